@@ -269,13 +269,17 @@ def audit_table_beside(tenants_table: str) -> str:
     return f"{tenants_table.removesuffix('-tenants')}-audit"
 
 
-class UiSettings(EnvironmentSettings):
-    """What `relay ui` reads: which host names it has, and who logs people in."""
+class UiSettings(RegionSettings):
+    """What `relay ui` reads: which host names it has, who logs people in, where reports lie."""
 
     dagster_home: str | None = Field(None, validation_alias="DAGSTER_HOME")
     dagster_webserver_url: _BaseUrl | None = Field(None, validation_alias="DAGSTER_WEBSERVER_URL")
     ui_hosts: _HostNames = Field((), validation_alias="RELAY_UI_HOSTS")
     ui_behind_proxy: bool = Field(False, validation_alias="RELAY_UI_BEHIND_PROXY")
+    artifact_bucket: str | None = Field(None, validation_alias="ARTIFACT_BUCKET")
+    public_s3_endpoint_url: _BaseUrl | None = Field(
+        None, validation_alias="RELAY_PUBLIC_S3_ENDPOINT_URL"
+    )
 
     @property
     def hosts_of_ui(self) -> frozenset[str]:
@@ -329,9 +333,6 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
         None, validation_alias="RELAY_SECRETS_PREFIX", repr=False
     )
     public_url: _BaseUrl | None = Field(None, validation_alias="RELAY_PUBLIC_URL")
-    public_s3_endpoint_url: _BaseUrl | None = Field(
-        None, validation_alias="RELAY_PUBLIC_S3_ENDPOINT_URL"
-    )
 
     @property
     def secrets_prefix(self) -> str:

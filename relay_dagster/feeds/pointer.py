@@ -13,6 +13,15 @@ from enum import StrEnum
 
 from relay_dagster.runs.model import RunRecord
 
+MAX_PENDING = 100
+"""The most publications that wait to be reported; a feed that has more loses the oldest."""
+
+
+class FeedQueue(StrEnum):
+    """The due queue of a feed pointer whose publications are not all reported to Dagster."""
+
+    PUBLISHED = "published"
+
 
 class PublishedBy(StrEnum):
     """How a feed came into force."""
@@ -47,6 +56,8 @@ class FeedPointer:
     publications: tuple[Publication, ...]
     held_run_id: str | None = None  # the run whose feed is held back
     revision: int = 0  # grows with every change; a change is conditional on it
+    pending: tuple[Publication, ...] = ()  # those that Dagster has not been told of, oldest first
+    due_at: datetime | None = None  # when they are to be reported
 
     @property
     def in_force(self) -> Publication:
@@ -118,8 +129,14 @@ def published(
     count = run.counts.get("record_count")
     finished_at = run.finished_at or now
     newest = Publication(run.run_id, key, sha256, finished_at, now, seq, how, by, count)
-    revision = 0 if before is None else before.revision
-    return FeedPointer(run.tenant_id, (newest, *earlier)[:keep], None, revision + 1)
+    revision, pending = (0, ()) if before is None else (before.revision, before.pending)
+    return FeedPointer(
+        run.tenant_id,
+        (newest, *earlier)[:keep],
+        revision=revision + 1,
+        pending=(*pending, newest)[-MAX_PENDING:],
+        due_at=now,
+    )
 
 
 def holding(before: FeedPointer, run_id: str | None) -> FeedPointer:

@@ -13,6 +13,7 @@ from relay_dagster.aws.clients import LONG_TIMEOUTS, SHORT_TIMEOUTS
 from relay_dagster.orchestration.assets.fetched import fetched_inventory
 from relay_dagster.orchestration.assets.merged import merged_inventory
 from relay_dagster.orchestration.assets.normalized import normalized_inventory
+from relay_dagster.orchestration.assets.published import feed_is_fresh, published_feed
 from relay_dagster.orchestration.jobs import inventory_sync
 from relay_dagster.orchestration.resources import RunSessions
 from relay_dagster.orchestration.sensors import WAIT_SECONDS, all_sensors
@@ -50,7 +51,8 @@ def build_defs(
         wait_seconds: how long a tick waits for something that is due.
     """
     return dg.Definitions(
-        assets=[fetched_inventory, normalized_inventory, merged_inventory],
+        assets=[fetched_inventory, normalized_inventory, merged_inventory, published_feed],
+        asset_checks=[feed_is_fresh],
         jobs=[inventory_sync],
         sensors=all_sensors(connect_tick, wait_seconds),
         resources={"run_sessions": RunSessions(connect=connect_run)},

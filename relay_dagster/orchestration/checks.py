@@ -30,6 +30,7 @@ INVALID_PCT_WITHIN_MAX = "invalid_pct_within_max"
 MERGED_SCHEMA_HOLDS = "merged_schema_holds"
 ONE_ROW_PER_SKU = "one_row_per_sku"
 FEED_WITHIN_GUARDS = "feed_within_guards"
+FEED_IS_FRESH = "feed_is_fresh"
 
 
 def _spec(name: str, asset: str, description: str) -> dg.AssetCheckSpec:
@@ -72,7 +73,12 @@ MERGED_CHECKS = (
         "Beside the published feed the merged one loses and changes no more than the guards allow.",
     ),
 )
-ALL_CHECKS = (*NORMALIZED_CHECKS, *MERGED_CHECKS)
+FRESH_CHECK = _spec(
+    FEED_IS_FRESH,
+    "published_feed",
+    "The feed was published no later than an hour after its schedule was last due.",
+)
+ALL_CHECKS = (*NORMALIZED_CHECKS, *MERGED_CHECKS, FRESH_CHECK)
 
 
 def normalized_results(

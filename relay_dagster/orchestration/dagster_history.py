@@ -28,7 +28,7 @@ from relay_dagster.runs.ports import Removed
 _TICKS_AT_ONCE = _RUNS_AT_ONCE = 500
 _MAX_SHRUNK_BYTES = 256 * 1024 * 1024
 _BY_HAND, _NO_RUN = "__ASSET_JOB", ""
-_TICKS_SEEN = "ticks seen"
+_TICKS_SEEN, _PASSED = "ticks seen", "SUCCEEDED"
 _UNREAD_TICKS = ("SKIPPED", "STARTED")
 _OPEN_BACKFILLS = ("REQUESTED", "CANCELING", "FAILING")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -52,7 +52,7 @@ _EVENTS = _table(
 _EVENT_TAGS = _table("asset_event_tags", "event_id")
 _CHECKS = _table(
     "asset_check_executions",
-    *("id", "asset_key", "check_name", "run_id", "partition"),
+    *("id", "asset_key", "check_name", "run_id", "partition", "execution_status"),
     *("evaluation_event_storage_id", "evaluation_event_timestamp"),
 )
 _ASSETS = _table(
@@ -142,6 +142,27 @@ class DagsterHistory(OnInstance):
             if path is not None:
                 _shrink(path)
         return count
+
+    def verdicts(self, asset_key: dg.AssetKey, check_name: str) -> dict[str, bool]:
+        """Return the verdict of a check on each tenant that is no run's, and whether it passed."""
+        wanted = sa.select(_CHECKS.c.partition, _CHECKS.c.execution_status).where(
+            _CHECKS.c.asset_key == asset_key.to_string(),
+            _CHECKS.c.check_name == check_name,
+            _CHECKS.c.run_id == _NO_RUN,
+        )
+        with self._events() as connection:
+            return {name: status == _PASSED for name, status in connection.execute(wanted)}
+
+    def forget_verdicts(
+        self, asset_key: dg.AssetKey, check_name: str, tenant_ids: Collection[str]
+    ) -> None:
+        """Delete the verdicts of a check on tenants that are no run's."""
+        for tenant_id in tenant_ids:
+            self._delete_checks(
+                _CHECKS.c.asset_key == asset_key.to_string(),
+                _CHECKS.c.check_name == check_name,
+                _CHECKS.c.partition == tenant_id,
+            )
 
     def remove_tenant(
         self,

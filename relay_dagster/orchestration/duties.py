@@ -30,8 +30,9 @@ from relay_dagster.maintenance.lost_messages import QueueWatch, send_lost_again
 from relay_dagster.maintenance.memory import Memory
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterPartitions
+from relay_dagster.orchestration.feed_events import judge_freshness, report_publications
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.ticks.feed_ages import report_feed_ages
+from relay_dagster.triggers.ticks.feed_ages import report_feed_ages, scheduled_feeds
 from relay_dagster.wiring import Platform
 
 ALL_SECONDS = 45.0
@@ -93,7 +94,15 @@ def _held_runs(on: Occasion, _: Memory) -> str:
 
 
 def _feed_ages(on: Occasion, _: Memory) -> str:
-    return f"feeds told of: {report_feed_ages(on.platform, on.now)}"
+    feeds = scheduled_feeds(on.platform)
+    report_feed_ages(on.platform, feeds, on.now)
+    changed = judge_freshness(feeds, on.open_instance, on.now, on.deadline)
+    return f"feeds told of: {len(feeds)}, verdicts changed: {changed}"
+
+
+def _publications(on: Occasion, _: Memory) -> str:
+    count = report_publications(on.platform, on.open_instance, on.now, on.deadline)
+    return f"publications reported: {count}"
 
 
 def _dagster_history(on: Occasion, _: Memory) -> str:
@@ -120,7 +129,8 @@ DUTIES = (
     Duty("dead_letters", 60, 30, _dead_letters, DeadLetterCount),
     Duty("queue_settings", 60, 10, _queue_settings),
     Duty("held_runs", 60, 10, _held_runs),
-    Duty("feed_ages", 300, 10, _feed_ages),
+    Duty("publications", 15, 15, _publications),
+    Duty("feed_ages", 300, 20, _feed_ages),
     Duty("dagster_history", 60, 20, _dagster_history),
     Duty("invariants", 3600, 45, _invariants),
     Duty("run_records", 60, 10, _run_records, Round),

@@ -1,7 +1,8 @@
 """What people read of a run in Dagster's UI: numbers, tables, a preview, addresses of files.
 
 Numbers are drawn over time under their labels, so a label stays what it is. No link that ends is
-stored: a file has its ``s3://`` address, and ``relay show`` or the API give links to follow.
+stored: a file has its ``s3://`` address, the report one that ``relay ui`` answers to, and ``relay
+show`` or the API give links to follow.
 """
 
 from collections import Counter
@@ -30,6 +31,7 @@ from relay_dagster.orchestration.metadata_tables import (
     vendor_table,
     warning_table,
 )
+from relay_dagster.orchestration.report_links import report_link
 from relay_dagster.runs.model import RunRecord
 
 PREVIEW_ROWS = 10
@@ -82,6 +84,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         "run_id": record.run_id,
         "status": str(record.status),
         "started_by": str(record.trigger),
+        "report": report_link(record.tenant_id, record.run_id),
         **_next_run(merged, record),
         **_hold(record),
         "dagster/row_count": merged.record_count,
@@ -118,6 +121,8 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
     if record.next_attempt_at is not None:
         shown["next_attempt_at"] = timestamp(record.next_attempt_at)
     shown["started_by"] = str(record.trigger)
+    if "report" in attempt.reports.artifacts:
+        shown["report"] = report_link(record.tenant_id, record.run_id)
     # The page of a run shows the first few entries, and the tables only when asked.
     shown |= _uris(attempt.reports, REPORTS)
     if normalized:

@@ -7,15 +7,18 @@ run cannot start at once, it is the tenant's one follow-up.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from relay_core.config import TenantConfig
-from relay_core.config.triggers import OnUploadConfig
+from relay_core.config.triggers import OnUploadConfig, ScheduleConfig
 from relay_dagster.runs.model import Trigger
 from relay_dagster.triggers.state import TriggerState
 
 MAX_QUIET_TIMES = 10
 """Uploads may put their run off by at most so many quiet times."""
 BETWEEN_UPLOAD_RUNS = timedelta(minutes=1)
+LATE_AFTER = timedelta(hours=1)
+"""A scheduled run may take so long to publish its feed."""
 MAX_EVENT_AGE = timedelta(days=14)
 """The longest that a queue keeps an event."""
 # The longer a run has waited, the longer until its next check.
@@ -48,6 +51,18 @@ class Plan:
         if self.on_upload is None:
             return set()
         return {vendor for vendor, prefix in self.prefixes.items() if key.startswith(prefix)}
+
+
+def late_at(state: TriggerState, published_at: datetime) -> datetime | None:
+    """Return when a feed of that age is late: an hour after the first due time that follows it.
+
+    None where the tenant has no schedule.
+    """
+    if state.cron is None or state.timezone is None:
+        return None
+    schedule = ScheduleConfig.model_construct(cron=state.cron)  # checked before it was stored
+    upcoming = schedule.next_after(published_at, ZoneInfo(state.timezone))
+    return upcoming + LATE_AFTER
 
 
 def noted(

@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 from fastapi.testclient import TestClient
 
+from relay_core.publish.keys import ArtifactKeys
 from relay_dagster import tags
 from relay_dagster.aws.alarms import AlarmPlan, set_up_alarms
 from relay_dagster.aws.clients import Clients
@@ -349,12 +350,17 @@ def actions(role: str) -> set[str]:
     return {action for grant in grants(role) for action in grant.actions}
 
 
-def test_the_webserver_ends_runs_and_reaches_nothing_of_the_product() -> None:
+def test_the_webserver_ends_runs_and_reaches_the_reports_alone() -> None:
     assert actions("WebserverRole") == {
         "ecs:DescribeTaskDefinition",
         "ecs:DescribeTasks",
         "ecs:StopTask",
+        "s3:GetObject",
     }
+    (shown,) = (grant for grant in grants("WebserverRole") if "s3:GetObject" in grant.actions)
+    keys = ArtifactKeys(str(uuid.uuid4()), TENANT)
+    for key, is_shown in ((keys.report, True), (keys.run_summary, False), (keys.outputs, False)):
+        assert shown.allows(Need("s3:GetObject", f"ArtifactBucket/{key}")) is is_shown
 
 
 def test_the_daemon_starts_and_ends_runs_and_reaches_nothing_of_the_product() -> None:

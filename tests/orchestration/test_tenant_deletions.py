@@ -14,15 +14,18 @@ import pytest
 import sqlalchemy as sa
 
 from relay_dagster.aws.alarms import AlarmPlan, set_up_alarms
+from relay_dagster.drain import Deadline
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
+from relay_dagster.orchestration.feed_events import judge_freshness, report_publications
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.tenants.deletion import SWEPT_AFTER, TenantState
+from relay_dagster.triggers.ticks.feed_ages import scheduled_feeds
 from relay_dagster.triggers.ticks.uploads import UploadTick
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
@@ -113,6 +116,9 @@ def furnish(estate: Estate, tenant_id: str) -> None:
     platform.pauses.begin(tenant_id, "nothing more")
     watch(platform, tenant_id)
     tell_of_ticks(estate.instance, run_ids)
+    deadline, feeds = Deadline.after(60), scheduled_feeds(platform)
+    report_publications(platform, lambda: estate.instance, utc_now(), deadline)
+    judge_freshness(feeds, lambda: estate.instance, utc_now(), deadline)
 
 
 def upload(platform: Platform, tenant_id: str) -> None:
@@ -205,7 +211,7 @@ def test_nothing_is_left_of_a_deleted_tenant_and_nothing_is_taken_from_another(
     has = in_places(naming(estate.everything(), estate.names_of(KEPT)))
     assert had - has == set()
     # Of each asset the last materialization is the other tenant's now.
-    assert [place.split("/")[-1] for place, _ in has - had] == ["asset_keys"] * 3
+    assert [place.split("/")[-1] for place, _ in has - had] == ["asset_keys"] * 4
     assert_it_is_told(estate.platform)
 
 

@@ -14,6 +14,7 @@ from relay_dagster.orchestration.checks import ALL_CHECKS
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ("fetched_inventory", "normalized_inventory", "merged_inventory")
+PUBLISHED = "published_feed"
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +32,20 @@ def test_the_assets_follow_each_other_in_one_group(defs: dg.Definitions) -> None
         "fetched_inventory": set(),
         "normalized_inventory": {"fetched_inventory"},
         "merged_inventory": {"normalized_inventory"},
+        PUBLISHED: {"merged_inventory"},
     }
-    assert {graph.get(dg.AssetKey(name)).group_name for name in ASSETS} == {"inventory"}
+    names = (*ASSETS, PUBLISHED)
+    assert {graph.get(dg.AssetKey(name)).group_name for name in names} == {"inventory"}
 
 
-@pytest.mark.parametrize("name", ASSETS)
+def test_no_run_makes_the_published_feed(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    assert not graph.get(dg.AssetKey(PUBLISHED)).is_executable
+    job = defs.resolve_job_def("inventory_sync")
+    assert set(job.graph.node_dict) == set(ASSETS)
+
+
+@pytest.mark.parametrize("name", [*ASSETS, PUBLISHED])
 def test_every_asset_is_partitioned_by_tenant(defs: dg.Definitions, name: str) -> None:
     partitions = defs.resolve_asset_graph().get(dg.AssetKey(name)).partitions_def
     assert isinstance(partitions, dg.DynamicPartitionsDefinition)
@@ -54,6 +64,7 @@ def test_the_checks_are_known_on_their_assets(defs: dg.Definitions) -> None:
         ("merged_inventory", "merged_schema_holds"),
         ("merged_inventory", "one_row_per_sku"),
         ("merged_inventory", "feed_within_guards"),
+        (PUBLISHED, "feed_is_fresh"),
     }
 
 

@@ -35,7 +35,7 @@ def kept_by_dagster(home: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted(each for each in home.rglob("*") if each.is_file()):
         place = str(path.relative_to(home))
-        if path.suffix == ".db":
+        if path.name.endswith(".db"):  # one is called so, and no more
             found |= {f"{place}/{name}": text for name, text in _rows(path)}
         elif not path.name.endswith((".db-wal", ".db-shm", ".db-journal")):
             found[place] = path.read_text(errors="replace")

@@ -27,7 +27,7 @@ from relay_dagster.aws.dynamodb.schema import (
 )
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.transactions import Write
-from relay_dagster.feeds.pointer import FeedPointer
+from relay_dagster.feeds.pointer import FeedPointer, FeedQueue
 from relay_dagster.runs.model import RunRecord, TenantLock
 from relay_dagster.runs.ports import Change
 
@@ -114,7 +114,10 @@ def results_change(table: Table, record: RunRecord) -> Write:
 
 def feed_item(feed: FeedPointer) -> Item:
     """Return a feed pointer's item."""
-    return marshal({schema.KEY: feed_key(feed.tenant_id), **_FEEDS.attributes(feed)})
+    plain = {schema.KEY: feed_key(feed.tenant_id), **_FEEDS.attributes(feed)}
+    if feed.due_at is not None:
+        plain[schema.DUE_SHARD] = due_place(FeedQueue.PUBLISHED, feed.tenant_id)
+    return marshal(plain)
 
 
 def to_lock(tenant_id: str, item: Mapping[str, Any] | None) -> TenantLock:

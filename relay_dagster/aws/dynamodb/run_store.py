@@ -23,6 +23,7 @@ from relay_dagster.aws.dynamodb.cursors import cursor_after, listing_of, run_id_
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.run_items import (
     CHECKED,
+    feed_item,
     record_change,
     to_feed,
     to_item,
@@ -42,7 +43,7 @@ from relay_dagster.aws.dynamodb.schema import (
 )
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
-from relay_dagster.feeds.pointer import FeedPointer
+from relay_dagster.feeds.pointer import FeedPointer, FeedQueue
 from relay_dagster.runs.errors import CommitLostError, FenceLostError
 from relay_dagster.runs.identifiers import is_run_id
 from relay_dagster.runs.model import DueQueue, RunRecord, TenantLock
@@ -239,6 +240,21 @@ class RunStore:
         """Return the feeds of those tenants that have one, each read consistently."""
         found = self.database.runs.read_all(map(feed_key, tenant_ids), to_feed)
         return {feed.tenant_id: feed for feed in found}
+
+    def feeds_to_report(self, until: datetime, limit: int) -> list[FeedPointer]:
+        """Return feeds with publications to report by an instant, the longest due first."""
+        return self.database.runs.read_due(FeedQueue.PUBLISHED, until, limit, to_feed)
+
+    def put_feed(self, before: FeedPointer, after: FeedPointer) -> FeedPointer | None:
+        """Write down what is reported of a feed, and return it as it now stands.
+
+        Returns:
+            None where it is not as it was read; nothing is written then.
+        """
+        after = replace(after, revision=before.revision + 1)
+        table = self.database.runs
+        write = table.change("feed", feed_item(before), feed_item(after), before.revision)
+        return after if table.carry_out(write) else None
 
     def vendor_results(self, tenant_id: str, run_id: str | None = None) -> tuple[VendorResult, ...]:
         """Return what the tenant's last run of all vendors that has ended came to with each.

@@ -7,7 +7,8 @@ together is put together here.
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -20,9 +21,12 @@ from dagster_webserver.cli import (
     workspace_opts_to_load_target,
 )
 
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.loopback import is_loopback
 from relay_dagster.orchestration.ui.guard import Guard
+from relay_dagster.orchestration.ui.reports import Reports
 from relay_dagster.settings import SettingsError, UiSettings
 
 _GRACEFUL_SECONDS = 10
@@ -57,7 +61,8 @@ def serve(host: str, port: int, workspace: Sequence[Path], *, read_only: bool = 
         dg.DagsterInstance.get() as instance,
         WorkspaceProcessContext(instance, target, dagster_version, read_only) as context,
     ):
-        guarded = Guard(create_app_from_workspace_process_context(context), settings.hosts_of_ui)
+        pages = Reports(create_app_from_workspace_process_context(context), _signer(settings))
+        guarded = Guard(pages, settings.hosts_of_ui)
         event_log().info("ui_started", host=host, port=port, read_only=read_only)
         uvicorn.run(
             guarded,
@@ -69,3 +74,11 @@ def serve(host: str, port: int, workspace: Sequence[Path], *, read_only: bool = 
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACEFUL_SECONDS,
         )
+
+
+def _signer(settings: UiSettings) -> Callable[[str], str] | None:
+    """Return what signs links to pages in the bucket, None where it is not known."""
+    if settings.artifact_bucket is None:
+        return None
+    clients = Clients(settings.region, public_s3_endpoint_url=settings.public_s3_endpoint_url)
+    return partial(ObjectStore(clients, settings.artifact_bucket).presign, is_page=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from relay_dagster.triggers.ticks.feed_ages import report_feed_ages
+from relay_dagster.triggers.ticks.feed_ages import report_feed_ages, scheduled_feeds
 from support.fakes import dispatch_run, published_outcome
 from support.triggers_world import TriggersWorld, triggers_world
 
@@ -21,11 +21,10 @@ class Told:
         self.ages = dict(seconds)
 
 
-def told_after(world: TriggersWorld, hours: float, *, enabled: bool = True) -> dict[str, float]:
+def told_after(world: TriggersWorld, hours: float) -> dict[str, float]:
     metrics: Any = Told()
-    settings = world.platform.settings.model_copy(update={"metrics_enabled": enabled})
-    platform = replace(world.platform, metrics=metrics, settings=settings)
-    report_feed_ages(platform, world.clock() + timedelta(hours=hours))
+    platform = replace(world.platform, metrics=metrics)
+    report_feed_ages(platform, scheduled_feeds(platform), world.clock() + timedelta(hours=hours))
     return metrics.ages
 
 
@@ -42,7 +41,6 @@ def test_the_age_of_a_feed_counts_from_when_it_was_published() -> None:
         world.look()
         publish(world)
         assert told_after(world, 3) == {"acme": 3 * 3600}
-        assert told_after(world, 3, enabled=False) == {}
 
 
 def test_a_tenant_without_a_schedule_is_not_told_of() -> None:

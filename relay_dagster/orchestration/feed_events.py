@@ -1,0 +1,205 @@
+"""Events of feeds in force, which no run of Dagster makes: publications, releases, rollbacks.
+
+The change of a feed pointer stores what is to be reported, in its own transaction. A feed is taken
+by a conditional write before anything of it is reported: of two daemons one gets it. Whoever died
+between the report and its note is found out by the next, who asks Dagster what it has.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from relay_core.domain.codes import RunStatus
+from relay_core.publish.reports import timestamp
+from relay_dagster.aws.metrics import report_fault
+from relay_dagster.drain import Deadline, drain
+from relay_dagster.feeds.pointer import MAX_PENDING, FeedPointer, Publication, PublishedBy
+from relay_dagster.orchestration.checks import FEED_IS_FRESH
+from relay_dagster.orchestration.dagster_history import DagsterHistory
+from relay_dagster.orchestration.report_links import report_link
+from relay_dagster.triggers.rules import late_at
+from relay_dagster.triggers.state import TriggerState
+from relay_dagster.wiring import Platform
+
+PUBLISHED_FEED, MERGED = dg.AssetKey("published_feed"), dg.AssetKey("merged_inventory")
+FEEDS_AT_ONCE = 200
+LEASE = timedelta(seconds=60)
+"""A feed that was taken is due again after that, in case that its reporter has died."""
+MAX_SKEW = timedelta(hours=1)
+"""The clocks of those who publish and of those who report differ by less."""
+_DATA_VERSION = "dagster/data_version"
+_SENTENCES = {
+    PublishedBy.RUN: "published by its run",
+    PublishedBy.RELEASE: "released by {by}",
+    PublishedBy.ROLLBACK: "published again by {by}",
+}
+
+
+def report_publications(
+    platform: Platform,
+    open_instance: Callable[[], dg.DagsterInstance],
+    now: datetime,
+    deadline: Deadline,
+) -> int:
+    """Report the publications that Dagster has not been told of, each once; return how many."""
+    due = platform.runs.feeds_to_report(now, FEEDS_AT_ONCE)
+    if not due:
+        return 0
+    closed, instance = platform.deletions.listed(), open_instance()
+
+    def report(feed: FeedPointer) -> int:
+        taken = platform.runs.put_feed(feed, replace(feed, due_at=now + LEASE))
+        if taken is None:
+            return 0  # another daemon has it, or it has just changed and stays due
+        known = _reported(instance, taken)
+        new = [each for each in taken.pending if _identity(each) not in known]
+        for publication in new:
+            instance.report_runless_asset_event(_event(taken.tenant_id, publication))
+            if publication.how is PublishedBy.RELEASE:
+                _tell_of_release(platform, instance, taken.tenant_id, publication)
+        platform.runs.put_feed(taken, replace(taken, pending=(), due_at=None))
+        return len(new)
+
+    def fault(feed: FeedPointer, error: Exception) -> None:
+        report_fault(platform.metrics, "publication_not_reported", error, tenant_id=feed.tenant_id)
+
+    feeds = [feed for feed in due if feed.tenant_id not in closed]
+    return sum(filter(None, drain(feeds, report, fault, deadline=deadline)))
+
+
+def _reported(instance: dg.DagsterInstance, feed: FeedPointer) -> set[tuple[Any, Any]]:
+    """Return the identities of those of a feed's publications that Dagster has."""
+    asked = dg.AssetRecordsFilter(
+        asset_key=PUBLISHED_FEED,
+        asset_partitions=[feed.tenant_id],
+        after_timestamp=(feed.pending[0].published_at - MAX_SKEW).timestamp(),
+    )
+    found = instance.fetch_materializations(asked, limit=MAX_PENDING).records
+    shown = (_values(record) for record in found)
+    return {(each.get("run_id"), each.get("published_at")) for each in shown}
+
+
+def _identity(publication: Publication) -> tuple[str, str]:
+    return publication.run_id, timestamp(publication.published_at)
+
+
+def _event(tenant_id: str, publication: Publication) -> dg.AssetMaterialization:
+    run_id, published_at = _identity(publication)
+    count = publication.record_count
+    return dg.AssetMaterialization(
+        PUBLISHED_FEED,
+        partition=tenant_id,
+        description=_SENTENCES[publication.how].format(by=publication.by),
+        metadata={
+            "run_id": run_id,
+            "how": str(publication.how),
+            "by": publication.by or "its run",
+            "published_at": published_at,
+            "sha256": publication.sha256,
+            **({} if count is None else {"record_count": count, "dagster/row_count": count}),
+            "report": report_link(tenant_id, run_id),
+        },
+        tags={_DATA_VERSION: publication.sha256},
+    )
+
+
+def _tell_of_release(
+    platform: Platform, instance: dg.DagsterInstance, tenant_id: str, publication: Publication
+) -> None:
+    """Let the page of the merged feed say that it is released: as it was made, and by whom.
+
+    A newer run's feed, which stands there by now, is left as it is.
+    """
+    asked = dg.AssetRecordsFilter(asset_key=MERGED, asset_partitions=[tenant_id])
+    record = platform.runs.get(publication.run_id)
+    for made in instance.fetch_materializations(asked, limit=1).records:
+        shown, event = _values(made), made.asset_materialization
+        held = (publication.run_id, str(RunStatus.HELD))
+        if event is None or record is None or (shown.get("run_id"), shown.get("status")) != held:
+            continue
+        released = {
+            "run_id": publication.run_id,
+            "status": str(RunStatus.SUCCEEDED),
+            "released_by": str(publication.by),
+            "release_reason": record.release_reason or "",
+            "released_at": timestamp(publication.published_at),
+        }
+        over = {*released, "to_release"}
+        kept = {name: each for name, each in event.metadata.items() if name not in over}
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                MERGED,
+                partition=tenant_id,
+                description=_SENTENCES[publication.how].format(by=publication.by),
+                metadata={**released, **kept},
+                tags={_DATA_VERSION: publication.sha256},
+            )
+        )
+
+
+def _values(record: dg.EventLogRecord) -> Mapping[str, Any]:
+    event = record.asset_materialization
+    found = {} if event is None else event.metadata
+    return {name: each.value for name, each in found.items()}
+
+
+# --- freshness ------------------------------------------------------------------------------------
+
+
+def judge_freshness(
+    feeds: Iterable[tuple[TriggerState, FeedPointer]],
+    open_instance: Callable[[], dg.DagsterInstance],
+    now: datetime,
+    deadline: Deadline,
+) -> int:
+    """Report each verdict that differs from the last one; return how many those were.
+
+    Dagster takes one verdict of a check and a partition that is no run's: the last one goes first.
+
+    Args:
+        feeds: of all tenants that have a schedule and a feed.
+        open_instance: opens Dagster's instance.
+        now: the instant.
+        deadline: no verdict is reported after it.
+    """
+    history, key = DagsterHistory(open_instance), PUBLISHED_FEED
+    known, count = history.verdicts(key, FEED_IS_FRESH), 0
+    verdicts = {feed.tenant_id: freshness(state, feed, now) for state, feed in feeds}
+    history.forget_verdicts(key, FEED_IS_FRESH, known.keys() - verdicts.keys())
+    for tenant_id, verdict in verdicts.items():
+        if deadline.has_passed():
+            break
+        if known.get(tenant_id) is verdict.passed:
+            continue
+        if tenant_id in known:
+            history.forget_verdicts(key, FEED_IS_FRESH, [tenant_id])
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=FEED_IS_FRESH,
+            passed=verdict.passed,
+            severity=verdict.severity,
+            description=verdict.description,
+            metadata=verdict.metadata,
+            partition=tenant_id,
+        )
+        open_instance().report_runless_asset_event(evaluation)
+        count += 1
+    return count
+
+
+def freshness(state: TriggerState, feed: FeedPointer, now: datetime) -> dg.AssetCheckResult:
+    """Return the verdict on a tenant's feed: late, or not; one without a schedule is never late."""
+    published_at = feed.in_force.published_at
+    late = late_at(state, published_at)
+    is_late = late is not None and late < now
+    expected = "no schedule" if late is None else timestamp(late)
+    return dg.AssetCheckResult(
+        check_name=FEED_IS_FRESH,
+        passed=not is_late,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"published {timestamp(published_at)}, the next expected by {expected}",
+        metadata={"run_id": feed.in_force.run_id, "published_at": timestamp(published_at)},
+    )
