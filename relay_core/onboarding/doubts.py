@@ -17,15 +17,13 @@ from relay_core.domain.records import Doubt
 from relay_core.merge.price_rules import PriceRules, rules_of
 from relay_core.merge.vendor_offers import VENDOR_RANK
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.onboarding.cell_words import is_totals
 from relay_core.onboarding.config_doubts import MAX_SAMPLES, cut_sample, first_samples
 from relay_core.validation.frames import table_of
 
 _MAX_SAME_ROWS, _MAX_SAME_SHARE = 100, 100
 """More rows of a vendor share an SKU than so many, or than one in so many."""
 _EXPONENT = r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"
-_TOTALS = frozenset(
-    ("total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt", "totale")
-)
 
 
 def row_doubts(config: TenantConfig, vendor: NormalizedVendor) -> Iterator[Doubt]:
@@ -44,7 +42,7 @@ def row_doubts(config: TenantConfig, vendor: NormalizedVendor) -> Iterator[Doubt
         if config.vendors[place].duplicate_skus == "compete":
             yield from _same_sku(vendor, place, offers)
     last = vendor.last_sku
-    if last is not None and last.casefold().removesuffix(":").strip() in _TOTALS:
+    if last is not None and is_totals(last):
         yield Doubt(
             "totals_line",
             f"vendors.{place}.parser.skip_rows",

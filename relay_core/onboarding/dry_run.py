@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
-from relay_core.columnar.text import is_empty, trim, word_index
+from relay_core.columnar.text import empty_texts, is_empty, trim, without_nulls, word_index
 from relay_core.config import LoadContext, ParserConfig, TenantConfig, VendorConfig
 from relay_core.domain.cell_rules import strip
 from relay_core.domain.columns import REQUIRED_COLUMNS
@@ -95,6 +98,19 @@ def read_vendor(
     return reading, read
 
 
+def changed_parser(parser: ParserConfig, changes: Mapping[str, Any]) -> ParserConfig | None:
+    """Return a parser with some options changed, None where they do not go with the others."""
+    own = {name: value for name, value in parser.model_dump().items() if value is not None}
+    column_map = {**own["column_map"], **changes.get("column_map", {})}
+    try:
+        return ParserConfig.model_validate(
+            {**own, **changes, "column_map": column_map},
+            context=LoadContext(extra_columns=[*parser.extra_columns]),
+        )
+    except ValidationError:
+        return None
+
+
 def _batches(feed: FeedSample, parser: ParserConfig) -> Iterator[TextBatch | MalformedRecords]:
     return _parsed(feed, parser)[0].batches
 
@@ -108,12 +124,50 @@ def read_headers(feed: FeedSample, parser: ParserConfig) -> tuple[str, ...]:
     return _parsed(feed, parser)[0].headers or ()
 
 
+def record_columns(
+    feed: FeedSample, parser: ParserConfig
+) -> tuple[tuple[str, ...], list[pa.StringArray]]:
+    """Return a feed's headers and the cells under the first of them, of all records that are rows.
+
+    They are trimmed. What a record has not is empty; what of one that does not fit the header is
+    not at hand is a mark. Blank records are left out.
+
+    Raises:
+        FeedUnreadableError: as for a run.
+    """
+    parsed, _ = _parsed(feed, parser)
+    headers = parsed.headers or ()
+    reader = RowReader(plan_columns(headers, parser), parser, ZoneInfo("UTC"), 0, None)
+    parts: list[list[pa.StringArray]] = [[] for _ in headers[:_MAX_COMPARED]]
+    for batch in parsed.batches:
+        if isinstance(batch, TextBatch):
+            rows = reader.without_skipped(batch)[0]
+            for part, column in zip(parts, rows.columns, strict=False):
+                part.append(trim(column))
+        elif batch.widths is not None:
+            records = reader.without_skipped(batch)[0]
+            for at, part in enumerate(parts):
+                part.append(_cells_of(records, at))
+    columns = [pa.concat_arrays([*part, empty_texts(0)]) for part in parts]
+    if not columns:
+        return headers, columns
+    filled = pa.array(np.logical_or.reduce([~is_empty(column) for column in columns]))
+    return headers, [column.filter(filled) for column in columns]
+
+
+def _cells_of(records: MalformedRecords, at: int) -> pa.StringArray:
+    if at < len(records.cells):
+        return trim(without_nulls(records.cells[at]))
+    return pc.if_else(pa.array(np.asarray(records.widths) > at), "?", "")
+
+
 def column_cells(
-    feed: FeedSample, parser: ParserConfig, columns: Sequence[str]
+    feed: FeedSample, parser: ParserConfig, columns: Sequence[str], *, with_numbers: bool = False
 ) -> dict[str, list[str]]:
     """Return the texts of some canonical columns that the file has, trimmed.
 
-    Nulls are left out, and so are cells that the file holds as numbers: they are written one way.
+    Nulls are left out, and so are cells that the file holds as numbers, unless they are asked for:
+    they are written one way.
 
     Raises:
         FeedUnreadableError: as for a run.
@@ -121,7 +175,7 @@ def column_cells(
     parsed, _ = _parsed(feed, parser)
     positions = plan_columns(parsed.headers or (), parser).positions
     wanted = {column: positions[column] for column in columns if column in positions}
-    return _texts(parsed, parser, wanted, with_numbers=False)
+    return _texts(parsed, parser, wanted, with_numbers=with_numbers)
 
 
 def header_cells(
@@ -151,10 +205,10 @@ def _texts(
             text = trim(batch.columns[positions[name]])
             left_out = is_empty(text) | (word_index(text, parser.null_words(name)) >= 0)
             numbers = batch.number_cells.get(positions[name])
-            if numbers is not None and with_numbers:
+            if numbers is not None and with_numbers and name != "updated_at":
                 own = pc.replace_substring(text, ".", parser.decimal_separator)
                 text = pc.if_else(pa.array(numbers), own, text)
-            elif numbers is not None:
+            elif numbers is not None and not with_numbers:
                 left_out |= numbers
             found.extend(text.filter(pa.array(~left_out)).to_pylist())
     return cells

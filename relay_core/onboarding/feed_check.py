@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pydantic import ValidationError
-
-from relay_core.config import LoadContext, ParserConfig, TenantConfig, VendorConfig
+from relay_core.config import ParserConfig, TenantConfig, VendorConfig
+from relay_core.config.column_forms import is_text_column
 from relay_core.config.parser import EVERY_COLUMN
-from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode
-from relay_core.domain.columns import NUMBER_COLUMNS, REQUIRED_COLUMNS
+from relay_core.domain.cell_rules import strip
+from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode, RowFault
+from relay_core.domain.columns import INPUT_COLUMNS, NUMBER_COLUMNS, REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.charset import decode_head, guess_encoding
 from relay_core.ingest.sku_map import SkuMap
@@ -23,6 +23,9 @@ from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
 from relay_core.onboarding.cell_words import (
     WORDED_COLUMNS,
     guess_null_values,
+    guess_quantity_symbols,
+    is_read,
+    is_totals,
     quantity_word_notes,
 )
 from relay_core.onboarding.check_results import FeedCheck, Reading, UnknownColumn
@@ -31,6 +34,7 @@ from relay_core.onboarding.container_guess import container_changes, unpacked
 from relay_core.onboarding.doubts import row_doubts
 from relay_core.onboarding.dry_run import (
     MAX_WHOLE_BYTES,
+    changed_parser,
     column_cells,
     header_cells,
     missing_headers,
@@ -39,13 +43,17 @@ from relay_core.onboarding.dry_run import (
     read_vendor,
 )
 from relay_core.onboarding.feed_sample import FeedSample
-from relay_core.onboarding.header_guess import match_headers
+from relay_core.onboarding.header_guess import match_headers, warehouse_headers
 from relay_core.onboarding.layout_guess import guess_layout
 from relay_core.onboarding.number_guess import NumberGuess, are_amounts, guess_numbers
+from relay_core.onboarding.row_guess import guess_record_ends, guess_skip_rows
 from relay_core.onboarding.sheet_guess import guess_sheet
 from relay_core.onboarding.timestamp_guess import guess_timestamps
 
 _MAX_HEADERS = 200
+_WORTHWHILE = {"encoding", "padded_numbers", "quoting", "skip_rows"}
+_FIT = 0.9
+"""So great a share of the cells of warehouses must be quantities; the others may be slips."""
 
 
 def check_feed(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> FeedCheck:
@@ -99,9 +107,29 @@ def with_rows(
     if not is_whole:
         reading, read = read_vendor(unpacked(upload), parser, config, vendor, sku_map)
     doubts = tuple(row_doubts(config, read)) if read is not None and reading.is_usable else ()
+    if is_whole and read is not None and read.last_sku and is_totals(read.last_sku):
+        changed, changes = _without_totals(parser, check.changes, read.last_sku)
+        without, _ = read_vendor(whole, changed, config, vendor, sku_map)
+        if without.is_usable and without.rows < reading.rows:
+            check = replace(
+                check,
+                changes=changes,
+                parser=changed,
+                as_sent=check.as_sent if check.changes else reading,
+            )
+            reading = without
     if check.changes:
         return replace(check, whole=is_whole, doubts=doubts, with_changes=reading)
     return replace(check, whole=is_whole, doubts=doubts, as_sent=reading)
+
+
+def _without_totals(
+    parser: ParserConfig, changes: Mapping[str, Any], text: str
+) -> tuple[ParserConfig, dict[str, Any]]:
+    """Return a parser and its changes with a line of totals skipped, by its SKU."""
+    own = parser.model_dump(include={"skip_rows"})["skip_rows"]
+    rule = {"column": parser.column_map.get("sku", "sku"), "is": [text]}
+    return _with(parser, changes, skip_rows=[*own, rule])
 
 
 def _other_container(parser: ParserConfig, changes: Mapping[str, Any]) -> Reading:
@@ -132,6 +160,7 @@ class _Checker:
         guessed = changed_parser(self._parser, changes) or self._parser
         changes |= _layout_changes(feed, guessed)
         guessed = changed_parser(guessed, changes) or guessed
+        guessed, changes = _with(guessed, changes, **guess_record_ends(feed, guessed, config))
         try:
             headers = read_headers(feed, guessed)
         except FeedUnreadableError:
@@ -140,10 +169,19 @@ class _Checker:
         mapped = match_headers(headers, guessed, _wanted_columns(guessed, config, headers))
         if mapped and (with_map := changed_parser(guessed, {"column_map": mapped})) is not None:
             guessed, changes = with_map, {**changes, "column_map": mapped}
+        if warehouses := self._warehouses(headers, guessed):
+            found = {**mapped, "quantity_available": {"sum": warehouses}}
+            guessed, changes = _with(guessed, changes, column_map=found)
+        if _shows_zeros(feed, guessed):
+            guessed, changes = _with(guessed, changes, padded_numbers=True)
         numbers = guess_numbers(column_cells(feed, guessed, NUMBER_COLUMNS), guessed)
         guessed, changes, notes = _styled(guessed, changes, numbers)
         cells = column_cells(feed, guessed, WORDED_COLUMNS)
-        times = guess_timestamps(cells.get("updated_at", ()), guessed, config.zone)
+        if symbols := guess_quantity_symbols(cells, guessed, config.zone):
+            symbols = (*guessed.quantity_symbols, *symbols)
+            guessed, changes = _with(guessed, changes, quantity_symbols=[*symbols])
+        moments = column_cells(feed, guessed, ("updated_at",), with_numbers=True)
+        times = guess_timestamps(moments.get("updated_at", ()), guessed, config.zone)
         notes += [times.note] if times.note else []
         if times.formats:
             formats = [*guessed.timestamp_formats, *times.formats]
@@ -151,6 +189,9 @@ class _Checker:
         if words := guess_null_values(cells, guessed, config.zone):
             guessed, changes = _with(guessed, changes, null_values=_with_words(guessed, words))
         notes += quantity_word_notes(cells, guessed, config.zone)
+        if rules := guess_skip_rows(feed, guessed):
+            own = guessed.model_dump(include={"skip_rows"})["skip_rows"]
+            guessed, changes = _with(guessed, changes, skip_rows=[*own, *rules])
         check = FeedCheck(
             Reading(),
             guessed,
@@ -160,6 +201,18 @@ class _Checker:
             notes=tuple(notes),
         )
         return self._without_rejected(check)
+
+    def _warehouses(self, headers: Sequence[str], parser: ParserConfig) -> list[str]:
+        """Return the headers of several warehouses, where nothing else is the quantity."""
+        lacking = {each.column for each in missing_headers(headers, parser)}
+        if not isinstance(parser.column_map.get("quantity_available", ""), str):
+            return []
+        names = [*filter(None, dict.fromkeys(map(strip, headers[:_MAX_HEADERS])))]
+        found = warehouse_headers(names) if "quantity_available" in lacking else ()
+        cells = header_cells(self._feed, parser, found, with_numbers=True)
+        texts = [text for each in cells.values() for text in each]
+        read = [is_read("quantity_available", each, parser, self._config.zone) for each in texts]
+        return [*found] if texts and sum(read) >= _FIT * len(read) else []
 
     def with_unknown(self, check: FeedCheck) -> FeedCheck:
         """Return a check with the columns that people have to name, and their candidates.
@@ -196,9 +249,15 @@ class _Checker:
         return replace(check, unknown=tuple(unknown))
 
     def _without_rejected(self, check: FeedCheck) -> FeedCheck:
-        """Take back the headers of columns that may be left out, whose cells would be rejected."""
+        """Take back the headers of columns that may be left out, whose cells would be rejected.
+
+        Quantities below zero are made 0.
+        """
         mapped = check.changes.get("column_map", {})
         reading = read_rows(self._feed, check.parser, self._config)
+        if any(each.error_code == RowFault.NEGATIVE_QUANTITY for each in reading.refusals):
+            parser, changes = _with(check.parser, check.changes, negative_quantity="zero")
+            check = replace(check, parser=parser, changes=changes)
         rejected = {each.column for each in reading.refusals}
         keep = {*REQUIRED_COLUMNS, *self._parser.column_map, "cost"}
         kept = {c: header for c, header in mapped.items() if c in keep or c not in rejected}
@@ -208,6 +267,16 @@ class _Checker:
         changes |= {"column_map": kept} if kept else {}
         parser = changed_parser(self._parser, changes) or self._parser
         return replace(check, changes=changes, parser=parser)
+
+
+def _shows_zeros(feed: FeedSample, parser: ParserConfig) -> bool:
+    """Return whether a workbook shows whole numbers of a text column with zeros in front."""
+    padded = changed_parser(parser, {"padded_numbers": True})
+    if parser.format != "xlsx" or parser.padded_numbers or padded is None:
+        return False
+    columns = [*filter(is_text_column, (*INPUT_COLUMNS, *parser.extra_columns))]
+    plain, shown = (column_cells(feed, p, columns, with_numbers=True) for p in (parser, padded))
+    return plain != shown
 
 
 def _layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
@@ -276,20 +345,10 @@ def _with(
 
 
 def _is_better(reading: Reading, as_sent: Reading, proposal: FeedCheck) -> bool:
-    """Return whether a reading is worth a change; the right characters are, if nothing is lost."""
-    if "encoding" in proposal.changes and as_sent.is_usable:
+    """Return whether a reading is worth a change.
+
+    Some are, if nothing is lost: their readings have better characters, or other rows.
+    """
+    if _WORTHWHILE & {*proposal.changes} and as_sent.is_usable:
         return reading.rank >= as_sent.rank
     return reading.rank > as_sent.rank or len(reading.missing) < len(as_sent.missing)
-
-
-def changed_parser(parser: ParserConfig, changes: Mapping[str, Any]) -> ParserConfig | None:
-    """Return a parser with some options changed, None where they do not go with the others."""
-    own = {name: value for name, value in parser.model_dump().items() if value is not None}
-    column_map = {**parser.column_map, **changes.get("column_map", {})}
-    try:
-        return ParserConfig.model_validate(
-            {**own, **changes, "column_map": column_map},
-            context=LoadContext(extra_columns=[*parser.extra_columns]),
-        )
-    except ValidationError:
-        return None

@@ -92,7 +92,8 @@ def whole_records(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[by
     body = skip_lines(memoryview(raw), parser.skip_lines)
     ends: list[int] = []
     try:
-        ends.extend(end for _, end, _ in islice(_records(body, mark, feed.is_whole), most))
+        found = _records(body, RecordScanner(mark, quoting=parser.quoting), feed.is_whole)
+        ends.extend(end for _, end, _ in islice(found, most))
     except UnclosedQuoteError as error:
         if feed.is_whole or not ends:
             line = parser.skip_lines + line_number(body, error.position)
@@ -107,7 +108,7 @@ def whole_records(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[by
 
 
 def sample_records(
-    text: str, delimiter: str, *, skip: int = 0, is_whole: bool
+    text: str, delimiter: str, *, skip: int = 0, quoting: bool = True, is_whole: bool
 ) -> Iterator[SampleRecord]:
     """Yield the records of a text that may be cut at its end; lines without any text are left out.
 
@@ -117,7 +118,7 @@ def sample_records(
     body = skip_lines(memoryview(raw), skip)
     line, last = skip + 1, 0
     try:
-        for start, _, fields in _records(body, mark, is_whole):
+        for start, _, fields in _records(body, RecordScanner(mark, quoting=quoting), is_whole):
             line += line_number(body[last:start], start - last) - 1
             last = start
             cells = (field.decode("utf-8") for field in fields)
@@ -127,10 +128,10 @@ def sample_records(
 
 
 def _records(
-    body: memoryview, mark: bytes, is_whole: bool
+    body: memoryview, scanner: RecordScanner, is_whole: bool
 ) -> Iterator[tuple[int, int, list[bytes]]]:
     """Yield where each record starts and ends, and its fields; one that may be cut is left out."""
-    scanner, position = RecordScanner(mark), 0
+    position = 0
     while True:
         blank = _LINE_ENDS.match(body, position)
         position = position if blank is None else blank.end()

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain, count
 
 from relay_core.config import TenantConfig
 from relay_core.domain.cell_rules import shorten
+from relay_core.domain.columns import CANONICAL_COLUMNS, DERIVED_COLUMNS, RESERVED_COLUMNS
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.records import Doubt
+from relay_core.domain.run_faults import listed
 from relay_core.onboarding.check_results import MAX_ROWS, Candidate, FeedCheck, Reading
 from relay_core.onboarding.config_doubts import of_config, policy_doubts
+from relay_core.onboarding.header_guess import plain_words
 
 _SHOWN = 3
+_TAKEN = frozenset((*CANONICAL_COLUMNS, *DERIVED_COLUMNS, *RESERVED_COLUMNS))
+_NAME_LENGTH = 30
+"""So long is the name of an extra column made of a header; an extra column's may have 40."""
 # Currencies that nobody writes with a mere "$".
 _NO_DOLLARS = frozenset(("CHF", "CNY", "DKK", "EUR", "GBP", "INR", "JPY", "NOK", "PLN", "SEK"))
 
@@ -112,6 +121,26 @@ def _left_to_do(check: FeedCheck) -> Iterator[str]:
             f"{f' (it could be {could_be})' if could_be else ', and none looks like it'}; "
             "map it in parser.column_map, or give it a value in parser.defaults"
         )
+    names = _extra_names(best.unused)
+    if names and best.is_usable:
+        shown = (f"{n}: {json.dumps(h[:MAX_QUOTED], ensure_ascii=False)}" for n, h in names.items())
+        noun = "1 header" if len(names) == 1 else f"{len(names)} headers"
+        yield (
+            f"nothing is read from {noun}; a text passes through as one of extra_columns, mapped "
+            f"in parser.column_map: {listed(shown, ', ', len(names))}"
+        )
+
+
+def _extra_names(headers: Iterable[str]) -> dict[str, str]:
+    """Return the headers by a name that an extra column made of each could have."""
+    found: dict[str, str] = {}
+    for header in filter(None, dict.fromkeys(headers)):
+        plain = unicodedata.normalize("NFKD", "_".join(plain_words(header)))
+        plain = re.sub("[^a-z0-9_]", "", plain).strip("_")[:_NAME_LENGTH]
+        name = plain if plain[:1].isalpha() and plain not in _TAKEN else f"x_{plain}"
+        numbered = (f"{name}_{number}" for number in count(2))
+        found[next(each for each in chain([name], numbered) if each not in found)] = header
+    return found
 
 
 def _candidate(each: Candidate) -> str:

@@ -62,6 +62,16 @@ _ANY_PRICES = frozenset(
 """Names that a cost has where it is the only price."""
 
 
+_STOCK_WORDS = "qty quantity stock bestand"
+_WAREHOUSE_WORDS = "lager warehouse whse wh depot dc branch store"
+# Words of headers whose numbers are not what a warehouse has.
+_NO_STOCK = (
+    "min max minimum maximum order ordered reorder pack box case carton pallet incoming transit "
+    "reserved allocated eta total sum unit uom value cost price code name id status date number"
+)
+MAX_WAREHOUSES = 20
+
+
 @lru_cache(maxsize=4096)
 def plain_words(header: str) -> tuple[str, ...]:
     """Return a header's words in lower case, without marks and what stands in brackets at its end.
@@ -130,6 +140,26 @@ def match_headers(
             found[column] = header
             taken.add(header)
     return found
+
+
+def warehouse_headers(headers: Iterable[str]) -> tuple[str, ...]:
+    """Return headers that are surely the stock of one warehouse each; none where fewer than two.
+
+    They share a word for stock, and each has another one besides; or one for a warehouse, and each
+    has a word or a number besides. Numbers beside quantities may be steps of prices.
+    """
+    excluding, stock = {*_NO_STOCK.split()}, _STOCK_WORDS.split()
+    for word in (*stock, *_WAREHOUSE_WORDS.split()):
+        found: dict[tuple[str, ...], str] = {}
+        for header in headers:
+            words = re.findall(r"[^\W\d_]+|\d+", " ".join(plain_words(header)))
+            others = tuple(each for each in words if each != word)
+            tells = any(not each.isdecimal() for each in others) or (others and word not in stock)
+            if word in words and tells and excluding.isdisjoint(words):
+                found.setdefault(others, header)
+        if 2 <= len(found) <= MAX_WAREHOUSES:
+            return tuple(found.values())
+    return ()
 
 
 def _has_rivals(header: str, wanted: str, free: Iterable[str]) -> bool:

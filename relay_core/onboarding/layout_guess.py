@@ -80,24 +80,37 @@ def _examined(
     records = [
         record
         for record in islice(
-            sample_records(text, delimiter, skip=skip, is_whole=is_whole), _RECORDS
+            sample_records(text, delimiter, skip=skip, quoting=parser.quoting, is_whole=is_whole),
+            _RECORDS,
         )
         if not record.is_blank
     ]
     if parser.columns is not None:
         layout = Layout(delimiter, skip, parser.columns)
         return _examined_without_header(records, layout, len(parser.columns))
+    names = known_names(parser)
+    records = _without_blank_ends(records, names)
     widths = Counter(len(record.cells) for record in records if len(record.cells) > 1)
     if not widths:
         return None
     width = max(widths, key=lambda each: (widths[each], each))
-    names = known_names(parser)
     place = header_place(records, width, names)
     after = records[place:]
     share = sum(len(record.cells) == width for record in after) / len(after)
     known = count_known(records[place].cells, names)
     layout = Layout(delimiter, _skipped(records, place, skip), columns_without_header(after, names))
     return _Evidence(layout, known, share, width)
+
+
+def _without_blank_ends(records: list[SampleRecord], names: frozenset[str]) -> list[SampleRecord]:
+    """Return the records cut to the width of what is surely the header, if no cell is lost."""
+    known = [count_known(record.cells, names) for record in records[:_HEADER_WITHIN]]
+    if max(known, default=0) <= 1:
+        return records
+    width = len(records[known.index(max(known))].cells)
+    if any(strip(cell) for record in records for cell in record.cells[width:]):
+        return records
+    return [SampleRecord(record.line, record.cells[:width]) for record in records]
 
 
 def _examined_without_header(

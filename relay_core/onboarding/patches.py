@@ -15,7 +15,7 @@ from relay_core.domain.columns import NUMBER_COLUMNS
 from relay_core.domain.errors import CellError
 from relay_core.domain.records import Cause
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.onboarding.feed_check import changed_parser
+from relay_core.onboarding.dry_run import changed_parser
 from relay_core.onboarding.number_guess import guess_numbers
 
 

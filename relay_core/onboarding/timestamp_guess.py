@@ -8,7 +8,7 @@ from datetime import tzinfo
 from itertools import product
 
 from relay_core.config import ParserConfig
-from relay_core.domain.cell_rules import read_timestamp
+from relay_core.domain.cell_rules import EXCEL, read_timestamp
 from relay_core.domain.errors import CellError
 
 _DAYS = (
@@ -19,7 +19,9 @@ _DAYS = (
     ("%Y%m%d",),
 )
 _TIMES = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", "T%H:%M:%S", "%H%M%S")
-_FORMATS = tuple(day + time for days in _DAYS for day, time in product(days, _TIMES))
+_FORMATS = (*(day + time for days in _DAYS for day, time in product(days, _TIMES)), EXCEL)
+_RECENT_SERIALS = range(30_000, 80_000)
+"""Serial numbers of the days from 1982 to 2119; others are rather something else."""
 _MAX_FORMATS = 3
 """No list has more forms of its own."""
 _MAX_TEXTS = 200
@@ -58,7 +60,11 @@ def guess_timestamps(cells: Sequence[str], parser: ParserConfig, zone: tzinfo) -
             break
         best = max(readings, key=lambda form: _count(readings[form]))
         other = _month_and_day_exchanged(best)
-        if other in readings and _count(readings[other]) == _count(readings[best]):
+        if (
+            other != best
+            and other in readings
+            and _count(readings[other]) == _count(readings[best])
+        ):
             text = next(
                 t for t, moment in zip(left, readings[best], strict=True) if moment is not None
             )
@@ -74,8 +80,15 @@ def guess_timestamps(cells: Sequence[str], parser: ParserConfig, zone: tzinfo) -
 def _readings(
     form: str, texts: Sequence[str], parser: ParserConfig, zone: tzinfo
 ) -> list[int | None]:
+    if form == EXCEL:
+        texts = [text if _is_recent(text) else "" for text in texts]
     alone = parser.model_copy(update={"timestamp_formats": (form,)})
     return [_moment(text, alone, zone) for text in texts]
+
+
+def _is_recent(text: str) -> bool:
+    days = text.partition(".")[0]
+    return len(days) == 5 and days.isdecimal() and int(days) in _RECENT_SERIALS
 
 
 def _moment(text: str, parser: ParserConfig, zone: tzinfo) -> int | None:

@@ -292,9 +292,13 @@ def test_bad_usage_is_told_and_writes_nothing(
     assert capsys.readouterr().err.startswith("--check: " if arguments else "--output-dir: ")
 
 
-def test_the_sample_tenant_is_right(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sample_tenant_is_right_but_for_stock_below_zero(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["--tenant=acme_parts", "--check"]) == 0
-    assert capsys.readouterr().out.count("nothing is wrong") == 3
+    printed = capsys.readouterr().out
+    assert printed.count("nothing is wrong") == 2
+    assert printed.endswith("    negative_quantity: zero\n")
 
 
 def test_the_page_of_configs_shows_what_is_printed(

@@ -185,7 +185,7 @@ def test_an_upload_that_vanished_is_missing(world: ApiWorld) -> None:
     [
         (b"PK\x03\x04rest", "Excel"),
         (b"\x1f\x8brest", "gzip"),
-        (b'sku,quantity_available\n"A-1,5\n', "quote"),
+        (b'sku,quantity_available\n"A-1","5"\n"B-1,5\n', "quote"),
     ],
     ids=["workbook", "gzip", "unclosed quote"],
 )

@@ -10,11 +10,13 @@ from relay_core.config import TenantConfig
 from relay_core.domain.codes import RowFault
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.onboarding.feed_check import FeedCheck, check_feed
+from relay_core.onboarding.feed_check import FeedCheck, check_feed, with_rows
 from relay_core.onboarding.feed_sample import OLE2, FeedSample
+from relay_core.onboarding.findings import sentences_of
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.config_documents import ROOT
 from support.normalizing import normalize_vendor
+from support.workbooks import STYLES, text_row, workbook
 
 # Tiny feeds in the manner of published price lists: what the vendor's options must be to read them.
 LISTS: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {
@@ -92,6 +94,73 @@ LISTS: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {
             }
         },
     ),
+    "headings in the list, totals and a line of thanks at its end": (
+        b"sku,title,quantity_available,cost\nBRAKES\nB-1,Pad,2,4.00\n,LIGHTS,,\nL-1,Lamp,7,3.00\n"
+        b",Total,9,29.00\nThank you,,,\n",
+        {},
+        {
+            "skip_rows": [
+                {"column": "cost", "is": "empty"},
+                {"column": "title", "is": ["Total"]},
+            ]
+        },
+    ),
+    "a shop's export: images, stock below zero": (
+        b"Handle,Title,Variant SKU,Variant Inventory Qty,Variant Price,Image Src\n"
+        b"drill,Drill,D-1,-2,40.00,http://x/1.jpg\ndrill,,,,,http://x/2.jpg\n"
+        b"drill,,D-2,4,,http://x/3.jpg\nsaw,Saw,S-1,3,25.00,http://x/4.jpg\n",
+        {
+            "column_map": {
+                "sku": "Variant SKU",
+                "quantity_available": "Variant Inventory Qty",
+                "cost": "Variant Price",
+            }
+        },
+        {
+            "negative_quantity": "zero",
+            "skip_rows": [{"column": "Variant Inventory Qty", "is": "empty"}],
+        },
+    ),
+    "marks and units at quantities": (
+        b"sku,quantity_available,cost\nA,>100,2\nB,5+,2\nC,12 pcs,2\nD,~ 40 PCS,2\n",
+        {},
+        {"quantity_symbols": [">", "+", "pcs", "~"]},
+    ),
+    "a spreadsheet's serial numbers of days": (
+        b"sku,quantity_available,cost,updated_at\nA,1,2,46350\nB,1,2,46350.5\n",
+        {},
+        {"timestamp_formats": ["excel"]},
+    ),
+    "inch marks in front of texts": (
+        b'sku,title,quantity_available,cost\nA,"1/2 inch bolt,1,2\nB,3/4 inch bolt,1,2\n'
+        b'C,"5/8 inch bolt,1,2\nD,Nut,1,2\n',
+        {},
+        {"quoting": False},
+    ),
+    "a field too many, blank in each row": (
+        b"sku,quantity_available,cost\nA,1,2,\nB,1,2, \nC,1,2,,\n",
+        {},
+        {"blank_extra_fields": "drop"},
+    ),
+    "an inch mark and a field too many": (
+        b'sku,title,quantity_available,cost\nA,"1/2 inch bolt,1,2,\nB,Nut,1,2,\n',
+        {},
+        {"quoting": False, "blank_extra_fields": "drop"},
+    ),
+    "three warehouses": (
+        b"sku,Stock East,Stock West,Stock on order,Stock Lake City,cost\nA,1,2,9,,2\nB,,1,9,4,3\n",
+        {},
+        {
+            "column_map": {
+                "quantity_available": {"sum": ["Stock East", "Stock West", "Stock Lake City"]}
+            }
+        },
+    ),
+    "numbered warehouses, and a column of quantities that the config names and the file lacks": (
+        b"sku,WH1,WH2,cost\nA,1,2,2\n",
+        {"column_map": {"quantity_available": "On hand"}},
+        {"column_map": {"quantity_available": {"sum": ["WH1", "WH2"]}}},
+    ),
 }
 
 
@@ -134,6 +203,74 @@ def test_with_the_right_options_nothing_is_to_be_changed(name: str) -> None:
     data, options, expected = LISTS[name]
     column_map = {**options.get("column_map", {}), **expected.get("column_map", {})}
     assert checked(data, **{**options, **expected, "column_map": column_map}).changes == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "kept"),
+    [
+        (feed("A,1,", "B,,2", "C,,"), {"skip_rows"}),
+        (feed("A,,2", "B,1,2"), {"skip_rows"}),
+        (b'sku,title,quantity_available,cost\n"A","5" bolt","1","2"\n"B,x",1,2\n', {"quoting"}),
+        (feed("A,-,2", "B,<5,2", "C,12 on order,2", "D,5-10,2"), {"quantity_symbols"}),
+        (b"sku,Qty 1,Qty 2,cost\nA,1,2,2\n", {"column_map"}),
+        (b"sku,Stock East,Stock West,cost\nA,B-7,12 weeks,2\n", {"column_map"}),
+        (b"sku,quantity_available,cost,updated_at\nA,1,2,10001\n", {"timestamp_formats"}),
+    ],
+    ids=[
+        "a product lacks each of both columns",
+        "a quantity is missing",
+        "quotes enclose cells",
+        "less than a number, a text, a range",
+        "steps of prices",
+        "headers like warehouses over other cells",
+        "a number of five digits",
+    ],
+)
+def test_what_would_change_more_than_it_mends_is_not_proposed(data: bytes, kept: set[str]) -> None:
+    assert not kept & {*checked(data).changes}
+
+
+def test_numbers_that_a_sheet_shows_with_zeros_in_front_are_read_as_shown() -> None:
+    header = text_row(1, "sku", "quantity_available", "cost")
+    cells = '<c r="A2" s="2"><v>417</v></c><c r="B2"><v>3</v></c><c r="C2"><v>2.5</v></c>'
+    sheet = f'{header}<row r="2">{cells}</row>'
+    data = workbook(sheet, styles=STYLES.replace("dd.mm.yyyy", "000000"))
+    check = checked(data, format="xlsx")
+    assert check.changes == {"padded_numbers": True}
+    config = tenant_config(vendor_document(parser={"format": "xlsx", **check.changes}))
+    assert run_of(config, data).offers["sku"].tolist() == ["000417"]
+    assert checked(data, format="xlsx", padded_numbers=True).changes == {}
+
+
+def test_totals_at_the_end_of_a_long_list_are_skipped_and_in_doubt() -> None:
+    rows = [f"A{number},1,1.00" for number in range(5_300)]
+    upload = FeedSample(feed(*rows, "Grand total:,5300,5300.00"), is_whole=True)
+    config = tenant_config()
+    vendor = config.vendors[0]
+    check = with_rows(check_feed(upload, vendor.parser, config), upload, vendor, config)
+    rule = {"column": "sku", "is": ["Grand total:"]}
+    assert check.changes == {"skip_rows": [rule]}
+    assert (check.as_sent.rows, check.best.rows) == (5_301, 5_300)
+    assert [(each.code, each.samples) for each in check.doubts] == [
+        ("totals_line", ("Grand total:",))
+    ]
+    patched = tenant_config(vendor_document(parser={"skip_rows": [rule]}))
+    assert run_of(patched, upload.data).offers["sku"].is_unique
+    vendor = patched.vendors[0]
+    again = with_rows(check_feed(upload, vendor.parser, patched), upload, vendor, patched)
+    assert (again.changes, again.doubts) == ({}, ())
+
+
+def test_headers_that_nothing_is_read_from_are_named_as_columns_of_ones_own() -> None:
+    header = "sku,quantity_available,cost,GTIN / EAN,Größe,Availability,2nd Price,,GTIN-EAN"
+    told = sentences_of(checked(feed("A,1,2,3,4,5,6,7,8", header=header)))[-1]
+    assert told == (
+        "nothing is read from 5 headers; a text passes through as one of extra_columns, mapped in "
+        'parser.column_map: gtin_ean: "GTIN / EAN", grosse: "Größe", '
+        'x_availability: "Availability", '
+        'x_2nd_price: "2nd Price", '
+        'gtin_ean_2: "GTIN-EAN"'
+    )
 
 
 @pytest.mark.parametrize(
