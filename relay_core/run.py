@@ -24,6 +24,7 @@ from relay_core.domain import run_faults
 from relay_core.domain.codes import Stage, VendorStatus, WarningCode
 from relay_core.domain.columns import INPUT_COLUMNS, extra_column
 from relay_core.domain.errors import ContractBrokenError
+from relay_core.domain.guard_result import GuardResult
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import RunContext, RunFailure
 from relay_core.merge.best_offer import columns_to_merge
@@ -45,7 +46,7 @@ from relay_core.publish.reports import invalid_rows_chunks, overrides_json
 from relay_core.publish.state import Baseline, StateContext, state_chunks
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.contracts import OFFER_SCHEMA
-from relay_core.validation.guards import GuardResult, VendorRows, judge_guards
+from relay_core.validation.guards import VendorRows, judge_guards
 from relay_core.validation.vendor_failures import (
     VendorInput,
     exempt,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from relay_core.domain.codes import FailureCode, RunStatus, VendorStatus
+from relay_core.domain.guard_result import GuardResult
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import Cause, ReportEntry, RunFailure, VendorResult
 from relay_core.merge.result import MergedInventory
@@ -16,7 +17,6 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule, applied_rules
 from relay_core.publish.changes import Changes
 from relay_core.publish.quarantine import Quarantine
-from relay_core.validation.guards import GuardResult
 from relay_core.validation.vendor_failures import VendorInput, VendorState
 
 MAX_MOVES = 10

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from relay_core.columnar.csv_text import cents_text
 from relay_core.columnar.text import Bools, Ints, Rows, flags_of
 from relay_core.config.models import GuardsConfig
+from relay_core.domain.guard_result import GuardResult
 from relay_core.validation.comparison import Comparison, FeedFigures
 
 MAX_EXAMPLES = 5
@@ -26,37 +27,6 @@ _HALF = Decimal("0.5")
 _MIN_SIZE = 10
 """Shares of fewer SKUs, or rows, say nothing."""
 _ROOM = 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class GuardResult:
-    """The result of a guard."""
-
-    guard: str
-    vendor_id: str | None  # the vendor that it is about, if it is about one
-    side: str | None  # ``low`` or ``high`` of ``price_level``
-    tripped: bool  # whether the share is greater than the limit
-    limit: str  # the option that it is held against, as the config has it
-    count: int  # how many of ``of``
-    of: int  # how many there are
-    # The first by SKU, each ``sku``, ``before`` and ``after``
-    examples: tuple[Mapping[str, Any], ...] = ()
-
-    @property
-    def value(self) -> str:
-        """The share with 4 places, half up."""
-        units = (2 * 10_000 * self.count + self.of) // (2 * self.of) if self.of else 0
-        return f"{units // 10_000}.{units % 10_000:04}"
-
-    def as_dict(self, max_sku_length: int | None = None) -> dict[str, Any]:
-        """Return the result as reports show it; a longer SKU is cut."""
-        names = ("guard", "vendor_id", "side", "tripped", "value", "limit", "count", "of")
-        shown = {name: getattr(self, name) for name in names}
-        absent = {name for name in ("vendor_id", "side") if shown[name] is None}
-        shown["examples"] = [
-            {**each, "sku": each["sku"][:max_sku_length]} for each in self.examples
-        ]
-        return {name: value for name, value in shown.items() if name not in absent}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from typing import Any
 import dagster as dg
 
 from relay_core.domain.columns import REQUIRED_COLUMNS, Kind
+from relay_core.domain.guard_result import GuardResult
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule
-from relay_core.validation.guards import GuardResult
 
 _FILLED = (*REQUIRED_COLUMNS, "vendor_id", "updated_at")
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from relay_core.domain.errors import ConfigError
 from relay_core.domain.records import ENGINE_VERSION
 from relay_core.publish.keys import MERGED_INVENTORY
-from relay_core.publish.report.page import pages
+from relay_core.publish.report.templating import pages
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.errors import ClientError
 from relay_dagster.client.session import Session

@@ -12,11 +12,11 @@ import typer
 
 from relay_core.config import TenantConfig, load_config
 from relay_core.domain.errors import UnsupportedSchemaVersionError
+from relay_core.domain.guard_result import GuardResult
 from relay_core.publish.changes import Changes
 from relay_core.publish.keys import MERGED_INVENTORY
 from relay_core.publish.state import Baseline, StateContext
 from relay_core.validation.comparison import FeedFigures
-from relay_core.validation.guards import GuardResult
 from relay_dagster.client.config_files import read_config_file
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.holds import show_guard

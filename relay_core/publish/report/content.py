@@ -8,29 +8,34 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from relay_core.domain.cell_rules import cut, strip
 from relay_core.domain.codes import RunStatus, VendorStatus, WarningCode
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.next_action import next_action
 from relay_core.domain.records import ENGINE_VERSION, Cause, CauseSample, ReportEntry, RunContext
-from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule
 from relay_core.publish.changes import Changes
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.report import wording
+from relay_core.publish.report.parts import (
+    Bar,
+    Chart,
+    Figure,
+    Guard,
+    Listed,
+    Move,
+    VendorRows,
+    changes_chart,
+)
 from relay_core.publish.report.wording import Tone, Verdict
 from relay_core.publish.reports import timestamp
-from relay_core.validation.guards import GuardResult
 from relay_core.validation.vendor_failures import VendorState
-
-Row = TypeVar("Row")
 
 MAX_ROWS = 200
 """So many rows has a table; so many vendors a config."""
@@ -41,112 +46,12 @@ _MAX_WARNINGS = 1_000
 MAX_GROUPS, MAX_CAUSES = 20, 5
 _MAX_NOTE_LENGTH, _MAX_PATCH_LENGTH = 500, 1_000
 
-_CHANGES: tuple[tuple[str, str, Tone], ...] = (
-    ("added", "New in the feed", "good"),
-    ("removed", "Gone from the feed", "bad"),
-    ("came_in_stock", "Came into stock", "good"),
-    ("went_out_of_stock", "Went out of stock", "bad"),
-    ("price_up", "Price went up", "idle"),
-    ("price_down", "Price went down", "idle"),
-    ("vendor_changed", "From another vendor", "idle"),
-)
-
 _USES: dict[VendorStatus, tuple[Tone, str]] = {
     VendorStatus.FOUND: ("good", "its upload"),
     VendorStatus.LAST_GOOD: ("warn", "its last good feed"),
     VendorStatus.LEFT_OUT: ("warn", "left out"),
     VendorStatus.MISSING: ("idle", "nothing to use"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Listed(Generic[Row]):
-    """The first rows of a list, and how many more there are."""
-
-    rows: tuple[Row, ...] = ()
-    more: int = 0
-
-    @classmethod
-    def of(cls, rows: Iterable[Row], limit: int, count: int) -> Listed[Row]:
-        """Return the first of ``count`` rows, at most ``limit``."""
-        first = tuple(islice(rows, limit))
-        return cls(first, count - len(first))
-
-    def __bool__(self) -> bool:
-        """Return whether there is any."""
-        return bool(self.rows)
-
-
-class Figure(NamedTuple):
-    """A number that people ask for."""
-
-    label: str
-    value: str
-    note: str = ""
-
-
-class Bar(NamedTuple):
-    """A bar of a chart; its length is in percent of the longest."""
-
-    label: str
-    value: str
-    length: str
-    tone: str = ""
-
-
-class Chart(NamedTuple):
-    """Bars on one scale, and their summary in a sentence."""
-
-    title: str
-    summary: str
-    bars: tuple[Bar, ...]
-
-
-class Fate(NamedTuple):
-    """What became of some of a vendor's rows: a part of its bar, in percent of it."""
-
-    words: str
-    tone: Tone
-    rows: str
-    part: str
-    start: str
-    length: str
-
-
-class VendorRows(NamedTuple):
-    """Where a vendor's rows went."""
-
-    vendor_id: str
-    read: str
-    summary: str
-    fates: tuple[Fate, ...]
-
-    @classmethod
-    def of(cls, vendor_id: str, rows: RowCounts) -> VendorRows:
-        """Return a vendor's bar; of rows that were not merged it is known which are refused."""
-        counts, read = rows.as_dict(), rows.read
-        known = [(*wording.FATES[name], counts[name] or 0) for name in wording.FATES]
-        if rows.won is None:
-            known += [("not merged: the run failed", "idle", read - rows.refused - rows.skipped)]
-        fates, start = [], 0
-        for words, tone, count in known:
-            if count:
-                place, long = wording.length(start, read), wording.length(count, read)
-                number, part = wording.number(count), wording.part(count, read)
-                fates.append(Fate(words, tone, number, part, place, long))
-                start += count
-        summary = "; ".join(f"{each.rows} {each.words}" for each in fates)
-        return cls(vendor_id, wording.counted(read, "row"), summary, tuple(fates))
-
-
-class Move(NamedTuple):
-    """A SKU's figure, before and now; a price move also has its share."""
-
-    sku: str
-    before: str
-    after: str
-    change: str = ""
-    title: str = ""
 
 
 class FeedChanges(NamedTuple):
@@ -159,11 +64,6 @@ class FeedChanges(NamedTuple):
     @classmethod
     def of(cls, changes: Changes, titles: Mapping[str, str]) -> FeedChanges:
         """Return the bars of all counts, and the greatest moves of prices."""
-        counts = [changes.counts[name] for name, _, _ in _CHANGES]
-        bars = (
-            Bar(label, wording.number(count), wording.length(count, max(counts)), tone)
-            for count, (_, label, tone) in zip(counts, _CHANGES, strict=True)
-        )
         rises, falls = (
             tuple(
                 Move(
@@ -177,42 +77,7 @@ class FeedChanges(NamedTuple):
             )
             for moves in changes.greatest_moves(MAX_SAMPLES)
         )
-        summary = wording.changed(changes.counts)
-        return cls(Chart("SKUs by what has changed", summary, tuple(bars)), rises, falls)
-
-
-class Guard(NamedTuple):
-    """The result of a guard; one that trips has examples."""
-
-    name: str
-    meaning: str
-    tripped: bool
-    share: str
-    limit: str
-    counted: str
-    examples: tuple[Move, ...] = ()
-
-    @classmethod
-    def of(cls, result: GuardResult, titles: Mapping[str, str]) -> Guard:
-        """Return a guard's row."""
-        examples = (
-            Move(
-                cut(each["sku"], MAX_QUOTED),
-                wording.amount(str(each["before"])),
-                "gone" if each["after"] is None else wording.amount(str(each["after"])),
-                title=cut(titles.get(each["sku"], ""), MAX_QUOTED),
-            )
-            for each in result.examples
-        )
-        return cls(
-            wording.guard_name(result),
-            wording.guard_meaning(result),
-            result.tripped,
-            wording.part(result.count, result.of),
-            wording.percent(result.limit),
-            f"{wording.number(result.count)} of {wording.number(result.of)}",
-            tuple(examples) if result.tripped else (),
-        )
+        return cls(changes_chart(changes.counts), rises, falls)
 
 
 class Rule(NamedTuple):
@@ -426,7 +291,9 @@ def _rows(findings: RunFindings) -> Listed[VendorRows]:
     """Return where the rows of vendors went that had any, those that lost the most first."""
     read = [(name, rows) for name, rows in findings.rows.items() if rows.read]
     read.sort(key=lambda pair: not wording.merged_many(pair[1]))
-    return Listed.of((VendorRows.of(*pair) for pair in read), MAX_BARS, len(read))
+    return Listed.of(
+        (VendorRows.of(name, rows.as_dict()) for name, rows in read), MAX_BARS, len(read)
+    )
 
 
 def _vendor_shares(findings: RunFindings) -> Chart | None:

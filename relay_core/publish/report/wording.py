@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from relay_core.domain.codes import RowFault, RunStatus, Stage
+from relay_core.domain.guard_result import GuardResult
 from relay_core.domain.run_faults import listed
-from relay_core.merge.row_counts import RowCounts
-from relay_core.publish.findings import RunFindings
-from relay_core.validation.guards import GuardResult
+
+if TYPE_CHECKING:
+    from relay_core.merge.row_counts import RowCounts
+    from relay_core.publish.findings import RunFindings
 
 Tone = Literal["good", "warn", "bad", "idle"]
 

@@ -13,14 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core.config.models import GuardsConfig
+from relay_core.domain.guard_result import GuardResult
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.frames import frame_of
-from relay_core.validation.guards import (
-    GuardResult,
-    VendorRows,
-    judge_guards,
-    vendor_rows_share,
-)
+from relay_core.validation.guards import VendorRows, judge_guards, vendor_rows_share
 from support.builders import tenant_config
 
 

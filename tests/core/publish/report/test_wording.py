@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from relay_core.domain.codes import RowFault, RunStatus, Stage
+from relay_core.domain.guard_result import GuardResult
 from relay_core.domain.records import RunFailure
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.report import wording
-from relay_core.validation.guards import GuardResult
 
 
 @pytest.mark.parametrize(
