@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from relay_dagster.aws.clients import LONG_TIMEOUTS, Clients, Timeouts
-from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore
+from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, SessionStore
 from relay_dagster.aws.dynamodb.audit_store import AuditStore
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
@@ -46,6 +46,7 @@ class Platform:
     pauses: PauseStore
     api_keys: ApiKeyStore
     links: LinkStore
+    sessions: SessionStore
     secrets: SecretStore
     webhooks: WebhookStore
     audit: AuditStore
@@ -111,6 +112,7 @@ def connect(
         pauses=PauseStore(database),
         api_keys=ApiKeyStore(database),
         links=LinkStore(database),
+        sessions=SessionStore(database),
         secrets=SecretStore(database, settings.secrets_prefix),
         webhooks=WebhookStore(database),
         audit=AuditStore(database),

@@ -44,7 +44,9 @@ from relay_dagster.api.security.admin_keys import read_admin_keys, refuse_unsafe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
 from relay_dagster.api.security.feed_readers import FeedReaders
 from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
+from relay_dagster.api.security.sessions import Sessions
 from relay_dagster.api.task_slots import TaskSlots
+from relay_dagster.api.web import overview, sign_in
 from relay_dagster.aws.clients import SHORT_TIMEOUTS, Clients
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.settings import Settings
@@ -56,6 +58,7 @@ _ROUTES = (
     *(runs, explanations, holds, webhooks, webhook_deliveries, admin, audit),
 )
 """In the order in which the document has them."""
+_PAGES = (overview, sign_in)
 ENGINE_MODULES = ("relay_core.onboarding.feed_check", "relay_core.publish.explanation")
 """The engine's, which the sandboxes load: the API's own process stays light."""
 
@@ -91,13 +94,14 @@ def create_app(
     settings = platform.settings
     wrong_keys = WrongKeys(limits.wrong_keys_per_minute)
     app.state.keyring = Keyring(read_admin_keys(settings.api_keys), platform.api_keys, wrong_keys)
+    app.state.sessions = Sessions(platform.sessions, platform.api_keys, wrong_keys)
     app.state.feed_readers = FeedReaders(platform.links, wrong_keys, limits)
     app.state.rates = CallerRates(settings.rate_limit_per_minute, limits.burst, limits.at_work)
     tests = limits.webhook_tests_per_minute
     app.state.webhook_tests = TokenBuckets(
         tests, tests, what=f"a tenant's webhooks are tested {tests} times a minute at the most"
     )
-    for module in _ROUTES:
+    for module in (*_ROUTES, *_PAGES):
         app.router.routes.extend(module.routes.routes)
     app.add_api_route(
         "/f/{token}", read_linked_feed, methods=["GET", "HEAD"], include_in_schema=False

@@ -52,6 +52,8 @@ class ActorKind(StrEnum):
 
     ADMIN_KEY = "admin_key"
     TENANT_KEY = "tenant_key"
+    SESSION = "session"
+    SUPPLIER_LINK = "supplier_link"
     CLI = "cli"
     DAGSTER = "dagster"
     SYSTEM = "system"

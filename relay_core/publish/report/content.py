@@ -46,13 +46,6 @@ _MAX_WARNINGS = 1_000
 MAX_GROUPS, MAX_CAUSES = 20, 5
 _MAX_NOTE_LENGTH, _MAX_PATCH_LENGTH = 500, 1_000
 
-_USES: dict[VendorStatus, tuple[Tone, str]] = {
-    VendorStatus.FOUND: ("good", "its upload"),
-    VendorStatus.LAST_GOOD: ("warn", "its last good feed"),
-    VendorStatus.LEFT_OUT: ("warn", "left out"),
-    VendorStatus.MISSING: ("idle", "nothing to use"),
-}
-
 
 class FeedChanges(NamedTuple):
     """The changes of the feed against the published one."""
@@ -118,7 +111,7 @@ class VendorRow(NamedTuple):
     ) -> VendorRow:
         """Return a vendor's row; ``notes`` say how it failed."""
         state = findings.states.get(name, VendorState(VendorStatus.FOUND))
-        tone, use = _USES[state.status]
+        tone, use = wording.USES[state.status]
         if any(fault.vendor_id == name for fault in findings.faults):
             tone = "bad"
         elif notes and tone == "good":

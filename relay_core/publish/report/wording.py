@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from relay_core.domain.codes import RowFault, RunStatus, Stage
+from relay_core.domain.codes import RowFault, RunStatus, Stage, VendorStatus
 from relay_core.domain.guard_result import GuardResult
 from relay_core.domain.run_faults import listed
 
@@ -67,6 +67,13 @@ FATES: dict[str, tuple[str, Tone]] = {
     "skipped": ("skipped, as the config says", "idle"),
 }
 """Where rows went, in the order of their bar; the tone of each."""
+USES: dict[str, tuple[Tone, str]] = {
+    VendorStatus.FOUND: ("good", "its upload"),
+    VendorStatus.LAST_GOOD: ("warn", "its last good feed"),
+    VendorStatus.LEFT_OUT: ("warn", "left out"),
+    VendorStatus.MISSING: ("idle", "nothing to use"),
+}
+"""What was used of a vendor, and the tone of it."""
 _MANY_ROWS, _MANY_SHARE, _MAX_NAMED = 100, 100, 10
 
 

@@ -16,6 +16,7 @@ from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
 from relay_dagster.api.security.feed_readers import FeedReaders
 from relay_dagster.api.security.rate_limits import TokenBuckets
+from relay_dagster.api.security.sessions import Sessions
 from relay_dagster.wiring import Platform
 
 
@@ -31,6 +32,7 @@ def _part(name: str) -> Callable[[Request], Any]:
 PlatformDep = Annotated[Platform, Depends(_part("platform"))]
 KeyringDep = Annotated[Keyring, Depends(_part("keyring"))]
 ReadinessDep = Annotated[ReadinessProbe, Depends(_part("readiness"))]
+SessionsDep = Annotated[Sessions, Depends(_part("sessions"))]
 RatesDep = Annotated[CallerRates, Depends(_part("rates"))]
 WebhookTestsDep = Annotated[TokenBuckets, Depends(_part("webhook_tests"))]
 FeedCheckerDep = Annotated[FeedChecker, Depends(_part("feed_checker"))]

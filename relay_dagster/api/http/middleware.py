@@ -194,12 +194,11 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            own = (
-                (REQUEST_ID_HEADER, request_id_of(self.scope).encode()),
-                (_CSP, _PAGES.get(self.scope["path"], _DATA_ALONE)),
-                *_ALWAYS,
-            )
-            message = {**message, "headers": [*message.get("headers", []), *own]}
+            headers = [*message.get("headers", [])]
+            headers += [(REQUEST_ID_HEADER, request_id_of(self.scope).encode()), *_ALWAYS]
+            if not any(name.lower() == _CSP for name, _ in headers):
+                headers.append((_CSP, _PAGES.get(self.scope["path"], _DATA_ALONE)))
+            message = {**message, "headers": headers}
         await self._send(message)
 
     async def refuse_size(self) -> None:

@@ -214,6 +214,11 @@ def answer(request: Request, problem: ProblemError) -> JSONResponse:
 
 
 async def _answer_domain(request: Request, error: Exception) -> JSONResponse:
+    return answer(request, noted_problem(request, error))
+
+
+def noted_problem(request: Request, error: Exception) -> ProblemError:
+    """Return the problem that a request ends in, logged and counted where it is one of ours."""
     if isinstance(error, ExternalServiceError):
         _log.error(
             "dependency_failed", request_id=request_id_of(request.scope), error=str(error)[:500]
@@ -223,7 +228,7 @@ async def _answer_domain(request: Request, error: Exception) -> JSONResponse:
         internal_error(request.scope, error)
     if problem.error_code == "RATE_LIMITED":
         request.app.state.platform.metrics.rate_limited()
-    return answer(request, problem)
+    return problem
 
 
 async def _answer_validation(request: Request, error: Exception) -> JSONResponse:

@@ -174,7 +174,7 @@ def order(model: type[_Order], *, optional: bool = False) -> Any:
         data: Annotated[bytes, Depends(_sent_or_empty if optional else _sent)],
         body: model = shown,  # type: ignore[valid-type]
     ) -> _Order:
-        return _parsed(model, data) if data or not optional else model()
+        return parsed_order(model, data) if data or not optional else model()
 
     return Depends(read)
 
@@ -186,7 +186,7 @@ def _request_id(request: Request) -> str:
 RequestId = Annotated[str, Depends(_request_id)]
 
 
-def _parsed(model: type[_Order], body: bytes) -> _Order:
+def parsed_order(model: type[_Order], body: bytes) -> _Order:
     """Return a body as an order.
 
     Raises:

@@ -39,7 +39,8 @@ _ADMIN, _KEY = "admin:", "key:"
 class Caller:
     """Who calls. ``tenant_id`` None is an admin, who may do all that a key may.
 
-    ``id`` tells callers apart and holds no secret; ``name`` is what people call the key.
+    ``id`` tells callers apart and holds no secret; ``name`` is what people call the key; ``kind``
+    is how a caller of a tenant comes.
     """
 
     id: str
@@ -47,13 +48,14 @@ class Caller:
     name: str = ""
     scopes: frozenset[Scope] = frozenset(Scope)
     expires_at: datetime | None = None
+    kind: ActorKind = ActorKind.TENANT_KEY
 
     @property
     def actor(self) -> Actor:
         """The caller as the audit names it."""
         if self.is_admin:
             return Actor(ActorKind.ADMIN_KEY, self.name, self.name)
-        return Actor(ActorKind.TENANT_KEY, self.id.removeprefix(_KEY), self.name)
+        return Actor(self.kind, self.id.partition(":")[2], self.name)
 
     @property
     def is_admin(self) -> bool:
@@ -202,7 +204,7 @@ class Keyring:
         self._found_good.set(given, (self._clock(), found.tenant_id))
         with suppress(ExternalServiceError):  # the caller has a good key, whatever is noted of it
             self._tenant_keys.note_use(found)
-        return _caller_of(found)
+        return caller_of(found)
 
     def likely_tenant(self, key: str) -> str | None:
         """Return whose a key was within the last hour, without a look-up; None where unknown."""
@@ -251,7 +253,7 @@ class Keyring:
         return revoked
 
 
-def _caller_of(key: TenantKey) -> Caller:
-    return Caller(
-        f"{_KEY}{key.key_id}", key.tenant_id, key.name, frozenset(key.scopes), key.expires_at
-    )
+def caller_of(key: TenantKey, kind: ActorKind = ActorKind.TENANT_KEY) -> Caller:
+    """Return who calls by a tenant's key, or by a session that it has opened."""
+    scopes = frozenset(key.scopes)
+    return Caller(f"{_KEY}{key.key_id}", key.tenant_id, key.name, scopes, key.expires_at, kind)

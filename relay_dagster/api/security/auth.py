@@ -51,20 +51,25 @@ def authenticate(
     likely = keyring.likely_tenant(key) if key else None
     try:
         if likely is not None:  # limited before anything is looked up
-            _begin(request, rates, likely)
+            begin_request(request, rates, likely)
         caller = ANONYMOUS if platform.settings.allow_anonymous else _known(keyring, key, request)
         log_context(request.scope)["caller"] = caller.id
         request.state.is_admin = caller.is_admin
         if caller.tenant_id is None:
             rates.take_admin(caller)
         elif likely is None:
-            _begin(request, rates, caller.tenant_id)
+            begin_request(request, rates, caller.tenant_id)
     except RateLimitedError as error:
         raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
     return caller
 
 
-def _begin(request: Request, rates: CallerRates, tenant_id: str) -> None:
+def begin_request(request: Request, rates: CallerRates, tenant_id: str) -> None:
+    """Count a request of a tenant, which is in work until it has been answered.
+
+    Raises:
+        RateLimitedError: it is one too many.
+    """
     rates.begin(tenant_id)
     at_end(request.scope).callback(rates.end, tenant_id)
 

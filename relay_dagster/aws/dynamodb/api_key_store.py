@@ -1,8 +1,10 @@
 """Keys of tenants, in the tenants table as ``KEY#<key_id>``: digests alone, never a secret.
 
 ``KEYS#<tenant_id>`` has the ids of a tenant's, so that they are counted as they are written.
+``SESSION#<digest>`` is a session of the page that a key has opened.
 
-How a key is made and compared is ``api/security/api_keys.py``; what each scope lets its holder do,
+How a key is made and compared is ``api/security/api_keys.py``, what a session is good for
+``api/security/sessions.py``; what each scope lets its holder do,
 the API's routes say.
 """
 
@@ -17,7 +19,12 @@ from typing import Any
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import Codec, marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import Database, is_closed
-from relay_dagster.aws.dynamodb.schema import api_key_key, api_keys_key, deletion_key
+from relay_dagster.aws.dynamodb.schema import (
+    api_key_key,
+    api_keys_key,
+    deletion_key,
+    session_key,
+)
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.tenant_errors import KeyQuotaExceededError, MakerGoneError
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
@@ -26,6 +33,7 @@ from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 
 MAX_KEYS = 50
 """Of a tenant, expired ones too."""
+_SWEPT_AT_ONCE = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +65,27 @@ class TenantKey:
         return self.expires_at is not None and self.expires_at <= now
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One browser that is signed in: by which key, and until when at the latest.
+
+    ``digest`` is the SHA-256 of the session's id, in hex.
+    """
+
+    digest: str
+    tenant_id: str
+    key_id: str
+    created_at: datetime
+    ends_at: datetime
+
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether the session has lasted as long as it may."""
+        return self.ends_at <= now
+
+
 # `schema.EXPIRY` is the name by which items are deleted, where a table has that switched on.
 _KEYS = Codec(kind=TenantKey, in_key="key_id", renamed={"expires_at": "key_expires_at"})
+_SESSIONS = Codec(kind=Session, in_key="digest")
 
 
 def digest_of(secret: str) -> str:
@@ -196,5 +223,48 @@ class ApiKeyStore:
         return self.database.audit_write(entry)
 
 
+@dataclass(frozen=True, slots=True)
+class SessionStore:
+    """Sessions by the digests of their ids."""
+
+    database: Database
+
+    def find(self, digest: str) -> Session | None:
+        """Return a session, read consistently; None where there is none, or no longer."""
+        found = self.database.tenants.read(session_key(digest), _to_session)
+        return None if found is None or found.is_over(self.database.clock()) else found
+
+    def add(self, session: Session) -> None:
+        """Keep a new session; some of its tenant's go that are over.
+
+        Raises:
+            TenantClosingError: its tenant is being deleted.
+        """
+        self._sweep(session.tenant_id)
+        item = marshal({schema.KEY: session_key(session.digest), **_SESSIONS.attributes(session)})
+        self.database.transact_while_active(
+            session.tenant_id, self.database.tenants.new("session", item)
+        )
+
+    def remove(self, digest: str) -> None:
+        """Forget a session; one that is gone counts as forgotten."""
+        table = self.database.tenants
+        table.carry_out(table.write("session", "Delete", session_key(digest)))
+
+    def _sweep(self, tenant_id: str) -> None:
+        table, owner = self.database.tenants, (schema.OWNER, tenant_id)
+        rows, _ = table.rows(
+            schema.BY_OWNER, owner, None, _SWEPT_AT_ONCE, None, prefix=schema.SESSION, forward=True
+        )
+        now = self.database.clock()
+        for each in table.read_all((str(row[schema.KEY]) for row in rows), _to_session):
+            if each.is_over(now):
+                self.remove(each.digest)
+
+
 def _to_key(item: Mapping[str, Any]) -> TenantKey:
     return _KEYS.read(item, str(item[schema.KEY]["S"]).removeprefix(schema.KEY_OF_TENANT))
+
+
+def _to_session(item: Mapping[str, Any]) -> Session:
+    return _SESSIONS.read(item, str(item[schema.KEY]["S"]).removeprefix(schema.SESSION))

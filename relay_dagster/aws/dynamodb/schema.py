@@ -13,6 +13,7 @@ Each table has one key, ``pk``, whose prefix says what an item is:
 * tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
   ``KEY#<key_id>`` and ``LINK#<link_id>`` (a tenant's API key, a link, as digests),
   ``SECRET#<tenant_id>#<name>`` (what is shown of a secret),
+  ``SESSION#<digest>`` (somebody who has signed in to the page),
   ``KEYS#<tenant_id>`` (the keys' ids), ``WEBHOOKS#<tenant_id>`` (all its webhooks, with their
   secrets), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all), ``DELETION#<tenant_id>`` (how far its
   deletion is; in the end the tombstone). Indexes: tenants by the time their first config was
@@ -68,7 +69,7 @@ SHARDS = 4
 
 # What keys begin with that are read back.
 RUN, KEY_OF_TENANT, TRIGGER, DELETION = "RUN#", "KEY#", "TRIGGER#", "DELETION#"
-LINK, SECRET = "LINK#", "SECRET#"
+LINK, SECRET, SESSION = "LINK#", "SECRET#", "SESSION#"
 
 
 # --- keys of the runs table ---------------------------------------------------------------------
@@ -160,6 +161,11 @@ def secret_key(tenant_id: str, name: str) -> str:
 def link_key(link_id: str) -> str:
     """Return the key of a tenant's link."""
     return f"{LINK}{link_id}"
+
+
+def session_key(digest: str) -> str:
+    """Return the key of the session whose id has a digest."""
+    return f"{SESSION}{digest}"
 
 
 def webhooks_key(tenant_id: str) -> str:

@@ -1,0 +1,308 @@
+"""What every page goes through: who has signed in, the token of its forms, its headers, its errors.
+
+Pages are views: they call the API's routes, and what those may do is judged by the same scopes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi.security import SecurityScopes
+from starlette.datastructures import QueryParams
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from relay_core.publish.report.templating import REPORT, pages
+from relay_dagster.api.http.dependencies import PlatformDep, RatesDep, SessionsDep
+from relay_dagster.api.http.middleware import (
+    BodyTooLargeError,
+    BodyTooSlowError,
+    address_of,
+    log_context,
+    request_id_of,
+)
+from relay_dagster.api.http.problems import (
+    ProblemError,
+    exceeded,
+    faults_of,
+    invalid_request,
+    noted_problem,
+)
+from relay_dagster.api.http.request_parsing import parsed_order
+from relay_dagster.api.security.api_keys import Caller
+from relay_dagster.api.security.auth import begin_request, require_scopes
+from relay_dagster.api.security.rate_limits import RateLimitedError
+from relay_dagster.api.security.sessions import form_token, is_token_of
+from relay_dagster.api.web import words
+from relay_dagster.loopback import is_loopback
+from relay_dagster.settings import Settings
+from relay_dagster.tenants.audit import Origin
+from relay_dagster.tenants.scopes import Scope
+from relay_dagster.wire.base import Order
+
+PACKAGE = "relay_dagster.api.web"
+HOME = "/app"
+_OWN_SCRIPT = "script-src 'self'; connect-src 'self'; "
+_OWN_SITES = ("same-origin", "none")
+_NEXT = re.compile(r"/app/[\w/?=&%.+~-]*", re.ASCII)
+_Order = TypeVar("_Order", bound=Order)
+
+
+class NotSignedInError(Exception):
+    """Nobody has signed in here, or no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of somebody who has signed in.
+
+    Attributes:
+        caller: the session's key, as it is now.
+        token: of the session's forms.
+        origin: where what the request does comes from.
+    """
+
+    caller: Caller
+    token: str
+    origin: Origin
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose pages these are."""
+        return str(self.caller.tenant_id)
+
+    def may(self, scope: str) -> bool:
+        """Tell whether the session's key has a scope."""
+        return scope in self.caller.scopes
+
+    def require(self, scope: Scope) -> None:
+        """Refuse an act that the session's key is not good for.
+
+        Raises:
+            ProblemError: 403.
+        """
+        require_scopes(self.caller, [scope])
+
+
+# --- who comes ----------------------------------------------------------------------------------
+
+
+def cookie_of(request: Request) -> tuple[str, bool]:
+    """Return what the session's cookie is called, and whether it goes over TLS alone."""
+    settings: Settings = request.app.state.platform.settings
+    hosts = (request.url.hostname, urlsplit(settings.public_url or "").hostname)
+    is_own = all(host is None or is_loopback(host) for host in hosts)
+    return ("relay", False) if is_own else ("__Host-relay", True)
+
+
+def begin_visit(
+    request: Request, platform: PlatformDep, sessions: SessionsDep, rates: RatesDep
+) -> Visit:
+    """Return who has signed in.
+
+    Raises:
+        NotSignedInError: nobody.
+        ProblemError: 429, too many requests came of the tenant, or are in work.
+    """
+    session_id = request.cookies.get(cookie_of(request)[0], "")
+    address = address_of(request.scope)
+    try:
+        caller = sessions.caller(session_id, address or "") if session_id else None
+        if caller is None or caller.tenant_id is None:
+            raise NotSignedInError
+        log_context(request.scope)["caller"] = f"session:{caller.actor.id}"
+        begin_request(request, rates, caller.tenant_id)
+    except RateLimitedError as error:
+        raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
+    origin = Origin(caller.actor, request_id_of(request.scope), address)
+    return Visit(caller, form_token(session_id), origin)
+
+
+def _authorize(
+    request: Request, visit: Annotated[Visit, Depends(begin_visit)], needed: SecurityScopes
+) -> Visit:
+    if "tenant_id" in request.path_params:
+        visit.caller.require(request.path_params["tenant_id"])
+    require_scopes(visit.caller, needed.scopes)
+    return visit
+
+
+def refuse_foreign(request: Request) -> None:
+    """Refuse a form of another page, as far as the browser tells.
+
+    Raises:
+        ProblemError: 403.
+    """
+    origin = urlsplit(request.headers.get("origin", "")).netloc
+    is_own = request.headers.get("sec-fetch-site", "none") in _OWN_SITES
+    if not is_own or origin not in ("", request.headers.get("host")):
+        raise ProblemError("FORBIDDEN", "the form was sent by another page; send it from this one")
+
+
+async def sent_form(request: Request) -> QueryParams:
+    """Return the fields of a form."""
+    refuse_foreign(request)
+    return QueryParams((await request.body()).decode(errors="replace"))
+
+
+def _own_form(
+    request: Request,
+    visit: Annotated[Visit, Depends(begin_visit)],
+    form: Annotated[QueryParams, Depends(sent_form)],
+) -> QueryParams:
+    """Return the fields of a form of the session's own pages.
+
+    Raises:
+        ProblemError: 403, it lacks the session's token.
+    """
+    session_id = request.cookies.get(cookie_of(request)[0], "")
+    if not is_token_of(session_id, form.get("token", "")):
+        raise ProblemError("FORBIDDEN", "the form is of another session; open the page again")
+    return form
+
+
+def for_scopes(*scopes: Scope) -> Any:
+    """Return the dependency of a page that needs scopes: the visit."""
+    return Security(_authorize, scopes=[*scopes])
+
+
+Reading = Annotated[Visit, for_scopes(Scope.READ)]
+OwnForm = Annotated[QueryParams, Depends(_own_form)]
+
+
+def order_of(model: type[_Order], fields: Mapping[str, Any]) -> _Order:
+    """Return the order that a form's fields come to, judged as the API judges its body.
+
+    Raises:
+        ProblemError: 422 with the faults and their paths.
+    """
+    return parsed_order(model, json.dumps(fields).encode())
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+@cache
+def stylesheet() -> tuple[str, str]:
+    """Return the one stylesheet, the report's, and its version."""
+    environment = pages(REPORT)
+    text, _, _ = environment.loader.get_source(environment, "page.css")  # type: ignore[union-attr]
+    return text, hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def page(
+    template: str,
+    visit: Visit | None = None,
+    *,
+    status: int = 200,
+    sends_to: str | None = None,
+    has_script: bool = False,
+    headers: Mapping[str, str] | None = None,
+    **context: Any,
+) -> Response:
+    """Return a page.
+
+    Args:
+        template: its file.
+        visit: who sees it.
+        status: of the answer.
+        sends_to: the address, beside this server's own, that a form of it posts to.
+        has_script: whether it has one.
+        headers: further headers.
+        context: what the template shows.
+    """
+    target = urlsplit(sends_to) if sends_to else None
+    forms = f"'self' {target.scheme}://{target.netloc}" if target else "'self'"
+    own = _OWN_SCRIPT if has_script else ""
+    policy = (
+        f"default-src 'none'; style-src 'self'; {own}form-action {forms}; "
+        "frame-ancestors 'none'; base-uri 'none'"
+    )
+    text = (
+        pages(PACKAGE)
+        .get_template(template)
+        .render(visit=visit, words=words, style=stylesheet()[1], **context)
+    )
+    always = {
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }
+    body = text.encode(errors="xmlcharrefreplace")
+    return HTMLResponse(body, status_code=status, headers={**always, **(headers or {})})
+
+
+def go_to(path: str) -> Response:
+    """Return an answer that leads to a page after a form; it is read anew there."""
+    headers = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+    return RedirectResponse(path, status_code=303, headers=headers)
+
+
+def next_path(text: str | None) -> str:
+    """Return where to go after signing in: a page of ours, or the first one."""
+    return text if text and _NEXT.fullmatch(text) else HOME
+
+
+def sign_in_page(request: Request, *, status: int = 200, problem: str = "") -> Response:
+    """Return the page that asks for a key, and forget a session that is over."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    path = f"{request.url.path}{query}" if request.method == "GET" else ""
+    name, secure = cookie_of(request)
+    had_one = name in request.cookies
+    if had_one and not problem:
+        problem = "Your session has ended. Sign in again to go on."
+    answer = page(
+        "sign_in.html.jinja", status=status, problem=problem, next=next_path(path or None)
+    )
+    if had_one:
+        answer.delete_cookie(name, secure=secure, httponly=True, samesite="lax")
+    return answer
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages, too."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, with pages in place of problem documents."""
+        handle = super().get_route_handler()
+
+        async def handle_page(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (BodyTooLargeError, BodyTooSlowError):
+                raise
+            except NotSignedInError:
+                return sign_in_page(request, status=401)
+            except RequestValidationError as error:
+                return problem_page(request, invalid_request(faults_of(error.errors())))
+            except Exception as error:  # noqa: BLE001 - whatever it is, people are shown a page
+                return problem_page(request, noted_problem(request, error))
+
+        return handle_page
+
+
+def problem_page(request: Request, problem: ProblemError) -> Response:
+    """Return a problem as a page."""
+    return page(
+        "problem.html.jinja",
+        status=problem.status,
+        headers=problem.headers,
+        title=words.problem_title(problem.status),
+        problem=problem,
+        request_id=request_id_of(request.scope),
+        back=HOME if request.url.path.startswith(HOME) else "",
+    )
+
+
+def page_router() -> APIRouter:
+    """Return a router of pages; the OpenAPI document has none of them."""
+    return APIRouter(route_class=PageRoute, include_in_schema=False)

@@ -1,0 +1,79 @@
+"""The first page: what is in force, what needs doing, and how it looks where there is nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay_core.domain.records import VendorResult
+from relay_dagster.runs.ports import utc_now
+from support.api_world import ApiWorld
+from support.builders import vendor_document
+from support.page_visitor import HOME, Visitor, signed_in
+
+
+@pytest.fixture
+def visitor(world: ApiWorld) -> Visitor:
+    world.store_config()
+    return signed_in(world)
+
+
+def result(vendor_id: str = "vendor_1", **changes: object) -> VendorResult:
+    facts = {
+        "vendor_id": vendor_id,
+        "status": "found",
+        "uploaded_at": utc_now(),
+        "age_hours": 0,
+        "rows": 1200,
+        "invalid_rows": 0,
+        "skus_won": 900,
+    }
+    return VendorResult(**(facts | changes))  # type: ignore[arg-type]
+
+
+def test_a_tenant_without_a_run_is_told_what_to_begin_with(visitor: Visitor) -> None:
+    page = visitor.open(HOME)
+    assert page.one("h1").text == "Your first feed is a run away"
+    assert "There was none yet." in page.text
+    assert "vendor_1 has not been in a run yet." in page.text
+
+
+def test_a_run_is_started_and_followed(visitor: Visitor) -> None:
+    response = visitor.fill(visitor.open(HOME), "/runs")
+    assert response.status_code == 303
+    run_id = response.headers["location"].rpartition("/")[2]
+    page = visitor.open(HOME)
+    (button,) = (each for each in page.all("a") if each.attributes.get("class") == "button")
+    assert button.attributes["href"] == f"/app/runs/{run_id}"
+    again = visitor.client.post(f"{HOME}/runs", data={"token": token_of(visitor)})
+    assert again.status_code == 409
+
+
+def token_of(visitor: Visitor) -> str:
+    return visitor.open(HOME).all("input")[0].attributes["value"]
+
+
+def test_a_feed_in_force_has_its_age_and_its_vendors(visitor: Visitor) -> None:
+    world = visitor.world
+    run_id = world.post_run().json()["run_id"]
+    world.succeed(run_id, result(), result("vendor_2", invalid_rows=12))
+    world.store_config(vendor_document(), vendor_document("vendor_2"))
+    page = visitor.open(HOME)
+    assert "just now" in page.text
+    assert "12 rows of vendor_2 could not be used." in page.text
+    cells = [cell.text for cell in page.all("td") if cell.attributes.get("data-head") == "Rows"]
+    assert cells == ["1,200", "1,200"]
+
+
+def test_a_held_feed_is_the_first_thing_to_do(visitor: Visitor) -> None:
+    held = visitor.world.hold_one()
+    (first, *_) = visitor.open(HOME).all("li")
+    assert "held back" in first.text
+    assert first.one("a").attributes["href"] == f"/app/runs/{held.run_id}"
+
+
+def test_a_failed_run_says_what_to_do(visitor: Visitor) -> None:
+    run_id = visitor.world.post_run().json()["run_id"]
+    visitor.world.fail(run_id)
+    (first, *_) = visitor.open(HOME).all("li")
+    assert "parser.encoding" in first.text
+    assert first.one("a").attributes["href"] == f"/app/runs/{run_id}"

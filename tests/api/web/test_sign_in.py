@@ -1,0 +1,292 @@
+"""Sessions of the page: opened by a tenant's key, bound to it, and kept as contract 23 says."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+from datetime import timedelta
+from http.cookies import SimpleCookie
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from relay_dagster.api.limits import ApiLimits
+from relay_dagster.api.security.api_keys import CallerRates
+from relay_dagster.api.security.sessions import LIFE, Sessions
+from relay_dagster.runs.ports import utc_now
+from support.api_world import ADMIN, NOBODY_S_RUN, TENANT, ApiWorld
+from support.page_visitor import COOKIE, HOME, Visitor, browser, signed_in
+
+CSP = (
+    "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'"
+)
+
+
+@pytest.fixture
+def visitor(world: ApiWorld) -> Visitor:
+    world.store_config()
+    return signed_in(world)
+
+
+def items_of(world: ApiWorld) -> list[dict[str, Any]]:
+    table = world.platform.database.tenants.name
+    return list(world.platform.clients.dynamodb.scan(TableName=table)["Items"])
+
+
+def key_id_of(visitor: Visitor) -> str:
+    return visitor.key.split("_")[1]
+
+
+def test_a_session_is_a_random_id_in_a_cookie_that_is_kept_hashed_with_its_key(
+    world: ApiWorld,
+) -> None:
+    world.store_config()
+    visitor = browser(world)
+    response = visitor.sign_in(world.issue_key(TENANT))
+    assert (response.status_code, response.headers["location"]) == (303, "/app")
+    (cookie,) = SimpleCookie(response.headers["set-cookie"]).values()
+    assert cookie.key == COOKIE
+    flags = {name: cookie[name] for name in ("httponly", "secure", "samesite", "path", "domain")}
+    assert flags == {
+        "httponly": True, "secure": True, "samesite": "lax", "path": "/", "domain": ""
+    }  # fmt: skip
+    assert cookie["max-age"] == str(12 * 3600)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", cookie.value)
+    (kept,) = (each for each in items_of(world) if each["pk"]["S"].startswith("SESSION#"))
+    digest = hashlib.sha256(cookie.value.encode()).hexdigest()
+    assert (kept["pk"]["S"], kept["key_id"]["S"]) == (f"SESSION#{digest}", key_id_of(visitor))
+    assert cookie.value not in str(items_of(world))
+    again = visitor.sign_in(visitor.key)
+    assert cookie.value not in again.headers["set-cookie"]
+    (kept,) = (each for each in items_of(world) if each["pk"]["S"].startswith("SESSION#"))
+    assert kept["pk"]["S"] != f"SESSION#{digest}"
+
+
+def test_on_loopback_the_cookie_goes_without_tls(world: ApiWorld) -> None:
+    world.store_config()
+    client = TestClient(world.app, base_url="http://127.0.0.1:8000", follow_redirects=False)
+    response = Visitor(world, client).sign_in(world.issue_key(TENANT))
+    (cookie,) = SimpleCookie(response.headers["set-cookie"]).values()
+    assert (cookie.key, cookie["secure"], cookie["httponly"]) == ("relay", "", True)
+    assert client.get(HOME).status_code == 200
+
+
+def test_behind_a_proxy_that_says_loopback_the_public_address_counts(world: ApiWorld) -> None:
+    settings = world.platform.settings.model_copy(update={"public_url": "https://shop.example"})
+    proxied = ApiWorld(replace(world.platform, settings=settings))
+    proxied.store_config()
+    client = TestClient(proxied.app, base_url="http://127.0.0.1:8000", follow_redirects=False)
+    response = Visitor(proxied, client).sign_in(proxied.issue_key(TENANT))
+    assert response.headers["set-cookie"].startswith("__Host-relay=")
+    assert "; Secure" in response.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("path", ["/app", HOME, "/app/nothing-here", "/app/tenants/other"])
+def test_every_page_keeps_out_what_is_not_its_own(visitor: Visitor, path: str) -> None:
+    answer = visitor.client.get(path, follow_redirects=path == "/app")
+    headers = answer.headers
+    assert headers.get_list("content-security-policy") == [CSP]
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert "<script" not in answer.text
+    assert " style=" not in answer.text
+    assert not re.search(r"(?:src|href|action)=\"(?:https?:)?//", answer.text)
+
+
+def test_the_stylesheet_is_the_report_s_and_a_file_of_the_page(visitor: Visitor) -> None:
+    (link,) = visitor.open(HOME).all("link")
+    sheet = visitor.client.get(link.attributes["href"])
+    assert (sheet.status_code, sheet.headers["content-type"]) == (200, "text/css; charset=utf-8")
+    assert "immutable" in sheet.headers["cache-control"]
+    assert "--accent" in sheet.text
+
+
+def test_whoever_is_not_signed_in_is_asked_to_and_led_on(world: ApiWorld) -> None:
+    world.store_config()
+    visitor = browser(world)
+    page = visitor.open(HOME, 401)
+    response = visitor.fill(page, "/app/sign-in", key=world.issue_key(TENANT))
+    assert response.headers["location"] == HOME
+
+
+@pytest.mark.parametrize("elsewhere", ["https://evil.example", "//evil.example", "/app\\evil", ""])
+def test_nobody_is_led_to_another_site(world: ApiWorld, elsewhere: str) -> None:
+    world.store_config()
+    visitor = browser(world)
+    form = {"key": world.issue_key(TENANT), "next": elsewhere}
+    response = visitor.client.post("/app/sign-in", data=form)
+    assert response.headers["location"] == "/app"
+
+
+def test_an_admin_key_does_not_sign_in(world: ApiWorld) -> None:
+    response = browser(world).sign_in(ADMIN)
+    assert response.status_code == 403
+    assert "set-cookie" not in response.headers
+    assert "use a tenant" in response.text
+
+
+def test_wrong_keys_of_the_form_count_as_wrong_keys(world: ApiWorld) -> None:
+    world.store_config()
+    few = ApiWorld(world.platform, limits=ApiLimits(wrong_keys_per_minute=3))
+    visitor = browser(few)
+    assert [visitor.sign_in("rk_nobody").status_code for _ in range(4)] == [401, 401, 401, 429]
+    denied = few.with_key("rk_other").get(f"/v1/tenants/{TENANT}")
+    assert denied.status_code == 429
+
+
+def test_made_up_sessions_count_as_wrong_keys_and_a_good_one_goes_on(world: ApiWorld) -> None:
+    world.store_config()
+    few = ApiWorld(world.platform, limits=ApiLimits(wrong_keys_per_minute=3))
+    visitor, thief = signed_in(few), browser(few)
+    assert visitor.client.get(HOME).status_code == 200
+    statuses = []
+    for number in range(4):
+        thief.client.cookies.set(COOKIE, f"made-up-{number}", domain="testserver.local")
+        statuses.append(thief.client.get(HOME).status_code)
+    assert statuses == [401, 401, 401, 429]
+    assert visitor.client.get(HOME).status_code == 200
+
+
+def test_a_session_ends_where_somebody_signs_out(visitor: Visitor) -> None:
+    stolen = visitor.client.cookies[COOKIE]
+    response = visitor.fill(visitor.open(HOME), "/app/sign-out")
+    assert response.headers["location"] == "/app"
+    assert f'{COOKIE}=""' in response.headers["set-cookie"]
+    thief = browser(visitor.world)
+    thief.client.cookies.set(COOKIE, stolen, domain="testserver.local")
+    assert thief.client.get(HOME).status_code == 401
+
+
+def test_a_session_ends_with_its_key_at_the_next_click(visitor: Visitor) -> None:
+    keys = f"/v1/tenants/{TENANT}/api-keys"
+    visitor.world.client.delete(f"{keys}/{key_id_of(visitor)}")
+    page = visitor.client.get(HOME)
+    assert page.status_code == 401
+    assert "session has ended" in page.text
+    assert f'{COOKIE}=""' in page.headers["set-cookie"]
+    assert not [each for each in items_of(visitor.world) if "SESSION#" in each["pk"]["S"]]
+
+
+def test_a_session_ends_with_its_tenant(visitor: Visitor) -> None:
+    visitor.world.client.delete(f"/v1/tenants/{TENANT}", params={"confirm": TENANT})
+    assert visitor.client.get(HOME).status_code == 401
+
+
+def test_a_session_ends_after_twelve_hours(visitor: Visitor) -> None:
+    platform = visitor.world.platform
+    database = replace(platform.database, clock=lambda: utc_now() + timedelta(hours=12))
+    later = replace(platform.sessions, database=database)
+    state = visitor.world.app.state
+    state.sessions = Sessions(later, platform.api_keys, state.keyring._wrong_keys)
+    assert timedelta(hours=12) == LIFE
+    assert visitor.client.get(HOME).status_code == 401
+    visitor.sign_in(visitor.key)  # and what is over is swept
+    assert len([each for each in items_of(visitor.world) if "SESSION#" in each["pk"]["S"]]) == 1
+
+
+def test_scopes_are_judged_with_each_request(world: ApiWorld) -> None:
+    world.store_config()
+    reader = signed_in(world, "read")
+    page = reader.open(HOME)
+    assert "Start a run" not in page.text
+    token = next(
+        each.attributes["value"] for each in page.all("input") if each.attributes["name"] == "token"
+    )
+    denied = reader.client.post(f"{HOME}/runs", data={"token": token})
+    assert denied.status_code == 403
+    assert "scope run" in denied.text
+    blind = signed_in(world, "upload")
+    assert blind.client.get(HOME).status_code == 403
+
+
+def test_another_tenant_s_pages_are_not_there(world: ApiWorld) -> None:
+    world.store_config()
+    world.store_config(tenant_id="other")
+    visitor = signed_in(world)
+    mine = visitor.client.get("/app/tenants/nobody")
+    other = visitor.client.get("/app/tenants/other")
+    assert (mine.status_code, other.status_code) == (404, 404)
+    assert (
+        mine.text.replace("nobody", "other").split("in the log")[0]
+        == (other.text.split("in the log")[0])
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        ({"Sec-Fetch-Site": "cross-site"}, True),
+        ({"Sec-Fetch-Site": "same-site"}, True),
+        ({"Origin": "https://evil.example"}, True),
+        ({}, False),
+        ({"Sec-Fetch-Site": "same-origin"}, False),
+    ],
+)
+def test_a_foreign_page_s_form_is_refused(
+    visitor: Visitor, headers: dict[str, str], token: bool
+) -> None:
+    page = visitor.open(HOME)
+    (form,) = (each for each in page.all("form") if each.attributes["action"] == f"{HOME}/runs")
+    good = form.one("input").attributes["value"]
+    sent = {"token": good if token else "é" * 64}
+    refused = visitor.client.post(f"{HOME}/runs", data=sent, headers=headers)
+    assert refused.status_code == 403
+    assert visitor.world.messages() == []
+
+
+def test_a_token_of_another_session_is_refused(world: ApiWorld) -> None:
+    world.store_config()
+    first, second = signed_in(world), signed_in(world)
+    (form,) = (
+        each for each in first.open(HOME).all("form") if each.attributes["action"].endswith("/runs")
+    )
+    token = form.one("input").attributes["value"]
+    assert second.client.post(f"{HOME}/runs", data={"token": token}).status_code == 403
+    assert first.client.post(f"{HOME}/runs", data={"token": token}).status_code == 303
+
+
+def test_the_audit_names_the_session_by_its_key(visitor: Visitor) -> None:
+    visitor.fill(visitor.open(HOME), "/runs")
+    audit = visitor.world.client.get("/v1/audit", params={"tenant_id": TENANT}).json()["audit"]
+    (posted,) = (each for each in audit if each["action"] == "run.posted")
+    assert posted["actor"] == {
+        "kind": "session", "id": key_id_of(visitor), "name": key_id_of(visitor)
+    }  # fmt: skip
+    assert "testclient" in posted["address"]
+
+
+def test_pages_have_the_api_s_rate_limits(world: ApiWorld) -> None:
+    world.store_config()
+    few = ApiWorld(world.platform, limits=ApiLimits())
+    few.app.state.rates = CallerRates(60, 3, 4)
+    visitor = signed_in(few)
+    statuses = {visitor.client.get(HOME).status_code for _ in range(8)}
+    assert statuses == {200, 429}
+    assert few.with_key(visitor.key).get(f"/v1/tenants/{TENANT}").status_code == 429
+
+
+def test_pages_are_not_in_the_openapi_document(world: ApiWorld) -> None:
+    paths = world.app.openapi()["paths"]
+    assert [each for each in paths if not each.startswith("/v1/")] == []
+
+
+def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
+    world.store_config()
+    open_to_all = {"/app", "/app/page.css", "/app/sign-in"}
+    paths = [
+        (method, route.path)
+        for route in world.app.routes
+        for method in getattr(route, "methods", None) or ()
+        if route.path.startswith("/app") and route.path not in open_to_all
+    ]
+    assert len(paths) > 3
+    ids = {"tenant_id": TENANT, "vendor_id": "vendor_1", "run_id": NOBODY_S_RUN, "name": "report"}
+    for method, path in paths:
+        place = path.replace("{path:path}", "x").format(**ids)
+        answer = browser(world).client.request(method, place, data={"token": "x"})
+        assert (answer.status_code, "Sign in" in answer.text) == (401, True), (method, path)

@@ -1,0 +1,66 @@
+"""A browser without eyes: it opens pages, reads them, and sends their forms as they stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.testclient import TestClient
+from httpx import Response
+
+from support.api_world import TENANT, ApiWorld
+from support.html_page import Element, read_page
+
+SITE = "https://testserver"
+COOKIE = "__Host-relay"
+HOME = f"/app/tenants/{TENANT}"
+
+
+@dataclass
+class Visitor:
+    """One browser, and the API world behind it."""
+
+    world: ApiWorld
+    client: TestClient
+    key: str = ""
+
+    def open(self, path: str, status: int = 200) -> Element:
+        """Return a page that answers with a status."""
+        response = self.client.get(path)
+        assert response.status_code == status, response.text
+        return read_page(response.content)
+
+    def fill(self, page: Element, action: str, **fields: Any) -> Response:
+        """Send the form of a page that leads to an address, with these fields filled in."""
+        (form,) = (each for each in page.all("form") if each.attributes["action"].endswith(action))
+        sent: dict[str, list[str]] = {}
+        for each in form.all("input"):
+            kind = each.attributes.get("type")
+            if kind in ("hidden", "text", None) or "checked" in each.attributes:
+                values = sent.setdefault(each.attributes["name"], [])
+                values.append(each.attributes.get("value", ""))
+        known = {each.attributes.get("name") for each in form.all("input", "textarea", "select")}
+        assert set(fields) <= known, f"the form has {known}"
+        sent |= {name: [value] for name, value in fields.items()}
+        return self.client.post(form.attributes["action"], data=sent)
+
+    def sign_in(self, key: str) -> Response:
+        """Sign in by a key, in place of who is signed in here."""
+        self.key = key
+        return self.client.post("/app/sign-in", data={"key": key})
+
+
+def browser(world: ApiWorld) -> Visitor:
+    """Return a browser that is not signed in."""
+    client = TestClient(world.app, base_url=SITE, follow_redirects=False)
+    return Visitor(world, client)
+
+
+def signed_in(world: ApiWorld, *scopes: str) -> Visitor:
+    """Return a browser that is signed in by a new key of the tenant, with all scopes or some."""
+    order = {"scopes": list(scopes)} if scopes else None
+    made = world.client.post(f"/v1/tenants/{TENANT}/api-keys", json=order)
+    visitor = browser(world)
+    response = visitor.sign_in(made.json()["api_key"])
+    assert response.status_code == 303, response.text
+    return visitor
