@@ -49,6 +49,8 @@ _MARKS: tuple[tuple[bytes, str, str], ...] = (
     ),
     (b"PAR1", "a Parquet file", "set parser.format to parquet"),
 )
+_PACKED_MARKS = ((OLE2, b"", "xls"), (ZIP, b"xl/", "xlsx"), (ZIP, b"opendocument.spr", "ods"))
+"""How a workbook in an archive begins, what its head holds, and its format."""
 _TAR_MARK, _TAR_AT = b"ustar", 257
 _HTML = re.compile(r"<(!doctype\s+html|html|head|body|table|meta|script|style|div|title)\b", re.I)
 _XML = re.compile(r"<(\?xml\b|!doctype\s+(?!html)|[a-z_][\w.:-]*(\s[^<>]*)?/?>\s*<)", re.IGNORECASE)
@@ -81,6 +83,10 @@ def kind_of(data: Buffer, format: str) -> FileKind | None:
     if kind is None:
         head = _unpacked_head(data)
         kind = _kind_of_bytes(head) or _kind_of_text(_text_of(head), format)
+        if kind is None:
+            # A workbook has no layer of compression, so that an archive is none of its format.
+            packed = bytes(memoryview(data)[:HEAD_BYTES]) if format in _WORKBOOKS else head
+            kind = _kind_of_packed(packed)
     return None if kind is None or kind.format == format else kind
 
 
@@ -132,6 +138,18 @@ def _kind_of_bytes(head: bytes) -> FileKind | None:
         return FileKind("an archive (tar)", "pack one file as .zip or .gz, or upload it unpacked")
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return FileKind("an image (WebP)", "ask for the list itself, as CSV or .xlsx")
+    return None
+
+
+def _kind_of_packed(head: bytes) -> FileKind | None:
+    """Return which workbook or archive bytes are that no format reads in an archive."""
+    for mark, holds, found in _PACKED_MARKS:
+        if head.startswith(mark) and holds in head:
+            remedy = f"upload it unpacked, with parser.format {found}"
+            return FileKind(_WORKBOOKS[found], remedy, found)
+    for mark, name in ((ZIP, "an archive (zip)"), (GZIP, "an archive (gzip)")):
+        if head.startswith(mark):
+            return FileKind(name, "upload the list that is in it")
     return None
 
 

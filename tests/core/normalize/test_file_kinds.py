@@ -17,7 +17,7 @@ from relay_core.onboarding.feed_check import check_feed
 from relay_core.onboarding.feed_sample import FeedSample
 from support.builders import config_document, feed, tenant_config
 from support.local_bench import Bench
-from support.workbooks import archive, text_row, workbook
+from support.workbooks import archive, text_row, workbook, xls
 
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Log in, please</title></head></html>\n"
 TABLE = b"<table><tr><td>sku</td><td>qty</td></tr></table>"
@@ -63,6 +63,12 @@ FILES: dict[str, tuple[bytes, str]] = {
     "a packed tar": (gzip.compress(tar()), "an archive (tar)"),
     "Parquet": (b"PAR1" + bytes(20) + b"PAR1", "a Parquet file; set parser.format to parquet"),
 }
+PACKED: dict[str, tuple[bytes, str]] = {
+    "a packed workbook": (gzip.compress(workbook(text_row(1, "sku"))), "an Excel workbook (.xlsx)"),
+    "a zipped old workbook": (archive({"a.xls": xls({"S": [["sku"]]})}), "an old Excel workbook"),
+    "gzip in gzip": (gzip.compress(gzip.compress(b"sku\n")), "an archive (gzip)"),
+    "zip in gzip": (gzip.compress(archive({"a.csv": b"sku\n"})), "an archive (zip)"),
+}
 LISTS = {
     "a list": feed("A,1,2.00"),
     "a list that begins with a tag": b"<sku>,quantity_available\nA,1\n",
@@ -73,10 +79,20 @@ LISTS = {
 }
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *PACKED])
 def test_a_file_that_is_no_list_is_told_by_its_bytes(name: str) -> None:
-    data, said = FILES[name]
+    data, said = {**FILES, **PACKED}[name]
     assert said in str(kind_of(data, "csv"))
+
+
+@pytest.mark.parametrize("format", ["xlsx", "xls", "ods"])
+def test_an_archive_is_told_where_a_workbook_is_wanted(format: str) -> None:
+    assert "an archive (zip)" in str(kind_of(archive({"a.csv": feed(), "b.csv": feed()}), format))
+    assert "an archive (gzip)" in str(kind_of(gzip.compress(feed()), format))
+
+
+def test_a_workbook_that_is_cut_short_is_of_no_other_kind() -> None:
+    assert kind_of(workbook(text_row(1, "sku"))[:400], "xlsx") is None
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -84,9 +100,9 @@ def test_a_list_is_of_no_other_kind(name: str) -> None:
     assert kind_of(LISTS[name], "csv") is None
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *PACKED])
 def test_a_run_says_it_and_neither_an_encoding_nor_a_header(name: str, tmp_path: Path) -> None:
-    data, said = FILES[name]
+    data, said = {**FILES, **PACKED}[name]
     bench = Bench(tmp_path)
     assert bench.run(config_document(), vendor_1=data) == 1
     message = bench.report("run_summary")["error_code"], bench.report("errors")["error_message"]
