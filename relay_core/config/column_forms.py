@@ -266,11 +266,6 @@ def headers_of(source: MappedSource) -> tuple[str, ...]:
     return (strip(source),) if isinstance(source, str) else source.headers
 
 
-def describe_source(source: MappedSource) -> str:
-    """Return an entry of ``column_map`` in words."""
-    return repr(source) if isinstance(source, str) else source.described
-
-
 def _read_source(entry: Entry, _: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
     value, column = entry.value, str(entry.key)
     if isinstance(value, ColumnForm):

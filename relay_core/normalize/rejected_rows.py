@@ -51,6 +51,7 @@ class RejectionLog:
     counts: Counter[str] = field(default_factory=Counter)  # how many faults of each code there are
     records: int = 0  # how many records are rejected
     malformed: int = 0  # how many of them do not fit the header, or are no records
+    made_of: Mapping[str, str] = field(init=False)  # in words, columns of several or changed cells
     causes: CauseLog = field(init=False)  # the rejected cells and records that are alike
     # Some numbers of the feed that hold, as they are written, by column
     held: dict[str, Sequence[str]] = field(default_factory=dict)
@@ -64,7 +65,9 @@ class RejectionLog:
 
     def __post_init__(self) -> None:
         self._shown = shown_columns(self.headers, self.reader.plan.used, self.limits)
-        self.causes = CauseLog(self.vendor_id, self.limits)
+        forms = self.reader.parser.column_map.items()
+        self.made_of = {c: each.described for c, each in forms if not isinstance(each, str)}
+        self.causes = CauseLog(self.vendor_id, self.limits, self.made_of)
 
     def add(self, batch: TypedBatch, rejected: Mapping[str, Bools]) -> None:
         """Take the rows of a batch of which a contract rejects cells, by column."""
@@ -182,7 +185,9 @@ class RejectionLog:
         """Return the first entries in row order, as far as there is room, and take it."""
         by_row = attrgetter("row_number")
         of_rows = (
-            chain.from_iterable(row_entries(self.vendor_id, rows) for rows in reported)
+            chain.from_iterable(
+                row_entries(self.vendor_id, rows, self.made_of) for rows in reported
+            )
             for reported in (self._rejected, self._repeated)
         )
         of_malformed = chain.from_iterable(

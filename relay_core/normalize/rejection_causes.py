@@ -22,7 +22,12 @@ from relay_core.domain.columns import JUDGED_COLUMNS
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import Cause, CauseSample
 from relay_core.ingest.feed import MalformedRecords
-from relay_core.normalize.rejection_entries import COLUMN_COUNT_ADVICE, RECORD_ADVICE, cut_texts
+from relay_core.normalize.rejection_entries import (
+    COLUMN_COUNT_ADVICE,
+    RECORD_ADVICE,
+    cut_texts,
+    with_source,
+)
 
 SAMPLES = 3
 _SHAPE_CHARACTERS = 60
@@ -38,6 +43,7 @@ class CauseLog:
     # So many shapes of a column are told apart, in the order in which they come; further ones are
     # counted together
     limits: Limits
+    made_of: Mapping[str, str] = field(default_factory=dict)  # columns of several headers, in words
     _columns: dict[str, _Column] = field(default_factory=dict)
     _widths: dict[int | None, _Group] = field(default_factory=dict)
 
@@ -84,6 +90,7 @@ class CauseLog:
         for name in filter(self._columns.__contains__, JUDGED_COLUMNS):
             for fault, shape, group in self._columns[name].groups():
                 advice = advise(fault, name, strip(group.samples[0].value))
+                advice = with_source(advice, name, self.made_of)
                 yield self._cause(fault, name, shape, group, advice)
         for width, group in self._widths.items():
             if width is None:

@@ -49,8 +49,16 @@ class RejectedRows:
         return int(np.count_nonzero(self.codes))
 
 
-def row_entries(vendor_id: str, rejected: RejectedRows) -> Iterator[ReportEntry]:
-    """Yield an entry for each fault, by row and column."""
+def row_entries(
+    vendor_id: str, rejected: RejectedRows, made_of: Mapping[str, str]
+) -> Iterator[ReportEntry]:
+    """Yield an entry for each fault, by row and column.
+
+    Args:
+        vendor_id: the vendor.
+        rejected: its rows.
+        made_of: in words, what some columns are made of.
+    """
     for start in range(0, len(rejected.numbers), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)
         names = list(rejected.columns)
@@ -76,7 +84,9 @@ def row_entries(vendor_id: str, rejected: RejectedRows) -> Iterator[ReportEntry]
                 if code:
                     fault = FAULTS[code - 1]
                     cell = judged[column][place] if column in judged else None
-                    message = explain(fault, column, strip(cell or ""))
+                    message = with_source(
+                        explain(fault, column, strip(cell or "")), column, made_of
+                    )
                     yield ReportEntry(
                         str(fault),
                         message,
@@ -87,6 +97,11 @@ def row_entries(vendor_id: str, rejected: RejectedRows) -> Iterator[ReportEntry]
                         value=cell,
                         row_data=row_data,
                     )
+
+
+def with_source(message: str, column: str, made_of: Mapping[str, str]) -> str:
+    """Return a message about a cell of a column; what that is made of stands behind it."""
+    return f"{message} ({column} is {made_of[column]})" if column in made_of else message
 
 
 def malformed_entries(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -32,6 +33,7 @@ from relay_dagster.devstack.demo_output import (
     show_result,
     stage,
     started,
+    suppliers_options,
     tenth,
     timed,
     title,
@@ -39,6 +41,7 @@ from relay_dagster.devstack.demo_output import (
     who_did_what,
 )
 from relay_dagster.devstack.machine import run_memory_mb
+from relay_dagster.devstack.option_effects import option_effects
 from relay_dagster.devstack.processes import (
     API,
     CODE,
@@ -54,6 +57,7 @@ from relay_dagster.settings import ConcurrencySettings, Settings
 from relay_dagster.wiring import Platform, connect
 
 TENANT = "acme_parts"
+SUPPLIERS_TENANT = "tool_yard"
 RUN_TIMEOUT_SECONDS = 180
 POLL_SECONDS = 0.1
 
@@ -87,6 +91,7 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
                 run = post_and_follow(console, world)
                 artifacts = _download(world, run, output_dir / str(run["run_id"]))
                 show_result(console, run, artifacts, world.platform.runs.get(run["run_id"]))
+                suppliers_options(console, option_effects(SUPPLIERS_TENANT, datetime.now(UTC)))
                 _send_a_tenth(console, world, release=release)
                 who_did_what(console, _expect(world.client.get("/v1/audit"), 200)["audit"])
         except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 import csv
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
@@ -17,6 +17,7 @@ from rich.table import Table
 from relay_dagster.client.audit import AUDIT
 from relay_dagster.client.holds import show_hold
 from relay_dagster.client.terminal import Screen
+from relay_dagster.devstack.option_effects import OptionEffect
 from relay_dagster.devstack.processes import API, WEBSERVER, Stack
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wire.access import AuditItem
@@ -96,6 +97,15 @@ def show_result(
         _times(console, record, summary)
     if run.get("dagster_url"):
         console.print(f"\n  In Dagster's UI (while the stack is up): {run['dagster_url']}")
+
+
+def suppliers_options(console: Console, effects: Iterable[OptionEffect]) -> None:
+    """Print the effect of each option for suppliers' files."""
+    title(console, "What each option for suppliers' files does: tenant tool_yard")
+    table = Table("option", "", "what it does", box=None, pad_edge=False)
+    for each in effects:
+        table.add_row(each.path, json.dumps(each.value, ensure_ascii=False), each.effect)
+    console.print(table)
 
 
 def tenth(console: Console, key: str, before: int, now: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay_core.config import ParserConfig, load_config
-from relay_core.config.column_forms import describe_source
+from relay_core.config.column_forms import ColumnForm
 from relay_core.domain.errors import ConfigError
 from support.builders import config_document, tenant_config, vendor_document
 
@@ -44,7 +44,9 @@ def test_an_object_names_its_headers_and_stays_in_a_snapshot(
     parser = config.vendors[0].parser
 
     assert parser.mapped_headers == {column: headers}
-    assert all(repr(header) in describe_source(parser.column_map[column]) for header in headers)
+    form = parser.column_map[column]
+    assert isinstance(form, ColumnForm)
+    assert all(repr(header) in form.described for header in headers)
     assert load_config(config.to_document()) == config
 
 

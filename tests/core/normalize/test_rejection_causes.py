@@ -122,3 +122,15 @@ def test_the_counts_of_causes_are_those_of_the_faults() -> None:
 def test_a_cause_comes_back_from_its_document() -> None:
     for cause in causes_of(feed("A,x,1;5", "B,1")):
         assert Cause.of(cause.as_dict()) == cause
+
+
+def test_what_a_column_is_made_of_stands_behind_what_is_said_of_its_cells() -> None:
+    made = {"sum": ["East", "West"]}
+    config = tenant_config(vendor_document(parser={"column_map": {"quantity_available": made}}))
+    data = b"sku,East,West,cost\nA,1,x,2\nB,1,2,2\n"
+    vendor = normalize_vendor(config, config.vendors[0], data)
+    (entry,), (cause,) = entries_of(vendor), vendor.causes
+    behind = " (quantity_available is the sum of 'East' and 'West')"
+    assert (entry.value, cause.samples[0].value) == ("x", "x")
+    assert entry.error_message.endswith(behind)
+    assert cause.what_to_do.endswith(behind)
