@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-idle bench-rules bench-runs bench-webhooks profile runbook schema template screenshots cluster audit figures clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-rules bench-runs bench-webhooks profile runbook schema template screenshots cluster audit figures clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -119,6 +119,10 @@ bench-changes: setup ## Measure the comparison of a feed with the published one:
 
 bench-formats: setup ## Measure each format of feeds beside a CSV of the same rows: ROUNDS
 	@$(BIN)/python -m benchmarks.formats_bench $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-forms: setup ## Measure the cost of the options for suppliers' files: ROWS, ROUNDS, BEFORE
+	@$(BIN)/python -m benchmarks.forms_bench $(if $(ROWS),--rows $(ROWS)) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BEFORE),--before $(abspath $(BEFORE)))
 
 bench-hostile: setup ## Measure hostile feeds of all formats beside clean ones: ROUNDS, MEGABYTES, ONLY
 	@$(BIN)/python -m benchmarks.hostile_feeds $(if $(ROUNDS),--rounds $(ROUNDS)) \

@@ -32,6 +32,8 @@ class Entrant:
     folder: Path
     rounds: int | None = None
     """At most so many rounds; None is all of them."""
+    root: Path = ROOT
+    """The checkout whose code runs."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def measure(entrant: Entrant, work: Path) -> Measured:
     started = time.perf_counter()
     done = subprocess.run(
         [*module, entrant.contender, str(entrant.folder), str(out)],
-        cwd=ROOT,
+        cwd=entrant.root,
         check=True,
         stdout=subprocess.PIPE,
         text=True,
