@@ -1,0 +1,64 @@
+"""docs/SUPPLIERS.md: each file of it goes through its config to the feed that is shown."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.command import main
+from relay_core.config import parse_document
+from support.local_bench import Bench
+from support.pages import PAGES
+
+PAGE = PAGES["docs/SUPPLIERS.md"]
+SECTIONS = {each.partition("\n")[0]: each for each in PAGE.split("\n## ")}
+EXAMPLES = [name for name, text in SECTIONS.items() if "```csv" in text]
+
+
+def block(name: str, kind: str) -> str:
+    (found,) = re.findall(rf"```{kind}\n(.*?)```", SECTIONS[name], re.DOTALL)
+    return str(found)
+
+
+def document(name: str) -> dict[str, Any]:
+    parts = (block(each, "yaml") for each in ("A real list", name))
+    first, own = (parse_document(part, format="yaml") for part in parts)
+    return {**first, **own}
+
+
+def fed(bench: Bench, config: dict[str, Any], data: bytes) -> str:
+    (vendor,) = config["vendors"]
+    assert bench.run(config, **{vendor["vendor_id"]: data}) == 0
+    return (bench.out / "outputs" / "merged_inventory.csv").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "A real list"])
+def test_a_file_of_the_page_becomes_the_feed_beside_it(name: str, tmp_path: Path) -> None:
+    feed = fed(Bench(tmp_path), document(name), block(name, "text").encode())
+    assert feed == block(name, "csv")
+
+
+def test_the_real_list_takes_the_proposed_parser_and_one_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench, name = Bench(tmp_path), "A real list"
+    data, config = block(name, "text").encode("cp1252"), document(name)
+    paths = bench.write("tenant.json", config), bench.write("parts.csv", data)
+    command = ["--check", f"--config={paths[0]}", f"--vendor-file=parts={paths[1]}"]
+    assert main(command) == 1
+    printed = capsys.readouterr().out
+    assert printed == block(name, "yml")
+    parser = parse_document(printed, format="yaml")["vendors"][0]["parser"]
+    parser["column_map"]["sku"] = "LCSC Part #"
+    config["vendors"][0]["parser"] = parser
+    bench.write("tenant.json", config)
+    assert main(command) == 0
+    assert "nothing is wrong" in capsys.readouterr().out
+    assert fed(bench, config, data) == block(name, "csv")
+
+
+def test_the_page_shows_each_kind_of_list() -> None:
+    assert len(EXAMPLES) == 6
