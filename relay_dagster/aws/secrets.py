@@ -109,7 +109,9 @@ class SecretStore:
         audited = origin.entry(Action.SECRET_PUT, tenant_id, name, now, host=secret.host)
         try:
             self.database.transact_while_active(
-                tenant_id, table.put("secret", item), self.database.audit_write(audited)
+                tenant_id,
+                table.over("secret", item, item),
+                self.database.audit_write(audited),
             )
         except TenantClosingError:
             self._call(lambda: self._delete(self._name(tenant_id, name)))

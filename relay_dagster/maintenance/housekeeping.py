@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.drain import Deadline
+from relay_dagster.aws.metrics import report_fault
+from relay_dagster.drain import Deadline, drain
 from relay_dagster.logs import event_log
 from relay_dagster.maintenance.memory import Memory
 from relay_dagster.runs.errors import RunError
@@ -98,24 +99,25 @@ def count_holds(platform: Platform, now: datetime) -> int:
     """
     days = platform.settings.retention_days
     holds: Counter[str] = Counter()
+
+    def count_or_expire(record: RunRecord) -> None:
+        if now - (record.finished_at or now) <= timedelta(days=days):
+            holds[record.tenant_id] += 1
+        else:
+            platform.ledger.feeds.expire_hold(record.run_id, days)
+            log.warning("hold_expired", **record.log_facts)
+
+    def report(record: RunRecord, error: Exception) -> None:
+        if isinstance(error, RunError):
+            log.info("hold_not_expired", reason=str(error), **record.log_facts)
+        else:
+            report_fault(platform.metrics, "hold_not_expired", error, **record.log_facts)
+
     cursor, is_more = None, True
     while is_more:
         page = platform.runs.list_runs(status=RunStatus.HELD, limit=HOLDS_AT_ONCE, cursor=cursor)
-        for record in page.records:
-            if now - (record.finished_at or now) <= timedelta(days=days):
-                holds[record.tenant_id] += 1
-            else:
-                _expire(platform, record, days)
+        drain(page.records, count_or_expire, report)
         cursor = page.next_cursor
         is_more = cursor is not None
     platform.metrics.runs_held(holds)
     return holds.total()
-
-
-def _expire(platform: Platform, record: RunRecord, days: int) -> None:
-    try:
-        platform.ledger.feeds.expire_hold(record.run_id, days)
-    except RunError as error:
-        log.info("hold_not_expired", reason=str(error), **record.log_facts)
-    else:
-        log.warning("hold_expired", **record.log_facts)

@@ -9,10 +9,12 @@ run does no harm.
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from relay_dagster.aws.metrics import report_fault
+from relay_dagster.drain import drain
 from relay_dagster.logs import event_log
 from relay_dagster.maintenance.memory import Memory
 from relay_dagster.runs.errors import RunError
-from relay_dagster.runs.model import DueQueue
+from relay_dagster.runs.model import DueQueue, RunRecord
 from relay_dagster.wiring import Platform
 
 MAX_RUNS = 100
@@ -47,10 +49,10 @@ class QueueWatch(Memory):
 
 
 def send_lost_again(platform: Platform, watch: QueueWatch, now: datetime) -> int:
-    """Send lost messages again; return how many.
+    """Send lost messages again; return how many runs wait for theirs.
 
     Raises:
-        ExternalServiceError: queue or table fails; the other runs stay due.
+        ExternalServiceError: queue or table fails.
     """
     if platform.queue.count_waiting():
         return 0
@@ -59,10 +61,13 @@ def send_lost_again(platform: Platform, watch: QueueWatch, now: datetime) -> int
     until = watch.due_until(now, lost_seconds)
     if until is None:
         return 0
-    records = platform.runs.due(DueQueue.MESSAGE, until, MAX_RUNS)
-    for record in records:
-        try:
-            platform.submission.send_again(record)
-        except RunError as error:
+
+    def put_off(record: RunRecord, error: Exception) -> None:
+        if isinstance(error, RunError):
             log.info("message_not_lost", reason=str(error), **record.log_facts)
-    return len(records)
+            return
+        report_fault(platform.metrics, "message_not_sent_again", error, **record.log_facts)
+        platform.ledger.postpone(record)
+
+    records = platform.runs.due(DueQueue.MESSAGE, until, MAX_RUNS)
+    return len(drain(records, platform.submission.send_again, put_off))

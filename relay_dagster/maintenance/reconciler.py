@@ -67,10 +67,13 @@ class ReconcileTick:
         heartbeats = runs.heartbeats([one for one in records if one.attempt])
         waiting = [each for each in records if each.lock_state is LockState.QUEUED]
         locks = runs.locks({each.tenant_id for each in waiting})
-        turns = {one.run_id for one in waiting if locks[one.tenant_id].is_turn_of(one.run_id)}
 
         def check(record: RunRecord) -> None:
-            self._check(record, heartbeats.get(record.run_id, 0), record.run_id in turns)
+            # What belongs to a run and cannot be read is a fault of this run alone.
+            beats = heartbeats[record.run_id] if record.attempt else 0
+            is_waiting = record.lock_state is LockState.QUEUED
+            is_its_turn = is_waiting and locks[record.tenant_id].is_turn_of(record.run_id)
+            self._check(record, beats, is_its_turn)
 
         return len(drain(records, check, self._put_off, deadline=deadline))
 

@@ -88,15 +88,13 @@ class DeletionStore:
         until = wanted.delete_after.isoformat()
         asked = Action.TENANT_DELETION_ASKED
         entry = origin.entry(asked, tenant_id, tenant_id, now, delete_after=until)
-        is_new = {
-            "ConditionExpression": f"attribute_not_exists({schema.KEY}) OR #state = :deleted",
-            "ExpressionAttributeNames": _STATE,
-            "ExpressionAttributeValues": marshal({":deleted": TenantState.DELETED.value}),
-        }
+        item = _to_item(wanted)
+        is_new = f"attribute_not_exists({schema.KEY}) OR #state = :deleted"
+        names, deleted = _DELETIONS.names | item.keys(), TenantState.DELETED.value
         try:
             self.database.transact(
                 self._tenant_check(tenant_id, IS_THERE),
-                self.database.tenants.put("deletion", _to_item(wanted), **is_new),
+                self.database.tenants.over("deletion", item, names, is_new, deleted=deleted),
                 self.database.audit_write(entry),
             )
         except ConditionsFailedError as error:

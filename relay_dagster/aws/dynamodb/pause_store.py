@@ -30,12 +30,16 @@ class PauseStore:
     database: Database
 
     def of(self, tenant_id: str) -> Pause | None:
-        """Return the pause that stops a tenant's runs, that of all tenants first; None for none."""
+        """Return the pause that stops a tenant's runs, that of all tenants first; None for none.
+
+        Raises:
+            UnreadableItemError: there is one, and this release cannot read it.
+        """
         found = self.database.tenants.batch([pause_key(None), pause_key(tenant_id)])
         for scope in (None, tenant_id):
             item = found.get(pause_key(scope))
             if item is not None:
-                return _PAUSES.read(item, scope)
+                return self.database.tenants.parse(item, _to_pause)
         return None
 
     @maps_aws_errors
@@ -68,7 +72,7 @@ class PauseStore:
         details = {"reason": reason, "public_reason": public_reason}
         self.database.transact_while_active(
             tenant_id,
-            self.database.tenants.put("pause", item),
+            self.database.tenants.over("pause", item, _PAUSES.names | item.keys()),
             self._audit_write(Action.RUNS_PAUSED, tenant_id, origin, **details),
         )
         return pause

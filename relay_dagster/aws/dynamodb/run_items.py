@@ -106,10 +106,8 @@ def to_results(item: Mapping[str, Any]) -> tuple[VendorResult, ...]:
 def results_change(table: Table, record: RunRecord) -> Write:
     """Return the write of what a run came to with each vendor, unless a later run's is there."""
     item = results_item(record)
-    newest = "attribute_not_exists(pk) OR results_of <= :this"
-    values = {":this": item[_RESULTS_OF]}
-    write = table.put("results", item, ConditionExpression=newest, ExpressionAttributeValues=values)
-    return replace(write, optional=True)
+    newest = f"attribute_not_exists(pk) OR results_of <= :{_RESULTS_OF}"
+    return replace(table.over("results", item, item, newest), optional=True)
 
 
 def feed_item(feed: FeedPointer) -> Item:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -182,8 +183,9 @@ class RunStore:
         Raises:
             ThrottledError: DynamoDB did not take all of them in many tries.
         """
+        puts = (self.database.runs.put("record", to_item(record)) for record in records)
         self.database.runs.write_all(
-            {"PutRequest": {"Item": to_item(record)}} for record in records
+            {"PutRequest": {"Item": put.arguments["Item"]}} for put in puts
         )
 
     # --- changes --------------------------------------------------------------------------------
@@ -224,13 +226,12 @@ class RunStore:
 
     def lock(self, tenant_id: str) -> TenantLock:
         """Return the tenant's lock, read consistently."""
-        return to_lock(tenant_id, self.database.runs.item(lock_key(tenant_id)))
+        key, read = lock_key(tenant_id), partial(to_lock, tenant_id)
+        return self.database.runs.read(key, read) or to_lock(tenant_id, None)
 
     def locks(self, tenant_ids: Iterable[str]) -> dict[str, TenantLock]:
-        """Return the locks of tenants, each read consistently."""
-        wanted = {lock_key(tenant_id): tenant_id for tenant_id in tenant_ids}
-        found = self.database.runs.batch(wanted)
-        return {tenant_id: to_lock(tenant_id, found.get(key)) for key, tenant_id in wanted.items()}
+        """Return the locks of tenants, each read consistently, but those that cannot be read."""
+        return self.database.runs.read_each({lock_key(each): each for each in tenant_ids}, to_lock)
 
     def feed(self, tenant_id: str) -> FeedPointer | None:
         """Return the tenant's feed, None before the first."""
@@ -270,11 +271,13 @@ class RunStore:
 
     def idempotent_run(self, idempotency_id: str, now: datetime) -> tuple[str, str] | None:
         """Return run_id and fingerprint of an idempotency item that has not expired."""
-        item = self.database.runs.item(idempotency_key(idempotency_id))
-        plain = unmarshal(item or {})
-        if not plain or plain[schema.EXPIRY] <= epoch_seconds(now):
-            return None
-        return plain["run_id"], plain["fingerprint"]
+
+        def read(item: Mapping[str, Any]) -> tuple[str, str, Any]:
+            plain = unmarshal(item)
+            return plain["run_id"], plain["fingerprint"], plain[schema.EXPIRY]
+
+        found = self.database.runs.read(idempotency_key(idempotency_id), read)
+        return found[:2] if found is not None and found[2] > epoch_seconds(now) else None
 
     def check(self) -> None:
         """Touch the table, for readiness: returns, or raises the fault."""
@@ -296,15 +299,18 @@ class RunStore:
         """
         expires = epoch_seconds(utc_now() + _BEAT_LIFE)
         known = f" AND attribute_exists({schema.KEY})" if has_beaten else ""
+        beat = self.database.runs.write(
+            "beats",
+            "Update",
+            heartbeat_key(run_id, attempt),
+            "ADD beats :one SET #expiry = :expiry",
+            condition=f"attribute_not_exists(stopped){known}",
+            values={":one": 1, ":expiry": expires},
+            names={"#expiry": schema.EXPIRY},
+        )
         try:
             answer = self.database.clients.dynamodb_heartbeats.update_item(
-                TableName=self.database.runs.name,
-                Key=marshal({schema.KEY: heartbeat_key(run_id, attempt)}),
-                UpdateExpression="ADD beats :one SET #expiry = :expiry",
-                ConditionExpression=f"attribute_not_exists(stopped){known}",
-                ExpressionAttributeNames={"#expiry": schema.EXPIRY},
-                ExpressionAttributeValues=marshal({":one": 1, ":expiry": expires}),
-                ReturnValues="UPDATED_NEW",
+                **beat.arguments, ReturnValues="UPDATED_NEW"
             )
         except ClientError as error:
             if error_code(error) in CONDITION_FAILED:
@@ -330,10 +336,9 @@ class RunStore:
         """Return the count of each record's latest attempt, by run_id; 0 before the first beat.
 
         A count says nothing by itself: ``maintenance/reconciler.py`` notes when it last changed.
+        One that cannot be read is left out.
         """
         wanted = {heartbeat_key(each.run_id, each.attempt): each.run_id for each in records}
-        found = self.database.runs.batch(wanted)
-        return {
-            run_id: int(unmarshal(found.get(key, {})).get("beats", 0))
-            for key, run_id in wanted.items()
-        }
+        return self.database.runs.read_each(
+            wanted, lambda _, item: int(unmarshal(item or {}).get("beats", 0))
+        )

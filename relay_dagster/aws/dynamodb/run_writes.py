@@ -21,6 +21,7 @@ from relay_dagster.aws.dynamodb.database import Database, closing_error
 from relay_dagster.aws.dynamodb.quotas import DAY, hour_of, seconds_left_of_hour
 from relay_dagster.aws.dynamodb.run_items import feed_item, record_change, results_change, to_lock
 from relay_dagster.aws.dynamodb.schema import by_time, idempotency_key, lock_key, run_count_key
+from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
@@ -138,7 +139,14 @@ class RunWrites:
         """Take a run that was counted, and then was none, out of the count of its hour."""
         table = self.database.runs
         table.carry_out(
-            table.write("quota", "Update", _count_key(run), "ADD runs :less", values={":less": -1})
+            table.write(
+                "quota",
+                "Update",
+                _count_key(run),
+                "ADD runs :less",
+                condition=IS_THERE,
+                values={":less": -1},
+            )
         )
 
     def remember(self, run: RunRecord, asked: Idempotency, now: datetime) -> Write:

@@ -4,7 +4,7 @@ Each table has one key, ``pk``, whose prefix says what an item is:
 
 * runs table: ``RUN#<run_id>``, ``LOCK#<tenant_id>``, ``FEED#<tenant_id>``, ``IDEMP#<digest>``,
   ``BEAT#<run_id>#<attempt>``, ``GONE#<run_id>`` (its record was kept as long as it is to be),
-  ``RUNS#<tenant_id>#<hour>`` (how many there were),
+  ``RUNS#<tenant_id>#<hour>`` (how many there were), ``LINKS#<tenant_id>#<day>`` (upload links),
   ``TRIGGER#<tenant_id>`` (what its triggers wait for), ``RESULTS#<tenant_id>`` (what its last run
   of all vendors came to with each), ``EVENT#<event_id>`` (what webhooks are
   told of, and what became of it). Indexes: a tenant's runs (and, as if they were another tenant's,
@@ -21,6 +21,10 @@ Each table has one key, ``pk``, whose prefix says what an item is:
 * audit table: an entry by its id, which sorts by time. Indexes: a tenant's entries, all entries,
   and those of an action.
 
+Every item has its ``schema``, the number of the shape in which it was first stored. It is 1 for
+all of this release; a release that needs to tell shapes apart raises it. No reader asks for it
+yet, and a greater one stays in an item that is written again.
+
 Indexes hold keys alone: whoever finds a thing by one reads it again, consistently.
 """
 
@@ -34,6 +38,7 @@ from typing import Any
 from relay_dagster.aws.dynamodb.codec import instant_text
 
 KEY = "pk"
+SCHEMA, SCHEMA_NUMBER = "schema", 1
 EXPIRY = "expires_at"
 
 BY_TENANT = "runs_by_tenant"

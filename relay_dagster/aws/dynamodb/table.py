@@ -86,13 +86,21 @@ class Table:
             UnreadableItemError: this release cannot read it.
         """
         item = self.item(key)
-        if item is None:
-            return None
+        return None if item is None else self.parse(item, read)
+
+    def parse(self, item: Mapping[str, Any], read: Callable[[Mapping[str, Any]], _T]) -> _T:
+        """Return what an item says.
+
+        Raises:
+            UnreadableItemError: this release cannot read it.
+        """
         try:
             return read(item)
         except Exception as error:
             self.report_unreadable(item, error)
-            raise UnreadableItemError(f"{self.name} {key}", repr(error)) from error
+            raise UnreadableItemError(
+                f"{self.name} {item[schema.KEY]['S']}", repr(error)
+            ) from error
 
     def read_all(
         self, keys: Iterable[str], read: Callable[[Mapping[str, Any]], _T]
@@ -164,6 +172,25 @@ class Table:
         again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self._sleep)
         again(read_what_is_left)
 
+    def read_each(
+        self, names: Mapping[str, str], read: Callable[[str, Mapping[str, Any] | None], _T]
+    ) -> dict[str, _T]:
+        """Return what items say, by names, each read consistently.
+
+        One that this release cannot read is left out.
+
+        Args:
+            names: by the keys of the items.
+            read: returns what the item of a name says, None where there is none.
+        """
+        items, said = self.batch(names), {}
+        for key, name in names.items():
+            try:
+                said[name] = read(name, items.get(key))
+            except Exception as error:  # noqa: BLE001 - whatever another release has written
+                self.report_unreadable(items[key], error)
+        return said
+
     def readable(
         self, items: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], _T]
     ) -> Iterator[tuple[Mapping[str, Any], _T | None]]:
@@ -201,7 +228,43 @@ class Table:
 
     def put(self, role: str, item: Item, **condition: Any) -> Write:
         """Return the write that stores an item whatever is there, or on a condition."""
+        item = {**item, **marshal({schema.SCHEMA: schema.SCHEMA_NUMBER})}
         return Write(role, "Put", {"TableName": self.name, "Item": item, **condition})
+
+    def over(
+        self,
+        role: str,
+        item: Item,
+        names: Collection[str],
+        condition: str | None = None,
+        **values: Any,
+    ) -> Write:
+        """Return the write of some attributes of an item: what else is there of it stays.
+
+        Args:
+            role: of the write.
+            item: has the key and the attributes.
+            names: of the attributes that are written; those that ``item`` lacks are removed.
+            condition: of the write; it may use the names of attributes that are written.
+            values: the condition's, plain, by their names without the colon.
+        """
+        written = sorted(set(names) - {schema.KEY})
+        sets = ", ".join(f"#{name} = :{name}" for name in written if name in item)
+        removes = ", ".join(f"#{name}" for name in written if name not in item)
+        clauses = [f"{verb} {them}" for verb, them in (("SET", sets), ("REMOVE", removes)) if them]
+        write = self.write(
+            role,
+            "Update",
+            item[schema.KEY]["S"],
+            " ".join(clauses),
+            condition=condition,
+            values={f":{name}": value for name, value in values.items()},
+            names={f"#{name}": name for name in written},
+        )
+        write.arguments["ExpressionAttributeValues"].update(
+            {f":{name}": item[name] for name in written if name in item}
+        )
+        return write
 
     def change(
         self, role: str, before: Item, after: Item, revision: int, always: Collection[str] = ()
@@ -216,22 +279,7 @@ class Table:
         differing = {
             name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
         }
-        names = sorted((differing | set(always)) - {schema.KEY})
-        sets = ", ".join(f"#{name} = :{name}" for name in names if name in after)
-        removes = ", ".join(f"#{name}" for name in names if name not in after)
-        clauses = [f"{verb} {them}" for verb, them in (("SET", sets), ("REMOVE", removes)) if them]
-        seen = marshal({":seen": revision})
-        arguments = {
-            **self._key(after[schema.KEY]["S"]),
-            "UpdateExpression": " ".join(clauses),
-            "ConditionExpression": "revision = :seen",
-            "ExpressionAttributeNames": {f"#{name}": name for name in names},
-            "ExpressionAttributeValues": {
-                **{f":{name}": after[name] for name in names if name in after},
-                **seen,
-            },
-        }
-        return Write(role, "Update", arguments)
+        return self.over(role, after, differing | set(always), "revision = :seen", seen=revision)
 
     def write(
         self,
@@ -245,10 +293,17 @@ class Table:
         names: Mapping[str, str] | None = None,
     ) -> Write:
         """Return an ``Update`` by an expression, a ``Delete`` or a mere ``ConditionCheck``."""
+        values, names = dict(values or {}), dict(names or {})
+        if action == "Update":
+            clause = f"SET #{schema.SCHEMA} = if_not_exists(#{schema.SCHEMA}, :{schema.SCHEMA})"
+            before, sets, after = str(expression).partition("SET ")
+            expression = f"{before}{clause}, {after}" if sets else f"{expression} {clause}"
+            names[f"#{schema.SCHEMA}"] = schema.SCHEMA
+            values[f":{schema.SCHEMA}"] = schema.SCHEMA_NUMBER
         arguments = {
             "UpdateExpression": expression,
             "ConditionExpression": condition,
-            "ExpressionAttributeValues": marshal(values or {}),
+            "ExpressionAttributeValues": marshal(values),
             "ExpressionAttributeNames": names,
         }
         given = {name: value for name, value in arguments.items() if value}

@@ -5,9 +5,10 @@ Two writers at once never share a version. Whether a text is a valid config is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 from relay_core.config import TenantConfig
 from relay_core.config.changed_paths import changed_paths
@@ -215,11 +216,12 @@ class TenantStore:
 
     def _pointer(self, tenant_id: str) -> tuple[int | None, DayCount]:
         """Return the latest version, and how many were stored on its day."""
-        item = self.database.tenants.item(tenant_key(tenant_id))
-        if item is None:
-            return None, DayCount()
-        plain = unmarshal(item)
-        return int(plain["version"]), of_plain(DayCount, plain["day_count"])
+
+        def read(item: Mapping[str, Any]) -> tuple[int, DayCount]:
+            plain = unmarshal(item)
+            return int(plain["version"]), of_plain(DayCount, plain["day_count"])
+
+        return self.database.tenants.read(tenant_key(tenant_id), read) or (None, DayCount())
 
     def _write(
         self,

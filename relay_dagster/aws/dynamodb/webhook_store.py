@@ -22,6 +22,7 @@ from relay_dagster.aws.dynamodb.codec import (
     Form,
     Item,
     epoch_seconds,
+    instant_text,
     marshal,
     of_plain,
     of_row,
@@ -42,7 +43,7 @@ from relay_dagster.aws.dynamodb.schema import (
     events_list,
     webhooks_key,
 )
-from relay_dagster.aws.dynamodb.table import Table
+from relay_dagster.aws.dynamodb.table import UNREADABLE_AGAIN, Table
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ThrottledError
@@ -125,15 +126,15 @@ class WebhookStore:
 
     def of_tenant(self, tenant_id: str) -> Webhooks:
         """Return a tenant's webhooks in the order in which they were made, read consistently."""
-        return self._stored(self.database.tenants.item(webhooks_key(tenant_id))).webhooks
+        return self._of_tenant(tenant_id).webhooks
 
     def of_tenants(self, tenant_ids: Iterable[str]) -> dict[str, Webhooks]:
-        """Return the webhooks of each tenant, read consistently; () of one that has none."""
+        """Return the webhooks of each tenant, read consistently; () of one that has none.
+
+        A tenant is left out whose item cannot be read.
+        """
         wanted = {webhooks_key(tenant_id): tenant_id for tenant_id in tenant_ids}
-        found = self.database.tenants.batch(wanted)
-        return {
-            tenant_id: self._stored(found.get(key)).webhooks for key, tenant_id in wanted.items()
-        }
+        return self.database.tenants.read_each(wanted, lambda _, item: self._stored(item).webhooks)
 
     def change(
         self, tenant_id: str, rule: WebhooksRule, entry: AuditEntry | None = None
@@ -153,7 +154,7 @@ class WebhookStore:
         audit = [] if entry is None else [self.database.audit_write(entry)]
 
         def try_once() -> Webhooks:
-            stored = self._stored(table.item(webhooks_key(tenant_id)))
+            stored = self._of_tenant(tenant_id)
             after = rule(stored.webhooks)
             if after != stored.webhooks:
                 maker = tenant_id if len(after) > len(stored.webhooks) else None
@@ -195,6 +196,11 @@ class WebhookStore:
         """
         keys = {event_key(each) for each in besides}
         return self.database.runs.read_due(EventQueue.EVENT, until, limit, to_event, keys)
+
+    def put_off(self, event: Event, now: datetime) -> None:
+        """Let an event be due later whose tenant's webhooks cannot be read."""
+        later = instant_text(now + UNREADABLE_AGAIN)
+        self.database.runs.put_off(_to_item(event), schema.DUE_AT, later)
 
     def put_event(self, before: Event, after: Event) -> Event | None:
         """Write an event down, and return it as it now stands; one for nobody is not kept.
@@ -272,8 +278,12 @@ class WebhookStore:
             return [], after
         return [one for one in event.tries_of(webhook_id) if one.number < int(number)], after
 
+    def _of_tenant(self, tenant_id: str) -> _Stored:
+        found = self.database.tenants.read(webhooks_key(tenant_id), self._stored)
+        return found or self._stored(None)
+
     def _stored(self, item: Mapping[str, Any] | None) -> _Stored:
-        """Return the webhooks of an item; no item is a tenant without any."""
+        """Return the webhooks of an item but those that cannot be read; no item has none."""
         documents = [] if item is None else json.loads(item["webhooks"]["S"])
         readable = []
         for each in documents:

@@ -197,6 +197,9 @@ class Sender:
         events = store.due_events(now, room, besides=self._in_flight)
         webhooks = store.of_tenants({each.tenant_id for each in events})
         for event in events:
+            if event.tenant_id not in webhooks:
+                store.put_off(event, now)
+                continue
             by_id = {each.webhook_id: each for each in webhooks[event.tenant_id]}
             flight = InFlight(event, addressed(event, by_id.values(), now))
             self._in_flight[event.event_id] = flight

@@ -52,8 +52,9 @@ def test_what_is_kept_of_a_key_is_its_digest(keys: ApiKeyStore, platform: Platfo
     keys.add(KEY)
     items = platform.clients.dynamodb.scan(TableName=platform.settings.tenants_table)["Items"]
     item, ids = sorted(map(unmarshal, items), key=lambda each: len(each["pk"]), reverse=True)
-    assert ids == {"pk": "KEYS#acme", "tenant_id": "acme", "key_ids": {KEY.key_id}}
+    assert ids == {"pk": "KEYS#acme", "schema": 1, "tenant_id": "acme", "key_ids": {KEY.key_id}}
     assert item == {
+        "schema": 1,
         "pk": "KEY#0123456789abcdef",
         "tenant_id": "acme",
         "digest": "d" * 64,

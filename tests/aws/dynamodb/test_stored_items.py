@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,10 +18,13 @@ from typing import Any
 
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
+from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
+from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.secrets import SecretStore, SecretValue
 from relay_dagster.feeds.hold import Release
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun, Outcome, RunRecord, Trigger
@@ -110,7 +113,8 @@ class Story:
 
     def configs(self) -> None:
         self.tenants.create("acme", json.dumps(config_document()), origin=WHO)
-        self.clock.advance(seconds=1)
+
+    def configs_put(self) -> None:
         self.tenants.put("acme", json.dumps(config_document(timezone="Europe/Rome")), origin=WHO)
 
     def api_keys(self) -> None:
@@ -125,12 +129,19 @@ class Story:
             expires_at=NOW + timedelta(days=9),
         )
         self.keys.add(key, WHO)
+
+    def api_keys_used_and_added(self) -> None:
+        key = self.keys.get("k1")
+        assert key is not None
         self.keys.add(replace(key, key_id="k2", created_by=None, expires_at=None), WHO)
         self.keys.note_use(key)
 
     def paused(self) -> None:
         self.pauses.begin("acme", "a reason", origin=WHO)
         self.pauses.begin(None, "another", "for all to read", origin=WHO)
+
+    def paused_anew(self) -> None:
+        self.pauses.begin("acme", "another reason", origin=WHO)
 
     def resumed(self) -> None:
         self.pauses.end("acme", origin=WHO)
@@ -149,6 +160,9 @@ class Story:
         entry = WHO.entry(Action.WEBHOOK_CREATED, "acme", hook.webhook_id, self.clock(), url="u")
         self.webhooks.change("acme", added(hook), entry)
         self.webhooks.change("acme", added(other))
+
+    def webhooks_edited(self) -> None:
+        (_, other) = self.webhooks.of_tenant("acme")
         for rule in (
             rotated("whsec_two", self.clock()),
             failing(self.clock()),
@@ -162,6 +176,10 @@ class Story:
         event = new_event(EventType.RUN_FAILED, "acme", data, at)
         self.webhooks.add_event(event)
         self.webhooks.add_event(replace(event, event_id=f"msg_{'2' * 32}", only_for="wh_1"))
+
+    def events_tried(self) -> None:
+        (event,) = self.webhooks.due_events(self.clock(), 1)
+        at = event.occurred_at
         tries = (Attempt(at, 500, 12, "answered 500"), Attempt(at + MINUTE, None, 900, "late"))
         deliveries = {
             "wh_1": Delivery("wh_1", tries, at + 5 * MINUTE),
@@ -175,6 +193,30 @@ class Story:
         other = self.webhooks.event(f"msg_{'2' * 32}")
         assert other is not None
         self.webhooks.put_event(other, replace(other, deliveries=only, due_at=None))
+
+    def links_and_secrets(self) -> None:
+        link = Link(
+            link_id="l" * 16,
+            tenant_id="acme",
+            kind=LinkKind.FEED,
+            digest="l" * 64,
+            name="shop",
+            created_at=self.clock(),
+            created_by="admin:ops",
+        )
+        links = LinkStore(self.keys.database)
+        links.add(link, WHO)
+        self.secret_and_upload_link()
+
+    def link_used(self) -> None:
+        (link,) = LinkStore(self.keys.database).of_tenant("acme", LinkKind.FEED)
+        LinkStore(self.keys.database).note_use(link)
+
+    def secret_and_upload_link(self) -> None:
+        secrets = SecretStore(self.keys.database, "relay")
+        secrets.put("acme", "sftp", SecretValue("p", "files.example.com"), WHO)
+        entry = WHO.entry(Action.UPLOAD_LINK_CREATED, "acme", "v1", self.clock())
+        self.deletions.add_link(entry, 9)
 
     def trigger_states(self) -> None:
         before = self.triggers.get("acme")
@@ -260,6 +302,7 @@ class Story:
     def published(self) -> None:
         self.start(2)
         outcome = Outcome(
+            vendor_results=(VendorResult("v1", "found", NOW, 3, 5, 1, 4),),
             artifacts={"merged": "k"},
             counts={"record_count": 7},
             changes=CHANGES,
@@ -294,9 +337,12 @@ class Story:
             self.record(4).fence, Outcome(feed_sha256="ef" * 32, guards=(TRIPPED,))
         )
         self.start(5)
-        self.ledger.succeed(
-            self.record(5).fence, Outcome(feed_key="published/acme/5.csv", feed_sha256="01" * 32)
+        outcome = Outcome(
+            vendor_results=(VendorResult("v1", "found", NOW, 3, 5, 1, 4),),
+            feed_key="published/acme/5.csv",
+            feed_sha256="01" * 32,
         )
+        self.ledger.succeed(self.record(5).fence, outcome)
 
     def adopted(self) -> None:
         for number in (6, 7):
@@ -325,11 +371,16 @@ class Story:
     def not_sent(self) -> None:
         wanted = NewRun(run_id=run_id(9), tenant_id="acme", in_place_of=run_id(8))
         self.ledger.reserve(wanted, Idempotency("j" * 64, "f" * 64), 30)
+
+    def uncounted(self) -> None:
         self.ledger.uncount(self.ledger.tombstone(run_id(9)))
 
     def by_hand(self) -> None:
         self.ledger.start_by_hand(run_id(10), "acme", 2)
         self.ledger.cancel(run_id(10))
+
+    def expired(self) -> None:
+        assert self.platform.runs.expire(self.record(10), self.clock())
 
     def deletion(self) -> None:
         self.deletions.ask("acme", timedelta(hours=1), WHO)
@@ -361,32 +412,36 @@ SCENES: tuple[Callable[[Story], None], ...] = tuple(
 HELPERS = {"start", "attempt", "record"}
 
 
-def play() -> Iterator[tuple[str, Items]]:
-    """Yield each scene and the items that it has written; a removed one is empty."""
+def play(touch: Callable[[Platform], None] = lambda _: None) -> Iterator[tuple[str, Items]]:
+    """Yield each scene and the items that it has written; a removed one is empty.
+
+    What lies in the tables is touched before each scene.
+    """
     clock = FakeClock()
     with embedded_platform(clock) as platform:
-        story, before = Story(platform, clock), items_of(platform)
+        story = Story(platform, clock)
         for scene in SCENES:
             if scene.__name__ in HELPERS:
                 continue
             clock.advance(seconds=7)
+            touch(platform)
+            before = items_of(platform)
             scene(story)
             after = items_of(platform)
             written = {key: item for key, item in after.items() if before.get(key) != item}
             yield scene.__name__, {**written, **{key: {} for key in before.keys() - after.keys()}}
-            before = after
 
 
-def told() -> Any:
-    """Return the story as JSON has it."""
-    scenes = {
+def told(scenes: Iterable[tuple[str, Items]]) -> Any:
+    """Return a story as JSON has it."""
+    texts = {
         name: sorted(
             settled(json.dumps([key, item], sort_keys=True, default=sorted))
             for key, item in items.items()
         )
-        for name, items in play()
+        for name, items in scenes
     }
-    return {name: [json.loads(each) for each in each_scene] for name, each_scene in scenes.items()}
+    return {name: [json.loads(each) for each in scene] for name, scene in texts.items()}
 
 
 def as_text(found: Any) -> str:
@@ -399,10 +454,60 @@ def as_text(found: Any) -> str:
 
 
 def test_items_are_stored_as_they_were() -> None:
-    found = told()
+    found = told(play())
     if os.environ.get("WRITE_STORED_ITEMS"):
         STORED.write_text(as_text(found))
     stored = json.loads(STORED.read_text())
     assert found.keys() == stored.keys()
     for name, items in found.items():
         assert items == stored[name], name
+
+
+KINDS = frozenset(re.findall(r"``([A-Z]+)#", str(schema.__doc__)))
+LATER: dict[str, Any] = {
+    "schema": {"N": "2"},
+    "colour": {"S": "blue"},
+    "shade": {"M": {"of": {"L": [{"N": "3"}]}}},
+}
+
+
+def as_the_next_release_stores(platform: Platform) -> None:
+    """Give every item a greater schema, and attributes that this release does not know."""
+    for place, item in items_of(platform).items():
+        if "colour" not in item:
+            table = "relay-" + place.partition("/")[0]
+            found = platform.clients.dynamodb.get_item(TableName=table, Key={"pk": item["pk"]})
+            platform.clients.dynamodb.put_item(TableName=table, Item={**found["Item"], **LATER})
+
+
+def test_items_of_every_kind_that_the_next_release_has_stored_are_read_and_written_as_ever() -> (
+    None
+):
+    known: set[str] = set()
+    changed: set[str] = set()
+
+    def of_this_release(items: Items) -> Items:
+        """Return what was written without what is not known, which has stayed in what was there."""
+        stripped: Items = {}
+        for place, item in items.items():
+            if place in known and item:
+                assert {name: item.get(name) for name in LATER} == LATER, place
+                changed.add(place.partition("/")[2].partition("#")[0])
+            own = {name: value for name, value in item.items() if name not in LATER}
+            stripped[place] = {**own, "schema": {"N": "1"}} if item else {}
+            known.difference_update([place] if not item else [])
+        known.update(place for place, item in items.items() if item)
+        return stripped
+
+    scenes = play(as_the_next_release_stores)
+    assert told((name, of_this_release(items)) for name, items in scenes) == json.loads(
+        STORED.read_text()
+    )
+    assert changed == KINDS - {"IDEMP", "GONE", "CONFIG"}  # which are written once
+
+
+def test_the_story_has_items_of_every_kind_each_with_its_schema() -> None:
+    found = [item for scene in json.loads(STORED.read_text()).values() for item in scene]
+    assert all(item["schema"] == {"N": "1"} for _, item in found if item)
+    kinds = {place.partition("/")[2].partition("#")[0] for place, _ in found if "#" in place}
+    assert kinds == KINDS

@@ -21,6 +21,7 @@ NONE, QUEUED, OWNER = LockState.NONE, LockState.QUEUED, LockState.OWNER
 NAMES = SimpleNamespace(runs_table="runs", tenants_table="tenants", audit_table="audit")
 WRITES = RunWrites(Database.of(embedded_clients(), NAMES))
 FREE = "attribute_not_exists(holder)"
+OF_EVERY_WRITE = "SET #schema = if_not_exists(#schema, :schema)"
 
 
 def a_run(lock_state: LockState, status: RunStatus = RunStatus.QUEUED) -> RunRecord:
@@ -37,7 +38,12 @@ def written(before: RunRecord | None, after: RunRecord, **options: bool) -> dict
     (write,) = WRITES.lock(Change(before, after), **options)
     assert (write.role, write.action) == ("lock", "Update")
     assert write.arguments["Key"] == {"pk": {"S": "LOCK#acme"}}
-    return dict(write.arguments)
+    arguments = dict(write.arguments)
+    assert arguments["ExpressionAttributeValues"].pop(":schema") == {"N": "1"}
+    expression = arguments["UpdateExpression"]
+    assert expression.count(OF_EVERY_WRITE) == 1
+    own = expression.replace(f"{OF_EVERY_WRITE}, ", "SET ").replace(f" {OF_EVERY_WRITE}", "")
+    return {**arguments, "UpdateExpression": own}
 
 
 @pytest.mark.parametrize(
