@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -19,6 +20,8 @@ from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from relay_dagster.intake.dead_letters import DeadLetters
+    from relay_dagster.tenants.audit import Origin
+    from relay_dagster.wiring import Platform
 
 CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
     "run": (
@@ -266,6 +269,42 @@ def doctor(
     raise typer.Exit(_BROKEN if findings else 0)
 
 
+@app.command()
+def recover(
+    since: Annotated[
+        datetime,
+        typer.Option(formats=["%Y-%m-%dT%H:%M:%SZ"], help="The instant of the tables, UTC."),
+    ],
+    audit: Annotated[
+        str, typer.Option("--audit", help="The audit's table as it was before the restoration.")
+    ],
+) -> None:
+    """Make restored tables good: pause all, delete again what was deleted since, end open runs.
+
+    Afterwards `relay doctor`, then `relay resume`.
+    """
+    from dataclasses import replace
+
+    from relay_dagster.aws.dynamodb.audit_store import AuditStore
+    from relay_dagster.aws.dynamodb.table import Table
+    from relay_dagster.client.terminal import Screen
+    from relay_dagster.maintenance import recovery
+    from relay_dagster.settings import Settings
+    from relay_dagster.wiring import connect
+
+    platform, screen = connect(Settings.from_env()), Screen()
+    before = AuditStore(replace(platform.database, audit=Table(platform.clients, audit)))
+    done = recovery.recover(platform, since.replace(tzinfo=UTC), before, _operator(platform))
+    deleted = [f"{each.action} {each.target}" for each in done.deleted_again]
+    for name, what in (
+        ("deleted again", deleted),
+        ("cancelled", done.cancelled),
+        ("brought back", done.brought_back),
+        ("lost", [f"{action} {count}" for action, count in done.lost.items()]),
+    ):
+        screen.say(f"{name}: {', '.join(what) or 'nothing'}")
+
+
 _add_client(are_groups=True)
 
 
@@ -316,13 +355,17 @@ def dlq_discard(
 def _dead_letters() -> "DeadLetters":
     from relay_dagster.intake.dead_letters import DeadLetters
     from relay_dagster.settings import Settings
-    from relay_dagster.tenants.audit import Actor, ActorKind, Origin
     from relay_dagster.wiring import connect
 
     platform = connect(Settings.from_env())
-    return DeadLetters(
-        platform, Origin(Actor(ActorKind.CLI, platform.clients.caller_arn(), _user()))
-    )
+    return DeadLetters(platform, _operator(platform))
+
+
+def _operator(platform: "Platform") -> "Origin":
+    """Return the origin of what the command changes: who AWS says runs it."""
+    from relay_dagster.tenants.audit import Actor, ActorKind, Origin
+
+    return Origin(Actor(ActorKind.CLI, platform.clients.caller_arn(), _user()))
 
 
 def _user() -> str:

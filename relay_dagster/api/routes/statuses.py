@@ -5,6 +5,7 @@ HTTP alone: it is told from records, the pointer and the lock; no run's files ar
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import Query
@@ -23,6 +24,7 @@ from relay_dagster.api.routes.tenants import (
 )
 from relay_dagster.api.security.auth import Admin, MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.external_errors import UnreadableItemError
 from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import RunRecord
@@ -47,7 +49,10 @@ def list_tenants(
     """
     behind = sorted(each for each in platform.tenants.all_tenant_ids() if each > (cursor or ""))
     page = behind[:limit]
-    found = (_listed(platform, tenant_id) for tenant_id in page)
+    found: list[ListedTenant | None] = []
+    for tenant_id in page:
+        with suppress(UnreadableItemError):  # it is in the log; the others are listed
+            found.append(_listed(platform, tenant_id))
     return TenantList(
         tenants=[each for each in found if each is not None],
         next_cursor=page[-1] if behind[limit:] else None,

@@ -272,12 +272,12 @@ class RunStore:
     def idempotent_run(self, idempotency_id: str, now: datetime) -> tuple[str, str] | None:
         """Return run_id and fingerprint of an idempotency item that has not expired."""
 
-        def read(item: Mapping[str, Any]) -> tuple[str, str, Any]:
+        def read(item: Mapping[str, Any]) -> tuple[str, str] | None:
             plain = unmarshal(item)
-            return plain["run_id"], plain["fingerprint"], plain[schema.EXPIRY]
+            found = plain["run_id"], plain["fingerprint"]
+            return found if plain[schema.EXPIRY] > epoch_seconds(now) else None
 
-        found = self.database.runs.read(idempotency_key(idempotency_id), read)
-        return found[:2] if found is not None and found[2] > epoch_seconds(now) else None
+        return self.database.runs.read(idempotency_key(idempotency_id), read)
 
     def check(self) -> None:
         """Touch the table, for readiness: returns, or raises the fault."""

@@ -285,6 +285,16 @@ class ObjectStore:
         self._s3.delete_object(Bucket=self.bucket, Key=key)
 
     @maps_aws_errors
+    def bring_back(self, key: str) -> bool:
+        """Bring an object back that was deleted; return whether it was and could be."""
+        found = self._s3.list_object_versions(Bucket=self.bucket, Prefix=key)
+        markers = [each for each in found.get("DeleteMarkers", []) if each["IsLatest"]]
+        mine = [each["VersionId"] for each in markers if each["Key"] == key]
+        for version in mine:
+            self._s3.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
+        return bool(mine) and self.exists(key)
+
+    @maps_aws_errors
     def check(self) -> None:
         """Ask for the bucket, for readiness; raises the fault."""
         self._s3.head_bucket(Bucket=self.bucket)
