@@ -19,6 +19,7 @@ import pytest
 from explorer.world import History, Receiver
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
+from relay_dagster.aws.dynamodb.api_key_store import Session, SessionStore
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
@@ -93,6 +94,7 @@ class Installation:
         hook = {"url": "https://shop.example.com/hooks", "events": ["run.succeeded"]}
         self.ask("POST", f"{place}/webhooks", hook)
         self.ask("POST", f"{place}/uploads", {"vendor_id": "vendor_1", "file_name": "a.csv"})
+        self.sign_in(tenant_id, "0")
         first = str(self.order_run(tenant_id, "0").json()["run_id"])
         self.platform.runs.beat(first, 1)
         self.api.succeed(first, RESULT)
@@ -101,6 +103,17 @@ class Installation:
         self.ask("DELETE", f"/v1/tenants/{leaver}?confirm={leaver}")
         waiting = str(self.order_run(tenant_id, "1").json()["run_id"])
         self.run_ids[tenant_id] = [first, waiting]
+
+    def sign_in(self, tenant_id: str, name: str) -> None:
+        now = self.clock()
+        session = Session(
+            digest=f"{tenant_id}-{name}",
+            tenant_id=tenant_id,
+            key_id="k",
+            created_at=now,
+            ends_at=now + timedelta(hours=8),
+        )
+        SessionStore(self.platform.database).add(session)
 
     def order_run(self, tenant_id: str, key: str) -> Any:
         order = {"tenant_id": tenant_id, "run_type": "inventory_sync"}
@@ -112,6 +125,8 @@ class Installation:
         """Let everything happen that happens within some hours."""
         upload = f"tenants/{OTHER}/inbound/vendor_1/feed.csv"
         self.platform.objects.put(upload, b"sku\n")
+        for tenant_id in (SPOILED, OTHER):
+            self.sign_in(tenant_id, "1")
         for _ in range(5):
             self.clock.advance(minutes=15)
             UploadTick(self.platform, self.clock).run(poll_seconds=0)
@@ -183,6 +198,7 @@ GROUPS: dict[str, dict[str, dict[str, Any]]] = {
         "RESULTS": {"vendor_results": {"S": "{"}},
         "EVENT": {"event": {"S": "run.dreamt"}},
         "KEY": {"scopes": {"L": [{"S": "dream"}]}},
+        "SESSION": {"ends_at": {"S": "lately"}},
         "SECRET": {"updated_at": {"S": "lately"}},
         "audit": {"entry": {"S": json.dumps({"action": "dream"})}},
     },

@@ -19,7 +19,13 @@ from typing import Any
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
+from relay_dagster.aws.dynamodb.api_key_store import (
+    ApiKeyStore,
+    Scope,
+    Session,
+    SessionStore,
+    TenantKey,
+)
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
@@ -129,6 +135,15 @@ class Story:
             expires_at=NOW + timedelta(days=9),
         )
         self.keys.add(key, WHO)
+
+        session = Session(
+            digest="5" * 64,
+            tenant_id="acme",
+            key_id="k1",
+            created_at=self.clock(),
+            ends_at=NOW + timedelta(hours=8),
+        )
+        SessionStore(self.keys.database).add(session)
 
     def api_keys_used_and_added(self) -> None:
         key = self.keys.get("k1")
@@ -503,7 +518,7 @@ def test_items_of_every_kind_that_the_next_release_has_stored_are_read_and_writt
     assert told((name, of_this_release(items)) for name, items in scenes) == json.loads(
         STORED.read_text()
     )
-    assert changed == KINDS - {"IDEMP", "GONE", "CONFIG"}  # which are written once
+    assert changed == KINDS - {"IDEMP", "GONE", "CONFIG", "SESSION"}  # which are written once
 
 
 def test_the_story_has_items_of_every_kind_each_with_its_schema() -> None:
