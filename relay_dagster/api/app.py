@@ -46,7 +46,8 @@ from relay_dagster.api.security.feed_readers import FeedReaders
 from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
 from relay_dagster.api.security.sessions import Sessions
 from relay_dagster.api.task_slots import TaskSlots
-from relay_dagster.api.web import overview, sign_in
+from relay_dagster.api.web import overview, sign_in, skus, vendors
+from relay_dagster.api.web import runs as run_pages
 from relay_dagster.aws.clients import SHORT_TIMEOUTS, Clients
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.settings import Settings
@@ -58,7 +59,7 @@ _ROUTES = (
     *(runs, explanations, holds, webhooks, webhook_deliveries, admin, audit),
 )
 """In the order in which the document has them."""
-_PAGES = (overview, sign_in)
+_PAGES = (overview, run_pages, vendors, skus, sign_in)
 ENGINE_MODULES = ("relay_core.onboarding.feed_check", "relay_core.publish.explanation")
 """The engine's, which the sandboxes load: the API's own process stays light."""
 

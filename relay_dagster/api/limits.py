@@ -26,6 +26,7 @@ class ApiLimits:
         task_bytes: of memory, of each of its processes; 422 as before.
         tasks: checks and explanations at once, one of a tenant; 503 `CHECKS_BUSY`,
             `EXPLANATIONS_BUSY`.
+        link_checks_waiting: of suppliers, for a slot at once; 503 `CHECKS_BUSY`.
         webhook_tests_per_minute: of a tenant's webhooks; 429 `RATE_LIMITED`.
         ready_seconds: that an answer of `GET /v1/ready` stands before AWS is asked again.
         link_reads_per_minute: of one link to a feed; 429 `RATE_LIMITED`.
@@ -46,6 +47,7 @@ class ApiLimits:
     task_cpu_seconds: float = 5
     task_bytes: int = 512 << 20
     tasks: int = 2
+    link_checks_waiting: int = 4
     webhook_tests_per_minute: int = 10
     ready_seconds: float = 2
     link_reads_per_minute: int = 60

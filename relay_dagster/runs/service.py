@@ -144,8 +144,12 @@ class RunService:
         """
         return self._change(run_id, transitions.tombstoned(self._clock()))
 
-    def request_cancel(self, run_id: str, *, origin: Origin = SYSTEM) -> RunRecord:
+    def request_cancel(
+        self, run_id: str, *, origin: Origin = SYSTEM, reason: str | None = None
+    ) -> RunRecord:
         """Cancel at once where no attempt is under way, or discard what is held; else ask for it.
+
+        The audit keeps the reason, where one is given.
 
         Raises:
             RunAlreadyFinishedError: the run has ended otherwise.
@@ -153,7 +157,8 @@ class RunService:
         now = self._clock()
 
         def entry(record: RunRecord) -> AuditEntry:
-            return origin.entry(Action.RUN_CANCELLED, record.tenant_id, run_id, now)
+            details = {} if reason is None else {"reason": reason}
+            return origin.entry(Action.RUN_CANCELLED, record.tenant_id, run_id, now, **details)
 
         rule = transitions.cancel_requested(now)
         return self._change(run_id, rule, feed=self.feeds.discarding, entry=entry)

@@ -99,9 +99,36 @@ def check_config(
     Nothing is stored. A config with faults is answered with 200, too: they are what was asked for.
     """
     require_id(tenant_id)
+    document = parse_document(body, format="json", limits=platform.settings.limits)
+    return check_document(tenant_id, document, platform, checker)
+
+
+def check_document(
+    tenant_id: str,
+    document: dict[str, Any],
+    platform: Platform,
+    checker: FeedChecker,
+    *,
+    vendor_id: str | None = None,
+    waits: bool = False,
+) -> ConfigCheck:
+    """Try out a config, and read the latest uploads with it.
+
+    Args:
+        tenant_id: whose config it is.
+        document: the config.
+        platform: where the uploads are.
+        checker: reads them.
+        vendor_id: the vendor whose upload is read; None for those of all.
+        waits: whether it waits behind those who have keys, as a supplier's does.
+
+    Raises:
+        ProblemError: 503, others are being checked; 422, it took too long or too much memory.
+    """
+    slots = checker.slots
     try:
-        with checker.slots.hold(tenant_id) as deadline:
-            return _check(tenant_id, body, platform, checker, deadline)
+        with slots.hold_behind() if waits else slots.hold(tenant_id) as deadline:
+            return _check(tenant_id, document, platform, checker, deadline, vendor_id)
     except BusyError as error:
         raise unavailable("CHECKS_BUSY", "other configs are being checked") from error
     except (TaskTooSlowError, TaskOutOfMemoryError) as error:
@@ -111,10 +138,14 @@ def check_config(
 
 
 def _check(
-    tenant_id: str, body: bytes, platform: Platform, checker: FeedChecker, deadline: TaskDeadline
+    tenant_id: str,
+    document: dict[str, Any],
+    platform: Platform,
+    checker: FeedChecker,
+    deadline: TaskDeadline,
+    vendor_id: str | None,
 ) -> ConfigCheck:
     limits = platform.settings.limits
-    document = parse_document(body, format="json", limits=limits)
     named = sound_id(document.get("tenant_id"))
     if named not in (None, tenant_id):
         message = f'is "{named}", the path says "{tenant_id}"; they must be the same'
@@ -125,10 +156,16 @@ def _check(
         return _faulty(tenant_id, error.faults, document)
     except UnsupportedSchemaVersionError as error:
         return _faulty(tenant_id, [ConfigFault("schema_version", str(error))], document)
-    uploads = _fitting(document, _check_all(config, platform.objects, checker, deadline))
+    looked_at = [
+        (place, vendor)
+        for place, vendor in enumerate(config.vendors)
+        if vendor_id in (None, vendor.vendor_id)
+    ][:MAX_VENDORS]
+    found = _check_all(config, looked_at, platform.objects, checker, deadline)
+    uploads = _fitting(document, found)
     keeps_skus = config.output.missing_skus == "zero"
     is_published = not keeps_skus or platform.runs.feed(tenant_id) is not None
-    doubts = config_doubts(config, is_published=is_published)
+    doubts = config_doubts(config, is_published=is_published) if vendor_id is None else ()
     return _checked(config, document, uploads, doubts)
 
 
@@ -164,8 +201,12 @@ def _vendor_ids(document: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Upload:
-    """A vendor's latest upload as callers see it, and what was found in its first bytes."""
+    """A vendor's latest upload as callers see it, and what was found in its first bytes.
 
+    ``place`` is the vendor's in the config.
+    """
+
+    place: int
     shown: VendorCheck
     check: FeedCheck | None = None
 
@@ -192,18 +233,19 @@ def _checked(
     rest = [
         _not_checked(vendor.vendor_id, f"only the first {MAX_VENDORS} vendors are looked at")
         for vendor in config.vendors[MAX_VENDORS:MAX_LISTED]
+        if len(uploads) == MAX_VENDORS
     ]
     doubts = [
         *own_doubts,
         *(
             doubt
-            for place, upload in enumerate(uploads)
+            for upload in uploads
             if upload.check is not None
-            for doubt in upload_doubts(f"vendors.{place}", upload.check, config)
+            for doubt in upload_doubts(f"vendors.{upload.place}", upload.check, config)
         ),
         *policy_doubts_of(config, [each.check for each in uploads if each.check is not None]),
     ]
-    changes = {place: upload.changes for place, upload in enumerate(uploads)}
+    changes = {upload.place: upload.changes for upload in uploads}
     return ConfigCheck(
         tenant_id=config.tenant_id,
         valid=True,
@@ -215,15 +257,19 @@ def _checked(
 
 
 def _check_all(
-    config: TenantConfig, objects: ObjectStore, checker: FeedChecker, deadline: TaskDeadline
+    config: TenantConfig,
+    looked_at: Sequence[tuple[int, VendorConfig]],
+    objects: ObjectStore,
+    checker: FeedChecker,
+    deadline: TaskDeadline,
 ) -> list[_Upload]:
-    """Read the first vendors' uploads, some at a time, and have all of them checked.
+    """Read some vendors' uploads, a few at a time, and have all of them checked.
 
     Raises:
         ExternalServiceError: S3 does not answer.
         TaskTooSlowError: they are not found, or not read, in time.
     """
-    vendors = config.vendors[:MAX_VENDORS]
+    vendors = [vendor for _, vendor in looked_at]
     pool = ThreadPoolExecutor(_THREADS)
     try:
         found = list(pool.map(lambda vendor: _find(vendor, objects, deadline), vendors))
@@ -246,10 +292,10 @@ def _check_all(
         deadline,
     )
     return [
-        _of_check(vendor, each.latest, checks[vendor.vendor_id])
+        _of_check(place, vendor, each.latest, checks[vendor.vendor_id])
         if isinstance(each, _Found)
-        else _Upload(each)
-        for vendor, each in zip(vendors, found, strict=True)
+        else _Upload(place, each)
+        for (place, vendor), each in zip(looked_at, found, strict=True)
     ]
 
 
@@ -262,10 +308,11 @@ def _piece(objects: ObjectStore, latest: ObjectInfo, start: int) -> bytes:
 def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[_Upload]:
     """Return the uploads with details and changes as far as an answer has room for them."""
     fitting, left = [], _BYTES_OF_DETAILS
-    for place, upload in enumerate(uploads):
-        steps = map(Operation.of, parser_steps(document, place, upload.changes))
+    for upload in uploads:
+        steps = map(Operation.of, parser_steps(document, upload.place, upload.changes))
         left -= sum(_size(each) for each in (upload.shown, *steps))
-        fitting.append(upload if left >= 0 else _Upload(_without_details(upload.shown)))
+        short = _Upload(upload.place, _without_details(upload.shown))
+        fitting.append(upload if left >= 0 else short)
     return fitting
 
 
@@ -299,9 +346,11 @@ def _with_whole(
         yield each
 
 
-def _of_check(vendor: VendorConfig, latest: ObjectInfo, check: FeedCheck | str) -> _Upload:
+def _of_check(
+    place: int, vendor: VendorConfig, latest: ObjectInfo, check: FeedCheck | str
+) -> _Upload:
     if isinstance(check, str):
-        return _Upload(_of_object(vendor, latest, status="unreadable", message=check))
+        return _Upload(place, _of_object(vendor, latest, status="unreadable", message=check))
     best = check.best
     readable = best.is_usable or best.headers
     shown = _of_object(
@@ -337,7 +386,7 @@ def _of_check(vendor: VendorConfig, latest: ObjectInfo, check: FeedCheck | str) 
         "as_sent": _reading(check.as_sent),
         "with_patch": check.with_changes and _reading(check.with_changes),
     }
-    return _Upload(shown.model_copy(update=details), check)
+    return _Upload(place, shown.model_copy(update=details), check)
 
 
 def _of_object(

@@ -140,20 +140,19 @@ def get_run(
     """Return a run as it stands."""
     record = find_run(run_id, caller, platform)
     shown = _shown(record, caller, platform, response)
-    return RunDetails.of(shown, rows=_rows_of(record, platform))
+    return RunDetails.of(shown, rows=summary_of(record, platform).get("rows"))
 
 
-def _rows_of(record: RunRecord, platform: Platform) -> Mapping[str, Any] | None:
-    """Return where the rows of an ended run went, as its summary has it; None once that is gone."""
+def summary_of(record: RunRecord, platform: Platform) -> Mapping[str, Any]:
+    """Return the summary of an ended run; nothing once that is gone."""
     key = record.artifacts.get("run_summary")
     if key is None or not record.has_ended:
-        return None
+        return {}
     try:
-        summary = json.loads(platform.objects.read_or_none(key) or b"{}")
+        summary: Mapping[str, Any] = json.loads(platform.objects.read_or_none(key) or b"{}")
     except (ExternalServiceError, ValueError):
-        return None  # the record alone tells then
-    rows: Mapping[str, Any] | None = summary.get("rows")
-    return rows
+        return {}  # the record alone tells then
+    return summary
 
 
 @routes.get(

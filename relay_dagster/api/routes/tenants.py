@@ -92,10 +92,8 @@ def get_tenant(
     if config_version is not None:
         latest = read_stored(platform.tenants, platform.tenants.latest(tenant_id))
     deletion = platform.deletions.under_way(tenant_id)
-    if config is None:  # a config that can no longer take effect is shown as it is stored
-        shown = parse_document(stored.text, format="json", limits=STORED_CONFIG_LIMITS)
-    else:
-        shown = config.to_document()
+    # A config that can no longer take effect is shown as it is stored.
+    shown = stored_document(stored) if config is None else config.to_document()
     return Tenant(
         tenant_id=tenant_id,
         config_version=stored.version,
@@ -276,6 +274,11 @@ def read_stored(tenants: TenantStore, stored: StoredConfig | None) -> TenantConf
         return None if stored is None else tenants.parsed(stored)
     except RelayError:
         return None
+
+
+def stored_document(stored: StoredConfig) -> dict[str, Any]:
+    """Return a stored config as it was sent."""
+    return parse_document(stored.text, format="json", limits=STORED_CONFIG_LIMITS)
 
 
 def next_run_at(latest: TenantConfig | None) -> datetime | None:

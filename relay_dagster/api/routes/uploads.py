@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from relay_core.config import TenantConfig
+from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
@@ -20,6 +20,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.wire.tenants import UploadLink, UploadOrder
+from relay_dagster.wiring import Platform
 
 routes = router("uploads")
 _log = event_log()
@@ -50,27 +51,47 @@ def make_upload_link(
     A pause of run creation stops no uploads.
     """
     stored = find_config(platform.tenants, tenant_id)
-    key = _key_for(asked, stored.version, platform.tenants.parsed(stored))
-    max_bytes = min(platform.settings.max_feed_bytes, MAX_BYTES)
-    form = platform.objects.upload_form(key, max_bytes)
-    details = {"vendor_id": asked.vendor_id, "expires_at": form.expires_at.isoformat()}
+    link = sign_upload(asked, stored.version, platform.tenants.parsed(stored), platform)
+    details = {"vendor_id": asked.vendor_id, "expires_at": link.expires_at.isoformat()}
     made = Action.UPLOAD_LINK_CREATED
-    entry = acting.entry(made, tenant_id, key, utc_now(), **details)
+    entry = acting.entry(made, tenant_id, link.key, utc_now(), **details)
     platform.deletions.add_link(entry, platform.settings.max_upload_links_per_day)
-    _log.info("upload_link_made", tenant_id=tenant_id, key=key)
-    return UploadLink.of(form, key=key, max_bytes=max_bytes)
+    _log.info("upload_link_made", tenant_id=tenant_id, key=link.key)
+    return link
 
 
-def _key_for(asked: UploadOrder, version: int, config: TenantConfig) -> str:
-    """Return the key that a vendor's file is to have: the one that runs look for it under.
+def sign_upload(
+    asked: UploadOrder,
+    version: int,
+    config: TenantConfig,
+    platform: Platform,
+    redirect: str | None = None,
+) -> UploadLink:
+    """Return the form for a vendor's file, under the key that runs look for it.
 
     Raises:
         ProblemError: 422, there is no such vendor, or none that uploads, or the name is too long.
     """
-    vendor = next((one for one in config.vendors if one.vendor_id == asked.vendor_id), None)
+    key = _key_for(asked, vendor_of(config, version, asked.vendor_id))
+    max_bytes = min(platform.settings.max_feed_bytes, MAX_BYTES)
+    form = platform.objects.upload_form(key, max_bytes, redirect)
+    return UploadLink.of(form, key=key, max_bytes=max_bytes)
+
+
+def vendor_of(config: TenantConfig, version: int, vendor_id: str) -> VendorConfig:
+    """Return a vendor of a config.
+
+    Raises:
+        ProblemError: 422, there is none.
+    """
+    vendor = next((one for one in config.vendors if one.vendor_id == vendor_id), None)
     if vendor is None:
-        message = f"config version {version} has no vendor {asked.vendor_id!r}"
+        message = f"config version {version} has no vendor {vendor_id!r}"
         raise ProblemError("UNKNOWN_VENDOR", message, errors=[ConfigFault("vendor_id", message)])
+    return vendor
+
+
+def _key_for(asked: UploadOrder, vendor: VendorConfig) -> str:
     prefix = vendor.inbound.s3_prefix
     if prefix is None:
         message = "is a vendor of inbound.type local, which uploads nothing; set it to s3"

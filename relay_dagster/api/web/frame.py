@@ -51,6 +51,7 @@ from relay_dagster.wire.base import Order
 
 PACKAGE = "relay_dagster.api.web"
 HOME = "/app"
+FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _OWN_SCRIPT = "script-src 'self'; connect-src 'self'; "
 _OWN_SITES = ("same-origin", "none")
 _NEXT = re.compile(r"/app/[\w/?=&%.+~-]*", re.ASCII)
@@ -239,6 +240,13 @@ def page(
     }
     body = text.encode(errors="xmlcharrefreplace")
     return HTMLResponse(body, status_code=status, headers={**always, **(headers or {})})
+
+
+def script(name: str) -> Response:
+    """Return a script of the pages' own."""
+    environment = pages(PACKAGE)
+    text, _, _ = environment.loader.get_source(environment, name)  # type: ignore[union-attr]
+    return Response(text, media_type="text/javascript", headers=FOREVER)
 
 
 def go_to(path: str) -> Response:

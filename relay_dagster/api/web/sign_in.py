@@ -15,6 +15,7 @@ from relay_dagster.api.security.auth import begin_request
 from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.api.security.sessions import LIFE
 from relay_dagster.api.web.frame import (
+    FOREVER,
     HOME,
     NotSignedInError,
     OwnForm,
@@ -30,9 +31,6 @@ from relay_dagster.api.web.frame import (
 )
 
 routes = page_router()
-
-_YEAR = 365 * 24 * 3600
-_FOREVER = {"Cache-Control": f"public, max-age={_YEAR}, immutable"}
 
 
 @routes.get(HOME)
@@ -96,7 +94,7 @@ def sign_out(request: Request, sessions: SessionsDep, form: OwnForm) -> Response
 @routes.get(f"{HOME}/page.css")
 def page_css() -> Response:
     """Return the stylesheet, which is the report's."""
-    return Response(stylesheet()[0], media_type="text/css", headers=_FOREVER)
+    return Response(stylesheet()[0], media_type="text/css", headers=FOREVER)
 
 
 @routes.get(HOME + "/{path:path}")

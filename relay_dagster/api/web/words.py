@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
-from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.publish.report import wording
 from relay_core.publish.report.wording import Tone, counted, moment, number, part
 from relay_dagster.runs.model import Trigger
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.wire.config_checks import HeadReading
 
 __all__ = ["counted", "moment", "number", "part"]
 
@@ -48,6 +50,63 @@ _PROBLEMS = {
 }
 
 
+COLUMNS: dict[str, str] = {
+    "sku": "the product's number (SKU)",
+    "quantity_available": "the quantity",
+    "cost": "the cost",
+    "price": "the price",
+    "title": "the title",
+    "map_price": "the lowest advertised price",
+    "lead_time_days": "the days to ship",
+}
+STEPS: dict[str, str] = {
+    "cost": "The vendor's cost",
+    "shipping_handling": "Shipping and handling",
+    "margin": "Your margin",
+    "markup": "Your markup",
+    "fixed_price": "A fixed price",
+    "own_price": "The vendor's own price",
+    "min_price": "Your lowest price",
+    "rounding": "Rounding",
+    "min_price_again": "Your lowest price, after rounding",
+    "map_price": "Lowest advertised price",
+    "cents": "To whole cents",
+    "ending": "Your price ending",
+    "override": "Your price for this SKU",
+}
+LOST_ON: dict[str, str] = {
+    "has_price": "has no price",
+    "vendor_id": "the same; the vendor's name decides",
+    "row_order": "the same; an earlier row decides",
+    "duplicate_skus": "another row stands for the SKU",
+    "left_out": "left out by your rules",
+    "override": "you chose another vendor",
+    "lowest_landed_cost": "costs more",
+    "in_stock_desc": "not in stock",
+    "vendor_priority": "you prefer another vendor",
+    "shortest_lead_time": "takes longer",
+    "most_recent": "is older",
+    "highest_quantity": "has fewer",
+}
+REASONS: dict[str, tuple[Tone, str]] = {
+    "kept_at_0": ("warn", "No vendor offers it any more: it stays in the feed with quantity 0."),
+    "quarantined": ("warn", "Its new price moved too far: it stays in the feed as it was."),
+    "unpriced": ("warn", "It is not in the feed: no vendor gives a cost or a price for it."),
+    "left_out": ("warn", "It is not in the feed: your rules leave it out."),
+    "refused": ("bad", "It is not in the feed: every row of it was refused."),
+}
+TROUBLES: dict[str, str] = {
+    FailureCode.DECODE_ERROR: "it could not be read as text",
+    FailureCode.MISSING_REQUIRED_COLUMNS: "a column that is needed is missing",
+    FailureCode.INVALID_INPUT: "it could not be read",
+    FailureCode.FEED_TOO_LARGE: "it is too large",
+    FailureCode.NO_ROWS_PARSED: "it has no rows",
+    FailureCode.STALE_FEED: "it was too old",
+    FailureCode.VALIDATION_ERRORS: "too many of its rows were refused",
+}
+_UNITS = ("bytes", "kB", "MB", "GB")
+
+
 def run_state(status: str) -> tuple[Tone, str]:
     """Return a run's status, with its tone."""
     return _RUNS.get(status, ("idle", status.capitalize()))
@@ -56,6 +115,36 @@ def run_state(status: str) -> tuple[Tone, str]:
 def vendor_use(status: str) -> tuple[Tone, str]:
     """Return what a run has used of a vendor, with its tone."""
     return wording.USES.get(status, ("idle", status.replace("_", " ")))
+
+
+def fault(error_code: str, column: str | None) -> str:
+    """Return what is wrong with cells of a column, or with whole rows."""
+    return wording.fault_title(error_code, COLUMNS.get(column, column) if column else None)
+
+
+def faults(error_codes: str) -> str:
+    """Return the faults of a row, whose codes are joined as in invalid_rows.csv."""
+    return "; ".join(wording.fault_title(each, None) for each in re.split(r"[^a-z_]+", error_codes))
+
+
+def reading_verdict(of: HeadReading, whole: bool | None) -> tuple[Tone, str]:
+    """Return in a sentence what a run would make of a list."""
+    if not of.usable:
+        return "bad", f"A run cannot use it: {of.error_message or of.error_code}."
+    first = "" if whole else "the first "
+    if of.refused_rows:
+        rows = f"{number(of.refused_rows)} of {first}{counted(of.rows, 'row')}"
+        return "warn", f"A run can use it, but would refuse {rows}."
+    return "good", f"A run can use it: all {first}{counted(of.rows, 'row')} are good."
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people write it: ``12 MB``, ``1.4 kB``."""
+    amount, unit = float(count), 0
+    while amount >= 1000 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1000, unit + 1
+    places = 0 if amount >= 10 or not unit else 1
+    return f"{amount:.{places}f} {_UNITS[unit]}"
 
 
 def ago(instant: datetime | None) -> str:

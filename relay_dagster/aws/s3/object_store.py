@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from heapq import nlargest
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
@@ -93,7 +94,13 @@ class ObjectStore:
         called for each thousand of them, and ends the listing by what it raises.
         """
         uploads = (each for each in self._listed(prefix, each_page) if not each.key.endswith("/"))
-        return max(uploads, key=lambda each: (each.last_modified, each.key), default=None)
+        return max(uploads, key=_age, default=None)
+
+    @maps_aws_errors
+    def newest_objects(self, prefix: str, count: int) -> list[ObjectInfo]:
+        """Return the newest objects under a prefix, in the order of `latest_object`."""
+        uploads = (each for each in self._listed(prefix) if not each.key.endswith("/"))
+        return nlargest(count, uploads, key=_age)
 
     @maps_aws_errors
     def list_objects(self, prefix: str) -> list[ObjectInfo]:
@@ -149,9 +156,9 @@ class ObjectStore:
         return True
 
     @maps_aws_errors
-    def upload_form(self, key: str, max_bytes: int) -> UploadForm:
+    def upload_form(self, key: str, max_bytes: int, redirect: str | None = None) -> UploadForm:
         """Return a form that lets its holder store one object, whatever was there."""
-        return UploadForm.signed(self._clients, self.bucket, key, max_bytes)
+        return UploadForm.signed(self._clients, self.bucket, key, max_bytes, redirect)
 
     # --- objects --------------------------------------------------------------------------------
 
@@ -359,6 +366,10 @@ class ObjectStore:
             CopySource={"Bucket": self.bucket, "Key": source_key},
             ChecksumAlgorithm="SHA256",
         )
+
+
+def _age(each: ObjectInfo) -> tuple[datetime, str]:
+    return each.last_modified, each.key
 
 
 def _extra(content_type: str | None) -> Any:

@@ -29,10 +29,20 @@ class UploadForm:
     expires_at: datetime
 
     @classmethod
-    def signed(cls, clients: Clients, bucket: str, key: str, max_bytes: int) -> Self:
-        """Return a form for one key and files of at most ``max_bytes``."""
+    def signed(
+        cls, clients: Clients, bucket: str, key: str, max_bytes: int, redirect: str | None = None
+    ) -> Self:
+        """Return a form for one key and files of at most ``max_bytes``.
+
+        A browser is led to ``redirect`` when the file is there.
+        """
+        back = {"success_action_redirect": redirect} if redirect else {}
         post = clients.s3_links.generate_presigned_post(
-            bucket, key, Conditions=[["content-length-range", 0, max_bytes]], ExpiresIn=_SECONDS
+            bucket,
+            key,
+            Fields=dict(back),
+            Conditions=[["content-length-range", 0, max_bytes], *([back] if back else [])],
+            ExpiresIn=_SECONDS,
         )
         policy = json.loads(base64.b64decode(post["fields"]["policy"]))
         return cls(post["url"], post["fields"], datetime.fromisoformat(policy["expiration"]))

@@ -1,0 +1,170 @@
+"""A run's page: its verdict, what it changes and why, and what people decide of it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import Response
+from starlette.responses import RedirectResponse
+
+from relay_core.domain.codes import RunStatus
+from relay_core.domain.guard_result import GuardResult
+from relay_core.publish.report.parts import Chart, Guard, Listed, VendorRows, changes_chart
+from relay_core.publish.report.wording import Tone
+from relay_dagster.api.http.dependencies import PlatformDep
+from relay_dagster.api.http.problems import ProblemError
+from relay_dagster.api.routes.holds import release_run
+from relay_dagster.api.routes.runs import find_run, get_artifacts, shown_run, summary_of
+from relay_dagster.api.web import words
+from relay_dagster.api.web.frame import (
+    HOME,
+    OwnForm,
+    Reading,
+    Visit,
+    for_scopes,
+    go_to,
+    order_of,
+    page,
+    page_router,
+    script,
+)
+from relay_dagster.api.web.overview import run_path
+from relay_dagster.tenants.scopes import Scope
+from relay_dagster.wire.base import Order
+from relay_dagster.wire.runs import FeedChanges, Reason, ReleaseOrder, Run
+from relay_dagster.wiring import Platform
+
+routes = page_router()
+
+_MAX_ROWS = 200
+_MAX_QUARANTINED = 100
+_QUARANTINE_BYTES = 1 << 20
+_COUNTS = tuple(name for name in FeedChanges.model_fields if name != "baseline_run_id")
+
+
+class _Reasoned(Order):
+    """A form that gives nothing but a reason."""
+
+    reason: Reason
+
+
+class Changes(NamedTuple):
+    """What a feed changes, as the report's part shows it."""
+
+    chart: Chart
+    rises: tuple[()] = ()
+    falls: tuple[()] = ()
+
+
+class Parts(NamedTuple):
+    """What the report's parts show of a run."""
+
+    rows: Listed[VendorRows]
+    guards: Listed[Guard]
+    changes: Changes | None
+
+
+@routes.get(HOME + "/runs/{run_id}")
+def show_run(run_id: str, visit: Reading, platform: PlatformDep) -> Response:
+    """Show a run as it stands."""
+    record = find_run(run_id, visit.caller, platform)
+    run = shown_run(record, visit.caller, platform)
+    summary = summary_of(record, platform)
+    return page(
+        "run.html.jinja",
+        visit,
+        has_script=not run.has_ended,
+        run=run,
+        of=verdict(run, summary),
+        report=_parts(run, summary),
+        quarantined=summary.get("quarantined") or 0,
+        quarantine=_quarantine(run, platform),
+    )
+
+
+def verdict(run: Run, summary: Mapping[str, Any]) -> tuple[Tone, str, str]:
+    """Return a run's tone, a headline and what it means for the shop."""
+    skus = words.counted(int(summary.get("record_count") or 0), "SKU")
+    tone, _ = words.run_state(run.status)
+    kept = "the shop keeps the feed that it has"
+    if run.status == RunStatus.HELD:
+        lead = f"More has changed than you allow without a look. It waits, and {kept}."
+        return tone, f"A new feed with {skus} is held back", lead
+    if run.status == RunStatus.FAILED:
+        return tone, "No new feed was made", f"Nothing is published: {kept}."
+    if run.status == RunStatus.CANCELLED:
+        return tone, "The run was cancelled", f"Nothing is published: {kept}."
+    if run.status != RunStatus.SUCCEEDED:
+        return tone, "The run is under way", f"It is {words.STAGES.get(run.stage, run.stage)}."
+    if run.vendors is not None:
+        return tone, f"A feed of some vendors has {skus}", f"It is there to be seen: {kept}."
+    if run.released_at is not None:
+        return tone, f"The feed has {skus}", f"It was released: {run.release_reason}"
+    return tone, f"The feed has {skus}", "It took the place of the one before."
+
+
+def _parts(run: Run, summary: Mapping[str, Any]) -> Parts:
+    rows = summary.get("rows") or {}
+    read = [VendorRows.of(name, counts) for name, counts in rows.items() if counts["read"]]
+    told = summary.get("guards") or (run.hold.guards if run.hold else [])
+    guards = [Guard.of(GuardResult.of_dict(each), {}) for each in told]
+    guards.sort(key=lambda guard: not guard.tripped)
+    counts = {name: getattr(run.changes, name) for name in _COUNTS} if run.changes else None
+    return Parts(
+        Listed.of(read, _MAX_ROWS, len(read)),
+        Listed.of(guards, _MAX_ROWS, len(guards)),
+        Changes(changes_chart(counts)) if counts else None,
+    )
+
+
+def _quarantine(run: Run, platform: Platform) -> Sequence[Mapping[str, str]]:
+    """Return the first rows of quarantine.csv; none where there is none."""
+    key = run.artifacts.get("quarantine")
+    data = platform.objects.read_head(key, _QUARANTINE_BYTES) if key else None
+    lines = (data or b"").decode(errors="replace").splitlines(keepends=True)
+    return [row for row, _ in zip(csv.DictReader(lines), range(_MAX_QUARANTINED), strict=False)]
+
+
+@routes.get(HOME + "/runs/{run_id}/files/{name}")
+def open_file(run_id: str, name: str, visit: Reading, platform: PlatformDep) -> Response:
+    """Lead to a file of a run, by a link that is good for an hour."""
+    links = get_artifacts(run_id, visit.caller, platform, Response(), [name])
+    if name not in links:
+        raise ProblemError("ARTIFACTS_EXPIRED", "the run has no such file, or no longer")
+    return RedirectResponse(links[name], 302, headers={"Cache-Control": "no-store"})
+
+
+@routes.post(HOME + "/runs/{run_id}/release")
+def release(
+    run_id: str,
+    visit: Annotated[Visit, for_scopes(Scope.RELEASE)],
+    platform: PlatformDep,
+    form: OwnForm,
+) -> Response:
+    """Publish the feed that was shown, as the form names it."""
+    fields = {"sha256": form.get("sha256"), "guards": form.getlist("guard")}
+    order = order_of(ReleaseOrder, {**fields, "reason": form.get("reason")})
+    release_run(run_id, visit.caller, visit.origin, platform, order)
+    return go_to(run_path(run_id))
+
+
+@routes.post(HOME + "/runs/{run_id}/cancel")
+def cancel(
+    run_id: str,
+    visit: Annotated[Visit, for_scopes(Scope.RUN)],
+    platform: PlatformDep,
+    form: OwnForm,
+) -> Response:
+    """Cancel a run, or discard the feed that it holds back."""
+    reason = order_of(_Reasoned, {"reason": form.get("reason")}).reason
+    record = find_run(run_id, visit.caller, platform)
+    platform.ledger.request_cancel(record.run_id, origin=visit.origin, reason=reason)
+    return go_to(run_path(run_id))
+
+
+@routes.get(HOME + "/progress.js")
+def progress() -> Response:
+    """Return the script that shows how far a run is."""
+    return script("progress.js")

@@ -1,0 +1,201 @@
+"""A vendor's page: its list is uploaded and checked, and a better parser taken over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import Query, Request, Response
+
+from relay_core.config.json_patch import PatchStep, apply_patch, set_members
+from relay_core.domain.errors import ConfigFault
+from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
+from relay_dagster.api.http.problems import ProblemError, invalid_request
+from relay_dagster.api.routes.config_checks import check_document
+from relay_dagster.api.routes.statuses import get_status
+from relay_dagster.api.routes.tenants import find_config, put_config, stored_document
+from relay_dagster.api.web.frame import (
+    HOME,
+    OwnForm,
+    Reading,
+    Visit,
+    for_scopes,
+    go_to,
+    page,
+    page_router,
+)
+from relay_dagster.api.web.overview import vendor_path
+from relay_dagster.api.web.uploads import last_uploads, upload_form
+from relay_dagster.tenants.scopes import Scope
+from relay_dagster.wire.config_checks import HeaderCandidate
+from relay_dagster.wiring import Platform
+
+routes = page_router()
+
+_CHOICE = "as_"
+"""What the name of a field begins with that chooses a column's header."""
+_VENDOR = HOME + "/tenants/{tenant_id}/vendors/{vendor_id}"
+
+
+class Line(NamedTuple):
+    """A setting of the parser that would change, as JSON before and after."""
+
+    setting: str
+    before: str
+    after: str
+
+
+@routes.get(_VENDOR)
+def show_vendor(
+    tenant_id: str, vendor_id: str, request: Request, visit: Reading, platform: PlatformDep
+) -> Response:
+    """Show a vendor, and take its next list."""
+    return _vendor_page(tenant_id, vendor_id, request, visit, platform)
+
+
+@routes.get(_VENDOR + "/check")
+def check_vendor(
+    tenant_id: str,
+    vendor_id: str,
+    request: Request,
+    visit: Annotated[Visit, for_scopes(Scope.READ, Scope.CONFIG)],
+    platform: PlatformDep,
+    checker: FeedCheckerDep,
+    taken: Annotated[int | None, Query(ge=1, lt=2**53)] = None,
+) -> Response:
+    """Check a vendor's latest list, read with the headers that were chosen of a column each."""
+    if "key" in request.query_params:  # S3 adds what it has stored
+        return go_to(request.url.path)
+    stored = find_config(platform.tenants, tenant_id)
+    document = stored_document(stored)
+    place = _place_of(document, vendor_id)
+    chosen = {
+        name.removeprefix(_CHOICE): header
+        for name, header in request.query_params.items()
+        if name.startswith(_CHOICE)
+    }
+    members = {"column_map": chosen} if chosen else {}
+    steps = set_members(document, ("vendors", place, "parser"), members)
+    tried = apply_patch(document, steps)
+    check = check_document(tenant_id, tried, platform, checker, vendor_id=vendor_id)
+    found = next(iter(check.vendors), None)
+    steps += [PatchStep(each.op, each.path, each.value) for each in check.patch]
+    return _vendor_page(
+        tenant_id,
+        vendor_id,
+        request,
+        visit,
+        platform,
+        check=check,
+        found=found,
+        lines=[_line(document, place, each) for each in steps],
+        steps=[json.dumps([each.op, each.path, each.value]) for each in steps],
+        version=stored.version,
+        candidates=[*_by_column(found.candidates if found else ())],
+        chosen=chosen,
+        taken=taken,
+    )
+
+
+def _vendor_page(
+    tenant_id: str,
+    vendor_id: str,
+    request: Request,
+    visit: Visit,
+    platform: Platform,
+    *,
+    check: Any = None,
+    **checked: Any,
+) -> Response:
+    stored = find_config(platform.tenants, tenant_id)
+    config = platform.tenants.parsed(stored)
+    vendor = next((each for each in config.vendors if each.vendor_id == vendor_id), None)
+    if vendor is None:
+        raise ProblemError("NOT_FOUND", f"config version {stored.version} has no such vendor")
+    path = vendor_path(tenant_id, vendor_id)
+    form = None
+    if visit.may(Scope.UPLOAD) and vendor.inbound.s3_prefix is not None:
+        back = f"{path}/check" if visit.may(Scope.CONFIG) else path
+        form = upload_form(request, platform, stored, vendor_id, back)
+    status = get_status(tenant_id, visit.caller, platform)
+    return page(
+        "vendor.html.jinja",
+        visit,
+        sends_to=None if form is None else form.url,
+        vendor=vendor,
+        standing=next((each for each in status.vendors if each.vendor_id == vendor_id), None),
+        upload=form,
+        uploads=last_uploads(platform, tenant_id, vendor),
+        path=path,
+        check=check,
+        **checked,
+    )
+
+
+@routes.post(_VENDOR + "/parser")
+def take_over(
+    tenant_id: str,
+    vendor_id: str,
+    visit: Annotated[Visit, for_scopes(Scope.CONFIG)],
+    platform: PlatformDep,
+    form: OwnForm,
+) -> Response:
+    """Store the parser that was proposed as a new config version, unless there is a newer one."""
+    stored = find_config(platform.tenants, tenant_id)
+    document = stored_document(stored)
+    place = _place_of(document, vendor_id)
+    version = form.get("version", "")
+    if version == str(stored.version):  # else the paths may lead elsewhere
+        document = apply_patch(document, _steps_of(form.getlist("step"), place))
+    put = put_config(
+        tenant_id,
+        visit.caller,
+        visit.origin,
+        platform,
+        json.dumps(document).encode(),
+        Response(),
+        f'"{version}"',
+    )
+    return go_to(f"{vendor_path(tenant_id, vendor_id)}/check?taken={put.config_version}")
+
+
+def _place_of(document: Mapping[str, Any], vendor_id: str) -> int:
+    ids = [each.get("vendor_id") for each in document["vendors"]]
+    if vendor_id not in ids:
+        raise ProblemError("NOT_FOUND", "the config has no such vendor")
+    return ids.index(vendor_id)
+
+
+def _steps_of(texts: Sequence[str], place: int) -> list[PatchStep]:
+    """Return the steps of a form, which change the vendor's parser alone.
+
+    Raises:
+        ProblemError: 422, they are others.
+    """
+    try:
+        steps = [PatchStep(*json.loads(each)) for each in texts]
+        if steps and all(each.path.startswith(f"/vendors/{place}/parser/") for each in steps):
+            return steps
+    except (TypeError, ValueError, AttributeError):
+        pass
+    raise invalid_request([ConfigFault("step", "is none of the changes that were proposed")])
+
+
+def _line(document: Mapping[str, Any], place: int, step: PatchStep) -> Line:
+    """Return a step as people compare it: the setting's name, its text before and after."""
+    keys = [key.replace("~1", "/").replace("~0", "~") for key in step.path.split("/")[1:]]
+    value: Any = document
+    for key in keys:
+        value = value[int(key)] if isinstance(value, list) else (value or {}).get(key)
+    before = "not set" if value is None else json.dumps(value, ensure_ascii=False)
+    return Line(".".join(keys[3:]), before, json.dumps(step.value, ensure_ascii=False))
+
+
+def _by_column(
+    candidates: Sequence[HeaderCandidate],
+) -> Iterator[tuple[str, list[HeaderCandidate]]]:
+    """Yield each column that people have to name, with the headers that it could be."""
+    for column, found in groupby(candidates, lambda each: each.column):
+        yield column, [*found]

@@ -1,0 +1,175 @@
+"""A run's page: what it says, and what people decide there with a reason."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from support.api_world import NOBODY_S_RUN, TENANT, ApiWorld
+from support.page_visitor import Visitor, signed_in
+
+SUMMARY = {
+    "record_count": 1370,
+    "rows": {
+        "vendor_1": {
+            "read": 10, "skipped": 0, "refused": 3, "duplicates": 0, "left_out": 0,
+            "same_sku": 1, "outbid": 0, "unpriced": 0, "won": 6,
+        }
+    },
+    "quarantined": 2,
+}  # fmt: skip
+
+
+@pytest.fixture
+def visitor(world: ApiWorld) -> Visitor:
+    world.store_config()
+    return signed_in(world)
+
+
+def path_of(run_id: str) -> str:
+    return f"/app/runs/{run_id}"
+
+
+def audit(world: ApiWorld, action: str) -> dict[str, Any]:
+    entries = world.client.get("/v1/audit", params={"action": action}).json()["audit"]
+    found: dict[str, Any] = entries[0]
+    return found
+
+
+def test_a_held_feed_is_released_with_a_reason_as_it_was_shown(visitor: Visitor) -> None:
+    held = visitor.world.hold_one()
+    page = visitor.open(path_of(held.run_id))
+    assert "is held back" in page.one("h1").text
+    assert "trips" in page.text
+    done = visitor.fill(page, "/release", reason="the line is discontinued")
+    assert done.headers["location"] == path_of(held.run_id)
+    after = visitor.open(path_of(held.run_id))
+    assert "It was released: the line is discontinued" in after.text
+    told = audit(visitor.world, "run.released")
+    assert (told["actor"]["kind"], told["target"]) == ("session", held.run_id)
+    late = visitor.fill(page, "/cancel", reason="too late")
+    assert (late.status_code, "cannot be done" in late.text) == (409, True)
+
+
+def test_a_held_feed_is_discarded_with_a_reason(visitor: Visitor) -> None:
+    held = visitor.world.hold_one()
+    page = visitor.open(path_of(held.run_id))
+    assert visitor.fill(page, "/cancel", reason="prices are wrong").status_code == 303
+    assert "Cancelled" in visitor.open(path_of(held.run_id)).text
+    assert audit(visitor.world, "run.cancelled")["details"] == {"reason": "prices are wrong"}
+    stale = visitor.fill(page, "/release", reason="no, they are right")
+    assert stale.status_code == 409
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
+def test_a_decision_needs_a_reason(visitor: Visitor, reason: str) -> None:
+    held = visitor.world.hold_one()
+    page = visitor.open(path_of(held.run_id))
+    for act in ("/release", "/cancel"):
+        refused = visitor.fill(page, act, reason=reason)
+        assert (refused.status_code, "<code>reason</code>" in refused.text) == (422, True)
+    assert visitor.world.platform.runs.get(held.run_id).status == "HELD"  # type: ignore[union-attr]
+
+
+def test_a_feed_that_is_another_by_now_is_not_released(visitor: Visitor) -> None:
+    held = visitor.world.hold_one()
+    page = visitor.open(path_of(held.run_id))
+    refused = visitor.fill(page, "/release", reason="seen", sha256="0" * 64)
+    assert (refused.status_code, "Somebody else was faster" in refused.text) == (412, True)
+
+
+def test_a_run_under_way_shows_how_far_it_is_and_can_be_cancelled(visitor: Visitor) -> None:
+    run_id = visitor.world.post_run().json()["run_id"]
+    answer = visitor.client.get(path_of(run_id))
+    assert "script-src 'self'; connect-src 'self'" in answer.headers["content-security-policy"]
+    page = visitor.open(path_of(run_id))
+    (script,) = page.all("script")
+    assert (script.text, script.attributes["src"].split("?")[0]) == ("", "/app/progress.js")
+    served = visitor.client.get(script.attributes["src"])
+    assert served.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert "waiting for its turn" in page.text
+    assert [each.text for each in page.all("a") if each.attributes["href"] == path_of(run_id)]
+    assert visitor.fill(page, "/cancel", reason="too early").status_code == 303
+    done = visitor.open(path_of(run_id))
+    assert ("The run was cancelled" in done.text, done.all("script")) == (True, [])
+
+
+def test_a_failed_run_says_why_and_what_to_do(visitor: Visitor) -> None:
+    run_id = visitor.world.post_run().json()["run_id"]
+    visitor.world.fail(run_id)
+    page = visitor.open(path_of(run_id))
+    assert page.one("h1").text == "No new feed was made"
+    assert "decode error: vendor_1" in page.text
+    assert "What to do:" in page.text
+
+
+def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -> None:
+    world = visitor.world
+    record = world.claim(world.post_run().json()["run_id"])
+    summary, quarantine = record.keys.run_summary, record.keys.quarantine
+    world.platform.objects.put(summary, json.dumps(SUMMARY).encode())
+    rows = "".join(f"<b>{n},keep,1.00,9.00,vendor_1,{n},2026-03-01T12:00:00Z\n" for n in range(2))
+    head = "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since\n"
+    world.platform.objects.put(quarantine, f"{head}{rows}".encode())
+    artifacts = {"run_summary": summary, "quarantine": quarantine}
+    end(world, record, artifacts)
+    page = visitor.open(path_of(record.run_id))
+    assert page.one("h1").text == "The feed has 1,370 SKUs"
+    assert "Where the rows went" in page.text
+    assert "<b>0" in page.text
+    assert "2 prices moved too far" in page.text
+    assert "2026-03-01" in page.text
+
+
+def end(world: ApiWorld, record: Any, artifacts: dict[str, str]) -> None:
+    from dataclasses import replace
+
+    from support.fakes import published_outcome
+
+    outcome = published_outcome(world.platform, record)
+    outcome = replace(outcome, artifacts={**outcome.artifacts, **artifacts})
+    world.platform.ledger.succeed(record.fence, outcome)
+
+
+def test_a_file_is_a_link_away(visitor: Visitor) -> None:
+    record = visitor.world.succeed(visitor.world.post_run().json()["run_id"])
+    page = visitor.open(path_of(record.run_id))
+    (link,) = (a for a in page.all("a") if a.text == "merged_inventory")
+    answer = visitor.client.get(link.attributes["href"])
+    assert (answer.status_code, "X-Amz-Signature" in answer.headers["location"]) == (302, True)
+    assert visitor.client.get(f"{path_of(record.run_id)}/files/secret").status_code == 410
+
+
+def test_scopes_decide_what_is_offered_and_what_is_taken(world: ApiWorld) -> None:
+    world.store_config()
+    held = world.hold_one()
+    reader, full = signed_in(world, "read"), signed_in(world)
+    page = reader.open(path_of(held.run_id))
+    actions = [each.attributes["action"] for each in page.all("form")]
+    assert actions == ["/app/sign-out"]
+    token = page.all("input")[0].attributes["value"]
+    shown = full.open(path_of(held.run_id))
+    assert len(shown.all("textarea")) == 2
+    for act in ("release", "cancel"):
+        form = {"token": token, "reason": "x"}
+        refused = reader.client.post(f"{path_of(held.run_id)}/{act}", data=form)
+        assert (refused.status_code, "lacks the scope" in refused.text) == (403, True)
+
+
+def test_a_run_of_another_tenant_is_not_there(world: ApiWorld) -> None:
+    world.store_config()
+    world.store_config(tenant_id="other")
+    posted = world.client.post(
+        "/v1/runs", json={"tenant_id": "other", "run_type": "inventory_sync"}
+    ).json()
+    visitor = signed_in(world)
+    for run_id in (posted["run_id"], NOBODY_S_RUN):
+        for act in ("", "/files/report"):
+            assert visitor.client.get(f"{path_of(run_id)}{act}").status_code == 404
+        token = visitor.open(f"/app/tenants/{TENANT}").all("input")[0].attributes["value"]
+        form = {"token": token, "reason": "x", "sha256": "0"}
+        for act in ("release", "cancel"):
+            answer = visitor.client.post(f"{path_of(run_id)}/{act}", data=form)
+            assert answer.status_code == 404

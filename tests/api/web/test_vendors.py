@@ -1,0 +1,173 @@
+"""A vendor's page: a list goes to S3, is checked in plain words, and its parser is taken over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from relay_core.domain.records import VendorResult
+from relay_dagster.runs.ports import utc_now
+from support.api_world import TENANT, ApiWorld
+from support.builders import vendor_document
+from support.page_visitor import HOME, SITE, Visitor, signed_in
+
+VENDOR = f"{HOME}/vendors/vendor_1"
+INBOUND = "tenants/acme/inbound/vendor_1/"
+GOOD = b"sku,quantity_available,cost\nA-1,5,4.20\nA-2,7,3.10\n"
+EUROPEAN = "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode("cp1252")
+LONG = "\u202e<script>alert(1)</script>" + "x" * 10_000
+
+
+@pytest.fixture
+def visitor(world: ApiWorld) -> Visitor:
+    world.store_config()
+    return signed_in(world)
+
+
+def put(visitor: Visitor, data: bytes, name: str = "a.csv") -> None:
+    visitor.world.platform.objects.put(f"{INBOUND}{name}", data)
+
+
+def test_a_list_goes_straight_to_s3_and_the_browser_comes_back_to_its_check(
+    served_world: ApiWorld,
+) -> None:
+    served_world.store_config()
+    visitor = signed_in(served_world)
+    answer = visitor.client.get(VENDOR)
+    page = visitor.open(VENDOR)
+    (form,) = (each for each in page.all("form") if "enctype" in each.attributes)
+    assert (form.attributes["method"], form.attributes["enctype"]) == (
+        "post",
+        "multipart/form-data",
+    )
+    target = form.attributes["action"]
+    origin = "/".join(target.split("/")[:3])
+    assert f"form-action 'self' {origin};" in answer.headers["content-security-policy"]
+    fields = {
+        each.attributes["name"]: each.attributes["value"]
+        for each in form.all("input")
+        if each.attributes["type"] == "hidden"
+    }
+    assert fields["key"].startswith(INBOUND)
+    assert fields["success_action_redirect"] == f"{SITE}{VENDOR}/check"
+    assert "token" not in fields
+    sent = httpx.post(target, data=fields, files={"file": GOOD}, trust_env=False)
+    assert sent.status_code == 303
+    back = visitor.client.get(sent.headers["location"].removeprefix(SITE))
+    assert back.headers["location"] == f"{VENDOR}/check"
+    assert "all 2 rows are good" in visitor.open(f"{VENDOR}/check").text
+    acts = served_world.client.get("/v1/audit").json()["audit"]
+    assert [each for each in acts if each["action"] == "upload_link.created"] == []
+
+
+def test_a_list_that_was_never_sent_is_told(visitor: Visitor) -> None:
+    assert "there is no upload" in visitor.open(f"{VENDOR}/check").text
+    assert "not in a run yet" in visitor.open(VENDOR).text
+
+
+def test_a_parser_that_reads_the_list_is_shown_line_by_line_and_taken_over(
+    visitor: Visitor,
+) -> None:
+    visitor.world.store_config(
+        vendor_document(parser={"column_map": {"sku": "Artikelnummer"}}),
+        pricing={"min_price": "1"},
+    )
+    put(visitor, EUROPEAN)
+    page = visitor.open(f"{VENDOR}/check")
+    assert "A run cannot use it" in page.text
+    settings = [each.text for each in page.all("th") if each.all("code")]
+    assert "delimiter" in settings
+    taken = visitor.fill(page, "/parser")
+    assert taken.headers["location"] == f"{VENDOR}/check?taken=3"
+    after = visitor.open(taken.headers["location"])
+    assert "it is config version 3" in after.text
+    assert "all 2 rows are good" in after.text
+    stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()
+    assert stored["tenant_config"]["vendors"][0]["parser"]["delimiter"] == ";"
+    (entry, *_) = visitor.world.client.get("/v1/audit?action=config.put").json()["audit"]
+    assert entry["actor"]["kind"] == "session"
+    late = visitor.fill(page, "/parser")  # of a second tab
+    assert (late.status_code, "Somebody else was faster" in late.text) == (412, True)
+    assert visitor.world.platform.tenants.latest_version(TENANT) == 3
+
+
+def test_headers_of_no_known_name_are_choices_with_samples(visitor: Visitor) -> None:
+    put(visitor, b"sku,quantity_available,Net EUR,Gross EUR\nA-1,5,4.20,5.10\nA-2,7,3.10,4.00\n")
+    page = visitor.open(f"{VENDOR}/check")
+    choices = {
+        each.attributes["value"]: each.attributes["name"]
+        for each in page.all("input")
+        if each.attributes["type"] == "radio"
+    }
+    assert choices == {"Net EUR": "as_cost", "Gross EUR": "as_cost"}
+    assert "4.20 · 3.10" in page.text
+    chosen = visitor.open(f"{VENDOR}/check?as_cost=Net+EUR")
+    assert "all 2 rows are good" in chosen.text
+    assert visitor.fill(chosen, "/parser").status_code == 303
+    stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()["tenant_config"]
+    assert stored["vendors"][0]["parser"]["column_map"]["cost"] == "Net EUR"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [],
+        ["nonsense"],
+        ['["add", "/pricing/min_price", "0.01"]'],
+        ['["add", "/vendors/0/inbound/s3_prefix", "x"]'],
+        ['["add", "/vendors/1/parser/delimiter", ";"]'],
+        ["[1, 2, 3]"],
+    ],
+)
+def test_a_form_changes_the_vendor_s_parser_alone(visitor: Visitor, steps: list[str]) -> None:
+    token = visitor.open(HOME).all("input")[0].attributes["value"]
+    form: dict[str, Any] = {"token": token, "version": "1", "step": steps}
+    assert visitor.client.post(f"{VENDOR}/parser", data=form).status_code == 422
+    assert visitor.world.platform.tenants.latest_version(TENANT) == 1
+
+
+def test_refused_cells_are_shown_with_what_is_wrong(visitor: Visitor) -> None:
+    put(visitor, b"sku,quantity_available,cost\nA-1,5,4.20\nA-2,7,four\n")
+    page = visitor.open(f"{VENDOR}/check")
+    assert "A run can use it, but would refuse 1 of 2 rows" in page.text
+    assert "the cost: not an amount" in page.text
+    assert "four" in page.text
+
+
+def test_texts_of_a_vendor_are_texts_and_short(visitor: Visitor) -> None:
+    put(visitor, f"sku,quantity_available,cost,{LONG}\n{LONG},x,{LONG}\n".encode(), f"{LONG[:200]}")
+    for path in (VENDOR, f"{VENDOR}/check", f"{HOME}/skus?sku=%3Cscript%3E"):
+        answer = visitor.client.get(path)
+        assert "<script" not in answer.text
+        assert "x" * 2001 not in answer.text
+        assert len(answer.content) < 64_000
+
+
+def test_what_became_of_the_last_lists_is_told(visitor: Visitor) -> None:
+    put(visitor, GOOD)
+    page = visitor.open(VENDOR)
+    assert "No run has looked at it yet." in page.text
+    world = visitor.world
+    result = VendorResult("vendor_1", "found", utc_now(), 0, 1200, 12, 900)
+    world.succeed(world.post_run().json()["run_id"], result)
+    page = visitor.open(VENDOR)
+    assert "1,200 rows, 12 of them refused; 900 SKUs of the feed are from here." in page.text
+
+
+def test_scopes_decide_what_the_page_has(world: ApiWorld) -> None:
+    world.store_config()
+    reader = signed_in(world, "read")
+    page = reader.open(VENDOR)
+    assert [each for each in page.all("form") if "enctype" in each.attributes] == []
+    assert reader.client.get(f"{VENDOR}/check").status_code == 403
+    token = page.all("input")[0].attributes["value"]
+    form = {"token": token, "version": "1", "step": "[]"}
+    assert reader.client.post(f"{VENDOR}/parser", data=form).status_code == 403
+
+
+@pytest.mark.parametrize("vendor", ["nobody", "%3Cscript%3E"])
+def test_a_vendor_that_the_config_lacks_is_not_there(visitor: Visitor, vendor: str) -> None:
+    for path in (f"{HOME}/vendors/{vendor}", f"{HOME}/vendors/{vendor}/check"):
+        assert visitor.client.get(path).status_code == 404
