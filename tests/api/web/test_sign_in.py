@@ -277,7 +277,7 @@ def test_pages_are_not_in_the_openapi_document(world: ApiWorld) -> None:
 
 def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
     world.store_config()
-    open_to_all = {"/app", "/app/page.css", "/app/sign-in"}
+    open_to_all = {"/app", "/app/page.css", "/app/progress.js", "/app/sign-in"}
     paths = [
         (method, route.path)
         for route in world.app.routes
