@@ -42,11 +42,11 @@ from relay_dagster.api.routes import (
 from relay_dagster.api.routes.linked_feeds import read_linked_feed
 from relay_dagster.api.security.admin_keys import read_admin_keys, refuse_unsafe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
-from relay_dagster.api.security.feed_readers import FeedReaders
+from relay_dagster.api.security.link_readers import LinkReaders
 from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
 from relay_dagster.api.security.sessions import Sessions
 from relay_dagster.api.task_slots import TaskSlots
-from relay_dagster.api.web import overview, sign_in, skus, vendors
+from relay_dagster.api.web import overview, sign_in, skus, suppliers, vendors
 from relay_dagster.api.web import runs as run_pages
 from relay_dagster.aws.clients import SHORT_TIMEOUTS, Clients
 from relay_dagster.logs import event_log, log_libraries
@@ -59,7 +59,7 @@ _ROUTES = (
     *(runs, explanations, holds, webhooks, webhook_deliveries, admin, audit),
 )
 """In the order in which the document has them."""
-_PAGES = (overview, run_pages, vendors, skus, sign_in)
+_PAGES = (overview, run_pages, vendors, skus, suppliers, sign_in)
 ENGINE_MODULES = ("relay_core.onboarding.feed_check", "relay_core.publish.explanation")
 """The engine's, which the sandboxes load: the API's own process stays light."""
 
@@ -96,7 +96,7 @@ def create_app(
     wrong_keys = WrongKeys(limits.wrong_keys_per_minute)
     app.state.keyring = Keyring(read_admin_keys(settings.api_keys), platform.api_keys, wrong_keys)
     app.state.sessions = Sessions(platform.sessions, platform.api_keys, wrong_keys)
-    app.state.feed_readers = FeedReaders(platform.links, wrong_keys, limits)
+    app.state.link_readers = LinkReaders(platform.links, wrong_keys, limits)
     app.state.rates = CallerRates(settings.rate_limit_per_minute, limits.burst, limits.at_work)
     tests = limits.webhook_tests_per_minute
     app.state.webhook_tests = TokenBuckets(

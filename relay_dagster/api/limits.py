@@ -30,6 +30,9 @@ class ApiLimits:
         webhook_tests_per_minute: of a tenant's webhooks; 429 `RATE_LIMITED`.
         ready_seconds: that an answer of `GET /v1/ready` stands before AWS is asked again.
         link_reads_per_minute: of one link to a feed; 429 `RATE_LIMITED`.
+        supplier_requests_per_minute: of one supplier's link; 429 `RATE_LIMITED`.
+        supplier_checks_per_hour: of one supplier's link; 429 `RATE_LIMITED`.
+        supplier_uploads_per_hour: of one supplier's link and UTC clock hour; no form is shown then.
         link_readers: of one link at once; 503 `FEED_LINKS_BUSY`.
         link_readers_in_all: of all links of a process at once; 503 `FEED_LINKS_BUSY`.
         answer_bytes: of an answer; a list ends early, with a `next_cursor`.
@@ -51,6 +54,9 @@ class ApiLimits:
     webhook_tests_per_minute: int = 10
     ready_seconds: float = 2
     link_reads_per_minute: int = 60
+    supplier_requests_per_minute: int = 30
+    supplier_checks_per_hour: int = 20
+    supplier_uploads_per_hour: int = 20
     link_readers: int = 4
     link_readers_in_all: int = 32
     answer_bytes: int = 1 << 20

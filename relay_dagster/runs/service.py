@@ -144,12 +144,8 @@ class RunService:
         """
         return self._change(run_id, transitions.tombstoned(self._clock()))
 
-    def request_cancel(
-        self, run_id: str, *, origin: Origin = SYSTEM, reason: str | None = None
-    ) -> RunRecord:
-        """Cancel at once where no attempt is under way, or discard what is held; else ask for it.
-
-        The audit keeps the reason, where one is given.
+    def request_cancel(self, run_id: str, *, origin: Origin = SYSTEM, **why: str) -> RunRecord:
+        """Cancel at once where nothing is under way, or discard what is held; else ask for it.
 
         Raises:
             RunAlreadyFinishedError: the run has ended otherwise.
@@ -157,8 +153,7 @@ class RunService:
         now = self._clock()
 
         def entry(record: RunRecord) -> AuditEntry:
-            details = {} if reason is None else {"reason": reason}
-            return origin.entry(Action.RUN_CANCELLED, record.tenant_id, run_id, now, **details)
+            return origin.entry(Action.RUN_CANCELLED, record.tenant_id, run_id, now, **why)
 
         rule = transitions.cancel_requested(now)
         return self._change(run_id, rule, feed=self.feeds.discarding, entry=entry)

@@ -32,6 +32,8 @@ class Action(StrEnum):
     UPLOAD_LINK_CREATED = "upload_link.created"
     FEED_LINK_CREATED = "feed_link.created"
     FEED_LINK_DELETED = "feed_link.deleted"
+    SUPPLIER_LINK_CREATED = "supplier_link.created"
+    SUPPLIER_LINK_DELETED = "supplier_link.deleted"
     SECRET_PUT = "secret.put"  # noqa: S105 - an act, no secret
     SECRET_DELETED = "secret.deleted"  # noqa: S105 - an act, no secret
     RUN_POSTED = "run.posted"

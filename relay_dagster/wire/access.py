@@ -24,6 +24,7 @@ from relay_dagster.tenants.audit import Action, ActorKind
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 from relay_dagster.wire.base import (
     Answer,
+    Id,
     NextCursor,
     Open,
     Order,
@@ -157,6 +158,50 @@ class FeedLinkList(Answer):
     model_config = example(feed_links=examples_of(ListedFeedLink))
 
     feed_links: list[ListedFeedLink]
+
+
+class SupplierLinkOrder(Order):
+    """What `POST /v1/tenants/{tenant_id}/supplier-links` takes."""
+
+    model_config = example(
+        vendor_id="granite_supply", name="Anna of Granite", expires_at="2027-03-01T12:00:00Z"
+    )
+
+    vendor_id: Id
+    name: _Name
+    expires_at: Annotated[AwareDatetime, Strict(), AfterValidator(_in_utc)] = Field(
+        description="In the future, at most a year ahead."
+    )
+
+
+class NewSupplierLink(NewFeedLink):
+    """A link to a supplier's page, shown this once."""
+
+    model_config = example(link_id="8c1d6f0a2b3e4c5d", url="https://relay.example.com/s/Zk3t...")
+
+
+class ListedSupplierLink(ListedFeedLink):
+    """A link to a supplier's page, without its token."""
+
+    model_config = example(
+        link_id="8c1d6f0a2b3e4c5d",
+        name="Anna of Granite",
+        created_at="2026-03-01T12:00:00Z",
+        created_by="key:0f8f7d0e58a14a8e",
+        expires_at="2027-03-01T12:00:00Z",
+        last_used_at=None,
+        vendor_id="granite_supply",
+    )
+
+    vendor_id: str
+
+
+class SupplierLinkList(Answer):
+    """A tenant's links for suppliers, the oldest first."""
+
+    model_config = example(supplier_links=examples_of(ListedSupplierLink))
+
+    supplier_links: list[ListedSupplierLink]
 
 
 def _host(text: str) -> str:

@@ -14,7 +14,7 @@ from relay_dagster.api.explainer import Explainer
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
-from relay_dagster.api.security.feed_readers import FeedReaders
+from relay_dagster.api.security.link_readers import LinkReaders
 from relay_dagster.api.security.rate_limits import TokenBuckets
 from relay_dagster.api.security.sessions import Sessions
 from relay_dagster.wiring import Platform
@@ -37,4 +37,4 @@ RatesDep = Annotated[CallerRates, Depends(_part("rates"))]
 WebhookTestsDep = Annotated[TokenBuckets, Depends(_part("webhook_tests"))]
 FeedCheckerDep = Annotated[FeedChecker, Depends(_part("feed_checker"))]
 ExplainerDep = Annotated[Explainer, Depends(_part("explainer"))]
-FeedReadersDep = Annotated[FeedReaders, Depends(_part("feed_readers"))]
+LinkReadersDep = Annotated[LinkReaders, Depends(_part("link_readers"))]

@@ -68,7 +68,7 @@ CODES: Mapping[str, Code] = {
     "FEED_NOT_KEPT": Code(409, "the feed is none of the tenant's last publications, or is gone"),
     "RUN_NOT_MERGED": Code(409, "the run has neither published its feed nor held it back"),
     "SECRET_QUOTA_EXCEEDED": Code(409, "the tenant has 50 secrets, the most it may have"),
-    "LINK_QUOTA_EXCEEDED": Code(409, "the tenant has 20 links to its feed, the most it may have"),
+    "LINK_QUOTA_EXCEEDED": Code(409, "20 links to the feed, or for a vendor, are the most"),
     "PUBLIC_URL_MISSING": Code(409, "links need RELAY_PUBLIC_URL in the API's environment"),
     "WEBHOOK_QUOTA_EXCEEDED": Code(409, "the tenant has 10 webhooks, the most it may have"),
     "KEY_QUOTA_EXCEEDED": Code(409, "the tenant has 50 keys, the most it may have"),

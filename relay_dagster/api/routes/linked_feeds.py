@@ -10,14 +10,14 @@ from fastapi import Request, Response
 from starlette.responses import StreamingResponse
 
 from relay_dagster.api.http.conditional import FileVersion, NotSatisfiableError
-from relay_dagster.api.http.dependencies import FeedReadersDep, PlatformDep
+from relay_dagster.api.http.dependencies import LinkReadersDep, PlatformDep
 from relay_dagster.api.http.middleware import address_of, log_context
 from relay_dagster.api.http.problems import ProblemError, exceeded, unavailable
 from relay_dagster.api.security.rate_limits import RateLimitedError
 
 
 def read_linked_feed(
-    token: str, request: Request, platform: PlatformDep, readers: FeedReadersDep
+    token: str, request: Request, platform: PlatformDep, readers: LinkReadersDep
 ) -> Response:
     """Return the feed in force, or the part of it that is asked for.
 

@@ -91,11 +91,20 @@ def vendor_of(config: TenantConfig, version: int, vendor_id: str) -> VendorConfi
     return vendor
 
 
-def _key_for(asked: UploadOrder, vendor: VendorConfig) -> str:
-    prefix = vendor.inbound.s3_prefix
-    if prefix is None:
+def prefix_of(vendor: VendorConfig) -> str:
+    """Return the prefix of a vendor's uploads.
+
+    Raises:
+        ProblemError: 422, it uploads nothing.
+    """
+    if vendor.inbound.s3_prefix is None:
         message = "is a vendor of inbound.type local, which uploads nothing; set it to s3"
         raise invalid_request([ConfigFault("vendor_id", message)])
+    return vendor.inbound.s3_prefix
+
+
+def _key_for(asked: UploadOrder, vendor: VendorConfig) -> str:
+    prefix = prefix_of(vendor)
     key = prefix + asked.file_name
     size = len(key.encode())
     if size > MAX_KEY_BYTES:

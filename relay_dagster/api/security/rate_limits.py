@@ -136,10 +136,17 @@ class WrongKeys:
     Args:
         per_minute: after so many an address has to wait.
         clock: seconds, from anywhere.
+        seconds: in place of a minute's.
     """
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        per_minute: int,
+        clock: Callable[[], float] = time.monotonic,
+        seconds: float = _MINUTE_SECONDS,
+    ) -> None:
         self._per_minute = per_minute
+        self._seconds = seconds
         self._clock = clock
         self._lock = threading.Lock()
         self._seen: LatelySeen[deque[float]] = LatelySeen()
@@ -154,7 +161,7 @@ class WrongKeys:
             seen = self._seen.get(_site(address))
             if seen is None or len(seen) < self._per_minute:
                 return
-            wait = seen[0] + _MINUTE_SECONDS - self._clock()
+            wait = seen[0] + self._seconds - self._clock()
         if wait > 0:
             raise RateLimitedError("too many wrong keys from this address", wait)
 

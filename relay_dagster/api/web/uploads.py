@@ -36,13 +36,18 @@ class Upload(NamedTuple):
 
 
 def upload_form(
-    request: Request, platform: Platform, stored: StoredConfig, vendor_id: str, back: str
+    request: Request,
+    platform: Platform,
+    stored: StoredConfig,
+    vendor_id: str,
+    back: str,
+    name: str | None = None,
 ) -> UploadLink:
     """Return a form for one list of a vendor; S3 leads back to a page then.
 
     Nothing is noted of it: that a page is shown changes nothing.
     """
-    name = f"upload-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    name = name or f"upload-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     public = platform.settings.public_url
     is_remote = cookie_of(request)[1]
     base = public if is_remote and public else str(request.base_url).rstrip("/")
@@ -98,3 +103,15 @@ def _verdict(entry: Mapping[str, Any], rows: Mapping[str, Any] | None) -> tuple[
         refused, read = words.number(rows["refused"]), words.counted(rows["read"], "row")
         return "warn", f"Used, but {refused} of {read} were refused."
     return "good", f"Used: all {words.counted(rows['read'], 'row')} are good."
+
+
+def next_name(platform: Platform, vendor: VendorConfig, link_id: str, most: int) -> str | None:
+    """Return the name of a supplier's next list; None where there were enough within the hour.
+
+    All forms that are open have one name until a list has it, so that a link makes no more lists
+    than that, however many forms it is shown.
+    """
+    hour = f"{utc_now():%Y%m%dT%H}"
+    start = f"{vendor.inbound.s3_prefix}link-{link_id}-{hour}-"
+    count = len(platform.objects.newest_objects(start, most))
+    return f"link-{link_id}-{hour}-{count + 1:02}" if count < most else None

@@ -58,6 +58,10 @@ COLUMNS: dict[str, str] = {
     "title": "the title",
     "map_price": "the lowest advertised price",
     "lead_time_days": "the days to ship",
+    "msrp": "the list price",
+    "condition": "the condition",
+    "brand": "the brand",
+    "updated_at": "the date",
 }
 STEPS: dict[str, str] = {
     "cost": "The vendor's cost",

@@ -22,7 +22,8 @@ from relay_dagster.aws.dynamodb.tenant_errors import LinkQuotaExceededError
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 
-MAX_FEED_LINKS = 20
+MAX_LINKS = 20
+"""To a tenant's feed; and for a vendor's suppliers."""
 _ID_LENGTH = 16
 
 
@@ -30,6 +31,13 @@ class LinkKind(StrEnum):
     """What a link leads to."""
 
     FEED = "feed"
+    SUPPLIER = "supplier"
+
+
+_ACTIONS = {
+    LinkKind.FEED: (Action.FEED_LINK_CREATED, Action.FEED_LINK_DELETED),
+    LinkKind.SUPPLIER: (Action.SUPPLIER_LINK_CREATED, Action.SUPPLIER_LINK_DELETED),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +57,7 @@ class Link:
     created_by: str
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
+    vendor_id: str | None = None  # whose supplier has it; None of a link to a feed
 
     def is_over(self, now: datetime) -> bool:
         """Tell whether the link has expired."""
@@ -96,18 +105,14 @@ class LinkStore:
             LinkQuotaExceededError: the tenant has as many as it may have.
             TenantClosingError: the tenant is being deleted.
         """
-        if len(self.of_tenant(link.tenant_id, link.kind)) >= MAX_FEED_LINKS:
-            raise LinkQuotaExceededError(link.tenant_id, MAX_FEED_LINKS)
+        others = self.of_tenant(link.tenant_id, link.kind)
+        if sum(each.vendor_id == link.vendor_id for each in others) >= MAX_LINKS:
+            raise LinkQuotaExceededError(link.tenant_id, MAX_LINKS)
         item = marshal({schema.KEY: link_key(link.link_id), **_LINKS.attributes(link)})
         until = None if link.expires_at is None else link.expires_at.isoformat()
-        entry = origin.entry(
-            Action.FEED_LINK_CREATED,
-            link.tenant_id,
-            link.link_id,
-            link.created_at,
-            name=link.name,
-            expires_at=until,
-        )
+        details = {"name": link.name, "expires_at": until, **_of_vendor(link)}
+        made, _ = _ACTIONS[link.kind]
+        entry = origin.entry(made, link.tenant_id, link.link_id, link.created_at, **details)
         self.database.transact_while_active(
             link.tenant_id,
             self.database.tenants.new("link", item),
@@ -120,13 +125,19 @@ class LinkStore:
         if link is None or (link.tenant_id, link.kind) != (tenant_id, kind):
             return False
         now = self.database.clock()
-        entry = origin.entry(Action.FEED_LINK_DELETED, tenant_id, link_id, now, name=link.name)
+        _, removed = _ACTIONS[kind]
+        details = {"name": link.name, **_of_vendor(link)}
+        entry = origin.entry(removed, tenant_id, link_id, now, **details)
         gone = self.database.tenants.write("link", "Delete", link_key(link_id), condition=IS_THERE)
         return self.database.carry_out(gone, self.database.audit_write(entry))
 
     def note_use(self, link: Link) -> None:
         """Note that a link is used, at most once an hour; a gone one stays gone."""
         self.database.note_use("link", link_key(link.link_id), link.last_used_at)
+
+
+def _of_vendor(link: Link) -> dict[str, str]:
+    return {} if link.vendor_id is None else {"vendor_id": link.vendor_id}
 
 
 def _to_link(item: Mapping[str, Any]) -> Link:

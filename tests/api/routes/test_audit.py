@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from httpx import Response
 
 from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from support.api_world import ADMIN, TENANT, ApiWorld, assert_problem, paths_of
 from support.builders import config_document, vendor_document
@@ -23,6 +25,7 @@ ADDRESS = "198.51.100.7"
 LOCAL = {"type": "local"}
 WEBHOOKS = f"/v1/tenants/{TENANT}/webhooks"
 FEED_LINKS = f"/v1/tenants/{TENANT}/feed-links"
+SUPPLIER_LINKS = f"/v1/tenants/{TENANT}/supplier-links"
 CHANGES_NOTHING = {
     "POST /v1/tenants/{tenant_id}/config:check",
     "POST /v1/tenants/{tenant_id}/webhooks/{webhook_id}/test",
@@ -162,6 +165,18 @@ def delete_feed_link(world: ApiWorld) -> Call:
     return "DELETE", f"{FEED_LINKS}/{link_id}", None, Action.FEED_LINK_DELETED, link_id
 
 
+def create_supplier_link(world: ApiWorld) -> Call:
+    until = (utc_now() + timedelta(days=90)).isoformat()
+    order = {"vendor_id": "vendor_1", "name": "Anna", "expires_at": until}
+    return "POST", SUPPLIER_LINKS, order, Action.SUPPLIER_LINK_CREATED, None
+
+
+def delete_supplier_link(world: ApiWorld) -> Call:
+    _, _, order, _, _ = create_supplier_link(world)
+    link_id = world.client.post(SUPPLIER_LINKS, json=order).json()["link_id"]
+    return "DELETE", f"{SUPPLIER_LINKS}/{link_id}", None, Action.SUPPLIER_LINK_DELETED, link_id
+
+
 def put_secret(world: ApiWorld) -> Call:
     order = {"value": "s3cret", "host": "files.example.com"}
     return "PUT", f"/v1/tenants/{TENANT}/secrets/granite", order, Action.SECRET_PUT, "granite"
@@ -191,6 +206,8 @@ ACTS: dict[str, Callable[[ApiWorld], Call]] = {
     "POST /v1/tenants/{tenant_id}/feed/rollback": roll_back,
     "POST /v1/tenants/{tenant_id}/feed-links": create_feed_link,
     "DELETE /v1/tenants/{tenant_id}/feed-links/{link_id}": delete_feed_link,
+    "POST /v1/tenants/{tenant_id}/supplier-links": create_supplier_link,
+    "DELETE /v1/tenants/{tenant_id}/supplier-links/{link_id}": delete_supplier_link,
     "PUT /v1/tenants/{tenant_id}/secrets/{name}": put_secret,
     "DELETE /v1/tenants/{tenant_id}/secrets/{name}": delete_secret,
     "POST /v1/admin/pause": pause,
@@ -202,6 +219,7 @@ ACTS: dict[str, Callable[[ApiWorld], Call]] = {
 TOLD_IN_THE_ANSWER = {
     Action.KEY_CREATED: "key_id",
     Action.FEED_LINK_CREATED: "link_id",
+    Action.SUPPLIER_LINK_CREATED: "link_id",
     Action.RUN_POSTED: "run_id",
     Action.WEBHOOK_CREATED: "webhook_id",
 }

@@ -4,6 +4,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.aws.dynamodb.api_key_store import Scope
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
+from relay_dagster.runs.ports import utc_now
 from support.api_world import ADMIN, NOBODY_S_RUN, ApiWorld, assert_problem
 from support.builders import config_document, vendor_document
 from support.fakes import embedded_platform
@@ -48,6 +50,11 @@ ROUTES = (
     ("GET", "/v1/tenants/{tenant_id}/feed-links", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/feed-links", False, (409, 409, 404)),
     ("DELETE", "/v1/tenants/{tenant_id}/feed-links/{link_id}", False, (404, 404, 404)),
+    ("GET", "/s/{token}", True, (404, 404, 404)),
+    ("GET", "/s/{token}/check", True, (404, 404, 404)),
+    ("GET", "/v1/tenants/{tenant_id}/supplier-links", False, (200, 200, 404)),
+    ("POST", "/v1/tenants/{tenant_id}/supplier-links", False, (409, 409, 404)),
+    ("DELETE", "/v1/tenants/{tenant_id}/supplier-links/{link_id}", False, (404, 404, 404)),
     ("GET", "/v1/tenants/{tenant_id}/secrets", False, (200, 200, 404)),
     ("PUT", "/v1/tenants/{tenant_id}/secrets/{name}", False, (204, 204, 404)),
     ("DELETE", "/v1/tenants/{tenant_id}/secrets/{name}", False, (204, 204, 404)),
@@ -79,6 +86,11 @@ BODIES = {
     "/v1/runs": {"tenant_id": "acme", "run_type": "inventory_sync"},
     "/v1/admin/pause": {"reason": "maintenance"},
     "/v1/tenants/{tenant_id}/feed-links": {"name": "Google"},
+    "/v1/tenants/{tenant_id}/supplier-links": {
+        "vendor_id": "vendor_1",
+        "name": "Anna",
+        "expires_at": (utc_now() + timedelta(days=90)).isoformat(),
+    },
     "/v1/tenants/{tenant_id}/secrets/{name}": {"value": "s3cret", "host": "files.example.com"},
     "/v1/tenants/{tenant_id}/uploads": {"vendor_id": "vendor_1", "file_name": "feed.csv"},
     "/v1/tenants/{tenant_id}/webhooks": {

@@ -1,0 +1,156 @@
+"""A supplier's page behind a link: one vendor's list goes up, is checked, and what became of it.
+
+Nothing is shown of prices, other vendors, the feed, the tenant's rules, or ids.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+
+from relay_core.config import VendorConfig
+from relay_core.domain.codes import FailureCode
+from relay_core.publish.report.wording import Tone
+from relay_dagster.api.http.dependencies import FeedCheckerDep, LinkReadersDep, PlatformDep
+from relay_dagster.api.http.middleware import address_of, log_context
+from relay_dagster.api.http.problems import ProblemError, exceeded
+from relay_dagster.api.limits import DEFAULT_API_LIMITS
+from relay_dagster.api.routes.config_checks import check_document
+from relay_dagster.api.routes.tenants import find_config, stored_document
+from relay_dagster.api.security.rate_limits import RateLimitedError
+from relay_dagster.api.web import words
+from relay_dagster.api.web.frame import go_to, page, page_router
+from relay_dagster.api.web.uploads import last_uploads, next_name, upload_form
+from relay_dagster.aws.dynamodb.link_store import Link, LinkKind
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
+from relay_dagster.tenants.audit import ActorKind
+from relay_dagster.wire.config_checks import VendorCheck
+from relay_dagster.wiring import Platform
+
+routes = page_router()
+
+_KIND = re.compile(r": the file is ([^;]+);")
+"""In a message, another kind of file than a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supplier:
+    """Who comes by a link: the vendor that the link is of, as the config has it now."""
+
+    link: Link
+    stored: StoredConfig
+    vendor: VendorConfig
+
+
+def supplier_of(
+    token: str, request: Request, platform: PlatformDep, readers: LinkReadersDep
+) -> Supplier:
+    """Return who comes by a link.
+
+    Raises:
+        ProblemError: 404, the link is nobody's; 429, it is used too often.
+    """
+    try:
+        link = readers.link(token, address_of(request.scope) or "", LinkKind.SUPPLIER)
+    except RateLimitedError as error:
+        message = "the page was opened too often"
+        raise exceeded("RATE_LIMITED", message, wait_seconds=error.wait_seconds) from error
+    gone = ProblemError("NOT_FOUND", "this link is not good any more; ask for a new one")
+    if link is None:
+        raise gone
+    log_context(request.scope)["caller"] = f"{ActorKind.SUPPLIER_LINK}:{link.link_id}"
+    platform.links.note_use(link)
+    stored = find_config(platform.tenants, link.tenant_id)
+    vendors = platform.tenants.parsed(stored).vendors
+    vendor = next((each for each in vendors if each.vendor_id == link.vendor_id), None)
+    if vendor is None or vendor.inbound.s3_prefix is None:
+        raise gone
+    return Supplier(link, stored, vendor)
+
+
+ByLink = Annotated[Supplier, Depends(supplier_of)]
+
+
+@routes.get("/s/{token}")
+def show(token: str, request: Request, supplier: ByLink, platform: PlatformDep) -> Response:
+    """Take a supplier's next list, and show what became of the last ones."""
+    return _supplier_page(token, request, supplier, platform)
+
+
+@routes.get("/s/{token}/check")
+def check(
+    token: str,
+    request: Request,
+    supplier: ByLink,
+    platform: PlatformDep,
+    readers: LinkReadersDep,
+    checker: FeedCheckerDep,
+) -> Response:
+    """Check the supplier's latest list, in plain words."""
+    if request.url.query:  # S3 adds what it has stored
+        return go_to(request.url.path)
+    try:
+        readers.count_check(supplier.link.link_id)
+    except RateLimitedError as error:
+        message = "that is enough checks for this hour; your list is there, and is not lost"
+        raise exceeded("RATE_LIMITED", message, wait_seconds=error.wait_seconds) from error
+    document = stored_document(supplier.stored)
+    found = check_document(
+        supplier.link.tenant_id,
+        document,
+        platform,
+        checker,
+        vendor_id=supplier.vendor.vendor_id,
+        waits=True,
+    )
+    shown = found.vendors[0] if found.valid and found.vendors else None
+    return _supplier_page(token, request, supplier, platform, shown)
+
+
+def _supplier_page(
+    token: str,
+    request: Request,
+    supplier: Supplier,
+    platform: Platform,
+    found: VendorCheck | None = None,
+) -> Response:
+    link, vendor = supplier.link, supplier.vendor
+    most = DEFAULT_API_LIMITS.supplier_uploads_per_hour
+    name = next_name(platform, vendor, link.link_id, most)
+    back = f"/s/{token}/check"
+    form = name and upload_form(request, platform, supplier.stored, vendor.vendor_id, back, name)
+    return page(
+        "supplier.html.jinja",
+        sends_to=form.url if form else None,
+        name=link.name,
+        until=link.expires_at,
+        upload=form,
+        uploads=last_uploads(platform, link.tenant_id, vendor),
+        check=back,
+        found=found,
+        told=verdict(found) if found else None,
+    )
+
+
+def verdict(found: VendorCheck) -> tuple[Tone, str]:
+    """Return in a sentence what was found in a list, for those who have sent it."""
+    if found.status == "missing":
+        return "idle", "There is no list of yours yet."
+    of = found.as_sent
+    if of is not None and of.usable:
+        first = "" if found.whole else "the first "
+        rows = f"{first}{words.counted(of.rows, 'row')}"
+        if not of.refused_rows:
+            return "good", f"Your list is good: all {rows} can be used."
+        return "warn", f"Your list can be used, but for {words.number(of.refused_rows)} of {rows}."
+    message = found.message if of is None else of.error_message or ""
+    if kind := _KIND.search(message):
+        return "bad", f"Your list cannot be used: the file is {kind[1]}."
+    code = "" if of is None else of.error_code or ""
+    why = words.TROUBLES.get(code, "it could not be read")
+    missing = found.missing_headers if code == FailureCode.MISSING_REQUIRED_COLUMNS else ()
+    lacks = ", ".join(words.COLUMNS.get(each.column, each.column) for each in missing)
+    return "bad", f"Your list cannot be used: {why}{f' ({lacks})' if lacks else ''}."

@@ -1,0 +1,318 @@
+"""A supplier's page: its links, what it shows and does not, and its limits."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from httpx import Response
+
+from relay_core.sandbox import BusyError
+from relay_dagster.api.limits import ApiLimits
+from relay_dagster.api.task_slots import TaskSlots
+from relay_dagster.runs.ports import utc_now
+from support.api_world import TENANT, ApiWorld, assert_problem, paths_of
+from support.builders import vendor_document
+from support.fakes import embedded_platform, served_platform
+from support.page_visitor import SITE, browser
+
+LINKS = f"/v1/tenants/{TENANT}/supplier-links"
+INBOUND = "tenants/acme/inbound/vendor_1/"
+GOOD = b"sku,quantity_available,cost\nA-1,5,4.20\nA-2,7,3.10\n"
+
+
+@pytest.fixture(scope="module")
+def platform() -> Any:
+    with embedded_platform(public_url=SITE) as platform:
+        yield platform
+
+
+@pytest.fixture
+def shop(platform: Any) -> ApiWorld:
+    world = ApiWorld(platform)
+    world.store_config(vendor_document(), vendor_document("vendor_2"))
+    for each in world.client.get(LINKS).json()["supplier_links"]:
+        world.client.delete(f"{LINKS}/{each['link_id']}")
+    for each in platform.objects.list_objects("tenants/"):
+        platform.objects.delete(each.key)
+    return world
+
+
+def ask(world: ApiWorld, **order: Any) -> Response:
+    until = (utc_now() + timedelta(days=90)).isoformat()
+    asked = {"vendor_id": "vendor_1", "name": " Anna ", "expires_at": until, **order}
+    return world.client.post(LINKS, json=asked)
+
+
+def path_of(world: ApiWorld, **order: Any) -> str:
+    response = ask(world, **order)
+    assert response.status_code == 201, response.text
+    return str(response.json()["url"]).removeprefix(SITE)
+
+
+def put(world: ApiWorld, data: bytes, name: str = "a.csv") -> None:
+    world.platform.objects.put(f"{INBOUND}{name}", data)
+
+
+def test_a_link_is_shown_once_listed_without_its_token_and_revoked(shop: ApiWorld) -> None:
+    response = ask(shop)
+    assert response.headers["cache-control"] == "no-store"
+    made = response.json()
+    assert list(made) == ["link_id", "url"]
+    token = made["url"].removeprefix(f"{SITE}/s/")
+    assert len(token) == 43
+    assert browser(shop).client.get(f"/s/{token}").status_code == 200
+    (listed,) = shop.client.get(LINKS).json()["supplier_links"]
+    assert (listed["name"], listed["vendor_id"]) == ("Anna", "vendor_1")
+    assert listed["last_used_at"] is not None
+    assert token not in json.dumps(listed)
+    kept = str(shop.platform.clients.dynamodb.scan(TableName=shop.platform.database.tenants.name))
+    assert token not in kept
+    feeds = shop.client.get(f"/v1/tenants/{TENANT}/feed-links").json()["feed_links"]
+    assert feeds == []
+    assert browser(shop).client.get(f"/f/{token}").status_code == 404
+    assert shop.client.delete(f"{LINKS}/{made['link_id']}").status_code == 204
+    for path in (f"/s/{token}", f"/s/{token}/check"):
+        gone = browser(shop).client.get(path)
+        assert (gone.status_code, "ask for a new one" in gone.text) == (404, True)
+    assert_problem(shop.client.delete(f"{LINKS}/{made['link_id']}"), 404, "LINK_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("order", "code", "path"),
+    [
+        ({"vendor_id": "nobody"}, "UNKNOWN_VENDOR", "vendor_id"),
+        ({"expires_at": None}, "INVALID_REQUEST", "expires_at"),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, "INVALID_REQUEST", "expires_at"),
+        (
+            {"expires_at": (datetime.now(UTC) + timedelta(days=367)).isoformat()},
+            "INVALID_REQUEST",
+            "expires_at",
+        ),
+        ({"name": " "}, "INVALID_REQUEST", "name"),
+    ],
+)
+def test_what_is_no_link_is_refused(
+    shop: ApiWorld, order: dict[str, Any], code: str, path: str
+) -> None:
+    assert paths_of(assert_problem(ask(shop, **order), 422, code)) == [path]
+
+
+def test_a_vendor_has_twenty_links(shop: ApiWorld) -> None:
+    assert {ask(shop).status_code for _ in range(20)} == {201}
+    assert_problem(ask(shop), 409, "LINK_QUOTA_EXCEEDED")
+    assert ask(shop, vendor_id="vendor_2").status_code == 201
+
+
+def test_links_need_the_scope_upload(shop: ApiWorld) -> None:
+    made = shop.client.post(f"/v1/tenants/{TENANT}/api-keys", json={"scopes": ["read"]}).json()
+    reader = shop.with_key(made["api_key"])
+    assert reader.get(LINKS).status_code == 200
+    order = {"vendor_id": "vendor_1", "name": "x", "expires_at": "2099-01-01T00:00:00Z"}
+    assert_problem(reader.post(LINKS, json=order), 403, "SCOPE_MISSING")
+    assert_problem(reader.delete(f"{LINKS}/0"), 403, "SCOPE_MISSING")
+
+
+def test_a_supplier_sends_a_list_and_reads_what_is_wrong_with_it() -> None:
+    with served_platform(public_url=SITE) as platform:
+        world = ApiWorld(platform)
+        world.store_config()
+        path, visitor = path_of(world), browser(world)
+        page = visitor.open(path)
+        (form,) = page.all("form")
+        fields = {
+            each.attributes["name"]: each.attributes["value"]
+            for each in form.all("input")
+            if each.attributes["type"] == "hidden"
+        }
+        bad = b"sku,quantity_available,cost\nA-1,5,4.20\nA-2,7,four\n"
+        target = form.attributes["action"]
+        sent = httpx.post(target, data=fields, files={"file": bad}, trust_env=False)
+        back = visitor.client.get(sent.headers["location"].removeprefix(SITE))
+        assert back.headers["location"] == f"{path}/check"
+        checked = visitor.open(f"{path}/check")
+        assert "Your list can be used, but for 1 of 2 rows." in checked.text
+        assert "four" in checked.text
+        assert "No run has looked at it yet." in checked.text
+        (again,) = checked.all("form")
+        keys = [each.attributes["value"] for each in again.all("input") if "key" in str(each)]
+        assert fields["key"] not in keys
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (GOOD, "Your list is good: all 2 rows can be used."),
+        (b"sku,cost\nA-1,1\n", "a column that is needed is missing (the quantity)"),
+        (b"<!DOCTYPE html><html></html>", "the file is"),
+        (b"%PDF-1.7 \x00\xff", "cannot be used"),
+        (b"sku,quantity_available,cost\n\xff\xff,1,1\n", "Your list"),
+        (b"", "cannot be used"),
+    ],
+)
+def test_a_check_speaks_the_supplier_s_words(shop: ApiWorld, data: bytes, words: str) -> None:
+    put(shop, data)
+    text = browser(shop).open(f"{path_of(shop)}/check").one("main").text
+    assert words in text
+    for internal in ("vendor_1", "vendor_2", TENANT, "parser", "column_map", "config"):
+        assert internal not in text
+
+
+def test_the_page_has_nothing_of_the_tenant(shop: ApiWorld) -> None:
+    shop.succeed(shop.post_run().json()["run_id"])
+    put(shop, GOOD)
+    page = browser(shop).open(path_of(shop))
+    shown = page.text + page.one("title").text
+    for internal in ("vendor_", TENANT, "price", "Overview", "feed", "margin"):
+        assert internal not in shown
+    assert [each.attributes["href"] for each in page.all("a")] == ["#main"]
+
+
+def test_what_runs_made_of_the_last_lists_is_told(shop: ApiWorld) -> None:
+    put(shop, GOOD, "first.csv")
+    record = shop.claim(shop.post_run().json()["run_id"])
+    (upload,) = shop.platform.objects.newest_objects(INBOUND, 5)
+    entry = {
+        "status": "found",
+        "s3_key": upload.key,
+        "last_modified": upload.last_modified.isoformat(),
+        "trouble": None,
+    }
+    from dataclasses import replace
+
+    from support.fakes import published_outcome
+
+    summary = {"rows": {"vendor_1": {"read": 200, "refused": 3}}}
+    files = {
+        "input_manifest": (record.keys.input_manifest, {"vendors": {"vendor_1": entry}}),
+        "run_summary": (record.keys.run_summary, summary),
+    }
+    for key, document in files.values():
+        shop.platform.objects.put(key, json.dumps(document).encode())
+    outcome = published_outcome(shop.platform, record)
+    artifacts = {**outcome.artifacts, **{name: key for name, (key, _) in files.items()}}
+    shop.platform.ledger.succeed(record.fence, replace(outcome, artifacts=artifacts))
+    page = browser(shop).open(path_of(shop))
+    assert "Used, but 3 of 200 rows were refused." in page.text
+
+
+def test_twenty_lists_an_hour_and_then_no_form(shop: ApiWorld) -> None:
+    link = ask(shop).json()
+    path = link["url"].removeprefix(SITE)
+    for number in range(20):
+        page = browser(shop).open(path)
+        (key,) = (
+            each.attributes["value"]
+            for each in page.all("input")
+            if each.attributes["name"] == "key"
+        )
+        assert key.endswith(f"-{number + 1:02}")
+        shop.platform.objects.put(key, GOOD)
+    assert "enough for this hour" in browser(shop).open(path).text
+    assert browser(shop).open(path).all("form") == []
+
+
+def test_twenty_checks_an_hour(shop: ApiWorld) -> None:
+    path, visitor = path_of(shop), browser(shop)
+    statuses = [visitor.client.get(f"{path}/check").status_code for _ in range(21)]
+    assert (set(statuses[:20]), statuses[20]) == ({200}, 429)
+    assert visitor.client.get(path).status_code == 200
+
+
+def test_thirty_requests_a_minute(shop: ApiWorld) -> None:
+    path, visitor = path_of(shop), browser(shop)
+    answers = [visitor.client.get(path) for _ in range(31)]
+    assert ({each.status_code for each in answers[:30]}, answers[30].status_code) == ({200}, 429)
+    assert int(answers[30].headers["retry-after"]) >= 1
+
+
+def test_wrong_links_count_as_wrong_keys(shop: ApiWorld) -> None:
+    few = ApiWorld(shop.platform, limits=ApiLimits(wrong_keys_per_minute=2))
+    path, visitor = path_of(few), browser(few)
+    statuses = [visitor.client.get(f"/s/{number:043}").status_code for number in range(3)]
+    assert statuses == [404, 404, 429]
+    assert few.with_key("rk_wrong").get(f"/v1/tenants/{TENANT}").status_code == 429
+    assert visitor.client.get(path).status_code == 429
+
+
+def test_logs_name_the_link_and_never_its_token(
+    shop: ApiWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = ask(shop).json()
+    token = made["url"].removeprefix(f"{SITE}/s/")
+    browser(shop).client.get(f"/s/{token}")
+    browser(shop).client.get(f"/s/{token}/check")
+    logged = "".join(capsys.readouterr())
+    assert token not in logged
+    assert f"supplier_link:{made['link_id']}" in logged
+
+
+def test_a_link_of_a_vendor_that_the_config_lacks_is_good_for_nothing(shop: ApiWorld) -> None:
+    path = path_of(shop, vendor_id="vendor_2")
+    shop.store_config()
+    assert browser(shop).client.get(path).status_code == 404
+
+
+def test_headers_are_those_of_all_pages(shop: ApiWorld) -> None:
+    headers = browser(shop).client.get(path_of(shop)).headers
+    policy = headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'self'; form-action 'self' http")
+    assert policy.endswith("frame-ancestors 'none'; base-uri 'none'")
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cache-control"] == "no-store"
+
+
+# --- behind those who have keys -----------------------------------------------------------------
+
+
+def test_a_supplier_s_check_waits_behind_those_of_keys() -> None:
+    slots, order = TaskSlots(ApiLimits(task_seconds=5)), []
+    began = threading.Event()
+
+    def supplier() -> None:
+        began.set()
+        with slots.hold_behind():
+            order.append("supplier")
+
+    thread = threading.Thread(target=supplier)
+    with slots.hold("one"):
+        thread.start()
+        began.wait(5)
+        with slots.hold("two"):
+            order.append("key")
+        assert order == ["key"]
+    thread.join(5)
+    assert order == ["key", "supplier"]
+
+
+def test_a_supplier_s_check_leaves_a_slot_and_its_tenant_s_turn() -> None:
+    slots = TaskSlots()
+    with (
+        slots.hold_behind(),
+        slots.hold(TENANT),
+        pytest.raises(BusyError),
+        slots.hold("another"),
+    ):
+        pass
+
+
+def test_few_suppliers_wait_and_none_for_ever() -> None:
+    slots = TaskSlots(ApiLimits(task_seconds=0.05, link_checks_waiting=0))
+    with pytest.raises(BusyError), slots.hold_behind():
+        pass
+    slots = TaskSlots(ApiLimits(task_seconds=0.05))
+    with slots.hold(TENANT), pytest.raises(BusyError), slots.hold_behind():
+        pass
+    with slots.hold_behind():
+        pass
+
+
+def test_nobody_comes_after_the_tenant_s_deletion(shop: ApiWorld) -> None:
+    path = path_of(shop)
+    shop.client.delete(f"/v1/tenants/{TENANT}", params={"confirm": TENANT})
+    assert browser(shop).client.get(path).status_code == 404
+    shop.client.post(f"/v1/tenants/{TENANT}/restore")
