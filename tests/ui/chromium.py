@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, Route, sync_playwright
@@ -74,8 +75,8 @@ class Browser:
 
 
 @contextmanager
-def open_browser() -> Iterator[Browser]:
-    """Start Chromium with an empty profile, and end it.
+def open_browser(**options: Any) -> Iterator[Browser]:
+    """Start Chromium with an empty profile, and end it; options are of its window.
 
     Raises:
         NoChromiumError: there is none.
@@ -88,13 +89,16 @@ def open_browser() -> Iterator[Browser]:
         try:
             yield Browser(
                 browser.new_context(
-                    viewport={"width": WIDTH, "height": HEIGHT},
-                    timezone_id="UTC",
-                    locale="en-US",
-                    reduced_motion="reduce",
-                    color_scheme="light",
-                    service_workers="block",
-                    permissions=["clipboard-read", "clipboard-write"],
+                    **{
+                        "viewport": {"width": WIDTH, "height": HEIGHT},
+                        "timezone_id": "UTC",
+                        "locale": "en-US",
+                        "reduced_motion": "reduce",
+                        "color_scheme": "light",
+                        "service_workers": "block",
+                        "permissions": ["clipboard-read", "clipboard-write"],
+                        **options,
+                    }
                 )
             )
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from integration.waiting import wait_for
 from relay_core.config import load_config, parse_document
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.devstack.processes import API, WEBSERVER
+from relay_dagster.runs.ports import utc_now
 from support.builders import feed
 
 HISTORY, FAILED, REFUSED, HELD = "acme_parts", "north_tools", "old_town", "south_yard"
@@ -41,6 +43,18 @@ class Exhibits:
         """The address of the API."""
         return self.relay.stack.url(API)
 
+    def key_of(self, tenant: str) -> str:
+        """Return a new key of a tenant, which signs in to its pages."""
+        made = self.relay.http.post(f"/v1/tenants/{tenant}/api-keys")
+        return str(made.json()["api_key"])
+
+    def supplier_page(self, tenant: str, vendor: str) -> str:
+        """Return the address of a new page for a vendor's supplier."""
+        until = (utc_now() + timedelta(days=90)).isoformat()
+        order = {"vendor_id": vendor, "name": "Anna of North", "expires_at": until}
+        made = self.relay.http.post(f"/v1/tenants/{tenant}/supplier-links", json=order)
+        return str(made.json()["url"])
+
     @property
     def latest(self) -> Mapping[str, Any]:
         """The latest run of the tenant with a history."""
@@ -50,7 +64,9 @@ class Exhibits:
 @contextmanager
 def exhibited(home: Path) -> Iterator[Exhibits]:
     """Start the stack in an empty folder, do the runs, and end everything."""
-    with Installation(home) as relay:
+    relay = Installation(home)
+    relay.stack.environment["RELAY_PUBLIC_URL"] = relay.stack.url(API)
+    with relay:
         history = tuple(_run_history(relay))
         held = _held(relay)
         failed = _ended(relay, _start_failed(relay))

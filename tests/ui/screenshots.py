@@ -21,7 +21,7 @@ from PIL import Image
 
 from ui.chromium import NoChromiumError, find_chromium, open_browser
 from ui.exhibits import exhibited
-from ui.views import VIEWS, View, visit
+from ui.views import PAGES, VIEWS, View, visit
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 COLORS = 256
@@ -56,9 +56,10 @@ def small(png: bytes) -> bytes:
 
 def main(names: Sequence[str]) -> int:
     """Make the pictures that are named, or all; return the exit status."""
-    views = [view for view in VIEWS if not names or view.name in names]
+    known = (*VIEWS, *PAGES)
+    views = [view for view in known if not names or view.name in names]
     if not views or len(views) < len(names):
-        print(f"the pictures are {', '.join(view.name for view in VIEWS)}", file=sys.stderr)
+        print(f"the pictures are {', '.join(view.name for view in known)}", file=sys.stderr)
         return 2
     try:
         find_chromium()

@@ -23,6 +23,7 @@ from ui.views import (
     LAUNCH,
     LAUNCHPAD,
     NUMBERS,
+    PAGES,
     VIEWS,
     View,
     press,
@@ -64,7 +65,7 @@ def browser(chromium: Browser) -> Browser:
     return chromium
 
 
-@pytest.mark.parametrize("view", [*VIEWS, LAUNCHPAD, API_PAGE], ids=lambda view: view.name)
+@pytest.mark.parametrize("view", [*VIEWS, *PAGES, LAUNCHPAD, API_PAGE], ids=lambda view: view.name)
 def test_a_page_shows_what_is_looked_for_and_asks_nothing_of_the_world(
     browser: Browser, exhibits: Exhibits, view: View
 ) -> None:

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from ui.screenshots import PICTURES, main, small
-from ui.views import VIEWS
+from ui.views import PAGES, VIEWS
 
-NAMES = [view.name for view in VIEWS]
-RUNBOOK = (PICTURES.parent / "RUNBOOK.md").read_text("utf-8")
+NAMES = [view.name for view in (*VIEWS, *PAGES)]
+DOCS = "".join((PICTURES.parent / name).read_text("utf-8") for name in ("RUNBOOK.md", "PAGE.md"))
 PICTURE = re.compile(r"!\[([^\]]*)\]\(pictures/([^)]+)\.png\)")
-SHOWN = {path: alt for alt, path in PICTURE.findall(RUNBOOK)}
+SHOWN = {path: alt for alt, path in PICTURE.findall(DOCS)}
 
 
 def test_each_page_has_a_picture_and_each_picture_a_page() -> None:
@@ -29,7 +29,7 @@ def test_a_picture_is_small_enough_to_keep(name: str) -> None:
     assert path.stat().st_size < 150_000
 
 
-def test_the_runbook_shows_every_picture_and_says_what_is_in_it() -> None:
+def test_the_docs_show_every_picture_and_say_what_is_in_it() -> None:
     assert sorted(SHOWN) == sorted(NAMES)
     assert all(len(alt.split()) > 3 for alt in SHOWN.values())
 

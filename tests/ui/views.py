@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from playwright.sync_api import Page
 
+from integration import sample_tenant
 from relay_core.samples import sample_feeds
 from ui.chromium import WIDTH, Browser
 from ui.exhibits import FAILED, HELD, HISTORY, REFUSED, Exhibits
@@ -45,6 +46,8 @@ class View:
         act: what is pressed first.
         height: of the window, so that the picture has all that matters.
         width: of the window.
+        tenant: whose pages it is one of; somebody signs in then.
+        scheme: of colours.
     """
 
     name: str
@@ -53,6 +56,8 @@ class View:
     act: Callable[[Page], None] = lambda page: None
     height: int = 900
     width: int = WIDTH
+    tenant: str | None = None
+    scheme: Literal["light", "dark"] = "light"
 
 
 def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
@@ -63,7 +68,13 @@ def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
     """
     page = browser.page
     page.set_viewport_size({"width": view.width, "height": view.height})
+    page.emulate_media(color_scheme=view.scheme)
+    if view.tenant is not None:
+        page.context.clear_cookies()
     page.goto(view.address(exhibits))
+    if view.tenant is not None:
+        page.get_by_label("Your key").fill(exhibits.key_of(view.tenant))
+        page.get_by_role("button", name="Sign in").click()
     view.act(page)
     wanted, deadline = view.texts(exhibits), time.monotonic() + SECONDS_TO_LOAD
     while True:
@@ -216,6 +227,56 @@ VIEWS = (
     ),
 )
 """Pages that the runbook sends its reader to, each with a picture."""
+
+
+def _page(
+    name: str, tenant: str, path: Callable[[Exhibits], str], *texts: str, dark: bool = False
+) -> tuple[View, View]:
+    """Return a merchant's page as a desk and a phone show it."""
+    address, scheme = (lambda ex: f"{ex.api}/app/{path(ex)}"), "dark" if dark else "light"
+    wide = View(
+        name, address, lambda ex: texts, height=1240, width=1280, tenant=tenant, scheme=scheme
+    )
+    return wide, replace(wide, name=f"{name}_phone", height=1500, width=390)
+
+
+_SUPPLIER = View(
+    "page_supplier",
+    lambda ex: f"{ex.supplier_page(FAILED, sample_tenant.VENDORS[0])}/check",
+    lambda ex: ["Your list was checked", "Send another", "Last lists"],
+    height=1000,
+    width=1280,
+)
+PAGES = (
+    *_page(
+        "page_overview",
+        HELD,
+        lambda ex: f"tenants/{HELD}",
+        *("in your feed", "What needs doing", "Decide on the held feed"),
+    ),
+    *_page(
+        "page_run",
+        HELD,
+        lambda ex: f"runs/{ex.held['run_id']}",
+        *("is held back", "Publish this feed", "Discard this feed", "SKUs removed"),
+    ),
+    *_page(
+        "page_vendor",
+        FAILED,
+        lambda ex: f"tenants/{FAILED}/vendors/{sample_tenant.VENDORS[0]}/check",
+        *("The check of the latest list", "Take it over", "Upload a list"),
+    ),
+    *_page(
+        "page_sku",
+        HISTORY,
+        lambda ex: f"tenants/{HISTORY}/skus?sku=ACM-10007",
+        *("How the price was made", "Offers"),
+        dark=True,
+    ),
+    _SUPPLIER,
+    replace(_SUPPLIER, name="page_supplier_phone", width=390, height=1100),
+)
+"""Pages of merchants and suppliers, which docs/PAGE.md shows."""
 
 API_PAGE = View(
     "api",

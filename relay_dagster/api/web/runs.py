@@ -86,12 +86,13 @@ def show_run(run_id: str, visit: Reading, platform: PlatformDep) -> Response:
 
 def verdict(run: Run, summary: Mapping[str, Any]) -> tuple[Tone, str, str]:
     """Return a run's tone, a headline and what it means for the shop."""
-    skus = words.counted(int(summary.get("record_count") or 0), "SKU")
+    count = summary.get("record_count")
+    skus = "" if count is None else f" with {words.counted(count, 'SKU')}"
     tone, _ = words.run_state(run.status)
     kept = "the shop keeps the feed that it has"
     if run.status == RunStatus.HELD:
         lead = f"More has changed than you allow without a look. It waits, and {kept}."
-        return tone, f"A new feed with {skus} is held back", lead
+        return tone, f"A new feed{skus} is held back", lead
     if run.status == RunStatus.FAILED:
         return tone, "No new feed was made", f"Nothing is published: {kept}."
     if run.status == RunStatus.CANCELLED:
@@ -99,10 +100,11 @@ def verdict(run: Run, summary: Mapping[str, Any]) -> tuple[Tone, str, str]:
     if run.status != RunStatus.SUCCEEDED:
         return tone, "The run is under way", f"It is {words.STAGES.get(run.stage, run.stage)}."
     if run.vendors is not None:
-        return tone, f"A feed of some vendors has {skus}", f"It is there to be seen: {kept}."
+        return tone, f"A feed of some vendors{skus}", f"It is there to be seen: {kept}."
     if run.released_at is not None:
-        return tone, f"The feed has {skus}", f"It was released: {run.release_reason}"
-    return tone, f"The feed has {skus}", "It took the place of the one before."
+        return tone, f"A new feed{skus}", f"It was released: {run.release_reason}"
+    before = "It is the first." if run.changes is None else "It took the place of the one before."
+    return tone, f"A new feed{skus}", before
 
 
 def _parts(run: Run, summary: Mapping[str, Any]) -> Parts:

@@ -116,7 +116,7 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -
     artifacts = {"run_summary": summary, "quarantine": quarantine}
     end(world, record, artifacts)
     page = visitor.open(path_of(record.run_id))
-    assert page.one("h1").text == "The feed has 1,370 SKUs"
+    assert page.one("h1").text == "A new feed with 1,370 SKUs"
     assert "Where the rows went" in page.text
     assert "<b>0" in page.text
     assert "2 prices moved too far" in page.text
