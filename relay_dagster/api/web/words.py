@@ -123,7 +123,13 @@ def vendor_use(status: str) -> tuple[Tone, str]:
 
 def fault(error_code: str, column: str | None) -> str:
     """Return what is wrong with cells of a column, or with whole rows."""
-    return wording.fault_title(error_code, COLUMNS.get(column, column) if column else None)
+    return wording.fault_title(error_code, column and named(column))
+
+
+def named(column: str) -> str:
+    """Return a column's name at the beginning of a line."""
+    words = COLUMNS.get(column, column)
+    return f"{words[:1].upper()}{words[1:]}"
 
 
 def faults(error_codes: str) -> str:

@@ -132,7 +132,7 @@ def test_refused_cells_are_shown_with_what_is_wrong(visitor: Visitor) -> None:
     put(visitor, b"sku,quantity_available,cost\nA-1,5,4.20\nA-2,7,four\n")
     page = visitor.open(f"{VENDOR}/check")
     assert "A run can use it, but would refuse 1 of 2 rows" in page.text
-    assert "the cost: not an amount" in page.text
+    assert "The cost: not an amount" in page.text
     assert "four" in page.text
 
 
