@@ -84,6 +84,10 @@ CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
         "client.uploads:commands",
         "Upload a vendor's feed, which needs no rights in the bucket, and print its key.",
     ),
+    "pull": (
+        "client.uploads:commands",
+        "Have a vendor's file pulled now; how that ended shows in `relay tenant status`.",
+    ),
     "audit": (
         "client.audit:commands",
         "Show who did what, newest first: entries of the last 400 days.",

@@ -311,6 +311,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     allow_anonymous: bool = Field(False, validation_alias="RELAY_ALLOW_ANONYMOUS")
     trusted_proxies: _Networks = Field((), validation_alias="RELAY_TRUSTED_PROXIES")
     webhook_allow_loopback: bool = Field(False, validation_alias="RELAY_WEBHOOK_ALLOW_LOOPBACK")
+    pull_allow_loopback: bool = Field(False, validation_alias="RELAY_PULL_ALLOW_LOOPBACK")
     metrics_namespace: str = Field(
         "RelayInventory", validation_alias="CLOUDWATCH_METRICS_NAMESPACE"
     )

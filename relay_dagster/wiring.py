@@ -21,6 +21,7 @@ from relay_dagster.aws.dynamodb.trigger_store import TriggerStore
 from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
 from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.aws.metrics import Metrics
+from relay_dagster.aws.pulls import PullStore
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.secrets import SecretStore
 from relay_dagster.aws.upload_queue import UploadQueue
@@ -43,6 +44,7 @@ class Platform:
     tenants: TenantStore
     deletions: DeletionStore
     triggers: TriggerStore
+    pulls: PullStore
     pauses: PauseStore
     api_keys: ApiKeyStore
     links: LinkStore
@@ -109,6 +111,7 @@ def connect(
         tenants=TenantStore(database, settings.max_config_versions_per_day),
         deletions=DeletionStore(database),
         triggers=TriggerStore(database),
+        pulls=PullStore(database),
         pauses=PauseStore(database),
         api_keys=ApiKeyStore(database),
         links=LinkStore(database),

@@ -56,7 +56,12 @@ def main(
     return 0
 
 
-_FROM_NOUGHT = ("--backlog-threshold", "--worker-error-threshold", "--refusal-threshold")
+_FROM_NOUGHT = (
+    "--backlog-threshold",
+    "--worker-error-threshold",
+    "--refusal-threshold",
+    "--pull-failure-threshold",
+)
 
 
 def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -90,6 +95,11 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         ("--worker-error-period", defaults.worker_error_period, "... within so many seconds"),
         ("--heartbeat-minutes", defaults.heartbeat_minutes, "minutes without a heartbeat"),
         ("--refusal-threshold", defaults.refusal_threshold, "more 429 in 300 s than this"),
+        (
+            "--pull-failure-threshold",
+            defaults.pull_failure_threshold,
+            "more failed pulls in an hour than this",
+        ),
     ):
         at_least = 0 if name in _FROM_NOUGHT else 1
         options.add_argument(
@@ -150,6 +160,7 @@ def _plan(asked: argparse.Namespace) -> AlarmPlan:
         worker_error_period=asked.worker_error_period,
         heartbeat_minutes=asked.heartbeat_minutes,
         refusal_threshold=asked.refusal_threshold,
+        pull_failure_threshold=asked.pull_failure_threshold,
         topics=tuple(asked.sns_topic_arn),
         name_prefix=asked.name_prefix,
     )

@@ -18,6 +18,7 @@ from relay_core.config.cross_checks import (
     refuse_idle,
 )
 from relay_core.config.parser import ParserConfig
+from relay_core.config.pulls import PullConfig
 from relay_core.config.section import Section, empty_section, optional
 from relay_core.config.values import (
     AS_TEXT,
@@ -50,11 +51,18 @@ class InboundConfig(Section):
 
     type: Literal["s3", "local"]
     s3_prefix: S3Prefix | None = optional()
+    pull: PullConfig | None = None
 
     @field_validator("s3_prefix")
     @classmethod
     def _goes_with_type(cls, value: str | None, info: ValidationInfo) -> str | None:
         return goes_with("s3", value, info)
+
+    @field_validator("pull")
+    @classmethod
+    def _applies(cls, value: PullConfig | None, info: ValidationInfo) -> PullConfig | None:
+        refuse_idle("type", "s3", value is not None, info)
+        return value
 
 
 class SkuMapConfig(Section):

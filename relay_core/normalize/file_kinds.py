@@ -72,6 +72,18 @@ class FileKind:
         return f"{self.subject} {self.name}; {self.remedy}"
 
 
+PAGE = FileKind(
+    "an HTML page, such as a log-in page",
+    "see that the link is right, and that it needs no log-in",
+    is_text=True,
+)
+
+
+def is_page(head: bytes) -> bool:
+    """Return whether a file that begins so, packed or not, is a page for people to look at."""
+    return _kind_of_text(_text_of(_unpacked_head(head)), "") is PAGE
+
+
 def kind_of(data: Buffer, format: str) -> FileKind | None:
     """Return the kind of a file that a format cannot be; None where nothing speaks against it.
 
@@ -159,11 +171,7 @@ def _kind_of_text(text: str, format: str) -> FileKind | None:
         begin = begin.partition("-->")[2].lstrip()
     if begin.startswith("<"):
         if _HTML.match(begin) or (_XML.match(begin) and _HTML.search(begin[:1024])):
-            return FileKind(
-                "an HTML page, such as a log-in page",
-                "see that the link is right, and that it needs no log-in",
-                is_text=True,
-            )
+            return PAGE
         if _XML.match(begin):
             return FileKind("XML", "ask for the list as CSV, .xlsx or JSON Lines", is_text=True)
     if begin.startswith("{") and format != "jsonl" and _is_object(begin.split("\n", 1)[0]):

@@ -31,6 +31,7 @@ from relay_dagster.api.routes import (
     feeds,
     health,
     holds,
+    pulls,
     runs,
     secrets,
     statuses,
@@ -55,7 +56,7 @@ from relay_dagster.wiring import Platform, connect
 
 _ROUTES = (
     *(health, tenants, deletions, api_keys, statuses, config_checks),
-    *(config_schema, uploads, secrets, feeds, feed_links),
+    *(config_schema, uploads, pulls, secrets, feeds, feed_links),
     *(runs, explanations, holds, webhooks, webhook_deliveries, admin, audit),
 )
 """In the order in which the document has them."""

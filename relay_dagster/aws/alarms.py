@@ -32,6 +32,7 @@ class Kind(StrEnum):
     HOLDS = "runs-held"
     DEAD_LETTERS = "dead-letters"
     RATE_LIMITED = "rate-limited"
+    PULLS = "pulls-failed"
     INVARIANTS = "invariants"
 
 
@@ -58,6 +59,7 @@ class AlarmPlan:
     worker_error_period: int = 300
     heartbeat_minutes: int = 5
     refusal_threshold: int = 300
+    pull_failure_threshold: int = 20
     topics: Sequence[str] = ()
     name_prefix: str = "relay"
 
@@ -133,6 +135,11 @@ _DESCRIPTIONS = {
         "s: a tenant or an admin asks too often, or somebody tries keys. The log's lines of event "
         "request with status 429 have caller and address."
     ),
+    Kind.PULLS: (
+        "More than {plan.pull_failure_threshold} pulls of vendors' files failed in an hour: that "
+        "many at once are a fault here rather than of suppliers. The log's lines of event "
+        "pull_failed say which and why; check the way out, DNS and Secrets Manager."
+    ),
     Kind.INVARIANTS: (
         "The hourly look has found stored things that contradict each other: the log has "
         "invariant_broken for each. relay doctor says which they are now."
@@ -168,6 +175,7 @@ def _conditions(plan: AlarmPlan) -> dict[Kind, _Condition]:
         Kind.RATE_LIMITED: _Condition(
             metrics.RATE_LIMITED, "Sum", ">", plan.refusal_threshold, 300
         ),
+        Kind.PULLS: _Condition(metrics.PULL_FAILED, "Sum", ">", plan.pull_failure_threshold, 3600),
         Kind.INVARIANTS: _Condition(metrics.INVARIANTS_BROKEN, "Maximum", ">", 0, 3600),
     }
 

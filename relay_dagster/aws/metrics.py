@@ -27,6 +27,7 @@ CONSECUTIVE_FAILURES = "ConsecutiveFailures"
 WORKER_HEARTBEAT = "WorkerHeartbeat"
 WORKER_ERROR = "WorkerError"
 WEBHOOK_FAILED = "WebhookFailed"
+PULL_FAILED = "PullFailed"
 RATE_LIMITED = "RateLimited"
 INVARIANTS_BROKEN = "InvariantsBroken"
 
@@ -123,6 +124,10 @@ class Metrics:
     def webhooks_failed(self, count: int) -> None:
         """Count webhooks' failures: deliveries given up, receivers disabled."""
         self._send(lambda: [self._datum(WEBHOOK_FAILED, count)])
+
+    def pull_failed(self) -> None:
+        """Count a pull that has failed."""
+        self._send(lambda: [self._datum(PULL_FAILED, 1)])
 
     def rate_limited(self) -> None:
         """Count a request that was refused for too many of them; the count is sent later."""

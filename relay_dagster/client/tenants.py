@@ -25,7 +25,7 @@ _PAUSE = "/v1/admin/pause"
 Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Which one.", show_default=False)]
 _COLUMNS: dict[str, str | Callable[[Any], str]] = {
     "vendor_id": "vendor_id",
-    "status": "status",
+    "status": lambda vendor: vendor.status or "-",
     "uploaded": "uploaded_at",
     "age": lambda vendor: "-" if vendor.age_hours is None else f"{vendor.age_hours:,} h",
     "rows": lambda vendor: _count(vendor.rows),
@@ -33,6 +33,14 @@ _COLUMNS: dict[str, str | Callable[[Any], str]] = {
     "won": lambda vendor: _count(vendor.skus_won),
 }
 """Of the table of vendors."""
+_PULLS: dict[str, str | Callable[[Any], str]] = {
+    "vendor_id": "vendor_id",
+    "new file": lambda vendor: instant(vendor.pull.last_success_at),
+    "unchanged": lambda vendor: instant(vendor.pull.last_unchanged_at),
+    "next": lambda vendor: instant(vendor.pull.next_at),
+    "failures": lambda vendor: _count(vendor.pull.failures),
+    "last error": lambda vendor: vendor.pull.last_error or "-",
+}
 
 tenant = typer.Typer()
 commands = typer.Typer()
@@ -191,6 +199,10 @@ def show_status(screen: Screen, tenant_id: str, status: TenantStatus) -> None:
     if screen.is_terminal:
         columns["uploaded"] = _uploaded_ago
     TableView(columns, folded=("vendor_id",)).show(screen, status.vendors)
+    pulled = [each for each in status.vendors if each.pull is not None]
+    if pulled:
+        screen.section("vendors whose files are pulled")
+        TableView(_PULLS, folded=("vendor_id", "last error")).show(screen, pulled)
 
 
 def _end(tenant_id: str, status: TenantStatus) -> Iterator[str]:

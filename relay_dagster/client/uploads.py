@@ -16,6 +16,7 @@ from relay_dagster.client.links import send_file
 from relay_dagster.client.session import Session, Shown, Tenant, command
 from relay_dagster.client.terminal import TableView, instant
 from relay_dagster.wire.access import SecretList
+from relay_dagster.wire.tenants import PullStanding
 
 commands = typer.Typer()
 secrets = typer.Typer()
@@ -46,6 +47,21 @@ def upload(
     """
     session.screen.say(send(session, tenant, vendor, file))
     session.screen.complain(what_starts_a_run(session, tenant))
+
+
+@command(commands)
+def pull(
+    session: Session,
+    tenant: Tenant,
+    vendor: Annotated[
+        str, typer.Argument(metavar="VENDOR", help="Whose file it is.", show_default=False)
+    ],
+) -> Shown:
+    """Have a vendor's file pulled now; how that ended shows in `relay tenant status`."""
+    path = f"/v1/tenants/{segment(tenant)}/vendors/{segment(vendor)}/pull"
+    standing = session.api.ask(PullStanding, "POST", path)
+    line = f"the file of {vendor} is pulled; see: relay tenant status {tenant}"
+    return Shown(standing, lambda: session.screen.say(line))
 
 
 def send(session: Session, tenant_id: str, vendor_id: str, path: Path) -> str:

@@ -119,7 +119,7 @@ class RemovalSteps:
             return Removed(0)
 
     def items(self, tenant_id: str, _: str | None = None) -> Removed:
-        """Remove its lock, pointer, triggers, counts and outbox."""
+        """Remove its lock, pointer, triggers, pulls, counts and outbox."""
         return Removed(self._tenant_data.remove_items(tenant_id, self._clock()))
 
     def secrets(self, tenant_id: str, _: str | None = None) -> Removed:

@@ -21,6 +21,7 @@ from relay_dagster.orchestration.duties import keep_house
 from relay_dagster.orchestration.jobs import inventory_sync
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.triggers.ticks.due import take_due
+from relay_dagster.triggers.ticks.puller import Puller
 from relay_dagster.triggers.ticks.uploads import UploadTick
 from relay_dagster.webhooks.delivery.sender import Sender
 from relay_dagster.wiring import Platform
@@ -54,6 +55,11 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
         """Return the sender, which outlives a tick: its threads wait for receivers that hang."""
         return Sender(connect())
 
+    @cache
+    def puller() -> Puller:
+        """Return the puller, which outlives a tick: its threads read vendors' files meanwhile."""
+        return Puller(connect())
+
     def reconcile(platform: Platform, context: _Context) -> dg.SkipReason:
         tick = ReconcileTick(platform, DagsterExecutions(lambda: context.instance))
         return dg.SkipReason(f"{wait_for_due(tick.run, wait_seconds)} runs were due")
@@ -62,8 +68,15 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
         return dg.SkipReason(UploadTick(platform).run())
 
     def take_schedules(platform: Platform, _: _Context) -> dg.SkipReason:
-        started = wait_for_due(lambda: take_due(platform), wait_seconds)
-        return dg.SkipReason(f"runs started: {started}")
+        pulls = 0
+
+        def take() -> int:
+            nonlocal pulls
+            pulls = puller().tick()
+            return take_due(platform)
+
+        started = wait_for_due(take, wait_seconds)
+        return dg.SkipReason(f"runs started: {started}, pulls in hand: {pulls}")
 
     def send_webhooks(_platform: Platform, _: _Context) -> dg.SkipReason:
         return dg.SkipReason(str(wait_for_due(sender().tick, wait_seconds)))
@@ -97,7 +110,7 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
         _sensor(
             "schedule_sensor",
             "Starts the runs of tenants' schedules, and runs that waited for a busy or paused "
-            "tenant.",
+            "tenant. Pulls vendors' files that are due.",
             connect,
             take_schedules,
         ),

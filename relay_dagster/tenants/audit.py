@@ -36,6 +36,7 @@ class Action(StrEnum):
     SUPPLIER_LINK_DELETED = "supplier_link.deleted"
     SECRET_PUT = "secret.put"  # noqa: S105 - an act, no secret
     SECRET_DELETED = "secret.deleted"  # noqa: S105 - an act, no secret
+    PULL_ASKED = "pull.asked"
     RUN_POSTED = "run.posted"
     RUN_CANCELLED = "run.cancelled"
     RUN_RELEASED = "run.released"

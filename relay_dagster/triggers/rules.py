@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from relay_core.config import TenantConfig
+from relay_core.config.pulls import PullConfig
 from relay_core.config.triggers import OnUploadConfig, ScheduleConfig
 from relay_dagster.runs.model import Trigger
 from relay_dagster.triggers.state import TriggerState
@@ -39,6 +40,12 @@ class Plan:
     def on_upload(self) -> OnUploadConfig | None:
         """The settings of runs that uploads start; None where uploads start none."""
         return None if self.config is None else self.config.triggers.on_upload
+
+    @property
+    def pulls(self) -> Mapping[str, PullConfig]:
+        """The pull of each vendor that has one."""
+        vendors = () if self.config is None else self.config.vendors
+        return {v.vendor_id: v.inbound.pull for v in vendors if v.inbound.pull is not None}
 
     @property
     def prefixes(self) -> Mapping[str, str]:

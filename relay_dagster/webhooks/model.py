@@ -39,6 +39,7 @@ class EventType(StrEnum):
     RUN_HELD = "run.held"
     RUN_CANCELLED = "run.cancelled"
     FEED_PUBLISHED = "feed.published"
+    VENDOR_PULL_FAILED = "vendor.pull_failed"
     TEST = "webhook.test"
 
 

@@ -142,12 +142,38 @@ class VersionList(Page):
     next_cursor: NextCursor
 
 
+class PullStanding(Answer):
+    """What the pulls of a vendor's file have come to."""
+
+    model_config = example(
+        last_success_at="2026-03-01T11:00:02Z",
+        last_unchanged_at="2026-03-01T12:00:01Z",
+        last_error=None,
+        failures=0,
+        next_at="2026-03-01T13:00:01Z",
+    )
+
+    last_success_at: datetime | None = Field(None, description="When a new file was pulled.")
+    last_unchanged_at: datetime | None = Field(
+        None, description="When the file was still the one that was pulled last."
+    )
+    last_error: str | None = Field(
+        None, description="Why the last pull failed; null if it did not."
+    )
+    failures: int = Field(0, description="How many pulls have failed since one succeeded.")
+    next_at: datetime | None = Field(
+        None, description="When the next one is due; null while one is under way or not yet noted."
+    )
+
+
 class VendorStanding(Answer):
-    """What the last ended run of all vendors has come to with one of them."""
+    """What the last ended run of all vendors has come to with one of them, and its pulls."""
 
     vendor_id: str
-    status: str = Field(
-        description="What was used of it: `found` (its upload), `last_good`, `left_out`, `missing`."
+    status: str | None = Field(
+        None,
+        description="What was used of it: `found` (its upload), `last_good`, `left_out`, "
+        "`missing`; null where no run has looked at it yet.",
     )
     uploaded_at: datetime | None = Field(None, description="When its latest upload came.")
     age_hours: int | None = Field(
@@ -157,6 +183,9 @@ class VendorStanding(Answer):
     rows: int | None = Field(None, description="Of its upload; null where that was not read.")
     invalid_rows: int | None = Field(None, description="Those of them that were refused.")
     skus_won: int | None = Field(None, description="Rows of the feed; null where there came none.")
+    pull: PullStanding | None = Field(
+        None, description="Null where the config has its file pulled from nowhere."
+    )
 
 
 class TenantStatus(Answer):
@@ -186,6 +215,7 @@ class TenantStatus(Answer):
                 "rows": 2000,
                 "invalid_rows": 12,
                 "skus_won": 1370,
+                "pull": examples_of(PullStanding)[0],
             }
         ],
     )
@@ -202,7 +232,8 @@ class TenantStatus(Answer):
     )
     next_run_at: datetime | None = Field(None, description="When the schedule is due next.")
     vendors: list[VendorStanding] = Field(
-        [], description="Of the last run of all vendors that has ended."
+        [],
+        description="Of the last run of all vendors that has ended, and those that are pulled.",
     )
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
-from relay_dagster.webhooks.destination import MAX_URL
+from relay_core.domain.destination import MAX_URL
 from relay_dagster.webhooks.model import SUBSCRIBABLE, DisabledReason, EventType
 from relay_dagster.wire.base import (
     Answer,
@@ -31,6 +31,7 @@ _Event = Literal[
     EventType.RUN_HELD,
     EventType.RUN_CANCELLED,
     EventType.FEED_PUBLISHED,
+    EventType.VENDOR_PULL_FAILED,
 ]
 _Url = Annotated[
     str,

@@ -85,6 +85,13 @@ def deliver(api: LiveApi, folder: Path) -> None:
     api.platform.webhooks.add_event(made)
 
 
+def have_a_pull(api: LiveApi, folder: Path) -> None:
+    """Let the vendor of the guide have its file pulled."""
+    document = json.loads((folder / "config.json").read_text())
+    document["vendors"][0]["inbound"]["pull"] = {"url": "https://files.example.com/stock.csv"}
+    api.platform.tenants.put("acme_parts", json.dumps(document))
+
+
 # What happens elsewhere before a command is run.
 BEFORE: dict[str, Callable[[LiveApi, Path], None]] = {
     "config:check": upload,
@@ -92,6 +99,7 @@ BEFORE: dict[str, Callable[[LiveApi, Path], None]] = {
     "/explain": leave_files,
     "status=HELD": hold_one,
     "/deliveries": deliver,
+    "/pull": have_a_pull,
 }
 
 
@@ -168,6 +176,7 @@ def call_of(script: str) -> tuple[str, str]:
     template = path.group(1)
     template = template.replace("acme_parts", "{tenant_id}")
     template = template.replace("secrets/granite", "secrets/{name}")
+    template = template.replace("vendors/granite_supply", "vendors/{vendor_id}")
     for name in ("run_id", "key_id", "webhook_id", "link_id"):
         template = template.replace(f"${name.upper()}", f"{{{name}}}")
     default = "POST" if " -d " in script else "GET"

@@ -245,6 +245,7 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform
     platform.metrics.worker_error("throttled")
     platform.metrics.runs_held({})
     platform.metrics.invariants_broken(0)
+    platform.metrics.pull_failed()
     metrics(platform.clients, gathering_seconds=0).rate_limited()
     wait_for("refusals are sent", lambda: "RateLimited" in str(written(platform)), within=10)
     settings = platform.settings
@@ -277,6 +278,7 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform
         "WorkerError",
         "WorkerHeartbeat",
         "RateLimited",
+        "PullFailed",
         "InvariantsBroken",
     }
 

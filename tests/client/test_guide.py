@@ -29,6 +29,7 @@ def prepared(world: ClientWorld, folder: Path) -> None:
         {**each, "inbound": {"type": "s3", "s3_prefix": f"tenants/acme_parts/{each['vendor_id']}/"}}
         for each in VENDORS
     ]
+    vendors[0]["inbound"]["pull"] = {"url": "https://files.example.com/stock.csv"}
     document = config_document(*vendors, tenant_id="acme_parts")
     for _ in range(2):
         world.api.client.put("/v1/tenants/acme_parts/config", json=document)
@@ -107,7 +108,7 @@ def test_the_guide_names_every_client_command() -> None:
     }
     commands = {"run", "runs", "show", "errors", "explain", "release", "rollback", "verify"}
     commands |= {"rehearse", "upload", "audit", "cancel", "feed", "artifacts"}
-    commands |= {"tenants", "pause", "resume"}
+    commands |= {"tenants", "pause", "resume", "pull"}
     commands |= {f"tenant {verb}" for verb in ("status", "delete", "restore")}
     commands |= {"keys create", "keys list", "keys delete"}
     commands |= {f"secrets {verb}" for verb in ("put", "list", "delete")}

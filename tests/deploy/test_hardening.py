@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from relay_core.domain.destination import PORTS
 from relay_dagster.settings import LimitSettings
-from relay_dagster.webhooks.destination import PORTS
 from support.deployment import DEPLOY, container, defaults, of_type, properties
 
 ROOT = DEPLOY.parent
@@ -205,10 +205,11 @@ def test_what_builds_is_pinned_too() -> None:
 # --- network --------------------------------------------------------------------------------------
 
 
-def test_dagsters_processes_reach_aws_receivers_of_webhooks_and_each_other_alone() -> None:
+def test_dagsters_processes_reach_aws_receivers_suppliers_and_each_other_alone() -> None:
     outside = properties("DagsterSecurityGroup")["SecurityGroupEgress"]
-    assert {(each["FromPort"], each["ToPort"]) for each in outside} == {(443, 443), (8443, 8443)}
-    assert {each["FromPort"] for each in outside if "CidrIpv6" in each} == set(PORTS)
+    ports = {port for some in PORTS.values() for port in some}
+    assert {(each["FromPort"], each["ToPort"]) for each in outside} == {(p, p) for p in ports}
+    assert {each["FromPort"] for each in outside if "CidrIpv6" in each} == ports
     inside = {
         (each["DestinationSecurityGroupId"]["Fn::GetAtt"][0], each["FromPort"])
         for each in of_type("AWS::EC2::SecurityGroupEgress").values()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from relay_dagster import tags
 from relay_dagster.aws.alarms import AlarmPlan, set_up_alarms
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.s3.object_store import ObjectStore, Written
+from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.reconciler import ReconcileTick
@@ -28,6 +30,8 @@ from relay_dagster.orchestration.sensors import all_sensors
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.triggers.ticks.due import take_due
+from relay_dagster.triggers.ticks.puller import Puller
 from relay_dagster.triggers.ticks.uploads import UploadTick
 from relay_dagster.webhooks.model import EventType
 from relay_dagster.wiring import Platform
@@ -37,6 +41,7 @@ from support.deployment import of_type, properties
 from support.explaining import run_in_memory
 from support.fakes import FakeClock, embedded_platform
 from support.permissions import Grant, Need, grants, recorded
+from support.pulls_world import file_server, pull_all, pull_config
 from support.webhooks_world import stored_webhook
 
 TENANT = "acme"
@@ -247,6 +252,28 @@ def close(platform: Platform, tenant: str) -> None:
     platform.closing.ask(tenant)
 
 
+def keep_what_is_pulled(platform: Platform, url: str) -> None:
+    """Have a tenant whose vendor's file is pulled by a secret, and who has five of them."""
+    given = {"url": url, "secret": "granite"}
+    platform.tenants.put("theta", json.dumps(pull_config(given, tenant_id="theta")))
+    host = url.split("/")[2]
+    platform.secrets.put("theta", "granite", SecretValue("Bearer x", host))
+    for number in range(5):
+        key = f"tenants/theta/inbound/vendor_1/pulled/2025010{number}T000000Z-feed.csv"
+        platform.objects.put(key, b"x")
+
+
+def pull(platform: Platform) -> None:
+    """Pull what is due, from this machine."""
+    settings = platform.settings.model_copy(update={"pull_allow_loopback": True})
+    take_due(platform)
+    pull_all(Puller(replace(platform, settings=settings)))
+    prefix = "tenants/theta/inbound/vendor_1/pulled/"
+    keys = [each.key for each in platform.objects.list_objects(prefix)]
+    assert len(keys) == 5
+    assert keys[-1] > f"{prefix}2026"
+
+
 def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     """Make the ticks of all sensors, over queues that hold one message of each kind."""
     platform.tenants.put(TENANT, json.dumps(config_of(TENANT)))
@@ -274,8 +301,12 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     stored_webhook(platform, tenant_id="epsilon", url="http://127.0.0.1:1/", events=told)
     platform.ledger.request_cancel(new_run(platform, "epsilon"))
     close(platform, "omega")
+    serving = ExitStack()
+    keep_what_is_pulled(platform, serving.enter_context(file_server()).url())
 
     def tick() -> None:
+        with serving:
+            pull(platform)
         with dg.DagsterInstance.ephemeral() as instance:
             executions = DagsterExecutions(instance)
             platform.metrics.worker_heartbeat()
@@ -387,6 +418,10 @@ def test_the_api_s_keys_and_the_database_s_password_are_given_to_different_tasks
     assert readable == {
         "ApiExecutionRole": ("ApiKeysSecretArn",),
         "ExecutionRole": ("DatabaseSecret",),
+        "CodeRole": (
+            "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
+            "relay/${EnvironmentName}/*",
+        ),
     }
     tasks = of_type("AWS::ECS::TaskDefinition")
     given = {name: task["ExecutionRoleArn"]["Fn::GetAtt"][0] for name, task in tasks.items()}

@@ -78,7 +78,7 @@ def test_the_sensors_are_on_by_default_and_as_quick_as_they_must(name: str, seco
     [
         ("run_reconciler", "0 runs were due"),
         ("upload_sensor", "UPLOADS_QUEUE_URL is not set: uploads start nothing"),
-        ("schedule_sensor", "runs started: 0"),
+        ("schedule_sensor", "runs started: 0, pulls in hand: 0"),
         ("webhook_sender", "0 delivered, 0 failed, 0 open"),
     ],
 )

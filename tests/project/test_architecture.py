@@ -263,7 +263,7 @@ def test_the_api_process_loads_neither_dagster_nor_the_frames() -> None:
 
 
 def test_a_client_command_knows_the_api_by_its_answers_alone() -> None:
-    places = ("client", "replay", "wire", "loopback", "mapped_files")
+    places = ("client", "replay", "wire", "mapped_files")
     allowed = [f"relay_dagster.{place}" for place in places]
     assert [
         f"{module.name} imports {name}"

@@ -20,6 +20,7 @@ class Received:
     target: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
 
 
 @dataclass
@@ -48,7 +49,8 @@ class Receiver:
 
     def take(self, connection: socket.socket) -> None:
         """Read a request, note it, and behave."""
-        request = _read(connection)
+        request = read_request(connection)
+        assert request.method == "POST"
         with self._changes:
             self.requests.append(request)
             self._changes.notify_all()
@@ -154,7 +156,8 @@ def listening(serve: Behavior, host: str = "127.0.0.1") -> Iterator[int]:
             accepting.join(5)
 
 
-def _read(connection: socket.socket) -> Received:
+def read_request(connection: socket.socket) -> Received:
+    """Read one request."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += _some(connection)
@@ -164,11 +167,10 @@ def _read(connection: socket.socket) -> Received:
         name.strip().lower(): text.strip()
         for name, _, text in (line.partition(":") for line in lines)
     }
-    while len(body) < int(headers["content-length"]):
+    while len(body) < int(headers.get("content-length", 0)):
         body += _some(connection)
     method, target, _ = first.split()
-    assert method == "POST"
-    return Received(target, headers, body)
+    return Received(target, headers, body, method)
 
 
 def _some(connection: socket.socket) -> bytes:

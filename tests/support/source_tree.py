@@ -28,9 +28,10 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("samples",),
     ),
     "relay_dagster": (
-        ("settings", "logs", "loopback", "tags", "external_errors", "mapped_files", "drain"),
+        ("settings", "logs", "tags", "external_errors", "mapped_files", "drain"),
         ("tenants", "feeds", "triggers", "runs", "webhooks"),
         ("wire",),
+        ("outbound",),
         ("aws",),
         ("wiring",),
         ("execution",),

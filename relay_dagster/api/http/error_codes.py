@@ -67,6 +67,7 @@ CODES: Mapping[str, Code] = {
     "RUN_NOT_HELD": Code(409, "nothing of the run is held back"),
     "FEED_NOT_KEPT": Code(409, "the feed is none of the tenant's last publications, or is gone"),
     "RUN_NOT_MERGED": Code(409, "the run has neither published its feed nor held it back"),
+    "NO_PULL": Code(409, "the config has no such vendor, or its file is pulled from nowhere"),
     "SECRET_QUOTA_EXCEEDED": Code(409, "the tenant has 50 secrets, the most it may have"),
     "LINK_QUOTA_EXCEEDED": Code(409, "20 links to the feed, or for a vendor, are the most"),
     "PUBLIC_URL_MISSING": Code(409, "links need RELAY_PUBLIC_URL in the API's environment"),

@@ -5,11 +5,13 @@ HTTP alone: it is told from records, the pointer and the lock; no run's files ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated
 
 from fastapi import Query
 
+from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.api.http.dependencies import PlatformDep
@@ -30,7 +32,13 @@ from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.runs import LastRun, Publication, PublicationList
-from relay_dagster.wire.tenants import ListedTenant, TenantList, TenantStatus, VendorStanding
+from relay_dagster.wire.tenants import (
+    ListedTenant,
+    PullStanding,
+    TenantList,
+    TenantStatus,
+    VendorStanding,
+)
 from relay_dagster.wiring import Platform
 
 routes = router("tenants")
@@ -107,6 +115,7 @@ def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> T
     deletion = platform.deletions.under_way(tenant_id)
     last = _last_ended(platform.runs, tenant_id)
     results = _results(platform.runs, tenant_id, last, pointer)
+    config = read_stored(platform.tenants, latest)
     return TenantStatus(
         **standing_of(deletion),
         published_run_id=None if feed is None else feed.run_id,
@@ -115,9 +124,32 @@ def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> T
         held_run_id=None if pointer is None else pointer.held_run_id,
         active_run_id=platform.runs.lock(tenant_id).active_run_id,
         last_run=_shown(last),
-        next_run_at=next_run_at(read_stored(platform.tenants, latest)),
-        vendors=[*map(VendorStanding.of, results)],
+        next_run_at=next_run_at(config),
+        vendors=_standings(results, _pulls(platform, tenant_id, config)),
     )
+
+
+def _pulls(
+    platform: Platform, tenant_id: str, config: TenantConfig | None
+) -> dict[str, PullStanding]:
+    """Return what the pulls have come to of each vendor that has one."""
+    vendors = () if config is None else config.vendors
+    pulled = [each.vendor_id for each in vendors if each.inbound.pull is not None]
+    known = platform.pulls.of_vendors(tenant_id, pulled)
+    return {
+        each: PullStanding.of(known[each]) if each in known else PullStanding() for each in pulled
+    }
+
+
+def _standings(
+    results: Sequence[VendorResult], pulls: Mapping[str, PullStanding]
+) -> list[VendorStanding]:
+    """Return what is shown of vendors: those of the last run, then others that are pulled."""
+    seen = {each.vendor_id for each in results}
+    return [
+        *(VendorStanding.of(each, pull=pulls.get(each.vendor_id)) for each in results),
+        *(VendorStanding(vendor_id=each, pull=pulls[each]) for each in pulls if each not in seen),
+    ]
 
 
 def _results(

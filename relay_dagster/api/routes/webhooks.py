@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Response
 
+from relay_core.domain.destination import UnfitUrlError, judge_url
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
@@ -31,7 +32,6 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.webhooks.changes import added, edited, find, removed, rotated, updated
-from relay_dagster.webhooks.destination import UnfitUrlError, judge_url
 from relay_dagster.webhooks.errors import UnknownWebhookError
 from relay_dagster.webhooks.model import (
     OLD_SECRET_LIFE,

@@ -21,6 +21,7 @@ from fastapi.security import SecurityScopes
 from starlette.datastructures import QueryParams
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from relay_core.domain.loopback import is_loopback
 from relay_core.publish.report.templating import REPORT, pages
 from relay_dagster.api.http.dependencies import PlatformDep, RatesDep, SessionsDep
 from relay_dagster.api.http.middleware import (
@@ -43,7 +44,6 @@ from relay_dagster.api.security.auth import begin_request, require_scopes
 from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.api.security.sessions import form_token, is_token_of
 from relay_dagster.api.web import words
-from relay_dagster.loopback import is_loopback
 from relay_dagster.settings import Settings
 from relay_dagster.tenants.audit import Origin
 from relay_dagster.tenants.scopes import Scope

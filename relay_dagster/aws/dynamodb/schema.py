@@ -5,11 +5,13 @@ Each table has one key, ``pk``, whose prefix says what an item is:
 * runs table: ``RUN#<run_id>``, ``LOCK#<tenant_id>``, ``FEED#<tenant_id>``, ``IDEMP#<digest>``,
   ``BEAT#<run_id>#<attempt>``, ``GONE#<run_id>`` (its record was kept as long as it is to be),
   ``RUNS#<tenant_id>#<hour>`` (how many there were), ``LINKS#<tenant_id>#<day>`` (upload links),
-  ``TRIGGER#<tenant_id>`` (what its triggers wait for), ``RESULTS#<tenant_id>`` (what its last run
+  ``TRIGGER#<tenant_id>`` (what its triggers wait for), ``PULL#<tenant_id>#<vendor_id>`` (what was
+  pulled last, and when the next pull is due), ``RESULTS#<tenant_id>`` (what its last run
   of all vendors came to with each), ``EVENT#<event_id>`` (what webhooks are
-  told of, and what became of it). Indexes: a tenant's runs (and, as if they were another tenant's,
-  its events), all runs, and those of a status by time, and by when they are due the runs that are
-  not settled yet, the triggers and the events that are not delivered yet (sparse, in shards).
+  told of, and what became of it). Indexes: a tenant's runs (and, as if they were other tenants',
+  its events and its pulls), all runs, and those of a status by time, and by when they are due the
+  runs that are not settled yet, the triggers, the pulls and the events that are not delivered yet
+  (sparse, in shards).
 * tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
   ``KEY#<key_id>`` and ``LINK#<link_id>`` (a tenant's API key, a link, as digests),
   ``SECRET#<tenant_id>#<name>`` (what is shown of a secret),
@@ -125,6 +127,11 @@ def trigger_key(tenant_id: str) -> str:
     return f"{TRIGGER}{tenant_id}"
 
 
+def pull_key(tenant_id: str, vendor_id: str) -> str:
+    """Return the key of what a vendor's pulls have come to."""
+    return f"PULL#{tenant_id}#{vendor_id}"
+
+
 def results_key(tenant_id: str) -> str:
     """Return the key of what a tenant's last run of all vendors came to with each."""
     return f"RESULTS#{tenant_id}"
@@ -199,6 +206,11 @@ def hidden_list(tenant_id: str) -> str:
 def events_list(tenant_id: str) -> str:
     """Return the partition of a tenant's events, in the index of runs by tenant."""
     return f"EVENTS#{tenant_id}"
+
+
+def pulls_list(tenant_id: str) -> str:
+    """Return the partition of a tenant's pulls, in the index of runs by tenant."""
+    return f"PULLS#{tenant_id}"
 
 
 def by_time(instant: datetime, name: str) -> str:

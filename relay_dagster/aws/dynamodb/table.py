@@ -279,7 +279,9 @@ class Table:
         differing = {
             name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
         }
-        return self.over(role, after, differing | set(always), "revision = :seen", seen=revision)
+        # No field begins with an underscore; one may be called seen.
+        over = differing | set(always)
+        return self.over(role, after, over, "revision = :_seen", _seen=revision)
 
     def write(
         self,

@@ -25,6 +25,7 @@ from relay_dagster.aws.dynamodb.schema import (
     link_count_key,
     lock_key,
     pause_key,
+    pulls_list,
     results_key,
     run_count_key,
     run_key,
@@ -79,6 +80,7 @@ class TenantData:
         hours = (hour_of(now) - timedelta(hours=ago) for ago in range(_COUNTED_HOURS))
         keys = {
             *self._listed(events_list(tenant_id)),
+            *self._listed(pulls_list(tenant_id)),
             *(run_count_key(tenant_id, hour) for hour in hours),
             *(link_count_key(tenant_id, (now - ago).date()) for ago in (timedelta(0), DAY)),
             trigger_key(tenant_id),

@@ -5,10 +5,13 @@ that creates the record takes it.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from relay_core.config.pulls import PullConfig
 from relay_core.domain.errors import RelayError
+from relay_dagster.drain import drain
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
     CommitLostError,
@@ -18,10 +21,13 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.triggers.pulls import noted
 from relay_dagster.triggers.rules import Plan, caught_up, dropped, resting, started
 from relay_dagster.triggers.state import TriggerState, TriggerUpdate
 from relay_dagster.triggers.ticks.consumed import has_new_upload
 from relay_dagster.wiring import Platform
+
+PULLS_AT_ONCE = 8
 
 log = event_log()
 
@@ -61,6 +67,7 @@ class TriggerCheck:
         """
         plan = plan or self.plan(before.tenant_id)
         now = self.clock()
+        self._note_pulls(before.tenant_id, plan, now)
         after = caught_up(before, plan, now)
         if after.wanted is Trigger.UPLOAD:
             if self.platform.runs.lock(after.tenant_id).active_run_id is not None:
@@ -82,3 +89,25 @@ class TriggerCheck:
             return None  # Another check was first, or the config has changed: it is due again.
         self.platform.triggers.put(before, resting(after, plan, self.clock()))
         return None
+
+    def _note_pulls(self, tenant_id: str, plan: Plan, now: datetime) -> None:
+        """Let the pulls be due that the config has and did not have, or had otherwise."""
+        if not plan.pulls:
+            return
+        store = self.platform.pulls
+        known = store.of_vendors(tenant_id, plan.pulls)
+        new = [
+            (vendor_id, pull)
+            for vendor_id, pull in plan.pulls.items()
+            if vendor_id not in known or known[vendor_id].source != pull.digest
+        ]
+
+        def note(each: tuple[str, PullConfig]) -> None:
+            with suppress(TenantClosingError):
+                store.change(tenant_id, each[0], noted(each[1], now))
+
+        drain(new, note, _raise, threads=min(PULLS_AT_ONCE, len(new)))
+
+
+def _raise(_: object, error: Exception) -> None:
+    raise error

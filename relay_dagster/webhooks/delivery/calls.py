@@ -16,14 +16,15 @@ from ssl import SSLContext
 
 import httpcore
 
-from relay_dagster.webhooks.delivery.streams import (
+from relay_core.domain.destination import Destination
+from relay_dagster.outbound.streams import (
     Allowance,
     CallError,
     JudgedBackend,
     Resolver,
+    exchange,
     system_addresses,
 )
-from relay_dagster.webhooks.destination import Destination
 
 CALL_SECONDS = 15.0
 ANSWER_BYTES = 64 * 1024
@@ -70,28 +71,14 @@ class Caller:
             error = _fault(status_code)
         except CallError as caught:
             error = str(caught)
-        except (httpcore.ProtocolError, httpcore.NetworkError, OSError):
-            error = "the receiver closed the connection, or its answer was not HTTP"
         return Answer(status_code, error, time.monotonic() - began)
 
     def _status_code(
         self, destination: Destination, headers: Mapping[str, str], body: bytes
     ) -> int:
         allowance = Allowance(self.seconds, self.answer_bytes)
-        scheme, host = destination.scheme.encode(), destination.host.encode()
-        url = httpcore.URL(
-            scheme=scheme,
-            host=host,
-            port=destination.port,
-            target=destination.target.encode(),
-        )
-        named = [*headers.items(), ("host", destination.host_header), ("connection", "close")]
-        connection = httpcore.HTTPConnection(
-            httpcore.Origin(scheme, host, destination.port),
-            ssl_context=self._ssl,
-            network_backend=JudgedBackend(destination, allowance, self.resolve),
-        )
-        with connection, connection.stream("POST", url, headers=named, content=body) as response:
+        backend = JudgedBackend(destination, allowance, self.resolve)
+        with exchange("POST", backend, headers, ssl_context=self._ssl, body=body) as response:
             allowance.shorten(_REST_SECONDS)
             with suppress(CallError, httpcore.ProtocolError, httpcore.NetworkError, OSError):
                 for _ in response.iter_stream():

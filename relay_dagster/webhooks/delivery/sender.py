@@ -14,15 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from relay_core.domain.destination import Destination, UnfitUrlError, judge_url
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import TICK_SECONDS, Deadline, drain
 from relay_dagster.logs import event_log
+from relay_dagster.outbound.limiter import EndpointLimiter
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.webhooks.delivery.calls import Answer, Caller
 from relay_dagster.webhooks.delivery.health import EndpointHealth
-from relay_dagster.webhooks.delivery.limiter import EndpointLimiter
 from relay_dagster.webhooks.delivery.signing import request_headers
-from relay_dagster.webhooks.destination import Destination, UnfitUrlError, judge_url
 from relay_dagster.webhooks.model import Attempt, Event, Webhook
 from relay_dagster.webhooks.webhook_schedule import (
     addressed,

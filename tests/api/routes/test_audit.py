@@ -188,6 +188,17 @@ def delete_secret(world: ApiWorld) -> Call:
     return "DELETE", path, None, Action.SECRET_DELETED, target
 
 
+def ask_for_pull(world: ApiWorld) -> Call:
+    inbound = {
+        "type": "s3",
+        "s3_prefix": f"tenants/{TENANT}/inbound/v/",
+        "pull": {"url": "https://files.example.com/stock.csv"},
+    }
+    world.store_config(vendor_document("v", inbound=inbound), tenant_id=TENANT)
+    path = f"/v1/tenants/{TENANT}/vendors/v/pull"
+    return "POST", path, None, Action.PULL_ASKED, "v"
+
+
 ACTS: dict[str, Callable[[ApiWorld], Call]] = {
     "POST /v1/tenants": create_tenant,
     "DELETE /v1/tenants/{tenant_id}": delete_tenant,
@@ -208,6 +219,7 @@ ACTS: dict[str, Callable[[ApiWorld], Call]] = {
     "DELETE /v1/tenants/{tenant_id}/feed-links/{link_id}": delete_feed_link,
     "POST /v1/tenants/{tenant_id}/supplier-links": create_supplier_link,
     "DELETE /v1/tenants/{tenant_id}/supplier-links/{link_id}": delete_supplier_link,
+    "POST /v1/tenants/{tenant_id}/vendors/{vendor_id}/pull": ask_for_pull,
     "PUT /v1/tenants/{tenant_id}/secrets/{name}": put_secret,
     "DELETE /v1/tenants/{tenant_id}/secrets/{name}": delete_secret,
     "POST /v1/admin/pause": pause,

@@ -27,6 +27,7 @@ SHOWN = {
     "rows": 2000,
     "invalid_rows": 12,
     "skus_won": 1370,
+    "pull": None,
 }
 
 
@@ -80,6 +81,7 @@ def test_a_feed_shows_its_run_its_age_and_each_vendors_result(world: ApiWorld) -
         "vendor_id": "vendor_2",
         "status": "missing",
         "skus_won": 0,
+        "pull": None,
     }
 
 

@@ -61,7 +61,14 @@ def _shown(value: Any) -> str:
 
 
 WITH_SECTIONS = tenant_config(
-    vendor_document(stock={}),
+    vendor_document(
+        stock={},
+        inbound={
+            "type": "s3",
+            "s3_prefix": "tenants/acme/inbound/vendor_1/",
+            "pull": {"url": "https://files.example.com/stock.csv"},
+        },
+    ),
     guards={"quarantine": {}},
     pricing={"rules": [{"leave_out": True}]},
     triggers={"on_upload": {}},
@@ -73,7 +80,7 @@ WITH_SECTIONS = tenant_config(
 )
 def test_the_guide_has_every_field_and_its_default(path: str) -> None:
     row = _row_of(path)
-    if path in REQUIRED or path == "triggers.schedule.cron":
+    if path in REQUIRED or path.endswith(("schedule.cron", "pull.url")):
         assert "| required |" in row
     elif path.endswith(".leave_out"):
         assert "| `false` |" in row

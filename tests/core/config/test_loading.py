@@ -46,7 +46,11 @@ def test_all_else_has_its_default() -> None:
         {
             "vendor_id": "vendor_1",
             "required": True,
-            "inbound": {"type": "s3", "s3_prefix": "tenants/acme/inbound/vendor_1/"},
+            "inbound": {
+                "type": "s3",
+                "s3_prefix": "tenants/acme/inbound/vendor_1/",
+                "pull": None,
+            },
             "parser": {
                 "format": "csv",
                 "compression": "auto",
@@ -145,6 +149,7 @@ def test_all_else_has_its_default() -> None:
         for path, required in all_fields(TenantConfig)
         if not required and "sku_map" not in path and "s3_prefix" not in path
         if not path.startswith(("triggers.", "vendors.0.stock.")) and "margin_pct" not in path
+        if not path.startswith("vendors.0.inbound.pull.")
         if not path.startswith("guards.") or "price_level." in path
     ],
 )

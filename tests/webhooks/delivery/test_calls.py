@@ -9,8 +9,8 @@ from ipaddress import ip_address
 import pytest
 import trustme
 
+from relay_core.domain.destination import Destination, judge_url
 from relay_dagster.webhooks.delivery.calls import Answer, Caller
-from relay_dagster.webhooks.destination import Destination, judge_url
 from support.receivers import (
     Behavior,
     answering,

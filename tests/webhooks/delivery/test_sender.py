@@ -15,10 +15,10 @@ from standardwebhooks import Webhook as Verifier
 
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.outbound import limiter
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action, ActorKind
 from relay_dagster.webhooks.changes import edited, removed, rotated, updated
-from relay_dagster.webhooks.delivery import limiter
 from relay_dagster.webhooks.delivery.calls import Caller
 from relay_dagster.webhooks.delivery.sender import LEASE, POSTPONED, Sender
 from relay_dagster.webhooks.model import (

@@ -1,12 +1,14 @@
-"""Where a webhook may be sent: the rule of its URL's text, and of the addresses behind its name.
+"""Which hosts may be called: the rule of a URL's text, and of the addresses behind its name.
 
-Nothing here resolves a name: who stores a URL judges its text, and who sends judges every address
-that the name has at that moment as well, then connects to one of those.
+Webhooks are sent, and vendors' files pulled, by this one rule. Nothing here resolves a name: who
+stores a URL judges its text, and who calls judges every address that the name has at that moment as
+well, then connects to one of those.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
@@ -15,15 +17,15 @@ from ipaddress import (
     IPv6Network,
     ip_address,
 )
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from relay_dagster.loopback import is_loopback
+from relay_core.domain.loopback import is_loopback
 
 Address = IPv4Address | IPv6Address
 
 MAX_URL = 2048
-PORTS = (443, 8443)
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+PORTS = {"https": (443, 8443), "sftp": (22, 2222)}
+_DEFAULT_PORTS = {"http": 80, "https": 443, "sftp": 22}
 
 # What `is_global` calls global in some version of Python and nobody can reach as such.
 _NOT_PUBLIC_V4 = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
@@ -40,19 +42,20 @@ _ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)")
 
 
 class UnfitUrlError(ValueError):
-    """A webhook may not be sent to this URL; the message says why, without quoting it."""
+    """A URL may not be called; the message says why, without quoting it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A URL that a webhook may be sent to.
+    """A URL that may be called.
 
     Args:
-        scheme: ``https``, or ``http`` to loopback.
+        scheme: ``https``, ``sftp``, or ``http`` to loopback.
         host: a name in small letters, or an address without brackets.
         port: also where the URL leaves it out.
-        target: path and query, as they stand in a request.
+        target: path and query, as they stand in a request; of ``sftp`` all behind the host.
         allow_loopback: whether this machine's addresses are good, as an operator has said.
+        user: who logs in, of ``sftp``.
     """
 
     scheme: str
@@ -60,6 +63,7 @@ class Destination:
     port: int
     target: str
     allow_loopback: bool = False
+    user: str = ""
 
     @property
     def receiver(self) -> str:
@@ -73,6 +77,11 @@ class Destination:
         return self._bracketed if is_default else f"{self._bracketed}:{self.port}"
 
     @property
+    def host_names(self) -> frozenset[str]:
+        """Host and port as they are written: with the port, and without the usual one."""
+        return frozenset((self.host_header, f"{self._bracketed}:{self.port}"))
+
+    @property
     def _bracketed(self) -> str:
         return f"[{self.host}]" if ":" in self.host else self.host
 
@@ -80,7 +89,7 @@ class Destination:
         """Tell whether an address that the host has may be connected to."""
         if self.allow_loopback and address.is_loopback:
             return True
-        return self.scheme == "https" and self.port in PORTS and is_public(address)
+        return self.port in PORTS.get(self.scheme, ()) and is_public(address)
 
 
 def is_public(address: Address) -> bool:
@@ -102,12 +111,15 @@ def _unwrapped(address: Address) -> Address:
     return address.sixtofour or address
 
 
-def judge_url(text: str, *, allow_loopback: bool = False) -> Destination:
-    """Return where a webhook's URL leads, where its text may be one.
+def judge_url(
+    text: str, *, allow_loopback: bool = False, schemes: Sequence[str] = ("https",)
+) -> Destination:
+    """Return where a URL leads, where its text may be one.
 
     Args:
         text: the URL.
         allow_loopback: take ``http`` and any port where the host is this machine.
+        schemes: those that are good, of ``https`` and ``sftp``.
 
     Raises:
         UnfitUrlError: it may not.
@@ -116,14 +128,28 @@ def judge_url(text: str, *, allow_loopback: bool = False) -> Destination:
     host = (parts.hostname or "").lower()
     address = _address_in(host, is_bracketed="[" in parts.netloc)
     here = allow_loopback and is_loopback(host)
-    if parts.scheme != "https" and not (here and parts.scheme == "http"):
-        raise UnfitUrlError("must begin with https://")
+    if parts.scheme not in schemes and not (here and parts.scheme == "http"):
+        raise UnfitUrlError(f"must begin with {' or '.join(f'{each}://' for each in schemes)}")
     if port is None:
         port = _DEFAULT_PORTS[parts.scheme]
     if not here:
-        _judge_reach(host, address, port)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Destination(parts.scheme, host, port, target, allow_loopback)
+        _judge_reach(host, address, port, PORTS[parts.scheme])
+    if parts.scheme == "sftp":
+        # A question mark is a wildcard there, and begins no query.
+        target, user = "/" + text.partition(parts.netloc)[2].lstrip("/"), _user_in(parts)
+    else:
+        if "@" in parts.netloc:
+            raise UnfitUrlError("must have no user name and no password")
+        target, user = (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), ""
+    return Destination(parts.scheme, host, port, target, allow_loopback, user)
+
+
+def _user_in(parts: SplitResult) -> str:
+    if parts.password is not None:
+        raise UnfitUrlError("must have no password: a secret has it")
+    if not parts.username:
+        raise UnfitUrlError("must name the user, as in sftp://user@host/folder/name.csv")
+    return unquote(parts.username)
 
 
 def _split(text: str) -> tuple[SplitResult, int | None]:
@@ -141,8 +167,6 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
         port = parts.port
     except ValueError:
         raise UnfitUrlError("must be a URL with a host, and a port from 1 to 65535") from None
-    if "@" in parts.netloc:
-        raise UnfitUrlError("must have no user name and no password")
     if port == 0:
         raise UnfitUrlError("must be a URL with a host, and a port from 1 to 65535")
     return parts, port
@@ -162,8 +186,8 @@ def _address_in(host: str, *, is_bracketed: bool) -> Address | None:
     return None
 
 
-def _judge_reach(host: str, address: Address | None, port: int) -> None:
-    if port not in PORTS:
-        raise UnfitUrlError(f"must have port {' or '.join(map(str, PORTS))}")
+def _judge_reach(host: str, address: Address | None, port: int, ports: Sequence[int]) -> None:
+    if port not in ports:
+        raise UnfitUrlError(f"must have port {' or '.join(map(str, ports))}")
     if is_loopback(host) or (address is not None and not is_public(address)):
         raise UnfitUrlError("must lead to a public address")

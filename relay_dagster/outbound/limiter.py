@@ -1,4 +1,4 @@
-"""A limiter of calls to receivers: one at a time to each of a tenant's, 4 of a tenant, 32 in all.
+"""A limiter of calls to hosts outside: one at a time to each of a tenant's, some of it, and in all.
 
 An endpoint is a tenant's receiver; its calls wait in its own queue, first in, first out, and
 endpoints take turns. At most 16 calls go to slow ones: those that have not yet answered in time,
@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -47,17 +46,24 @@ class _Endpoint(Generic[_Call]):
 class EndpointLimiter(Generic[_Call]):
     """Makes calls on threads of its own, and hands back those that are made.
 
+    The end of the process waits for none of them.
+
     Args:
         make: makes a call, and keeps the result in it; raises nothing.
-        monotonic: tells how long calls last, in seconds.
+        monotonic: tells how long calls last, in seconds; where it stands still, none is slow.
+        at_once: so many calls are made at once.
     """
 
     def __init__(
-        self, make: Callable[[_Call], object], monotonic: Callable[[], float] = time.monotonic
+        self,
+        make: Callable[[_Call], object],
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        at_once: int = MAX_AT_ONCE,
     ) -> None:
         self._make = make
         self._monotonic = monotonic
-        self._pool = ThreadPoolExecutor(MAX_AT_ONCE, thread_name_prefix="webhook_call")
+        self._at_once = at_once
         # The one that was called longest ago is the first.
         self._endpoints: dict[tuple[str, str], _Endpoint[_Call]] = {}
         # Those whose turn it is next come first; none that is being called.
@@ -105,7 +111,7 @@ class EndpointLimiter(Generic[_Call]):
         for endpoint in self._turns:
             tenants = [each.tenant_id for each in self._calling]
             if (
-                len(tenants) == MAX_AT_ONCE
+                len(tenants) == self._at_once
                 or tenants.count(endpoint.tenant_id) == MAX_OF_TENANT
                 or (endpoint.is_slow(now) and slow >= MAX_SLOW_AT_ONCE)
             ):
@@ -114,11 +120,12 @@ class EndpointLimiter(Generic[_Call]):
             slow += endpoint.is_slow(now)
             endpoint.called_at = now
             self._calling.add(endpoint)
-            self._pool.submit(self._call, endpoint, endpoint.waiting.popleft())
+            order = (endpoint, endpoint.waiting.popleft())
+            threading.Thread(target=self._call, args=order, name="outbound", daemon=True).start()
         self._turns = left
 
     def _call(self, endpoint: _Endpoint[_Call], call: _Call) -> None:
-        """Make a call on a thread of the pool."""
+        """Make a call on a thread of its own."""
         try:
             self._make(call)
         finally:

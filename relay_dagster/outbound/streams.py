@@ -1,31 +1,33 @@
-"""Connections for one call to a receiver: to a judged address, for so long, for so many bytes.
+"""Connections for one call to a host outside: to a judged address, for so long, for so many bytes.
 
-What is known of the receiver's name is looked up once a call, and each address is judged before
-any is connected to: a name that leads elsewhere a moment later leads nowhere.
+What is known of the host's name is looked up once a call, and each address is judged before any is
+connected to: a name that leads elsewhere a moment later leads nowhere. No proxy of the environment
+comes between.
 """
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
 import httpcore
 
-from relay_dagster.webhooks.destination import Destination
+from relay_core.domain.destination import Destination
 
 Resolver = Callable[[str, int], Sequence[str]]
 """Returns the addresses of a name, as text; `OSError` where it has none."""
 
 
 class CallError(Exception):
-    """The receiver was not reached, or gave no answer; the message is a sentence of ours."""
+    """The host was not reached, or gave no answer; the message is a sentence of ours."""
 
 
 class CallTooSlowError(CallError):
@@ -47,7 +49,7 @@ class Allowance:
     """What a call has left: of its time, and of the bytes that are read of the answer."""
 
     seconds: float
-    answer_bytes: int
+    answer_bytes: float = math.inf
 
     def __post_init__(self) -> None:
         """Begin to count."""
@@ -88,7 +90,7 @@ class JudgedBackend(httpcore.NetworkBackend):
     """Connects to addresses that the destination accepts, and to none where it refuses one."""
 
     def __init__(self, destination: Destination, allowance: Allowance, resolve: Resolver) -> None:
-        self._destination = destination
+        self.destination = destination
         self._allowance = allowance
         self._resolve = resolve
 
@@ -100,13 +102,17 @@ class JudgedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
+        """Return the connection of `dial`, as httpcore has it."""
+        return _Stream(self.dial(host, port), self._allowance)
+
+    def dial(self, host: str, port: int) -> socket.socket:
         """Connect to the first address that answers.
 
         Raises:
             CallError: an address is refused, none answers, or the time is up.
         """
         addresses = self._addresses(host, port)
-        if not all(self._destination.accepts(ip_address(each)) for each in addresses):
+        if not all(self.destination.accepts(ip_address(each)) for each in addresses):
             raise CallError("the URL's host has an address that is not public")
         for count in range(len(addresses), 0, -1):
             # One that is dead leaves the others their share of the time.
@@ -116,7 +122,7 @@ class JudgedBackend(httpcore.NetworkBackend):
             except OSError:
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return _Stream(sock, self._allowance)
+            return sock
         self._allowance.left()
         raise CallError("no connection could be made")
 
@@ -135,7 +141,7 @@ class JudgedBackend(httpcore.NetworkBackend):
                 found.append(())
 
         # Nothing can break off a look-up: one that takes too long is left to itself.
-        resolving = threading.Thread(target=resolve, name="webhook_name", daemon=True)
+        resolving = threading.Thread(target=resolve, name="host_name", daemon=True)
         resolving.start()
         resolving.join(self._allowance.left())
         if not found:
@@ -198,3 +204,54 @@ class _Stream(httpcore.NetworkStream):
             raise self._allowance.too_slow() from error
         except OSError as error:
             raise error_type(type(error).__name__) from error
+
+
+@contextmanager
+def exchange(
+    method: str,
+    backend: JudgedBackend,
+    headers: Mapping[str, str],
+    *,
+    ssl_context: ssl.SSLContext,
+    body: bytes | None = None,
+) -> Iterator[httpcore.Response]:
+    """Send a request where a backend leads to; yield the answer while it comes.
+
+    Raises:
+        CallError: there was none.
+    """
+    destination = backend.destination
+    scheme, host = destination.scheme.encode(), destination.host.encode()
+    target = destination.target.encode()
+    url = httpcore.URL(scheme=scheme, host=host, port=destination.port, target=target)
+    named = [*headers.items(), ("host", destination.host_header), ("connection", "close")]
+    connection = httpcore.HTTPConnection(
+        httpcore.Origin(scheme, host, destination.port),
+        ssl_context=ssl_context,
+        network_backend=backend,
+    )
+    with ExitStack() as opened:
+        with _as_call_error():
+            opened.enter_context(connection)
+            answer = connection.stream(method, url, headers=named, content=body)
+            response = opened.enter_context(answer)
+        yield response
+
+
+def read_answer(response: httpcore.Response) -> Iterator[bytes]:
+    """Yield the bytes of an answer as they come.
+
+    Raises:
+        CallError: it broke off.
+    """
+    with _as_call_error():
+        yield from response.iter_stream()
+
+
+@contextmanager
+def _as_call_error() -> Iterator[None]:
+    try:
+        yield
+    except (httpcore.ProtocolError, httpcore.NetworkError, OSError) as error:
+        message = "the receiver closed the connection, or its answer was not HTTP"
+        raise CallError(message) from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from relay_dagster.webhooks.delivery.limiter import (
+from relay_dagster.outbound.limiter import (
     MAX_AT_ONCE,
     MAX_OF_TENANT,
     MAX_SLOW_AT_ONCE,

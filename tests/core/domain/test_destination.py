@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from relay_dagster.webhooks.destination import UnfitUrlError, is_public, judge_url
+from relay_core.domain.destination import UnfitUrlError, is_public, judge_url
 
 
 @pytest.mark.parametrize(

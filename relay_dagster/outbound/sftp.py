@@ -1,0 +1,183 @@
+"""A file by SFTP: the newest of a pattern's, from a server whose host key the config names.
+
+The client is paramiko: it blocks, as all else does that a pull's thread calls, and takes a socket
+that is connected to a judged address. No server is trusted at first sight, and nothing is sent
+before the host key is the one that is wanted.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import stat
+import threading
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from posixpath import join, split
+from urllib.parse import unquote
+
+import paramiko
+
+from relay_core.domain.destination import Destination
+from relay_dagster.outbound.downloads import Download
+from relay_dagster.outbound.streams import (
+    Allowance,
+    CallError,
+    JudgedBackend,
+    Resolver,
+    system_addresses,
+)
+from relay_dagster.triggers.pulls import FileMark
+
+MAX_FILES = 100_000
+"""Of a folder that is looked through."""
+_AT_ONCE, _PIECE = 64, 32 << 10
+_OTHER_KEY = "the server's host key is another one than host_key; nothing was sent"
+_KINDS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
+_PRIVATE_KEY = "-----BEGIN"
+
+# What it logs of servers quotes what they say.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class SftpFiles:
+    """Files of one server.
+
+    Args:
+        host_key: the server's public key, as OpenSSH writes it.
+        resolve: looks a name up.
+    """
+
+    host_key: str
+    resolve: Resolver = system_addresses
+
+    @contextmanager
+    def open(
+        self,
+        destination: Destination,
+        known: FileMark,
+        secret: str | None,
+        allowance: Allowance,
+        max_bytes: int,
+    ) -> Iterator[Download | None]:
+        """Open the newest file of a pattern; None where it is the known one.
+
+        Args:
+            destination: the pattern; `*` and `?` stand in its last part.
+            known: the file that was read last.
+            secret: a password, or an OpenSSH private key.
+            allowance: the time that all of it may take.
+            max_bytes: a file that has more is not read.
+
+        Raises:
+            CallError: there is none to be had.
+        """
+        backend = JudgedBackend(destination, allowance, self.resolve)
+        transport = paramiko.Transport(backend.dial(destination.host, destination.port))
+        # Whatever the server does, the connection is over when the time is.
+        ending = threading.Timer(allowance.left(), transport.close)
+        ending.daemon = True
+        ending.start()
+        try:
+            with _as_call_error(allowance):
+                self._log_in(transport, destination.user, secret, allowance)
+                sftp = paramiko.SFTPClient.from_transport(transport)
+                if sftp is None:
+                    raise CallError("the server has no SFTP")
+                mark = _newest(sftp, *split(unquote(destination.target)))
+            if mark == known:
+                yield None
+            else:
+                name = split(str(mark.path))[1]
+                yield Download(name, mark, _chunks(sftp, mark, allowance, max_bytes))
+        finally:
+            ending.cancel()
+            transport.close()
+
+    def _log_in(
+        self, transport: paramiko.Transport, user: str, secret: str | None, allowance: Allowance
+    ) -> None:
+        kind, _, rest = self.host_key.partition(" ")
+        transport.get_security_options().key_types = _KINDS.get(kind, (kind,))
+        transport.banner_timeout = transport.auth_timeout = allowance.left()
+        try:
+            transport.start_client(timeout=allowance.left())
+        except paramiko.ssh_exception.IncompatiblePeer as error:
+            raise CallError(_OTHER_KEY) from error
+        wanted = paramiko.PKey.from_type_string(kind, b64decode(rest.partition(" ")[0]))
+        if transport.get_remote_server_key() != wanted:
+            raise CallError(_OTHER_KEY)
+        if secret is None:
+            raise CallError("the server wants a password or a key, and the pull names no secret")
+        if secret.lstrip().startswith(_PRIVATE_KEY):
+            transport.auth_publickey(user, _private_key(secret))
+        else:
+            transport.auth_password(user, secret)
+
+
+def _private_key(text: str) -> paramiko.PKey:
+    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        try:
+            return kind.from_private_key(io.StringIO(text.strip() + "\n"))
+        except paramiko.PasswordRequiredException as error:
+            raise CallError("the secret is a private key with a passphrase") from error
+        except (paramiko.SSHException, ValueError):
+            continue
+    raise CallError("the secret is a private key of a kind that is not known, or damaged")
+
+
+def _newest(sftp: paramiko.SFTPClient, folder: str, pattern: str) -> FileMark:
+    """Return the newest file of a pattern, of several at once the one with the greatest name."""
+    # A bracket is a character like any other.
+    pattern = pattern.replace("[", "[[]")
+    newest: tuple[int, str, int] | None = None
+    for count, each in enumerate(sftp.listdir_iter(folder)):
+        if count == MAX_FILES:
+            raise CallError(f"the folder has more than {MAX_FILES:,} files")
+        is_file = stat.S_ISREG(each.st_mode or 0) and "/" not in each.filename
+        if is_file and fnmatchcase(each.filename, pattern):
+            found = (each.st_mtime or 0, each.filename, each.st_size or 0)
+            newest = found if newest is None else max(newest, found)
+    if newest is None:
+        raise CallError("no file in the folder is called so")
+    mtime, name, size = newest
+    return FileMark(path=join(folder, name), size=size, mtime=mtime)
+
+
+def _chunks(
+    sftp: paramiko.SFTPClient, mark: FileMark, allowance: Allowance, max_bytes: int
+) -> Iterator[bytes]:
+    """Yield a file's bytes, with some requests on their way; it must stay as it is meanwhile."""
+    size, left = mark.size or 0, mark.size or 0
+    if size > max_bytes:
+        raise CallError(f"the file has more than {max_bytes:,} bytes, which are the most")
+    with _as_call_error(allowance), sftp.open(str(mark.path), "rb") as file:
+        file.prefetch(size, max_concurrent_requests=_AT_ONCE)
+        while left and (piece := file.read(min(left, _PIECE))):
+            left -= len(piece)
+            yield piece
+        after = file.stat()
+        if left or (after.st_size, after.st_mtime) != (mark.size, mark.mtime):
+            raise CallError("the file was changed while it was read")
+
+
+@contextmanager
+def _as_call_error(allowance: Allowance) -> Iterator[None]:
+    """Raise what a server does wrong as `CallError`, in words of ours."""
+    try:
+        yield
+    except paramiko.AuthenticationException as error:
+        raise CallError("the server does not let the user in by the secret") from error
+    except FileNotFoundError as error:
+        raise CallError("the server has no such folder or file") from error
+    except PermissionError as error:
+        raise CallError("the server does not let the user read there") from error
+    except UnicodeDecodeError as error:
+        raise CallError("the folder has a name that is not UTF-8") from error
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        allowance.left()
+        raise CallError("the server closed the connection, or does not speak SFTP") from error

@@ -1,0 +1,231 @@
+"""Pulls vendors' files: takes the pulls that are due, and has each made on a thread of its own.
+
+One puller lives as long as its process: transfers go on between ticks, and no tick waits for one. A
+tick finds what is due and keeps the leases of the pulls that are under way. A process that dies
+loses nothing: its leases run out, and another one pulls anew.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from relay_dagster.aws.dynamodb.schema import pull_key
+from relay_dagster.aws.metrics import report_fault
+from relay_dagster.drain import AFTER_A_FAULT, drain
+from relay_dagster.logs import event_log
+from relay_dagster.outbound.limiter import EndpointLimiter
+from relay_dagster.outbound.streams import CallError
+from relay_dagster.runs.errors import TenantClosingError
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.triggers import pulls as rules
+from relay_dagster.triggers.pulls import FIRST_RETRY, LEASE, LeaseLostError, PullState, event_of
+from relay_dagster.triggers.ticks.check import TriggerCheck
+from relay_dagster.triggers.ticks.pull_transfer import PULL_SECONDS, FileServers, Transfer
+from relay_dagster.wiring import Platform
+
+MAX_AT_ONCE = 8
+MAX_IN_HAND, PAGE = 2000, 500
+CHECK_SECONDS = 5.0
+THREADS = 8
+
+log = event_log()
+
+
+@dataclass(eq=False)
+class PullInHand:
+    """A pull that waits for its turn, or is under way.
+
+    Args:
+        state: as it was read.
+        lease: ours, once it is taken.
+        leased_until: until when it is ours, unless it is renewed.
+        is_lost: whether it is somebody else's by now.
+    """
+
+    state: PullState
+    lease: str
+    leased_until: datetime | None = None
+    is_lost: bool = False
+
+    @property
+    def key(self) -> str:
+        """The key of its item."""
+        return pull_key(self.state.tenant_id, self.state.vendor_id)
+
+
+class Puller:
+    """Pulls what is due, tick by tick.
+
+    Args:
+        platform: the stores and the metrics.
+        servers: the ways to vendors' servers.
+        clock: tells the time, aware.
+        monotonic: tells how long things last, in seconds.
+        seconds: that a transfer may take.
+        check_seconds: between two queries of what is due.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        servers: FileServers | None = None,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        seconds: float = PULL_SECONDS,
+        check_seconds: float = CHECK_SECONDS,
+    ) -> None:
+        self._platform = platform
+        self._servers = servers or FileServers()
+        self._clock = clock
+        self._monotonic = monotonic
+        self._seconds = seconds
+        self._check_seconds = check_seconds
+        # Files differ in size: none of them makes its server a slow one.
+        self._limiter: EndpointLimiter[PullInHand] = EndpointLimiter(
+            self._make, lambda: 0.0, at_once=MAX_AT_ONCE
+        )
+        self._in_hand: dict[str, PullInHand] = {}
+        self._check_at = 0.0
+        self._turn = threading.Lock()
+
+    def tick(self) -> int:
+        """Take what is due, as far as there is room; return how many pulls are in hand.
+
+        Raises:
+            ExternalServiceError: what is due could not be read.
+        """
+        if not self._turn.acquire(blocking=False):
+            return 0
+        try:
+            self._let_go(self._limiter.made(0, 0))
+            self._renew()
+            if self._monotonic() >= self._check_at:
+                self._check_at = self._monotonic() + self._check_seconds
+                self._take()
+        finally:
+            self._turn.release()
+        return len(self._in_hand)
+
+    def finish(self, seconds: float) -> None:
+        """Wait until nothing is in hand, for so long at the most."""
+        until = time.monotonic() + seconds
+        while self._in_hand and time.monotonic() < until:
+            self._let_go(self._limiter.made(1, max(0.0, until - time.monotonic())))
+
+    def _let_go(self, made: list[PullInHand]) -> None:
+        for each in made:
+            del self._in_hand[each.key]
+
+    def _take(self) -> None:
+        room = min(MAX_IN_HAND - len(self._in_hand), PAGE)
+        if room <= 0:
+            return
+        for state in self._platform.pulls.due(self._clock(), room, self._in_hand):
+            pull = PullInHand(state, secrets.token_hex(16))
+            self._in_hand[pull.key] = pull
+            if not self._limiter.submit(pull, state.tenant_id, state.host):
+                del self._in_hand[pull.key]
+
+    def _renew(self) -> None:
+        """Keep the leases of pulls that are under way."""
+        soon = self._clock() + LEASE / 2
+        ending = [
+            each
+            for each in self._in_hand.values()
+            if each.leased_until is not None and each.leased_until <= soon
+        ]
+        drain(ending, self._renew_one, self._not_renewed, threads=min(THREADS, len(ending)))
+
+    def _renew_one(self, pull: PullInHand) -> None:
+        rule = rules.renewed(pull.lease, self._clock())
+        try:
+            after = self._change(pull.state, rule, must_be_active=False)
+        except LeaseLostError:
+            # Its end has given it back, if it is not lost.
+            pull.is_lost = True
+        else:
+            pull.leased_until = None if after is None else after.leased_until
+
+    def _not_renewed(self, pull: PullInHand, error: Exception) -> None:
+        report_fault(self._platform.metrics, "pull_not_renewed", error, **_facts(pull.state))
+
+    # --- one pull, on a thread of the limiter -----------------------------------------------------
+
+    def _make(self, pull: PullInHand) -> None:
+        """Make a pull; nothing is raised."""
+        state = pull.state
+        try:
+            self._pull(pull)
+        except LeaseLostError:
+            log.info("pull_lost", **_facts(state))
+        except TenantClosingError:
+            self._try(state, rules.waiting(self._clock(), FIRST_RETRY))
+        except Exception as error:  # noqa: BLE001 - reported; the lease runs out by itself
+            report_fault(self._platform.metrics, "pull_not_made", error, **_facts(state))
+            self._try(state, rules.put_off(pull.lease, self._clock(), AFTER_A_FAULT))
+        finally:
+            pull.leased_until = None
+
+    def _pull(self, pull: PullInHand) -> None:
+        taken = self._change(pull.state, rules.taken(pull.lease, self._clock()))
+        if taken is None:
+            return
+        pull.leased_until = taken.leased_until
+        config = TriggerCheck(self._platform, self._clock).plan(taken.tenant_id).config
+        if config is None:
+            self._change(taken, rules.put_off(pull.lease, self._clock(), FIRST_RETRY))
+            return
+        vendor = next((v for v in config.vendors if v.vendor_id == taken.vendor_id), None)
+        if vendor is None or vendor.inbound.pull is None:
+            self._platform.pulls.remove(taken)
+            return
+        transfer = Transfer(
+            self._platform,
+            self._servers,
+            taken,
+            vendor,
+            vendor.inbound.pull,
+            pull.lease,
+            self._clock,
+            lambda: pull.is_lost,
+            self._seconds,
+        )
+        try:
+            log.info("pulled", result=transfer.run(), **_facts(taken))
+        except CallError as error:
+            self._fail(pull, str(error))
+
+    def _fail(self, pull: PullInHand, error: str) -> None:
+        now = self._clock()
+        self._change(pull.state, rules.failed(pull.lease, error, now), must_be_active=False)
+        log.warning("pull_failed", error=error, **_facts(pull.state))
+        self._platform.metrics.pull_failed()
+
+    def _change(
+        self, state: PullState, rule: rules.Rule, *, must_be_active: bool = True
+    ) -> PullState | None:
+        return self._platform.pulls.change(
+            state.tenant_id,
+            state.vendor_id,
+            rule,
+            event=lambda before, after: event_of(before, after, self._clock()),
+            must_be_active=must_be_active,
+        )
+
+    def _try(self, state: PullState, rule: rules.Rule) -> None:
+        """Change a pull, if that can be: it is due again anyway once its lease is over."""
+        try:
+            self._change(state, rule, must_be_active=False)
+        except Exception as error:  # noqa: BLE001 - nothing depends on it
+            log.warning("pull_not_put_off", error=str(error), **_facts(state))
+
+
+def _facts(state: PullState) -> dict[str, str]:
+    """Return what the log says of a pull."""
+    return {"tenant_id": state.tenant_id, "vendor_id": state.vendor_id}

@@ -1,0 +1,95 @@
+"""Pulls of vendors' files over HTTP: how they stand, and one that is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.triggers import pulls as rules
+from relay_dagster.triggers.ticks.due import take_due
+from support.api_world import TENANT, ApiWorld, assert_problem
+from support.builders import vendor_document
+
+URL = "https://files.example.com/stock.csv?token=s3cr3t"
+NOTHING = {
+    "last_success_at": None,
+    "last_unchanged_at": None,
+    "last_error": None,
+    "failures": 0,
+    "next_at": None,
+}
+
+
+def store(world: ApiWorld) -> None:
+    prefix = f"tenants/{TENANT}/inbound"
+    pulled = {"type": "s3", "s3_prefix": f"{prefix}/pulled/", "pull": {"url": URL}}
+    other = {"type": "s3", "s3_prefix": f"{prefix}/other/"}
+    vendors = [
+        vendor_document("pulled", inbound=pulled),
+        vendor_document("other", inbound=other, required=False),
+    ]
+    assert world.store_config(*vendors, tenant_id=TENANT).is_success
+
+
+def standing(world: ApiWorld) -> Any:
+    (vendor,) = world.client.get(f"/v1/tenants/{TENANT}/status").json()["vendors"]
+    return vendor
+
+
+def ask(world: ApiWorld, vendor_id: str = "pulled") -> Any:
+    return world.client.post(f"/v1/tenants/{TENANT}/vendors/{vendor_id}/pull")
+
+
+def test_the_status_has_pulls_before_any_run(world: ApiWorld) -> None:
+    store(world)
+    vendor = standing(world)
+    assert (vendor["vendor_id"], vendor["status"], vendor["rows"]) == ("pulled", None, None)
+    assert vendor["pull"] == NOTHING
+    take_due(world.platform)
+    assert standing(world)["pull"]["next_at"] is not None
+
+
+def test_a_pull_that_is_asked_for_is_due_now(world: ApiWorld) -> None:
+    store(world)
+    before = utc_now()
+    answer = ask(world)
+    assert answer.status_code == 202
+    (state,) = world.platform.pulls.due(utc_now(), 10)
+    assert state.due_at is not None
+    assert before <= state.due_at <= utc_now()
+    assert answer.json() == standing(world)["pull"]
+    (entry, *_) = world.client.get(f"/v1/audit?tenant_id={TENANT}").json()["audit"]
+    assert (entry["action"], entry["target"]) == ("pull.asked", "pulled")
+    assert "s3cr3t" not in f"{answer.text}{entry}{standing(world)}"
+
+
+def test_a_failure_is_shown_and_what_is_asked_for_does_not_wait_for_the_next_try(
+    world: ApiWorld,
+) -> None:
+    store(world)
+    ask(world)
+    now = utc_now()
+    change = world.platform.pulls.change
+    change(TENANT, "pulled", rules.taken("mine", now))
+    assert standing(world)["pull"]["next_at"] is None
+    change(TENANT, "pulled", rules.failed("mine", "the server answered 500", now))
+    shown = standing(world)["pull"]
+    assert (shown["failures"], shown["last_error"]) == (1, "the server answered 500")
+    assert world.platform.pulls.due(utc_now(), 10) == []
+    assert ask(world).json()["failures"] == 1
+    assert len(world.platform.pulls.due(utc_now(), 10)) == 1
+
+
+@pytest.mark.parametrize("vendor_id", ["other", "nobody", "%20"])
+def test_what_is_pulled_from_nowhere_cannot_be_asked_for(world: ApiWorld, vendor_id: str) -> None:
+    store(world)
+    assert_problem(ask(world, vendor_id), 409, "NO_PULL")
+
+
+def test_nothing_is_asked_for_of_a_tenant_that_is_being_deleted(world: ApiWorld) -> None:
+    store(world)
+    world.platform.closing.ask(TENANT)
+    assert_problem(ask(world), 409, "TENANT_CLOSING")
+    assert world.platform.pulls.due(utc_now(), 10) == []

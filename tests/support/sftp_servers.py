@@ -1,0 +1,123 @@
+"""SFTP servers on this machine, of another make than the client, each on a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+USER, PASSWORD = "acme", "pass w0rd"
+
+
+@dataclass
+class SftpServer:
+    """A server whose folders lie under ``root``; ``reads`` and ``logins`` tell what was done."""
+
+    root: Path
+    host_key: asyncssh.SSHKey
+    port: int = 0
+    user_key: asyncssh.SSHKey | None = None
+    logins: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
+    connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
+
+    @property
+    def host_line(self) -> str:
+        """The host key as a config has it."""
+        return self.host_key.export_public_key().decode().strip()
+
+    def url(self, path: str = "/out/stock-*.csv") -> str:
+        return f"sftp://{USER}@127.0.0.1:{self.port}{path}"
+
+    def put(self, name: str, body: bytes, mtime: int = 1_700_000_000) -> Path:
+        """Put a file into the folder ``out``."""
+        path = self.root / "out" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(body)
+        os.utime(path, (mtime, mtime))
+        return path
+
+    def on_read(self, path: str, offset: int) -> None:
+        """Called for each read of a file; a test may exchange it."""
+
+
+@contextmanager
+def sftp_server(root: Path, key_kind: str = "ssh-ed25519") -> Iterator[SftpServer]:
+    """Run a server that takes a password, and a key if it is given one."""
+    server = SftpServer(root, asyncssh.generate_private_key(key_kind))
+    started, loop = threading.Event(), asyncio.new_event_loop()
+    over = asyncio.Event()
+
+    async def serve() -> None:
+        async with asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_host_keys=[server.host_key],
+            server_factory=lambda: _Login(server),
+            sftp_factory=lambda channel: _Files(server, channel),
+        ) as listener:
+            server.port = listener.get_port()
+            started.set()
+            await over.wait()
+        for connection in server.connections:
+            connection.abort()
+            await connection.wait_closed()
+        # Transports are closed by the loop's next round.
+        await asyncio.sleep(0.05)
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(serve())
+
+    thread = threading.Thread(target=run, name="sftp_server", daemon=True)
+    thread.start()
+    assert started.wait(20)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(20)
+
+
+class _Login(asyncssh.SSHServer):
+    def __init__(self, server: SftpServer) -> None:
+        self._server = server
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._server.connections.append(conn)
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        self._server.logins.append(username)
+        return (username, password) == (USER, PASSWORD)
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        known = self._server.user_key
+        self._server.logins.append(username)
+        return known is not None and key == known.convert_to_public()
+
+
+class _Files(asyncssh.SFTPServer):
+    def __init__(self, server: SftpServer, channel: Any) -> None:
+        self._server = server
+        super().__init__(channel, chroot=os.fsencode(server.root))
+
+    def open(self, path: bytes, pflags: int, attrs: Any) -> Any:
+        self._server.reads.append(path.decode())
+        return super().open(path, pflags, attrs)
+
+    def read(self, file_obj: Any, offset: int, size: int) -> Any:
+        self._server.on_read(os.fsdecode(file_obj.name), offset)
+        return super().read(file_obj, offset, size)
