@@ -60,7 +60,7 @@ def show_overview(tenant_id: str, visit: Reading, platform: PlatformDep) -> Resp
     runs = list_runs(visit.caller, platform, tenant_id, limit=_SHOWN_RUNS).runs
     kept = list_publications(tenant_id, visit.caller, platform).publications
     feed = kept[0] if kept else None
-    standings = {each.vendor_id: each for each in status.vendors}
+    standings = {each.vendor_id: each for each in status.vendors if each.status is not None}
     named = [str(each["vendor_id"]) for each in config["vendors"]]
     vendors = [(name, standings.get(name)) for name in named]
     todo = [*todo_of(tenant_id, status, runs, vendors)]
@@ -96,7 +96,7 @@ def todo_of(
 
 
 def _todo_of_vendor(name: str, standing: VendorStanding | None) -> str:
-    if standing is None:
+    if standing is None or standing.status is None:
         return f"{name} has not been in a run yet. Upload its list, and start a run."
     if standing.uploaded_at is None:
         return f"{name} has sent nothing yet. Upload its list."

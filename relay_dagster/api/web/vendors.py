@@ -125,7 +125,7 @@ def _vendor_page(
         visit,
         sends_to=None if form is None else form.url,
         vendor=vendor,
-        standing=next((each for each in status.vendors if each.vendor_id == vendor_id), None),
+        standing=next((v for v in status.vendors if v.vendor_id == vendor_id and v.status), None),
         upload=form,
         uploads=last_uploads(platform, tenant_id, vendor),
         path=path,
