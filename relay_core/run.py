@@ -42,8 +42,8 @@ from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.missing_skus import kept_chunks, with_missing_skus
 from relay_core.publish.quarantine import with_quarantine
-from relay_core.publish.reports import invalid_rows_chunks, overrides_json
-from relay_core.publish.state import Baseline, StateContext, state_chunks
+from relay_core.publish.reports import invalid_rows_chunks, overrides_json, timestamp
+from relay_core.publish.state import Baseline, Publication, StateContext, state_chunks
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.guards import VendorRows, judge_guards
@@ -298,6 +298,7 @@ class RunStages:
         baseline = self._comparable_baseline()
         if merged.failure is None and baseline is not None:
             merged = self._with_published(merged, baseline)
+        findings.history = baseline.history if baseline is not None else ()
         if merged.failure is None and merged.feed is not None and baseline is not None:
             findings.changes, findings.guards = self.compared(merged.feed, baseline)
             if findings.guards is not None:
@@ -388,6 +389,7 @@ class RunStages:
             self.config.default_currency,
             self.findings.valid_rows(),
         )
+        own = Publication(ctx.run_id, timestamp(self.requested_at), len(merged.feed))
         chunks = state_chunks(
             merged.feed,
             merged.deferred,
@@ -395,6 +397,7 @@ class RunStages:
             self.requested_at,
             self.config.extra_columns,
             with_suspects=self.config.guards.quarantine is not None,
+            history=[*self.findings.history, own],
         )
         self.sink.write(key, chunks)
 

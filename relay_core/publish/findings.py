@@ -17,6 +17,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule, applied_rules
 from relay_core.publish.changes import Changes
 from relay_core.publish.quarantine import Quarantine
+from relay_core.publish.state import Publication
 from relay_core.validation.vendor_failures import VendorInput, VendorState
 
 MAX_MOVES = 10
@@ -59,6 +60,7 @@ class RunFindings:
     rows: Mapping[str, RowCounts] = field(default_factory=dict)
     # Of some SKUs that reports show, where they have one
     titles: Mapping[str, str] = field(default_factory=dict)
+    history: Sequence[Publication] = ()  # the publications before, the oldest first
     rules: Sequence[AppliedRule] = ()  # the tenant's own, with the effect of each
     currency: str = ""  # that of its amounts
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -49,8 +49,18 @@ _OF_SUSPECTS = (
     pa.field(SUSPECT_SINCE, pa.timestamp("us", "UTC")),
 )
 """The columns of a state where a quarantine is set; null but for quarantined SKUs."""
-_METADATA = b"relay"
+_METADATA, _HISTORY = b"relay", b"relay_history"
+MAX_HISTORY = 10
+"""So many publications are known, the newest ones."""
 _GROUP_ROWS = 1 << 17
+
+
+class Publication(NamedTuple):
+    """A run whose feed was published."""
+
+    run_id: str
+    requested_at: str  # ISO 8601, in UTC
+    skus: int  # the rows of its feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,7 @@ class Baseline:
     context: StateContext  # which publication it is
     figures: FeedFigures  # what it says of each SKU
     state: pa.Buffer | None = None  # its state, where more is read of it than that
+    history: Sequence[Publication] = ()  # it and those before it, the oldest first
 
     def rows(self, places: Rows) -> pa.Table:
         """Return some rows of the state, in their order: ``STATE_SCHEMA``, and what it has besides.
@@ -108,6 +119,7 @@ def state_chunks(
     extra_columns: Sequence[str] = (),
     *,
     with_suspects: bool = False,
+    history: Sequence[Publication] = (),
 ) -> Iterator[bytes | memoryview]:
     """Yield ``state.parquet`` of a feed; the same bytes from one release of the engine.
 
@@ -118,6 +130,7 @@ def state_chunks(
         offered_at: aware; when the rows were offered, which have no instant of their own.
         extra_columns: the names of the tenant's.
         with_suspects: whether a quarantine is set.
+        history: the publications up to this one.
     """
     # As the engine holds them: Parquet takes them without another copy.
     written = written_as(state_schema(extra_columns, with_suspects=with_suspects)).set(
@@ -129,7 +142,7 @@ def state_chunks(
     yield from parquet_chunks(
         written,
         ordered_map(partial(_group, written, deferred, offered_at), slices),
-        {_METADATA: metadata},
+        {_METADATA: metadata, _HISTORY: json.dumps(history[-MAX_HISTORY:]).encode()},
         compression="lz4",
         use_dictionary=["vendor_id", "condition", "brand", "offered_at"],
         write_statistics=False,
@@ -180,9 +193,20 @@ def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baselin
         table = pq.read_table(
             pa.BufferReader(source), columns=[*FIGURES, KEPT], read_dictionary=["vendor_id"]
         )
-        return Baseline(context, _figures(table), source if keeps_rows else None)
+        rows = source if keeps_rows else None
+        return Baseline(context, _figures(table), rows, _history(schema.metadata))
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         raise StateUnreadableError(f"it is no state of a published feed: {error}") from error
+
+
+def _history(metadata: Mapping[bytes, bytes]) -> Sequence[Publication]:
+    """Return the publications that a state tells of; none of what another release has written."""
+    try:
+        told = [Publication(*each) for each in json.loads(metadata.get(_HISTORY, b"[]"))]
+    except (ValueError, TypeError):
+        return ()
+    is_sound = all(tuple(map(type, each)) == (str, str, int) for each in told)
+    return told[-MAX_HISTORY:] if is_sound else ()
 
 
 def _figures(table: pa.Table) -> FeedFigures:

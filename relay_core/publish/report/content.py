@@ -35,6 +35,7 @@ from relay_core.publish.report.parts import (
 )
 from relay_core.publish.report.wording import Tone, Verdict
 from relay_core.publish.reports import timestamp
+from relay_core.publish.state import MAX_HISTORY
 from relay_core.validation.vendor_failures import VendorState
 
 MAX_ROWS = 200
@@ -204,6 +205,7 @@ class Report:
     rows: Listed[VendorRows]
     vendors: Listed[VendorRow]
     shares: Chart | None
+    history: Chart | None
     causes: Listed[CauseGroup]
     unpriced: Listed[str]
 
@@ -252,6 +254,7 @@ def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> Repo
         rows=_rows(findings),
         vendors=Listed.of(vendors, MAX_ROWS, len(known)),
         shares=_vendor_shares(findings),
+        history=_history(ctx, findings, status),
         causes=_cause_groups(findings.causes()),
         unpriced=Listed.of(unpriced, MAX_SAMPLES, findings.unpriced_skus),
     )
@@ -300,6 +303,24 @@ def _vendor_shares(findings: RunFindings) -> Chart | None:
     )
     summary = "; ".join(f"{bar.label} {bar.value}" for bar in bars)
     return Chart("Share of the feed by vendor", summary, bars)
+
+
+def _history(ctx: RunContext, findings: RunFindings, status: RunStatus) -> Chart | None:
+    """Return a bar for each of the last publications, the newest last, and for this run's feed."""
+    shown = [(each.requested_at, each.skus, "idle") for each in findings.history]
+    if findings.failure is None:
+        tone = "warn" if status is RunStatus.HELD else "good"
+        shown.append((f"{timestamp(ctx.requested_at)}, this run", findings.record_count, tone))
+    shown = shown[-MAX_HISTORY:]
+    if len(shown) < 2:
+        return None
+    most = max(skus for _, skus, _ in shown)
+    bars = tuple(
+        Bar(label, wording.counted(skus, "SKU"), wording.length(skus, most), tone)
+        for label, skus, tone in shown
+    )
+    summary = "; ".join(f"{bar.label}: {bar.value}" for bar in bars)
+    return Chart("SKUs of the feeds published last", summary, bars)
 
 
 def _won(won: int, of: int) -> str:

@@ -7,12 +7,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from relay_core.domain.codes import RunStatus, VendorStatus
 from relay_core.domain.records import CauseSample
 from relay_core.publish.report.content import Listed, Move, Report, VendorRow, report_of
+from relay_core.publish.state import read_state
 from relay_core.validation.vendor_failures import VendorState
 from support.builders import REQUESTED_AT, feed, run_context
-from support.reported_runs import ReportedRun, go_through
+from support.reported_runs import KEYS, ReportedRun, go_through
 
 MANY = [f"SKU-{n:02},5,{n}.00" for n in range(1, 21)]
 
@@ -245,3 +249,31 @@ def test_moves_have_titles_and_thousands() -> None:
     assert changes is not None
     assert changes.rises[0] == Move("S0", "1,000.00", "1,200.50", "+20.1 %", "Bolt 0")
     assert not now.findings.titles
+
+
+def test_the_last_ten_feeds_are_drawn_and_this_one_with_them() -> None:
+    run = go_through({"north": feed(*MANY[:11])})
+    assert shown(run).history is None
+    for size in range(12, 23):
+        held = size == 22
+        rows = MANY[:5] if held else [*MANY[:11], *(f"X-{n},1,1" for n in range(size - 11))]
+        run = go_through({"north": feed(*rows)}, baseline=run.baseline)
+    history = shown(run).history
+    assert history is not None
+    assert [bar.value for bar in history.bars] == [f"{n} SKUs" for n in (*range(13, 22), 5)]
+    assert {bar.tone for bar in history.bars[:-1]} == {"idle"}
+    assert (history.bars[-1].tone, history.bars[-1].label.endswith(", this run")) == ("warn", True)
+    assert history.bars[-2].length == "100"
+
+
+def test_a_state_that_tells_of_no_history_or_of_another_kind_has_none() -> None:
+    data = go_through({"north": feed(*MANY)}).files[KEYS.state]
+    table = pq.read_table(pa.BufferReader(data))
+    for told in (None, b"{", b'[["a"]]', b'[[1, "b", 2]]', b"7"):
+        metadata = dict(table.schema.metadata)
+        metadata.pop(b"relay_history")
+        if told is not None:
+            metadata[b"relay_history"] = told
+        sink = pa.BufferOutputStream()
+        pq.write_table(table.replace_schema_metadata(metadata), sink)
+        assert list(read_state(sink.getvalue().to_pybytes()).history) == []
