@@ -34,6 +34,8 @@ class Kind(StrEnum):
     RATE_LIMITED = "rate-limited"
     PULLS = "pulls-failed"
     INVARIANTS = "invariants"
+    SLO_FAST = "slo-fast-burn"
+    SLO_SLOW = "slo-slow-burn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,8 @@ _COMPARISONS = {
     ">": "GreaterThanThreshold",
     ">=": "GreaterThanOrEqualToThreshold",
 }
+# 1 % may be bad: these shares use it up 14.4 and 6 times as fast.
+_FAST_SHARE, _SLOW_SHARE = 0.144, 0.06
 _WAITING = "ApproximateNumberOfMessagesVisible"
 _DESCRIPTIONS = {
     Kind.CONSECUTIVE_FAILURES: (
@@ -144,6 +148,14 @@ _DESCRIPTIONS = {
         "The hourly look has found stored things that contradict each other: the log has "
         "invariant_broken for each. relay doctor says which they are now."
     ),
+    Kind.SLO_FAST: (
+        "Within an hour 14.4 % of feeds were late by the platform's fault: at that rate two days "
+        "use up a month's 1 %. Look at the other alarms, the queue and the workers."
+    ),
+    Kind.SLO_SLOW: (
+        "Within six hours 6 % of feeds were late by the platform's fault: at that rate five days "
+        "use up a month's 1 %. relay tenants shows which feeds are old."
+    ),
 }
 
 
@@ -177,6 +189,9 @@ def _conditions(plan: AlarmPlan) -> dict[Kind, _Condition]:
         ),
         Kind.PULLS: _Condition(metrics.PULL_FAILED, "Sum", ">", plan.pull_failure_threshold, 3600),
         Kind.INVARIANTS: _Condition(metrics.INVARIANTS_BROKEN, "Maximum", ">", 0, 3600),
+        # The average of what is 0 or 1 is its share.
+        Kind.SLO_FAST: _Condition(metrics.SLO_BAD, "Average", ">=", _FAST_SHARE, 3600),
+        Kind.SLO_SLOW: _Condition(metrics.SLO_BAD, "Average", ">=", _SLOW_SHARE, 6 * 3600),
     }
 
 

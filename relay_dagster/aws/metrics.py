@@ -7,6 +7,7 @@ thread that is waited for briefly; values that cannot be sent are logged and dro
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.external_errors import INTERNAL_ERROR, error_code_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.slo import SloEvent, event_of_run, publish_lag
 
 RUN_SUCCEEDED = "RunSucceeded"
 RUN_FAILED = "RunFailed"
@@ -30,10 +32,14 @@ WEBHOOK_FAILED = "WebhookFailed"
 PULL_FAILED = "PullFailed"
 RATE_LIMITED = "RateLimited"
 INVARIANTS_BROKEN = "InvariantsBroken"
+PUBLISH_LAG_SECONDS = "PublishLagSeconds"
+SLO_GOOD = "SloGood"
+SLO_BAD = "SloBad"
 
 TENANT_ID = "TenantId"
 ENVIRONMENT = "Environment"
 ERROR_TYPE = "ErrorType"
+FAILURE_CLASS = "FailureClass"
 
 TIME_LIMIT_SECONDS = 3.0
 GATHERING_SECONDS = 10.0
@@ -117,6 +123,11 @@ class Metrics:
                 ]
             )
 
+    def feeds_judged(self, events: Sequence[SloEvent]) -> None:
+        """Report whether the feeds of tenants that have a schedule are as they are to be."""
+        if events:
+            self._send(lambda: self._slo_data(events))
+
     def worker_heartbeat(self) -> None:
         """Report that a sensor has ticked."""
         self._send(lambda: [self._datum(WORKER_HEARTBEAT, 1)])
@@ -163,7 +174,12 @@ class Metrics:
         began = record.started_at or record.requested_at
         seconds = (record.finished_at - began).total_seconds() if record.finished_at else 0.0
         rows = record.counts.get("total_rows", 0)
+        event, lag = event_of_run(record), publish_lag(record)
+        slo = [] if event is None else self._slo_data([event])
+        if lag is not None:
+            slo += self._for_both(record, PUBLISH_LAG_SECONDS, lag.total_seconds(), "Seconds")
         return [
+            *slo,
             *self._end_data(record),
             *self._for_both(record, RUN_DURATION_SECONDS, max(seconds, 0.0), "Seconds"),
             *self._for_both(record, ROWS_PROCESSED, rows),
@@ -178,6 +194,32 @@ class Metrics:
         failed = record.status is RunStatus.FAILED
         running = self._consecutive_failures(record.tenant_id) if failed else 0
         return [*data, self._datum(CONSECUTIVE_FAILURES, running, **{TENANT_ID: record.tenant_id})]
+
+    def _slo_data(self, events: Sequence[SloEvent]) -> list[dict[str, Any]]:
+        """Return good and bad of each tenant and of all, 1 and 0 both, and bad by whose it is.
+
+        The average of bad is its share: what is set apart is in neither.
+        """
+        counted = [each for each in events if each.counts]
+        data = []
+        for name, values in (
+            (SLO_GOOD, [float(each.fault is None) for each in counted]),
+            (SLO_BAD, [float(each.fault is not None) for each in counted]),
+        ):
+            data += [
+                self._datum(name, value, **{TENANT_ID: each.tenant_id})
+                for each, value in zip(counted, values, strict=True)
+            ]
+            if values:
+                total = self._datum(name, 0)
+                del total["Value"]
+                bounds = {"Minimum": min(values), "Maximum": max(values)}
+                counts = {"SampleCount": float(len(values)), "Sum": sum(values)}
+                data.append({**total, "StatisticValues": {**bounds, **counts}})
+        faults = Counter(each.fault for each in events if each.fault is not None)
+        return data + [
+            self._datum(SLO_BAD, n, **{FAILURE_CLASS: fault}) for fault, n in faults.items()
+        ]
 
     def _for_both(
         self, record: RunRecord, name: str, value: float, unit: str = "Count"

@@ -89,42 +89,48 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
     return [
         _sensor(
             SQS_RUN_SENSOR,
-            "Takes jobs from the SQS queue and asks Dagster for a run for each attempt.",
+            "Starts the runs that were ordered: waits for jobs in SQS, and asks Dagster for a run "
+            "of each attempt. While it is off, orders are taken, and none starts.",
             connect,
             lambda platform, context: take_in(platform, context.instance, context.cursor),
             asks_for_runs=True,
         ),
         _sensor(
             "run_reconciler",
-            "Ends runs whose process died, requeues their next attempt, keeps messages of runs "
-            "under way out of sight, and deletes those of runs that have ended. Starts no run.",
+            "Ends runs whose process died and starts their next attempt, ends those that were "
+            "cancelled, deletes the messages of those that are over. While it is off, a dead run "
+            "keeps its tenant busy.",
             connect,
             reconcile,
         ),
         _sensor(
             "upload_sensor",
-            "Waits for S3's events of vendors' uploads, and starts the runs that they trigger.",
+            "Waits for vendors' uploads, and starts the runs of tenants whose config has "
+            "triggers.on_upload. While it is off, uploads are kept, and start their runs later.",
             connect,
             take_uploads,
         ),
         _sensor(
             "schedule_sensor",
-            "Starts the runs of tenants' schedules, and runs that waited for a busy or paused "
-            "tenant. Pulls vendors' files that are due.",
+            "Starts runs when tenants' schedules are due, and those that waited for a busy or "
+            "paused tenant, and pulls vendors' files that are due. Due times that passed while it "
+            "was off make one run.",
             connect,
             take_schedules,
         ),
         _sensor(
             "webhook_sender",
-            "Sends events to tenants' webhooks, and tries failed deliveries again.",
+            "Sends events to tenants' webhooks, and tries failed deliveries again. While it is "
+            "off, events wait.",
             connect,
             send_webhooks,
         ),
         _sensor(
             "housekeeping",
-            "Does the duties that are about no single run, each at its own interval: partitions of "
-            "new tenants, deletions of tenants, lost messages, dead letters, settings of the "
-            "queues, held runs, ages of feeds, and Dagster's old runs.",
+            "Does what belongs to no single run: partitions of new tenants, deletions, lost "
+            "messages, dead letters, held runs, events and ages of published feeds, old runs and "
+            "records, the hourly look for broken invariants. A tick has a line for each duty that "
+            "was due; FAILED marks one that will try again.",
             connect,
             tidy,
             seconds=EVERY_TEN_SECONDS,

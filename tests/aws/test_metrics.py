@@ -12,11 +12,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from integration.waiting import wait_for
-from relay_core.domain.codes import RunStatus
+from relay_core.domain.codes import FailureCode, RunStatus
+from relay_core.domain.records import VendorResult
 from relay_dagster.aws.alarms import AlarmPlan, alarm_definitions, set_up_alarms
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.metrics import Metrics
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.model import RunRecord, Trigger
+from relay_dagster.runs.slo import SloEvent
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
 from support.fakes import embedded_platform
@@ -72,7 +74,7 @@ class RecordingCloudWatch:
             (
                 datum["MetricName"],
                 frozenset((each["Name"], each["Value"]) for each in datum["Dimensions"]),
-            ): datum["Value"]
+            ): datum.get("Value", datum.get("StatisticValues", {}).get("Sum"))
             for call in self.calls
             for datum in call["MetricData"]
         }
@@ -92,7 +94,7 @@ def written(platform: Platform) -> set[tuple[str, str, frozenset[tuple[str, str]
 
 def test_a_run_s_metrics_are_one_call_for_its_tenant_and_for_all() -> None:
     cloudwatch = RecordingCloudWatch()
-    metrics(cloudwatch).run_finished(record(RunStatus.FAILED))
+    metrics(cloudwatch).run_finished(record(RunStatus.FAILED, error_code="POISON_JOB"))
     assert len(cloudwatch.calls) == 1
     assert cloudwatch.calls[0]["Namespace"] == "RelayInventory"
     numbers = {
@@ -105,7 +107,74 @@ def test_a_run_s_metrics_are_one_call_for_its_tenant_and_for_all() -> None:
         **{(name, ACME): value for name, value in numbers.items()},
         **{(name, ALL_RUNS): value for name, value in numbers.items()},
         ("ConsecutiveFailures", ACME): 2.0,
+        **{("SloGood", whose): 0.0 for whose in (ACME, ALL_RUNS)},
+        **{("SloBad", whose): 1.0 for whose in (ACME, ALL_RUNS)},
+        ("SloBad", ALL_RUNS | {("FailureClass", "platform")}): 1.0,
     }
+
+
+def slo_values(*records: RunRecord) -> dict[tuple[str, str], float]:
+    """Return what a run's end says of the service level, by metric and the last dimension."""
+    cloudwatch = RecordingCloudWatch()
+    for each in records:
+        metrics(cloudwatch).run_finished(each)
+    return {
+        (name, sorted(dimensions - ALL_RUNS)[0][1] if dimensions - ALL_RUNS else "all"): value
+        for (name, dimensions), value in cloudwatch.values().items()
+        if name.startswith(("Slo", "PublishLag"))
+    }
+
+
+@pytest.mark.parametrize(("minutes", "bad"), [(15, 0.0), (16, 1.0)])
+def test_a_feed_that_was_too_long_on_its_way_is_bad(minutes: int, bad: float) -> None:
+    published = record(published_at=BEGAN + timedelta(minutes=minutes))
+    values = slo_values(published)
+    assert {values["SloBad", whose] for whose in ("acme", "all")} == {bad}
+    assert {values["SloGood", whose] for whose in ("acme", "all")} == {1 - bad}
+    assert values["PublishLagSeconds", "acme"] == values["PublishLagSeconds", "all"] == 60 * minutes
+    assert (("SloBad", "platform") in values) is bool(bad)
+
+
+def test_the_way_of_a_feed_begins_with_the_last_upload_where_uploads_have_started_the_run() -> None:
+    uploads = tuple(
+        VendorResult(name, "used", BEGAN - timedelta(minutes=ago), 0, 1, 0, 1)
+        for name, ago in (("a", 9), ("b", 4))
+    )
+    run = record(published_at=BEGAN + timedelta(minutes=1), vendor_results=uploads)
+    assert slo_values(run)["PublishLagSeconds", "acme"] == 60
+    by_upload = replace(run, trigger=Trigger.UPLOAD)
+    assert slo_values(by_upload)["PublishLagSeconds", "acme"] == 5 * 60
+
+
+@pytest.mark.parametrize(
+    ("ended", "fault"),
+    [
+        ({"status": RunStatus.HELD}, "hold"),
+        ({"status": RunStatus.FAILED, "error_code": "validation_errors"}, "vendor_data"),
+        ({"status": RunStatus.FAILED, "error_code": FailureCode.EMPTY_OUTPUT}, "tenant_config"),
+    ],
+)
+def test_what_others_have_to_mend_is_set_apart(ended: dict[str, Any], fault: str) -> None:
+    assert slo_values(replace(record(), **ended)) == {("SloBad", fault): 1.0}
+
+
+def test_a_run_of_some_vendors_promises_nothing() -> None:
+    assert slo_values(record(RunStatus.FAILED, vendors=("a",))) == {}
+
+
+def test_the_feeds_of_all_tenants_are_one_value_whose_average_is_the_bad_share() -> None:
+    cloudwatch = RecordingCloudWatch()
+    faults = {"acme": None, "beta": "platform", "gamma": None, "delta": "vendor_data"}
+    metrics(cloudwatch).feeds_judged([SloEvent(*each) for each in faults.items()])
+    (call,) = cloudwatch.calls
+    totals = {
+        datum["MetricName"]: datum["StatisticValues"]
+        for datum in call["MetricData"]
+        if "StatisticValues" in datum
+    }
+    assert totals["SloBad"] == {"SampleCount": 3, "Sum": 1, "Minimum": 0, "Maximum": 1}
+    assert totals["SloGood"] == {"SampleCount": 3, "Sum": 2, "Minimum": 0, "Maximum": 1}
+    assert cloudwatch.values()["SloBad", ALL_RUNS | {("FailureClass", "vendor_data")}] == 1.0
 
 
 def test_a_success_writes_that_it_did_not_fail() -> None:
@@ -240,7 +309,7 @@ def test_a_cloudwatch_that_hangs_delays_nobody(capfd: pytest.CaptureFixture[str]
 
 
 def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform) -> None:
-    platform.metrics.run_finished(record(RunStatus.FAILED))
+    platform.metrics.run_finished(record(RunStatus.FAILED, error_code="POISON_JOB"))
     platform.metrics.worker_heartbeat()
     platform.metrics.worker_error("throttled")
     platform.metrics.runs_held({})
@@ -280,13 +349,14 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform
         "RateLimited",
         "PullFailed",
         "InvariantsBroken",
+        "SloBad",
     }
 
 
 def test_the_tenant_s_alarm_and_the_global_one_see_the_failure_that_was_written(
     platform: Platform,
 ) -> None:
-    platform.metrics.run_finished(record(RunStatus.FAILED))
+    platform.metrics.run_finished(record(RunStatus.FAILED, error_code="POISON_JOB"))
     plan = AlarmPlan(
         environment="staging", namespace="RelayInventory", queue_name="jobs", dlq_name="d"
     )

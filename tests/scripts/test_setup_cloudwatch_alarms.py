@@ -8,6 +8,7 @@ import pytest
 from moto import mock_aws
 
 import setup_cloudwatch_alarms
+from relay_dagster.aws.alarms import Kind
 from relay_dagster.aws.clients import Clients
 
 ENVIRON = {
@@ -17,6 +18,7 @@ ENVIRON = {
     "SQS_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/jobs-of-prod",
     "SQS_DLQ_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/letters-of-prod",
 }
+NO_BREACH = "notBreaching"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:on-call"
 
 
@@ -49,6 +51,8 @@ def test_one_call_creates_all_alarms_of_an_installation(
         "created: relay-prod-dead-letters",
         "created: relay-prod-rate-limited",
         "created: relay-prod-invariants",
+        "created: relay-prod-slo-fast-burn",
+        "created: relay-prod-slo-slow-burn",
     ]
     assert set(made) == {
         "relay-prod-consecutive-failures",
@@ -59,6 +63,8 @@ def test_one_call_creates_all_alarms_of_an_installation(
         "relay-prod-dead-letters",
         "relay-prod-rate-limited",
         "relay-prod-invariants",
+        "relay-prod-slo-fast-burn",
+        "relay-prod-slo-slow-burn",
     }
     assert all(alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC] for alarm in made.values())
 
@@ -110,6 +116,13 @@ def test_one_call_creates_all_alarms_of_an_installation(
             "relay-prod-invariants",
             ("InvariantsBroken", "Maximum", "GreaterThanThreshold", 0.0, 3600, 1, "notBreaching"),
         ),
+        *(
+            (
+                f"relay-prod-slo-{name}-burn",
+                ("SloBad", "Average", "GreaterThanOrEqualToThreshold", share, period, 1, NO_BREACH),
+            )
+            for name, share, period in (("fast", 0.144, 3600), ("slow", 0.06, 21600))
+        ),
     ],
 )
 def test_each_alarm_fires_for_what_it_is_named_after(
@@ -160,7 +173,7 @@ def test_running_again_changes_nothing_and_says_so(
     capsys.readouterr()
     assert set_up(clients, "--sns-topic-arn", TOPIC) == 0
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 8
+    assert len(said) == len(Kind)
     assert all(line.startswith("unchanged: ") for line in said)
     assert alarms(clients) == before
 

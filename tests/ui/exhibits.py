@@ -19,6 +19,7 @@ from relay_dagster.runs.ports import utc_now
 from support.builders import feed
 
 HISTORY, FAILED, REFUSED, HELD = "acme_parts", "north_tools", "old_town", "south_yard"
+RELEASED = "west_pier"
 # The part of each vendor's records that it sends, run by run: numbers that move.
 PARTS = (0.55, 0.7, 0.65, 0.9, 1.0)
 
@@ -32,6 +33,7 @@ class Exhibits:
     failed: Mapping[str, Any]
     refused: Mapping[str, Any]
     held: Mapping[str, Any]
+    released: Mapping[str, Any]
 
     @property
     def dagster(self) -> str:
@@ -68,11 +70,12 @@ def exhibited(home: Path) -> Iterator[Exhibits]:
     relay.stack.environment["RELAY_PUBLIC_URL"] = relay.stack.url(API)
     with relay:
         history = tuple(_run_history(relay))
-        held = _held(relay)
+        held, released = _held(relay, HELD), _held(relay, RELEASED)
+        _release_and_roll_back(relay, released)
         failed = _ended(relay, _start_failed(relay))
         # The checks' page shows the latest run.
         refused = _ended(relay, _start_refused(relay))
-        yield Exhibits(relay, history, failed, refused, held)
+        yield Exhibits(relay, history, failed, refused, held, released)
 
 
 def _run_history(relay: Installation) -> Iterator[Mapping[str, Any]]:
@@ -111,15 +114,31 @@ def _start_refused(relay: Installation) -> str:
     return relay.post(REFUSED)
 
 
-def _held(relay: Installation) -> Mapping[str, Any]:
+def _held(relay: Installation, tenant: str) -> Mapping[str, Any]:
     """Return a run whose feed is held back: a vendor has sent one row of many."""
-    _store(relay, HELD, sample_tenant.config_document(HELD))
+    _store(relay, tenant, sample_tenant.config_document(tenant))
     for vendor, data in sample_tenant.feeds().items():
-        relay.upload(HELD, vendor, data)
-    _ended(relay, relay.post(HELD))
+        relay.upload(tenant, vendor, data)
+    _ended(relay, relay.post(tenant))
     few = feed("SKU-0001,5,9.00,few,2026-02-01", header=sample_tenant.HEADER)
-    relay.upload(HELD, sample_tenant.VENDORS[0], few)
-    return _ended(relay, relay.post(HELD))
+    relay.upload(tenant, sample_tenant.VENDORS[0], few)
+    return _ended(relay, relay.post(tenant))
+
+
+def _release_and_roll_back(relay: Installation, held: Mapping[str, Any]) -> None:
+    """Release what a run holds back, and publish the feed before it again, an event each."""
+    feed_path, hold = f"/v1/tenants/{held['tenant_id']}/feed", held["hold"]
+    guards = sorted({each["guard"] for each in hold["guards"] if each["tripped"]})
+    order = {"sha256": hold["sha256"], "guards": guards, "reason": "the clearance sale"}
+    assert relay.http.post(f"/v1/runs/{held['run_id']}/release", json=order).status_code == 200
+    before = {"run_id": hold["baseline_run_id"], "reason": "the sale is over"}
+    assert relay.http.post(f"{feed_path}/rollback", json=before).status_code == 200
+    pointers = relay.aws.runs
+    wait_for(
+        "Dagster is told of it",
+        lambda: not getattr(pointers.feed(str(held["tenant_id"])), "pending", True),
+        within=90,
+    )
 
 
 def _store(relay: Installation, tenant: str, document: Mapping[str, Any]) -> None:

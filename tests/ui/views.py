@@ -11,8 +11,9 @@ from playwright.sync_api import Page
 
 from integration import sample_tenant
 from relay_core.samples import sample_feeds
+from relay_dagster.runs.ports import utc_now
 from ui.chromium import WIDTH, Browser
-from ui.exhibits import FAILED, HELD, HISTORY, REFUSED, Exhibits
+from ui.exhibits import FAILED, HELD, HISTORY, REFUSED, RELEASED, Exhibits
 
 SECONDS_TO_LOAD = 30
 POLL_MILLISECONDS = 200
@@ -155,10 +156,11 @@ def _links(ex: Exhibits, run: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _run_list(ex: Exhibits) -> list[str]:
-    tags = [f"relay/tenant_id: {tenant}" for tenant in (FAILED, REFUSED)]
+    tags = [f"partition: {tenant}" for tenant in (FAILED, REFUSED)]
     return [*tags, f"relay/run_id: {ex.failed['run_id']}", "Failure", "Success", "sqs_run_sensor"]
 
 
+ASSETS = "fetched_inventory", "normalized_inventory", "merged_inventory"
 LAUNCH = "Launch runs to materialize 3 assets"
 VIEWS = (
     View("runs", _dagster("/runs"), _run_list, height=780),
@@ -175,6 +177,30 @@ VIEWS = (
         _asset("merged_inventory", "partitions", HELD),
         _hold,
         height=1000,
+    ),
+    View(
+        "lineage",
+        _dagster("/locations/relay/asset-groups/inventory"),
+        # Each has loaded once it shows when it last had an event.
+        lambda ex: [*ASSETS, "published_feed", f"{utc_now():%b} "],
+    ),
+    View(
+        "released_run",
+        _asset("merged_inventory", "partitions", RELEASED),
+        lambda ex: ["SUCCEEDED", "released_by", "the clearance sale", f"/reports/{RELEASED}/"],
+        height=700,
+    ),
+    View(
+        "published_feed",
+        _asset("published_feed", "events"),
+        lambda ex: ["published_feed", RELEASED, HISTORY],
+        height=800,
+    ),
+    View(
+        "rolled_back_feed",
+        _asset("published_feed", "partitions", RELEASED),
+        lambda ex: ["rollback", "record_count", str(ex.released["hold"]["baseline_run_id"])],
+        height=700,
     ),
     View(
         "report",
@@ -209,7 +235,7 @@ VIEWS = (
     View(
         "sensor",
         _dagster("/locations/relay/sensors/sqs_run_sensor"),
-        lambda ex: ["Waits for jobs in SQS", "1 run requested"],
+        lambda ex: ["waits for jobs in SQS", "1 run requested"],
     ),
     View(
         "daemons",

@@ -269,6 +269,12 @@ class RunStore:
 
         return self.database.runs.read(results_key(tenant_id), results) or ()
 
+    def last_runs(self, tenant_ids: Iterable[str]) -> dict[str, RunRecord]:
+        """Return the last run of all vendors that has ended of tenants, where it is known."""
+        found = self.database.runs.batch(map(results_key, tenant_ids)).values()
+        records = self.get_many(str(unmarshal(item)["run_id"]) for item in found)
+        return {each.tenant_id: each for each in records.values()}
+
     def idempotent_run(self, idempotency_id: str, now: datetime) -> tuple[str, str] | None:
         """Return run_id and fingerprint of an idempotency item that has not expired."""
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import dagster as dg
 import uvicorn
 from dagster_webserver import __version__ as dagster_version
-from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.cli import (
     WorkspaceOpts,
     WorkspaceProcessContext,
@@ -26,6 +25,7 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.orchestration.ui.guard import Guard
+from relay_dagster.orchestration.ui.pages import DagsterPages
 from relay_dagster.orchestration.ui.reports import Reports
 from relay_dagster.settings import SettingsError, UiSettings
 
@@ -61,7 +61,7 @@ def serve(host: str, port: int, workspace: Sequence[Path], *, read_only: bool = 
         dg.DagsterInstance.get() as instance,
         WorkspaceProcessContext(instance, target, dagster_version, read_only) as context,
     ):
-        pages = Reports(create_app_from_workspace_process_context(context), _signer(settings))
+        pages = Reports(DagsterPages(context).create_asgi_app(), _signer(settings))
         guarded = Guard(pages, settings.hosts_of_ui)
         event_log().info("ui_started", host=host, port=port, read_only=read_only)
         uvicorn.run(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import dagster as dg
 import pytest
-from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.cli import WorkspaceProcessContext
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from relay_dagster.orchestration.ui.guard import OWN_PAGES_ONLY, Guard
+from relay_dagster.orchestration.ui.pages import OUT_OF_SIGHT, DagsterPages
 
 HOST = "relay.example.com"
 OWN, EVIL = f"https://{HOST}", "https://evil.example"
@@ -36,7 +37,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
 def client(instance: dg.DagsterInstance) -> Iterator[TestClient]:
     """Dagster's application over an empty workspace, behind the guard."""
     with WorkspaceProcessContext(instance, None) as context:
-        app = create_app_from_workspace_process_context(context)
+        app = DagsterPages(context).create_asgi_app()
         yield TestClient(Guard(app, {HOST}), base_url=f"https://{HOST}")
 
 
@@ -160,3 +161,14 @@ def test_what_is_refused_is_told_in_the_log(
     told = json.loads(line)
     assert (told["event"], told["status"], told["method"]) == ("ui_request_refused", 403, "POST")
     assert told["origin"] == f"{(EVIL + '/x' * 500)[:200]}…"
+
+
+def test_a_page_keeps_our_tags_out_of_sight_by_a_script_that_its_policy_allows(
+    client: TestClient,
+) -> None:
+    page = client.get("/runs")
+    (nonce, script) = re.findall(r'<script nonce="([0-9a-f]+)">([^<]*)</script>', page.text)[0]
+    assert f"'nonce-{nonce}'" in page.headers["content-security-policy"]
+    assert json.dumps(OUT_OF_SIGHT) in script
+    assert "relay/run_id" not in script
+    assert page.headers["content-length"] == str(len(page.content))
