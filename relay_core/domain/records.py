@@ -56,12 +56,28 @@ _ENTRY_FIELDS = tuple(ReportEntry.__dataclass_fields__)
 _entry_values = attrgetter(*_ENTRY_FIELDS)
 
 
+def place_in_words(row_number: int, line: int | None, sheet_row: int | None) -> str:
+    """Return where a record stands, with the line or row of its file where that differs."""
+    of_file = f" (line {line})" if line else f" (sheet row {sheet_row})" if sheet_row else ""
+    return f"row {row_number}{of_file}"
+
+
 @dataclass(frozen=True, slots=True)
 class CauseSample:
-    """A refused cell, or a refused record that does not fit its header, and its record's number."""
+    """A refused cell, or a refused record that does not fit its header, and its record's number.
+
+    `line` and `sheet_row` as in a `ReportEntry`.
+    """
 
     row_number: int
     value: str
+    line: int | None = None
+    sheet_row: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Where people find it."""
+        return place_in_words(self.row_number, self.line, self.sheet_row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +111,8 @@ class Cause:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the cause as it stands in ``errors.json``."""
-        return asdict(self)
+        samples = [{k: v for k, v in asdict(one).items() if v is not None} for one in self.samples]
+        return {**asdict(self), "samples": samples}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import attrgetter
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from relay_core.columnar.text import Bools, Ints, Rows, trim, with_nulls
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, RejectionCodes
 from relay_core.domain.limits import Limits, ReportRoom
+from relay_core.domain.records import Cause, CauseSample, ReportEntry
 from relay_core.ingest.feed import MalformedRecords, RecordPlaces, TextBatch
 from relay_core.normalize.rejection_causes import CauseLog
 from relay_core.normalize.rejection_entries import (
@@ -37,6 +39,9 @@ _BYTES_AT_ONCE = 8 << 20
 """How many bytes of rejected records are written together, a batch at least."""
 _MAX_HELD = 20
 """Of so many rows that hold numbers are kept."""
+_Reported = TypeVar("_Reported", ReportEntry, CauseSample)
+_Places = Mapping[int | None, Mapping[str, Any]]
+"""By a record's number where it stands in the file, named as `RecordPlaces.name` says."""
 
 
 @dataclass(slots=True)
@@ -181,8 +186,20 @@ class RejectionLog:
             table = table.take(pa.array(np.argsort(numbers, kind="stable")))
         return table.combine_chunks()
 
-    def entries(self, room: ReportRoom) -> tuple[str, ...]:
-        """Return the first entries in row order, as far as there is room, and take it."""
+    def reported(self, room: ReportRoom) -> tuple[tuple[str, ...], tuple[Cause, ...]]:
+        """Return the first entries in row order, as far as there is room, which is taken; causes.
+
+        Both say where in the file their records stand.
+        """
+        causes = tuple(self.causes.causes())
+        places = self._places([one.row_number for each in causes for one in each.samples])
+        placed = (
+            replace(each, samples=tuple(_placed(one, places) for one in each.samples))
+            for each in causes
+        )
+        return self._entries(room, places), tuple(placed)
+
+    def _entries(self, room: ReportRoom, places: _Places) -> tuple[str, ...]:
         by_row = attrgetter("row_number")
         of_rows = (
             chain.from_iterable(
@@ -195,13 +212,9 @@ class RejectionLog:
             for records in self._shown_malformed
         )
         lines: list[str] = []
-        size, places = 0, self._places()
+        size = 0
         for entry in heapq.merge(*of_rows, sorted(of_malformed, key=by_row), key=by_row):
-            if entry.row_number in places and self.places is not None:
-                place = places[entry.row_number]
-                is_line = self.places.name == "line"
-                entry = replace(entry, line=place) if is_line else replace(entry, sheet_row=place)
-            line = entry.as_json()
+            line = _placed(entry, places).as_json()
             size += len(line.encode())
             if len(lines) == room.entries or size > room.size:
                 break
@@ -209,16 +222,16 @@ class RejectionLog:
         room.take(len(lines), size)
         return tuple(lines)
 
-    def _places(self) -> dict[int | None, int]:
-        """Return the places in the file of records that are reported, where they differ."""
+    def _places(self, others: Sequence[int]) -> _Places:
+        """Return the places in the file of entries' records and of others, where they differ."""
         reported = (*self._rejected, *self._repeated)
         parts = [each.numbers for each in reported]
         parts += [each.row_numbers for each in self._shown_malformed]
-        if self.places is None or not parts:
+        if self.places is None or not (parts or others):
             return {}
-        numbers = np.unique(np.concatenate(parts)).tolist()
-        found = zip(numbers, self.places.find(numbers), strict=True)
-        return {number: place for number, place in found if place != number}
+        numbers = np.unique(np.concatenate([*parts, others])).astype(np.int64).tolist()
+        found, name = zip(numbers, self.places.find(numbers), strict=True), self.places.name
+        return {number: {name: place} for number, place in found if place != number}
 
     def _write_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -246,6 +259,11 @@ class _Waiting:
     @property
     def nbytes(self) -> int:
         return sum(column.nbytes for column in self.columns)
+
+
+def _placed(reported: _Reported, places: _Places) -> _Reported:
+    place = places.get(reported.row_number)
+    return reported if place is None else replace(reported, **place)
 
 
 def _picked(columns: Sequence[pa.StringArray], at: Ints) -> pa.StringArray:

@@ -271,9 +271,10 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         by_sku = order_by_text(texts["sku"], ~rejected)
         order = _reject_repeated(log, by_sku, texts["sku"], numbers["row_number"][0], again)
     with ThreadPoolExecutor(1) as beside:
-        entries, rejected_rows = beside.submit(log.entries, room), beside.submit(log.table)
+        reported, rejected_rows = beside.submit(log.reported, room), beside.submit(log.table)
         if len(rejected) and again is None:
             order = order_by_text(texts["sku"], ~rejected).rows
+    entries, causes = reported.result()
     vendor = NormalizedVendor(
         rows.vendor_id,
         VendorStatus.FOUND,
@@ -284,9 +285,9 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         skipped=rows.skipped,
         last_sku=texts["sku"][-1].as_py() if "sku" in texts and len(texts["sku"]) else None,
         fault_counts=dict(log.counts),
-        causes=tuple(log.causes.causes()),
+        causes=causes,
         held=log.held,
-        entries=entries.result(),
+        entries=entries,
         rejected_rows=rejected_rows.result(),
     )
     lines = SortedLines(rows.lines.consume(), order)

@@ -18,7 +18,8 @@ _PRICED = frozenset(("cost", "price"))
 class RejectedCells:
     """Cells of one column that are refused for one reason: how many, and the first of them.
 
-    ``column`` is None for records that have more or fewer cells than the header.
+    ``column`` is None for records that have more or fewer cells than the header. `line` and
+    `sheet_row` as in a `ReportEntry`.
     """
 
     error_code: str
@@ -26,6 +27,8 @@ class RejectedCells:
     count: int
     row_number: int
     value: str
+    line: int | None = None
+    sheet_row: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -309,9 +310,11 @@ def _rejected_cells(causes: Iterable[Cause]) -> tuple[RejectedCells, ...]:
     found: dict[tuple[str, str | None], RejectedCells] = {}
     for cause in causes:
         key = (cause.error_code, cause.column)
-        cells = [(each.row_number, strip(each.value)) for each in cause.samples]
-        known, count = found.get(key), cause.count
-        if known is not None:
-            cells, count = [(known.row_number, known.value), *cells], known.count + count
-        found[key] = RejectedCells(*key, count, *min(cells))
+        first = min(cause.samples, key=attrgetter("row_number"))
+        value, place = strip(first.value), (first.line, first.sheet_row)
+        cells = RejectedCells(*key, cause.count, first.row_number, value, *place)
+        if (known := found.get(key)) is not None:
+            first_of_both = min(known, cells, key=attrgetter("row_number"))
+            cells = replace(first_of_both, count=known.count + cells.count)
+        found[key] = cells
     return tuple(sorted(found.values(), key=lambda each: (-each.count, each.row_number)))

@@ -71,6 +71,8 @@ class CauseSample(Answer):
 
     row_number: int
     value: str
+    line: int | None = None
+    sheet_row: int | None = None
 
 
 class Cause(Answer):

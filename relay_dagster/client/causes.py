@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import typer
 
+from relay_core.domain.records import place_in_words
 from relay_dagster.client.artifacts import Cause, ErrorReport, ReportEntry
 from relay_dagster.client.links import read_report
 from relay_dagster.client.run_watch import cause_of
@@ -83,7 +84,8 @@ def show_causes(screen: Screen, run: Run, report: ErrorReport, links: dict[str, 
     for cause in report.causes:
         screen.section(_title(cause))
         for sample in cause.samples:
-            screen.say(f'row {sample.row_number}: "{sample.value}"', indent=4)
+            where = place_in_words(sample.row_number, sample.line, sample.sheet_row)
+            screen.say(f'{where}: "{sample.value}"', indent=4)
         _show_more(screen, cause.count - len(cause.samples))
         screen.say(f"to do: {cause.what_to_do}", indent=4, style="green")
     for place, entries in matters_of(report):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from relay_core.domain.records import place_in_words
 from relay_dagster.client.config_files import json_text, read_config_file, tenant_of
 from relay_dagster.client.errors import fault_lines
 from relay_dagster.client.session import Session, Shown, command
@@ -124,7 +125,8 @@ def _findings(vendor: VendorCheck) -> Iterator[str]:
 def _refusals(reading: HeadReading | None) -> Iterator[str]:
     for each in reading.refusals if reading and reading.usable else ():
         column = f" in {each.column}" if each.column else ""
-        first = f"first in row {each.row_number}, {_json(each.value)}"
+        place = place_in_words(each.row_number, each.line, each.sheet_row)
+        first = f"first in {place}, {_json(each.value)}"
         yield f"  {each.count:,} x {each.error_code}{column}, {first}"
 
 

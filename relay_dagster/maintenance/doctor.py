@@ -232,12 +232,15 @@ def _fault_of(
     if record is not None and record.feed_sha256 not in (None, publication.sha256):
         told = f"run {publication.run_id} made a feed of another hash than the published one"
         return Invariant.OTHER_FEED, told
-    if not platform.objects.exists(publication.key):
+    head = platform.objects.head(publication.key)
+    if head is None:
         return Invariant.FEED_GONE, f"{publication.key} of run {publication.run_id} is gone"
+    sha256 = head.sha256
     if reads_bytes and publication is feed.in_force:
         data = platform.objects.read_or_none(publication.key)
-        if data is not None and hashlib.sha256(data).hexdigest() != publication.sha256:
-            return Invariant.OTHER_FEED, f"{publication.key} has other bytes than were published"
+        sha256 = None if data is None else hashlib.sha256(data).hexdigest()
+    if sha256 not in (None, publication.sha256):
+        return Invariant.OTHER_FEED, f"{publication.key} has other bytes than were published"
     return None
 
 

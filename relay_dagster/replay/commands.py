@@ -43,6 +43,8 @@ def verify(
     column; 2 where none could be compared.
     """
     if newest:
+        if report is not None and (report.is_dir() or not report.parent.is_dir()):
+            raise BadUsageError(f"--report: {report} is no file in a folder that is there")
         budget = Budget(max_runs, max_minutes * 60)
         proofs = verify_newest(session, _count(run_id or "1"), since, budget)
         if report is not None:

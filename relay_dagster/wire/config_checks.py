@@ -44,6 +44,8 @@ class RefusedCells(Answer):
     )
     count: int
     row_number: int
+    line: int | None = Field(None, description="In a CSV file, where it is another number.")
+    sheet_row: int | None = Field(None, description="In a workbook, where it is another number.")
     value: str = Field(examples=["4,20"])
 
 

@@ -244,6 +244,14 @@ def test_errors_are_causes_with_samples_and_what_to_do_and_then_the_rest(
     assert "invalid_rows.csv: http://" in lines[-1]
 
 
+def test_errors_say_the_line_of_a_file_where_it_is_another_number(world: ClientWorld) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    world.end(run_id, {"vendor_1": feed("A,1,1.00", "", "B,many,1.00")})
+    told = world.relay("errors", run_id).stdout
+    assert '    row 3 (line 4): "many"\n' in told
+
+
 def test_errors_count_every_refused_cell_and_say_when_the_report_was_cut(
     world: ClientWorld,
 ) -> None:

@@ -52,6 +52,7 @@ FOUND = {
                         "column": "cost",
                         "count": 2,
                         "row_number": 7,
+                        "line": 9,
                         "value": "n/a",
                     }
                 ],
@@ -75,7 +76,7 @@ vendor vendor_1: missing_required_columns
   probably written with: format "csv", compression "auto", sheet null, encoding "cp1252", \
 delimiter ";", skip_lines 0, decimal_separator ",", thousands_separator null, currency_symbols []
   with the changes below: 2 of 200 rows refused
-    2 x invalid_decimal in cost, first in row 7, "n/a"
+    2 x invalid_decimal in cost, first in row 7 (line 9), "n/a"
 
 with these changes the files would read better
   vendors.0.parser.delimiter: ";"

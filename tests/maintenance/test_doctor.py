@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import boto3
 import dagster as dg
 import pytest
+from botocore.config import Config
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.schema import feed_key, lock_key, run_key
 from relay_dagster.drain import Deadline
+from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.maintenance.doctor import SLICES, Extent, Invariant, examine, report_broken
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.runs.model import DueQueue, NewRun
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.wiring import connect
 from support.builders import feed
 from support.fakes import embedded_platform
 from support.run_world import TENANT, World
@@ -66,18 +70,15 @@ def changed(world: World, key: str, **values: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def without(world: World, key: str, data: bytes | None = None) -> Iterator[None]:
-    """Delete an object, or give it other bytes; put it back in the end."""
+def without(world: World, key: str) -> Iterator[None]:
+    """Delete an object; put it back in the end, as it was copied there."""
     objects = world.platform.objects
-    before = objects.read(key)
-    if data is None:
-        objects.delete(key)
-    else:
-        objects.put(key, data)
+    objects.copy(key, "before")
+    objects.delete(key)
     try:
         yield
     finally:
-        objects.put(key, before)
+        objects.copy("before", key)
 
 
 @contextlib.contextmanager
@@ -165,10 +166,35 @@ def test_each_damage_is_named(world: World, damage: str) -> None:
         assert {each for each, _ in found(world)} == {invariant}
 
 
-def test_a_feed_of_other_bytes_is_found_where_feeds_are_read(world: World) -> None:
+def test_a_table_that_is_not_there_is_told_and_no_defect(world: World) -> None:
+    elsewhere = connect(world.platform.settings.model_copy(update={"runs_table": "gone"}))
+    with pytest.raises(MissingResourceError, match="ResourceNotFoundException"):
+        list(examine(elsewhere, utc_now(), Extent()))
+
+
+def put_with(world: World, key: str, **options: Any) -> None:
+    """Store other bytes under a key, as somebody else's client does."""
+    config = Config(request_checksum_calculation="when_required", region_name="us-east-1")
+    client = boto3.client("s3", config=config)
+    client.put_object(Bucket=world.platform.objects.bucket, Key=key, Body=b"sku\n", **options)
+
+
+@pytest.mark.parametrize("algorithm", ["SHA256", "CRC32"])
+def test_a_feed_of_other_bytes_is_found_by_its_checksum(world: World, algorithm: str) -> None:
     pointer = world.platform.runs.feed(TENANT)
     assert pointer is not None
-    with without(world, pointer.in_force.key, b"sku,price\n"):
+    with without(world, pointer.in_force.key):
+        put_with(world, pointer.in_force.key, ChecksumAlgorithm=algorithm)
+        assert found(world) == [(Invariant.OTHER_FEED, f"tenant {TENANT}")]
+
+
+def test_a_feed_of_other_bytes_is_found_without_a_checksum_where_feeds_are_read(
+    world: World,
+) -> None:
+    pointer = world.platform.runs.feed(TENANT)
+    assert pointer is not None
+    with without(world, pointer.in_force.key):
+        put_with(world, pointer.in_force.key)
         assert found(world) == []
         assert found(world, reads_bytes=True) == [(Invariant.OTHER_FEED, f"tenant {TENANT}")]
 

@@ -76,6 +76,15 @@ def test_a_difference_is_told_by_step_and_column_with_rows_and_tenants(
     assert told.stdout.splitlines()[-1].endswith("1 same, 1 different, 0 not compared")
 
 
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_compared(
+    world: ClientWorld, tmp_path: Path
+) -> None:
+    for place in (tmp_path, tmp_path / "gone" / "proof.json"):
+        told = world.relay("verify", "--newest", "--report", str(place))
+        assert (told.exit_code, told.stdout) == (2, "")
+        assert told.stderr == f"--report: {place} is no file in a folder that is there\n"
+
+
 def test_where_nothing_can_be_compared_it_ends_with_2(world: ClientWorld, other: World) -> None:
     for tenant_id in (TENANT, "bolt"):
         run_id = RUN_ID if tenant_id == TENANT else OTHER_RUN

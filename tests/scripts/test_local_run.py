@@ -48,6 +48,17 @@ def test_a_clean_run_leaves_the_feed_and_no_errors(bench: Bench) -> None:
     assert bench.report("run_summary")["status"] == "SUCCEEDED"
 
 
+def test_people_read_the_line_of_a_refused_row_where_it_is_another_number(bench: Bench) -> None:
+    document = config_document(vendor_document(parser={"skip_lines": 2}))
+    rows = b"list\n\n" + feed("A,1,2.50", "", "B,many,2.50", "C,1")
+    assert bench.run(document, vendor_1=rows) == 1
+    page = (bench.out / "reports" / "report.html").read_text("utf-8")
+    assert "<code>many</code> in row 3 (line 6)</span>" in page
+    assert "<code>C,1</code> in row 4 (line 7)</span>" in page
+    first, _ = bench.report("errors")["causes"]
+    assert first["samples"] == [{"row_number": 3, "value": "many", "line": 6}]
+
+
 def test_a_yaml_config_and_a_json_config_give_the_same_feed(bench: Bench) -> None:
     yaml_text = json.dumps(config_document())  # JSON is YAML, too
     assert bench.run(yaml_text, vendor_1=feed("A,1,2.50")) == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -152,9 +152,7 @@ class ShownCause(NamedTuple):
     def of(cls, cause: Cause) -> ShownCause:
         """Return a cause with its texts cut; a patch is shown whole or not at all."""
         patch = json.dumps(list(cause.patch), ensure_ascii=False, indent=2) if cause.patch else ""
-        samples = (
-            CauseSample(one.row_number, cut(strip(one.value), MAX_QUOTED)) for one in cause.samples
-        )
+        samples = (replace(one, value=cut(strip(one.value), MAX_QUOTED)) for one in cause.samples)
         return cls(
             wording.counted(cause.count, "row"),
             cause.vendor_id,

@@ -435,12 +435,19 @@ class Table:
         The items are read one after the other, while they change: what matters is read again.
         """
         names = {f"#a{place}": name for place, name in enumerate((schema.KEY, *attributes))}
-        pages = self._clients.dynamodb.get_paginator("scan").paginate(
-            TableName=self.name,
-            ProjectionExpression=", ".join(names),
-            ExpressionAttributeNames=names,
+        pages = iter(
+            self._clients.dynamodb.get_paginator("scan").paginate(
+                TableName=self.name,
+                ProjectionExpression=", ".join(names),
+                ExpressionAttributeNames=names,
+            )
         )
-        for answer in pages:
+
+        @maps_aws_errors
+        def next_page() -> Mapping[str, Any] | None:
+            return next(pages, None)
+
+        while (answer := next_page()) is not None:
             yield from (unmarshal(row) for row in answer["Items"])
 
     def partition(

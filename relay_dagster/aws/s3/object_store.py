@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -65,6 +65,8 @@ class ObjectHead:
 
     size: int
     content_type: str
+    # By S3's checksum, in hex; empty where S3 has one of another kind alone, None where it has none
+    sha256: str | None
 
 
 class ObjectStore:
@@ -126,9 +128,8 @@ class ObjectStore:
             if error_code(error) not in NO_OBJECT | PRECONDITION_FAILED:
                 raise
             raise ObjectChangedError("s3.CopyObject", f"{source.key} was replaced") from error
-        checksum = answer.get("CopyObjectResult", {}).get("ChecksumSHA256")
-        if checksum and "-" not in checksum:  # with "-3" it is one of parts, not of the object
-            return base64.b64decode(checksum).hex()
+        if known := _whole_sha256(answer.get("CopyObjectResult", {})):
+            return known
         digest = hashlib.sha256()
         copy = self._s3.get_object(Bucket=self.bucket, Key=target_key)["Body"]
         for piece in copy.iter_chunks(_READ_SIZE):
@@ -268,10 +269,12 @@ class ObjectStore:
 
     @maps_aws_errors
     def head(self, key: str) -> ObjectHead | None:
-        """Return an object's size and type, None where there is no such object."""
+        """Return what is known of an object, None where there is no such object."""
         try:
-            answer = self._s3.head_object(Bucket=self.bucket, Key=key)
-            return ObjectHead(answer["ContentLength"], answer["ContentType"])
+            answer = self._s3.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+            has_checksum = any(name.startswith("Checksum") for name in answer)
+            sha256 = _whole_sha256(answer) or ("" if has_checksum else None)
+            return ObjectHead(answer["ContentLength"], answer["ContentType"], sha256)
         except ClientError as error:
             if error_code(error) in NO_OBJECT:
                 return None
@@ -370,6 +373,12 @@ class ObjectStore:
 
 def _age(each: ObjectInfo) -> tuple[datetime, str]:
     return each.last_modified, each.key
+
+
+def _whole_sha256(answer: Mapping[str, Any]) -> str | None:
+    """Return an object's SHA-256 by S3's own checksum; with "-3" that is one of parts."""
+    checksum = answer.get("ChecksumSHA256", "-")
+    return None if "-" in checksum else base64.b64decode(checksum).hex()
 
 
 def _extra(content_type: str | None) -> Any:

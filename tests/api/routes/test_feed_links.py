@@ -109,6 +109,8 @@ def test_a_link_is_shown_once_and_gives_the_feed_in_force(
         ({"Range": "bytes=-5"}, 206, FEED[-5:]),
         ({"Range": "bytes=-500"}, 206, FEED),
         ({"Range": "bytes=5-500"}, 206, FEED[5:]),
+        ({"Range": f"bytes=5-{'9' * 40}"}, 206, FEED[5:]),
+        ({"Range": f"bytes={'9' * 40}-"}, 416, b""),
         ({"Range": f"bytes={len(FEED)}-"}, 416, b""),
         ({"Range": "bytes=-0"}, 416, b""),
         ({"Range": "bytes=3-1"}, 200, FEED),

@@ -259,6 +259,20 @@ def entries_of(data: bytes, **options: Any) -> list[dict[str, Any]]:
     return [json.loads(entry) for entry in vendor.entries]
 
 
+def test_samples_of_causes_have_the_place_of_their_records_beyond_the_entries_too() -> None:
+    rows = [*("A,x" for _ in range(10_001)), "", "B,a lot"]
+    (vendor,) = run(feed(*rows, header="sku,quantity_available"), skip_lines=0).normalized
+    assert [[(one.row_number, one.line) for one in each.samples] for each in vendor.causes] == [
+        [(2, None)],
+        [(10_003, 10_004)],
+    ]
+    sheet = text_row(1, "List") + text_row(3, "sku", "quantity_available") + text_row(4, "A", "x")
+    (vendor,) = run(workbook(sheet), format="xlsx", skip_lines=1).normalized
+    assert vendor.causes[0].as_dict()["samples"] == [
+        {"row_number": 2, "value": "x", "sheet_row": 4}
+    ]
+
+
 def test_an_entry_of_a_workbook_has_the_row_of_its_sheet() -> None:
     rows = text_row(1, "List") + text_row(3, "sku", "quantity_available") + text_row(4, "A", "x")
     (entry,) = entries_of(workbook(rows), format="xlsx", skip_lines=1)
