@@ -33,6 +33,7 @@ def test_an_unknown_path_is_a_problem(unplugged: ApiWorld) -> None:
         ("PATCH", f"/v1/runs/{NOBODY_S_RUN}", "GET"),
         ("GET", "/v1/tenants/acme/config", "PUT"),
         ("POST", "/v1/health", "GET"),
+        ("POST", "/f/a-link", "GET, HEAD"),
     ],
 )
 def test_a_method_that_a_path_lacks_is_a_problem_that_lists_those_it_has(

@@ -137,6 +137,8 @@ def test_refused_cells_are_counted_by_code_with_the_first_of_them(world: ApiWorl
         "column": "cost",
         "count": 2,
         "row_number": 3,
+        "line": None,
+        "sheet_row": None,
         "value": "soon",
     }
     assert {each["error_code"] for each in vendor["as_sent"]["refusals"]} == {

@@ -67,6 +67,11 @@ def test_a_list_that_was_never_sent_is_told(visitor: Visitor) -> None:
     assert "not in a run yet" in visitor.open(VENDOR).text
 
 
+def test_the_line_of_a_cell_that_cannot_be_used_stands_beside_its_row(visitor: Visitor) -> None:
+    put(visitor, b"\nsku,quantity_available,cost\n\nA-1,many,4.20\nA-2,7,3.10\n")
+    assert "2 (line 4)" in visitor.open(f"{VENDOR}/check").text
+
+
 def test_a_parser_that_reads_the_list_is_shown_line_by_line_and_taken_over(
     visitor: Visitor,
 ) -> None:
