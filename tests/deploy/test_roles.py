@@ -37,7 +37,7 @@ from relay_dagster.webhooks.model import EventType
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.builders import config_document, feed, tenant_config, vendor_document
-from support.deployment import of_type, properties
+from support.deployment import container, of_type, properties
 from support.explaining import run_in_memory
 from support.fakes import FakeClock, embedded_platform
 from support.permissions import Grant, Need, grants, recorded
@@ -394,6 +394,14 @@ def test_the_webserver_ends_runs_and_reaches_the_reports_alone() -> None:
         assert shown.allows(Need("s3:GetObject", f"ArtifactBucket/{key}")) is is_shown
 
 
+def test_what_verifies_feeds_asks_the_api_alone() -> None:
+    assert actions("VerifyRole") == set()
+    made = container("VerifyTask")
+    assert made["Command"] == ["relay", "verify", "--newest"]
+    assert [each["Name"] for each in made["Environment"]] == ["RELAY_API_URL"]
+    assert [each["Name"] for each in made["Secrets"]] == ["RELAY_API_KEY"]
+
+
 def test_the_daemon_starts_and_ends_runs_and_reaches_nothing_of_the_product() -> None:
     assert not [action for action in actions("DaemonRole") if action.startswith(PRODUCT)]
     assert {"ecs:RunTask", "iam:PassRole"} <= actions("DaemonRole")
@@ -418,6 +426,7 @@ def test_the_api_s_keys_and_the_database_s_password_are_given_to_different_tasks
     assert readable == {
         "ApiExecutionRole": ("ApiKeysSecretArn",),
         "ExecutionRole": ("DatabaseSecret",),
+        "VerifyExecutionRole": ("VerifyKeySecretArn",),
         "CodeRole": (
             "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
             "relay/${EnvironmentName}/*",
@@ -426,6 +435,7 @@ def test_the_api_s_keys_and_the_database_s_password_are_given_to_different_tasks
     tasks = of_type("AWS::ECS::TaskDefinition")
     given = {name: task["ExecutionRoleArn"]["Fn::GetAtt"][0] for name, task in tasks.items()}
     assert given.pop("ApiTask") == "ApiExecutionRole"
+    assert given.pop("VerifyTask") == "VerifyExecutionRole"
     assert {*given.values()} == {"ExecutionRole"}
 
 
@@ -437,7 +447,7 @@ def test_the_daemon_gives_runs_no_role_that_reads_the_api_s_keys() -> None:
 def test_each_task_has_a_role_of_its_own() -> None:
     tasks = of_type("AWS::ECS::TaskDefinition").values()
     taken = [task["TaskRoleArn"]["Fn::GetAtt"][0] for task in tasks]
-    assert len(taken) == len({*taken}) == 5
+    assert len(taken) == len({*taken}) == 6
 
 
 @pytest.mark.parametrize("role", roles())

@@ -187,13 +187,13 @@ def test_the_api_cannot_reach_dagster_s_database() -> None:
     ]
 
 
-@pytest.mark.parametrize("task", sorted(TASKS))
+@pytest.mark.parametrize("task", sorted({*TASKS, "VerifyTask"}))
 def test_no_secret_is_written_into_a_task_definition(task: str) -> None:
     plain = {each["Name"] for each in container(task)["Environment"]}
     assert not [name for name in plain if "PASSWORD" in name or "KEY" in name]
 
 
-@pytest.mark.parametrize("task", sorted(TASKS))
+@pytest.mark.parametrize("task", sorted({*TASKS, "VerifyTask"}))
 def test_every_task_logs_to_a_group_that_forgets(task: str) -> None:
     options = container(task)["LogConfiguration"]["Options"]
     group = properties(options["awslogs-group"]["Ref"])

@@ -196,7 +196,7 @@ def grants(role: str) -> list[Grant]:
                 .get("dynamodb:LeadingKeys", ["*"])
             ),
         )
-        for policy in properties(role)["Policies"]
+        for policy in properties(role).get("Policies", ())
         for statement in policy["PolicyDocument"]["Statement"]
     ]
 
