@@ -51,14 +51,10 @@ def drain(
     deadline: Deadline | None = None,
     threads: int = 1,
 ) -> list[_Result | None]:
-    """Handle items; return the result of each that was begun, None of each that failed.
+    """Handle items, the longest due first; return the result of each begun, None of each failed.
 
-    Args:
-        items: the longest due first.
-        handle: handles one item.
-        on_fault: reports an item that could not be handled, and puts it off.
-        deadline: no item is begun after it, except the first.
-        threads: with more than one, all items are handled, side by side.
+    After the deadline none is begun, except the first. With more than one thread all are handled,
+    side by side. ``on_fault`` reports an item that could not be handled, and puts it off.
 
     Raises:
         Exception: ``on_fault`` failed; the first such fault, once all items have been handled.
@@ -97,15 +93,7 @@ def wait_for_due(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> _Result:
-    """Handle due items, again and again until there is one or the time is up.
-
-    Args:
-        handle: returns its result, a false value for nothing done.
-        seconds: the time.
-        every: the seconds between two calls.
-        monotonic: returns seconds that only grow.
-        sleep: waits between two calls.
-    """
+    """Call ``handle`` every few seconds until it has done something or the time is up."""
     deadline = Deadline.after(seconds, monotonic)
     while not (done := handle()) and not deadline.has_passed():
         sleep(every)

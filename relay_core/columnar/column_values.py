@@ -43,12 +43,7 @@ def fault_code(fault: RowFault | str | None) -> np.uint8:
 
 
 def read_distinct(text: pa.StringArray, read: Callable[[str], int]) -> tuple[Ints, Faults]:
-    """Read each distinct text once with a scalar rule; return values and fault codes.
-
-    Args:
-        text: the cells.
-        read: returns a cell's value, or raises ``CellError``.
-    """
+    """Read each distinct text once with a scalar rule that may raise ``CellError``."""
     encoded = text.dictionary_encode()
     values, faults = [], []
     for cell in encoded.dictionary.to_pylist():

@@ -78,12 +78,7 @@ def half_up_cents(ten_thousandths: Ints) -> Ints:
 
 
 def instant_text(microseconds: Ints, end: bytes = b"") -> pa.StringArray:
-    """Write instants as ``YYYY-MM-DDTHH:MM:SSZ``; a fraction of a second is dropped.
-
-    Args:
-        microseconds: since the epoch, UTC.
-        end: what each text ends with.
-    """
+    """Write microseconds since the epoch as ``YYYY-MM-DDTHH:MM:SSZ``, without their fraction."""
     if not len(microseconds):
         return _nothing(0)
     seconds = np.floor_divide(microseconds, 1_000_000)

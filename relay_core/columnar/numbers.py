@@ -80,10 +80,7 @@ def read_wholes(
 ) -> ColumnValues:
     """Read whole numbers from 0 to the largest.
 
-    Args:
-        text: cells, trimmed unless no option changes what digits mean; empty where null.
-        options: the vendor's separators.
-        rejections: the faults of other cells.
+    Cells are trimmed, unless no option changes what digits mean, and empty where null.
     """
     text = plain_numbers(text, options)
     short = _read_short(text, pa.int64(), points=0)
@@ -112,11 +109,8 @@ def read_amounts(
 ) -> ColumnValues:
     """Read amounts of 0 and more as ten-thousandths.
 
-    Args:
-        text: cells, trimmed unless no option changes what digits mean; empty where null.
-        options: the vendor's separators and currency symbols.
-        rejections: the faults of other cells.
-        scale: makes other amounts of them, exactly, rounded once; these may be larger as written.
+    Cells are trimmed, unless no option changes what digits mean, and empty where null. A scale
+    makes other amounts of them, exactly, rounded once; these may be larger as written.
     """
     plain = plain_numbers(without_symbols(text, options.currency_symbols), options)
     short = _read_short(plain, AMOUNT, points=1)

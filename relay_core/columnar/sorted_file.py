@@ -42,14 +42,7 @@ class Part(NamedTuple):
 def sorted_file_chunks(
     schema: pa.Schema, key: str, tables: Iterable[pa.Table], behind: Iterable[pa.Table] = ()
 ) -> Iterator[memoryview]:
-    """Yield a file, piece by piece.
-
-    Args:
-        schema: the columns of its rows.
-        key: the column of texts that they are sorted by.
-        tables: the rows, in their order.
-        behind: other tables; they are read back with the whole file alone.
-    """
+    """Yield a file of rows sorted by ``key``; what is behind is read with the whole file alone."""
     head, index = schema.serialize(), []
     yield memoryview(head)
     size = head.size

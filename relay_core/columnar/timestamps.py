@@ -77,13 +77,7 @@ class TimestampOptions:
 def read_timestamps(
     text: pa.StringArray, options: TimestampOptions, rejections: RejectionCodes
 ) -> ColumnValues:
-    """Read timestamps of the years 1900 to 2199; other cells hold ``BEFORE_ALL``.
-
-    Args:
-        text: trimmed cells, empty where null.
-        options: how they are read.
-        rejections: the fault of other cells.
-    """
+    """Read trimmed cells, empty where null, of 1900 to 2199; others hold ``BEFORE_ALL``."""
     nulls = is_empty(text)
     values, unread, iso = np.where(nulls, 0, BEFORE_ALL), ~nulls, _may_be_iso(text)
     for kind, some in _common_forms(text):

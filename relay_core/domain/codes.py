@@ -98,12 +98,7 @@ INVALID_CONFIG = "invalid_config"
 
 
 def class_of(error_code: str, attempt_code: str | None = None) -> FailureClass:
-    """Return whose a failure is.
-
-    Args:
-        error_code: the run's.
-        attempt_code: what its last attempt ended for, where its attempts are used up.
-    """
+    """Return whose a failure is; ``attempt_code`` is that of a run whose attempts are used up."""
     if attempt_code == INVALID_CONFIG:
         return FailureClass.TENANT_CONFIG
     return _CLASSES.get(error_code, FailureClass.VENDOR_DATA)

@@ -258,13 +258,9 @@ def after_empty_lines(text: memoryview, position: int) -> int:
 def physical_lines(
     text: memoryview, scanner: RecordScanner, position: int, ordinals: Sequence[int]
 ) -> list[int]:
-    """Return the line of each of some records, from 1.
+    """Return the lines, from 1, of the records of these ordinals, which are in order and from 1.
 
-    Args:
-        text: the whole of it.
-        scanner: reads its records.
-        position: where the first record, or an empty line before it, begins.
-        ordinals: which records, in order, from 1.
+    ``position`` is where the first record, or an empty line before it, begins.
     """
     found: list[int] = []
     passed = 0

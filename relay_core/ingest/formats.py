@@ -28,11 +28,7 @@ def read_apart(
 ) -> ParsedFeed:
     """Read a feed in another process; it ends with the last batch, or when none is wanted.
 
-    Args:
-        data: the feed.
-        parser: how it is written.
-        limits: of feeds.
-        sandbox: the process, which is ended; by default one with the memory that a feed may need.
+    By default the process has the memory that a feed may need.
 
     Raises:
         FeedUnreadableError: as the format's reader does, here or from ``batches``;

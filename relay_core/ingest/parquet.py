@@ -118,13 +118,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 class _Rows:
-    """The rows of a file, those of each of its groups by themselves.
-
-    Args:
-        source: the file.
-        file: the same, opened.
-        schema: its columns.
-    """
+    """The rows of a file, those of each of its groups by themselves."""
 
     def __init__(self, source: pa.BufferReader, file: pq.ParquetFile, schema: pa.Schema) -> None:
         self._file = file

@@ -61,14 +61,7 @@ class OfferRanking:
     def add(
         self, vendor_id: str, parts: Iterable[pa.Table], *, is_last_good: bool, left_out: bool
     ) -> None:
-        """Take the valid rows of a vendor: vendors in the order of the config, rows in their own.
-
-        Args:
-            vendor_id: the vendor.
-            parts: its rows of the SKU, some at a time (``offer_schema``).
-            is_last_good: whether they are those of its last good feed.
-            left_out: whether the run goes on without the vendor.
-        """
+        """Take a vendor's valid rows: vendors in the order of the config, rows in their own."""
         vendor = self.merge.config.vendor(vendor_id)
         offers_of = partial(self.merge.offers_of, vendor_id)
         schema = offer_schema(self.merge.config.extra_columns)

@@ -70,13 +70,7 @@ class OverrideColumns:
         return offers, left_out | self.leave_out[places]
 
     def outplaced(self, offers: pa.Table, config: TenantConfig, out: Bools) -> Bools:
-        """Return which offers do not compete, as another vendor's was asked for.
-
-        Args:
-            offers: all of their SKUs, with their overrides' amounts.
-            config: the tenant's.
-            out: which of them do not compete anyway.
-        """
+        """Return which offers, not out anyway, do not compete: another vendor's was asked for."""
         if not len(self.skus) or not (self.vendor >= 0).any():
             return np.zeros(len(offers), np.bool_)
         places = self.places(one_chunk(offers["sku"]))

@@ -55,14 +55,7 @@ class PriceInputs:
     def of(
         cls, offers: pa.Table, rows: Rows, pricing: PricingConfig, shipping: Ints | None = None
     ) -> PriceInputs:
-        """Return the inputs of the prices of some rows.
-
-        Args:
-            offers: offers, those rows among them.
-            rows: the rows that are priced.
-            pricing: the tenant's.
-            shipping: each offer's flat amount, where vendors have their own.
-        """
+        """Return the inputs of some rows' prices; ``shipping`` is each offer's flat amount."""
 
         def amounts(column: str) -> tuple[Ints, Bools]:
             values, nulls = integers_of(one_chunk(offers[column]))

@@ -103,13 +103,7 @@ def merge_vendors(
     """Judge the rows, pick each SKU's best offer and price it.
 
     Judged in this order: no rows, the error policy's thresholds, no valid row, nothing to publish.
-
-    Args:
-        config: the tenant's config.
-        normalized: the vendors that have a feed, none of them failed, in the order of the config.
-        warnings: those of the earlier steps.
-        limits: of reports.
-        overrides: what the run uses of the tenant's.
+    The vendors are those that have a feed, none of them failed, in the order of the config.
     """
     parsed = [vendor for vendor in normalized if vendor.status is VendorStatus.FOUND]
     used = [vendor for vendor in normalized if vendor.is_used]

@@ -83,12 +83,7 @@ def of_competing(
 ) -> Ints:
     """Return by vendor the offers that are ``same_sku``, ``outbid``, ``unpriced`` and ``won``.
 
-    Args:
-        offers: those that compete; of each SKU in the order of vendors.
-        order: theirs by SKU.
-        winners: the best of each SKU.
-        has_price: whether that comes to a price.
-        vendors: how many the config has.
+    The offers are those that compete, of each SKU in the order of vendors.
     """
     ranks = integers_of(one_chunk(offers[VENDOR_RANK]))[0]
     by_sku = ranks[order.rows]

@@ -28,12 +28,7 @@ def joins_duplicates(vendor: VendorConfig) -> bool:
 
 
 def without_duplicates(vendor: VendorConfig, rows: pa.Table) -> tuple[pa.Table, Bools]:
-    """Return the rows that make offers, and which of the rows make none.
-
-    Args:
-        vendor: the vendor.
-        rows: its valid rows, in the order of SKUs, those of one in their own.
-    """
+    """Return the rows that make offers, and which make none; valid ones, in the order of SKUs."""
     set_aside = np.zeros(len(rows), np.bool_)
     if len(rows) < 2 or not joins_duplicates(vendor):
         return rows, set_aside
@@ -60,14 +55,7 @@ def without_duplicates(vendor: VendorConfig, rows: pa.Table) -> tuple[pa.Table, 
 def offers_of(
     config: TenantConfig, vendor_id: str, rows: pa.Table, *, is_last_good: bool = False
 ) -> pa.Table:
-    """Return the offers that a vendor's rows make, before stock.
-
-    Args:
-        config: the tenant's.
-        vendor_id: the vendor.
-        rows: its rows without duplicates.
-        is_last_good: whether they are those of its last good feed.
-    """
+    """Return the offers that a vendor's rows without duplicates make, before stock."""
     if is_last_good:
         quantity_pct = config.vendor(vendor_id).last_good.quantity_pct
         rows = with_quantities(rows, lambda quantities: quantities * quantity_pct // 100)

@@ -85,12 +85,7 @@ def is_page(head: bytes) -> bool:
 
 
 def kind_of(data: Buffer, format: str) -> FileKind | None:
-    """Return the kind of a file that a format cannot be; None where nothing speaks against it.
-
-    Args:
-        data: the upload, packed or not.
-        format: `parser.format`.
-    """
+    """Return the kind of an upload, packed or not, that its format cannot be; None if it may be."""
     kind = _container_kind(data)
     if kind is None:
         head = _unpacked_head(data)
@@ -103,13 +98,7 @@ def kind_of(data: Buffer, format: str) -> FileKind | None:
 
 
 def with_kind(error: FeedUnreadableError, data: Buffer, format: str) -> FeedUnreadableError:
-    """Return the fault of a feed with the kind of its file in its words, where that is the reason.
-
-    Args:
-        error: the fault.
-        data: the upload, packed or not.
-        format: `parser.format`.
-    """
+    """Return a fault with the kind of the upload, packed or not, where that is the reason."""
     kind = kind_of(data, format) if error.error_code in KINDS_TELL else None
     if kind is None:
         return error

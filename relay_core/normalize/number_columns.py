@@ -66,9 +66,7 @@ class NumberColumn:
     def read(self, parts: Sequence[Part], size: int) -> tuple[ColumnValues, Ints | int]:
         """Return the values of the cells under its headers, and where a fault of each stands.
 
-        Args:
-            parts: the cells, those of its factor last; none where only a default gives it.
-            size: how many rows there are.
+        The cells of its factor are last; there are none where only a default gives it.
         """
         places: Ints | int
         if not parts:

@@ -53,13 +53,7 @@ class CauseLog:
         codes: npt.NDArray[np.uint8],
         cells: Mapping[str, pa.StringArray],
     ) -> None:
-        """Take refused rows.
-
-        Args:
-            numbers: each record's number.
-            codes: one fault code a judged cell, 0 where it holds; a row of codes each row.
-            cells: the judged columns that the feed has, as they stand in the file.
-        """
+        """Take refused rows, each with its fault codes: one a judged cell, 0 where it holds."""
         for place, name in enumerate(JUDGED_COLUMNS):
             rows = np.flatnonzero(codes[:, place])
             if len(rows) and name in cells:

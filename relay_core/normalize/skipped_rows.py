@@ -17,14 +17,7 @@ def skipped_records(
     columns: Sequence[pa.StringArray],
     size: int,
 ) -> Bools:
-    """Return which records are skipped.
-
-    Args:
-        rules: the entries of ``skip_rows``.
-        places: where each looks; None where the feed has no such header.
-        columns: the cells, null or no column where a record has none.
-        size: how many records there are.
-    """
+    """Return which records rules skip: a rule's place is None where the feed has no such header."""
     skipped = np.zeros(size, np.bool_)
     for rule, place in zip(rules, places, strict=True):
         if place is None:

@@ -158,16 +158,9 @@ def read_rows(
     limits: Limits,
     again: ReadAgain | None = None,
 ) -> ReadRows:
-    """Read every row of a feed.
+    """Read every row of a feed; ``columns`` of offers are kept, the SKU among them.
 
-    Args:
-        vendor_id: the vendor.
-        parsed: its feed.
-        reader: how its cells are read.
-        columns: the columns of offers that are kept, the SKU among them.
-        warnings: those that the vendor has already.
-        limits: the room for reports of rejected rows.
-        again: begins to read the feed anew, where rows with the same SKU are rejected.
+    ``again`` begins to read the feed anew, where rows with the same SKU are rejected.
 
     Raises:
         FeedUnreadableError: the feed's structure is broken.
@@ -226,15 +219,7 @@ class SortedVendor:
 def _reject_repeated(
     log: RejectionLog, order: TextOrder, skus: pa.StringArray, numbers: Ints, again: ReadAgain
 ) -> Rows:
-    """Reject the rows whose SKU other rows have; return the rest, in their order.
-
-    Args:
-        log: is given the rows that are rejected.
-        order: the valid rows by SKU.
-        skus: every row's.
-        numbers: every row's record number.
-        again: begins to read the feed anew.
-    """
+    """Reject the rows whose SKU other rows have; return the rest, in their order."""
     sizes = np.diff(order.starts, append=len(order.rows))
     is_alone = np.repeat(sizes == 1, sizes)
     repeated = np.sort(order.rows[~is_alone])
@@ -251,10 +236,6 @@ def _reject_repeated(
 
 def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVendor:
     """Put the valid rows in order of SKU, then of rows; ``rows`` is consumed.
-
-    Args:
-        rows: the rows of a feed, or the vendor that it comes to without any.
-        room: the room for entries of its rejected rows.
 
     Raises:
         ContractBrokenError: the rows have not the columns and types that they should have.

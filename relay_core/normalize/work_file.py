@@ -41,13 +41,7 @@ _ROWS_AT_ONCE = 1 << 16
 def work_file_chunks(
     ordered: SortedVendor, vendor: NormalizedVendor, extra_columns: Sequence[str] = ()
 ) -> Iterator[memoryview]:
-    """Yield a vendor's work file, piece by piece.
-
-    Args:
-        ordered: the vendor's columns that its offers do not have.
-        vendor: the vendor with its offers.
-        extra_columns: the names of the tenant's.
-    """
+    """Yield the work file of a vendor with offers; ``ordered`` has its columns that they lack."""
     schema = offer_schema(extra_columns)
     report = {
         "vendor_id": vendor.vendor_id,

@@ -38,12 +38,7 @@ class AppliedRule:
 def applied_rules(
     merged: MergedInventory, vendors: Sequence[NormalizedVendor]
 ) -> Iterator[AppliedRule]:
-    """Yield the rules of a run's config, in its order, those that did nothing too.
-
-    Args:
-        merged: the outcome of the merge.
-        vendors: the uploads that were read.
-    """
+    """Yield the rules of a run's config, in its order, those that did nothing too."""
     config, effects = merged.config, merged.effects
     repeated = {each.vendor_id: each.fault_counts for each in vendors}
     for place, vendor in enumerate(config.vendors):

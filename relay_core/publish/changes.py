@@ -98,12 +98,7 @@ class Changes:
 
 
 def compare(found: Comparison, baseline_run_id: str) -> Changes:
-    """Return the changes of a feed against the published one.
-
-    Args:
-        found: both, the published one first; SKUs that are only kept at 0 are SKUs of a feed, too.
-        baseline_run_id: the run whose feed the published one is.
-    """
+    """Return the changes of a feed against the first, the published one; rows at 0 count."""
     was, now = found.rows_before, found.rows_after
     added, removed = was < 0, now < 0
     in_both = ~(added | removed)

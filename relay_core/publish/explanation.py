@@ -58,11 +58,7 @@ class _RejectedRows:
 def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> dict[str, Any]:
     """Return what the run made of a SKU, as JSON values.
 
-    Args:
-        files: those of a run that has merged.
-        keys: where they lie.
-        run_id: the run.
-        sku: as the feed has it, after the SKU map; white space around it does not count.
+    The SKU is as the feed has it, after the SKU map; white space around it does not count.
 
     Raises:
         SkuNotFoundError: no row of the run has the SKU.

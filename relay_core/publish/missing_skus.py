@@ -43,11 +43,7 @@ def with_missing_skus(
 ) -> MergedInventory:
     """Return a feed with the SKUs of the published one that it lacks, each for some days.
 
-    Args:
-        merged: the feed, with a row for each SKU that is offered at a price.
-        baseline: the published feed, with its rows.
-        requested_at: aware; days are counted up to it.
-        left_out: SKUs that the tenant wants left out.
+    Days are counted up to ``requested_at``, aware. SKUs that the tenant wants left out stay out.
     """
     output = merged.config.output
     if output.missing_skus != "zero" or merged.feed is None or merged.deferred is None:

@@ -45,14 +45,7 @@ def parquet_chunks(
     metadata: Mapping[bytes, bytes] | None = None,
     **options: Any,
 ) -> Iterator[bytes]:
-    """Yield a Parquet file.
-
-    Args:
-        schema: as its groups are written.
-        groups: each becomes a row group.
-        metadata: what else the file tells.
-        options: Arrow's of the writer.
-    """
+    """Yield a Parquet file, each group a row group; ``options`` are those of Arrow's writer."""
     sink = _Chunks()
     with pq.ParquetWriter(
         sink.file,

@@ -119,15 +119,8 @@ def with_quarantine(
 ) -> tuple[MergedInventory, Quarantine | None]:
     """Return a feed in which SKUs with a price that cannot be right keep the published one.
 
-    Beside it are these SKUs; None where there is none.
-
-    Args:
-        merged: the feed, with a row for each SKU that is offered at a price.
-        baseline: the published feed, with its rows.
-        vendors: those whose rows are used, with their offers.
-        overrides: what the run uses of the tenant's.
-        requested_at: aware; the time that confirms a price is counted up to it.
-        config_version: the run's; None where a config has none, as in a local run.
+    Beside it are these SKUs; None where there is none. The time that confirms a price is counted up
+    to ``requested_at``, aware.
     """
     options = merged.config.guards.quarantine
     if options is None or merged.feed is None or merged.deferred is None:

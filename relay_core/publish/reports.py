@@ -117,16 +117,7 @@ def run_summary_json(
     duration_seconds: float,
     completed_at: datetime,
 ) -> bytes:
-    """Return run_summary.json.
-
-    Args:
-        ctx: the run.
-        findings: its findings.
-        status: how it ended.
-        stage_times: seconds by stage.
-        duration_seconds: seconds from start to end.
-        completed_at: aware.
-    """
+    """Return run_summary.json; times are in seconds, ``completed_at`` is aware."""
     counts, limits = findings.counts(), findings.limits.of_feeds()
     valid, guards, changes = findings.valid_rows(), findings.guards, findings.changes
     return _document(

@@ -123,14 +123,8 @@ def state_chunks(
 ) -> Iterator[bytes | memoryview]:
     """Yield ``state.parquet`` of a feed; the same bytes from one release of the engine.
 
-    Args:
-        feed: its rows; those that have ``offered_at`` and ``kept_at_0`` keep them.
-        deferred: the canonical columns that they have not.
-        context: which publication it is.
-        offered_at: aware; when the rows were offered, which have no instant of their own.
-        extra_columns: the names of the tenant's.
-        with_suspects: whether a quarantine is set.
-        history: the publications up to this one.
+    Rows that have ``offered_at`` and ``kept_at_0`` keep them; ``offered_at``, aware, is that of the
+    others. Suspects are written where a quarantine is set. The history goes up to this publication.
     """
     # As the engine holds them: Parquet takes them without another copy.
     written = written_as(state_schema(extra_columns, with_suspects=with_suspects)).set(
@@ -171,11 +165,7 @@ def _group(
 
 
 def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baseline:
-    """Return the publication that a state holds.
-
-    Args:
-        data: the state.
-        keeps_rows: whether its rows are to be had, too.
+    """Return the publication that a state holds, with its rows where they are to be kept.
 
     Raises:
         StateUnreadableError: the bytes are no state.

@@ -55,17 +55,11 @@ def judge_guards(
     vendor_rows: Collection[VendorRows],
     left_out: Collection[str] = (),
 ) -> list[GuardResult]:
-    """Hold a feed against the published one; SKUs that are only kept at 0 are in neither.
+    """Hold a feed against the published one, which is the first of both.
 
-    Args:
-        guards: the tenant's limits.
-        found: both, the published one first.
-        exempt: vendors whose SKUs may be missing.
-        vendor_rows: the vendors whose rows are compared, in the order of the config.
-        left_out: SKUs that the tenant wants left out; they may be missing, too.
-
-    Returns:
-        The results of all guards that have enough to judge, in the order of the contract.
+    SKUs that are only kept at 0 are in neither. Those of exempt vendors, and those that the tenant
+    wants left out, may be missing. The results are of all guards that have enough to judge, in the
+    order of the contract; vendors' rows in the order of the config.
     """
     return [
         *_feed_guards(guards, _Offered.of(found, exempt, left_out)),

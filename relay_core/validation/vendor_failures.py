@@ -93,14 +93,8 @@ def judge_inputs(
 ) -> InputVerdict:
     """Judge which vendors have a feed and a SKU map that can be read, before any is.
 
-    Args:
-        config: the tenant's config.
-        vendors: the vendors of this run, in the order of the config.
-        inputs: what was found, by vendor.
-        requested_at: aware; ages are counted up to it.
-        locations: where each vendor's feed is expected, for the messages.
-        limits: how large inputs are.
-        last_good: the inputs of the published feed's run.
+    Vendors are in the order of the config; ages are counted up to ``requested_at``, aware. The
+    locations are for the messages.
     """
     states: dict[str, VendorState] = {}
     faults: list[ReportEntry] = []
@@ -136,12 +130,8 @@ def settle(
 ) -> VendorState | None:
     """Return the part of a failed vendor that is used; None where the run fails for it.
 
-    Args:
-        vendor: the vendor.
-        failure: its failure.
-        requested_at: aware; ages are counted up to it.
-        last_good: the inputs of the published feed's run.
-        own: the upload itself, which may stand in where it is only too old.
+    Its own upload may stand in where it is only too old. Ages are counted up to ``requested_at``,
+    aware.
     """
     if vendor.on_trouble == "last_good":
         stale = failure.error_code == FailureCode.STALE_FEED and own is not None

@@ -32,10 +32,7 @@ MAX_SILENT_SECONDS = 60.0
 def watch(session: Session, polled: Polled, *, silently: bool = False) -> RunDetails:
     """Show a run's progress until it is final, and return how it ended.
 
-    Args:
-        session: where it is asked for and shown.
-        polled: the run, as it was seen last.
-        silently: tell it on standard error, and leave standard output to what follows.
+    ``silently`` tells it on standard error, and leaves standard output to what follows.
 
     Raises:
         typer.Exit: 130, the user has stopped watching; the run goes on.

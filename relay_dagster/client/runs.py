@@ -149,12 +149,7 @@ def _ago(run: Run) -> str:
 
 
 class RunReport:
-    """One run with its summary and links; what cannot be had is a note, not an end.
-
-    Args:
-        session: where it is asked for and shown.
-        run: the run.
-    """
+    """One run with its summary and links; what cannot be had is a note, not an end."""
 
     def __init__(self, session: Session, run: RunDetails) -> None:
         self._screen = session.screen

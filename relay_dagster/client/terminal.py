@@ -104,14 +104,7 @@ class Screen:
         folded: Sequence[str] = (),
         notes: Sequence[str] = (),
     ) -> None:
-        """Write a table.
-
-        Args:
-            names: of the columns.
-            rows: a cell for each column.
-            folded: the columns that a narrow terminal may fold; others stay whole.
-            notes: what a terminal shows below each row.
-        """
+        """Write a table; a terminal shows notes below rows, and may fold columns when narrow."""
         cleaned = [[plain(cell) for cell in row] for row in rows]
         if not self.is_terminal:
             for line in _aligned([list(names), *cleaned]):

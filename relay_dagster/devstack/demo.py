@@ -77,12 +77,7 @@ class World:
 
 
 def run_demo(output_dir: Path, *, release: bool = False) -> int:
-    """Run the sample tenant from end to end, and a feed that is held; return the exit status.
-
-    Args:
-        output_dir: the folder for the first run's artifacts.
-        release: whether the held feed is published in the end.
-    """
+    """Run the sample tenant, then a feed that is held or released; return the exit status."""
     console = Console(highlight=False, soft_wrap=True)
     title(console, "Relay Inventory: the sample tenant, end to end, on embedded AWS")
     with tempfile.TemporaryDirectory(prefix="relay-demo-") as home:

@@ -68,14 +68,7 @@ class _UsedInput:
 
 
 class PublishedInputs:
-    """The inputs of the run whose feed was in force; the engine's ``LastGoodFeeds``.
-
-    Args:
-        objects: the bucket.
-        reports: the run that may fall back on them.
-        run_id: the run whose feed was in force.
-        vendors: the vendors of the run.
-    """
+    """The inputs of the run whose feed was in force; the engine's ``LastGoodFeeds``."""
 
     def __init__(
         self,

@@ -71,13 +71,7 @@ class ConcurrentIO:
 
 
 class ReadAhead:
-    """Reads objects ahead, in the order in which they will be taken, as many as fit into memory.
-
-    Args:
-        objects: the bucket.
-        io: makes the calls.
-        sizes: the objects, key to bytes, in the order in which they will be taken.
-    """
+    """Reads objects ahead, in the order of ``sizes`` (bytes by key), as many as fit into memory."""
 
     def __init__(self, objects: ObjectStore, io: ConcurrentIO, sizes: Mapping[str, int]) -> None:
         self._objects = objects

@@ -132,8 +132,7 @@ class InputSnapshot:
     def take(self, *, is_first: bool) -> RunInputs:
         """Find, copy and pin the run's inputs, or read what an earlier attempt has pinned.
 
-        Args:
-            is_first: no earlier attempt can have pinned any.
+        With ``is_first`` no earlier attempt can have pinned any.
         """
         pinned = None if is_first else read_manifest(self.objects, self.reports.keys)
         if pinned is not None:

@@ -87,12 +87,8 @@ def superseded(
 ) -> set[str]:
     """Return the runs whose feeds were out of reach at an instant, and stay so.
 
-    Args:
-        run_ids: the runs in question.
-        records: the records of all runs that have copies, by run_id, as far as they exist.
-        pointer: the tenant's feed.
-        until: the instant.
-        keep: how many publications can be published again.
+    ``records`` are of all runs that have copies, as far as they exist; ``keep`` publications can be
+    published again.
     """
     last = () if pointer is None else pointer.publications[:keep]
     updates = [(one.seq, one.published_at) for one in last]

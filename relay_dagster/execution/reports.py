@@ -31,13 +31,7 @@ _CONTENT_TYPES = {
 
 
 class RunReports:
-    """Writes one run's files, from any thread.
-
-    Args:
-        objects: the bucket.
-        ctx: the run.
-        io: makes the calls, beside the caller.
-    """
+    """Writes one run's files, from any thread."""
 
     def __init__(self, objects: ObjectStore, ctx: RunContext, io: ConcurrentIO) -> None:
         self._objects = objects

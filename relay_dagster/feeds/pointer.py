@@ -110,14 +110,8 @@ def published(
 ) -> FeedPointer:
     """Return the pointer once a run's feed is in force; nothing is held back then.
 
-    Args:
-        before: the pointer as it was.
-        run: the run, ended.
-        key: where its feed lies.
-        sha256: its hash.
-        now: aware.
-        keep: how many publications stay, this one among them.
-        rolled_back_by: the caller who publishes it again; None of a run that ends, or is released.
+    ``keep`` publications stay, this one among them. ``rolled_back_by`` is the caller who publishes
+    it again.
     """
     how, by = PublishedBy.RUN, run.released_by
     if rolled_back_by is not None:

@@ -48,16 +48,9 @@ class ChangeRun(Protocol):
         """Return the record as it was committed; one that the rule leaves as it is.
 
         No waiting: a lost round means that another writer got through, and writers of a record are
-        few.
-
-        Args:
-            run_id: whose record.
-            rule: returns the next record, or raises why not.
-            known: the record as it was read or written last; it is tried first, to spare a read.
-            feed: what becomes of the tenant's feed.
-            while_idle: only while the tenant has no run that is queued or running.
-            entry: the audit's entry of the change; None, or a rule that changes nothing, has none.
-            then: is given the record where this very call has changed it.
+        few. ``known``, as it was read or written last, is tried first. ``entry`` makes the audit's
+        entry; a change of nothing has none. ``then`` is given the record where this very call has
+        changed it.
 
         Raises:
             UnknownRunError: there is no such record.

@@ -84,12 +84,7 @@ class DeadLetter:
 
 
 class DeadLetters:
-    """The acts of an operator on dead letters.
-
-    Args:
-        platform: the stores, the queues and the ledger.
-        origin: the operator, for the audit.
-    """
+    """The acts of an operator, the origin of the audit's entries, on dead letters."""
 
     def __init__(self, platform: Platform, origin: Origin = SYSTEM) -> None:
         self._platform = platform
@@ -132,10 +127,7 @@ class DeadLetters:
         return started
 
     def discard(self, name: str) -> None:
-        """Delete the dead letter; the run's record stays as it is.
-
-        Args:
-            name: its run, or its message's id.
+        """Delete the dead letter of this run or message id; the run's record stays as it is.
 
         Raises:
             DeadLetterError: there is no such dead letter, or its run has not ended yet.

@@ -59,12 +59,7 @@ class ComparedFile:
 
 
 class ComparingSink:
-    """The engine's `Sink` that keeps nothing: each file is held against the run's.
-
-    Args:
-        artifacts: what the run has left.
-        folder: where one of its files is put at a time.
-    """
+    """The engine's `Sink` that keeps nothing: each file is held against the run's."""
 
     def __init__(self, artifacts: RunArtifacts, folder: Path) -> None:
         self._artifacts = artifacts

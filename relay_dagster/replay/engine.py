@@ -37,13 +37,7 @@ def replay(
     sink: Sink,
     last_good: LastGood,
 ) -> Replayed:
-    """Take a run's inputs through the engine's stages.
-
-    Args:
-        artifacts: what the run has left.
-        config: the run's own, or another one.
-        sink: is given what the stages leave.
-        last_good: the last good feeds of vendors that fail.
+    """Take a run's inputs through the engine's stages, with its own config or another one.
 
     Raises:
         ConfigError: the config lacks a vendor that the run was asked for.

@@ -21,12 +21,8 @@ class _LastGoodFile(NamedTuple):
 class LastGood:
     """The last good feeds of vendors that fail; the engine's ``LastGoodFeeds``.
 
-    What a run kept, it has judged young enough; of its age whole hours are known.
-
-    Args:
-        artifacts: what the run has left.
-        config: what the feeds are read with.
-        source_run: what its baseline's run has left, where feeds may be used that the run did not.
+    What a run kept, it has judged young enough; of its age whole hours are known. With a source
+    run, feeds may be used that the run did not use.
     """
 
     def __init__(

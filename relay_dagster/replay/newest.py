@@ -145,12 +145,7 @@ def _first(files: Iterable[ComparedFile]) -> dict[str, Any] | None:
 
 
 class Proofs:
-    """What came of all runs.
-
-    Args:
-        proofs: of each run.
-        now: when they were made.
-    """
+    """What came of all runs, and when they were proved."""
 
     def __init__(self, proofs: Iterable[Proof], now: datetime) -> None:
         self._proofs = list(proofs)

@@ -45,12 +45,7 @@ _NO_VERSION = 0
 
 
 class RunArtifacts:
-    """One run's record, reports and files.
-
-    Args:
-        session: where it is asked for.
-        run_id: the run.
-        folder: where its files are put; whoever made it removes it.
+    """One run's record, reports and files, in a folder that whoever made it removes.
 
     Raises:
         NotReplayableError: nothing can be replayed: it has not ended, or its files are gone.

@@ -21,11 +21,6 @@ _NOT_BY_ITS_DATA = (FailureCode.POISON_JOB, FailureCode.RUN_TIMEOUT)
 class Verification:
     """One run beside what comes out of its inputs here.
 
-    Args:
-        session: where the run is asked for and shown.
-        run_id: the run.
-        folder: where its files are put.
-
     Raises:
         NotReplayableError: what it is made of is not there.
         TamperedError: an input is not the one that it has read.

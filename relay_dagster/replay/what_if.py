@@ -95,12 +95,6 @@ class WhatIf:
     Both are judged as the run was; then the other's feed is compared with the run's own, as if that
     were published. Where the run comes to none, it is compared as the run would have been.
 
-    Args:
-        session: where the run is asked for and shown.
-        run_id: the run.
-        config: the other config.
-        folder: where the run's files are put.
-
     Raises:
         BadUsageError: the config is another tenant's.
         ConfigError: it lacks a vendor that the run was asked for.

@@ -30,9 +30,7 @@ class RetryPolicy:
     def delay(self, attempt: int, jitter: float) -> timedelta:
         """Return the wait after an attempt: exponential, capped, spread by 20 % either way.
 
-        Args:
-            attempt: the attempt that failed, 1 for the first.
-            jitter: a random number from 0 to 1.
+        The first attempt is 1; the jitter is a random number from 0 to 1.
         """
         seconds = self.base_seconds
         for _ in range(attempt - 1):

@@ -58,12 +58,8 @@ class Submission:
     ) -> RunRecord:
         """Return the run that a request leads to: a new one, or that of an earlier request.
 
-        Args:
-            tenant_id: whose run; a tenant without a config gets one that will fail.
-            vendors: some of the config's vendors; None or none is all.
-            request_id: what the run's messages, log lines and tags are to carry.
-            idempotency: the request's key, which is read before anything else.
-            origin: who asks.
+        A tenant without a config gets a run that will fail. None or no vendors are all. The
+        request's key is read before anything else.
 
         Raises:
             IdempotencyKeyReusedError: the key came with another body.

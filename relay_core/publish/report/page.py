@@ -10,13 +10,7 @@ from relay_core.publish.report.templating import REPORT, pages
 
 
 def report_html(ctx: RunContext, findings: RunFindings, status: RunStatus) -> bytes:
-    """Return report.html: the same bytes for the same run and findings.
-
-    Args:
-        ctx: the run.
-        findings: its findings.
-        status: its end.
-    """
+    """Return report.html: the same bytes for the same run and findings."""
     page = pages(REPORT).get_template("page.html.jinja")
     text = page.render(report=report_of(ctx, findings, status))
     return text.encode(errors="xmlcharrefreplace")

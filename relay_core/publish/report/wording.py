@@ -192,15 +192,7 @@ def verdict(
     next_action: str,
     run_id: str = "RUN_ID",
 ) -> Verdict:
-    """Return the end of a run, and the next actions.
-
-    Args:
-        status: its end.
-        findings: its findings.
-        failed: the vendors whose feeds were not used as they should have been.
-        next_action: the remedy of its failure.
-        run_id: the run, for the command that releases it.
-    """
+    """Return the end of a run, and the next actions; ``failed`` are vendors with unused feeds."""
     if status is RunStatus.FAILED:
         stage = findings.failure.stage if findings.failure else Stage.QUEUE
         when = _DOING.get(stage, "before it had begun")
