@@ -217,10 +217,7 @@ class SandboxPool:
     def do(
         self, task: Task, *, cpu_seconds: float = 0, seconds: float = 0, answer: Ask | None = None
     ) -> Any:
-        """Return the result of a task; a process that has ended is replaced once.
-
-        The arguments and errors are those of ``Sandbox.run``.
-        """
+        """Return a task's result, as ``Sandbox.run``; a process that has ended is replaced once."""
         try:
             return self._do(task, cpu_seconds, seconds, answer)
         except SandboxEndedError:

@@ -1,7 +1,4 @@
-"""Dagster's run queue, which ``dagster.yaml`` names, limited by a variable.
-
-Dagster can read variables in that file, but has no default for one that is not set.
-"""
+"""Dagster's run queue for ``dagster.yaml``, limited by a variable that may be unset."""
 
 from typing import Any
 

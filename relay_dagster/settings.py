@@ -252,10 +252,7 @@ class ConcurrencySettings(EnvironmentSettings):
 
 
 class ProvisioningSettings(RegionSettings, ConcurrencySettings):
-    """What AWS resources are made with.
-
-    ``max_attempts`` is how many attempts a run has, and the queue's ``maxReceiveCount``.
-    """
+    """What AWS resources are made with; attempts of a run are the queue's ``maxReceiveCount``."""
 
     max_attempts: _Attempts = Field(3, validation_alias="WORKER_POISON_MAX_RECEIVES")
     visibility_timeout_seconds: _Visibility = Field(

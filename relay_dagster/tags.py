@@ -46,10 +46,7 @@ def run_tags(
 
 
 def attempt_of(tags: Mapping[str, str]) -> tuple[str, int] | None:
-    """Return the run_id and attempt in the tags; None for a run that is not from the queue.
-
-    Tags alone prove nothing, since re-execution copies them: the claim decides.
-    """
+    """Return what the tags claim, run_id and attempt; None for a run that is not from the queue."""
     run_id, attempt = tags.get(RUN_ID), tags.get(ATTEMPT, "")
     if not run_id or not attempt.isdecimal():
         return None

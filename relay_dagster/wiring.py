@@ -1,7 +1,4 @@
-"""The one bundle of stores, queue, ledger and metrics that a process works with.
-
-Runs, sensors, API, commands and tests all get a `Platform`; `dataclasses.replace` exchanges a part.
-"""
+"""The one bundle of stores, queue, ledger and metrics, a `Platform`, of runs, API and commands."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A column after reading: the value of each cell, and the fault of each that has none.
-
-A fault is a small whole number a cell, 0 where the cell is valid; `FAULTS` lists them.
-"""
+"""A column after reading: the value of each cell and its fault, 0 where valid, of `FAULTS`."""
 
 from __future__ import annotations
 

@@ -119,10 +119,7 @@ def join_fields(fields: Sequence[pa.StringArray | str], delimiter: str = ",") ->
 
 
 def joined_lines(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> pa.StringArray:
-    """Return records of written fields, each ended by a line feed.
-
-    A record that is one empty field is written as ``""``, so that it is a record at all.
-    """
+    """Return records of written fields, each ended by LF; one empty field is written ``""``."""
     *before, last = fields
     if not before and isinstance(last, pa.StringArray):
         last = pc.if_else(pa.array(is_empty(last)), '""', last)

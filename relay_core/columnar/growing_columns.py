@@ -21,10 +21,7 @@ _HUGE_PAGES = 4 << 20
 
 
 class GrowingArray:
-    """A column of one numpy type.
-
-    ``array`` is a view: while one is in use, nothing can be appended.
-    """
+    """A column of one numpy type; while its view ``array`` is in use, nothing can be appended."""
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self._dtype = np.dtype(dtype)

@@ -311,10 +311,7 @@ def plain_numbers(text: pa.StringArray, options: CellOptions) -> pa.StringArray:
 
 
 def without_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringArray:
-    """Take at most one currency symbol from each end, with the white space beside it.
-
-    A cell that is nothing but symbols becomes ``?``, which no number is.
-    """
+    """Take one currency symbol at most from each end, with white space; symbols alone are ``?``."""
     if not symbols:
         return text
     ordered = sorted(symbols, key=len, reverse=True)

@@ -174,10 +174,7 @@ def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 def take_short(
     text: pa.StringArray | pa.LargeStringArray, rows: Rows, max_bytes: int = MAX_SHORT_BYTES
 ) -> pa.Array | pa.ChunkedArray:
-    """Return rows of a column with short offsets: one array, or as many chunks as these need.
-
-    No row is longer by itself.
-    """
+    """Return rows with short offsets: one array, or as many chunks as needed; no row is longer."""
     if pa.types.is_string(text.type):
         return text.take(pa.array(rows))
     bounds, _ = offsets_and_bytes(text)

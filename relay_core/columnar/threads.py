@@ -17,10 +17,7 @@ WORKERS = 2
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield ``function(item)`` for each item in order; at most ``WORKERS`` + 1 are held at once.
-
-    A sequence of one item needs no other thread.
-    """
+    """Yield ``function(item)`` of each item, in order; at most ``WORKERS`` + 1 are held at once."""
     if isinstance(items, Sequence) and len(items) <= 1:
         yield from map(function, items)
         return

@@ -19,10 +19,7 @@ class PatchStep:
 def set_members(
     document: Mapping[str, Any], path: tuple[str | int, ...], members: Mapping[str, Any]
 ) -> list[PatchStep]:
-    """Return the steps that set members of the object at a path; nested objects are merged.
-
-    The object itself must be there.
-    """
+    """Return steps that set members of the object that is at a path; nested objects are merged."""
     place: Any = document
     for step in path:
         place = place[step]

@@ -63,10 +63,7 @@ _CURRENCIES = frozenset(_CURRENCY_CODES.split())
 def refuse(
     message: str, hint: Callable[[], str] = str, *, of_section: bool = False
 ) -> PydanticCustomError:
-    """Return the error for a fault of a value, or of the section that it stands in.
-
-    ``hint`` gives the end of the message, and is asked only where the fault is shown.
-    """
+    """Return the error for a fault; ``hint``, asked only where it is shown, ends its message."""
     context: dict[str, Any] = {} if hint is str else {"hint": hint}
     context |= {"of_section": True, "message": message} if of_section else {"message": message}
     return PydanticCustomError(REFUSED, "{message}", context)

@@ -330,19 +330,14 @@ def _offset(text: str) -> tzinfo:
     return timezone(-distance if text.startswith("-") else distance)
 
 
-def _serial_moment(text: str) -> datetime | None:
-    """Read days since 1899-12-30, from 61 on; their fraction is a time, rounded to the second."""
-    found = _SERIAL.fullmatch(text)
-    if found is None or int(found[1]) < FIRST_SERIAL:
-        return None
-    digits = (found[2] or "0")[:_MAX_FRACTION]
-    seconds = (2 * int(digits) * _DAY + 10 ** len(digits)) // (2 * 10 ** len(digits))
-    return _SERIAL_EPOCH + timedelta(days=int(found[1]), seconds=seconds)
-
-
 def _formatted_moment(text: str, form: str) -> datetime | None:
     if form == EXCEL:
-        return _serial_moment(text)
+        found = _SERIAL.fullmatch(text)
+        if found is None or int(found[1]) < FIRST_SERIAL:
+            return None
+        digits = (found[2] or "0")[:_MAX_FRACTION]
+        seconds = (2 * int(digits) * _DAY + 10 ** len(digits)) // (2 * 10 ** len(digits))
+        return _SERIAL_EPOCH + timedelta(days=int(found[1]), seconds=seconds)
     try:
         return datetime.strptime(text, form)  # noqa: DTZ007  # the zone is the tenant's
     except (ValueError, OverflowError):

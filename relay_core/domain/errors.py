@@ -46,10 +46,7 @@ class ConfigFault:
 
 
 class ConfigError(RelayError):
-    """A tenant config with at least one fault.
-
-    ``faults`` are the first ones, and where there are more a last one that says how many.
-    """
+    """A tenant config with faults: the first ones, then how many more there are."""
 
     error_code = INVALID_CONFIG
 

@@ -22,10 +22,7 @@ VENDOR_ROWS = "vendor_rows"
 
 
 def failure_of(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None:
-    """Return the failure that these faults make: the first one's code, all their messages.
-
-    It is about the vendors whose code it is.
-    """
+    """Return the failure of faults: the first one's code, its vendors, and all messages."""
     if not faults:
         return None
     code = faults[0].error_code

@@ -1,7 +1,4 @@
-"""Bytes of a feed to UTF-8 text, and what to say when they are in another encoding.
-
-No CSV here: records and fields are the matter of the readers.
-"""
+"""Bytes of a feed to UTF-8 text, and what to say when they are in another encoding."""
 
 from __future__ import annotations
 

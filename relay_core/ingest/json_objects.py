@@ -1,7 +1,4 @@
-"""One line to one JSON object, strictly, with numbers as they are written.
-
-What is no JSON by the letter is refused here, whatever Python's own reader would make of it.
-"""
+"""One line to one JSON object, strictly by the letter, with numbers as they are written."""
 
 from __future__ import annotations
 

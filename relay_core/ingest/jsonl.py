@@ -209,16 +209,12 @@ class _Feed:
             )
         found = read_object(line)
         if is_long:
-            self._refuse_large_nested(found, number)
+            if found is None:  # it is one cell of a report
+                raise large_cell(number, 1, (), self._limits)
+            for column, value in enumerate(found.values(), 1):
+                if type(value) in NESTED and nested_size(value) > self._limits.cell_bytes:
+                    raise large_cell(number, column, (), self._limits)
         return found
-
-    def _refuse_large_nested(self, found: Mapping[str, object] | None, number: int) -> None:
-        """Refuse a long line with a list or an object that is too large, or that is no object."""
-        if found is None:  # it is one cell of a report
-            raise large_cell(number, 1, (), self._limits)
-        for column, value in enumerate(found.values(), 1):
-            if type(value) in NESTED and nested_size(value) > self._limits.cell_bytes:
-                raise large_cell(number, column, (), self._limits)
 
 
 def _by_key(

@@ -1,7 +1,4 @@
-"""Workbooks to text columns with record numbers: one sheet of any format.
-
-The formats' own modules yield a sheet's rows; here they become headers and records.
-"""
+"""Workbooks to text columns with record numbers: a sheet's rows become headers and records."""
 
 from __future__ import annotations
 

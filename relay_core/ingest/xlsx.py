@@ -73,7 +73,9 @@ class XlsxBook:
         Raises:
             FeedUnreadableError: ``DECODE_ERROR``: the workbook is damaged.
         """
-        shared, styles, last = self._shared_texts(), self._styles(), 0
+        part = self._part("/sharedStrings")
+        items = self._parts.elements(part, "si") if part else ()
+        shared, styles, last = [_unescaped(_text(each)) for each in items], self._styles(), 0
         for row in self._parts.elements(self._targets[place], "row", "sheetData"):
             if local(row) == "sheetData":
                 return
@@ -120,11 +122,6 @@ class XlsxBook:
         if kind == "b":
             return _BOOLEANS.get(text, text), False
         return (iso_text(text) if kind == "d" else text if kind == "e" else _unescaped(text)), False
-
-    def _shared_texts(self) -> list[str]:
-        part = self._part("/sharedStrings")
-        items = self._parts.elements(part, "si") if part else ()
-        return [_unescaped(_text(each)) for each in items]
 
     def _styles(self) -> Styles:
         """Return the cell styles that say more of a number than its value."""

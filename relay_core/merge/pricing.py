@@ -173,10 +173,7 @@ def _ended(cents: Ints, ending: Decimal | None) -> Ints:
 
 
 def explain_price(inputs: PriceInputs, pricing: PricingConfig) -> list[PriceStep]:
-    """Return the steps of one winner's price, also those that change nothing.
-
-    A winner without an amount has none.
-    """
+    """Return the steps of a winner's price, none without amount; also those that change nothing."""
     if not inputs.has_amount.all():
         return []
     if inputs.asked is not None and inputs.asked[0] >= 0:

@@ -1,7 +1,4 @@
-"""A vendor's valid rows to the offers that they make: one a SKU, or all, with what is in stock.
-
-The steps that are a vendor's own, in their order; normalized.csv knows nothing of them.
-"""
+"""A vendor's own steps from valid rows to offers: one a SKU, or all, with what is in stock."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Columns of texts that the objects of ``column_map`` make of a feed's parts.
-
-A part is the cells under one header, trimmed and with the column's nulls empty.
-"""
+"""Columns that the objects of ``column_map`` make of parts: trimmed cells, null ones empty."""
 
 from __future__ import annotations
 
@@ -92,10 +89,7 @@ _READERS: Mapping[type, _Reader] = {Join: _joined, First: _first, Changed: _chan
 
 
 def made_of(source: MappedSource, parts: Sequence[Part]) -> Part:
-    """Return the texts that an entry of ``column_map`` makes of its parts; a header's are its own.
-
-    Of a sum's quantities there is no text.
-    """
+    """Return the texts that an entry of ``column_map`` makes of its parts; none of a sum."""
     read = _READERS.get(type(source))
     return parts[0] if read is None else read(source, parts)
 

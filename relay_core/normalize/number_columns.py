@@ -1,7 +1,4 @@
-"""Columns of numbers that options of the parser make something else of than their cells say.
-
-Cells are read first. Nulls of options, sums, factors and rates, and defaults come after.
-"""
+"""Columns of numbers: cells are read, then come options' nulls, sums, factors, rates, defaults."""
 
 from __future__ import annotations
 
@@ -78,7 +75,9 @@ class NumberColumn:
         # What an option makes null stays so.
         fillable = read.nulls & ~self._zeros(read)
         if self.column.name in self.parser.invalid_as_null:
-            self._make_invalid_null(read)
+            wrong = read.faults != 0
+            read.values[wrong], read.faults[wrong] = 0, 0
+            read.nulls[wrong], read.is_canonical[wrong] = True, False
         self._fill(read, fillable)
         return read, places
 
@@ -147,16 +146,11 @@ class NumberColumn:
             beyond = fault_code((self.column.rejections or _NO_CODES).too_large)
             over = ~holds & (read.faults == beyond)
             if self.column.kind is Kind.MONEY and over.any():  # as written it may be in range
-                wrong |= over & self._fits(part)
+                wrong |= over & np.asarray(self.read_texts(part, Scale(1, 10**7)).faults == 0)
             read.faults[wrong] = fault_code((self.column.rejections or _NO_CODES).unreadable)
             read.values[wrong] = REFUSED
             places = np.where(wrong, parts[-1].places, places)
         return read, places
-
-    def _fits(self, part: Part) -> Bools:
-        """Return which amounts are in range as they are written."""
-        least = Scale(1, 10**7)
-        return np.asarray(self.read_texts(part, least).faults == 0)
 
     def _scale(self, factors: Ints | int) -> Scale:
         rate = Fraction(1) if self.rate is None else self.rate
@@ -187,11 +181,6 @@ class NumberColumn:
             text = pc.utf8_trim_whitespace(read.text.take(pa.array(rows)))
             zeros[rows] = flags_of(pc.match_substring_regex(text, _ZERO))
         return zeros
-
-    def _make_invalid_null(self, read: ColumnValues) -> None:
-        wrong = read.faults != 0
-        read.values[wrong], read.faults[wrong] = 0, 0
-        read.nulls[wrong], read.is_canonical[wrong] = True, False
 
     def _fill(self, read: ColumnValues, where: Bools) -> None:
         """Put the default into nulls; it is read like a cell, by fewer options."""

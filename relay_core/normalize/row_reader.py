@@ -177,20 +177,17 @@ class RowReader:
             if isinstance(at, np.ndarray):
                 places[column] = at
             return read
-        is_plain = self._is_plain(known)
+        # Plain where no option of the parser changes what digits in a cell mean.
+        parser = self.parser
+        special = parser.currency_symbols or parser.thousands_separator
+        special = special or parser.null_words(known.name)
+        words = known.takes_words and parser.quantity_words
+        given = known.name in self.plan.positions and known.name not in parser.defaults
+        is_plain = parser.decimal_separator == "." and given and not special and not words
         # Of plain numbers, only those that need it are trimmed.
         raw = batch.columns[self.plan.positions[column]] if is_plain else None
         text = self._text(batch, column, places) if raw is None else raw
         return reader.read_texts(Part(text, 0))
-
-    def _is_plain(self, column: CanonicalColumn) -> bool:
-        """Return whether no option of the parser changes what digits in a cell mean."""
-        parser = self.parser
-        special = parser.currency_symbols or parser.thousands_separator
-        special = special or parser.null_words(column.name)
-        words = column.takes_words and parser.quantity_words
-        given = column.name in self.plan.positions and column.name not in parser.defaults
-        return parser.decimal_separator == "." and given and not special and not words
 
     def _timestamps(self, batch: TextBatch, places: dict[str, Ints]) -> ColumnValues:
         parser, zone = self.parser, self.zone

@@ -51,10 +51,7 @@ def _check_shape(rows: pa.Schema) -> None:
 
 
 class RowValidator:
-    """Holds the canonical contract against a feed's rows on another thread, many at a time.
-
-    Its verdict is final: the log gets the rows that it rejects.
-    """
+    """Holds the contract against rows on another thread; the log gets those that it rejects."""
 
     def __init__(self, log: RejectionLog) -> None:
         self._log = log

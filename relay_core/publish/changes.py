@@ -70,10 +70,7 @@ class Changes:
         yield from ordered_map(lines_of, self.rows.to_batches(_SLICE))
 
     def greatest_moves(self, limit: int) -> tuple[list[PriceMove], list[PriceMove]]:
-        """Return the greatest rises and the greatest falls of prices, at most ``limit`` each.
-
-        Greatest is by the share of the price before; of equal ones the first by SKU.
-        """
+        """Return the greatest rises and falls, each at most ``limit``, by share, then by SKU."""
         (before, is_new), (after, is_gone) = (
             integers_of(one_chunk(self.rows[name])) for name in ("price_before", "price_after")
         )

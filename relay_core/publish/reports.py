@@ -43,10 +43,7 @@ def input_manifest_json(
     generated_at: str,
     overrides: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return input_manifest.json: which file each vendor's input is, and what is used of it.
-
-    ``overrides`` are the pins of the tenant's, as `overrides_pins` gives them.
-    """
+    """Return input_manifest.json: each vendor's file, what is used of it, the overrides' pins."""
     head = {**_identity(ctx), "generated_at": generated_at, "overrides": overrides}
     return _document({**head, "vendors": vendors})
 
@@ -67,10 +64,7 @@ def manifest_entry(pins: Mapping[str, Any], state: VendorState | None = None) ->
 def errors_json(
     ctx: RunContext, findings: RunFindings, limits: Limits = DEFAULT_LIMITS
 ) -> bytes | None:
-    """Return errors.json, or None where a run has nothing to report.
-
-    ``limits`` say how many entries of rows are kept, and how long the whole may be.
-    """
+    """Return errors.json within the limits of entries and bytes; None with nothing to report."""
     failure, warnings = findings.failure, findings.warnings
     counts = Counter(entry.error_code for entry in findings.faults)
     counts.update(findings.counted_warnings())

@@ -1,7 +1,4 @@
-"""Two feeds side by side, SKU by SKU: joined once for all that compare them.
-
-Both are in the order of SKUs, so that they are joined a range of SKUs at a time.
-"""
+"""Two feeds in the order of SKUs, joined a range of SKUs at a time, once for all who compare."""
 
 from __future__ import annotations
 

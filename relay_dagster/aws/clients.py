@@ -1,7 +1,4 @@
-"""boto3 clients: made when first used, with a region, bounded time-outs and bounded retries.
-
-Endpoints and credentials come from boto3's own variables.
-"""
+"""boto3 clients, made when first used: a region, time-outs, retries; the rest by its variables."""
 
 from __future__ import annotations
 

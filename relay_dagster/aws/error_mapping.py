@@ -1,7 +1,4 @@
-"""The one mapping from AWS errors to errors of an external service.
-
-`maps_aws_errors` applies it to a function.
-"""
+"""The one mapping from AWS errors to errors of external services; `maps_aws_errors` applies it."""
 
 from __future__ import annotations
 

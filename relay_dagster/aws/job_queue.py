@@ -79,10 +79,7 @@ class JobQueue:
         return self._send(self.queue_url, job.body(), {REQUEST_ID: request_id})
 
     def send_again(self, message: Message, *, delay_seconds: int = 0) -> str:
-        """Send the same body and attributes again, and return the new message id.
-
-        The new message can be received after ``delay_seconds``.
-        """
+        """Send the body and attributes again, to be received after a delay; return the new id."""
         return self._send(self.queue_url, message.body, message.attributes, delay_seconds)
 
     @maps_aws_errors
@@ -93,10 +90,7 @@ class JobQueue:
         wait_seconds: int = 0,
         hidden_seconds: int | None = None,
     ) -> list[Message]:
-        """Receive up to ``limit`` messages (ten at most), waiting for the first.
-
-        They stay hidden for so many seconds, None for the queue's own.
-        """
+        """Receive up to ten messages, hidden for so many seconds, None for the queue's own."""
         return receive(self._clients, self.queue_url, limit, wait_seconds, hidden_seconds)
 
     @maps_aws_errors

@@ -7,7 +7,7 @@ import typer
 
 from relay_dagster.client.session import RunId, Session, Shown, command
 from relay_dagster.client.terminal import Screen, TableView
-from relay_dagster.wire.explanations import ExplainedOffer, Explanation
+from relay_dagster.wire.explanations import Explanation
 
 commands = typer.Typer()
 
@@ -61,7 +61,14 @@ def show_explanation(screen: Screen, explanation: Explanation) -> None:
         _STEPS.show(screen, explanation.price_steps)
     if explanation.offers_count:
         screen.section(_counted("offers", explanation.offers, explanation.offers_count))
-        _show_offers(screen, explanation.offers)
+        columns = dict(_OFFERS)
+        if all(
+            each.stock_quantity in (None, each.quantity_available) for each in explanation.offers
+        ):
+            del columns["offered"]
+        if all(each.rule is None for each in explanation.offers):
+            del columns["rule"]
+        TableView(columns, folded=("vendor's SKU",)).show(screen, explanation.offers)
     if explanation.refused_count:
         screen.section(_counted("refused rows", explanation.refused, explanation.refused_count))
         _REFUSED.show(screen, explanation.refused)
@@ -85,16 +92,6 @@ def _verdict(explanation: Explanation) -> str:
         why = "has no price" if price is None else f"comes to a price of {price}"
         return f"SKU {explanation.sku} is not in the feed: its best offer, {best}, {why}"
     return f"SKU {explanation.sku} costs {price}, from {best}"
-
-
-def _show_offers(screen: Screen, offers: Sequence[ExplainedOffer]) -> None:
-    """Write the offers; what stock and rules made of them only where they made anything."""
-    columns = dict(_OFFERS)
-    if all(each.stock_quantity in (None, each.quantity_available) for each in offers):
-        del columns["offered"]
-    if all(each.rule is None for each in offers):
-        del columns["rule"]
-    TableView(columns, folded=("vendor's SKU",)).show(screen, offers)
 
 
 def _counted(title: str, shown: Sequence[object], count: int) -> str:

@@ -110,10 +110,7 @@ def _refuse_reused_rows(artifacts: RunArtifacts) -> None:
 
 
 def _files(artifacts: RunArtifacts, sink: ComparingSink) -> Iterator[ComparedFile]:
-    """Yield what was compared, and what of the run's files does not come out here.
-
-    What comes out here alone is told of a run that has gone all its way.
-    """
+    """Yield what was compared; then the files that only the run, or a full run only here, has."""
     merged = Stage.MERGE_PRICE in _stages(artifacts.summary)
     whole = _ended_by_its_data(artifacts.run) and (
         merged or artifacts.run.status == RunStatus.FAILED

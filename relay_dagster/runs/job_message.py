@@ -24,10 +24,7 @@ class NotAJobError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The body of a message: which run to execute.
-
-    ``vendors`` None is all, ``config_version`` None is the latest.
-    """
+    """The body of a message: which run to execute; None is all vendors, or the latest config."""
 
     run_id: str
     tenant_id: str

@@ -1,7 +1,4 @@
-"""What a record knows of its message and its reports: rules that leave its status as it is.
-
-Pure, like the rules of `transitions`; these alone may still touch a final record.
-"""
+"""What a record knows of its message and reports: pure rules that also touch final records."""
 
 from __future__ import annotations
 

@@ -277,10 +277,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class TenantLock:
-    """Who may run for a tenant: the holder, and jobs sent straight to the queue that wait.
-
-    Those that wait stand in the order in which they will run.
-    """
+    """Who runs for a tenant, and the jobs sent straight to the queue that wait, in their order."""
 
     tenant_id: str
     holder: str | None = None

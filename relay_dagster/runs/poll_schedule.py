@@ -58,10 +58,7 @@ class PollSchedule:
         return timedelta(seconds=self.visibility_seconds)
 
     def scheduled(self, before: RunRecord | None, after: RunRecord, now: datetime) -> RunRecord:
-        """Return a changed record with its next check.
-
-        An attempt that is checked soon anyway keeps its place, which spares the index a write.
-        """
+        """Return a changed record with its next check; one that is due soon keeps its place."""
         queue, due_at = self._next(after, now)
         if before is not None and due_at is not None and _is_same_attempt(before, after):
             known = before.due_at

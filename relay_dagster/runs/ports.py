@@ -32,10 +32,7 @@ class RunPage:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """No new runs, of one tenant or (``tenant_id`` None) of all, and why.
-
-    ``reason`` is for operators, ``public_reason`` is what tenants are told.
-    """
+    """No new runs, of one tenant or (None) of all; ``public_reason`` is what tenants are told."""
 
     tenant_id: str | None
     reason: str

@@ -1,7 +1,4 @@
-"""Attempts: how many a run has, how long it waits between them, and what ended one of them.
-
-Numbers only: who decides that an attempt is over is the run itself or the reconciler.
-"""
+"""Attempts in numbers: how many a run has, the wait between them, and what ended one."""
 
 from __future__ import annotations
 
@@ -42,10 +39,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """An attempt that ended without a verdict on the run.
-
-    ``fence`` is None where no Dagster run had claimed the attempt.
-    """
+    """An attempt that ended without a verdict; ``fence`` is None where it was not claimed."""
 
     attempt: int
     fence: Fence | None

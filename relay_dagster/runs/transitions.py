@@ -46,10 +46,7 @@ Rule = Callable[[RunRecord], RunRecord]
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A way from one status to another.
-
-    ``sources`` empty is the beginning of a record; ``target`` None is the status that it has.
-    """
+    """A way from a status (none: the beginning of a record) to another (None: the one it has)."""
 
     name: str
     sources: tuple[RunStatus, ...]
@@ -241,10 +238,7 @@ def tombstoned(now: datetime) -> Rule:
 
 
 def dispatched(attempt: int, now: datetime) -> Rule:
-    """Open the next attempt, with nothing under way; a run that waits takes the lock.
-
-    The message that it comes from, if it does from one, is `message_state.received`.
-    """
+    """Open the next attempt, with nothing under way; a run that waits takes the lock."""
 
     def rule(record: RunRecord) -> RunRecord:
         refuse_ended(record)
@@ -335,10 +329,7 @@ def succeeded(fence: Fence, outcome: Outcome, now: datetime) -> Rule:
 
 
 def failed(fence: Fence, failure: RunFailure, outcome: Outcome | None, now: datetime) -> Rule:
-    """End the run for a fault of its data or config, in the stage that the failure names.
-
-    Its reports are written; where there is no outcome, they are not.
-    """
+    """End the run for a fault of its data or config; without an outcome no reports are written."""
 
     def rule(record: RunRecord) -> RunRecord:
         refuse_unfenced(record, fence)

@@ -96,10 +96,7 @@ def begun(deletion: Deletion, now: datetime) -> Deletion:
 def noted(
     deletion: Deletion, step: str, count: int, upcoming: str | None, mark: str | None = None
 ) -> Deletion:
-    """Return it with what a step has removed, and the step that is next; None begins a round.
-
-    A step that is not done is the next one itself, from the mark on.
-    """
+    """Return it with what a step has removed, and the next step: None begins a round."""
     removed = {**deletion.removed, step: deletion.removed.get(step, 0) + count}
     found = deletion.found + count
     return replace(deletion, step=upcoming, mark=mark, found=found, removed=removed)

@@ -106,10 +106,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try to deliver: what came of it.
-
-    ``status_code`` is None without an answer; ``error`` is None of a success, else a sentence.
-    """
+    """One try to deliver; its status code is None without an answer, its error of a success."""
 
     at: datetime
     status_code: int | None
@@ -133,10 +130,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One try among those of a webhook, as a list shows it: the how-manieth it was, of what.
-
-    ``next_attempt_at`` is set on the last one of a delivery that goes on.
-    """
+    """A webhook's try in a list: the how-manieth, of what; the last says when the next one is."""
 
     event_id: str
     event_type: EventType

@@ -1,7 +1,4 @@
-"""The queues of an installation: whether they exist, and their features.
-
-``aws/job_queue.py`` sends and receives their messages.
-"""
+"""The queues of an installation, for ``aws/job_queue.py``: whether they exist, their features."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The tables of an installation: whether they exist, and their features.
-
-``aws/dynamodb/schema.py`` defines their keys and indexes.
-"""
+"""The tables of an installation, by ``aws/dynamodb/schema.py``: whether they exist, features."""
 
 from __future__ import annotations
 
