@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
 
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
@@ -40,6 +41,18 @@ from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin, dags
 
 Rule = Callable[[RunRecord], RunRecord]
 """Returns the next record, or raises why there is none."""
+_Facts = ParamSpec("_Facts")
+
+
+def rule(step: Callable[Concatenate[RunRecord, _Facts], RunRecord]) -> Callable[_Facts, Rule]:
+    """Let a function of a record and the facts of a change be called with the facts: a rule."""
+
+    @wraps(step)
+    def with_facts(*facts: _Facts.args, **named: _Facts.kwargs) -> Rule:
+        return lambda record: step(record, *facts, **named)
+
+    return with_facts
+
 
 # --- the table ----------------------------------------------------------------------------------
 
@@ -225,178 +238,151 @@ _BETWEEN_ATTEMPTS: dict[str, Any] = {
 }
 
 
-def tombstoned(now: datetime) -> Rule:
+@rule
+def tombstoned(record: RunRecord, now: datetime) -> RunRecord:
     """End a run whose message could not be sent, hidden; one that is under way stays as it is."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        if record.has_ended or record.message_id is not None or record.attempt > 0:
-            return record
-        over = ended("tombstoned", record, now)
-        return replace(over, hidden=True, expires_at=now + TOMBSTONE_LIFE)
-
-    return rule
+    if record.has_ended or record.message_id is not None or record.attempt > 0:
+        return record
+    over = ended("tombstoned", record, now)
+    return replace(over, hidden=True, expires_at=now + TOMBSTONE_LIFE)
 
 
-def dispatched(attempt: int, now: datetime) -> Rule:
+@rule
+def dispatched(record: RunRecord, attempt: int, now: datetime) -> RunRecord:
     """Open the next attempt, with nothing under way; a run that waits takes the lock."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        refuse_ended(record)
-        _refuse_cancelled(record)
-        if record.is_dispatched or attempt != record.attempt + 1:
-            raise DispatchRefusedError(
-                record.run_id, f"attempt {attempt} does not follow attempt {record.attempt}"
-            )
-        return transition(
-            "dispatched",
-            record,
-            attempt=attempt,
-            dispatched_at=now,
-            dagster_run_id=None,
-            next_attempt_at=None,
-            lock_state=LockState.OWNER,
+    refuse_ended(record)
+    _refuse_cancelled(record)
+    if record.is_dispatched or attempt != record.attempt + 1:
+        raise DispatchRefusedError(
+            record.run_id, f"attempt {attempt} does not follow attempt {record.attempt}"
         )
+    return transition(
+        "dispatched",
+        record,
+        attempt=attempt,
+        dispatched_at=now,
+        dagster_run_id=None,
+        next_attempt_at=None,
+        lock_state=LockState.OWNER,
+    )
 
-    return rule
 
-
-def claimed(attempt: int, dagster_run_id: str, now: datetime) -> Rule:
+@rule
+def claimed(record: RunRecord, attempt: int, dagster_run_id: str, now: datetime) -> RunRecord:
     """Give the attempt to one Dagster run, for good; the same one may ask again."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        if record.attempt != attempt or not record.is_dispatched:
-            raise ClaimRefusedError(record.run_id, f"attempt {attempt} is over")
-        if record.dagster_run_id not in (None, dagster_run_id):
-            raise ClaimRefusedError(
-                record.run_id, f"attempt {attempt} belongs to Dagster run {record.dagster_run_id}"
-            )
-        _refuse_cancelled(record)
-        if record.dagster_run_id == dagster_run_id:
-            return record
-        return transition(
-            "claimed",
-            record,
-            dagster_run_id=dagster_run_id,
-            stage=Stage.FETCH_INPUTS,
-            stage_entered_at={Stage.FETCH_INPUTS.value: now},
-            started_at=record.started_at or now,
-            error_code=None,
-            error_message=None,
+    if record.attempt != attempt or not record.is_dispatched:
+        raise ClaimRefusedError(record.run_id, f"attempt {attempt} is over")
+    if record.dagster_run_id not in (None, dagster_run_id):
+        raise ClaimRefusedError(
+            record.run_id, f"attempt {attempt} belongs to Dagster run {record.dagster_run_id}"
         )
+    _refuse_cancelled(record)
+    if record.dagster_run_id == dagster_run_id:
+        return record
+    return transition(
+        "claimed",
+        record,
+        dagster_run_id=dagster_run_id,
+        stage=Stage.FETCH_INPUTS,
+        stage_entered_at={Stage.FETCH_INPUTS.value: now},
+        started_at=record.started_at or now,
+        error_code=None,
+        error_message=None,
+    )
 
-    return rule
 
-
-def entered(fence: Fence, stage: Stage, now: datetime) -> Rule:
+@rule
+def entered(record: RunRecord, fence: Fence, stage: Stage, now: datetime) -> RunRecord:
     """Move on to a stage; never back. The stage it is in is no change."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        refuse_unfenced(record, fence)
-        if stage is record.stage:
-            return record
-        if _ORDER[stage] < _ORDER[record.stage] or stage is Stage.COMPLETE:
-            raise TransitionRefusedError(record.run_id, f"{record.stage} does not go to {stage}")
-        entered_at = {**record.stage_entered_at, stage.value: now}
-        return transition("entered", record, stage=stage, stage_entered_at=entered_at)
-
-    return rule
+    refuse_unfenced(record, fence)
+    if stage is record.stage:
+        return record
+    if _ORDER[stage] < _ORDER[record.stage] or stage is Stage.COMPLETE:
+        raise TransitionRefusedError(record.run_id, f"{record.stage} does not go to {stage}")
+    entered_at = {**record.stage_entered_at, stage.value: now}
+    return transition("entered", record, stage=stage, stage_entered_at=entered_at)
 
 
-def pinned(fence: Fence, config_version: int | None, baseline_run_id: str | None) -> Rule:
+@rule
+def pinned(
+    record: RunRecord, fence: Fence, config_version: int | None, baseline_run_id: str | None
+) -> RunRecord:
     """Fix config version and baseline for all attempts; a posted run has only its version yet."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        refuse_unfenced(record, fence)
-        version = record.config_version or config_version
-        baseline = record.baseline_run_id or baseline_run_id
-        if (version, baseline) == (record.config_version, record.baseline_run_id):
-            return record
-        return transition("pinned", record, config_version=version, baseline_run_id=baseline)
-
-    return rule
+    refuse_unfenced(record, fence)
+    version = record.config_version or config_version
+    baseline = record.baseline_run_id or baseline_run_id
+    if (version, baseline) == (record.config_version, record.baseline_run_id):
+        return record
+    return transition("pinned", record, config_version=version, baseline_run_id=baseline)
 
 
-def succeeded(fence: Fence, outcome: Outcome, now: datetime) -> Rule:
+@rule
+def succeeded(record: RunRecord, fence: Fence, outcome: Outcome, now: datetime) -> RunRecord:
     """End the run well; its reports are written."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        refuse_unfenced(record, fence)
-        complete = {**record.stage_entered_at, Stage.COMPLETE.value: now}
-        done = replace(record, stage=Stage.COMPLETE, stage_entered_at=complete)
-        return ended("succeeded", done, now).with_reports(outcome, now)
-
-    return rule
+    refuse_unfenced(record, fence)
+    complete = {**record.stage_entered_at, Stage.COMPLETE.value: now}
+    done = replace(record, stage=Stage.COMPLETE, stage_entered_at=complete)
+    return ended("succeeded", done, now).with_reports(outcome, now)
 
 
-def failed(fence: Fence, failure: RunFailure, outcome: Outcome | None, now: datetime) -> Rule:
+@rule
+def failed(
+    record: RunRecord, fence: Fence, failure: RunFailure, outcome: Outcome | None, now: datetime
+) -> RunRecord:
     """End the run for a fault of its data or config; without an outcome no reports are written."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        refuse_unfenced(record, fence)
-        over = _failed("failed", record, failure, now)
-        return over if outcome is None else over.with_reports(outcome, now)
-
-    return rule
+    refuse_unfenced(record, fence)
+    over = _failed("failed", record, failure, now)
+    return over if outcome is None else over.with_reports(outcome, now)
 
 
-def attempt_lost(loss: Loss, policy: RetryPolicy) -> Rule:
+@rule
+def attempt_lost(record: RunRecord, loss: Loss, policy: RetryPolicy) -> RunRecord:
     """End an attempt: back to the queue until ``retry_at``, or poison where it was the last."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        _refuse_other_attempt(record, loss.fence, loss.attempt)
-        _refuse_cancelled(record)
-        if not policy.has_attempts_left(record):
-            spent = f"attempts used up ({record.attempt} of {policy.attempts_of(record)})"
-            why = f"{spent}; the last ended with: {loss.message}"
-            return poisoned(why, loss.now, loss.error_code)(record)
-        return transition(
-            "attempt_lost",
-            record,
-            **_BETWEEN_ATTEMPTS,
-            error_code=loss.error_code,
-            error_message=cut(loss.message, _MAX_MESSAGE, "..."),
-            next_attempt_at=loss.retry_at,
-        )
-
-    return rule
+    _refuse_other_attempt(record, loss.fence, loss.attempt)
+    _refuse_cancelled(record)
+    if not policy.has_attempts_left(record):
+        spent = f"attempts used up ({record.attempt} of {policy.attempts_of(record)})"
+        why = f"{spent}; the last ended with: {loss.message}"
+        return poisoned(why, loss.now, loss.error_code)(record)
+    return transition(
+        "attempt_lost",
+        record,
+        **_BETWEEN_ATTEMPTS,
+        error_code=loss.error_code,
+        error_message=cut(loss.message, _MAX_MESSAGE, "..."),
+        next_attempt_at=loss.retry_at,
+    )
 
 
-def poisoned(message: str, now: datetime, attempt_code: str | None = None) -> Rule:
+@rule
+def poisoned(
+    record: RunRecord, message: str, now: datetime, attempt_code: str | None = None
+) -> RunRecord:
     """End the run as poison, in the stage it reached; an attempt may have ended just before."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        refuse_ended(record)
-        code = attempt_code or record.error_code
-        poison = RunFailure(FailureCode.POISON_JOB, message, record.stage, attempt_code=code)
-        return _failed("poisoned", record, poison, now)
-
-    return rule
+    refuse_ended(record)
+    code = attempt_code or record.error_code
+    poison = RunFailure(FailureCode.POISON_JOB, message, record.stage, attempt_code=code)
+    return _failed("poisoned", record, poison, now)
 
 
-def cancel_requested(now: datetime) -> Rule:
+@rule
+def cancel_requested(record: RunRecord, now: datetime) -> RunRecord:
     """Cancel at once where no attempt is under way, or discard what is held; else ask for it."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        if record.status is _HELD:
-            return given_up("discarded", record, cancel_requested_at=now)
-        refuse_ended(record)
-        if not record.is_dispatched:
-            return cancelled(now)(replace(record, cancel_requested_at=now))
-        if record.cancel_requested_at is not None:
-            return record
-        return transition("cancel_requested", record, cancel_requested_at=now)
-
-    return rule
+    if record.status is _HELD:
+        return given_up("discarded", record, cancel_requested_at=now)
+    refuse_ended(record)
+    if not record.is_dispatched:
+        return cancelled(now)(replace(record, cancel_requested_at=now))
+    if record.cancel_requested_at is not None:
+        return record
+    return transition("cancel_requested", record, cancel_requested_at=now)
 
 
-def cancelled(now: datetime) -> Rule:
+@rule
+def cancelled(record: RunRecord, now: datetime) -> RunRecord:
     """End the run ``CANCELLED``, in the stage it reached; whoever executes it loses its fence."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        refuse_ended(record)
-        return ended("cancelled", record, now)
-
-    return rule
+    refuse_ended(record)
+    return ended("cancelled", record, now)
 
 
 def terminated_entry(over: RunRecord) -> AuditEntry | None:
