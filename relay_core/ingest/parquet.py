@@ -262,7 +262,12 @@ def text_of(column: pa.Array) -> pa.StringArray:
         written = without_nulls(column.cast(pa.string()))
         return _rewritten(written, "E", column, lambda value: format(value, "f"))
     if pa.types.is_timestamp(kind):
-        return _timestamp_text(column)
+        unit, zone = column.type.unit, column.type.tz
+        naive = column if zone is None else column.cast(pa.timestamp(unit, "UTC"))
+        text = naive.cast(pa.timestamp(unit)).cast(pa.string())
+        if unit != "s":
+            text = pc.utf8_rtrim(pc.utf8_rtrim(text, "0"), ".")
+        return without_nulls(text if zone is None else pc.binary_join_element_wise(text, "Z", ""))
     text = without_nulls(column.cast(pa.string()))
     text.validate(full=True)
     return text
@@ -282,13 +287,3 @@ def _rewritten(
     values = column.take(pa.array(rows)).dictionary_encode()
     written = pa.array([write(value) for value in values.dictionary.to_pylist()], pa.string())
     return change_rows(text, rows, lambda _: written.take(values.indices))
-
-
-def _timestamp_text(column: pa.Array) -> pa.StringArray:
-    """Write moments as ``YYYY-MM-DD HH:MM:SS`` with the fraction that they have, in UTC."""
-    unit, zone = column.type.unit, column.type.tz
-    naive = column if zone is None else column.cast(pa.timestamp(unit, "UTC"))
-    text = naive.cast(pa.timestamp(unit)).cast(pa.string())
-    if unit != "s":
-        text = pc.utf8_rtrim(pc.utf8_rtrim(text, "0"), ".")
-    return without_nulls(text if zone is None else pc.binary_join_element_wise(text, "Z", ""))

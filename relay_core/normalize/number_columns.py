@@ -140,7 +140,13 @@ class NumberColumn:
             read = self.read_texts(part, self._scale(factors))
         else:
             read = self.read_texts(part)
-            self._scale_wholes(read, factors)
+            held = read.faults == 0
+            if isinstance(self.source, Changed) and self.source.times is not None:
+                read.values[:] = np.where(held, read.values * factors, read.values)
+            else:
+                read.values[:] = np.where(held, read.values // factors, read.values)
+            read.is_canonical[:] &= read.nulls & is_empty(read.text)
+            self._refuse_large(read)
         if holds is not None:
             wrong = ~holds & ~read.nulls & (read.faults == 0)
             beyond = fault_code((self.column.rejections or _NO_CODES).too_large)
@@ -158,15 +164,6 @@ class NumberColumn:
         one: Ints | int = 1
         times, divided_by = (factors, one) if is_times else (one, factors)
         return Scale(_product(times, rate.numerator), _product(divided_by, rate.denominator))
-
-    def _scale_wholes(self, read: ColumnValues, factors: Ints | int) -> None:
-        held = read.faults == 0
-        if isinstance(self.source, Changed) and self.source.times is not None:
-            read.values[:] = np.where(held, read.values * factors, read.values)
-        else:
-            read.values[:] = np.where(held, read.values // factors, read.values)
-        read.is_canonical[:] &= read.nulls & is_empty(read.text)
-        self._refuse_large(read)
 
     def _refuse_large(self, read: ColumnValues) -> None:
         too_large = (read.values > LARGEST_WHOLE) & (read.faults == 0)

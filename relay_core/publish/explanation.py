@@ -181,23 +181,19 @@ def _outcome(
         shown["reason"] = "kept_at_0"
     if quarantined:
         shown["reason"] = "quarantined"
-        shown["quarantine"] = _quarantine(config, quarantined[0])
+        row = quarantined[0]
+        published, computed = (
+            cents_text(integers_of(one_chunk(row[name]))[0])[0].as_py()
+            for name in ("price", SUSPECT_PRICE)
+        )
+        shown["quarantine"] = {
+            "action": config.guards.quarantine and config.guards.quarantine.action,
+            "price_published": published,
+            "price_computed": computed,
+            "suspect_since": instant_text(integers_of(one_chunk(row[SUSPECT_SINCE]))[0])[0].as_py(),
+        }
     cells = (each for some in rows for each in row_texts(fields_of(config), some))
     return {**shown, "feed_row": next(cells, None)}
-
-
-def _quarantine(config: TenantConfig, row: pa.Table) -> dict[str, Any]:
-    """Return what holds the one SKU's price back."""
-    published, computed = (
-        cents_text(integers_of(one_chunk(row[name]))[0])[0].as_py()
-        for name in ("price", SUSPECT_PRICE)
-    )
-    return {
-        "action": config.guards.quarantine and config.guards.quarantine.action,
-        "price_published": published,
-        "price_computed": computed,
-        "suspect_since": instant_text(integers_of(one_chunk(row[SUSPECT_SINCE]))[0])[0].as_py(),
-    }
 
 
 def _offers(config: TenantConfig, explained: ExplainedOffers) -> list[dict[str, Any]]:

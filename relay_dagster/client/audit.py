@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from relay_dagster.client.session import Limit, Session, Shown, command
+from relay_dagster.client.session import Limit, Session, Shown, argument, command, option
 from relay_dagster.client.terminal import TableView
 
 _MAX_PATHS = 3
@@ -18,11 +18,10 @@ commands = typer.Typer()
 def audit(
     session: Session,
     tenant: Annotated[
-        str | None,
-        typer.Argument(metavar="[TENANT]", help="Whose.", show_default="all that the key reaches"),
+        str | None, argument("[TENANT]", "Whose.", default="all that the key reaches")
     ] = None,
     action: Annotated[
-        str | None, typer.Option(help="Only this, such as config.put; docs/API.md has them all.")
+        str | None, option("Only this, such as config.put; docs/API.md has them all.")
     ] = None,
     limit: Limit = 20,
 ) -> Shown:

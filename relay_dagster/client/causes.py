@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import typer
 
 from relay_core.domain.records import place_in_words
-from relay_dagster.client.artifacts import Cause, ErrorReport, ReportEntry
+from relay_dagster.client.artifacts import ErrorReport, ReportEntry
 from relay_dagster.client.links import read_report
 from relay_dagster.client.run_watch import cause_of
 from relay_dagster.client.session import RunId, Session, Shown, command
@@ -82,7 +82,11 @@ def show_causes(screen: Screen, run: Run, report: ErrorReport, links: dict[str, 
     if run.next_action:
         screen.say(f"to do: {run.next_action}", style="green")
     for cause in report.causes:
-        screen.section(_title(cause))
+        column = f", column {cause.column}" if cause.column else ""
+        shape = "" if cause.shape is None else f", {cause.shape or 'empty'}"
+        screen.section(
+            f"{cause.count:,} x {cause.error_code} (vendor {cause.vendor_id}{column}{shape})"
+        )
         for sample in cause.samples:
             where = place_in_words(sample.row_number, sample.line, sample.sheet_row)
             screen.say(f'{where}: "{sample.value}"', indent=4)
@@ -103,12 +107,6 @@ def show_causes(screen: Screen, run: Run, report: ErrorReport, links: dict[str, 
         screen.say(f"errors.json keeps the first entries alone; all there were: {totals}")
     if link := links.get("invalid_rows"):
         _show_link(screen, "every refused record, as it stood in its file: invalid_rows.csv", link)
-
-
-def _title(cause: Cause) -> str:
-    column = f", column {cause.column}" if cause.column else ""
-    shape = "" if cause.shape is None else f", {cause.shape or 'empty'}"
-    return f"{cause.count:,} x {cause.error_code} (vendor {cause.vendor_id}{column}{shape})"
 
 
 def _show_more(screen: Screen, count: int) -> None:

@@ -10,23 +10,19 @@ import typer
 from relay_core.domain.records import place_in_words
 from relay_dagster.client.config_files import json_text, read_config_file, tenant_of
 from relay_dagster.client.errors import fault_lines
-from relay_dagster.client.session import Session, Shown, command
+from relay_dagster.client.session import Session, Shown, argument, command, option
 from relay_dagster.client.terminal import Screen, instant
 from relay_dagster.wire.config_checks import ConfigCheck, HeadReading, Operation, VendorCheck
 
 config = typer.Typer()
-ConfigFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A config, YAML or JSON.", show_default=False)
-]
+ConfigFile = Annotated[Path, argument("FILE", "A config, YAML or JSON.")]
 
 
 @command(config)
 def check(
     session: Session,
     file: ConfigFile,
-    tenant: Annotated[
-        str | None, typer.Option(help="Whose config it is; else its tenant_id.")
-    ] = None,
+    tenant: Annotated[str | None, option("Whose config it is; else its tenant_id.")] = None,
 ) -> Shown:
     """Judge a config against the rules and the vendors' latest files; stores nothing."""
     document = read_config_file(file)
@@ -40,9 +36,7 @@ def put(
     file: ConfigFile,
     if_match: Annotated[
         int | None,
-        typer.Option(
-            help="Only where this is the latest version, so nobody's is passed over.", min=1
-        ),
+        option("Only where this is the latest version, so nobody's is passed over.", min=1),
     ] = None,
 ) -> None:
     """Store a config as its tenant's new version, and print that version."""
@@ -54,12 +48,8 @@ def put(
 @command(config)
 def get(
     session: Session,
-    tenant: Annotated[
-        str, typer.Argument(metavar="TENANT", help="Whose config.", show_default=False)
-    ],
-    version: Annotated[
-        int | None, typer.Option(help="Which version.", show_default="the latest", min=1)
-    ] = None,
+    tenant: Annotated[str, argument("TENANT", "Whose config.")],
+    version: Annotated[int | None, option("Which version.", default="the latest", min=1)] = None,
 ) -> None:
     """Print a config as JSON, as it takes effect; its version goes to standard error."""
     stored = session.api.config(tenant, version)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from relay_dagster.client.session import RunId, Session, Shown, command
+from relay_dagster.client.session import RunId, Session, Shown, argument, command
 from relay_dagster.client.terminal import Screen, TableView
 from relay_dagster.wire.explanations import Explanation
 
@@ -40,9 +40,7 @@ _WHY_NOT = {
 def explain(
     session: Session,
     run_id: RunId,
-    sku: Annotated[
-        str, typer.Argument(metavar="SKU", help="As the feed has it.", show_default=False)
-    ],
+    sku: Annotated[str, argument("SKU", "As the feed has it.")],
 ) -> Shown:
     """Show why a SKU's row of a run's feed is what it is: each step of the price, every offer."""
     explanation = session.api.explain(run_id, sku)

@@ -13,18 +13,15 @@ import typer
 from relay_dagster.client.api_client import segment
 from relay_dagster.client.errors import BadUsageError
 from relay_dagster.client.links import download_to, opened
-from relay_dagster.client.session import RunId, Session, Shown, Tenant, command
+from relay_dagster.client.session import RunId, Session, Shown, Tenant, argument, command, option
 from relay_dagster.client.terminal import TableView, instant
 from relay_dagster.wire.access import FeedLinkList, NewFeedLink
 
 _PIECE = 1 << 20
 _Output = Annotated[
     Path | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE", help="Where it goes; else standard output.",
-        show_default=False,
-    ),
-]  # fmt: skip
+    option("Where it goes; else standard output.", "--output", "-o", default=False, metavar="FILE"),
+]
 
 commands = typer.Typer()
 feed_links = typer.Typer()
@@ -53,8 +50,7 @@ def artifacts(
     session: Session,
     run_id: RunId,
     name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", help="One of them, fetched.", show_default="lists them"),
+        str | None, argument("NAME", "One of them, fetched.", default="lists them")
     ] = None,
     output: _Output = None,
 ) -> None:
@@ -102,10 +98,9 @@ def fetch(session: Session, name: str, link: str, path: Path | None) -> None:
 def create(
     session: Session,
     tenant: Tenant,
-    name: Annotated[str, typer.Option(help="Whom it is for.", show_default=False)],
+    name: Annotated[str, option("Whom it is for.", default=False)],
     days: Annotated[
-        int | None,
-        typer.Option(help="For how long it is good.", show_default="for ever", min=1, max=36_500),
+        int | None, option("For how long it is good.", default="for ever", min=1, max=36_500)
     ] = None,
 ) -> None:
     """Make a link to the feed in force and print it, this once; its id goes to standard error."""
@@ -131,9 +126,7 @@ def list_links(session: Session, tenant: Tenant) -> Shown:
 def delete(
     session: Session,
     tenant: Tenant,
-    link_id: Annotated[
-        str, typer.Argument(metavar="LINK_ID", help="As listed.", show_default=False)
-    ],
+    link_id: Annotated[str, argument("LINK_ID", "As listed.")],
 ) -> None:
     """Revoke a link, at once."""
     session.api.send("DELETE", f"{_links_of(tenant)}/{segment(link_id)}")

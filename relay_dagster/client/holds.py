@@ -12,13 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from relay_dagster.client.errors import BadUsageError, ClientError, NoAnswerError
-from relay_dagster.client.session import RunId, Session, command
+from relay_dagster.client.session import RunId, Session, argument, command, option
 from relay_dagster.client.terminal import Screen
 from relay_dagster.wire.runs import HeldFeed, Run
 
-Reason = Annotated[
-    str, typer.Option(help="Why; it stands in the run, or in the log.", show_default=False)
-]
+Reason = Annotated[str, option("Why; it stands in the run, or in the log.", default=False)]
 
 commands = typer.Typer()
 
@@ -41,16 +39,13 @@ def release_held(
     session: Session,
     run_id: RunId,
     reason: Annotated[
-        str | None,
-        typer.Option(help="Why; it stands in the run.", show_default="asks at a terminal"),
+        str | None, option("Why; it stands in the run.", default="asks at a terminal")
     ] = None,
     sha256: Annotated[
-        str | None,
-        typer.Option(help="Of the feed that was looked at.", show_default="asks at a terminal"),
+        str | None, option("Of the feed that was looked at.", default="asks at a terminal")
     ] = None,
     guard: Annotated[
-        list[str] | None,
-        typer.Option(help="One that tripped, all must be named; may be repeated."),
+        list[str] | None, option("One that tripped, all must be named; may be repeated.")
     ] = None,
 ) -> None:
     """Publish the feed that a run holds back; shows it and asks, unless hash and guards are given.
@@ -68,9 +63,7 @@ def release_held(
 @command(commands)
 def rollback(
     session: Session,
-    tenant: Annotated[
-        str, typer.Argument(metavar="TENANT", help="Whose feed.", show_default=False)
-    ],
+    tenant: Annotated[str, argument("TENANT", "Whose feed.")],
     run_id: RunId,
     reason: Reason,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from relay_dagster.client.session import Session, Shown, Tenant, command
+from relay_dagster.client.session import Session, Shown, Tenant, argument, command, option
 from relay_dagster.client.terminal import TableView, instant
 
 keys = typer.Typer()
@@ -36,17 +36,16 @@ def list_keys(session: Session, tenant: Tenant) -> Shown:
 def create(
     session: Session,
     tenant: Tenant,
-    name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    name: Annotated[str | None, option("What people call it.")] = None,
     scope: Annotated[
         list[str] | None,
-        typer.Option(
-            help="What it may do: read, run, config, release, upload, keys; may be repeated.",
-            show_default="all but keys",
+        option(
+            "What it may do: read, run, config, release, upload, keys; may be repeated.",
+            default="all but keys",
         ),
     ] = None,
     days: Annotated[
-        int | None,
-        typer.Option(help="For how long it is good.", show_default="for ever", min=1, max=36_500),
+        int | None, option("For how long it is good.", default="for ever", min=1, max=36_500)
     ] = None,
 ) -> None:
     """Make a key and print it, this once; its id goes to standard error."""
@@ -63,7 +62,7 @@ def create(
 def delete(
     session: Session,
     tenant: Tenant,
-    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As listed.", show_default=False)],
+    key_id: Annotated[str, argument("KEY_ID", "As listed.")],
 ) -> None:
     """Delete a key, at once."""
     session.api.delete_key(tenant, key_id)

@@ -12,7 +12,7 @@ from relay_dagster.client.errors import ClientError, NoAnswerError
 from relay_dagster.client.holds import show_hold
 from relay_dagster.client.links import read_report
 from relay_dagster.client.run_watch import cause_of, exit_status, watch
-from relay_dagster.client.session import Limit, RunId, Session, Shown, command
+from relay_dagster.client.session import Limit, RunId, Session, Shown, argument, command, option
 from relay_dagster.client.terminal import (
     Screen,
     ago,
@@ -26,7 +26,7 @@ from relay_dagster.wire.runs import FeedChanges, RowCounts, Run, RunDetails
 from relay_dagster.wire.tenants import Tenant
 
 _ROOM_FOR_ALL = 118
-Watch = Annotated[bool, typer.Option("--watch", help="Follow the run to its end.")]
+Watch = Annotated[bool, option("Follow the run to its end.", "--watch")]
 
 commands = typer.Typer()
 
@@ -34,17 +34,13 @@ commands = typer.Typer()
 @command(commands)
 def run(
     session: Session,
-    tenant: Annotated[
-        str, typer.Argument(metavar="TENANT", help="Whose feeds to run.", show_default=False)
-    ],
+    tenant: Annotated[str, argument("TENANT", "Whose feeds to run.")],
     vendor: Annotated[
-        list[str] | None,
-        typer.Option(help="One of the config's vendors; may be repeated.", show_default="all"),
+        list[str] | None, option("One of the config's vendors; may be repeated.", default="all")
     ] = None,
     watched: Watch = False,
     idempotency_key: Annotated[
-        str | None,
-        typer.Option(help="Asked again with it within a day, it is the same run."),
+        str | None, option("Asked again with it within a day, it is the same run.")
     ] = None,
 ) -> None:
     """Start a run and print its run_id; with --watch exit with 1 unless it succeeds, 3 if held."""
@@ -75,8 +71,8 @@ def run(
 @command(commands)
 def runs(
     session: Session,
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
-    status: Annotated[RunStatus | None, typer.Option(help="Only those that stand so.")] = None,
+    tenant: Annotated[str | None, option("Only this tenant's.")] = None,
+    status: Annotated[RunStatus | None, option("Only those that stand so.")] = None,
     limit: Limit = 20,
 ) -> Shown:
     """List runs, newest first."""

@@ -19,9 +19,20 @@ from relay_dagster.client.terminal import Screen
 
 INTERRUPTED = 130
 
-Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Whose.", show_default=False)]
-RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="The run.", show_default=False)]
-Limit = Annotated[int, typer.Option(help="At most so many.", min=1)]
+
+def argument(metavar: str, text: str, *, default: str | bool = False) -> Any:
+    """Return an argument of a command; ``default`` is how help shows its default."""
+    return typer.Argument(metavar=metavar, help=text, show_default=default)
+
+
+def option(text: str, *names: str, default: str | bool = True, **limits: Any) -> Any:
+    """Return an option of a command; ``default`` is how help shows its default."""
+    return typer.Option(*names, help=text, show_default=default, **limits)
+
+
+Tenant = Annotated[str, argument("TENANT", "Whose.")]
+RunId = Annotated[str, argument("RUN_ID", "The run.")]
+Limit = Annotated[int, option("At most so many.", min=1)]
 
 
 @dataclass(frozen=True)
@@ -82,22 +93,21 @@ def _option(name: str, default: Any, kind: Any) -> inspect.Parameter:
 
 
 _OPTIONS = (
-    _option("as_json", False, Annotated[bool, typer.Option("--json", help="JSON, for programs.")]),
+    _option("as_json", False, Annotated[bool, option("JSON, for programs.", "--json")]),
     _option(
         "api_url",
         "http://127.0.0.1:8000",
-        Annotated[str, typer.Option(help="Where the API is.", envvar="RELAY_API_URL")],
+        Annotated[str, option("Where the API is.", envvar="RELAY_API_URL")],
     ),
     _option(
         "api_key",
         None,
         Annotated[
             str | None,
-            typer.Option(
-                help="An admin's or the tenant's key; the variable keeps it out of lists of "
-                "processes.",
+            option(
+                "An admin's or the tenant's key; the variable keeps it out of lists of processes.",
+                default=False,
                 envvar="RELAY_API_KEY",
-                show_default=False,
             ),
         ],
     ),

@@ -7,7 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from relay_dagster.client.api_client import ApiClient, segment
-from relay_dagster.client.session import Limit, Session, Shown, Tenant, command, screen_only
+from relay_dagster.client.session import (
+    Limit,
+    Session,
+    Shown,
+    Tenant,
+    argument,
+    command,
+    option,
+    screen_only,
+)
 from relay_dagster.client.terminal import Screen, TableView, duration, instant
 from relay_dagster.wire.webhooks import (
     DeliveryList,
@@ -19,9 +28,7 @@ from relay_dagster.wire.webhooks import (
     WebhookList,
 )
 
-WebhookId = Annotated[
-    str, typer.Argument(metavar="WEBHOOK_ID", help="As listed.", show_default=False)
-]
+WebhookId = Annotated[str, argument("WEBHOOK_ID", "As listed.")]
 _EVENTS = (
     "What it is told of: run.succeeded, run.failed, run.held, run.cancelled, feed.published; may "
     "be repeated."
@@ -34,11 +41,9 @@ webhooks = typer.Typer()
 def create(
     session: Session,
     tenant: Tenant,
-    url: Annotated[
-        str, typer.Argument(metavar="URL", help="https, port 443 or 8443.", show_default=False)
-    ],
-    event: Annotated[list[str], typer.Option(help=_EVENTS, show_default=False)],
-    description: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    url: Annotated[str, argument("URL", "https, port 443 or 8443.")],
+    event: Annotated[list[str], option(_EVENTS, default=False)],
+    description: Annotated[str | None, option("What people call it.")] = None,
 ) -> Shown:
     """Make a webhook and print its secret, this once; its id goes to standard error."""
     order: dict[str, Any] = {"url": url, "events": event}
@@ -75,14 +80,11 @@ def update(
     session: Session,
     tenant: Tenant,
     webhook_id: WebhookId,
-    url: Annotated[str | None, typer.Option(help="Where it leads from now on.")] = None,
-    event: Annotated[list[str] | None, typer.Option(help=_EVENTS, show_default="as it is")] = None,
-    description: Annotated[
-        str | None, typer.Option(help="What people call it; empty takes it away.")
-    ] = None,
+    url: Annotated[str | None, option("Where it leads from now on.")] = None,
+    event: Annotated[list[str] | None, option(_EVENTS, default="as it is")] = None,
+    description: Annotated[str | None, option("What people call it; empty takes it away.")] = None,
     enabled: Annotated[
-        bool | None,
-        typer.Option("--enable/--disable", help="Whether anything is sent to it."),
+        bool | None, option("Whether anything is sent to it.", "--enable/--disable")
     ] = None,
 ) -> Shown:
     """Change a webhook, and show it; what is not named stays as it is."""
@@ -135,14 +137,14 @@ def deliveries(session: Session, tenant: Tenant, webhook_id: WebhookId, limit: L
 def listen(
     secret: Annotated[
         str,
-        typer.Option(
-            help="The webhook's; the variable keeps it out of lists of processes.",
+        option(
+            "The webhook's; the variable keeps it out of lists of processes.",
+            default=False,
             envvar="RELAY_WEBHOOK_SECRET",
-            show_default=False,
         ),
     ],
-    port: Annotated[int, typer.Option(help="What to listen on.", min=0, max=65535)] = 8700,
-    host: Annotated[str, typer.Option(help="Loopback, or an address of yours.")] = "127.0.0.1",
+    port: Annotated[int, option("What to listen on.", min=0, max=65535)] = 8700,
+    host: Annotated[str, option("Loopback, or an address of yours.")] = "127.0.0.1",
 ) -> None:
     """Show the webhooks that arrive here, where their signature is right, until Ctrl-C."""
     from relay_dagster.client.listen import Receiver, show_on  # a library of its own

@@ -254,21 +254,6 @@ class Stack:
             DAEMON: lambda: self.services[DAEMON].is_running,
             API: lambda: _http_answers(f"{self.url(API)}/v1/health"),
         }
-        service = Service(name, self._argv(name), self.logs / f"{name}.log", probes[name])
-        with service.log.open("ab") as log:
-            # A session of its own: Ctrl-C reaches us alone, and ending the group ends its runs.
-            service.process = subprocess.Popen(
-                service.argv,
-                env=self.process_environment(name),
-                cwd=self.home,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.services[name] = service
-
-    def _argv(self, name: str) -> list[str]:
         python, scripts = sys.executable, Path(sys.executable).parent
         port = str(self.ports.get(name, ""))
         commands: Mapping[str, list[str]] = {
@@ -287,7 +272,19 @@ class Stack:
             DAEMON: [str(scripts / "dagster-daemon"), "run", "-w", str(self.workspace)],
             API: [python, "-m", "relay_dagster.cli", "api", "--host", self.host, "--port", port],
         }
-        return commands[name]
+        service = Service(name, commands[name], self.logs / f"{name}.log", probes[name])
+        with service.log.open("ab") as log:
+            # A session of its own: Ctrl-C reaches us alone, and ending the group ends its runs.
+            service.process = subprocess.Popen(
+                service.argv,
+                env=self.process_environment(name),
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.services[name] = service
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -189,7 +189,12 @@ class RunSession:
             stages.judge_inputs(inputs.vendor_inputs(), inputs.locations())
         self.stop_if_failed()
         if NORMALIZED in self._launch.assets:
-            self._ahead = ReadAhead(self._platform.objects, self.attempt.io, self._to_read(inputs))
+            sizes: dict[str, int] = {}
+            for vendor_id in self._own_uploads():
+                if vendor_id in inputs.maps:
+                    sizes[self._map_of(vendor_id)] = inputs.maps[vendor_id]
+                sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
+            self._ahead = ReadAhead(self._platform.objects, self.attempt.io, sizes)
         self._inputs = inputs
         return inputs
 
@@ -313,15 +318,6 @@ class RunSession:
 
     def _map_of(self, vendor_id: str) -> str:
         return self.attempt.reports.keys.sku_map(vendor_id)
-
-    def _to_read(self, inputs: RunInputs) -> dict[str, int]:
-        """Return the sizes of the objects that `normalize` reads, by key, in its order."""
-        sizes: dict[str, int] = {}
-        for vendor_id in self._own_uploads():
-            if vendor_id in inputs.maps:
-                sizes[self._map_of(vendor_id)] = inputs.maps[vendor_id]
-            sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
-        return sizes
 
     def _feeds(self, inputs: RunInputs) -> Iterator[VendorFeed]:
         take, uploads = self._ahead.take, self._own_uploads()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from relay_dagster.client.errors import BadUsageError
-from relay_dagster.client.session import Session, Shown, command
+from relay_dagster.client.session import Session, Shown, argument, command, option
 from relay_dagster.replay.newest import Budget, verify_newest
 from relay_dagster.replay.run_artifacts import DIFFERENT
 from relay_dagster.replay.verify import Verification
@@ -19,22 +19,19 @@ commands = typer.Typer()
 def verify(
     session: Session,
     run_id: Annotated[
-        str,
-        typer.Argument(metavar="RUN_ID|N", help="The run; with --newest so many of each tenant."),
+        str, argument("RUN_ID|N", "The run; with --newest so many of each tenant.", default=True)
     ] = "",
     newest: Annotated[
-        bool, typer.Option(help="The newest published runs of all tenants; an admin's key.")
+        bool, option("The newest published runs of all tenants; an admin's key.")
     ] = False,
     since: Annotated[
-        float | None, typer.Option(metavar="HOURS", help="Of --newest: published since then.")
+        float | None, option("Of --newest: published since then.", metavar="HOURS")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Of --newest: writes .html or .json.")
+        Path | None, option("Of --newest: writes .html or .json.", metavar="FILE")
     ] = None,
-    max_runs: Annotated[int, typer.Option(min=1, help="Of --newest: at most so many.")] = 10_000,
-    max_minutes: Annotated[
-        float, typer.Option(min=0, help="Of --newest: none is begun after so long.")
-    ] = 60,
+    max_runs: Annotated[int, option("Of --newest: at most so many.", min=1)] = 10_000,
+    max_minutes: Annotated[float, option("Of --newest: none is begun after so long.", min=0)] = 60,
 ) -> Shown:
     """Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.
 

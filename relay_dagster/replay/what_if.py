@@ -21,8 +21,8 @@ from relay_dagster.client.config_files import read_config_file
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.holds import show_guard
 from relay_dagster.client.runs import show_changes
-from relay_dagster.client.session import Session, Shown, command
-from relay_dagster.client.terminal import Screen, counted
+from relay_dagster.client.session import Session, Shown, argument, command, option
+from relay_dagster.client.terminal import counted
 from relay_dagster.replay.engine import KEYS, Replayed, replay
 from relay_dagster.replay.last_good import LastGood
 from relay_dagster.replay.run_artifacts import DIFFERENT, RunArtifacts
@@ -36,12 +36,8 @@ commands = typer.Typer()
 @command(commands)
 def rehearse(
     session: Session,
-    run_ids: Annotated[
-        list[str], typer.Argument(metavar="RUN_ID...", help="The runs.", show_default=False)
-    ],
-    config: Annotated[
-        Path, typer.Option(metavar="FILE", help="The config to try.", show_default=False)
-    ],
+    run_ids: Annotated[list[str], argument("RUN_ID...", "The runs.")],
+    config: Annotated[Path, option("The config to try.", default=False, metavar="FILE")],
 ) -> Shown:
     """Try a config on runs that were: what would change in their feeds, what the guards would say.
 
@@ -145,7 +141,13 @@ class WhatIf:
                 screen.say(f"{side}: {outcome['error_code']}: {outcome['error_message']}")
         if self._changes is not None:
             show_changes(screen, FeedChanges.model_validate(self._changes.as_dict()))
-            _show_moves(screen, self._changes)
+            for what, moves in zip(
+                ("rises", "falls"), self._changes.greatest_moves(_MAX_MOVES), strict=True
+            ):
+                if moves:
+                    screen.section(f"the greatest price {what}")
+                for move in moves:
+                    screen.say(f"{move.sku}: {move.before} -> {move.after}", indent=2)
         self._show_guards()
         if self.is_same:
             screen.say("nothing changes")
@@ -208,11 +210,3 @@ def _rows(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[st
     }
     for what, (name, written) in figures.items():
         yield what, written(own[name]), written(other[name])
-
-
-def _show_moves(screen: Screen, changes: Changes) -> None:
-    for what, moves in zip(("rises", "falls"), changes.greatest_moves(_MAX_MOVES), strict=True):
-        if moves:
-            screen.section(f"the greatest price {what}")
-        for move in moves:
-            screen.say(f"{move.sku}: {move.before} -> {move.after}", indent=2)
