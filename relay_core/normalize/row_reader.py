@@ -6,7 +6,7 @@ the faults here say why.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -28,11 +28,13 @@ from relay_core.columnar.text import (
     may_be_blank,
     trim,
     with_nulls,
+    without_nulls,
     word_index,
     zero_bytes,
 )
 from relay_core.columnar.timestamps import TimestampOptions, read_timestamps
 from relay_core.config import ParserConfig
+from relay_core.config.parser import SkipRule
 from relay_core.domain.cell_rules import read_timestamp
 from relay_core.domain.columns import (
     BY_NAME,
@@ -49,7 +51,6 @@ from relay_core.ingest.feed import MalformedRecords, TextBatch
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.column_forms import Part, made_of
 from relay_core.normalize.number_columns import NumberColumn
-from relay_core.normalize.skipped_rows import skipped_records
 from relay_core.validation.contracts import OFFER_SCHEMA
 
 _TEXTS = names_of(Kind.TEXT, Kind.CONDITION)
@@ -116,7 +117,7 @@ class RowReader:
         if not rules or (isinstance(batch, MalformedRecords) and batch.widths is None):
             return batch, 0
         columns = batch.columns if isinstance(batch, TextBatch) else batch.cells
-        skipped = skipped_records(rules, self.plan.skips, columns, len(batch.row_numbers))
+        skipped = _skipped_records(rules, self.plan.skips, columns, len(batch.row_numbers))
         count = int(skipped.sum())
         return (batch.where(~skipped) if count else batch), count
 
@@ -298,3 +299,23 @@ def _without_blank_records(batch: TextBatch, positions: Mapping[str, int]) -> Te
     keep = np.ones(len(batch.row_numbers), np.bool_)
     keep[maybe] = False
     return batch.where(keep)
+
+
+def _skipped_records(
+    rules: Sequence[SkipRule],
+    places: Sequence[int | None],
+    columns: Sequence[pa.StringArray],
+    size: int,
+) -> Bools:
+    """Return which records rules skip: a rule's place is None where the feed has no such header."""
+    skipped = np.zeros(size, np.bool_)
+    for rule, place in zip(rules, places, strict=True):
+        if place is None:
+            continue
+        if place >= len(columns):
+            skipped |= rule.texts == "empty"
+            continue
+        text = trim(without_nulls(columns[place]))
+        found = is_empty(text) if rule.texts == "empty" else word_index(text, rule.texts) >= 0
+        skipped |= found
+    return skipped
