@@ -203,9 +203,7 @@ class Sandbox:
 class SandboxPool:
     """Sandboxes for any number of threads; one starts with the first task that finds none free.
 
-    Args:
-        modules: imported in each before its first task.
-        memory_bytes: the most memory of each, and of each process that it starts; 0 is no limit.
+    Each, and each process that it starts, has ``memory_bytes``; 0 is no limit.
     """
 
     def __init__(self, modules: Sequence[str], *, memory_bytes: int = 0) -> None:

@@ -341,11 +341,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     def from_env(
         cls, environ: Mapping[str, str] | None = None, *, require_api: bool = False
     ) -> Self:
-        """Read the variables of an environment, by default of the process.
-
-        Args:
-            environ: read instead of the process's environment.
-            require_api: ask for what only the API needs, its keys.
+        """Read the environment or another; ``require_api`` asks for what only the API needs.
 
         Raises:
             SettingsError: one is missing or bad.

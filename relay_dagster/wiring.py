@@ -81,13 +81,7 @@ class Platform:
 def connect(
     settings: Settings, timeouts: Timeouts = LONG_TIMEOUTS, *, clients: Clients | None = None
 ) -> Platform:
-    """Return the platform of the settings; it sends nothing before its first use.
-
-    Args:
-        settings: names and numbers.
-        timeouts: the limits of calls to AWS.
-        clients: used instead of new ones.
-    """
+    """Return the platform of the settings; it sends nothing before its first use."""
     clients = clients or Clients(
         settings.region, timeouts, public_s3_endpoint_url=settings.public_s3_endpoint_url
     )

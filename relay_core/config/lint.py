@@ -30,9 +30,7 @@ _SHAREABLE = {"sku", "vendor_sku"}
 def lint_warnings(config: TenantConfig, *, is_published: bool = True) -> list[ConfigFault]:
     """Return the lint warnings of a config, each with its path; those of its own rules last.
 
-    Args:
-        config: the tenant's.
-        is_published: whether the tenant has a feed that a run is compared with.
+    With ``is_published`` the tenant has a feed that a run is compared with.
     """
     return [
         *_of_prefixes(config),

@@ -142,11 +142,7 @@ def load_stored_config(text: str) -> TenantConfig:
 
 
 def load_config(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> TenantConfig:
-    """Return the config that a document holds.
-
-    Args:
-        document: plain values, as `parse_document` gives them.
-        limits: how much it may hold; of vendors, and of the lists in a parser.
+    """Return the config that a document holds: plain values, as `parse_document` gives them.
 
     Raises:
         UnsupportedSchemaVersionError: ``schema_version`` is not 1; nothing else is looked at.

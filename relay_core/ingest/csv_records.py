@@ -47,10 +47,7 @@ class LargeFieldError(ValueError):
 class RecordScanner:
     """Read records of UTF-8 CSV text with a one-byte delimiter.
 
-    Args:
-        delimiter: one byte.
-        longest: so many bytes has a field at most, without its quotes.
-        quoting: whether a quote opens a field; else it is a character like others.
+    A field has at most ``longest`` bytes, without its quotes; with ``quoting`` a quote opens one.
     """
 
     def __init__(

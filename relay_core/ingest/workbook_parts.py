@@ -22,12 +22,7 @@ _MAX_ELEMENTS = 300_000
 
 
 class Parts:
-    """A workbook's parts.
-
-    Args:
-        data: the file.
-        format: how the workbook is called in messages.
-        limits: the most bytes of all that is unpacked.
+    """A workbook's parts; ``limits`` are of all that is unpacked.
 
     Raises:
         FeedUnreadableError: ``DECODE_ERROR``: it is no archive.

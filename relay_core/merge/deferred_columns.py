@@ -30,13 +30,7 @@ _Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
 
 
 class DeferredColumns:
-    """Gathers cells of winners, a few rows of the feed at a time.
-
-    Args:
-        names: the columns.
-        vendors: those with offers, by their rank, in order of ranks.
-        others: other rows of the feed, by their rank.
-    """
+    """Gathers cells of winners, a few rows of the feed at a time; vendors in order of ranks."""
 
     def __init__(
         self,

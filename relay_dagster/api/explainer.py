@@ -23,13 +23,7 @@ _FilePart: TypeAlias = tuple[str, tuple[int, int]]
 
 
 class Explainer:
-    """Explains runs' feeds, for any number of threads.
-
-    Args:
-        sandboxes: where it is done.
-        slots: who may have it done.
-        limits: how much of the processor an explanation takes.
-    """
+    """Explains runs' feeds, for any number of threads."""
 
     def __init__(
         self, sandboxes: SandboxPool, slots: TaskSlots, limits: ApiLimits = DEFAULT_API_LIMITS

@@ -35,13 +35,7 @@ _SHORTEST_SECONDS = 0.5
 
 
 class FeedChecker:
-    """Holds feeds against a config, for any number of threads.
-
-    Args:
-        sandboxes: where it is done.
-        slots: who may have it done.
-        limits: how much of the processor a check takes.
-    """
+    """Holds feeds against a config, for any number of threads."""
 
     def __init__(
         self, sandboxes: SandboxPool, slots: TaskSlots, limits: ApiLimits = DEFAULT_API_LIMITS
@@ -76,14 +70,7 @@ class FeedChecker:
         wholes: Mapping[str, Whole],
         deadline: TaskDeadline,
     ) -> Checks:
-        """Return the checks with uploads read whole, one after the other, while there is time.
-
-        Args:
-            config: the tenant's.
-            checks: of the uploads' first bytes.
-            wholes: the uploads that have more, in order.
-            deadline: of the whole check.
-        """
+        """Return the checks with uploads read whole, one after the other, while there is time."""
         found, started = dict(checks), time.monotonic()
         for vendor_id, (size, read) in wholes.items():
             check, spent = found[vendor_id], time.monotonic() - started

@@ -21,13 +21,7 @@ _log = event_log()
 
 
 class ReadinessProbe:
-    """Looks at the dependencies of a platform.
-
-    Args:
-        platform: what is looked at.
-        keep_seconds: how long an answer stands.
-        clock: seconds, from anywhere.
-    """
+    """Looks at the dependencies of a platform; an answer stands for ``keep_seconds``."""
 
     def __init__(
         self,

@@ -235,12 +235,7 @@ def _alarm(
 
 @maps_aws_errors
 def set_up_alarms(plan: AlarmPlan, clients: Clients, *, dry_run: bool = False) -> list[Change]:
-    """Create the alarms that are missing, and update those that differ.
-
-    Args:
-        plan: the alarms that are wanted.
-        clients: AWS.
-        dry_run: change nothing, only report.
+    """Create the alarms that are missing, and update those that differ; a dry run reports.
 
     Raises:
         ExternalServiceError: AWS fails.

@@ -24,11 +24,7 @@ def retrying(
 ) -> Retrying:
     """Return a caller that calls a function until it raises nothing, or its tries are used up.
 
-    Args:
-        on: returns whether to try again after an exception; any other is raised at once.
-        tries: the number of calls in all.
-        max_pause_seconds: the longest pause between two tries.
-        sleep: waits between two tries.
+    Exceptions that ``on`` says no to are raised at once.
     """
     return Retrying(
         retry=retry_if_exception(on),

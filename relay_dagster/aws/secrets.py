@@ -71,15 +71,10 @@ _ENTRIES = Codec(kind=SecretEntry)
 
 @dataclass(frozen=True, slots=True)
 class SecretStore:
-    """Secrets of all tenants.
+    """Secrets of all tenants."""
 
-    Attributes:
-        database: where their names are listed.
-        prefix: what their names in Secrets Manager begin with.
-    """
-
-    database: Database
-    prefix: str
+    database: Database  # where their names are listed
+    prefix: str  # what their names in Secrets Manager begin with
 
     def of_tenant(self, tenant_id: str) -> tuple[SecretEntry, ...]:
         """Return what is shown of a tenant's secrets, by name; of an index, which lags."""

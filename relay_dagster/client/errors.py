@@ -13,11 +13,7 @@ _HINTS = {
 
 
 class ClientError(Exception):
-    """A command cannot do what it was asked; ``lines`` say why, and what to do.
-
-    Args:
-        lines: one sentence each.
-    """
+    """A command cannot do what it was asked; ``lines`` say why, and what to do."""
 
     exit_status = 1
 
@@ -49,13 +45,7 @@ class GoneError(UnexpectedAnswerError):
 
 
 class RefusedError(ClientError):
-    """The API answered with a problem document.
-
-    Args:
-        status: the HTTP status.
-        problem: the document.
-        retry_after: seconds to wait, where the API said so.
-    """
+    """The API answered with a problem document; ``retry_after`` are the seconds that it names."""
 
     def __init__(
         self, status: int, problem: Mapping[str, Any], retry_after: float | None = None

@@ -23,14 +23,7 @@ Show = Callable[[str, Any], None]
 
 
 class Receiver(ThreadingHTTPServer):
-    """Listens for webhooks signed with a secret.
-
-    Args:
-        host: what to listen on.
-        port: of it; 0 for any that is free.
-        secret: as it was shown when the webhook was made.
-        show: is given what has arrived.
-        complain: is told what was refused, and why.
+    """Listens for webhooks signed with a secret; port 0 is any that is free.
 
     Raises:
         BadUsageError: the secret is none, or the place is taken.

@@ -28,12 +28,7 @@ _STYLES = {
 
 
 class Screen:
-    """Standard output and standard error.
-
-    Args:
-        out: the process's own by default, as it is now.
-        err: likewise.
-    """
+    """Standard output and standard error, by default the process's own, as they are now."""
 
     def __init__(self, out: Console | None = None, err: Console | None = None) -> None:
         for stream in (sys.stdout, sys.stderr):

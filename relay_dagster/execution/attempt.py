@@ -60,11 +60,6 @@ class Attempt:
 
     An attempt that takes longer than ``RELAY_RUN_TIMEOUT_SECONDS`` ends the run and calls
     ``end_process``, whatever the process is doing; the reconciler then writes the reports.
-
-    Args:
-        platform: the stores and the ledger.
-        record: the run, claimed for this process by `claim`.
-        end_process: ends this process at once.
     """
 
     def __init__(

@@ -111,23 +111,14 @@ class RunInputs:
 
 @dataclass(frozen=True, slots=True)
 class InputSnapshot:
-    """The copies of a run's inputs in its own prefix, and the manifest that pins them.
+    """The copies of a run's inputs in its own prefix, and the manifest that pins them."""
 
-    Args:
-        objects: the bucket.
-        reports: the run.
-        io: makes calls at once.
-        vendors: the vendors of the run, in the config's order.
-        limits: larger files are not copied.
-        now: the manifest's instant.
-    """
-
-    objects: ObjectStore
+    objects: ObjectStore  # the bucket
     reports: RunReports
-    io: ConcurrentIO
-    vendors: Sequence[VendorConfig]
-    limits: Limits
-    now: datetime
+    io: ConcurrentIO  # makes calls at once
+    vendors: Sequence[VendorConfig]  # the vendors of the run, in the config's order
+    limits: Limits  # larger files are not copied
+    now: datetime  # the manifest's instant
 
     def take(self, *, is_first: bool) -> RunInputs:
         """Find, copy and pin the run's inputs, or read what an earlier attempt has pinned.
@@ -146,11 +137,9 @@ class InputSnapshot:
     def reuse(self, earlier: Iterable[RunRecord], *, with_work: bool) -> RunInputs:
         """Pin the inputs of the tenant's last run that has them, in place of looking for new ones.
 
-        Args:
-            earlier: the tenant's runs, newest first; this run may be among them. A vendor that the
-                source run does not have counts as missing.
-            with_work: reuse the work files too, and the states of the vendors; only a run that has
-                them can be the source.
+        Runs come newest first; this one may be among them. A vendor that the source run does not
+        have counts as missing. With ``with_work`` its work files and the states of vendors are
+        reused.
         """
         entries = {one.vendor_id: _missing(one) for one in self.vendors}
         found = next((one for one in earlier if self._has_inputs(one, with_work)), None)

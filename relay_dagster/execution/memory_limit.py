@@ -23,11 +23,7 @@ _NO_THREAD = ("can't start new thread", "Failed to launch worker thread")
 
 
 class MemoryLimit:
-    """A limit of this process's memory, from `hold` to `lift`.
-
-    Args:
-        megabytes: MiB; 0 is no limit.
-    """
+    """A limit of this process's memory in MiB, from `hold` to `lift`; 0 is no limit."""
 
     def __init__(self, megabytes: int) -> None:
         self.megabytes = megabytes
@@ -38,10 +34,7 @@ class MemoryLimit:
         """Limit the process to its mapped memory of now plus ``megabytes``.
 
         If the system does not report mapped memory, there is no limit. Code that the engine loads
-        on its way is loaded before.
-
-        Args:
-            beside: bytes of the limit that are left to a process that reads feeds.
+        on its way is loaded before. ``beside`` are bytes left to a process that reads feeds.
         """
         if not self._score and _OOM_SCORE.exists():
             self._score = _OOM_SCORE.read_text("ascii").strip()

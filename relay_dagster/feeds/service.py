@@ -61,19 +61,12 @@ class ChangeRun(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FeedService:
-    """Every change of a feed pointer.
+    """Every change of a feed pointer."""
 
-    Args:
-        runs: where records and pointers are kept.
-        change: changes a run's record.
-        keep: how many publications of a tenant can be published again.
-        clock: tells the time, aware.
-    """
-
-    runs: RunRecords
-    change: ChangeRun
-    keep: int
-    clock: Callable[[], datetime]
+    runs: RunRecords  # where records and pointers are kept
+    change: ChangeRun  # changes a run's record
+    keep: int  # how many publications of a tenant can be published again
+    clock: Callable[[], datetime]  # tells the time, aware
 
     def hold(self, fence: Fence, outcome: Outcome, *, known: RunRecord | None = None) -> RunRecord:
         """End the run ``HELD`` and free the tenant; its feed waits. Its reports are written.

@@ -56,24 +56,16 @@ log = event_log()
 
 @dataclass
 class IntakeTick:
-    """Dispatches as many attempts as there is room for.
+    """Dispatches as many attempts as there is room for."""
 
-    Args:
-        platform: the stores, the queue and the ledger.
-        executions: Dagster's runs.
-        room: how many attempts may be dispatched.
-        turns_first: the odd place goes to a run that has waited for its tenant, else to the queue;
-            callers alternate it from tick to tick.
-        clock: returns the time, aware.
-        monotonic: returns seconds that only grow.
-    """
-
-    platform: Platform
-    executions: Executions
-    room: int
+    platform: Platform  # the stores, the queue and the ledger
+    executions: Executions  # Dagster's runs
+    room: int  # how many attempts may be dispatched
+    # The odd place goes to a run that has waited for its tenant, else to the queue; callers
+    # alternate it from tick to tick
     turns_first: bool = False
-    clock: Callable[[], datetime] = utc_now
-    monotonic: Callable[[], float] = time.monotonic
+    clock: Callable[[], datetime] = utc_now  # returns the time, aware
+    monotonic: Callable[[], float] = time.monotonic  # returns seconds that only grow
     dispatched: list[RunRecord] = field(default_factory=list)
     seen: int = 0
     fault: str = ""

@@ -24,17 +24,11 @@ log = event_log()
 
 @dataclass
 class DeletionTick:
-    """Goes on with the deletions that are due.
+    """Goes on with the deletions that are due."""
 
-    Args:
-        platform: the stores and the queues.
-        history: what Dagster keeps of runs.
-        clock: tells the time, aware.
-    """
-
-    platform: Platform
-    history: ExecutionHistory
-    clock: Callable[[], datetime] = utc_now
+    platform: Platform  # the stores and the queues
+    history: ExecutionHistory  # what Dagster keeps of runs
+    clock: Callable[[], datetime] = utc_now  # tells the time, aware
 
     def run(self, deadline: Deadline | None = None) -> str:
         """Go on with the deletions that are due; return a sentence about it."""

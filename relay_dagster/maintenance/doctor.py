@@ -72,18 +72,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much is examined.
+    """How much is examined."""
 
-    Attributes:
-        reads_bytes: whether the feeds in force are read whole and hashed.
-        part: which part of the runs' artifacts is asked for, and no dead letter: reading them
-            hides them from the sweep for a while. None for all of both.
-        deadline: nothing more is read after it.
-    """
-
-    reads_bytes: bool = False
+    reads_bytes: bool = False  # whether the feeds in force are read whole and hashed
+    # Which part of the runs' artifacts is asked for, and no dead letter: reading them hides them
+    # from the sweep for a while. None for all of both
     part: int | None = None
-    deadline: Deadline | None = None
+    deadline: Deadline | None = None  # nothing more is read after it
 
     def has(self, run_id: str) -> bool:
         """Return whether a run's artifacts are asked for."""
@@ -104,12 +99,7 @@ class _Suspects:
 
 
 def examine(platform: Platform, now: datetime, extent: Extent) -> Iterator[Finding]:
-    """Yield each broken invariant.
-
-    Args:
-        platform: the installation.
-        now: the instant.
-        extent: how much is examined.
+    """Yield each broken invariant, as far as the extent goes.
 
     Raises:
         ExternalServiceError: AWS fails.

@@ -42,19 +42,12 @@ log = event_log()
 
 @dataclass
 class ReconcileTick:
-    """Checks up to 200 runs of each queue, longest due first, and carries out their actions.
+    """Checks up to 200 runs of each queue, longest due first, and carries out their actions."""
 
-    Args:
-        platform: the stores, the queue and the ledger.
-        executions: Dagster's runs.
-        clock: returns the time, aware.
-        monotonic: returns seconds that only grow.
-    """
-
-    platform: Platform
-    executions: Executions
-    clock: Callable[[], datetime] = utc_now
-    monotonic: Callable[[], float] = time.monotonic
+    platform: Platform  # the stores, the queue and the ledger
+    executions: Executions  # Dagster's runs
+    clock: Callable[[], datetime] = utc_now  # returns the time, aware
+    monotonic: Callable[[], float] = time.monotonic  # returns seconds that only grow
 
     def run(self, seconds: float = TICK_SECONDS) -> int:
         """Handle due runs for at most so many seconds; return how many were due."""

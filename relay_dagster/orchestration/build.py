@@ -43,13 +43,7 @@ def build_defs(
     connect_tick: Callable[[], Platform] = platform_for_ticks,
     wait_seconds: float = WAIT_SECONDS,
 ) -> dg.Definitions:
-    """Return fresh Definitions.
-
-    Args:
-        connect_run: makes the stores when a run first needs them; tests give their own.
-        connect_tick: the same for the sensors.
-        wait_seconds: how long a tick waits for something that is due.
-    """
+    """Return fresh Definitions, which make their stores when these are first needed."""
     return dg.Definitions(
         assets=[fetched_inventory, normalized_inventory, merged_inventory, published_feed],
         asset_checks=[feed_is_fresh],

@@ -51,21 +51,13 @@ class Occasion:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """A row of the table.
+    """A row of the table."""
 
-    Args:
-        name: its place in the cursor and in the log.
-        interval: seconds from one time to the next; 0 for each tick.
-        seconds: how long it may take.
-        act: does it, and returns a sentence about it.
-        memory: what it remembers from one time to the next.
-    """
-
-    name: str
-    interval: float
-    seconds: float
-    act: Callable[[Occasion, Any], str]
-    memory: type[Memory] = Memory
+    name: str  # its place in the cursor and in the log
+    interval: float  # seconds from one time to the next; 0 for each tick
+    seconds: float  # how long it may take
+    act: Callable[[Occasion, Any], str]  # does it, and returns a sentence about it
+    memory: type[Memory] = Memory  # what it remembers from one time to the next
 
 
 def _tenant_partitions(on: Occasion, memory: PartitionSync) -> str:

@@ -43,12 +43,7 @@ _Context = dg.SensorEvaluationContext
 
 
 def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[dg.SensorDefinition]:
-    """Return the sensors.
-
-    Args:
-        connect: returns the platform, when a tick first needs it.
-        wait_seconds: how long a tick waits for something that is due.
-    """
+    """Return the sensors, which connect when a tick first needs the platform."""
 
     @cache
     def sender() -> Sender:

@@ -27,19 +27,12 @@ _MAX_BETWEEN_CHECKS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollSchedule:
-    """The times that decide when a run is checked.
+    """The times that decide when a run is checked."""
 
-    Args:
-        retries: how many attempts a run has.
-        stale_seconds: after so long without a heartbeat an attempt is dead.
-        visibility_seconds: for so long a message that was received stays out of sight.
-        message_lost_seconds: after so long without a sign a message is lost.
-    """
-
-    retries: RetryPolicy = field(default_factory=RetryPolicy)
-    stale_seconds: float = 90
-    visibility_seconds: float = 300
-    message_lost_seconds: float = 3600
+    retries: RetryPolicy = field(default_factory=RetryPolicy)  # how many attempts a run has
+    stale_seconds: float = 90  # after so long without a heartbeat an attempt is dead
+    visibility_seconds: float = 300  # for so long a message that was received stays out of sight
+    message_lost_seconds: float = 3600  # after so long without a sign a message is lost
 
     @property
     def between_checks(self) -> timedelta:

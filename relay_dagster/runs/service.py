@@ -58,13 +58,8 @@ _MAX_ROUNDS, _BUSY = 20, "too many writers at once"
 class RunService:
     """Every change of a run record.
 
-    Args:
-        runs: where records are kept.
-        policy: attempts and back-off.
-        schedule: when a record is checked next; it knows the same attempts.
-        keep_published: how many publications of a tenant can be published again.
-        clock: tells the time, aware.
-        rng: a random number from 0 to 1, for jitter.
+    The schedule knows the same attempts as the policy; ``keep_published`` publications of a tenant
+    can be published again. The clock is aware, ``rng`` returns numbers from 0 to 1.
     """
 
     def __init__(

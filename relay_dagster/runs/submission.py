@@ -31,21 +31,13 @@ _log = event_log()
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """Submits runs.
+    """Submits runs."""
 
-    Args:
-        ledger: where records are made.
-        queue: where messages are sent.
-        pauses: whose runs are not to be started for now.
-        configs: what is stored of tenants' configs.
-        runs_per_hour: that a tenant's callers may make; None for any number.
-    """
-
-    ledger: RunService
-    queue: JobSender
-    pauses: PauseLookup
-    configs: ConfigVersions
-    runs_per_hour: int | None = None
+    ledger: RunService  # where records are made
+    queue: JobSender  # where messages are sent
+    pauses: PauseLookup  # whose runs are not to be started for now
+    configs: ConfigVersions  # what is stored of tenants' configs
+    runs_per_hour: int | None = None  # that a tenant's callers may make; None for any number
 
     def submit(
         self,

@@ -23,19 +23,12 @@ _log = event_log()
 
 @dataclass(frozen=True, slots=True)
 class TenantClosing:
-    """Begins deletions, and ends them in time.
+    """Begins deletions, and ends them in time."""
 
-    Args:
-        deletions: where they are kept.
-        ledger: where runs are cancelled.
-        runs: what a tenant has under way.
-        grace: for how long a tenant can be restored.
-    """
-
-    deletions: TenantDeletions
-    ledger: RunService
-    runs: TenantRuns
-    grace: timedelta
+    deletions: TenantDeletions  # where they are kept
+    ledger: RunService  # where runs are cancelled
+    runs: TenantRuns  # what a tenant has under way
+    grace: timedelta  # for how long a tenant can be restored
 
     def ask(self, tenant_id: str, origin: Origin = SYSTEM) -> Deletion:
         """Begin a tenant's deletion, and cancel what it has under way; again, it changes nothing.

@@ -33,12 +33,6 @@ def events_of(
     """Yield the events of a change, in the order in which they are to be understood.
 
     A run that is hidden is none to those outside. A held run that a newer one makes void ends too.
-
-    Args:
-        before: the record as it was, None for a new one.
-        after: the record as it is to be.
-        feed: what becomes of the tenant's feed with it.
-        now: when that is.
     """
     yield from _of_end(before, after, now)
     if feed is None:

@@ -22,12 +22,7 @@ FAILING_FOR = timedelta(days=5)
 
 
 def wait_after(tries: int, jitter: float) -> timedelta | None:
-    """Return the wait after so many tries, spread by 20 % either way; None where none follows.
-
-    Args:
-        tries: how many there have been.
-        jitter: a random number from 0 to 1.
-    """
+    """Return the wait after so many tries, spread by 20 % either way; None where none follows."""
     return WAITS[tries] * (0.8 + 0.4 * jitter) if tries < len(WAITS) else None
 
 

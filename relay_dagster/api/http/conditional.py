@@ -17,15 +17,10 @@ class NotSatisfiableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FileVersion:
-    """One version of a file.
+    """One version of a file."""
 
-    Attributes:
-        etag: strong, with its quotes.
-        modified_at: since when it is this one.
-    """
-
-    etag: str
-    modified_at: datetime
+    etag: str  # strong, with its quotes
+    modified_at: datetime  # since when it is this one
 
     @property
     def last_modified(self) -> str:

@@ -43,13 +43,7 @@ def server_options(limits: ApiLimits) -> dict[str, Any]:
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection.
-
-    Args:
-        limits: of connections, heads and times.
-        lingering: the connections of one server that have been refused and are not closed yet.
-        uvicorn: what uvicorn makes a protocol with.
-    """
+    """One connection; ``lingering`` are those refused by its server that are not closed yet."""
 
     def __init__(
         self, *, limits: ApiLimits, lingering: set[BoundedProtocol], **uvicorn: Any

@@ -23,17 +23,12 @@ _EXAMPLE_FAULT = {"path": "vendors.0.parser.delimiter", "message": "must be one 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One error.
+    """One error."""
 
-    Attributes:
-        status: of the answer.
-        meaning: for people.
-        retry_after: seconds until the same request may succeed; None where it will not, and where
-            the answer alone knows, as of a quota.
-    """
-
-    status: int
-    meaning: str
+    status: int  # of the answer
+    meaning: str  # for people
+    # Seconds until the same request may succeed; None where it will not, and where the answer alone
+    # knows, as of a quota
     retry_after: int | None = None
 
 
@@ -125,16 +120,7 @@ def problem_body(
     errors: Sequence[Mapping[str, str]] = (),
     members: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a problem document (RFC 9457).
-
-    Args:
-        error_code: one of `CODES`.
-        detail: the sentence that people read.
-        request_id: of the request that it answers.
-        status: in place of the code's own.
-        errors: faults of the input; without any the document has no such member.
-        members: further members.
-    """
+    """Return a problem document (RFC 9457); without faults of the input it has no ``errors``."""
     status = status or CODES[error_code].status
     body: dict[str, Any] = {
         "type": "about:blank",
@@ -149,11 +135,7 @@ def problem_body(
 
 
 def answers(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """Return what the OpenAPI document says of the problems of a call that needs a key.
-
-    Args:
-        codes: beside those that every such call may answer.
-    """
+    """Return what the OpenAPI document says of the problems of a call that needs a key."""
     refusal = () if "FORBIDDEN" in codes else ("SCOPE_MISSING",)
     return documented(*_EVERYWHERE, *refusal, *codes)
 

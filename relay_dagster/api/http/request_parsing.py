@@ -146,12 +146,7 @@ async def _raw(request: Request) -> bytes:
 
 
 def json_body(schema: Any, **described: Any) -> Any:
-    """Return the dependency of a route that reads its JSON body by itself: its bytes.
-
-    Args:
-        schema: the type that the OpenAPI document shows.
-        described: what else the document says of the body.
-    """
+    """Return the dependency of a route that reads its JSON body by itself: its bytes."""
     shown = Body(**described)
 
     def read(

@@ -146,15 +146,7 @@ class CallerRates:
 
 
 class Keyring:
-    """Tells whose a key is; makes and revokes tenants' keys.
-
-    Args:
-        admin_keys: the keys of admins.
-        tenant_keys: where the digests of tenants' keys are kept.
-        wrong_keys: who has shown keys of nobody.
-        clock: seconds, from anywhere.
-        now: tells the time, aware.
-    """
+    """Tells whose a key is; makes and revokes tenants' keys."""
 
     def __init__(
         self,

@@ -29,11 +29,7 @@ class RateLimitedError(Exception):
 
 
 class LatelySeen(Generic[_Kept]):
-    """A mapping of names to what is kept of them, of those alone that were set last.
-
-    Args:
-        most: how many names are remembered.
-    """
+    """A mapping of names to what is kept of them, of the ``most`` alone that were set last."""
 
     def __init__(self, most: int = _MAX_NAMES) -> None:
         self._kept: dict[str, _Kept] = {}
@@ -59,11 +55,7 @@ class LatelySeen(Generic[_Kept]):
 
 
 class ConcurrencyLimiter:
-    """So many at once of each name; nobody waits.
-
-    Args:
-        most: of one name at once.
-    """
+    """At most so many at once of each name; nobody waits."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -164,15 +164,10 @@ def of_row(kind: Any, row: Sequence[Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a field is stored that is not stored by its type.
+    """How a field is stored that is not stored by its type."""
 
-    Attributes:
-        write: returns the attribute of a value; None for none.
-        read: returns the value, of the field's type and the attribute.
-    """
-
-    write: Callable[[Any], Any]
-    read: Callable[[Any, Any], Any]
+    write: Callable[[Any], Any]  # returns the attribute of a value; None for none
+    read: Callable[[Any, Any], Any]  # returns the value, of the field's type and the attribute
 
 
 JSON_TEXT = Form(
@@ -196,18 +191,13 @@ FLAG = Form(lambda value: value or None, lambda _, stored: bool(stored))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Codec(Generic[_T]):
-    """How a dataclass is stored as an item.
+    """How a dataclass is stored as an item."""
 
-    Attributes:
-        kind: the dataclass.
-        in_key: the field that is a part of the item's key, and no attribute.
-        forms: of fields that are not stored by their types.
-        renamed: attributes that are not called as their fields.
-    """
-
-    kind: Callable[..., _T]
-    in_key: str | None = None
+    kind: Callable[..., _T]  # the dataclass
+    in_key: str | None = None  # the field that is a part of the item's key, and no attribute
+    # Of fields that are not stored by their types
     forms: Mapping[str, Form] = field(default_factory=dict)
+    # Attributes that are not called as their fields
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -228,11 +218,7 @@ class Codec(Generic[_T]):
         return plain
 
     def read(self, item: Mapping[str, Any], in_key: str | None = None) -> _T:
-        """Return the value of an item.
-
-        Args:
-            item: DynamoDB's typed values.
-            in_key: the value of the field that is a part of the key.
+        """Return the value of an item; ``in_key`` is that of the field that is part of the key.
 
         Raises:
             Exception: the item is not one that this release can read.

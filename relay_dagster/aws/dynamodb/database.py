@@ -49,21 +49,13 @@ class TableNames(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The tables.
+    """The tables."""
 
-    Attributes:
-        clients: AWS.
-        runs: runs and what belongs to them.
-        tenants: what tenants have stored.
-        audit: who changed what.
-        clock: tells the time, aware.
-    """
-
-    clients: Clients
-    runs: Table
-    tenants: Table
-    audit: Table
-    clock: Callable[[], datetime] = utc_now
+    clients: Clients  # AWS
+    runs: Table  # runs and what belongs to them
+    tenants: Table  # what tenants have stored
+    audit: Table  # who changed what
+    clock: Callable[[], datetime] = utc_now  # tells the time, aware
 
     @classmethod
     def of(
@@ -106,11 +98,7 @@ class Database:
         return [key for key in keys if key.startswith(prefix)]
 
     def transact_while_active(self, tenant_id: str | None, *writes: Write) -> None:
-        """Carry out all writes or none, where their tenant is active.
-
-        Args:
-            tenant_id: whose they are; None of what is no tenant's.
-            writes: what makes something.
+        """Carry out all writes or none, where their tenant, if they have one, is active.
 
         Raises:
             TenantClosingError: the tenant is being deleted.
@@ -129,10 +117,7 @@ class Database:
     def tenant_active(self, tenant_id: str, sent_at: datetime | None = None) -> Write:
         """Return the condition that nothing of a tenant is being deleted.
 
-        Args:
-            tenant_id: the tenant.
-            sent_at: when the message was sent that asks for something: one from before the tenant
-                was deleted is a leftover of it.
+        A message that was sent before the tenant was deleted is a leftover of it.
         """
         over = "#state = :deleted AND attribute_not_exists(is_swept)"
         values: dict[str, Any] = {":deleted": TenantState.DELETED.value}

@@ -51,11 +51,8 @@ class RunWrites:
         """Return the lock's write for a change of a record's lock state, or none.
 
         Whoever has helped a tenant by deleting the lock's item has let another run have it: a run
-        that ends without its lock ends all the same.
-
-        Args:
-            change: of the record.
-            yield_to_waiters: a new holder steps back where other runs wait.
+        that ends without its lock ends all the same. A new holder may step back where other runs
+        wait.
         """
         before, after = change.before, change.after
         states = (before.lock_state if before else LockState.NONE, after.lock_state)

@@ -119,16 +119,9 @@ class Table:
         read: Callable[[Mapping[str, Any]], _T],
         besides: Collection[str] = (),
     ) -> list[_T]:
-        """Return what the items say that are due in a queue up to an instant, longest due first.
+        """Return up to ``limit`` items that are due in a queue up to an instant, longest due first.
 
         Each is read consistently: the index lags. One that this release cannot read is put off.
-
-        Args:
-            queue: which is looked into.
-            until: the instant.
-            limit: how many at the most.
-            read: returns what an item says.
-            besides: keys of items that are not wanted.
         """
         keys = self.due_keys(queue, until, limit + len(besides))
         items = self.in_order([key for key in keys if key not in besides][:limit])
@@ -460,11 +453,7 @@ class Table:
     ) -> Iterator[Mapping[str, Any]]:
         """Yield all rows of a partition of an index in their order, a page at a time.
 
-        Args:
-            index: of the table.
-            key: the partition, name and value.
-            bound: of the sort key: its name, a comparison, and a value.
-            page: how many rows a call asks for; None for as many as there is room for.
+        ``bound`` is of the sort key: its name, a comparison, and a value.
         """
         condition, names, values = "#key = :key", {"#key": key[0]}, {":key": key[1]}
         if bound is not None:

@@ -86,16 +86,12 @@ _VERSIONS = Codec(kind=VersionEntry)
 
 @dataclass(frozen=True, slots=True)
 class TenantStore:
-    """Configs of tenants. Texts are stored as given; whether they are valid is not known here.
+    """Configs of tenants. Texts are stored as given; whether they are valid is not known here."""
 
-    Attributes:
-        database: the tables.
-        versions_per_day: that a tenant may store in a day, UTC; None for any number.
-        parsed_configs: those that were read last.
-    """
-
-    database: Database
+    database: Database  # the tables
+    # That a tenant may store in a day, UTC; None for any number
     versions_per_day: int | None = None
+    # Those that were read last
     parsed_configs: ParsedConfigs = field(default_factory=ParsedConfigs)
 
     # --- reads, all consistent ------------------------------------------------------------------
@@ -124,13 +120,7 @@ class TenantStore:
     def versions(
         self, tenant_id: str, *, limit: int, before: int | None = None
     ) -> tuple[VersionEntry, ...]:
-        """Return up to ``limit`` versions of a tenant, the latest first; empty for an unknown one.
-
-        Args:
-            tenant_id: the tenant.
-            limit: how many at the most, up to 100.
-            before: only versions below this one.
-        """
+        """Return up to ``limit`` (100) versions, the latest first; empty for an unknown tenant."""
         latest = self.latest_version(tenant_id) or 0
         newest = latest if before is None else min(latest, before - 1)
         numbers = range(newest, max(newest - limit, 0), -1)
@@ -164,13 +154,8 @@ class TenantStore:
     ) -> StoredVersion:
         """Store the next version; of two writers at once the second gets the version after.
 
-        Args:
-            tenant_id: the tenant.
-            text: the config's JSON text.
-            if_match: the latest version that the writer has seen; None for any.
-            may_create: whether a new tenant may come to be.
-            origin: who stores it.
-            judge: raises where the text must not follow the version that it would.
+        With ``if_match`` only after that version. ``judge`` raises where the text must not follow
+        the version that it would.
 
         Raises:
             VersionMismatchError: the latest version is not ``if_match``.

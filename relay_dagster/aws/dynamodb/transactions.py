@@ -31,23 +31,15 @@ _ITEM_COLLIDED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write of a transaction: ``Put``, ``Update``, ``Delete`` or ``ConditionCheck``.
+    """One write of a transaction: ``Put``, ``Update``, ``Delete`` or ``ConditionCheck``."""
 
-    Attributes:
-        role: names it, to tell which condition failed.
-        action: what it does.
-        arguments: of the call.
-        optional: the others are carried out without it where its condition fails.
-        refusal: returns what its failed condition means, of the item that is there.
-        rank: where several conditions fail, the meaning of the lowest counts.
-    """
-
-    role: str
-    action: str
-    arguments: Mapping[str, Any]
-    optional: bool = False
+    role: str  # names it, to tell which condition failed
+    action: str  # what it does
+    arguments: Mapping[str, Any]  # of the call
+    optional: bool = False  # the others are carried out without it where its condition fails
+    # Returns what its failed condition means, of the item that is there
     refusal: Callable[[Mapping[str, Any] | None], Exception] | None = None
-    rank: int = 1
+    rank: int = 1  # where several conditions fail, the meaning of the lowest counts
 
     def refusing(
         self, refusal: Callable[[Mapping[str, Any] | None], Exception], rank: int

@@ -84,17 +84,12 @@ class TryPage:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A tenant's webhooks as they are stored.
+    """A tenant's webhooks as they are stored."""
 
-    Attributes:
-        item: their item; None where the tenant has none.
-        documents: each as JSON has it, by its id; those too that this release cannot read.
-        webhooks: those that it can.
-    """
-
-    item: Mapping[str, Any] | None
+    item: Mapping[str, Any] | None  # their item; None where the tenant has none
+    # Each as JSON has it, by its id; those too that this release cannot read
     documents: Mapping[str, Mapping[str, Any]]
-    webhooks: Webhooks
+    webhooks: Webhooks  # those that it can
 
     @property
     def revision(self) -> int:
@@ -141,10 +136,7 @@ class WebhookStore:
     ) -> Webhooks:
         """Apply a rule to a tenant's webhooks, and return them as they then are.
 
-        Args:
-            tenant_id: whose.
-            rule: returns what they are to be, or raises why not; it may be asked more than once.
-            entry: what the audit tells of it; a rule that changes nothing tells nothing.
+        The rule may be asked more than once; one that changes nothing has no entry in the audit.
 
         Raises:
             TenantClosingError: one is to be made, and the tenant is being deleted.
@@ -187,13 +179,7 @@ class WebhookStore:
     def due_events(
         self, until: datetime, limit: int, *, besides: Collection[str] = ()
     ) -> list[Event]:
-        """Return events that are to be looked at up to an instant, the longest due first.
-
-        Args:
-            until: the instant.
-            limit: how many at the most.
-            besides: events that are not wanted, by their ids.
-        """
+        """Return events to be looked at up to an instant, the longest due first."""
         keys = {event_key(each) for each in besides}
         return self.database.runs.read_due(EventQueue.EVENT, until, limit, to_event, keys)
 

@@ -72,10 +72,7 @@ def provision(
 ) -> Provisioned:
     """Create the resources that are missing; a second call changes nothing.
 
-    Args:
-        names: the names and numbers; by default as the environment says.
-        clients: AWS.
-        repair: also change the settings of existing resources that differ.
+    A repair also changes the settings of existing resources that differ.
 
     Raises:
         SettingsError: the bucket's name belongs to somebody else.

@@ -21,12 +21,7 @@ _log = event_log()
 
 
 class Guard:
-    """Lets through to an application what the rules let through.
-
-    Args:
-        app: the application.
-        hosts: its names beside loopback's.
-    """
+    """Lets through to an application what the rules let through; hosts are beside loopback's."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
         self._app = app

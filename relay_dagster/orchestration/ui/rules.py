@@ -30,19 +30,13 @@ _ORIGIN = re.compile(r"(https?)://(.+)")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is judged of a request.
+    """What is judged of a request."""
 
-    Args:
-        method: in capitals, or `UPGRADE`.
-        path: without the query.
-        headers: each one's values by its name in small letters.
-        queries: the values of the parameter ``query``.
-    """
-
-    method: str
-    path: str = "/"
+    method: str  # in capitals, or `UPGRADE`
+    path: str = "/"  # without the query
+    # Each one's values by its name in small letters
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    queries: Sequence[str] = ()
+    queries: Sequence[str] = ()  # the values of the parameter ``query``
 
 
 class Refusal(NamedTuple):
@@ -66,12 +60,7 @@ FOREIGN_PAGE = Refusal(403, "the request comes from a page of another origin")
 
 
 def refusal(head: Head, hosts: Collection[str]) -> Refusal | None:
-    """Return why a request is refused, or None.
-
-    Args:
-        head: the request.
-        hosts: the names, in small letters, that the pages have beside loopback's.
-    """
+    """Return why a request is refused, or None; hosts, in small letters, are beside loopback's."""
     given = head.headers.get("host", ())
     host = _authority(given[0]) if len(given) == 1 else None
     if host is None or not (host.host in hosts or is_loopback(host.host)):

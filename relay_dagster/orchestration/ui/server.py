@@ -33,13 +33,7 @@ _GRACEFUL_SECONDS = 10
 
 
 def serve(host: str, port: int, workspace: Sequence[Path], *, read_only: bool = False) -> None:
-    """Serve Dagster's pages until told to stop.
-
-    Args:
-        host: the address to listen on.
-        port: the port to listen on.
-        workspace: Dagster's files that say where the code is.
-        read_only: show everything, and let nothing be pressed.
+    """Serve Dagster's pages until told to stop; read-only ones let nothing be pressed.
 
     Raises:
         SettingsError: a variable is missing or bad, or does not allow to listen on that address.

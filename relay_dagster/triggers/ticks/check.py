@@ -34,15 +34,10 @@ log = event_log()
 
 @dataclass(frozen=True, slots=True)
 class TriggerCheck:
-    """Checks tenants' triggers.
+    """Checks tenants' triggers."""
 
-    Args:
-        platform: the stores and the way to submit runs.
-        clock: tells the time, aware.
-    """
-
-    platform: Platform
-    clock: Callable[[], datetime] = utc_now
+    platform: Platform  # the stores and the way to submit runs
+    clock: Callable[[], datetime] = utc_now  # tells the time, aware
 
     def plan(self, tenant_id: str) -> Plan:
         """Return the triggers of the tenant's latest config."""
@@ -58,12 +53,8 @@ class TriggerCheck:
     def take(self, before: TriggerState, plan: Plan | None = None) -> RunRecord | None:
         """Start the run that a tenant's triggers want, if it can start; else store when to check.
 
-        Args:
-            before: the triggers as they were read.
-            plan: the config's triggers, if they were read after ``before``.
-
-        Returns:
-            The run, None where there is none to start now.
+        The plan has the config's triggers, if they were read after ``before``. None is returned
+        where no run starts now.
         """
         plan = plan or self.plan(before.tenant_id)
         now = self.clock()

@@ -17,11 +17,6 @@ def has_new_upload(platform: Platform, tenant_id: str, prefixes: Mapping[str, st
     """Return whether a vendor's latest upload is newer than the input that its last run pinned.
 
     A vendor that none of the newest runs has listed counts as never listed.
-
-    Args:
-        platform: the bucket and the runs.
-        tenant_id: the tenant.
-        prefixes: the prefix of each vendor that has uploaded something.
     """
     newest = {name: platform.objects.latest_object(prefix) for name, prefix in prefixes.items()}
     left = {name: upload.last_modified for name, upload in newest.items() if upload is not None}

@@ -34,16 +34,11 @@ log = event_log()
 
 @dataclass
 class UploadTick:
-    """Receives events for some seconds.
+    """Receives events for some seconds."""
 
-    Args:
-        platform: the stores and the queue.
-        clock: tells the time, aware.
-        monotonic: tells how long the tick has lasted, in seconds.
-    """
-
-    platform: Platform
-    clock: Callable[[], datetime] = utc_now
+    platform: Platform  # the stores and the queue
+    clock: Callable[[], datetime] = utc_now  # tells the time, aware
+    # Tells how long the tick has lasted, in seconds
     monotonic: Callable[[], float] = time.monotonic
     passes: int = 0
     events: int = 0

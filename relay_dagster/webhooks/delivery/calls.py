@@ -48,18 +48,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Caller:
-    """Makes calls; shared by threads.
+    """Makes calls; shared by threads."""
 
-    Args:
-        seconds: that a call may take, whatever it does meanwhile.
-        answer_bytes: that are read of an answer.
-        resolve: looks a name up.
-        given_ssl: how receivers' certificates are judged; None by the machine's authorities.
-    """
-
-    seconds: float = CALL_SECONDS
-    answer_bytes: int = ANSWER_BYTES
-    resolve: Resolver = system_addresses
+    seconds: float = CALL_SECONDS  # that a call may take, whatever it does meanwhile
+    answer_bytes: int = ANSWER_BYTES  # that are read of an answer
+    resolve: Resolver = system_addresses  # looks a name up
+    # How receivers' certificates are judged; None by the machine's authorities
     given_ssl: SSLContext | None = field(default=None)
 
     def call(self, destination: Destination, headers: Mapping[str, str], body: bytes) -> Answer:

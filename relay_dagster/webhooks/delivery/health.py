@@ -21,15 +21,10 @@ log = event_log()
 
 @dataclass
 class EndpointHealth:
-    """Keeps webhooks up to date with their tries; shared by threads.
+    """Keeps webhooks up to date with their tries; shared by threads."""
 
-    Args:
-        webhooks: where webhooks are stored.
-        metrics: where it is counted that one could not be stored.
-    """
-
-    webhooks: WebhookStore
-    metrics: Metrics
+    webhooks: WebhookStore  # where webhooks are stored
+    metrics: Metrics  # where it is counted that one could not be stored
     # Webhooks that were found failing since they were read.
     _failing: set[str] = field(default_factory=set)
 

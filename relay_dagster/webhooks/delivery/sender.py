@@ -54,41 +54,25 @@ log = event_log()
 
 @dataclass(eq=False)
 class Call:
-    """An event on its way to one webhook.
+    """An event on its way to one webhook."""
 
-    Args:
-        event: what is sent.
-        webhook: the webhook as it was read.
-        destination: where it leads, or why it may not be called.
-        read_at: when the webhook was read, on a monotonic clock.
-        attempt: the result; None of a call that was not made after all.
-        defect: why we failed ourselves.
-        has_disabled: whether the result has disabled the webhook.
-    """
-
-    event: Event
-    webhook: Webhook
-    destination: Destination | str
-    read_at: float
-    attempt: Attempt | None = None
-    defect: Exception | None = None
-    has_disabled: bool = False
+    event: Event  # what is sent
+    webhook: Webhook  # the webhook as it was read
+    destination: Destination | str  # where it leads, or why it may not be called
+    read_at: float  # when the webhook was read, on a monotonic clock
+    attempt: Attempt | None = None  # the result; None of a call that was not made after all
+    defect: Exception | None = None  # why we failed ourselves
+    has_disabled: bool = False  # whether the result has disabled the webhook
 
 
 @dataclass
 class InFlight:
-    """An event in hand.
+    """An event in hand."""
 
-    Args:
-        stored: the event as it is stored.
-        event: the event as it is to be stored.
-        open: the webhooks whose calls are not made yet.
-        changed_at: since when there is something to store, on a monotonic clock; None for nothing.
-    """
-
-    stored: Event
-    event: Event
-    open: set[str] = field(default_factory=set)
+    stored: Event  # the event as it is stored
+    event: Event  # the event as it is to be stored
+    open: set[str] = field(default_factory=set)  # the webhooks whose calls are not made yet
+    # Since when there is something to store, on a monotonic clock; None for nothing
     changed_at: float | None = None
 
 
@@ -113,15 +97,7 @@ class Sent:
 
 
 class Sender:
-    """Sends what is due, tick by tick.
-
-    Args:
-        platform: the stores and the metrics.
-        caller: makes the calls.
-        clock: tells the time, aware.
-        monotonic: tells how long things last, in seconds.
-        rng: returns a random number from 0 to 1 for each wait.
-    """
+    """Sends what is due, tick by tick."""
 
     def __init__(
         self,
@@ -299,10 +275,9 @@ class Sender:
             flight.changed_at = self._monotonic()
 
     def _store(self, *, everything: bool) -> int:
-        """Store the events that have changed; return how many those were.
+        """Store the events that have changed; return how many.
 
-        Args:
-            everything: also those with open calls whose last change is not a while ago.
+        Those with open calls only with ``everything``, or if their last change is a while ago.
 
         Raises:
             Exception: the first fault; an event that is not stored is kept for the next time.

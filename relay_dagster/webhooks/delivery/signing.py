@@ -16,14 +16,7 @@ USER_AGENT = "Relay-Inventory-Webhooks/1"
 def request_headers(
     event_id: str, body: bytes, secrets: Sequence[str], at: datetime
 ) -> dict[str, str]:
-    """Return the headers of one try.
-
-    Args:
-        event_id: the same in every try, without a dot.
-        body: UTF-8, as it is sent.
-        secrets: each signs; a receiver is content with one that it knows.
-        at: when it is sent, aware.
-    """
+    """Return the headers of one try; every secret signs the body and the id, which has no dot."""
     # The signer takes a clock's reading for UTC, whatever zone it is of.
     at = at.astimezone(UTC)
     signatures = [Signer(secret).sign(event_id, at, body.decode()) for secret in secrets]
