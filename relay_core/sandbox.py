@@ -5,8 +5,6 @@ that starts another shares its limits with it: memory is refused to both, the pr
 the inner one takes is the outer one's, and they end together.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import resource

@@ -4,8 +4,6 @@ An item that fails is reported and put off by its owner; the others do not wait 
 tick does not come to stay due, and are the longest due of the next tick.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor

@@ -17,8 +17,6 @@ in place makes sense. ``aws/error_mapping.py`` maps AWS errors to these.
     └── UnreadableItemError  unreadable          (an item is not of this release)
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 INTERNAL_ERROR = "internal_error"

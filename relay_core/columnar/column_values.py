@@ -1,7 +1,5 @@
 """A column after reading: the value of each cell and its fault, 0 where valid, of `FAULTS`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ A field is quoted only where it holds the delimiter, a quote, CR or LF. ``pyarro
 every text, so it cannot write these files.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 

@@ -4,8 +4,6 @@ Each lies in pages that the system gives as they are filled, and that grow where
 appended can be let go, and what is held at the end is one array that nothing has to be joined for.
 """
 
-from __future__ import annotations
-
 import mmap
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Columns of texts as JSON, with the bytes that ``json.dumps`` writes of each."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -4,8 +4,6 @@ Cells of a few digits are one cast of Arrow's. Patterns take the others apart, h
 are, and tell what is wrong with those that are no numbers.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Settings of a process in which the engine runs: they change speed and memory, no result."""
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import sys

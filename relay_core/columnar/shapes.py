@@ -1,7 +1,5 @@
 """The shapes of texts: runs of digits, letters and white space become one mark each."""
 
-from __future__ import annotations
-
 import string
 
 import numpy as np

@@ -5,8 +5,6 @@ text that each batch begins with and where the batch lies; last, in sixteen byte
 stream and the index are.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 from collections.abc import Iterable, Iterator, Sequence

@@ -5,8 +5,6 @@ not the same in all of them: these, followed by the row, make one number a text.
 tell apart, Arrow ranks.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from functools import partial

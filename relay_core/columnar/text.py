@@ -4,8 +4,6 @@ A text column is a ``pa.StringArray`` (or its large twin) without Arrow nulls: t
 null. `with_nulls` makes real ones where other programs look at the column.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any

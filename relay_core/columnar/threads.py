@@ -3,8 +3,6 @@
 The Arrow and numpy kernels of the engine release the interpreter's lock, so two threads serve.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -6,8 +6,6 @@ once a distinct text. Local times follow PEP 495 with ``fold=0``: the first of t
 goes back, and one that is skipped moves forward by the length of the gap.
 """
 
-from __future__ import annotations
-
 import calendar
 import re
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Which members of a config differ between two of its versions, as they are stored."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal

@@ -4,8 +4,6 @@ Each is a closed form, and knows the headers that it needs. How their cells are 
 `relay_core.normalize.column_forms`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, TypeAlias
 

@@ -4,8 +4,6 @@ Readers here get pydantic's ``ValidationInfo``: the fields of the same section t
 before and are sound, and the `LoadContext` of the whole config.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Collection, Mapping, Sized
 from dataclasses import dataclass, field

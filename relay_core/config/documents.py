@@ -5,8 +5,6 @@ a key is refused. Python objects of other programs become as plain. The rules of
 other modules.
 """
 
-from __future__ import annotations
-
 import codecs
 import json
 import math

@@ -1,7 +1,5 @@
 """Faults of a config in plain words, made of pydantic's errors, each with its path."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial

@@ -1,7 +1,5 @@
 """JSON Patch (RFC 6902) as far as a config needs it: members added and replaced."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -4,8 +4,6 @@ Each warning says what will happen. Answers of the API call them ``doubts``; fau
 a config is loaded.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal

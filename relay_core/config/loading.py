@@ -5,8 +5,6 @@ its sections are in `models`, single values and rules that join fields are read 
 `cross_checks`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Mapping
 from datetime import datetime

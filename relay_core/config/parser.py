@@ -1,7 +1,5 @@
 """How a vendor writes a feed: the section ``parser`` of a config."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

@@ -1,7 +1,5 @@
 """The sections of a config that make prices: the base, the tenant's own rules, floors, rounding."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from typing import Annotated, Literal
 

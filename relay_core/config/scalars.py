@@ -1,7 +1,5 @@
 """Scalars of a config that keep their source text, and the messages that both readers share."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """What every section of a config is, and the defaults of fields that hold sections."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field

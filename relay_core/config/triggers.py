@@ -4,8 +4,6 @@ What may stand in a cron is said here, and what becomes of its times where a clo
 which days and minutes its fields name is cronsim's to know. Instants are aware.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -4,8 +4,6 @@ The document is plain and clean: texts, whole numbers, `NumberText`, booleans, l
 Pydantic's own faults get their sentences in `faults`. Rules that join several fields are elsewhere.
 """
 
-from __future__ import annotations
-
 import codecs
 import re
 import zoneinfo

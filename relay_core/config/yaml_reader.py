@@ -5,8 +5,6 @@ constructors are not used: they turn ``007``, ``1_000`` and ``2020-01-01`` into 
 Aliases and merge keys work.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,8 +5,6 @@ kernels leave to them the rare forms that they do not read themselves. Nothing h
 no length of digits or exponent costs more than reading it once.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo

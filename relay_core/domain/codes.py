@@ -1,7 +1,5 @@
 """The one list of stages, statuses, failure codes, warnings, row faults and workbooks."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 WORKBOOK_FORMATS = ("xlsx", "xls", "ods")

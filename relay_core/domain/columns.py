@@ -5,8 +5,6 @@ the contract that judges it (`validation.contracts`), and one with the names tha
 it (`onboarding.header_guess`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -5,8 +5,6 @@ stores a URL judges its text, and who calls judges every address that the name h
 well, then connects to one of those.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

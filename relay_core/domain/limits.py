@@ -1,7 +1,5 @@
 """The limits of inputs and reports: plain numbers, each described once."""
 
-from __future__ import annotations
-
 import threading
 from dataclasses import dataclass, field, fields, replace
 

@@ -1,7 +1,5 @@
 """Hosts that are this machine."""
 
-from __future__ import annotations
-
 from ipaddress import ip_address
 
 

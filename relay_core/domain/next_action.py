@@ -1,7 +1,5 @@
 """The remedy of a failed run: one sentence for each error code."""
 
-from __future__ import annotations
-
 import re
 
 from relay_core.domain.codes import INVALID_CONFIG, FailureCode

@@ -1,7 +1,5 @@
 """Faults of a run, not of a row, in words: each with its remedy."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import islice
 

@@ -1,7 +1,5 @@
 """How many columns and how large a cell a feed may have, whatever its format."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

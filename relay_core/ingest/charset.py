@@ -1,7 +1,5 @@
 """Which encoding bytes are probably in. Plain Python: the API asks this too, without Arrow."""
 
-from __future__ import annotations
-
 import codecs
 import re
 from collections.abc import Iterator

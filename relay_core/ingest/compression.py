@@ -3,8 +3,6 @@
 What comes out is counted while it is unpacked. Names in an archive say nothing but what is a file.
 """
 
-from __future__ import annotations
-
 import lzma
 import zipfile
 import zlib

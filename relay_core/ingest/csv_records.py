@@ -5,8 +5,6 @@ second look, by the same rules: a quote opens a field only as its first characte
 the closing quote is kept.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """Bytes of a feed to UTF-8 text, and what to say when they are in another encoding."""
 
-from __future__ import annotations
-
 import codecs
 
 import numpy as np

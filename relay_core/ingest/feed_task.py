@@ -1,7 +1,5 @@
 """Reading a feed as a sandbox's task: for formats whose bytes can ask for any memory."""
 
-from __future__ import annotations
-
 import copyreg
 import gc
 import sys

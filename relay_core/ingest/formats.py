@@ -1,7 +1,5 @@
 """One way to the records of a feed, whatever its format and compression."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any

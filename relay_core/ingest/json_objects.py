@@ -1,7 +1,5 @@
 """One line to one JSON object, strictly by the letter, with numbers as they are written."""
 
-from __future__ import annotations
-
 import gc
 import json
 import re

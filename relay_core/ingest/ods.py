@@ -4,8 +4,6 @@ Python's own XML parser reads them as a stream: odfpy and python-calamine hold w
 all that is repeated, and python-calamine has no text for the cells of errors.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element

@@ -1,7 +1,5 @@
 """A vendor's SKU map: read as columns, and looked up for a whole column of cells at once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The cells of workbooks to the text that a feed's cell has: numbers, dates, times."""
 
-from __future__ import annotations
-
 import math
 import re
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """The parts of a workbook that is a zip archive of XML: unpacked as they are read, and counted."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import cast
 from xml.etree.ElementTree import Element, ParseError, XMLPullParser

@@ -1,7 +1,5 @@
 """Old workbooks of Excel (.xls), as xlrd reads them: their sheets, and the cells of one."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 

@@ -4,8 +4,6 @@ Python's own XML parser reads them: openpyxl takes five times as long, and gives
 serial 60, dates beyond the calendar, ``1e400`` and ``_x000D_``.
 """
 
-from __future__ import annotations
-
 import posixpath
 import re
 from collections.abc import Iterator

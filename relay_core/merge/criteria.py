@@ -4,8 +4,6 @@ A criterion is a whole number an offer, the less the better. The first ones say 
 compete at all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A vendor's own steps from valid rows to offers: one a SKU, or all, with what is in stock."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Columns that the objects of ``column_map`` make of parts: trimmed cells, null ones empty."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias

@@ -3,8 +3,6 @@
 A last good feed that replaces an upload is read here, with today's config.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime

@@ -4,8 +4,6 @@ Most cells stand in the feed as they are to be written: whole lines are made bes
 the cells are at hand, before anybody knows which rows hold. Those of refused rows are never used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

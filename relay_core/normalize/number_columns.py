@@ -1,7 +1,5 @@
 """Columns of numbers: cells are read, then come options' nulls, sums, factors, rates, defaults."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """Refused rows to their entries of ``errors.json``: the first few thousand, in plain Python."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The result of normalizing one vendor: its offers, its rejected rows and its faults."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache

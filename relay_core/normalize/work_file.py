@@ -5,8 +5,6 @@ rejected records and one of their entries. `rejected_rows_chunks` keeps the reje
 vendors by SKU.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """Acceptance of a feed by a run, as far as its check can tell."""
 
-from __future__ import annotations
-
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.onboarding.check_results import FeedCheck, Reading
 from relay_core.validation.error_policy import judge_policy, own_share_faults

@@ -1,7 +1,5 @@
 """The results of a feed's check, as values: they load nothing, and pass between processes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -3,8 +3,6 @@
 Nothing is mapped by this: people choose.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

@@ -3,8 +3,6 @@
 They load no frames: the API's own process asks for them, too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from decimal import ROUND_UP, Decimal
 

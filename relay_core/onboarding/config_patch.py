@@ -1,7 +1,5 @@
 """The changes of vendors' parsers as one patch of the config that they were found for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The container of an upload: its compression and its format."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace

@@ -4,8 +4,6 @@ A style is proposed where it reads more cells than the config's, and where all s
 many agree on what they read: ``1,234`` alone may be either, and then nothing is proposed.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import Counter

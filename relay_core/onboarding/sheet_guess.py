@@ -1,7 +1,5 @@
 """The sheet of a workbook that probably holds the feed, and the rows before its header."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The rules of a tenant's own, each with its effect in a run: one list for all reports."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 `sku_rows` reads the SKU's rows, ``merge/explain.py`` ranks and prices them; here they become JSON.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

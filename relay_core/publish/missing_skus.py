@@ -1,7 +1,5 @@
 """SKUs of the published feed that nobody offers any more, kept in the feed at a quantity of 0."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta

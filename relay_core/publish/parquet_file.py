@@ -3,8 +3,6 @@
 Decimals are stored as whole numbers, as the engine holds them, and read back as ``decimal128``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The bytes of every report that a run writes, made of its findings."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from bisect import bisect_right

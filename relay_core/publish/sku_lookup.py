@@ -1,7 +1,5 @@
 """The rows of one SKU, from work files that are sorted by it: of each a few parts are read."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

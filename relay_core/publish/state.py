@@ -3,8 +3,6 @@
 A changed output of the tenant does not disturb it: it holds every canonical column.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields

@@ -4,8 +4,6 @@
 money is exact, instants are UTC, and a text that is null is no empty text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated

@@ -1,7 +1,5 @@
 """The thresholds of refused rows, held against the counts of vendors; compared exactly."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """Frames of Arrow's types: what a step takes and returns, and what the kernels inside work on."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pyarrow as pa
 

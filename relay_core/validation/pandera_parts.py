@@ -1,7 +1,5 @@
 """What Pandera loads with its first check, without what it loads only to make up data."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 

@@ -1,7 +1,5 @@
 """The row checks: the rows that a contract rejects, and the cells that it rejects them for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@
 the run whose feed is published, stands in.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

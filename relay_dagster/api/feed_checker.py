@@ -1,7 +1,5 @@
 """Feeds held against a config, as far as their first bytes tell: the engine's, in its process."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The limits of callers that are the same everywhere; those that are settings: ``settings.py``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

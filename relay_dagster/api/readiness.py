@@ -4,8 +4,6 @@ Anybody may ask, so asking costs AWS and this process next to nothing: an answer
 and who asks meanwhile waits for the check that is under way, without a thread of his own.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Mapping

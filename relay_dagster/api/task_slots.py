@@ -1,7 +1,5 @@
 """Who may have the engine do something for an answer, and until when: checks and explanations."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

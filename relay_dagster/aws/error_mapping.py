@@ -1,7 +1,5 @@
 """The one mapping from AWS errors to errors of external services; `maps_aws_errors` applies it."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar

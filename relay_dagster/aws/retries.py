@@ -5,8 +5,6 @@ that another writer is changing, keys left unread, a table that is not ready. Th
 tries grow up to a limit, with jitter.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

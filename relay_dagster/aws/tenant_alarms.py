@@ -1,7 +1,5 @@
 """The alarms on one tenant's metrics, whatever their names: they are removed with the tenant."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from relay_dagster.aws import metrics

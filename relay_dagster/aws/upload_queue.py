@@ -1,7 +1,5 @@
 """The queue of S3's upload events and its dead-letter queue; `triggers.events` reads the bodies."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Any

@@ -4,8 +4,6 @@ The limit is of addresses (``RLIMIT_AS``): it counts memory that a process asks 
 Where a machine has no memory left all the same, its runs are ended before what serves everybody.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import resource

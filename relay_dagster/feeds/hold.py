@@ -1,7 +1,5 @@
 """Why a feed is held back, and the decision that releases it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

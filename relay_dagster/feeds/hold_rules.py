@@ -3,8 +3,6 @@
 Rules as those of `transitions`, whose table has their transitions.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime
 

@@ -5,8 +5,6 @@ record. The pointer is read again in each round, and its update is conditional o
 older held run is given up in the same transaction.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime

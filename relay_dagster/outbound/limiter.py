@@ -5,8 +5,6 @@ endpoints take turns. At most 16 calls go to slow ones: those that have not yet 
 too. Behind a call that took too long one waits: the others are refused or handed back.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import deque

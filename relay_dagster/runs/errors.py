@@ -26,8 +26,6 @@
         └── CancelRequestedError
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import ClassVar
 

@@ -3,8 +3,6 @@
 Callers' input is judged by these before it becomes a key of a table or a part of an address.
 """
 
-from __future__ import annotations
-
 import re
 
 ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"

@@ -1,7 +1,5 @@
 """What a record knows of its message and reports: pure rules that also touch final records."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 

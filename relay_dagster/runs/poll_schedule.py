@@ -4,8 +4,6 @@ So a tick costs the records that are due, and not all that exist: ``aws/dynamodb
 reads the index of them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 

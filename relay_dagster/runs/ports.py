@@ -3,8 +3,6 @@
 The packages that only decide (`runs`, `intake`, `maintenance`) know no adapter of Dagster.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Attempts in numbers: how many a run has, the wait between them, and what ended one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 

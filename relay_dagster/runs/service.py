@@ -10,8 +10,6 @@ of feeds is ``feeds/service.py``.
 fails; other refusals are named in each method.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress

@@ -5,8 +5,6 @@ API, tenants' triggers, the redrive of a dead letter, and the reconciler for a r
 died in between.
 """
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ No rule writes a status itself: `transition` takes it from the table. The rules 
 held back are ``feeds/rules.py``; notes that change no status (message, reports) `message_state`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

@@ -4,8 +4,6 @@ That nothing new begins is a condition of each transaction that would make somet
 way is cancelled here, by whoever asks and again by the reconciler until it is over.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta

@@ -4,8 +4,6 @@ Frozen values only: how it is stored is ``aws/dynamodb/deletion_store.py``, who 
 ``maintenance/deletion.py``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """Stored configs as they take effect: a version never changes, so it is parsed once."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The scopes of tenants' keys. What each lets its holder do, the API's routes say."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 

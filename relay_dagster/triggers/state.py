@@ -4,8 +4,6 @@ Frozen values only. The rules are ``relay_dagster/triggers/rules.py``, how it is
 ``aws/dynamodb/trigger_store.py``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum

@@ -3,8 +3,6 @@
 They are pure; ``aws/dynamodb/webhook_store.py`` applies them to what is stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Why a tenant's webhooks are not changed as asked; each has the code that callers are told."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from relay_dagster.webhooks.model import MAX_WEBHOOKS

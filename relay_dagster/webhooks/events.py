@@ -4,8 +4,6 @@ Whoever stores the change stores its events with it, in the same transaction: so
 none tells of an end that was not stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any

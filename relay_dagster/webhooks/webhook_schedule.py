@@ -3,8 +3,6 @@
 Pure: who sends gives the clock, and a random number for each wait.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -3,8 +3,6 @@
 A key's secret is shown where the key is made, and once.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from datetime import UTC, datetime

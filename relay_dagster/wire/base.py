@@ -3,8 +3,6 @@
 An answer of a newer API may have more fields, and words that are not known here.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (

@@ -1,7 +1,5 @@
 """What `config:check` answers. What is checked, and how, is ``api/routes/config_checks.py``."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Annotated, Any, Literal
 

@@ -1,7 +1,5 @@
 """Why a SKU's row of a feed is what it is, as ``relay_core.publish.explanation`` explains it."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Annotated, Any, Literal
 

@@ -1,7 +1,5 @@
 """Errors, and how the API itself stands."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import ConfigDict, Field

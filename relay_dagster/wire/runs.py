@@ -1,7 +1,5 @@
 """Runs: asked for, looked at, released; and the feed that is in force. Instants are UTC."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import datetime
 from typing import Annotated, Any, Literal

@@ -4,8 +4,6 @@
 the feed; its text is what a CSV has of them, before quoting.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

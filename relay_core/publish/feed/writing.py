@@ -1,7 +1,5 @@
 """The merged feed in its tenant's format, and its first rows for people."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Conditions and ranges of requests for a file whose strong ETag and time are known (RFC 9110)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ What JSON Schema cannot say (a prefix under the tenant's own, ids that differ) t
 with the path of each fault; docs/CONFIG.md has every rule.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from functools import cache

@@ -3,8 +3,6 @@
 FastAPI makes the document from the routes and their models.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import FastAPI

@@ -3,8 +3,6 @@
 A route names the headers of its answers; what each means stands once, in this table.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

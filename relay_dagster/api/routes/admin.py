@@ -1,7 +1,5 @@
 """Pauses of run creation, which admins alone begin and end; both act at once."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Query

@@ -3,8 +3,6 @@
 A key that makes keys gives none of them more than it has; admins give what they like.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Path, Query, Response

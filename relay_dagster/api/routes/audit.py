@@ -1,7 +1,5 @@
 """Who did what: the audit, to be read alone. Whatever changes something adds its own entry."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Query

@@ -4,8 +4,6 @@ Bounded: a few vendors, the first bytes of each, a few threads. They are read by
 `feed_checker`; what that comes to is ``relay_core.onboarding``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

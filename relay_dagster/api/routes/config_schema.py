@@ -1,7 +1,5 @@
 """What a config may hold, for editors that complete and check one while it is written."""
 
-from __future__ import annotations
-
 from fastapi import Response
 
 from relay_dagster.api.http.config_schema import config_schema_json

@@ -4,8 +4,6 @@ HTTP alone: what stops at once is ``tenants/closing.py``, what is removed then, 
 ``maintenance/deletion.py``.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Query, Response

@@ -3,8 +3,6 @@
 HTTP alone: the engine tells it, through `explainer`, from the run's files.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Query

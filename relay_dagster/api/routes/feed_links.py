@@ -3,8 +3,6 @@
 A link is shown where it is made, and once.
 """
 
-from __future__ import annotations
-
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta

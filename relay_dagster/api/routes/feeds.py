@@ -3,8 +3,6 @@
 The feed itself comes from S3 by a link; the pointer to it is moved by the ledger alone.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from fastapi import Header, Response

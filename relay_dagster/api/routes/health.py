@@ -3,8 +3,6 @@
 A load balancer asks the first, an operator the second; neither needs a key.
 """
 
-from __future__ import annotations
-
 from relay_dagster.api.http.dependencies import ReadinessDep
 from relay_dagster.api.http.error_codes import documented
 from relay_dagster.api.http.problems import unavailable

@@ -3,8 +3,6 @@
 HTTP alone: what a decision changes is the ledger's, all in one transaction.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from relay_dagster.api.http.dependencies import PlatformDep

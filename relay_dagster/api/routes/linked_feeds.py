@@ -1,7 +1,5 @@
 """The feed behind a link, for programs that take a plain URL: no key, no redirect, streamed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any

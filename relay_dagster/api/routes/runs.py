@@ -3,8 +3,6 @@
 HTTP alone: how a run is submitted is ``runs/submission.py``, how it changes is the ledger.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Mapping

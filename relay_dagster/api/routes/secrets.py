@@ -1,7 +1,5 @@
 """Tenants' secrets, for pulls: put, listed by name, deleted. A value is never shown again."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Path, Response

@@ -3,8 +3,6 @@
 A config is judged here before it is stored, by the engine's own rules; a run judges it again.
 """
 
-from __future__ import annotations
-
 import json
 from datetime import datetime
 from typing import Annotated, Any

@@ -3,8 +3,6 @@
 HTTP alone: the file itself goes to S3, and what it starts there are the tenant's triggers.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from relay_core.config import TenantConfig, VendorConfig

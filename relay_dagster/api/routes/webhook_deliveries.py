@@ -4,8 +4,6 @@ Nothing is sent from here: the sender does that, and writes down what came of it
 receiver says.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Query

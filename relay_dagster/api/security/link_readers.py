@@ -1,7 +1,5 @@
 """Who comes with a link: whose it is, how often it is used, how many read a feed at once."""
 
-from __future__ import annotations
-
 import re
 import threading
 from collections import Counter

@@ -3,8 +3,6 @@
 In memory, for one process of the API; what is counted over all of them is counted in the stores.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import Counter, deque

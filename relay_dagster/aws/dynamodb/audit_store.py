@@ -3,8 +3,6 @@
 There is no way to change or to delete an entry, and no role of the template may.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ does not know of an item is ignored. Which attributes an item has beside its fie
 store of its kind, its key in `schema`.
 """
 
-from __future__ import annotations
-
 import json
 import types
 from collections.abc import Callable, Mapping, Sequence

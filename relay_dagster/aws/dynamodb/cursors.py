@@ -1,7 +1,5 @@
 """Where a listing goes on: a sort key in base64, which says nothing that a caller may not know."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 A link's id is made of its token's digest, so that one consistent read finds a link by either.
 """
 
-from __future__ import annotations
-
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass

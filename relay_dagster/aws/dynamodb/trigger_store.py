@@ -4,8 +4,6 @@ Their items stand in the index of what is due, beside the runs: in queues of the
 what it is for in the transaction of its record: ``RunStore.commit``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime

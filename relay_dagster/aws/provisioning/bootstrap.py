@@ -4,8 +4,6 @@ An existing resource keeps its settings, unless a repair is asked for. A protect
 counts as missing, like a resource that does not exist.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any

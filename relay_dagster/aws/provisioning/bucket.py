@@ -4,8 +4,6 @@ The notification of uploads is a feature of the bucket and of the queue that it 
 others in the bucket's lists stay.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

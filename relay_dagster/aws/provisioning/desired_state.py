@@ -3,8 +3,6 @@
 A feature with another value is somebody's decision: it is reported, and changed on demand alone.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

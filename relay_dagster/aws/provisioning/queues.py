@@ -1,7 +1,5 @@
 """The queues of an installation, for ``aws/job_queue.py``: whether they exist, their features."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

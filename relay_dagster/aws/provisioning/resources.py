@@ -9,8 +9,6 @@ and nothing else. Uploads (``tenants/``) and published feeds (``published/``) ne
 overwritten or deleted versions do.
 """
 
-from __future__ import annotations
-
 import string
 from typing import Any
 

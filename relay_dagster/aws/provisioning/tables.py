@@ -1,7 +1,5 @@
 """The tables of an installation, by ``aws/dynamodb/schema.py``: whether they exist, features."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 It serves uploads that are produced piece by piece: only the piece being read is in memory.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 from collections.abc import Iterable, Iterator

@@ -3,8 +3,6 @@
 In a versioned bucket a plain delete leaves an object's versions behind; this one leaves nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -3,8 +3,6 @@
 A presigned POST, SigV4: unlike a presigned PUT it is bound to a size.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The guard as ASGI middleware: asks the rules, and answers what they refuse itself."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection
 

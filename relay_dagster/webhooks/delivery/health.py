@@ -3,8 +3,6 @@
 Most tries say what is known already; the others change the webhook that is stored.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from relay_dagster.aws.dynamodb.webhook_store import WebhookStore

@@ -3,8 +3,6 @@
 They are those of Standard Webhooks 1.0.0, which receivers have libraries for.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
