@@ -2,19 +2,6 @@
 
 A run tries again after any of them. A ``transient`` one may pass within seconds, so a short retry
 in place makes sense. ``aws/error_mapping.py`` maps AWS errors to these.
-
-::
-
-    ExternalServiceError
-    ├── ThrottledError       throttled           transient
-    ├── UnreachableError     unreachable         transient  (time-outs, lost connections)
-    ├── ServiceFailedError   service_failed      transient  (5xx)
-    ├── AccessRefusedError   access_refused
-    ├── MissingResourceError missing_resource
-    ├── RequestRejectedError request_rejected
-    ├── ObjectChangedError   object_changed      transient  (an upload was replaced while copied)
-    ├── BaselineLostError    baseline_lost       (the published feed's state is gone or damaged)
-    └── UnreadableItemError  unreadable          (an item is not of this release)
 """
 
 from typing import ClassVar

@@ -1,18 +1,5 @@
 """Domain errors, each with its ``error_code`` and whether trying again can help.
 
-::
-
-    RelayError
-    ├── ConfigError                    invalid_config             final
-    │   └── ConfigTooLargeError        CONFIG_TOO_LARGE           final
-    ├── UnsupportedSchemaVersionError  unsupported_schema_version final
-    ├── CellError                      one of codes.RowFault      final
-    ├── FeedUnreadableError            one of codes.FailureCode   final
-    ├── SkuNotFoundError               SKU_NOT_FOUND              final
-    ├── RunNotMergedError              RUN_NOT_MERGED             final
-    ├── ArtifactsExpiredError          ARTIFACTS_EXPIRED          final
-    └── ContractBrokenError            internal_error             retryable
-
 Nothing about AWS, Dagster or HTTP belongs here: the engine calls no external service.
 """
 

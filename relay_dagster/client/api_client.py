@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 import httpx
@@ -91,12 +90,7 @@ class ApiClient:
         """Return the client itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Close the connections."""
         self._http.close()
 

@@ -67,11 +67,7 @@ class FeedService:
     clock: Callable[[], datetime]  # tells the time, aware
 
     def hold(self, fence: Fence, outcome: Outcome, *, known: RunRecord | None = None) -> RunRecord:
-        """End the run ``HELD`` and free the tenant; its feed waits. Its reports are written.
-
-        Raises:
-            FenceLostError, CancelRequestedError: as for `RunService.enter_stage`.
-        """
+        """End the run ``HELD`` and free the tenant; its feed waits. Its reports are written."""
         rule = rules.held(fence, outcome, self.clock())
         return self.change(fence.run_id, rule, known, self.holding_back)
 

@@ -1,30 +1,4 @@
-"""Why a run was not started, or a change of its record refused; none is an external error.
-
-::
-
-    RunError
-    ├── UnknownRunError            RUN_NOT_FOUND
-    ├── TenantBusyError            TENANT_ALREADY_RUNNING
-    ├── TenantClosingError         TENANT_CLOSING
-    ├── RestoreTooLateError        RESTORE_TOO_LATE
-    ├── RunQuotaExceededError      RUN_QUOTA_EXCEEDED
-    ├── IdempotencyKeyReusedError  IDEMPOTENCY_KEY_REUSED
-    ├── RunAlreadyFinishedError    RUN_ALREADY_FINISHED
-    ├── RunNotHeldError            RUN_NOT_HELD
-    ├── HoldMismatchError          HOLD_MISMATCH
-    ├── FeedNotKeptError           FEED_NOT_KEPT
-    ├── RunCreationPausedError     RUN_CREATION_PAUSED
-    ├── UnknownVendorError         UNKNOWN_VENDOR
-    ├── QueueUnavailableError      QUEUE_UNAVAILABLE
-    ├── JobConflictError           job_conflict
-    ├── JobExpiredError            job_expired
-    ├── CommitLostError            (inside the ledger: read again, decide again)
-    └── TransitionRefusedError     transition_refused
-        ├── DispatchRefusedError
-        ├── ClaimRefusedError
-        ├── FenceLostError
-        └── CancelRequestedError
-"""
+"""Why a run was not started, or a change of its record refused; none is an external error."""
 
 from collections.abc import Sequence
 from typing import ClassVar

@@ -58,6 +58,9 @@ class RunService:
 
     The schedule knows the same attempts as the policy; ``keep_published`` publications of a tenant
     can be published again. The clock is aware, ``rng`` returns numbers from 0 to 1.
+
+    What takes a fence raises `FenceLostError` where a newer attempt executes the run, or it is
+    final, and `CancelRequestedError` where the run is to be cancelled: go on to `cancel`.
     """
 
     def __init__(
@@ -132,8 +135,7 @@ class RunService:
     def tombstone(self, run_id: str) -> RunRecord:
         """End and hide a run whose message could not be sent; the tenant and the key are free.
 
-        Returns:
-            The record; not ``hidden`` where the message had arrived and the run is under way.
+        The record is not ``hidden`` where the message had arrived and the run is under way.
         """
         return self._change(run_id, transitions.tombstoned(self._clock()))
 
@@ -245,12 +247,9 @@ class RunService:
     def enter_stage(
         self, fence: Fence, stage: Stage, *, known: RunRecord | None = None
     ) -> RunRecord:
-        """Move the run on to a stage; the one it is in only tells whether the fence holds.
+        """Move the run on to a stage, or raise `TransitionRefusedError` where that lies behind.
 
-        Raises:
-            FenceLostError: a newer attempt executes the run, or it is final.
-            CancelRequestedError: the run is to be cancelled; go on to `cancel`.
-            TransitionRefusedError: the stage lies behind.
+        The stage that it is in only tells whether the fence holds.
         """
         return self._change(fence.run_id, transitions.entered(fence, stage, self._clock()), known)
 
@@ -262,11 +261,7 @@ class RunService:
         *,
         known: RunRecord | None = None,
     ) -> RunRecord:
-        """Fix config version and baseline, unless they are fixed; the record has the answer.
-
-        Raises:
-            FenceLostError, CancelRequestedError: as for `enter_stage`.
-        """
+        """Fix config version and baseline, unless they are fixed; the record has the answer."""
         rule = transitions.pinned(fence, config_version, baseline_run_id)
         return self._change(fence.run_id, rule, known)
 
@@ -275,10 +270,7 @@ class RunService:
     ) -> RunRecord:
         """End the run ``SUCCEEDED``, its reports written, and free the tenant.
 
-        The feed of a run of all vendors is in force then.
-
-        Raises:
-            FenceLostError, CancelRequestedError: as for `enter_stage`; nothing was published.
+        The feed of a run of all vendors is in force then; where this raises, nothing was published.
         """
         rule = transitions.succeeded(fence, outcome, self._clock())
         return self._change(fence.run_id, rule, known, self.feeds.publishing)
@@ -288,8 +280,7 @@ class RunService:
     ) -> RunRecord:
         """End the run ``FAILED`` and free the tenant.
 
-        Its reports are written; with None they are not, and the reconciler writes them. Raises as
-        `enter_stage`.
+        Its reports are written; with None they are not, and the reconciler writes them.
         """
         rule = transitions.failed(fence, failure, outcome, self._clock())
         return self._change(fence.run_id, rule)
@@ -297,11 +288,7 @@ class RunService:
     def retry_later(self, fence: Fence, error_code: str, error_message: str) -> RunRecord:
         """End the attempt for a retryable fault: back to the queue until ``next_attempt_at``.
 
-        Returns:
-            The record; ``FAILED`` with ``POISON_JOB`` where this was the last attempt.
-
-        Raises:
-            FenceLostError, CancelRequestedError: as for `enter_stage`.
+        The record is ``FAILED`` with ``POISON_JOB`` where this was the last attempt.
         """
         return self._lose(fence.run_id, fence.attempt, fence, error_code, error_message)
 
@@ -310,9 +297,7 @@ class RunService:
     def lose_attempt(self, seen: RunRecord, error_code: str, error_message: str) -> RunRecord:
         """End the attempt of ``seen``, whose Dagster run is dead; else as `retry_later`.
 
-        Raises:
-            FenceLostError: the attempt has moved on since.
-            CancelRequestedError: the run is to be cancelled; go on to `cancel`.
+        `FenceLostError` where the attempt has moved on since.
         """
         fence = seen.fence if seen.dagster_run_id else None
         return self._lose(seen.run_id, seen.attempt, fence, error_code, error_message)
@@ -394,10 +379,8 @@ class RunService:
         """Note when a record that stays as it is wants to be checked again, and what was seen.
 
         Its revision stays, so that this is in nobody's way. ``seen`` is what checks alone know
-        (``watched_as``, ``hidden_until``, ...). Without a ``queue`` it stays in its own.
-
-        Returns:
-            False where the record has changed meanwhile; that change has said when.
+        (``watched_as``, ``hidden_until``, ...). Without a ``queue`` it stays in its own. False
+        where the record has changed meanwhile; that change has said when.
         """
         due_at = self._clock() + after
         noted = replace(record, due_at=due_at, due_queue=queue or record.due_queue, **seen)
