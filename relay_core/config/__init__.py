@@ -3,48 +3,19 @@
 from relay_core.config.cross_checks import LoadContext
 from relay_core.config.documents import parse_document
 from relay_core.config.loading import TenantConfig, load_config, load_stored_config
-from relay_core.config.models import (
-    BestOfferConfig,
-    ErrorPolicy,
-    InboundConfig,
-    LandedCostConfig,
-    MergeConfig,
-    SkuMapConfig,
-    StockConfig,
-    VendorConfig,
-)
-from relay_core.config.output import OutputConfig
-from relay_core.config.overrides import (
-    Override,
-    load_overrides,
-    parse_overrides,
-    used_overrides,
-)
+from relay_core.config.models import ErrorPolicy, StockConfig, VendorConfig
+from relay_core.config.overrides import Override, load_overrides, parse_overrides, used_overrides
 from relay_core.config.parser import ParserConfig
-from relay_core.config.pricing import (
-    MapPolicyConfig,
-    PriceRule,
-    PricingConfig,
-    RoundingConfig,
-    RuleConditions,
-)
+from relay_core.config.pricing import PriceRule, PricingConfig, RuleConditions
 
 __all__ = [
-    "BestOfferConfig",
     "ErrorPolicy",
-    "InboundConfig",
-    "LandedCostConfig",
     "LoadContext",
-    "MapPolicyConfig",
-    "MergeConfig",
-    "OutputConfig",
     "Override",
     "ParserConfig",
     "PriceRule",
     "PricingConfig",
-    "RoundingConfig",
     "RuleConditions",
-    "SkuMapConfig",
     "StockConfig",
     "TenantConfig",
     "VendorConfig",

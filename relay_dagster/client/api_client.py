@@ -1,12 +1,11 @@
-"""The HTTP API's calls, one method each.
+"""The client of the HTTP API; what several commands ask for has a method.
 
 The key goes to the API and nowhere else: no redirect is followed with it; what its links lead to is
 for `links`, which does not have it.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -20,21 +19,18 @@ from relay_dagster.client.errors import (
     UnexpectedAnswerError,
 )
 from relay_dagster.client.links import TIMEOUT, is_here, reason_of
-from relay_dagster.wire.access import AuditItem, AuditList, KeyList, ListedKey, NewTenantKey
+from relay_dagster.wire.access import AuditItem, AuditList, KeyList, ListedKey
 from relay_dagster.wire.base import Answer, Page
-from relay_dagster.wire.config_checks import ConfigCheck
-from relay_dagster.wire.explanations import Explanation
 from relay_dagster.wire.runs import (
     Publication,
     PublicationList,
-    PublishedFeed,
     Run,
     RunDetails,
     RunList,
 )
-from relay_dagster.wire.tenants import ConfigVersion, ListedTenant, Tenant, TenantList, UploadLink
+from relay_dagster.wire.tenants import ListedTenant, Tenant, TenantList, UploadLink
 
-_JSON = {"Content-Type": "application/json"}
+JSON = {"Content-Type": "application/json"}
 _Answer = TypeVar("_Answer", bound=Answer)
 _Page = TypeVar("_Page", bound=Page)
 
@@ -108,26 +104,11 @@ class ApiClient:
         """Return a run as it stands."""
         return self._polled(self.send("GET", f"/v1/runs/{segment(run_id)}"))
 
-    def release(self, run_id: str, sha256: str, guards: Sequence[str], reason: str) -> Run:
-        """Publish what a run holds back: the feed of this hash, for which these guards tripped."""
-        order = {"sha256": sha256, "guards": list(guards), "reason": reason}
-        return self.ask(Run, "POST", f"/v1/runs/{segment(run_id)}/release", json=order)
-
-    def roll_back(self, tenant_id: str, run_id: str, reason: str) -> PublishedFeed:
-        """Publish one of the tenant's earlier feeds again."""
-        path = f"/v1/tenants/{segment(tenant_id)}/feed/rollback"
-        order = {"run_id": segment(run_id), "reason": reason}
-        return self.ask(PublishedFeed, "POST", path, json=order)
-
     def runs(self, tenant_id: str | None, status: str | None, limit: int) -> Iterator[Run]:
         """Yield at most ``limit`` runs, newest first, over as many pages as it takes."""
         asked = {"tenant_id": tenant_id, "status": status}
         pages = self.pages(RunList, "/v1/runs", asked, limit)
         return islice((run for page in pages for run in page.runs), limit)
-
-    def cancel(self, run_id: str) -> Run:
-        """Cancel a run; of one that is held back, discard the feed."""
-        return self.ask(Run, "POST", f"/v1/runs/{segment(run_id)}/cancel")
 
     def tenants(self, limit: int | None = None) -> Iterator[ListedTenant]:
         """Yield tenants by their ids, at most ``limit``."""
@@ -152,23 +133,6 @@ class ApiClient:
         pages = self.pages(KeyList, f"/v1/tenants/{segment(tenant_id)}/api-keys")
         return (key for page in pages for key in page.api_keys)
 
-    def create_key(
-        self, tenant_id: str, name: str | None, scopes: list[str], until: datetime | None
-    ) -> NewTenantKey:
-        """Make a key of a tenant."""
-        path = f"/v1/tenants/{segment(tenant_id)}/api-keys"
-        asked = {
-            "name": name,
-            "scopes": scopes or None,
-            "expires_at": None if until is None else until.isoformat(),
-        }
-        order = {field: value for field, value in asked.items() if value is not None}
-        return self.ask(NewTenantKey, "POST", path, json=order)
-
-    def delete_key(self, tenant_id: str, key_id: str) -> None:
-        """Delete a key of a tenant."""
-        self.send("DELETE", f"/v1/tenants/{segment(tenant_id)}/api-keys/{segment(key_id)}")
-
     def audit(self, tenant_id: str | None, action: str | None, limit: int) -> Iterator[AuditItem]:
         """Yield at most ``limit`` entries, newest first, over as many pages as it takes."""
         asked = {"tenant_id": tenant_id, "action": action}
@@ -187,11 +151,6 @@ class ApiClient:
                 raise _foreign(answer)
         return links
 
-    def explain(self, run_id: str, sku: str) -> Explanation:
-        """Return why a SKU's row of a run's feed is what it is."""
-        path = f"/v1/runs/{segment(run_id)}/explain"
-        return self.ask(Explanation, "GET", path, params={"sku": sku})
-
     def config(self, tenant_id: str, version: int | None) -> Tenant:
         """Return a tenant's latest config, or one version of it."""
         query = {} if version is None else {"config_version": version}
@@ -203,18 +162,6 @@ class ApiClient:
         order = {"vendor_id": vendor_id, "file_name": file_name}
         path = f"/v1/tenants/{segment(tenant_id)}/uploads"
         return self.ask(UploadLink, "POST", path, json=order)
-
-    def put_config(self, tenant_id: str, text: str, if_match: int | None) -> ConfigVersion:
-        """Store a config as a new version; with ``if_match`` only as the one after that."""
-        headers = _JSON if if_match is None else {**_JSON, "If-Match": f'"{if_match}"'}
-        path = f"/v1/tenants/{segment(tenant_id)}/config"
-        return self.ask(ConfigVersion, "PUT", path, content=text.encode(), headers=headers)
-
-    def check_config(self, tenant_id: str, text: str) -> ConfigCheck:
-        """Judge a config without storing it."""
-        path = f"/v1/tenants/{segment(tenant_id)}/config:check"
-        sent = self.send("POST", path, content=text.encode(), headers=_JSON)
-        return read_answer(ConfigCheck, sent)
 
     # --- for calls that stand elsewhere ---------------------------------------------------------
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from relay_dagster.client.api_client import segment
 from relay_dagster.client.session import RunId, Session, Shown, argument, command
 from relay_dagster.client.terminal import Screen, TableView
 from relay_dagster.wire.explanations import Explanation
@@ -43,7 +44,8 @@ def explain(
     sku: Annotated[str, argument("SKU", "As the feed has it.")],
 ) -> Shown:
     """Show why a SKU's row of a run's feed is what it is: each step of the price, every offer."""
-    explanation = session.api.explain(run_id, sku)
+    path = f"/v1/runs/{segment(run_id)}/explain"
+    explanation = session.api.ask(Explanation, "GET", path, params={"sku": sku})
     return Shown(explanation, lambda: show_explanation(session.screen, explanation))
 
 

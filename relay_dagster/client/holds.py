@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
+from relay_dagster.client.api_client import segment
 from relay_dagster.client.errors import BadUsageError, ClientError, NoAnswerError
 from relay_dagster.client.session import RunId, Session, argument, command, option
 from relay_dagster.client.terminal import Screen
-from relay_dagster.wire.runs import HeldFeed, Run
+from relay_dagster.wire.runs import HeldFeed, PublishedFeed, Run
 
 Reason = Annotated[str, option("Why; it stands in the run, or in the log.", default=False)]
 
@@ -68,8 +69,10 @@ def rollback(
     reason: Reason,
 ) -> None:
     """Publish the feed of one of the tenant's earlier runs again."""
+    path = f"/v1/tenants/{segment(tenant)}/feed/rollback"
+    order = {"run_id": segment(run_id), "reason": reason}
     try:
-        feed = session.api.roll_back(tenant, run_id, reason)
+        feed = session.api.ask(PublishedFeed, "POST", path, json=order)
     except NoAnswerError as error:
         _say_unconfirmed(session, error, "rolled back")
         raise
@@ -107,8 +110,9 @@ def release(session: Session, run_id: str, reviewed: Reviewed | None, reason: st
     if not reason:
         session.screen.complain("nothing is released: a release needs a reason")
         raise typer.Exit(1)
+    order = {"sha256": reviewed.sha256, "guards": list(reviewed.guards), "reason": reason}
     try:
-        run = session.api.release(run_id, reviewed.sha256, reviewed.guards, reason)
+        run = session.api.ask(Run, "POST", f"/v1/runs/{segment(run_id)}/release", json=order)
     except NoAnswerError as error:
         _say_unconfirmed(session, error, "released")
         raise

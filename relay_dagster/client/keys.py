@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from relay_dagster.client.api_client import segment
 from relay_dagster.client.session import Session, Shown, Tenant, argument, command, option
 from relay_dagster.client.terminal import TableView, instant
+from relay_dagster.wire.access import NewTenantKey
 
 keys = typer.Typer()
 _KEYS = TableView(
@@ -50,7 +52,10 @@ def create(
 ) -> None:
     """Make a key and print it, this once; its id goes to standard error."""
     until = None if days is None else datetime.now(UTC) + timedelta(days=days)
-    made = session.api.create_key(tenant, name, scope or [], until)
+    asked = {"name": name, "scopes": scope or None, "expires_at": until and until.isoformat()}
+    order = {field: value for field, value in asked.items() if value is not None}
+    path = f"/v1/tenants/{segment(tenant)}/api-keys"
+    made = session.api.ask(NewTenantKey, "POST", path, json=order)
     session.screen.say(made.api_key, whole=True)
     session.screen.complain(
         f"key {made.key_id} of {tenant}; it is shown this once, and deleted with: "
@@ -65,5 +70,5 @@ def delete(
     key_id: Annotated[str, argument("KEY_ID", "As listed.")],
 ) -> None:
     """Delete a key, at once."""
-    session.api.delete_key(tenant, key_id)
+    session.api.send("DELETE", f"/v1/tenants/{segment(tenant)}/api-keys/{segment(key_id)}")
     session.screen.say(f"key {key_id} of {tenant} is deleted")

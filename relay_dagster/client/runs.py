@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from relay_core.domain.codes import RunStatus
+from relay_dagster.client.api_client import segment
 from relay_dagster.client.artifacts import RunSummary
 from relay_dagster.client.errors import ClientError, NoAnswerError
 from relay_dagster.client.holds import show_hold
@@ -94,7 +95,7 @@ def show(session: Session, run_id: RunId, watched: Watch = False) -> Shown:
 @command(commands)
 def cancel(session: Session, run_id: RunId) -> Shown:
     """Cancel a run, at once or as soon as it can be stopped; a feed that it holds is discarded."""
-    found = session.api.cancel(run_id)
+    found = session.api.ask(Run, "POST", f"/v1/runs/{segment(run_id)}/cancel")
     asked = "" if found.has_ended else "; it is asked to stop"
     line = f"run {found.run_id} of {found.tenant_id} is {found.status}{asked}"
     return Shown(found, lambda: session.screen.say(line))
