@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 # Also works from a checkout that is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from relay_dagster.aws.alarms import AlarmPlan, Change, Kind, Verdict, set_up_alarms
+from relay_dagster.aws.alarms import AlarmChange, AlarmPlan, Kind, Verdict, set_up_alarms
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.resources import DLQ_NAME, QUEUE_NAME
 from relay_dagster.external_errors import ExternalServiceError
@@ -187,7 +187,7 @@ def _problems(plan: AlarmPlan) -> list[str]:
     return problems
 
 
-def _told(change: Change, *, dry_run: bool) -> str:
+def _told(change: AlarmChange, *, dry_run: bool) -> str:
     word = change.verdict.value
     if dry_run and change.verdict is not Verdict.UNCHANGED:
         word = f"would be {word}"

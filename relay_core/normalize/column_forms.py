@@ -27,8 +27,8 @@ _FACTOR = "^[0-9]{1,7}$"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Some cells."""
+class HeaderCells:
+    """The cells under a header, or what is made of those under several."""
 
     text: pa.StringArray  # trimmed; empty where null
     places: Ints | int  # which column of the feed each stands in
@@ -36,16 +36,16 @@ class Part:
     numbers: Bools | None = None
 
 
-def _joined(form: Join, parts: Sequence[Part]) -> Part:
+def _joined(form: Join, parts: Sequence[HeaderCells]) -> HeaderCells:
     between: list[pa.StringArray | str] = []
     for part in parts:
         between += [form.separator, part.text] if between else [part.text]
     text = join_fields(between, "")
     null = np.logical_or.reduce([is_empty(part.text) for part in parts])
-    return Part(fill(text, null, ""), parts[0].places)
+    return HeaderCells(fill(text, null, ""), parts[0].places)
 
 
-def _first(_: First, parts: Sequence[Part]) -> Part:
+def _first(_: First, parts: Sequence[HeaderCells]) -> HeaderCells:
     text, places = parts[0].text, np.full(len(parts[0].text), parts[0].places)
     numbers = np.zeros(len(text), np.bool_) if parts[0].numbers is None else parts[0].numbers
     for part in parts[1:]:
@@ -54,10 +54,10 @@ def _first(_: First, parts: Sequence[Part]) -> Part:
             text = pc.if_else(pa.array(take), part.text, text)
             places[take] = part.places
             numbers = np.where(take, False if part.numbers is None else part.numbers, numbers)
-    return Part(text, places, numbers)
+    return HeaderCells(text, places, numbers)
 
 
-def _changed(form: Changed, parts: Sequence[Part]) -> Part:
+def _changed(form: Changed, parts: Sequence[HeaderCells]) -> HeaderCells:
     text, numbers = parts[0].text, parts[0].numbers
     if form.strip_prefix:
         size, cut = len(form.strip_prefix), flags_of(pc.starts_with(text, form.strip_prefix))
@@ -71,7 +71,7 @@ def _changed(form: Changed, parts: Sequence[Part]) -> Part:
         replaced = (found >= 0) & ~is_empty(text)
         text = pc.if_else(pa.array(replaced), new.take(pa.array(np.maximum(found, 0))), text)
         numbers = None if numbers is None else numbers & ~replaced
-    return Part(text, parts[0].places, numbers)
+    return HeaderCells(text, parts[0].places, numbers)
 
 
 def _cut(text: pa.StringArray, where: Bools, start: int, stop: int | None) -> pa.StringArray:
@@ -82,11 +82,11 @@ def _cut(text: pa.StringArray, where: Bools, start: int, stop: int | None) -> pa
     )
 
 
-_Reader: TypeAlias = Callable[[Any, Sequence[Part]], Part]
+_Reader: TypeAlias = Callable[[Any, Sequence[HeaderCells]], HeaderCells]
 _READERS: Mapping[type, _Reader] = {Join: _joined, First: _first, Changed: _changed}
 
 
-def made_of(source: MappedSource, parts: Sequence[Part]) -> Part:
+def made_of(source: MappedSource, parts: Sequence[HeaderCells]) -> HeaderCells:
     """Return the texts that an entry of ``column_map`` makes of its parts; none of a sum."""
     read = _READERS.get(type(source))
     return parts[0] if read is None else read(source, parts)

@@ -27,7 +27,7 @@ from relay_core.config import ParserConfig
 from relay_core.config.column_forms import Changed, MappedSource, Sum
 from relay_core.domain.cell_rules import LARGEST_WHOLE
 from relay_core.domain.columns import CanonicalColumn, Kind, RejectionCodes
-from relay_core.normalize.column_forms import Part, made_of, read_factors
+from relay_core.normalize.column_forms import HeaderCells, made_of, read_factors
 
 _NO_CODES = RejectionCodes()
 _ZERO = r"^[+-]?[0.]*(?:[eE].*)?$"
@@ -58,7 +58,7 @@ class NumberColumn:
             )
         )
 
-    def read(self, parts: Sequence[Part], size: int) -> tuple[ColumnValues, Ints | int]:
+    def read(self, parts: Sequence[HeaderCells], size: int) -> tuple[ColumnValues, Ints | int]:
         """Return the values of the cells under its headers, and where a fault of each stands.
 
         The cells of its factor are last; there are none where only a default gives it.
@@ -79,7 +79,7 @@ class NumberColumn:
         self._fill(read, fillable)
         return read, places
 
-    def read_texts(self, part: Part, scale: Scale | None = None) -> ColumnValues:
+    def read_texts(self, part: HeaderCells, scale: Scale | None = None) -> ColumnValues:
         """Read cells as they stand, all options of single cells among them."""
         text, rejections = part.text, self.column.rejections or _NO_CODES
         if self.column.kind is Kind.MONEY:
@@ -109,7 +109,7 @@ class NumberColumn:
         replaced = amounts.take(pa.array(np.maximum(found, 0)))
         return pc.if_else(pa.array(found >= 0), replaced, text)
 
-    def _sum(self, parts: Sequence[Part]) -> tuple[ColumnValues, Ints]:
+    def _sum(self, parts: Sequence[HeaderCells]) -> tuple[ColumnValues, Ints]:
         total = _no_values(len(parts[0].text))
         places = np.full(len(parts[0].text), parts[0].places)
         for part in parts:
@@ -121,7 +121,7 @@ class NumberColumn:
         self._refuse_large(total)
         return total, places
 
-    def _scaled(self, parts: Sequence[Part]) -> tuple[ColumnValues, Ints | int]:
+    def _scaled(self, parts: Sequence[HeaderCells]) -> tuple[ColumnValues, Ints | int]:
         """Read cells, and multiply and divide them."""
         form = self.source if isinstance(self.source, Changed) else None
         part = made_of(self.source, parts)

@@ -44,7 +44,7 @@ class CauseLog:
     # counted together
     limits: Limits
     made_of: Mapping[str, str] = field(default_factory=dict)  # columns of several headers, in words
-    _columns: dict[str, _Column] = field(default_factory=dict)
+    _columns: dict[str, _ColumnCauses] = field(default_factory=dict)
     _widths: dict[int | None, _Group] = field(default_factory=dict)
 
     def add(
@@ -57,7 +57,7 @@ class CauseLog:
         for place, name in enumerate(JUDGED_COLUMNS):
             rows = np.flatnonzero(codes[:, place])
             if len(rows) and name in cells:
-                column = self._columns.setdefault(name, _Column(self.limits))
+                column = self._columns.setdefault(name, _ColumnCauses(self.limits))
                 column.add(numbers[rows], codes[rows, place], cells[name].take(pa.array(rows)))
 
     def add_malformed(self, malformed: MalformedRecords) -> None:
@@ -111,7 +111,7 @@ class _Group:
 
 
 @dataclass(slots=True)
-class _Column:
+class _ColumnCauses:
     """The refused cells of one column; a group's place is its shape's, then its fault's."""
 
     limits: Limits

@@ -49,7 +49,7 @@ from relay_core.domain.columns import (
 from relay_core.ingest.column_mapping import ColumnPlan
 from relay_core.ingest.feed import MalformedRecords, TextBatch
 from relay_core.ingest.sku_map import SkuMap
-from relay_core.normalize.column_forms import Part, made_of
+from relay_core.normalize.column_forms import HeaderCells, made_of
 from relay_core.normalize.number_columns import NumberColumn
 from relay_core.validation.contracts import OFFER_SCHEMA
 
@@ -121,7 +121,7 @@ class RowReader:
         count = int(skipped.sum())
         return (batch.where(~skipped) if count else batch), count
 
-    def _parts(self, batch: TextBatch, column: str) -> list[Part]:
+    def _parts(self, batch: TextBatch, column: str) -> list[HeaderCells]:
         """Return the cells under the headers of a column; none where the feed does not give it."""
         if column not in self.plan.positions:
             return []
@@ -133,15 +133,15 @@ class RowReader:
         parts = [self._part(batch, column, places[header]) for header in headers]
         if len(headers) < len(source.headers):
             place = places[source.headers[-1]]
-            parts.append(Part(trim(batch.columns[place]), place))
+            parts.append(HeaderCells(trim(batch.columns[place]), place))
         return parts
 
-    def _part(self, batch: TextBatch, column: str, place: int) -> Part:
+    def _part(self, batch: TextBatch, column: str, place: int) -> HeaderCells:
         """Return a column of the feed trimmed, with the nulls of a canonical one empty."""
         text = trim(self._with_own_point(batch, column, place))
         if words := self.parser.null_words(column):
             text = fill(text, word_index(text, words) >= 0, "")
-        return Part(text, place, batch.number_cells.get(place))
+        return HeaderCells(text, place, batch.number_cells.get(place))
 
     def _text(self, batch: TextBatch, column: str, places: dict[str, Ints]) -> pa.StringArray:
         """Return a column trimmed, with nulls as the empty text and defaults filled in.
@@ -188,7 +188,7 @@ class RowReader:
         # Of plain numbers, only those that need it are trimmed.
         raw = batch.columns[self.plan.positions[column]] if is_plain else None
         text = self._text(batch, column, places) if raw is None else raw
-        return reader.read_texts(Part(text, 0))
+        return reader.read_texts(HeaderCells(text, 0))
 
     def _timestamps(self, batch: TextBatch, places: dict[str, Ints]) -> ColumnValues:
         parser, zone = self.parser, self.zone

@@ -75,7 +75,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AlarmChange:
     """One alarm and what was done to it; ``fields`` are those that an update changed."""
 
     name: str
@@ -234,7 +234,7 @@ def _alarm(
 
 
 @maps_aws_errors
-def set_up_alarms(plan: AlarmPlan, clients: Clients, *, dry_run: bool = False) -> list[Change]:
+def set_up_alarms(plan: AlarmPlan, clients: Clients, *, dry_run: bool = False) -> list[AlarmChange]:
     """Create the alarms that are missing, and update those that differ; a dry run reports.
 
     Raises:
@@ -268,16 +268,16 @@ def _with_actions(
     return {**alarm, **kept, **actions}
 
 
-def _compare(wanted: Mapping[str, Any], there: Mapping[str, Any] | None) -> Change:
+def _compare(wanted: Mapping[str, Any], there: Mapping[str, Any] | None) -> AlarmChange:
     name = wanted["AlarmName"]
     if there is None:
-        return Change(name, Verdict.CREATED)
+        return AlarmChange(name, Verdict.CREATED)
     changed = tuple(
         field
         for field, value in wanted.items()
         if _comparable(value) != _comparable(there.get(field))
     )
-    return Change(name, Verdict.UPDATED if changed else Verdict.UNCHANGED, changed)
+    return AlarmChange(name, Verdict.UPDATED if changed else Verdict.UNCHANGED, changed)
 
 
 def _comparable(value: Any) -> Any:
