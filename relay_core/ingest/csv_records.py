@@ -7,6 +7,7 @@ the closing quote is kept.
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import compress
 
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
@@ -67,6 +68,8 @@ class RecordScanner:
             b"(?:%b[^%b]*+%b)*+" % (unopened, ends, re.escape(delimiter))
         )
         self._quoted = re.compile(b'"((?:[^"]|"")*+)"')
+        # A quoted field, as far as its first line end.
+        self._broken = re.compile(rb'"(?<![^%b]")(?:[^"\r\n]++|"")*+[\r\n]' % ends)
         field = b"%b[^%b]*+" % (opened, ends)
         self._delimited = re.compile(b"%b%b" % (field, re.escape(delimiter)))
         self._all_delimited = re.compile(b"(?:%b)*+" % self._delimited.pattern)
@@ -104,9 +107,9 @@ class RecordScanner:
             fields, position = self.record(text, position)
             yield fields
 
-    def may_open(self, text: bytes) -> bool:
-        """Return whether a field of a text may be quoted."""
-        return self._quoting and b'"' in text
+    def may_break(self, text: bytes) -> bool:
+        """Return whether a field of a text that begins with a record may hold a line end."""
+        return self._quoting and b'"' in text and self._broken.search(text) is not None
 
     def record_end(self, text: memoryview, position: int) -> int:
         """Return where the record behind the one at ``position`` may begin."""
@@ -276,13 +279,14 @@ def _lines_of_records(
     while position < len(text):
         end = _window_end(text, position)
         window = bytes(text[position:end])
-        if scanner.may_open(window):
+        if scanner.may_break(window):
             lines, position, line = _walk(text, scanner, position, end, line)
             yield lines
             continue
-        parts = _LINE_END.split(window)
-        yield [line + place for place, part in enumerate(parts) if part]
-        position, line = end, line + len(parts) - 1
+        parts = window.splitlines()
+        numbers = range(line, line + len(parts))
+        yield numbers if all(parts) else [*compress(numbers, parts)]
+        position, line = end, line + len(parts)
 
 
 def _walk(

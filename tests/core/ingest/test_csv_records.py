@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from random import Random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.ingest.csv_records import LargeFieldError, RecordScanner, UnclosedQuoteError
+from relay_core.ingest.csv_records import (
+    LargeFieldError,
+    RecordScanner,
+    UnclosedQuoteError,
+    after_empty_lines,
+    line_number,
+    physical_lines,
+)
 
 CSV = st.text('",\r\na', max_size=30)
 
@@ -73,3 +83,22 @@ def test_a_field_s_place_is_its_record_and_its_column(records: list[list[str]]) 
     assert [scanner.place_of(data, 0, position) for position, _ in places] == [
         place for _, place in places
     ]
+
+
+@pytest.mark.parametrize("quoting", [True, False])
+def test_lines_of_records_are_those_found_one_by_one(quoting: bool) -> None:
+    random = Random(7)
+    scanner, checked = RecordScanner(b",", quoting=quoting), 0
+    for _ in range(600):
+        parts = ["a", ",", '"', '"', "\n", "\r\n", "\r", ',"b"', ',"b\nc"', '""']
+        text = memoryview("".join(random.choices(parts, k=random.randrange(1, 12))).encode())
+        lines, position = list[int](), 0
+        try:
+            while (position := after_empty_lines(text, position)) < len(text):
+                lines.append(line_number(text, position))
+                position = scanner.record(text, position)[1]
+        except UnclosedQuoteError:
+            continue  # such a feed has no rows
+        checked += 1
+        assert physical_lines(text, scanner, 0, range(1, len(lines) + 1)) == lines
+    assert checked > 200
