@@ -68,8 +68,16 @@ def _would_be(config: TenantConfig, request: Request) -> RunFindings:
     """Return what a run with these files would find, guards aside; nothing is written."""
     ids = [vendor.vendor_id for vendor in config.vendors]
     findings = RunFindings(vendor_ids=ids, vendor_count=len(ids), limits=request.limits)
-    requested_at = request.context.requested_at
-    go_through(RunStages(config, config.vendors, requested_at, KEYS, _Nowhere(), findings), request)
+    stages = RunStages(
+        config,
+        config.vendors,
+        request.context.requested_at,
+        KEYS,
+        _Nowhere(),
+        findings,
+        overrides=request.overrides,
+    )
+    go_through(stages, request)
     return findings
 
 

@@ -292,6 +292,18 @@ def test_bad_usage_is_told_and_writes_nothing(
     assert capsys.readouterr().err.startswith("--check: " if arguments else "--output-dir: ")
 
 
+def test_the_run_that_is_judged_uses_the_overrides(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = bench.write("c.json", config_document())
+    overrides = bench.write("o.json", '[{"sku": "A", "leave_out": true}]')
+    path = bench.write("prices.csv", feed("A,1,2.50"))
+    command = ["--check", f"--config={config}", f"--vendor-file=vendor_1={path}"]
+    assert main(command) == 0
+    assert main([*command, f"--overrides={overrides}"]) == 1
+    assert "# a run would fail: empty_output: " in capsys.readouterr().out
+
+
 def test_the_sample_tenant_is_right_but_for_stock_below_zero(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
