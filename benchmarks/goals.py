@@ -89,6 +89,14 @@ def changes_goals(samples: Mapping[str, Samples], alone: str) -> Iterator[Goal]:
             yield Goal(f"time without a baseline: {name}", 1.15, runs.times(samples[alone]))
 
 
+def overrides_goals(samples: Mapping[str, Samples], neither: str) -> Iterator[Goal]:
+    """Yield the goals of a quarantine and of overrides, against the same run with neither."""
+    for name, runs in samples.items():
+        if name != neither:
+            ratio = runs.times(samples[neither], "cpu_s")
+            yield Goal(f"CPU time without: {name}", 1.05, ratio)
+
+
 def rules_goals(samples: Mapping[str, Samples], alone: str) -> Iterator[Goal]:
     """Yield the goals of runs with rules of the tenant's own, against the same run without any."""
     for name, runs in samples.items():

@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.columnar.json_text import as_json
 from relay_core.config import Override, TenantConfig, VendorConfig
 from relay_core.domain import run_faults
 from relay_core.domain.codes import Stage, VendorStatus, WarningCode
@@ -245,9 +246,13 @@ class RunStages:
         self.findings.warnings, self.findings.faults = verdict.warnings, verdict.faults
         self.findings.failure, self.findings.states = verdict.failure, dict(verdict.states)
         self.findings.quarantine_is_set = self.config.guards.quarantine is not None
+        self.write_overrides()
+        self.findings.take_inputs(inputs)
+
+    def write_overrides(self) -> None:
+        """Write what the run uses of the tenant's overrides."""
         if self.overrides:
             self.sink.write(self.keys.overrides, [overrides_json(self.overrides)])
-        self.findings.take_inputs(inputs)
 
     def to_read(self) -> list[str]:
         """Return the vendors that are read, in order: their uploads, or what stands in for them."""
@@ -369,6 +374,9 @@ class RunStages:
         self.sink.write(key, feed_chunks(merged))
         if self.hands_over and merged.kept is not None:
             self.sink.write(self.keys.kept_skus, kept_chunks(merged))
+        if self.hands_over and self.overrides:
+            unused = [as_json(merged.unused_overrides).encode()]
+            self.sink.write(self.keys.unused_overrides, unused)
         found = self.findings.quarantine
         if found is not None:
             self.sink.write(self.keys.quarantine, found.csv_chunks())

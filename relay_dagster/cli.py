@@ -38,13 +38,17 @@ CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
         "Show what went wrong in a run: each cause once, with its count, samples and what to do.",
     ),
     "explain": (
-        "client.explanations:commands",
+        "client.skus:commands",
         "Show why a SKU's row of a run's feed is what it is: each step of the price, every offer.",
     ),
     "release": (
         "client.holds:commands",
         "Publish the feed that a run holds back; shows it and asks, unless hash and guards are "
         "given.",
+    ),
+    "accept": (
+        "client.skus:commands",
+        "Accept prices that a run has kept back, so that the next run publishes them.",
     ),
     "rollback": (
         "client.holds:commands",
@@ -98,6 +102,10 @@ CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
     "secrets": (
         "client.uploads:secrets",
         "Keep secrets by which vendors' files are pulled; each is for one host.",
+    ),
+    "overrides": (
+        "client.skus:overrides",
+        "Say the last word on single SKUs: a price, a floor, a vendor, a quantity, or leave out.",
     ),
     "feed-links": (
         "client.feeds:feed_links",

@@ -18,6 +18,7 @@ from relay_dagster.aws.dynamodb.trigger_store import TriggerStore
 from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
 from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.aws.metrics import Metrics
+from relay_dagster.aws.overrides import OverrideStore
 from relay_dagster.aws.pulls import PullStore
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.secrets import SecretStore
@@ -47,6 +48,7 @@ class Platform:
     links: LinkStore
     sessions: SessionStore
     secrets: SecretStore
+    overrides: OverrideStore
     webhooks: WebhookStore
     audit: AuditStore
     objects: ObjectStore
@@ -86,7 +88,7 @@ def connect(
         settings.region, timeouts, public_s3_endpoint_url=settings.public_s3_endpoint_url
     )
     database = Database.of(clients, settings, lambda: metrics.worker_error("unreadable"))
-    runs = RunStore(database)
+    runs, objects = RunStore(database), ObjectStore(clients, settings.artifact_bucket)
     metrics = Metrics(
         clients,
         namespace=settings.metrics_namespace,
@@ -108,9 +110,10 @@ def connect(
         links=LinkStore(database),
         sessions=SessionStore(database),
         secrets=SecretStore(database, settings.secrets_prefix),
+        overrides=OverrideStore(database, objects),
         webhooks=WebhookStore(database),
         audit=AuditStore(database),
-        objects=ObjectStore(clients, settings.artifact_bucket),
+        objects=objects,
         queue=JobQueue(clients, settings.queue_url, settings.dlq_url),
         metrics=metrics,
         ledger=RunService(

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from benchmarks.contenders.engine import status_of
 
-BASELINE = "baseline.parquet"
+BASELINE, OVERRIDES = "baseline.parquet", "overrides.json"
 
 
 def run(folder: Path, out: Path) -> None:
-    """Run the tenant of this folder against the baseline there.
+    """Run the tenant of this folder against the baseline there, with its overrides, if it has any.
 
     Raises:
         RuntimeError: the run failed, or was held.
     """
-    if status_of(folder, out, f"--baseline={folder / BASELINE}"):
+    more = [f"--overrides={folder / OVERRIDES}"] if (folder / OVERRIDES).exists() else []
+    if status_of(folder, out, f"--baseline={folder / BASELINE}", *more):
         raise RuntimeError(f"the run of {folder} failed")

@@ -118,6 +118,11 @@ class Override(Section):
         # A quantity of 0 is said, too.
         return [name for name, value in said.items() if value is not None and value is not False]
 
+    @property
+    def accepted(self) -> dict[str, Any]:
+        """What was accepted of the SKU, by name; None for nothing."""
+        return {name: getattr(self, name) for name in ACCEPTED}
+
     def at(self, moment: datetime) -> Override | None:
         """Return what is left of it at a moment: a part whose time has passed is as if absent."""
         absent: dict[str, bool | None] = {}
@@ -149,7 +154,7 @@ class _Overrides(Section):
 def load_overrides(
     document: Sequence[Any], vendor_ids: Iterable[str], limits: Limits = DEFAULT_LIMITS
 ) -> tuple[Override, ...]:
-    """Return the overrides that a list holds, by SKU.
+    """Return the overrides that a list holds, in its order.
 
     Args:
         document: plain values, as `parse_document` gives them.
@@ -167,7 +172,7 @@ def load_overrides(
         raise ConfigError([*faults, *faults_of(error, _Overrides)]) from error
     if faults:
         raise ConfigError(faults)
-    return tuple(sorted(read.overrides, key=lambda one: one.sku))
+    return read.overrides
 
 
 def parse_overrides(text: str, vendor_ids: Iterable[str]) -> tuple[Override, ...]:

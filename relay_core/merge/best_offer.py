@@ -63,6 +63,7 @@ class Winners:
     effects: RuleEffects  # what the tenant's own rules did
     # Of each vendor what became of its offers, by the names of `RowCounts`
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    unused: Sequence[str] = ()  # the SKUs that have an override, and no offer
 
     @property
     def free(self) -> int:
@@ -113,21 +114,23 @@ def merge_offers(
     tables = [offers for offers, _ in own]
     ranges = common_ranges([one_chunk(table["sku"]) for table in tables], RANGE_ROWS)
 
-    def merge_range(rows: Sequence[slice]) -> tuple[pa.Table, pa.Table, RuleEffects, OfferCounts]:
+    def merge_range(
+        rows: Sequence[slice],
+    ) -> tuple[pa.Table, pa.Table, RuleEffects, OfferCounts, Bools]:
         parts = [t.slice(r.start, r.stop - r.start) for t, r in zip(tables, rows, strict=True)]
         offers, ruled_out = merge.ruled(pa.concat_tables(parts).combine_chunks())
         left_out = ruled_out | merge.overrides.outplaced(offers, config, ruled_out)
         competing = offers.filter(pa.array(~left_out)) if left_out.any() else offers
         priced, unpriced, competed = merge.feed_rows(competing)
         others = count_by_vendor(offers, len(config.vendors), left_out)
-        counts = OfferCounts.of(others, competed)
+        counts, offered = OfferCounts.of(others, competed), merge.overrides.offered(offers)
         if RULE not in priced.column_names:
-            return priced, unpriced, RuleEffects(), counts
+            return priced, unpriced, RuleEffects(), counts, offered
         effects = RuleEffects.of_rules(rules_of(priced), rules_of(offers)[ruled_out])
-        return priced.drop_columns([RULE]), unpriced, effects, counts
+        return priced.drop_columns([RULE]), unpriced, effects, counts, offered
 
     merged = list(ordered_map(merge_range, ranges))
-    of_priced, of_unpriced, of_ranges, counts = zip(*merged, strict=True)
+    of_priced, of_unpriced, of_ranges, counts, offered = zip(*merged, strict=True)
     priced, unpriced = (pa.concat_tables(parts) for parts in (of_priced, of_unpriced))
     others = [name for name in row_columns(config) if name not in priced.column_names]
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
@@ -135,7 +138,8 @@ def merge_offers(
     effects = sum((*of_ranges, *(each for _, each in own)), RuleEffects())
     vendor_ids = [vendor.vendor_id for vendor in config.vendors]
     fates = reduce(add, counts).by_vendor(vendor_ids)
-    return Winners(frame_of(priced), frame_of(unpriced), rest, effects, fates)
+    unused = merge.overrides.unused(np.logical_or.reduce(offered))
+    return Winners(frame_of(priced), frame_of(unpriced), rest, effects, fates, unused)
 
 
 def competing_offers(

@@ -15,6 +15,7 @@ from relay_core.domain.cell_rules import MONEY_UNIT
 from relay_core.merge.pricing import OVERRIDE_MIN_PRICE, OVERRIDE_PRICE, has_amount
 from relay_core.merge.vendor_offers import VENDOR_RANK, with_quantities
 
+_PLACE = "override_place"
 _NONE = -1
 _CENT = MONEY_UNIT // 100
 
@@ -60,6 +61,7 @@ class OverrideColumns:
         if not len(self.skus):
             return offers, left_out
         places = self.places(one_chunk(offers["sku"]))
+        offers = offers.append_column(_PLACE, pa.array(places))
         most = self.max_quantity[places]
         if (most >= 0).any():
             offers = with_quantities(
@@ -73,9 +75,24 @@ class OverrideColumns:
         """Return which offers, not out anyway, do not compete: another vendor's was asked for."""
         if not len(self.skus) or not (self.vendor >= 0).any():
             return np.zeros(len(offers), np.bool_)
-        places = self.places(one_chunk(offers["sku"]))
+        places = integers_of(one_chunk(offers[_PLACE]))[0]
         wanted, ranks = self.vendor[places], integers_of(one_chunk(offers[VENDOR_RANK]))[0]
         own = (wanted >= 0) & ~out
         found = np.zeros(len(self.vendor), np.bool_)
         found[places[own & (wanted == ranks) & has_amount(offers, config.pricing)]] = True
         return np.asarray(own & found[places] & (wanted != ranks))
+
+    def offered(self, offers: pa.Table) -> Bools:
+        """Return of which overrides, and last of whether of none, there are offers.
+
+        Args:
+            offers: some, as `applied` returns them.
+        """
+        found = np.zeros(len(self.skus) + 1, np.bool_)
+        if len(self.skus):
+            found[integers_of(one_chunk(offers[_PLACE]))[0]] = True
+        return found
+
+    def unused(self, offered: Bools) -> list[str]:
+        """Return the SKUs of the overrides of which there is no offer."""
+        return list(self.skus.filter(pa.array(~offered[:-1])).to_pylist())

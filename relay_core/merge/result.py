@@ -56,6 +56,7 @@ class MergedInventory:
     counts: Mapping[str, Mapping[str, int]] | None = None
     # What the contract finds wrong with them; nothing, unless the engine is
     broken_rules: tuple[BrokenRule, ...] = ()
+    unused_overrides: Sequence[str] = ()  # the SKUs that have an override, and no offer
 
     @property
     def record_count(self) -> int:
@@ -136,6 +137,7 @@ def merge_vendors(
         effects=winners.effects,
         counts=winners.counts,
         broken_rules=rules_broken_by(winners.priced),
+        unused_overrides=winners.unused,
     )
 
 

@@ -176,7 +176,16 @@ class RunFindings:
         """Return the SKUs that reports show with what has changed of them."""
         moves = () if self.changes is None else self.changes.greatest_moves(MAX_MOVES)
         examples = (each["sku"] for result in self.tripped for each in result.examples)
-        return {*(move.sku for each in moves for move in each), *examples}
+        suspects = self.first_quarantined(MAX_MOVES)
+        return {
+            *(move.sku for each in moves for move in each),
+            *examples,
+            *(each["sku"] for each in suspects),
+        }
+
+    def first_quarantined(self, limit: int) -> Sequence[Mapping[str, str]]:
+        """Return the first SKUs that keep their published price, each as quarantine.csv has it."""
+        return () if self.quarantine is None else self.quarantine.first(limit)
 
     def counted_warnings(self) -> Mapping[str, int]:
         """Count the warnings by code, those that reports leave out too."""
@@ -217,4 +226,5 @@ class RunFindings:
             "total_rows": sum(vendor.total_rows for vendor in self.uploads),
             "invalid_rows": sum(vendor.invalid_rows for vendor in self.uploads),
             "unpriced_skus": self.unpriced_skus,
+            **({} if self.quarantined is None else {"quarantined": self.quarantined}),
         }

@@ -99,6 +99,15 @@ class ArtifactKeys:
         """The key of the work file of the refused rows, by SKU."""
         return f"{self.prefix}work/refused.arrow"
 
+    def pinned_overrides(self, version: int) -> str:
+        """Return the key of the work file of what the run uses of a version of the overrides."""
+        return f"{self.prefix}work/overrides/{version}.json"
+
+    @property
+    def unused_overrides(self) -> str:
+        """The key of the work file of the SKUs that have an override and no offer."""
+        return f"{self.prefix}work/unused_overrides.json"
+
     @property
     def kept_skus(self) -> str:
         """The key of the work file of the rows that are kept at 0, by SKU."""

@@ -26,7 +26,6 @@ from relay_dagster.api.routes import (
     config_checks,
     config_schema,
     deletions,
-    explanations,
     feed_links,
     feeds,
     health,
@@ -34,6 +33,7 @@ from relay_dagster.api.routes import (
     pulls,
     runs,
     secrets,
+    skus,
     statuses,
     tenants,
     uploads,
@@ -47,8 +47,9 @@ from relay_dagster.api.security.link_readers import LinkReaders
 from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
 from relay_dagster.api.security.sessions import Sessions
 from relay_dagster.api.task_slots import TaskSlots
-from relay_dagster.api.web import overview, sign_in, skus, suppliers, vendors
+from relay_dagster.api.web import overview, sign_in, suppliers, vendors
 from relay_dagster.api.web import runs as run_pages
+from relay_dagster.api.web import skus as sku_pages
 from relay_dagster.aws.clients import SHORT_TIMEOUTS, Clients
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.settings import Settings
@@ -57,10 +58,10 @@ from relay_dagster.wiring import Platform, connect
 _ROUTES = (
     *(health, tenants, deletions, api_keys, statuses, config_checks),
     *(config_schema, uploads, pulls, secrets, feeds, feed_links),
-    *(runs, explanations, holds, webhooks, webhook_deliveries, admin, audit),
+    *(runs, skus, holds, webhooks, webhook_deliveries, admin, audit),
 )
 """In the order in which the document has them."""
-_PAGES = (overview, run_pages, vendors, skus, suppliers, sign_in)
+_PAGES = (overview, run_pages, vendors, sku_pages, suppliers, sign_in)
 ENGINE_MODULES = ("relay_core.onboarding.feed_check", "relay_core.publish.explanation")
 """The engine's, which the sandboxes load: the API's own process stays light."""
 

@@ -17,6 +17,7 @@ class RunSummary(Answer):
     invalid_rows: int
     total_rows: int
     unpriced_skus: int
+    quarantined: int | None = None
     warnings: dict[str, int] = Field(default_factory=dict)
     stage_times: dict[str, float] = Field(default_factory=dict)
     duration_seconds: float
@@ -42,9 +43,18 @@ class PinnedInput(Answer):
         return None if self.last_modified is None else datetime.fromisoformat(self.last_modified)
 
 
-class InputManifest(Answer):
-    """``input_manifest.json``: which file each vendor's input is."""
+class PinnedOverrides(Answer):
+    """The overrides that a run uses, as it has pinned them."""
 
+    version: int
+    count: int
+    sha256: str
+
+
+class InputManifest(Answer):
+    """``input_manifest.json``: which file each vendor's input is, and which overrides are used."""
+
+    overrides: PinnedOverrides | None = None
     vendors: dict[str, PinnedInput]
 
 

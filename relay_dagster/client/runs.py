@@ -196,7 +196,14 @@ class RunReport:
             "in the merged feed": summary.record_count,
             "SKUs without a price, left out": summary.unpriced_skus,
         }
+        if summary.quarantined is not None:
+            counts["SKUs that keep their published price"] = summary.quarantined
         _show_counts(screen, counts)
+        if summary.quarantined:
+            screen.say(
+                "quarantine.csv has them; the next run publishes the new prices after", indent=2
+            )
+            screen.say(f"relay accept {self.run.run_id} --all --reason ...", indent=4, whole=True)
         screen.say(f"warnings: {counted(summary.warnings)}", indent=2)
         if self.run.rows:
             show_rows(screen, self.run.rows)

@@ -7,7 +7,7 @@ uploads. Once every vendor is read the manifest is completed with the state of e
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,14 +15,21 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from relay_core.config import VendorConfig
+from relay_core.config import Override, VendorConfig, parse_overrides, used_overrides
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry
 from relay_core.normalize.work_file import WORK_FILE
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.reports import input_manifest_json, manifest_entry, timestamp
+from relay_core.publish.reports import (
+    input_manifest_json,
+    manifest_entry,
+    overrides_json,
+    overrides_pins,
+    timestamp,
+)
 from relay_core.validation.vendor_failures import ANY_PREFIX, VendorInput, VendorState
+from relay_dagster.aws.overrides import OverrideDocument
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.reports import JSON, RunReports
@@ -34,14 +41,16 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """The manifest's entries by vendor, its instant, and the size of each SKU map.
+    """The inputs as a manifest pins them.
 
     A file that is too large is listed and not copied: it fails its vendor before it is read.
     """
 
-    entries: Mapping[str, Mapping[str, Any]]
-    generated_at: str
-    maps: Mapping[str, int]
+    entries: Mapping[str, Mapping[str, Any]]  # of each vendor, as in the manifest
+    generated_at: str  # the manifest's instant
+    override_pins: Mapping[str, Any] | None  # what the manifest says of the overrides
+    overrides: Sequence[Override]  # those that the run uses, by SKU
+    maps: Mapping[str, int]  # the size of each SKU map
 
     def found(self) -> list[str]:
         """Return the ids of the vendors that have a feed, in order."""
@@ -119,6 +128,7 @@ class InputSnapshot:
     vendors: Sequence[VendorConfig]  # the vendors of the run, in the config's order
     limits: Limits  # larger files are not copied
     now: datetime  # the manifest's instant
+    overrides: Callable[[str], OverrideDocument]  # returns a tenant's overrides as they stand
 
     def take(self, *, is_first: bool) -> RunInputs:
         """Find, copy and pin the run's inputs, or read what an earlier attempt has pinned.
@@ -128,18 +138,20 @@ class InputSnapshot:
         pinned = None if is_first else read_manifest(self.objects, self.reports.keys)
         if pinned is not None:
             return self._noted(pinned, self._maps())
+        overrides = self.io.submit(self._copy_overrides)
         copies = [self.io.submit(self._copy_map, one) for one in self._with_maps()]
         entries = self.io.map(self._copy_latest, self.vendors)
         maps = _present(each.result() for each in copies)
         vendor_ids = [vendor.vendor_id for vendor in self.vendors]
-        return self._pinned(dict(zip(vendor_ids, entries, strict=True)), maps)
+        found = dict(zip(vendor_ids, entries, strict=True))
+        return self._pinned(found, maps, overrides.result())
 
     def reuse(self, earlier: Iterable[RunRecord], *, with_work: bool) -> RunInputs:
         """Pin the inputs of the tenant's last run that has them, in place of looking for new ones.
 
         Runs come newest first; this one may be among them. A vendor that the source run does not
         have counts as missing. With ``with_work`` its work files and the states of vendors are
-        reused.
+        reused. Overrides are used as they stand.
         """
         entries = {one.vendor_id: _missing(one) for one in self.vendors}
         found = next((one for one in earlier if self._has_inputs(one, with_work)), None)
@@ -153,22 +165,29 @@ class InputSnapshot:
             reused = [name for name in entries if known.get(name, entries[name])["s3_key"]]
             copies = self.io.map(lambda name: self._reuse(source, name, known[name]), reused)
             entries |= zip(reused, copies, strict=True)
-        return self._pinned(entries, self._maps())
+        return self._pinned(entries, self._maps(), self._copy_overrides())
 
     def complete(self, inputs: RunInputs, states: Mapping[str, VendorState]) -> None:
         """Write the manifest once more, with the state of each vendor; the pins stay."""
         entries = {
             name: manifest_entry(entry, states.get(name)) for name, entry in inputs.entries.items()
         }
-        body = input_manifest_json(self.reports.ctx, entries, inputs.generated_at)
+        body = input_manifest_json(
+            self.reports.ctx, entries, inputs.generated_at, inputs.override_pins
+        )
         self.reports.write(self.reports.keys.input_manifest, [body])
 
     # --- how ------------------------------------------------------------------------------------
 
-    def _pinned(self, entries: Mapping[str, Any], maps: Mapping[str, int]) -> RunInputs:
-        """Write the manifest if there is none; the entries of an existing one hold."""
+    def _pinned(
+        self,
+        entries: Mapping[str, Any],
+        maps: Mapping[str, int],
+        override_pins: Mapping[str, Any] | None,
+    ) -> RunInputs:
+        """Write the manifest if there is none; the pins of an existing one hold."""
         keys = self.reports.keys
-        body = input_manifest_json(self.reports.ctx, entries, timestamp(self.now))
+        body = input_manifest_json(self.reports.ctx, entries, timestamp(self.now), override_pins)
         if self.objects.put_if_absent(keys.input_manifest, body, content_type=JSON):
             return self._noted(json.loads(body), maps)
         return self._noted(read_manifest(self.objects, keys) or json.loads(body), self._maps())
@@ -176,12 +195,31 @@ class InputSnapshot:
     def _noted(self, manifest: Mapping[str, Any], maps: Mapping[str, int]) -> RunInputs:
         """Return the pinned inputs, and list them as artifacts."""
         keys, artifacts = self.reports.keys, self.reports.artifacts
-        inputs = RunInputs(manifest["vendors"], manifest["generated_at"], maps)
+        pins = manifest.get("overrides")  # a manifest of an earlier release has none
+        overrides = () if pins is None else self._read_overrides(pins["version"])
+        inputs = RunInputs(manifest["vendors"], manifest["generated_at"], pins, overrides, maps)
         artifacts["input_manifest"] = keys.input_manifest
         copied = [name for name in inputs.found() if inputs.is_copied(name)]
         artifacts |= {f"inbound_{name}": inputs.copy_of(name) for name in copied}
         artifacts |= {f"sku_map_{name}": keys.sku_map(name) for name in maps}
         return inputs
+
+    def _copy_overrides(self) -> dict[str, Any] | None:
+        """Copy what the run uses of the tenant's overrides; return its pins, None for nothing.
+
+        A frozen attempt may write its copy late, of another version: each has a key of its own.
+        """
+        ctx, keys = self.reports.ctx, self.reports.keys
+        document = self.overrides(ctx.tenant_id)
+        used = used_overrides(document.overrides.values(), ctx.requested_at)
+        pins = overrides_pins(document.version, used)
+        if pins is not None:
+            self.objects.put(keys.pinned_overrides(document.version), overrides_json(used))
+        return pins
+
+    def _read_overrides(self, version: int) -> Sequence[Override]:
+        copy = self.objects.read(self.reports.keys.pinned_overrides(version))
+        return parse_overrides(copy.decode(), ())
 
     def _with_maps(self) -> list[VendorConfig]:
         return [vendor for vendor in self.vendors if vendor.sku_map is not None]

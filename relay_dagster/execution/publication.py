@@ -64,7 +64,10 @@ def remove_superseded(platform: Platform, tenant_id: str, now: datetime) -> list
     Each stays a day longer, since links to it live for an hour.
     """
     until = now - KEPT_AFTER
-    found = platform.objects.list_objects(place_of(tenant_id))
+    place = place_of(tenant_id)
+    found = [
+        each for each in platform.objects.list_objects(place) if "/" not in each.key[len(place) :]
+    ]
     if all(each.last_modified > until for each in found):
         return []
     records = platform.runs.get_many({_run_id_of(each) for each in found})

@@ -173,6 +173,7 @@ class RunSession:
             stages.vendors,
             self._platform.settings.limits,
             now=utc_now(),
+            overrides=self._platform.overrides.document,
         )
         attempt, runs = self.attempt, self._platform.runs
         if FETCHED in self._launch.assets:
@@ -182,7 +183,9 @@ class RunSession:
             earlier = runs.list_runs(attempt.record.tenant_id, limit=MAX_SOURCE_RUNS).records
             with_work = NORMALIZED not in self._launch.assets
             inputs = self._snapshot.reuse(earlier, with_work=with_work)
+        stages.overrides = inputs.overrides
         if inputs.found() and NORMALIZED not in self._launch.assets:
+            stages.write_overrides()
             findings.states = inputs.states()
             findings.take_inputs(inputs.vendor_inputs())
         else:

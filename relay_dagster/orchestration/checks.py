@@ -18,6 +18,7 @@ from relay_core.validation.error_policy import judge_policy
 from relay_dagster.orchestration.metadata_tables import (
     fault_table,
     guard_table,
+    quarantine_table,
     rule_table,
     vendor_table,
     winner_table,
@@ -140,5 +141,7 @@ def merged_results(merged: MergedInventory, findings: RunFindings) -> Iterator[d
         metadata={
             "judged": findings.guards is not None,
             "guards": guard_table(findings.guards or ()),
+            "quarantined": findings.quarantined or 0,
+            "quarantine": quarantine_table(findings),
         },
     )

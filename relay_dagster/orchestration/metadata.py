@@ -26,6 +26,7 @@ from relay_dagster.orchestration.metadata_tables import (
     fault_table,
     guard_table,
     input_table,
+    quarantine_table,
     row_table,
     table,
     vendor_table,
@@ -41,6 +42,8 @@ REPORTS = (
     "errors",
     "invalid_rows",
     "changes",
+    "quarantine",
+    "overrides",
     "run_summary",
     "input_manifest",
     "config_snapshot",
@@ -92,6 +95,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         "rows_merged": merged.record_count,
         **_fates(findings),
         "unpriced_skus": merged.unpriced_skus,
+        **_quarantined(findings),
         **_changes(findings),
         **_rules(findings),
         **_seconds(record),
@@ -102,6 +106,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         "rows": row_table(findings.rows),
         "errors_by_code": fault_table(normalized),
         "guards": guard_table(findings.guards or ()),
+        "quarantine": quarantine_table(findings),
         "rules": applied_rule_table(findings.rules),
         "warnings": warning_table(merged.warning_counts),
         "preview": table(preview(merged, PREVIEW_ROWS), columns),
@@ -149,6 +154,11 @@ def _changes(findings: RunFindings) -> dict[str, Any]:
         return {}
     counts = {f"changes/{name}": count for name, count in findings.changes.counts.items()}
     return {"baseline_run_id": findings.changes.baseline_run_id, **counts}
+
+
+def _quarantined(findings: RunFindings) -> dict[str, int]:
+    """Return how many SKUs keep their published price, where a quarantine is set."""
+    return {} if findings.quarantined is None else {"quarantined": findings.quarantined}
 
 
 def _fates(findings: RunFindings) -> dict[str, int]:

@@ -15,7 +15,10 @@ from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule
+from relay_core.publish.findings import RunFindings
+from relay_core.publish.quarantine import COLUMNS as QUARANTINE_COLUMNS
 
+_MAX_SUSPECTS = 100
 _FILLED = (*REQUIRED_COLUMNS, "vendor_id", "updated_at")
 
 
@@ -126,6 +129,12 @@ def applied_rule_table(rules: Sequence[AppliedRule]) -> dg.TableMetadataValue:
     kinds = {"path": "string", "rule": "string", "vendor_id": "string"}
     rows = [{**rule.as_dict(), "vendor_id": rule.vendor_id or ""} for rule in rules]
     return table(rows, {**kinds, "did": "string", "count": "int"})
+
+
+def quarantine_table(findings: RunFindings) -> dg.TableMetadataValue:
+    """Return the first SKUs that keep their published price, as quarantine.csv has them."""
+    rows = findings.first_quarantined(_MAX_SUSPECTS)
+    return table(rows, dict.fromkeys(QUARANTINE_COLUMNS, "string"))
 
 
 def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:

@@ -73,10 +73,14 @@ class RunArtifacts:
         """Its numbers; a run that has left none has nothing else to tell."""
         return self._report(RunSummary, "run_summary") if "run_summary" in self.links else None
 
-    @cached_property
+    @property
     def inputs(self) -> dict[str, PinnedInput]:
         """Its inputs, by vendor."""
-        return self._report(InputManifest, "input_manifest").vendors
+        return self._manifest.vendors
+
+    @cached_property
+    def _manifest(self) -> InputManifest:
+        return self._report(InputManifest, "input_manifest")
 
     @cached_property
     def config(self) -> TenantConfig:
@@ -91,9 +95,10 @@ class RunArtifacts:
     @cached_property
     def overrides(self) -> Sequence[Override]:
         """The overrides that it used."""
-        if "overrides" not in self.links:
+        pins = self._manifest.overrides
+        if pins is None:
             return ()
-        return parse_overrides(bytes(self.file("overrides").data).decode(), ())
+        return parse_overrides(bytes(self.file("overrides", pins.sha256).data).decode(), ())
 
     def version_of(self, config: TenantConfig) -> int | None:
         """Return the version of its own config; that of another one differs from all stored."""

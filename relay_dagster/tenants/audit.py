@@ -37,6 +37,9 @@ class Action(StrEnum):
     SECRET_PUT = "secret.put"  # noqa: S105 - an act, no secret
     SECRET_DELETED = "secret.deleted"  # noqa: S105 - an act, no secret
     PULL_ASKED = "pull.asked"
+    OVERRIDES_PUT = "overrides.put"
+    OVERRIDES_REMOVED = "overrides.removed"
+    SKUS_ACCEPTED = "skus.accepted"
     RUN_POSTED = "run.posted"
     RUN_CANCELLED = "run.cancelled"
     RUN_RELEASED = "run.released"

@@ -92,12 +92,20 @@ def have_a_pull(api: LiveApi, folder: Path) -> None:
     api.platform.tenants.put("acme_parts", json.dumps(document))
 
 
+def keep_back(api: LiveApi, folder: Path) -> None:
+    """Leave the file of the SKUs whose published price the run of the guide has kept."""
+    run_id = json.loads((folder / "run.json").read_text())["run_id"]
+    table = b"sku,action,price_published,price_computed\nA-1,keep,131.99,13.19\n"
+    api.platform.objects.put(ArtifactKeys(run_id, "acme_parts").quarantine, table)
+
+
 # What happens elsewhere before a command is run.
 BEFORE: dict[str, Callable[[LiveApi, Path], None]] = {
     "config:check": upload,
     'curl -sS "$RELAY/v1/runs/$RUN_ID"': end_well,
     "/explain": leave_files,
     "status=HELD": hold_one,
+    "/accept": keep_back,
     "/deliveries": deliver,
     "/pull": have_a_pull,
 }

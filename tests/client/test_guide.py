@@ -34,6 +34,7 @@ def prepared(world: ClientWorld, folder: Path) -> None:
     for _ in range(2):
         world.api.client.put("/v1/tenants/acme_parts/config", json=document)
     (folder / "stock.csv").write_bytes(FEEDS["granite_supply"])
+    (folder / "overrides.csv").write_text("sku,price\nACM-10007,99.90\n")
     # JSON is YAML.
     (folder / "acme_parts.yaml").write_text(str(document).replace("'", '"'))
 
@@ -61,7 +62,10 @@ def held(world: ClientWorld) -> dict[str, str]:
     run = run_in_memory(tenant_config(*VENDORS), feeds, keys=earlier.keys)
     for key, data in run.files.items():
         world.platform.objects.put(key, data)
+    table = b"sku,price_computed\nACM-10007,2.00\nACM-10009,3.00\n"
+    world.platform.objects.put(earlier.keys.quarantine, table)
     return {
+        "accept RUN_ID": f"accept {earlier.run_id}",
         "explain RUN_ID": f"explain {earlier.run_id}",
         "release RUN_ID": f"release {record.run_id}",
         "SHA256": record.hold.sha256,
@@ -102,15 +106,16 @@ def link(world: ClientWorld) -> str:
 
 
 def test_the_guide_names_every_client_command() -> None:
-    groups = ("config", "tenant", "keys", "webhooks", "feed-links", "secrets")
+    groups = ("config", "tenant", "keys", "webhooks", "feed-links", "secrets", "overrides")
     named = {
         " ".join(command.split()[: 1 + (command.split()[0] in groups)]) for command in COMMANDS
     }
     commands = {"run", "runs", "show", "errors", "explain", "release", "rollback", "verify"}
     commands |= {"rehearse", "upload", "audit", "cancel", "feed", "artifacts"}
-    commands |= {"tenants", "pause", "resume", "pull"}
+    commands |= {"tenants", "pause", "resume", "pull", "accept"}
     commands |= {f"tenant {verb}" for verb in ("status", "delete", "restore")}
     commands |= {"keys create", "keys list", "keys delete"}
+    commands |= {f"overrides {verb}" for verb in ("list", "put", "remove")}
     commands |= {f"secrets {verb}" for verb in ("put", "list", "delete")}
     commands |= {f"feed-links {verb}" for verb in ("create", "list", "delete")}
     commands |= {f"webhooks {verb}" for verb in ("create", "list", "show", "update", "delete")}

@@ -204,3 +204,14 @@ def test_of_the_two_parts_the_one_whose_time_has_passed_is_as_if_absent() -> Non
 
 def test_an_override_for_a_sku_that_nobody_offers_does_nothing() -> None:
     assert rows(run({"sku": "Z", "price": "1"})) == rows(run())
+
+
+def test_a_run_notes_the_overrides_whose_sku_nobody_offers() -> None:
+    found = run(
+        {"sku": "A", "leave_out": True},
+        {"sku": "C", "max_quantity": 1},  # which has no price
+        {"sku": "Z", "price": "1"},
+        {"sku": "Y", "leave_out": True},
+    )
+    assert json.loads(found.files[found.keys.unused_overrides]) == ["Y", "Z"]
+    assert run().keys.unused_overrides not in run().files

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import dagster as dg
@@ -138,6 +139,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
     run = run_in_memory(config, {"vendor_1": feed("A-1,5,10.00")}, keys=keys)
     for key, data in run.files.items():
         platform.objects.put(key, data)
+    platform.objects.put(keys.quarantine, b"sku,price_computed\nA-1,5.00\n")
     held = world.hold_one()
     platform.objects.put(f"tenants/{TENANT}/inbound/feed.csv", feed("A-1,5,10.00"))
 
@@ -158,6 +160,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
             f"/v1/tenants/{TENANT}/publications",
             f"/v1/tenants/{TENANT}/feed-links",
             f"/v1/tenants/{TENANT}/secrets",
+            f"/v1/tenants/{TENANT}/overrides",
             f"/v1/runs?tenant_id={TENANT}&status=SUCCEEDED",
             f"/v1/runs/{done}",
             f"/v1/runs/{done}/artifacts",
@@ -182,6 +185,12 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
             order = {"value": "v", "host": "granite.example.com"}
             assert client.put(secret, json=order).status_code == 204
         assert client.delete(secret).status_code == 204
+        for price in ("9.99", "8.99"):
+            order = {"overrides": [{"sku": "A-1", "price": price}]}
+            overrides = client.post(f"/v1/tenants/{TENANT}/overrides:put", json=order)
+            assert overrides.status_code == 200
+        order = {"all": True, "reason": "seen"}
+        assert client.post(f"/v1/runs/{done}/accept", json=order).status_code == 200
         administer(client)
         close_and_restore(client)
         be_told(client)
@@ -208,6 +217,7 @@ def be_a_run(platform: Platform, clock: FakeClock) -> Act:
     runs = {tenant: dispatched(platform, tenant) for tenant in ("empty", "good", "cancelled")}
     for tenant in ("good", "cancelled"):
         platform.objects.put(f"tenants/{tenant}/inbound/feed.csv", feed("A-1,5,10.00"))
+    platform.overrides.accept("good", {"A-1": Decimal("9.99")}, "run", "seen")
 
     def execute(tenant: str, *assets: str, run_id: str | None = None, at: Any = platform) -> None:
         job = build_defs(connect_run=lambda: at).resolve_job_def("inventory_sync")

@@ -19,8 +19,8 @@ RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
 VENDORS = ("north", "south", "west")
 CALLS = {
     # The record; the config's text; the record again, before reports replace those of another; the
-    # tenant's feed, when it is pinned and when it moves.
-    "dynamodb.GetItem": 1 + 1 + 1 + 2,
+    # tenant's feed, when it is pinned and when it moves; which overrides stand.
+    "dynamodb.GetItem": 1 + 1 + 1 + 2 + 1,
     # The claim; a stage each for NORMALIZE, MERGE_PRICE and WRITE_OUTPUTS; the end.
     "dynamodb.TransactWriteItems": 1 + 3 + 1,
     # Each vendor's uploads.

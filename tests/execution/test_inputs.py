@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from relay_core.config import TenantConfig
+from relay_core.config import TenantConfig, load_overrides
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import RunContext
+from relay_core.publish.reports import overrides_json
+from relay_dagster.aws.overrides import OverrideDocument
 from relay_dagster.aws.s3.object_store import ObjectInfo
 from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.inputs import InputSnapshot
+from relay_dagster.execution.inputs import InputSnapshot, read_manifest
 from relay_dagster.execution.reports import RunReports
 from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord
@@ -22,7 +26,9 @@ from support.builders import REQUESTED_AT, RUN_ID, tenant_config, vendor_documen
 from support.fakes import CallCounter, embedded_platform
 
 MAP_KEY = "tenants/acme/maps/vendor_1.csv"
+SECOND = timedelta(seconds=1)
 OTHER_RUN = "0d1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e22"
+NONE = OverrideDocument()
 CONFIG = tenant_config(
     vendor_document("vendor_1", sku_map={"type": "s3", "s3_key": MAP_KEY}),
     vendor_document("vendor_2", required=False),
@@ -48,10 +54,13 @@ def snapshot(
     run_id: str = RUN_ID,
     config: TenantConfig = CONFIG,
     limits: Limits = DEFAULT_LIMITS,
+    overrides: OverrideDocument = NONE,
 ) -> InputSnapshot:
     context = RunContext(run_id, "acme", REQUESTED_AT)
     reports = RunReports(objects, context, io)
-    return InputSnapshot(objects, reports, io, config.vendors, limits, REQUESTED_AT)
+    return InputSnapshot(
+        objects, reports, io, config.vendors, limits, REQUESTED_AT, lambda _: overrides
+    )
 
 
 def upload(platform: Platform, data: bytes = b"sku\n", name: str = "a.csv") -> None:
@@ -139,6 +148,61 @@ def test_what_another_attempt_has_pinned_meanwhile_counts(
     upload(platform, b"later\n", "b.csv")
     slower = snapshot(platform.objects, io).take(is_first=True)
     assert slower.entries == first.entries
+
+
+def document(version: int, *overrides: dict[str, Any]) -> OverrideDocument:
+    read = load_overrides(overrides, ())
+    return OverrideDocument(version, {one.sku: one for one in read})
+
+
+def test_overrides_are_pinned_as_they_stand_for_those_that_are_not_over_when_it_was_asked_for(
+    platform: Platform, io: ConcurrentIO
+) -> None:
+    found = document(
+        7,
+        {"sku": "A", "price": "9.9", "expires_at": (REQUESTED_AT + SECOND).isoformat()},
+        {"sku": "B", "price": "1", "expires_at": REQUESTED_AT.isoformat()},
+        {"sku": "C", "leave_out": True},
+    )
+    pinning = snapshot(platform.objects, io, overrides=found)
+    inputs = pinning.take(is_first=True)
+    assert [one.sku for one in inputs.overrides] == ["A", "C"]
+    pinning.complete(inputs, {})
+    manifest = read_manifest(platform.objects, pinning.reports.keys)
+    assert manifest is not None
+    digest = hashlib.sha256(overrides_json(inputs.overrides)).hexdigest()
+    assert manifest["overrides"] == {"version": 7, "count": 2, "sha256": digest}
+    assert list(manifest)[3:] == ["generated_at", "overrides", "vendors"]
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["frozen", "next"])
+def test_another_attempt_uses_the_overrides_that_are_pinned(
+    platform: Platform, io: ConcurrentIO, is_first: bool
+) -> None:
+    first = snapshot(platform.objects, io, overrides=document(1, {"sku": "A", "price": "1"}))
+    inputs = first.take(is_first=True)
+    for later in (document(2, {"sku": "B", "price": "1"}), document(3)):
+        again = snapshot(platform.objects, io, overrides=later).take(is_first=is_first)
+        assert (again.overrides, again.override_pins) == (inputs.overrides, inputs.override_pins)
+
+
+def test_none_that_is_used_is_pinned_as_none(platform: Platform, io: ConcurrentIO) -> None:
+    over = {"sku": "A", "price": "1", "expires_at": REQUESTED_AT.isoformat()}
+    for found in (OverrideDocument(), document(3, over)):
+        inputs = snapshot(platform.objects, io, overrides=found).take(is_first=True)
+        assert (inputs.overrides, inputs.override_pins) == ((), None)
+
+
+def test_a_manifest_of_an_earlier_release_pins_no_overrides(
+    platform: Platform, io: ConcurrentIO
+) -> None:
+    pinning = snapshot(platform.objects, io, overrides=document(1, {"sku": "A", "price": "1"}))
+    pinning.take(is_first=True)
+    key = pinning.reports.keys.input_manifest
+    manifest = json.loads(platform.objects.read(key))
+    del manifest["overrides"]
+    platform.objects.put(key, json.dumps(manifest).encode())
+    assert pinning.take(is_first=False).overrides == ()
 
 
 def test_what_a_frozen_attempt_has_copied_over_a_pinned_feed_is_not_read(

@@ -53,7 +53,7 @@ class Verdict:
 
 
 KEYS = ("admin", "tenant")
-_ACCESS = r"/v1/tenants/\{tenant_id\}/(webhooks|api-keys|feed-links|secrets)"
+_ACCESS = r"/v1/tenants/\{tenant_id\}/(webhooks|api-keys|feed-links|secrets|overrides)"
 PARTS = (f"^(?!{_ACCESS})", f"^{_ACCESS}")
 """Patterns of the paths, each for an API of its own: it answers few wrong keys of an address."""
 DOOMED = "doomed"

@@ -9,8 +9,10 @@ import pytest
 
 from relay_core.merge.result import merge_vendors, rules_broken_by
 from relay_core.publish.findings import RunFindings
+from relay_core.publish.state import read_state
 from relay_dagster.orchestration.checks import merged_results, normalized_results
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from support.explaining import run_in_memory
 from support.normalizing import normalize_vendor
 
 
@@ -97,3 +99,18 @@ def test_a_sku_that_stands_twice_breaks_both_checks_of_the_merged_rows() -> None
     assert rows(results["merged_schema_holds"], "broken_rules") == [
         {"column": "sku", "rule": "field_uniqueness", "rows": 2}
     ]
+
+
+def test_prices_that_are_kept_back_stand_beside_the_guards() -> None:
+    config = tenant_config(vendor_document("v1"), guards={"quarantine": {"max_pct": 1}})
+    before = run_in_memory(config, {"v1": feed(*(f"S{n:02},5,10" for n in range(20)))})
+    baseline = read_state(before.files[before.keys.state], keeps_rows=True)
+    low = feed("S00,5,1", *(f"S{n:02},5,10" for n in range(1, 20)))
+    run = run_in_memory(config, {"v1": low}, baseline=baseline)
+    at = {"file_name": "f.csv", "requested_at": REQUESTED_AT}
+    merged = merge_vendors(config, [normalize_vendor(config, config.vendors[0], low, **at)])
+    *_, result = merged_results(merged, run.findings)
+    assert result.passed
+    assert result.metadata["quarantined"].value == 1
+    (row,) = rows(result, "quarantine")
+    assert (row["sku"], row["price_published"], row["price_computed"]) == ("S00", "10.00", "1.00")

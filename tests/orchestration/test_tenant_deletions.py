@@ -96,6 +96,9 @@ def furnish(estate: Estate, tenant_id: str) -> None:
     assert api.client.post(f"/v1/tenants/{tenant_id}/webhooks", json=hook).status_code == 201
     order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
     assert api.client.post(f"/v1/tenants/{tenant_id}/uploads", json=order).status_code == 201
+    overrides = {"overrides": [{"sku": "A-1", "price": "9.99"}]}
+    put = api.client.post(f"/v1/tenants/{tenant_id}/overrides:put", json=overrides)
+    assert put.status_code == 200
     run_ids = estate.run_ids.setdefault(tenant_id, [])
     upload(platform, tenant_id)
     for file in (feed("A-1,5,10.00"), b"\xff"):

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from relay_core.config import load_overrides
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import ENGINE_VERSION
 from relay_dagster.client.api_client import ApiClient
@@ -100,6 +101,25 @@ def test_a_held_run_is_and_the_same_run_once_it_is_released(
     runs.platform.ledger.feeds.release(SECOND, Release(hold.sha256, hold.guard_names, **by))
     assert runs.record(SECOND).status is RunStatus.SUCCEEDED
     assert "merged_inventory" in verified(world, SECOND)
+
+
+def test_a_run_with_overrides_and_a_quarantine_is_by_what_it_has_pinned(
+    world: ClientWorld, runs: World
+) -> None:
+    runs.store_config(guards={"quarantine": {"max_pct": 1}}, output={"columns": ["sku", "price"]})
+    sync(runs, FIRST, *WHOLE)
+    overrides = runs.platform.overrides
+    overrides.put(TENANT, load_overrides([{"sku": "S03", "price": "9.99"}], ()))
+    sync(runs, SECOND, "S00,5,1.00", *WHOLE[1:])
+    overrides.put(TENANT, load_overrides([{"sku": "S03", "price": "8.88"}], ()))
+    assert b"S00,10.00\n" in runs.artifact("merged_inventory", SECOND)
+    assert b"S03,9.99\n" in runs.artifact("merged_inventory", SECOND)
+    assert {"merged_inventory", "quarantine", "changes"} <= {*verified(world, SECOND)}
+    key = runs.record(SECOND).keys.overrides
+    runs.platform.objects.put(key, runs.artifact("overrides", SECOND).replace(b"9.99", b"7.77"))
+    told = world.relay("verify", SECOND)
+    assert told.exit_code == 3
+    assert "overrides" in told.stderr
 
 
 def troubled(runs: World, **changes: Any) -> None:

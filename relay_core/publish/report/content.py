@@ -74,6 +74,27 @@ class FeedChanges(NamedTuple):
         return cls(changes_chart(changes.counts), rises, falls)
 
 
+class Suspect(NamedTuple):
+    """A SKU that keeps its published price, and whose offer the new one is of."""
+
+    sku: str
+    title: str
+    published: str
+    computed: str
+    offer: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, str], titles: Mapping[str, str]) -> Suspect:
+        """Return a row of quarantine.csv as it is shown."""
+        return cls(
+            cut(row["sku"], MAX_QUOTED),
+            cut(titles.get(row["sku"], ""), MAX_QUOTED),
+            wording.amount(row["price_published"]),
+            wording.amount(row["price_computed"]),
+            f"{row['vendor_id']}, row {row['row_number']}",
+        )
+
+
 class Rule(NamedTuple):
     """A rule of the tenant's own, and its effect."""
 
@@ -199,6 +220,7 @@ class Report:
     figures: tuple[Figure, ...]
     changes: FeedChanges | None
     guards: Listed[Guard]
+    quarantine: Listed[Suspect]
     rules: Listed[Rule]
     rows: Listed[VendorRows]
     vendors: Listed[VendorRow]
@@ -247,6 +269,11 @@ def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> Repo
             (Guard.of(each, findings.titles) for each in tripped_first),
             MAX_ROWS,
             len(tripped_first),
+        ),
+        quarantine=Listed.of(
+            (Suspect.of(row, findings.titles) for row in findings.first_quarantined(MAX_SAMPLES)),
+            MAX_SAMPLES,
+            findings.quarantined or 0,
         ),
         rules=Listed.of(map(Rule.of, findings.rules), MAX_ROWS, len(findings.rules)),
         rows=_rows(findings),

@@ -235,7 +235,7 @@ def _succeeded(findings: RunFindings, failed: Sequence[str]) -> Verdict:
         headline = f"A feed of some vendors has {skus}"
         sentence = f"It is there to be looked at, and is not published: {_KEPT}."
     merged = {name: rows for name, rows in findings.rows.items() if merged_many(rows)}
-    is_odd = bool(failed or findings.tripped or merged)
+    is_odd = bool(failed or findings.tripped or merged or findings.quarantined)
     todo = [
         f"See which column of {name} tells its products apart: {number(rows.same_sku or 0)} of "
         f"{counted(rows.read, 'row')} share an SKU with a better row, and are not in the feed."
@@ -245,6 +245,11 @@ def _succeeded(findings: RunFindings, failed: Sequence[str]) -> Verdict:
         todo.append(f"Ask for a feed that can be used from {_some(failed)}.")
     if findings.tripped:
         todo.append("See whether the changes are meant: guards tripped.")
+    if count := findings.quarantined:
+        kept = "keeps its published price" if count == 1 else "keep their published prices"
+        todo.append(
+            f"Look below at the new prices that are kept back: {counted(count, 'SKU')} {kept}."
+        )
     if invalid:
         todo.append(f"Have {counted(invalid, 'refused row')} put right: what they offer is absent.")
     if count := findings.unpriced_skus:

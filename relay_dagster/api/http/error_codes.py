@@ -44,6 +44,7 @@ CODES: Mapping[str, Code] = {
     "CONFIG_VERSION_NOT_FOUND": Code(404, "the tenant has no such config version"),
     "RUN_NOT_FOUND": Code(404, "there is no such run, or the key does not reach it"),
     "SKU_NOT_FOUND": Code(404, "no row of the run has the SKU"),
+    "SKU_NOT_QUARANTINED": Code(404, "the run has not kept the published price of such a SKU"),
     "DELETION_NOT_FOUND": Code(404, "nobody deletes the tenant, or has deleted it"),
     "FEED_NOT_FOUND": Code(404, "no run of all vendors has succeeded yet"),
     "API_KEY_NOT_FOUND": Code(404, "the tenant has no such key"),
@@ -65,6 +66,9 @@ CODES: Mapping[str, Code] = {
     "NO_PULL": Code(409, "the config has no such vendor, or its file is pulled from nowhere"),
     "SECRET_QUOTA_EXCEEDED": Code(409, "the tenant has 50 secrets, the most it may have"),
     "LINK_QUOTA_EXCEEDED": Code(409, "20 links to the feed, or for a vendor, are the most"),
+    "OVERRIDE_QUOTA_EXCEEDED": Code(
+        409, "the tenant would have more than 10,000 overrides, the most it may have"
+    ),
     "PUBLIC_URL_MISSING": Code(409, "links need RELAY_PUBLIC_URL in the API's environment"),
     "WEBHOOK_QUOTA_EXCEEDED": Code(409, "the tenant has 10 webhooks, the most it may have"),
     "KEY_QUOTA_EXCEEDED": Code(409, "the tenant has 50 keys, the most it may have"),

@@ -8,7 +8,7 @@ from fastapi import Query, Response
 
 from relay_core.publish.report.wording import Tone
 from relay_dagster.api.http.dependencies import ExplainerDep, PlatformDep
-from relay_dagster.api.routes.explanations import explain_sku
+from relay_dagster.api.routes.skus import explain_sku
 from relay_dagster.api.routes.statuses import get_status
 from relay_dagster.api.web import words
 from relay_dagster.api.web.frame import HOME, Reading, page, page_router

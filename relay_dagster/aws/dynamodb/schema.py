@@ -16,6 +16,7 @@ Each table has one key, ``pk``, whose prefix says what an item is:
   ``KEY#<key_id>`` and ``LINK#<link_id>`` (a tenant's API key, a link, as digests),
   ``SECRET#<tenant_id>#<name>`` (what is shown of a secret),
   ``SESSION#<digest>`` (somebody who has signed in to the page),
+  ``OVERRIDES#<tenant_id>`` (which version of its overrides is in force, and where that lies),
   ``KEYS#<tenant_id>`` (the keys' ids), ``WEBHOOKS#<tenant_id>`` (all its webhooks, with their
   secrets), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all), ``DELETION#<tenant_id>`` (how far its
   deletion is; in the end the tombstone). Indexes: tenants by the time their first config was
@@ -168,6 +169,11 @@ def api_keys_key(tenant_id: str) -> str:
 def secret_key(tenant_id: str, name: str) -> str:
     """Return the key of what is shown of a tenant's secret."""
     return f"{SECRET}{tenant_id}#{name}"
+
+
+def overrides_key(tenant_id: str) -> str:
+    """Return the key of which version of a tenant's overrides is in force."""
+    return f"OVERRIDES#{tenant_id}"
 
 
 def link_key(link_id: str) -> str:

@@ -37,6 +37,18 @@ class SecretQuotaExceededError(TenantStoreError):
         super().__init__(f"tenant {tenant_id} has {most} secrets, the most it may have; delete one")
 
 
+class OverrideQuotaExceededError(TenantStoreError):
+    """The tenant would have more overrides than it may have."""
+
+    error_code = "OVERRIDE_QUOTA_EXCEEDED"
+
+    def __init__(self, tenant_id: str, most: int) -> None:
+        super().__init__(
+            f"tenant {tenant_id} would have more than {most:,} overrides; remove those that nobody "
+            "needs"
+        )
+
+
 class UnknownTenantError(TenantStoreError):
     """The tenant has no config."""
 

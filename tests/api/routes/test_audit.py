@@ -26,6 +26,7 @@ LOCAL = {"type": "local"}
 WEBHOOKS = f"/v1/tenants/{TENANT}/webhooks"
 FEED_LINKS = f"/v1/tenants/{TENANT}/feed-links"
 SUPPLIER_LINKS = f"/v1/tenants/{TENANT}/supplier-links"
+OVERRIDES = f"/v1/tenants/{TENANT}/overrides"
 CHANGES_NOTHING = {
     "POST /v1/tenants/{tenant_id}/config:check",
     "POST /v1/tenants/{tenant_id}/webhooks/{webhook_id}/test",
@@ -199,6 +200,25 @@ def ask_for_pull(world: ApiWorld) -> Call:
     return "POST", path, None, Action.PULL_ASKED, "v"
 
 
+def put_overrides(world: ApiWorld) -> Call:
+    price = len(world.client.get("/v1/audit").json()["audit"]) + 1  # another than before
+    order = {"overrides": [{"sku": "A-1", "price": price}]}
+    return "POST", f"{OVERRIDES}:put", order, Action.OVERRIDES_PUT, TENANT
+
+
+def accept(world: ApiWorld) -> Call:
+    run = world.succeed(world.post_run().json()["run_id"])
+    world.platform.objects.put(run.keys.quarantine, b"sku,price_computed\nA-1,5.00\n")
+    path = f"/v1/runs/{run.run_id}/accept"
+    return "POST", path, {"all": True, "reason": "seen"}, Action.SKUS_ACCEPTED, run.run_id
+
+
+def remove_overrides(world: ApiWorld) -> Call:
+    _, path, order, _, _ = put_overrides(world)
+    world.client.post(path, json=order)
+    return "POST", f"{OVERRIDES}:remove", {"skus": ["A-1"]}, Action.OVERRIDES_REMOVED, TENANT
+
+
 ACTS: dict[str, Callable[[ApiWorld], Call]] = {
     "POST /v1/tenants": create_tenant,
     "DELETE /v1/tenants/{tenant_id}": delete_tenant,
@@ -220,6 +240,9 @@ ACTS: dict[str, Callable[[ApiWorld], Call]] = {
     "POST /v1/tenants/{tenant_id}/supplier-links": create_supplier_link,
     "DELETE /v1/tenants/{tenant_id}/supplier-links/{link_id}": delete_supplier_link,
     "POST /v1/tenants/{tenant_id}/vendors/{vendor_id}/pull": ask_for_pull,
+    "POST /v1/runs/{run_id}/accept": accept,
+    "POST /v1/tenants/{tenant_id}/overrides:put": put_overrides,
+    "POST /v1/tenants/{tenant_id}/overrides:remove": remove_overrides,
     "PUT /v1/tenants/{tenant_id}/secrets/{name}": put_secret,
     "DELETE /v1/tenants/{tenant_id}/secrets/{name}": delete_secret,
     "POST /v1/admin/pause": pause,

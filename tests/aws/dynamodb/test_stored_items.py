@@ -13,9 +13,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from relay_core.config import load_overrides
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_dagster.aws.dynamodb import schema
@@ -30,6 +32,7 @@ from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.overrides import OverrideStore
 from relay_dagster.aws.secrets import SecretStore, SecretValue
 from relay_dagster.feeds.hold import Release
 from relay_dagster.runs.job_message import Job
@@ -98,6 +101,7 @@ class Story:
         self.keys = ApiKeyStore(database)
         self.pauses = PauseStore(database)
         self.deletions = DeletionStore(database)
+        self.override_store = OverrideStore(database, platform.objects)
         self.webhooks, self.triggers = platform.webhooks, platform.triggers
 
     def start(self, number: int, **changes: Any) -> None:
@@ -419,6 +423,14 @@ class Story:
         before = self.deletions.get("acme")
         assert before is not None
         self.deletions.put(before, deletion_rules.sweeping(before))
+
+    def overrides(self) -> None:
+        (one,) = load_overrides([{"sku": "A-1", "price": "9.99"}], ())
+        self.override_store.put("beta", [one], WHO)
+
+    def overrides_changed(self) -> None:
+        self.override_store.accept("beta", {"B-2": Decimal("5.00")}, run_id(1), "a reason", WHO)
+        self.override_store.remove("beta", ["A-1"], WHO)
 
 
 SCENES: tuple[Callable[[Story], None], ...] = tuple(

@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 
 from relay_core.domain.codes import RunStatus, VendorStatus
 from relay_core.domain.records import CauseSample
-from relay_core.publish.report.content import Listed, Move, Report, VendorRow, report_of
+from relay_core.publish.report.content import Listed, Move, Report, Suspect, VendorRow, report_of
+from relay_core.publish.report.page import report_html
 from relay_core.publish.state import read_state
 from relay_core.validation.vendor_failures import VendorState
-from support.builders import REQUESTED_AT, feed, run_context
+from support.builders import REQUESTED_AT, feed, run_context, tenant_config, vendor_document
+from support.explaining import run_in_memory
 from support.reported_runs import KEYS, ReportedRun, go_through
 
 MANY = [f"SKU-{n:02},5,{n}.00" for n in range(1, 21)]
@@ -277,3 +279,22 @@ def test_a_state_that_tells_of_no_history_or_of_another_kind_has_none() -> None:
         sink = pa.BufferOutputStream()
         pq.write_table(table.replace_schema_metadata(metadata), sink)
         assert list(read_state(sink.getvalue().to_pybytes()).history) == []
+
+
+def test_prices_that_are_kept_back_are_shown_with_both_and_who_offers_them() -> None:
+    config = tenant_config(vendor_document("v1"), guards={"quarantine": {"max_pct": 1}})
+    rows = [f"S{n:02},5,{n + 10}.00,Lamp {n}" for n in range(12)]
+    header = "sku,quantity_available,cost,title"
+    before = run_in_memory(config, {"v1": feed(*rows, header=header)})
+    assert not report_of(run_context(), before.findings, RunStatus.SUCCEEDED).quarantine
+    low = feed(*(f"S{n:02},5,1.00,Lamp {n}" for n in range(12)), header=header)
+    baseline = read_state(before.files[before.keys.state], keeps_rows=True)
+    run = run_in_memory(config, {"v1": low}, baseline=baseline)
+    report = report_of(run_context(), run.findings, RunStatus.SUCCEEDED)
+    assert (len(report.quarantine.rows), report.quarantine.more) == (10, 2)
+    assert report.quarantine.rows[1] == Suspect("S01", "Lamp 1", "11.00", "1.00", "v1, row 3")
+    assert report.verdict.tone == "warn"
+    assert "12 SKUs keep their published prices" in report.verdict.next_actions[0]
+    page = report_html(run_context(), run.findings, RunStatus.SUCCEEDED).decode()
+    assert "<h2>Prices that are kept back</h2>" in page
+    assert f"relay accept {run_context().run_id} SKU" in page

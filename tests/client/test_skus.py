@@ -1,16 +1,19 @@
-"""Why a SKU's row is what it is, as people read it."""
+"""Why a SKU's row is what it is, as people read it; overrides of single SKUs."""
 
 from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from relay_core.config import TenantConfig
-from relay_dagster.client.explanations import show_explanation
+from relay_dagster.client.skus import show_explanation
 from relay_dagster.client.terminal import Screen
 from relay_dagster.wire.explanations import Explanation
+from support.api_world import TENANT
 from support.builders import feed, tenant_config, vendor_document
 from support.client_world import ClientWorld
 from support.explaining import run_in_memory
@@ -113,3 +116,65 @@ def test_the_command_asks_the_api(world: ClientWorld) -> None:
     assert (told.exit_code, told.stdout) == (1, "")
     assert told.stderr.startswith("SKU_NOT_FOUND: no row of run ")
     assert "as the merged feed does" in told.stderr
+
+
+def test_overrides_are_put_of_a_file_listed_and_removed(world: ClientWorld, tmp_path: Path) -> None:
+    world.api.store_config()
+    assert world.relay("overrides", "list", TENANT).stderr == "the tenant has no overrides\n"
+    table = tmp_path / "overrides.csv"
+    table.write_text(
+        "\ufeffsku,leave_out,price,max_quantity,expires_at,note\r\n"
+        '007,,9.90,3,2999-01-01T00:00:00Z,"sale, spring"\r\nB-2,TRUE,,,,\r\n',
+        encoding="utf-8",
+    )
+    put = world.relay("overrides", "put", TENANT, str(table))
+    assert put.stdout == f"2 are put; {TENANT} has 2 overrides, version 1\n"
+    listed = json.loads(world.relay("overrides", "list", TENANT, "--json").stdout)
+    assert listed == {
+        "version": 1,
+        "count": 2,
+        "unused": None,
+        "overrides": [
+            {
+                "sku": "007",
+                "price": "9.90",
+                "max_quantity": 3,
+                "expires_at": "2999-01-01T00:00:00Z",
+                "note": "sale, spring",
+            },
+            {"sku": "B-2", "leave_out": True},
+        ],
+    }
+    document = tmp_path / "overrides.json"
+    document.write_text(json.dumps(listed["overrides"]).replace('"9.90"', "8.5"))
+    put = world.relay("overrides", "put", TENANT, str(document))
+    assert put.stdout == f"2 are put; {TENANT} has 2 overrides, version 2\n"
+    (title, first, _) = world.relay("overrides", "list", TENANT).stdout.splitlines()
+    assert title.split()[:3] == ["sku", "leave", "out"]
+    assert first.split()[:3] == ["007", "-", "8.50"]
+    removed = world.relay("overrides", "remove", TENANT, "007", "Z-9")
+    assert removed.stdout == f"1 are removed; {TENANT} has 1 overrides, version 3\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told", "status"),
+    [
+        ("o.json", "{}", "a list of overrides is wanted", 2),
+        ("o.json", "[]", "holds no override", 2),
+        ("o.json", "nonsense", "cannot be read", 2),
+        ("o.csv", "sku,price\nA,1,2\n", "more fields than the header", 2),
+        ("o.csv", "sku,price\nA,1\nA,2\n", "more than one override of 'A'", 2),
+        ("o.csv", "sku,price\nA,0\n", "overrides.0.price", 1),
+        ("gone.csv", None, "No such file", 2),
+    ],
+)
+def test_a_file_that_holds_no_overrides_puts_none(
+    world: ClientWorld, tmp_path: Path, name: str, text: str | None, told: str, status: int
+) -> None:
+    world.api.store_config()
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    put = world.relay("overrides", "put", TENANT, str(tmp_path / name))
+    assert (put.exit_code, put.stdout) == (status, "")
+    assert told in put.stderr
+    assert not world.platform.overrides.document(TENANT).overrides

@@ -1,0 +1,231 @@
+"""Tenants' overrides: one document a tenant, each version of it an object of its own.
+
+Ten thousand of them are too long for an item. So a version is JSON Lines, by SKU, under
+``published/<tenant_id>/overrides/``, and ``OVERRIDES#<tenant_id>`` in the tenants table names the
+one in force. A new version is stored first and then named, on condition that none came between.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from relay_core.config import Override
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.codec import Codec, marshal
+from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.schema import overrides_key
+from relay_dagster.aws.dynamodb.tenant_errors import OverrideQuotaExceededError
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
+from relay_dagster.aws.retries import retrying
+from relay_dagster.aws.s3.object_store import ObjectStore
+from relay_dagster.external_errors import ThrottledError
+from relay_dagster.runs.errors import TenantClosingError
+from relay_dagster.tenants.audit import SYSTEM, Action, Origin
+
+MAX_OVERRIDES = 10_000
+ACCEPTED_FOR = timedelta(days=30)
+_MAX_NAMED = 100
+# Each lost one means that another writer of this tenant got through.
+_TRIES = 30
+_Steps = Callable[[dict[str, Override], datetime], Mapping[str, Override]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The version in force and its object."""
+
+    tenant_id: str
+    version: int
+    object_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideDocument:
+    """A version of a tenant's overrides, by SKU; version 0 is that there never were any."""
+
+    version: int = 0
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideChange:
+    """A change of a document: its version then, how many overrides it has, how many differ."""
+
+    version: int
+    count: int
+    changed: int
+
+
+_HEADS = Codec(kind=_Head)
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideStore:
+    """The document of each tenant; one whose time has passed leaves it with the next change."""
+
+    database: Database
+    objects: ObjectStore
+
+    def document(self, tenant_id: str) -> OverrideDocument:
+        """Return a tenant's overrides as they stand."""
+        return self._read(self._head(tenant_id))
+
+    def put(
+        self, tenant_id: str, overrides: Iterable[Override], origin: Origin = SYSTEM
+    ) -> OverrideChange:
+        """Put each override in place of that of its SKU; what was accepted of the SKU stays.
+
+        Raises:
+            OverrideQuotaExceededError: the tenant would have too many; nothing is put.
+            TenantClosingError: the tenant is being deleted.
+        """
+        wanted = {one.sku: one for one in overrides}
+
+        def put(before: dict[str, Override], now: datetime) -> dict[str, Override]:
+            kept = {sku: one.accepted for sku, one in before.items() if sku in wanted}
+            changed = {s: one.model_copy(update=kept.get(s, {})) for s, one in wanted.items()}
+            return before | changed
+
+        return self._change(tenant_id, put, Action.OVERRIDES_PUT, tenant_id, wanted, origin)
+
+    def remove(
+        self, tenant_id: str, skus: Collection[str], origin: Origin = SYSTEM
+    ) -> OverrideChange:
+        """Remove the overrides of SKUs, with what was accepted of them; one that has none is fine.
+
+        Raises:
+            TenantClosingError: the tenant is being deleted.
+        """
+
+        def remove(before: dict[str, Override], now: datetime) -> dict[str, Override]:
+            return {sku: one for sku, one in before.items() if sku not in skus}
+
+        return self._change(tenant_id, remove, Action.OVERRIDES_REMOVED, tenant_id, skus, origin)
+
+    def accept(
+        self,
+        tenant_id: str,
+        prices: Mapping[str, Decimal],
+        run_id: str,
+        reason: str,
+        origin: Origin = SYSTEM,
+    ) -> OverrideChange:
+        """Accept prices that a run has computed, for 30 days; what is accepted already stays so.
+
+        Raises:
+            OverrideQuotaExceededError: the tenant would have too many overrides; none is accepted.
+            TenantClosingError: the tenant is being deleted.
+        """
+
+        def accept(before: dict[str, Override], now: datetime) -> dict[str, Override]:
+            until = (now + ACCEPTED_FOR).replace(microsecond=0)
+            changed = {}
+            for sku, price in prices.items():
+                one = before.get(sku) or Override.model_construct(sku=sku)
+                if one.accept_price != price:
+                    accepted = {"accept_price": price, "accept_until": until}
+                    changed[sku] = one.model_copy(update=accepted)
+            return before | changed
+
+        return self._change(
+            tenant_id, accept, Action.SKUS_ACCEPTED, run_id, prices, origin, reason=reason
+        )
+
+    # --- how ------------------------------------------------------------------------------------
+
+    def _head(self, tenant_id: str) -> _Head | None:
+        return self.database.tenants.read(overrides_key(tenant_id), _HEADS.read)
+
+    def _read(self, head: _Head | None) -> OverrideDocument:
+        """Return the document that a head names; its object goes as soon as another is named."""
+        if head is None:
+            return OverrideDocument()
+        data = self.objects.read_or_none(head.object_key)
+        if data is None:
+            now = self._head(head.tenant_id)
+            if now == head:
+                raise ThrottledError("s3.GetObject", f"{head.object_key} is gone")
+            return self._read(now)
+        # A line at a time: as one text it may take four times its bytes.
+        lines = (Override.model_validate(json.loads(line)) for line in io.BytesIO(data))
+        return OverrideDocument(head.version, {one.sku: one for one in lines})
+
+    def _change(
+        self,
+        tenant_id: str,
+        steps: _Steps,
+        action: Action,
+        target: str,
+        skus: Collection[str],
+        origin: Origin,
+        **details: Any,
+    ) -> OverrideChange:
+        """Make of a document what the steps make of it; where that is the same, do nothing.
+
+        Two at once: the second goes on from what the first has stored.
+        """
+
+        def try_once() -> OverrideChange:
+            head, now = self._head(tenant_id), self.database.clock()
+            document = self._read(head)
+            before = {s: left for s, one in document.overrides.items() if (left := one.at(now))}
+            after = steps(dict(before), now)
+            changed = sum(before.get(sku) != after.get(sku) for sku in {*before, *after})
+            if not changed:
+                return OverrideChange(document.version, len(after), 0)
+            if len(after) > max(MAX_OVERRIDES, len(before)):
+                raise OverrideQuotaExceededError(tenant_id, MAX_OVERRIDES)
+            version = document.version + 1
+            told = {"version": version, "count": len(skus), "skus": sorted(skus)[:_MAX_NAMED]}
+            entry = origin.entry(action, tenant_id, target, now, **told, **details)
+            key = f"{_place_of(tenant_id)}{version:010}-{secrets.token_hex(16)}.jsonl"
+            in_order = (after[sku].as_dict() for sku in sorted(after))
+            lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in in_order)
+            self.objects.put_stream(key, map(str.encode, lines))
+            named = _Head(tenant_id, version, key)
+            try:
+                self.database.transact_while_active(
+                    tenant_id, self._names(named, head), self.database.audit_write(entry)
+                )
+            except (ConditionsFailedError, TenantClosingError):
+                self.objects.delete(key)
+                raise
+            self._remove_older(named)
+            return OverrideChange(version, len(after), changed)
+
+        again = retrying(lambda error: isinstance(error, ConditionsFailedError), tries=_TRIES)
+        try:
+            return again(try_once)
+        except ConditionsFailedError as error:
+            problem = f"tenant {tenant_id}: too many writers at once"
+            raise ThrottledError("change overrides", problem) from error
+
+    def _names(self, after: _Head, before: _Head | None) -> Write:
+        table, key = self.database.tenants, overrides_key(after.tenant_id)
+        if before is None:
+            return table.new("overrides", marshal({schema.KEY: key, **_HEADS.attributes(after)}))
+        return table.write(
+            "overrides",
+            "Update",
+            key,
+            "SET version = :next, object_key = :key",
+            condition="version = :seen",
+            values={":next": after.version, ":key": after.object_key, ":seen": before.version},
+        )
+
+    def _remove_older(self, named: _Head) -> None:
+        """Delete the objects of earlier versions, those too that were stored and never named."""
+        for each in self.objects.list_objects(_place_of(named.tenant_id)):
+            if each.file_name < f"{named.version + 1:010}" and each.key != named.object_key:
+                self.objects.delete(each.key)
+
+
+def _place_of(tenant_id: str) -> str:
+    return f"published/{tenant_id}/overrides/"
