@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 
 from fastapi import Request, Response
 
-from relay_core.domain.codes import RunStatus, VendorStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.middleware import request_id_of
 from relay_dagster.api.routes.runs import list_runs, start_run
@@ -100,8 +100,8 @@ def _todo_of_vendor(name: str, standing: VendorStanding | None) -> str:
         return f"{name} has not been in a run yet. Upload its list, and start a run."
     if standing.uploaded_at is None:
         return f"{name} has sent nothing yet. Upload its list."
-    if standing.status != VendorStatus.FOUND:
-        _, use = words.vendor_use(standing.status)
+    tone, use = words.vendor_use(standing.status, standing.rows)
+    if tone != "good":
         return f"The last list of {name} was not used ({use}). Look at what is wrong with it."
     if standing.invalid_rows:
         return f"{words.counted(standing.invalid_rows, 'row')} of {name} could not be used."

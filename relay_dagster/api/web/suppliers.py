@@ -32,7 +32,7 @@ from relay_dagster.wiring import Platform
 
 routes = page_router()
 
-_KIND = re.compile(r": the file is ([^;]+);")
+_KIND = re.compile(r"\bthe file is ([^;]+);")
 """In a message, another kind of file than a list."""
 
 
@@ -140,11 +140,13 @@ def verdict(found: VendorCheck) -> tuple[Tone, str]:
     if found.status == "missing":
         return "idle", "There is no list of yours yet."
     of = found.as_sent
+    if of is not None and of.usable and not of.rows:
+        return "bad", "Your list cannot be used: it has no rows."
     if of is not None and of.usable:
         first = "" if found.whole else "the first "
         rows = f"{first}{words.counted(of.rows, 'row')}"
         if not of.refused_rows:
-            return "good", f"Your list is good: all {rows} can be used."
+            return "good", f"Your list can be used: {words.all_good(of.rows, first)}."
         return "warn", f"Your list can be used, but for {words.number(of.refused_rows)} of {rows}."
     message = found.message if of is None else of.error_message or ""
     if kind := _KIND.search(message):

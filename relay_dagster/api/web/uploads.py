@@ -102,7 +102,7 @@ def _verdict(entry: Mapping[str, Any], rows: Mapping[str, Any] | None) -> tuple[
     if rows["refused"]:
         refused, read = words.number(rows["refused"]), words.counted(rows["read"], "row")
         return "warn", f"Used, but {refused} of {read} were refused."
-    return "good", f"Used: all {words.counted(rows['read'], 'row')} are good."
+    return "good", f"Used: {words.all_good(rows['read'])}."
 
 
 def next_name(platform: Platform, vendor: VendorConfig, link_id: str, most: int) -> str | None:

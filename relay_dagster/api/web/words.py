@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-from relay_core.domain.codes import FailureCode, RunStatus, Stage
+from relay_core.domain.codes import FailureCode, RunStatus, Stage, VendorStatus
 from relay_core.publish.report import wording
 from relay_core.publish.report.wording import Tone, counted, moment, number, part
 from relay_dagster.runs.model import Trigger
@@ -116,8 +116,10 @@ def run_state(status: str) -> tuple[Tone, str]:
     return _RUNS.get(status, ("idle", status.capitalize()))
 
 
-def vendor_use(status: str) -> tuple[Tone, str]:
-    """Return what a run has used of a vendor, with its tone."""
+def vendor_use(status: str, rows: int | None) -> tuple[Tone, str]:
+    """Return what a run has used of a vendor, with its tone; without rows its list was not read."""
+    if status == VendorStatus.FOUND and rows is None:
+        return "bad", "could not be read"
     return wording.USES.get(status, ("idle", status.replace("_", " ")))
 
 
@@ -141,11 +143,18 @@ def reading_verdict(of: HeadReading, whole: bool | None) -> tuple[Tone, str]:
     """Return in a sentence what a run would make of a list."""
     if not of.usable:
         return "bad", f"A run cannot use it: {of.error_message or of.error_code}."
+    if not of.rows:
+        return "warn", "It has no rows."
     first = "" if whole else "the first "
     if of.refused_rows:
         rows = f"{number(of.refused_rows)} of {first}{counted(of.rows, 'row')}"
         return "warn", f"A run can use it, but would refuse {rows}."
-    return "good", f"A run can use it: all {first}{counted(of.rows, 'row')} are good."
+    return "good", f"A run can use it: {all_good(of.rows, first)}."
+
+
+def all_good(rows: int, first: str = "") -> str:
+    """Return that all rows, or all of the first ones, can be used."""
+    return f"all {first}{counted(rows, 'row')} are good" if rows != 1 else "its one row is good"
 
 
 def size(count: int) -> str:

@@ -200,6 +200,8 @@ SCOPES = {
     "POST /v1/tenants/{tenant_id}/api-keys": "keys",
     "DELETE /v1/tenants/{tenant_id}/api-keys/{key_id}": "keys",
     "POST /v1/tenants/{tenant_id}/uploads": "upload",
+    "POST /v1/tenants/{tenant_id}/supplier-links": "upload",
+    "DELETE /v1/tenants/{tenant_id}/supplier-links/{link_id}": "upload",
     "POST /v1/tenants/{tenant_id}/webhooks": "config",
     f"PATCH {WEBHOOK}": "config",
     f"DELETE {WEBHOOK}": "config",
@@ -314,6 +316,8 @@ def test_no_path_leads_out_of_a_tenant_s_place(world: ApiWorld, method: str, pat
         response = world.client.request(method, place, json=body, follow_redirects=False)
         # A config's own tenant_id is not the path's; that is told before the tenant is looked for.
         assert response.status_code in (404, 422), segment
+        if path.startswith("/s/"):
+            continue  # its problems are pages
         assert response.json()["error_code"].endswith(("NOT_FOUND", "INVALID_REQUEST")), segment
     assert not world.platform.tenants.all_tenant_ids()
 

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.api.security.api_keys import CallerRates
 from relay_dagster.api.security.sessions import LIFE, Sessions
+from relay_dagster.aws.dynamodb.tenant_data import TenantData
 from relay_dagster.runs.ports import utc_now
 from support.api_world import ADMIN, NOBODY_S_RUN, TENANT, ApiWorld
 from support.page_visitor import COOKIE, HOME, Visitor, browser, signed_in
@@ -290,3 +291,17 @@ def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
         place = path.replace("{path:path}", "x").format(**ids)
         answer = browser(world).client.request(method, place, data={"token": "x"})
         assert (answer.status_code, "Sign in" in answer.text) == (401, True), (method, path)
+
+
+def test_a_tenant_s_deletion_takes_its_sessions_and_links(world: ApiWorld) -> None:
+    settings = world.platform.settings.model_copy(update={"public_url": "https://shop.example"})
+    public = ApiWorld(replace(world.platform, settings=settings))
+    public.store_config()
+    signed_in(public)
+    until = (utc_now() + timedelta(days=9)).isoformat()
+    order = {"vendor_id": "vendor_1", "name": "Anna", "expires_at": until}
+    made = public.client.post(f"/v1/tenants/{TENANT}/supplier-links", json=order)
+    assert made.status_code == 201
+    TenantData(world.platform.database).remove_settings(TENANT, 1)
+    kept = {each["pk"]["S"].partition("#")[0] for each in items_of(world)}
+    assert kept == {"TENANT", "CONFIG"}

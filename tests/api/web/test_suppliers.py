@@ -146,7 +146,7 @@ def test_a_supplier_sends_a_list_and_reads_what_is_wrong_with_it() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (GOOD, "Your list is good: all 2 rows can be used."),
+        (GOOD, "Your list can be used: all 2 rows are good."),
         (b"sku,cost\nA-1,1\n", "a column that is needed is missing (the quantity)"),
         (b"<!DOCTYPE html><html></html>", "the file is"),
         (b"%PDF-1.7 \x00\xff", "cannot be used"),
@@ -165,11 +165,12 @@ def test_a_check_speaks_the_supplier_s_words(shop: ApiWorld, data: bytes, words:
 def test_the_page_has_nothing_of_the_tenant(shop: ApiWorld) -> None:
     shop.succeed(shop.post_run().json()["run_id"])
     put(shop, GOOD)
-    page = browser(shop).open(path_of(shop))
+    path = path_of(shop)
+    page = browser(shop).open(path)
     shown = page.text + page.one("title").text
     for internal in ("vendor_", TENANT, "price", "Overview", "feed", "margin"):
         assert internal not in shown
-    assert [each.attributes["href"] for each in page.all("a")] == ["#main"]
+    assert [each.attributes["href"] for each in page.all("a")] == ["#main", f"{path}/check"]
 
 
 def test_what_runs_made_of_the_last_lists_is_told(shop: ApiWorld) -> None:
