@@ -49,7 +49,6 @@ RECEIVED_HIDDEN_SECONDS = 30
 meanwhile, it comes again after that."""
 
 SERVED_LATELY = timedelta(minutes=10)
-_RUNS_LOOKED_AT = 5
 
 log = event_log()
 
@@ -114,14 +113,12 @@ class IntakeTick:
         """
         if record.attempt > 1:
             return True
-        since = self.clock() - SERVED_LATELY
         try:
-            latest = self.platform.runs.list_runs(record.tenant_id, limit=_RUNS_LOOKED_AT).records
+            served_at = self.platform.runs.lock(record.tenant_id).served_at
         except ExternalServiceError as error:
-            report_fault(self.platform.metrics, "latest_runs_unread", error, **record.log_facts)
+            report_fault(self.platform.metrics, "lock_unread", error, **record.log_facts)
             return False
-        others = (one for one in latest if one.run_id != record.run_id and one.started_at)
-        return any(one.finished_at is None or one.finished_at >= since for one in others)
+        return served_at is not None and served_at >= self.clock() - SERVED_LATELY
 
     @property
     def _left(self) -> int:

@@ -29,7 +29,7 @@ from relay_dagster.wiring import Platform
 PATIENCE = timedelta(hours=1)
 """So long a fault may last before it is one: everything is settled within minutes."""
 SLICES = 24
-"""In so many parts the runs' artifacts are asked for, a part an hour."""
+"""In so many parts runs' artifacts and kept feeds are asked for, a part an hour."""
 _AT_ONCE = 16
 _CHECKED = (DueQueue.ATTEMPT, DueQueue.END)
 """The reconciler's queues: in the others runs may wait for a message or a slot."""
@@ -75,13 +75,13 @@ class Extent:
     """How much is examined."""
 
     reads_bytes: bool = False  # whether the feeds in force are read whole and hashed
-    # Which part of the runs' artifacts is asked for, and no dead letter: reading them hides them
-    # from the sweep for a while. None for all of both
+    # Which part of the runs' artifacts and of the feeds kept beside those in force is asked for, and
+    # no dead letter: reading them hides them from the sweep for a while. None for all
     part: int | None = None
     deadline: Deadline | None = None  # nothing more is read after it
 
     def has(self, run_id: str) -> bool:
-        """Return whether a run's artifacts are asked for."""
+        """Return whether what a run has left is asked for."""
         return self.part is None or zlib.crc32(run_id.encode()) % SLICES == self.part
 
     def is_cut_short(self) -> bool:
@@ -105,11 +105,10 @@ def examine(platform: Platform, now: datetime, extent: Extent) -> Iterator[Findi
         ExternalServiceError: AWS fails.
     """
     suspects = _scanned(platform, now, extent)
-    reads = extent.reads_bytes
     kinds: tuple[tuple[Callable[[str], Iterable[Finding]], list[str]], ...] = (
         (lambda key: _of_run(platform, key, now), suspects.runs),
         (lambda key: _of_lock(platform, key, now), suspects.locks),
-        (lambda key: _of_feed(platform, key, reads), suspects.feeds),
+        (lambda key: _of_feed(platform, key, extent), suspects.feeds),
     )
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for judge, keys in kinds:
@@ -198,12 +197,13 @@ def _of_lock(platform: Platform, tenant_id: str, now: datetime) -> Iterator[Find
         yield Finding(Invariant.LOCK_WITHOUT_RUN, f"tenant {tenant_id}", message)
 
 
-def _of_feed(platform: Platform, tenant_id: str, reads_bytes: bool) -> Iterator[Finding]:
+def _of_feed(platform: Platform, tenant_id: str, extent: Extent) -> Iterator[Finding]:
     feed = platform.runs.feed(tenant_id)
     if feed is None:
         return
-    for publication in feed.publications:
-        found = _fault_of(platform, feed, publication, reads_bytes)
+    older = (each for each in feed.publications[1:] if extent.has(each.run_id))
+    for publication in (feed.in_force, *older):
+        found = _fault_of(platform, feed, publication, extent.reads_bytes)
         # A feed that has moved on since it was read may have taken its files with it.
         if found is not None and platform.runs.feed(tenant_id) == feed:
             yield Finding(found[0], f"tenant {tenant_id}", found[1])

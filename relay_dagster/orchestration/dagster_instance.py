@@ -6,6 +6,7 @@ intake and the reconciler, which know the Protocols alone.
 
 import threading
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 import dagster as dg
 
@@ -75,6 +76,17 @@ class DagsterExecutions(OnInstance):
                 tags={tags.SENSOR: sensor_name},
             )
         )
+
+    def promote(self, priority: str, to: str, since: datetime) -> None:
+        """Give runs of a priority another that have waited in Dagster's queue since an instant."""
+        waiting = dg.RunsFilter(
+            job_name=INVENTORY_SYNC,
+            statuses=[dg.DagsterRunStatus.QUEUED],
+            tags={tags.PRIORITY: priority},
+            created_before=since,
+        )
+        for run in self._instance.get_runs(waiting):
+            self._instance.add_run_tags(run.run_id, {tags.PRIORITY: to})
 
     def report_failed(self, record: RunRecord, message: str) -> None:
         """Let Dagster know that a run is dead, which would hold its place for ever otherwise."""

@@ -14,12 +14,13 @@ import dagster as dg
 from relay_dagster import tags
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import wait_for_due
-from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.intake.tick import SERVED_LATELY, IntakeTick
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
 from relay_dagster.orchestration.duties import keep_house
 from relay_dagster.orchestration.jobs import inventory_sync
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers.ticks.due import take_due
 from relay_dagster.triggers.ticks.puller import Puller
 from relay_dagster.triggers.ticks.uploads import UploadTick
@@ -169,6 +170,7 @@ def take_in(
         Exception: Dagster's storage fails; what is dispatched by then is asked for again.
     """
     executions = DagsterExecutions(instance)
+    executions.promote(PRIORITY_OF_SERVED, PRIORITY, utc_now() - SERVED_LATELY)
     room = platform.settings.intake_limit - executions.count_unfinished(SQS_RUN_SENSOR)
     tick = IntakeTick(platform, executions, room, turns_first=cursor == TURNS_FIRST)
     records = tick.run()

@@ -283,6 +283,7 @@ class TenantLock:
     holder: str | None = None
     waiters: tuple[str, ...] = ()
     consecutive_failures: int = 0
+    served_at: datetime | None = None  # the end of the last run that has executed
 
     @property
     def active_run_id(self) -> str | None:

@@ -13,7 +13,7 @@ from relay_core.config import TenantConfig
 from relay_core.config.pulls import PullConfig
 from relay_core.config.triggers import OnUploadConfig, ScheduleConfig
 from relay_dagster.runs.model import Trigger
-from relay_dagster.triggers.state import TriggerState
+from relay_dagster.triggers.state import TriggerState, UploadEvent
 
 MAX_QUIET_TIMES = 10
 """Uploads may put their run off by at most so many quiet times."""
@@ -73,23 +73,23 @@ def late_at(state: TriggerState, published_at: datetime) -> datetime | None:
 
 
 def noted(
-    state: TriggerState,
-    vendors: Iterable[str],
-    instants: Iterable[datetime],
-    plan: Plan,
-    now: datetime,
+    state: TriggerState, uploads: Iterable[tuple[str, UploadEvent]], plan: Plan, now: datetime
 ) -> TriggerState:
-    """Return the state with uploads of some vendors; their order makes no difference.
+    """Return the state with uploads of vendors, by their ids; their order makes no difference.
 
     Its next check is no later than before: uploads put off neither a run that waits nor a new
     schedule.
     """
-    new = [min(max(each, now - MAX_EVENT_AGE), now) for each in instants]
+    new, newest = [], dict(state.newest)
+    for vendor_id, event in uploads:
+        new.append(min(max(event.at, now - MAX_EVENT_AGE), now))
+        newest[vendor_id] = max(event, newest.get(vendor_id, event))
     known = [each for each in (state.first_upload_at, state.last_upload_at) if each is not None]
     after = resting(
         replace(
             state,
-            uploads=state.uploads | set(vendors),
+            uploads=state.uploads | newest.keys(),
+            newest=newest,
             first_upload_at=min(new + known),
             last_upload_at=max(new + known),
         ),
@@ -126,6 +126,7 @@ def dropped(state: TriggerState) -> TriggerState:
         uploads=frozenset(),
         first_upload_at=None,
         last_upload_at=None,
+        newest={},
         wanted=None if wants else state.wanted,
         wanted_since=None if wants else state.wanted_since,
     )

@@ -4,7 +4,8 @@ Frozen values only. The rules are ``relay_dagster/triggers/rules.py``, how it is
 ``aws/dynamodb/trigger_store.py``.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -22,13 +23,22 @@ class TriggerQueue(StrEnum):
     WANTED = "follow_up"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class UploadEvent:
+    """An upload as its event tells of it: when it was made, aware, and its key."""
+
+    at: datetime
+    key: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerState:
     """What a tenant's triggers have come to. Instants are aware, UTC.
 
     ``cron`` and ``timezone`` are those that ``next_run_at`` was reckoned with, the due time that
     nobody has taken. ``uploads`` are the vendors that have uploaded something since the last run
-    for an upload, which was made at ``upload_run_at``; their first and last events stand beside.
+    for an upload, which was made at ``upload_run_at``; their first and last events stand beside,
+    and each vendor's ``newest``.
     ``wanted`` is the run whose time has come, ``wanted_since`` when it had: one where many times
     have come. ``due_at`` is when to check again, None for never.
     """
@@ -40,6 +50,7 @@ class TriggerState:
     uploads: frozenset[str] = frozenset()
     first_upload_at: datetime | None = None
     last_upload_at: datetime | None = None
+    newest: Mapping[str, UploadEvent] = field(default_factory=dict)
     upload_run_at: datetime | None = None
     wanted: Trigger | None = None
     wanted_since: datetime | None = None

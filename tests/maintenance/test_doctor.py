@@ -101,6 +101,14 @@ def other_hash(world: World) -> dict[str, Any]:
     return {"publications": {"L": publications}}
 
 
+def of_a_kept_feed_that_is_gone(world: World) -> dict[str, Any]:
+    name, database = world.platform.settings.runs_table, world.platform.clients.dynamodb
+    item = database.get_item(TableName=name, Key={"pk": {"S": feed_key(TENANT)}})["Item"]
+    (newest,) = item["publications"]["L"]
+    kept = {**newest["M"], "run_id": {"S": NOBODY}, "key": {"S": "published/gone.csv"}}
+    return {"publications": {"L": [newest, {"M": kept}]}}
+
+
 DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
     "a run that has no time of its next check": (
         lambda world: changed(world, run_key(OPEN), due_at=None, due_shard=None),
@@ -205,6 +213,20 @@ def test_the_artifacts_of_each_run_are_asked_for_in_one_part_of_a_day(world: Wor
     with without(world, world.record(FIRST).artifacts["run_summary"]):
         assert found(world, part=parts[0]) != []
         assert found(world, part=(parts[0] + 1) % SLICES) == []
+
+
+def test_a_kept_feed_is_looked_for_in_one_part_of_a_day_and_the_one_in_force_in_each(
+    world: World,
+) -> None:
+    pointer = world.platform.runs.feed(TENANT)
+    assert pointer is not None
+    (own,) = (part for part in range(SLICES) if Extent(part=part).has(NOBODY))
+    other = (own + 1) % SLICES
+    with changed(world, feed_key(TENANT), **of_a_kept_feed_that_is_gone(world)):
+        assert found(world, part=other) == []
+        assert found(world, part=own) == [(Invariant.FEED_GONE, f"tenant {TENANT}")]
+    with without(world, pointer.in_force.key):
+        assert found(world, part=other) != []
 
 
 def test_the_hourly_look_says_how_many_are_broken(world: World) -> None:

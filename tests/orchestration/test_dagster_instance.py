@@ -4,10 +4,16 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 
 from relay_dagster import tags
 from relay_dagster.orchestration.dagster_instance import (
@@ -21,6 +27,9 @@ from relay_dagster.runs.ports import AttemptState
 from support.builders import REQUESTED_AT, RUN_ID
 
 STATUS = dg.DagsterRunStatus
+ORIGIN = RemoteJobOrigin(
+    RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("relay"), "defs"), INVENTORY_SYNC
+)
 RECORD = RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT, attempt=2)
 
 
@@ -46,6 +55,7 @@ def add_run(
         tags={**tags.run_tags(RUN_ID, "acme", attempt=attempt), **more_tags},
         parent_run_id=parent,
         root_run_id=parent,
+        remote_job_origin=ORIGIN if status is STATUS.QUEUED else None,
     )
     return instance.add_run(run).run_id
 
@@ -82,6 +92,25 @@ def test_runs_that_a_sensor_asked_for_are_counted_until_they_end(
         add_run(instance, status, **sensor)
     add_run(instance, STATUS.STARTED)
     assert DagsterExecutions(instance).count_unfinished("sqs_run_sensor") == 2
+
+
+def test_runs_that_have_waited_in_dagster_s_queue_are_promoted(
+    instance: dg.DagsterInstance,
+) -> None:
+    waiting, ahead, executing = (
+        add_run(instance, status, **{tags.PRIORITY: priority})
+        for status, priority in ((STATUS.QUEUED, "5"), (STATUS.QUEUED, "10"), (STATUS.STARTED, "5"))
+    )
+    executions, now = DagsterExecutions(instance), datetime.now(UTC)
+
+    def priorities() -> list[str]:
+        found = map(instance.get_run_by_id, (waiting, ahead, executing))
+        return [each.tags[tags.PRIORITY] for each in found if each is not None]
+
+    executions.promote("5", "10", now - timedelta(minutes=10))
+    assert priorities() == ["5", "10", "5"]
+    executions.promote("5", "10", now + timedelta(seconds=5))
+    assert priorities() == ["10", "10", "5"]
 
 
 @pytest.mark.parametrize(

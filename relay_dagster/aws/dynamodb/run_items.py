@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from relay_core.domain.records import VendorResult
@@ -15,6 +16,7 @@ from relay_dagster.aws.dynamodb.codec import (
     Codec,
     Item,
     marshal,
+    of_plain,
     unmarshal,
 )
 from relay_dagster.aws.dynamodb.schema import (
@@ -130,6 +132,7 @@ def to_lock(tenant_id: str, item: Mapping[str, Any] | None) -> TenantLock:
         holder=plain.get("holder"),
         waiters=tuple(each.rpartition("#")[2] for each in waiters),
         consecutive_failures=int(plain.get("consecutive_failures", 0)),
+        served_at=of_plain(datetime | None, plain.get("served_at")),
     )
 
 

@@ -1,13 +1,15 @@
 """The writes that go with a change of a run's record: each feature's own, in the same transaction.
 
 The lock's item holds the run that may run (``holder``), the jobs sent straight to the queue that
-wait (``waiters``, with the instants by which they sort), and how many runs have failed running
-(``consecutive_failures``). A caller's ``Idempotency-Key`` is an item of its own, and so is the
-count of the runs that a tenant's callers made in an hour.
+wait (``waiters``, with the instants by which they sort), how many runs have failed running
+(``consecutive_failures``), and when the last run ended that has executed (``served_at``). A
+caller's ``Idempotency-Key`` is an item of its own, and so is the count of the runs that a tenant's
+callers made in an hour.
 """
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +18,7 @@ from typing import Any
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import epoch_seconds, marshal
+from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal
 from relay_dagster.aws.dynamodb.database import Database, closing_error
 from relay_dagster.aws.dynamodb.quotas import DAY, hour_of, seconds_left_of_hour
 from relay_dagster.aws.dynamodb.run_items import feed_item, record_change, results_change, to_lock
@@ -83,9 +85,10 @@ class RunWrites:
 
     def _lock(self, run: RunRecord, expression: str | None, condition: str | None = None) -> Write:
         waiter = by_time(run.requested_at, run.run_id)
-        values = {":run": run.run_id, ":runs": {waiter}, ":zero": 0, ":one": 1}
-        text = f"{expression} {condition or ''}"
-        used = {name for name in values if name in text.replace("(", " ").replace(")", " ").split()}
+        served = None if run.finished_at is None else instant_text(run.finished_at)
+        values = {":run": run.run_id, ":runs": {waiter}, ":zero": 0, ":one": 1, ":served": served}
+        named = re.findall(r":\w+", f"{expression} {condition or ''}")
+        used = {name for name in values if name in named}
         write = self.database.runs.write(
             "lock",
             "ConditionCheck" if expression is None else "Update",
@@ -206,12 +209,16 @@ class RunWrites:
 
 
 def _tally(after: RunRecord) -> str:
-    """Return what an end does to the count of failures: a success clears it, a cancel nothing."""
-    if after.status is RunStatus.SUCCEEDED:
-        return " SET consecutive_failures = :zero"
-    if after.status is RunStatus.FAILED:
-        return " ADD consecutive_failures :one"
-    return ""
+    """Return what an end does to the lock's item, beside freeing it.
+
+    A success clears the count of failures, a cancel leaves it. A run that has executed has served
+    its tenant.
+    """
+    has_served = after.started_at is not None and after.finished_at is not None
+    sets = ["consecutive_failures = :zero"] * (after.status is RunStatus.SUCCEEDED)
+    sets += ["served_at = :served"] * has_served
+    text = f" SET {', '.join(sets)}" if sets else ""
+    return f"{text} ADD consecutive_failures :one" if after.status is RunStatus.FAILED else text
 
 
 def _count_key(run: RunRecord) -> str:

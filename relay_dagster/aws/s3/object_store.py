@@ -105,6 +105,12 @@ class ObjectStore:
         return nlargest(count, uploads, key=_age)
 
     @maps_aws_errors
+    def listed_object(self, key: str) -> ObjectInfo | None:
+        """Return an object as a listing has it, None where there is no such object."""
+        first = next(self._listed(key), None)  # no key sorts before its own beginning
+        return first if first is not None and first.key == key else None
+
+    @maps_aws_errors
     def list_objects(self, prefix: str) -> list[ObjectInfo]:
         """Return all objects under a prefix, all pages of them."""
         return list(self._listed(prefix))

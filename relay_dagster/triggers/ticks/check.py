@@ -67,7 +67,7 @@ class TriggerCheck:
                 self.platform.triggers.put(before, resting(after, plan, self.clock()))
                 return None
             prefixes = {name: at for name, at in plan.prefixes.items() if name in after.uploads}
-            if not has_new_upload(self.platform, after.tenant_id, prefixes):
+            if not has_new_upload(self.platform, after.tenant_id, prefixes, after.newest):
                 log.info("uploads_spent", tenant_id=after.tenant_id)
                 after = dropped(after)
         try:

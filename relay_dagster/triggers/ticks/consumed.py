@@ -1,25 +1,35 @@
 """Whether a run would read an upload that no earlier run has consumed.
 
-The bucket and the manifests of the tenant's runs decide, not the events.
+The bucket and the manifests of the tenant's runs decide; an event says where to look.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 
+from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.execution.inputs import read_manifest
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.triggers.state import UploadEvent
 from relay_dagster.wiring import Platform
 
 _LATEST = "latest"
 
 
-def has_new_upload(platform: Platform, tenant_id: str, prefixes: Mapping[str, str]) -> bool:
+def has_new_upload(
+    platform: Platform,
+    tenant_id: str,
+    prefixes: Mapping[str, str],
+    events: Mapping[str, UploadEvent],
+) -> bool:
     """Return whether a vendor's latest upload is newer than the input that its last run pinned.
 
     A vendor that none of the newest runs has listed counts as never listed.
     """
-    newest = {name: platform.objects.latest_object(prefix) for name, prefix in prefixes.items()}
-    left = {name: upload.last_modified for name, upload in newest.items() if upload is not None}
+    newest = {
+        name: _newest(platform.objects, prefix, events.get(name))
+        for name, prefix in prefixes.items()
+    }
+    left = {name: modified for name, modified in newest.items() if modified is not None}
     if not left:
         return False
     for run in platform.runs.newest_runs(tenant_id):
@@ -29,6 +39,14 @@ def has_new_upload(platform: Platform, tenant_id: str, prefixes: Mapping[str, st
         if not left:
             return False
     return True
+
+
+def _newest(objects: ObjectStore, prefix: str, event: UploadEvent | None) -> datetime | None:
+    """Return the time of a vendor's newest upload, None where there is none."""
+    is_under = event is not None and event.key.startswith(prefix)
+    found = objects.listed_object(event.key) if event is not None and is_under else None
+    upload = found or objects.latest_object(prefix)
+    return None if upload is None else upload.last_modified
 
 
 def _pinned(platform: Platform, run: RunRecord) -> dict[str, datetime | None]:

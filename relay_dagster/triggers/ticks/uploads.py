@@ -20,6 +20,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers.events import NotAnEventError, Upload, uploads_in
 from relay_dagster.triggers.rules import noted
+from relay_dagster.triggers.state import UploadEvent
 from relay_dagster.triggers.ticks.check import TriggerCheck
 from relay_dagster.triggers.ticks.due import take_all, take_due
 from relay_dagster.wiring import Platform
@@ -110,12 +111,14 @@ class UploadTick:
         for _ in range(_ROUNDS):
             # In this order: the triggers show a config that is stored in between.
             state, plan = self.platform.triggers.get(tenant_id), self._check.plan(tenant_id)
-            found = [(each.at, plan.vendors_of(each.key)) for each in uploads]
-            vendors = set[str]().union(*(some for _, some in found))
-            if not vendors:
+            found = [
+                (vendor_id, UploadEvent(each.at, each.key))
+                for each in uploads
+                for vendor_id in plan.vendors_of(each.key)
+            ]
+            if not found:
                 return
-            instants = [at for at, some in found if some]
-            after = noted(state, vendors, instants, plan, self.clock())
+            after = noted(state, found, plan, self.clock())
             written = self.platform.triggers.put(state, after)
             if written is not None:
                 if written.due_at is not None and written.due_at <= self.clock():

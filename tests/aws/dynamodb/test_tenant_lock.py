@@ -88,6 +88,15 @@ def test_an_end_counts_failures_running(status: RunStatus, tally: str) -> None:
     assert write["UpdateExpression"] == f"REMOVE holder{tally}"
 
 
+def test_the_end_of_a_run_that_has_executed_is_noted() -> None:
+    ended = replace(
+        a_run(NONE, RunStatus.SUCCEEDED), started_at=REQUESTED_AT, finished_at=REQUESTED_AT
+    )
+    write = written(a_run(OWNER), ended)
+    sets = "SET consecutive_failures = :zero, served_at = :served"
+    assert write["UpdateExpression"] == f"REMOVE holder {sets}"
+
+
 def test_only_values_that_are_used_are_named() -> None:
     write = written(None, a_run(QUEUED))
     assert write["ExpressionAttributeValues"] == {":runs": {"SS": [by_time(REQUESTED_AT, RUN_ID)]}}

@@ -98,6 +98,36 @@ def test_an_upload_that_the_last_run_has_pinned_is_spent(world: TriggersWorld) -
     assert world.state.uploads == frozenset()
 
 
+class Unlisted:
+    """A bucket that nobody may list."""
+
+    def __init__(self, objects: Any) -> None:
+        self._objects = objects
+
+    def __getattr__(self, name: str) -> Any:
+        assert name not in ("latest_object", "list_objects")
+        return getattr(self._objects, name)
+
+
+def test_an_event_leads_to_the_newest_upload_without_a_listing(world: TriggersWorld) -> None:
+    world.store(**AT_ONCE)
+    uploaded(world)
+    world.end(world.runs()[0], vendor_1=world.modified() - timedelta(seconds=1))
+    world.platform = replace(world.platform, objects=Unlisted(world.platform.objects))
+    world.tell(s3_event(KEY, world.clock()))
+    world.take_in()
+    assert world.watch(120, every=40) == 1
+
+
+def test_an_event_of_an_upload_that_is_gone_leads_to_a_listing(world: TriggersWorld) -> None:
+    world.store(**AT_ONCE)
+    uploaded(world)
+    world.end(world.runs()[0], vendor_1=world.modified() - timedelta(seconds=1))
+    world.tell(s3_event(KEY + ".old", world.clock()))
+    world.take_in()
+    assert world.watch(120, every=40) == 1
+
+
 def test_an_upload_that_the_last_run_of_its_vendor_came_before_is_not_spent(
     world: TriggersWorld,
 ) -> None:
