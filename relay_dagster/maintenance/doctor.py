@@ -75,8 +75,8 @@ class Extent:
     """How much is examined."""
 
     reads_bytes: bool = False  # whether the feeds in force are read whole and hashed
-    # Which part of the runs' artifacts and of the feeds kept beside those in force is asked for, and
-    # no dead letter: reading them hides them from the sweep for a while. None for all
+    # Which part of the runs' artifacts and of the feeds kept beside those in force is asked for,
+    # and no dead letter: reading them hides them from the sweep for a while. None for all
     part: int | None = None
     deadline: Deadline | None = None  # nothing more is read after it
 
