@@ -333,5 +333,5 @@ class Runs(RuleBasedStateMachine):
 
 def test_runs_in_a_row_do_what_the_model_says() -> None:
     run_state_machine_as_test(
-        Runs, settings=settings(max_examples=8, stateful_step_count=40, deadline=None)
+        Runs, settings=settings(max_examples=5, stateful_step_count=40, deadline=None)
     )

@@ -231,9 +231,10 @@ def test_only_the_last_try_tells_of_the_next(platform: Platform) -> None:
 
 
 def test_a_webhook_without_tries_among_many_events_ends_its_pages_early(
-    platform: Platform,
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(301):
+    monkeypatch.setattr("relay_dagster.aws.dynamodb.webhook_store._EVENTS_AT_ONCE", 5)
+    for number in range(31):
         other = replace(event(after=number), deliveries={"wh_2": tried("wh_2", 200)})
         assert platform.webhooks.put_event(replace(other, revision=0), other) is not None
     page = platform.webhooks.tries_of("acme", "wh_1", limit=10)

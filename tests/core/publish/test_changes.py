@@ -226,15 +226,18 @@ def test_changes_agree_with_a_plain_reading_of_both_feeds(seed: int) -> None:
     )
 
 
-def test_changes_of_more_skus_than_a_range_and_a_slice_have_agree_as_well() -> None:
+def test_changes_of_more_skus_than_a_range_and_a_slice_have_agree_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for size in ("merge.best_offer.RANGE_ROWS", "validation.comparison._RANGE_ROWS"):
+        monkeypatch.setattr(f"relay_core.{size}", 1 << 10)
+    monkeypatch.setattr("relay_core.publish.changes._SLICE", 1 << 9)
     rng = Random(1)
     before, after = (
-        feed(
-            *(f"S{n:06},{rng.randint(0, 1)},{rng.randint(1, 3)}" for n in range(start, 300_000, 2))
-        )
-        for start in (0, 150_001)
+        feed(*(f"S{n:06},{rng.randint(0, 1)},{rng.randint(1, 3)}" for n in range(start, 6_000, 2)))
+        for start in (0, 3_001)
     )
-    mixed = feed(*(f"S{n:06},1,2" for n in range(100_000, 200_000)))
+    mixed = feed(*(f"S{n:06},1,2" for n in range(2_000, 4_000)))
     first = run(v1=before, v2=mixed)
     second = run(first.baseline, v1=after, v2=mixed)
     assert second.files[KEYS.changes] == reference_changes(first.feed, second.feed)[0]

@@ -111,14 +111,16 @@ def as_stored(name: str, cell: str) -> Any:
     return datetime.fromisoformat(cell) if name == "updated_at" else cell
 
 
-@pytest.mark.parametrize(("count", "step"), [(300, 1), (140_000, 29)])
+@pytest.mark.parametrize("rows_at_once", [1 << 17, 70])
 def test_a_state_has_every_column_of_each_winner_as_its_vendor_gave_it(
-    count: int, step: int
+    rows_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = state_of("sku", "vendor_id", "price", "brand", **feeds_of(count, count))
+    monkeypatch.setattr("relay_core.merge.best_offer.RANGE_ROWS", rows_at_once)
+    monkeypatch.setattr("relay_core.publish.state._GROUP_ROWS", rows_at_once)
+    files = state_of("sku", "vendor_id", "price", "brand", **feeds_of(300, 300))
     whole = table_of_state(files)
     assert whole.schema.remove_metadata().equals(STATE_SCHEMA)
-    state = whole.take([*range(0, len(whole), step)])
+    state = whole
     given = {name: rows_of(files, name) for name in ("v1", "v2", "v3")}
     winners = [given[row["vendor_id"]][row["sku"]] for row in state.to_pylist()]
     for name in CANONICAL_COLUMNS:
