@@ -4,8 +4,6 @@ boto3 reads endpoints and credentials of AWS; the region is read here. A caller 
 the variables reads a smaller class, so a bad one of the others does not matter.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

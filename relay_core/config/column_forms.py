@@ -50,15 +50,10 @@ TwoToTwenty = Annotated[
 
 
 class ColumnForm(Section):
-    """An object of ``column_map``.
+    """An object of ``column_map``."""
 
-    Attributes:
-        name: the key that tells it from the others.
-        makes: which kinds of columns it makes, in words.
-    """
-
-    name: ClassVar[str]
-    makes: ClassVar[str] = "any column"
+    name: ClassVar[str]  # the key that tells it from the others
+    makes: ClassVar[str] = "any column"  # which kinds of columns it makes, in words
 
     @property
     def headers(self) -> tuple[str, ...]:

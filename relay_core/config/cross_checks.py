@@ -57,22 +57,16 @@ _PROBES = (
 
 @dataclass(slots=True)
 class LoadContext:
-    """The facts that the reading of one config shares between its sections.
+    """The facts that the reading of one config shares between its sections."""
 
-    Attributes:
-        tenant_id: the config's own; None where it is unsound, and then no key is compared with it.
-        limits: the most that the config may hold.
-        vendor_ids: the ids of the vendors read so far.
-        extra_columns: the names of the tenant's extra columns.
-        currency: the tenant's; None where it is unsound.
-        rates: the rate of each currency that has one; None where it is unsound.
-    """
-
+    # The config's own; None where it is unsound, and then no key is compared with it
     tenant_id: str | None = None
-    limits: Limits = DEFAULT_LIMITS
-    vendor_ids: set[str] = field(default_factory=set)
+    limits: Limits = DEFAULT_LIMITS  # the most that the config may hold
+    vendor_ids: set[str] = field(default_factory=set)  # the ids of the vendors read so far
+    # The names of the tenant's extra columns
     extra_columns: list[str] = field(default_factory=list)
-    currency: str | None = None
+    currency: str | None = None  # the tenant's; None where it is unsound
+    # The rate of each currency that has one; None where it is unsound
     rates: dict[str, Decimal | None] = field(default_factory=dict)
 
 

@@ -1,7 +1,5 @@
 """The sections of a tenant config, frozen: their fields, types and defaults."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """Where a vendor's feed is pulled from: the rules of its URL, and what goes with HTTPS or SFTP."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib

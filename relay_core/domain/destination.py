@@ -45,23 +45,15 @@ class UnfitUrlError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A URL that may be called.
+    """A URL that may be called."""
 
-    Args:
-        scheme: ``https``, ``sftp``, or ``http`` to loopback.
-        host: a name in small letters, or an address without brackets.
-        port: also where the URL leaves it out.
-        target: path and query, as they stand in a request; of ``sftp`` all behind the host.
-        allow_loopback: whether this machine's addresses are good, as an operator has said.
-        user: who logs in, of ``sftp``.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    target: str
+    scheme: str  # ``https``, ``sftp``, or ``http`` to loopback
+    host: str  # a name in small letters, or an address without brackets
+    port: int  # also where the URL leaves it out
+    target: str  # path and query, as they stand in a request; of ``sftp`` all behind the host
+    # Whether this machine's addresses are good, as an operator has said
     allow_loopback: bool = False
-    user: str = ""
+    user: str = ""  # who logs in, of ``sftp``
 
     @property
     def receiver(self) -> str:

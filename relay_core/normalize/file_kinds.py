@@ -3,8 +3,6 @@
 Its first bytes tell. Checks and runs say the same of a file, and what to do, before any encoding.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import zlib

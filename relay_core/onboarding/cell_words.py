@@ -1,7 +1,5 @@
 """Words in cells: null values, words and symbols of quantities, totals."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -40,19 +40,12 @@ class MissingHeader:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A header that could be a column.
+    """A header that could be a column."""
 
-    Attributes:
-        header: the file's.
-        score: how like its name is to those of the column, 0 to 1, two places.
-        samples: the first cells under it that differ.
-        median: the middle one of its amounts, for a price; empty for others.
-    """
-
-    header: str
-    score: float
-    samples: tuple[str, ...] = ()
-    median: str = ""
+    header: str  # the file's
+    score: float  # how like its name is to those of the column, 0 to 1, two places
+    samples: tuple[str, ...] = ()  # the first cells under it that differ
+    median: str = ""  # the middle one of its amounts, for a price; empty for others
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,31 +91,22 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class FeedCheck:
-    """A feed as the config reads it, and with ``changes`` to the parser, where they help.
+    """A feed as the config reads it, and with ``changes`` to the parser, where they help."""
 
-    Attributes:
-        as_sent: the reading of the config as it stands.
-        parser: how the feed is probably written, also where a change of it would not help.
-        changes: options of the parser to change; ``column_map`` holds entries to add.
-        with_changes: the reading of ``parser``; None without changes.
-        missing: the columns that the config as it stands does not find among the headers.
-        unknown: the columns that are missing with the changes, too; people have to name them.
-        currencies: the currencies that amounts name.
-        notes: other decisions that are left to people.
-        whole: whether ``best`` is of the whole file.
-        doubts: what of its rows is probably not meant.
-    """
-
-    as_sent: Reading
+    as_sent: Reading  # the reading of the config as it stands
+    # How the feed is probably written, also where a change of it would not help
     parser: ParserConfig
+    # Options of the parser to change; ``column_map`` holds entries to add
     changes: Mapping[str, Any] = field(default_factory=dict)
-    with_changes: Reading | None = None
+    with_changes: Reading | None = None  # the reading of ``parser``; None without changes
+    # The columns that the config as it stands does not find among the headers
     missing: tuple[MissingHeader, ...] = ()
+    # The columns that are missing with the changes, too; people have to name them
     unknown: tuple[UnknownColumn, ...] = ()
-    currencies: frozenset[str] = frozenset()
-    notes: tuple[str, ...] = ()
-    whole: bool = False
-    doubts: tuple[Doubt, ...] = ()
+    currencies: frozenset[str] = frozenset()  # the currencies that amounts name
+    notes: tuple[str, ...] = ()  # other decisions that are left to people
+    whole: bool = False  # whether ``best`` is of the whole file
+    doubts: tuple[Doubt, ...] = ()  # what of its rows is probably not meant
 
     @property
     def best(self) -> Reading:

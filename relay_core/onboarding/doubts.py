@@ -3,8 +3,6 @@
 `config:check`, the local check and local runs say the same, each with its code.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

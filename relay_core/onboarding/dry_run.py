@@ -3,8 +3,6 @@
 They go through the engine, as a run's rows do; here is only what people are told of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache

@@ -4,8 +4,6 @@ Modules that end in ``_guess`` make the guesses. They are combined here, tried o
 and kept only where the feed reads better with them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any

@@ -3,8 +3,6 @@
 The engine's own scanner finds the records; the engine judges them.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

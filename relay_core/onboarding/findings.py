@@ -1,7 +1,5 @@
 """The results of a feed's check in sentences for people, and the lint warnings that follow."""
 
-from __future__ import annotations
-
 import json
 import re
 import unicodedata

@@ -5,8 +5,6 @@ blanks or a slip of the pen; names that price lists commonly use; and, where jus
 a word of that column. Who else is meant is for people to say.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence

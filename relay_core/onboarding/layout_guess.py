@@ -1,7 +1,5 @@
 """The probable layout of a feed's text: its delimiter, and the place of its header, if any."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

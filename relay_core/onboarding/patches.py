@@ -1,7 +1,5 @@
 """Config patches that have rejected cells read, where the guesses know one."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The records of a feed that are no rows, and how records end: quotes, blank fields at the end."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

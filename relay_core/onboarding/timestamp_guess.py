@@ -1,7 +1,5 @@
 """The probable formats of a vendor's days and times, where they are not in the ISO form."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo

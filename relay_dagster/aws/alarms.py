@@ -4,8 +4,6 @@ An alarm sees a metric only where name, namespace and dimensions are exactly tho
 written, so all three are taken from the module that writes them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum

@@ -4,8 +4,6 @@ A metric is worth less than the work it measures. Values known at one moment go 
 thread that is waited for briefly; values that cannot be sent are logged and dropped.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

@@ -4,8 +4,6 @@ Items change by rules: each is read, changed on condition that nobody else has c
 again otherwise. The rules are in ``relay_dagster/triggers/pulls.py``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -28,18 +28,15 @@ _UNDER_WAY = (RunStatus.QUEUED, RunStatus.RUNNING)
 
 @dataclass(slots=True)
 class Recovery:
-    """What a recovery has done.
+    """What a recovery has done."""
 
-    Attributes:
-        deleted_again: entries whose deletions were made again.
-        cancelled: the runs that were under way at the instant, by their ids.
-        brought_back: keys of feeds' copies that had been deleted since.
-        lost: how many acts of each kind nothing makes again; the audit has them.
-    """
-
+    # Entries whose deletions were made again
     deleted_again: list[AuditEntry] = field(default_factory=list)
+    # The runs that were under way at the instant, by their ids
     cancelled: list[str] = field(default_factory=list)
+    # Keys of feeds' copies that had been deleted since
     brought_back: list[str] = field(default_factory=list)
+    # How many acts of each kind nothing makes again; the audit has them
     lost: Counter[Action] = field(default_factory=Counter)
 
 

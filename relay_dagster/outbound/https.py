@@ -1,7 +1,5 @@
 """A file by HTTPS: redirects judged one by one, and a secret for the first host alone."""
 
-from __future__ import annotations
-
 import ssl
 import zlib
 from collections.abc import Iterator, Mapping
@@ -37,14 +35,10 @@ _HEADERS = {"user-agent": "Relay-Inventory-Pulls/1", "accept": "*/*", "accept-en
 
 @dataclass(frozen=True)
 class HttpsFiles:
-    """Files by HTTPS; shared by threads.
+    """Files by HTTPS; shared by threads."""
 
-    Args:
-        resolve: looks a name up.
-        given_ssl: how certificates are judged; None by the system's authorities.
-    """
-
-    resolve: Resolver = system_addresses
+    resolve: Resolver = system_addresses  # looks a name up
+    # How certificates are judged; None by the system's authorities
     given_ssl: ssl.SSLContext | None = None
 
     @cached_property

@@ -5,8 +5,6 @@ that is connected to a judged address. No server is trusted at first sight, and 
 before the host key is the one that is wanted.
 """
 
-from __future__ import annotations
-
 import io
 import logging
 import stat
@@ -45,15 +43,10 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 @dataclass(frozen=True, slots=True)
 class SftpFiles:
-    """Files of one server.
+    """Files of one server."""
 
-    Args:
-        host_key: the server's public key, as OpenSSH writes it.
-        resolve: looks a name up.
-    """
-
-    host_key: str
-    resolve: Resolver = system_addresses
+    host_key: str  # the server's public key, as OpenSSH writes it
+    resolve: Resolver = system_addresses  # looks a name up
 
     @contextmanager
     def open(

@@ -5,8 +5,6 @@ connected to: a name that leads elsewhere a moment later leads nowhere. No proxy
 comes between.
 """
 
-from __future__ import annotations
-
 import math
 import socket
 import ssl

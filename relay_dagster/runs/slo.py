@@ -5,8 +5,6 @@ schedule is good while it is not late. What holds back, or a tenant or its vendo
 set apart: the promise is the platform's.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 

@@ -4,8 +4,6 @@ Pure: no clock, no AWS, no network. One item a vendor says what was pulled last,
 is due, and who is at it: whoever has the lease writes, and nobody else's file is taken over.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace

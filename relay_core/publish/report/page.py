@@ -1,7 +1,5 @@
 """The report as one HTML page, made by a template that escapes every text."""
 
-from __future__ import annotations
-
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import RunContext
 from relay_core.publish.findings import RunFindings

@@ -3,8 +3,6 @@
 A test makes an app with parts of its own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated, Any
 

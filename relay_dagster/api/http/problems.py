@@ -3,8 +3,6 @@
 What a caller may read is decided here: no stack trace, no bucket, no detail of a service's failure.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

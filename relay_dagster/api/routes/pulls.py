@@ -1,7 +1,5 @@
 """Pulls of vendors' files: one is asked for before it is due. The sensors make it."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Path

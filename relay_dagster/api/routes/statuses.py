@@ -3,8 +3,6 @@
 HTTP alone: it is told from records, the pointer and the lock; no run's files are read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated

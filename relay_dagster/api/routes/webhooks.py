@@ -4,8 +4,6 @@ HTTP alone: how webhooks change is ``webhooks/``, and nothing is sent from here.
 is judged where it is stored; what its name resolves to, by the sender at every call.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 

@@ -3,8 +3,6 @@
 Whose a key is that somebody shows, `api_keys` tells.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 Where digests are kept is ``aws/dynamodb/api_key_store.py``; who may call what is `auth`.
 """
 
-from __future__ import annotations
-
 import hmac
 import re
 import secrets

@@ -5,8 +5,6 @@ it; `authorize` alone judges it. What belongs to a tenant that the caller does n
 exist for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Annotated
 

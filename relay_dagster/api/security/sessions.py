@@ -4,8 +4,6 @@ A browser has a session's id; the digest of it alone is stored. The token that e
 made of the id, so that a page which does not know the id cannot make one.
 """
 
-from __future__ import annotations
-
 import hmac
 import secrets
 from collections.abc import Callable

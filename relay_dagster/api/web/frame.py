@@ -3,8 +3,6 @@
 Pages are views: they call the API's routes, and what those may do is judged by the same scopes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
@@ -64,17 +62,11 @@ class NotSignedInError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request of somebody who has signed in.
+    """One request of somebody who has signed in."""
 
-    Attributes:
-        caller: the session's key, as it is now.
-        token: of the session's forms.
-        origin: where what the request does comes from.
-    """
-
-    caller: Caller
-    token: str
-    origin: Origin
+    caller: Caller  # the session's key, as it is now
+    token: str  # of the session's forms
+    origin: Origin  # where what the request does comes from
 
     @property
     def tenant_id(self) -> str:

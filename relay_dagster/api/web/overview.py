@@ -1,7 +1,5 @@
 """The first page: the feed in force, what needs doing, each vendor, the last runs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Annotated, NamedTuple
 

@@ -1,7 +1,5 @@
 """A run's page: its verdict, what it changes and why, and what people decide of it."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple

@@ -1,7 +1,5 @@
 """Signing in by a tenant's key, and out again; the files of the pages themselves."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Depends, Request, Response

@@ -3,8 +3,6 @@
 Nothing is shown of prices, other vendors, the feed, the tenant's rules, or ids.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Uploads from a page: a form that posts to S3, and what became of the last lists."""
 
-from __future__ import annotations
-
 import json
 import secrets
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """A vendor's page: its list is uploaded and checked, and a better parser taken over."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby

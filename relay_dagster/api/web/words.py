@@ -1,7 +1,5 @@
 """The pages' words: states, times and amounts as a merchant or a supplier says them."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime, timedelta
 

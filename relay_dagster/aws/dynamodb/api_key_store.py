@@ -8,8 +8,6 @@ How a key is made and compared is ``api/security/api_keys.py``, what a session i
 the API's routes say.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace

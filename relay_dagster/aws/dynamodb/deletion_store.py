@@ -4,8 +4,6 @@ What is due is found by the index of tenants, in a list of its own. The removal 
 has is `tenant_data`, and the order in which it goes ``maintenance/deletion.py``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta

@@ -3,8 +3,6 @@
 What a pause stops is decided in ``runs/submission.py``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ has its queue and a shard as partition, the instant as sort key: a tick reads th
 however many there are, and no partition takes all writes.
 """
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -6,8 +6,6 @@ others are read. A write of an item leaves the attributes as they are that this 
 know.
 """
 
-from __future__ import annotations
-
 import heapq
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

@@ -3,8 +3,6 @@
 ``maintenance/deletion.py`` decides when they go. Indexes lag, so a second look may find more.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

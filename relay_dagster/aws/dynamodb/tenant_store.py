@@ -3,8 +3,6 @@
 Two writers at once never share a version. Whether a text is a valid config is not known here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime

@@ -6,8 +6,6 @@ of runs by tenant, in a partition of its own for each tenant. The events of runs
 in the transactions that make them: ``RunStore.commit``. Only a sender changes a stored event.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping

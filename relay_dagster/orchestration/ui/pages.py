@@ -5,8 +5,6 @@ are not shown; where nothing is kept yet, a line of script does so. Whoever pins
 tags* sees it from then on.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

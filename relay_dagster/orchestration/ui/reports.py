@@ -1,7 +1,5 @@
 """Links to runs' reports: each is signed for when it is followed, and no other file is."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

@@ -5,8 +5,6 @@ any other page that it has open. What a browser says of itself (``Host``, ``Orig
 ``Sec-Fetch-Site``) a foreign page cannot change. A program that is no browser says none of it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ Dagster's command for it, ``dagster-webserver``, has no place for middleware; wh
 together is put together here.
 """
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable, Sequence
 from functools import partial

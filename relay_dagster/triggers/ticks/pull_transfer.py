@@ -5,8 +5,6 @@ are written down, and it is copied beside the vendor's uploads: a process that d
 upload, or one that the next process finds there and counts as pulled.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -69,28 +67,17 @@ class FileServers:
 
 @dataclass(frozen=True)
 class Transfer:
-    """A pull by whoever has its lease.
+    """A pull by whoever has its lease."""
 
-    Args:
-        platform: the stores.
-        servers: the ways to vendors' servers.
-        state: the pull as it was taken.
-        vendor: the vendor.
-        lease: ours.
-        clock: tells the time, aware.
-        is_lost: whether the lease is somebody else's by now.
-        seconds: that the transfer may take.
-    """
-
-    platform: Platform
-    servers: FileServers
-    state: PullState
+    platform: Platform  # the stores
+    servers: FileServers  # the ways to vendors' servers
+    state: PullState  # the pull as it was taken
     vendor: VendorConfig
     pull: PullConfig
-    lease: str
-    clock: Callable[[], datetime]
-    is_lost: Callable[[], bool]
-    seconds: float = PULL_SECONDS
+    lease: str  # ours
+    clock: Callable[[], datetime]  # tells the time, aware
+    is_lost: Callable[[], bool]  # whether the lease is somebody else's by now
+    seconds: float = PULL_SECONDS  # that the transfer may take
 
     def run(self) -> str:
         """Pull what is new; return what came of it.

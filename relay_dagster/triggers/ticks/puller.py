@@ -5,8 +5,6 @@ tick finds what is due and keeps the leases of the pulls that are under way. A p
 loses nothing: its leases run out, and another one pulls anew.
 """
 
-from __future__ import annotations
-
 import secrets
 import threading
 import time
@@ -38,19 +36,12 @@ log = event_log()
 
 @dataclass(eq=False)
 class PullInHand:
-    """A pull that waits for its turn, or is under way.
+    """A pull that waits for its turn, or is under way."""
 
-    Args:
-        state: as it was read.
-        lease: ours, once it is taken.
-        leased_until: until when it is ours, unless it is renewed.
-        is_lost: whether it is somebody else's by now.
-    """
-
-    state: PullState
-    lease: str
-    leased_until: datetime | None = None
-    is_lost: bool = False
+    state: PullState  # as it was read
+    lease: str  # ours, once it is taken
+    leased_until: datetime | None = None  # until when it is ours, unless it is renewed
+    is_lost: bool = False  # whether it is somebody else's by now
 
     @property
     def key(self) -> str:

@@ -4,8 +4,6 @@ Nothing of what a receiver says is kept but its status code, and nothing that it
 or more memory than a call may: it may hang, answer for ever, or lead elsewhere.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from contextlib import suppress

@@ -5,8 +5,6 @@ a tick if they hang. An event stays due until its result is stored: a process th
 nothing, and at worst sends once more, by the same id.
 """
 
-from __future__ import annotations
-
 import random
 import threading
 import time
