@@ -104,12 +104,9 @@ def _unwrapped(address: Address) -> Address:
 def judge_url(
     text: str, *, allow_loopback: bool = False, schemes: Sequence[str] = ("https",)
 ) -> Destination:
-    """Return where a URL leads, where its text may be one.
+    """Return where a URL leads, where its text may be one, by one of the schemes.
 
-    Args:
-        text: the URL.
-        allow_loopback: take ``http`` and any port where the host is this machine.
-        schemes: those that are good, of ``https`` and ``sftp``.
+    With ``allow_loopback`` ``http`` and any port are taken where the host is this machine.
 
     Raises:
         UnfitUrlError: it may not.

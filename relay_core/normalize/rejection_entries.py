@@ -50,13 +50,7 @@ class RejectedRows:
 def row_entries(
     vendor_id: str, rejected: RejectedRows, made_of: Mapping[str, str]
 ) -> Iterator[ReportEntry]:
-    """Yield an entry for each fault, by row and column.
-
-    Args:
-        vendor_id: the vendor.
-        rejected: its rows.
-        made_of: in words, what some columns are made of.
-    """
+    """Yield an entry for each fault; ``made_of`` says in words what some columns are made of."""
     for start in range(0, len(rejected.numbers), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)
         names = list(rejected.columns)

@@ -34,10 +34,7 @@ def guess_null_values(
 ) -> tuple[str, ...]:
     """Return words for nothing that are refused in columns that may be empty, as they stand.
 
-    Args:
-        cells: of columns, trimmed and not null.
-        parser: how the feed is written.
-        zone: the tenant's.
+    Cells are trimmed and not null.
     """
     optional = [column for column in cells if not BY_NAME[column].required]
     words = (

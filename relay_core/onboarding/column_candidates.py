@@ -30,11 +30,7 @@ def candidates(
 ) -> tuple[Candidate, ...]:
     """Return the headers whose cells a column could hold, those with near names first.
 
-    Args:
-        column: the canonical one.
-        cells: of each header that nothing is read from, trimmed and not null.
-        parser: how the feed is written.
-        zone: the tenant's.
+    Cells are trimmed and not null, of each header that nothing is read from.
     """
     fitting = [
         header

@@ -11,12 +11,7 @@ Changes = Mapping[str, Any]
 
 
 def parser_patch(document: Mapping[str, Any], changes: Mapping[int, Changes]) -> list[PatchStep]:
-    """Return the steps that change parsers; none at all, should the config not load with them.
-
-    Args:
-        document: the config as it was written.
-        changes: of each vendor's parser, by its place in the config.
-    """
+    """Return the steps that change parsers; none at all, should the config not load with them."""
     steps = [
         step for place, each in changes.items() for step in parser_steps(document, place, each)
     ]

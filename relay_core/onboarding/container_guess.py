@@ -47,13 +47,7 @@ def unpacked(feed: FeedSample) -> FeedSample:
 def container_changes(
     feed: FeedSample, inner: FeedSample, parser: ParserConfig
 ) -> Mapping[str, Any]:
-    """Return what to change in a parser so that it takes an upload for what it is.
-
-    Args:
-        feed: the upload.
-        inner: what `unpacked` has made of it.
-        parser: the vendor's.
-    """
+    """Return what to change in a parser for an upload that `unpacked` has made ``inner`` of."""
     found = _format_of(inner, parser)
     changes: dict[str, Any] = {}
     if found != parser.format:

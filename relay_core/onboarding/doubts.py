@@ -25,12 +25,7 @@ _EXPONENT = r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"
 
 
 def row_doubts(config: TenantConfig, vendor: NormalizedVendor) -> Iterator[Doubt]:
-    """Yield the doubts of a vendor's rows, by code.
-
-    Args:
-        config: the tenant's.
-        vendor: the vendor, with the columns of its offers that are merged.
-    """
+    """Yield the doubts, by code, of a vendor with the columns of its offers that are merged."""
     ids = [each.vendor_id for each in config.vendors]
     place = ids.index(vendor.vendor_id)
     offers = table_of(vendor.offers)

@@ -61,12 +61,7 @@ def read_vendor(
 ) -> tuple[Reading, NormalizedVendor | None]:
     """Return what a feed is to a run with this parser, and its rows; None where it has none.
 
-    Args:
-        feed: the feed; whole where its ``rows`` are 0.
-        parser: how it is read.
-        config: the tenant's.
-        vendor: whose rows are to have the columns that are merged; None for no more than SKUs.
-        sku_map: the vendor's.
+    A feed is whole where its ``rows`` are 0. Without a vendor, rows have no more than SKUs.
     """
     try:
         parsed, readable = _parsed(feed, parser)

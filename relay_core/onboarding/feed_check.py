@@ -88,13 +88,6 @@ def with_rows(
     """Return a check with its best reading of the whole upload, and the doubts of the rows.
 
     Where there is less of the upload, or it unpacks to too much, the first rows have to do.
-
-    Args:
-        check: of the upload's first rows.
-        upload: the file, as far as it is at hand.
-        vendor: whose it is.
-        config: the tenant's.
-        sku_map: the vendor's.
     """
     parser = check.parser if check.changes else vendor.parser
     is_whole = upload.is_whole and len(upload.data) <= MAX_WHOLE_BYTES

@@ -62,13 +62,7 @@ def describe_reading(reading: Reading, *, whole: bool = False) -> str:
 
 
 def upload_doubts(path: str, check: FeedCheck, config: TenantConfig) -> Iterator[Doubt]:
-    """Yield the doubts of a vendor's config that need its feed: the headers first, then the rows.
-
-    Args:
-        path: the vendor's place in the config.
-        check: the check of its feed.
-        config: the config that the feed was checked with.
-    """
+    """Yield the doubts of a vendor's config that need its feed: of headers first, then of rows."""
     yield from map(of_config, _of_headers(path, check, config))
     yield from check.doubts
 

@@ -108,10 +108,7 @@ def match_headers(
 ) -> dict[str, str]:
     """Return the header of each column that has none as the config stands, where one is sure.
 
-    Args:
-        headers: the feed's.
-        parser: the vendor's, as far as it is known to be right.
-        columns: which columns are wanted beside those that the config maps.
+    ``columns`` are wanted beside those that the config maps.
     """
     names = [strip(header) for header in headers[:_MAX_HEADERS]]
     wanted = wanted_headers(names, parser)

@@ -39,13 +39,7 @@ class TimestampGuess:
 
 
 def guess_timestamps(cells: Sequence[str], parser: ParserConfig, zone: tzinfo) -> TimestampGuess:
-    """Return what formats must be added to a parser's for the cells of ``updated_at``.
-
-    Args:
-        cells: trimmed and not null.
-        parser: the vendor's.
-        zone: the tenant's.
-    """
+    """Return what formats a parser lacks for the cells, trimmed, not null, of ``updated_at``."""
     left = [text for text in dict.fromkeys(cells) if _moment(text, parser, zone) is None]
     left, formats = left[:_MAX_TEXTS], list[str]()
     while left and len(formats) < _MAX_FORMATS:

@@ -28,11 +28,7 @@ class TaskDeadline(Deadline):
 
 
 class TaskSlots:
-    """One task of a tenant at once, and a few of all tenants; none waits but suppliers.
-
-    Args:
-        limits: how many tasks there are at once, and how long each takes.
-    """
+    """One task of a tenant at once, and a few of all tenants; none waits but suppliers."""
 
     def __init__(self, limits: ApiLimits = DEFAULT_API_LIMITS) -> None:
         self._seconds = limits.task_seconds

@@ -36,13 +36,7 @@ class PullStore:
         return {each.vendor_id: each for each in self.database.runs.read_all(keys, _PULLS.read)}
 
     def due(self, until: datetime, limit: int, besides: Collection[str] = ()) -> list[PullState]:
-        """Return pulls that are due up to an instant, the longest due first.
-
-        Args:
-            until: the instant.
-            limit: how many at the most.
-            besides: keys of those that are not wanted.
-        """
+        """Return up to ``limit`` pulls that are due up to an instant, the longest due first."""
         return self.database.runs.read_due(PullQueue.PULL, until, limit, _PULLS.read, besides)
 
     def change(
@@ -57,13 +51,7 @@ class PullStore:
     ) -> PullState | None:
         """Change a pull by a rule, and return it as it now stands; None where it stays.
 
-        Args:
-            tenant_id: the tenant.
-            vendor_id: the vendor.
-            rule: returns what is to be.
-            event: returns what webhooks are told of the change.
-            audited: who makes it.
-            must_be_active: whether the tenant must be; false for what ends or puts off.
+        ``event`` returns what webhooks are told. What ends or puts off needs no active tenant.
 
         Raises:
             TenantClosingError: the tenant is being deleted.

@@ -26,14 +26,7 @@ log = event_log()
 
 
 class RemovalSteps:
-    """The steps by their names.
-
-    Args:
-        platform: the stores and the queues.
-        history: what Dagster keeps of runs.
-        clock: tells the time, aware.
-        deadline: after which a step is to stop as soon as it can.
-    """
+    """The steps by their names; each stops as soon as it can after the deadline."""
 
     def __init__(
         self,

@@ -43,11 +43,7 @@ class Recovery:
 def recover(platform: Platform, since: datetime, audit: AuditStore, origin: Origin) -> Recovery:
     """Make the tables good that are restored as of an instant.
 
-    Args:
-        platform: of the restored tables.
-        since: the instant.
-        audit: the audit as it was before the restoration: its entries after the instant are kept.
-        origin: who recovers.
+    ``audit`` is the audit as it was before: its entries after the instant are kept.
     """
     platform.pauses.begin(None, f"tables are restored as of {since.isoformat()}", origin=origin)
     done = Recovery()

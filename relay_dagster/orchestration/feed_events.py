@@ -158,12 +158,7 @@ def judge_freshness(
     """Report each verdict that differs from the last one; return how many those were.
 
     Dagster takes one verdict of a check and a partition that is no run's: the last one goes first.
-
-    Args:
-        feeds: of all tenants that have a schedule and a feed.
-        open_instance: opens Dagster's instance.
-        now: the instant.
-        deadline: no verdict is reported after it.
+    The feeds are of all tenants that have a schedule and a feed. None is reported late.
     """
     history, key = DagsterHistory(open_instance), PUBLISHED_FEED
     known, count = history.verdicts(key, FEED_IS_FRESH), 0

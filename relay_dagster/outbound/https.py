@@ -56,12 +56,8 @@ class HttpsFiles:
     ) -> Iterator[Download | None]:
         """Open a file; None where it is the known one.
 
-        Args:
-            destination: where it is.
-            known: the file that was read last.
-            secret: the text of the header ``Authorization``.
-            allowance: the time that all of it may take.
-            max_bytes: a file that says that it has more is not read.
+        The secret is the text of the header ``Authorization``. A file that says that it has more
+        than ``max_bytes`` is not read.
 
         Raises:
             CallError: there is none to be had.

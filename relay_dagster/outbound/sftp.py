@@ -59,12 +59,8 @@ class SftpFiles:
     ) -> Iterator[Download | None]:
         """Open the newest file of a pattern; None where it is the known one.
 
-        Args:
-            destination: the pattern; `*` and `?` stand in its last part.
-            known: the file that was read last.
-            secret: a password, or an OpenSSH private key.
-            allowance: the time that all of it may take.
-            max_bytes: a file that has more is not read.
+        `*` and `?` stand in the pattern's last part. The secret is a password, or an OpenSSH
+        private key. A file that has more than ``max_bytes`` is not read.
 
         Raises:
             CallError: there is none to be had.

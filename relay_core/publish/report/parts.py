@@ -93,12 +93,7 @@ class VendorRows(NamedTuple):
 
     @classmethod
     def of(cls, vendor_id: str, counts: Mapping[str, int | None]) -> VendorRows:
-        """Return a vendor's bar; of rows that were not merged it is known which are refused.
-
-        Args:
-            vendor_id: the vendor.
-            counts: its rows as the summary has them.
-        """
+        """Return a vendor's bar; of rows that were not merged it is known which are refused."""
         read = counts["read"] or 0
         known = [(*wording.FATES[name], counts[name] or 0) for name in wording.FATES]
         if counts["won"] is None:

@@ -110,15 +110,9 @@ def check_document(
     vendor_id: str | None = None,
     waits: bool = False,
 ) -> ConfigCheck:
-    """Try out a config, and read the latest uploads with it.
+    """Try out a config, and read the latest uploads, or one vendor's, with it.
 
-    Args:
-        tenant_id: whose config it is.
-        document: the config.
-        platform: where the uploads are.
-        checker: reads them.
-        vendor_id: the vendor whose upload is read; None for those of all.
-        waits: whether it waits behind those who have keys, as a supplier's does.
+    With ``waits`` it waits behind those who have keys, as a supplier's does.
 
     Raises:
         ProblemError: 503, others are being checked; 422, it took too long or too much memory.

@@ -15,13 +15,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class LinkReaders:
-    """The links that one process serves.
-
-    Args:
-        links: where their digests are kept.
-        wrong_keys: who has shown tokens of nobody; they count as wrong keys.
-        limits: of reads.
-    """
+    """The links that one process serves; tokens of nobody count as wrong keys."""
 
     def __init__(self, links: LinkStore, wrong_keys: WrongKeys, limits: ApiLimits) -> None:
         self._links = links

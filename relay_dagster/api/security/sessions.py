@@ -25,14 +25,7 @@ _FORM = "form:"
 
 
 class Sessions:
-    """The sessions that one process serves.
-
-    Args:
-        store: where their digests are kept.
-        keys: by which they were opened.
-        wrong_keys: who has shown ids of nobody; they count as wrong keys.
-        now: tells the time, aware.
-    """
+    """The sessions that one process serves; ids of nobody count as wrong keys."""
 
     def __init__(
         self,

@@ -168,11 +168,8 @@ class Table:
     ) -> dict[str, _T]:
         """Return what items say, by names, each read consistently.
 
-        One that this release cannot read is left out.
-
-        Args:
-            names: by the keys of the items.
-            read: returns what the item of a name says, None where there is none.
+        One that this release cannot read is left out. ``names`` are by the keys of the items;
+        ``read`` is given None where there is none.
         """
         items, said = self.batch(names), {}
         for key, name in names.items():

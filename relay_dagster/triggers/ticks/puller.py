@@ -50,16 +50,7 @@ class PullInHand:
 
 
 class Puller:
-    """Pulls what is due, tick by tick.
-
-    Args:
-        platform: the stores and the metrics.
-        servers: the ways to vendors' servers.
-        clock: tells the time, aware.
-        monotonic: tells how long things last, in seconds.
-        seconds: that a transfer may take.
-        check_seconds: between two queries of what is due.
-    """
+    """Pulls what is due, tick by tick; a transfer may take ``seconds``."""
 
     def __init__(
         self,
