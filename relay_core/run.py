@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 from typing import Protocol
 
 import pandas as pd
@@ -36,6 +37,8 @@ from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import VendorFeed, read_feed
 from relay_core.normalize.work_file import WORK_FILE, rejected_rows_chunks, work_file_chunks
+from relay_core.onboarding.config_doubts import margin_doubts
+from relay_core.onboarding.doubts import row_doubts
 from relay_core.onboarding.patches import with_patches
 from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed.writing import feed_chunks
@@ -191,8 +194,6 @@ class RunStages:
     last_good: LastGoodFeeds = field(default=NO_LAST_GOOD)
     overrides: Sequence[Override] = ()  # what the run uses of the tenant's, by SKU
     config_version: int | None = None  # the config's; None where it has none, as in a local run
-    # Is given each vendor that is used, before they are merged
-    on_normalized: Callable[[NormalizedVendor], None] = lambda _: None
 
     @property
     def limits(self) -> Limits:
@@ -223,8 +224,6 @@ class RunStages:
         if self.findings.failure is not None:
             return None
         with within(Stage.MERGE_PRICE):
-            for vendor in self.findings.normalized:
-                self.on_normalized(vendor)
             merged = self.merge()
         if merged.failure is not None:
             return None
@@ -293,6 +292,8 @@ class RunStages:
         """Merge and price the vendors, and compare the feed with the published one."""
         findings = self.findings
         findings.quarantine_is_set = self.config.guards.quarantine is not None
+        of_rows = (row_doubts(self.config, each) for each in findings.normalized)
+        findings.doubts = [*margin_doubts(self.config), *chain.from_iterable(of_rows)]
         merged = merge_vendors(
             self.config,
             findings.normalized,

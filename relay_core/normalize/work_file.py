@@ -51,6 +51,7 @@ def work_file_chunks(
         "total_rows": vendor.total_rows,
         "invalid_rows": vendor.invalid_rows,
         "duplicates": vendor.duplicates,
+        "last_sku": vendor.last_sku,
         "fault_counts": dict(vendor.fault_counts),
         "causes": [cause.as_dict() for cause in vendor.causes],
     }

@@ -26,33 +26,32 @@ def config_doubts(
         is_published: whether the tenant has a feed that a run is compared with.
         is_local: whether its feeds are files of this machine, which is nothing doubtful then.
     """
-    margins = [("pricing.base_margin_pct", config.pricing.base_margin_pct)]
-    margins += [
-        (f"pricing.rules.{place}.margin_pct", rule.margin_pct)
-        for place, rule in enumerate(config.pricing.rules)
-        if rule.margin_pct is not None
-    ]
-    high = {path: margin for path, margin in margins if margin > 1}
+    of_margins = list(margin_doubts(config))
+    high = {doubt.path for doubt in of_margins}
     lint = lint_warnings(config, is_published=is_published)
     return [
-        *(
-            Doubt(
-                "margin_over_one",
-                path,
-                None,
-                None,
-                None,
-                f"{plain(margin)} means {plain(margin * 100)} %; {plain(margin / 100)} is "
-                f"{plain(margin)} %",
-            )
-            for path, margin in high.items()
-        ),
+        *of_margins,
         *(
             of_config(fault)
             for fault in lint
             if fault.path not in high and not (is_local and fault.path.endswith(".inbound.type"))
         ),
     ]
+
+
+def margin_doubts(config: TenantConfig) -> Iterator[Doubt]:
+    """Yield the doubt of each margin over 100 %."""
+    margins = [("pricing.base_margin_pct", config.pricing.base_margin_pct)]
+    margins += [
+        (f"pricing.rules.{place}.margin_pct", rule.margin_pct)
+        for place, rule in enumerate(config.pricing.rules)
+        if rule.margin_pct is not None
+    ]
+    for path, margin in margins:
+        if margin > 1:
+            share = f"{plain(margin / 100)} is {plain(margin)} %"
+            means = f"{plain(margin)} means {plain(margin * 100)} %; {share}"
+            yield Doubt("margin_over_one", path, None, None, None, means)
 
 
 def of_config(fault: ConfigFault) -> Doubt:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from relay_core.domain.codes import FailureCode, RunStatus, VendorStatus
 from relay_core.domain.guard_result import GuardResult
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.domain.records import Cause, ReportEntry, RunFailure, VendorResult
+from relay_core.domain.records import Cause, Doubt, ReportEntry, RunFailure, VendorResult
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
@@ -60,6 +60,7 @@ class RunFindings:
     rows: Mapping[str, RowCounts] = field(default_factory=dict)
     # Of some SKUs that reports show, where they have one
     titles: Mapping[str, str] = field(default_factory=dict)
+    doubts: Sequence[Doubt] = ()  # what of its rows and margins is probably not meant
     history: Sequence[Publication] = ()  # the publications before, the oldest first
     rules: Sequence[AppliedRule] = ()  # the tenant's own, with the effect of each
     currency: str = ""  # that of its amounts

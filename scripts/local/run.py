@@ -22,7 +22,6 @@ from relay_core.ingest.formats import may_read_apart
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.onboarding.config_doubts import config_doubts
-from relay_core.onboarding.doubts import row_doubts
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.report.page import load_templates, report_html
@@ -70,7 +69,8 @@ def run(request: Request, output_dir: Path) -> LocalRun:
             else:
                 is_published = request.baseline is not None
                 doubts += config_doubts(request.config, is_published=is_published, is_local=True)
-                findings = _run(request.config, request, sink, clock, doubts)
+                findings = _run(request.config, request, sink, clock)
+                doubts += [doubt for doubt in findings.doubts if doubt.vendor_id is not None]
             _write_reports(request, findings, sink, clock)
             told = []
             if request.explain:
@@ -129,7 +129,6 @@ def _run(
     request: Request,
     sink: FolderSink,
     clock: _Clock,
-    doubts: list[Doubt],
 ) -> RunFindings:
     tune_process()
     ids = [vendor.vendor_id for vendor in config.vendors]
@@ -144,7 +143,6 @@ def _run(
         hands_over=bool(request.explain),
         baseline=request.baseline,
         overrides=request.overrides,
-        on_normalized=lambda vendor: doubts.extend(row_doubts(config, vendor)),
     )
     found_at = timestamp(datetime.now(UTC))
     with ThreadPoolExecutor(1) as beside:

@@ -17,7 +17,14 @@ from relay_core.domain.cell_rules import cut, strip
 from relay_core.domain.codes import RunStatus, VendorStatus, WarningCode
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.next_action import next_action
-from relay_core.domain.records import ENGINE_VERSION, Cause, CauseSample, ReportEntry, RunContext
+from relay_core.domain.records import (
+    ENGINE_VERSION,
+    Cause,
+    CauseSample,
+    Doubt,
+    ReportEntry,
+    RunContext,
+)
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule
 from relay_core.publish.changes import Changes
@@ -183,6 +190,24 @@ class ShownCause(NamedTuple):
         )
 
 
+class ShownDoubt(NamedTuple):
+    """Something that is valid and probably not meant."""
+
+    about: str
+    message: str
+    samples: tuple[str, ...]
+
+    @classmethod
+    def of(cls, doubt: Doubt) -> ShownDoubt:
+        """Return a doubt with its texts cut."""
+        rows = "" if doubt.count is None else f", {wording.counted(doubt.count, 'row')}"
+        return cls(
+            f"{doubt.vendor_id or doubt.path}{rows}",
+            cut(wording.sentence(doubt.message), _MAX_NOTE_LENGTH),
+            tuple(cut(sample, MAX_QUOTED) for sample in doubt.samples or ()),
+        )
+
+
 class CauseGroup(NamedTuple):
     """The causes of one code in one column."""
 
@@ -217,6 +242,7 @@ class Report:
     is_held: bool
     verdict: Verdict
     faults: Listed[ReportEntry]
+    doubts: Listed[ShownDoubt]
     figures: tuple[Figure, ...]
     changes: FeedChanges | None
     guards: Listed[Guard]
@@ -261,6 +287,7 @@ def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> Repo
             ctx.run_id,
         ),
         faults=Listed.of(findings.faults, MAX_SAMPLES, len(findings.faults)),
+        doubts=Listed.of(map(ShownDoubt.of, findings.doubts), MAX_GROUPS, len(findings.doubts)),
         figures=_figures(findings),
         changes=None
         if findings.changes is None

@@ -265,7 +265,7 @@ def test_the_last_ten_feeds_are_drawn_and_this_one_with_them() -> None:
     assert [bar.value for bar in history.bars] == [f"{n} SKUs" for n in (*range(13, 22), 5)]
     assert {bar.tone for bar in history.bars[:-1]} == {"idle"}
     assert (history.bars[-1].tone, history.bars[-1].label.endswith(", this run")) == ("warn", True)
-    assert history.bars[-2].length == "100"
+    assert history.bars[-2].length == "100.0"
 
 
 def test_a_state_that_tells_of_no_history_or_of_another_kind_has_none() -> None:
