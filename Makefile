@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-overrides bench-rules bench-runs bench-webhooks profile runbook schema template screenshots cluster audit figures clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-overrides bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -158,6 +158,9 @@ template: setup ## Write the section of deploy/relay.yaml that `relay bootstrap`
 
 screenshots: setup ## Take the pictures of docs/pictures again, with Chromium; NAME=plots for one
 	@$(BIN)/python tests/ui/screenshots.py $(NAME)
+
+mutants: setup ## Change prices, guards and states one place at a time, and see that tests notice: SAMPLE, MODULES
+	@$(BIN)/python scripts/mutants.py $(if $(SAMPLE),--sample $(SAMPLE)) $(MODULES)
 
 cluster: setup ## Run on two machines with Celery and kill one; needs redis-server, PostgreSQL, root
 	@$(BIN)/python tests/cluster/rehearsal.py

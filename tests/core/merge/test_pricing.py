@@ -6,6 +6,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcon
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -118,3 +119,35 @@ def test_a_price_is_that_of_decimals(
     expected = by_decimal(cost, own, floor, pricing)
     assert by_column(cost, own, floor, pricing) == expected
     assert by_steps(cost, own, floor, pricing) == expected
+
+
+EDGES = [2**power for power in (61, 62, 63, 64)]
+
+
+@pytest.mark.parametrize("mode", sorted(ROUNDINGS))
+@pytest.mark.parametrize("margin", ["99.999999", "0.333333", "1.000001"])
+@pytest.mark.parametrize("increment", ["0.0001", "3.3333"])
+def test_prices_are_exact_on_both_sides_of_what_64_bits_hold(
+    mode: str, margin: str, increment: str
+) -> None:
+    pricing = tenant_config(
+        pricing={
+            "base_margin_pct": margin,
+            "rounding": {"mode": mode, "increment": increment},
+        }
+    ).pricing
+    above, below = (1 + Decimal(margin)).as_integer_ratio()
+    # What is doubled to round to the nearest is the cost's numerator; the price's, without a cost.
+    units = [
+        edge // doubled // factor + some
+        for edge in EDGES
+        for doubled in (1, 2)
+        for factor in (above, below)
+        for some in (-1, 0, 1)
+    ]
+    amounts = sorted({Decimal(each).scaleb(-4) for each in units if each < 10**13})
+    assert len(amounts) > 20
+    for amount in amounts:
+        expected = by_decimal(amount, None, None, pricing)
+        assert by_column(amount, None, None, pricing) == expected
+        assert by_column(None, amount, None, pricing) == by_decimal(None, amount, None, pricing)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from relay_core.config.models import GuardsConfig
 from relay_core.domain.guard_result import GuardResult
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.frames import frame_of
-from relay_core.validation.guards import VendorRows, judge_guards, vendor_rows_share
+from relay_core.validation.guards import VendorRows, falls_below, judge_guards, vendor_rows_share
 from support.builders import tenant_config
 
 
@@ -190,6 +192,19 @@ def test_prices_and_limits_of_many_digits_are_compared_exactly() -> None:
     after = {**before, **skus(5, Row(cents=int(threshold) + 1)), "S000": Row(cents=int(threshold))}
     (drop,) = (r for r in judged(before, after, guards(price_drop_pct=many)) if "drop" in r.guard)
     assert drop.count == 1
+
+
+@pytest.mark.parametrize("factor", [Fraction(2**21 - 1, 2**20), Fraction(10**6, 10**6 + 1)])
+def test_products_are_compared_exactly_on_both_sides_of_what_64_bits_hold(
+    factor: Fraction,
+) -> None:
+    above, below = factor.as_integer_ratio()
+    edges = [2**power // above + some for power in (61, 62, 63, 64) for some in (-1, 0, 1)]
+    pairs = [(old, old * above // below + some) for old in edges for some in (-1, 0, 1)]
+    for some in (pairs, *([pair] for pair in pairs)):
+        old, new = (np.array(each, np.int64) for each in zip(*some, strict=True))
+        expected = [Fraction(after) < Fraction(before) * factor for before, after in some]
+        assert falls_below(old, new, factor).tolist() == expected
 
 
 # --- a plain reference --------------------------------------------------------------------------

@@ -1,0 +1,196 @@
+"""Change one thing at a time in what decides on prices and runs, and see that a test notices.
+
+    python scripts/mutants.py [--sample N] [--seed N] [--jobs N] [MODULE ...]
+
+A mutant is a module with one operator, comparison, condition or number changed, in a copy of the
+source; the module's own tests are run on it. Printed is each that no test notices, and how many
+were noticed. Exit status 1 where one was not, 2 where the tests fail on the source as it is. A
+mutant may do the same as the source: whoever reads the list decides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import queue
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SUBJECTS = {
+    "relay_core/validation/guards.py": ("tests/core/validation/test_guards.py",),
+    "relay_core/merge/pricing.py": (
+        "tests/core/merge/test_pricing.py",
+        "tests/core/merge/test_known_prices.py",
+    ),
+    "relay_core/merge/price_rules.py": ("tests/core/merge/test_price_rules.py",),
+    "relay_dagster/runs/transitions.py": (
+        "tests/runs/test_transitions.py",
+        "tests/runs/test_service.py",
+    ),
+}
+"""The modules, and the tests that are to notice a change of each."""
+COPIED = ("relay_core", "relay_dagster", "tests", "scripts", "pyproject.toml")
+SECONDS = 300.0
+_COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+_OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.FloorDiv,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.FloorDiv,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A changed module."""
+
+    module: str
+    line: int
+    before: str
+    after: str
+    source: str  # the whole module
+
+
+def mutants_of(module: str, source: str) -> Iterator[Mutant]:
+    """Yield each module that differs from the source in one place."""
+    tree = ast.parse(source)
+    for number, node in enumerate(ast.walk(tree)):
+        for changed in _changes(node):
+            other = copy.deepcopy(tree)
+            place = next(each for at, each in enumerate(ast.walk(other)) if at == number)
+            place.__dict__.update(changed.__dict__)
+            line, before = getattr(node, "lineno", 0), ast.unparse(node)
+            yield Mutant(module, line, before, ast.unparse(place), ast.unparse(other))
+
+
+def _changes(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what a node may be instead, as a node of the same kind."""
+    if isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARISONS:
+        changed = copy.deepcopy(node)
+        changed.ops[0] = _COMPARISONS[type(node.ops[0])]()
+        yield changed
+    elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        changed_op = copy.deepcopy(node)
+        changed_op.op = _OPERATORS[type(node.op)]()
+        yield changed_op
+    elif isinstance(node, ast.BoolOp):
+        other = copy.deepcopy(node)
+        other.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        yield other
+    elif isinstance(node, ast.IfExp):
+        turned = copy.deepcopy(node)
+        turned.body, turned.orelse = turned.orelse, turned.body
+        yield turned
+    elif isinstance(node, ast.Constant) and isinstance(node.value, int):
+        value = not node.value if isinstance(node.value, bool) else node.value + 1
+        yield ast.copy_location(ast.Constant(value), node)
+
+
+def survives(mutant: Mutant, folder: Path) -> bool:
+    """Tell whether the tests of a module, in a copy of the source, notice nothing of a mutant."""
+    path = folder / mutant.module
+    before = path.read_text("utf-8")
+    path.write_text(mutant.source, "utf-8")
+    try:
+        return passes(mutant.module, folder)
+    finally:
+        path.write_text(before, "utf-8")
+
+
+def passes(module: str, folder: Path) -> bool:
+    """Tell whether a module's tests pass in a copy of the source; one that hangs does not."""
+    options = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
+    command = [sys.executable, "-B", "-m", "pytest", *options, *SUBJECTS[module]]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, check=False, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try the mutants; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("modules", nargs="*", metavar="MODULE", default=[*SUBJECTS])
+    parser.add_argument("--sample", type=int, help="try so many, drawn by --seed; all by default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2, help="so many side by side")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.modules) - {*SUBJECTS}:
+        parser.error(f"{', '.join(sorted(unknown))}: the modules are {', '.join(SUBJECTS)}")
+    with tempfile.TemporaryDirectory(prefix="relay-mutants-") as made:
+        folders = [_copied(Path(made) / str(number)) for number in range(options.jobs)]
+        if failing := [each for each in options.modules if not passes(each, folders[0])]:
+            print(f"the tests of {', '.join(failing)} fail as they are", file=sys.stderr)
+            return 2
+        return _try_all(options, folders)
+
+
+def _copied(folder: Path) -> Path:
+    folder.mkdir()
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def _try_all(options: argparse.Namespace, folders: Sequence[Path]) -> int:
+    found = [
+        each
+        for module in options.modules
+        for each in mutants_of(module, (ROOT / module).read_text("utf-8"))
+    ]
+    if options.sample is not None and options.sample < len(found):
+        found = random.Random(options.seed).sample(found, options.sample)  # noqa: S311 - no secret
+    free: queue.SimpleQueue[Path] = queue.SimpleQueue()
+    for folder in folders:
+        free.put(folder)
+
+    def attempt(mutant: Mutant) -> bool:
+        folder = free.get()
+        try:
+            return survives(mutant, folder)
+        finally:
+            free.put(folder)
+
+    count = 0
+    with ThreadPoolExecutor(len(folders)) as pool:
+        for mutant, survived in zip(found, pool.map(attempt, found), strict=True):
+            if survived:
+                count += 1
+                place = f"{mutant.module}:{mutant.line}"
+                print(f"{place}: {mutant.before}  ->  {mutant.after}", flush=True)
+    print(f"{len(found) - count} of {len(found)} mutants were noticed")
+    return int(count > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
