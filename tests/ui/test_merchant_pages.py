@@ -1,7 +1,7 @@
 """A merchant's first day on the page, on the real stack: by mouse, by keys alone, without scripts.
 
 From an empty tenant: sign in, upload a list, take the proposed parser over, run, read the report,
-break the list, see the feed held back, release it with a reason, look a SKU up.
+break the list, see the feed held back, release it with a reason, explain a SKU, have the last word on it.
 """
 
 from __future__ import annotations
@@ -139,6 +139,10 @@ def journey(
     page.keyboard.type("N-002")
     press(button("Explain it"))
     shows(f"{VENDOR} alone offers it.")
+    page.get_by_label("Its price", exact=True).focus()
+    page.keyboard.type("99.90")
+    press(button("Save for the next run"))
+    shows("99.90")
     press(button("Sign out"))
     shows("Sign in")
 

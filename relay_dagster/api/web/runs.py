@@ -1,10 +1,13 @@
 """A run's page: its verdict, what it changes and why, and what people decide of it."""
 
 import csv
+import io
+import sys
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import Response
+from fastapi import Query, Response
 from starlette.responses import RedirectResponse
 
 from relay_core.domain.codes import RunStatus
@@ -15,6 +18,7 @@ from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.routes.holds import release_run
 from relay_dagster.api.routes.runs import find_run, get_artifacts, shown_run, summary_of
+from relay_dagster.api.routes.skus import accept_skus
 from relay_dagster.api.web import words
 from relay_dagster.api.web.frame import (
     HOME,
@@ -31,6 +35,7 @@ from relay_dagster.api.web.frame import (
 from relay_dagster.api.web.overview import run_path
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.base import Order
+from relay_dagster.wire.overrides import AcceptOrder
 from relay_dagster.wire.runs import FeedChanges, Reason, ReleaseOrder, Run
 from relay_dagster.wiring import Platform
 
@@ -65,7 +70,12 @@ class Parts(NamedTuple):
 
 
 @routes.get(HOME + "/runs/{run_id}")
-def show_run(run_id: str, visit: Reading, platform: PlatformDep) -> Response:
+def show_run(
+    run_id: str,
+    visit: Reading,
+    platform: PlatformDep,
+    accepted: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
+) -> Response:
     """Show a run as it stands."""
     record = find_run(run_id, visit.caller, platform)
     run = shown_run(record, visit.caller, platform)
@@ -79,6 +89,7 @@ def show_run(run_id: str, visit: Reading, platform: PlatformDep) -> Response:
         report=_parts(run, summary),
         quarantined=summary.get("quarantined") or 0,
         quarantine=_quarantine(run, platform),
+        accepted=accepted,
     )
 
 
@@ -123,8 +134,10 @@ def _quarantine(run: Run, platform: Platform) -> Sequence[Mapping[str, str]]:
     """Return the first rows of quarantine.csv; none where there is none."""
     key = run.artifacts.get("quarantine")
     data = platform.objects.read_head(key, _QUARANTINE_BYTES) if key else None
-    lines = (data or b"").decode(errors="replace").splitlines(keepends=True)
-    return [row for row, _ in zip(csv.DictReader(lines), range(_MAX_QUARANTINED), strict=False)]
+    lines = io.StringIO((data or b"").decode(errors="replace"), newline="")
+    csv.field_size_limit(sys.maxsize)  # a SKU is as long as a cell may be
+    whole = (row for row in csv.DictReader(lines) if row["suspect_since"])  # the last may be cut
+    return [*islice(whole, _MAX_QUARANTINED)]
 
 
 @routes.get(HOME + "/runs/{run_id}/files/{name}")
@@ -148,6 +161,20 @@ def release(
     order = order_of(ReleaseOrder, {**fields, "reason": form.get("reason")})
     release_run(run_id, visit.caller, visit.origin, platform, order)
     return go_to(run_path(run_id))
+
+
+@routes.post(HOME + "/runs/{run_id}/accept")
+def accept(
+    run_id: str,
+    visit: Annotated[Visit, for_scopes(Scope.RELEASE)],
+    platform: PlatformDep,
+    form: OwnForm,
+) -> Response:
+    """Accept prices that are held back, those that were chosen or all; the next run has them."""
+    skus = {"all": True} if form.get("all") else {"skus": form.getlist("sku")}
+    order = order_of(AcceptOrder, {**skus, "reason": form.get("reason")})
+    done = accept_skus(run_id, visit.caller, visit.origin, platform, order)
+    return go_to(f"{run_path(run_id)}?accepted={done.accepted}")
 
 
 @routes.post(HOME + "/runs/{run_id}/cancel")

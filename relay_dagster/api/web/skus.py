@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import Query, Response
+from starlette.datastructures import QueryParams
 
 from relay_core.publish.report.wording import Tone
 from relay_dagster.api.http.dependencies import ExplainerDep, PlatformDep
-from relay_dagster.api.routes.skus import explain_sku
+from relay_dagster.api.routes.skus import explain_sku, put_overrides, remove_overrides
 from relay_dagster.api.routes.statuses import get_status
 from relay_dagster.api.web import words
-from relay_dagster.api.web.frame import HOME, Reading, page, page_router
+from relay_dagster.api.web.frame import (
+    HOME,
+    OwnForm,
+    Reading,
+    Visit,
+    for_scopes,
+    go_to,
+    order_of,
+    page,
+    page_router,
+)
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.explanations import Explanation
+from relay_dagster.wire.overrides import OverrideRemoval, OverridesOrder
 
 routes = page_router()
 
+_TEXTS = ("sku", "price", "min_price", "vendor_id", "note")
 _SKUS = HOME + "/tenants/{tenant_id}/skus"
 
 
@@ -39,7 +55,63 @@ def show_sku(
         tone, headline = verdict(of)
     elif run_id is None:
         headline = "There is no feed yet, so there is nothing to look up."
-    return page("sku.html.jinja", visit, sku=sku, of=of, tone=tone, headline=headline)
+    document = platform.overrides.document(tenant_id)
+    standing = document.overrides.get(sku)
+    now = standing and standing.at(utc_now())
+    return page(
+        "sku.html.jinja",
+        visit,
+        sku=sku,
+        of=of,
+        tone=tone,
+        headline=headline,
+        override=now.as_dict() if now else {},
+        vendors=sorted({each.vendor_id for each in of.offers}) if of else [],
+    )
+
+
+@routes.post(_SKUS + "/override")
+def put_override(
+    tenant_id: str,
+    visit: Annotated[Visit, for_scopes(Scope.CONFIG)],
+    platform: PlatformDep,
+    form: OwnForm,
+) -> Response:
+    """Put what the form says in place of the SKU's override; the next run uses it."""
+    order = order_of(OverridesOrder, {"overrides": [_override_of(form)]})
+    put_overrides(tenant_id, visit.caller, visit.origin, platform, order)
+    return _back_to(tenant_id, form)
+
+
+@routes.post(_SKUS + "/override/remove")
+def remove_override(
+    tenant_id: str,
+    visit: Annotated[Visit, for_scopes(Scope.CONFIG)],
+    platform: PlatformDep,
+    form: OwnForm,
+) -> Response:
+    """Remove the SKU's override."""
+    order = order_of(OverrideRemoval, {"skus": [form.get("sku", "")]})
+    remove_overrides(tenant_id, visit.caller, visit.origin, platform, order)
+    return _back_to(tenant_id, form)
+
+
+def _back_to(tenant_id: str, form: QueryParams) -> Response:
+    query = urlencode({"sku": form.get("sku", "")})
+    return go_to(f"{HOME}/tenants/{tenant_id}/skus?{query}")
+
+
+def _override_of(form: QueryParams) -> dict[str, Any]:
+    """Return the override that a form's fields say; what is empty is not said."""
+    said: dict[str, Any] = {name: form[name].strip() for name in _TEXTS if form.get(name)}
+    if form.get("leave_out"):
+        said["leave_out"] = True
+    if quantity := form.get("max_quantity", "").strip():
+        is_number = quantity.isascii() and quantity.isdigit()
+        said["max_quantity"] = int(quantity) if is_number else quantity
+    if day := form.get("expires_on", "").strip():
+        said["expires_at"] = f"{day}T23:59:59Z"
+    return said
 
 
 def verdict(of: Explanation) -> tuple[Tone, str]:

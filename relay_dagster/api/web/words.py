@@ -106,6 +106,17 @@ TROUBLES: dict[str, str] = {
     FailureCode.STALE_FEED: "it was too old",
     FailureCode.VALIDATION_ERRORS: "too many of its rows were refused",
 }
+OVERRIDES: dict[str, str] = {
+    "leave_out": "Left out of the feed",
+    "price": "Its price",
+    "min_price": "Its lowest price",
+    "max_quantity": "Its highest quantity",
+    "vendor_id": "From this vendor alone",
+    "expires_at": "Until",
+    "note": "Note",
+    "accept_price": "Accepted price",
+    "accept_until": "Accepted until",
+}
 _UNITS = ("bytes", "kB", "MB", "GB")
 
 

@@ -121,6 +121,16 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -
     assert "<b>0" in page.text
     assert "2 prices moved too far" in page.text
     assert "2026-03-01" in page.text
+    one = visitor.fill(page, "/accept", sku="<b>1", reason="a sale")
+    assert one.headers["location"] == f"{path_of(record.run_id)}?accepted=1"
+    assert "1 price accepted" in visitor.open(one.headers["location"]).text
+    everything = visitor.fill(page, "/accept", all="true", reason="a sale, all of it")
+    assert everything.headers["location"].endswith("?accepted=2")
+    assert audit(world, "skus.accepted")["actor"]["kind"] == "session"
+    nothing = visitor.fill(page, "/accept", reason="which?")
+    assert nothing.status_code == 422
+    unknown = visitor.fill(page, "/accept", sku="<b>7", reason="that one")
+    assert unknown.status_code == 404
 
 
 def end(world: ApiWorld, record: Any, artifacts: dict[str, str]) -> None:

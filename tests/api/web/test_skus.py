@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from relay_core.config import load_config
+from relay_dagster.runs.ports import utc_now
 from support.api_world import ApiWorld
 from support.builders import config_document, feed, vendor_document
 from support.explaining import run_in_memory
@@ -59,3 +62,51 @@ def test_an_unknown_sku_is_told(visitor: Visitor) -> None:
 def test_before_the_first_feed_there_is_nothing_to_look_up(world: ApiWorld) -> None:
     world.store_config()
     assert "There is no feed yet" in signed_in(world).open(f"{SKUS}?sku=A-1").text
+
+
+def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(visitor: Visitor) -> None:
+    page = visitor.open(f"{SKUS}?sku=A-1")
+    assert "your rules decide" in page.text
+    put = visitor.fill(page, "/override", price="99.90", note="<i>sale</i>")
+    assert put.headers["location"] == f"{SKUS}?sku=A-1"
+    page = visitor.open(put.headers["location"])
+    assert "Its price 99.90" in page.text
+    assert "Note <i>sale</i>" in page.text
+    listed = visitor.world.client.get("/v1/tenants/acme/overrides").json()["overrides"]
+    assert listed == [{"sku": "A-1", "price": "99.90", "note": "<i>sale</i>"}]
+    (entry, *_) = visitor.world.client.get("/v1/audit?action=overrides.put").json()["audit"]
+    assert entry["actor"]["kind"] == "session"
+    day = (utc_now() + timedelta(days=3)).date().isoformat()
+    other = visitor.fill(page, "/override", price="", note="", max_quantity="0", expires_on=day)
+    assert other.status_code == 303
+    page = visitor.open(f"{SKUS}?sku=A-1")
+    assert "Its highest quantity 0" in page.text
+    assert f"Until {day}T23:59:59Z" in page.text
+    assert visitor.fill(page, "/override/remove").status_code == 303
+    assert "your rules decide" in visitor.open(f"{SKUS}?sku=A-1").text
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [("price", "cheap"), ("max_quantity", "-1"), ("expires_on", "2020-01-01"), ("note", "x" * 501)],
+)
+def test_what_cannot_be_meant_is_told_with_its_place(
+    visitor: Visitor, field: str, text: str
+) -> None:
+    page = visitor.open(f"{SKUS}?sku=A-1")
+    meant = {"leave_out": "true"} if field in ("note", "expires_on") else {}
+    refused = visitor.fill(page, "/override", **meant, **{field: text})
+    place = "expires_at" if field == "expires_on" else field
+    assert (refused.status_code, f"overrides.0.{place}" in refused.text) == (422, True)
+
+
+def test_who_may_not_configure_has_no_form(world: ApiWorld) -> None:
+    world.store_config()
+    reader = signed_in(world, "read")
+    page = reader.open(f"{SKUS}?sku=A-1")
+    actions = [each.attributes["action"] for each in page.all("form")]
+    assert actions == ["/app/sign-out", SKUS]
+    token = page.all("input")[0].attributes["value"]
+    form = {"token": token, "sku": "A-1", "leave_out": "true"}
+    for act in ("override", "override/remove"):
+        assert reader.client.post(f"{SKUS}/{act}", data=form).status_code == 403
