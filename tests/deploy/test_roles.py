@@ -41,6 +41,7 @@ from support.builders import config_document, feed, tenant_config, vendor_docume
 from support.deployment import container, of_type, properties
 from support.explaining import run_in_memory
 from support.fakes import FakeClock, embedded_platform
+from support.page_visitor import HOME, signed_in
 from support.permissions import Grant, Need, grants, recorded
 from support.pulls_world import file_server, pull_all, pull_config
 from support.webhooks_world import stored_webhook
@@ -129,6 +130,22 @@ def decide(client: TestClient, held: RunRecord, earlier: str) -> None:
 PUBLIC = "https://relay.test"
 
 
+def show_pages(world: ApiWorld, run_id: str) -> None:
+    """Let a merchant sign in and look around, and a supplier come by a link."""
+    visitor = signed_in(world)
+    vendor = f"{HOME}/vendors/vendor_1"
+    for path in (HOME, f"/app/runs/{run_id}", vendor, f"{vendor}/check", f"{HOME}/skus?sku=A-1"):
+        visitor.open(path)
+    until = (utc_now() + timedelta(days=9)).isoformat()
+    order = {"vendor_id": "vendor_1", "name": "Anna", "expires_at": until}
+    links = f"/v1/tenants/{TENANT}/supplier-links"
+    made = world.client.post(links, json=order).json()
+    visitor.open(f"{made['url'].removeprefix(PUBLIC)}/check")
+    assert world.client.get(links).status_code == 200
+    assert world.client.delete(f"{links}/{made['link_id']}").status_code == 204
+    assert visitor.fill(visitor.open(HOME), "/app/sign-out").status_code == 303
+
+
 def be_the_api(platform: Platform, clock: FakeClock) -> Act:
     """Answer every kind of request."""
     world = ApiWorld(platform)
@@ -191,6 +208,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
             assert overrides.status_code == 200
         order = {"all": True, "reason": "seen"}
         assert client.post(f"/v1/runs/{done}/accept", json=order).status_code == 200
+        show_pages(world, done)
         administer(client)
         close_and_restore(client)
         be_told(client)

@@ -1,7 +1,7 @@
 """A merchant's first day on the page, on the real stack: by mouse, by keys alone, without scripts.
 
 From an empty tenant: sign in, upload a list, take the proposed parser over, run, read the report,
-break the list, see the feed held back, release it with a reason, explain a SKU, have the last word on it.
+break the list, see the feed held back, release it with a reason, explain a SKU and override it.
 """
 
 from __future__ import annotations
