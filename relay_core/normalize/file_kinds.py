@@ -8,6 +8,7 @@ import re
 import zlib
 from dataclasses import dataclass
 
+from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.compression import BROKEN, GZIP, ZIP, open_archive
@@ -82,7 +83,7 @@ def is_page(head: bytes) -> bool:
     return _kind_of_text(_text_of(_unpacked_head(head)), "") is PAGE
 
 
-def kind_of(data: Buffer, format: str) -> FileKind | None:
+def kind_of(data: Buffer, format: str, compression: str = "auto") -> FileKind | None:
     """Return the kind of an upload, packed or not, that its format cannot be; None if it may be."""
     kind = _container_kind(data)
     if kind is None:
@@ -90,14 +91,17 @@ def kind_of(data: Buffer, format: str) -> FileKind | None:
         kind = _kind_of_bytes(head) or _kind_of_text(_text_of(head), format)
         if kind is None:
             # A workbook has no layer of compression, so that an archive is none of its format.
-            packed = bytes(memoryview(data)[:HEAD_BYTES]) if format in _WORKBOOKS else head
-            kind = _kind_of_packed(packed)
+            is_read_as_is = format in _WORKBOOKS or compression == "none"
+            kind = _kind_of_packed(bytes(memoryview(data)[:HEAD_BYTES]) if is_read_as_is else head)
     return None if kind is None or kind.format == format else kind
 
 
-def with_kind(error: FeedUnreadableError, data: Buffer, format: str) -> FeedUnreadableError:
+def with_kind(
+    error: FeedUnreadableError, data: Buffer, parser: ParserConfig
+) -> FeedUnreadableError:
     """Return a fault with the kind of the upload, packed or not, where that is the reason."""
-    kind = kind_of(data, format) if error.error_code in KINDS_TELL else None
+    tells = error.error_code in KINDS_TELL
+    kind = kind_of(data, parser.format, parser.compression) if tells else None
     if kind is None:
         return error
     missing = FailureCode.MISSING_REQUIRED_COLUMNS

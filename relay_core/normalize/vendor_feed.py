@@ -80,7 +80,7 @@ def read_feed(
             again=again if vendor.duplicate_skus == "refuse" else None,
         )
     except FeedUnreadableError as error:
-        found = with_kind(size.judge(error), feed.data, vendor.parser.format)
+        found = with_kind(size.judge(error), feed.data, vendor.parser)
         fault = unreadable_feed(vendor.vendor_id, feed.file_name, found)
         return NormalizedVendor(vendor.vendor_id, VendorStatus.FAILED, fault=fault)
     finally:

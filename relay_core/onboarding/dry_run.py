@@ -70,12 +70,12 @@ def read_vendor(
         plan = plan_columns(parsed.headers, parser)
         error = _unusable(plan, parsed.headers, config)
         if error is not None:
-            error = with_kind(error, feed.data, parser.format)
+            error = with_kind(error, feed.data, parser)
         read = _read(
             parsed, plan, readable, config, vendor, sku_map, lambda: _batches(feed, parser)
         )
     except FeedUnreadableError as fault:
-        fault = with_kind(fault, feed.data, parser.format)
+        fault = with_kind(fault, feed.data, parser)
         return Reading(error_code=fault.error_code, error_message=str(fault)), None
     used = set(plan.used)
     reading = Reading(

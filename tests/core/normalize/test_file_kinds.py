@@ -12,7 +12,7 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.normalize.file_kinds import kind_of
 from relay_core.onboarding.feed_check import check_feed
 from relay_core.onboarding.feed_sample import FeedSample
-from support.builders import config_document, feed, tenant_config
+from support.builders import config_document, feed, tenant_config, vendor_document
 from support.local_bench import Bench
 from support.workbooks import archive, text_row, workbook
 
@@ -36,6 +36,13 @@ def test_a_file_that_is_no_list_is_told_by_its_bytes(name: str) -> None:
 def test_an_archive_is_told_where_a_workbook_is_wanted(format: str) -> None:
     assert "an archive (zip)" in str(kind_of(archive({"a.csv": feed(), "b.csv": feed()}), format))
     assert "an archive (gzip)" in str(kind_of(gzip.compress(feed()), format))
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(feed()), archive({"a.csv": feed()})])
+def test_an_archive_is_told_where_compression_is_off(packed: bytes, tmp_path: Path) -> None:
+    bench, parser = Bench(tmp_path), {"compression": "none"}
+    assert bench.run(config_document(vendor_document(parser=parser)), vendor_1=packed) == 1
+    assert "the file is an archive (" in bench.report("errors")["error_message"]
 
 
 def test_a_workbook_that_is_cut_short_is_of_no_other_kind() -> None:
