@@ -174,7 +174,8 @@ def nothing_priced(skus: int, free: int) -> ReportEntry:
     also = ", or set pricing.min_price" if 0 < free < skus else ""
     what = f"none of the {skus} SKUs can be priced"
     if not skus:
-        what, remedy = "price rules leave out every offer", "narrow when in pricing.rules"
+        what = "price rules or overrides leave out every offer"
+        remedy = "narrow when in pricing.rules, or remove overrides with leave_out"
     return ReportEntry(
         error_code=str(FailureCode.EMPTY_OUTPUT),
         error_message=f"empty output: {what}, and an empty feed is never published; {remedy}{also}",

@@ -410,7 +410,7 @@ def test_price_rules_that_leave_out_every_offer_make_no_feed() -> None:
     pricing = {"rules": [{"leave_out": True}]}
     result = run({"vendor_1": GOOD}, pricing=pricing)
     failed(result, "empty_output", "MERGE_PRICE")
-    assert "price rules leave out every offer" in result.failure.error_message
+    assert "price rules or overrides leave out every offer" in result.failure.error_message
     assert result.outcome.warnings == {}
 
 
