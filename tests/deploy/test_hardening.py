@@ -9,7 +9,7 @@ import pytest
 
 from relay_core.domain.destination import PORTS
 from relay_dagster.settings import LimitSettings
-from support.deployment import DEPLOY, container, defaults, of_type, properties
+from support.deployment import DEPLOY, container, defaults, of_type, properties, template
 
 ROOT = DEPLOY.parent
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
@@ -94,6 +94,12 @@ def test_access_logs_are_forgotten() -> None:
 def test_no_load_balancer_goes_by_accident_or_lets_bad_headers_through(name: str) -> None:
     assert attributes(name)["deletion_protection.enabled"] == "true"
     assert attributes(name)["routing.http.drop_invalid_header_fields.enabled"] == "true"
+
+
+def test_logs_stay_when_the_stack_goes() -> None:
+    for name in of_type("AWS::Logs::LogGroup"):
+        group = template()["Resources"][name]
+        assert (group["DeletionPolicy"], group["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
 
 def test_every_listener_speaks_tls() -> None:

@@ -29,7 +29,10 @@ LINK_PATHS = ("/f/", "/s/")
 """What paths begin with whose next part is a token."""
 
 # Answers are data, and pages show what this server has; neither is anybody's frame.
-_ALWAYS = ((b"x-content-type-options", b"nosniff"),)
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"strict-transport-security", b"max-age=31536000"),  # browsers heed it over TLS alone
+)
 _CSP = b"content-security-policy"
 _DATA_ALONE = b"default-src 'none'; frame-ancestors 'none'"
 _PAGES = {

@@ -3,9 +3,11 @@
 FastAPI makes the document from the routes and their models.
 """
 
+from functools import cache
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 
 from relay_dagster.api.http.config_schema import REFERENCE, config_schemas
 from relay_dagster.api.http.error_codes import documented
@@ -16,6 +18,19 @@ from relay_dagster.wire.problems import Problem
 
 class DescribedApp(FastAPI):
     """An app whose document also describes errors, the headers of all answers, and configs."""
+
+    def setup(self) -> None:
+        """Serve the document as bytes that are made once: anybody may ask for it, at any pace."""
+
+        @cache
+        def body() -> bytes:
+            return bytes(JSONResponse(self.openapi()).body)
+
+        async def document(_: Request) -> Response:
+            return Response(body(), media_type="application/json")
+
+        self.add_route(str(self.openapi_url), document, include_in_schema=False)
+        super().setup()
 
     def openapi(self) -> dict[str, Any]:
         """Return the document."""

@@ -311,7 +311,16 @@ def test_answers_are_data_and_only_pages_are_shown(unplugged: ApiWorld) -> None:
     for path, policy in (("/v1/health", "default-src 'none'"), ("/docs", "default-src 'self'")):
         headers = unplugged.client.get(path).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Strict-Transport-Security"] == "max-age=31536000"
         assert headers["Content-Security-Policy"].startswith(policy)
+
+
+def test_the_document_is_made_once(unplugged: ApiWorld) -> None:
+    first = unplugged.client.get("/openapi.json")
+    unplugged.app.openapi_schema = {}
+    again = unplugged.client.get("/openapi.json")
+    assert (again.content, again.headers["Content-Type"]) == (first.content, "application/json")
+    assert first.json()["paths"]
 
 
 def test_limits_are_those_of_the_contract() -> None:
