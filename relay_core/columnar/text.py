@@ -25,6 +25,8 @@ _FIRST_BYTES = np.array(
 )
 """The mask of so many first bytes of a big-endian word."""
 _ALL = slice(None)
+_FEW = 4
+"""Where more than one row in so many is changed, changing all of them takes less time."""
 MAX_SHORT_BYTES = (1 << 31) - 1
 """How many bytes of text an Arrow array with short offsets holds."""
 
@@ -89,7 +91,16 @@ def zero_bytes(size: int) -> pa.Buffer:
 
 def trim(text: pa.StringArray) -> pa.StringArray:
     """Trim each cell as Python's ``str.strip`` does."""
-    return pc.utf8_trim_whitespace(text)
+    bounds, data = offsets_and_bytes(text)
+    if not len(data):
+        return text
+    ends = data[np.minimum(bounds[:-1], len(data) - 1)], data[np.maximum(bounds[1:], 1) - 1]
+    # White space of ASCII comes before the first mark; that of other scripts is of wide bytes.
+    is_mark = np.logical_and.reduce([(end >= ord("!")) & (end < 0x80) for end in ends])
+    rows = np.flatnonzero(~is_mark & (bounds[1:] > bounds[:-1]))
+    if len(rows) > len(text) // _FEW:
+        return pc.utf8_trim_whitespace(text)
+    return change_rows(text, rows, pc.utf8_trim_whitespace)
 
 
 def may_be_blank(text: pa.StringArray) -> npt.NDArray[np.intp]:
@@ -132,14 +143,20 @@ def word_index(
     folded: dict[str, int] = {}
     for position, word in enumerate(words):
         folded.setdefault(fold(word), position)
-    found = pc.index_in(pc.ascii_lower(text), value_set=pa.array(list(folded), text.type))
-    positions = np.array([*folded.values(), -1], np.int64)
-    index = positions[values_of(pc.fill_null(found, len(folded)))]
-    wide = np.flatnonzero(~flags_of(pc.string_is_ascii(text)))
+    index = np.full(len(text), -1, np.int64)
+    lengths = np.diff(offsets_and_bytes(text)[0])
+    # Cells of ASCII are words of as many bytes.
+    some = np.flatnonzero(np.isin(lengths, [len(word) for word in folded if word.isascii()]))
+    if len(some):
+        cells = pc.ascii_lower(text if len(some) == len(text) else text.take(pa.array(some)))
+        found = pc.index_in(cells, value_set=pa.array(list(folded), text.type))
+        positions = np.array([*folded.values(), -1], np.int64)
+        index[some] = positions[values_of(pc.fill_null(found, len(folded)))]
+    wide = rows_that_hold(text, lambda data: data >= 0x80)
     if len(wide):
         encoded = text.take(pa.array(wide)).dictionary_encode()
-        cells = encoded.dictionary.to_pylist()
-        read = np.array([folded.get(fold(cell), -1) for cell in cells], np.int64)
+        distinct = encoded.dictionary.to_pylist()
+        read = np.array([folded.get(fold(cell), -1) for cell in distinct], np.int64)
         index[wide] = read[values_of(encoded.indices)]
     return np.asarray(index)
 
