@@ -93,8 +93,8 @@ def have_a_pull(api: LiveApi, folder: Path) -> None:
 
 
 def keep_back(api: LiveApi, folder: Path) -> None:
-    """Leave the file of the SKUs whose published price the run of the guide has kept."""
-    run_id = json.loads((folder / "run.json").read_text())["run_id"]
+    """Leave the file of the SKUs whose published price the run that was held has kept."""
+    run_id = json.loads((folder / "held.json").read_text())["runs"][0]["run_id"]
     table = b"sku,action,price_published,price_computed\nA-1,keep,131.99,13.19\n"
     api.platform.objects.put(ArtifactKeys(run_id, "acme_parts").quarantine, table)
 
