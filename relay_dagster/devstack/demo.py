@@ -8,11 +8,14 @@ import os
 import secrets
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +28,7 @@ from relay_core.domain.codes import RunStatus
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
 from relay_dagster.devstack.demo_output import (
+    feed_link,
     held_back,
     in_the_shop,
     left_running,
@@ -46,6 +50,7 @@ from relay_dagster.devstack.processes import (
     API,
     CODE,
     DAEMON,
+    HOST,
     MOTO,
     WEBSERVER,
     Stack,
@@ -87,6 +92,7 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
                 artifacts = _download(world, run, output_dir / str(run["run_id"]))
                 show_result(console, run, artifacts, world.platform.runs.get(run["run_id"]))
                 suppliers_options(console, option_effects(SUPPLIERS_TENANT, datetime.now(UTC)))
+                _show_feed_link(console, world)
                 _send_a_tenth(console, world, release=release)
                 who_did_what(console, _expect(world.client.get("/v1/audit"), 200)["audit"])
         except KeyboardInterrupt:
@@ -138,6 +144,8 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
             stack.environment["RELAY_PUBLIC_URL"] = stack.url(API)
             # `relay webhooks listen` receives webhooks on this machine.
             stack.environment["RELAY_WEBHOOK_ALLOW_LOOPBACK"] = "true"
+            # The demo itself is the supplier whose file is pulled.
+            stack.environment["RELAY_PULL_ALLOW_LOOPBACK"] = "true"
             os.environ.update(stack.environment)
         with timed(console, "API, Dagster's code server, webserver and daemon"):
             stack.start(API, CODE, WEBSERVER, DAEMON)
@@ -171,13 +179,16 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 def _store_config(world: World, **changes: Any) -> None:
-    # As it is written, without what is left out: an older API takes it, too.
-    written: Any = parse_document(sample_config_text(TENANT), format="yaml")
-    document = {**written, **changes}
+    document = {**written_config(), **changes}
     if changes:
         _expect(world.client.put(f"/v1/tenants/{TENANT}/config", json=document), 200)
     else:
         _expect(world.client.post("/v1/tenants", json=document), 201)
+
+
+def written_config() -> dict[str, Any]:
+    """Return the sample's config without what is left out: an older API takes it, too."""
+    return dict(parse_document(sample_config_text(TENANT), format="yaml"))
 
 
 def upload_samples(platform: Platform) -> dict[str, int]:
@@ -196,11 +207,16 @@ def upload_samples(platform: Platform) -> dict[str, int]:
 
 
 def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
-    """Have a vendor send a tenth of its feed: it starts a run, which is held."""
-    _store_config(world, triggers={"on_upload": {"quiet_seconds": 0}})
+    """Have a tenth of a vendor's feed pulled from his server: it starts a run, which is held."""
+    vendor_id, name, before, lines = _tenth_of_a_feed()
     begun = time.monotonic()
-    tenth(console, *upload_tenth(world.platform))
-    run = _started_by_upload(world)
+    with serving(name, b"".join(lines)) as url:
+        vendors = written_config()["vendors"]
+        (pulled,) = (each for each in vendors if each["vendor_id"] == vendor_id)
+        pulled["inbound"]["pull"] = {"url": url}
+        _store_config(world, vendors=vendors, triggers={"on_upload": {"quiet_seconds": 0}})
+        tenth(console, url, before, len(lines))
+        run = _started_by_upload(world)
     started(console, run)
     run = _follow(console, world, run, begun, RunStatus.HELD)
     held_back(console, run)
@@ -216,12 +232,50 @@ def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
 def upload_tenth(platform: Platform) -> tuple[str, int, int]:
     """Upload the first tenth of a vendor's feed; return its key, and the lines before and now."""
     config = load_config(parse_document(sample_config_text(TENANT), format="yaml"))
+    vendor_id, name, before, lines = _tenth_of_a_feed()
+    key = f"{config.vendor(vendor_id).inbound.s3_prefix}{name}"
+    platform.objects.put(key, b"".join(lines))
+    return key, before, len(lines)
+
+
+def _tenth_of_a_feed() -> tuple[str, str, int, list[bytes]]:
+    """Return a vendor, its file's name and number of lines, and the first tenth of them."""
     vendor_id, (name, data) = next(iter(sample_feeds(TENANT).items()))
     lines = data.splitlines(keepends=True)
-    kept = lines[: len(lines) // 10]
-    key = f"{config.vendor(vendor_id).inbound.s3_prefix}{name}"
-    platform.objects.put(key, b"".join(kept))
-    return key, len(lines), len(kept)
+    return vendor_id, name, len(lines), lines[: len(lines) // 10]
+
+
+@contextmanager
+def serving(name: str, body: bytes) -> Iterator[str]:
+    """Serve one file on this machine, as a supplier's server does; yield its URL."""
+
+    class Files(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing: the demo shows what matters."""
+
+    with ThreadingHTTPServer((HOST, 0), Files) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://{HOST}:{server.server_port}/{name}"
+        finally:
+            server.shutdown()
+
+
+def _show_feed_link(console: Console, world: World) -> None:
+    """Make a link to the feed, and fetch it as anybody does who has it: without a key."""
+    made = {"name": "the demo's shop"}
+    answer = world.client.post(f"/v1/tenants/{TENANT}/feed-links", json=made)
+    url = str(_expect(answer, 201)["url"])
+    with httpx.Client(trust_env=False, timeout=30) as anybody:
+        fetched = anybody.get(url)
+    fetched.raise_for_status()
+    feed_link(console, url, fetched.headers["ETag"], len(fetched.content))
 
 
 def _shop_run_id(world: World) -> str:

@@ -108,10 +108,17 @@ def suppliers_options(console: Console, effects: Iterable[OptionEffect]) -> None
     console.print(table)
 
 
-def tenth(console: Console, key: str, before: int, now: int) -> None:
-    """Print that a vendor has sent a tenth of its feed."""
-    title(console, "Then a vendor sends a tenth of its feed")
-    console.print(f"  {key}: {now:,} lines in place of {before:,}")
+def feed_link(console: Console, url: str, etag: str, size: int) -> None:
+    """Print a link to the feed, and what it has given."""
+    title(console, "A link for a shop that takes a plain URL: no key, no redirect")
+    console.print(f"  curl -fsS {url}", markup=False)
+    console.print(f"  gives the feed in force: {size:,} bytes, ETag {etag}", markup=False)
+
+
+def tenth(console: Console, url: str, before: int, now: int) -> None:
+    """Print that a vendor's server has a tenth of its feed, and is pulled."""
+    title(console, "Then a vendor's file is pulled from his server, and is a tenth of his feed")
+    console.print(f"  {url}: {now:,} lines in place of {before:,}")
 
 
 def held_back(console: Console, run: Mapping[str, Any]) -> None:

@@ -57,6 +57,8 @@ def test_the_demo_ends_with_a_feed_and_leaves_nothing_behind(
         "vendor_rows of",
         "the good feed of the first run",
         "demo (admin_key)",
+        "gives the feed in force: ",
+        "Then a vendor's file is pulled from his server",
         "Relay itself (system)",
     ):
         assert part in told
