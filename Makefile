@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-overrides bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-overrides bench-pulls bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -137,6 +137,10 @@ bench-rules: setup ## Measure the cost of a tenant's own rules: ROWS, ROUNDS
 
 bench-runs: setup ## Measure a run beside an empty Dagster job: RUNS, BURST
 	@$(BIN)/python -m benchmarks.runs_bench $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))
+
+bench-pulls: setup ## Measure the pulls of a thousand vendors that are due at once, and of 500 MB: VENDORS, MEGABYTES
+	@$(BIN)/python -m benchmarks.pulls_bench $(if $(VENDORS),--vendors $(VENDORS)) \
+	  $(if $(MEGABYTES),--megabytes $(MEGABYTES))
 
 bench-webhooks: setup ## Measure the delivery of a thousand webhooks while one receiver of ten hangs: PROFILE=1
 	@$(BIN)/python -m benchmarks.webhooks_bench $(if $(PROFILE),--profile)

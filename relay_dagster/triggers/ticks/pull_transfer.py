@@ -18,7 +18,6 @@ from relay_core.normalize.file_kinds import HEAD_BYTES, PAGE, is_page
 from relay_dagster.aws.s3.removal import PrefixRemoval
 from relay_dagster.aws.secrets import SecretsUnavailableError
 from relay_dagster.execution.publication import place_of
-from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.outbound.downloads import Download
 from relay_dagster.outbound.https import HttpsFiles
 from relay_dagster.outbound.sftp import SftpFiles
@@ -77,6 +76,7 @@ class Transfer:
     lease: str  # ours
     clock: Callable[[], datetime]  # tells the time, aware
     is_lost: Callable[[], bool]  # whether the lease is somebody else's by now
+    is_abandoned: bool  # whether the process is gone that had the lease before
     seconds: float = PULL_SECONDS  # that the transfer may take
 
     def run(self) -> str:
@@ -88,8 +88,11 @@ class Transfer:
             ExternalServiceError: a store fails; whoever has the lease next goes on.
         """
         left = self.state.staged
-        if left is not None and self._take_over(left, every=timedelta(0)):
+        if left is not None and self._is_there(left):
+            self._take_over(left, every=timedelta(0))
             return "a file that a process had left is taken over"
+        if self.is_abandoned:
+            self._sweep()
         try:
             destination = self.pull.destination(
                 allow_loopback=self.platform.settings.pull_allow_loopback
@@ -142,8 +145,7 @@ class Transfer:
         key, state = f"{self._staging}{self.lease}", self.state
         written = self.platform.objects.put_stream(key, self._judged(download, limit))
         if written.sha256 == state.sha256:
-            self._change(rules.renewed(self.lease, self.clock()))
-            self._sweep()
+            self.platform.objects.delete(key)
             return self._unchanged(download.mark)
         prefix = str(self.vendor.inbound.s3_prefix)
         file = StagedFile(
@@ -154,6 +156,7 @@ class Transfer:
             mark=download.mark,
         )
         self._change(rules.staged(self.lease, file, self.clock()), must_be_active=True)
+        self.platform.objects.copy(key, file.target)
         self._take_over(file, self._every)
         return f"{written.size} bytes are new"
 
@@ -177,18 +180,16 @@ class Transfer:
         if size < HEAD_BYTES:
             yield _no_page(head)
 
-    def _take_over(self, file: StagedFile, every: timedelta) -> bool:
-        """Copy a staged file beside the vendor's uploads; return whether there was one."""
+    def _is_there(self, file: StagedFile) -> bool:
+        """Return whether a staged file lies beside the uploads, where it is copied if it can be."""
         objects = self.platform.objects
-        if not objects.exists(file.target):
-            try:
-                objects.copy(file.key, file.target)
-            except MissingResourceError:
-                return False
+        return objects.exists(file.target) or objects.copy_if_there(file.key, file.target)
+
+    def _take_over(self, file: StagedFile, every: timedelta) -> None:
+        """Count a file as pulled that lies beside the vendor's uploads."""
         self._keep_newest(file.target)
-        self._sweep()
+        self.platform.objects.delete(file.key)
         self._change(rules.pulled(self.lease, file, self.clock(), every))
-        return True
 
     def _keep_newest(self, target: str) -> None:
         """Delete a vendor's pulled files but for the newest."""
@@ -203,7 +204,7 @@ class Transfer:
         return "unchanged"
 
     def _sweep(self) -> None:
-        """Remove what transfers of this vendor have staged, also parts of those that died."""
+        """Remove what a process has staged that died, also parts of a file."""
         bucket = self.platform.settings.artifact_bucket
         PrefixRemoval(self.platform.clients, bucket).remove(self._staging, lambda: False)
 

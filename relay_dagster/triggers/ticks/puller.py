@@ -27,7 +27,7 @@ from relay_dagster.triggers.ticks.pull_transfer import PULL_SECONDS, FileServers
 from relay_dagster.wiring import Platform
 
 MAX_AT_ONCE = 8
-MAX_IN_HAND, PAGE = 2000, 500
+MAX_IN_HAND, PAGE = 2000, 200
 CHECK_SECONDS = 5.0
 THREADS = 8
 
@@ -176,6 +176,7 @@ class Puller:
             pull.lease,
             self._clock,
             lambda: pull.is_lost,
+            pull.state.lease is not None,
             self._seconds,
         )
         try:

@@ -573,7 +573,9 @@ def test_what_a_dead_process_has_left_is_swept(world: PullsWorld, server: FileSe
     bucket = world.platform.objects.bucket
     world.platform.clients.s3.create_multipart_upload(Bucket=bucket, Key=f"{staging}parts")
     assert len(world.staged()) == 2
-    world.pull()
+    taken = puller_module.rules.taken("dead", world.clock())
+    world.platform.pulls.change(world.tenant_id, VENDOR, taken)
+    world.pull(after=LEASE)
     assert world.uploads() == [CSV]
     assert world.staged() == []
 

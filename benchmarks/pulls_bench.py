@@ -1,0 +1,212 @@
+"""How soon a thousand vendors are pulled that are due at once, and what a large file costs.
+
+`make bench-pulls`. Two scenes on embedded AWS, with the real puller, which ticks as its sensor
+does, and a supplier's server in a process of its own that answers after 0.2 s: a thousand vendors
+of a hundred tenants, all due in the same minute; and one file of 500 MB. Told of the first: the
+seconds until the last was looked at, and the longest tick; of the second: the most memory that the
+process had on top of what it has idle. Exit status 1 where a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchmarks import tables
+from benchmarks.api_bench import ApiStack
+from benchmarks.goals import Goal
+from relay_dagster.aws.clients import Timeouts
+from relay_dagster.devstack.processes import HOST, MOTO
+from relay_dagster.settings import Settings
+from relay_dagster.triggers.ticks.due import take_due
+from relay_dagster.triggers.ticks.puller import Puller
+from relay_dagster.wiring import Platform, connect
+
+GOAL_SECONDS, GOAL_TICK, GOAL_MEMORY = 600.0, 2.0, 64.0
+DELAY_SECONDS = 0.2
+_VENDORS_OF_TENANT = 10
+_MAX_SECONDS = 900.0
+_MB = 1_000_000
+_SERVER = """
+import sys, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+LINE, DELAY = b"sku-0001,5,10.00\\n" * 4096, float(sys.argv[1])
+
+class Files(BaseHTTPRequestHandler):
+    def do_GET(self):
+        size = int(self.path.split("/")[1])
+        time.sleep(DELAY)
+        self.send_response(200)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+        while size > 0:
+            self.wfile.write(LINE[:size])
+            size -= len(LINE)
+
+    def log_message(self, *_):
+        pass
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+def main() -> int:
+    """Measure both scenes and print them; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--vendors", type=int, default=1000)
+    parser.add_argument("--megabytes", type=int, default=500)
+    asked = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    with _stack() as platform, _supplier() as port:
+        # First, while the process has held nothing else.
+        memory, seconds = _pull_one(platform, port, asked.megabytes)
+        looked, longest = _pull_many(platform, port, asked.vendors)
+    reached = (
+        Goal(f"{asked.vendors:,} vendors looked at", GOAL_SECONDS, looked, "s"),
+        Goal("longest tick", GOAL_TICK, longest, "s"),
+        Goal(f"memory for {asked.megabytes} MB", GOAL_MEMORY, memory, "MiB"),
+    )
+    print(f"{asked.megabytes} MB took {seconds:.1f} s\n\n{tables.goals(reached)}")
+    return int(not all(goal.met for goal in reached))
+
+
+@contextlib.contextmanager
+def _stack() -> Iterator[Platform]:
+    with (
+        tempfile.TemporaryDirectory(prefix="relay-bench-") as folder,
+        ApiStack(Path(folder)) as stack,
+    ):
+        stack.start(MOTO)
+        stack.bootstrap()
+        # boto3 reads where AWS is by itself.
+        os.environ.update(stack.process_environment(), RELAY_PULL_ALLOW_LOOPBACK="true")
+        # The emulator copies a large object more slowly than S3.
+        yield connect(Settings.from_env(), Timeouts(read_seconds=300, tries=1))
+
+
+@contextlib.contextmanager
+def _supplier() -> Iterator[int]:
+    command = [sys.executable, "-c", _SERVER, str(DELAY_SECONDS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None  # noqa: S101 - it is piped
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def _pull_one(platform: Platform, port: int, megabytes: int) -> tuple[float, float]:
+    """Return the memory that a file takes in MiB, and the seconds of its transfer."""
+    _store(platform, "warm", [f"http://{HOST}:{port}/100/feed.csv"])
+    puller = Puller(platform, check_seconds=0)
+    _pull_all(platform, puller)
+    _store(platform, "large", [f"http://{HOST}:{port}/{megabytes * _MB}/feed.csv"])
+    take_due(platform)
+    idle, began = _resident(), time.monotonic()
+    most, over = [idle], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            most[0] = max(most[0], _resident())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    _pull_all(platform, puller)
+    over.set()
+    watching.join()
+    _expect_pulled(platform, "large", 1)
+    seconds = time.monotonic() - began
+    # The emulator reads all that it has for some of its answers.
+    for each in platform.objects.list_objects("tenants/large/"):
+        platform.objects.delete(each.key)
+    return (most[0] - idle) / (1 << 20), seconds
+
+
+def _pull_many(platform: Platform, port: int, vendors: int) -> tuple[float, float]:
+    """Return the seconds until all vendors were looked at, and those of the longest tick."""
+    tenants = max(1, vendors // _VENDORS_OF_TENANT)
+    urls = [f"http://{HOST}:{port}/{1000 + n}/feed.csv" for n in range(vendors // tenants)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: _store(platform, f"tenant-{n:04}", urls), range(tenants)))
+    # It takes no more than some seconds until all are noted.
+    began = time.monotonic()
+    take_due(platform)
+    noted = time.monotonic() - began
+    began = time.monotonic()
+    longest = _pull_all(platform, Puller(platform))
+    seconds = time.monotonic() - began
+    _expect_pulled(platform, f"tenant-{tenants - 1:04}", len(urls))
+    print(f"{tenants} tenants' pulls noted in {noted:.1f} s")
+    return seconds, longest
+
+
+def _pull_all(platform: Platform, puller: Puller) -> float:
+    """Tick until nothing is due or in hand; return the seconds of the longest tick."""
+    longest, until = 0.0, time.monotonic() + _MAX_SECONDS
+    take_due(platform)
+    while time.monotonic() < until:
+        began = time.monotonic()
+        in_hand = puller.tick()
+        longest = max(longest, time.monotonic() - began)
+        if not in_hand:
+            break
+        time.sleep(0.1)
+    return longest
+
+
+def _expect_pulled(platform: Platform, tenant_id: str, count: int) -> None:
+    names = [f"vendor_{number}" for number in range(count)]
+    states = platform.pulls.of_vendors(tenant_id, names)
+    missing = [each for each in states.values() if each.last_success_at is None]
+    if missing or len(states) != count:
+        raise SystemExit(f"{tenant_id}: not pulled: {missing[:3] or count - len(states)}")
+
+
+def _store(platform: Platform, tenant_id: str, urls: list[str]) -> None:
+    document: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "timezone": "UTC",
+        "default_currency": "USD",
+        "vendors": [
+            {
+                "vendor_id": f"vendor_{number}",
+                "inbound": {
+                    "type": "s3",
+                    "s3_prefix": f"tenants/{tenant_id}/vendor_{number}/",
+                    "pull": {"url": url},
+                },
+                "parser": {"format": "csv"},
+            }
+            for number, url in enumerate(urls)
+        ],
+        "pricing": {"base_margin_pct": "0", "min_price": "0", "shipping_handling_flat": "0"},
+        "merge": {"strategy": "best_offer"},
+        "output": {"columns": ["sku", "price"]},
+    }
+    platform.tenants.put(tenant_id, json.dumps(document))
+
+
+def _resident() -> int:
+    """Return how many bytes of memory the process has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
