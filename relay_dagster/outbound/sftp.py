@@ -32,7 +32,11 @@ from relay_dagster.triggers.pulls import FileMark
 
 MAX_FILES = 100_000
 """Of a folder that is looked through."""
-_AT_ONCE, _PIECE = 64, 32 << 10
+_PIECE = 255 << 10
+"""Of a file in one request; a server that knows smaller ones alone answers with less.
+
+The client's own reading ahead is not used: its thread outlives a connection that drops.
+"""
 _OTHER_KEY = "the server's host key is another one than host_key; nothing was sent"
 _KINDS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 _PRIVATE_KEY = "-----BEGIN"
@@ -140,12 +144,12 @@ def _newest(sftp: paramiko.SFTPClient, folder: str, pattern: str) -> FileMark:
 def _chunks(
     sftp: paramiko.SFTPClient, mark: FileMark, allowance: Allowance, max_bytes: int
 ) -> Iterator[bytes]:
-    """Yield a file's bytes, with some requests on their way; it must stay as it is meanwhile."""
+    """Yield a file's bytes; it must stay as it is meanwhile."""
     size, left = mark.size or 0, mark.size or 0
     if size > max_bytes:
         raise CallError(f"the file has more than {max_bytes:,} bytes, which are the most")
     with _as_call_error(allowance), sftp.open(str(mark.path), "rb") as file:
-        file.prefetch(size, max_concurrent_requests=_AT_ONCE)
+        file.MAX_REQUEST_SIZE = _PIECE
         while left and (piece := file.read(min(left, _PIECE))):
             left -= len(piece)
             yield piece

@@ -64,6 +64,8 @@ SHORT_TIMES = {
     "RELAY_MESSAGE_LOST_SECONDS": str(LOST_SECONDS),
     # Receivers of webhooks are on this machine.
     "RELAY_WEBHOOK_ALLOW_LOOPBACK": "true",
+    # So are suppliers.
+    "RELAY_PULL_ALLOW_LOOPBACK": "true",
     "WORKER_BACKOFF_BASE_SECONDS": "1",
     "WORKER_BACKOFF_MAX_SECONDS": "4",
     "WORKER_MAX_CONCURRENCY": str(CAPACITY),

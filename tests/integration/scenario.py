@@ -29,6 +29,7 @@ _MODULES = (
     "holds",
     "triggers",
     "webhooks",
+    "pulls",
     "deletions",
 )
 _ALL: dict[str, Scenario] = {}

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from integration.waiting import wait_for
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.triggers.pulls import LEASE, StagedFile
 from relay_dagster.triggers.ticks import puller as puller_module
@@ -622,8 +623,7 @@ def test_one_transfer_at_a_time_of_a_host_and_tenant_and_eight_in_all(
         pull = {"url": server.url()}
         world.store(pull, pull, tenant_id=f"{world.tenant_id}-{number}")
     assert world.puller.tick() == 20
-    gate.may_go.wait(1)
-    assert gate.now == 8
+    wait_for("eight are under way", lambda: gate.now == 8, within=60)
     gate.may_go.set()
     world.puller.finish(60)
     assert gate.most == 8

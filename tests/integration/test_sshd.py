@@ -1,0 +1,186 @@
+"""Pulls from OpenSSH's own server, as Debian has it: log-ins, host keys, files that change."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from relay_dagster.aws.secrets import SecretValue
+from relay_dagster.devstack.processes import free_port, port_answers
+from relay_dagster.wiring import Platform
+from support.fakes import served_platform
+from support.pulls_world import CSV, PullsWorld, pull_all, pulls_world
+
+pytestmark = pytest.mark.integration
+HOUR = timedelta(hours=1)
+GIBIBYTES = 1 << 30
+
+
+@dataclass
+class Sshd:
+    """A running server, the folder that it serves, and the keys."""
+
+    folder: Path
+    port: int
+    host_key: str
+    user_key: str
+    other_key: str
+
+    @property
+    def url(self) -> str:
+        return f"sftp://{os.environ.get('USER', 'root')}@127.0.0.1:{self.port}{self.folder}/*.csv"
+
+    def put(self, name: str, body: bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(body)
+        return path
+
+
+def _key(folder: Path, name: str) -> tuple[str, str]:
+    """Return a new private key and its public line."""
+    path = folder / name
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)]
+    subprocess.run(command, check=True)
+    return path.read_text(), path.with_suffix(".pub").read_text().strip()
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[Sshd]:
+    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    assert program is not None, "this test needs Debian's openssh-server"
+    Path("/run/sshd").mkdir(exist_ok=True)
+    folder, port = tmp_path / "out", free_port()
+    folder.mkdir()
+    _, host_line = _key(tmp_path, "host")
+    user_key, user_line = _key(tmp_path, "user")
+    _, other_line = _key(tmp_path, "other")
+    (tmp_path / "authorized").write_text(f"{user_line}\n")
+    (tmp_path / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path / 'host'}\n"
+        f"AuthorizedKeysFile {tmp_path / 'authorized'}\nStrictModes no\nUsePAM no\n"
+        "PermitRootLogin yes\nPasswordAuthentication yes\nPidFile none\n"
+        "Subsystem sftp internal-sftp\n"
+    )
+    command = [program, "-D", "-e", "-f", str(tmp_path / "config")]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
+        try:
+            while not port_answers("127.0.0.1", port):
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                time.sleep(0.05)
+            yield Sshd(folder, port, host_line, user_key, other_line)
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Platform]:
+    with served_platform(pull_allow_loopback=True) as platform:
+        assert platform.clients.secrets  # made while its variables are there
+        yield platform
+
+
+@pytest.fixture
+def world(served: Platform) -> Iterator[PullsWorld]:
+    with pulls_world(served) as world:
+        yield world
+
+
+def store(world: PullsWorld, sshd: Sshd, *, secret: str | None = None, **changes: object) -> None:
+    value = SecretValue(secret or sshd.user_key, f"127.0.0.1:{sshd.port}")
+    world.platform.secrets.put(world.tenant_id, "granite", value)
+    given = {
+        "url": sshd.url,
+        "secret": "granite",
+        "host_key": sshd.host_key,
+        "settle_seconds": 0,
+    }
+    world.store({**given, **changes})
+
+
+def test_a_key_lets_in_and_the_file_is_pulled(world: PullsWorld, sshd: Sshd) -> None:
+    sshd.put("stock.csv", CSV)
+    store(world, sshd)
+    assert world.pull().last_error is None
+    assert world.uploads() == [CSV]
+
+
+def test_a_wrong_password_and_another_host_key_let_nobody_in(world: PullsWorld, sshd: Sshd) -> None:
+    sshd.put("stock.csv", CSV)
+    store(world, sshd, secret="no such password")
+    assert world.pull().last_error == "the server does not let the user in by the secret"
+    store(world, sshd, host_key=sshd.other_key)
+    error = world.pull(after=HOUR).last_error
+    assert error == "the server's host key is another one than host_key; nothing was sent"
+    assert world.files() == []
+
+
+def test_a_file_that_grows_is_read_once_it_has_settled(world: PullsWorld, sshd: Sshd) -> None:
+    path = sshd.put("stock.csv", CSV)
+    store(world, sshd, settle_seconds=60)
+    world.pull()
+    for _ in range(3):
+        with path.open("ab") as growing:
+            growing.write(b"B1,1\n")
+        assert world.pull(after=timedelta(seconds=60)).failures == 0
+        assert world.files() == []
+    world.pull(after=timedelta(seconds=60))
+    assert world.uploads() == [path.read_bytes()]
+
+
+def test_a_connection_that_drops_leaves_nothing(world: PullsWorld, sshd: Sshd) -> None:
+    with sshd.put("stock.csv", b"").open("r+b") as sparse:
+        sparse.truncate(GIBIBYTES)
+    store(world, sshd)
+    puller = world.another()
+    puller.tick()
+    # The process of this connection, once it sends.
+    ending = threading.Thread(target=_end_sessions, args=(sshd.port,))
+    ending.start()
+    puller.finish(120)
+    ending.join()
+    error = world.state().last_error
+    assert error == "the server closed the connection, or does not speak SFTP"
+    assert (world.files(), world.staged()) == ([], [])
+
+
+def _end_sessions(port: int) -> None:
+    """End the server's sessions, once one has lasted for a moment."""
+    own = f"sport = :{port}"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = subprocess.run(
+            ["pgrep", "-f", "^sshd(-session)?: .*@notty"],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.split()
+        if found:
+            time.sleep(1)
+            for pid in found:
+                os.kill(int(pid), 9)
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no session at {own}")
+
+
+def test_a_sparse_file_of_two_gibibytes_is_too_large_before_it_is_read(
+    world: PullsWorld, sshd: Sshd
+) -> None:
+    with sshd.put("stock.csv", b"").open("r+b") as sparse:
+        sparse.truncate(2 * GIBIBYTES + 1)
+    store(world, sshd)
+    began = time.monotonic()
+    pull_all(world.another())
+    error = world.state().last_error
+    assert error == "the file has more than 2,147,483,648 bytes, which are the most"
+    assert time.monotonic() - began < 30
+    assert world.staged() == []
