@@ -1,6 +1,7 @@
 """`relay verify --newest`: each tenant's newest feed under the engine here, and the differences."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from support.client_world import ClientWorld
 from support.run_world import TENANT, World
 
 OTHER_RUN = "2c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
+HALVES_RUN = "3c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
+ROOT = Path(__file__).resolve().parents[2]
 ROWS = [f"S{number:02},5,10.00" for number in range(20)]
 
 
@@ -83,6 +86,33 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_compared(
         told = world.relay("verify", "--newest", "--report", str(place))
         assert (told.exit_code, told.stdout) == (2, "")
         assert told.stderr == f"--report: {place} is no file in a folder that is there\n"
+
+
+def test_an_engine_that_rounds_otherwise_is_told_by_step_column_skus_and_tenants(
+    world: ClientWorld,
+    runs: World,
+    other: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    halves = [f"S{number:02},5,10.0050" for number in range(3)]
+    other.upload("vendor_1", feed(*halves, *ROWS[3:]), name="halves.csv")
+    other.run(HALVES_RUN)
+    assert verified(world, status=0)["same"] == 2
+    engine = tmp_path / "engine" / "relay_core"
+    shutil.copytree(ROOT / "relay_core", engine, ignore=shutil.ignore_patterns("__pycache__"))
+    pricing = engine / "merge" / "pricing.py"
+    nearest, down = "(2 * at_least + step) // (2 * step)", "at_least // step"
+    source = pricing.read_text("utf-8")
+    assert source.count(nearest) == 1
+    pricing.write_text(source.replace(nearest, down), "utf-8")
+    # The processes that compare look for the engine where this one does.
+    monkeypatch.syspath_prepend(engine.parent)
+    proofs = verified(world, status=3)
+    (found,) = proofs["differences"]
+    assert (found["step"], found["column"]) == ("price", "price")
+    assert (found["rows"], found["tenants"]) == (3, 1)
+    assert (found["example"]["run_id"], proofs["same"]) == (HALVES_RUN, 1)
 
 
 def test_where_nothing_can_be_compared_it_ends_with_2(world: ClientWorld, other: World) -> None:
