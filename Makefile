@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-overrides bench-pulls bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-overrides bench-pulls bench-proof bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -101,6 +101,9 @@ bench-api: setup ## Measure the API under 200 pollers and 20 listers: SECONDS
 
 bench-explain: setup ## Measure the time to explain a SKU of a large run: ROWS, SKUS
 	@$(BIN)/python -m benchmarks.explain_bench $(if $(ROWS),--rows $(ROWS)) $(if $(SKUS),--skus $(SKUS))
+
+bench-proof: setup ## Measure verify --newest and the doctor's hourly look: RUNS, TENANTS
+	@$(BIN)/python -m benchmarks.proof_bench $(if $(RUNS),--runs $(RUNS)) $(if $(TENANTS),--tenants $(TENANTS))
 
 bench-hostile-requests: setup ## Measure the cost of hostile requests for the API and another caller
 	@$(BIN)/python -m benchmarks.hostile_requests

@@ -69,8 +69,8 @@ def main() -> int:
         platform = connect(Settings.from_env())
         with closing(Callers(stack.url(API))) as callers:
             callers.warm_up()
-            repeated = _run(platform, *_repeated(chosen.rows))
-            usual = _run(platform, *_usual(chosen.rows, Path(folder)))
+            repeated = publish(platform, *_repeated(chosen.rows))
+            usual = publish(platform, *_usual(chosen.rows, Path(folder)))
             first, *rest = _skus(platform, usual, chosen.skus + 1)
             measure(stack, _asked(usual, first), callers)  # the engine is loaded with it
             harms = [measure(stack, _asked(usual, sku), callers) for sku in rest]
@@ -127,22 +127,24 @@ def _repeated(rows: int) -> tuple[dict[str, Any], dict[str, bytes]]:
     return config_document(shape), {vendor_id: (header + "".join(lines)).encode()}
 
 
-def _run(platform: Platform, config: dict[str, Any], feeds: dict[str, bytes]) -> RunRecord:
+def publish(
+    platform: Platform, config: dict[str, Any], feeds: dict[str, bytes], tenant: str = HOSTILE
+) -> RunRecord:
     """Take a run of these feeds to its end, as Dagster's assets do."""
     vendors = []
     for vendor in config["vendors"]:
-        prefix = f"tenants/{HOSTILE}/{uuid.uuid4()}/"
+        prefix = f"tenants/{tenant}/{uuid.uuid4()}/"
         platform.objects.put(f"{prefix}feed.csv", feeds[vendor["vendor_id"]])
         vendors.append({**vendor, "inbound": {"type": "s3", "s3_prefix": prefix}})
-    document = {**config, "tenant_id": HOSTILE, "vendors": vendors, "guards": {"mode": "off"}}
-    platform.tenants.put(HOSTILE, json.dumps(document))
+    document = {**config, "tenant_id": tenant, "vendors": vendors, "guards": {"mode": "off"}}
+    platform.tenants.put(tenant, json.dumps(document))
     run_id = str(uuid.uuid4())
-    active = platform.runs.lock(HOSTILE)
+    active = platform.runs.lock(tenant)
     if active is not None and active.active_run_id:
         platform.ledger.request_cancel(active.active_run_id)
-    platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=HOSTILE))
+    platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=tenant))
     platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
-    launch = Launch("d", HOSTILE, tags.run_tags(run_id, HOSTILE, attempt=1), frozenset(ASSETS))
+    launch = Launch("d", tenant, tags.run_tags(run_id, tenant, attempt=1), frozenset(ASSETS))
     session = RunSession(platform, launch)
     try:
         with session.materializing(FETCHED):

@@ -1,0 +1,177 @@
+"""How long `relay verify --newest` and the doctor's hourly look take: `make bench-proof`.
+
+Published runs of so many tenants lie in embedded AWS, whose own time counts in the seconds, and not
+in the doctor's seconds of the processor: it answers one call after the other. The first part
+replays the newest run of each tenant; the second examines records that have ended and feeds of
+tenants, as housekeeping does once an hour. Goals are of whole sizes: 100 runs of 50,000 rows,
+10,000 tenants with 200,000 records. With fewer, a time is multiplied, and the table says so. Exit
+status 1 where a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from benchmarks import tables
+from benchmarks.api_bench import KEY, ApiStack
+from benchmarks.explain_bench import publish
+from benchmarks.feeds import Shape, config_document, write_feeds
+from benchmarks.goals import Goal
+from relay_core.domain.codes import RunStatus, Stage
+from relay_dagster.aws.dynamodb.run_items import feed_item
+from relay_dagster.devstack.processes import API, MOTO
+from relay_dagster.feeds.pointer import FeedPointer, Publication
+from relay_dagster.maintenance.doctor import Extent, examine
+from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.settings import Settings
+from relay_dagster.wiring import Platform, connect
+
+RUNS, ROWS, TENANTS, RECORDS = 100, 50_000, 10_000, 200_000
+VERIFY_SECONDS, DOCTOR_SECONDS, DOCTOR_MIB = 300.0, 60.0, 100.0
+EVERY = RECORDS // TENANTS
+
+
+def main() -> int:
+    """Measure once and print the table; exit status 1 where a goal is missed."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--runs", type=int, default=RUNS)
+    options.add_argument("--tenants", type=int, default=TENANTS)
+    chosen = options.parse_args()
+    logging.getLogger("relay").setLevel(logging.ERROR)
+    with (
+        tempfile.TemporaryDirectory(prefix="relay-bench-") as folder,
+        ApiStack(Path(folder)) as stack,
+    ):
+        stack.start(MOTO)
+        stack.bootstrap()
+        stack.start(API)
+        os.environ.update(stack.process_environment())
+        platform = connect(Settings.from_env())
+        _publish(platform, chosen.runs, Path(folder))
+        verified = _verify(stack.url(API))
+        _fill(platform, chosen.tenants)
+        examined, examined_cpu, mib = _examine(platform)
+    sizes = (chosen.runs / RUNS, chosen.tenants / TENANTS)
+    print(f"{tables.machine()}\n")
+    header = ("", "measured", "s", "s at the goal's size", "own CPU s", "MiB")
+    more = f"{examined_cpu:.1f}", f"{mib:.0f}"
+    rows = [
+        _row("verify --newest", f"{chosen.runs} runs of {ROWS:,} rows", verified, sizes[0]),
+        _row("doctor", f"{chosen.tenants * EVERY:,} records", examined, sizes[1], more),
+    ]
+    print(tables.table(header, rows))
+    goals = [
+        Goal(
+            "verify --newest of 100 runs of 50,000 rows", VERIFY_SECONDS, verified / sizes[0], "s"
+        ),
+        Goal("the hourly look at 10,000 tenants", DOCTOR_SECONDS, examined / sizes[1], "s"),
+    ]
+    if sizes[1] >= 1:
+        goals.append(Goal("its growth", DOCTOR_MIB, mib, "MiB"))
+    print(f"\n{tables.goals(goals)}")
+    return int(not all(goal.met for goal in goals))
+
+
+def _row(
+    name: str, measured: str, seconds: float, size: float, more: tuple[str, str] = ("", "")
+) -> tuple[str, ...]:
+    whole = f"{seconds / size:.0f}" + ("" if size == 1 else ", extrapolated")
+    return name, measured, f"{seconds:.1f}", whole, *more
+
+
+# --- relay verify --newest ----------------------------------------------------------------------
+
+
+def _publish(platform: Platform, runs: int, folder: Path) -> None:
+    """Publish a feed of so many tenants, each by a run of the engine's own benchmark."""
+    shape = Shape(rows=ROWS, mapped=0)
+    write_feeds(shape, folder / "feeds")
+    feeds = {name: (folder / "feeds" / f"{name}.csv").read_bytes() for name in shape.vendor_ids}
+    for number in range(runs):
+        publish(platform, config_document(shape), feeds, f"verified-{number:03}")
+
+
+def _verify(url: str) -> float:
+    command = [sys.executable, "-m", "relay_dagster.cli", "verify", "--newest", "--json"]
+    environment = {**os.environ, "RELAY_API_URL": url, "RELAY_API_KEY": KEY}
+    began = time.perf_counter()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    seconds = time.perf_counter() - began
+    if json.loads(done.stdout)["different"]:
+        raise RuntimeError(done.stdout)
+    return seconds
+
+
+# --- relay doctor -------------------------------------------------------------------------------
+
+
+def _fill(platform: Platform, tenants: int) -> None:
+    """Store tenants' records that have ended, and feeds that are whole."""
+    now, key, data = utc_now(), "published/one/feed.csv", b"sku\n"
+    platform.clients.s3.put_object(
+        Bucket=platform.objects.bucket, Key=key, Body=data, ChecksumAlgorithm="SHA256"
+    )
+    records = [*_records(platform, tenants, now)]
+    platform.runs.put_many(records)
+    sha256 = hashlib.sha256(data).hexdigest()
+    feeds = (
+        FeedPointer(
+            each.tenant_id, (Publication(each.run_id, key, sha256, now, now, 1),), revision=1
+        )
+        for each in records[:tenants]
+    )
+    platform.database.runs.write_all({"PutRequest": {"Item": feed_item(each)}} for each in feeds)
+
+
+def _records(platform: Platform, tenants: int, now: datetime) -> Iterator[RunRecord]:
+    key = "artifacts/run_summary.json"
+    platform.objects.put(key, b"{}")
+    for number in range(tenants * EVERY):
+        at = now - timedelta(hours=2 + number // tenants)
+        yield RunRecord(
+            run_id=str(uuid.uuid4()),
+            tenant_id=f"tenant-{number % tenants:05}",
+            requested_at=at,
+            status=RunStatus.SUCCEEDED,
+            stage=Stage.COMPLETE,
+            attempt=1,
+            started_at=at,
+            finished_at=at,
+            acknowledged_at=at,
+            reports_written_at=at,
+            artifacts={"run_summary": key},
+        )
+
+
+def _examine(platform: Platform) -> tuple[float, float, float]:
+    """Return the hourly look's seconds, those of the processor, and the growth in MiB."""
+    Path("/proc/self/clear_refs").write_text("5", "ascii")  # the peak begins anew
+    before, began, cpu = _mib("VmRSS"), time.perf_counter(), time.process_time()
+    findings = list(examine(platform, utc_now(), Extent(part=0)))
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    if findings:
+        raise RuntimeError(f"{len(findings)} findings, the first: {findings[0]}")
+    return seconds, cpu, max(_mib("VmHWM") - before, 0.0)
+
+
+def _mib(name: str) -> float:
+    found = re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text("ascii"))
+    return int(found[1]) / 1024 if found else 0.0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
