@@ -53,7 +53,10 @@ CODES: Mapping[str, Code] = {
     "WEBHOOK_NOT_FOUND": Code(404, "the tenant has no such webhook"),
     "METHOD_NOT_ALLOWED": Code(405, "the path takes other methods; Allow names them"),
     "REQUEST_TIMEOUT": Code(408, "the request did not come in time; the connection is closed"),
-    "TENANT_EXISTS": Code(409, "the tenant has a config; put the next version"),
+    "TENANT_EXISTS": Code(
+        409,
+        "the tenant, or one whose id differs in case alone, has a config; put the next version",
+    ),
     "TENANT_ALREADY_RUNNING": Code(409, "the tenant has an unfinished run, active_run_id"),
     "TENANT_CLOSING": Code(
         409, "the tenant is being deleted; restore it, or wait until it is gone"

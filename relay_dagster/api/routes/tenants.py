@@ -134,6 +134,7 @@ def list_versions(
         **carrying(201, "ETag", "Location", model=ConfigVersion, description="The tenant is new."),
         **answers(
             "TENANT_NOT_FOUND",
+            "TENANT_EXISTS",
             "TENANT_CLOSING",
             "CONFIG_VERSION_MISMATCH",
             "CONFIG_QUOTA_EXCEEDED",

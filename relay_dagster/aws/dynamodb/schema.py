@@ -13,6 +13,7 @@ Each table has one key, ``pk``, whose prefix says what an item is:
   runs that are not settled yet, the triggers, the pulls and the events that are not delivered yet
   (sparse, in shards).
 * tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
+  ``NAME#<tenant_id>`` (in small letters: whose it is),
   ``KEY#<key_id>`` and ``LINK#<link_id>`` (a tenant's API key, a link, as digests),
   ``SECRET#<tenant_id>#<name>`` (what is shown of a secret),
   ``SESSION#<digest>`` (somebody who has signed in to the page),
@@ -149,6 +150,11 @@ def event_key(event_id: str) -> str:
 def tenant_key(tenant_id: str) -> str:
     """Return the key of a tenant's item, which has its latest version."""
     return f"TENANT#{tenant_id}"
+
+
+def name_key(tenant_id: str) -> str:
+    """Return the key by which no other tenant has an id that differs in case alone."""
+    return f"NAME#{tenant_id.lower()}"
 
 
 def config_key(tenant_id: str, version: int) -> str:

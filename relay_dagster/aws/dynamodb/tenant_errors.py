@@ -10,13 +10,16 @@ class TenantStoreError(Exception):
 
 
 class TenantExistsError(TenantStoreError):
-    """The tenant already has a config."""
+    """The tenant already has a config, or another one whose id differs in case alone."""
 
     error_code = "TENANT_EXISTS"
 
     def __init__(self, tenant_id: str) -> None:
         self.tenant_id = tenant_id
-        super().__init__(f"tenant {tenant_id} already has a config; store a new version of it")
+        super().__init__(
+            f"tenant {tenant_id}, or one whose id differs in upper and lower case alone, already "
+            "has a config; store a new version of it"
+        )
 
 
 class LinkQuotaExceededError(TenantStoreError):

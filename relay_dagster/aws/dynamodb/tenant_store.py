@@ -22,7 +22,7 @@ from relay_dagster.aws.dynamodb.codec import (
 )
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.quotas import DayCount, seconds_left_of_day
-from relay_dagster.aws.dynamodb.schema import config_key, tenant_key
+from relay_dagster.aws.dynamodb.schema import config_key, name_key, tenant_key
 from relay_dagster.aws.dynamodb.tenant_errors import (
     ConfigQuotaExceededError,
     TenantExistsError,
@@ -158,6 +158,7 @@ class TenantStore:
         Raises:
             VersionMismatchError: the latest version is not ``if_match``.
             UnknownTenantError: the tenant is new and may not be created.
+            TenantExistsError: it is new, and another's id differs in case alone.
             TenantClosingError: it is being deleted.
             ConfigTooLargeError: the text does not fit.
             ConfigQuotaExceededError: the tenant has had its versions of today.
@@ -237,14 +238,31 @@ class TenantStore:
         config = StoredConfig(tenant_id, version, text, instant)
         item = {schema.KEY: config_key(tenant_id, version), **_CONFIGS.attributes(config)}
         entry = _entry(config, before, origin)
-        self.database.transact_while_active(
-            tenant_id,
+        writes = [
             self.database.tenants.new("text", marshal(item)),
             pointer,
             self.database.audit_write(entry),
             triggers_due_now(self.database.runs, tenant_id, instant),
-        )
+        ]
+        if latest is None:
+            writes.append(self._name(tenant_id))
+        try:
+            self.database.transact_while_active(tenant_id, *writes)
+        except ConditionsFailedError as error:
+            if "name" in error.items:
+                raise TenantExistsError(tenant_id) from error
+            raise
         return StoredVersion(version, created=latest is None)
+
+    def _name(self, tenant_id: str) -> Write:
+        return self.database.tenants.write(
+            "name",
+            "Update",
+            name_key(tenant_id),
+            "SET tenant_id = :tenant",
+            condition="attribute_not_exists(tenant_id) OR tenant_id = :tenant",
+            values={":tenant": tenant_id},
+        )
 
     def _first_pointer(self, tenant_id: str, count: DayCount, now: str) -> Write:
         item = {

@@ -33,6 +33,16 @@ def test_a_tenant_that_exists_is_not_created_again(world: ApiWorld) -> None:
     assert world.platform.tenants.latest_version(TENANT) == 1
 
 
+def test_a_tenant_whose_id_differs_in_case_alone_is_not_created(world: ApiWorld) -> None:
+    create(world)
+    other = TENANT.upper()
+    inbound = {"type": "s3", "s3_prefix": f"tenants/{other}/inbound/vendor_1/"}
+    document = config_document(vendor_document(inbound=inbound), tenant_id=other)
+    for method, path in (("POST", "/v1/tenants"), ("PUT", f"/v1/tenants/{other}/config")):
+        answer = world.client.request(method, path, json=document)
+        assert_problem(answer, 409, "TENANT_EXISTS")
+
+
 def test_a_config_comes_back_with_decimals_as_text_and_defaults_filled_in(world: ApiWorld) -> None:
     body = json.dumps(config_document()).replace(
         '"base_margin_pct": "0"', '"base_margin_pct": 0.10'

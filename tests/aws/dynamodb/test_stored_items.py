@@ -33,6 +33,7 @@ from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.overrides import OverrideStore
+from relay_dagster.aws.pulls import PullStore
 from relay_dagster.aws.secrets import SecretStore, SecretValue
 from relay_dagster.feeds.hold import Release
 from relay_dagster.runs.job_message import Job
@@ -103,6 +104,7 @@ class Story:
         self.deletions = DeletionStore(database)
         self.override_store = OverrideStore(database, platform.objects)
         self.webhooks, self.triggers = platform.webhooks, platform.triggers
+        self.pulls = PullStore(database)
 
     def start(self, number: int, **changes: Any) -> None:
         """Bring a run to its first claimed attempt."""
@@ -197,7 +199,8 @@ class Story:
         self.webhooks.add_event(replace(event, event_id=f"msg_{'2' * 32}", only_for="wh_1"))
 
     def events_tried(self) -> None:
-        (event,) = self.webhooks.due_events(self.clock(), 1)
+        due = self.webhooks.due_events(self.clock(), 2)
+        (event,) = (each for each in due if each.only_for is None)
         at = event.occurred_at
         tries = (Attempt(at, 500, 12, "answered 500"), Attempt(at + MINUTE, None, 900, "late"))
         deliveries = {
@@ -236,6 +239,12 @@ class Story:
         secrets.put("acme", "sftp", SecretValue("p", "files.example.com"), WHO)
         entry = WHO.entry(Action.UPLOAD_LINK_CREATED, "acme", "v1", self.clock())
         self.deletions.add_link(entry, 9)
+
+    def pull_asked(self) -> None:
+        self.pulls.change("acme", "v1", lambda before: replace(before, host="files.example.com"))
+
+    def pull_made(self) -> None:
+        self.pulls.change("acme", "v1", lambda before: replace(before, sha256="ab" * 32))
 
     def trigger_states(self) -> None:
         before = self.triggers.get("acme")
@@ -530,7 +539,13 @@ def test_items_of_every_kind_that_the_next_release_has_stored_are_read_and_writt
     assert told((name, of_this_release(items)) for name, items in scenes) == json.loads(
         STORED.read_text()
     )
-    assert changed == KINDS - {"IDEMP", "GONE", "CONFIG", "SESSION"}  # which are written once
+    assert changed == KINDS - {
+        "IDEMP",
+        "GONE",
+        "CONFIG",
+        "SESSION",
+        "NAME",
+    }  # which are written once
 
 
 def test_the_story_has_items_of_every_kind_each_with_its_schema() -> None:

@@ -75,6 +75,15 @@ def test_a_tenant_is_created_once(tenants: TenantStore) -> None:
     assert tenants.latest_version("acme") == 1
 
 
+def test_no_two_tenants_have_ids_that_differ_in_case_alone(tenants: TenantStore) -> None:
+    tenants.create("Acme", "{}")
+    for store in (tenants.create, tenants.put):
+        with pytest.raises(TenantExistsError, match="case alone"):
+            store("aCME", "{}")
+    assert tenants.put("Acme", "{}").version == 2
+    assert tenants.latest_version("aCME") is None
+
+
 def test_a_first_version_may_be_put(tenants: TenantStore) -> None:
     assert tenants.put("acme", "{}") == StoredVersion(1, created=True)
 
