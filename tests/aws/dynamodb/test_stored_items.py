@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from relay_core.config import load_overrides
+from relay_core.config.pulls import PullConfig
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_dagster.aws.dynamodb import schema
@@ -40,6 +41,8 @@ from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun, Outcome, RunRecord, Trigger
 from relay_dagster.tenants import deletion as deletion_rules
 from relay_dagster.tenants.audit import Action, Actor, ActorKind, Origin
+from relay_dagster.triggers import pulls
+from relay_dagster.triggers.pulls import FileMark, StagedFile
 from relay_dagster.triggers.state import TriggerState, TriggerUpdate
 from relay_dagster.webhooks.changes import added, disabled, edited, failing, rotated
 from relay_dagster.webhooks.model import (
@@ -266,6 +269,32 @@ class Story:
             TriggerState(tenant_id="other"),
             TriggerState(tenant_id="other", next_run_at=NOW, due_at=NOW),
         )
+
+    def pull_states(self) -> None:
+        url = "https://files.example.com/stock.csv"
+        change, pull = self.pulls.change, PullConfig(url=url)
+        change("acme", "v1", pulls.noted(pull, NOW))
+        change("acme", "v1", pulls.taken("a-lease", NOW))
+        change("acme", "v2", pulls.noted(pull, NOW))
+
+    def pulls_that_end(self) -> None:
+        change, pull = self.pulls.change, PullConfig(url="https://files.example.com/stock.csv")
+        mark = FileMark(etag='"v1"', last_modified="Sun, 01 Mar 2026 08:00:00 GMT")
+        staged = StagedFile(
+            key="published/acme/pulls/v1/a-lease",
+            source=pull.digest,
+            target="tenants/acme/inbound/v1/pulled/20260301T120000Z-stock.csv",
+            sha256="ab" * 32,
+            mark=mark,
+        )
+        change("acme", "v1", pulls.staged("a-lease", staged, NOW))
+        change("acme", "v1", pulls.asked(NOW))
+        seen = FileMark(path="/out/stock.csv", size=5, mtime=1_700_000_000)
+        change("acme", "v2", pulls.taken("b-lease", NOW))
+        change("acme", "v2", pulls.failed("b-lease", "the server answered 500", NOW))
+        change("acme", "v2", pulls.asked(NOW))
+        change("acme", "v2", pulls.taken("b-lease", NOW))
+        change("acme", "v2", pulls.unsettled("b-lease", seen, NOW, MINUTE))
 
     def run_taken_from_triggers(self) -> None:
         before = self.triggers.get("acme")
