@@ -243,12 +243,6 @@ class Story:
         entry = WHO.entry(Action.UPLOAD_LINK_CREATED, "acme", "v1", self.clock())
         self.deletions.add_link(entry, 9)
 
-    def pull_asked(self) -> None:
-        self.pulls.change("acme", "v1", lambda before: replace(before, host="files.example.com"))
-
-    def pull_made(self) -> None:
-        self.pulls.change("acme", "v1", lambda before: replace(before, sha256="ab" * 32))
-
     def trigger_states(self) -> None:
         before = self.triggers.get("acme")
         full = TriggerState(
