@@ -84,7 +84,9 @@ def estate(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Estate]:
 def furnish(estate: Estate, tenant_id: str) -> None:
     """Give a tenant all that one can have."""
     platform, world = estate.platform, World(estate.platform, estate.instance, tenant_id)
-    vendor = vendor_document(inbound={"type": "s3", "s3_prefix": f"tenants/{tenant_id}/inbound/"})
+    pull = {"url": "https://files.example.com/stock.csv"}
+    prefix = f"tenants/{tenant_id}/inbound/"
+    vendor = vendor_document(inbound={"type": "s3", "s3_prefix": prefix, "pull": pull})
     triggers = {"schedule": {"cron": "0 6 * * *"}, "on_upload": {"quiet_seconds": 0}}
     for currency in ("USD", "EUR", "USD"):
         world.store_config(
@@ -94,6 +96,8 @@ def furnish(estate: Estate, tenant_id: str) -> None:
     api.issue_key(tenant_id)
     hook = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
     assert api.client.post(f"/v1/tenants/{tenant_id}/webhooks", json=hook).status_code == 201
+    asked = api.client.post(f"/v1/tenants/{tenant_id}/vendors/vendor_1/pull")
+    assert asked.status_code == 202
     order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
     assert api.client.post(f"/v1/tenants/{tenant_id}/uploads", json=order).status_code == 201
     overrides = {"overrides": [{"sku": "A-1", "price": "9.99"}]}
