@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from pydantic import ValidationError
+
 from relay_core.config import Override
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import Codec, marshal
@@ -48,10 +50,15 @@ class _Head:
 
 @dataclass(frozen=True, slots=True)
 class OverrideDocument:
-    """A version of a tenant's overrides, by SKU; version 0 is that there never were any."""
+    """A version of a tenant's overrides, by SKU; version 0 is that there never were any.
+
+    Attributes:
+        unread: the lines of those that this release cannot read, as they are stored.
+    """
 
     version: int = 0
     overrides: Mapping[str, Override] = field(default_factory=dict)
+    unread: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +160,17 @@ class OverrideStore:
             if now == head:
                 raise ThrottledError("s3.GetObject", f"{head.object_key} is gone")
             return self._read(now)
+        overrides, unread = {}, {}
         # A line at a time: as one text it may take four times its bytes.
-        lines = (Override.model_validate(json.loads(line)) for line in io.BytesIO(data))
-        return OverrideDocument(head.version, {one.sku: one for one in lines})
+        for line in io.BytesIO(data):
+            stored = json.loads(line)
+            try:
+                overrides[stored["sku"]] = Override.model_validate(stored)
+            except ValidationError as error:
+                unread[stored["sku"]] = line
+                item = {schema.KEY: {"S": overrides_key(head.tenant_id)}}
+                self.database.tenants.report_unreadable(item, error)
+        return OverrideDocument(head.version, overrides, unread)
 
     def _change(
         self,
@@ -177,7 +192,9 @@ class OverrideStore:
             document = self._read(head)
             before = {s: left for s, one in document.overrides.items() if (left := one.at(now))}
             after = steps(dict(before), now)
+            kept = {sku: line for sku, line in document.unread.items() if sku not in skus}
             changed = sum(before.get(sku) != after.get(sku) for sku in {*before, *after})
+            changed += len(document.unread) - len(kept)
             if not changed:
                 return OverrideChange(document.version, len(after), 0)
             if len(after) > max(MAX_OVERRIDES, len(before)):
@@ -186,9 +203,9 @@ class OverrideStore:
             told = {"version": version, "count": len(skus), "skus": sorted(skus)[:_MAX_NAMED]}
             entry = origin.entry(action, tenant_id, target, now, **told, **details)
             key = f"{_place_of(tenant_id)}{version:010}-{secrets.token_hex(16)}.jsonl"
-            in_order = (after[sku].as_dict() for sku in sorted(after))
-            lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in in_order)
-            self.objects.put_stream(key, map(str.encode, lines))
+            in_order = sorted({*after, *kept})
+            lines = (kept[sku] if sku in kept else _line(after[sku]) for sku in in_order)
+            self.objects.put_stream(key, lines)
             named = _Head(tenant_id, version, key)
             try:
                 self.database.transact_while_active(
@@ -225,6 +242,10 @@ class OverrideStore:
         for each in self.objects.list_objects(_place_of(named.tenant_id)):
             if each.file_name < f"{named.version + 1:010}" and each.key != named.object_key:
                 self.objects.delete(each.key)
+
+
+def _line(override: Override) -> bytes:
+    return f"{json.dumps(override.as_dict(), ensure_ascii=False)}\n".encode()
 
 
 def _place_of(tenant_id: str) -> str:

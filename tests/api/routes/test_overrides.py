@@ -246,6 +246,24 @@ def test_the_document_outlives_feeds_that_are_superseded(shop: ApiWorld) -> None
     assert listed(shop)["count"] == 1
 
 
+def test_an_override_of_the_next_release_is_left_out_and_kept(
+    shop: ApiWorld, platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(shop, {"sku": "A", "price": "1.00"}, {"sku": "B", "price": "2.00"})
+    (stored,) = platform.objects.list_objects(PLACE)
+    of_tomorrow = b'{"sku": "B", "round_to": "0.05"}\n'
+    lines = platform.objects.read(stored.key).splitlines(keepends=True)
+    platform.objects.put(stored.key, lines[0] + of_tomorrow)
+    assert [one["sku"] for one in listed(shop)["overrides"]] == ["A"]
+    assert "item_unreadable" in caplog.messages
+    put(shop, {"sku": "C", "leave_out": True})
+    (stored,) = platform.objects.list_objects(PLACE)
+    assert of_tomorrow in platform.objects.read(stored.key)
+    assert remove(shop, ["B"]).json()["changed"] == 1
+    (stored,) = platform.objects.list_objects(PLACE)
+    assert of_tomorrow not in platform.objects.read(stored.key)
+
+
 def test_a_reader_that_comes_late_reads_the_version_after(
     shop: ApiWorld, platform: Platform
 ) -> None:
