@@ -15,9 +15,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from posixpath import join, split
+from typing import Any
 from urllib.parse import unquote
 
 import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    load_ssh_private_key,
+)
 
 from relay_core.domain.destination import Destination
 from relay_dagster.outbound.downloads import Download
@@ -39,7 +51,13 @@ The client's own reading ahead is not used: its thread outlives a connection tha
 """
 _OTHER_KEY = "the server's host key is another one than host_key; nothing was sent"
 _KINDS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
+_UNKNOWN_KEY = "the secret is a private key of a kind that is not known, or damaged"
 _PRIVATE_KEY = "-----BEGIN"
+_PRIVATE_KEYS: tuple[tuple[type[Any], type[paramiko.PKey], PrivateFormat], ...] = (
+    (Ed25519PrivateKey, paramiko.Ed25519Key, PrivateFormat.OpenSSH),
+    (EllipticCurvePrivateKey, paramiko.ECDSAKey, PrivateFormat.TraditionalOpenSSL),
+    (RSAPrivateKey, paramiko.RSAKey, PrivateFormat.TraditionalOpenSSL),
+)
 
 # What it logs of servers quotes what they say.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -113,14 +131,24 @@ class SftpFiles:
 
 
 def _private_key(text: str) -> paramiko.PKey:
-    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
-        try:
-            return kind.from_private_key(io.StringIO(text.strip() + "\n"))
-        except paramiko.PasswordRequiredException as error:
-            raise CallError("the secret is a private key with a passphrase") from error
-        except (paramiko.SSHException, ValueError):
-            continue
-    raise CallError("the secret is a private key of a kind that is not known, or damaged")
+    """Read a private key.
+
+    The client itself takes every other ECDSA key that OpenSSH wrote without a comment for damaged:
+    it is given one that is written anew.
+    """
+    data = f"{text.strip()}\n".encode()
+    read = load_ssh_private_key if b"OPENSSH" in data.partition(b"\n")[0] else load_pem_private_key
+    try:
+        key: Any = read(data, None)
+    except TypeError as error:
+        raise CallError("the secret is a private key with a passphrase") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CallError(_UNKNOWN_KEY) from error
+    for kind, client_kind, form in _PRIVATE_KEYS:
+        if isinstance(key, kind):
+            written = key.private_bytes(Encoding.PEM, form, NoEncryption()).decode()
+            return client_kind.from_private_key(io.StringIO(written))
+    raise CallError(_UNKNOWN_KEY)
 
 
 def _newest(sftp: paramiko.SFTPClient, folder: str, pattern: str) -> FileMark:

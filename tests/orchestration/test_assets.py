@@ -310,7 +310,10 @@ def test_what_the_sample_tenant_shows_can_be_stored_by_a_real_instance(platform:
             result.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
         ).records
     assert result.success
-    assert len(checks) == len(ALL_CHECKS)
+    events = (each.event_log_entry.get_dagster_event() for each in checks)
+    judged = {each.asset_check_evaluation_data.check_name for each in events}
+    # A run does not make published_feed, whose check goes by a schedule of its own.
+    assert judged == {each.name for each in ALL_CHECKS} - {"feed_is_fresh"}
 
 
 # --- final failures -------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ ROUTES = (
     ("GET", "/v1/tenants/{tenant_id}/versions", False, (200, 200, 404)),
     ("GET", "/v1/tenants/{tenant_id}/status", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/uploads", False, (201, 201, 404)),
+    ("POST", "/v1/tenants/{tenant_id}/vendors/{vendor_id}/pull", False, (409, 409, 404)),
     ("PUT", "/v1/tenants/{tenant_id}/config", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/config:check", False, (200, 200, 404)),
     ("GET", "/v1/tenants/{tenant_id}/feed", False, (302, 302, 404)),
@@ -113,7 +114,7 @@ QUERIES = {"/v1/runs/{run_id}/explain": {"sku": "A-1"}}
 
 def call(world: ApiWorld, key: str | None, method: str, path: str, run_id: str = NOBODY_S_RUN):
     ids = {"run_id": run_id, "key_id": "0123456789abcdef", "webhook_id": f"wh_{'0' * 32}"}
-    ids |= {"link_id": "fl_0", "name": "granite", "token": "x" * 43}
+    ids |= {"link_id": "fl_0", "name": "granite", "token": "x" * 43, "vendor_id": "vendor_1"}
     place = path.format(tenant_id="acme", **ids)
     body = BODIES.get(path, config_document()) if method in ("POST", "PUT", "PATCH") else None
     body = None if path.endswith("/api-keys") else body
@@ -200,6 +201,7 @@ SCOPES = {
     "POST /v1/tenants/{tenant_id}/api-keys": "keys",
     "DELETE /v1/tenants/{tenant_id}/api-keys/{key_id}": "keys",
     "POST /v1/tenants/{tenant_id}/uploads": "upload",
+    "POST /v1/tenants/{tenant_id}/vendors/{vendor_id}/pull": "run",
     "POST /v1/tenants/{tenant_id}/supplier-links": "upload",
     "DELETE /v1/tenants/{tenant_id}/supplier-links/{link_id}": "upload",
     "POST /v1/tenants/{tenant_id}/webhooks": "config",

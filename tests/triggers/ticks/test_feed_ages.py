@@ -72,6 +72,7 @@ def test_a_feed_is_good_until_it_is_late_and_then_it_is_told_whose_fault_that_is
         results = (VendorResult("vendor_1", "failed", None, None, None, None, None),)
         for code, fault in (("validation_errors", "vendor_data"), ("RUN_TIMEOUT", "platform")):
             run_id = str(uuid.uuid4())
+            world.clock.advance(seconds=1)
             dispatch_run(world.platform, run_id=run_id)
             claimed = world.platform.ledger.claim(run_id, 1, "dagster-2")
             failure = RunFailure(code, "it is so", Stage.NORMALIZE)
