@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from benchmarks import tables
 from benchmarks.goals import Goal
 from benchmarks.run_timing import percentile
 from relay_dagster.devstack.processes import API, HOST, MOTO, Stack, free_port, port_answers
+from relay_dagster.settings import Settings
+from relay_dagster.wiring import Platform, connect
 
 KEY = "bench-key"
 POLLERS, LISTERS = 200, 20
@@ -87,6 +90,21 @@ class ApiStack(Stack):
         if name == CONSTANT:
             return lambda: port_answers(self.host, self.ports[CONSTANT])
         return super()._probe(name)
+
+
+@contextmanager
+def api_platform() -> Iterator[tuple[ApiStack, Platform, Path]]:
+    """Run embedded AWS and the API; yield the stack, the platform on it and a folder."""
+    with (
+        tempfile.TemporaryDirectory(prefix="relay-bench-") as folder,
+        ApiStack(Path(folder)) as stack,
+    ):
+        stack.start(MOTO)
+        stack.bootstrap()
+        stack.start(API)
+        # boto3 reads where AWS is by itself.
+        os.environ.update(stack.process_environment())
+        yield stack, connect(Settings.from_env()), Path(folder)
 
 
 def main() -> int:

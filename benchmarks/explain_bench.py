@@ -13,10 +13,8 @@ import csv
 import io
 import json
 import logging
-import os
 import random
 import sys
-import tempfile
 import uuid
 from collections.abc import Sequence
 from contextlib import closing
@@ -25,7 +23,7 @@ from typing import Any
 from urllib.parse import quote
 
 from benchmarks import tables
-from benchmarks.api_bench import ApiStack
+from benchmarks.api_bench import api_platform
 from benchmarks.feeds import Shape, config_document, write_feeds
 from benchmarks.goals import Goal
 from benchmarks.hostile_requests import (
@@ -39,12 +37,11 @@ from benchmarks.hostile_requests import (
 )
 from benchmarks.run_timing import percentile
 from relay_dagster import tags
-from relay_dagster.devstack.processes import API, MOTO
+from relay_dagster.devstack.processes import API
 from relay_dagster.execution.attempt import Launch
 from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
 from relay_dagster.runs.model import NewRun, RunRecord
-from relay_dagster.settings import Settings
-from relay_dagster.wiring import Platform, connect
+from relay_dagster.wiring import Platform
 
 GOAL_SECONDS = 1.0
 _SAME = "SAME"
@@ -58,23 +55,16 @@ def main() -> int:
     chosen = options.parse_args()
     logging.getLogger("relay").setLevel(logging.ERROR)
     with (
-        tempfile.TemporaryDirectory(prefix="relay-bench-") as folder,
-        ApiStack(Path(folder)) as stack,
+        api_platform() as (stack, platform, folder),
+        closing(Callers(stack.url(API))) as callers,
     ):
-        stack.start(MOTO)
-        stack.bootstrap()
-        stack.start(API)
-        # boto3 reads where AWS is by itself.
-        os.environ.update(stack.process_environment())
-        platform = connect(Settings.from_env())
-        with closing(Callers(stack.url(API))) as callers:
-            callers.warm_up()
-            repeated = publish(platform, *_repeated(chosen.rows))
-            usual = publish(platform, *_usual(chosen.rows, Path(folder)))
-            first, *rest = _skus(platform, usual, chosen.skus + 1)
-            measure(stack, _asked(usual, first), callers)  # the engine is loaded with it
-            harms = [measure(stack, _asked(usual, sku), callers) for sku in rest]
-            most = measure(stack, _asked(repeated, _SAME), callers)
+        callers.warm_up()
+        repeated = publish(platform, *_repeated(chosen.rows))
+        usual = publish(platform, *_usual(chosen.rows, folder))
+        first, *rest = _skus(platform, usual, chosen.skus + 1)
+        measure(stack, _asked(usual, first), callers)  # the engine is loaded with it
+        harms = [measure(stack, _asked(usual, sku), callers) for sku in rest]
+        most = measure(stack, _asked(repeated, _SAME), callers)
     return _told(chosen.rows, harms, most)
 
 

@@ -10,9 +10,7 @@ and that of health. Exit status 1 where something is over the contract's limits.
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -28,17 +26,16 @@ from typing import Any
 import httpx
 
 from benchmarks import tables
-from benchmarks.api_bench import KEY, ApiStack
+from benchmarks.api_bench import KEY, ApiStack, api_platform
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.devstack.processes import API, MOTO
+from relay_dagster.devstack.processes import API
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import Change
-from relay_dagster.settings import Settings
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
-from relay_dagster.wiring import Platform, connect
+from relay_dagster.wiring import Platform
 
 HOSTILE, OTHER = "hostile", "other"
 WIDE, REVOKED = "wide", "revoked"
@@ -389,16 +386,8 @@ def measure(stack: ApiStack, attack: Attack, callers: Callers) -> Harm:
 
 def harms_of(chosen: Iterable[Attack]) -> list[Harm]:
     """Start everything, and return what each attack does to it."""
-    with (
-        tempfile.TemporaryDirectory(prefix="relay-bench-") as folder,
-        ApiStack(Path(folder)) as stack,
-    ):
-        stack.start(MOTO)
-        stack.bootstrap()
-        stack.start(API)
-        # boto3 reads where AWS is by itself.
-        os.environ.update(stack.process_environment())
-        furnish(connect(Settings.from_env()))
+    with api_platform() as (stack, platform, _):
+        furnish(platform)
         with closing(Callers(stack.url(API))) as callers:
             callers.warm_up()
             return [measure(stack, attack, callers) for attack in chosen]

@@ -18,7 +18,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -26,19 +25,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from benchmarks import tables
-from benchmarks.api_bench import KEY, ApiStack
+from benchmarks.api_bench import KEY, api_platform
 from benchmarks.explain_bench import publish
 from benchmarks.feeds import Shape, config_document, write_feeds
 from benchmarks.goals import Goal
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.aws.dynamodb.run_items import feed_item
-from relay_dagster.devstack.processes import API, MOTO
+from relay_dagster.devstack.processes import API
 from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.maintenance.doctor import Extent, examine
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.settings import Settings
-from relay_dagster.wiring import Platform, connect
+from relay_dagster.wiring import Platform
 
 RUNS, ROWS, TENANTS, RECORDS = 100, 50_000, 10_000, 200_000
 VERIFY_SECONDS, DOCTOR_SECONDS, DOCTOR_MIB = 300.0, 60.0, 100.0
@@ -52,16 +50,8 @@ def main() -> int:
     options.add_argument("--tenants", type=int, default=TENANTS)
     chosen = options.parse_args()
     logging.getLogger("relay").setLevel(logging.ERROR)
-    with (
-        tempfile.TemporaryDirectory(prefix="relay-bench-") as folder,
-        ApiStack(Path(folder)) as stack,
-    ):
-        stack.start(MOTO)
-        stack.bootstrap()
-        stack.start(API)
-        os.environ.update(stack.process_environment())
-        platform = connect(Settings.from_env())
-        _publish(platform, chosen.runs, Path(folder))
+    with api_platform() as (stack, platform, folder):
+        _publish(platform, chosen.runs, folder)
         verified = _verify(stack.url(API))
         _fill(platform, chosen.tenants)
         examined, examined_cpu, mib = _examine(platform)

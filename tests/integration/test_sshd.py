@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.waiting import wait_for
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.devstack.processes import free_port, port_answers
 from relay_dagster.wiring import Platform
@@ -34,6 +37,7 @@ class Sshd:
     host_key: str
     user_key: str
     other_key: str
+    process_id: int
 
     @property
     def url(self) -> str:
@@ -73,10 +77,13 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
     command = [program, "-D", "-e", "-f", str(tmp_path / "config")]
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
         try:
-            while not port_answers("127.0.0.1", port):
+
+            def answers() -> bool:
                 assert process.poll() is None, (tmp_path / "log").read_text()
-                time.sleep(0.05)
-            yield Sshd(folder, port, host_line, user_key, other_line)
+                return port_answers("127.0.0.1", port)
+
+            wait_for("an answer of sshd", answers, within=30)
+            yield Sshd(folder, port, host_line, user_key, other_line, process.pid)
         finally:
             process.terminate()
 
@@ -143,7 +150,7 @@ def test_a_connection_that_drops_leaves_nothing(world: PullsWorld, sshd: Sshd) -
     puller = world.another()
     puller.tick()
     # The process of this connection, once it sends.
-    ending = threading.Thread(target=_end_sessions, args=(sshd.port,))
+    ending = threading.Thread(target=_end_sessions, args=(sshd.process_id,))
     ending.start()
     puller.finish(120)
     ending.join()
@@ -152,24 +159,25 @@ def test_a_connection_that_drops_leaves_nothing(world: PullsWorld, sshd: Sshd) -
     assert (world.files(), world.staged()) == ([], [])
 
 
-def _end_sessions(port: int) -> None:
-    """End the server's sessions, once one has lasted for a moment."""
-    own = f"sport = :{port}"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        found = subprocess.run(
-            ["pgrep", "-f", "^sshd(-session)?: .*@notty"],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.split()
-        if found:
-            time.sleep(1)
-            for pid in found:
-                os.kill(int(pid), 9)
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"no session at {own}")
+def _end_sessions(process_id: int) -> None:
+    """End the server's sessions, once one has sent a mebibyte."""
+    sending = wait_for("a session that sends", lambda: _sending(process_id), within=60, every=0.05)
+    for pid in sending:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _sending(process_id: int) -> list[int]:
+    """Return the processes below one, where any has written more than a mebibyte."""
+    below = [*_below(process_id)]
+    written = (Path(f"/proc/{pid}/io").read_text() for pid in below)
+    sent = (int(re.search(r"^wchar: (\d+)$", each, re.MULTILINE)[1]) for each in written)
+    return below if max(sent, default=0) > 1 << 20 else []
+
+
+def _below(process_id: int) -> Iterator[int]:
+    for pid in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split():
+        yield int(pid)
+        yield from _below(int(pid))
 
 
 def test_a_sparse_file_of_two_gibibytes_is_too_large_before_it_is_read(

@@ -123,7 +123,7 @@ def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> T
         active_run_id=platform.runs.lock(tenant_id).active_run_id,
         last_run=_shown(last),
         next_run_at=next_run_at(config),
-        vendors=_standings(results, _pulls(platform, tenant_id, config)),
+        vendors=_vendor_states(results, _pulls(platform, tenant_id, config)),
     )
 
 
@@ -139,7 +139,7 @@ def _pulls(
     }
 
 
-def _standings(
+def _vendor_states(
     results: Sequence[VendorResult], pulls: Mapping[str, PullStanding]
 ) -> list[VendorStanding]:
     """Return what is shown of vendors: those of the last run, then others that are pulled."""

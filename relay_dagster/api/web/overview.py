@@ -58,9 +58,9 @@ def show_overview(tenant_id: str, visit: Reading, platform: PlatformDep) -> Resp
     runs = list_runs(visit.caller, platform, tenant_id, limit=_SHOWN_RUNS).runs
     kept = list_publications(tenant_id, visit.caller, platform).publications
     feed = kept[0] if kept else None
-    standings = {each.vendor_id: each for each in status.vendors if each.status is not None}
+    states = {each.vendor_id: each for each in status.vendors if each.status is not None}
     named = [str(each["vendor_id"]) for each in config["vendors"]]
-    vendors = [(name, standings.get(name)) for name in named]
+    vendors = [(name, states.get(name)) for name in named]
     todo = [*todo_of(tenant_id, status, runs, vendors)]
     return page(
         "overview.html.jinja",
