@@ -26,6 +26,7 @@ from integration.waiting import wait_for
 from relay_dagster.runs.job_message import Job
 from runbook.desk import GOOD_FEED, Desk
 from support.builders import feed
+from support.pulls_world import file, file_server
 
 ROOT = Path(__file__).resolve().parents[2]
 GREAT_ROWS = [f"A-{number},5,10.00" for number in range(1, 21)]
@@ -486,18 +487,68 @@ def alarm(desk: Desk) -> None:
     assert made.returncode == 0, made.stderr
     for _ in range(2):
         desk.failed("REQUIRED_VENDOR_MISSING", FETCH_INPUTS)
-    cloudwatch = boto3.client(
-        "cloudwatch", endpoint_url=desk.relay.stack.url("moto"), region_name="us-east-1"
-    )
-    name = f"relay-chaos-consecutive-failures-{desk.tenant}"
-    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
-    assert highest(cloudwatch, alarm) == alarm["Threshold"] == 1
-    (running,) = cloudwatch.describe_alarms(AlarmNames=["relay-chaos-worker-heartbeat"])[
-        "MetricAlarms"
-    ]
-    assert highest(cloudwatch, running) >= running["Threshold"]
+    assert highest(desk, f"consecutive-failures-{desk.tenant}") == (1, 1)
+    beats, threshold = highest(desk, "worker-heartbeat")
+    assert beats >= threshold
     desk.upload("south")
     desk.succeeded()
+
+
+@drill("A file that is not pulled")
+def supplier_fails(desk: Desk) -> None:
+    """A secret that is missing, then for another host, then a log-in page; mended, it is pulled."""
+    desk.store()
+    desk.upload()
+    before = desk.succeeded()
+    page = b"<!DOCTYPE html><html><head><title>Log in</title></head></html>"
+    target = "/feed.csv?token=s3cr3t"
+    with file_server({target: file(page)}) as server:
+        document = desk.config()
+        pull = {"url": server.url(target), "secret": "north-login"}
+        document["vendors"][0]["inbound"]["pull"] = pull
+        desk.store(document)
+        pull_failed(desk, "SECRET_NOT_FOUND")
+        for host, words in (
+            ("files.example.com", "SECRET_NOT_FOR_HOST"),
+            (f"127.0.0.1:{server.port}", "an HTML page"),
+        ):
+            put = client_command(
+                desk, "secrets", "put", desk.tenant, "north-login", "--host", host, stdin="Basic x"
+            )
+            assert put.returncode == 0, put.stderr
+            asked = client_command(desk, "pull", desk.tenant, "north")
+            assert asked.returncode == 0, asked.stderr
+            pull_failed(desk, words)
+        assert [each.headers["authorization"] for each in server.requests] == ["Basic x"]
+        told = client_command(desk, "tenant", "status", desk.tenant).stdout
+        assert "HTML page" in " ".join(told.split()), told
+        assert "s3cr3t" not in told
+        assert desk.published_run_id() == before["run_id"]
+        made = script(desk, "setup_cloudwatch_alarms.py")
+        assert made.returncode == 0, made.stderr
+        failures, _ = highest(desk, "pulls-failed")
+        assert failures >= 3
+        server.answers[target] = file(feed("A-1,7,10.00"))
+        client_command(desk, "pull", desk.tenant, "north")
+        wait_for("the file is pulled", lambda: pull_of(desk)["last_success_at"], within=60)
+    run = desk.succeeded()
+    manifest = desk.report(run, "input_manifest")["vendors"]
+    assert "/inbound/north/pulled/" in manifest["north"]["s3_key"]
+
+
+def pull_failed(desk: Desk, words: str) -> None:
+    """Wait until the last pull has failed with these words."""
+    wait_for(
+        f"a pull fails with {words}",
+        lambda: words in (pull_of(desk)["last_error"] or ""),
+        within=60,
+    )
+
+
+def pull_of(desk: Desk) -> dict[str, Any]:
+    """Return how the first vendor's pulls stand."""
+    status = desk.relay.http.get(f"/v1/tenants/{desk.tenant}/status").json()
+    return dict(status["vendors"][0]["pull"])
 
 
 @drill("Deleting a tenant")
@@ -529,8 +580,12 @@ def a_tenant_goes(desk: Desk) -> None:
     desk.succeeded()
 
 
-def highest(cloudwatch: Any, alarm: Any) -> float:
-    """Return the greatest value of what an alarm watches, in the words of the alarm itself."""
+def highest(desk: Desk, name: str) -> tuple[float, float]:
+    """Return the greatest value of what an alarm watches, in its own words, and its threshold."""
+    cloudwatch = boto3.client(
+        "cloudwatch", endpoint_url=desk.relay.stack.url("moto"), region_name="us-east-1"
+    )
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[f"relay-chaos-{name}"])["MetricAlarms"]
     now = datetime.now(UTC)
     answer = cloudwatch.get_metric_statistics(
         Namespace=alarm["Namespace"],
@@ -539,9 +594,10 @@ def highest(cloudwatch: Any, alarm: Any) -> float:
         StartTime=now - timedelta(hours=1),
         EndTime=now + timedelta(hours=1),
         Period=alarm["Period"],
-        Statistics=["Maximum"],
+        Statistics=[alarm["Statistic"]],
     )
-    return max(float(point["Maximum"]) for point in answer["Datapoints"])
+    points = answer["Datapoints"]
+    return max(float(point[alarm["Statistic"]]) for point in points), float(alarm["Threshold"])
 
 
 def local_run(config: dict[str, Any], data: bytes) -> str:
@@ -573,16 +629,20 @@ def _ready_states(desk: Desk, status_code: int) -> dict[str, str]:
     return {name: each["state"] for name, each in answer.json()["dependencies"].items()}
 
 
-def relay_command(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
+def relay_command(
+    desk: Desk, *words: str, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the ``relay`` command with the installation's variables."""
-    return _run(desk, sys.executable, "-m", "relay_dagster.cli", *words)
+    return _run(desk, sys.executable, "-m", "relay_dagster.cli", *words, stdin=stdin)
 
 
-def client_command(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
+def client_command(
+    desk: Desk, *words: str, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command that is a client of the API."""
     http = desk.relay.http
     known = ("--api-url", str(http.base_url), "--api-key", http.headers["X-API-Key"])
-    return relay_command(desk, *words, *known)
+    return relay_command(desk, *words, *known, stdin=stdin)
 
 
 def script(desk: Desk, name: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -590,8 +650,8 @@ def script(desk: Desk, name: str, *words: str) -> subprocess.CompletedProcess[st
     return _run(desk, sys.executable, str(ROOT / "scripts" / name), *words)
 
 
-def _run(desk: Desk, *argv: str) -> subprocess.CompletedProcess[str]:
+def _run(desk: Desk, *argv: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = desk.relay.stack.process_environment()
     return subprocess.run(
-        argv, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+        argv, env=environment, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False
     )
