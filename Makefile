@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-overrides bench-pulls bench-proof bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -111,8 +111,10 @@ bench-hostile-requests: setup ## Measure the cost of hostile requests for the AP
 bench-idle: setup ## Measure the idle stack's share of a core
 	@$(BIN)/python -m benchmarks.idle_bench
 
-# make bench SIZES=100k,1m ROUNDS=3 VARIANTS=0 GIGABYTE=0 is a short one.
-bench: setup ## Measure the engine and its peers: SIZES, ROUNDS, VARIANTS, GIGABYTE
+# make bench PROCESSES=1,50k,1m SIZES=0 VARIANTS=0 GIGABYTE=0 ROUNDS=3 times whole processes alone.
+bench: setup ## Measure whole processes, then the work alone: ROUNDS, PROCESSES, DAGSTER, SIZES, VARIANTS, GIGABYTE
+	@$(BIN)/python -m benchmarks.process_bench $(if $(PROCESSES),--sizes $(PROCESSES)) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(DAGSTER),--dagster $(DAGSTER))
 	@$(BIN)/python -m benchmarks.engine_bench $(if $(SIZES),--sizes $(SIZES)) \
 	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(VARIANTS),--variants $(VARIANTS)) \
 	  $(if $(GIGABYTE),--gigabyte $(GIGABYTE))
@@ -134,6 +136,9 @@ bench-hostile: setup ## Measure hostile feeds of all formats beside clean ones: 
 bench-overrides: setup ## Measure what a quarantine and overrides add to a run: ROWS, ROUNDS
 	@$(BIN)/python -m benchmarks.overrides_bench $(if $(ROWS),--rows $(ROWS)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-quick: setup ## Report the CPU time of a run of 50,000 rows, by that of constant work: ROUNDS
+	@$(BIN)/python -m benchmarks.constant_work $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-rules: setup ## Measure the cost of a tenant's own rules: ROWS, ROUNDS
 	@$(BIN)/python -m benchmarks.rules_bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))

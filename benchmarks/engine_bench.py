@@ -1,4 +1,4 @@
-"""``make bench``: the whole engine and its peers on the same feeds, in one sitting.
+"""The work of the engine and of its peers on the same feeds: a half of ``make bench``.
 
 Bytes in, every artifact of a successful run out. Before anything is timed, peers and engine must
 write the same merged feed, and they must in every timed run.
@@ -92,7 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--sizes", type=_sizes, default="100k,1m,5m", help="rows, in three feeds")
+    options.add_argument(
+        "--sizes", type=parsed_sizes, default="100k,1m,5m", help="rows, in three feeds"
+    )
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--variants", type=_size, default="1m", help="rows of each; 0 is none")
     options.add_argument("--gigabyte", type=int, default=1, help="rounds with one feed of 1 GB")
@@ -100,7 +102,8 @@ def _options() -> argparse.ArgumentParser:
     return options
 
 
-def _sizes(text: str) -> list[tuple[str, int]]:
+def parsed_sizes(text: str) -> list[tuple[str, int]]:
+    """Return the sizes of a list such as ``1,50k,5m``, each as it is written and in rows."""
     return [size for part in text.split(",") if (size := _size(part))]
 
 

@@ -26,9 +26,8 @@ from benchmarks.feed_text import (
     where,
     words,
 )
+from benchmarks.rules import HEADERS
 
-HEADERS = ("SKU", "QTY", "COST", "MAP", "MSRP", "BRAND", "TITLE", "LEAD", "UPDATED")
-REQUESTED_AT = "2026-01-01T00:00:00Z"
 SLICE = 1 << 19
 _LATEST = 1_767_225_600  # 2026-01-01T00:00:00Z
 _TYPICAL_COST = 330_000  # 33.00 in ten-thousandths

@@ -19,7 +19,8 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from benchmarks.feeds import REQUESTED_AT, Shape
+from benchmarks.feeds import Shape
+from benchmarks.rules import REQUESTED_AT
 from benchmarks.sitting import generate
 from benchmarks.tables import machine
 from relay_core.columnar.process_tuning import tune_process

@@ -48,18 +48,32 @@ class Measured:
     merged_sha256: str | None
 
 
+@dataclass(frozen=True)
+class Process:
+    """One process from outside: seconds of CPU, of the clock on the wall; peak memory.
+
+    ``first_step_s`` are the seconds of CPU to the first step of a run in Dagster.
+    """
+
+    cpu_s: float
+    wall_s: float
+    peak_mib: float
+    merged_sha256: str | None
+    first_step_s: float | None = None
+
+
 @dataclass
 class Samples:
     """All measurements of one entrant, in the order of rounds."""
 
-    runs: list[Measured] = field(default_factory=list)
+    runs: list[Measured | Process] = field(default_factory=list)
 
     def median(self, what: str) -> float:
-        """Return the median of one of ``Measured``'s numbers."""
+        """Return the median of one of these numbers."""
         return statistics.median(self.all(what))
 
     def all(self, what: str) -> list[float]:
-        """Return one of ``Measured``'s numbers for each round."""
+        """Return one of the numbers of ``Measured`` or ``Process`` for each round."""
         return [float(getattr(run, what)) for run in self.runs]
 
     def times(self, other: Samples, what: str = "work_s") -> float:
@@ -119,7 +133,7 @@ def measure(entrant: Entrant, work: Path) -> Measured:
     )
     wall = time.perf_counter() - started
     numbers = json.loads(done.stdout.splitlines()[-1])
-    written = Measured(**numbers, wall_s=wall, merged_sha256=_sha256(out / MERGED_FEED))
+    written = Measured(**numbers, wall_s=wall, merged_sha256=file_sha256(out / MERGED_FEED))
     shutil.rmtree(out)
     return written
 
@@ -140,7 +154,8 @@ def check_agreement(samples: Mapping[str, Samples]) -> str:
     return str(distinct.pop())
 
 
-def _sha256(path: Path) -> str | None:
+def file_sha256(path: Path) -> str | None:
+    """Return the hash of a file; None where there is none."""
     if not path.exists():
         return None
     with path.open("rb") as file:

@@ -6,12 +6,13 @@ import importlib.metadata
 import json
 import os
 import platform
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.goals import Goal
-from benchmarks.sitting import Samples
+from benchmarks.sitting import Process, Samples
 
 _PACKAGES = ("numpy", "pandas", "pandera", "pyarrow", "polars", "duckdb", "dagster")
 
@@ -48,6 +49,25 @@ def contenders(samples: Mapping[str, Samples], *, of: str, size: int) -> str:
             )
         )
     return table(header, rows)
+
+
+def processes(samples: Mapping[str, Samples], *, of: str) -> str:
+    """Return the table of whole processes of one size, and ``of``'s time by theirs."""
+    header = ("", "wall s", "spread", "CPU s", "to the first step", "peak MiB", f"{of} takes")
+    rows = []
+    for name, runs in samples.items():
+        first = [run.first_step_s for run in runs.runs if isinstance(run, Process)]
+        told = [seconds for seconds in first if seconds is not None]
+        times, cpu = (f"{samples[of].times(runs, what):.2f} x" for what in ("wall_s", "cpu_s"))
+        rows.append(
+            (
+                *(name, _seconds(runs.median("wall_s")), _spread(runs, "wall_s")),
+                _seconds(runs.median("cpu_s")),
+                _seconds(statistics.median(told)) if told else "",
+                *(f"{max(runs.all('peak_mib')):,.0f}", times, cpu),
+            )
+        )
+    return table((*header, "in CPU"), rows)
 
 
 def variants(samples: Mapping[str, Samples], *, base: str) -> str:
@@ -123,6 +143,6 @@ def _seconds(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _spread(runs: Samples) -> str:
-    low, high = min(runs.all("work_s")), max(runs.all("work_s"))
+def _spread(runs: Samples, what: str = "work_s") -> str:
+    low, high = min(runs.all(what)), max(runs.all(what))
     return f"{low:.2f}-{high:.2f}"

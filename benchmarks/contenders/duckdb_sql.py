@@ -7,13 +7,14 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.feeds import HEADERS, REQUESTED_AT
 from benchmarks.rules import (
+    HEADERS,
     MARGIN,
     MIN_PRICE,
     MOMENT,
     MONEY,
     NEGATIVE,
+    REQUESTED_AT,
     SHIPPING,
     WHOLE,
     Reject,

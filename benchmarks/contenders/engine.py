@@ -7,8 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.feeds import REQUESTED_AT
-from benchmarks.rules import vendor_ids
+from benchmarks.rules import REQUESTED_AT, vendor_ids
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.feeds import REQUESTED_AT
+from benchmarks.rules import REQUESTED_AT
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 

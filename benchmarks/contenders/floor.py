@@ -7,8 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pcsv
 
-from benchmarks.feeds import HEADERS
-from benchmarks.rules import merged_path, normalized_path, vendor_ids
+from benchmarks.rules import HEADERS, merged_path, normalized_path, vendor_ids
 
 _MERGED = ("SKU", "QTY", "COST", "BRAND", "UPDATED")
 _WINNERS = 0.68

@@ -10,15 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.feeds import HEADERS, REQUESTED_AT
 from benchmarks.rules import (
     CANONICAL,
+    HEADERS,
     MARGIN,
     MERGED,
     MIN_PRICE,
     MOMENT,
     MONEY,
     NEGATIVE,
+    REQUESTED_AT,
     SHIPPING,
     WHOLE,
     Reject,

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.feeds import HEADERS, REQUESTED_AT
 from benchmarks.rules import (
     CANONICAL,
+    HEADERS,
     MERGED,
     MOMENT,
     MONEY,
     NEGATIVE,
+    REQUESTED_AT,
     WHOLE,
     Reject,
     merged_path,

@@ -38,6 +38,25 @@ def test_the_lock_is_measured_on_threads_beside_processes() -> None:
     ]
 
 
+def test_whole_processes_are_measured_ours_peers_and_a_run_in_dagster(tmp_path: Path) -> None:
+    printed = printed_by("process_bench", "--sizes=1", "--rounds=1", f"--folder={tmp_path}")
+
+    assert re.findall(r"^\| (\w[\w, ]*\w) +\| +\d+\.\d\d \| +\d", printed, re.MULTILINE) == [
+        *("engine", "Polars", "DuckDB", "floor", "engine, a run in Dagster")
+    ]
+    assert "whole process, one row" in printed
+    assert "a run in Dagster: CPU to its first step" in printed
+
+
+def test_the_figure_of_continuous_integration_is_a_ratio() -> None:
+    printed = printed_by("constant_work", "--rows=300", "--rounds=1")
+
+    assert re.fullmatch(
+        r"300 rows, whole process: \d+\.\d\d s CPU, \d+\.\d\d x the constant work of \d+\.\d\d s\n",
+        printed,
+    )
+
+
 def test_runs_with_a_baseline_are_measured_beside_those_without(tmp_path: Path) -> None:
     printed = printed_by("changes_bench", "--rows=3000", "--rounds=1", f"--folder={tmp_path}")
 

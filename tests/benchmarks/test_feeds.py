@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.feeds import HEADERS, Shape, write_feeds
+from benchmarks.feeds import Shape, write_feeds
+from benchmarks.rules import HEADERS
 from relay_core.config import load_config, parse_document
 
 SMALL = Shape(rows=2_000, mapped=100)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from benchmarks.goals import (
+    DAGSTER,
     DUCKDB,
     ENGINE,
     FLOOR,
@@ -12,11 +13,12 @@ from benchmarks.goals import (
     Size,
     changes_goals,
     hostile_goals,
+    process_goals,
     single_feed_goal,
     size_goals,
     variant_goals,
 )
-from benchmarks.sitting import DisagreementError, Measured, Samples, check_agreement
+from benchmarks.sitting import DisagreementError, Measured, Process, Samples, check_agreement
 
 
 def samples(*seconds: float, peak_mib: float = 100.0, sha256: str | None = "same") -> Samples:
@@ -43,6 +45,23 @@ def test_goals_of_sizes_are_met_or_not() -> None:
     }
     assert reached["seconds a row, 5m against 1m"].measured == pytest.approx(1.2)
     assert [goal.met for what, goal in reached.items() if "Polars" in what] == [True, False]
+
+
+def test_whole_processes_have_goals_of_their_own() -> None:
+    def process(wall_s: float, first_step_s: float | None = None) -> Samples:
+        return Samples([Process(9.0, wall_s, 100.0, "same", first_step_s)])
+
+    of_peers = {ENGINE: process(1.0), POLARS: process(1.25), DUCKDB: process(2.1)}
+    assert [(goal.limit, goal.met) for goal in process_goals(1_000_000, "1m", of_peers)] == [
+        (0.75, False),
+        (0.5, True),
+    ]
+    one_row = {ENGINE: process(0.61), DAGSTER: process(5.0, first_step_s=1.1)}
+    assert [(goal.limit, goal.met) for goal in process_goals(1, "1", one_row)] == [
+        (0.6, False),
+        (1.1, True),
+    ]
+    assert list(process_goals(7, "7", one_row)) == []
 
 
 def test_goals_of_sizes_that_were_not_measured_are_left_out() -> None:
