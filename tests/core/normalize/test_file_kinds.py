@@ -38,7 +38,9 @@ def test_an_archive_is_told_where_a_workbook_is_wanted(format: str) -> None:
     assert "an archive (gzip)" in str(kind_of(gzip.compress(feed()), format))
 
 
-@pytest.mark.parametrize("packed", [gzip.compress(feed()), archive({"a.csv": feed()})])
+@pytest.mark.parametrize(
+    "packed", [gzip.compress(feed()), archive({"a.csv": feed()})], ids=["gzip", "zip"]
+)
 def test_an_archive_is_told_where_compression_is_off(packed: bytes, tmp_path: Path) -> None:
     bench, parser = Bench(tmp_path), {"compression": "none"}
     assert bench.run(config_document(vendor_document(parser=parser)), vendor_1=packed) == 1
