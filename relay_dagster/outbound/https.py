@@ -4,8 +4,6 @@ import ssl
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from http import HTTPStatus
 from posixpath import basename
 from urllib.parse import unquote, urldefrag, urljoin
@@ -13,17 +11,14 @@ from urllib.parse import unquote, urldefrag, urljoin
 import httpcore
 
 from relay_core.domain.destination import Destination, UnfitUrlError, judge_url
-from relay_dagster.outbound.downloads import Download
 from relay_dagster.outbound.streams import (
     Allowance,
     CallError,
     JudgedBackend,
-    Resolver,
     exchange,
     read_answer,
-    system_addresses,
 )
-from relay_dagster.triggers.pulls import FileMark
+from relay_dagster.triggers.pulls import Download, FileMark
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -33,55 +28,42 @@ _MAX_MARK = 1024
 _HEADERS = {"user-agent": "Relay-Inventory-Pulls/1", "accept": "*/*", "accept-encoding": "identity"}
 
 
-@dataclass(frozen=True)
-class HttpsFiles:
-    """Files by HTTPS; shared by threads."""
+@contextmanager
+def open_https(
+    destination: Destination,
+    known: FileMark,
+    secret: str | None,
+    allowance: Allowance,
+    max_bytes: int,
+) -> Iterator[Download | None]:
+    """Open a file; None where it is the known one.
 
-    resolve: Resolver = system_addresses  # looks a name up
-    # How certificates are judged; None by the system's authorities
-    given_ssl: ssl.SSLContext | None = None
+    The secret is the text of the header ``Authorization``. A file that says that it has more than
+    ``max_bytes`` is not read. Certificates are judged by the authorities that the system has now.
 
-    @cached_property
-    def _ssl(self) -> ssl.SSLContext:
-        return self.given_ssl or ssl.create_default_context()
-
-    @contextmanager
-    def open(
-        self,
-        destination: Destination,
-        known: FileMark,
-        secret: str | None,
-        allowance: Allowance,
-        max_bytes: int,
-    ) -> Iterator[Download | None]:
-        """Open a file; None where it is the known one.
-
-        The secret is the text of the header ``Authorization``. A file that says that it has more
-        than ``max_bytes`` is not read.
-
-        Raises:
-            CallError: there is none to be had.
-        """
-        name, headers = basename(unquote(destination.target.partition("?")[0])), _headers(known)
-        first = destination.receiver
-        for _ in range(MAX_REDIRECTS + 1):
-            if secret is not None and destination.receiver == first:
-                headers["authorization"] = _header(secret)
+    Raises:
+        CallError: there is none to be had.
+    """
+    name, headers = basename(unquote(destination.target.partition("?")[0])), _headers(known)
+    first, trust = destination.receiver, ssl.create_default_context()
+    for _ in range(MAX_REDIRECTS + 1):
+        if secret is not None and destination.receiver == first:
+            headers["authorization"] = _header(secret)
+        else:
+            # Once the way has led elsewhere it is not sent again.
+            headers.pop("authorization", None)
+            secret = None
+        backend = JudgedBackend(destination, allowance)
+        with exchange("GET", backend, headers, ssl_context=trust) as answer:
+            if answer.status in _REDIRECTS:
+                destination = _next(destination, answer)
+                continue
+            if answer.status == HTTPStatus.NOT_MODIFIED and known != FileMark():
+                yield None
             else:
-                # Once the way has led elsewhere it is not sent again.
-                headers.pop("authorization", None)
-                secret = None
-            backend = JudgedBackend(destination, allowance, self.resolve)
-            with exchange("GET", backend, headers, ssl_context=self._ssl) as answer:
-                if answer.status in _REDIRECTS:
-                    destination = _next(destination, answer)
-                    continue
-                if answer.status == HTTPStatus.NOT_MODIFIED and known != FileMark():
-                    yield None
-                else:
-                    yield Download(name, _mark(answer), _chunks(answer, max_bytes))
-                return
-        raise CallError(f"the server leads on more than {MAX_REDIRECTS} times")
+                yield Download(name, _mark(answer), _chunks(answer, max_bytes))
+            return
+    raise CallError(f"the server leads on more than {MAX_REDIRECTS} times")
 
 
 def _headers(known: FileMark) -> dict[str, str]:

@@ -12,7 +12,6 @@ import threading
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from posixpath import join, split
 from typing import Any
@@ -32,15 +31,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from relay_core.domain.destination import Destination
-from relay_dagster.outbound.downloads import Download
-from relay_dagster.outbound.streams import (
-    Allowance,
-    CallError,
-    JudgedBackend,
-    Resolver,
-    system_addresses,
-)
-from relay_dagster.triggers.pulls import FileMark
+from relay_dagster.outbound.streams import Allowance, CallError, JudgedBackend
+from relay_dagster.triggers.pulls import Download, FileMark
 
 MAX_FILES = 100_000
 """Of a folder that is looked through."""
@@ -63,71 +55,71 @@ _PRIVATE_KEYS: tuple[tuple[type[Any], type[paramiko.PKey], PrivateFormat], ...] 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
-@dataclass(frozen=True, slots=True)
-class SftpFiles:
-    """Files of one server."""
+@contextmanager
+def open_sftp(
+    destination: Destination,
+    known: FileMark,
+    secret: str | None,
+    allowance: Allowance,
+    max_bytes: int,
+    *,
+    host_key: str,
+) -> Iterator[Download | None]:
+    """Open the newest file of a pattern; None where it is the known one.
 
-    host_key: str  # the server's public key, as OpenSSH writes it
-    resolve: Resolver = system_addresses  # looks a name up
+    `*` and `?` stand in the pattern's last part. The secret is a password, or an OpenSSH private
+    key; ``host_key`` is the server's public key, as OpenSSH writes it. A file that has more than
+    ``max_bytes`` is not read.
 
-    @contextmanager
-    def open(
-        self,
-        destination: Destination,
-        known: FileMark,
-        secret: str | None,
-        allowance: Allowance,
-        max_bytes: int,
-    ) -> Iterator[Download | None]:
-        """Open the newest file of a pattern; None where it is the known one.
-
-        `*` and `?` stand in the pattern's last part. The secret is a password, or an OpenSSH
-        private key. A file that has more than ``max_bytes`` is not read.
-
-        Raises:
-            CallError: there is none to be had.
-        """
-        backend = JudgedBackend(destination, allowance, self.resolve)
-        transport = paramiko.Transport(backend.dial(destination.host, destination.port))
-        # Whatever the server does, the connection is over when the time is.
-        ending = threading.Timer(allowance.left(), transport.close)
-        ending.daemon = True
-        ending.start()
-        try:
-            with _as_call_error(allowance):
-                self._log_in(transport, destination.user, secret, allowance)
-                sftp = paramiko.SFTPClient.from_transport(transport)
-                if sftp is None:
-                    raise CallError("the server has no SFTP")
-                mark = _newest(sftp, *split(unquote(destination.target)))
-            if mark == known:
-                yield None
-            else:
-                name = split(str(mark.path))[1]
-                yield Download(name, mark, _chunks(sftp, mark, allowance, max_bytes))
-        finally:
-            ending.cancel()
-            transport.close()
-
-    def _log_in(
-        self, transport: paramiko.Transport, user: str, secret: str | None, allowance: Allowance
-    ) -> None:
-        kind, _, rest = self.host_key.partition(" ")
-        transport.get_security_options().key_types = _KINDS.get(kind, (kind,))
-        transport.banner_timeout = transport.auth_timeout = allowance.left()
-        try:
-            transport.start_client(timeout=allowance.left())
-        except paramiko.ssh_exception.IncompatiblePeer as error:
-            raise CallError(_OTHER_KEY) from error
-        wanted = paramiko.PKey.from_type_string(kind, b64decode(rest.partition(" ")[0]))
-        if transport.get_remote_server_key() != wanted:
-            raise CallError(_OTHER_KEY)
-        if secret is None:
-            raise CallError("the server wants a password or a key, and the pull names no secret")
-        if secret.lstrip().startswith(_PRIVATE_KEY):
-            transport.auth_publickey(user, _private_key(secret))
+    Raises:
+        CallError: there is none to be had.
+    """
+    backend = JudgedBackend(destination, allowance)
+    transport = paramiko.Transport(backend.dial(destination.host, destination.port))
+    # Whatever the server does, the connection is over when the time is.
+    ending = threading.Timer(allowance.left(), transport.close)
+    ending.daemon = True
+    ending.start()
+    try:
+        with _as_call_error(allowance):
+            _log_in(transport, destination.user, secret, allowance, host_key)
+            sftp = paramiko.SFTPClient.from_transport(transport)
+            if sftp is None:
+                raise CallError("the server has no SFTP")
+            mark = _newest(sftp, *split(unquote(destination.target)))
+        if mark == known:
+            yield None
         else:
-            transport.auth_password(user, secret)
+            name = split(str(mark.path))[1]
+            yield Download(name, mark, _chunks(sftp, mark, allowance, max_bytes))
+    finally:
+        ending.cancel()
+        transport.close()
+
+
+def _log_in(
+    transport: paramiko.Transport,
+    user: str,
+    secret: str | None,
+    allowance: Allowance,
+    host_key: str,
+) -> None:
+    kind, _, rest = host_key.partition(" ")
+    transport.get_security_options().key_types = _KINDS.get(kind, (kind,))
+    transport.banner_timeout = transport.auth_timeout = allowance.left()
+    try:
+        transport.start_client(timeout=allowance.left())
+    except paramiko.ssh_exception.IncompatiblePeer as error:
+        raise CallError(_OTHER_KEY) from error
+    wanted = paramiko.PKey.from_type_string(kind, b64decode(rest.partition(" ")[0]))
+    if transport.get_remote_server_key() != wanted:
+        raise CallError(_OTHER_KEY)
+    if secret is None:
+        raise CallError("the server wants a password or a key, and the pull names no secret")
+    if secret.lstrip().startswith(_PRIVATE_KEY):
+        transport.auth_publickey(user, _private_key(secret))
+    else:
+        transport.auth_password(user, secret)
 
 
 def _private_key(text: str) -> paramiko.PKey:

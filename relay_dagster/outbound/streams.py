@@ -87,7 +87,12 @@ class Allowance:
 class JudgedBackend(httpcore.NetworkBackend):
     """Connects to addresses that the destination accepts, and to none where it refuses one."""
 
-    def __init__(self, destination: Destination, allowance: Allowance, resolve: Resolver) -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        allowance: Allowance,
+        resolve: Resolver = system_addresses,
+    ) -> None:
         self.destination = destination
         self._allowance = allowance
         self._resolve = resolve
@@ -178,7 +183,7 @@ class _Stream(httpcore.NetworkStream):
             try:
                 encrypted = ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
             except ssl.SSLCertVerificationError as error:
-                message = f"the receiver's certificate was refused: {error.verify_message}"
+                message = f"the server's certificate was refused: {error.verify_message}"
                 raise CallError(message) from error
             except (ssl.SSLError, ValueError) as error:
                 raise CallError("no TLS connection could be made") from error
@@ -251,5 +256,5 @@ def _as_call_error() -> Iterator[None]:
     try:
         yield
     except (httpcore.ProtocolError, httpcore.NetworkError, OSError) as error:
-        message = "the receiver closed the connection, or its answer was not HTTP"
+        message = "the server closed the connection, or its answer was not HTTP"
         raise CallError(message) from error

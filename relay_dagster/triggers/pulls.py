@@ -5,7 +5,7 @@ is due, and who is at it: whoever has the lease writes, and nobody else's file i
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -49,6 +49,15 @@ class FileMark:
     path: str | None = None
     size: int | None = None
     mtime: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file at a host outside that is open, and can be read once."""
+
+    name: str  # the last part of its path, decoded
+    mark: FileMark  # what may spare the next transfer
+    chunks: Iterator[bytes]  # its bytes; `CallError` where they break off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

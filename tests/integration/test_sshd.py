@@ -19,9 +19,7 @@ import pytest
 from integration.waiting import wait_for
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.devstack.processes import free_port, port_answers
-from relay_dagster.wiring import Platform
-from support.fakes import served_platform
-from support.pulls_world import CSV, PullsWorld, pull_all, pulls_world
+from support.pulls_world import CSV, PullsWorld, pull_all
 
 pytestmark = pytest.mark.integration
 HOUR = timedelta(hours=1)
@@ -86,19 +84,6 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
             yield Sshd(folder, port, host_line, user_key, other_line, process.pid)
         finally:
             process.terminate()
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Platform]:
-    with served_platform(pull_allow_loopback=True) as platform:
-        assert platform.clients.secrets  # made while its variables are there
-        yield platform
-
-
-@pytest.fixture
-def world(served: Platform) -> Iterator[PullsWorld]:
-    with pulls_world(served) as world:
-        yield world
 
 
 def store(world: PullsWorld, sshd: Sshd, *, secret: str | None = None, **changes: object) -> None:

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+import trustme
+
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.pulls import PullStore
 from relay_dagster.triggers.pulls import PullState
@@ -56,6 +58,13 @@ def unless_known(body: bytes, etag: str) -> Answering:
         file(b"" if is_known else body, 304 if is_known else 200, named)(connection, request)
 
     return answer
+
+
+def tls_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    """Return how a server with a certificate speaks TLS."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.configure_cert(context)
+    return context
 
 
 @dataclass

@@ -6,10 +6,9 @@ upload, or one that the next process finds there and counts as pulled.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from functools import partial
 
 from relay_core.config import VendorConfig
 from relay_core.config.pulls import PullConfig
@@ -18,13 +17,13 @@ from relay_core.normalize.file_kinds import HEAD_BYTES, PAGE, is_page
 from relay_dagster.aws.s3.removal import PrefixRemoval
 from relay_dagster.aws.secrets import SecretsUnavailableError
 from relay_dagster.execution.publication import place_of
-from relay_dagster.outbound.downloads import Download
-from relay_dagster.outbound.https import HttpsFiles
-from relay_dagster.outbound.sftp import SftpFiles
+from relay_dagster.outbound.https import open_https
+from relay_dagster.outbound.sftp import open_sftp
 from relay_dagster.outbound.streams import Allowance, CallError
 from relay_dagster.triggers import pulls as rules
 from relay_dagster.triggers.pulls import (
     MAX_KEPT,
+    Download,
     FileMark,
     LeaseLostError,
     PullState,
@@ -37,39 +36,11 @@ from relay_dagster.wiring import Platform
 PULL_SECONDS = 15 * 60.0
 
 
-class OpenFile(Protocol):
-    """Opens files of a scheme, as `HttpsFiles` does."""
-
-    def open(
-        self,
-        destination: Destination,
-        known: FileMark,
-        secret: str | None,
-        allowance: Allowance,
-        max_bytes: int,
-    ) -> AbstractContextManager[Download | None]:
-        """Open a file; None where it is the known one."""
-
-
-@dataclass(frozen=True)
-class FileServers:
-    """The ways to vendors' servers."""
-
-    https: HttpsFiles = field(default_factory=HttpsFiles)
-
-    def of(self, pull: PullConfig) -> OpenFile:
-        """Return the way to a pull's server."""
-        if pull.host_key is None:
-            return self.https
-        return SftpFiles(pull.host_key, self.https.resolve)
-
-
 @dataclass(frozen=True)
 class Transfer:
     """A pull by whoever has its lease."""
 
     platform: Platform  # the stores
-    servers: FileServers  # the ways to vendors' servers
     state: PullState  # the pull as it was taken
     vendor: VendorConfig
     pull: PullConfig
@@ -102,8 +73,9 @@ class Transfer:
         secret = self._secret(destination)
         allowance = Allowance(self.seconds)
         limit = self.platform.settings.max_feed_bytes
-        way = self.servers.of(self.pull)
-        with way.open(destination, self.state.mark, secret, allowance, limit) as download:
+        host_key = self.pull.host_key
+        way = open_https if host_key is None else partial(open_sftp, host_key=host_key)
+        with way(destination, self.state.mark, secret, allowance, limit) as download:
             if download is None:
                 return self._unchanged(self.state.mark)
             if not self._is_settled(download.mark):

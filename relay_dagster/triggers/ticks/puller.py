@@ -23,7 +23,7 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers import pulls as rules
 from relay_dagster.triggers.pulls import FIRST_RETRY, LEASE, LeaseLostError, PullState, event_of
 from relay_dagster.triggers.ticks.check import TriggerCheck
-from relay_dagster.triggers.ticks.pull_transfer import PULL_SECONDS, FileServers, Transfer
+from relay_dagster.triggers.ticks.pull_transfer import PULL_SECONDS, Transfer
 from relay_dagster.wiring import Platform
 
 MAX_AT_ONCE = 8
@@ -55,7 +55,6 @@ class Puller:
     def __init__(
         self,
         platform: Platform,
-        servers: FileServers | None = None,
         *,
         clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
@@ -63,7 +62,6 @@ class Puller:
         check_seconds: float = CHECK_SECONDS,
     ) -> None:
         self._platform = platform
-        self._servers = servers or FileServers()
         self._clock = clock
         self._monotonic = monotonic
         self._seconds = seconds
@@ -169,7 +167,6 @@ class Puller:
             return
         transfer = Transfer(
             self._platform,
-            self._servers,
             taken,
             vendor,
             vendor.inbound.pull,

@@ -18,8 +18,6 @@ from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.triggers.pulls import LEASE, StagedFile
 from relay_dagster.triggers.ticks import puller as puller_module
 from relay_dagster.webhooks.model import EventType
-from relay_dagster.wiring import Platform
-from support.fakes import served_platform
 from support.pulls_world import (
     CSV,
     NOON,
@@ -30,27 +28,14 @@ from support.pulls_world import (
     file,
     file_server,
     pull_all,
-    pulls_world,
     redirect,
     unless_known,
 )
 from support.receivers import Received
 
+MAX_FEED_BYTES = 1 << 20
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 NAME = "20260301T120000Z-feed.csv"
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Platform]:
-    with served_platform(pull_allow_loopback=True, max_feed_bytes=1 << 20) as platform:
-        assert platform.clients.secrets  # made while its variables are there
-        yield platform
-
-
-@pytest.fixture
-def world(served: Platform) -> Iterator[PullsWorld]:
-    with pulls_world(served) as world:
-        yield world
 
 
 @pytest.fixture

@@ -13,26 +13,12 @@ import asyncssh
 import pytest
 
 from relay_dagster.aws.secrets import SecretValue
-from relay_dagster.wiring import Platform
-from support.fakes import served_platform
-from support.pulls_world import CSV, NOON, PullsWorld, pull_all, pulls_world
+from support.pulls_world import CSV, NOON, PullsWorld, pull_all
 from support.receivers import listening
 from support.sftp_servers import PASSWORD, SftpServer, sftp_server
 
+MAX_FEED_BYTES = 64 << 20
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Platform]:
-    with served_platform(pull_allow_loopback=True, max_feed_bytes=64 << 20) as platform:
-        assert platform.clients.secrets  # made while its variables are there
-        yield platform
-
-
-@pytest.fixture
-def world(served: Platform) -> Iterator[PullsWorld]:
-    with pulls_world(served) as world:
-        yield world
 
 
 @pytest.fixture

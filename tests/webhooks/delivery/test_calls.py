@@ -98,7 +98,7 @@ def test_a_redirect_to_the_metadata_of_a_cloud_is_not_followed_either() -> None:
         assert call(receiver.url).status_code == 302
 
 
-NOT_HTTP = "the receiver closed the connection, or its answer was not HTTP"
+NOT_HTTP = "the server closed the connection, or its answer was not HTTP"
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_a_certificate_of_another_name_is_refused(authority: trustme.CA) -> None
         answer = trusting(authority, "127.0.0.1").call(destination, HEADERS, BODY)
         assert receiver.requests == []
     assert answer.error is not None
-    assert answer.error.startswith("the receiver's certificate was refused: Hostname mismatch")
+    assert answer.error.startswith("the server's certificate was refused: Hostname mismatch")
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused(authority: trustme.CA) -> None:
@@ -340,7 +340,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(authority: trustme.CA)
         answer = call(f"https://127.0.0.1:{receiver.port}/", Caller(seconds=5))
         assert receiver.requests == []
     assert answer.error is not None
-    assert answer.error.startswith("the receiver's certificate was refused")
+    assert answer.error.startswith("the server's certificate was refused")
 
 
 def test_a_receiver_without_tls_is_told() -> None:
