@@ -48,8 +48,9 @@ from relay_dagster.runs.identifiers import is_run_id
 from relay_dagster.runs.model import DueQueue, RunRecord, TenantLock
 from relay_dagster.runs.ports import Change, RunPage, utc_now
 
-# So many runs are looked through for one of a kind; the first page mostly has it.
-_PAGE_BACK, _PAGES_BACK = 10, 5
+# So many runs are looked through for one of a kind; the first page mostly has it, and a record may
+# have 100 KB: one that is under way, and the last that has ended.
+_PAGES_BACK = (2, 8, 10, 10, 10, 10)
 _BEAT_LIFE = timedelta(days=7)
 _EXPIRED_LIFE = timedelta(days=400)
 _PAGE_BY_REQUEST = 100
@@ -148,8 +149,8 @@ class RunStore:
     def newest_runs(self, tenant_id: str) -> Iterator[RunRecord]:
         """Yield a tenant's newest runs, as far back as is looked for one of a kind."""
         cursor: str | None = None
-        for _ in range(_PAGES_BACK):
-            page = self.list_runs(tenant_id, limit=_PAGE_BACK, cursor=cursor)
+        for limit in _PAGES_BACK:
+            page = self.list_runs(tenant_id, limit=limit, cursor=cursor)
             yield from page.records
             cursor = page.next_cursor
             if cursor is None:

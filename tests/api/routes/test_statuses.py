@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from relay_dagster.aws.dynamodb.codec import ROWS
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.schema import run_key
 from relay_dagster.runs.model import Outcome, RunRecord
-from relay_dagster.runs.ports import RunPage, utc_now
+from relay_dagster.runs.ports import utc_now
 from support.api_world import TENANT, ApiWorld, assert_problem
 
 PATH = f"/v1/tenants/{TENANT}/status"
@@ -119,22 +120,22 @@ def test_the_last_run_that_ended_is_told_with_what_it_found_also_where_it_failed
     assert status_of(world)["vendors"] == []
 
 
-def test_no_more_than_a_page_of_runs_is_read_for_it(world: ApiWorld) -> None:
-    listed: list[Any] = []
+def test_no_more_than_two_runs_are_read_for_it_however_many_there_are(world: ApiWorld) -> None:
+    read: list[list[str]] = []
 
-    class OnePage(RunStore):
-        def list_runs(self, *whose: Any, **asked: Any) -> RunPage:
-            listed.append(whose)
-            return super().list_runs(*whose, **asked)
+    class TwoRuns(RunStore):
+        def get_many(self, run_ids: Iterable[str]) -> dict[str, RunRecord]:
+            read.append([*run_ids])
+            return super().get_many(read[-1])
 
         def get(self, run_id: str) -> RunRecord | None:
             raise AssertionError
 
     world.store_config()
-    succeed(world, FOUND)
-    own = ApiWorld(world.platform, runs=OnePage(world.platform.database))
+    ended = [succeed(world, FOUND).run_id for _ in range(3)]
+    own = ApiWorld(world.platform, runs=TwoRuns(world.platform.database))
     assert status_of(own)["vendors"] == [SHOWN]
-    assert len(listed) == 1
+    assert read == [ended[:0:-1]]
 
 
 def test_reports_that_come_late_hide_no_later_run_s_results(world: ApiWorld) -> None:
