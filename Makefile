@@ -71,7 +71,9 @@ lint: setup
 types: setup
 	@$(BIN)/mypy --no-error-summary
 
-integration: setup ## Run the tests that start the real stack: demo, PostgreSQL, Chromium, the runbook
+# Needs Debian's chromium, nginx, openssh-server, postgresql and redis-server, and root, since sshd
+# asks for another user's password for nobody else.
+integration: setup ## Run the tests with real parts: demo, runbook, PostgreSQL, Chromium, nginx, sshd
 	@$(BIN)/python -m pytest -q -m 'integration and not (chaos or smoke)'
 
 smoke: setup ## Break the real stack in six ways, in under 2 minutes; part of check

@@ -24,6 +24,10 @@ from support.pulls_world import CSV, PullsWorld, pull_all
 pytestmark = pytest.mark.integration
 HOUR = timedelta(hours=1)
 GIBIBYTES = 1 << 30
+USER, PASSWORD = "granite", "pass w0rd"
+_WITH_USER = (
+    'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/shadow && shift 2 && exec "$@"'
+)
 
 
 @dataclass
@@ -39,7 +43,7 @@ class Sshd:
 
     @property
     def url(self) -> str:
-        return f"sftp://{os.environ.get('USER', 'root')}@127.0.0.1:{self.port}{self.folder}/*.csv"
+        return f"sftp://{USER}@127.0.0.1:{self.port}{self.folder}/*.csv"
 
     def put(self, name: str, body: bytes) -> Path:
         path = self.folder / name
@@ -55,10 +59,28 @@ def _key(folder: Path, name: str) -> tuple[str, str]:
     return path.read_text(), path.with_suffix(".pub").read_text().strip()
 
 
+def _with_user(folder: Path, command: list[str]) -> list[str]:
+    """Return a command that knows a user by a password, whom this machine does not know.
+
+    What it has in place of ``/etc/passwd`` and ``/etc/shadow`` is seen by it alone. The user may
+    read all that the caller may.
+    """
+    asked = ["openssl", "passwd", "-6", "-stdin"]
+    kept = subprocess.run(asked, input=PASSWORD, check=True, capture_output=True, text=True).stdout
+    lines = {"passwd": f"{USER}:x:0:0::/:/bin/sh\n", "shadow": f"{USER}:{kept.strip()}:::::::\n"}
+    for name, line in lines.items():
+        (folder / name).write_text(Path("/etc", name).read_text() + line)
+    files = [str(folder / name) for name in lines]
+    return ["unshare", "--mount", "sh", "-c", _WITH_USER, "sh", *files, *command]
+
+
 @pytest.fixture
 def sshd(tmp_path: Path) -> Iterator[Sshd]:
     program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
     assert program is not None, "this test needs Debian's openssh-server"
+    assert os.geteuid() == 0, (
+        "this test needs root: sshd asks for a user's password for nobody else"
+    )
     Path("/run/sshd").mkdir(exist_ok=True)
     folder, port = tmp_path / "out", free_port()
     folder.mkdir()
@@ -72,7 +94,7 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
         "PermitRootLogin yes\nPasswordAuthentication yes\nPidFile none\n"
         "Subsystem sftp internal-sftp\n"
     )
-    command = [program, "-D", "-e", "-f", str(tmp_path / "config")]
+    command = _with_user(tmp_path, [program, "-D", "-e", "-f", str(tmp_path / "config")])
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
         try:
 
@@ -101,6 +123,13 @@ def store(world: PullsWorld, sshd: Sshd, *, secret: str | None = None, **changes
 def test_a_key_lets_in_and_the_file_is_pulled(world: PullsWorld, sshd: Sshd) -> None:
     sshd.put("stock.csv", CSV)
     store(world, sshd)
+    assert world.pull().last_error is None
+    assert world.uploads() == [CSV]
+
+
+def test_a_password_lets_in_and_the_file_is_pulled(world: PullsWorld, sshd: Sshd) -> None:
+    sshd.put("stock.csv", CSV)
+    store(world, sshd, secret=PASSWORD)
     assert world.pull().last_error is None
     assert world.uploads() == [CSV]
 
