@@ -127,7 +127,7 @@ def run_dev(*, api_port: int, ui_port: int) -> int:
 @contextmanager
 def started_world(console: Console, stack: Stack) -> Iterator[World]:
     """Start everything, with the sample tenant's config stored and its feeds uploaded."""
-    with _ended_by_signals(), stack:
+    with _ended_by_signals(stack):
         with timed(console, "moto server: S3, DynamoDB, SQS, all in memory"):
             stack.start(MOTO)
         with timed(console, "relay bootstrap: bucket, tables, queue with its redrive policy"):
@@ -163,17 +163,26 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP end everything as Ctrl-C does."""
+def _ended_by_signals(stack: Stack) -> Iterator[None]:
+    """End a stack with the block; SIGTERM and SIGHUP, too, end it as Ctrl-C does, and one of them.
+
+    Any that follow would break off the end of the stack itself.
+    """
+    is_ending = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        nonlocal is_ending
+        if not is_ending:
+            is_ending = True
+            raise KeyboardInterrupt
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
+        is_ending = True
+        stack.close()
         for number, handler in before.items():
             signal.signal(number, handler)
 
