@@ -37,7 +37,10 @@ def test_a_tenant_has_one_run_at_a_time() -> None:
 
 def test_runs_are_tasks_of_the_stack_s_own_definition() -> None:
     launcher = PRODUCTION["run_launcher"]
-    assert (launcher["module"], launcher["class"]) == ("dagster_aws.ecs", "EcsRunLauncher")
+    assert (launcher["module"], launcher["class"]) == (
+        "relay_dagster.run_launcher",
+        "RunLauncher",
+    )
     assert launcher["config"]["task_definition"] == {"env": "RELAY_RUN_TASK_DEFINITION"}
 
 

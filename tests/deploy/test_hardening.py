@@ -216,11 +216,31 @@ def test_dagsters_processes_reach_aws_receivers_suppliers_and_each_other_alone()
     ports = {port for some in PORTS.values() for port in some}
     assert {(each["FromPort"], each["ToPort"]) for each in outside} == {(p, p) for p in ports}
     assert {each["FromPort"] for each in outside if "CidrIpv6" in each} == ports
-    inside = {
+    own = ("DagsterSecurityGroup", 4000)
+    assert inside("DagsterSecurityGroup") == {own, ("DatabaseSecurityGroup", 5432)}
+
+
+def inside(group: str) -> set[tuple[str, int]]:
+    """Return which groups and ports of the stack a group reaches."""
+    return {
         (each["DestinationSecurityGroupId"]["Fn::GetAtt"][0], each["FromPort"])
         for each in of_type("AWS::EC2::SecurityGroupEgress").values()
+        if each["GroupId"]["Fn::GetAtt"][0] == group
     }
-    assert inside == {("DagsterSecurityGroup", 4000), ("DatabaseSecurityGroup", 5432)}
+
+
+def test_runs_reach_aws_and_the_database_alone_and_nobody_reaches_them() -> None:
+    runs = properties("RunSecurityGroup")
+    assert "SecurityGroupIngress" not in runs
+    assert {(each["FromPort"], each["ToPort"]) for each in runs["SecurityGroupEgress"]} == {
+        (443, 443)
+    }
+    assert inside("RunSecurityGroup") == {("DatabaseSecurityGroup", 5432)}
+    let_in = of_type("AWS::EC2::SecurityGroupIngress").values()
+    from_runs = {"Fn::GetAtt": ["RunSecurityGroup", "GroupId"]}
+    assert from_runs not in [each["SourceSecurityGroupId"] for each in let_in]
+    variables = {each["Name"]: each["Value"] for each in container("DaemonTask")["Environment"]}
+    assert variables["RELAY_RUN_SECURITY_GROUP"] == from_runs
 
 
 def test_the_api_reaches_aws_alone_and_the_database_nothing() -> None:

@@ -96,6 +96,8 @@ def ecs(metadata: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
         with created_stack(), dg.DagsterInstance.local_temp(home) as instance:
             client = boto3.client("ecs")
             metadata.update({"Cluster": CLUSTER, "TaskARN": running_daemon(client)})
+            patch.setenv("RELAY_RUN_SUBNETS", ",".join(subnets()))
+            patch.setenv("RELAY_RUN_SECURITY_GROUP", group_of("Runs"))
             launcher = configured_launcher()
             launcher.register_instance(instance)
             ecs = Ecs(client, launcher, instance)
@@ -121,24 +123,30 @@ def running_daemon(client: Any) -> str:
     """Start the daemon's task as Fargate does, with a network interface of its own."""
     for family in ("relay-inventory-daemon", "relay-inventory-run"):
         register_for_fargate(client, family)
-    ec2 = boto3.client("ec2", region_name=REGION)
-    (group, *_) = (
-        each["GroupId"]
-        for each in ec2.describe_security_groups()["SecurityGroups"]
-        if each["Description"] == "Webserver, daemon, code server and runs"
-    )
     answer = client.run_task(
         cluster=CLUSTER,
         taskDefinition="relay-inventory-daemon",
         launchType="FARGATE",
         networkConfiguration={
             "awsvpcConfiguration": {
-                "subnets": [ec2.describe_subnets()["Subnets"][0]["SubnetId"]],
-                "securityGroups": [group],
+                "subnets": subnets()[:1],
+                "securityGroups": [group_of("Webserver, daemon and code server")],
             }
         },
     )
     return str(answer["tasks"][0]["taskArn"])
+
+
+def subnets() -> list[str]:
+    found = boto3.client("ec2", region_name=REGION).describe_subnets()["Subnets"]
+    return [each["SubnetId"] for each in found[:2]]
+
+
+def group_of(description: str) -> str:
+    """Return the id of a security group of the stack."""
+    found = boto3.client("ec2", region_name=REGION).describe_security_groups()["SecurityGroups"]
+    (group,) = (each["GroupId"] for each in found if each["Description"] == description)
+    return str(group)
 
 
 def configured_launcher() -> Any:
@@ -157,7 +165,7 @@ def noted(operations: set[str]) -> Any:
     return note
 
 
-def test_a_run_is_a_task_of_the_stack_s_definition_in_the_daemon_s_network(ecs: Ecs) -> None:
+def test_a_run_is_a_task_of_the_stack_s_definition(ecs: Ecs) -> None:
     run = ecs.launch()
     task = ecs.task(run)
     assert task["taskDefinitionArn"].partition("/")[2].startswith("relay-inventory-run:")
@@ -165,6 +173,16 @@ def test_a_run_is_a_task_of_the_stack_s_definition_in_the_daemon_s_network(ecs: 
     assert override["name"] == "run"
     assert override["command"][1:5] == ["-m", "dagster", "api", "execute_run"]
     assert {tag["key"] for tag in task["tags"]} >= {"dagster/run_id", "dagster/job_name"}
+
+
+def test_a_run_is_in_its_own_network_not_in_the_daemon_s(ecs: Ecs) -> None:
+    (attachment,) = ecs.task(ecs.launch())["attachments"]
+    place = {each["name"]: each["value"] for each in attachment["details"]}
+    ec2 = boto3.client("ec2", region_name=REGION)
+    found = ec2.describe_network_interfaces(NetworkInterfaceIds=[place["networkInterfaceId"]])
+    (interface,) = found["NetworkInterfaces"]
+    assert [each["GroupId"] for each in interface["Groups"]] == [group_of("Runs")]
+    assert place["subnetId"] in subnets()
 
 
 def test_the_daemon_may_do_all_that_launching_watching_and_ending_a_run_takes(ecs: Ecs) -> None:

@@ -183,7 +183,7 @@ def test_the_api_cannot_reach_dagster_s_database() -> None:
     assert not any(name.startswith("DAGSTER_POSTGRES") for name in variables("ApiTask"))
     allowed = properties("DatabaseSecurityGroup")["SecurityGroupIngress"]
     assert [rule["SourceSecurityGroupId"] for rule in allowed] == [
-        {"Fn::GetAtt": ["DagsterSecurityGroup", "GroupId"]}
+        {"Fn::GetAtt": [name, "GroupId"]} for name in ("DagsterSecurityGroup", "RunSecurityGroup")
     ]
 
 
