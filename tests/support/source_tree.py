@@ -45,7 +45,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("replay",),
         ("devstack",),
         ("definitions",),
-        ("cli", "celery_app", "run_coordinator"),
+        ("cli", "celery_app", "run_coordinator", "run_launcher"),
     ),
 }
 
