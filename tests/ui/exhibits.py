@@ -19,7 +19,8 @@ from relay_dagster.runs.ports import utc_now
 from support.builders import feed
 
 HISTORY, FAILED, REFUSED, HELD = "acme_parts", "north_tools", "old_town", "south_yard"
-RELEASED = "west_pier"
+RELEASED, QUARANTINED = "west_pier", "east_mill"
+OVERRIDDEN_SKU = "SKU-0008"
 # The part of each vendor's records that it sends, run by run: numbers that move.
 PARTS = (0.55, 0.7, 0.65, 0.9, 1.0)
 
@@ -34,6 +35,7 @@ class Exhibits:
     refused: Mapping[str, Any]
     held: Mapping[str, Any]
     released: Mapping[str, Any]
+    quarantined: Mapping[str, Any]
 
     @property
     def dagster(self) -> str:
@@ -72,10 +74,11 @@ def exhibited(home: Path) -> Iterator[Exhibits]:
         history = tuple(_run_history(relay))
         held, released = _held(relay, HELD), _held(relay, RELEASED)
         _release_and_roll_back(relay, released)
+        quarantined = _quarantined(relay)
         failed = _ended(relay, _start_failed(relay))
         # The checks' page shows the latest run.
         refused = _ended(relay, _start_refused(relay))
-        yield Exhibits(relay, history, failed, refused, held, released)
+        yield Exhibits(relay, history, failed, refused, held, released, quarantined)
 
 
 def _run_history(relay: Installation) -> Iterator[Mapping[str, Any]]:
@@ -123,6 +126,21 @@ def _held(relay: Installation, tenant: str) -> Mapping[str, Any]:
     few = feed("SKU-0001,5,9.00,few,2026-02-01", header=sample_tenant.HEADER)
     relay.upload(tenant, sample_tenant.VENDORS[0], few)
     return _ended(relay, relay.post(tenant))
+
+
+def _quarantined(relay: Installation) -> Mapping[str, Any]:
+    """Return a run that keeps some prices as they were, of a tenant with an override."""
+    guards = {"quarantine": {}}
+    _store(relay, QUARANTINED, sample_tenant.config_document(QUARANTINED, guards=guards))
+    for vendor, data in sample_tenant.feeds().items():
+        relay.upload(QUARANTINED, vendor, data)
+    _ended(relay, relay.post(QUARANTINED))
+    override = {"sku": OVERRIDDEN_SKU, "price": "24.90", "note": "the autumn catalogue"}
+    put = f"/v1/tenants/{QUARANTINED}/overrides:put"
+    assert relay.http.post(put, json={"overrides": [override]}).status_code == 200
+    dearer = sample_tenant.feeds()[sample_tenant.VENDORS[0]].replace(b",4.", b",490.")
+    relay.upload(QUARANTINED, sample_tenant.VENDORS[0], dearer)
+    return _ended(relay, relay.post(QUARANTINED))
 
 
 def _release_and_roll_back(relay: Installation, held: Mapping[str, Any]) -> None:

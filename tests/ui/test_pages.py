@@ -26,6 +26,7 @@ from ui.views import (
     PAGES,
     VIEWS,
     View,
+    assert_finished,
     press,
     visit,
 )
@@ -71,6 +72,14 @@ def test_a_page_shows_what_is_looked_for_and_asks_nothing_of_the_world(
 ) -> None:
     visit(browser, view, exhibits)
     assert browser.refused == []
+
+
+@pytest.mark.parametrize("view", PAGES, ids=lambda view: view.name)
+def test_axe_finds_no_fault_of_a_merchant_s_or_a_supplier_s_page_and_nothing_hangs_over(
+    browser: Browser, exhibits: Exhibits, view: View
+) -> None:
+    visit(browser, view, exhibits)
+    assert_finished(browser.page)
 
 
 @pytest.mark.parametrize("name", ["failed_run", "failed_run_error"])

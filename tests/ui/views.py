@@ -7,12 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from integration import sample_tenant
 from relay_core.samples import sample_feeds
 from ui.chromium import WIDTH, Browser
-from ui.exhibits import FAILED, HELD, HISTORY, REFUSED, RELEASED, Exhibits
+from ui.exhibits import (
+    FAILED,
+    HELD,
+    HISTORY,
+    OVERRIDDEN_SKU,
+    QUARANTINED,
+    REFUSED,
+    RELEASED,
+    Exhibits,
+)
 
 SECONDS_TO_LOAD = 30
 POLL_MILLISECONDS = 200
@@ -29,6 +39,14 @@ NUMBERS = (
     *(f"rules/{did}" for did in RULES_DID),
 )
 """What is drawn over time of each run that has succeeded."""
+LOOKS: tuple[tuple[int, Literal["light", "dark"]], ...] = ((1280, "light"), (390, "dark"))
+"""The widths and colours in which people look at a page."""
+OVERHANGING = """() => [...document.querySelectorAll("body *")]
+    .filter(it => !it.matches(".skip, thead, thead *"))
+    .filter(it => it.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+    .filter(it => !it.closest(".scroll, pre") || document.documentElement.clientWidth < 640)
+    .map(it => it.outerHTML.slice(0, 200))"""
+"""What is not wholly in the window; on a desk a table may be wider than its place, and is moved."""
 CALLS = "Stack Trace"
 """Where Dagster begins to list calls."""
 FRAMEWORK = ("Traceback", "site-packages", "dagster._core", "execute_plan")
@@ -84,6 +102,20 @@ def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
             return text
         assert time.monotonic() < deadline, f"{view.name} does not show {missing}, but:\n{text}"
         page.wait_for_timeout(POLL_MILLISECONDS)
+
+
+def assert_finished(page: Page) -> None:
+    """Fail where axe finds a fault of a page, or it is wider than a desk's window or a phone's."""
+    before = page.viewport_size
+    assert before is not None
+    for width, scheme in LOOKS:
+        page.set_viewport_size({"width": width, "height": before["height"]})
+        page.emulate_media(color_scheme=scheme)
+        found = Axe().run(page)
+        assert found.violations_count == 0, f"{page.url}, {scheme}: {found.generate_report()}"
+        assert page.evaluate(OVERHANGING) == [], f"{page.url} is wider than {width}"
+    page.set_viewport_size(before)
+    page.emulate_media(color_scheme="light")
 
 
 def press(*texts: str) -> Callable[[Page], None]:
@@ -255,14 +287,22 @@ VIEWS = (
 
 
 def _page(
-    name: str, tenant: str, path: Callable[[Exhibits], str], *texts: str, dark: bool = False
+    name: str,
+    tenant: str,
+    path: Callable[[Exhibits], str],
+    *texts: str,
+    dark: bool = False,
+    act: Callable[[Page], None] = lambda page: None,
 ) -> tuple[View, View]:
     """Return a merchant's page as a desk and a phone show it."""
     address, scheme = (lambda ex: f"{ex.api}/app/{path(ex)}"), "dark" if dark else "light"
-    wide = View(
-        name, address, lambda ex: texts, height=1240, width=1280, tenant=tenant, scheme=scheme
-    )
+    wide = View(name, address, lambda ex: texts, act, 1240, 1280, tenant, scheme)
     return wide, replace(wide, name=f"{name}_phone", height=1500, width=390)
+
+
+def _press_last(page: Page) -> None:
+    press("Say something else")(page)
+    page.get_by_text("Save for the next run").scroll_into_view_if_needed()
 
 
 _SUPPLIER = View(
@@ -297,6 +337,19 @@ PAGES = (
         lambda ex: f"tenants/{HISTORY}/skus?sku=ACM-10007",
         *("How the price was made", "Offers"),
         dark=True,
+    ),
+    *_page(
+        "page_quarantine",
+        QUARANTINED,
+        lambda ex: f"runs/{ex.quarantined['run_id']}",
+        *("Prices that are held back", "Why are they right?", "Accept these prices"),
+    ),
+    *_page(
+        "page_override",
+        QUARANTINED,
+        lambda ex: f"tenants/{QUARANTINED}/skus?sku={OVERRIDDEN_SKU}",
+        *("Your price for this SKU", "24.90", "the autumn catalogue", "Save for the next run"),
+        act=_press_last,
     ),
     _SUPPLIER,
     replace(_SUPPLIER, name="page_supplier_phone", width=390, height=1100),
