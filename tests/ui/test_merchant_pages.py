@@ -126,7 +126,7 @@ def journey(hand: Mouse, api: str, key: str, folder: Path, *, scripts: bool = Tr
         return page.get_by_role("link", name=name, exact=True)
 
     def shows(text: str) -> None:
-        expect(page.locator("main")).to_contain_text(text, timeout=SECONDS * 1000)
+        expect(page.locator("body")).to_contain_text(text, timeout=SECONDS * 1000)
         hand.look()
 
     def upload(rows: Sequence[str]) -> None:

@@ -133,6 +133,19 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -
     assert unknown.status_code == 404
 
 
+def test_a_sku_of_any_text_is_named_whole_and_shown_short(visitor: Visitor) -> None:
+    world, sku = visitor.world, "\u202e<b>" + "x" * 10_000
+    record = world.claim(world.post_run().json()["run_id"])
+    head = "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since\n"
+    row = f"{sku},keep,1.00,9.00,vendor_1,1,2026-03-01T12:00:00Z\n"
+    world.platform.objects.put(record.keys.quarantine, f"{head}{row}".encode())
+    end(world, record, {"quarantine": record.keys.quarantine})
+    page = visitor.open(path_of(record.run_id))
+    (box,) = (each for each in page.all("input") if each.attributes["name"] == "sku")
+    assert box.attributes["value"] == sku
+    assert "x" * 2001 not in page.text
+
+
 def end(world: ApiWorld, record: Any, artifacts: dict[str, str]) -> None:
     from dataclasses import replace
 

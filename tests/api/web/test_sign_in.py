@@ -18,6 +18,7 @@ from relay_dagster.api.security.sessions import LIFE, Sessions
 from relay_dagster.aws.dynamodb.tenant_data import TenantData
 from relay_dagster.runs.ports import utc_now
 from support.api_world import ADMIN, NOBODY_S_RUN, TENANT, ApiWorld
+from support.builders import vendor_document
 from support.page_visitor import COOKIE, HOME, Visitor, browser, signed_in
 
 CSP = (
@@ -35,6 +36,12 @@ def visitor(world: ApiWorld) -> Visitor:
 def items_of(world: ApiWorld) -> list[dict[str, Any]]:
     table = world.platform.database.tenants.name
     return list(world.platform.clients.dynamodb.scan(TableName=table)["Items"])
+
+
+def store_other(world: ApiWorld) -> None:
+    inbound = {"type": "s3", "s3_prefix": "tenants/other/inbound/vendor_1/"}
+    world.store_config(vendor_document(inbound=inbound), tenant_id="other")
+    assert world.client.get("/v1/tenants/other").status_code == 200
 
 
 def key_id_of(visitor: Visitor) -> str:
@@ -207,7 +214,7 @@ def test_scopes_are_judged_with_each_request(world: ApiWorld) -> None:
 
 def test_another_tenant_s_pages_are_not_there(world: ApiWorld) -> None:
     world.store_config()
-    world.store_config(tenant_id="other")
+    store_other(world)
     visitor = signed_in(world)
     mine = visitor.client.get("/app/tenants/nobody")
     other = visitor.client.get("/app/tenants/other")
@@ -291,6 +298,33 @@ def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
         place = path.replace("{path:path}", "x").format(**ids)
         answer = browser(world).client.request(method, place, data={"token": "x"})
         assert (answer.status_code, "Sign in" in answer.text) == (401, True), (method, path)
+
+
+def test_no_page_of_another_tenant_is_there(world: ApiWorld) -> None:
+    world.store_config()
+    store_other(world)
+    order = {"tenant_id": "other", "run_type": "inventory_sync"}
+    run_id = world.client.post("/v1/runs", json=order).json()["run_id"]
+    visitor = signed_in(world)
+    token = visitor.open(HOME).all("input")[0].attributes["value"]
+    ids = {"tenant_id": "other", "vendor_id": "vendor_1", "run_id": run_id, "name": "report"}
+    before = items_of(world)
+    asked = [
+        (method, route.path.format(**ids))
+        for route in world.app.routes
+        for method in getattr(route, "methods", None) or ()
+        if route.path.startswith(("/app/tenants", "/app/runs"))
+    ]
+    assert len(asked) > 12
+    form = {
+        "token": token, "reason": "x", "sku": "A-1", "price": "1.00", "all": "true",
+        "version": "1", "step": '["add", "/vendors/0/parser/x", 1]', "sha256": "0" * 64,
+        "guard": "vendor_rows",
+    }  # fmt: skip
+    for method, path in asked:
+        answer = visitor.client.request(method, path, data=form)
+        assert answer.status_code == 404, (method, path, answer.text)
+    assert items_of(world) == before
 
 
 def test_a_tenant_s_deletion_takes_its_sessions_and_links(world: ApiWorld) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 
@@ -46,6 +47,37 @@ def test_a_sku_with_markup_is_a_text(visitor: Visitor) -> None:
     page = visitor.open(f"{SKUS}?sku=%3Cb%3E%26")
     assert page.one("h1").text == "<b>&"
     assert "north alone offers it." in page.text
+
+
+def test_texts_of_vendors_are_texts_and_short(world: ApiWorld) -> None:
+    long = "\u202e<script>alert(1)</script>" + "x" * 10_000
+    document = config_document(
+        vendor_document(), output={"columns": ["sku", "title", "quantity_available", "price"]}
+    )
+    world.client.put("/v1/tenants/acme/config", json=document)
+    record = world.succeed(world.post_run().json()["run_id"])
+    records = [f"A-1,5,10.00,{long}", f"{long},5,10.00,a hammer"]
+    data = feed(*records, header="sku,quantity_available,cost,title")
+    run = run_in_memory(load_config(document), {"vendor_1": data}, keys=record.keys)
+    for key, part in run.files.items():
+        world.platform.objects.put(key, part)
+    visitor = signed_in(world)
+    answers = [visitor.client.get(SKUS, params={"sku": sku}) for sku in ("A-1", long)]
+    assert [each.status_code for each in answers] == [200, 422]
+    assert "alert(1)" in answers[0].text
+    for answer in answers:
+        assert "<script" not in answer.text
+        assert "x" * 2001 not in answer.text
+
+
+@pytest.mark.parametrize("sku", ["A\tB", "\u202eA-1", "<b>&", "x" * 1_024])
+def test_a_word_on_a_sku_is_of_just_this_one(world: ApiWorld, sku: str) -> None:
+    world.store_config()
+    visitor = signed_in(world)
+    page = visitor.open(f"{SKUS}?sku={quote(sku)}")
+    assert visitor.fill(page, "/override", price="9.90").status_code == 303
+    listed = world.client.get("/v1/tenants/acme/overrides").json()["overrides"]
+    assert [each["sku"] for each in listed] == [sku]
 
 
 def test_without_a_sku_the_page_asks_for_one(visitor: Visitor) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -11,6 +14,7 @@ from relay_core.domain.records import VendorResult
 from relay_dagster.runs.ports import utc_now
 from support.api_world import TENANT, ApiWorld
 from support.builders import vendor_document
+from support.fakes import served_platform
 from support.page_visitor import HOME, SITE, Visitor, signed_in
 
 VENDOR = f"{HOME}/vendors/vendor_1"
@@ -60,6 +64,23 @@ def test_a_list_goes_straight_to_s3_and_the_browser_comes_back_to_its_check(
     assert "all 2 rows are good" in visitor.open(f"{VENDOR}/check").text
     acts = served_world.client.get("/v1/audit").json()["audit"]
     assert [each for each in acts if each["action"] == "upload_link.created"] == []
+
+
+def test_a_form_that_is_signed_by_a_role_s_long_token_is_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token = "t" * 3_000
+    monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    with served_platform() as platform:
+        world = ApiWorld(platform)
+        world.store_config()
+        page = signed_in(world).open(VENDOR)
+    fields = {
+        each.attributes.get("name"): each.attributes.get("value") for each in page.all("input")
+    }
+    policy = json.loads(base64.b64decode(str(fields["policy"])))
+    assert fields["x-amz-security-token"] == token
+    assert {"x-amz-security-token": token} in policy["conditions"]
 
 
 def test_a_list_that_was_never_sent_is_told(visitor: Visitor) -> None:
@@ -113,6 +134,30 @@ def test_headers_of_no_known_name_are_choices_with_samples(visitor: Visitor) -> 
     assert visitor.fill(chosen, "/parser").status_code == 303
     stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()["tenant_config"]
     assert stored["vendors"][0]["parser"]["column_map"]["cost"] == "Net EUR"
+
+
+def test_of_two_tabs_that_take_over_two_parsers_the_second_is_told(visitor: Visitor) -> None:
+    put(visitor, b"sku,quantity_available,Net EUR,Gross EUR\nA-1,5,4.20,5.10\nA-2,7,3.10,4.00\n")
+    first, second = (
+        visitor.open(f"{VENDOR}/check?as_cost={header}") for header in ("Net+EUR", "Gross+EUR")
+    )
+    assert visitor.fill(first, "/parser").status_code == 303
+    late = visitor.fill(second, "/parser")
+    assert (late.status_code, "Somebody else was faster" in late.text) == (412, True)
+    stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()
+    assert stored["config_version"] == 2
+    assert stored["tenant_config"]["vendors"][0]["parser"]["column_map"]["cost"] == "Net EUR"
+
+
+def test_a_setting_is_taken_over_whole_however_long_it_is(visitor: Visitor) -> None:
+    header = "\u202e<b>" + "x" * 5_000
+    put(visitor, f"sku,quantity_available,{header}\nA-1,5,4.20\n".encode())
+    page = visitor.open(f"{VENDOR}/check?as_cost={quote(header)}")
+    assert "its one row is good" in page.text
+    assert "x" * 2001 not in page.text
+    assert visitor.fill(page, "/parser").status_code == 303
+    stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()["tenant_config"]
+    assert stored["vendors"][0]["parser"]["column_map"]["cost"] == header
 
 
 @pytest.mark.parametrize(
