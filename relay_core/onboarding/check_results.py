@@ -107,6 +107,7 @@ class FeedCheck:
     notes: tuple[str, ...] = ()  # other decisions that are left to people
     whole: bool = False  # whether ``best`` is of the whole file
     doubts: tuple[Doubt, ...] = ()  # what of its rows is probably not meant
+    has_amounts: bool = True  # whether any cell under its cost and price is an amount
 
     @property
     def best(self) -> Reading:

@@ -13,6 +13,7 @@ from relay_core.columnar.text import Bools, flags_of, integers_of, one_chunk
 from relay_core.config import TenantConfig
 from relay_core.domain.records import Doubt
 from relay_core.merge.price_rules import PriceRules, rules_of
+from relay_core.merge.pricing import has_amount
 from relay_core.merge.vendor_offers import VENDOR_RANK
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.onboarding.cell_words import is_totals
@@ -47,18 +48,29 @@ def row_doubts(config: TenantConfig, vendor: NormalizedVendor) -> Iterator[Doubt
         )
 
 
+def has_amounts(config: TenantConfig, vendor: NormalizedVendor) -> bool:
+    """Tell whether a price can be made of any offer of a vendor; it is so where there is none."""
+    place = [each.vendor_id for each in config.vendors].index(vendor.vendor_id)
+    offers = table_of(vendor.offers)
+    return not len(offers) or bool(has_amount(_ruled(config, place, offers), config.pricing).any())
+
+
+def _ruled(config: TenantConfig, place: int, offers: pa.Table) -> pa.Table:
+    """Return a vendor's offers with their price rules."""
+    rank = pa.repeat(pa.scalar(place, pa.int16()), len(offers))
+    return PriceRules.of(config).applied(offers.append_column(VENDOR_RANK, rank))
+
+
 def _zero_cost(
     config: TenantConfig, vendor_id: str, place: int, offers: pa.Table
 ) -> Iterator[Doubt]:
     """Yield the doubt that an amount of 0 makes prices."""
-    rank = pa.repeat(pa.scalar(place, pa.int16()), len(offers))
-    rules = PriceRules.of(config)
-    ruled = rules.applied(offers.append_column(VENDOR_RANK, rank))
+    ruled = _ruled(config, place, offers)
     fixed = np.array([rule.fixed_price is not None for rule in config.pricing.rules] + [False])
     amounts = {name: integers_of(one_chunk(offers[name])) for name in ("cost", "price")}
     (cost, no_cost), (price, no_price) = amounts["cost"], amounts["price"]
     is_zero = np.where(no_cost, (price == 0) & ~no_price, cost == 0)
-    is_zero &= ~(rules.leaves_out(ruled) | fixed[rules_of(ruled)])
+    is_zero &= ~(PriceRules.of(config).leaves_out(ruled) | fixed[rules_of(ruled)])
     if is_zero.any():
         yield Doubt(
             "zero_cost",

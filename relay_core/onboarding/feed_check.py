@@ -15,6 +15,7 @@ from relay_core.domain.cell_rules import strip
 from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode, RowFault
 from relay_core.domain.columns import INPUT_COLUMNS, NUMBER_COLUMNS, REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.records import Doubt
 from relay_core.ingest.charset import decode_head, guess_encoding
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
@@ -29,7 +30,7 @@ from relay_core.onboarding.cell_words import (
 from relay_core.onboarding.check_results import FeedCheck, Reading, UnknownColumn
 from relay_core.onboarding.column_candidates import candidates
 from relay_core.onboarding.container_guess import container_changes, unpacked
-from relay_core.onboarding.doubts import row_doubts
+from relay_core.onboarding.doubts import has_amounts, row_doubts
 from relay_core.onboarding.dry_run import (
     MAX_WHOLE_BYTES,
     changed_parser,
@@ -97,7 +98,10 @@ def with_rows(
         is_whole = reading.error_code != FailureCode.FEED_TOO_LARGE
     if not is_whole:
         reading, read = read_vendor(unpacked(upload), parser, config, vendor, sku_map)
-    doubts = tuple(row_doubts(config, read)) if read is not None and reading.is_usable else ()
+    doubts: tuple[Doubt, ...] = ()
+    if read is not None and reading.is_usable:
+        doubts = tuple(row_doubts(config, read))
+        check = replace(check, has_amounts=has_amounts(config, read))
     if is_whole and read is not None and read.last_sku and is_totals(read.last_sku):
         changed, changes = _without_totals(parser, check.changes, read.last_sku)
         without, _ = read_vendor(whole, changed, config, vendor, sku_map)

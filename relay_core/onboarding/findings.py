@@ -8,6 +8,7 @@ from itertools import chain, count
 
 from relay_core.config import TenantConfig
 from relay_core.domain.cell_rules import shorten
+from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.columns import CANONICAL_COLUMNS, DERIVED_COLUMNS, RESERVED_COLUMNS
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.limits import MAX_QUOTED
@@ -17,6 +18,8 @@ from relay_core.onboarding.check_results import MAX_ROWS, Candidate, FeedCheck, 
 from relay_core.onboarding.config_doubts import of_config, policy_doubts
 from relay_core.onboarding.header_guess import plain_words
 
+NO_AMOUNTS = "no row has a cost or a price, so nothing of the file can be sold"
+"""A check begins with it, whatever else is well."""
 _SHOWN = 3
 _TAKEN = frozenset((*CANONICAL_COLUMNS, *DERIVED_COLUMNS, *RESERVED_COLUMNS))
 _NAME_LENGTH = 30
@@ -39,7 +42,18 @@ def sentences_of(check: FeedCheck) -> list[str]:
             f"as sent: {describe_reading(check.as_sent)}",
             f"with the patch: {describe_reading(check.with_changes, whole=check.whole)}",
         ]
-    return [*parts, *_left_to_do(check)]
+    return [*_without_amounts(check), *parts, *_left_to_do(check)]
+
+
+def _without_amounts(check: FeedCheck) -> Iterator[str]:
+    """Yield the sentence that tells that no price can be made, though there are headers for it."""
+    if not check.has_amounts and _gives_amounts(check):
+        save = "; save it in a spreadsheet program, which stores what its formulas come to"
+        yield f"{NO_AMOUNTS}{save if check.parser.format in WORKBOOK_FORMATS else ''}"
+
+
+def _gives_amounts(check: FeedCheck) -> bool:
+    return not {"cost", "price"}.isdisjoint(check.best.columns)
 
 
 def describe_reading(reading: Reading, *, whole: bool = False) -> str:
@@ -77,7 +91,9 @@ def policy_doubts_of(config: TenantConfig, checks: Collection[FeedCheck]) -> Ite
 
 def _of_headers(path: str, check: FeedCheck, config: TenantConfig) -> Iterator[ConfigFault]:
     best = check.best
-    if best.headers and not {"cost", "price"} & {*best.columns}:
+    for message in _without_amounts(check):
+        yield ConfigFault(f"{path}.parser.column_map", message)
+    if best.headers and not _gives_amounts(check):
         yield ConfigFault(
             f"{path}.parser.column_map",
             "the file gives neither cost nor price: no offer of this vendor can be priced",

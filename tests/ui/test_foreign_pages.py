@@ -6,11 +6,8 @@ Each attack is tried on `dagster-webserver` too, where it succeeds: else it woul
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -18,7 +15,7 @@ import pytest
 from playwright.sync_api import Page
 
 from relay_dagster.devstack.processes import CODE, WEBSERVER, Stack, free_port, port_answers
-from ui.chromium import REBOUND, Browser, find_chromium, open_browser
+from ui.chromium import REBOUND, Browser, find_chromium, open_browser, serving_a_page
 from ui.views import POLL_MILLISECONDS, SECONDS_TO_LOAD
 
 pytestmark = pytest.mark.integration
@@ -64,27 +61,6 @@ def uis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoUis]:
 def browser(uis: TwoUis) -> Iterator[Browser]:
     with open_browser() as opened:
         yield opened
-
-
-@contextmanager
-def serving_a_page() -> Iterator[int]:
-    """Serve an empty page, with no policy of its own; yield the port."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(b"<!doctype html><title>prizes</title>")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture(params=["localhost", "127.0.0.1"], ids=["other-site", "other-port"])

@@ -17,7 +17,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from integration.installation import Installation
 from relay_dagster.devstack.processes import API
-from ui.chromium import find_chromium, open_browser
+from ui.chromium import find_chromium, open_browser, serving_a_page
 from ui.views import assert_finished
 
 pytestmark = pytest.mark.integration
@@ -195,7 +195,7 @@ def journey(hand: Mouse, api: str, key: str, folder: Path, *, scripts: bool = Tr
 
     explain("N-002")
     shows(f"{VENDOR} alone offers it.")
-    shows("3125.00")
+    shows("3000.00")
     hand.enter(page.get_by_label("Its price", exact=True), "99.90")
     hand.press(button("Save for the next run"))
     shows("Say something else")
@@ -227,3 +227,78 @@ def test_the_same_day_without_scripts(relay: Installation, tmp_path: Path) -> No
     key = new_tenant(relay, "without_scripts")
     with open_browser(java_script_enabled=False) as browser:
         journey(Mouse(browser.page), relay.stack.url(API), key, tmp_path, scripts=False)
+
+
+def signed_in(page: Page, relay: Installation, tenant: str) -> str:
+    """Sign in to a new tenant's pages, and return where they are."""
+    page.goto(f"{relay.stack.url(API)}/app")
+    page.get_by_label("Your key").fill(new_tenant(relay, tenant))
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"**/app/tenants/{tenant}")
+    return page.url
+
+
+POST_FORM = """([action, token]) => {
+    const [form, field] = ["form", "input"].map(name => document.createElement(name));
+    Object.assign(field, {name: "token", value: token});
+    Object.assign(document.body.appendChild(form), {method: "post", action}).append(field);
+    form.submit();
+}"""
+
+
+@pytest.mark.parametrize(
+    ("host", "tenant"), [("localhost", "other_site"), ("127.0.0.1", "other_port")]
+)
+def test_a_foreign_page_starts_nothing_and_shows_none_of_ours_in_its_frame(
+    relay: Installation, host: str, tenant: str
+) -> None:
+    with open_browser() as browser, serving_a_page() as port:
+        page = browser.page
+        home = signed_in(page, relay, tenant)
+        token = page.locator("input[name=token]").first.get_attribute("value")
+        page.goto(f"http://{host}:{port}/")
+        with page.expect_navigation() as gone:
+            page.evaluate(POST_FORM, [f"{home}/runs", token])
+        assert gone.value is not None
+        # The cookie goes to another port of the same host alone.
+        assert gone.value.status == (401 if host == "localhost" else 403)
+        assert relay.http.get("/v1/runs", params={"tenant_id": tenant}).json()["runs"] == []
+        page.goto(f"http://{host}:{port}/")
+        page.set_content(f'<iframe src="{home}"></iframe>')
+        page.wait_for_load_state("networkidle")
+        assert "Relay Inventory" not in page.frames[1].content()
+        page.goto(home)
+        page.get_by_role("button", name="Start a run").click()
+        page.wait_for_url("**/runs/*")
+
+
+def test_a_list_of_512_mib_goes_past_the_api_and_is_told_of_clearly(
+    relay: Installation, tmp_path: Path
+) -> None:
+    path = tmp_path / "everything.csv"
+    block = "".join(f"Artikel-{number:08};5;4,20\r\n" for number in range(1 << 15)).encode()
+    with path.open("wb") as file:
+        file.write(b"Artikelnummer;Bestand;Preis\r\n")
+        while file.tell() < 512 << 20:
+            file.write(block)
+    with open_browser() as browser:
+        page = browser.page
+        home = signed_in(page, relay, "large_list")
+        page.goto(f"{home}/vendors/{VENDOR}")
+        before = resident_mib(relay)
+        page.get_by_label("Your vendor's list").set_input_files(path)
+        page.set_default_timeout(4 * SECONDS * 1000)
+        page.get_by_role("button", name="Upload").click()
+        page.wait_for_url("**/check")
+        main = page.locator("main")
+        expect(main).to_contain_text("A run cannot use it")
+        expect(main).to_contain_text("A run can use it: all the first 5,000 rows are good.")
+        expect(main).to_contain_text("537 MB")
+        assert resident_mib(relay) - before < 64
+
+
+def resident_mib(relay: Installation) -> float:
+    """Return how much memory the API's process has."""
+    status = Path(f"/proc/{relay.stack.services[API].process.pid}/status").read_text()
+    (line,) = (each for each in status.splitlines() if each.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024

@@ -11,6 +11,7 @@ from fastapi import Depends, Request, Response
 
 from relay_core.config import VendorConfig
 from relay_core.domain.codes import FailureCode
+from relay_core.onboarding.findings import NO_AMOUNTS
 from relay_core.publish.report.wording import Tone
 from relay_dagster.api.http.dependencies import FeedCheckerDep, LinkReadersDep, PlatformDep
 from relay_dagster.api.http.middleware import address_of, log_context
@@ -140,6 +141,9 @@ def verdict(found: VendorCheck) -> tuple[Tone, str]:
     of = found.as_sent
     if of is not None and of.usable and not of.rows:
         return "bad", "Your list cannot be used: it has no rows."
+    if of is not None and of.usable and found.message.startswith(NO_AMOUNTS):
+        save = "If formulas make them, save it in a spreadsheet program, and send that file."
+        return "bad", f"Your list cannot be used: no row has a cost or a price. {save}"
     if of is not None and of.usable:
         first = "" if found.whole else "the first "
         rows = f"{first}{words.counted(of.rows, 'row')}"

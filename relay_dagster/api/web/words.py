@@ -148,16 +148,20 @@ def faults(error_codes: str) -> str:
     return "; ".join(wording.fault_title(each, None) for each in re.split(r"[^a-z_]+", error_codes))
 
 
-def reading_verdict(of: HeadReading, whole: bool | None) -> tuple[Tone, str]:
-    """Return in a sentence what a run would make of a list."""
+def reading_verdict(
+    of: HeadReading, whole: bool | None, *, is_doubtful: bool = False
+) -> tuple[Tone, str]:
+    """Return in a sentence what a run would make of a list; what is doubtful stands below it."""
     if not of.usable:
-        return "bad", f"A run cannot use it: {of.error_message or of.error_code}."
+        return "bad", f"A run cannot use it: {TROUBLES.get(str(of.error_code), of.error_code)}."
     if not of.rows:
         return "warn", "It has no rows."
     first = "" if whole else "the first "
     if of.refused_rows:
         rows = f"{number(of.refused_rows)} of {first}{counted(of.rows, 'row')}"
         return "warn", f"A run can use it, but would refuse {rows}."
+    if is_doubtful:
+        return "warn", f"A run can read {first}{counted(of.rows, 'row')}; look at what is doubtful."
     return "good", f"A run can use it: {all_good(of.rows, first)}."
 
 

@@ -152,6 +152,7 @@ def test_a_supplier_sends_a_list_and_reads_what_is_wrong_with_it() -> None:
         (b"%PDF-1.7 \x00\xff", "cannot be used"),
         (b"sku,quantity_available,cost\n\xff\xff,1,1\n", "Your list"),
         (b"", "cannot be used"),
+        (b"sku,quantity_available,cost\nA-1,1,\n", "no row has a cost or a price."),
     ],
 )
 def test_a_check_speaks_the_supplier_s_words(shop: ApiWorld, data: bytes, words: str) -> None:

@@ -109,7 +109,7 @@ def test_a_parser_that_reads_the_list_is_shown_line_by_line_and_taken_over(
     assert taken.headers["location"] == f"{VENDOR}/check?taken=3"
     after = visitor.open(taken.headers["location"])
     assert "it is config version 3" in after.text
-    assert "all 2 rows are good" in after.text
+    assert "A run can read 2 rows; look at what is doubtful." in after.text
     stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()
     assert stored["tenant_config"]["vendors"][0]["parser"]["delimiter"] == ";"
     (entry, *_) = visitor.world.client.get("/v1/audit?action=config.put").json()["audit"]
@@ -117,6 +117,13 @@ def test_a_parser_that_reads_the_list_is_shown_line_by_line_and_taken_over(
     late = visitor.fill(page, "/parser")  # of a second tab
     assert (late.status_code, "Somebody else was faster" in late.text) == (412, True)
     assert visitor.world.platform.tenants.latest_version(TENANT) == 3
+
+
+def test_a_list_without_prices_is_no_good_list(visitor: Visitor) -> None:
+    put(visitor, b"sku,quantity_available,cost\nA-1,5,\nA-2,7,\n")
+    page = visitor.open(f"{VENDOR}/check")
+    assert "A run can read 2 rows; look at what is doubtful." in page.text
+    assert "no row has a cost or a price, so nothing of the file can be sold" in page.text
 
 
 def test_headers_of_no_known_name_are_choices_with_samples(visitor: Visitor) -> None:

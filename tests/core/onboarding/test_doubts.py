@@ -10,8 +10,15 @@ from relay_core.domain.records import Doubt
 from relay_core.onboarding.config_doubts import config_doubts
 from relay_core.onboarding.feed_check import check_feed, with_rows
 from relay_core.onboarding.feed_sample import FeedSample
-from relay_core.onboarding.findings import policy_doubts_of
+from relay_core.onboarding.findings import (
+    NO_AMOUNTS,
+    describe_check,
+    policy_doubts_of,
+    sentences_of,
+    upload_doubts,
+)
 from support.builders import feed, tenant_config, vendor_document
+from support.workbooks import text_row, workbook
 
 
 def doubts(data: bytes, *, own: dict[str, Any] | None = None, **changes: Any) -> dict[str, Doubt]:
@@ -20,6 +27,32 @@ def doubts(data: bytes, *, own: dict[str, Any] | None = None, **changes: Any) ->
     check = with_rows(check_feed(upload, vendor.parser, config), upload, vendor, config)
     assert check.whole
     return {each.code: each for each in [*check.doubts, *policy_doubts_of(config, [check])]}
+
+
+def test_a_list_without_an_amount_is_told_of_that_first() -> None:
+    rows = "".join(
+        f'<row r="{n}"><c r="A{n}" t="inlineStr"><is><t>A-{n}</t></is></c><c r="B{n}"><v>5</v></c>'
+        f'<c r="C{n}"><f>D{n}*0.8</f></c></row>'
+        for n in range(2, 5)
+    )
+    workbooks = workbook(text_row(1, "sku", "quantity_available", "cost") + rows)
+    lists = {"xlsx": workbooks, "csv": feed("A,1,", "B,1,")}
+    rule = {"when": {"vendors": ["vendor_1"]}, "fixed_price": "9.00"}
+    for kind, data in lists.items():
+        config = tenant_config(vendor_document(parser={"format": kind}))
+        vendor, upload = config.vendors[0], FeedSample(data, is_whole=True)
+        check = with_rows(check_feed(upload, vendor.parser, config), upload, vendor, config)
+        (first, *_) = sentences_of(check)
+        assert (first.startswith(NO_AMOUNTS), "formulas" in first) == (True, kind == "xlsx")
+        assert "rows would be refused" in describe_check(check)
+        (doubt,) = upload_doubts("vendors.0", check, config)
+        assert (doubt.code, doubt.path, doubt.message) == (
+            "config", "vendors.0.parser.column_map", first
+        )  # fmt: skip
+        pricing = {"min_price": 1, "shipping_handling_flat": 0, "rules": [rule]}
+        config = tenant_config(vendor_document(parser={"format": kind}), pricing=pricing)
+        check = with_rows(check_feed(upload, vendor.parser, config), upload, vendor, config)
+        assert not describe_check(check).startswith(NO_AMOUNTS)
 
 
 def told(doubt: Doubt) -> tuple[int | None, tuple[str, ...] | None]:
