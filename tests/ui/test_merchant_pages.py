@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 VENDOR = "nordlager"
 ROWS = [f"N-{number:03};{number};{number},50 €" for number in range(1, 41)]
 DEARER = [ROWS[0], "N-002;2;2500,00 €", *ROWS[2:]]
-SECONDS = 120
+SECONDS = 300
 MAX_TABS = 150
 
 
