@@ -7,17 +7,21 @@ finding either: processes that died are settled by the reconciler.
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import partial
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 from relay_core.domain.codes import RunStatus
+from relay_core.domain.run_faults import listed
+from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import instant_text
+from relay_dagster.aws.dynamodb.run_items import to_feed, to_record
+from relay_dagster.aws.dynamodb.schema import feed_key, run_key
 from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import UnreadableItemError
 from relay_dagster.feeds.pointer import FeedPointer, Publication
@@ -30,10 +34,14 @@ PATIENCE = timedelta(hours=1)
 """So long a fault may last before it is one: everything is settled within minutes."""
 SLICES = 24
 """In so many parts runs' artifacts and kept feeds are asked for, a part an hour."""
-_AT_ONCE = 16
+_READERS, _TOGETHER = 16, 100
+"""Side by side, and how many items each reads by one call at the most."""
 _CHECKED = (DueQueue.ATTEMPT, DueQueue.END)
 """The reconciler's queues: in the others runs may wait for a message or a slot."""
+_T = TypeVar("_T")
 _ATTRIBUTES = (
+    "tenant_id",
+    "requested_at",
     "acknowledged_at",
     "due_at",
     "status",
@@ -91,57 +99,222 @@ class Extent:
 
 @dataclass
 class _Suspects:
-    """Keys of what looked wrong in the scan, or can be judged by a second reading alone."""
+    """What looked wrong in the scan, or can be judged by a second reading alone."""
 
     runs: list[str] = field(default_factory=list)
-    locks: list[str] = field(default_factory=list)
+    locks: list[tuple[str, str]] = field(default_factory=list)  # tenant and holder
     feeds: list[str] = field(default_factory=list)
 
 
 def examine(platform: Platform, now: datetime, extent: Extent) -> Iterator[Finding]:
-    """Yield each broken invariant, as far as the extent goes.
+    """Yield each broken invariant, as far as the extent goes; none of tenants being deleted.
 
     Raises:
         ExternalServiceError: AWS fails.
     """
-    suspects = _scanned(platform, now, extent)
-    kinds: tuple[tuple[Callable[[str], Iterable[Finding]], list[str]], ...] = (
-        (lambda key: _of_run(platform, key, now), suspects.runs),
-        (lambda key: _of_lock(platform, key, now), suspects.locks),
-        (lambda key: _of_feed(platform, key, extent), suspects.feeds),
+    look = _Look(platform, now, extent)
+    suspects = look.scanned()
+    kinds: tuple[tuple[Callable[[Any], Iterator[Finding]], list[Any]], ...] = (
+        (look.runs, suspects.runs),
+        (look.locks, suspects.locks),
+        (look.feeds, suspects.feeds),
     )
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for judge, keys in kinds:
-            for findings in pool.map(partial(_judged, judge, extent), keys):
-                yield from findings
+    with ThreadPoolExecutor(_READERS) as pool:
+        for judge, those in kinds:
+            size = min(-(-len(those) // _READERS), _TOGETHER) or 1
+            parts = [those[start : start + size] for start in range(0, len(those), size)]
+            yield from chain.from_iterable(pool.map(lambda part, of=judge: [*of(part)], parts))
     if extent.part is None:
-        yield from _of_dead_letters(platform, now)
+        yield from look.dead_letters()
 
 
-def _judged(judge: Callable[[str], Iterable[Finding]], extent: Extent, key: str) -> list[Finding]:
-    try:
-        return [] if extent.is_cut_short() else list(judge(key))
-    except UnreadableItemError as error:
-        return [Finding(Invariant.UNREADABLE_ITEM, key, str(error))]
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One examination: its steps take items that are read together."""
 
+    platform: Platform
+    now: datetime
+    extent: Extent
 
-def _scanned(platform: Platform, now: datetime, extent: Extent) -> _Suspects:
-    found, late = _Suspects(), instant_text(now - PATIENCE)
-    oldest = instant_text(now - timedelta(days=platform.settings.retention_days) + PATIENCE)
-    for row in platform.database.runs.scan(_ATTRIBUTES):
-        if extent.is_cut_short():
-            break
-        kind, _, name = str(row[schema.KEY]).partition("#")
-        if kind == "LOCK" and row.get("holder"):
-            found.locks.append(name)
-        elif kind == "FEED":
-            found.feeds.append(name)
-        elif kind == "RUN" and (
-            _looks_wrong(row, late)
-            or (extent.has(name) and oldest < str(row.get("finished_at", "")) < late)
+    @property
+    def _late(self) -> datetime:
+        return self.now - PATIENCE
+
+    @property
+    def _oldest(self) -> datetime:
+        """Files are kept from their making on; the first is made soon after the request."""
+        return self.now - timedelta(days=self.platform.settings.retention_days) + PATIENCE
+
+    def scanned(self) -> _Suspects:
+        """Return what is to be judged."""
+        found, late, oldest = _Suspects(), instant_text(self._late), instant_text(self._oldest)
+        closed = self.platform.deletions.listed()
+        for row in self.platform.database.runs.scan(_ATTRIBUTES):
+            if self.extent.is_cut_short():
+                break
+            kind, _, name = str(row[schema.KEY]).partition("#")
+            if row.get("tenant_id", name) in closed:
+                continue
+            if kind == "LOCK" and row.get("holder"):
+                found.locks.append((name, row["holder"]))
+            elif kind == "FEED":
+                found.feeds.append(name)
+            elif kind == "RUN" and (
+                _looks_wrong(row, late)
+                or (
+                    self.extent.has(name)
+                    and oldest < str(row.get("requested_at", ""))
+                    and "" < str(row.get("finished_at", "")) < late
+                )
+            ):
+                found.runs.append(name)
+        return found
+
+    def _read(
+        self,
+        keys: Iterable[str],
+        read: Callable[[Mapping[str, Any]], _T],
+        unreadable: list[Finding],
+    ) -> dict[str, _T | None]:
+        """Return what items say, by key, None of those that are not there.
+
+        Those that this release cannot read are left out: of each there is a finding.
+        """
+        table, said = self.platform.database.runs, dict[str, _T | None]()
+        items = table.batch(wanted := [*keys])
+        for key in wanted:
+            try:
+                said[key] = table.parse(items[key], read) if key in items else None
+            except UnreadableItemError as error:
+                unreadable.append(Finding(Invariant.UNREADABLE_ITEM, key, str(error)))
+        return said
+
+    # --- runs -----------------------------------------------------------------------------------
+
+    def runs(self, run_ids: Sequence[str]) -> Iterator[Finding]:
+        """Yield what is broken of runs and of what they have left."""
+        unreadable: list[Finding] = []
+        for record in filter(
+            None, self._read(map(run_key, run_ids), to_record, unreadable).values()
         ):
-            found.runs.append(name)
-    return found
+            if self.extent.is_cut_short():
+                break
+            if record.acknowledged_at is None:
+                yield from self._open_run(record)
+            else:
+                yield from self._files(record)
+        yield from unreadable
+
+    def _open_run(self, record: RunRecord) -> Iterator[Finding]:
+        if record.due_at is None:
+            told = "it is not settled, and nothing will check it"
+            yield _of(record, Invariant.UNCHECKED_RUN, told)
+        elif record.due_at < self._late and record.due_queue in _CHECKED:
+            message = f"it was to be checked at {record.due_at:%Y-%m-%d %H:%M:%S}Z"
+            yield _of(record, Invariant.OVERDUE_RUN, message)
+        if record.lock_state is LockState.OWNER:
+            holder = self.platform.runs.lock(record.tenant_id).holder
+            if holder != record.run_id and self.platform.runs.get(record.run_id) == record:
+                message = f"its tenant's lock is held by {holder or 'nobody'}"
+                yield _of(record, Invariant.RUN_WITHOUT_LOCK, message)
+
+    def _files(self, record: RunRecord) -> Iterator[Finding]:
+        """Yield what is gone of the files that a record names: one listing has them all."""
+        prefix = ArtifactKeys(record.run_id, record.tenant_id).prefix
+        there = {each.key for each in self.platform.objects.list_objects(prefix)}
+        if record.status is RunStatus.HELD and (
+            record.feed_key is None or not self.platform.objects.exists(record.feed_key)
+        ):
+            yield _of(record, Invariant.HELD_FEED_GONE, "its feed cannot be released any more")
+        gone = {*record.artifacts.values()} - there
+        if gone and record.requested_at > self._oldest:
+            days = self.platform.settings.retention_days
+            message = (
+                f"gone before their {days} days are over: {listed(sorted(gone), ', ', len(gone))}"
+            )
+            yield _of(record, Invariant.ARTIFACTS_GONE, message)
+
+    # --- locks ----------------------------------------------------------------------------------
+
+    def locks(self, held: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+        """Yield the locks of runs that do not have them."""
+        unreadable: list[Finding] = []
+        holders = self._read((run_key(run_id) for _, run_id in held), to_record, unreadable)
+        yield from unreadable
+        for tenant_id, holder in held:
+            if (key := run_key(holder)) not in holders:
+                continue
+            record = holders[key]
+            is_over = record is None or (
+                record.lock_state is not LockState.OWNER
+                and (record.finished_at is None or record.finished_at < self._late)
+            )
+            if is_over and self.platform.runs.lock(tenant_id).holder == holder:
+                state = "does not exist" if record is None else f"is {record.status} without it"
+                message = f"its lock is held by run {holder}, which {state}"
+                yield Finding(Invariant.LOCK_WITHOUT_RUN, f"tenant {tenant_id}", message)
+
+    # --- feeds ----------------------------------------------------------------------------------
+
+    def feeds(self, tenant_ids: Sequence[str]) -> Iterator[Finding]:
+        """Yield what is broken of the feeds in force, of those kept and of those held."""
+        unreadable: list[Finding] = []
+        found = self._read(map(feed_key, tenant_ids), to_feed, unreadable)
+        feeds = [*filter(None, found.values())]
+        named = {each.run_id for feed in feeds for each in self._asked_for(feed)}
+        named |= {feed.held_run_id for feed in feeds if feed.held_run_id is not None}
+        records = self._read(map(run_key, named), to_record, unreadable)
+        yield from unreadable
+        for feed in feeds:
+            if self.extent.is_cut_short():
+                break
+            for invariant, message in self._faults(feed, records):
+                # A feed that has moved on since it was read may have taken its files with it.
+                if self.platform.runs.feed(feed.tenant_id) == feed:
+                    yield Finding(invariant, f"tenant {feed.tenant_id}", message)
+
+    def _asked_for(self, feed: FeedPointer) -> list[Publication]:
+        kept = (each for each in feed.publications[1:] if self.extent.has(each.run_id))
+        return [feed.in_force, *kept]
+
+    def _faults(
+        self, feed: FeedPointer, records: Mapping[str, RunRecord | None]
+    ) -> Iterator[tuple[Invariant, str]]:
+        for publication in self._asked_for(feed):
+            record, key = records.get(run_key(publication.run_id)), publication.key
+            if record is not None and record.feed_sha256 not in (None, publication.sha256):
+                message = "made a feed of another hash than the published one"
+                yield Invariant.OTHER_FEED, f"run {publication.run_id} {message}"
+                continue
+            head = self.platform.objects.head(key)
+            if head is None:
+                yield Invariant.FEED_GONE, f"{key} of run {publication.run_id} is gone"
+                continue
+            sha256 = head.sha256
+            if self.extent.reads_bytes and publication is feed.in_force:
+                digest = hashlib.sha256()
+                for piece in self.platform.objects.chunks(key, 0, head.size):
+                    digest.update(piece)
+                sha256 = digest.hexdigest()
+            if sha256 not in (None, publication.sha256):
+                yield Invariant.OTHER_FEED, f"{key} has other bytes than were published"
+        if feed.held_run_id is not None and (key := run_key(feed.held_run_id)) in records:
+            held = records[key]
+            if held is None or held.status is not RunStatus.HELD:
+                message = f"run {feed.held_run_id}, which is said to be held, is not"
+                yield Invariant.HOLD_WITHOUT_RUN, message
+
+    # --- dead letters ---------------------------------------------------------------------------
+
+    def dead_letters(self) -> Iterator[Finding]:
+        """Yield the dead letters that have no cause and that no record names."""
+        for letter in DeadLetters(self.platform).all():
+            if letter.message is None or letter.is_on_record or letter.has_cause:
+                continue
+            if letter.since is not None and letter.since < self._late:
+                message = f"it is of run {letter.run_id or 'none'}, whose record does not name it"
+                subject = f"message {letter.message.message_id}"
+                yield Finding(Invariant.UNKNOWN_DEAD_LETTER, subject, message)
 
 
 def _looks_wrong(row: Mapping[str, Any], late: str) -> bool:
@@ -149,100 +322,6 @@ def _looks_wrong(row: Mapping[str, Any], late: str) -> bool:
         owns_lock = row.get("lock_state") == LockState.OWNER
         return row.get("due_at") is None or str(row["due_at"]) < late or owns_lock
     return bool(row.get("status") == RunStatus.HELD)
-
-
-def _of_run(platform: Platform, run_id: str, now: datetime) -> Iterator[Finding]:
-    record = platform.runs.get(run_id)
-    if record is None:
-        return
-    if record.acknowledged_at is None:
-        yield from _of_open_run(platform, record, now)
-    elif record.status is RunStatus.HELD:
-        if record.feed_key is None or not platform.objects.exists(record.feed_key):
-            yield _of(record, Invariant.HELD_FEED_GONE, "its feed cannot be released any more")
-    elif record.artifacts and not platform.objects.exists(_an_artifact(record)):
-        days = platform.settings.retention_days
-        message = f"{_an_artifact(record)} is gone before its {days} days are over"
-        yield _of(record, Invariant.ARTIFACTS_GONE, message)
-
-
-def _of_open_run(platform: Platform, record: RunRecord, now: datetime) -> Iterator[Finding]:
-    if record.due_at is None:
-        yield _of(record, Invariant.UNCHECKED_RUN, "it is not settled, and nothing will check it")
-    elif record.due_at < now - PATIENCE and record.due_queue in _CHECKED:
-        message = f"it was to be checked at {record.due_at:%Y-%m-%d %H:%M:%S}Z"
-        yield _of(record, Invariant.OVERDUE_RUN, message)
-    if record.lock_state is LockState.OWNER:
-        holder = platform.runs.lock(record.tenant_id).holder
-        if holder != record.run_id and platform.runs.get(record.run_id) == record:
-            message = f"its tenant's lock is held by {holder or 'nobody'}"
-            yield _of(record, Invariant.RUN_WITHOUT_LOCK, message)
-
-
-def _an_artifact(record: RunRecord) -> str:
-    artifacts = record.artifacts
-    return artifacts.get("run_summary") or artifacts[min(artifacts)]
-
-
-def _of_lock(platform: Platform, tenant_id: str, now: datetime) -> Iterator[Finding]:
-    holder = platform.runs.lock(tenant_id).holder
-    record = None if holder is None else platform.runs.get(holder)
-    is_over = record is None or (
-        record.lock_state is not LockState.OWNER
-        and (record.finished_at is None or record.finished_at < now - PATIENCE)
-    )
-    if holder is not None and is_over and platform.runs.lock(tenant_id).holder == holder:
-        state = "does not exist" if record is None else f"is {record.status} without it"
-        message = f"its lock is held by run {holder}, which {state}"
-        yield Finding(Invariant.LOCK_WITHOUT_RUN, f"tenant {tenant_id}", message)
-
-
-def _of_feed(platform: Platform, tenant_id: str, extent: Extent) -> Iterator[Finding]:
-    feed = platform.runs.feed(tenant_id)
-    if feed is None:
-        return
-    older = (each for each in feed.publications[1:] if extent.has(each.run_id))
-    for publication in (feed.in_force, *older):
-        found = _fault_of(platform, feed, publication, extent.reads_bytes)
-        # A feed that has moved on since it was read may have taken its files with it.
-        if found is not None and platform.runs.feed(tenant_id) == feed:
-            yield Finding(found[0], f"tenant {tenant_id}", found[1])
-    if feed.held_run_id is not None:
-        held = platform.runs.get(feed.held_run_id)
-        is_held = held is not None and held.status is RunStatus.HELD
-        if not is_held and platform.runs.feed(tenant_id) == feed:
-            message = f"run {feed.held_run_id}, which is said to be held, is not"
-            yield Finding(Invariant.HOLD_WITHOUT_RUN, f"tenant {tenant_id}", message)
-
-
-def _fault_of(
-    platform: Platform, feed: FeedPointer, publication: Publication, reads_bytes: bool
-) -> tuple[Invariant, str] | None:
-    record = platform.runs.get(publication.run_id)
-    if record is not None and record.feed_sha256 not in (None, publication.sha256):
-        told = f"run {publication.run_id} made a feed of another hash than the published one"
-        return Invariant.OTHER_FEED, told
-    head = platform.objects.head(publication.key)
-    if head is None:
-        return Invariant.FEED_GONE, f"{publication.key} of run {publication.run_id} is gone"
-    sha256 = head.sha256
-    if reads_bytes and publication is feed.in_force:
-        data = platform.objects.read_or_none(publication.key)
-        sha256 = None if data is None else hashlib.sha256(data).hexdigest()
-    if sha256 not in (None, publication.sha256):
-        return Invariant.OTHER_FEED, f"{publication.key} has other bytes than were published"
-    return None
-
-
-def _of_dead_letters(platform: Platform, now: datetime) -> Iterator[Finding]:
-    """Yield the dead letters that have no cause and that no record names."""
-    for letter in DeadLetters(platform).all():
-        if letter.message is None or letter.is_on_record or letter.has_cause:
-            continue
-        if letter.since is not None and letter.since < now - PATIENCE:
-            message = f"it is of run {letter.run_id or 'none'}, whose record does not name it"
-            subject = f"message {letter.message.message_id}"
-            yield Finding(Invariant.UNKNOWN_DEAD_LETTER, subject, message)
 
 
 def _of(record: RunRecord, invariant: Invariant, message: str) -> Finding:

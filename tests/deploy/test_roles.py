@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Callable, Collection
@@ -19,8 +20,11 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_dagster import tags
 from relay_dagster.aws.alarms import AlarmPlan, set_up_alarms
 from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb.run_items import feed_item
 from relay_dagster.aws.s3.object_store import ObjectStore, Written
 from relay_dagster.aws.secrets import SecretValue
+from relay_dagster.execution.publication import published_key
+from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.reconciler import ReconcileTick
@@ -328,6 +332,13 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     told = (EventType.RUN_CANCELLED,)
     stored_webhook(platform, tenant_id="epsilon", url="http://127.0.0.1:1/", events=told)
     platform.ledger.request_cancel(new_run(platform, "epsilon"))
+    # The doctor asks for the head of the feed in force, and for the run's files.
+    keys = ArtifactKeys(delta, "delta")
+    platform.objects.put(key := published_key(keys, "csv"), b"sku\n")
+    feed_of = Publication(delta, key, hashlib.sha256(b"sku\n").hexdigest(), utc_now(), utc_now(), 1)
+    platform.database.runs.write_all(
+        [{"PutRequest": {"Item": feed_item(FeedPointer("delta", (feed_of,), revision=1))}}]
+    )
     close(platform, "omega")
     serving = ExitStack()
     keep_what_is_pulled(platform, serving.enter_context(file_server()).url())

@@ -2,7 +2,9 @@
 
 import contextlib
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from botocore.config import Config
 
 from relay_core.domain.codes import RunStatus
+from relay_dagster.aws.dynamodb.run_items import feed_item
 from relay_dagster.aws.dynamodb.schema import feed_key, lock_key, run_key
 from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import MissingResourceError
@@ -72,13 +75,13 @@ def changed(world: World, key: str, **values: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def without(world: World, key: str) -> Iterator[None]:
     """Delete an object; put it back in the end, as it was copied there."""
-    objects = world.platform.objects
-    objects.copy(key, "before")
+    objects, kept = world.platform.objects, f"before/{key}"
+    objects.copy(key, kept)
     objects.delete(key)
     try:
         yield
     finally:
-        objects.copy("before", key)
+        objects.copy(kept, key)
 
 
 @contextlib.contextmanager
@@ -159,6 +162,14 @@ DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
         lambda world: without(world, world.record(FIRST).artifacts["run_summary"]),
         Invariant.ARTIFACTS_GONE,
     ),
+    "one of many artifacts that is gone": (
+        lambda world: without(world, world.record(FIRST).artifacts["config_snapshot"]),
+        Invariant.ARTIFACTS_GONE,
+    ),
+    "an artifact of a held run that is gone": (
+        lambda world: without(world, world.record(HELD).artifacts["report"]),
+        Invariant.ARTIFACTS_GONE,
+    ),
     "a dead letter that nobody knows": (stray, Invariant.UNKNOWN_DEAD_LETTER),
 }
 
@@ -172,6 +183,47 @@ def test_each_damage_is_named(world: World, damage: str) -> None:
     do, invariant = DAMAGES[damage]
     with do(world):
         assert {each for each, _ in found(world)} == {invariant}
+
+
+def test_every_artifact_that_a_record_names_is_asked_for(world: World) -> None:
+    artifacts, gone = world.record(FIRST).artifacts, ("config_snapshot", "input_manifest")
+    with contextlib.ExitStack() as stack:
+        for name in gone:
+            stack.enter_context(without(world, artifacts[name]))
+        (finding,) = examine(world.platform, utc_now() + LATER, Extent())
+    assert finding.message.endswith(f": {', '.join(artifacts[name] for name in gone)}")
+
+
+def test_files_that_are_over_with_their_days_are_no_fault(world: World) -> None:
+    days = timedelta(days=world.platform.settings.retention_days)
+    with without(world, world.record(FIRST).artifacts["run_summary"]):
+        assert list(examine(world.platform, utc_now() + days, Extent())) == []
+
+
+def test_a_tenant_that_is_being_deleted_is_left_alone(world: World) -> None:
+    with without(world, world.record(FIRST).artifacts["report"]):
+        world.platform.deletions.ask(TENANT, timedelta(days=7))
+        assert found(world) == []
+        world.platform.deletions.restore(TENANT)
+        assert found(world) != []
+
+
+def test_items_are_read_a_hundred_at_once(world: World) -> None:
+    """Of a hundred tenants more, DynamoDB is asked for few more calls."""
+    pointer = world.platform.runs.feed(TENANT)
+    assert pointer is not None
+    table = world.platform.database.runs
+    items = [feed_item(replace(pointer, tenant_id=f"t{number}")) for number in range(100)]
+    table.write_all({"PutRequest": {"Item": item}} for item in items)
+    asked = []
+    events = world.platform.clients.dynamodb.meta.events
+    events.register("before-call", asking := lambda model, **_: asked.append(model.name))
+    try:
+        assert found(world, part=0) == []
+    finally:
+        events.unregister("before-call", asking)
+        table.write_all({"DeleteRequest": {"Key": {"pk": item["pk"]}}} for item in items)
+    assert len(asked) < 60, Counter(asked)
 
 
 def test_a_table_that_is_not_there_is_told_and_no_defect(world: World) -> None:
