@@ -4,6 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from relay_core.config.loading import load_config
+from relay_core.domain.errors import RelayError
+
+Changes = Mapping[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class PatchStep:
@@ -51,3 +56,20 @@ def _apart(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _apart(each) for name, each in value.items()}
     return [_apart(each) for each in value] if isinstance(value, list) else value
+
+
+def parser_patch(document: Mapping[str, Any], changes: Mapping[int, Changes]) -> list[PatchStep]:
+    """Return the steps that change vendors' parsers; none, should the config not load with them."""
+    steps = [
+        step for place, each in changes.items() for step in parser_steps(document, place, each)
+    ]
+    try:
+        load_config(apply_patch(document, steps))
+    except RelayError:
+        return []
+    return steps
+
+
+def parser_steps(document: Mapping[str, Any], place: int, changes: Changes) -> list[PatchStep]:
+    """Return the steps that change one vendor's parser."""
+    return set_members(document, ("vendors", place, "parser"), changes)

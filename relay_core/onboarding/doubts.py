@@ -16,7 +16,7 @@ from relay_core.merge.price_rules import PriceRules, rules_of
 from relay_core.merge.pricing import has_amount
 from relay_core.merge.vendor_offers import VENDOR_RANK
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.onboarding.cell_words import is_totals
+from relay_core.onboarding.cell_guess import is_totals
 from relay_core.onboarding.config_doubts import MAX_SAMPLES, cut_sample, first_samples
 from relay_core.validation.frames import table_of
 

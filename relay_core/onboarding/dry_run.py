@@ -68,9 +68,12 @@ def read_vendor(
         if parsed.headers is None:
             return Reading(), None
         plan = plan_columns(parsed.headers, parser)
-        error = _unusable(plan, parsed.headers, config)
-        if error is not None:
-            error = with_kind(error, feed.data, parser)
+        error = None
+        strict = config.error_policy.fail_on_missing_required_columns
+        if plan.missing and (strict or plan.unusable):
+            error = with_kind(missing_columns(plan, parsed.headers), feed.data, parser)
+        elif plan.repeated:
+            error = with_kind(repeated_headers(plan), feed.data, parser)
         read = _read(
             parsed, plan, readable, config, vendor, sku_map, lambda: _batches(feed, parser)
         )
@@ -141,18 +144,15 @@ def record_columns(
         elif batch.widths is not None:
             records = reader.without_skipped(batch)[0]
             for at, part in enumerate(parts):
-                part.append(_cells_of(records, at))
+                if at < len(records.cells):
+                    part.append(trim(without_nulls(records.cells[at])))
+                else:
+                    part.append(pc.if_else(pa.array(np.asarray(records.widths) > at), "?", ""))
     columns = [pa.concat_arrays([*part, empty_texts(0)]) for part in parts]
     if not columns:
         return headers, columns
     filled = pa.array(np.logical_or.reduce([~is_empty(column) for column in columns]))
     return headers, [column.filter(filled) for column in columns]
-
-
-def _cells_of(records: MalformedRecords, at: int) -> pa.StringArray:
-    if at < len(records.cells):
-        return trim(without_nulls(records.cells[at]))
-    return pc.if_else(pa.array(np.asarray(records.widths) > at), "?", "")
 
 
 def column_cells(
@@ -257,15 +257,6 @@ def _first_records(
         if not left:
             break
     return parsed.headers, batches
-
-
-def _unusable(
-    plan: ColumnPlan, headers: Sequence[str], config: TenantConfig
-) -> FeedUnreadableError | None:
-    strict = config.error_policy.fail_on_missing_required_columns
-    if plan.missing and (strict or plan.unusable):
-        return missing_columns(plan, headers)
-    return repeated_headers(plan) if plan.repeated else None
 
 
 def _read(

@@ -4,8 +4,8 @@ Modules that end in ``_guess`` make the guesses. They are combined here, tried o
 and kept only where the feed reads better with them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from relay_core.config import ParserConfig, TenantConfig, VendorConfig
@@ -19,16 +19,19 @@ from relay_core.domain.records import Doubt
 from relay_core.ingest.charset import decode_head, guess_encoding
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
-from relay_core.onboarding.cell_words import (
+from relay_core.onboarding.cell_guess import (
     WORDED_COLUMNS,
+    NumberGuess,
+    are_amounts,
     guess_null_values,
+    guess_numbers,
     guess_quantity_symbols,
+    guess_timestamps,
     is_read,
     is_totals,
     quantity_word_notes,
 )
 from relay_core.onboarding.check_results import FeedCheck, Reading, UnknownColumn
-from relay_core.onboarding.column_candidates import candidates
 from relay_core.onboarding.container_guess import container_changes, unpacked
 from relay_core.onboarding.doubts import has_amounts, row_doubts
 from relay_core.onboarding.dry_run import (
@@ -42,12 +45,9 @@ from relay_core.onboarding.dry_run import (
     read_vendor,
 )
 from relay_core.onboarding.feed_sample import FeedSample
-from relay_core.onboarding.header_guess import match_headers, warehouse_headers
-from relay_core.onboarding.layout_guess import guess_layout
-from relay_core.onboarding.number_guess import NumberGuess, are_amounts, guess_numbers
+from relay_core.onboarding.header_guess import candidates, match_headers, warehouse_headers
+from relay_core.onboarding.layout_guess import guess_layout, guess_sheet
 from relay_core.onboarding.row_guess import guess_record_ends, guess_skip_rows
-from relay_core.onboarding.sheet_guess import guess_sheet
-from relay_core.onboarding.timestamp_guess import guess_timestamps
 
 _MAX_HEADERS = 200
 _WORTHWHILE = {"encoding", "padded_numbers", "quoting", "skip_rows"}
@@ -103,7 +103,9 @@ def with_rows(
         doubts = tuple(row_doubts(config, read))
         check = replace(check, has_amounts=has_amounts(config, read))
     if is_whole and read is not None and read.last_sku and is_totals(read.last_sku):
-        changed, changes = _without_totals(parser, check.changes, read.last_sku)
+        own = parser.model_dump(include={"skip_rows"})["skip_rows"]
+        rule = {"column": parser.column_map.get("sku", "sku"), "is": [read.last_sku]}
+        changed, changes = _with(parser, check.changes, skip_rows=[*own, rule])
         without, _ = read_vendor(whole, changed, config, vendor, sku_map)
         if without.is_usable and without.rows < reading.rows:
             check = replace(
@@ -116,15 +118,6 @@ def with_rows(
     if check.changes:
         return replace(check, whole=is_whole, doubts=doubts, with_changes=reading)
     return replace(check, whole=is_whole, doubts=doubts, as_sent=reading)
-
-
-def _without_totals(
-    parser: ParserConfig, changes: Mapping[str, Any], text: str
-) -> tuple[ParserConfig, dict[str, Any]]:
-    """Return a parser and its changes with a line of totals skipped, by its SKU."""
-    own = parser.model_dump(include={"skip_rows"})["skip_rows"]
-    rule = {"column": parser.column_map.get("sku", "sku"), "is": [text]}
-    return _with(parser, changes, skip_rows=[*own, rule])
 
 
 def _other_container(parser: ParserConfig, changes: Mapping[str, Any]) -> Reading:
@@ -161,7 +154,10 @@ class _Checker:
         except FeedUnreadableError:
             return FeedCheck(Reading(), self._parser)
         missing = missing_headers(headers, guessed) if headers else ()
-        mapped = match_headers(headers, guessed, _wanted_columns(guessed, config, headers))
+        wanted = {*REQUIRED_COLUMNS, *config.output.reads} - {"price"}
+        if not {"cost", "price"} & {*guessed.column_map, *guessed.defaults, *headers}:
+            wanted.add("cost")
+        mapped = match_headers(headers, guessed, wanted)
         if mapped and (with_map := changed_parser(guessed, {"column_map": mapped})) is not None:
             guessed, changes = with_map, {**changes, "column_map": mapped}
         if warehouses := self._warehouses(headers, guessed):
@@ -215,7 +211,8 @@ class _Checker:
         Amounts under headers that nothing is read from yet show how the vendor writes numbers.
         """
         best = check.best
-        lacking = list(_lacking(best))
+        lacking = [each.column for each in best.missing]
+        lacking += [] if {"cost", "price"} & {*best.columns, *lacking} else ["cost"]
         if not best.headers or not lacking:
             return check
         parser = check.parser if check.changes else self._parser
@@ -284,31 +281,9 @@ def _layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
         return {} if encoding == parser.encoding else {"encoding": encoding}
     text = decode_head(feed.data, encoding, is_whole=feed.is_whole)
     layout = guess_layout(text, parser, is_whole=feed.is_whole)
-    found: dict[str, Any] = {
-        "encoding": encoding,
-        "delimiter": layout.delimiter,
-        "skip_lines": layout.skip_lines,
-        "columns": layout.columns,
-    }
+    found: dict[str, Any] = {"encoding": encoding, **asdict(layout)}
     changes = {name: value for name, value in found.items() if value != getattr(parser, name)}
     return changes | {"columns": [*changes["columns"]]} if changes.get("columns") else changes
-
-
-def _wanted_columns(
-    parser: ParserConfig, config: TenantConfig, headers: tuple[str, ...]
-) -> set[str]:
-    """Return the columns to look for: what a run needs, what the feed is to hold, and a price."""
-    wanted = {*REQUIRED_COLUMNS, *config.output.reads} - {"price"}
-    has_price = {"cost", "price"} & {*parser.column_map, *parser.defaults, *headers}
-    return wanted if has_price else wanted | {"cost"}
-
-
-def _lacking(reading: Reading) -> Iterator[str]:
-    """Yield the columns that people have to name: those whose header is missing, and a price."""
-    missing = [each.column for each in reading.missing]
-    yield from missing
-    if not {"cost", "price"} & {*reading.columns, *missing}:
-        yield "cost"
 
 
 def _styled(

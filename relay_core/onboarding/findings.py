@@ -1,12 +1,13 @@
-"""The results of a feed's check in sentences for people, and the lint warnings that follow."""
+"""The results of a feed's check: sentences for people, lint warnings, acceptance by a run."""
 
 import json
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, count
+from operator import concat
 
-from relay_core.config import TenantConfig
+from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.columns import CANONICAL_COLUMNS, DERIVED_COLUMNS, RESERVED_COLUMNS
@@ -14,9 +15,10 @@ from relay_core.domain.errors import ConfigFault
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import listed
-from relay_core.onboarding.check_results import MAX_ROWS, Candidate, FeedCheck, Reading
+from relay_core.onboarding.check_results import MAX_ROWS, FeedCheck, Reading
 from relay_core.onboarding.config_doubts import of_config, policy_doubts
 from relay_core.onboarding.header_guess import plain_words
+from relay_core.validation.error_policy import judge_policy, own_share_faults
 
 NO_AMOUNTS = "no row has a cost or a price, so nothing of the file can be sold"
 """A check begins with it, whatever else is well."""
@@ -26,6 +28,21 @@ _NAME_LENGTH = 30
 """So long is the name of an extra column made of a header; an extra column's may have 40."""
 # Currencies that nobody writes with a mere "$".
 _NO_DOLLARS = frozenset(("CHF", "CNY", "DKK", "EUR", "GBP", "INR", "JPY", "NOK", "PLN", "SEK"))
+
+
+def is_right(check: FeedCheck, vendor: VendorConfig, config: TenantConfig) -> bool:
+    """Return whether a feed has nothing that a run would fail for, or that a patch would mend."""
+    found = check.as_sent
+    is_read = found.is_usable and found.rows > 0
+    return is_read and not (check.changes or check.unknown or limits_passed(found, vendor, config))
+
+
+def limits_passed(reading: Reading, vendor: VendorConfig, config: TenantConfig) -> list[str]:
+    """Return which limits of refused rows a reading passes, as if its rows were all of the run."""
+    refused, rows = [reading.refused_rows], [reading.rows]
+    verdict = judge_policy(config.error_policy, refused, rows).message
+    shares = [each.error_message for each in own_share_faults([vendor], refused, rows)]
+    return [*shares, *([verdict] if verdict else [])]
 
 
 def describe_check(check: FeedCheck) -> str:
@@ -123,7 +140,9 @@ def _left_to_do(check: FeedCheck) -> Iterator[str]:
         yield "the first record looks like a row and not like headers; name parser.columns"
     for each in check.unknown:
         # As a config may have them, a line break as an escape.
-        could_be = ", ".join(map(_candidate, each.candidates))
+        shown = (json.dumps(c.header[:MAX_QUOTED], ensure_ascii=False) for c in each.candidates)
+        medians = (f" (median {c.median})" if c.median else "" for c in each.candidates)
+        could_be = ", ".join(map(concat, shown, medians))
         yield (
             f"no header is surely {each.column}"
             f"{f' (it could be {could_be})' if could_be else ', and none looks like it'}; "
@@ -149,9 +168,3 @@ def _extra_names(headers: Iterable[str]) -> dict[str, str]:
         numbered = (f"{name}_{number}" for number in count(2))
         found[next(each for each in chain([name], numbered) if each not in found)] = header
     return found
-
-
-def _candidate(each: Candidate) -> str:
-    """Return a header that could be a column, with the middle amount under it, if it holds any."""
-    header = json.dumps(each.header[:MAX_QUOTED], ensure_ascii=False)
-    return f"{header} (median {each.median})" if each.median else header

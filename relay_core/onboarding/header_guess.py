@@ -1,21 +1,30 @@
-"""The canonical columns that a feed's headers probably are.
+"""The canonical columns that a feed's headers probably are, and candidates for the others.
 
-Only names that speak for themselves: the name that the config gives, in another case, with other
-blanks or a slip of the pen; names that price lists commonly use; and, where just one header has it,
-a word of that column. Who else is meant is for people to say.
+Only names that speak for themselves are matched: the name that the config gives, in another case,
+with other blanks or a slip of the pen; names that price lists commonly use; and, where just one
+header has it, a word of that column. Candidates are found by their cells, ordered by their names,
+and map nothing: people choose.
 """
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import tzinfo
+from decimal import Decimal
 from functools import lru_cache
+from itertools import islice
+from statistics import median_low
 
 from relay_core.config import ParserConfig
-from relay_core.domain.cell_rules import strip
-from relay_core.domain.columns import CANONICAL_COLUMNS
+from relay_core.domain.cell_rules import MONEY_UNIT, read_money, strip
+from relay_core.domain.columns import CANONICAL_COLUMNS, JUDGED_COLUMNS, MONEY_COLUMNS
+from relay_core.domain.errors import CellError
 from relay_core.ingest.column_mapping import wanted_headers
+from relay_core.onboarding.cell_guess import is_read
+from relay_core.onboarding.check_results import Candidate
 
-_LIKE_ENOUGH = 0.85
+_LIKE_ENOUGH, _LONG_ENOUGH = 0.85, 5
 _MAX_LENGTH = 80
 _MAX_HEADERS = 200
 _NUMBER_WORDS = frozenset(("no", "nr", "num", "nbr", "number", "nummer"))
@@ -52,14 +61,10 @@ _WORDS: dict[str, str] = {
     "quantity_available": "qty, quantity, stock",
     "cost": "cost, price",
 }
-
-
 _ANY_PRICES = frozenset(
     ("unitprice", "priceeach", "price", "amount", "preis", "pris", "precio", "prix")
 )
 """Names that a cost has where it is the only price."""
-
-
 _STOCK_WORDS = "qty quantity stock bestand"
 _WAREHOUSE_WORDS = "lager warehouse whse wh depot dc branch store"
 # Words of headers whose numbers are not what a warehouse has.
@@ -68,6 +73,10 @@ _NO_STOCK = (
     "reserved allocated eta total sum unit uom value cost price code name id status date number"
 )
 MAX_WAREHOUSES = 20
+_MAX_TEXTS = 200
+_FIT = 0.9
+"""So great a share of a candidate's cells must be what the column holds; others may be slips."""
+_MAX_CANDIDATES, _MAX_SAMPLES = 5, 3
 
 
 @lru_cache(maxsize=4096)
@@ -89,18 +98,13 @@ def plain_words(header: str) -> tuple[str, ...]:
 def known_names(parser: ParserConfig) -> frozenset[str]:
     """Return the names that the config gives to headers, and those that price lists have."""
     return _all_names() | {
-        _joined(plain_words(name)) for names in parser.mapped_headers.values() for name in names
+        _joined(name) for names in parser.mapped_headers.values() for name in names
     }
-
-
-def common_names(column: str) -> Collection[str]:
-    """Return the names that price lists give a column, in lower case and without blanks."""
-    return _ranks(column).keys()
 
 
 def count_known(cells: Sequence[str], names: frozenset[str]) -> int:
     """Return how many cells of a record are names of headers."""
-    return sum(_joined(plain_words(cell)) in names for cell in cells[:_MAX_HEADERS])
+    return sum(_joined(cell) in names for cell in cells[:_MAX_HEADERS])
 
 
 def match_headers(
@@ -123,12 +127,7 @@ def match_headers(
             continue
         free = [name for name in dict.fromkeys(names) if name and name not in taken]
         name = wanted.get(column, (column,))[0]
-        header = (
-            _same_words(name, free)
-            or _slip_of(name, free)
-            or _common_name(column, free)
-            or _only_match(column, free)
-        )
+        header = _match(column, name, free)
         if column == "cost" and header is not None and _has_rivals(header, name, free):
             continue
         if header is not None:
@@ -157,50 +156,82 @@ def warehouse_headers(headers: Iterable[str]) -> tuple[str, ...]:
     return ()
 
 
+def candidates(
+    column: str, cells: Mapping[str, Sequence[str]], parser: ParserConfig, zone: tzinfo
+) -> tuple[Candidate, ...]:
+    """Return the headers whose cells a column could hold, those with near names first.
+
+    Cells are trimmed and not null, of each header that nothing is read from.
+    """
+    fitting = [
+        header
+        for header, texts in cells.items()
+        if texts and _fits(column, texts[:_MAX_TEXTS], parser, zone)
+    ]
+    names = (column, *_ranks(column))
+    scores = {header: max(_likeness(_joined(header), name) for name in names) for header in fitting}
+    nearest = sorted(fitting, key=lambda header: -scores[header])
+    return tuple(
+        Candidate(
+            header,
+            round(scores[header], 2),
+            tuple(islice(dict.fromkeys(cells[header]), _MAX_SAMPLES)),
+            _median(cells[header], parser) if column in MONEY_COLUMNS else "",
+        )
+        for header in nearest[:_MAX_CANDIDATES]
+    )
+
+
+def _fits(column: str, texts: Sequence[str], parser: ParserConfig, zone: tzinfo) -> bool:
+    if column == "sku":
+        return len(set(texts)) >= _FIT * len(texts)
+    if column not in JUDGED_COLUMNS:
+        return True
+    return sum(is_read(column, text, parser, zone) for text in texts) >= _FIT * len(texts)
+
+
+def _median(texts: Sequence[str], parser: ParserConfig) -> str:
+    """Return the middle amount of the texts that are amounts."""
+    amounts = []
+    for text in texts[:_MAX_TEXTS]:
+        with suppress(CellError):
+            amounts.append(read_money(text, parser))
+    return f"{Decimal(median_low(amounts)) / MONEY_UNIT:.2f}" if amounts else ""
+
+
 def _has_rivals(header: str, wanted: str, free: Iterable[str]) -> bool:
     """Tell whether a name that may be any price stands beside other prices of no known kind."""
-    if _joined(plain_words(header)) not in _ANY_PRICES or header == wanted:
+    if _joined(header) not in _ANY_PRICES or header == wanted:
         return False
     words = [plain_words(each) for each in _WORDS["cost"].split(",")]
     return any(
         name != header
-        and _joined(plain_words(name)) not in _all_names()
+        and _joined(name) not in _all_names()
         and any(_holds(plain_words(name), each) for each in words)
         for name in free
     )
 
 
-def _same_words(wanted: str, names: Iterable[str]) -> str | None:
-    words = _joined(plain_words(wanted))
-    return next((name for name in names if words and _joined(plain_words(name)) == words), None)
-
-
-def _slip_of(wanted: str, names: Sequence[str]) -> str | None:
-    """Return the one name that is the wanted one but for a letter or two."""
-    own = _joined(plain_words(wanted))
-    if len(own) < 5:
-        return None
-    plain = [(name, _joined(plain_words(name))) for name in names]
-    close = [
-        name
-        for name, text in plain
-        if difflib.SequenceMatcher(None, own, text).ratio() >= _LIKE_ENOUGH
-    ]
-    return close[0] if len(close) == 1 else None
-
-
-def _common_name(column: str, names: Iterable[str]) -> str | None:
+def _match(column: str, wanted: str, names: Sequence[str]) -> str | None:
+    """Return the name of the wanted words, or one but for a letter or two, or a common one."""
+    own, plain = _joined(wanted), {name: _joined(name) for name in names}
+    same = next((name for name, text in plain.items() if own and text == own), None)
+    if same is not None:
+        return same
+    is_long = len(own) >= _LONG_ENOUGH
+    close = [n for n, text in plain.items() if is_long and _likeness(own, text) >= _LIKE_ENOUGH]
+    if len(close) == 1:
+        return close[0]
     ranks = _ranks(column)
-    ranked = [
-        (ranks[text], name) for name in names if (text := _joined(plain_words(name))) in ranks
-    ]
-    return min(ranked)[1] if ranked else None
-
-
-def _only_match(column: str, names: Iterable[str]) -> str | None:
+    if ranked := [(ranks[text], name) for name, text in plain.items() if text in ranks]:
+        return min(ranked)[1]
     phrases = [plain_words(each) for each in _WORDS.get(column, "").split(",") if each]
     matching = [name for name in names if any(_holds(plain_words(name), p) for p in phrases)]
     return matching[0] if len(matching) == 1 else None
+
+
+def _likeness(own: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, own, other).ratio()
 
 
 def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
@@ -208,13 +239,13 @@ def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
     return any(tuple(words[at : at + size]) == tuple(phrase) for at in range(len(words)))
 
 
-def _joined(words: Iterable[str]) -> str:
-    return "".join(words)
+def _joined(header: str) -> str:
+    return "".join(plain_words(header))
 
 
 @lru_cache(maxsize=32)
 def _ranks(column: str) -> dict[str, int]:
-    names = [_joined(plain_words(name)) for name in _NAMES[column].split(",")]
+    names = [_joined(name) for name in _NAMES[column].split(",")]
     return {name: rank for rank, name in reversed(list(enumerate(names)))}
 
 

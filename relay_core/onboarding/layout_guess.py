@@ -1,18 +1,28 @@
-"""The probable layout of a feed's text: its delimiter, and the place of its header, if any."""
+"""The probable layout of a feed: a text's delimiter, a workbook's sheet, the header's place."""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import strip
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.ingest.feed import TextBatch
+from relay_core.ingest.formats import open_feed
+from relay_core.ingest.workbooks import open_book
+from relay_core.onboarding.container_guess import SAMPLE_LIMITS
 from relay_core.onboarding.feed_sample import SampleRecord, sample_records
 from relay_core.onboarding.header_guess import count_known, known_names
 
 _DELIMITERS = ",;\t|"
 _RECORDS = 200
+_SHEET_RECORDS = 100
+_MAX_SHEETS = 5
+_SURE = 2
+"""A header with so many names that price lists have is looked for no further."""
 _HEADER_WITHIN = 30
 _CONSISTENT = 0.9
 _FILLED = 0.6
@@ -58,17 +68,11 @@ def guess_layout(text: str, parser: ParserConfig, *, is_whole: bool) -> Layout:
         if (evidence := _examined(text, delimiter, skip, parser, is_whole=is_whole))
     ]
     best = max(found, key=lambda each: each.rank, default=None)
-    if best is None:
-        return own
     configured = next((each for each in found if each.layout == own), None)
-    if configured is not None and _is_good(configured, best):
-        return own
-    return best.layout
-
-
-def _is_good(configured: _Evidence, best: _Evidence) -> bool:
-    consistent = configured.share >= _CONSISTENT and configured.known >= best.known
-    return consistent or configured.rank >= best.rank
+    if best is None or configured is None:
+        return own if best is None else best.layout
+    is_consistent = configured.share >= _CONSISTENT and configured.known >= best.known
+    return own if is_consistent or configured.rank >= best.rank else best.layout
 
 
 def _examined(
@@ -84,19 +88,23 @@ def _examined(
         if not record.is_blank
     ]
     if parser.columns is not None:
+        width = len(parser.columns)
+        fitting = sum(len(record.cells) == width for record in records) if width > 1 else 0
         layout = Layout(delimiter, skip, parser.columns)
-        return _examined_without_header(records, layout, len(parser.columns))
+        return _Evidence(layout, 0, fitting / len(records), width) if fitting else None
     names = known_names(parser)
     records = _without_blank_ends(records, names)
     widths = Counter(len(record.cells) for record in records if len(record.cells) > 1)
     if not widths:
         return None
     width = max(widths, key=lambda each: (widths[each], each))
-    place = header_place(records, width, names)
+    place = _header_place(records, width, names)
     after = records[place:]
     share = sum(len(record.cells) == width for record in after) / len(after)
     known = count_known(records[place].cells, names)
-    layout = Layout(delimiter, _skipped(records, place, skip), columns_without_header(after, names))
+    # Blank lines before the header need no skipping.
+    skip = records[place].line - 1 if place else skip
+    layout = Layout(delimiter, skip, _columns_without_header(after, names))
     return _Evidence(layout, known, share, width)
 
 
@@ -111,19 +119,7 @@ def _without_blank_ends(records: list[SampleRecord], names: frozenset[str]) -> l
     return [SampleRecord(record.line, record.cells[:width]) for record in records]
 
 
-def _examined_without_header(
-    records: Sequence[SampleRecord], layout: Layout, width: int
-) -> _Evidence | None:
-    fitting = sum(len(record.cells) == width for record in records) if width > 1 else 0
-    return _Evidence(layout, 0, fitting / len(records), width) if fitting else None
-
-
-def _skipped(records: Sequence[SampleRecord], place: int, skip: int) -> int:
-    """Return how many lines to skip; blank lines before the header need no skipping."""
-    return skip if place == 0 else records[place].line - 1
-
-
-def header_place(records: Sequence[SampleRecord], width: int, names: frozenset[str]) -> int:
+def _header_place(records: Sequence[SampleRecord], width: int, names: frozenset[str]) -> int:
     """Return which record is the header: the first full one, or one with more known names."""
     fitting = [
         (place, record)
@@ -138,7 +134,7 @@ def header_place(records: Sequence[SampleRecord], width: int, names: frozenset[s
     return best if known[best] > max(1, known[first]) else first
 
 
-def columns_without_header(
+def _columns_without_header(
     records: Sequence[SampleRecord], names: frozenset[str]
 ) -> tuple[str, ...] | None:
     """Return names for the columns of records whose first is a row as the others are, else None.
@@ -162,3 +158,85 @@ def columns_without_header(
 
 def _filled(record: SampleRecord) -> int:
     return sum(bool(strip(cell)) for cell in record.cells)
+
+
+# --- workbooks ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    name: str
+    header: SampleRecord | None = None
+    first: SampleRecord | None = None
+    known: int = 0
+    columns: tuple[str, ...] | None = None
+
+
+def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
+    """Return what to change in a parser so that it reads the sheet with the feed, from its header.
+
+    Raises:
+        FeedUnreadableError: it is no workbook.
+    """
+    sheets = open_book(data, parser.format, SAMPLE_LIMITS).sheets
+    shown = [name for name, is_visible in sheets if is_visible]
+    own = parser.sheet if parser.sheet in shown else next(iter(shown), None)
+    if own is None:
+        return {}
+    best = _examined_sheet(data, own, parser)
+    for other in [name for name in shown if name != own][: _MAX_SHEETS - 1]:
+        if best.known >= _SURE:
+            break
+        found = _examined_sheet(data, other, parser)
+        best = found if found.known > max(best.known, 1) else best
+    changes: dict[str, Any] = {}
+    if best.name != (parser.sheet or shown[0]):
+        changes["sheet"] = best.name
+    if parser.columns is None and best.header is not None:
+        before = best.header.line - 1
+        is_first = best.header is best.first
+        # Rows that a parser skips may leave the header as the first already.
+        if parser.skip_lines > before or (not is_first and parser.skip_lines < before):
+            changes["skip_lines"] = 0 if is_first else before
+    if parser.columns is None and best.columns is not None:
+        changes["columns"] = [*best.columns]
+    return changes
+
+
+def _examined_sheet(data: bytes, name: str, parser: ParserConfig) -> _Sheet:
+    """Return what the first rows of a sheet look like."""
+    probe = ParserConfig.model_validate(
+        {
+            "format": parser.format,
+            "sheet": name,
+            "columns": [f"column {place}" for place in range(200)],
+        }
+    )
+    try:
+        records = _sheet_records(data, probe)
+    except FeedUnreadableError:
+        return _Sheet(name)
+    widths = Counter(len(record.cells) for record in records if len(record.cells) > 1)
+    if not widths:
+        return _Sheet(name)
+    names = known_names(parser)
+    width = max(widths, key=lambda each: (widths[each], each))
+    place = _header_place(records, width, names)
+    header, columns = records[place], _columns_without_header(records[place:], names)
+    return _Sheet(name, header, records[0], count_known(header.cells, names), columns)
+
+
+def _sheet_records(data: bytes, probe: ParserConfig) -> list[SampleRecord]:
+    """Return the first rows that are not blank, each up to its last cell that is not."""
+    records: list[SampleRecord] = []
+    for batch in open_feed(data, probe, SAMPLE_LIMITS).batches:
+        if not isinstance(batch, TextBatch):
+            continue
+        columns = [column.slice(0, _SHEET_RECORDS).to_pylist() for column in batch.columns]
+        for row, cells in zip(batch.row_numbers.tolist(), zip(*columns, strict=True), strict=False):
+            width = max((at for at, cell in enumerate(cells, 1) if strip(cell)), default=0)
+            if width:
+                records.append(SampleRecord(row, cells[:width]))
+        if len(records) >= _SHEET_RECORDS:
+            break
+    return records[:_SHEET_RECORDS]

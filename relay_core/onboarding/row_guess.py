@@ -14,7 +14,7 @@ from relay_core.domain.cell_rules import strip
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import MONEY_COLUMNS
 from relay_core.ingest.column_mapping import ColumnPlan, plan_columns
-from relay_core.onboarding.cell_words import is_totals
+from relay_core.onboarding.cell_guess import is_totals
 from relay_core.onboarding.check_results import Reading
 from relay_core.onboarding.dry_run import changed_parser, header_cells, read_rows, record_columns
 from relay_core.onboarding.feed_sample import FeedSample

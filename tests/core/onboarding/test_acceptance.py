@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from relay_core.onboarding.acceptance import is_right, limits_passed
 from relay_core.onboarding.feed_check import check_feed
 from relay_core.onboarding.feed_sample import FeedSample
+from relay_core.onboarding.findings import is_right, limits_passed
 from support.builders import feed, tenant_config, vendor_document
 
 LENIENT = {"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}

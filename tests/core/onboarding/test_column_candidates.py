@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from relay_core.onboarding.check_results import Candidate
-from relay_core.onboarding.column_candidates import candidates
+from relay_core.onboarding.header_guess import candidates
 from support.builders import tenant_config, vendor_document
 
 PARSER = tenant_config(vendor_document(parser={"thousands_separator": ","})).vendors[0].parser
