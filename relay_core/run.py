@@ -22,13 +22,13 @@ import pyarrow.compute as pc
 
 from relay_core.columnar.json_text import as_json
 from relay_core.config import Override, TenantConfig, VendorConfig
+from relay_core.config.lint import margin_doubts
 from relay_core.domain import run_faults
 from relay_core.domain.codes import Stage, VendorStatus, WarningCode
 from relay_core.domain.columns import INPUT_COLUMNS, extra_column
 from relay_core.domain.errors import ContractBrokenError
-from relay_core.domain.guard_result import GuardResult
 from relay_core.domain.limits import Limits, ReportRoom
-from relay_core.domain.records import RunContext, RunFailure
+from relay_core.domain.records import GuardResult, RunContext, RunFailure
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.merge.result import MergedInventory, merge_vendors
 from relay_core.merge.vendor_offers import joins_duplicates
@@ -37,7 +37,6 @@ from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import VendorFeed, read_feed
 from relay_core.normalize.work_file import WORK_FILE, rejected_rows_chunks, work_file_chunks
-from relay_core.onboarding.config_doubts import margin_doubts
 from relay_core.onboarding.doubts import row_doubts
 from relay_core.onboarding.patches import with_patches
 from relay_core.publish.changes import Changes, compare

@@ -3,10 +3,16 @@
 from relay_core.config.cross_checks import LoadContext
 from relay_core.config.documents import parse_document
 from relay_core.config.loading import TenantConfig, load_config, load_stored_config
-from relay_core.config.models import ErrorPolicy, StockConfig, VendorConfig
+from relay_core.config.models import (
+    ErrorPolicy,
+    PriceRule,
+    PricingConfig,
+    RuleConditions,
+    StockConfig,
+    VendorConfig,
+)
 from relay_core.config.overrides import Override, load_overrides, parse_overrides, used_overrides
 from relay_core.config.parser import ParserConfig
-from relay_core.config.pricing import PriceRule, PricingConfig, RuleConditions
 
 __all__ = [
     "ErrorPolicy",

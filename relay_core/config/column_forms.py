@@ -19,10 +19,16 @@ from pydantic import (
     model_serializer,
 )
 
-from relay_core.config.cross_checks import ENTRIES, Entry, judged, refuse_bare, refuse_repeated
+from relay_core.config.cross_checks import (
+    ENTRIES,
+    Entry,
+    at_most,
+    judged,
+    refuse_bare,
+    refuse_repeated,
+)
 from relay_core.config.scalars import NumberText, type_name
-from relay_core.config.section import Section
-from relay_core.config.values import WHOLE, Filled, Trimmed, refuse
+from relay_core.config.values import WHOLE, Filled, Section, Trimmed, refuse
 from relay_core.domain.cell_rules import LARGEST_FACTOR, strip
 from relay_core.domain.columns import BY_NAME, MONEY_COLUMNS, Kind
 
@@ -58,7 +64,7 @@ class ColumnForm(Section):
     @property
     def headers(self) -> tuple[str, ...]:
         """The headers that it needs; the first is the one that a fault is shown at."""
-        raise NotImplementedError
+        return tuple(getattr(self, self.name))
 
     @classmethod
     def makes_column(cls, column: str) -> bool:
@@ -95,11 +101,6 @@ class Join(ColumnForm):
     join: TwoToTen
     separator: Annotated[str, Field(alias="with")] = ""
 
-    @property
-    def headers(self) -> tuple[str, ...]:
-        """Its parts, in order."""
-        return tuple(self.join)
-
     @classmethod
     def makes_column(cls, column: str) -> bool:
         """Return whether it is a column of texts."""
@@ -120,11 +121,6 @@ class Sum(ColumnForm):
 
     sum: TwoToTwenty
 
-    @property
-    def headers(self) -> tuple[str, ...]:
-        """Its parts, in order."""
-        return tuple(self.sum)
-
     @classmethod
     def makes_column(cls, column: str) -> bool:
         """Return whether it is the quantity."""
@@ -142,11 +138,6 @@ class First(ColumnForm):
     name = "first"
 
     first: TwoToTen
-
-    @property
-    def headers(self) -> tuple[str, ...]:
-        """Its parts, in order."""
-        return tuple(self.first)
 
     @property
     def described(self) -> str:
@@ -175,19 +166,13 @@ def _refuse_alike(_: str, entry: Entry, __: ValidationInfo) -> None:
     refuse_repeated(strip(str(entry.key)).casefold(), entry.seen)
 
 
-def _few(value: Any) -> Any:
-    if isinstance(value, Mapping) and len(value) > MAX_VALUES:
-        raise refuse(f"has {len(value):,} entries; {MAX_VALUES:,} are the most")
-    return value
-
-
 Values = Annotated[
     dict[
         Annotated[Filled, BeforeValidator(refuse_bare)], Annotated[Trimmed, judged(_refuse_alike)]
     ],
     Field(json_schema_extra={"maxProperties": MAX_VALUES}),
     ENTRIES,
-    BeforeValidator(_few),
+    at_most(MAX_VALUES),
 ]
 _STEPS = ("strip_prefix", "strip_suffix", "values", "times", "divided_by")
 

@@ -33,6 +33,7 @@ from relay_core.config.values import (
     Currency,
     Filled,
     Id,
+    Money,
     Quantity,
     Rate,
     Trimmed,
@@ -70,19 +71,22 @@ class LoadContext:
     rates: dict[str, Decimal | None] = field(default_factory=dict)
 
 
-def at_most(limit: str) -> BeforeValidator:
-    """Refuse a list or a mapping of more entries than a limit of `Limits`; none of them is read."""
+def at_most(limit: str | int, what: str = "entries") -> BeforeValidator:
+    """Refuse a list or a mapping of more entries than so many, or than a limit of `Limits`.
+
+    None of them is read then.
+    """
 
     def check(value: Any, info: ValidationInfo) -> Any:
-        most: int = getattr(_context(info).limits, limit)
+        most: int = getattr(_context(info).limits, limit) if isinstance(limit, str) else limit
         if isinstance(value, Sized) and not isinstance(value, str) and len(value) > most:
-            raise refuse(f"has {len(value):,} entries; {most:,} are the most")
+            raise refuse(f"has {len(value):,} {what}; {most:,} are the most")
         return value
 
     return BeforeValidator(check)
 
 
-def read_vendor_id(vendor_id: str, info: ValidationInfo) -> str:
+def _note_vendor(vendor_id: str, info: ValidationInfo) -> str:
     """Refuse a vendor's id that an earlier vendor of the config has."""
     seen = _context(info).vendor_ids
     if vendor_id in seen:
@@ -147,6 +151,7 @@ def _check_known_vendor(vendor_id: str, info: ValidationInfo) -> str:
 
 
 KnownVendor = Annotated[Id, AfterValidator(_check_known_vendor)]
+NewVendor = Annotated[Id, AfterValidator(_note_vendor)]
 
 
 # --- columns and currencies ---------------------------------------------------------------------
@@ -196,24 +201,26 @@ def _check_rate(rate: Decimal, entry: Entry, info: ValidationInfo) -> None:
     context.rates[str(entry.key)] = rate
 
 
-def check_vendor_currency(currency: str | None, info: ValidationInfo) -> str | None:
+def _check_vendor_currency(currency: str, info: ValidationInfo) -> str:
     """Refuse a vendor's currency that is not the tenant's and has no rate."""
     context = _context(info)
-    known = (None, context.currency, *context.rates)
+    known = (context.currency, *context.rates)
     if context.currency is not None and currency not in known:
         raise refuse(f"{currency} has no rate; give it one in exchange_rates.{currency}")
     return currency
 
 
-def check_vendor_shipping(amount: Decimal | None, info: ValidationInfo) -> Decimal | None:
+def _check_vendor_shipping(amount: Decimal, info: ValidationInfo) -> Decimal:
     """Refuse a vendor's flat amount that is too large in the tenant's currency."""
     rate = _context(info).rates.get(str(info.data.get("currency")))
-    if amount is not None and rate is not None and amount * rate >= MONEY_LIMIT:
+    if rate is not None and amount * rate >= MONEY_LIMIT:
         raise refuse(f"must be below {MONEY_LIMIT:,} in the default_currency, not {amount:f}")
     return amount
 
 
 TenantCurrency = Annotated[Currency, AfterValidator(_note_currency)]
+VendorCurrency = Annotated[Currency, AfterValidator(_check_vendor_currency)]
+VendorShipping = Annotated[Money, AfterValidator(_check_vendor_shipping)]
 ExchangeRates = Annotated[
     dict[Currency, Annotated[Rate, judged(_check_rate)]],
     Field(description="One of each currency in the default_currency."),
@@ -237,13 +244,25 @@ FeedColumn = Annotated[
 # --- places -------------------------------------------------------------------------------------
 
 
+def _goes_with(kind: str) -> AfterValidator:
+    """Refuse a field that its section's ``type`` requires and lacks, or has no use for."""
+
+    def check(value: str | None, info: ValidationInfo) -> str | None:
+        found = info.data.get("type")
+        if found == kind and value is None:
+            raise refuse(f'is required where type is "{kind}"')
+        if found is not None and found != kind and value is not None:
+            raise refuse(f'goes with type "{kind}", and type is "{found}"; leave it out')
+        return value
+
+    return AfterValidator(check)
+
+
 def _check_s3_prefix(text: str, info: ValidationInfo) -> str:
-    goes_with("s3", text, info)
     return _tenant_key(text if text.endswith("/") else f"{text}/", info)
 
 
 def _check_s3_key(text: str, info: ValidationInfo) -> str:
-    goes_with("s3", text, info)
     key = _tenant_key(text, info)
     if key.endswith("/"):
         raise refuse("is the key of a folder; name the file in it")
@@ -271,36 +290,35 @@ def _tenant_key(key: str, info: ValidationInfo) -> str:
     return key
 
 
-S3Prefix = Annotated[
+_Prefix = Annotated[
     str,
+    _goes_with("s3"),
     AfterValidator(_check_s3_prefix),
     Field(description="Starts with `tenants/<tenant_id>/`; goes with type `s3`."),
 ]
+S3Prefix = Annotated[_Prefix | None, _goes_with("s3")]
 """A prefix under the tenant's own, as if it ended in a slash."""
-S3Key = Annotated[str, AfterValidator(_check_s3_key)]
+_Key = Annotated[str, _goes_with("s3"), AfterValidator(_check_s3_key)]
+S3Key = Annotated[_Key | None, _goes_with("s3")]
 """The key of one object under the tenant's own prefix."""
-LocalPath = Annotated[str, AfterValidator(_check_local_path)]
+_Path = Annotated[str, AfterValidator(_check_local_path)]
+LocalPath = Annotated[_Path | None, _goes_with("file")]
 """A path, absolute or from the config file's folder."""
 
 
 # --- options that go with others ----------------------------------------------------------------
 
 
-def goes_with(kind: str, value: str | None, info: ValidationInfo) -> str | None:
-    """Refuse a field that its section's ``type`` requires and lacks, or has no use for."""
-    found = info.data.get("type")
-    if found == kind and value is None:
-        raise refuse(f'is required where type is "{kind}"')
-    if found is not None and found != kind and value is not None:
-        raise refuse(f'goes with type "{kind}", and type is "{found}"; leave it out')
-    return value
-
-
-def refuse_idle(option: str, wanted: str, is_set: bool, info: ValidationInfo) -> None:
+def idle_without(option: str, wanted: str, default: object = None) -> AfterValidator:
     """Refuse a value other than the default where the option beside it makes it idle."""
-    found = info.data.get(option)
-    if found not in (None, wanted) and is_set:
-        raise refuse(f'applies with {option} "{wanted}", and that is "{found}"; leave it out')
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        found = info.data.get(option)
+        if found not in (None, wanted) and value != default:
+            raise refuse(f'applies with {option} "{wanted}", and that is "{found}"; leave it out')
+        return value
+
+    return AfterValidator(check)
 
 
 FORMATS_WITH = {
@@ -323,13 +341,6 @@ def refuse_with_format(wanted: Collection[str], is_set: bool, info: ValidationIn
     if is_set and found is not None and found not in wanted:
         formats = " or ".join(f'"{each}"' for each in wanted)
         raise refuse(f'applies with format {formats}, and format is "{found}"; leave it out')
-
-
-def read_thousands_separator(separator: str | None, info: ValidationInfo) -> str | None:
-    """Refuse a thousands separator that is the decimal separator."""
-    if separator is not None and separator == info.data.get("decimal_separator"):
-        raise refuse(f'"{separator}" is the decimal separator already; the two must differ')
-    return separator
 
 
 # --- entries of mappings and lists --------------------------------------------------------------

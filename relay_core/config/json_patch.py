@@ -1,10 +1,14 @@
-"""JSON Patch (RFC 6902) as far as a config needs it: members added and replaced."""
+"""JSON Patch (RFC 6902) as far as a config needs it, and the paths in which two configs differ."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import zip_longest
 from typing import Any, Literal
 
 from relay_core.config.loading import load_config
+from relay_core.config.scalars import join_path
 from relay_core.domain.errors import RelayError
 
 Changes = Mapping[str, Any]
@@ -73,3 +77,29 @@ def parser_patch(document: Mapping[str, Any], changes: Mapping[int, Changes]) ->
 def parser_steps(document: Mapping[str, Any], place: int, changes: Changes) -> list[PatchStep]:
     """Return the steps that change one vendor's parser."""
     return set_members(document, ("vendors", place, "parser"), changes)
+
+
+_ABSENT = object()
+
+
+def changed_paths(before: str, after: str) -> list[str]:
+    """Return the paths of all members that one of two JSON texts lacks, or has otherwise.
+
+    Items of lists are told by their places. A text that is no JSON differs as a whole, path "".
+    """
+    try:
+        was, is_ = (json.loads(text, parse_float=Decimal) for text in (before, after))
+    except (ValueError, RecursionError):
+        return [] if before == after else [""]
+    return [join_path(path) for path in _differing((), was, is_)]
+
+
+def _differing(path: tuple[str | int, ...], was: Any, is_: Any) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(was, Mapping) and isinstance(is_, Mapping):
+        for name in {**was, **is_}:
+            yield from _differing((*path, name), was.get(name, _ABSENT), is_.get(name, _ABSENT))
+    elif isinstance(was, list) and isinstance(is_, list):
+        for place, pair in enumerate(zip_longest(was, is_, fillvalue=_ABSENT)):
+            yield from _differing((*path, place), *pair)
+    elif isinstance(was, bool) is not isinstance(is_, bool) or was != is_:
+        yield path

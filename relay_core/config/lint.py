@@ -1,12 +1,12 @@
 """Lint warnings: members of a config that are valid, and probably not meant.
 
-Each warning says what will happen. Answers of the API call them ``doubts``; faults are found where
-a config is loaded.
+Each warning says what will happen. Answers of the API call them ``doubts``, those of rows too;
+faults are found where a config is loaded. No frames are loaded: the API's own process asks.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from decimal import ROUND_UP, Decimal
 
 from relay_core.config import (
     ErrorPolicy,
@@ -17,56 +17,45 @@ from relay_core.config import (
     TenantConfig,
     VendorConfig,
 )
-from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT
+from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT, cut
 from relay_core.domain.errors import ConfigFault
+from relay_core.domain.limits import MAX_QUOTED
+from relay_core.domain.records import Doubt
 
 _TOLERANT_SHARE = Decimal("0.5")
 _TOLERANT_ROWS = 100
 _SHAREABLE = {"sku", "vendor_sku"}
 
 
-def lint_warnings(config: TenantConfig, *, is_published: bool = True) -> list[ConfigFault]:
-    """Return the lint warnings of a config, each with its path; those of its own rules last.
+def lint_warnings(config: TenantConfig, *, is_published: bool = True) -> Iterator[ConfigFault]:
+    """Yield the lint warnings of a config, each with its path; those of its own rules last.
 
     With ``is_published`` the tenant has a feed that a run is compared with.
     """
-    return [
-        *_of_prefixes(config),
-        *(
-            warning
-            for place, vendor in enumerate(config.vendors)
-            for warning in _of_vendor(place, vendor)
-        ),
-        *_of_pricing(config.pricing),
-        *_of_output(config),
-        *_of_error_policy(config.error_policy),
-        *_of_rules(config, is_published=is_published),
-    ]
-
-
-def plain(number: Decimal) -> str:
-    """Return a number as people write it: ``2,000``, ``0.20``."""
-    text = f"{number:,f}"
-    whole, _, fraction = text.partition(".")
-    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}" if fraction.strip("0") else whole
-
-
-def _of_pricing(pricing: PricingConfig) -> Iterator[ConfigFault]:
-    if not pricing.min_price:
+    yield from _of_prefixes(config)
+    for place, vendor in enumerate(config.vendors):
+        yield from _of_vendor(f"vendors.{place}", vendor)
+    if not config.pricing.min_price:
         yield ConfigFault(
             "pricing.min_price",
             "0 is no floor: a cost that a vendor wrote wrong, such as 0.01, is published as it "
             "comes; set the lowest price that you would sell anything at",
         )
-
-
-def _of_output(config: TenantConfig) -> Iterator[ConfigFault]:
     for column, without in (
         ("sku", "nobody can tell which item a row is"),
         ("price", "the prices that are made are not published"),
     ):
         if column not in config.output.reads:
             yield ConfigFault("output.columns", f'has no "{column}": {without}')
+    yield from _of_error_policy(config.error_policy)
+    yield from _of_rules(config, is_published=is_published)
+
+
+def _plain(number: Decimal) -> str:
+    """Return a number as people write it: ``2,000``, ``0.20``."""
+    text = f"{number:,f}"
+    whole, _, fraction = text.partition(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}" if fraction.strip("0") else whole
 
 
 def _of_error_policy(policy: ErrorPolicy) -> Iterator[ConfigFault]:
@@ -81,12 +70,12 @@ def _of_error_policy(policy: ErrorPolicy) -> Iterator[ConfigFault]:
         yield ConfigFault(
             "error_policy.max_invalid_rows",
             f"is 0, and both limits hold: one invalid row fails a run, whatever "
-            f"max_invalid_row_pct ({plain(share)}) says",
+            f"max_invalid_row_pct ({_plain(share)}) says",
         )
     if share >= _TOLERANT_SHARE and rows >= _TOLERANT_ROWS:
         yield ConfigFault(
             "error_policy.max_invalid_row_pct",
-            f"{plain(share)} is {plain(share * 100)} %: a feed of which so many rows are refused "
+            f"{_plain(share)} is {_plain(share * 100)} %: a feed of which so many rows are refused "
             "is still published, and what they offered is gone from it",
         )
 
@@ -97,14 +86,19 @@ def _of_prefixes(config: TenantConfig) -> Iterator[ConfigFault]:
         for place, vendor in enumerate(config.vendors)
         if vendor.inbound.s3_prefix is not None
     ]
-    ordered = sorted(placed, key=lambda each: each[2])
-    for (_, other, outer), (path, vendor_id, inner) in _nested(ordered):
-        how = "is that" if inner == outer else "lies in that"
-        yield ConfigFault(
-            path,
-            f'"{inner}" {how} of vendor "{other}": an upload of "{vendor_id}" is read as one of '
-            f'"{other}", too',
-        )
+    around: list[tuple[str, str]] = []  # the prefixes that the next one may lie in
+    for path, vendor_id, inner in sorted(placed, key=lambda each: each[2]):
+        while around and not inner.startswith(around[-1][1]):
+            around.pop()
+        if around:
+            other, outer = around[-1]
+            how = "is that" if inner == outer else "lies in that"
+            yield ConfigFault(
+                path,
+                f'"{inner}" {how} of vendor "{other}": an upload of "{vendor_id}" is read as one '
+                f'of "{other}", too',
+            )
+        around.append((vendor_id, inner))
     owners = {prefix: vendor_id for _, vendor_id, prefix in placed}
     for place, vendor in enumerate(config.vendors):
         key = (vendor.sku_map.s3_key if vendor.sku_map else None) or ""
@@ -118,22 +112,7 @@ def _of_prefixes(config: TenantConfig) -> Iterator[ConfigFault]:
             )
 
 
-_Placed = tuple[str, str, str]
-
-
-def _nested(ordered: list[_Placed]) -> Iterator[tuple[_Placed, _Placed]]:
-    """Yield each prefix that lies in another one with it; prefixes in order of code points."""
-    open_prefixes: list[_Placed] = []
-    for each in ordered:
-        while open_prefixes and not each[2].startswith(open_prefixes[-1][2]):
-            open_prefixes.pop()
-        if open_prefixes:
-            yield open_prefixes[-1], each
-        open_prefixes.append(each)
-
-
-def _of_vendor(place: int, vendor: VendorConfig) -> Iterator[ConfigFault]:
-    path = f"vendors.{place}"
+def _of_vendor(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
     if vendor.inbound.type == "local":
         yield ConfigFault(
             f"{path}.inbound.type",
@@ -267,3 +246,79 @@ def _of_stock(path: str, stock: StockConfig) -> Iterator[ConfigFault]:
             f"is under zero_below, which is {stock.zero_below}: a quantity is 0 or {stock.cap}, "
             "and nothing between them",
         )
+
+
+MAX_SAMPLES = 5
+
+
+def config_doubts(
+    config: TenantConfig, *, is_published: bool = True, is_local: bool = False
+) -> list[Doubt]:
+    """Return the doubts of a config; those of its rules last.
+
+    Args:
+        config: the tenant's.
+        is_published: whether the tenant has a feed that a run is compared with.
+        is_local: whether its feeds are files of this machine, which is nothing doubtful then.
+    """
+    doubts = list(margin_doubts(config))
+    left_out = {doubt.path for doubt in doubts}
+    for fault in lint_warnings(config, is_published=is_published):
+        if fault.path not in left_out and not (is_local and fault.path.endswith(".inbound.type")):
+            doubts.append(of_config(fault))
+    return doubts
+
+
+def margin_doubts(config: TenantConfig) -> Iterator[Doubt]:
+    """Yield the doubt of each margin over 100 %."""
+    margins = [("pricing.base_margin_pct", config.pricing.base_margin_pct)]
+    margins += [
+        (f"pricing.rules.{place}.margin_pct", rule.margin_pct)
+        for place, rule in enumerate(config.pricing.rules)
+        if rule.margin_pct is not None
+    ]
+    for path, margin in margins:
+        if margin > 1:
+            share = f"{_plain(margin / 100)} is {_plain(margin)} %"
+            means = f"{_plain(margin)} means {_plain(margin * 100)} %; {share}"
+            yield Doubt("margin_over_one", path, None, None, None, means)
+
+
+def of_config(fault: ConfigFault) -> Doubt:
+    """Return a lint warning as a doubt."""
+    return Doubt("config", fault.path, None, None, None, fault.message)
+
+
+def policy_doubts(
+    config: TenantConfig, refused: int, total: int, samples: Iterable[str]
+) -> Iterator[Doubt]:
+    """Yield the doubt that limits of 0 fail a run for rows that are refused, if it is one."""
+    policy = config.error_policy
+    if not refused or (policy.max_invalid_rows and policy.max_invalid_row_pct):
+        return
+    share = (Decimal(refused) / total).quantize(Decimal("0.0001"), ROUND_UP)
+    yield Doubt(
+        "error_policy_zero",
+        "error_policy",
+        None,
+        refused,
+        first_samples(samples),
+        f"{refused:,} of {total:,} rows are refused, and with a limit of 0 one is enough to fail a "
+        f"run; have them put right, or set max_invalid_rows to {refused} or more and "
+        f"max_invalid_row_pct to {share.normalize():f} or more",
+    )
+
+
+def first_samples(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the first texts that differ, each cut where it is long."""
+    found: dict[str, None] = {}
+    for text in texts:
+        found[cut_sample(text)] = None
+        if len(found) == MAX_SAMPLES:
+            break
+    return tuple(found)
+
+
+def cut_sample(text: str) -> str:
+    """Return a text as a sample shows it."""
+    return cut(text, MAX_QUOTED)

@@ -1,36 +1,163 @@
 """The sections of a tenant config, frozen: their fields, types and defaults."""
 
+from __future__ import annotations
+
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_serializer, model_validator
 
 from relay_core.config.cross_checks import (
+    ENTRIES,
+    FeedColumn,
+    KnownVendor,
     LocalPath,
+    NewVendor,
     S3Key,
     S3Prefix,
-    check_vendor_currency,
-    check_vendor_shipping,
-    goes_with,
-    read_vendor_id,
-    refuse_idle,
+    VendorCurrency,
+    VendorShipping,
+    at_most,
+    idle_without,
+    judged,
+    read_output_column,
+    refuse_repeated,
+    refuse_with_format,
 )
 from relay_core.config.parser import ParserConfig
 from relay_core.config.pulls import PullConfig
-from relay_core.config.section import Section, empty_section, optional
+from relay_core.config.scalars import type_name
 from relay_core.config.values import (
     AS_TEXT,
     EXACT,
     WHOLE,
     Bool,
     Count,
-    Currency,
-    Id,
+    Filled,
     Money,
     Percent,
     Quantity,
+    Section,
     Share,
+    empty_section,
+    optional,
+    refuse,
 )
+from relay_core.domain.cell_rules import MONEY_LIMIT
+from relay_core.domain.columns import DERIVED_COLUMNS, source_column
+from relay_core.domain.limits import DEFAULT_LIMITS
+
+Margin = Annotated[Decimal, Field(ge=0, le=100, decimal_places=6), EXACT, AS_TEXT]
+MapFloor = Literal["max(price, map_price)"]
+Condition = Literal["new", "used", "refurb"]
+Ending = Annotated[Decimal, Field(ge=0, le=Decimal("9.99"), decimal_places=2), EXACT, AS_TEXT]
+AMOUNTS = ("margin_pct", "markup", "fixed_price")
+"""What a price rule may set a price by; one that sets none leaves offers out."""
+
+
+class RuleConditions(Section):
+    """Which offers a price rule is for: all that is said must hold, nothing said always does."""
+
+    vendors: (
+        Annotated[
+            tuple[KnownVendor, ...],
+            Field(min_length=1, description="Ids of this config's vendors."),
+        ]
+        | None
+    ) = None
+    brands: (
+        Annotated[tuple[Filled, ...], Field(min_length=1, description="In any case.")] | None
+    ) = None
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] | None = None
+    cost_from: Money | None = None
+    cost_below: Money | None = None
+
+    @field_validator("cost_below")
+    @classmethod
+    def _is_above(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        least = info.data.get("cost_from")
+        if value is not None and least is not None and value <= least:
+            raise refuse(f"must be greater than cost_from, which is {least:f}, not {value:f}")
+        return value
+
+
+class PriceRule(Section):
+    """How the price of the offers that it is for is made, or that they do not compete."""
+
+    when: RuleConditions = RuleConditions()
+    margin_pct: Margin | None = None
+    markup: Money | None = None
+    fixed_price: Money | None = None
+    leave_out: Annotated[Bool, Field(validate_default=True)] = False
+    min_price: Money | None = None
+
+    @field_validator("leave_out")
+    @classmethod
+    def _does_one_thing(cls, value: bool, info: ValidationInfo) -> bool:
+        # An amount that is refused is none that is missing.
+        given = [name for name in AMOUNTS if info.data.get(name, name) is not None]
+        given += ["leave_out"] if value else []
+        if len(given) != 1:
+            has = " and ".join(given) or "none"
+            wanted = "margin_pct, markup, fixed_price and leave_out: true"
+            raise refuse(f"must have exactly one of {wanted}; it has {has}", of_section=True)
+        return value
+
+    @field_validator("min_price")
+    @classmethod
+    def _goes_with_a_price(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        if value is not None and info.data.get("leave_out"):
+            raise refuse("an offer that is left out has no price; leave min_price out")
+        return value
+
+
+class MapPolicyConfig(Section):
+    """Whether a minimum advertised price is a floor."""
+
+    enforce: Bool = True
+    map_floor_behavior: MapFloor = "max(price, map_price)"
+
+
+class RoundingConfig(Section):
+    """How a price is rounded to a multiple of ``increment``; nearest is half up."""
+
+    mode: Literal["nearest", "up", "down"] = "nearest"
+    increment: Annotated[
+        Decimal,
+        Field(ge=Decimal("0.0001"), lt=MONEY_LIMIT, decimal_places=4),
+        EXACT,
+        AS_TEXT,
+    ] = Decimal("0.01")
+
+
+class PricingConfig(Section):
+    """From a cost to a price; the first rule that an offer meets stands in for the base."""
+
+    base_margin_pct: Margin
+    min_price: Money
+    shipping_handling_flat: Money
+    map_policy: MapPolicyConfig = MapPolicyConfig()
+    rules: Annotated[
+        tuple[PriceRule, ...],
+        Field(
+            description="The first one whose `when` holds is an offer's; each has exactly one of "
+            "`margin_pct`, `markup`, `fixed_price` and `leave_out: true`.",
+            json_schema_extra={"maxItems": DEFAULT_LIMITS.price_rules},
+        ),
+        at_most("price_rules"),
+    ] = ()
+    rounding: RoundingConfig = RoundingConfig()
+    ending: (
+        Annotated[
+            Ending,
+            Field(
+                description="The price is raised to a whole amount plus this one; to a multiple "
+                "of 10.00 plus it from 1.00 on."
+            ),
+        ]
+        | None
+    ) = None
+
 
 SortRule = Literal[
     "in_stock_desc",
@@ -48,37 +175,16 @@ class InboundConfig(Section):
     """Where a vendor's feeds arrive; ``s3_prefix`` ends in a slash."""
 
     type: Literal["s3", "local"]
-    s3_prefix: S3Prefix | None = optional()
-    pull: PullConfig | None = None
-
-    @field_validator("s3_prefix")
-    @classmethod
-    def _goes_with_type(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return goes_with("s3", value, info)
-
-    @field_validator("pull")
-    @classmethod
-    def _applies(cls, value: PullConfig | None, info: ValidationInfo) -> PullConfig | None:
-        refuse_idle("type", "s3", value is not None, info)
-        return value
+    s3_prefix: S3Prefix = optional()
+    pull: Annotated[PullConfig | None, idle_without("type", "s3")] = None
 
 
 class SkuMapConfig(Section):
     """The file that turns a vendor's SKUs into the tenant's."""
 
     type: Literal["s3", "file"]
-    s3_key: S3Key | None = optional()
-    local_path: LocalPath | None = optional()
-
-    @field_validator("s3_key")
-    @classmethod
-    def _key_goes_with_type(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return goes_with("s3", value, info)
-
-    @field_validator("local_path")
-    @classmethod
-    def _path_goes_with_type(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return goes_with("file", value, info)
+    s3_key: S3Key = optional()
+    local_path: LocalPath = optional()
 
 
 class StockConfig(Section):
@@ -100,40 +206,21 @@ class LastGoodConfig(Section):
 class VendorConfig(Section):
     """One supplier of the tenant."""
 
-    vendor_id: Id
+    vendor_id: NewVendor
     required: Bool = True
     inbound: InboundConfig = empty_section()
     on_trouble: Literal["fail", "leave_out", "last_good"] = "fail"
-    last_good: LastGoodConfig = LastGoodConfig()
+    last_good: Annotated[
+        LastGoodConfig, idle_without("on_trouble", "last_good", LastGoodConfig())
+    ] = LastGoodConfig()
     max_feed_age_hours: Annotated[int, Field(ge=1, le=8760), WHOLE] | None = None
     max_invalid_row_pct: Share | None = None
     duplicate_skus: DuplicateSkus = "compete"
     stock: StockConfig | None = None
-    currency: Currency | None = None
-    shipping_handling_flat: Money | None = None
+    currency: VendorCurrency | None = None
+    shipping_handling_flat: VendorShipping | None = None
     parser: ParserConfig = empty_section()
     sku_map: SkuMapConfig | None = None
-
-    @field_validator("last_good")
-    @classmethod
-    def _applies(cls, value: LastGoodConfig, info: ValidationInfo) -> LastGoodConfig:
-        refuse_idle("on_trouble", "last_good", value != LastGoodConfig(), info)
-        return value
-
-    @field_validator("currency")
-    @classmethod
-    def _has_rate(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return check_vendor_currency(value, info)
-
-    @field_validator("shipping_handling_flat")
-    @classmethod
-    def _is_within(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
-        return check_vendor_shipping(value, info)
-
-    @field_validator("vendor_id")
-    @classmethod
-    def _is_distinct(cls, value: str, info: ValidationInfo) -> str:
-        return read_vendor_id(value, info)
 
 
 class LandedCostConfig(Section):
@@ -205,3 +292,75 @@ class GuardsConfig(Section):
     price_level: PriceLevelConfig | None = PriceLevelConfig()
     max_vendor_rows_lost_pct: Share | None = Decimal("0.50")
     quarantine: QuarantineConfig | None = None
+
+
+OutputFormat = Literal["csv", "tsv", "jsonl", "parquet"]
+_MISSING_SKU_DAYS = 30
+_WITH_FORMULAS = ("csv", "tsv")
+"""What spreadsheets open, which may take a cell for a formula."""
+
+
+class OutputColumn(Section):
+    """A header over a column that a feed can have, or over the same text in each row.
+
+    The column's name alone is the column under that header.
+    """
+
+    column: FeedColumn | None = None
+    constant: str | None = None
+    header: Filled = Field(alias="as", description="The header.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_named(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, dict):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            kind = type_name(value)
+            raise refuse(f"text is wanted, the name of a column, or a mapping; not {kind}")
+        name = read_output_column(str(value), info)
+        return {"column": name, "as": name}
+
+    @model_validator(mode="after")
+    def _holds_one_thing(self) -> OutputColumn:
+        if (self.column is None) is (self.constant is None):
+            raise refuse("needs a column or a constant, and not both")
+        return self
+
+    @model_serializer
+    def _as_config(self) -> str | dict[str, str]:
+        if self.constant is not None:
+            return {"constant": self.constant, "as": self.header}
+        column = str(self.column)
+        return column if column == self.header else {"column": column, "as": self.header}
+
+
+_NewColumn = Annotated[
+    OutputColumn, judged(lambda column, entry, _: refuse_repeated(column.header, entry.seen))
+]
+
+
+class OutputConfig(Section):
+    """What the merged feed holds, and how it is written."""
+
+    format: OutputFormat = "csv"
+    columns: Annotated[tuple[_NewColumn, ...], Field(min_length=1), ENTRIES]
+    escape_formulas: Bool = False
+    missing_skus: Literal["drop", "zero"] = "drop"
+    missing_sku_days: Annotated[
+        int, Field(ge=1, le=365), WHOLE, idle_without("missing_skus", "zero", _MISSING_SKU_DAYS)
+    ] = _MISSING_SKU_DAYS
+
+    @field_validator("escape_formulas")
+    @classmethod
+    def _applies_to_format(cls, value: bool, info: ValidationInfo) -> bool:
+        refuse_with_format(_WITH_FORMULAS, value, info)
+        return value
+
+    @property
+    def reads(self) -> set[str]:
+        """The columns of rows that the feed is made of."""
+        names = (each.column for each in self.columns if each.column is not None)
+        return {
+            source for name in names for source in DERIVED_COLUMNS.get(name, (source_column(name),))
+        }

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     TypeAdapter,
     ValidationInfo,
@@ -26,11 +25,18 @@ from relay_core.config.cross_checks import (
     QuantityWords,
     TimestampFormat,
     at_most,
-    read_thousands_separator,
     refuse_with_format,
 )
-from relay_core.config.section import Section
-from relay_core.config.values import Bool, Count, Delimiter, Encoding, Filled, Trimmed, refuse
+from relay_core.config.values import (
+    Bool,
+    Count,
+    Delimiter,
+    Encoding,
+    Filled,
+    Section,
+    Trimmed,
+    refuse,
+)
 from relay_core.domain.cell_rules import shorten
 
 FeedFormat = Literal["csv", "jsonl", "xlsx", "xls", "ods", "parquet"]
@@ -40,17 +46,6 @@ EVERY_COLUMN = "*"
 MAX_SKIP_ROWS, MAX_SKIP_TEXTS, MAX_SYMBOLS = 50, 200, 50
 
 ColumnMap = Annotated[dict[MappedColumn, Annotated[MappedSource, ReadSource]], BY_COLUMN, ENTRIES]
-
-
-def _list_of(most: int, what: str) -> BeforeValidator:
-    """Return the validator of a list of at most so many entries, which none of are read else."""
-
-    def count(value: Any) -> Any:
-        if isinstance(value, list | tuple) and len(value) > most:
-            raise refuse(f"has {len(value):,} {what}; {most:,} are the most")
-        return value
-
-    return BeforeValidator(count)
 
 
 def _read_skipped(value: Any, read_list: ValidatorFunctionWrapHandler) -> Any:
@@ -64,7 +59,7 @@ def _read_skipped(value: Any, read_list: ValidatorFunctionWrapHandler) -> Any:
 
 
 _TEXTS: TypeAdapter[tuple[str, ...]] = TypeAdapter(
-    Annotated[tuple[Filled, ...], _list_of(MAX_SKIP_TEXTS, "texts")],
+    Annotated[tuple[Filled, ...], at_most(MAX_SKIP_TEXTS, "texts")],
     config={"coerce_numbers_to_str": True},
 )
 
@@ -132,7 +127,7 @@ class ParserConfig(Section):
     columns: Annotated[ColumnNames, at_most("parser_columns")] | None = None
     skip_rows: Annotated[
         tuple[SkipRule, ...],
-        _list_of(MAX_SKIP_ROWS, "entries"),
+        at_most(MAX_SKIP_ROWS),
         Field(json_schema_extra={"maxItems": MAX_SKIP_ROWS}),
     ] = ()
     null_values: Annotated[
@@ -145,7 +140,7 @@ class ParserConfig(Section):
     quantity_words: Annotated[QuantityWords, at_most("quantity_words")] = Field(default={})
     quantity_symbols: Annotated[
         tuple[Annotated[Filled, AfterValidator(_check_symbol)], ...],
-        _list_of(MAX_SYMBOLS, "entries"),
+        at_most(MAX_SYMBOLS),
         Field(json_schema_extra={"maxItems": MAX_SYMBOLS}),
     ] = ()
     negative_quantity: Literal["refuse", "zero"] = "refuse"
@@ -174,7 +169,9 @@ class ParserConfig(Section):
     @field_validator("thousands_separator")
     @classmethod
     def _differs_from_decimal(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return read_thousands_separator(value, info)
+        if value is not None and value == info.data.get("decimal_separator"):
+            raise refuse(f'"{value}" is the decimal separator already; the two must differ')
+        return value
 
     @property
     def mapped_headers(self) -> dict[str, tuple[str, ...]]:

@@ -9,8 +9,7 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from relay_core.config.section import Section, optional
-from relay_core.config.values import WHOLE, Id, Trimmed, refuse
+from relay_core.config.values import WHOLE, Id, Section, Trimmed, optional, refuse
 from relay_core.domain.destination import Destination, UnfitUrlError, judge_url
 
 SCHEMES = ("https", "sftp")

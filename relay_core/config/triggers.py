@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field
 
-from relay_core.config.section import Section
-from relay_core.config.values import WHOLE, Trimmed, refuse
+from relay_core.config.values import WHOLE, Section, Trimmed, refuse
 from relay_core.domain.cell_rules import shorten
 
 LEAST_MINUTES_APART = 5

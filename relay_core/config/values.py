@@ -1,7 +1,7 @@
 """The types of single values of a config: each has its limits, its JSON schema and its faults.
 
 The document is plain and clean: texts, whole numbers, `NumberText`, booleans, lists and mappings.
-Pydantic's own faults get their sentences in `faults`. Rules that join several fields are elsewhere.
+Pydantic's own faults get their sentences in `loading`. Rules that join fields are elsewhere.
 """
 
 import codecs
@@ -15,12 +15,15 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainSerializer,
     StrictBool,
     WithJsonSchema,
 )
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from relay_core.config.scalars import NumberText, type_name
@@ -205,15 +208,27 @@ Encoding = Annotated[
     AfterValidator(_check_encoding),
     Field(description="A text encoding that Python knows."),
 ]
+_ONE_CHARACTER: JsonDict = {"type": ["string", "number"], "minLength": 1, "maxLength": 1}
 Delimiter = Annotated[
     str,
     AfterValidator(_check_delimiter),
-    WithJsonSchema(
-        {
-            "type": ["string", "number"],
-            "minLength": 1,
-            "maxLength": 1,
-            "pattern": '^[^"\\r\\n]$',
-        }
-    ),
+    WithJsonSchema({**_ONE_CHARACTER, "pattern": '^[^"\\r\\n]$'}),
 ]
+
+# --- sections -----------------------------------------------------------------------------------
+
+
+def empty_section() -> Any:
+    """Return the default of a section that may be left out, as if it were empty."""
+    return Field(default_factory=dict, validate_default=True)
+
+
+def optional() -> Any:
+    """Return the default of a field whose absence is judged, too."""
+    return Field(default=None, validate_default=True)
+
+
+class Section(BaseModel):
+    """A mapping of the config; unknown keys are refused, and a number is taken for its text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)

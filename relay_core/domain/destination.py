@@ -8,16 +8,8 @@ well, then connects to one of those.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-)
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, unquote, urlsplit
-
-from relay_core.domain.loopback import is_loopback
 
 Address = IPv4Address | IPv6Address
 
@@ -80,6 +72,14 @@ class Destination:
         if self.allow_loopback and address.is_loopback:
             return True
         return self.port in PORTS.get(self.scheme, ()) and is_public(address)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a name or an address, without port or brackets, is loopback; no DNS query."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def is_public(address: Address) -> bool:

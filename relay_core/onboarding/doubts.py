@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 
 from relay_core.columnar.text import Bools, flags_of, integers_of, one_chunk
 from relay_core.config import TenantConfig
+from relay_core.config.lint import MAX_SAMPLES, cut_sample, first_samples
 from relay_core.domain.records import Doubt
 from relay_core.merge.price_rules import PriceRules, rules_of
 from relay_core.merge.pricing import has_amount
 from relay_core.merge.vendor_offers import VENDOR_RANK
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.onboarding.cell_guess import is_totals
-from relay_core.onboarding.config_doubts import MAX_SAMPLES, cut_sample, first_samples
 from relay_core.validation.frames import table_of
 
 _MAX_SAME_ROWS, _MAX_SAME_SHARE = 100, 100

@@ -5,9 +5,9 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, count
-from operator import concat
 
 from relay_core.config import TenantConfig, VendorConfig
+from relay_core.config.lint import of_config, policy_doubts
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.columns import CANONICAL_COLUMNS, DERIVED_COLUMNS, RESERVED_COLUMNS
@@ -16,7 +16,6 @@ from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import listed
 from relay_core.onboarding.check_results import MAX_ROWS, FeedCheck, Reading
-from relay_core.onboarding.config_doubts import of_config, policy_doubts
 from relay_core.onboarding.header_guess import plain_words
 from relay_core.validation.error_policy import judge_policy, own_share_faults
 
@@ -140,9 +139,11 @@ def _left_to_do(check: FeedCheck) -> Iterator[str]:
         yield "the first record looks like a row and not like headers; name parser.columns"
     for each in check.unknown:
         # As a config may have them, a line break as an escape.
-        shown = (json.dumps(c.header[:MAX_QUOTED], ensure_ascii=False) for c in each.candidates)
-        medians = (f" (median {c.median})" if c.median else "" for c in each.candidates)
-        could_be = ", ".join(map(concat, shown, medians))
+        could_be = ", ".join(
+            json.dumps(one.header[:MAX_QUOTED], ensure_ascii=False)
+            + (f" (median {one.median})" if one.median else "")
+            for one in each.candidates
+        )
         yield (
             f"no header is surely {each.column}"
             f"{f' (it could be {could_be})' if could_be else ', and none looks like it'}; "

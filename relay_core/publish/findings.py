@@ -8,9 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from relay_core.domain.codes import FailureCode, RunStatus, VendorStatus
-from relay_core.domain.guard_result import GuardResult
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.domain.records import Cause, Doubt, ReportEntry, RunFailure, VendorResult
+from relay_core.domain.records import (
+    Cause,
+    Doubt,
+    GuardResult,
+    ReportEntry,
+    RunFailure,
+    VendorResult,
+)
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor

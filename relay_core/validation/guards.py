@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from relay_core.columnar.csv_text import cents_text
 from relay_core.columnar.text import Bools, Ints, Rows, flags_of
 from relay_core.config.models import GuardsConfig
-from relay_core.domain.guard_result import GuardResult
+from relay_core.domain.records import GuardResult
 from relay_core.validation.comparison import Comparison, FeedFigures
 
 MAX_EXAMPLES = 5

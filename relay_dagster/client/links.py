@@ -13,7 +13,7 @@ from typing import TypeVar
 import httpx
 from pydantic import ValidationError
 
-from relay_core.domain.loopback import is_loopback
+from relay_core.domain.destination import is_loopback
 from relay_dagster.client.errors import GoneError, NoAnswerError, UnexpectedAnswerError
 from relay_dagster.wire.base import Answer
 from relay_dagster.wire.tenants import UploadLink

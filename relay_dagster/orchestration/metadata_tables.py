@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from relay_core.domain.columns import REQUIRED_COLUMNS, Kind
-from relay_core.domain.guard_result import GuardResult
+from relay_core.domain.records import GuardResult
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor

@@ -12,7 +12,7 @@ import typer
 
 from relay_core.config import TenantConfig, load_config
 from relay_core.domain.errors import UnsupportedSchemaVersionError
-from relay_core.domain.guard_result import GuardResult
+from relay_core.domain.records import GuardResult
 from relay_core.publish.changes import Changes
 from relay_core.publish.keys import MERGED_INVENTORY
 from relay_core.publish.state import Baseline, StateContext

@@ -13,8 +13,8 @@ from typing import Any, Concatenate, ParamSpec
 
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
-from relay_core.domain.next_action import next_action
 from relay_core.domain.records import RunFailure
+from relay_core.domain.run_faults import next_action
 from relay_dagster.runs.errors import (
     CancelRequestedError,
     ClaimRefusedError,

@@ -14,12 +14,12 @@ from local.request import Request
 from local.run import KEYS, go_through
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.config.json_patch import apply_patch, parser_patch
+from relay_core.config.lint import config_doubts
 from relay_core.domain.errors import FeedUnreadableError, UnsupportedSchemaVersionError
 from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import too_large
 from relay_core.ingest.sku_map import read_sku_map
 from relay_core.onboarding.check_results import FeedCheck
-from relay_core.onboarding.config_doubts import config_doubts
 from relay_core.onboarding.dry_run import MAX_WHOLE_BYTES
 from relay_core.onboarding.feed_check import check_feed, with_rows
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.request import Request, UsageError, parser, read_request
-from relay_core.domain.next_action import next_action
+from relay_core.domain.run_faults import next_action
 from relay_dagster.settings import LimitSettings, SettingsError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 from local.request import FOLDERS
-from relay_core.config.output import OutputFormat
+from relay_core.config.models import OutputFormat
 
 _FILES = (
     "normalized/*/normalized.csv",

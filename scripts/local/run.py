@@ -15,13 +15,13 @@ from local.progress import progress
 from local.request import Request, UsageError
 from relay_core.columnar.process_tuning import tune_process
 from relay_core.config import TenantConfig, VendorConfig
+from relay_core.config.lint import config_doubts
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import Doubt, RunFailure
 from relay_core.domain.run_faults import too_little_memory
 from relay_core.ingest.formats import may_read_apart
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.onboarding.config_doubts import config_doubts
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.report.page import load_templates, report_html

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
-from relay_core.domain.next_action import next_action
 from relay_core.domain.records import RunFailure
+from relay_core.domain.run_faults import next_action
 from relay_dagster.feeds import hold_rules as rules
 from relay_dagster.feeds.hold import Hold, Release
 from relay_dagster.runs import message_state, transitions

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from relay_core.config import ParserConfig, load_config
-from relay_core.config.output import OutputColumn
+from relay_core.config.models import OutputColumn
 from relay_core.domain.errors import ConfigError
 from support.builders import config_document, tenant_config, vendor_document
 

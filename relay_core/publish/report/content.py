@@ -16,7 +16,6 @@ from typing import NamedTuple
 from relay_core.domain.cell_rules import cut, strip
 from relay_core.domain.codes import RunStatus, VendorStatus, WarningCode
 from relay_core.domain.limits import MAX_QUOTED
-from relay_core.domain.next_action import next_action
 from relay_core.domain.records import (
     ENGINE_VERSION,
     Cause,
@@ -25,6 +24,7 @@ from relay_core.domain.records import (
     ReportEntry,
     RunContext,
 )
+from relay_core.domain.run_faults import next_action
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule
 from relay_core.publish.changes import Changes

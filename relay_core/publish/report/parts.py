@@ -11,8 +11,8 @@ from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
 from relay_core.domain.cell_rules import cut
-from relay_core.domain.guard_result import GuardResult
 from relay_core.domain.limits import MAX_QUOTED
+from relay_core.domain.records import GuardResult
 from relay_core.publish.report import wording
 from relay_core.publish.report.wording import Tone
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from relay_core.domain.codes import RowFault, RunStatus, Stage, VendorStatus
-from relay_core.domain.guard_result import GuardResult
+from relay_core.domain.records import GuardResult
 from relay_core.domain.run_faults import listed
 
 if TYPE_CHECKING:

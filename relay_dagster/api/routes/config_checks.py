@@ -13,11 +13,11 @@ from typing import Annotated, Any
 
 from relay_core.config import ParserConfig, TenantConfig, VendorConfig, load_config, parse_document
 from relay_core.config.json_patch import parser_patch, parser_steps
+from relay_core.config.lint import config_doubts
 from relay_core.config.values import sound_id
 from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
 from relay_core.domain.records import Doubt
 from relay_core.onboarding.check_results import FeedCheck, Reading
-from relay_core.onboarding.config_doubts import config_doubts
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
 from relay_core.onboarding.findings import describe_check, policy_doubts_of, upload_doubts
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError

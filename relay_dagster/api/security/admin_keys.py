@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from relay_core.domain.loopback import is_loopback
+from relay_core.domain.destination import is_loopback
 from relay_dagster.logs import event_log
 from relay_dagster.settings import Settings, SettingsError
 

@@ -19,7 +19,7 @@ from fastapi.security import SecurityScopes
 from starlette.datastructures import QueryParams
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from relay_core.domain.loopback import is_loopback
+from relay_core.domain.destination import is_loopback
 from relay_core.publish.report.templating import REPORT, pages
 from relay_dagster.api.http.dependencies import PlatformDep, RatesDep, SessionsDep
 from relay_dagster.api.http.middleware import (

@@ -11,7 +11,7 @@ from fastapi import Query, Response
 from starlette.responses import RedirectResponse
 
 from relay_core.domain.codes import RunStatus
-from relay_core.domain.guard_result import GuardResult
+from relay_core.domain.records import GuardResult
 from relay_core.publish.report.parts import Chart, Guard, Listed, VendorRows, changes_chart
 from relay_core.publish.report.wording import Tone
 from relay_dagster.api.http.dependencies import PlatformDep

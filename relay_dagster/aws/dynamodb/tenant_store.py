@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from relay_core.config import TenantConfig
-from relay_core.config.changed_paths import changed_paths
+from relay_core.config.json_patch import changed_paths
 from relay_core.domain.errors import ConfigTooLargeError
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import (

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 
-from relay_core.domain.loopback import is_loopback
+from relay_core.domain.destination import is_loopback
 
 UPGRADE = "WEBSOCKET"
 """Stands for the method of a request that opens a WebSocket."""

@@ -18,7 +18,7 @@ from dagster_webserver.cli import (
     workspace_opts_to_load_target,
 )
 
-from relay_core.domain.loopback import is_loopback
+from relay_core.domain.destination import is_loopback
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.logs import event_log, log_libraries

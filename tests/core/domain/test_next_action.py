@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from relay_core.domain.codes import FailureCode, Stage
-from relay_core.domain.next_action import next_action
 from relay_core.domain.records import ReportEntry, RunFailure
-from relay_core.domain.run_faults import VENDOR_ROWS, failure_of
+from relay_core.domain.run_faults import VENDOR_ROWS, failure_of, next_action
 
 OF_VENDORS = {
     "REQUIRED_VENDOR_MISSING",

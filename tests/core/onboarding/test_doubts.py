@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from relay_core.config.lint import config_doubts
 from relay_core.domain.records import Doubt
-from relay_core.onboarding.config_doubts import config_doubts
 from relay_core.onboarding.feed_check import check_feed, with_rows
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.findings import (

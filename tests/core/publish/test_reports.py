@@ -11,7 +11,7 @@ from typing import Any
 
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.domain.next_action import next_action
+from relay_core.domain.run_faults import next_action
 from relay_core.merge.result import merge_vendors
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core.config.models import GuardsConfig
-from relay_core.domain.guard_result import GuardResult
+from relay_core.domain.records import GuardResult
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.frames import frame_of
 from relay_core.validation.guards import VendorRows, falls_below, judge_guards, vendor_rows_share

@@ -7,8 +7,7 @@ from datetime import timedelta
 import pytest
 
 from relay_core.domain.codes import RowFault, RunStatus, Stage
-from relay_core.domain.guard_result import GuardResult
-from relay_core.domain.records import RunFailure
+from relay_core.domain.records import GuardResult, RunFailure
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.report import wording
 
