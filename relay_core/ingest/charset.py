@@ -51,7 +51,8 @@ def guess_encoding(data: bytes, configured: str, *, is_whole: bool) -> str | Non
     likeliest = likely_encodings(data)[0]
     own = _text_or_none(data, configured, is_whole=is_whole)
     other = _text_or_none(data, likeliest, is_whole=is_whole)
-    if other is not None and _is_garbled(other):
+    controls = sum(char < " " and char not in "\t\r\n" for char in other or "")
+    if other is not None and controls > len(other) * _MAX_CONTROLS:  # which is no text
         other = None
     if own is None:
         return None if other is None else likeliest
@@ -67,12 +68,6 @@ def _overrules(likeliest: str, configured: str, data: bytes) -> bool:
     return likeliest.startswith(_WIDE) or (likeliest == "cp1252" and configured == "iso8859-1")
 
 
-def _is_garbled(text: str) -> bool:
-    """Tell whether a text has so many control characters that it is none."""
-    controls = sum(char < " " and char not in "\t\r\n" for char in text)
-    return controls > len(text) * _MAX_CONTROLS
-
-
 def _text_or_none(data: bytes, encoding: str, *, is_whole: bool) -> str | None:
     try:
         return decode_head(data, encoding, is_whole=is_whole)
@@ -85,16 +80,8 @@ def _fitting(sample: bytes) -> Iterator[str]:
         yield "utf-16-le"
     elif sample[0::2].count(0) > len(sample) // 8:
         yield "utf-16-be"
-    if _is_utf8(sample):
+    if _text_or_none(sample, "utf-8", is_whole=False) is not None:
         yield "utf-8"
     elif not _CP1252_GAPS.intersection(sample):
         yield "cp1252"
     yield "latin-1"
-
-
-def _is_utf8(sample: bytes) -> bool:
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -80,11 +80,11 @@ def shown_cells(headers: Sequence[str], parser: ParserConfig, limits: Limits) ->
 def describe_missing(missing: Sequence[str], headers: Sequence[str]) -> str:
     """Say which headers are missing, which were found, and the nearest one to each."""
     names = [strip(header)[:_MAX_LENGTH] for header in headers]
-    nearest = (
-        f"{h[:_MAX_LENGTH]!r} (nearest: {_shown_nearest(h[:_MAX_LENGTH], names)})" for h in missing
-    )
+    lacking = [header[:_MAX_LENGTH] for header in missing]
+    nearest = ((header, nearest_header(header, names)) for header in lacking)
+    shown = (f"{h!r} (nearest: {'none' if near is None else repr(near)})" for h, near in nearest)
     return (
-        f"missing required columns: {listed(nearest, ', ', len(missing))}; headers found: "
+        f"missing required columns: {listed(shown, ', ', len(missing))}; headers found: "
         f"{listed(map(repr, names), ', ', len(names))}; point parser.column_map at the vendor's "
         "headers, or give the column a default in parser.defaults"
     )
@@ -105,8 +105,3 @@ def nearest_header(header: str, names: Sequence[str]) -> str | None:
     folded = {name.casefold(): name for name in reversed(names[:_MAX_COMPARED])}
     close = difflib.get_close_matches(header.casefold(), list(folded), n=1, cutoff=0.0)
     return folded[close[0]] if close else None
-
-
-def _shown_nearest(header: str, names: Sequence[str]) -> str:
-    found = nearest_header(header, names)
-    return "none" if found is None else repr(found)

@@ -101,15 +101,10 @@ def _gzip_pieces(data: Buffer) -> Iterator[bytes]:
             position, size = position + len(packed), min(4 * size, _MAX_INPUT)
         position -= len(member.unused_data)
         if position < len(view) and view[position] == 0:
-            if not _is_zero(view[position:]):
+            left = (view[at : at + _PIECE] for at in range(position, len(view), _PIECE))
+            if any(bytes(piece).strip(b"\0") for piece in left):
                 raise _damaged("gzip", "other bytes follow its last member")
             return
-
-
-def _is_zero(view: memoryview) -> bool:
-    """Return whether all bytes are zero."""
-    pieces = (view[start : start + _PIECE] for start in range(0, len(view), _PIECE))
-    return not any(bytes(piece).strip(b"\0") for piece in pieces)
 
 
 def _zip_pieces(data: Buffer) -> Iterator[bytes]:
@@ -134,7 +129,13 @@ def open_archive(data: Buffer) -> zipfile.ZipFile:
 
 
 def _open_only_file(archive: zipfile.ZipFile) -> IO[bytes]:
-    files = [each for each in archive.infolist() if _is_file(each)]
+    files = [
+        each
+        for each in archive.infolist()
+        if not each.is_dir()
+        and not each.filename.startswith("__MACOSX/")
+        and not each.filename.rpartition("/")[2].startswith(".")
+    ]
     if len(files) != 1:
         names = listed((shorten(each.filename) for each in files), ", ", len(files))
         found = f"holds {len(files)} files ({names})" if files else "holds no file"
@@ -142,12 +143,6 @@ def _open_only_file(archive: zipfile.ZipFile) -> IO[bytes]:
     if files[0].flag_bits & 1:
         raise _unusable("its file is encrypted")
     return archive.open(files[0])
-
-
-def _is_file(entry: zipfile.ZipInfo) -> bool:
-    name = entry.filename
-    hidden = name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(".")
-    return not entry.is_dir() and not hidden
 
 
 def _damaged(kind: str, why: str) -> FeedUnreadableError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice, zip_longest
 from operator import itemgetter
 from uuid import uuid4
@@ -27,12 +27,6 @@ from relay_core.domain.cell_rules import strip
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.ingest.cell_sizes import (
-    large_cell,
-    refuse_large_cells,
-    refuse_large_header,
-    refuse_too_many_columns,
-)
 from relay_core.ingest.column_mapping import shown_cells
 from relay_core.ingest.csv_records import (
     LargeFieldError,
@@ -44,7 +38,16 @@ from relay_core.ingest.csv_records import (
     skip_lines,
 )
 from relay_core.ingest.decoding import Buffer, decode_feed
-from relay_core.ingest.feed import MalformedRecords, ParsedFeed, RecordPlaces, TextBatch
+from relay_core.ingest.feed import (
+    MalformedRecords,
+    ParsedFeed,
+    RecordPlaces,
+    TextBatch,
+    large_cell,
+    refuse_large_cells,
+    refuse_large_header,
+    refuse_too_many_columns,
+)
 
 _BLOCK = 6 << 20
 _MAX_BLOCK = (1 << 31) - 1
@@ -94,18 +97,18 @@ class _Records:
         limits: Limits,
     ) -> None:
         self._text = text
-        self._delimiter = delimiter
+        self._delimiter, self._mark = delimiter, delimiter.decode("ascii")
         self._stands_for = stands_for
         self._parser = parser
         self._drops = parser.blank_extra_fields == "drop"
         self._limits = limits
-        self._written = stands_for or delimiter.decode("ascii")
+        self._written = stands_for or self._mark
         self._scanner = RecordScanner(delimiter, limits.cell_bytes, quoting=parser.quoting)
         self._headers: tuple[str, ...] = ()
         self._shown = limits.row_data_columns
         self._before = 0
         # Whoever knows it beforehand could pass off an unclosed quote: it is another one each time.
-        self._end_mark = uuid4().hex.replace(delimiter.decode("ascii"), "")
+        self._end_mark = uuid4().hex.replace(self._mark, "")
 
     def header(self) -> tuple[tuple[str, ...] | None, int]:
         """Return the first record that is not blank and where the next one starts."""
@@ -220,7 +223,9 @@ class _Records:
     def _batch(
         self, columns: Sequence[pa.StringArray], numbers: npt.NDArray[np.int64], wanted: int
     ) -> Iterator[TextBatch | MalformedRecords]:
-        restored = [self._restored(column) for column in columns]
+        restored = list(columns)
+        if self._stands_for is not None:
+            restored = [pc.replace_substring(c, self._mark, self._stands_for) for c in columns]
         refuse_large_cells(restored, numbers, self._headers, self._limits)
         if len(columns) == wanted:
             yield TextBatch(restored, numbers)
@@ -245,7 +250,7 @@ class _Records:
 
     def _malformed(self, records: Sequence[tuple[int, str, int]]) -> MalformedRecords:
         """Return records that Arrow should not make columns of: each its number, text and width."""
-        most, mark = self._shown, self._delimiter.decode("ascii")
+        most, mark = self._shown, self._mark
         raw, shown, filled = [text for _, text, _ in records], [], []
         numbers = np.array([number for number, _, _ in records], np.int64) + self._before
         widths = np.array([width for _, _, width in records], np.int64)
@@ -261,19 +266,17 @@ class _Records:
                 filled.append(bool(strip(text.replace(mark, " "))))
                 raw[place] = text if self._stands_for is None else text.replace(mark, self._written)
             shown.append(cells[:most])
-        for place, line in zip(with_quotes, self._lines(with_quotes.values()), strict=True):
+        fields = chain.from_iterable(with_quotes.values())
+        ends = pa.array(accumulate(map(len, with_quotes.values()), initial=0), pa.int32())
+        cells = pa.ListArray.from_arrays(ends, quoted(pa.array(fields, pa.string()), self._written))
+        lines = pc.binary_join(cells, self._written).to_pylist()
+        for place, line in zip(with_quotes, lines, strict=True):
             raw[place] = line
         keep = pa.array(filled)
         columns = [pa.array(cells, pa.string()).filter(keep) for cells in zip_longest(*shown)]
-        lines = pa.array(raw, pa.string()).filter(keep)
-        return MalformedRecords(widths[filled], numbers[filled], lines, columns)
-
-    def _lines(self, records: Collection[Sequence[str]]) -> list[str]:
-        cells = quoted(pa.array(chain.from_iterable(records), pa.string()), self._written)
-        ends = pa.array(accumulate(map(len, records), initial=0), pa.int32())
-        joined = pc.binary_join(pa.ListArray.from_arrays(ends, cells), self._written)
-        lines: list[str] = joined.to_pylist()
-        return lines
+        return MalformedRecords(
+            widths[filled], numbers[filled], pa.array(raw, pa.string()).filter(keep), columns
+        )
 
     def _refuse_large_field(self, text: str, number: int) -> None:
         if len(text) <= self._limits.cell_bytes // 4:
@@ -321,11 +324,7 @@ class _Records:
                 return
 
     def _open(
-        self,
-        body: memoryview,
-        width: int,
-        others: OtherRecords | None,
-        size: int,
+        self, body: memoryview, width: int, others: OtherRecords | None, size: int
     ) -> pa_csv.CSVStreamingReader:
         names = [str(index) for index in range(width)]
         end_mark = self._end_mark.encode() + self._delimiter * (width - 1)
@@ -335,7 +334,7 @@ class _Records:
             pa.PythonFile(source, mode="r"),
             pa_csv.ReadOptions(use_threads=False, block_size=size, column_names=names),
             pa_csv.ParseOptions(
-                delimiter=self._delimiter.decode("ascii"),
+                delimiter=self._mark,
                 quote_char='"' if self._parser.quoting else False,
                 newlines_in_values=True,
                 invalid_row_handler=None if others is None else others.keep,
@@ -343,18 +342,11 @@ class _Records:
             pa_csv.ConvertOptions(check_utf8=False, column_types=dict.fromkeys(names, pa.string())),
         )
 
-    def _restored(self, column: pa.StringArray) -> pa.StringArray:
-        if self._stands_for is None:
-            return column
-        mark = self._delimiter.decode("ascii")
-        return pc.replace_substring(column, mark, self._stands_for)
-
     def _cells(self, fields: Iterable[bytes | str]) -> tuple[str, ...]:
         cells = (cell if isinstance(cell, str) else cell.decode("utf-8") for cell in fields)
         if self._stands_for is None:
             return tuple(cells)
-        mark = self._delimiter.decode("ascii")
-        return tuple(cell.replace(mark, self._stands_for) for cell in cells)
+        return tuple(cell.replace(self._mark, self._stands_for) for cell in cells)
 
     def _find_unclosed(self, position: int) -> FeedUnreadableError:
         opening = self._scanner.unclosed_quote(self._text, position)

@@ -1,6 +1,6 @@
 """One way to the records of a feed, whatever its format and compression."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -76,19 +76,6 @@ def _too_large(why: str) -> FeedUnreadableError:
     )
 
 
-def _read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
-    read = read_apart if may_explode(data) else read_parquet
-    return read(data, parser, limits)
-
-
-_READERS: dict[str, Callable[[Buffer, ParserConfig, Limits], ParsedFeed]] = {
-    "csv": parse_feed,
-    "jsonl": read_json_lines,
-    **dict.fromkeys(WORKBOOK_FORMATS, read_apart),
-    "parquet": _read_parquet,
-}
-
-
 def open_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMITS) -> ParsedFeed:
     """Return the headers of an upload and its records, a batch at a time.
 
@@ -100,5 +87,9 @@ def open_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMIT
         return ParsedFeed(parser.columns)
     if parser.format not in WORKBOOK_FORMATS:  # a workbook is an archive itself
         data = unpack(data, parser.compression, limits)
-    parsed = _READERS[parser.format](data, parser, limits)
-    return replace(parsed, size=len(data)) if parser.format in ("csv", "jsonl") else parsed
+    if parser.format in ("csv", "jsonl"):
+        read = parse_feed if parser.format == "csv" else read_json_lines
+        return replace(read(data, parser, limits), size=len(data))
+    if parser.format == "parquet" and not may_explode(data):
+        return read_parquet(data, parser, limits)
+    return read_apart(data, parser, limits)

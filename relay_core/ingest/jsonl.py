@@ -21,15 +21,17 @@ from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
-from relay_core.ingest.cell_sizes import (
+from relay_core.ingest.column_mapping import plan_columns
+from relay_core.ingest.decoding import Buffer, decode_feed
+from relay_core.ingest.feed import (
+    MalformedRecords,
+    ParsedFeed,
+    TextBatch,
     large_cell,
     refuse_large_cells,
     refuse_large_header,
     refuse_too_many_columns,
 )
-from relay_core.ingest.column_mapping import plan_columns
-from relay_core.ingest.decoding import Buffer, decode_feed
-from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.json_objects import (
     NESTED,
     count_values,

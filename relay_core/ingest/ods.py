@@ -10,8 +10,17 @@ from xml.etree.ElementTree import Element
 
 from relay_core.domain.limits import Limits
 from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.workbook_cells import Cell, Row, iso_text, number_text, serial_text
-from relay_core.ingest.workbook_parts import MAX_COLUMNS, MAX_ROWS, Parts, local
+from relay_core.ingest.workbook_parts import (
+    MAX_COLUMNS,
+    MAX_ROWS,
+    Cell,
+    Parts,
+    Row,
+    iso_text,
+    local,
+    number_text,
+    serial_text,
+)
 
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"

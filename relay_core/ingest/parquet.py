@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from relay_core.columnar.text import (
-    Bools,
     Ints,
     change_rows,
     empty_texts,
@@ -30,16 +29,17 @@ from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
-from relay_core.ingest.cell_sizes import (
+from relay_core.ingest.column_mapping import plan_columns
+from relay_core.ingest.compression import too_much
+from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.feed import (
+    ParsedFeed,
+    TextBatch,
     moderate_runs,
     refuse_large_cells,
     refuse_large_header,
     refuse_too_many_columns,
 )
-from relay_core.ingest.column_mapping import plan_columns
-from relay_core.ingest.compression import too_much
-from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.feed import ParsedFeed, TextBatch
 
 if TYPE_CHECKING:  # a process that reads loads no pydantic
     from relay_core.config import ParserConfig
@@ -105,16 +105,19 @@ def _is_string(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
+def _is_number(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_number(kind.value_type)
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(test(kind) for test in tests)
+
+
 def _is_text(kind: pa.DataType) -> bool:
     """Tell whether a column's cells have a text."""
     if pa.types.is_dictionary(kind):
         return _is_text(kind.value_type)
-    tests = (
-        _is_string,
-        *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
-        *(pa.types.is_boolean, pa.types.is_date, pa.types.is_timestamp, pa.types.is_null),
-    )
-    return any(test(kind) for test in tests)
+    others = (pa.types.is_boolean, pa.types.is_date, pa.types.is_timestamp, pa.types.is_null)
+    return any(test(kind) for test in (_is_string, _is_number, *others))
 
 
 class _Rows:
@@ -174,29 +177,25 @@ class _Rows:
 def _batches(rows: _Rows, schema: pa.Schema, limits: Limits) -> Iterator[TextBatch]:
     number, left = 1, limits.feed_bytes
     for columns, count in rows:
-        for start, stop in moderate_runs(_row_sizes(columns, count), _BYTES):
-            texts = [_text(column, start, stop - start) for column in columns]
+        known = [column for column in columns if column is not None]
+        sizes = sum(map(_sizes, known), np.zeros(count, np.int64))
+        for start, stop in moderate_runs(sizes, _BYTES):
+            try:
+                texts = [
+                    empty_texts(stop - start) if each is None else text_of(each[start:stop])
+                    for each in columns
+                ]
+            except pa.ArrowInvalid as error:
+                raise _damaged(str(error)) from error
             left -= sum(map(size_of_texts, texts))
             if left < 0:
                 raise too_much(limits)
             numbers = np.arange(number + start, number + stop)
             refuse_large_cells(texts, numbers, schema.names, limits)
-            yield TextBatch(texts, numbers, _number_cells(schema, stop - start))
+            every = np.ones(stop - start, np.bool_)
+            flags = {place: every for place, each in enumerate(schema) if _is_number(each.type)}
+            yield TextBatch(texts, numbers, flags)
         number += count
-
-
-def _text(column: pa.Array | None, start: int, size: int) -> pa.StringArray:
-    if column is None:
-        return empty_texts(size)
-    try:
-        return text_of(column.slice(start, size))
-    except pa.ArrowInvalid as error:
-        raise _damaged(str(error)) from error
-
-
-def _row_sizes(columns: Sequence[pa.Array | None], rows: int) -> Ints:
-    """Return how many bytes the texts of each row come to, about."""
-    return sum((_sizes(each) for each in columns if each is not None), np.zeros(rows, np.int64))
 
 
 def _sizes(column: pa.Array) -> Ints:
@@ -209,18 +208,6 @@ def _sizes(column: pa.Array) -> Ints:
     else:
         return np.full(len(column), 8, np.int64)
     return values_of(found).astype(np.int64)
-
-
-def _number_cells(schema: pa.Schema, rows: int) -> dict[int, Bools]:
-    every = np.ones(rows, np.bool_)
-    return {place: every for place, each in enumerate(schema) if _is_number(each.type)}
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_number(kind.value_type)
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-    return any(test(kind) for test in tests)
 
 
 def _damaged(why: str) -> FeedUnreadableError:
@@ -243,9 +230,10 @@ def text_of(column: pa.Array) -> pa.StringArray:
     kind = column.type
     if pa.types.is_dictionary(kind):
         distinct = text_of(column.dictionary)
-        return without_nulls(distinct.take(column.indices)) if len(distinct) else _none(column)
-    if pa.types.is_null(kind):
-        return _none(column)
+        if len(distinct):
+            return without_nulls(distinct.take(column.indices))
+    if pa.types.is_null(kind) or pa.types.is_dictionary(kind):
+        return empty_texts(len(column))
     if pa.types.is_floating(kind):
         # Write each float as the shortest text that reads back; not a number is empty.
         numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
@@ -271,10 +259,6 @@ def text_of(column: pa.Array) -> pa.StringArray:
     text = without_nulls(column.cast(pa.string()))
     text.validate(full=True)
     return text
-
-
-def _none(column: pa.Array) -> pa.StringArray:
-    return empty_texts(len(column))
 
 
 def _rewritten(

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
+import xlrd
 
 from relay_core.domain.cell_rules import shorten, strip
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import listed
-from relay_core.ingest.cell_sizes import (
+from relay_core.ingest.column_mapping import shown_cells
+from relay_core.ingest.compression import BROKEN, ZIP, open_archive, too_much
+from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.feed import (
+    MalformedRecords,
+    ParsedFeed,
+    RecordPlaces,
+    SheetRows,
+    TextBatch,
     large_cell,
     refuse_large_header,
     refuse_too_many_columns,
 )
-from relay_core.ingest.column_mapping import shown_cells
-from relay_core.ingest.compression import BROKEN, ZIP, open_archive, too_much
-from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.feed import MalformedRecords, ParsedFeed, RecordPlaces, SheetRows, TextBatch
 from relay_core.ingest.ods import OdsBook
-from relay_core.ingest.workbook_cells import Cell, Row
-from relay_core.ingest.workbook_parts import protected_workbook
-from relay_core.ingest.xls import XlsBook
+from relay_core.ingest.workbook_parts import (
+    Cell,
+    Row,
+    damaged_workbook,
+    number_text,
+    protected_workbook,
+    serial_text,
+)
 from relay_core.ingest.xlsx import XlsxBook
 
 if TYPE_CHECKING:  # a process that reads loads no pydantic
@@ -44,6 +55,52 @@ class Book(Protocol):
 
     def rows(self, place: int) -> Iterator[Row]:
         """Yield the rows of a sheet that have a filled cell, in order."""
+
+
+class XlsBook:
+    """An old workbook of Excel (.xls), as xlrd reads it.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR``: it is none, damaged, or has a password.
+    """
+
+    def __init__(self, data: Buffer) -> None:
+        try:
+            self._book = xlrd.open_workbook(
+                file_contents=bytes(data), logfile=io.StringIO(), on_demand=True, ragged_rows=True
+            )
+            sheets = map(self._book.sheet_by_index, range(self._book.nsheets))
+            self.sheets = [(each.name, each.visibility == 0) for each in sheets]
+        except MemoryError:
+            raise
+        except Exception as error:  # xlrd raises whatever a damaged file leads it into
+            if "encrypted" in str(error):
+                raise protected_workbook() from error
+            raise damaged_workbook("xls", str(error) or type(error).__name__) from error
+
+    def rows(self, place: int) -> Iterator[Row]:
+        """Yield the rows of a sheet that have a filled cell."""
+        sheet = self._book.sheet_by_index(place)
+        for number in range(sheet.nrows):
+            cells = [
+                (column, *found)
+                for column, cell in enumerate(sheet.row(number))
+                if (found := self._value(cell))
+            ]
+            if cells:
+                yield number + 1, cells
+
+    def _value(self, cell: xlrd.sheet.Cell) -> tuple[str, bool] | None:
+        """Return a cell's text, and whether it is a number; None where it holds nothing."""
+        if cell.ctype == xlrd.XL_CELL_NUMBER:
+            return number_text(repr(cell.value)), True
+        if cell.ctype == xlrd.XL_CELL_DATE:
+            return serial_text(repr(cell.value), from_1904=self._book.datemode == 1), False
+        if cell.ctype == xlrd.XL_CELL_BOOLEAN:
+            return ("true" if cell.value else "false"), False
+        if cell.ctype == xlrd.XL_CELL_ERROR:
+            return xlrd.error_text_from_code.get(cell.value, "#ERROR!"), False
+        return (cell.value, False) if cell.value else None
 
 
 def read_workbook(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
@@ -130,6 +187,9 @@ def _place_of(sheets: Sequence[tuple[str, bool]], wanted: str | None) -> int:
         FailureCode.INVALID_INPUT,
         f"the workbook has {what}; its sheets: {shown}; name one in parser.sheet",
     )
+
+
+# --- rows to records ----------------------------------------------------------------------------
 
 
 class _SheetRows:

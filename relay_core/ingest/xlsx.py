@@ -12,15 +12,18 @@ from xml.etree.ElementTree import Element
 
 from relay_core.domain.limits import Limits
 from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.workbook_cells import (
+from relay_core.ingest.workbook_parts import (
+    MAX_COLUMNS,
+    MAX_ROWS,
     Cell,
+    Parts,
     Row,
     iso_text,
+    local,
     number_text,
     serial_text,
     shows_date,
 )
-from relay_core.ingest.workbook_parts import MAX_COLUMNS, MAX_ROWS, Parts, local
 
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 _BOOLEANS = {"1": "true", "0": "false"}
@@ -77,7 +80,9 @@ class XlsxBook:
         for row in self._parts.elements(self._targets[place], "row", "sheetData"):
             if local(row) == "sheetData":
                 return
-            number = _number(row.get("r")) or last + 1
+            written = row.get("r", "")
+            number = int(written) if written.isdecimal() and len(written) < 10 else 0
+            number = number or last + 1
             if not last < number <= MAX_ROWS:
                 raise self._parts.damaged(f"row {number} stands behind row {last}")
             last, column = number, -1
@@ -170,10 +175,6 @@ def _text(item: Element) -> str:
 def _unescaped(text: str) -> str:
     """Return a text with ``_x000D_`` and its like as the characters that they stand for."""
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() and len(text) < 10 else None
 
 
 def _column(reference: str) -> int:
