@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,10 @@ USER, PASSWORD = "acme", "pass w0rd"
 
 @dataclass
 class SftpServer:
-    """A server whose folders lie under ``root``; ``reads`` and ``logins`` tell what was done."""
+    """A server whose folders lie under ``root``; ``reads`` and ``logins`` tell what was done.
+
+    It lists names that are ``made_up`` as files of the year 2050.
+    """
 
     root: Path
     host_key: asyncssh.SSHKey
@@ -27,6 +31,7 @@ class SftpServer:
     logins: list[str] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
     connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
+    made_up: list[bytes] = field(default_factory=list)
 
     @property
     def host_line(self) -> str:
@@ -113,6 +118,14 @@ class _Files(asyncssh.SFTPServer):
     def __init__(self, server: SftpServer, channel: Any) -> None:
         self._server = server
         super().__init__(channel, chroot=os.fsencode(server.root))
+
+    async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
+        async for each in super().scandir(path):
+            yield each
+        for name in self._server.made_up:
+            mode, date = stat.S_IFREG | 0o644, 2_524_608_000
+            attributes = asyncssh.SFTPAttrs(permissions=mode, size=5, atime=date, mtime=date)
+            yield asyncssh.SFTPName(name, attrs=attributes)
 
     def open(self, path: bytes, pflags: int, attrs: Any) -> Any:
         self._server.reads.append(path.decode())

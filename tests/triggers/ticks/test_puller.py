@@ -18,6 +18,7 @@ from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.triggers.pulls import LEASE, StagedFile
 from relay_dagster.triggers.ticks import puller as puller_module
 from relay_dagster.webhooks.model import EventType
+from support.api_world import ApiWorld
 from support.pulls_world import (
     CSV,
     NOON,
@@ -85,8 +86,14 @@ def test_a_tag_spares_the_transfer(world: PullsWorld, server: FileServer) -> Non
     assert world.files() == [NAME]
 
 
-def test_a_date_spares_the_transfer(world: PullsWorld, server: FileServer) -> None:
-    named = {"last-modified": "Sun, 01 Mar 2026 08:00:00 GMT"}
+@pytest.mark.parametrize(
+    "date",
+    ["Sun, 01 Mar 2026 08:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT", "yesterday, about noon"],
+)
+def test_a_date_spares_the_transfer_whatever_the_servers_clock_says(
+    world: PullsWorld, server: FileServer, date: str
+) -> None:
+    named = {"last-modified": date}
     server.answers["/feed.csv"] = file(headers=named)
     world.store({"url": server.url()})
     world.pull()
@@ -342,6 +349,39 @@ def test_three_failures_in_a_row_are_one_event_until_a_pull_succeeds(
     for _ in range(3):
         world.pull(after=6 * HOUR)
     assert len(world.events()) == 2
+
+
+def test_a_supplier_that_is_down_for_a_week_is_one_event_and_the_feed_stays(
+    world: PullsWorld, server: FileServer
+) -> None:
+    api = ApiWorld(world.platform)
+    world.store({"url": server.url("/feed.csv?key=s3cr3t")})
+    server.answers["/feed.csv?key=s3cr3t"] = file()
+    world.pull()
+    run_id = api.post_run(tenant_id=world.tenant_id).json()["run_id"]
+    feed = api.succeed(run_id).feed_key
+    server.answers["/feed.csv?key=s3cr3t"] = file(b"busy", 503)
+    tries, state = 0, world.pull(after=HOUR)
+    while world.clock() < NOON + timedelta(days=7):
+        assert state.next_at is not None
+        tries, state = tries + 1, world.pull(after=state.next_at - world.clock())
+    assert 30 <= tries <= 40
+    told = [each for each in world.events() if each.type is EventType.VENDOR_PULL_FAILED]
+    assert len(told) == 1
+    standing = world.platform.runs.feed(world.tenant_id)
+    assert standing is not None
+    assert standing.in_force.key == feed
+    assert world.uploads() == [CSV]
+    status = api.client.get(f"/v1/tenants/{world.tenant_id}/status")
+    (vendor,) = status.json()["vendors"]
+    assert vendor["pull"] == {
+        "last_success_at": "2026-03-01T12:00:00Z",
+        "last_unchanged_at": None,
+        "last_error": "the server answered 503",
+        "failures": tries + 1,
+        "next_at": f"{state.next_at:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    assert "s3cr3t" not in status.text
 
 
 # --- redirects ------------------------------------------------------------------------------------

@@ -100,6 +100,34 @@ def test_a_pattern_has_two_wildcards(
     assert world.uploads() == [wanted.encode()]
 
 
+def test_a_name_that_leads_elsewhere_is_no_files(world: PullsWorld, server: SftpServer) -> None:
+    server.put("stock-1.csv", CSV)
+    server.made_up = [b"stock-../../etc/passwd.csv", b"stock-/2.csv", b"/stock-3.csv", b"..", b"."]
+    keep(world, server)
+    store(world, server, "/out/*")
+    assert world.pull().last_error is None
+    assert server.reads == ["/out/stock-1.csv"]
+    assert world.uploads() == [CSV]
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("stock-..\n\x01\x7f.csv", "stock-..___.csv"),
+        ("stock-\\..\\é.csv", "stock-_..__.csv"),
+        (f"stock-{'x' * 200}.csv", f"{'x' * 96}.csv"),
+    ],
+)
+def test_a_file_keeps_the_safe_part_of_its_name(
+    world: PullsWorld, server: SftpServer, name: str, kept: str
+) -> None:
+    server.put(name, CSV)
+    keep(world, server)
+    store(world, server)
+    assert world.pull().last_error is None
+    assert world.files() == [f"20260301T120000Z-{kept}"]
+
+
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
 def test_a_key_logs_in_at_a_server_of_each_kind_of_key(
     world: PullsWorld, tmp_path: Path, kind: str
