@@ -77,6 +77,18 @@ def test_webhooks_are_measured_until_the_last_that_can_arrive() -> None:
     ]
 
 
+def test_pulls_are_measured_until_the_last_vendor_was_looked_at() -> None:
+    command = [sys.executable, "-m", "benchmarks.pulls_bench", "--vendors=20", "--megabytes=20"]
+    printed = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True).stdout
+
+    assert re.findall(r"^\| ([^|]+?) +\| +\S+ (\S+) ", printed, re.MULTILINE) == [
+        ("20 vendors looked at", "s"),
+        ("longest tick", "s"),
+        ("memory for 20 MB", "MiB"),
+    ]
+    assert "2 tenants' pulls noted in " in printed
+
+
 def test_an_idle_stack_is_measured_a_process_at_a_time() -> None:
     command = [sys.executable, "-m", "benchmarks.idle_bench", "--settle=0", "--seconds=1"]
     printed = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True).stdout

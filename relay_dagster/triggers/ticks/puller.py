@@ -27,7 +27,7 @@ from relay_dagster.triggers.ticks.pull_transfer import PULL_SECONDS, Transfer
 from relay_dagster.wiring import Platform
 
 MAX_AT_ONCE = 8
-MAX_IN_HAND, PAGE = 2000, 200
+MAX_IN_HAND, PAGE = 2000, 50
 CHECK_SECONDS = 5.0
 THREADS = 8
 
