@@ -90,7 +90,11 @@ class EnvironmentSettings(BaseModel):
     """Base: values from an environment, or by their names from code."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, validate_default=True
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        validate_default=True,
+        defer_build=True,
     )
 
     @classmethod

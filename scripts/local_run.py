@@ -7,8 +7,14 @@ written: the feeds' heads are looked at. Exit status 0: nothing is wrong; 1: wha
 patch that mends it, are printed as YAML.
 """
 
+import gc
+import os
 import sys
 from pathlib import Path
+
+gc.disable()  # until all is loaded: many objects, and no garbage
+# To look for plugins of pydantic, all that is installed is gone through.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 # Also works from a checkout that is not installed, and from any folder.
 sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (0, 1)]

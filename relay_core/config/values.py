@@ -10,7 +10,6 @@ import zoneinfo
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from difflib import get_close_matches
-from functools import cache
 from typing import Annotated, Any
 
 from pydantic import (
@@ -44,7 +43,7 @@ QUOTE_IT = (
 _DECIMAL = re.compile(r"([+-]?)([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?)0*([0-9]{1,4}))?")
 _MAX_DECIMAL = 100
 _ID = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-_MACHINES_OWN_ZONES = ("localtime", "Factory")
+_NO_ZONES = ("localtime", "Factory", "posix/", "posixrules", "right/")  # files beside the zones
 _HOST_NAME_ENCODINGS = ("idna", "punycode")
 
 # Active codes of ISO 4217 and those replaced in the last years, which price lists still carry.
@@ -132,15 +131,14 @@ Share = Annotated[Decimal, Field(ge=0, le=1), EXACT, AS_TEXT]
 # --- texts --------------------------------------------------------------------------------------
 
 
-@cache
-def _time_zones() -> frozenset[str]:
-    """Return the names of all zones; to find them takes longer than to read a config."""
-    return frozenset(zoneinfo.available_timezones()).difference(_MACHINES_OWN_ZONES)
-
-
 def _check_timezone(text: str) -> str:
-    known = _time_zones()
-    if text not in known:
+    try:
+        zoneinfo.ZoneInfo(text)
+        found = not text.startswith(_NO_ZONES)
+    except (KeyError, ValueError, OSError):
+        found = False
+    if not found:  # to find the names of all zones takes longer than to read a config
+        known = zoneinfo.available_timezones().difference(_NO_ZONES)
         hint = nearest(text, known) or ", such as America/Chicago or UTC"
         raise refuse(f"{shorten(text)} is no IANA time zone{hint}")
     return text

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from pandera.dtypes import immutable
-from pandera.engines import pandas_engine
+
+from relay_core.validation.pandera_parts import immutable, pandas_engine
 
 
 @pandas_engine.Engine.register_dtype(equivalents=[pa.Decimal64Type])

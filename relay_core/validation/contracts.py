@@ -9,16 +9,14 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import pandas as pd
-import pandera.pandas as pandera
 import pyarrow as pa
 
 from relay_core.columnar.numbers import AMOUNT
 from relay_core.domain.cell_rules import YEARS
 from relay_core.domain.columns import CONDITIONS, extra_column, is_extra
 from relay_core.validation import arrow_types  # noqa: F401  # Pandera knows them from then on
-from relay_core.validation.pandera_parts import load_strategies
+from relay_core.validation.pandera_parts import pandera
 
-load_strategies()
 CENTS = pa.decimal64(18, 2)
 INSTANT = pa.timestamp("us", "UTC")
 VENDOR = pa.dictionary(pa.int16(), pa.string())

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pandera
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandera.errors import SchemaErrors
 
 from relay_core.columnar.text import Bools, integers_in, one_chunk
 from relay_core.domain.errors import ContractBrokenError
+from relay_core.validation.pandera_parts import SchemaErrors, pandera
 
 VALIDATED_ROWS = 1 << 17
 """About how many rows are judged at a time."""

@@ -31,10 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.check:
             from local.check import check
 
+            gc.enable()
             return check(request)
-        gc.disable()  # what is loaded is many objects, and no garbage
         from local.run import run
 
+        gc.freeze()  # or it would go through all that is loaded at once
         gc.enable()
         finished = run(request, arguments.output_dir)
     except UsageError as error:

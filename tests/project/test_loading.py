@@ -25,7 +25,7 @@ LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
     [
         pytest.param(
             LOCAL_RUN,
-            (*TESTS_ALONE, *SYSTEM, "pydantic_settings", "local.explain"),
+            (*TESTS_ALONE, *SYSTEM, "pydantic_settings", "typeguard", "asyncio", "local.explain"),
             id="local run",
         ),
         pytest.param(
@@ -34,7 +34,10 @@ LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
         pytest.param(
             f"{RUN_PROCESS}; from relay_core.normalize.vendor import load_contracts; "
             "load_contracts()",
-            (*TESTS_ALONE, "fastapi", "starlette", "uvicorn", "celery", "pydantic_settings"),
+            (
+                *(*TESTS_ALONE, "fastapi", "starlette", "uvicorn", "celery"),
+                *("pydantic_settings", "typeguard"),
+            ),
             id="run process, once it has judged rows",
         ),
     ],
