@@ -3,9 +3,9 @@
 Published runs of so many tenants lie in embedded AWS. The first part replays the newest run of each
 tenant; the second examines records that have ended and feeds of tenants, as housekeeping does once
 an hour. Goals are of whole sizes: 100 runs of 50,000 rows, 10,000 tenants with 200,000 records.
-With fewer, a time is multiplied, and the table says so. Embedded AWS answers one call after the
-other and copies each item that a scan passes: its own seconds of the processor stand apart, and
-those of the doctor are held to the goal. Exit status 1 where a goal is missed.
+With fewer, a time is reckoned: that of a run beside others, that of a tenant. Embedded AWS answers
+one call after the other and copies each item that a scan passes: its own seconds of the processor
+stand apart, and those of the doctor are held to the goal. Exit status 1 where a goal is missed.
 """
 
 from __future__ import annotations
@@ -53,37 +53,38 @@ def main() -> int:
     logging.getLogger("relay").setLevel(logging.ERROR)
     with api_platform() as (stack, platform, folder):
         _publish(platform, chosen.runs, folder)
-        verified = _verify(stack.url(API))
+        began_at = _verify(stack.url(API), 1)
+        verified = _verify(stack.url(API), chosen.runs)
         _fill(platform, chosen.tenants)
         served = cpu_seconds(stack, MOTO)
         examined, examined_cpu, mib = _examine(platform)
         served = cpu_seconds(stack, MOTO) - served
-    sizes = (chosen.runs / RUNS, chosen.tenants / TENANTS)
+    # The command's start is the same for all sizes.
+    each = max(verified - began_at, 0) / max(chosen.runs - 1, 1)
+    proved, size = began_at + each * (RUNS - 1), chosen.tenants / TENANTS
     print(f"{tables.machine()}\n")
     header = ("", "measured", "s", "s at the goal's size", "own CPU s", "AWS's CPU s", "MiB")
     more = f"{examined_cpu:.1f}", f"{served:.1f}", f"{mib:.0f}"
     rows = [
-        _row("verify --newest", f"{chosen.runs} runs of {ROWS:,} rows", verified, sizes[0]),
-        _row("doctor", f"{chosen.tenants * EVERY:,} records", examined, sizes[1], more),
+        ("verify --newest", f"1 run of {ROWS:,} rows", f"{began_at:.1f}", "", "", "", ""),
+        ("", f"{chosen.runs} runs", f"{verified:.1f}", f"{proved:.0f}", "", "", ""),
+        (
+            "doctor",
+            f"{chosen.tenants * EVERY:,} records",
+            f"{examined:.1f}",
+            f"{examined / size:.0f}",
+            *more,
+        ),
     ]
     print(tables.table(header, rows))
     goals = [
-        Goal(
-            "verify --newest of 100 runs of 50,000 rows", VERIFY_SECONDS, verified / sizes[0], "s"
-        ),
-        Goal("the doctor's own CPU, 10,000 tenants", DOCTOR_SECONDS, examined_cpu / sizes[1], "s"),
+        Goal("verify --newest of 100 runs of 50,000 rows", VERIFY_SECONDS, proved, "s"),
+        Goal("the doctor's own CPU, 10,000 tenants", DOCTOR_SECONDS, examined_cpu / size, "s"),
     ]
-    if sizes[1] >= 1:
+    if size >= 1:
         goals.append(Goal("its growth", DOCTOR_MIB, mib, "MiB"))
     print(f"\n{tables.goals(goals)}")
     return int(not all(goal.met for goal in goals))
-
-
-def _row(
-    name: str, measured: str, seconds: float, size: float, more: tuple[str, ...] = ("", "", "")
-) -> tuple[str, ...]:
-    whole = f"{seconds / size:.0f}" + ("" if size == 1 else ", extrapolated")
-    return name, measured, f"{seconds:.1f}", whole, *more
 
 
 # --- relay verify --newest ----------------------------------------------------------------------
@@ -98,8 +99,9 @@ def _publish(platform: Platform, runs: int, folder: Path) -> None:
         publish(platform, config_document(shape), feeds, f"verified-{number:03}")
 
 
-def _verify(url: str) -> float:
+def _verify(url: str, runs: int) -> float:
     command = [sys.executable, "-m", "relay_dagster.cli", "verify", "--newest", "--json"]
+    command += ["--max-runs", str(runs)]
     environment = {**os.environ, "RELAY_API_URL": url, "RELAY_API_KEY": KEY}
     began = time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -18,7 +18,7 @@ from relay_dagster.client.errors import (
     RefusedError,
     UnexpectedAnswerError,
 )
-from relay_dagster.client.links import TIMEOUT, is_here, reason_of
+from relay_dagster.client.links import TIMEOUT, certificates, is_here, reason_of
 from relay_dagster.wire.access import AuditItem, AuditList, KeyList, ListedKey
 from relay_dagster.wire.base import Answer, Page
 from relay_dagster.wire.runs import (
@@ -78,6 +78,7 @@ class ApiClient:
         self._http = httpx.Client(
             base_url=self.url,
             headers=_key_header(api_key),
+            verify=certificates(),
             timeout=TIMEOUT,
             trust_env=not is_here(self.url),
         )

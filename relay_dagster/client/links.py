@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +27,8 @@ _NAMED_BY = (
     "the API names that host in links, RELAY_PUBLIC_S3_ENDPOINT_URL of its environment changes it"
 )
 _Report = TypeVar("_Report", bound=Answer)
+certificates = cache(httpx.create_ssl_context)
+"""Those of authorities: reading them takes longer than a small file."""
 
 
 def download(name: str, link: str) -> bytes:
@@ -62,7 +65,9 @@ def opened(name: str, link: str) -> Iterator[httpx.Response]:
     host = httpx.URL(link).netloc.decode()
     try:
         with (
-            httpx.Client(timeout=TIMEOUT, trust_env=not is_here(link)) as anybody,
+            httpx.Client(
+                verify=certificates(), timeout=TIMEOUT, trust_env=not is_here(link)
+            ) as anybody,
             anybody.stream("GET", link, follow_redirects=True) as response,
         ):
             if response.is_success:
@@ -91,7 +96,9 @@ def send_file(link: UploadLink, path: Path) -> None:
     host = httpx.URL(link.url).netloc.decode()
     try:
         with (
-            httpx.Client(timeout=TIMEOUT, trust_env=not is_here(link.url)) as anybody,
+            httpx.Client(
+                verify=certificates(), timeout=TIMEOUT, trust_env=not is_here(link.url)
+            ) as anybody,
             path.open("rb") as file,
         ):
             response = anybody.post(link.url, data=link.fields, files={"file": file})

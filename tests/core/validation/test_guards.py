@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any
@@ -98,6 +98,36 @@ def test_fewer_than_ten_skus_in_stock_say_nothing_of_stock_and_level() -> None:
     nine = skus(9)
     results = judged(nine, skus(9, Row(cents=1, quantity=0)))
     assert [result.guard for result in results] == ["skus_removed", "price_drop", "price_rise"]
+
+
+def test_ten_skus_in_stock_are_judged_by_stock_level_and_quarantine() -> None:
+    ten = skus(10, Row(quantity=1))
+    results = judged(ten, skus(10, Row(cents=1, quantity=0)), guards(quarantine={}))
+    assert [result.guard for result in results][1:] == [
+        "out_of_stock",
+        "price_drop",
+        "price_rise",
+        "price_level",
+        "price_level",
+        "quarantined",
+    ]
+    assert (results[1].count, results[1].of) == (10, 10)
+
+
+def test_a_quarantine_counts_what_keeps_its_price_and_shows_the_new_one() -> None:
+    suspect = replace(figures(TWENTY), suspect_cents=np.array([0, 7] + [-1] * 18))
+    (found,) = (
+        result
+        for result in judge_guards(
+            guards(quarantine={}),
+            Comparison.of(figures(TWENTY), suspect),
+            exempt=(),
+            vendor_rows=(),
+        )
+        if result.guard == "quarantined"
+    )
+    assert (found.count, found.of) == (2, 20)
+    assert [each["after"] for each in found.examples] == ["0.00", "0.07"]
 
 
 @pytest.mark.parametrize(
@@ -201,6 +231,8 @@ def test_products_are_compared_exactly_on_both_sides_of_what_64_bits_hold(
     above, below = factor.as_integer_ratio()
     edges = [2**power // above + some for power in (61, 62, 63, 64) for some in (-1, 0, 1)]
     pairs = [(old, old * above // below + some) for old in edges for some in (-1, 0, 1)]
+    # One side alone may be what 64 bits do not hold.
+    pairs += [(old, 1) for old in edges] + [(1, 2**power // below + 1) for power in (62, 63, 64)]
     for some in (pairs, *([pair] for pair in pairs)):
         old, new = (np.array(each, np.int64) for each in zip(*some, strict=True))
         expected = [Fraction(after) < Fraction(before) * factor for before, after in some]
