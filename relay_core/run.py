@@ -16,7 +16,6 @@ from datetime import datetime
 from itertools import chain
 from typing import Protocol
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,7 +29,7 @@ from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import GuardResult, RunContext, RunFailure
 from relay_core.merge.best_offer import columns_to_merge
-from relay_core.merge.result import MergedInventory, merge_vendors
+from relay_core.merge.result import MergedInventory, merge_vendors, rules_broken_by
 from relay_core.merge.vendor_offers import joins_duplicates
 from relay_core.normalize.fallback import NO_LAST_GOOD, FallbackPolicy, LastGoodFeeds
 from relay_core.normalize.result import NormalizedVendor, no_offers
@@ -264,7 +263,9 @@ class RunStages:
             self.requested_at,
             findings.states,
             self.last_good,
-            baseline.context.vendor_rows if baseline and self._is_judged(baseline) else None,
+            baseline.context.vendor_rows
+            if baseline and self._is_judged(baseline.figures)
+            else None,
             columns_to_read(self.config, hands_over=self.hands_over),
             self.limits,
         )
@@ -301,13 +302,15 @@ class RunStages:
             overrides=self.overrides,
         )
         baseline = self._comparable_baseline()
-        if merged.failure is None and baseline is not None:
-            merged = self._with_published(merged, baseline)
         findings.history = baseline.history if baseline is not None else ()
         if merged.failure is None and merged.feed is not None and baseline is not None:
-            findings.changes, findings.guards = self.compared(merged.feed, baseline)
+            joined = Comparison.of(baseline.figures, FeedFigures.of(merged.feed))
+            merged, joined = self._with_published(merged, baseline, joined)
+            findings.changes, findings.guards = self.compared(joined, baseline.context)
             if findings.guards is not None:
                 merged = self._guarded(merged, findings.tripped)
+        if merged.failure is None and merged.feed is not None:
+            merged = replace(merged, broken_rules=rules_broken_by(merged.feed))
         findings.take_merged(merged)
         findings.titles = merged.titles(findings.shown_skus())
         findings.normalized = [
@@ -315,25 +318,35 @@ class RunStages:
         ]
         return merged
 
-    def _with_published(self, merged: MergedInventory, baseline: Baseline) -> MergedInventory:
-        """Return the feed with what it keeps of the published one: prices, then missing SKUs."""
+    def _with_published(
+        self, merged: MergedInventory, baseline: Baseline, joined: Comparison
+    ) -> tuple[MergedInventory, Comparison]:
+        """Return the feed with what it keeps of the published one: prices, then missing SKUs.
+
+        Beside it are both feeds, joined, as they are before and afterwards.
+        """
         found, used = None, [each for each in self.findings.normalized if each.is_used]
-        if self._is_judged(baseline):
+        if self._is_judged(joined.before):
             merged, found = with_quarantine(
                 merged,
                 baseline,
+                joined,
                 used,
                 self.overrides,
                 requested_at=self.requested_at,
                 config_version=self.config_version,
             )
-        merged = with_missing_skus(merged, baseline, self.requested_at, self._left_out)
+        if found is not None and merged.feed is not None:
+            joined = joined.with_after(merged.feed)
+        merged, joined = with_missing_skus(
+            merged, baseline, joined, self.requested_at, self._left_out
+        )
         if found is None:
-            return merged
+            return merged, joined
         self.findings.quarantine = found
         counts = {**merged.warning_counts, str(WarningCode.SKUS_QUARANTINED): 1}
         entry = run_faults.skus_quarantined(len(found))
-        return replace(merged, warnings=[*merged.warnings, entry], warning_counts=counts)
+        return replace(merged, warnings=[*merged.warnings, entry], warning_counts=counts), joined
 
     @property
     def _left_out(self) -> list[str]:
@@ -341,16 +354,15 @@ class RunStages:
         return [one.sku for one in self.overrides if one.leave_out]
 
     def compared(
-        self, feed: pd.DataFrame, baseline: Baseline
+        self, found: Comparison, context: StateContext
     ) -> tuple[Changes, list[GuardResult] | None]:
         """Return the changes of a feed against a published one, and the results of the guards."""
-        found = Comparison.of(baseline.figures, FeedFigures.of(feed))
-        changes = compare(found, baseline.context.run_id)
-        if not self._is_judged(baseline):
+        changes = compare(found, context.run_id)
+        if not self._is_judged(found.before):
             return changes, None
         excused = exempt(self.config, self.vendors, self.findings.states)
         rows = [
-            VendorRows(name, baseline.context.vendor_rows.get(name, 0), now)
+            VendorRows(name, context.vendor_rows.get(name, 0), now)
             for name, now in self.findings.valid_rows().items()
             if name not in excused
         ]
@@ -414,10 +426,10 @@ class RunStages:
         baseline, currency = self.baseline, self.config.default_currency
         return baseline if baseline is not None and baseline.context.currency == currency else None
 
-    def _is_judged(self, baseline: Baseline) -> bool:
+    def _is_judged(self, published: FeedFigures) -> bool:
         """Tell whether guards are judged against the published feed."""
         guards = self.config.guards
-        return guards.mode != "off" and baseline.figures.offers >= guards.min_baseline_skus
+        return guards.mode != "off" and published.offers >= guards.min_baseline_skus
 
     def _guarded(self, merged: MergedInventory, tripped: list[GuardResult]) -> MergedInventory:
         """Hold the feed back for the guards that trip; with a mode that only warns, warn."""

@@ -54,7 +54,7 @@ class MergedInventory:
     effects: RuleEffects = field(default_factory=RuleEffects)  # what the tenant's own rules did
     # Of each vendor what became of its offers; None where none were merged
     counts: Mapping[str, Mapping[str, int]] | None = None
-    # What the contract finds wrong with them; nothing, unless the engine is
+    # What the contract finds wrong with its rows, once all are there; nothing, unless the engine is
     broken_rules: tuple[BrokenRule, ...] = ()
     unused_overrides: Sequence[str] = ()  # the SKUs that have an override, and no offer
 
@@ -136,7 +136,6 @@ def merge_vendors(
         deferred=winners.deferred,
         effects=winners.effects,
         counts=winners.counts,
-        broken_rules=rules_broken_by(winners.priced),
         unused_overrides=winners.unused,
     )
 
@@ -175,7 +174,7 @@ def _judge_rows(
 
 
 def rules_broken_by(feed: pd.DataFrame) -> tuple[BrokenRule, ...]:
-    """Hold a feed against the merged contract, once for all that ask."""
+    """Hold a feed against the merged contract."""
     rows = feed[list(OUTPUT_COLUMNS)]
     # Each part begins with the last row of the one before: in order, equal SKUs are neighbours.
     starts = range(0, max(1, len(rows)), VALIDATED_ROWS)

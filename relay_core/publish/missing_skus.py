@@ -16,9 +16,9 @@ from relay_core.domain.columns import source_column
 from relay_core.domain.run_faults import missing_skus_zeroed
 from relay_core.merge.best_offer import row_columns
 from relay_core.merge.deferred_columns import KEPT_ROWS, ROW_LOCATOR
-from relay_core.merge.result import MergedInventory, rules_broken_by
+from relay_core.merge.result import MergedInventory
 from relay_core.publish.state import Baseline
-from relay_core.validation.comparison import KEPT, Comparison, FeedFigures
+from relay_core.validation.comparison import KEPT, Comparison
 from relay_core.validation.contracts import CENTS, INSTANT, offer_fields
 from relay_core.validation.frames import frame_of, table_of
 
@@ -36,18 +36,20 @@ def kept_schema(config: TenantConfig) -> pa.Schema:
 def with_missing_skus(
     merged: MergedInventory,
     baseline: Baseline,
+    joined: Comparison,
     requested_at: datetime,
     left_out: Collection[str] = (),
-) -> MergedInventory:
+) -> tuple[MergedInventory, Comparison]:
     """Return a feed with the SKUs of the published one that it lacks, each for some days.
 
-    Days are counted up to ``requested_at``, aware. SKUs that the tenant wants left out stay out.
+    ``joined`` are both feeds, and beside the feed they are joined anew. Days are counted up to
+    ``requested_at``, aware. SKUs that the tenant wants left out stay out.
     """
     output = merged.config.output
     if output.missing_skus != "zero" or merged.feed is None or merged.deferred is None:
-        return merged
-    found = Comparison.of(baseline.figures, FeedFigures.of(merged.feed))
-    missing = found.rows_before[found.rows_after < 0]
+        return merged, joined
+    lacks = joined.rows_after < 0
+    missing = joined.rows_before[lacks]
     rows = baseline.rows(missing)
     since = requested_at - timedelta(days=output.missing_sku_days)
     recent = pc.greater(rows[OFFERED_AT], pa.scalar(since, rows[OFFERED_AT].type))
@@ -55,8 +57,7 @@ def with_missing_skus(
         recent = pc.and_not(recent, pc.is_in(rows["sku"], pa.array(left_out, rows["sku"].type)))
     rows = rows.filter(recent)
     if not len(rows):
-        return merged
-    lacks = found.rows_after < 0
+        return merged, joined
     is_kept = np.zeros(len(lacks), np.bool_)
     is_kept[lacks] = flags_of(one_chunk(recent))
     place = rows.schema.get_field_index("quantity_available")
@@ -74,15 +75,15 @@ def with_missing_skus(
         )
     )
     entry = missing_skus_zeroed(len(kept), output.missing_sku_days)
-    return replace(
+    merged = replace(
         merged,
         feed=feed,
         deferred=merged.deferred.with_rows(KEPT_ROWS, kept),
         kept=kept,
         warnings=[*merged.warnings, entry],
         warning_counts={**merged.warning_counts, entry.error_code: 1},
-        broken_rules=rules_broken_by(feed),
     )
+    return merged, joined.with_after(feed, is_kept)
 
 
 def kept_rows(config: TenantConfig, rows: pa.Table) -> pa.Table:

@@ -31,13 +31,13 @@ from relay_core.config.models import QuarantineConfig
 from relay_core.merge.best_offer import AT_LEAST_PRICE, Merge, best_of_groups, competing_offers
 from relay_core.merge.deferred_columns import QUARANTINED_ROWS, ROW_LOCATOR
 from relay_core.merge.overrides import OverrideColumns
-from relay_core.merge.result import MergedInventory, rules_broken_by
+from relay_core.merge.result import MergedInventory
 from relay_core.merge.vendor_offers import VENDOR_RANK
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import to_microseconds
 from relay_core.publish.missing_skus import kept_rows, kept_schema
 from relay_core.publish.state import SUSPECT_SINCE, Baseline
-from relay_core.validation.comparison import SUSPECT_PRICE, Comparison, FeedFigures
+from relay_core.validation.comparison import SUSPECT_PRICE, Comparison
 from relay_core.validation.contracts import CENTS, INSTANT
 from relay_core.validation.frames import frame_of, table_of
 from relay_core.validation.guards import falls_below
@@ -111,6 +111,7 @@ def quarantined_schema(config: TenantConfig) -> pa.Schema:
 def with_quarantine(
     merged: MergedInventory,
     baseline: Baseline,
+    joined: Comparison,
     vendors: Sequence[NormalizedVendor],
     overrides: Sequence[Override],
     *,
@@ -119,14 +120,14 @@ def with_quarantine(
 ) -> tuple[MergedInventory, Quarantine | None]:
     """Return a feed in which SKUs with a price that cannot be right keep the published one.
 
-    Beside it are these SKUs; None where there is none. The time that confirms a price is counted up
-    to ``requested_at``, aware.
+    Beside it are these SKUs; None where there is none. ``joined`` are both feeds. The time that
+    confirms a price is counted up to ``requested_at``, aware.
     """
     options = merged.config.guards.quarantine
     if options is None or merged.feed is None or merged.deferred is None:
         return merged, None
     now = to_microseconds(requested_at)
-    suspects = _suspects(merged, options, baseline, overrides)
+    suspects = _suspects(merged, options, baseline, joined, overrides)
     is_new = config_version is not None and config_version != baseline.context.config_version
     suspects = suspects.judged(options, now, is_new_config=is_new)
     if not len(suspects.rows):
@@ -134,8 +135,7 @@ def with_quarantine(
     found = _quarantined(merged.config, suspects, vendors, overrides, now)
     feed = frame_of(_with_stored(table_of(merged.feed), suspects.rows, found))
     deferred = merged.deferred.with_rows(QUARANTINED_ROWS, found.rows)
-    broken_rules = rules_broken_by(feed)
-    return replace(merged, feed=feed, deferred=deferred, broken_rules=broken_rules), found
+    return replace(merged, feed=feed, deferred=deferred), found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,16 +201,16 @@ def _suspects(
     merged: MergedInventory,
     options: QuarantineConfig,
     baseline: Baseline,
+    joined: Comparison,
     overrides: Sequence[Override],
 ) -> _Suspects:
     """Return the SKUs that no override explains, either."""
     if merged.feed is None:
         raise ValueError("a run without a feed has no suspects")
     offered = table_of(merged.feed)
-    found = Comparison.of(baseline.figures, FeedFigures.of(merged.feed))
-    in_both = (found.rows_before >= 0) & (found.rows_after >= 0)
-    was, rows = found.rows_before[in_both], found.rows_after[in_both]
-    old, new = found.before.cents[was], found.after.cents[rows]
+    in_both = (joined.rows_before >= 0) & (joined.rows_after >= 0)
+    was, rows = joined.rows_before[in_both], joined.rows_after[in_both]
+    old, new = joined.before.cents[was], joined.after.cents[rows]
     beyond = np.flatnonzero(is_beyond(options, old, new))
     was, rows, old, new = (each[beyond] for each in (was, rows, old, new))
     if overrides and len(rows):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -85,6 +85,17 @@ class Comparison:
         joined = ordered_map(lambda rows: _joined(sides, rows), common_ranges(sides, _RANGE_ROWS))
         rows = (np.concatenate(parts) for parts in zip(*joined, strict=True))
         return cls(before, after, *rows)
+
+    def with_after(self, feed: pd.DataFrame, added: Bools | None = None) -> Comparison:
+        """Return the comparison with a feed of the same SKUs as the other, and those of the one.
+
+        ``added`` tells of each SKU whether it is one of these.
+        """
+        rows = self.rows_after
+        if added is not None:
+            found = (rows >= 0) | added
+            rows = np.where(found, np.cumsum(found) - 1, -1)
+        return replace(self, after=FeedFigures.of(feed), rows_after=rows)
 
 
 def _joined(sides: Sequence[pa.StringArray], ranges: Sequence[slice]) -> tuple[Rows, Rows]:

@@ -15,8 +15,8 @@ from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import GuardResult
 from relay_core.publish.changes import Changes
 from relay_core.publish.keys import MERGED_INVENTORY
-from relay_core.publish.state import Baseline, StateContext
-from relay_core.validation.comparison import FeedFigures
+from relay_core.publish.state import StateContext
+from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_dagster.client.config_files import read_config_file
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.holds import show_guard
@@ -178,7 +178,8 @@ def _compared(
         return None, None
     run, rows = artifacts.run, own.findings.valid_rows()
     context = StateContext(run.run_id, run.tenant_id, run.config_version, currency, rows)
-    return other.stages.compared(others, Baseline(context, FeedFigures.of(mine)))
+    joined = Comparison.of(FeedFigures.of(mine), FeedFigures.of(others))
+    return other.stages.compared(joined, context)
 
 
 def _feed(replayed: Replayed) -> pd.DataFrame | None:

@@ -16,7 +16,7 @@ from reference_rows import Entry
 from relay_core.config import TenantConfig, VendorConfig, load_config
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
-from relay_core.merge.result import merge_vendors
+from relay_core.merge.result import merge_vendors, rules_broken_by
 from relay_core.normalize.fallback import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
@@ -161,7 +161,8 @@ def tell_merged(config: TenantConfig, run: EngineRun, warnings: tuple[ReportEntr
     run.failure, run.faults, run.warnings = merged.failure, merged.faults, merged.warnings
     run.outcome.warnings = dict(merged.warning_counts)
     if merged.failure is None:
-        assert merged.broken_rules == ()
+        assert merged.feed is not None
+        assert rules_broken_by(merged.feed) == ()
         run.outcome.merged = whole(feed_chunks(merged))
         run.outcome.record_count = merged.record_count
 
