@@ -32,7 +32,7 @@ from relay_dagster.aws.clients import Timeouts
 from relay_dagster.devstack.processes import HOST, MOTO
 from relay_dagster.settings import Settings
 from relay_dagster.triggers.ticks.due import take_due
-from relay_dagster.triggers.ticks.puller import Puller
+from relay_dagster.triggers.ticks.puller import LOOK_SECONDS, Puller
 from relay_dagster.wiring import Platform, connect
 
 GOAL_SECONDS, GOAL_TICK, GOAL_MEMORY = 600.0, 2.0, 64.0
@@ -163,8 +163,9 @@ def _pull_all(platform: Platform, puller: Puller) -> float:
     while time.monotonic() < until:
         began = time.monotonic()
         in_hand = puller.tick()
-        longest = max(longest, time.monotonic() - began)
-        if not in_hand:
+        took = time.monotonic() - began
+        longest = max(longest, took)
+        if not in_hand and took < LOOK_SECONDS:
             break
         time.sleep(0.1)
     return longest

@@ -299,7 +299,7 @@ def pull(platform: Platform) -> None:
     """Pull what is due, from this machine."""
     settings = platform.settings.model_copy(update={"pull_allow_loopback": True})
     take_due(platform)
-    pull_all(Puller(replace(platform, settings=settings)))
+    pull_all(Puller(replace(platform, settings=settings), look_seconds=60))
     prefix = "tenants/theta/inbound/vendor_1/pulled/"
     keys = [each.key for each in platform.objects.list_objects(prefix)]
     assert len(keys) == 5

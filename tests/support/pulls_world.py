@@ -179,7 +179,8 @@ class PullsWorld:
 
     def another(self, **changes: Any) -> Puller:
         """Return another puller, as another process has it."""
-        return Puller(**{"platform": self.platform, "clock": self.clock, **changes})
+        named = {"platform": self.platform, "clock": self.clock, "look_seconds": 60, **changes}
+        return Puller(**named)
 
 
 def pull_all(puller: Puller, seconds: float = 60) -> None:
@@ -196,7 +197,7 @@ def pulls_world(served: Platform) -> Iterator[PullsWorld]:
     platform = replace(
         timed(served, clock), tenants=TenantStore(database), pulls=PullStore(database)
     )
-    puller = Puller(platform, clock=clock, check_seconds=0)
+    puller = Puller(platform, clock=clock, check_seconds=0, look_seconds=60)
     yield PullsWorld(platform, clock, f"acme-{next(_NUMBERS)}", puller)
     ever = NOON + timedelta(days=1000)
     for state in platform.pulls.due(ever, 1000):

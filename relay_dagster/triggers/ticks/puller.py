@@ -1,7 +1,8 @@
 """Pulls vendors' files: takes the pulls that are due, and has each made on a thread of its own.
 
 One puller lives as long as its process: transfers go on between ticks, and no tick waits for one. A
-tick finds what is due and keeps the leases of the pulls that are under way. A process that dies
+look finds what is due and keeps the leases of the pulls that are under way. It has a thread, too: a
+tick waits no longer for it than a second, however slowly the tables answer. A process that dies
 loses nothing: its leases run out, and another one pulls anew.
 """
 
@@ -9,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,7 +30,7 @@ from relay_dagster.wiring import Platform
 
 MAX_AT_ONCE = 8
 MAX_IN_HAND, PAGE = 2000, 50
-CHECK_SECONDS = 5.0
+CHECK_SECONDS, LOOK_SECONDS = 5.0, 1.0
 THREADS = 8
 
 log = event_log()
@@ -50,7 +52,10 @@ class PullInHand:
 
 
 class Puller:
-    """Pulls what is due, tick by tick; a transfer may take ``seconds``."""
+    """Pulls what is due, tick by tick; a transfer may take ``seconds``.
+
+    A tick waits up to ``look_seconds`` for its look.
+    """
 
     def __init__(
         self,
@@ -60,12 +65,16 @@ class Puller:
         monotonic: Callable[[], float] = time.monotonic,
         seconds: float = PULL_SECONDS,
         check_seconds: float = CHECK_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._platform = platform
         self._clock = clock
         self._monotonic = monotonic
         self._seconds = seconds
         self._check_seconds = check_seconds
+        self._look_seconds = look_seconds
+        self._looks = ThreadPoolExecutor(1, thread_name_prefix="pulls")
+        self._looking: Future[None] | None = None
         # Files differ in size: none of them makes its server a slow one.
         self._limiter: EndpointLimiter[PullInHand] = EndpointLimiter(
             self._make, lambda: 0.0, at_once=MAX_AT_ONCE
@@ -83,14 +92,22 @@ class Puller:
         if not self._turn.acquire(blocking=False):
             return 0
         try:
-            self._let_go(self._limiter.made(0, 0))
-            self._renew()
-            if self._monotonic() >= self._check_at:
-                self._check_at = self._monotonic() + self._check_seconds
-                self._take()
+            if self._looking is None:
+                self._looking = self._looks.submit(self._look)
+            wait([self._looking], self._look_seconds)
+            if self._looking.done():
+                looked, self._looking = self._looking, None
+                looked.result()
         finally:
             self._turn.release()
         return len(self._in_hand)
+
+    def _look(self) -> None:
+        self._let_go(self._limiter.made(0, 0))
+        self._renew()
+        if self._monotonic() >= self._check_at:
+            self._check_at = self._monotonic() + self._check_seconds
+            self._take()
 
     def finish(self, seconds: float) -> None:
         """Wait until nothing is in hand, for so long at the most."""

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 
 from integration.waiting import wait_for
+from relay_dagster.aws.pulls import PullStore
 from relay_dagster.aws.secrets import SecretValue
-from relay_dagster.triggers.pulls import LEASE, StagedFile
+from relay_dagster.triggers.pulls import LEASE, PullState, StagedFile
 from relay_dagster.triggers.ticks import puller as puller_module
 from relay_dagster.webhooks.model import EventType
 from support.api_world import ApiWorld
@@ -525,6 +527,28 @@ def test_no_tick_waits_for_a_transfer_and_two_processes_make_one(
     world.puller.finish(20)
     assert len(server.requests) == 1
     assert world.uploads() == [CSV]
+
+
+def test_no_tick_waits_for_tables_that_answer_slowly(
+    world: PullsWorld, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.store({"url": server.url()})
+    read, may_go = PullStore.due, threading.Event()
+
+    def slow(*asked: Any) -> list[PullState]:
+        assert may_go.wait(30)
+        return read(*asked)
+
+    monkeypatch.setattr(PullStore, "due", slow)
+    puller = world.another(check_seconds=0, look_seconds=0.1)
+    began = time.monotonic()
+    assert [puller.tick() for _ in range(3)] == [0, 0, 0]
+    assert time.monotonic() - began < 5
+    may_go.set()
+    wait_for("what is due is in hand", puller.tick, within=30)
+    puller.finish(30)
+    assert world.uploads() == [CSV]
+    assert puller_module.LOOK_SECONDS == 1
 
 
 def test_a_lease_is_kept_as_long_as_a_transfer_lasts(
