@@ -224,6 +224,30 @@ def ui(
 
 
 @app.command()
+def deletions(
+    once: Annotated[bool, typer.Option("--once", help="What is due now, and no more.")] = False,
+) -> None:
+    """Remove the tenants whose deletion is due, in the code server's place, until told to stop."""
+    import time
+
+    import dagster as dg
+
+    from relay_dagster.maintenance.deletion import DeletionTick
+    from relay_dagster.orchestration.dagster_history import DagsterHistory
+    from relay_dagster.orchestration.sensors import EVERY_TEN_SECONDS
+    from relay_dagster.settings import Settings
+    from relay_dagster.wiring import connect
+
+    with dg.DagsterInstance.get() as instance:
+        tick = DeletionTick(connect(Settings.from_env()), DagsterHistory(instance))
+        while True:
+            typer.echo(tick.run())
+            if once:
+                return
+            time.sleep(EVERY_TEN_SECONDS)
+
+
+@app.command()
 def demo(
     output_dir: Annotated[
         Path, typer.Option(help="Where the run's artifacts are put, to look at afterwards.")

@@ -297,6 +297,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
         validation_alias="RELAY_DAGSTER_RETENTION_DAYS",
     )
     deletion_grace_hours: _Hours = Field(168, validation_alias="RELAY_DELETION_GRACE_HOURS")
+    deletions_apart: bool = Field(False, validation_alias="RELAY_DELETIONS_APART")
     runs_table: str = Field(validation_alias="RUNS_TABLE")
     tenants_table: str = Field(validation_alias="TENANTS_TABLE")
     audit_table: str = Field(

@@ -66,6 +66,8 @@ def _tenant_partitions(on: Occasion, memory: PartitionSync) -> str:
 
 
 def _tenant_deletions(on: Occasion, _: Memory) -> str:
+    if on.platform.settings.deletions_apart:
+        return "left to relay deletions"
     return DeletionTick(on.platform, DagsterHistory(on.open_instance)).run(on.deadline)
 
 

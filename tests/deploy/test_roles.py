@@ -27,6 +27,7 @@ from relay_dagster.execution.publication import published_key
 from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.maintenance.deletion import DeletionTick
+from relay_dagster.maintenance.expiry import KEPT_CONFIGS
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.dagster_history import DagsterHistory
@@ -281,6 +282,7 @@ def close(platform: Platform, tenant: str) -> None:
         tenants=(tenant,),
     )
     set_up_alarms(plan, platform.clients)
+    platform.secrets.put(tenant, "granite", SecretValue("Bearer x", "granite.example.com"))
     platform.closing.ask(tenant)
 
 
@@ -308,7 +310,8 @@ def pull(platform: Platform) -> None:
 
 def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     """Make the ticks of all sensors, over queues that hold one message of each kind."""
-    platform.tenants.put(TENANT, json.dumps(config_of(TENANT)))
+    for _ in range(KEPT_CONFIGS + 1):
+        platform.tenants.put(TENANT, json.dumps(config_of(TENANT)))
     triggers = {"on_upload": {"quiet_seconds": 0}}
     platform.tenants.put("zeta", json.dumps({**config_of("zeta"), "triggers": triggers}))
     platform.objects.put("tenants/zeta/inbound/feed.csv", b"x")
@@ -339,7 +342,6 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     platform.database.runs.write_all(
         [{"PutRequest": {"Item": feed_item(FeedPointer("delta", (feed_of,), revision=1))}}]
     )
-    close(platform, "omega")
     serving = ExitStack()
     keep_what_is_pulled(platform, serving.enter_context(file_server()).url())
 
@@ -354,10 +356,9 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
                 clock.advance(seconds=120)
                 ReconcileTick(platform, executions, clock=clock).run()
             UploadTick(platform).run(poll_seconds=0)
-            DeletionTick(platform, DagsterHistory(instance), lambda: utc_now() + LATER).run()
-            assert platform.tenants.latest_version("omega") is None
-            # The sensor itself would wait for events.
-            settings = platform.settings.model_copy(update={"uploads_queue_url": None})
+            # The sensor itself would wait for events; deletions are another process's.
+            changes = {"uploads_queue_url": None, "deletions_apart": True}
+            settings = platform.settings.model_copy(update=changes)
             for sensor in all_sensors(lambda: replace(platform, settings=settings), wait_seconds=0)[
                 1:
             ]:
@@ -367,9 +368,30 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     return Act(tick)
 
 
+def be_the_deletion(platform: Platform, clock: FakeClock) -> Act:
+    """Cancel what a tenant that is deleted has under way, and go on with another to its end."""
+    close(platform, "omega")
+    for tenant in ("omega", "beta"):
+        platform.clients.sqs.send_message(
+            QueueUrl=platform.settings.dlq_url, MessageBody=Job(str(uuid.uuid4()), tenant).body()
+        )
+    new_run(platform, "psi")
+    platform.deletions.ask("psi", timedelta(hours=1))
+
+    def delete() -> None:
+        platform.metrics.worker_error("tenant_not_deleted")
+        with dg.DagsterInstance.ephemeral() as instance:
+            for clock_now in (utc_now, lambda: utc_now() + LATER):
+                DeletionTick(platform, DagsterHistory(instance), clock_now).run()
+        assert platform.tenants.latest_version("omega") is None
+
+    return Act(delete)
+
+
 ROLES: dict[str, Callable[[Platform, FakeClock], Act]] = {
     "ApiRole": be_the_api,
     "CodeRole": be_the_code_server,
+    "DeletionRole": be_the_deletion,
     "RunRole": be_a_run,
 }
 
@@ -486,7 +508,7 @@ def test_the_daemon_gives_runs_no_role_that_reads_the_api_s_keys() -> None:
 def test_each_task_has_a_role_of_its_own() -> None:
     tasks = of_type("AWS::ECS::TaskDefinition").values()
     taken = [task["TaskRoleArn"]["Fn::GetAtt"][0] for task in tasks]
-    assert len(taken) == len({*taken}) == 6
+    assert len(taken) == len({*taken}) == 7
 
 
 @pytest.mark.parametrize("role", roles())
@@ -519,13 +541,18 @@ def test_nobody_changes_or_deletes_what_the_audit_says(role: str) -> None:
     assert set(done) <= {*reading, "dynamodb:PutItem"}
 
 
-def test_of_tenants_items_the_code_server_writes_webhooks_and_deletions_alone() -> None:
-    policies = properties("CodeRole")["Policies"]
+@pytest.mark.parametrize(
+    ("role", "keys"), [("CodeRole", ["WEBHOOKS#*"]), ("DeletionRole", ["DELETION#*"])]
+)
+def test_of_tenants_items_one_changes_webhooks_and_the_other_deletions(
+    role: str, keys: list[str]
+) -> None:
+    policies = properties(role)["Policies"]
     statements = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
     of_tenants = [each for each in statements if "TenantsTable" in json.dumps(each["Resource"])]
     writing = [each for each in of_tenants if "dynamodb:UpdateItem" in each["Action"]]
     assert [each["Condition"] for each in writing] == [
-        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["WEBHOOKS#*", "DELETION#*"]}}
+        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}
     ]
 
 

@@ -97,7 +97,7 @@ def ecs(metadata: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
             client = boto3.client("ecs")
             metadata.update({"Cluster": CLUSTER, "TaskARN": running_daemon(client)})
             patch.setenv("RELAY_RUN_SUBNETS", ",".join(subnets()))
-            patch.setenv("RELAY_RUN_SECURITY_GROUP", group_of("Runs"))
+            patch.setenv("RELAY_RUN_SECURITY_GROUP", group_of("Runs and the deletion of tenants"))
             launcher = configured_launcher()
             launcher.register_instance(instance)
             ecs = Ecs(client, launcher, instance)
@@ -181,7 +181,9 @@ def test_a_run_is_in_its_own_network_not_in_the_daemon_s(ecs: Ecs) -> None:
     ec2 = boto3.client("ec2", region_name=REGION)
     found = ec2.describe_network_interfaces(NetworkInterfaceIds=[place["networkInterfaceId"]])
     (interface,) = found["NetworkInterfaces"]
-    assert [each["GroupId"] for each in interface["Groups"]] == [group_of("Runs")]
+    assert [each["GroupId"] for each in interface["Groups"]] == [
+        group_of("Runs and the deletion of tenants")
+    ]
     assert place["subnetId"] in subnets()
 
 

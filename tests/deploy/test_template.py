@@ -24,8 +24,8 @@ from support.deployment import (
 from write_template import with_section
 
 NAMES = Names()
-SERVICES = {"api", "code", "daemon", "webserver"}
-TASKS = {"ApiTask", "CodeTask", "DaemonTask", "RunTask", "WebserverTask"}
+SERVICES = {"api", "code", "daemon", "deletion", "webserver"}
+TASKS = {"ApiTask", "CodeTask", "DaemonTask", "DeletionTask", "RunTask", "WebserverTask"}
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_the_database_is_private_encrypted_and_backed_up() -> None:
 # --- services and runs ----------------------------------------------------------------------------
 
 
-def test_the_four_services_and_the_task_of_runs_are_made(stack: Mapping[str, str]) -> None:
+def test_the_services_and_the_task_of_runs_are_made(stack: Mapping[str, str]) -> None:
     ecs = boto3.client("ecs", region_name=REGION)
     found = ecs.describe_services(cluster="relay-inventory", services=sorted(SERVICES))["services"]
     assert {service["serviceName"] for service in found} == SERVICES
@@ -151,7 +151,7 @@ def variables(task: str) -> set[str]:
     return {each["Name"] for each in [*found["Environment"], *found["Secrets"]]}
 
 
-@pytest.mark.parametrize("task", ["ApiTask", "CodeTask", "RunTask"])
+@pytest.mark.parametrize("task", ["ApiTask", "CodeTask", "DeletionTask", "RunTask"])
 def test_whoever_runs_the_product_has_every_variable_that_it_needs(task: str) -> None:
     needed = {
         "ARTIFACT_BUCKET",
@@ -166,6 +166,15 @@ def test_whoever_runs_the_product_has_every_variable_that_it_needs(task: str) ->
     }
     assert needed <= variables(task)
     assert ("API_KEYS" in variables(task)) is (task == "ApiTask")
+
+
+def test_the_code_server_leaves_deletions_to_the_process_that_has_the_rights() -> None:
+    assert "RELAY_DELETIONS_APART" in variables("CodeTask")
+    assert container("DeletionTask")["Command"] == ["relay", "deletions"]
+    (group,) = properties("DeletionService")["NetworkConfiguration"]["AwsvpcConfiguration"][
+        "SecurityGroups"
+    ]
+    assert group == {"Fn::GetAtt": ["RunSecurityGroup", "GroupId"]}
 
 
 @pytest.mark.parametrize("task", sorted(TASKS - {"ApiTask"}))

@@ -95,12 +95,16 @@ class Skew:
 
     def complaints(self) -> list[str]:
         """Return the lines of the logs that tell of something that could not be read or done."""
-        return [
-            f"{log.name}: {line[:300]}"
-            for log in sorted(self.world.stack.logs.glob("*.log"))
-            for line in log.read_text(errors="replace").splitlines()
-            if any(word in line for word in _UNREADABLE)
-        ]
+        found = []
+        for log in sorted(self.world.stack.logs.glob("*.log")):
+            lines = log.read_text(errors="replace").splitlines()
+            for place, line in enumerate(lines):
+                if any(word in line for word in _UNREADABLE):
+                    # What was raised stands behind a traceback's lines, which are indented.
+                    rest = (each for each in lines[place + 1 :] if not each.startswith(" "))
+                    raised = next(rest, "") if "Traceback" in line else ""
+                    found.append(f"{log.name}: {line[:300]} {raised[:300]}".rstrip())
+        return found
 
 
 def main(arguments: list[str]) -> int:

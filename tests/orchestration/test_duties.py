@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from typer.testing import CliRunner
 
+from relay_dagster import cli
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.maintenance.lost_messages import QueueWatch
@@ -20,6 +23,7 @@ from relay_dagster.orchestration.duties import DUTIES, Duty, Occasion, keep_hous
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.builders import config_document
@@ -148,6 +152,24 @@ def test_a_tenant_whose_time_has_come_is_deleted(
     platform.tenants.put("acme", json.dumps(config_document()))
     platform.deletions.ask("acme", timedelta(0))
     assert evaluate("tenant_deletions", platform, instance)[0] == "deletions looked at: 1"
+    assert platform.tenants.latest_version("acme") is None
+
+
+def test_another_process_deletes_what_is_left_to_it(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    platform.tenants.put("acme", json.dumps(config_document()))
+    platform.deletions.ask("acme", timedelta(0))
+    apart = platform.settings.model_copy(update={"deletions_apart": True})
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        left = evaluate("tenant_deletions", replace(platform, settings=apart), instance)
+        assert left[0] == "left to relay deletions"
+        assert platform.tenants.latest_version("acme") == 1
+        monkeypatch.setattr(dg.DagsterInstance, "get", lambda: instance)
+        monkeypatch.setattr("relay_dagster.wiring.connect", lambda _: platform)
+        monkeypatch.setattr(Settings, "from_env", lambda: platform.settings)
+        done = CliRunner().invoke(cli.app, ["deletions", "--once"])
+    assert (done.exit_code, done.stdout) == (0, "deletions looked at: 1\n")
     assert platform.tenants.latest_version("acme") is None
 
 
