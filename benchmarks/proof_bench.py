@@ -31,7 +31,7 @@ from benchmarks.feeds import Shape, config_document, write_feeds
 from benchmarks.goals import Goal
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.publish.keys import ArtifactKeys
-from relay_dagster.aws.dynamodb.run_items import feed_item
+from relay_dagster.aws.dynamodb.run_writes import feed_item
 from relay_dagster.devstack.processes import API, MOTO
 from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.maintenance.doctor import Extent, examine

@@ -140,15 +140,13 @@ class _LazyCommand(TyperCommand):
         return loaded.make_context(info_name, args, parent=parent, **extra)
 
 
-def _lazy(place: str) -> type[_LazyCommand]:
-    return type("_LazyCommand", (_LazyCommand,), {"place": place})
-
-
 def _add_client(*, are_groups: bool) -> None:
     """Give the application the client's commands, or its groups; help lists them in this order."""
     for name, (place, line) in CLIENT_COMMANDS.items():
         if place.endswith(":commands") is not are_groups:
-            app.command(name, cls=_lazy(place), help=line)(lambda: None)
+            app.command(
+                name, cls=type("_LazyCommand", (_LazyCommand,), {"place": place}), help=line
+            )(lambda: None)
 
 
 app = typer.Typer(
@@ -210,8 +208,7 @@ def ui(
         int, typer.Option("--port", "-p", help="Port to listen on.", min=0, max=65535)
     ] = 3000,
     workspace: Annotated[
-        list[Path],
-        typer.Option("--workspace", "-w", help="Where Dagster's code is.", exists=True),
+        list[Path], typer.Option("--workspace", "-w", help="Where Dagster's code is.", exists=True)
     ] = [Path("workspace.yaml")],  # noqa: B006 - Typer's defaults are never changed
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Show everything, let nothing be pressed.")

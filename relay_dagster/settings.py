@@ -140,45 +140,31 @@ def _first_problem(error: ValidationError) -> SettingsError:
 
 # --- limits -------------------------------------------------------------------------------------
 
+_OF_ENGINE = (
+    *("feed_bytes", "run_bytes", "sku_map_bytes", "columns"),
+    *("cell_bytes", "vendors", "config_bytes"),
+)
+
+
+def _of_engine(name: str) -> Any:
+    """Return the field of a limit of the engine's that a variable sets."""
+    return Field(
+        getattr(DEFAULT_LIMITS, name),
+        validation_alias=f"RELAY_MAX_{name.upper()}",
+        description=MEANINGS[name],
+    )
+
 
 class LimitSettings(EnvironmentSettings):
     """The limits of inputs and runs; each description says of what, and what is over it."""
 
-    max_feed_bytes: _Limit = Field(
-        DEFAULT_LIMITS.feed_bytes,
-        validation_alias="RELAY_MAX_FEED_BYTES",
-        description=MEANINGS["feed_bytes"],
-    )
-    max_run_bytes: _Limit = Field(
-        DEFAULT_LIMITS.run_bytes,
-        validation_alias="RELAY_MAX_RUN_BYTES",
-        description=MEANINGS["run_bytes"],
-    )
-    max_sku_map_bytes: _Limit = Field(
-        DEFAULT_LIMITS.sku_map_bytes,
-        validation_alias="RELAY_MAX_SKU_MAP_BYTES",
-        description=MEANINGS["sku_map_bytes"],
-    )
-    max_columns: _Limit = Field(
-        DEFAULT_LIMITS.columns,
-        validation_alias="RELAY_MAX_COLUMNS",
-        description=MEANINGS["columns"],
-    )
-    max_cell_bytes: _Limit = Field(
-        DEFAULT_LIMITS.cell_bytes,
-        validation_alias="RELAY_MAX_CELL_BYTES",
-        description=MEANINGS["cell_bytes"],
-    )
-    max_vendors: _Limit = Field(
-        DEFAULT_LIMITS.vendors,
-        validation_alias="RELAY_MAX_VENDORS",
-        description=MEANINGS["vendors"],
-    )
-    max_config_bytes: _Limit = Field(
-        DEFAULT_LIMITS.config_bytes,
-        validation_alias="RELAY_MAX_CONFIG_BYTES",
-        description=MEANINGS["config_bytes"],
-    )
+    max_feed_bytes: _Limit = _of_engine("feed_bytes")
+    max_run_bytes: _Limit = _of_engine("run_bytes")
+    max_sku_map_bytes: _Limit = _of_engine("sku_map_bytes")
+    max_columns: _Limit = _of_engine("columns")
+    max_cell_bytes: _Limit = _of_engine("cell_bytes")
+    max_vendors: _Limit = _of_engine("vendors")
+    max_config_bytes: _Limit = _of_engine("config_bytes")
     max_run_memory_mb: _LimitOrNone = Field(
         0,
         validation_alias="RELAY_MAX_RUN_MEMORY_MB",
@@ -218,16 +204,8 @@ class LimitSettings(EnvironmentSettings):
     @property
     def limits(self) -> Limits:
         """The engine's limits."""
-        return Limits(
-            feed_bytes=self.max_feed_bytes,
-            run_bytes=self.max_run_bytes,
-            reader_bytes=(self.max_run_memory_mb << 20) // 3,
-            sku_map_bytes=self.max_sku_map_bytes,
-            columns=self.max_columns,
-            cell_bytes=self.max_cell_bytes,
-            vendors=self.max_vendors,
-            config_bytes=self.max_config_bytes,
-        )
+        given = {name: getattr(self, f"max_{name}") for name in _OF_ENGINE}
+        return Limits(**given, reader_bytes=(self.max_run_memory_mb << 20) // 3)
 
 
 # --- what is read -------------------------------------------------------------------------------
@@ -355,10 +333,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
                 "RELAY_HEARTBEAT_STALE_SECONDS", "must be more than RELAY_HEARTBEAT_SECONDS"
             )
         if settings.dagster_retention_days > settings.retention_days:
-            raise SettingsError(
-                "RELAY_DAGSTER_RETENTION_DAYS",
-                "must be at most RETENTION_DAYS",
-            )
+            raise SettingsError("RELAY_DAGSTER_RETENTION_DAYS", "must be at most RETENTION_DAYS")
         if require_api and settings.api_keys and settings.allow_anonymous:
             raise SettingsError(
                 "RELAY_ALLOW_ANONYMOUS",

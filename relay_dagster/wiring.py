@@ -23,8 +23,7 @@ from relay_dagster.aws.pulls import PullStore
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.secrets import SecretStore
 from relay_dagster.aws.upload_queue import UploadQueue
-from relay_dagster.runs.poll_schedule import PollSchedule
-from relay_dagster.runs.retry_policy import RetryPolicy
+from relay_dagster.runs.poll_schedule import PollSchedule, RetryPolicy
 from relay_dagster.runs.service import RunService
 from relay_dagster.runs.submission import Submission
 from relay_dagster.settings import Settings

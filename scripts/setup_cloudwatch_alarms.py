@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 # Also works from a checkout that is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from relay_dagster.aws.alarms import AlarmChange, AlarmPlan, Kind, Verdict, set_up_alarms
+from relay_dagster.aws.alarms import AlarmChange, AlarmKind, AlarmPlan, Verdict, set_up_alarms
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.resources import DLQ_NAME, QUEUE_NAME
 from relay_dagster.external_errors import ExternalServiceError
@@ -79,7 +79,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "--only",
         action="append",
         default=[],
-        choices=[kind.value for kind in Kind],
+        choices=[kind.value for kind in AlarmKind],
         help="set up this kind of alarm alone; repeatable",
     )
     for name, default, meaning in (
@@ -151,7 +151,7 @@ def _plan(asked: argparse.Namespace) -> AlarmPlan:
         queue_name=asked.queue_name,
         dlq_name=asked.dlq_name,
         tenants=tuple(dict.fromkeys(asked.tenant)),
-        kinds=tuple(kind for kind in Kind if not asked.only or kind.value in asked.only),
+        kinds=tuple(kind for kind in AlarmKind if not asked.only or kind.value in asked.only),
         failure_threshold=asked.consecutive_failure_threshold,
         failure_period=asked.consecutive_failure_period,
         backlog_threshold=asked.backlog_threshold,

@@ -24,23 +24,19 @@ from relay_dagster.api.routes import (
     api_keys,
     audit,
     config_checks,
-    config_schema,
-    deletions,
     feed_links,
     feeds,
     health,
     holds,
-    pulls,
     runs,
     secrets,
     skus,
     statuses,
     tenants,
     uploads,
-    webhook_deliveries,
     webhooks,
 )
-from relay_dagster.api.routes.linked_feeds import read_linked_feed
+from relay_dagster.api.routes.feed_links import read_linked_feed
 from relay_dagster.api.security.admin_keys import read_admin_keys, refuse_unsafe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
 from relay_dagster.api.security.link_readers import LinkReaders
@@ -50,15 +46,14 @@ from relay_dagster.api.task_slots import TaskSlots
 from relay_dagster.api.web import overview, sign_in, suppliers, vendors
 from relay_dagster.api.web import runs as run_pages
 from relay_dagster.api.web import skus as sku_pages
-from relay_dagster.aws.clients import SHORT_TIMEOUTS, Clients
+from relay_dagster.aws.clients import SHORT_TIMEOUTS
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
 _ROUTES = (
-    *(health, tenants, deletions, api_keys, statuses, config_checks),
-    *(config_schema, uploads, pulls, secrets, feeds, feed_links),
-    *(runs, skus, holds, webhooks, webhook_deliveries, admin, audit),
+    *(health, tenants, api_keys, statuses, config_checks, uploads, secrets),
+    *(feeds, feed_links, runs, skus, holds, webhooks, admin, audit),
 )
 """In the order in which the document has them."""
 _PAGES = (overview, run_pages, vendors, sku_pages, suppliers, sign_in)
@@ -71,9 +66,7 @@ def create_app(
 ) -> FastAPI:
     """Return a new app; nothing is sent to AWS before the first request.
 
-    Args:
-        platform: what the app works with; by default what the environment names.
-        limits: of callers, beside those that are settings.
+    It works with a platform, by default with the one that the environment names.
 
     Raises:
         SettingsError: a variable is missing or bad.
@@ -126,7 +119,9 @@ def serve(host: str, port: int) -> None:
     """
     app = create_app()
     refuse_unsafe(app.state.platform.settings, host)
-    _make_clients(app.state.platform.clients)
+    clients = app.state.platform.clients
+    for _ in (clients.dynamodb, clients.sqs, clients.s3, clients.s3_links):
+        pass
     log_libraries()
     event_log().info("api_started", host=host, port=port)
     uvicorn.run(
@@ -141,9 +136,3 @@ def serve(host: str, port: int) -> None:
         timeout_graceful_shutdown=10,
         **server_options(DEFAULT_API_LIMITS),
     )
-
-
-def _make_clients(clients: Clients) -> None:
-    """Make the clients before the first request; a bad region or endpoint shows here."""
-    for _ in (clients.dynamodb, clients.sqs, clients.s3, clients.s3_links):
-        pass

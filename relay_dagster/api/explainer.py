@@ -22,15 +22,13 @@ _FilePart: TypeAlias = tuple[str, tuple[int, int]]
 """Some bytes of an object: its key, from where and up to where."""
 
 
+@dataclass(frozen=True, slots=True)
 class Explainer:
     """Explains runs' feeds, for any number of threads."""
 
-    def __init__(
-        self, sandboxes: SandboxPool, slots: TaskSlots, limits: ApiLimits = DEFAULT_API_LIMITS
-    ) -> None:
-        self._sandboxes = sandboxes
-        self._slots = slots
-        self._cpu_seconds = limits.task_cpu_seconds
+    sandboxes: SandboxPool
+    slots: TaskSlots
+    limits: ApiLimits = DEFAULT_API_LIMITS
 
     def explain(self, objects: ObjectStore, keys: ArtifactKeys, sku: str) -> dict[str, Any]:
         """Return what a run has made of a SKU, as JSON values.
@@ -51,14 +49,14 @@ class Explainer:
             return data
 
         with (
-            self._slots.hold(keys.tenant_id) as deadline,
+            self.slots.hold(keys.tenant_id) as deadline,
             ThreadPoolExecutor(_READS_AT_ONCE) as beside,
         ):
             sizes = {each.key: each.size for each in objects.list_objects(keys.prefix)}
             task = _ExplainSku(keys, sku, sizes)
-            explanation: dict[str, Any] = self._sandboxes.do(
+            explanation: dict[str, Any] = self.sandboxes.do(
                 task,
-                cpu_seconds=self._cpu_seconds,
+                cpu_seconds=self.limits.task_cpu_seconds,
                 seconds=deadline.left(),
                 answer=lambda parts: list(beside.map(part_of, parts)),
             )

@@ -32,15 +32,13 @@ _MIN_ROWS, _MAX_ROWS_OF_ALL = 200, 20_000
 _SHORTEST_SECONDS = 0.5
 
 
+@dataclass(frozen=True, slots=True)
 class FeedChecker:
     """Holds feeds against a config, for any number of threads."""
 
-    def __init__(
-        self, sandboxes: SandboxPool, slots: TaskSlots, limits: ApiLimits = DEFAULT_API_LIMITS
-    ) -> None:
-        self._sandboxes = sandboxes
-        self._cpu_seconds = limits.task_cpu_seconds
-        self.slots = slots
+    sandboxes: SandboxPool
+    slots: TaskSlots
+    limits: ApiLimits = DEFAULT_API_LIMITS
 
     def check(
         self, config: TenantConfig, feeds: Mapping[str, FeedSample], deadline: TaskDeadline
@@ -56,8 +54,8 @@ class FeedChecker:
         rows = max(_MIN_ROWS, _MAX_ROWS_OF_ALL // len(feeds))
         feeds = {name: replace(feed, rows=min(feed.rows, rows)) for name, feed in feeds.items()}
         task = _CheckFeeds(config, feeds)
-        checks: Checks = self._sandboxes.do(
-            task, cpu_seconds=self._cpu_seconds, seconds=deadline.left()
+        checks: Checks = self.sandboxes.do(
+            task, cpu_seconds=self.limits.task_cpu_seconds, seconds=deadline.left()
         )
         return checks
 
@@ -74,12 +72,12 @@ class FeedChecker:
             check, spent = found[vendor_id], time.monotonic() - started
             if isinstance(check, str) or size > MAX_WHOLE_BYTES:
                 continue
-            left = self._cpu_seconds - spent
+            left = self.limits.task_cpu_seconds - spent
             if left < _SHORTEST_SECONDS:
                 break
             task = _ReadWhole(config, vendor_id, check, size)
             try:
-                found[vendor_id] = self._sandboxes.do(
+                found[vendor_id] = self.sandboxes.do(
                     task, cpu_seconds=left, seconds=deadline.left(), answer=read
                 )
             except (TaskTooSlowError, TaskOutOfMemoryError, SandboxEndedError):

@@ -22,10 +22,7 @@ class ReadinessProbe:
     """Looks at the dependencies of a platform; an answer stands for ``keep_seconds``."""
 
     def __init__(
-        self,
-        platform: Platform,
-        keep_seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        self, platform: Platform, keep_seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._checks = _checks(platform)
         self._keep_seconds = keep_seconds

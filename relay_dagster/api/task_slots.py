@@ -16,11 +16,7 @@ class TaskDeadline(Deadline):
     """The instant by which a task is done."""
 
     def left(self) -> float:
-        """Return the seconds that are left.
-
-        Raises:
-            TaskTooSlowError: there are none.
-        """
+        """Return the seconds that are left; `TaskTooSlowError` where there are none."""
         seconds = self.at - self.monotonic()
         if seconds <= 0:
             raise TaskTooSlowError

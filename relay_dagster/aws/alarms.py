@@ -20,7 +20,7 @@ _ACTIONS = ("AlarmActions", "OKActions")
 _KEPT = {"ActionsEnabled": True, "InsufficientDataActions": []}
 
 
-class Kind(StrEnum):
+class AlarmKind(StrEnum):
     """The subject of an alarm."""
 
     CONSECUTIVE_FAILURES = "consecutive-failures"
@@ -50,7 +50,7 @@ class AlarmPlan:
     queue_name: str
     dlq_name: str
     tenants: Sequence[str] = ()
-    kinds: Sequence[Kind] = tuple(Kind)
+    kinds: Sequence[AlarmKind] = tuple(AlarmKind)
     failure_threshold: int = 3
     failure_period: int = 3600
     backlog_threshold: int = 100
@@ -104,69 +104,70 @@ _COMPARISONS = {
 _FAST_SHARE, _SLOW_SHARE = 0.144, 0.06
 _WAITING = "ApproximateNumberOfMessagesVisible"
 _DESCRIPTIONS = {
-    Kind.CONSECUTIVE_FAILURES: (
+    AlarmKind.CONSECUTIVE_FAILURES: (
         "Runs of {whose} failed in {plan.failure_threshold} periods of {plan.failure_period} s "
         "running. Look at the latest run's error_code and errors.json, put the input or the config "
         "right, start a new run."
     ),
-    Kind.BACKLOG: (
+    AlarmKind.BACKLOG: (
         "More than {plan.backlog_threshold} jobs waited in {plan.queue_name} for "
         "{plan.backlog_minutes} minutes. Look at the workers' health and logs "
         "(queue_receive_error, run_retryable_error); add workers, or pause run creation."
     ),
-    Kind.WORKER_ERRORS: (
+    AlarmKind.WORKER_ERRORS: (
         "More than {plan.worker_error_threshold} worker errors in {plan.worker_error_period} s. "
         "The metric's ErrorType dimension and the logs say which; check recent deployments, S3, "
         "DynamoDB and throttling."
     ),
-    Kind.HEARTBEAT: (
+    AlarmKind.HEARTBEAT: (
         "No sensor has made a tick for {plan.heartbeat_minutes} minutes: runs are accepted, and "
         "none starts. Look at the daemon and the code server."
     ),
-    Kind.HOLDS: (
+    AlarmKind.HOLDS: (
         "A run has been held for an hour: its tenant's shop keeps an older feed until somebody "
         "releases or discards it. GET /v1/runs?status=HELD, or relay runs --status HELD; "
         "relay show says what holds it."
     ),
-    Kind.DEAD_LETTERS: (
+    AlarmKind.DEAD_LETTERS: (
         "There are messages in {plan.dlq_name}: jobs whose attempts are used up, or what is no "
         "job. relay dlq list says which and why; redrive or discard each."
     ),
-    Kind.RATE_LIMITED: (
+    AlarmKind.RATE_LIMITED: (
         "The API refused more than {plan.refusal_threshold} requests with 429 RATE_LIMITED in 300 "
         "s: a tenant or an admin asks too often, or somebody tries keys. The log's lines of event "
         "request with status 429 have caller and address."
     ),
-    Kind.PULLS: (
+    AlarmKind.PULLS: (
         "More than {plan.pull_failure_threshold} pulls of vendors' files failed in an hour: that "
         "many at once are a fault here rather than of suppliers. The log's lines of event "
         "pull_failed say which and why; check the way out, DNS and Secrets Manager."
     ),
-    Kind.INVARIANTS: (
+    AlarmKind.INVARIANTS: (
         "The hourly look has found stored things that contradict each other: the log has "
         "invariant_broken for each. relay doctor says which they are now."
     ),
-    Kind.SLO_FAST: (
+    AlarmKind.SLO_FAST: (
         "Within an hour 14.4 % of feeds were late by the platform's fault: at that rate two days "
         "use up a month's 1 %. Look at the other alarms, the queue and the workers."
     ),
-    Kind.SLO_SLOW: (
+    AlarmKind.SLO_SLOW: (
         "Within six hours 6 % of feeds were late by the platform's fault: at that rate five days "
         "use up a month's 1 %. relay tenants shows which feeds are old."
     ),
 }
 
 
-def _conditions(plan: AlarmPlan) -> dict[Kind, _Condition]:
+def alarm_definitions(plan: AlarmPlan) -> list[dict[str, Any]]:
+    """Return the arguments of PutMetricAlarm, one alarm each."""
     errors, seconds = plan.worker_error_threshold, plan.worker_error_period
     failures = (plan.failure_period, plan.failure_threshold)
-    return {
+    conditions = {
         # No run is neither success nor failure: the alarm keeps its state.
-        Kind.CONSECUTIVE_FAILURES: _Condition(
+        AlarmKind.CONSECUTIVE_FAILURES: _Condition(
             metrics.RUN_FAILED, "Maximum", ">=", 1, *failures, missing="ignore"
         ),
         # SQS writes nothing for a queue that nobody uses.
-        Kind.BACKLOG: _Condition(
+        AlarmKind.BACKLOG: _Condition(
             _WAITING,
             "Maximum",
             ">",
@@ -175,31 +176,28 @@ def _conditions(plan: AlarmPlan) -> dict[Kind, _Condition]:
             plan.backlog_minutes,
             queue=plan.queue_name,
         ),
-        Kind.WORKER_ERRORS: _Condition(metrics.WORKER_ERROR, "Sum", ">", errors, seconds),
-        Kind.HEARTBEAT: _Condition(
+        AlarmKind.WORKER_ERRORS: _Condition(metrics.WORKER_ERROR, "Sum", ">", errors, seconds),
+        AlarmKind.HEARTBEAT: _Condition(
             metrics.WORKER_HEARTBEAT, "Sum", "<", 1, 60, plan.heartbeat_minutes, missing="breaching"
         ),
         # One period: a minute that no value falls into does not begin the hour anew.
-        Kind.HOLDS: _Condition(metrics.RUNS_HELD, "Minimum", ">=", 1, 3600),
-        Kind.DEAD_LETTERS: _Condition(_WAITING, "Maximum", ">", 0, 300, queue=plan.dlq_name),
-        Kind.RATE_LIMITED: _Condition(
+        AlarmKind.HOLDS: _Condition(metrics.RUNS_HELD, "Minimum", ">=", 1, 3600),
+        AlarmKind.DEAD_LETTERS: _Condition(_WAITING, "Maximum", ">", 0, 300, queue=plan.dlq_name),
+        AlarmKind.RATE_LIMITED: _Condition(
             metrics.RATE_LIMITED, "Sum", ">", plan.refusal_threshold, 300
         ),
-        Kind.PULLS: _Condition(metrics.PULL_FAILED, "Sum", ">", plan.pull_failure_threshold, 3600),
-        Kind.INVARIANTS: _Condition(metrics.INVARIANTS_BROKEN, "Maximum", ">", 0, 3600),
+        AlarmKind.PULLS: _Condition(
+            metrics.PULL_FAILED, "Sum", ">", plan.pull_failure_threshold, 3600
+        ),
+        AlarmKind.INVARIANTS: _Condition(metrics.INVARIANTS_BROKEN, "Maximum", ">", 0, 3600),
         # The average of what is 0 or 1 is its share.
-        Kind.SLO_FAST: _Condition(metrics.SLO_BAD, "Average", ">=", _FAST_SHARE, 3600),
-        Kind.SLO_SLOW: _Condition(metrics.SLO_BAD, "Average", ">=", _SLOW_SHARE, 6 * 3600),
+        AlarmKind.SLO_FAST: _Condition(metrics.SLO_BAD, "Average", ">=", _FAST_SHARE, 3600),
+        AlarmKind.SLO_SLOW: _Condition(metrics.SLO_BAD, "Average", ">=", _SLOW_SHARE, 6 * 3600),
     }
-
-
-def alarm_definitions(plan: AlarmPlan) -> list[dict[str, Any]]:
-    """Return the arguments of PutMetricAlarm, one alarm each."""
-    conditions = _conditions(plan)
     alarms = []
     for kind in plan.kinds:
         tenants: list[str | None] = [None]
-        if kind is Kind.CONSECUTIVE_FAILURES and plan.tenants:
+        if kind is AlarmKind.CONSECUTIVE_FAILURES and plan.tenants:
             tenants = [*plan.tenants]
         for tenant in tenants:
             alarms.append(_alarm(plan, kind, conditions[kind], tenant))
@@ -207,7 +205,7 @@ def alarm_definitions(plan: AlarmPlan) -> list[dict[str, Any]]:
 
 
 def _alarm(
-    plan: AlarmPlan, kind: Kind, condition: _Condition, tenant: str | None
+    plan: AlarmPlan, kind: AlarmKind, condition: _Condition, tenant: str | None
 ) -> dict[str, Any]:
     dimensions = {} if tenant is None else {metrics.TENANT_ID: tenant}
     if condition.queue is None:
@@ -283,3 +281,37 @@ def _comparable(value: Any) -> Any:
     if not isinstance(value, list):
         return value
     return sorted(str(sorted(item.items()) if isinstance(item, dict) else item) for item in value)
+
+
+# --- one tenant's, whatever their names, which are removed with it --------------------------------
+
+_OF_TENANTS = (
+    metrics.RUN_SUCCEEDED,
+    metrics.RUN_FAILED,
+    metrics.RUN_HELD,
+    metrics.RUNS_HELD,
+    metrics.FEED_AGE_SECONDS,
+    metrics.RUN_DURATION_SECONDS,
+    metrics.ROWS_PROCESSED,
+    metrics.CONSECUTIVE_FAILURES,
+)
+"""The metrics with a tenant's dimension."""
+
+
+@maps_aws_errors
+def remove_alarms(clients: Clients, namespace: str, environment: str, tenant_id: str) -> int:
+    """Delete the alarms on a tenant's metrics; return how many there were."""
+    names: set[str] = set()
+    wanted = {metrics.TENANT_ID: tenant_id, metrics.ENVIRONMENT: environment}
+    dimensions: Any = [{"Name": name, "Value": value} for name, value in wanted.items()]
+    for name in _OF_TENANTS:
+        answer = clients.cloudwatch.describe_alarms_for_metric(
+            MetricName=name, Namespace=namespace, Dimensions=dimensions
+        )
+        for alarm in answer["MetricAlarms"]:
+            watched = {each["Name"]: each["Value"] for each in alarm.get("Dimensions", [])}
+            if watched == wanted:  # embedded AWS returns others too
+                names.add(alarm["AlarmName"])
+    if names:
+        clients.cloudwatch.delete_alarms(AlarmNames=sorted(names))
+    return len(names)

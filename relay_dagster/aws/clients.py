@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -44,32 +44,20 @@ def _tries(number: int) -> dict[str, Any]:
     return {"mode": "standard", "total_max_attempts": number}
 
 
+@dataclass(eq=False)
 class Clients:
-    """One client of each service, shared by threads.
+    """One client of each service, shared by threads."""
 
-    Args:
-        region: passed to every client; None leaves it to boto3's own configuration.
-        timeouts: the limits of calls.
-        public_s3_endpoint_url: the host in presigned links, where it is not boto3's own.
-        environ: the variables that boto3 reads.
-    """
-
-    def __init__(
-        self,
-        region: str | None,
-        timeouts: Timeouts = LONG_TIMEOUTS,
-        *,
-        public_s3_endpoint_url: str | None = None,
-        environ: Mapping[str, str] = os.environ,
-    ) -> None:
-        self._region = region
-        self._timeouts = timeouts
-        self._public_s3_endpoint_url = public_s3_endpoint_url
-        self._environ = environ
-        self._made: dict[str, Any] = {}
-        # Making a client is not thread-safe, using one is.
-        self._making = threading.RLock()
-        self._session: boto3.Session | None = None
+    region: str | None  # passed to every client; None leaves it to boto3's own configuration
+    timeouts: Timeouts = LONG_TIMEOUTS  # the limits of calls
+    _: KW_ONLY
+    # The host in presigned links, where it is not boto3's own
+    public_s3_endpoint_url: str | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)  # that boto3 reads
+    _made: dict[str, Any] = field(default_factory=dict)
+    # Making a client is not thread-safe, using one is.
+    _making: threading.RLock = field(default_factory=threading.RLock)
+    _session: boto3.Session | None = None
 
     @property
     def dynamodb(self) -> DynamoDBClient:
@@ -97,7 +85,7 @@ class Clients:
     @property
     def s3_links(self) -> S3Client:
         """S3 as seen by those who follow presigned links; SigV4. Signs, sends nothing."""
-        url = self._public_s3_endpoint_url
+        url = self.public_s3_endpoint_url
         # With "auto" botocore signs links to the host of us-east-1, which leads to no newer region.
         style = {"addressing_style": "path" if url or self._has_endpoint() else "virtual"}
         return self._client("s3_links", "s3", endpoint_url=url, signature_version="s3v4", s3=style)
@@ -132,7 +120,7 @@ class Clients:
 
     def _has_endpoint(self) -> bool:
         names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-        return any(self._environ.get(name) for name in names)
+        return any(self.environ.get(name) for name in names)
 
     def _client(
         self, name: str, service: str, *, endpoint_url: str | None = None, **config: Any
@@ -144,24 +132,24 @@ class Clients:
 
     def _make(self, service: str, endpoint_url: str | None, config: Mapping[str, Any]) -> Any:
         if self._session is None:
-            self._session = boto3.Session(region_name=self._region)
+            self._session = boto3.Session(region_name=self.region)
         defaults = {
-            "connect_timeout": self._timeouts.connect_seconds,
-            "read_timeout": self._timeouts.read_seconds,
-            "retries": _tries(self._timeouts.tries),
+            "connect_timeout": self.timeouts.connect_seconds,
+            "read_timeout": self.timeouts.read_seconds,
+            "retries": _tries(self.timeouts.tries),
             "max_pool_connections": 32,
         }
         try:
             return self._session.client(
                 service,  # type: ignore[call-overload]
-                region_name=self._region,
+                region_name=self.region,
                 endpoint_url=endpoint_url,
                 config=Config(**{**defaults, **config}),
             )
         except NoRegionError:
             raise SettingsError("AWS_REGION", "is not set, nor is AWS_DEFAULT_REGION") from None
         except InvalidRegionError:
-            raise SettingsError("AWS_REGION", f"is no region: {self._region!r}") from None
+            raise SettingsError("AWS_REGION", f"is no region: {self.region!r}") from None
         except ValueError as error:
             # botocore has no kind of its own for an endpoint that is no URL.
             raise SettingsError(
@@ -173,4 +161,4 @@ class Clients:
         if endpoint_url is not None:
             return "RELAY_PUBLIC_S3_ENDPOINT_URL"
         own = f"AWS_ENDPOINT_URL_{service.upper()}"
-        return own if self._environ.get(own) else "AWS_ENDPOINT_URL"
+        return own if self.environ.get(own) else "AWS_ENDPOINT_URL"

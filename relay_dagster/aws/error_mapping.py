@@ -1,7 +1,7 @@
 """The one mapping from AWS errors to errors of external services; `maps_aws_errors` applies it."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import ParamSpec, TypeVar
 
 from boto3.exceptions import Boto3Error
@@ -107,6 +107,16 @@ def error_code(error: ClientError) -> str:
 def has_answered(*codes: str) -> Callable[[BaseException], bool]:
     """Return a predicate: the exception is an error response with one of these codes."""
     return lambda error: isinstance(error, ClientError) and error_code(error) in codes
+
+
+def unless(codes: Container[str], call: Callable[[], _R]) -> _R | None:
+    """Return what a call returns; None where the service answers with one of these codes."""
+    try:
+        return call()
+    except ClientError as error:
+        if error_code(error) in codes:
+            return None
+        raise
 
 
 def external_error_of(error: Exception, operation: str) -> ExternalServiceError | None:

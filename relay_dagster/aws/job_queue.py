@@ -9,12 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from relay_dagster.aws.clients import LONG_POLL_SECONDS, Clients
-from relay_dagster.aws.error_mapping import error_code, maps_aws_errors
+from relay_dagster.aws.error_mapping import maps_aws_errors, unless
 from relay_dagster.runs.job_message import Job
 
 if TYPE_CHECKING:
@@ -60,17 +59,17 @@ class Message:
         return self.attributes.get(REQUEST_ID)
 
 
+@dataclass(frozen=True, slots=True)
 class JobQueue:
     """Sends, receives and deletes jobs and dead letters."""
 
-    def __init__(self, clients: Clients, queue_url: str, dlq_url: str) -> None:
-        self._clients = clients
-        self.queue_url = queue_url
-        self.dlq_url = dlq_url
+    clients: Clients
+    queue_url: str
+    dlq_url: str
 
     @property
     def _sqs(self) -> SQSClient:
-        return self._clients.sqs
+        return self.clients.sqs
 
     # --- jobs -----------------------------------------------------------------------------------
 
@@ -84,14 +83,10 @@ class JobQueue:
 
     @maps_aws_errors
     def receive(
-        self,
-        limit: int = MAX_MESSAGES,
-        *,
-        wait_seconds: int = 0,
-        hidden_seconds: int | None = None,
+        self, limit: int = MAX_MESSAGES, *, wait_seconds: int = 0, hidden_seconds: int | None = None
     ) -> list[Message]:
         """Receive up to ten messages, hidden for so many seconds, None for the queue's own."""
-        return receive(self._clients, self.queue_url, limit, wait_seconds, hidden_seconds)
+        return receive(self.clients, self.queue_url, limit, wait_seconds, hidden_seconds)
 
     @maps_aws_errors
     def extend(self, receipt_handle: str, seconds: float) -> bool:
@@ -100,17 +95,13 @@ class JobQueue:
         Returns:
             False where the handle is stale: the message is gone, or visible again.
         """
-        try:
-            self._sqs.change_message_visibility(
-                QueueUrl=self.queue_url,
-                ReceiptHandle=receipt_handle,
-                VisibilityTimeout=max(0, min(round(seconds), MAX_VISIBILITY_SECONDS)),
-            )
-        except ClientError as error:
-            if error_code(error) in _STALE_HANDLE:
-                return False
-            raise
-        return True
+        call = partial(
+            self._sqs.change_message_visibility,
+            QueueUrl=self.queue_url,
+            ReceiptHandle=receipt_handle,
+            VisibilityTimeout=max(0, min(round(seconds), MAX_VISIBILITY_SECONDS)),
+        )
+        return unless(_STALE_HANDLE, call) is not None
 
     @maps_aws_errors
     def delete(self, receipt_handle: str) -> bool:
@@ -237,13 +228,8 @@ class JobQueue:
         return answer["MessageId"]
 
     def _delete(self, url: str, receipt_handle: str) -> bool:
-        try:
-            self._sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt_handle)
-        except ClientError as error:
-            if error_code(error) in _STALE_HANDLE:
-                return False
-            raise
-        return True
+        call = partial(self._sqs.delete_message, QueueUrl=url, ReceiptHandle=receipt_handle)
+        return unless(_STALE_HANDLE, call) is not None
 
 
 def _legal(value: str) -> str:

@@ -7,6 +7,7 @@ thread that is waited for briefly; values that cannot be sent are logged and dro
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from relay_core.domain.codes import RunStatus
@@ -53,42 +54,24 @@ _METRICS_OF_END: Mapping[RunStatus, Mapping[str, int]] = {
 """The metrics of each end of a run; a cancelled run has none."""
 
 
+@dataclass(eq=False)
 class Metrics:
     """Sends metrics, or nothing where they are not enabled. No method raises, or takes long.
 
     CloudWatch does not sum across dimensions, so a metric that is wanted both for one tenant and
     for all is sent twice.
-
-    Args:
-        clients: AWS.
-        namespace: the namespace of all metrics.
-        environment: a dimension of all metrics.
-        enabled: whether anything is sent.
-        consecutive_failures: returns how many runs of a tenant have failed in a row.
-        time_limit_seconds: the longest that a caller waits for the sending.
-        gathering_seconds: for so long refusals are counted before they are sent.
     """
 
-    def __init__(
-        self,
-        clients: Clients,
-        *,
-        namespace: str,
-        environment: str,
-        enabled: bool,
-        consecutive_failures: Callable[[str], int],
-        time_limit_seconds: float = TIME_LIMIT_SECONDS,
-        gathering_seconds: float = GATHERING_SECONDS,
-    ) -> None:
-        self._clients = clients
-        self._namespace = namespace
-        self._environment = environment
-        self._enabled = enabled
-        self._consecutive_failures = consecutive_failures
-        self._time_limit_seconds = time_limit_seconds
-        self._gathering_seconds = gathering_seconds
-        self._lock = threading.Lock()
-        self._refusals = 0
+    clients: Clients  # AWS
+    _: KW_ONLY
+    namespace: str  # of all metrics
+    environment: str  # a dimension of all metrics
+    enabled: bool  # whether anything is sent
+    consecutive_failures: Callable[[str], int]  # of a tenant's runs, in a row
+    time_limit_seconds: float = TIME_LIMIT_SECONDS  # the longest that a caller waits
+    gathering_seconds: float = GATHERING_SECONDS  # for so long refusals are counted
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _refusals: int = 0
 
     def run_finished(self, record: RunRecord) -> None:
         """Report the end of a run, for whoever ended it. A cancelled run sends nothing."""
@@ -140,13 +123,13 @@ class Metrics:
 
     def rate_limited(self) -> None:
         """Count a request that was refused for too many of them; the count is sent later."""
-        if not self._enabled:
+        if not self.enabled:
             return
         with self._lock:
             self._refusals += 1
             if self._refusals > 1:
                 return
-        sender = threading.Timer(self._gathering_seconds, self._send_refusals)
+        sender = threading.Timer(self.gathering_seconds, self._send_refusals)
         sender.daemon = True
         sender.start()
 
@@ -190,7 +173,7 @@ class Metrics:
             return data  # a hold leaves the count of failures as it is
         # A success has just set the count to 0.
         failed = record.status is RunStatus.FAILED
-        running = self._consecutive_failures(record.tenant_id) if failed else 0
+        running = self.consecutive_failures(record.tenant_id) if failed else 0
         return [*data, self._datum(CONSECUTIVE_FAILURES, running, **{TENANT_ID: record.tenant_id})]
 
     def _slo_data(self, events: Sequence[SloEvent]) -> list[dict[str, Any]]:
@@ -229,7 +212,7 @@ class Metrics:
     def _datum(
         self, name: str, value: float, unit: str = "Count", **dimensions: str
     ) -> dict[str, Any]:
-        named: Mapping[str, str] = {**dimensions, ENVIRONMENT: self._environment}
+        named: Mapping[str, str] = {**dimensions, ENVIRONMENT: self.environment}
         return {
             "MetricName": name,
             "Value": float(value),
@@ -238,7 +221,7 @@ class Metrics:
         }
 
     def _send(self, data: Callable[[], Sequence[Any]]) -> None:
-        if not self._enabled:
+        if not self.enabled:
             return
         # A daemon: neither the caller nor the end of the process waits for a service that hangs.
         sender = threading.Thread(target=self._put, args=(data,), name="metrics", daemon=True)
@@ -248,16 +231,16 @@ class Metrics:
             # No thread is to be had: the process ends, or the machine is full.
             _not_sent(str(error))
             return
-        sender.join(self._time_limit_seconds)
+        sender.join(self.time_limit_seconds)
         if sender.is_alive():
-            _not_sent(f"no answer within {self._time_limit_seconds} s")
+            _not_sent(f"no answer within {self.time_limit_seconds} s")
 
     def _put(self, data: Callable[[], Sequence[Any]]) -> None:
         try:
-            put, metrics = self._clients.cloudwatch.put_metric_data, data()
+            put, metrics = self.clients.cloudwatch.put_metric_data, data()
             for start in range(0, len(metrics), _MAX_METRICS):
                 some = metrics[start : start + _MAX_METRICS]
-                put(Namespace=self._namespace, MetricData=some)
+                put(Namespace=self.namespace, MetricData=some)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run matters more
             _not_sent(f"{type(error).__name__}: {error}")
 

@@ -20,12 +20,11 @@ from pydantic import ValidationError
 
 from relay_core.config import Override
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import Codec, marshal
+from relay_dagster.aws.dynamodb.codec import Codec
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import overrides_key
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.tenant_errors import OverrideQuotaExceededError
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
-from relay_dagster.aws.retries import retrying
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.errors import TenantClosingError
@@ -50,14 +49,11 @@ class _Head:
 
 @dataclass(frozen=True, slots=True)
 class OverrideDocument:
-    """A version of a tenant's overrides, by SKU; version 0 is that there never were any.
-
-    Attributes:
-        unread: the lines of those that this release cannot read, as they are stored.
-    """
+    """A version of a tenant's overrides, by SKU; version 0 is that there never were any."""
 
     version: int = 0
     overrides: Mapping[str, Override] = field(default_factory=dict)
+    # The lines of those that this release cannot read, as they are stored
     unread: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -148,7 +144,7 @@ class OverrideStore:
     # --- how ------------------------------------------------------------------------------------
 
     def _head(self, tenant_id: str) -> _Head | None:
-        return self.database.tenants.read(overrides_key(tenant_id), _HEADS.read)
+        return self.database.tenants.read(Kind.OVERRIDES.key(tenant_id), _HEADS.read)
 
     def _read(self, head: _Head | None) -> OverrideDocument:
         """Return the document that a head names; its object goes as soon as another is named."""
@@ -168,7 +164,7 @@ class OverrideStore:
                 overrides[stored["sku"]] = Override.model_validate(stored)
             except ValidationError as error:
                 unread[stored["sku"]] = line
-                item = {schema.KEY: {"S": overrides_key(head.tenant_id)}}
+                item = {schema.KEY: {"S": Kind.OVERRIDES.key(head.tenant_id)}}
                 self.database.tenants.report_unreadable(item, error)
         return OverrideDocument(head.version, overrides, unread)
 
@@ -217,17 +213,14 @@ class OverrideStore:
             self._remove_older(named)
             return OverrideChange(version, len(after), changed)
 
-        again = retrying(lambda error: isinstance(error, ConditionsFailedError), tries=_TRIES)
-        try:
-            return again(try_once)
-        except ConditionsFailedError as error:
-            problem = f"tenant {tenant_id}: too many writers at once"
-            raise ThrottledError("change overrides", problem) from error
+        return self.database.until_it_holds(
+            try_once, "change overrides", f"tenant {tenant_id}", tries=_TRIES
+        )
 
     def _names(self, after: _Head, before: _Head | None) -> Write:
-        table, key = self.database.tenants, overrides_key(after.tenant_id)
+        table, key = self.database.tenants, Kind.OVERRIDES.key(after.tenant_id)
         if before is None:
-            return table.new("overrides", marshal({schema.KEY: key, **_HEADS.attributes(after)}))
+            return table.new("overrides", _HEADS.item(key, after))
         return table.write(
             "overrides",
             "Update",

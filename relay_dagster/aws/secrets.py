@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import Codec, marshal
+from relay_dagster.aws.dynamodb.codec import Codec
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import secret_key
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.tenant_errors import SecretQuotaExceededError
-from relay_dagster.aws.error_mapping import has_answered, maps_aws_errors
+from relay_dagster.aws.error_mapping import has_answered, maps_aws_errors, unless
 from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ExternalServiceError, MissingResourceError
 from relay_dagster.logs import event_log
@@ -88,7 +87,7 @@ class SecretStore:
             TenantClosingError: the tenant is being deleted.
             SecretsUnavailableError: it cannot be kept.
         """
-        table, key = self.database.tenants, secret_key(tenant_id, name)
+        table, key = self.database.tenants, Kind.SECRET.key(tenant_id, name)
         now, known = self.database.clock(), table.read(key, _ENTRIES.read)
         if known is None and len(self._keys(tenant_id)) >= MAX_SECRETS:
             raise SecretQuotaExceededError(tenant_id, MAX_SECRETS)
@@ -100,13 +99,11 @@ class SecretStore:
         )
         if known is not None:
             entry = replace(entry, created_at=known.created_at)
-        item = marshal({schema.KEY: key, **_ENTRIES.attributes(entry)})
+        item = _ENTRIES.item(key, entry)
         audited = origin.entry(Action.SECRET_PUT, tenant_id, name, now, host=secret.host)
         try:
             self.database.transact_while_active(
-                tenant_id,
-                table.over("secret", item, item),
-                self.database.audit_write(audited),
+                tenant_id, table.over("secret", item, item), self.database.audit_write(audited)
             )
         except TenantClosingError:
             self._call(lambda: self._delete(self._name(tenant_id, name)))
@@ -119,14 +116,13 @@ class SecretStore:
         Raises:
             SecretsUnavailableError: it cannot be deleted.
         """
-        table, key = self.database.tenants, secret_key(tenant_id, name)
+        table, key = self.database.tenants, Kind.SECRET.key(tenant_id, name)
         if table.item(key) is None:
             return False
         self._call(lambda: self._delete(self._name(tenant_id, name)))
-        now = self.database.clock()
-        audited = origin.entry(Action.SECRET_DELETED, tenant_id, name, now)
         gone = table.write("secret", "Delete", key, condition=IS_THERE)
-        return self.database.carry_out(gone, self.database.audit_write(audited))
+        audited = self.database.audited(origin, Action.SECRET_DELETED, tenant_id, name)
+        return self.database.carry_out(gone, audited)
 
     def get(self, tenant_id: str, name: str) -> SecretValue | None:
         """Return a secret for the one transfer that needs it; None where there is none.
@@ -147,12 +143,12 @@ class SecretStore:
         Raises:
             SecretsUnavailableError: one cannot be deleted.
         """
-        begin = schema.secret_key(tenant_id, "")
+        begin = Kind.SECRET.key(tenant_id, "")
         names = [key.removeprefix(begin) for key in self._keys(tenant_id)]
         for name in names:
             self._call(partial(self._delete, self._name(tenant_id, name)))
             self.database.tenants.carry_out(
-                self.database.tenants.write("secret", "Delete", secret_key(tenant_id, name))
+                self.database.tenants.write("secret", "Delete", Kind.SECRET.key(tenant_id, name))
             )
         return len(names)
 
@@ -166,7 +162,7 @@ class SecretStore:
         return f"{self.prefix}/{tenant_id}/{name}"
 
     def _keys(self, tenant_id: str) -> list[str]:
-        return self.database.owned_keys(tenant_id, schema.SECRET)
+        return self.database.owned_keys(tenant_id, Kind.SECRET.key(""))
 
     def _call(self, call: Callable[[], Any]) -> Any:
         try:
@@ -196,8 +192,5 @@ class SecretStore:
 
     @maps_aws_errors
     def _delete(self, full: str) -> None:
-        try:
-            self._client.delete_secret(SecretId=full, ForceDeleteWithoutRecovery=True)
-        except ClientError as error:
-            if not has_answered("ResourceNotFoundException")(error):
-                raise
+        call = partial(self._client.delete_secret, SecretId=full, ForceDeleteWithoutRecovery=True)
+        unless({"ResourceNotFoundException"}, call)

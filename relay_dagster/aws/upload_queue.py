@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from relay_dagster.aws.clients import Clients
@@ -10,17 +11,17 @@ from relay_dagster.aws.job_queue import MAX_MESSAGES, JobQueue, Message, receive
 from relay_dagster.external_errors import MissingResourceError
 
 
+@dataclass(frozen=True, slots=True)
 class UploadQueue:
     """Receives events, ten at a time, and deletes those that are recorded."""
 
-    def __init__(self, clients: Clients, queue_url: str) -> None:
-        self._clients = clients
-        self.queue_url = queue_url
+    clients: Clients
+    queue_url: str
 
     @maps_aws_errors
     def receive(self, *, wait_seconds: int = 0) -> list[Message]:
         """Receive up to ten events, waiting for the first for so long."""
-        return receive(self._clients, self.queue_url, MAX_MESSAGES, wait_seconds)
+        return receive(self.clients, self.queue_url, MAX_MESSAGES, wait_seconds)
 
     @maps_aws_errors
     def delete_all(self, messages: Sequence[Message]) -> None:
@@ -31,7 +32,7 @@ class UploadQueue:
                 {"Id": str(number), "ReceiptHandle": each.receipt_handle}
                 for number, each in enumerate(some)
             ]
-            self._clients.sqs.delete_message_batch(QueueUrl=self.queue_url, Entries=entries)
+            self.clients.sqs.delete_message_batch(QueueUrl=self.queue_url, Entries=entries)
 
     @maps_aws_errors
     def send_to_dlq(self, message: Message, cause: str) -> None:
@@ -40,7 +41,7 @@ class UploadQueue:
         Raises:
             MissingResourceError: the queue has no dead-letter queue; the message stays.
         """
-        answer = self._clients.sqs.get_queue_attributes(
+        answer = self.clients.sqs.get_queue_attributes(
             QueueUrl=self.queue_url, AttributeNames=["RedrivePolicy"]
         )
         policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy") or "{}")
@@ -51,5 +52,5 @@ class UploadQueue:
             )
         # SQS has the two in one account and region.
         dlq_url = f"{self.queue_url.rpartition('/')[0]}/{arn.rpartition(':')[2]}"
-        JobQueue(self._clients, self.queue_url, dlq_url).send_dead(message.body, cause=cause)
+        JobQueue(self.clients, self.queue_url, dlq_url).send_dead(message.body, cause=cause)
         self.delete_all([message])

@@ -21,13 +21,7 @@ from relay_dagster.client.errors import (
 from relay_dagster.client.links import TIMEOUT, certificates, is_here, reason_of
 from relay_dagster.wire.access import AuditItem, AuditList, KeyList, ListedKey
 from relay_dagster.wire.base import Answer, Page
-from relay_dagster.wire.runs import (
-    Publication,
-    PublicationList,
-    Run,
-    RunDetails,
-    RunList,
-)
+from relay_dagster.wire.runs import Publication, PublicationList, Run, RunDetails, RunList
 from relay_dagster.wire.tenants import ListedTenant, Tenant, TenantList, UploadLink
 
 JSON = {"Content-Type": "application/json"}
@@ -47,11 +41,6 @@ class ApiClient:
 
     ``address`` are the URL and the key, for a client in another process; ``shows_key`` tells
     whether the key can be read on its way.
-
-    Args:
-        url: where the API is, ``http://host:port``.
-        api_key: None sends none.
-        page_size: how many runs to ask for at once.
 
     Raises:
         BadUsageError: the URL or the key cannot be one.
@@ -75,9 +64,11 @@ class ApiClient:
         self.shows_key = (
             api_key is not None and self.url.startswith("http://") and not is_here(self.url)
         )
+        key = (api_key or "").strip()
+        named = "the key of RELAY_API_KEY or --api-key"
         self._http = httpx.Client(
             base_url=self.url,
-            headers=_key_header(api_key),
+            headers={"X-API-Key": _header_text(named, key)} if key else {},
             verify=certificates(),
             timeout=TIMEOUT,
             trust_env=not is_here(self.url),
@@ -118,20 +109,19 @@ class ApiClient:
 
     def publications(self, tenant_id: str) -> Iterator[Publication]:
         """Yield the feeds of a tenant that a rollback may publish, newest first."""
-        path = f"/v1/tenants/{segment(tenant_id)}/publications"
+        path = tenant_path(tenant_id, "publications")
         return iter(self.ask(PublicationList, "GET", path).publications)
 
     def feed_link(self, tenant_id: str) -> str:
         """Return a link to the feed in force."""
-        path = f"/v1/tenants/{segment(tenant_id)}/feed"
-        response = self._request("GET", path)
+        response = self._request("GET", tenant_path(tenant_id, "feed"))
         if response.is_redirect and "Location" in response.headers:
             return response.headers["Location"]
         raise _refusal(response, self.url)
 
     def keys(self, tenant_id: str) -> Iterator[ListedKey]:
         """Yield all keys of a tenant."""
-        pages = self.pages(KeyList, f"/v1/tenants/{segment(tenant_id)}/api-keys")
+        pages = self.pages(KeyList, tenant_path(tenant_id, "api-keys"))
         return (key for page in pages for key in page.api_keys)
 
     def audit(self, tenant_id: str | None, action: str | None, limit: int) -> Iterator[AuditItem]:
@@ -155,14 +145,12 @@ class ApiClient:
     def config(self, tenant_id: str, version: int | None) -> Tenant:
         """Return a tenant's latest config, or one version of it."""
         query = {} if version is None else {"config_version": version}
-        path = f"/v1/tenants/{segment(tenant_id)}"
-        return self.ask(Tenant, "GET", path, params=query)
+        return self.ask(Tenant, "GET", tenant_path(tenant_id), params=query)
 
     def upload_link(self, tenant_id: str, vendor_id: str, file_name: str) -> UploadLink:
         """Return a link by which one file of a vendor is uploaded."""
         order = {"vendor_id": vendor_id, "file_name": file_name}
-        path = f"/v1/tenants/{segment(tenant_id)}/uploads"
-        return self.ask(UploadLink, "POST", path, json=order)
+        return self.ask(UploadLink, "POST", tenant_path(tenant_id, "uploads"), json=order)
 
     # --- for calls that stand elsewhere ---------------------------------------------------------
 
@@ -203,19 +191,17 @@ class ApiClient:
         try:
             return self._http.request(method, path, **sent)
         except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+            never = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+            was_sent = not isinstance(error, never)
+            what = "broke off before it had answered" if was_sent else "is not reachable"
+            raise NoAnswerError(
+                f"the API at {self.url} {what} ({reason_of(error)}); see that it runs, and that "
+                "RELAY_API_URL or --api-url names it",
+                was_sent=was_sent,
+            ) from error
 
     def _polled(self, response: httpx.Response) -> Polled:
         return Polled(read_answer(RunDetails, response), _retry_after(response))
-
-    def _unreachable(self, error: httpx.TransportError) -> NoAnswerError:
-        unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-        what = "is not reachable" if unsent else "broke off before it had answered"
-        return NoAnswerError(
-            f"the API at {self.url} {what} ({reason_of(error)}); see that it runs, and that "
-            "RELAY_API_URL or --api-url names it",
-            was_sent=not unsent,
-        )
 
 
 # --- answers ------------------------------------------------------------------------------------
@@ -232,11 +218,7 @@ def _json(response: httpx.Response) -> dict[str, Any]:
 
 
 def read_answer(model: type[_Answer], response: httpx.Response) -> _Answer:
-    """Return what an answer says.
-
-    Raises:
-        UnexpectedAnswerError: it does not say that.
-    """
+    """Return what an answer says; `UnexpectedAnswerError` where it does not say that."""
     try:
         return model.model_validate(_json(response))
     except ValidationError as error:
@@ -276,16 +258,16 @@ def _retry_after(response: httpx.Response) -> float | None:
 # --- where, and with what key --------------------------------------------------------------------
 
 
-def _key_header(api_key: str | None) -> dict[str, str]:
-    key = (api_key or "").strip()
-    return {"X-API-Key": _header_text("the key of RELAY_API_KEY or --api-key", key)} if key else {}
-
-
 def _header_text(what: str, text: str) -> str:
     """Return a text that can stand in a header; the message does not repeat it."""
     if text.isascii() and text.isprintable():
         return text
     raise BadUsageError(f"{what} may hold printable ASCII characters only")
+
+
+def tenant_path(tenant_id: str, *below: str) -> str:
+    """Return the path of a tenant, or of what lies below it."""
+    return "/".join(("/v1/tenants", *map(segment, (tenant_id, *below))))
 
 
 def segment(given: str) -> str:

@@ -106,19 +106,13 @@ def show_causes(screen: Screen, run: Run, report: ErrorReport, links: dict[str, 
         totals = ", ".join(f"{code} {n:,}" for code, n in cut.items())
         screen.say(f"errors.json keeps the first entries alone; all there were: {totals}")
     if link := links.get("invalid_rows"):
-        _show_link(screen, "every refused record, as it stood in its file: invalid_rows.csv", link)
+        text = "every refused record, as it stood in its file: invalid_rows.csv"
+        screen.say(text if screen.is_terminal else f"{text}: {link}", href=link)
 
 
 def _show_more(screen: Screen, count: int) -> None:
     if count > 0:
         screen.say(f"and {count:,} more", indent=4)
-
-
-def _show_link(screen: Screen, text: str, link: str) -> None:
-    if screen.is_terminal:
-        screen.say(text, href=link)
-    else:
-        screen.say(f"{text}: {link}")
 
 
 def headline(run: Run, report: ErrorReport | None) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from relay_core.domain.records import place_in_words
-from relay_dagster.client.api_client import JSON, segment
+from relay_dagster.client.api_client import JSON, tenant_path
 from relay_dagster.client.config_files import json_text, read_config_file, tenant_of
 from relay_dagster.client.errors import fault_lines
 from relay_dagster.client.session import Session, Shown, argument, command, option
@@ -28,7 +28,7 @@ def check(
 ) -> Shown:
     """Judge a config against the rules and the vendors' latest files; stores nothing."""
     document = read_config_file(file)
-    path = f"/v1/tenants/{segment(tenant_of(document, tenant))}/config:check"
+    path = f"{tenant_path(tenant_of(document, tenant))}/config:check"
     text = json_text(document).encode()
     found = session.api.ask(ConfigCheck, "POST", path, content=text, headers=JSON)
     return Shown(found, lambda: show_check(session.screen, found), lambda: int(not found.valid))
@@ -46,7 +46,7 @@ def put(
     """Store a config as its tenant's new version, and print that version."""
     document = read_config_file(file)
     headers = JSON if if_match is None else {**JSON, "If-Match": f'"{if_match}"'}
-    path, text = f"/v1/tenants/{segment(tenant_of(document, None))}/config", json_text(document)
+    path, text = tenant_path(tenant_of(document, None), "config"), json_text(document)
     stored = session.api.ask(ConfigVersion, "PUT", path, content=text.encode(), headers=headers)
     session.screen.say(f"{stored.tenant_id}: config version {stored.config_version}")
 

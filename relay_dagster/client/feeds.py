@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from relay_dagster.client.api_client import segment
+from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.errors import BadUsageError
 from relay_dagster.client.links import download_to, opened
 from relay_dagster.client.session import RunId, Session, Shown, Tenant, argument, command, option
@@ -107,7 +107,8 @@ def create(
     order = {"name": name}
     if days is not None:
         order["expires_at"] = (datetime.now(UTC) + timedelta(days=days)).isoformat()
-    made = session.api.ask(NewFeedLink, "POST", _links_of(tenant), json=order)
+    path = tenant_path(tenant, "feed-links")
+    made = session.api.ask(NewFeedLink, "POST", path, json=order)
     session.screen.say(made.url, whole=True)
     session.screen.complain(
         f"link {made.link_id} of {tenant}; it is shown this once, and revoked with: "
@@ -118,20 +119,14 @@ def create(
 @command(feed_links, "list")
 def list_links(session: Session, tenant: Tenant) -> Shown:
     """List a tenant's links to its feed: whom each is for, and when it was last used."""
-    found = session.api.ask(FeedLinkList, "GET", _links_of(tenant))
+    found = session.api.ask(FeedLinkList, "GET", tenant_path(tenant, "feed-links"))
     return Shown(found, lambda: _LINKS.show(session.screen, found.feed_links))
 
 
 @command(feed_links)
 def delete(
-    session: Session,
-    tenant: Tenant,
-    link_id: Annotated[str, argument("LINK_ID", "As listed.")],
+    session: Session, tenant: Tenant, link_id: Annotated[str, argument("LINK_ID", "As listed.")]
 ) -> None:
     """Revoke a link, at once."""
-    session.api.send("DELETE", f"{_links_of(tenant)}/{segment(link_id)}")
+    session.api.send("DELETE", tenant_path(tenant, "feed-links", link_id))
     session.screen.say(f"link {link_id} of {tenant} is revoked")
-
-
-def _links_of(tenant_id: str) -> str:
-    return f"/v1/tenants/{segment(tenant_id)}/feed-links"

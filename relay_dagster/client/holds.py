@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from relay_dagster.client.api_client import segment
+from relay_dagster.client.api_client import segment, tenant_path
 from relay_dagster.client.errors import BadUsageError, ClientError, NoAnswerError
 from relay_dagster.client.session import RunId, Session, argument, command, option
 from relay_dagster.client.terminal import Screen
@@ -69,7 +69,7 @@ def rollback(
     reason: Reason,
 ) -> None:
     """Publish the feed of one of the tenant's earlier runs again."""
-    path = f"/v1/tenants/{segment(tenant)}/feed/rollback"
+    path = tenant_path(tenant, "feed", "rollback")
     order = {"run_id": segment(run_id), "reason": reason}
     try:
         feed = session.api.ask(PublishedFeed, "POST", path, json=order)

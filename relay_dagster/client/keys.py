@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from relay_dagster.client.api_client import segment
+from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.session import Session, Shown, Tenant, argument, command, option
 from relay_dagster.client.terminal import TableView, instant
 from relay_dagster.wire.access import NewTenantKey
@@ -54,8 +54,7 @@ def create(
     until = None if days is None else datetime.now(UTC) + timedelta(days=days)
     asked = {"name": name, "scopes": scope or None, "expires_at": until and until.isoformat()}
     order = {field: value for field, value in asked.items() if value is not None}
-    path = f"/v1/tenants/{segment(tenant)}/api-keys"
-    made = session.api.ask(NewTenantKey, "POST", path, json=order)
+    made = session.api.ask(NewTenantKey, "POST", tenant_path(tenant, "api-keys"), json=order)
     session.screen.say(made.api_key, whole=True)
     session.screen.complain(
         f"key {made.key_id} of {tenant}; it is shown this once, and deleted with: "
@@ -65,10 +64,8 @@ def create(
 
 @command(keys)
 def delete(
-    session: Session,
-    tenant: Tenant,
-    key_id: Annotated[str, argument("KEY_ID", "As listed.")],
+    session: Session, tenant: Tenant, key_id: Annotated[str, argument("KEY_ID", "As listed.")]
 ) -> None:
     """Delete a key, at once."""
-    session.api.send("DELETE", f"/v1/tenants/{segment(tenant)}/api-keys/{segment(key_id)}")
+    session.api.send("DELETE", tenant_path(tenant, "api-keys", key_id))
     session.screen.say(f"key {key_id} of {tenant} is deleted")

@@ -1,6 +1,7 @@
 """Runs: started, listed, shown with all that there is to know of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from relay_dagster.client.terminal import (
     Screen,
     ago,
     between,
+    cell_of_count,
     counted,
     duration,
     instant,
@@ -152,8 +154,17 @@ class RunReport:
         self._screen = session.screen
         self.run = run
         self.links = session.api.artifacts(run.run_id)
-        self.summary, self.note = _summary(self.links)
-        self._config = _latest_config(session, run.tenant_id)
+        self.summary: RunSummary | None = None
+        self.note = ""
+        if "run_summary" in self.links:
+            try:
+                link = self.links["run_summary"]
+                self.summary = read_report(RunSummary, "run_summary", link)
+            except ClientError as error:
+                self.note = error.lines[0]
+        self._config: Tenant | None = None
+        with suppress(ClientError):  # the key may not read it
+            self._config = session.api.config(run.tenant_id, None)
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it for programs."""
@@ -183,7 +194,12 @@ class RunReport:
             show_changes(screen, run.changes)
         if self.note:
             screen.say(self.note, indent=2)
-        self._show_links()
+        if self.links:
+            screen.say()
+            fetched = f"artifacts (relay artifacts {run.run_id} NAME fetches one)"
+            screen.say(fetched, style="bold")
+        for name, link in self.links.items():
+            screen.say(name, indent=2, href=link)
 
     def _show_summary(self, summary: RunSummary) -> None:
         screen, refused = self._screen, summary.invalid_rows
@@ -212,15 +228,6 @@ class RunReport:
             screen.say(f"{duration(seconds):>11}  {stage}", indent=2)
         screen.say(f"{duration(summary.duration_seconds):>11}  in all", indent=2)
 
-    def _show_links(self) -> None:
-        if not self.links:
-            return
-        screen = self._screen
-        screen.say()
-        screen.say(f"artifacts (relay artifacts {self.run.run_id} NAME fetches one)", style="bold")
-        for name, link in self.links.items():
-            screen.say(name, indent=2, href=link)
-
 
 def show_rows(screen: Screen, rows: Mapping[str, RowCounts]) -> None:
     """Write where each vendor's rows went: a column a fate that any row has."""
@@ -231,14 +238,10 @@ def show_rows(screen: Screen, rows: Mapping[str, RowCounts]) -> None:
         if name in ("read", "won") or any(getattr(each, name) for each in rows.values())
     ]
     shown = [
-        (vendor_id, *(_count(getattr(counts, name)) for name in fates))
+        (vendor_id, *(cell_of_count(getattr(counts, name)) for name in fates))
         for vendor_id, counts in rows.items()
     ]
     screen.table(("vendor_id", *fates), shown, folded=("vendor_id",))
-
-
-def _count(count: int | None) -> str:
-    return "-" if count is None else f"{count:,}"
 
 
 def show_changes(screen: Screen, changes: FeedChanges) -> None:
@@ -261,24 +264,6 @@ def show_changes(screen: Screen, changes: FeedChanges) -> None:
 def _show_counts(screen: Screen, counts: Mapping[str, int]) -> None:
     for what, count in counts.items():
         screen.say(f"{count:>11,}  {what}", indent=2)
-
-
-def _summary(links: Mapping[str, str]) -> tuple[RunSummary | None, str]:
-    link = links.get("run_summary")
-    if link is None:
-        return None, ""
-    try:
-        return read_report(RunSummary, "run_summary", link), ""
-    except ClientError as error:
-        return None, error.lines[0]
-
-
-def _latest_config(session: Session, tenant_id: str) -> Tenant | None:
-    """Return the tenant's latest config; None where it cannot be asked for."""
-    try:
-        return session.api.config(tenant_id, None)
-    except ClientError:
-        return None
 
 
 def _standing(run: Run) -> str:

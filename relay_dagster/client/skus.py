@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from relay_dagster.client.api_client import segment
+from relay_dagster.client.api_client import segment, tenant_path
 from relay_dagster.client.errors import BadUsageError
 from relay_dagster.client.holds import Reason
 from relay_dagster.client.session import RunId, Session, Shown, Tenant, argument, command
@@ -61,9 +61,7 @@ _WHY_NOT = {
 
 @command(commands)
 def explain(
-    session: Session,
-    run_id: RunId,
-    sku: Annotated[str, argument("SKU", "As the feed has it.")],
+    session: Session, run_id: RunId, sku: Annotated[str, argument("SKU", "As the feed has it.")]
 ) -> Shown:
     """Show why a SKU's row of a run's feed is what it is: each step of the price, every offer."""
     path = f"/v1/runs/{segment(run_id)}/explain"
@@ -130,10 +128,7 @@ def accept(
     session: Session,
     run_id: RunId,
     reason: Reason,
-    skus: Annotated[
-        list[str] | None,
-        argument("SKU...", "As in quarantine.csv."),
-    ] = None,
+    skus: Annotated[list[str] | None, argument("SKU...", "As in quarantine.csv.")] = None,
     is_all: Annotated[bool, typer.Option("--all", help="All of the run's quarantine.")] = False,
 ) -> None:
     """Accept prices that a run has kept back, so that the next run publishes them."""
@@ -152,7 +147,7 @@ def accept(
 def list_overrides(session: Session, tenant: Tenant) -> Shown:
     """List a tenant's overrides by SKU; those that are over are not shown."""
     asked = {"limit": str(MAX_AT_ONCE)}
-    pages = list(session.api.pages(OverrideList, _overrides_of(tenant), asked))
+    pages = list(session.api.pages(OverrideList, tenant_path(tenant, "overrides"), asked))
     found = [one for page in pages for one in page.overrides]
     last = pages[-1]
 
@@ -183,7 +178,7 @@ def put(
     """Put overrides in place of those of their SKUs, a thousand at a time, each all or nothing."""
     asked, done = iter(_read(file)), 0
     while part := list(islice(asked, MAX_AT_ONCE)):
-        path = f"{_overrides_of(tenant)}:put"
+        path = f"{tenant_path(tenant, 'overrides')}:put"
         change = session.api.ask(ChangedOverrides, "POST", path, json={"overrides": part})
         done += len(part)
         session.screen.say(
@@ -193,12 +188,10 @@ def put(
 
 @command(overrides)
 def remove(
-    session: Session,
-    tenant: Tenant,
-    skus: Annotated[list[str], argument("SKU...", "As listed.")],
+    session: Session, tenant: Tenant, skus: Annotated[list[str], argument("SKU...", "As listed.")]
 ) -> None:
     """Remove the overrides of SKUs, with what was accepted of them."""
-    path = f"{_overrides_of(tenant)}:remove"
+    path = f"{tenant_path(tenant, 'overrides')}:remove"
     change = session.api.ask(ChangedOverrides, "POST", path, json={"skus": skus})
     session.screen.say(
         f"{change.changed:,} are removed; {tenant} has {change.count:,} overrides, "
@@ -246,7 +239,3 @@ def _of_row(row: Mapping[str | None, Any]) -> dict[str, Any]:
     if said.get("max_quantity", "").isdecimal():
         said["max_quantity"] = int(said["max_quantity"])
     return said
-
-
-def _overrides_of(tenant_id: str) -> str:
-    return f"/v1/tenants/{segment(tenant_id)}/overrides"

@@ -8,29 +8,22 @@ from typing import Annotated, Any
 
 import typer
 
-from relay_dagster.client.api_client import segment
+from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.errors import BadUsageError, RefusedError
-from relay_dagster.client.session import Session, Shown, command
-from relay_dagster.client.terminal import Screen, TableView, ago, duration, instant
-from relay_dagster.wire.tenants import (
-    PauseList,
-    Pausing,
-    TenantDeletion,
-    TenantStanding,
-    TenantStatus,
-    VendorStanding,
-)
+from relay_dagster.client.session import Session, Shown, argument, command, option
+from relay_dagster.client.terminal import Screen, TableView, ago, cell_of_count, duration, instant
+from relay_dagster.wire import tenants as wire
 
 _PAUSE = "/v1/admin/pause"
-Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Which one.", show_default=False)]
+Tenant = Annotated[str, argument("TENANT", "Which one.")]
 _COLUMNS: dict[str, str | Callable[[Any], str]] = {
     "vendor_id": "vendor_id",
     "status": lambda vendor: vendor.status or "-",
     "uploaded": "uploaded_at",
     "age": lambda vendor: "-" if vendor.age_hours is None else f"{vendor.age_hours:,} h",
-    "rows": lambda vendor: _count(vendor.rows),
-    "refused": lambda vendor: _count(vendor.invalid_rows),
-    "won": lambda vendor: _count(vendor.skus_won),
+    "rows": lambda vendor: cell_of_count(vendor.rows),
+    "refused": lambda vendor: cell_of_count(vendor.invalid_rows),
+    "won": lambda vendor: cell_of_count(vendor.skus_won),
 }
 """Of the table of vendors."""
 _PULLS: dict[str, str | Callable[[Any], str]] = {
@@ -38,7 +31,7 @@ _PULLS: dict[str, str | Callable[[Any], str]] = {
     "new file": lambda vendor: instant(vendor.pull.last_success_at),
     "unchanged": lambda vendor: instant(vendor.pull.last_unchanged_at),
     "next": lambda vendor: instant(vendor.pull.next_at),
-    "failures": lambda vendor: _count(vendor.pull.failures),
+    "failures": lambda vendor: cell_of_count(vendor.pull.failures),
     "last error": lambda vendor: vendor.pull.last_error or "-",
 }
 
@@ -68,9 +61,7 @@ _PAUSES = TableView(
     folded=("tenant_id", "reason", "tenants are told"),
     empty="no run creation is paused",
 )
-_OrAll = Annotated[
-    str | None, typer.Argument(metavar="TENANT", help="Whose; by default all.", show_default=False)
-]
+_OrAll = Annotated[str | None, argument("TENANT", "Whose; by default all.")]
 
 
 @command(commands)
@@ -84,22 +75,18 @@ def tenants(session: Session) -> Shown:
 def pause(
     session: Session,
     tenant: _OrAll = None,
-    reason: Annotated[
-        str | None, typer.Option(help="Shown to admins alone.", show_default=False)
-    ] = None,
-    public_reason: Annotated[
-        str | None, typer.Option(help="What tenants are told.", show_default=False)
-    ] = None,
+    reason: Annotated[str | None, option("Shown to admins alone.", default=False)] = None,
+    public_reason: Annotated[str | None, option("What tenants are told.", default=False)] = None,
 ) -> Shown:
     """Stop new runs, of one tenant or of all; with nothing to pause and no reason, list pauses."""
     if reason is None:
         if tenant is not None or public_reason is not None:
             raise BadUsageError("--reason says why; without anything, the pauses are listed")
-        listed = session.api.ask(PauseList, "GET", _PAUSE)
+        listed = session.api.ask(wire.PauseList, "GET", _PAUSE)
         return Shown(listed, lambda: _PAUSES.show(session.screen, listed.pauses))
     asked = {"tenant_id": tenant, "reason": reason, "public_reason": public_reason}
     order = {name: value for name, value in asked.items() if value is not None}
-    made = session.api.ask(Pausing, "POST", _PAUSE, json=order)
+    made = session.api.ask(wire.Pausing, "POST", _PAUSE, json=order)
     line = f"run creation of {_whose(tenant)} is paused since {instant(made.paused_at)}"
     return Shown(made, lambda: session.screen.say(line))
 
@@ -108,9 +95,7 @@ def pause(
 def resume(
     session: Session,
     tenant: _OrAll = None,
-    reason: Annotated[
-        str | None, typer.Option(help="It stands in the audit.", show_default=False)
-    ] = None,
+    reason: Annotated[str | None, option("It stands in the audit.", default=False)] = None,
 ) -> None:
     """Let new runs in again, of one tenant, or end the pause of all; the other stays in force."""
     asked = {"tenant_id": tenant, "reason": reason}
@@ -129,8 +114,8 @@ def status(session: Session, tenant: Tenant) -> Shown:
 
     Of one that was deleted, when that was.
     """
-    found = _found(session, f"/v1/tenants/{segment(tenant)}")
-    if isinstance(found, TenantDeletion):
+    found = _found(session, tenant_path(tenant))
+    if isinstance(found, wire.TenantDeletion):
         return _deletion(session, found)
     return Shown(found, lambda: show_status(session.screen, tenant, found))
 
@@ -139,42 +124,39 @@ def status(session: Session, tenant: Tenant) -> Shown:
 def delete(
     session: Session,
     tenant: Tenant,
-    confirm: Annotated[
-        str, typer.Option(metavar="TENANT", help="Its id once more.", show_default=False)
-    ],
+    confirm: Annotated[str, option("Its id once more.", default=False, metavar="TENANT")],
 ) -> Shown:
     """Delete a tenant and all that it has; for some days it can be restored."""
-    path, asked = f"/v1/tenants/{segment(tenant)}", {"confirm": confirm}
-    return _deletion(session, session.api.ask(TenantDeletion, "DELETE", path, params=asked))
+    path, asked = tenant_path(tenant), {"confirm": confirm}
+    return _deletion(session, session.api.ask(wire.TenantDeletion, "DELETE", path, params=asked))
 
 
 @command(tenant)
 def restore(session: Session, tenant: Tenant) -> Shown:
     """Take a tenant's deletion back: its keys work again, and its triggers go on."""
-    path = f"/v1/tenants/{segment(tenant)}/restore"
-    restored = session.api.ask(TenantStanding, "POST", path)
+    restored = session.api.ask(wire.TenantStanding, "POST", tenant_path(tenant, "restore"))
     line = f"tenant {restored.tenant_id} is {restored.state}"
     return Shown(restored, lambda: session.screen.say(line))
 
 
-def _deletion(session: Session, deletion: TenantDeletion) -> Shown:
+def _deletion(session: Session, deletion: wire.TenantDeletion) -> Shown:
     title = f"tenant {deletion.tenant_id} is {deletion.state}"
     return Shown(deletion, lambda: session.screen.details(title, _facts(deletion)))
 
 
-def _found(session: Session, path: str) -> TenantStatus | TenantDeletion:
+def _found(session: Session, path: str) -> wire.TenantStatus | wire.TenantDeletion:
     """Return how a tenant stands; of one that is gone its deletion, if that is known."""
     try:
-        return session.api.ask(TenantStatus, "GET", f"{path}/status")
+        return session.api.ask(wire.TenantStatus, "GET", f"{path}/status")
     except RefusedError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
         with suppress(RefusedError):  # there was none, or it is not for this key
-            return session.api.ask(TenantDeletion, "GET", f"{path}/deletion")
+            return session.api.ask(wire.TenantDeletion, "GET", f"{path}/deletion")
         raise
 
 
-def _facts(deletion: TenantDeletion) -> Iterator[str]:
+def _facts(deletion: wire.TenantDeletion) -> Iterator[str]:
     if deletion.state == "CLOSING":
         yield f"until {instant(deletion.delete_after)} it can be restored with:"
         yield f"relay tenant restore {deletion.tenant_id}"
@@ -187,9 +169,9 @@ def _facts(deletion: TenantDeletion) -> Iterator[str]:
         yield f"removed so far: {', '.join(counted)}"
 
 
-def show_status(screen: Screen, tenant_id: str, status: TenantStatus) -> None:
+def show_status(screen: Screen, tenant_id: str, status: wire.TenantStatus) -> None:
     """Write what is in force and what comes, then a table of the vendors."""
-    screen.details(f"tenant {tenant_id}", (*_end(tenant_id, status), *_standing(status)))
+    screen.details(f"tenant {tenant_id}", _standing(tenant_id, status))
     if not status.vendors:
         screen.say()
         screen.say("no run of all vendors has looked at their uploads yet")
@@ -197,7 +179,9 @@ def show_status(screen: Screen, tenant_id: str, status: TenantStatus) -> None:
     screen.section("vendors, as the last run of all of them found them")
     columns = dict(_COLUMNS)
     if screen.is_terminal:
-        columns["uploaded"] = _uploaded_ago
+        columns["uploaded"] = lambda each: (
+            "-" if each.uploaded_at is None else ago(each.uploaded_at, datetime.now(UTC))
+        )
     TableView(columns, folded=("vendor_id",)).show(screen, status.vendors)
     pulled = [each for each in status.vendors if each.pull is not None]
     if pulled:
@@ -205,16 +189,12 @@ def show_status(screen: Screen, tenant_id: str, status: TenantStatus) -> None:
         TableView(_PULLS, folded=("vendor_id", "last error")).show(screen, pulled)
 
 
-def _end(tenant_id: str, status: TenantStatus) -> Iterator[str]:
-    """Yield what is said of a tenant that is not there to stay."""
+def _standing(tenant_id: str, status: wire.TenantStatus) -> Iterator[str]:
     if status.state == "CLOSING":
         until = instant(status.delete_after)
         yield f"it is CLOSING; until {until} it can be restored: relay tenant restore {tenant_id}"
     elif status.state != "ACTIVE":
         yield f"it is {status.state}: it is being removed, for good"
-
-
-def _standing(status: TenantStatus) -> Iterator[str]:
     if status.published_run_id is None:
         yield "no feed is published yet"
     else:
@@ -231,12 +211,3 @@ def _standing(status: TenantStatus) -> Iterator[str]:
         yield f"a run is under way; follow it with: relay show {status.active_run_id} --watch"
     if status.next_run_at is not None:
         yield f"the schedule is due next at {instant(status.next_run_at)}"
-
-
-def _uploaded_ago(vendor: VendorStanding) -> str:
-    moment = vendor.uploaded_at
-    return "-" if moment is None else ago(moment, datetime.now(UTC))
-
-
-def _count(count: int | None) -> str:
-    return "-" if count is None else f"{count:,}"

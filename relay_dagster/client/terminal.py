@@ -147,6 +147,11 @@ def cell(value: object) -> str:
     return instant(value) if isinstance(value, datetime) else str(value)
 
 
+def cell_of_count(count: int | None) -> str:
+    """Return a count as a cell of a table; ``-`` where it is not known."""
+    return "-" if count is None else f"{count:,}"
+
+
 def plain(text: str) -> str:
     """Return a text in which every character shows: controls as their escapes, no line ends."""
     if text.isprintable():

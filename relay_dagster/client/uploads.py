@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from relay_dagster.client.api_client import segment
+from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.links import send_file
-from relay_dagster.client.session import Session, Shown, Tenant, command
+from relay_dagster.client.session import Session, Shown, Tenant, argument, command, option
 from relay_dagster.client.terminal import TableView, instant
 from relay_dagster.wire.access import SecretList
 from relay_dagster.wire.tenants import PullStanding
@@ -25,21 +25,15 @@ _SECRETS = TableView(
     folded=("host",),
     empty="the tenant has no secrets",
 )
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="The secret's.", show_default=False)]
+_Name = Annotated[str, argument("NAME", "The secret's.")]
 
 
 @command(commands)
 def upload(
     session: Session,
-    tenant: Annotated[
-        str, typer.Argument(metavar="TENANT", help="Whose vendor it is.", show_default=False)
-    ],
-    vendor: Annotated[
-        str, typer.Argument(metavar="VENDOR", help="Whose feed it is.", show_default=False)
-    ],
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="It keeps its name.", show_default=False)
-    ],
+    tenant: Annotated[str, argument("TENANT", "Whose vendor it is.")],
+    vendor: Annotated[str, argument("VENDOR", "Whose feed it is.")],
+    file: Annotated[Path, argument("FILE", "It keeps its name.")],
 ) -> None:
     """Upload a vendor's feed, which needs no rights in the bucket, and print its key.
 
@@ -53,12 +47,10 @@ def upload(
 def pull(
     session: Session,
     tenant: Tenant,
-    vendor: Annotated[
-        str, typer.Argument(metavar="VENDOR", help="Whose file it is.", show_default=False)
-    ],
+    vendor: Annotated[str, argument("VENDOR", "Whose file it is.")],
 ) -> Shown:
     """Have a vendor's file pulled now; how that ended shows in `relay tenant status`."""
-    path = f"/v1/tenants/{segment(tenant)}/vendors/{segment(vendor)}/pull"
+    path = tenant_path(tenant, "vendors", vendor, "pull")
     standing = session.api.ask(PullStanding, "POST", path)
     line = f"the file of {vendor} is pulled; see: relay tenant status {tenant}"
     return Shown(standing, lambda: session.screen.say(line))
@@ -132,15 +124,13 @@ def put(
     session: Session,
     tenant: Tenant,
     name: _Name,
-    host: Annotated[
-        str, typer.Option(help="host or host:port; it is sent nowhere else.", show_default=False)
-    ],
+    host: Annotated[str, option("host or host:port; it is sent nowhere else.", default=False)],
 ) -> None:
     """Keep a secret, which is read from standard input; one newline at its end does not count."""
     if sys.stdin.isatty():
         session.screen.complain("the secret is read from standard input; end it with Ctrl-D")
     value = sys.stdin.read().removesuffix("\n").removesuffix("\r")
-    path = f"{_secrets_of(tenant)}/{segment(name)}"
+    path = tenant_path(tenant, "secrets", name)
     session.api.send("PUT", path, json={"value": value, "host": host})
     session.screen.say(f"secret {name} of {tenant} is kept, for {host} alone")
 
@@ -148,16 +138,12 @@ def put(
 @command(secrets, "list")
 def list_secrets(session: Session, tenant: Tenant) -> Shown:
     """List a tenant's secrets: the host that each is for, and since when. No value is shown."""
-    found = session.api.ask(SecretList, "GET", _secrets_of(tenant))
+    found = session.api.ask(SecretList, "GET", tenant_path(tenant, "secrets"))
     return Shown(found, lambda: _SECRETS.show(session.screen, found.secrets))
 
 
 @command(secrets)
 def delete(session: Session, tenant: Tenant, name: _Name) -> None:
     """Delete a secret, for good."""
-    session.api.send("DELETE", f"{_secrets_of(tenant)}/{segment(name)}")
+    session.api.send("DELETE", tenant_path(tenant, "secrets", name))
     session.screen.say(f"secret {name} of {tenant} is deleted")
-
-
-def _secrets_of(tenant_id: str) -> str:
-    return f"/v1/tenants/{segment(tenant_id)}/secrets"

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from relay_dagster.client.api_client import ApiClient, segment
+from relay_dagster.client.api_client import ApiClient, tenant_path
 from relay_dagster.client.session import (
     Limit,
     Session,
@@ -18,15 +18,7 @@ from relay_dagster.client.session import (
     screen_only,
 )
 from relay_dagster.client.terminal import Screen, TableView, duration, instant
-from relay_dagster.wire.webhooks import (
-    DeliveryList,
-    ListedDelivery,
-    ListedWebhook,
-    NewSecret,
-    NewWebhook,
-    TrialDelivery,
-    WebhookList,
-)
+from relay_dagster.wire import webhooks as wire
 
 WebhookId = Annotated[str, argument("WEBHOOK_ID", "As listed.")]
 _EVENTS = (
@@ -49,7 +41,7 @@ def create(
     order: dict[str, Any] = {"url": url, "events": event}
     if description is not None:
         order["description"] = description
-    made = session.api.ask(NewWebhook, "POST", _paths(tenant), json=order)
+    made = session.api.ask(wire.NewWebhook, "POST", tenant_path(tenant, "webhooks"), json=order)
     return Shown(
         made,
         _secret_shown(
@@ -64,14 +56,14 @@ def create(
 @command(webhooks, "list")
 def list_webhooks(session: Session, tenant: Tenant) -> Shown:
     """List a tenant's webhooks: where they lead, what they are told of, and how they do."""
-    found = session.api.ask(WebhookList, "GET", _paths(tenant)).webhooks
+    found = session.api.ask(wire.WebhookList, "GET", tenant_path(tenant, "webhooks")).webhooks
     return Shown(found, lambda: _WEBHOOKS.show(session.screen, found))
 
 
 @command(webhooks)
 def show(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Shown:
     """Show a webhook."""
-    found = session.api.ask(ListedWebhook, "GET", _path(tenant, webhook_id))
+    found = session.api.ask(wire.ListedWebhook, "GET", tenant_path(tenant, "webhooks", webhook_id))
     return _shown(session, found)
 
 
@@ -94,22 +86,22 @@ def update(
     }
     if description == "":
         changes["description"] = None
-    path = _path(tenant, webhook_id)
-    return _shown(session, session.api.ask(ListedWebhook, "PATCH", path, json=changes))
+    path = tenant_path(tenant, "webhooks", webhook_id)
+    return _shown(session, session.api.ask(wire.ListedWebhook, "PATCH", path, json=changes))
 
 
 @command(webhooks)
 def delete(session: Session, tenant: Tenant, webhook_id: WebhookId) -> None:
     """Delete a webhook; what waits to be sent to it is not sent."""
-    session.api.send("DELETE", _path(tenant, webhook_id))
+    session.api.send("DELETE", tenant_path(tenant, "webhooks", webhook_id))
     session.screen.say(f"webhook {webhook_id} of {tenant} is deleted")
 
 
 @command(webhooks)
 def rotate(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Shown:
     """Make a new secret of a webhook and print it, this once; for a day the old one signs too."""
-    path = _path(tenant, webhook_id, "/secret:rotate")
-    made = session.api.ask(NewSecret, "POST", path)
+    path = f"{tenant_path(tenant, 'webhooks', webhook_id)}/secret:rotate"
+    made = session.api.ask(wire.NewSecret, "POST", path)
     until = instant(made.previous_secret_until)
     note = f"the secret before signs too until {until}; verify by either until then"
     return Shown(made, _secret_shown(session.screen, made.secret, note))
@@ -118,8 +110,8 @@ def rotate(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Shown:
 @command(webhooks, "test")
 def send_test(session: Session, tenant: Tenant, webhook_id: WebhookId) -> None:
     """Have a webhook.test sent to a webhook, and print the delivery's id."""
-    path = _path(tenant, webhook_id, "/test")
-    made = session.api.ask(TrialDelivery, "POST", path)
+    path = tenant_path(tenant, "webhooks", webhook_id, "test")
+    made = session.api.ask(wire.TrialDelivery, "POST", path)
     session.screen.say(made.delivery_id, whole=True)
     session.screen.complain(
         f"see what came of it with: relay webhooks deliveries {tenant} {webhook_id}"
@@ -156,18 +148,12 @@ def listen(
             receiver.serve_forever()
 
 
-def _path(tenant_id: str, webhook_id: str, below: str = "") -> str:
-    return f"{_paths(tenant_id)}/{segment(webhook_id)}{below}"
-
-
-def _paths(tenant_id: str) -> str:
-    return f"/v1/tenants/{segment(tenant_id)}/webhooks"
-
-
-def tries(api: ApiClient, tenant_id: str, webhook_id: str, limit: int) -> Iterator[ListedDelivery]:
+def tries(
+    api: ApiClient, tenant_id: str, webhook_id: str, limit: int
+) -> Iterator[wire.ListedDelivery]:
     """Yield at most ``limit`` tries, the last first, over as many pages as it takes."""
-    path = _path(tenant_id, webhook_id, "/deliveries")
-    pages = api.pages(DeliveryList, path, None, limit)
+    path = tenant_path(tenant_id, "webhooks", webhook_id, "deliveries")
+    pages = api.pages(wire.DeliveryList, path, None, limit)
     return islice((one for page in pages for one in page.deliveries), limit)
 
 
@@ -181,12 +167,12 @@ def _secret_shown(screen: Screen, secret: str, note: str) -> Callable[[], None]:
     return show
 
 
-def _shown(session: Session, webhook: ListedWebhook) -> Shown:
+def _shown(session: Session, webhook: wire.ListedWebhook) -> Shown:
     title = f"webhook {webhook.webhook_id}"
     return Shown(webhook, lambda: session.screen.details(title, _facts(webhook)))
 
 
-def _facts(webhook: ListedWebhook) -> Iterator[str]:
+def _facts(webhook: wire.ListedWebhook) -> Iterator[str]:
     yield f"is {_state(webhook)}"
     yield f"is sent to {webhook.url}"
     yield f"is told of {', '.join(webhook.events)}"
@@ -198,7 +184,7 @@ def _facts(webhook: ListedWebhook) -> Iterator[str]:
         yield f"has failed since {instant(webhook.failing_since)}, each time"
 
 
-def _state(webhook: ListedWebhook) -> str:
+def _state(webhook: wire.ListedWebhook) -> str:
     if webhook.enabled:
         return "enabled" if webhook.failing_since is None else "enabled, failing"
     return "disabled" if webhook.disabled_reason is None else f"disabled: {webhook.disabled_reason}"

@@ -27,24 +27,18 @@ from relay_core.config import load_config, parse_document
 from relay_core.domain.codes import RunStatus
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
+from relay_dagster.client.audit import AUDIT
+from relay_dagster.client.terminal import Screen
 from relay_dagster.devstack.demo_output import (
-    feed_link,
     held_back,
     in_the_shop,
     left_running,
-    posted,
     show_places,
     show_result,
-    stage,
-    started,
     suppliers_options,
-    tenth,
     timed,
     title,
-    uploads,
-    who_did_what,
 )
-from relay_dagster.devstack.machine import run_memory_mb
 from relay_dagster.devstack.option_effects import option_effects
 from relay_dagster.devstack.processes import (
     API,
@@ -56,9 +50,11 @@ from relay_dagster.devstack.processes import (
     Stack,
     StackError,
     foreign_free,
+    run_memory_mb,
 )
 from relay_dagster.runs.model import Trigger
 from relay_dagster.settings import ConcurrencySettings, Settings
+from relay_dagster.wire.access import AuditItem
 from relay_dagster.wiring import Platform, connect
 
 TENANT = "acme_parts"
@@ -94,7 +90,9 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
                 suppliers_options(console, option_effects(SUPPLIERS_TENANT, datetime.now(UTC)))
                 _show_feed_link(console, world)
                 _send_a_tenth(console, world, release=release)
-                who_did_what(console, _expect(world.client.get("/v1/audit"), 200)["audit"])
+                title(console, "Who did what: GET /v1/audit")
+                audit = reversed(_expect(world.client.get("/v1/audit"), 200)["audit"])
+                AUDIT.show(Screen(console, console), map(AuditItem.model_validate, audit))
         except KeyboardInterrupt:
             console.print("stopped; everything that was started is ended")
             return 130
@@ -158,7 +156,8 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
             with timed(console, f"POST /v1/tenants: the config of {TENANT}"):
                 _store_config(world)
             with timed(console, "uploads: a feed of each vendor, and a SKU map"):
-                uploads(console, upload_samples(world.platform))
+                for key, size in upload_samples(world.platform).items():
+                    console.print(f"           [dim]{key}, {size:,} bytes[/]")
             yield world
 
 
@@ -224,9 +223,10 @@ def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
         (pulled,) = (each for each in vendors if each["vendor_id"] == vendor_id)
         pulled["inbound"]["pull"] = {"url": url}
         _store_config(world, vendors=vendors, triggers={"on_upload": {"quiet_seconds": 0}})
-        tenth(console, url, before, len(lines))
+        title(console, "Then a vendor's file is pulled from his server, and is a tenth of his feed")
+        console.print(f"  {url}: {len(lines):,} lines in place of {before:,}")
         run = _started_by_upload(world)
-    started(console, run)
+    title(console, f"Nobody has posted it: run {run['run_id']}, trigger {run['trigger']}")
     run = _follow(console, world, run, begun, RunStatus.HELD)
     held_back(console, run)
     in_the_shop(console, _shop_run_id(world), run)
@@ -284,7 +284,10 @@ def _show_feed_link(console: Console, world: World) -> None:
     with httpx.Client(trust_env=False, timeout=30) as anybody:
         fetched = anybody.get(url)
     fetched.raise_for_status()
-    feed_link(console, url, fetched.headers["ETag"], len(fetched.content))
+    tag, size = fetched.headers["ETag"], len(fetched.content)
+    title(console, "A link for a shop that takes a plain URL: no key, no redirect")
+    console.print(f"  curl -fsS {url}", markup=False)
+    console.print(f"  gives the feed in force: {size:,} bytes, ETag {tag}", markup=False)
 
 
 def _shop_run_id(world: World) -> str:
@@ -314,7 +317,7 @@ def post_and_follow(
     order = {"tenant_id": TENANT, "run_type": "inventory_sync"}
     begun = time.monotonic()
     run = _expect(world.client.post("/v1/runs", json=order), 202)
-    posted(console, run)
+    title(console, f"POST /v1/runs: 202, run {run['run_id']}")
     return _follow(console, world, run, begun, wanted)
 
 
@@ -325,8 +328,8 @@ def _follow(
     shown = ""
     while True:
         if run["stage"] != shown:
-            shown = run["stage"]
-            stage(console, time.monotonic() - begun, run)
+            shown, seconds = run["stage"], time.monotonic() - begun
+            console.print(f"  {seconds:5.1f} s  {shown:<14} [dim]{run['status']}[/]")
         if RunStatus(run["status"]).has_ended:
             break
         if time.monotonic() - begun > RUN_TIMEOUT_SECONDS:

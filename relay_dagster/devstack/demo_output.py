@@ -3,7 +3,7 @@
 import csv
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
@@ -14,13 +14,11 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from relay_dagster.client.audit import AUDIT
 from relay_dagster.client.holds import show_hold
 from relay_dagster.client.terminal import Screen
 from relay_dagster.devstack.option_effects import OptionEffect
 from relay_dagster.devstack.processes import API, WEBSERVER, Stack
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.wire.access import AuditItem
 from relay_dagster.wire.runs import Run
 
 HEAD_ROWS = 8
@@ -40,27 +38,6 @@ def timed(console: Console, what: str) -> Iterator[None]:
     console.print(f"  {time.monotonic() - started:5.1f} s  {what}")
 
 
-def uploads(console: Console, sizes: Mapping[str, int]) -> None:
-    """Print the uploads."""
-    for key, size in sizes.items():
-        console.print(f"           [dim]{key}, {size:,} bytes[/]")
-
-
-def posted(console: Console, run: Mapping[str, Any]) -> None:
-    """Print that a run was accepted."""
-    title(console, f"POST /v1/runs: 202, run {run['run_id']}")
-
-
-def started(console: Console, run: Mapping[str, Any]) -> None:
-    """Print that an upload has started a run."""
-    title(console, f"Nobody has posted it: run {run['run_id']}, trigger {run['trigger']}")
-
-
-def stage(console: Console, seconds: float, run: Mapping[str, Any]) -> None:
-    """Print a stage that the run has come to."""
-    console.print(f"  {seconds:5.1f} s  {run['stage']:<14} [dim]{run['status']}[/]")
-
-
 def show_result(
     console: Console,
     run: Mapping[str, Any],
@@ -69,7 +46,14 @@ def show_result(
 ) -> None:
     """Print a run's results: its feed, its counts, its rejected rows, its times."""
     summary = json.loads(artifacts["run_summary"].read_text())
-    _feed(console, artifacts["merged_inventory"], summary["record_count"])
+    path = artifacts["merged_inventory"]
+    count = summary["record_count"]
+    title(console, f"The merged feed: {count:,} SKUs, the first {HEAD_ROWS}")
+    rows = head_of_feed(path)
+    table = Table(*rows[0], box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row.values()))
+    Console(width=200, highlight=False).print(table)
     title(console, "Counts")
     valid = ", ".join(f"{name} {n:,}" for name, n in summary["vendor_record_counts"].items())
     warnings = ", ".join(f"{code} {n}" for code, n in summary["warnings"].items())
@@ -108,19 +92,6 @@ def suppliers_options(console: Console, effects: Iterable[OptionEffect]) -> None
     console.print(table)
 
 
-def feed_link(console: Console, url: str, etag: str, size: int) -> None:
-    """Print a link to the feed, and what it has given."""
-    title(console, "A link for a shop that takes a plain URL: no key, no redirect")
-    console.print(f"  curl -fsS {url}", markup=False)
-    console.print(f"  gives the feed in force: {size:,} bytes, ETag {etag}", markup=False)
-
-
-def tenth(console: Console, url: str, before: int, now: int) -> None:
-    """Print that a vendor's server has a tenth of its feed, and is pulled."""
-    title(console, "Then a vendor's file is pulled from his server, and is a tenth of his feed")
-    console.print(f"  {url}: {now:,} lines in place of {before:,}")
-
-
 def held_back(console: Console, run: Mapping[str, Any]) -> None:
     """Print the guards that hold a run's feed, as ``relay show`` does."""
     shown = Run.model_validate(run)
@@ -133,12 +104,6 @@ def in_the_shop(console: Console, shop_run_id: str, run: Mapping[str, Any]) -> N
     title(console, f"The run is {run['status']}; GET /v1/tenants/{run['tenant_id']}/feed: 302")
     which = "this run's feed" if shop_run_id == run["run_id"] else "the good feed of the first run"
     console.print(f"  the shop has {which}, X-Run-Id {shop_run_id}")
-
-
-def who_did_what(console: Console, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Print the audit, the latest last, as ``relay audit`` does."""
-    title(console, "Who did what: GET /v1/audit")
-    AUDIT.show(Screen(console, console), map(AuditItem.model_validate, reversed(entries)))
 
 
 def show_places(console: Console, artifacts: Mapping[str, Path]) -> None:
@@ -183,15 +148,6 @@ def head_of_feed(path: Path) -> list[dict[str, Any]]:
             else csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
         )
         return list(islice(rows, HEAD_ROWS))
-
-
-def _feed(console: Console, path: Path, count: int) -> None:
-    title(console, f"The merged feed: {count:,} SKUs, the first {HEAD_ROWS}")
-    rows = head_of_feed(path)
-    table = Table(*rows[0], box=None, padding=(0, 2, 0, 0))
-    for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row.values()))
-    Console(width=200, highlight=False).print(table)
 
 
 def _times(console: Console, record: RunRecord, summary: Mapping[str, Any]) -> None:

@@ -4,6 +4,8 @@ Every change of the record goes through the ledger. Reports are written just bef
 so a final run has them; whoever ends the run otherwise writes them again.
 """
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,7 +18,6 @@ from relay_core.domain.run_faults import out_of_time
 from relay_core.publish.findings import RunFindings
 from relay_dagster import tags
 from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.heartbeat import Heartbeat, end_process
 from relay_dagster.execution.publication import publish, published_key, withdraw
 from relay_dagster.execution.reports import RunReports
 from relay_dagster.external_errors import ExternalServiceError, error_code_of
@@ -34,6 +35,61 @@ _MAX_GUARDS, _MAX_SKU_LENGTH = 20, 200
 
 
 _WITH_FEED = (RunStatus.SUCCEEDED, RunStatus.HELD)
+
+
+def end_process() -> NoReturn:
+    """End this process at once, whatever its threads are doing."""
+    sys.stderr.flush()
+    os._exit(1)
+
+
+class Heartbeat:
+    """The thread that calls ``beat`` every ``interval_seconds``, through all steps of an attempt.
+
+    Three places deal with heartbeats. This thread writes them. An item of its own keeps them as a
+    counter (``beat`` and ``heartbeats`` of ``aws/dynamodb/run_store.py``). The reconciler
+    (``maintenance/reconciler.py``) stores in the record when it last saw the counter change, and
+    ends an attempt that has been silent for too long (``maintenance/run_decision.py``). A process
+    that wakes up after that ends itself at its next heartbeat.
+
+    A failed call is only logged: the reconciler tolerates several missing heartbeats. The first one
+    comes after an interval, so a shorter run needs none. If the attempt is no longer this process's
+    (`FenceLostError`), ``give_up`` is called and the heartbeats end.
+    """
+
+    def __init__(
+        self,
+        beat: Callable[[], object],
+        *,
+        interval_seconds: float,
+        give_up: Callable[[], object] = end_process,
+    ) -> None:
+        self._beat = beat
+        self._give_up = give_up
+        self._interval = interval_seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="relay-heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._interval):
+            try:
+                self._beat()
+            except FenceLostError as error:
+                log.error("process_ended", reason=str(error))
+                self._give_up()
+                return
+            except Exception as error:  # noqa: BLE001 - a missing heartbeat is no fault of the run
+                log.warning("heartbeat_failed", error=str(error))
 
 
 class RunStoppedError(Exception):
@@ -81,11 +137,7 @@ class Attempt:
 
     @classmethod
     def claim(
-        cls,
-        platform: Platform,
-        launch: Launch,
-        *,
-        end_process: Callable[[], object] = end_process,
+        cls, platform: Platform, launch: Launch, *, end_process: Callable[[], object] = end_process
     ) -> Self:
         """Claim the attempt that Dagster was asked for; start its heartbeat and its time limit.
 

@@ -27,9 +27,14 @@ from relay_core.publish.state import Baseline
 from relay_core.run import RunStages
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
-from relay_dagster.execution.baseline import PublishedInputs, fetch_state, load_state
 from relay_dagster.execution.concurrent_io import ReadAhead
-from relay_dagster.execution.inputs import InputSnapshot, RunInputs
+from relay_dagster.execution.inputs import (
+    InputSnapshot,
+    PublishedInputs,
+    RunInputs,
+    fetch_state,
+    load_state,
+)
 from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.errors import CancelRequestedError, RunError
@@ -48,12 +53,7 @@ _STAGE_OF = dict(zip(ASSETS, (Stage.FETCH_INPUTS, Stage.NORMALIZE, Stage.MERGE_P
 class RunSession:
     """Executes one run in this process, from the first asset selected to the last.
 
-    Args:
-        platform: the stores and the ledger.
-        launch: the run as Dagster knows it.
-
-    Attributes:
-        claimed_attempt: the attempt, from `claim` on; None where it could not be claimed.
+    ``claimed_attempt`` is the attempt, from `claim` on; None where it could not be claimed.
     """
 
     def __init__(self, platform: Platform, launch: Launch) -> None:

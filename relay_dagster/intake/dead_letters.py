@@ -83,19 +83,19 @@ class DeadLetter:
         return None if self.record is None else self.record.finished_at
 
 
+@dataclass(frozen=True, slots=True)
 class DeadLetters:
     """The acts of an operator, the origin of the audit's entries, on dead letters."""
 
-    def __init__(self, platform: Platform, origin: Origin = SYSTEM) -> None:
-        self._platform = platform
-        self._origin = origin
+    platform: Platform
+    origin: Origin = SYSTEM
 
     def all(self) -> list[DeadLetter]:
         """Return all dead letters, the oldest first."""
         now = utc_now()
         recorded = {
             each.dlq_message_id: each
-            for each in self._platform.runs.due(DueQueue.DEAD_LETTER, now, _ALL)
+            for each in self.platform.runs.due(DueQueue.DEAD_LETTER, now, _ALL)
             if each.due_at and each.due_at > now - DEAD_LETTER_LIFE
         }
         others = [each for each in self._received() if each.message_id not in recorded]
@@ -119,8 +119,8 @@ class DeadLetters:
         job = found[0].job
         if job is None:
             raise DeadLetterError(f"the message of {run_id} is no job; discard it")
-        started = self._platform.submission.resubmit(
-            job.tenant_id, job.vendors, in_place_of=run_id, origin=self._origin
+        started = self.platform.submission.resubmit(
+            job.tenant_id, job.vendors, in_place_of=run_id, origin=self.origin
         )
         self._remove(found)
         log.info("dead_letter_redriven", run_id=run_id, tenant_id=job.tenant_id, by=started.run_id)
@@ -136,9 +136,9 @@ class DeadLetters:
         run_id = found[0].run_id or name
         tenant_id, cause = found[0].tenant_id, found[0].cause[:_MAX_CAUSE_LENGTH]
         discarded = Action.DEAD_LETTER_DISCARDED
-        entry = self._origin.entry(discarded, tenant_id, run_id, utc_now(), cause=cause)
+        entry = self.origin.entry(discarded, tenant_id, run_id, utc_now(), cause=cause)
         if not any(each.is_on_record for each in found):
-            self._platform.audit.add(entry)
+            self.platform.audit.add(entry)
         self._remove(found, lambda _: entry)
         log.info("dead_letter_discarded", run_id=run_id)
 
@@ -151,7 +151,7 @@ class DeadLetters:
         named = [each for each in received if each.message_id == name]
         run_id = next((each.run_id for each in named if each.run_id is not None), name)
         found = named or [each for each in received if each.run_id == run_id]
-        record = self._platform.runs.get(run_id)
+        record = self.platform.runs.get(run_id)
         if record is not None and record.has_dead_letter:
             found.append(DeadLetter(run_id, record.job, record))
         if not found:
@@ -164,7 +164,7 @@ class DeadLetters:
         return found
 
     def _received(self) -> Iterator[Message]:
-        return chain.from_iterable(read_whole(self._platform.queue))
+        return chain.from_iterable(read_whole(self.platform.queue))
 
     def _remove(
         self,
@@ -174,16 +174,16 @@ class DeadLetters:
         """Resolve dead letters; the sweep deletes one that the queue has not returned here."""
         for each in found:
             if each.record is not None and each.is_on_record:
-                self._platform.ledger.resolve_dead_letter(each.record.run_id, entry)
+                self.platform.ledger.resolve_dead_letter(each.record.run_id, entry)
             if each.message is not None:
-                self._platform.queue.delete_dead(each.message.receipt_handle)
+                self.platform.queue.delete_dead(each.message.receipt_handle)
 
     def _dead_letter(self, message: Message) -> DeadLetter:
         try:
             job = Job.parse(message.body)
         except NotAJobError:
             return DeadLetter(message.attributes.get(RUN_ID), None, None, message)
-        return DeadLetter(job.run_id, job, self._platform.runs.get(job.run_id), message)
+        return DeadLetter(job.run_id, job, self.platform.runs.get(job.run_id), message)
 
 
 def describe(error: Exception) -> str:

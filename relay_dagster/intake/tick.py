@@ -224,7 +224,11 @@ class IntakeTick:
         elif isinstance(action, Dispatch):
             self._dispatch(action, record, message)
         elif isinstance(action, Replace):
-            self._replace(message, record, action.delay_seconds)
+            queue = self.platform.queue
+            sent = queue.send_again(message, delay_seconds=action.delay_seconds)
+            self.platform.ledger.mark_sent(record.run_id, sent)
+            queue.delete(message.receipt_handle)
+            log.info("message_replaced", message_id=sent, **record.log_facts)
 
     def _keep_waiting(self, message: Message, run_id: str, seconds: float | None = None) -> None:
         ledger, queue = self.platform.ledger, self.platform.queue
@@ -268,13 +272,6 @@ class IntakeTick:
         log.info("run_dispatched", attempt=record.attempt, **record.log_facts)
         if message is not None:
             self.platform.queue.extend(message.receipt_handle, self._visibility)
-
-    def _replace(self, message: Message, record: RunRecord, delay_seconds: int) -> None:
-        queue = self.platform.queue
-        sent = queue.send_again(message, delay_seconds=delay_seconds)
-        self.platform.ledger.mark_sent(record.run_id, sent)
-        queue.delete(message.receipt_handle)
-        log.info("message_replaced", message_id=sent, **record.log_facts)
 
 
 def _about(message: Message) -> dict[str, str | None]:

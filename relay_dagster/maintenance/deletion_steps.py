@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import pairwise
 
+from relay_dagster.aws.alarms import remove_alarms
 from relay_dagster.aws.dynamodb.tenant_data import TenantData
 from relay_dagster.aws.s3.removal import PrefixRemoval
-from relay_dagster.aws.tenant_alarms import remove_alarms
 from relay_dagster.drain import Deadline
 from relay_dagster.execution.publication import place_of
 from relay_dagster.external_errors import ExternalServiceError

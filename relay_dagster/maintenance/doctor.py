@@ -20,8 +20,8 @@ from relay_core.domain.run_faults import listed
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import instant_text
-from relay_dagster.aws.dynamodb.run_items import to_feed, to_record
-from relay_dagster.aws.dynamodb.schema import feed_key, run_key
+from relay_dagster.aws.dynamodb.run_writes import to_feed, to_record
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import UnreadableItemError
 from relay_dagster.feeds.pointer import FeedPointer, Publication
@@ -195,7 +195,7 @@ class _Look:
         """Yield what is broken of runs and of what they have left."""
         unreadable: list[Finding] = []
         for record in filter(
-            None, self._read(map(run_key, run_ids), to_record, unreadable).values()
+            None, self._read(map(Kind.RUN.key, run_ids), to_record, unreadable).values()
         ):
             if self.extent.is_cut_short():
                 break
@@ -239,10 +239,10 @@ class _Look:
     def locks(self, held: Sequence[tuple[str, str]]) -> Iterator[Finding]:
         """Yield the locks of runs that do not have them."""
         unreadable: list[Finding] = []
-        holders = self._read((run_key(run_id) for _, run_id in held), to_record, unreadable)
+        holders = self._read((Kind.RUN.key(run_id) for _, run_id in held), to_record, unreadable)
         yield from unreadable
         for tenant_id, holder in held:
-            if (key := run_key(holder)) not in holders:
+            if (key := Kind.RUN.key(holder)) not in holders:
                 continue
             record = holders[key]
             is_over = record is None or (
@@ -259,11 +259,11 @@ class _Look:
     def feeds(self, tenant_ids: Sequence[str]) -> Iterator[Finding]:
         """Yield what is broken of the feeds in force, of those kept and of those held."""
         unreadable: list[Finding] = []
-        found = self._read(map(feed_key, tenant_ids), to_feed, unreadable)
+        found = self._read(map(Kind.FEED.key, tenant_ids), to_feed, unreadable)
         feeds = [*filter(None, found.values())]
         named = {each.run_id for feed in feeds for each in self._asked_for(feed)}
         named |= {feed.held_run_id for feed in feeds if feed.held_run_id is not None}
-        records = self._read(map(run_key, named), to_record, unreadable)
+        records = self._read(map(Kind.RUN.key, named), to_record, unreadable)
         yield from unreadable
         for feed in feeds:
             if self.extent.is_cut_short():
@@ -281,7 +281,7 @@ class _Look:
         self, feed: FeedPointer, records: Mapping[str, RunRecord | None]
     ) -> Iterator[tuple[Invariant, str]]:
         for publication in self._asked_for(feed):
-            record, key = records.get(run_key(publication.run_id)), publication.key
+            record, key = records.get(Kind.RUN.key(publication.run_id)), publication.key
             if record is not None and record.feed_sha256 not in (None, publication.sha256):
                 message = "made a feed of another hash than the published one"
                 yield Invariant.OTHER_FEED, f"run {publication.run_id} {message}"
@@ -298,7 +298,7 @@ class _Look:
                 sha256 = digest.hexdigest()
             if sha256 not in (None, publication.sha256):
                 yield Invariant.OTHER_FEED, f"{key} has other bytes than were published"
-        if feed.held_run_id is not None and (key := run_key(feed.held_run_id)) in records:
+        if feed.held_run_id is not None and (key := Kind.RUN.key(feed.held_run_id)) in records:
             held = records[key]
             if held is None or held.status is not RunStatus.HELD:
                 message = f"run {feed.held_run_id}, which is said to be held, is not"

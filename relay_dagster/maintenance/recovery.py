@@ -18,8 +18,7 @@ from relay_dagster.aws.dynamodb.link_store import LinkKind
 from relay_dagster.aws.dynamodb.tenant_errors import UnknownTenantError
 from relay_dagster.runs.errors import RunError
 from relay_dagster.tenants.audit import Action, AuditEntry, Origin
-from relay_dagster.webhooks.changes import removed
-from relay_dagster.webhooks.errors import UnknownWebhookError
+from relay_dagster.webhooks.changes import UnknownWebhookError, removed
 from relay_dagster.wiring import Platform
 
 _PAGE = 100

@@ -19,7 +19,6 @@ class UnknownRunError(RunError):
     error_code = "RUN_NOT_FOUND"
 
     def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
         super().__init__(f"there is no run {run_id}")
 
 
@@ -29,7 +28,6 @@ class TenantBusyError(RunError):
     error_code = "TENANT_ALREADY_RUNNING"
 
     def __init__(self, tenant_id: str, active_run_id: str) -> None:
-        self.tenant_id = tenant_id
         self.active_run_id = active_run_id
         super().__init__(
             f"tenant {tenant_id} already has an unfinished run, {active_run_id}; "
@@ -46,7 +44,6 @@ class TenantClosingError(RunError):
     error_code = "TENANT_CLOSING"
 
     def __init__(self, tenant_id: str, *, is_deleted: bool = False) -> None:
-        self.tenant_id = tenant_id
         self.is_deleted = is_deleted
         how = "has been deleted since" if is_deleted else "is being deleted"
         super().__init__(f"tenant {tenant_id} {how}: nothing is started or stored for it")
@@ -58,7 +55,6 @@ class RestoreTooLateError(RunError):
     error_code = "RESTORE_TOO_LATE"
 
     def __init__(self, tenant_id: str) -> None:
-        self.tenant_id = tenant_id
         super().__init__(f"the time to restore tenant {tenant_id} is over; its deletion goes on")
 
 
@@ -68,7 +64,6 @@ class RunQuotaExceededError(RunError):
     error_code = "RUN_QUOTA_EXCEEDED"
 
     def __init__(self, tenant_id: str, runs_per_hour: int, wait_seconds: float) -> None:
-        self.tenant_id = tenant_id
         self.wait_seconds = wait_seconds
         super().__init__(
             f"tenant {tenant_id} has had {runs_per_hour} runs in this hour, which are the most"
@@ -81,7 +76,6 @@ class IdempotencyKeyReusedError(RunError):
     error_code = "IDEMPOTENCY_KEY_REUSED"
 
     def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
         super().__init__(
             f"this Idempotency-Key was used for run {run_id} with another body; use a new key"
         )
@@ -93,8 +87,6 @@ class RunAlreadyFinishedError(RunError):
     error_code = "RUN_ALREADY_FINISHED"
 
     def __init__(self, run_id: str, status: str) -> None:
-        self.run_id = run_id
-        self.status = status
         super().__init__(f"run {run_id} has already finished: {status}")
 
 
@@ -172,7 +164,6 @@ class JobConflictError(RunError):
     error_code = "job_conflict"
 
     def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
         super().__init__(f"run {run_id} was requested with another body")
 
 
@@ -182,7 +173,6 @@ class JobExpiredError(RunError):
     error_code = "job_expired"
 
     def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
         super().__init__(f"run {run_id} ended long ago, its record is gone")
 
 
@@ -199,7 +189,6 @@ class TransitionRefusedError(RunError):
 
     def __init__(self, run_id: str, reason: str) -> None:
         self.run_id = run_id
-        self.reason = reason
         super().__init__(f"run {run_id}: {reason}")
 
 

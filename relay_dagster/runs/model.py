@@ -207,11 +207,7 @@ class RunRecord:
     @property
     def log_facts(self) -> dict[str, str | None]:
         """What every line of the log says of a run that it is about."""
-        return {
-            "run_id": self.run_id,
-            "tenant_id": self.tenant_id,
-            "request_id": self.request_id,
-        }
+        return {"run_id": self.run_id, "tenant_id": self.tenant_id, "request_id": self.request_id}
 
     @property
     def job(self) -> Job:

@@ -1,14 +1,13 @@
-"""When a run is checked next, in which queue of what is due: with every commit of its record.
+"""How many attempts a run has, how long it waits between them, and when it is checked next.
 
-So a tick costs the records that are due, and not all that exist: ``aws/dynamodb/run_store.py``
-reads the index of them.
+The next check is set with every commit of its record, in a queue of what is due. So a tick costs
+the records that are due, and not all that exist: ``aws/dynamodb/run_store.py`` reads their index.
 """
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from relay_dagster.runs.model import DueQueue, LockState, RunRecord
-from relay_dagster.runs.retry_policy import RetryPolicy
+from relay_dagster.runs.model import DueQueue, Fence, LockState, RunRecord, Trigger
 
 UNSENT_AFTER = timedelta(seconds=60)
 """After which a run whose message nobody has noted gets one."""
@@ -21,6 +20,47 @@ DEAD_LETTER_LIFE = timedelta(days=14)
 
 _CHECK_BEFORE_SIGHT = timedelta(minutes=10)
 _MAX_BETWEEN_CHECKS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How many attempts a run has, and how long it waits before each but the first."""
+
+    max_attempts: int = 3
+    base_seconds: float = 10
+    max_seconds: float = 300
+
+    def attempts_of(self, record: RunRecord) -> int:
+        """Return how many attempts the run has in all; a run that Dagster started has one."""
+        return 1 if record.trigger is Trigger.DAGSTER else self.max_attempts
+
+    def has_attempts_left(self, record: RunRecord) -> bool:
+        """Tell whether another attempt may follow the latest one."""
+        return record.attempt < self.attempts_of(record)
+
+    def delay(self, attempt: int, jitter: float) -> timedelta:
+        """Return the wait after an attempt: exponential, capped, spread by 20 % either way.
+
+        The first attempt is 1; the jitter is a random number from 0 to 1.
+        """
+        seconds = self.base_seconds
+        for _ in range(attempt - 1):
+            if seconds >= self.max_seconds:
+                break
+            seconds *= 3
+        return timedelta(seconds=min(seconds, self.max_seconds) * (0.8 + 0.4 * jitter))
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """An attempt that ended without a verdict; ``fence`` is None where it was not claimed."""
+
+    attempt: int
+    fence: Fence | None
+    error_code: str
+    message: str
+    now: datetime
+    retry_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,9 +43,8 @@ from relay_dagster.runs.model import (
     Reservation,
     RunRecord,
 )
-from relay_dagster.runs.poll_schedule import UNSENT_AFTER, PollSchedule
+from relay_dagster.runs.poll_schedule import UNSENT_AFTER, Loss, PollSchedule, RetryPolicy
 from relay_dagster.runs.ports import Change, RunRecords, utc_now
-from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.triggers.state import TriggerUpdate
 from relay_dagster.webhooks.events import events_of

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
@@ -34,20 +34,23 @@ from relay_dagster.runs.model import (
     RunRecord,
     Trigger,
 )
-from relay_dagster.runs.retry_policy import Loss, RetryPolicy
+from relay_dagster.runs.poll_schedule import Loss, RetryPolicy
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin, dagster_origin
 
 Rule = Callable[[RunRecord], RunRecord]
 """Returns the next record, or raises why there is none."""
 _Facts = ParamSpec("_Facts")
+_Kept = TypeVar("_Kept")
 
 
-def rule(step: Callable[Concatenate[RunRecord, _Facts], RunRecord]) -> Callable[_Facts, Rule]:
-    """Let a function of a record and the facts of a change be called with the facts: a rule."""
+def rule(
+    step: Callable[Concatenate[_Kept, _Facts], _Kept],
+) -> Callable[_Facts, Callable[[_Kept], _Kept]]:
+    """Let a function of what is kept and of a change's facts be called with the facts: a rule."""
 
     @wraps(step)
-    def with_facts(*facts: _Facts.args, **named: _Facts.kwargs) -> Rule:
-        return lambda record: step(record, *facts, **named)
+    def with_facts(*facts: _Facts.args, **named: _Facts.kwargs) -> Callable[[_Kept], _Kept]:
+        return lambda kept: step(kept, *facts, **named)
 
     return with_facts
 

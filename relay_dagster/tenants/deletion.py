@@ -60,11 +60,7 @@ class Deletion:
         return self.state in (TenantState.CLOSING, TenantState.DELETING)
 
     def refuse_late(self, now: datetime) -> None:
-        """Refuse to restore a tenant whose time is over.
-
-        Raises:
-            RestoreTooLateError: it is.
-        """
+        """Refuse to restore a tenant whose time is over; `RestoreTooLateError` where it is."""
         if self.state is not TenantState.CLOSING or self.delete_after <= now:
             raise RestoreTooLateError(self.tenant_id)
 

@@ -6,9 +6,9 @@ They are pure; ``aws/dynamodb/webhook_store.py`` applies them to what is stored.
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from relay_dagster.webhooks.errors import TooManyWebhooksError, UnknownWebhookError
+from relay_dagster.runs.transitions import rule
 from relay_dagster.webhooks.model import (
     MAX_WEBHOOKS,
     OLD_SECRET_LIFE,
@@ -22,53 +22,76 @@ WebhooksRule = Callable[[Webhooks], Webhooks]
 Edit = Callable[[Webhook], Webhook]
 
 
-def find(webhooks: Webhooks, tenant_id: str, webhook_id: str) -> Webhook:
-    """Return one of a tenant's webhooks.
+class WebhookError(Exception):
+    """Base of every refusal."""
 
-    Raises:
-        UnknownWebhookError: there is none with that id.
-    """
+    error_code: ClassVar[str] = "webhook_error"
+
+
+class UnknownWebhookError(WebhookError):
+    """The tenant has no such webhook."""
+
+    error_code = "WEBHOOK_NOT_FOUND"
+
+    def __init__(self, tenant_id: str, webhook_id: str) -> None:
+        super().__init__(f"tenant {tenant_id} has no webhook {webhook_id}")
+
+
+class TooManyWebhooksError(WebhookError):
+    """The tenant has as many as it may have."""
+
+    error_code = "WEBHOOK_QUOTA_EXCEEDED"
+
+    def __init__(self, tenant_id: str) -> None:
+        super().__init__(
+            f"tenant {tenant_id} has {MAX_WEBHOOKS} webhooks, the most it may have; delete one"
+        )
+
+
+class WebhookDisabledError(WebhookError):
+    """What is asked for is only for webhooks that are enabled."""
+
+    error_code = "WEBHOOK_DISABLED"
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(f"webhook {webhook_id} is disabled; enable it first")
+
+
+def find(webhooks: Webhooks, tenant_id: str, webhook_id: str) -> Webhook:
+    """Return one of a tenant's webhooks; `UnknownWebhookError` where there is none with that id."""
     for webhook in webhooks:
         if webhook.webhook_id == webhook_id:
             return webhook
     raise UnknownWebhookError(tenant_id, webhook_id)
 
 
-def added(webhook: Webhook) -> WebhooksRule:
+@rule
+def added(webhooks: Webhooks, webhook: Webhook) -> Webhooks:
     """Add one; `TooManyWebhooksError` where the tenant has as many as it may have."""
-
-    def rule(webhooks: Webhooks) -> Webhooks:
-        if len(webhooks) >= MAX_WEBHOOKS:
-            raise TooManyWebhooksError(webhook.tenant_id)
-        return *webhooks, webhook
-
-    return rule
+    if len(webhooks) >= MAX_WEBHOOKS:
+        raise TooManyWebhooksError(webhook.tenant_id)
+    return *webhooks, webhook
 
 
-def removed(tenant_id: str, webhook_id: str) -> WebhooksRule:
+@rule
+def removed(webhooks: Webhooks, tenant_id: str, webhook_id: str) -> Webhooks:
     """Remove one; `UnknownWebhookError` where there is none."""
-
-    def rule(webhooks: Webhooks) -> Webhooks:
-        gone = find(webhooks, tenant_id, webhook_id)
-        return tuple(each for each in webhooks if each is not gone)
-
-    return rule
+    gone = find(webhooks, tenant_id, webhook_id)
+    return tuple(each for each in webhooks if each is not gone)
 
 
-def edited(tenant_id: str, webhook_id: str, edit: Edit) -> WebhooksRule:
+@rule
+def edited(webhooks: Webhooks, tenant_id: str, webhook_id: str, edit: Edit) -> Webhooks:
     """Change one; `UnknownWebhookError` where there is none."""
-
-    def rule(webhooks: Webhooks) -> Webhooks:
-        before = find(webhooks, tenant_id, webhook_id)
-        return tuple(edit(each) if each is before else each for each in webhooks)
-
-    return rule
+    before = find(webhooks, tenant_id, webhook_id)
+    return tuple(edit(each) if each is before else each for each in webhooks)
 
 
 # --- of one webhook -----------------------------------------------------------------------------
 
 
-def updated(now: datetime, **changes: Any) -> Edit:
+@rule
+def updated(webhook: Webhook, /, now: datetime, **changes: Any) -> Webhook:
     """Change what people choose; one that is enabled, or has moved, begins anew.
 
     Events from before ``now`` are not for one that is enabled by it.
@@ -77,47 +100,33 @@ def updated(now: datetime, **changes: Any) -> Edit:
         changes["disabled_reason"] = None
     if changes.get("enabled") or "url" in changes:
         changes["failing_since"] = None
-
-    def edit(webhook: Webhook) -> Webhook:
-        is_anew = changes.get("enabled") and not webhook.enabled
-        return replace(webhook, **changes, enabled_at=now if is_anew else webhook.enabled_at)
-
-    return edit
+    is_anew = changes.get("enabled") and not webhook.enabled
+    return replace(webhook, **changes, enabled_at=now if is_anew else webhook.enabled_at)
 
 
-def rotated(secret: str, now: datetime) -> Edit:
+@rule
+def rotated(webhook: Webhook, secret: str, now: datetime) -> Webhook:
     """Sign with a new secret; the one before signs too for a while, an older one no more."""
-
-    def edit(webhook: Webhook) -> Webhook:
-        until = now + OLD_SECRET_LIFE
-        return replace(
-            webhook,
-            secret=secret,
-            previous_secret=webhook.secret,
-            previous_secret_until=until,
-        )
-
-    return edit
+    return replace(
+        webhook,
+        secret=secret,
+        previous_secret=webhook.secret,
+        previous_secret_until=now + OLD_SECRET_LIFE,
+    )
 
 
-def disabled(reason: DisabledReason) -> Edit:
+@rule
+def disabled(webhook: Webhook, reason: DisabledReason) -> Webhook:
     """Send nothing to it any more, until somebody enables it; one that is disabled stays so."""
-
-    def edit(webhook: Webhook) -> Webhook:
-        if not webhook.enabled:
-            return webhook
-        return replace(webhook, enabled=False, disabled_reason=reason)
-
-    return edit
+    if not webhook.enabled:
+        return webhook
+    return replace(webhook, enabled=False, disabled_reason=reason)
 
 
-def failing(since: datetime) -> Edit:
+@rule
+def failing(webhook: Webhook, since: datetime) -> Webhook:
     """Note a failure: the first since the last success counts."""
-
-    def edit(webhook: Webhook) -> Webhook:
-        return replace(webhook, failing_since=webhook.failing_since or since)
-
-    return edit
+    return replace(webhook, failing_since=webhook.failing_since or since)
 
 
 def delivered(webhook: Webhook) -> Webhook:

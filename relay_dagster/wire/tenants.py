@@ -31,18 +31,11 @@ CONFIG_EXAMPLE: dict[str, Any] = {
     "vendors": [
         {
             "vendor_id": "granite_supply",
-            "inbound": {
-                "type": "s3",
-                "s3_prefix": "tenants/acme_parts/inbound/granite_supply/",
-            },
+            "inbound": {"type": "s3", "s3_prefix": "tenants/acme_parts/inbound/granite_supply/"},
             "parser": {"format": "csv", "column_map": {"sku": "Part No", "cost": "Net"}},
         }
     ],
-    "pricing": {
-        "base_margin_pct": "0.20",
-        "min_price": "1.00",
-        "shipping_handling_flat": "4.95",
-    },
+    "pricing": {"base_margin_pct": "0.20", "min_price": "1.00", "shipping_handling_flat": "4.95"},
     "merge": {"strategy": "best_offer"},
     "output": {"columns": ["sku", "quantity_available", "price"]},
 }
@@ -85,8 +78,7 @@ class Tenant(ConfigVersion):
     delete_after: _DeleteAfter = None
     stored_at: datetime
     next_run_at: datetime | None = Field(
-        None,
-        description="When the schedule of the latest config is due next; null without one.",
+        None, description="When the schedule of the latest config is due next; null without one."
     )
     tenant_config: dict[str, Any]
 
@@ -232,8 +224,7 @@ class TenantStatus(Answer):
     )
     next_run_at: datetime | None = Field(None, description="When the schedule is due next.")
     vendors: list[VendorStanding] = Field(
-        [],
-        description="Of the last run of all vendors that has ended, and those that are pulled.",
+        [], description="Of the last run of all vendors that has ended, and those that are pulled."
     )
 
 

@@ -120,8 +120,7 @@ class ListedWebhook(Answer):
     created_at: datetime
     created_by: str | None = None
     failing_since: datetime | None = Field(
-        None,
-        description="The first failure since the last success; five days of them disable it.",
+        None, description="The first failure since the last success; five days of them disable it."
     )
     disabled_reason: Annotated[DisabledReason, Open()] | None = Field(
         None, description="Why the system has disabled it; null where it has not."

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.aws.alarms import AlarmPlan, set_up_alarms
-from relay_dagster.aws.tenant_alarms import remove_alarms
+from relay_dagster.aws.alarms import AlarmPlan, remove_alarms, set_up_alarms
 from relay_dagster.wiring import Platform
 from support.fakes import embedded_platform
 

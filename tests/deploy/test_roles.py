@@ -20,7 +20,7 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_dagster import tags
 from relay_dagster.aws.alarms import AlarmPlan, set_up_alarms
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb.run_items import feed_item
+from relay_dagster.aws.dynamodb.run_writes import feed_item
 from relay_dagster.aws.s3.object_store import ObjectStore, Written
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.execution.publication import published_key

@@ -24,9 +24,8 @@ from relay_dagster.maintenance import run_decision as reconciler
 from relay_dagster.runs import message_state, transitions
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.model import DueQueue, Fence, LockState, NewRun, Outcome, RunRecord, Trigger
-from relay_dagster.runs.poll_schedule import PollSchedule
+from relay_dagster.runs.poll_schedule import Loss, PollSchedule, RetryPolicy
 from relay_dagster.runs.ports import AttemptState
-from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
 THEN = datetime(2026, 3, 1, tzinfo=UTC)
 LONG_AFTER = THEN + timedelta(days=2)

@@ -14,8 +14,8 @@ import pytest
 from botocore.config import Config
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.dynamodb.run_items import feed_item
-from relay_dagster.aws.dynamodb.schema import feed_key, lock_key, run_key
+from relay_dagster.aws.dynamodb.run_writes import feed_item
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.maintenance.doctor import SLICES, Extent, Invariant, examine, report_broken
@@ -97,7 +97,7 @@ def stray(world: World) -> Iterator[None]:
 
 def other_hash(world: World) -> dict[str, Any]:
     name, database = world.platform.settings.runs_table, world.platform.clients.dynamodb
-    item = database.get_item(TableName=name, Key={"pk": {"S": feed_key(TENANT)}})["Item"]
+    item = database.get_item(TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}})["Item"]
     publications = [
         {"M": {**each["M"], "sha256": {"S": "0" * 64}}} for each in item["publications"]["L"]
     ]
@@ -106,7 +106,7 @@ def other_hash(world: World) -> dict[str, Any]:
 
 def of_a_kept_feed_that_is_gone(world: World) -> dict[str, Any]:
     name, database = world.platform.settings.runs_table, world.platform.clients.dynamodb
-    item = database.get_item(TableName=name, Key={"pk": {"S": feed_key(TENANT)}})["Item"]
+    item = database.get_item(TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}})["Item"]
     (newest,) = item["publications"]["L"]
     kept = {**newest["M"], "run_id": {"S": NOBODY}, "key": {"S": "published/gone.csv"}}
     return {"publications": {"L": [newest, {"M": kept}]}}
@@ -114,36 +114,38 @@ def of_a_kept_feed_that_is_gone(world: World) -> dict[str, Any]:
 
 DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
     "a run that has no time of its next check": (
-        lambda world: changed(world, run_key(OPEN), due_at=None, due_shard=None),
+        lambda world: changed(world, Kind.RUN.key(OPEN), due_at=None, due_shard=None),
         Invariant.UNCHECKED_RUN,
     ),
     "a run whose check is long over": (
         lambda world: changed(
             world,
-            run_key(OPEN),
+            Kind.RUN.key(OPEN),
             due_lane={"S": DueQueue.ATTEMPT},
             due_at={"S": "2020-01-01T00:00:00.000000Z"},
         ),
         Invariant.OVERDUE_RUN,
     ),
     "a record that this release cannot read": (
-        lambda world: changed(world, run_key(OPEN), due_at={"S": "tomorrow"}, stage={"S": "?"}),
+        lambda world: changed(
+            world, Kind.RUN.key(OPEN), due_at={"S": "tomorrow"}, stage={"S": "?"}
+        ),
         Invariant.UNREADABLE_ITEM,
     ),
     "a lock of a run that is not there": (
-        lambda world: changed(world, lock_key("other"), holder={"S": NOBODY}),
+        lambda world: changed(world, Kind.LOCK.key("other"), holder={"S": NOBODY}),
         Invariant.LOCK_WITHOUT_RUN,
     ),
     "a lock of a run that has ended": (
-        lambda world: changed(world, lock_key("other"), holder={"S": FIRST}),
+        lambda world: changed(world, Kind.LOCK.key("other"), holder={"S": FIRST}),
         Invariant.LOCK_WITHOUT_RUN,
     ),
     "a run that thinks it has the lock": (
-        lambda world: changed(world, lock_key(TENANT), holder=None),
+        lambda world: changed(world, Kind.LOCK.key(TENANT), holder=None),
         Invariant.RUN_WITHOUT_LOCK,
     ),
     "a pointer to another hash": (
-        lambda world: changed(world, feed_key(TENANT), **other_hash(world)),
+        lambda world: changed(world, Kind.FEED.key(TENANT), **other_hash(world)),
         Invariant.OTHER_FEED,
     ),
     "a pointer whose feed is gone": (
@@ -155,7 +157,7 @@ DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
         Invariant.HELD_FEED_GONE,
     ),
     "a hold of a run that is not held": (
-        lambda world: changed(world, feed_key(TENANT), held_run_id={"S": FIRST}),
+        lambda world: changed(world, Kind.FEED.key(TENANT), held_run_id={"S": FIRST}),
         Invariant.HOLD_WITHOUT_RUN,
     ),
     "artifacts that are gone": (
@@ -274,7 +276,7 @@ def test_a_kept_feed_is_looked_for_in_one_part_of_a_day_and_the_one_in_force_in_
     assert pointer is not None
     (own,) = (part for part in range(SLICES) if Extent(part=part).has(NOBODY))
     other = (own + 1) % SLICES
-    with changed(world, feed_key(TENANT), **of_a_kept_feed_that_is_gone(world)):
+    with changed(world, Kind.FEED.key(TENANT), **of_a_kept_feed_that_is_gone(world)):
         assert found(world, part=other) == []
         assert found(world, part=own) == [(Invariant.FEED_GONE, f"tenant {TENANT}")]
     with without(world, pointer.in_force.key):
@@ -282,7 +284,7 @@ def test_a_kept_feed_is_looked_for_in_one_part_of_a_day_and_the_one_in_force_in_
 
 
 def test_the_hourly_look_says_how_many_are_broken(world: World) -> None:
-    with changed(world, lock_key("other"), holder={"S": NOBODY}):
+    with changed(world, Kind.LOCK.key("other"), holder={"S": NOBODY}):
         assert report_broken(world.platform, utc_now(), Deadline.after(60)) == 1
     assert report_broken(world.platform, utc_now(), Deadline.after(60)) == 0
 
@@ -290,6 +292,6 @@ def test_the_hourly_look_says_how_many_are_broken(world: World) -> None:
 def test_the_hourly_look_ends_with_its_time(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with changed(world, lock_key("other"), holder={"S": NOBODY}):
+    with changed(world, Kind.LOCK.key("other"), holder={"S": NOBODY}):
         assert report_broken(world.platform, utc_now(), Deadline.after(-1)) == 0
     assert "invariants_cut_short" in capsys.readouterr().err

@@ -19,7 +19,7 @@ import pytest
 from explorer.world import History, Receiver
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
-from relay_dagster.aws.dynamodb.api_key_store import Session, SessionStore
+from relay_dagster.aws.dynamodb.api_key_store import BrowserSession, SessionStore
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
@@ -106,7 +106,7 @@ class Installation:
 
     def sign_in(self, tenant_id: str, name: str) -> None:
         now = self.clock()
-        session = Session(
+        session = BrowserSession(
             digest=f"{tenant_id}-{name}",
             tenant_id=tenant_id,
             key_id="k",

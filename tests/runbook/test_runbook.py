@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relay_core.domain.codes import FailureCode, WarningCode
-from relay_dagster.aws.alarms import AlarmPlan, Kind, alarm_definitions
+from relay_dagster.aws.alarms import AlarmKind, AlarmPlan, alarm_definitions
 from runbook.drills import all_drills
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,8 +54,8 @@ def test_every_drill_follows_a_part_of_the_runbook() -> None:
     assert all(drill.claim for drill in all_drills())
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_every_alarm_has_an_entry_under_its_own_name(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(AlarmKind))
+def test_every_alarm_has_an_entry_under_its_own_name(kind: AlarmKind) -> None:
     names = {"environment": "<environment>", "namespace": "n", "queue_name": "q", "dlq_name": "d"}
     plan = AlarmPlan(**names, kinds=[kind])
     (alarm,) = alarm_definitions(plan)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from relay_dagster.runs.model import RunRecord, Trigger
-from relay_dagster.runs.retry_policy import RetryPolicy
+from relay_dagster.runs.poll_schedule import RetryPolicy
 from support.builders import REQUESTED_AT, RUN_ID
 
 POLICY = RetryPolicy(max_attempts=3, base_seconds=10, max_seconds=300)

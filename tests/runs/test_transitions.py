@@ -24,7 +24,7 @@ from relay_dagster.runs.model import (
     NewRun,
     RunRecord,
 )
-from relay_dagster.runs.retry_policy import Loss, RetryPolicy
+from relay_dagster.runs.poll_schedule import Loss, RetryPolicy
 from relay_dagster.runs.transitions import STATUSES, TRANSITIONS, Rule, state_diagram
 from support.builders import REQUESTED_AT, RUN_ID
 

@@ -8,7 +8,7 @@ import pytest
 from moto import mock_aws
 
 import setup_cloudwatch_alarms
-from relay_dagster.aws.alarms import Kind
+from relay_dagster.aws.alarms import AlarmKind
 from relay_dagster.aws.clients import Clients
 
 ENVIRON = {
@@ -175,7 +175,7 @@ def test_running_again_changes_nothing_and_says_so(
     capsys.readouterr()
     assert set_up(clients, "--sns-topic-arn", TOPIC) == 0
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == len(Kind)
+    assert len(said) == len(AlarmKind)
     assert all(line.startswith("unchanged: ") for line in said)
     assert alarms(clients) == before
 

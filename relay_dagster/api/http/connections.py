@@ -15,12 +15,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from relay_dagster.api.http.error_codes import (
-    CODES,
-    INVALID_REQUEST,
-    PROBLEM_TYPE,
-    problem_body,
-)
+from relay_dagster.api.http.error_codes import CODES, INVALID_REQUEST, PROBLEM_TYPE, problem_body
 from relay_dagster.api.http.middleware import REQUEST_ID_HEADER
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.logs import event_log

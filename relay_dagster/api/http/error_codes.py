@@ -1,7 +1,7 @@
 """Every ``error_code`` that the API answers with: status, meaning, and when to ask again.
 
 The answers themselves, the OpenAPI document and docs/API.md come from this table; a route names the
-codes that it may answer.
+codes that it may answer, and the headers of its answers. What each header means stands once, too.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import http
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from relay_dagster.api.http.openapi_headers import described
 
 PROBLEM_TYPE = "application/problem+json"
 INVALID_REQUEST = "INVALID_REQUEST"
@@ -54,8 +52,7 @@ CODES: Mapping[str, Code] = {
     "METHOD_NOT_ALLOWED": Code(405, "the path takes other methods; Allow names them"),
     "REQUEST_TIMEOUT": Code(408, "the request did not come in time; the connection is closed"),
     "TENANT_EXISTS": Code(
-        409,
-        "the tenant, or one whose id differs in case alone, has a config; put the next version",
+        409, "the tenant, or one whose id differs in case alone, has a config; put the next version"
     ),
     "TENANT_ALREADY_RUNNING": Code(409, "the tenant has an unfinished run, active_run_id"),
     "TENANT_CLOSING": Code(
@@ -87,8 +84,7 @@ CODES: Mapping[str, Code] = {
     "unsupported_schema_version": Code(422, "schema_version must be 1"),
     "UNKNOWN_VENDOR": Code(422, "the config lacks a vendor that is named"),
     "CHECK_TOO_SLOW": Code(
-        422,
-        "the uploads take too long or too much memory; check fewer vendors at once",
+        422, "the uploads take too long or too much memory; check fewer vendors at once"
     ),
     "EXPLAIN_TOO_SLOW": Code(422, "the SKU has too many rows to be explained"),
     "IDEMPOTENCY_KEY_REUSED": Code(422, "the Idempotency-Key came with another body before"),
@@ -175,3 +171,30 @@ def _example(code: str) -> dict[str, Any]:
     return problem_body(
         code, known.meaning, request_id=_EXAMPLE_REQUEST, errors=errors, members=members
     )
+
+
+_WHOLE = {"type": "integer", "minimum": 0}
+_TEXT = {"type": "string"}
+HEADERS: Mapping[str, dict[str, Any]] = {
+    "Cache-Control": {"description": "Whether the answer may be kept.", "schema": _TEXT},
+    "ETag": {"description": "What `If-Match` or `If-None-Match` is to name.", "schema": _TEXT},
+    "Link": {"description": 'The next page, `rel="next"`.', "schema": _TEXT},
+    "Location": {"description": "Where to go on.", "schema": _TEXT},
+    "Retry-After": {"description": "Seconds to wait before asking again.", "schema": _WHOLE},
+    "WWW-Authenticate": {"description": "How to show who you are.", "schema": _TEXT},
+    "X-Request-Id": {
+        "description": "The request's id, as it came or made here; it is in every line of the log.",
+        "schema": _TEXT,
+    },
+    "X-Run-Id": {"description": "The run that made the feed.", "schema": _TEXT},
+}
+
+
+def carrying(status: int, *names: str, **more: Any) -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI document says of an answer's headers, and more of the answer."""
+    return {status: {"headers": described(*names), **more}}
+
+
+def described(*names: str) -> dict[str, dict[str, Any]]:
+    """Return the OpenAPI document's words for these headers."""
+    return {name: HEADERS[name] for name in names}

@@ -14,12 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from relay_dagster.api.http.error_codes import (
-    CODES,
-    INTERNAL_ERROR,
-    PROBLEM_TYPE,
-    problem_body,
-)
+from relay_dagster.api.http.error_codes import CODES, INTERNAL_ERROR, PROBLEM_TYPE, problem_body
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.logs import event_log, logging_with
 
@@ -101,10 +96,7 @@ def internal_error(scope: Mapping[str, Any], error: BaseException) -> None:
 class RequestFrame:
     """Middleware that gives each request an id, bounds it, logs it and catches what is left.
 
-    Args:
-        app: what is called inside.
-        max_body_bytes: longer bodies are refused with 413.
-        limits: of heads, and of the time that a body may take.
+    Bodies that are longer than ``max_body_bytes`` are refused with 413.
     """
 
     def __init__(
@@ -120,28 +112,26 @@ class RequestFrame:
             await self._app(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
+        given = headers.get(REQUEST_ID_HEADER, b"").decode("latin-1").strip()
         scope["state"] = {
             **scope.get("state", {}),
-            "request_id": _request_id(headers),
+            "request_id": (given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())),
             "log_context": {"caller": None, "address": address_of(scope)},
             "at_end": ExitStack(),
         }
         with at_end(scope), logging_with(log_context(scope)):
-            await self._frame(scope, receive, send, headers)
-
-    async def _frame(
-        self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
-    ) -> None:
-        exchange = _Exchange(scope, receive, send, self._max_body_bytes, self._limits.body_seconds)
-        announced = headers.get(b"content-length", b"")
-        if _head_bytes(scope) > self._limits.head_bytes:
-            detail = f"a head has at most {self._limits.head_bytes:,} bytes"
-            await exchange.refuse("HEAD_TOO_LARGE", detail, close=True)
-        elif announced.isdigit() and int(announced) > self._max_body_bytes:
-            await exchange.refuse_size()
-        else:
-            await self._serve(exchange)
-        exchange.log()
+            exchange = _Exchange(
+                scope, receive, send, self._max_body_bytes, self._limits.body_seconds
+            )
+            announced = headers.get(b"content-length", b"")
+            if _head_bytes(scope) > self._limits.head_bytes:
+                detail = f"a head has at most {self._limits.head_bytes:,} bytes"
+                await exchange.refuse("HEAD_TOO_LARGE", detail, close=True)
+            elif announced.isdigit() and int(announced) > self._max_body_bytes:
+                await exchange.refuse_size()
+            else:
+                await self._serve(exchange)
+            exchange.log()
 
     async def _serve(self, exchange: _Exchange) -> None:
         try:
@@ -257,8 +247,3 @@ def _head_bytes(scope: Scope) -> int:
     """Return how long a request's head was, as far as what became of it tells."""
     line = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
     return line + sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"])
-
-
-def _request_id(headers: Mapping[bytes, bytes]) -> str:
-    given = headers.get(REQUEST_ID_HEADER, b"").decode("latin-1").strip()
-    return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())

@@ -10,8 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from relay_dagster.api.http.config_schema import REFERENCE, config_schemas
-from relay_dagster.api.http.error_codes import documented
-from relay_dagster.api.http.openapi_headers import described
+from relay_dagster.api.http.error_codes import described, documented
 from relay_dagster.wire.base import Answer
 from relay_dagster.wire.problems import Problem
 

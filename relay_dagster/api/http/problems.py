@@ -47,9 +47,7 @@ from relay_dagster.runs.errors import (
     TenantBusyError,
     UnknownVendorError,
 )
-from relay_dagster.webhooks.errors import (
-    WebhookError,
-)
+from relay_dagster.webhooks.changes import WebhookError
 
 _MAX_TEXT = 1000
 _MAX_TOLD = 10
@@ -64,26 +62,17 @@ _ROUTING_CODES = {400: INVALID_REQUEST, 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOW
 
 
 class ProblemError(Exception):
-    """What a route answers instead of a result.
-
-    Args:
-        error_code: the code that programs look at; `CODES` has its status.
-        detail: the sentence that people read: what is wrong and what to do.
-        errors: faults of the input with their paths.
-        headers: headers of the answer.
-        members: further members of the document.
-        status: in place of the code's own.
-    """
+    """What a route answers instead of a result."""
 
     def __init__(
         self,
-        error_code: str,
-        detail: str,
+        error_code: str,  # the code that programs look at; `CODES` has its status
+        detail: str,  # the sentence that people read: what is wrong and what to do
         *,
-        errors: Sequence[ConfigFault] = (),
-        headers: Mapping[str, str] | None = None,
-        members: Mapping[str, Any] | None = None,
-        status: int | None = None,
+        errors: Sequence[ConfigFault] = (),  # faults of the input with their paths
+        headers: Mapping[str, str] | None = None,  # headers of the answer
+        members: Mapping[str, Any] | None = None,  # further members of the document
+        status: int | None = None,  # in place of the code's own
     ) -> None:
         self.status = status or CODES[error_code].status
         self.error_code = error_code

@@ -95,9 +95,7 @@ def router(tag: str) -> APIRouter:
     FastAPI would build those of an included router once more at the first requests.
     """
     return APIRouter(
-        tags=[tag],
-        route_class=StrictRoute,
-        generate_unique_id_function=lambda route: route.name,
+        tags=[tag], route_class=StrictRoute, generate_unique_id_function=lambda route: route.name
     )
 
 
@@ -149,10 +147,7 @@ def json_body(schema: Any, **described: Any) -> Any:
     """Return the dependency of a route that reads its JSON body by itself: its bytes."""
     shown = Body(**described)
 
-    def read(
-        data: Annotated[bytes, Depends(_sent)],
-        body: schema = shown,
-    ) -> bytes:
+    def read(data: Annotated[bytes, Depends(_sent)], body: schema = shown) -> bytes:
         return data
 
     return Depends(read)
@@ -182,11 +177,7 @@ RequestId = Annotated[str, Depends(_request_id)]
 
 
 def parsed_order(model: type[_Order], body: bytes) -> _Order:
-    """Return a body as an order.
-
-    Raises:
-        ProblemError: 422 with the faults and their paths.
-    """
+    """Return a body as an order; `ProblemError` 422 with the faults and their paths."""
     # Each value may have a fault, and all faults are held in memory at once.
     if body.count(b",") >= DEFAULT_API_LIMITS.body_values:
         message = f"the body holds more than {DEFAULT_API_LIMITS.body_values:,} values"

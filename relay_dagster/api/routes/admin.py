@@ -8,10 +8,7 @@ from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
 from relay_dagster.api.http.problems import invalid_request
-from relay_dagster.api.http.request_parsing import (
-    order,
-    router,
-)
+from relay_dagster.api.http.request_parsing import order, router
 from relay_dagster.api.security.auth import Acting, Admin
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import ID_PATTERN
@@ -21,10 +18,7 @@ routes = router("admin")
 _log = event_log()
 
 
-@routes.post(
-    "/v1/admin/pause",
-    responses=answers("FORBIDDEN", "TENANT_CLOSING", *ORDER_BODY),
-)
+@routes.post("/v1/admin/pause", responses=answers("FORBIDDEN", "TENANT_CLOSING", *ORDER_BODY))
 def pause_runs(
     caller: Admin,
     acting: Acting,
@@ -44,11 +38,7 @@ def list_pauses(caller: Admin, platform: PlatformDep) -> PauseList:
     return PauseList(pauses=[PauseInForce.of(each, since=each.paused_at) for each in found])
 
 
-@routes.delete(
-    "/v1/admin/pause",
-    status_code=204,
-    responses=answers("FORBIDDEN", *ORDER_BODY),
-)
+@routes.delete("/v1/admin/pause", status_code=204, responses=answers("FORBIDDEN", *ORDER_BODY))
 def resume_runs(
     caller: Admin,
     acting: Acting,

@@ -9,17 +9,11 @@ from fastapi import Path, Query, Response
 
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep
-from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers
-from relay_dagster.api.http.openapi_headers import carrying
+from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers, carrying
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import (
-    CURSOR,
-    TenantId,
-    order,
-    router,
-)
+from relay_dagster.api.http.request_parsing import CURSOR, TenantId, order, router
 from relay_dagster.api.routes.tenants import require_tenant
-from relay_dagster.api.security.api_keys import Caller, NewKey
+from relay_dagster.api.security.api_keys import NewKey
 from relay_dagster.api.security.auth import Acting, MayMakeKeys, MayRead, require_scopes
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import is_id
@@ -53,7 +47,13 @@ def create_api_key(
     is good for longer. A tenant has at most 50, expired ones too.
     """
     require_scopes(caller, asked.scopes)
-    _refuse_expiry(asked, caller)
+    latest, message = caller.expires_at, None
+    if asked.expires_at is not None and asked.expires_at <= utc_now():
+        message = "lies in the past; name a later instant"
+    elif latest is not None and (asked.expires_at is None or asked.expires_at > latest):
+        message = f"must be {latest.isoformat()} at the latest, when the key that asks expires"
+    if message is not None:
+        raise invalid_request([ConfigFault("expires_at", message)])
     require_tenant(platform.tenants, tenant_id)
     wanted = NewKey(asked.name, tuple(asked.scopes), asked.expires_at)
     key_id, key = keyring.issue(tenant_id, wanted, caller, acting)
@@ -111,18 +111,3 @@ def delete_api_key(
         raise ProblemError("API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}")
     for each in revoked:
         _log.info("api_key_deleted", tenant_id=tenant_id, key_id=each)
-
-
-def _refuse_expiry(asked: KeyOrder, caller: Caller) -> None:
-    """Refuse an expiry that lies behind, or later than that of the key that asks.
-
-    Raises:
-        ProblemError: 422.
-    """
-    latest, message = caller.expires_at, None
-    if asked.expires_at is not None and asked.expires_at <= utc_now():
-        message = "lies in the past; name a later instant"
-    elif latest is not None and (asked.expires_at is None or asked.expires_at > latest):
-        message = f"must be {latest.isoformat()} at the latest, when the key that asks expires"
-    if message is not None:
-        raise invalid_request([ConfigFault("expires_at", message)])

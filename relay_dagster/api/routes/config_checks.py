@@ -1,5 +1,7 @@
 """A config tried out without storing it: faults, doubts, and how it reads the latest uploads.
 
+Editors that complete a config while it is written take its schema from here.
+
 Bounded: a few vendors, the first bytes of each, a few threads. They are read by the engine, through
 `feed_checker`; what that comes to is ``relay_core.onboarding``.
 """
@@ -8,10 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
-from typing import Annotated, Any
+from itertools import accumulate, islice
+from typing import Annotated, Any, TypeVar
 
-from relay_core.config import ParserConfig, TenantConfig, VendorConfig, load_config, parse_document
+from fastapi import Response
+
+from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
 from relay_core.config.json_patch import parser_patch, parser_steps
 from relay_core.config.lint import config_doubts
 from relay_core.config.values import sound_id
@@ -22,6 +26,7 @@ from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
 from relay_core.onboarding.findings import describe_check, policy_doubts_of, upload_doubts
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
 from relay_dagster.api.feed_checker import PIECE_BYTES, FeedChecker
+from relay_dagster.api.http.config_schema import config_schema_json
 from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
 from relay_dagster.api.http.error_codes import CODES, INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
@@ -31,19 +36,8 @@ from relay_dagster.api.security.auth import MayConfigure
 from relay_dagster.api.task_slots import TaskDeadline
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.identifiers import is_id
+from relay_dagster.wire import config_checks as wire
 from relay_dagster.wire.base import Answer
-from relay_dagster.wire.config_checks import (
-    ConfigCheck,
-    DoubtFound,
-    Guesses,
-    HeaderCandidate,
-    HeadReading,
-    MissingHeaderFound,
-    Operation,
-    RefusedCells,
-    VendorCheck,
-    VendorCheckStatus,
-)
 from relay_dagster.wire.problems import Fault
 from relay_dagster.wire.tenants import CONFIG_EXAMPLE
 from relay_dagster.wiring import Platform
@@ -61,6 +55,7 @@ _THREADS = 4
 # No answer is over 1 MiB; what stands beside these is short.
 _BYTES_OF_FAULTS = 256 << 10
 _BYTES_OF_DETAILS = 512 << 10
+_Part = TypeVar("_Part", bound=Answer)
 # Any object: what is wrong with it is the answer.
 _AnyConfig = Annotated[
     bytes,
@@ -91,7 +86,7 @@ def check_config(
     platform: PlatformDep,
     checker: FeedCheckerDep,
     body: _AnyConfig,
-) -> ConfigCheck:
+) -> wire.ConfigCheck:
     """Try out a config, and read the first bytes of each vendor's latest upload with it.
 
     Nothing is stored. A config with faults is answered with 200, too: they are what was asked for.
@@ -99,6 +94,12 @@ def check_config(
     require_id(tenant_id)
     document = parse_document(body, format="json", limits=platform.settings.limits)
     return check_document(tenant_id, document, platform, checker)
+
+
+@routes.get("/v1/config.schema.json", include_in_schema=False)
+async def get_config_schema() -> Response:
+    """Return the JSON Schema of a config; like the OpenAPI document, it is open to everybody."""
+    return Response(config_schema_json(), media_type="application/schema+json")
 
 
 def check_document(
@@ -109,7 +110,7 @@ def check_document(
     *,
     vendor_id: str | None = None,
     waits: bool = False,
-) -> ConfigCheck:
+) -> wire.ConfigCheck:
     """Try out a config, and read the latest uploads, or one vendor's, with it.
 
     With ``waits`` it waits behind those who have keys, as a supplier's does.
@@ -136,7 +137,7 @@ def _check(
     checker: FeedChecker,
     deadline: TaskDeadline,
     vendor_id: str | None,
-) -> ConfigCheck:
+) -> wire.ConfigCheck:
     limits = platform.settings.limits
     named = sound_id(document.get("tenant_id"))
     if named not in (None, tenant_id):
@@ -163,29 +164,25 @@ def _check(
 
 def _faulty(
     tenant_id: str, faults: Sequence[ConfigFault], document: Mapping[str, Any]
-) -> ConfigCheck:
-    return ConfigCheck(
-        tenant_id=tenant_id,
-        valid=False,
-        faults=_shown(faults),
-        doubts=[],
-        vendors=[
-            _not_checked(vendor_id, "the config has faults; correct them and check it again")
-            for vendor_id in _vendor_ids(document)[:MAX_LISTED]
-        ],
-        patch=[],
-    )
-
-
-def _vendor_ids(document: Mapping[str, Any]) -> list[str]:
-    """Return the ids of a faulty config's vendors, as far as they are ids."""
+) -> wire.ConfigCheck:
     vendors = document.get("vendors")
     named = [
         vendor.get("vendor_id")
         for vendor in (vendors if isinstance(vendors, list) else ())
         if isinstance(vendor, dict)
     ]
-    return [each for each in named if isinstance(each, str) and is_id(each)]
+    ids = [each for each in named if isinstance(each, str) and is_id(each)]
+    why = "the config has faults; correct them and check it again"
+    return wire.ConfigCheck(
+        tenant_id=tenant_id,
+        valid=False,
+        faults=_first(
+            Fault(path=_cut(each.path), message=_cut(each.message, _MAX_MESSAGE)) for each in faults
+        ),
+        doubts=[],
+        vendors=[_not_checked(vendor_id, why) for vendor_id in ids[:MAX_LISTED]],
+        patch=[],
+    )
 
 
 # --- the uploads --------------------------------------------------------------------------------
@@ -199,7 +196,7 @@ class _Upload:
     """
 
     place: int
-    shown: VendorCheck
+    shown: wire.VendorCheck
     check: FeedCheck | None = None
 
     @property
@@ -221,7 +218,7 @@ def _checked(
     document: dict[str, Any],
     uploads: Sequence[_Upload],
     own_doubts: Sequence[Doubt],
-) -> ConfigCheck:
+) -> wire.ConfigCheck:
     rest = [
         _not_checked(vendor.vendor_id, f"only the first {MAX_VENDORS} vendors are looked at")
         for vendor in config.vendors[MAX_VENDORS:MAX_LISTED]
@@ -238,13 +235,15 @@ def _checked(
         *policy_doubts_of(config, [each.check for each in uploads if each.check is not None]),
     ]
     changes = {upload.place: upload.changes for upload in uploads}
-    return ConfigCheck(
+    return wire.ConfigCheck(
         tenant_id=config.tenant_id,
         valid=True,
         faults=[],
-        doubts=_doubts(doubts),
+        doubts=_first(
+            wire.DoubtFound(**{**each.as_dict(), "path": _cut(each.path)}) for each in doubts
+        ),
         vendors=[*(upload.shown for upload in uploads), *rest],
-        patch=[*map(Operation.of, parser_patch(document, changes))],
+        patch=[*map(wire.Operation.of, parser_patch(document, changes))],
     )
 
 
@@ -301,7 +300,7 @@ def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[_Uplo
     """Return the uploads with details and changes as far as an answer has room for them."""
     fitting, left = [], _BYTES_OF_DETAILS
     for upload in uploads:
-        steps = map(Operation.of, parser_steps(document, upload.place, upload.changes))
+        steps = map(wire.Operation.of, parser_steps(document, upload.place, upload.changes))
         left -= sum(_size(each) for each in (upload.shown, *steps))
         short = _Upload(upload.place, _without_details(upload.shown))
         fitting.append(upload if left >= 0 else short)
@@ -310,7 +309,7 @@ def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[_Uplo
 
 def _find(
     vendor: VendorConfig, objects: ObjectStore, deadline: TaskDeadline
-) -> _Found | VendorCheck:
+) -> _Found | wire.VendorCheck:
     prefix = vendor.inbound.s3_prefix
     if prefix is None:
         return _not_checked(vendor.vendor_id, "its feeds do not come from S3")
@@ -318,13 +317,13 @@ def _find(
     data = None if latest is None else objects.read_head(latest.key, HEAD_BYTES)
     if latest is None or data is None:
         message = f'there is no upload under "{_cut(prefix)}"'
-        return VendorCheck(vendor_id=vendor.vendor_id, status="missing", message=message)
+        return wire.VendorCheck(vendor_id=vendor.vendor_id, status="missing", message=message)
     return _Found(latest, FeedSample(data, is_whole=latest.size <= len(data)))
 
 
 def _with_whole(
-    found: Iterable[_Found | VendorCheck], objects: ObjectStore
-) -> Iterator[_Found | VendorCheck]:
+    found: Iterable[_Found | wire.VendorCheck], objects: ObjectStore
+) -> Iterator[_Found | wire.VendorCheck]:
     """Yield what was found, whole where a file's first bytes do not do, as far as there is room."""
     room = WHOLE_BYTES
     for each in found:
@@ -341,20 +340,25 @@ def _with_whole(
 def _of_check(
     place: int, vendor: VendorConfig, latest: ObjectInfo, check: FeedCheck | str
 ) -> _Upload:
-    if isinstance(check, str):
-        return _Upload(place, _of_object(vendor, latest, status="unreadable", message=check))
-    best = check.best
-    readable = best.is_usable or best.headers
-    shown = _of_object(
-        vendor,
-        latest,
-        status="read" if readable else "unreadable",
-        message=describe_check(check),
+    status: wire.VendorCheckStatus = "unreadable"
+    if not isinstance(check, str) and (check.best.is_usable or check.best.headers):
+        status = "read"
+    message = check if isinstance(check, str) else describe_check(check)
+    shown = wire.VendorCheck(
+        vendor_id=vendor.vendor_id,
+        status=status,
+        message=_cut(message, _MAX_MESSAGE),
+        s3_key=latest.key,
+        size=latest.size,
+        last_modified=latest.last_modified,
     )
+    if isinstance(check, str):
+        return _Upload(place, shown)
+    best, symbols = check.best, list(check.parser.currency_symbols)[:_MAX_SAMPLES]
     details = {
         "headers": [_cut(each) for each in best.headers[:MAX_LISTED]],
         "missing_headers": [
-            MissingHeaderFound(
+            wire.MissingHeaderFound(
                 column=each.column,
                 header=each.header and _cut(each.header),
                 nearest=each.nearest and _cut(each.nearest),
@@ -363,7 +367,7 @@ def _of_check(
         ],
         "unused_headers": [_cut(each) for each in best.unused[:MAX_LISTED]],
         "candidates": [
-            HeaderCandidate(
+            wire.HeaderCandidate(
                 column=each.column,
                 header=_cut(candidate.header),
                 score=candidate.score,
@@ -374,63 +378,31 @@ def _of_check(
         ],
         "rows_looked_at": check.best.rows,
         "whole": check.whole,
-        "guesses": _guesses(check.parser),
+        "guesses": wire.Guesses.of(check.parser, currency_symbols=symbols),
         "as_sent": _reading(check.as_sent),
         "with_patch": check.with_changes and _reading(check.with_changes),
     }
     return _Upload(place, shown.model_copy(update=details), check)
 
 
-def _of_object(
-    vendor: VendorConfig, latest: ObjectInfo, *, status: VendorCheckStatus, message: str
-) -> VendorCheck:
-    return VendorCheck(
-        vendor_id=vendor.vendor_id,
-        status=status,
-        message=_cut(message, _MAX_MESSAGE),
-        s3_key=latest.key,
-        size=latest.size,
-        last_modified=latest.last_modified,
-    )
+def _not_checked(vendor_id: str, why: str) -> wire.VendorCheck:
+    return wire.VendorCheck(vendor_id=vendor_id, status="not_looked_at", message=why)
 
 
-def _not_checked(vendor_id: str, why: str) -> VendorCheck:
-    return VendorCheck(vendor_id=vendor_id, status="not_looked_at", message=why)
-
-
-def _doubts(doubts: Sequence[Doubt]) -> list[DoubtFound]:
-    """Return the first doubts, each cut where it is long."""
-    shown = [
-        DoubtFound(
-            **{**doubt.as_dict(), "path": _cut(doubt.path)},
-        )
-        for doubt in doubts[:MAX_LISTED]
-    ]
+def _first(parts: Iterable[_Part]) -> list[_Part]:
+    """Return the first parts of an answer, as far as it has room for them."""
+    shown = list(islice(parts, MAX_LISTED))
     sizes = accumulate(map(_size, shown))
     return [each for each, size in zip(shown, sizes, strict=True) if size <= _BYTES_OF_FAULTS]
 
 
-def _shown(faults: Sequence[ConfigFault]) -> list[Fault]:
-    """Return the first faults, each cut where it is long."""
-    shown = [
-        Fault(path=_cut(each.path), message=_cut(each.message, _MAX_MESSAGE))
-        for each in faults[:MAX_LISTED]
-    ]
-    sizes = accumulate(map(_size, shown))
-    return [each for each, size in zip(shown, sizes, strict=True) if size <= _BYTES_OF_FAULTS]
-
-
-def _guesses(parser: ParserConfig) -> Guesses:
-    symbols = list(parser.currency_symbols)[:_MAX_SAMPLES]
-    return Guesses.of(parser, currency_symbols=symbols)
-
-
-def _reading(reading: Reading) -> HeadReading:
+def _reading(reading: Reading) -> wire.HeadReading:
     refusals = [
-        RefusedCells.of(each, value=_cut(each.value)) for each in reading.refusals[:_MAX_SAMPLES]
+        wire.RefusedCells.of(each, value=_cut(each.value))
+        for each in reading.refusals[:_MAX_SAMPLES]
     ]
     message = reading.error_message
-    return HeadReading.of(
+    return wire.HeadReading.of(
         reading,
         usable=reading.is_usable,
         refusals=refusals,
@@ -438,12 +410,12 @@ def _reading(reading: Reading) -> HeadReading:
     )
 
 
-def _without_details(check: VendorCheck) -> VendorCheck:
+def _without_details(check: wire.VendorCheck) -> wire.VendorCheck:
     """Return the short facts of a check, where an answer has no room for all."""
     kept = ("vendor_id", "status", "s3_key", "size", "last_modified")
     wanted = "the answer has no room for more of it: check fewer vendors at once"
     message = f"{check.message}; {wanted}"
-    return VendorCheck(**{name: getattr(check, name) for name in kept}, message=message)
+    return wire.VendorCheck(**{name: getattr(check, name) for name in kept}, message=message)
 
 
 def _cut(text: str, most: int = 200) -> str:

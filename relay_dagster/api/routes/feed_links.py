@@ -1,40 +1,37 @@
-"""Links to a tenant's feed and for its suppliers: made, listed, revoked.
+"""Links to a tenant's feed and for its suppliers: made, listed, revoked; the feed behind a link.
 
-A link is shown where it is made, and once.
+A link is shown where it is made, and once. The feed is for programs that take a plain URL: no key,
+no redirect, streamed.
 """
 
 import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated
+from pathlib import PurePosixPath
+from typing import Annotated, Any
 
-from fastapi import Path, Response
+from fastapi import Path, Request, Response
+from starlette.responses import StreamingResponse
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import ORDER_BODY, answers
-from relay_dagster.api.http.openapi_headers import carrying
-from relay_dagster.api.http.problems import ProblemError, invalid_request
+from relay_dagster.api.http.conditional import FileVersion, NotSatisfiableError
+from relay_dagster.api.http.dependencies import LinkReadersDep, PlatformDep
+from relay_dagster.api.http.error_codes import ORDER_BODY, answers, carrying
+from relay_dagster.api.http.middleware import address_of, log_context
+from relay_dagster.api.http.problems import ProblemError, exceeded, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import TenantId, order, router
 from relay_dagster.api.routes.tenants import find_config, require_tenant
 from relay_dagster.api.routes.uploads import prefix_of, vendor_of
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Acting, MayConfigure, MayRead, MayUpload
+from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.aws.dynamodb.api_key_store import digest_of
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, link_id_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Origin
-from relay_dagster.wire.access import (
-    FeedLinkList,
-    FeedLinkOrder,
-    ListedFeedLink,
-    ListedSupplierLink,
-    NewFeedLink,
-    NewSupplierLink,
-    SupplierLinkList,
-    SupplierLinkOrder,
-)
+from relay_dagster.wire import access as wire
 from relay_dagster.wiring import Platform
 
 routes = router("feeds")
@@ -61,15 +58,15 @@ def create_feed_link(
     caller: MayConfigure,
     acting: Acting,
     platform: PlatformDep,
-    asked: Annotated[FeedLinkOrder, order(FeedLinkOrder)],
+    asked: Annotated[wire.FeedLinkOrder, order(wire.FeedLinkOrder)],
     response: Response,
-) -> NewFeedLink:
+) -> wire.NewFeedLink:
     """Make a link that gives whoever has it the feed in force. It is shown this once."""
     require_tenant(platform.tenants, tenant_id)
     link = Made(tenant_id, LinkKind.FEED, asked.name, asked.expires_at)
     link_id, token = link.kept(caller, acting, platform)
     response.headers["Cache-Control"] = "no-store"
-    return NewFeedLink(link_id=link_id, url=f"{platform.settings.public_url}/f/{token}")
+    return wire.NewFeedLink(link_id=link_id, url=f"{platform.settings.public_url}/f/{token}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +114,13 @@ class Made:
 
 
 @routes.get("/v1/tenants/{tenant_id}/feed-links", responses=answers("TENANT_NOT_FOUND"))
-def list_feed_links(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> FeedLinkList:
+def list_feed_links(
+    tenant_id: TenantId, caller: MayRead, platform: PlatformDep
+) -> wire.FeedLinkList:
     """List a tenant's links to its feed, the oldest first, without what they are called by."""
     require_tenant(platform.tenants, tenant_id)
     found = platform.links.of_tenant(tenant_id, LinkKind.FEED)
-    return FeedLinkList(feed_links=[*map(ListedFeedLink.of, found)])
+    return wire.FeedLinkList(feed_links=[*map(wire.ListedFeedLink.of, found)])
 
 
 @routes.delete(
@@ -170,9 +169,9 @@ def create_supplier_link(
     caller: MayUpload,
     acting: Acting,
     platform: PlatformDep,
-    asked: Annotated[SupplierLinkOrder, order(SupplierLinkOrder)],
+    asked: Annotated[wire.SupplierLinkOrder, order(wire.SupplierLinkOrder)],
     response: Response,
-) -> NewSupplierLink:
+) -> wire.NewSupplierLink:
     """Make a link to a page by which a vendor's supplier uploads lists. It is shown this once."""
     stored = find_config(platform.tenants, tenant_id)
     vendor = vendor_of(platform.tenants.parsed(stored), stored.version, asked.vendor_id)
@@ -182,17 +181,17 @@ def create_supplier_link(
     link = Made(tenant_id, LinkKind.SUPPLIER, asked.name, asked.expires_at, asked.vendor_id)
     link_id, token = link.kept(caller, acting, platform)
     response.headers["Cache-Control"] = "no-store"
-    return NewSupplierLink(link_id=link_id, url=f"{platform.settings.public_url}/s/{token}")
+    return wire.NewSupplierLink(link_id=link_id, url=f"{platform.settings.public_url}/s/{token}")
 
 
 @routes.get("/v1/tenants/{tenant_id}/supplier-links", responses=answers("TENANT_NOT_FOUND"))
 def list_supplier_links(
     tenant_id: TenantId, caller: MayRead, platform: PlatformDep
-) -> SupplierLinkList:
+) -> wire.SupplierLinkList:
     """List a tenant's links for suppliers, the oldest first, without what they are called by."""
     require_tenant(platform.tenants, tenant_id)
     found = platform.links.of_tenant(tenant_id, LinkKind.SUPPLIER)
-    return SupplierLinkList(supplier_links=[*map(ListedSupplierLink.of, found)])
+    return wire.SupplierLinkList(supplier_links=[*map(wire.ListedSupplierLink.of, found)])
 
 
 @routes.delete(
@@ -209,3 +208,76 @@ def delete_supplier_link(
 ) -> None:
     """Revoke a supplier's link; from now on it is nobody's."""
     _revoke(tenant_id, link_id, LinkKind.SUPPLIER, acting, platform)
+
+
+def read_linked_feed(
+    token: str, request: Request, platform: PlatformDep, readers: LinkReadersDep
+) -> Response:
+    """Return the feed in force, or the part of it that is asked for.
+
+    Raises:
+        ProblemError: 404, the link is nobody's, or there is no feed; 429 and 503, too many reads.
+    """
+    try:
+        link = readers.link(token, address_of(request.scope) or "")
+    except RateLimitedError as error:
+        message = "too many requests with this link, or wrong ones from this address"
+        raise exceeded("RATE_LIMITED", message, wait_seconds=error.wait_seconds) from error
+    if link is None:
+        raise ProblemError("NOT_FOUND", "the link is nobody's, has expired or was revoked")
+    log_context(request.scope)["caller"] = f"feed_link:{link.link_id}"
+    platform.links.note_use(link)
+    pointer = platform.runs.feed(link.tenant_id)
+    feed = None if pointer is None else pointer.in_force
+    head = None if feed is None else platform.objects.head(feed.key)
+    if feed is None or head is None:
+        raise ProblemError("FEED_NOT_FOUND", "there is no feed yet")
+    version = FileVersion(f'"{feed.sha256}"', feed.published_at)
+    headers = {
+        "ETag": version.etag,
+        "Last-Modified": version.last_modified,
+        "Cache-Control": "private, no-cache",
+    }
+    if version.is_known(request.headers):
+        return Response(status_code=304, headers=headers)
+    name = f"{link.tenant_id}{PurePosixPath(feed.key).suffix}"
+    headers |= {
+        "Accept-Ranges": "bytes",
+        "Content-Type": head.content_type,
+        "Content-Disposition": f'attachment; filename="{name}"',
+    }
+    if request.method == "HEAD":
+        return Response(headers={**headers, "Content-Length": str(head.size)})
+    status, start, stop = 200, 0, head.size
+    try:
+        part = version.wanted(request.headers, head.size)
+    except NotSatisfiableError:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{head.size}"})
+    if part is not None:
+        status, (start, stop) = 206, part
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{head.size}"
+    end = readers.begin(link.link_id)
+    if end is None:
+        raise unavailable("FEED_LINKS_BUSY", "too many read the feed just now")
+    try:
+        chunks = platform.objects.chunks(feed.key, start, stop)
+    except BaseException:
+        end()
+        raise
+    headers["Content-Length"] = str(stop - start)
+    return _Reading(chunks, end, status_code=status, headers=headers)
+
+
+class _Reading(StreamingResponse):
+    """A feed on its way to a reader, who counts until it is there or broken off."""
+
+    def __init__(self, chunks: Iterator[bytes], end: Callable[[], None], **described: Any) -> None:
+        super().__init__(chunks, **described)
+        self._end = end
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._end()

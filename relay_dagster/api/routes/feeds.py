@@ -8,8 +8,7 @@ from typing import Annotated, Any
 from fastapi import Header, Response
 
 from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import answers
-from relay_dagster.api.http.openapi_headers import carrying
+from relay_dagster.api.http.error_codes import answers, carrying
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import TenantId, router
 from relay_dagster.api.security.auth import MayRead
@@ -26,10 +25,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @routes.get(
-    "/v1/tenants/{tenant_id}/feed",
-    status_code=302,
-    response_class=Response,
-    responses=_ANSWERS,
+    "/v1/tenants/{tenant_id}/feed", status_code=302, response_class=Response, responses=_ANSWERS
 )
 def get_feed(
     tenant_id: TenantId,

@@ -7,12 +7,7 @@ from typing import Annotated
 
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
-from relay_dagster.api.http.request_parsing import (
-    RunId,
-    TenantId,
-    order,
-    router,
-)
+from relay_dagster.api.http.request_parsing import RunId, TenantId, order, router
 from relay_dagster.api.routes.runs import find_run, shown_run
 from relay_dagster.api.security.auth import Acting, MayRelease
 from relay_dagster.feeds.hold import Release
@@ -63,11 +58,7 @@ def release_run(
 @routes.post(
     "/v1/tenants/{tenant_id}/feed/rollback",
     responses=answers(
-        "TENANT_NOT_FOUND",
-        "TENANT_ALREADY_RUNNING",
-        "TENANT_CLOSING",
-        "FEED_NOT_KEPT",
-        *ORDER_BODY,
+        "TENANT_NOT_FOUND", "TENANT_ALREADY_RUNNING", "TENANT_CLOSING", "FEED_NOT_KEPT", *ORDER_BODY
     ),
 )
 def roll_back_feed(

@@ -16,8 +16,7 @@ from fastapi import Header, Query, Response
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers
-from relay_dagster.api.http.openapi_headers import carrying
+from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers, carrying
 from relay_dagster.api.http.request_parsing import (
     CURSOR,
     IDEMPOTENCY_KEY_PATTERN,
@@ -129,8 +128,7 @@ def list_runs(
 
 
 @routes.get(
-    "/v1/runs/{run_id}",
-    responses={**carrying(200, "Retry-After"), **answers("RUN_NOT_FOUND")},
+    "/v1/runs/{run_id}", responses={**carrying(200, "Retry-After"), **answers("RUN_NOT_FOUND")}
 )
 def get_run(
     run_id: RunId, caller: MayRead, platform: PlatformDep, response: Response
@@ -254,11 +252,7 @@ def _digest(parts: list[object]) -> str:
 
 
 def find_run(run_id: str, caller: Caller, platform: Platform) -> RunRecord:
-    """Return the record of a run that the caller reaches.
-
-    Raises:
-        UnknownRunError: there is none.
-    """
+    """Return the record of a run that the caller reaches; `UnknownRunError` where there is none."""
     record = platform.runs.get_visible(run_id)
     if record is None or not caller.reaches(record.tenant_id):
         raise UnknownRunError(run_id)

@@ -40,15 +40,8 @@ from relay_dagster.aws.overrides import MAX_OVERRIDES
 from relay_dagster.logs import event_log
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.wire import overrides as wire
 from relay_dagster.wire.explanations import Explanation
-from relay_dagster.wire.overrides import (
-    AcceptedSkus,
-    AcceptOrder,
-    ChangedOverrides,
-    OverrideList,
-    OverrideRemoval,
-    OverridesOrder,
-)
 from relay_dagster.wiring import Platform
 
 routes = router("skus")
@@ -115,8 +108,8 @@ def put_overrides(
     caller: MayConfigure,
     acting: Acting,
     platform: PlatformDep,
-    asked: Annotated[OverridesOrder, order(OverridesOrder)],
-) -> ChangedOverrides:
+    asked: Annotated[wire.OverridesOrder, order(wire.OverridesOrder)],
+) -> wire.ChangedOverrides:
     """Put each override in place of that of its SKU, all of them or none; the next run uses them.
 
     What was accepted of a SKU stays.
@@ -126,15 +119,11 @@ def put_overrides(
     wanted = _read(asked.overrides, vendor_ids)
     change = platform.overrides.put(tenant_id, wanted, acting)
     _log.info("overrides_put", tenant_id=tenant_id, version=change.version, changed=change.changed)
-    return ChangedOverrides.of(change)
+    return wire.ChangedOverrides.of(change)
 
 
 def _read(documents: Sequence[Mapping[str, Any]], vendor_ids: Sequence[str]) -> Sequence[Override]:
-    """Return what is asked for.
-
-    Raises:
-        ProblemError: 422 with every fault and its path.
-    """
+    """Return what is asked for; `ProblemError` 422 with every fault and its path."""
     faults = [
         ConfigFault(f"overrides.{place}.{name}", "is set by accept alone; leave it out")
         for place, each in enumerate(documents)
@@ -165,7 +154,7 @@ def list_overrides(
     platform: PlatformDep,
     limit: Annotated[int, Query(ge=1, le=1000, description="How many at the most.")] = 100,
     cursor: Annotated[str | None, Query(max_length=1024, description=CURSOR)] = None,
-) -> OverrideList:
+) -> wire.OverrideList:
     """List a tenant's overrides by SKU, with what was accepted; those that are over are not shown.
 
     A page may be shorter than `limit`; as long as it has a `next_cursor` there are more.
@@ -178,7 +167,7 @@ def list_overrides(
     ends = accumulate(len(json.dumps(each, ensure_ascii=False).encode()) for each in shown)
     page = shown[: max(1, bisect_right([*ends], _MAX_BYTES))]
     unused = _unused(platform, tenant_id)
-    return OverrideList(
+    return wire.OverrideList(
         version=document.version,
         count=len(standing),
         unused=None if unused is None else len(standing.keys() & set(unused)),
@@ -206,15 +195,15 @@ def remove_overrides(
     caller: MayConfigure,
     acting: Acting,
     platform: PlatformDep,
-    asked: Annotated[OverrideRemoval, order(OverrideRemoval)],
-) -> ChangedOverrides:
+    asked: Annotated[wire.OverrideRemoval, order(wire.OverrideRemoval)],
+) -> wire.ChangedOverrides:
     """Remove the overrides of SKUs, with what was accepted of them; one that has none is fine."""
     require_tenant(platform.tenants, tenant_id)
     change = platform.overrides.remove(tenant_id, frozenset(asked.skus), acting)
     _log.info(
         "overrides_removed", tenant_id=tenant_id, version=change.version, changed=change.changed
     )
-    return ChangedOverrides.of(change)
+    return wire.ChangedOverrides.of(change)
 
 
 @routes.post(
@@ -234,8 +223,8 @@ def accept_skus(
     caller: MayRelease,
     acting: Acting,
     platform: PlatformDep,
-    asked: Annotated[AcceptOrder, order(AcceptOrder)],
-) -> AcceptedSkus:
+    asked: Annotated[wire.AcceptOrder, order(wire.AcceptOrder)],
+) -> wire.AcceptedSkus:
     """Accept prices that a run has kept back, all of them or none; the next run publishes them.
 
     For 30 days, of a run that was published or is held.
@@ -259,7 +248,7 @@ def accept_skus(
         "skus_accepted", caller=caller.id, reason=asked.reason, changed=change.changed,
         **record.log_facts,
     )  # fmt: skip
-    return AcceptedSkus(accepted=len(prices))
+    return wire.AcceptedSkus(accepted=len(prices))
 
 
 def _quarantined_prices(

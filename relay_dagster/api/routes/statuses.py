@@ -29,14 +29,8 @@ from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.wire import tenants as wire
 from relay_dagster.wire.runs import LastRun, Publication, PublicationList
-from relay_dagster.wire.tenants import (
-    ListedTenant,
-    PullStanding,
-    TenantList,
-    TenantStatus,
-    VendorStanding,
-)
 from relay_dagster.wiring import Platform
 
 routes = router("tenants")
@@ -48,30 +42,30 @@ def list_tenants(
     platform: PlatformDep,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
     cursor: Annotated[str | None, Query(pattern=ID_PATTERN, description=CURSOR)] = None,
-) -> TenantList:
+) -> wire.TenantList:
     """List tenants by their ids: the config, since when a feed is in force, the last run.
 
     The list lags by a moment.
     """
     behind = sorted(each for each in platform.tenants.all_tenant_ids() if each > (cursor or ""))
     page = behind[:limit]
-    found: list[ListedTenant | None] = []
+    found: list[wire.ListedTenant | None] = []
     for tenant_id in page:
         with suppress(UnreadableItemError):  # it is in the log; the others are listed
             found.append(_listed(platform, tenant_id))
-    return TenantList(
+    return wire.TenantList(
         tenants=[each for each in found if each is not None],
         next_cursor=page[-1] if behind[limit:] else None,
     )
 
 
-def _listed(platform: Platform, tenant_id: str) -> ListedTenant | None:
+def _listed(platform: Platform, tenant_id: str) -> wire.ListedTenant | None:
     """Return a tenant as a list shows it; None where it has just been removed."""
     version = platform.tenants.latest_version(tenant_id)
     if version is None:
         return None
     pointer = platform.runs.feed(tenant_id)
-    return ListedTenant(
+    return wire.ListedTenant(
         tenant_id=tenant_id,
         state=standing_of(platform.deletions.under_way(tenant_id))["state"],
         config_version=version,
@@ -104,7 +98,7 @@ def list_publications(
 
 
 @routes.get("/v1/tenants/{tenant_id}/status", responses=answers("TENANT_NOT_FOUND"))
-def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> TenantStatus:
+def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> wire.TenantStatus:
     """Tell how a tenant stands: the feed in force, what waits, and each vendor's last result."""
     latest = find_config(platform.tenants, tenant_id)
     pointer = platform.runs.feed(tenant_id)
@@ -114,7 +108,7 @@ def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> T
     last = _last_ended(platform.runs, tenant_id)
     results = _results(platform.runs, tenant_id, last, pointer)
     config = read_stored(platform.tenants, latest)
-    return TenantStatus(
+    return wire.TenantStatus(
         **standing_of(deletion),
         published_run_id=None if feed is None else feed.run_id,
         published_at=None if feed is None else feed.published_at,
@@ -129,24 +123,29 @@ def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> T
 
 def _pulls(
     platform: Platform, tenant_id: str, config: TenantConfig | None
-) -> dict[str, PullStanding]:
+) -> dict[str, wire.PullStanding]:
     """Return what the pulls have come to of each vendor that has one."""
     vendors = () if config is None else config.vendors
     pulled = [each.vendor_id for each in vendors if each.inbound.pull is not None]
     known = platform.pulls.of_vendors(tenant_id, pulled)
     return {
-        each: PullStanding.of(known[each]) if each in known else PullStanding() for each in pulled
+        each: wire.PullStanding.of(known[each]) if each in known else wire.PullStanding()
+        for each in pulled
     }
 
 
 def _vendor_states(
-    results: Sequence[VendorResult], pulls: Mapping[str, PullStanding]
-) -> list[VendorStanding]:
+    results: Sequence[VendorResult], pulls: Mapping[str, wire.PullStanding]
+) -> list[wire.VendorStanding]:
     """Return what is shown of vendors: those of the last run, then others that are pulled."""
     seen = {each.vendor_id for each in results}
     return [
-        *(VendorStanding.of(each, pull=pulls.get(each.vendor_id)) for each in results),
-        *(VendorStanding(vendor_id=each, pull=pulls[each]) for each in pulls if each not in seen),
+        *(wire.VendorStanding.of(each, pull=pulls.get(each.vendor_id)) for each in results),
+        *(
+            wire.VendorStanding(vendor_id=each, pull=pulls[each])
+            for each in pulls
+            if each not in seen
+        ),
     ]
 
 

@@ -1,6 +1,8 @@
-"""Tenants and their configs: stored as versions, none of which is ever overwritten.
+"""Tenants and their configs: stored as versions, none of which is ever overwritten; deletions.
 
-A config is judged here before it is stored, by the engine's own rules; a run judges it again.
+A config is judged here before it is stored, by the engine's own rules; a run judges it again. A
+deletion stops at once what ``tenants/closing.py`` says; what is removed then, and when, is
+``maintenance/deletion.py``.
 """
 
 import json
@@ -14,8 +16,7 @@ from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.errors import ConfigFault, RelayError
 from relay_core.domain.limits import STORED_CONFIG_LIMITS, Limits
 from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import CONFIG_BODY, INVALID_REQUEST, answers
-from relay_dagster.api.http.openapi_headers import carrying
+from relay_dagster.api.http.error_codes import CONFIG_BODY, INVALID_REQUEST, answers, carrying
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
     CURSOR,
@@ -28,19 +29,16 @@ from relay_dagster.api.http.request_parsing import (
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead, require_scopes
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
+from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.deletion import Deletion, TenantState
 from relay_dagster.tenants.scopes import Scope
-from relay_dagster.wire.tenants import (
-    ConfigVersion,
-    Tenant,
-    Version,
-    VersionList,
-)
+from relay_dagster.wire import tenants as wire
 from relay_dagster.wiring import Platform
 
 routes = router("tenants")
+_log = event_log()
 
 # Its name alone: the OpenAPI document has the schema of that name from `config_schema`.
 _ConfigBody = Annotated[bytes, json_body(create_model("TenantConfig"))]
@@ -56,7 +54,7 @@ _ConfigBody = Annotated[bytes, json_body(create_model("TenantConfig"))]
 )
 def create_tenant(
     caller: Admin, acting: Acting, platform: PlatformDep, body: _ConfigBody, response: Response
-) -> ConfigVersion:
+) -> wire.ConfigVersion:
     """Store a new tenant's first config."""
     config, text = _read_config(body, platform.settings.limits)
     version = platform.tenants.create(config.tenant_id, text, origin=acting).version
@@ -78,7 +76,7 @@ def get_tenant(
     config_version: Annotated[
         int | None, Query(ge=1, lt=2**53, description="None is the latest.")
     ] = None,
-) -> Tenant:
+) -> wire.Tenant:
     """Return a tenant's latest config, or one version of it; the ETag is the version.
 
     Of a tenant that was deleted the answer, 404, has its `state`.
@@ -92,7 +90,7 @@ def get_tenant(
     deletion = platform.deletions.under_way(tenant_id)
     # A config that can no longer take effect is shown as it is stored.
     shown = stored_document(stored) if config is None else config.to_document()
-    return Tenant(
+    return wire.Tenant(
         tenant_id=tenant_id,
         config_version=stored.version,
         **standing_of(deletion),
@@ -103,8 +101,7 @@ def get_tenant(
 
 
 @routes.get(
-    "/v1/tenants/{tenant_id}/versions",
-    responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST),
+    "/v1/tenants/{tenant_id}/versions", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST)
 )
 def list_versions(
     tenant_id: TenantId,
@@ -112,7 +109,7 @@ def list_versions(
     platform: PlatformDep,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
     cursor: Annotated[str | None, Query(pattern="^[1-9][0-9]{0,14}$", description=CURSOR)] = None,
-) -> VersionList:
+) -> wire.VersionList:
     """List the versions of a tenant's config, the latest first."""
     require_id(tenant_id)
     before = None if cursor is None else int(cursor)
@@ -120,9 +117,11 @@ def list_versions(
     if not found and before is None:
         raise UnknownTenantError(tenant_id)
     more = found and found[-1].version > 1
-    return VersionList(
+    return wire.VersionList(
         tenant_id=tenant_id,
-        versions=[Version(config_version=each.version, stored_at=each.stored_at) for each in found],
+        versions=[
+            wire.Version(config_version=each.version, stored_at=each.stored_at) for each in found
+        ],
         next_cursor=str(found[-1].version) if more else None,
     )
 
@@ -131,7 +130,9 @@ def list_versions(
     "/v1/tenants/{tenant_id}/config",
     responses={
         **carrying(200, "ETag"),
-        **carrying(201, "ETag", "Location", model=ConfigVersion, description="The tenant is new."),
+        **carrying(
+            201, "ETag", "Location", model=wire.ConfigVersion, description="The tenant is new."
+        ),
         **answers(
             "TENANT_NOT_FOUND",
             "TENANT_EXISTS",
@@ -152,7 +153,7 @@ def put_config(
     if_match: Annotated[
         str | None, Header(alias="If-Match", description="The version that was read.")
     ] = None,
-) -> ConfigVersion:
+) -> wire.ConfigVersion:
     """Store the next version of a tenant's config; an admin may store a new tenant's first.
 
     A key that changes `guards` or `default_currency` has `release`, too.
@@ -201,12 +202,14 @@ def _read_config(body: bytes, limits: Limits) -> tuple[TenantConfig, str]:
     return config, json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
-def _stored(tenant_id: str, version: int, *, created: bool, response: Response) -> ConfigVersion:
+def _stored(
+    tenant_id: str, version: int, *, created: bool, response: Response
+) -> wire.ConfigVersion:
     response.headers["ETag"] = entity_tag(version)
     if created:
         response.status_code = 201
         response.headers["Location"] = f"/v1/tenants/{tenant_id}"
-    return ConfigVersion(tenant_id=tenant_id, config_version=version)
+    return wire.ConfigVersion(tenant_id=tenant_id, config_version=version)
 
 
 def require_id(tenant_id: str) -> None:
@@ -302,3 +305,63 @@ def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None
             members={"config_version": latest},
         )
     return latest
+
+
+@routes.delete(
+    "/v1/tenants/{tenant_id}",
+    status_code=202,
+    responses={
+        **carrying(202, "Location"),
+        **answers("FORBIDDEN", "TENANT_NOT_FOUND", INVALID_REQUEST),
+    },
+)
+def delete_tenant(
+    tenant_id: TenantId,
+    caller: Admin,
+    acting: Acting,
+    platform: PlatformDep,
+    response: Response,
+    confirm: Annotated[str, Query(description="The tenant's id once more.")],
+) -> wire.TenantDeletion:
+    """Delete a tenant with all that it has, after a time in which it can be restored.
+
+    Its keys and triggers stop at once, its run is cancelled, nothing new is started or stored.
+    """
+    if confirm != tenant_id:
+        message = "is not the tenant's id, which it must repeat; nothing is deleted"
+        raise invalid_request([ConfigFault("confirm", message)])
+    require_id(tenant_id)
+    deletion = platform.closing.ask(tenant_id, acting)
+    until = deletion.delete_after.isoformat()
+    _log.warning("tenant_deletion_asked", tenant_id=tenant_id, delete_after=until)
+    response.headers["Location"] = f"/v1/tenants/{tenant_id}/deletion"
+    return wire.TenantDeletion.of(deletion)
+
+
+@routes.get(
+    "/v1/tenants/{tenant_id}/deletion", responses=answers("FORBIDDEN", "DELETION_NOT_FOUND")
+)
+def get_deletion(tenant_id: TenantId, caller: Admin, platform: PlatformDep) -> wire.TenantDeletion:
+    """Tell how far a tenant's deletion is, or when it was over."""
+    found = platform.deletions.get(tenant_id) if is_id(tenant_id) else None
+    if found is None:
+        message = f"tenant {tenant_id} is not being deleted, and was not"
+        raise ProblemError("DELETION_NOT_FOUND", message)
+    return wire.TenantDeletion.of(found)
+
+
+@routes.post(
+    "/v1/tenants/{tenant_id}/restore",
+    responses=answers("FORBIDDEN", "TENANT_NOT_FOUND", "RESTORE_TOO_LATE"),
+)
+def restore_tenant(
+    tenant_id: TenantId, caller: Admin, acting: Acting, platform: PlatformDep
+) -> wire.TenantStanding:
+    """Take a tenant's deletion back: its keys work again, and its triggers go on.
+
+    A run that was cancelled stays so. A tenant that nobody deletes stays as it is.
+    """
+    require_id(tenant_id)
+    platform.closing.restore(tenant_id, acting)
+    _log.warning("tenant_restored", tenant_id=tenant_id)
+    return wire.TenantStanding(tenant_id=tenant_id, state=TenantState.ACTIVE)

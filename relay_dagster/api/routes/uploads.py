@@ -1,9 +1,12 @@
-"""How a supplier's file gets into the bucket: by a form, signed here, that is good for one file.
+"""How a supplier's file gets into the bucket: by a form, signed here, good for one file; by a pull.
 
-HTTP alone: the file itself goes to S3, and what it starts there are the tenant's triggers.
+HTTP alone: the file itself goes to S3, where it starts the tenant's triggers. The sensors make a
+pull that is asked for before it is due.
 """
 
 from typing import Annotated
+
+from fastapi import Path
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.errors import ConfigFault
@@ -12,12 +15,13 @@ from relay_dagster.api.http.error_codes import ORDER_BODY, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import TenantId, order, router
 from relay_dagster.api.routes.tenants import find_config
-from relay_dagster.api.security.auth import Acting, MayUpload
+from relay_dagster.api.security.auth import Acting, MayRun, MayUpload
 from relay_dagster.aws.s3.upload_form import MAX_BYTES, MAX_KEY_BYTES
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
-from relay_dagster.wire.tenants import UploadLink, UploadOrder
+from relay_dagster.triggers.pulls import PullState, asked, noted
+from relay_dagster.wire.tenants import PullStanding, UploadLink, UploadOrder
 from relay_dagster.wiring import Platform
 
 routes = router("uploads")
@@ -70,18 +74,20 @@ def sign_upload(
     Raises:
         ProblemError: 422, there is no such vendor, or none that uploads, or the name is too long.
     """
-    key = _key_for(asked, vendor_of(config, version, asked.vendor_id))
+    key = prefix_of(vendor_of(config, version, asked.vendor_id)) + asked.file_name
+    if (size := len(key.encode())) > MAX_KEY_BYTES:
+        message = (
+            f"is too long: with the vendor's prefix it has {size:,} bytes, and S3 takes "
+            f"{MAX_KEY_BYTES:,}; rename the file"
+        )
+        raise invalid_request([ConfigFault("file_name", message)])
     max_bytes = min(platform.settings.max_feed_bytes, MAX_BYTES)
     form = platform.objects.upload_form(key, max_bytes, redirect)
     return UploadLink.of(form, key=key, max_bytes=max_bytes)
 
 
 def vendor_of(config: TenantConfig, version: int, vendor_id: str) -> VendorConfig:
-    """Return a vendor of a config.
-
-    Raises:
-        ProblemError: 422, there is none.
-    """
+    """Return a vendor of a config; `ProblemError` 422 where there is none."""
     vendor = next((one for one in config.vendors if one.vendor_id == vendor_id), None)
     if vendor is None:
         message = f"config version {version} has no vendor {vendor_id!r}"
@@ -90,25 +96,43 @@ def vendor_of(config: TenantConfig, version: int, vendor_id: str) -> VendorConfi
 
 
 def prefix_of(vendor: VendorConfig) -> str:
-    """Return the prefix of a vendor's uploads.
-
-    Raises:
-        ProblemError: 422, it uploads nothing.
-    """
+    """Return the prefix of a vendor's uploads; `ProblemError` 422 where it uploads nothing."""
     if vendor.inbound.s3_prefix is None:
         message = "is a vendor of inbound.type local, which uploads nothing; set it to s3"
         raise invalid_request([ConfigFault("vendor_id", message)])
     return vendor.inbound.s3_prefix
 
 
-def _key_for(asked: UploadOrder, vendor: VendorConfig) -> str:
-    prefix = prefix_of(vendor)
-    key = prefix + asked.file_name
-    size = len(key.encode())
-    if size > MAX_KEY_BYTES:
-        message = (
-            f"is too long: with the vendor's prefix it has {size:,} bytes, and S3 takes "
-            f"{MAX_KEY_BYTES:,}; rename the file"
-        )
-        raise invalid_request([ConfigFault("file_name", message)])
-    return key
+@routes.post(
+    "/v1/tenants/{tenant_id}/vendors/{vendor_id}/pull",
+    status_code=202,
+    responses=answers(
+        "TENANT_NOT_FOUND",
+        "TENANT_CLOSING",
+        "NO_PULL",
+        "invalid_config",
+        "unsupported_schema_version",
+    ),
+)
+def ask_for_pull(
+    tenant_id: TenantId,
+    vendor_id: Annotated[str, Path(description="As the config has it.")],
+    caller: MayRun,
+    acting: Acting,
+    platform: PlatformDep,
+) -> PullStanding:
+    """Let a vendor's file be pulled now, or once the pull under way is over."""
+    config = platform.tenants.parsed(find_config(platform.tenants, tenant_id))
+    vendor = next((each for each in config.vendors if each.vendor_id == vendor_id), None)
+    if vendor is None or vendor.inbound.pull is None:
+        raise ProblemError("NO_PULL", "the config has no vendor of that id whose file is pulled")
+    pull, now = vendor.inbound.pull, utc_now()
+
+    def rule(state: PullState) -> PullState | None:
+        # One that no sensor has looked at yet is noted, too.
+        return asked(now)(noted(pull, now)(state) or state)
+
+    entry = acting.entry(Action.PULL_ASKED, tenant_id, vendor_id, now)
+    state = platform.pulls.change(tenant_id, vendor_id, rule, audited=entry)
+    _log.info("pull_asked", tenant_id=tenant_id, vendor_id=vendor_id)
+    return PullStanding() if state is None else PullStanding.of(state)

@@ -1,36 +1,41 @@
-"""A tenant's webhooks: made, listed, changed, deleted; their secrets, each shown once.
+"""A tenant's webhooks: made, listed, changed, deleted, tried out; their secrets, each shown once.
 
-HTTP alone: how webhooks change is ``webhooks/``, and nothing is sent from here. A URL's text
-is judged where it is stored; what its name resolves to, by the sender at every call.
+HTTP alone: how webhooks change is ``webhooks/``. Nothing is sent from here: the sender does that,
+and writes down the outcome of each try, never a receiver's words. A URL's text is judged where it
+is stored; what its name resolves to, by the sender at every call.
 """
 
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import Response
+from fastapi import Query, Response
 
 from relay_core.domain.destination import UnfitUrlError, judge_url
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import ORDER_BODY, answers
-from relay_dagster.api.http.openapi_headers import carrying
-from relay_dagster.api.http.problems import invalid_request
-from relay_dagster.api.http.request_parsing import (
-    TenantId,
-    WebhookId,
-    order,
-    router,
-)
+from relay_dagster.api.http.dependencies import PlatformDep, WebhookTestsDep
+from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers, carrying
+from relay_dagster.api.http.problems import exceeded, invalid_request
+from relay_dagster.api.http.request_parsing import CURSOR, TenantId, WebhookId, order, router
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Acting, MayConfigure, MayRead
+from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.tenants.scopes import Scope
-from relay_dagster.webhooks.changes import added, edited, find, removed, rotated, updated
-from relay_dagster.webhooks.errors import UnknownWebhookError
+from relay_dagster.webhooks.changes import (
+    UnknownWebhookError,
+    WebhookDisabledError,
+    added,
+    edited,
+    find,
+    removed,
+    rotated,
+    updated,
+)
+from relay_dagster.webhooks.events import trial_event
 from relay_dagster.webhooks.model import (
     OLD_SECRET_LIFE,
     Webhook,
@@ -38,14 +43,7 @@ from relay_dagster.webhooks.model import (
     new_secret,
     new_webhook_id,
 )
-from relay_dagster.wire.webhooks import (
-    ListedWebhook,
-    NewSecret,
-    NewWebhook,
-    WebhookList,
-    WebhookOrder,
-    WebhookPatch,
-)
+from relay_dagster.wire import webhooks as wire
 from relay_dagster.wiring import Platform
 
 routes = router("webhooks")
@@ -55,11 +53,7 @@ _PLACE = "/v1/tenants/{tenant_id}/webhooks"
 
 
 def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> Webhook:
-    """Return one of a tenant's webhooks.
-
-    Raises:
-        UnknownWebhookError: there is none with that id.
-    """
+    """Return one of a tenant's webhooks; `UnknownWebhookError` where there is none with that id."""
     if not is_id(tenant_id) or not is_webhook_id(webhook_id):
         raise UnknownWebhookError(tenant_id, webhook_id)
     return find(platform.webhooks.of_tenant(tenant_id), tenant_id, webhook_id)
@@ -78,9 +72,9 @@ def create_webhook(
     caller: MayConfigure,
     acting: Acting,
     platform: PlatformDep,
-    asked: Annotated[WebhookOrder, order(WebhookOrder)],
+    asked: Annotated[wire.WebhookOrder, order(wire.WebhookOrder)],
     response: Response,
-) -> NewWebhook:
+) -> wire.NewWebhook:
     """Have a URL told of a tenant's events, from now on. The secret is shown this once.
 
     A tenant has at most 10.
@@ -104,24 +98,24 @@ def create_webhook(
     _log.info("webhook_created", tenant_id=tenant_id, webhook_id=made.webhook_id, **details)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Location"] = f"/v1/tenants/{tenant_id}/webhooks/{made.webhook_id}"
-    return NewWebhook.of(made)
+    return wire.NewWebhook.of(made)
 
 
 @routes.get(_PLACE, responses=answers("TENANT_NOT_FOUND"))
-def list_webhooks(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> WebhookList:
+def list_webhooks(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> wire.WebhookList:
     """List a tenant's webhooks in the order in which they were made.
 
     A key without `config` is shown no URL's path and query: they may be a secret.
     """
     require_tenant(platform.tenants, tenant_id)
     webhooks = platform.webhooks.of_tenant(tenant_id)
-    return WebhookList(webhooks=[_shown(each, caller) for each in webhooks])
+    return wire.WebhookList(webhooks=[_shown(each, caller) for each in webhooks])
 
 
 @routes.get(f"{_PLACE}/{{webhook_id}}", responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND"))
 def get_webhook(
     tenant_id: TenantId, webhook_id: WebhookId, caller: MayRead, platform: PlatformDep
-) -> ListedWebhook:
+) -> wire.ListedWebhook:
     """Return a webhook as it stands; to a key without `config` without its URL's path and query."""
     return _shown(find_webhook(platform, tenant_id, webhook_id), caller)
 
@@ -136,8 +130,8 @@ def update_webhook(
     caller: MayConfigure,
     acting: Acting,
     platform: PlatformDep,
-    asked: Annotated[WebhookPatch, order(WebhookPatch)],
-) -> ListedWebhook:
+    asked: Annotated[wire.WebhookPatch, order(wire.WebhookPatch)],
+) -> wire.ListedWebhook:
     """Change what is named of a webhook. What waits to be sent goes where it then leads."""
     changes = asked.changes
     details: dict[str, Any] = {"changed": sorted(changes)}
@@ -150,7 +144,7 @@ def update_webhook(
     rule = edited(tenant_id, webhook_id, updated(now, **changes))
     after = platform.webhooks.change(tenant_id, rule, entry)
     _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
-    return ListedWebhook.of(find(after, tenant_id, webhook_id))
+    return wire.ListedWebhook.of(find(after, tenant_id, webhook_id))
 
 
 @routes.delete(
@@ -187,7 +181,7 @@ def rotate_webhook_secret(
     acting: Acting,
     platform: PlatformDep,
     response: Response,
-) -> NewSecret:
+) -> wire.NewSecret:
     """Make a new secret of a webhook, shown this once.
 
     The one before signs too for 24 hours; of three that were good within them the oldest is not.
@@ -200,14 +194,76 @@ def rotate_webhook_secret(
     _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
     response.headers["Cache-Control"] = "no-store"
     until = now + OLD_SECRET_LIFE
-    return NewSecret(webhook_id=webhook_id, secret=secret, previous_secret_until=until)
+    return wire.NewSecret(webhook_id=webhook_id, secret=secret, previous_secret_until=until)
 
 
-def _shown(webhook: Webhook, caller: Caller) -> ListedWebhook:
+@routes.post(
+    f"{_PLACE}/{{webhook_id}}/test",
+    status_code=202,
+    responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND", "WEBHOOK_DISABLED"),
+)
+def send_test_delivery(
+    tenant_id: TenantId,
+    webhook_id: WebhookId,
+    caller: MayConfigure,
+    platform: PlatformDep,
+    tests: WebhookTestsDep,
+) -> wire.TrialDelivery:
+    """Have a `webhook.test` sent to a webhook, and to no other: signed and tried like any event.
+
+    A tenant may ask for 10 a minute.
+    """
+    webhook = find_webhook(platform, tenant_id, webhook_id)
+    if not webhook.enabled:
+        raise WebhookDisabledError(webhook_id)
+    try:
+        tests.take(tenant_id)
+    except RateLimitedError as error:
+        raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
+    event = trial_event(tenant_id, webhook_id, utc_now())
+    platform.webhooks.add_event(event)
+    sent = {"tenant_id": tenant_id, "webhook_id": webhook_id, "delivery_id": event.event_id}
+    _log.info("webhook_test_asked", **sent)
+    return wire.TrialDelivery(delivery_id=event.event_id)
+
+
+@routes.get(
+    f"{_PLACE}/{{webhook_id}}/deliveries",
+    responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND", INVALID_REQUEST),
+)
+def list_deliveries(
+    tenant_id: TenantId,
+    webhook_id: WebhookId,
+    caller: MayRead,
+    platform: PlatformDep,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
+    cursor: Annotated[str | None, Query(max_length=200, description=CURSOR)] = None,
+) -> wire.DeliveryList:
+    """List the tries to deliver to a webhook: those of the last event first, of each the last one.
+
+    Events are kept for 30 days. A page may be shorter than `limit`; as long as it has a
+    `next_cursor` there may be more.
+    """
+    find_webhook(platform, tenant_id, webhook_id)
+    page = platform.webhooks.tries_of(tenant_id, webhook_id, limit=limit, cursor=cursor)
+    deliveries = [
+        wire.ListedDelivery.of(
+            each.attempt,
+            delivery_id=each.event_id,
+            event=each.event_type,
+            attempt=each.number,
+            next_attempt_at=each.next_attempt_at,
+        )
+        for each in page.tries
+    ]
+    return wire.DeliveryList(deliveries=deliveries, next_cursor=page.next_cursor)
+
+
+def _shown(webhook: Webhook, caller: Caller) -> wire.ListedWebhook:
     if Scope.CONFIG in caller.scopes:
-        return ListedWebhook.of(webhook)
+        return wire.ListedWebhook.of(webhook)
     url = urlsplit(webhook.url)
-    return ListedWebhook.of(webhook, url=f"{url.scheme}://{url.netloc}")
+    return wire.ListedWebhook.of(webhook, url=f"{url.scheme}://{url.netloc}")
 
 
 def _receiver_of(url: str, platform: Platform) -> str:

@@ -97,32 +97,18 @@ class NewKey:
 class CallerRates:
     """How often callers may call: all keys of a tenant so often, an admin ten times as often.
 
-    A tenant has a few requests in work at once.
-
-    Args:
-        per_minute: requests of a tenant.
-        burst: of them at once.
-        at_work: of a tenant's, at once.
-        clock: seconds, from anywhere.
+    A tenant has a few requests in work at once. ``burst`` are those that come at once.
     """
 
     def __init__(
-        self,
-        per_minute: int,
-        burst: int,
-        at_work: int,
-        clock: Callable[[], float] = time.monotonic,
+        self, per_minute: int, burst: int, at_work: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._tenants = TokenBuckets(per_minute, burst, clock)
         self._admins = TokenBuckets(_ADMIN_FACTOR * per_minute, _ADMIN_FACTOR * burst, clock)
         self._at_work = ConcurrencyLimiter(at_work)
 
     def take_admin(self, caller: Caller) -> None:
-        """Count an admin's request.
-
-        Raises:
-            RateLimitedError: it is one too many.
-        """
+        """Count an admin's request; `RateLimitedError` where it is one too many."""
         self._admins.take(caller.id)
 
     def begin(self, tenant_id: str) -> None:
@@ -228,11 +214,7 @@ class Keyring:
     ) -> list[str]:
         """Make a tenant's key nobody's from now on; return the ids of those that are.
 
-        Args:
-            tenant_id: whose it is.
-            key_id: which it is.
-            origin: who asks for it.
-            with_made: the keys that it has made go too, and those that they have made.
+        ``with_made`` the keys that it has made go too, and those that they have made.
         """
         keys = self._tenant_keys
         revoked = [key_id] if keys.remove(tenant_id, key_id, origin) else []

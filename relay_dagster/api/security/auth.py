@@ -109,11 +109,7 @@ def authorize(request: Request, caller: Authenticated, needed: SecurityScopes) -
 
 
 def require_scopes(caller: Caller, scopes: Iterable[str]) -> None:
-    """Refuse a caller whose key lacks a scope.
-
-    Raises:
-        ProblemError: 403.
-    """
+    """Refuse a caller whose key lacks a scope; `ProblemError` 403."""
     if missing := [str(scope) for scope in scopes if scope not in caller.scopes]:
         named = ", ".join(missing)
         message = f"the key lacks the scope {named}; use one that has it"

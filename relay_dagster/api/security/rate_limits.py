@@ -81,21 +81,14 @@ class ConcurrencyLimiter:
 
 
 class TokenBuckets:
-    """A bucket a name: each act takes a token, and tokens come back evenly.
-
-    Args:
-        per_minute: tokens that come back.
-        burst: that a bucket holds; no more than a minute's.
-        clock: seconds, from anywhere.
-        what: is said to whom there is no token for.
-    """
+    """A bucket a name: each act takes a token, and tokens come back evenly."""
 
     def __init__(
         self,
-        per_minute: int,
-        burst: int,
-        clock: Callable[[], float] = time.monotonic,
-        what: str = "too many requests of one caller",
+        per_minute: int,  # tokens that come back
+        burst: int,  # that a bucket holds; no more than a minute's
+        clock: Callable[[], float] = time.monotonic,  # seconds, from anywhere
+        what: str = "too many requests of one caller",  # is said to whom there is no token for
     ) -> None:
         self._what = what
         self._per_second = per_minute / _MINUTE_SECONDS
@@ -105,11 +98,7 @@ class TokenBuckets:
         self._levels: LatelySeen[tuple[float, float]] = LatelySeen()
 
     def take(self, name: str) -> None:
-        """Take a token.
-
-        Raises:
-            RateLimitedError: there is none.
-        """
+        """Take a token; `RateLimitedError` where there is none."""
         with self._lock:
             now = self._clock()
             level, since = self._levels.get(name) or (float(self._burst), now)
@@ -121,19 +110,13 @@ class TokenBuckets:
 
 
 class WrongKeys:
-    """Keys that were nobody's, by the address that they came from, within the last minute.
-
-    Args:
-        per_minute: after so many an address has to wait.
-        clock: seconds, from anywhere.
-        seconds: in place of a minute's.
-    """
+    """Keys that were nobody's, by the address that they came from, within the last minute."""
 
     def __init__(
         self,
-        per_minute: int,
-        clock: Callable[[], float] = time.monotonic,
-        seconds: float = _MINUTE_SECONDS,
+        per_minute: int,  # after so many an address has to wait
+        clock: Callable[[], float] = time.monotonic,  # seconds, from anywhere
+        seconds: float = _MINUTE_SECONDS,  # in place of a minute's
     ) -> None:
         self._per_minute = per_minute
         self._seconds = seconds

@@ -7,13 +7,14 @@ made of the id, so that a page which does not know the id cannot make one.
 import hmac
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from relay_dagster.api.security.api_keys import Caller, caller_of
 from relay_dagster.api.security.rate_limits import LatelySeen, WrongKeys
 from relay_dagster.aws.dynamodb.api_key_store import (
     ApiKeyStore,
-    Session,
+    BrowserSession,
     SessionStore,
     digest_of,
 )
@@ -24,21 +25,15 @@ LIFE = timedelta(hours=12)
 _FORM = "form:"
 
 
+@dataclass(eq=False)
 class Sessions:
     """The sessions that one process serves; ids of nobody count as wrong keys."""
 
-    def __init__(
-        self,
-        store: SessionStore,
-        keys: ApiKeyStore,
-        wrong_keys: WrongKeys,
-        now: Callable[[], datetime] = utc_now,
-    ) -> None:
-        self._store = store
-        self._keys = keys
-        self._wrong_keys = wrong_keys
-        self._now = now
-        self._good: LatelySeen[bool] = LatelySeen()
+    store: SessionStore
+    keys: ApiKeyStore
+    wrong_keys: WrongKeys
+    now: Callable[[], datetime] = utc_now
+    _good: LatelySeen[bool] = field(default_factory=LatelySeen)
 
     def open(self, caller: Caller) -> str:
         """Return the id of a new session of a tenant's key.
@@ -46,15 +41,15 @@ class Sessions:
         Raises:
             TenantClosingError: the tenant is being deleted.
         """
-        session_id, now = secrets.token_urlsafe(32), self._now()
-        session = Session(
+        session_id, now = secrets.token_urlsafe(32), self.now()
+        session = BrowserSession(
             digest=digest_of(session_id),
             tenant_id=str(caller.tenant_id),
             key_id=caller.actor.id,
             created_at=now,
             ends_at=now + LIFE,
         )
-        self._store.add(session)
+        self.store.add(session)
         return session_id
 
     def caller(self, session_id: str, address: str) -> Caller | None:
@@ -68,22 +63,22 @@ class Sessions:
         digest = digest_of(session_id)
         was_good = self._good.get(digest)
         if not was_good:
-            self._wrong_keys.require_few(address)
-        session = self._store.find(digest)
+            self.wrong_keys.require_few(address)
+        session = self.store.find(digest)
         if session is None:
             if not was_good:
-                self._wrong_keys.note(address)
+                self.wrong_keys.note(address)
             return None
         self._good.set(digest, True)
-        key = self._keys.of_active_tenant(session.key_id)
-        if key is None or key.tenant_id != session.tenant_id or key.is_over(self._now()):
-            self._store.remove(session.digest)
+        key = self.keys.of_active_tenant(session.key_id)
+        if key is None or key.tenant_id != session.tenant_id or key.is_over(self.now()):
+            self.store.remove(session.digest)
             return None
         return caller_of(key, ActorKind.SESSION)
 
     def close(self, session_id: str) -> None:
         """End a session."""
-        self._store.remove(digest_of(session_id))
+        self.store.remove(digest_of(session_id))
 
 
 def form_token(session_id: str) -> str:

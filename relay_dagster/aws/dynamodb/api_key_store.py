@@ -4,28 +4,21 @@
 ``SESSION#<digest>`` is a session of the page that a key has opened.
 
 How a key is made and compared is ``api/security/api_keys.py``, what a session is good for
-``api/security/sessions.py``; what each scope lets its holder do,
-the API's routes say.
+``api/security/sessions.py``; what each scope lets its holder do, the API's routes say.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import Codec, marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import Database, is_closed
-from relay_dagster.aws.dynamodb.schema import (
-    api_key_key,
-    api_keys_key,
-    deletion_key,
-    session_key,
-)
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.tenant_errors import KeyQuotaExceededError, MakerGoneError
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 
@@ -64,7 +57,7 @@ class TenantKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class BrowserSession:
     """One browser that is signed in: by which key, and until when at the latest.
 
     ``digest`` is the SHA-256 of the session's id, in hex.
@@ -83,7 +76,7 @@ class Session:
 
 # `schema.EXPIRY` is the name by which items are deleted, where a table has that switched on.
 _KEYS = Codec(kind=TenantKey, in_key="key_id", renamed={"expires_at": "key_expires_at"})
-_SESSIONS = Codec(kind=Session, in_key="digest")
+_SESSIONS = Codec(kind=BrowserSession, in_key="digest")
 
 
 def digest_of(secret: str) -> str:
@@ -99,12 +92,12 @@ class ApiKeyStore:
 
     def get(self, key_id: str) -> TenantKey | None:
         """Return a key, read consistently; None where there is none, or no longer."""
-        return self.database.tenants.read(api_key_key(key_id), _to_key)
+        return self.database.tenants.read(Kind.API_KEY.key(key_id), _KEYS.read)
 
     def of_active_tenant(self, key_id: str) -> TenantKey | None:
         """Return a key as `get` does, unless its tenant is being deleted: it stops at once."""
         key = self.get(key_id)
-        if key is None or is_closed(self.database.tenants.item(deletion_key(key.tenant_id))):
+        if key is None or is_closed(self.database.tenants.item(Kind.DELETION.key(key.tenant_id))):
             return None
         return key
 
@@ -116,13 +109,13 @@ class ApiKeyStore:
         They are found by an index, which lags: the last moment's keys may be missing.
         """
         table, owner = self.database.tenants, (schema.OWNER, tenant_id)
-        start = after and marshal({schema.KEY: api_key_key(after), schema.OWNER: tenant_id})
-        prefix = schema.KEY_OF_TENANT
+        start = after and marshal({schema.KEY: Kind.API_KEY.key(after), schema.OWNER: tenant_id})
+        prefix = Kind.API_KEY.key("")
         rows, last = table.rows(
             schema.BY_OWNER, owner, None, limit, start or None, prefix=prefix, forward=True
         )
-        keys = table.read_all((str(row[schema.KEY]) for row in rows), _to_key)
-        return tuple(keys), str(last[schema.KEY]).removeprefix(prefix) if last else None
+        keys = table.read_all((str(row[schema.KEY]) for row in rows), _KEYS.read)
+        return tuple(keys), Kind.API_KEY.name_in(last) if last else None
 
     def add(self, key: TenantKey, origin: Origin = SYSTEM) -> None:
         """Keep a new key.
@@ -133,23 +126,28 @@ class ApiKeyStore:
             KeyQuotaExceededError: its tenant has as many as it may have.
             MakerGoneError: the key that makes it is gone.
         """
-        item = marshal({schema.KEY: api_key_key(key.key_id), **_KEYS.attributes(key)})
+        table, item = self.database.tenants, _KEYS.item(Kind.API_KEY.key(key.key_id), key)
         until = None if key.expires_at is None else key.expires_at.isoformat()
         details = {"name": key.name, "scopes": list(map(str, key.scopes)), "expires_at": until}
         counted = self._counted(key.tenant_id)
         others = set() if counted is not None else self._listed(key.tenant_id)
         if len(others) >= MAX_KEYS:
             raise KeyQuotaExceededError(key.tenant_id, MAX_KEYS)
-        writes = [
-            self.database.tenants.new("key", item),
-            self._count_write({key.key_id, *others}, key.tenant_id),
-            self._audit_write(Action.KEY_CREATED, key, origin, **details),
-        ]
+        count = table.write(
+            "ids",
+            "Update",
+            Kind.API_KEYS.key(key.tenant_id),
+            "ADD key_ids :ids SET tenant_id = :tenant",
+            condition="attribute_not_exists(key_ids) OR size(key_ids) < :most",
+            values={":ids": {key.key_id, *others}, ":tenant": key.tenant_id, ":most": MAX_KEYS},
+        )
+        audited = self.database.audited(
+            origin, Action.KEY_CREATED, key.tenant_id, key.key_id, **details
+        )
+        writes = [table.new("key", item), count, audited]
         if key.maker is not None:
-            made_by = api_key_key(key.maker)
-            writes.append(
-                self.database.tenants.write("maker", "ConditionCheck", made_by, condition=IS_THERE)
-            )
+            made_by = Kind.API_KEY.key(key.maker)
+            writes.append(table.write("maker", "ConditionCheck", made_by, condition=IS_THERE))
         try:
             self.database.transact_while_active(key.tenant_id, *writes)
         except ConditionsFailedError as error:
@@ -162,9 +160,9 @@ class ApiKeyStore:
     def made_by(self, tenant_id: str, key_ids: Collection[str]) -> list[TenantKey]:
         """Return the tenant's keys that some keys have made, read consistently."""
         keys = map(
-            api_key_key, sorted((self._counted(tenant_id) or set()) | self._listed(tenant_id))
+            Kind.API_KEY.key, sorted((self._counted(tenant_id) or set()) | self._listed(tenant_id))
         )
-        found = self.database.tenants.read_all(keys, _to_key)
+        found = self.database.tenants.read_all(keys, _KEYS.read)
         return [key for key in found if key.tenant_id == tenant_id and key.maker in key_ids]
 
     def remove(self, tenant_id: str, key_id: str, origin: Origin = SYSTEM) -> bool:
@@ -173,26 +171,28 @@ class ApiKeyStore:
         if key is None or key.tenant_id != tenant_id:
             return False
         write = self.database.tenants.write(
-            "key", "Delete", api_key_key(key_id), condition=IS_THERE
+            "key", "Delete", Kind.API_KEY.key(key_id), condition=IS_THERE
         )
         uncount = self.database.tenants.write(
             "ids",
             "Update",
-            api_keys_key(tenant_id),
+            Kind.API_KEYS.key(tenant_id),
             "DELETE key_ids :ids",
             condition=IS_THERE,
             values={":ids": {key_id}},
         )
-        told = self._audit_write(Action.KEY_DELETED, key, origin, name=key.name)
-        return self.database.carry_out(write, replace(uncount, optional=True), told)
+        audited = self.database.audited(
+            origin, Action.KEY_DELETED, tenant_id, key_id, name=key.name
+        )
+        return self.database.carry_out(write, replace(uncount, optional=True), audited)
 
     def note_use(self, key: TenantKey) -> None:
         """Note that a key is used, unless that was noted within the hour; a gone one stays gone."""
-        self.database.note_use("key", api_key_key(key.key_id), key.last_used_at)
+        self.database.note_use("key", Kind.API_KEY.key(key.key_id), key.last_used_at)
 
     def _counted(self, tenant_id: str) -> set[str] | None:
         """Return the ids of a tenant's keys; None where they were never counted."""
-        item = self.database.tenants.item(api_keys_key(tenant_id))
+        item = self.database.tenants.item(Kind.API_KEYS.key(tenant_id))
         return None if item is None else set(unmarshal(item).get("key_ids", ()))
 
     def _listed(self, tenant_id: str) -> set[str]:
@@ -205,21 +205,6 @@ class ApiKeyStore:
             if after is None:
                 return ids
 
-    def _count_write(self, ids: Collection[str], tenant_id: str) -> Write:
-        return self.database.tenants.write(
-            "ids",
-            "Update",
-            api_keys_key(tenant_id),
-            "ADD key_ids :ids SET tenant_id = :tenant",
-            condition="attribute_not_exists(key_ids) OR size(key_ids) < :most",
-            values={":ids": set(ids), ":tenant": tenant_id, ":most": MAX_KEYS},
-        )
-
-    def _audit_write(self, action: Action, key: TenantKey, origin: Origin, **details: Any) -> Write:
-        now = self.database.clock()
-        entry = origin.entry(action, key.tenant_id, key.key_id, now, **details)
-        return self.database.audit_write(entry)
-
 
 @dataclass(frozen=True, slots=True)
 class SessionStore:
@@ -227,42 +212,29 @@ class SessionStore:
 
     database: Database
 
-    def find(self, digest: str) -> Session | None:
+    def find(self, digest: str) -> BrowserSession | None:
         """Return a session, read consistently; None where there is none, or no longer."""
-        found = self.database.tenants.read(session_key(digest), _to_session)
+        found = self.database.tenants.read(Kind.SESSION.key(digest), _SESSIONS.read)
         return None if found is None or found.is_over(self.database.clock()) else found
 
-    def add(self, session: Session) -> None:
+    def add(self, session: BrowserSession) -> None:
         """Keep a new session; some of its tenant's go that are over.
 
         Raises:
             TenantClosingError: its tenant is being deleted.
         """
-        self._sweep(session.tenant_id)
-        item = marshal({schema.KEY: session_key(session.digest), **_SESSIONS.attributes(session)})
-        self.database.transact_while_active(
-            session.tenant_id, self.database.tenants.new("session", item)
+        table, owner = self.database.tenants, (schema.OWNER, session.tenant_id)
+        prefix, now = Kind.SESSION.key(""), self.database.clock()
+        rows, _ = table.rows(
+            schema.BY_OWNER, owner, None, _SWEPT_AT_ONCE, None, prefix=prefix, forward=True
         )
+        for each in table.read_all((str(row[schema.KEY]) for row in rows), _SESSIONS.read):
+            if each.is_over(now):
+                self.remove(each.digest)
+        item = _SESSIONS.item(Kind.SESSION.key(session.digest), session)
+        self.database.transact_while_active(session.tenant_id, table.new("session", item))
 
     def remove(self, digest: str) -> None:
         """Forget a session; one that is gone counts as forgotten."""
         table = self.database.tenants
-        table.carry_out(table.write("session", "Delete", session_key(digest)))
-
-    def _sweep(self, tenant_id: str) -> None:
-        table, owner = self.database.tenants, (schema.OWNER, tenant_id)
-        rows, _ = table.rows(
-            schema.BY_OWNER, owner, None, _SWEPT_AT_ONCE, None, prefix=schema.SESSION, forward=True
-        )
-        now = self.database.clock()
-        for each in table.read_all((str(row[schema.KEY]) for row in rows), _to_session):
-            if each.is_over(now):
-                self.remove(each.digest)
-
-
-def _to_key(item: Mapping[str, Any]) -> TenantKey:
-    return _KEYS.read(item, str(item[schema.KEY]["S"]).removeprefix(schema.KEY_OF_TENANT))
-
-
-def _to_session(item: Mapping[str, Any]) -> Session:
-    return _SESSIONS.read(item, str(item[schema.KEY]["S"]).removeprefix(schema.SESSION))
+        table.carry_out(table.write("session", "Delete", Kind.SESSION.key(digest)))

@@ -4,9 +4,7 @@ There is no way to change or to delete an entry, and no role of the template may
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import marshal
@@ -56,13 +54,12 @@ class AuditStore:
         start = None if after is None else marshal({schema.KEY: after, key[0]: key[1]})
         table = self.database.audit
         rows, last = table.rows(index, key, filtered, limit, start)
-        entries = table.read_all((str(row[schema.KEY]) for row in rows), _to_entry)
+        keys = (str(row[schema.KEY]) for row in rows)
+        entries = table.read_all(
+            keys, lambda item: AuditEntry.of_document(json.loads(item["entry"]["S"]))
+        )
         return AuditPage(tuple(entries), str(last[schema.KEY]) if last else None)
 
     def check(self) -> None:
         """Touch the table, for readiness: returns, or raises the fault."""
         self.database.audit.item("CHECK")
-
-
-def _to_entry(item: Mapping[str, Any]) -> AuditEntry:
-    return AuditEntry.of_document(json.loads(item["entry"]["S"]))

@@ -10,13 +10,14 @@ import json
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
+from relay_dagster.aws.dynamodb import schema
 from relay_dagster.tenants.audit import AuditEntry
 
 Item = dict[str, Any]
@@ -24,6 +25,7 @@ Item = dict[str, Any]
 _T = TypeVar("_T")
 _SERIALIZER = TypeSerializer()
 _DESERIALIZER = TypeDeserializer()
+DAY = timedelta(days=1)
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -68,9 +70,25 @@ def read_instant(text: str) -> datetime:
     return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
 
 
+def by_time(instant: datetime, name: str) -> str:
+    """Return the sort key of what has a name, among others of its kind by time."""
+    return f"{instant_text(instant)}#{name}"
+
+
 def epoch_seconds(instant: datetime) -> int:
     """Return an instant as DynamoDB's time-to-live wants it."""
     return int(instant.timestamp())
+
+
+def hour_of(instant: datetime) -> datetime:
+    """Return the hour of the UTC clock that an instant lies in; runs are counted by it."""
+    return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def seconds_left_of_day(now: datetime) -> float:
+    """Return how long the day of the UTC clock goes on; configs and upload links count by it."""
+    midnight = datetime.combine(now.astimezone(UTC).date() + DAY, time.min, UTC)
+    return (midnight - now).total_seconds()
 
 
 # --- any value ----------------------------------------------------------------------------------
@@ -215,14 +233,19 @@ class Codec(Generic[_T]):
                 plain[self.renamed.get(name, name)] = stored
         return plain
 
-    def read(self, item: Mapping[str, Any], in_key: str | None = None) -> _T:
-        """Return the value of an item; ``in_key`` is that of the field that is part of the key.
+    def item(self, key: str, value: _T, **more: Any) -> Item:
+        """Return the item of a value, with more plain attributes beside its fields."""
+        return marshal({schema.KEY: key, **self.attributes(value), **more})
+
+    def read(self, item: Mapping[str, Any]) -> _T:
+        """Return the value of an item.
 
         Raises:
             Exception: the item is not one that this release can read.
         """
-        stored = unmarshal(item)
-        found = {} if self.in_key is None else {self.in_key: in_key}
+        stored, found = unmarshal(item), dict[str, Any]()
+        if self.in_key is not None:
+            found[self.in_key] = str(stored[schema.KEY]).partition("#")[2] or None
         for name, hint in _hints(self.kind).items():
             attribute = self.renamed.get(name, name)
             if name != self.in_key and attribute in stored:

@@ -7,8 +7,8 @@ from typing import Any
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import marshal, read_instant
-from relay_dagster.aws.dynamodb.schema import by_time, run_key
+from relay_dagster.aws.dynamodb.codec import by_time, marshal, read_instant
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.runs.identifiers import is_run_id
 from relay_dagster.runs.model import RunRecord
 
@@ -32,11 +32,6 @@ def listing_of(tenant_id: str | None, status: RunStatus | None = None) -> tuple[
     return schema.BY_TIME, schema.LISTED, schema.ALL_RUNS
 
 
-def run_id_of(row: Mapping[str, Any]) -> str:
-    """Return the run that a row of an index stands for."""
-    return str(row[schema.KEY]).removeprefix(schema.RUN)
-
-
 def cursor_after(row: Mapping[str, Any]) -> str:
     """Return the cursor that goes on after a row."""
     return to_cursor(str(row[schema.REQUESTED_KEY]))
@@ -57,7 +52,7 @@ def start_key(cursor: str, key: str, value: str) -> Mapping[str, Any]:
     if not is_run_id(run_id):
         raise BadCursorError
     requested = f"{instant}#{run_id}"
-    start = {schema.KEY: run_key(run_id), schema.REQUESTED_KEY: requested, key: value}
+    start = {schema.KEY: Kind.RUN.key(run_id), schema.REQUESTED_KEY: requested, key: value}
     return marshal(start)
 
 

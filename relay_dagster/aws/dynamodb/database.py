@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
@@ -20,13 +20,16 @@ from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marsha
 from relay_dagster.aws.dynamodb.table import IS_THERE, Table
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.aws.retries import retrying
+from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.tenants.audit import KEPT_FOR, AuditEntry
+from relay_dagster.tenants.audit import KEPT_FOR, Action, AuditEntry, Origin
 from relay_dagster.tenants.deletion import TenantState
 
 BETWEEN_NOTES = timedelta(hours=1)
 """The last use of a key or a link is noted at most so often."""
+_T = TypeVar("_T")
 _ACTIVE = "active"
 _AUDIT_RANK = 9
 
@@ -75,11 +78,7 @@ class Database:
 
     @maps_aws_errors
     def transact(self, *writes: Write) -> None:
-        """Carry out all writes or none.
-
-        Raises:
-            ConditionsFailedError: a condition did not hold.
-        """
+        """Carry out all writes or none; `ConditionsFailedError` where a condition did not hold."""
         transact(self.clients.dynamodb, writes)
 
     def carry_out(self, *writes: Write) -> bool:
@@ -127,7 +126,7 @@ class Database:
         return self.tenants.write(
             _ACTIVE,
             "ConditionCheck",
-            schema.deletion_key(tenant_id),
+            schema.Kind.DELETION.key(tenant_id),
             condition=f"attribute_not_exists({schema.KEY}) OR ({over})",
             values=values,
             names={"#state": "state"},
@@ -136,10 +135,7 @@ class Database:
     def note_use(self, role: str, key: str, last_used_at: datetime | None) -> None:
         """Note in an item of the tenants table that what it is about is used, at most once an hour.
 
-        Args:
-            role: of the write.
-            key: of the item; one that is gone stays gone.
-            last_used_at: as it was read.
+        One that is gone stays gone. ``last_used_at`` is as it was read.
         """
         now = self.clock()
         if last_used_at is None or now - last_used_at >= BETWEEN_NOTES:
@@ -149,6 +145,26 @@ class Database:
                     role, "Update", key, expression, condition=IS_THERE, values=noted
                 )
             )
+
+    def until_it_holds(
+        self, step: Callable[[], _T], operation: str, whose: str, tries: int = 12
+    ) -> _T:
+        """Return the outcome of a step that is taken again where another writer came between.
+
+        Raises:
+            ThrottledError: others have come between in every try.
+        """
+        again = retrying(lambda error: isinstance(error, ConditionsFailedError), tries=tries)
+        try:
+            return again(step)
+        except ConditionsFailedError as error:
+            raise ThrottledError(operation, f"{whose}: too many writers at once") from error
+
+    def audited(
+        self, origin: Origin, action: Action, tenant_id: str | None, target: str | None, **more: Any
+    ) -> Write:
+        """Return the write of the audit's entry of an act of now."""
+        return self.audit_write(origin.entry(action, tenant_id, target, self.clock(), **more))
 
     def audit_write(self, entry: AuditEntry) -> Write:
         """Return the write that adds an entry to the audit.

@@ -4,22 +4,13 @@ What is due is found by the index of tenants, in a list of its own. The removal 
 has is `tenant_data`, and the order in which it goes ``maintenance/deletion.py``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import FLAG, Codec, Item, epoch_seconds, instant_text, marshal
+from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.quotas import DAY, seconds_left_of_day
-from relay_dagster.aws.dynamodb.schema import (
-    by_time,
-    config_key,
-    deletion_key,
-    link_count_key,
-    tenant_key,
-)
+from relay_dagster.aws.dynamodb.schema import Kind, config_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, UNREADABLE_AGAIN
 from relay_dagster.aws.dynamodb.tenant_errors import UnknownTenantError, UploadQuotaExceededError
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
@@ -31,7 +22,7 @@ from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.tenants.deletion import Deletion, TenantState
 
 # Its tenant is in its key alone: or it would be found among the tenant's items.
-_DELETIONS = Codec(kind=Deletion, in_key="tenant_id", forms={"is_swept": FLAG})
+_DELETIONS = codec.Codec(kind=Deletion, in_key="tenant_id", forms={"is_swept": codec.FLAG})
 _STATE = {"#state": "state"}
 
 
@@ -45,7 +36,7 @@ class DeletionStore:
 
     def get(self, tenant_id: str) -> Deletion | None:
         """Return a tenant's deletion or tombstone; None where there is none."""
-        return self.database.tenants.read(deletion_key(tenant_id), _to_deletion)
+        return self.database.tenants.read(Kind.DELETION.key(tenant_id), _DELETIONS.read)
 
     def under_way(self, tenant_id: str) -> Deletion | None:
         """Return the deletion of a tenant that is there; None where nobody deletes it."""
@@ -58,13 +49,12 @@ class DeletionStore:
         What this release cannot read is put off.
         """
         table, due = self.database.tenants, []
-        items = table.in_order(deletion_key(each) for each in self._listed(until)[:limit])
-        for item, found in table.readable(items, _to_deletion):
+        items = table.in_order(Kind.DELETION.key(each) for each in self._listed(until)[:limit])
+        for item, found in table.readable(items, _DELETIONS.read):
             if found is None:
-                tenant_id = _tenant_of(item)
-                table.put_off(
-                    item, schema.CREATED_KEY, by_time(until + UNREADABLE_AGAIN, tenant_id)
-                )
+                tenant_id = Kind.DELETION.name_in(codec.unmarshal(item))
+                later = codec.by_time(until + UNREADABLE_AGAIN, tenant_id)
+                table.put_off(item, schema.CREATED_KEY, later)
             elif found.due_at is not None and found.due_at <= until:
                 due.append(found)
         return due
@@ -111,7 +101,7 @@ class DeletionStore:
         table, now = self.database.tenants, self.database.clock()
         found = self.under_way(tenant_id)
         if found is None:
-            if table.item(tenant_key(tenant_id)) is None:
+            if table.item(Kind.TENANT.key(tenant_id)) is None:
                 raise UnknownTenantError(tenant_id)
             return
         found.refuse_late(now)
@@ -121,9 +111,9 @@ class DeletionStore:
                 table.write(
                     "deletion",
                     "Delete",
-                    deletion_key(tenant_id),
+                    Kind.DELETION.key(tenant_id),
                     condition="#state = :closing AND delete_after > :now",
-                    values={":closing": TenantState.CLOSING.value, ":now": instant_text(now)},
+                    values={":closing": TenantState.CLOSING.value, ":now": codec.instant_text(now)},
                     names=_STATE,
                 ),
                 triggers_due_now(self.database.runs, tenant_id, now),
@@ -163,7 +153,9 @@ class DeletionStore:
         after = replace(rules.done(before, now), revision=before.revision + 1)
         counts = dict(after.removed)
         entry = SYSTEM.entry(Action.TENANT_DELETED, tenant_id, tenant_id, now, removed=counts)
-        keys = () if version is None else (config_key(tenant_id, version), tenant_key(tenant_id))
+        keys = (
+            () if version is None else (config_key(tenant_id, version), Kind.TENANT.key(tenant_id))
+        )
         try:
             self.database.transact(
                 self._change(before, after),
@@ -182,13 +174,18 @@ class DeletionStore:
             UploadQuotaExceededError: it has had its links of today.
         """
         tenant_id, now = str(entry.tenant_id), entry.occurred_at.astimezone(UTC)
+        expiry = codec.epoch_seconds(now + 2 * codec.DAY)
         counted = self.database.runs.write(
             "links",
             "Update",
-            link_count_key(tenant_id, now.date()),
+            Kind.LINK_COUNT.key(tenant_id, now.date()),
             "ADD links :one SET #expiry = :expiry",
             condition="attribute_not_exists(links) OR links < :most",
-            values={":one": 1, ":most": links_per_day, ":expiry": epoch_seconds(now + 2 * DAY)},
+            values={
+                ":one": 1,
+                ":most": links_per_day,
+                ":expiry": expiry,
+            },
             names={"#expiry": schema.EXPIRY},
         )
         entry_write = self.database.audit_write(entry)
@@ -197,7 +194,7 @@ class DeletionStore:
         except ConditionsFailedError as error:
             if "links" not in error.items:
                 raise
-            wait = seconds_left_of_day(now)
+            wait = codec.seconds_left_of_day(now)
             raise UploadQuotaExceededError(tenant_id, links_per_day, wait) from error
 
     # --- how ------------------------------------------------------------------------------------
@@ -207,31 +204,23 @@ class DeletionStore:
         return table.change("deletion", _to_item(before), _to_item(after), before.revision)
 
     def _tenant_check(self, tenant_id: str, condition: str) -> Write:
-        key = tenant_key(tenant_id)
+        key = Kind.TENANT.key(tenant_id)
         return self.database.tenants.write("tenant", "ConditionCheck", key, condition=condition)
 
     @maps_aws_errors
     def _listed(self, until: datetime | None) -> Sequence[str]:
         """Return the tenants in the list of deletions, the longest due first."""
         # A "~" sorts after every id.
-        bound = None if until is None else (schema.CREATED_KEY, "<=", by_time(until, "~"))
+        bound = None if until is None else (schema.CREATED_KEY, "<=", codec.by_time(until, "~"))
         rows = self.database.tenants.partition(
             schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_DELETIONS), bound
         )
-        return [str(row[schema.KEY]).removeprefix(schema.DELETION) for row in rows]
+        return [Kind.DELETION.name_in(row) for row in rows]
 
 
-def _to_item(deletion: Deletion) -> Item:
-    plain = {schema.KEY: deletion_key(deletion.tenant_id), **_DELETIONS.attributes(deletion)}
+def _to_item(deletion: Deletion) -> codec.Item:
+    tenant_id, listed = deletion.tenant_id, dict[str, str]()
     if deletion.due_at is not None:
-        plain[schema.LISTED] = schema.ALL_DELETIONS
-        plain[schema.CREATED_KEY] = by_time(deletion.due_at, deletion.tenant_id)
-    return marshal(plain)
-
-
-def _to_deletion(item: Mapping[str, Any]) -> Deletion:
-    return _DELETIONS.read(item, _tenant_of(item))
-
-
-def _tenant_of(item: Mapping[str, Any]) -> str:
-    return str(item[schema.KEY]["S"]).removeprefix(schema.DELETION)
+        listed[schema.LISTED] = schema.ALL_DELETIONS
+        listed[schema.CREATED_KEY] = codec.by_time(deletion.due_at, tenant_id)
+    return _DELETIONS.item(Kind.DELETION.key(tenant_id), deletion, **listed)

@@ -4,17 +4,14 @@ A link's id is made of its token's digest, so that one consistent read finds a l
 """
 
 import hmac
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.api_key_store import digest_of
-from relay_dagster.aws.dynamodb.codec import Codec, marshal
+from relay_dagster.aws.dynamodb.codec import Codec
 from relay_dagster.aws.dynamodb.database import Database, is_closed
-from relay_dagster.aws.dynamodb.schema import deletion_key, link_key
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.tenant_errors import LinkQuotaExceededError
 from relay_dagster.aws.error_mapping import maps_aws_errors
@@ -80,19 +77,19 @@ class LinkStore:
     def find(self, token: str, kind: LinkKind) -> Link | None:
         """Return the link of a token while it is good, and its tenant is active; else None."""
         digest = digest_of(token)
-        link = self.database.tenants.read(link_key(link_id_of(digest)), _to_link)
+        link = self.database.tenants.read(Kind.LINK.key(link_id_of(digest)), _LINKS.read)
         if link is None or link.kind is not kind or not hmac.compare_digest(link.digest, digest):
             return None
         if link.is_over(self.database.clock()):
             return None
-        closing = self.database.tenants.item(deletion_key(link.tenant_id))
+        closing = self.database.tenants.item(Kind.DELETION.key(link.tenant_id))
         return None if is_closed(closing) else link
 
     @maps_aws_errors
     def of_tenant(self, tenant_id: str, kind: LinkKind) -> tuple[Link, ...]:
         """Return a tenant's links of a kind, the oldest first; of an index, which lags."""
-        keys = self.database.owned_keys(tenant_id, schema.LINK)
-        found = self.database.tenants.read_all(keys, _to_link)
+        keys = self.database.owned_keys(tenant_id, Kind.LINK.key(""))
+        found = self.database.tenants.read_all(keys, _LINKS.read)
         own = (each for each in found if each.kind is kind)
         return tuple(sorted(own, key=lambda each: each.created_at))
 
@@ -106,7 +103,7 @@ class LinkStore:
         others = self.of_tenant(link.tenant_id, link.kind)
         if sum(each.vendor_id == link.vendor_id for each in others) >= MAX_LINKS:
             raise LinkQuotaExceededError(link.tenant_id, MAX_LINKS)
-        item = marshal({schema.KEY: link_key(link.link_id), **_LINKS.attributes(link)})
+        item = _LINKS.item(Kind.LINK.key(link.link_id), link)
         until = None if link.expires_at is None else link.expires_at.isoformat()
         details = {"name": link.name, "expires_at": until, **_of_vendor(link)}
         made, _ = _ACTIONS[link.kind]
@@ -119,24 +116,20 @@ class LinkStore:
 
     def remove(self, tenant_id: str, link_id: str, kind: LinkKind, origin: Origin = SYSTEM) -> bool:
         """Forget a tenant's link; tell whether the tenant had it."""
-        link = self.database.tenants.read(link_key(link_id), _to_link)
+        link = self.database.tenants.read(Kind.LINK.key(link_id), _LINKS.read)
         if link is None or (link.tenant_id, link.kind) != (tenant_id, kind):
             return False
-        now = self.database.clock()
         _, removed = _ACTIONS[kind]
         details = {"name": link.name, **_of_vendor(link)}
-        entry = origin.entry(removed, tenant_id, link_id, now, **details)
-        gone = self.database.tenants.write("link", "Delete", link_key(link_id), condition=IS_THERE)
-        return self.database.carry_out(gone, self.database.audit_write(entry))
+        audited = self.database.audited(origin, removed, tenant_id, link_id, **details)
+        key = Kind.LINK.key(link_id)
+        gone = self.database.tenants.write("link", "Delete", key, condition=IS_THERE)
+        return self.database.carry_out(gone, audited)
 
     def note_use(self, link: Link) -> None:
         """Note that a link is used, at most once an hour; a gone one stays gone."""
-        self.database.note_use("link", link_key(link.link_id), link.last_used_at)
+        self.database.note_use("link", Kind.LINK.key(link.link_id), link.last_used_at)
 
 
 def _of_vendor(link: Link) -> dict[str, str]:
     return {} if link.vendor_id is None else {"vendor_id": link.vendor_id}
-
-
-def _to_link(item: Mapping[str, Any]) -> Link:
-    return _LINKS.read(item, str(item[schema.KEY]["S"]).removeprefix(schema.LINK))

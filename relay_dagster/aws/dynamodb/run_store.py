@@ -18,10 +18,11 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal, unmarshal
-from relay_dagster.aws.dynamodb.cursors import cursor_after, listing_of, run_id_of, start_key
+from relay_dagster.aws.dynamodb.cursors import cursor_after, listing_of, start_key
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.run_items import (
+from relay_dagster.aws.dynamodb.run_writes import (
     CHECKED,
+    RunItemWrites,
     feed_item,
     record_change,
     to_feed,
@@ -30,16 +31,7 @@ from relay_dagster.aws.dynamodb.run_items import (
     to_record,
     to_results,
 )
-from relay_dagster.aws.dynamodb.run_writes import RunWrites
-from relay_dagster.aws.dynamodb.schema import (
-    expired_run_key,
-    feed_key,
-    heartbeat_key,
-    idempotency_key,
-    lock_key,
-    results_key,
-    run_key,
-)
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
 from relay_dagster.feeds.pointer import FeedPointer, FeedQueue
@@ -68,7 +60,7 @@ class RunStore:
         """Return the record, read consistently; hidden ones too."""
         if not is_run_id(run_id):
             return None
-        return self.database.runs.read(run_key(run_id), to_record)
+        return self.database.runs.read(Kind.RUN.key(run_id), to_record)
 
     def get_visible(self, run_id: str) -> RunRecord | None:
         """Return the record for those outside: a hidden one does not exist."""
@@ -77,19 +69,17 @@ class RunStore:
 
     def get_many(self, run_ids: Iterable[str]) -> dict[str, RunRecord]:
         """Return the records there are, by run_id, each read consistently; hidden ones too."""
-        keys = [run_key(run_id) for run_id in run_ids if is_run_id(run_id)]
+        keys = [Kind.RUN.key(run_id) for run_id in run_ids if is_run_id(run_id)]
         return {each.run_id: each for each in self.database.runs.read_all(keys, to_record)}
 
     def has_expired(self, run_id: str) -> bool:
         """Tell whether a run's record is gone since it has been kept for as long as it is to be."""
-        return self.database.runs.item(expired_run_key(run_id)) is not None
+        return self.database.runs.item(Kind.GONE.key(run_id)) is not None
 
     def ids_by_request(self, after: str, before: datetime) -> Iterator[tuple[str, str]]:
-        """Yield the places and run_ids of runs requested before an instant, the oldest first.
+        """Yield places and run_ids of runs requested before an instant, from after a place on.
 
-        Args:
-            after: the place after which to begin; "" for the first.
-            before: the instant.
+        The oldest come first; "" is before all places.
         """
         rows = self.database.runs.partition(
             schema.BY_TIME,
@@ -101,15 +91,15 @@ class RunStore:
             place = str(row[schema.REQUESTED_KEY])
             if place >= instant_text(before):
                 return
-            yield place, run_id_of(row)
+            yield place, Kind.RUN.name_in(row)
 
     def expire(self, record: RunRecord, now: datetime) -> bool:
         """Delete a record if it is as it was read, and note for 400 days that it was there."""
-        table, key = self.database.runs, run_key(record.run_id)
+        table, key = self.database.runs, Kind.RUN.key(record.run_id)
         known = {":seen": record.revision}
         gone = table.write("record", "Delete", key, condition="revision = :seen", values=known)
         tombstone = {
-            schema.KEY: expired_run_key(record.run_id),
+            schema.KEY: Kind.GONE.key(record.run_id),
             schema.EXPIRY: epoch_seconds(now + _EXPIRED_LIFE),
         }
         try:
@@ -137,8 +127,8 @@ class RunStore:
         start = None if cursor is None else start_key(cursor, key, value)
         filtered = ("status", status.value) if tenant_id and status else None
         rows, last = self.database.runs.rows(index, (key, value), filtered, limit, start)
-        found = self.get_many(run_id_of(row) for row in rows)
-        ordered = (found.get(run_id_of(row)) for row in rows)
+        found = self.get_many(Kind.RUN.name_in(row) for row in rows)
+        ordered = (found.get(Kind.RUN.name_in(row)) for row in rows)
         records = tuple(
             record
             for record in ordered
@@ -190,16 +180,14 @@ class RunStore:
     # --- changes --------------------------------------------------------------------------------
 
     @property
-    def writes(self) -> RunWrites:
+    def writes(self) -> RunItemWrites:
         """What makes the writes that go with a change."""
-        return RunWrites(self.database)
+        return RunItemWrites(self.database)
 
     def commit(self, change: Change, also: Sequence[Write] = ()) -> RunRecord:
         """Write a record if it still is as it was read, with all that goes with it, or nothing.
 
-        Args:
-            change: of the record; ``revision`` and ``write_id`` are set here.
-            also: what else is written in the same transaction.
+        ``revision`` and ``write_id`` of the record are set here.
 
         Raises:
             CommitLostError: the record, or what goes with it, is not as it was read.
@@ -225,20 +213,22 @@ class RunStore:
 
     def lock(self, tenant_id: str) -> TenantLock:
         """Return the tenant's lock, read consistently."""
-        key, read = lock_key(tenant_id), partial(to_lock, tenant_id)
+        key, read = Kind.LOCK.key(tenant_id), partial(to_lock, tenant_id)
         return self.database.runs.read(key, read) or to_lock(tenant_id, None)
 
     def locks(self, tenant_ids: Iterable[str]) -> dict[str, TenantLock]:
         """Return the locks of tenants, each read consistently, but those that cannot be read."""
-        return self.database.runs.read_each({lock_key(each): each for each in tenant_ids}, to_lock)
+        return self.database.runs.read_each(
+            {Kind.LOCK.key(each): each for each in tenant_ids}, to_lock
+        )
 
     def feed(self, tenant_id: str) -> FeedPointer | None:
         """Return the tenant's feed, None before the first."""
-        return self.database.runs.read(feed_key(tenant_id), to_feed)
+        return self.database.runs.read(Kind.FEED.key(tenant_id), to_feed)
 
     def feeds(self, tenant_ids: Iterable[str]) -> dict[str, FeedPointer]:
         """Return the feeds of those tenants that have one, each read consistently."""
-        found = self.database.runs.read_all(map(feed_key, tenant_ids), to_feed)
+        found = self.database.runs.read_all(map(Kind.FEED.key, tenant_ids), to_feed)
         return {feed.tenant_id: feed for feed in found}
 
     def feeds_to_report(self, until: datetime, limit: int) -> list[FeedPointer]:
@@ -266,11 +256,11 @@ class RunStore:
             is_of_it = run_id is None or unmarshal(item)["run_id"] == run_id
             return to_results(item) if is_of_it else ()
 
-        return self.database.runs.read(results_key(tenant_id), results) or ()
+        return self.database.runs.read(Kind.RESULTS.key(tenant_id), results) or ()
 
     def last_runs(self, tenant_ids: Iterable[str]) -> dict[str, RunRecord]:
         """Return the last run of all vendors that has ended of tenants, where it is known."""
-        found = self.database.runs.batch(map(results_key, tenant_ids)).values()
+        found = self.database.runs.batch(map(Kind.RESULTS.key, tenant_ids)).values()
         records = self.get_many(str(unmarshal(item)["run_id"]) for item in found)
         return {each.tenant_id: each for each in records.values()}
 
@@ -282,7 +272,7 @@ class RunStore:
             found = plain["run_id"], plain["fingerprint"]
             return found if plain[schema.EXPIRY] > epoch_seconds(now) else None
 
-        return self.database.runs.read(idempotency_key(idempotency_id), read)
+        return self.database.runs.read(Kind.IDEMPOTENCY.key(idempotency_id), read)
 
     def check(self) -> None:
         """Touch the table, for readiness: returns, or raises the fault."""
@@ -307,7 +297,7 @@ class RunStore:
         beat = self.database.runs.write(
             "beats",
             "Update",
-            heartbeat_key(run_id, attempt),
+            Kind.HEARTBEAT.key(run_id, attempt),
             "ADD beats :one SET #expiry = :expiry",
             condition=f"attribute_not_exists(stopped){known}",
             values={":one": 1, ":expiry": expires},
@@ -330,7 +320,7 @@ class RunStore:
             self.database.runs.write(
                 "beats",
                 "Update",
-                heartbeat_key(run_id, attempt),
+                Kind.HEARTBEAT.key(run_id, attempt),
                 "SET stopped = :yes, #expiry = :expiry",
                 values={":yes": True, ":expiry": expires},
                 names={"#expiry": schema.EXPIRY},
@@ -343,7 +333,7 @@ class RunStore:
         A count says nothing by itself: ``maintenance/reconciler.py`` notes when it last changed.
         One that cannot be read is left out.
         """
-        wanted = {heartbeat_key(each.run_id, each.attempt): each.run_id for each in records}
+        wanted = {Kind.HEARTBEAT.key(each.run_id, each.attempt): each.run_id for each in records}
         return self.database.runs.read_each(
             wanted, lambda _, item: int(unmarshal(item or {}).get("beats", 0))
         )

@@ -1,4 +1,6 @@
-"""The writes that go with a change of a run's record: each feature's own, in the same transaction.
+"""The items of runs, feed pointers and locks, and the writes that go with a change of a record.
+
+Each feature has its own write, in the same transaction.
 
 The lock's item holds the run that may run (``holder``), the jobs sent straight to the queue that
 wait (``waiters``, with the instants by which they sort), how many runs have failed running
@@ -17,19 +19,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal
+from relay_core.domain.records import VendorResult
+from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database, closing_error
-from relay_dagster.aws.dynamodb.quotas import DAY, hour_of, seconds_left_of_hour
-from relay_dagster.aws.dynamodb.run_items import feed_item, record_change, results_change, to_lock
-from relay_dagster.aws.dynamodb.schema import by_time, idempotency_key, lock_key, run_count_key
-from relay_dagster.aws.dynamodb.table import IS_THERE
+from relay_dagster.aws.dynamodb.schema import Kind, due_place, run_count_key
+from relay_dagster.aws.dynamodb.table import IS_THERE, Table
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
-from relay_dagster.feeds.pointer import FeedUpdate
+from relay_dagster.feeds.pointer import FeedPointer, FeedQueue, FeedUpdate
 from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, TenantBusyError
-from relay_dagster.runs.model import Idempotency, LockState, RunRecord
+from relay_dagster.runs.model import Idempotency, LockState, RunRecord, TenantLock
 from relay_dagster.runs.ports import Change
 from relay_dagster.tenants.audit import AuditEntry
 from relay_dagster.triggers.state import TriggerUpdate
@@ -41,8 +41,102 @@ _UNWANTED = f"{_FREE} AND attribute_not_exists(waiters)"
 _MINE = f"{_FREE} OR holder = :run"
 
 
+_RECORDS = codec.Codec(
+    kind=RunRecord,
+    forms={
+        "hold": codec.JSON_TEXT,
+        "pending_audit": codec.JSON_TEXT,
+        "vendor_results": codec.ROWS,
+        schema.EXPIRY: codec.SECONDS,
+    },
+    renamed={
+        "due_queue": "due_lane",
+        "dead_letter_resolved_at": "letter_settled_at",
+        "pending_audit": "untold",
+    },
+)
+_FEEDS = codec.Codec(kind=FeedPointer)
+# All of a record that is written without a new revision.
+CHECKED = (
+    schema.DUE_SHARD,
+    schema.DUE_AT,
+    "due_lane",
+    "hidden_until",
+    "reports_tried_at",
+    "watched_as",
+    "watched_at",
+)
+
+
+def to_record(item: Mapping[str, Any]) -> RunRecord:
+    """Return the record of a run's item; attributes that it does not know are ignored."""
+    return _RECORDS.read(item)
+
+
+def to_item(record: RunRecord) -> codec.Item:
+    """Return a run's item, with the keys of the indexes that it is to be found in."""
+    plain = {
+        schema.KEY: Kind.RUN.key(record.run_id),
+        schema.REQUESTED_KEY: codec.by_time(record.requested_at, record.run_id),
+        schema.LISTED_TENANT: Kind.HIDDEN.key(record.tenant_id),
+        **_RECORDS.attributes(record),
+    }
+    # It has an item of its own, so that whoever lists runs does not read it.
+    del plain["vendor_results"]
+    if not record.hidden:
+        plain[schema.LISTED] = schema.ALL_RUNS
+        plain[schema.LISTED_TENANT] = record.tenant_id
+        plain[schema.LISTED_STATUS] = record.status.value
+    if record.due_queue is not None:
+        plain[schema.DUE_SHARD] = due_place(record.due_queue, record.run_id)
+    return codec.marshal(plain)
+
+
+def to_results(item: Mapping[str, Any]) -> tuple[VendorResult, ...]:
+    """Return the vendors' results of their item."""
+    found: tuple[VendorResult, ...] = codec.ROWS.read(
+        tuple[VendorResult, ...], codec.unmarshal(item)["vendor_results"]
+    )
+    return found
+
+
+def feed_item(feed: FeedPointer) -> codec.Item:
+    """Return a feed pointer's item."""
+    place = None if feed.due_at is None else due_place(FeedQueue.PUBLISHED, feed.tenant_id)
+    return _FEEDS.item(Kind.FEED.key(feed.tenant_id), feed, **{schema.DUE_SHARD: place})
+
+
+def to_lock(tenant_id: str, item: Mapping[str, Any] | None) -> TenantLock:
+    """Return the lock of its item; no item is a free lock.
+
+    Those that wait are stored with the instants by which they sort.
+    """
+    plain = codec.unmarshal(item or {})
+    waiters = sorted(plain.get("waiters", ()))
+    return TenantLock(
+        tenant_id,
+        holder=plain.get("holder"),
+        waiters=tuple(each.rpartition("#")[2] for each in waiters),
+        consecutive_failures=int(plain.get("consecutive_failures", 0)),
+        served_at=codec.of_plain(datetime | None, plain.get("served_at")),
+    )
+
+
+def to_feed(item: Mapping[str, Any]) -> FeedPointer:
+    """Return the feed pointer of its item."""
+    return _FEEDS.read(item)
+
+
+def record_change(table: Table, role: str, change: Change) -> Write:
+    """Return the write of a record, if it is as it was read."""
+    before, after = change.before, change.after
+    known, revision = ({}, 0) if before is None else (to_item(before), before.revision)
+    # Whose it is stands in each write, for those who watch the wire.
+    return table.change(role, known, to_item(after), revision, (*CHECKED, "tenant_id"))
+
+
 @dataclass(frozen=True, slots=True)
-class RunWrites:
+class RunItemWrites:
     """Makes the writes; ``RunStore.commit`` carries them out."""
 
     database: Database
@@ -84,15 +178,15 @@ class RunWrites:
         return self._lock(after, None, _UNWANTED)
 
     def _lock(self, run: RunRecord, expression: str | None, condition: str | None = None) -> Write:
-        waiter = by_time(run.requested_at, run.run_id)
-        served = None if run.finished_at is None else instant_text(run.finished_at)
+        waiter = codec.by_time(run.requested_at, run.run_id)
+        served = None if run.finished_at is None else codec.instant_text(run.finished_at)
         values = {":run": run.run_id, ":runs": {waiter}, ":zero": 0, ":one": 1, ":served": served}
         named = re.findall(r":\w+", f"{expression} {condition or ''}")
         used = {name for name in values if name in named}
         write = self.database.runs.write(
             "lock",
             "ConditionCheck" if expression is None else "Update",
-            lock_key(run.tenant_id),
+            Kind.LOCK.key(run.tenant_id),
             expression,
             condition=condition,
             values={name: values[name] for name in sorted(used)},
@@ -100,7 +194,7 @@ class RunWrites:
         return write.refusing(lambda item: self._busy(run, item), rank=2)
 
     def _busy(self, run: RunRecord, item: Mapping[str, Any] | None) -> Exception:
-        key, lock = lock_key(run.tenant_id), to_lock(run.tenant_id, item)
+        key, lock = Kind.LOCK.key(run.tenant_id), to_lock(run.tenant_id, item)
         if lock.active_run_id is None:
             lock = to_lock(run.tenant_id, self.database.runs.item(key))
         active = lock.active_run_id
@@ -120,7 +214,7 @@ class RunWrites:
 
     def quota(self, run: RunRecord, runs_per_hour: int) -> Write:
         """Return the write that counts a run, on condition that it is not one too many."""
-        expiry = epoch_seconds(hour_of(run.requested_at) + DAY)
+        expiry = codec.epoch_seconds(codec.hour_of(run.requested_at) + codec.DAY)
         write = self.database.runs.write(
             "quota",
             "Update",
@@ -130,7 +224,8 @@ class RunWrites:
             values={":one": 1, ":most": runs_per_hour, ":expiry": expiry},
             names={"#expiry": schema.EXPIRY},
         )
-        wait = seconds_left_of_hour(run.requested_at)
+        hour_ends = codec.hour_of(run.requested_at) + timedelta(hours=1)
+        wait = (hour_ends - run.requested_at).total_seconds()
         return write.refusing(
             lambda _: RunQuotaExceededError(run.tenant_id, runs_per_hour, wait), rank=3
         )
@@ -152,18 +247,18 @@ class RunWrites:
     def remember(self, run: RunRecord, asked: Idempotency, now: datetime) -> Write:
         """Return the write by which a caller's key leads to a new run."""
         item = {
-            schema.KEY: idempotency_key(asked.id),
+            schema.KEY: Kind.IDEMPOTENCY.key(asked.id),
             "run_id": run.run_id,
             "fingerprint": asked.fingerprint,
-            schema.EXPIRY: epoch_seconds(now + _KEY_LIFE),
+            schema.EXPIRY: codec.epoch_seconds(now + _KEY_LIFE),
         }
         return self.database.runs.put(
             "idempotency",
-            marshal(item),
+            codec.marshal(item),
             # Time-to-live deletes late: an item that is over counts as gone.
             ConditionExpression="attribute_not_exists(pk) OR #expiry <= :now",
             ExpressionAttributeNames={"#expiry": schema.EXPIRY},
-            ExpressionAttributeValues=marshal({":now": epoch_seconds(now)}),
+            ExpressionAttributeValues=codec.marshal({":now": codec.epoch_seconds(now)}),
         )
 
     def forget(self, run: RunRecord) -> Write:
@@ -171,7 +266,7 @@ class RunWrites:
         return self.database.runs.write(
             "forget",
             "Delete",
-            idempotency_key(str(run.idempotency_id)),
+            Kind.IDEMPOTENCY.key(str(run.idempotency_id)),
             condition="attribute_not_exists(pk) OR run_id = :run",
             values={":run": run.run_id},
         )
@@ -195,9 +290,17 @@ class RunWrites:
 
     def vendor_results(self, run: RunRecord) -> list[Write]:
         """Return the write of what a run of all vendors that ends came to with each, or none."""
-        if run.vendors is None and run.vendor_results and run.has_ended:
-            return [results_change(self.database.runs, run)]
-        return []
+        if run.vendors is not None or not run.vendor_results or not run.has_ended:
+            return []
+        plain = {
+            schema.KEY: Kind.RESULTS.key(run.tenant_id),
+            "run_id": run.run_id,
+            "results_of": codec.by_time(run.requested_at, run.run_id),
+            "vendor_results": codec.ROWS.write(run.vendor_results),
+        }
+        # Unless a later run's is there
+        newest, item = "attribute_not_exists(pk) OR results_of <= :results_of", codec.marshal(plain)
+        return [replace(self.database.runs.over("results", item, item, newest), optional=True)]
 
     def events(self, events: Iterable[Event]) -> list[Write]:
         """Return the writes that add events for the tenant's webhooks."""
@@ -222,4 +325,4 @@ def _tally(after: RunRecord) -> str:
 
 
 def _count_key(run: RunRecord) -> str:
-    return run_count_key(run.tenant_id, hour_of(run.requested_at))
+    return run_count_key(run.tenant_id, codec.hour_of(run.requested_at))

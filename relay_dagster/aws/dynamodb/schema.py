@@ -1,27 +1,13 @@
 """How the DynamoDB tables are laid out: keys, indexes, and the definitions to create them from.
 
-Each table has one key, ``pk``, whose prefix says what an item is:
+Each table has one key, ``pk``, whose beginning says what an item is: `Kind`.
 
-* runs table: ``RUN#<run_id>``, ``LOCK#<tenant_id>``, ``FEED#<tenant_id>``, ``IDEMP#<digest>``,
-  ``BEAT#<run_id>#<attempt>``, ``GONE#<run_id>`` (its record was kept as long as it is to be),
-  ``RUNS#<tenant_id>#<hour>`` (how many there were), ``LINKS#<tenant_id>#<day>`` (upload links),
-  ``TRIGGER#<tenant_id>`` (what its triggers wait for), ``PULL#<tenant_id>#<vendor_id>`` (what was
-  pulled last, and when the next pull is due), ``RESULTS#<tenant_id>`` (what its last run
-  of all vendors came to with each), ``EVENT#<event_id>`` (what webhooks are
-  told of, and what became of it). Indexes: a tenant's runs (and, as if they were other tenants',
-  its events and its pulls), all runs, and those of a status by time, and by when they are due the
-  runs that are not settled yet, the triggers, the pulls and the events that are not delivered yet
-  (sparse, in shards).
-* tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
-  ``NAME#<tenant_id>`` (in small letters: whose it is),
-  ``KEY#<key_id>`` and ``LINK#<link_id>`` (a tenant's API key, a link, as digests),
-  ``SECRET#<tenant_id>#<name>`` (what is shown of a secret),
-  ``SESSION#<digest>`` (somebody who has signed in to the page),
-  ``OVERRIDES#<tenant_id>`` (which version of its overrides is in force, and where that lies),
-  ``KEYS#<tenant_id>`` (the keys' ids), ``WEBHOOKS#<tenant_id>`` (all its webhooks, with their
-  secrets), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all), ``DELETION#<tenant_id>`` (how far its
-  deletion is; in the end the tombstone). Indexes: tenants by the time their first config was
-  stored, deletions by when they are due, and pauses; a tenant's items.
+* runs table. Indexes: a tenant's runs (and, as if they were other tenants', its events and its
+  pulls), all runs, and those of a status by time, and by when they are due the runs that are not
+  settled yet, the triggers, the pulls and the events that are not delivered yet (sparse, in
+  shards).
+* tenants table. Indexes: tenants by the time their first config was stored, deletions by when they
+  are due, and pauses; a tenant's items.
 * audit table: an entry by its id, which sorts by time. Indexes: a tenant's entries, all entries,
   and those of an action.
 
@@ -35,11 +21,10 @@ Indexes hold keys alone: whoever finds a thing by one reads it again, consistent
 from __future__ import annotations
 
 import zlib
-from datetime import date, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
-
-from relay_dagster.aws.dynamodb.codec import instant_text
 
 KEY = "pk"
 SCHEMA, SCHEMA_NUMBER = "schema", 1
@@ -76,158 +61,61 @@ ALL_ENTRIES = "entry"
 SHARDS = 4
 """Of each queue of what is due: one partition of DynamoDB takes a thousand writes a second."""
 
-# What keys begin with that are read back.
-RUN, KEY_OF_TENANT, TRIGGER, DELETION = "RUN#", "KEY#", "TRIGGER#", "DELETION#"
-LINK, SECRET, SESSION = "LINK#", "SECRET#", "SESSION#"
 
+class Kind(StrEnum):
+    """What an item is, as its key begins; what follows are the names that tell it apart."""
 
-# --- keys of the runs table ---------------------------------------------------------------------
+    # Of the runs table
+    RUN = "RUN"
+    GONE = "GONE"  # of a run whose record was kept as long as it is to be
+    LOCK = "LOCK"
+    FEED = "FEED"  # the feed pointer
+    IDEMPOTENCY = "IDEMP"  # by the digest of a caller's key
+    HEARTBEAT = "BEAT"
+    RUN_COUNT = "RUNS"  # how many runs a tenant's callers made in an hour
+    LINK_COUNT = "LINKS"  # how many upload links they made on a day
+    TRIGGER = "TRIGGER"  # what a tenant's triggers wait for
+    PULL = "PULL"  # what was pulled last of a vendor, and when the next pull is due
+    RESULTS = "RESULTS"  # what a tenant's last run of all vendors came to with each
+    EVENT = "EVENT"  # what webhooks are told of, and what became of it
+    # Of the tenants table
+    TENANT = "TENANT"  # the latest version
+    CONFIG = "CONFIG"
+    NAME = "NAME"  # a tenant's id in small letters: whose it is
+    API_KEY = "KEY"  # a tenant's API key, as a digest
+    API_KEYS = "KEYS"  # the ids of them
+    LINK = "LINK"  # as a digest
+    SECRET = "SECRET"  # noqa: S105 - what is shown of one
+    SESSION = "SESSION"  # somebody who has signed in to the page
+    OVERRIDES = "OVERRIDES"  # which version of them is in force, and where that lies
+    WEBHOOKS = "WEBHOOKS"  # all of a tenant's, with their secrets
+    PAUSE = "PAUSE"  # without a name: of all tenants
+    DELETION = "DELETION"  # how far it is; in the end the tombstone
+    # Partitions of the index of runs by tenant
+    HIDDEN = "HIDDEN"  # runs that nobody is shown
+    EVENTS = "EVENTS"
+    PULLS = "PULLS"
 
+    def key(self, *names: object) -> str:
+        """Return the key of the item of these names."""
+        return "#".join((self.value, *map(str, names)))
 
-def run_key(run_id: str) -> str:
-    """Return the key of a run's item."""
-    return f"{RUN}{run_id}"
-
-
-def expired_run_key(run_id: str) -> str:
-    """Return the key of the tombstone of a run whose record is no longer kept."""
-    return f"GONE#{run_id}"
-
-
-def lock_key(tenant_id: str) -> str:
-    """Return the key of a tenant's lock."""
-    return f"LOCK#{tenant_id}"
-
-
-def feed_key(tenant_id: str) -> str:
-    """Return the key of a tenant's feed pointer."""
-    return f"FEED#{tenant_id}"
-
-
-def idempotency_key(digest: str) -> str:
-    """Return the key of an idempotency item."""
-    return f"IDEMP#{digest}"
-
-
-def heartbeat_key(run_id: str, attempt: int) -> str:
-    """Return the key of an attempt's heartbeat."""
-    return f"BEAT#{run_id}#{attempt}"
+    def name_in(self, row: Mapping[str, Any]) -> str:
+        """Return what tells an item apart, of its row or its plain attributes."""
+        return str(row[KEY]).removeprefix(f"{self.value}#")
 
 
 def run_count_key(tenant_id: str, hour: datetime) -> str:
     """Return the key of the count of runs that a tenant's callers made in an hour."""
-    return f"RUNS#{tenant_id}#{hour:%Y-%m-%dT%H}"
-
-
-def link_count_key(tenant_id: str, day: date) -> str:
-    """Return the key of the count of upload links that a tenant's callers made on a day."""
-    return f"LINKS#{tenant_id}#{day.isoformat()}"
-
-
-def trigger_key(tenant_id: str) -> str:
-    """Return the key of a tenant's triggers."""
-    return f"{TRIGGER}{tenant_id}"
-
-
-def pull_key(tenant_id: str, vendor_id: str) -> str:
-    """Return the key of what a vendor's pulls have come to."""
-    return f"PULL#{tenant_id}#{vendor_id}"
-
-
-def results_key(tenant_id: str) -> str:
-    """Return the key of what a tenant's last run of all vendors came to with each."""
-    return f"RESULTS#{tenant_id}"
-
-
-def event_key(event_id: str) -> str:
-    """Return the key of an event."""
-    return f"EVENT#{event_id}"
-
-
-# --- keys of the tenants table ------------------------------------------------------------------
-
-
-def tenant_key(tenant_id: str) -> str:
-    """Return the key of a tenant's item, which has its latest version."""
-    return f"TENANT#{tenant_id}"
-
-
-def name_key(tenant_id: str) -> str:
-    """Return the key by which no other tenant has an id that differs in case alone."""
-    return f"NAME#{tenant_id.lower()}"
+    return Kind.RUN_COUNT.key(tenant_id, f"{hour:%Y-%m-%dT%H}")
 
 
 def config_key(tenant_id: str, version: int) -> str:
     """Return the key of one version of a tenant's config."""
-    return f"CONFIG#{tenant_id}#{version:010d}"
+    return Kind.CONFIG.key(tenant_id, f"{version:010d}")
 
 
-def api_key_key(key_id: str) -> str:
-    """Return the key of a tenant's API key."""
-    return f"{KEY_OF_TENANT}{key_id}"
-
-
-def api_keys_key(tenant_id: str) -> str:
-    """Return the key of the ids of a tenant's API keys."""
-    return f"KEYS#{tenant_id}"
-
-
-def secret_key(tenant_id: str, name: str) -> str:
-    """Return the key of what is shown of a tenant's secret."""
-    return f"{SECRET}{tenant_id}#{name}"
-
-
-def overrides_key(tenant_id: str) -> str:
-    """Return the key of which version of a tenant's overrides is in force."""
-    return f"OVERRIDES#{tenant_id}"
-
-
-def link_key(link_id: str) -> str:
-    """Return the key of a tenant's link."""
-    return f"{LINK}{link_id}"
-
-
-def session_key(digest: str) -> str:
-    """Return the key of the session whose id has a digest."""
-    return f"{SESSION}{digest}"
-
-
-def webhooks_key(tenant_id: str) -> str:
-    """Return the key of all webhooks of a tenant."""
-    return f"WEBHOOKS#{tenant_id}"
-
-
-def pause_key(tenant_id: str | None) -> str:
-    """Return the key of a tenant's pause, or of that of everybody."""
-    return f"PAUSE#{tenant_id or ''}"
-
-
-def deletion_key(tenant_id: str) -> str:
-    """Return the key of a tenant's deletion."""
-    return f"{DELETION}{tenant_id}"
-
-
-# --- partitions and sort keys of indexes --------------------------------------------------------
-
-
-def hidden_list(tenant_id: str) -> str:
-    """Return the partition of a tenant's runs that nobody is shown."""
-    return f"HIDDEN#{tenant_id}"
-
-
-def events_list(tenant_id: str) -> str:
-    """Return the partition of a tenant's events, in the index of runs by tenant."""
-    return f"EVENTS#{tenant_id}"
-
-
-def pulls_list(tenant_id: str) -> str:
-    """Return the partition of a tenant's pulls, in the index of runs by tenant."""
-    return f"PULLS#{tenant_id}"
-
-
-def by_time(instant: datetime, name: str) -> str:
-    """Return the sort key of what has a name, among others of its kind by time."""
-    return f"{instant_text(instant)}#{name}"
+# --- partitions of the index of what is due -----------------------------------------------------
 
 
 def due_shard(queue: StrEnum, shard: int) -> str:
@@ -257,9 +145,7 @@ def runs_table(name: str) -> dict[str, Any]:
 def tenants_table(name: str) -> dict[str, Any]:
     """Return the arguments of CreateTable for the tenants table."""
     return _table(
-        name,
-        _index(TENANTS_BY_CREATION, LISTED, CREATED_KEY),
-        _index(BY_OWNER, OWNER, KEY),
+        name, _index(TENANTS_BY_CREATION, LISTED, CREATED_KEY), _index(BY_OWNER, OWNER, KEY)
     )
 
 

@@ -9,12 +9,11 @@ know.
 import heapq
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice
 from typing import Any, TypeVar
-
-from botocore.exceptions import ClientError
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
@@ -24,8 +23,8 @@ from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.aws.error_mapping import (
     CONDITION_FAILED,
     TRANSACTION_COLLIDED,
-    error_code,
     maps_aws_errors,
+    unless,
 )
 from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ThrottledError, UnreadableItemError
@@ -46,35 +45,21 @@ _MAX_SHOWN = 500
 _log = event_log()
 
 
+@dataclass(frozen=True, slots=True)
 class Table:
-    """One table, keyed by ``pk``.
+    """One table, keyed by ``pk``."""
 
-    Args:
-        clients: AWS.
-        name: the table's.
-        count_unreadable: called for each item that cannot be read.
-        sleep: how to wait.
-    """
-
-    def __init__(
-        self,
-        clients: Clients,
-        name: str,
-        *,
-        count_unreadable: Callable[[], None] = lambda: None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._clients = clients
-        self.name = name
-        self._count_unreadable = count_unreadable
-        self._sleep = sleep
+    clients: Clients  # AWS
+    name: str
+    count_unreadable: Callable[[], None] = lambda: None  # called for each that cannot be read
+    sleep: Callable[[float], None] = time.sleep  # how to wait
 
     # --- items ----------------------------------------------------------------------------------
 
     @maps_aws_errors
     def item(self, key: str) -> Mapping[str, Any] | None:
         """Return one item, read consistently; None where there is none."""
-        answer = self._clients.dynamodb.get_item(**self._key(key), ConsistentRead=True)
+        answer = self.clients.dynamodb.get_item(**self._key(key), ConsistentRead=True)
         return answer.get("Item")
 
     def read(self, key: str, read: Callable[[Mapping[str, Any]], _T]) -> _T | None:
@@ -87,11 +72,7 @@ class Table:
         return None if item is None else self.parse(item, read)
 
     def parse(self, item: Mapping[str, Any], read: Callable[[Mapping[str, Any]], _T]) -> _T:
-        """Return what an item says.
-
-        Raises:
-            UnreadableItemError: this release cannot read it.
-        """
+        """Return what an item says; `UnreadableItemError` where this release cannot read it."""
         try:
             return read(item)
         except Exception as error:
@@ -152,7 +133,7 @@ class Table:
         def read_what_is_left() -> None:
             nonlocal left
             request: Any = {self.name: {"Keys": left, "ConsistentRead": True}}
-            answer = self._clients.dynamodb.batch_get_item(RequestItems=request)
+            answer = self.clients.dynamodb.batch_get_item(RequestItems=request)
             for item in answer.get("Responses", {}).get(self.name, []):
                 found[item[schema.KEY]["S"]] = item
             unprocessed: Any = answer.get("UnprocessedKeys", {}).get(self.name)
@@ -160,7 +141,7 @@ class Table:
                 left = unprocessed["Keys"]
                 raise ThrottledError("dynamodb.BatchGetItem", "keys stayed unprocessed")
 
-        again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self._sleep)
+        again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self.sleep)
         again(read_what_is_left)
 
     def read_each(
@@ -194,7 +175,7 @@ class Table:
         """Log an item that this release cannot read, and count it."""
         key = item[schema.KEY]["S"]
         _log.error("item_unreadable", table=self.name, key=key, error=repr(error)[:_MAX_SHOWN])
-        self._count_unreadable()
+        self.count_unreadable()
 
     def put_off(self, item: Mapping[str, Any], attribute: str, later: str) -> None:
         """Let an item be due later that this release cannot read; one that has changed stays."""
@@ -221,21 +202,15 @@ class Table:
 
     def over(
         self,
-        role: str,
-        item: Item,
+        role: str,  # of the write
+        item: Item,  # has the key and the attributes
+        # Of the attributes that are written; those that ``item`` lacks are removed
         names: Collection[str],
+        # Of the write; it may use the names of attributes that are written
         condition: str | None = None,
-        **values: Any,
+        **values: Any,  # the condition's, plain, by their names without the colon
     ) -> Write:
-        """Return the write of some attributes of an item: what else is there of it stays.
-
-        Args:
-            role: of the write.
-            item: has the key and the attributes.
-            names: of the attributes that are written; those that ``item`` lacks are removed.
-            condition: of the write; it may use the names of attributes that are written.
-            values: the condition's, plain, by their names without the colon.
-        """
+        """Return the write of some attributes of an item: what else is there of it stays."""
         written = sorted(set(names) - {schema.KEY})
         sets = ", ".join(f"#{name} = :{name}" for name in written if name in item)
         removes = ", ".join(f"#{name}" for name in written if name not in item)
@@ -306,19 +281,9 @@ class Table:
         Returns:
             False where its condition does not hold, or another writer is at the item.
         """
-        client: Any = self._clients.dynamodb
-        calls = {
-            "Put": client.put_item,
-            "Update": client.update_item,
-            "Delete": client.delete_item,
-        }
-        try:
-            calls[write.action](**write.arguments)
-        except ClientError as error:
-            if error_code(error) in _CHANGED:
-                return False
-            raise
-        return True
+        client: Any = self.clients.dynamodb
+        calls = {"Put": client.put_item, "Update": client.update_item, "Delete": client.delete_item}
+        return unless(_CHANGED, lambda: calls[write.action](**write.arguments)) is not None
 
     @maps_aws_errors
     def write_all(self, requests: Iterable[Mapping[str, Any]]) -> None:
@@ -336,12 +301,12 @@ class Table:
 
         def write_what_is_left() -> None:
             nonlocal left
-            answer = self._clients.dynamodb.batch_write_item(RequestItems={self.name: left})
+            answer = self.clients.dynamodb.batch_write_item(RequestItems={self.name: left})
             left = answer.get("UnprocessedItems", {}).get(self.name)
             if left:
                 raise ThrottledError("dynamodb.BatchWriteItem", "writes stayed unprocessed")
 
-        again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self._sleep)
+        again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self.sleep)
         again(write_what_is_left)
 
     # --- indexes --------------------------------------------------------------------------------
@@ -349,29 +314,20 @@ class Table:
     @maps_aws_errors
     def rows(
         self,
-        index: str,
-        key: tuple[str, str],
-        filtered: tuple[str, str] | None,
-        limit: int,
-        start: Mapping[str, Any] | None,
+        index: str,  # of the table
+        key: tuple[str, str],  # its partition, name and value
+        filtered: tuple[str, str] | None,  # an attribute, name and value; None takes all rows
+        limit: int,  # how many rows at the most
+        start: Mapping[str, Any] | None,  # where to go on
         *,
-        prefix: str | None = None,
-        forward: bool = False,
+        prefix: str | None = None,  # of the items' keys, where the index is sorted by them
+        forward: bool = False,  # the first rows first, else the last
     ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any] | None]:
         """Return up to ``limit`` rows of an index, and the row to go on after; None at the end.
 
         Filtered by an attribute that the index does not lead to, no more than some thousands of
         rows are looked at: there may be fewer of them than ``limit``, or none, and yet more to
         come.
-
-        Args:
-            index: of the table.
-            key: its partition, name and value.
-            filtered: an attribute, name and value; None takes all rows.
-            limit: how many rows at the most.
-            start: where to go on.
-            prefix: of the items' keys, where the index is sorted by them.
-            forward: the first rows first, else the last.
         """
         names, values = {"#key": key[0]}, {":key": key[1]}
         request: dict[str, Any] = {
@@ -394,7 +350,7 @@ class Table:
             request["Limit"] = _FILTERED_ROWS if filtered else limit + 1 - len(rows)
             if start:
                 request["ExclusiveStartKey"] = start
-            answer = self._clients.dynamodb.query(**request)
+            answer = self.clients.dynamodb.query(**request)
             rows += [unmarshal(row) for row in answer["Items"]]
             start = answer.get("LastEvaluatedKey")
             if len(rows) > limit:
@@ -424,7 +380,7 @@ class Table:
         """
         names = {f"#a{place}": name for place, name in enumerate((schema.KEY, *attributes))}
         pages = iter(
-            self._clients.dynamodb.get_paginator("scan").paginate(
+            self.clients.dynamodb.get_paginator("scan").paginate(
                 TableName=self.name,
                 ProjectionExpression=", ".join(names),
                 ExpressionAttributeNames=names,
@@ -454,7 +410,7 @@ class Table:
         if bound is not None:
             names["#sorted"], comparison, values[":bound"] = bound
             condition += f" AND #sorted {comparison} :bound"
-        pages = self._clients.dynamodb.get_paginator("query").paginate(
+        pages = self.clients.dynamodb.get_paginator("query").paginate(
             TableName=self.name,
             IndexName=index,
             KeyConditionExpression=condition,

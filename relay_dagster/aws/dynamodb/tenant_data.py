@@ -9,27 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import marshal, unmarshal
+from relay_dagster.aws.dynamodb.codec import DAY, hour_of, marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.quotas import DAY, hour_of
-from relay_dagster.aws.dynamodb.run_items import to_record
-from relay_dagster.aws.dynamodb.schema import (
-    config_key,
-    events_list,
-    feed_key,
-    heartbeat_key,
-    hidden_list,
-    idempotency_key,
-    link_count_key,
-    lock_key,
-    pause_key,
-    pulls_list,
-    results_key,
-    run_count_key,
-    run_key,
-    tenant_key,
-    trigger_key,
-)
+from relay_dagster.aws.dynamodb.run_writes import to_record
+from relay_dagster.aws.dynamodb.schema import Kind, config_key, run_count_key
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.model import RunRecord
 
@@ -49,26 +32,28 @@ class TenantData:
     @maps_aws_errors
     def run_ids(self, tenant_id: str) -> list[str]:
         """Return all runs of a tenant, those that nobody is shown too."""
-        lists = (tenant_id, hidden_list(tenant_id))
+        lists = (tenant_id, Kind.HIDDEN.key(tenant_id))
         keys = (key for each in lists for key in self._listed(each))
-        return [key.removeprefix(schema.RUN) for key in keys]
+        return [Kind.RUN.name_in({schema.KEY: key}) for key in keys]
 
     def records(self, run_ids: Iterable[str]) -> list[RunRecord]:
         """Return the records there are, each read consistently."""
-        return [*self.database.runs.read_all(map(run_key, run_ids), to_record)]
+        return [*self.database.runs.read_all(map(Kind.RUN.key, run_ids), to_record)]
 
     @maps_aws_errors
     def remove_runs(self, records: Sequence[RunRecord]) -> int:
         """Remove records, and before them what is found by them alone; return how many items."""
         heartbeats = {
-            heartbeat_key(each.run_id, attempt)
+            Kind.HEARTBEAT.key(each.run_id, attempt)
             for each in records
             for attempt in range(1, each.attempt + 1)
         }
-        asked = {idempotency_key(each.idempotency_id) for each in records if each.idempotency_id}
+        asked = {
+            Kind.IDEMPOTENCY.key(each.idempotency_id) for each in records if each.idempotency_id
+        }
         counts = {run_count_key(each.tenant_id, hour_of(each.requested_at)) for each in records}
-        count = self._remove(heartbeats | asked | counts)
-        return count + self._remove({run_key(each.run_id) for each in records})
+        count = self._remove(heartbeats | {*map(Kind.IDEMPOTENCY.key, asked)} | counts)
+        return count + self._remove({Kind.RUN.key(each.run_id) for each in records})
 
     # --- what else there is ---------------------------------------------------------------------
 
@@ -77,14 +62,14 @@ class TenantData:
         """Remove what else the runs table has of a tenant; return how many items that were."""
         hours = (hour_of(now) - timedelta(hours=ago) for ago in range(_COUNTED_HOURS))
         keys = {
-            *self._listed(events_list(tenant_id)),
-            *self._listed(pulls_list(tenant_id)),
+            *self._listed(Kind.EVENTS.key(tenant_id)),
+            *self._listed(Kind.PULLS.key(tenant_id)),
             *(run_count_key(tenant_id, hour) for hour in hours),
-            *(link_count_key(tenant_id, (now - ago).date()) for ago in (timedelta(0), DAY)),
-            trigger_key(tenant_id),
-            feed_key(tenant_id),
-            results_key(tenant_id),
-            lock_key(tenant_id),
+            *(Kind.LINK_COUNT.key(tenant_id, (now - ago).date()) for ago in (timedelta(0), DAY)),
+            Kind.TRIGGER.key(tenant_id),
+            Kind.FEED.key(tenant_id),
+            Kind.RESULTS.key(tenant_id),
+            Kind.LOCK.key(tenant_id),
         }
         return self._remove(keys)
 
@@ -96,8 +81,8 @@ class TenantData:
             How many items that were.
         """
         table, owned = self.database.tenants, self.database.owned_keys(tenant_id, "")
-        kept = {tenant_key(tenant_id), config_key(tenant_id, version or 0)}
-        there = table.batch({*owned, pause_key(tenant_id)} - kept)
+        kept = {Kind.TENANT.key(tenant_id), config_key(tenant_id, version or 0)}
+        there = table.batch({*owned, Kind.PAUSE.key(tenant_id)} - kept)
         for key in there:
             # One by one: who may write in batches may write what it likes.
             table.carry_out(table.write("removed", "Delete", key))
@@ -123,7 +108,7 @@ class TenantData:
         old = [key for key in keys if key <= config_key(tenant_id, latest - keep)]
         if not old or latest <= keep:
             return 0
-        for item in self.database.runs.batch(map(run_key, self.run_ids(tenant_id))).values():
+        for item in self.database.runs.batch(map(Kind.RUN.key, self.run_ids(tenant_id))).values():
             record = unmarshal(item)
             named |= {record.get(name) for name in ("config_version", "asked_version")}
         removed = [key for key in old if int(key[-_DIGITS:]) not in named]

@@ -15,7 +15,6 @@ class TenantExistsError(TenantStoreError):
     error_code = "TENANT_EXISTS"
 
     def __init__(self, tenant_id: str) -> None:
-        self.tenant_id = tenant_id
         super().__init__(
             f"tenant {tenant_id}, or one whose id differs in upper and lower case alone, already "
             "has a config; store a new version of it"
@@ -58,7 +57,6 @@ class UnknownTenantError(TenantStoreError):
     error_code = "TENANT_NOT_FOUND"
 
     def __init__(self, tenant_id: str) -> None:
-        self.tenant_id = tenant_id
         super().__init__(f"tenant {tenant_id} has no config")
 
 
@@ -68,8 +66,6 @@ class VersionMismatchError(TenantStoreError):
     error_code = "CONFIG_VERSION_MISMATCH"
 
     def __init__(self, tenant_id: str, expected: int, latest: int | None) -> None:
-        self.tenant_id = tenant_id
-        self.expected = expected
         self.latest = latest
         found = "has no config" if latest is None else f"is at version {latest}"
         super().__init__(f"tenant {tenant_id} {found}, not at version {expected}")

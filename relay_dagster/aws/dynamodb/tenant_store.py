@@ -5,24 +5,15 @@ Two writers at once never share a version. Whether a text is a valid config is n
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from relay_core.config import TenantConfig
 from relay_core.config.json_patch import changed_paths
 from relay_core.domain.errors import ConfigTooLargeError
-from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import (
-    Codec,
-    instant_text,
-    marshal,
-    of_plain,
-    read_instant,
-    unmarshal,
-)
+from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.quotas import DayCount, seconds_left_of_day
-from relay_dagster.aws.dynamodb.schema import config_key, name_key, tenant_key
+from relay_dagster.aws.dynamodb.schema import Kind, config_key
 from relay_dagster.aws.dynamodb.tenant_errors import (
     ConfigQuotaExceededError,
     TenantExistsError,
@@ -32,8 +23,6 @@ from relay_dagster.aws.dynamodb.tenant_errors import (
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.aws.error_mapping import maps_aws_errors
-from relay_dagster.aws.retries import retrying
-from relay_dagster.external_errors import ThrottledError
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.tenants.parsed_configs import ParsedConfigs, StoredText
 
@@ -78,8 +67,16 @@ class TenantEntry:
     created_at: datetime
 
 
-_CONFIGS = Codec(kind=StoredConfig)
-_VERSIONS = Codec(kind=VersionEntry)
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """How many versions were stored on the day of the last one, ``2026-03-01``; "" before any."""
+
+    day: str = ""
+    versions: int = 0
+
+
+_CONFIGS = codec.Codec(kind=StoredConfig)
+_VERSIONS = codec.Codec(kind=VersionEntry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +105,7 @@ class TenantStore:
         return self.database.tenants.read(config_key(tenant_id, version), _CONFIGS.read)
 
     def parsed(self, stored: StoredText) -> TenantConfig:
-        """Return a version as it takes effect, parsed once.
-
-        Raises:
-            RelayError: it no longer can.
-        """
+        """Return a version as it takes effect, parsed once; `RelayError` where it no longer can."""
         return self.parsed_configs.of(stored)
 
     def versions(
@@ -172,12 +165,9 @@ class TenantStore:
                 raise UnknownTenantError(tenant_id)
             return self._write(tenant_id, text, latest, stored, origin, judge)
 
-        again = retrying(lambda error: isinstance(error, ConditionsFailedError), tries=_TRIES)
-        try:
-            return again(try_once)
-        except ConditionsFailedError as error:
-            problem = f"tenant {tenant_id}: too many writers at once"
-            raise ThrottledError("put config", problem) from error
+        return self.database.until_it_holds(
+            try_once, "put config", f"tenant {tenant_id}", tries=_TRIES
+        )
 
     # --- lists, of an index that lags ------------------------------------------------------------
 
@@ -186,7 +176,7 @@ class TenantStore:
 
         The index lags: a caller that goes on from a cursor must look back a little.
         """
-        return self._entries(instant_text(instant))
+        return self._entries(codec.instant_text(instant))
 
     def all_tenant_ids(self) -> list[str]:
         """Return every tenant, in the order in which they came to be."""
@@ -202,10 +192,10 @@ class TenantStore:
         """Return the latest version, and how many were stored on its day."""
 
         def read(item: Mapping[str, Any]) -> tuple[int, DayCount]:
-            plain = unmarshal(item)
-            return int(plain["version"]), of_plain(DayCount, plain["day_count"])
+            plain = codec.unmarshal(item)
+            return int(plain["version"]), codec.of_plain(DayCount, plain["day_count"])
 
-        return self.database.tenants.read(tenant_key(tenant_id), read) or (None, DayCount())
+        return self.database.tenants.read(Kind.TENANT.key(tenant_id), read) or (None, DayCount())
 
     def _write(
         self,
@@ -221,31 +211,23 @@ class TenantStore:
             raise ConfigTooLargeError(size, MAX_CONFIG_BYTES)
         instant = self.database.clock()
         # A tenant's versions follow one another, so the count is right.
-        count, most = stored.and_one(instant), self.versions_per_day
+        day, most = instant.astimezone(UTC).date().isoformat(), self.versions_per_day
+        count = DayCount(day, stored.versions + 1 if stored.day == day else 1)
         if most is not None and count.versions > most:
-            raise ConfigQuotaExceededError(tenant_id, most, seconds_left_of_day(instant))
+            raise ConfigQuotaExceededError(tenant_id, most, codec.seconds_left_of_day(instant))
         # The version before, which no writer changes.
         before = None if latest is None else self.version(tenant_id, latest)
         if before is not None:
             judge(before)
-        now = instant_text(instant)
         version = (latest or 0) + 1
-        pointer = (
-            self._first_pointer(tenant_id, count, now)
-            if latest is None
-            else self._next_pointer(tenant_id, latest, count, now)
-        )
         config = StoredConfig(tenant_id, version, text, instant)
-        item = {schema.KEY: config_key(tenant_id, version), **_CONFIGS.attributes(config)}
-        entry = _entry(config, before, origin)
+        item = _CONFIGS.item(config_key(tenant_id, version), config)
         writes = [
-            self.database.tenants.new("text", marshal(item)),
-            pointer,
-            self.database.audit_write(entry),
+            self.database.tenants.new("text", item),
+            *self._pointer_writes(tenant_id, latest, count, codec.instant_text(instant)),
+            self.database.audit_write(_entry(config, before, origin)),
             triggers_due_now(self.database.runs, tenant_id, instant),
         ]
-        if latest is None:
-            writes.append(self._name(tenant_id))
         try:
             self.database.transact_while_active(tenant_id, *writes)
         except ConditionsFailedError as error:
@@ -254,19 +236,28 @@ class TenantStore:
             raise
         return StoredVersion(version, created=latest is None)
 
-    def _name(self, tenant_id: str) -> Write:
-        return self.database.tenants.write(
-            "name",
-            "Update",
-            name_key(tenant_id),
-            "SET tenant_id = :tenant",
-            condition="attribute_not_exists(tenant_id) OR tenant_id = :tenant",
-            values={":tenant": tenant_id},
-        )
-
-    def _first_pointer(self, tenant_id: str, count: DayCount, now: str) -> Write:
+    def _pointer_writes(
+        self, tenant_id: str, latest: int | None, count: DayCount, now: str
+    ) -> list[Write]:
+        """Return the writes by which a version becomes the latest; the first takes the name too."""
+        table = self.database.tenants
+        if latest is not None:
+            next_pointer = table.write(
+                "tenant",
+                "Update",
+                Kind.TENANT.key(tenant_id),
+                "SET version = :next, updated_at = :now, day_count = :count",
+                condition="version = :latest",
+                values={
+                    ":next": latest + 1,
+                    ":latest": latest,
+                    ":now": now,
+                    ":count": asdict(count),
+                },
+            )
+            return [next_pointer]
         item = {
-            schema.KEY: tenant_key(tenant_id),
+            schema.KEY: Kind.TENANT.key(tenant_id),
             "tenant_id": tenant_id,
             "version": 1,
             "day_count": asdict(count),
@@ -274,17 +265,15 @@ class TenantStore:
             schema.LISTED: schema.ALL_TENANTS,
             schema.CREATED_KEY: f"{now}#{tenant_id}",
         }
-        return self.database.tenants.new("tenant", marshal(item))
-
-    def _next_pointer(self, tenant_id: str, latest: int, count: DayCount, now: str) -> Write:
-        return self.database.tenants.write(
-            "tenant",
+        name = table.write(
+            "name",
             "Update",
-            tenant_key(tenant_id),
-            "SET version = :next, updated_at = :now, day_count = :count",
-            condition="version = :latest",
-            values={":next": latest + 1, ":latest": latest, ":now": now, ":count": asdict(count)},
+            Kind.NAME.key(tenant_id.lower()),
+            "SET tenant_id = :tenant",
+            condition="attribute_not_exists(tenant_id) OR tenant_id = :tenant",
+            values={":tenant": tenant_id},
         )
+        return [table.new("tenant", codec.marshal(item)), name]
 
     @maps_aws_errors
     def _entries(self, since: str) -> list[TenantEntry]:
@@ -294,7 +283,7 @@ class TenantStore:
             schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_TENANTS), bound
         )
         pairs = (str(row[schema.CREATED_KEY]).partition("#") for row in rows)
-        return [TenantEntry(tenant, read_instant(instant)) for instant, _, tenant in pairs]
+        return [TenantEntry(tenant, codec.read_instant(instant)) for instant, _, tenant in pairs]
 
 
 def _entry(config: StoredConfig, before: StoredConfig | None, origin: Origin) -> AuditEntry:

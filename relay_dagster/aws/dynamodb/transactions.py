@@ -67,10 +67,7 @@ class ConditionsFailedError(Exception):
 
 
 def transact(
-    client: DynamoDBClient,
-    writes: Sequence[Write],
-    *,
-    sleep: Callable[[float], None] = time.sleep,
+    client: DynamoDBClient, writes: Sequence[Write], *, sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Carry out all writes or none; without the optional ones where theirs alone fail.
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import Codec, Item, instant_text, marshal
+from relay_dagster.aws.dynamodb.codec import Codec, Item, instant_text, marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import due_place, trigger_key
+from relay_dagster.aws.dynamodb.schema import Kind, due_place
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.triggers.state import TriggerQueue, TriggerState
@@ -29,7 +29,7 @@ class TriggerStore:
 
     def get(self, tenant_id: str) -> TriggerState:
         """Return a tenant's triggers, read consistently."""
-        found = self.database.runs.read(trigger_key(tenant_id), _to_state)
+        found = self.database.runs.read(Kind.TRIGGER.key(tenant_id), _to_state)
         return found or TriggerState(tenant_id=tenant_id)
 
     def put(self, before: TriggerState, after: TriggerState) -> TriggerState | None:
@@ -63,7 +63,7 @@ def triggers_due_now(table: Table, tenant_id: str, now: datetime) -> Write:
     return table.write(
         "trigger",
         "Update",
-        trigger_key(tenant_id),
+        Kind.TRIGGER.key(tenant_id),
         f"SET {schema.DUE_SHARD} = :shard, {schema.DUE_AT} = :now ADD revision :one",
         values={
             ":shard": due_place(TriggerQueue.DUE, tenant_id),
@@ -78,13 +78,11 @@ def _written(before: TriggerState, after: TriggerState) -> TriggerState:
 
 
 def _to_item(state: TriggerState) -> Item:
-    plain = {schema.KEY: trigger_key(state.tenant_id), **_TRIGGERS.attributes(state)}
-    if state.due_at is not None:
-        plain[schema.DUE_SHARD] = due_place(state.queue, state.tenant_id)
-    return marshal(plain)
+    place = None if state.due_at is None else due_place(state.queue, state.tenant_id)
+    return _TRIGGERS.item(Kind.TRIGGER.key(state.tenant_id), state, **{schema.DUE_SHARD: place})
 
 
 def _to_state(item: Mapping[str, Any]) -> TriggerState:
     # One that has only been made due knows no more than whose it is, by its key.
-    tenant_id = {"S": str(item[schema.KEY]["S"]).removeprefix(schema.TRIGGER)}
-    return _TRIGGERS.read({"tenant_id": tenant_id, **item})
+    tenant_id = Kind.TRIGGER.name_in(unmarshal(item))
+    return _TRIGGERS.read({**marshal({"tenant_id": tenant_id}), **item})

@@ -13,38 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import (
-    JSON_TEXT,
-    Codec,
-    Form,
-    Item,
-    epoch_seconds,
-    instant_text,
-    marshal,
-    of_plain,
-    of_row,
-    to_plain,
-    to_row,
-)
-from relay_dagster.aws.dynamodb.cursors import (
-    BadCursorError,
-    cursor_after,
-    read_cursor,
-    to_cursor,
-)
+from relay_dagster.aws.dynamodb import codec, schema
+from relay_dagster.aws.dynamodb.cursors import BadCursorError, cursor_after, read_cursor, to_cursor
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import (
-    by_time,
-    due_place,
-    event_key,
-    events_list,
-    webhooks_key,
-)
+from relay_dagster.aws.dynamodb.schema import Kind, due_place
 from relay_dagster.aws.dynamodb.table import UNREADABLE_AGAIN, Table
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
-from relay_dagster.aws.retries import retrying
-from relay_dagster.external_errors import ThrottledError
+from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.tenants.audit import AuditEntry
 from relay_dagster.webhooks.changes import Webhooks, WebhooksRule
 from relay_dagster.webhooks.model import (
@@ -93,20 +67,23 @@ class _Stored:
     def revision(self) -> int:
         return 0 if self.item is None else int(self.item["revision"]["N"])
 
-    def changed(self, tenant_id: str, webhooks: Webhooks) -> Item:
+    def changed(self, tenant_id: str, webhooks: Webhooks) -> codec.Item:
         """Return the item with other webhooks; what is not known of each stays."""
         known = {each.webhook_id for each in self.webhooks}
         documents = [
-            *({**self.documents.get(each.webhook_id, {}), **to_plain(each)} for each in webhooks),
+            *(
+                {**self.documents.get(each.webhook_id, {}), **codec.to_plain(each)}
+                for each in webhooks
+            ),
             *(each for webhook_id, each in self.documents.items() if webhook_id not in known),
         ]
         plain = {
-            schema.KEY: webhooks_key(tenant_id),
+            schema.KEY: Kind.WEBHOOKS.key(tenant_id),
             schema.OWNER: tenant_id,
             "webhooks": json.dumps(documents, ensure_ascii=False),
             "revision": self.revision + 1,
         }
-        return marshal(plain)
+        return codec.marshal(plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +103,7 @@ class WebhookStore:
 
         A tenant is left out whose item cannot be read.
         """
-        wanted = {webhooks_key(tenant_id): tenant_id for tenant_id in tenant_ids}
+        wanted = {Kind.WEBHOOKS.key(tenant_id): tenant_id for tenant_id in tenant_ids}
         return self.database.tenants.read_each(wanted, lambda _, item: self._stored(item).webhooks)
 
     def change(
@@ -153,10 +130,7 @@ class WebhookStore:
                 self.database.transact_while_active(maker, write, *audit)
             return after
 
-        try:
-            return retrying(lambda error: isinstance(error, ConditionsFailedError))(try_once)
-        except ConditionsFailedError as error:
-            raise ThrottledError("change", f"webhooks of tenant {tenant_id}: {error}") from error
+        return self.database.until_it_holds(try_once, "change", f"webhooks of tenant {tenant_id}")
 
     # --- events ---------------------------------------------------------------------------------
 
@@ -172,18 +146,18 @@ class WebhookStore:
 
     def event(self, event_id: str) -> Event | None:
         """Return an event, read consistently; None where there is none, or no longer."""
-        return self.database.runs.read(event_key(event_id), to_event)
+        return self.database.runs.read(Kind.EVENT.key(event_id), to_event)
 
     def due_events(
         self, until: datetime, limit: int, *, besides: Collection[str] = ()
     ) -> list[Event]:
         """Return events to be looked at up to an instant, the longest due first."""
-        keys = {event_key(each) for each in besides}
+        keys = {Kind.EVENT.key(each) for each in besides}
         return self.database.runs.read_due(EventQueue.EVENT, until, limit, to_event, keys)
 
     def put_off(self, event: Event, now: datetime) -> None:
         """Let an event be due later whose tenant's webhooks cannot be read."""
-        later = instant_text(now + UNREADABLE_AGAIN)
+        later = codec.instant_text(now + UNREADABLE_AGAIN)
         self.database.runs.put_off(_to_item(event), schema.DUE_AT, later)
 
     def put_event(self, before: Event, after: Event) -> Event | None:
@@ -193,7 +167,7 @@ class WebhookStore:
             None where it is not as it was read; nothing is written then.
         """
         after = replace(after, revision=before.revision + 1)
-        table, key = self.database.runs, event_key(before.event_id)
+        table, key = self.database.runs, Kind.EVENT.key(before.event_id)
         write = (
             table.change("event", _to_item(before), _to_item(after), before.revision)
             if after.deliveries
@@ -215,7 +189,7 @@ class WebhookStore:
         Raises:
             BadCursorError: the cursor is not one of ``next_cursor``.
         """
-        table, key = self.database.runs, (schema.LISTED_TENANT, events_list(tenant_id))
+        table, key = self.database.runs, (schema.LISTED_TENANT, Kind.EVENTS.key(tenant_id))
         start = None if cursor is None else _start(cursor, key)
         rows, last = table.rows(schema.BY_TENANT, key, None, limit, start)
         events = table.read_all((str(row[schema.KEY]) for row in rows), to_event)
@@ -241,7 +215,7 @@ class WebhookStore:
         if len(tries) > limit:
             tries = tries[:limit]
             last = tries[-1]
-            after = to_cursor(f"{by_time(last.occurred_at, last.event_id)}#{last.number}")
+            after = to_cursor(f"{codec.by_time(last.occurred_at, last.event_id)}#{last.number}")
         return TryPage(tuple(tries), after)
 
     def _rest_of_event(
@@ -263,7 +237,7 @@ class WebhookStore:
         return [one for one in event.tries_of(webhook_id) if one.number < int(number)], after
 
     def _of_tenant(self, tenant_id: str) -> _Stored:
-        found = self.database.tenants.read(webhooks_key(tenant_id), self._stored)
+        found = self.database.tenants.read(Kind.WEBHOOKS.key(tenant_id), self._stored)
         return found or self._stored(None)
 
     def _stored(self, item: Mapping[str, Any] | None) -> _Stored:
@@ -272,7 +246,7 @@ class WebhookStore:
         readable = []
         for each in documents:
             try:
-                readable.append(of_plain(Webhook, each))
+                readable.append(codec.of_plain(Webhook, each))
             except Exception as error:  # noqa: BLE001 - whatever another release has written
                 self.database.tenants.report_unreadable(item or {}, error)
         return _Stored(item, {each["webhook_id"]: each for each in documents}, tuple(readable))
@@ -293,11 +267,11 @@ def _start(cursor: str, key: tuple[str, str]) -> Mapping[str, Any]:
     if not _EVENT_ID.fullmatch(event_id):
         raise BadCursorError
     start = {
-        schema.KEY: event_key(event_id),
+        schema.KEY: Kind.EVENT.key(event_id),
         schema.REQUESTED_KEY: f"{instant}#{event_id}",
         key[0]: key[1],
     }
-    return marshal(start)
+    return codec.marshal(start)
 
 
 # --- the item of an event -----------------------------------------------------------------------
@@ -306,8 +280,8 @@ def _start(cursor: str, key: tuple[str, str]) -> Mapping[str, Any]:
 def _deliveries_text(deliveries: Mapping[str, Delivery]) -> str:
     plain = {
         webhook_id: {
-            "attempts": [*map(to_row, delivery.attempts)],
-            "next_attempt_at": to_plain(delivery.next_attempt_at),
+            "attempts": [*map(codec.to_row, delivery.attempts)],
+            "next_attempt_at": codec.to_plain(delivery.next_attempt_at),
         }
         for webhook_id, delivery in deliveries.items()
     }
@@ -318,16 +292,16 @@ def _read_deliveries(_: Any, text: str) -> dict[str, Delivery]:
     return {
         webhook_id: Delivery(
             webhook_id,
-            tuple(of_row(Attempt, row) for row in each["attempts"]),
-            of_plain(datetime | None, each["next_attempt_at"]),
+            tuple(codec.of_row(Attempt, row) for row in each["attempts"]),
+            codec.of_plain(datetime | None, each["next_attempt_at"]),
         )
         for webhook_id, each in json.loads(text).items()
     }
 
 
-_EVENTS = Codec(
+_EVENTS = codec.Codec(
     kind=Event,
-    forms={"data": JSON_TEXT, "deliveries": Form(_deliveries_text, _read_deliveries)},
+    forms={"data": codec.JSON_TEXT, "deliveries": codec.Form(_deliveries_text, _read_deliveries)},
     renamed={"type": "event"},
 )
 
@@ -337,15 +311,13 @@ def to_event(item: Mapping[str, Any]) -> Event:
     return _EVENTS.read(item)
 
 
-def _to_item(event: Event) -> Item:
-    plain = {
-        schema.KEY: event_key(event.event_id),
-        schema.LISTED_TENANT: events_list(event.tenant_id),
-        schema.REQUESTED_KEY: by_time(event.occurred_at, event.event_id),
+def _to_item(event: Event) -> codec.Item:
+    more = {
+        schema.LISTED_TENANT: Kind.EVENTS.key(event.tenant_id),
+        schema.REQUESTED_KEY: codec.by_time(event.occurred_at, event.event_id),
         "run_id": event.run_id,
-        schema.EXPIRY: epoch_seconds(event.occurred_at + EVENT_LIFE),
-        **_EVENTS.attributes(event),
+        schema.EXPIRY: codec.epoch_seconds(event.occurred_at + EVENT_LIFE),
     }
     if event.due_at is not None:
-        plain[schema.DUE_SHARD] = due_place(EventQueue.EVENT, event.event_id)
-    return marshal(plain)
+        more[schema.DUE_SHARD] = due_place(EventQueue.EVENT, event.event_id)
+    return _EVENTS.item(Kind.EVENT.key(event.event_id), event, **more)

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.error_mapping import NO_BUCKET, error_code
+from relay_dagster.aws.error_mapping import NO_BUCKET, error_code, unless
 from relay_dagster.aws.provisioning import resources
 from relay_dagster.aws.provisioning.desired_state import CHANGED, Feature, shared_list
 from relay_dagster.settings import SettingsError
@@ -25,11 +25,7 @@ _NOT_SET = {
 
 
 def bucket_exists(clients: Clients, bucket: str) -> bool:
-    """Return whether the bucket exists.
-
-    Raises:
-        SettingsError: it is somebody else's.
-    """
+    """Return whether the bucket exists; `SettingsError` where it is somebody else's."""
     try:
         clients.s3.head_bucket(Bucket=bucket)
     except ClientError as error:
@@ -165,9 +161,4 @@ def upload_notification(clients: Clients, bucket: str, queue_arn: str) -> Featur
 
 def _answer(read: Callable[..., Any], bucket: str) -> Mapping[str, Any]:
     """Return the answer about a setting of the bucket, an empty one where it is not set."""
-    try:
-        return dict(read(Bucket=bucket))
-    except ClientError as error:
-        if error_code(error) not in _NOT_SET:
-            raise
-        return {}
+    return unless(_NOT_SET, lambda: dict(read(Bucket=bucket))) or {}

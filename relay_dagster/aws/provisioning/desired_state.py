@@ -26,28 +26,18 @@ class Feature:
 
 
 def shared_list(
-    name: str,
-    shown: str,
-    entries: Callable[[], list[Any]],
-    wanted: list[Any],
+    name: str,  # the feature's name
+    shown: str,  # its value while our entries are as wanted
+    entries: Callable[[], list[Any]],  # reads the whole list
+    wanted: list[Any],  # our entries
     *,
-    is_ours: Callable[[Any], bool],
-    essence: Callable[[Any], Any],
-    store: Callable[[list[Any]], Any],
+    is_ours: Callable[[Any], bool],  # recognizes an entry of ours
+    essence: Callable[[Any], Any],  # the part of an entry that is compared
+    store: Callable[[list[Any]], Any],  # writes the whole list
+    # Returns its value while our entries differ
     describe: Callable[[list[Any]], str] = lambda _: CHANGED,
 ) -> Feature:
-    """Return our entries of a list as a feature; the entries of others stay beside them.
-
-    Args:
-        name: the feature's name.
-        shown: its value while our entries are as wanted.
-        entries: reads the whole list.
-        wanted: our entries.
-        is_ours: recognizes an entry of ours.
-        essence: the part of an entry that is compared.
-        store: writes the whole list.
-        describe: returns its value while our entries differ.
-    """
+    """Return our entries of a list as a feature; the entries of others stay beside them."""
 
     def essences(those: list[Any]) -> list[str]:
         return sorted(json.dumps(essence(each), sort_keys=True) for each in those)

@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError
-
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.error_mapping import NO_QUEUE, error_code
+from relay_dagster.aws.error_mapping import NO_QUEUE, unless
 from relay_dagster.aws.provisioning import resources
 from relay_dagster.aws.provisioning.desired_state import Feature, shared_list
 
@@ -17,12 +15,7 @@ _SSE = "SqsManagedSseEnabled"
 
 def find_queue_url(clients: Clients, name: str) -> str | None:
     """Return the URL of a queue, None where there is none."""
-    try:
-        return clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
-    except ClientError as error:
-        if error_code(error) not in NO_QUEUE:
-            raise
-        return None
+    return unless(NO_QUEUE, lambda: clients.sqs.get_queue_url(QueueName=name)["QueueUrl"])
 
 
 def create_queue(clients: Clients, name: str, attributes: Mapping[str, Any]) -> str:
@@ -33,12 +26,7 @@ def create_queue(clients: Clients, name: str, attributes: Mapping[str, Any]) -> 
 
 def find_queue_arn(clients: Clients, url: str) -> str | None:
     """Return the ARN of a queue, None where there is none."""
-    try:
-        return _attributes(clients, url).get("QueueArn")
-    except ClientError as error:
-        if error_code(error) not in NO_QUEUE:
-            raise
-        return None
+    return unless(NO_QUEUE, lambda: _attributes(clients, url).get("QueueArn"))
 
 
 def queue_features(clients: Clients, url: str, wanted: Mapping[str, Any]) -> list[Feature]:
@@ -62,9 +50,8 @@ def upload_policy(clients: Clients, url: str, queue_arn: str, bucket: str) -> Fe
     _, partition, _, _, account, _ = queue_arn.split(":")
 
     def statements() -> list[Any]:
-        return list(
-            json.loads(_attributes(clients, url).get("Policy") or "{}").get("Statement", [])
-        )
+        policy = json.loads(_attributes(clients, url).get("Policy") or "{}")
+        return list(policy.get("Statement", []))
 
     def store(whole: list[Any]) -> None:
         policy = json.dumps({"Version": "2012-10-17", "Statement": whole})

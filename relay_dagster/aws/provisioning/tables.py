@@ -40,10 +40,9 @@ def table_features(
     unready = has_answered("ContinuousBackupsUnavailableException")
 
     def recovery() -> str | None:
-        answer = dynamodb.describe_continuous_backups(TableName=name)[
-            "ContinuousBackupsDescription"
-        ]
-        found = answer.get("PointInTimeRecoveryDescription", {})
+        answer = dynamodb.describe_continuous_backups(TableName=name)
+        described = answer["ContinuousBackupsDescription"]
+        found = described.get("PointInTimeRecoveryDescription", {})
         return "ENABLED" if found.get("PointInTimeRecoveryStatus") in _ON else None
 
     def expires_by() -> str | None:

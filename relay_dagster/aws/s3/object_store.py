@@ -28,6 +28,7 @@ from relay_dagster.aws.error_mapping import (
     error_code,
     has_answered,
     maps_aws_errors,
+    unless,
 )
 from relay_dagster.aws.retries import retrying
 from relay_dagster.aws.s3.chunk_reader import ChunkReader, Written
@@ -69,16 +70,16 @@ class ObjectHead:
     sha256: str | None
 
 
+@dataclass(frozen=True, slots=True)
 class ObjectStore:
     """Objects of one bucket. Keys are whole keys."""
 
-    def __init__(self, clients: Clients, bucket: str) -> None:
-        self._clients = clients
-        self.bucket = bucket
+    clients: Clients
+    bucket: str
 
     @property
     def _s3(self) -> S3Client:
-        return self._clients.s3
+        return self.clients.s3
 
     def uri(self, key: str) -> str:
         """Return the ``s3://`` address of a key."""
@@ -154,39 +155,25 @@ class ObjectStore:
     @maps_aws_errors
     def copy_if_there(self, source_key: str, target_key: str) -> bool:
         """Copy an object as `copy` does, where there is one; return whether there was."""
-        try:
-            self._copy(source_key, target_key)
-        except ClientError as error:
-            if error_code(error) in NO_OBJECT:
-                return False
-            raise
-        return True
+        return unless(NO_OBJECT, lambda: self._copy(source_key, target_key)) is not None
 
     @maps_aws_errors
     def upload_form(self, key: str, max_bytes: int, redirect: str | None = None) -> UploadForm:
         """Return a form that lets its holder store one object, whatever was there."""
-        return UploadForm.signed(self._clients, self.bucket, key, max_bytes, redirect)
+        return UploadForm.signed(self.clients, self.bucket, key, max_bytes, redirect)
 
     # --- objects --------------------------------------------------------------------------------
 
     @maps_aws_errors
     def read(self, key: str) -> bytes:
-        """Return an object's bytes.
-
-        Raises:
-            MissingResourceError: there is no such object.
-        """
+        """Return an object's bytes; `MissingResourceError` where there is no such object."""
         return self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
     @maps_aws_errors
     def read_or_none(self, key: str) -> bytes | None:
         """Return an object's bytes, None where there is no such object."""
-        try:
-            return self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            if error_code(error) in NO_OBJECT:
-                return None
-            raise
+        get = partial(self._s3.get_object, Bucket=self.bucket, Key=key)
+        return unless(NO_OBJECT, lambda: get()["Body"].read())
 
     def read_head(self, key: str, size: int) -> bytes | None:
         """Return at most the first ``size`` bytes of an object, None where there is none."""
@@ -264,27 +251,19 @@ class ObjectStore:
             IfNoneMatch="*",
             **_extra(content_type),
         )
-        try:
-            # Where another writer is at it just then, S3 asks to try again.
-            retrying(has_answered(*WRITE_CONFLICT), tries=5)(call)
-        except ClientError as error:
-            if error_code(error) in PRECONDITION_FAILED:
-                return False
-            raise
-        return True
+        # Where another writer is at it just then, S3 asks to try again.
+        again = retrying(has_answered(*WRITE_CONFLICT), tries=5)
+        return unless(PRECONDITION_FAILED, lambda: again(call)) is not None
 
     @maps_aws_errors
     def head(self, key: str) -> ObjectHead | None:
         """Return what is known of an object, None where there is no such object."""
-        try:
-            answer = self._s3.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
-            has_checksum = any(name.startswith("Checksum") for name in answer)
-            sha256 = _whole_sha256(answer) or ("" if has_checksum else None)
-            return ObjectHead(answer["ContentLength"], answer["ContentType"], sha256)
-        except ClientError as error:
-            if error_code(error) in NO_OBJECT:
-                return None
-            raise
+        head = partial(self._s3.head_object, Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+        if (answer := unless(NO_OBJECT, head)) is None:
+            return None
+        has_checksum = any(name.startswith("Checksum") for name in answer)
+        sha256 = _whole_sha256(answer) or ("" if has_checksum else None)
+        return ObjectHead(answer["ContentLength"], answer["ContentType"], sha256)
 
     def size_of(self, key: str) -> int | None:
         """Return how many bytes an object has, None where there is no such object."""
@@ -344,7 +323,7 @@ class ObjectStore:
         Browsers save the object: a supplier chooses the type of an upload, and a page of his must
         not be shown as the bucket's. A page of our own (``is_page``) is shown.
         """
-        return self._clients.s3_links.generate_presigned_url(
+        return self.clients.s3_links.generate_presigned_url(
             "get_object",
             Params={
                 "Bucket": self.bucket,
@@ -367,9 +346,9 @@ class ObjectStore:
                 etag = each["ETag"].strip('"')
                 yield ObjectInfo(each["Key"], each["Size"], etag, each["LastModified"])
 
-    def _copy(self, source_key: str, target_key: str) -> None:
+    def _copy(self, source_key: str, target_key: str) -> object:
         """Copy an object; a checksum of the whole takes the place of one of its parts."""
-        self._s3.copy_object(
+        return self._s3.copy_object(
             Bucket=self.bucket,
             Key=target_key,
             CopySource={"Bucket": self.bucket, "Key": source_key},

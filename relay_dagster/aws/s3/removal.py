@@ -4,6 +4,7 @@ In a versioned bucket a plain delete leaves an object's versions behind; this on
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from relay_dagster.aws.clients import Clients
@@ -11,12 +12,12 @@ from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.external_errors import ServiceFailedError
 
 
+@dataclass(frozen=True, slots=True)
 class PrefixRemoval:
     """Removes prefixes of one bucket."""
 
-    def __init__(self, clients: Clients, bucket: str) -> None:
-        self._clients = clients
-        self._bucket = bucket
+    clients: Clients
+    bucket: str
 
     @maps_aws_errors
     def remove(self, prefix: str, is_late: Callable[[], bool]) -> tuple[int, bool]:
@@ -28,13 +29,13 @@ class PrefixRemoval:
         Raises:
             ServiceFailedError: S3 keeps an object.
         """
-        s3, count = self._clients.s3, 0
-        place: Any = {"Bucket": self._bucket, "Prefix": prefix}
+        s3, count = self.clients.s3, 0
+        place: Any = {"Bucket": self.bucket, "Prefix": prefix}
         for listed in s3.get_paginator("list_multipart_uploads").paginate(**place):
             for each in listed.get("Uploads", []):
                 if each["Key"].startswith(prefix):
                     s3.abort_multipart_upload(
-                        Bucket=self._bucket, Key=each["Key"], UploadId=each["UploadId"]
+                        Bucket=self.bucket, Key=each["Key"], UploadId=each["UploadId"]
                     )
                     count += 1
         for page in s3.get_paginator("list_object_versions").paginate(**place):
@@ -46,7 +47,7 @@ class PrefixRemoval:
             if not versions:
                 continue
             order: Any = {"Objects": versions, "Quiet": True}
-            answer = s3.delete_objects(Bucket=self._bucket, Delete=order)
+            answer = s3.delete_objects(Bucket=self.bucket, Delete=order)
             for refused in answer.get("Errors", []):
                 raise ServiceFailedError("s3.DeleteObjects", str(refused))
             count += len(versions)

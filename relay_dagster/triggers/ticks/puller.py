@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 
-from relay_dagster.aws.dynamodb.schema import pull_key
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import AFTER_A_FAULT, drain
 from relay_dagster.logs import event_log
@@ -48,7 +48,7 @@ class PullInHand:
     @property
     def key(self) -> str:
         """The key of its item."""
-        return pull_key(self.state.tenant_id, self.state.vendor_id)
+        return Kind.PULL.key(self.state.tenant_id, self.state.vendor_id)
 
 
 class Puller:

@@ -9,8 +9,14 @@ from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
 from relay_dagster.aws.metrics import Metrics, report_fault
 from relay_dagster.logs import event_log
 from relay_dagster.tenants.audit import SYSTEM, Action
-from relay_dagster.webhooks.changes import Edit, delivered, disabled, edited, failing
-from relay_dagster.webhooks.errors import UnknownWebhookError
+from relay_dagster.webhooks.changes import (
+    Edit,
+    UnknownWebhookError,
+    delivered,
+    disabled,
+    edited,
+    failing,
+)
 from relay_dagster.webhooks.model import Attempt, DisabledReason, Webhook
 from relay_dagster.webhooks.webhook_schedule import is_failing_for_good
 
@@ -33,30 +39,23 @@ class EndpointHealth:
         """
         try:
             if attempt.error is None:
-                self._note_success(webhook, attempt)
+                if webhook.failing_since is not None or webhook.webhook_id in self._failing:
+                    self._failing.discard(webhook.webhook_id)
+                    self._change(webhook, attempt, delivered)
                 return False
-            return self._note_failure(webhook, attempt)
+            if attempt.is_gone:
+                return self._disable(webhook, attempt, DisabledReason.GONE)
+            if is_failing_for_good(webhook, attempt.at):
+                return self._disable(webhook, attempt, DisabledReason.FAILING)
+            if webhook.failing_since is None and webhook.webhook_id not in self._failing:
+                self._failing.add(webhook.webhook_id)
+                self._change(webhook, attempt, failing(attempt.at))
+            return False
         except Exception as error:  # noqa: BLE001 - the result of the try matters more
             facts = {"tenant_id": webhook.tenant_id, "webhook_id": webhook.webhook_id}
             report_fault(self.metrics, "webhook_not_noted", error, **facts)
             self._failing.discard(webhook.webhook_id)
             return False
-
-    def _note_success(self, webhook: Webhook, attempt: Attempt) -> None:
-        if webhook.failing_since is not None or webhook.webhook_id in self._failing:
-            self._failing.discard(webhook.webhook_id)
-            self._change(webhook, attempt, delivered)
-
-    def _note_failure(self, webhook: Webhook, attempt: Attempt) -> bool:
-        """Note a failure: for now, for too long, or for good."""
-        if attempt.is_gone:
-            return self._disable(webhook, attempt, DisabledReason.GONE)
-        if is_failing_for_good(webhook, attempt.at):
-            return self._disable(webhook, attempt, DisabledReason.FAILING)
-        if webhook.failing_since is None and webhook.webhook_id not in self._failing:
-            self._failing.add(webhook.webhook_id)
-            self._change(webhook, attempt, failing(attempt.at))
-        return False
 
     def _disable(self, webhook: Webhook, attempt: Attempt, reason: DisabledReason) -> bool:
         """Disable a webhook, unless it has moved or was disabled meanwhile."""

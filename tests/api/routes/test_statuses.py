@@ -11,7 +11,7 @@ import pytest
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb.codec import ROWS
 from relay_dagster.aws.dynamodb.run_store import RunStore
-from relay_dagster.aws.dynamodb.schema import run_key
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.runs.ports import utc_now
 from support.api_world import TENANT, ApiWorld, assert_problem
@@ -156,7 +156,7 @@ def test_results_that_an_earlier_release_has_stored_in_the_record_are_shown(
     rows = ROWS.write((FOUND,))
     values = {":rows": rows}
     write = runs.write(
-        "record", "Update", run_key(record.run_id), "SET vendor_results = :rows", values=values
+        "record", "Update", Kind.RUN.key(record.run_id), "SET vendor_results = :rows", values=values
     )
     assert runs.carry_out(write)
     assert status_of(world)["vendors"] == [SHOWN]

@@ -8,7 +8,7 @@ import pytest
 
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
 from relay_dagster.aws.dynamodb.codec import unmarshal
-from relay_dagster.aws.dynamodb.schema import api_keys_key
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.tenant_errors import KeyQuotaExceededError, MakerGoneError
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.wiring import Platform
@@ -139,10 +139,10 @@ def test_keys_from_before_they_were_counted_count(keys: ApiKeyStore, platform: P
     for number in range(3):
         keys.add(numbered(number))
     table = platform.database.tenants
-    table.carry_out(table.write("ids", "Delete", api_keys_key("acme")))
+    table.carry_out(table.write("ids", "Delete", Kind.API_KEYS.key("acme")))
     assert keys.remove("acme", numbered(0).key_id)
     keys.add(numbered(3))
-    item = table.item(api_keys_key("acme"))
+    item = table.item(Kind.API_KEYS.key("acme"))
     assert item is not None
     assert unmarshal(item)["key_ids"] == {numbered(number).key_id for number in (1, 2, 3)}
 

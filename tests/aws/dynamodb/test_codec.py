@@ -12,9 +12,8 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import instant_text, read_instant, unmarshal
-from relay_dagster.aws.dynamodb.run_items import (
-    results_item,
+from relay_dagster.aws.dynamodb.codec import ROWS, instant_text, marshal, read_instant, unmarshal
+from relay_dagster.aws.dynamodb.run_writes import (
     to_item,
     to_lock,
     to_record,
@@ -89,7 +88,8 @@ def test_a_record_comes_back_as_it_went_in() -> None:
     assert not [each.name for each in fields(record) if getattr(record, each.name) is None]
     # What it came to with each vendor is in an item of its own.
     assert to_record(to_item(record)) == replace(record, vendor_results=())
-    assert to_results(results_item(record)) == record.vendor_results
+    item = marshal({"vendor_results": ROWS.write(record.vendor_results)})
+    assert to_results(item) == record.vendor_results
 
 
 def test_a_record_with_nothing_known_comes_back_as_it_went_in() -> None:

@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.codec import by_time
 from relay_dagster.aws.dynamodb.cursors import (
     BadCursorError,
     cursor_after,
@@ -23,7 +24,7 @@ def encoded(text: str) -> str:
 
 
 def test_a_listing_goes_on_after_the_row_or_the_record_that_it_ended_with() -> None:
-    row = {schema.REQUESTED_KEY: schema.by_time(REQUESTED_AT, RUN_ID)}
+    row = {schema.REQUESTED_KEY: by_time(REQUESTED_AT, RUN_ID)}
     assert cursor_after(row) == cursor_after_record(RECORD)
     start = start_key(cursor_after(row), schema.LISTED, schema.ALL_RUNS)
     assert start == {

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from relay_core.domain.codes import RunStatus
+from relay_dagster.aws.dynamodb.codec import by_time
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.run_writes import RunWrites
-from relay_dagster.aws.dynamodb.schema import by_time
+from relay_dagster.aws.dynamodb.run_writes import RunItemWrites
 from relay_dagster.runs.model import LockState, RunRecord
 from relay_dagster.runs.ports import Change
 from support.builders import REQUESTED_AT, RUN_ID
@@ -19,7 +19,7 @@ from support.fakes import embedded_clients
 
 NONE, QUEUED, OWNER = LockState.NONE, LockState.QUEUED, LockState.OWNER
 NAMES = SimpleNamespace(runs_table="runs", tenants_table="tenants", audit_table="audit")
-WRITES = RunWrites(Database.of(embedded_clients(), NAMES))
+WRITES = RunItemWrites(Database.of(embedded_clients(), NAMES))
 FREE = "attribute_not_exists(holder)"
 OF_EVERY_WRITE = "SET #schema = if_not_exists(#schema, :schema)"
 

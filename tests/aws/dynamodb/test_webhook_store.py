@@ -14,12 +14,13 @@ from relay_dagster.aws.dynamodb.cursors import BadCursorError, to_cursor
 from relay_dagster.aws.dynamodb.schema import SHARDS
 from relay_dagster.tenants.audit import SYSTEM, Action
 from relay_dagster.webhooks.changes import (
+    TooManyWebhooksError,
+    UnknownWebhookError,
     added,
     edited,
     removed,
     updated,
 )
-from relay_dagster.webhooks.errors import TooManyWebhooksError, UnknownWebhookError
 from relay_dagster.webhooks.model import DisabledReason, new_secret
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, CallCounter, embedded_platform, served_platform

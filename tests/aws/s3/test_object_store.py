@@ -216,7 +216,7 @@ def test_without_a_checksum_of_the_whole_copy_it_is_read(
 
     class Copies(ScriptedS3):
         def get_object(self, **arguments: Any) -> Any:
-            return objects._clients.s3.get_object(**{**arguments, "Bucket": objects.bucket})
+            return objects.clients.s3.get_object(**{**arguments, "Bucket": objects.bucket})
 
     clients = Copies("copy_object", {"CopyObjectResult": answer})
     source = ObjectInfo("k", 1, "abc", datetime(2026, 3, 1, tzinfo=UTC))
@@ -228,7 +228,7 @@ def test_an_object_is_copied_over_another_one(objects: ObjectStore) -> None:
     objects.put("k", b"new", content_type="text/csv")
     objects.put("t", b"old")
     objects.copy("k", "t")
-    found = objects._clients.s3.get_object(Bucket=objects.bucket, Key="t")
+    found = objects.clients.s3.get_object(Bucket=objects.bucket, Key="t")
     assert (found["Body"].read(), found["ContentType"]) == (b"new", "text/csv")
     with pytest.raises(MissingResourceError):
         objects.copy("absent", "t")

@@ -14,7 +14,7 @@ from integration.installation import RUN_SECONDS, STALE_SECONDS, Installation, b
 from integration.scenario import scenario
 from integration.settled import everything_settled
 from integration.waiting import wait_for
-from relay_dagster.aws.dynamodb.schema import run_key
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.devstack.processes import CODE
 from relay_dagster.intake.dead_letter_queue import READ_SECONDS
 from relay_dagster.intake.dead_letters import DeadLetters
@@ -145,7 +145,9 @@ def _queued_runs(relay: Installation, count: int) -> Iterator[None]:
     finally:
         for start in range(0, count, 25):
             some = runs[start : start + 25]
-            keys = [{"DeleteRequest": {"Key": {"pk": {"S": run_key(run.run_id)}}}} for run in some]
+            keys = [
+                {"DeleteRequest": {"Key": {"pk": {"S": Kind.RUN.key(run.run_id)}}}} for run in some
+            ]
             table = relay.aws.settings.runs_table
             relay.aws.clients.dynamodb.batch_write_item(RequestItems={table: keys})
 
