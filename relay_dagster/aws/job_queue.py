@@ -59,7 +59,7 @@ class Message:
         return self.attributes.get(REQUEST_ID)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JobQueue:
     """Sends, receives and deletes jobs and dead letters."""
 

@@ -11,7 +11,7 @@ from relay_dagster.aws.job_queue import MAX_MESSAGES, JobQueue, Message, receive
 from relay_dagster.external_errors import MissingResourceError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UploadQueue:
     """Receives events, ten at a time, and deletes those that are recorded."""
 

@@ -45,7 +45,7 @@ _MAX_SHOWN = 500
 _log = event_log()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """One table, keyed by ``pk``."""
 

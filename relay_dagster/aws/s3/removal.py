@@ -12,7 +12,7 @@ from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.external_errors import ServiceFailedError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PrefixRemoval:
     """Removes prefixes of one bucket."""
 
