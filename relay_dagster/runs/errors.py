@@ -76,6 +76,7 @@ class IdempotencyKeyReusedError(RunError):
     error_code = "IDEMPOTENCY_KEY_REUSED"
 
     def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
         super().__init__(
             f"this Idempotency-Key was used for run {run_id} with another body; use a new key"
         )
