@@ -23,7 +23,7 @@ from relay_dagster.aws.dynamodb.codec import instant_text
 from relay_dagster.aws.dynamodb.run_writes import to_feed, to_record
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.drain import Deadline
-from relay_dagster.external_errors import UnreadableItemError
+from relay_dagster.external_errors import MissingResourceError, UnreadableItemError
 from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.intake.dead_letters import DeadLetters
 from relay_dagster.logs import event_log
@@ -194,9 +194,8 @@ class _Look:
     def runs(self, run_ids: Sequence[str]) -> Iterator[Finding]:
         """Yield what is broken of runs and of what they have left."""
         unreadable: list[Finding] = []
-        for record in filter(
-            None, self._read(map(Kind.RUN.key, run_ids), to_record, unreadable).values()
-        ):
+        found = self._read(map(Kind.RUN.key, run_ids), to_record, unreadable)
+        for record in filter(None, found.values()):
             if self.extent.is_cut_short():
                 break
             if record.acknowledged_at is None:
@@ -228,10 +227,11 @@ class _Look:
             yield _of(record, Invariant.HELD_FEED_GONE, "its feed cannot be released any more")
         gone = {*record.artifacts.values()} - there
         if gone and record.requested_at > self._oldest:
-            days = self.platform.settings.retention_days
-            message = (
-                f"gone before their {days} days are over: {listed(sorted(gone), ', ', len(gone))}"
+            which, days = (
+                listed(sorted(gone), ", ", len(gone)),
+                self.platform.settings.retention_days,
             )
+            message = f"gone before their {days} days are over: {which}"
             yield _of(record, Invariant.ARTIFACTS_GONE, message)
 
     # --- locks ----------------------------------------------------------------------------------
@@ -292,10 +292,7 @@ class _Look:
                 continue
             sha256 = head.sha256
             if self.extent.reads_bytes and publication is feed.in_force:
-                digest = hashlib.sha256()
-                for piece in self.platform.objects.chunks(key, 0, head.size):
-                    digest.update(piece)
-                sha256 = digest.hexdigest()
+                sha256 = self._hash_of(key, head.size)
             if sha256 not in (None, publication.sha256):
                 yield Invariant.OTHER_FEED, f"{key} has other bytes than were published"
         if feed.held_run_id is not None and (key := Kind.RUN.key(feed.held_run_id)) in records:
@@ -303,6 +300,16 @@ class _Look:
             if held is None or held.status is not RunStatus.HELD:
                 message = f"run {feed.held_run_id}, which is said to be held, is not"
                 yield Invariant.HOLD_WITHOUT_RUN, message
+
+    def _hash_of(self, key: str, size: int) -> str | None:
+        """Return the hash of an object's bytes; None of one that has just gone."""
+        digest = hashlib.sha256()
+        try:
+            for piece in self.platform.objects.chunks(key, 0, size):
+                digest.update(piece)
+        except MissingResourceError:
+            return None
+        return digest.hexdigest()
 
     # --- dead letters ---------------------------------------------------------------------------
 

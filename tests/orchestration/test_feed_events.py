@@ -27,6 +27,7 @@ from relay_dagster.triggers.ticks.due import take_due
 from relay_dagster.triggers.ticks.feed_ages import scheduled_feeds
 from relay_dagster.wiring import Platform
 from support.builders import feed
+from support.dagster_storages import STORAGES
 from support.fakes import embedded_platform
 from support.run_world import TENANT, World
 
@@ -38,6 +39,13 @@ PUBLISHED, MERGED, FRESH = "published_feed", "merged_inventory", "feed_is_fresh"
 @pytest.fixture
 def world() -> Iterator[World]:
     with embedded_platform() as platform, dg.DagsterInstance.ephemeral() as instance:
+        yield World(platform, instance)
+
+
+@pytest.fixture(params=STORAGES)
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """Yield a world whose instance has a database of each kind."""
+    with embedded_platform() as platform, request.param(tmp_path) as (instance, _):
         yield World(platform, instance)
 
 
@@ -73,27 +81,27 @@ def pointer(world: World) -> FeedPointer:
     return found
 
 
-def test_a_publication_a_release_and_a_rollback_are_an_event_each(world: World) -> None:
-    world.store_config()
-    sync(world, FIRST, *WHOLE)
-    assert report(world) == 1
-    sync(world, SECOND, *WHOLE[:2])
-    assert report(world) == 0  # it is held
-    release(world, SECOND)
-    assert report(world) == 1
-    world.platform.ledger.feeds.roll_back(TENANT, FIRST, "the prices were right", by="admin")
-    assert report(world) == 1
-    shown = events(world)
+def test_a_publication_a_release_and_a_rollback_are_an_event_each(kept: World) -> None:
+    kept.store_config()
+    sync(kept, FIRST, *WHOLE)
+    assert report(kept) == 1
+    sync(kept, SECOND, *WHOLE[:2])
+    assert report(kept) == 0  # it is held
+    release(kept, SECOND)
+    assert report(kept) == 1
+    kept.platform.ledger.feeds.roll_back(TENANT, FIRST, "the prices were right", by="admin")
+    assert report(kept) == 1
+    shown = events(kept)
     assert [(each["how"], each["by"], each["run_id"]) for each in shown] == [
         ("rollback", "admin", FIRST),
         ("release", "ops", SECOND),
         ("run", "its run", FIRST),
     ]
-    assert shown[0]["sha256"] == pointer(world).in_force.sha256 == shown[2]["sha256"]
+    assert shown[0]["sha256"] == pointer(kept).in_force.sha256 == shown[2]["sha256"]
     assert [each["record_count"] for each in shown] == [20, 2, 20]
     assert shown[1]["report"] == f"/reports/{TENANT}/{SECOND}"
-    assert (pointer(world).pending, pointer(world).due_at) == ((), None)
-    assert report(world, later=2 * LEASE) == 0
+    assert (pointer(kept).pending, pointer(kept).due_at) == ((), None)
+    assert report(kept, later=2 * LEASE) == 0
 
 
 def test_those_that_came_while_nobody_reported_come_in_their_order(world: World) -> None:
@@ -220,13 +228,6 @@ def judge(world: World, now: datetime) -> int:
 
 def verdicts(world: World) -> dict[str, bool]:
     return DagsterHistory(world.instance).verdicts(dg.AssetKey(PUBLISHED), FRESH)
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Iterator[World]:
-    """Yield a world whose instance has a database."""
-    with embedded_platform() as platform, dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
-        yield World(platform, instance)
 
 
 def test_a_feed_is_late_an_hour_after_its_schedule_was_due(kept: World) -> None:

@@ -26,6 +26,7 @@ from relay_dagster.runs.model import (
 )
 from relay_dagster.runs.poll_schedule import Loss, RetryPolicy
 from relay_dagster.runs.transitions import STATUSES, TRANSITIONS, Rule, state_diagram
+from relay_dagster.tenants.audit import Action
 from support.builders import REQUESTED_AT, RUN_ID
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -272,7 +273,25 @@ def test_a_held_feed_that_is_given_up_ends_the_run_where_it_was_held() -> None:
 def test_a_message_of_any_length_fits_into_the_record() -> None:
     poison = transitions.poisoned("x" * 50_000, NOW)(RUNNING)
     assert len(str(poison.error_message)) < 25_000
-    assert str(poison.error_message).endswith("...")
+    lost = transitions.attempt_lost(replace(loss(RUNNING), message="x" * 20_001), POLICY)(RUNNING)
+    for record in (poison, lost):
+        assert str(record.error_message).endswith("x" * 1000 + "...")
+    assert str(lost.error_message) == "x" * 20_000 + "..."
+
+
+def test_a_run_in_place_of_a_dead_letter_s_is_told_as_such_and_others_as_posted() -> None:
+    wanted = NewRun(run_id=RUN_ID, tenant_id="acme", vendors=("v1",))
+    redriven = replace(wanted, in_place_of="earlier")
+    entries = (transitions.requested(each, NOW, None).pending_audit for each in (wanted, redriven))
+    told = [
+        (each.action, each.target, each.details.get("vendors"))
+        for each in entries
+        if each is not None
+    ]
+    assert told == [
+        (Action.RUN_POSTED, RUN_ID, ["v1"]),
+        (Action.DEAD_LETTER_REDRIVEN, "earlier", None),
+    ]
 
 
 # --- its picture --------------------------------------------------------------------------------
