@@ -4,14 +4,16 @@ However many checks run at once, each due time and each upload leads to one run:
 that creates the record takes it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.errors import RelayError
+from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.drain import drain
+from relay_dagster.execution.inputs import read_manifest
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
     CommitLostError,
@@ -23,8 +25,7 @@ from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers.pulls import noted
 from relay_dagster.triggers.rules import Plan, caught_up, dropped, resting, started
-from relay_dagster.triggers.state import TriggerState, TriggerUpdate
-from relay_dagster.triggers.ticks.consumed import has_new_upload
+from relay_dagster.triggers.state import TriggerState, TriggerUpdate, UploadEvent
 from relay_dagster.wiring import Platform
 
 PULLS_AT_ONCE = 8
@@ -67,7 +68,7 @@ class TriggerCheck:
                 self.platform.triggers.put(before, resting(after, plan, self.clock()))
                 return None
             prefixes = {name: at for name, at in plan.prefixes.items() if name in after.uploads}
-            if not has_new_upload(self.platform, after.tenant_id, prefixes, after.newest):
+            if not _has_new_upload(self.platform, after.tenant_id, prefixes, after.newest):
                 log.info("uploads_spent", tenant_id=after.tenant_id)
                 after = dropped(after)
         try:
@@ -83,8 +84,6 @@ class TriggerCheck:
 
     def _note_pulls(self, tenant_id: str, plan: Plan, now: datetime) -> None:
         """Let the pulls be due that the config has and did not have, or had otherwise."""
-        if not plan.pulls:
-            return
         store = self.platform.pulls
         known = store.of_vendors(tenant_id, plan.pulls)
         new = [
@@ -102,3 +101,53 @@ class TriggerCheck:
 
 def _raise(_: object, error: Exception) -> None:
     raise error
+
+
+def _has_new_upload(
+    platform: Platform,
+    tenant_id: str,
+    prefixes: Mapping[str, str],
+    events: Mapping[str, UploadEvent],
+) -> bool:
+    """Return whether a vendor's latest upload is newer than the input that its last run pinned.
+
+    The bucket and the manifests of the tenant's runs decide; an event says where to look. A vendor
+    that none of the newest runs has listed counts as never listed.
+    """
+    newest = {
+        name: _newest(platform.objects, prefix, events.get(name))
+        for name, prefix in prefixes.items()
+    }
+    left = {name: modified for name, modified in newest.items() if modified is not None}
+    if not left:
+        return False
+    for run in platform.runs.newest_runs(tenant_id):
+        for name, pinned in _pinned(platform, run).items():
+            if name in left and (pinned is None or left.pop(name) > pinned):
+                return True
+        if not left:
+            return False
+    return True
+
+
+def _newest(objects: ObjectStore, prefix: str, event: UploadEvent | None) -> datetime | None:
+    """Return the time of a vendor's newest upload, None where there is none."""
+    is_under = event is not None and event.key.startswith(prefix)
+    found = objects.listed_object(event.key) if event is not None and is_under else None
+    upload = found or objects.latest_object(prefix)
+    return None if upload is None else upload.last_modified
+
+
+def _pinned(platform: Platform, run: RunRecord) -> dict[str, datetime | None]:
+    """Return the upload time of each vendor's input in a run; None where there was no upload.
+
+    Inputs reused from a source run are left out.
+    """
+    manifest = read_manifest(platform.objects, run.keys) if run.attempt else None
+    vendors = {} if manifest is None else manifest["vendors"]
+    modified = {
+        name: entry["last_modified"]
+        for name, entry in vendors.items()
+        if entry["selection"] in (None, "latest")
+    }
+    return {name: text and datetime.fromisoformat(text) for name, text in modified.items()}
