@@ -33,9 +33,9 @@ def visitor(world: ApiWorld) -> Visitor:
     return signed_in(world)
 
 
-def items_of(world: ApiWorld) -> list[dict[str, Any]]:
-    table = world.platform.database.tenants.name
-    return list(world.platform.clients.dynamodb.scan(TableName=table)["Items"])
+def items_of(world: ApiWorld, table: str = "") -> list[dict[str, Any]]:
+    name = table or world.platform.database.tenants.name
+    return list(world.platform.clients.dynamodb.scan(TableName=name)["Items"])
 
 
 def store_other(world: ApiWorld) -> None:
@@ -298,6 +298,24 @@ def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
         place = path.replace("{path:path}", "x").format(**ids)
         answer = browser(world).client.request(method, place, data={"token": "x"})
         assert (answer.status_code, "Sign in" in answer.text) == (401, True), (method, path)
+
+
+def test_nothing_is_changed_by_looking_at_pages(world: ApiWorld) -> None:
+    world.store_config()
+    held = world.hold_one()
+    visitor = signed_in(world)
+    ids = {"tenant_id": TENANT, "vendor_id": "vendor_1", "run_id": held.run_id, "name": "report"}
+    paths = [
+        route.path.replace("{path:path}", "x").format(**ids)
+        for route in world.app.routes
+        if route.path.startswith("/app") and "GET" in (getattr(route, "methods", None) or ())
+    ]
+    assert len(paths) > 8
+    runs, inbound = world.platform.database.runs.name, world.platform.objects
+    before = items_of(world), items_of(world, runs), len(inbound.list_objects("tenants/"))
+    for path in paths:
+        assert visitor.client.get(path).status_code < 500, path
+    assert (items_of(world), items_of(world, runs), len(inbound.list_objects("tenants/"))) == before
 
 
 def test_no_page_of_another_tenant_is_there(world: ApiWorld) -> None:
