@@ -4,6 +4,7 @@ A text column is a ``pa.StringArray`` (or its large twin) without Arrow nulls: t
 null. `with_nulls` makes real ones where other programs look at the column.
 """
 
+import string
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
@@ -29,6 +30,11 @@ _FEW = 4
 """Where more than one row in so many is changed, changing all of them takes less time."""
 MAX_SHORT_BYTES = (1 << 31) - 1
 """How many bytes of text an Arrow array with short offsets holds."""
+_KINDS = np.arange(256, dtype=np.uint8)
+for _marks, _kind in ((string.digits, "9"), (string.ascii_letters, "A"), (string.whitespace, " ")):
+    _KINDS[np.frombuffer(_marks.encode(), np.uint8)] = ord(_kind)
+_FIRST_WIDE = 0x80
+"""Bytes from here on are parts of characters: none of them stands for itself."""
 
 
 def offsets_and_bytes(text: pa.StringArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
@@ -264,3 +270,25 @@ class TextWords:
     def holds_zero_bytes(self) -> bool:
         """Return whether a text has a byte that looks like padding."""
         return not bool(self._held.all())
+
+
+def shapes_of(text: pa.StringArray) -> pa.StringArray:
+    """Return the shape of each text: ``9`` for digits, ``A`` for letters, all else as it stands.
+
+    A run of one kind is one mark. Letters are those of any script.
+    """
+    wide = rows_that_hold(text, lambda data: np.asarray(data >= _FIRST_WIDE))
+    text = change_rows(text, wide, lambda some: pc.replace_substring_regex(some, r"[\pL\pM]+", "A"))
+    bounds, data = offsets_and_bytes(text)
+    low, high = int(bounds[0]), int(bounds[-1])
+    if low == high:
+        return text
+    kinds, begins = _KINDS.take(data[low:high]), bounds - low
+    kept = np.ones(len(kinds), np.bool_)
+    np.not_equal(kinds[1:], kinds[:-1], out=kept[1:])
+    kept |= kinds >= _FIRST_WIDE
+    kept[begins[:-1][begins[1:] > begins[:-1]]] = True
+    ends = np.zeros(len(kinds) + 1, begins.dtype)
+    np.cumsum(kept, out=ends[1:])
+    buffers = [None, pa.py_buffer(ends.take(begins)), pa.py_buffer(kinds[kept])]
+    return pa.Array.from_buffers(text.type, len(text), buffers)

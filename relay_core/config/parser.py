@@ -1,10 +1,17 @@
-"""How a vendor writes a feed: the section ``parser`` of a config."""
+"""How a vendor writes a feed: the section ``parser`` of a config.
+
+An object of ``column_map`` makes one column of several headers, or of changed cells. Each is a
+closed form, and knows the headers that it needs. How their cells are read is in
+`relay_core.normalize.number_columns`.
+"""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
+    ConfigDict,
     Field,
     TypeAdapter,
     ValidationInfo,
@@ -14,20 +21,25 @@ from pydantic import (
     model_serializer,
 )
 
-from relay_core.config.column_forms import MappedSource, ReadSource, headers_of
 from relay_core.config.cross_checks import (
     BY_COLUMN,
     ENTRIES,
     FORMATS_WITH,
     ColumnNames,
     Defaults,
+    Entry,
     MappedColumn,
     QuantityWords,
     TimestampFormat,
     at_most,
+    judged,
+    refuse_bare,
+    refuse_repeated,
     refuse_with_format,
 )
+from relay_core.config.scalars import NumberText, type_name
 from relay_core.config.values import (
+    WHOLE,
     Bool,
     Count,
     Delimiter,
@@ -37,7 +49,239 @@ from relay_core.config.values import (
     Trimmed,
     refuse,
 )
-from relay_core.domain.cell_rules import shorten
+from relay_core.domain.cell_rules import LARGEST_FACTOR, shorten, strip
+from relay_core.domain.columns import BY_NAME, MONEY_COLUMNS, Kind
+
+MAX_VALUES = 200
+"""So many texts ``values`` replaces at most."""
+
+
+def _counted(least: int, most: int) -> BeforeValidator:
+    """Return the validator of a list of so many headers."""
+
+    def count(value: Any) -> Any:
+        if isinstance(value, list | tuple) and not least <= len(value) <= most:
+            raise refuse(f"{least} to {most} headers are wanted, not {len(value)}")
+        return value
+
+    return BeforeValidator(count)
+
+
+TwoToTen = Annotated[
+    tuple[Filled, ...], Field(json_schema_extra={"minItems": 2, "maxItems": 10}), _counted(2, 10)
+]
+TwoToTwenty = Annotated[
+    tuple[Filled, ...], Field(json_schema_extra={"minItems": 2, "maxItems": 20}), _counted(2, 20)
+]
+
+
+class ColumnForm(Section):
+    """An object of ``column_map``."""
+
+    name: ClassVar[str]  # the key that tells it from the others
+    makes: ClassVar[str] = "any column"  # which kinds of columns it makes, in words
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """The headers that it needs; the first is the one that a fault is shown at."""
+        return tuple(getattr(self, self.name))
+
+    @classmethod
+    def makes_column(cls, column: str) -> bool:
+        """Return whether a column can be made so."""
+        return True
+
+    @property
+    def described(self) -> str:
+        """The form in words."""
+        raise NotImplementedError
+
+    @model_serializer
+    def _as_config(self) -> dict[str, Any]:
+        fields = type(self).model_fields
+        own = {(fields[key].alias or key): each for key, each in self.__dict__.items()}
+        return {key: each for key, each in own.items() if each is not None}
+
+
+def is_text_column(column: str) -> bool:
+    """Return whether a column is of texts that pass through; a tenant's own ones are."""
+    return column not in BY_NAME or BY_NAME[column].kind is Kind.TEXT
+
+
+def _is_scaled(column: str) -> bool:
+    return column == "quantity_available" or column in MONEY_COLUMNS
+
+
+class Join(ColumnForm):
+    """The texts of several headers, one behind the other; null where one of them is."""
+
+    name = "join"
+    makes = "sku, vendor_sku, brand, title and extra columns"
+
+    join: TwoToTen
+    separator: Annotated[str, Field(alias="with")] = ""
+
+    @classmethod
+    def makes_column(cls, column: str) -> bool:
+        """Return whether it is a column of texts."""
+        return is_text_column(column)
+
+    @property
+    def described(self) -> str:
+        """The parts, and what stands between them."""
+        between = f" with {self.separator!r} between" if self.separator else ""
+        return f"{' and '.join(map(repr, self.headers))} joined{between}"
+
+
+class Sum(ColumnForm):
+    """The sum of the quantities under several headers; null where all of them are."""
+
+    name = "sum"
+    makes = "quantity_available"
+
+    sum: TwoToTwenty
+
+    @classmethod
+    def makes_column(cls, column: str) -> bool:
+        """Return whether it is the quantity."""
+        return column == "quantity_available"
+
+    @property
+    def described(self) -> str:
+        """The parts."""
+        return f"the sum of {' and '.join(map(repr, self.headers))}"
+
+
+class First(ColumnForm):
+    """The first cell under several headers that is not null."""
+
+    name = "first"
+
+    first: TwoToTen
+
+    @property
+    def described(self) -> str:
+        """The parts."""
+        return f"the first of {' and '.join(map(repr, self.headers))} that is not empty"
+
+
+def _read_factor(value: Any) -> Any:
+    if isinstance(value, NumberText) or (isinstance(value, int) and not isinstance(value, bool)):
+        return _FACTOR.validate_python(value)
+    if isinstance(value, str):
+        return _HEADER.validate_python(value)
+    raise refuse(f"a whole number or a header is wanted, not {type_name(value)}")
+
+
+_FACTOR: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=1, le=LARGEST_FACTOR), WHOLE])
+_HEADER: TypeAdapter[str] = TypeAdapter(Filled, config=ConfigDict(coerce_numbers_to_str=True))
+Factor = Annotated[
+    Annotated[int, Field(ge=1, le=LARGEST_FACTOR)] | Annotated[str, Field(min_length=1)],
+    WrapValidator(lambda value, _: _read_factor(value)),
+    Field(description="A number is the factor, a text the header of the factor."),
+]
+
+
+def _refuse_alike(_: str, entry: Entry, __: ValidationInfo) -> None:
+    refuse_repeated(strip(str(entry.key)).casefold(), entry.seen)
+
+
+Values = Annotated[
+    dict[
+        Annotated[Filled, BeforeValidator(refuse_bare)], Annotated[Trimmed, judged(_refuse_alike)]
+    ],
+    Field(json_schema_extra={"maxProperties": MAX_VALUES}),
+    ENTRIES,
+    at_most(MAX_VALUES),
+]
+_STEPS = ("strip_prefix", "strip_suffix", "values", "times", "divided_by")
+
+
+class Changed(ColumnForm):
+    """The cells under one header, changed: ends off, other texts, times or divided by a factor."""
+
+    name = "column"
+
+    column: Filled
+    strip_prefix: Annotated[str, Field(min_length=1)] | None = None
+    strip_suffix: Annotated[str, Field(min_length=1)] | None = None
+    values: Values | None = None
+    times: Factor | None = None
+    divided_by: Annotated[Factor | None, Field(validate_default=True)] = None
+
+    @field_validator("strip_prefix", "strip_suffix", "times", "divided_by")
+    @classmethod
+    def _goes_with_column(cls, value: int | str | None, info: ValidationInfo) -> int | str | None:
+        column, is_end = str(info.context), str(info.field_name).startswith("strip")
+        if value is None or (is_text_column if is_end else _is_scaled)(column):
+            return value
+        wanted = Join.makes if is_end else "quantity_available and amounts"
+        raise refuse(f"is for {wanted}, not for {column}")
+
+    @field_validator("divided_by")
+    @classmethod
+    def _does_something(cls, value: int | str | None, info: ValidationInfo) -> int | str | None:
+        # An option that is refused is none that is missing.
+        given = [name for name in _STEPS[:-1] if info.data.get(name, name) is not None]
+        if value is not None and "times" in given:
+            raise refuse("must have one of times and divided_by, not both", of_section=True)
+        if not given and value is None:
+            raise refuse(
+                f"must have one of {', '.join(_STEPS)}; for a header alone write its text",
+                of_section=True,
+            )
+        return value
+
+    @property
+    def factor(self) -> int | str | None:
+        """What cells are multiplied with or divided by: a number, or the header of one."""
+        return self.divided_by if self.times is None else self.times
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """Its header, and the one that its factor stands under."""
+        return (self.column, self.factor) if isinstance(self.factor, str) else (self.column,)
+
+    @property
+    def described(self) -> str:
+        """The header, and the steps in their order."""
+        said = [
+            f"without {self.strip_prefix!r} in front" if self.strip_prefix else "",
+            f"without {self.strip_suffix!r} behind" if self.strip_suffix else "",
+            f"with {len(self.values)} texts replaced" if self.values else "",
+            f"times {self.times!r}" if self.times is not None else "",
+            f"divided by {self.divided_by!r}" if self.divided_by is not None else "",
+        ]
+        return ", ".join([repr(self.column), *filter(None, said)])
+
+
+FORMS: tuple[type[ColumnForm], ...] = (Join, Sum, First, Changed)
+MappedSource: TypeAlias = str | Join | Sum | First | Changed
+
+
+def headers_of(source: MappedSource) -> tuple[str, ...]:
+    """Return the headers that an entry of ``column_map`` names."""
+    return (strip(source),) if isinstance(source, str) else source.headers
+
+
+def _read_source(entry: Entry, _: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    value, column = entry.value, str(entry.key)
+    if isinstance(value, ColumnForm):
+        return value
+    if not isinstance(value, Mapping):
+        return _HEADER.validate_python(value)
+    named = [form for form in FORMS if value.get(form.name) is not None]
+    if len(named) != 1:
+        has = " and ".join(form.name for form in named) or "none"
+        raise refuse(f"must have exactly one of {', '.join(f.name for f in FORMS)}; it has {has}")
+    (form,) = named
+    if not form.makes_column(column):
+        raise refuse(f"{form.name} makes {form.makes}, and no {column}")
+    return form.model_validate(value, context=column)
+
+
+ReadSource = WrapValidator(_read_source)
+
 
 FeedFormat = Literal["csv", "jsonl", "xlsx", "xls", "ods", "parquet"]
 Compression = Literal["auto", "none", "gzip", "zip"]

@@ -25,11 +25,10 @@ from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
 from relay_core.merge.criteria import Criterion, criteria_of
 from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns, row_locators_of
-from relay_core.merge.effects import RuleEffects
 from relay_core.merge.overrides import OverrideColumns
 from relay_core.merge.price_rules import RULE, PriceRules, rules_of
 from relay_core.merge.pricing import PriceInputs, price_winners, whole_cents
-from relay_core.merge.row_counts import OfferCounts, count_by_vendor, of_competing
+from relay_core.merge.row_counts import OfferCounts, RuleEffects, count_by_vendor, of_competing
 from relay_core.merge.vendor_offers import (
     FED_QUANTITY,
     VENDOR_RANK,

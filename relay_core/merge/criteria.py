@@ -6,6 +6,7 @@ compete at all.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -38,69 +39,60 @@ class Criterion:
 
 def criteria_of(config: TenantConfig) -> list[Criterion]:
     """Return all that decides, in order: no two offers are alike in all of it."""
-    rules = _Rules(config)
+    fallback = config.merge.best_offer.fallback_lead_time_days
+
+    def lead_time(offers: pa.Table) -> Ints:
+        days, nulls = _column(offers, "lead_time_days")
+        return np.where(nulls, fallback, days)
+
     named: Mapping[str, Callable[[pa.Table], Ints]] = {
-        "in_stock_desc": rules.out_of_stock,
-        "lowest_landed_cost": rules.landed_cost,
-        "vendor_priority": rules.vendor_rank,
-        "shortest_lead_time": rules.lead_time,
-        "most_recent": rules.age,
-        "highest_quantity": rules.scarcity,
+        "in_stock_desc": lambda offers: _flags(_column(offers, "quantity_available")[0] == 0),
+        "lowest_landed_cost": partial(_landed_cost, config),
+        "vendor_priority": _vendor_rank,
+        "shortest_lead_time": lead_time,
+        "most_recent": lambda offers: -_column(offers, "updated_at")[0],
+        "highest_quantity": lambda offers: -_column(offers, "quantity_available")[0],
     }
     ids = [vendor.vendor_id for vendor in config.vendors]
     by_vendor, by_row = TIE_BREAKERS
     by_id = np.array([sorted(ids).index(vendor_id) for vendor_id in ids], np.int64)
     return [
-        Criterion(OVERRIDDEN, _flags(OVERRIDDEN), excludes=True),
-        Criterion(LEFT_OUT, _flags(LEFT_OUT), excludes=True),
-        Criterion(DUPLICATE, _flags(DUPLICATE), excludes=True),
-        Criterion("has_price", rules.has_no_price),
+        *(
+            Criterion(name, partial(_marked, name), excludes=True)
+            for name in (OVERRIDDEN, LEFT_OUT, DUPLICATE)
+        ),
+        Criterion("has_price", lambda offers: _flags(~has_amount(offers, config.pricing))),
         *(Criterion(name, named[name]) for name in config.merge.best_offer.sort_by),
-        Criterion(by_vendor, lambda offers: by_id[rules.vendor_rank(offers)]),
+        Criterion(by_vendor, lambda offers: by_id[_vendor_rank(offers)]),
         Criterion(by_row, lambda offers: np.arange(len(offers))),
     ]
 
 
 def landed_costs(config: TenantConfig, offers: pa.Table) -> pa.Array:
     """Return what offers are compared by as their cost, in ten-thousandths; null without a cost."""
-    costs = _Rules(config).landed_cost(offers)
+    costs = _landed_cost(config, offers)
     return pa.array(costs, mask=costs == _LAST)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    config: TenantConfig
-
-    def has_no_price(self, offers: pa.Table) -> Ints:
-        return np.asarray((~has_amount(offers, self.config.pricing)).astype(np.int64))
-
-    def out_of_stock(self, offers: pa.Table) -> Ints:
-        return np.asarray((_column(offers, "quantity_available")[0] == 0).astype(np.int64))
-
-    def landed_cost(self, offers: pa.Table) -> Ints:
-        cost, nulls = _column(offers, "cost")
-        if self.config.merge.best_offer.landed_cost.include_shipping_handling:
-            own = own_shipping(self.config, offers)
-            flat = int(self.config.pricing.shipping_handling_flat * MONEY_UNIT)
-            cost = cost + (flat if own is None else own)
-        return np.where(nulls, _LAST, cost)
-
-    def vendor_rank(self, offers: pa.Table) -> Ints:
-        return _column(offers, VENDOR_RANK)[0]
-
-    def lead_time(self, offers: pa.Table) -> Ints:
-        days, nulls = _column(offers, "lead_time_days")
-        return np.where(nulls, self.config.merge.best_offer.fallback_lead_time_days, days)
-
-    def age(self, offers: pa.Table) -> Ints:
-        return -_column(offers, "updated_at")[0]
-
-    def scarcity(self, offers: pa.Table) -> Ints:
-        return -_column(offers, "quantity_available")[0]
+def _landed_cost(config: TenantConfig, offers: pa.Table) -> Ints:
+    cost, nulls = _column(offers, "cost")
+    if config.merge.best_offer.landed_cost.include_shipping_handling:
+        own = own_shipping(config, offers)
+        flat = int(config.pricing.shipping_handling_flat * MONEY_UNIT)
+        cost = cost + (flat if own is None else own)
+    return np.where(nulls, _LAST, cost)
 
 
-def _flags(name: str) -> Callable[[pa.Table], Ints]:
-    return lambda offers: np.asarray(flags_of(one_chunk(offers[name])).astype(np.int64))
+def _vendor_rank(offers: pa.Table) -> Ints:
+    return _column(offers, VENDOR_RANK)[0]
+
+
+def _marked(column: str, offers: pa.Table) -> Ints:
+    return _flags(flags_of(one_chunk(offers[column])))
+
+
+def _flags(which: Bools) -> Ints:
+    return np.asarray(which.astype(np.int64))
 
 
 def _column(offers: pa.Table, name: str) -> tuple[Ints, Bools]:

@@ -20,7 +20,7 @@ from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.best_offer import Winners, merge_offers
 from relay_core.merge.deferred_columns import KEPT_ROWS, ROW_LOCATOR, DeferredColumns
-from relay_core.merge.effects import RuleEffects
+from relay_core.merge.row_counts import RuleEffects
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.comparison import KEPT
 from relay_core.validation.contracts import MERGED_SCHEMA, OUTPUT_COLUMNS

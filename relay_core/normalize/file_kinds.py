@@ -29,23 +29,21 @@ _WORKBOOKS = {
 }
 _PACKED_BYTES = 1 << 20
 _EXPORT = "export it as CSV, or save it as .xlsx"
+_ASK = "ask for the list itself, as CSV or .xlsx"
+_REPACK = "pack it as .zip or .gz, or upload it unpacked"
 _MARKS: tuple[tuple[bytes, str, str], ...] = (
     (b"%PDF", "a PDF", _EXPORT),
-    (b"\x89PNG\r\n", "an image (PNG)", "ask for the list itself, as CSV or .xlsx"),
-    (b"\xff\xd8\xff", "an image (JPEG)", "ask for the list itself, as CSV or .xlsx"),
-    (b"GIF8", "an image (GIF)", "ask for the list itself, as CSV or .xlsx"),
-    (b"II*\0", "an image (TIFF)", "ask for the list itself, as CSV or .xlsx"),
-    (b"MM\0*", "an image (TIFF)", "ask for the list itself, as CSV or .xlsx"),
-    (b"BM", "an image (BMP)", "ask for the list itself, as CSV or .xlsx"),
-    (b"7z\xbc\xaf\x27\x1c", "an archive (7-Zip)", "pack it as .zip or .gz, or upload it unpacked"),
-    (b"Rar!\x1a\x07", "an archive (RAR)", "pack it as .zip or .gz, or upload it unpacked"),
-    (b"\xfd7zXZ\0", "an archive (xz)", "pack it as .zip or .gz, or upload it unpacked"),
-    (b"BZh", "an archive (bzip2)", "pack it as .zip or .gz, or upload it unpacked"),
-    (
-        b"\x28\xb5\x2f\xfd",
-        "an archive (Zstandard)",
-        "pack it as .zip or .gz, or upload it unpacked",
-    ),
+    (b"\x89PNG\r\n", "an image (PNG)", _ASK),
+    (b"\xff\xd8\xff", "an image (JPEG)", _ASK),
+    (b"GIF8", "an image (GIF)", _ASK),
+    (b"II*\0", "an image (TIFF)", _ASK),
+    (b"MM\0*", "an image (TIFF)", _ASK),
+    (b"BM", "an image (BMP)", _ASK),
+    (b"7z\xbc\xaf\x27\x1c", "an archive (7-Zip)", _REPACK),
+    (b"Rar!\x1a\x07", "an archive (RAR)", _REPACK),
+    (b"\xfd7zXZ\0", "an archive (xz)", _REPACK),
+    (b"BZh", "an archive (bzip2)", _REPACK),
+    (b"\x28\xb5\x2f\xfd", "an archive (Zstandard)", _REPACK),
     (b"PAR1", "a Parquet file", "set parser.format to parquet"),
 )
 _PACKED_MARKS = ((OLE2, b"", "xls"), (ZIP, b"xl/", "xlsx"), (ZIP, b"opendocument.spr", "ods"))
@@ -140,7 +138,7 @@ def _kind_of_bytes(head: bytes) -> FileKind | None:
     if head[_TAR_AT : _TAR_AT + len(_TAR_MARK)] == _TAR_MARK:
         return FileKind("an archive (tar)", "pack one file as .zip or .gz, or upload it unpacked")
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return FileKind("an image (WebP)", "ask for the list itself, as CSV or .xlsx")
+        return FileKind("an image (WebP)", _ASK)
     return None
 
 

@@ -1,4 +1,8 @@
-"""Columns of numbers: cells are read, then come options' nulls, sums, factors, rates, defaults."""
+"""Columns that are made of cells: of several headers, of changed cells, of numbers.
+
+Cells are trimmed, null ones empty. Numbers are read; then come options' nulls, sums, factors,
+rates and defaults.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.column_values import REFUSED, ColumnValues, fault_code
+from relay_core.columnar.csv_text import join_fields
 from relay_core.columnar.numbers import (
     Scale,
     read_amounts,
@@ -18,20 +23,98 @@ from relay_core.columnar.numbers import (
 from relay_core.columnar.text import (
     Bools,
     Ints,
+    change_rows,
     empty_texts,
+    fill,
     flags_of,
     is_empty,
+    trim,
+    values_of,
     word_index,
 )
 from relay_core.config import ParserConfig
-from relay_core.config.column_forms import Changed, MappedSource, Sum
-from relay_core.domain.cell_rules import LARGEST_WHOLE
+from relay_core.config.parser import Changed, First, Join, MappedSource, Sum
+from relay_core.domain.cell_rules import LARGEST_FACTOR, LARGEST_WHOLE
 from relay_core.domain.columns import CanonicalColumn, Kind, RejectionCodes
-from relay_core.normalize.column_forms import HeaderCells, made_of, read_factors
 
+_FACTOR = "^[0-9]{1,7}$"
 _NO_CODES = RejectionCodes()
 _ZERO = r"^[+-]?[0.]*(?:[eE].*)?$"
 _MAX_TIMES = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderCells:
+    """The cells under a header, or what is made of those under several."""
+
+    text: pa.StringArray  # trimmed; empty where null
+    places: Ints | int  # which column of the feed each stands in
+    # Which of them the file holds as numbers; None where it holds none so
+    numbers: Bools | None = None
+
+
+def _joined(form: Join, parts: Sequence[HeaderCells]) -> HeaderCells:
+    between: list[pa.StringArray | str] = []
+    for part in parts:
+        between += [form.separator, part.text] if between else [part.text]
+    text = join_fields(between, "")
+    null = np.logical_or.reduce([is_empty(part.text) for part in parts])
+    return HeaderCells(fill(text, null, ""), parts[0].places)
+
+
+def _first(parts: Sequence[HeaderCells]) -> HeaderCells:
+    text, places = parts[0].text, np.full(len(parts[0].text), parts[0].places)
+    numbers = np.zeros(len(text), np.bool_) if parts[0].numbers is None else parts[0].numbers
+    for part in parts[1:]:
+        take = is_empty(text) & ~is_empty(part.text)
+        if take.any():
+            text = pc.if_else(pa.array(take), part.text, text)
+            places[take] = part.places
+            numbers = np.where(take, False if part.numbers is None else part.numbers, numbers)
+    return HeaderCells(text, places, numbers)
+
+
+def _changed(form: Changed, parts: Sequence[HeaderCells]) -> HeaderCells:
+    text, numbers = parts[0].text, parts[0].numbers
+    if form.strip_prefix:
+        cut = flags_of(pc.starts_with(text, form.strip_prefix))
+        text = _cut(text, cut, len(form.strip_prefix), None)
+    if form.strip_suffix:
+        cut = flags_of(pc.ends_with(text, form.strip_suffix))
+        text = _cut(text, cut, 0, -len(form.strip_suffix))
+    if form.values:
+        found = word_index(text, form.values)
+        new = pa.array([*form.values.values()], text.type)
+        replaced = (found >= 0) & ~is_empty(text)
+        text = pc.if_else(pa.array(replaced), new.take(pa.array(np.maximum(found, 0))), text)
+        numbers = None if numbers is None else numbers & ~replaced
+    return HeaderCells(text, parts[0].places, numbers)
+
+
+def _cut(text: pa.StringArray, where: Bools, start: int, stop: int | None) -> pa.StringArray:
+    return change_rows(
+        text,
+        np.flatnonzero(where),
+        lambda some: trim(pc.utf8_slice_codeunits(some, start=start, stop=stop)),
+    )
+
+
+def made_of(source: MappedSource, parts: Sequence[HeaderCells]) -> HeaderCells:
+    """Return the texts that an entry of ``column_map`` makes of its parts; none of a sum."""
+    if isinstance(source, Join):
+        return _joined(source, parts)
+    if isinstance(source, First):
+        return _first(parts)
+    return _changed(source, parts) if isinstance(source, Changed) else parts[0]
+
+
+def read_factors(text: pa.StringArray) -> tuple[Ints, Bools]:
+    """Return the factors that trimmed cells hold, and which cells hold one; 1 where none does."""
+    is_number = flags_of(pc.match_substring_regex(text, _FACTOR))
+    factors = np.array(values_of(pc.cast(fill(text, ~is_number, "0"), pa.int64())))
+    holds = (factors >= 1) & (factors <= LARGEST_FACTOR)
+    factors[~holds] = 1
+    return factors, holds
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, R
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import Cause, CauseSample, ReportEntry
 from relay_core.ingest.feed import MalformedRecords, RecordPlaces, TextBatch
-from relay_core.normalize.rejection_causes import CauseLog
-from relay_core.normalize.rejection_entries import (
+from relay_core.normalize.rejection_causes import (
+    CauseLog,
     RejectedRows,
     cut_texts,
     least_sizes,

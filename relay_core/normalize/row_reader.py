@@ -49,8 +49,7 @@ from relay_core.domain.columns import (
 from relay_core.ingest.column_mapping import ColumnPlan
 from relay_core.ingest.feed import MalformedRecords, TextBatch
 from relay_core.ingest.sku_map import SkuMap
-from relay_core.normalize.column_forms import HeaderCells, made_of
-from relay_core.normalize.number_columns import NumberColumn
+from relay_core.normalize.number_columns import HeaderCells, NumberColumn, made_of
 from relay_core.validation.contracts import OFFER_SCHEMA
 
 _TEXTS = names_of(Kind.TEXT, Kind.CONDITION)

@@ -27,9 +27,8 @@ from relay_core.domain.records import ReportEntry
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.normalize.normalized_csv import SortedLines, lines_of_batch
 from relay_core.normalize.rejected_rows import RejectionLog
-from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.result import Cells, NormalizedVendor, VendorColumns
 from relay_core.normalize.row_reader import RowReader, TypedBatch
-from relay_core.normalize.vendor_columns import Cells, VendorColumns
 from relay_core.validation.contracts import CANONICAL_SCHEMA, OFFER_SCHEMA, offer_fields
 from relay_core.validation.frames import frame_of
 from relay_core.validation.row_checks import VALIDATED_ROWS, check_shape, rejected_cells

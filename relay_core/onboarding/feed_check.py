@@ -9,8 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from relay_core.config import ParserConfig, TenantConfig, VendorConfig
-from relay_core.config.column_forms import is_text_column
-from relay_core.config.parser import EVERY_COLUMN
+from relay_core.config.parser import EVERY_COLUMN, is_text_column
 from relay_core.domain.cell_rules import strip
 from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode, RowFault
 from relay_core.domain.columns import INPUT_COLUMNS, NUMBER_COLUMNS, REQUIRED_COLUMNS
@@ -46,8 +45,12 @@ from relay_core.onboarding.dry_run import (
 )
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.header_guess import candidates, match_headers, warehouse_headers
-from relay_core.onboarding.layout_guess import guess_layout, guess_sheet
-from relay_core.onboarding.row_guess import guess_record_ends, guess_skip_rows
+from relay_core.onboarding.layout_guess import (
+    guess_layout,
+    guess_record_ends,
+    guess_sheet,
+    guess_skip_rows,
+)
 
 _MAX_HEADERS = 200
 _WORTHWHILE = {"encoding", "padded_numbers", "quoting", "skip_rows"}

@@ -23,100 +23,47 @@ _MAX_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """The place of a file under its run's prefix; of a run's keys it is the file's key."""
+
+    path: str
+
+    def __get__(self, keys: ArtifactKeys, _: type[ArtifactKeys]) -> str:
+        return f"{keys.prefix}{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
 class ArtifactKeys:
     """The keys of one run's artifacts; with an empty ``run_id``, paths relative to a folder."""
 
     run_id: str
     tenant_id: str
 
+    config_snapshot = Place("reports/config_snapshot.json")
+    input_manifest = Place("reports/input_manifest.json")
+    errors = Place("reports/errors.json")
+    invalid_rows = Place("reports/invalid_rows.csv")
+    changes = Place("reports/changes.csv")
+    overrides = Place("reports/overrides.json")
+    quarantine = Place("reports/quarantine.csv")
+    run_summary = Place("reports/run_summary.json")
+    report = Place("reports/report.html")
+    outputs = Place("outputs/")  # the prefix of the feed's keys, in every format
+    baseline_state = Place("work/baseline_state.parquet")  # what the run is compared with
+    state = Place("work/state.parquet")  # of the run's own feed, a work file until it is published
+    rejected_rows = Place("work/refused.arrow")  # the refused rows, by SKU
+    unused_overrides = Place("work/unused_overrides.json")  # SKUs of no offer
+    kept_skus = Place("work/kept.arrow")  # the rows that are kept at 0, by SKU
+    quarantined_skus = Place("work/quarantined.arrow")  # rows that keep their price
+
     @property
     def prefix(self) -> str:
         """The prefix of every key of the run."""
         return f"{self.run_id}/tenants/{self.tenant_id}/" if self.run_id else ""
 
-    @property
-    def config_snapshot(self) -> str:
-        """The key of config_snapshot.json."""
-        return f"{self.prefix}reports/config_snapshot.json"
-
-    @property
-    def input_manifest(self) -> str:
-        """The key of input_manifest.json."""
-        return f"{self.prefix}reports/input_manifest.json"
-
-    @property
-    def errors(self) -> str:
-        """The key of errors.json."""
-        return f"{self.prefix}reports/errors.json"
-
-    @property
-    def invalid_rows(self) -> str:
-        """The key of invalid_rows.csv."""
-        return f"{self.prefix}reports/invalid_rows.csv"
-
-    @property
-    def changes(self) -> str:
-        """The key of changes.csv."""
-        return f"{self.prefix}reports/changes.csv"
-
-    @property
-    def overrides(self) -> str:
-        """The key of overrides.json."""
-        return f"{self.prefix}reports/overrides.json"
-
-    @property
-    def quarantine(self) -> str:
-        """The key of quarantine.csv."""
-        return f"{self.prefix}reports/quarantine.csv"
-
-    @property
-    def run_summary(self) -> str:
-        """The key of run_summary.json."""
-        return f"{self.prefix}reports/run_summary.json"
-
-    @property
-    def report(self) -> str:
-        """The key of report.html."""
-        return f"{self.prefix}reports/report.html"
-
-    @property
-    def outputs(self) -> str:
-        """The prefix of the feed's keys, in every format."""
-        return f"{self.prefix}outputs/"
-
-    @property
-    def baseline_state(self) -> str:
-        """The key of the state that the run is compared with."""
-        return f"{self.prefix}work/baseline_state.parquet"
-
-    @property
-    def state(self) -> str:
-        """The key of the state of the run's own feed, a work file until it is published."""
-        return f"{self.prefix}work/state.parquet"
-
-    @property
-    def rejected_rows(self) -> str:
-        """The key of the work file of the refused rows, by SKU."""
-        return f"{self.prefix}work/refused.arrow"
-
     def pinned_overrides(self, version: int) -> str:
         """Return the key of the work file of what the run uses of a version of the overrides."""
         return f"{self.prefix}work/overrides/{version}.json"
-
-    @property
-    def unused_overrides(self) -> str:
-        """The key of the work file of the SKUs that have an override and no offer."""
-        return f"{self.prefix}work/unused_overrides.json"
-
-    @property
-    def kept_skus(self) -> str:
-        """The key of the work file of the rows that are kept at 0, by SKU."""
-        return f"{self.prefix}work/kept.arrow"
-
-    @property
-    def quarantined_skus(self) -> str:
-        """The key of the work file of the rows that keep their published price, by SKU."""
-        return f"{self.prefix}work/quarantined.arrow"
 
     def artifact_name(self, key: str) -> str:
         """Return what the artifact of a key is called; empty for a work file, which is none."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from relay_core.normalize.vendor import load_contracts
-from relay_core.publish.report.page import load_templates
+from relay_core.publish.report.content import load_templates
 
 _MAPPED = Path("/proc/self/statm")
 _OOM_SCORE = Path("/proc/self/oom_score_adj")

@@ -13,7 +13,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.work_file import WORK_FILE, read_work_file
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import MERGED_INVENTORY, ArtifactKeys
-from relay_core.publish.report.page import report_html
+from relay_core.publish.report.content import report_html
 from relay_core.publish.reports import errors_json, run_summary_json
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.execution.concurrent_io import ConcurrentIO

@@ -24,7 +24,7 @@ from relay_core.merge.result import MergedInventory
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.report.page import load_templates, report_html
+from relay_core.publish.report.content import load_templates, report_html
 from relay_core.publish.reports import (
     config_snapshot_json,
     errors_json,

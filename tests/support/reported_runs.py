@@ -11,7 +11,7 @@ from relay_core.config import load_config
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.report.page import report_html
+from relay_core.publish.report.content import report_html
 from relay_core.publish.state import Baseline, read_state
 from relay_core.run import RunStages
 from relay_core.validation.vendor_failures import VendorInput

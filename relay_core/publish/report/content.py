@@ -1,7 +1,7 @@
-"""The content of report.html: the rows that a run's findings are shown as, in order, and bounded.
+"""report.html: the rows that a run's findings are shown as, in order, and bounded, and the page.
 
-Rows are plain values, so that the template decides nothing. Lists are cut here, texts where the
-page is made.
+Rows are plain values, so that the template, which escapes every text, decides nothing. Lists are
+cut here, texts where the page is made.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ from relay_core.domain.records import (
 )
 from relay_core.domain.run_faults import next_action
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.publish.applied_rules import AppliedRule
 from relay_core.publish.changes import Changes
-from relay_core.publish.findings import RunFindings
+from relay_core.publish.findings import AppliedRule, RunFindings
 from relay_core.publish.report import wording
 from relay_core.publish.report.parts import (
     Bar,
@@ -40,6 +39,7 @@ from relay_core.publish.report.parts import (
     VendorRows,
     changes_chart,
 )
+from relay_core.publish.report.templating import REPORT, pages
 from relay_core.publish.report.wording import Tone, Verdict
 from relay_core.publish.reports import timestamp
 from relay_core.publish.state import MAX_HISTORY
@@ -254,6 +254,19 @@ class Report:
     history: Chart | None
     causes: Listed[CauseGroup]
     unpriced: Listed[str]
+
+
+def report_html(ctx: RunContext, findings: RunFindings, status: RunStatus) -> bytes:
+    """Return report.html: the same bytes for the same run and findings."""
+    page = pages(REPORT).get_template("page.html.jinja")
+    text = page.render(report=report_of(ctx, findings, status))
+    return text.encode(errors="xmlcharrefreplace")
+
+
+def load_templates() -> None:
+    """Load what pages are made with: it takes longer than making one, and a thread can do it."""
+    for name in pages(REPORT).list_templates():
+        pages(REPORT).get_template(name)
 
 
 def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> Report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from relay_core.columnar.shapes import shapes_of
+from relay_core.columnar.text import shapes_of
 
 SHAPES = {
     "": "",

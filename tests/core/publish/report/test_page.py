@@ -15,7 +15,7 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.publish import report
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.report.page import report_html
+from relay_core.publish.report.content import report_html
 from support.builders import REQUESTED_AT, feed, run_context
 from support.html_page import Element, read_page
 from support.reported_runs import ReportedRun, go_through
