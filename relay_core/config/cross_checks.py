@@ -158,7 +158,9 @@ NewVendor = Annotated[Id, AfterValidator(_note_vendor)]
 
 
 def _read_column(text: str, info: ValidationInfo) -> str:
-    """Refuse a text that is neither a canonical column nor one of the tenant's extra ones."""
+    """Refuse a text that no feed can give: neither a canonical column nor an extra one."""
+    if text == "vendor_id":
+        raise refuse("vendor_id never comes from the feed: it is the vendor's id in this config")
     if text not in (*CANONICAL_COLUMNS, *_context(info).extra_columns):
         raise PydanticCustomError(UNKNOWN_COLUMN, "no canonical column")
     return text
@@ -258,10 +260,6 @@ def _goes_with(kind: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _check_s3_prefix(text: str, info: ValidationInfo) -> str:
-    return _tenant_key(text if text.endswith("/") else f"{text}/", info)
-
-
 def _check_s3_key(text: str, info: ValidationInfo) -> str:
     key = _tenant_key(text, info)
     if key.endswith("/"):
@@ -293,7 +291,7 @@ def _tenant_key(key: str, info: ValidationInfo) -> str:
 _Prefix = Annotated[
     str,
     _goes_with("s3"),
-    AfterValidator(_check_s3_prefix),
+    AfterValidator(lambda text, info: _tenant_key(f"{text.removesuffix('/')}/", info)),
     Field(description="Starts with `tenants/<tenant_id>/`; goes with type `s3`."),
 ]
 S3Prefix = Annotated[_Prefix | None, _goes_with("s3")]
@@ -344,12 +342,6 @@ def refuse_with_format(wanted: Collection[str], is_set: bool, info: ValidationIn
 
 
 # --- entries of mappings and lists --------------------------------------------------------------
-
-
-def _check_mapped_column(column: str) -> str:
-    if column == "vendor_id":
-        raise refuse("vendor_id never comes from the feed: it is the vendor's id in this config")
-    return column
 
 
 def _check_word(quantity: int, entry: Entry, info: ValidationInfo) -> None:
@@ -407,7 +399,7 @@ def _check_reads_back(form: str, probe: datetime) -> None:
         raise refuse(f"{shorten(form)} does not give back the date that it is written from")
 
 
-MappedColumn = Annotated[str, AfterValidator(_read_column), AfterValidator(_check_mapped_column)]
+MappedColumn = Annotated[str, AfterValidator(_read_column)]
 TimestampFormat = Annotated[Trimmed, AfterValidator(_check_timestamp_format)]
 BY_COLUMN = Field(
     json_schema_extra={"propertyNames": {"anyOf": [{"enum": list(CANONICAL_COLUMNS)}, _ANY_EXTRA]}}

@@ -81,7 +81,12 @@ def parse_document(
         document = _parse_json(decoded)
     else:
         document = _parse_yaml(decoded, limits)
-        _measure(document, limits)
+        encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+        size = 0
+        for part in encoder.iterencode(document):
+            size += len(part.encode("utf-8", "surrogatepass"))
+            if size > limits.config_bytes:
+                raise ConfigTooLargeError(size, limits.config_bytes)
     if isinstance(document, dict):
         return document
     kind = "nothing at all" if document is None else type_name(document)
@@ -348,17 +353,6 @@ def plain_document(
     cleaner = _Cleaner(limits)
     plain: dict[str, Any] = cleaner.clean(document, ())
     return plain, cleaner.faults
-
-
-def _measure(document: Any, limits: Limits) -> None:
-    """Refuse a document that is too long as JSON without white space."""
-    encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-    parts = (len(part.encode("utf-8", "surrogatepass")) for part in encoder.iterencode(document))
-    size = 0
-    for part in parts:
-        size += part
-        if size > limits.config_bytes:
-            raise ConfigTooLargeError(size, limits.config_bytes)
 
 
 class _Cleaner:

@@ -108,10 +108,6 @@ def is_text_column(column: str) -> bool:
     return column not in BY_NAME or BY_NAME[column].kind is Kind.TEXT
 
 
-def _is_scaled(column: str) -> bool:
-    return column == "quantity_available" or column in MONEY_COLUMNS
-
-
 class Join(ColumnForm):
     """The texts of several headers, one behind the other; null where one of them is."""
 
@@ -213,7 +209,8 @@ class Changed(ColumnForm):
     @classmethod
     def _goes_with_column(cls, value: int | str | None, info: ValidationInfo) -> int | str | None:
         column, is_end = str(info.context), str(info.field_name).startswith("strip")
-        if value is None or (is_text_column if is_end else _is_scaled)(column):
+        is_scaled = column == "quantity_available" or column in MONEY_COLUMNS
+        if value is None or (is_text_column(column) if is_end else is_scaled):
             return value
         wanted = Join.makes if is_end else "quantity_available and amounts"
         raise refuse(f"is for {wanted}, not for {column}")
@@ -339,12 +336,11 @@ def _read_null_values(value: Any, read: ValidatorFunctionWrapHandler, info: Vali
     return by_column
 
 
-def _read_null_column(name: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    return name if name == EVERY_COLUMN else read(name)
-
-
+_NullColumn = Annotated[
+    MappedColumn, WrapValidator(lambda name, read: name if name == EVERY_COLUMN else read(name))
+]
 _BY_COLUMN: TypeAdapter[dict[str, tuple[str, ...]]] = TypeAdapter(
-    dict[Annotated[MappedColumn, WrapValidator(_read_null_column)], tuple[Trimmed, ...]],
+    dict[_NullColumn, tuple[Trimmed, ...]],
     config={"coerce_numbers_to_str": True},
 )
 

@@ -58,7 +58,15 @@ def _check_cron(text: str) -> str:
         )
     for position, (field, part) in enumerate(zip(_FIELDS, parts, strict=True)):
         _check_field(field, part, position)
-    _check_distances(CronSim(f"{parts[0]} {parts[1]} * * *", _PROBE))
+    daily = CronSim(f"{parts[0]} {parts[1]} * * *", _PROBE)
+    of_day = sorted(60 * hour + minute for hour in daily.hours for minute in daily.minutes)
+    after = [*of_day[1:], of_day[0] + _DAY_OF_MINUTES]
+    nearest = min(later - time for time, later in zip(of_day, after, strict=True))
+    if nearest < LEAST_MINUTES_APART:
+        raise refuse(
+            f"runs would follow each other after {nearest} min; "
+            f"they must be at least {LEAST_MINUTES_APART} min apart"
+        )
     try:
         next(CronSim(text, _PROBE))
     except (CronSimError, StopIteration):
@@ -87,18 +95,6 @@ def _check_field(field: _Field, part: str, position: int) -> None:
         CronSim(" ".join(alone), _PROBE)
     except CronSimError:
         raise refuse(f"the {field.name} {shorten(part)} has a value out of range") from None
-
-
-def _check_distances(daily: CronSim) -> None:
-    """Refuse times of a day that lie too close together, the last and the first among them."""
-    of_day = sorted(60 * hour + minute for hour in daily.hours for minute in daily.minutes)
-    after = [*of_day[1:], of_day[0] + _DAY_OF_MINUTES]
-    nearest = min(later - time for time, later in zip(of_day, after, strict=True))
-    if nearest < LEAST_MINUTES_APART:
-        raise refuse(
-            f"runs would follow each other after {nearest} min; "
-            f"they must be at least {LEAST_MINUTES_APART} min apart"
-        )
 
 
 # --- the sections -------------------------------------------------------------------------------

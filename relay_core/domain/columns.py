@@ -135,6 +135,5 @@ def source_column(name: str) -> str:
     return name if name in BY_NAME else extra_column(name)
 
 
-WHOLE_COLUMNS = names_of(Kind.WHOLE)
 MONEY_COLUMNS = names_of(Kind.MONEY)
 NUMBER_COLUMNS = names_of(Kind.WHOLE, Kind.MONEY)

@@ -85,20 +85,11 @@ MEANINGS = {each.name: str(each.metadata["meaning"]) for each in fields(Limits)}
 """The subject of each limit, and the answer to what is over it."""
 CHECK_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
 """Of an upload of which only the first rows are shown, beside how much of it is taken."""
-_ANY = 1 << 31
-STORED_CONFIG_LIMITS = replace(
-    DEFAULT_LIMITS,
-    vendors=_ANY,
-    config_bytes=_ANY,
-    config_values=_ANY,
-    timestamp_formats=_ANY,
-    null_values=_ANY,
-    quantity_words=_ANY,
-    currency_symbols=_ANY,
-    parser_columns=_ANY,
-    extra_columns=_ANY,
-    price_rules=_ANY,
+_OF_CONFIGS = (
+    *("vendors", "config_bytes", "config_values", "timestamp_formats", "null_values"),
+    *("quantity_words", "currency_symbols", "parser_columns", "extra_columns", "price_rules"),
 )
+STORED_CONFIG_LIMITS = replace(DEFAULT_LIMITS, **dict.fromkeys(_OF_CONFIGS, 1 << 31))
 """The limits of a stored config, which was judged by those of its day."""
 
 

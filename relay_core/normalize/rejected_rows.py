@@ -241,7 +241,15 @@ class RejectionLog:
         columns = map(pa.concat_arrays, zip(*(part.columns for part in waiting), strict=True))
         raw = join_fields([quoted(column, delimiter) for column in columns], delimiter)
         numbers = pa.array(np.concatenate([part.numbers for part in waiting]))
-        codes = _code_texts(np.concatenate([part.codes for part in waiting]))
+        faults = np.concatenate([part.codes for part in waiting])
+        # Each row's distinct fault codes, sorted by name and joined by ";".
+        bits = np.where(faults > 0, np.left_shift(np.int64(1), faults.astype(np.int64)), 0)
+        masks, back = np.unique(np.bitwise_or.reduce(bits, axis=1), return_inverse=True)
+        texts = [
+            ";".join(sorted(str(f) for i, f in enumerate(FAULTS, 1) if mask >> i & 1))
+            for mask in masks.tolist()
+        ]
+        codes = pa.array(texts, pa.string()).take(pa.array(back))
         skus = pa.concat_arrays([with_nulls(part.skus).cast(pa.large_string()) for part in waiting])
         columns_of_table = [numbers, codes, raw.cast(pa.large_string()), skus]
         self._tables.append(pa.table(columns_of_table, schema=REJECTED_ROWS))
@@ -275,14 +283,3 @@ def _picked(columns: Sequence[pa.StringArray], at: Ints) -> pa.StringArray:
     for place in places[1:]:
         cells = pc.if_else(pa.array(at == place), columns[place], cells)
     return cells
-
-
-def _code_texts(codes: npt.NDArray[np.uint8]) -> pa.StringArray:
-    """Return each row's distinct fault codes, sorted by name and joined by ``;``."""
-    bits = np.where(codes > 0, np.left_shift(np.int64(1), codes.astype(np.int64)), 0)
-    masks, back = np.unique(np.bitwise_or.reduce(bits, axis=1), return_inverse=True)
-    texts = [
-        ";".join(sorted(str(f) for i, f in enumerate(FAULTS, 1) if mask >> i & 1))
-        for mask in masks.tolist()
-    ]
-    return pa.array(texts, pa.string()).take(pa.array(back))

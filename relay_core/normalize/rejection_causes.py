@@ -174,20 +174,16 @@ class _ColumnCauses:
         texts = cells.dictionary_encode()
         kinds = places * len(texts.dictionary) + values_of(texts.indices)
         firsts = np.sort(np.unique(kinds, return_index=True)[1])
-        for row in firsts[_rank(places[firsts]) < 2 * SAMPLES].tolist():
+        order = np.argsort(places[firsts], kind="stable")
+        begins = np.flatnonzero(np.diff(places[firsts][order], prepend=-1))
+        # How many of the same group stand before each.
+        ranks = np.empty(len(firsts), np.intp)
+        sizes = np.diff(begins, append=len(firsts))
+        ranks[order] = np.arange(len(firsts)) - np.repeat(begins, sizes)
+        for row in firsts[ranks < 2 * SAMPLES].tolist():
             kept, value = self.samples[places[row]], cells[row].as_py()
             if len(kept) < SAMPLES and value not in {sample.value for sample in kept}:
                 kept.append(CauseSample(int(numbers[row]), value))
-
-
-def _rank(places: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
-    """Return how many of the same place stand before each."""
-    order = np.argsort(places, kind="stable")
-    ordered = places[order]
-    begins = np.flatnonzero(np.diff(ordered, prepend=-1))
-    ranks = np.empty(len(places), np.intp)
-    ranks[order] = np.arange(len(places)) - np.repeat(begins, np.diff(begins, append=len(places)))
-    return ranks
 
 
 # --- entries of errors.json ---------------------------------------------------------------------

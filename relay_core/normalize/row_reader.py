@@ -6,7 +6,7 @@ the faults here say why.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -34,7 +34,6 @@ from relay_core.columnar.text import (
 )
 from relay_core.columnar.timestamps import TimestampOptions, read_timestamps
 from relay_core.config import ParserConfig
-from relay_core.config.parser import SkipRule
 from relay_core.domain.cell_rules import read_timestamp
 from relay_core.domain.columns import (
     BY_NAME,
@@ -116,7 +115,16 @@ class RowReader:
         if not rules or (isinstance(batch, MalformedRecords) and batch.widths is None):
             return batch, 0
         columns = batch.columns if isinstance(batch, TextBatch) else batch.cells
-        skipped = _skipped_records(rules, self.plan.skips, columns, len(batch.row_numbers))
+        skipped = np.zeros(len(batch.row_numbers), np.bool_)
+        for rule, place in zip(rules, self.plan.skips, strict=True):
+            if place is None:
+                continue  # the feed has no such header
+            if place >= len(columns):
+                skipped |= rule.texts == "empty"
+                continue
+            text = trim(without_nulls(columns[place]))
+            found = is_empty(text) if rule.texts == "empty" else word_index(text, rule.texts) >= 0
+            skipped |= found
         count = int(skipped.sum())
         return (batch.where(~skipped) if count else batch), count
 
@@ -137,10 +145,16 @@ class RowReader:
 
     def _part(self, batch: TextBatch, column: str, place: int) -> HeaderCells:
         """Return a column of the feed trimmed, with the nulls of a canonical one empty."""
-        text = trim(self._with_own_point(batch, column, place))
+        text, numbers = batch.columns[place], batch.number_cells.get(place)
+        mark = self.parser.decimal_separator
+        if numbers is not None and column in NUMBER_COLUMNS and mark != ".":
+            # Number cells get the vendor's decimal separator.
+            rows = np.flatnonzero(numbers)
+            text = change_rows(text, rows, lambda some: pc.replace_substring(some, ".", mark))
+        text = trim(text)
         if words := self.parser.null_words(column):
             text = fill(text, word_index(text, words) >= 0, "")
-        return HeaderCells(text, place, batch.number_cells.get(place))
+        return HeaderCells(text, place, numbers)
 
     def _text(self, batch: TextBatch, column: str, places: dict[str, Ints]) -> pa.StringArray:
         """Return a column trimmed, with nulls as the empty text and defaults filled in.
@@ -156,17 +170,6 @@ class RowReader:
         if isinstance(made.places, np.ndarray):
             places[column] = made.places
         return fill(made.text, is_empty(made.text), default) if default else made.text
-
-    def _with_own_point(self, batch: TextBatch, column: str, place: int) -> pa.StringArray:
-        """Return a column as it stands, its number cells with the vendor's decimal separator."""
-        mark = self.parser.decimal_separator
-        numbers = batch.number_cells.get(place)
-        if numbers is None or column not in NUMBER_COLUMNS or mark == ".":
-            return batch.columns[place]
-        rows = np.flatnonzero(numbers)
-        return change_rows(
-            batch.columns[place], rows, lambda text: pc.replace_substring(text, ".", mark)
-        )
 
     def _numbers(self, batch: TextBatch, column: str, places: dict[str, Ints]) -> ColumnValues:
         known, source = BY_NAME[column], self.parser.column_map.get(column, column)
@@ -241,15 +244,15 @@ class TypedBatch:
     def rows(self, columns: Collection[str]) -> pa.RecordBatch:
         """Return some columns of ``OFFER_SCHEMA`` of every row, faulty ones too."""
         fields = [field for field in OFFER_SCHEMA if field.name in columns]
-        return pa.record_batch(list(map(self._array, fields)), schema=pa.schema(fields))
-
-    def _array(self, field: pa.Field) -> pa.Array:
-        if field.name in self.texts:
-            return with_nulls(self.texts[field.name])
-        integers = self.integers().get(field.name)
-        return (
-            no_values(field.type, self.size) if integers is None else typed(field.type, *integers)
-        )
+        integers, columns = self.integers(), []
+        for name, kind in ((each.name, each.type) for each in fields):
+            if name in self.texts:
+                columns.append(with_nulls(self.texts[name]))
+            elif name in integers:
+                columns.append(typed(kind, *integers[name]))
+            else:
+                columns.append(no_values(kind, self.size))
+        return pa.record_batch(columns, schema=pa.schema(fields))
 
 
 def typed(kind: pa.DataType, values: Ints, nulls: Bools) -> pa.Array:
@@ -298,23 +301,3 @@ def _without_blank_records(batch: TextBatch, positions: Mapping[str, int]) -> Te
     keep = np.ones(len(batch.row_numbers), np.bool_)
     keep[maybe] = False
     return batch.where(keep)
-
-
-def _skipped_records(
-    rules: Sequence[SkipRule],
-    places: Sequence[int | None],
-    columns: Sequence[pa.StringArray],
-    size: int,
-) -> Bools:
-    """Return which records rules skip: a rule's place is None where the feed has no such header."""
-    skipped = np.zeros(size, np.bool_)
-    for rule, place in zip(rules, places, strict=True):
-        if place is None:
-            continue
-        if place >= len(columns):
-            skipped |= rule.texts == "empty"
-            continue
-        text = trim(without_nulls(columns[place]))
-        found = is_empty(text) if rule.texts == "empty" else word_index(text, rule.texts) >= 0
-        skipped |= found
-    return skipped

@@ -65,11 +65,7 @@ def whole_lines(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[byte
     Raises:
         FeedUnreadableError: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``.
     """
-    try:
-        text = decode_head(feed.data, parser.encoding, is_whole=feed.is_whole)
-    except UnicodeError as error:
-        raise _unreadable(f"the bytes are not {parser.encoding}: {error}") from error
-    lines = _LINES.findall(text)
+    lines = _LINES.findall(_text_of(feed, parser))
     lines = lines if feed.is_whole else lines[:-1]
     data = "".join(lines[:most]).encode()
     return data, parser.model_copy(update={"encoding": "utf-8", "compression": "none"})
@@ -82,11 +78,7 @@ def whole_records(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[by
         FeedUnreadableError: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``, or a quote
             is never closed as far as can be seen.
     """
-    try:
-        text = decode_head(feed.data, parser.encoding, is_whole=feed.is_whole)
-    except UnicodeError as error:
-        raise _unreadable(f"the bytes are not {parser.encoding}: {error}") from error
-    raw, mark = _one_byte(text, parser.delimiter)
+    raw, mark = _one_byte(_text_of(feed, parser), parser.delimiter)
     body = skip_lines(memoryview(raw), parser.skip_lines)
     ends: list[int] = []
     try:
@@ -114,13 +106,15 @@ def sample_records(
     """
     raw, mark = _one_byte(text, delimiter)
     body = skip_lines(memoryview(raw), skip)
-    line, last = skip + 1, 0
+    line, last, is_own = skip + 1, 0, mark == delimiter.encode("utf-8")
     try:
         for start, _, fields in _records(body, RecordScanner(mark, quoting=quoting), is_whole):
             line += line_number(body[last:start], start - last) - 1
             last = start
             cells = (field.decode("utf-8") for field in fields)
-            yield SampleRecord(line, tuple(_restored(cell, mark, delimiter) for cell in cells))
+            if not is_own:
+                cells = (cell.replace(mark.decode(), delimiter) for cell in cells)
+            yield SampleRecord(line, tuple(cells))
     except UnclosedQuoteError:
         return
 
@@ -151,8 +145,11 @@ def _one_byte(text: str, delimiter: str) -> tuple[bytes, bytes]:
     return raw.replace(wide, free), free
 
 
-def _restored(cell: str, mark: bytes, delimiter: str) -> str:
-    return cell if mark == delimiter.encode("utf-8") else cell.replace(mark.decode(), delimiter)
+def _text_of(feed: FeedSample, parser: ParserConfig) -> str:
+    try:
+        return decode_head(feed.data, parser.encoding, is_whole=feed.is_whole)
+    except UnicodeError as error:
+        raise _unreadable(f"the bytes are not {parser.encoding}: {error}") from error
 
 
 def _unreadable(message: str) -> FeedUnreadableError:

@@ -23,15 +23,11 @@ _INPUT_CODES = (
     FailureCode.MISSING_SKU_MAP,
 )
 """The failures of inputs; the first of these that a run has gives the run its code."""
-
-
-_JUDGED_BY_ROWS = (
+_OF_ROWS = (
     FailureCode.NO_ROWS_PARSED,
     FailureCode.VALIDATION_ERRORS,
     run_faults.VENDOR_ROWS,
 )
-
-
 ANY_PREFIX = "any prefix (inbound.type local is for the local runner)"
 """The expected place of a vendor's feed where its config names none in the bucket."""
 
@@ -158,13 +154,6 @@ def is_absence(failure: ReportEntry) -> bool:
     )
 
 
-def is_exempt(config: TenantConfig, vendor: VendorConfig, state: VendorState) -> bool:
-    """Return whether the guards exempt a vendor's SKUs: its feed is absent, and may be."""
-    if state.failure is None or state.status is VendorStatus.LAST_GOOD:
-        return False
-    return is_absence(state.failure) and may_be_empty(config, vendor)
-
-
 def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
     """Return the warning about a vendor that is left out, or replaced by its last good feed."""
     failure = state.failure
@@ -193,7 +182,7 @@ def nothing_left(states: Mapping[str, VendorState]) -> list[ReportEntry]:
 
 def stage_of(failure: ReportEntry) -> Stage:
     """Return the stage in which a run ends for a failure that was found while reading."""
-    return Stage.MERGE_PRICE if failure.error_code in _JUDGED_BY_ROWS else Stage.NORMALIZE
+    return Stage.MERGE_PRICE if failure.error_code in _OF_ROWS else Stage.NORMALIZE
 
 
 def _failure_of_input(
@@ -226,5 +215,13 @@ def _failure_of_input(
 def exempt(
     config: TenantConfig, vendors: Collection[VendorConfig], states: Mapping[str, VendorState]
 ) -> set[str]:
-    """Return the vendors whose SKUs may be missing from the feed."""
-    return {each.vendor_id for each in vendors if is_exempt(config, each, states[each.vendor_id])}
+    """Return the vendors whose SKUs may be missing from the feed: theirs is absent, and may be."""
+    judged = ((vendor, states[vendor.vendor_id]) for vendor in vendors)
+    return {
+        vendor.vendor_id
+        for vendor, state in judged
+        if state.failure is not None
+        and state.status is not VendorStatus.LAST_GOOD
+        and is_absence(state.failure)
+        and may_be_empty(config, vendor)
+    }

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relay_core.domain.columns import CANONICAL_COLUMNS, MONEY_COLUMNS, WHOLE_COLUMNS
+from relay_core.domain.columns import CANONICAL_COLUMNS, MONEY_COLUMNS, Kind, names_of
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
@@ -104,7 +104,7 @@ def rows_of(files: dict[str, bytes], vendor_id: str) -> dict[str, dict[str, str]
 def as_stored(name: str, cell: str) -> Any:
     if not cell:
         return None
-    if name in WHOLE_COLUMNS:
+    if name in names_of(Kind.WHOLE):
         return int(cell)
     if name in MONEY_COLUMNS:
         return Decimal(cell).quantize(Decimal("0.0001"))
