@@ -39,7 +39,7 @@ from relay_core.normalize.work_file import WORK_FILE, rejected_rows_chunks, work
 from relay_core.onboarding.doubts import row_doubts
 from relay_core.onboarding.patches import with_patches
 from relay_core.publish.changes import Changes, compare
-from relay_core.publish.feed.writing import feed_chunks
+from relay_core.publish.feed import feed_chunks
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.missing_skus import kept_chunks, with_missing_skus

@@ -63,17 +63,11 @@ def with_missing_skus(
     place = rows.schema.get_field_index("quantity_available")
     nothing = pa.array(np.zeros(len(rows), np.int32))
     kept = kept_rows(merged.config, rows.set_column(place, rows.schema.field(place), nothing))
-    offered = table_of(merged.feed)
-    known = one_chunk(offered["vendor_id"]).dictionary.to_pylist()
-    # Those of the config, then those that it has no more.
-    vendor_ids = pa.array([*known, *sorted({*kept["vendor_id"].to_pylist()} - {*known})])
-    feed = frame_of(
-        _joined(
-            _offered_rows(offered, vendor_ids, requested_at),
-            _kept_rows(offered.schema, kept, vendor_ids, one_chunk(rows[OFFERED_AT])),
-            is_kept[is_kept | ~lacks],
-        )
-    )
+    offered, added = side_by_side(table_of(merged.feed), kept)
+    now = pa.repeat(pa.scalar(requested_at, INSTANT), len(offered))
+    offered = _with_offer(offered, now, is_kept=False)
+    added = _with_offer(added, one_chunk(rows[OFFERED_AT]), is_kept=True)
+    feed = frame_of(_joined(offered, added, is_kept[is_kept | ~lacks]))
     entry = missing_skus_zeroed(len(kept), output.missing_sku_days)
     merged = replace(
         merged,
@@ -102,25 +96,26 @@ def kept_chunks(merged: MergedInventory) -> Iterator[memoryview]:
     return sorted_file_chunks(schema, "sku", [] if merged.kept is None else [merged.kept])
 
 
-def _offered_rows(offered: pa.Table, vendor_ids: pa.Array, requested_at: datetime) -> pa.Table:
-    ranks = one_chunk(offered["vendor_id"]).indices
-    place = offered.schema.get_field_index("vendor_id")
-    vendors = pa.DictionaryArray.from_arrays(ranks, vendor_ids)
-    now = pa.repeat(pa.scalar(requested_at, INSTANT), len(offered))
-    return _with_offer(offered.set_column(place, "vendor_id", vendors), now, is_kept=False)
+def side_by_side(offered: pa.Table, kept: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return a feed, and rows of a state as rows of it: both with the same list of vendors.
 
-
-def _kept_rows(
-    schema: pa.Schema, kept: pa.Table, vendor_ids: pa.Array, offered_at: pa.Array
-) -> pa.Table:
+    Those of the config come first, then those that it has no more. A column that a state lacks is
+    null.
+    """
+    known = one_chunk(offered["vendor_id"]).dictionary.to_pylist()
+    gone = sorted({*kept["vendor_id"].to_pylist()} - {*known})
+    vendor_ids = pa.array([*known, *gone], pa.string())
     ranks = pc.index_in(one_chunk(kept["vendor_id"]), value_set=vendor_ids).cast(pa.int16())
     own = dict(zip(kept.column_names, kept.columns, strict=True)) | {
         "vendor_id": pa.DictionaryArray.from_arrays(ranks, vendor_ids),
         ROW_LOCATOR: pa.array(np.arange(len(kept))),
     }
-    nothing = ((field.name, pa.nulls(len(kept), field.type)) for field in schema)
-    rows = pa.table({name: own.get(name, none) for name, none in nothing})
-    return _with_offer(rows, offered_at, is_kept=True)
+    place = offered.schema.get_field_index("vendor_id")
+    of_offered = one_chunk(offered["vendor_id"]).indices
+    cells = pa.DictionaryArray.from_arrays(of_offered, vendor_ids)
+    offered = offered.set_column(place, "vendor_id", cells)
+    nothing = ((field.name, pa.nulls(len(kept), field.type)) for field in offered.schema)
+    return offered, pa.table({name: own.get(name, none) for name, none in nothing})
 
 
 def _with_offer(rows: pa.Table, offered_at: pa.Array, *, is_kept: bool) -> pa.Table:

@@ -29,13 +29,13 @@ from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk
 from relay_core.config import Override, TenantConfig
 from relay_core.config.models import QuarantineConfig
 from relay_core.merge.best_offer import AT_LEAST_PRICE, Merge, best_of_groups, competing_offers
-from relay_core.merge.deferred_columns import QUARANTINED_ROWS, ROW_LOCATOR
+from relay_core.merge.deferred_columns import QUARANTINED_ROWS
 from relay_core.merge.overrides import OverrideColumns
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.vendor_offers import VENDOR_RANK
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import to_microseconds
-from relay_core.publish.missing_skus import kept_rows, kept_schema
+from relay_core.publish.missing_skus import kept_rows, kept_schema, side_by_side
 from relay_core.publish.state import SUSPECT_SINCE, Baseline
 from relay_core.validation.comparison import SUSPECT_PRICE, Comparison
 from relay_core.validation.contracts import CENTS, INSTANT
@@ -156,7 +156,8 @@ class _Suspects:
         confirmed = np.zeros(len(self.rows), np.bool_)
         if is_new_config:
             confirmed |= self._is_same("vendor_id") & self._is_same("cost")
-            confirmed &= ~self._nulls("cost") & self._is_same("map_price", null_too=True)
+            has_cost = one_chunk(self.stored["cost"]).is_valid().to_numpy(zero_copy_only=False)
+            confirmed &= has_cost & self._is_same("map_price", null_too=True)
         if options.confirm_hours is not None:
             waited = now - self.since(options, now)
             confirmed |= waited >= options.confirm_hours * _HOUR
@@ -172,9 +173,6 @@ class _Suspects:
             integers_of(cells) for cells in (price, one_chunk(self.stored[SUSPECT_SINCE]))
         )
         return np.where(none | is_beyond(options, seen, self.cents), now, since)
-
-    def _nulls(self, name: str) -> Bools:
-        return np.asarray(one_chunk(self.stored[name]).is_null().to_numpy(zero_copy_only=False))
 
     def _is_same(self, name: str, *, null_too: bool = False) -> Bools:
         """Return where a column is what it was; a null is, if it may be, what a null was."""
@@ -270,25 +268,7 @@ def _quarantined(
 
 def _with_stored(offered: pa.Table, rows: Rows, found: Quarantine) -> pa.Table:
     """Return the feed with the stored rows in place of some, and since when these are suspect."""
-    known = one_chunk(offered["vendor_id"]).dictionary.to_pylist()
-    # Those of the config, then those that it has no more.
-    gone = sorted({*found.rows["vendor_id"].to_pylist()} - {*known})
-    vendor_ids = pa.array([*known, *gone], pa.string())
-    ranks = pc.index_in(one_chunk(found.rows["vendor_id"]), value_set=vendor_ids).cast(pa.int16())
-    own = dict(zip(found.rows.column_names, found.rows.columns, strict=True)) | {
-        "vendor_id": pa.DictionaryArray.from_arrays(ranks, vendor_ids),
-        ROW_LOCATOR: pa.array(np.arange(len(rows))),
-    }
-    place = offered.schema.get_field_index("vendor_id")
-    of_offered = one_chunk(offered["vendor_id"]).indices
-    cells = pa.DictionaryArray.from_arrays(of_offered, vendor_ids)
-    offered = offered.set_column(place, "vendor_id", cells)
-    stored = pa.table(
-        {
-            field.name: own.get(field.name, pa.nulls(len(rows), field.type))
-            for field in offered.schema
-        }
-    )
+    offered, stored = side_by_side(offered, found.rows)
 
     def rows_from(start: int) -> pa.Table:
         part = offered.slice(start, _SLICE)

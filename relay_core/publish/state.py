@@ -26,7 +26,7 @@ from relay_core.merge.deferred_columns import (
     ROW_LOCATOR,
     DeferredColumns,
 )
-from relay_core.publish.feed.fields import SOURCES
+from relay_core.publish.feed import SOURCES
 from relay_core.publish.parquet_file import as_written, parquet_chunks, written_as
 from relay_core.validation.comparison import FIGURES, KEPT, SUSPECT_PRICE, FeedFigures
 from relay_core.validation.contracts import CENTS, INSTANT, VENDOR

@@ -12,7 +12,7 @@ from typing import Any
 
 from relay_core.config import load_config
 from relay_core.merge.result import merge_vendors
-from relay_core.publish.feed.writing import feed_chunks
+from relay_core.publish.feed import feed_chunks
 from support import builders
 from support.normalizing import normalize_vendor
 

@@ -21,7 +21,7 @@ from relay_core.normalize.fallback import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
-from relay_core.publish.feed.writing import feed_chunks
+from relay_core.publish.feed import feed_chunks
 from relay_core.publish.reports import invalid_rows_chunks
 from relay_core.run import judge_normalized
 from relay_core.validation.vendor_failures import VendorInput, judge_inputs

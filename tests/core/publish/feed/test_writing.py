@@ -19,8 +19,8 @@ from relay_core.config import load_config
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.merge import best_offer
 from relay_core.merge.result import MergedInventory
-from relay_core.publish.feed import writing
-from relay_core.publish.feed.writing import feed_chunks
+from relay_core.publish import feed as feed_module
+from relay_core.publish.feed import feed_chunks
 from support.builders import config_document, feed, vendor_document
 from support.normalizing import whole
 
@@ -103,7 +103,7 @@ def test_a_feed_that_is_written_in_many_pieces_is_the_same(
 ) -> None:
     in_one = written(format, data=feed(*SAME_ROWS))
     monkeypatch.setattr(best_offer, "RANGE_ROWS", 7)
-    monkeypatch.setattr(writing, "SLICE", 3)
+    monkeypatch.setattr(feed_module, "SLICE", 3)
     assert written(format, data=feed(*SAME_ROWS)) == in_one
     assert len(READERS[format](in_one)) == 200
 
@@ -202,8 +202,8 @@ def test_parquet_is_typed_and_compressed() -> None:
 
 
 def test_parquet_has_groups_of_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert writing.GROUP_ROWS == 1_000_000
-    monkeypatch.setattr(writing, "GROUP_ROWS", 64)
+    assert feed_module.GROUP_ROWS == 1_000_000
+    monkeypatch.setattr(feed_module, "GROUP_ROWS", 64)
     file = pq.ParquetFile(pa.BufferReader(written("parquet", data=feed(*SAME_ROWS))))
     sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
     assert sizes == [64, 64, 64, 8]

@@ -1,1 +1,0 @@
-"""The merged feed as the tenant's shop reads it: its fields, and a writer a format."""
