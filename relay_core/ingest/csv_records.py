@@ -277,7 +277,7 @@ def _lines_of_records(
     """Yield the lines in which records begin, those of a window of the text at a time."""
     line = line_number(text, position)
     while position < len(text):
-        end = _window_end(text, position)
+        end = window_end(text, position)
         window = bytes(text[position:end])
         if scanner.may_break(window):
             lines, position, line = _walk(text, scanner, position, end, line)
@@ -309,9 +309,8 @@ def _ends(text: memoryview, start: int, end: int) -> int:
     return sum(1 for _ in _LINE_END.finditer(text, start, end))
 
 
-def _window_end(text: memoryview, position: int) -> int:
-    """Return where a window ends: behind a line end, or with the text."""
-    size = _WINDOW
+def window_end(text: memoryview, position: int, size: int = _WINDOW) -> int:
+    """Return where a window of about so many bytes ends: behind a line end, or with the text."""
     while position + size < len(text):
         window = bytes(text[position : position + size])
         last = max(window.rfind(b"\n"), window.rfind(b"\r"))

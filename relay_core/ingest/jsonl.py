@@ -22,6 +22,7 @@ from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.column_mapping import plan_columns
+from relay_core.ingest.csv_records import window_end
 from relay_core.ingest.decoding import Buffer, decode_feed
 from relay_core.ingest.feed import (
     MalformedRecords,
@@ -128,7 +129,7 @@ class _Feed:
         names: dict[str, None] = {}
         any_object, start, number = False, 0, 1
         while start < len(self._text):
-            end = self._block_end(start)
+            end = window_end(self._text, start, _BLOCK)
             lines = self._lines(start, end)
             with without_collector():
                 is_short = max(map(len, lines), default=0) <= self._limits.cell_bytes
@@ -189,17 +190,6 @@ class _Feed:
         """Return the lines between two places that hold more than white space."""
         lines = _LINE.findall(str(self._text[start:end], "utf-8"))
         return [line for line in lines if not line.isspace()]
-
-    def _block_end(self, start: int) -> int:
-        """Return where a block ends: behind a line end."""
-        size = _BLOCK
-        while start + size < len(self._text):
-            block = bytes(self._text[start : start + size])
-            end = max(block.rfind(b"\n"), block.rfind(b"\r")) + 1
-            if end:
-                return start + end
-            size *= 4
-        return len(self._text)
 
     def _object(self, line: str, number: int) -> Mapping[str, object] | None:
         is_long = len(line) > self._limits.cell_bytes

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +26,7 @@ from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns, row_
 from relay_core.merge.overrides import OverrideColumns
 from relay_core.merge.price_rules import RULE, PriceRules, rules_of
 from relay_core.merge.pricing import PriceInputs, price_winners, whole_cents
-from relay_core.merge.row_counts import OfferCounts, RuleEffects, count_by_vendor, of_competing
+from relay_core.merge.row_counts import RuleEffects, count_by_vendor, of_competing, offers_by_vendor
 from relay_core.merge.vendor_offers import (
     FED_QUANTITY,
     VENDOR_RANK,
@@ -115,14 +113,14 @@ def merge_offers(
 
     def merge_range(
         rows: Sequence[slice],
-    ) -> tuple[pa.Table, pa.Table, RuleEffects, OfferCounts, Bools]:
+    ) -> tuple[pa.Table, pa.Table, RuleEffects, Ints, Bools]:
         parts = [t.slice(r.start, r.stop - r.start) for t, r in zip(tables, rows, strict=True)]
         offers, ruled_out = merge.ruled(pa.concat_tables(parts).combine_chunks())
         left_out = ruled_out | merge.overrides.outplaced(offers, config, ruled_out)
         competing = offers.filter(pa.array(~left_out)) if left_out.any() else offers
         priced, unpriced, competed = merge.feed_rows(competing)
         others = count_by_vendor(offers, len(config.vendors), left_out)
-        counts, offered = OfferCounts.of(others, competed), merge.overrides.offered(offers)
+        counts, offered = np.vstack([others, competed]), merge.overrides.offered(offers)
         if RULE not in priced.column_names:
             return priced, unpriced, RuleEffects(), counts, offered
         effects = RuleEffects.of_rules(rules_of(priced), rules_of(offers)[ruled_out])
@@ -136,7 +134,7 @@ def merge_offers(
     rest = DeferredColumns(others, {rank[vendor.vendor_id]: vendor for vendor in vendors})
     effects = sum((*of_ranges, *(each for _, each in own)), RuleEffects())
     vendor_ids = [vendor.vendor_id for vendor in config.vendors]
-    fates = reduce(add, counts).by_vendor(vendor_ids)
+    fates = offers_by_vendor(np.sum(counts, axis=0), vendor_ids)
     unused = merge.overrides.unused(np.logical_or.reduce(offered))
     return Winners(frame_of(priced), frame_of(unpriced), rest, effects, fates, unused)
 

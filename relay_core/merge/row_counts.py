@@ -54,25 +54,14 @@ class RowCounts:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class OfferCounts:
-    """The offers of all vendors by what became of them: a row a fate, a column a vendor's rank."""
+def offers_by_vendor(counts: Ints, vendor_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return counts of offers by vendor, in the order of ranks, and by the names of `RowCounts`.
 
-    counts: Ints
-
-    @classmethod
-    def of(cls, left_out: Ints, competed: Ints) -> OfferCounts:
-        """Return the counts of offers: those left out by vendor, and what `of_competing` gives."""
-        return cls(np.vstack([left_out, competed]))
-
-    def __add__(self, other: OfferCounts) -> OfferCounts:
-        """Return the counts of both."""
-        return OfferCounts(self.counts + other.counts)
-
-    def by_vendor(self, vendor_ids: Sequence[str]) -> dict[str, dict[str, int]]:
-        """Return the counts by vendor, in the order of ranks, and by the names of `RowCounts`."""
-        counts = (dict(zip(_FATES, each, strict=True)) for each in self.counts.T.tolist())
-        return dict(zip(vendor_ids, counts, strict=True))
+    They have a column a vendor's rank; the first row is of those that are left out, the others are
+    as `of_competing` gives them.
+    """
+    named = (dict(zip(_FATES, each, strict=True)) for each in counts.T.tolist())
+    return dict(zip(vendor_ids, named, strict=True))
 
 
 def count_by_vendor(offers: pa.Table, vendors: int, which: Bools) -> Ints:

@@ -181,8 +181,15 @@ def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baselin
         table = pq.read_table(
             pa.BufferReader(source), columns=[*FIGURES, KEPT], read_dictionary=["vendor_id"]
         )
+        if any(column.null_count for column in table.columns):
+            raise ValueError(f"there are rows without {' or '.join(table.column_names)}")
+        place = table.schema.get_field_index("price")
+        table = table.set_column(place, "price", table["price"].cast(CENTS))
+        figures = FeedFigures.of(frame_of(table))
+        if not pc.all(pc.less(figures.skus[:-1], figures.skus[1:]), min_count=0).as_py():
+            raise ValueError("its rows are not in the order of SKUs, each once")
         rows = source if keeps_rows else None
-        return Baseline(context, _figures(table), rows, _history(schema.metadata))
+        return Baseline(context, figures, rows, _history(schema.metadata))
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         raise StateUnreadableError(f"it is no state of a published feed: {error}") from error
 
@@ -195,14 +202,3 @@ def _history(metadata: Mapping[bytes, bytes]) -> Sequence[Publication]:
         return ()
     is_sound = all(tuple(map(type, each)) == (str, str, int) for each in told)
     return told[-MAX_HISTORY:] if is_sound else ()
-
-
-def _figures(table: pa.Table) -> FeedFigures:
-    if any(column.null_count for column in table.columns):
-        raise ValueError(f"there are rows without {' or '.join(table.column_names)}")
-    place = table.schema.get_field_index("price")
-    figures = FeedFigures.of(frame_of(table.set_column(place, "price", table["price"].cast(CENTS))))
-    skus = figures.skus
-    if not pc.all(pc.less(skus[:-1], skus[1:]), min_count=0).as_py():
-        raise ValueError("its rows are not in the order of SKUs, each once")
-    return figures
