@@ -85,10 +85,7 @@ class Changes:
         rows = np.flatnonzero(moved)
         shares = _shares(before[rows], after[rows])
         first = np.argsort(-abs(shares), kind="stable")[:limit]
-        rows, texts = (
-            rows[first],
-            (f"{Decimal(int(each)).scaleb(-4):f}" for each in shares[first]),
-        )
+        rows, texts = rows[first], (f"{Decimal(int(n)).scaleb(-4):f}" for n in shares[first])
         prices = (cents_text(cents[rows]).to_pylist() for cents in (before, after))
         skus = self.rows["sku"].take(pa.array(rows)).to_pylist()
         return list(map(PriceMove, skus, *prices, texts))
@@ -96,56 +93,35 @@ class Changes:
 
 def compare(found: Comparison, baseline_run_id: str) -> Changes:
     """Return the changes of a feed against the first, the published one; rows at 0 count."""
-    was, now = found.rows_before, found.rows_after
+    before, after, was, now = found.before, found.after, found.rows_before, found.rows_after
     added, removed = was < 0, now < 0
     in_both = ~(added | removed)
-    both = _InBoth.of(found, was[in_both], now[in_both])
-    differs = both.vendor | (both.quantities[0] != both.quantities[1])
-    differs |= both.cents[0] != both.cents[1]
+    own, others = was[in_both], now[in_both]
+    had, has = before.quantities[own], after.quantities[others]
+    old, new = before.cents[own], after.cents[others]
+    names = after.vendor_ids.dictionary.to_pylist()
+    known = before.vendor_ids.dictionary.to_pylist()
+    same = np.array([names.index(name) if name in names else -1 for name in known])
+    other_vendor = same[before.vendor_codes[own]] != after.vendor_codes[others]
+    differs = other_vendor | (had != has) | (old != new)
     changed = np.zeros(len(was), np.bool_)
     changed[in_both] = differs
-    groups = {"added": added, "removed": removed, "changed": changed, "unchanged": ~differs}
+    groups = {
+        "added": added,
+        "removed": removed,
+        "changed": changed,
+        "unchanged": ~differs,
+        "price_up": new > old,
+        "price_down": new < old,
+        "came_in_stock": (had == 0) & (has > 0),
+        "went_out_of_stock": (had > 0) & (has == 0),
+        "vendor_changed": other_vendor,
+    }
     counts = {name: int(np.count_nonzero(each)) for name, each in groups.items()}
     rows = np.flatnonzero(added | removed | changed)
     kinds = pa.array(np.select([added[rows], removed[rows]], [0, 1], 2).astype(np.int8))
     change = pa.DictionaryArray.from_arrays(kinds, list(groups)[:3])
-    return Changes(
-        baseline_run_id, counts | both.counts(), _rows(found, change, was[rows], now[rows])
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _InBoth:
-    """The SKUs of both feeds: quantities and cents before and after, and if the vendor differs."""
-
-    quantities: tuple[Ints, Ints]
-    cents: tuple[Ints, Ints]
-    vendor: Bools
-
-    @classmethod
-    def of(cls, found: Comparison, was: Rows, now: Rows) -> _InBoth:
-        before, after = found.before, found.after
-        names = after.vendor_ids.dictionary.to_pylist()
-        same = [
-            names.index(name) if name in names else -1
-            for name in before.vendor_ids.dictionary.to_pylist()
-        ]
-        return cls(
-            (before.quantities[was], after.quantities[now]),
-            (before.cents[was], after.cents[now]),
-            np.array(same)[before.vendor_codes[was]] != after.vendor_codes[now],
-        )
-
-    def counts(self) -> dict[str, int]:
-        (had, has), (was, now) = self.quantities, self.cents
-        found = {
-            "price_up": now > was,
-            "price_down": now < was,
-            "came_in_stock": (had == 0) & (has > 0),
-            "went_out_of_stock": (had > 0) & (has == 0),
-            "vendor_changed": self.vendor,
-        }
-        return {name: int(np.count_nonzero(each)) for name, each in found.items()}
+    return Changes(baseline_run_id, counts, _rows(found, change, was[rows], now[rows]))
 
 
 def _rows(found: Comparison, change: pa.Array, was: Rows, now: Rows) -> pa.Table:
