@@ -39,6 +39,7 @@ _BYTES_AT_ONCE = 8 << 20
 """How many bytes of rejected records are written together, a batch at least."""
 _MAX_HELD = 20
 """Of so many rows that hold numbers are kept."""
+Codes = npt.NDArray[np.uint8]
 _Reported = TypeVar("_Reported", ReportEntry, CauseSample)
 _Places = Mapping[int | None, Mapping[str, Any]]
 """By a record's number where it stands in the file, named as `RecordPlaces.name` says."""
@@ -65,7 +66,10 @@ class RejectionLog:
     _repeated: list[RejectedRows] = field(default_factory=list)
     _shown_malformed: list[MalformedRecords] = field(default_factory=list)
     _malformed_size: int = 0
-    _waiting: list[_Waiting] = field(default_factory=list)
+    # Rows whose records are yet to be written: numbers, codes, columns, SKUs
+    _waiting: list[tuple[Ints, Codes, Sequence[pa.StringArray], pa.StringArray]] = field(
+        default_factory=list
+    )
     _tables: list[pa.Table] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -109,7 +113,7 @@ class RejectionLog:
         self,
         batch: TextBatch,
         places: Rows,
-        codes: npt.NDArray[np.uint8],
+        codes: Codes,
         skus: pa.StringArray,
         reported: list[RejectedRows],
         at: Mapping[str, Ints],
@@ -123,8 +127,8 @@ class RejectionLog:
         self.records += len(places)
         rows, numbers = pa.array(places), batch.row_numbers[places]
         columns = [text.take(rows) for text in batch.columns]
-        self._waiting.append(_Waiting(numbers, codes, columns, skus))
-        if sum(part.nbytes for part in self._waiting) > _BYTES_AT_ONCE:
+        self._waiting.append((numbers, codes, columns, skus))
+        if sum(text.nbytes for part in self._waiting for text in part[2]) > _BYTES_AT_ONCE:
             self._write_waiting()
         positions = self.reader.plan.positions
         judged = {
@@ -238,10 +242,10 @@ class RejectionLog:
         if not waiting:
             return
         delimiter = self.reader.parser.delimiter
-        columns = map(pa.concat_arrays, zip(*(part.columns for part in waiting), strict=True))
+        numbers, codes, records, skus = zip(*waiting, strict=True)
+        columns = map(pa.concat_arrays, zip(*records, strict=True))
         raw = join_fields([quoted(column, delimiter) for column in columns], delimiter)
-        numbers = pa.array(np.concatenate([part.numbers for part in waiting]))
-        faults = np.concatenate([part.codes for part in waiting])
+        faults = np.concatenate(codes)
         # Each row's distinct fault codes, sorted by name and joined by ";".
         bits = np.where(faults > 0, np.left_shift(np.int64(1), faults.astype(np.int64)), 0)
         masks, back = np.unique(np.bitwise_or.reduce(bits, axis=1), return_inverse=True)
@@ -249,24 +253,13 @@ class RejectionLog:
             ";".join(sorted(str(f) for i, f in enumerate(FAULTS, 1) if mask >> i & 1))
             for mask in masks.tolist()
         ]
-        codes = pa.array(texts, pa.string()).take(pa.array(back))
-        skus = pa.concat_arrays([with_nulls(part.skus).cast(pa.large_string()) for part in waiting])
-        columns_of_table = [numbers, codes, raw.cast(pa.large_string()), skus]
+        columns_of_table = [
+            pa.array(np.concatenate(numbers)),
+            pa.array(texts, pa.string()).take(pa.array(back)),
+            raw.cast(pa.large_string()),
+            pa.concat_arrays([with_nulls(part).cast(pa.large_string()) for part in skus]),
+        ]
         self._tables.append(pa.table(columns_of_table, schema=REJECTED_ROWS))
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """Rejected rows whose records are yet to be written."""
-
-    numbers: npt.NDArray[np.int64]
-    codes: npt.NDArray[np.uint8]
-    columns: Sequence[pa.StringArray]
-    skus: pa.StringArray
-
-    @property
-    def nbytes(self) -> int:
-        return sum(column.nbytes for column in self.columns)
 
 
 def _placed(reported: _Reported, places: _Places) -> _Reported:
