@@ -135,7 +135,13 @@ class VendorPass:
             pa.default_memory_pool().release_unused()
         ordered = sorted_rows(rows, self._room)
         ordered.vendor = with_patches(self.config, ordered.vendor)
-        ordered = self._counted(self.fallback.settle(ordered))
+        ordered = self.fallback.settle(ordered)
+        left_out = ordered.vendor.status is VendorStatus.LEFT_OUT
+        if left_out and joins_duplicates(self.config.vendor(ordered.vendor.vendor_id)):
+            # No merge sees its rows, and counts its duplicates.
+            skus = ordered.kept.cells(OFFER_SCHEMA.field("sku"), ordered.kept.rows)
+            duplicates = len(skus) - pc.count_distinct(skus).as_py()
+            ordered.vendor = replace(ordered.vendor, duplicates=duplicates)
         if ordered.vendor.is_used:
             self._write_lines(ordered)
         elif not self.hands_over:
@@ -145,17 +151,6 @@ class VendorPass:
             key = self.keys.work(vendor.vendor_id, WORK_FILE)
             self.sink.write(key, work_file_chunks(ordered, vendor, self.config.extra_columns))
         return vendor if vendor.is_used else replace(vendor, offers=no_offers(), deferred=None)
-
-    def _counted(self, ordered: SortedVendor) -> SortedVendor:
-        """Count the duplicates of a vendor that is left out: no merge sees its rows."""
-        vendor = ordered.vendor
-        if vendor.status is VendorStatus.LEFT_OUT and joins_duplicates(
-            self.config.vendor(vendor.vendor_id)
-        ):
-            skus = ordered.kept.cells(OFFER_SCHEMA.field("sku"), ordered.kept.rows)
-            duplicates = len(skus) - pc.count_distinct(skus).as_py()
-            ordered.vendor = replace(vendor, duplicates=duplicates)
-        return ordered
 
     def _write_lines(self, ordered: SortedVendor) -> None:
         """Write normalized.csv; what is held until it is written stays within bounds."""

@@ -74,12 +74,12 @@ class CellOptions(Protocol):
 
 
 class _Number(NamedTuple):
-    """A number as written, its marks taken away; ``fraction`` is None without a separator."""
+    """A number as written, its marks taken away; what is not written is empty."""
 
     negative: bool
     whole: str
-    fraction: str | None
-    exponent: str | None
+    fraction: str
+    exponent: str
 
 
 def strip(text: str) -> str:
@@ -130,15 +130,23 @@ def read_whole(column: CanonicalColumn, text: str, parser: CellOptions) -> int:
 
 def read_money(text: str, parser: CellOptions) -> int:
     """Read an amount as whole ten-thousandths, rounded half up, exact from the written digits."""
-    number = _number(_without_symbols(strip(text), parser.currency_symbols), parser)
+    # At most one symbol goes from each end, the longest first, with the white space beside it.
+    symbols, bare = sorted(parser.currency_symbols, key=len, reverse=True), strip(text)
+    front = next((symbol for symbol in symbols if bare.startswith(symbol)), "")
+    bare = bare[len(front) :].lstrip()
+    back = next((symbol for symbol in symbols if bare.endswith(symbol)), "")
+    number = _number(bare[: len(bare) - len(back)].rstrip(), parser)
     if number is None:
         raise _cell_error(RowFault.INVALID_DECIMAL, "amount", text)
-    digits = (number.whole + (number.fraction or "")).lstrip("0")
+    digits = (number.whole + number.fraction).lstrip("0")
     if not digits:
         return 0
     if number.negative:
         raise _cell_error(RowFault.NEGATIVE_AMOUNT, "amount", text)
-    point = len(digits) - len(number.fraction or "") + _exponent(number.exponent)
+    # Past 15 digits nothing but the sign of an exponent matters.
+    exponent = int(number.exponent.lstrip("+-0")[:16] or "0")
+    exponent = -exponent if number.exponent.startswith("-") else exponent
+    point = len(digits) - len(number.fraction) + exponent
     amount = _ten_thousandths(digits, point)
     if amount is None:
         raise _cell_error(RowFault.AMOUNT_OUT_OF_RANGE, "amount", text)
@@ -239,10 +247,10 @@ def _number(text: str, parser: CellOptions) -> _Number | None:
     found = _number_form(parser.decimal_separator, parser.thousands_separator).fullmatch(text)
     if found is None:
         return None
-    sign, whole, fraction, exponent = found.groups()
+    sign, whole, fraction, exponent = found.groups("")
     if not whole and not fraction:
         return None
-    digits = "".join(re.findall("[0-9]+", whole or ""))
+    digits = "".join(re.findall("[0-9]+", whole))
     return _Number(sign == "-", digits, fraction, exponent)
 
 
@@ -259,21 +267,10 @@ def _number_form(decimal_separator: str, thousands_separator: str | None) -> re.
 def _whole_number(text: str, parser: CellOptions) -> int | None:
     """Return the whole number as written, however large only as far as its size matters."""
     number = _number(text, parser)
-    if number is None or not number.whole or number.exponent is not None:
-        return None
-    if (number.fraction or "").strip("0"):
+    if number is None or not number.whole or number.exponent or number.fraction.strip("0"):
         return None
     value = int(number.whole.lstrip("0")[:11] or "0")
     return -value if number.negative else value
-
-
-def _without_symbols(text: str, symbols: Sequence[str]) -> str:
-    """Take at most one symbol from each end, the longest first, with the white space beside it."""
-    ordered = sorted(symbols, key=len, reverse=True)
-    front = next((symbol for symbol in ordered if text.startswith(symbol)), "")
-    text = text[len(front) :].lstrip()
-    back = next((symbol for symbol in ordered if text.endswith(symbol)), "")
-    return text[: len(text) - len(back)].rstrip()
 
 
 def strip_symbols(text: str, symbols: Sequence[str]) -> str:
@@ -283,14 +280,6 @@ def strip_symbols(text: str, symbols: Sequence[str]) -> str:
     text = text[len(front) :].lstrip()
     back = next((s for s in ordered if text[-len(s) :].lower() == s.lower()), "")
     return text[: len(text) - len(back)].rstrip()
-
-
-def _exponent(text: str | None) -> int:
-    """Return an exponent of any length; past 15 digits nothing but its sign matters."""
-    if text is None:
-        return 0
-    value = int(text.lstrip("+-").lstrip("0")[:16] or "0")
-    return -value if text.startswith("-") else value
 
 
 def _ten_thousandths(digits: str, point: int) -> int | None:

@@ -84,21 +84,16 @@ def is_loopback(host: str) -> bool:
 
 def is_public(address: Address) -> bool:
     """Tell whether everybody reaches the same host there; wrapped IPv4 is judged by itself."""
-    address = _unwrapped(address)
-    if isinstance(address, IPv4Address):
-        refused = any(address in network for network in _NOT_PUBLIC_V4)
-        return address.is_global and not address.is_multicast and not refused
-    refused = any(address in network for network in _NOT_PUBLIC_V6)
-    return address in _GLOBAL_UNICAST and address.is_global and not refused
-
-
-def _unwrapped(address: Address) -> Address:
-    """Return the IPv4 address inside a mapped, translated, compatible or 6to4 one."""
-    if isinstance(address, IPv4Address):
-        return address
-    if any(address in network for network in _ENDS_IN_V4):
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.sixtofour or address
+    if isinstance(address, IPv6Address):
+        # Mapped, translated and compatible addresses end in one of IPv4, 6to4 begins with one.
+        is_wrapped = any(address in network for network in _ENDS_IN_V4)
+        inner = IPv4Address(int(address) & 0xFFFFFFFF) if is_wrapped else address.sixtofour
+        if inner is not None:
+            return is_public(inner)
+        refused = any(address in network for network in _NOT_PUBLIC_V6)
+        return address in _GLOBAL_UNICAST and address.is_global and not refused
+    refused = any(address in network for network in _NOT_PUBLIC_V4)
+    return address.is_global and not address.is_multicast and not refused
 
 
 def judge_url(

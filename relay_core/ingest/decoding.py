@@ -27,8 +27,14 @@ def decode_feed(data: Buffer, encoding: str) -> memoryview:
     try:
         text = _as_utf8(data, encoding)
     except UnicodeError as error:
+        where = f" at byte offset {error.start}" if isinstance(error, UnicodeDecodeError) else ""
+        why = getattr(error, "reason", None) or str(error)
+        others = (name for name in likely_encodings(data) if name != encoding)
         raise FeedUnreadableError(
-            FailureCode.DECODE_ERROR, _explain(error, data, encoding)
+            FailureCode.DECODE_ERROR,
+            f"the bytes are not {encoding}{where} ({why}); likeliest encodings: "
+            f"{', '.join(others) or 'none found'}; set parser.encoding to the file's encoding, or "
+            "save the file again in that one",
         ) from error
     return text[len(_BOM) :] if bytes(text[: len(_BOM)]) == _BOM else text
 
@@ -58,13 +64,3 @@ def _as_utf8(data: Buffer, encoding: str) -> memoryview:
             raise
         text.append(np.frombuffer(piece, np.uint8))
     return memoryview(text.array().data)
-
-
-def _explain(error: UnicodeError, data: Buffer, encoding: str) -> str:
-    where = f" at byte offset {error.start}" if isinstance(error, UnicodeDecodeError) else ""
-    why = getattr(error, "reason", None) or str(error)
-    likely = ", ".join(name for name in likely_encodings(data) if name != encoding) or "none found"
-    return (
-        f"the bytes are not {encoding}{where} ({why}); likeliest encodings: {likely}; "
-        "set parser.encoding to the file's encoding, or save the file again in that one"
-    )

@@ -153,11 +153,12 @@ class XlsxBook:
         """Return the parts that a part names, by id: their kind and where they are."""
         if not self._parts.has(part):
             return {}
-        return {
-            each.get("Id", ""): (each.get("Type", ""), _joined(folder, each.get("Target", "")))
-            for each in self._parts.elements(part, "Relationship", are_few=True)
-            if each.get("TargetMode", "Internal") == "Internal"
-        }
+        relations = {}
+        for each in self._parts.elements(part, "Relationship", are_few=True):
+            if each.get("TargetMode", "Internal") == "Internal":
+                path = posixpath.normpath(posixpath.join("/", folder, each.get("Target", "")))
+                relations[each.get("Id", "")] = (each.get("Type", ""), path.lstrip("/"))
+        return relations
 
 
 def _text(item: Element) -> str:
@@ -183,8 +184,3 @@ def _column(reference: str) -> int:
     for letter in reference.rstrip("0123456789")[:4]:
         column = column * 26 + ord(letter) - ord("A") + 1
     return column - 1
-
-
-def _joined(folder: str, target: str) -> str:
-    path = target if target.startswith("/") else posixpath.join("/", folder, target)
-    return posixpath.normpath(path).lstrip("/")

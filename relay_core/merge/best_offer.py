@@ -215,22 +215,18 @@ class Merge:
             "sku": competing["sku"].take(pa.array(rows[~has_price])),
             "is_free": pa.array(inputs.has_amount[~has_price]),
         }
-        vendors = len(self.config.vendors)
-        competed = of_competing(competing, order, rows, has_price, vendors)
-        return FeedRows(self._as_feed(priced, cents[has_price]), pa.table(unpriced), competed)
-
-    def _as_feed(self, offers: pa.Table, cents: Ints) -> pa.Table:
+        competed = of_competing(competing, order, rows, has_price, len(self.config.vendors))
         ids = pa.array([vendor.vendor_id for vendor in self.config.vendors])
-        ranks = one_chunk(offers[VENDOR_RANK])
-        lead_time = offers["lead_time_days"]
+        lead_time = priced["lead_time_days"]
         fallback = self.config.merge.best_offer.fallback_lead_time_days
-        columns = dict(zip(offers.column_names, offers.columns, strict=True)) | {
-            "vendor_id": pa.DictionaryArray.from_arrays(ranks, ids),
-            "price": pa.array(cents).view(CENTS),
+        columns = dict(zip(priced.column_names, priced.columns, strict=True)) | {
+            "vendor_id": pa.DictionaryArray.from_arrays(one_chunk(priced[VENDOR_RANK]), ids),
+            "price": pa.array(cents[has_price]).view(CENTS),
             "lead_time_days": pc.fill_null(lead_time, pa.scalar(fallback, lead_time.type)),
         }
         names = (*row_columns(self.config), ROW_LOCATOR, RULE, AT_LEAST_PRICE)
-        return pa.table({name: columns[name] for name in names if name in columns})
+        feed = pa.table({name: columns[name] for name in names if name in columns})
+        return FeedRows(feed, pa.table(unpriced), competed)
 
 
 def best_of_groups(order: TextOrder, offers: pa.Table, criteria: Sequence[Criterion]) -> Rows:

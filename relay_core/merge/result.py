@@ -109,7 +109,7 @@ def merge_vendors(
     parsed = [vendor for vendor in normalized if vendor.status is VendorStatus.FOUND]
     used = [vendor for vendor in normalized if vendor.is_used]
     kept = [*warnings, *(entry for vendor in normalized for entry in vendor.warnings)]
-    faults = _without_rows(config, parsed, used) or _judge_rows(config, parsed, used, kept)
+    faults = _judge_rows(config, parsed, used, kept)
     if faults:
         return MergedInventory(
             config,
@@ -140,24 +140,22 @@ def merge_vendors(
     )
 
 
-def _without_rows(
-    config: TenantConfig, parsed: Sequence[NormalizedVendor], used: Sequence[NormalizedVendor]
-) -> list[ReportEntry]:
-    """Return the faults that feeds without a row make."""
-    empty = [vendor.vendor_id for vendor in parsed if not vendor.total_rows]
-    fatal = [vendor for vendor in empty if not may_be_empty(config, config.vendor(vendor))]
-    if not fatal and len(empty) == len(used):
-        return [run_faults.no_rows(None)]
-    return list(map(run_faults.no_rows, fatal))
-
-
 def _judge_rows(
     config: TenantConfig,
     parsed: Sequence[NormalizedVendor],
     used: Sequence[NormalizedVendor],
     warnings: list[ReportEntry],
 ) -> list[ReportEntry]:
-    """Hold the rows against the thresholds; a run within them gets its warning added."""
+    """Return the faults of feeds without a row, else of rows that are held against the thresholds.
+
+    A run within them gets its warning added.
+    """
+    empty = [vendor.vendor_id for vendor in parsed if not vendor.total_rows]
+    fatal = [vendor for vendor in empty if not may_be_empty(config, config.vendor(vendor))]
+    if fatal:
+        return list(map(run_faults.no_rows, fatal))
+    if len(empty) == len(used):
+        return [run_faults.no_rows(None)]
     invalid, total = ([getattr(v, name) for v in parsed] for name in ("invalid_rows", "total_rows"))
     vendors = [config.vendor(vendor.vendor_id) for vendor in parsed]
     faults = own_share_faults(vendors, invalid, total)

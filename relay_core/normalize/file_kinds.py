@@ -163,22 +163,17 @@ def _kind_of_text(text: str, format: str) -> FileKind | None:
             return PAGE
         if _XML.match(begin):
             return FileKind("XML", "ask for the list as CSV, .xlsx or JSON Lines", is_text=True)
-    if begin.startswith("{") and format != "jsonl" and _is_object(begin.split("\n", 1)[0]):
+    line = begin.split("\n", 1)[0]
+    if begin.startswith("{") and format != "jsonl" and _is_object(line):
         return FileKind("JSON Lines", "set parser.format to jsonl", "jsonl", is_text=True)
-    if begin.startswith(("[", "{")) and _is_json(begin):
+    is_list = re.match(r'\[\s*([\[{"\]]|-?\d+\s*[,\]]|$)', begin)
+    if is_list or (re.match(r'\{\s*("|$)', begin) and not _is_object(line)):
         return FileKind(
             "a JSON document",
             "write it as JSON Lines: an object a line, without a list around",
             is_text=True,
         )
     return None
-
-
-def _is_json(begin: str) -> bool:
-    """Tell whether a text begins as a JSON document does that is no object a line."""
-    if begin.startswith("["):
-        return re.match(r'\[\s*([\[{"\]]|-?\d+\s*[,\]]|$)', begin) is not None
-    return re.match(r'\{\s*("|$)', begin) is not None and not _is_object(begin.split("\n", 1)[0])
 
 
 def _is_object(line: str) -> bool:

@@ -159,7 +159,18 @@ class NumberColumn:
             wrong = read.faults != 0
             read.values[wrong], read.faults[wrong] = 0, 0
             read.nulls[wrong], read.is_canonical[wrong] = True, False
-        self._fill(read, fillable)
+        # A default is read like a cell, by fewer options.
+        default = self.parser.defaults.get(self.column.name)
+        if default and fillable.any():
+            text, rejections = pa.array([default]), self.column.rejections or _NO_CODES
+            if self.column.kind is Kind.MONEY:
+                rate = self.rate
+                scale = None if rate is None else Scale(rate.numerator, rate.denominator)
+                one = read_amounts(text, self.parser, rejections, scale)
+            else:
+                one = read_wholes(self.without_words(text), self.parser, rejections)
+            read.values[fillable], read.faults[fillable] = one.values[0], one.faults[0]
+            read.nulls[fillable], read.is_canonical[fillable] = False, False
         return read, places
 
     def read_texts(self, part: HeaderCells, scale: Scale | None = None) -> ColumnValues:
@@ -259,20 +270,6 @@ class NumberColumn:
             text = pc.utf8_trim_whitespace(read.text.take(pa.array(rows)))
             zeros[rows] = flags_of(pc.match_substring_regex(text, _ZERO))
         return zeros
-
-    def _fill(self, read: ColumnValues, where: Bools) -> None:
-        """Put the default into nulls; it is read like a cell, by fewer options."""
-        default = self.parser.defaults.get(self.column.name)
-        if not default or not where.any():
-            return
-        text, rejections = pa.array([default]), self.column.rejections or _NO_CODES
-        if self.column.kind is Kind.MONEY:
-            scale = None if self.rate is None else Scale(self.rate.numerator, self.rate.denominator)
-            one = read_amounts(text, self.parser, rejections, scale)
-        else:
-            one = read_wholes(self.without_words(text), self.parser, rejections)
-        read.values[where], read.faults[where] = one.values[0], one.faults[0]
-        read.nulls[where], read.is_canonical[where] = False, False
 
 
 def _no_values(size: int) -> ColumnValues:

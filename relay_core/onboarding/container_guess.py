@@ -69,17 +69,12 @@ def _format_of(feed: FeedSample, parser: ParserConfig) -> str:
         return workbook_format(feed.data) or parser.format
     if feed.data.startswith(PARQUET):
         return "parquet"
-    return "jsonl" if _is_json_lines(feed) else "csv"
-
-
-def _is_json_lines(feed: FeedSample) -> bool:
-    """Tell whether the first line that is not blank is a JSON object."""
     try:
         text = decode_head(feed.data, likely_encodings(feed.data)[0], is_whole=feed.is_whole)
     except UnicodeError:
-        return False
+        return "csv"
     line = text.lstrip().split("\n", 1)[0]
-    return line.startswith("{") and read_object(line) is not None
+    return "jsonl" if line.startswith("{") and read_object(line) is not None else "csv"
 
 
 def _unzipped(feed: FeedSample) -> FeedSample:

@@ -212,7 +212,7 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
     if keys.quarantined_skus in files.sizes:
         schema = quarantined_schema(config)
         sources.append(WorkFile(keys.quarantined_skus, schema, quarantined.extend))
-    if _is_text(sku):
+    if sku and sku == sku.encode(errors="ignore").decode():  # what is no Unicode stands in no feed
         read_rows(files, sources, sku)
     explained, kept = ranking.explained(), [rows for rows in kept if len(rows)]
     quarantined = [rows for rows in quarantined if len(rows)]
@@ -273,14 +273,6 @@ def _sources(
                 left_out=is_left_out,
             )
             yield WorkFile(key, offer_schema(config.extra_columns), take)
-
-
-def _is_text(sku: str) -> bool:
-    """Return whether a feed can hold a text: what is no Unicode stands in none."""
-    try:
-        return bool(sku.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 # --- as JSON ------------------------------------------------------------------------------------

@@ -112,19 +112,16 @@ def fields_of(config: TenantConfig) -> list[Field]:
     headers = pa.array([column.header for column in columns])
     if config.output.escape_formulas:
         headers = _without_formulas(headers)
-    sources = (
-        _source(column.column)
-        if column.column is not None
-        else _text_source(partial(_constant, str(column.constant)))
-        for column in columns
-    )
-    return [Field(*of, config) for of in zip(headers.to_pylist(), sources, strict=True)]
-
-
-def _source(column: str) -> Source:
-    """Return the source of a column; one that no table has is a tenant's extra one."""
-    known = SOURCES.get(column)
-    return _text_source(partial(_column, extra_column(column))) if known is None else known
+    fields = []
+    for header, column in zip(headers.to_pylist(), columns, strict=True):
+        if column.column is None:
+            source = _text_source(partial(_constant, str(column.constant)))
+        elif column.column in SOURCES:
+            source = SOURCES[column.column]
+        else:  # a tenant's extra one
+            source = _text_source(partial(_column, extra_column(column.column)))
+        fields.append(Field(header, source, config))
+    return fields
 
 
 def row_texts(fields: Sequence[Field], rows: pa.Table) -> list[dict[str, str]]:
