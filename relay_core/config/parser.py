@@ -178,14 +178,11 @@ Factor = Annotated[
 ]
 
 
-def _refuse_alike(_: str, entry: Entry, __: ValidationInfo) -> None:
-    refuse_repeated(strip(str(entry.key)).casefold(), entry.seen)
-
-
+_OfNewText = judged(
+    lambda _, entry, __: refuse_repeated(strip(str(entry.key)).casefold(), entry.seen)
+)
 Values = Annotated[
-    dict[
-        Annotated[Filled, BeforeValidator(refuse_bare)], Annotated[Trimmed, judged(_refuse_alike)]
-    ],
+    dict[Annotated[Filled, BeforeValidator(refuse_bare)], Annotated[Trimmed, _OfNewText]],
     Field(json_schema_extra={"maxProperties": MAX_VALUES}),
     ENTRIES,
     at_most(MAX_VALUES),

@@ -118,14 +118,15 @@ def read_whole(column: CanonicalColumn, text: str, parser: CellOptions) -> int:
     for word, quantity in parser.quantity_words.items() if column.takes_words else ():
         if strip(word).casefold() == folded:
             return quantity
-    number = _whole_number(text, parser)
-    if number is None:
+    number = _number(text, parser)
+    if number is None or not number.whole or number.exponent or number.fraction.strip("0"):
         raise _cell_error(rejections.unreadable, column.name, text)
-    if number < 0:
+    value = int(number.whole.lstrip("0")[:11] or "0")  # more digits are too many anyway
+    if number.negative and value:
         raise _cell_error(rejections.negative, column.name, text)
-    if number > LARGEST_WHOLE:
+    if value > LARGEST_WHOLE:
         raise _cell_error(rejections.too_large, column.name, text)
-    return number
+    return value
 
 
 def read_money(text: str, parser: CellOptions) -> int:
@@ -262,15 +263,6 @@ def _number_form(decimal_separator: str, thousands_separator: str | None) -> re.
         whole = f"[0-9]{{1,3}}(?:[{re.escape(marks)}][0-9]{{3}})+|[0-9]+"
     point = re.escape(decimal_separator)
     return re.compile(f"([+-]?)({whole})?(?:{point}([0-9]*))?(?:[eE]([+-]?[0-9]+))?")
-
-
-def _whole_number(text: str, parser: CellOptions) -> int | None:
-    """Return the whole number as written, however large only as far as its size matters."""
-    number = _number(text, parser)
-    if number is None or not number.whole or number.exponent or number.fraction.strip("0"):
-        return None
-    value = int(number.whole.lstrip("0")[:11] or "0")
-    return -value if number.negative else value
 
 
 def strip_symbols(text: str, symbols: Sequence[str]) -> str:

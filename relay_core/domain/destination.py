@@ -114,8 +114,10 @@ def judge_url(
         raise UnfitUrlError(f"must begin with {' or '.join(f'{each}://' for each in schemes)}")
     if port is None:
         port = _DEFAULT_PORTS[parts.scheme]
-    if not here:
-        _judge_reach(host, address, port, PORTS[parts.scheme])
+    if not here and port not in PORTS[parts.scheme]:
+        raise UnfitUrlError(f"must have port {' or '.join(map(str, PORTS[parts.scheme]))}")
+    if not here and (is_loopback(host) or (address is not None and not is_public(address))):
+        raise UnfitUrlError("must lead to a public address")
     if parts.scheme == "sftp":
         # A question mark is a wildcard there, and begins no query.
         target, user = "/" + text.partition(parts.netloc)[2].lstrip("/"), _user_in(parts)
@@ -166,10 +168,3 @@ def _address_in(host: str, *, is_bracketed: bool) -> Address | None:
     if _ENDS_IN_A_NUMBER.fullmatch(host):
         raise UnfitUrlError("must name a host, or an address in full: four numbers up to 255")
     return None
-
-
-def _judge_reach(host: str, address: Address | None, port: int, ports: Sequence[int]) -> None:
-    if port not in ports:
-        raise UnfitUrlError(f"must have port {' or '.join(map(str, ports))}")
-    if is_loopback(host) or (address is not None and not is_public(address)):
-        raise UnfitUrlError("must lead to a public address")

@@ -41,7 +41,15 @@ def unpacked(feed: FeedSample) -> FeedSample:
         if packed == "zip" and workbook_format(feed.data) is None:
             return _unzipped(feed)
         return feed
-    return _gunzipped(feed) if packed == "gzip" else feed
+    if packed != "gzip":
+        return feed
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        data = unpacker.decompress(feed.data, _UNPACKED)
+    except zlib.error as error:
+        raise _unreadable(f"the file begins as gzip's do, and is damaged: {error}") from error
+    is_all = feed.is_whole and unpacker.eof and not unpacker.unused_data
+    return replace(feed, data=data, is_whole=is_all)
 
 
 def container_changes(
@@ -86,16 +94,6 @@ def _unzipped(feed: FeedSample) -> FeedSample:
     data, is_all = unpack_head(feed.data, "zip", _UNPACKED)
     if not is_all and data.startswith(PARQUET):
         data, is_all = bytes(unpack(feed.data, "zip", SAMPLE_LIMITS)), True
-    return replace(feed, data=data, is_whole=is_all)
-
-
-def _gunzipped(feed: FeedSample) -> FeedSample:
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        data = unpacker.decompress(feed.data, _UNPACKED)
-    except zlib.error as error:
-        raise _unreadable(f"the file begins as gzip's do, and is damaged: {error}") from error
-    is_all = feed.is_whole and unpacker.eof and not unpacker.unused_data
     return replace(feed, data=data, is_whole=is_all)
 
 

@@ -63,6 +63,10 @@ def read_vendor(
 
     A feed is whole where its ``rows`` are 0. Without a vendor, rows have no more than SKUs.
     """
+
+    def again() -> Iterator[TextBatch | MalformedRecords]:
+        return _parsed(feed, parser)[0].batches
+
     try:
         parsed, readable = _parsed(feed, parser)
         if parsed.headers is None:
@@ -74,9 +78,7 @@ def read_vendor(
             error = with_kind(missing_columns(plan, parsed.headers), feed.data, parser)
         elif plan.repeated:
             error = with_kind(repeated_headers(plan), feed.data, parser)
-        read = _read(
-            parsed, plan, readable, config, vendor, sku_map, lambda: _batches(feed, parser)
-        )
+        read = _read(parsed, plan, readable, config, vendor, sku_map, again)
     except FeedUnreadableError as fault:
         fault = with_kind(fault, feed.data, parser)
         return Reading(error_code=fault.error_code, error_message=str(fault)), None
@@ -106,10 +108,6 @@ def changed_parser(parser: ParserConfig, changes: Mapping[str, Any]) -> ParserCo
         )
     except ValidationError:
         return None
-
-
-def _batches(feed: FeedSample, parser: ParserConfig) -> Iterator[TextBatch | MalformedRecords]:
-    return _parsed(feed, parser)[0].batches
 
 
 def read_headers(feed: FeedSample, parser: ParserConfig) -> tuple[str, ...]:

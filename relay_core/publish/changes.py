@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from relay_core.columnar.csv_text import cents_text, header_line, lines, quoted
 from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk
 from relay_core.columnar.threads import ordered_map
-from relay_core.validation.comparison import Comparison, FeedFigures
+from relay_core.validation.comparison import Comparison
 from relay_core.validation.contracts import CENTS
 
 COLUMNS = (
@@ -125,27 +125,16 @@ def compare(found: Comparison, baseline_run_id: str) -> Changes:
 
 
 def _rows(found: Comparison, change: pa.Array, was: Rows, now: Rows) -> pa.Table:
-    removed = pa.array(was, mask=now >= 0)
-    sides = ((found.before, was), (found.after, now))
-    before, after = (_side(figures, pa.array(rows, mask=rows < 0)) for figures, rows in sides)
-    columns = {
-        f"{name}_{side}": cells[name]
-        for name in before
-        for side, cells in (("before", before), ("after", after))
-    }
+    """Return the columns of changes.csv, null on the side where a SKU is absent."""
     now_there = found.after.skus.take(pa.array(now, mask=now < 0))
-    skus = pc.coalesce(now_there, found.before.skus.take(removed))
-    return pa.table({"sku": skus, "change": change, **columns})
-
-
-def _side(figures: FeedFigures, rows: pa.Array) -> dict[str, pa.Array]:
-    """Return the cells of one side, null where there is no row."""
-    columns = {
-        "vendor_id": figures.vendor_ids,
-        "quantity": pa.array(figures.quantities),
-        "price": pa.array(figures.cents).view(CENTS),
-    }
-    return {name: column.take(rows) for name, column in columns.items()}
+    gone = found.before.skus.take(pa.array(was, mask=now >= 0))
+    columns = {"sku": pc.coalesce(now_there, gone), "change": change}
+    for side, figures, rows in (("before", found.before, was), ("after", found.after, now)):
+        there = pa.array(rows, mask=rows < 0)
+        columns[f"vendor_id_{side}"] = figures.vendor_ids.take(there)
+        columns[f"quantity_{side}"] = pa.array(figures.quantities).take(there)
+        columns[f"price_{side}"] = pa.array(figures.cents).view(CENTS).take(there)
+    return pa.table({name: columns[name] for name in COLUMNS})
 
 
 def _shares(before: Ints, after: Ints) -> npt.NDArray[Any]:
