@@ -29,7 +29,7 @@ from relay_core.ingest.feed import (
     refuse_large_header,
     refuse_too_many_columns,
 )
-from relay_core.ingest.ods import OdsBook
+from relay_core.ingest.workbook_formats import OdsBook, XlsxBook
 from relay_core.ingest.workbook_parts import (
     Cell,
     Row,
@@ -38,7 +38,6 @@ from relay_core.ingest.workbook_parts import (
     protected_workbook,
     serial_text,
 )
-from relay_core.ingest.xlsx import XlsxBook
 
 if TYPE_CHECKING:  # a process that reads loads no pydantic
     from relay_core.config import ParserConfig
