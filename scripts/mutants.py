@@ -54,6 +54,12 @@ EQUIVALENT = {
     ("below: Decimal = Decimal(0),", "0", "1"),
     # Below 0 is below 0.
     ("computed = np.full(len(rows), -1) if computed is None else computed[rows]", "1", "2"),
+    # A run that is in the stage already has gone before.
+    (
+        "if _ORDER[stage] < _ORDER[record.stage] or stage is Stage.COMPLETE:",
+        "_ORDER[stage] < _ORDER[record.stage]",
+        "_ORDER[stage] <= _ORDER[record.stage]",
+    ),
     # Both are of one length.
     ("triples = zip(names, before, after or [None] * len(names), strict=True)", "True", "False"),
 }

@@ -294,6 +294,17 @@ def test_a_run_in_place_of_a_dead_letter_s_is_told_as_such_and_others_as_posted(
     ]
 
 
+def test_a_run_that_was_terminated_in_dagster_has_an_entry_and_one_that_was_cancelled_none() -> (
+    None
+):
+    over = transitions.cancelled(NOW)(RUNNING)
+    entry = transitions.terminated_entry(over)
+    assert entry is not None
+    assert (entry.tenant_id, entry.target, entry.occurred_at) == ("acme", RUN_ID, NOW)
+    assert transitions.terminated_entry(replace(over, cancel_requested_at=NOW)) is None
+    assert transitions.terminated_entry(RUNNING) is None
+
+
 # --- its picture --------------------------------------------------------------------------------
 
 
