@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24

@@ -9,11 +9,14 @@ and that of health. Exit status 1 where something is over the contract's limits.
 
 from __future__ import annotations
 
+import io
 import json
+import socket
 import sys
 import threading
 import time
 import uuid
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +25,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -45,6 +49,11 @@ MAX_VENDORS, RUNS_OF_SOME, BURST = 200, 50, 100
 WIDE_RUN = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
 MAX_GROWTH_MIB, MAX_SECONDS = 64, 1
 PAUSE_SECONDS = 0.005
+HALF_HEAD = "half a head"
+"""In place of a method: a head that never ends."""
+BOMB = "bomb"
+"""The vendor whose workbook holds a text of 1.5 GB."""
+HALF_HEADS, PATIENCE_SECONDS = 512, 30.0
 _MIB = 1 << 20
 _JSON = {"Content-Type": "application/json"}
 
@@ -161,6 +170,19 @@ def attacks() -> Iterator[Attack]:
         yield Attack(f"check: {name}", "POST", f"/v1/tenants/{HOSTILE}/config:check", body, _JSON)
     check = _json(config_of(HOSTILE))
     yield Attack("check: 20 uploads", "POST", f"/v1/tenants/{HOSTILE}/config:check", check, _JSON)
+    bomb = config_of(HOSTILE, 1)
+    prefix = f"tenants/{HOSTILE}/inbound/{BOMB}/"
+    bomb["vendors"][0] |= {
+        "inbound": {"type": "s3", "s3_prefix": prefix},
+        "parser": {"format": "xlsx"},
+    }
+    yield Attack(
+        "check: a workbook that holds 1.5 GB",
+        "POST",
+        f"/v1/tenants/{HOSTILE}/config:check",
+        _json(bomb),
+        _JSON,
+    )
     orders = {
         "3,000 unknown vendors": _order(vendors=[f"unknown_{n}" for n in range(3000)]),
         "200 unknown vendors": _order(vendors=[f"unknown_{n}" for n in range(200)]),
@@ -194,6 +216,7 @@ def bursts() -> Iterator[Attack]:
     key = _json({"scopes": ["read"]})
     yield Attack("64 keys at once", "POST", f"{place}/api-keys", key, _JSON, WIDE, 64)
     yield Attack("300 at once: a revoked key", "GET", place, caller=REVOKED, times=300)
+    yield Attack(f"{HALF_HEADS} half heads of one address", HALF_HEAD, place, times=HALF_HEADS)
 
 
 # --- the stage ----------------------------------------------------------------------------------
@@ -258,8 +281,9 @@ class Callers:
 
     def send(self, attack: Attack) -> tuple[str, int]:
         """Send an attack; return the answers' statuses, and the length of the longest."""
+        send = self._send_half if attack.method == HALF_HEAD else self._send
         with ThreadPoolExecutor(attack.times) as many:
-            answers = list(many.map(lambda _: self._send(attack), range(attack.times)))
+            answers = list(many.map(lambda _: send(attack), range(attack.times)))
         counts = Counter(str(status or "closed") for status, _ in answers)
         only = attack.times == 1
         told = ", ".join(each if only else f"{n} x {each}" for each, n in sorted(counts.items()))
@@ -274,6 +298,17 @@ class Callers:
         except httpx.TransportError:
             return 0, 0
         return answer.status_code, len(answer.content)
+
+    def _send_half(self, attack: Attack) -> tuple[int, int]:
+        """Return status and length of the answer to a head that ends before its end."""
+        url = urlsplit(self._url)
+        try:
+            with socket.create_connection((url.hostname, url.port), PATIENCE_SECONDS) as line:
+                line.sendall(f"GET {attack.path} HTTP/1.1\r\nHost: x\r\n".encode())
+                answer = b"".join(iter(lambda: line.recv(_MIB), b""))
+        except OSError:
+            return 0, 0
+        return int(answer.split(maxsplit=2)[1]) if answer else 0, len(answer)
 
     @contextmanager
     def asking(self) -> Iterator[tuple[list[float], list[float]]]:
@@ -326,12 +361,42 @@ class Memory:
         return int(line.split()[1]) / 1024
 
 
+def workbook_bomb() -> bytes:
+    """Return a workbook of 1.5 MB whose one shared text has 1.5 GB."""
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    related = "http://schemas.openxmlformats.org/package/2006/relationships"
+    target = f'<Relationship Id="{{0}}" Type="{office}/{{1}}" Target="{{2}}"/>'.format
+    parts = {
+        "[Content_Types].xml": "<Types/>",
+        "_rels/.rels": target("a", "officeDocument", "xl/workbook.xml"),
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>'
+        '<sheet name="s" sheetId="1" r:id="s"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": target("s", "worksheet", "worksheets/1.xml")
+        + target("t", "sharedStrings", "sharedStrings.xml"),
+        "xl/worksheets/1.xml": f'<worksheet xmlns="{main}"><sheetData><row r="1">'
+        '<c r="A1" t="s"><v>0</v></c></row></sheetData></worksheet>',
+    }
+    with io.BytesIO() as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as book:
+            for name, text in parts.items():
+                whole = f'<Relationships xmlns="{related}">{text}</Relationships>'
+                book.writestr(name, whole if name.endswith(".rels") else text)
+            with book.open("xl/sharedStrings.xml", "w") as shared:
+                shared.write(f'<sst xmlns="{main}"><si><t>'.encode())
+                for _ in range(1500):
+                    shared.write(b"x" * 1_000_000)
+                shared.write(b"</t></si></sst>")
+        return file.getvalue()
+
+
 def furnish(platform: Platform) -> None:
     """Store what attacks lead to: wide uploads, and runs whose records are long."""
     header = "sku,quantity_available," + ",".join(f"column {n} {'x' * 40}" for n in range(900))
     upload = f"{header}\n".encode() + b"A-1,5,4.20\n" * 2000
     for number in range(VENDORS):
         platform.objects.put(f"tenants/{HOSTILE}/inbound/vendor_{number}/feed.csv", upload)
+    platform.objects.put(f"tenants/{HOSTILE}/inbound/{BOMB}/feed.xlsx", workbook_bomb())
     now = datetime.now(UTC)
     artifacts = {f"inbound_vendor_{number}": "k" * 200 for number in range(600)}
     # moto copies all that it looks through: more of them would slow it down, not the API.

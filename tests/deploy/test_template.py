@@ -196,6 +196,14 @@ def test_the_api_cannot_reach_dagster_s_database() -> None:
     ]
 
 
+@pytest.mark.parametrize("task", sorted(TASKS - {"ApiTask"}))
+def test_the_database_is_reached_by_tls_alone_and_proves_its_name_where_it_can(task: str) -> None:
+    given = container(task)["Environment"]
+    how = {"Fn::If": ["DatabaseProvesItself", "verify-full", "require"]}
+    assert {"Name": "PGSSLMODE", "Value": how} in given
+    assert {"Name": "PGSSLROOTCERT", "Value": {"Ref": "DatabaseCaFile"}} in given
+
+
 @pytest.mark.parametrize("task", sorted({*TASKS, "VerifyTask"}))
 def test_no_secret_is_written_into_a_task_definition(task: str) -> None:
     plain = {each["Name"] for each in container(task)["Environment"]}

@@ -28,6 +28,8 @@ from relay_dagster.devstack.processes import API, CODE, DAEMON, PROJECT_ROOT, WE
 TENANT = demo.TENANT
 RUNS = f"/v1/runs?tenant_id={TENANT}&limit=100"
 HOOKS, KEYS = f"/v1/tenants/{TENANT}/webhooks", f"/v1/tenants/{TENANT}/api-keys"
+# What a daemon says while its code server starts, and a tick that its process ends beneath.
+_ROLLING = ("DagsterCodeLocationNotFoundError", "cannot schedule new futures after shutdown")
 _UNREADABLE = ("item_unreadable", "sensor_tick_failed", "duty_error", "Traceback")
 
 
@@ -103,7 +105,8 @@ class Skew:
                     # What was raised stands behind a traceback's lines, which are indented.
                     rest = (each for each in lines[place + 1 :] if not each.startswith(" "))
                     raised = next(rest, "") if "Traceback" in line else ""
-                    found.append(f"{log.name}: {line[:300]} {raised[:300]}".rstrip())
+                    if not any(word in line + raised for word in _ROLLING):
+                        found.append(f"{log.name}: {line[:300]} {raised[:300]}".rstrip())
         return found
 
 
