@@ -8,6 +8,7 @@ thread of the code server meanwhile, which is told to have more of them than the
 
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -22,10 +23,12 @@ from relay_dagster.orchestration.jobs import inventory_sync
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers.ticks.due import take_due
-from relay_dagster.triggers.ticks.puller import Puller
 from relay_dagster.triggers.ticks.uploads import UploadTick
-from relay_dagster.webhooks.delivery.sender import Sender
 from relay_dagster.wiring import Platform
+
+if TYPE_CHECKING:
+    from relay_dagster.triggers.ticks.puller import Puller
+    from relay_dagster.webhooks.delivery.sender import Sender
 
 SQS_RUN_SENSOR = "sqs_run_sensor"
 # The daemon looks every five seconds anyway.
@@ -47,13 +50,17 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
     """Return the sensors, which connect when a tick first needs the platform."""
 
     @cache
-    def sender() -> Sender:
+    def sender() -> "Sender":
         """Return the sender, which outlives a tick: its threads wait for receivers that hang."""
+        from relay_dagster.webhooks.delivery.sender import Sender  # no run's process loads it
+
         return Sender(connect())
 
     @cache
-    def puller() -> Puller:
+    def puller() -> "Puller":
         """Return the puller, which outlives a tick: its threads read vendors' files meanwhile."""
+        from relay_dagster.triggers.ticks.puller import Puller  # nor this
+
         return Puller(connect())
 
     def reconcile(platform: Platform, context: _Context) -> dg.SkipReason:

@@ -36,7 +36,7 @@ LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
             "load_contracts()",
             (
                 *(*TESTS_ALONE, "fastapi", "starlette", "uvicorn", "celery"),
-                *("pydantic_settings", "typeguard"),
+                *("pydantic_settings", "typeguard", "paramiko", "httpcore"),
             ),
             id="run process, once it has judged rows",
         ),
