@@ -26,7 +26,7 @@ from relay_dagster.runs.model import (
 )
 from relay_dagster.runs.poll_schedule import Loss, RetryPolicy
 from relay_dagster.runs.transitions import STATUSES, TRANSITIONS, Rule, state_diagram
-from relay_dagster.tenants.audit import Action
+from relay_dagster.tenants.audit import Action, dagster_origin
 from support.builders import REQUESTED_AT, RUN_ID
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -294,6 +294,11 @@ def test_a_run_in_place_of_a_dead_letter_s_is_told_as_such_and_others_as_posted(
     ]
 
 
+def test_a_run_that_has_had_an_attempt_is_not_hidden_for_a_message_that_was_not_sent() -> None:
+    assert transitions.tombstoned(NOW)(DISPATCHED) is DISPATCHED
+    assert transitions.tombstoned(NOW)(QUEUED).hidden
+
+
 def test_a_run_that_was_terminated_in_dagster_has_an_entry_and_one_that_was_cancelled_none() -> (
     None
 ):
@@ -301,6 +306,7 @@ def test_a_run_that_was_terminated_in_dagster_has_an_entry_and_one_that_was_canc
     entry = transitions.terminated_entry(over)
     assert entry is not None
     assert (entry.tenant_id, entry.target, entry.occurred_at) == ("acme", RUN_ID, NOW)
+    assert entry.actor == dagster_origin(DAGSTER_RUN_ID).actor
     assert transitions.terminated_entry(replace(over, cancel_requested_at=NOW)) is None
     assert transitions.terminated_entry(RUNNING) is None
 
