@@ -33,7 +33,7 @@ def result(vendor_id: str = "vendor_1", **changes: object) -> VendorResult:
 def test_a_tenant_without_a_run_is_told_what_to_begin_with(visitor: Visitor) -> None:
     page = visitor.open(HOME)
     assert page.one("h1").text == "Your first feed is a run away"
-    assert "There was none yet." in page.text
+    assert "There has been none yet." in page.text
     assert "vendor_1 has not been in a run yet." in page.text
 
 

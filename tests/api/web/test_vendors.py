@@ -84,8 +84,8 @@ def test_a_form_that_is_signed_by_a_role_s_long_token_is_whole(
 
 
 def test_a_list_that_was_never_sent_is_told(visitor: Visitor) -> None:
-    assert "there is no upload" in visitor.open(f"{VENDOR}/check").text
-    assert "not in a run yet" in visitor.open(VENDOR).text
+    assert "There is no list yet: upload one below." in visitor.open(f"{VENDOR}/check").text
+    assert "Not in a run yet" in visitor.open(VENDOR).text
 
 
 def test_the_line_of_a_cell_that_cannot_be_used_stands_beside_its_row(visitor: Visitor) -> None:
@@ -123,7 +123,7 @@ def test_a_list_without_prices_is_no_good_list(visitor: Visitor) -> None:
     put(visitor, b"sku,quantity_available,cost\nA-1,5,\nA-2,7,\n")
     page = visitor.open(f"{VENDOR}/check")
     assert "A run can read 2 rows; look at what is doubtful." in page.text
-    assert "no row has a cost or a price, so nothing of the file can be sold" in page.text
+    assert "No row has a cost or a price, so nothing of the file can be sold" in page.text
 
 
 def test_headers_of_no_known_name_are_choices_with_samples(visitor: Visitor) -> None:
