@@ -14,7 +14,6 @@ import pyarrow as pa
 from relay_core.columnar.numbers import AMOUNT
 from relay_core.domain.cell_rules import YEARS
 from relay_core.domain.columns import CONDITIONS, extra_column, is_extra
-from relay_core.validation import arrow_types  # noqa: F401  # Pandera knows them from then on
 from relay_core.validation.pandera_parts import pandera
 
 CENTS = pa.decimal64(18, 2)
