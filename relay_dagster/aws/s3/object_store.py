@@ -70,7 +70,7 @@ class ObjectHead:
     sha256: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class ObjectStore:
     """Objects of one bucket. Keys are whole keys."""
 
