@@ -33,6 +33,8 @@ SUBJECTS = {
     "relay_core/merge/pricing.py": (
         "tests/core/merge/test_pricing.py",
         "tests/core/merge/test_known_prices.py",
+        "tests/core/test_overrides.py",
+        "tests/core/merge/test_price_rules.py",
     ),
     "relay_core/merge/price_rules.py": ("tests/core/merge/test_price_rules.py",),
     "relay_dagster/runs/transitions.py": (
@@ -44,6 +46,7 @@ SUBJECTS = {
 EQUIVALENT = {
     # 64 bits hold twice as much.
     ("_ROOM = 2**62", "62", "63"),
+    ("_LIMIT = 2**62", "62", "63"),
     (
         "kind: type = np.int64 if largest < _ROOM else np.object_",
         "largest < _ROOM",

@@ -121,6 +121,18 @@ def test_a_price_is_that_of_decimals(
     assert by_steps(cost, own, floor, pricing) == expected
 
 
+@pytest.mark.parametrize("enforce", [True, False])
+@pytest.mark.parametrize("floor", [Decimal(30), None])
+def test_a_price_s_steps_begin_with_its_cost_and_name_the_floor_that_is_enforced(
+    floor: Decimal | None, enforce: bool
+) -> None:
+    pricing = tenant_config(pricing={"map_policy": {"enforce": enforce}}).pricing
+    steps = explain_price(inputs(Decimal(10), None, floor, pricing), pricing)
+    assert [each.step for each in steps[:3]] == ["cost", "shipping_handling", "margin"]
+    (named,) = (each.operand for each in steps if each.step == "map_price")
+    assert named == ("30.00" if floor and enforce else None)
+
+
 EDGES = [2**power for power in (61, 62, 63, 64)]
 
 
