@@ -31,13 +31,16 @@ from relay_dagster.orchestration.duties import keep_house
 from relay_dagster.runs.model import Trigger
 from relay_dagster.runs.ports import AttemptState, utc_now
 from relay_dagster.tenants.deletion import TenantState
+from relay_dagster.triggers.pulls import asked
 from relay_dagster.triggers.ticks.due import take_due
+from relay_dagster.triggers.ticks.puller import Puller
 from relay_dagster.triggers.ticks.uploads import UploadTick
 from relay_dagster.webhooks.delivery.sender import Sender
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.builders import vendor_document
 from support.fakes import NOW, FakeClock, published_outcome, served_platform, timed
+from support.pulls_world import pull_all
 
 SPOILED, OTHER = "acme", "other"
 RESULT = VendorResult("vendor_1", "found", NOW, 3, 3, 0, 3)
@@ -66,6 +69,7 @@ class Installation:
         self.sender = Sender(
             self.platform, Receiver(self.told), clock=clock, rng=lambda: 0.5, monotonic=self.seconds
         )
+        self.puller = Puller(self.platform, clock=clock, check_seconds=0, look_seconds=60)
         self.api = ApiWorld(self.platform)
         self.run_ids: dict[str, list[str]] = {}
         for tenant_id in (SPOILED, OTHER):
@@ -95,6 +99,8 @@ class Installation:
         self.ask("POST", f"{place}/webhooks", hook)
         self.ask("POST", f"{place}/uploads", {"vendor_id": "vendor_1", "file_name": "a.csv"})
         self.sign_in(tenant_id, "0")
+        # Its vendor has no pull any more: whoever looks at this one removes it.
+        assert self.platform.pulls.change(tenant_id, "vendor_1", asked(self.clock()))
         first = str(self.order_run(tenant_id, "0").json()["run_id"])
         self.platform.runs.beat(first, 1)
         self.api.succeed(first, RESULT)
@@ -131,6 +137,7 @@ class Installation:
             self.clock.advance(minutes=15)
             UploadTick(self.platform, self.clock).run(poll_seconds=0)
             take_due(self.platform, self.clock)
+            pull_all(self.puller)
             intake = IntakeTick(self.platform, self.dagster, 9, clock=self.clock)
             for record in intake.run(poll_seconds=0):
                 self.dagster.request(record)
@@ -216,6 +223,7 @@ GROUPS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "triggers, configs, pauses": {
         "TRIGGER": {"wanted": {"S": "moon"}},
+        "PULL": {"failures": {"S": "many"}},
         "CONFIG": {"stored_at": {"S": "lately"}},
         "PAUSE": {"paused_at": {"S": "lately"}},
     },
@@ -246,6 +254,7 @@ def test_an_item_of_the_next_release_of_each_kind_stops_nobody_else(
         leaver = platform.deletions.get(f"{OTHER}-leaver")
         assert leaver is not None
         assert leaver.state is TenantState.DELETED
+        assert platform.pulls.of_vendors(OTHER, ["vendor_1"]) == {}
         runs = platform.runs.list_runs(OTHER).records
         ended = [Trigger.SCHEDULE, Trigger.UPLOAD, Trigger.API, Trigger.API]
         assert [run.trigger for run in runs] == ended

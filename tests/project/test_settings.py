@@ -95,6 +95,7 @@ def test_an_empty_variable_is_as_if_it_were_not_set(name: str) -> None:
         ("WORKER_MAX_CONCURRENCY", "-1"),
         ("WORKER_MAX_CONCURRENCY", "1.5"),
         ("RELAY_INTAKE_LIMIT", "0"),
+        ("RELAY_KEEP_PUBLISHED", "1001"),
         ("WORKER_VISIBILITY_TIMEOUT_SECONDS", "43201"),
         ("WORKER_BACKOFF_BASE_SECONDS", "-1"),
         ("WORKER_BACKOFF_MAX_SECONDS", "nan"),

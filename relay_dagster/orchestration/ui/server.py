@@ -60,6 +60,7 @@ def serve(host: str, port: int, workspace: Sequence[Path], *, read_only: bool = 
             guarded,
             host=host,
             port=port,
+            http="h11",  # httptools takes heads without an end; this one 64 KiB
             log_config=None,
             access_log=False,
             server_header=False,

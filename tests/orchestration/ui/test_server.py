@@ -86,3 +86,15 @@ def test_it_answers_to_the_names_of_its_variables(stack: Stack, host: str, statu
     url = f"http://127.0.0.1:{stack.ports[WEBSERVER]}/graphql"
     answer = httpx.post(url, json=GRAPHQL, headers={"Host": host}, trust_env=False)
     assert answer.status_code == status
+
+
+@pytest.mark.integration
+def test_a_head_that_does_not_end_is_refused(stack: Stack) -> None:
+    headers = {"Host": "ui.example.com", "X-Filler": "a" * (1 << 20)}
+    with httpx.Client(base_url=stack.url(WEBSERVER), trust_env=False) as client:
+        assert client.get("/server_info", headers={"Host": "ui.example.com"}).status_code == 200
+        try:
+            status = client.get("/server_info", headers=headers).status_code
+        except httpx.TransportError:
+            status = 0  # closed beneath the sending
+    assert status in (0, 400)
