@@ -19,7 +19,7 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.run_faults import listed
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import instant_text
+from relay_dagster.aws.dynamodb.codec import instant_text, unmarshal
 from relay_dagster.aws.dynamodb.run_writes import to_feed, to_record
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.drain import Deadline
@@ -189,6 +189,11 @@ class _Look:
                 unreadable.append(Finding(Invariant.UNREADABLE_ITEM, key, str(error)))
         return said
 
+    def _holder(self, tenant_id: str) -> str | None:
+        """Return which run has a tenant's lock, whatever else of it this release cannot read."""
+        item = self.platform.database.runs.item(Kind.LOCK.key(tenant_id))
+        return None if item is None else unmarshal(item).get("holder")
+
     # --- runs -----------------------------------------------------------------------------------
 
     def runs(self, run_ids: Sequence[str]) -> Iterator[Finding]:
@@ -212,7 +217,7 @@ class _Look:
             message = f"it was to be checked at {record.due_at:%Y-%m-%d %H:%M:%S}Z"
             yield _of(record, Invariant.OVERDUE_RUN, message)
         if record.lock_state is LockState.OWNER:
-            holder = self.platform.runs.lock(record.tenant_id).holder
+            holder = self._holder(record.tenant_id)
             if holder != record.run_id and self.platform.runs.get(record.run_id) == record:
                 message = f"its tenant's lock is held by {holder or 'nobody'}"
                 yield _of(record, Invariant.RUN_WITHOUT_LOCK, message)
@@ -249,7 +254,7 @@ class _Look:
                 record.lock_state is not LockState.OWNER
                 and (record.finished_at is None or record.finished_at < self._late)
             )
-            if is_over and self.platform.runs.lock(tenant_id).holder == holder:
+            if is_over and self._holder(tenant_id) == holder:
                 state = "does not exist" if record is None else f"is {record.status} without it"
                 message = f"its lock is held by run {holder}, which {state}"
                 yield Finding(Invariant.LOCK_WITHOUT_RUN, f"tenant {tenant_id}", message)
