@@ -196,9 +196,10 @@ def journey(hand: Mouse, api: str, key: str, folder: Path, *, scripts: bool = Tr
     explain("N-002")
     shows(f"{VENDOR} alone offers it.")
     shows("3000.00")
+    hand.press(page.get_by_text("Say something else"))  # beside the price that was accepted
     hand.enter(page.get_by_label("Its price", exact=True), "99.90")
     hand.press(button("Save for the next run"))
-    shows("Say something else")
+    shows("99.90")
     run()
     shows("A new feed with 4 SKUs")
     explain("N-002")
