@@ -113,6 +113,9 @@ bench-hostile-requests: setup ## Measure the cost of hostile requests for the AP
 bench-idle: setup ## Measure the idle stack's share of a core
 	@$(BIN)/python -m benchmarks.idle_bench
 
+bench-memory: setup ## Measure the largest feeds permitted in machines of 2 and 4 GiB; needs root: ONLY
+	@$(BIN)/python -m benchmarks.memory_bench $(if $(ONLY),--only "$(ONLY)")
+
 # make bench PROCESSES=1,50k,1m SIZES=0 VARIANTS=0 GIGABYTE=0 ROUNDS=3 times whole processes alone.
 bench: setup ## Measure whole processes, then the work alone: ROUNDS, PROCESSES, DAGSTER, SIZES, VARIANTS, GIGABYTE
 	@$(BIN)/python -m benchmarks.process_bench $(if $(PROCESSES),--sizes $(PROCESSES)) \
