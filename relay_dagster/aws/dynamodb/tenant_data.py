@@ -52,7 +52,7 @@ class TenantData:
             Kind.IDEMPOTENCY.key(each.idempotency_id) for each in records if each.idempotency_id
         }
         counts = {run_count_key(each.tenant_id, hour_of(each.requested_at)) for each in records}
-        count = self._remove(heartbeats | {*map(Kind.IDEMPOTENCY.key, asked)} | counts)
+        count = self._remove(heartbeats | asked | counts)
         return count + self._remove({Kind.RUN.key(each.run_id) for each in records})
 
     # --- what else there is ---------------------------------------------------------------------
