@@ -138,9 +138,6 @@ bench-hostile: setup ## Measure hostile feeds of all formats beside clean ones: 
 	@$(BIN)/python -m benchmarks.hostile_feeds $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(MEGABYTES),--megabytes $(MEGABYTES)) $(if $(ONLY),--only "$(ONLY)")
 
-bench-memory: setup ## Measure the largest feeds in machines of little memory; needs root
-	@$(BIN)/python -m benchmarks.memory_bench
-
 bench-overrides: setup ## Measure what a quarantine and overrides add to a run: ROWS, ROUNDS
 	@$(BIN)/python -m benchmarks.overrides_bench $(if $(ROWS),--rows $(ROWS)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS))
