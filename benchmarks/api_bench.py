@@ -80,16 +80,18 @@ class ApiStack(Stack):
             name, _, value = shlex.split(line)[1].partition("=")
             self.environment[name] = value
 
-    def _argv(self, name: str) -> list[str]:
+    def command(self, name: str) -> list[str]:
+        """Return the command line of a process."""
         if name == CONSTANT:
             port = str(self.ports[CONSTANT])
             return [sys.executable, "-m", "benchmarks.constant_api", self.host, port]
-        return super()._argv(name)
+        return super().command(name)
 
-    def _probe(self, name: str) -> Callable[[], bool]:
+    def probe(self, name: str) -> Callable[[], bool]:
+        """Return the question whether a process is ready."""
         if name == CONSTANT:
             return lambda: port_answers(self.host, self.ports[CONSTANT])
-        return super()._probe(name)
+        return super().probe(name)
 
 
 @contextmanager

@@ -68,7 +68,8 @@ class BenchStack(Stack):
         with (self.dagster_home / "dagster.yaml").open("a") as file:
             file.write(dedent(launcher))
 
-    def _argv(self, name: str) -> list[str]:
+    def command(self, name: str) -> list[str]:
+        """Return the command line of a process."""
         port = str(self.ports.get(name, ""))
         python = sys.executable
         if name in EMPTY:
@@ -80,14 +81,15 @@ class BenchStack(Stack):
         if name == WORKER:
             worker = ["worker", "-c", str(self._concurrency), "--loglevel", "INFO"]
             return [python, "-m", "celery", "-A", "benchmarks.celery_worker", *worker]
-        return super()._argv(name)
+        return super().command(name)
 
-    def _probe(self, name: str) -> Callable[[], bool]:
+    def probe(self, name: str) -> Callable[[], bool]:
+        """Return the question whether a process is ready."""
         if name in EMPTY or name == REDIS:
             return lambda: port_answers(HOST, self.ports[name])
         if name == WORKER:
             return lambda: " ready." in self.services[WORKER].last_words()
-        return super()._probe(name)
+        return super().probe(name)
 
 
 def redis_server() -> str:

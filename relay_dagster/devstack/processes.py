@@ -233,21 +233,8 @@ class Stack:
             **self.environment,
         }
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.close()
-
-    def _spawn(self, name: str) -> None:
-        probes: Mapping[str, Callable[[], bool]] = {
-            INSTANCE: lambda: not self.services[INSTANCE].is_running,
-            MOTO: lambda: _http_answers(f"{self.url(MOTO)}/moto-api/data.json"),
-            CODE: lambda: port_answers(self.host, self.ports[CODE]),
-            WEBSERVER: lambda: _http_answers(f"{self.url(WEBSERVER)}/server_info"),
-            DAEMON: lambda: self.services[DAEMON].is_running,
-            API: lambda: _http_answers(f"{self.url(API)}/v1/health"),
-        }
+    def command(self, name: str) -> list[str]:
+        """Return the command line of a process."""
         python, scripts = sys.executable, Path(sys.executable).parent
         port = str(self.ports.get(name, ""))
         commands: Mapping[str, list[str]] = {
@@ -266,7 +253,28 @@ class Stack:
             DAEMON: [str(scripts / "dagster-daemon"), "run", "-w", str(self.workspace)],
             API: [python, "-m", "relay_dagster.cli", "api", "--host", self.host, "--port", port],
         }
-        service = Service(name, commands[name], self.logs / f"{name}.log", probes[name])
+        return commands[name]
+
+    def probe(self, name: str) -> Callable[[], bool]:
+        """Return the question whether a process is ready."""
+        probes: Mapping[str, Callable[[], bool]] = {
+            INSTANCE: lambda: not self.services[INSTANCE].is_running,
+            MOTO: lambda: _http_answers(f"{self.url(MOTO)}/moto-api/data.json"),
+            CODE: lambda: port_answers(self.host, self.ports[CODE]),
+            WEBSERVER: lambda: _http_answers(f"{self.url(WEBSERVER)}/server_info"),
+            DAEMON: lambda: self.services[DAEMON].is_running,
+            API: lambda: _http_answers(f"{self.url(API)}/v1/health"),
+        }
+        return probes[name]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def _spawn(self, name: str) -> None:
+        service = Service(name, self.command(name), self.logs / f"{name}.log", self.probe(name))
         with service.log.open("ab") as log:
             # A session of its own: Ctrl-C reaches us alone, and ending the group ends its runs.
             service.process = subprocess.Popen(

@@ -63,7 +63,7 @@ class ClusterStack(Stack):
         settings["run_monitoring"]["start_timeout_seconds"] = START_SECONDS
         (self.dagster_home / "dagster.yaml").write_text(yaml.safe_dump(settings))
 
-    def _argv(self, name: str) -> list[str]:
+    def command(self, name: str) -> list[str]:
         if name == REDIS:
             password = ("--requirepass", self._password)
             return redis_argv(self.host, str(self.ports[REDIS]), *password)
@@ -71,16 +71,16 @@ class ClusterStack(Stack):
             celery = (sys.executable, "-m", "celery", "-A", "relay_dagster.celery_app")
             worker = ("worker", "-c", str(SLOTS), "-n", f"celery@{name}", "--loglevel", "INFO")
             return self._machines[name].argv(SETTINGS, *celery, *worker)
-        return super()._argv(name)
+        return super().command(name)
 
-    def _probe(self, name: str) -> Callable[[], bool]:
+    def probe(self, name: str) -> Callable[[], bool]:
         if name == REDIS:
             return lambda: port_answers(self.host, self.ports[REDIS])
         if name in self._machines:
             log = self.logs / f"{name}.log"
             before = _times_ready(log)
             return lambda: _times_ready(log) > before
-        return super()._probe(name)
+        return super().probe(name)
 
 
 class Cluster(Installation):

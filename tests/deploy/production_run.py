@@ -37,8 +37,8 @@ READ_ONLY = (
 class ReadOnlyStack(Stack):
     """A stack whose processes see a file system that is read-only but for temporary files."""
 
-    def _argv(self, name: str) -> list[str]:
-        argv = super()._argv(name)
+    def command(self, name: str) -> list[str]:
+        argv = super().command(name)
         return [*READ_ONLY, *argv] if name in (API, CODE, WEBSERVER, DAEMON) else argv
 
 

@@ -27,16 +27,16 @@ _SELECTOR = '{repositoryLocationName: "relay", repositoryName: "__repository__"}
 class TwoUis(Stack):
     """A stack with Dagster's own webserver beside ours."""
 
-    def _argv(self, name: str) -> list[str]:
+    def command(self, name: str) -> list[str]:
         if name != BARE:
-            return super()._argv(name)
+            return super().command(name)
         port = str(self.ports[BARE])
         own = [sys.executable, "-m", "dagster_webserver", "-h", self.host, "-p", port]
         return [*own, "-w", str(self.workspace)]
 
-    def _probe(self, name: str) -> Callable[[], bool]:
+    def probe(self, name: str) -> Callable[[], bool]:
         if name != BARE:
-            return super()._probe(name)
+            return super().probe(name)
         return lambda: port_answers(self.host, self.ports[BARE])
 
     def planted(self) -> set[str]:
