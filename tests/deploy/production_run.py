@@ -23,6 +23,7 @@ if __name__ == "__main__":
 
 from integration import sample_tenant
 from integration.installation import SHORT_TIMES, Installation
+from integration.waiting import wait_for
 from relay_dagster.devstack.processes import API, CODE, DAEMON, WEBSERVER, Stack
 from support.deployment import DEPLOY
 from support.postgres_server import PostgresServer, running_postgres
@@ -63,6 +64,7 @@ def main() -> None:
         with relay:
             runs = [relay.post(relay.new_tenant()) for _ in range(2)]
             records = [relay.wait_final(run_id, within=180) for run_id in runs]
+            wait_for("Dagster's runs end", lambda: not relay.dagster.unfinished(), within=60)
             told = {
                 "read_only": read_only,
                 "statuses": [str(record.status) for record in records],
