@@ -36,7 +36,7 @@ from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import VendorFeed, read_feed
 from relay_core.normalize.work_file import WORK_FILE, rejected_rows_chunks, work_file_chunks
-from relay_core.onboarding.doubts import row_doubts
+from relay_core.onboarding.doubts import row_doubts, ruled_offers
 from relay_core.onboarding.patches import with_patches
 from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed import feed_chunks
@@ -287,7 +287,10 @@ class RunStages:
         """Merge and price the vendors, and compare the feed with the published one."""
         findings = self.findings
         findings.quarantine_is_set = self.config.guards.quarantine is not None
-        of_rows = (row_doubts(self.config, each) for each in findings.normalized)
+        of_rows = (
+            row_doubts(self.config, each, ruled_offers(self.config, each))
+            for each in findings.normalized
+        )
         findings.doubts = [*margin_doubts(self.config), *chain.from_iterable(of_rows)]
         merged = merge_vendors(
             self.config,

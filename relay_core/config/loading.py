@@ -102,6 +102,10 @@ class TenantConfig(Section):
         """
         return self.selecting([vendor_id])[0]
 
+    def place_of(self, vendor_id: str) -> int:
+        """Return where among the vendors the one of this id stands, from 0."""
+        return [each.vendor_id for each in self.vendors].index(vendor_id)
+
     def stock_of(self, vendor_id: str) -> StockConfig:
         """Return how much of a vendor's quantities is offered on: its own say, or the tenant's."""
         return self.vendor(vendor_id).stock or self.stock

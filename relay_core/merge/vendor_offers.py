@@ -54,8 +54,8 @@ def offers_of(
     if is_last_good:
         quantity_pct = config.vendor(vendor_id).last_good.quantity_pct
         rows = with_quantities(rows, lambda quantities: quantities * quantity_pct // 100)
-    rank = [vendor.vendor_id for vendor in config.vendors].index(vendor_id)
-    return rows.append_column(VENDOR_RANK, pa.repeat(pa.scalar(rank, pa.int16()), len(rows)))
+    rank = pa.scalar(config.place_of(vendor_id), pa.int16())
+    return rows.append_column(VENDOR_RANK, pa.repeat(rank, len(rows)))
 
 
 def in_stock(stock: StockConfig, offers: pa.Table) -> pa.Table:

@@ -15,7 +15,7 @@ from relay_core.config.lint import MAX_SAMPLES, cut_sample, first_samples
 from relay_core.domain.records import Doubt
 from relay_core.merge.price_rules import PriceRules, rules_of
 from relay_core.merge.pricing import has_amount
-from relay_core.merge.vendor_offers import VENDOR_RANK
+from relay_core.merge.vendor_offers import offers_of
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.onboarding.cell_guess import is_totals
 from relay_core.validation.frames import table_of
@@ -25,11 +25,15 @@ _MAX_SAME_ROWS, _MAX_SAME_SHARE = 100, 100
 _EXPONENT = r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"
 
 
-def row_doubts(config: TenantConfig, vendor: NormalizedVendor) -> Iterator[Doubt]:
-    """Yield the doubts, by code, of a vendor with the columns of its offers that are merged."""
-    ids = [each.vendor_id for each in config.vendors]
-    place = ids.index(vendor.vendor_id)
-    offers = table_of(vendor.offers)
+def ruled_offers(config: TenantConfig, vendor: NormalizedVendor) -> pa.Table:
+    """Return a vendor's rows as offers, duplicates and all, with their price rules."""
+    rows = table_of(vendor.offers)
+    return PriceRules.of(config).applied(offers_of(config, vendor.vendor_id, rows))
+
+
+def row_doubts(config: TenantConfig, vendor: NormalizedVendor, offers: pa.Table) -> Iterator[Doubt]:
+    """Yield the doubts, by code, of a vendor and its `ruled_offers`."""
+    place = config.place_of(vendor.vendor_id)
     if len(offers):
         yield from _zero_cost(config, vendor.vendor_id, place, offers)
         yield from _exponents(vendor.vendor_id, place, offers)
@@ -48,29 +52,20 @@ def row_doubts(config: TenantConfig, vendor: NormalizedVendor) -> Iterator[Doubt
         )
 
 
-def has_amounts(config: TenantConfig, vendor: NormalizedVendor) -> bool:
-    """Tell whether a price can be made of any offer of a vendor; it is so where there is none."""
-    place = [each.vendor_id for each in config.vendors].index(vendor.vendor_id)
-    offers = table_of(vendor.offers)
-    return not len(offers) or bool(has_amount(_ruled(config, place, offers), config.pricing).any())
-
-
-def _ruled(config: TenantConfig, place: int, offers: pa.Table) -> pa.Table:
-    """Return a vendor's offers with their price rules."""
-    rank = pa.repeat(pa.scalar(place, pa.int16()), len(offers))
-    return PriceRules.of(config).applied(offers.append_column(VENDOR_RANK, rank))
+def has_amounts(config: TenantConfig, offers: pa.Table) -> bool:
+    """Tell whether a price can be made of any `ruled_offers`; it is so where there is none."""
+    return not len(offers) or bool(has_amount(offers, config.pricing).any())
 
 
 def _zero_cost(
     config: TenantConfig, vendor_id: str, place: int, offers: pa.Table
 ) -> Iterator[Doubt]:
     """Yield the doubt that an amount of 0 makes prices."""
-    ruled = _ruled(config, place, offers)
     fixed = np.array([rule.fixed_price is not None for rule in config.pricing.rules] + [False])
     amounts = {name: integers_of(one_chunk(offers[name])) for name in ("cost", "price")}
     (cost, no_cost), (price, no_price) = amounts["cost"], amounts["price"]
     is_zero = np.where(no_cost, (price == 0) & ~no_price, cost == 0)
-    is_zero &= ~(PriceRules.of(config).leaves_out(ruled) | fixed[rules_of(ruled)])
+    is_zero &= ~(PriceRules.of(config).leaves_out(offers) | fixed[rules_of(offers)])
     if is_zero.any():
         yield Doubt(
             "zero_cost",

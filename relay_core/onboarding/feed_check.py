@@ -32,7 +32,7 @@ from relay_core.onboarding.cell_guess import (
 )
 from relay_core.onboarding.check_results import FeedCheck, Reading, UnknownColumn
 from relay_core.onboarding.container_guess import container_changes, unpacked
-from relay_core.onboarding.doubts import has_amounts, row_doubts
+from relay_core.onboarding.doubts import has_amounts, row_doubts, ruled_offers
 from relay_core.onboarding.dry_run import (
     MAX_WHOLE_BYTES,
     changed_parser,
@@ -103,8 +103,9 @@ def with_rows(
         reading, read = read_vendor(unpacked(upload), parser, config, vendor, sku_map)
     doubts: tuple[Doubt, ...] = ()
     if read is not None and reading.is_usable:
-        doubts = tuple(row_doubts(config, read))
-        check = replace(check, has_amounts=has_amounts(config, read))
+        offers = ruled_offers(config, read)
+        doubts = tuple(row_doubts(config, read, offers))
+        check = replace(check, has_amounts=has_amounts(config, offers))
     if is_whole and read is not None and read.last_sku and is_totals(read.last_sku):
         own = parser.model_dump(include={"skip_rows"})["skip_rows"]
         rule = {"column": parser.column_map.get("sku", "sku"), "is": [read.last_sku]}

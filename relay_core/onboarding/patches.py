@@ -31,7 +31,7 @@ def with_patches(config: TenantConfig, vendor: NormalizedVendor) -> NormalizedVe
         return vendor
     for name, held in vendor.held.items():
         cells[name] += held
-    place = [each.vendor_id for each in config.vendors].index(vendor.vendor_id)
+    place = config.place_of(vendor.vendor_id)
     parser = config.vendors[place].parser
     changes = guess_numbers(cells, parser).changes
     causes: list[Cause] = []
