@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import typer
 
@@ -88,7 +89,7 @@ def show(session: Session, run_id: RunId, watched: Watch = False) -> Shown:
     """Show a run: how it stands, what it counted, what it wrote; --watch as for `relay run`."""
     polled = session.api.run(run_id)
     found = watch(session, polled, silently=session.as_json) if watched else polled.run
-    page = RunReport(session, found)
+    page = RunReport.fetched(session, found)
     if not watched:
         return Shown(page.as_json(), page.show)
     return Shown(page.as_json(), page.show, lambda: exit_status(session, found))
@@ -147,44 +148,49 @@ def _ago(run: Run) -> str:
     return ago(run.requested_at, datetime.now(UTC))
 
 
+@dataclass(frozen=True)
 class RunReport:
     """One run with its summary and links; what cannot be had is a note, not an end."""
 
-    def __init__(self, session: Session, run: RunDetails) -> None:
-        self._screen = session.screen
-        self.run = run
-        self.links = session.api.artifacts(run.run_id)
-        self.summary: RunSummary | None = None
-        self.note = ""
-        if "run_summary" in self.links:
+    screen: Screen
+    run: RunDetails
+    links: Mapping[str, str]
+    summary: RunSummary | None
+    note: str  # why there is no summary
+    config: Tenant | None  # None where the key may not read it
+
+    @classmethod
+    def fetched(cls, session: Session, run: RunDetails) -> Self:
+        """Fetch what there is of a run."""
+        links, summary, note, config = session.api.artifacts(run.run_id), None, "", None
+        if "run_summary" in links:
             try:
-                link = self.links["run_summary"]
-                self.summary = read_report(RunSummary, "run_summary", link)
+                summary = read_report(RunSummary, "run_summary", links["run_summary"])
             except ClientError as error:
-                self.note = error.lines[0]
-        self._config: Tenant | None = None
-        with suppress(ClientError):  # the key may not read it
-            self._config = session.api.config(run.tenant_id, None)
+                note = error.lines[0]
+        with suppress(ClientError):
+            config = session.api.config(run.tenant_id, None)
+        return cls(session.screen, run, links, summary, note, config)
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it for programs."""
         summary = None if self.summary is None else self.summary.as_json()
         return {
             "run": self.run.as_json(),
-            "next_run_at": self._config and self._config.as_json().get("next_run_at"),
+            "next_run_at": self.config and self.config.as_json().get("next_run_at"),
             "summary": summary,
             "artifacts": self.links,
         }
 
     def show(self) -> None:
         """Write it for people."""
-        run, screen = self.run, self._screen
+        run, screen = self.run, self.screen
         screen.say(f"run {run.run_id} of {run.tenant_id}")
         screen.say(_standing(run), indent=2, style=status_style(run.status))
         for line in _facts(run):
             screen.say(line, indent=2)
-        if self._config is not None and self._config.next_run_at is not None:
-            due = instant(self._config.next_run_at)
+        if self.config is not None and self.config.next_run_at is not None:
+            due = instant(self.config.next_run_at)
             screen.say(f"the schedule is due next at {due}", indent=2)
         if run.hold is not None:
             show_hold(screen, run, run.hold)
@@ -202,7 +208,7 @@ class RunReport:
             screen.say(name, indent=2, href=link)
 
     def _show_summary(self, summary: RunSummary) -> None:
-        screen, refused = self._screen, summary.invalid_rows
+        screen, refused = self.screen, summary.invalid_rows
         screen.section("rows")
         counts = {
             "read": summary.total_rows,
