@@ -41,7 +41,7 @@ class Scene:
     name: str
     memory_mb: int
     feed_bytes: int
-    most_bytes: int
+    max_bytes: int
 
 
 SCENES = (
@@ -79,7 +79,7 @@ def play(scene: Scene, folder: Path) -> tuple[bool, tuple[str, ...]]:
     environment = {
         **os.environ,
         "RELAY_MAX_RUN_MEMORY_MB": str(scene.memory_mb - OF_CODE_MB),
-        "RELAY_MAX_FEED_BYTES": str(scene.most_bytes),
+        "RELAY_MAX_FEED_BYTES": str(scene.max_bytes),
     }
     out = folder / "out"
     run = [sys.executable, "scripts/local_run.py", "--tenant", "acme_parts", "--output-dir", out]

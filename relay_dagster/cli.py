@@ -8,6 +8,7 @@ import getpass
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import import_module
@@ -225,8 +226,6 @@ def deletions(
     once: Annotated[bool, typer.Option("--once", help="What is due now, and no more.")] = False,
 ) -> None:
     """Remove the tenants whose deletion is due, in the code server's place, until told to stop."""
-    import time
-
     import dagster as dg
 
     from relay_dagster.maintenance.deletion import DeletionTick
@@ -241,7 +240,7 @@ def deletions(
             typer.echo(tick.run())
             if once:
                 return
-            time.sleep(EVERY_TEN_SECONDS)
+            time.sleep(EVERY_TEN_SECONDS)  # as long as between ticks of the duty that it replaces
 
 
 @app.command()

@@ -155,11 +155,11 @@ class _Look:
             kind, _, name = str(row[schema.KEY]).partition("#")
             if row.get("tenant_id", name) in closed:
                 continue
-            if kind == "LOCK" and row.get("holder"):
+            if kind == Kind.LOCK and row.get("holder"):
                 found.locks.append((name, row["holder"]))
-            elif kind == "FEED":
+            elif kind == Kind.FEED:
                 found.feeds.append(name)
-            elif kind == "RUN" and (
+            elif kind == Kind.RUN and (
                 _looks_wrong(row, late)
                 or (
                     self.extent.has(name)
