@@ -1,4 +1,4 @@
-"""What the pictures show: tenants with a history, a failed run, a refused one, one that is held."""
+"""What the pictures show: tenants with a history, an upload, a failed run, one that is held."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from integration import sample_tenant
-from integration.installation import Installation
+from integration.installation import RUN_SECONDS, Installation
 from integration.waiting import wait_for
 from relay_core.config import load_config, parse_document
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
@@ -19,7 +19,7 @@ from relay_dagster.runs.ports import utc_now
 from support.builders import feed
 
 HISTORY, FAILED, REFUSED, HELD = "acme_parts", "north_tools", "old_town", "south_yard"
-RELEASED, QUARANTINED = "west_pier", "east_mill"
+RELEASED, QUARANTINED, UPLOADED = "west_pier", "east_mill", "iron_bridge"
 OVERRIDDEN_SKU = "SKU-0008"
 # The part of each vendor's records that it sends, run by run: numbers that move.
 PARTS = (0.55, 0.7, 0.65, 0.9, 1.0)
@@ -31,6 +31,7 @@ class Exhibits:
 
     relay: Installation
     history: tuple[Mapping[str, Any], ...]
+    uploaded: Mapping[str, Any]
     failed: Mapping[str, Any]
     refused: Mapping[str, Any]
     held: Mapping[str, Any]
@@ -71,14 +72,14 @@ def exhibited(home: Path) -> Iterator[Exhibits]:
     relay = Installation(home)
     relay.stack.environment["RELAY_PUBLIC_URL"] = relay.stack.url(API)
     with relay:
-        history = tuple(_run_history(relay))
+        history, uploaded = tuple(_run_history(relay)), _uploaded(relay)
         held, released = _held(relay, HELD), _held(relay, RELEASED)
         _release_and_roll_back(relay, released)
         quarantined = _quarantined(relay)
         failed = _ended(relay, _start_failed(relay))
         # The checks' page shows the latest run.
         refused = _ended(relay, _start_refused(relay))
-        yield Exhibits(relay, history, failed, refused, held, released, quarantined)
+        yield Exhibits(relay, history, uploaded, failed, refused, held, released, quarantined)
 
 
 def _run_history(relay: Installation) -> Iterator[Mapping[str, Any]]:
@@ -93,6 +94,20 @@ def _run_history(relay: Installation) -> Iterator[Mapping[str, Any]]:
             encoding = config.vendor(vendor_id).parser.encoding
             relay.upload(HISTORY, vendor_id, _first_part(data, encoding, part), name)
         yield _ended(relay, relay.post(HISTORY))
+
+
+def _uploaded(relay: Installation) -> Mapping[str, Any]:
+    """Return a run that nobody asked for: uploads have started it."""
+    triggers = {"on_upload": {"quiet_seconds": 5}}
+    _store(relay, UPLOADED, sample_tenant.config_document(UPLOADED, triggers=triggers))
+    for vendor, data in sample_tenant.feeds().items():
+        relay.upload(UPLOADED, vendor, data)
+    (record,) = wait_for(
+        "uploads start a run",
+        lambda: relay.aws.runs.list_runs(UPLOADED).records,
+        within=RUN_SECONDS,
+    )
+    return _ended(relay, record.run_id)
 
 
 def _start_failed(relay: Installation) -> str:

@@ -21,6 +21,7 @@ from ui.exhibits import (
     QUARANTINED,
     REFUSED,
     RELEASED,
+    UPLOADED,
     Exhibits,
 )
 
@@ -202,6 +203,12 @@ VIEWS = (
         _asset("merged_inventory", "partitions", HISTORY),
         _materialized,
         height=1560,
+    ),
+    View(
+        "uploaded_run",
+        _asset("merged_inventory", "partitions", UPLOADED),
+        lambda ex: ["started_by", "upload", str(ex.uploaded["run_id"]), f"/reports/{UPLOADED}/"],
+        height=1000,
     ),
     View(
         "held_run",
