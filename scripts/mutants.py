@@ -63,7 +63,12 @@ EQUIVALENT = {
         "_ORDER[stage] < _ORDER[record.stage]",
         "_ORDER[stage] <= _ORDER[record.stage]",
     ),
+    # A rule takes no cost below 0, whatever it is.
+    ("_BELOW_ALL = -1", "1", "2"),
+    # Nobody asks for a word that none of the rules lists.
+    ("kinds: list[list[int]] = [[] for _ in range(len(words) + 1)]", "1", "2"),
     # Both are of one length.
+    ("for matcher, each in zip(self._matchers, kinds, strict=True):", "True", "False"),
     ("triples = zip(names, before, after or [None] * len(names), strict=True)", "True", "False"),
 }
 """Mutants that do the same as the source: its line, and the change."""

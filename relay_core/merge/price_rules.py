@@ -33,6 +33,7 @@ RULE = "rule"
 """The column that says which price rule an offer has, from 0; without it, or with -1, none."""
 NO_RULE = -1
 _WORD_BITS = 64
+_ANY_RULE = ~np.uint64(0)
 _BELOW_ALL = -1
 """A cost in place of all that are below every bound."""
 
@@ -66,8 +67,7 @@ class PriceRules:
         kinds = [matcher.kinds(offers) for matcher in self._matchers]
         open_rows: Rows | None = None
         for word in range(-(-len(self._rules) // _WORD_BITS)):
-            whole = _bits(range(min(_WORD_BITS, len(self._rules) - word * _WORD_BITS)))
-            met = np.full(len(offers) if open_rows is None else len(open_rows), whole)
+            met = np.full(len(offers) if open_rows is None else len(open_rows), _ANY_RULE)
             for matcher, each in zip(self._matchers, kinds, strict=True):
                 met &= matcher.met[word][each if open_rows is None else each[open_rows]]
             has = met != 0
@@ -161,7 +161,7 @@ def _words(kinds: Sequence[Sequence[int]], rules: int) -> Words:
     )
 
 
-def _bits(places: Iterator[int] | range) -> np.uint64:
+def _bits(places: Iterator[int]) -> np.uint64:
     return np.uint64(sum(1 << place for place in places))
 
 

@@ -199,6 +199,19 @@ def test_as_many_rules_as_there_may_be_are_told_apart(count: int) -> None:
     assert chosen(config_of(*rules), *rows) == [0, count - 1, 31, count // 2, -1]
 
 
+def test_a_rule_leaves_out_its_own_offers_and_no_other() -> None:
+    leaves_out = {"when": {"brands": ["a"]}, "leave_out": True}
+    prices = {"when": {"vendors": ["v2"]}, "markup": 1}
+    rows = ({"brand": "a"}, {"vendor": "v2"}, {})
+    for rules, expected in (((leaves_out, prices), [True, False, False]), ((prices,), [False] * 3)):
+        priced = PriceRules.of(config_of(*rules))
+        assert priced.leaves_out(priced.applied(offers_of(*rows))).tolist() == expected
+
+
+def test_rules_without_a_condition_hold_for_all_and_the_first_of_them_is_taken() -> None:
+    assert chosen(config_of({"markup": 1}, {"markup": 2}), {}, {"cost": 1}) == [0, 0]
+
+
 def test_without_rules_offers_are_as_they_are() -> None:
     offers = offers_of({"cost": 1})
     assert PriceRules.of(config_of()).applied(offers) is offers
