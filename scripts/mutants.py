@@ -55,6 +55,13 @@ EQUIVALENT = {
     # Half of ten SKUs is more than two; the one side is not read where the other is given.
     ("min_count: int = 1,", "1", "2"),
     ("below: Decimal = Decimal(0),", "0", "1"),
+    # Whoever has no amount has no price, and whoever has a cost is priced by it.
+    (
+        "has_cost, given = ~inputs.cost_null, np.where(inputs.own_price_null, 0, inputs.own_price)",
+        "0",
+        "1",
+    ),
+    ("return has_cost, np.where(has_cost, 0, given)", "0", "1"),
     # Below 0 is below 0.
     ("computed = np.full(len(rows), -1) if computed is None else computed[rows]", "1", "2"),
     # A run that is in the stage already has gone before.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from relay_core.columnar.numbers import AMOUNT
 from relay_core.config import PricingConfig
-from relay_core.merge.pricing import PriceInputs, explain_price, price_winners
+from relay_core.merge.pricing import PriceInputs, PriceStep, explain_price, price_winners
 from support.builders import tenant_config
 
 ROUNDINGS = {"nearest": ROUND_HALF_UP, "up": ROUND_CEILING, "down": ROUND_FLOOR}
@@ -131,6 +131,17 @@ def test_a_price_s_steps_begin_with_its_cost_and_name_the_floor_that_is_enforced
     assert [each.step for each in steps[:3]] == ["cost", "shipping_handling", "margin"]
     (named,) = (each.operand for each in steps if each.step == "map_price")
     assert named == ("30.00" if floor and enforce else None)
+
+
+@pytest.mark.parametrize(
+    ("ending", "price"), [("0.99", "12.99"), ("9.99", "19.99"), ("0", "13.00")]
+)
+def test_the_last_step_is_the_ending_and_comes_to_the_price(ending: str, price: str) -> None:
+    pricing = tenant_config(pricing={"ending": ending}).pricing
+    steps = explain_price(inputs(Decimal("12.30"), None, None, pricing), pricing)
+    operand = f"{Decimal(ending):.2f}"
+    assert steps[-1] == PriceStep("ending", operand, before="12.30", after=price)
+    assert by_column(Decimal("12.30"), None, None, pricing) == Decimal(price)
 
 
 EDGES = [2**power for power in (61, 62, 63, 64)]
