@@ -42,6 +42,7 @@ from relay_dagster.wiring import Platform
 RUNS, ROWS, TENANTS, RECORDS = 100, 50_000, 10_000, 200_000
 VERIFY_SECONDS, DOCTOR_SECONDS, DOCTOR_MIB = 300.0, 60.0, 100.0
 EVERY = RECORDS // TENANTS
+FILES = 14  # a run of three vendors has as many
 
 
 def main() -> int:
@@ -156,8 +157,9 @@ def _records(platform: Platform, tenants: int, now: datetime) -> Iterator[RunRec
     for number in range(tenants * EVERY):
         at = now - timedelta(hours=2 + number // tenants)
         keys = ArtifactKeys(str(uuid.uuid4()), f"tenant-{number % tenants:05}")
-        if examined.has(keys.run_id):  # of others nobody asks
-            platform.objects.put(keys.run_summary, b"{}")
+        artifacts = {f"normalized_{place}": keys.normalized(str(place)) for place in range(FILES)}
+        for key in artifacts.values() if examined.has(keys.run_id) else ():  # of others nobody asks
+            platform.objects.put(key, b"{}")
         yield RunRecord(
             run_id=keys.run_id,
             tenant_id=keys.tenant_id,
@@ -169,7 +171,7 @@ def _records(platform: Platform, tenants: int, now: datetime) -> Iterator[RunRec
             finished_at=at,
             acknowledged_at=at,
             reports_written_at=at,
-            artifacts={"run_summary": keys.run_summary},
+            artifacts=artifacts,
         )
 
 

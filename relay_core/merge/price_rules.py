@@ -152,17 +152,13 @@ def _words(kinds: Sequence[Sequence[int]], rules: int) -> Words:
     return np.array(
         [
             [
-                _bits(rule - start for rule in each if start <= rule < start + _WORD_BITS)
+                sum(1 << rule - start for rule in each if start <= rule < start + _WORD_BITS)
                 for each in kinds
             ]
             for start in starts
         ],
         np.uint64,
     )
-
-
-def _bits(places: Iterator[int]) -> np.uint64:
-    return np.uint64(sum(1 << place for place in places))
 
 
 def _condition(offers: pa.Table) -> Rows:

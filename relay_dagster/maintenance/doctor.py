@@ -1,15 +1,14 @@
 """What must always hold of runs, locks and feeds, examined over all that is stored.
 
-Nothing is changed here. The runs table is scanned with few attributes; whatever looks wrong is read
-again, consistently, and judged anew: what was only under way is no fault. A fault of minutes is no
-finding either: processes that died are settled by the reconciler.
+Nothing is changed here. DynamoDB scans the runs table for what looks wrong; that is read again,
+consistently, and judged anew: what was only under way is no fault. A fault of minutes is no finding
+either: processes that died are settled by the reconciler.
 """
 
 import hashlib
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import chain
@@ -17,7 +16,6 @@ from typing import Any, TypeVar
 
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.run_faults import listed
-from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import instant_text, unmarshal
 from relay_dagster.aws.dynamodb.run_writes import to_feed, to_record
@@ -34,21 +32,22 @@ PATIENCE = timedelta(hours=1)
 """So long a fault may last before it is one: everything is settled within minutes."""
 SLICES = 24
 """In so many parts runs' artifacts and kept feeds are asked for, a part an hour."""
+_BOUNDS = ("", *(f"{part * 2**32 // SLICES:08x}" for part in range(1, SLICES)), "~")
+"""Parts begin and end with these run ids: neighbours' files stand in one listing of the bucket."""
 _READERS, _TOGETHER = 16, 100
 """Side by side, and how many items each reads by one call at the most."""
 _CHECKED = (DueQueue.ATTEMPT, DueQueue.END)
 """The reconciler's queues: in the others runs may wait for a message or a slot."""
 _T = TypeVar("_T")
-_ATTRIBUTES = (
-    "tenant_id",
-    "requested_at",
-    "acknowledged_at",
-    "due_at",
-    "status",
-    "lock_state",
-    "finished_at",
-    "holder",
+_SUSPECTS = (
+    f"begins_with({schema.KEY}, :lock) AND attribute_exists(holder)"
+    f" OR begins_with({schema.KEY}, :feed)"
+    f" OR begins_with({schema.KEY}, :run) AND (attribute_not_exists(acknowledged_at)"
+    " AND (attribute_not_exists(due_at) OR due_at < :late OR lock_state = :owner)"
+    f" OR {schema.LISTED_STATUS} = :held OR {schema.KEY} BETWEEN :first AND :last"
+    " AND requested_at > :oldest AND finished_at < :late)"
 )
+"""Locks, feeds, runs that look wrong or are held, and those whose artifacts are asked for."""
 
 log = event_log()
 
@@ -90,20 +89,11 @@ class Extent:
 
     def has(self, run_id: str) -> bool:
         """Return whether what a run has left is asked for."""
-        return self.part is None or zlib.crc32(run_id.encode()) % SLICES == self.part
+        return self.part is None or _BOUNDS[self.part] <= run_id < _BOUNDS[self.part + 1]
 
     def is_cut_short(self) -> bool:
         """Return whether the time is up."""
         return self.deadline is not None and self.deadline.has_passed()
-
-
-@dataclass
-class _Suspects:
-    """What looked wrong in the scan, or can be judged by a second reading alone."""
-
-    runs: list[str] = field(default_factory=list)
-    locks: list[tuple[str, str]] = field(default_factory=list)  # tenant and holder
-    feeds: list[str] = field(default_factory=list)
 
 
 def examine(platform: Platform, now: datetime, extent: Extent) -> Iterator[Finding]:
@@ -114,13 +104,10 @@ def examine(platform: Platform, now: datetime, extent: Extent) -> Iterator[Findi
     """
     look = _Look(platform, now, extent)
     suspects = look.scanned()
-    kinds: tuple[tuple[Callable[[Any], Iterator[Finding]], list[Any]], ...] = (
-        (look.runs, suspects.runs),
-        (look.locks, suspects.locks),
-        (look.feeds, suspects.feeds),
-    )
+    judges = {Kind.RUN: look.runs, Kind.LOCK: look.locks, Kind.FEED: look.feeds}
     with ThreadPoolExecutor(_READERS) as pool:
-        for judge, those in kinds:
+        for kind, judge in judges.items():
+            those = sorted(suspects[kind])
             size = min(-(-len(those) // _READERS), _TOGETHER) or 1
             parts = [those[start : start + size] for start in range(0, len(those), size)]
             yield from chain.from_iterable(pool.map(lambda part, of=judge: [*of(part)], parts))
@@ -145,29 +132,27 @@ class _Look:
         """Files are kept from their making on; the first is made soon after the request."""
         return self.now - timedelta(days=self.platform.settings.retention_days) + PATIENCE
 
-    def scanned(self) -> _Suspects:
-        """Return what is to be judged."""
-        found, late, oldest = _Suspects(), instant_text(self._late), instant_text(self._oldest)
+    def scanned(self) -> Mapping[str, Sequence[Any]]:
+        """Return what is to be judged, by kind: names, and of locks the holder too."""
+        found: dict[str, list[Any]] = {Kind.RUN: [], Kind.LOCK: [], Kind.FEED: []}
+        part = self.extent.part
+        first, last = _BOUNDS[::SLICES] if part is None else _BOUNDS[part : part + 2]
+        values = {
+            **{kind.name.lower(): kind.key("") for kind in (Kind.RUN, Kind.LOCK, Kind.FEED)},
+            "first": Kind.RUN.key(first),
+            "last": Kind.RUN.key(last),
+            "late": instant_text(self._late),
+            "oldest": instant_text(self._oldest),
+            "owner": LockState.OWNER,
+            "held": RunStatus.HELD,
+        }
         closed = self.platform.deletions.listed()
-        for row in self.platform.database.runs.scan(_ATTRIBUTES):
+        for row in self.platform.database.runs.scan(("tenant_id", "holder"), _SUSPECTS, values):
             if self.extent.is_cut_short():
                 break
             kind, _, name = str(row[schema.KEY]).partition("#")
-            if row.get("tenant_id", name) in closed:
-                continue
-            if kind == Kind.LOCK and row.get("holder"):
-                found.locks.append((name, row["holder"]))
-            elif kind == Kind.FEED:
-                found.feeds.append(name)
-            elif kind == Kind.RUN and (
-                _looks_wrong(row, late)
-                or (
-                    self.extent.has(name)
-                    and oldest < str(row.get("requested_at", ""))
-                    and "" < str(row.get("finished_at", "")) < late
-                )
-            ):
-                found.runs.append(name)
+            if row.get("tenant_id", name) not in closed:
+                found[kind].append((name, row["holder"]) if kind == Kind.LOCK else name)
         return found
 
     def _read(
@@ -197,16 +182,18 @@ class _Look:
     # --- runs -----------------------------------------------------------------------------------
 
     def runs(self, run_ids: Sequence[str]) -> Iterator[Finding]:
-        """Yield what is broken of runs and of what they have left."""
+        """Yield what is broken of runs and of what they have left; their ids are in order."""
         unreadable: list[Finding] = []
         found = self._read(map(Kind.RUN.key, run_ids), to_record, unreadable)
+        ids = [*filter(self.extent.has, run_ids)]
+        there = self.platform.objects.keys_between(ids[0], f"{ids[-1]}/~") if ids else set()
         for record in filter(None, found.values()):
             if self.extent.is_cut_short():
                 break
             if record.acknowledged_at is None:
                 yield from self._open_run(record)
             else:
-                yield from self._files(record)
+                yield from self._files(record, there)
         yield from unreadable
 
     def _open_run(self, record: RunRecord) -> Iterator[Finding]:
@@ -222,15 +209,13 @@ class _Look:
                 message = f"its tenant's lock is held by {holder or 'nobody'}"
                 yield _of(record, Invariant.RUN_WITHOUT_LOCK, message)
 
-    def _files(self, record: RunRecord) -> Iterator[Finding]:
-        """Yield what is gone of the files that a record names: one listing has them all."""
-        prefix = ArtifactKeys(record.run_id, record.tenant_id).prefix
-        there = {each.key for each in self.platform.objects.list_objects(prefix)}
+    def _files(self, record: RunRecord, there: Set[str]) -> Iterator[Finding]:
+        """Yield what is gone of the files that a record names; ``there`` are those of its part."""
         if record.status is RunStatus.HELD and (
             record.feed_key is None or not self.platform.objects.exists(record.feed_key)
         ):
             yield _of(record, Invariant.HELD_FEED_GONE, "its feed cannot be released any more")
-        gone = {*record.artifacts.values()} - there
+        gone = {*record.artifacts.values()} - there if self.extent.has(record.run_id) else ()
         if gone and record.requested_at > self._oldest:
             which, days = (
                 listed(sorted(gone), ", ", len(gone)),
@@ -327,13 +312,6 @@ class _Look:
                 message = f"it is of run {letter.run_id or 'none'}, whose record does not name it"
                 subject = f"message {letter.message.message_id}"
                 yield Finding(Invariant.UNKNOWN_DEAD_LETTER, subject, message)
-
-
-def _looks_wrong(row: Mapping[str, Any], late: str) -> bool:
-    if row.get("acknowledged_at") is None:
-        owns_lock = row.get("lock_state") == LockState.OWNER
-        return row.get("due_at") is None or str(row["due_at"]) < late or owns_lock
-    return bool(row.get("status") == RunStatus.HELD)
 
 
 def _of(record: RunRecord, invariant: Invariant, message: str) -> Finding:

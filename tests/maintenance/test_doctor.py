@@ -14,14 +14,15 @@ import pytest
 from botocore.config import Config
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.dynamodb.run_writes import feed_item
+from relay_core.publish.keys import ArtifactKeys
+from relay_dagster.aws.dynamodb.run_writes import feed_item, to_item
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.maintenance.doctor import SLICES, Extent, Invariant, examine, report_broken
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
-from relay_dagster.runs.model import DueQueue, NewRun
+from relay_dagster.runs.model import DueQueue, NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import connect
 from support.builders import feed
@@ -210,22 +211,72 @@ def test_a_tenant_that_is_being_deleted_is_left_alone(world: World) -> None:
         assert found(world) != []
 
 
+@contextlib.contextmanager
+def counted(client: Any) -> Iterator[Counter[str]]:
+    """Count the calls that a client makes, by their names."""
+    calls: Counter[str] = Counter()
+    client.meta.events.register(
+        "before-call", count := lambda model, **_: calls.update([model.name])
+    )
+    try:
+        yield calls
+    finally:
+        client.meta.events.unregister("before-call", count)
+
+
+@contextlib.contextmanager
+def stored(world: World, items: list[Any]) -> Iterator[None]:
+    """Store items; delete them in the end."""
+    table = world.platform.database.runs
+    table.write_all({"PutRequest": {"Item": item}} for item in items)
+    try:
+        yield
+    finally:
+        table.write_all({"DeleteRequest": {"Key": {"pk": item["pk"]}}} for item in items)
+
+
+def ended_runs(world: World, count: int) -> list[RunRecord]:
+    """Return so many runs that have ended, of ids of all parts of a day, with no artifacts."""
+    ids = (f"{number * 2**32 // count:08x}-{NOBODY[9:]}" for number in range(count))
+    return [replace(world.record(FIRST), run_id=each, artifacts={}) for each in ids]
+
+
 def test_items_are_read_a_hundred_at_once(world: World) -> None:
     """Of a hundred tenants more, DynamoDB is asked for few more calls."""
     pointer = world.platform.runs.feed(TENANT)
     assert pointer is not None
-    table = world.platform.database.runs
     items = [feed_item(replace(pointer, tenant_id=f"t{number}")) for number in range(100)]
-    table.write_all({"PutRequest": {"Item": item}} for item in items)
-    asked = []
-    events = world.platform.clients.dynamodb.meta.events
-    events.register("before-call", asking := lambda model, **_: asked.append(model.name))
-    try:
+    with stored(world, items), counted(world.platform.clients.dynamodb) as calls:
         assert found(world, part=0) == []
-    finally:
-        events.unregister("before-call", asking)
-        table.write_all({"DeleteRequest": {"Key": {"pk": item["pk"]}}} for item in items)
-    assert len(asked) < 60, Counter(asked)
+    assert calls.total() - calls["BatchWriteItem"] < 60, calls
+
+
+def test_a_listing_has_the_files_of_many_runs(world: World) -> None:
+    """Of a hundred runs more, S3 is asked for no more than a listing of each batch."""
+    runs = ended_runs(world, 100)
+    wants = replace(runs[50], artifacts={"report": ArtifactKeys(runs[50].run_id, TENANT).report})
+    runs[50] = wants
+    with stored(world, [*map(to_item, runs)]), counted(world.platform.clients.s3) as calls:
+        assert found(world) == [(Invariant.ARTIFACTS_GONE, f"run {wants.run_id} of {TENANT}")]
+        world.platform.objects.put(wants.artifacts["report"], b"")
+        assert found(world) == []
+    assert calls["ListObjectsV2"] <= 2 * 16, calls
+
+
+def test_runs_that_are_whole_and_of_another_part_never_leave_the_table(world: World) -> None:
+    runs, read = ended_runs(world, 2 * SLICES), Counter[str]()
+    events = world.platform.clients.dynamodb.meta.events
+
+    def count(parsed: Any, **_: Any) -> None:
+        read.update(each["pk"]["S"] for each in parsed["Items"])
+
+    with stored(world, [*map(to_item, runs)]):
+        events.register("after-call.dynamodb.Scan", count)
+        try:
+            assert [found(world, part=part) for part in range(SLICES)] == [[]] * SLICES
+        finally:
+            events.unregister("after-call.dynamodb.Scan", count)
+    assert {read[Kind.RUN.key(each.run_id)] for each in runs} == {1}
 
 
 def test_a_table_that_is_not_there_is_told_and_no_defect(world: World) -> None:
@@ -259,6 +310,14 @@ def test_a_feed_of_other_bytes_is_found_without_a_checksum_where_feeds_are_read(
         put_with(world, pointer.in_force.key)
         assert found(world) == []
         assert found(world, reads_bytes=True) == [(Invariant.OTHER_FEED, f"tenant {TENANT}")]
+
+
+@pytest.mark.parametrize(
+    "run_id", ["", "00000000", "0aaaaaaa~", "0aaaaaab", "7fffffff", "FFFF", "ffffffff-1", "run-1"]
+)
+def test_whatever_its_id_a_run_is_of_one_part_of_a_day(run_id: str) -> None:
+    assert sum(Extent(part=part).has(run_id) for part in range(SLICES)) == 1
+    assert Extent().has(run_id)
 
 
 def test_the_artifacts_of_each_run_are_asked_for_in_one_part_of_a_day(world: World) -> None:

@@ -373,17 +373,20 @@ class Table:
         rows = heapq.merge(*shards, key=lambda row: str(row[schema.DUE_AT]))
         return [str(row[schema.KEY]) for row in islice(rows, limit)]
 
-    def scan(self, attributes: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-        """Yield every item's key with some of its attributes, as plain values.
+    def scan(
+        self, attributes: Sequence[str], condition: str, values: Mapping[str, str]
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the keys of the items on a condition, with some attributes, as plain values.
 
-        The items are read one after the other, while they change: what matters is read again.
+        ``values`` are the condition's, by their names without the colon. The items are read one
+        after the other, while they change: what matters is read again.
         """
-        names = {f"#a{place}": name for place, name in enumerate((schema.KEY, *attributes))}
         pages = iter(
             self.clients.dynamodb.get_paginator("scan").paginate(
                 TableName=self.name,
-                ProjectionExpression=", ".join(names),
-                ExpressionAttributeNames=names,
+                ProjectionExpression=", ".join((schema.KEY, *attributes)),
+                FilterExpression=condition,
+                ExpressionAttributeValues=marshal({f":{name}": values[name] for name in values}),
             )
         )
 

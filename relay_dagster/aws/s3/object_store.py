@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from heapq import nlargest
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
@@ -115,6 +116,13 @@ class ObjectStore:
     def list_objects(self, prefix: str) -> list[ObjectInfo]:
         """Return all objects under a prefix, all pages of them."""
         return list(self._listed(prefix))
+
+    @maps_aws_errors
+    def keys_between(self, first: str, last: str) -> set[str]:
+        """Return the keys after one, up to another."""
+        # Short pages: what is listed beyond the last costs more than a call.
+        keys = (each.key for each in self._listed("", StartAfter=first, MaxKeys=300))
+        return {*takewhile(lambda key: key <= last, keys)}
 
     @maps_aws_errors
     def copy_pinned(self, source: ObjectInfo, target_key: str) -> str:
@@ -334,11 +342,11 @@ class ObjectStore:
         )
 
     def _listed(
-        self, prefix: str, each_page: Callable[[], object] = lambda: None
+        self, prefix: str, each_page: Callable[[], object] = lambda: None, **where: Any
     ) -> Iterator[ObjectInfo]:
-        """Yield the objects under a prefix, a page at a time."""
+        """Yield the objects under a prefix, a page at a time; ``where`` are options of the call."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=prefix
+            Bucket=self.bucket, Prefix=prefix, **where
         )
         for page in pages:
             each_page()

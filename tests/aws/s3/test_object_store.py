@@ -139,6 +139,21 @@ def test_all_pages_of_a_listing_count() -> None:
     assert (found.key, found.etag) == ("b", "e")
 
 
+def test_keys_between_two_are_the_later_ones_up_to_the_last(objects: ObjectStore) -> None:
+    for key in ("a/1", "a/2", "b", "b/1", "c"):
+        objects.put(key, b"")
+    assert objects.keys_between("a/1", "b/1") == {"a/2", "b", "b/1"}
+    assert objects.keys_between("c", "d") == set()
+
+
+def test_an_instant_is_the_same_in_a_listing_and_in_a_head(objects: ObjectStore) -> None:
+    objects.put("a", b"")
+    (listed,) = objects.list_objects("a")
+    head = objects.clients.s3.head_object(Bucket=objects.bucket, Key="a")
+    assert listed.last_modified.replace(microsecond=0) == head["LastModified"]
+    assert listed.last_modified.tzinfo is not None
+
+
 def test_the_latest_of_very_many_uploads_is_found_a_page_at_a_time() -> None:
     class Endless(PagedS3):
         """So many pages that they would not fit side by side; none is kept."""
