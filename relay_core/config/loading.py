@@ -17,40 +17,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, ValidationError
 
-from relay_core.config.cross_checks import (
-    ExchangeRates,
-    ExtraColumns,
-    LoadContext,
-    TenantCurrency,
-    at_most,
-)
+from relay_core.config import cross_checks, models, values
 from relay_core.config.documents import parse_document, plain_document
-from relay_core.config.models import (
-    ErrorPolicy,
-    GuardsConfig,
-    MergeConfig,
-    OutputConfig,
-    PricingConfig,
-    StockConfig,
-    VendorConfig,
-)
 from relay_core.config.scalars import NumberText, join_path, type_name
 from relay_core.config.triggers import TriggersConfig
-from relay_core.config.values import (
-    OUTPUT_COLUMNS,
-    QUOTE_IT,
-    REFUSED,
-    UNKNOWN_COLUMN,
-    UNKNOWN_OUTPUT_COLUMN,
-    WHOLE,
-    Id,
-    Section,
-    TimeZone,
-    empty_section,
-    is_exactly,
-    nearest,
-    sound_id,
-)
 from relay_core.domain.cell_rules import MONEY_UNIT, shorten
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
@@ -66,22 +36,24 @@ from relay_core.domain.run_faults import listed
 SCHEMA_VERSION: Literal[1] = 1
 
 
-class TenantConfig(Section):
+class TenantConfig(values.Section):
     """A merchant's whole config; load it with `load_config`."""
 
-    schema_version: Annotated[Literal[1], WHOLE] = SCHEMA_VERSION
-    tenant_id: Id
-    timezone: TimeZone
-    default_currency: TenantCurrency
-    exchange_rates: ExchangeRates = Field(default={})
-    extra_columns: ExtraColumns = ()
-    vendors: Annotated[tuple[VendorConfig, ...], Field(min_length=1), at_most("vendors")]
-    pricing: PricingConfig = empty_section()
-    stock: StockConfig = StockConfig()
-    merge: MergeConfig = empty_section()
-    output: OutputConfig = empty_section()
-    error_policy: ErrorPolicy = ErrorPolicy()
-    guards: GuardsConfig = GuardsConfig()
+    schema_version: Annotated[Literal[1], values.WHOLE] = SCHEMA_VERSION
+    tenant_id: values.Id
+    timezone: values.TimeZone
+    default_currency: cross_checks.TenantCurrency
+    exchange_rates: cross_checks.ExchangeRates = Field(default={})
+    extra_columns: cross_checks.ExtraColumns = ()
+    vendors: Annotated[
+        tuple[models.VendorConfig, ...], Field(min_length=1), cross_checks.at_most("vendors")
+    ]
+    pricing: models.PricingConfig = values.empty_section()
+    stock: models.StockConfig = models.StockConfig()
+    merge: models.MergeConfig = values.empty_section()
+    output: models.OutputConfig = values.empty_section()
+    error_policy: models.ErrorPolicy = models.ErrorPolicy()
+    guards: models.GuardsConfig = models.GuardsConfig()
     triggers: TriggersConfig = TriggersConfig()
 
     @property
@@ -94,7 +66,7 @@ class TenantConfig(Section):
         schedule = self.triggers.schedule
         return None if schedule is None else schedule.next_after(instant, self.zone)
 
-    def vendor(self, vendor_id: str) -> VendorConfig:
+    def vendor(self, vendor_id: str) -> models.VendorConfig:
         """Return the vendor of this id.
 
         Raises:
@@ -106,17 +78,17 @@ class TenantConfig(Section):
         """Return where among the vendors the one of this id stands, from 0."""
         return [each.vendor_id for each in self.vendors].index(vendor_id)
 
-    def stock_of(self, vendor_id: str) -> StockConfig:
+    def stock_of(self, vendor_id: str) -> models.StockConfig:
         """Return how much of a vendor's quantities is offered on: its own say, or the tenant's."""
         return self.vendor(vendor_id).stock or self.stock
 
-    def rate_of(self, vendor: VendorConfig) -> Fraction | None:
+    def rate_of(self, vendor: models.VendorConfig) -> Fraction | None:
         """Return one of a vendor's currency in the tenant's; None where they are the same."""
         if vendor.currency in (None, self.default_currency):
             return None
         return Fraction(self.exchange_rates[str(vendor.currency)])
 
-    def shipping_of(self, vendor: VendorConfig) -> Decimal:
+    def shipping_of(self, vendor: models.VendorConfig) -> Decimal:
         """Return a vendor's flat amount, in the tenant's currency with 4 places."""
         own, rate = vendor.shipping_handling_flat, self.rate_of(vendor)
         if own is None:
@@ -124,7 +96,7 @@ class TenantConfig(Section):
         units = Fraction(own) * MONEY_UNIT * (1 if rate is None else rate)
         return Decimal(math.floor(units + Fraction(1, 2))).scaleb(-4)
 
-    def selecting(self, vendor_ids: Collection[str] | None) -> tuple[VendorConfig, ...]:
+    def selecting(self, vendor_ids: Collection[str] | None) -> tuple[models.VendorConfig, ...]:
         """Return the named vendors in the order of the config; none named is all.
 
         Raises:
@@ -139,7 +111,7 @@ class TenantConfig(Section):
                 ConfigFault(
                     f"vendors.{place}",
                     f"the config has no vendor {shorten(vendor_id)}"
-                    f"{nearest(vendor_id, known) if index < MAX_LISTED else ''}{has}",
+                    f"{values.nearest(vendor_id, known) if index < MAX_LISTED else ''}{has}",
                 )
                 for index, (place, vendor_id) in enumerate(unknown)
             )
@@ -174,11 +146,11 @@ def load_config(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) ->
         raise ConfigError([ConfigFault("", "the config must be a mapping of keys to values")])
     version = document.get("schema_version")
     is_number = isinstance(version, int | float | Decimal | NumberText)
-    if version is not None and not (is_number and is_exactly(SCHEMA_VERSION, version)):
+    if version is not None and not (is_number and values.is_exactly(SCHEMA_VERSION, version)):
         is_short = is_number or (isinstance(version, str) and len(version) <= 64)
         raise UnsupportedSchemaVersionError(version if is_short else type_name(version))
     plain, faults = plain_document(document, limits)
-    context = LoadContext(sound_id(plain.get("tenant_id")), limits)
+    context = cross_checks.LoadContext(values.sound_id(plain.get("tenant_id")), limits)
     try:
         config = TenantConfig.model_validate(plain, context=context)
     except ValidationError as error:
@@ -198,8 +170,8 @@ _SENTENCES = {
     "bool_type": "true or false is wanted, without quotes, not {kind}",
     "string_pattern_mismatch": "{value} is no id: use 1 to 64 letters, digits, _ and -, of which "
     "the first is a letter or a digit",
-    UNKNOWN_COLUMN: "{value} is no canonical column",
-    UNKNOWN_OUTPUT_COLUMN: "{value} is no canonical column",
+    values.UNKNOWN_COLUMN: "{value} is no canonical column",
+    values.UNKNOWN_OUTPUT_COLUMN: "{value} is no canonical column",
     "greater_than": "must be above {gt}, not {value}",
     "greater_than_equal": "must be {ge} or more, not {value}",
     "less_than_equal": "must be {le} or less, not {value}",
@@ -207,7 +179,10 @@ _SENTENCES = {
     "decimal_max_places": "has more than {decimal_places} decimal places: {value}",
 }
 """The sentence of each type of faults."""
-_COLUMNS = {UNKNOWN_COLUMN: CANONICAL_COLUMNS, UNKNOWN_OUTPUT_COLUMN: OUTPUT_COLUMNS}
+_COLUMNS = {
+    values.UNKNOWN_COLUMN: CANONICAL_COLUMNS,
+    values.UNKNOWN_OUTPUT_COLUMN: values.OUTPUT_COLUMNS,
+}
 _AT_LEAST_ONE, _LEAVE_OUT = "list at least one", "leave the entry out instead"
 
 
@@ -221,7 +196,7 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Config
     ]
     for index, detail in enumerate(details):
         path, context = detail["loc"], detail.get("ctx", {})
-        if detail["type"] == REFUSED:
+        if detail["type"] == values.REFUSED:
             path = path[:-1] if "of_section" in context else path
             message, hint = context["message"], context.get("hint", str)
         elif detail["type"] == "literal_error":
@@ -236,7 +211,7 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Config
 def _sentence(detail: Any, context: Mapping[str, Any]) -> str:
     kind, given = detail["type"], detail["input"]
     if kind == "string_type" and isinstance(given, bool):
-        return QUOTE_IT
+        return values.QUOTE_IT
     if kind == "too_short":
         is_list = context["field_type"] == "Tuple"
         return f"must not be empty; {_AT_LEAST_ONE if is_list else _LEAVE_OUT}"
@@ -258,7 +233,7 @@ def _choice(detail: Any, section: type[BaseModel], name: str) -> tuple[str, Call
     given = detail["input"]
     if isinstance(given, bool) or not isinstance(given, str | int):
         return f"{wanted}, not {type_name(given)}", str
-    return f"{wanted}, not {shorten(str(given))}", partial(nearest, str(given), allowed)
+    return f"{wanted}, not {shorten(str(given))}", partial(values.nearest, str(given), allowed)
 
 
 def _words(annotation: Any) -> tuple[str, ...]:
@@ -272,9 +247,9 @@ def _nearest(detail: Any, section: type[BaseModel], name: str) -> str:
     """Return a hint at the key or the column that was perhaps meant."""
     if detail["type"] == "extra_forbidden":
         fields = section.model_fields.items()
-        return nearest(name, [field.alias or each for each, field in fields])
+        return values.nearest(name, [field.alias or each for each, field in fields])
     known, text = _COLUMNS.get(detail["type"], ()), str(detail["input"])
-    return (known and (nearest(text, known) or f"; there are {', '.join(known)}")) or ""
+    return (known and (values.nearest(text, known) or f"; there are {', '.join(known)}")) or ""
 
 
 def _field_at(section: type[BaseModel], path: Sequence[Any]) -> tuple[type[BaseModel], str]:

@@ -7,89 +7,61 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_serializer, model_validator
 
-from relay_core.config.cross_checks import (
-    ENTRIES,
-    FeedColumn,
-    KnownVendor,
-    LocalPath,
-    NewVendor,
-    S3Key,
-    S3Prefix,
-    VendorCurrency,
-    VendorShipping,
-    at_most,
-    idle_without,
-    judged,
-    read_output_column,
-    refuse_repeated,
-    refuse_with_format,
-)
+from relay_core.config import cross_checks, values
 from relay_core.config.parser import ParserConfig
 from relay_core.config.pulls import PullConfig
 from relay_core.config.scalars import type_name
-from relay_core.config.values import (
-    AS_TEXT,
-    EXACT,
-    WHOLE,
-    Bool,
-    Count,
-    Filled,
-    Money,
-    Percent,
-    Quantity,
-    Section,
-    Share,
-    empty_section,
-    optional,
-    refuse,
-)
 from relay_core.domain.cell_rules import MONEY_LIMIT
 from relay_core.domain.columns import DERIVED_COLUMNS, source_column
 from relay_core.domain.limits import DEFAULT_LIMITS
 
-Margin = Annotated[Decimal, Field(ge=0, le=100, decimal_places=6), EXACT, AS_TEXT]
+Margin = Annotated[Decimal, Field(ge=0, le=100, decimal_places=6), values.EXACT, values.AS_TEXT]
 MapFloor = Literal["max(price, map_price)"]
 Condition = Literal["new", "used", "refurb"]
-Ending = Annotated[Decimal, Field(ge=0, le=Decimal("9.99"), decimal_places=2), EXACT, AS_TEXT]
+Ending = Annotated[
+    Decimal, Field(ge=0, le=Decimal("9.99"), decimal_places=2), values.EXACT, values.AS_TEXT
+]
 AMOUNTS = ("margin_pct", "markup", "fixed_price")
 """What a price rule may set a price by; one that sets none leaves offers out."""
 
 
-class RuleConditions(Section):
+class RuleConditions(values.Section):
     """Which offers a price rule is for: all that is said must hold, nothing said always does."""
 
     vendors: (
         Annotated[
-            tuple[KnownVendor, ...],
+            tuple[cross_checks.KnownVendor, ...],
             Field(min_length=1, description="Ids of this config's vendors."),
         ]
         | None
     ) = None
     brands: (
-        Annotated[tuple[Filled, ...], Field(min_length=1, description="In any case.")] | None
+        Annotated[tuple[values.Filled, ...], Field(min_length=1, description="In any case.")] | None
     ) = None
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] | None = None
-    cost_from: Money | None = None
-    cost_below: Money | None = None
+    cost_from: values.Money | None = None
+    cost_below: values.Money | None = None
 
     @field_validator("cost_below")
     @classmethod
     def _is_above(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
         least = info.data.get("cost_from")
         if value is not None and least is not None and value <= least:
-            raise refuse(f"must be greater than cost_from, which is {least:f}, not {value:f}")
+            raise values.refuse(
+                f"must be greater than cost_from, which is {least:f}, not {value:f}"
+            )
         return value
 
 
-class PriceRule(Section):
+class PriceRule(values.Section):
     """How the price of the offers that it is for is made, or that they do not compete."""
 
     when: RuleConditions = RuleConditions()
     margin_pct: Margin | None = None
-    markup: Money | None = None
-    fixed_price: Money | None = None
-    leave_out: Annotated[Bool, Field(validate_default=True)] = False
-    min_price: Money | None = None
+    markup: values.Money | None = None
+    fixed_price: values.Money | None = None
+    leave_out: Annotated[values.Bool, Field(validate_default=True)] = False
+    min_price: values.Money | None = None
 
     @field_validator("leave_out")
     @classmethod
@@ -100,42 +72,42 @@ class PriceRule(Section):
         if len(given) != 1:
             has = " and ".join(given) or "none"
             wanted = "margin_pct, markup, fixed_price and leave_out: true"
-            raise refuse(f"must have exactly one of {wanted}; it has {has}", of_section=True)
+            raise values.refuse(f"must have exactly one of {wanted}; it has {has}", of_section=True)
         return value
 
     @field_validator("min_price")
     @classmethod
     def _goes_with_a_price(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
         if value is not None and info.data.get("leave_out"):
-            raise refuse("an offer that is left out has no price; leave min_price out")
+            raise values.refuse("an offer that is left out has no price; leave min_price out")
         return value
 
 
-class MapPolicyConfig(Section):
+class MapPolicyConfig(values.Section):
     """Whether a minimum advertised price is a floor."""
 
-    enforce: Bool = True
+    enforce: values.Bool = True
     map_floor_behavior: MapFloor = "max(price, map_price)"
 
 
-class RoundingConfig(Section):
+class RoundingConfig(values.Section):
     """How a price is rounded to a multiple of ``increment``; nearest is half up."""
 
     mode: Literal["nearest", "up", "down"] = "nearest"
     increment: Annotated[
         Decimal,
         Field(ge=Decimal("0.0001"), lt=MONEY_LIMIT, decimal_places=4),
-        EXACT,
-        AS_TEXT,
+        values.EXACT,
+        values.AS_TEXT,
     ] = Decimal("0.01")
 
 
-class PricingConfig(Section):
+class PricingConfig(values.Section):
     """From a cost to a price; the first rule that an offer meets stands in for the base."""
 
     base_margin_pct: Margin
-    min_price: Money
-    shipping_handling_flat: Money
+    min_price: values.Money
+    shipping_handling_flat: values.Money
     map_policy: MapPolicyConfig = MapPolicyConfig()
     rules: Annotated[
         tuple[PriceRule, ...],
@@ -144,7 +116,7 @@ class PricingConfig(Section):
             "`margin_pct`, `markup`, `fixed_price` and `leave_out: true`.",
             json_schema_extra={"maxItems": DEFAULT_LIMITS.price_rules},
         ),
-        at_most("price_rules"),
+        cross_checks.at_most("price_rules"),
     ] = ()
     rounding: RoundingConfig = RoundingConfig()
     ending: (
@@ -171,70 +143,70 @@ DEFAULT_SORT: tuple[SortRule, ...] = ("in_stock_desc", "lowest_landed_cost")
 DuplicateSkus = Literal["compete", "first", "last", "sum", "refuse"]
 
 
-class InboundConfig(Section):
+class InboundConfig(values.Section):
     """Where a vendor's feeds arrive; ``s3_prefix`` ends in a slash."""
 
     type: Literal["s3", "local"]
-    s3_prefix: S3Prefix = optional()
-    pull: Annotated[PullConfig | None, idle_without("type", "s3")] = None
+    s3_prefix: cross_checks.S3Prefix = values.optional()
+    pull: Annotated[PullConfig | None, cross_checks.idle_without("type", "s3")] = None
 
 
-class SkuMapConfig(Section):
+class SkuMapConfig(values.Section):
     """The file that turns a vendor's SKUs into the tenant's."""
 
     type: Literal["s3", "file"]
-    s3_key: S3Key = optional()
-    local_path: LocalPath = optional()
+    s3_key: cross_checks.S3Key = values.optional()
+    local_path: cross_checks.LocalPath = values.optional()
 
 
-class StockConfig(Section):
+class StockConfig(values.Section):
     """How much of an offer's quantity is offered on: less some, then a part, then bounds."""
 
-    hold_back: Quantity = 0
-    pct: Percent = 100
-    zero_below: Quantity = 0
-    cap: Quantity | None = None
+    hold_back: values.Quantity = 0
+    pct: values.Percent = 100
+    zero_below: values.Quantity = 0
+    cap: values.Quantity | None = None
 
 
-class LastGoodConfig(Section):
+class LastGoodConfig(values.Section):
     """When a vendor's last good feed may stand in, and how much of its quantities is offered."""
 
-    max_age_hours: Annotated[int, Field(ge=1, le=720), WHOLE] = 48
-    quantity_pct: Percent = 100
+    max_age_hours: Annotated[int, Field(ge=1, le=720), values.WHOLE] = 48
+    quantity_pct: values.Percent = 100
 
 
-class VendorConfig(Section):
+class VendorConfig(values.Section):
     """One supplier of the tenant."""
 
-    vendor_id: NewVendor
-    required: Bool = True
-    inbound: InboundConfig = empty_section()
+    vendor_id: cross_checks.NewVendor
+    required: values.Bool = True
+    inbound: InboundConfig = values.empty_section()
     on_trouble: Literal["fail", "leave_out", "last_good"] = "fail"
     last_good: Annotated[
-        LastGoodConfig, idle_without("on_trouble", "last_good", LastGoodConfig())
+        LastGoodConfig, cross_checks.idle_without("on_trouble", "last_good", LastGoodConfig())
     ] = LastGoodConfig()
-    max_feed_age_hours: Annotated[int, Field(ge=1, le=8760), WHOLE] | None = None
-    max_invalid_row_pct: Share | None = None
+    max_feed_age_hours: Annotated[int, Field(ge=1, le=8760), values.WHOLE] | None = None
+    max_invalid_row_pct: values.Share | None = None
     duplicate_skus: DuplicateSkus = "compete"
     stock: StockConfig | None = None
-    currency: VendorCurrency | None = None
-    shipping_handling_flat: VendorShipping | None = None
-    parser: ParserConfig = empty_section()
+    currency: cross_checks.VendorCurrency | None = None
+    shipping_handling_flat: cross_checks.VendorShipping | None = None
+    parser: ParserConfig = values.empty_section()
     sku_map: SkuMapConfig | None = None
 
 
-class LandedCostConfig(Section):
+class LandedCostConfig(values.Section):
     """What counts as the cost that offers are compared by."""
 
-    include_shipping_handling: Bool = True
+    include_shipping_handling: values.Bool = True
 
 
-class BestOfferConfig(Section):
+class BestOfferConfig(values.Section):
     """How the best of a SKU's offers is found."""
 
     sort_by: tuple[SortRule, ...] = DEFAULT_SORT
     landed_cost: LandedCostConfig = LandedCostConfig()
-    fallback_lead_time_days: Quantity = 7
+    fallback_lead_time_days: values.Quantity = 7
 
     @field_validator("sort_by")
     @classmethod
@@ -242,55 +214,55 @@ class BestOfferConfig(Section):
         return value or DEFAULT_SORT
 
 
-class MergeConfig(Section):
+class MergeConfig(values.Section):
     """How offers of one SKU become one record."""
 
     strategy: Literal["best_offer"]
     best_offer: BestOfferConfig = BestOfferConfig()
 
 
-class ErrorPolicy(Section):
+class ErrorPolicy(values.Section):
     """What a run puts up with."""
 
-    max_invalid_rows: Count = 0
-    max_invalid_row_pct: Share = Decimal("0.0")
-    fail_on_missing_required_columns: Bool = True
+    max_invalid_rows: values.Count = 0
+    max_invalid_row_pct: values.Share = Decimal("0.0")
+    fail_on_missing_required_columns: values.Bool = True
     missing_required_vendor_policy: Literal["fail", "warn_only"] = "fail"
 
 
-PriceRise = Annotated[Decimal, Field(ge=0, le=100), EXACT, AS_TEXT]
+PriceRise = Annotated[Decimal, Field(ge=0, le=100), values.EXACT, values.AS_TEXT]
 
 
-class PriceLevelConfig(Section):
+class PriceLevelConfig(values.Section):
     """How far more than half of the prices may move together."""
 
-    low: Share = Decimal("0.80")
-    high: Annotated[Decimal, Field(ge=1, le=100), EXACT, AS_TEXT] = Decimal("1.25")
+    low: values.Share = Decimal("0.80")
+    high: Annotated[Decimal, Field(ge=1, le=100), values.EXACT, values.AS_TEXT] = Decimal("1.25")
 
 
-class QuarantineConfig(Section):
+class QuarantineConfig(values.Section):
     """When one SKU's new price is not believed, and for how long; null switches a side off."""
 
-    price_drop_pct: Share | None = Decimal("0.50")
+    price_drop_pct: values.Share | None = Decimal("0.50")
     price_rise_pct: PriceRise | None = Decimal("1.00")
     action: Literal["keep", "zero"] = "keep"
-    confirm_hours: Annotated[int, Field(ge=1, le=8760), WHOLE] | None = 24
-    max_pct: Share = Decimal("0.10")
+    confirm_hours: Annotated[int, Field(ge=1, le=8760), values.WHOLE] | None = 24
+    max_pct: values.Share = Decimal("0.10")
 
 
-class GuardsConfig(Section):
+class GuardsConfig(values.Section):
     """What a feed may lose or change against the published one; null switches a guard off."""
 
     mode: Literal["hold", "warn", "off"] = "hold"
-    min_baseline_skus: Count = 10
-    max_skus_removed_pct: Share | None = Decimal("0.50")
-    max_out_of_stock_pct: Share | None = Decimal("0.50")
-    price_drop_pct: Share | None = Decimal("0.50")
+    min_baseline_skus: values.Count = 10
+    max_skus_removed_pct: values.Share | None = Decimal("0.50")
+    max_out_of_stock_pct: values.Share | None = Decimal("0.50")
+    price_drop_pct: values.Share | None = Decimal("0.50")
     price_rise_pct: PriceRise | None = Decimal("1.00")
-    min_price_jumps: Annotated[int, Field(ge=1), WHOLE] = 5
-    max_price_jumps_pct: Share = Decimal("0.01")
+    min_price_jumps: Annotated[int, Field(ge=1), values.WHOLE] = 5
+    max_price_jumps_pct: values.Share = Decimal("0.01")
     price_level: PriceLevelConfig | None = PriceLevelConfig()
-    max_vendor_rows_lost_pct: Share | None = Decimal("0.50")
+    max_vendor_rows_lost_pct: values.Share | None = Decimal("0.50")
     quarantine: QuarantineConfig | None = None
 
 
@@ -300,15 +272,15 @@ _WITH_FORMULAS = ("csv", "tsv")
 """What spreadsheets open, which may take a cell for a formula."""
 
 
-class OutputColumn(Section):
+class OutputColumn(values.Section):
     """A header over a column that a feed can have, or over the same text in each row.
 
     The column's name alone is the column under that header.
     """
 
-    column: FeedColumn | None = None
+    column: cross_checks.FeedColumn | None = None
     constant: str | None = None
-    header: Filled = Field(alias="as", description="The header.")
+    header: values.Filled = Field(alias="as", description="The header.")
 
     @model_validator(mode="before")
     @classmethod
@@ -317,14 +289,14 @@ class OutputColumn(Section):
             return value
         if isinstance(value, bool) or not isinstance(value, int | str):
             kind = type_name(value)
-            raise refuse(f"text is wanted, the name of a column, or a mapping; not {kind}")
-        name = read_output_column(str(value), info)
+            raise values.refuse(f"text is wanted, the name of a column, or a mapping; not {kind}")
+        name = cross_checks.read_output_column(str(value), info)
         return {"column": name, "as": name}
 
     @model_validator(mode="after")
     def _holds_one_thing(self) -> OutputColumn:
         if (self.column is None) is (self.constant is None):
-            raise refuse("needs a column or a constant, and not both")
+            raise values.refuse("needs a column or a constant, and not both")
         return self
 
     @model_serializer
@@ -336,25 +308,31 @@ class OutputColumn(Section):
 
 
 _NewColumn = Annotated[
-    OutputColumn, judged(lambda column, entry, _: refuse_repeated(column.header, entry.seen))
+    OutputColumn,
+    cross_checks.judged(
+        lambda column, entry, _: cross_checks.refuse_repeated(column.header, entry.seen)
+    ),
 ]
 
 
-class OutputConfig(Section):
+class OutputConfig(values.Section):
     """What the merged feed holds, and how it is written."""
 
     format: OutputFormat = "csv"
-    columns: Annotated[tuple[_NewColumn, ...], Field(min_length=1), ENTRIES]
-    escape_formulas: Bool = False
+    columns: Annotated[tuple[_NewColumn, ...], Field(min_length=1), cross_checks.ENTRIES]
+    escape_formulas: values.Bool = False
     missing_skus: Literal["drop", "zero"] = "drop"
     missing_sku_days: Annotated[
-        int, Field(ge=1, le=365), WHOLE, idle_without("missing_skus", "zero", _MISSING_SKU_DAYS)
+        int,
+        Field(ge=1, le=365),
+        values.WHOLE,
+        cross_checks.idle_without("missing_skus", "zero", _MISSING_SKU_DAYS),
     ] = _MISSING_SKU_DAYS
 
     @field_validator("escape_formulas")
     @classmethod
     def _applies_to_format(cls, value: bool, info: ValidationInfo) -> bool:
-        refuse_with_format(_WITH_FORMULAS, value, info)
+        cross_checks.refuse_with_format(_WITH_FORMULAS, value, info)
         return value
 
     @property

@@ -20,13 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from relay_core.config.cross_checks import (
-    ENTRIES,
-    KnownVendor,
-    LoadContext,
-    judged,
-    refuse_repeated,
-)
+from relay_core.config import cross_checks
 from relay_core.config.documents import plain_document
 from relay_core.config.loading import faults_of
 from relay_core.config.scalars import NumberText, number
@@ -85,7 +79,7 @@ class Override(Section):
     price: Price | None = None
     min_price: Price | None = None
     max_quantity: Quantity | None = None
-    vendor_id: KnownVendor | None = None
+    vendor_id: cross_checks.KnownVendor | None = None
     accept_price: Price | None = None
     accept_until: Moment | None = None
     expires_at: Moment | None = None
@@ -142,11 +136,13 @@ class _Overrides(Section):
         tuple[
             Annotated[
                 Override,
-                judged(lambda one, entry, _: refuse_repeated(one.sku, entry.seen)),
+                cross_checks.judged(
+                    lambda one, entry, _: cross_checks.refuse_repeated(one.sku, entry.seen)
+                ),
             ],
             ...,
         ],
-        ENTRIES,
+        cross_checks.ENTRIES,
     ]
 
 
@@ -164,7 +160,7 @@ def load_overrides(
         ConfigError: with every fault and its path, ``overrides.N...``.
     """
     plain, faults = plain_document({"overrides": document}, limits)
-    context = LoadContext(limits=limits, vendor_ids=set(vendor_ids))
+    context = cross_checks.LoadContext(limits=limits, vendor_ids=set(vendor_ids))
     try:
         read = _Overrides.model_validate(plain, context=context)
     except ValidationError as error:

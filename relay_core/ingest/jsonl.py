@@ -21,26 +21,11 @@ from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
+from relay_core.ingest import feed as parsed_feed
+from relay_core.ingest import json_objects
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_records import window_end
 from relay_core.ingest.decoding import Buffer, decode_feed
-from relay_core.ingest.feed import (
-    MalformedRecords,
-    ParsedFeed,
-    TextBatch,
-    large_cell,
-    refuse_large_cells,
-    refuse_large_header,
-    refuse_too_many_columns,
-)
-from relay_core.ingest.json_objects import (
-    NESTED,
-    count_values,
-    nested_size,
-    read_object,
-    read_objects,
-    without_collector,
-)
 
 _BLOCK = 4 << 20
 _MAX_CELLS = 4 << 20
@@ -52,7 +37,7 @@ _AS_THEY_ARE = frozenset((str, bytes, type(None)))
 _WORDS = {"True": "true", "False": "false"}
 
 
-def read_json_lines(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
+def read_json_lines(data: Buffer, parser: ParserConfig, limits: Limits) -> parsed_feed.ParsedFeed:
     """Split a feed into its keys and batches of text columns; the first line is record 1.
 
     Raises:
@@ -63,9 +48,9 @@ def read_json_lines(data: Buffer, parser: ParserConfig, limits: Limits) -> Parse
     feed = _Feed(decode_feed(data, parser.encoding), limits)
     headers = feed.headers()
     if headers is None:
-        return ParsedFeed(None)
+        return parsed_feed.ParsedFeed(None)
     used = [headers[place] for place in plan_columns(headers, parser).used]
-    return ParsedFeed(headers, feed.batches(headers, used))
+    return parsed_feed.ParsedFeed(headers, feed.batches(headers, used))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +69,8 @@ class _Column:
         if bytes in kinds:
             numbers[:] = [type(value) is bytes for value in values]
         nested = at[:0]
-        if not kinds.isdisjoint(NESTED):
-            nested = at[[type(value) in NESTED for value in values]]
+        if not kinds.isdisjoint(json_objects.NESTED):
+            nested = at[[type(value) in json_objects.NESTED for value in values]]
         if not kinds <= _AS_THEY_ARE:
             values = [
                 value if type(value) in _AS_THEY_ARE else _WORDS.get(str(value)) for value in values
@@ -131,9 +116,9 @@ class _Feed:
         while start < len(self._text):
             end = window_end(self._text, start, _BLOCK)
             lines = self._lines(start, end)
-            with without_collector():
+            with json_objects.without_collector():
                 is_short = max(map(len, lines), default=0) <= self._limits.cell_bytes
-                objects = read_objects(lines) if is_short else None
+                objects = json_objects.read_objects(lines) if is_short else None
                 if objects is None:
                     objects = [
                         self._object(*line) for line in zip(lines, count(number), strict=False)
@@ -143,7 +128,7 @@ class _Feed:
             is_object = np.array([one is not None for one in objects], np.bool_)
             self._blocks.append(_Block(start, end, number, columns, is_object))
             names.update(dict.fromkeys(found))
-            refuse_too_many_columns(tuple(names), self._limits)
+            parsed_feed.refuse_too_many_columns(tuple(names), self._limits)
             any_object |= bool(is_object.any())
             start, number = end, number + len(lines)
         if number > 1 and not any_object:
@@ -151,12 +136,12 @@ class _Feed:
                 FailureCode.INVALID_INPUT,
                 "no line is a JSON object; write one object a line, and no list around them",
             )
-        refuse_large_header(tuple(names), self._limits)
+        parsed_feed.refuse_large_header(tuple(names), self._limits)
         return tuple(names) if any_object else None
 
     def batches(
         self, headers: tuple[str, ...], used: Sequence[str]
-    ) -> Iterator[TextBatch | MalformedRecords]:
+    ) -> Iterator[parsed_feed.TextBatch | parsed_feed.MalformedRecords]:
         """Yield all records and let go of them; columns are read from the ``used`` keys."""
         size = max(1, _MAX_CELLS // max(1, len(headers)))
         while self._blocks:
@@ -171,9 +156,13 @@ class _Feed:
                 lines = self._lines(block.start, block.end)
                 malformed = np.flatnonzero(~keep)
                 texts = pa.array([lines[place] for place in malformed], pa.string())
-                yield MalformedRecords(None, malformed + block.first, quoted(texts), [texts])
+                yield parsed_feed.MalformedRecords(
+                    None, malformed + block.first, quoted(texts), [texts]
+                )
 
-    def _batch(self, headers: tuple[str, ...], block: _Block, places: Ints) -> TextBatch:
+    def _batch(
+        self, headers: tuple[str, ...], block: _Block, places: Ints
+    ) -> parsed_feed.TextBatch:
         columns, numbers = [], {}
         for place, key in enumerate(headers):
             if key not in block.columns:
@@ -183,8 +172,8 @@ class _Feed:
             columns.append(cells)
             if flags.any():
                 numbers[place] = flags
-        refuse_large_cells(columns, places + block.first, headers, self._limits)
-        return TextBatch(columns, places + block.first, numbers)
+        parsed_feed.refuse_large_cells(columns, places + block.first, headers, self._limits)
+        return parsed_feed.TextBatch(columns, places + block.first, numbers)
 
     def _lines(self, start: int, end: int) -> list[str]:
         """Return the lines between two places that hold more than white space."""
@@ -193,19 +182,22 @@ class _Feed:
 
     def _object(self, line: str, number: int) -> Mapping[str, object] | None:
         is_long = len(line) > self._limits.cell_bytes
-        if is_long and count_values(line) > _MAX_VALUES:
+        if is_long and json_objects.count_values(line) > _MAX_VALUES:
             raise FeedUnreadableError(
                 FailureCode.INVALID_INPUT,
                 f"line {number} has more than {_MAX_VALUES:,} values, which are the most; leave "
                 "some of them out",
             )
-        found = read_object(line)
+        found = json_objects.read_object(line)
         if is_long:
             if found is None:  # it is one cell of a report
-                raise large_cell(number, 1, (), self._limits)
+                raise parsed_feed.large_cell(number, 1, (), self._limits)
             for column, value in enumerate(found.values(), 1):
-                if type(value) in NESTED and nested_size(value) > self._limits.cell_bytes:
-                    raise large_cell(number, column, (), self._limits)
+                if (
+                    type(value) in json_objects.NESTED
+                    and json_objects.nested_size(value) > self._limits.cell_bytes
+                ):
+                    raise parsed_feed.large_cell(number, column, (), self._limits)
         return found
 
 

@@ -29,17 +29,10 @@ from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
+from relay_core.ingest import feed
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.compression import too_much
 from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.feed import (
-    ParsedFeed,
-    TextBatch,
-    moderate_runs,
-    refuse_large_cells,
-    refuse_large_header,
-    refuse_too_many_columns,
-)
 
 if TYPE_CHECKING:  # a process that reads loads no pydantic
     from relay_core.config import ParserConfig
@@ -62,7 +55,7 @@ def may_explode(data: Buffer) -> bool:
     return any(_SHARES_STARTS in each.encodings for each in chunks)
 
 
-def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
+def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> feed.ParsedFeed:
     """Return a file's columns as text; its first row is record 1.
 
     Raises:
@@ -80,8 +73,8 @@ def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFe
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(str(error)) from error
     headers = tuple(schema.names)
-    refuse_too_many_columns(headers, limits)
-    refuse_large_header(headers, limits)
+    feed.refuse_too_many_columns(headers, limits)
+    feed.refuse_large_header(headers, limits)
     repeated = [name for name, count in Counter(headers).items() if count > 1]
     if repeated:
         raise FeedUnreadableError(
@@ -97,7 +90,7 @@ def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFe
             f"columns that are read are not of texts, numbers, dates or booleans: {kinds}; write "
             "them flat, or map others in parser.column_map",
         )
-    return ParsedFeed(headers, _batches(_Rows(source, file, schema), schema, limits))
+    return feed.ParsedFeed(headers, _batches(_Rows(source, file, schema), schema, limits))
 
 
 def _is_string(kind: pa.DataType) -> bool:
@@ -174,12 +167,12 @@ class _Rows:
         return max(length or 0 for length in lengths)
 
 
-def _batches(rows: _Rows, schema: pa.Schema, limits: Limits) -> Iterator[TextBatch]:
+def _batches(rows: _Rows, schema: pa.Schema, limits: Limits) -> Iterator[feed.TextBatch]:
     number, left = 1, limits.feed_bytes
     for columns, count in rows:
         known = [column for column in columns if column is not None]
         sizes = sum(map(_sizes, known), np.zeros(count, np.int64))
-        for start, stop in moderate_runs(sizes, _BYTES):
+        for start, stop in feed.moderate_runs(sizes, _BYTES):
             try:
                 texts = [
                     empty_texts(stop - start) if each is None else text_of(each[start:stop])
@@ -191,10 +184,10 @@ def _batches(rows: _Rows, schema: pa.Schema, limits: Limits) -> Iterator[TextBat
             if left < 0:
                 raise too_much(limits)
             numbers = np.arange(number + start, number + stop)
-            refuse_large_cells(texts, numbers, schema.names, limits)
+            feed.refuse_large_cells(texts, numbers, schema.names, limits)
             every = np.ones(stop - start, np.bool_)
             flags = {place: every for place, each in enumerate(schema) if _is_number(each.type)}
-            yield TextBatch(texts, numbers, flags)
+            yield feed.TextBatch(texts, numbers, flags)
         number += count
 
 

@@ -7,19 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.text import (
-    WORD,
-    Bools,
-    Ints,
-    TextWords,
-    Words,
-    change_rows,
-    flags_of,
-    is_empty,
-    trim,
-    values_of,
-    without_nulls,
-)
+from relay_core.columnar import text as texts
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import shorten, strip
 from relay_core.domain.codes import FailureCode
@@ -44,25 +32,25 @@ class SkuMap:
 
     vendor_skus: pa.StringArray  # distinct texts, in the order of ``hashes``
     skus: pa.StringArray  # what each becomes
-    hashes: Words | None  # ascending and distinct; None where two texts have the same
-    starts_seen: Bools  # which first bits hashes have, so that most other texts are not looked for
+    hashes: texts.Words | None  # ascending and distinct; None where two texts have the same
+    starts_seen: texts.Bools  # which first bits hashes have; most other texts have none of them
 
     def __len__(self) -> int:
         """Return how many of the vendor's SKUs are mapped."""
         return len(self.vendor_skus)
 
-    def apply(self, text: pa.StringArray) -> tuple[pa.StringArray, Bools]:
+    def apply(self, text: pa.StringArray) -> tuple[pa.StringArray, texts.Bools]:
         """Return ``text`` with mapped cells replaced, and which cells were mapped."""
         places = self._places(text)
         rows = np.flatnonzero(places >= 0)
         skus = self.skus.take(pa.array(places[rows]))
-        return change_rows(text, rows, lambda _: skus), places >= 0
+        return texts.change_rows(text, rows, lambda _: skus), places >= 0
 
-    def _places(self, text: pa.StringArray) -> Ints:
+    def _places(self, text: pa.StringArray) -> texts.Ints:
         """Return where each cell is in the map, or -1."""
         if self.hashes is None:
             found = pc.fill_null(pc.index_in(text, value_set=self.vendor_skus), -1)
-            return np.asarray(values_of(found), np.int64)
+            return np.asarray(texts.values_of(found), np.int64)
         asked = _hashes(text)
         likely = np.flatnonzero(self.starts_seen.take(_first_bits(asked)))
         asked = asked[likely]
@@ -96,7 +84,7 @@ def read_sku_map(data: Buffer, limits: Limits = DEFAULT_LIMITS) -> SkuMap | None
             f"the SKU map cannot be used: {error}; it must be UTF-8 CSV with one column "
             "vendor_sku and one column sku",
         ) from error
-    filled = pa.array(~(is_empty(vendor_skus) | is_empty(skus)))
+    filled = pa.array(~(texts.is_empty(vendor_skus) | texts.is_empty(skus)))
     vendor_skus, skus = vendor_skus.filter(filled), skus.filter(filled)
     return _by_hash(vendor_skus, skus) if len(skus) else None
 
@@ -113,7 +101,7 @@ def _columns(parsed: ParsedFeed) -> tuple[pa.StringArray, pa.StringArray]:
         # a record of more fields than the header's has both cells, and so may one of fewer
         columns = batch.cells if isinstance(batch, MalformedRecords) else batch.columns
         if len(columns) > max(places):
-            cells = (without_nulls(trim(columns[place])) for place in places)
+            cells = (texts.without_nulls(texts.trim(columns[place])) for place in places)
             parts.append((batch.row_numbers, *cells))
     vendor_skus, skus = (pa.concat_arrays([_NOTHING, *(part[n] for part in parts)]) for n in (1, 2))
     numbers = np.concatenate([np.zeros(0, np.int64), *(part[0] for part in parts)])
@@ -143,22 +131,23 @@ def _by_hash(vendor_skus: pa.StringArray, skus: pa.StringArray) -> SkuMap:
 
 
 def _same(
-    left: pa.StringArray, left_rows: npt.NDArray[np.intp], right: pa.StringArray, rows: Ints
-) -> Bools:
+    left: pa.StringArray, left_rows: npt.NDArray[np.intp], right: pa.StringArray, rows: texts.Ints
+) -> texts.Bools:
     """Return whether texts of two columns are the same, row by row."""
-    return flags_of(pc.equal(left.take(pa.array(left_rows)), right.take(pa.array(rows))))
+    return texts.flags_of(pc.equal(left.take(pa.array(left_rows)), right.take(pa.array(rows))))
 
 
-def _first_bits(hashes: Words) -> Ints:
+def _first_bits(hashes: texts.Words) -> texts.Ints:
     return (hashes >> np.uint64(64 - _FIRST_BITS)).view(np.int64)
 
 
-def _hashes(text: pa.StringArray) -> Words:
+def _hashes(text: pa.StringArray) -> texts.Words:
     """Return a number of each text that is seldom another's; it is the same in every column."""
-    words = TextWords(text)
+    words = texts.TextWords(text)
     hashes = words.lengths.astype(np.uint64)
     for place, factor in enumerate(_FACTORS):
-        if place * WORD < words.longest:
-            hashes += words.big_endian(place * WORD) * factor  # nothing, where the text has ended
+        if place * texts.WORD < words.longest:
+            # Nothing, where the text has ended.
+            hashes += words.big_endian(place * texts.WORD) * factor
     hashes ^= hashes >> np.uint64(32)
     return hashes

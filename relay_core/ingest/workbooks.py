@@ -16,19 +16,10 @@ from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import listed
+from relay_core.ingest import feed
 from relay_core.ingest.column_mapping import shown_cells
 from relay_core.ingest.compression import BROKEN, ZIP, open_archive, too_much
 from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.feed import (
-    MalformedRecords,
-    ParsedFeed,
-    RecordPlaces,
-    SheetRows,
-    TextBatch,
-    large_cell,
-    refuse_large_header,
-    refuse_too_many_columns,
-)
 from relay_core.ingest.workbook_formats import OdsBook, XlsxBook
 from relay_core.ingest.workbook_parts import (
     Cell,
@@ -102,7 +93,7 @@ class XlsBook:
         return (cell.value, False) if cell.value else None
 
 
-def read_workbook(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
+def read_workbook(data: Buffer, parser: ParserConfig, limits: Limits) -> feed.ParsedFeed:
     """Split a sheet into its headers and batches of text columns.
 
     The first row that is not blank is the header and record 1; with ``parser.columns`` the first
@@ -118,9 +109,9 @@ def read_workbook(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedF
     sheet = _SheetRows(book.rows(_place_of(book.sheets, parser.sheet)), parser, limits)
     headers = sheet.headers()
     if headers is None:
-        return ParsedFeed(None)
-    places = RecordPlaces("sheet_row", SheetRows(sheet.before))
-    return ParsedFeed(headers, sheet.batches(headers), places=places)
+        return feed.ParsedFeed(None)
+    places = feed.RecordPlaces("sheet_row", feed.SheetRows(sheet.before))
+    return feed.ParsedFeed(headers, sheet.batches(headers), places=places)
 
 
 def open_book(data: Buffer, format: str, limits: Limits, *, padded: bool = False) -> Book:
@@ -208,12 +199,12 @@ class _SheetRows:
             if number > self._parser.skip_lines and width:
                 self.before = number - 1
                 headers = tuple(_texts(cells, width))
-                refuse_too_many_columns(headers, self._limits)
-                refuse_large_header(headers, self._limits)
+                feed.refuse_too_many_columns(headers, self._limits)
+                feed.refuse_large_header(headers, self._limits)
                 return headers
         return None
 
-    def batches(self, headers: tuple[str, ...]) -> Iterator[TextBatch | MalformedRecords]:
+    def batches(self, headers: tuple[str, ...]) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
         """Yield all records; those of a row without a cell are left out."""
         width, batch, size = len(headers), _Batch(len(headers)), 0
         shown = shown_cells(headers, self._parser, self._limits)
@@ -241,7 +232,7 @@ class _SheetRows:
         for column, text, _ in cells:
             size = len(text) if text.isascii() else len(text.encode())
             if size > self._limits.cell_bytes:
-                raise large_cell(number - self.before, column + 1, headers, self._limits)
+                raise feed.large_cell(number - self.before, column + 1, headers, self._limits)
             total += size
         return self._count(total)
 
@@ -282,7 +273,7 @@ class _Batch:
             self.fitting[number] = texts
         return True
 
-    def records(self, shown: int) -> Iterator[TextBatch | MalformedRecords]:
+    def records(self, shown: int) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
         """Yield the records; of those that are malformed a report shows so many cells."""
         if self.fitting:
             flags = {column: np.zeros(len(self.fitting), np.bool_) for column in self._numbers}
@@ -291,14 +282,16 @@ class _Batch:
             columns = [
                 pa.array(column, pa.string()) for column in zip(*self.fitting.values(), strict=True)
             ]
-            yield TextBatch(columns, np.array([*self.fitting], np.int64), flags)
+            yield feed.TextBatch(columns, np.array([*self.fitting], np.int64), flags)
         if self.malformed:
             rows = self.malformed.values()
             widths = np.array([*map(len, rows)], np.int64)
             lines = pa.array([",".join(map(_quoted, texts)) for texts in rows], pa.string())
             cells = zip_longest(*(texts[:shown] for texts in rows))
             columns = [pa.array(column, pa.string()) for column in cells]
-            yield MalformedRecords(widths, np.array([*self.malformed], np.int64), lines, columns)
+            yield feed.MalformedRecords(
+                widths, np.array([*self.malformed], np.int64), lines, columns
+            )
 
 
 def _width(cells: Sequence[Cell]) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.columnar import text as texts
 from relay_core.columnar.column_values import REFUSED, ColumnValues, fault_code
 from relay_core.columnar.csv_text import join_fields
 from relay_core.columnar.numbers import (
@@ -19,18 +20,6 @@ from relay_core.columnar.numbers import (
     read_amounts,
     read_wholes,
     without_quantity_symbols,
-)
-from relay_core.columnar.text import (
-    Bools,
-    Ints,
-    change_rows,
-    empty_texts,
-    fill,
-    flags_of,
-    is_empty,
-    trim,
-    values_of,
-    word_index,
 )
 from relay_core.config import ParserConfig
 from relay_core.config.parser import Changed, First, Join, MappedSource, Sum
@@ -48,9 +37,9 @@ class HeaderCells:
     """The cells under a header, or what is made of those under several."""
 
     text: pa.StringArray  # trimmed; empty where null
-    places: Ints | int  # which column of the feed each stands in
+    places: texts.Ints | int  # which column of the feed each stands in
     # Which of them the file holds as numbers; None where it holds none so
-    numbers: Bools | None = None
+    numbers: texts.Bools | None = None
 
 
 def _joined(form: Join, parts: Sequence[HeaderCells]) -> HeaderCells:
@@ -58,15 +47,15 @@ def _joined(form: Join, parts: Sequence[HeaderCells]) -> HeaderCells:
     for part in parts:
         between += [form.separator, part.text] if between else [part.text]
     text = join_fields(between, "")
-    null = np.logical_or.reduce([is_empty(part.text) for part in parts])
-    return HeaderCells(fill(text, null, ""), parts[0].places)
+    null = np.logical_or.reduce([texts.is_empty(part.text) for part in parts])
+    return HeaderCells(texts.fill(text, null, ""), parts[0].places)
 
 
 def _first(parts: Sequence[HeaderCells]) -> HeaderCells:
     text, places = parts[0].text, np.full(len(parts[0].text), parts[0].places)
     numbers = np.zeros(len(text), np.bool_) if parts[0].numbers is None else parts[0].numbers
     for part in parts[1:]:
-        take = is_empty(text) & ~is_empty(part.text)
+        take = texts.is_empty(text) & ~texts.is_empty(part.text)
         if take.any():
             text = pc.if_else(pa.array(take), part.text, text)
             places[take] = part.places
@@ -77,25 +66,25 @@ def _first(parts: Sequence[HeaderCells]) -> HeaderCells:
 def _changed(form: Changed, parts: Sequence[HeaderCells]) -> HeaderCells:
     text, numbers = parts[0].text, parts[0].numbers
     if form.strip_prefix:
-        cut = flags_of(pc.starts_with(text, form.strip_prefix))
+        cut = texts.flags_of(pc.starts_with(text, form.strip_prefix))
         text = _cut(text, cut, len(form.strip_prefix), None)
     if form.strip_suffix:
-        cut = flags_of(pc.ends_with(text, form.strip_suffix))
+        cut = texts.flags_of(pc.ends_with(text, form.strip_suffix))
         text = _cut(text, cut, 0, -len(form.strip_suffix))
     if form.values:
-        found = word_index(text, form.values)
+        found = texts.word_index(text, form.values)
         new = pa.array([*form.values.values()], text.type)
-        replaced = (found >= 0) & ~is_empty(text)
+        replaced = (found >= 0) & ~texts.is_empty(text)
         text = pc.if_else(pa.array(replaced), new.take(pa.array(np.maximum(found, 0))), text)
         numbers = None if numbers is None else numbers & ~replaced
     return HeaderCells(text, parts[0].places, numbers)
 
 
-def _cut(text: pa.StringArray, where: Bools, start: int, stop: int | None) -> pa.StringArray:
-    return change_rows(
+def _cut(text: pa.StringArray, where: texts.Bools, start: int, stop: int | None) -> pa.StringArray:
+    return texts.change_rows(
         text,
         np.flatnonzero(where),
-        lambda some: trim(pc.utf8_slice_codeunits(some, start=start, stop=stop)),
+        lambda some: texts.trim(pc.utf8_slice_codeunits(some, start=start, stop=stop)),
     )
 
 
@@ -108,10 +97,10 @@ def made_of(source: MappedSource, parts: Sequence[HeaderCells]) -> HeaderCells:
     return _changed(source, parts) if isinstance(source, Changed) else parts[0]
 
 
-def read_factors(text: pa.StringArray) -> tuple[Ints, Bools]:
+def read_factors(text: pa.StringArray) -> tuple[texts.Ints, texts.Bools]:
     """Return the factors that trimmed cells hold, and which cells hold one; 1 where none does."""
-    is_number = flags_of(pc.match_substring_regex(text, _FACTOR))
-    factors = np.array(values_of(pc.cast(fill(text, ~is_number, "0"), pa.int64())))
+    is_number = texts.flags_of(pc.match_substring_regex(text, _FACTOR))
+    factors = np.array(texts.values_of(pc.cast(texts.fill(text, ~is_number, "0"), pa.int64())))
     holds = (factors >= 1) & (factors <= LARGEST_FACTOR)
     factors[~holds] = 1
     return factors, holds
@@ -141,12 +130,14 @@ class NumberColumn:
             )
         )
 
-    def read(self, parts: Sequence[HeaderCells], size: int) -> tuple[ColumnValues, Ints | int]:
+    def read(
+        self, parts: Sequence[HeaderCells], size: int
+    ) -> tuple[ColumnValues, texts.Ints | int]:
         """Return the values of the cells under its headers, and where a fault of each stands.
 
         The cells of its factor are last; there are none where only a default gives it.
         """
-        places: Ints | int
+        places: texts.Ints | int
         if not parts:
             read, places = _no_values(size), 0
         elif isinstance(self.source, Sum):
@@ -198,12 +189,12 @@ class NumberColumn:
         words = list(self.parser.quantity_words) if self.column.takes_words else []
         if not words:
             return text
-        found = word_index(text, words)
+        found = texts.word_index(text, words)
         amounts = pa.array([str(self.parser.quantity_words[word]) for word in words])
         replaced = amounts.take(pa.array(np.maximum(found, 0)))
         return pc.if_else(pa.array(found >= 0), replaced, text)
 
-    def _sum(self, parts: Sequence[HeaderCells]) -> tuple[ColumnValues, Ints]:
+    def _sum(self, parts: Sequence[HeaderCells]) -> tuple[ColumnValues, texts.Ints]:
         total = _no_values(len(parts[0].text))
         places = np.full(len(parts[0].text), parts[0].places)
         for part in parts:
@@ -215,7 +206,7 @@ class NumberColumn:
         self._refuse_large(total)
         return total, places
 
-    def _scaled(self, parts: Sequence[HeaderCells]) -> tuple[ColumnValues, Ints | int]:
+    def _scaled(self, parts: Sequence[HeaderCells]) -> tuple[ColumnValues, texts.Ints | int]:
         """Read cells, and multiply and divide them."""
         form = self.source if isinstance(self.source, Changed) else None
         part = made_of(self.source, parts)
@@ -224,8 +215,8 @@ class NumberColumn:
         if factor is None:
             scale = None if self.rate is None else self._scale(1)
             return self.read_texts(part, scale), places
-        factors: Ints | int = factor if isinstance(factor, int) else 1
-        holds: Bools | None = None
+        factors: texts.Ints | int = factor if isinstance(factor, int) else 1
+        holds: texts.Bools | None = None
         if not isinstance(factor, int):
             factors, holds = read_factors(parts[-1].text)
         if self.column.kind is Kind.MONEY:
@@ -237,7 +228,7 @@ class NumberColumn:
                 read.values[:] = np.where(held, read.values * factors, read.values)
             else:
                 read.values[:] = np.where(held, read.values // factors, read.values)
-            read.is_canonical[:] &= read.nulls & is_empty(read.text)
+            read.is_canonical[:] &= read.nulls & texts.is_empty(read.text)
             self._refuse_large(read)
         if holds is not None:
             wrong = ~holds & ~read.nulls & (read.faults == 0)
@@ -250,10 +241,10 @@ class NumberColumn:
             places = np.where(wrong, parts[-1].places, places)
         return read, places
 
-    def _scale(self, factors: Ints | int) -> Scale:
+    def _scale(self, factors: texts.Ints | int) -> Scale:
         rate = Fraction(1) if self.rate is None else self.rate
         is_times = isinstance(self.source, Changed) and self.source.times is not None
-        one: Ints | int = 1
+        one: texts.Ints | int = 1
         times, divided_by = (factors, one) if is_times else (one, factors)
         return Scale(_product(times, rate.numerator), _product(divided_by, rate.denominator))
 
@@ -262,13 +253,15 @@ class NumberColumn:
         read.faults[too_large] = fault_code((self.column.rejections or _NO_CODES).too_large)
         read.values[read.faults != 0] = REFUSED
 
-    def _zeros(self, read: ColumnValues) -> Bools:
+    def _zeros(self, read: ColumnValues) -> texts.Bools:
         """Return which amounts are null because all their digits are 0."""
         zeros = np.zeros(len(read.values), np.bool_)
         if self.column.name in self.parser.zero_is_null:
-            rows = np.flatnonzero((read.values == 0) & (read.faults == 0) & ~is_empty(read.text))
+            rows = np.flatnonzero(
+                (read.values == 0) & (read.faults == 0) & ~texts.is_empty(read.text)
+            )
             text = pc.utf8_trim_whitespace(read.text.take(pa.array(rows)))
-            zeros[rows] = flags_of(pc.match_substring_regex(text, _ZERO))
+            zeros[rows] = texts.flags_of(pc.match_substring_regex(text, _ZERO))
         return zeros
 
 
@@ -278,12 +271,12 @@ def _no_values(size: int) -> ColumnValues:
         np.zeros(size, np.int64),
         np.ones(size, np.bool_),
         np.zeros(size, np.uint8),
-        empty_texts(size),
+        texts.empty_texts(size),
         np.zeros(size, np.bool_),
     )
 
 
-def _product(factors: Ints | int, number: int) -> Ints | int:
+def _product(factors: texts.Ints | int, number: int) -> texts.Ints | int:
     """Return products; of whole numbers of any size where they may be too large for others."""
     if isinstance(factors, int):
         return factors * number

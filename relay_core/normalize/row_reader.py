@@ -34,26 +34,19 @@ from relay_core.columnar.text import (
 )
 from relay_core.columnar.timestamps import TimestampOptions, read_timestamps
 from relay_core.config import ParserConfig
+from relay_core.domain import columns as canonical
 from relay_core.domain.cell_rules import read_timestamp
-from relay_core.domain.columns import (
-    BY_NAME,
-    CONDITIONS,
-    NUMBER_COLUMNS,
-    CanonicalColumn,
-    Kind,
-    RejectionCodes,
-    extra_column,
-    names_of,
-)
 from relay_core.ingest.column_mapping import ColumnPlan
 from relay_core.ingest.feed import MalformedRecords, TextBatch
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.number_columns import HeaderCells, NumberColumn, made_of
 from relay_core.validation.contracts import OFFER_SCHEMA
 
-_TEXTS = names_of(Kind.TEXT, Kind.CONDITION)
-_REQUIRED_NUMBERS = tuple(name for name in NUMBER_COLUMNS if BY_NAME[name].required)
-_NO_CODES = RejectionCodes()
+_TEXTS = canonical.names_of(canonical.Kind.TEXT, canonical.Kind.CONDITION)
+_REQUIRED_NUMBERS = tuple(
+    name for name in canonical.NUMBER_COLUMNS if canonical.BY_NAME[name].required
+)
+_NO_CODES = canonical.RejectionCodes()
 Records = TypeVar("Records", TextBatch, MalformedRecords)
 
 
@@ -78,7 +71,7 @@ class RowReader:
         places: dict[str, Ints] = {}
         texts = {column: self._text(batch, column, places) for column in _TEXTS if self.has(column)}
         for name in filter(self.has, self.parser.extra_columns):
-            texts[extra_column(name)] = self._text(batch, name, {})
+            texts[canonical.extra_column(name)] = self._text(batch, name, {})
         if self.sku_map is not None:
             sku = texts["sku"]
             vendor_sku = texts.get("vendor_sku", empty_texts(len(batch.row_numbers)))
@@ -87,7 +80,7 @@ class RowReader:
             texts["vendor_sku"] = (
                 pc.if_else(pa.array(own), sku, vendor_sku) if own.any() else vendor_sku
             )
-        faults = {"sku": _null_faults(is_empty(texts["sku"]), BY_NAME["sku"])}
+        faults = {"sku": _null_faults(is_empty(texts["sku"]), canonical.BY_NAME["sku"])}
         if self.has("condition"):
             read = _read_conditions(texts["condition"])
             if "condition" in self.parser.invalid_as_null:
@@ -95,12 +88,14 @@ class RowReader:
             texts["condition"], faults["condition"] = read
         numbers = {
             column: self._numbers(batch, column, places)
-            for column in NUMBER_COLUMNS
+            for column in canonical.NUMBER_COLUMNS
             if self.has(column)
         }
         for column in _REQUIRED_NUMBERS:
             missing = numbers[column].nulls
-            numbers[column].faults[missing] = _null_faults(missing, BY_NAME[column])[missing]
+            numbers[column].faults[missing] = _null_faults(missing, canonical.BY_NAME[column])[
+                missing
+            ]
         numbers["updated_at"] = self._timestamps(batch, places)
         faults |= {column: read.faults for column, read in numbers.items()}
         return TypedBatch(batch, texts, numbers, faults, places, skipped)
@@ -147,7 +142,7 @@ class RowReader:
         """Return a column of the feed trimmed, with the nulls of a canonical one empty."""
         text, numbers = batch.columns[place], batch.number_cells.get(place)
         mark = self.parser.decimal_separator
-        if numbers is not None and column in NUMBER_COLUMNS and mark != ".":
+        if numbers is not None and column in canonical.NUMBER_COLUMNS and mark != ".":
             # Number cells get the vendor's decimal separator.
             rows = np.flatnonzero(numbers)
             text = change_rows(text, rows, lambda some: pc.replace_substring(some, ".", mark))
@@ -172,7 +167,7 @@ class RowReader:
         return fill(made.text, is_empty(made.text), default) if default else made.text
 
     def _numbers(self, batch: TextBatch, column: str, places: dict[str, Ints]) -> ColumnValues:
-        known, source = BY_NAME[column], self.parser.column_map.get(column, column)
+        known, source = canonical.BY_NAME[column], self.parser.column_map.get(column, column)
         reader = NumberColumn(known, self.parser, source, self.rate)
         if reader.is_changed:
             parts = self._parts(batch, column)
@@ -198,7 +193,7 @@ class RowReader:
             zone, parser.timestamp_formats, lambda cell: read_timestamp(cell, parser, zone)
         )
         text = self._text(batch, "updated_at", places)
-        rejections = BY_NAME["updated_at"].rejections
+        rejections = canonical.BY_NAME["updated_at"].rejections
         read = read_timestamps(text, options, rejections or _NO_CODES)
         if "updated_at" in parser.invalid_as_null:
             read.nulls[read.faults != 0] = True
@@ -275,16 +270,16 @@ def to_microseconds(moment: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _null_faults(nulls: Bools, column: CanonicalColumn) -> Faults:
+def _null_faults(nulls: Bools, column: canonical.CanonicalColumn) -> Faults:
     fault = column.rejections.null if column.rejections is not None else None
     return np.where(nulls, fault_code(fault), np.uint8(0))
 
 
 def _read_conditions(text: pa.StringArray) -> tuple[pa.StringArray, Faults]:
-    found = word_index(text, CONDITIONS, str.lower)
-    lowered = pa.array(CONDITIONS).take(pa.array(np.maximum(found, 0)))
+    found = word_index(text, canonical.CONDITIONS, str.lower)
+    lowered = pa.array(canonical.CONDITIONS).take(pa.array(np.maximum(found, 0)))
     wrong = (found < 0) & ~is_empty(text)
-    rejections = BY_NAME["condition"].rejections or _NO_CODES
+    rejections = canonical.BY_NAME["condition"].rejections or _NO_CODES
     faults = np.where(wrong, fault_code(rejections.unreadable), np.uint8(0))
     return pc.if_else(pa.array(found >= 0), lowered, text), faults
 

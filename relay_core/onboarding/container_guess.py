@@ -10,14 +10,8 @@ from relay_core.config.cross_checks import FORMATS_WITH
 from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS
+from relay_core.ingest import compression
 from relay_core.ingest.charset import decode_head, likely_encodings
-from relay_core.ingest.compression import (
-    BROKEN,
-    compression_of,
-    open_archive,
-    unpack,
-    unpack_head,
-)
 from relay_core.ingest.json_objects import read_object
 from relay_core.ingest.workbooks import workbook_format
 from relay_core.onboarding.feed_sample import OLE2, PARQUET, ZIP, FeedSample
@@ -34,7 +28,7 @@ def unpacked(feed: FeedSample) -> FeedSample:
     Raises:
         FeedUnreadableError: it is of no kind that can be read, too large to be looked at, damaged.
     """
-    packed = compression_of(feed.data, "auto")
+    packed = compression.compression_of(feed.data, "auto")
     if packed == "zip" or feed.data.startswith((PARQUET, OLE2)):
         if not feed.is_whole:
             raise _unreadable("the file is too large to be looked at; a run reads it")
@@ -64,7 +58,7 @@ def container_changes(
             default = ParserConfig.model_fields[option].default
             if found not in formats and getattr(parser, option) != default:
                 changes[option] = default
-    packed = compression_of(feed.data, "auto")
+    packed = compression.compression_of(feed.data, "auto")
     if found not in WORKBOOK_FORMATS and parser.compression not in ("auto", packed):
         changes["compression"] = "auto"
     return changes
@@ -87,13 +81,13 @@ def _format_of(feed: FeedSample, parser: ParserConfig) -> str:
 
 def _unzipped(feed: FeedSample) -> FeedSample:
     try:
-        open_archive(feed.data).close()
-    except BROKEN as error:
+        compression.open_archive(feed.data).close()
+    except compression.BROKEN as error:
         what = "a ZIP archive's or an Excel workbook's"
         raise _unreadable(f"the file begins as {what} do, and is damaged: {error}") from error
-    data, is_all = unpack_head(feed.data, "zip", _UNPACKED)
+    data, is_all = compression.unpack_head(feed.data, "zip", _UNPACKED)
     if not is_all and data.startswith(PARQUET):
-        data, is_all = bytes(unpack(feed.data, "zip", SAMPLE_LIMITS)), True
+        data, is_all = bytes(compression.unpack(feed.data, "zip", SAMPLE_LIMITS)), True
     return replace(feed, data=data, is_whole=is_all)
 
 

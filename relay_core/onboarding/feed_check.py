@@ -18,18 +18,7 @@ from relay_core.domain.records import Doubt
 from relay_core.ingest.charset import decode_head, guess_encoding
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
-from relay_core.onboarding.cell_guess import (
-    WORDED_COLUMNS,
-    NumberGuess,
-    are_amounts,
-    guess_null_values,
-    guess_numbers,
-    guess_quantity_symbols,
-    guess_timestamps,
-    is_read,
-    is_totals,
-    quantity_word_notes,
-)
+from relay_core.onboarding import cell_guess
 from relay_core.onboarding.check_results import FeedCheck, Reading, UnknownColumn
 from relay_core.onboarding.container_guess import container_changes, unpacked
 from relay_core.onboarding.doubts import has_amounts, row_doubts, ruled_offers
@@ -106,7 +95,7 @@ def with_rows(
         offers = ruled_offers(config, read)
         doubts = tuple(row_doubts(config, read, offers))
         check = replace(check, has_amounts=has_amounts(config, offers))
-    if is_whole and read is not None and read.last_sku and is_totals(read.last_sku):
+    if is_whole and read is not None and read.last_sku and cell_guess.is_totals(read.last_sku):
         own = parser.model_dump(include={"skip_rows"})["skip_rows"]
         rule = {"column": parser.column_map.get("sku", "sku"), "is": [read.last_sku]}
         changed, changes = _with(parser, check.changes, skip_rows=[*own, rule])
@@ -169,21 +158,21 @@ class _Checker:
             guessed, changes = _with(guessed, changes, column_map=found)
         if _shows_zeros(feed, guessed):
             guessed, changes = _with(guessed, changes, padded_numbers=True)
-        numbers = guess_numbers(column_cells(feed, guessed, NUMBER_COLUMNS), guessed)
+        numbers = cell_guess.guess_numbers(column_cells(feed, guessed, NUMBER_COLUMNS), guessed)
         guessed, changes, notes = _styled(guessed, changes, numbers)
-        cells = column_cells(feed, guessed, WORDED_COLUMNS)
-        if symbols := guess_quantity_symbols(cells, guessed, config.zone):
+        cells = column_cells(feed, guessed, cell_guess.WORDED_COLUMNS)
+        if symbols := cell_guess.guess_quantity_symbols(cells, guessed, config.zone):
             symbols = (*guessed.quantity_symbols, *symbols)
             guessed, changes = _with(guessed, changes, quantity_symbols=[*symbols])
         moments = column_cells(feed, guessed, ("updated_at",), with_numbers=True)
-        times = guess_timestamps(moments.get("updated_at", ()), guessed, config.zone)
+        times = cell_guess.guess_timestamps(moments.get("updated_at", ()), guessed, config.zone)
         notes += [times.note] if times.note else []
         if times.formats:
             formats = [*guessed.timestamp_formats, *times.formats]
             guessed, changes = _with(guessed, changes, timestamp_formats=formats)
-        if words := guess_null_values(cells, guessed, config.zone):
+        if words := cell_guess.guess_null_values(cells, guessed, config.zone):
             guessed, changes = _with(guessed, changes, null_values=_with_words(guessed, words))
-        notes += quantity_word_notes(cells, guessed, config.zone)
+        notes += cell_guess.quantity_word_notes(cells, guessed, config.zone)
         if rules := guess_skip_rows(feed, guessed):
             own = guessed.model_dump(include={"skip_rows"})["skip_rows"]
             guessed, changes = _with(guessed, changes, skip_rows=[*own, *rules])
@@ -206,7 +195,10 @@ class _Checker:
         found = warehouse_headers(names) if "quantity_available" in lacking else ()
         cells = header_cells(self._feed, parser, found, with_numbers=True)
         texts = [text for each in cells.values() for text in each]
-        read = [is_read("quantity_available", each, parser, self._config.zone) for each in texts]
+        read = [
+            cell_guess.is_read("quantity_available", each, parser, self._config.zone)
+            for each in texts
+        ]
         return [*found] if texts and sum(read) >= _FIT * len(read) else []
 
     def with_unknown(self, check: FeedCheck) -> FeedCheck:
@@ -223,8 +215,10 @@ class _Checker:
         free = [name for name in dict.fromkeys(best.unused[:_MAX_HEADERS]) if name]
         if "cost" in lacking:
             cells = header_cells(self._feed, parser, free, with_numbers=False)
-            amounts = [text for texts in cells.values() if are_amounts(texts) for text in texts]
-            numbers = guess_numbers({"cost": amounts}, parser)
+            amounts = [
+                text for texts in cells.values() if cell_guess.are_amounts(texts) for text in texts
+            ]
+            numbers = cell_guess.guess_numbers({"cost": amounts}, parser)
             styled, changes, notes = _styled(parser, check.changes, numbers)
             reading = read_rows(self._feed, styled, self._config) if numbers.changes else best
             if reading.rank >= best.rank:
@@ -291,7 +285,7 @@ def _layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
 
 
 def _styled(
-    parser: ParserConfig, changes: Mapping[str, Any], numbers: NumberGuess
+    parser: ParserConfig, changes: Mapping[str, Any], numbers: cell_guess.NumberGuess
 ) -> tuple[ParserConfig, dict[str, Any], list[str]]:
     """Return a parser and its changes with how numbers are written, and what is left to people."""
     notes = [numbers.note] if numbers.note else []

@@ -11,15 +11,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.csv_text import (
-    cents_text,
-    half_up_cents,
-    instant_text,
-    join_fields,
-    lines,
-    quoted,
-    whole_text,
-)
+from relay_core.columnar import csv_text
 from relay_core.columnar.json_text import as_json, joined_parts, json_texts
 from relay_core.columnar.text import bytes_of, integers_of, without_nulls
 from relay_core.columnar.threads import ordered_map
@@ -79,7 +71,7 @@ SOURCES = {
     ),
     "currency": _text_source(lambda config, rows: _constant(config.default_currency, config, rows)),
     "price_with_currency": _text_source(
-        lambda config, rows: join_fields(
+        lambda config, rows: csv_text.join_fields(
             [_text(Kind.MONEY, rows["price"]), config.default_currency], " "
         )
     ),
@@ -139,10 +131,12 @@ def _text(kind: Kind, cells: pa.Array) -> pa.StringArray:
         return without_nulls(cells)
     values, nulls = integers_of(cells)
     if kind is Kind.INSTANT:
-        return instant_text(values)
+        return csv_text.instant_text(values)
     if kind is Kind.WHOLE:
-        return whole_text(values, nulls)
-    return cents_text(values if cells.type.scale == 2 else half_up_cents(values), nulls)
+        return csv_text.whole_text(values, nulls)
+    return csv_text.cents_text(
+        values if cells.type.scale == 2 else csv_text.half_up_cents(values), nulls
+    )
 
 
 def _without_formulas(texts: pa.StringArray) -> pa.StringArray:
@@ -175,11 +169,13 @@ def _rows(merged: MergedInventory) -> pa.Table:
 def _delimited(delimiter: str, fields: Sequence[Field], rows: pa.Table) -> Chunks:
     """Yield the header and the rows, each field quoted only where it must be."""
     headers = (pa.array([field.header]) for field in fields)
-    yield lines([quoted(header, delimiter) for header in headers], delimiter)
+    yield csv_text.lines([csv_text.quoted(header, delimiter) for header in headers], delimiter)
 
     def lines_of(batch: pa.RecordBatch) -> memoryview:
         texts = ((field.source.kind in FREE_TEXT, field.text(batch)) for field in fields)
-        return lines([quoted(text, delimiter) if free else text for free, text in texts], delimiter)
+        return csv_text.lines(
+            [csv_text.quoted(text, delimiter) if free else text for free, text in texts], delimiter
+        )
 
     yield from ordered_map(lines_of, rows.to_batches(SLICE))
 

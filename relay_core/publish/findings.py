@@ -9,16 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay_core.config import PriceRule, StockConfig
+from relay_core.domain import records
 from relay_core.domain.codes import FailureCode, RowFault, RunStatus, VendorStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.domain.records import (
-    Cause,
-    Doubt,
-    GuardResult,
-    ReportEntry,
-    RunFailure,
-    VendorResult,
-)
 from relay_core.domain.run_faults import listed
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
@@ -120,9 +113,9 @@ class RunFindings:
     of_all_vendors: bool = True  # whether the run is of all of them, whose feed is published
     # When each vendor's upload came, aware, where that is known
     uploaded_at: Mapping[str, datetime] = field(default_factory=dict)
-    failure: RunFailure | None = None  # how it failed
-    faults: Sequence[ReportEntry] = ()  # the run's own faults
-    warnings: Sequence[ReportEntry] = ()  # its warnings, as far as a report keeps them
+    failure: records.RunFailure | None = None  # how it failed
+    faults: Sequence[records.ReportEntry] = ()  # the run's own faults
+    warnings: Sequence[records.ReportEntry] = ()  # its warnings, as far as a report keeps them
     # How many warnings of each code there are, where that is not all of them
     warning_counts: Mapping[str, int] = field(default_factory=dict)
     # The part of each vendor that is used
@@ -130,7 +123,9 @@ class RunFindings:
     normalized: Sequence[NormalizedVendor] = ()  # the vendors as they are used
     # The uploads in place of which a last good feed stands
     replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
-    guards: Sequence[GuardResult] | None = None  # the results of the guards, where they were judged
+    guards: Sequence[records.GuardResult] | None = (
+        None  # the results of the guards, where they were judged
+    )
     is_held: bool = False  # whether the feed is held back for them
     # The SKUs that keep their published price, where there are any
     quarantine: Quarantine | None = None
@@ -144,7 +139,7 @@ class RunFindings:
     rows: Mapping[str, RowCounts] = field(default_factory=dict)
     # Of some SKUs that reports show, where they have one
     titles: Mapping[str, str] = field(default_factory=dict)
-    doubts: Sequence[Doubt] = ()  # what of its rows and margins is probably not meant
+    doubts: Sequence[records.Doubt] = ()  # what of its rows and margins is probably not meant
     history: Sequence[Publication] = ()  # the publications before, the oldest first
     rules: Sequence[AppliedRule] = ()  # the tenant's own, with the effect of each
     currency: str = ""  # that of its amounts
@@ -157,7 +152,7 @@ class RunFindings:
         return RunStatus.HELD if self.is_held else RunStatus.SUCCEEDED
 
     @property
-    def tripped(self) -> list[GuardResult]:
+    def tripped(self) -> list[records.GuardResult]:
         """The results of the guards that trip."""
         return [result for result in self.guards or () if result.tripped]
 
@@ -173,7 +168,7 @@ class RunFindings:
         vendors = (self.replaced.get(each.vendor_id, each) for each in self.normalized)
         return [vendor for vendor in vendors if vendor.status is not VendorStatus.LAST_GOOD]
 
-    def causes(self, limit: int = DEFAULT_LIMITS.report_causes) -> list[Cause]:
+    def causes(self, limit: int = DEFAULT_LIMITS.report_causes) -> list[records.Cause]:
         """Return the causes of rejected rows in the uploads, the most frequent first."""
         found = (cause for vendor in self.uploads for cause in vendor.causes)
         return sorted(found, key=lambda cause: -cause.count)[:limit]
@@ -189,18 +184,18 @@ class RunFindings:
         }
         return {name: read.get(name, 0) for name in self.vendor_ids if name not in left_out}
 
-    def fail(self, failure: RunFailure) -> None:
+    def fail(self, failure: records.RunFailure) -> None:
         """Take a failure that is its own only fault."""
         self.failure = failure
         self.drop_feed()
-        self.faults = (ReportEntry(failure.error_code, failure.error_message),)
+        self.faults = (records.ReportEntry(failure.error_code, failure.error_message),)
 
     def drop_feed(self) -> None:
         """Drop the findings of a feed that could not be written."""
         self.record_count, self.changes, self.quarantine = 0, None, None
         self.rows = self._rows(None)
 
-    def with_remedy(self, failure: RunFailure | None) -> RunFailure | None:
+    def with_remedy(self, failure: records.RunFailure | None) -> records.RunFailure | None:
         """Return a failure for rejected rows with the remedy of most of these rows."""
         if failure is None or failure.error_code not in _OF_ROWS:
             return failure
@@ -215,7 +210,7 @@ class RunFindings:
         }
 
     def take_normalized(
-        self, normalized: Sequence[NormalizedVendor], failure: RunFailure | None
+        self, normalized: Sequence[NormalizedVendor], failure: records.RunFailure | None
     ) -> None:
         """Add the findings of reading the vendors, and the failure that ends the run."""
         self.normalized, self.failure = normalized, failure
@@ -276,7 +271,7 @@ class RunFindings:
         """Count the warnings by code, those that reports leave out too."""
         return self.warning_counts or Counter(entry.error_code for entry in self.warnings)
 
-    def vendor_results(self, requested_at: datetime) -> tuple[VendorResult, ...]:
+    def vendor_results(self, requested_at: datetime) -> tuple[records.VendorResult, ...]:
         """Return the results of the vendors that the run has judged or read."""
         uploads, results = {each.vendor_id: each for each in self.uploads}, []
         for name in self.vendor_ids:
@@ -292,7 +287,7 @@ class RunFindings:
             if upload and upload.status is VendorStatus.FAILED and not upload.total_rows:
                 upload = None  # it could not be read
             results.append(
-                VendorResult(
+                records.VendorResult(
                     vendor_id=name,
                     status=str(state.status),
                     uploaded_at=uploaded_at,

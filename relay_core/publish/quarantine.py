@@ -15,14 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.csv_text import (
-    cents_text,
-    header_line,
-    instant_text,
-    lines,
-    quoted,
-    whole_text,
-)
+from relay_core.columnar import csv_text
 from relay_core.columnar.sorted_file import sorted_file_chunks
 from relay_core.columnar.sorting import order_by_text
 from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk
@@ -80,9 +73,9 @@ class Quarantine:
 
     def csv_chunks(self) -> Iterator[bytes | memoryview]:
         """Yield quarantine.csv."""
-        yield header_line(COLUMNS)
+        yield csv_text.header_line(COLUMNS)
         sku, *others = self._texts()
-        yield lines([quoted(sku), *others])
+        yield csv_text.lines([csv_text.quoted(sku), *others])
 
     def work_file_chunks(self, config: TenantConfig) -> Iterator[memoryview]:
         """Yield the work file of the rows, by SKU, which explains them."""
@@ -94,11 +87,11 @@ class Quarantine:
         return [
             self.skus,
             pa.repeat(pa.scalar(self.action), len(self)),
-            cents_text(self.published),
-            cents_text(self.computed),
+            csv_text.cents_text(self.published),
+            csv_text.cents_text(self.computed),
             pa.array(self.vendor_ids, pa.string()),
-            whole_text(self.row_numbers),
-            instant_text(self.since),
+            csv_text.whole_text(self.row_numbers),
+            csv_text.instant_text(self.since),
         ]
 
 

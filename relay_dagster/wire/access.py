@@ -20,17 +20,7 @@ from pydantic import (
 
 from relay_dagster.tenants.audit import Action, ActorKind
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
-from relay_dagster.wire.base import (
-    Answer,
-    Id,
-    NextCursor,
-    Open,
-    Order,
-    Page,
-    example,
-    examples_of,
-    page_example,
-)
+from relay_dagster.wire import base
 
 MAX_SECRET_BYTES = 16_384
 
@@ -51,10 +41,10 @@ _Expiry = Annotated[
 ]
 
 
-class KeyOrder(Order):
+class KeyOrder(base.Order):
     """What `POST /v1/tenants/{tenant_id}/api-keys` takes."""
 
-    model_config = example(name="shop frontend", scopes=["read"])
+    model_config = base.example(name="shop frontend", scopes=["read"])
 
     name: (
         Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)] | None
@@ -70,19 +60,19 @@ class KeyOrder(Order):
         return scopes
 
 
-class NewTenantKey(Answer):
+class NewTenantKey(base.Answer):
     """A key of a tenant, shown this once."""
 
-    model_config = example(key_id="8c1d6f0a2b3e4c5d", api_key="rk_8c1d6f0a2b3e4c5d_...")
+    model_config = base.example(key_id="8c1d6f0a2b3e4c5d", api_key="rk_8c1d6f0a2b3e4c5d_...")
 
     key_id: str
     api_key: str
 
 
-class ListedKey(Answer):
+class ListedKey(base.Answer):
     """A key of a tenant, without its secret."""
 
-    model_config = example(
+    model_config = base.example(
         key_id="8c1d6f0a2b3e4c5d",
         name="shop frontend",
         scopes=["read"],
@@ -94,7 +84,7 @@ class ListedKey(Answer):
 
     key_id: str
     name: str
-    scopes: list[Annotated[Scope, Open()]]
+    scopes: list[Annotated[Scope, base.Open()]]
     created_at: datetime
     created_by: str | None = Field(
         None, description="Null of a key that an earlier release has made."
@@ -103,37 +93,39 @@ class ListedKey(Answer):
     last_used_at: datetime | None = Field(None, description="Noted at most once an hour.")
 
 
-class KeyList(Page):
+class KeyList(base.Page):
     """A page of a tenant's keys, by their ids."""
 
-    model_config = page_example("api_keys", ListedKey)
+    model_config = base.page_example("api_keys", ListedKey)
 
     api_keys: list[ListedKey]
-    next_cursor: NextCursor
+    next_cursor: base.NextCursor
 
 
-class FeedLinkOrder(Order):
+class FeedLinkOrder(base.Order):
     """What `POST /v1/tenants/{tenant_id}/feed-links` takes."""
 
-    model_config = example(name="Google Merchant Center")
+    model_config = base.example(name="Google Merchant Center")
 
     name: _Name
     expires_at: _Expiry = None
 
 
-class NewFeedLink(Answer):
+class NewFeedLink(base.Answer):
     """A link to a tenant's feed, shown this once."""
 
-    model_config = example(link_id="8c1d6f0a2b3e4c5d", url="https://relay.example.com/f/Zk3t...")
+    model_config = base.example(
+        link_id="8c1d6f0a2b3e4c5d", url="https://relay.example.com/f/Zk3t..."
+    )
 
     link_id: str
     url: str
 
 
-class ListedFeedLink(Answer):
+class ListedFeedLink(base.Answer):
     """A link to a tenant's feed, without its token."""
 
-    model_config = example(
+    model_config = base.example(
         link_id="8c1d6f0a2b3e4c5d",
         name="Google Merchant Center",
         created_at="2026-03-01T12:00:00Z",
@@ -150,22 +142,22 @@ class ListedFeedLink(Answer):
     last_used_at: datetime | None = Field(description="Noted at most once an hour.")
 
 
-class FeedLinkList(Answer):
+class FeedLinkList(base.Answer):
     """A tenant's links to its feed, the oldest first."""
 
-    model_config = example(feed_links=examples_of(ListedFeedLink))
+    model_config = base.example(feed_links=base.examples_of(ListedFeedLink))
 
     feed_links: list[ListedFeedLink]
 
 
-class SupplierLinkOrder(Order):
+class SupplierLinkOrder(base.Order):
     """What `POST /v1/tenants/{tenant_id}/supplier-links` takes."""
 
-    model_config = example(
+    model_config = base.example(
         vendor_id="granite_supply", name="Anna of Granite", expires_at="2027-03-01T12:00:00Z"
     )
 
-    vendor_id: Id
+    vendor_id: base.Id
     name: _Name
     expires_at: Annotated[AwareDatetime, Strict(), AfterValidator(_in_utc)] = Field(
         description="In the future, at most a year ahead."
@@ -175,13 +167,15 @@ class SupplierLinkOrder(Order):
 class NewSupplierLink(NewFeedLink):
     """A link to a supplier's page, shown this once."""
 
-    model_config = example(link_id="8c1d6f0a2b3e4c5d", url="https://relay.example.com/s/Zk3t...")
+    model_config = base.example(
+        link_id="8c1d6f0a2b3e4c5d", url="https://relay.example.com/s/Zk3t..."
+    )
 
 
 class ListedSupplierLink(ListedFeedLink):
     """A link to a supplier's page, without its token."""
 
-    model_config = example(
+    model_config = base.example(
         link_id="8c1d6f0a2b3e4c5d",
         name="Anna of Granite",
         created_at="2026-03-01T12:00:00Z",
@@ -194,10 +188,10 @@ class ListedSupplierLink(ListedFeedLink):
     vendor_id: str
 
 
-class SupplierLinkList(Answer):
+class SupplierLinkList(base.Answer):
     """A tenant's links for suppliers, the oldest first."""
 
-    model_config = example(supplier_links=examples_of(ListedSupplierLink))
+    model_config = base.example(supplier_links=base.examples_of(ListedSupplierLink))
 
     supplier_links: list[ListedSupplierLink]
 
@@ -217,10 +211,10 @@ def _of_bytes(value: SecretStr) -> SecretStr:
     return value
 
 
-class SecretOrder(Order):
+class SecretOrder(base.Order):
     """What `PUT` of a secret takes."""
 
-    model_config = example(value="Bearer 0f8f7d0e...", host="files.granite.example.com")
+    model_config = base.example(value="Bearer 0f8f7d0e...", host="files.granite.example.com")
 
     value: Annotated[SecretStr, AfterValidator(_of_bytes)] = Field(
         description="For HTTPS the text of the Authorization header, for SFTP a password or an "
@@ -232,10 +226,10 @@ class SecretOrder(Order):
     )
 
 
-class ListedSecret(Answer):
+class ListedSecret(base.Answer):
     """A secret, without its value."""
 
-    model_config = example(
+    model_config = base.example(
         name="granite",
         host="files.granite.example.com",
         created_at="2026-03-01T12:00:00Z",
@@ -248,26 +242,26 @@ class ListedSecret(Answer):
     updated_at: datetime = Field(description="Since when it has its value.")
 
 
-class SecretList(Answer):
+class SecretList(base.Answer):
     """A tenant's secrets, by name."""
 
-    model_config = example(secrets=examples_of(ListedSecret))
+    model_config = base.example(secrets=base.examples_of(ListedSecret))
 
     secrets: list[ListedSecret]
 
 
-class AuditActor(Answer):
+class AuditActor(base.Answer):
     """Who acted; `id` is the key's id, an admin key's name, or who ran the command."""
 
-    kind: Annotated[ActorKind, Open()]
+    kind: Annotated[ActorKind, base.Open()]
     id: str
     name: str
 
 
-class AuditItem(Answer):
+class AuditItem(base.Answer):
     """One act."""
 
-    model_config = example(
+    model_config = base.example(
         audit_id="20260301T120000.123456Z-8c1d6f0a2b3e4c5d",
         occurred_at="2026-03-01T12:00:00.123456Z",
         action="config.put",
@@ -286,7 +280,7 @@ class AuditItem(Answer):
 
     audit_id: str = Field(description="Ids sort by time.")
     occurred_at: datetime
-    action: Annotated[Action, Open()]
+    action: Annotated[Action, base.Open()]
     tenant_id: str | None = Field(description="Null of an act on all tenants.")
     actor: AuditActor
     target: str | None = Field(description="What was acted on: the id of a run, a key, a tenant.")
@@ -295,10 +289,10 @@ class AuditItem(Answer):
     address: str | None = Field(None, description="Where the request came from.")
 
 
-class AuditList(Page):
+class AuditList(base.Page):
     """A page of the audit, newest first."""
 
-    model_config = page_example("audit", AuditItem)
+    model_config = base.page_example("audit", AuditItem)
 
     audit: list[AuditItem]
-    next_cursor: NextCursor
+    next_cursor: base.NextCursor

@@ -10,18 +10,7 @@ from relay_core.domain.codes import FailureClass, RunStatus, Stage
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_dagster.feeds.pointer import PublishedBy
 from relay_dagster.runs.model import Trigger
-from relay_dagster.wire.base import (
-    EXAMPLE_RUN_ID,
-    Answer,
-    Id,
-    NextCursor,
-    Open,
-    Order,
-    Page,
-    example,
-    examples_of,
-    page_example,
-)
+from relay_dagster.wire import base
 
 _MAX_NAMED = 10
 _ENDED = frozenset(status for status in RunStatus if status.has_ended)
@@ -30,17 +19,17 @@ Reason = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"\S")
 ]
 """Why a person did something: trimmed, not blank."""
-_Stage = Annotated[Stage, Open()]
+_Stage = Annotated[Stage, base.Open()]
 
 
-class RunOrder(Order):
+class RunOrder(base.Order):
     """What `POST /v1/runs` takes."""
 
-    model_config = example(tenant_id="acme_parts", run_type="inventory_sync")
+    model_config = base.example(tenant_id="acme_parts", run_type="inventory_sync")
 
-    tenant_id: Id
+    tenant_id: base.Id
     run_type: Literal["inventory_sync"]
-    vendors: list[Id] | None = Field(
+    vendors: list[base.Id] | None = Field(
         None,
         max_length=DEFAULT_LIMITS.vendors,
         description="Some of the config's vendors; none named is all.",
@@ -62,10 +51,10 @@ class RunOrder(Order):
         return tuple(self.vendors) if self.vendors else None
 
 
-class ReleaseOrder(Order):
+class ReleaseOrder(base.Order):
     """What `POST /v1/runs/{run_id}/release` takes."""
 
-    model_config = example(
+    model_config = base.example(
         sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         guards=["skus_removed"],
         reason="the vendor has discontinued the line",
@@ -78,16 +67,16 @@ class ReleaseOrder(Order):
     reason: Reason
 
 
-class RollbackOrder(Order):
+class RollbackOrder(base.Order):
     """What `POST /v1/tenants/{tenant_id}/feed/rollback` takes."""
 
-    model_config = example(run_id=EXAMPLE_RUN_ID, reason="yesterday's prices were right")
+    model_config = base.example(run_id=base.EXAMPLE_RUN_ID, reason="yesterday's prices were right")
 
-    run_id: Id
+    run_id: base.Id
     reason: Reason
 
 
-class HeldFeed(Answer):
+class HeldFeed(base.Answer):
     """Why a run's feed is held back."""
 
     sha256: str = Field(description="Of the feed; a release names it.")
@@ -100,7 +89,7 @@ class HeldFeed(Answer):
         return tuple(dict.fromkeys(str(each.get("guard")) for each in self.guards))
 
 
-class FeedChanges(Answer):
+class FeedChanges(base.Answer):
     """How many SKUs a feed changes against the published one; from `price_up` on, of both."""
 
     baseline_run_id: str = Field(description="The run whose feed it was compared with.")
@@ -115,11 +104,11 @@ class FeedChanges(Answer):
     vendor_changed: int
 
 
-class Run(Answer):
+class Run(base.Answer):
     """One run, as it stands."""
 
-    model_config = example(
-        run_id=EXAMPLE_RUN_ID,
+    model_config = base.example(
+        run_id=base.EXAMPLE_RUN_ID,
         tenant_id="acme_parts",
         config_version=3,
         vendors=None,
@@ -144,18 +133,18 @@ class Run(Answer):
         released_by=None,
         release_reason=None,
         changes=None,
-        errors_artifact_key=f"{EXAMPLE_RUN_ID}/tenants/acme_parts/reports/errors.json",
-        artifacts={"errors": f"{EXAMPLE_RUN_ID}/tenants/acme_parts/reports/errors.json"},
+        errors_artifact_key=f"{base.EXAMPLE_RUN_ID}/tenants/acme_parts/reports/errors.json",
+        artifacts={"errors": f"{base.EXAMPLE_RUN_ID}/tenants/acme_parts/reports/errors.json"},
         dagster_run_id="0d5cf2ad-3d2c-4d50-a9d8-bb0ad1a0ad5c",
         dagster_url="https://dagster.example.com/runs/0d5cf2ad-3d2c-4d50-a9d8-bb0ad1a0ad5c",
     )
 
-    run_id: str = Field(examples=[EXAMPLE_RUN_ID])
+    run_id: str = Field(examples=[base.EXAMPLE_RUN_ID])
     tenant_id: str
     config_version: int | None = Field(None, description="None before a config is found.")
     vendors: list[str] | None = Field(None, description="None is all.")
-    trigger: Annotated[Trigger, Open()] = Field(description="What started it.")
-    status: Annotated[RunStatus, Open()]
+    trigger: Annotated[Trigger, base.Open()] = Field(description="What started it.")
+    status: Annotated[RunStatus, base.Open()]
     stage: _Stage
     attempt: int = Field(description="The latest attempt; 0 before the first.")
     requested_at: datetime
@@ -166,7 +155,7 @@ class Run(Answer):
     failed_stage: _Stage | None = Field(None, description="The stage that the run ended in.")
     error_code: str | None = None
     error_message: str | None = None
-    failure_class: Annotated[FailureClass, Open()] | None = Field(
+    failure_class: Annotated[FailureClass, base.Open()] | None = Field(
         None, description="Whose it is to mend a failed run."
     )
     next_action: str | None = Field(
@@ -210,7 +199,7 @@ class Run(Answer):
 _UNKNOWN_IN_A_FAILED_RUN = ("duplicates", "left_out", "same_sku", "outbid", "unpriced", "won")
 
 
-class RowCounts(Answer):
+class RowCounts(base.Answer):
     """Where a vendor's rows went: `read` is the sum of all others; null in a failed run."""
 
     read: int = Field(description="Its records that are not blank.")
@@ -227,8 +216,8 @@ class RowCounts(Answer):
 class RunDetails(Run):
     """One run, as it stands, with where its rows went."""
 
-    model_config = example(
-        **examples_of(Run)[0],
+    model_config = base.example(
+        **base.examples_of(Run)[0],
         rows={
             "north_parts": {"read": 1420, "skipped": 0, "refused": 3}
             | dict.fromkeys(_UNKNOWN_IN_A_FAILED_RUN)
@@ -242,36 +231,36 @@ class RunDetails(Run):
     )
 
 
-class RunList(Page):
+class RunList(base.Page):
     """A page of runs, newest first."""
 
-    model_config = page_example("runs", Run)
+    model_config = base.page_example("runs", Run)
 
     runs: list[Run]
-    next_cursor: NextCursor
+    next_cursor: base.NextCursor
 
 
-class LastRun(Answer):
+class LastRun(base.Answer):
     """The last run of a tenant that has ended."""
 
-    model_config = example(
-        run_id=EXAMPLE_RUN_ID,
+    model_config = base.example(
+        run_id=base.EXAMPLE_RUN_ID,
         status="SUCCEEDED",
         error_code=None,
         finished_at="2026-03-01T12:06:04Z",
     )
 
     run_id: str
-    status: Annotated[RunStatus, Open()]
+    status: Annotated[RunStatus, base.Open()]
     error_code: str | None
     finished_at: datetime | None
 
 
-class Publication(Answer):
+class Publication(base.Answer):
     """A feed that is, or was, in force, and can be published again."""
 
-    model_config = example(
-        run_id=EXAMPLE_RUN_ID,
+    model_config = base.example(
+        run_id=base.EXAMPLE_RUN_ID,
         published_at="2026-03-01T12:21:00Z",
         how="release",
         by="admin:ops",
@@ -281,26 +270,26 @@ class Publication(Answer):
 
     run_id: str
     published_at: datetime
-    how: Annotated[PublishedBy, Open()] = Field(description="It came into force.")
+    how: Annotated[PublishedBy, base.Open()] = Field(description="It came into force.")
     by: str | None = Field(description="Who has published it; null of a run's own publication.")
     sha256: str
     record_count: int | None = Field(description="Its rows; null where an old release left none.")
 
 
-class PublicationList(Answer):
+class PublicationList(base.Answer):
     """A tenant's last publications, newest first; the first is in force."""
 
-    model_config = example(publications=examples_of(Publication))
+    model_config = base.example(publications=base.examples_of(Publication))
 
     publications: list[Publication]
 
 
-class PublishedFeed(Answer):
+class PublishedFeed(base.Answer):
     """A tenant's feed that is in force."""
 
-    model_config = example(
+    model_config = base.example(
         tenant_id="acme_parts",
-        run_id=EXAMPLE_RUN_ID,
+        run_id=base.EXAMPLE_RUN_ID,
         sha256="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
         finished_at="2026-03-01T12:06:04Z",
         published_at="2026-03-01T12:21:00Z",

@@ -9,18 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints
 
 from relay_dagster.tenants.deletion import TenantState
-from relay_dagster.wire.base import (
-    EXAMPLE_RUN_ID,
-    Answer,
-    Id,
-    NextCursor,
-    Open,
-    Order,
-    Page,
-    example,
-    examples_of,
-    page_example,
-)
+from relay_dagster.wire import base
 from relay_dagster.wire.runs import LastRun, Reason
 
 CONFIG_EXAMPLE: dict[str, Any] = {
@@ -43,7 +32,7 @@ CONFIG_EXAMPLE: dict[str, Any] = {
 # Control characters, lone surrogates, what is no character, the separators of lines.
 _UNPRINTABLE = ("Cc", "Cs", "Cn", "Zl", "Zp")
 _State = Annotated[
-    Annotated[TenantState, Open()],
+    Annotated[TenantState, base.Open()],
     Field(description="Whether it is there to stay, or being deleted."),
 ]
 _DeleteAfter = Annotated[
@@ -52,10 +41,10 @@ _DeleteAfter = Annotated[
 ]
 
 
-class ConfigVersion(Answer):
+class ConfigVersion(base.Answer):
     """Which version a config became."""
 
-    model_config = example(tenant_id="acme_parts", config_version=3)
+    model_config = base.example(tenant_id="acme_parts", config_version=3)
 
     tenant_id: str
     config_version: int
@@ -64,7 +53,7 @@ class ConfigVersion(Answer):
 class Tenant(ConfigVersion):
     """A tenant's config, one version of it; decimals are text, defaults are filled in."""
 
-    model_config = example(
+    model_config = base.example(
         tenant_id="acme_parts",
         config_version=3,
         state="ACTIVE",
@@ -83,15 +72,15 @@ class Tenant(ConfigVersion):
     tenant_config: dict[str, Any]
 
 
-class ListedTenant(Answer):
+class ListedTenant(base.Answer):
     """A tenant, as a list shows it."""
 
-    model_config = example(
+    model_config = base.example(
         tenant_id="acme_parts",
         state="ACTIVE",
         config_version=3,
         published_at="2026-03-01T12:06:04Z",
-        last_run=examples_of(LastRun)[0],
+        last_run=base.examples_of(LastRun)[0],
     )
 
     tenant_id: str
@@ -101,26 +90,26 @@ class ListedTenant(Answer):
     last_run: LastRun | None = Field(description="The last that has ended.")
 
 
-class TenantList(Page):
+class TenantList(base.Page):
     """A page of tenants, by their ids."""
 
-    model_config = page_example("tenants", ListedTenant)
+    model_config = base.page_example("tenants", ListedTenant)
 
     tenants: list[ListedTenant]
-    next_cursor: NextCursor
+    next_cursor: base.NextCursor
 
 
-class Version(Answer):
+class Version(base.Answer):
     """One version of a config."""
 
     config_version: int
     stored_at: datetime
 
 
-class VersionList(Page):
+class VersionList(base.Page):
     """A page of the versions of a tenant's config, the latest first."""
 
-    model_config = example(
+    model_config = base.example(
         tenant_id="acme_parts",
         versions=[
             {"config_version": 2, "stored_at": "2026-03-01T11:00:00Z"},
@@ -131,13 +120,13 @@ class VersionList(Page):
 
     tenant_id: str
     versions: list[Version]
-    next_cursor: NextCursor
+    next_cursor: base.NextCursor
 
 
-class PullStanding(Answer):
+class PullStanding(base.Answer):
     """What the pulls of a vendor's file have come to."""
 
-    model_config = example(
+    model_config = base.example(
         last_success_at="2026-03-01T11:00:02Z",
         last_unchanged_at="2026-03-01T12:00:01Z",
         last_error=None,
@@ -158,7 +147,7 @@ class PullStanding(Answer):
     )
 
 
-class VendorStanding(Answer):
+class VendorStanding(base.Answer):
     """What the last ended run of all vendors has come to with one of them, and its pulls."""
 
     vendor_id: str
@@ -180,19 +169,19 @@ class VendorStanding(Answer):
     )
 
 
-class TenantStatus(Answer):
+class TenantStatus(base.Answer):
     """How a tenant stands now."""
 
-    model_config = example(
+    model_config = base.example(
         state="ACTIVE",
         delete_after=None,
-        published_run_id=EXAMPLE_RUN_ID,
+        published_run_id=base.EXAMPLE_RUN_ID,
         published_at="2026-03-01T12:06:04Z",
         feed_age_seconds=3236,
         held_run_id=None,
         active_run_id=None,
         last_run={
-            "run_id": EXAMPLE_RUN_ID,
+            "run_id": base.EXAMPLE_RUN_ID,
             "status": "SUCCEEDED",
             "error_code": None,
             "finished_at": "2026-03-01T12:06:04Z",
@@ -207,7 +196,7 @@ class TenantStatus(Answer):
                 "rows": 2000,
                 "invalid_rows": 12,
                 "skus_won": 1370,
-                "pull": examples_of(PullStanding)[0],
+                "pull": base.examples_of(PullStanding)[0],
             }
         ],
     )
@@ -228,19 +217,19 @@ class TenantStatus(Answer):
     )
 
 
-class TenantStanding(Answer):
+class TenantStanding(base.Answer):
     """Whether a tenant is there to stay."""
 
-    model_config = example(tenant_id="acme_parts", state="ACTIVE")
+    model_config = base.example(tenant_id="acme_parts", state="ACTIVE")
 
     tenant_id: str
-    state: Annotated[TenantState, Open()]
+    state: Annotated[TenantState, base.Open()]
 
 
 class TenantDeletion(TenantStanding):
     """How far a tenant's deletion is; of one that is over, what is left of the tenant."""
 
-    model_config = example(
+    model_config = base.example(
         tenant_id="acme_parts",
         state="CLOSING",
         asked_at="2026-03-01T12:00:00Z",
@@ -279,12 +268,12 @@ def _file_name(text: str) -> str:
     return text
 
 
-class UploadOrder(Order):
+class UploadOrder(base.Order):
     """What `POST /v1/tenants/{tenant_id}/uploads` takes."""
 
-    model_config = example(vendor_id="granite_supply", file_name="stock.csv")
+    model_config = base.example(vendor_id="granite_supply", file_name="stock.csv")
 
-    vendor_id: Id
+    vendor_id: base.Id
     file_name: Annotated[
         str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_file_name)
     ] = Field(
@@ -293,10 +282,10 @@ class UploadOrder(Order):
     )
 
 
-class UploadLink(Answer):
+class UploadLink(base.Answer):
     """A form that takes one file: POST it to `url` as multipart, `fields` first and `file` last."""
 
-    model_config = example(
+    model_config = base.example(
         url="https://relay-inventory.s3.eu-central-1.amazonaws.com/",
         fields={
             "key": "tenants/acme_parts/inbound/granite_supply/stock.csv",
@@ -321,19 +310,19 @@ class UploadLink(Answer):
 # --- pauses -------------------------------------------------------------------------------------
 
 
-class ResumeOrder(Order):
+class ResumeOrder(base.Order):
     """What `DELETE /v1/admin/pause` takes."""
 
-    model_config = example(tenant_id="acme_parts")
+    model_config = base.example(tenant_id="acme_parts")
 
-    tenant_id: Id | None = Field(None, description="None is all.")
+    tenant_id: base.Id | None = Field(None, description="None is all.")
     reason: Reason | None = None
 
 
 class PauseOrder(ResumeOrder):
     """What `POST /v1/admin/pause` takes."""
 
-    model_config = example(
+    model_config = base.example(
         tenant_id="acme_parts",
         reason="the backlog keeps growing",
         public_reason="maintenance until noon",
@@ -343,10 +332,10 @@ class PauseOrder(ResumeOrder):
     public_reason: Reason | None = Field(None, description="What tenants are told.")
 
 
-class PauseInForce(Answer):
+class PauseInForce(base.Answer):
     """A pause in force, as a list shows it."""
 
-    model_config = example(
+    model_config = base.example(
         tenant_id=None,
         reason="the backlog keeps growing",
         public_reason="maintenance until noon",
@@ -359,18 +348,18 @@ class PauseInForce(Answer):
     since: datetime
 
 
-class PauseList(Answer):
+class PauseList(base.Answer):
     """The pauses in force: that of all tenants first, then by tenant."""
 
-    model_config = example(pauses=examples_of(PauseInForce))
+    model_config = base.example(pauses=base.examples_of(PauseInForce))
 
     pauses: list[PauseInForce]
 
 
-class Pausing(Answer):
+class Pausing(base.Answer):
     """A pause in force."""
 
-    model_config = example(
+    model_config = base.example(
         tenant_id=None,
         reason="the backlog keeps growing",
         public_reason="maintenance until noon",

@@ -13,16 +13,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from relay_core.domain.destination import MAX_URL
 from relay_dagster.webhooks.model import SUBSCRIBABLE, DisabledReason, EventType
-from relay_dagster.wire.base import (
-    Answer,
-    NextCursor,
-    Open,
-    Order,
-    Page,
-    example,
-    examples_of,
-    page_example,
-)
+from relay_dagster.wire import base
 
 _SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw..."  # noqa: S105 - nobody's
 _Event = Literal[
@@ -52,7 +43,7 @@ def _without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
-class _Chosen(Order):
+class _Chosen(base.Order):
     """The events that are to be sent, each once."""
 
     @field_validator("events", check_fields=False)
@@ -66,7 +57,7 @@ class _Chosen(Order):
 class WebhookOrder(_Chosen):
     """What `POST /v1/tenants/{tenant_id}/webhooks` takes."""
 
-    model_config = example(
+    model_config = base.example(
         url="https://shop.example.com/hooks/relay", events=["feed.published", "run.failed"]
     )
 
@@ -78,7 +69,7 @@ class WebhookOrder(_Chosen):
 class WebhookPatch(_Chosen):
     """What `PATCH` of a webhook takes: what is named is changed, and nothing else."""
 
-    model_config = example(enabled=True)
+    model_config = base.example(enabled=True)
 
     url: _Url = Field("", json_schema_extra=_without_default)
     events: _Events = Field([], json_schema_extra=_without_default)
@@ -97,10 +88,10 @@ class WebhookPatch(_Chosen):
         return {**named, "events": tuple(self.events)} if "events" in named else named
 
 
-class ListedWebhook(Answer):
+class ListedWebhook(base.Answer):
     """A webhook, without its secret."""
 
-    model_config = example(
+    model_config = base.example(
         webhook_id="wh_8c1d6f0a2b3e4c5d8c1d6f0a2b3e4c5d",
         url="https://shop.example.com/hooks/relay",
         events=["feed.published", "run.failed"],
@@ -114,7 +105,7 @@ class ListedWebhook(Answer):
 
     webhook_id: str
     url: str
-    events: list[Annotated[_Event, Open()]]
+    events: list[Annotated[_Event, base.Open()]]
     description: str | None = None
     enabled: bool
     created_at: datetime
@@ -122,7 +113,7 @@ class ListedWebhook(Answer):
     failing_since: datetime | None = Field(
         None, description="The first failure since the last success; five days of them disable it."
     )
-    disabled_reason: Annotated[DisabledReason, Open()] | None = Field(
+    disabled_reason: Annotated[DisabledReason, base.Open()] | None = Field(
         None, description="Why the system has disabled it; null where it has not."
     )
 
@@ -130,15 +121,15 @@ class ListedWebhook(Answer):
 class NewWebhook(ListedWebhook):
     """A webhook that has just been made, with its secret, shown this once."""
 
-    model_config = example(**examples_of(ListedWebhook)[0], secret=_SECRET)
+    model_config = base.example(**base.examples_of(ListedWebhook)[0], secret=_SECRET)
 
     secret: str = Field(description="Signs what is sent, as Standard Webhooks 1.0.0 says.")
 
 
-class NewSecret(Answer):
+class NewSecret(base.Answer):
     """A webhook's new secret, shown this once."""
 
-    model_config = example(
+    model_config = base.example(
         webhook_id="wh_8c1d6f0a2b3e4c5d8c1d6f0a2b3e4c5d",
         secret=_SECRET,
         previous_secret_until="2026-03-02T12:00:00Z",  # noqa: S106 - an instant
@@ -151,26 +142,26 @@ class NewSecret(Answer):
     )
 
 
-class WebhookList(Answer):
+class WebhookList(base.Answer):
     """A tenant's webhooks, in the order in which they were made."""
 
-    model_config = example(webhooks=examples_of(ListedWebhook))
+    model_config = base.example(webhooks=base.examples_of(ListedWebhook))
 
     webhooks: list[ListedWebhook]
 
 
-class TrialDelivery(Answer):
+class TrialDelivery(base.Answer):
     """A delivery that tries a webhook out."""
 
-    model_config = example(delivery_id="msg_0f8f7d0e58a14a8e8f5b3f1c2f1f7c55")
+    model_config = base.example(delivery_id="msg_0f8f7d0e58a14a8e8f5b3f1c2f1f7c55")
 
     delivery_id: str = Field(description="The `webhook-id` of what is sent.")
 
 
-class ListedDelivery(Answer):
+class ListedDelivery(base.Answer):
     """One try to deliver an event."""
 
-    model_config = example(
+    model_config = base.example(
         delivery_id="msg_0f8f7d0e58a14a8e8f5b3f1c2f1f7c55",
         event="run.failed",
         attempt=1,
@@ -182,7 +173,7 @@ class ListedDelivery(Answer):
     )
 
     delivery_id: str = Field(description="The `webhook-id` of all tries to deliver the event.")
-    event: Annotated[EventType, Open()]
+    event: Annotated[EventType, base.Open()]
     attempt: int = Field(description="From 1.")
     at: datetime
     status_code: int | None = Field(None, description="Null where nobody answered.")
@@ -193,10 +184,10 @@ class ListedDelivery(Answer):
     )
 
 
-class DeliveryList(Page):
+class DeliveryList(base.Page):
     """A page of tries, those of the last event first."""
 
-    model_config = page_example("deliveries", ListedDelivery)
+    model_config = base.page_example("deliveries", ListedDelivery)
 
     deliveries: list[ListedDelivery]
-    next_cursor: NextCursor
+    next_cursor: base.NextCursor

@@ -39,14 +39,7 @@ from relay_dagster.aws.dynamodb.tenant_errors import (
 from relay_dagster.aws.secrets import SecretsUnavailableError
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.logs import event_log
-from relay_dagster.runs.errors import (
-    IdempotencyKeyReusedError,
-    RunCreationPausedError,
-    RunError,
-    RunQuotaExceededError,
-    TenantBusyError,
-    UnknownVendorError,
-)
+from relay_dagster.runs import errors as run_errors
 from relay_dagster.webhooks.changes import WebhookError
 
 _MAX_TEXT = 1000
@@ -55,7 +48,7 @@ _log = event_log()
 
 _FAMILIES = (
     SecretsUnavailableError,
-    *(RelayError, RunError, TenantStoreError, WebhookError, ExternalServiceError),
+    *(RelayError, run_errors.RunError, TenantStoreError, WebhookError, ExternalServiceError),
     BadCursorError,
 )
 _ROUTING_CODES = {400: INVALID_REQUEST, 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
@@ -111,7 +104,7 @@ def faults_of(errors: Iterable[Mapping[str, Any]]) -> Iterator[ConfigFault]:
         yield ConfigFault(".".join(path), message)
 
 
-_QUOTAS = (RunQuotaExceededError, ConfigQuotaExceededError, UploadQuotaExceededError)
+_QUOTAS = (run_errors.RunQuotaExceededError, ConfigQuotaExceededError, UploadQuotaExceededError)
 
 
 def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
@@ -127,7 +120,7 @@ def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
         return exceeded(code, str(error), wait_seconds=error.wait_seconds)
     if CODES[code].retry_after is not None:
         reason = str(error)
-        if isinstance(error, RunCreationPausedError) and not for_admin:
+        if isinstance(error, run_errors.RunCreationPausedError) and not for_admin:
             reason = error.public
         return unavailable(code, reason)
     errors = _errors_of(error)
@@ -165,17 +158,17 @@ def unavailable(
 
 
 def _errors_of(error: Exception) -> Sequence[ConfigFault]:
-    if isinstance(error, ConfigError | UnknownVendorError):
+    if isinstance(error, ConfigError | run_errors.UnknownVendorError):
         return error.faults
     if isinstance(error, UnsupportedSchemaVersionError):
         return [ConfigFault("schema_version", str(error))]
-    if isinstance(error, IdempotencyKeyReusedError):
+    if isinstance(error, run_errors.IdempotencyKeyReusedError):
         return [ConfigFault("Idempotency-Key", str(error))]
     return [ConfigFault("cursor", str(error))] if isinstance(error, BadCursorError) else ()
 
 
 def _members_of(error: Exception) -> Mapping[str, Any]:
-    if isinstance(error, TenantBusyError):
+    if isinstance(error, run_errors.TenantBusyError):
         return {"active_run_id": error.active_run_id}
     if isinstance(error, VersionMismatchError):
         return {"config_version": error.latest}

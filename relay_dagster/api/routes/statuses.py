@@ -15,13 +15,7 @@ from relay_core.domain.records import VendorResult
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.request_parsing import CURSOR, TenantId, router
-from relay_dagster.api.routes.tenants import (
-    find_config,
-    next_run_at,
-    read_stored,
-    require_tenant,
-    standing_of,
-)
+from relay_dagster.api.routes import tenants
 from relay_dagster.api.security.auth import Admin, MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.external_errors import UnreadableItemError
@@ -67,7 +61,7 @@ def _listed(platform: Platform, tenant_id: str) -> wire.ListedTenant | None:
     pointer = platform.runs.feed(tenant_id)
     return wire.ListedTenant(
         tenant_id=tenant_id,
-        state=standing_of(platform.deletions.under_way(tenant_id))["state"],
+        state=tenants.standing_of(platform.deletions.under_way(tenant_id))["state"],
         config_version=version,
         published_at=None if pointer is None else pointer.in_force.published_at,
         last_run=_shown(_last_ended(platform.runs, tenant_id)),
@@ -91,7 +85,7 @@ def list_publications(
     tenant_id: TenantId, caller: MayRead, platform: PlatformDep
 ) -> PublicationList:
     """List the feeds that a rollback may publish, newest first; the first is in force."""
-    require_tenant(platform.tenants, tenant_id)
+    tenants.require_tenant(platform.tenants, tenant_id)
     pointer = platform.runs.feed(tenant_id)
     kept = () if pointer is None else pointer.publications
     return PublicationList(publications=[*map(Publication.of, kept)])
@@ -100,23 +94,23 @@ def list_publications(
 @routes.get("/v1/tenants/{tenant_id}/status", responses=answers("TENANT_NOT_FOUND"))
 def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> wire.TenantStatus:
     """Tell how a tenant stands: the feed in force, what waits, and each vendor's last result."""
-    latest = find_config(platform.tenants, tenant_id)
+    latest = tenants.find_config(platform.tenants, tenant_id)
     pointer = platform.runs.feed(tenant_id)
     feed = None if pointer is None else pointer.in_force
     age = None if feed is None else utc_now() - feed.published_at
     deletion = platform.deletions.under_way(tenant_id)
     last = _last_ended(platform.runs, tenant_id)
     results = _results(platform.runs, tenant_id, last, pointer)
-    config = read_stored(platform.tenants, latest)
+    config = tenants.read_stored(platform.tenants, latest)
     return wire.TenantStatus(
-        **standing_of(deletion),
+        **tenants.standing_of(deletion),
         published_run_id=None if feed is None else feed.run_id,
         published_at=None if feed is None else feed.published_at,
         feed_age_seconds=None if age is None else max(0, int(age.total_seconds())),
         held_run_id=None if pointer is None else pointer.held_run_id,
         active_run_id=platform.runs.lock(tenant_id).active_run_id,
         last_run=_shown(last),
-        next_run_at=next_run_at(config),
+        next_run_at=tenants.next_run_at(config),
         vendors=_vendor_states(results, _pulls(platform, tenant_id, config)),
     )
 

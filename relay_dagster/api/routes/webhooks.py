@@ -25,16 +25,7 @@ from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.tenants.scopes import Scope
-from relay_dagster.webhooks.changes import (
-    UnknownWebhookError,
-    WebhookDisabledError,
-    added,
-    edited,
-    find,
-    removed,
-    rotated,
-    updated,
-)
+from relay_dagster.webhooks import changes as webhook_changes
 from relay_dagster.webhooks.events import trial_event
 from relay_dagster.webhooks.model import (
     OLD_SECRET_LIFE,
@@ -55,8 +46,8 @@ _PLACE = "/v1/tenants/{tenant_id}/webhooks"
 def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> Webhook:
     """Return one of a tenant's webhooks; `UnknownWebhookError` where there is none with that id."""
     if not is_id(tenant_id) or not is_webhook_id(webhook_id):
-        raise UnknownWebhookError(tenant_id, webhook_id)
-    return find(platform.webhooks.of_tenant(tenant_id), tenant_id, webhook_id)
+        raise webhook_changes.UnknownWebhookError(tenant_id, webhook_id)
+    return webhook_changes.find(platform.webhooks.of_tenant(tenant_id), tenant_id, webhook_id)
 
 
 @routes.post(
@@ -94,7 +85,7 @@ def create_webhook(
     )
     details = {"receiver": receiver, "events": asked.events}
     entry = acting.entry(Action.WEBHOOK_CREATED, tenant_id, made.webhook_id, now, **details)
-    platform.webhooks.change(tenant_id, added(made), entry)
+    platform.webhooks.change(tenant_id, webhook_changes.added(made), entry)
     _log.info("webhook_created", tenant_id=tenant_id, webhook_id=made.webhook_id, **details)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Location"] = f"/v1/tenants/{tenant_id}/webhooks/{made.webhook_id}"
@@ -141,10 +132,10 @@ def update_webhook(
     find_webhook(platform, tenant_id, webhook_id)
     now = utc_now()
     entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details)
-    rule = edited(tenant_id, webhook_id, updated(now, **changes))
+    rule = webhook_changes.edited(tenant_id, webhook_id, webhook_changes.updated(now, **changes))
     after = platform.webhooks.change(tenant_id, rule, entry)
     _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
-    return wire.ListedWebhook.of(find(after, tenant_id, webhook_id))
+    return wire.ListedWebhook.of(webhook_changes.find(after, tenant_id, webhook_id))
 
 
 @routes.delete(
@@ -163,7 +154,7 @@ def delete_webhook(
     webhook = find_webhook(platform, tenant_id, webhook_id)
     details = {"receiver": judge_url(webhook.url, allow_loopback=True).receiver}
     entry = acting.entry(Action.WEBHOOK_DELETED, tenant_id, webhook_id, utc_now(), **details)
-    platform.webhooks.change(tenant_id, removed(tenant_id, webhook_id), entry)
+    platform.webhooks.change(tenant_id, webhook_changes.removed(tenant_id, webhook_id), entry)
     _log.info("webhook_deleted", tenant_id=tenant_id, webhook_id=webhook_id)
 
 
@@ -190,7 +181,11 @@ def rotate_webhook_secret(
     now, secret = utc_now(), new_secret()
     details = {"changed": ["secret"]}
     entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details)
-    platform.webhooks.change(tenant_id, edited(tenant_id, webhook_id, rotated(secret, now)), entry)
+    platform.webhooks.change(
+        tenant_id,
+        webhook_changes.edited(tenant_id, webhook_id, webhook_changes.rotated(secret, now)),
+        entry,
+    )
     _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
     response.headers["Cache-Control"] = "no-store"
     until = now + OLD_SECRET_LIFE
@@ -215,7 +210,7 @@ def send_test_delivery(
     """
     webhook = find_webhook(platform, tenant_id, webhook_id)
     if not webhook.enabled:
-        raise WebhookDisabledError(webhook_id)
+        raise webhook_changes.WebhookDisabledError(webhook_id)
     try:
         tests.take(tenant_id)
     except RateLimitedError as error:

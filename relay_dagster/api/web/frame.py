@@ -21,14 +21,8 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from relay_core.domain.destination import is_loopback
 from relay_core.publish.report.templating import REPORT, pages
+from relay_dagster.api.http import middleware
 from relay_dagster.api.http.dependencies import PlatformDep, RatesDep, SessionsDep
-from relay_dagster.api.http.middleware import (
-    BodyTooLargeError,
-    BodyTooSlowError,
-    address_of,
-    log_context,
-    request_id_of,
-)
 from relay_dagster.api.http.problems import (
     ProblemError,
     exceeded,
@@ -107,16 +101,16 @@ def begin_visit(
         ProblemError: 429, too many requests came of the tenant, or are in work.
     """
     session_id = request.cookies.get(cookie_of(request)[0], "")
-    address = address_of(request.scope)
+    address = middleware.address_of(request.scope)
     try:
         caller = sessions.caller(session_id, address or "") if session_id else None
         if caller is None or caller.tenant_id is None:
             raise NotSignedInError
-        log_context(request.scope)["caller"] = f"session:{caller.actor.id}"
+        middleware.log_context(request.scope)["caller"] = f"session:{caller.actor.id}"
         begin_request(request, rates, caller.tenant_id)
     except RateLimitedError as error:
         raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
-    origin = Origin(caller.actor, request_id_of(request.scope), address)
+    origin = Origin(caller.actor, middleware.request_id_of(request.scope), address)
     return Visit(caller, form_token(session_id), origin)
 
 
@@ -278,7 +272,7 @@ class PageRoute(APIRoute):
         async def handle_page(request: Request) -> Response:
             try:
                 return await handle(request)
-            except (BodyTooLargeError, BodyTooSlowError):
+            except (middleware.BodyTooLargeError, middleware.BodyTooSlowError):
                 raise
             except NotSignedInError:
                 return sign_in_page(request, status=401)
@@ -298,7 +292,7 @@ def problem_page(request: Request, problem: ProblemError) -> Response:
         headers=problem.headers,
         title=words.problem_title(problem.status),
         problem=problem,
-        request_id=request_id_of(request.scope),
+        request_id=middleware.request_id_of(request.scope),
         back=HOME if request.url.path.startswith(HOME) else "",
     )
 

@@ -11,23 +11,12 @@ from relay_dagster.api.http.middleware import request_id_of
 from relay_dagster.api.routes.runs import list_runs, start_run
 from relay_dagster.api.routes.statuses import get_status, list_publications
 from relay_dagster.api.routes.tenants import get_tenant
-from relay_dagster.api.web import words
-from relay_dagster.api.web.frame import (
-    HOME,
-    OwnForm,
-    Reading,
-    Visit,
-    for_scopes,
-    go_to,
-    order_of,
-    page,
-    page_router,
-)
+from relay_dagster.api.web import frame, words
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.runs import Run, RunOrder
 from relay_dagster.wire.tenants import TenantStatus, VendorStanding
 
-routes = page_router()
+routes = frame.page_router()
 
 _SHOWN_RUNS = 10
 
@@ -42,16 +31,16 @@ class Todo(NamedTuple):
 
 def run_path(run_id: str) -> str:
     """Return where a run's page is."""
-    return f"{HOME}/runs/{run_id}"
+    return f"{frame.HOME}/runs/{run_id}"
 
 
 def vendor_path(tenant_id: str, vendor_id: str) -> str:
     """Return where a vendor's page is."""
-    return f"{HOME}/tenants/{tenant_id}/vendors/{vendor_id}"
+    return f"{frame.HOME}/tenants/{tenant_id}/vendors/{vendor_id}"
 
 
-@routes.get(HOME + "/tenants/{tenant_id}")
-def show_overview(tenant_id: str, visit: Reading, platform: PlatformDep) -> Response:
+@routes.get(frame.HOME + "/tenants/{tenant_id}")
+def show_overview(tenant_id: str, visit: frame.Reading, platform: PlatformDep) -> Response:
     """Show how a tenant stands."""
     status = get_status(tenant_id, visit.caller, platform)
     config = get_tenant(tenant_id, visit.caller, platform, Response()).tenant_config
@@ -62,7 +51,7 @@ def show_overview(tenant_id: str, visit: Reading, platform: PlatformDep) -> Resp
     named = [str(each["vendor_id"]) for each in config["vendors"]]
     vendors = [(name, states.get(name)) for name in named]
     todo = [*todo_of(tenant_id, status, runs, vendors)]
-    return page(
+    return frame.page(
         "overview.html.jinja",
         visit,
         tone="idle" if feed is None else "warn" if todo else "good",
@@ -106,16 +95,16 @@ def _todo_of_vendor(name: str, standing: VendorStanding | None) -> str:
     return ""
 
 
-@routes.post(HOME + "/tenants/{tenant_id}/runs")
+@routes.post(frame.HOME + "/tenants/{tenant_id}/runs")
 def start(
     tenant_id: str,
-    visit: Annotated[Visit, for_scopes(Scope.RUN)],
+    visit: Annotated[frame.Visit, frame.for_scopes(Scope.RUN)],
     platform: PlatformDep,
     request: Request,
-    form: OwnForm,
+    form: frame.OwnForm,
 ) -> Response:
     """Start a run of all vendors, and lead to its page."""
-    order = order_of(RunOrder, {"tenant_id": tenant_id, "run_type": "inventory_sync"})
+    order = frame.order_of(RunOrder, {"tenant_id": tenant_id, "run_type": "inventory_sync"})
     request_id = request_id_of(request.scope)
     run = start_run(visit.caller, visit.origin, platform, order, request_id, Response())
-    return go_to(run_path(run.run_id))
+    return frame.go_to(run_path(run.run_id))

@@ -19,19 +19,7 @@ from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.routes.holds import release_run
 from relay_dagster.api.routes.runs import find_run, get_artifacts, shown_run, summary_of
 from relay_dagster.api.routes.skus import accept_skus
-from relay_dagster.api.web import words
-from relay_dagster.api.web.frame import (
-    HOME,
-    OwnForm,
-    Reading,
-    Visit,
-    for_scopes,
-    go_to,
-    order_of,
-    page,
-    page_router,
-    script,
-)
+from relay_dagster.api.web import frame, words
 from relay_dagster.api.web.overview import run_path
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.base import Order
@@ -39,7 +27,7 @@ from relay_dagster.wire.overrides import AcceptOrder
 from relay_dagster.wire.runs import FeedChanges, Reason, ReleaseOrder, Run
 from relay_dagster.wiring import Platform
 
-routes = page_router()
+routes = frame.page_router()
 
 _MAX_ROWS = 200
 _MAX_QUARANTINED = 100
@@ -69,10 +57,10 @@ class Parts(NamedTuple):
     changes: Changes | None
 
 
-@routes.get(HOME + "/runs/{run_id}")
+@routes.get(frame.HOME + "/runs/{run_id}")
 def show_run(
     run_id: str,
-    visit: Reading,
+    visit: frame.Reading,
     platform: PlatformDep,
     accepted: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
 ) -> Response:
@@ -80,7 +68,7 @@ def show_run(
     record = find_run(run_id, visit.caller, platform)
     run = shown_run(record, visit.caller, platform)
     summary = summary_of(record, platform)
-    return page(
+    return frame.page(
         "run.html.jinja",
         visit,
         has_script=not run.has_ended,
@@ -140,8 +128,8 @@ def _quarantine(run: Run, platform: Platform) -> Sequence[Mapping[str, str]]:
     return [*islice(whole, _MAX_QUARANTINED)]
 
 
-@routes.get(HOME + "/runs/{run_id}/files/{name}")
-def open_file(run_id: str, name: str, visit: Reading, platform: PlatformDep) -> Response:
+@routes.get(frame.HOME + "/runs/{run_id}/files/{name}")
+def open_file(run_id: str, name: str, visit: frame.Reading, platform: PlatformDep) -> Response:
     """Lead to a file of a run, by a link that is good for an hour."""
     links = get_artifacts(run_id, visit.caller, platform, Response(), [name])
     if name not in links:
@@ -149,49 +137,49 @@ def open_file(run_id: str, name: str, visit: Reading, platform: PlatformDep) -> 
     return RedirectResponse(links[name], 302, headers={"Cache-Control": "no-store"})
 
 
-@routes.post(HOME + "/runs/{run_id}/release")
+@routes.post(frame.HOME + "/runs/{run_id}/release")
 def release(
     run_id: str,
-    visit: Annotated[Visit, for_scopes(Scope.RELEASE)],
+    visit: Annotated[frame.Visit, frame.for_scopes(Scope.RELEASE)],
     platform: PlatformDep,
-    form: OwnForm,
+    form: frame.OwnForm,
 ) -> Response:
     """Publish the feed that was shown, as the form names it."""
     fields = {"sha256": form.get("sha256"), "guards": form.getlist("guard")}
-    order = order_of(ReleaseOrder, {**fields, "reason": form.get("reason")})
+    order = frame.order_of(ReleaseOrder, {**fields, "reason": form.get("reason")})
     release_run(run_id, visit.caller, visit.origin, platform, order)
-    return go_to(run_path(run_id))
+    return frame.go_to(run_path(run_id))
 
 
-@routes.post(HOME + "/runs/{run_id}/accept")
+@routes.post(frame.HOME + "/runs/{run_id}/accept")
 def accept(
     run_id: str,
-    visit: Annotated[Visit, for_scopes(Scope.RELEASE)],
+    visit: Annotated[frame.Visit, frame.for_scopes(Scope.RELEASE)],
     platform: PlatformDep,
-    form: OwnForm,
+    form: frame.OwnForm,
 ) -> Response:
     """Accept prices that are held back, those that were chosen or all; the next run has them."""
     skus = {"all": True} if form.get("all") else {"skus": form.getlist("sku")}
-    order = order_of(AcceptOrder, {**skus, "reason": form.get("reason")})
+    order = frame.order_of(AcceptOrder, {**skus, "reason": form.get("reason")})
     done = accept_skus(run_id, visit.caller, visit.origin, platform, order)
-    return go_to(f"{run_path(run_id)}?accepted={done.accepted}")
+    return frame.go_to(f"{run_path(run_id)}?accepted={done.accepted}")
 
 
-@routes.post(HOME + "/runs/{run_id}/cancel")
+@routes.post(frame.HOME + "/runs/{run_id}/cancel")
 def cancel(
     run_id: str,
-    visit: Annotated[Visit, for_scopes(Scope.RUN)],
+    visit: Annotated[frame.Visit, frame.for_scopes(Scope.RUN)],
     platform: PlatformDep,
-    form: OwnForm,
+    form: frame.OwnForm,
 ) -> Response:
     """Cancel a run, or discard the feed that it holds back."""
-    reason = order_of(_Reasoned, {"reason": form.get("reason")}).reason
+    reason = frame.order_of(_Reasoned, {"reason": form.get("reason")}).reason
     record = find_run(run_id, visit.caller, platform)
     platform.ledger.request_cancel(record.run_id, origin=visit.origin, reason=reason)
-    return go_to(run_path(run_id))
+    return frame.go_to(run_path(run_id))
 
 
-@routes.get(HOME + "/progress.js")
+@routes.get(frame.HOME + "/progress.js")
 def progress() -> Response:
     """Return the script that shows how far a run is."""
-    return script("progress.js")
+    return frame.script("progress.js")

@@ -12,33 +12,22 @@ from relay_core.publish.report.wording import Tone
 from relay_dagster.api.http.dependencies import ExplainerDep, PlatformDep
 from relay_dagster.api.routes.skus import explain_sku, put_overrides, remove_overrides
 from relay_dagster.api.routes.statuses import get_status
-from relay_dagster.api.web import words
-from relay_dagster.api.web.frame import (
-    HOME,
-    OwnForm,
-    Reading,
-    Visit,
-    for_scopes,
-    go_to,
-    order_of,
-    page,
-    page_router,
-)
+from relay_dagster.api.web import frame, words
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.explanations import Explanation
 from relay_dagster.wire.overrides import OverrideRemoval, OverridesOrder
 
-routes = page_router()
+routes = frame.page_router()
 
 _TEXTS = ("sku", "price", "min_price", "vendor_id", "note")
-_SKUS = HOME + "/tenants/{tenant_id}/skus"
+_SKUS = frame.HOME + "/tenants/{tenant_id}/skus"
 
 
 @routes.get(_SKUS)
 def show_sku(
     tenant_id: str,
-    visit: Reading,
+    visit: frame.Reading,
     platform: PlatformDep,
     explainer: ExplainerDep,
     sku: Annotated[str, Query(max_length=1024)] = "",
@@ -58,7 +47,7 @@ def show_sku(
     document = platform.overrides.document(tenant_id)
     standing = document.overrides.get(sku)
     now = standing and standing.at(utc_now())
-    return page(
+    return frame.page(
         "sku.html.jinja",
         visit,
         sku=sku,
@@ -73,12 +62,12 @@ def show_sku(
 @routes.post(_SKUS + "/override")
 def put_override(
     tenant_id: str,
-    visit: Annotated[Visit, for_scopes(Scope.CONFIG)],
+    visit: Annotated[frame.Visit, frame.for_scopes(Scope.CONFIG)],
     platform: PlatformDep,
-    form: OwnForm,
+    form: frame.OwnForm,
 ) -> Response:
     """Put what the form says in place of the SKU's override; the next run uses it."""
-    order = order_of(OverridesOrder, {"overrides": [_override_of(form)]})
+    order = frame.order_of(OverridesOrder, {"overrides": [_override_of(form)]})
     put_overrides(tenant_id, visit.caller, visit.origin, platform, order)
     return _back_to(tenant_id, form)
 
@@ -86,19 +75,19 @@ def put_override(
 @routes.post(_SKUS + "/override/remove")
 def remove_override(
     tenant_id: str,
-    visit: Annotated[Visit, for_scopes(Scope.CONFIG)],
+    visit: Annotated[frame.Visit, frame.for_scopes(Scope.CONFIG)],
     platform: PlatformDep,
-    form: OwnForm,
+    form: frame.OwnForm,
 ) -> Response:
     """Remove the SKU's override."""
-    order = order_of(OverrideRemoval, {"skus": [form.get("sku", "")]})
+    order = frame.order_of(OverrideRemoval, {"skus": [form.get("sku", "")]})
     remove_overrides(tenant_id, visit.caller, visit.origin, platform, order)
     return _back_to(tenant_id, form)
 
 
 def _back_to(tenant_id: str, form: QueryParams) -> Response:
     query = urlencode({"sku": form.get("sku", "")})
-    return go_to(f"{HOME}/tenants/{tenant_id}/skus?{query}")
+    return frame.go_to(f"{frame.HOME}/tenants/{tenant_id}/skus?{query}")
 
 
 def _override_of(form: QueryParams) -> dict[str, Any]:

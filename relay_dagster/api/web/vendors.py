@@ -14,27 +14,18 @@ from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.routes.config_checks import check_document
 from relay_dagster.api.routes.statuses import get_status
 from relay_dagster.api.routes.tenants import find_config, put_config, stored_document
-from relay_dagster.api.web.frame import (
-    HOME,
-    OwnForm,
-    Reading,
-    Visit,
-    for_scopes,
-    go_to,
-    page,
-    page_router,
-)
+from relay_dagster.api.web import frame
 from relay_dagster.api.web.overview import vendor_path
 from relay_dagster.api.web.uploads import last_uploads, upload_form
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.config_checks import HeaderCandidate
 from relay_dagster.wiring import Platform
 
-routes = page_router()
+routes = frame.page_router()
 
 _CHOICE = "as_"
 """What the name of a field begins with that chooses a column's header."""
-_VENDOR = HOME + "/tenants/{tenant_id}/vendors/{vendor_id}"
+_VENDOR = frame.HOME + "/tenants/{tenant_id}/vendors/{vendor_id}"
 
 
 class Line(NamedTuple):
@@ -47,7 +38,7 @@ class Line(NamedTuple):
 
 @routes.get(_VENDOR)
 def show_vendor(
-    tenant_id: str, vendor_id: str, request: Request, visit: Reading, platform: PlatformDep
+    tenant_id: str, vendor_id: str, request: Request, visit: frame.Reading, platform: PlatformDep
 ) -> Response:
     """Show a vendor, and take its next list."""
     return _vendor_page(tenant_id, vendor_id, request, visit, platform)
@@ -58,14 +49,14 @@ def check_vendor(
     tenant_id: str,
     vendor_id: str,
     request: Request,
-    visit: Annotated[Visit, for_scopes(Scope.READ, Scope.CONFIG)],
+    visit: Annotated[frame.Visit, frame.for_scopes(Scope.READ, Scope.CONFIG)],
     platform: PlatformDep,
     checker: FeedCheckerDep,
     taken: Annotated[int | None, Query(ge=1, lt=2**53)] = None,
 ) -> Response:
     """Check a vendor's latest list, read with the headers that were chosen of a column each."""
     if "key" in request.query_params:  # S3 adds what it has stored
-        return go_to(request.url.path)
+        return frame.go_to(request.url.path)
     stored = find_config(platform.tenants, tenant_id)
     document = stored_document(stored)
     place = _place_of(document, vendor_id)
@@ -101,7 +92,7 @@ def _vendor_page(
     tenant_id: str,
     vendor_id: str,
     request: Request,
-    visit: Visit,
+    visit: frame.Visit,
     platform: Platform,
     *,
     check: Any = None,
@@ -118,7 +109,7 @@ def _vendor_page(
         back = f"{path}/check" if visit.may(Scope.CONFIG) else path
         form = upload_form(request, platform, stored, vendor_id, back)
     status = get_status(tenant_id, visit.caller, platform)
-    return page(
+    return frame.page(
         "vendor.html.jinja",
         visit,
         sends_to=None if form is None else form.url,
@@ -136,9 +127,9 @@ def _vendor_page(
 def take_over(
     tenant_id: str,
     vendor_id: str,
-    visit: Annotated[Visit, for_scopes(Scope.CONFIG)],
+    visit: Annotated[frame.Visit, frame.for_scopes(Scope.CONFIG)],
     platform: PlatformDep,
-    form: OwnForm,
+    form: frame.OwnForm,
 ) -> Response:
     """Store the parser that was proposed as a new config version, unless there is a newer one."""
     stored = find_config(platform.tenants, tenant_id)
@@ -156,7 +147,7 @@ def take_over(
         Response(),
         f'"{version}"',
     )
-    return go_to(f"{vendor_path(tenant_id, vendor_id)}/check?taken={put.config_version}")
+    return frame.go_to(f"{vendor_path(tenant_id, vendor_id)}/check?taken={put.config_version}")
 
 
 def _place_of(document: Mapping[str, Any], vendor_id: str) -> int:
