@@ -373,11 +373,7 @@ class RunStages:
         )
 
     def write_feed(self, merged: MergedInventory) -> None:
-        """Write the merged feed, and its changes.
-
-        Raises:
-            ContractBrokenError: it breaks its own contract (an engine defect).
-        """
+        """Write the merged feed and its changes; `ContractBrokenError`: it breaks its contract."""
         if merged.broken_rules:
             raise ContractBrokenError(f"the feed breaks its contract: {merged.broken_rules[:3]}")
         key = self.keys.merged_inventory(self.config.output.format)

@@ -66,11 +66,7 @@ class BusyError(Exception):
 
 @contextmanager
 def hold(slots: threading.Semaphore) -> Iterator[None]:
-    """Hold one of the slots for tasks of a kind within; nobody waits for one.
-
-    Raises:
-        BusyError: none is free.
-    """
+    """Hold one of the slots for tasks of a kind within; `BusyError` at once: none is free."""
     if not slots.acquire(blocking=False):
         raise BusyError
     try:

@@ -67,11 +67,7 @@ class TenantConfig(values.Section):
         return None if schedule is None else schedule.next_after(instant, self.zone)
 
     def vendor(self, vendor_id: str) -> models.VendorConfig:
-        """Return the vendor of this id.
-
-        Raises:
-            ConfigError: the config has no such vendor.
-        """
+        """Return the vendor of this id; `ConfigError` where the config has none."""
         return self.selecting([vendor_id])[0]
 
     def place_of(self, vendor_id: str) -> int:
@@ -97,11 +93,7 @@ class TenantConfig(values.Section):
         return Decimal(math.floor(units + Fraction(1, 2))).scaleb(-4)
 
     def selecting(self, vendor_ids: Collection[str] | None) -> tuple[models.VendorConfig, ...]:
-        """Return the named vendors in the order of the config; none named is all.
-
-        Raises:
-            ConfigError: the config lacks one of them.
-        """
+        """Return the named vendors in the config's order, all where none is; `ConfigError`."""
         wanted = set(vendor_ids or ())
         known = [vendor.vendor_id for vendor in self.vendors]
         if wanted.difference(known):

@@ -84,11 +84,7 @@ class PullConfig(Section):
         return value
 
     def destination(self, *, allow_loopback: bool) -> Destination:
-        """Return where it leads.
-
-        Raises:
-            UnfitUrlError: to this machine, which an operator does not allow.
-        """
+        """Return where it leads; `UnfitUrlError`: to this machine, which no operator allows."""
         return judge_url(self.url, allow_loopback=allow_loopback, schemes=SCHEMES)
 
     @property

@@ -61,11 +61,7 @@ def unpack(data: Buffer, compression: str, limits: Limits) -> Buffer:
 
 
 def unpack_head(data: Buffer, compression: str, most: int) -> tuple[bytes, bool]:
-    """Return the first bytes of what is in a layer of compression, and whether they are all.
-
-    Raises:
-        FeedUnreadableError: as from `unpack`, as far as it is unpacked.
-    """
+    """Return the first bytes of what is in a layer, and if they are all; raises as `unpack`."""
     head = bytearray()
     for piece in _gzip_pieces(data) if compression == "gzip" else _zip_pieces(data):
         head += piece
@@ -120,11 +116,7 @@ def _zip_pieces(data: Buffer) -> Iterator[bytes]:
 
 
 def open_archive(data: Buffer) -> zipfile.ZipFile:
-    """Open a zip archive; no file of it is read.
-
-    Raises:
-        zipfile.BadZipFile: it is none, or has far too many files.
-    """
+    """Open a zip archive; `zipfile.BadZipFile`: it is none, or has far too many files."""
     return zipfile.ZipFile(_Source(pa.py_buffer(memoryview(data))))
 
 

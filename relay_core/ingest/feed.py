@@ -125,11 +125,7 @@ def refuse_large_cells(
 
 
 def refuse_large_header(headers: Sequence[str], limits: Limits) -> None:
-    """Refuse a header of which a cell is too large; it is record 1.
-
-    Raises:
-        FeedUnreadableError: ``invalid_input``.
-    """
+    """Refuse a header, record 1, with too large a cell: `FeedUnreadableError` ``invalid_input``."""
     for column, cell in enumerate(headers, 1):
         if 4 * len(cell) > limits.cell_bytes < len(cell.encode()):
             raise large_cell(1, column, headers, limits)

@@ -81,11 +81,7 @@ class XlsxBook:
                 self._targets.append(target)
 
     def rows(self, place: int) -> Iterator[Row]:
-        """Yield the rows of a sheet that have a filled cell.
-
-        Raises:
-            FeedUnreadableError: ``DECODE_ERROR``: the workbook is damaged.
-        """
+        """Yield the rows that have a filled cell; ``DECODE_ERROR``: the workbook is damaged."""
         part = self._part("/sharedStrings")
         items = self._parts.elements(part, "si") if part else ()
         shared, styles, last = [_unescaped(_text(each)) for each in items], self._styles(), 0
@@ -202,11 +198,7 @@ def _column(reference: str) -> int:
 
 
 class OdsBook:
-    """A workbook of OpenDocument.
-
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR``: it is none, or damaged.
-    """
+    """A workbook of OpenDocument; `FeedUnreadableError` ``DECODE_ERROR``: it is none or damaged."""
 
     def __init__(self, data: Buffer, limits: Limits) -> None:
         self._parts, self._cell_bytes = Parts(data, "ods", limits), limits.cell_bytes

@@ -85,11 +85,7 @@ class Parts:
             raise self.damaged(f"{shorten(part)}: {error}") from error
 
     def tags(self, part: str, *names: str) -> Iterator[tuple[str, dict[str, str]]]:
-        """Yield the start tags of these names with their attributes; names are as in elements.
-
-        Raises:
-            FeedUnreadableError: as from `elements`.
-        """
+        """Yield the start tags of these names with their attributes; all else as in `elements`."""
         found: list[tuple[str, dict[str, str]]] = []
 
         def start(name: str, attributes: dict[str, str]) -> None:

@@ -48,11 +48,7 @@ class Book(Protocol):
 
 
 class XlsBook:
-    """An old workbook of Excel (.xls), as xlrd reads it.
-
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR``: it is none, damaged, or has a password.
-    """
+    """An old workbook of Excel (.xls), by xlrd; ``DECODE_ERROR``: damaged, or has a password."""
 
     def __init__(self, data: Buffer) -> None:
         try:
@@ -158,11 +154,7 @@ def workbook_format(data: Buffer) -> str | None:
 
 
 def _place_of(sheets: Sequence[tuple[str, bool]], wanted: str | None) -> int:
-    """Return the sheet of this name, or the first one that is shown.
-
-    Raises:
-        FeedUnreadableError: ``invalid_input``: there is none.
-    """
+    """Return the sheet of this name, or the first one shown; ``invalid_input``: there is none."""
     names = [name for name, _ in sheets]
     if wanted is None:
         fitting = [place for place, (_, is_visible) in enumerate(sheets) if is_visible]
@@ -223,11 +215,7 @@ class _SheetRows:
         yield from batch.records(shown)
 
     def _size(self, number: int, cells: Sequence[Cell], headers: Sequence[str]) -> int:
-        """Count a row's texts and return their bytes.
-
-        Raises:
-            FeedUnreadableError: there are too many, or too many in one cell.
-        """
+        """Count a row's texts, return their bytes; `FeedUnreadableError`: too many, or one cell."""
         total = 0
         for column, text, _ in cells:
             size = len(text) if text.isascii() else len(text.encode())

@@ -38,11 +38,7 @@ class RowCounts:
     won: int | None = None  # the rows that are in the feed
 
     def __post_init__(self) -> None:
-        """Hold the sum against the rows that were read.
-
-        Raises:
-            ContractBrokenError: they differ, which is an engine defect.
-        """
+        """Hold the sum against the rows that were read; `ContractBrokenError` where they differ."""
         if self.won is not None:
             counts = self.as_dict()
             read = counts.pop("read")

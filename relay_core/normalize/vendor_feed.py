@@ -105,11 +105,7 @@ class _FeedSize:
         self._room, self._limits = room, limits
 
     def count(self, size: int) -> None:
-        """Count what was found of the feed.
-
-        Raises:
-            FeedUnreadableError: ``feed_too_large``: the run has not so many left.
-        """
+        """Count what was found of the feed; ``feed_too_large``: the run has not so many left."""
         self.counted = max(self.counted, size)
         if self.counted > self._room:
             raise self._passes_run()

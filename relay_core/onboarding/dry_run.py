@@ -111,11 +111,7 @@ def changed_parser(parser: ParserConfig, changes: Mapping[str, Any]) -> ParserCo
 
 
 def read_headers(feed: FeedSample, parser: ParserConfig) -> tuple[str, ...]:
-    """Return a feed's headers; none where it has no record.
-
-    Raises:
-        FeedUnreadableError: as for a run.
-    """
+    """Return a feed's headers, none where it has no record; `FeedUnreadableError` as for a run."""
     return _parsed(feed, parser)[0].headers or ()
 
 

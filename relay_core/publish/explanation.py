@@ -59,11 +59,7 @@ class RunFiles(Protocol):
         """Return how many bytes each has, by key."""
 
     def read(self, parts: Sequence[tuple[str, Part]]) -> Sequence[bytes]:
-        """Return parts of files; they are not more than some megabytes.
-
-        Raises:
-            ArtifactsExpiredError: one of the files is gone.
-        """
+        """Return parts of files, megabytes at most; `ArtifactsExpiredError`: a file is gone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,11 +93,7 @@ class _Span:
 
 
 def size_of(files: RunFiles, key: str) -> int:
-    """Return how many bytes a file has.
-
-    Raises:
-        ArtifactsExpiredError: it is gone.
-    """
+    """Return how many bytes a file has; `ArtifactsExpiredError` where it is gone."""
     if key not in files.sizes:
         raise ArtifactsExpiredError(
             f"{key.rpartition('/')[2]} of the run is gone, and with it what explains its feed; "

@@ -231,11 +231,7 @@ class RunFindings:
         self.skus_won, self.currency = merged.skus_won(), merged.config.default_currency
 
     def _rows(self, merged: MergedInventory | None) -> Mapping[str, RowCounts]:
-        """Count where the rows went, as far as that is known without the merge.
-
-        Raises:
-            ContractBrokenError: the rows of a vendor do not add up (an engine defect).
-        """
+        """Count where the rows went, without the merge; `ContractBrokenError`: a wrong sum."""
         rows = {}
         for each in self.normalized:
             if not each.is_read:

@@ -82,11 +82,7 @@ class Baseline:
     history: Sequence[Publication] = ()  # it and those before it, the oldest first
 
     def rows(self, places: Rows) -> pa.Table:
-        """Return some rows of the state, in their order: ``STATE_SCHEMA``, and what it has besides.
-
-        Raises:
-            ValueError: it was not kept.
-        """
+        """Return some rows of the state in order: `STATE_SCHEMA` and more; `ValueError`: none."""
         if self.state is None:
             raise ValueError("the rows of the state were not kept")
         with pq.ParquetFile(pa.BufferReader(self.state)) as file:

@@ -34,11 +34,7 @@ class BrokenRule:
 
 
 def check_shape(schema: pandera.DataFrameSchema, frame: pd.DataFrame) -> None:
-    """Hold a frame's columns and types, not its rows, against a contract.
-
-    Raises:
-        ContractBrokenError: they are others.
-    """
+    """Hold a frame's columns and types against a contract; `ContractBrokenError`: others."""
     if broken := broken_rules(schema, frame.head(0)):
         raise ContractBrokenError(f"rows are no {schema.name} rows: {broken[:3]}")
 

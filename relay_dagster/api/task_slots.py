@@ -36,11 +36,7 @@ class TaskSlots:
 
     @contextmanager
     def hold(self, tenant_id: str) -> Iterator[TaskDeadline]:
-        """Hold a slot within, and yield until when.
-
-        Raises:
-            BusyError: none is free, or the tenant has one.
-        """
+        """Hold a slot within, yield until when; `BusyError`: none is free, or the tenant has it."""
         try:
             self._of_tenants.take(tenant_id)
         except RateLimitedError as error:

@@ -155,11 +155,7 @@ class ApiClient:
     # --- for calls that stand elsewhere ---------------------------------------------------------
 
     def ask(self, model: type[_Answer], method: str, path: str, **sent: Any) -> _Answer:
-        """Return the answer to a request as its model.
-
-        Raises:
-            UnexpectedAnswerError: it is not in that form.
-        """
+        """Return the answer to a request as its model; `UnexpectedAnswerError`: it is none."""
         return read_answer(model, self.send(method, path, **sent))
 
     def pages(

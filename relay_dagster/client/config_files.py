@@ -52,11 +52,7 @@ def json_text(value: Any) -> str:
 
 
 def tenant_of(document: Mapping[str, Any], given: str | None) -> str:
-    """Return whose config it is: the tenant given, else the one that it names.
-
-    Raises:
-        BadUsageError: neither says.
-    """
+    """Return whose config it is, as given or as it says; `BadUsageError`: neither says."""
     tenant_id = given or document.get("tenant_id")
     if isinstance(tenant_id, int | str) and not isinstance(tenant_id, bool) and str(tenant_id):
         return str(tenant_id)

@@ -32,21 +32,13 @@ certificates = cache(httpx.create_ssl_context)
 
 
 def download(name: str, link: str) -> bytes:
-    """Return the file that a presigned link leads to; the API's key is not sent there.
-
-    Raises:
-        NoAnswerError, UnexpectedAnswerError: it cannot be had.
-    """
+    """Return the file that a presigned link leads to, without the API's key; as `opened`."""
     with opened(name, link) as response:
         return response.read()
 
 
 def download_to(path: Path, name: str, link: str) -> str:
-    """Write the file that a presigned link leads to, as it is stored; return its SHA-256.
-
-    Raises:
-        NoAnswerError, UnexpectedAnswerError: it cannot be had.
-    """
+    """Write a presigned link's file as it is stored; return its SHA-256. Raises as `opened`."""
     digest = hashlib.sha256()
     with opened(name, link) as response, path.open("wb") as file:
         for chunk in response.iter_raw(_PIECE):  # no encoding comes off that the upload had

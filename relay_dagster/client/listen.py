@@ -23,11 +23,7 @@ Show = Callable[[str, Any], None]
 
 
 class Receiver(ThreadingHTTPServer):
-    """Listens for webhooks signed with a secret; port 0 is any that is free.
-
-    Raises:
-        BadUsageError: the secret is none, or the place is taken.
-    """
+    """Listens for signed webhooks, port 0 is any; `BadUsageError`: bad secret, or no such port."""
 
     daemon_threads = True
 

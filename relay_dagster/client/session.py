@@ -127,11 +127,7 @@ def _show(screen: Screen, shown: Shown, *, as_json: bool) -> None:
 
 @contextmanager
 def connected(api_url: str, api_key: str | None) -> Iterator[Session]:
-    """Lend a session; end the command in good order whatever happens.
-
-    Raises:
-        typer.Exit: with the command's exit status, after saying what went wrong.
-    """
+    """Lend a session; end the command with its exit status, after saying what went wrong."""
     with screen_only() as screen, ApiClient(api_url, api_key) as api:
         if api.shows_key:
             screen.complain(f"warning: the key goes to {api.url} in the clear; use https")

@@ -200,11 +200,7 @@ def remove(
 
 
 def _read(path: Path) -> Sequence[Mapping[str, Any]]:
-    """Return the overrides of a file; whether they are valid is for the API to say.
-
-    Raises:
-        BadUsageError: it cannot be read, holds none, or names a SKU twice.
-    """
+    """Return a file's overrides; `BadUsageError`: unreadable, none in it, or a SKU named twice."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".csv":

@@ -110,6 +110,10 @@ CODES: Mapping[str, Code] = {
 _JSON_BODY = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", INVALID_REQUEST)
 CONFIG_BODY = (*_JSON_BODY, "CONFIG_TOO_LARGE", "invalid_config", "unsupported_schema_version")
 ORDER_BODY = _JSON_BODY
+TENANT_CHANGE = (*_JSON_BODY, "TENANT_NOT_FOUND", "TENANT_CLOSING")
+"""Of calls with a body that change something of a tenant."""
+STORED_CONFIG = ("invalid_config", "unsupported_schema_version")
+"""Of calls that read a tenant's latest config."""
 _EVERYWHERE = ("UNAUTHENTICATED", "RATE_LIMITED", DEPENDENCY_UNAVAILABLE)
 _HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 

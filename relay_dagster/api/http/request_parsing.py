@@ -117,12 +117,7 @@ class _UnreadRequest(Request):
 
 
 async def _sent(request: Request) -> bytes:
-    """Return the bytes of a JSON body.
-
-    Raises:
-        ProblemError: 415, another content type.
-        BodyTooLargeError: it is too long.
-    """
+    """Return the bytes of a JSON body; 415: another content type; `BodyTooLargeError`: too long."""
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", given):
         raise ProblemError(

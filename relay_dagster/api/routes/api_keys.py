@@ -9,7 +9,7 @@ from fastapi import Path, Query, Response
 
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep
-from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers, carrying
+from relay_dagster.api.http.error_codes import INVALID_REQUEST, TENANT_CHANGE, answers, carrying
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import CURSOR, TenantId, order, router
 from relay_dagster.api.routes.tenants import require_tenant
@@ -27,10 +27,7 @@ _log = event_log()
 @routes.post(
     "/v1/tenants/{tenant_id}/api-keys",
     status_code=201,
-    responses={
-        **carrying(201, "Cache-Control"),
-        **answers("TENANT_NOT_FOUND", "TENANT_CLOSING", "KEY_QUOTA_EXCEEDED", *ORDER_BODY),
-    },
+    responses=carrying(201, "Cache-Control") | answers(*TENANT_CHANGE, "KEY_QUOTA_EXCEEDED"),
 )
 def create_api_key(
     tenant_id: TenantId,

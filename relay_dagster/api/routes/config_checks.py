@@ -70,14 +70,8 @@ _AnyConfig = Annotated[
 @routes.post(
     "/v1/tenants/{tenant_id}/config:check",
     responses=answers(
-        "TENANT_NOT_FOUND",
-        "PAYLOAD_TOO_LARGE",
-        "CONFIG_TOO_LARGE",
-        "UNSUPPORTED_MEDIA_TYPE",
-        "invalid_config",
-        INVALID_REQUEST,
-        "CHECK_TOO_SLOW",
-        "CHECKS_BUSY",
+        *("TENANT_NOT_FOUND", "PAYLOAD_TOO_LARGE", "CONFIG_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"),
+        *("invalid_config", INVALID_REQUEST, "CHECK_TOO_SLOW", "CHECKS_BUSY"),
     ),
 )
 def check_config(

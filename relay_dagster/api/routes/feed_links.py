@@ -17,7 +17,7 @@ from starlette.responses import StreamingResponse
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.conditional import FileVersion, NotSatisfiableError
 from relay_dagster.api.http.dependencies import LinkReadersDep, PlatformDep
-from relay_dagster.api.http.error_codes import ORDER_BODY, answers, carrying
+from relay_dagster.api.http.error_codes import STORED_CONFIG, TENANT_CHANGE, answers, carrying
 from relay_dagster.api.http.middleware import address_of, log_context
 from relay_dagster.api.http.problems import ProblemError, exceeded, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import TenantId, order, router
@@ -37,21 +37,14 @@ from relay_dagster.wiring import Platform
 routes = router("feeds")
 _log = event_log()
 _MAX_LIFE = timedelta(days=366)
+_MADE = carrying(201, "Cache-Control")
+_REFUSED = (*TENANT_CHANGE, "LINK_QUOTA_EXCEEDED", "PUBLIC_URL_MISSING")
 
 
 @routes.post(
     "/v1/tenants/{tenant_id}/feed-links",
     status_code=201,
-    responses={
-        **carrying(201, "Cache-Control"),
-        **answers(
-            "TENANT_NOT_FOUND",
-            "TENANT_CLOSING",
-            "LINK_QUOTA_EXCEEDED",
-            "PUBLIC_URL_MISSING",
-            *ORDER_BODY,
-        ),
-    },
+    responses=_MADE | answers(*_REFUSED),
 )
 def create_feed_link(
     tenant_id: TenantId,
@@ -150,19 +143,7 @@ def _revoke(
 @routes.post(
     "/v1/tenants/{tenant_id}/supplier-links",
     status_code=201,
-    responses={
-        **carrying(201, "Cache-Control"),
-        **answers(
-            "TENANT_NOT_FOUND",
-            "TENANT_CLOSING",
-            "LINK_QUOTA_EXCEEDED",
-            "PUBLIC_URL_MISSING",
-            *ORDER_BODY,
-            "UNKNOWN_VENDOR",
-            "invalid_config",
-            "unsupported_schema_version",
-        ),
-    },
+    responses=_MADE | answers(*_REFUSED, "UNKNOWN_VENDOR", *STORED_CONFIG),
 )
 def create_supplier_link(
     tenant_id: TenantId,

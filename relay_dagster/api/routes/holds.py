@@ -6,7 +6,7 @@ HTTP alone: what a decision changes is the ledger's, all in one transaction.
 from typing import Annotated
 
 from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import ORDER_BODY, answers
+from relay_dagster.api.http.error_codes import ORDER_BODY, TENANT_CHANGE, answers
 from relay_dagster.api.http.request_parsing import RunId, TenantId, order, router
 from relay_dagster.api.routes.runs import find_run, shown_run
 from relay_dagster.api.security.auth import Acting, MayRelease
@@ -24,13 +24,8 @@ _log = event_log()
 @routes.post(
     "/v1/runs/{run_id}/release",
     responses=answers(
-        "RUN_NOT_FOUND",
-        "RUN_NOT_HELD",
-        "TENANT_ALREADY_RUNNING",
-        "TENANT_CLOSING",
-        "FEED_NOT_KEPT",
-        "HOLD_MISMATCH",
-        *ORDER_BODY,
+        *(*ORDER_BODY, "RUN_NOT_FOUND", "RUN_NOT_HELD", "HOLD_MISMATCH"),
+        *("TENANT_ALREADY_RUNNING", "TENANT_CLOSING", "FEED_NOT_KEPT"),
     ),
 )
 def release_run(
@@ -57,9 +52,7 @@ def release_run(
 
 @routes.post(
     "/v1/tenants/{tenant_id}/feed/rollback",
-    responses=answers(
-        "TENANT_NOT_FOUND", "TENANT_ALREADY_RUNNING", "TENANT_CLOSING", "FEED_NOT_KEPT", *ORDER_BODY
-    ),
+    responses=answers(*TENANT_CHANGE, "TENANT_ALREADY_RUNNING", "FEED_NOT_KEPT"),
 )
 def roll_back_feed(
     tenant_id: TenantId,

@@ -16,7 +16,7 @@ from fastapi import Header, Query, Response
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers, carrying
+from relay_dagster.api.http.error_codes import INVALID_REQUEST, TENANT_CHANGE, answers, carrying
 from relay_dagster.api.http.request_parsing import (
     CURSOR,
     IDEMPOTENCY_KEY_PATTERN,
@@ -58,20 +58,11 @@ _LINKS = {
 @routes.post(
     "/v1/runs",
     status_code=202,
-    responses={
-        **carrying(202, "Location", "Retry-After"),
-        **answers(
-            "TENANT_NOT_FOUND",
-            "TENANT_ALREADY_RUNNING",
-            "TENANT_CLOSING",
-            "RUN_QUOTA_EXCEEDED",
-            *ORDER_BODY,
-            "UNKNOWN_VENDOR",
-            "IDEMPOTENCY_KEY_REUSED",
-            "QUEUE_UNAVAILABLE",
-            "RUN_CREATION_PAUSED",
-        ),
-    },
+    responses=carrying(202, "Location", "Retry-After")
+    | answers(
+        *(*TENANT_CHANGE, "TENANT_ALREADY_RUNNING", "RUN_QUOTA_EXCEEDED", "UNKNOWN_VENDOR"),
+        *("IDEMPOTENCY_KEY_REUSED", "QUEUE_UNAVAILABLE", "RUN_CREATION_PAUSED"),
+    ),
 )
 def start_run(
     caller: MayRun,
@@ -127,9 +118,7 @@ def list_runs(
     return _page(listing, limit, cursor, lambda record: shown_run(record, caller, platform))
 
 
-@routes.get(
-    "/v1/runs/{run_id}", responses={**carrying(200, "Retry-After"), **answers("RUN_NOT_FOUND")}
-)
+@routes.get("/v1/runs/{run_id}", responses=carrying(200, "Retry-After") | answers("RUN_NOT_FOUND"))
 def get_run(
     run_id: RunId, caller: MayRead, platform: PlatformDep, response: Response
 ) -> RunDetails:
@@ -153,10 +142,8 @@ def summary_of(record: RunRecord, platform: Platform) -> Mapping[str, Any]:
 
 @routes.get(
     "/v1/runs/{run_id}/artifacts",
-    responses={
-        **carrying(200, "Cache-Control", "Link", content=_LINKS),
-        **answers("RUN_NOT_FOUND", INVALID_REQUEST),
-    },
+    responses=carrying(200, "Cache-Control", "Link", content=_LINKS)
+    | answers("RUN_NOT_FOUND", INVALID_REQUEST),
 )
 def get_artifacts(
     run_id: RunId,
@@ -196,7 +183,7 @@ def _place(artifact: str) -> tuple[bool, str]:
 @routes.post(
     "/v1/runs/{run_id}/cancel",
     status_code=202,
-    responses={**carrying(202, "Retry-After"), **answers("RUN_NOT_FOUND", "RUN_ALREADY_FINISHED")},
+    responses=carrying(202, "Retry-After") | answers("RUN_NOT_FOUND", "RUN_ALREADY_FINISHED"),
 )
 def cancel_run(
     run_id: RunId, caller: MayRun, acting: Acting, platform: PlatformDep, response: Response

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Path, Response
 
 from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import ORDER_BODY, answers
+from relay_dagster.api.http.error_codes import TENANT_CHANGE, answers
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import TenantId, order, router
 from relay_dagster.api.routes.tenants import require_tenant
@@ -20,24 +20,14 @@ _log = event_log()
 
 _Name = Annotated[
     str,
-    Path(
-        description="A name like an id.",
-        pattern=ID_PATTERN,
-        json_schema_extra={"pattern": ID_PATTERN},
-    ),
+    Path(description="A name like an id.", pattern=ID_PATTERN),
 ]
 
 
 @routes.put(
     "/v1/tenants/{tenant_id}/secrets/{name}",
     status_code=204,
-    responses=answers(
-        "TENANT_NOT_FOUND",
-        "TENANT_CLOSING",
-        "SECRET_QUOTA_EXCEEDED",
-        "SECRETS_UNAVAILABLE",
-        *ORDER_BODY,
-    ),
+    responses=answers(*TENANT_CHANGE, "SECRET_QUOTA_EXCEEDED", "SECRETS_UNAVAILABLE"),
 )
 def put_secret(
     tenant_id: TenantId,

@@ -28,7 +28,13 @@ from relay_core.domain.limits import STORED_CONFIG_LIMITS
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
 from relay_dagster.api.http.dependencies import ExplainerDep, PlatformDep
-from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers
+from relay_dagster.api.http.error_codes import (
+    INVALID_REQUEST,
+    ORDER_BODY,
+    STORED_CONFIG,
+    TENANT_CHANGE,
+    answers,
+)
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import CURSOR, RunId, TenantId, order, router
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
@@ -53,13 +59,8 @@ _MAX_BYTES = DEFAULT_API_LIMITS.answer_bytes - (64 << 10)
 @routes.get(
     "/v1/runs/{run_id}/explain",
     responses=answers(
-        "RUN_NOT_FOUND",
-        "SKU_NOT_FOUND",
-        "RUN_NOT_MERGED",
-        "ARTIFACTS_EXPIRED",
-        INVALID_REQUEST,
-        "EXPLAIN_TOO_SLOW",
-        "EXPLANATIONS_BUSY",
+        *("RUN_NOT_FOUND", "SKU_NOT_FOUND", "RUN_NOT_MERGED", "ARTIFACTS_EXPIRED"),
+        *(INVALID_REQUEST, "EXPLAIN_TOO_SLOW", "EXPLANATIONS_BUSY"),
     ),
 )
 def explain_sku(
@@ -94,14 +95,7 @@ def explain_sku(
 
 @routes.post(
     "/v1/tenants/{tenant_id}/overrides:put",
-    responses=answers(
-        "TENANT_NOT_FOUND",
-        "TENANT_CLOSING",
-        "OVERRIDE_QUOTA_EXCEEDED",
-        *ORDER_BODY,
-        "invalid_config",
-        "unsupported_schema_version",
-    ),
+    responses=answers(*TENANT_CHANGE, "OVERRIDE_QUOTA_EXCEEDED", *STORED_CONFIG),
 )
 def put_overrides(
     tenant_id: TenantId,
@@ -186,10 +180,7 @@ def _unused(platform: Platform, tenant_id: str) -> Sequence[str] | None:
     return None if data is None else json.loads(data)
 
 
-@routes.post(
-    "/v1/tenants/{tenant_id}/overrides:remove",
-    responses=answers("TENANT_NOT_FOUND", "TENANT_CLOSING", *ORDER_BODY),
-)
+@routes.post("/v1/tenants/{tenant_id}/overrides:remove", responses=answers(*TENANT_CHANGE))
 def remove_overrides(
     tenant_id: TenantId,
     caller: MayConfigure,
@@ -209,13 +200,8 @@ def remove_overrides(
 @routes.post(
     "/v1/runs/{run_id}/accept",
     responses=answers(
-        "RUN_NOT_FOUND",
-        "SKU_NOT_QUARANTINED",
-        "RUN_NOT_MERGED",
-        "TENANT_CLOSING",
-        "OVERRIDE_QUOTA_EXCEEDED",
-        "ARTIFACTS_EXPIRED",
-        *ORDER_BODY,
+        *(*ORDER_BODY, "RUN_NOT_FOUND", "RUN_NOT_MERGED", "SKU_NOT_QUARANTINED"),
+        *("TENANT_CLOSING", "OVERRIDE_QUOTA_EXCEEDED", "ARTIFACTS_EXPIRED"),
     ),
 )
 def accept_skus(

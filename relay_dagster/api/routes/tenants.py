@@ -47,10 +47,8 @@ _ConfigBody = Annotated[bytes, json_body(create_model("TenantConfig"))]
 @routes.post(
     "/v1/tenants",
     status_code=201,
-    responses={
-        **carrying(201, "ETag", "Location"),
-        **answers("FORBIDDEN", "TENANT_EXISTS", "TENANT_CLOSING", *CONFIG_BODY),
-    },
+    responses=carrying(201, "ETag", "Location")
+    | answers("FORBIDDEN", "TENANT_EXISTS", "TENANT_CLOSING", *CONFIG_BODY),
 )
 def create_tenant(
     caller: Admin, acting: Acting, platform: PlatformDep, body: _ConfigBody, response: Response
@@ -63,10 +61,8 @@ def create_tenant(
 
 @routes.get(
     "/v1/tenants/{tenant_id}",
-    responses={
-        **carrying(200, "ETag"),
-        **answers("TENANT_NOT_FOUND", "CONFIG_VERSION_NOT_FOUND", INVALID_REQUEST),
-    },
+    responses=carrying(200, "ETag")
+    | answers("TENANT_NOT_FOUND", "CONFIG_VERSION_NOT_FOUND", INVALID_REQUEST),
 )
 def get_tenant(
     tenant_id: TenantId,
@@ -134,12 +130,8 @@ def list_versions(
             201, "ETag", "Location", model=wire.ConfigVersion, description="The tenant is new."
         ),
         **answers(
-            "TENANT_NOT_FOUND",
-            "TENANT_EXISTS",
-            "TENANT_CLOSING",
-            "CONFIG_VERSION_MISMATCH",
-            "CONFIG_QUOTA_EXCEEDED",
-            *CONFIG_BODY,
+            *(*CONFIG_BODY, "TENANT_NOT_FOUND", "TENANT_EXISTS", "TENANT_CLOSING"),
+            *("CONFIG_VERSION_MISMATCH", "CONFIG_QUOTA_EXCEEDED"),
         ),
     },
 )
@@ -178,11 +170,7 @@ def put_config(
 def _require_release(
     caller: Caller, config: TenantConfig, tenants: TenantStore, stored: StoredConfig
 ) -> None:
-    """Refuse a config that changes what needs a right of its own, by a key that lacks it.
-
-    Raises:
-        ProblemError: 403.
-    """
+    """Refuse, with 403, a config that changes what needs a right that the caller's key lacks."""
     if Scope.RELEASE in caller.scopes:
         return
     before = read_stored(tenants, stored)
@@ -289,11 +277,7 @@ def next_run_at(latest: TenantConfig | None) -> datetime | None:
 
 
 def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None:
-    """Return the version that the new one must follow, None for any.
-
-    Raises:
-        ProblemError: 412, ``If-Match`` does not name the latest version.
-    """
+    """Return the version that the new one must follow, None for any; 412: it is not the latest."""
     latest = tenants.latest_version(tenant_id)
     if latest is not None and if_match.strip() == "*":
         return None
@@ -310,10 +294,7 @@ def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None
 @routes.delete(
     "/v1/tenants/{tenant_id}",
     status_code=202,
-    responses={
-        **carrying(202, "Location"),
-        **answers("FORBIDDEN", "TENANT_NOT_FOUND", INVALID_REQUEST),
-    },
+    responses=carrying(202, "Location") | answers("FORBIDDEN", "TENANT_NOT_FOUND", INVALID_REQUEST),
 )
 def delete_tenant(
     tenant_id: TenantId,

@@ -11,7 +11,7 @@ from fastapi import Path
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import ORDER_BODY, answers
+from relay_dagster.api.http.error_codes import STORED_CONFIG, TENANT_CHANGE, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import TenantId, order, router
 from relay_dagster.api.routes.tenants import find_config
@@ -31,15 +31,7 @@ _log = event_log()
 @routes.post(
     "/v1/tenants/{tenant_id}/uploads",
     status_code=201,
-    responses=answers(
-        "TENANT_NOT_FOUND",
-        "TENANT_CLOSING",
-        *ORDER_BODY,
-        "UNKNOWN_VENDOR",
-        "invalid_config",
-        "unsupported_schema_version",
-        "UPLOAD_QUOTA_EXCEEDED",
-    ),
+    responses=answers(*TENANT_CHANGE, "UNKNOWN_VENDOR", *STORED_CONFIG, "UPLOAD_QUOTA_EXCEEDED"),
 )
 def make_upload_link(
     tenant_id: TenantId,
@@ -106,13 +98,7 @@ def prefix_of(vendor: VendorConfig) -> str:
 @routes.post(
     "/v1/tenants/{tenant_id}/vendors/{vendor_id}/pull",
     status_code=202,
-    responses=answers(
-        "TENANT_NOT_FOUND",
-        "TENANT_CLOSING",
-        "NO_PULL",
-        "invalid_config",
-        "unsupported_schema_version",
-    ),
+    responses=answers("TENANT_NOT_FOUND", "TENANT_CLOSING", "NO_PULL", *STORED_CONFIG),
 )
 def ask_for_pull(
     tenant_id: TenantId,

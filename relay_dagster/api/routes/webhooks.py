@@ -13,7 +13,13 @@ from fastapi import Query, Response
 from relay_core.domain.destination import UnfitUrlError, judge_url
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import PlatformDep, WebhookTestsDep
-from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers, carrying
+from relay_dagster.api.http.error_codes import (
+    INVALID_REQUEST,
+    ORDER_BODY,
+    TENANT_CHANGE,
+    answers,
+    carrying,
+)
 from relay_dagster.api.http.problems import exceeded, invalid_request
 from relay_dagster.api.http.request_parsing import CURSOR, TenantId, WebhookId, order, router
 from relay_dagster.api.routes.tenants import require_tenant
@@ -53,10 +59,8 @@ def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> Webhook
 @routes.post(
     _PLACE,
     status_code=201,
-    responses={
-        **carrying(201, "Cache-Control", "Location"),
-        **answers("TENANT_NOT_FOUND", "TENANT_CLOSING", "WEBHOOK_QUOTA_EXCEEDED", *ORDER_BODY),
-    },
+    responses=carrying(201, "Cache-Control", "Location")
+    | answers(*TENANT_CHANGE, "WEBHOOK_QUOTA_EXCEEDED"),
 )
 def create_webhook(
     tenant_id: TenantId,
@@ -160,10 +164,7 @@ def delete_webhook(
 
 @routes.post(
     f"{_PLACE}/{{webhook_id}}/secret:rotate",
-    responses={
-        **carrying(200, "Cache-Control"),
-        **answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND"),
-    },
+    responses=carrying(200, "Cache-Control") | answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND"),
 )
 def rotate_webhook_secret(
     tenant_id: TenantId,
@@ -262,11 +263,7 @@ def _shown(webhook: Webhook, caller: Caller) -> wire.ListedWebhook:
 
 
 def _receiver_of(url: str, platform: Platform) -> str:
-    """Return who answers at a URL: its path may be a secret, and is told nowhere.
-
-    Raises:
-        ProblemError: 422, nothing is sent there.
-    """
+    """Return who answers at a URL, whose path may be a secret; 422: nothing is sent there."""
     allow_loopback = platform.settings.webhook_allow_loopback
     try:
         return judge_url(url, allow_loopback=allow_loopback).receiver

@@ -65,11 +65,7 @@ class Caller:
         return self.tenant_id in (None, tenant_id)
 
     def require(self, tenant_id: str) -> None:
-        """Refuse a tenant that the caller does not reach, as if it did not exist.
-
-        Raises:
-            UnknownTenantError: the caller does not reach it.
-        """
+        """Raise `UnknownTenantError` for a tenant that the caller does not reach: it is as none."""
         if not self.reaches(tenant_id):
             raise UnknownTenantError(tenant_id)
 
@@ -112,11 +108,7 @@ class CallerRates:
         self._admins.take(caller.id)
 
     def begin(self, tenant_id: str) -> None:
-        """Count a tenant's request, which is in work until `end`.
-
-        Raises:
-            RateLimitedError: it is one too many.
-        """
+        """Count a tenant's request, in work until `end`; `RateLimitedError`: it is one too many."""
         self._at_work.take(tenant_id)
         try:
             self._tenants.take(tenant_id)

@@ -63,11 +63,7 @@ def authenticate(
 
 
 def begin_request(request: Request, rates: CallerRates, tenant_id: str) -> None:
-    """Count a request of a tenant, which is in work until it has been answered.
-
-    Raises:
-        RateLimitedError: it is one too many.
-    """
+    """Count a tenant's request, in work until it is answered; `RateLimitedError`: one too many."""
     rates.begin(tenant_id)
     at_end(request.scope).callback(rates.end, tenant_id)
 

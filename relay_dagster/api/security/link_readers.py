@@ -54,11 +54,7 @@ class LinkReaders:
         return found
 
     def count_check(self, link_id: str) -> None:
-        """Count a check that a supplier asks for.
-
-        Raises:
-            RateLimitedError: there were too many within the hour.
-        """
+        """Count a supplier's check; `RateLimitedError`: there were too many within the hour."""
         _count(self._checks, link_id)
 
     def begin(self, link_id: str) -> Callable[[], None] | None:

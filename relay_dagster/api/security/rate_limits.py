@@ -61,11 +61,7 @@ class ConcurrencyLimiter:
         self._taken: Counter[str] = Counter()
 
     def take(self, name: str) -> None:
-        """Take one of a name's places, which is to be given back.
-
-        Raises:
-            RateLimitedError: all are taken.
-        """
+        """Take one of a name's places, to be given back; `RateLimitedError`: all are taken."""
         with self._lock:
             if self._taken[name] >= self._most:
                 reason = f"{self._most} requests of the tenant are in work, the most at once"
@@ -125,11 +121,7 @@ class WrongKeys:
         self._seen: LatelySeen[deque[float]] = LatelySeen()
 
     def require_few(self, address: str) -> None:
-        """Refuse an address that has shown too many.
-
-        Raises:
-            RateLimitedError: for as long as they lie within a minute.
-        """
+        """Refuse an address that has shown too many within a minute: `RateLimitedError`."""
         with self._lock:
             seen = self._seen.get(_site(address))
             if seen is None or len(seen) < self._per_minute:

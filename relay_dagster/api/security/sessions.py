@@ -36,11 +36,7 @@ class Sessions:
     _good: LatelySeen[bool] = field(default_factory=LatelySeen)
 
     def open(self, caller: Caller) -> str:
-        """Return the id of a new session of a tenant's key.
-
-        Raises:
-            TenantClosingError: the tenant is being deleted.
-        """
+        """Return the id of a new session of a key; `TenantClosingError`: its tenant is closing."""
         session_id, now = secrets.token_urlsafe(32), self.now()
         session = BrowserSession(
             digest=digest_of(session_id),

@@ -72,11 +72,7 @@ class Visit:
         return scope in self.caller.scopes
 
     def require(self, scope: Scope) -> None:
-        """Refuse an act that the session's key is not good for.
-
-        Raises:
-            ProblemError: 403.
-        """
+        """Refuse, with 403, an act that the session's key is not good for."""
         require_scopes(self.caller, [scope])
 
 
@@ -124,11 +120,7 @@ def _authorize(
 
 
 def refuse_foreign(request: Request) -> None:
-    """Refuse a form of another page, as far as the browser tells.
-
-    Raises:
-        ProblemError: 403.
-    """
+    """Refuse, with 403, a form of another page, as far as the browser tells."""
     origin = urlsplit(request.headers.get("origin", "")).netloc
     is_own = request.headers.get("sec-fetch-site", "none") in _OWN_SITES
     if not is_own or origin not in ("", request.headers.get("host")):
@@ -146,11 +138,7 @@ def _own_form(
     visit: Annotated[Visit, Depends(begin_visit)],
     form: Annotated[QueryParams, Depends(sent_form)],
 ) -> QueryParams:
-    """Return the fields of a form of the session's own pages.
-
-    Raises:
-        ProblemError: 403, it lacks the session's token.
-    """
+    """Return the fields of a form of the session's own pages; 403: it lacks the session's token."""
     session_id = request.cookies.get(cookie_of(request)[0], "")
     if not is_token_of(session_id, form.get("token", "")):
         raise ProblemError("FORBIDDEN", "the form is of another session; open the page again")
@@ -167,11 +155,7 @@ OwnForm = Annotated[QueryParams, Depends(_own_form)]
 
 
 def order_of(model: type[_Order], fields: Mapping[str, Any]) -> _Order:
-    """Return the order that a form's fields come to, judged as the API judges its body.
-
-    Raises:
-        ProblemError: 422 with the faults and their paths.
-    """
+    """Return the order that a form's fields come to; 422 with the faults, as of the API's body."""
     return parsed_order(model, json.dumps(fields).encode())
 
 

@@ -47,11 +47,7 @@ class Supplier:
 def supplier_of(
     token: str, request: Request, platform: PlatformDep, readers: LinkReadersDep
 ) -> Supplier:
-    """Return who comes by a link.
-
-    Raises:
-        ProblemError: 404, the link is nobody's; 429, it is used too often.
-    """
+    """Return who comes by a link; 404: the link is nobody's, 429: it is used too often."""
     try:
         link = readers.link(token, address_of(request.scope) or "", LinkKind.SUPPLIER)
     except RateLimitedError as error:

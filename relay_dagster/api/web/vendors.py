@@ -158,11 +158,7 @@ def _place_of(document: Mapping[str, Any], vendor_id: str) -> int:
 
 
 def _steps_of(texts: Sequence[str], place: int) -> list[PatchStep]:
-    """Return the steps of a form, which change the vendor's parser alone.
-
-    Raises:
-        ProblemError: 422, they are others.
-    """
+    """Return the steps of a form, which change the vendor's parser alone; 422: they are others."""
     try:
         steps = [PatchStep(*json.loads(each)) for each in texts]
         if steps and all(each.path.startswith(f"/vendors/{place}/parser/") for each in steps):
