@@ -35,7 +35,7 @@ CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
         "Show a run: how it stands, what it counted, what it wrote; --watch as for `relay run`.",
     ),
     "errors": (
-        "client.causes:commands",
+        "client.runs:commands",
         "Show what went wrong in a run: each cause once, with its count, samples and what to do.",
     ),
     "explain": (
@@ -94,12 +94,12 @@ CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
         "Have a vendor's file pulled now; how that ended shows in `relay tenant status`.",
     ),
     "audit": (
-        "client.audit:commands",
+        "client.access:commands",
         "Show who did what, newest first: entries of the last 400 days.",
     ),
     "config": ("client.configs:config", "Check tenants' configs, store them, and get them back."),
     "tenant": ("client.tenants:tenant", "See how a tenant stands, delete it, restore it."),
-    "keys": ("client.keys:keys", "Make keys of a tenant, see what they may do, and delete them."),
+    "keys": ("client.access:keys", "Make keys of a tenant, see what they may do, and delete them."),
     "secrets": (
         "client.uploads:secrets",
         "Keep secrets by which vendors' files are pulled; each is for one host.",

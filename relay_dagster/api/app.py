@@ -11,8 +11,7 @@ from fastapi_swagger import patch_fastapi
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from relay_core.sandbox import SandboxPool
-from relay_dagster.api.explainer import Explainer
-from relay_dagster.api.feed_checker import FeedChecker
+from relay_dagster.api.engine_tasks import Explainer, FeedChecker, TaskSlots
 from relay_dagster.api.http import problems
 from relay_dagster.api.http.connections import server_options
 from relay_dagster.api.http.middleware import RequestFrame
@@ -37,12 +36,9 @@ from relay_dagster.api.routes import (
     webhooks,
 )
 from relay_dagster.api.routes.feed_links import read_linked_feed
-from relay_dagster.api.security.admin_keys import read_admin_keys, refuse_unsafe
-from relay_dagster.api.security.api_keys import CallerRates, Keyring
-from relay_dagster.api.security.link_readers import LinkReaders
+from relay_dagster.api.security.api_keys import CallerRates, Keyring, read_admin_keys, refuse_unsafe
+from relay_dagster.api.security.bearers import LinkReaders, Sessions
 from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
-from relay_dagster.api.security.sessions import Sessions
-from relay_dagster.api.task_slots import TaskSlots
 from relay_dagster.api.web import overview, sign_in, suppliers, vendors
 from relay_dagster.api.web import runs as run_pages
 from relay_dagster.api.web import skus as sku_pages

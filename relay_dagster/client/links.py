@@ -57,9 +57,7 @@ def opened(name: str, link: str) -> Iterator[httpx.Response]:
     host = httpx.URL(link).netloc.decode()
     try:
         with (
-            httpx.Client(
-                verify=certificates(), timeout=TIMEOUT, trust_env=not is_here(link)
-            ) as anybody,
+            _without_key(link) as anybody,
             anybody.stream("GET", link, follow_redirects=True) as response,
         ):
             if response.is_success:
@@ -87,12 +85,7 @@ def send_file(link: UploadLink, path: Path) -> None:
     """
     host = httpx.URL(link.url).netloc.decode()
     try:
-        with (
-            httpx.Client(
-                verify=certificates(), timeout=TIMEOUT, trust_env=not is_here(link.url)
-            ) as anybody,
-            path.open("rb") as file,
-        ):
+        with _without_key(link.url) as anybody, path.open("rb") as file:
             response = anybody.post(link.url, data=link.fields, files={"file": file})
     except httpx.TransportError as error:
         raise NoAnswerError(
@@ -121,6 +114,10 @@ def _refusal_in(text: str) -> str:
     """Return what S3 says of a refusal, as far as its answer is S3's."""
     parts = (re.search(f"<{tag}>([^<]+)</{tag}>", text) for tag in ("Code", "Message"))
     return "".join(f": {found.group(1)}" for found in parts if found is not None)
+
+
+def _without_key(url: str) -> httpx.Client:
+    return httpx.Client(verify=certificates(), timeout=TIMEOUT, trust_env=not is_here(url))
 
 
 def is_here(url: str) -> bool:

@@ -27,7 +27,7 @@ from relay_core.config import load_config, parse_document
 from relay_core.domain.codes import RunStatus
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
-from relay_dagster.client.audit import AUDIT
+from relay_dagster.client.access import AUDIT
 from relay_dagster.client.terminal import Screen
 from relay_dagster.devstack.demo_output import (
     held_back,

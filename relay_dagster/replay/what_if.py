@@ -17,7 +17,7 @@ from relay_core.publish.changes import Changes
 from relay_core.publish.keys import MERGED_INVENTORY
 from relay_core.publish.state import StateContext
 from relay_core.validation.comparison import Comparison, FeedFigures
-from relay_dagster.client.config_files import read_config_file
+from relay_dagster.client.configs import read_config_file
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.holds import show_guard
 from relay_dagster.client.runs import show_changes

@@ -180,12 +180,7 @@ class TenantStatus(base.Answer):
         feed_age_seconds=3236,
         held_run_id=None,
         active_run_id=None,
-        last_run={
-            "run_id": base.EXAMPLE_RUN_ID,
-            "status": "SUCCEEDED",
-            "error_code": None,
-            "finished_at": "2026-03-01T12:06:04Z",
-        },
+        last_run=base.examples_of(LastRun)[0],
         next_run_at="2026-03-01T14:00:00Z",
         vendors=[
             {

@@ -19,11 +19,9 @@ from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_core.sandbox import SandboxPool
 from relay_dagster.api.app import ENGINE_MODULES, create_app
-from relay_dagster.api.explainer import Explainer
-from relay_dagster.api.feed_checker import FeedChecker
+from relay_dagster.api.engine_tasks import Explainer, FeedChecker, TaskSlots
 from relay_dagster.api.http.connections import server_options
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
-from relay_dagster.api.task_slots import TaskSlots
 from relay_dagster.aws.job_queue import Message
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform

@@ -8,13 +8,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from relay_dagster.api.explainer import Explainer
-from relay_dagster.api.feed_checker import FeedChecker
+from relay_dagster.api.engine_tasks import Explainer, FeedChecker
 from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
-from relay_dagster.api.security.link_readers import LinkReaders
+from relay_dagster.api.security.bearers import LinkReaders, Sessions
 from relay_dagster.api.security.rate_limits import TokenBuckets
-from relay_dagster.api.security.sessions import Sessions
 from relay_dagster.wiring import Platform
 
 

@@ -3,7 +3,7 @@
 Editors that complete a config while it is written take its schema from here.
 
 Bounded: a few vendors, the first bytes of each, a few threads. They are read by the engine, through
-`feed_checker`; what that comes to is ``relay_core.onboarding``.
+`engine_tasks`; what that comes to is ``relay_core.onboarding``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from relay_core.onboarding.check_results import FeedCheck, Reading
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
 from relay_core.onboarding.findings import describe_check, policy_doubts_of, upload_doubts
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
-from relay_dagster.api.feed_checker import PIECE_BYTES, FeedChecker
+from relay_dagster.api.engine_tasks import PIECE_BYTES, FeedChecker, TaskDeadline
 from relay_dagster.api.http.config_schema import config_schema_json
 from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
 from relay_dagster.api.http.error_codes import CODES, INVALID_REQUEST, answers
@@ -33,7 +33,6 @@ from relay_dagster.api.http.problems import ProblemError, invalid_request, unava
 from relay_dagster.api.http.request_parsing import TenantId, json_body, router
 from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import MayConfigure
-from relay_dagster.api.task_slots import TaskDeadline
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.wire import config_checks as wire

@@ -1,6 +1,6 @@
 """Single SKUs: why a row of a run's feed is what it is, overrides, and prices that are accepted.
 
-HTTP alone: the engine explains, through `explainer`, from the run's files, and judges what an
+HTTP alone: the engine explains, through `engine_tasks`, from the run's files, and judges what an
 override may say; what stands is the store's.
 """
 

@@ -1,4 +1,4 @@
-"""Keys and whose they are. Knows digests, never keeps a key.
+"""Keys and whose they are; admins' are as ``API_KEYS`` has them. No tenant's key is kept.
 
 Where digests are kept is ``aws/dynamodb/api_key_store.py``; who may call what is `auth`.
 """
@@ -9,10 +9,10 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from relay_dagster.api.security.admin_keys import AdminKey
+from relay_core.domain.destination import is_loopback
 from relay_dagster.api.security.rate_limits import (
     ConcurrencyLimiter,
     LatelySeen,
@@ -23,8 +23,69 @@ from relay_dagster.api.security.rate_limits import (
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey, digest_of
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.settings import Settings, SettingsError
 from relay_dagster.tenants.audit import Actor, ActorKind, Origin
+
+SHORTEST_SECRET = 16
+_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(.*)", re.DOTALL)
+_log = event_log()
+
+
+@dataclass(frozen=True, slots=True)
+class AdminKey:
+    """An admin's key: whose it is, and what is to be shown in ``X-API-Key``."""
+
+    name: str
+    secret: str = field(repr=False)
+
+
+def read_admin_keys(words: Iterable[str]) -> tuple[AdminKey, ...]:
+    """Return the keys of ``API_KEYS``: each ``name:secret``, or a secret that its place names.
+
+    Raises:
+        SettingsError: a secret is empty, or two keys have one name; no secret is repeated.
+    """
+    keys = tuple(_read(place, word) for place, word in enumerate(words, 1))
+    names = [key.name for key in keys]
+    for place, key in enumerate(keys, 1):
+        if not key.secret:
+            raise SettingsError("API_KEYS", f"must have a secret after {key.name}:")
+        if key.name in names[: place - 1]:
+            raise SettingsError("API_KEYS", f"must name each key once; {key.name} stands twice")
+    return keys
+
+
+def _read(place: int, word: str) -> AdminKey:
+    named = _NAMED.fullmatch(word)
+    return AdminKey(*named.groups()) if named else AdminKey(f"admin-{place}", word)
+
+
+def refuse_unsafe(settings: Settings, host: str) -> None:
+    """Refuse to let everybody in, or to trust a short secret, at an address that others reach.
+
+    Raises:
+        SettingsError: the variable that is too unsafe, and what to do.
+    """
+    is_own = is_loopback(host)
+    if settings.allow_anonymous and not is_own:
+        raise SettingsError(
+            "RELAY_ALLOW_ANONYMOUS", f"lets everybody in, which is refused at {host}; set API_KEYS"
+        )
+    short = [
+        key.name for key in read_admin_keys(settings.api_keys) if len(key.secret) < SHORTEST_SECRET
+    ]
+    if not short:
+        return
+    if not is_own:
+        raise SettingsError(
+            "API_KEYS",
+            f"must have secrets of {SHORTEST_SECRET} characters or more to be served at {host}; "
+            f"shorter: {', '.join(short)}",
+        )
+    _log.warning("admin_secret_too_short", names=short, at_least=SHORTEST_SECRET)
+
 
 # The id in a tenant's key leads to its digest; the secret is 32 random bytes.
 _TENANT_KEY = re.compile(r"rk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")

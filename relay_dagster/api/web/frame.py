@@ -33,8 +33,8 @@ from relay_dagster.api.http.problems import (
 from relay_dagster.api.http.request_parsing import parsed_order
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import begin_request, require_scopes
+from relay_dagster.api.security.bearers import form_token, is_token_of
 from relay_dagster.api.security.rate_limits import RateLimitedError
-from relay_dagster.api.security.sessions import form_token, is_token_of
 from relay_dagster.api.web import words
 from relay_dagster.settings import Settings
 from relay_dagster.tenants.audit import Origin

@@ -10,8 +10,8 @@ from relay_dagster.api.http.middleware import address_of, log_context
 from relay_dagster.api.http.problems import ProblemError, exceeded
 from relay_dagster.api.security.api_keys import KeyExpiredError
 from relay_dagster.api.security.auth import begin_request
+from relay_dagster.api.security.bearers import LIFE
 from relay_dagster.api.security.rate_limits import RateLimitedError
-from relay_dagster.api.security.sessions import LIFE
 from relay_dagster.api.web import frame
 
 routes = frame.page_router()

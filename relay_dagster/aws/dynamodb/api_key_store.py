@@ -4,7 +4,7 @@
 ``SESSION#<digest>`` is a session of the page that a key has opened.
 
 How a key is made and compared is ``api/security/api_keys.py``, what a session is good for
-``api/security/sessions.py``; what each scope lets its holder do, the API's routes say.
+``api/security/bearers.py``; what each scope lets its holder do, the API's routes say.
 """
 
 import hashlib

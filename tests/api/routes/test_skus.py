@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from relay_core.config import load_config
-from relay_dagster.api.explainer import Explainer
+from relay_dagster.api.engine_tasks import Explainer, TaskSlots
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.api.task_slots import TaskSlots
 from relay_dagster.runs.model import RunRecord
 from support.api_world import NOBODY_S_RUN, SANDBOXES, ApiWorld, assert_problem, paths_of
 from support.builders import config_document, feed, vendor_document

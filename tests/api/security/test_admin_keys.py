@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from relay_dagster.api.security.admin_keys import AdminKey, read_admin_keys, refuse_unsafe
+from relay_dagster.api.security.api_keys import AdminKey, read_admin_keys, refuse_unsafe
 from relay_dagster.settings import Settings, SettingsError
 
 LONG = "0123456789abcdef"

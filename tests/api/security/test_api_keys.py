@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from relay_dagster.api.security.admin_keys import AdminKey
 from relay_dagster.api.security.api_keys import (
+    AdminKey,
     Caller,
     CallerRates,
     KeyExpiredError,

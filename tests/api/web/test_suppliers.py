@@ -12,8 +12,8 @@ import pytest
 from httpx import Response
 
 from relay_core.sandbox import BusyError
+from relay_dagster.api.engine_tasks import TaskSlots
 from relay_dagster.api.limits import ApiLimits
-from relay_dagster.api.task_slots import TaskSlots
 from relay_dagster.runs.ports import utc_now
 from support.api_world import TENANT, ApiWorld, assert_problem, paths_of
 from support.builders import vendor_document

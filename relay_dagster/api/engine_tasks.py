@@ -1,0 +1,280 @@
+"""What the engine does for an answer, in processes of its own: checks of feeds, explanations.
+
+A feed is held against a config as far as its first bytes tell. Of a run's files a few parts are
+read. `TaskSlots` says who may have it do something, and until when.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from relay_core.config import TenantConfig
+from relay_core.domain.errors import ArtifactsExpiredError, FeedUnreadableError
+from relay_core.onboarding.check_results import FeedCheck
+from relay_core.onboarding.feed_sample import FeedSample
+from relay_core.publish.keys import ArtifactKeys
+from relay_core.sandbox import (
+    Ask,
+    BusyError,
+    SandboxEndedError,
+    SandboxPool,
+    TaskOutOfMemoryError,
+    TaskTooSlowError,
+)
+from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
+from relay_dagster.api.security.rate_limits import ConcurrencyLimiter, RateLimitedError
+from relay_dagster.aws.s3.object_store import ObjectStore
+from relay_dagster.drain import Deadline
+
+if TYPE_CHECKING:
+    from relay_core.columnar.sorted_file import Part
+
+
+_OF_TENANT = 1
+
+
+class TaskDeadline(Deadline):
+    """The instant by which a task is done."""
+
+    def left(self) -> float:
+        """Return the seconds that are left; `TaskTooSlowError` where there are none."""
+        seconds = self.at - self.monotonic()
+        if seconds <= 0:
+            raise TaskTooSlowError
+        return seconds
+
+
+class TaskSlots:
+    """One task of a tenant at once, and a few of all tenants; none waits but suppliers."""
+
+    def __init__(self, limits: ApiLimits = DEFAULT_API_LIMITS) -> None:
+        self._seconds = limits.task_seconds
+        self._most = limits.tasks
+        self._most_waiting = limits.link_checks_waiting
+        self._of_tenants = ConcurrencyLimiter(_OF_TENANT)
+        self._changed = threading.Condition()
+        self._under_way = self._waiting = 0
+
+    @contextmanager
+    def hold(self, tenant_id: str) -> Iterator[TaskDeadline]:
+        """Hold a slot within, yield until when; `BusyError`: none is free, or the tenant has it."""
+        try:
+            self._of_tenants.take(tenant_id)
+        except RateLimitedError as error:
+            raise BusyError from error
+        try:
+            with self._changed:
+                if self._under_way >= self._most:
+                    raise BusyError
+                self._under_way += 1
+            with self._ending():
+                yield TaskDeadline.after(self._seconds)
+        finally:
+            self._of_tenants.give_back(tenant_id)
+
+    @contextmanager
+    def hold_behind(self) -> Iterator[TaskDeadline]:
+        """Hold a slot within as `hold` does, once no task at all is under way.
+
+        So a supplier's check is no task of its tenant, and those who have keys find a slot.
+
+        Raises:
+            BusyError: there are others all the time, or enough wait already.
+        """
+        with self._changed:
+            if self._waiting >= self._most_waiting:
+                raise BusyError
+            self._waiting += 1
+            is_free = self._changed.wait_for(lambda: not self._under_way, self._seconds)
+            self._waiting -= 1
+            if not is_free:
+                raise BusyError
+            self._under_way += 1
+        with self._ending():
+            yield TaskDeadline.after(self._seconds)
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
+
+Checks = Mapping[str, FeedCheck | str]
+"""By vendor: what its feed comes to, or why its bytes cannot be read at all."""
+
+Whole = tuple[int, Ask]
+"""How large an upload is, and what gives its bytes from the offset that it is asked for."""
+PIECE_BYTES = 4 << 20
+"""So many are given at once."""
+MAX_WHOLE_BYTES = 64 << 20
+"""A larger upload is not read whole."""
+_MIN_ROWS, _MAX_ROWS_OF_ALL = 200, 20_000
+"""So many rows of each upload are looked at for guesses, and of all together."""
+_SHORTEST_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class FeedChecker:
+    """Holds feeds against a config, for any number of threads."""
+
+    sandboxes: SandboxPool
+    slots: TaskSlots
+    limits: ApiLimits = DEFAULT_API_LIMITS
+
+    def check(
+        self, config: TenantConfig, feeds: Mapping[str, FeedSample], deadline: TaskDeadline
+    ) -> Checks:
+        """Return what each vendor's feed comes to.
+
+        Raises:
+            TaskTooSlowError: it took too long.
+            TaskOutOfMemoryError: it took too much memory.
+        """
+        if not feeds:
+            return {}
+        rows = max(_MIN_ROWS, _MAX_ROWS_OF_ALL // len(feeds))
+        feeds = {name: replace(feed, rows=min(feed.rows, rows)) for name, feed in feeds.items()}
+        task = _CheckFeeds(config, feeds)
+        checks: Checks = self.sandboxes.do(
+            task, cpu_seconds=self.limits.task_cpu_seconds, seconds=deadline.left()
+        )
+        return checks
+
+    def read_on(
+        self,
+        config: TenantConfig,
+        checks: Checks,
+        wholes: Mapping[str, Whole],
+        deadline: TaskDeadline,
+    ) -> Checks:
+        """Return the checks with uploads read whole, one after the other, while there is time."""
+        found, started = dict(checks), time.monotonic()
+        for vendor_id, (size, read) in wholes.items():
+            check, spent = found[vendor_id], time.monotonic() - started
+            if isinstance(check, str) or size > MAX_WHOLE_BYTES:
+                continue
+            left = self.limits.task_cpu_seconds - spent
+            if left < _SHORTEST_SECONDS:
+                break
+            task = _ReadWhole(config, vendor_id, check, size)
+            try:
+                found[vendor_id] = self.sandboxes.do(
+                    task, cpu_seconds=left, seconds=deadline.left(), answer=read
+                )
+            except (TaskTooSlowError, TaskOutOfMemoryError, SandboxEndedError):
+                continue  # its first rows have to do
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckFeeds:
+    config: TenantConfig
+    feeds: Mapping[str, FeedSample]
+
+    def __call__(self, ask: Ask) -> Checks:
+        from relay_core.onboarding.feed_check import check_feed, with_rows
+
+        found: dict[str, FeedCheck | str] = {}
+        for vendor_id, feed in self.feeds.items():
+            try:
+                vendor = self.config.vendor(vendor_id)
+                check = check_feed(feed, vendor.parser, self.config)
+                found[vendor_id] = with_rows(check, feed, vendor, self.config)
+            except FeedUnreadableError as error:
+                found[vendor_id] = str(error)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadWhole:
+    config: TenantConfig
+    vendor_id: str
+    check: FeedCheck
+    size: int
+
+    def __call__(self, ask: Ask) -> FeedCheck:
+        from relay_core.onboarding.feed_check import with_rows
+
+        data = b"".join(map(ask, range(0, self.size, PIECE_BYTES)))
+        vendor = self.config.vendor(self.vendor_id)
+        return with_rows(self.check, FeedSample(data, is_whole=True), vendor, self.config)
+
+
+_READS_AT_ONCE = 8
+_FilePart: TypeAlias = tuple[str, tuple[int, int]]
+"""Some bytes of an object: its key, from where and up to where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explainer:
+    """Explains runs' feeds, for any number of threads."""
+
+    sandboxes: SandboxPool
+    slots: TaskSlots
+    limits: ApiLimits = DEFAULT_API_LIMITS
+
+    def explain(self, objects: ObjectStore, keys: ArtifactKeys, sku: str) -> dict[str, Any]:
+        """Return what a run has made of a SKU, as JSON values.
+
+        Raises:
+            SkuNotFoundError: no row of the run has it.
+            ArtifactsExpiredError: files of the run are gone.
+            BusyError: enough tasks are under way, or one of the tenant's.
+            TaskTooSlowError, TaskOutOfMemoryError: the SKU has too many rows.
+            ExternalServiceError: the bucket does not answer.
+        """
+
+        def part_of(wanted: _FilePart) -> bytes:
+            key, (start, stop) = wanted
+            data = objects.read_range(key, start, stop)
+            if data is None or len(data) < stop - start:
+                raise ArtifactsExpiredError(f"{key} is gone")
+            return data
+
+        with (
+            self.slots.hold(keys.tenant_id) as deadline,
+            ThreadPoolExecutor(_READS_AT_ONCE) as beside,
+        ):
+            sizes = {each.key: each.size for each in objects.list_objects(keys.prefix)}
+            task = _ExplainSku(keys, sku, sizes)
+            explanation: dict[str, Any] = self.sandboxes.do(
+                task,
+                cpu_seconds=self.limits.task_cpu_seconds,
+                seconds=deadline.left(),
+                answer=lambda parts: list(beside.map(part_of, parts)),
+            )
+        return explanation
+
+
+@dataclass(frozen=True, slots=True)
+class _ExplainSku:
+    keys: ArtifactKeys
+    sku: str
+    sizes: Mapping[str, int]
+
+    def __call__(self, ask: Ask) -> dict[str, Any]:
+        from relay_core.publish.explanation import explain_sku
+
+        return explain_sku(_Files(self.sizes, ask), self.keys, self.keys.run_id, self.sku)
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The engine's ``RunFiles``: what is read is asked for, in plain values."""
+
+    sizes: Mapping[str, int]
+    ask: Ask
+
+    def read(self, parts: Sequence[tuple[str, Part]]) -> Sequence[bytes]:
+        found: Sequence[bytes] = self.ask([(key, (part.start, part.stop)) for key, part in parts])
+        return found
