@@ -19,16 +19,12 @@ from relay_dagster.api.http.openapi_document import DescribedApp
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.routes import (
-    admin,
-    api_keys,
-    audit,
+    access,
     config_checks,
     feed_links,
     feeds,
     health,
-    holds,
     runs,
-    secrets,
     skus,
     statuses,
     tenants,
@@ -48,11 +44,14 @@ from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
 _ROUTES = (
-    *(health, tenants, api_keys, statuses, config_checks, uploads, secrets),
-    *(feeds, feed_links, runs, skus, holds, webhooks, admin, audit),
+    *(health.routes, tenants.routes, access.routes, statuses.routes, config_checks.routes),
+    *(uploads.routes, uploads.secret_routes, feeds.of_tenants, feed_links.routes, runs.routes),
+    *(skus.routes, feeds.routes, webhooks.routes, tenants.pause_routes, access.audit_routes),
 )
 """In the order in which the document has them."""
-_PAGES = (overview, run_pages, vendors, sku_pages, suppliers, sign_in)
+_PAGES = tuple(
+    each.routes for each in (overview, run_pages, vendors, sku_pages, suppliers, sign_in)
+)
 ENGINE_MODULES = ("relay_core.onboarding.feed_check", "relay_core.publish.explanation")
 """The engine's, which the sandboxes load: the API's own process stays light."""
 
@@ -93,8 +92,8 @@ def create_app(
     app.state.webhook_tests = TokenBuckets(
         tests, tests, what=f"a tenant's webhooks are tested {tests} times a minute at the most"
     )
-    for module in (*_ROUTES, *_PAGES):
-        app.router.routes.extend(module.routes.routes)
+    for router in (*_ROUTES, *_PAGES):
+        app.router.routes.extend(router.routes)
     app.add_api_route(
         "/f/{token}", read_linked_feed, methods=["GET", "HEAD"], include_in_schema=False
     )

@@ -1,6 +1,6 @@
-"""The stable place of a tenant's feed: where the last good run of all vendors left it.
+"""The stable place of a tenant's feed, and what people decide of it: a release, a rollback.
 
-The feed itself comes from S3 by a link; the pointer to it is moved by the ledger alone.
+HTTP alone: what a decision changes is the ledger's, all in one transaction.
 """
 
 from typing import Annotated, Any
@@ -8,13 +8,20 @@ from typing import Annotated, Any
 from fastapi import Header, Response
 
 from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import answers, carrying
+from relay_dagster.api.http.error_codes import ORDER_BODY, TENANT_CHANGE, answers, carrying
 from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.http.request_parsing import TenantId, router
-from relay_dagster.api.security.auth import MayRead
+from relay_dagster.api.http.request_parsing import RunId, TenantId, order, router
+from relay_dagster.api.routes.runs import find_run, shown_run
+from relay_dagster.api.security.auth import Acting, MayRead, MayRelease
+from relay_dagster.feeds.hold import Release
+from relay_dagster.logs import event_log
+from relay_dagster.runs.errors import FeedNotKeptError
 from relay_dagster.runs.identifiers import is_id
+from relay_dagster.runs.model import RunRecord
+from relay_dagster.wire.runs import PublishedFeed, ReleaseOrder, RollbackOrder, Run
 
-routes = router("tenants")
+routes, of_tenants = router("feeds"), router("tenants")
+_log = event_log()
 
 _KEPT = ("ETag", "X-Run-Id", "Cache-Control")
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -24,7 +31,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@routes.get(
+@of_tenants.get(
     "/v1/tenants/{tenant_id}/feed", status_code=302, response_class=Response, responses=_ANSWERS
 )
 def get_feed(
@@ -46,3 +53,59 @@ def get_feed(
         return Response(status_code=304, headers=headers)
     link = platform.objects.presign(feed.key)
     return Response(status_code=302, headers={**headers, "Location": link})
+
+
+@routes.post(
+    "/v1/runs/{run_id}/release",
+    responses=answers(
+        *(*ORDER_BODY, "RUN_NOT_FOUND", "RUN_NOT_HELD", "HOLD_MISMATCH"),
+        *("TENANT_ALREADY_RUNNING", "TENANT_CLOSING", "FEED_NOT_KEPT"),
+    ),
+)
+def release_run(
+    run_id: RunId,
+    caller: MayRelease,
+    acting: Acting,
+    platform: PlatformDep,
+    asked: Annotated[ReleaseOrder, order(ReleaseOrder)],
+) -> Run:
+    """Publish the feed that a run holds back; name what was reviewed: its hash and the guards."""
+    found = find_run(run_id, caller, platform)
+    if found.hold is not None and not platform.objects.exists(str(found.feed_key)):
+        raise FeedNotKeptError(found.tenant_id, found.run_id)
+    decision = Release(asked.sha256, frozenset(asked.guards), asked.reason, by=caller.id)
+
+    def released(record: RunRecord) -> None:
+        _log.info("run_released", caller=caller.id, reason=asked.reason, **record.log_facts)
+        platform.metrics.run_released(record)
+
+    feeds = platform.ledger.feeds
+    record = feeds.release(found.run_id, decision, origin=acting, then=released)
+    return shown_run(record, caller, platform)
+
+
+@routes.post(
+    "/v1/tenants/{tenant_id}/feed/rollback",
+    responses=answers(*TENANT_CHANGE, "TENANT_ALREADY_RUNNING", "FEED_NOT_KEPT"),
+)
+def roll_back_feed(
+    tenant_id: TenantId,
+    caller: MayRelease,
+    acting: Acting,
+    platform: PlatformDep,
+    asked: Annotated[RollbackOrder, order(RollbackOrder)],
+) -> PublishedFeed:
+    """Publish one of the tenant's last feeds again, unjudged; the next run is compared with it."""
+    kept = platform.runs.feed(tenant_id) if is_id(tenant_id) else None
+    publication = None if kept is None else kept.kept(asked.run_id)
+    if publication is None or not platform.objects.exists(publication.key):
+        raise FeedNotKeptError(tenant_id, asked.run_id)
+
+    def rolled_back(record: RunRecord) -> None:
+        facts = {"tenant_id": tenant_id, "run_id": record.run_id}
+        _log.info("feed_rolled_back", **facts, caller=caller.id, reason=asked.reason)
+
+    feed = platform.ledger.feeds.roll_back(
+        tenant_id, asked.run_id, asked.reason, by=caller.id, origin=acting, then=rolled_back
+    )
+    return PublishedFeed.of(feed.in_force, tenant_id=tenant_id)

@@ -1,4 +1,4 @@
-"""Tenants and their configs: stored as versions, none of which is ever overwritten; deletions.
+"""Tenants and their configs, stored as versions, none of which is overwritten; deletions; pauses.
 
 A config is judged here before it is stored, by the engine's own rules; a run judges it again. A
 deletion stops at once what ``tenants/closing.py`` says; what is removed then, and when, is
@@ -16,7 +16,13 @@ from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.errors import ConfigFault, RelayError
 from relay_core.domain.limits import STORED_CONFIG_LIMITS, Limits
 from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import CONFIG_BODY, INVALID_REQUEST, answers, carrying
+from relay_dagster.api.http.error_codes import (
+    CONFIG_BODY,
+    INVALID_REQUEST,
+    ORDER_BODY,
+    answers,
+    carrying,
+)
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
     CURSOR,
@@ -24,20 +30,22 @@ from relay_dagster.api.http.request_parsing import (
     entity_tag,
     json_body,
     names_version,
+    order,
     router,
 )
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead, require_scopes
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 from relay_dagster.logs import event_log
-from relay_dagster.runs.identifiers import is_id
+from relay_dagster.runs.identifiers import ID_PATTERN, is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.deletion import Deletion, TenantState
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire import tenants as wire
+from relay_dagster.wire.tenants import PauseInForce, PauseList, PauseOrder, Pausing, ResumeOrder
 from relay_dagster.wiring import Platform
 
-routes = router("tenants")
+routes, pause_routes = router("tenants"), router("admin")
 _log = event_log()
 
 # Its name alone: the OpenAPI document has the schema of that name from `config_schema`.
@@ -346,3 +354,45 @@ def restore_tenant(
     platform.closing.restore(tenant_id, acting)
     _log.warning("tenant_restored", tenant_id=tenant_id)
     return wire.TenantStanding(tenant_id=tenant_id, state=TenantState.ACTIVE)
+
+
+@pause_routes.post("/v1/admin/pause", responses=answers("FORBIDDEN", "TENANT_CLOSING", *ORDER_BODY))
+def pause_runs(
+    caller: Admin,
+    acting: Acting,
+    platform: PlatformDep,
+    asked: Annotated[PauseOrder, order(PauseOrder)],
+) -> Pausing:
+    """Stop the creation of runs, of one tenant or of all; runs that are there go on."""
+    pause = platform.pauses.begin(asked.tenant_id, asked.reason, asked.public_reason, origin=acting)
+    _log.warning("run_creation_paused", tenant_id=asked.tenant_id, reason=asked.reason)
+    return Pausing.of(pause)
+
+
+@pause_routes.get("/v1/admin/pause", responses=answers("FORBIDDEN"))
+def list_pauses(caller: Admin, platform: PlatformDep) -> PauseList:
+    """List the pauses in force: that of all tenants first, then by tenant."""
+    found = platform.pauses.in_force()
+    return PauseList(pauses=[PauseInForce.of(each, since=each.paused_at) for each in found])
+
+
+@pause_routes.delete(
+    "/v1/admin/pause", status_code=204, responses=answers("FORBIDDEN", *ORDER_BODY)
+)
+def resume_runs(
+    caller: Admin,
+    acting: Acting,
+    platform: PlatformDep,
+    asked: Annotated[ResumeOrder, order(ResumeOrder, optional=True)],
+    tenant_id: Annotated[str | None, Query(pattern=ID_PATTERN, description="None is all.")] = None,
+) -> None:
+    """End the pause of one tenant, named in the body or the query, or else that of all.
+
+    The other stays in force.
+    """
+    if tenant_id is not None and asked.tenant_id not in (None, tenant_id):
+        message = "is one tenant in the body and another in the query"
+        raise invalid_request([ConfigFault("tenant_id", message)])
+    scope = asked.tenant_id or tenant_id
+    platform.pauses.end(scope, asked.reason, origin=acting)
+    _log.warning("run_creation_resumed", tenant_id=scope, reason=asked.reason)

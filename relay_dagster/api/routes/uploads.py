@@ -1,12 +1,12 @@
 """How a supplier's file gets into the bucket: by a form, signed here, good for one file; by a pull.
 
 HTTP alone: the file itself goes to S3, where it starts the tenant's triggers. The sensors make a
-pull that is asked for before it is due.
+pull that is asked for before it is due. Secrets are for pulls; a value is never shown again.
 """
 
 from typing import Annotated
 
-from fastapi import Path
+from fastapi import Path, Response
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.errors import ConfigFault
@@ -14,17 +14,20 @@ from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import STORED_CONFIG, TENANT_CHANGE, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import TenantId, order, router
-from relay_dagster.api.routes.tenants import find_config
-from relay_dagster.api.security.auth import Acting, MayRun, MayUpload
+from relay_dagster.api.routes.tenants import find_config, require_tenant
+from relay_dagster.api.security.auth import Acting, MayConfigure, MayRead, MayRun, MayUpload
 from relay_dagster.aws.s3.upload_form import MAX_BYTES, MAX_KEY_BYTES
+from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.logs import event_log
+from relay_dagster.runs.identifiers import ID_PATTERN, is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.triggers.pulls import PullState, asked, noted
+from relay_dagster.wire.access import ListedSecret, SecretList, SecretOrder
 from relay_dagster.wire.tenants import PullStanding, UploadLink, UploadOrder
 from relay_dagster.wiring import Platform
 
-routes = router("uploads")
+routes, secret_routes = router("uploads"), router("tenants")
 _log = event_log()
 
 
@@ -122,3 +125,56 @@ def ask_for_pull(
     state = platform.pulls.change(tenant_id, vendor_id, rule, audited=entry)
     _log.info("pull_asked", tenant_id=tenant_id, vendor_id=vendor_id)
     return PullStanding() if state is None else PullStanding.of(state)
+
+
+_Name = Annotated[
+    str,
+    Path(description="A name like an id.", pattern=ID_PATTERN),
+]
+
+
+@secret_routes.put(
+    "/v1/tenants/{tenant_id}/secrets/{name}",
+    status_code=204,
+    responses=answers(*TENANT_CHANGE, "SECRET_QUOTA_EXCEEDED", "SECRETS_UNAVAILABLE"),
+)
+def put_secret(
+    tenant_id: TenantId,
+    name: _Name,
+    caller: MayConfigure,
+    acting: Acting,
+    platform: PlatformDep,
+    asked: Annotated[SecretOrder, order(SecretOrder)],
+) -> Response:
+    """Keep a secret, for one host alone, in place of one of the name."""
+    require_tenant(platform.tenants, tenant_id)
+    secret = SecretValue(asked.value.get_secret_value(), asked.host)
+    platform.secrets.put(tenant_id, name, secret, acting)
+    _log.info("secret_put", tenant_id=tenant_id, name=name, host=asked.host)
+    return Response(status_code=204)
+
+
+@secret_routes.get("/v1/tenants/{tenant_id}/secrets", responses=answers("TENANT_NOT_FOUND"))
+def list_secrets(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> SecretList:
+    """List a tenant's secrets by name: the host that each is for, and since when."""
+    require_tenant(platform.tenants, tenant_id)
+    found = platform.secrets.of_tenant(tenant_id)
+    return SecretList(secrets=[*map(ListedSecret.of, found)])
+
+
+@secret_routes.delete(
+    "/v1/tenants/{tenant_id}/secrets/{name}",
+    status_code=204,
+    responses=answers("TENANT_NOT_FOUND", "SECRET_NOT_FOUND", "SECRETS_UNAVAILABLE"),
+)
+def delete_secret(
+    tenant_id: TenantId,
+    name: Annotated[str, Path(description="As listed.")],
+    caller: MayConfigure,
+    acting: Acting,
+    platform: PlatformDep,
+) -> None:
+    """Delete a secret, for good."""
+    if not is_id(name) or not platform.secrets.remove(tenant_id, name, acting):
+        raise ProblemError("SECRET_NOT_FOUND", f"tenant {tenant_id} has no secret {name}")
+    _log.info("secret_deleted", tenant_id=tenant_id, name=name)

@@ -16,7 +16,7 @@ from relay_core.publish.report.parts import Chart, Guard, Listed, VendorRows, ch
 from relay_core.publish.report.wording import Tone
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.routes.holds import release_run
+from relay_dagster.api.routes.feeds import release_run
 from relay_dagster.api.routes.runs import find_run, get_artifacts, shown_run, summary_of
 from relay_dagster.api.routes.skus import accept_skus
 from relay_dagster.api.web import frame, words

@@ -1,4 +1,4 @@
-"""Tenants' keys: made, listed, deleted. What a key is good for is said where it is made.
+"""Tenants' keys: made, listed, deleted; and the audit, to be read alone.
 
 A key that makes keys gives none of them more than it has; admins give what they like.
 """
@@ -12,16 +12,27 @@ from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, TENANT_CHANGE, answers, carrying
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import CURSOR, TenantId, order, router
+from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.api_keys import NewKey
 from relay_dagster.api.security.auth import Acting, MayMakeKeys, MayRead, require_scopes
 from relay_dagster.logs import event_log
-from relay_dagster.runs.identifiers import is_id
+from relay_dagster.runs.identifiers import ID_PATTERN, is_id
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.wire.access import KeyList, KeyOrder, ListedKey, NewTenantKey
+from relay_dagster.tenants.audit import AUDIT_ID_PATTERN, Action
+from relay_dagster.wire.access import (
+    AuditItem,
+    AuditList,
+    KeyList,
+    KeyOrder,
+    ListedKey,
+    NewTenantKey,
+)
 
-routes = router("api keys")
+routes, audit_routes = router("api keys"), router("audit")
 _log = event_log()
+# What stands around the entries of a list is short.
+_BYTES_OF_ENTRIES = DEFAULT_API_LIMITS.answer_bytes - 1024
 
 
 @routes.post(
@@ -108,3 +119,37 @@ def delete_api_key(
         raise ProblemError("API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}")
     for each in revoked:
         _log.info("api_key_deleted", tenant_id=tenant_id, key_id=each)
+
+
+@audit_routes.get("/v1/audit", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST))
+def list_audit(
+    caller: MayRead,
+    platform: PlatformDep,
+    tenant_id: Annotated[
+        str | None, Query(pattern=ID_PATTERN, description="None is every one you reach.")
+    ] = None,
+    action: Annotated[Action | None, Query(description="None is any.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
+    cursor: Annotated[str | None, Query(pattern=AUDIT_ID_PATTERN, description=CURSOR)] = None,
+) -> AuditList:
+    """List who did what, newest first; entries are kept for 400 days.
+
+    A page may be shorter than `limit`; as long as it has a `next_cursor` there may be more.
+    """
+    if tenant_id is not None:
+        caller.require(tenant_id)
+    whose = tenant_id or caller.tenant_id
+    page = platform.audit.list_entries(whose, action, limit=limit, after=cursor)
+    shown: list[AuditItem] = []
+    left = _BYTES_OF_ENTRIES
+    for entry in page.entries:
+        document = entry.to_document()
+        # Why runs are paused is for admins alone.
+        if not caller.is_admin and entry.action in (Action.RUNS_PAUSED, Action.RUNS_RESUMED):
+            del document["details"]["reason"]
+        item = AuditItem.model_validate(document)
+        left -= len(item.model_dump_json().encode())
+        if left < 0:
+            return AuditList(audit=shown, next_cursor=shown[-1].audit_id)
+        shown.append(item)
+    return AuditList(audit=shown, next_cursor=page.next_after)
