@@ -167,10 +167,7 @@ class VendorPass:
 
 @dataclass(slots=True)
 class RunStages:
-    """One run from its inputs to its feed, and the files that each stage leaves.
-
-    After each stage ``findings.failure`` says whether the run ends there.
-    """
+    """One run from its inputs to its feed and files; ``findings.failure`` ends it at a stage."""
 
     config: TenantConfig
     vendors: Sequence[VendorConfig]  # the vendors of the run, in the order of the config

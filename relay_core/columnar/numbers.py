@@ -229,10 +229,7 @@ _UNREADABLE, _NEGATIVE, _TOO_LARGE = -1, -2, -3
 
 
 def _written(text: str) -> tuple[int, int]:
-    """Return an amount as it is written, digits and how many of them are behind the point.
-
-    Below zero the digits say why there is none.
-    """
+    """Return an amount's digits and how many are behind the point; below zero why there is none."""
     found = re.fullmatch(_ANY_AMOUNT, text)
     whole, fraction = (found["whole"], found["fraction"] or "") if found else ("", "")
     if found is None or not whole + fraction:

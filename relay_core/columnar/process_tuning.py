@@ -20,10 +20,7 @@ _MALLOC = {
 
 @cache
 def tune_process() -> None:
-    """Set this process up for whole columns on a few threads; once is enough.
-
-    Local runs, Dagster's run processes and Celery's workers all call it before they read a feed.
-    """
+    """Set this process up, before it reads a feed, for whole columns on a few threads."""
     gc.freeze()  # the collector need not look again and again at what is loaded
     sys.setswitchinterval(0.0005)  # kernels wait for the lock that other threads' Python holds
     pa.set_memory_pool(pa.system_memory_pool())  # holds less that was let go than others do

@@ -72,10 +72,7 @@ class LoadContext:
 
 
 def at_most(limit: str | int, what: str = "entries") -> BeforeValidator:
-    """Refuse a list or a mapping of more entries than so many, or than a limit of `Limits`.
-
-    None of them is read then.
-    """
+    """Refuse more entries than so many, or than a limit of `Limits`; none of them is read then."""
 
     def check(value: Any, info: ValidationInfo) -> Any:
         most: int = getattr(_context(info).limits, limit) if isinstance(limit, str) else limit

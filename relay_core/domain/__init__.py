@@ -1,4 +1,1 @@
-"""Words that everybody shares: columns, codes, records, errors, limits, cell rules.
-
-The standard library alone; every other folder of the engine may import from here.
-"""
+"""Words that every folder of the engine shares; they import the standard library alone."""

@@ -39,10 +39,7 @@ class RunStatus(StrEnum):
 
 
 class VendorStatus(StrEnum):
-    """The part of a vendor in a run: its upload is used, or its last good feed, or nothing.
-
-    ``FAILED`` is no status of a run that goes on: the vendor's feed cannot be used.
-    """
+    """The part of a vendor in a run; ``FAILED``, its feed cannot be used, ends the run."""
 
     FOUND = "found"
     MISSING = "missing"

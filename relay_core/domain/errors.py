@@ -1,7 +1,4 @@
-"""Domain errors, each with its ``error_code`` and whether trying again can help.
-
-Nothing about AWS, Dagster or HTTP belongs here: the engine calls no external service.
-"""
+"""Domain errors, each with its ``error_code`` and whether trying again can help."""
 
 from __future__ import annotations
 

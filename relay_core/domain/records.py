@@ -64,10 +64,7 @@ def place_in_words(row_number: int, line: int | None, sheet_row: int | None) -> 
 
 @dataclass(frozen=True, slots=True)
 class CauseSample:
-    """A refused cell, or a refused record that does not fit its header, and its record's number.
-
-    `line` and `sheet_row` as in a `ReportEntry`.
-    """
+    """A refused cell, or a record that does not fit its header; places as in a `ReportEntry`."""
 
     row_number: int
     value: str

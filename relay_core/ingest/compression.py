@@ -1,7 +1,4 @@
-"""The layer of compression that an upload may have: gzip, or a zip archive with one file in it.
-
-What comes out is counted while it is unpacked. Names in an archive say nothing but what is a file.
-"""
+"""The layer of an upload, gzip, or a zip archive of one file; what comes out is counted at once."""
 
 import lzma
 import zipfile

@@ -170,10 +170,7 @@ def _offers_of_vendor(
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """The steps from a vendor's rows without duplicates to rows of the feed, in their order.
-
-    `merge_offers` takes all rows through them at once, ``explain.py`` those of one SKU.
-    """
+    """The steps, in order, from a vendor's rows without duplicates to rows of the feed."""
 
     config: TenantConfig
     # They decide between offers, and say which of them do not compete

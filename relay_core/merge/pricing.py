@@ -137,10 +137,7 @@ def has_amount(offers: pa.Table, pricing: PricingConfig) -> Bools:
 
 
 def price_winners(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Ints, Bools]:
-    """Return each winner's price in cents and whether it has one.
-
-    A winner without an amount, or whose price comes to 0.00, has none.
-    """
+    """Return each winner's price in cents and whether it has one, which 0.00 is not."""
     cents, priced = whole_cents(inputs, pricing)
     ended = _ended(cents, pricing.ending)
     if inputs.asked is None:

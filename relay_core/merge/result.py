@@ -146,10 +146,7 @@ def _judge_rows(
     used: Sequence[NormalizedVendor],
     warnings: list[ReportEntry],
 ) -> list[ReportEntry]:
-    """Return the faults of feeds without a row, else of rows that are held against the thresholds.
-
-    A run within them gets its warning added.
-    """
+    """Return faults of feeds without a row, or of rows over the thresholds; under them warn."""
     empty = [vendor.vendor_id for vendor in parsed if not vendor.total_rows]
     fatal = [vendor for vendor in empty if not may_be_empty(config, config.vendor(vendor))]
     if fatal:

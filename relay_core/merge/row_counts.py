@@ -1,7 +1,4 @@
-"""Counts of a merge: where every row of a vendor's feed went, and what the tenant's rules did.
-
-Where rows went adds up to the rows that were read.
-"""
+"""Counts of a merge: where every row that was read went, and what the tenant's rules did."""
 
 from __future__ import annotations
 

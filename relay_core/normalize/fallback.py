@@ -1,7 +1,4 @@
-"""The fallback policy: a vendor that was read is used as it is, left out, or replaced.
-
-A last good feed that replaces an upload is read here, with today's config.
-"""
+"""The fallback policy: a vendor's rows are used, left out, or replaced by a last good feed's."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -160,10 +157,7 @@ class FallbackPolicy:
         return upload
 
     def _failure_of(self, vendor: VendorConfig, read: NormalizedVendor) -> ReportEntry | None:
-        """Return the failure of a vendor's rows, if any.
-
-        Rows that are lost count only where ``on_trouble`` says to do something about them.
-        """
+        """Return the failure of a vendor's rows; lost ones count where ``on_trouble`` acts."""
         if read.fault is not None:
             return read.fault
         if read.status is VendorStatus.LEFT_OUT:

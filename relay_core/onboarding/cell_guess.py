@@ -262,10 +262,7 @@ def _count(moments: Sequence[int | None]) -> int:
 def guess_null_values(
     cells: Mapping[str, Sequence[str]], parser: ParserConfig, zone: tzinfo
 ) -> tuple[str, ...]:
-    """Return words for nothing that are refused in columns that may be empty, as they stand.
-
-    Cells are trimmed and not null.
-    """
+    """Return words for nothing that are refused in columns that may be empty; cells are trimmed."""
     optional = [column for column in cells if not BY_NAME[column].required]
     words = (
         text
@@ -279,10 +276,7 @@ def guess_null_values(
 def guess_quantity_symbols(
     cells: Mapping[str, Sequence[str]], parser: ParserConfig, zone: tzinfo
 ) -> tuple[str, ...]:
-    """Return what must be taken from the ends of quantities that are refused, to have them read.
-
-    Only marks that say "at least" or "about", and units of one.
-    """
+    """Return marks of "at least" or "about", and units of one, at ends of refused quantities."""
     found: dict[str, str] = {}
     for text in dict.fromkeys(cells.get("quantity_available", ())):
         parts = _WITH_SYMBOLS.fullmatch(text)

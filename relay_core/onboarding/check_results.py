@@ -50,10 +50,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class UnknownColumn:
-    """A column that no header surely is, though offers need it, or the config maps it.
-
-    ``candidates`` are the headers that could be it, the nearest names first.
-    """
+    """A column that is needed and no header surely is, with likely ones, nearest names first."""
 
     column: str
     candidates: tuple[Candidate, ...]

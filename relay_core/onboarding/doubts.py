@@ -1,7 +1,4 @@
-"""Doubts of rows: what is valid in a vendor's feed and probably not meant.
-
-`config:check`, the local check and local runs say the same, each with its code.
-"""
+"""Doubts of rows, valid and probably not meant: the same in `config:check`, local checks, runs."""
 
 from collections.abc import Iterator
 

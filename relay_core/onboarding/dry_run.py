@@ -1,7 +1,4 @@
-"""What the first rows of a feed are by one parser: headers, refused cells, or why it is unusable.
-
-They go through the engine, as a run's rows do; here is only what people are told of it.
-"""
+"""The engine's reading of a feed's first rows by one parser: headers, refused cells, or why not."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace

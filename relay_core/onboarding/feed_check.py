@@ -132,10 +132,7 @@ class _Checker:
         self._config = config
 
     def proposal(self, container: Mapping[str, Any]) -> FeedCheck:
-        """Return the guesses, one on top of the other; its readings are not yet made.
-
-        ``container`` says what the upload is.
-        """
+        """Return the guesses on what ``container`` says, one on top of the other; no readings."""
         feed, config = self._feed, self._config
         changes = dict(container)
         guessed = changed_parser(self._parser, changes) or self._parser

@@ -1,7 +1,4 @@
-"""The first bytes of a feed, cut where a record ends, so that the engine can read them.
-
-The engine's own scanner finds the records; the engine judges them.
-"""
+"""The first bytes of a feed, cut by the engine's own scanner where a record ends."""
 
 import re
 from collections.abc import Iterator

@@ -92,10 +92,7 @@ class ArtifactKeys:
         return f"{self.outputs}{MERGED_INVENTORY}.{feed_format}"
 
     def inbound(self, vendor_id: str, file_name: str, *, last_good: bool = False) -> str:
-        """Return the key of the run's own copy of a vendor's feed, or of its last good one.
-
-        A long name loses its start.
-        """
+        """Return the key of the run's copy of a vendor's feed; a long name loses its start."""
         end = file_name.encode()[-_MAX_NAME_LENGTH:].decode(errors="ignore")
         return f"{self._inputs_of(vendor_id, last_good)}{end}"
 

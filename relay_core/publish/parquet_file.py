@@ -1,7 +1,4 @@
-"""A Parquet file of typed rows, handed on while it is written: the same bytes from one release.
-
-Decimals are stored as whole numbers, as the engine holds them, and read back as ``decimal128``.
-"""
+"""A Parquet file of typed rows, handed on while it is written; decimals are whole numbers in it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any

@@ -1,7 +1,4 @@
-"""The state of a published feed: its rows, typed, for the runs that are compared with it.
-
-A changed output of the tenant does not disturb it: it holds every canonical column.
-"""
+"""The state of a published feed: every canonical column, typed, for runs compared with it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

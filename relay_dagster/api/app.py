@@ -1,7 +1,4 @@
-"""Puts the API together, and serves it. Makes a fresh app each time; nothing is global.
-
-Nothing is sent to AWS while it is made; routes, errors and documents have modules of their own.
-"""
+"""Puts the API together, a fresh app each time without a call to AWS, and serves it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What ends a client command, as the lines that people read. Nothing is printed here.
-
-A line says what to do next where there is something to do; what prints them ends the command.
-"""
+"""What ends a client command, as lines for people, with what to do next; printed elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,4 @@
-"""What the API's links lead to: files that are fetched, and forms by which a file is sent.
-
-The API's key is not known here, and so goes nowhere.
-"""
+"""Files that the API's links lead to, and forms that take one; the API's key goes to neither."""
 
 import hashlib
 import re

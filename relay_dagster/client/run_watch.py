@@ -1,7 +1,4 @@
-"""A run watched to its end: a live picture on a terminal, a line for each change elsewhere.
-
-How often is asked is the API's to say (``Retry-After``); the exit status is the run's.
-"""
+"""A run watched to its end, asked for as often as the API says: a live picture, or lines."""
 
 import time
 from collections.abc import Callable, Iterator

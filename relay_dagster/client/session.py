@@ -1,7 +1,4 @@
-"""A command's session: the API, the screen and the clock; and the decorator that gives it one.
-
-Whatever goes wrong inside a command becomes lines and an exit status here, never a stack trace.
-"""
+"""A command's session: the API, the screen, the clock; errors become lines and an exit status."""
 
 import inspect
 import time

@@ -1,7 +1,4 @@
-"""Where a command writes: laid out for people on a terminal, whole lines where it is piped.
-
-Whatever comes from outside, a feed's cells too, goes through here and cannot steer the terminal.
-"""
+"""Where a command writes: laid out for people, or whole lines; no text can steer the terminal."""
 
 import json
 import sys

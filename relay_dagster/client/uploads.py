@@ -1,7 +1,4 @@
-"""A vendor's file on its way into the bucket: a link of the API, then the file itself to S3.
-
-The API's key does not go to S3, and the file does not go through the API.
-"""
+"""A vendor's file on its way: a link of the API, then, without its key, the file itself to S3."""
 
 import stat
 import sys

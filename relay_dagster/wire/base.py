@@ -1,7 +1,4 @@
-"""The rules of all models: requests are strict, answers can be read by an older client.
-
-An answer of a newer API may have more fields, and words that are not known here.
-"""
+"""The rules of all models: requests are strict; a client reads answers of a newer API, too."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -98,10 +95,7 @@ class Page(Answer):
 
 
 class Open:
-    """Marks a field's words as those of today: a client takes others as text.
-
-    The schema shows the words of today alone.
-    """
+    """Marks a field's words, which the schema shows, as today's; a client takes others as text."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         """Return a schema that takes a word of today, or else any text."""

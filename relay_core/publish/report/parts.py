@@ -1,7 +1,4 @@
-"""Parts of pages that show a run: numbers, charts, where rows went, moves, guards.
-
-Made of plain values, so that a process makes them that does not load the engine.
-"""
+"""Parts of pages that show a run, made of plain values: a process needs no engine for them."""
 
 from __future__ import annotations
 

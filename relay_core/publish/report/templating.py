@@ -1,7 +1,4 @@
-"""Templates of HTML pages: every text is escaped, cut, and shows its control characters.
-
-Pages of the system have templates of their own, and the report's parts and stylesheet.
-"""
+"""Templates of HTML pages, the report's and others: texts are escaped, cut, and show controls."""
 
 from __future__ import annotations
 
@@ -21,10 +18,7 @@ _SHOWN_CONTROLS = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
 
 @cache
 def pages(package: str) -> Environment:
-    """Return the engine that makes a package's pages; a process that makes none does not load it.
-
-    The report's templates are there too.
-    """
+    """Return the engine of a package's pages and the report's parts; it is loaded when needed."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     return Environment(

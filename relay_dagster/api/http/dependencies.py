@@ -1,7 +1,4 @@
-"""The parts of the app that routes are given: each is made once, by ``app.create_app``.
-
-A test makes an app with parts of its own.
-"""
+"""The parts of the app that routes are given: ``app.create_app`` or a test makes each once."""
 
 from collections.abc import Callable
 from typing import Annotated, Any

@@ -1,7 +1,4 @@
-"""What is done around every request: its id, the bounds on it, its line in the log.
-
-Plain ASGI, so that nothing that happens inside can get past it.
-"""
+"""What is done, as plain ASGI, around every request: its id, its bounds, its line in the log."""
 
 from __future__ import annotations
 
@@ -94,10 +91,7 @@ def internal_error(scope: Mapping[str, Any], error: BaseException) -> None:
 
 
 class RequestFrame:
-    """Middleware that gives each request an id, bounds it, logs it and catches what is left.
-
-    Bodies that are longer than ``max_body_bytes`` are refused with 413.
-    """
+    """Middleware: gives each request an id, bounds it (413), logs it and catches what is left."""
 
     def __init__(
         self, app: App, *, max_body_bytes: int, limits: ApiLimits = DEFAULT_API_LIMITS

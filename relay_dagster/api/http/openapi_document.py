@@ -1,7 +1,4 @@
-"""The few facts of the OpenAPI document that FastAPI does not know, or leaves out.
-
-FastAPI makes the document from the routes and their models.
-"""
+"""The few facts of the OpenAPI document that FastAPI does not know from the routes and models."""
 
 from functools import cache
 from typing import Any

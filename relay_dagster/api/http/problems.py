@@ -1,7 +1,4 @@
-"""Errors as problem documents (RFC 9457); the table of codes is `error_codes`.
-
-What a caller may read is decided here: no stack trace, no bucket, no detail of a service's failure.
-"""
+"""Errors as problem documents (RFC 9457), without stack traces, buckets or a service's details."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -77,10 +74,7 @@ class ProblemError(Exception):
 
 
 def invalid_request(faults: Iterable[ConfigFault]) -> ProblemError:
-    """Return the problem of a request that says what it must not say, with its first faults.
-
-    Where there are more, a last one without a path says how many; long texts are cut.
-    """
+    """Return the problem of a request's first faults, texts cut; a last one counts the rest."""
     listed = [
         ConfigFault(cut(each.path, _MAX_TEXT), cut(each.message, _MAX_TEXT))
         for each in first_faults(faults)

@@ -149,10 +149,7 @@ def json_body(schema: Any, **described: Any) -> Any:
 
 
 def order(model: type[_Order], *, optional: bool = False) -> Any:
-    """Return the dependency of a route that takes an order; an optional one may be empty.
-
-    A fault is a `ProblemError`: 422 with all faults and their paths.
-    """
+    """Return the dependency of a route that takes an order, or none; 422 with all faults."""
     shown = Body(None if optional else ...)
 
     def read(

@@ -1,7 +1,4 @@
-"""How often something may be done, counted by name: a tenant's requests, an address's wrong keys.
-
-In memory, for one process of the API; what is counted over all of them is counted in the stores.
-"""
+"""How often something may be done, counted by name, in the memory of one process of the API."""
 
 import threading
 import time

@@ -1,7 +1,4 @@
-"""What every page goes through: who has signed in, the token of its forms, its headers, its errors.
-
-Pages are views: they call the API's routes, and what those may do is judged by the same scopes.
-"""
+"""What every page goes through; pages call the API's routes, and the same scopes judge them."""
 
 import hashlib
 import json

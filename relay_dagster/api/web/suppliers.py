@@ -1,7 +1,4 @@
-"""A supplier's page behind a link: one vendor's list goes up, is checked, and what became of it.
-
-Nothing is shown of prices, other vendors, the feed, the tenant's rules, or ids.
-"""
+"""A supplier's page behind a link: its list goes up, is checked; nothing else of the tenant."""
 
 import re
 from dataclasses import dataclass

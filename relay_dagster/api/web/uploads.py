@@ -41,10 +41,7 @@ def upload_form(
     back: str,
     name: str | None = None,
 ) -> UploadLink:
-    """Return a form for one list of a vendor; S3 leads back to a page then.
-
-    Nothing is noted of it: that a page is shown changes nothing.
-    """
+    """Return a form for a vendor's list, of which nothing is noted; S3 leads back to a page."""
     name = name or f"upload-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     public = platform.settings.public_url
     is_remote = cookie_of(request)[1]
