@@ -362,11 +362,7 @@ class RunStages:
             if name not in excused
         ]
         return changes, judge_guards(
-            self.config.guards,
-            found,
-            exempt=excused,
-            vendor_rows=rows,
-            left_out=self._left_out,
+            self.config.guards, found, exempt=excused, vendor_rows=rows, left_out=self._left_out
         )
 
     def write_feed(self, merged: MergedInventory) -> None:

@@ -337,8 +337,7 @@ _NullColumn = Annotated[
     MappedColumn, WrapValidator(lambda name, read: name if name == EVERY_COLUMN else read(name))
 ]
 _BY_COLUMN: TypeAdapter[dict[str, tuple[str, ...]]] = TypeAdapter(
-    dict[_NullColumn, tuple[Trimmed, ...]],
-    config={"coerce_numbers_to_str": True},
+    dict[_NullColumn, tuple[Trimmed, ...]], config={"coerce_numbers_to_str": True}
 )
 
 

@@ -202,9 +202,7 @@ TimeZone = Annotated[
     WithJsonSchema({"type": "string", "description": "A name of the IANA database."}),
 ]
 Encoding = Annotated[
-    str,
-    AfterValidator(_check_encoding),
-    Field(description="A text encoding that Python knows."),
+    str, AfterValidator(_check_encoding), Field(description="A text encoding that Python knows.")
 ]
 _ONE_CHARACTER: JsonDict = {"type": ["string", "number"], "minLength": 1, "maxLength": 1}
 Delimiter = Annotated[

@@ -97,9 +97,7 @@ def row_columns(config: TenantConfig) -> list[str]:
 
 
 def merge_offers(
-    config: TenantConfig,
-    vendors: Sequence[NormalizedVendor],
-    overrides: Sequence[Override] = (),
+    config: TenantConfig, vendors: Sequence[NormalizedVendor], overrides: Sequence[Override] = ()
 ) -> Winners:
     """Return the best offer of each SKU as a row of the feed, priced.
 
@@ -111,9 +109,7 @@ def merge_offers(
     tables = [offers for offers, _ in own]
     ranges = common_ranges([one_chunk(table["sku"]) for table in tables], RANGE_ROWS)
 
-    def merge_range(
-        rows: Sequence[slice],
-    ) -> tuple[pa.Table, pa.Table, RuleEffects, Ints, Bools]:
+    def merge_range(rows: Sequence[slice]) -> tuple[pa.Table, pa.Table, RuleEffects, Ints, Bools]:
         parts = [t.slice(r.start, r.stop - r.start) for t, r in zip(tables, rows, strict=True)]
         offers, ruled_out = merge.ruled(pa.concat_tables(parts).combine_chunks())
         left_out = ruled_out | merge.overrides.outplaced(offers, config, ruled_out)

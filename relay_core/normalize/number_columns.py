@@ -15,12 +15,7 @@ import pyarrow.compute as pc
 from relay_core.columnar import text as texts
 from relay_core.columnar.column_values import REFUSED, ColumnValues, fault_code
 from relay_core.columnar.csv_text import join_fields
-from relay_core.columnar.numbers import (
-    Scale,
-    read_amounts,
-    read_wholes,
-    without_quantity_symbols,
-)
+from relay_core.columnar.numbers import Scale, read_amounts, read_wholes, without_quantity_symbols
 from relay_core.config import ParserConfig
 from relay_core.config.parser import Changed, First, Join, MappedSource, Sum
 from relay_core.domain.cell_rules import LARGEST_FACTOR, LARGEST_WHOLE

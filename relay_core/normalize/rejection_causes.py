@@ -135,10 +135,7 @@ class _ColumnCauses:
         self.samples = [[] for _ in range(places)]
 
     def add(
-        self,
-        numbers: npt.NDArray[np.int64],
-        faults: npt.NDArray[np.uint8],
-        cells: pa.StringArray,
+        self, numbers: npt.NDArray[np.int64], faults: npt.NDArray[np.uint8], cells: pa.StringArray
     ) -> None:
         """Take cells, each with its fault."""
         cells = cut_texts(cells, self.limits.cell_characters)

@@ -161,11 +161,7 @@ def repeated_headers(plan: ColumnPlan) -> FeedUnreadableError:
 
 
 def _judge_columns(
-    config: TenantConfig,
-    vendor: VendorConfig,
-    parsed: ParsedFeed,
-    plan: ColumnPlan,
-    file_name: str,
+    config: TenantConfig, vendor: VendorConfig, parsed: ParsedFeed, plan: ColumnPlan, file_name: str
 ) -> NormalizedVendor:
     """Return the vendor so far: left out, or to be read, with a warning it may have.
 

@@ -18,7 +18,7 @@ from relay_core.domain.records import Doubt
 from relay_core.ingest.charset import decode_head, guess_encoding
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
-from relay_core.onboarding import cell_guess
+from relay_core.onboarding import cell_guess, layout_guess
 from relay_core.onboarding.check_results import FeedCheck, Reading, UnknownColumn
 from relay_core.onboarding.container_guess import container_changes, unpacked
 from relay_core.onboarding.doubts import has_amounts, row_doubts, ruled_offers
@@ -34,12 +34,6 @@ from relay_core.onboarding.dry_run import (
 )
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.header_guess import candidates, match_headers, warehouse_headers
-from relay_core.onboarding.layout_guess import (
-    guess_layout,
-    guess_record_ends,
-    guess_sheet,
-    guess_skip_rows,
-)
 
 _MAX_HEADERS = 200
 _WORTHWHILE = {"encoding", "padded_numbers", "quoting", "skip_rows"}
@@ -138,7 +132,9 @@ class _Checker:
         guessed = changed_parser(self._parser, changes) or self._parser
         changes |= _layout_changes(feed, guessed)
         guessed = changed_parser(guessed, changes) or guessed
-        guessed, changes = _with(guessed, changes, **guess_record_ends(feed, guessed, config))
+        guessed, changes = _with(
+            guessed, changes, **layout_guess.guess_record_ends(feed, guessed, config)
+        )
         try:
             headers = read_headers(feed, guessed)
         except FeedUnreadableError:
@@ -170,7 +166,7 @@ class _Checker:
         if words := cell_guess.guess_null_values(cells, guessed, config.zone):
             guessed, changes = _with(guessed, changes, null_values=_with_words(guessed, words))
         notes += cell_guess.quantity_word_notes(cells, guessed, config.zone)
-        if rules := guess_skip_rows(feed, guessed):
+        if rules := layout_guess.guess_skip_rows(feed, guessed):
             own = guessed.model_dump(include={"skip_rows"})["skip_rows"]
             guessed, changes = _with(guessed, changes, skip_rows=[*own, *rules])
         check = FeedCheck(
@@ -268,14 +264,14 @@ def _shows_zeros(feed: FeedSample, parser: ParserConfig) -> bool:
 
 def _layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
     if parser.format in WORKBOOK_FORMATS:
-        return guess_sheet(feed.data, parser)
+        return layout_guess.guess_sheet(feed.data, parser)
     encoding = guess_encoding(feed.data, parser.encoding, is_whole=feed.is_whole)
     if encoding is None or parser.format == "parquet":
         return {}
     if parser.format == "jsonl":
         return {} if encoding == parser.encoding else {"encoding": encoding}
     text = decode_head(feed.data, encoding, is_whole=feed.is_whole)
-    layout = guess_layout(text, parser, is_whole=feed.is_whole)
+    layout = layout_guess.guess_layout(text, parser, is_whole=feed.is_whole)
     found: dict[str, Any] = {"encoding": encoding, **asdict(layout)}
     changes = {name: value for name, value in found.items() if value != getattr(parser, name)}
     return changes | {"columns": [*changes["columns"]]} if changes.get("columns") else changes

@@ -23,11 +23,7 @@ _INPUT_CODES = (
     FailureCode.MISSING_SKU_MAP,
 )
 """The failures of inputs; the first of these that a run has gives the run its code."""
-_OF_ROWS = (
-    FailureCode.NO_ROWS_PARSED,
-    FailureCode.VALIDATION_ERRORS,
-    run_faults.VENDOR_ROWS,
-)
+_OF_ROWS = (FailureCode.NO_ROWS_PARSED, FailureCode.VALIDATION_ERRORS, run_faults.VENDOR_ROWS)
 ANY_PREFIX = "any prefix (inbound.type local is for the local runner)"
 """The expected place of a vendor's feed where its config names none in the bucket."""
 

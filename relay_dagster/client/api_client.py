@@ -12,12 +12,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from relay_dagster.client.errors import (
-    BadUsageError,
-    NoAnswerError,
-    RefusedError,
-    UnexpectedAnswerError,
-)
+from relay_dagster.client import errors
 from relay_dagster.client.links import TIMEOUT, certificates, is_here, reason_of
 from relay_dagster.wire.access import AuditItem, AuditList, KeyList, ListedKey
 from relay_dagster.wire.base import Answer, Page
@@ -47,7 +42,7 @@ class ApiClient:
     """
 
     def __init__(self, url: str, api_key: str | None, *, page_size: int = 100) -> None:
-        wrong = BadUsageError(
+        wrong = errors.BadUsageError(
             f"{url!r} is no address of an API; RELAY_API_URL or --api-url must be like "
             "http://127.0.0.1:8000"
         )
@@ -190,7 +185,7 @@ class ApiClient:
             never = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
             was_sent = not isinstance(error, never)
             what = "broke off before it had answered" if was_sent else "is not reachable"
-            raise NoAnswerError(
+            raise errors.NoAnswerError(
                 f"the API at {self.url} {what} ({reason_of(error)}); see that it runs, and that "
                 "RELAY_API_URL or --api-url names it",
                 was_sent=was_sent,
@@ -221,29 +216,31 @@ def read_answer(model: type[_Answer], response: httpx.Response) -> _Answer:
         raise _foreign(response) from error
 
 
-def _foreign(response: httpx.Response) -> UnexpectedAnswerError:
+def _foreign(response: httpx.Response) -> errors.UnexpectedAnswerError:
     request = response.request
-    return UnexpectedAnswerError(
+    return errors.UnexpectedAnswerError(
         f"{request.method} {request.url.copy_with(query=None)} was answered {response.status_code} "
         f"{response.reason_phrase}, and not as this API answers; see that RELAY_API_URL or "
         "--api-url names the Relay API"
     )
 
 
-def _refusal(response: httpx.Response, url: str) -> RefusedError | UnexpectedAnswerError:
+def _refusal(
+    response: httpx.Response, url: str
+) -> errors.RefusedError | errors.UnexpectedAnswerError:
     if response.is_redirect:
         place = response.headers.get("Location", "nowhere")
-        return UnexpectedAnswerError(
+        return errors.UnexpectedAnswerError(
             f"the API at {url} sends on to {place}; where that is the API, name it with "
             "RELAY_API_URL or --api-url"
         )
     try:
         problem = _json(response)
-    except UnexpectedAnswerError as error:
+    except errors.UnexpectedAnswerError as error:
         return error
     if not {"detail", "error_code"} <= problem.keys():
         return _foreign(response)
-    return RefusedError(response.status_code, problem, _retry_after(response))
+    return errors.RefusedError(response.status_code, problem, _retry_after(response))
 
 
 def _retry_after(response: httpx.Response) -> float | None:
@@ -258,7 +255,7 @@ def _header_text(what: str, text: str) -> str:
     """Return a text that can stand in a header; the message does not repeat it."""
     if text.isascii() and text.isprintable():
         return text
-    raise BadUsageError(f"{what} may hold printable ASCII characters only")
+    raise errors.BadUsageError(f"{what} may hold printable ASCII characters only")
 
 
 def tenant_path(tenant_id: str, *below: str) -> str:
@@ -270,6 +267,6 @@ def segment(given: str) -> str:
     """Return an id that stays one part of a path."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", given):
         return given
-    raise BadUsageError(
+    raise errors.BadUsageError(
         f"{given!r} cannot be an id; ids have ASCII letters, digits, - and _, no - or _ in front"
     )

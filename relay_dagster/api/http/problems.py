@@ -17,14 +17,7 @@ from relay_core.domain.errors import (
     UnsupportedSchemaVersionError,
     first_faults,
 )
-from relay_dagster.api.http.error_codes import (
-    CODES,
-    DEPENDENCY_UNAVAILABLE,
-    INTERNAL_ERROR,
-    INVALID_REQUEST,
-    PROBLEM_TYPE,
-    problem_body,
-)
+from relay_dagster.api.http import error_codes
 from relay_dagster.api.http.middleware import internal_error, request_id_of
 from relay_dagster.aws.dynamodb.cursors import BadCursorError
 from relay_dagster.aws.dynamodb.tenant_errors import (
@@ -48,7 +41,7 @@ _FAMILIES = (
     *(RelayError, run_errors.RunError, TenantStoreError, WebhookError, ExternalServiceError),
     BadCursorError,
 )
-_ROUTING_CODES = {400: INVALID_REQUEST, 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+_ROUTING_CODES = {400: error_codes.INVALID_REQUEST, 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 
 class ProblemError(Exception):
@@ -64,7 +57,7 @@ class ProblemError(Exception):
         members: Mapping[str, Any] | None = None,  # further members of the document
         status: int | None = None,  # in place of the code's own
     ) -> None:
-        self.status = status or CODES[error_code].status
+        self.status = status or error_codes.CODES[error_code].status
         self.error_code = error_code
         self.detail = detail
         self.errors = tuple(errors)
@@ -79,7 +72,7 @@ def invalid_request(faults: Iterable[ConfigFault]) -> ProblemError:
         ConfigFault(cut(each.path, _MAX_TEXT), cut(each.message, _MAX_TEXT))
         for each in first_faults(faults)
     ]
-    return ProblemError(INVALID_REQUEST, _first_of(listed), errors=listed)
+    return ProblemError(error_codes.INVALID_REQUEST, _first_of(listed), errors=listed)
 
 
 def _first_of(faults: Sequence[ConfigFault]) -> str:
@@ -106,13 +99,13 @@ def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
     if isinstance(error, ProblemError):
         return error
     code = _code_of(error)
-    if code == INTERNAL_ERROR:
+    if code == error_codes.INTERNAL_ERROR:
         return ProblemError(code, "an unexpected error; it is in the log")
-    if code == DEPENDENCY_UNAVAILABLE:
-        return unavailable(code, CODES[code].meaning)
+    if code == error_codes.DEPENDENCY_UNAVAILABLE:
+        return unavailable(code, error_codes.CODES[code].meaning)
     if isinstance(error, _QUOTAS):
         return exceeded(code, str(error), wait_seconds=error.wait_seconds)
-    if CODES[code].retry_after is not None:
+    if error_codes.CODES[code].retry_after is not None:
         reason = str(error)
         if isinstance(error, run_errors.RunCreationPausedError) and not for_admin:
             reason = error.public
@@ -125,11 +118,11 @@ def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
 def _code_of(error: Exception) -> str:
     """Return the code of an error, `INTERNAL_ERROR` where it has none of the API's."""
     if isinstance(error, BadCursorError):
-        return INVALID_REQUEST
+        return error_codes.INVALID_REQUEST
     if isinstance(error, ExternalServiceError) and not isinstance(error, RequestRejectedError):
-        return DEPENDENCY_UNAVAILABLE
-    code = str(getattr(error, "error_code", INTERNAL_ERROR))
-    return code if code in CODES else INTERNAL_ERROR
+        return error_codes.DEPENDENCY_UNAVAILABLE
+    code = str(getattr(error, "error_code", error_codes.INTERNAL_ERROR))
+    return code if code in error_codes.CODES else error_codes.INTERNAL_ERROR
 
 
 def exceeded(error_code: str, reason: str, *, wait_seconds: float) -> ProblemError:
@@ -142,7 +135,7 @@ def unavailable(
 ) -> ProblemError:
     """Return the problem of a request that may succeed later: by default when its code says."""
     if wait_seconds is None:
-        wait_seconds = CODES[error_code].retry_after
+        wait_seconds = error_codes.CODES[error_code].retry_after
     return ProblemError(
         error_code,
         f"{reason}; try again later",
@@ -174,7 +167,7 @@ def _members_of(error: Exception) -> Mapping[str, Any]:
 
 def answer(request: Request, problem: ProblemError) -> JSONResponse:
     """Return the response that tells a problem."""
-    body = problem_body(
+    body = error_codes.problem_body(
         problem.error_code,
         problem.detail,
         request_id=request_id_of(request.scope),
@@ -183,7 +176,10 @@ def answer(request: Request, problem: ProblemError) -> JSONResponse:
         members=problem.members,
     )
     return JSONResponse(
-        body, status_code=problem.status, headers=problem.headers, media_type=PROBLEM_TYPE
+        body,
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type=error_codes.PROBLEM_TYPE,
     )
 
 

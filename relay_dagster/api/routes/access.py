@@ -20,14 +20,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import ID_PATTERN, is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import AUDIT_ID_PATTERN, Action
-from relay_dagster.wire.access import (
-    AuditItem,
-    AuditList,
-    KeyList,
-    KeyOrder,
-    ListedKey,
-    NewTenantKey,
-)
+from relay_dagster.wire import access
 
 routes, audit_routes = router("api keys"), router("audit")
 _log = event_log()
@@ -46,9 +39,9 @@ def create_api_key(
     acting: Acting,
     platform: PlatformDep,
     keyring: KeyringDep,
-    asked: Annotated[KeyOrder, order(KeyOrder, optional=True)],
+    asked: Annotated[access.KeyOrder, order(access.KeyOrder, optional=True)],
     response: Response,
-) -> NewTenantKey:
+) -> access.NewTenantKey:
     """Make a key of a tenant. The key is shown this once; only its digest is kept.
 
     Without scopes it has all but `keys`. A key makes none with a scope that it lacks, nor one that
@@ -67,7 +60,7 @@ def create_api_key(
     key_id, key = keyring.issue(tenant_id, wanted, caller, acting)
     _log.info("api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=asked.scopes)
     response.headers["Cache-Control"] = "no-store"
-    return NewTenantKey(key_id=key_id, api_key=key)
+    return access.NewTenantKey(key_id=key_id, api_key=key)
 
 
 @routes.get(
@@ -79,14 +72,14 @@ def list_api_keys(
     platform: PlatformDep,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 100,
     cursor: Annotated[str | None, Query(pattern="^[0-9a-f]{16}$", description=CURSOR)] = None,
-) -> KeyList:
+) -> access.KeyList:
     """List a tenant's keys by their ids: what each may do, until when, and when it was last used.
 
     The list lags by a moment.
     """
     require_tenant(platform.tenants, tenant_id)
     keys, more = platform.api_keys.of_tenant(tenant_id, limit=limit, after=cursor)
-    return KeyList(api_keys=[ListedKey.of(key) for key in keys], next_cursor=more)
+    return access.KeyList(api_keys=[access.ListedKey.of(key) for key in keys], next_cursor=more)
 
 
 @routes.delete(
@@ -131,7 +124,7 @@ def list_audit(
     action: Annotated[Action | None, Query(description="None is any.")] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
     cursor: Annotated[str | None, Query(pattern=AUDIT_ID_PATTERN, description=CURSOR)] = None,
-) -> AuditList:
+) -> access.AuditList:
     """List who did what, newest first; entries are kept for 400 days.
 
     A page may be shorter than `limit`; as long as it has a `next_cursor` there may be more.
@@ -140,16 +133,16 @@ def list_audit(
         caller.require(tenant_id)
     whose = tenant_id or caller.tenant_id
     page = platform.audit.list_entries(whose, action, limit=limit, after=cursor)
-    shown: list[AuditItem] = []
+    shown: list[access.AuditItem] = []
     left = _BYTES_OF_ENTRIES
     for entry in page.entries:
         document = entry.to_document()
         # Why runs are paused is for admins alone.
         if not caller.is_admin and entry.action in (Action.RUNS_PAUSED, Action.RUNS_RESUMED):
             del document["details"]["reason"]
-        item = AuditItem.model_validate(document)
+        item = access.AuditItem.model_validate(document)
         left -= len(item.model_dump_json().encode())
         if left < 0:
-            return AuditList(audit=shown, next_cursor=shown[-1].audit_id)
+            return access.AuditList(audit=shown, next_cursor=shown[-1].audit_id)
         shown.append(item)
-    return AuditList(audit=shown, next_cursor=page.next_after)
+    return access.AuditList(audit=shown, next_cursor=page.next_after)

@@ -43,9 +43,7 @@ _REFUSED = (*TENANT_CHANGE, "LINK_QUOTA_EXCEEDED", "PUBLIC_URL_MISSING")
 
 
 @routes.post(
-    "/v1/tenants/{tenant_id}/feed-links",
-    status_code=201,
-    responses=_MADE | answers(*_REFUSED),
+    "/v1/tenants/{tenant_id}/feed-links", status_code=201, responses=_MADE | answers(*_REFUSED)
 )
 def create_feed_link(
     tenant_id: TenantId,

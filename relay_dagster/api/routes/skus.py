@@ -17,13 +17,8 @@ from fastapi import Query
 
 from relay_core.config import Override, load_overrides
 from relay_core.config.overrides import ACCEPTED, MAX_SKU_BYTES
+from relay_core.domain import errors
 from relay_core.domain.codes import RunStatus
-from relay_core.domain.errors import (
-    ArtifactsExpiredError,
-    ConfigError,
-    ConfigFault,
-    RunNotMergedError,
-)
 from relay_core.domain.limits import STORED_CONFIG_LIMITS
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
@@ -76,7 +71,7 @@ def explain_sku(
     """
     record = find_run(run_id, caller, platform)
     if record.published_at is None and record.hold is None:  # nor has it ever been
-        raise RunNotMergedError(
+        raise errors.RunNotMergedError(
             f"run {run_id} is {record.status}: it has neither published its feed nor held it back; "
             "ask for a run of all vendors that has"
         )
@@ -86,7 +81,7 @@ def explain_sku(
         raise unavailable("EXPLANATIONS_BUSY", "others are being explained") from error
     except (TaskTooSlowError, TaskOutOfMemoryError) as error:
         message = "has too many rows to be explained; errors.json and normalized.csv have them"
-        fault = ConfigFault("sku", message)
+        fault = errors.ConfigFault("sku", message)
         raise ProblemError("EXPLAIN_TOO_SLOW", str(fault), errors=[fault]) from error
 
 
@@ -119,18 +114,20 @@ def put_overrides(
 def _read(documents: Sequence[Mapping[str, Any]], vendor_ids: Sequence[str]) -> Sequence[Override]:
     """Return what is asked for; `ProblemError` 422 with every fault and its path."""
     faults = [
-        ConfigFault(f"overrides.{place}.{name}", "is set by accept alone; leave it out")
+        errors.ConfigFault(f"overrides.{place}.{name}", "is set by accept alone; leave it out")
         for place, each in enumerate(documents)
         for name in ACCEPTED
         if each.get(name) is not None
     ]
     try:
         read = load_overrides(documents, vendor_ids, STORED_CONFIG_LIMITS)
-    except ConfigError as error:
+    except errors.ConfigError as error:
         raise invalid_request([*faults, *error.faults]) from error
     now = utc_now()
     faults += [
-        ConfigFault(f"overrides.{place}.expires_at", "lies in the past; name a later instant")
+        errors.ConfigFault(
+            f"overrides.{place}.expires_at", "lies in the past; name a later instant"
+        )
         for place, each in enumerate(read)
         if each.expires_at is not None and each.expires_at <= now
     ]
@@ -217,7 +214,7 @@ def accept_skus(
     """
     record = find_run(run_id, caller, platform)
     if record.published_at is None and record.status is not RunStatus.HELD:
-        raise RunNotMergedError(
+        raise errors.RunNotMergedError(
             f"run {run_id} is {record.status}: its feed is neither published nor held back"
         )
     wanted = None if asked.skus is None else frozenset(asked.skus)
@@ -252,7 +249,7 @@ def _quarantined_prices(
     size = objects.size_of(key)
     if size is None:
         if "quarantine" in record.artifacts or not objects.exists(record.keys.run_summary):
-            raise ArtifactsExpiredError(f"{key} is gone")
+            raise errors.ArtifactsExpiredError(f"{key} is gone")
         return prices
     csv.field_size_limit(sys.maxsize)  # a SKU is as long as a cell may be
     for row in csv.DictReader(_lines(objects.chunks(key, 0, size))):

@@ -15,6 +15,7 @@ from pydantic import create_model
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.errors import ConfigFault, RelayError
 from relay_core.domain.limits import STORED_CONFIG_LIMITS, Limits
+from relay_dagster.api.http import request_parsing
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import (
     CONFIG_BODY,
@@ -24,15 +25,6 @@ from relay_dagster.api.http.error_codes import (
     carrying,
 )
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import (
-    CURSOR,
-    TenantId,
-    entity_tag,
-    json_body,
-    names_version,
-    order,
-    router,
-)
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead, require_scopes
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
@@ -45,11 +37,11 @@ from relay_dagster.wire import tenants as wire
 from relay_dagster.wire.tenants import PauseInForce, PauseList, PauseOrder, Pausing, ResumeOrder
 from relay_dagster.wiring import Platform
 
-routes, pause_routes = router("tenants"), router("admin")
+routes, pause_routes = request_parsing.router("tenants"), request_parsing.router("admin")
 _log = event_log()
 
 # Its name alone: the OpenAPI document has the schema of that name from `config_schema`.
-_ConfigBody = Annotated[bytes, json_body(create_model("TenantConfig"))]
+_ConfigBody = Annotated[bytes, request_parsing.json_body(create_model("TenantConfig"))]
 
 
 @routes.post(
@@ -73,7 +65,7 @@ def create_tenant(
     | answers("TENANT_NOT_FOUND", "CONFIG_VERSION_NOT_FOUND", INVALID_REQUEST),
 )
 def get_tenant(
-    tenant_id: TenantId,
+    tenant_id: request_parsing.TenantId,
     caller: MayRead,
     platform: PlatformDep,
     response: Response,
@@ -86,7 +78,7 @@ def get_tenant(
     Of a tenant that was deleted the answer, 404, has its `state`.
     """
     stored = _found(tenant_id, config_version, platform)
-    response.headers["ETag"] = entity_tag(stored.version)
+    response.headers["ETag"] = request_parsing.entity_tag(stored.version)
     config = read_stored(platform.tenants, stored)
     latest = config
     if config_version is not None:
@@ -108,11 +100,13 @@ def get_tenant(
     "/v1/tenants/{tenant_id}/versions", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST)
 )
 def list_versions(
-    tenant_id: TenantId,
+    tenant_id: request_parsing.TenantId,
     caller: MayRead,
     platform: PlatformDep,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
-    cursor: Annotated[str | None, Query(pattern="^[1-9][0-9]{0,14}$", description=CURSOR)] = None,
+    cursor: Annotated[
+        str | None, Query(pattern="^[1-9][0-9]{0,14}$", description=request_parsing.CURSOR)
+    ] = None,
 ) -> wire.VersionList:
     """List the versions of a tenant's config, the latest first."""
     require_id(tenant_id)
@@ -144,7 +138,7 @@ def list_versions(
     },
 )
 def put_config(
-    tenant_id: TenantId,
+    tenant_id: request_parsing.TenantId,
     caller: MayConfigure,
     acting: Acting,
     platform: PlatformDep,
@@ -201,7 +195,7 @@ def _read_config(body: bytes, limits: Limits) -> tuple[TenantConfig, str]:
 def _stored(
     tenant_id: str, version: int, *, created: bool, response: Response
 ) -> wire.ConfigVersion:
-    response.headers["ETag"] = entity_tag(version)
+    response.headers["ETag"] = request_parsing.entity_tag(version)
     if created:
         response.status_code = 201
         response.headers["Location"] = f"/v1/tenants/{tenant_id}"
@@ -289,7 +283,7 @@ def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None
     latest = tenants.latest_version(tenant_id)
     if latest is not None and if_match.strip() == "*":
         return None
-    if latest is None or not names_version(if_match, latest):
+    if latest is None or not request_parsing.names_version(if_match, latest):
         found = "has no config" if latest is None else f"is at config version {latest}"
         raise ProblemError(
             "CONFIG_VERSION_MISMATCH",
@@ -305,7 +299,7 @@ def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None
     responses=carrying(202, "Location") | answers("FORBIDDEN", "TENANT_NOT_FOUND", INVALID_REQUEST),
 )
 def delete_tenant(
-    tenant_id: TenantId,
+    tenant_id: request_parsing.TenantId,
     caller: Admin,
     acting: Acting,
     platform: PlatformDep,
@@ -330,7 +324,9 @@ def delete_tenant(
 @routes.get(
     "/v1/tenants/{tenant_id}/deletion", responses=answers("FORBIDDEN", "DELETION_NOT_FOUND")
 )
-def get_deletion(tenant_id: TenantId, caller: Admin, platform: PlatformDep) -> wire.TenantDeletion:
+def get_deletion(
+    tenant_id: request_parsing.TenantId, caller: Admin, platform: PlatformDep
+) -> wire.TenantDeletion:
     """Tell how far a tenant's deletion is, or when it was over."""
     found = platform.deletions.get(tenant_id) if is_id(tenant_id) else None
     if found is None:
@@ -344,7 +340,7 @@ def get_deletion(tenant_id: TenantId, caller: Admin, platform: PlatformDep) -> w
     responses=answers("FORBIDDEN", "TENANT_NOT_FOUND", "RESTORE_TOO_LATE"),
 )
 def restore_tenant(
-    tenant_id: TenantId, caller: Admin, acting: Acting, platform: PlatformDep
+    tenant_id: request_parsing.TenantId, caller: Admin, acting: Acting, platform: PlatformDep
 ) -> wire.TenantStanding:
     """Take a tenant's deletion back: its keys work again, and its triggers go on.
 
@@ -361,7 +357,7 @@ def pause_runs(
     caller: Admin,
     acting: Acting,
     platform: PlatformDep,
-    asked: Annotated[PauseOrder, order(PauseOrder)],
+    asked: Annotated[PauseOrder, request_parsing.order(PauseOrder)],
 ) -> Pausing:
     """Stop the creation of runs, of one tenant or of all; runs that are there go on."""
     pause = platform.pauses.begin(asked.tenant_id, asked.reason, asked.public_reason, origin=acting)
@@ -383,7 +379,7 @@ def resume_runs(
     caller: Admin,
     acting: Acting,
     platform: PlatformDep,
-    asked: Annotated[ResumeOrder, order(ResumeOrder, optional=True)],
+    asked: Annotated[ResumeOrder, request_parsing.order(ResumeOrder, optional=True)],
     tenant_id: Annotated[str | None, Query(pattern=ID_PATTERN, description="None is all.")] = None,
 ) -> None:
     """End the pause of one tenant, named in the body or the query, or else that of all.

@@ -127,10 +127,7 @@ def ask_for_pull(
     return PullStanding() if state is None else PullStanding.of(state)
 
 
-_Name = Annotated[
-    str,
-    Path(description="A name like an id.", pattern=ID_PATTERN),
-]
+_Name = Annotated[str, Path(description="A name like an id.", pattern=ID_PATTERN)]
 
 
 @secret_routes.put(

@@ -32,14 +32,8 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.webhooks import changes as webhook_changes
+from relay_dagster.webhooks import model
 from relay_dagster.webhooks.events import trial_event
-from relay_dagster.webhooks.model import (
-    OLD_SECRET_LIFE,
-    Webhook,
-    is_webhook_id,
-    new_secret,
-    new_webhook_id,
-)
 from relay_dagster.wire import webhooks as wire
 from relay_dagster.wiring import Platform
 
@@ -49,9 +43,9 @@ _log = event_log()
 _PLACE = "/v1/tenants/{tenant_id}/webhooks"
 
 
-def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> Webhook:
+def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> model.Webhook:
     """Return one of a tenant's webhooks; `UnknownWebhookError` where there is none with that id."""
-    if not is_id(tenant_id) or not is_webhook_id(webhook_id):
+    if not is_id(tenant_id) or not model.is_webhook_id(webhook_id):
         raise webhook_changes.UnknownWebhookError(tenant_id, webhook_id)
     return webhook_changes.find(platform.webhooks.of_tenant(tenant_id), tenant_id, webhook_id)
 
@@ -77,13 +71,13 @@ def create_webhook(
     receiver = _receiver_of(asked.url, platform)
     require_tenant(platform.tenants, tenant_id)
     now = utc_now()
-    made = Webhook(
-        webhook_id=new_webhook_id(),
+    made = model.Webhook(
+        webhook_id=model.new_webhook_id(),
         tenant_id=tenant_id,
         url=asked.url,
         events=tuple(asked.events),
         description=asked.description,
-        secret=new_secret(),
+        secret=model.new_secret(),
         created_at=now,
         created_by=caller.id,
     )
@@ -179,7 +173,7 @@ def rotate_webhook_secret(
     The one before signs too for 24 hours; of three that were good within them the oldest is not.
     """
     find_webhook(platform, tenant_id, webhook_id)
-    now, secret = utc_now(), new_secret()
+    now, secret = utc_now(), model.new_secret()
     details = {"changed": ["secret"]}
     entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details)
     platform.webhooks.change(
@@ -189,7 +183,7 @@ def rotate_webhook_secret(
     )
     _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
     response.headers["Cache-Control"] = "no-store"
-    until = now + OLD_SECRET_LIFE
+    until = now + model.OLD_SECRET_LIFE
     return wire.NewSecret(webhook_id=webhook_id, secret=secret, previous_secret_until=until)
 
 
@@ -255,7 +249,7 @@ def list_deliveries(
     return wire.DeliveryList(deliveries=deliveries, next_cursor=page.next_cursor)
 
 
-def _shown(webhook: Webhook, caller: Caller) -> wire.ListedWebhook:
+def _shown(webhook: model.Webhook, caller: Caller) -> wire.ListedWebhook:
     if Scope.CONFIG in caller.scopes:
         return wire.ListedWebhook.of(webhook)
     url = urlsplit(webhook.url)

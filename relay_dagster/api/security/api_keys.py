@@ -13,13 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from relay_core.domain.destination import is_loopback
-from relay_dagster.api.security.rate_limits import (
-    ConcurrencyLimiter,
-    LatelySeen,
-    RateLimitedError,
-    TokenBuckets,
-    WrongKeys,
-)
+from relay_dagster.api.security import rate_limits
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey, digest_of
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.external_errors import ExternalServiceError
@@ -160,9 +154,11 @@ class CallerRates:
     def __init__(
         self, per_minute: int, burst: int, at_work: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._tenants = TokenBuckets(per_minute, burst, clock)
-        self._admins = TokenBuckets(_ADMIN_FACTOR * per_minute, _ADMIN_FACTOR * burst, clock)
-        self._at_work = ConcurrencyLimiter(at_work)
+        self._tenants = rate_limits.TokenBuckets(per_minute, burst, clock)
+        self._admins = rate_limits.TokenBuckets(
+            _ADMIN_FACTOR * per_minute, _ADMIN_FACTOR * burst, clock
+        )
+        self._at_work = rate_limits.ConcurrencyLimiter(at_work)
 
     def take_admin(self, caller: Caller) -> None:
         """Count an admin's request; `RateLimitedError` where it is one too many."""
@@ -173,7 +169,7 @@ class CallerRates:
         self._at_work.take(tenant_id)
         try:
             self._tenants.take(tenant_id)
-        except RateLimitedError:
+        except rate_limits.RateLimitedError:
             self._at_work.give_back(tenant_id)
             raise
 
@@ -189,7 +185,7 @@ class Keyring:
         self,
         admin_keys: Iterable[AdminKey],
         tenant_keys: ApiKeyStore,
-        wrong_keys: WrongKeys,
+        wrong_keys: rate_limits.WrongKeys,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -201,7 +197,7 @@ class Keyring:
         self._wrong_keys = wrong_keys
         self._clock = clock
         self._now = now
-        self._found_good: LatelySeen[tuple[float, str]] = LatelySeen()
+        self._found_good: rate_limits.LatelySeen[tuple[float, str]] = rate_limits.LatelySeen()
 
     def caller(self, key: str, address: str) -> Caller | None:
         """Return whose key it is, None for nobody's.

@@ -17,12 +17,7 @@ from datetime import datetime, timedelta
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.api.security.api_keys import Caller, caller_of
 from relay_dagster.api.security.rate_limits import LatelySeen, WrongKeys
-from relay_dagster.aws.dynamodb.api_key_store import (
-    ApiKeyStore,
-    BrowserSession,
-    SessionStore,
-    digest_of,
-)
+from relay_dagster.aws.dynamodb import api_key_store
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import ActorKind
@@ -35,8 +30,8 @@ _FORM = "form:"
 class Sessions:
     """The sessions that one process serves; ids of nobody count as wrong keys."""
 
-    store: SessionStore
-    keys: ApiKeyStore
+    store: api_key_store.SessionStore
+    keys: api_key_store.ApiKeyStore
     wrong_keys: WrongKeys
     now: Callable[[], datetime] = utc_now
     _good: LatelySeen[bool] = field(default_factory=LatelySeen)
@@ -44,8 +39,8 @@ class Sessions:
     def open(self, caller: Caller) -> str:
         """Return the id of a new session of a key; `TenantClosingError`: its tenant is closing."""
         session_id, now = secrets.token_urlsafe(32), self.now()
-        session = BrowserSession(
-            digest=digest_of(session_id),
+        session = api_key_store.BrowserSession(
+            digest=api_key_store.digest_of(session_id),
             tenant_id=str(caller.tenant_id),
             key_id=caller.actor.id,
             created_at=now,
@@ -62,7 +57,7 @@ class Sessions:
         Raises:
             RateLimitedError: too many ids of nobody came from the address.
         """
-        digest = digest_of(session_id)
+        digest = api_key_store.digest_of(session_id)
         was_good = self._good.get(digest)
         if not was_good:
             self.wrong_keys.require_few(address)
@@ -80,12 +75,12 @@ class Sessions:
 
     def close(self, session_id: str) -> None:
         """End a session."""
-        self.store.remove(digest_of(session_id))
+        self.store.remove(api_key_store.digest_of(session_id))
 
 
 def form_token(session_id: str) -> str:
     """Return the token of a session's forms."""
-    return digest_of(f"{_FORM}{session_id}")
+    return api_key_store.digest_of(f"{_FORM}{session_id}")
 
 
 def is_token_of(session_id: str, token: str) -> bool:
@@ -123,7 +118,7 @@ class LinkReaders:
             RateLimitedError: too many wrong ones came from the address, or the link is read too
                 often.
         """
-        digest = digest_of(token)
+        digest = api_key_store.digest_of(token)
         was_good = self._good.get(digest)
         if not was_good:
             self._wrong_keys.require_few(address)
