@@ -340,7 +340,7 @@ class RunStages:
             return merged, joined
         self.findings.quarantine = found
         counts = {**merged.warning_counts, str(WarningCode.SKUS_QUARANTINED): 1}
-        entry = run_faults.skus_quarantined(len(found))
+        entry = run_faults.fault_of(WarningCode.SKUS_QUARANTINED, skus=len(found))
         return replace(merged, warnings=[*merged.warnings, entry], warning_counts=counts), joined
 
     @property
@@ -428,8 +428,8 @@ class RunStages:
         for result in tripped:
             about = "" if result.vendor_id is None else f" for vendor {result.vendor_id!r}"
             about += "" if result.side is None else f" on its {result.side} side"
-            warning = run_faults.guard_tripped(result.guard, about, result.value, result.limit)
-            warnings.append(warning)
+            facts = {name: getattr(result, name) for name in ("guard", "value", "limit")}
+            warnings.append(run_faults.fault_of(WarningCode.GUARD_TRIPPED, about=about, **facts))
         return replace(merged, warnings=warnings, warning_counts=counts)
 
     def _take(self, normalized: Sequence[NormalizedVendor]) -> None:

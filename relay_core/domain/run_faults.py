@@ -18,6 +18,46 @@ VENDOR_ROWS = "vendor_rows"
 """The failure of a vendor that has lost many of its rows; the guard has the same name."""
 
 
+_SENTENCES: dict[str, str] = {
+    FailureCode.FEED_TOO_LARGE: "feed too large: vendor {vendor!r} has a {what} of {size} bytes, "
+    "and {limit} are the most; upload a smaller one, without columns and rows that nobody needs",
+    FailureCode.MISSING_SKU_MAP: "missing sku map: vendor {vendor!r} has no file at {where}; "
+    "upload the map there, or take sku_map out of the vendor's config",
+    FailureCode.STALE_FEED: "stale feed: vendor {vendor!r} uploaded its latest feed {hours} hours "
+    "ago, and max_feed_age_hours is {most}; ask the vendor for a new one",
+    WarningCode.VENDOR_LEFT_OUT: "vendor {vendor!r} is left out, none of its SKUs is offered: "
+    "{failure.error_code}: {failure.error_message}",
+    WarningCode.VENDOR_LAST_GOOD: "vendor {vendor!r} offers what its last good feed had, which is "
+    "{hours} hours old, and {most} is the most: {failure.error_code}: {failure.error_message}",
+    WarningCode.EMPTY_FEED: "vendor {vendor!r} has a feed of no row, so none of its SKUs is "
+    "offered; upload a file with rows if that is not meant",
+    WarningCode.INVALID_ROWS_WITHIN_THRESHOLD: "{invalid} of {total} rows are invalid and left "
+    "out, within the limits",
+    WarningCode.MISSING_SKUS_ZEROED: "{skus} SKUs of the published feed are offered no more, and "
+    "are kept at a quantity of 0 for {days} days after they were offered last "
+    "(output.missing_sku_days)",
+    WarningCode.SKUS_QUARANTINED: "{skus} SKUs keep what is published of them, as their new price "
+    "is too far from it to be right (guards.quarantine); see quarantine.csv, and accept those that "
+    "are right",
+    VENDOR_ROWS: "vendor {vendor!r} has {now} valid rows, {before} in the published feed's run, "
+    "and guards.max_vendor_rows_lost_pct is {limit}; ask for the whole feed",
+    WarningCode.GUARD_TRIPPED: "guard {guard} trips{about}: {value}, and {limit} is the most; see "
+    "guards in run_summary.json, or set guards.mode to hold to keep such a feed back",
+}
+"""The sentence of each code that always has the same."""
+
+
+def fault_of(code: str, vendor_id: str | None = None, **facts: object) -> ReportEntry:
+    """Return the entry of a fault or a warning; its sentence names the facts."""
+    return ReportEntry(str(code), _SENTENCES[code].format(vendor=vendor_id, **facts), vendor_id)
+
+
+def too_large(vendor_id: str, what: str, size: int, limit: int) -> ReportEntry:
+    """Return the fault of a vendor whose feed or SKU map is too large to be read."""
+    facts = {"what": what, "size": size, "limit": limit}
+    return fault_of(FailureCode.FEED_TOO_LARGE, vendor_id, **facts)
+
+
 def failure_of(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None:
     """Return the failure of faults: the first one's code, its vendors, and all messages."""
     if not faults:
@@ -47,16 +87,6 @@ def missing_vendor(vendor_id: str, where: str, *, required: bool) -> ReportEntry
     )
 
 
-def too_large(vendor_id: str, what: str, size: int, limit: int) -> ReportEntry:
-    """Tell of a vendor whose feed or SKU map is too large to be read."""
-    return ReportEntry(
-        error_code=str(FailureCode.FEED_TOO_LARGE),
-        error_message=f"feed too large: vendor {vendor_id!r} has a {what} of {size} bytes, and "
-        f"{limit} are the most; upload a smaller one, without columns and rows that nobody needs",
-        vendor_id=vendor_id,
-    )
-
-
 def too_little_memory(megabytes: int, stage: Stage) -> RunFailure:
     """Tell that the feeds need more memory than a run may have."""
     return RunFailure(
@@ -74,47 +104,6 @@ def out_of_time(seconds: float, stage: Stage) -> RunFailure:
         f"run timeout: the attempt took longer than {seconds:g} seconds, which are the most, and "
         "was ended; upload smaller feeds, or use fewer parser.timestamp_formats",
         stage,
-    )
-
-
-def missing_map(vendor_id: str, where: str) -> ReportEntry:
-    """Tell of a vendor that has a feed, and no SKU map where its config names one."""
-    return ReportEntry(
-        error_code=str(FailureCode.MISSING_SKU_MAP),
-        error_message=f"missing sku map: vendor {vendor_id!r} has no file at {where}; "
-        "upload the map there, or take sku_map out of the vendor's config",
-        vendor_id=vendor_id,
-    )
-
-
-def stale_feed(vendor_id: str, age_hours: int, most: int) -> ReportEntry:
-    """Tell of an upload that is too old to be read."""
-    return ReportEntry(
-        error_code=str(FailureCode.STALE_FEED),
-        error_message=f"stale feed: vendor {vendor_id!r} uploaded its latest feed {age_hours} "
-        f"hours ago, and max_feed_age_hours is {most}; ask the vendor for a new one",
-        vendor_id=vendor_id,
-    )
-
-
-def left_out(vendor_id: str, failure: ReportEntry) -> ReportEntry:
-    """Tell of a vendor in failure that gives no offers."""
-    return ReportEntry(
-        error_code=str(WarningCode.VENDOR_LEFT_OUT),
-        error_message=f"vendor {vendor_id!r} is left out, none of its SKUs is offered: "
-        f"{failure.error_code}: {failure.error_message}",
-        vendor_id=vendor_id,
-    )
-
-
-def last_good(vendor_id: str, failure: ReportEntry, age_hours: int, most: int) -> ReportEntry:
-    """Tell of a vendor in failure whose last good feed stands in."""
-    return ReportEntry(
-        error_code=str(WarningCode.VENDOR_LAST_GOOD),
-        error_message=f"vendor {vendor_id!r} offers what its last good feed had, which is "
-        f"{age_hours} hours old, and {most} is the most: "
-        f"{failure.error_code}: {failure.error_message}",
-        vendor_id=vendor_id,
     )
 
 
@@ -149,24 +138,6 @@ def no_valid_rows(total: int) -> ReportEntry:
     )
 
 
-def empty_feed(vendor_id: str) -> ReportEntry:
-    """Tell that a vendor's feed has no row, where the run goes on."""
-    return ReportEntry(
-        error_code=str(WarningCode.EMPTY_FEED),
-        error_message=f"vendor {vendor_id!r} has a feed of no row, so none of its SKUs is offered; "
-        "upload a file with rows if that is not meant",
-        vendor_id=vendor_id,
-    )
-
-
-def tolerated_rows(invalid: int, total: int) -> ReportEntry:
-    """Tell that rows are refused, as many as the limits allow."""
-    return ReportEntry(
-        str(WarningCode.INVALID_ROWS_WITHIN_THRESHOLD),
-        f"{invalid} of {total} rows are invalid and left out, within the limits",
-    )
-
-
 def nothing_priced(skus: int, free: int) -> ReportEntry:
     """Tell that no SKU can be priced: ``free`` of them come to 0.00, the others have no amount."""
     remedy = "map a cost or a price column" if free < skus else "set pricing.min_price"
@@ -178,44 +149,6 @@ def nothing_priced(skus: int, free: int) -> ReportEntry:
     return ReportEntry(
         error_code=str(FailureCode.EMPTY_OUTPUT),
         error_message=f"empty output: {what}, and an empty feed is never published; {remedy}{also}",
-    )
-
-
-def missing_skus_zeroed(skus: int, days: int) -> ReportEntry:
-    """Tell of SKUs that nobody offers any more, and that stay in the feed for some days."""
-    return ReportEntry(
-        error_code=str(WarningCode.MISSING_SKUS_ZEROED),
-        error_message=f"{skus} SKUs of the published feed are offered no more, and are kept at a "
-        f"quantity of 0 for {days} days after they were offered last (output.missing_sku_days)",
-    )
-
-
-def skus_quarantined(skus: int) -> ReportEntry:
-    """Tell of SKUs whose new price is not believed yet."""
-    return ReportEntry(
-        error_code=str(WarningCode.SKUS_QUARANTINED),
-        error_message=f"{skus} SKUs keep what is published of them, as their new price is too far "
-        "from it to be right (guards.quarantine); see quarantine.csv, and accept those that are "
-        "right",
-    )
-
-
-def rows_lost(vendor_id: str, before: int, now: int, limit: str) -> ReportEntry:
-    """Tell of a vendor that has lost many of its rows, where that is its own failure."""
-    return ReportEntry(
-        error_code=VENDOR_ROWS,
-        error_message=f"vendor {vendor_id!r} has {now} valid rows, {before} in the published "
-        f"feed's run, and guards.max_vendor_rows_lost_pct is {limit}; ask for the whole feed",
-        vendor_id=vendor_id,
-    )
-
-
-def guard_tripped(guard: str, about: str, value: str, limit: str) -> ReportEntry:
-    """Tell of a guard that trips, where the feed is published all the same."""
-    return ReportEntry(
-        error_code=str(WarningCode.GUARD_TRIPPED),
-        error_message=f"guard {guard} trips{about}: {value}, and {limit} is the most; see guards "
-        "in run_summary.json, or set guards.mode to hold to keep such a feed back",
     )
 
 

@@ -162,7 +162,8 @@ def _judge_rows(
     if faults:
         return faults
     if any(invalid):
-        warnings.append(run_faults.tolerated_rows(sum(invalid), sum(total)))
+        code = WarningCode.INVALID_ROWS_WITHIN_THRESHOLD
+        warnings.append(run_faults.fault_of(code, invalid=sum(invalid), total=sum(total)))
     if any(vendor.valid_rows for vendor in used):
         return []
     return [run_faults.no_valid_rows(sum(vendor.total_rows for vendor in used))]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
-from relay_core.domain.codes import VendorStatus
+from relay_core.domain.codes import VendorStatus, WarningCode
 from relay_core.domain.limits import Limits, ReportRoom, RunRoom
 from relay_core.domain.records import ReportEntry
 from relay_core.normalize.result import NormalizedVendor
@@ -140,7 +140,7 @@ class FallbackPolicy:
             and not found.total_rows
             and may_be_empty(self.config, vendor)
         ):
-            emptiness = run_faults.empty_feed(vendor.vendor_id)
+            emptiness = run_faults.fault_of(WarningCode.EMPTY_FEED, vendor.vendor_id)
             ordered.vendor = replace(found, warnings=(*found.warnings, emptiness))
         return ordered
 
@@ -173,4 +173,5 @@ class FallbackPolicy:
         share = vendor_rows_share(self.config.guards, rows)
         if share is None or not share.tripped:
             return None
-        return run_faults.rows_lost(vendor.vendor_id, rows.before, rows.now, share.limit)
+        facts = {"before": rows.before, "now": rows.now, "limit": share.limit}
+        return run_faults.fault_of(run_faults.VENDOR_ROWS, vendor.vendor_id, **facts)

@@ -12,8 +12,9 @@ from relay_core.columnar.sorted_file import sorted_file_chunks
 from relay_core.columnar.text import Bools, flags_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
+from relay_core.domain.codes import WarningCode
 from relay_core.domain.columns import source_column
-from relay_core.domain.run_faults import missing_skus_zeroed
+from relay_core.domain.run_faults import fault_of
 from relay_core.merge.best_offer import row_columns
 from relay_core.merge.deferred_columns import KEPT_ROWS, ROW_LOCATOR
 from relay_core.merge.result import MergedInventory
@@ -68,7 +69,8 @@ def with_missing_skus(
     offered = _with_offer(offered, now, is_kept=False)
     added = _with_offer(added, one_chunk(rows[OFFERED_AT]), is_kept=True)
     feed = frame_of(_joined(offered, added, is_kept[is_kept | ~lacks]))
-    entry = missing_skus_zeroed(len(kept), output.missing_sku_days)
+    days = output.missing_sku_days
+    entry = fault_of(WarningCode.MISSING_SKUS_ZEROED, skus=len(kept), days=days)
     merged = replace(
         merged,
         feed=feed,

@@ -156,11 +156,12 @@ def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
     if failure is None:
         raise ValueError(f"vendor {vendor.vendor_id!r} has no failure to tell of")
     if state.status is VendorStatus.LAST_GOOD:
-        age, limit = state.age_hours or 0, vendor.last_good.max_age_hours
-        return run_faults.last_good(vendor.vendor_id, failure, age, limit)
+        age, most = state.age_hours or 0, vendor.last_good.max_age_hours
+        code = WarningCode.VENDOR_LAST_GOOD
+        return run_faults.fault_of(code, vendor.vendor_id, failure=failure, hours=age, most=most)
     if failure.error_code == WarningCode.OPTIONAL_VENDOR_MISSING:
         return failure
-    return run_faults.left_out(vendor.vendor_id, failure)
+    return run_faults.fault_of(WarningCode.VENDOR_LEFT_OUT, vendor.vendor_id, failure=failure)
 
 
 def nothing_left(states: Mapping[str, VendorState]) -> list[ReportEntry]:
@@ -194,14 +195,15 @@ def _failure_of_input(
     if hours is not None and found.uploaded_at is not None:
         age = requested_at - found.uploaded_at
         if age > hours * _HOUR:
-            return run_faults.stale_feed(vendor.vendor_id, age // _HOUR, hours)
+            facts = {"hours": age // _HOUR, "most": hours}
+            return run_faults.fault_of(FailureCode.STALE_FEED, vendor.vendor_id, **facts)
     if found.size > limits.feed_bytes:
         return run_faults.too_large(vendor.vendor_id, "feed", found.size, limits.feed_bytes)
     if found.sku_map_size is None:
         if vendor.sku_map is None:
             return None
         place = str(vendor.sku_map.s3_key or vendor.sku_map.local_path)
-        return run_faults.missing_map(vendor.vendor_id, place)
+        return run_faults.fault_of(FailureCode.MISSING_SKU_MAP, vendor.vendor_id, where=place)
     if found.sku_map_size > limits.sku_map_bytes:
         limit = limits.sku_map_bytes
         return run_faults.too_large(vendor.vendor_id, "SKU map", found.sku_map_size, limit)
