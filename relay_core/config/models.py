@@ -273,7 +273,10 @@ _WITH_FORMULAS = ("csv", "tsv")
 
 
 class OutputColumn(values.Section):
-    """A header over a column, whose name alone means both, or over the same text in each row."""
+    """A header over a column that a feed can have, or over the same text in each row.
+
+    The column's name alone is the column under that header.
+    """
 
     column: cross_checks.FeedColumn | None = None
     constant: str | None = None

@@ -305,6 +305,9 @@ class UploadLink(base.Answer):
 # --- pauses -------------------------------------------------------------------------------------
 
 
+_PAUSE = {"reason": "the backlog keeps growing", "public_reason": "maintenance until noon"}
+
+
 class ResumeOrder(base.Order):
     """What `DELETE /v1/admin/pause` takes."""
 
@@ -317,29 +320,23 @@ class ResumeOrder(base.Order):
 class PauseOrder(ResumeOrder):
     """What `POST /v1/admin/pause` takes."""
 
-    model_config = base.example(
-        tenant_id="acme_parts",
-        reason="the backlog keeps growing",
-        public_reason="maintenance until noon",
-    )
+    model_config = base.example(tenant_id="acme_parts", **_PAUSE)
 
     reason: Reason = Field(description="Shown to admins alone.")
     public_reason: Reason | None = Field(None, description="What tenants are told.")
 
 
-class PauseInForce(base.Answer):
-    """A pause in force, as a list shows it."""
-
-    model_config = base.example(
-        tenant_id=None,
-        reason="the backlog keeps growing",
-        public_reason="maintenance until noon",
-        since="2026-03-01T12:00:00Z",
-    )
-
+class _Pause(base.Answer):
     tenant_id: str | None = Field(description="None is all.")
     reason: str
     public_reason: str | None = Field(description="What tenants are told.")
+
+
+class PauseInForce(_Pause):
+    """A pause in force, as a list shows it."""
+
+    model_config = base.example(tenant_id=None, **_PAUSE, since="2026-03-01T12:00:00Z")
+
     since: datetime
 
 
@@ -351,17 +348,9 @@ class PauseList(base.Answer):
     pauses: list[PauseInForce]
 
 
-class Pausing(base.Answer):
+class Pausing(_Pause):
     """A pause in force."""
 
-    model_config = base.example(
-        tenant_id=None,
-        reason="the backlog keeps growing",
-        public_reason="maintenance until noon",
-        paused_at="2026-03-01T12:00:00Z",
-    )
+    model_config = base.example(tenant_id=None, **_PAUSE, paused_at="2026-03-01T12:00:00Z")
 
-    tenant_id: str | None = Field(description="None is all.")
-    reason: str
-    public_reason: str | None = Field(description="What tenants are told.")
     paused_at: datetime
