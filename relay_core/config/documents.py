@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import yaml
 
-from relay_core.config import scalars
+import relay_core.config.scalars as scalars
 from relay_core.domain.errors import ConfigError, ConfigFault, ConfigTooLargeError
 from relay_core.domain.limits import DEFAULT_LIMITS, MAX_QUOTED, Limits
 

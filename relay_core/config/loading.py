@@ -17,7 +17,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, ValidationError
 
-from relay_core.config import cross_checks, models, values
+import relay_core.config.cross_checks as cross_checks
+import relay_core.config.models as models
+import relay_core.config.values as values
 from relay_core.config.documents import parse_document, plain_document
 from relay_core.config.scalars import NumberText, join_path, type_name
 from relay_core.config.triggers import TriggersConfig

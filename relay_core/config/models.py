@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_serializer, model_validator
 
-from relay_core.config import cross_checks, values
+import relay_core.config.cross_checks as cross_checks
+import relay_core.config.values as values
 from relay_core.config.parser import ParserConfig
 from relay_core.config.pulls import PullConfig
 from relay_core.config.scalars import type_name

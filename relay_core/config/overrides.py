@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from relay_core.config import cross_checks
+import relay_core.config.cross_checks as cross_checks
 from relay_core.config.documents import plain_document
 from relay_core.config.loading import faults_of
 from relay_core.config.scalars import NumberText, number
