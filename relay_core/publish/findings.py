@@ -123,9 +123,8 @@ class RunFindings:
     normalized: Sequence[NormalizedVendor] = ()  # the vendors as they are used
     # The uploads in place of which a last good feed stands
     replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
-    guards: Sequence[records.GuardResult] | None = (
-        None  # the results of the guards, where they were judged
-    )
+    # The results of the guards, where they were judged
+    guards: Sequence[records.GuardResult] | None = None
     is_held: bool = False  # whether the feed is held back for them
     # The SKUs that keep their published price, where there are any
     quarantine: Quarantine | None = None
@@ -273,11 +272,9 @@ class RunFindings:
         for name in self.vendor_ids:
             if name not in self.states and name not in uploads:
                 continue
-            state, upload = (
-                self.states.get(name, VendorState(VendorStatus.FOUND)),
-                uploads.get(name),
-            )
-            uploaded_at, age = self.uploaded_at.get(name), state.age_hours
+            state = self.states.get(name, VendorState(VendorStatus.FOUND))
+            upload, uploaded_at = uploads.get(name), self.uploaded_at.get(name)
+            age = state.age_hours
             if age is None and uploaded_at is not None:
                 age = max(0, (requested_at - uploaded_at) // _HOUR)
             if upload and upload.status is VendorStatus.FAILED and not upload.total_rows:
