@@ -8,8 +8,7 @@ the cells of errors.
 
 import posixpath
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Mapping
 from xml.etree.ElementTree import Element
 
 from relay_core.domain.limits import Limits
@@ -40,13 +39,6 @@ _CONTENT = "content.xml"
 _DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
 _SPACE = re.compile(r"[ \t\r\n]+")
 _MARKS = {"tab": "\t", "line-break": "\n"}
-
-
-class Styles(NamedTuple):
-    """The cell styles that show a number as a date or a time, and those with so many digits."""
-
-    dated: frozenset[str]
-    padded: dict[str, int]
 
 
 class XlsxBook:
@@ -84,7 +76,8 @@ class XlsxBook:
         """Yield the rows that have a filled cell; ``DECODE_ERROR``: the workbook is damaged."""
         part = self._part("/sharedStrings")
         items = self._parts.elements(part, "si") if part else ()
-        shared, styles, last = [_unescaped(_text(each)) for each in items], self._styles(), 0
+        shared, last = [_unescaped(_text(each)) for each in items], 0
+        dated, padded = self._styles()
         for row in self._parts.elements(self._targets[place], "row", "sheetData"):
             if local(row) == "sheetData":
                 return
@@ -100,13 +93,15 @@ class XlsxBook:
                 column = column + 1 if reference is None else _column(reference)
                 if not 0 <= column < MAX_COLUMNS:
                     raise self._parts.damaged("a cell stands in no column of a sheet")
-                value = self._value(cell, shared, styles)
+                value = self._value(cell, shared, dated, padded)
                 if value is not None:
                     cells.append((column, *value))
             if cells:
                 yield number, cells
 
-    def _value(self, cell: Element, shared: list[str], styles: Styles) -> tuple[str, bool] | None:
+    def _value(
+        self, cell: Element, shared: list[str], dated: Collection[str], padded: Mapping[str, int]
+    ) -> tuple[str, bool] | None:
         """Return a cell's text, and whether it is a number; None where it holds nothing."""
         kind, text = cell.get("t", "n"), ""
         for part in cell:
@@ -119,13 +114,11 @@ class XlsxBook:
             return None
         if kind == "n":
             style = cell.get("s", "0")
-            if style in styles.dated:
+            if style in dated:
                 return serial_text(text, from_1904=self._from_1904), False
             number = number_text(text)
-            digits = styles.padded.get(style) if styles.padded else None
-            return number if digits is None or not number.isdecimal() else number.zfill(
-                digits
-            ), True
+            has_zeros = padded and number.isdecimal()
+            return (number.zfill(padded.get(style, 0)) if has_zeros else number), True
         if kind == "s":
             if not text.strip().isdecimal() or int(text) >= len(shared):
                 raise self._parts.damaged("a cell names a text that is not there")
@@ -134,8 +127,8 @@ class XlsxBook:
             return _BOOLEANS.get(text, text), False
         return (iso_text(text) if kind == "d" else text if kind == "e" else _unescaped(text)), False
 
-    def _styles(self) -> Styles:
-        """Return the cell styles that say more of a number than its value."""
+    def _styles(self) -> tuple[Collection[str], Mapping[str, int]]:
+        """Return the cell styles of a date or a time, and how many digits those of others have."""
         part = self._part("/styles")
         formats: dict[str, str] = {}
         numbers: list[str] = []
@@ -144,14 +137,12 @@ class XlsxBook:
                 formats[each.get("numFmtId", "")] = each.get("formatCode", "")
             else:
                 numbers = [style.get("numFmtId", "0") for style in each]
-        return Styles(
-            frozenset(str(at) for at, each in enumerate(numbers) if shows_date(each, formats)),
-            {
-                str(at): len(formats[each])
-                for at, each in enumerate(numbers if self._padded else ())
-                if _PADDED.fullmatch(formats.get(each, ""))
-            },
-        )
+        padded = {
+            str(at): len(formats[each])
+            for at, each in enumerate(numbers if self._padded else ())
+            if _PADDED.fullmatch(formats.get(each, ""))
+        }
+        return {str(at) for at, each in enumerate(numbers) if shows_date(each, formats)}, padded
 
     def _part(self, kind: str) -> str | None:
         found = (target for known, target in self._related.values() if known.endswith(kind))

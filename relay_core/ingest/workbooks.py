@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -36,15 +36,6 @@ if TYPE_CHECKING:  # a process that reads loads no pydantic
 OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BYTES, _CELLS = 8 << 20, 4 << 20
 """About how many bytes of text, and at most how many cells, a batch has."""
-
-
-class Book(Protocol):
-    """A workbook of any format."""
-
-    sheets: list[tuple[str, bool]]  # the name of each, and whether it is shown
-
-    def rows(self, place: int) -> Iterator[Row]:
-        """Yield the rows of a sheet that have a filled cell, in order."""
 
 
 class XlsBook:
@@ -110,7 +101,9 @@ def read_workbook(data: Buffer, parser: ParserConfig, limits: Limits) -> feed.Pa
     return feed.ParsedFeed(headers, sheet.batches(headers), places=places)
 
 
-def open_book(data: Buffer, format: str, limits: Limits, *, padded: bool = False) -> Book:
+def open_book(
+    data: Buffer, format: str, limits: Limits, *, padded: bool = False
+) -> XlsBook | OdsBook | XlsxBook:
     """Open a workbook; ``padded`` numbers of ``xlsx`` have as many digits as their format.
 
     Raises:
