@@ -92,9 +92,12 @@ def send_file(link: UploadLink, path: Path) -> None:
             was_sent=True,
         ) from error
     if not response.is_success:
+        # What S3 says of a refusal, as far as its answer is S3's.
+        parts = (re.search(f"<{tag}>([^<]+)</{tag}>", response.text) for tag in ("Code", "Message"))
+        why = "".join(f": {found.group(1)}" for found in parts if found is not None)
         raise UnexpectedAnswerError(
             f"{path.name} is not uploaded: {host} answers {response.status_code} "
-            f"{response.reason_phrase}{_refusal_in(response.text)}"
+            f"{response.reason_phrase}{why}"
         )
 
 
@@ -105,12 +108,6 @@ def read_report(model: type[_Report], name: str, link: str) -> _Report:
         return model.model_validate_json(download(file, link))
     except ValidationError as error:
         raise UnexpectedAnswerError(f"{file} is not in the form that is known here") from error
-
-
-def _refusal_in(text: str) -> str:
-    """Return what S3 says of a refusal, as far as its answer is S3's."""
-    parts = (re.search(f"<{tag}>([^<]+)</{tag}>", text) for tag in ("Code", "Message"))
-    return "".join(f": {found.group(1)}" for found in parts if found is not None)
 
 
 def _without_key(url: str) -> httpx.Client:

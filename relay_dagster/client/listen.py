@@ -30,7 +30,10 @@ class Receiver(ThreadingHTTPServer):
     def __init__(
         self, host: str, port: int, secret: str, *, show: Show, complain: Callable[[str], None]
     ) -> None:
-        self.verifier = _verifier(secret)
+        try:
+            self.verifier = Webhook(secret)
+        except Exception as error:
+            raise BadUsageError("--secret is not one of a webhook: whsec_ and base64") from error
         self.show = show
         self.complain = complain
         try:
@@ -54,13 +57,6 @@ def show_on(screen: Screen) -> Show:
         screen.show_json(document)
 
     return show
-
-
-def _verifier(secret: str) -> Webhook:
-    try:
-        return Webhook(secret)
-    except Exception as error:
-        raise BadUsageError("--secret is not one of a webhook: whsec_ and base64") from error
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -65,14 +65,10 @@ def _without_defaults(schema: dict[str, Any]) -> dict[str, Any]:
     at ``/v1/config.schema.json`` has them all.
     """
     fields = {
-        name: {key: value for key, value in each.items() if not _is_nested_default(key, value)}
+        name: {k: v for k, v in each.items() if k != "default" or not isinstance(v, list | dict)}
         for name, each in schema.get("properties", {}).items()
     }
     return {**schema, "properties": fields} if fields else schema
-
-
-def _is_nested_default(key: str, value: Any) -> bool:
-    return key == "default" and isinstance(value, list | dict)
 
 
 def _all_below(model: type[Answer]) -> list[type[Answer]]:

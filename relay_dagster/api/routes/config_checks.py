@@ -54,6 +54,8 @@ _THREADS = 4
 # No answer is over 1 MiB; what stands beside these is short.
 _BYTES_OF_FAULTS = 256 << 10
 _BYTES_OF_DETAILS = 512 << 10
+_SHORT_FACTS = ("vendor_id", "status", "s3_key", "size", "last_modified")
+_NO_ROOM = "the answer has no room for more of it: check fewer vendors at once"
 _Part = TypeVar("_Part", bound=Answer)
 # Any object: what is wrong with it is the answer.
 _AnyConfig = Annotated[
@@ -295,8 +297,11 @@ def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[_Uplo
     for upload in uploads:
         steps = map(wire.Operation.of, parser_steps(document, upload.place, upload.changes))
         left -= sum(_size(each) for each in (upload.shown, *steps))
-        short = _Upload(upload.place, _without_details(upload.shown))
-        fitting.append(upload if left >= 0 else short)
+        if left < 0:
+            own = {name: getattr(upload.shown, name) for name in _SHORT_FACTS}
+            message = f"{upload.shown.message}; {_NO_ROOM}"
+            upload = _Upload(upload.place, wire.VendorCheck(**own, message=message))
+        fitting.append(upload)
     return fitting
 
 
@@ -401,14 +406,6 @@ def _reading(reading: Reading) -> wire.HeadReading:
         refusals=refusals,
         error_message=None if message is None else _cut(message, _MAX_MESSAGE),
     )
-
-
-def _without_details(check: wire.VendorCheck) -> wire.VendorCheck:
-    """Return the short facts of a check, where an answer has no room for all."""
-    kept = ("vendor_id", "status", "s3_key", "size", "last_modified")
-    wanted = "the answer has no room for more of it: check fewer vendors at once"
-    message = f"{check.message}; {wanted}"
-    return wire.VendorCheck(**{name: getattr(check, name) for name in kept}, message=message)
 
 
 def _cut(text: str, most: int = 200) -> str:

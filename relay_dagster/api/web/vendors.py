@@ -1,7 +1,7 @@
 """A vendor's page: its list is uploaded and checked, and a better parser taken over."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Annotated, Any, NamedTuple
 
@@ -18,7 +18,6 @@ from relay_dagster.api.web import frame
 from relay_dagster.api.web.overview import vendor_path
 from relay_dagster.api.web.uploads import last_uploads, upload_form
 from relay_dagster.tenants.scopes import Scope
-from relay_dagster.wire.config_checks import HeaderCandidate
 from relay_dagster.wiring import Platform
 
 routes = frame.page_router()
@@ -71,6 +70,8 @@ def check_vendor(
     check = check_document(tenant_id, tried, platform, checker, vendor_id=vendor_id)
     found = next(iter(check.vendors), None)
     steps += [PatchStep(each.op, each.path, each.value) for each in check.patch]
+    # Each column that people have to name, with the headers that it could be.
+    to_name = groupby(found.candidates if found else (), lambda each: each.column)
     return _vendor_page(
         tenant_id,
         vendor_id,
@@ -82,7 +83,7 @@ def check_vendor(
         lines=[_line(document, place, each) for each in steps],
         steps=[json.dumps([each.op, each.path, each.value]) for each in steps],
         version=stored.version,
-        candidates=[*_by_column(found.candidates if found else ())],
+        candidates=[(column, [*headers]) for column, headers in to_name],
         chosen=chosen,
         taken=taken,
     )
@@ -176,11 +177,3 @@ def _line(document: Mapping[str, Any], place: int, step: PatchStep) -> Line:
         value = value[int(key)] if isinstance(value, list) else (value or {}).get(key)
     before = "not set" if value is None else json.dumps(value, ensure_ascii=False)
     return Line(".".join(keys[3:]), before, json.dumps(step.value, ensure_ascii=False))
-
-
-def _by_column(
-    candidates: Sequence[HeaderCandidate],
-) -> Iterator[tuple[str, list[HeaderCandidate]]]:
-    """Yield each column that people have to name, with the headers that it could be."""
-    for column, found in groupby(candidates, lambda each: each.column):
-        yield column, [*found]
