@@ -69,7 +69,13 @@ def applied_rules(
             yield AppliedRule(path, said, None, "offer", "left out", effects.left_out[index])
         else:
             yield AppliedRule(path, said, None, "SKU", "priced", effects.priced[index])
-    yield from _stock(merged)
+    for place, vendor in enumerate(config.vendors):
+        stock = config.stock_of(vendor.vendor_id)
+        if stock != StockConfig():
+            path = "stock" if vendor.stock is None else f"vendors.{place}.stock"
+            said = _pairs(stock.model_dump(exclude_defaults=True))
+            count = effects.held_back[vendor.vendor_id]
+            yield AppliedRule(path, said, vendor.vendor_id, "unit", "held back", count)
     if config.output.missing_skus == "zero":
         days = f"zero for {config.output.missing_sku_days} days"
         yield AppliedRule("output.missing_skus", days, None, "SKU", "kept at 0", merged.kept_at_0)
@@ -80,17 +86,6 @@ def in_words(rule: PriceRule) -> str:
     written = rule.model_dump(mode="json", exclude_defaults=True)
     when = written.pop("when", {})
     return f"{_pairs(when) or 'always'}: {_pairs(written)}"
-
-
-def _stock(merged: MergedInventory) -> Iterator[AppliedRule]:
-    config, held_back = merged.config, merged.effects.held_back
-    for place, vendor in enumerate(config.vendors):
-        stock = config.stock_of(vendor.vendor_id)
-        if stock != StockConfig():
-            path = "stock" if vendor.stock is None else f"vendors.{place}.stock"
-            said = _pairs(stock.model_dump(exclude_defaults=True))
-            count = held_back[vendor.vendor_id]
-            yield AppliedRule(path, said, vendor.vendor_id, "unit", "held back", count)
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -99,8 +99,11 @@ class Screen:
         """Write a table; a terminal shows notes below rows, and may fold columns when narrow."""
         cleaned = [[plain(cell) for cell in row] for row in rows]
         if not self.is_terminal:
-            for line in _aligned([list(names), *cleaned]):
-                self.say(line)
+            lines = [list(names), *cleaned]
+            widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+            for line in lines:
+                padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+                self.say("  ".join(padded).rstrip())
             return
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
         for name in names:
@@ -191,11 +194,3 @@ def duration(seconds: float) -> str:
 def counted(counts: Mapping[str, int]) -> str:
     """Return ``name n`` of each count."""
     return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
