@@ -14,17 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.columnar import text as text_columns
 from relay_core.columnar.column_values import FAULTS
 from relay_core.columnar.csv_text import join_fields
-from relay_core.columnar.text import (
-    Ints,
-    Rows,
-    change_rows,
-    offsets_and_bytes,
-    shapes_of,
-    trim,
-    values_of,
-)
 from relay_core.domain.cell_rules import advise, explain, strip
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import JUDGED_COLUMNS
@@ -80,7 +72,9 @@ class CauseLog:
         for records in sorted(alike, key=lambda each: int(each[0])):
             self._add_records(int(malformed.widths[records[0]]), malformed, records)
 
-    def _add_records(self, width: int | None, malformed: MalformedRecords, records: Rows) -> None:
+    def _add_records(
+        self, width: int | None, malformed: MalformedRecords, records: text_columns.Rows
+    ) -> None:
         group = self._widths.setdefault(width, _Group())
         group.count += len(records)
         shown = records[: SAMPLES - len(group.samples)]
@@ -139,7 +133,7 @@ class _ColumnCauses:
     ) -> None:
         """Take cells, each with its fault."""
         cells = cut_texts(cells, self.limits.cell_characters)
-        shapes = shapes_of(cut_texts(trim(cells), _SHAPE_CHARACTERS))
+        shapes = text_columns.shapes_of(cut_texts(text_columns.trim(cells), _SHAPE_CHARACTERS))
         places = self._places(shapes) * _FAULT_KINDS + faults
         self.counts += np.bincount(places, minlength=len(self.counts))
         lacking = np.array([len(each) < SAMPLES for each in self.samples])
@@ -162,14 +156,14 @@ class _ColumnCauses:
             fresh = pc.unique(shapes.filter(found.is_null()))
             self.shapes += fresh[: limit - len(self.shapes)].to_pylist()
             found = pc.index_in(shapes, value_set=pa.array(self.shapes, shapes.type))
-        return np.asarray(values_of(found.fill_null(limit)), np.int64)
+        return np.asarray(text_columns.values_of(found.fill_null(limit)), np.int64)
 
     def _show(
         self, numbers: npt.NDArray[np.int64], places: npt.NDArray[np.int64], cells: pa.StringArray
     ) -> None:
         """Keep the first cells of groups that lack some, each text once."""
         texts = cells.dictionary_encode()
-        kinds = places * len(texts.dictionary) + values_of(texts.indices)
+        kinds = places * len(texts.dictionary) + text_columns.values_of(texts.indices)
         firsts = np.sort(np.unique(kinds, return_index=True)[1])
         order = np.argsort(places[firsts], kind="stable")
         begins = np.flatnonzero(np.diff(places[firsts][order], prepend=-1))
@@ -309,16 +303,16 @@ def unique_names(headers: Sequence[str]) -> list[str]:
     return names
 
 
-def least_sizes(columns: Iterable[pa.StringArray], rows: int, limits: Limits) -> Ints:
+def least_sizes(columns: Iterable[pa.StringArray], rows: int, limits: Limits) -> text_columns.Ints:
     """Return how many bytes the cells of each row have in an entry, at the least."""
-    lengths = (np.diff(offsets_and_bytes(column)[0]) for column in columns)
+    lengths = (np.diff(text_columns.offsets_and_bytes(column)[0]) for column in columns)
     most = limits.cell_characters
     return sum((np.minimum(each, most) for each in lengths), np.zeros(rows, np.int64))
 
 
 def cut_texts(text: pa.StringArray, limit: int) -> pa.StringArray:
     """Return texts of at most so many characters; what is cut ends in ``…``."""
-    bounds, _ = offsets_and_bytes(text)
+    bounds, _ = text_columns.offsets_and_bytes(text)
     long = np.flatnonzero(np.diff(bounds) > limit)
     if not len(long):
         return text
@@ -327,4 +321,4 @@ def cut_texts(text: pa.StringArray, limit: int) -> pa.StringArray:
     def cut(some: pa.StringArray) -> pa.StringArray:
         return join_fields([pc.utf8_slice_codeunits(some, 0, limit), "…"], "")
 
-    return change_rows(text, long[lengths > limit], cut)
+    return text_columns.change_rows(text, long[lengths > limit], cut)
