@@ -107,6 +107,7 @@ class _Records:
         self._headers: tuple[str, ...] = ()
         self._shown = limits.row_data_columns
         self._before = 0
+        self._records: int | None = None  # how many there are, once all are read
         # Whoever knows it beforehand could pass off an unclosed quote: it is another one each time.
         self._end_mark = uuid4().hex.replace(self._mark, "")
 
@@ -132,6 +133,9 @@ class _Records:
 
         def lines(numbers: Sequence[int]) -> list[int]:
             ordinals = [number - self._before for number in numbers]
+            if _lines_left(self._text, position) == self._records:  # each line is a record
+                first = self._line(position)
+                return [first - 1 + ordinal for ordinal in ordinals]
             found = physical_lines(self._text, self._scanner, position, ordinals)
             return [self._parser.skip_lines + line for line in found]
 
@@ -155,6 +159,7 @@ class _Records:
                 yield from self._read_others(others, wanted)
         rest = self._read_others(others, wanted)
         yield from _in_order(rest) if self._drops else rest
+        self._records = accepted + len(others.numbers)
 
     def _usual_width(self, body: memoryview, wanted: int) -> tuple[int, OtherRecords]:
         """Return how many cells most records have, as the first tell; else the header's number."""
@@ -382,6 +387,17 @@ class _Records:
         return self._parser.skip_lines + line_number(self._text, position)
 
 
+def _lines_left(text: memoryview, position: int) -> int:
+    """Count the lines from a position on; return -1 if any of them ends in a carriage return."""
+    lines = 0 if bytes(text[-1:]) == b"\n" else 1
+    for start in range(position, len(text), _BLOCK):
+        window = bytes(text[start : start + _BLOCK])
+        if b"\r" in window:
+            return -1
+        lines += int(np.count_nonzero(np.frombuffer(window, np.uint8) == ord("\n")))
+    return lines
+
+
 # --- what Arrow is given and hands back ----------------------------------------------------------
 
 
@@ -391,20 +407,21 @@ class OtherRecords:
     Attributes:
         expected: whether the first records have some.
         size: how many characters wait to be read.
+        numbers: those of all that have come.
     """
 
     def __init__(self, *, expected: bool) -> None:
         self.expected = expected
         self.size = 0
         self._waiting: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
-        self._numbers = array("q")
+        self.numbers = array("q")
         self._passed = 0
 
     def keep(self, row: pa_csv.InvalidRow) -> str:
         """Take one from Arrow, unless it has come before."""
-        if not self._numbers or row.number > self._numbers[-1]:
+        if not self.numbers or row.number > self.numbers[-1]:
             self._waiting[row.actual_columns].append((row.number, row.text))
-            self._numbers.append(row.number)
+            self.numbers.append(row.number)
             self.size += len(row.text)
         return "skip"
 
@@ -426,7 +443,7 @@ class OtherRecords:
     def numbers_around(self, accepted: int, rows: int) -> npt.NDArray[np.int64]:
         """Number the next ``rows`` usual records (the first record is 1) around these."""
         ordinals = np.arange(accepted, accepted + rows, dtype=np.int64)
-        others = np.array(self._numbers[self._passed :], np.int64)
+        others = np.array(self.numbers[self._passed :], np.int64)
         usual_before = others - np.arange(self._passed + 1, self._passed + 1 + len(others))
         numbers = ordinals + 1 + self._passed
         numbers += np.searchsorted(usual_before, ordinals, side="right")

@@ -225,3 +225,21 @@ def test_a_quote_that_is_never_closed_is_found_behind_many_blocks() -> None:
     with pytest.raises(FeedUnreadableError, match="opens in line 12 ") as caught:
         list(parsed.batches)
     assert caught.value.error_code == "DECODE_ERROR"
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        pytest.param(b"a,1\nb,2\nc\nd,4\n", [2, 3, 4, 5], id="each line is a record"),
+        pytest.param(b"a,1\nb,2", [2, 3], id="no line end at the end"),
+        pytest.param(b"a,1\n\nb,2\n", [2, 4], id="an empty line"),
+        pytest.param(b'a,"1\n\n"\nb,2\n', [2, 5], id="line ends in quotes"),
+        pytest.param(b"a,1\r\nb,2\r\n", [2, 3], id="two bytes end a line"),
+        pytest.param(b'"a\n",1\rb,2\n', [2, 4], id="as many line feeds as records"),
+    ],
+)
+def test_records_are_found_in_their_lines(body: bytes, lines: list[int]) -> None:
+    parsed = parse_feed(b"sku,quantity_available\n" + body, PARSER)
+    assert parsed.places is not None
+    numbers = sorted(int(n) for batch in parsed.batches for n in batch.row_numbers)
+    assert parsed.places.find(numbers) == lines
