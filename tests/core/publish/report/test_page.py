@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import jinja2
 import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.publish import report
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.report.content import report_html
+from relay_core.publish.report.content import load_templates, report_html
+from relay_core.publish.report.templating import pages
 from support.builders import REQUESTED_AT, feed, run_context
 from support.html_page import Element, read_page
 from support.reported_runs import ReportedRun, go_through
@@ -267,3 +270,16 @@ def test_another_attempt_of_a_run_has_the_same_page() -> None:
         report_html(replace(run_context(), attempt=n), findings, findings.status) for n in (1, 2)
     )
     assert first == second
+
+
+def test_templates_are_compiled_once_and_not_by_each_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    pages.cache_clear()
+    load_templates()
+    pages.cache_clear()  # as another process begins
+    monkeypatch.setattr(jinja2.Environment, "compile", None)
+    load_templates()
+    monkeypatch.undo()
+    pages.cache_clear()
