@@ -25,7 +25,10 @@ LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
     [
         pytest.param(
             LOCAL_RUN,
-            (*TESTS_ALONE, *SYSTEM, "pydantic_settings", "typeguard", "asyncio", "local.explain"),
+            (
+                *(*TESTS_ALONE, *SYSTEM, "pydantic_settings", "typeguard", "asyncio", "pydoc"),
+                "local.explain",
+            ),
             id="local run",
         ),
         pytest.param(
