@@ -19,7 +19,6 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.json_text import as_json
 from relay_core.config import Override, TenantConfig, VendorConfig
 from relay_core.config.lint import margin_doubts
 from relay_core.domain import run_faults
@@ -27,7 +26,7 @@ from relay_core.domain.codes import Stage, VendorStatus, WarningCode
 from relay_core.domain.columns import INPUT_COLUMNS, extra_column
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import Limits, ReportRoom
-from relay_core.domain.records import GuardResult, RunContext, RunFailure
+from relay_core.domain.records import GuardResult, RunContext, RunFailure, as_json
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.merge.result import MergedInventory, merge_vendors, rules_broken_by
 from relay_core.merge.vendor_offers import joins_duplicates

@@ -1,20 +1,12 @@
 """Columns of texts as JSON, with the bytes that ``json.dumps`` writes of each."""
 
-import json
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.text import change_rows, rows_that_hold
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
-
-
-def as_json(content: object) -> str:
-    """Return one value as JSON."""
-    return _ENCODER.encode(content)
+from relay_core.domain.records import as_json
 
 
 def joined_parts(*parts: pa.Array | str, separator: str = "") -> pa.LargeStringArray:

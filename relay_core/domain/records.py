@@ -48,10 +48,11 @@ class ReportEntry:
 
     def as_json(self) -> str:
         """Return the entry as one line of JSON."""
-        return _ENCODER.encode(self.as_dict())
+        return as_json(self.as_dict())
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
+as_json = json.JSONEncoder(ensure_ascii=False).encode
+"""Writes one value as JSON."""
 _ENTRY_FIELDS = tuple(ReportEntry.__dataclass_fields__)
 _entry_values = attrgetter(*_ENTRY_FIELDS)
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import attrgetter
-from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +20,11 @@ from relay_core.columnar.text import Bools, Ints, Rows, trim, with_nulls
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, RejectionCodes
 from relay_core.domain.limits import Limits, ReportRoom
-from relay_core.domain.records import Cause, CauseSample, ReportEntry
+from relay_core.domain.records import Cause
 from relay_core.ingest.feed import MalformedRecords, RecordPlaces, TextBatch
 from relay_core.normalize.rejection_causes import (
     CauseLog,
+    Places,
     RejectedRows,
     cut_texts,
     least_sizes,
@@ -40,9 +40,6 @@ _BYTES_AT_ONCE = 8 << 20
 _MAX_HELD = 20
 """Of so many rows that hold numbers are kept."""
 Codes = npt.NDArray[np.uint8]
-_Reported = TypeVar("_Reported", ReportEntry, CauseSample)
-_Places = Mapping[int | None, Mapping[str, Any]]
-"""By a record's number where it stands in the file, named as `RecordPlaces.name` says."""
 
 
 @dataclass(slots=True)
@@ -198,27 +195,32 @@ class RejectionLog:
         causes = tuple(self.causes.causes())
         places = self._places([one.row_number for each in causes for one in each.samples])
         placed = (
-            replace(each, samples=tuple(_placed(one, places) for one in each.samples))
+            replace(
+                each,
+                samples=tuple(
+                    replace(one, **places.get(one.row_number, {})) for one in each.samples
+                ),
+            )
             for each in causes
         )
         return self._entries(room, places), tuple(placed)
 
-    def _entries(self, room: ReportRoom, places: _Places) -> tuple[str, ...]:
+    def _entries(self, room: ReportRoom, places: Places) -> tuple[str, ...]:
         by_row = attrgetter("row_number")
         of_rows = (
             chain.from_iterable(
-                row_entries(self.vendor_id, rows, self.made_of) for rows in reported
+                row_entries(self.vendor_id, rows, self.made_of, places) for rows in reported
             )
             for reported in (self._rejected, self._repeated)
         )
         of_malformed = chain.from_iterable(
-            malformed_entries(self.vendor_id, len(self.headers), records)
+            malformed_entries(self.vendor_id, len(self.headers), records, places)
             for records in self._shown_malformed
         )
         lines: list[str] = []
         size = 0
         for entry in heapq.merge(*of_rows, sorted(of_malformed, key=by_row), key=by_row):
-            line = _placed(entry, places).as_json()
+            line = entry.as_json()
             size += len(line.encode())
             if len(lines) == room.entries or size > room.size:
                 break
@@ -226,7 +228,7 @@ class RejectionLog:
         room.take(len(lines), size)
         return tuple(lines)
 
-    def _places(self, others: Sequence[int]) -> _Places:
+    def _places(self, others: Sequence[int]) -> Places:
         """Return the places in the file of entries' records and of others, where they differ."""
         reported = (*self._rejected, *self._repeated)
         parts = [each.numbers for each in reported]
@@ -260,11 +262,6 @@ class RejectionLog:
             pa.concat_arrays([with_nulls(part).cast(pa.large_string()) for part in skus]),
         ]
         self._tables.append(pa.table(columns_of_table, schema=REJECTED_ROWS))
-
-
-def _placed(reported: _Reported, places: _Places) -> _Reported:
-    place = places.get(reported.row_number)
-    return reported if place is None else replace(reported, **place)
 
 
 def _picked(columns: Sequence[pa.StringArray], at: Ints) -> pa.StringArray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ from relay_core.domain.limits import Limits
 from relay_core.domain.records import Cause, CauseSample, ReportEntry
 from relay_core.ingest.feed import MalformedRecords
 
+Places: TypeAlias = Mapping[int, Mapping[str, Any]]
+"""By a record's number where it stands in the file, named as `RecordPlaces.name` says."""
 SAMPLES = 3
 _SHAPE_CHARACTERS = 60
 """So much of a cell makes its shape."""
@@ -201,7 +204,7 @@ class RejectedRows:
 
 
 def row_entries(
-    vendor_id: str, rejected: RejectedRows, made_of: Mapping[str, str]
+    vendor_id: str, rejected: RejectedRows, made_of: Mapping[str, str], places: Places
 ) -> Iterator[ReportEntry]:
     """Yield an entry for each fault; ``made_of`` says in words what some columns are made of."""
     for start in range(0, len(rejected.numbers), _ROWS_AT_ONCE):
@@ -224,7 +227,7 @@ def row_entries(
             strict=False,
         )
         for place, number, codes, sku, record in rows:
-            row_data = dict(zip(names, record, strict=True))
+            row_data, place_in_file = dict(zip(names, record, strict=True)), places.get(number, {})
             for column, code in zip(JUDGED_COLUMNS, codes, strict=True):
                 if code:
                     fault = FAULTS[code - 1]
@@ -241,6 +244,7 @@ def row_entries(
                         column=column,
                         value=cell,
                         row_data=row_data,
+                        **place_in_file,
                     )
 
 
@@ -250,7 +254,7 @@ def with_source(message: str, column: str, made_of: Mapping[str, str]) -> str:
 
 
 def malformed_entries(
-    vendor_id: str, wanted: int, malformed: MalformedRecords
+    vendor_id: str, wanted: int, malformed: MalformedRecords, places: Places
 ) -> Iterator[ReportEntry]:
     """Yield an entry for each record of more or fewer fields than the header's, or of none."""
     numbers = malformed.row_numbers.tolist()
@@ -263,7 +267,8 @@ def malformed_entries(
             vendor_id=vendor_id,
         )
         for number, cells in zip(numbers, records, strict=True):
-            yield replace(no_record, row_number=number, value=cells[0])
+            place = places.get(number, {})
+            yield replace(no_record, row_number=number, value=cells[0], **place)
         return
     for number, width, cells in zip(numbers, malformed.widths.tolist(), records, strict=True):
         yield ReportEntry(
@@ -272,6 +277,7 @@ def malformed_entries(
             vendor_id=vendor_id,
             row_number=number,
             row_data=cells[:width],
+            **places.get(number, {}),
         )
 
 

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar import csv_text
-from relay_core.columnar.json_text import as_json, joined_parts, json_texts
+from relay_core.columnar.json_text import joined_parts, json_texts
 from relay_core.columnar.text import bytes_of, integers_of, without_nulls
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain.columns import COLUMNS, Kind, extra_column
+from relay_core.domain.records import as_json
 from relay_core.merge.result import MergedInventory
 from relay_core.publish.parquet_file import as_written, parquet_chunks, written_as
 from relay_core.validation.frames import table_of

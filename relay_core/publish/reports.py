@@ -12,12 +12,11 @@ from typing import Any
 import pyarrow as pa
 
 from relay_core.columnar.csv_text import header_line, lines, quoted, whole_text
-from relay_core.columnar.json_text import as_json
 from relay_core.columnar.text import offsets_and_bytes
 from relay_core.config import Override
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.domain.records import ENGINE_VERSION, Cause, RunContext
+from relay_core.domain.records import ENGINE_VERSION, Cause, RunContext, as_json
 from relay_core.normalize.normalized_csv import SLICE
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.findings import RunFindings
