@@ -397,15 +397,11 @@ def _operator(platform: "Platform") -> "Origin":
     """Return the origin of what the command changes: who AWS says runs it."""
     from relay_dagster.tenants.audit import Actor, ActorKind, Origin
 
-    return Origin(Actor(ActorKind.CLI, platform.clients.caller_arn(), _user()))
-
-
-def _user() -> str:
-    """Return the name that the system has for who runs the command, or its number."""
     try:
-        return getpass.getuser()
+        user = getpass.getuser()
     except (KeyError, OSError):
-        return str(os.getuid())
+        user = str(os.getuid())
+    return Origin(Actor(ActorKind.CLI, platform.clients.caller_arn(), user))
 
 
 def _or_why_not(act: Callable[[], _Result]) -> _Result:

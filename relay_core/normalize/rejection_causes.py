@@ -137,7 +137,15 @@ class _ColumnCauses:
         """Take cells, each with its fault."""
         cells = cut_texts(cells, self.limits.cell_characters)
         shapes = text_columns.shapes_of(cut_texts(text_columns.trim(cells), _SHAPE_CHARACTERS))
-        places = self._places(shapes) * _FAULT_KINDS + faults
+        # Which shape each is, of those that are told apart; the last for all others.
+        limit = self.limits.report_causes
+        found = pc.index_in(shapes, value_set=pa.array(self.shapes, shapes.type))
+        if found.null_count and len(self.shapes) < limit:
+            fresh = pc.unique(shapes.filter(found.is_null()))
+            self.shapes += fresh[: limit - len(self.shapes)].to_pylist()
+            found = pc.index_in(shapes, value_set=pa.array(self.shapes, shapes.type))
+        known = np.asarray(text_columns.values_of(found.fill_null(limit)), np.int64)
+        places = known * _FAULT_KINDS + faults
         self.counts += np.bincount(places, minlength=len(self.counts))
         lacking = np.array([len(each) < SAMPLES for each in self.samples])
         rows = np.flatnonzero(lacking[places])
@@ -150,16 +158,6 @@ class _ColumnCauses:
             shape, fault = divmod(place, _FAULT_KINDS)
             known = self.shapes[shape] if shape < len(self.shapes) else None
             yield FAULTS[fault - 1], known, _Group(int(self.counts[place]), self.samples[place])
-
-    def _places(self, shapes: pa.StringArray) -> npt.NDArray[np.int64]:
-        """Return which shape each is, of those that are told apart; the last for all others."""
-        limit = self.limits.report_causes
-        found = pc.index_in(shapes, value_set=pa.array(self.shapes, shapes.type))
-        if found.null_count and len(self.shapes) < limit:
-            fresh = pc.unique(shapes.filter(found.is_null()))
-            self.shapes += fresh[: limit - len(self.shapes)].to_pylist()
-            found = pc.index_in(shapes, value_set=pa.array(self.shapes, shapes.type))
-        return np.asarray(text_columns.values_of(found.fill_null(limit)), np.int64)
 
     def _show(
         self, numbers: npt.NDArray[np.int64], places: npt.NDArray[np.int64], cells: pa.StringArray

@@ -118,7 +118,10 @@ class RequestFrame:
                 scope, receive, send, self._max_body_bytes, self._limits.body_seconds
             )
             announced = headers.get(b"content-length", b"")
-            if _head_bytes(scope) > self._limits.head_bytes:
+            # How long the head was, as far as what became of it tells.
+            head = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
+            head += sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"])
+            if head > self._limits.head_bytes:
                 detail = f"a head has at most {self._limits.head_bytes:,} bytes"
                 await exchange.refuse("HEAD_TOO_LARGE", detail, close=True)
             elif announced.isdigit() and int(announced) > self._max_body_bytes:
@@ -235,9 +238,3 @@ class _Exchange:
             milliseconds=round((time.perf_counter() - self._started) * 1000, 1),
             **known,
         )
-
-
-def _head_bytes(scope: Scope) -> int:
-    """Return how long a request's head was, as far as what became of it tells."""
-    line = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
-    return line + sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"])

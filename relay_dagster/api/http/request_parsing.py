@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Body, Depends, Path, Request, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_parameterless_sub_dependant
 from fastapi.routing import APIRoute
@@ -37,6 +37,9 @@ TenantId = Annotated[
         examples=["acme_parts"],
         json_schema_extra={"pattern": ID_PATTERN},
     ),
+]
+OneTenant = Annotated[
+    str | None, Query(pattern=ID_PATTERN, description="None is every one you reach.")
 ]
 CURSOR = "`next_cursor` of the page before."
 WebhookId = Annotated[str, Path(description="What `POST` named it.")]

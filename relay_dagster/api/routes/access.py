@@ -11,13 +11,13 @@ from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, TENANT_CHANGE, answers, carrying
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import CURSOR, TenantId, order, router
+from relay_dagster.api.http.request_parsing import CURSOR, OneTenant, TenantId, order, router
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.api_keys import NewKey
 from relay_dagster.api.security.auth import Acting, MayMakeKeys, MayRead, require_scopes
 from relay_dagster.logs import event_log
-from relay_dagster.runs.identifiers import ID_PATTERN, is_id
+from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import AUDIT_ID_PATTERN, Action
 from relay_dagster.wire import access
@@ -118,9 +118,7 @@ def delete_api_key(
 def list_audit(
     caller: MayRead,
     platform: PlatformDep,
-    tenant_id: Annotated[
-        str | None, Query(pattern=ID_PATTERN, description="None is every one you reach.")
-    ] = None,
+    tenant_id: OneTenant = None,
     action: Annotated[Action | None, Query(description="None is any.")] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
     cursor: Annotated[str | None, Query(pattern=AUDIT_ID_PATTERN, description=CURSOR)] = None,

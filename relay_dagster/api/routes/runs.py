@@ -20,6 +20,7 @@ from relay_dagster.api.http.error_codes import INVALID_REQUEST, TENANT_CHANGE, a
 from relay_dagster.api.http.request_parsing import (
     CURSOR,
     IDEMPOTENCY_KEY_PATTERN,
+    OneTenant,
     RequestId,
     RunId,
     order,
@@ -31,7 +32,6 @@ from relay_dagster.api.security.auth import Acting, MayRead, MayRun
 from relay_dagster.aws.dynamodb.cursors import cursor_after_record
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.errors import UnknownRunError
-from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import Idempotency, RunRecord
 from relay_dagster.runs.ports import RunPage, utc_now
 from relay_dagster.wire.runs import FeedChanges, HeldFeed, Run, RunDetails, RunList, RunOrder
@@ -98,9 +98,7 @@ def start_run(
 def list_runs(
     caller: MayRead,
     platform: PlatformDep,
-    tenant_id: Annotated[
-        str | None, Query(pattern=ID_PATTERN, description="None is every one you reach.")
-    ] = None,
+    tenant_id: OneTenant = None,
     status: Annotated[RunStatus | None, Query(description="None is any.")] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
     cursor: Annotated[

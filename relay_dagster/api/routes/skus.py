@@ -157,24 +157,17 @@ def list_overrides(
     shown = [one.as_dict() for one in behind[:limit]]
     ends = accumulate(len(json.dumps(each, ensure_ascii=False).encode()) for each in shown)
     page = shown[: max(1, bisect_right([*ends], _MAX_BYTES))]
-    unused = _unused(platform, tenant_id)
+    # The SKUs whose override the run of the feed in force used for no offer.
+    feed = platform.runs.feed(tenant_id)
+    key = ArtifactKeys(feed.in_force.run_id, tenant_id).unused_overrides if feed else None
+    data = platform.objects.read_or_none(key) if key else None
     return wire.OverrideList(
         version=document.version,
         count=len(standing),
-        unused=None if unused is None else len(standing.keys() & set(unused)),
+        unused=None if data is None else len(standing.keys() & set(json.loads(data))),
         overrides=page,
         next_cursor=page[-1]["sku"] if len(page) < len(behind) else None,
     )
-
-
-def _unused(platform: Platform, tenant_id: str) -> Sequence[str] | None:
-    """Return the SKUs whose override the run of the feed in force used for no offer."""
-    feed = platform.runs.feed(tenant_id)
-    if feed is None:
-        return None
-    key = ArtifactKeys(feed.in_force.run_id, tenant_id).unused_overrides
-    data = platform.objects.read_or_none(key)
-    return None if data is None else json.loads(data)
 
 
 @routes.post("/v1/tenants/{tenant_id}/overrides:remove", responses=answers(*TENANT_CHANGE))

@@ -148,6 +148,9 @@ def for_scopes(*scopes: Scope) -> Any:
 
 
 Reading = Annotated[Visit, for_scopes(Scope.READ)]
+Running = Annotated[Visit, for_scopes(Scope.RUN)]
+Releasing = Annotated[Visit, for_scopes(Scope.RELEASE)]
+Configuring = Annotated[Visit, for_scopes(Scope.CONFIG)]
 OwnForm = Annotated[QueryParams, Depends(_own_form)]
 
 

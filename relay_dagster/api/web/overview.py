@@ -1,7 +1,7 @@
 """The first page: the feed in force, what needs doing, each vendor, the last runs."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 from fastapi import Request, Response
 
@@ -12,7 +12,6 @@ from relay_dagster.api.routes.runs import list_runs, start_run
 from relay_dagster.api.routes.statuses import get_status, list_publications
 from relay_dagster.api.routes.tenants import get_tenant
 from relay_dagster.api.web import frame, words
-from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.runs import Run, RunOrder
 from relay_dagster.wire.tenants import TenantStatus, VendorStanding
 
@@ -98,7 +97,7 @@ def _todo_of_vendor(name: str, standing: VendorStanding | None) -> str:
 @routes.post(frame.HOME + "/tenants/{tenant_id}/runs")
 def start(
     tenant_id: str,
-    visit: Annotated[frame.Visit, frame.for_scopes(Scope.RUN)],
+    visit: frame.Running,
     platform: PlatformDep,
     request: Request,
     form: frame.OwnForm,

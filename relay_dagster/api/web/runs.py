@@ -21,7 +21,6 @@ from relay_dagster.api.routes.runs import find_run, get_artifacts, shown_run, su
 from relay_dagster.api.routes.skus import accept_skus
 from relay_dagster.api.web import frame, words
 from relay_dagster.api.web.overview import run_path
-from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.base import Order
 from relay_dagster.wire.overrides import AcceptOrder
 from relay_dagster.wire.runs import FeedChanges, Reason, ReleaseOrder, Run
@@ -139,10 +138,7 @@ def open_file(run_id: str, name: str, visit: frame.Reading, platform: PlatformDe
 
 @routes.post(frame.HOME + "/runs/{run_id}/release")
 def release(
-    run_id: str,
-    visit: Annotated[frame.Visit, frame.for_scopes(Scope.RELEASE)],
-    platform: PlatformDep,
-    form: frame.OwnForm,
+    run_id: str, visit: frame.Releasing, platform: PlatformDep, form: frame.OwnForm
 ) -> Response:
     """Publish the feed that was shown, as the form names it."""
     fields = {"sha256": form.get("sha256"), "guards": form.getlist("guard")}
@@ -153,10 +149,7 @@ def release(
 
 @routes.post(frame.HOME + "/runs/{run_id}/accept")
 def accept(
-    run_id: str,
-    visit: Annotated[frame.Visit, frame.for_scopes(Scope.RELEASE)],
-    platform: PlatformDep,
-    form: frame.OwnForm,
+    run_id: str, visit: frame.Releasing, platform: PlatformDep, form: frame.OwnForm
 ) -> Response:
     """Accept prices that are held back, those that were chosen or all; the next run has them."""
     skus = {"all": True} if form.get("all") else {"skus": form.getlist("sku")}
@@ -167,10 +160,7 @@ def accept(
 
 @routes.post(frame.HOME + "/runs/{run_id}/cancel")
 def cancel(
-    run_id: str,
-    visit: Annotated[frame.Visit, frame.for_scopes(Scope.RUN)],
-    platform: PlatformDep,
-    form: frame.OwnForm,
+    run_id: str, visit: frame.Running, platform: PlatformDep, form: frame.OwnForm
 ) -> Response:
     """Cancel a run, or discard the feed that it holds back."""
     reason = frame.order_of(_Reasoned, {"reason": form.get("reason")}).reason

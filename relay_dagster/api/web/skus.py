@@ -14,7 +14,6 @@ from relay_dagster.api.routes.skus import explain_sku, put_overrides, remove_ove
 from relay_dagster.api.routes.statuses import get_status
 from relay_dagster.api.web import frame, words
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.explanations import Explanation
 from relay_dagster.wire.overrides import OverrideRemoval, OverridesOrder
 
@@ -61,10 +60,7 @@ def show_sku(
 
 @routes.post(_SKUS + "/override")
 def put_override(
-    tenant_id: str,
-    visit: Annotated[frame.Visit, frame.for_scopes(Scope.CONFIG)],
-    platform: PlatformDep,
-    form: frame.OwnForm,
+    tenant_id: str, visit: frame.Configuring, platform: PlatformDep, form: frame.OwnForm
 ) -> Response:
     """Put what the form says in place of the SKU's override; the next run uses it."""
     order = frame.order_of(OverridesOrder, {"overrides": [_override_of(form)]})
@@ -74,10 +70,7 @@ def put_override(
 
 @routes.post(_SKUS + "/override/remove")
 def remove_override(
-    tenant_id: str,
-    visit: Annotated[frame.Visit, frame.for_scopes(Scope.CONFIG)],
-    platform: PlatformDep,
-    form: frame.OwnForm,
+    tenant_id: str, visit: frame.Configuring, platform: PlatformDep, form: frame.OwnForm
 ) -> Response:
     """Remove the SKU's override."""
     order = frame.order_of(OverrideRemoval, {"skus": [form.get("sku", "")]})

@@ -128,7 +128,7 @@ def _vendor_page(
 def take_over(
     tenant_id: str,
     vendor_id: str,
-    visit: Annotated[frame.Visit, frame.for_scopes(Scope.CONFIG)],
+    visit: frame.Configuring,
     platform: PlatformDep,
     form: frame.OwnForm,
 ) -> Response:
