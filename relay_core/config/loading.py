@@ -120,11 +120,7 @@ class TenantConfig(values.Section):
 
 
 def load_stored_config(text: str) -> TenantConfig:
-    """Return the config that was stored as this JSON, whatever the limits of new ones are by now.
-
-    Raises:
-        UnsupportedSchemaVersionError, ConfigError: as `load_config`, and of what is no JSON.
-    """
+    """Return the config stored as this JSON, whatever today's limits; raises as `load_config`."""
     document = parse_document(text, format="json", limits=STORED_CONFIG_LIMITS)
     return load_config(document, STORED_CONFIG_LIMITS)
 

@@ -88,11 +88,7 @@ def strip(text: str) -> str:
 
 
 def read_cell(column: str, text: str, parser: CellOptions, zone: tzinfo) -> int | str | None:
-    """Read one cell of a canonical column; None is a null.
-
-    Raises:
-        CellError: the cell breaks a rule of its column, a missing required value included.
-    """
+    """Read one cell of a canonical column, None for a null; `CellError`: it breaks a rule."""
     text = strip(text)
     known = BY_NAME[column]
     if not text:

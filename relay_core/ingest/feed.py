@@ -143,11 +143,7 @@ def moderate_runs(sizes: Ints, most: int) -> Iterator[tuple[int, int]]:
 
 
 def refuse_too_many_columns(headers: Sequence[str], limits: Limits) -> None:
-    """Refuse a header of too many columns; those without a name at its end do not count.
-
-    Raises:
-        FeedUnreadableError: ``invalid_input``.
-    """
+    """Refuse a header of too many columns, nameless ones at its end aside: ``invalid_input``."""
     width = max((place for place, name in enumerate(headers, 1) if strip(name)), default=0)
     if width > limits.columns:
         raise FeedUnreadableError(

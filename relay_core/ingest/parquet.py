@@ -127,11 +127,7 @@ class _Rows:
         )
 
     def __iter__(self) -> Iterator[tuple[Sequence[pa.Array | None], int]]:
-        """Yield the columns of some rows, those that have no text as None, and how many rows.
-
-        Raises:
-            FeedUnreadableError: ``DECODE_ERROR``: the file is damaged.
-        """
+        """Yield columns of some rows, None for no text, and how many rows; or ``DECODE_ERROR``."""
         rows = 0
         for batch in self._batches():
             found = iter(batch.columns)
@@ -215,11 +211,7 @@ def _damaged(why: str) -> FeedUnreadableError:
 
 
 def text_of(column: pa.Array) -> pa.StringArray:
-    """Return a column of texts, numbers, booleans, dates or timestamps as text; null is empty.
-
-    Raises:
-        ValueError: texts that are not UTF-8.
-    """
+    """Return texts, numbers, booleans or times as text, null as empty; `ValueError`: no UTF-8."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         distinct = text_of(column.dictionary)

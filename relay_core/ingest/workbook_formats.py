@@ -206,11 +206,7 @@ class OdsBook:
                 hidden.add(style)
 
     def rows(self, place: int) -> Iterator[Row]:
-        """Yield the rows of a sheet that have a filled cell, a repeated one as often as it stands.
-
-        Raises:
-            FeedUnreadableError: ``DECODE_ERROR``: the workbook is damaged.
-        """
+        """Yield rows with a filled cell, repeated ones as often as they stand; ``DECODE_ERROR``."""
         number = 0
         for each in self._parts.elements(_CONTENT, "table-row", "table"):
             if local(each) == "table":

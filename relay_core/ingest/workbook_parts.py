@@ -28,11 +28,7 @@ _MAX_ELEMENTS = 300_000
 
 
 class Parts:
-    """A workbook's parts; ``limits`` are of all that is unpacked.
-
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR``: it is no archive.
-    """
+    """A workbook's parts, ``limits`` are of all that is unpacked; ``DECODE_ERROR``: no archive."""
 
     def __init__(self, data: Buffer, format: str, limits: Limits) -> None:
         self._format, self._limits, self._left = format, limits, limits.feed_bytes

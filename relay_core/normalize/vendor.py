@@ -78,11 +78,7 @@ class RowValidator:
             self._waiting = []
 
     def rejected(self) -> Bools:
-        """Wait for all verdicts; return which rows of the feed are rejected.
-
-        Raises:
-            ContractBrokenError: the rows have not the columns and types that they should have.
-        """
+        """Wait for all verdicts, return which rows are rejected; or `ContractBrokenError`."""
         with self._beside:
             for verdict in self._verdicts:
                 verdict.result()
@@ -231,11 +227,7 @@ def _reject_repeated(
 
 
 def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVendor:
-    """Put the valid rows in order of SKU, then of rows; ``rows`` is consumed.
-
-    Raises:
-        ContractBrokenError: the rows have not the columns and types that they should have.
-    """
+    """Put the valid rows, consumed, in order of SKU, then of rows; or `ContractBrokenError`."""
     if isinstance(rows, NormalizedVendor):
         return SortedVendor.without_rows(rows)
     rejected = rows.validator.rejected()

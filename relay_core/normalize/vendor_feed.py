@@ -163,11 +163,7 @@ def repeated_headers(plan: ColumnPlan) -> FeedUnreadableError:
 def _judge_columns(
     config: TenantConfig, vendor: VendorConfig, parsed: ParsedFeed, plan: ColumnPlan, file_name: str
 ) -> NormalizedVendor:
-    """Return the vendor so far: left out, or to be read, with a warning it may have.
-
-    Raises:
-        FeedUnreadableError: it has failed.
-    """
+    """Return the vendor, left out or to be read, with a warning; or `FeedUnreadableError`."""
     if not plan.missing and not plan.repeated:
         return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND)
     strict = config.error_policy.fail_on_missing_required_columns

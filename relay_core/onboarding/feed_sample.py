@@ -57,11 +57,7 @@ def is_read_whole(head: bytes) -> bool:
 
 
 def whole_lines(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[bytes, ParserConfig]:
-    """Return the first lines of a feed that are not cut, and the parser that reads these bytes.
-
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``.
-    """
+    """Return a feed's first whole lines and the parser that reads them; or ``DECODE_ERROR``."""
     lines = _LINES.findall(_text_of(feed, parser))
     lines = lines if feed.is_whole else lines[:-1]
     data = "".join(lines[:most]).encode()

@@ -156,11 +156,7 @@ def _group(
 
 
 def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baseline:
-    """Return the publication that a state holds, with its rows where they are to be kept.
-
-    Raises:
-        StateUnreadableError: the bytes are no state.
-    """
+    """Return the publication of a state, with rows if they are kept; or `StateUnreadableError`."""
     source = pa.py_buffer(data)
     try:
         schema = pq.read_schema(pa.BufferReader(source))

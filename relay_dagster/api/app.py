@@ -104,11 +104,7 @@ def create_app(
 
 
 def serve(host: str, port: int) -> None:
-    """Serve the API until it is told to stop.
-
-    Raises:
-        SettingsError: a variable is missing or bad, or too unsafe for the address.
-    """
+    """Serve the API until it is told to stop; `SettingsError`: a variable is bad, or too unsafe."""
     app = create_app()
     refuse_unsafe(app.state.platform.settings, host)
     clients = app.state.platform.clients

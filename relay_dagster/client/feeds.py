@@ -68,12 +68,7 @@ def artifacts(
 
 
 def fetch(session: Session, name: str, link: str, path: Path | None) -> None:
-    """Write the file that a link leads to, as it is stored, to a path or to standard output.
-
-    Raises:
-        BadUsageError: the path cannot be written.
-        ClientError: the file cannot be had.
-    """
+    """Write a link's file, as it is stored, to a path or to standard output; or `ClientError`."""
     if path is None:
         with opened(name, link) as response:
             for chunk in response.iter_raw(_PIECE):

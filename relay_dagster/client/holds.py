@@ -98,12 +98,7 @@ def release_command(run: Run, hold: HeldFeed, reason: str = "why it is right") -
 
 
 def release(session: Session, run_id: str, reviewed: Reviewed | None, reason: str | None) -> None:
-    """Release a run; what nobody names as reviewed is shown, and asked for at a terminal.
-
-    Raises:
-        ClientError: the API refuses, or nothing is held back.
-        typer.Exit: 1, it is not to be released.
-    """
+    """Release a run, once what holds it is named, or shown and agreed to; else exit status 1."""
     if reviewed is None:
         reviewed = _reviewed(session, run_id, reason)
     reason = reason or session.screen.ask("why is it right?")

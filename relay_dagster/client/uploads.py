@@ -54,12 +54,7 @@ def pull(
 
 
 def send(session: Session, tenant_id: str, vendor_id: str, path: Path) -> str:
-    """Upload a vendor's feed and return its key.
-
-    Raises:
-        BadUsageError: it is no file, cannot be read, or is too large.
-        ClientError: the API or S3 refuses, or is not reachable.
-    """
+    """Upload a vendor's feed, return its key; `ClientError`: no file, too large, or refused."""
     size = _size_of(path)
     link = session.api.upload_link(tenant_id, vendor_id, _name_of(path))
     if size > link.max_bytes:

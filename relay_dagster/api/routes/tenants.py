@@ -182,11 +182,7 @@ def _require_release(
 
 
 def _read_config(body: bytes, limits: Limits) -> tuple[TenantConfig, str]:
-    """Return the config and the text to store: as it came, numbers exactly, without white space.
-
-    Raises:
-        ConfigError, UnsupportedSchemaVersionError: it is not a config.
-    """
+    """Return the config and the text to store, without white space; raises as `load_config`."""
     document = parse_document(body, format="json", limits=limits)
     config = load_config(document, limits)
     return config, json.dumps(document, ensure_ascii=False, separators=(",", ":"))

@@ -64,11 +64,7 @@ def sign_upload(
     platform: Platform,
     redirect: str | None = None,
 ) -> UploadLink:
-    """Return the form for a vendor's file, under the key that runs look for it.
-
-    Raises:
-        ProblemError: 422, there is no such vendor, or none that uploads, or the name is too long.
-    """
+    """Return the form for a vendor's file, under its key; 422: no such vendor, too long a name."""
     key = prefix_of(vendor_of(config, version, asked.vendor_id)) + asked.file_name
     if (size := len(key.encode())) > MAX_KEY_BYTES:
         message = (

@@ -57,11 +57,7 @@ def _read(place: int, word: str) -> AdminKey:
 
 
 def refuse_unsafe(settings: Settings, host: str) -> None:
-    """Refuse to let everybody in, or to trust a short secret, at an address that others reach.
-
-    Raises:
-        SettingsError: the variable that is too unsafe, and what to do.
-    """
+    """Refuse to let all in, or a short secret, where others reach the address: `SettingsError`."""
     is_own = is_loopback(host)
     if settings.allow_anonymous and not is_own:
         raise SettingsError(

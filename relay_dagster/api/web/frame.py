@@ -87,12 +87,7 @@ def cookie_of(request: Request) -> tuple[str, bool]:
 def begin_visit(
     request: Request, platform: PlatformDep, sessions: SessionsDep, rates: RatesDep
 ) -> Visit:
-    """Return who has signed in.
-
-    Raises:
-        NotSignedInError: nobody.
-        ProblemError: 429, too many requests came of the tenant, or are in work.
-    """
+    """Return who has signed in; `NotSignedInError`: nobody; 429: too many requests of a tenant."""
     session_id = request.cookies.get(cookie_of(request)[0], "")
     address = middleware.address_of(request.scope)
     try:
