@@ -110,7 +110,9 @@ def examine(platform: Platform, now: datetime, extent: Extent) -> Iterator[Findi
             those = sorted(suspects[kind])
             size = min(-(-len(those) // _READERS), _TOGETHER) or 1
             parts = [those[start : start + size] for start in range(0, len(those), size)]
-            yield from chain.from_iterable(pool.map(lambda part, of=judge: [*of(part)], parts))
+            yield from chain.from_iterable(
+                pool.map(lambda part, of=judge: [] if extent.is_cut_short() else [*of(part)], parts)
+            )
     if extent.part is None:
         yield from look.dead_letters()
 
@@ -188,8 +190,6 @@ class _Look:
         ids = [*filter(self.extent.has, run_ids)]
         there = self.platform.objects.keys_between(ids[0], f"{ids[-1]}/~") if ids else set()
         for record in filter(None, found.values()):
-            if self.extent.is_cut_short():
-                break
             if record.acknowledged_at is None:
                 yield from self._open_run(record)
             else:

@@ -354,3 +354,12 @@ def test_the_hourly_look_ends_with_its_time(
     with changed(world, Kind.LOCK.key("other"), holder={"S": NOBODY}):
         assert report_broken(world.platform, utc_now(), Deadline.after(-1)) == 0
     assert "invariants_cut_short" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_once_its_time_is_up_in_the_scan_no_file_is_asked_for(world: World, rows: int) -> None:
+    readings = iter([0.0] * (1 + rows))  # at its beginning, and at each of these rows
+    deadline = Deadline.after(60, lambda: next(readings, 100.0))
+    with counted(world.platform.clients.s3) as calls:
+        assert found(world, deadline=deadline) == []
+    assert not calls
