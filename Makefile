@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
+.PHONY: help setup lock demo dev test check thorough coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -52,14 +52,20 @@ demo: setup ## Run the main job end to end on embedded AWS, then end everything
 dev: setup ## Start the same stack and leave it running, with Dagster's UI
 	@$(BIN)/relay dev
 
-test: setup ## Run the quick tests: all except those that tests/conftest.py lists as slow
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not (slow or integration)'
+# Of the tests with stacks of real processes, those that take at most two minutes.
+SELECTED := smoke or not (chaos or integration)
 
-check: setup format lint types ## Run every check that a change must pass before it is merged
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'smoke or not (chaos or integration)'
+test: setup ## Run the quick tests: all except those that tests/conftest.py lists
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not (slow or thorough or integration)'
 
-coverage: setup ## Run the same tests, and show the branches that they did not take
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'smoke or not (chaos or integration)' \
+check: setup format lint types ## Check a change: format, lint, types, dependency rules, tests, real processes
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not thorough and ($(SELECTED))'
+
+thorough: setup ## Run the tests that check leaves out for want of time; a change must pass both
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'thorough and ($(SELECTED))'
+
+coverage: setup ## Run the tests of check and of thorough, and show the branches that they did not take
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m '$(SELECTED)' \
 	  --cov --cov-report=term:skip-covered
 
 format: setup

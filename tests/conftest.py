@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import socket
@@ -20,32 +21,54 @@ settings.register_profile(
 settings.load_profile("relay")
 
 SLOW = {
+    "core/ingest/test_feed_task.py": "processes of their own",
+    "core/ingest/test_parquet.py": "hostile files of many megabytes",
+    "core/test_golden.py": "whole runs of every tenant",
+    "explorer": "a search over the deaths and interleavings of actors",
+    "integration": "stacks of real processes",
+    "maintenance/test_doctor.py": "damages of a whole platform",
+    "maintenance/test_reconciler.py": "deaths of runs",
+    "project/test_celery_app.py": "processes of their own",
+    "project/test_definitions.py": "processes of their own",
+    "project/test_loading.py": "processes of their own",
+    "triggers/ticks/test_uploads.py": "ticks over queues",
+    "webhooks/test_outbox.py": "events of whole runs",
+}
+"""What `make test` leaves out and `make check` runs, and why it takes long."""
+THOROUGH = {
+    "aws/dynamodb/test_stored_items.py": "items of every kind, of every release",
+    "aws/provisioning/test_bootstrap.py": "resources made anew",
+    "aws/s3/test_removal.py": "thousands of objects",
     "benchmarks": "commands that measure, each a process of its own",
     "client": "an API on a port, and commands that wait for its runs",
     "core/config/test_limits.py": "hostile documents of many megabytes",
-    "core/ingest/test_feed_task.py": "processes of their own",
-    "core/ingest/test_parquet.py": "hostile files of many megabytes",
     "core/test_against_reference.py": "a search over generated feeds",
-    "core/test_golden.py": "whole runs of every tenant",
     "core/test_rules_against_reference.py": "a search over generated rules",
     "deploy/test_dagster_yaml.py": "instances with the storage of a deployment",
-    "explorer": "a search over the deaths and interleavings of actors",
     "fuzzing": "a search over the API's calls",
-    "integration": "stacks of real processes",
+    "intake/test_dead_letters.py": "queues that are read whole",
+    "maintenance/test_dead_letter_sweep.py": "queues that are read whole",
+    "maintenance/test_deletion.py": "each step's death and repetition",
+    "maintenance/test_lost_messages.py": "queues of hundreds",
+    "maintenance/test_many_runs.py": "queues of hundreds",
     "orchestration/test_assets.py": "whole runs in Dagster",
+    "orchestration/test_dagster_history.py": "Dagster's tables on disk",
+    "orchestration/test_feed_events.py": "whole runs in Dagster",
     "orchestration/test_held_runs.py": "whole runs in Dagster",
     "orchestration/test_output_formats.py": "whole runs in Dagster",
+    "orchestration/test_quarantined_runs.py": "whole runs in Dagster",
     "orchestration/test_tenant_deletions.py": "whole runs in Dagster",
-    "orchestration/test_dagster_history.py": "Dagster's tables on disk",
-    "project/test_celery_app.py": "processes of their own",
-    "project/test_definitions.py": "processes of their own",
+    "project/test_next_release.py": "every process over the items of another release",
     "replay": "an API on a port, and engines over its runs",
     "runbook": "the procedures on a stack",
     "scripts": "whole runs on this machine",
+    "triggers/ticks/test_due.py": "ticks over many tenants",
+    "triggers/ticks/test_puller.py": "pulls from servers on ports",
+    "triggers/ticks/test_sftp_pulls.py": "pulls from servers on ports",
     "ui": "pages in a browser",
     "webhooks/delivery": "receivers on ports, and waits",
 }
-"""What `make test` leaves out and `make check` runs, and why it takes long."""
+"""What `make check` leaves to `make thorough`, which continuous integration runs too, and why."""
 
 _PREFIXES = ("AWS_", "RELAY_", "WORKER_", "DAGSTER_", "CLOUDWATCH_", "SQS_")
 _NAMES = (
@@ -68,14 +91,24 @@ _MADE_UP = {
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the slow tests by their place."""
+    """Mark the tests that take long by their place."""
     tests = config.rootpath / "tests"
-    if gone := [place for place in SLOW if not (tests / place).exists()]:
+    if gone := [place for place in (*SLOW, *THOROUGH) if not (tests / place).exists()]:
         raise pytest.UsageError(f"tests/conftest.py calls slow what is not there: {gone}")
     for item in items:
         place = item.path.relative_to(tests)
-        if {str(place), *map(str, place.parents)} & SLOW.keys():
+        places = {str(place), *map(str, place.parents)}
+        if places & SLOW.keys():
             item.add_marker("slow")
+        if places & THOROUGH.keys():
+            item.add_marker("thorough")
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass by what is there for good, and come less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(autouse=True)

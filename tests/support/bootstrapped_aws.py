@@ -7,11 +7,13 @@ import copyreg
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from threading import Condition
+from threading import Condition, RLock
 from typing import Any
+from unittest.mock import patch
 
 from moto import mock_aws
 from moto.backends import get_backend
+from moto.core.botocore_stubber import BotocoreStubber
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
@@ -28,9 +30,24 @@ State = Mapping[tuple[str, str, str], Mapping[str, Any]]
 def bootstrapped_aws() -> Iterator[Mapping[str, str]]:
     """Yield the variables that the command says to export; nothing is stored yet."""
     variables, states = _bootstrapped()
-    with mock_aws():
+    with _one_write_at_a_time(), mock_aws():
         put_back(states)
         yield variables
+
+
+@contextmanager
+def _one_write_at_a_time() -> Iterator[None]:
+    """Let the calls of DynamoDB wait for each other: a transaction copies what others write."""
+    lock, answer = RLock(), BotocoreStubber.__call__
+
+    def in_turn(self: BotocoreStubber, event_name: str, *args: Any, **kwargs: Any) -> Any:
+        if not event_name.startswith("before-send.dynamodb."):
+            return answer(self, event_name, *args, **kwargs)
+        with lock:
+            return answer(self, event_name, *args, **kwargs)
+
+    with patch.object(BotocoreStubber, "__call__", in_turn):
+        yield
 
 
 @cache
