@@ -1,4 +1,4 @@
-"""The results of a feed's check: sentences for people and lint warnings."""
+"""The results of a feed's check: sentences for people, lint warnings, acceptance by a run."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, count
 
-from relay_core.config import TenantConfig
+from relay_core.config import TenantConfig, VendorConfig
 from relay_core.config.lint import of_config, policy_doubts
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import WORKBOOK_FORMATS
@@ -17,6 +17,7 @@ from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import listed
 from relay_core.onboarding.check_results import MAX_ROWS, FeedCheck, Reading
 from relay_core.onboarding.header_guess import plain_words
+from relay_core.validation.error_policy import judge_policy, own_share_faults
 
 NO_AMOUNTS = "no row has a cost or a price, so nothing of the file can be sold"
 """A check begins with it, whatever else is well."""
@@ -26,6 +27,21 @@ _NAME_LENGTH = 30
 """So long is the name of an extra column made of a header; an extra column's may have 40."""
 # Currencies that nobody writes with a mere "$".
 _NO_DOLLARS = frozenset(("CHF", "CNY", "DKK", "EUR", "GBP", "INR", "JPY", "NOK", "PLN", "SEK"))
+
+
+def is_right(check: FeedCheck, vendor: VendorConfig, config: TenantConfig) -> bool:
+    """Return whether a feed has nothing that a run would fail for, or that a patch would mend."""
+    found = check.as_sent
+    is_read = found.is_usable and found.rows > 0
+    return is_read and not (check.changes or check.unknown or limits_passed(found, vendor, config))
+
+
+def limits_passed(reading: Reading, vendor: VendorConfig, config: TenantConfig) -> list[str]:
+    """Return which limits of refused rows a reading passes, as if its rows were all of the run."""
+    refused, rows = [reading.refused_rows], [reading.rows]
+    verdict = judge_policy(config.error_policy, refused, rows).message
+    shares = [each.error_message for each in own_share_faults([vendor], refused, rows)]
+    return [*shares, *([verdict] if verdict else [])]
 
 
 def describe_check(check: FeedCheck) -> str:

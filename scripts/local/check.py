@@ -19,18 +19,19 @@ from relay_core.domain.errors import FeedUnreadableError, UnsupportedSchemaVersi
 from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import too_large
 from relay_core.ingest.sku_map import read_sku_map
-from relay_core.onboarding.check_results import FeedCheck, Reading
+from relay_core.onboarding.check_results import FeedCheck
 from relay_core.onboarding.dry_run import MAX_WHOLE_BYTES
 from relay_core.onboarding.feed_check import check_feed, with_rows
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
 from relay_core.onboarding.findings import (
+    is_right,
+    limits_passed,
     policy_doubts_of,
     sentences_of,
     upload_doubts,
 )
 from relay_core.publish.findings import RunFindings
 from relay_core.run import RunStages
-from relay_core.validation.error_policy import judge_policy, own_share_faults
 from relay_dagster.mapped_files import InputFile
 
 _HEAD_BYTES = 4 << 20
@@ -139,17 +140,7 @@ class _VendorCheck:
     @property
     def is_right(self) -> bool:
         """Whether a run would take the feed, and no patch would have it read better."""
-        if self.check is None or self.check.changes or self.check.unknown:
-            return False
-        found = self.check.as_sent
-        return found.is_usable and found.rows > 0 and not self._limits_passed(found)
-
-    def _limits_passed(self, reading: Reading) -> list[str]:
-        """Return which limits of refused rows a reading passes, if its rows were all of the run."""
-        refused, rows = [reading.refused_rows], [reading.rows]
-        verdict = judge_policy(self._config.error_policy, refused, rows).message
-        shares = own_share_faults([self._vendor], refused, rows)
-        return [*(each.error_message for each in shares), *([verdict] if verdict else [])]
+        return self.check is not None and is_right(self.check, self._vendor, self._config)
 
     def findings(self, path: str, run: RunFindings) -> Iterator[str]:
         """Yield what was found, a line each.
@@ -166,7 +157,7 @@ class _VendorCheck:
             yield f"  {self._fault}"
             return
         yield from (f"  {each}" for each in sentences_of(self.check))
-        passed = self._limits_passed(self.check.best)
+        passed = limits_passed(self.check.best, self._vendor, self._config)
         yield from (f"  a run would end with {each}" for each in passed)
         rows = run.rows.get(self._vendor.vendor_id)
         if rows is not None and rows.won is not None:
