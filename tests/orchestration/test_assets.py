@@ -209,6 +209,8 @@ def test_materializations_carry_counts_tables_a_preview_and_addresses(world: Wor
     assert column_of(event.metadata["vendors"], "skus_won") == [2]
     assert shown["artifact/merged_inventory"].endswith("/outputs/merged_inventory.csv")
     assert shown["artifact/report"].endswith("/reports/report.html")
+    outputs = [event for event in result.all_events if event.is_successful_output]
+    assert [event.step_output_data.metadata for event in outputs] == [{}] * len(outputs) != []
 
 
 def test_assets_carry_their_columns_the_engine_s_version_and_the_feed_s_hash(world: World) -> None:

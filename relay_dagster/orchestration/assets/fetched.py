@@ -28,4 +28,5 @@ def fetched_inventory(
         inputs = run.pin_inputs()
         if run.ends_here:
             run.end()
-    return dg.MaterializeResult(metadata=fetched_metadata(inputs, run.attempt.reports))
+    context.add_asset_metadata(fetched_metadata(inputs, run.attempt.reports))
+    return dg.MaterializeResult()

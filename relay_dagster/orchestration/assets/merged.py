@@ -43,9 +43,9 @@ def merged_inventory(
             raise
         run.end()
     # Only now is it materialized: a run that was cancelled at the last moment has not got here.
-    metadata = merged_metadata(merged, run.attempt)
+    # A result's own metadata would be stored a second time, with the step's output.
+    context.add_asset_metadata(merged_metadata(merged, run.attempt))
     yield dg.MaterializeResult(
-        metadata=metadata,
         check_results=verdicts,
         data_version=dg.DataVersion(str(run.attempt.record.feed_sha256)),
     )

@@ -46,6 +46,5 @@ def normalized_inventory(
         if run.ends_here:
             run.end()
     # With the rows that they are about: Dagster forgets a verdict that is older than its rows.
-    yield dg.MaterializeResult(
-        metadata=normalized_metadata(normalized, run.attempt.reports), check_results=verdicts
-    )
+    context.add_asset_metadata(normalized_metadata(normalized, run.attempt.reports))
+    yield dg.MaterializeResult(check_results=verdicts)
