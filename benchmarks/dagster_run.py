@@ -79,7 +79,7 @@ def dagster_runs(folder: Path, home: Path) -> Iterator[DagsterRuns]:
 
     from relay_dagster.aws.provisioning.bootstrap import bootstrap
     from relay_dagster.devstack.processes import MOTO, Stack
-    from relay_dagster.orchestration.partitions import TENANT_PARTITIONS
+    from relay_dagster.orchestration.jobs import TENANT_PARTITIONS
     from relay_dagster.settings import Settings
     from relay_dagster.wiring import connect
 

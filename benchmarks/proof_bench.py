@@ -29,6 +29,7 @@ from benchmarks.api_bench import KEY, api_platform, cpu_seconds
 from benchmarks.explain_bench import publish
 from benchmarks.feeds import Shape, config_document, write_feeds
 from benchmarks.goals import Goal
+from benchmarks.stored_runs import put_many
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.dynamodb.run_writes import feed_item
@@ -141,7 +142,7 @@ def _fill(platform: Platform, tenants: int) -> None:
         Bucket=platform.objects.bucket, Key=key, Body=data, ChecksumAlgorithm="SHA256"
     )
     records = [*_records(platform, tenants, now)]
-    platform.runs.put_many(records)
+    put_many(platform, records)
     sha256 = hashlib.sha256(data).hexdigest()
     feeds = (
         FeedPointer(

@@ -31,7 +31,7 @@ from benchmarks.goals import Goal
 from relay_dagster.aws.clients import Timeouts
 from relay_dagster.devstack.processes import HOST, MOTO
 from relay_dagster.settings import Settings
-from relay_dagster.triggers.ticks.due import take_due
+from relay_dagster.triggers.ticks.check import take_due
 from relay_dagster.triggers.ticks.puller import LOOK_SECONDS, Puller
 from relay_dagster.wiring import Platform, connect
 

@@ -31,6 +31,7 @@ import httpx
 
 from benchmarks import tables
 from benchmarks.api_bench import KEY, ApiStack
+from benchmarks.stored_runs import put_many
 from relay_core.config import parse_document
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.samples import sample_config_text
@@ -38,9 +39,8 @@ from relay_dagster import tags
 from relay_dagster.devstack.processes import API, CODE, MOTO
 from relay_dagster.drain import Deadline
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.maintenance.dead_letter_sweep import DeadLetterCount, sweep
 from relay_dagster.maintenance.housekeeping import PartitionSync, delete_old_runs, sync_partitions
-from relay_dagster.maintenance.lost_messages import QueueWatch, send_lost_again
+from relay_dagster.maintenance.messages import DeadLetterCount, QueueWatch, send_lost_again, sweep
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
 from relay_dagster.runs.model import LockState, NewRun, RunRecord
@@ -195,12 +195,12 @@ def _fill(platform: Platform, tenants: int, ended: int, now: datetime) -> None:
     document = parse_document(sample_config_text("acme_parts"), format="yaml")
     platform.tenants.put(_tenant(0), json.dumps(document | {"tenant_id": _tenant(0)}, default=str))
     _copy_first_tenant(platform, tenants)
-    platform.runs.put_many(_ended(tenants, ended, now))
+    put_many(platform, _ended(tenants, ended, now))
     queued = [_queued(number, now, number >= tenants - LOST) for number in range(tenants)]
     for record in queued[: min(MESSAGES, tenants - LOST)]:
         platform.queue.send(record.job)
     looks = platform.ledger.schedule
-    platform.runs.put_many(looks.scheduled(None, record, now) for record in queued)
+    put_many(platform, (looks.scheduled(None, record, now) for record in queued))
 
 
 def _copy_first_tenant(platform: Platform, tenants: int) -> None:

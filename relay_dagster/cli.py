@@ -77,7 +77,7 @@ CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
         "Let new runs in again, of one tenant, or end the pause of all; the other stays in force.",
     ),
     "verify": (
-        "replay.commands:commands",
+        "replay.newest:commands",
         "Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.",
     ),
     "rehearse": (
@@ -216,7 +216,7 @@ def ui(
     ] = False,
 ) -> None:
     """Serve Dagster's pages, behind a guard against foreign pages, until it is told to stop."""
-    from relay_dagster.orchestration.ui.server import serve
+    from relay_dagster.orchestration.ui import serve
 
     serve(host, port, workspace, read_only=read_only)
 
@@ -317,7 +317,7 @@ def recover(
     """
     from dataclasses import replace
 
-    from relay_dagster.aws.dynamodb.audit_store import AuditStore
+    from relay_dagster.aws.dynamodb.database import AuditStore
     from relay_dagster.aws.dynamodb.table import Table
     from relay_dagster.client.terminal import Screen
     from relay_dagster.maintenance import recovery

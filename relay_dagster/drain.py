@@ -83,6 +83,11 @@ def drain(
     return results
 
 
+def fail(_: object, error: Exception) -> None:
+    """Put nothing off: the loop fails by the fault, once all items have been handled."""
+    raise error
+
+
 def wait_for_due(
     handle: Callable[[], _Result],
     seconds: float,

@@ -1,7 +1,6 @@
-"""Errors of external services, by cause, and whether waiting can help.
+"""Errors of external services, by cause; a run tries again after any of them.
 
-A run tries again after any of them. A ``transient`` one may pass within seconds, so a short retry
-in place makes sense. ``aws/error_mapping.py`` maps AWS errors to these.
+``aws/error_mapping.py`` maps AWS errors to these.
 """
 
 from typing import ClassVar
@@ -20,7 +19,6 @@ class ExternalServiceError(Exception):
 
     error_code: ClassVar[str] = "external_service_error"
     retryable: ClassVar[bool] = True
-    transient: ClassVar[bool] = False
 
     def __init__(self, operation: str, detail: str) -> None:
         self.operation = operation
@@ -32,21 +30,18 @@ class ThrottledError(ExternalServiceError):
     """The service asked for fewer requests, or items were busy for too long."""
 
     error_code = "throttled"
-    transient = True
 
 
 class UnreachableError(ExternalServiceError):
     """No answer: a time-out or a lost connection. The request may have been carried out."""
 
     error_code = "unreachable"
-    transient = True
 
 
 class ServiceFailedError(ExternalServiceError):
     """The service reported a failure of its own."""
 
     error_code = "service_failed"
-    transient = True
 
 
 class AccessRefusedError(ExternalServiceError):
@@ -71,7 +66,6 @@ class ObjectChangedError(ExternalServiceError):
     """An object is no longer the one that was listed."""
 
     error_code = "object_changed"
-    transient = True
 
 
 class BaselineLostError(ExternalServiceError):

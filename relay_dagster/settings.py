@@ -36,9 +36,6 @@ class SettingsError(Exception):
         super().__init__(f"{name} {problem}")
 
 
-# --- kinds of values ----------------------------------------------------------------------------
-
-
 def _words(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -83,18 +80,11 @@ _Url = Annotated[str, AfterValidator(_url)]
 _BaseUrl = Annotated[str, AfterValidator(_url), AfterValidator(lambda url: url.rstrip("/"))]
 
 
-# --- from an environment ------------------------------------------------------------------------
-
-
 class EnvironmentSettings(BaseModel):
     """Base: values from an environment, or by their names from code."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        populate_by_name=True,
-        validate_default=True,
-        defer_build=True,
+        frozen=True, extra="forbid", populate_by_name=True, validate_default=True, defer_build=True
     )
 
     @classmethod
@@ -206,9 +196,6 @@ class LimitSettings(EnvironmentSettings):
         """The engine's limits."""
         given = {name: getattr(self, f"max_{name}") for name in _OF_ENGINE}
         return Limits(**given, reader_bytes=(self.max_run_memory_mb << 20) // 3)
-
-
-# --- what is read -------------------------------------------------------------------------------
 
 
 class RegionSettings(EnvironmentSettings):

@@ -7,22 +7,18 @@ from datetime import timedelta
 
 from relay_dagster.aws.clients import LONG_TIMEOUTS, Clients, Timeouts
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, SessionStore
-from relay_dagster.aws.dynamodb.audit_store import AuditStore
-from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.database import AuditStore, Database
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.link_store import LinkStore
-from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.run_store import RunStore
-from relay_dagster.aws.dynamodb.tenant_store import TenantStore
-from relay_dagster.aws.dynamodb.trigger_store import TriggerStore
+from relay_dagster.aws.dynamodb.tenant_store import PauseStore, TenantStore
+from relay_dagster.aws.dynamodb.trigger_store import PullStore, TriggerStore
 from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
-from relay_dagster.aws.job_queue import JobQueue
+from relay_dagster.aws.job_queue import JobQueue, UploadQueue
 from relay_dagster.aws.metrics import Metrics
+from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.overrides import OverrideStore
-from relay_dagster.aws.pulls import PullStore
-from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.secrets import SecretStore
-from relay_dagster.aws.upload_queue import UploadQueue
 from relay_dagster.runs.poll_schedule import PollSchedule, RetryPolicy
 from relay_dagster.runs.service import RunService
 from relay_dagster.runs.submission import Submission
@@ -68,7 +64,7 @@ class Platform:
 
     @property
     def closing(self) -> TenantClosing:
-        """The one way in which tenants' deletions begin, and are undone."""
+        """The one way in which tenants' deletions begin."""
         grace = timedelta(hours=self.settings.deletion_grace_hours)
         return TenantClosing(self.deletions, self.ledger, self.runs, grace)
 

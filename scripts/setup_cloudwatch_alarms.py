@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 # Also works from a checkout that is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from relay_dagster.aws.alarms import AlarmChange, AlarmKind, AlarmPlan, Verdict, set_up_alarms
+from alarms import AlarmChange, AlarmKind, AlarmPlan, Verdict, set_up_alarms
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.resources import DLQ_NAME, QUEUE_NAME
 from relay_dagster.external_errors import ExternalServiceError

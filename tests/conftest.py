@@ -38,7 +38,7 @@ SLOW = {
 THOROUGH = {
     "aws/dynamodb/test_stored_items.py": "items of every kind, of every release",
     "aws/provisioning/test_bootstrap.py": "resources made anew",
-    "aws/s3/test_removal.py": "thousands of objects",
+    "aws/test_removal.py": "thousands of objects",
     "benchmarks": "commands that measure, each a process of its own",
     "client": "an API on a port, and commands that wait for its runs",
     "core/config/test_limits.py": "hostile documents of many megabytes",

@@ -29,7 +29,7 @@ from relay_core.sandbox import (
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.api.security.rate_limits import ConcurrencyLimiter, RateLimitedError
-from relay_dagster.aws.s3.object_store import ObjectStore
+from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.drain import Deadline
 
 if TYPE_CHECKING:

@@ -166,13 +166,8 @@ class Clients:
             raise SettingsError("AWS_REGION", f"is no region: {self.region!r}") from None
         except ValueError as error:
             # botocore has no kind of its own for an endpoint that is no URL.
-            raise SettingsError(
-                self._endpoint_variable(service, endpoint_url), str(error)
-            ) from None
-
-    def _endpoint_variable(self, service: str, endpoint_url: str | None) -> str:
-        """Return the variable that names a client's endpoint."""
-        if endpoint_url is not None:
-            return "RELAY_PUBLIC_S3_ENDPOINT_URL"
-        own = f"AWS_ENDPOINT_URL_{service.upper()}"
-        return own if self.environ.get(own) else "AWS_ENDPOINT_URL"
+            named = f"AWS_ENDPOINT_URL_{service.upper()}"
+            variable = named if self.environ.get(named) else "AWS_ENDPOINT_URL"
+            if endpoint_url is not None:
+                variable = "RELAY_PUBLIC_S3_ENDPOINT_URL"
+            raise SettingsError(variable, str(error)) from None

@@ -1,12 +1,19 @@
-"""The one mapping from AWS errors to errors of external services; `maps_aws_errors` applies it."""
+"""Errors of AWS: mapped to errors of external services, and tried again where they pass.
+
+`maps_aws_errors` applies the one mapping, `retrying` is the one retry policy. botocore itself
+retries where it is throttled or gets no answer. It takes others as final: items that another writer
+is changing, keys left unread, a table that is not ready.
+"""
 
 import functools
+import time
 from collections.abc import Callable, Container
 from typing import ParamSpec, TypeVar
 
 from boto3.exceptions import Boto3Error
 from botocore import exceptions as botocore_errors
 from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from relay_dagster.external_errors import (
     AccessRefusedError,
@@ -97,6 +104,7 @@ _FAMILIES: tuple[tuple[type[Exception], type[ExternalServiceError]], ...] = (
     (botocore_errors.WaiterError, ServiceFailedError),
     (BotoCoreError, RequestRejectedError),
 )
+_FIRST_PAUSE_SECONDS = 0.02
 
 
 def error_code(error: ClientError) -> str:
@@ -163,3 +171,23 @@ def maps_aws_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
             raise found from error
 
     return wrapped
+
+
+def retrying(
+    on: Callable[[BaseException], bool],
+    *,
+    tries: int = 12,
+    max_pause_seconds: float = 0.5,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Retrying:
+    """Return a caller that calls a function until it raises nothing, or its tries are used up.
+
+    Exceptions that ``on`` says no to are raised at once.
+    """
+    return Retrying(
+        retry=retry_if_exception(on),
+        wait=wait_random_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=max_pause_seconds),
+        stop=stop_after_attempt(tries),
+        sleep=sleep,
+        reraise=True,
+    )

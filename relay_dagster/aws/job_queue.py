@@ -1,12 +1,13 @@
-"""The queue of jobs and its dead-letter queue; `intake.decision` decides about messages.
+"""The queues of jobs and of upload events, each with its dead-letter queue.
 
-A stale receipt handle is an answer here and no error: messages come and go meanwhile.
+`intake.decision` decides about jobs, `triggers.ticks.uploads` reads events. A stale receipt handle
+is an answer here and no error: messages come and go meanwhile.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from relay_dagster.aws.clients import LONG_POLL_SECONDS, Clients
 from relay_dagster.aws.error_mapping import maps_aws_errors, unless
+from relay_dagster.drain import Deadline
+from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.job_message import Job
 
 if TYPE_CHECKING:
@@ -40,6 +43,9 @@ _STALE_HANDLE = frozenset(
         "AWS.SimpleQueueService.MessageNotInflight",
     }
 )
+READ_SECONDS = 30
+# Longer than a reading: dead letters that it has not reached come first in the next one.
+HIDDEN_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +77,6 @@ class JobQueue:
     def _sqs(self) -> SQSClient:
         return self.clients.sqs
 
-    # --- jobs -----------------------------------------------------------------------------------
-
     def send(self, job: Job, *, request_id: str | None = None) -> str:
         """Send a job and return its message id."""
         return self._send(self.queue_url, job.body(), {REQUEST_ID: request_id})
@@ -86,14 +90,15 @@ class JobQueue:
         self, limit: int = MAX_MESSAGES, *, wait_seconds: int = 0, hidden_seconds: int | None = None
     ) -> list[Message]:
         """Receive up to ten messages, hidden for so many seconds, None for the queue's own."""
-        return receive(self.clients, self.queue_url, limit, wait_seconds, hidden_seconds)
+        return receive(
+            self.clients.sqs_polling, self.queue_url, limit, wait_seconds, hidden_seconds
+        )
 
     @maps_aws_errors
     def extend(self, receipt_handle: str, seconds: float) -> bool:
         """Keep a message invisible for so many seconds from now; 0 shows it at once.
 
-        Returns:
-            False where the handle is stale: the message is gone, or visible again.
+        False where the handle is stale: the message is gone, or visible again.
         """
         call = partial(
             self._sqs.change_message_visibility,
@@ -107,8 +112,7 @@ class JobQueue:
     def delete(self, receipt_handle: str) -> bool:
         """Delete a message of the queue; one that is gone counts as deleted.
 
-        Returns:
-            False where the handle is stale: the message may still be there.
+        False where the handle is stale: the message may still be there.
         """
         return self._delete(self.queue_url, receipt_handle)
 
@@ -119,8 +123,6 @@ class JobQueue:
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed")
         return sum(int(attributes.get(name, 0)) for name in names)
 
-    # --- the dead-letter queue ------------------------------------------------------------------
-
     def send_dead(
         self, body: str, *, cause: str, run_id: str | None = None, request_id: str | None = None
     ) -> str:
@@ -128,25 +130,13 @@ class JobQueue:
         attributes = {RUN_ID: run_id, CAUSE: cause, REQUEST_ID: request_id}
         return self._send(self.dlq_url, body, attributes)
 
-    def peek_dead(self) -> list[Message]:
-        """Return some dead letters without hiding them from anybody."""
-        return self.receive_dead(hidden_seconds=0, wait_seconds=0)
-
     @maps_aws_errors
     def receive_dead(self, *, hidden_seconds: int, wait_seconds: int = 1) -> list[Message]:
         """Receive some dead letters, hidden from everybody else for so many seconds.
 
         With a wait, if only of a second, SQS asks all of its servers.
         """
-        answer = self._sqs.receive_message(
-            QueueUrl=self.dlq_url,
-            MaxNumberOfMessages=MAX_MESSAGES,
-            VisibilityTimeout=hidden_seconds,
-            WaitTimeSeconds=wait_seconds,
-            MessageSystemAttributeNames=list(_SYSTEM_ATTRIBUTES),
-            MessageAttributeNames=["All"],
-        )
-        return [_message_of(each) for each in answer.get("Messages", [])]
+        return receive(self._sqs, self.dlq_url, MAX_MESSAGES, wait_seconds, hidden_seconds)
 
     @maps_aws_errors
     def show_dead(self, messages: Sequence[Message]) -> None:
@@ -174,8 +164,6 @@ class JobQueue:
     def delete_dead(self, receipt_handle: str) -> bool:
         """Delete a dead letter; answers as `delete` does."""
         return self._delete(self.dlq_url, receipt_handle)
-
-    # --- the queues themselves ------------------------------------------------------------------
 
     @maps_aws_errors
     def differences(self, *, visibility_timeout_seconds: int, max_receives: int) -> list[str]:
@@ -205,8 +193,6 @@ class JobQueue:
     def check(self) -> None:
         """Read the queue's attributes, for readiness; raises the fault."""
         self._attributes(self.queue_url)
-
-    # --- how ------------------------------------------------------------------------------------
 
     def _attributes(self, url: str) -> Mapping[str, str]:
         answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
@@ -239,7 +225,7 @@ def _legal(value: str) -> str:
 
 
 def receive(
-    clients: Clients,
+    client: SQSClient,
     queue_url: str,
     limit: int,
     wait_seconds: int,
@@ -247,7 +233,7 @@ def receive(
 ) -> list[Message]:
     """Receive up to ``limit`` messages of a queue (ten at most), waiting for the first."""
     hidden: Any = {} if hidden_seconds is None else {"VisibilityTimeout": hidden_seconds}
-    answer = clients.sqs_polling.receive_message(
+    answer = client.receive_message(
         QueueUrl=queue_url,
         MaxNumberOfMessages=min(limit, MAX_MESSAGES),
         WaitTimeSeconds=min(wait_seconds, LONG_POLL_SECONDS),
@@ -273,3 +259,64 @@ def _message_of(raw: Any) -> Message:
             if "StringValue" in value
         },
     )
+
+
+def read_whole(queue: JobQueue, deadline: Deadline | None = None) -> Iterator[list[Message]]:
+    """Yield all dead letters in batches, each once.
+
+    SQS returns any of them, so those that were read stay hidden until the end, and are visible to
+    others again then. If the deadline passes they stay hidden, and the next reading goes on with
+    the others.
+    """
+    deadline, read = deadline or Deadline.after(READ_SECONDS), list[Message]()
+    while messages := queue.receive_dead(hidden_seconds=HIDDEN_SECONDS):
+        read += messages
+        yield messages
+        if deadline.has_passed():
+            return
+    queue.show_dead(read)
+
+
+@dataclass(frozen=True)
+class UploadQueue:
+    """Receives events, ten at a time, and deletes those that are recorded."""
+
+    clients: Clients
+    queue_url: str
+
+    @maps_aws_errors
+    def receive(self, *, wait_seconds: int = 0) -> list[Message]:
+        """Receive up to ten events, waiting for the first for so long."""
+        return receive(self.clients.sqs_polling, self.queue_url, MAX_MESSAGES, wait_seconds)
+
+    @maps_aws_errors
+    def delete_all(self, messages: Sequence[Message]) -> None:
+        """Delete events; one whose handle is no longer good comes again, and does no harm."""
+        for start in range(0, len(messages), MAX_MESSAGES):
+            some = messages[start : start + MAX_MESSAGES]
+            entries: Any = [
+                {"Id": str(number), "ReceiptHandle": each.receipt_handle}
+                for number, each in enumerate(some)
+            ]
+            self.clients.sqs.delete_message_batch(QueueUrl=self.queue_url, Entries=entries)
+
+    @maps_aws_errors
+    def send_to_dlq(self, message: Message, cause: str) -> None:
+        """Send a body that is no event to the dead-letter queue, with the cause, and delete it.
+
+        Raises:
+            MissingResourceError: the queue has no dead-letter queue; the message stays.
+        """
+        answer = self.clients.sqs.get_queue_attributes(
+            QueueUrl=self.queue_url, AttributeNames=["RedrivePolicy"]
+        )
+        policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy") or "{}")
+        arn = str(policy.get("deadLetterTargetArn", ""))
+        if not arn:
+            raise MissingResourceError(
+                "sqs.SendMessage", "the queue of uploads has no dead-letter queue"
+            )
+        # SQS has the two in one account and region.
+        dlq_url = f"{self.queue_url.rpartition('/')[0]}/{arn.rpartition(':')[2]}"
+        JobQueue(self.clients, self.queue_url, dlq_url).send_dead(message.body, cause=cause)
+        self.delete_all([message])

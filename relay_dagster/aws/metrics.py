@@ -1,22 +1,28 @@
-"""The program's own CloudWatch metrics: names, dimensions, and sending.
+"""The program's own CloudWatch metrics, and the service level that tenants are promised.
 
 A metric is worth less than the work it measures. Values known at one moment go together, on a
 thread that is waited for briefly; values that cannot be sent are logged and dropped.
+
+The promise: a run of all vendors publishes its feed within 15 minutes, and the feed of a tenant
+with a schedule is not late. What holds back, or a tenant or its vendors have to mend, is set apart.
 """
 
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
-from relay_core.domain.codes import RunStatus
+from relay_core.domain.codes import FailureClass, RunStatus
 from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.external_errors import INTERNAL_ERROR, error_code_of
 from relay_dagster.logs import event_log
-from relay_dagster.runs.model import RunRecord
-from relay_dagster.runs.slo import SloEvent, event_of_run, publish_lag
+from relay_dagster.runs.model import RunRecord, Trigger
 
+PUBLISHED_WITHIN = timedelta(minutes=15)
+HOLD = "hold"
 RUN_SUCCEEDED = "RunSucceeded"
 RUN_FAILED = "RunFailed"
 RUN_HELD = "RunHeld"
@@ -34,12 +40,10 @@ INVARIANTS_BROKEN = "InvariantsBroken"
 PUBLISH_LAG_SECONDS = "PublishLagSeconds"
 SLO_GOOD = "SloGood"
 SLO_BAD = "SloBad"
-
 TENANT_ID = "TenantId"
 ENVIRONMENT = "Environment"
 ERROR_TYPE = "ErrorType"
 FAILURE_CLASS = "FailureClass"
-
 TIME_LIMIT_SECONDS = 3.0
 GATHERING_SECONDS = 10.0
 """What happens many times a second is counted for so long, and sent together."""
@@ -52,6 +56,71 @@ _METRICS_OF_END: Mapping[RunStatus, Mapping[str, int]] = {
     RunStatus.HELD: {RUN_HELD: 1},
 }
 """The metrics of each end of a run; a cancelled run has none."""
+_OF_TENANTS = (
+    RUN_SUCCEEDED,
+    RUN_FAILED,
+    RUN_HELD,
+    RUNS_HELD,
+    FEED_AGE_SECONDS,
+    RUN_DURATION_SECONDS,
+    ROWS_PROCESSED,
+    CONSECUTIVE_FAILURES,
+)
+"""The metrics with a tenant's dimension."""
+
+
+@dataclass(frozen=True, slots=True)
+class SloEvent:
+    """One look at the service that a tenant gets; ``fault`` says whose it is, None of a good one.
+
+    It is a `FailureClass`, or ``hold``.
+    """
+
+    tenant_id: str
+    fault: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is the platform's, good or bad."""
+        return self.fault in (None, FailureClass.PLATFORM)
+
+
+def publish_lag(run: RunRecord) -> timedelta | None:
+    """Return how long a feed was on its way; None of a run that published none.
+
+    A run that uploads have started is late from the last of them on, any other from its request.
+    """
+    if run.published_at is None:
+        return None
+    uploads = [each.uploaded_at for each in run.vendor_results if each.uploaded_at is not None]
+    of_uploads = run.trigger is Trigger.UPLOAD and uploads
+    began = min(max(uploads), run.requested_at) if of_uploads else run.requested_at
+    return max(run.published_at - began, timedelta(0))
+
+
+def event_of_run(run: RunRecord) -> SloEvent | None:
+    """Return what the end of a run says; None of a run of some vendors, and of a cancelled one."""
+    if run.vendors is not None or run.status is RunStatus.CANCELLED:
+        return None
+    lag = publish_lag(run)
+    is_good = lag is not None and lag <= PUBLISHED_WITHIN
+    return SloEvent(run.tenant_id, None if is_good else fault_of(run))
+
+
+def event_of_feed(
+    tenant_id: str, late_at: datetime | None, last_run: RunRecord | None, now: datetime
+) -> SloEvent:
+    """Return what the age of a feed says; of a late one the last run tells whose fault it is."""
+    is_late = late_at is not None and late_at < now
+    return SloEvent(tenant_id, fault_of(last_run) if is_late else None)
+
+
+def fault_of(run: RunRecord | None) -> str:
+    """Return whose it is to mend that a run has published nothing in time; None is no run."""
+    if run is not None and run.status is RunStatus.HELD:
+        return HOLD
+    failure_class = None if run is None else run.failure_class
+    return str(failure_class or FailureClass.PLATFORM)
 
 
 @dataclass(eq=False)
@@ -84,25 +153,13 @@ class Metrics:
 
     def runs_held(self, holds: Mapping[str, int]) -> None:
         """Report how many holds wait for a decision: of each tenant that has any, and in all."""
-        self._send(
-            lambda: [
-                self._datum(RUNS_HELD, sum(holds.values())),
-                *(self._datum(RUNS_HELD, n, **{TENANT_ID: each}) for each, n in holds.items()),
-            ]
-        )
+        self._send(lambda: self._of_each(RUNS_HELD, holds, sum(holds.values())))
 
     def feed_ages(self, seconds: Mapping[str, float]) -> None:
         """Report the feed's age of each tenant that has a schedule, and the greatest age of all."""
         if seconds:
-            self._send(
-                lambda: [
-                    self._datum(FEED_AGE_SECONDS, max(seconds.values()), "Seconds"),
-                    *(
-                        self._datum(FEED_AGE_SECONDS, age, "Seconds", **{TENANT_ID: each})
-                        for each, age in seconds.items()
-                    ),
-                ]
-            )
+            oldest = max(seconds.values())
+            self._send(lambda: self._of_each(FEED_AGE_SECONDS, seconds, oldest, "Seconds"))
 
     def feeds_judged(self, events: Sequence[SloEvent]) -> None:
         """Report whether the feeds of tenants that have a schedule are as they are to be."""
@@ -202,6 +259,13 @@ class Metrics:
             self._datum(SLO_BAD, n, **{FAILURE_CLASS: fault}) for fault, n in faults.items()
         ]
 
+    def _of_each(
+        self, name: str, values: Mapping[str, float], total: float, unit: str = "Count"
+    ) -> list[dict[str, Any]]:
+        """Return a metric's total, and its value of each tenant."""
+        by_tenant = (self._datum(name, n, unit, **{TENANT_ID: each}) for each, n in values.items())
+        return [self._datum(name, total, unit), *by_tenant]
+
     def _for_both(
         self, record: RunRecord, name: str, value: float, unit: str = "Count"
     ) -> list[dict[str, Any]]:
@@ -259,3 +323,22 @@ def report_fault(metrics: Metrics, event: str, error: Exception, **facts: object
 
 def _not_sent(why: str) -> None:
     _log.warning("metric_not_sent", error=why)
+
+
+@maps_aws_errors
+def remove_alarms(clients: Clients, namespace: str, environment: str, tenant_id: str) -> int:
+    """Delete the alarms on a tenant's metrics, whatever their names; return how many there were."""
+    names: set[str] = set()
+    wanted = {TENANT_ID: tenant_id, ENVIRONMENT: environment}
+    dimensions: Any = [{"Name": name, "Value": value} for name, value in wanted.items()]
+    for name in _OF_TENANTS:
+        answer = clients.cloudwatch.describe_alarms_for_metric(
+            MetricName=name, Namespace=namespace, Dimensions=dimensions
+        )
+        for alarm in answer["MetricAlarms"]:
+            watched = {each["Name"]: each["Value"] for each in alarm.get("Dimensions", [])}
+            if watched == wanted:  # embedded AWS returns others too
+                names.add(alarm["AlarmName"])
+    if names:
+        clients.cloudwatch.delete_alarms(AlarmNames=sorted(names))
+    return len(names)

@@ -25,7 +25,7 @@ from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.tenant_errors import OverrideQuotaExceededError
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
-from relay_dagster.aws.s3.object_store import ObjectStore
+from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
@@ -140,8 +140,6 @@ class OverrideStore:
         return self._change(
             tenant_id, accept, Action.SKUS_ACCEPTED, run_id, prices, origin, reason=reason
         )
-
-    # --- how ------------------------------------------------------------------------------------
 
     def _head(self, tenant_id: str) -> _Head | None:
         return self.database.tenants.read(Kind.OVERRIDES.key(tenant_id), _HEADS.read)

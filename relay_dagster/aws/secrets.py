@@ -20,8 +20,7 @@ from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.tenant_errors import SecretQuotaExceededError
-from relay_dagster.aws.error_mapping import has_answered, maps_aws_errors, unless
-from relay_dagster.aws.retries import retrying
+from relay_dagster.aws.error_mapping import has_answered, maps_aws_errors, retrying, unless
 from relay_dagster.external_errors import ExternalServiceError, MissingResourceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import TenantClosingError
@@ -151,8 +150,6 @@ class SecretStore:
                 self.database.tenants.write("secret", "Delete", Kind.SECRET.key(tenant_id, name))
             )
         return len(names)
-
-    # --- how ------------------------------------------------------------------------------------
 
     @property
     def _client(self) -> SecretsManagerClient:

@@ -33,13 +33,13 @@ from relay_dagster.devstack.demo_output import (
     held_back,
     in_the_shop,
     left_running,
+    option_effects,
     show_places,
     show_result,
     suppliers_options,
     timed,
     title,
 )
-from relay_dagster.devstack.option_effects import option_effects
 from relay_dagster.devstack.processes import (
     API,
     CODE,

@@ -18,8 +18,7 @@ from relay_core.domain.run_faults import out_of_time
 from relay_core.publish.findings import RunFindings
 from relay_dagster import tags
 from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.publication import publish, published_key, withdraw
-from relay_dagster.execution.reports import RunReports
+from relay_dagster.execution.reports import RunReports, publish, published_key, withdraw
 from relay_dagster.external_errors import ExternalServiceError, error_code_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
@@ -32,9 +31,6 @@ log = event_log()
 
 _MAX_GUARDS, _MAX_SKU_LENGTH = 20, 200
 """The record keeps so many of the tripped guards, with SKUs cut to so many characters."""
-
-
-_WITH_FEED = (RunStatus.SUCCEEDED, RunStatus.HELD)
 
 
 def end_process() -> NoReturn:
@@ -261,17 +257,17 @@ class Attempt:
         except (RunError, ExternalServiceError) as problem:
             # It has another end already, or the reconciler finds it dead and ends it.
             self._log("run_not_timed_out", reason=str(problem))
-            if self._has_succeeded():
-                return  # just now: what is left to do is to count it
+            with suppress(ExternalServiceError):
+                found = self._own_record()
+                if found is not None and found.status in (RunStatus.SUCCEEDED, RunStatus.HELD):
+                    return  # just now: what is left to do is to count it
         self._end_process()
 
-    def _has_succeeded(self) -> bool:
-        """Tell whether this process has published or held the run's feed."""
-        with suppress(ExternalServiceError):
-            found = self._platform.runs.get(self.record.run_id)
-            mine = found is not None and found.dagster_run_id == self.record.dagster_run_id
-            return found is not None and mine and found.status in _WITH_FEED
-        return False
+    def _own_record(self) -> RunRecord | None:
+        """Return the record as it is stored; None where it is another process's by now."""
+        found = self._platform.runs.get(self.record.run_id)
+        is_own = found is not None and found.dagster_run_id == self.record.dagster_run_id
+        return found if is_own else None
 
     def _report(self, status: RunStatus) -> Outcome:
         self.io.wait()
@@ -293,9 +289,8 @@ class Attempt:
         Raises:
             ExternalServiceError: the given one, if it has not.
         """
-        found = self._platform.runs.get(self.record.run_id)
-        mine = found is not None and found.dagster_run_id == self.record.dagster_run_id
-        if found is None or not mine or found.status is not status:
+        found = self._own_record()
+        if found is None or found.status is not status:
             raise error
         return found
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import ParamSpec, TypeVar
 
-from relay_dagster.aws.s3.object_store import ObjectStore
+from relay_dagster.aws.object_store import ObjectStore
 
 _P = ParamSpec("_P")
 _Item = TypeVar("_Item")

@@ -12,7 +12,6 @@ of the tenant's feed affects an attempt.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
@@ -36,11 +35,10 @@ from relay_core.publish.reports import (
 )
 from relay_core.publish.state import Baseline, read_state
 from relay_core.validation.vendor_failures import ANY_PREFIX, VendorInput, VendorState
+from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
 from relay_dagster.aws.overrides import OverrideDocument
-from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.publication import state_key
-from relay_dagster.execution.reports import JSON, RunReports
+from relay_dagster.execution.reports import JSON, RunReports, state_key
 from relay_dagster.external_errors import BaselineLostError, ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 
@@ -185,8 +183,6 @@ class InputSnapshot:
         )
         self.reports.write(self.reports.keys.input_manifest, [body])
 
-    # --- how ------------------------------------------------------------------------------------
-
     def _pinned(
         self,
         entries: Mapping[str, Any],
@@ -204,7 +200,10 @@ class InputSnapshot:
         """Return the pinned inputs, and list them as artifacts."""
         keys, artifacts = self.reports.keys, self.reports.artifacts
         pins = manifest.get("overrides")  # a manifest of an earlier release has none
-        overrides = () if pins is None else self._read_overrides(pins["version"])
+        overrides: Sequence[Override] = ()
+        if pins is not None:
+            copy = self.objects.read(keys.pinned_overrides(pins["version"]))
+            overrides = parse_overrides(copy.decode(), ())
         inputs = RunInputs(manifest["vendors"], manifest["generated_at"], pins, overrides, maps)
         artifacts["input_manifest"] = keys.input_manifest
         copied = [name for name in inputs.found() if inputs.is_copied(name)]
@@ -224,10 +223,6 @@ class InputSnapshot:
         if pins is not None:
             self.objects.put(keys.pinned_overrides(document.version), overrides_json(used))
         return pins
-
-    def _read_overrides(self, version: int) -> Sequence[Override]:
-        copy = self.objects.read(self.reports.keys.pinned_overrides(version))
-        return parse_overrides(copy.decode(), ())
 
     def _with_maps(self) -> list[VendorConfig]:
         return [vendor for vendor in self.vendors if vendor.sku_map is not None]
@@ -256,14 +251,8 @@ class InputSnapshot:
         copied = self.objects.copy_if_there(str(vendor.sku_map.s3_key), target)
         return vendor.vendor_id, size if copied else None
 
-    def _copy_latest(self, vendor: VendorConfig) -> dict[str, Any]:
+    def _copy_latest(self, vendor: VendorConfig, tries: int = _TRIES) -> dict[str, Any]:
         """Copy the vendor's latest upload; list again if it was replaced in between."""
-        for _ in range(_TRIES - 1):
-            with suppress(ObjectChangedError):
-                return self._find_and_copy(vendor)
-        return self._find_and_copy(vendor)
-
-    def _find_and_copy(self, vendor: VendorConfig) -> dict[str, Any]:
         prefix = vendor.inbound.s3_prefix
         latest = self.objects.latest_object(prefix) if prefix else None
         if latest is None:
@@ -271,7 +260,12 @@ class InputSnapshot:
         target = sha256 = None
         if latest.size <= self.limits.feed_bytes:
             target = self.reports.keys.inbound(vendor.vendor_id, latest.file_name)
-            sha256 = self.objects.copy_pinned(latest, target)
+            try:
+                sha256 = self.objects.copy_pinned(latest, target)
+            except ObjectChangedError:
+                if tries == 1:
+                    raise
+                return self._copy_latest(vendor, tries - 1)
         return {
             **_missing(vendor),
             "status": str(VendorStatus.FOUND),

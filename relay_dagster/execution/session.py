@@ -25,7 +25,6 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.reports import config_snapshot_json
 from relay_core.publish.state import Baseline
 from relay_core.run import RunStages
-from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.concurrent_io import ReadAhead
 from relay_dagster.execution.inputs import (
@@ -40,6 +39,7 @@ from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.wiring import Platform
 
 FETCHED, NORMALIZED, MERGED = "fetched_inventory", "normalized_inventory", "merged_inventory"
@@ -252,8 +252,6 @@ class RunSession:
         self.attempt.findings.fail(failure)
         self.attempt.fail(failure)
 
-    # --- the config -----------------------------------------------------------------------------
-
     def _published_run(self) -> RunRecord | None:
         """Return the run whose feed is in force, if there is a baseline to be pinned.
 
@@ -301,8 +299,6 @@ class RunSession:
             if published is None
             else PublishedInputs(self._platform.objects, reports, published, vendors),
         )
-
-    # --- the inputs -----------------------------------------------------------------------------
 
     def _fetch_baseline(self) -> Baseline | None:
         """Copy the pinned baseline's state into the run, and return it."""

@@ -1,60 +1,72 @@
-"""The verbs of a tenant's feed: a hold, its release and expiry, a rollback; and pointer updates.
+"""The rules and verbs of a tenant's feed: hold, release, expiry, rollback; and pointer updates.
 
 A run's end, a release or a rollback updates the tenant's feed pointer in one transaction with its
 record. The pointer is read again in each round, and its update is conditional on what was read. An
-older held run is given up in the same transaction.
+older held run is given up in the same transaction. The table of `transitions` has the transitions.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Protocol
 
-from relay_core.domain.codes import RunStatus
-from relay_dagster.feeds import hold_rules as rules
-from relay_dagster.feeds.hold import Release
-from relay_dagster.feeds.pointer import (
-    FeedPointer,
-    FeedUpdate,
-    FeedUpdateOf,
-    holding,
-    no_update,
-    published,
-)
-from relay_dagster.runs.errors import FeedNotKeptError
-from relay_dagster.runs.model import Fence, Outcome, RunRecord
+from relay_core.domain.codes import RunStatus, Stage
+from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate, holding, no_update, published
+from relay_dagster.runs.errors import FeedNotKeptError, HoldMismatchError, RunNotHeldError
+from relay_dagster.runs.model import Fence, Hold, Outcome, Release, RunRecord
 from relay_dagster.runs.ports import RunRecords
-from relay_dagster.runs.transitions import Rule
+from relay_dagster.runs.transitions import ended, given_up, refuse_unfenced, rule, transition
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 
+HOLD_SUPERSEDED, HOLD_EXPIRED = "HOLD_SUPERSEDED", "HOLD_EXPIRED"
 
-class ChangeRun(Protocol):
-    """Applies a rule to a run's record and commits it: of `RunService`."""
 
-    def __call__(
-        self,
-        run_id: str,
-        rule: Rule,
-        known: RunRecord | None = None,
-        feed: FeedUpdateOf = no_update,
-        *,
-        while_idle: bool = False,
-        entry: Callable[[RunRecord], AuditEntry | None] = no_update,
-        then: Callable[[RunRecord], object] = no_update,
-    ) -> RunRecord:
-        """Return the record as it was committed; one that the rule leaves as it is.
+@rule
+def held(record: RunRecord, fence: Fence, outcome: Outcome, now: datetime) -> RunRecord:
+    """End the run with its feed held back; its reports are written."""
+    refuse_unfenced(record, fence)
+    hold = Hold(str(outcome.feed_sha256), str(record.baseline_run_id), outcome.guards)
+    over = replace(ended("held", record, now), failed_stage=None, hold=hold)
+    return over.with_reports(outcome, now)
 
-        No waiting: a lost round means that another writer got through, and writers of a record are
-        few. ``known``, as it was read or written last, is tried first. ``entry`` makes the audit's
-        entry; a change of nothing has none. ``then`` is given the record where this very call has
-        changed it.
 
-        Raises:
-            UnknownRunError: there is no such record.
-            TenantBusyError: the tenant has a run.
-            ThrottledError: every round was lost.
-        """
+@rule
+def released(record: RunRecord, decision: Release, now: datetime) -> RunRecord:
+    """Publish what is held; the same decision again changes nothing."""
+    hold = record.hold
+    if hold is None or record.status not in (RunStatus.HELD, RunStatus.SUCCEEDED):
+        raise RunNotHeldError(record.run_id, record.status)
+    is_same = (hold.sha256, hold.guard_names) == (decision.sha256, decision.guards)
+    if record.status is not RunStatus.HELD:
+        if is_same:
+            return record
+        raise RunNotHeldError(record.run_id, record.status)
+    if not is_same:
+        raise HoldMismatchError(record.run_id, hold)
+    stages = {**record.stage_entered_at, Stage.COMPLETE.value: now}
+    return transition(
+        "released",
+        record,
+        stage=Stage.COMPLETE,
+        stage_entered_at=stages,
+        released_at=now,
+        released_by=decision.by,
+        release_reason=decision.reason,
+    )
+
+
+@rule
+def expired(record: RunRecord, retention_days: int) -> RunRecord:
+    """Give a held feed up that nobody has released while its run's artifacts were kept."""
+    message = f"nobody has released the feed within {retention_days} days"
+    return given_up("expired", record, error_code=HOLD_EXPIRED, error_message=message)
+
+
+@rule
+def superseded(record: RunRecord, by: str) -> RunRecord:
+    """Give a held feed up for another one, which is published or held now."""
+    message = f"the feed of run {by} came after it"
+    return given_up("superseded", record, error_code=HOLD_SUPERSEDED, error_message=message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +74,13 @@ class FeedService:
     """Every change of a feed pointer."""
 
     runs: RunRecords  # where records and pointers are kept
-    change: ChangeRun  # changes a run's record
+    change: Callable[..., RunRecord]  # `RunService._change`
     keep: int  # how many publications of a tenant can be published again
     clock: Callable[[], datetime]  # tells the time, aware
 
     def hold(self, fence: Fence, outcome: Outcome, *, known: RunRecord | None = None) -> RunRecord:
         """End the run ``HELD`` and free the tenant; its feed waits. Its reports are written."""
-        rule = rules.held(fence, outcome, self.clock())
+        rule = held(fence, outcome, self.clock())
         return self.change(fence.run_id, rule, known, self.holding_back)
 
     def release(
@@ -101,7 +113,7 @@ class FeedService:
                 reason=decision.reason,
             )
 
-        rule = rules.released(decision, now)
+        rule = released(decision, now)
         publishing = self.publishing
         return self.change(run_id, rule, feed=publishing, while_idle=True, entry=entry, then=then)
 
@@ -111,7 +123,7 @@ class FeedService:
         Raises:
             TransitionRefusedError: the run is not held any more.
         """
-        return self.change(run_id, rules.expired(retention_days), feed=self.discarding)
+        return self.change(run_id, expired(retention_days), feed=self.discarding)
 
     def roll_back(
         self,
@@ -150,8 +162,6 @@ class FeedService:
         self.change(run_id, rule, feed=publishing, while_idle=True, entry=entry, then=then)
         return feed()
 
-    # --- pointer updates --------------------------------------------------------------------------
-
     def publishing(self, run: RunRecord, rolled_back_by: str | None = None) -> FeedUpdate | None:
         """Put a run's feed in force, or in force again; a run of some vendors has none."""
         if run.vendors is not None or run.feed_key is None or run.feed_sha256 is None:
@@ -183,4 +193,4 @@ class FeedService:
         held = None if held_run_id in (None, run.run_id) else self.runs.get(str(held_run_id))
         if held is None or held.status is not RunStatus.HELD:
             return None
-        return held, rules.superseded(run.run_id)(held)
+        return held, superseded(run.run_id)(held)

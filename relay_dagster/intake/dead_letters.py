@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
-from relay_dagster.aws.job_queue import CAUSE, RUN_ID, Message
+from relay_dagster.aws.job_queue import CAUSE, RUN_ID, Message, read_whole
 from relay_dagster.feeds.pointer import no_update
-from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.job_message import Job, NotAJobError

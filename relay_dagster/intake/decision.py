@@ -78,15 +78,7 @@ class MessageFacts:
     execution: AttemptState = AttemptState.ABSENT
 
 
-@dataclass(frozen=True, slots=True)
-class IntakePolicy:
-    """The limits: the receives of a message, the attempts of a run."""
-
-    max_receives: int
-    max_attempts: int
-
-
-def decide(facts: MessageFacts, policy: IntakePolicy) -> tuple[IntakeAction, ...]:
+def decide(facts: MessageFacts, max_attempts: int) -> tuple[IntakeAction, ...]:
     """Return the actions for one message, in order.
 
     Some receives lead to no attempt: a daemon dies, a job waits for its tenant. After the last
@@ -96,13 +88,13 @@ def decide(facts: MessageFacts, policy: IntakePolicy) -> tuple[IntakeAction, ...
         return (facts.refusal,)
     if facts.record is None:
         raise ValueError("a job that is not refused has a record")
-    first = next_action(facts.record, facts, policy)
-    if isinstance(first, Discard) or facts.receive_count < policy.max_receives:
+    first = next_action(facts.record, facts, max_attempts)
+    if isinstance(first, Discard) or facts.receive_count < max_attempts:
         return (first,)
-    return (first, Replace(RECEIVE_AGAIN_SECONDS if policy.max_receives == 1 else 0))
+    return (first, Replace(RECEIVE_AGAIN_SECONDS if max_attempts == 1 else 0))
 
 
-def next_action(record: RunRecord, facts: MessageFacts, policy: IntakePolicy) -> IntakeAction:
+def next_action(record: RunRecord, facts: MessageFacts, max_attempts: int) -> IntakeAction:
     """Return the next action for a run, with or without a message."""
     if record.has_ended:
         return KeepWaiting() if record.needs_dlq else Discard()
@@ -113,7 +105,7 @@ def next_action(record: RunRecord, facts: MessageFacts, policy: IntakePolicy) ->
         return Dispatch(record.attempt, is_new=False) if lost else KeepWaiting()
     if record.next_attempt_at is not None and facts.now < record.next_attempt_at:
         return KeepWaiting((record.next_attempt_at - facts.now).total_seconds())
-    if record.attempt >= policy.max_attempts:
+    if record.attempt >= max_attempts:
         return KeepWaiting()
     if record.lock_state is LockState.QUEUED and not facts.is_its_turn:
         return KeepWaiting(WAITS_HIDDEN.total_seconds())

@@ -21,7 +21,6 @@ from relay_dagster.intake.decision import (
     Dispatch,
     Forget,
     IntakeAction,
-    IntakePolicy,
     KeepWaiting,
     MessageFacts,
     Refuse,
@@ -128,7 +127,7 @@ class IntakeTick:
         """Dispatch the attempts that need no message, the longest due first."""
 
         def take(record: RunRecord) -> None:
-            action = next_action(record, self._facts_of(record), self._policy)
+            action = next_action(record, self._facts_of(record), self._max_attempts)
             if isinstance(action, Dispatch):
                 self._dispatch(action, record)
             else:
@@ -151,7 +150,7 @@ class IntakeTick:
     def _handle(self, message: Message) -> None:
         self.seen += 1
         facts = self._facts(message)
-        for action in decide(facts, self._policy):
+        for action in decide(facts, self._max_attempts):
             self._act(action, message, facts.record)
 
     def _report_fault(self, message: Message, error: Exception) -> None:
@@ -192,9 +191,8 @@ class IntakeTick:
         return self.platform.settings.visibility_timeout_seconds
 
     @property
-    def _policy(self) -> IntakePolicy:
-        attempts = self.platform.settings.max_attempts
-        return IntakePolicy(max_receives=attempts, max_attempts=attempts)
+    def _max_attempts(self) -> int:
+        return self.platform.settings.max_attempts
 
     def _act(self, action: IntakeAction, message: Message, record: RunRecord | None) -> None:
         if isinstance(action, Refuse):

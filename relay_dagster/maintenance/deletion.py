@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-from relay_dagster.aws.alarms import remove_alarms
-from relay_dagster.aws.dynamodb.tenant_data import TenantData
-from relay_dagster.aws.metrics import report_fault
-from relay_dagster.aws.s3.removal import PrefixRemoval
+from relay_dagster.aws.dynamodb.deletion_store import TenantData
+from relay_dagster.aws.job_queue import read_whole
+from relay_dagster.aws.metrics import remove_alarms, report_fault
 from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain
-from relay_dagster.execution.publication import place_of
+from relay_dagster.execution.reports import place_of
 from relay_dagster.external_errors import ExternalServiceError
-from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.ports import ExecutionHistory, Removed, utc_now
@@ -40,13 +38,11 @@ class RemovalSteps:
         clock: Callable[[], datetime],
         deadline: Deadline,
     ) -> None:
-        settings = platform.settings
         self._platform = platform
         self._history = history
         self._clock = clock
         self._deadline = deadline
         self._tenant_data = TenantData(platform.database)
-        self._prefixes = PrefixRemoval(platform.clients, settings.artifact_bucket)
         self.by_name: Mapping[str, Callable[[str, str | None], Removed]] = {
             "end": self.end,
             "files": self.files,
@@ -63,8 +59,6 @@ class RemovalSteps:
     def after(self, name: str) -> str | None:
         """Return the step that follows; None after the last."""
         return dict(pairwise(self.by_name)).get(name)
-
-    # --- the steps ------------------------------------------------------------------------------
 
     def end(self, tenant_id: str, _: str | None = None) -> Removed:
         """Wait until nothing of the tenant executes: what still did could write behind us."""
@@ -129,12 +123,10 @@ class RemovalSteps:
         version = self._platform.tenants.latest_version(tenant_id)
         return Removed(self._tenant_data.remove_settings(tenant_id, version))
 
-    # --- how ------------------------------------------------------------------------------------
-
     def _removed(self, *prefixes: str) -> Removed:
         count = 0
         for prefix in prefixes:
-            removed, is_all = self._prefixes.remove(prefix, self._deadline.has_passed)
+            removed, is_all = self._platform.objects.remove_all(prefix, self._deadline.has_passed)
             count += removed
             if not is_all:
                 return Removed(count, is_all=False)

@@ -1,29 +1,57 @@
-"""What is to be done beside the runs: partitions, Dagster's old runs, queue attributes, holds.
+"""The duties beside the runs: partitions, queue attributes, holds, ages of feeds, what has expired.
 
 Nothing here is about a single run; each function is a duty of its own.
 """
 
 from collections import Counter
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, Self
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.metrics import report_fault
+from relay_dagster.aws.dynamodb.deletion_store import TenantData
+from relay_dagster.aws.metrics import event_of_feed, report_fault
 from relay_dagster.drain import Deadline, drain
+from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.logs import event_log
-from relay_dagster.maintenance.memory import Memory
 from relay_dagster.runs.errors import RunError
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.model import LockState, RunRecord
 from relay_dagster.runs.ports import ExecutionHistory, TenantPartitions
+from relay_dagster.triggers.rules import TriggerState, late_at
 from relay_dagster.wiring import Platform
 
 # The index of tenants lags behind the table.
 OVERLAP = timedelta(minutes=2)
 ALL_TENANTS_EVERY_SECONDS = 3600
 HOLDS_AT_ONCE = 100
-
+MIN_RECORD_DAYS = 15
+"""The dead-letter queue keeps messages for 14 days, and their runs are known as long."""
+KEPT_CONFIGS = 50
+_RUNS_ROUND, _CONFIGS_ROUND = timedelta(minutes=10), timedelta(hours=1)
+_AT_ONCE = 100
 log = event_log()
+
+
+@dataclass
+class Memory:
+    """Base of duties' memories, kept in a sensor's cursor: defaults, and values as JSON has them.
+
+    They are small, since Dagster stores them with every tick. Instants are seconds since 1970.
+    """
+
+    @classmethod
+    def read(cls, values: object) -> Self:
+        """Return the memory with these values; the empty one if they cannot be read."""
+        try:
+            return cls(**values)  # type: ignore[arg-type]
+        except TypeError:
+            return cls()
+
+    def values(self) -> dict[str, Any]:
+        """Return the values to keep."""
+        return asdict(self)
 
 
 @dataclass
@@ -37,21 +65,22 @@ class PartitionSync(Memory):
 def sync_partitions(
     platform: Platform, partitions: TenantPartitions, cursor: PartitionSync, now: datetime
 ) -> list[str]:
-    """Add the partitions of new tenants; once an hour compare all, and remove those gone.
+    """Add the partitions of new tenants, and return these tenants.
 
-    Returns:
-        The tenants whose partitions were added.
+    Once an hour all are compared, and those gone removed.
     """
     instant = now.timestamp()
     if instant - cursor.compared_at >= ALL_TENANTS_EVERY_SECONDS:
         stored, present = set(platform.tenants.all_tenant_ids()), partitions.tenants()
-        _remove_gone(partitions, present - stored)
+        for tenant_id in sorted(present - stored):
+            if not partitions.is_in_use(tenant_id):
+                partitions.remove_tenant(tenant_id)
+                log.info("partition_removed", tenant_id=tenant_id)
         added = partitions.add_tenants(stored - present - platform.deletions.listed())
         cursor.compared_at = instant
     else:
         since = datetime.fromtimestamp(cursor.known_until, UTC) - OVERLAP
-        new = platform.tenants.created_since(since)
-        tenant_ids = {entry.tenant_id for entry in new}
+        tenant_ids = {*platform.tenants.created_since(since)}
         if tenant_ids:
             tenant_ids -= platform.deletions.listed()
         added = partitions.add_tenants(tenant_ids)
@@ -59,22 +88,12 @@ def sync_partitions(
     return added
 
 
-def _remove_gone(partitions: TenantPartitions, gone: Set[str]) -> None:
-    for tenant_id in sorted(gone):
-        if not partitions.is_in_use(tenant_id):
-            partitions.remove_tenant(tenant_id)
-            log.info("partition_removed", tenant_id=tenant_id)
-
-
 def delete_old_runs(
     platform: Platform, history: ExecutionHistory, now: datetime, deadline: Deadline
 ) -> int:
-    """Delete what Dagster has kept for ``RELAY_DAGSTER_RETENTION_DAYS``; run records stay.
+    """Delete runs that Dagster has kept for ``RELAY_DAGSTER_RETENTION_DAYS``; return how many.
 
-    Dagster itself deletes old ticks alone.
-
-    Returns:
-        How many runs were deleted.
+    Run records stay. Dagster itself deletes old ticks alone.
     """
     before = now - timedelta(days=platform.settings.dagster_retention_days)
     return history.delete_ended_before(before, deadline.has_passed)
@@ -121,3 +140,129 @@ def count_holds(platform: Platform, now: datetime) -> int:
         is_more = cursor is not None
     platform.metrics.runs_held(holds)
     return holds.total()
+
+
+def scheduled_feeds(platform: Platform) -> list[tuple[TriggerState, FeedPointer]]:
+    """Return the triggers and the feed of each tenant that has a schedule and a feed."""
+    states = {each.tenant_id: each for each in platform.triggers.scheduled()}
+    feeds = platform.runs.feeds(states)
+    return [(states[name], feed) for name, feed in feeds.items()]
+
+
+def report_feed_ages(
+    platform: Platform, feeds: Sequence[tuple[TriggerState, FeedPointer]], now: datetime
+) -> None:
+    """Send the age of each feed in force, and whether it is late, and by whose fault."""
+    if not platform.settings.metrics_enabled:
+        return
+    ages = {feed.tenant_id: now - feed.in_force.published_at for _, feed in feeds}
+    platform.metrics.feed_ages({name: age.total_seconds() for name, age in ages.items()})
+    lates = {feed.tenant_id: late_at(state, feed.in_force.published_at) for state, feed in feeds}
+    asked = [name for name, late in lates.items() if late is not None and late < now]
+    last_runs = platform.runs.last_runs(asked)
+    platform.metrics.feeds_judged(
+        [event_of_feed(name, late, last_runs.get(name), now) for name, late in lates.items()]
+    )
+
+
+@dataclass
+class Round(Memory):
+    """The place up to which a round has come, "" where it is over; when it has begun."""
+
+    after: str = ""
+    begun_at: float = 0
+
+    def goes_on(self, now: datetime, pause: timedelta) -> bool:
+        """Begin a round if it is time; tell whether there is one."""
+        if not self.after and now.timestamp() - self.begun_at < pause.total_seconds():
+            return False
+        if not self.after:
+            self.begun_at = now.timestamp()
+        return True
+
+
+def expire_runs(platform: Platform, place: Round, now: datetime, deadline: Deadline) -> int:
+    """Delete the records of runs that ended long enough ago; return how many.
+
+    The records stay of feeds that are in force, kept or held, and of what kept ones were compared
+    with.
+    """
+    if not place.goes_on(now, _RUNS_ROUND):
+        return 0
+    days = max(platform.settings.retention_days, MIN_RECORD_DAYS)
+    before, count = now - timedelta(days=days), 0
+
+    def expire(record: RunRecord) -> None:
+        nonlocal count
+        if _is_over(record, before) and not _is_needed(platform, record):
+            count += platform.runs.expire(record, now)
+
+    def report(record: RunRecord, error: Exception) -> None:
+        report_fault(platform.metrics, "run_not_expired", error, **record.log_facts)
+
+    oldest = platform.runs.ids_by_request(place.after, before)
+    while page := list(islice(oldest, _AT_ONCE)):
+        places = {run_id: found_at for found_at, run_id in page}
+        records = platform.runs.get_many(places)
+        done = drain(records.values(), expire, report, deadline=deadline)
+        if deadline.has_passed():
+            last = [*records][len(done) - 1] if done else page[-1][1]
+            place.after = places[last]
+            return count
+        place.after = page[-1][0]
+    place.after = ""
+    return count
+
+
+def _is_over(record: RunRecord, before: datetime) -> bool:
+    """Tell whether a run ended before an instant, and nothing of it is open."""
+    is_settled = record.acknowledged_at is not None and not record.has_dead_letter
+    return (
+        is_settled
+        and record.has_ended
+        and record.status is not RunStatus.HELD
+        and record.lock_state is LockState.NONE
+        and record.finished_at is not None
+        and record.finished_at < before
+    )
+
+
+def _is_needed(platform: Platform, record: RunRecord) -> bool:
+    """Tell whether a tenant's feed pointer leads to a run, or to one that was compared with it."""
+    feed = platform.runs.feed(record.tenant_id)
+    if feed is None:
+        return False
+    kept = {each.run_id for each in feed.publications}
+    if feed.held_run_id is not None:
+        kept.add(feed.held_run_id)
+    if record.run_id in kept:
+        return True
+    if record.published_at is None:
+        return False  # never anybody's baseline
+    records = platform.runs.get_many(kept)
+    # What cannot be read may have been compared with anything.
+    is_known = len(records) == len(kept)
+    return not is_known or record.run_id in {each.baseline_run_id for each in records.values()}
+
+
+def expire_configs(platform: Platform, place: Round, now: datetime, deadline: Deadline) -> int:
+    """Delete versions of configs but for the newest 50 and those that a record names."""
+    if not place.goes_on(now, _CONFIGS_ROUND):
+        return 0
+    data, count = TenantData(platform.database), 0
+
+    def expire(tenant_id: str) -> None:
+        nonlocal count
+        latest = platform.tenants.latest_version(tenant_id) or 0
+        if latest > KEPT_CONFIGS:
+            count += data.remove_old_configs(tenant_id, latest, KEPT_CONFIGS)
+        place.after = tenant_id
+
+    def report(tenant_id: str, error: Exception) -> None:
+        report_fault(platform.metrics, "configs_not_expired", error, tenant_id=tenant_id)
+
+    tenant_ids = sorted(each for each in platform.tenants.all_tenant_ids() if each > place.after)
+    drain(tenant_ids, expire, report, deadline=deadline)
+    if not deadline.has_passed():
+        place.after = ""
+    return count

@@ -6,17 +6,20 @@ nothing to the next. A run that cannot be handled is put off, and a later tick c
 
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import zip_longest
 
 from relay_core.domain.codes import RunStatus
+from relay_core.domain.errors import RelayError
+from relay_core.publish.findings import RunFindings
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import TICK_SECONDS, Deadline, drain
-from relay_dagster.execution.publication import remove_superseded, withdraw
+from relay_dagster.execution.concurrent_io import ConcurrentIO
+from relay_dagster.execution.reports import RunReports, remove_superseded, withdraw
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
-from relay_dagster.maintenance.dead_run_reports import write_reports
 from relay_dagster.maintenance.run_decision import (
     SOON,
     Act,
@@ -25,12 +28,12 @@ from relay_dagster.maintenance.run_decision import (
     ReconcileAction,
     ReportFailed,
     RunFacts,
-    SignOfLife,
     decide,
     next_check,
+    watched,
 )
 from relay_dagster.runs.errors import CancelRequestedError, RunError
-from relay_dagster.runs.model import DueQueue, LockState, RunRecord, Trigger
+from relay_dagster.runs.model import DueQueue, LockState, Outcome, RunRecord, Trigger
 from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
 
@@ -83,8 +86,7 @@ class ReconcileTick:
         execution = AttemptState.ABSENT
         if record.is_dispatched or (record.has_ended and record.attempt):
             execution = self.executions.state(record)
-        sign = SignOfLife(record.attempt, heartbeats, execution, record.dagster_run_id)
-        seen = sign.seen_in(record, now)
+        seen = watched(record, heartbeats, execution, now)
         facts = RunFacts(
             record=seen,
             execution=execution,
@@ -229,3 +231,62 @@ class ReconcileTick:
             if self.platform.ledger.check_again(waiting, timedelta(0), queue=DueQueue.TURN):
                 return
         raise ThrottledError("call_next", f"tenant {tenant_id}: too many writers at once")
+
+
+def write_reports(platform: Platform, record: RunRecord) -> RunRecord:
+    """Write an ended run's reports, and store that they are written.
+
+    A run that succeeded, is held, or failed for its data wrote its own before its end.
+    """
+    outcome = Outcome()
+    if record.status not in (RunStatus.SUCCEEDED, RunStatus.HELD):
+        withdraw(platform.objects, record)
+        # Files there may be of an attempt that was about to end otherwise.
+        with closing(ConcurrentIO(threads=2)) as io:
+            outcome = _write(platform, RunReports(platform.objects, record.context, io), record)
+    artifacts = platform.objects.artifacts(record.run_id, record.tenant_id)
+    return platform.ledger.note_reports(
+        record.run_id,
+        Outcome(
+            artifacts=artifacts, errors_artifact_key=artifacts.get("errors"), counts=outcome.counts
+        ),
+    )
+
+
+def _write(platform: Platform, reports: RunReports, record: RunRecord) -> Outcome:
+    reports.withdraw_merged()
+    findings = _findings(platform, record)
+    if record.status is RunStatus.FAILED:
+        findings.fail(record.failure)
+    finished = record.finished_at or record.requested_at
+    started = record.started_at or record.requested_at
+    return reports.write_last(
+        findings,
+        status=record.status,
+        stage_times=record.stage_times(finished),
+        duration_seconds=(finished - started).total_seconds(),
+        now=finished,
+    )
+
+
+def _findings(platform: Platform, record: RunRecord) -> RunFindings:
+    stored, config = None, None
+    if record.config_version is not None:
+        stored = platform.tenants.version(record.tenant_id, record.config_version)
+    if stored is not None:
+        with suppress(RelayError):
+            config = platform.tenants.parsed(stored)
+    if config is None:
+        return RunFindings(vendor_ids=record.vendors or ())
+    # A job from elsewhere may name vendors that the config does not have.
+    chosen = [
+        vendor.vendor_id
+        for vendor in config.vendors
+        if record.vendors is None or vendor.vendor_id in record.vendors
+    ]
+    return RunFindings(
+        vendor_ids=chosen,
+        vendor_count=len(config.vendors),
+        of_all_vendors=record.vendors is None,
+        limits=platform.settings.limits,
+    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.dynamodb.audit_store import AuditStore
+from relay_dagster.aws.dynamodb.database import AuditStore
 from relay_dagster.aws.dynamodb.link_store import LinkKind
 from relay_dagster.aws.dynamodb.tenant_errors import UnknownTenantError
 from relay_dagster.runs.errors import RunError

@@ -63,33 +63,26 @@ class Lose:
 ReconcileAction = Act | Extend | ReportFailed | Lose
 
 
-@dataclass(frozen=True, slots=True)
-class SignOfLife:
-    """The facts of an attempt that change while it lives; while they stay, it is silent.
+def watched(
+    record: RunRecord, heartbeats: int, execution: AttemptState, now: datetime
+) -> RunRecord:
+    """Return the record with the sign of life of its attempt, and since when it is the same.
 
-    Dagster's status is one of them: a run that has only now begun to execute was not silent before.
-    The claim is another: the first heartbeat comes an interval after it.
+    While the sign stays, the attempt is silent. Dagster's status is part of it: a run that has only
+    now begun to execute was not silent before. The claim is another part: the first heartbeat comes
+    an interval after it.
     """
-
-    attempt: int
-    heartbeats: int
-    execution: AttemptState
-    dagster_run_id: str | None
-
-    def seen_in(self, record: RunRecord, now: datetime) -> RunRecord:
-        """Return the record with this sign, and the time since when it is the same."""
-        facts = (self.attempt, self.heartbeats, self.execution, self.dagster_run_id)
-        watched_as = ":".join(map(str, facts))
-        if record.watched_as == watched_as and record.watched_at is not None:
-            return record
-        return replace(record, watched_as=watched_as, watched_at=now)
+    sign = ":".join(map(str, (record.attempt, heartbeats, execution, record.dagster_run_id)))
+    if record.watched_as == sign and record.watched_at is not None:
+        return record
+    return replace(record, watched_as=sign, watched_at=now)
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
     """A record, and the state of its run.
 
-    ``silent_seconds`` counts from the last change of its heartbeat (``execution/heartbeat.py``
+    ``silent_seconds`` counts from the last change of its heartbeat (``execution/attempt.py``
     describes heartbeats). ``is_its_turn``: the tenant is free, and no other run has waited longer.
     """
 

@@ -10,12 +10,15 @@ from functools import cache
 import dagster as dg
 
 from relay_dagster.aws.clients import LONG_TIMEOUTS, SHORT_TIMEOUTS
-from relay_dagster.orchestration.assets.fetched import fetched_inventory
-from relay_dagster.orchestration.assets.merged import merged_inventory
-from relay_dagster.orchestration.assets.normalized import normalized_inventory
-from relay_dagster.orchestration.assets.published import feed_is_fresh, published_feed
+from relay_dagster.orchestration.assets import (
+    RunSessions,
+    feed_is_fresh,
+    fetched_inventory,
+    merged_inventory,
+    normalized_inventory,
+    published_feed,
+)
 from relay_dagster.orchestration.jobs import inventory_sync
-from relay_dagster.orchestration.resources import RunSessions
 from relay_dagster.orchestration.sensors import WAIT_SECONDS, all_sensors
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect

@@ -21,8 +21,7 @@ import sqlalchemy as sa
 
 from relay_dagster import tags
 from relay_dagster.orchestration.dagster_instance import UNFINISHED, OnInstance
-from relay_dagster.orchestration.jobs import INVENTORY_SYNC
-from relay_dagster.orchestration.partitions import TENANT_PARTITIONS
+from relay_dagster.orchestration.jobs import INVENTORY_SYNC, TENANT_PARTITIONS
 from relay_dagster.runs.ports import Removed
 
 _TICKS_AT_ONCE = _RUNS_AT_ONCE = 500
@@ -115,14 +114,11 @@ class DagsterHistory(OnInstance):
         return any(self._instance.get_runs_count(each) for each in wanted)
 
     def delete_ended_before(self, instant: datetime, is_late: Callable[[], bool]) -> int:
-        """Delete the runs that ended before an instant, oldest first, until it is late.
+        """Delete runs that ended before an instant, oldest first, until it is late; count them.
 
         A run that has a tenant's newest materialization of an asset stays whole, and of events
         that are no run's the newest of each asset and tenant. Deleted are runs of the job and of
         assets that somebody has materialized by hand for a tenant.
-
-        Returns:
-            How many runs.
         """
         count = last = 0
         while rows := self._ended_before(instant, last):
@@ -200,8 +196,6 @@ class DagsterHistory(OnInstance):
             count += 1
         return Removed(count, is_all=is_all, mark=_TICKS_SEEN)
 
-    # --- what is old ----------------------------------------------------------------------------
-
     def _ended_before(self, instant: datetime, after: int) -> Sequence[Any]:
         """Return rows of runs that ended before an instant, after one in the table's order."""
         wanted = (
@@ -259,8 +253,6 @@ class DagsterHistory(OnInstance):
         )
         self._delete_from_copy(*old)
 
-    # --- runs and backfills ---------------------------------------------------------------------
-
     def _delete_run(self, dagster_run_id: str) -> None:
         """Delete a run, its log, its events, and what Dagster's own deletion leaves behind.
 
@@ -298,8 +290,6 @@ class DagsterHistory(OnInstance):
                 connection.execute(sa.delete(_BACKFILL_TAGS).where(tagged))
                 connection.execute(sa.delete(_BACKFILLS).where(_BACKFILLS.c.id == row.id))
         return len(ended), len(ended) == len(found)
-
-    # --- events and assets ----------------------------------------------------------------------
 
     def _clear_assets(self, names: _Names) -> int:
         """Make each asset's last materialization another tenant's, and empty its cache."""
@@ -371,8 +361,6 @@ class DagsterHistory(OnInstance):
             connection.execute(sa.delete(_EVENT_TAGS).where(_EVENT_TAGS.c.event_id.in_(ids)))
             return _rows(connection, sa.delete(_EVENTS).where(*conditions))
 
-    # --- sensors --------------------------------------------------------------------------------
-
     def _remove_ticks(
         self, names: _Names, last: int, is_late: Callable[[], bool]
     ) -> tuple[int, int | None]:
@@ -414,8 +402,6 @@ class DagsterHistory(OnInstance):
                     here = sa.and_(row_id == found_id, body == text)
                     count += _rows(connection, sa.update(table).where(here).values({body: cleared}))
         return count
-
-    # --- Dagster's databases --------------------------------------------------------------------
 
     def _runs(self) -> AbstractContextManager[sa.Connection]:
         return _sql(self._instance.run_storage).connect()

@@ -12,8 +12,7 @@ import dagster as dg
 
 from relay_dagster import tags
 from relay_dagster.logs import event_log
-from relay_dagster.orchestration.jobs import INVENTORY_SYNC
-from relay_dagster.orchestration.partitions import TENANT_PARTITIONS
+from relay_dagster.orchestration.jobs import INVENTORY_SYNC, TENANT_PARTITIONS
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import AttemptState
 
@@ -71,9 +70,7 @@ class DagsterExecutions(OnInstance):
         """Return how many runs that a sensor asked for have not ended."""
         return self._instance.get_runs_count(
             dg.RunsFilter(
-                job_name=INVENTORY_SYNC,
-                statuses=list(UNFINISHED),
-                tags={tags.SENSOR: sensor_name},
+                job_name=INVENTORY_SYNC, statuses=list(UNFINISHED), tags={tags.SENSOR: sensor_name}
             )
         )
 

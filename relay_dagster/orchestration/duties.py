@@ -15,24 +15,31 @@ import dagster as dg
 
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import Deadline, drain
-from relay_dagster.maintenance.dead_letter_sweep import DeadLetterCount, sweep
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.doctor import report_broken
-from relay_dagster.maintenance.expiry import Round, expire_configs, expire_runs
 from relay_dagster.maintenance.housekeeping import (
+    Memory,
     PartitionSync,
+    Round,
     check_queue,
     count_holds,
     delete_old_runs,
+    expire_configs,
+    expire_runs,
+    report_feed_ages,
+    scheduled_feeds,
     sync_partitions,
 )
-from relay_dagster.maintenance.lost_messages import QueueWatch, send_lost_again
-from relay_dagster.maintenance.memory import Memory
+from relay_dagster.maintenance.messages import (
+    DeadLetterCount,
+    QueueWatch,
+    send_lost_again,
+    sweep,
+)
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterPartitions
 from relay_dagster.orchestration.feed_events import judge_freshness, report_publications
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.ticks.feed_ages import report_feed_ages, scheduled_feeds
 from relay_dagster.wiring import Platform
 
 ALL_SECONDS = 45.0

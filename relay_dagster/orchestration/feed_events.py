@@ -17,11 +17,9 @@ from relay_core.publish.reports import timestamp
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import Deadline, drain
 from relay_dagster.feeds.pointer import MAX_PENDING, FeedPointer, Publication, PublishedBy
-from relay_dagster.orchestration.checks import FEED_IS_FRESH
 from relay_dagster.orchestration.dagster_history import DagsterHistory
-from relay_dagster.orchestration.report_links import report_link
-from relay_dagster.triggers.rules import late_at
-from relay_dagster.triggers.state import TriggerState
+from relay_dagster.orchestration.jobs import report_link
+from relay_dagster.triggers.rules import TriggerState, late_at
 from relay_dagster.wiring import Platform
 
 PUBLISHED_FEED, MERGED = dg.AssetKey("published_feed"), dg.AssetKey("merged_inventory")
@@ -31,6 +29,7 @@ LEASE = timedelta(seconds=60)
 MAX_SKEW = timedelta(hours=1)
 """The clocks of those who publish and of those who report differ by less."""
 _DATA_VERSION = "dagster/data_version"
+FEED_IS_FRESH = "feed_is_fresh"
 _SENTENCES = {
     PublishedBy.RUN: "published by its run",
     PublishedBy.RELEASE: "released by {by}",
@@ -144,9 +143,6 @@ def _values(record: dg.EventLogRecord) -> Mapping[str, Any]:
     event = record.asset_materialization
     found = {} if event is None else event.metadata
     return {name: each.value for name, each in found.items()}
-
-
-# --- freshness ------------------------------------------------------------------------------------
 
 
 def judge_freshness(

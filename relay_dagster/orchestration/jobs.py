@@ -1,11 +1,11 @@
-"""The one job: every asset of one tenant, in one process.
+"""The one job, its partitions, which are the tenants, and the address of a run's report.
 
-The sensor asks for it by its name, and so do those who read Dagster's runs.
+A leaf: it imports nothing of ours. ``relay ui`` leads from the address to the file.
 """
 
 import dagster as dg
 
-INVENTORY_SYNC = "inventory_sync"
+INVENTORY_SYNC, TENANT_PARTITIONS, REPORTS = "inventory_sync", "tenants", "/reports"
 
 inventory_sync = dg.define_asset_job(
     INVENTORY_SYNC,
@@ -14,3 +14,9 @@ inventory_sync = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="One pass over one tenant's feeds: fetch, normalize, merge and price, publish.",
 )
+tenant_partitions = dg.DynamicPartitionsDefinition(name=TENANT_PARTITIONS)
+
+
+def report_link(tenant_id: str, run_id: str) -> dg.UrlMetadataValue:
+    """Return the link; it stays good, for the file is signed for when it is followed."""
+    return dg.MetadataValue.url(f"{REPORTS}/{tenant_id}/{run_id}")

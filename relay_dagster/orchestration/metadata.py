@@ -6,34 +6,28 @@ show`` or the API give links to follow.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
+from relay_core.domain.columns import REQUIRED_COLUMNS, Kind
+from relay_core.domain.records import GuardResult
 from relay_core.merge.result import MergedInventory
+from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.feed import fields_of, preview
-from relay_core.publish.findings import RunFindings
+from relay_core.publish.findings import AppliedRule, RunFindings
+from relay_core.publish.quarantine import COLUMNS as QUARANTINE_COLUMNS
 from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt
 from relay_dagster.execution.inputs import RunInputs
 from relay_dagster.execution.reports import RunReports
-from relay_dagster.orchestration.metadata_tables import (
-    applied_rule_table,
-    column_schema,
-    fault_table,
-    guard_table,
-    input_table,
-    quarantine_table,
-    row_table,
-    table,
-    vendor_table,
-    warning_table,
-)
-from relay_dagster.orchestration.report_links import report_link
+from relay_dagster.orchestration.jobs import report_link
 from relay_dagster.runs.model import RunRecord
 
+_MAX_SUSPECTS = 100
+_FILLED = (*REQUIRED_COLUMNS, "vendor_id", "updated_at")
 PREVIEW_ROWS = 10
 REPORTS = (
     "report",
@@ -48,6 +42,126 @@ REPORTS = (
     "config_snapshot",
 )
 """The artifacts that people open, the most wanted first."""
+
+
+def table(rows: Iterable[Sequence[Any]], columns: Mapping[str, str]) -> dg.TableMetadataValue:
+    """Return rows of cells as a table with these columns, name to kind."""
+    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()])
+    records = [dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows]
+    return dg.MetadataValue.table(records, schema=schema)
+
+
+def column_schema(columns: Iterable[tuple[str, Kind]]) -> dict[str, dg.TableSchema]:
+    """Return the metadata by which Dagster shows the columns of an asset, from names and kinds."""
+    return {
+        "dagster/column_schema": dg.TableSchema(
+            [
+                dg.TableColumn(
+                    name,
+                    str(kind),
+                    constraints=dg.TableColumnConstraints(nullable=name not in _FILLED),
+                )
+                for name, kind in columns
+            ]
+        )
+    }
+
+
+def input_table(entries: Mapping[str, Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Return the manifest's entries by vendor: what was found, or where it is expected."""
+    rows = [
+        (
+            vendor_id,
+            entry["status"],
+            entry["s3_key"] or entry["expected_prefix"] or "",
+            entry["size"] or 0,
+            entry["last_modified"] or "",
+        )
+        for vendor_id, entry in entries.items()
+    ]
+    kinds = {"vendor_id": "string", "status": "string", "s3_key": "string", "bytes": "int"}
+    return table(rows, {**kinds, "last_modified": "string"})
+
+
+def vendor_table(
+    vendors: Sequence[NormalizedVendor], wins: Mapping[str, int] | None = None
+) -> dg.TableMetadataValue:
+    """Return the counts of each vendor as a table, with the SKUs that it has won where known."""
+    kinds = {"vendor_id": "string", "outcome": "string"}
+    kinds |= dict.fromkeys(("rows", "valid", "invalid"), "int")
+    rows = [
+        (each.vendor_id, str(each.status), each.total_rows, each.valid_rows, each.invalid_rows)
+        for each in vendors
+    ]
+    if wins is None:
+        return table(rows, kinds)
+    return table([(*row, wins.get(row[0], 0)) for row in rows], {**kinds, "skus_won": "int"})
+
+
+def row_table(rows: Mapping[str, RowCounts]) -> dg.TableMetadataValue:
+    """Return where each vendor's rows went."""
+    kinds = {"vendor_id": "string", **dict.fromkeys(RowCounts.__dataclass_fields__, "int")}
+    return table([(name, *each.as_dict().values()) for name, each in rows.items()], kinds)
+
+
+def fault_table(vendors: Sequence[NormalizedVendor]) -> dg.TableMetadataValue:
+    """Return how often each vendor's rows have each fault, and what makes a whole feed unusable."""
+    rows: list[tuple[str, str, int]] = []
+    for vendor in vendors:
+        counts = {str(code): count for code, count in vendor.fault_counts.items()}
+        if vendor.fault is not None:
+            counts[vendor.fault.error_code] = 1
+        by_count = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        rows += [(vendor.vendor_id, code, count) for code, count in by_count]
+    return table(rows, {"vendor_id": "string", "error_code": "string", "entries": "int"})
+
+
+def winner_table(merged: MergedInventory) -> dg.TableMetadataValue:
+    """Return how many SKUs each vendor of the config has won."""
+    return table(merged.skus_won().items(), {"vendor_id": "string", "skus_won": "int"})
+
+
+def warning_table(counts: Mapping[str, int]) -> dg.TableMetadataValue:
+    """Return how often each warning was given."""
+    rows = [(str(code), count) for code, count in sorted(counts.items())]
+    return table(rows, {"warning": "string", "entries": "int"})
+
+
+def rule_table(merged: MergedInventory) -> dg.TableMetadataValue:
+    """Return the rules of the merged schema that rows break, and how many rows."""
+    rows = [(each.column, each.rule, len(each.rows)) for each in merged.broken_rules]
+    return table(rows, {"column": "string", "rule": "string", "rows": "int"})
+
+
+def applied_rule_table(rules: Sequence[AppliedRule]) -> dg.TableMetadataValue:
+    """Return what each rule of the tenant's own did."""
+    rows = [(each.path, each.rule, each.vendor_id or "", each.did, each.count) for each in rules]
+    kinds = dict.fromkeys(("path", "rule", "vendor_id", "did"), "string")
+    return table(rows, {**kinds, "count": "int"})
+
+
+def quarantine_table(findings: RunFindings) -> dg.TableMetadataValue:
+    """Return the first SKUs that keep their published price, as quarantine.csv has them."""
+    found = findings.first_quarantined(_MAX_SUSPECTS)
+    rows = ([row[name] for name in QUARANTINE_COLUMNS] for row in found)
+    return table(rows, dict.fromkeys(QUARANTINE_COLUMNS, "string"))
+
+
+def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:
+    """Return what each guard came to: so many of so many, held against its limit."""
+    kinds = {"guard": "string", "about": "string", "tripped": "boolean", "value": "string"}
+    kinds |= {"limit": "string", "count": "int", "of": "int", "examples": "string"}
+    rows = [
+        (
+            each.guard,
+            each.vendor_id or each.side or "",
+            each.tripped,
+            *(each.value, each.limit, each.count, each.of),
+            ", ".join(f"{e['sku']}: {e['before']} -> {e['after']}" for e in each.examples),
+        )
+        for each in results
+    ]
+    return table(rows, kinds)
 
 
 def fetched_metadata(inputs: RunInputs, reports: RunReports) -> dict[str, Any]:
@@ -82,21 +196,23 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
     findings, record = attempt.findings, attempt.record
     normalized = findings.normalized
     columns = {each.header: "string" for each in merged.config.output.columns}
+    shown = preview(merged, PREVIEW_ROWS)
+    upcoming = merged.config.next_run_after(record.finished_at or record.requested_at)
     return {
         "run_id": record.run_id,
         "status": str(record.status),
         "started_by": str(record.trigger),
         "report": report_link(record.tenant_id, record.run_id),
-        **_next_run(merged, record),
+        **({} if upcoming is None else {"next_run_at": timestamp(upcoming)}),
         **_hold(record),
         "dagster/row_count": merged.record_count,
         **_row_counts(normalized),
         "rows_merged": merged.record_count,
-        **_fates(findings),
+        **_sums("rows", (each.as_dict() for each in findings.rows.values())),
         "unpriced_skus": merged.unpriced_skus,
-        **_quarantined(findings),
+        **({} if findings.quarantined is None else {"quarantined": findings.quarantined}),
         **_changes(findings),
-        **_rules(findings),
+        **_sums("rules", ({str(rule.did): rule.count} for rule in findings.rules)),
         **_seconds(record),
         **column_schema((each.header, each.source.kind) for each in fields_of(merged.config)),
         # Dagster keeps the order: what people come for stands before the long tables.
@@ -108,7 +224,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         "quarantine": quarantine_table(findings),
         "rules": applied_rule_table(findings.rules),
         "warnings": warning_table(merged.warning_counts),
-        "preview": table(preview(merged, PREVIEW_ROWS), columns),
+        "preview": table([[row[name] for name in columns] for row in shown], columns),
     }
 
 
@@ -155,31 +271,12 @@ def _changes(findings: RunFindings) -> dict[str, Any]:
     return {"baseline_run_id": findings.changes.baseline_run_id, **counts}
 
 
-def _quarantined(findings: RunFindings) -> dict[str, int]:
-    """Return how many SKUs keep their published price, where a quarantine is set."""
-    return {} if findings.quarantined is None else {"quarantined": findings.quarantined}
-
-
-def _fates(findings: RunFindings) -> dict[str, int]:
-    """Return where the rows of all vendors went."""
+def _sums(label: str, parts: Iterable[Mapping[str, int | None]]) -> dict[str, int]:
+    """Return the sum of each count over vendors, or over the tenant's own rules."""
     counts: Counter[str] = Counter()
-    for rows in findings.rows.values():
-        counts.update({f"rows/{name}": count or 0 for name, count in rows.as_dict().items()})
+    for part in parts:
+        counts.update({f"{label}/{name}": count or 0 for name, count in part.items()})
     return dict(counts)
-
-
-def _rules(findings: RunFindings) -> dict[str, int]:
-    """Return how much the tenant's own rules did, kind by kind."""
-    counts: Counter[str] = Counter()
-    for rule in findings.rules:
-        counts[f"rules/{rule.did}"] += rule.count
-    return dict(counts)
-
-
-def _next_run(merged: MergedInventory, record: RunRecord) -> dict[str, str]:
-    """Return when the schedule of the run's config is due next."""
-    upcoming = merged.config.next_run_after(record.finished_at or record.requested_at)
-    return {} if upcoming is None else {"next_run_at": timestamp(upcoming)}
 
 
 def _row_counts(vendors: Sequence[NormalizedVendor]) -> dict[str, int]:

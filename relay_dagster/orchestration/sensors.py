@@ -22,7 +22,7 @@ from relay_dagster.orchestration.duties import keep_house
 from relay_dagster.orchestration.jobs import inventory_sync
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.ticks.due import take_due
+from relay_dagster.triggers.ticks.check import take_due
 from relay_dagster.triggers.ticks.uploads import UploadTick
 from relay_dagster.wiring import Platform
 

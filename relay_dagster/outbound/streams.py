@@ -88,10 +88,7 @@ class JudgedBackend(httpcore.NetworkBackend):
     """Connects to addresses that the destination accepts, and to none where it refuses one."""
 
     def __init__(
-        self,
-        destination: Destination,
-        allowance: Allowance,
-        resolve: Resolver = system_addresses,
+        self, destination: Destination, allowance: Allowance, resolve: Resolver = system_addresses
     ) -> None:
         self.destination = destination
         self._allowance = allowance

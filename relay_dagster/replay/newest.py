@@ -1,4 +1,7 @@
-"""The newest published runs of every tenant proved by replay, before an engine touches a feed."""
+"""The command `relay verify`: one run, or the newest published runs of every tenant.
+
+Proved by replay, before an engine touches a feed.
+"""
 
 import json
 import multiprocessing
@@ -11,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 
 from relay_core.domain.errors import ConfigError
@@ -20,8 +24,8 @@ from relay_core.domain.records import ENGINE_VERSION
 from relay_core.publish.keys import MERGED_INVENTORY
 from relay_core.publish.report.templating import pages
 from relay_dagster.client.api_client import ApiClient
-from relay_dagster.client.errors import ClientError
-from relay_dagster.client.session import Session
+from relay_dagster.client.errors import BadUsageError, ClientError
+from relay_dagster.client.session import Session, Shown, argument, command, option
 from relay_dagster.client.terminal import Screen
 from relay_dagster.replay.comparison import ComparedFile
 from relay_dagster.replay.run_artifacts import DIFFERENT, TamperedError
@@ -31,6 +35,7 @@ NOT_COMPARED = 2
 """The exit status where no run could be compared."""
 _MAX_PROCESSES = 8
 _STEPS = ("normalize", "validate", "merge", "price", "other files")
+commands = typer.Typer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,3 +260,50 @@ def verify_newest(session: Session, each: int, since_hours: float | None, budget
         session.screen.complain(f"{proof.run.tenant_id} {proof.run.run_id}: {proof.result}")
         proofs.append(proof)
     return Proofs(proofs, now)
+
+
+@command(commands)
+def verify(
+    session: Session,
+    run_id: Annotated[
+        str, argument("RUN_ID|N", "The run; with --newest so many of each tenant.", default=True)
+    ] = "",
+    newest: Annotated[
+        bool, option("The newest published runs of all tenants; an admin's key.")
+    ] = False,
+    since: Annotated[
+        float | None, option("Of --newest: published since then.", metavar="HOURS")
+    ] = None,
+    report: Annotated[
+        Path | None, option("Of --newest: writes .html or .json.", metavar="FILE")
+    ] = None,
+    max_runs: Annotated[int, option("Of --newest: at most so many.", min=1)] = 10_000,
+    max_minutes: Annotated[float, option("Of --newest: none is begun after so long.", min=0)] = 60,
+) -> Shown:
+    """Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.
+
+    Exit status 3 where it does not, with the first difference; 2 where its files are gone.
+    With --newest the newest published run of each tenant, or N of them: differences by step and
+    column; 2 where none could be compared.
+    """
+    if newest:
+        if report is not None and (report.is_dir() or not report.parent.is_dir()):
+            raise BadUsageError(f"--report: {report} is no file in a folder that is there")
+        budget = Budget(max_runs, max_minutes * 60)
+        proofs = verify_newest(session, _count(run_id or "1"), since, budget)
+        if report is not None:
+            proofs.write(report)
+        return Shown(
+            proofs.as_json(), lambda: proofs.show(session.screen), lambda: proofs.exit_status
+        )
+    if not run_id or since is not None or report is not None:
+        raise BadUsageError("name a run, or give --newest: --since and --report belong to that")
+    with TemporaryDirectory(prefix="relay-") as folder:
+        found = Verification(session, run_id, Path(folder))
+    return Shown(found.as_json(), found.show, lambda: 0 if found.is_same else DIFFERENT)
+
+
+def _count(text: str) -> int:
+    if text.isascii() and text.isdecimal() and int(text):
+        return int(text)
+    raise BadUsageError(f"--newest takes a number of runs from 1 on, not {text!r}")

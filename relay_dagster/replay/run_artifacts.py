@@ -12,12 +12,7 @@ from relay_core.config import Override, TenantConfig, load_stored_config, parse_
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.publish.state import Baseline, read_state
-from relay_dagster.client.artifacts import (
-    ConfigSnapshot,
-    InputManifest,
-    PinnedInput,
-    RunSummary,
-)
+from relay_dagster.client.artifacts import ConfigSnapshot, InputManifest, PinnedInput, RunSummary
 from relay_dagster.client.errors import ClientError, GoneError, RefusedError
 from relay_dagster.client.links import download_to, read_report
 from relay_dagster.client.session import Session

@@ -9,8 +9,7 @@ from relay_core.domain.records import ENGINE_VERSION
 from relay_dagster.client.artifacts import RunSummary
 from relay_dagster.client.session import Session
 from relay_dagster.replay.comparison import ComparedFile, ComparingSink, Match
-from relay_dagster.replay.engine import replay
-from relay_dagster.replay.last_good import LastGood
+from relay_dagster.replay.engine import LastGood, replay
 from relay_dagster.replay.run_artifacts import NotReplayableError, RunArtifacts
 from relay_dagster.wire.runs import Run
 

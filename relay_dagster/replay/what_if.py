@@ -23,8 +23,7 @@ from relay_dagster.client.holds import show_guard
 from relay_dagster.client.runs import show_changes
 from relay_dagster.client.session import Session, Shown, argument, command, option
 from relay_dagster.client.terminal import counted
-from relay_dagster.replay.engine import KEYS, Replayed, replay
-from relay_dagster.replay.last_good import LastGood
+from relay_dagster.replay.engine import KEYS, LastGood, Replayed, replay
 from relay_dagster.replay.run_artifacts import DIFFERENT, RunArtifacts
 from relay_dagster.wire.runs import FeedChanges
 

@@ -4,22 +4,24 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.feeds.hold import Hold
+from relay_dagster.runs.model import Hold
 
 
 class RunError(Exception):
     """Base of every refusal."""
 
     error_code: ClassVar[str] = "run_error"
+    sentence: ClassVar[str] = "{}"
+
+    def __init__(self, *facts: object) -> None:
+        super().__init__(self.sentence.format(*facts))
 
 
 class UnknownRunError(RunError):
     """No record has this run_id."""
 
     error_code = "RUN_NOT_FOUND"
-
-    def __init__(self, run_id: str) -> None:
-        super().__init__(f"there is no run {run_id}")
+    sentence = "there is no run {}"
 
 
 class TenantBusyError(RunError):
@@ -53,9 +55,7 @@ class RestoreTooLateError(RunError):
     """The tenant's deletion has begun: there is nothing whole to restore."""
 
     error_code = "RESTORE_TOO_LATE"
-
-    def __init__(self, tenant_id: str) -> None:
-        super().__init__(f"the time to restore tenant {tenant_id} is over; its deletion goes on")
+    sentence = "the time to restore tenant {} is over; its deletion goes on"
 
 
 class RunQuotaExceededError(RunError):
@@ -86,18 +86,14 @@ class RunAlreadyFinishedError(RunError):
     """The run is final; nothing changes it any more."""
 
     error_code = "RUN_ALREADY_FINISHED"
-
-    def __init__(self, run_id: str, status: str) -> None:
-        super().__init__(f"run {run_id} has already finished: {status}")
+    sentence = "run {} has already finished: {}"
 
 
 class RunNotHeldError(RunError):
     """The run's feed is not held back: there is nothing to release."""
 
     error_code = "RUN_NOT_HELD"
-
-    def __init__(self, run_id: str, status: str) -> None:
-        super().__init__(f"the feed of run {run_id} is not held back; the run is {status}")
+    sentence = "the feed of run {} is not held back; the run is {}"
 
 
 class HoldMismatchError(RunError):
@@ -116,11 +112,7 @@ class FeedNotKeptError(RunError):
     """The tenant has no feed of this run any more, or never had."""
 
     error_code = "FEED_NOT_KEPT"
-
-    def __init__(self, tenant_id: str, run_id: str) -> None:
-        super().__init__(
-            f"the feed of run {run_id} is not among the last publications of tenant {tenant_id}"
-        )
+    sentence = "the feed of run {1} is not among the last publications of tenant {0}"
 
 
 class RunCreationPausedError(RunError):
@@ -154,27 +146,21 @@ class QueueUnavailableError(RunError):
     """The run's message could not be sent, so there is no run."""
 
     error_code = "QUEUE_UNAVAILABLE"
-
-    def __init__(self) -> None:
-        super().__init__("the queue does not answer, no run was started")
+    sentence = "the queue does not answer, no run was started"
 
 
 class JobConflictError(RunError):
     """A message has the run_id of a record that was made for another body."""
 
     error_code = "job_conflict"
-
-    def __init__(self, run_id: str) -> None:
-        super().__init__(f"run {run_id} was requested with another body")
+    sentence = "run {} was requested with another body"
 
 
 class JobExpiredError(RunError):
     """A message has the run_id of a run whose record is no longer kept."""
 
     error_code = "job_expired"
-
-    def __init__(self, run_id: str) -> None:
-        super().__init__(f"run {run_id} ended long ago, its record is gone")
+    sentence = "run {} ended long ago, its record is gone"
 
 
 class CommitLostError(RunError):

@@ -1,21 +1,37 @@
-"""The message that stands for a run on the queue: its body, written and read strictly.
+"""The message that stands for a run on the queue, and what ids look like: read strictly.
 
 Anybody may send one, so what is read is judged value by value. Which record a job belongs to is
-`transitions`, what becomes of its message is `message_state`.
+`transitions`. Callers' ids are judged here before one becomes a key of a table or a part of an
+address.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from relay_core.domain.limits import DEFAULT_LIMITS
-from relay_dagster.runs.identifiers import is_id, is_run_id
 
+ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+"""Of a tenant or vendor."""
+
+_ID = re.compile(ID_PATTERN)
+_RUN_ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _MAX_SHOWN = 100
 _MAX_VENDORS = DEFAULT_LIMITS.vendors
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text can be the id of a tenant or vendor."""
+    return _ID.fullmatch(text) is not None
+
+
+def is_run_id(text: str) -> bool:
+    """Tell whether a text has the form of a run_id, a UUID."""
+    return _RUN_ID.fullmatch(text) is not None
 
 
 class NotAJobError(ValueError):

@@ -1,7 +1,7 @@
 """What is kept of a run: its record, the tenant's lock, and what was asked for.
 
-Frozen values only. How a record comes to be and changes is `transitions` and
-`message_state`, who writes the change `service`, how it is stored ``aws/dynamodb/run_store.py``.
+Frozen values only. How a record comes to be and changes is `transitions`, who writes
+the change `service`, how it is stored ``aws/dynamodb/run_store.py``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,32 @@ from typing import Any
 from relay_core.domain.codes import FailureClass, FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunContext, RunFailure, VendorResult
 from relay_core.publish.keys import ArtifactKeys
-from relay_dagster.feeds.hold import Hold
 from relay_dagster.runs.job_message import Job
 from relay_dagster.tenants.audit import SYSTEM, AuditEntry, Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a feed is held back: its hash, what it was compared with, and the guards that trip."""
+
+    sha256: str
+    baseline_run_id: str
+    guards: tuple[Mapping[str, Any], ...]
+
+    @property
+    def guard_names(self) -> frozenset[str]:
+        """The names of the guards that trip."""
+        return frozenset(str(result["guard"]) for result in self.guards)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A person's decision to publish what is held: what was reviewed, and why."""
+
+    sha256: str  # the hash of the feed that was reviewed
+    guards: frozenset[str]  # the names of the guards that were
+    reason: str  # why it is good all the same
+    by: str  # who decides
 
 
 class Trigger(StrEnum):

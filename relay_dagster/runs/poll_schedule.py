@@ -91,7 +91,13 @@ class PollSchedule:
     def scheduled(self, before: RunRecord | None, after: RunRecord, now: datetime) -> RunRecord:
         """Return a changed record with its next check; one that is due soon keeps its place."""
         queue, due_at = self._next(after, now)
-        if before is not None and due_at is not None and _is_same_attempt(before, after):
+        is_same_attempt = (
+            before is not None
+            and before.is_dispatched
+            and after.is_dispatched
+            and before.attempt == after.attempt
+        )
+        if before is not None and due_at is not None and is_same_attempt:
             known = before.due_at
             if before.due_queue is queue and known is not None and now < known < due_at:
                 due_at = known
@@ -122,16 +128,9 @@ class PollSchedule:
         if record.message_id is None:
             return DueQueue.ATTEMPT, (record.send_claimed_at or record.requested_at) + UNSENT_AFTER
         if record.lock_state is LockState.QUEUED and record.hidden_until is not None:
-            return DueQueue.ATTEMPT, max(now, record.hidden_until - self._early(record, now))
+            # So long before its message comes into sight.
+            early = min(_CHECK_BEFORE_SIGHT, max(record.hidden_until - now, timedelta(0)) / 4)
+            return DueQueue.ATTEMPT, max(now, record.hidden_until - early)
         signs = [at for at in (record.sent_at, record.received_at) if at is not None]
         last_sign = max(signs, default=now)
         return DueQueue.MESSAGE, last_sign + timedelta(seconds=self.message_lost_seconds)
-
-    def _early(self, record: RunRecord, now: datetime) -> timedelta:
-        """Return how long before its message comes into sight a run that waits is checked."""
-        hidden_for = (record.hidden_until or now) - now
-        return min(_CHECK_BEFORE_SIGHT, max(hidden_for, timedelta(0)) / 4)
-
-
-def _is_same_attempt(before: RunRecord, after: RunRecord) -> bool:
-    return before.is_dispatched and after.is_dispatched and before.attempt == after.attempt

@@ -15,8 +15,8 @@ from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, RunRecord, TenantLock
 from relay_dagster.tenants.audit import AuditEntry, Origin
 from relay_dagster.tenants.deletion import Deletion
-from relay_dagster.tenants.parsed_configs import StoredText
-from relay_dagster.triggers.state import TriggerUpdate
+from relay_dagster.tenants.parsed_configs import StoredConfig
+from relay_dagster.triggers.rules import TriggerUpdate
 from relay_dagster.webhooks.model import Event
 
 
@@ -98,6 +98,9 @@ class RunRecords(Protocol):
     def has_expired(self, run_id: str) -> bool:
         """Tell whether a run's record is gone since it has been kept for as long as it is to be."""
 
+    def lock(self, tenant_id: str) -> TenantLock:
+        """Return the tenant's lock, read consistently."""
+
     def feed(self, tenant_id: str) -> FeedPointer | None:
         """Return the tenant's feed, read consistently; None before the first."""
 
@@ -111,27 +114,11 @@ class RunRecords(Protocol):
     def commit(self, change: Change, also: Sequence[Any] = ()) -> RunRecord:
         """Write a record if it still is as it was read, with all that goes with it, or nothing.
 
-        Raises:
-            CommitLostError: the record, or what goes with it, is not as it was read.
-            RunError: what a failed condition of the other writes means.
+        `CommitLostError` where one is not as it was read; else the `RunError` of its condition.
         """
 
     def note_check(self, record: RunRecord) -> bool:
-        """Write what a check has seen of a record, and when the next is due, and nothing else.
-
-        Returns:
-            False where the record has changed since it was read; nothing is written then.
-        """
-
-
-class TenantRuns(Protocol):
-    """What a tenant has under way: ``aws/dynamodb/run_store.py``."""
-
-    def lock(self, tenant_id: str) -> TenantLock:
-        """Return the tenant's lock, read consistently."""
-
-    def feed(self, tenant_id: str) -> FeedPointer | None:
-        """Return the tenant's feed, read consistently; None before the first."""
+        """Write what a check has seen, and when the next is; False if the record has changed."""
 
 
 class TenantDeletions(Protocol):
@@ -139,9 +126,6 @@ class TenantDeletions(Protocol):
 
     def ask(self, tenant_id: str, grace: timedelta, origin: Origin) -> Deletion:
         """Begin a tenant's deletion, or return the one that is under way."""
-
-    def restore(self, tenant_id: str, origin: Origin) -> None:
-        """Let a tenant be as it was."""
 
 
 class JobSender(Protocol):
@@ -152,7 +136,7 @@ class JobSender(Protocol):
 
 
 class PauseLookup(Protocol):
-    """Which tenants start no runs: ``aws/dynamodb/pause_store.py``."""
+    """Which tenants start no runs: ``aws/dynamodb/tenant_store.py``."""
 
     def of(self, tenant_id: str) -> Pause | None:
         """Return the pause that stops a tenant's runs; None for none."""
@@ -164,10 +148,10 @@ class ConfigVersions(Protocol):
     def latest_version(self, tenant_id: str) -> int | None:
         """Return the number of the latest version, None for an unknown tenant."""
 
-    def latest(self, tenant_id: str) -> StoredText | None:
+    def latest(self, tenant_id: str) -> StoredConfig | None:
         """Return the latest version, None for an unknown tenant."""
 
-    def parsed(self, stored: StoredText) -> TenantConfig:
+    def parsed(self, stored: StoredConfig) -> TenantConfig:
         """Return a version as it takes effect; a `RelayError` where it no longer can."""
 
 

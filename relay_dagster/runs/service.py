@@ -1,10 +1,10 @@
 """The verbs of a run's life: every change of a run record, whoever asks, and no other place.
 
-Each verb reads the record consistently, applies one rule of `transitions` or `message_state`, and
-commits the result on condition that nothing has changed since; where something has, it reads and
-decides again. Lock, feed pointer, events and audit change in the same transaction. ``known`` is the
-record as the caller read or wrote it last: it is tried first, and spares a read. What people decide
-of feeds is ``feeds/service.py``.
+Each verb reads the record consistently, applies one rule of `transitions`, and commits the result
+on condition that nothing has changed since; where something has, it reads and decides again. Lock,
+feed pointer, events and audit change in the same transaction. ``known`` is the record as the caller
+read or wrote it last: it is tried first, and spares a read. What people decide of feeds is
+``feeds/service.py``.
 
 `UnknownRunError` is raised for a run_id without a record, `ExternalServiceError` where the store
 fails; other refusals are named in each method.
@@ -23,7 +23,7 @@ from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.external_errors import ExternalServiceError, ThrottledError
 from relay_dagster.feeds.pointer import FeedUpdate, FeedUpdateOf, no_update
 from relay_dagster.feeds.service import FeedService
-from relay_dagster.runs import message_state, transitions
+from relay_dagster.runs import transitions
 from relay_dagster.runs.errors import (
     CommitLostError,
     IdempotencyKeyReusedError,
@@ -46,8 +46,8 @@ from relay_dagster.runs.model import (
 from relay_dagster.runs.poll_schedule import UNSENT_AFTER, Loss, PollSchedule, RetryPolicy
 from relay_dagster.runs.ports import Change, RunRecords, utc_now
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
-from relay_dagster.triggers.state import TriggerUpdate
-from relay_dagster.webhooks.events import events_of
+from relay_dagster.triggers.rules import TriggerUpdate
+from relay_dagster.webhooks.model import events_of
 
 _MAX_ROUNDS, _BUSY = 20, "too many writers at once"
 
@@ -189,7 +189,7 @@ class RunService:
         now = self._clock()
         queued = transitions.adopted(job, now, None, LockState.NONE)
         poison = transitions.poisoned(message, now)(queued)
-        dead = message_state.dead_lettered(dlq_message_id)(poison)
+        dead = transitions.dead_lettered(dlq_message_id)(poison)
         return self._commit(None, dead, sent_at=sent_at)
 
     def dispatch(
@@ -324,7 +324,7 @@ class RunService:
         self, run_id: str, message_id: str, *, known: RunRecord | None = None
     ) -> RunRecord:
         """Note the message that now stands for the run; a run that has ended stays as it is."""
-        return self._change(run_id, message_state.sent(message_id, self._clock()), known)
+        return self._change(run_id, transitions.sent(message_id, self._clock()), known)
 
     def claim_send(self, run_id: str, wait: timedelta = UNSENT_AFTER) -> RunRecord:
         """Take the right to send the message of a run that has had none for ``wait``.
@@ -333,7 +333,7 @@ class RunService:
             TransitionRefusedError: it has one, or somebody is sending it.
             RunAlreadyFinishedError: the run has ended.
         """
-        return self._change(run_id, message_state.send_claimed(self._clock(), wait))
+        return self._change(run_id, transitions.send_claimed(self._clock(), wait))
 
     def note_receive(
         self,
@@ -348,13 +348,13 @@ class RunService:
 
     def record_dlq(self, run_id: str, dlq_message_id: str) -> RunRecord:
         """Note that the run's message is in the dead-letter queue."""
-        return self._change(run_id, message_state.dead_lettered(dlq_message_id))
+        return self._change(run_id, transitions.dead_lettered(dlq_message_id))
 
     def resolve_dead_letter(
         self, run_id: str, entry: Callable[[RunRecord], AuditEntry | None] = no_update
     ) -> RunRecord:
         """Note that the run's dead letter is redriven or discarded: it is to go when it is met."""
-        return self._change(run_id, message_state.dead_letter_resolved(self._clock()), entry=entry)
+        return self._change(run_id, transitions.dead_letter_resolved(self._clock()), entry=entry)
 
     def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
         """Note that a final run's reports are written; ``outcome`` adds to what is known.
@@ -362,7 +362,7 @@ class RunService:
         Raises:
             TransitionRefusedError: the run is not final.
         """
-        return self._change(run_id, message_state.reported(outcome, self._clock()))
+        return self._change(run_id, transitions.reported(outcome, self._clock()))
 
     def acknowledge(self, run_id: str, *, known: RunRecord | None = None) -> RunRecord:
         """Note that a final run's message is deleted and nothing is left to do.
@@ -370,7 +370,7 @@ class RunService:
         Raises:
             TransitionRefusedError: the run is not final, or poison that is not in the DLQ yet.
         """
-        return self._change(run_id, message_state.acknowledged(self._clock()), known)
+        return self._change(run_id, transitions.acknowledged(self._clock()), known)
 
     def check_again(
         self, record: RunRecord, after: timedelta, *, queue: DueQueue | None = None, **seen: Any
@@ -401,10 +401,12 @@ class RunService:
         entry: Callable[[RunRecord], AuditEntry | None] = no_update,
         then: Callable[[RunRecord], object] = no_update,
     ) -> RunRecord:
-        """Apply a rule to a record, and commit what comes of it: a `ChangeRun`.
+        """Apply a rule to a record; return it as it was committed, or as the rule leaves it.
 
-        Who asked for the run is in the audit with the first change that does not withdraw it: until
-        its message is sent, it may be that there is no run after all.
+        No waiting: a lost round means that another writer got through, and writers of a record are
+        few. ``entry`` makes the audit's entry; a change of nothing has none. ``then`` is given the
+        record where this very call has changed it. Who asked for the run is in the audit with the
+        first change that does not withdraw it: until its message is sent, there may be no run.
         """
         writes = self._runs.writes
         for _ in range(_MAX_ROUNDS):
@@ -472,4 +474,4 @@ class RunService:
     ) -> transitions.Rule:
         now = self._clock()
         hidden_until = now + (hidden_for or self.schedule.visibility)
-        return message_state.received(message_id, receipt_handle, now, hidden_until)
+        return transitions.received(message_id, receipt_handle, now, hidden_until)

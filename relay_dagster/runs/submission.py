@@ -21,7 +21,7 @@ from relay_dagster.runs.model import Idempotency, NewRun, RunRecord, Trigger
 from relay_dagster.runs.ports import ConfigVersions, JobSender, PauseLookup
 from relay_dagster.runs.service import RunService
 from relay_dagster.tenants.audit import SYSTEM, Origin
-from relay_dagster.triggers.state import TriggerUpdate
+from relay_dagster.triggers.rules import TriggerUpdate
 
 _MAX_SHOWN = 500
 _log = event_log()

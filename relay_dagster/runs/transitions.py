@@ -2,7 +2,7 @@
 
 A rule takes a record and returns the next one, or raises why not; it is pure, `service` applies it.
 No rule writes a status itself: `transition` takes it from the table. The rules of a feed that is
-held back are ``feeds/rules.py``; notes that change no status (message, reports) `message_state`.
+held back are ``feeds/service.py``. Notes of a message and of reports change no status.
 """
 
 from collections.abc import Callable
@@ -41,15 +41,32 @@ Rule = Callable[[RunRecord], RunRecord]
 """Returns the next record, or raises why there is none."""
 _Facts = ParamSpec("_Facts")
 _Kept = TypeVar("_Kept")
+_After = TypeVar("_After")
+_QUEUED, _RUNNING = RunStatus.QUEUED, RunStatus.RUNNING
+_UNFINISHED, _HELD = (_QUEUED, _RUNNING), RunStatus.HELD
+_SUCCEEDED, _FAILED = RunStatus.SUCCEEDED, RunStatus.FAILED
+_CANCELLED = RunStatus.CANCELLED
+TOMBSTONE_LIFE = timedelta(days=30)
+"""Longer than a message can live: the tombstone must meet every late copy of its message."""
+_MAX_MESSAGE = 20_000
+_ORDER = {stage: place for place, stage in enumerate(Stage)}
+_BETWEEN_ATTEMPTS: dict[str, Any] = {
+    "stage": Stage.QUEUE,
+    "dispatched_at": None,
+    "dagster_run_id": None,
+    "stage_entered_at": {},
+    "watched_as": None,
+    "watched_at": None,
+}
 
 
 def rule(
-    step: Callable[Concatenate[_Kept, _Facts], _Kept],
-) -> Callable[_Facts, Callable[[_Kept], _Kept]]:
+    step: Callable[Concatenate[_Kept, _Facts], _After],
+) -> Callable[_Facts, Callable[[_Kept], _After]]:
     """Let a function of what is kept and of a change's facts be called with the facts: a rule."""
 
     @wraps(step)
-    def with_facts(*facts: _Facts.args, **named: _Facts.kwargs) -> Callable[[_Kept], _Kept]:
+    def with_facts(*facts: _Facts.args, **named: _Facts.kwargs) -> Callable[[_Kept], _After]:
         return lambda kept: step(kept, *facts, **named)
 
     return with_facts
@@ -69,70 +86,34 @@ class Transition:
     meaning: str
 
 
-_QUEUED, _RUNNING = RunStatus.QUEUED, RunStatus.RUNNING
-_UNFINISHED, _HELD = (_QUEUED, _RUNNING), RunStatus.HELD
-
-STATUSES = {
-    RunStatus.QUEUED: "waits for an attempt, or for Dagster to begin the one dispatched",
-    RunStatus.RUNNING: "an attempt executes, stage by stage",
-    RunStatus.SUCCEEDED: "its feed is written, and published if it is of all vendors",
-    RunStatus.FAILED: "its data are at fault, or its attempts are used up",
-    RunStatus.CANCELLED: "somebody asked for it, or its message could not be sent",
-    RunStatus.HELD: "its feed is written and not published; a person decides, or the next run",
-}
 _TABLE = (
     Transition("requested", (), _QUEUED, "submission", "a caller asks for the run"),
     Transition("adopted", (), _QUEUED, "intake", "a job came straight to the queue"),
     Transition("started_by_hand", (), _RUNNING, "run", "Dagster started it on its own"),
-    Transition(
-        "tombstoned", (_QUEUED,), RunStatus.CANCELLED, "submission", "its message was not sent"
-    ),
+    Transition("tombstoned", (_QUEUED,), _CANCELLED, "submission", "its message was not sent"),
     Transition(
         "dispatched", (_QUEUED,), _QUEUED, "intake", "the next attempt is Dagster's to begin"
     ),
     Transition("claimed", (_QUEUED,), _RUNNING, "run", "a Dagster run takes the attempt"),
     Transition("entered", (_RUNNING,), _RUNNING, "run", "the next stage begins"),
     Transition("pinned", (_RUNNING,), _RUNNING, "run", "config version and baseline are fixed"),
-    Transition("succeeded", (_RUNNING,), RunStatus.SUCCEEDED, "run", "all is written"),
-    Transition(
-        "failed", (_RUNNING,), RunStatus.FAILED, "run", "its data are at fault, or it is late"
-    ),
+    Transition("succeeded", (_RUNNING,), _SUCCEEDED, "run", "all is written"),
+    Transition("failed", (_RUNNING,), _FAILED, "run", "its data are at fault, or it is late"),
     Transition(
         "attempt_lost", _UNFINISHED, _QUEUED, "run, reconciler", "the attempt ended undecided"
     ),
-    Transition("poisoned", _UNFINISHED, RunStatus.FAILED, "run, reconciler", "no attempt is left"),
+    Transition("poisoned", _UNFINISHED, _FAILED, "run, reconciler", "no attempt is left"),
     Transition(
         "cancel_requested", _UNFINISHED, None, "API", "it is to end, and an attempt is under way"
     ),
-    Transition(
-        "cancelled", _UNFINISHED, RunStatus.CANCELLED, "API, run, reconciler", "it ends as asked"
-    ),
+    Transition("cancelled", _UNFINISHED, _CANCELLED, "API, run, reconciler", "it ends as asked"),
     Transition("held", (_RUNNING,), _HELD, "run", "guards trip: its feed waits for a person"),
-    Transition("released", (_HELD,), RunStatus.SUCCEEDED, "API", "a person publishes its feed"),
-    Transition("discarded", (_HELD,), RunStatus.CANCELLED, "API", "a person discards its feed"),
-    Transition("superseded", (_HELD,), RunStatus.CANCELLED, "run, API", "another feed is newer"),
-    Transition(
-        "expired", (_HELD,), RunStatus.CANCELLED, "reconciler", "nobody has decided in time"
-    ),
+    Transition("released", (_HELD,), _SUCCEEDED, "API", "a person publishes its feed"),
+    Transition("discarded", (_HELD,), _CANCELLED, "API", "a person discards its feed"),
+    Transition("superseded", (_HELD,), _CANCELLED, "run, API", "another feed is newer"),
+    Transition("expired", (_HELD,), _CANCELLED, "reconciler", "nobody has decided in time"),
 )
 TRANSITIONS = {each.name: each for each in _TABLE}
-
-
-def state_diagram() -> str:
-    """Return the table as a Mermaid state diagram, which the documentation shows."""
-    arrows: dict[tuple[str, str], list[str]] = {}
-    for each in TRANSITIONS.values():
-        for source in each.sources or ("[*]",):
-            arrow = (str(source), str(each.target or source))
-            arrows.setdefault(arrow, []).append(each.name.replace("_", " "))
-    return "\n".join(
-        (
-            "stateDiagram-v2",
-            *(f"    {status} : {meaning}" for status, meaning in STATUSES.items()),
-            *(f"    {a} --> {b} : {', '.join(names)}" for (a, b), names in arrows.items()),
-            *(f"    {status} --> [*]" for status in STATUSES if status.is_final),
-        )
-    )
 
 
 # --- how a record comes to be ---------------------------------------------------------------------
@@ -224,19 +205,6 @@ def matched(record: RunRecord, job: Job) -> RunRecord:
 
 
 # --- the rules ----------------------------------------------------------------------------------
-
-TOMBSTONE_LIFE = timedelta(days=30)
-"""Longer than a message can live: the tombstone must meet every late copy of its message."""
-_MAX_MESSAGE = 20_000
-_ORDER = {stage: place for place, stage in enumerate(Stage)}
-_BETWEEN_ATTEMPTS: dict[str, Any] = {
-    "stage": Stage.QUEUE,
-    "dispatched_at": None,
-    "dagster_run_id": None,
-    "stage_entered_at": {},
-    "watched_as": None,
-    "watched_at": None,
-}
 
 
 @rule
@@ -447,3 +415,76 @@ def _refuse_other_attempt(record: RunRecord, fence: Fence | None, attempt: int) 
             f"attempt {attempt} of Dagster run {owner} is over; the record is at attempt "
             f"{record.attempt}, {record.status}",
         )
+
+
+@rule
+def sent(record: RunRecord, message_id: str, now: datetime) -> RunRecord:
+    """Note the message that now stands for the run; what was known of an older one is void.
+
+    The message may have been received, and its run even have ended, before its sender comes here.
+    """
+    if record.has_ended or record.message_id == message_id:
+        return record
+    return replace(
+        record,
+        message_id=message_id,
+        sent_at=now,
+        receipt_handle=None,
+        received_at=None,
+        hidden_until=None,
+    )
+
+
+@rule
+def send_claimed(record: RunRecord, now: datetime, wait: timedelta) -> RunRecord:
+    """Take the right to send a message that was never sent; it lapses after ``wait``."""
+    refuse_ended(record)
+    since = record.send_claimed_at or record.requested_at
+    if record.message_id is not None or record.is_dispatched or now - since < wait:
+        raise TransitionRefusedError(record.run_id, "its message is sent, or being sent")
+    return replace(record, send_claimed_at=now)
+
+
+@rule
+def received(
+    record: RunRecord, message_id: str, receipt_handle: str, now: datetime, hidden_until: datetime
+) -> RunRecord:
+    """Note a receive, so that the message can be kept invisible and deleted in the end."""
+    return replace(
+        record,
+        message_id=message_id,
+        sent_at=record.sent_at or now,
+        receipt_handle=receipt_handle,
+        received_at=now,
+        hidden_until=hidden_until,
+    )
+
+
+@rule
+def dead_lettered(record: RunRecord, dlq_message_id: str) -> RunRecord:
+    """Note that the run's message is in the dead-letter queue."""
+    return replace(record, dlq_message_id=dlq_message_id)
+
+
+@rule
+def dead_letter_resolved(record: RunRecord, now: datetime) -> RunRecord:
+    """Note that the run's dead letter is redriven or discarded."""
+    return replace(record, dead_letter_resolved_at=now) if record.has_dead_letter else record
+
+
+@rule
+def reported(record: RunRecord, outcome: Outcome, now: datetime) -> RunRecord:
+    """Note that an ended run's reports are written, and which artifacts there are."""
+    if not record.has_ended:
+        raise TransitionRefusedError(record.run_id, "it has not ended, it has no reports yet")
+    return record.with_reports(outcome, now)
+
+
+@rule
+def acknowledged(record: RunRecord, now: datetime) -> RunRecord:
+    """Note that an ended run's message is gone and nothing is left to do."""
+    if record.acknowledged_at is not None:
+        return record
+    if not record.has_ended or record.needs_dlq:
+        raise TransitionRefusedError(record.run_id, "it is not settled yet")
+    return replace(record, acknowledged_at=now)

@@ -1,6 +1,6 @@
 """The audit: its actions and actors, and the entry of each act.
 
-An act's entry is written in the transaction of its change; ``aws/dynamodb/audit_store.py`` stores
+An act's entry is written in the transaction of its change; ``aws/dynamodb/database.py`` stores
 entries. An act that is refused, or that changes nothing, leaves none.
 """
 

@@ -2,8 +2,8 @@
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from relay_core.config import TenantConfig, load_stored_config
 from relay_core.domain.errors import RelayError
@@ -12,24 +12,17 @@ DEFAULT_BYTES = 2 << 20
 """Of JSON text; what is parsed takes about 15 times as much."""
 
 
-class StoredText(Protocol):
-    """One version of a tenant's config, as it was stored."""
+@dataclass(frozen=True, slots=True)
+class StoredConfig:
+    """One version of a tenant's config: the JSON text as it was stored, and when.
 
-    @property
-    def tenant_id(self) -> str:
-        """Whose it is."""
+    The instant tells a deleted tenant's version from that of a new one with its id.
+    """
 
-    @property
-    def version(self) -> int:
-        """Its number."""
-
-    @property
-    def text(self) -> str:
-        """The JSON."""
-
-    @property
-    def stored_at(self) -> datetime:
-        """When; tells a deleted tenant's version from that of a new one with its id."""
+    tenant_id: str
+    version: int
+    text: str
+    stored_at: datetime
 
 
 class ParsedConfigs:
@@ -45,7 +38,7 @@ class ParsedConfigs:
         self._kept: OrderedDict[object, tuple[int, TenantConfig | RelayError]] = OrderedDict()
         self._bytes = 0
 
-    def of(self, stored: StoredText) -> TenantConfig:
+    def of(self, stored: StoredConfig) -> TenantConfig:
         """Return a stored config as it takes effect.
 
         Raises:
@@ -57,22 +50,15 @@ class ParsedConfigs:
                 self._kept.move_to_end(key)
             _, found = self._kept.get(key, (0, None))
         if found is None:
-            found = _parsed(stored.text)
-            self._keep(key, len(stored.text), found)
+            try:
+                found = load_stored_config(stored.text)
+            except RelayError as error:
+                found = error.with_traceback(None)
+            with self._lock:
+                self._bytes += len(stored.text) - self._kept.get(key, (0, None))[0]
+                self._kept[key] = (len(stored.text), found)
+                while self._bytes > self._max_bytes:
+                    self._bytes -= self._kept.popitem(last=False)[1][0]
         if isinstance(found, RelayError):
             raise found.with_traceback(None)
         return found
-
-    def _keep(self, key: object, size: int, parsed: TenantConfig | RelayError) -> None:
-        with self._lock:
-            self._bytes += size - self._kept.get(key, (0, None))[0]
-            self._kept[key] = (size, parsed)
-            while self._bytes > self._max_bytes:
-                self._bytes -= self._kept.popitem(last=False)[1][0]
-
-
-def _parsed(text: str) -> TenantConfig | RelayError:
-    try:
-        return load_stored_config(text)
-    except RelayError as error:
-        return error.with_traceback(None)

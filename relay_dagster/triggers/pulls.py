@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
 
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.cell_rules import cut
+from relay_dagster.runs.transitions import rule
 from relay_dagster.webhooks.model import Event, EventType, new_event
 
 LEASE = timedelta(minutes=2)
@@ -23,6 +25,7 @@ REPORTED_FAILURES = 3
 MAX_KEPT = 5
 """The newest of a vendor's pulled files, which stay beside his uploads."""
 _MAX_NAME, _MAX_ERROR = 100, 500
+_Facts = ParamSpec("_Facts")
 _NO_NAME = re.compile("[^A-Za-z0-9._-]")
 
 
@@ -116,34 +119,37 @@ Rule = Callable[[PullState], PullState | None]
 """Returns the state that is to be; None where nothing is."""
 
 
-def noted(pull: PullConfig, now: datetime) -> Rule:
+def _holders_rule(
+    function: Callable[Concatenate[PullState, _Facts], PullState],
+) -> Callable[Concatenate[str, _Facts], Rule]:
+    """Make a rule of whoever has the lease, the first fact; all others get `LeaseLostError`."""
+
+    @rule
+    def of_holder(
+        state: PullState, lease: str, /, *facts: _Facts.args, **named: _Facts.kwargs
+    ) -> PullState:
+        if state.lease != lease:
+            raise LeaseLostError
+        return function(state, *facts, **named)
+
+    return wraps(function)(of_holder)
+
+
+@rule
+def noted(state: PullState, pull: PullConfig, now: datetime) -> PullState | None:
     """Let a pull that is new, or another than before, be due now; what was pulled stays known."""
-
-    def rule(state: PullState) -> PullState | None:
-        if state.source == pull.digest:
-            return None
-        after = PullState(
-            tenant_id=state.tenant_id,
-            vendor_id=state.vendor_id,
-            source=pull.digest,
-            host=pull.destination(allow_loopback=True).host,
-            sha256=state.sha256,
-            staged=state.staged,
-            last_success_at=state.last_success_at,
-            last_unchanged_at=state.last_unchanged_at,
-            lease=state.lease,
-            leased_until=state.leased_until,
-            due_at=state.due_at,
-            revision=state.revision,
-        )
-        return _due_now(after, now)
-
-    return rule
+    if state.source == pull.digest:
+        return None
+    host = pull.destination(allow_loopback=True).host
+    after = replace(state, source=pull.digest, host=host, mark=FileMark(), seen=FileMark())
+    after = replace(after, seen_at=None, last_error=None, failures=0, is_reported=False)
+    return _due_now(after, now)
 
 
-def asked(now: datetime) -> Rule:
+@rule
+def asked(state: PullState, now: datetime) -> PullState:
     """Let a pull be due now, or once the one under way is over."""
-    return lambda state: _due_now(state, now)
+    return _due_now(state, now)
 
 
 def _due_now(state: PullState, now: datetime) -> PullState:
@@ -151,102 +157,73 @@ def _due_now(state: PullState, now: datetime) -> PullState:
     return replace(state, asked_at=now, due_at=due_at)
 
 
-def taken(lease: str, now: datetime) -> Rule:
+@rule
+def taken(state: PullState, lease: str, now: datetime) -> PullState | None:
     """Take the lease, where the pull is due and nobody has it."""
-
-    def rule(state: PullState) -> PullState | None:
-        if state.due_at is None or state.due_at > now:
-            return None
-        until = now + LEASE
-        return replace(state, lease=lease, leased_until=until, due_at=until, asked_at=None)
-
-    return rule
-
-
-def renewed(lease: str, now: datetime) -> Rule:
-    """Keep the lease for longer."""
-    return _held(lease, lambda state: replace(state, leased_until=now + LEASE, due_at=now + LEASE))
-
-
-def staged(lease: str, file: StagedFile, now: datetime) -> Rule:
-    """Note a new file that is whole: from here on whoever has the lease takes it over."""
+    if state.due_at is None or state.due_at > now:
+        return None
     until = now + LEASE
-    return _held(lease, lambda state: replace(state, staged=file, leased_until=until, due_at=until))
+    return replace(state, lease=lease, leased_until=until, due_at=until, asked_at=None)
 
 
-def pulled(lease: str, file: StagedFile, now: datetime, every: timedelta) -> Rule:
+@_holders_rule
+def renewed(state: PullState, now: datetime) -> PullState:
+    """Keep the lease for longer."""
+    return replace(state, leased_until=now + LEASE, due_at=now + LEASE)
+
+
+@_holders_rule
+def staged(state: PullState, file: StagedFile, now: datetime) -> PullState:
+    """Note a new file that is whole: from here on whoever has the lease takes it over."""
+    return replace(state, staged=file, leased_until=now + LEASE, due_at=now + LEASE)
+
+
+@_holders_rule
+def pulled(state: PullState, file: StagedFile, now: datetime, every: timedelta) -> PullState:
     """Note that a new file lies beside the vendor's uploads."""
-
-    def rule(state: PullState) -> PullState:
-        after = _succeeded(state, file.source, file.mark, now, every)
-        return replace(after, sha256=file.sha256, staged=None, last_success_at=now)
-
-    return _held(lease, rule)
+    after = _succeeded(state, file.source, file.mark, now, every)
+    return replace(after, sha256=file.sha256, staged=None, last_success_at=now)
 
 
-def unchanged(lease: str, source: str, mark: FileMark, now: datetime, every: timedelta) -> Rule:
+@_holders_rule
+def unchanged(
+    state: PullState, source: str, mark: FileMark, now: datetime, every: timedelta
+) -> PullState:
     """Note that the file is the one that was pulled last."""
-
-    def rule(state: PullState) -> PullState:
-        after = _succeeded(state, source, mark, now, every)
-        return replace(after, staged=None, last_unchanged_at=now)
-
-    return _held(lease, rule)
+    after = _succeeded(state, source, mark, now, every)
+    return replace(after, staged=None, last_unchanged_at=now)
 
 
-def failed(lease: str, error: str, now: datetime) -> Rule:
+@_holders_rule
+def failed(state: PullState, error: str, now: datetime) -> PullState:
     """Note a failure; the next try waits twice as long as the one before."""
-
-    def rule(state: PullState) -> PullState:
-        failures = state.failures + 1
-        # Doubled ten times it is far more than the longest wait.
-        wait = min(FIRST_RETRY * 2 ** min(failures - 1, 10), LAST_RETRY)
-        after = replace(
-            state,
-            failures=failures,
-            last_error=cut(error, _MAX_ERROR),
-            is_reported=failures >= REPORTED_FAILURES,
-        )
-        return _released(after, now, wait)
-
-    return _held(lease, rule)
+    failures = state.failures + 1
+    # Doubled ten times it is far more than the longest wait.
+    wait = min(FIRST_RETRY * 2 ** min(failures - 1, 10), LAST_RETRY)
+    told, is_reported = cut(error, _MAX_ERROR), failures >= REPORTED_FAILURES
+    after = replace(state, failures=failures, last_error=told, is_reported=is_reported)
+    return _released(after, now, wait)
 
 
-def unsettled(lease: str, seen: FileMark, now: datetime, settle: timedelta) -> Rule:
+@_holders_rule
+def unsettled(state: PullState, seen: FileMark, now: datetime, settle: timedelta) -> PullState:
     """Note a file that must stay as it is for a while before it is read."""
-
-    def rule(state: PullState) -> PullState:
-        since = state.seen_at if state.seen == seen and state.seen_at else now
-        after = replace(state, seen=seen, seen_at=since)
-        return _released(after, now, max(since + settle - now, timedelta(seconds=1)))
-
-    return _held(lease, rule)
+    since = state.seen_at if state.seen == seen and state.seen_at else now
+    after = replace(state, seen=seen, seen_at=since)
+    return _released(after, now, max(since + settle - now, timedelta(seconds=1)))
 
 
-def put_off(lease: str, now: datetime, wait: timedelta) -> Rule:
+@_holders_rule
+def put_off(state: PullState, now: datetime, wait: timedelta) -> PullState:
     """Give the lease back: nothing was learnt of the file."""
-    return _held(lease, lambda state: _released(state, now, wait))
+    return _released(state, now, wait)
 
 
-def waiting(now: datetime, wait: timedelta) -> Rule:
+@rule
+def waiting(state: PullState, now: datetime, wait: timedelta) -> PullState | None:
     """Let a pull be due later that must not begin now."""
-
-    def rule(state: PullState) -> PullState | None:
-        is_due = state.due_at is not None and state.due_at <= now
-        return replace(state, due_at=now + wait) if is_due else None
-
-    return rule
-
-
-def _held(lease: str, rule: Callable[[PullState], PullState]) -> Rule:
-    """Return a rule for whoever has the lease; it raises `LeaseLostError` for all others."""
-
-    def rule_of_holder(state: PullState) -> PullState:
-        if state.lease != lease:
-            raise LeaseLostError
-        return rule(state)
-
-    return rule_of_holder
+    is_due = state.due_at is not None and state.due_at <= now
+    return replace(state, due_at=now + wait) if is_due else None
 
 
 def _succeeded(

@@ -1,19 +1,20 @@
-"""When a tenant's triggers want a run: state and config in, the next state out.
+"""A tenant's triggers, and when they want a run: state and config in, the next state out.
 
 Pure: no clock, no AWS. A due time, or uploads that have waited long enough, set ``wanted``. If the
-run cannot start at once, it is the tenant's one follow-up.
+run cannot start at once, it is the tenant's one follow-up. ``aws/dynamodb/trigger_store.py`` keeps
+the state.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from relay_core.config import TenantConfig
 from relay_core.config.pulls import PullConfig
 from relay_core.config.triggers import OnUploadConfig, ScheduleConfig
 from relay_dagster.runs.model import Trigger
-from relay_dagster.triggers.state import TriggerState, UploadEvent
 
 MAX_QUIET_TIMES = 10
 """Uploads may put their run off by at most so many quiet times."""
@@ -24,6 +25,65 @@ MAX_EVENT_AGE = timedelta(days=14)
 """The longest that a queue keeps an event."""
 # The longer a run has waited, the longer until its next check.
 _MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=5), timedelta(seconds=30)
+
+
+class TriggerQueue(StrEnum):
+    """Which queue of the due index a tenant's triggers stand in.
+
+    ``DUE`` is of those with a due time or uploads, ``WANTED`` of those whose run waits for its
+    tenant or for the end of a pause: however many wait, what falls due does not wait behind them.
+    """
+
+    DUE = "trigger"
+    WANTED = "follow_up"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class UploadEvent:
+    """An upload as its event tells of it: when it was made, aware, and its key."""
+
+    at: datetime
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerState:
+    """What a tenant's triggers have come to. Instants are aware, UTC.
+
+    ``cron`` and ``timezone`` are those that ``next_run_at`` was reckoned with, the due time that
+    nobody has taken. ``uploads`` are the vendors that have uploaded something since the last run
+    for an upload, which was made at ``upload_run_at``; their first and last events stand beside,
+    and each vendor's ``newest``.
+    ``wanted`` is the run whose time has come, ``wanted_since`` when it had: one where many times
+    have come. ``due_at`` is when to check again, None for never.
+    """
+
+    tenant_id: str
+    cron: str | None = None
+    timezone: str | None = None
+    next_run_at: datetime | None = None
+    uploads: frozenset[str] = frozenset()
+    first_upload_at: datetime | None = None
+    last_upload_at: datetime | None = None
+    newest: Mapping[str, UploadEvent] = field(default_factory=dict)
+    upload_run_at: datetime | None = None
+    wanted: Trigger | None = None
+    wanted_since: datetime | None = None
+    due_at: datetime | None = None
+    revision: int = 0
+
+    @property
+    def queue(self) -> TriggerQueue:
+        """Where to be found once it is due."""
+        return TriggerQueue.DUE if self.wanted is None else TriggerQueue.WANTED
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerUpdate:
+    """What a run takes from its tenant's triggers in the transaction that makes its record."""
+
+    before: TriggerState
+    after: TriggerState
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from relay_dagster.runs.transitions import rule
-from relay_dagster.webhooks.model import (
-    MAX_WEBHOOKS,
-    OLD_SECRET_LIFE,
-    DisabledReason,
-    Webhook,
-)
+from relay_dagster.webhooks.model import MAX_WEBHOOKS, OLD_SECRET_LIFE, DisabledReason, Webhook
 
 Webhooks = tuple[Webhook, ...]
 """All that a tenant has, in the order in which they were made."""
@@ -26,35 +21,29 @@ class WebhookError(Exception):
     """Base of every refusal."""
 
     error_code: ClassVar[str] = "webhook_error"
+    sentence: ClassVar[str]
+
+    def __init__(self, *facts: object) -> None:
+        super().__init__(self.sentence.format(*facts))
 
 
 class UnknownWebhookError(WebhookError):
     """The tenant has no such webhook."""
 
-    error_code = "WEBHOOK_NOT_FOUND"
-
-    def __init__(self, tenant_id: str, webhook_id: str) -> None:
-        super().__init__(f"tenant {tenant_id} has no webhook {webhook_id}")
+    error_code, sentence = "WEBHOOK_NOT_FOUND", "tenant {} has no webhook {}"
 
 
 class TooManyWebhooksError(WebhookError):
     """The tenant has as many as it may have."""
 
     error_code = "WEBHOOK_QUOTA_EXCEEDED"
-
-    def __init__(self, tenant_id: str) -> None:
-        super().__init__(
-            f"tenant {tenant_id} has {MAX_WEBHOOKS} webhooks, the most it may have; delete one"
-        )
+    sentence = f"tenant {{}} has {MAX_WEBHOOKS} webhooks, the most it may have; delete one"
 
 
 class WebhookDisabledError(WebhookError):
     """What is asked for is only for webhooks that are enabled."""
 
-    error_code = "WEBHOOK_DISABLED"
-
-    def __init__(self, webhook_id: str) -> None:
-        super().__init__(f"webhook {webhook_id} is disabled; enable it first")
+    error_code, sentence = "WEBHOOK_DISABLED", "webhook {} is disabled; enable it first"
 
 
 def find(webhooks: Webhooks, tenant_id: str, webhook_id: str) -> Webhook:
@@ -85,9 +74,6 @@ def edited(webhooks: Webhooks, tenant_id: str, webhook_id: str, edit: Edit) -> W
     """Change one; `UnknownWebhookError` where there is none."""
     before = find(webhooks, tenant_id, webhook_id)
     return tuple(edit(each) if each is before else each for each in webhooks)
-
-
-# --- of one webhook -----------------------------------------------------------------------------
 
 
 @rule

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from relay_dagster.runs.identifiers import ID_PATTERN
+from relay_dagster.runs.job_message import ID_PATTERN
 
 EXAMPLE_RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
 

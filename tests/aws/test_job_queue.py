@@ -13,7 +13,7 @@ from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.wiring import Platform
-from support.fakes import embedded_platform
+from support.fakes import embedded_platform, peek_dead
 
 WANTED = {"visibility_timeout_seconds": 300, "max_receives": 3}
 
@@ -112,12 +112,12 @@ def test_a_dead_message_tells_run_and_cause_and_is_looked_at_without_hiding_it(
     cause = "bad \x00 bytes \ud800, " + "long " * 1000
     message_id = queue.send_dead("no job", cause=cause, run_id="r1")
     for _ in range(2):
-        (message,) = queue.peek_dead()
+        (message,) = peek_dead(queue)
         assert (message.message_id, message.body) == (message_id, "no job")
         assert message.attributes["run_id"] == "r1"
         assert message.attributes["cause"].startswith("bad   bytes  , long")
     assert queue.delete_dead(message.receipt_handle)
-    assert queue.peek_dead() == []
+    assert peek_dead(queue) == []
 
 
 def test_queues_as_they_were_made_differ_in_nothing(queue: JobQueue) -> None:

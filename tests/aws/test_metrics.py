@@ -11,14 +11,13 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
+from alarms import AlarmPlan, alarm_definitions, set_up_alarms
 from integration.waiting import wait_for
 from relay_core.domain.codes import FailureCode, RunStatus
 from relay_core.domain.records import VendorResult
-from relay_dagster.aws.alarms import AlarmPlan, alarm_definitions, set_up_alarms
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.metrics import Metrics
+from relay_dagster.aws.metrics import Metrics, SloEvent
 from relay_dagster.runs.model import RunRecord, Trigger
-from relay_dagster.runs.slo import SloEvent
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
 from support.fakes import embedded_platform

@@ -3,8 +3,7 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from relay_dagster.aws.error_mapping import has_answered
-from relay_dagster.aws.retries import retrying
+from relay_dagster.aws.error_mapping import has_answered, retrying
 
 
 class Flaky:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.aws.alarms import AlarmPlan, remove_alarms, set_up_alarms
+from alarms import AlarmPlan, set_up_alarms
+from relay_dagster.aws.metrics import remove_alarms
 from relay_dagster.wiring import Platform
 from support.fakes import embedded_platform
 

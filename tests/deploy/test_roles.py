@@ -16,18 +16,18 @@ import dagster as dg
 import pytest
 from fastapi.testclient import TestClient
 
+from alarms import AlarmPlan, set_up_alarms
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster import tags
-from relay_dagster.aws.alarms import AlarmPlan, set_up_alarms
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.run_writes import feed_item
-from relay_dagster.aws.s3.object_store import ObjectStore, Written
+from relay_dagster.aws.object_store import ObjectStore, Written
 from relay_dagster.aws.secrets import SecretValue
-from relay_dagster.execution.publication import published_key
+from relay_dagster.execution.reports import published_key
 from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.maintenance.deletion import DeletionTick
-from relay_dagster.maintenance.expiry import KEPT_CONFIGS
+from relay_dagster.maintenance.housekeeping import KEPT_CONFIGS
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.dagster_history import DagsterHistory
@@ -36,7 +36,7 @@ from relay_dagster.orchestration.sensors import all_sensors
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.ticks.due import take_due
+from relay_dagster.triggers.ticks.check import take_due
 from relay_dagster.triggers.ticks.puller import Puller
 from relay_dagster.triggers.ticks.uploads import UploadTick
 from relay_dagster.webhooks.model import EventType

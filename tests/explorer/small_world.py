@@ -17,13 +17,21 @@ from typing import Any, NamedTuple
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
-from relay_dagster.feeds import hold_rules as feed_rules
-from relay_dagster.feeds.hold import Release
+from relay_dagster.feeds import service as feed_rules
 from relay_dagster.intake import decision as intake
 from relay_dagster.maintenance import run_decision as reconciler
-from relay_dagster.runs import message_state, transitions
+from relay_dagster.runs import transitions
 from relay_dagster.runs.errors import RunError
-from relay_dagster.runs.model import DueQueue, Fence, LockState, NewRun, Outcome, RunRecord, Trigger
+from relay_dagster.runs.model import (
+    DueQueue,
+    Fence,
+    LockState,
+    NewRun,
+    Outcome,
+    Release,
+    RunRecord,
+    Trigger,
+)
 from relay_dagster.runs.poll_schedule import Loss, PollSchedule, RetryPolicy
 from relay_dagster.runs.ports import AttemptState
 
@@ -112,13 +120,10 @@ class Model:
     attempts: int = 3
     copies: int = 2
     policy: PollSchedule = field(init=False)
-    intake_policy: intake.IntakePolicy = field(init=False)
 
     def __post_init__(self) -> None:
         retries = RetryPolicy(max_attempts=self.attempts)
-        receives = intake.IntakePolicy(max_receives=self.attempts, max_attempts=self.attempts)
         object.__setattr__(self, "policy", PollSchedule(retries=retries))
-        object.__setattr__(self, "intake_policy", receives)
 
     def steps(self, run: Run, others: Others) -> Iterator[Step]:
         """Yield what can follow; a step that is refused changes nothing, and is none."""
@@ -172,14 +177,14 @@ class Model:
             yield "the queue doubles!", run._replace(copies=copies + 1)
         if record.due_queue in (DueQueue.READY, DueQueue.TURN):
             facts = _message_facts(run, others, LONG_AFTER)
-            action = intake.next_action(record, facts, self.intake_policy)
+            action = intake.next_action(record, facts, self.attempts)
             if isinstance(action, intake.Dispatch):
                 yield from self._dispatched(run, others, action, note=False)
         if record.due_queue is DueQueue.MESSAGE and not copies:
             yield "sent again", self._change(run, others, _sent)._replace(copies=1)
 
     def _received(self, run: Run, others: Others, now: datetime) -> Named:
-        for action in intake.decide(_message_facts(run, others, now), self.intake_policy):
+        for action in intake.decide(_message_facts(run, others, now), self.attempts):
             if isinstance(action, intake.Discard):
                 yield "discard", run._replace(copies=run.copies - 1)
             elif isinstance(action, intake.KeepWaiting):
@@ -297,13 +302,13 @@ class Model:
             queue = DueQueue.TURN if seen.lock_state is LockState.QUEUED else DueQueue.READY
             return run._replace(record=replace(run.known, due_queue=queue))
         if kind is act.SETTLE:
-            settled = self._change(run, others, message_state.acknowledged(THEN))
+            settled = self._change(run, others, transitions.acknowledged(THEN))
             return settled._replace(copies=max(0, settled.copies - 1))
         rules: dict[Any, Apply] = {
             act.CANCEL: transitions.cancelled(THEN),
             act.POISON: transitions.poisoned("used up", THEN),
-            act.SEND_TO_DLQ: message_state.dead_lettered("dead letter"),
-            act.REPORT: message_state.reported(Outcome(), THEN),
+            act.SEND_TO_DLQ: transitions.dead_lettered("dead letter"),
+            act.REPORT: transitions.reported(Outcome(), THEN),
         }
         return self._change(run, others, rules[kind]) if kind in rules else run
 
@@ -356,11 +361,11 @@ def _feed(before: Run, after: Run) -> Feed:
 
 
 def _sent(record: RunRecord) -> RunRecord:
-    return message_state.sent("m", THEN)(replace(record, message_id=None))
+    return transitions.sent("m", THEN)(replace(record, message_id=None))
 
 
 def _received(record: RunRecord) -> RunRecord:
-    return message_state.received("m", "h", THEN, THEN)(record)
+    return transitions.received("m", "h", THEN, THEN)(record)
 
 
 def _loss(attempt: int, fence: Fence | None) -> Loss:

@@ -27,18 +27,20 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.tenant_errors import UnknownTenantError
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
-from relay_dagster.execution.publication import publish, published_key, withdraw
+from relay_dagster.execution.reports import publish, published_key, withdraw
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
-from relay_dagster.feeds.hold import Release
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.maintenance.dead_letter_sweep import resolve_dead_letters
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.housekeeping import count_holds
-from relay_dagster.maintenance.lost_messages import QueueWatch, send_lost_again
+from relay_dagster.maintenance.messages import (
+    QueueWatch,
+    resolve_dead_letters,
+    send_lost_again,
+)
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import Idempotency, Outcome, RunRecord
+from relay_dagster.runs.model import Idempotency, Outcome, Release, RunRecord
 from relay_dagster.runs.ports import AttemptState, Removed
 from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings

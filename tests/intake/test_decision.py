@@ -9,7 +9,6 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.intake.decision import (
     Discard,
     Dispatch,
-    IntakePolicy,
     KeepWaiting,
     MessageFacts,
     Refuse,
@@ -20,7 +19,7 @@ from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import AttemptState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-POLICY = IntakePolicy(max_receives=3, max_attempts=3)
+POLICY = 3
 EXECUTED = {"attempt": 1, "dispatched_at": NOW, "dagster_run_id": "d1"}
 
 
@@ -78,7 +77,7 @@ def test_a_message_at_its_last_receive_is_replaced(run: RunRecord) -> None:
 
 
 def test_where_a_message_has_one_receive_its_replacement_comes_later() -> None:
-    once = IntakePolicy(max_receives=1, max_attempts=1)
+    once = 1
     assert decide(facts(RUNNING), once) == (KeepWaiting(), Replace(delay_seconds=5))
 
 

@@ -17,7 +17,7 @@ from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.maintenance.dead_letter_sweep import resolve_dead_letters
+from relay_dagster.maintenance.messages import resolve_dead_letters
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.runs.job_message import Job
@@ -25,7 +25,7 @@ from relay_dagster.runs.model import DueQueue, LockState, NewRun, RunRecord, Tri
 from relay_dagster.runs.poll_schedule import WAITS_HIDDEN
 from relay_dagster.runs.ports import AttemptState
 from relay_dagster.wiring import Platform
-from support.fakes import NOW, CallCounter, FakeClock, embedded_platform
+from support.fakes import NOW, CallCounter, FakeClock, embedded_platform, peek_dead
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_a_body_that_is_no_job_goes_to_the_dead_letters_with_its_cause(
 ) -> None:
     platform.clients.sqs.send_message(QueueUrl=platform.queue.queue_url, MessageBody="hello")
     tick(platform, instance, clock)
-    (dead,) = platform.queue.peek_dead()
+    (dead,) = peek_dead(platform.queue)
     assert dead.body == "hello"
     assert dead.attributes["cause"].startswith("invalid_job: the body is not JSON")
     assert in_queue(platform) == 0
@@ -230,7 +230,7 @@ def test_another_body_under_a_known_run_id_goes_to_the_dead_letters(
     record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
     platform.queue.send(Job(record.run_id, "other"))
     tick(platform, instance, clock)
-    (dead,) = platform.queue.peek_dead()
+    (dead,) = peek_dead(platform.queue)
     assert dead.attributes["cause"].startswith("job_conflict: ")
     assert dead.attributes["run_id"] == record.run_id
     assert current(platform, record) == record
@@ -246,7 +246,7 @@ def test_the_body_of_a_run_whose_record_is_gone_goes_to_the_dead_letters_and_sta
     assert platform.runs.expire(record, clock())
     platform.queue.send(record.job)
     tick(platform, instance, clock)
-    (dead,) = platform.queue.peek_dead()
+    (dead,) = peek_dead(platform.queue)
     assert dead.attributes["cause"].startswith("job_expired: ")
     assert dead.attributes["run_id"] == record.run_id
     assert (platform.runs.get(record.run_id), in_queue(platform)) == (None, 0)
@@ -254,7 +254,7 @@ def test_the_body_of_a_run_whose_record_is_gone_goes_to_the_dead_letters_and_sta
         QueueUrl=platform.queue.dlq_url, MessageBody=record.job.body()
     )
     assert resolve_dead_letters(platform) == 0
-    causes = [each.attributes["cause"] for each in platform.queue.peek_dead()]
+    causes = [each.attributes["cause"] for each in peek_dead(platform.queue)]
     assert causes == [dead.attributes["cause"]] * 2
     assert platform.runs.get(record.run_id) is None
 

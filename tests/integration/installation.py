@@ -37,6 +37,7 @@ from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
+from support.fakes import peek_dead
 
 KEY = "key-of-the-scenarios"
 MAX_ATTEMPTS = 3
@@ -273,7 +274,7 @@ class Installation:
         found: dict[str, dict[str, Any]] = {}
         wanted = sum(self.queue_counts(self.aws.queue.dlq_url))
         for _ in range(20):
-            for message in self.aws.queue.peek_dead():
+            for message in peek_dead(self.aws.queue):
                 found[message.message_id] = {"body": message.body, **message.attributes}
             if len(found) >= wanted:
                 break

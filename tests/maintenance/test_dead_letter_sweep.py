@@ -7,7 +7,7 @@ import pytest
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.external_errors import ExternalServiceError
-from relay_dagster.maintenance.dead_letter_sweep import (
+from relay_dagster.maintenance.messages import (
     AT_LEAST_EVERY_SECONDS,
     DeadLetterCount,
     resolve_dead_letters,
@@ -16,7 +16,7 @@ from relay_dagster.maintenance.dead_letter_sweep import (
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import DueQueue, NewRun
 from relay_dagster.wiring import Platform
-from support.fakes import FakeClock, embedded_platform
+from support.fakes import FakeClock, embedded_platform, peek_dead
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_message_that_was_moved_while_its_run_has_attempts_left_is_sent_again(
     record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
     stray(platform, record.job)
     assert resolve_dead_letters(platform) == 1
-    assert platform.queue.peek_dead() == []
+    assert peek_dead(platform.queue) == []
     (message,) = platform.queue.receive()
     assert Job.parse(message.body) == record.job
 
@@ -57,7 +57,7 @@ def test_a_moved_job_without_a_record_becomes_poison(platform: Platform) -> None
     record = platform.runs.get(job.run_id)
     assert record is not None
     assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
-    assert len(platform.queue.peek_dead()) == 1
+    assert len(peek_dead(platform.queue)) == 1
 
 
 def test_a_moved_message_of_a_run_that_ended_is_deleted(platform: Platform) -> None:
@@ -65,7 +65,7 @@ def test_a_moved_message_of_a_run_that_ended_is_deleted(platform: Platform) -> N
     platform.ledger.cancel(record.run_id)
     stray(platform, record.job)
     resolve_dead_letters(platform)
-    assert platform.queue.peek_dead() == []
+    assert peek_dead(platform.queue) == []
 
 
 @pytest.mark.parametrize("ended", [False, True], ids=["under way", "ended"])
@@ -79,7 +79,7 @@ def test_a_moved_message_with_another_body_stays_and_touches_no_run(
     stray(platform, Job(run_id, "other"))
     assert resolve_dead_letters(platform) == 0
     assert platform.runs.get(run_id) == record
-    assert len(platform.queue.peek_dead()) == 1
+    assert len(peek_dead(platform.queue)) == 1
     assert platform.queue.receive() == []
 
 
@@ -87,13 +87,13 @@ def test_what_was_put_there_on_purpose_stays(platform: Platform) -> None:
     platform.queue.send_dead("hello", cause="invalid_job: not JSON")
     platform.queue.send_dead(new_job().body(), cause="job_conflict: another body")
     assert resolve_dead_letters(platform) == 0
-    assert len(platform.queue.peek_dead()) == 2
+    assert len(peek_dead(platform.queue)) == 2
 
 
 def test_a_body_that_is_no_job_stays_for_the_operator(platform: Platform) -> None:
     platform.clients.sqs.send_message(QueueUrl=platform.queue.dlq_url, MessageBody="hello")
     assert resolve_dead_letters(platform) == 0
-    assert len(platform.queue.peek_dead()) == 1
+    assert len(peek_dead(platform.queue)) == 1
 
 
 def test_a_job_of_too_many_vendors_is_none_and_holds_up_no_other(platform: Platform) -> None:

@@ -17,8 +17,8 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster import tags
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.maintenance.dead_letter_sweep import resolve_dead_letters
 from relay_dagster.maintenance.deletion import DeletionTick
+from relay_dagster.maintenance.messages import resolve_dead_letters
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
@@ -28,7 +28,7 @@ from relay_dagster.tenants.audit import Action
 from relay_dagster.tenants.deletion import SWEPT_AFTER, Deletion, TenantState
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
-from support.fakes import FakeClock, embedded_platform
+from support.fakes import FakeClock, embedded_platform, peek_dead
 from support.tenant_leftovers import kept_by_aws, naming
 
 TENANT = "acme"
@@ -98,7 +98,7 @@ class World:
 
     def letters(self) -> list[dict[str, Any]]:
         return [
-            {**json.loads(each.body), **each.attributes} for each in self.platform.queue.peek_dead()
+            {**json.loads(each.body), **each.attributes} for each in peek_dead(self.platform.queue)
         ]
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from relay_dagster.drain import Deadline
-from relay_dagster.maintenance.expiry import Round, expire_configs, expire_runs
+from relay_dagster.maintenance.housekeeping import Round, expire_configs, expire_runs
 from relay_dagster.runs.errors import JobExpiredError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord

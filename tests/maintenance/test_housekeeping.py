@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from benchmarks.stored_runs import put_many
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.drain import Deadline
@@ -113,8 +114,9 @@ class Counted(Metrics):
 def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(platform: Platform) -> None:
     record, told = ApiWorld(platform).hold_one(), Counted()
     tenants = ["acme", *(f"tenant_{number}" for number in range(2 * HOLDS_AT_ONCE))]
-    platform.runs.put_many(
-        replace(record, run_id=str(uuid.uuid4()), tenant_id=each) for each in tenants[1:]
+    put_many(
+        platform,
+        (replace(record, run_id=str(uuid.uuid4()), tenant_id=each) for each in tenants[1:]),
     )
     now = record.finished_at or utc_now()
     assert count_holds(replace(platform, metrics=told), now) == len(tenants)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from benchmarks.stored_runs import put_many
 from relay_core.domain.codes import RunStatus
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
@@ -42,7 +43,7 @@ def fill(world: World, count: int) -> None:
         )
         for number in range(count)
     )
-    world.platform.runs.put_many(looks.scheduled(None, record, now) for record in queued)
+    put_many(world.platform, (looks.scheduled(None, record, now) for record in queued))
 
 
 def test_a_dead_run_is_found_however_many_wait_in_the_queue(world: World) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from relay_dagster.maintenance.memory import Memory
+from relay_dagster.maintenance.housekeeping import Memory
 
 
 @dataclass

@@ -13,7 +13,7 @@ import pytest
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.drain import AFTER_A_FAULT
-from relay_dagster.execution.publication import published_key, state_key
+from relay_dagster.execution.reports import published_key, state_key
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.runs.job_message import Job
@@ -23,7 +23,7 @@ from relay_dagster.runs.service import RunService
 from relay_dagster.tenants.audit import Action, ActorKind
 from relay_dagster.wiring import poll_schedule, retry_policy
 from support.builders import config_document
-from support.fakes import FakeClock, embedded_platform, published_outcome
+from support.fakes import FakeClock, embedded_platform, peek_dead, published_outcome
 from support.reconciler_world import STATUS, World
 
 NOBODY_S_RUN = "00000000-0000-4000-8000-000000000000"
@@ -91,7 +91,7 @@ def test_attempts_used_up_end_in_the_dead_letters_with_the_cause(world: World) -
     world.platform.ledger.claim(record.run_id, 2, world.add_run(second, STATUS.FAILURE))
     world.ticks(30)
     assert world.current(record).error_code == "POISON_JOB"
-    (dead,) = world.platform.queue.peek_dead()
+    (dead,) = peek_dead(world.platform.queue)
     assert dead.attributes["run_id"] == record.run_id
     assert dead.attributes["cause"].startswith("POISON_JOB: attempts used up (2 of 2)")
     settled = world.current(record)
@@ -292,7 +292,7 @@ def test_a_run_that_has_more_attempts_than_are_allowed_by_now_ends_as_poison(
     assert str(over.error_message).startswith("attempts used up (1 of 1); the last ended with: the")
     assert world.platform.runs.lock("acme").holder is None
     assert len(events(capsys, "run_failed")) == 1
-    (dead,) = world.platform.queue.peek_dead()
+    (dead,) = peek_dead(world.platform.queue)
     assert dead.attributes["run_id"] == record.run_id
 
 

@@ -15,9 +15,8 @@ from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.records import ENGINE_VERSION
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.external_errors import ThrottledError
-from relay_dagster.orchestration.assets.normalized import normalized_inventory
+from relay_dagster.orchestration.assets import ALL_CHECKS, normalized_inventory
 from relay_dagster.orchestration.build import build_defs
-from relay_dagster.orchestration.checks import ALL_CHECKS
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID, config_document, feed, vendor_document

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from relay_dagster import cli
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.external_errors import MissingResourceError
-from relay_dagster.maintenance.lost_messages import QueueWatch
-from relay_dagster.maintenance.memory import Memory
+from relay_dagster.maintenance.housekeeping import Memory
+from relay_dagster.maintenance.messages import QueueWatch
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.duties import DUTIES, Duty, Occasion, keep_house
 from relay_dagster.runs.job_message import Job
@@ -142,7 +142,7 @@ def test_a_tenant_that_is_being_deleted_gets_no_partition(
     platform.closing.ask("acme")
     for memory in (None, {"known_until": utc_now().timestamp(), "compared_at": 9e9}):
         assert evaluate("tenant_partitions", platform, instance, memory)[0] == "partitions added: 0"
-    platform.closing.restore("acme")
+    platform.deletions.restore("acme")
     assert evaluate("tenant_partitions", platform, instance)[0] == "partitions added: 1"
 
 

@@ -10,15 +10,14 @@ import dagster as dg
 import pytest
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.execution.publication import published_key, state_key
-from relay_dagster.feeds.hold import Release
+from relay_dagster.execution.reports import published_key, state_key
 from relay_dagster.runs.errors import (
     FeedNotKeptError,
     HoldMismatchError,
     RunNotHeldError,
     TenantBusyError,
 )
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.model import Release, RunRecord
 from support.builders import feed, vendor_document
 from support.fakes import embedded_platform
 from support.run_world import TENANT, World, failure_of, with_objects

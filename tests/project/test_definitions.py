@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 import yaml
 
+from relay_dagster.orchestration.assets import ALL_CHECKS
 from relay_dagster.orchestration.build import build_defs
-from relay_dagster.orchestration.checks import ALL_CHECKS
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ("fetched_inventory", "normalized_inventory", "merged_inventory")

@@ -2,12 +2,7 @@
 
 import pytest
 
-from relay_dagster.external_errors import (
-    AccessRefusedError,
-    ThrottledError,
-    UnreachableError,
-    error_code_of,
-)
+from relay_dagster.external_errors import ThrottledError, error_code_of
 from relay_dagster.runs.errors import TenantBusyError
 
 
@@ -21,12 +16,6 @@ from relay_dagster.runs.errors import TenantBusyError
 )
 def test_an_error_without_a_code_is_a_defect(error: Exception, code: str) -> None:
     assert error_code_of(error) == code
-
-
-def test_only_what_may_pass_within_seconds_is_transient() -> None:
-    assert ThrottledError.transient
-    assert UnreachableError.transient
-    assert not AccessRefusedError.transient
 
 
 def test_a_message_names_the_call() -> None:

@@ -21,8 +21,7 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb.api_key_store import BrowserSession, SessionStore
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
-from relay_dagster.aws.dynamodb.pause_store import PauseStore
-from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.tenant_store import PauseStore, TenantStore
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.maintenance.deletion import DeletionTick
@@ -32,7 +31,7 @@ from relay_dagster.runs.model import Trigger
 from relay_dagster.runs.ports import AttemptState, utc_now
 from relay_dagster.tenants.deletion import TenantState
 from relay_dagster.triggers.pulls import asked
-from relay_dagster.triggers.ticks.due import take_due
+from relay_dagster.triggers.ticks.check import take_due
 from relay_dagster.triggers.ticks.puller import Puller
 from relay_dagster.triggers.ticks.uploads import UploadTick
 from relay_dagster.webhooks.delivery.sender import Sender

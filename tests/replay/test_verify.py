@@ -18,8 +18,8 @@ from relay_core.domain.records import ENGINE_VERSION
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
-from relay_dagster.feeds.hold import Release
 from relay_dagster.replay.run_artifacts import NotReplayableError, RunArtifacts
+from relay_dagster.runs.model import Release
 from support.api_world import ADMIN, NOBODY_S_RUN
 from support.builders import feed, vendor_document
 from support.client_world import ClientWorld

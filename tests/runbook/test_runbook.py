@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from alarms import AlarmKind, AlarmPlan, alarm_definitions
 from relay_core.domain.codes import FailureCode, WarningCode
-from relay_dagster.aws.alarms import AlarmKind, AlarmPlan, alarm_definitions
 from runbook.drills import all_drills
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay_dagster.runs.identifiers import is_id, is_run_id
+from relay_dagster.runs.job_message import is_id, is_run_id
 from support.builders import RUN_ID
 
 

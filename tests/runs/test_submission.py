@@ -27,7 +27,7 @@ from relay_dagster.runs.ports import Pause
 from relay_dagster.runs.service import RunService
 from relay_dagster.runs.submission import Submission
 from relay_dagster.tenants.audit import Actor, ActorKind, Origin
-from relay_dagster.tenants.parsed_configs import ParsedConfigs, StoredText
+from relay_dagster.tenants.parsed_configs import ParsedConfigs, StoredConfig
 from relay_dagster.wiring import Platform
 from support.builders import config_document, vendor_document
 from support.fakes import NOW, FakeClock, embedded_platform
@@ -86,7 +86,7 @@ class Configs:
 
     stored: Stored | None = None
 
-    def parsed(self, stored: StoredText) -> TenantConfig:
+    def parsed(self, stored: StoredConfig) -> TenantConfig:
         return ParsedConfigs().of(stored)
 
     def latest_version(self, tenant_id: str) -> int | None:

@@ -12,22 +12,24 @@ import pytest
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import next_action
-from relay_dagster.feeds import hold_rules as rules
-from relay_dagster.feeds.hold import Hold, Release
-from relay_dagster.runs import message_state, transitions
+from relay_dagster.feeds import service as rules
+from relay_dagster.runs import transitions
 from relay_dagster.runs.errors import HoldMismatchError, RunError, RunNotHeldError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,
     Fence,
+    Hold,
     LockState,
     NewRun,
+    Release,
     RunRecord,
 )
 from relay_dagster.runs.poll_schedule import Loss, RetryPolicy
-from relay_dagster.runs.transitions import STATUSES, TRANSITIONS, Rule, state_diagram
+from relay_dagster.runs.transitions import TRANSITIONS, Rule
 from relay_dagster.tenants.audit import Action, dagster_origin
 from support.builders import REQUESTED_AT, RUN_ID
+from support.state_diagram import STATUSES, state_diagram
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NOW = REQUESTED_AT + timedelta(minutes=5)
@@ -115,12 +117,12 @@ RULES: Mapping[str, Callable[[RunRecord], Rule]] = {
 
 ALSO_MAKES = {"attempt_lost": {"poisoned"}, "cancel_requested": {"cancelled", "discarded"}}
 NOTES: Mapping[str, Rule] = {
-    "sent": message_state.sent("m2", NOW),
-    "send_claimed": message_state.send_claimed(NOW, timedelta(seconds=60)),
-    "received": message_state.received("m2", "h2", NOW, NOW),
-    "dead_lettered": message_state.dead_lettered("d"),
-    "reported": message_state.reported(NOTHING_KNOWN, NOW),
-    "acknowledged": message_state.acknowledged(NOW),
+    "sent": transitions.sent("m2", NOW),
+    "send_claimed": transitions.send_claimed(NOW, timedelta(seconds=60)),
+    "received": transitions.received("m2", "h2", NOW, NOW),
+    "dead_lettered": transitions.dead_lettered("d"),
+    "reported": transitions.reported(NOTHING_KNOWN, NOW),
+    "acknowledged": transitions.acknowledged(NOW),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from moto import mock_aws
 
 import setup_cloudwatch_alarms
-from relay_dagster.aws.alarms import AlarmKind
+from alarms import AlarmKind
 from relay_dagster.aws.clients import Clients
 
 ENVIRON = {

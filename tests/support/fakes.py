@@ -16,9 +16,10 @@ import httpx
 import pytest
 
 from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.job_queue import JobQueue, Message
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
 from relay_dagster.devstack.moto_server import serving
-from relay_dagster.execution.publication import publish, published_key
+from relay_dagster.execution.reports import publish, published_key
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings
@@ -188,3 +189,8 @@ def served_platform(**changes: Any) -> Iterator[Platform]:
         yield connect(
             settings.model_copy(update={"api_keys": ("admin-key",), **changes}), clients=clients
         )
+
+
+def peek_dead(queue: JobQueue) -> list[Message]:
+    """Return some dead letters without hiding them from anybody."""
+    return queue.receive_dead(hidden_seconds=0, wait_seconds=0)

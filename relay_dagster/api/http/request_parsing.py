@@ -20,7 +20,7 @@ from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.middleware import request_id_of
 from relay_dagster.api.http.problems import ProblemError, faults_of, invalid_request
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.runs.identifiers import ID_PATTERN
+from relay_dagster.runs.job_message import ID_PATTERN
 from relay_dagster.wire.base import Order
 
 # Printable ASCII with no space at its ends.

@@ -17,7 +17,7 @@ from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.api_keys import NewKey
 from relay_dagster.api.security.auth import Acting, MayMakeKeys, MayRead, require_scopes
 from relay_dagster.logs import event_log
-from relay_dagster.runs.identifiers import is_id
+from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import AUDIT_ID_PATTERN, Action
 from relay_dagster.wire import access

@@ -33,8 +33,8 @@ from relay_dagster.api.http.problems import ProblemError, invalid_request, unava
 from relay_dagster.api.http.request_parsing import TenantId, json_body, router
 from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import MayConfigure
-from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
-from relay_dagster.runs.identifiers import is_id
+from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
+from relay_dagster.runs.job_message import is_id
 from relay_dagster.wire import config_checks as wire
 from relay_dagster.wire.base import Answer
 from relay_dagster.wire.problems import Fault

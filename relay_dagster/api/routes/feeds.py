@@ -13,11 +13,10 @@ from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import RunId, TenantId, order, router
 from relay_dagster.api.routes.runs import find_run, shown_run
 from relay_dagster.api.security.auth import Acting, MayRead, MayRelease
-from relay_dagster.feeds.hold import Release
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import FeedNotKeptError
-from relay_dagster.runs.identifiers import is_id
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.job_message import is_id
+from relay_dagster.runs.model import Release, RunRecord
 from relay_dagster.wire.runs import PublishedFeed, ReleaseOrder, RollbackOrder, Run
 
 routes, of_tenants = router("feeds"), router("tenants")

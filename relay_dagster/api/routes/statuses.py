@@ -20,7 +20,7 @@ from relay_dagster.api.security.auth import Admin, MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.external_errors import UnreadableItemError
 from relay_dagster.feeds.pointer import FeedPointer
-from relay_dagster.runs.identifiers import ID_PATTERN
+from relay_dagster.runs.job_message import ID_PATTERN
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire import tenants as wire

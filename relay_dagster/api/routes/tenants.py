@@ -27,11 +27,12 @@ from relay_dagster.api.http.error_codes import (
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead, require_scopes
-from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore, UnknownTenantError
 from relay_dagster.logs import event_log
-from relay_dagster.runs.identifiers import ID_PATTERN, is_id
+from relay_dagster.runs.job_message import ID_PATTERN, is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.deletion import Deletion, TenantState
+from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire import tenants as wire
 from relay_dagster.wire.tenants import PauseInForce, PauseList, PauseOrder, Pausing, ResumeOrder
@@ -343,7 +344,7 @@ def restore_tenant(
     A run that was cancelled stays so. A tenant that nobody deletes stays as it is.
     """
     require_id(tenant_id)
-    platform.closing.restore(tenant_id, acting)
+    platform.deletions.restore(tenant_id, acting)
     _log.warning("tenant_restored", tenant_id=tenant_id)
     return wire.TenantStanding(tenant_id=tenant_id, state=TenantState.ACTIVE)
 

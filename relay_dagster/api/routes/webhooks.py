@@ -27,13 +27,13 @@ from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Acting, MayConfigure, MayRead
 from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.logs import event_log
-from relay_dagster.runs.identifiers import is_id
+from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.webhooks import changes as webhook_changes
 from relay_dagster.webhooks import model
-from relay_dagster.webhooks.events import trial_event
+from relay_dagster.webhooks.model import trial_event
 from relay_dagster.wire import webhooks as wire
 from relay_dagster.wiring import Platform
 

@@ -21,8 +21,8 @@ from relay_dagster.api.web import words
 from relay_dagster.api.web.frame import go_to, page, page_router
 from relay_dagster.api.web.uploads import last_uploads, next_name, upload_form
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind
-from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.tenants.audit import ActorKind
+from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.wire.config_checks import VendorCheck
 from relay_dagster.wiring import Platform
 

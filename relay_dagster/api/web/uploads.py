@@ -15,8 +15,8 @@ from relay_dagster.api.routes.runs import summary_of
 from relay_dagster.api.routes.uploads import sign_upload
 from relay_dagster.api.web import words
 from relay_dagster.api.web.frame import cookie_of
-from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.wire.tenants import UploadLink, UploadOrder
 from relay_dagster.wiring import Platform
 

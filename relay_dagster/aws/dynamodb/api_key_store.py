@@ -108,14 +108,11 @@ class ApiKeyStore:
 
         They are found by an index, which lags: the last moment's keys may be missing.
         """
-        table, owner = self.database.tenants, (schema.OWNER, tenant_id)
         start = after and marshal({schema.KEY: Kind.API_KEY.key(after), schema.OWNER: tenant_id})
         prefix = Kind.API_KEY.key("")
-        rows, last = table.rows(
-            schema.BY_OWNER, owner, None, limit, start or None, prefix=prefix, forward=True
-        )
-        keys = table.read_all((str(row[schema.KEY]) for row in rows), _KEYS.read)
-        return tuple(keys), Kind.API_KEY.name_in(last) if last else None
+        found, last = self.database.owned_page(tenant_id, prefix, limit, start or None)
+        keys = tuple(self.database.tenants.read_all(found, _KEYS.read))
+        return keys, Kind.API_KEY.name_in(last) if last else None
 
     def add(self, key: TenantKey, origin: Origin = SYSTEM) -> None:
         """Keep a new key.
@@ -223,12 +220,10 @@ class SessionStore:
         Raises:
             TenantClosingError: its tenant is being deleted.
         """
-        table, owner = self.database.tenants, (schema.OWNER, session.tenant_id)
-        prefix, now = Kind.SESSION.key(""), self.database.clock()
-        rows, _ = table.rows(
-            schema.BY_OWNER, owner, None, _SWEPT_AT_ONCE, None, prefix=prefix, forward=True
-        )
-        for each in table.read_all((str(row[schema.KEY]) for row in rows), _SESSIONS.read):
+        table, now = self.database.tenants, self.database.clock()
+        prefix = Kind.SESSION.key("")
+        keys, _ = self.database.owned_page(session.tenant_id, prefix, _SWEPT_AT_ONCE)
+        for each in table.read_all(keys, _SESSIONS.read):
             if each.is_over(now):
                 self.remove(each.digest)
         item = _SESSIONS.item(Kind.SESSION.key(session.digest), session)

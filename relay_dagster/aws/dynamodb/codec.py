@@ -29,9 +29,6 @@ DAY = timedelta(days=1)
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
-# --- DynamoDB's types ---------------------------------------------------------------------------
-
-
 def marshal(plain: Mapping[str, Any]) -> Item:
     """Return plain values as DynamoDB's typed ones; None is left out, text is made valid."""
     return {
@@ -55,9 +52,6 @@ def _valid(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_valid(each) for each in value]
     return value
-
-
-# --- instants -----------------------------------------------------------------------------------
 
 
 def instant_text(instant: datetime) -> str:
@@ -89,9 +83,6 @@ def seconds_left_of_day(now: datetime) -> float:
     """Return how long the day of the UTC clock goes on; configs and upload links count by it."""
     midnight = datetime.combine(now.astimezone(UTC).date() + DAY, time.min, UTC)
     return (midnight - now).total_seconds()
-
-
-# --- any value ----------------------------------------------------------------------------------
 
 
 def to_plain(value: Any) -> Any:
@@ -173,9 +164,6 @@ def to_row(value: Any) -> list[Any]:
 def of_row(kind: Any, row: Sequence[Any]) -> Any:
     """Return the dataclass of `to_row`."""
     return kind(**_known(kind, dict(zip(_hints(kind), row, strict=False))))
-
-
-# --- the item of a dataclass --------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import by_time, marshal, read_instant
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.runs.identifiers import is_run_id
+from relay_dagster.runs.job_message import is_run_id
 from relay_dagster.runs.model import RunRecord
 
 

@@ -1,8 +1,9 @@
-"""The three tables of one installation, and transactions over them.
+"""The three tables of one installation, transactions over them, and the audit.
 
 What makes something of a tenant is written on condition that the tenant is active. One item says
 that it is not, ``DELETION#<tenant_id>``, and nobody else keeps a copy of it: what one writer has
-read is no reason for another.
+read is no reason for another. What changes something adds its entry to the audit in its own
+transaction; no entry is changed or deleted, and no role of the template may.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal, unmarshal
 from relay_dagster.aws.dynamodb.table import IS_THERE, Table
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
-from relay_dagster.aws.error_mapping import maps_aws_errors
-from relay_dagster.aws.retries import retrying
+from relay_dagster.aws.error_mapping import maps_aws_errors, retrying
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.settings import Settings
 from relay_dagster.tenants.audit import KEPT_FOR, Action, AuditEntry, Origin
 from relay_dagster.tenants.deletion import TenantState
 
@@ -32,22 +33,6 @@ BETWEEN_NOTES = timedelta(hours=1)
 _T = TypeVar("_T")
 _ACTIVE = "active"
 _AUDIT_RANK = 9
-
-
-class TableNames(Protocol):
-    """What the tables are called: the settings say."""
-
-    @property
-    def runs_table(self) -> str:
-        """Of runs and what belongs to them."""
-
-    @property
-    def tenants_table(self) -> str:
-        """Of what tenants have stored."""
-
-    @property
-    def audit_table(self) -> str:
-        """Of who changed what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +49,7 @@ class Database:
     def of(
         cls,
         clients: Clients,
-        names: TableNames,
+        names: Settings,
         count_unreadable: Callable[[], None] = lambda: None,
         *,
         sleep: Callable[[float], None] = time.sleep,
@@ -95,6 +80,16 @@ class Database:
         rows = self.tenants.partition(schema.BY_OWNER, (schema.OWNER, tenant_id))
         keys = (str(row[schema.KEY]) for row in rows)
         return [key for key in keys if key.startswith(prefix)]
+
+    def owned_page(
+        self, tenant_id: str, prefix: str, limit: int, start: Mapping[str, Any] | None = None
+    ) -> tuple[list[str], Mapping[str, Any] | None]:
+        """Return up to ``limit`` such keys in order, and the row to go on after, or None."""
+        owner = (schema.OWNER, tenant_id)
+        rows, last = self.tenants.rows(
+            schema.BY_OWNER, owner, None, limit, start, prefix=prefix, forward=True
+        )
+        return [str(row[schema.KEY]) for row in rows], last
 
     def transact_while_active(self, tenant_id: str | None, *writes: Write) -> None:
         """Carry out all writes or none, where their tenant, if they have one, is active.
@@ -193,3 +188,56 @@ def is_closed(item: Mapping[str, Any] | None) -> bool:
 def closing_error(tenant_id: str, item: Mapping[str, Any] | None) -> TenantClosingError:
     """Return what a failed condition says that a tenant is active; ``item`` is of its deletion."""
     return TenantClosingError(tenant_id, is_deleted=not is_closed(item))
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Some entries, newest first, and the id to go on after; None on the last page."""
+
+    entries: tuple[AuditEntry, ...]
+    next_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditStore:
+    """The audit of one installation."""
+
+    database: Database
+
+    def add(self, entry: AuditEntry) -> None:
+        """Add the entry of an act that is no transaction."""
+        self.database.transact(self.database.audit_write(entry))
+
+    def list_entries(
+        self,
+        tenant_id: str | None = None,
+        action: Action | None = None,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> AuditPage:
+        """Return entries, newest first: of one tenant or all, of one action or any.
+
+        They are found by indexes, which lag. A page of one tenant's entries of one action may hold
+        fewer than ``limit``, or none, and have more behind it all the same.
+        """
+        filtered = None
+        if tenant_id is not None:
+            index, key = schema.AUDIT_BY_TENANT, (schema.OWNER, tenant_id)
+            filtered = None if action is None else (schema.ACTION, action.value)
+        elif action is not None:
+            index, key = schema.AUDIT_BY_ACTION, (schema.ACTION, action.value)
+        else:
+            index, key = schema.AUDIT_BY_TIME, (schema.LISTED, schema.ALL_ENTRIES)
+        start = None if after is None else marshal({schema.KEY: after, key[0]: key[1]})
+        table = self.database.audit
+        rows, last = table.rows(index, key, filtered, limit, start)
+        keys = (str(row[schema.KEY]) for row in rows)
+        entries = table.read_all(
+            keys, lambda item: AuditEntry.of_document(json.loads(item["entry"]["S"]))
+        )
+        return AuditPage(tuple(entries), str(last[schema.KEY]) if last else None)
+
+    def check(self) -> None:
+        """Touch the table, for readiness: returns, or raises the fault."""
+        self.database.audit.item("CHECK")

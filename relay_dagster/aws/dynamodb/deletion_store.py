@@ -1,29 +1,130 @@
-"""Deletions of tenants in the tenants table, ``DELETION#<tenant_id>``; in the end the tombstone.
+"""Deletions of tenants, ``DELETION#<tenant_id>``, and the items that a tenant has in both tables.
 
-What is due is found by the index of tenants, in a list of its own. The removal of what a tenant
-has is `tenant_data`, and the order in which it goes ``maintenance/deletion.py``.
+What is due is found by the index of tenants, in a list of its own. ``maintenance/deletion.py``
+decides in which order items go; the audit stays. Indexes lag, so a second look may find more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from relay_dagster.aws.dynamodb import codec, schema
+from relay_dagster.aws.dynamodb.codec import DAY, hour_of, marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import Kind, config_key
+from relay_dagster.aws.dynamodb.run_writes import to_record
+from relay_dagster.aws.dynamodb.schema import Kind, config_key, run_count_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, UNREADABLE_AGAIN
 from relay_dagster.aws.dynamodb.tenant_errors import UnknownTenantError, UploadQuotaExceededError
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.errors import RestoreTooLateError
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.tenants import deletion as rules
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.tenants.deletion import Deletion, TenantState
 
+_COUNTED_HOURS = 26
+"""A count of runs is kept for a day."""
+_CONFIGS_AT_ONCE, _DIGITS = 1000, 10
 # Its tenant is in its key alone: or it would be found among the tenant's items.
 _DELETIONS = codec.Codec(kind=Deletion, in_key="tenant_id", forms={"is_swept": codec.FLAG})
 _STATE = {"#state": "state"}
+
+
+@dataclass(frozen=True, slots=True)
+class TenantData:
+    """What tenants have in the runs table and in the tenants table."""
+
+    database: Database
+
+    @maps_aws_errors
+    def run_ids(self, tenant_id: str) -> list[str]:
+        """Return all runs of a tenant, those that nobody is shown too."""
+        lists = (tenant_id, Kind.HIDDEN.key(tenant_id))
+        keys = (key for each in lists for key in self._listed(each))
+        return [Kind.RUN.name_in({schema.KEY: key}) for key in keys]
+
+    def records(self, run_ids: Iterable[str]) -> list[RunRecord]:
+        """Return the records there are, each read consistently."""
+        return [*self.database.runs.read_all(map(Kind.RUN.key, run_ids), to_record)]
+
+    @maps_aws_errors
+    def remove_runs(self, records: Sequence[RunRecord]) -> int:
+        """Remove records, and before them what is found by them alone; return how many items."""
+        heartbeats = {
+            Kind.HEARTBEAT.key(each.run_id, attempt)
+            for each in records
+            for attempt in range(1, each.attempt + 1)
+        }
+        asked = {
+            Kind.IDEMPOTENCY.key(each.idempotency_id) for each in records if each.idempotency_id
+        }
+        counts = {run_count_key(each.tenant_id, hour_of(each.requested_at)) for each in records}
+        count = self._remove(heartbeats | asked | counts)
+        return count + self._remove({Kind.RUN.key(each.run_id) for each in records})
+
+    @maps_aws_errors
+    def remove_items(self, tenant_id: str, now: datetime) -> int:
+        """Remove what else the runs table has of a tenant; return how many items that were."""
+        hours = (hour_of(now) - timedelta(hours=ago) for ago in range(_COUNTED_HOURS))
+        keys = {
+            *self._listed(Kind.EVENTS.key(tenant_id)),
+            *self._listed(Kind.PULLS.key(tenant_id)),
+            *(run_count_key(tenant_id, hour) for hour in hours),
+            *(Kind.LINK_COUNT.key(tenant_id, (now - ago).date()) for ago in (timedelta(0), DAY)),
+            Kind.TRIGGER.key(tenant_id),
+            Kind.FEED.key(tenant_id),
+            Kind.RESULTS.key(tenant_id),
+            Kind.LOCK.key(tenant_id),
+        }
+        return self._remove(keys)
+
+    @maps_aws_errors
+    def remove_settings(self, tenant_id: str, version: int | None) -> int:
+        """Remove keys, pause, webhooks and configs, and return how many items these were.
+
+        The latest config goes with the tenant itself.
+        """
+        table, owned = self.database.tenants, self.database.owned_keys(tenant_id, "")
+        kept = {Kind.TENANT.key(tenant_id), config_key(tenant_id, version or 0)}
+        there = table.batch({*owned, Kind.PAUSE.key(tenant_id)} - kept)
+        for key in there:
+            # One by one: who may write in batches may write what it likes.
+            table.carry_out(table.write("removed", "Delete", key))
+        return len(there)
+
+    @maps_aws_errors
+    def remove_old_configs(self, tenant_id: str, latest: int, keep: int) -> int:
+        """Remove configs but for the newest and those that a run's record names; return how many.
+
+        Records are read as they are stored: one that this release cannot read names a version too.
+        """
+        table, named = self.database.tenants, set[Any]()
+        prefix = config_key(tenant_id, 0)[:-_DIGITS]
+        keys, _ = self.database.owned_page(tenant_id, prefix, _CONFIGS_AT_ONCE)
+        old = [key for key in keys if key <= config_key(tenant_id, latest - keep)]
+        if not old or latest <= keep:
+            return 0
+        for item in self.database.runs.batch(map(Kind.RUN.key, self.run_ids(tenant_id))).values():
+            record = unmarshal(item)
+            named |= {record.get(name) for name in ("config_version", "asked_version")}
+        removed = [key for key in old if int(key[-_DIGITS:]) not in named]
+        for key in removed:
+            table.carry_out(table.write("removed", "Delete", key))
+        return len(removed)
+
+    def _listed(self, name: str) -> Iterator[str]:
+        rows = self.database.runs.partition(schema.BY_TENANT, (schema.LISTED_TENANT, name))
+        return (str(row[schema.KEY]) for row in rows)
+
+    def _remove(self, keys: Collection[str]) -> int:
+        there = [*self.database.runs.batch(keys)]
+        self.database.runs.write_all(
+            {"DeleteRequest": {"Key": marshal({schema.KEY: key})}} for key in there
+        )
+        return len(there)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +163,6 @@ class DeletionStore:
     def listed(self) -> set[str]:
         """Return the tenants that are being deleted, or were a moment ago."""
         return set(self._listed(None))
-
-    # --- writes ---------------------------------------------------------------------------------
 
     def ask(self, tenant_id: str, grace: timedelta, origin: Origin = SYSTEM) -> Deletion:
         """Begin a tenant's deletion, or return the one that is under way.
@@ -127,10 +226,8 @@ class DeletionStore:
     def put(self, before: Deletion, after: Deletion) -> Deletion | None:
         """Write a deletion down that goes on, and return it as it now stands.
 
-        A tombstone is swept only while its tenant has not been made anew.
-
-        Returns:
-            None where it is not as it was read; nothing is written then.
+        A tombstone is swept only while its tenant has not been made anew. None where it is not as
+        it was read; nothing is written then.
         """
         after = replace(after, revision=before.revision + 1)
         writes = [self._change(before, after)]
@@ -146,8 +243,7 @@ class DeletionStore:
     def finish(self, before: Deletion, version: int | None) -> Deletion | None:
         """End a deletion: the tenant and its latest config go with the write that says so.
 
-        Returns:
-            The tombstone; None as for `put`, or where another version is the latest.
+        Returned is the tombstone; None as for `put`, or where another version is the latest.
         """
         now, tenant_id = self.database.clock(), before.tenant_id
         after = replace(rules.done(before, now), revision=before.revision + 1)
@@ -181,11 +277,7 @@ class DeletionStore:
             Kind.LINK_COUNT.key(tenant_id, now.date()),
             "ADD links :one SET #expiry = :expiry",
             condition="attribute_not_exists(links) OR links < :most",
-            values={
-                ":one": 1,
-                ":most": links_per_day,
-                ":expiry": expiry,
-            },
+            values={":one": 1, ":most": links_per_day, ":expiry": expiry},
             names={"#expiry": schema.EXPIRY},
         )
         entry_write = self.database.audit_write(entry)
@@ -196,8 +288,6 @@ class DeletionStore:
                 raise
             wait = codec.seconds_left_of_day(now)
             raise UploadQuotaExceededError(tenant_id, links_per_day, wait) from error
-
-    # --- how ------------------------------------------------------------------------------------
 
     def _change(self, before: Deletion, after: Deletion) -> Write:
         table = self.database.tenants

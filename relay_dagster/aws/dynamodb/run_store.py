@@ -36,7 +36,7 @@ from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
 from relay_dagster.feeds.pointer import FeedPointer, FeedQueue
 from relay_dagster.runs.errors import CommitLostError, FenceLostError
-from relay_dagster.runs.identifiers import is_run_id
+from relay_dagster.runs.job_message import is_run_id
 from relay_dagster.runs.model import DueQueue, RunRecord, TenantLock
 from relay_dagster.runs.ports import Change, RunPage, utc_now
 
@@ -53,8 +53,6 @@ class RunStore:
     """Run records and what belongs to them."""
 
     database: Database
-
-    # --- records --------------------------------------------------------------------------------
 
     def get(self, run_id: str) -> RunRecord | None:
         """Return the record, read consistently; hidden ones too."""
@@ -146,8 +144,6 @@ class RunStore:
             if cursor is None:
                 return
 
-    # --- what is due ----------------------------------------------------------------------------
-
     def due(self, queue: DueQueue, until: datetime, limit: int = 200) -> list[RunRecord]:
         """Return runs that are due in a queue up to an instant, the longest due first."""
         found = self.database.runs.read_due(queue, until, limit, to_record)
@@ -156,28 +152,12 @@ class RunStore:
     def note_check(self, record: RunRecord) -> bool:
         """Write what a check has seen of a record, and when the next is due.
 
-        Returns:
-            False where the record is not as it was read; nothing is written then.
+        False where the record is not as it was read; nothing is written then.
         """
         table, item = self.database.runs, to_item(record)
         noted = {name: item[name] for name in (schema.KEY, *CHECKED) if name in item}
         write = table.change("record", noted, noted, record.revision, always=CHECKED)
         return table.carry_out(write)
-
-    def put_many(self, records: Iterable[RunRecord]) -> None:
-        """Store records as they are, in batches, past the ledger: for benchmarks and their like.
-
-        Locks, feed pointers and keys that belong to them are not written.
-
-        Raises:
-            ThrottledError: DynamoDB did not take all of them in many tries.
-        """
-        puts = (self.database.runs.put("record", to_item(record)) for record in records)
-        self.database.runs.write_all(
-            {"PutRequest": {"Item": put.arguments["Item"]}} for put in puts
-        )
-
-    # --- changes --------------------------------------------------------------------------------
 
     @property
     def writes(self) -> RunItemWrites:
@@ -209,8 +189,6 @@ class RunStore:
             raise decisive.refusal(error.items[decisive.role]) from error
         return after
 
-    # --- what belongs to them -------------------------------------------------------------------
-
     def lock(self, tenant_id: str) -> TenantLock:
         """Return the tenant's lock, read consistently."""
         key, read = Kind.LOCK.key(tenant_id), partial(to_lock, tenant_id)
@@ -238,8 +216,7 @@ class RunStore:
     def put_feed(self, before: FeedPointer, after: FeedPointer) -> FeedPointer | None:
         """Write down what is reported of a feed, and return it as it now stands.
 
-        Returns:
-            None where it is not as it was read; nothing is written then.
+        None where it is not as it was read; nothing is written then.
         """
         after = replace(after, revision=before.revision + 1)
         table = self.database.runs
@@ -278,15 +255,13 @@ class RunStore:
         """Touch the table, for readiness: returns, or raises the fault."""
         self.database.runs.item("CHECK")
 
-    # --- heartbeats -----------------------------------------------------------------------------
-
     @maps_aws_errors
     def beat(self, run_id: str, attempt: int, *, has_beaten: bool = False) -> int:
         """Count an attempt's heartbeat up and return the new count.
 
         Where it ``has_beaten`` and nothing tells of that any more, its tenant has been deleted.
 
-        ``execution/heartbeat.py`` calls, and tells what becomes of it. The item is no part of any
+        ``execution/attempt.py`` calls, and tells what becomes of it. The item is no part of any
         transaction, so heartbeats never collide with the run's own writes.
 
         Raises:

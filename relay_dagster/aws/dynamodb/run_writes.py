@@ -32,7 +32,7 @@ from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, Te
 from relay_dagster.runs.model import Idempotency, LockState, RunRecord, TenantLock
 from relay_dagster.runs.ports import Change
 from relay_dagster.tenants.audit import AuditEntry
-from relay_dagster.triggers.state import TriggerUpdate
+from relay_dagster.triggers.rules import TriggerUpdate
 from relay_dagster.webhooks.model import Event
 
 _KEY_LIFE = timedelta(hours=24)
@@ -141,8 +141,6 @@ class RunItemWrites:
 
     database: Database
 
-    # --- the tenant's lock ----------------------------------------------------------------------
-
     def lock(self, change: Change, *, yield_to_waiters: bool = False) -> list[Write]:
         """Return the lock's write for a change of a record's lock state, or none.
 
@@ -201,8 +199,6 @@ class RunItemWrites:
         if active is None or active == run.run_id:
             return CommitLostError(f"the lock of tenant {run.tenant_id} has changed")
         return TenantBusyError(run.tenant_id, active)
-
-    # --- what a new run is made on condition of -------------------------------------------------
 
     def tenant_active(self, run: RunRecord, sent_at: datetime | None = None) -> Write:
         """Return the condition that nothing of a run's tenant is being deleted.
@@ -270,8 +266,6 @@ class RunItemWrites:
             condition="attribute_not_exists(pk) OR run_id = :run",
             values={":run": run.run_id},
         )
-
-    # --- what else a run changes ----------------------------------------------------------------
 
     def feed(self, update: FeedUpdate) -> list[Write]:
         """Return the writes of the tenant's feed pointer, and of the held run that gives way."""

@@ -115,9 +115,6 @@ def config_key(tenant_id: str, version: int) -> str:
     return Kind.CONFIG.key(tenant_id, f"{version:010d}")
 
 
-# --- partitions of the index of what is due -----------------------------------------------------
-
-
 def due_shard(queue: StrEnum, shard: int) -> str:
     """Return the partition of a shard of a queue in the index of what is due."""
     return f"{queue}#{shard}"
@@ -126,9 +123,6 @@ def due_shard(queue: StrEnum, shard: int) -> str:
 def due_place(queue: StrEnum, name: str) -> str:
     """Return the partition of what has a name, in the index of what is due."""
     return due_shard(queue, zlib.crc32(name.encode()) % SHARDS)
-
-
-# --- definitions --------------------------------------------------------------------------------
 
 
 def runs_table(name: str) -> dict[str, Any]:

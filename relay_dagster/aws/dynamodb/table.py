@@ -24,9 +24,9 @@ from relay_dagster.aws.error_mapping import (
     CONDITION_FAILED,
     TRANSACTION_COLLIDED,
     maps_aws_errors,
+    retrying,
     unless,
 )
-from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ThrottledError, UnreadableItemError
 from relay_dagster.logs import event_log
 
@@ -53,8 +53,6 @@ class Table:
     name: str
     count_unreadable: Callable[[], None] = lambda: None  # called for each that cannot be read
     sleep: Callable[[float], None] = time.sleep  # how to wait
-
-    # --- items ----------------------------------------------------------------------------------
 
     @maps_aws_errors
     def item(self, key: str) -> Mapping[str, Any] | None:
@@ -189,8 +187,6 @@ class Table:
         )
         self.carry_out(write)
 
-    # --- writes ---------------------------------------------------------------------------------
-
     def new(self, role: str, item: Item) -> Write:
         """Return the write that stores an item where there is none of its key."""
         return self.put(role, item, ConditionExpression=_IS_NEW)
@@ -278,8 +274,7 @@ class Table:
     def carry_out(self, write: Write) -> bool:
         """Carry out one write alone.
 
-        Returns:
-            False where its condition does not hold, or another writer is at the item.
+        False where its condition does not hold, or another writer is at the item.
         """
         client: Any = self.clients.dynamodb
         calls = {"Put": client.put_item, "Update": client.update_item, "Delete": client.delete_item}
@@ -308,8 +303,6 @@ class Table:
 
         again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self.sleep)
         again(write_what_is_left)
-
-    # --- indexes --------------------------------------------------------------------------------
 
     @maps_aws_errors
     def rows(

@@ -1,63 +1,54 @@
 """Why the store of tenants' configs refuses; each has the code that callers are told."""
 
-from __future__ import annotations
+from typing import ClassVar
 
 
 class TenantStoreError(Exception):
     """Base of every refusal of this store."""
 
-    error_code = "tenant_store_error"
+    error_code: ClassVar[str] = "tenant_store_error"
+    sentence: ClassVar[str] = "{}"
+
+    def __init__(self, *facts: object) -> None:
+        super().__init__(self.sentence.format(*facts))
 
 
 class TenantExistsError(TenantStoreError):
     """The tenant already has a config, or another one whose id differs in case alone."""
 
     error_code = "TENANT_EXISTS"
-
-    def __init__(self, tenant_id: str) -> None:
-        super().__init__(
-            f"tenant {tenant_id}, or one whose id differs in upper and lower case alone, already "
-            "has a config; store a new version of it"
-        )
+    sentence = (
+        "tenant {}, or one whose id differs in upper and lower case alone, already has a config; "
+        "store a new version of it"
+    )
 
 
 class LinkQuotaExceededError(TenantStoreError):
     """The tenant has as many links of the kind as it may have."""
 
     error_code = "LINK_QUOTA_EXCEEDED"
-
-    def __init__(self, tenant_id: str, most: int) -> None:
-        super().__init__(f"tenant {tenant_id} has {most} links, the most it may have; revoke one")
+    sentence = "tenant {} has {} links, the most it may have; revoke one"
 
 
 class SecretQuotaExceededError(TenantStoreError):
     """The tenant has as many secrets as it may have."""
 
     error_code = "SECRET_QUOTA_EXCEEDED"
-
-    def __init__(self, tenant_id: str, most: int) -> None:
-        super().__init__(f"tenant {tenant_id} has {most} secrets, the most it may have; delete one")
+    sentence = "tenant {} has {} secrets, the most it may have; delete one"
 
 
 class OverrideQuotaExceededError(TenantStoreError):
     """The tenant would have more overrides than it may have."""
 
     error_code = "OVERRIDE_QUOTA_EXCEEDED"
-
-    def __init__(self, tenant_id: str, most: int) -> None:
-        super().__init__(
-            f"tenant {tenant_id} would have more than {most:,} overrides; remove those that nobody "
-            "needs"
-        )
+    sentence = "tenant {} would have more than {:,} overrides; remove those that nobody needs"
 
 
 class UnknownTenantError(TenantStoreError):
     """The tenant has no config."""
 
     error_code = "TENANT_NOT_FOUND"
-
-    def __init__(self, tenant_id: str) -> None:
-        super().__init__(f"tenant {tenant_id} has no config")
+    sentence = "tenant {} has no config"
 
 
 class VersionMismatchError(TenantStoreError):
@@ -75,21 +66,17 @@ class KeyQuotaExceededError(TenantStoreError):
     """The tenant has as many keys as it may have."""
 
     error_code = "KEY_QUOTA_EXCEEDED"
-
-    def __init__(self, tenant_id: str, most: int) -> None:
-        super().__init__(
-            f"tenant {tenant_id} has {most} keys, the most it may have, expired ones too; "
-            "delete those that nobody needs"
-        )
+    sentence = (
+        "tenant {} has {} keys, the most it may have, expired ones too; "
+        "delete those that nobody needs"
+    )
 
 
 class MakerGoneError(TenantStoreError):
     """The key that makes another has just been deleted."""
 
     error_code = "UNAUTHENTICATED"
-
-    def __init__(self) -> None:
-        super().__init__("the key in X-API-Key has just been deleted")
+    sentence = "the key in X-API-Key has just been deleted"
 
 
 class UploadQuotaExceededError(TenantStoreError):

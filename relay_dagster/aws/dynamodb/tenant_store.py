@@ -1,6 +1,8 @@
-"""The tenants table: each tenant's configs, every version kept as it was stored.
+"""The tenants table: each tenant's configs, and the pauses of run creation.
 
-Two writers at once never share a version. Whether a text is a valid config is not known here.
+Every version of a config is kept as it was stored; two writers at once never share one. Whether a
+text is a valid config is not known here. A pause is ``PAUSE#<tenant_id>``, of everybody ``PAUSE#``;
+what it stops is decided in ``runs/submission.py``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +14,10 @@ from relay_core.config import TenantConfig
 from relay_core.config.json_patch import changed_paths
 from relay_core.domain.errors import ConfigTooLargeError
 from relay_dagster.aws.dynamodb import codec, schema
+from relay_dagster.aws.dynamodb.codec import Codec, by_time
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind, config_key
+from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.tenant_errors import (
     ConfigQuotaExceededError,
     TenantExistsError,
@@ -23,24 +27,16 @@ from relay_dagster.aws.dynamodb.tenant_errors import (
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.runs.ports import Pause
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
-from relay_dagster.tenants.parsed_configs import ParsedConfigs, StoredText
+from relay_dagster.tenants.parsed_configs import ParsedConfigs, StoredConfig
 
 # DynamoDB's limit for an item is 400 KiB, the other attributes included.
 MAX_CONFIG_BYTES = 390_000
 # Each lost one means that another writer of this tenant got through.
 _TRIES = 30
 _MAX_PATHS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class StoredConfig:
-    """One version of a tenant's config: the JSON text as it was stored."""
-
-    tenant_id: str
-    version: int
-    text: str
-    stored_at: datetime
+_PAUSES = Codec(kind=Pause, in_key="tenant_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +53,6 @@ class StoredVersion:
 
     version: int
     created: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TenantEntry:
-    """A tenant and when its first config was stored."""
-
-    tenant_id: str
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +92,7 @@ class TenantStore:
         """Return one version, None where there is none."""
         return self.database.tenants.read(config_key(tenant_id, version), _CONFIGS.read)
 
-    def parsed(self, stored: StoredText) -> TenantConfig:
+    def parsed(self, stored: StoredConfig) -> TenantConfig:
         """Return a version as it takes effect, parsed once; `RelayError` where it no longer can."""
         return self.parsed_configs.of(stored)
 
@@ -117,8 +105,6 @@ class TenantStore:
         numbers = range(newest, max(newest - limit, 0), -1)
         keys = (config_key(tenant_id, number) for number in numbers)
         return tuple(self.database.tenants.read_all(keys, _VERSIONS.read))
-
-    # --- writes ---------------------------------------------------------------------------------
 
     def create(self, tenant_id: str, text: str, *, origin: Origin = SYSTEM) -> StoredVersion:
         """Store a new tenant's first config.
@@ -171,22 +157,21 @@ class TenantStore:
 
     # --- lists, of an index that lags ------------------------------------------------------------
 
-    def created_since(self, instant: datetime) -> list[TenantEntry]:
+    def created_since(self, instant: datetime) -> list[str]:
         """Return the tenants whose first config was stored at or after an instant, oldest first.
 
         The index lags: a caller that goes on from a cursor must look back a little.
         """
-        return self._entries(codec.instant_text(instant))
+        return self._listed(codec.instant_text(instant))
 
     def all_tenant_ids(self) -> list[str]:
         """Return every tenant, in the order in which they came to be."""
-        return [entry.tenant_id for entry in self._entries("")]
+        # A key condition takes no empty text; a space sorts before every instant.
+        return self._listed(" ")
 
     def check(self) -> None:
         """Touch the table, for readiness: returns, or raises the fault."""
         self.database.tenants.item("CHECK")
-
-    # --- how ------------------------------------------------------------------------------------
 
     def _pointer(self, tenant_id: str) -> tuple[int | None, DayCount]:
         """Return the latest version, and how many were stored on its day."""
@@ -276,14 +261,12 @@ class TenantStore:
         return [table.new("tenant", codec.marshal(item)), name]
 
     @maps_aws_errors
-    def _entries(self, since: str) -> list[TenantEntry]:
-        # A key condition takes no empty text; a space sorts before every instant.
-        bound = (schema.CREATED_KEY, ">=", since or " ")
+    def _listed(self, since: str) -> list[str]:
+        bound = (schema.CREATED_KEY, ">=", since)
         rows = self.database.tenants.partition(
             schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_TENANTS), bound
         )
-        pairs = (str(row[schema.CREATED_KEY]).partition("#") for row in rows)
-        return [TenantEntry(tenant, codec.read_instant(instant)) for instant, _, tenant in pairs]
+        return [str(row[schema.CREATED_KEY]).partition("#")[2] for row in rows]
 
 
 def _entry(config: StoredConfig, before: StoredConfig | None, origin: Origin) -> AuditEntry:
@@ -301,3 +284,67 @@ def _entry(config: StoredConfig, before: StoredConfig | None, origin: Origin) ->
         changed_count=len(paths),
         changed_paths=paths[:_MAX_PATHS],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PauseStore:
+    """Pauses that are in force."""
+
+    database: Database
+
+    def of(self, tenant_id: str) -> Pause | None:
+        """Return the pause that stops a tenant's runs, that of all tenants first; None for none.
+
+        Raises:
+            UnreadableItemError: there is one, and this release cannot read it.
+        """
+        keys = [Kind.PAUSE.key(scope) for scope in ("", tenant_id)]
+        found = self.database.tenants.in_order(keys)
+        return self.database.tenants.parse(found[0], _PAUSES.read) if found else None
+
+    @maps_aws_errors
+    def in_force(self) -> list[Pause]:
+        """Return all pauses, that of all tenants first, then by tenant; of an index, which lags."""
+        table = self.database.tenants
+        rows = table.partition(schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_PAUSES))
+        keys = sorted({Kind.PAUSE.key(""), *(str(row[schema.KEY]) for row in rows)})
+        return [*table.read_all(keys, _PAUSES.read)]
+
+    def begin(
+        self,
+        tenant_id: str | None,
+        reason: str,
+        public_reason: str | None = None,
+        *,
+        origin: Origin = SYSTEM,
+    ) -> Pause:
+        """Stop new runs; where they are stopped already, the new reason counts.
+
+        Raises:
+            TenantClosingError: the tenant is being deleted: nothing is started anyway.
+        """
+        pause = Pause(tenant_id, reason, self.database.clock(), public_reason)
+        listed = {
+            schema.LISTED: schema.ALL_PAUSES,
+            schema.CREATED_KEY: by_time(pause.paused_at, tenant_id or ""),
+        }
+        item = _PAUSES.item(Kind.PAUSE.key(tenant_id or ""), pause, **listed)
+        details = {"reason": reason, "public_reason": public_reason}
+        paused = Action.RUNS_PAUSED
+        self.database.transact_while_active(
+            tenant_id,
+            self.database.tenants.over("pause", item, _PAUSES.names | item.keys()),
+            self.database.audited(origin, paused, tenant_id, tenant_id, **details),
+        )
+        return pause
+
+    def end(
+        self, tenant_id: str | None, reason: str | None = None, *, origin: Origin = SYSTEM
+    ) -> None:
+        """Let new runs in again; a pause of the other scope stays in force."""
+        key, resumed = Kind.PAUSE.key(tenant_id or ""), Action.RUNS_RESUMED
+        # Where there was none, nothing is done
+        self.database.carry_out(
+            self.database.tenants.write("pause", "Delete", key, condition=IS_THERE),
+            self.database.audited(origin, resumed, tenant_id, tenant_id, reason=reason),
+        )

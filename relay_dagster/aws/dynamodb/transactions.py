@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from relay_dagster.aws.error_mapping import TRANSACTION_COLLIDED, error_code
-from relay_dagster.aws.retries import retrying
+from relay_dagster.aws.error_mapping import TRANSACTION_COLLIDED, error_code, retrying
 from relay_dagster.external_errors import RequestRejectedError, ThrottledError
 
 if TYPE_CHECKING:

@@ -1,10 +1,11 @@
-"""Tenants' triggers in the runs table: read, written, and found by when they are due.
+"""Tenants' triggers and their vendors' pulls in the runs table, found by when they are due.
 
 Their items stand in the index of what is due, beside the runs: in queues of their own. A run takes
-what it is for in the transaction of its record: ``RunStore.commit``.
+what it is for in the transaction of its record: ``RunStore.commit``. Pulls change by the rules of
+``relay_dagster/triggers/pulls.py``, on condition that nobody else has changed them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +16,15 @@ from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind, due_place
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.transactions import Write
-from relay_dagster.triggers.state import TriggerQueue, TriggerState
+from relay_dagster.aws.dynamodb.webhook_store import new_event_write
+from relay_dagster.tenants.audit import AuditEntry
+from relay_dagster.triggers.pulls import PullQueue, PullState, Rule
+from relay_dagster.triggers.rules import TriggerQueue, TriggerState
+from relay_dagster.webhooks.model import Event
 
 _TRIGGERS = Codec(kind=TriggerState)
 _EVER = datetime(9999, 1, 1, tzinfo=UTC)
+_PULLS = Codec(kind=PullState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,7 @@ class TriggerStore:
     def put(self, before: TriggerState, after: TriggerState) -> TriggerState | None:
         """Write triggers down, and return them as they now stand.
 
-        Returns:
-            None where they are not as they were read; nothing is written then.
+        None where they are not as they were read; nothing is written then.
         """
         write = trigger_change(self.database.runs, before, after)
         return _written(before, after) if self.database.runs.carry_out(write) else None
@@ -86,3 +91,79 @@ def _to_state(item: Mapping[str, Any]) -> TriggerState:
     # One that has only been made due knows no more than whose it is, by its key.
     tenant_id = Kind.TRIGGER.name_in(unmarshal(item))
     return _TRIGGERS.read({**marshal({"tenant_id": tenant_id}), **item})
+
+
+@dataclass(frozen=True, slots=True)
+class PullStore:
+    """The pulls of all tenants' vendors."""
+
+    database: Database
+
+    def of_vendors(self, tenant_id: str, vendor_ids: Iterable[str]) -> dict[str, PullState]:
+        """Return what there is of a tenant's vendors, by vendor, read consistently."""
+        keys = [Kind.PULL.key(tenant_id, each) for each in vendor_ids]
+        return {each.vendor_id: each for each in self.database.runs.read_all(keys, _PULLS.read)}
+
+    def due(self, until: datetime, limit: int, besides: Collection[str] = ()) -> list[PullState]:
+        """Return up to ``limit`` pulls that are due up to an instant, the longest due first."""
+        return self.database.runs.read_due(PullQueue.PULL, until, limit, _PULLS.read, besides)
+
+    def change(
+        self,
+        tenant_id: str,
+        vendor_id: str,
+        rule: Rule,
+        *,
+        event: Callable[[PullState, PullState], Event | None] = lambda before, after: None,
+        audited: AuditEntry | None = None,
+        must_be_active: bool = True,
+    ) -> PullState | None:
+        """Change a pull by a rule, and return it as it now stands; None where it stays.
+
+        ``event`` returns what webhooks are told. What ends or puts off needs no active tenant.
+
+        Raises:
+            TenantClosingError: the tenant is being deleted.
+            Exception: whatever the rule raises.
+        """
+
+        def try_once() -> PullState | None:
+            found = self.database.runs.read(Kind.PULL.key(tenant_id, vendor_id), _PULLS.read)
+            before = found or PullState(tenant_id=tenant_id, vendor_id=vendor_id)
+            after = rule(before)
+            if after is None:
+                return None
+            after = replace(after, revision=before.revision + 1)
+            table, told = self.database.runs, event(before, after)
+            items = _pull_item(before), _pull_item(after)
+            writes = [table.change("pull", *items, before.revision)]
+            if told is not None:
+                writes.append(new_event_write(table, told))
+            if audited is not None:
+                writes.append(self.database.audit_write(audited))
+            self.database.transact_while_active(tenant_id if must_be_active else None, *writes)
+            return after
+
+        return self.database.until_it_holds(
+            try_once, "change pull", f"pull of {tenant_id} {vendor_id}", tries=10
+        )
+
+    def remove(self, state: PullState) -> None:
+        """Remove a pull that the config has no more, unless somebody has changed it since."""
+        write = self.database.runs.write(
+            "pull",
+            "Delete",
+            Kind.PULL.key(state.tenant_id, state.vendor_id),
+            condition="revision = :seen",
+            values={":seen": state.revision},
+        )
+        self.database.runs.carry_out(write)
+
+
+def _pull_item(state: PullState) -> Item:
+    more = {
+        schema.LISTED_TENANT: Kind.PULLS.key(state.tenant_id),
+        schema.REQUESTED_KEY: state.vendor_id,
+        schema.DUE_SHARD: due_place(PullQueue.PULL, f"{state.tenant_id}#{state.vendor_id}"),
+    }
+    return _PULLS.item(Kind.PULL.key(state.tenant_id, state.vendor_id), state, **more)

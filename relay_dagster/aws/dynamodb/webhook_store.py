@@ -92,8 +92,6 @@ class WebhookStore:
 
     database: Database
 
-    # --- webhooks -------------------------------------------------------------------------------
-
     def of_tenant(self, tenant_id: str) -> Webhooks:
         """Return a tenant's webhooks in the order in which they were made, read consistently."""
         return self._of_tenant(tenant_id).webhooks
@@ -132,8 +130,6 @@ class WebhookStore:
 
         return self.database.until_it_holds(try_once, "change", f"webhooks of tenant {tenant_id}")
 
-    # --- events ---------------------------------------------------------------------------------
-
     def add_event(self, event: Event) -> None:
         """Add an event that is part of no other change.
 
@@ -163,8 +159,7 @@ class WebhookStore:
     def put_event(self, before: Event, after: Event) -> Event | None:
         """Write an event down, and return it as it now stands; one for nobody is not kept.
 
-        Returns:
-            None where it is not as it was read; nothing is written then.
+        None where it is not as it was read; nothing is written then.
         """
         after = replace(after, revision=before.revision + 1)
         table, key = self.database.runs, Kind.EVENT.key(before.event_id)
@@ -272,9 +267,6 @@ def _start(cursor: str, key: tuple[str, str]) -> Mapping[str, Any]:
         key[0]: key[1],
     }
     return codec.marshal(start)
-
-
-# --- the item of an event -----------------------------------------------------------------------
 
 
 def _deliveries_text(deliveries: Mapping[str, Delivery]) -> str:

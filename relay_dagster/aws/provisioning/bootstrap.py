@@ -14,18 +14,24 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.aws.job_queue import JobQueue
-from relay_dagster.aws.provisioning import queues, resources
+from relay_dagster.aws.provisioning import resources
 from relay_dagster.aws.provisioning.bucket import (
     bucket_exists,
     bucket_features,
     create_bucket,
+    create_queue,
+    find_queue_arn,
+    find_queue_url,
+    name_of,
+    queue_features,
     upload_notification,
+    upload_policy,
 )
-from relay_dagster.aws.provisioning.desired_state import Feature, differences, set_missing
+from relay_dagster.aws.provisioning.resources import Feature, differences, set_missing
 from relay_dagster.aws.provisioning.tables import await_table, table_exists, table_features
 from relay_dagster.settings import ProvisioningSettings, Settings, audit_table_beside
 
-_QueueName = Annotated[str, AfterValidator(queues.name_of)]
+_QueueName = Annotated[str, AfterValidator(name_of)]
 
 
 class Names(ProvisioningSettings):
@@ -121,20 +127,20 @@ class _Provisioning:
 
     def provide_queue(self, name: str, attributes: Mapping[str, Any]) -> tuple[str, str]:
         """Return the queue's URL and its ARN."""
-        url = queues.find_queue_url(self._clients, name)
+        url = find_queue_url(self._clients, name)
         if url is None:
-            url = queues.create_queue(self._clients, name, attributes)
+            url = create_queue(self._clients, name, attributes)
             self.changes.append(f"created queue {name}")
         else:
-            self._set(queues.queue_features(self._clients, url, attributes))
-        return url, str(queues.find_queue_arn(self._clients, url))
+            self._set(queue_features(self._clients, url, attributes))
+        return url, str(find_queue_arn(self._clients, url))
 
     def provide_uploads(self) -> str:
         """Return the URL of the queue of uploads; its policy comes first, since S3 checks it."""
         name, bucket = self._names.uploads, self._names.bucket
         _, dlq_arn = self.provide_queue(_dlq_of(name), resources.dlq_attributes())
         url, arn = self.provide_queue(name, resources.upload_queue_attributes(dlq_arn))
-        self._set([queues.upload_policy(self._clients, url, arn, bucket)])
+        self._set([upload_policy(self._clients, url, arn, bucket)])
         self._set([upload_notification(self._clients, bucket, arn)])
         return url
 
@@ -186,8 +192,8 @@ def _table_drift(clients: Clients, settings: Settings) -> Iterator[str]:
 def _queue_drift(clients: Clients, settings: Settings) -> Iterator[str]:
     """Yield how the queues of jobs differ; `JobQueue` knows what the program depends on."""
     urls = (settings.queue_url, settings.dlq_url)
-    absent = [url for url in urls if queues.find_queue_arn(clients, url) is None]
-    yield from (f"queue {queues.name_of(url)} does not exist" for url in absent)
+    absent = [url for url in urls if find_queue_arn(clients, url) is None]
+    yield from (f"queue {name_of(url)} does not exist" for url in absent)
     if absent:
         return
     yield from JobQueue(clients, *urls).differences(
@@ -195,9 +201,9 @@ def _queue_drift(clients: Clients, settings: Settings) -> Iterator[str]:
         max_receives=settings.max_attempts,
     )
     wanted = resources.dlq_attributes()
-    yield from differences(queues.queue_features(clients, settings.queue_url, wanted))
+    yield from differences(queue_features(clients, settings.queue_url, wanted))
     del wanted["MessageRetentionPeriod"]
-    yield from differences(queues.queue_features(clients, settings.dlq_url, wanted))
+    yield from differences(queue_features(clients, settings.dlq_url, wanted))
 
 
 def _uploads_drift(clients: Clients, settings: Settings, has_bucket: bool) -> Iterator[str]:
@@ -205,19 +211,19 @@ def _uploads_drift(clients: Clients, settings: Settings, has_bucket: bool) -> It
     url, bucket = settings.uploads_queue_url, settings.artifact_bucket
     if url is None:
         return
-    arn, dlq_name = queues.find_queue_arn(clients, url), _dlq_of(queues.name_of(url))
-    dlq_url = queues.find_queue_url(clients, dlq_name)
+    arn, dlq_name = find_queue_arn(clients, url), _dlq_of(name_of(url))
+    dlq_url = find_queue_url(clients, dlq_name)
     if arn is None:
-        yield f"queue {queues.name_of(url)} does not exist"
+        yield f"queue {name_of(url)} does not exist"
     if dlq_url is None:
         yield f"queue {dlq_name} does not exist"
     if arn is None or dlq_url is None:
         return
-    wanted = resources.upload_queue_attributes(queues.find_queue_arn(clients, dlq_url))
-    yield from differences(queues.queue_features(clients, url, wanted))
-    yield from differences(queues.queue_features(clients, dlq_url, resources.dlq_attributes()))
+    wanted = resources.upload_queue_attributes(find_queue_arn(clients, dlq_url))
+    yield from differences(queue_features(clients, url, wanted))
+    yield from differences(queue_features(clients, dlq_url, resources.dlq_attributes()))
     if has_bucket:
-        yield from differences([queues.upload_policy(clients, url, arn, bucket)])
+        yield from differences([upload_policy(clients, url, arn, bucket)])
         yield from differences([upload_notification(clients, bucket, arn)])
 
 

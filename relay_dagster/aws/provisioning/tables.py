@@ -5,9 +5,8 @@ from typing import Any
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.error_mapping import has_answered
-from relay_dagster.aws.provisioning.desired_state import Feature
-from relay_dagster.aws.retries import retrying
+from relay_dagster.aws.error_mapping import has_answered, retrying
+from relay_dagster.aws.provisioning.resources import Feature
 
 _RECOVERY_TRIES = 30
 # An index of a table that has items is filled first.

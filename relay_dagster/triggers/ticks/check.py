@@ -1,18 +1,21 @@
-"""One check of a tenant's triggers: the run that they want by now starts, or waits.
+"""Checks of tenants' triggers that are due: the run that they want by now starts, or waits.
 
 However many checks run at once, each due time and each upload leads to one run: the transaction
-that creates the record takes it.
+that creates the record takes it. An index finds what is due. Several tenants are checked at once,
+since their schedules share a minute.
 """
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.errors import RelayError
-from relay_dagster.aws.s3.object_store import ObjectStore
-from relay_dagster.drain import drain
+from relay_dagster.aws.metrics import report_fault
+from relay_dagster.aws.object_store import ObjectStore
+from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain, fail
 from relay_dagster.execution.inputs import read_manifest
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
@@ -24,13 +27,23 @@ from relay_dagster.runs.errors import (
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers.pulls import noted
-from relay_dagster.triggers.rules import Plan, caught_up, dropped, resting, started
-from relay_dagster.triggers.state import TriggerState, TriggerUpdate, UploadEvent
+from relay_dagster.triggers.rules import (
+    Plan,
+    TriggerQueue,
+    TriggerState,
+    TriggerUpdate,
+    UploadEvent,
+    caught_up,
+    dropped,
+    resting,
+    started,
+)
 from relay_dagster.wiring import Platform
 
 PULLS_AT_ONCE = 8
 
 log = event_log()
+MAX_AT_ONCE, THREADS = 200, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +109,7 @@ class TriggerCheck:
             with suppress(TenantClosingError):
                 store.change(tenant_id, each[0], noted(each[1], now))
 
-        drain(new, note, _raise, threads=min(PULLS_AT_ONCE, len(new)))
-
-
-def _raise(_: object, error: Exception) -> None:
-    raise error
+        drain(new, note, fail, threads=min(PULLS_AT_ONCE, len(new)))
 
 
 def _has_new_upload(
@@ -151,3 +160,38 @@ def _pinned(platform: Platform, run: RunRecord) -> dict[str, datetime | None]:
         if entry["selection"] in (None, "latest")
     }
     return {name: text and datetime.fromisoformat(text) for name, text in modified.items()}
+
+
+def take_due(
+    platform: Platform,
+    clock: Callable[[], datetime] = utc_now,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> int:
+    """Start the runs that are due and can start; return how many were started.
+
+    Triggers that have just fallen due come first. A tick checks a limited number that wait.
+    """
+    check, deadline = TriggerCheck(platform, clock), Deadline.after(TICK_SECONDS, monotonic)
+    count, is_more = 0, True
+    while is_more:
+        states = platform.triggers.due(TriggerQueue.DUE, clock(), MAX_AT_ONCE)
+        count += take_all(check, states)
+        is_more = len(states) == MAX_AT_ONCE and not deadline.has_passed()
+    return count + take_all(check, platform.triggers.due(TriggerQueue.WANTED, clock(), MAX_AT_ONCE))
+
+
+def take_all(check: TriggerCheck, states: Sequence[TriggerState], plan: Plan | None = None) -> int:
+    """Check tenants' triggers; return how many runs were started. A fault puts one off.
+
+    ``plan`` is given if the config was read after the triggers.
+    """
+    platform = check.platform
+
+    def put_off(state: TriggerState, error: Exception) -> None:
+        report_fault(platform.metrics, "trigger_not_taken", error, tenant_id=state.tenant_id)
+        platform.triggers.put(state, replace(state, due_at=check.clock() + AFTER_A_FAULT))
+
+    started = drain(
+        states, lambda state: check.take(state, plan), put_off, threads=min(THREADS, len(states))
+    )
+    return sum(run is not None for run in started)

@@ -14,9 +14,8 @@ from relay_core.config import VendorConfig
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.destination import Destination, UnfitUrlError
 from relay_core.normalize.file_kinds import HEAD_BYTES, PAGE, is_page
-from relay_dagster.aws.s3.removal import PrefixRemoval
 from relay_dagster.aws.secrets import SecretsUnavailableError
-from relay_dagster.execution.publication import place_of
+from relay_dagster.execution.reports import place_of
 from relay_dagster.outbound.https import open_https
 from relay_dagster.outbound.sftp import open_sftp
 from relay_dagster.outbound.streams import Allowance, CallError
@@ -81,8 +80,6 @@ class Transfer:
             if not self._is_settled(download.mark):
                 return "a file is there that may not be whole yet"
             return self._store(download, limit)
-
-    # --- the steps ------------------------------------------------------------------------------
 
     def _secret(self, destination: Destination) -> str | None:
         """Return the secret, where it is for the pull's own host."""
@@ -177,10 +174,7 @@ class Transfer:
 
     def _sweep(self) -> None:
         """Remove what a process has staged that died, also parts of a file."""
-        bucket = self.platform.settings.artifact_bucket
-        PrefixRemoval(self.platform.clients, bucket).remove(self._staging, lambda: False)
-
-    # --- how ------------------------------------------------------------------------------------
+        self.platform.objects.remove_all(self._staging, lambda: False)
 
     @property
     def _staging(self) -> str:

@@ -1,36 +1,122 @@
 """One tick of the queue of uploads: receive S3's events, record them, start the runs that are due.
 
 An upload is stored with its tenant's triggers before its event is deleted, so no process loses one
-by dying. Repeated events and events out of order make no difference.
+by dying. Repeated events and events out of order make no difference. Events come from S3 directly,
+through SNS or EventBridge. Anybody may send one, so every value is checked.
 """
 
+import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote_plus
 
 from relay_dagster.aws.clients import LONG_POLL_SECONDS
-from relay_dagster.aws.job_queue import MAX_MESSAGES, Message
+from relay_dagster.aws.job_queue import MAX_MESSAGES, Message, UploadQueue
 from relay_dagster.aws.metrics import report_fault
-from relay_dagster.aws.upload_queue import UploadQueue
 from relay_dagster.drain import drain
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
+from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.events import NotAnEventError, Upload, uploads_in
-from relay_dagster.triggers.rules import noted
-from relay_dagster.triggers.state import UploadEvent
-from relay_dagster.triggers.ticks.check import TriggerCheck
-from relay_dagster.triggers.ticks.due import take_all, take_due
+from relay_dagster.triggers.rules import UploadEvent, noted
+from relay_dagster.triggers.ticks.check import TriggerCheck, take_all, take_due
 from relay_dagster.wiring import Platform
 
+_CREATED, _CREATED_DETAIL = "ObjectCreated:", "Object Created"
+_TENANTS = "tenants"
+_MAX_SHOWN = 100
 # A tick may last 60 seconds. The longer it polls, the shorter the pauses in which no event is seen.
 POLL_SECONDS = 35
 MAX_AT_ONCE = 500
 _ROUNDS = 20
-
 log = event_log()
+
+
+class NotAnEventError(ValueError):
+    """A message body that is no event of S3; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An object that was created; ``at`` is the event's time, aware."""
+
+    bucket: str
+    key: str
+    at: datetime
+
+    @property
+    def tenant_id(self) -> str | None:
+        """The tenant that its key names; None for a folder and for an object that is no upload."""
+        top, _, rest = self.key.partition("/")
+        tenant_id, slash, _ = rest.partition("/")
+        is_upload = top == _TENANTS and slash and not self.key.endswith("/")
+        return tenant_id if is_upload and is_id(tenant_id) else None
+
+
+def uploads_in(body: str) -> list[Upload]:
+    """Return the objects created according to a body; other events of S3 have none.
+
+    Raises:
+        NotAnEventError: it is no event of S3.
+    """
+    document = _read_object(body)
+    if document.get("Type") == "Notification":
+        document = _read_object(document.get("Message"))
+    try:
+        if document.get("Event") == "s3:TestEvent":
+            return []
+        if document.get("source") == "aws.s3":
+            return list(_of_event_bridge(document))
+        if isinstance(document.get("Records"), list):
+            return [upload for record in document["Records"] for upload in _of_record(record)]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise NotAnEventError(f"an event lacks what it must have: {error!r}") from error
+    keys = ", ".join(map(str, document))[:_MAX_SHOWN] or "none"
+    raise NotAnEventError(f"it is no event of S3; its keys are {keys}")
+
+
+def _of_record(record: Mapping[str, Any]) -> Iterator[Upload]:
+    name = record["eventName"].removeprefix("s3:")
+    if record["eventSource"] != "aws:s3":
+        raise NotAnEventError(f"it is an event of {record['eventSource']!r}, not of S3")
+    if name.startswith(_CREATED):
+        detail = record["s3"]
+        key = unquote_plus(detail["object"]["key"])
+        yield Upload(_text(detail["bucket"]["name"]), key, _instant(record["eventTime"]))
+
+
+def _of_event_bridge(document: Mapping[str, Any]) -> Iterator[Upload]:
+    """Yield the upload, under its decoded key too if that differs: EventBridge encodes no key."""
+    if document["detail-type"] == _CREATED_DETAIL:
+        detail = document["detail"]
+        key = _text(detail["object"]["key"])
+        for each in dict.fromkeys((key, unquote_plus(key))):
+            yield Upload(_text(detail["bucket"]["name"]), each, _instant(document["time"]))
+
+
+def _read_object(body: object) -> Mapping[str, Any]:
+    try:
+        document = json.loads(_text(body))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NotAnEventError(f"the body is not JSON: {str(error)[:_MAX_SHOWN]}") from error
+    if not isinstance(document, dict):
+        raise NotAnEventError("the body is not a JSON object")
+    return document
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text is wanted, not {type(value).__name__}")
+    return value
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 @dataclass

@@ -13,19 +13,28 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from relay_core.domain.destination import Destination, UnfitUrlError, judge_url
-from relay_dagster.aws.metrics import report_fault
-from relay_dagster.drain import TICK_SECONDS, Deadline, drain
+from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
+from relay_dagster.aws.metrics import Metrics, report_fault
+from relay_dagster.drain import TICK_SECONDS, Deadline, drain, fail
 from relay_dagster.logs import event_log
 from relay_dagster.outbound.limiter import EndpointLimiter
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.webhooks.delivery.calls import Answer, Caller
-from relay_dagster.webhooks.delivery.health import EndpointHealth
-from relay_dagster.webhooks.delivery.signing import request_headers
-from relay_dagster.webhooks.model import Attempt, Event, Webhook
+from relay_dagster.tenants.audit import SYSTEM, Action
+from relay_dagster.webhooks.changes import (
+    Edit,
+    UnknownWebhookError,
+    delivered,
+    disabled,
+    edited,
+    failing,
+)
+from relay_dagster.webhooks.delivery.calls import Answer, Caller, request_headers
+from relay_dagster.webhooks.model import Attempt, DisabledReason, Event, Webhook
 from relay_dagster.webhooks.webhook_schedule import (
     addressed,
     due,
     ended,
+    is_failing_for_good,
     is_given_up,
     put_off,
     tried,
@@ -46,8 +55,73 @@ LEASE = timedelta(seconds=30)
 sender dies."""
 POSTPONED = timedelta(minutes=1)
 """A delivery for which there is no room at a slow receiver is due again after that."""
-
 log = event_log()
+
+
+@dataclass
+class EndpointHealth:
+    """Keeps webhooks up to date with their tries; shared by threads."""
+
+    webhooks: WebhookStore  # where webhooks are stored
+    metrics: Metrics  # where it is counted that one could not be stored
+    # Webhooks that were found failing since they were read.
+    _failing: set[str] = field(default_factory=set)
+
+    def note(self, webhook: Webhook, attempt: Attempt) -> bool:
+        """Note a try with its webhook; return whether that is disabled by it.
+
+        A change that cannot be stored is forgotten: the next try leads to it again.
+        """
+        try:
+            if attempt.error is None:
+                if webhook.failing_since is not None or webhook.webhook_id in self._failing:
+                    self._failing.discard(webhook.webhook_id)
+                    self._change(webhook, attempt, delivered)
+                return False
+            if attempt.is_gone:
+                return self._disable(webhook, attempt, DisabledReason.GONE)
+            if is_failing_for_good(webhook, attempt.at):
+                return self._disable(webhook, attempt, DisabledReason.FAILING)
+            if webhook.failing_since is None and webhook.webhook_id not in self._failing:
+                self._failing.add(webhook.webhook_id)
+                self._change(webhook, attempt, failing(attempt.at))
+            return False
+        except Exception as error:  # noqa: BLE001 - the result of the try matters more
+            facts = {"tenant_id": webhook.tenant_id, "webhook_id": webhook.webhook_id}
+            report_fault(self.metrics, "webhook_not_noted", error, **facts)
+            self._failing.discard(webhook.webhook_id)
+            return False
+
+    def _disable(self, webhook: Webhook, attempt: Attempt, reason: DisabledReason) -> bool:
+        """Disable a webhook, unless it has moved or was disabled meanwhile."""
+        is_ours = False
+
+        def edit(now: Webhook) -> Webhook:
+            nonlocal is_ours
+            is_ours = now.enabled and now.url == webhook.url
+            return disabled(reason)(now) if is_ours else now
+
+        if not self._change(webhook, attempt, edit, reason) or not is_ours:
+            return False
+        facts = {"tenant_id": webhook.tenant_id, "webhook_id": webhook.webhook_id}
+        log.error("webhook_disabled", reason=str(reason), **facts)
+        return True
+
+    def _change(
+        self, webhook: Webhook, attempt: Attempt, edit: Edit, reason: DisabledReason | None = None
+    ) -> bool:
+        """Change the webhook that is stored; return False where there is none any more."""
+        tenant_id, webhook_id = webhook.tenant_id, webhook.webhook_id
+        entry = None
+        if reason is not None:
+            details = {"changed": ["enabled"], "enabled": False, "reason": str(reason)}
+            changed = Action.WEBHOOK_CHANGED
+            entry = SYSTEM.entry(changed, tenant_id, webhook_id, attempt.at, **details)
+        try:
+            self.webhooks.change(tenant_id, edited(tenant_id, webhook_id, edit), entry)
+        except UnknownWebhookError:
+            return False
+        return True
 
 
 @dataclass(eq=False)
@@ -155,8 +229,6 @@ class Sender:
             if is_last or (not self._in_flight and not taken):
                 return
 
-    # --- the events that are due ----------------------------------------------------------------
-
     def _take(self, deadline: Deadline) -> int:
         """Take the events that are due, as far as there is room; return how many those were."""
         count, taken = 0, PAGE
@@ -219,8 +291,6 @@ class Sender:
         body, secrets = call.event.body, call.webhook.signing_secrets(at)
         headers = request_headers(call.event.event_id, body, secrets, at)
         return self._caller.call(call.destination, headers, body)
-
-    # --- the results ----------------------------------------------------------------------------
 
     def _collect(self) -> int:
         """Note the calls that are made by now, or soon; return how many those were."""
@@ -287,7 +357,7 @@ class Sender:
             if each.changed_at is not None
             and (everything or not each.open or each.changed_at <= before)
         ]
-        drain(ripe, self._store_one, _raise, threads=min(THREADS, len(ripe)))
+        drain(ripe, self._store_one, fail, threads=min(THREADS, len(ripe)))
         return len(ripe)
 
     def _store_one(self, flight: InFlight) -> None:
@@ -305,12 +375,4 @@ class Sender:
 def _facts(call: Call) -> dict[str, str]:
     """Return what the log says of a call."""
     webhook, event_id = call.webhook, call.event.event_id
-    return {
-        "tenant_id": webhook.tenant_id,
-        "webhook_id": webhook.webhook_id,
-        "event_id": event_id,
-    }
-
-
-def _raise(_: InFlight, error: Exception) -> None:
-    raise error
+    return {"tenant_id": webhook.tenant_id, "webhook_id": webhook.webhook_id, "event_id": event_id}

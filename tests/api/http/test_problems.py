@@ -12,7 +12,7 @@ from relay_dagster import external_errors
 from relay_dagster.api.http.problems import problem_of
 from relay_dagster.aws.dynamodb import tenant_store
 from relay_dagster.aws.dynamodb.run_store import RunStore
-from relay_dagster.aws.s3.object_store import ObjectStore
+from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.runs import errors as run_errors
 from relay_dagster.runs.model import RunRecord
 from support.api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem, paths_of, served

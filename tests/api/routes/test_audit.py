@@ -278,7 +278,7 @@ def idle(world: ApiWorld) -> Iterator[None]:
     """Leave the tenant with a config, and without a run or a pause, to the next test."""
     world.store_config()
     yield
-    world.platform.closing.restore(TENANT)
+    world.platform.deletions.restore(TENANT)
     for scope in (None, TENANT):
         world.platform.pauses.end(scope)
     for run in world.client.get("/v1/runs").json()["runs"]:

@@ -16,7 +16,7 @@ from httpx import Response
 from relay_dagster.api.engine_tasks import FeedChecker, TaskSlots
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.config_checks import HEAD_BYTES, MAX_VENDORS, WHOLE_BYTES
-from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
+from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
 from relay_dagster.external_errors import UnreachableError
 from support.api_world import JSON, SANDBOXES, TENANT, ApiWorld, assert_problem, paths_of
 from support.builders import config_document, vendor_document

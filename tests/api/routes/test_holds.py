@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.feeds.hold import Release
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.model import Release, RunRecord
 from support.api_world import NOBODY_S_RUN, ApiWorld, assert_problem
 from support.fakes import CHANGES, TRIPPED
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.stored_runs import put_many
 from relay_dagster.aws.dynamodb.schema import SHARDS
 from relay_dagster.runs.model import DueQueue, RunRecord
 from relay_dagster.runs.ports import Change
@@ -36,7 +37,7 @@ def stored(platform: Platform, count: int, **changes: Any) -> list[RunRecord]:
         )
         for number in range(count)
     ]
-    platform.runs.put_many(runs)
+    put_many(platform, runs)
     return runs
 
 

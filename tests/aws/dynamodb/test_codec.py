@@ -19,8 +19,7 @@ from relay_dagster.aws.dynamodb.run_writes import (
     to_record,
     to_results,
 )
-from relay_dagster.feeds.hold import Hold
-from relay_dagster.runs.model import DueQueue, LockState, RunRecord, TenantLock, Trigger
+from relay_dagster.runs.model import DueQueue, Hold, LockState, RunRecord, TenantLock, Trigger
 from relay_dagster.tenants.audit import SYSTEM, Action
 from support.builders import REQUESTED_AT, RUN_ID
 

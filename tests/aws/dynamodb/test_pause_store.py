@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from relay_dagster.aws.dynamodb.pause_store import Pause, PauseStore
+from relay_dagster.aws.dynamodb.tenant_store import Pause, PauseStore
 from support.fakes import NOW, FakeClock, embedded_platform
 
 

@@ -31,19 +31,17 @@ from relay_dagster.aws.dynamodb.api_key_store import (
 )
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
-from relay_dagster.aws.dynamodb.pause_store import PauseStore
-from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.tenant_store import PauseStore, TenantStore
+from relay_dagster.aws.dynamodb.trigger_store import PullStore
 from relay_dagster.aws.overrides import OverrideStore
-from relay_dagster.aws.pulls import PullStore
 from relay_dagster.aws.secrets import SecretStore, SecretValue
-from relay_dagster.feeds.hold import Release
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import Idempotency, NewRun, Outcome, RunRecord, Trigger
+from relay_dagster.runs.model import Idempotency, NewRun, Outcome, Release, RunRecord, Trigger
 from relay_dagster.tenants import deletion as deletion_rules
 from relay_dagster.tenants.audit import Action, Actor, ActorKind, Origin
 from relay_dagster.triggers import pulls
 from relay_dagster.triggers.pulls import FileMark, StagedFile
-from relay_dagster.triggers.state import TriggerState, TriggerUpdate
+from relay_dagster.triggers.rules import TriggerState, TriggerUpdate
 from relay_dagster.webhooks.changes import added, disabled, edited, failing, rotated
 from relay_dagster.webhooks.model import (
     Attempt,

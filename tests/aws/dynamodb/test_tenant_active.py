@@ -15,7 +15,7 @@ from relay_dagster.runs.model import LockState, NewRun, RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.tenants.deletion import TenantState
-from relay_dagster.triggers.state import TriggerUpdate
+from relay_dagster.triggers.rules import TriggerUpdate
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.fakes import embedded_platform, served_platform

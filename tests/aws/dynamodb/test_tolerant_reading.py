@@ -20,7 +20,7 @@ from relay_dagster.external_errors import UnreadableItemError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import DueQueue, NewRun, Outcome
 from relay_dagster.tenants import deletion as deletion_rules
-from relay_dagster.triggers.state import TriggerQueue, TriggerState
+from relay_dagster.triggers.rules import TriggerQueue, TriggerState
 from relay_dagster.webhooks.changes import edited, updated
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from relay_dagster.aws.provisioning.desired_state import Feature, differences, set_missing
+from relay_dagster.aws.provisioning.resources import Feature, differences, set_missing
 
 
 @dataclass

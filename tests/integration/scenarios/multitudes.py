@@ -9,14 +9,15 @@ import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 
+from benchmarks.stored_runs import put_many
 from integration.fault_rules import Action
 from integration.installation import RUN_SECONDS, STALE_SECONDS, Installation, brief, side_by_side
 from integration.scenario import scenario
 from integration.settled import everything_settled
 from integration.waiting import wait_for
 from relay_dagster.aws.dynamodb.schema import Kind
+from relay_dagster.aws.job_queue import READ_SECONDS
 from relay_dagster.devstack.processes import CODE
-from relay_dagster.intake.dead_letter_queue import READ_SECONDS
 from relay_dagster.intake.dead_letters import DeadLetters
 from relay_dagster.runs.model import LockState, NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
@@ -139,7 +140,7 @@ def _queued_runs(relay: Installation, count: int) -> Iterator[None]:
         )
         for number in range(count)
     ]
-    relay.aws.runs.put_many(looks.scheduled(None, run, now) for run in runs)
+    put_many(relay.aws, (looks.scheduled(None, run, now) for run in runs))
     try:
         yield
     finally:

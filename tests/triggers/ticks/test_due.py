@@ -12,7 +12,7 @@ import pytest
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.runs.model import Trigger
 from relay_dagster.tenants.audit import Action, ActorKind
-from relay_dagster.triggers.ticks.due import take_due
+from relay_dagster.triggers.ticks.check import take_due
 from support.triggers_world import NOON, TriggersWorld, s3_event, triggers_world
 
 HOURLY = {"schedule": {"cron": "0 * * * *"}}

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from integration.waiting import wait_for
-from relay_dagster.aws.pulls import PullStore
+from relay_dagster.aws.dynamodb.trigger_store import PullStore
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.triggers.pulls import LEASE, PullState, StagedFile
 from relay_dagster.triggers.ticks import puller as puller_module
@@ -205,7 +205,7 @@ def test_nothing_is_pulled_of_a_tenant_that_is_being_deleted(
     state = world.pull()
     assert server.requests == []
     assert state.next_at == NOON + 5 * MINUTE
-    world.platform.closing.restore(world.tenant_id)
+    world.platform.deletions.restore(world.tenant_id)
     world.pull(after=5 * MINUTE)
     assert len(world.files()) == 1
 

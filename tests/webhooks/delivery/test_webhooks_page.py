@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.webhooks.delivery.calls import ANSWER_BYTES, CALL_SECONDS
-from relay_dagster.webhooks.delivery.signing import request_headers
-from relay_dagster.webhooks.events import trial_event
-from relay_dagster.webhooks.model import EventType, new_secret
+from relay_dagster.webhooks.delivery.calls import ANSWER_BYTES, CALL_SECONDS, request_headers
+from relay_dagster.webhooks.model import EventType, new_secret, trial_event
 from relay_dagster.webhooks.webhook_schedule import WAITS
 from support.pages import PAGES
 

@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from relay_dagster.feeds.hold import Release
+from relay_dagster.runs.model import Release
 from relay_dagster.webhooks.delivery.calls import Caller
 from relay_dagster.webhooks.delivery.sender import Sender
 from relay_dagster.webhooks.model import SUBSCRIBABLE

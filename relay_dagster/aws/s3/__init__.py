@@ -1,1 +1,0 @@
-"""Feeds, artifacts and work files in S3."""

@@ -1,1 +1,0 @@
-"""Dagster's pages behind a guard: no foreign page presses their buttons or reads them."""
