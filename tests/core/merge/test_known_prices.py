@@ -66,6 +66,12 @@ def price_of(row: str, **pricing: Any) -> str:
             id="small_increment_then_cents",
         ),
         pytest.param(
+            "1.0049,,",
+            {"min_price": "1", "rounding": {"mode": "nearest", "increment": "0.0001"}},
+            "1.00",
+            id="cents_that_come_to_the_floor_are_not_under_it",
+        ),
+        pytest.param(
             "10,,", {"rounding": {"mode": "nearest", "increment": "4"}}, "12.00", id="tie_goes_up"
         ),
         pytest.param("0,,", {"min_price": "0.0001"}, "0.01", id="tiny_min_price_rounds_up"),
