@@ -62,6 +62,33 @@ EQUIVALENT = {
         "1",
     ),
     ("return has_cost, np.where(has_cost, 0, given)", "0", "1"),
+    # Python's integers compute what 64 bits would too.
+    ("limit = (_LIMIT - 2 * terms.increment * denominator) // (2 * denominator)", "2", "3"),
+    ("if limit <= 0:", "limit <= 0", "limit < 0"),
+    ("if limit <= 0:", "0", "1"),
+    ("shipped_limit = (limit - terms.markup) // (terms.numerator // denominator + 1)", "1", "2"),
+    (
+        "is_large = (cost > shipped_limit - terms.shipping) | (given > limit)",
+        "cost > shipped_limit - terms.shipping",
+        "cost >= shipped_limit - terms.shipping",
+    ),
+    (
+        "is_large = (cost > shipped_limit - terms.shipping) | (given > limit)",
+        "given > limit",
+        "given >= limit",
+    ),
+    (
+        "return np.asarray(is_large | (terms.minimum >= limit))",
+        "terms.minimum >= limit",
+        "terms.minimum > limit",
+    ),
+    # The least price of an override is above 0.
+    (
+        "minimum = np.where(inputs.least >= 0, inputs.least, minimum)",
+        "inputs.least >= 0",
+        "inputs.least > 0",
+    ),
+    ("minimum = np.where(inputs.least >= 0, inputs.least, minimum)", "0", "1"),
     # Below 0 is below 0.
     ("computed = np.full(len(rows), -1) if computed is None else computed[rows]", "1", "2"),
     # A run that is in the stage already has gone before.

@@ -79,6 +79,15 @@ def price_of(row: str, **pricing: Any) -> str:
             "1,,", {"min_price": "9.994", "rounding": {"increment": "5"}}, "10.00", id="increment"
         ),
         pytest.param(
+            "1,,",
+            {
+                "base_margin_pct": "0.000001",
+                "rounding": {"mode": "up", "increment": "999999999.9999"},
+            },
+            "1000000000.00",
+            id="largest_increment_of_a_fine_margin",
+        ),
+        pytest.param(
             "999999999.9999,,", {"base_margin_pct": "100"}, "100999999999.99", id="largest"
         ),
     ],
