@@ -52,6 +52,11 @@ EQUIVALENT = {
         "largest < _ROOM",
         "largest <= _ROOM",
     ),
+    (
+        "return np.asarray(is_large | (terms.minimum >= limit))",
+        "terms.minimum >= limit",
+        "terms.minimum > limit",
+    ),
     # Half of ten SKUs is more than two; the one side is not read where the other is given.
     ("min_count: int = 1,", "1", "2"),
     ("below: Decimal = Decimal(0),", "0", "1"),
@@ -76,11 +81,6 @@ EQUIVALENT = {
         "is_large = (cost > shipped_limit - terms.shipping) | (given > limit)",
         "given > limit",
         "given >= limit",
-    ),
-    (
-        "return np.asarray(is_large | (terms.minimum >= limit))",
-        "terms.minimum >= limit",
-        "terms.minimum > limit",
     ),
     # The least price of an override is above 0.
     (

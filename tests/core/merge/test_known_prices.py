@@ -88,6 +88,12 @@ def price_of(row: str, **pricing: Any) -> str:
             id="largest_increment_of_a_fine_margin",
         ),
         pytest.param(
+            "1,,",
+            {"base_margin_pct": "0.000001", "shipping_handling_flat": "999999999.9999"},
+            "1000001001.00",
+            id="largest_shipping_of_a_fine_margin",
+        ),
+        pytest.param(
             "999999999.9999,,", {"base_margin_pct": "100"}, "100999999999.99", id="largest"
         ),
     ],
