@@ -1,14 +1,12 @@
 """Pandera, without what it loads for uses that are not ours: a tenth of a second of a start.
 
 hypothesis makes up data, and it does without; typeguard judges lists in cells, and two of its names
-are read for later. Its types are dataclasses, most of whose methods are compiled from the same
-text: once here. Arrow's decimal of 64 bits, which Pandera does not know by itself, is added.
+are read for later. Arrow's decimal of 64 bits, which Pandera does not know by itself, is added.
 """
 
 # No postponed annotations: Pandera reads those of `from_parametrized_dtype` as it registers it.
 import dataclasses
 import sys
-from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,8 +19,6 @@ _typeguard.TypeCheckError = TypeError
 _given: dict[str, Any] = {"hypothesis": None, "typeguard": _typeguard}
 _given = {name: module for name, module in _given.items() if name not in sys.modules}
 sys.modules.update(_given)
-_compiled = cache(lambda text: compile(text, "<string>", "exec"))
-vars(dataclasses)["exec"] = lambda text, *names: exec(_compiled(text), *names)  # noqa: S102  # as dataclasses does
 try:
     import pandera.pandas as pandera
     from pandera.dtypes import immutable
@@ -32,7 +28,6 @@ try:
 finally:
     for _name in _given:
         del sys.modules[_name]
-    del vars(dataclasses)["exec"]
 
 
 @pandas_engine.Engine.register_dtype(equivalents=[pa.Decimal64Type])

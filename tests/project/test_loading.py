@@ -25,10 +25,7 @@ LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
     [
         pytest.param(
             LOCAL_RUN,
-            (
-                *(*TESTS_ALONE, *SYSTEM, "pydantic_settings", "typeguard", "asyncio", "pydoc"),
-                "local.explain",
-            ),
+            (*TESTS_ALONE, *SYSTEM, "pydantic_settings", "typeguard", "asyncio", "local.explain"),
             id="local run",
         ),
         pytest.param(
