@@ -21,18 +21,19 @@ settings.register_profile(
 settings.load_profile("relay")
 
 SLOW = {
+    "aws/dynamodb/test_run_store.py": "hundreds of records",
+    "aws/test_clients.py": "waits for servers that do not answer",
     "core/ingest/test_feed_task.py": "processes of their own",
-    "core/ingest/test_parquet.py": "hostile files of many megabytes",
+    "core/ingest/test_jsonl.py": "feeds of many megabytes",
+    "core/ingest/test_ods.py": "feeds of many megabytes",
     "core/test_golden.py": "whole runs of every tenant",
     "explorer": "a search over the deaths and interleavings of actors",
     "integration": "stacks of real processes",
-    "maintenance/test_doctor.py": "damages of a whole platform",
-    "maintenance/test_reconciler.py": "deaths of runs",
-    "project/test_celery_app.py": "processes of their own",
+    "maintenance": "ticks over many records",
+    "orchestration": "processes and instances of Dagster",
     "project/test_definitions.py": "processes of their own",
     "project/test_loading.py": "processes of their own",
-    "triggers/ticks/test_uploads.py": "ticks over queues",
-    "webhooks/test_outbox.py": "events of whole runs",
+    "triggers/ticks": "ticks over many records",
 }
 """What `make test` leaves out and `make check` runs, and why it takes long."""
 THOROUGH = {
@@ -42,6 +43,7 @@ THOROUGH = {
     "benchmarks": "commands that measure, each a process of its own",
     "client": "an API on a port, and commands that wait for its runs",
     "core/config/test_limits.py": "hostile documents of many megabytes",
+    "core/ingest/test_parquet.py": "hostile files of many megabytes",
     "core/test_against_reference.py": "a search over generated feeds",
     "core/test_rules_against_reference.py": "a search over generated rules",
     "deploy/test_dagster_yaml.py": "instances with the storage of a deployment",
@@ -49,8 +51,10 @@ THOROUGH = {
     "intake/test_dead_letters.py": "queues that are read whole",
     "maintenance/test_dead_letter_sweep.py": "queues that are read whole",
     "maintenance/test_deletion.py": "each step's death and repetition",
+    "maintenance/test_doctor.py": "damages of a whole platform",
     "maintenance/test_lost_messages.py": "queues of hundreds",
     "maintenance/test_many_runs.py": "queues of hundreds",
+    "maintenance/test_reconciler.py": "deaths of runs",
     "orchestration/test_assets.py": "whole runs in Dagster",
     "orchestration/test_dagster_history.py": "Dagster's tables on disk",
     "orchestration/test_feed_events.py": "whole runs in Dagster",
@@ -58,6 +62,7 @@ THOROUGH = {
     "orchestration/test_output_formats.py": "whole runs in Dagster",
     "orchestration/test_quarantined_runs.py": "whole runs in Dagster",
     "orchestration/test_tenant_deletions.py": "whole runs in Dagster",
+    "project/test_celery_app.py": "processes of their own",
     "project/test_next_release.py": "every process over the items of another release",
     "replay": "an API on a port, and engines over its runs",
     "runbook": "the procedures on a stack",
@@ -65,8 +70,10 @@ THOROUGH = {
     "triggers/ticks/test_due.py": "ticks over many tenants",
     "triggers/ticks/test_puller.py": "pulls from servers on ports",
     "triggers/ticks/test_sftp_pulls.py": "pulls from servers on ports",
+    "triggers/ticks/test_uploads.py": "ticks over queues",
     "ui": "pages in a browser",
     "webhooks/delivery": "receivers on ports, and waits",
+    "webhooks/test_outbox.py": "events of whole runs",
 }
 """What `make check` leaves to `make thorough`, which continuous integration runs too, and why."""
 
