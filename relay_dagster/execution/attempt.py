@@ -18,7 +18,8 @@ from relay_core.domain.run_faults import out_of_time
 from relay_core.publish.findings import RunFindings
 from relay_dagster import tags
 from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.reports import RunReports, publish, published_key, withdraw
+from relay_dagster.execution.publication import publish, published_key, withdraw
+from relay_dagster.execution.reports import RunReports
 from relay_dagster.external_errors import ExternalServiceError, error_code_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError

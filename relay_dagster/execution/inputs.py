@@ -38,7 +38,8 @@ from relay_core.validation.vendor_failures import ANY_PREFIX, VendorInput, Vendo
 from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
 from relay_dagster.aws.overrides import OverrideDocument
 from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.reports import JSON, RunReports, state_key
+from relay_dagster.execution.publication import state_key
+from relay_dagster.execution.reports import JSON, RunReports
 from relay_dagster.external_errors import BaselineLostError, ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 

@@ -17,7 +17,8 @@ from relay_core.publish.findings import RunFindings
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import TICK_SECONDS, Deadline, drain
 from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.reports import RunReports, remove_superseded, withdraw
+from relay_dagster.execution.publication import remove_superseded, withdraw
+from relay_dagster.execution.reports import RunReports
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
 from relay_dagster.maintenance.run_decision import (

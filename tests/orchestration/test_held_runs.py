@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.execution.reports import published_key, state_key
+from relay_dagster.execution.publication import published_key, state_key
 from relay_dagster.runs.errors import (
     FeedNotKeptError,
     HoldMismatchError,

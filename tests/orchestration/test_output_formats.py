@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.execution.reports import withdraw
+from relay_dagster.execution.publication import withdraw
 from relay_dagster.feeds.pointer import Publication
 from relay_dagster.runs.model import RunRecord
 from support.builders import feed

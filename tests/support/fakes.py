@@ -19,7 +19,7 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.job_queue import JobQueue, Message
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
 from relay_dagster.devstack.moto_server import serving
-from relay_dagster.execution.reports import publish, published_key
+from relay_dagster.execution.publication import publish, published_key
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings
