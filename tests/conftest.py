@@ -21,8 +21,6 @@ settings.register_profile(
 settings.load_profile("relay")
 
 SLOW = {
-    "aws/dynamodb/test_run_store.py": "hundreds of records",
-    "aws/test_clients.py": "waits for servers that do not answer",
     "core/ingest/test_feed_task.py": "processes of their own",
     "core/ingest/test_jsonl.py": "feeds of many megabytes",
     "core/ingest/test_ods.py": "feeds of many megabytes",
@@ -31,14 +29,15 @@ SLOW = {
     "integration": "stacks of real processes",
     "maintenance": "ticks over many records",
     "orchestration": "processes and instances of Dagster",
-    "project/test_definitions.py": "processes of their own",
     "project/test_loading.py": "processes of their own",
     "triggers/ticks": "ticks over many records",
 }
 """What `make test` leaves out and `make check` runs, and why it takes long."""
 THOROUGH = {
+    "aws/dynamodb/test_run_store.py": "hundreds of records",
     "aws/dynamodb/test_stored_items.py": "items of every kind, of every release",
     "aws/provisioning/test_bootstrap.py": "resources made anew",
+    "aws/test_clients.py": "waits for servers that do not answer",
     "aws/test_removal.py": "thousands of objects",
     "benchmarks": "commands that measure, each a process of its own",
     "client": "an API on a port, and commands that wait for its runs",
@@ -47,14 +46,17 @@ THOROUGH = {
     "core/test_against_reference.py": "a search over generated feeds",
     "core/test_rules_against_reference.py": "a search over generated rules",
     "deploy/test_dagster_yaml.py": "instances with the storage of a deployment",
+    "explorer/test_state_search.py": "a search to its end",
     "fuzzing": "a search over the API's calls",
     "intake/test_dead_letters.py": "queues that are read whole",
     "maintenance/test_dead_letter_sweep.py": "queues that are read whole",
     "maintenance/test_deletion.py": "each step's death and repetition",
     "maintenance/test_doctor.py": "damages of a whole platform",
+    "maintenance/test_housekeeping.py": "hundreds of records",
     "maintenance/test_lost_messages.py": "queues of hundreds",
     "maintenance/test_many_runs.py": "queues of hundreds",
     "maintenance/test_reconciler.py": "deaths of runs",
+    "maintenance/test_recovery.py": "a platform that is restored",
     "orchestration/test_assets.py": "whole runs in Dagster",
     "orchestration/test_dagster_history.py": "Dagster's tables on disk",
     "orchestration/test_feed_events.py": "whole runs in Dagster",
@@ -63,6 +65,7 @@ THOROUGH = {
     "orchestration/test_quarantined_runs.py": "whole runs in Dagster",
     "orchestration/test_tenant_deletions.py": "whole runs in Dagster",
     "project/test_celery_app.py": "processes of their own",
+    "project/test_definitions.py": "processes of their own",
     "project/test_next_release.py": "every process over the items of another release",
     "replay": "an API on a port, and engines over its runs",
     "runbook": "the procedures on a stack",
