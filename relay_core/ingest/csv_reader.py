@@ -133,10 +133,7 @@ class _Records:
 
         def lines(numbers: Sequence[int]) -> list[int]:
             ordinals = [number - self._before for number in numbers]
-            if _lines_left(self._text, position) == self._records:  # each line is a record
-                first = self._line(position)
-                return [first - 1 + ordinal for ordinal in ordinals]
-            found = physical_lines(self._text, self._scanner, position, ordinals)
+            found = physical_lines(self._text, self._scanner, position, ordinals, self._records)
             return [self._parser.skip_lines + line for line in found]
 
         batches = self._batches(self._text[position:], len(headers))
@@ -385,17 +382,6 @@ class _Records:
 
     def _line(self, position: int) -> int:
         return self._parser.skip_lines + line_number(self._text, position)
-
-
-def _lines_left(text: memoryview, position: int) -> int:
-    """Count the lines from a position on; return -1 if any of them ends in a carriage return."""
-    lines = 0 if bytes(text[-1:]) == b"\n" else 1
-    for start in range(position, len(text), _BLOCK):
-        window = bytes(text[start : start + _BLOCK])
-        if b"\r" in window:
-            return -1
-        lines += int(np.count_nonzero(np.frombuffer(window, np.uint8) == ord("\n")))
-    return lines
 
 
 # --- what Arrow is given and hands back ----------------------------------------------------------

@@ -254,12 +254,20 @@ def after_empty_lines(text: memoryview, position: int) -> int:
 
 
 def physical_lines(
-    text: memoryview, scanner: RecordScanner, position: int, ordinals: Sequence[int]
+    text: memoryview,
+    scanner: RecordScanner,
+    position: int,
+    ordinals: Sequence[int],
+    records: int | None = None,
 ) -> list[int]:
     """Return the lines, from 1, of the records of these ordinals, which are in order and from 1.
 
-    ``position`` is where the first record, or an empty line before it, begins.
+    ``position`` is where the first record, or an empty line before it, begins; ``records`` how many
+    there are from there on, where that is known.
     """
+    if _lines_left(text, position) == records:  # each line is a record
+        first = line_number(text, position)
+        return [first - 1 + ordinal for ordinal in ordinals]
     found: list[int] = []
     passed = 0
     for lines in _lines_of_records(text, scanner, position):
@@ -269,6 +277,17 @@ def physical_lines(
         if len(found) == len(ordinals):
             break
     return found
+
+
+def _lines_left(text: memoryview, position: int) -> int:
+    """Count the lines from a position on; return -1 if any of them ends in a carriage return."""
+    lines = 0 if bytes(text[-1:]) == b"\n" else 1
+    for start in range(position, len(text), _WINDOW):
+        window = bytes(text[start : start + _WINDOW])
+        if b"\r" in window:
+            return -1
+        lines += window.count(b"\n")
+    return lines
 
 
 def _lines_of_records(

@@ -8,7 +8,7 @@ import typer
 
 from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.session import Limit, Session, Shown, Tenant, argument, command, option
-from relay_dagster.client.terminal import TableView, instant
+from relay_dagster.client.terminal import TableView, expiry
 from relay_dagster.wire.access import NewTenantKey
 
 keys = typer.Typer()
@@ -19,7 +19,7 @@ _KEYS = TableView(
         "scopes": "scopes",
         "created": "created_at",
         "by": "created_by",
-        "expires": lambda key: "never" if key.expires_at is None else instant(key.expires_at),
+        "expires": expiry,
         "last used": "last_used_at",
     },
     folded=("name", "scopes"),

@@ -14,7 +14,7 @@ from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.errors import BadUsageError
 from relay_dagster.client.links import download_to, opened
 from relay_dagster.client.session import RunId, Session, Shown, Tenant, argument, command, option
-from relay_dagster.client.terminal import TableView, instant
+from relay_dagster.client.terminal import TableView, expiry
 from relay_dagster.wire.access import FeedLinkList, NewFeedLink
 
 _PIECE = 1 << 20
@@ -31,7 +31,7 @@ _LINKS = TableView(
         "name": "name",
         "created": "created_at",
         "by": "created_by",
-        "expires": lambda link: "never" if link.expires_at is None else instant(link.expires_at),
+        "expires": expiry,
         "last used": "last_used_at",
     },
     folded=("name",),

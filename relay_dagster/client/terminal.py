@@ -169,6 +169,11 @@ def instant(moment: datetime | None) -> str:
     return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"
 
 
+def expiry(row: Any) -> str:
+    """Return when a key or a link expires, or that it never does."""
+    return "never" if row.expires_at is None else instant(row.expires_at)
+
+
 def ago(moment: datetime, now: datetime) -> str:
     """Return how long an instant is past: ``5 min ago``."""
     seconds = int((now - moment).total_seconds())
