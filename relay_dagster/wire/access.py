@@ -44,8 +44,6 @@ _Expiry = Annotated[
 class KeyOrder(base.Order):
     """What `POST /v1/tenants/{tenant_id}/api-keys` takes."""
 
-    model_config = base.example(name="shop frontend", scopes=["read"])
-
     name: (
         Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)] | None
     ) = Field(None, description="By default its `key_id`.")
@@ -63,24 +61,12 @@ class KeyOrder(base.Order):
 class NewTenantKey(base.Answer):
     """A key of a tenant, shown this once."""
 
-    model_config = base.example(key_id="8c1d6f0a2b3e4c5d", api_key="rk_8c1d6f0a2b3e4c5d_...")
-
     key_id: str
     api_key: str
 
 
 class ListedKey(base.Answer):
     """A key of a tenant, without its secret."""
-
-    model_config = base.example(
-        key_id="8c1d6f0a2b3e4c5d",
-        name="shop frontend",
-        scopes=["read"],
-        created_at="2026-03-01T12:00:00Z",
-        created_by="admin:ops",
-        expires_at="2027-03-01T12:00:00Z",
-        last_used_at=None,
-    )
 
     key_id: str
     name: str
@@ -96,16 +82,12 @@ class ListedKey(base.Answer):
 class KeyList(base.Page):
     """A page of a tenant's keys, by their ids."""
 
-    model_config = base.page_example("api_keys", ListedKey)
-
     api_keys: list[ListedKey]
     next_cursor: base.NextCursor
 
 
 class FeedLinkOrder(base.Order):
     """What `POST /v1/tenants/{tenant_id}/feed-links` takes."""
-
-    model_config = base.example(name="Google Merchant Center")
 
     name: _Name
     expires_at: _Expiry = None
@@ -114,25 +96,12 @@ class FeedLinkOrder(base.Order):
 class NewFeedLink(base.Answer):
     """A link to a tenant's feed, shown this once."""
 
-    model_config = base.example(
-        link_id="8c1d6f0a2b3e4c5d", url="https://relay.example.com/f/Zk3t..."
-    )
-
     link_id: str
     url: str
 
 
 class ListedFeedLink(base.Answer):
     """A link to a tenant's feed, without its token."""
-
-    model_config = base.example(
-        link_id="8c1d6f0a2b3e4c5d",
-        name="Google Merchant Center",
-        created_at="2026-03-01T12:00:00Z",
-        created_by="admin:ops",
-        expires_at=None,
-        last_used_at=None,
-    )
 
     link_id: str
     name: str
@@ -145,17 +114,11 @@ class ListedFeedLink(base.Answer):
 class FeedLinkList(base.Answer):
     """A tenant's links to its feed, the oldest first."""
 
-    model_config = base.example(feed_links=base.examples_of(ListedFeedLink))
-
     feed_links: list[ListedFeedLink]
 
 
 class SupplierLinkOrder(base.Order):
     """What `POST /v1/tenants/{tenant_id}/supplier-links` takes."""
-
-    model_config = base.example(
-        vendor_id="granite_supply", name="Anna of Granite", expires_at="2027-03-01T12:00:00Z"
-    )
 
     vendor_id: base.Id
     name: _Name
@@ -167,31 +130,15 @@ class SupplierLinkOrder(base.Order):
 class NewSupplierLink(NewFeedLink):
     """A link to a supplier's page, shown this once."""
 
-    model_config = base.example(
-        link_id="8c1d6f0a2b3e4c5d", url="https://relay.example.com/s/Zk3t..."
-    )
-
 
 class ListedSupplierLink(ListedFeedLink):
     """A link to a supplier's page, without its token."""
-
-    model_config = base.example(
-        link_id="8c1d6f0a2b3e4c5d",
-        name="Anna of Granite",
-        created_at="2026-03-01T12:00:00Z",
-        created_by="key:0f8f7d0e58a14a8e",
-        expires_at="2027-03-01T12:00:00Z",
-        last_used_at=None,
-        vendor_id="granite_supply",
-    )
 
     vendor_id: str
 
 
 class SupplierLinkList(base.Answer):
     """A tenant's links for suppliers, the oldest first."""
-
-    model_config = base.example(supplier_links=base.examples_of(ListedSupplierLink))
 
     supplier_links: list[ListedSupplierLink]
 
@@ -214,8 +161,6 @@ def _of_bytes(value: SecretStr) -> SecretStr:
 class SecretOrder(base.Order):
     """What `PUT` of a secret takes."""
 
-    model_config = base.example(value="Bearer 0f8f7d0e...", host="files.granite.example.com")
-
     value: Annotated[SecretStr, AfterValidator(_of_bytes)] = Field(
         description="For HTTPS the text of the Authorization header, for SFTP a password or an "
         "OpenSSH private key; 1 to 16,384 bytes. It is never shown again.",
@@ -229,13 +174,6 @@ class SecretOrder(base.Order):
 class ListedSecret(base.Answer):
     """A secret, without its value."""
 
-    model_config = base.example(
-        name="granite",
-        host="files.granite.example.com",
-        created_at="2026-03-01T12:00:00Z",
-        updated_at="2026-03-01T12:00:00Z",
-    )
-
     name: str
     host: str
     created_at: datetime
@@ -244,8 +182,6 @@ class ListedSecret(base.Answer):
 
 class SecretList(base.Answer):
     """A tenant's secrets, by name."""
-
-    model_config = base.example(secrets=base.examples_of(ListedSecret))
 
     secrets: list[ListedSecret]
 
@@ -261,23 +197,6 @@ class AuditActor(base.Answer):
 class AuditItem(base.Answer):
     """One act."""
 
-    model_config = base.example(
-        audit_id="20260301T120000.123456Z-8c1d6f0a2b3e4c5d",
-        occurred_at="2026-03-01T12:00:00.123456Z",
-        action="config.put",
-        tenant_id="acme_parts",
-        actor={"kind": "admin_key", "id": "ops", "name": "ops"},
-        target="acme_parts",
-        details={
-            "config_version_before": 2,
-            "config_version_after": 3,
-            "changed_count": 1,
-            "changed_paths": ["pricing.base_margin_pct"],
-        },
-        request_id="0f8f7d0e-58a1-4a8e-8f5b-3f1c2f1f7c55",
-        address="198.51.100.7",
-    )
-
     audit_id: str = Field(description="Ids sort by time.")
     occurred_at: datetime
     action: Annotated[Action, base.Open()]
@@ -291,8 +210,6 @@ class AuditItem(base.Answer):
 
 class AuditList(base.Page):
     """A page of the audit, newest first."""
-
-    model_config = base.page_example("audit", AuditItem)
 
     audit: list[AuditItem]
     next_cursor: base.NextCursor

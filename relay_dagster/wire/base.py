@@ -1,5 +1,7 @@
 """The rules of all models: requests are strict; a client reads answers of a newer API, too."""
 
+from functools import cache
+from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
@@ -16,34 +18,31 @@ from pydantic import (
 
 from relay_dagster.runs.job_message import ID_PATTERN
 
-EXAMPLE_RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
-
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 NextCursor = Annotated[
     str | None, Field(description="Give it as `cursor` for the next page; null on the last one.")
 ]
 
 
-def example(**fields: Any) -> ConfigDict:
-    """Return the config of a model with an example of it."""
-    return ConfigDict(json_schema_extra={"examples": [fields]})
+@cache
+def examples() -> dict[str, dict[str, Any]]:
+    """Return the examples of bodies by the names of their models, from the file beside this one."""
+    import yaml
+
+    text = (resources.files(__package__) / "examples.yaml").read_text("utf-8")
+    shown: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    return shown
 
 
-def examples_of(model: type[BaseModel]) -> list[dict[str, Any]]:
-    """Return the examples of a model."""
-    shown: Any = model.model_config["json_schema_extra"]
-    return [*shown["examples"]]
-
-
-def page_example(name: str, model: type[BaseModel], **others: Any) -> ConfigDict:
-    """Return the config of a page that lists a model, with an example: the last page."""
-    return example(**others, **{name: examples_of(model)}, next_cursor=None)
+def _add_example(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    if shown := examples().get(model.__name__):
+        schema["examples"] = [shown]
 
 
 class Order(BaseModel):
     """A request's body; a field that is not known is a fault."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_add_example)
 
 
 class Answer(BaseModel):
@@ -53,7 +52,10 @@ class Answer(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, defer_build=True, json_schema_serialization_defaults_required=True
+        frozen=True,
+        defer_build=True,
+        json_schema_extra=_add_example,
+        json_schema_serialization_defaults_required=True,
     )
 
     @classmethod

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from relay_dagster.wire.base import Answer, Open, example
+from relay_dagster.wire.base import Answer, Open
 from relay_dagster.wire.problems import Fault
 
 VendorCheckStatus = Literal["read", "missing", "unreadable", "not_looked_at"]
@@ -117,68 +117,6 @@ class Operation(Answer):
 
 class ConfigCheck(Answer):
     """What is wrong, and what is doubtful, in a config that was not stored."""
-
-    model_config = example(
-        tenant_id="acme_parts",
-        valid=True,
-        faults=[],
-        doubts=[
-            {
-                "code": "margin_over_one",
-                "path": "pricing.base_margin_pct",
-                "vendor_id": None,
-                "count": None,
-                "samples": None,
-                "message": "20 means 2,000 %; 0.20 is 20 %",
-            }
-        ],
-        vendors=[
-            {
-                "vendor_id": "granite_supply",
-                "status": "read",
-                "message": "as sent: missing required columns: 'sku' (nearest: "
-                "'sku;quantity_available;cost'); with the patch: none of 3 rows would be refused",
-                "s3_key": "tenants/acme_parts/inbound/granite_supply/2026-03-01.csv",
-                "size": 64,
-                "last_modified": "2026-03-01T12:00:00Z",
-                "headers": ["sku", "quantity_available", "cost"],
-                "missing_headers": [],
-                "unused_headers": [],
-                "candidates": [],
-                "rows_looked_at": 3,
-                "whole": True,
-                "guesses": {
-                    "format": "csv",
-                    "compression": "auto",
-                    "sheet": None,
-                    "encoding": "utf-8",
-                    "delimiter": ";",
-                    "skip_lines": 0,
-                    "decimal_separator": ".",
-                    "thousands_separator": None,
-                    "currency_symbols": [],
-                },
-                "as_sent": {
-                    "usable": False,
-                    "rows": 3,
-                    "refused_rows": 0,
-                    "refusals": [],
-                    "error_code": "missing_required_columns",
-                    "error_message": "missing required columns: 'sku' (nearest: "
-                    "'sku;quantity_available;cost')",
-                },
-                "with_patch": {
-                    "usable": True,
-                    "rows": 3,
-                    "refused_rows": 0,
-                    "refusals": [],
-                    "error_code": None,
-                    "error_message": None,
-                },
-            }
-        ],
-        patch=[{"op": "add", "path": "/vendors/0/parser/delimiter", "value": ";"}],
-    )
 
     tenant_id: str
     valid: bool = Field(description="Whether the config has no faults.")

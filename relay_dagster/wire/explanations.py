@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from relay_dagster.wire.base import EXAMPLE_RUN_ID, Answer, Open, example
+from relay_dagster.wire.base import Answer, Open
 
 
 class Winner(Answer):
@@ -65,59 +65,6 @@ Reason = Literal["kept_at_0", "quarantined", "unpriced", "left_out", "refused"]
 
 class Explanation(Answer):
     """What a run has made of a SKU."""
-
-    model_config = example(
-        run_id=EXAMPLE_RUN_ID,
-        sku="ACM-10007",
-        winner={"vendor_id": "pacific_parts", "row_number": 2},
-        feed_row={"sku": "ACM-10007", "quantity_available": "35", "price": "94.20"},
-        reason=None,
-        override=None,
-        quarantine=None,
-        price_steps=[
-            {"step": "cost", "operand": "62.80", "before": None, "after": "62.80"},
-            {"step": "shipping_handling", "operand": "3.25", "before": "62.80", "after": "66.05"},
-            {"step": "margin", "operand": "0.18", "before": "66.05", "after": "77.939"},
-            {"step": "min_price", "operand": "4.99", "before": "77.939", "after": "77.939"},
-            {"step": "rounding", "operand": "up 0.05", "before": "77.939", "after": "77.95"},
-            {"step": "min_price_again", "operand": "4.99", "before": "77.95", "after": "77.95"},
-            {"step": "map_price", "operand": "94.20", "before": "77.95", "after": "94.20"},
-            {"step": "cents", "operand": None, "before": "94.20", "after": "94.20"},
-        ],
-        offers_count=2,
-        offers=[
-            {
-                "vendor_id": "pacific_parts",
-                "vendor_sku": "PP/10244",
-                "row_number": 2,
-                "quantity_available": 35,
-                "stock_quantity": 35,
-                "cost": "62.80",
-                "price": "87.92",
-                "landed_cost": "66.05",
-                "lead_time_days": 10,
-                "updated_at": "2026-02-17T06:00:00Z",
-                "rule": None,
-                "lost_on": None,
-            },
-            {
-                "vendor_id": "granite_supply",
-                "vendor_sku": None,
-                "row_number": 3,
-                "quantity_available": 60,
-                "stock_quantity": 60,
-                "cost": "71.87",
-                "price": None,
-                "landed_cost": "75.12",
-                "lead_time_days": 14,
-                "updated_at": "2026-02-01T02:33:00Z",
-                "rule": None,
-                "lost_on": "lowest_landed_cost",
-            },
-        ],
-        refused_count=1,
-        refused=[{"vendor_id": "rheinteile", "row_number": 526, "error_codes": "invalid_decimal"}],
-    )
 
     run_id: str
     sku: str

@@ -6,14 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
-from relay_dagster.wire.base import Answer, NextCursor, Order, Page, example
+from relay_dagster.wire.base import Answer, NextCursor, Order, Page
 from relay_dagster.wire.runs import Reason
 
 MAX_AT_ONCE, MAX_ACCEPTED = 1_000, 10_000
-_EXAMPLES = [
-    {"sku": "ACM-10007", "price": "99.90", "expires_at": "2027-03-31T00:00:00Z", "note": "sale"},
-    {"sku": "ACM-10009", "leave_out": True},
-]
 _Skus = Annotated[
     list[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]],
     Field(min_length=1, description="As the feed has them."),
@@ -22,8 +18,6 @@ _Skus = Annotated[
 
 class OverridesOrder(Order):
     """What `POST /v1/tenants/{tenant_id}/overrides:put` takes."""
-
-    model_config = example(overrides=_EXAMPLES)
 
     overrides: list[dict[str, Any]] = Field(
         min_length=1,
@@ -36,15 +30,11 @@ class OverridesOrder(Order):
 class OverrideRemoval(Order):
     """What `POST /v1/tenants/{tenant_id}/overrides:remove` takes."""
 
-    model_config = example(skus=["ACM-10009"])
-
     skus: _Skus = Field(max_length=MAX_AT_ONCE)
 
 
 class ChangedOverrides(Answer):
     """A tenant's overrides, changed."""
-
-    model_config = example(version=7, count=2, changed=1)
 
     version: int = Field(description="Of the document; a call that changes nothing makes none.")
     count: int = Field(description="How many overrides the tenant has.")
@@ -53,8 +43,6 @@ class ChangedOverrides(Answer):
 
 class OverrideList(Page):
     """A page of a tenant's overrides, by SKU."""
-
-    model_config = example(version=7, count=2, unused=0, overrides=_EXAMPLES, next_cursor=None)
 
     version: int = Field(description="Of the document; 0 before the first.")
     count: int = Field(description="How many overrides the tenant has, on all pages.")
@@ -68,8 +56,6 @@ class OverrideList(Page):
 
 class AcceptOrder(Order):
     """What `POST /v1/runs/{run_id}/accept` takes: some SKUs of the run's quarantine, or all."""
-
-    model_config = example(skus=["ACM-10007"], reason="a sale, agreed with the supplier")
 
     skus: _Skus | None = Field(None, max_length=MAX_ACCEPTED)
     all: Literal[True] | None = Field(None, validate_default=True)
@@ -87,7 +73,5 @@ class AcceptOrder(Order):
 
 class AcceptedSkus(Answer):
     """Prices of a quarantine that the next run publishes."""
-
-    model_config = example(accepted=3)
 
     accepted: int = Field(description="Of how many SKUs.")

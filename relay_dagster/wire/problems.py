@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from relay_dagster.wire.base import Answer, example
+from relay_dagster.wire.base import Answer
 
 
 class Fault(Answer):
@@ -32,8 +32,6 @@ class Problem(Answer):
 class Health(Answer):
     """The process answers."""
 
-    model_config = example(status="ok")
-
     status: Literal["ok"] = "ok"
 
 
@@ -46,14 +44,6 @@ class Dependency(Answer):
 
 class Readiness(Answer):
     """All dependencies answer as they must."""
-
-    model_config = example(
-        status="ready",
-        dependencies={
-            name: {"state": "ok", "details": []}
-            for name in ("runs_table", "tenants_table", "audit_table", "artifact_bucket", "queue")
-        },
-    )
 
     status: Literal["ready"] = "ready"
     dependencies: dict[str, Dependency]

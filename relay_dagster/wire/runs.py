@@ -25,8 +25,6 @@ _Stage = Annotated[Stage, base.Open()]
 class RunOrder(base.Order):
     """What `POST /v1/runs` takes."""
 
-    model_config = base.example(tenant_id="acme_parts", run_type="inventory_sync")
-
     tenant_id: base.Id
     run_type: Literal["inventory_sync"]
     vendors: list[base.Id] | None = Field(
@@ -54,12 +52,6 @@ class RunOrder(base.Order):
 class ReleaseOrder(base.Order):
     """What `POST /v1/runs/{run_id}/release` takes."""
 
-    model_config = base.example(
-        sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-        guards=["skus_removed"],
-        reason="the vendor has discontinued the line",
-    )
-
     sha256: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     guards: list[Annotated[str, StringConstraints(max_length=64)]] = Field(
         max_length=20, description="The names of the guards that tripped."
@@ -69,8 +61,6 @@ class ReleaseOrder(base.Order):
 
 class RollbackOrder(base.Order):
     """What `POST /v1/tenants/{tenant_id}/feed/rollback` takes."""
-
-    model_config = base.example(run_id=base.EXAMPLE_RUN_ID, reason="yesterday's prices were right")
 
     run_id: base.Id
     reason: Reason
@@ -107,39 +97,7 @@ class FeedChanges(base.Answer):
 class Run(base.Answer):
     """One run, as it stands."""
 
-    model_config = base.example(
-        run_id=base.EXAMPLE_RUN_ID,
-        tenant_id="acme_parts",
-        config_version=3,
-        vendors=None,
-        trigger="queue",
-        status="FAILED",
-        stage="NORMALIZE",
-        attempt=1,
-        requested_at="2026-03-01T12:00:00Z",
-        started_at="2026-03-01T12:00:02.1Z",
-        finished_at="2026-03-01T12:00:03.4Z",
-        next_attempt_at=None,
-        cancel_requested_at=None,
-        failed_stage="NORMALIZE",
-        error_code="DECODE_ERROR",
-        error_message="decode error: vendor granite_supply: stock.csv is not utf-8 at byte 311",
-        failure_class="vendor_data",
-        next_action="Set parser.encoding of vendor granite_supply to that of the file, or upload "
-        "the file mended where error_message says, then start a new run.",
-        baseline_run_id=None,
-        hold=None,
-        released_at=None,
-        released_by=None,
-        release_reason=None,
-        changes=None,
-        errors_artifact_key=f"{base.EXAMPLE_RUN_ID}/tenants/acme_parts/reports/errors.json",
-        artifacts={"errors": f"{base.EXAMPLE_RUN_ID}/tenants/acme_parts/reports/errors.json"},
-        dagster_run_id="0d5cf2ad-3d2c-4d50-a9d8-bb0ad1a0ad5c",
-        dagster_url="https://dagster.example.com/runs/0d5cf2ad-3d2c-4d50-a9d8-bb0ad1a0ad5c",
-    )
-
-    run_id: str = Field(examples=[base.EXAMPLE_RUN_ID])
+    run_id: str = Field(examples=["5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"])
     tenant_id: str
     config_version: int | None = Field(None, description="None before a config is found.")
     vendors: list[str] | None = Field(None, description="None is all.")
@@ -196,9 +154,6 @@ class Run(base.Answer):
         return self.status == RunStatus.HELD
 
 
-_UNKNOWN_IN_A_FAILED_RUN = ("duplicates", "left_out", "same_sku", "outbid", "unpriced", "won")
-
-
 class RowCounts(base.Answer):
     """Where a vendor's rows went: `read` is the sum of all others; null in a failed run."""
 
@@ -216,14 +171,6 @@ class RowCounts(base.Answer):
 class RunDetails(Run):
     """One run, as it stands, with where its rows went."""
 
-    model_config = base.example(
-        **base.examples_of(Run)[0],
-        rows={
-            "north_parts": {"read": 1420, "skipped": 0, "refused": 3}
-            | dict.fromkeys(_UNKNOWN_IN_A_FAILED_RUN)
-        },
-    )
-
     rows: dict[str, RowCounts] | None = Field(
         None,
         description="By vendor whose records were all read; null before the run's end, and once "
@@ -234,21 +181,12 @@ class RunDetails(Run):
 class RunList(base.Page):
     """A page of runs, newest first."""
 
-    model_config = base.page_example("runs", Run)
-
     runs: list[Run]
     next_cursor: base.NextCursor
 
 
 class LastRun(base.Answer):
     """The last run of a tenant that has ended."""
-
-    model_config = base.example(
-        run_id=base.EXAMPLE_RUN_ID,
-        status="SUCCEEDED",
-        error_code=None,
-        finished_at="2026-03-01T12:06:04Z",
-    )
 
     run_id: str
     status: Annotated[RunStatus, base.Open()]
@@ -258,15 +196,6 @@ class LastRun(base.Answer):
 
 class Publication(base.Answer):
     """A feed that is, or was, in force, and can be published again."""
-
-    model_config = base.example(
-        run_id=base.EXAMPLE_RUN_ID,
-        published_at="2026-03-01T12:21:00Z",
-        how="release",
-        by="admin:ops",
-        sha256="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
-        record_count=1370,
-    )
 
     run_id: str
     published_at: datetime
@@ -279,21 +208,11 @@ class Publication(base.Answer):
 class PublicationList(base.Answer):
     """A tenant's last publications, newest first; the first is in force."""
 
-    model_config = base.example(publications=base.examples_of(Publication))
-
     publications: list[Publication]
 
 
 class PublishedFeed(base.Answer):
     """A tenant's feed that is in force."""
-
-    model_config = base.example(
-        tenant_id="acme_parts",
-        run_id=base.EXAMPLE_RUN_ID,
-        sha256="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
-        finished_at="2026-03-01T12:06:04Z",
-        published_at="2026-03-01T12:21:00Z",
-    )
 
     tenant_id: str
     run_id: str

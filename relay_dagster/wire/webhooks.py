@@ -15,7 +15,6 @@ from relay_core.domain.destination import MAX_URL
 from relay_dagster.webhooks.model import SUBSCRIBABLE, DisabledReason, EventType
 from relay_dagster.wire import base
 
-_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw..."  # noqa: S105 - nobody's
 _Event = Literal[
     EventType.RUN_SUCCEEDED,
     EventType.RUN_FAILED,
@@ -57,10 +56,6 @@ class _Chosen(base.Order):
 class WebhookOrder(_Chosen):
     """What `POST /v1/tenants/{tenant_id}/webhooks` takes."""
 
-    model_config = base.example(
-        url="https://shop.example.com/hooks/relay", events=["feed.published", "run.failed"]
-    )
-
     url: _Url
     events: _Events
     description: _Description = None
@@ -68,8 +63,6 @@ class WebhookOrder(_Chosen):
 
 class WebhookPatch(_Chosen):
     """What `PATCH` of a webhook takes: what is named is changed, and nothing else."""
-
-    model_config = base.example(enabled=True)
 
     url: _Url = Field("", json_schema_extra=_without_default)
     events: _Events = Field([], json_schema_extra=_without_default)
@@ -91,18 +84,6 @@ class WebhookPatch(_Chosen):
 class ListedWebhook(base.Answer):
     """A webhook, without its secret."""
 
-    model_config = base.example(
-        webhook_id="wh_8c1d6f0a2b3e4c5d8c1d6f0a2b3e4c5d",
-        url="https://shop.example.com/hooks/relay",
-        events=["feed.published", "run.failed"],
-        description="shop frontend",
-        enabled=True,
-        created_at="2026-03-01T12:00:00Z",
-        created_by="admin:ops",
-        failing_since=None,
-        disabled_reason=None,
-    )
-
     webhook_id: str
     url: str
     events: list[Annotated[_Event, base.Open()]]
@@ -121,19 +102,11 @@ class ListedWebhook(base.Answer):
 class NewWebhook(ListedWebhook):
     """A webhook that has just been made, with its secret, shown this once."""
 
-    model_config = base.example(**base.examples_of(ListedWebhook)[0], secret=_SECRET)
-
     secret: str = Field(description="Signs what is sent, as Standard Webhooks 1.0.0 says.")
 
 
 class NewSecret(base.Answer):
     """A webhook's new secret, shown this once."""
-
-    model_config = base.example(
-        webhook_id="wh_8c1d6f0a2b3e4c5d8c1d6f0a2b3e4c5d",
-        secret=_SECRET,
-        previous_secret_until="2026-03-02T12:00:00Z",  # noqa: S106 - an instant
-    )
 
     webhook_id: str
     secret: str
@@ -145,32 +118,17 @@ class NewSecret(base.Answer):
 class WebhookList(base.Answer):
     """A tenant's webhooks, in the order in which they were made."""
 
-    model_config = base.example(webhooks=base.examples_of(ListedWebhook))
-
     webhooks: list[ListedWebhook]
 
 
 class TrialDelivery(base.Answer):
     """A delivery that tries a webhook out."""
 
-    model_config = base.example(delivery_id="msg_0f8f7d0e58a14a8e8f5b3f1c2f1f7c55")
-
     delivery_id: str = Field(description="The `webhook-id` of what is sent.")
 
 
 class ListedDelivery(base.Answer):
     """One try to deliver an event."""
-
-    model_config = base.example(
-        delivery_id="msg_0f8f7d0e58a14a8e8f5b3f1c2f1f7c55",
-        event="run.failed",
-        attempt=1,
-        at="2026-03-01T12:05:00.2Z",
-        status_code=503,
-        duration_ms=41,
-        error="the receiver answered 503",
-        next_attempt_at="2026-03-01T12:05:05.6Z",
-    )
 
     delivery_id: str = Field(description="The `webhook-id` of all tries to deliver the event.")
     event: Annotated[EventType, base.Open()]
@@ -186,8 +144,6 @@ class ListedDelivery(base.Answer):
 
 class DeliveryList(base.Page):
     """A page of tries, those of the last event first."""
-
-    model_config = base.page_example("deliveries", ListedDelivery)
 
     deliveries: list[ListedDelivery]
     next_cursor: base.NextCursor

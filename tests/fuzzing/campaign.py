@@ -24,12 +24,13 @@ if __name__ == "__main__":
 import httpx
 
 from relay_dagster.aws.dynamodb.api_key_store import Scope
-from relay_dagster.wire.tenants import CONFIG_EXAMPLE
+from relay_dagster.wire import base
 from support.api_world import ADMIN, ApiWorld
 from support.live_api import LiveApi, live_api
 from support.webhooks_world import event, stored_webhook, tried
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+CONFIG_EXAMPLE = base.examples()["TenantConfig"]
 WEBHOOK, SPARE_WEBHOOK = (f"wh_{number:032}" for number in (1, 2))
 """As the configuration has them."""
 _COUNTS = {

@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from relay_core.config import TenantConfig
 from relay_core.config.values import OUTPUT_COLUMNS
 from relay_core.domain.columns import EXTRA_COLUMN
-from relay_dagster.wire.tenants import CONFIG_EXAMPLE
+from relay_dagster.wire.base import examples
 
 Schema = dict[str, Any]
 
@@ -102,7 +102,8 @@ def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
     # A column's name alone will do.
     named = {**schemas["OutputColumn"], "oneOf": _ONE_THING}
     schemas["OutputColumn"] = {"anyOf": [{"enum": list(OUTPUT_COLUMNS)}, extra, named]}
-    whole |= {"description": "A tenant config of schema_version 1.", "examples": [CONFIG_EXAMPLE]}
+    whole["description"] = "A tenant config of schema_version 1."
+    whole["examples"] = [examples()["TenantConfig"]]
     return schemas
 
 

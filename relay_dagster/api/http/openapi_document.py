@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from relay_dagster.api.http.config_schema import REFERENCE, config_schemas
 from relay_dagster.api.http.error_codes import described, documented
-from relay_dagster.wire.base import Answer
+from relay_dagster.wire.base import examples
 from relay_dagster.wire.problems import Problem
 
 
@@ -33,6 +33,9 @@ class DescribedApp(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             _describe_models(document["components"]["schemas"])
+            check = document["paths"]["/v1/tenants/{tenant_id}/config:check"]["post"]
+            (sent,) = check["requestBody"]["content"].values()  # any object, which has no model
+            sent["examples"] = {"config": {"value": examples()["TenantConfig"]}}
             for path in document["paths"].values():
                 for operation in path.values():
                     answers = operation["responses"]
@@ -52,10 +55,8 @@ def _describe_models(schemas: dict[str, Any]) -> None:
     schemas |= {name: _without_defaults(each) for name, each in config_schemas().items()}
     schemas["Problem"] = Problem.model_json_schema(ref_template=REFERENCE, mode="serialization")
     del schemas["Problem"]["$defs"]
-    for model in _all_below(Answer):
-        # FastAPI leaves out what is null in an example.
-        if model.__name__ in schemas:
-            schemas[model.__name__] |= model.model_config.get("json_schema_extra", {})
+    for name in schemas.keys() & examples().keys():
+        schemas[name]["examples"] = [examples()[name]]  # FastAPI leaves out what is null in one
 
 
 def _without_defaults(schema: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +70,3 @@ def _without_defaults(schema: dict[str, Any]) -> dict[str, Any]:
         for name, each in schema.get("properties", {}).items()
     }
     return {**schema, "properties": fields} if fields else schema
-
-
-def _all_below(model: type[Answer]) -> list[type[Answer]]:
-    return [each for below in model.__subclasses__() for each in (below, *_all_below(below))]

@@ -16,11 +16,12 @@ from relay_dagster.api.http.config_schema import (
     config_schema,
     config_schema_json,
 )
-from relay_dagster.wire.tenants import CONFIG_EXAMPLE
+from relay_dagster.wire.base import examples
 from support.api_world import ApiWorld
 from support.config_documents import changed, faults_of
 from support.pages import PAGES, ROOT
 
+CONFIG_EXAMPLE = examples()["TenantConfig"]
 CONFIG, OUTPUTS = (
     re.findall(r"```yaml\n(.*?)```", PAGES[page], re.DOTALL)
     for page in ("docs/CONFIG.md", "docs/OUTPUTS.md")

@@ -9,10 +9,11 @@ from jsonschema import Draft202012Validator
 from relay_core.config import load_config
 from relay_dagster.api.http.config_schema import config_schemas
 from relay_dagster.api.http.error_codes import CODES
-from relay_dagster.wire.tenants import CONFIG_EXAMPLE
+from relay_dagster.wire.base import examples
 from support.api_world import ApiWorld
 
 OPEN = {"/v1/health", "/v1/ready"}
+CONFIG_EXAMPLE = examples()["TenantConfig"]
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -44,6 +45,10 @@ def test_every_body_in_and_out_has_an_example_that_its_schema_allows(
             assert examples, (method, path)
             for example in examples:
                 assert faults(document, content["schema"], example) == [], (method, path)
+
+
+def test_each_example_is_of_a_body_of_the_document(document: dict[str, Any]) -> None:
+    assert examples().keys() - document["components"]["schemas"].keys() == set()
 
 
 def test_every_parameter_is_described(document: dict[str, Any]) -> None:
