@@ -292,8 +292,7 @@ def merged_inventory(
     # A result's own metadata would be stored a second time, with the step's output.
     context.add_asset_metadata(merged_metadata(merged, run.attempt))
     yield dg.MaterializeResult(
-        check_results=verdicts,
-        data_version=dg.DataVersion(str(run.attempt.record.feed_sha256)),
+        check_results=verdicts, data_version=dg.DataVersion(str(run.attempt.record.feed_sha256))
     )
 
 

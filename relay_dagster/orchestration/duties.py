@@ -30,12 +30,7 @@ from relay_dagster.maintenance.housekeeping import (
     scheduled_feeds,
     sync_partitions,
 )
-from relay_dagster.maintenance.messages import (
-    DeadLetterCount,
-    QueueWatch,
-    send_lost_again,
-    sweep,
-)
+from relay_dagster.maintenance.messages import DeadLetterCount, QueueWatch, send_lost_again, sweep
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterPartitions
 from relay_dagster.orchestration.feed_events import judge_freshness, report_publications

@@ -1,15 +1,15 @@
 """Every ``error_code`` that the API answers with: status, meaning, and when to ask again.
 
 The answers themselves, the OpenAPI document and docs/API.md come from this table; a route names the
-codes that it may answer, and the headers of its answers. What each header means stands once, too.
+codes that it alone may answer, and the headers of its answers. What each header means stands once.
 """
 
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 PROBLEM_TYPE = "application/problem+json"
 INVALID_REQUEST = "INVALID_REQUEST"
@@ -107,14 +107,16 @@ CODES: Mapping[str, Code] = {
     "NOT_READY": Code(503, "dependencies says which of them is not as it must be", 5),
 }
 
-_JSON_BODY = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", INVALID_REQUEST)
-CONFIG_BODY = (*_JSON_BODY, "CONFIG_TOO_LARGE", "invalid_config", "unsupported_schema_version")
-ORDER_BODY = _JSON_BODY
-TENANT_CHANGE = (*_JSON_BODY, "TENANT_NOT_FOUND", "TENANT_CLOSING")
-"""Of calls with a body that change something of a tenant."""
+OF_ALL_WITH_KEYS = ("UNAUTHENTICATED", "RATE_LIMITED", DEPENDENCY_UNAVAILABLE)
+OF_BODIES = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", INVALID_REQUEST)
+OF_PATHS = {
+    "{tenant_id}": "TENANT_NOT_FOUND",
+    "{run_id}": "RUN_NOT_FOUND",
+    "{webhook_id}": "WEBHOOK_NOT_FOUND",
+}
 STORED_CONFIG = ("invalid_config", "unsupported_schema_version")
 """Of calls that read a tenant's latest config."""
-_EVERYWHERE = ("UNAUTHENTICATED", "RATE_LIMITED", DEPENDENCY_UNAVAILABLE)
+CONFIG_BODY = (*OF_BODIES, "CONFIG_TOO_LARGE", *STORED_CONFIG)
 _HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
@@ -141,10 +143,22 @@ def problem_body(
     return {**body, "errors": list(errors)} if errors else body
 
 
-def answers(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """Return what the OpenAPI document says of the problems of a call that needs a key."""
-    refusal = () if "FORBIDDEN" in codes else ("SCOPE_MISSING",)
-    return documented(*_EVERYWHERE, *refusal, *codes)
+_Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
+NOTED: dict[Callable[..., Any], tuple[Sequence[str], Sequence[str]]] = {}
+"""Errors and headers of `answers`, by the function of the route."""
+
+
+def answers(*codes: str, headers: Sequence[str] = ()) -> Callable[[_Endpoint], _Endpoint]:
+    """Note the errors that a route alone may answer, and the headers that its answer carries.
+
+    It stands below the route's own decorator; what follows from path, key and body is not named.
+    """
+
+    def noted(endpoint: _Endpoint) -> _Endpoint:
+        NOTED[endpoint] = codes, headers
+        return endpoint
+
+    return noted
 
 
 def documented(*codes: str) -> dict[int | str, dict[str, Any]]:

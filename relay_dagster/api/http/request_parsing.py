@@ -7,7 +7,7 @@ FastAPI reads the annotations here at run time.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.middleware import request_id_of
+from relay_dagster.api.http import error_codes
 from relay_dagster.api.http.problems import ProblemError, faults_of, invalid_request
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.runs.job_message import ID_PATTERN
@@ -29,6 +29,8 @@ IDEMPOTENCY_KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"
 _ANY_QUERY = ("/v1/health", "/v1/ready")
 _ENTITY_TAG = re.compile(r'"?([1-9][0-9]{0,14})"?')
 _Order = TypeVar("_Order", bound=Order)
+ADMIN = "admin"
+"""What a call needs that is for admins alone, beside the scopes of tenants' keys."""
 
 TenantId = Annotated[
     str,
@@ -68,23 +70,49 @@ class StrictRoute(APIRoute):
     """A route that takes no query parameter but its own, and whose body FastAPI only describes.
 
     FastAPI would read a body before it is known who calls, and take a key that stands twice; bodies
-    are left to `json_body` and `order`.
+    are left to `json_body` and `order`. The OpenAPI document has its errors and headers.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **described: Any) -> None:
         super().__init__(path, endpoint, **described)
+        own, headers = error_codes.NOTED.get(endpoint, ((), ()))
+        queries = frozenset(_query_names(self.dependant))
+        self.responses = {
+            **(error_codes.carrying(self.status_code or 200, *headers) if headers else {}),
+            **self.responses,
+            **error_codes.documented(*own, *self._usual_errors(own, has_query=bool(queries))),
+        }
         if path not in _ANY_QUERY:
-            check = Depends(_check_of(frozenset(_query_names(self.dependant))))
+            check = Depends(_check_of(queries))
             # The last, so that it is known who calls.
             last = get_parameterless_sub_dependant(depends=check, path=self.path_format)
             self.dependant.dependencies.append(last)
 
+    def _usual_errors(self, own: Sequence[str], *, has_query: bool) -> Iterator[str]:
+        """Yield the errors that follow from the key, the path, the query and an order."""
+        scopes = {
+            one for each in self.dependant.dependencies for one in each.own_oauth_scopes or ()
+        }
+        if not scopes:
+            return
+        yield from error_codes.OF_ALL_WITH_KEYS
+        yield "FORBIDDEN" if ADMIN in scopes else "SCOPE_MISSING"
+        if "DELETION_NOT_FOUND" not in own:  # of a tenant that may be gone
+            yield from (code for name, code in error_codes.OF_PATHS.items() if name in self.path)
+        if has_query:
+            yield error_codes.INVALID_REQUEST
+        if (kind := self._body_model) is not None and issubclass(kind, Order):
+            yield from error_codes.OF_BODIES
+
+    @property
+    def _body_model(self) -> type[BaseModel] | None:
+        kind: Any = self.body_field and self.body_field.field_info.annotation
+        return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, which is shown a body that fits whatever was sent."""
-        handle = super().get_route_handler()
-        kind: Any = self.body_field and self.body_field.field_info.annotation
-        is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
-        fitting = kind.model_construct() if is_model else {"unread": None}
+        handle, kind = super().get_route_handler(), self._body_model
+        fitting: Any = {"unread": None} if kind is None else kind.model_construct()
 
         async def handle_unread(request: Request) -> Response:
             return await handle(_UnreadRequest(request, fitting))
@@ -162,13 +190,6 @@ def order(model: type[_Order], *, optional: bool = False) -> Any:
         return parsed_order(model, data) if data or not optional else model()
 
     return Depends(read)
-
-
-def _request_id(request: Request) -> str:
-    return request_id_of(request.scope)
-
-
-RequestId = Annotated[str, Depends(_request_id)]
 
 
 def parsed_order(model: type[_Order], body: bytes) -> _Order:

@@ -5,17 +5,17 @@ A key that makes keys gives none of them more than it has; admins give what they
 
 from typing import Annotated
 
-from fastapi import Path, Query, Response
+from fastapi import Path, Query
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep
-from relay_dagster.api.http.error_codes import INVALID_REQUEST, TENANT_CHANGE, answers, carrying
+from relay_dagster.api.http.dependencies import KeyringDep
+from relay_dagster.api.http.error_codes import answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import CURSOR, OneTenant, TenantId, order, router
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.api_keys import NewKey
-from relay_dagster.api.security.auth import Acting, MayMakeKeys, MayRead, require_scopes
+from relay_dagster.api.security.auth import MayMakeKeys, MayRead, require_scopes
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.ports import utc_now
@@ -28,48 +28,39 @@ _log = event_log()
 _BYTES_OF_ENTRIES = DEFAULT_API_LIMITS.answer_bytes - 1024
 
 
-@routes.post(
-    "/v1/tenants/{tenant_id}/api-keys",
-    status_code=201,
-    responses=carrying(201, "Cache-Control") | answers(*TENANT_CHANGE, "KEY_QUOTA_EXCEEDED"),
-)
+@routes.post("/v1/tenants/{tenant_id}/api-keys", status_code=201)
+@answers("TENANT_CLOSING", "KEY_QUOTA_EXCEEDED", headers=("Cache-Control",))
 def create_api_key(
     tenant_id: TenantId,
-    caller: MayMakeKeys,
-    acting: Acting,
-    platform: PlatformDep,
+    call: MayMakeKeys,
     keyring: KeyringDep,
     asked: Annotated[access.KeyOrder, order(access.KeyOrder, optional=True)],
-    response: Response,
 ) -> access.NewTenantKey:
     """Make a key of a tenant. The key is shown this once; only its digest is kept.
 
     Without scopes it has all but `keys`. A key makes none with a scope that it lacks, nor one that
     is good for longer. A tenant has at most 50, expired ones too.
     """
-    require_scopes(caller, asked.scopes)
-    latest, message = caller.expires_at, None
+    require_scopes(call.caller, asked.scopes)
+    latest, message = call.caller.expires_at, None
     if asked.expires_at is not None and asked.expires_at <= utc_now():
         message = "lies in the past; name a later instant"
     elif latest is not None and (asked.expires_at is None or asked.expires_at > latest):
         message = f"must be {latest.isoformat()} at the latest, when the key that asks expires"
     if message is not None:
         raise invalid_request([ConfigFault("expires_at", message)])
-    require_tenant(platform.tenants, tenant_id)
+    require_tenant(call.platform, tenant_id)
     wanted = NewKey(asked.name, tuple(asked.scopes), asked.expires_at)
-    key_id, key = keyring.issue(tenant_id, wanted, caller, acting)
+    key_id, key = keyring.issue(tenant_id, wanted, call.caller, call.origin)
     _log.info("api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=asked.scopes)
-    response.headers["Cache-Control"] = "no-store"
+    call.response.headers["Cache-Control"] = "no-store"
     return access.NewTenantKey(key_id=key_id, api_key=key)
 
 
-@routes.get(
-    "/v1/tenants/{tenant_id}/api-keys", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST)
-)
+@routes.get("/v1/tenants/{tenant_id}/api-keys")
 def list_api_keys(
     tenant_id: TenantId,
-    caller: MayRead,
-    platform: PlatformDep,
+    call: MayRead,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 100,
     cursor: Annotated[str | None, Query(pattern="^[0-9a-f]{16}$", description=CURSOR)] = None,
 ) -> access.KeyList:
@@ -77,22 +68,17 @@ def list_api_keys(
 
     The list lags by a moment.
     """
-    require_tenant(platform.tenants, tenant_id)
-    keys, more = platform.api_keys.of_tenant(tenant_id, limit=limit, after=cursor)
+    require_tenant(call.platform, tenant_id)
+    keys, more = call.platform.api_keys.of_tenant(tenant_id, limit=limit, after=cursor)
     return access.KeyList(api_keys=[access.ListedKey.of(key) for key in keys], next_cursor=more)
 
 
-@routes.delete(
-    "/v1/tenants/{tenant_id}/api-keys/{key_id}",
-    status_code=204,
-    responses=answers("TENANT_NOT_FOUND", "API_KEY_NOT_FOUND", INVALID_REQUEST),
-)
+@routes.delete("/v1/tenants/{tenant_id}/api-keys/{key_id}", status_code=204)
+@answers("API_KEY_NOT_FOUND")
 def delete_api_key(
     tenant_id: TenantId,
     key_id: Annotated[str, Path(description="What `POST` named it.")],
-    caller: MayMakeKeys,
-    acting: Acting,
-    platform: PlatformDep,
+    call: MayMakeKeys,
     keyring: KeyringDep,
     with_made: Annotated[
         bool, Query(description="The keys that it has made go too, and those that they have made.")
@@ -104,20 +90,20 @@ def delete_api_key(
     """
     revoked: list[str] = []
     if is_id(tenant_id) and is_id(key_id):
-        key = platform.api_keys.get(key_id)
+        key = call.platform.api_keys.get(key_id)
         if key is not None and key.tenant_id == tenant_id:
-            require_scopes(caller, key.scopes)
-        revoked = keyring.revoke(tenant_id, key_id, acting, with_made=with_made)
+            require_scopes(call.caller, key.scopes)
+        revoked = keyring.revoke(tenant_id, key_id, call.origin, with_made=with_made)
     if not revoked:
         raise ProblemError("API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}")
     for each in revoked:
         _log.info("api_key_deleted", tenant_id=tenant_id, key_id=each)
 
 
-@audit_routes.get("/v1/audit", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST))
+@audit_routes.get("/v1/audit")
+@answers("TENANT_NOT_FOUND")
 def list_audit(
-    caller: MayRead,
-    platform: PlatformDep,
+    call: MayRead,
     tenant_id: OneTenant = None,
     action: Annotated[Action | None, Query(description="None is any.")] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
@@ -128,15 +114,15 @@ def list_audit(
     A page may be shorter than `limit`; as long as it has a `next_cursor` there may be more.
     """
     if tenant_id is not None:
-        caller.require(tenant_id)
-    whose = tenant_id or caller.tenant_id
-    page = platform.audit.list_entries(whose, action, limit=limit, after=cursor)
+        call.caller.require(tenant_id)
+    whose = tenant_id or call.caller.tenant_id
+    page = call.platform.audit.list_entries(whose, action, limit=limit, after=cursor)
     shown: list[access.AuditItem] = []
     left = _BYTES_OF_ENTRIES
     for entry in page.entries:
         document = entry.to_document()
         # Why runs are paused is for admins alone.
-        if not caller.is_admin and entry.action in (Action.RUNS_PAUSED, Action.RUNS_RESUMED):
+        if not call.caller.is_admin and entry.action in (Action.RUNS_PAUSED, Action.RUNS_RESUMED):
             del document["details"]["reason"]
         item = access.AuditItem.model_validate(document)
         left -= len(item.model_dump_json().encode())

@@ -27,7 +27,7 @@ from relay_core.onboarding.findings import describe_check, policy_doubts_of, upl
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
 from relay_dagster.api.engine_tasks import PIECE_BYTES, FeedChecker, TaskDeadline
 from relay_dagster.api.http.config_schema import config_schema_json
-from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
+from relay_dagster.api.http.dependencies import FeedCheckerDep
 from relay_dagster.api.http.error_codes import CODES, INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import TenantId, json_body, router
@@ -60,27 +60,21 @@ _Part = TypeVar("_Part", bound=Answer)
 _AnyConfig = Annotated[bytes, json_body(dict[str, Any], description="A tenant config.")]
 
 
-@routes.post(
-    "/v1/tenants/{tenant_id}/config:check",
-    responses=answers(
-        *("TENANT_NOT_FOUND", "PAYLOAD_TOO_LARGE", "CONFIG_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"),
-        *("invalid_config", INVALID_REQUEST, "CHECK_TOO_SLOW", "CHECKS_BUSY"),
-    ),
+@routes.post("/v1/tenants/{tenant_id}/config:check")
+@answers(
+    *("PAYLOAD_TOO_LARGE", "CONFIG_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "invalid_config"),
+    *(INVALID_REQUEST, "CHECK_TOO_SLOW", "CHECKS_BUSY"),
 )
 def check_config(
-    tenant_id: TenantId,
-    caller: MayConfigure,
-    platform: PlatformDep,
-    checker: FeedCheckerDep,
-    body: _AnyConfig,
+    tenant_id: TenantId, call: MayConfigure, checker: FeedCheckerDep, body: _AnyConfig
 ) -> wire.ConfigCheck:
     """Try out a config, and read the first bytes of each vendor's latest upload with it.
 
     Nothing is stored. A config with faults is answered with 200, too: they are what was asked for.
     """
     require_id(tenant_id)
-    document = parse_document(body, format="json", limits=platform.settings.limits)
-    return check_document(tenant_id, document, platform, checker)
+    document = parse_document(body, format="json", limits=call.platform.settings.limits)
+    return check_document(tenant_id, document, call.platform, checker)
 
 
 @routes.get("/v1/config.schema.json", include_in_schema=False)

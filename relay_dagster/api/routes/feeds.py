@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 from fastapi import Header, Response
 
-from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import ORDER_BODY, TENANT_CHANGE, answers, carrying
+from relay_dagster.api.http.error_codes import answers, carrying
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import RunId, TenantId, order, router
 from relay_dagster.api.routes.runs import find_run, shown_run
-from relay_dagster.api.security.auth import Acting, MayRead, MayRelease
+from relay_dagster.api.security.auth import MayRead, MayRelease
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import FeedNotKeptError
 from relay_dagster.runs.job_message import is_id
@@ -26,23 +25,22 @@ _KEPT = ("ETag", "X-Run-Id", "Cache-Control")
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     **carrying(302, "Location", *_KEPT, description="The feed lies at `Location` for an hour."),
     **carrying(304, *_KEPT, description="The feed is the one that `If-None-Match` names."),
-    **answers("TENANT_NOT_FOUND", "FEED_NOT_FOUND"),
 }
 
 
 @of_tenants.get(
     "/v1/tenants/{tenant_id}/feed", status_code=302, response_class=Response, responses=_ANSWERS
 )
+@answers("FEED_NOT_FOUND")
 def get_feed(
     tenant_id: TenantId,
-    caller: MayRead,
-    platform: PlatformDep,
+    call: MayRead,
     if_none_match: Annotated[
         str | None, Header(alias="If-None-Match", description="The ETag of a feed.")
     ] = None,
 ) -> Response:
     """Redirect to the merged feed of the last run of all vendors that succeeded."""
-    pointer = platform.runs.feed(tenant_id) if is_id(tenant_id) else None
+    pointer = call.platform.runs.feed(tenant_id) if is_id(tenant_id) else None
     if pointer is None:
         raise ProblemError("FEED_NOT_FOUND", f"tenant {tenant_id} has no feed yet")
     feed = pointer.in_force
@@ -50,61 +48,53 @@ def get_feed(
     headers = {"ETag": tag, "X-Run-Id": feed.run_id, "Cache-Control": "no-store"}
     if if_none_match is not None and (if_none_match.strip() == "*" or tag in if_none_match):
         return Response(status_code=304, headers=headers)
-    link = platform.objects.presign(feed.key)
+    link = call.platform.objects.presign(feed.key)
     return Response(status_code=302, headers={**headers, "Location": link})
 
 
-@routes.post(
-    "/v1/runs/{run_id}/release",
-    responses=answers(
-        *(*ORDER_BODY, "RUN_NOT_FOUND", "RUN_NOT_HELD", "HOLD_MISMATCH"),
-        *("TENANT_ALREADY_RUNNING", "TENANT_CLOSING", "FEED_NOT_KEPT"),
-    ),
+@routes.post("/v1/runs/{run_id}/release")
+@answers(
+    "RUN_NOT_HELD", "HOLD_MISMATCH", "TENANT_ALREADY_RUNNING", "TENANT_CLOSING", "FEED_NOT_KEPT"
 )
 def release_run(
-    run_id: RunId,
-    caller: MayRelease,
-    acting: Acting,
-    platform: PlatformDep,
-    asked: Annotated[ReleaseOrder, order(ReleaseOrder)],
+    run_id: RunId, call: MayRelease, asked: Annotated[ReleaseOrder, order(ReleaseOrder)]
 ) -> Run:
     """Publish the feed that a run holds back; name what was reviewed: its hash and the guards."""
-    found = find_run(run_id, caller, platform)
-    if found.hold is not None and not platform.objects.exists(str(found.feed_key)):
+    found = find_run(run_id, call)
+    if found.hold is not None and not call.platform.objects.exists(str(found.feed_key)):
         raise FeedNotKeptError(found.tenant_id, found.run_id)
-    decision = Release(asked.sha256, frozenset(asked.guards), asked.reason, by=caller.id)
+    decision = Release(asked.sha256, frozenset(asked.guards), asked.reason, by=call.caller.id)
 
     def released(record: RunRecord) -> None:
-        _log.info("run_released", caller=caller.id, reason=asked.reason, **record.log_facts)
-        platform.metrics.run_released(record)
+        _log.info("run_released", caller=call.caller.id, reason=asked.reason, **record.log_facts)
+        call.platform.metrics.run_released(record)
 
-    feeds = platform.ledger.feeds
-    record = feeds.release(found.run_id, decision, origin=acting, then=released)
-    return shown_run(record, caller, platform)
+    feeds = call.platform.ledger.feeds
+    record = feeds.release(found.run_id, decision, origin=call.origin, then=released)
+    return shown_run(record, call)
 
 
-@routes.post(
-    "/v1/tenants/{tenant_id}/feed/rollback",
-    responses=answers(*TENANT_CHANGE, "TENANT_ALREADY_RUNNING", "FEED_NOT_KEPT"),
-)
+@routes.post("/v1/tenants/{tenant_id}/feed/rollback")
+@answers("TENANT_CLOSING", "TENANT_ALREADY_RUNNING", "FEED_NOT_KEPT")
 def roll_back_feed(
-    tenant_id: TenantId,
-    caller: MayRelease,
-    acting: Acting,
-    platform: PlatformDep,
-    asked: Annotated[RollbackOrder, order(RollbackOrder)],
+    tenant_id: TenantId, call: MayRelease, asked: Annotated[RollbackOrder, order(RollbackOrder)]
 ) -> PublishedFeed:
     """Publish one of the tenant's last feeds again, unjudged; the next run is compared with it."""
-    kept = platform.runs.feed(tenant_id) if is_id(tenant_id) else None
+    kept = call.platform.runs.feed(tenant_id) if is_id(tenant_id) else None
     publication = None if kept is None else kept.kept(asked.run_id)
-    if publication is None or not platform.objects.exists(publication.key):
+    if publication is None or not call.platform.objects.exists(publication.key):
         raise FeedNotKeptError(tenant_id, asked.run_id)
 
     def rolled_back(record: RunRecord) -> None:
         facts = {"tenant_id": tenant_id, "run_id": record.run_id}
-        _log.info("feed_rolled_back", **facts, caller=caller.id, reason=asked.reason)
+        _log.info("feed_rolled_back", **facts, caller=call.caller.id, reason=asked.reason)
 
-    feed = platform.ledger.feeds.roll_back(
-        tenant_id, asked.run_id, asked.reason, by=caller.id, origin=acting, then=rolled_back
+    feed = call.platform.ledger.feeds.roll_back(
+        tenant_id,
+        asked.run_id,
+        asked.reason,
+        by=call.caller.id,
+        origin=call.origin,
+        then=rolled_back,
     )
     return PublishedFeed.of(feed.in_force, tenant_id=tenant_id)

@@ -11,24 +11,22 @@ from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import Header, Query, Response
+from fastapi import Header, Query
 
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
-from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import INVALID_REQUEST, TENANT_CHANGE, answers, carrying
+from relay_dagster.api.http.error_codes import answers, carrying
 from relay_dagster.api.http.request_parsing import (
     CURSOR,
     IDEMPOTENCY_KEY_PATTERN,
     OneTenant,
-    RequestId,
     RunId,
     order,
     router,
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.security.api_keys import Caller
-from relay_dagster.api.security.auth import Acting, MayRead, MayRun
+from relay_dagster.api.security.auth import Call, MayRead, MayRun
 from relay_dagster.aws.dynamodb.cursors import cursor_after_record
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.errors import UnknownRunError
@@ -55,22 +53,15 @@ _LINKS = {
 }
 
 
-@routes.post(
-    "/v1/runs",
-    status_code=202,
-    responses=carrying(202, "Location", "Retry-After")
-    | answers(
-        *(*TENANT_CHANGE, "TENANT_ALREADY_RUNNING", "RUN_QUOTA_EXCEEDED", "UNKNOWN_VENDOR"),
-        *("IDEMPOTENCY_KEY_REUSED", "QUEUE_UNAVAILABLE", "RUN_CREATION_PAUSED"),
-    ),
+@routes.post("/v1/runs", status_code=202)
+@answers(
+    *("TENANT_NOT_FOUND", "TENANT_CLOSING", "TENANT_ALREADY_RUNNING", "RUN_QUOTA_EXCEEDED"),
+    *("UNKNOWN_VENDOR", "IDEMPOTENCY_KEY_REUSED", "QUEUE_UNAVAILABLE", "RUN_CREATION_PAUSED"),
+    headers=("Location", "Retry-After"),
 )
 def start_run(
-    caller: MayRun,
-    acting: Acting,
-    platform: PlatformDep,
+    call: MayRun,
     asked: Annotated[RunOrder, order(RunOrder)],
-    request_id: RequestId,
-    response: Response,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -82,22 +73,22 @@ def start_run(
     ] = None,
 ) -> Run:
     """Ask for a run of a tenant; it is pinned to the config that is the latest now."""
-    caller.require(asked.tenant_id)
-    record = platform.submission.submit(
+    call.caller.require(asked.tenant_id)
+    record = call.platform.submission.submit(
         asked.tenant_id,
         asked.chosen,
-        request_id=request_id,
-        idempotency=_idempotency_of(caller, asked, idempotency_key),
-        origin=acting,
+        request_id=call.origin.request_id,
+        idempotency=_idempotency_of(call.caller, asked, idempotency_key),
+        origin=call.origin,
     )
-    response.headers["Location"] = f"/v1/runs/{record.run_id}"
-    return _shown(record, caller, platform, response)
+    call.response.headers["Location"] = f"/v1/runs/{record.run_id}"
+    return _shown(record, call)
 
 
-@routes.get("/v1/runs", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST))
+@routes.get("/v1/runs")
+@answers("TENANT_NOT_FOUND")
 def list_runs(
-    caller: MayRead,
-    platform: PlatformDep,
+    call: MayRead,
     tenant_id: OneTenant = None,
     status: Annotated[RunStatus | None, Query(description="None is any.")] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
@@ -110,20 +101,19 @@ def list_runs(
     A page may be shorter than `limit`; as long as it has a `next_cursor` there may be more.
     """
     if tenant_id is not None:
-        caller.require(tenant_id)
-    whose = tenant_id or caller.tenant_id
-    listing = partial(platform.runs.list_runs, whose, status)
-    return _page(listing, limit, cursor, lambda record: shown_run(record, caller, platform))
+        call.caller.require(tenant_id)
+    whose = tenant_id or call.caller.tenant_id
+    listing = partial(call.platform.runs.list_runs, whose, status)
+    return _page(listing, limit, cursor, call)
 
 
-@routes.get("/v1/runs/{run_id}", responses=carrying(200, "Retry-After") | answers("RUN_NOT_FOUND"))
-def get_run(
-    run_id: RunId, caller: MayRead, platform: PlatformDep, response: Response
-) -> RunDetails:
+@routes.get("/v1/runs/{run_id}")
+@answers(headers=("Retry-After",))
+def get_run(run_id: RunId, call: MayRead) -> RunDetails:
     """Return a run as it stands."""
-    record = find_run(run_id, caller, platform)
-    shown = _shown(record, caller, platform, response)
-    return RunDetails.of(shown, rows=summary_of(record, platform).get("rows"))
+    record = find_run(run_id, call)
+    shown = _shown(record, call)
+    return RunDetails.of(shown, rows=summary_of(record, call.platform).get("rows"))
 
 
 def summary_of(record: RunRecord, platform: Platform) -> Mapping[str, Any]:
@@ -139,15 +129,11 @@ def summary_of(record: RunRecord, platform: Platform) -> Mapping[str, Any]:
 
 
 @routes.get(
-    "/v1/runs/{run_id}/artifacts",
-    responses=carrying(200, "Cache-Control", "Link", content=_LINKS)
-    | answers("RUN_NOT_FOUND", INVALID_REQUEST),
+    "/v1/runs/{run_id}/artifacts", responses=carrying(200, "Cache-Control", "Link", content=_LINKS)
 )
 def get_artifacts(
     run_id: RunId,
-    caller: MayRead,
-    platform: PlatformDep,
-    response: Response,
+    call: MayRead,
     name: Annotated[
         list[str] | None,
         Query(max_length=_MAX_LINKS, description="Of these alone; all where none is named."),
@@ -160,16 +146,16 @@ def get_artifacts(
 
     At most 200, the run's own before its vendors'; where there are more, `Link` leads to them.
     """
-    record = find_run(run_id, caller, platform)
-    response.headers["Cache-Control"] = "no-store"
-    found = platform.objects.artifacts(record.run_id, record.tenant_id)
+    record = find_run(run_id, call)
+    call.response.headers["Cache-Control"] = "no-store"
+    found = call.platform.objects.artifacts(record.run_id, record.tenant_id)
     wanted = sorted(found if name is None else found.keys() & set(name), key=_place)
     left = [each for each in wanted if cursor is None or _place(each) > _place(cursor)]
     page = left[:_MAX_LINKS]
     if len(left) > len(page):
         query = urlencode({"name": name or [], "cursor": page[-1]}, doseq=True)
-        response.headers["Link"] = f'</v1/runs/{record.run_id}/artifacts?{query}>; rel="next"'
-    presign = platform.objects.presign
+        call.response.headers["Link"] = f'</v1/runs/{record.run_id}/artifacts?{query}>; rel="next"'
+    presign = call.platform.objects.presign
     return {each: presign(found[each], is_page=each == "report") for each in page}
 
 
@@ -178,29 +164,19 @@ def _place(artifact: str) -> tuple[bool, str]:
     return not ArtifactKeys.is_of_the_run(artifact), artifact
 
 
-@routes.post(
-    "/v1/runs/{run_id}/cancel",
-    status_code=202,
-    responses=carrying(202, "Retry-After") | answers("RUN_NOT_FOUND", "RUN_ALREADY_FINISHED"),
-)
-def cancel_run(
-    run_id: RunId, caller: MayRun, acting: Acting, platform: PlatformDep, response: Response
-) -> Run:
+@routes.post("/v1/runs/{run_id}/cancel", status_code=202)
+@answers("RUN_ALREADY_FINISHED", headers=("Retry-After",))
+def cancel_run(run_id: RunId, call: MayRun) -> Run:
     """Cancel a run: at once where nothing is under way, else as soon as it can be stopped.
 
     A feed that is held back is discarded.
     """
-    record = find_run(run_id, caller, platform)
-    cancelled = platform.ledger.request_cancel(record.run_id, origin=acting)
-    return _shown(cancelled, caller, platform, response)
+    record = find_run(run_id, call)
+    cancelled = call.platform.ledger.request_cancel(record.run_id, origin=call.origin)
+    return _shown(cancelled, call)
 
 
-def _page(
-    listing: Callable[..., RunPage],
-    limit: int,
-    cursor: str | None,
-    shown: Callable[[RunRecord], Run],
-) -> RunList:
+def _page(listing: Callable[..., RunPage], limit: int, cursor: str | None, call: Call) -> RunList:
     """Return a page that ends early, before its answer would be too long.
 
     A few records are read first; they tell how many more the answer has room for.
@@ -210,7 +186,7 @@ def _page(
     while wanted:
         found = listing(limit=wanted, cursor=cursor)
         for record in found.records:
-            run = shown(record)
+            run = shown_run(record, call)
             left -= len(run.model_dump_json().encode())
             if left < 0 and runs:
                 return RunList(runs=runs, next_cursor=cursor)
@@ -236,18 +212,18 @@ def _digest(parts: list[object]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def find_run(run_id: str, caller: Caller, platform: Platform) -> RunRecord:
+def find_run(run_id: str, call: Call) -> RunRecord:
     """Return the record of a run that the caller reaches; `UnknownRunError` where there is none."""
-    record = platform.runs.get_visible(run_id)
-    if record is None or not caller.reaches(record.tenant_id):
+    record = call.platform.runs.get_visible(run_id)
+    if record is None or not call.caller.reaches(record.tenant_id):
         raise UnknownRunError(run_id)
     return record
 
 
-def shown_run(record: RunRecord, caller: Caller, platform: Platform) -> Run:
+def shown_run(record: RunRecord, call: Call) -> Run:
     """Return a run as its caller may see it; where it executes is for admins alone."""
-    settings, now = platform.settings, utc_now()
-    dagster_run_id = record.dagster_run_id if caller.is_admin else None
+    settings, now = call.platform.settings, utc_now()
+    dagster_run_id = record.dagster_run_id if call.caller.is_admin else None
     kept = timedelta(days=settings.dagster_retention_days)
     webserver = settings.dagster_webserver_url
     has_page = webserver and dagster_run_id and now - (record.finished_at or now) <= kept
@@ -261,7 +237,7 @@ def shown_run(record: RunRecord, caller: Caller, platform: Platform) -> Run:
     return Run.of(record, **shown, dagster_url=url)
 
 
-def _shown(record: RunRecord, caller: Caller, platform: Platform, response: Response) -> Run:
+def _shown(record: RunRecord, call: Call) -> Run:
     if not record.has_ended:
-        response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
-    return shown_run(record, caller, platform)
+        call.response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
+    return shown_run(record, call)

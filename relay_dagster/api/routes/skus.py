@@ -22,20 +22,14 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import STORED_CONFIG_LIMITS
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
-from relay_dagster.api.http.dependencies import ExplainerDep, PlatformDep
-from relay_dagster.api.http.error_codes import (
-    INVALID_REQUEST,
-    ORDER_BODY,
-    STORED_CONFIG,
-    TENANT_CHANGE,
-    answers,
-)
+from relay_dagster.api.http.dependencies import ExplainerDep
+from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import CURSOR, RunId, TenantId, order, router
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.runs import find_run
 from relay_dagster.api.routes.tenants import find_config, require_tenant
-from relay_dagster.api.security.auth import Acting, MayConfigure, MayRead, MayRelease
+from relay_dagster.api.security.auth import MayConfigure, MayRead, MayRelease
 from relay_dagster.aws.dynamodb.tenant_errors import OverrideQuotaExceededError
 from relay_dagster.aws.overrides import MAX_OVERRIDES
 from relay_dagster.logs import event_log
@@ -51,17 +45,13 @@ _MAX_BYTES = DEFAULT_API_LIMITS.answer_bytes - (64 << 10)
 """A page of overrides is no longer, as JSON."""
 
 
-@routes.get(
-    "/v1/runs/{run_id}/explain",
-    responses=answers(
-        *("RUN_NOT_FOUND", "SKU_NOT_FOUND", "RUN_NOT_MERGED", "ARTIFACTS_EXPIRED"),
-        *(INVALID_REQUEST, "EXPLAIN_TOO_SLOW", "EXPLANATIONS_BUSY"),
-    ),
+@routes.get("/v1/runs/{run_id}/explain")
+@answers(
+    "SKU_NOT_FOUND", "RUN_NOT_MERGED", "ARTIFACTS_EXPIRED", "EXPLAIN_TOO_SLOW", "EXPLANATIONS_BUSY"
 )
 def explain_sku(
     run_id: RunId,
-    caller: MayRead,
-    platform: PlatformDep,
+    call: MayRead,
     explainer: ExplainerDep,
     sku: Annotated[str, Query(description="As in the feed, after the SKU map.")],
 ) -> Explanation:
@@ -69,14 +59,14 @@ def explain_sku(
 
     Of a run that has published its feed, or has held it back.
     """
-    record = find_run(run_id, caller, platform)
+    record = find_run(run_id, call)
     if record.published_at is None and record.hold is None:  # nor has it ever been
         raise errors.RunNotMergedError(
             f"run {run_id} is {record.status}: it has neither published its feed nor held it back; "
             "ask for a run of all vendors that has"
         )
     try:
-        return Explanation(**explainer.explain(platform.objects, record.keys, sku))
+        return Explanation(**explainer.explain(call.platform.objects, record.keys, sku))
     except BusyError as error:
         raise unavailable("EXPLANATIONS_BUSY", "others are being explained") from error
     except (TaskTooSlowError, TaskOutOfMemoryError) as error:
@@ -88,25 +78,21 @@ def explain_sku(
 # --- overrides ---------------------------------------------------------------------------------
 
 
-@routes.post(
-    "/v1/tenants/{tenant_id}/overrides:put",
-    responses=answers(*TENANT_CHANGE, "OVERRIDE_QUOTA_EXCEEDED", *STORED_CONFIG),
-)
+@routes.post("/v1/tenants/{tenant_id}/overrides:put")
+@answers("TENANT_CLOSING", "OVERRIDE_QUOTA_EXCEEDED", *STORED_CONFIG)
 def put_overrides(
     tenant_id: TenantId,
-    caller: MayConfigure,
-    acting: Acting,
-    platform: PlatformDep,
+    call: MayConfigure,
     asked: Annotated[wire.OverridesOrder, order(wire.OverridesOrder)],
 ) -> wire.ChangedOverrides:
     """Put each override in place of that of its SKU, all of them or none; the next run uses them.
 
     What was accepted of a SKU stays.
     """
-    config = platform.tenants.parsed(find_config(platform.tenants, tenant_id))
+    config = call.platform.tenants.parsed(find_config(call.platform, tenant_id))
     vendor_ids = [vendor.vendor_id for vendor in config.vendors]
     wanted = _read(asked.overrides, vendor_ids)
-    change = platform.overrides.put(tenant_id, wanted, acting)
+    change = call.platform.overrides.put(tenant_id, wanted, call.origin)
     _log.info("overrides_put", tenant_id=tenant_id, version=change.version, changed=change.changed)
     return wire.ChangedOverrides.of(change)
 
@@ -136,13 +122,10 @@ def _read(documents: Sequence[Mapping[str, Any]], vendor_ids: Sequence[str]) -> 
     return read
 
 
-@routes.get(
-    "/v1/tenants/{tenant_id}/overrides", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST)
-)
+@routes.get("/v1/tenants/{tenant_id}/overrides")
 def list_overrides(
     tenant_id: TenantId,
-    caller: MayRead,
-    platform: PlatformDep,
+    call: MayRead,
     limit: Annotated[int, Query(ge=1, le=1000, description="How many at the most.")] = 100,
     cursor: Annotated[str | None, Query(max_length=1024, description=CURSOR)] = None,
 ) -> wire.OverrideList:
@@ -150,17 +133,17 @@ def list_overrides(
 
     A page may be shorter than `limit`; as long as it has a `next_cursor` there are more.
     """
-    require_tenant(platform.tenants, tenant_id)
-    document, now = platform.overrides.document(tenant_id), utc_now()
+    require_tenant(call.platform, tenant_id)
+    document, now = call.platform.overrides.document(tenant_id), utc_now()
     standing = {sku: left for sku, one in document.overrides.items() if (left := one.at(now))}
     behind = [one for sku, one in standing.items() if cursor is None or sku > cursor]
     shown = [one.as_dict() for one in behind[:limit]]
     ends = accumulate(len(json.dumps(each, ensure_ascii=False).encode()) for each in shown)
     page = shown[: max(1, bisect_right([*ends], _MAX_BYTES))]
     # The SKUs whose override the run of the feed in force used for no offer.
-    feed = platform.runs.feed(tenant_id)
+    feed = call.platform.runs.feed(tenant_id)
     key = ArtifactKeys(feed.in_force.run_id, tenant_id).unused_overrides if feed else None
-    data = platform.objects.read_or_none(key) if key else None
+    data = call.platform.objects.read_or_none(key) if key else None
     return wire.OverrideList(
         version=document.version,
         count=len(standing),
@@ -170,60 +153,59 @@ def list_overrides(
     )
 
 
-@routes.post("/v1/tenants/{tenant_id}/overrides:remove", responses=answers(*TENANT_CHANGE))
+@routes.post("/v1/tenants/{tenant_id}/overrides:remove")
+@answers("TENANT_CLOSING")
 def remove_overrides(
     tenant_id: TenantId,
-    caller: MayConfigure,
-    acting: Acting,
-    platform: PlatformDep,
+    call: MayConfigure,
     asked: Annotated[wire.OverrideRemoval, order(wire.OverrideRemoval)],
 ) -> wire.ChangedOverrides:
     """Remove the overrides of SKUs, with what was accepted of them; one that has none is fine."""
-    require_tenant(platform.tenants, tenant_id)
-    change = platform.overrides.remove(tenant_id, frozenset(asked.skus), acting)
+    require_tenant(call.platform, tenant_id)
+    change = call.platform.overrides.remove(tenant_id, frozenset(asked.skus), call.origin)
     _log.info(
         "overrides_removed", tenant_id=tenant_id, version=change.version, changed=change.changed
     )
     return wire.ChangedOverrides.of(change)
 
 
-@routes.post(
-    "/v1/runs/{run_id}/accept",
-    responses=answers(
-        *(*ORDER_BODY, "RUN_NOT_FOUND", "RUN_NOT_MERGED", "SKU_NOT_QUARANTINED"),
-        *("TENANT_CLOSING", "OVERRIDE_QUOTA_EXCEEDED", "ARTIFACTS_EXPIRED"),
-    ),
+@routes.post("/v1/runs/{run_id}/accept")
+@answers(
+    "RUN_NOT_MERGED",
+    "SKU_NOT_QUARANTINED",
+    "TENANT_CLOSING",
+    "OVERRIDE_QUOTA_EXCEEDED",
+    "ARTIFACTS_EXPIRED",
 )
 def accept_skus(
-    run_id: RunId,
-    caller: MayRelease,
-    acting: Acting,
-    platform: PlatformDep,
-    asked: Annotated[wire.AcceptOrder, order(wire.AcceptOrder)],
+    run_id: RunId, call: MayRelease, asked: Annotated[wire.AcceptOrder, order(wire.AcceptOrder)]
 ) -> wire.AcceptedSkus:
     """Accept prices that a run has kept back, all of them or none; the next run publishes them.
 
     For 30 days, of a run that was published or is held.
     """
-    record = find_run(run_id, caller, platform)
+    record = find_run(run_id, call)
     if record.published_at is None and record.status is not RunStatus.HELD:
         raise errors.RunNotMergedError(
             f"run {run_id} is {record.status}: its feed is neither published nor held back"
         )
     wanted = None if asked.skus is None else frozenset(asked.skus)
-    prices = _quarantined_prices(platform, record, wanted)
+    prices = _quarantined_prices(call.platform, record, wanted)
     unknown = sorted((wanted or frozenset()) - prices.keys())
     if unknown or not prices:
         which = f"SKU {unknown[0][:200]!r}" if unknown else "any SKU"
         message = f"run {run_id} has not kept the published price of {which}; nothing is accepted"
         raise ProblemError("SKU_NOT_QUARANTINED", message)
-    change = platform.overrides.accept(
-        record.tenant_id, prices, record.run_id, asked.reason, acting
+    change = call.platform.overrides.accept(
+        record.tenant_id, prices, record.run_id, asked.reason, call.origin
     )
     _log.info(
-        "skus_accepted", caller=caller.id, reason=asked.reason, changed=change.changed,
+        "skus_accepted",
+        caller=call.caller.id,
+        reason=asked.reason,
+        changed=change.changed,
         **record.log_facts,
-    )  # fmt: skip
+    )
     return wire.AcceptedSkus(accepted=len(prices))
 
 

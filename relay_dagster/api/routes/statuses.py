@@ -12,8 +12,6 @@ from fastapi import Query
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
-from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.request_parsing import CURSOR, TenantId, router
 from relay_dagster.api.routes import tenants
 from relay_dagster.api.security.auth import Admin, MayRead
@@ -30,10 +28,9 @@ from relay_dagster.wiring import Platform
 routes = router("tenants")
 
 
-@routes.get("/v1/tenants", responses=answers("FORBIDDEN", INVALID_REQUEST))
+@routes.get("/v1/tenants")
 def list_tenants(
-    caller: Admin,
-    platform: PlatformDep,
+    call: Admin,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
     cursor: Annotated[str | None, Query(pattern=ID_PATTERN, description=CURSOR)] = None,
 ) -> wire.TenantList:
@@ -41,12 +38,14 @@ def list_tenants(
 
     The list lags by a moment.
     """
-    behind = sorted(each for each in platform.tenants.all_tenant_ids() if each > (cursor or ""))
+    behind = sorted(
+        each for each in call.platform.tenants.all_tenant_ids() if each > (cursor or "")
+    )
     page = behind[:limit]
     found: list[wire.ListedTenant | None] = []
     for tenant_id in page:
         with suppress(UnreadableItemError):  # it is in the log; the others are listed
-            found.append(_listed(platform, tenant_id))
+            found.append(_listed(call.platform, tenant_id))
     return wire.TenantList(
         tenants=[each for each in found if each is not None],
         next_cursor=page[-1] if behind[limit:] else None,
@@ -80,38 +79,36 @@ def _shown(run: RunRecord | None) -> LastRun | None:
     return None if run is None else LastRun.of(run)
 
 
-@routes.get("/v1/tenants/{tenant_id}/publications", responses=answers("TENANT_NOT_FOUND"))
-def list_publications(
-    tenant_id: TenantId, caller: MayRead, platform: PlatformDep
-) -> PublicationList:
+@routes.get("/v1/tenants/{tenant_id}/publications")
+def list_publications(tenant_id: TenantId, call: MayRead) -> PublicationList:
     """List the feeds that a rollback may publish, newest first; the first is in force."""
-    tenants.require_tenant(platform.tenants, tenant_id)
-    pointer = platform.runs.feed(tenant_id)
+    tenants.require_tenant(call.platform, tenant_id)
+    pointer = call.platform.runs.feed(tenant_id)
     kept = () if pointer is None else pointer.publications
     return PublicationList(publications=[*map(Publication.of, kept)])
 
 
-@routes.get("/v1/tenants/{tenant_id}/status", responses=answers("TENANT_NOT_FOUND"))
-def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> wire.TenantStatus:
+@routes.get("/v1/tenants/{tenant_id}/status")
+def get_status(tenant_id: TenantId, call: MayRead) -> wire.TenantStatus:
     """Tell how a tenant stands: the feed in force, what waits, and each vendor's last result."""
-    latest = tenants.find_config(platform.tenants, tenant_id)
-    pointer = platform.runs.feed(tenant_id)
+    latest = tenants.find_config(call.platform, tenant_id)
+    pointer = call.platform.runs.feed(tenant_id)
     feed = None if pointer is None else pointer.in_force
     age = None if feed is None else utc_now() - feed.published_at
-    deletion = platform.deletions.under_way(tenant_id)
-    last = _last_ended(platform.runs, tenant_id)
-    results = _results(platform.runs, tenant_id, last, pointer)
-    config = tenants.read_stored(platform.tenants, latest)
+    deletion = call.platform.deletions.under_way(tenant_id)
+    last = _last_ended(call.platform.runs, tenant_id)
+    results = _results(call.platform.runs, tenant_id, last, pointer)
+    config = tenants.read_stored(call.platform, latest)
     return wire.TenantStatus(
         **tenants.standing_of(deletion),
         published_run_id=None if feed is None else feed.run_id,
         published_at=None if feed is None else feed.published_at,
         feed_age_seconds=None if age is None else max(0, int(age.total_seconds())),
         held_run_id=None if pointer is None else pointer.held_run_id,
-        active_run_id=platform.runs.lock(tenant_id).active_run_id,
+        active_run_id=call.platform.runs.lock(tenant_id).active_run_id,
         last_run=_shown(last),
         next_run_at=tenants.next_run_at(config),
-        vendors=_vendor_states(results, _pulls(platform, tenant_id, config)),
+        vendors=_vendor_states(results, _pulls(call.platform, tenant_id, config)),
     )
 
 

@@ -9,24 +9,24 @@ import json
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Header, Query, Response
+from fastapi import Header, Query
 from pydantic import create_model
 
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.errors import ConfigFault, RelayError
 from relay_core.domain.limits import STORED_CONFIG_LIMITS, Limits
-from relay_dagster.api.http import request_parsing
-from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import (
-    CONFIG_BODY,
-    INVALID_REQUEST,
-    ORDER_BODY,
-    answers,
-    carrying,
-)
+from relay_dagster.api.http.error_codes import CONFIG_BODY, answers, carrying
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.security.api_keys import Caller
-from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead, require_scopes
+from relay_dagster.api.http.request_parsing import (
+    CURSOR,
+    TenantId,
+    entity_tag,
+    json_body,
+    names_version,
+    order,
+    router,
+)
+from relay_dagster.api.security.auth import Admin, Call, MayConfigure, MayRead, require_scopes
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore, UnknownTenantError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import ID_PATTERN, is_id
@@ -38,38 +38,27 @@ from relay_dagster.wire import tenants as wire
 from relay_dagster.wire.tenants import PauseInForce, PauseList, PauseOrder, Pausing, ResumeOrder
 from relay_dagster.wiring import Platform
 
-routes, pause_routes = request_parsing.router("tenants"), request_parsing.router("admin")
+routes, pause_routes = router("tenants"), router("admin")
 _log = event_log()
 
 # Its name alone: the OpenAPI document has the schema of that name from `config_schema`.
-_ConfigBody = Annotated[bytes, request_parsing.json_body(create_model("TenantConfig"))]
+_ConfigBody = Annotated[bytes, json_body(create_model("TenantConfig"))]
 
 
-@routes.post(
-    "/v1/tenants",
-    status_code=201,
-    responses=carrying(201, "ETag", "Location")
-    | answers("FORBIDDEN", "TENANT_EXISTS", "TENANT_CLOSING", *CONFIG_BODY),
-)
-def create_tenant(
-    caller: Admin, acting: Acting, platform: PlatformDep, body: _ConfigBody, response: Response
-) -> wire.ConfigVersion:
+@routes.post("/v1/tenants", status_code=201)
+@answers("TENANT_EXISTS", "TENANT_CLOSING", *CONFIG_BODY, headers=("ETag", "Location"))
+def create_tenant(call: Admin, body: _ConfigBody) -> wire.ConfigVersion:
     """Store a new tenant's first config."""
-    config, text = _read_config(body, platform.settings.limits)
-    version = platform.tenants.create(config.tenant_id, text, origin=acting).version
-    return _stored(config.tenant_id, version, created=True, response=response)
+    config, text = _read_config(body, call.platform.settings.limits)
+    version = call.platform.tenants.create(config.tenant_id, text, origin=call.origin).version
+    return _stored(config.tenant_id, version, call, created=True)
 
 
-@routes.get(
-    "/v1/tenants/{tenant_id}",
-    responses=carrying(200, "ETag")
-    | answers("TENANT_NOT_FOUND", "CONFIG_VERSION_NOT_FOUND", INVALID_REQUEST),
-)
+@routes.get("/v1/tenants/{tenant_id}")
+@answers("CONFIG_VERSION_NOT_FOUND", headers=("ETag",))
 def get_tenant(
-    tenant_id: request_parsing.TenantId,
-    caller: MayRead,
-    platform: PlatformDep,
-    response: Response,
+    tenant_id: TenantId,
+    call: MayRead,
     config_version: Annotated[
         int | None, Query(ge=1, lt=2**53, description="None is the latest.")
     ] = None,
@@ -78,13 +67,13 @@ def get_tenant(
 
     Of a tenant that was deleted the answer, 404, has its `state`.
     """
-    stored = _found(tenant_id, config_version, platform)
-    response.headers["ETag"] = request_parsing.entity_tag(stored.version)
-    config = read_stored(platform.tenants, stored)
+    stored = _found(tenant_id, config_version, call.platform)
+    call.response.headers["ETag"] = entity_tag(stored.version)
+    config = read_stored(call.platform, stored)
     latest = config
     if config_version is not None:
-        latest = read_stored(platform.tenants, platform.tenants.latest(tenant_id))
-    deletion = platform.deletions.under_way(tenant_id)
+        latest = read_stored(call.platform, call.platform.tenants.latest(tenant_id))
+    deletion = call.platform.deletions.under_way(tenant_id)
     # A config that can no longer take effect is shown as it is stored.
     shown = stored_document(stored) if config is None else config.to_document()
     return wire.Tenant(
@@ -97,22 +86,17 @@ def get_tenant(
     )
 
 
-@routes.get(
-    "/v1/tenants/{tenant_id}/versions", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST)
-)
+@routes.get("/v1/tenants/{tenant_id}/versions")
 def list_versions(
-    tenant_id: request_parsing.TenantId,
-    caller: MayRead,
-    platform: PlatformDep,
+    tenant_id: TenantId,
+    call: MayRead,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
-    cursor: Annotated[
-        str | None, Query(pattern="^[1-9][0-9]{0,14}$", description=request_parsing.CURSOR)
-    ] = None,
+    cursor: Annotated[str | None, Query(pattern="^[1-9][0-9]{0,14}$", description=CURSOR)] = None,
 ) -> wire.VersionList:
     """List the versions of a tenant's config, the latest first."""
     require_id(tenant_id)
     before = None if cursor is None else int(cursor)
-    found = platform.tenants.versions(tenant_id, limit=limit, before=before)
+    found = call.platform.tenants.versions(tenant_id, limit=limit, before=before)
     if not found and before is None:
         raise UnknownTenantError(tenant_id)
     more = found and found[-1].version > 1
@@ -127,24 +111,19 @@ def list_versions(
 
 @routes.put(
     "/v1/tenants/{tenant_id}/config",
-    responses={
-        **carrying(200, "ETag"),
-        **carrying(
-            201, "ETag", "Location", model=wire.ConfigVersion, description="The tenant is new."
-        ),
-        **answers(
-            *(*CONFIG_BODY, "TENANT_NOT_FOUND", "TENANT_EXISTS", "TENANT_CLOSING"),
-            *("CONFIG_VERSION_MISMATCH", "CONFIG_QUOTA_EXCEEDED"),
-        ),
-    },
+    responses=carrying(
+        201, "ETag", "Location", model=wire.ConfigVersion, description="The tenant is new."
+    ),
+)
+@answers(
+    *(*CONFIG_BODY, "TENANT_EXISTS", "TENANT_CLOSING"),
+    *("CONFIG_VERSION_MISMATCH", "CONFIG_QUOTA_EXCEEDED"),
+    headers=("ETag",),
 )
 def put_config(
-    tenant_id: request_parsing.TenantId,
-    caller: MayConfigure,
-    acting: Acting,
-    platform: PlatformDep,
+    tenant_id: TenantId,
+    call: MayConfigure,
     body: _ConfigBody,
-    response: Response,
     if_match: Annotated[
         str | None, Header(alias="If-Match", description="The version that was read.")
     ] = None,
@@ -153,33 +132,31 @@ def put_config(
 
     A key that changes `guards` or `default_currency` has `release`, too.
     """
-    config, text = _read_config(body, platform.settings.limits)
+    config, text = _read_config(body, call.platform.settings.limits)
     if config.tenant_id != tenant_id:
         message = f'is "{config.tenant_id}", the path says "{tenant_id}"; they must be the same'
         raise invalid_request([ConfigFault("tenant_id", message)])
-    expected = None if if_match is None else _expected(platform.tenants, tenant_id, if_match)
-    may_create = caller.is_admin and if_match is None
-    stored = platform.tenants.put(
+    expected = None if if_match is None else _expected(call.platform.tenants, tenant_id, if_match)
+    may_create = call.caller.is_admin and if_match is None
+    stored = call.platform.tenants.put(
         tenant_id,
         text,
         if_match=expected,
         may_create=may_create,
-        origin=acting,
-        judge=lambda before: _require_release(caller, config, platform.tenants, before),
+        origin=call.origin,
+        judge=lambda before: _require_release(call, config, before),
     )
-    return _stored(tenant_id, stored.version, created=stored.created, response=response)
+    return _stored(tenant_id, stored.version, call, created=stored.created)
 
 
-def _require_release(
-    caller: Caller, config: TenantConfig, tenants: TenantStore, stored: StoredConfig
-) -> None:
+def _require_release(call: Call, config: TenantConfig, stored: StoredConfig) -> None:
     """Refuse, with 403, a config that changes what needs a right that the caller's key lacks."""
-    if Scope.RELEASE in caller.scopes:
+    if Scope.RELEASE in call.caller.scopes:
         return
-    before = read_stored(tenants, stored)
+    before = read_stored(call.platform, stored)
     guarded = (config.guards, config.default_currency)
     if before is None or guarded != (before.guards, before.default_currency):
-        require_scopes(caller, [Scope.RELEASE])
+        require_scopes(call.caller, [Scope.RELEASE])
 
 
 def _read_config(body: bytes, limits: Limits) -> tuple[TenantConfig, str]:
@@ -189,13 +166,11 @@ def _read_config(body: bytes, limits: Limits) -> tuple[TenantConfig, str]:
     return config, json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
-def _stored(
-    tenant_id: str, version: int, *, created: bool, response: Response
-) -> wire.ConfigVersion:
-    response.headers["ETag"] = request_parsing.entity_tag(version)
+def _stored(tenant_id: str, version: int, call: Call, *, created: bool) -> wire.ConfigVersion:
+    call.response.headers["ETag"] = entity_tag(version)
     if created:
-        response.status_code = 201
-        response.headers["Location"] = f"/v1/tenants/{tenant_id}"
+        call.response.status_code = 201
+        call.response.headers["Location"] = f"/v1/tenants/{tenant_id}"
     return wire.ConfigVersion(tenant_id=tenant_id, config_version=version)
 
 
@@ -205,15 +180,15 @@ def require_id(tenant_id: str) -> None:
         raise UnknownTenantError(tenant_id)
 
 
-def require_tenant(tenants: TenantStore, tenant_id: str) -> None:
+def require_tenant(platform: Platform, tenant_id: str) -> None:
     """Raise `UnknownTenantError` where the tenant has no config."""
     require_id(tenant_id)
-    if tenants.latest_version(tenant_id) is None:
+    if platform.tenants.latest_version(tenant_id) is None:
         raise UnknownTenantError(tenant_id)
 
 
 def find_config(
-    tenants: TenantStore, tenant_id: str, config_version: int | None = None
+    platform: Platform, tenant_id: str, config_version: int | None = None
 ) -> StoredConfig:
     """Return a tenant's latest config, or one version of it.
 
@@ -222,6 +197,7 @@ def find_config(
         ProblemError: 404, it has no such version.
     """
     require_id(tenant_id)
+    tenants = platform.tenants
     if config_version is None:
         stored = tenants.latest(tenant_id)
     else:
@@ -240,7 +216,7 @@ def find_config(
 def _found(tenant_id: str, config_version: int | None, platform: Platform) -> StoredConfig:
     """Return a config as `find_config` does; where there is none, tell if there was a tenant."""
     try:
-        return find_config(platform.tenants, tenant_id, config_version)
+        return find_config(platform, tenant_id, config_version)
     except UnknownTenantError as error:
         deletion = platform.deletions.get(tenant_id) if is_id(tenant_id) else None
         if deletion is None:
@@ -257,10 +233,10 @@ def standing_of(deletion: Deletion | None) -> dict[str, Any]:
     return {"state": deletion.state, "delete_after": deletion.delete_after}
 
 
-def read_stored(tenants: TenantStore, stored: StoredConfig | None) -> TenantConfig | None:
+def read_stored(platform: Platform, stored: StoredConfig | None) -> TenantConfig | None:
     """Return a stored config as it takes effect; None where it no longer can."""
     try:
-        return None if stored is None else tenants.parsed(stored)
+        return None if stored is None else platform.tenants.parsed(stored)
     except RelayError:
         return None
 
@@ -280,7 +256,7 @@ def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None
     latest = tenants.latest_version(tenant_id)
     if latest is not None and if_match.strip() == "*":
         return None
-    if latest is None or not request_parsing.names_version(if_match, latest):
+    if latest is None or not names_version(if_match, latest):
         found = "has no config" if latest is None else f"is at config version {latest}"
         raise ProblemError(
             "CONFIG_VERSION_MISMATCH",
@@ -290,17 +266,11 @@ def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None
     return latest
 
 
-@routes.delete(
-    "/v1/tenants/{tenant_id}",
-    status_code=202,
-    responses=carrying(202, "Location") | answers("FORBIDDEN", "TENANT_NOT_FOUND", INVALID_REQUEST),
-)
+@routes.delete("/v1/tenants/{tenant_id}", status_code=202)
+@answers(headers=("Location",))
 def delete_tenant(
-    tenant_id: request_parsing.TenantId,
-    caller: Admin,
-    acting: Acting,
-    platform: PlatformDep,
-    response: Response,
+    tenant_id: TenantId,
+    call: Admin,
     confirm: Annotated[str, Query(description="The tenant's id once more.")],
 ) -> wire.TenantDeletion:
     """Delete a tenant with all that it has, after a time in which it can be restored.
@@ -311,72 +281,59 @@ def delete_tenant(
         message = "is not the tenant's id, which it must repeat; nothing is deleted"
         raise invalid_request([ConfigFault("confirm", message)])
     require_id(tenant_id)
-    deletion = platform.closing.ask(tenant_id, acting)
+    deletion = call.platform.closing.ask(tenant_id, call.origin)
     until = deletion.delete_after.isoformat()
     _log.warning("tenant_deletion_asked", tenant_id=tenant_id, delete_after=until)
-    response.headers["Location"] = f"/v1/tenants/{tenant_id}/deletion"
+    call.response.headers["Location"] = f"/v1/tenants/{tenant_id}/deletion"
     return wire.TenantDeletion.of(deletion)
 
 
-@routes.get(
-    "/v1/tenants/{tenant_id}/deletion", responses=answers("FORBIDDEN", "DELETION_NOT_FOUND")
-)
-def get_deletion(
-    tenant_id: request_parsing.TenantId, caller: Admin, platform: PlatformDep
-) -> wire.TenantDeletion:
+@routes.get("/v1/tenants/{tenant_id}/deletion")
+@answers("DELETION_NOT_FOUND")
+def get_deletion(tenant_id: TenantId, call: Admin) -> wire.TenantDeletion:
     """Tell how far a tenant's deletion is, or when it was over."""
-    found = platform.deletions.get(tenant_id) if is_id(tenant_id) else None
+    found = call.platform.deletions.get(tenant_id) if is_id(tenant_id) else None
     if found is None:
         message = f"tenant {tenant_id} is not being deleted, and was not"
         raise ProblemError("DELETION_NOT_FOUND", message)
     return wire.TenantDeletion.of(found)
 
 
-@routes.post(
-    "/v1/tenants/{tenant_id}/restore",
-    responses=answers("FORBIDDEN", "TENANT_NOT_FOUND", "RESTORE_TOO_LATE"),
-)
-def restore_tenant(
-    tenant_id: request_parsing.TenantId, caller: Admin, acting: Acting, platform: PlatformDep
-) -> wire.TenantStanding:
+@routes.post("/v1/tenants/{tenant_id}/restore")
+@answers("RESTORE_TOO_LATE")
+def restore_tenant(tenant_id: TenantId, call: Admin) -> wire.TenantStanding:
     """Take a tenant's deletion back: its keys work again, and its triggers go on.
 
     A run that was cancelled stays so. A tenant that nobody deletes stays as it is.
     """
     require_id(tenant_id)
-    platform.deletions.restore(tenant_id, acting)
+    call.platform.deletions.restore(tenant_id, call.origin)
     _log.warning("tenant_restored", tenant_id=tenant_id)
     return wire.TenantStanding(tenant_id=tenant_id, state=TenantState.ACTIVE)
 
 
-@pause_routes.post("/v1/admin/pause", responses=answers("FORBIDDEN", "TENANT_CLOSING", *ORDER_BODY))
-def pause_runs(
-    caller: Admin,
-    acting: Acting,
-    platform: PlatformDep,
-    asked: Annotated[PauseOrder, request_parsing.order(PauseOrder)],
-) -> Pausing:
+@pause_routes.post("/v1/admin/pause")
+@answers("TENANT_CLOSING")
+def pause_runs(call: Admin, asked: Annotated[PauseOrder, order(PauseOrder)]) -> Pausing:
     """Stop the creation of runs, of one tenant or of all; runs that are there go on."""
-    pause = platform.pauses.begin(asked.tenant_id, asked.reason, asked.public_reason, origin=acting)
+    pause = call.platform.pauses.begin(
+        asked.tenant_id, asked.reason, asked.public_reason, origin=call.origin
+    )
     _log.warning("run_creation_paused", tenant_id=asked.tenant_id, reason=asked.reason)
     return Pausing.of(pause)
 
 
-@pause_routes.get("/v1/admin/pause", responses=answers("FORBIDDEN"))
-def list_pauses(caller: Admin, platform: PlatformDep) -> PauseList:
+@pause_routes.get("/v1/admin/pause")
+def list_pauses(call: Admin) -> PauseList:
     """List the pauses in force: that of all tenants first, then by tenant."""
-    found = platform.pauses.in_force()
+    found = call.platform.pauses.in_force()
     return PauseList(pauses=[PauseInForce.of(each, since=each.paused_at) for each in found])
 
 
-@pause_routes.delete(
-    "/v1/admin/pause", status_code=204, responses=answers("FORBIDDEN", *ORDER_BODY)
-)
+@pause_routes.delete("/v1/admin/pause", status_code=204)
 def resume_runs(
-    caller: Admin,
-    acting: Acting,
-    platform: PlatformDep,
-    asked: Annotated[ResumeOrder, request_parsing.order(ResumeOrder, optional=True)],
+    call: Admin,
+    asked: Annotated[ResumeOrder, order(ResumeOrder, optional=True)],
     tenant_id: Annotated[str | None, Query(pattern=ID_PATTERN, description="None is all.")] = None,
 ) -> None:
     """End the pause of one tenant, named in the body or the query, or else that of all.
@@ -387,5 +344,5 @@ def resume_runs(
         message = "is one tenant in the body and another in the query"
         raise invalid_request([ConfigFault("tenant_id", message)])
     scope = asked.tenant_id or tenant_id
-    platform.pauses.end(scope, asked.reason, origin=acting)
+    call.platform.pauses.end(scope, asked.reason, origin=call.origin)
     _log.warning("run_creation_resumed", tenant_id=scope, reason=asked.reason)

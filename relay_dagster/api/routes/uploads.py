@@ -10,12 +10,11 @@ from fastapi import Path, Response
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import STORED_CONFIG, TENANT_CHANGE, answers
+from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import TenantId, order, router
 from relay_dagster.api.routes.tenants import find_config, require_tenant
-from relay_dagster.api.security.auth import Acting, MayConfigure, MayRead, MayRun, MayUpload
+from relay_dagster.api.security.auth import MayConfigure, MayRead, MayRun, MayUpload
 from relay_dagster.aws.object_store import MAX_BYTES, MAX_KEY_BYTES
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.logs import event_log
@@ -31,28 +30,21 @@ routes, secret_routes = router("uploads"), router("tenants")
 _log = event_log()
 
 
-@routes.post(
-    "/v1/tenants/{tenant_id}/uploads",
-    status_code=201,
-    responses=answers(*TENANT_CHANGE, "UNKNOWN_VENDOR", *STORED_CONFIG, "UPLOAD_QUOTA_EXCEEDED"),
-)
+@routes.post("/v1/tenants/{tenant_id}/uploads", status_code=201)
+@answers("TENANT_CLOSING", "UNKNOWN_VENDOR", *STORED_CONFIG, "UPLOAD_QUOTA_EXCEEDED")
 def make_upload_link(
-    tenant_id: TenantId,
-    caller: MayUpload,
-    acting: Acting,
-    platform: PlatformDep,
-    asked: Annotated[UploadOrder, order(UploadOrder)],
+    tenant_id: TenantId, call: MayUpload, asked: Annotated[UploadOrder, order(UploadOrder)]
 ) -> UploadLink:
     """Make a link by which one file of a vendor is uploaded, within 15 minutes and without a key.
 
     A pause of run creation stops no uploads.
     """
-    stored = find_config(platform.tenants, tenant_id)
-    link = sign_upload(asked, stored.version, platform.tenants.parsed(stored), platform)
+    stored = find_config(call.platform, tenant_id)
+    link = sign_upload(asked, stored.version, call.platform.tenants.parsed(stored), call.platform)
     details = {"vendor_id": asked.vendor_id, "expires_at": link.expires_at.isoformat()}
     made = Action.UPLOAD_LINK_CREATED
-    entry = acting.entry(made, tenant_id, link.key, utc_now(), **details)
-    platform.deletions.add_link(entry, platform.settings.max_upload_links_per_day)
+    entry = call.origin.entry(made, tenant_id, link.key, utc_now(), **details)
+    call.platform.deletions.add_link(entry, call.platform.settings.max_upload_links_per_day)
     _log.info("upload_link_made", tenant_id=tenant_id, key=link.key)
     return link
 
@@ -94,20 +86,15 @@ def prefix_of(vendor: VendorConfig) -> str:
     return vendor.inbound.s3_prefix
 
 
-@routes.post(
-    "/v1/tenants/{tenant_id}/vendors/{vendor_id}/pull",
-    status_code=202,
-    responses=answers("TENANT_NOT_FOUND", "TENANT_CLOSING", "NO_PULL", *STORED_CONFIG),
-)
+@routes.post("/v1/tenants/{tenant_id}/vendors/{vendor_id}/pull", status_code=202)
+@answers("TENANT_CLOSING", "NO_PULL", *STORED_CONFIG)
 def ask_for_pull(
     tenant_id: TenantId,
     vendor_id: Annotated[str, Path(description="As the config has it.")],
-    caller: MayRun,
-    acting: Acting,
-    platform: PlatformDep,
+    call: MayRun,
 ) -> PullStanding:
     """Let a vendor's file be pulled now, or once the pull under way is over."""
-    config = platform.tenants.parsed(find_config(platform.tenants, tenant_id))
+    config = call.platform.tenants.parsed(find_config(call.platform, tenant_id))
     vendor = next((each for each in config.vendors if each.vendor_id == vendor_id), None)
     if vendor is None or vendor.inbound.pull is None:
         raise ProblemError("NO_PULL", "the config has no vendor of that id whose file is pulled")
@@ -117,8 +104,8 @@ def ask_for_pull(
         # One that no sensor has looked at yet is noted, too.
         return asked(now)(noted(pull, now)(state) or state)
 
-    entry = acting.entry(Action.PULL_ASKED, tenant_id, vendor_id, now)
-    state = platform.pulls.change(tenant_id, vendor_id, rule, audited=entry)
+    entry = call.origin.entry(Action.PULL_ASKED, tenant_id, vendor_id, now)
+    state = call.platform.pulls.change(tenant_id, vendor_id, rule, audited=entry)
     _log.info("pull_asked", tenant_id=tenant_id, vendor_id=vendor_id)
     return PullStanding() if state is None else PullStanding.of(state)
 
@@ -126,48 +113,36 @@ def ask_for_pull(
 _Name = Annotated[str, Path(description="A name like an id.", pattern=ID_PATTERN)]
 
 
-@secret_routes.put(
-    "/v1/tenants/{tenant_id}/secrets/{name}",
-    status_code=204,
-    responses=answers(*TENANT_CHANGE, "SECRET_QUOTA_EXCEEDED", "SECRETS_UNAVAILABLE"),
-)
+@secret_routes.put("/v1/tenants/{tenant_id}/secrets/{name}", status_code=204)
+@answers("TENANT_CLOSING", "SECRET_QUOTA_EXCEEDED", "SECRETS_UNAVAILABLE")
 def put_secret(
     tenant_id: TenantId,
     name: _Name,
-    caller: MayConfigure,
-    acting: Acting,
-    platform: PlatformDep,
+    call: MayConfigure,
     asked: Annotated[SecretOrder, order(SecretOrder)],
 ) -> Response:
     """Keep a secret, for one host alone, in place of one of the name."""
-    require_tenant(platform.tenants, tenant_id)
+    require_tenant(call.platform, tenant_id)
     secret = SecretValue(asked.value.get_secret_value(), asked.host)
-    platform.secrets.put(tenant_id, name, secret, acting)
+    call.platform.secrets.put(tenant_id, name, secret, call.origin)
     _log.info("secret_put", tenant_id=tenant_id, name=name, host=asked.host)
     return Response(status_code=204)
 
 
-@secret_routes.get("/v1/tenants/{tenant_id}/secrets", responses=answers("TENANT_NOT_FOUND"))
-def list_secrets(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> SecretList:
+@secret_routes.get("/v1/tenants/{tenant_id}/secrets")
+def list_secrets(tenant_id: TenantId, call: MayRead) -> SecretList:
     """List a tenant's secrets by name: the host that each is for, and since when."""
-    require_tenant(platform.tenants, tenant_id)
-    found = platform.secrets.of_tenant(tenant_id)
+    require_tenant(call.platform, tenant_id)
+    found = call.platform.secrets.of_tenant(tenant_id)
     return SecretList(secrets=[*map(ListedSecret.of, found)])
 
 
-@secret_routes.delete(
-    "/v1/tenants/{tenant_id}/secrets/{name}",
-    status_code=204,
-    responses=answers("TENANT_NOT_FOUND", "SECRET_NOT_FOUND", "SECRETS_UNAVAILABLE"),
-)
+@secret_routes.delete("/v1/tenants/{tenant_id}/secrets/{name}", status_code=204)
+@answers("SECRET_NOT_FOUND", "SECRETS_UNAVAILABLE")
 def delete_secret(
-    tenant_id: TenantId,
-    name: Annotated[str, Path(description="As listed.")],
-    caller: MayConfigure,
-    acting: Acting,
-    platform: PlatformDep,
+    tenant_id: TenantId, name: Annotated[str, Path(description="As listed.")], call: MayConfigure
 ) -> None:
     """Delete a secret, for good."""
-    if not is_id(name) or not platform.secrets.remove(tenant_id, name, acting):
+    if not is_id(name) or not call.platform.secrets.remove(tenant_id, name, call.origin):
         raise ProblemError("SECRET_NOT_FOUND", f"tenant {tenant_id} has no secret {name}")
     _log.info("secret_deleted", tenant_id=tenant_id, name=name)

@@ -8,23 +8,17 @@ is stored; what its name resolves to, by the sender at every call.
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import Query, Response
+from fastapi import Query
 
 from relay_core.domain.destination import UnfitUrlError, judge_url
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.dependencies import PlatformDep, WebhookTestsDep
-from relay_dagster.api.http.error_codes import (
-    INVALID_REQUEST,
-    ORDER_BODY,
-    TENANT_CHANGE,
-    answers,
-    carrying,
-)
+from relay_dagster.api.http.dependencies import WebhookTestsDep
+from relay_dagster.api.http.error_codes import answers
 from relay_dagster.api.http.problems import exceeded, invalid_request
 from relay_dagster.api.http.request_parsing import CURSOR, TenantId, WebhookId, order, router
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.api_keys import Caller
-from relay_dagster.api.security.auth import Acting, MayConfigure, MayRead
+from relay_dagster.api.security.auth import MayConfigure, MayRead
 from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import is_id
@@ -50,26 +44,19 @@ def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> model.W
     return webhook_changes.find(platform.webhooks.of_tenant(tenant_id), tenant_id, webhook_id)
 
 
-@routes.post(
-    _PLACE,
-    status_code=201,
-    responses=carrying(201, "Cache-Control", "Location")
-    | answers(*TENANT_CHANGE, "WEBHOOK_QUOTA_EXCEEDED"),
-)
+@routes.post(_PLACE, status_code=201)
+@answers("TENANT_CLOSING", "WEBHOOK_QUOTA_EXCEEDED", headers=("Cache-Control", "Location"))
 def create_webhook(
     tenant_id: TenantId,
-    caller: MayConfigure,
-    acting: Acting,
-    platform: PlatformDep,
+    call: MayConfigure,
     asked: Annotated[wire.WebhookOrder, order(wire.WebhookOrder)],
-    response: Response,
 ) -> wire.NewWebhook:
     """Have a URL told of a tenant's events, from now on. The secret is shown this once.
 
     A tenant has at most 10.
     """
-    receiver = _receiver_of(asked.url, platform)
-    require_tenant(platform.tenants, tenant_id)
+    receiver = _receiver_of(asked.url, call.platform)
+    require_tenant(call.platform, tenant_id)
     now = utc_now()
     made = model.Webhook(
         webhook_id=model.new_webhook_id(),
@@ -79,46 +66,39 @@ def create_webhook(
         description=asked.description,
         secret=model.new_secret(),
         created_at=now,
-        created_by=caller.id,
+        created_by=call.caller.id,
     )
     details = {"receiver": receiver, "events": asked.events}
-    entry = acting.entry(Action.WEBHOOK_CREATED, tenant_id, made.webhook_id, now, **details)
-    platform.webhooks.change(tenant_id, webhook_changes.added(made), entry)
+    entry = call.origin.entry(Action.WEBHOOK_CREATED, tenant_id, made.webhook_id, now, **details)
+    call.platform.webhooks.change(tenant_id, webhook_changes.added(made), entry)
     _log.info("webhook_created", tenant_id=tenant_id, webhook_id=made.webhook_id, **details)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Location"] = f"/v1/tenants/{tenant_id}/webhooks/{made.webhook_id}"
+    call.response.headers["Cache-Control"] = "no-store"
+    call.response.headers["Location"] = f"/v1/tenants/{tenant_id}/webhooks/{made.webhook_id}"
     return wire.NewWebhook.of(made)
 
 
-@routes.get(_PLACE, responses=answers("TENANT_NOT_FOUND"))
-def list_webhooks(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> wire.WebhookList:
+@routes.get(_PLACE)
+def list_webhooks(tenant_id: TenantId, call: MayRead) -> wire.WebhookList:
     """List a tenant's webhooks in the order in which they were made.
 
     A key without `config` is shown no URL's path and query: they may be a secret.
     """
-    require_tenant(platform.tenants, tenant_id)
-    webhooks = platform.webhooks.of_tenant(tenant_id)
-    return wire.WebhookList(webhooks=[_shown(each, caller) for each in webhooks])
+    require_tenant(call.platform, tenant_id)
+    webhooks = call.platform.webhooks.of_tenant(tenant_id)
+    return wire.WebhookList(webhooks=[_shown(each, call.caller) for each in webhooks])
 
 
-@routes.get(f"{_PLACE}/{{webhook_id}}", responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND"))
-def get_webhook(
-    tenant_id: TenantId, webhook_id: WebhookId, caller: MayRead, platform: PlatformDep
-) -> wire.ListedWebhook:
+@routes.get(f"{_PLACE}/{{webhook_id}}")
+def get_webhook(tenant_id: TenantId, webhook_id: WebhookId, call: MayRead) -> wire.ListedWebhook:
     """Return a webhook as it stands; to a key without `config` without its URL's path and query."""
-    return _shown(find_webhook(platform, tenant_id, webhook_id), caller)
+    return _shown(find_webhook(call.platform, tenant_id, webhook_id), call.caller)
 
 
-@routes.patch(
-    f"{_PLACE}/{{webhook_id}}",
-    responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND", *ORDER_BODY),
-)
+@routes.patch(f"{_PLACE}/{{webhook_id}}")
 def update_webhook(
     tenant_id: TenantId,
     webhook_id: WebhookId,
-    caller: MayConfigure,
-    acting: Acting,
-    platform: PlatformDep,
+    call: MayConfigure,
     asked: Annotated[wire.WebhookPatch, order(wire.WebhookPatch)],
 ) -> wire.ListedWebhook:
     """Change what is named of a webhook. What waits to be sent goes where it then leads."""
@@ -126,84 +106,60 @@ def update_webhook(
     details: dict[str, Any] = {"changed": sorted(changes)}
     details |= {name: changes[name] for name in ("events", "enabled") if name in changes}
     if "url" in changes:
-        details["receiver"] = _receiver_of(asked.url, platform)
-    find_webhook(platform, tenant_id, webhook_id)
+        details["receiver"] = _receiver_of(asked.url, call.platform)
+    find_webhook(call.platform, tenant_id, webhook_id)
     now = utc_now()
-    entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details)
+    entry = call.origin.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details)
     rule = webhook_changes.edited(tenant_id, webhook_id, webhook_changes.updated(now, **changes))
-    after = platform.webhooks.change(tenant_id, rule, entry)
+    after = call.platform.webhooks.change(tenant_id, rule, entry)
     _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
     return wire.ListedWebhook.of(webhook_changes.find(after, tenant_id, webhook_id))
 
 
-@routes.delete(
-    f"{_PLACE}/{{webhook_id}}",
-    status_code=204,
-    responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND"),
-)
-def delete_webhook(
-    tenant_id: TenantId,
-    webhook_id: WebhookId,
-    caller: MayConfigure,
-    acting: Acting,
-    platform: PlatformDep,
-) -> None:
+@routes.delete(f"{_PLACE}/{{webhook_id}}", status_code=204)
+def delete_webhook(tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure) -> None:
     """Delete a webhook; what waits to be sent to it is not sent."""
-    webhook = find_webhook(platform, tenant_id, webhook_id)
+    webhook = find_webhook(call.platform, tenant_id, webhook_id)
     details = {"receiver": judge_url(webhook.url, allow_loopback=True).receiver}
-    entry = acting.entry(Action.WEBHOOK_DELETED, tenant_id, webhook_id, utc_now(), **details)
-    platform.webhooks.change(tenant_id, webhook_changes.removed(tenant_id, webhook_id), entry)
+    entry = call.origin.entry(Action.WEBHOOK_DELETED, tenant_id, webhook_id, utc_now(), **details)
+    call.platform.webhooks.change(tenant_id, webhook_changes.removed(tenant_id, webhook_id), entry)
     _log.info("webhook_deleted", tenant_id=tenant_id, webhook_id=webhook_id)
 
 
-@routes.post(
-    f"{_PLACE}/{{webhook_id}}/secret:rotate",
-    responses=carrying(200, "Cache-Control") | answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND"),
-)
+@routes.post(f"{_PLACE}/{{webhook_id}}/secret:rotate")
+@answers(headers=("Cache-Control",))
 def rotate_webhook_secret(
-    tenant_id: TenantId,
-    webhook_id: WebhookId,
-    caller: MayConfigure,
-    acting: Acting,
-    platform: PlatformDep,
-    response: Response,
+    tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure
 ) -> wire.NewSecret:
     """Make a new secret of a webhook, shown this once.
 
     The one before signs too for 24 hours; of three that were good within them the oldest is not.
     """
-    find_webhook(platform, tenant_id, webhook_id)
+    find_webhook(call.platform, tenant_id, webhook_id)
     now, secret = utc_now(), model.new_secret()
     details = {"changed": ["secret"]}
-    entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details)
-    platform.webhooks.change(
+    entry = call.origin.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details)
+    call.platform.webhooks.change(
         tenant_id,
         webhook_changes.edited(tenant_id, webhook_id, webhook_changes.rotated(secret, now)),
         entry,
     )
     _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
-    response.headers["Cache-Control"] = "no-store"
+    call.response.headers["Cache-Control"] = "no-store"
     until = now + model.OLD_SECRET_LIFE
     return wire.NewSecret(webhook_id=webhook_id, secret=secret, previous_secret_until=until)
 
 
-@routes.post(
-    f"{_PLACE}/{{webhook_id}}/test",
-    status_code=202,
-    responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND", "WEBHOOK_DISABLED"),
-)
+@routes.post(f"{_PLACE}/{{webhook_id}}/test", status_code=202)
+@answers("WEBHOOK_DISABLED")
 def send_test_delivery(
-    tenant_id: TenantId,
-    webhook_id: WebhookId,
-    caller: MayConfigure,
-    platform: PlatformDep,
-    tests: WebhookTestsDep,
+    tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure, tests: WebhookTestsDep
 ) -> wire.TrialDelivery:
     """Have a `webhook.test` sent to a webhook, and to no other: signed and tried like any event.
 
     A tenant may ask for 10 a minute.
     """
-    webhook = find_webhook(platform, tenant_id, webhook_id)
+    webhook = find_webhook(call.platform, tenant_id, webhook_id)
     if not webhook.enabled:
         raise webhook_changes.WebhookDisabledError(webhook_id)
     try:
@@ -211,21 +167,17 @@ def send_test_delivery(
     except RateLimitedError as error:
         raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
     event = trial_event(tenant_id, webhook_id, utc_now())
-    platform.webhooks.add_event(event)
+    call.platform.webhooks.add_event(event)
     sent = {"tenant_id": tenant_id, "webhook_id": webhook_id, "delivery_id": event.event_id}
     _log.info("webhook_test_asked", **sent)
     return wire.TrialDelivery(delivery_id=event.event_id)
 
 
-@routes.get(
-    f"{_PLACE}/{{webhook_id}}/deliveries",
-    responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND", INVALID_REQUEST),
-)
+@routes.get(f"{_PLACE}/{{webhook_id}}/deliveries")
 def list_deliveries(
     tenant_id: TenantId,
     webhook_id: WebhookId,
-    caller: MayRead,
-    platform: PlatformDep,
+    call: MayRead,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
     cursor: Annotated[str | None, Query(max_length=200, description=CURSOR)] = None,
 ) -> wire.DeliveryList:
@@ -234,8 +186,8 @@ def list_deliveries(
     Events are kept for 30 days. A page may be shorter than `limit`; as long as it has a
     `next_cursor` there may be more.
     """
-    find_webhook(platform, tenant_id, webhook_id)
-    page = platform.webhooks.tries_of(tenant_id, webhook_id, limit=limit, cursor=cursor)
+    find_webhook(call.platform, tenant_id, webhook_id)
+    page = call.platform.webhooks.tries_of(tenant_id, webhook_id, limit=limit, cursor=cursor)
     deliveries = [
         wire.ListedDelivery.of(
             each.attempt,

@@ -1,19 +1,21 @@
 """Lets callers in by the key in ``X-API-Key``, as far as its scopes go, or admins alone.
 
-A route says in the type of its caller what the key must be good for, and the OpenAPI document shows
+A route says in the type of its call what the key must be good for, and the OpenAPI document shows
 it; `authorize` alone judges it. What belongs to a tenant that the caller does not reach does not
 exist for it.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Request, Response, Security
 from fastapi.security import APIKeyHeader, SecurityScopes
 
 from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep, RatesDep
 from relay_dagster.api.http.middleware import address_of, at_end, log_context, request_id_of
 from relay_dagster.api.http.problems import ProblemError, exceeded
+from relay_dagster.api.http.request_parsing import ADMIN
 from relay_dagster.api.security.api_keys import (
     ANONYMOUS,
     Caller,
@@ -24,13 +26,23 @@ from relay_dagster.api.security.api_keys import (
 from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.aws.dynamodb.api_key_store import Scope
 from relay_dagster.tenants.audit import Origin
+from relay_dagster.wiring import Platform
 
 _HEADER = APIKeyHeader(
     name="X-API-Key", auto_error=False, description="An admin key, or a key of one tenant."
 )
-ADMIN = "admin"
-"""What a call needs that is for admins alone, beside the scopes of tenants' keys."""
 _SCHEME = 'ApiKey realm="relay", header="X-API-Key"'
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of somebody who may make it, as each route takes it."""
+
+    caller: Caller
+    origin: Origin  # where what the call does comes from, for whatever stores a change
+    platform: Platform
+    # Of the answer: its headers, and its status where it is not the route's own
+    response: Response = field(default_factory=Response)
 
 
 def authenticate(
@@ -84,24 +96,26 @@ def _known(keyring: Keyring, key: str | None, request: Request) -> Caller:
     return caller
 
 
-Authenticated = Annotated[Caller, Depends(authenticate)]
-
-
-def authorize(request: Request, caller: Authenticated, needed: SecurityScopes) -> Caller:
-    """Return the caller, whose key is good for what the route needs.
+def authorize(
+    request: Request,
+    caller: Annotated[Caller, Depends(authenticate)],
+    platform: PlatformDep,
+    response: Response,
+    needed: SecurityScopes,
+) -> Call:
+    """Return the call of somebody whose key is good for what the route needs.
 
     Raises:
         UnknownTenantError: the path names a tenant that the caller does not reach.
         ProblemError: 403, the call is for admins, or the key lacks its scope.
     """
-    if caller.is_admin:
-        return caller
-    if "tenant_id" in request.path_params:
-        caller.require(request.path_params["tenant_id"])
-    if ADMIN in needed.scopes:
-        raise ProblemError("FORBIDDEN", "this needs an admin key")
-    require_scopes(caller, needed.scopes)
-    return caller
+    if not caller.is_admin:
+        if "tenant_id" in request.path_params:
+            caller.require(request.path_params["tenant_id"])
+        if ADMIN in needed.scopes:
+            raise ProblemError("FORBIDDEN", "this needs an admin key")
+        require_scopes(caller, needed.scopes)
+    return Call(caller, origin_of(request, caller), platform, response)
 
 
 def require_scopes(caller: Caller, scopes: Iterable[str]) -> None:
@@ -112,18 +126,15 @@ def require_scopes(caller: Caller, scopes: Iterable[str]) -> None:
         raise ProblemError("SCOPE_MISSING", message, members={"scopes": missing})
 
 
-def origin_of(request: Request, caller: Authenticated) -> Origin:
+def origin_of(request: Request, caller: Caller) -> Origin:
     """Return where what the request does comes from, as the audit tells it."""
     return Origin(caller.actor, request_id_of(request.scope), address_of(request.scope))
 
 
-Acting = Annotated[Origin, Depends(origin_of)]
-"""What each route takes that changes something, and gives to whatever stores the change."""
-
-Admin = Annotated[Caller, Security(authorize, scopes=[ADMIN])]
-MayRead = Annotated[Caller, Security(authorize, scopes=[Scope.READ])]
-MayRun = Annotated[Caller, Security(authorize, scopes=[Scope.RUN])]
-MayConfigure = Annotated[Caller, Security(authorize, scopes=[Scope.CONFIG])]
-MayRelease = Annotated[Caller, Security(authorize, scopes=[Scope.RELEASE])]
-MayUpload = Annotated[Caller, Security(authorize, scopes=[Scope.UPLOAD])]
-MayMakeKeys = Annotated[Caller, Security(authorize, scopes=[Scope.KEYS])]
+Admin = Annotated[Call, Security(authorize, scopes=[ADMIN])]
+MayRead = Annotated[Call, Security(authorize, scopes=[Scope.READ])]
+MayRun = Annotated[Call, Security(authorize, scopes=[Scope.RUN])]
+MayConfigure = Annotated[Call, Security(authorize, scopes=[Scope.CONFIG])]
+MayRelease = Annotated[Call, Security(authorize, scopes=[Scope.RELEASE])]
+MayUpload = Annotated[Call, Security(authorize, scopes=[Scope.UPLOAD])]
+MayMakeKeys = Annotated[Call, Security(authorize, scopes=[Scope.KEYS])]

@@ -28,13 +28,11 @@ from relay_dagster.api.http.problems import (
     noted_problem,
 )
 from relay_dagster.api.http.request_parsing import parsed_order
-from relay_dagster.api.security.api_keys import Caller
-from relay_dagster.api.security.auth import begin_request, require_scopes
+from relay_dagster.api.security.auth import Call, begin_request, origin_of, require_scopes
 from relay_dagster.api.security.bearers import form_token, is_token_of
 from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.api.web import words
 from relay_dagster.settings import Settings
-from relay_dagster.tenants.audit import Origin
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.base import Order
 
@@ -52,12 +50,10 @@ class NotSignedInError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """One request of somebody who has signed in."""
+class Visit(Call):
+    """One call of somebody who has signed in, by the session's key as it is now."""
 
-    caller: Caller  # the session's key, as it is now
-    token: str  # of the session's forms
-    origin: Origin  # where what the request does comes from
+    token: str = ""  # of the session's forms
 
     @property
     def tenant_id(self) -> str:
@@ -98,8 +94,7 @@ def begin_visit(
         begin_request(request, rates, caller.tenant_id)
     except RateLimitedError as error:
         raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
-    origin = Origin(caller.actor, middleware.request_id_of(request.scope), address)
-    return Visit(caller, form_token(session_id), origin)
+    return Visit(caller, origin_of(request, caller), platform, token=form_token(session_id))
 
 
 def _authorize(

@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from fastapi import Request, Response
+from fastapi import Response
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.middleware import request_id_of
 from relay_dagster.api.routes.runs import list_runs, start_run
 from relay_dagster.api.routes.statuses import get_status, list_publications
 from relay_dagster.api.routes.tenants import get_tenant
@@ -39,12 +37,12 @@ def vendor_path(tenant_id: str, vendor_id: str) -> str:
 
 
 @routes.get(frame.HOME + "/tenants/{tenant_id}")
-def show_overview(tenant_id: str, visit: frame.Reading, platform: PlatformDep) -> Response:
+def show_overview(tenant_id: str, visit: frame.Reading) -> Response:
     """Show how a tenant stands."""
-    status = get_status(tenant_id, visit.caller, platform)
-    config = get_tenant(tenant_id, visit.caller, platform, Response()).tenant_config
-    runs = list_runs(visit.caller, platform, tenant_id, limit=_SHOWN_RUNS).runs
-    kept = list_publications(tenant_id, visit.caller, platform).publications
+    status = get_status(tenant_id, visit)
+    config = get_tenant(tenant_id, visit).tenant_config
+    runs = list_runs(visit, tenant_id, limit=_SHOWN_RUNS).runs
+    kept = list_publications(tenant_id, visit).publications
     feed = kept[0] if kept else None
     states = {each.vendor_id: each for each in status.vendors if each.status is not None}
     named = [str(each["vendor_id"]) for each in config["vendors"]]
@@ -95,15 +93,7 @@ def _todo_of_vendor(name: str, standing: VendorStanding | None) -> str:
 
 
 @routes.post(frame.HOME + "/tenants/{tenant_id}/runs")
-def start(
-    tenant_id: str,
-    visit: frame.Running,
-    platform: PlatformDep,
-    request: Request,
-    form: frame.OwnForm,
-) -> Response:
+def start(tenant_id: str, visit: frame.Running, form: frame.OwnForm) -> Response:
     """Start a run of all vendors, and lead to its page."""
     order = frame.order_of(RunOrder, {"tenant_id": tenant_id, "run_type": "inventory_sync"})
-    request_id = request_id_of(request.scope)
-    run = start_run(visit.caller, visit.origin, platform, order, request_id, Response())
-    return frame.go_to(run_path(run.run_id))
+    return frame.go_to(run_path(start_run(visit, order).run_id))

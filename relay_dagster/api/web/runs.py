@@ -14,7 +14,6 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import GuardResult
 from relay_core.publish.report.parts import Chart, Guard, Listed, VendorRows, changes_chart
 from relay_core.publish.report.wording import Tone
-from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.routes.feeds import release_run
 from relay_dagster.api.routes.runs import find_run, get_artifacts, shown_run, summary_of
@@ -58,15 +57,12 @@ class Parts(NamedTuple):
 
 @routes.get(frame.HOME + "/runs/{run_id}")
 def show_run(
-    run_id: str,
-    visit: frame.Reading,
-    platform: PlatformDep,
-    accepted: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
+    run_id: str, visit: frame.Reading, accepted: Annotated[int | None, Query(ge=0, lt=2**31)] = None
 ) -> Response:
     """Show a run as it stands."""
-    record = find_run(run_id, visit.caller, platform)
-    run = shown_run(record, visit.caller, platform)
-    summary = summary_of(record, platform)
+    record = find_run(run_id, visit)
+    run = shown_run(record, visit)
+    summary = summary_of(record, visit.platform)
     return frame.page(
         "run.html.jinja",
         visit,
@@ -75,7 +71,7 @@ def show_run(
         of=verdict(run, summary),
         report=_parts(run, summary),
         quarantined=summary.get("quarantined") or 0,
-        quarantine=_quarantine(run, platform),
+        quarantine=_quarantine(run, visit.platform),
         accepted=accepted,
     )
 
@@ -128,44 +124,38 @@ def _quarantine(run: Run, platform: Platform) -> Sequence[Mapping[str, str]]:
 
 
 @routes.get(frame.HOME + "/runs/{run_id}/files/{name}")
-def open_file(run_id: str, name: str, visit: frame.Reading, platform: PlatformDep) -> Response:
+def open_file(run_id: str, name: str, visit: frame.Reading) -> Response:
     """Lead to a file of a run, by a link that is good for an hour."""
-    links = get_artifacts(run_id, visit.caller, platform, Response(), [name])
+    links = get_artifacts(run_id, visit, [name])
     if name not in links:
         raise ProblemError("ARTIFACTS_EXPIRED", "the run has no such file, or no longer")
     return RedirectResponse(links[name], 302, headers={"Cache-Control": "no-store"})
 
 
 @routes.post(frame.HOME + "/runs/{run_id}/release")
-def release(
-    run_id: str, visit: frame.Releasing, platform: PlatformDep, form: frame.OwnForm
-) -> Response:
+def release(run_id: str, visit: frame.Releasing, form: frame.OwnForm) -> Response:
     """Publish the feed that was shown, as the form names it."""
     fields = {"sha256": form.get("sha256"), "guards": form.getlist("guard")}
     order = frame.order_of(ReleaseOrder, {**fields, "reason": form.get("reason")})
-    release_run(run_id, visit.caller, visit.origin, platform, order)
+    release_run(run_id, visit, order)
     return frame.go_to(run_path(run_id))
 
 
 @routes.post(frame.HOME + "/runs/{run_id}/accept")
-def accept(
-    run_id: str, visit: frame.Releasing, platform: PlatformDep, form: frame.OwnForm
-) -> Response:
+def accept(run_id: str, visit: frame.Releasing, form: frame.OwnForm) -> Response:
     """Accept prices that are held back, those that were chosen or all; the next run has them."""
     skus = {"all": True} if form.get("all") else {"skus": form.getlist("sku")}
     order = frame.order_of(AcceptOrder, {**skus, "reason": form.get("reason")})
-    done = accept_skus(run_id, visit.caller, visit.origin, platform, order)
+    done = accept_skus(run_id, visit, order)
     return frame.go_to(f"{run_path(run_id)}?accepted={done.accepted}")
 
 
 @routes.post(frame.HOME + "/runs/{run_id}/cancel")
-def cancel(
-    run_id: str, visit: frame.Running, platform: PlatformDep, form: frame.OwnForm
-) -> Response:
+def cancel(run_id: str, visit: frame.Running, form: frame.OwnForm) -> Response:
     """Cancel a run, or discard the feed that it holds back."""
     reason = frame.order_of(_Reasoned, {"reason": form.get("reason")}).reason
-    record = find_run(run_id, visit.caller, platform)
-    platform.ledger.request_cancel(record.run_id, origin=visit.origin, reason=reason)
+    record = find_run(run_id, visit)
+    visit.platform.ledger.request_cancel(record.run_id, origin=visit.origin, reason=reason)
     return frame.go_to(run_path(run_id))
 
 

@@ -55,7 +55,7 @@ def supplier_of(
         raise gone
     log_context(request.scope)["caller"] = f"{ActorKind.SUPPLIER_LINK}:{link.link_id}"
     platform.links.note_use(link)
-    stored = find_config(platform.tenants, link.tenant_id)
+    stored = find_config(platform, link.tenant_id)
     vendors = platform.tenants.parsed(stored).vendors
     vendor = next((each for each in vendors if each.vendor_id == link.vendor_id), None)
     if vendor is None or vendor.inbound.s3_prefix is None:

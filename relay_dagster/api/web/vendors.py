@@ -9,7 +9,7 @@ from fastapi import Query, Request, Response
 
 from relay_core.config.json_patch import PatchStep, apply_patch, set_members
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
+from relay_dagster.api.http.dependencies import FeedCheckerDep
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.routes.config_checks import check_document
 from relay_dagster.api.routes.statuses import get_status
@@ -18,7 +18,6 @@ from relay_dagster.api.web import frame
 from relay_dagster.api.web.overview import vendor_path
 from relay_dagster.api.web.uploads import last_uploads, upload_form
 from relay_dagster.tenants.scopes import Scope
-from relay_dagster.wiring import Platform
 
 routes = frame.page_router()
 
@@ -36,11 +35,9 @@ class Line(NamedTuple):
 
 
 @routes.get(_VENDOR)
-def show_vendor(
-    tenant_id: str, vendor_id: str, request: Request, visit: frame.Reading, platform: PlatformDep
-) -> Response:
+def show_vendor(tenant_id: str, vendor_id: str, request: Request, visit: frame.Reading) -> Response:
     """Show a vendor, and take its next list."""
-    return _vendor_page(tenant_id, vendor_id, request, visit, platform)
+    return _vendor_page(tenant_id, vendor_id, request, visit)
 
 
 @routes.get(_VENDOR + "/check")
@@ -49,14 +46,13 @@ def check_vendor(
     vendor_id: str,
     request: Request,
     visit: Annotated[frame.Visit, frame.for_scopes(Scope.READ, Scope.CONFIG)],
-    platform: PlatformDep,
     checker: FeedCheckerDep,
     taken: Annotated[int | None, Query(ge=1, lt=2**53)] = None,
 ) -> Response:
     """Check a vendor's latest list, read with the headers that were chosen of a column each."""
     if "key" in request.query_params:  # S3 adds what it has stored
         return frame.go_to(request.url.path)
-    stored = find_config(platform.tenants, tenant_id)
+    stored = find_config(visit.platform, tenant_id)
     document = stored_document(stored)
     place = _place_of(document, vendor_id)
     chosen = {
@@ -67,7 +63,7 @@ def check_vendor(
     members = {"column_map": chosen} if chosen else {}
     steps = set_members(document, ("vendors", place, "parser"), members)
     tried = apply_patch(document, steps)
-    check = check_document(tenant_id, tried, platform, checker, vendor_id=vendor_id)
+    check = check_document(tenant_id, tried, visit.platform, checker, vendor_id=vendor_id)
     found = next(iter(check.vendors), None)
     steps += [PatchStep(each.op, each.path, each.value) for each in check.patch]
     # Each column that people have to name, with the headers that it could be.
@@ -77,7 +73,6 @@ def check_vendor(
         vendor_id,
         request,
         visit,
-        platform,
         check=check,
         found=found,
         lines=[_line(document, place, each) for each in steps],
@@ -94,13 +89,12 @@ def _vendor_page(
     vendor_id: str,
     request: Request,
     visit: frame.Visit,
-    platform: Platform,
     *,
     check: Any = None,
     **checked: Any,
 ) -> Response:
-    stored = find_config(platform.tenants, tenant_id)
-    config = platform.tenants.parsed(stored)
+    stored = find_config(visit.platform, tenant_id)
+    config = visit.platform.tenants.parsed(stored)
     vendor = next((each for each in config.vendors if each.vendor_id == vendor_id), None)
     if vendor is None:
         raise ProblemError("NOT_FOUND", f"config version {stored.version} has no such vendor")
@@ -108,8 +102,8 @@ def _vendor_page(
     form = None
     if visit.may(Scope.UPLOAD) and vendor.inbound.s3_prefix is not None:
         back = f"{path}/check" if visit.may(Scope.CONFIG) else path
-        form = upload_form(request, platform, stored, vendor_id, back)
-    status = get_status(tenant_id, visit.caller, platform)
+        form = upload_form(request, visit.platform, stored, vendor_id, back)
+    status = get_status(tenant_id, visit)
     return frame.page(
         "vendor.html.jinja",
         visit,
@@ -117,7 +111,7 @@ def _vendor_page(
         vendor=vendor,
         standing=next((v for v in status.vendors if v.vendor_id == vendor_id and v.status), None),
         upload=form,
-        uploads=last_uploads(platform, tenant_id, vendor),
+        uploads=last_uploads(visit.platform, tenant_id, vendor),
         path=path,
         check=check,
         **checked,
@@ -126,28 +120,16 @@ def _vendor_page(
 
 @routes.post(_VENDOR + "/parser")
 def take_over(
-    tenant_id: str,
-    vendor_id: str,
-    visit: frame.Configuring,
-    platform: PlatformDep,
-    form: frame.OwnForm,
+    tenant_id: str, vendor_id: str, visit: frame.Configuring, form: frame.OwnForm
 ) -> Response:
     """Store the parser that was proposed as a new config version, unless there is a newer one."""
-    stored = find_config(platform.tenants, tenant_id)
+    stored = find_config(visit.platform, tenant_id)
     document = stored_document(stored)
     place = _place_of(document, vendor_id)
     version = form.get("version", "")
     if version == str(stored.version):  # else the paths may lead elsewhere
         document = apply_patch(document, _steps_of(form.getlist("step"), place))
-    put = put_config(
-        tenant_id,
-        visit.caller,
-        visit.origin,
-        platform,
-        json.dumps(document).encode(),
-        Response(),
-        f'"{version}"',
-    )
+    put = put_config(tenant_id, visit, json.dumps(document).encode(), f'"{version}"')
     return frame.go_to(f"{vendor_path(tenant_id, vendor_id)}/check?taken={put.config_version}")
 
 

@@ -13,11 +13,13 @@ import pytest
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.runs import shown_run
 from relay_dagster.api.security.api_keys import Caller
+from relay_dagster.api.security.auth import Call
 from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import Change, utc_now
+from relay_dagster.tenants.audit import SYSTEM
 from support.api_world import JSON, NOBODY_S_RUN, TENANT, ApiWorld, assert_problem, paths_of
 from support.builders import vendor_document
 from support.fakes import NOW, CallCounter, FakeClock, embedded_platform
@@ -339,7 +341,7 @@ def test_a_run_that_dagster_has_deleted_has_no_page_there(world: ApiWorld) -> No
     admin, shown = Caller("admin"), []
     for age in (days - timedelta(minutes=1), days):
         old = replace(record, finished_at=utc_now() - age)
-        shown.append(shown_run(old, admin, world.platform).dagster_url)
+        shown.append(shown_run(old, Call(admin, SYSTEM, world.platform)).dagster_url)
     assert shown == ["http://dagster.test/runs/dagster-1", None]
 
 
