@@ -52,10 +52,8 @@ def drain(
     """Handle items, the longest due first; return the result of each begun, None of each failed.
 
     After the deadline none is begun, except the first. With more than one thread all are handled,
-    side by side. ``on_fault`` reports an item that could not be handled, and puts it off.
-
-    Raises:
-        Exception: ``on_fault`` failed; the first such fault, once all items have been handled.
+    side by side. ``on_fault`` reports an item that could not be handled, and puts it off; its own
+    first fault is raised once all items have been handled.
     """
     faults: list[Exception] = []
 

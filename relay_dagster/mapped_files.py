@@ -17,11 +17,7 @@ class InputFile:
 
     @classmethod
     def at(cls, path: Path, limit: int | None = None) -> Self:
-        """Return a file; of a pipe at most ``limit`` bytes and one more.
-
-        Raises:
-            OSError: it cannot be read.
-        """
+        """Return a file; of a pipe at most ``limit`` bytes and one more; `OSError`: unreadable."""
         with path.open("rb") as file:
             if not path.is_file() or path.stat().st_size == 0:  # a pipe, or nothing to map
                 return cls(path.name, file.read(-1 if limit is None else limit + 1))

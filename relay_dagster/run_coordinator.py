@@ -10,8 +10,7 @@ from relay_dagster.settings import ConcurrencySettings
 class RunQueue(dg.QueuedRunCoordinator):
     """Dagster's own run queue, limited by ``WORKER_MAX_CONCURRENCY`` unless its config has a limit.
 
-    Raises:
-        SettingsError: the variable is bad.
+    `SettingsError`: the variable is bad.
     """
 
     def __init__(self, max_concurrent_runs: int | None = None, **config: Any) -> None:

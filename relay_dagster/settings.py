@@ -91,8 +91,7 @@ class EnvironmentSettings(BaseModel):
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read the variables of an environment, by default of the process; an empty one is not set.
 
-        Raises:
-            SettingsError: one is missing or bad.
+        `SettingsError`: one is missing or bad.
         """
         environ = os.environ if environ is None else environ
         texts = {name: text for name in environ if (text := environ[name].strip())}
@@ -311,8 +310,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     ) -> Self:
         """Read the environment or another; ``require_api`` asks for what only the API needs.
 
-        Raises:
-            SettingsError: one is missing or bad.
+        `SettingsError`: one is missing or bad.
         """
         settings = super().from_env(environ)
         if settings.heartbeat_stale_seconds <= settings.heartbeat_seconds:

@@ -68,6 +68,13 @@ class Platform:
         grace = timedelta(hours=self.settings.deletion_grace_hours)
         return TenantClosing(self.deletions, self.ledger, self.runs, grace)
 
+    def queue_differences(self) -> list[str]:
+        """Return how the queues' attributes differ from what the variables say."""
+        return self.queue.differences(
+            visibility_timeout_seconds=self.settings.visibility_timeout_seconds,
+            max_receives=self.settings.max_attempts,
+        )
+
     @property
     def uploads(self) -> UploadQueue | None:
         """The queue of S3's events; None if there is none."""

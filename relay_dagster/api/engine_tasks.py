@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from relay_core.config import TenantConfig
@@ -28,15 +29,11 @@ from relay_core.sandbox import (
     TaskTooSlowError,
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
-from relay_dagster.api.security.rate_limits import ConcurrencyLimiter, RateLimitedError
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.drain import Deadline
 
 if TYPE_CHECKING:
     from relay_core.columnar.sorted_file import Part
-
-
-_OF_TENANT = 1
 
 
 class TaskDeadline(Deadline):
@@ -54,58 +51,48 @@ class TaskSlots:
     """One task of a tenant at once, and a few of all tenants; none waits but suppliers."""
 
     def __init__(self, limits: ApiLimits = DEFAULT_API_LIMITS) -> None:
-        self._seconds = limits.task_seconds
-        self._most = limits.tasks
-        self._most_waiting = limits.link_checks_waiting
-        self._of_tenants = ConcurrencyLimiter(_OF_TENANT)
+        self._limits = limits
         self._changed = threading.Condition()
-        self._under_way = self._waiting = 0
+        self._under_way: list[str] = []
+        self._waiting = 0
 
     @contextmanager
     def hold(self, tenant_id: str) -> Iterator[TaskDeadline]:
         """Hold a slot within, yield until when; `BusyError`: none is free, or the tenant has it."""
-        try:
-            self._of_tenants.take(tenant_id)
-        except RateLimitedError as error:
-            raise BusyError from error
-        try:
-            with self._changed:
-                if self._under_way >= self._most:
-                    raise BusyError
-                self._under_way += 1
-            with self._ending():
-                yield TaskDeadline.after(self._seconds)
-        finally:
-            self._of_tenants.give_back(tenant_id)
+        with self._changed:
+            if tenant_id in self._under_way or len(self._under_way) >= self._limits.tasks:
+                raise BusyError
+            self._under_way.append(tenant_id)
+        with self._ending(tenant_id) as deadline:
+            yield deadline
 
     @contextmanager
     def hold_behind(self) -> Iterator[TaskDeadline]:
         """Hold a slot within as `hold` does, once no task at all is under way.
 
         So a supplier's check is no task of its tenant, and those who have keys find a slot.
-
-        Raises:
-            BusyError: there are others all the time, or enough wait already.
+        `BusyError`: there are others all the time, or enough wait already.
         """
         with self._changed:
-            if self._waiting >= self._most_waiting:
+            if self._waiting >= self._limits.link_checks_waiting:
                 raise BusyError
             self._waiting += 1
-            is_free = self._changed.wait_for(lambda: not self._under_way, self._seconds)
+            seconds = self._limits.task_seconds
+            is_free = self._changed.wait_for(lambda: not self._under_way, seconds)
             self._waiting -= 1
             if not is_free:
                 raise BusyError
-            self._under_way += 1
-        with self._ending():
-            yield TaskDeadline.after(self._seconds)
+            self._under_way.append("")
+        with self._ending("") as deadline:
+            yield deadline
 
     @contextmanager
-    def _ending(self) -> Iterator[None]:
+    def _ending(self, whose: str) -> Iterator[TaskDeadline]:
         try:
-            yield
+            yield TaskDeadline.after(self._limits.task_seconds)
         finally:
             with self._changed:
-                self._under_way -= 1
+                self._under_way.remove(whose)
                 self._changed.notify_all()
 
 
@@ -136,15 +123,13 @@ class FeedChecker:
     ) -> Checks:
         """Return what each vendor's feed comes to.
 
-        Raises:
-            TaskTooSlowError: it took too long.
-            TaskOutOfMemoryError: it took too much memory.
+        `TaskTooSlowError`, `TaskOutOfMemoryError`: it took too long, or too much memory.
         """
         if not feeds:
             return {}
         rows = max(_MIN_ROWS, _MAX_ROWS_OF_ALL // len(feeds))
         feeds = {name: replace(feed, rows=min(feed.rows, rows)) for name, feed in feeds.items()}
-        task = _CheckFeeds(config, feeds)
+        task = partial(check_feeds, config, feeds)
         checks: Checks = self.sandboxes.do(
             task, cpu_seconds=self.limits.task_cpu_seconds, seconds=deadline.left()
         )
@@ -166,7 +151,7 @@ class FeedChecker:
             left = self.limits.task_cpu_seconds - spent
             if left < _SHORTEST_SECONDS:
                 break
-            task = _ReadWhole(config, vendor_id, check, size)
+            task = partial(read_whole, config, vendor_id, check, size)
             try:
                 found[vendor_id] = self.sandboxes.do(
                     task, cpu_seconds=left, seconds=deadline.left(), answer=read
@@ -176,38 +161,30 @@ class FeedChecker:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class _CheckFeeds:
-    config: TenantConfig
-    feeds: Mapping[str, FeedSample]
+def check_feeds(config: TenantConfig, feeds: Mapping[str, FeedSample], _: Ask) -> Checks:
+    """Check feeds, in a sandbox."""
+    from relay_core.onboarding.feed_check import check_feed, with_rows
 
-    def __call__(self, ask: Ask) -> Checks:
-        from relay_core.onboarding.feed_check import check_feed, with_rows
-
-        found: dict[str, FeedCheck | str] = {}
-        for vendor_id, feed in self.feeds.items():
-            try:
-                vendor = self.config.vendor(vendor_id)
-                check = check_feed(feed, vendor.parser, self.config)
-                found[vendor_id] = with_rows(check, feed, vendor, self.config)
-            except FeedUnreadableError as error:
-                found[vendor_id] = str(error)
-        return found
+    found: dict[str, FeedCheck | str] = {}
+    for vendor_id, feed in feeds.items():
+        try:
+            vendor = config.vendor(vendor_id)
+            found[vendor_id] = with_rows(
+                check_feed(feed, vendor.parser, config), feed, vendor, config
+            )
+        except FeedUnreadableError as error:
+            found[vendor_id] = str(error)
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class _ReadWhole:
-    config: TenantConfig
-    vendor_id: str
-    check: FeedCheck
-    size: int
+def read_whole(
+    config: TenantConfig, vendor_id: str, check: FeedCheck, size: int, ask: Ask
+) -> FeedCheck:
+    """Go on with a check, in a sandbox, with all of an upload."""
+    from relay_core.onboarding.feed_check import with_rows
 
-    def __call__(self, ask: Ask) -> FeedCheck:
-        from relay_core.onboarding.feed_check import with_rows
-
-        data = b"".join(map(ask, range(0, self.size, PIECE_BYTES)))
-        vendor = self.config.vendor(self.vendor_id)
-        return with_rows(self.check, FeedSample(data, is_whole=True), vendor, self.config)
+    data = b"".join(map(ask, range(0, size, PIECE_BYTES)))
+    return with_rows(check, FeedSample(data, is_whole=True), config.vendor(vendor_id), config)
 
 
 _READS_AT_ONCE = 8
@@ -246,7 +223,7 @@ class Explainer:
             ThreadPoolExecutor(_READS_AT_ONCE) as beside,
         ):
             sizes = {each.key: each.size for each in objects.list_objects(keys.prefix)}
-            task = _ExplainSku(keys, sku, sizes)
+            task = partial(explain_with, keys, sku, sizes)
             explanation: dict[str, Any] = self.sandboxes.do(
                 task,
                 cpu_seconds=self.limits.task_cpu_seconds,
@@ -256,16 +233,13 @@ class Explainer:
         return explanation
 
 
-@dataclass(frozen=True, slots=True)
-class _ExplainSku:
-    keys: ArtifactKeys
-    sku: str
-    sizes: Mapping[str, int]
+def explain_with(
+    keys: ArtifactKeys, sku: str, sizes: Mapping[str, int], ask: Ask
+) -> dict[str, Any]:
+    """Explain a SKU, in a sandbox."""
+    from relay_core.publish.explanation import explain_sku
 
-    def __call__(self, ask: Ask) -> dict[str, Any]:
-        from relay_core.publish.explanation import explain_sku
-
-        return explain_sku(_Files(self.sizes, ask), self.keys, self.keys.run_id, self.sku)
+    return explain_sku(_Files(sizes, ask), keys, keys.run_id, sku)
 
 
 @dataclass(frozen=True, slots=True)

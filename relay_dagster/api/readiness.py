@@ -50,32 +50,18 @@ class ReadinessProbe:
         return found
 
 
-def _checks(platform: Platform) -> Mapping[str, Callable[[], list[str]]]:
+def _checks(platform: Platform) -> Mapping[str, Callable[[], list[str] | None]]:
     """Return a check for each dependency; it returns what is set wrongly, or raises."""
-
-    def touch(check: Callable[[], None]) -> Callable[[], list[str]]:
-        def touched() -> list[str]:
-            check()
-            return []
-
-        return touched
-
-    def queue() -> list[str]:
-        return platform.queue.differences(
-            visibility_timeout_seconds=platform.settings.visibility_timeout_seconds,
-            max_receives=platform.settings.max_attempts,
-        )
-
     return {
-        "runs_table": touch(platform.runs.check),
-        "tenants_table": touch(platform.tenants.check),
-        "audit_table": touch(platform.audit.check),
-        "artifact_bucket": touch(platform.objects.check),
-        "queue": queue,
+        "runs_table": platform.runs.check,
+        "tenants_table": platform.tenants.check,
+        "audit_table": platform.audit.check,
+        "artifact_bucket": platform.objects.check,
+        "queue": platform.queue_differences,
     }
 
 
-def _state(name: str, check: Callable[[], list[str]]) -> Dependency:
+def _state(name: str, check: Callable[[], list[str] | None]) -> Dependency:
     try:
         differences = check()
     except ExternalServiceError as error:

@@ -97,11 +97,7 @@ class Extent:
 
 
 def examine(platform: Platform, now: datetime, extent: Extent) -> Iterator[Finding]:
-    """Yield each broken invariant, as far as the extent goes; none of tenants being deleted.
-
-    Raises:
-        ExternalServiceError: AWS fails.
-    """
+    """Yield each broken invariant, as far as the extent goes; none of tenants being deleted."""
     look = _Look(platform, now, extent)
     suspects = look.scanned()
     judges = {Kind.RUN: look.runs, Kind.LOCK: look.locks, Kind.FEED: look.feeds}

@@ -100,13 +100,8 @@ def delete_old_runs(
 
 
 def check_queue(platform: Platform) -> list[str]:
-    """Tell how the queues' attributes differ from what the variables say."""
-    settings = platform.settings
-    differences = platform.queue.differences(
-        visibility_timeout_seconds=settings.visibility_timeout_seconds,
-        max_receives=settings.max_attempts,
-    )
-    for difference in differences:
+    """Tell how the queues' attributes differ from what the variables say, and log it."""
+    for difference in (differences := platform.queue_differences()):
         log.error("queue_misconfigured", difference=difference)
     return differences
 

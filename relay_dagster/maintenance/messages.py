@@ -58,11 +58,7 @@ class QueueWatch(Memory):
 
 
 def send_lost_again(platform: Platform, watch: QueueWatch, now: datetime) -> int:
-    """Send lost messages again; return how many runs wait for theirs.
-
-    Raises:
-        ExternalServiceError: queue or table fails.
-    """
+    """Send lost messages again; return how many runs wait for theirs."""
     if platform.queue.count_waiting():
         return 0
     lost_seconds = platform.settings.message_lost_seconds
@@ -105,11 +101,7 @@ def sweep(
 
 
 def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -> int:
-    """Resolve the dead letters that SQS has moved, and delete those that an operator has resolved.
-
-    Returns:
-        How many were resolved.
-    """
+    """Resolve dead letters that SQS has moved, delete those that an operator has; count them."""
 
     def report(each: tuple[Message, Job, RunRecord | None], error: Exception) -> None:
         message_id = each[0].message_id

@@ -56,11 +56,7 @@ class RunSessions(dg.ConfigurableResource):
 
     @contextmanager
     def materializing(self, context: dg.AssetExecutionContext) -> Iterator[RunSession]:
-        """Do one asset's part inside; a run that has ended fails in Dagster under our own code.
-
-        Raises:
-            RunFailed: the run has ended; the description starts with the error code.
-        """
+        """Do one asset's part inside; `RunFailed`, by the error's code, where the run has ended."""
         if self._session is None:
             self._session = RunSession(self.connect(), _launch(context))
         session = self._session

@@ -26,11 +26,7 @@ from relay_dagster.wiring import Platform, connect
 
 @cache
 def platform_for_runs() -> Platform:
-    """Return the platform that the environment names, made once a process.
-
-    Raises:
-        SettingsError: a variable is missing or bad.
-    """
+    """Return the platform that the environment names; `SettingsError`: a variable is bad."""
     return connect(Settings.from_env(), LONG_TIMEOUTS)
 
 

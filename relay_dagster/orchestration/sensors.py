@@ -173,8 +173,7 @@ def take_in(
 ) -> dg.SensorResult | dg.SkipReason:
     """Take in jobs while there is room for them; return the runs to ask for, or why there are none.
 
-    Raises:
-        Exception: Dagster's storage fails; what is dispatched by then is asked for again.
+    Where Dagster's storage fails, what is dispatched by then is asked for again.
     """
     executions = DagsterExecutions(instance)
     executions.promote(PRIORITY_OF_SERVED, PRIORITY, utc_now() - SERVED_LATELY)

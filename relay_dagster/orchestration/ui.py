@@ -237,8 +237,7 @@ class Reports:
 def serve(host: str, port: int, workspace: Sequence[Path], *, read_only: bool = False) -> None:
     """Serve Dagster's pages until told to stop; read-only ones let nothing be pressed.
 
-    Raises:
-        SettingsError: a variable is missing or bad, or does not allow to listen on that address.
+    `SettingsError`: a variable is missing or bad, or does not allow to listen on that address.
     """
     settings = UiSettings.from_env()
     if not settings.dagster_home:

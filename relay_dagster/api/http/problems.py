@@ -19,13 +19,9 @@ from relay_core.domain.errors import (
 )
 from relay_dagster.api.http import error_codes
 from relay_dagster.api.http.middleware import internal_error, request_id_of
+from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.aws.dynamodb.cursors import BadCursorError
-from relay_dagster.aws.dynamodb.tenant_errors import (
-    ConfigQuotaExceededError,
-    TenantStoreError,
-    UploadQuotaExceededError,
-    VersionMismatchError,
-)
+from relay_dagster.aws.dynamodb.tenant_errors import TenantStoreError, VersionMismatchError
 from relay_dagster.aws.secrets import SecretsUnavailableError
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.logs import event_log
@@ -36,11 +32,6 @@ _MAX_TEXT = 1000
 _MAX_TOLD = 10
 _log = event_log()
 
-_FAMILIES = (
-    SecretsUnavailableError,
-    *(RelayError, run_errors.RunError, TenantStoreError, WebhookError, ExternalServiceError),
-    BadCursorError,
-)
 _ROUTING_CODES = {400: error_codes.INVALID_REQUEST, 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 
@@ -91,20 +82,20 @@ def faults_of(errors: Iterable[Mapping[str, Any]]) -> Iterator[ConfigFault]:
         yield ConfigFault(".".join(path), message)
 
 
-_QUOTAS = (run_errors.RunQuotaExceededError, ConfigQuotaExceededError, UploadQuotaExceededError)
-
-
 def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
     """Return the problem that an error is to those outside, or to an admin among them."""
     if isinstance(error, ProblemError):
         return error
+    if isinstance(error, RequestValidationError):
+        return invalid_request(faults_of(error.errors()))
     code = _code_of(error)
     if code == error_codes.INTERNAL_ERROR:
         return ProblemError(code, "an unexpected error; it is in the log")
     if code == error_codes.DEPENDENCY_UNAVAILABLE:
         return unavailable(code, error_codes.CODES[code].meaning)
-    if isinstance(error, _QUOTAS):
-        return exceeded(code, str(error), wait_seconds=error.wait_seconds)
+    wait_seconds = getattr(error, "wait_seconds", None)
+    if wait_seconds is not None:  # the caller is over one of its limits for now
+        return unavailable(code, str(error), wait_seconds=math.ceil(wait_seconds))
     if error_codes.CODES[code].retry_after is not None:
         reason = str(error)
         if isinstance(error, run_errors.RunCreationPausedError) and not for_admin:
@@ -123,11 +114,6 @@ def _code_of(error: Exception) -> str:
         return error_codes.DEPENDENCY_UNAVAILABLE
     code = str(getattr(error, "error_code", error_codes.INTERNAL_ERROR))
     return code if code in error_codes.CODES else error_codes.INTERNAL_ERROR
-
-
-def exceeded(error_code: str, reason: str, *, wait_seconds: float) -> ProblemError:
-    """Return the problem of a caller that is over one of its limits for now."""
-    return unavailable(error_code, reason, wait_seconds=math.ceil(wait_seconds))
 
 
 def unavailable(
@@ -201,11 +187,6 @@ def noted_problem(request: Request, error: Exception) -> ProblemError:
     return problem
 
 
-async def _answer_validation(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
-    return answer(request, invalid_request(faults_of(error.errors())))
-
-
 async def _answer_routing(request: Request, error: Exception) -> JSONResponse:
     """Answer for what no route of ours raised: an unknown path, or a method that it lacks."""
     status = int(getattr(error, "status_code", 404))
@@ -227,11 +208,16 @@ def allowed_methods(app: FastAPI, path: str) -> list[str]:
     return sorted(set().union(*fitting)) or ["GET"]
 
 
+_FAMILIES = (
+    *(ProblemError, SecretsUnavailableError),
+    *(RelayError, run_errors.RunError, TenantStoreError, WebhookError, ExternalServiceError),
+    *(BadCursorError, RateLimitedError, RequestValidationError),
+)
+
+
 def install(app: FastAPI) -> None:
     """Make every error of an app a problem document."""
-    app.add_exception_handler(ProblemError, _answer_domain)
     for kind in _FAMILIES:
         app.add_exception_handler(kind, _answer_domain)
-    app.add_exception_handler(RequestValidationError, _answer_validation)
     for status in _ROUTING_CODES:
         app.add_exception_handler(status, _answer_routing)

@@ -43,9 +43,14 @@ TenantId = Annotated[
 OneTenant = Annotated[
     str | None, Query(pattern=ID_PATTERN, description="None is every one you reach.")
 ]
-CURSOR = "`next_cursor` of the page before."
+Limit = Annotated[int, Query(ge=1, le=100, description="How many at the most.")]
 WebhookId = Annotated[str, Path(description="What `POST` named it.")]
 RunId = Annotated[str, Path(description="A run's id.", json_schema_extra={"format": "uuid"})]
+
+
+def cursor_of(**rule: Any) -> Any:
+    """Return the query parameter of a list's next page, which keeps a rule."""
+    return Query(**rule, description="`next_cursor` of the page before.")
 
 
 def _query_names(dependant: Dependant) -> Iterator[str]:

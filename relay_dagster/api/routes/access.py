@@ -11,7 +11,14 @@ from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import KeyringDep
 from relay_dagster.api.http.error_codes import answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import CURSOR, OneTenant, TenantId, order, router
+from relay_dagster.api.http.request_parsing import (
+    Limit,
+    OneTenant,
+    TenantId,
+    cursor_of,
+    order,
+    router,
+)
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.api_keys import NewKey
@@ -61,8 +68,8 @@ def create_api_key(
 def list_api_keys(
     tenant_id: TenantId,
     call: MayRead,
-    limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 100,
-    cursor: Annotated[str | None, Query(pattern="^[0-9a-f]{16}$", description=CURSOR)] = None,
+    limit: Limit = 100,
+    cursor: Annotated[str | None, cursor_of(pattern="^[0-9a-f]{16}$")] = None,
 ) -> access.KeyList:
     """List a tenant's keys by their ids: what each may do, until when, and when it was last used.
 
@@ -106,8 +113,8 @@ def list_audit(
     call: MayRead,
     tenant_id: OneTenant = None,
     action: Annotated[Action | None, Query(description="None is any.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
-    cursor: Annotated[str | None, Query(pattern=AUDIT_ID_PATTERN, description=CURSOR)] = None,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, cursor_of(pattern=AUDIT_ID_PATTERN)] = None,
 ) -> access.AuditList:
     """List who did what, newest first; entries are kept for 400 days.
 

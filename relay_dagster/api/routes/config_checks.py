@@ -94,10 +94,8 @@ def check_document(
 ) -> wire.ConfigCheck:
     """Try out a config, and read the latest uploads, or one vendor's, with it.
 
-    With ``waits`` it waits behind those who have keys, as a supplier's does.
-
-    Raises:
-        ProblemError: 503, others are being checked; 422, it took too long or too much memory.
+    With ``waits`` it waits behind those who have keys, as a supplier's does. `ProblemError`: 503,
+    others are being checked; 422, it took too long or too much memory.
     """
     slots = checker.slots
     try:
@@ -235,12 +233,7 @@ def _check_all(
     checker: FeedChecker,
     deadline: TaskDeadline,
 ) -> list[_Upload]:
-    """Read some vendors' uploads, a few at a time, and have all of them checked.
-
-    Raises:
-        ExternalServiceError: S3 does not answer.
-        TaskTooSlowError: they are not found, or not read, in time.
-    """
+    """Read some vendors' uploads, a few at a time, and have all of them checked."""
     vendors = [vendor for _, vendor in looked_at]
     pool = ThreadPoolExecutor(_THREADS)
     try:

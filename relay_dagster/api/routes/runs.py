@@ -17,10 +17,11 @@ from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.http.error_codes import answers, carrying
 from relay_dagster.api.http.request_parsing import (
-    CURSOR,
     IDEMPOTENCY_KEY_PATTERN,
+    Limit,
     OneTenant,
     RunId,
+    cursor_of,
     order,
     router,
 )
@@ -91,10 +92,8 @@ def list_runs(
     call: MayRead,
     tenant_id: OneTenant = None,
     status: Annotated[RunStatus | None, Query(description="None is any.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
-    cursor: Annotated[
-        str | None, Query(max_length=400, pattern="^[A-Za-z0-9_-]+$", description=CURSOR)
-    ] = None,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, cursor_of(max_length=400, pattern="^[A-Za-z0-9_-]+$")] = None,
 ) -> RunList:
     """List runs, newest first: of one tenant or all, in one status or any.
 
@@ -138,9 +137,7 @@ def get_artifacts(
         list[str] | None,
         Query(max_length=_MAX_LINKS, description="Of these alone; all where none is named."),
     ] = None,
-    cursor: Annotated[
-        str | None, Query(max_length=400, pattern="^[A-Za-z0-9_.-]+$", description=CURSOR)
-    ] = None,
+    cursor: Annotated[str | None, cursor_of(max_length=400, pattern="^[A-Za-z0-9_.-]+$")] = None,
 ) -> dict[str, str]:
     """Return a link for each artifact that there is, good for an hour without a key.
 

@@ -25,7 +25,7 @@ from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
 from relay_dagster.api.http.dependencies import ExplainerDep
 from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
-from relay_dagster.api.http.request_parsing import CURSOR, RunId, TenantId, order, router
+from relay_dagster.api.http.request_parsing import RunId, TenantId, cursor_of, order, router
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.runs import find_run
 from relay_dagster.api.routes.tenants import find_config, require_tenant
@@ -127,7 +127,7 @@ def list_overrides(
     tenant_id: TenantId,
     call: MayRead,
     limit: Annotated[int, Query(ge=1, le=1000, description="How many at the most.")] = 100,
-    cursor: Annotated[str | None, Query(max_length=1024, description=CURSOR)] = None,
+    cursor: Annotated[str | None, cursor_of(max_length=1024)] = None,
 ) -> wire.OverrideList:
     """List a tenant's overrides by SKU, with what was accepted; those that are over are not shown.
 
@@ -215,10 +215,6 @@ def _quarantined_prices(
     """Return the computed price of each SKU of a run's quarantine, or of those that are wanted.
 
     One that is too long for an override is none of them.
-
-    Raises:
-        ArtifactsExpiredError: the run's files are gone.
-        OverrideQuotaExceededError: there are more than a tenant may have overrides.
     """
     objects, key, prices = platform.objects, record.keys.quarantine, dict[str, Decimal]()
     size = objects.size_of(key)

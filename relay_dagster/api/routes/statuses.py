@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated
 
-from fastapi import Query
-
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
-from relay_dagster.api.http.request_parsing import CURSOR, TenantId, router
+from relay_dagster.api.http.request_parsing import Limit, TenantId, cursor_of, router
 from relay_dagster.api.routes import tenants
 from relay_dagster.api.security.auth import Admin, MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
@@ -31,8 +29,8 @@ routes = router("tenants")
 @routes.get("/v1/tenants")
 def list_tenants(
     call: Admin,
-    limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
-    cursor: Annotated[str | None, Query(pattern=ID_PATTERN, description=CURSOR)] = None,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, cursor_of(pattern=ID_PATTERN)] = None,
 ) -> wire.TenantList:
     """List tenants by their ids: the config, since when a feed is in force, the last run.
 

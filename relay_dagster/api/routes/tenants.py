@@ -18,8 +18,9 @@ from relay_core.domain.limits import STORED_CONFIG_LIMITS, Limits
 from relay_dagster.api.http.error_codes import CONFIG_BODY, answers, carrying
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
-    CURSOR,
+    Limit,
     TenantId,
+    cursor_of,
     entity_tag,
     json_body,
     names_version,
@@ -90,8 +91,8 @@ def get_tenant(
 def list_versions(
     tenant_id: TenantId,
     call: MayRead,
-    limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
-    cursor: Annotated[str | None, Query(pattern="^[1-9][0-9]{0,14}$", description=CURSOR)] = None,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, cursor_of(pattern="^[1-9][0-9]{0,14}$")] = None,
 ) -> wire.VersionList:
     """List the versions of a tenant's config, the latest first."""
     require_id(tenant_id)
@@ -190,12 +191,7 @@ def require_tenant(platform: Platform, tenant_id: str) -> None:
 def find_config(
     platform: Platform, tenant_id: str, config_version: int | None = None
 ) -> StoredConfig:
-    """Return a tenant's latest config, or one version of it.
-
-    Raises:
-        UnknownTenantError: it has none.
-        ProblemError: 404, it has no such version.
-    """
+    """Return a config, by default the latest; `UnknownTenantError`: there is none; 404: not it."""
     require_id(tenant_id)
     tenants = platform.tenants
     if config_version is None:

@@ -8,18 +8,22 @@ is stored; what its name resolves to, by the sender at every call.
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import Query
-
 from relay_core.domain.destination import UnfitUrlError, judge_url
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import WebhookTestsDep
 from relay_dagster.api.http.error_codes import answers
-from relay_dagster.api.http.problems import exceeded, invalid_request
-from relay_dagster.api.http.request_parsing import CURSOR, TenantId, WebhookId, order, router
+from relay_dagster.api.http.problems import invalid_request
+from relay_dagster.api.http.request_parsing import (
+    Limit,
+    TenantId,
+    WebhookId,
+    cursor_of,
+    order,
+    router,
+)
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import MayConfigure, MayRead
-from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.ports import utc_now
@@ -162,10 +166,7 @@ def send_test_delivery(
     webhook = find_webhook(call.platform, tenant_id, webhook_id)
     if not webhook.enabled:
         raise webhook_changes.WebhookDisabledError(webhook_id)
-    try:
-        tests.take(tenant_id)
-    except RateLimitedError as error:
-        raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
+    tests.take(tenant_id)
     event = trial_event(tenant_id, webhook_id, utc_now())
     call.platform.webhooks.add_event(event)
     sent = {"tenant_id": tenant_id, "webhook_id": webhook_id, "delivery_id": event.event_id}
@@ -178,8 +179,8 @@ def list_deliveries(
     tenant_id: TenantId,
     webhook_id: WebhookId,
     call: MayRead,
-    limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
-    cursor: Annotated[str | None, Query(max_length=200, description=CURSOR)] = None,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, cursor_of(max_length=200)] = None,
 ) -> wire.DeliveryList:
     """List the tries to deliver to a webhook: those of the last event first, of each the last one.
 

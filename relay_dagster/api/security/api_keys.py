@@ -38,22 +38,18 @@ class AdminKey:
 def read_admin_keys(words: Iterable[str]) -> tuple[AdminKey, ...]:
     """Return the keys of ``API_KEYS``: each ``name:secret``, or a secret that its place names.
 
-    Raises:
-        SettingsError: a secret is empty, or two keys have one name; no secret is repeated.
+    `SettingsError`: a secret is empty, or two keys have one name; no secret is repeated.
     """
-    keys = tuple(_read(place, word) for place, word in enumerate(words, 1))
-    names = [key.name for key in keys]
-    for place, key in enumerate(keys, 1):
-        if not key.secret:
-            raise SettingsError("API_KEYS", f"must have a secret after {key.name}:")
-        if key.name in names[: place - 1]:
-            raise SettingsError("API_KEYS", f"must name each key once; {key.name} stands twice")
-    return keys
-
-
-def _read(place: int, word: str) -> AdminKey:
-    named = _NAMED.fullmatch(word)
-    return AdminKey(*named.groups()) if named else AdminKey(f"admin-{place}", word)
+    keys: dict[str, AdminKey] = {}
+    for place, word in enumerate(words, 1):
+        named = _NAMED.fullmatch(word)
+        name, secret = named.groups() if named else (f"admin-{place}", word)
+        if not secret:
+            raise SettingsError("API_KEYS", f"must have a secret after {name}:")
+        if name in keys:
+            raise SettingsError("API_KEYS", f"must name each key once; {name} stands twice")
+        keys[name] = AdminKey(name, secret)
+    return tuple(keys.values())
 
 
 def refuse_unsafe(settings: Settings, host: str) -> None:

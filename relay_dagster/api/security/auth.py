@@ -14,7 +14,7 @@ from fastapi.security import APIKeyHeader, SecurityScopes
 
 from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep, RatesDep
 from relay_dagster.api.http.middleware import address_of, at_end, log_context, request_id_of
-from relay_dagster.api.http.problems import ProblemError, exceeded
+from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import ADMIN
 from relay_dagster.api.security.api_keys import (
     ANONYMOUS,
@@ -23,7 +23,6 @@ from relay_dagster.api.security.api_keys import (
     KeyExpiredError,
     Keyring,
 )
-from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.aws.dynamodb.api_key_store import Scope
 from relay_dagster.tenants.audit import Origin
 from relay_dagster.wiring import Platform
@@ -55,22 +54,20 @@ def authenticate(
     """Return who calls.
 
     Raises:
-        ProblemError: 401, the key is missing, nobody's or has expired; 429, too many requests came
-            of its tenant, or are in work, or too many wrong keys came from its address.
+        ProblemError: 401, the key is missing, nobody's or has expired.
+        RateLimitedError: too many requests came of its tenant, or are in work, or too many wrong
+            keys came from its address.
     """
     likely = keyring.likely_tenant(key) if key else None
-    try:
-        if likely is not None:  # limited before anything is looked up
-            begin_request(request, rates, likely)
-        caller = ANONYMOUS if platform.settings.allow_anonymous else _known(keyring, key, request)
-        log_context(request.scope)["caller"] = caller.id
-        request.state.is_admin = caller.is_admin
-        if caller.tenant_id is None:
-            rates.take_admin(caller)
-        elif likely is None:
-            begin_request(request, rates, caller.tenant_id)
-    except RateLimitedError as error:
-        raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
+    if likely is not None:  # limited before anything is looked up
+        begin_request(request, rates, likely)
+    caller = ANONYMOUS if platform.settings.allow_anonymous else _known(keyring, key, request)
+    log_context(request.scope)["caller"] = caller.id
+    request.state.is_admin = caller.is_admin
+    if caller.tenant_id is None:
+        rates.take_admin(caller)
+    elif likely is None:
+        begin_request(request, rates, caller.tenant_id)
     return caller
 
 

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.api.security.api_keys import Caller, caller_of
-from relay_dagster.api.security.rate_limits import LatelySeen, WrongKeys
+from relay_dagster.api.security.rate_limits import LatelySeen, RateLimitedError, WrongKeys
 from relay_dagster.aws.dynamodb import api_key_store
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
 from relay_dagster.runs.ports import utc_now
@@ -53,9 +53,7 @@ class Sessions:
         """Return who has a session, with the scopes that its key has now; None for nobody.
 
         One that was good here before is looked up whatever else came from the address.
-
-        Raises:
-            RateLimitedError: too many ids of nobody came from the address.
+        `RateLimitedError`: too many ids of nobody came from it.
         """
         digest = api_key_store.digest_of(session_id)
         was_good = self._good.get(digest)
@@ -89,6 +87,11 @@ def is_token_of(session_id: str, token: str) -> bool:
 
 
 _HOUR_SECONDS = 3600.0
+_TOO_OFTEN = {
+    LinkKind.FEED: "too many requests with this link, or wrong ones from this address",
+    LinkKind.SUPPLIER: "the page was opened too often",
+}
+_ENOUGH_CHECKS = "that is enough checks for this hour; your list is there, and is not lost"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -104,7 +107,9 @@ class LinkReaders:
             LinkKind.FEED: WrongKeys(limits.link_reads_per_minute),
             LinkKind.SUPPLIER: WrongKeys(limits.supplier_requests_per_minute),
         }
-        self._checks = WrongKeys(limits.supplier_checks_per_hour, seconds=_HOUR_SECONDS)
+        self._checks = WrongKeys(
+            limits.supplier_checks_per_hour, seconds=_HOUR_SECONDS, what=_ENOUGH_CHECKS
+        )
         self._good: LatelySeen[bool] = LatelySeen()
         self._lock = threading.Lock()
         self._reading: Counter[str] = Counter()
@@ -113,27 +118,26 @@ class LinkReaders:
         """Return the link of a token and count the read; None where it is nobody's.
 
         A token that was good here before is looked up whatever else came from the address.
-
-        Raises:
-            RateLimitedError: too many wrong ones came from the address, or the link is read too
-                often.
+        `RateLimitedError`: too many wrong ones came from it, or the link is read too often.
         """
         digest = api_key_store.digest_of(token)
         was_good = self._good.get(digest)
-        if not was_good:
-            self._wrong_keys.require_few(address)
-        found = self._links.find(token, kind) if _TOKEN.fullmatch(token) else None
-        if found is None:
+        try:
             if not was_good:
-                self._wrong_keys.note(address)
-            return None
-        self._good.set(digest, True)
-        _count(self._reads[kind], found.link_id)
+                self._wrong_keys.require_few(address)
+            found = self._links.find(token, kind) if _TOKEN.fullmatch(token) else None
+            if found is not None:
+                self._good.set(digest, True)
+                self._reads[kind].count(found.link_id)
+        except RateLimitedError as error:
+            raise RateLimitedError(_TOO_OFTEN[kind], error.wait_seconds) from error
+        if found is None and not was_good:
+            self._wrong_keys.note(address)
         return found
 
     def count_check(self, link_id: str) -> None:
         """Count a supplier's check; `RateLimitedError`: there were too many within the hour."""
-        _count(self._checks, link_id)
+        self._checks.count(link_id)
 
     def begin(self, link_id: str) -> Callable[[], None] | None:
         """Let a reader begin, and return what ends it; None where too many read just now."""
@@ -150,8 +154,3 @@ class LinkReaders:
                 self._reading += Counter()  # those that read no more are forgotten
 
         return end
-
-
-def _count(counted: WrongKeys, link_id: str) -> None:
-    counted.require_few(link_id)
-    counted.note(link_id)

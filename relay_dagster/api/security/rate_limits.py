@@ -18,6 +18,8 @@ _Kept = TypeVar("_Kept")
 class RateLimitedError(Exception):
     """Too much in too little time; ``wait_seconds`` later it is right again."""
 
+    error_code = "RATE_LIMITED"
+
     def __init__(self, what: str, wait_seconds: float) -> None:
         self.wait_seconds = wait_seconds
         super().__init__(what)
@@ -110,7 +112,9 @@ class WrongKeys:
         per_minute: int,  # after so many an address has to wait
         clock: Callable[[], float] = time.monotonic,  # seconds, from anywhere
         seconds: float = _MINUTE_SECONDS,  # in place of a minute's
+        what: str = "too many wrong keys from this address",  # is said to who has to wait
     ) -> None:
+        self._what = what
         self._per_minute = per_minute
         self._seconds = seconds
         self._clock = clock
@@ -125,7 +129,12 @@ class WrongKeys:
                 return
             wait = seen[0] + self._seconds - self._clock()
         if wait > 0:
-            raise RateLimitedError("too many wrong keys from this address", wait)
+            raise RateLimitedError(self._what, wait)
+
+    def count(self, name: str) -> None:
+        """Note one more of what has a name, unless there were too many: `RateLimitedError`."""
+        self.require_few(name)
+        self.note(name)
 
     def note(self, address: str) -> None:
         """Note that an address has shown one."""

@@ -10,7 +10,6 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Request, Response, Security
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
 from starlette.datastructures import QueryParams
@@ -20,17 +19,10 @@ from relay_core.domain.destination import is_loopback
 from relay_core.publish.report.templating import REPORT, pages
 from relay_dagster.api.http import middleware
 from relay_dagster.api.http.dependencies import PlatformDep, RatesDep, SessionsDep
-from relay_dagster.api.http.problems import (
-    ProblemError,
-    exceeded,
-    faults_of,
-    invalid_request,
-    noted_problem,
-)
+from relay_dagster.api.http.problems import ProblemError, noted_problem
 from relay_dagster.api.http.request_parsing import parsed_order
 from relay_dagster.api.security.auth import Call, begin_request, origin_of, require_scopes
 from relay_dagster.api.security.bearers import form_token, is_token_of
-from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.api.web import words
 from relay_dagster.settings import Settings
 from relay_dagster.tenants.scopes import Scope
@@ -85,15 +77,12 @@ def begin_visit(
 ) -> Visit:
     """Return who has signed in; `NotSignedInError`: nobody; 429: too many requests of a tenant."""
     session_id = request.cookies.get(cookie_of(request)[0], "")
-    address = middleware.address_of(request.scope)
-    try:
-        caller = sessions.caller(session_id, address or "") if session_id else None
-        if caller is None or caller.tenant_id is None:
-            raise NotSignedInError
-        middleware.log_context(request.scope)["caller"] = f"session:{caller.actor.id}"
-        begin_request(request, rates, caller.tenant_id)
-    except RateLimitedError as error:
-        raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
+    address = middleware.address_of(request.scope) or ""
+    caller = sessions.caller(session_id, address) if session_id else None
+    if caller is None or caller.tenant_id is None:
+        raise NotSignedInError
+    middleware.log_context(request.scope)["caller"] = f"session:{caller.actor.id}"
+    begin_request(request, rates, caller.tenant_id)
     return Visit(caller, origin_of(request, caller), platform, token=form_token(session_id))
 
 
@@ -165,22 +154,12 @@ def page(
     visit: Visit | None = None,
     *,
     status: int = 200,
-    sends_to: str | None = None,
+    sends_to: str | None = None,  # where a form of it posts to, beside this server's own address
     has_script: bool = False,
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,  # beside those of every page
     **context: Any,
 ) -> Response:
-    """Return a page.
-
-    Args:
-        template: its file.
-        visit: who sees it.
-        status: of the answer.
-        sends_to: the address, beside this server's own, that a form of it posts to.
-        has_script: whether it has one.
-        headers: further headers.
-        context: what the template shows.
-    """
+    """Return a page: a template that shows a context to somebody."""
     target = urlsplit(sends_to) if sends_to else None
     forms = f"'self' {target.scheme}://{target.netloc}" if target else "'self'"
     own = _OWN_SCRIPT if has_script else ""
@@ -188,11 +167,8 @@ def page(
         f"default-src 'none'; style-src 'self'; {own}form-action {forms}; "
         "frame-ancestors 'none'; base-uri 'none'"
     )
-    text = (
-        pages(PACKAGE)
-        .get_template(template)
-        .render(visit=visit, words=words, style=stylesheet()[1], **context)
-    )
+    shown = {"visit": visit, "words": words, "style": stylesheet()[1], **context}
+    text = pages(PACKAGE).get_template(template).render(shown)
     always = {
         "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",
@@ -250,8 +226,6 @@ class PageRoute(APIRoute):
                 raise
             except NotSignedInError:
                 return sign_in_page(request, status=401)
-            except RequestValidationError as error:
-                return problem_page(request, invalid_request(faults_of(error.errors())))
             except Exception as error:  # noqa: BLE001 - whatever it is, people are shown a page
                 return problem_page(request, noted_problem(request, error))
 

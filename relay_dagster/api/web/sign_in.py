@@ -7,11 +7,10 @@ from starlette.datastructures import QueryParams
 
 from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep, RatesDep, SessionsDep
 from relay_dagster.api.http.middleware import address_of, log_context
-from relay_dagster.api.http.problems import ProblemError, exceeded
+from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.security.api_keys import KeyExpiredError
 from relay_dagster.api.security.auth import begin_request
 from relay_dagster.api.security.bearers import LIFE
-from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.api.web import frame
 
 routes = frame.page_router()
@@ -46,8 +45,6 @@ def sign_in(
     except KeyExpiredError as error:
         message = f"This key has expired on {error.at:%Y-%m-%d}. Ask for a new one."
         return frame.sign_in_page(request, status=401, problem=message)
-    except RateLimitedError as error:
-        raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
     if caller is None:
         message = "This key is not known here. Check that all of it was copied."
         return frame.sign_in_page(request, status=401, problem=message)

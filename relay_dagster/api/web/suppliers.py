@@ -12,11 +12,10 @@ from relay_core.onboarding.findings import NO_AMOUNTS
 from relay_core.publish.report.wording import Tone
 from relay_dagster.api.http.dependencies import FeedCheckerDep, LinkReadersDep, PlatformDep
 from relay_dagster.api.http.middleware import address_of, log_context
-from relay_dagster.api.http.problems import ProblemError, exceeded
+from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.config_checks import check_document
 from relay_dagster.api.routes.tenants import find_config, stored_document
-from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.api.web import words
 from relay_dagster.api.web.frame import go_to, page, page_router
 from relay_dagster.api.web.uploads import last_uploads, next_name, upload_form
@@ -45,11 +44,7 @@ def supplier_of(
     token: str, request: Request, platform: PlatformDep, readers: LinkReadersDep
 ) -> Supplier:
     """Return who comes by a link; 404: the link is nobody's, 429: it is used too often."""
-    try:
-        link = readers.link(token, address_of(request.scope) or "", LinkKind.SUPPLIER)
-    except RateLimitedError as error:
-        message = "the page was opened too often"
-        raise exceeded("RATE_LIMITED", message, wait_seconds=error.wait_seconds) from error
+    link = readers.link(token, address_of(request.scope) or "", LinkKind.SUPPLIER)
     gone = ProblemError("NOT_FOUND", "this link is not good any more; ask for a new one")
     if link is None:
         raise gone
@@ -84,11 +79,7 @@ def check(
     """Check the supplier's latest list, in plain words."""
     if request.url.query:  # S3 adds what it has stored
         return go_to(request.url.path)
-    try:
-        readers.count_check(supplier.link.link_id)
-    except RateLimitedError as error:
-        message = "that is enough checks for this hour; your list is there, and is not lost"
-        raise exceeded("RATE_LIMITED", message, wait_seconds=error.wait_seconds) from error
+    readers.count_check(supplier.link.link_id)
     document = stored_document(supplier.stored)
     found = check_document(
         supplier.link.tenant_id,
