@@ -127,6 +127,11 @@ def _first_problem(error: ValidationError) -> SettingsError:
     return SettingsError(name, f"{_PROBLEMS.get(found['type'], said)}, not {found['input']!r}")
 
 
+def _read(variable: str, default: Any = ..., told: str | None = None, **more: Any) -> Any:
+    """Return the field that a variable sets; one without a default must be set."""
+    return Field(default, validation_alias=variable, description=told, **more)
+
+
 # --- limits -------------------------------------------------------------------------------------
 
 _OF_ENGINE = (
@@ -137,11 +142,7 @@ _OF_ENGINE = (
 
 def _of_engine(name: str) -> Any:
     """Return the field of a limit of the engine's that a variable sets."""
-    return Field(
-        getattr(DEFAULT_LIMITS, name),
-        validation_alias=f"RELAY_MAX_{name.upper()}",
-        description=MEANINGS[name],
-    )
+    return _read(f"RELAY_MAX_{name.upper()}", getattr(DEFAULT_LIMITS, name), MEANINGS[name])
 
 
 class LimitSettings(EnvironmentSettings):
@@ -154,40 +155,38 @@ class LimitSettings(EnvironmentSettings):
     max_cell_bytes: _Limit = _of_engine("cell_bytes")
     max_vendors: _Limit = _of_engine("vendors")
     max_config_bytes: _Limit = _of_engine("config_bytes")
-    max_run_memory_mb: _LimitOrNone = Field(
+    max_run_memory_mb: _LimitOrNone = _read(
+        "RELAY_MAX_RUN_MEMORY_MB",
         0,
-        validation_alias="RELAY_MAX_RUN_MEMORY_MB",
-        description="MiB that a run's process takes on top of its code; 0 is no limit; "
+        "MiB that a run's process takes on top of its code; 0 is no limit; "
         "`feed_too_large`, or the next attempt where the process dies of it",
     )
-    max_body_bytes: _Limit = Field(
-        1 << 20,
-        validation_alias="RELAY_MAX_BODY_BYTES",
-        description="413 `PAYLOAD_TOO_LARGE`: the body of a request",
+    max_body_bytes: _Limit = _read(
+        "RELAY_MAX_BODY_BYTES", 1 << 20, "413 `PAYLOAD_TOO_LARGE`: the body of a request"
     )
 
-    rate_limit_per_minute: _Limit = Field(
+    rate_limit_per_minute: _Limit = _read(
+        "RELAY_RATE_LIMIT_PER_MINUTE",
         600,
-        validation_alias="RELAY_RATE_LIMIT_PER_MINUTE",
-        description="429 `RATE_LIMITED`: requests of a tenant, with all its keys, to one "
+        "429 `RATE_LIMITED`: requests of a tenant, with all its keys, to one "
         "process of the API, up to 100 of them at once; with an admin key ten times both",
     )
 
-    max_runs_per_hour: _Limit = Field(
+    max_runs_per_hour: _Limit = _read(
+        "RELAY_MAX_RUNS_PER_HOUR",
         120,
-        validation_alias="RELAY_MAX_RUNS_PER_HOUR",
-        description="429 `RUN_QUOTA_EXCEEDED`: runs of a tenant that `POST /v1/runs` made in an "
+        "429 `RUN_QUOTA_EXCEEDED`: runs of a tenant that `POST /v1/runs` made in an "
         "hour of the UTC clock, cancelled ones too",
     )
-    max_config_versions_per_day: _Limit = Field(
+    max_config_versions_per_day: _Limit = _read(
+        "RELAY_MAX_CONFIG_VERSIONS_PER_DAY",
         500,
-        validation_alias="RELAY_MAX_CONFIG_VERSIONS_PER_DAY",
-        description="429 `CONFIG_QUOTA_EXCEEDED`: config versions of a tenant stored in a UTC day",
+        "429 `CONFIG_QUOTA_EXCEEDED`: config versions of a tenant stored in a UTC day",
     )
-    max_upload_links_per_day: _Limit = Field(
+    max_upload_links_per_day: _Limit = _read(
+        "RELAY_MAX_UPLOAD_LINKS_PER_DAY",
         10_000,
-        validation_alias="RELAY_MAX_UPLOAD_LINKS_PER_DAY",
-        description="429 `UPLOAD_QUOTA_EXCEEDED`: upload links of a tenant made in a UTC day",
+        "429 `UPLOAD_QUOTA_EXCEEDED`: upload links of a tenant made in a UTC day",
     )
 
     @property
@@ -208,23 +207,21 @@ class RegionSettings(EnvironmentSettings):
 class MetricsSettings(RegionSettings):
     """Whether metrics are written."""
 
-    metrics_enabled: bool = Field(False, validation_alias="CLOUDWATCH_METRICS_ENABLED")
+    metrics_enabled: bool = _read("CLOUDWATCH_METRICS_ENABLED", False)
 
 
 class ConcurrencySettings(EnvironmentSettings):
     """How many Dagster runs execute at once."""
 
-    max_concurrency: _Whole = Field(2, validation_alias="WORKER_MAX_CONCURRENCY")
+    max_concurrency: _Whole = _read("WORKER_MAX_CONCURRENCY", 2)
 
 
 class ProvisioningSettings(RegionSettings, ConcurrencySettings):
     """What AWS resources are made with; attempts of a run are the queue's ``maxReceiveCount``."""
 
-    max_attempts: _Attempts = Field(3, validation_alias="WORKER_POISON_MAX_RECEIVES")
-    visibility_timeout_seconds: _Visibility = Field(
-        300, validation_alias="WORKER_VISIBILITY_TIMEOUT_SECONDS"
-    )
-    retention_days: _Whole = Field(30, validation_alias="RETENTION_DAYS")
+    max_attempts: _Attempts = _read("WORKER_POISON_MAX_RECEIVES", 3)
+    visibility_timeout_seconds: _Visibility = _read("WORKER_VISIBILITY_TIMEOUT_SECONDS", 300)
+    retention_days: _Whole = _read("RETENTION_DAYS", 30)
 
 
 def audit_table_beside(tenants_table: str) -> str:
@@ -235,14 +232,12 @@ def audit_table_beside(tenants_table: str) -> str:
 class UiSettings(RegionSettings):
     """What `relay ui` reads: which host names it has, who logs people in, where reports lie."""
 
-    dagster_home: str | None = Field(None, validation_alias="DAGSTER_HOME")
-    dagster_webserver_url: _BaseUrl | None = Field(None, validation_alias="DAGSTER_WEBSERVER_URL")
-    ui_hosts: _HostNames = Field((), validation_alias="RELAY_UI_HOSTS")
-    ui_behind_proxy: bool = Field(False, validation_alias="RELAY_UI_BEHIND_PROXY")
-    artifact_bucket: str | None = Field(None, validation_alias="ARTIFACT_BUCKET")
-    public_s3_endpoint_url: _BaseUrl | None = Field(
-        None, validation_alias="RELAY_PUBLIC_S3_ENDPOINT_URL"
-    )
+    dagster_home: str | None = _read("DAGSTER_HOME", None)
+    dagster_webserver_url: _BaseUrl | None = _read("DAGSTER_WEBSERVER_URL", None)
+    ui_hosts: _HostNames = _read("RELAY_UI_HOSTS", ())
+    ui_behind_proxy: bool = _read("RELAY_UI_BEHIND_PROXY", False)
+    artifact_bucket: str | None = _read("ARTIFACT_BUCKET", None)
+    public_s3_endpoint_url: _BaseUrl | None = _read("RELAY_PUBLIC_S3_ENDPOINT_URL", None)
 
     @property
     def hosts_of_ui(self) -> frozenset[str]:
@@ -254,50 +249,41 @@ class UiSettings(RegionSettings):
 class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings):
     """Everything that the environment says."""
 
-    artifact_bucket: str = Field(validation_alias="ARTIFACT_BUCKET")
-    keep_published: _Kept = Field(10, validation_alias="RELAY_KEEP_PUBLISHED")
-    dagster_retention_days: _Whole = Field(
-        default_factory=lambda read: min(3, read["retention_days"]),
-        validation_alias="RELAY_DAGSTER_RETENTION_DAYS",
+    artifact_bucket: str = _read("ARTIFACT_BUCKET")
+    keep_published: _Kept = _read("RELAY_KEEP_PUBLISHED", 10)
+    dagster_retention_days: _Whole = _read(
+        "RELAY_DAGSTER_RETENTION_DAYS", default_factory=lambda read: min(3, read["retention_days"])
     )
-    deletion_grace_hours: _Hours = Field(168, validation_alias="RELAY_DELETION_GRACE_HOURS")
-    deletions_apart: bool = Field(False, validation_alias="RELAY_DELETIONS_APART")
-    runs_table: str = Field(validation_alias="RUNS_TABLE")
-    tenants_table: str = Field(validation_alias="TENANTS_TABLE")
-    audit_table: str = Field(
-        default_factory=lambda read: audit_table_beside(read["tenants_table"]),
-        validation_alias="AUDIT_TABLE",
+    deletion_grace_hours: _Hours = _read("RELAY_DELETION_GRACE_HOURS", 168)
+    deletions_apart: bool = _read("RELAY_DELETIONS_APART", False)
+    runs_table: str = _read("RUNS_TABLE")
+    tenants_table: str = _read("TENANTS_TABLE")
+    audit_table: str = _read(
+        "AUDIT_TABLE", default_factory=lambda read: audit_table_beside(read["tenants_table"])
     )
-    queue_url: _Url = Field(validation_alias="SQS_QUEUE_URL")
-    dlq_url: _Url = Field(validation_alias="SQS_DLQ_URL")
-    uploads_queue_url: _Url | None = Field(None, validation_alias="UPLOADS_QUEUE_URL")
-    api_keys: _Words = Field((), validation_alias="API_KEYS", repr=False)
-    allow_anonymous: bool = Field(False, validation_alias="RELAY_ALLOW_ANONYMOUS")
-    trusted_proxies: _Networks = Field((), validation_alias="RELAY_TRUSTED_PROXIES")
-    webhook_allow_loopback: bool = Field(False, validation_alias="RELAY_WEBHOOK_ALLOW_LOOPBACK")
-    pull_allow_loopback: bool = Field(False, validation_alias="RELAY_PULL_ALLOW_LOOPBACK")
-    metrics_namespace: str = Field(
-        "RelayInventory", validation_alias="CLOUDWATCH_METRICS_NAMESPACE"
+    queue_url: _Url = _read("SQS_QUEUE_URL")
+    dlq_url: _Url = _read("SQS_DLQ_URL")
+    uploads_queue_url: _Url | None = _read("UPLOADS_QUEUE_URL", None)
+    api_keys: _Words = _read("API_KEYS", (), repr=False)
+    allow_anonymous: bool = _read("RELAY_ALLOW_ANONYMOUS", False)
+    trusted_proxies: _Networks = _read("RELAY_TRUSTED_PROXIES", ())
+    webhook_allow_loopback: bool = _read("RELAY_WEBHOOK_ALLOW_LOOPBACK", False)
+    pull_allow_loopback: bool = _read("RELAY_PULL_ALLOW_LOOPBACK", False)
+    metrics_namespace: str = _read("CLOUDWATCH_METRICS_NAMESPACE", "RelayInventory")
+    environment: str = _read("ENVIRONMENT", "unknown")
+    intake_limit: _Whole = _read(
+        "RELAY_INTAKE_LIMIT", default_factory=lambda read: 2 * read["max_concurrency"]
     )
-    environment: str = Field("unknown", validation_alias="ENVIRONMENT")
-    intake_limit: _Whole = Field(
-        default_factory=lambda read: 2 * read["max_concurrency"],
-        validation_alias="RELAY_INTAKE_LIMIT",
+    backoff_base_seconds: _SecondsOrNone = _read("WORKER_BACKOFF_BASE_SECONDS", 10)
+    backoff_max_seconds: _SecondsOrNone = _read("WORKER_BACKOFF_MAX_SECONDS", 300)
+    message_lost_seconds: _Seconds = _read("RELAY_MESSAGE_LOST_SECONDS", 3600)
+    heartbeat_seconds: _Seconds = _read("RELAY_HEARTBEAT_SECONDS", 5)
+    heartbeat_stale_seconds: _Seconds = _read("RELAY_HEARTBEAT_STALE_SECONDS", 90)
+    run_timeout_seconds: _Seconds = _read(
+        "RELAY_RUN_TIMEOUT_SECONDS", 3600, "of one attempt; `RUN_TIMEOUT`, which is final"
     )
-    backoff_base_seconds: _SecondsOrNone = Field(10, validation_alias="WORKER_BACKOFF_BASE_SECONDS")
-    backoff_max_seconds: _SecondsOrNone = Field(300, validation_alias="WORKER_BACKOFF_MAX_SECONDS")
-    message_lost_seconds: _Seconds = Field(3600, validation_alias="RELAY_MESSAGE_LOST_SECONDS")
-    heartbeat_seconds: _Seconds = Field(5, validation_alias="RELAY_HEARTBEAT_SECONDS")
-    heartbeat_stale_seconds: _Seconds = Field(90, validation_alias="RELAY_HEARTBEAT_STALE_SECONDS")
-    run_timeout_seconds: _Seconds = Field(
-        3600,
-        validation_alias="RELAY_RUN_TIMEOUT_SECONDS",
-        description="of one attempt; `RUN_TIMEOUT`, which is final",
-    )
-    given_secrets_prefix: _Prefix | None = Field(
-        None, validation_alias="RELAY_SECRETS_PREFIX", repr=False
-    )
-    public_url: _BaseUrl | None = Field(None, validation_alias="RELAY_PUBLIC_URL")
+    given_secrets_prefix: _Prefix | None = _read("RELAY_SECRETS_PREFIX", None, repr=False)
+    public_url: _BaseUrl | None = _read("RELAY_PUBLIC_URL", None)
 
     @property
     def secrets_prefix(self) -> str:

@@ -113,43 +113,37 @@ class ReconcileTick:
 
     def _act(self, action: ReconcileAction, record: RunRecord, now: datetime) -> RunRecord:
         if isinstance(action, Extend):
-            return self._extend(record, action.seconds, now)
+            if record.receipt_handle is not None:
+                self.platform.queue.extend(record.receipt_handle, action.seconds)
+            return replace(record, hidden_until=now + timedelta(seconds=action.seconds))
         if isinstance(action, ReportFailed):
             self.executions.report_failed(record, action.message)
             return record
         if isinstance(action, Lose):
             return self._lose(record, action)
-        acts: dict[Act, Callable[[RunRecord], RunRecord]] = {
-            Act.SEND: self._send,
+        executions = self.executions
+        ended = "cancelled on request; its process did not end"
+        acts: dict[Act, Callable[[RunRecord], RunRecord | None]] = {
+            Act.SEND: lambda run: self.platform.submission.send_unsent(run.run_id),
             Act.REPLACE: self._replace,
-            Act.TERMINATE: self._terminate,
+            Act.TERMINATE: executions.terminate,
             Act.STOP: self._stop,
-            Act.FORCE_CANCELLED: self._force_cancelled,
+            Act.FORCE_CANCELLED: lambda run: executions.report_cancelled(run, ended),
             Act.CANCEL: self._cancel,
             Act.POISON: self._poison,
             Act.SEND_TO_DLQ: self._send_to_dlq,
             Act.REPORT: self._report,
             Act.SETTLE: self._settle,
         }
-        return acts[action](record)
-
-    def _extend(self, record: RunRecord, seconds: float, now: datetime) -> RunRecord:
-        if record.receipt_handle is not None:
-            self.platform.queue.extend(record.receipt_handle, seconds)
-        return replace(record, hidden_until=now + timedelta(seconds=seconds))
+        return acts[action](record) or record
 
     def _lose(self, record: RunRecord, action: Lose) -> RunRecord:
         try:
             lost = self.platform.ledger.lose_attempt(record, action.error_code, action.message)
         except CancelRequestedError:
             return self._cancel(record)
-        log.warning(
-            "run_retryable_error",
-            attempt=record.attempt,
-            error_code=action.error_code,
-            error_message=action.message,
-            **record.log_facts,
-        )
+        facts = {"attempt": record.attempt, "error_code": action.error_code, **record.log_facts}
+        log.warning("run_retryable_error", error_message=action.message, **facts)
         self.platform.metrics.worker_error(action.error_code)
         return self._report_poison(lost) if lost.has_ended else lost
 
@@ -166,9 +160,6 @@ class ReconcileTick:
         self.platform.metrics.run_finished(record)
         return record
 
-    def _send(self, record: RunRecord) -> RunRecord:
-        return self.platform.submission.send_unsent(record.run_id)
-
     def _replace(self, record: RunRecord) -> RunRecord:
         queue = self.platform.queue
         message_id = queue.send(record.job, request_id=record.request_id)
@@ -177,18 +168,9 @@ class ReconcileTick:
             queue.delete(record.receipt_handle)
         return after
 
-    def _terminate(self, record: RunRecord) -> RunRecord:
-        self.executions.terminate(record)
-        return record
-
-    def _stop(self, record: RunRecord) -> RunRecord:
+    def _stop(self, record: RunRecord) -> None:
         self.platform.runs.stop_heartbeats(record.run_id, record.attempt)
         self.executions.stop(record)
-        return record
-
-    def _force_cancelled(self, record: RunRecord) -> RunRecord:
-        self.executions.report_cancelled(record, "cancelled on request; its process did not end")
-        return record
 
     def _cancel(self, record: RunRecord) -> RunRecord:
         cancelled = self.platform.ledger.cancel(record.run_id)
@@ -246,12 +228,10 @@ def write_reports(platform: Platform, record: RunRecord) -> RunRecord:
         with closing(ConcurrentIO(threads=2)) as io:
             outcome = _write(platform, RunReports(platform.objects, record.context, io), record)
     artifacts = platform.objects.artifacts(record.run_id, record.tenant_id)
-    return platform.ledger.note_reports(
-        record.run_id,
-        Outcome(
-            artifacts=artifacts, errors_artifact_key=artifacts.get("errors"), counts=outcome.counts
-        ),
+    written = Outcome(
+        artifacts=artifacts, errors_artifact_key=artifacts.get("errors"), counts=outcome.counts
     )
+    return platform.ledger.note_reports(record.run_id, written)
 
 
 def _write(platform: Platform, reports: RunReports, record: RunRecord) -> Outcome:
@@ -271,23 +251,20 @@ def _write(platform: Platform, reports: RunReports, record: RunRecord) -> Outcom
 
 
 def _findings(platform: Platform, record: RunRecord) -> RunFindings:
-    stored, config = None, None
-    if record.config_version is not None:
-        stored = platform.tenants.version(record.tenant_id, record.config_version)
-    if stored is not None:
-        with suppress(RelayError):
-            config = platform.tenants.parsed(stored)
+    tenants, config = platform.tenants, None
+    with suppress(RelayError):
+        if record.config_version is not None and (
+            stored := tenants.version(record.tenant_id, record.config_version)
+        ):
+            config = tenants.parsed(stored)
     if config is None:
         return RunFindings(vendor_ids=record.vendors or ())
     # A job from elsewhere may name vendors that the config does not have.
-    chosen = [
-        vendor.vendor_id
-        for vendor in config.vendors
-        if record.vendors is None or vendor.vendor_id in record.vendors
-    ]
+    ids = [vendor.vendor_id for vendor in config.vendors]
+    chosen = [each for each in ids if record.vendors is None or each in record.vendors]
     return RunFindings(
         vendor_ids=chosen,
-        vendor_count=len(config.vendors),
+        vendor_count=len(ids),
         of_all_vendors=record.vendors is None,
         limits=platform.settings.limits,
     )

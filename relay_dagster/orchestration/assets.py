@@ -99,45 +99,35 @@ def _launch(context: dg.AssetExecutionContext) -> Launch:
     )
 
 
-CANONICAL_SCHEMA_HOLDS = "canonical_schema_holds"
-INVALID_ROWS_WITHIN_MAX = "invalid_rows_within_max"
-INVALID_PCT_WITHIN_MAX = "invalid_pct_within_max"
-MERGED_SCHEMA_HOLDS = "merged_schema_holds"
-ONE_ROW_PER_SKU = "one_row_per_sku"
-FEED_WITHIN_GUARDS = "feed_within_guards"
-
-
-def _specs(asset: str, *names: str) -> tuple[dg.AssetCheckSpec, ...]:
+def _specs(asset: str, **described: str) -> tuple[dg.AssetCheckSpec, ...]:
     # Without the partitions one tenant's verdict would stand for every other's. Dagster warns that
     # the argument is young; that is known, and no news to whoever reads the logs.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return tuple(
-            dg.AssetCheckSpec(
-                each, asset=asset, description=_DESCRIPTIONS[each], partitions_def=tenant_partitions
-            )
-            for each in names
+            dg.AssetCheckSpec(name, asset=asset, description=text, partitions_def=tenant_partitions)
+            for name, text in described.items()
         )
 
 
-_DESCRIPTIONS = {
-    CANONICAL_SCHEMA_HOLDS: "Every row of every feed keeps the canonical schema; the refused rows, "
-    "by vendor and code.",
-    INVALID_ROWS_WITHIN_MAX: "No more rows are refused than error_policy.max_invalid_rows.",
-    INVALID_PCT_WITHIN_MAX: "No greater part of the rows is refused than "
-    "error_policy.max_invalid_row_pct.",
-    MERGED_SCHEMA_HOLDS: "Every row of the merged feed keeps the merged schema: each with a price, "
-    "none of zero.",
-    ONE_ROW_PER_SKU: "No SKU stands twice in the merged feed.",
-    FEED_WITHIN_GUARDS: "Beside the published feed the merged one loses and changes no more than "
-    "the guards allow.",
-    FEED_IS_FRESH: "The feed was published no later than an hour after its schedule was last due.",
-}
 NORMALIZED_CHECKS = _specs(
-    "normalized_inventory", CANONICAL_SCHEMA_HOLDS, INVALID_ROWS_WITHIN_MAX, INVALID_PCT_WITHIN_MAX
+    "normalized_inventory",
+    canonical_schema_holds="Every row of every feed keeps the canonical schema; the refused rows, "
+    "by vendor and code.",
+    invalid_rows_within_max="No more rows are refused than error_policy.max_invalid_rows.",
+    invalid_pct_within_max="No greater part of the rows is refused than "
+    "error_policy.max_invalid_row_pct.",
 )
-MERGED_CHECKS = _specs("merged_inventory", MERGED_SCHEMA_HOLDS, ONE_ROW_PER_SKU, FEED_WITHIN_GUARDS)
-(FRESH_CHECK,) = _specs("published_feed", FEED_IS_FRESH)
+MERGED_CHECKS = _specs(
+    "merged_inventory",
+    merged_schema_holds="Every row of the merged feed keeps the merged schema: each with a price, "
+    "none of zero.",
+    one_row_per_sku="No SKU stands twice in the merged feed.",
+    feed_within_guards="Beside the published feed the merged one loses and changes no more than "
+    "the guards allow.",
+)
+_FRESH = "The feed was published no later than an hour after its schedule was last due."
+(FRESH_CHECK,) = _specs("published_feed", **{FEED_IS_FRESH: _FRESH})
 ALL_CHECKS = (*NORMALIZED_CHECKS, *MERGED_CHECKS, FRESH_CHECK)
 
 
@@ -151,20 +141,20 @@ def normalized_results(
     counts: dict[str, Any] = {"invalid_rows": sum(invalid), "total_rows": sum(total)}
     counts["vendors"] = vendor_table(vendors)
     yield dg.AssetCheckResult(
-        check_name=CANONICAL_SCHEMA_HOLDS,
+        check_name="canonical_schema_holds",
         passed=not sum(invalid),
         # Refused rows are ordinary, the limits decide: a warning, where the others are errors.
         severity=dg.AssetCheckSeverity.WARN,
         metadata={**counts, "errors_by_code": fault_table(vendors)},
     )
     yield dg.AssetCheckResult(
-        check_name=INVALID_ROWS_WITHIN_MAX,
+        check_name="invalid_rows_within_max",
         passed=verdict.within_max,
         metadata={**counts, "max_invalid_rows": policy.max_invalid_rows},
     )
     share = sum(invalid) / sum(total) if sum(total) else 0.0
     yield dg.AssetCheckResult(
-        check_name=INVALID_PCT_WITHIN_MAX,
+        check_name="invalid_pct_within_max",
         passed=verdict.within_pct,
         metadata={
             **counts,
@@ -178,7 +168,7 @@ def merged_results(merged: MergedInventory, findings: RunFindings) -> Iterator[d
     """Yield the verdict of each check on the merged rows."""
     broken, record_count = merged.broken_rules, merged.record_count
     yield dg.AssetCheckResult(
-        check_name=MERGED_SCHEMA_HOLDS,
+        check_name="merged_schema_holds",
         passed=not broken,
         metadata={
             "record_count": record_count,
@@ -188,13 +178,13 @@ def merged_results(merged: MergedInventory, findings: RunFindings) -> Iterator[d
     )
     repeated = [len(each.rows) for each in broken if each.is_uniqueness]
     yield dg.AssetCheckResult(
-        check_name=ONE_ROW_PER_SKU,
+        check_name="one_row_per_sku",
         passed=not repeated,
         metadata={"record_count": record_count, "repeated_rows": sum(repeated)},
     )
     only_warns = merged.config.guards.mode == "warn"
     yield dg.AssetCheckResult(
-        check_name=FEED_WITHIN_GUARDS,
+        check_name="feed_within_guards",
         passed=not findings.tripped,
         severity=dg.AssetCheckSeverity.WARN if only_warns else dg.AssetCheckSeverity.ERROR,
         metadata={
@@ -206,11 +196,16 @@ def merged_results(merged: MergedInventory, findings: RunFindings) -> Iterator[d
     )
 
 
+_IN_COMMON: Any = {
+    "group_name": "inventory",
+    "partitions_def": tenant_partitions,
+    "code_version": ENGINE_VERSION,
+}
+
+
 @dg.asset(
-    group_name="inventory",
-    partitions_def=tenant_partitions,
+    **_IN_COMMON,
     kinds={"s3"},
-    code_version=ENGINE_VERSION,
     description="The latest feed of each vendor, copied into the run and pinned by its manifest.",
 )
 def fetched_inventory(
@@ -228,12 +223,10 @@ def fetched_inventory(
 
 
 @dg.asset(
-    group_name="inventory",
-    partitions_def=tenant_partitions,
+    **_IN_COMMON,
     deps=[fetched_inventory],
     check_specs=NORMALIZED_CHECKS,
     kinds={"pandas", "pandera"},
-    code_version=ENGINE_VERSION,
     metadata=column_schema((each.name, each.kind) for each in COLUMNS),
     description="Each vendor's rows in the canonical columns; what was refused is listed.",
 )
@@ -260,12 +253,10 @@ def normalized_inventory(
 
 
 @dg.asset(
-    group_name="inventory",
-    partitions_def=tenant_partitions,
+    **_IN_COMMON,
     deps=[normalized_inventory],
     check_specs=MERGED_CHECKS,
     kinds={"csv"},
-    code_version=ENGINE_VERSION,
     description="The best offer of each SKU, priced: the feed that the merchant gets.",
 )
 def merged_inventory(

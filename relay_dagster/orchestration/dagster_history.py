@@ -9,10 +9,11 @@ file that is mostly free is made smaller.
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,7 @@ class DagsterHistory(OnInstance):
 
     def has_unfinished(self, tenant_id: str) -> bool:
         """Tell whether a run of the tenant has not ended."""
-        unfinished = list(UNFINISHED)
-        wanted = (dg.RunsFilter(statuses=unfinished, tags=each) for each in _tags_of(tenant_id))
+        wanted = _of_tenant(tenant_id, statuses=list(UNFINISHED))
         return any(self._instance.get_runs_count(each) for each in wanted)
 
     def delete_ended_before(self, instant: datetime, is_late: Callable[[], bool]) -> int:
@@ -136,7 +136,12 @@ class DagsterHistory(OnInstance):
             with connect() as connection:
                 path = _mostly_free(connection)
             if path is not None:
-                _shrink(path)
+                with (
+                    suppress(sqlite3.OperationalError),  # somebody else is at it
+                    closing(sqlite3.connect(path, timeout=1, isolation_level=None)) as alone,
+                ):
+                    alone.execute("VACUUM")
+                    alone.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return count
 
     def verdicts(self, asset_key: dg.AssetKey, check_name: str) -> dict[str, bool]:
@@ -172,10 +177,8 @@ class DagsterHistory(OnInstance):
         What names a Dagster run goes before the run, which leads to it. The mark is the last tick
         that was read, or that all were.
         """
-        found = (
-            self._instance.get_run_ids(dg.RunsFilter(tags=each)) for each in _tags_of(tenant_id)
-        )
-        dagster_run_ids = sorted({run_id for some in found for run_id in some})
+        found = map(self._instance.get_run_ids, _of_tenant(tenant_id))
+        dagster_run_ids = sorted({*chain.from_iterable(found)})
         names, count = _Names(tenant_id, {*run_ids, *dagster_run_ids}), 0
         if self._instance.schedule_storage is not None:
             if mark != _TICKS_SEEN:
@@ -261,8 +264,11 @@ class DagsterHistory(OnInstance):
         name: without it each run would cost a look through all verdicts.
         """
         self._instance.compute_log_manager.delete_logs(prefix=[dagster_run_id])
-        events = self._instance.all_logs(dagster_run_id, of_type=_CHECK_EVENTS)
-        checks = {_check_of(each) for each in events}
+        about: Any = [
+            each.get_dagster_event().event_specific_data
+            for each in self._instance.all_logs(dagster_run_id, of_type=_CHECK_EVENTS)
+        ]
+        checks = {(each.asset_key.to_string(), each.check_name) for each in about}
         with self._events() as connection:
             for asset_key, check_name in checks:
                 its_own = sa.and_(
@@ -274,7 +280,7 @@ class DagsterHistory(OnInstance):
         self._instance.delete_run(dagster_run_id)
         with self._runs() as connection:
             connection.execute(sa.delete(_RUN_TAGS).where(_RUN_TAGS.c.run_id == dagster_run_id))
-        shard = getattr(self._instance.event_log_storage, "path_for_shard", None)
+        shard = getattr(self._event_storage, "path_for_shard", None)
         if shard is not None:  # A file for each run.
             for end in ("", "-wal", "-shm"):
                 Path(f"{shard(dagster_run_id)}{end}").unlink(missing_ok=True)
@@ -324,10 +330,10 @@ class DagsterHistory(OnInstance):
             newest = connection.execute(wanted).scalar()
         if newest is None:
             return
-        key, storage = dg.AssetKey(json.loads(asset_key)), _sql(self._instance.event_log_storage)
+        key = dg.AssetKey(json.loads(asset_key))
         asked = dg.AssetRecordsFilter(asset_key=key, storage_ids=[newest])
         for record in self._instance.fetch_materializations(asked, limit=1).records:
-            storage.store_asset_event(record.event_log_entry, record.storage_id)
+            self._event_storage.store_asset_event(record.event_log_entry, record.storage_id)
 
     def _remove_events(self, tenant_id: str) -> int:
         """Remove events and verdicts of checks that are no run's."""
@@ -348,7 +354,7 @@ class DagsterHistory(OnInstance):
 
     def _delete_from_copy(self, *conditions: Any) -> None:
         """Delete from SQLite's second copy of the events that are no run's, where there is one."""
-        storage = _sql(self._instance.event_log_storage)
+        storage = self._event_storage
         shard = getattr(storage, "path_for_shard", None)
         if shard is not None and Path(shard(_NO_RUN)).exists():
             with storage.run_connection(_NO_RUN) as connection:
@@ -403,14 +409,22 @@ class DagsterHistory(OnInstance):
                     count += _rows(connection, sa.update(table).where(here).values({body: cleared}))
         return count
 
+    # Storages as those of SQLite and of PostgreSQL are: they lend their connections.
+
     def _runs(self) -> AbstractContextManager[sa.Connection]:
-        return _sql(self._instance.run_storage).connect()
+        storage: Any = self._instance.run_storage
+        return storage.connect()  # type: ignore[no-any-return]
 
     def _events(self) -> AbstractContextManager[sa.Connection]:
-        return _sql(self._instance.event_log_storage).index_connection()
+        return self._event_storage.index_connection()  # type: ignore[no-any-return]
 
     def _schedules(self) -> AbstractContextManager[sa.Connection]:
-        return _sql(self._instance.schedule_storage).connect()
+        storage: Any = self._instance.schedule_storage
+        return storage.connect()  # type: ignore[no-any-return]
+
+    @property
+    def _event_storage(self) -> Any:
+        return self._instance.event_log_storage
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -431,11 +445,6 @@ def _stored(instant: datetime) -> datetime:
     return instant.astimezone(UTC).replace(tzinfo=None)
 
 
-def _sql(storage: Any) -> Any:
-    """Return a storage as those of SQLite and PostgreSQL are: it lends its connection."""
-    return storage
-
-
 def _mostly_free(connection: sa.Connection) -> str | None:
     """Return the file of a SQLite database of which more than half is free; else None."""
     if connection.dialect.name != "sqlite":
@@ -449,24 +458,10 @@ def _mostly_free(connection: sa.Connection) -> str | None:
     return str(connection.exec_driver_sql("PRAGMA database_list").one()[2])
 
 
-def _shrink(path: str) -> None:
-    """Give the free space of a SQLite database back, unless somebody else is at it."""
-    with (
-        suppress(sqlite3.OperationalError),
-        closing(sqlite3.connect(path, timeout=1, isolation_level=None)) as connection,
-    ):
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _tags_of(tenant_id: str) -> tuple[Mapping[str, str], ...]:
-    return {tags.PARTITION: tenant_id}, {tags.TENANT_ID: tenant_id}
-
-
-def _check_of(entry: dg.EventLogEntry) -> tuple[str, str]:
-    """Return the asset and the name of the check that an event is about, as its table has them."""
-    event: Any = entry.get_dagster_event().event_specific_data
-    return event.asset_key.to_string(), event.check_name
+def _of_tenant(tenant_id: str, **filters: Any) -> tuple[dg.RunsFilter, ...]:
+    """Return filters for a tenant's runs, by its partition and by its tag."""
+    keys = (tags.PARTITION, tags.TENANT_ID)
+    return tuple(dg.RunsFilter(tags={key: tenant_id}, **filters) for key in keys)
 
 
 def _rows(connection: sa.Connection, order: Any) -> int:

@@ -5,7 +5,7 @@ intake and the reconciler, which know the Protocols alone.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import dagster as dg
@@ -35,14 +35,10 @@ STATE_OF = {
 }
 
 
-InstanceOrOpener = dg.DagsterInstance | Callable[[], dg.DagsterInstance]
-"""Dagster's instance, or what opens it when it is first asked: a tick's costs 50 ms."""
-
-
 class OnInstance:
-    """Base of what asks an instance."""
+    """Base of what asks an instance, or what opens it when first asked: a tick's costs 50 ms."""
 
-    def __init__(self, instance: InstanceOrOpener) -> None:
+    def __init__(self, instance: dg.DagsterInstance | Callable[[], dg.DagsterInstance]) -> None:
         self._given = instance
 
     @property
@@ -60,6 +56,10 @@ class DagsterExecutions(OnInstance):
         wanted = {tags.RUN_ID: record.run_id, tags.ATTEMPT: str(record.attempt)}
         found = self._instance.get_runs(dg.RunsFilter(tags=wanted))
         return next((run for run in found if run.parent_run_id is None), None)
+
+    def _find_unfinished(self, record: RunRecord) -> dg.DagsterRun | None:
+        run = self.find(record)
+        return None if run is None or run.is_finished else run
 
     def state(self, record: RunRecord) -> AttemptState:
         """Return how the Dagster run of a record's latest attempt stands."""
@@ -87,8 +87,7 @@ class DagsterExecutions(OnInstance):
 
     def report_failed(self, record: RunRecord, message: str) -> None:
         """Let Dagster know that a run is dead, which would hold its place for ever otherwise."""
-        run = self.find(record)
-        if run is not None and not run.is_finished:
+        if run := self._find_unfinished(record):
             self._instance.report_run_failed(run, message)
 
     def terminate(self, record: RunRecord) -> None:
@@ -96,9 +95,10 @@ class DagsterExecutions(OnInstance):
 
         Where Dagster waits for that longer than a tick can, it goes on by itself.
         """
-        run = self.find(record)
-        if run is not None and not run.is_finished:
-            self._ask_to_end(run)
+        if run := self._find_unfinished(record):
+            asking = threading.Thread(target=self._cancel, args=(run.run_id,), daemon=True)
+            asking.start()
+            asking.join(TERMINATE_SECONDS)
 
     def stop(self, record: RunRecord) -> None:
         """End the process of a run that gives no sign, where it need not be asked itself.
@@ -110,11 +110,6 @@ class DagsterExecutions(OnInstance):
         if launcher not in _ASKING_LAUNCHERS:
             self.terminate(record)
 
-    def _ask_to_end(self, run: dg.DagsterRun) -> None:
-        asking = threading.Thread(target=self._cancel, args=(run.run_id,), daemon=True)
-        asking.start()
-        asking.join(TERMINATE_SECONDS)
-
     def _cancel(self, dagster_run_id: str) -> None:
         coordinator = self._instance.run_coordinator
         try:
@@ -125,8 +120,7 @@ class DagsterExecutions(OnInstance):
 
     def report_cancelled(self, record: RunRecord, message: str) -> None:
         """Let Dagster know that a run counts as ended, whether or not its process hears of it."""
-        run = self.find(record)
-        if run is not None and not run.is_finished:
+        if run := self._find_unfinished(record):
             self._instance.report_run_canceled(run, message)
 
 
@@ -155,19 +149,18 @@ class DagsterPartitions(OnInstance):
         missing = [each for each in wanted if each not in present]
         for first in range(0, len(missing), _PARTITIONS_AT_ONCE):
             some = missing[first : first + _PARTITIONS_AT_ONCE]
-            try:
-                self._instance.add_dynamic_partitions(TENANT_PARTITIONS, some)
-            except Exception:  # noqa: BLE001 - one of them may be there: each by itself
-                self._add_each(some)
+            self._add(some)
         return missing
 
-    def _add_each(self, tenant_ids: Iterable[str]) -> None:
-        for tenant_id in tenant_ids:
-            try:
-                self._instance.add_dynamic_partitions(TENANT_PARTITIONS, [tenant_id])
-            except Exception:
-                if not self._has(tenant_id):
-                    raise
+    def _add(self, tenant_ids: Sequence[str]) -> None:
+        try:
+            self._instance.add_dynamic_partitions(TENANT_PARTITIONS, tenant_ids)
+        except Exception:
+            if len(tenant_ids) > 1:  # one of them may be there: each by itself
+                for tenant_id in tenant_ids:
+                    self._add([tenant_id])
+            elif not self._has(tenant_ids[0]):
+                raise
 
     def _has(self, tenant_id: str) -> bool:
         return self._instance.has_dynamic_partition(TENANT_PARTITIONS, tenant_id)

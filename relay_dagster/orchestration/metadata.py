@@ -30,16 +30,8 @@ _MAX_SUSPECTS = 100
 _FILLED = (*REQUIRED_COLUMNS, "vendor_id", "updated_at")
 PREVIEW_ROWS = 10
 REPORTS = (
-    "report",
-    "merged_inventory",
-    "errors",
-    "invalid_rows",
-    "changes",
-    "quarantine",
-    "overrides",
-    "run_summary",
-    "input_manifest",
-    "config_snapshot",
+    *("report", "merged_inventory", "errors", "invalid_rows", "changes", "quarantine"),
+    *("overrides", "run_summary", "input_manifest", "config_snapshot"),
 )
 """The artifacts that people open, the most wanted first."""
 
@@ -53,31 +45,22 @@ def table(rows: Iterable[Sequence[Any]], columns: Mapping[str, str]) -> dg.Table
 
 def column_schema(columns: Iterable[tuple[str, Kind]]) -> dict[str, dg.TableSchema]:
     """Return the metadata by which Dagster shows the columns of an asset, from names and kinds."""
-    return {
-        "dagster/column_schema": dg.TableSchema(
-            [
-                dg.TableColumn(
-                    name,
-                    str(kind),
-                    constraints=dg.TableColumnConstraints(nullable=name not in _FILLED),
-                )
-                for name, kind in columns
-            ]
-        )
-    }
+    may_lack = {is_null: dg.TableColumnConstraints(nullable=is_null) for is_null in (True, False)}
+    shown = [
+        dg.TableColumn(name, str(kind), constraints=may_lack[name not in _FILLED])
+        for name, kind in columns
+    ]
+    return {"dagster/column_schema": dg.TableSchema(shown)}
 
 
 def input_table(entries: Mapping[str, Mapping[str, Any]]) -> dg.TableMetadataValue:
     """Return the manifest's entries by vendor: what was found, or where it is expected."""
     rows = [
         (
-            vendor_id,
-            entry["status"],
-            entry["s3_key"] or entry["expected_prefix"] or "",
-            entry["size"] or 0,
-            entry["last_modified"] or "",
+            *(name, entry["status"], entry["s3_key"] or entry["expected_prefix"] or ""),
+            *(entry["size"] or 0, entry["last_modified"] or ""),
         )
-        for vendor_id, entry in entries.items()
+        for name, entry in entries.items()
     ]
     kinds = {"vendor_id": "string", "status": "string", "s3_key": "string", "bytes": "int"}
     return table(rows, {**kinds, "last_modified": "string"})
@@ -108,9 +91,8 @@ def fault_table(vendors: Sequence[NormalizedVendor]) -> dg.TableMetadataValue:
     """Return how often each vendor's rows have each fault, and what makes a whole feed unusable."""
     rows: list[tuple[str, str, int]] = []
     for vendor in vendors:
-        counts = {str(code): count for code, count in vendor.fault_counts.items()}
-        if vendor.fault is not None:
-            counts[vendor.fault.error_code] = 1
+        whole = {} if vendor.fault is None else {vendor.fault.error_code: 1}
+        counts = {**{str(code): count for code, count in vendor.fault_counts.items()}, **whole}
         by_count = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         rows += [(vendor.vendor_id, code, count) for code, count in by_count]
     return table(rows, {"vendor_id": "string", "error_code": "string", "entries": "int"})

@@ -8,7 +8,7 @@ Bounded: a few vendors, the first bytes of each, a few threads. They are read by
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, islice
 from typing import Annotated, Any, TypeVar
@@ -134,7 +134,7 @@ def _check(
         if vendor_id in (None, vendor.vendor_id)
     ][:MAX_VENDORS]
     found = _check_all(config, looked_at, platform.objects, checker, deadline)
-    uploads = _fitting(document, found)
+    uploads = [*_fitting(document, found)]
     keeps_skus = config.output.missing_skus == "zero"
     is_published = not keeps_skus or platform.runs.feed(tenant_id) is not None
     doubts = config_doubts(config, is_published=is_published) if vendor_id is None else ()
@@ -169,27 +169,22 @@ def _faulty(
 
 @dataclass(frozen=True, slots=True)
 class _Upload:
-    """A vendor's latest upload as callers see it, and what was found in its first bytes.
+    """A vendor's latest upload: as callers see it, its first bytes, and what was found in them.
 
     ``place`` is the vendor's in the config.
     """
 
     place: int
+    vendor: VendorConfig
     shown: wire.VendorCheck
+    latest: ObjectInfo | None = None
+    feed: FeedSample | None = None
     check: FeedCheck | None = None
 
     @property
     def changes(self) -> Mapping[str, Any]:
         """What to change in the vendor's parser."""
         return {} if self.check is None else self.check.changes
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A vendor's latest upload and its first bytes."""
-
-    latest: ObjectInfo
-    feed: FeedSample
 
 
 def _checked(
@@ -234,34 +229,20 @@ def _check_all(
     deadline: TaskDeadline,
 ) -> list[_Upload]:
     """Read some vendors' uploads, a few at a time, and have all of them checked."""
-    vendors = [vendor for _, vendor in looked_at]
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        found = list(pool.map(lambda vendor: _find(vendor, objects, deadline), vendors))
+        found = list(pool.map(lambda each: _find(each[0], each[1], objects, deadline), looked_at))
     finally:
         pool.shutdown(cancel_futures=True)
     found = list(_with_whole(found, objects))
-    feeds = {
-        vendor.vendor_id: each.feed
-        for vendor, each in zip(vendors, found, strict=True)
-        if isinstance(each, _Found)
+    feeds = {each.vendor.vendor_id: each.feed for each in found if each.feed is not None}
+    wholes = {
+        each.vendor.vendor_id: (each.latest.size, partial(_piece, objects, each.latest))
+        for each in found
+        if each.latest is not None and each.feed is not None and not each.feed.is_whole
     }
-    checks = checker.read_on(
-        config,
-        checker.check(config, feeds, deadline),
-        {
-            vendor.vendor_id: (each.latest.size, partial(_piece, objects, each.latest))
-            for vendor, each in zip(vendors, found, strict=True)
-            if isinstance(each, _Found) and not each.feed.is_whole
-        },
-        deadline,
-    )
-    return [
-        _of_check(place, vendor, each.latest, checks[vendor.vendor_id])
-        if isinstance(each, _Found)
-        else _Upload(place, each)
-        for (place, vendor), each in zip(looked_at, found, strict=True)
-    ]
+    checks = checker.read_on(config, checker.check(config, feeds, deadline), wholes, deadline)
+    return [_with_check(each, checks.get(each.vendor.vendor_id)) for each in found]
 
 
 def _piece(objects: ObjectStore, latest: ObjectInfo, start: int) -> bytes:
@@ -270,69 +251,74 @@ def _piece(objects: ObjectStore, latest: ObjectInfo, start: int) -> bytes:
     return objects.read_range(latest.key, start, stop) or b""
 
 
-def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[_Upload]:
-    """Return the uploads with details and changes as far as an answer has room for them."""
-    fitting, left = [], _BYTES_OF_DETAILS
+def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> Iterator[_Upload]:
+    """Yield the uploads with details and changes as far as an answer has room for them."""
+    left = _BYTES_OF_DETAILS
     for upload in uploads:
         steps = map(wire.Operation.of, parser_steps(document, upload.place, upload.changes))
         left -= sum(_size(each) for each in (upload.shown, *steps))
         if left < 0:
             own = {name: getattr(upload.shown, name) for name in _SHORT_FACTS}
             message = f"{upload.shown.message}; {_NO_ROOM}"
-            upload = _Upload(upload.place, wire.VendorCheck(**own, message=message))
-        fitting.append(upload)
-    return fitting
+            upload = _Upload(upload.place, upload.vendor, wire.VendorCheck(**own, message=message))
+        yield upload
 
 
 def _find(
-    vendor: VendorConfig, objects: ObjectStore, deadline: TaskDeadline
-) -> _Found | wire.VendorCheck:
-    prefix = vendor.inbound.s3_prefix
+    place: int, vendor: VendorConfig, objects: ObjectStore, deadline: TaskDeadline
+) -> _Upload:
+    prefix, vendor_id = vendor.inbound.s3_prefix, vendor.vendor_id
     if prefix is None:
-        return _not_checked(vendor.vendor_id, "its feeds do not come from S3")
+        shown = _not_checked(vendor_id, "its feeds do not come from S3")
+        return _Upload(place, vendor, shown)
     latest = objects.latest_object(prefix, each_page=deadline.left)
     data = None if latest is None else objects.read_head(latest.key, HEAD_BYTES)
+    message = f'there is no upload under "{_cut(prefix)}"'
+    shown = wire.VendorCheck(vendor_id=vendor_id, status="missing", message=message)
     if latest is None or data is None:
-        message = f'there is no upload under "{_cut(prefix)}"'
-        return wire.VendorCheck(vendor_id=vendor.vendor_id, status="missing", message=message)
-    return _Found(latest, FeedSample(data, is_whole=latest.size <= len(data)))
+        return _Upload(place, vendor, shown)
+    feed = FeedSample(data, is_whole=latest.size <= len(data))
+    return _Upload(place, vendor, shown, latest, feed)
 
 
-def _with_whole(
-    found: Iterable[_Found | wire.VendorCheck], objects: ObjectStore
-) -> Iterator[_Found | wire.VendorCheck]:
+def _with_whole(found: Iterable[_Upload], objects: ObjectStore) -> Iterator[_Upload]:
     """Yield what was found, whole where a file's first bytes do not do, as far as there is room."""
     room = WHOLE_BYTES
     for each in found:
-        if isinstance(each, _Found) and not each.feed.is_whole and is_read_whole(each.feed.data):
-            size = each.latest.size
-            data = objects.read_head(each.latest.key, size) if size <= room else None
+        latest, feed = each.latest, each.feed
+        if latest and feed and not feed.is_whole and is_read_whole(feed.data):
+            data = objects.read_head(latest.key, latest.size) if latest.size <= room else None
             if data is not None:
-                room -= size
-                yield _Found(each.latest, FeedSample(data, is_whole=True))
-                continue
+                room -= latest.size
+                each = replace(each, feed=FeedSample(data, is_whole=True))
         yield each
 
 
-def _of_check(
-    place: int, vendor: VendorConfig, latest: ObjectInfo, check: FeedCheck | str
-) -> _Upload:
+def _with_check(upload: _Upload, check: FeedCheck | str | None) -> _Upload:
+    """Return an upload as its check shows it; of bytes that cannot be read it says why."""
+    latest = upload.latest
+    if latest is None or check is None:
+        return upload
     status: wire.VendorCheckStatus = "unreadable"
     if not isinstance(check, str) and (check.best.is_usable or check.best.headers):
         status = "read"
-    message = check if isinstance(check, str) else describe_check(check)
     shown = wire.VendorCheck(
-        vendor_id=vendor.vendor_id,
+        vendor_id=upload.vendor.vendor_id,
         status=status,
-        message=_cut(message, _MAX_MESSAGE),
+        message=_cut(check if isinstance(check, str) else describe_check(check), _MAX_MESSAGE),
         s3_key=latest.key,
         size=latest.size,
         last_modified=latest.last_modified,
     )
     if isinstance(check, str):
-        return _Upload(place, shown)
+        return replace(upload, shown=shown)
+    return replace(upload, shown=shown.model_copy(update=_details(check)), check=check)
+
+
+def _details(check: FeedCheck) -> dict[str, Any]:
+    """Return what a check shows besides, each list as far as its limit."""
     best, symbols = check.best, list(check.parser.currency_symbols)[:_MAX_SAMPLES]
-    details = {
+    return {
         "headers": [_cut(each) for each in best.headers[:MAX_LISTED]],
         "missing_headers": [
             wire.MissingHeaderFound(
@@ -353,13 +339,12 @@ def _of_check(
             for each in check.unknown
             for candidate in each.candidates
         ],
-        "rows_looked_at": check.best.rows,
+        "rows_looked_at": best.rows,
         "whole": check.whole,
         "guesses": wire.Guesses.of(check.parser, currency_symbols=symbols),
         "as_sent": _reading(check.as_sent),
         "with_patch": check.with_changes and _reading(check.with_changes),
     }
-    return _Upload(place, shown.model_copy(update=details), check)
 
 
 def _not_checked(vendor_id: str, why: str) -> wire.VendorCheck:
