@@ -24,100 +24,75 @@ if TYPE_CHECKING:
     from relay_dagster.tenants.audit import Origin
     from relay_dagster.wiring import Platform
 
-CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
-    "run": (
-        "client.runs:commands",
-        "Start a run and print its run_id; with --watch exit with 1 unless it succeeds, 3 if held.",
-    ),
-    "runs": ("client.runs:commands", "List runs, newest first."),
-    "show": (
-        "client.runs:commands",
-        "Show a run: how it stands, what it counted, what it wrote; --watch as for `relay run`.",
-    ),
-    "errors": (
-        "client.runs:commands",
-        "Show what went wrong in a run: each cause once, with its count, samples and what to do.",
-    ),
-    "explain": (
-        "client.skus:commands",
-        "Show why a SKU's row of a run's feed is what it is: each step of the price, every offer.",
-    ),
-    "release": (
-        "client.holds:commands",
-        "Publish the feed that a run holds back; shows it and asks, unless hash and guards are "
-        "given.",
-    ),
-    "accept": (
-        "client.skus:commands",
-        "Accept prices that a run has kept back, so that the next run publishes them.",
-    ),
-    "rollback": (
-        "client.holds:commands",
-        "Publish the feed of one of the tenant's earlier runs again.",
-    ),
-    "cancel": (
-        "client.runs:commands",
-        "Cancel a run, at once or as soon as it can be stopped; a feed that it holds is discarded.",
-    ),
-    "feed": ("client.feeds:commands", "Fetch the feed that is in force."),
-    "artifacts": (
-        "client.feeds:commands",
-        "List a run's artifacts with links that are good for an hour, or fetch one of them.",
-    ),
-    "tenants": (
-        "client.tenants:commands",
-        "List all tenants: the config, since when a feed is in force, the last run that ended.",
-    ),
-    "pause": (
-        "client.tenants:commands",
-        "Stop new runs, of one tenant or of all; with nothing to pause and no reason, list pauses.",
-    ),
-    "resume": (
-        "client.tenants:commands",
-        "Let new runs in again, of one tenant, or end the pause of all; the other stays in force.",
-    ),
-    "verify": (
-        "replay.newest:commands",
-        "Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.",
-    ),
-    "rehearse": (
-        "replay.what_if:commands",
-        "Try a config on runs that were: what would change in their feeds, what the guards would "
-        "say.",
-    ),
-    "upload": (
-        "client.uploads:commands",
-        "Upload a vendor's feed, which needs no rights in the bucket, and print its key.",
-    ),
-    "pull": (
-        "client.uploads:commands",
-        "Have a vendor's file pulled now; how that ended shows in `relay tenant status`.",
-    ),
-    "audit": (
-        "client.access:commands",
-        "Show who did what, newest first: entries of the last 400 days.",
-    ),
-    "config": ("client.configs:config", "Check tenants' configs, store them, and get them back."),
-    "tenant": ("client.tenants:tenant", "See how a tenant stands, delete it, restore it."),
-    "keys": ("client.access:keys", "Make keys of a tenant, see what they may do, and delete them."),
-    "secrets": (
-        "client.uploads:secrets",
-        "Keep secrets by which vendors' files are pulled; each is for one host.",
-    ),
-    "overrides": (
-        "client.skus:overrides",
-        "Say the last word on single SKUs: a price, a floor, a vendor, a quantity, or leave out.",
-    ),
-    "feed-links": (
-        "client.feeds:feed_links",
-        "Make links to a tenant's feed for programs that take a plain URL, and revoke them.",
-    ),
-    "webhooks": (
-        "client.webhooks:webhooks",
-        "Have URLs told of a tenant's runs and feeds, and see what was sent.",
-    ),
+CLIENT_COMMANDS: dict[str, dict[str, str]] = {
+    "client.runs:commands": {
+        "run": "Start a run and print its run_id; with --watch exit with 1 unless it succeeds, 3 "
+        "if held.",
+        "runs": "List runs, newest first.",
+        "show": "Show a run: how it stands, what it counted, what it wrote; --watch as for `relay "
+        "run`.",
+        "errors": "Show what went wrong in a run: each cause once, with its count, samples and "
+        "what to do.",
+        "cancel": "Cancel a run, at once or as soon as it can be stopped; a feed that it holds is "
+        "discarded.",
+    },
+    "client.holds:commands": {
+        "release": "Publish the feed that a run holds back; shows it and asks, unless hash and "
+        "guards are given.",
+        "rollback": "Publish the feed of one of the tenant's earlier runs again.",
+    },
+    "client.skus:commands": {
+        "explain": "Show why a SKU's row of a run's feed is what it is: each step of the price, "
+        "every offer.",
+        "accept": "Accept prices that a run has kept back, so that the next run publishes them.",
+    },
+    "client.feeds:commands": {
+        "feed": "Fetch the feed that is in force.",
+        "artifacts": "List a run's artifacts with links that are good for an hour, or fetch one "
+        "of them.",
+    },
+    "client.tenants:commands": {
+        "tenants": "List all tenants: the config, since when a feed is in force, the last run "
+        "that ended.",
+        "pause": "Stop new runs, of one tenant or of all; with nothing to pause and no reason, "
+        "list pauses.",
+        "resume": "Let new runs in again, of one tenant, or end the pause of all; the other stays "
+        "in force.",
+    },
+    "client.uploads:commands": {
+        "upload": "Upload a vendor's feed, which needs no rights in the bucket, and print its key.",
+        "pull": "Have a vendor's file pulled now; how that ended shows in `relay tenant status`.",
+    },
+    "replay.newest:commands": {
+        "verify": "Prove a run by replay: the engine here, over its inputs, gives the bytes of "
+        "each CSV.",
+    },
+    "replay.what_if:commands": {
+        "rehearse": "Try a config on runs that were: what would change in their feeds, what the "
+        "guards would say.",
+    },
+    "client.access:commands": {
+        "audit": "Show who did what, newest first: entries of the last 400 days.",
+    },
+    "client.configs:config": {"config": "Check tenants' configs, store them, and get them back."},
+    "client.tenants:tenant": {"tenant": "See how a tenant stands, delete it, restore it."},
+    "client.access:keys": {"keys": "Make keys of a tenant, see what they may do, and delete them."},
+    "client.uploads:secrets": {
+        "secrets": "Keep secrets by which vendors' files are pulled; each is for one host.",
+    },
+    "client.skus:overrides": {
+        "overrides": "Say the last word on single SKUs: a price, a floor, a vendor, a quantity, "
+        "or leave out.",
+    },
+    "client.feeds:feed_links": {
+        "feed-links": "Make links to a tenant's feed for programs that take a plain URL, and "
+        "revoke them.",
+    },
+    "client.webhooks:webhooks": {
+        "webhooks": "Have URLs told of a tenant's runs and feeds, and see what was sent.",
+    },
 }
-"""The client's commands and groups: module and variable, and the line of help."""
+"""The client's commands and groups by module and variable, each with its line of help."""
 
 
 class _LazyCommand(TyperCommand):
@@ -143,11 +118,11 @@ class _LazyCommand(TyperCommand):
 
 def _add_client(*, are_groups: bool) -> None:
     """Give the application the client's commands, or its groups; help lists them in this order."""
-    for name, (place, line) in CLIENT_COMMANDS.items():
+    for place, lines in CLIENT_COMMANDS.items():
         if place.endswith(":commands") is not are_groups:
-            app.command(
-                name, cls=type("_LazyCommand", (_LazyCommand,), {"place": place}), help=line
-            )(lambda: None)
+            lazy = type("_LazyCommand", (_LazyCommand,), {"place": place})
+            for name, line in lines.items():
+                app.command(name, cls=lazy, help=line)(lambda: None)
 
 
 app = typer.Typer(
@@ -162,7 +137,6 @@ _add_client(are_groups=False)
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
 _BROKEN = 3
-_WIDE = 200
 _Result = TypeVar("_Result")
 RunId = Annotated[str, typer.Argument(help="The run whose message is in the dead-letter queue.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
@@ -343,27 +317,22 @@ _add_client(are_groups=True)
 @dlq.command("list")
 def dlq_list() -> None:
     """Show every dead letter with its run's status and cause."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from relay_dagster.client.terminal import Screen, cell, instant
 
-    from relay_dagster.client.terminal import plain
-
-    table = Table("run_id", "tenant_id", "status", "error_code", "cause", "since", "message_id")
-    for dead in _dead_letters().all():
-        record, job = dead.record, dead.job
-        cells = (
-            dead.run_id or "-",
-            job.tenant_id if job else "not a job",
-            str(record.status) if record else "no record",
-            (record.error_code if record else None) or "-",
+    rows = [
+        (
+            cell(dead.run_id),
+            dead.job.tenant_id if dead.job else "not a job",
+            str(dead.record.status) if dead.record else "no record",
+            cell(dead.record and dead.record.error_code),
             dead.cause,
-            f"{dead.since:%Y-%m-%d %H:%M:%S}Z" if dead.since else "-",
-            dead.message_id or "-",
+            instant(dead.since),
+            cell(dead.message_id),
         )
-        # Anybody may have written them: no markup, and nothing that steers the terminal.
-        table.add_row(*(Text(plain(cell)) for cell in cells))
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+        for dead in _dead_letters().all()
+    ]
+    names = ("run_id", "tenant_id", "status", "error_code", "cause", "since", "message_id")
+    Screen().table(names, rows)
 
 
 @dlq.command("redrive")
@@ -424,7 +393,12 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:
-        _print_usage_error(error)
+        problem = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
+        problem = problem.replace("Value error, ", "").removesuffix(".")
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "relay"
+        if problem:  # none of a line that asks for help
+            print(f"{path}: {problem}; see: {path} --help", file=sys.stderr)
         sys.exit(_BAD_USAGE)
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -432,16 +406,6 @@ def main() -> None:
     except ExternalServiceError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(1)
-
-
-def _print_usage_error(error: typer.TyperException) -> None:
-    """Print in one line what is wrong with a command line; of one that asks for help, nothing."""
-    problem = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
-    problem = problem.replace("Value error, ", "")
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "relay"
-    if problem:
-        print(f"{path}: {problem.removesuffix('.')}; see: {path} --help", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,17 @@ def lint_warnings(config: TenantConfig, *, is_published: bool = True) -> Iterato
         if column not in config.output.reads:
             yield ConfigFault("output.columns", f'has no "{column}": {without}')
     yield from _of_error_policy(config.error_policy)
-    yield from _of_rules(config, is_published=is_published)
+    yield from _of_price_rules(config.pricing, [vendor.vendor_id for vendor in config.vendors])
+    yield from _of_stock("stock", config.stock)
+    for place, vendor in enumerate(config.vendors):
+        if vendor.stock is not None:
+            yield from _of_stock(f"vendors.{place}.stock", vendor.stock)
+    if config.output.missing_skus == "zero" and not is_published:
+        yield ConfigFault(
+            "output.missing_skus",
+            "zero keeps SKUs of the published feed, and the tenant has none yet: the first run "
+            "keeps nothing",
+        )
 
 
 def _plain(number: Decimal) -> str:
@@ -152,21 +162,6 @@ def _of_column_map(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
 
 
 # --- the tenant's own rules ----------------------------------------------------------------------
-
-
-def _of_rules(config: TenantConfig, *, is_published: bool) -> Iterator[ConfigFault]:
-    ids = [vendor.vendor_id for vendor in config.vendors]
-    yield from _of_price_rules(config.pricing, ids)
-    yield from _of_stock("stock", config.stock)
-    for place, vendor in enumerate(config.vendors):
-        if vendor.stock is not None:
-            yield from _of_stock(f"vendors.{place}.stock", vendor.stock)
-    if config.output.missing_skus == "zero" and not is_published:
-        yield ConfigFault(
-            "output.missing_skus",
-            "zero keeps SKUs of the published feed, and the tenant has none yet: the first run "
-            "keeps nothing",
-        )
 
 
 def _of_price_rules(pricing: PricingConfig, vendor_ids: Sequence[str]) -> Iterator[ConfigFault]:

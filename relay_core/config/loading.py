@@ -217,20 +217,14 @@ def _sentence(detail: Any, context: Mapping[str, Any]) -> str:
 
 def _choice(detail: Any, section: type[BaseModel], name: str) -> tuple[str, Callable[[], str]]:
     """Return the sentence for a word that a field does not allow, and the function of its hint."""
-    allowed = _words(section.model_fields[name].annotation)
+    annotation = section.model_fields[name].annotation
+    allowed = get_args(_found(annotation, lambda part: get_origin(part) is Literal))
     listed = ", ".join(f'"{word}"' for word in allowed)
     wanted = f"must be {listed}" if len(allowed) == 1 else f"must be one of {listed}"
     given = detail["input"]
     if isinstance(given, bool) or not isinstance(given, str | int):
         return f"{wanted}, not {type_name(given)}", str
     return f"{wanted}, not {shorten(str(given))}", partial(values.nearest, str(given), allowed)
-
-
-def _words(annotation: Any) -> tuple[str, ...]:
-    """Return the words that a field allows, be it optional or a tuple of them."""
-    if get_origin(annotation) is Literal:
-        return get_args(annotation)
-    return next(filter(None, map(_words, get_args(annotation))), ())
 
 
 def _nearest(detail: Any, section: type[BaseModel], name: str) -> str:
@@ -247,12 +241,16 @@ def _field_at(section: type[BaseModel], path: Sequence[Any]) -> tuple[type[BaseM
     *names, last = [step for step in path if isinstance(step, str)] or [""]
     for name in names:
         field = section.model_fields.get(name)
-        section = (field and _section_of(field.annotation)) or section
+        section = (field and _found(field.annotation, _is_section)) or section
     return section, last
 
 
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    """Return the section that a field holds, be it optional or a tuple of them."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _found(annotation: Any, wanted: Callable[[Any], bool]) -> Any:
+    """Return the part of a field's type that is wanted, be it optional or a tuple of them."""
+    if wanted(annotation):
         return annotation
-    return next(filter(None, map(_section_of, get_args(annotation))), None)
+    return next(filter(None, (_found(part, wanted) for part in get_args(annotation))), None)

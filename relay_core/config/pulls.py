@@ -67,20 +67,14 @@ class PullConfig(Section):
     host_key: Annotated[Trimmed, AfterValidator(_check_host_key)] | None = optional()
     settle_seconds: Annotated[int, Field(ge=0, le=3600), WHOLE] = _SETTLE_SECONDS
 
-    @field_validator("host_key")
+    @field_validator("host_key", "settle_seconds")
     @classmethod
-    def _is_of_sftp(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _goes_with_sftp(cls, value: str | int | None, info: ValidationInfo) -> str | int | None:
         scheme = str(info.data.get("url", "")).partition(":")[0].lower()
         if scheme == "sftp" and value is None:
             raise refuse("is required for sftp: no server is trusted at first sight")
-        _refuse_but_sftp(scheme, value is not None)
-        return value
-
-    @field_validator("settle_seconds")
-    @classmethod
-    def _settles_sftp(cls, value: int, info: ValidationInfo) -> int:
-        scheme = str(info.data.get("url", "")).partition(":")[0].lower()
-        _refuse_but_sftp(scheme, value != _SETTLE_SECONDS)
+        if scheme not in ("", "sftp") and value not in (None, _SETTLE_SECONDS):
+            raise refuse(f"applies with sftp, and the url is {scheme}; leave it out")
         return value
 
     def destination(self, *, allow_loopback: bool) -> Destination:
@@ -91,8 +85,3 @@ class PullConfig(Section):
     def digest(self) -> str:
         """What tells it from another: the SHA-256 of all its options."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
-
-
-def _refuse_but_sftp(scheme: str, is_set: bool) -> None:
-    if scheme not in ("", "sftp") and is_set:
-        raise refuse(f"applies with sftp, and the url is {scheme}; leave it out")

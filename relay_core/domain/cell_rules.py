@@ -7,7 +7,8 @@ no length of digits or exponent costs more than reading it once.
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -43,9 +44,8 @@ _SERIAL = re.compile(r"([0-9]{2,6})(?:\.([0-9]+))?")
 _MICROSECOND = timedelta(microseconds=1)
 _THOUSANDS_CLASSES = {" ": " \u00a0\u202f", "'": "'\u2019"}
 _ISO_FORM = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    r"(?:[ T]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
-    r"(Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(?:[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:?[0-5][0-9])?)?"
 )
 
 
@@ -164,8 +164,10 @@ def read_timestamp(text: str, parser: CellOptions, zone: tzinfo) -> int:
     A time without an offset is local in ``zone``: the first of two where the clock goes back, and
     one that is skipped moves forward by the length of the gap.
     """
-    text = strip(text)
-    moment = _iso_moment(text)
+    text, moment = strip(text), None
+    if _ISO_FORM.fullmatch(text):
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(text)
     for form in parser.timestamp_formats if moment is None else ():
         moment = _formatted_moment(text, form)
         if moment is not None:
@@ -279,30 +281,6 @@ def _ten_thousandths(digits: str, point: int) -> int | None:
     kept = int(digits[: point + 5].ljust(point + 5, "0"))
     amount = (kept + 5) // 10
     return amount if amount < MONEY_LIMIT * MONEY_UNIT else None
-
-
-def _iso_moment(text: str) -> datetime | None:
-    found = _ISO_FORM.fullmatch(text)
-    if found is None:
-        return None
-    year, month, day, hour, minute, second, fraction, offset = found.groups(default="")
-    try:
-        day_written = date(int(year), int(month), int(day))
-        micros = int(fraction[:6].ljust(6, "0"))
-        clock = time(int(hour or 0), int(minute or 0), int(second or 0), micros)
-        return datetime.combine(day_written, clock, _offset(offset) if offset else None)
-    except ValueError:
-        return None
-
-
-def _offset(text: str) -> tzinfo:
-    if text == "Z":
-        return UTC
-    hours, minutes = int(text[1:3]), int(text[-2:])
-    if minutes > 59:
-        raise ValueError(text)
-    distance = timedelta(hours=hours, minutes=minutes)
-    return timezone(-distance if text.startswith("-") else distance)
 
 
 def _formatted_moment(text: str, form: str) -> datetime | None:

@@ -14,6 +14,10 @@ _TITLES = {
     FailureCode.INVALID_INPUT: "invalid input: ",
     FailureCode.FEED_TOO_LARGE: "feed too large: ",
 }
+_MISSING = (
+    "vendor inbound missing: vendor {vendor!r} has no file under {where}; upload its feed there, "
+    "or correct inbound.s3_prefix in the config"
+)
 VENDOR_ROWS = "vendor_rows"
 """The failure of a vendor that has lost many of its rows; the guard has the same name."""
 
@@ -39,6 +43,10 @@ _SENTENCES: dict[str, str] = {
     WarningCode.SKUS_QUARANTINED: "{skus} SKUs keep what is published of them, as their new price "
     "is too far from it to be right (guards.quarantine); see quarantine.csv, and accept those that "
     "are right",
+    WarningCode.OPTIONAL_VENDOR_MISSING: f"optional {_MISSING}",
+    WarningCode.REQUIRED_VENDOR_MISSING: f"required {_MISSING}",
+    FailureCode.NO_ROWS_PARSED: "no rows parsed: {what}; upload a file with rows under its header "
+    "and see that parser.skip_lines and parser.delimiter fit it",
     VENDOR_ROWS: "vendor {vendor!r} has {now} valid rows, {before} in the published feed's run, "
     "and guards.max_vendor_rows_lost_pct is {limit}; ask for the whole feed",
     WarningCode.GUARD_TRIPPED: "guard {guard} trips{about}: {value}, and {limit} is the most; see "
@@ -74,19 +82,6 @@ def listed(items: Iterable[str], separator: str, count: int) -> str:
     return shown if count <= MAX_LISTED else f"{shown}{separator}and {count - MAX_LISTED} more"
 
 
-def missing_vendor(vendor_id: str, where: str, *, required: bool) -> ReportEntry:
-    """Tell of a vendor that has no feed."""
-    word, code = "optional", WarningCode.OPTIONAL_VENDOR_MISSING
-    if required:
-        word, code = "required", WarningCode.REQUIRED_VENDOR_MISSING
-    return ReportEntry(
-        error_code=str(code),
-        error_message=f"{word} vendor inbound missing: vendor {vendor_id!r} has no file "
-        f"under {where}; upload its feed there, or correct inbound.s3_prefix in the config",
-        vendor_id=vendor_id,
-    )
-
-
 def too_little_memory(megabytes: int, stage: Stage) -> RunFailure:
     """Tell that the feeds need more memory than a run may have."""
     return RunFailure(
@@ -110,24 +105,15 @@ def out_of_time(seconds: float, stage: Stage) -> RunFailure:
 def unreadable_feed(vendor_id: str, file_name: str, error: FeedUnreadableError) -> ReportEntry:
     """Tell of a feed that cannot be used."""
     title = _TITLES.get(FailureCode(error.error_code), "")
-    return ReportEntry(
-        error_code=str(error.error_code),
-        error_message=f"{title}vendor {vendor_id!r}, file {file_name!r}: {error}",
-        vendor_id=vendor_id,
-    )
+    message = f"{title}vendor {vendor_id!r}, file {file_name!r}: {error}"
+    return ReportEntry(str(error.error_code), message, vendor_id)
 
 
 def no_rows(vendor_id: str | None) -> ReportEntry:
     """Tell that a vendor's feed, or every feed, has no row, which fails the run."""
-    what = (
-        "no feed has a row" if vendor_id is None else f"vendor {vendor_id!r} has a feed of no row"
-    )
-    return ReportEntry(
-        error_code=str(FailureCode.NO_ROWS_PARSED),
-        error_message=f"no rows parsed: {what}; upload a file with rows under its header and see "
-        "that parser.skip_lines and parser.delimiter fit it",
-        vendor_id=vendor_id,
-    )
+    of_one = f"vendor {vendor_id!r} has a feed of no row"
+    what = "no feed has a row" if vendor_id is None else of_one
+    return fault_of(FailureCode.NO_ROWS_PARSED, vendor_id, what=what)
 
 
 def no_valid_rows(total: int) -> ReportEntry:
@@ -146,10 +132,8 @@ def nothing_priced(skus: int, free: int) -> ReportEntry:
     if not skus:
         what = "price rules or overrides leave out every offer"
         remedy = "narrow when in pricing.rules, or remove overrides with leave_out"
-    return ReportEntry(
-        error_code=str(FailureCode.EMPTY_OUTPUT),
-        error_message=f"empty output: {what}, and an empty feed is never published; {remedy}{also}",
-    )
+    message = f"empty output: {what}, and an empty feed is never published; {remedy}{also}"
+    return ReportEntry(str(FailureCode.EMPTY_OUTPUT), message)
 
 
 def next_action(failure: RunFailure) -> str:

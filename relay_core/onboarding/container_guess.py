@@ -7,14 +7,13 @@ from typing import Any
 
 from relay_core.config import ParserConfig
 from relay_core.config.cross_checks import FORMATS_WITH
-from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode
-from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.ingest import compression
 from relay_core.ingest.charset import decode_head, likely_encodings
 from relay_core.ingest.json_objects import read_object
 from relay_core.ingest.workbooks import workbook_format
-from relay_core.onboarding.feed_sample import OLE2, PARQUET, ZIP, FeedSample
+from relay_core.onboarding.feed_sample import OLE2, PARQUET, ZIP, FeedSample, unreadable
 
 _UNPACKED = 1 << 20
 """So much of a packed text is looked at."""
@@ -31,7 +30,7 @@ def unpacked(feed: FeedSample) -> FeedSample:
     packed = compression.compression_of(feed.data, "auto")
     if packed == "zip" or feed.data.startswith((PARQUET, OLE2)):
         if not feed.is_whole:
-            raise _unreadable("the file is too large to be looked at; a run reads it")
+            raise unreadable("the file is too large to be looked at; a run reads it")
         if packed == "zip" and workbook_format(feed.data) is None:
             return _unzipped(feed)
         return feed
@@ -41,7 +40,7 @@ def unpacked(feed: FeedSample) -> FeedSample:
     try:
         data = unpacker.decompress(feed.data, _UNPACKED)
     except zlib.error as error:
-        raise _unreadable(f"the file begins as gzip's do, and is damaged: {error}") from error
+        raise unreadable(f"the file begins as gzip's do, and is damaged: {error}") from error
     is_all = feed.is_whole and unpacker.eof and not unpacker.unused_data
     return replace(feed, data=data, is_whole=is_all)
 
@@ -84,12 +83,8 @@ def _unzipped(feed: FeedSample) -> FeedSample:
         compression.open_archive(feed.data).close()
     except compression.BROKEN as error:
         what = "a ZIP archive's or an Excel workbook's"
-        raise _unreadable(f"the file begins as {what} do, and is damaged: {error}") from error
+        raise unreadable(f"the file begins as {what} do, and is damaged: {error}") from error
     data, is_all = compression.unpack_head(feed.data, "zip", _UNPACKED)
     if not is_all and data.startswith(PARQUET):
         data, is_all = bytes(compression.unpack(feed.data, "zip", SAMPLE_LIMITS)), True
     return replace(feed, data=data, is_whole=is_all)
-
-
-def _unreadable(message: str) -> FeedUnreadableError:
-    return FeedUnreadableError(FailureCode.DECODE_ERROR, message)

@@ -33,7 +33,17 @@ def row_doubts(config: TenantConfig, vendor: NormalizedVendor, offers: pa.Table)
     place = config.place_of(vendor.vendor_id)
     if len(offers):
         yield from _zero_cost(config, vendor.vendor_id, place, offers)
-        yield from _exponents(vendor.vendor_id, place, offers)
+        found = flags_of(one_chunk(pc.match_substring_regex(offers["sku"], _EXPONENT)))
+        if found.any():
+            yield Doubt(
+                "sku_exponent",
+                f"vendors.{place}.parser.column_map",
+                vendor.vendor_id,
+                int(found.sum()),
+                _skus_of(offers, found),
+                "SKUs look like numbers that a spreadsheet has rounded, so that several products "
+                "are one; ask for a file whose SKUs are text",
+            )
         if config.vendors[place].duplicate_skus == "compete":
             yield from _same_sku(vendor, place, offers)
     last = vendor.last_sku
@@ -72,20 +82,6 @@ def _zero_cost(
             _skus_of(offers, is_zero),
             "an amount of 0 is taken as what the item costs, so it is sold for shipping and margin "
             "alone; where 0 means that it is not known, name the column in parser.zero_is_null",
-        )
-
-
-def _exponents(vendor_id: str, place: int, offers: pa.Table) -> Iterator[Doubt]:
-    found = flags_of(one_chunk(pc.match_substring_regex(offers["sku"], _EXPONENT)))
-    if found.any():
-        yield Doubt(
-            "sku_exponent",
-            f"vendors.{place}.parser.column_map",
-            vendor_id,
-            int(found.sum()),
-            _skus_of(offers, found),
-            "SKUs look like numbers that a spreadsheet has rounded, so that several products are "
-            "one; ask for a file whose SKUs are text",
         )
 
 

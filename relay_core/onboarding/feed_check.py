@@ -52,7 +52,13 @@ def check_feed(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> 
     if kind is not None and not kind.is_text and kind.format is None:
         raise FeedUnreadableError(FailureCode.DECODE_ERROR, str(kind))
     changes = container_changes(feed, inner, parser)
-    as_sent = _other_container(parser, changes) if changes else read_rows(inner, parser, config)
+    if changes:
+        found = changes.get("format", parser.format)
+        what = f"it is {found}" if found != parser.format else "it is packed in another way"
+        message = f"the file is not what parser.format and parser.compression say: {what}"
+        as_sent = Reading(error_code=FailureCode.DECODE_ERROR, error_message=message)
+    else:
+        as_sent = read_rows(inner, parser, config)
     if kind is not None and kind.format is None and as_sent.error_code in KINDS_TELL:
         raise FeedUnreadableError(FailureCode(as_sent.error_code or ""), str(kind))
     checker = _Checker(inner, parser, config)
@@ -105,16 +111,6 @@ def with_rows(
     if check.changes:
         return replace(check, whole=is_whole, doubts=doubts, with_changes=reading)
     return replace(check, whole=is_whole, doubts=doubts, as_sent=reading)
-
-
-def _other_container(parser: ParserConfig, changes: Mapping[str, Any]) -> Reading:
-    """Return the reading of an upload in another format or compression than the parser's."""
-    found = changes.get("format", parser.format)
-    what = f"it is {found}" if found != parser.format else "it is packed in another way"
-    return Reading(
-        error_code=FailureCode.DECODE_ERROR,
-        error_message=f"the file is not what parser.format and parser.compression say: {what}",
-    )
 
 
 class _Checker:

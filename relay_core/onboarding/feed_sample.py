@@ -80,7 +80,7 @@ def whole_records(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[by
     except UnclosedQuoteError as error:
         if feed.is_whole or not ends:
             line = parser.skip_lines + line_number(body, error.position)
-            raise _unreadable(
+            raise unreadable(
                 f"the quote that opens in line {line} is never closed, as far as the file was "
                 'read; close it, or write it twice ("") where it belongs to a quoted text'
             ) from error
@@ -142,8 +142,9 @@ def _text_of(feed: FeedSample, parser: ParserConfig) -> str:
     try:
         return decode_head(feed.data, parser.encoding, is_whole=feed.is_whole)
     except UnicodeError as error:
-        raise _unreadable(f"the bytes are not {parser.encoding}: {error}") from error
+        raise unreadable(f"the bytes are not {parser.encoding}: {error}") from error
 
 
-def _unreadable(message: str) -> FeedUnreadableError:
+def unreadable(message: str) -> FeedUnreadableError:
+    """Return the error for bytes that no parser reads."""
     return FeedUnreadableError(FailureCode.DECODE_ERROR, message)

@@ -117,18 +117,14 @@ def _examined(
         return _Evidence(layout, 0, fitting / len(records), width) if fitting else None
     names = known_names(parser)
     records = _without_blank_ends(records, names)
-    widths = Counter(len(record.cells) for record in records if len(record.cells) > 1)
-    if not widths:
+    header = _header_in(records, names)
+    if header is None:
         return None
-    width = max(widths, key=lambda each: (widths[each], each))
-    place = _header_place(records, width, names)
-    after = records[place:]
+    after, width = records[header.place :], len(header.record.cells)
     share = sum(len(record.cells) == width for record in after) / len(after)
-    known = count_known(records[place].cells, names)
     # Blank lines before the header need no skipping.
-    skip = records[place].line - 1 if place else skip
-    layout = Layout(delimiter, skip, _columns_without_header(after, names))
-    return _Evidence(layout, known, share, width)
+    skip = header.record.line - 1 if header.place else skip
+    return _Evidence(Layout(delimiter, skip, header.columns), header.known, share, width)
 
 
 def _without_blank_ends(records: list[SampleRecord], names: frozenset[str]) -> list[SampleRecord]:
@@ -142,8 +138,20 @@ def _without_blank_ends(records: list[SampleRecord], names: frozenset[str]) -> l
     return [SampleRecord(record.line, record.cells[:width]) for record in records]
 
 
-def _header_place(records: Sequence[SampleRecord], width: int, names: frozenset[str]) -> int:
-    """Return which record is the header: the first full one, or one with more known names."""
+@dataclass(frozen=True, slots=True)
+class _Header:
+    place: int  # among the records, from 0
+    record: SampleRecord
+    known: int  # how many of its cells are names of headers
+    columns: tuple[str, ...] | None  # names for the fields, where it is a row as the others are
+
+
+def _header_in(records: Sequence[SampleRecord], names: frozenset[str]) -> _Header | None:
+    """Return the header: the first full record, or one with more known names."""
+    widths = Counter(len(record.cells) for record in records if len(record.cells) > 1)
+    if not widths:
+        return None
+    width = max(widths, key=lambda each: (widths[each], each))
     fitting = [
         (place, record)
         for place, record in enumerate(records[:_HEADER_WITHIN])
@@ -154,7 +162,9 @@ def _header_place(records: Sequence[SampleRecord], width: int, names: frozenset[
     known = {place: count_known(record.cells, names) for place, record in fitting}
     best = max(known, key=lambda place: (known[place], -place))
     # One name alone may be a cell of a row.
-    return best if known[best] > max(1, known[first]) else first
+    place = best if known[best] > max(1, known[first]) else first
+    columns = _columns_without_header(records[place:], names)
+    return _Header(place, records[place], known[place], columns)
 
 
 def _columns_without_header(
@@ -186,15 +196,6 @@ def _filled(record: SampleRecord) -> int:
 # --- workbooks ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Sheet:
-    name: str
-    header: SampleRecord | None = None
-    first: SampleRecord | None = None
-    known: int = 0
-    columns: tuple[str, ...] | None = None
-
-
 def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
     """Return what to change in a parser so that it reads the sheet with the feed, from its header.
 
@@ -206,28 +207,27 @@ def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
     own = parser.sheet if parser.sheet in shown else next(iter(shown), None)
     if own is None:
         return {}
-    best = _examined_sheet(data, own, parser)
+    best, header = own, _sheet_header(data, own, parser)
     for other in [name for name in shown if name != own][: _MAX_SHEETS - 1]:
-        if best.known >= _SURE:
+        known = 0 if header is None else header.known
+        if known >= _SURE:
             break
-        found = _examined_sheet(data, other, parser)
-        best = found if found.known > max(best.known, 1) else best
-    changes: dict[str, Any] = {}
-    if best.name != (parser.sheet or shown[0]):
-        changes["sheet"] = best.name
-    if parser.columns is None and best.header is not None:
-        before = best.header.line - 1
-        is_first = best.header is best.first
+        found = _sheet_header(data, other, parser)
+        if found is not None and found.known > max(known, 1):
+            best, header = other, found
+    changes: dict[str, Any] = {} if best == (parser.sheet or shown[0]) else {"sheet": best}
+    if parser.columns is None and header is not None:
+        before, is_first = header.record.line - 1, not header.place
         # Rows that a parser skips may leave the header as the first already.
         if parser.skip_lines > before or (not is_first and parser.skip_lines < before):
             changes["skip_lines"] = 0 if is_first else before
-    if parser.columns is None and best.columns is not None:
-        changes["columns"] = [*best.columns]
+        if header.columns is not None:
+            changes["columns"] = [*header.columns]
     return changes
 
 
-def _examined_sheet(data: bytes, name: str, parser: ParserConfig) -> _Sheet:
-    """Return what the first rows of a sheet look like."""
+def _sheet_header(data: bytes, name: str, parser: ParserConfig) -> _Header | None:
+    """Return the header among the first rows of a sheet; None where it has none to be read."""
     probe = ParserConfig.model_validate(
         {
             "format": parser.format,
@@ -238,15 +238,8 @@ def _examined_sheet(data: bytes, name: str, parser: ParserConfig) -> _Sheet:
     try:
         records = _sheet_records(data, probe)
     except FeedUnreadableError:
-        return _Sheet(name)
-    widths = Counter(len(record.cells) for record in records if len(record.cells) > 1)
-    if not widths:
-        return _Sheet(name)
-    names = known_names(parser)
-    width = max(widths, key=lambda each: (widths[each], each))
-    place = _header_place(records, width, names)
-    header, columns = records[place], _columns_without_header(records[place:], names)
-    return _Sheet(name, header, records[0], count_known(header.cells, names), columns)
+        return None
+    return _header_in(records, known_names(parser))
 
 
 def _sheet_records(data: bytes, probe: ParserConfig) -> list[SampleRecord]:

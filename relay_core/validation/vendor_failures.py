@@ -190,7 +190,12 @@ def _failure_of_input(
     limits: Limits,
 ) -> ReportEntry | None:
     if found is None:
-        return run_faults.missing_vendor(vendor.vendor_id, where, required=vendor.required)
+        optional, required = (
+            WarningCode.OPTIONAL_VENDOR_MISSING,
+            WarningCode.REQUIRED_VENDOR_MISSING,
+        )
+        code = required if vendor.required else optional
+        return run_faults.fault_of(code, vendor.vendor_id, where=where)
     hours = vendor.max_feed_age_hours
     if hours is not None and found.uploaded_at is not None:
         age = requested_at - found.uploaded_at

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.session import Limit, Session, Shown, Tenant, argument, command, option
 from relay_dagster.client.terminal import TableView, expiry
-from relay_dagster.wire.access import NewTenantKey
+from relay_dagster.wire.access import AuditList, KeyList, NewTenantKey
 
 keys = typer.Typer()
 _KEYS = TableView(
@@ -30,7 +31,8 @@ _KEYS = TableView(
 @command(keys, "list")
 def list_keys(session: Session, tenant: Tenant) -> Shown:
     """List a tenant's keys: what each may do, until when, and when it was last used."""
-    found = list(session.api.keys(tenant))
+    pages = session.api.pages(KeyList, tenant_path(tenant, "api-keys"))
+    found = [key for page in pages for key in page.api_keys]
     by_age = sorted(found, key=lambda key: key.created_at)
     return Shown(found, lambda: _KEYS.show(session.screen, by_age))
 
@@ -90,7 +92,9 @@ def audit(
     limit: Limit = 20,
 ) -> Shown:
     """Show who did what, newest first: entries of the last 400 days."""
-    found = list(session.api.audit(tenant, action, limit))
+    asked = {"tenant_id": tenant, "action": action}
+    pages = session.api.pages(AuditList, "/v1/audit", asked, limit)
+    found = list(islice((entry for page in pages for entry in page.audit), limit))
     return Shown(found, lambda: AUDIT.show(session.screen, found))
 
 
@@ -103,14 +107,11 @@ def _details(details: Mapping[str, Any]) -> str:
     }
     before, after = (shown.pop(f"config_version_{side}", None) for side in ("before", "after"))
     parts = [] if before is None else [f"config version {before} -> {after}"]
-    return "; ".join([*parts, *(f"{name} {_shown(value)}" for name, value in shown.items())])
-
-
-def _shown(value: Any) -> str:
-    if not isinstance(value, list):
-        return str(value)
-    rest = f" and {len(value) - _MAX_PATHS} more" if len(value) > _MAX_PATHS else ""
-    return ", ".join(map(str, value[:_MAX_PATHS])) + rest
+    for name, value in shown.items():
+        listed = value if isinstance(value, list) else [value]
+        rest = f" and {len(listed) - _MAX_PATHS} more" if len(listed) > _MAX_PATHS else ""
+        parts.append(f"{name} {', '.join(map(str, listed[:_MAX_PATHS]))}{rest}")
+    return "; ".join(parts)
 
 
 AUDIT = TableView(

@@ -14,9 +14,8 @@ from pydantic import ValidationError
 
 from relay_dagster.client import errors
 from relay_dagster.client.links import TIMEOUT, certificates, is_here, reason_of
-from relay_dagster.wire.access import AuditItem, AuditList, KeyList, ListedKey
 from relay_dagster.wire.base import Answer, Page
-from relay_dagster.wire.runs import Publication, PublicationList, Run, RunDetails, RunList
+from relay_dagster.wire.runs import Run, RunDetails, RunList
 from relay_dagster.wire.tenants import ListedTenant, Tenant, TenantList, UploadLink
 
 JSON = {"Content-Type": "application/json"}
@@ -102,28 +101,12 @@ class ApiClient:
         pages = self.pages(TenantList, "/v1/tenants", most=limit)
         return islice((each for page in pages for each in page.tenants), limit)
 
-    def publications(self, tenant_id: str) -> Iterator[Publication]:
-        """Yield the feeds of a tenant that a rollback may publish, newest first."""
-        path = tenant_path(tenant_id, "publications")
-        return iter(self.ask(PublicationList, "GET", path).publications)
-
     def feed_link(self, tenant_id: str) -> str:
         """Return a link to the feed in force."""
         response = self._request("GET", tenant_path(tenant_id, "feed"))
         if response.is_redirect and "Location" in response.headers:
             return response.headers["Location"]
         raise _refusal(response, self.url)
-
-    def keys(self, tenant_id: str) -> Iterator[ListedKey]:
-        """Yield all keys of a tenant."""
-        pages = self.pages(KeyList, tenant_path(tenant_id, "api-keys"))
-        return (key for page in pages for key in page.api_keys)
-
-    def audit(self, tenant_id: str | None, action: str | None, limit: int) -> Iterator[AuditItem]:
-        """Yield at most ``limit`` entries, newest first, over as many pages as it takes."""
-        asked = {"tenant_id": tenant_id, "action": action}
-        pages = self.pages(AuditList, "/v1/audit", asked, limit)
-        return islice((entry for page in pages for entry in page.audit), limit)
 
     def artifacts(self, run_id: str) -> dict[str, str]:
         """Return a link for each artifact that there is, over as many pages as it takes."""

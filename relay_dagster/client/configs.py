@@ -19,7 +19,7 @@ from relay_dagster.client.api_client import JSON, tenant_path
 from relay_dagster.client.errors import BadUsageError, fault_lines
 from relay_dagster.client.session import Session, Shown, argument, command, option
 from relay_dagster.client.terminal import Screen, instant
-from relay_dagster.wire.config_checks import ConfigCheck, HeadReading, Operation, VendorCheck
+from relay_dagster.wire.config_checks import ConfigCheck, HeadReading, VendorCheck
 from relay_dagster.wire.tenants import ConfigVersion
 
 config = typer.Typer()
@@ -82,7 +82,10 @@ def show_check(screen: Screen, check: ConfigCheck) -> None:
     if check.patch:
         screen.section("with these changes the files would read better")
         for step in check.patch:
-            screen.say(f"{_place(step)}: {_json(step.value)}", indent=2, style="green")
+            # A JSON Pointer as the paths of faults are written.
+            names = step.path.removeprefix("/").split("/")
+            place = ".".join(name.replace("~1", "/").replace("~0", "~") for name in names)
+            screen.say(f"{place}: {_json(step.value)}", indent=2, style="green")
 
 
 def _verdict(check: ConfigCheck) -> str:
@@ -130,12 +133,6 @@ def _refusals(reading: HeadReading | None) -> Iterator[str]:
         place = place_in_words(each.row_number, each.line, each.sheet_row)
         first = f"first in {place}, {_json(each.value)}"
         yield f"  {each.count:,} x {each.error_code}{column}, {first}"
-
-
-def _place(step: Operation) -> str:
-    """Return a JSON Pointer as the paths of faults are written."""
-    names = step.path.removeprefix("/").split("/")
-    return ".".join(name.replace("~1", "/").replace("~0", "~") for name in names)
 
 
 def _json(value: Any) -> str:

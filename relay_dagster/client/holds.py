@@ -29,11 +29,6 @@ class Reviewed:
     sha256: str
     guards: tuple[str, ...]
 
-    @classmethod
-    def of(cls, hold: HeldFeed) -> "Reviewed":
-        """Return all that a hold shows."""
-        return cls(hold.sha256, hold.guard_names)
-
 
 @command(commands, "release")
 def release_held(
@@ -99,37 +94,32 @@ def release_command(run: Run, hold: HeldFeed, reason: str = "why it is right") -
 
 def release(session: Session, run_id: str, reviewed: Reviewed | None, reason: str | None) -> None:
     """Release a run, once what holds it is named, or shown and agreed to; else exit status 1."""
+    screen = session.screen
     if reviewed is None:
-        reviewed = _reviewed(session, run_id, reason)
-    reason = reason or session.screen.ask("why is it right?")
+        run = session.api.run(run_id).run
+        if run.hold is None or not run.is_held:
+            raise ClientError(f"run {run_id} is {run.status}: nothing of it is held back")
+        screen.say(f"run {run_id} of {run.tenant_id}")
+        show_hold(screen, run, run.hold)
+        if not screen.is_terminal:
+            command = release_command(run, run.hold, *([] if reason is None else [reason]))
+            screen.complain(f"nothing is released; to do so: {command}")
+            raise typer.Exit(1)
+        if not screen.agrees("publish this feed?"):
+            screen.complain("nothing is released")
+            raise typer.Exit(1)
+        reviewed = Reviewed(run.hold.sha256, run.hold.guard_names)
+    reason = reason or screen.ask("why is it right?")
     if not reason:
-        session.screen.complain("nothing is released: a release needs a reason")
+        screen.complain("nothing is released: a release needs a reason")
         raise typer.Exit(1)
     order = {"sha256": reviewed.sha256, "guards": list(reviewed.guards), "reason": reason}
     try:
-        run = session.api.ask(Run, "POST", f"/v1/runs/{segment(run_id)}/release", json=order)
+        done = session.api.ask(Run, "POST", f"/v1/runs/{segment(run_id)}/release", json=order)
     except NoAnswerError as error:
         _say_unconfirmed(session, error, "released")
         raise
-    session.screen.say(f"run {run.run_id} of {run.tenant_id} is released: its feed is published")
-
-
-def _reviewed(session: Session, run_id: str, reason: str | None) -> Reviewed:
-    """Show a hold to whoever can say yes to it; return what was shown."""
-    run, screen = session.api.run(run_id).run, session.screen
-    hold = run.hold
-    if hold is None or not run.is_held:
-        raise ClientError(f"run {run_id} is {run.status}: nothing of it is held back")
-    screen.say(f"run {run_id} of {run.tenant_id}")
-    show_hold(screen, run, hold)
-    if not screen.is_terminal:
-        command = release_command(run, hold, *([] if reason is None else [reason]))
-        screen.complain(f"nothing is released; to do so: {command}")
-        raise typer.Exit(1)
-    if not screen.agrees("publish this feed?"):
-        screen.complain("nothing is released")
-        raise typer.Exit(1)
-    return Reviewed.of(hold)
+    screen.say(f"run {done.run_id} of {done.tenant_id} is released: its feed is published")
 
 
 def show_guard(screen: Screen, guard: Mapping[str, Any]) -> None:

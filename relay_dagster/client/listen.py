@@ -73,17 +73,15 @@ class _Handler(BaseHTTPRequestHandler):
         elif int(length) > MAX_BYTES:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"it has over {MAX_BYTES} bytes")
         else:
-            self._verify(self.rfile.read(int(length)))
-
-    def _verify(self, body: bytes) -> None:
-        try:
-            self.server.verifier.verify(body, dict(self.headers), json_parse=False)
-            document = json.loads(body)
-        except Exception as error:  # noqa: BLE001 - whatever a stranger sends is no fault of ours
-            self._refuse(HTTPStatus.BAD_REQUEST, str(error) or type(error).__name__)
-            return
-        self.server.show(str(self.headers["webhook-id"]), document)
-        self._answer(HTTPStatus.NO_CONTENT)
+            body = self.rfile.read(int(length))
+            try:
+                self.server.verifier.verify(body, dict(self.headers), json_parse=False)
+                document = json.loads(body)
+            except Exception as error:  # noqa: BLE001 - what a stranger sends is no fault of ours
+                self._refuse(HTTPStatus.BAD_REQUEST, str(error) or type(error).__name__)
+                return
+            self.server.show(str(self.headers["webhook-id"]), document)
+            self._answer(HTTPStatus.NO_CONTENT)
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:
         self.server.complain(f"refused with {status.value}: {why}")

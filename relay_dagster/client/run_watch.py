@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import typer
@@ -44,7 +45,7 @@ def watch(session: Session, polled: Polled, *, silently: bool = False) -> RunDet
     else:
         view = _Picture(screen.out)
     try:
-        with view:
+        with view.live:
             view.show(polled.run)
             while not polled.run.has_ended:
                 session.pause(POLL_SECONDS if polled.retry_after is None else polled.retry_after)
@@ -105,14 +106,9 @@ class _Lines:
     """One line for each change."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
+        self.live = nullcontext()
         self._say = say
         self._shown: tuple[str, ...] = ()
-
-    def __enter__(self) -> "_Lines":
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        return None
 
     def show(self, run: Run) -> None:
         """Write a run's state where it has changed."""
@@ -136,24 +132,17 @@ class _Picture:
         self._began = time.monotonic()
         self._run: Run | None = None
         self._problem = ""
-        self._live = Live(console=console, get_renderable=self._drawn, refresh_per_second=8)
-
-    def __enter__(self) -> "_Picture":
-        self._live.start()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._live.stop()
+        self.live = Live(console=console, get_renderable=self._drawn, refresh_per_second=8)
 
     def show(self, run: Run) -> None:
         """Draw a run as it is now."""
         self._run, self._problem = run, ""
-        self._live.refresh()
+        self.live.refresh()
 
     def report_problem(self, problem: str) -> None:
         """Say under the picture why it stands still."""
         self._problem = problem
-        self._live.refresh()
+        self.live.refresh()
 
     def _drawn(self) -> RenderableType:
         run = self._run

@@ -1,7 +1,7 @@
 """Runs: started, listed, shown with all that there is to know of them, and what went wrong."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from relay_dagster.client.run_watch import cause_of, exit_status, watch
 from relay_dagster.client.session import Limit, RunId, Session, Shown, argument, command, option
 from relay_dagster.client.terminal import (
     Screen,
+    TableView,
     ago,
     between,
     cell_of_count,
@@ -111,44 +112,26 @@ def show_runs(screen: Screen, runs: Sequence[Run]) -> None:
     """Write a table of runs; a narrow terminal gets causes below, never part of a run_id."""
     if not runs:
         screen.say("no run")
-    elif not screen.is_terminal:
-        screen.table(
-            ("run_id", "tenant_id", "status", "requested_at", "took", "error_code"),
-            [(*_named(run), instant(run.requested_at), _took(run), _code(run)) for run in runs],
-        )
-    elif screen.out.width >= _ROOM_FOR_ALL:
-        screen.table(
-            ("run_id", "tenant_id", "status", "requested", "took", "error_code"),
-            [(*_named(run), _ago(run), _took(run), _code(run)) for run in runs],
-            folded=("tenant_id",),
-        )
+        return
+    is_narrow, now = screen.is_terminal and screen.out.width < _ROOM_FOR_ALL, datetime.now(UTC)
+    columns: dict[str, str | Callable[[Any], str]] = {
+        "run_id": "run_id",
+        "tenant_id": "tenant_id",
+        "status": lambda run: run.status if is_narrow else f"{run.status} {_stage(run)}".strip(),
+    }
+    if screen.is_terminal:
+        columns["requested"] = lambda run: ago(run.requested_at, now)
     else:
-        screen.table(
-            ("run_id", "tenant_id", "status", "requested"),
-            [(run.run_id, run.tenant_id, run.status, _ago(run)) for run in runs],
-            folded=("tenant_id",),
-            notes=[run.error_code or _stage(run) for run in runs],
-        )
-
-
-def _named(run: Run) -> tuple[str, str, str]:
-    return run.run_id, run.tenant_id, f"{run.status} {_stage(run)}".strip()
+        columns["requested_at"] = "requested_at"
+    if not is_narrow:
+        columns["took"] = lambda run: between(run.started_at, run.finished_at)
+        columns["error_code"] = "error_code"
+    notes = [run.error_code or _stage(run) for run in runs] if is_narrow else ()
+    TableView(columns, folded=("tenant_id",)).show(screen, runs, notes=notes)
 
 
 def _stage(run: Run) -> str:
     return "" if run.has_ended else run.stage
-
-
-def _took(run: Run) -> str:
-    return between(run.started_at, run.finished_at)
-
-
-def _code(run: Run) -> str:
-    return run.error_code or "-"
-
-
-def _ago(run: Run) -> str:
-    return ago(run.requested_at, datetime.now(UTC))
 
 
 @dataclass(frozen=True)
@@ -177,11 +160,10 @@ class RunReport:
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it for programs."""
-        summary = None if self.summary is None else self.summary.as_json()
         return {
             "run": self.run.as_json(),
             "next_run_at": self.config and self.config.as_json().get("next_run_at"),
-            "summary": summary,
+            "summary": self.summary and self.summary.as_json(),
             "artifacts": self.links,
         }
 
@@ -204,9 +186,7 @@ class RunReport:
         if self.note:
             screen.say(self.note, indent=2)
         if self.links:
-            screen.say()
-            fetched = f"artifacts (relay artifacts {run.run_id} NAME fetches one)"
-            screen.say(fetched, style="bold")
+            screen.section(f"artifacts (relay artifacts {run.run_id} NAME fetches one)")
         for name, link in self.links.items():
             screen.say(name, indent=2, href=link)
 
@@ -385,9 +365,8 @@ def show_causes(screen: Screen, run: Run, report: ErrorReport, links: dict[str, 
         _show_more(screen, cause.count - len(cause.samples))
         screen.say(f"to do: {cause.what_to_do}", indent=4, style="green")
     for place, entries in matters_of(report):
-        screen.say()
         of_vendor = f" (vendor {place.vendor_id})" if place.vendor_id else ""
-        screen.say(f"{len(entries):,} x {place.error_code}{of_vendor}", style="bold")
+        screen.section(f"{len(entries):,} x {place.error_code}{of_vendor}")
         for entry in entries[:_SHOWN]:
             screen.say(entry.error_message, indent=4)
         _show_more(screen, len(entries) - _SHOWN)

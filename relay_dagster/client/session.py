@@ -2,7 +2,7 @@
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -70,7 +70,15 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...
             with connected(api_url, api_key) as session:
                 shown = function(replace(session, as_json=as_json), **arguments)
                 if isinstance(shown, Shown):
-                    _show(session.screen, shown, as_json=as_json)
+                    document = shown.document
+                    if not as_json:
+                        shown.show()
+                    elif isinstance(document, list):
+                        session.screen.show_json([each.as_json() for each in document])
+                    else:
+                        plain = document if isinstance(document, dict) else document.as_json()
+                        session.screen.show_json(plain)
+                    raise typer.Exit(shown.exit_status())
 
         parameters = [*own, *added]
         run.__name__, run.__doc__ = function.__name__, function.__doc__
@@ -111,17 +119,6 @@ _OPTIONS = (
 )
 
 
-def _show(screen: Screen, shown: Shown, *, as_json: bool) -> None:
-    document = shown.document
-    if not as_json:
-        shown.show()
-    elif isinstance(document, list):
-        screen.show_json([each.as_json() for each in document])
-    else:
-        screen.show_json(document if isinstance(document, dict) else document.as_json())
-    raise typer.Exit(shown.exit_status())
-
-
 @contextmanager
 def connected(api_url: str, api_key: str | None) -> Iterator[Session]:
     """Lend a session; end the command with its exit status, after saying what went wrong."""
@@ -138,10 +135,12 @@ def screen_only() -> Iterator[Screen]:
     try:
         yield screen
     except ConfigError as error:
-        _complain(screen, [str(fault) for fault in error.faults])
+        for fault in error.faults:
+            screen.complain(str(fault))
         raise typer.Exit(1) from error
     except ClientError as error:
-        _complain(screen, error.lines)
+        for line in error.lines:
+            screen.complain(line)
         raise typer.Exit(error.exit_status) from error
     except KeyboardInterrupt as error:
         screen.complain("stopped")
@@ -152,8 +151,3 @@ def screen_only() -> Iterator[Screen]:
         # A defect of ours; people at a terminal get a sentence of it to report.
         screen.complain(f"unexpected {type(error).__name__}: {error}")
         raise typer.Exit(1) from error
-
-
-def _complain(screen: Screen, lines: Iterable[str]) -> None:
-    for line in lines:
-        screen.complain(line)

@@ -114,9 +114,14 @@ def status(session: Session, tenant: Tenant) -> Shown:
 
     Of one that was deleted, when that was.
     """
-    found = _found(session, tenant_path(tenant))
-    if isinstance(found, wire.TenantDeletion):
-        return _deletion(session, found)
+    try:
+        found = session.api.ask(wire.TenantStatus, "GET", tenant_path(tenant, "status"))
+    except RefusedError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            with suppress(RefusedError):  # there was none, or it is not for this key
+                path = tenant_path(tenant, "deletion")
+                return _deletion(session, session.api.ask(wire.TenantDeletion, "GET", path))
+        raise
     return Shown(found, lambda: show_status(session.screen, tenant, found))
 
 
@@ -142,18 +147,6 @@ def restore(session: Session, tenant: Tenant) -> Shown:
 def _deletion(session: Session, deletion: wire.TenantDeletion) -> Shown:
     title = f"tenant {deletion.tenant_id} is {deletion.state}"
     return Shown(deletion, lambda: session.screen.details(title, _facts(deletion)))
-
-
-def _found(session: Session, path: str) -> wire.TenantStatus | wire.TenantDeletion:
-    """Return how a tenant stands; of one that is gone its deletion, if that is known."""
-    try:
-        return session.api.ask(wire.TenantStatus, "GET", f"{path}/status")
-    except RefusedError as error:
-        if error.status != HTTPStatus.NOT_FOUND:
-            raise
-        with suppress(RefusedError):  # there was none, or it is not for this key
-            return session.api.ask(wire.TenantDeletion, "GET", f"{path}/deletion")
-        raise
 
 
 def _facts(deletion: wire.TenantDeletion) -> Iterator[str]:

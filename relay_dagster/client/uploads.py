@@ -55,16 +55,24 @@ def pull(
 
 def send(session: Session, tenant_id: str, vendor_id: str, path: Path) -> str:
     """Upload a vendor's feed, return its key; `ClientError`: no file, too large, or refused."""
-    size = _size_of(path)
-    link = session.api.upload_link(tenant_id, vendor_id, _name_of(path))
-    if size > link.max_bytes:
-        raise BadUsageError(
-            f"{path}: has {size:,} bytes, and {link.max_bytes:,} are the most; nothing is sent"
-        )
+    name = path.resolve().name if path.name in ("", "..") else path.name
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise BadUsageError(f"{path}: is no file; what is sent must have a size")
+        path.open("rb").close()  # what cannot be read shows before a link is asked for
+        name.encode()
+        link = session.api.upload_link(tenant_id, vendor_id, name)
+        if found.st_size > link.max_bytes:
+            raise BadUsageError(
+                f"{path}: has {found.st_size:,} bytes, and {link.max_bytes:,} are the most; "
+                "nothing is sent"
+            )
         send_file(link, path)
+    except UnicodeEncodeError as error:
+        raise BadUsageError(f"{name!r}: the name is not UTF-8; rename the file") from error
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise BadUsageError(f"{path}: {error.strerror or error}") from error
     return link.key
 
 
@@ -81,31 +89,6 @@ def what_starts_a_run(session: Session, tenant_id: str) -> str:
     if stored.next_run_at is not None:
         return f"the schedule starts the next run at {instant(stored.next_run_at)}"
     return f"no run starts by itself; start one with: relay run {tenant_id}"
-
-
-def _size_of(path: Path) -> int:
-    """Return a file's size; what cannot be read shows before a link is asked for."""
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise BadUsageError(f"{path}: is no file; what is sent must have a size")
-        path.open("rb").close()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return found.st_size
-
-
-def _name_of(path: Path) -> str:
-    name = path.resolve().name if path.name in ("", "..") else path.name
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise BadUsageError(f"{name!r}: the name is not UTF-8; rename the file") from error
-    return name
-
-
-def _unreadable(path: Path, error: OSError) -> BadUsageError:
-    return BadUsageError(f"{path}: {error.strerror or error}")
 
 
 # --- secrets, for pulls -------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Webhooks of a tenant: made, changed, tried out, and what was sent."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated, Any
 
@@ -42,15 +42,11 @@ def create(
     if description is not None:
         order["description"] = description
     made = session.api.ask(wire.NewWebhook, "POST", tenant_path(tenant, "webhooks"), json=order)
-    return Shown(
-        made,
-        _secret_shown(
-            session.screen,
-            made.secret,
-            f"webhook {made.webhook_id} of {tenant}; its secret is shown this once; try it with: "
-            f"relay webhooks test {tenant} {made.webhook_id}",
-        ),
+    note = (
+        f"webhook {made.webhook_id} of {tenant}; its secret is shown this once; try it with: "
+        f"relay webhooks test {tenant} {made.webhook_id}"
     )
+    return _secret_shown(session.screen, made, note)
 
 
 @command(webhooks, "list")
@@ -104,7 +100,7 @@ def rotate(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Shown:
     made = session.api.ask(wire.NewSecret, "POST", path)
     until = instant(made.previous_secret_until)
     note = f"the secret before signs too until {until}; verify by either until then"
-    return Shown(made, _secret_shown(session.screen, made.secret, note))
+    return _secret_shown(session.screen, made, note)
 
 
 @command(webhooks, "test")
@@ -157,14 +153,14 @@ def tries(
     return islice((one for page in pages for one in page.deliveries), limit)
 
 
-def _secret_shown(screen: Screen, secret: str, note: str) -> Callable[[], None]:
+def _secret_shown(screen: Screen, made: wire.NewWebhook | wire.NewSecret, note: str) -> Shown:
     """Return what writes a secret alone to standard output, and a note beside it."""
 
     def show() -> None:
-        screen.say(secret, whole=True)
+        screen.say(made.secret, whole=True)
         screen.complain(note)
 
-    return show
+    return Shown(made, show)
 
 
 def _shown(session: Session, webhook: wire.ListedWebhook) -> Shown:

@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -323,17 +323,9 @@ _LEAST_MB = 128
 
 def run_memory_mb(runs: int, root: Path = Path("/")) -> int:
     """Return the MiB for the feeds of each of so many runs at once; 0 where no size is known."""
-    sizes = list(_sizes(root))
-    if not sizes:
-        return 0
-    return max(_LEAST_MB, ((min(sizes) >> 20) - _STACK_MB) // runs - _PROCESS_MB)
-
-
-def _sizes(root: Path) -> Iterator[int]:
-    """Yield the bytes of the machine, and those of each control group that this process is in."""
-    for line in _lines(root / "proc/meminfo"):
-        if line.startswith("MemTotal:"):
-            yield int(line.split()[1]) << 10
+    memory = (line.split() for line in _lines(root / "proc/meminfo"))
+    # The bytes of the machine, and those of each control group that this process is in.
+    sizes = [int(words[1]) << 10 for words in memory if words[0] == "MemTotal:"]
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
         if controllers not in ("", "memory"):
@@ -342,9 +334,12 @@ def _sizes(root: Path) -> Iterator[int]:
         name = "memory.limit_in_bytes" if controllers else "memory.max"
         group = tree / path.lstrip("/")
         for folder in (group, *group.parents):
-            yield from (int(text) for text in _lines(folder / name) if text.isdecimal())
+            sizes += (int(text) for text in _lines(folder / name) if text.isdecimal())
             if folder == tree:
                 break
+    if not sizes:
+        return 0
+    return max(_LEAST_MB, ((min(sizes) >> 20) - _STACK_MB) // runs - _PROCESS_MB)
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,12 +1,14 @@
 """Files that the engine makes here, held against those of the run while they are made."""
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -19,7 +21,6 @@ from relay_dagster.replay.run_artifacts import RunArtifacts
 
 _AROUND = 500
 """So many bytes of a line are told before the first that differs, and from it on."""
-_PIECE = 1 << 16
 _ROWS = 1 << 16
 _KEYS = (("vendor_id", "row_number"), ("sku",))
 """What tells the rows of a file apart, the first of which all are there."""
@@ -68,42 +69,33 @@ class ComparingSink:
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Compare a file that the engine makes."""
-        name = KEYS.artifact_name(key)
+        name, run, here = KEYS.artifact_name(key), self._run, self._here
         if name not in self._artifacts.links:
             self.files.append(ComparedFile(name, Match.ONLY_HERE))
             return
-        self._artifacts.fetch(name, self._run)
-        with self._here.open("wb") as file:
+        sha256 = self._artifacts.fetch(name, run)
+        with here.open("w+b") as file:
             file.writelines(chunks)
-        format = PurePosixPath(key).suffix.removeprefix(".")
-        compare = _compared_rows if format == "parquet" else _compared_lines
-        verdict, difference = compare(self._run, self._here)
-        columns = self._columns(format) if verdict is Match.DIFFERS else {}
-        size = self._run.stat().st_size
+            file.seek(0)
+            is_same = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        format, size = PurePosixPath(key).suffix.removeprefix("."), run.stat().st_size
+        if is_same:
+            self.files.append(ComparedFile(name, Match.SAME, size))
+            return
+        if format == "parquet":
+            difference = first_other_row(run.read_bytes(), here.read_bytes())
+        else:
+            with run.open("rb") as found, here.open("rb") as made:
+                difference = first_difference(found, made)
+        verdict = Match.OTHER_BYTES if difference is None else Match.DIFFERS
+        columns: Mapping[str, int] = {}
+        if verdict is Match.DIFFERS:
+            with suppress(pa.ArrowInvalid):  # the run's is no table any more
+                columns = differing_columns(_table(run, format), _table(here, format))
         self.files.append(ComparedFile(name, verdict, size, difference, columns))
-
-    def _columns(self, format: str) -> dict[str, int]:
-        try:
-            return differing_columns(_table(self._run, format), _table(self._here, format))
-        except pa.ArrowInvalid:
-            return {}  # the run's is no table any more
 
     def wait(self) -> None:
         """Return: nothing is under way."""
-
-
-def _compared_lines(run: Path, here: Path) -> tuple[Match, Difference | None]:
-    with run.open("rb") as found, here.open("rb") as made:
-        difference = first_difference(found, iter(lambda: made.read(_PIECE), b""))
-    return Match.SAME if difference is None else Match.DIFFERS, difference
-
-
-def _compared_rows(run: Path, here: Path) -> tuple[Match, Difference | None]:
-    found, made = run.read_bytes(), here.read_bytes()
-    if found == made:
-        return Match.SAME, None
-    difference = first_other_row(found, made)
-    return Match.OTHER_BYTES if difference is None else Match.DIFFERS, difference
 
 
 def differing_columns(run: pa.Table, here: pa.Table) -> dict[str, int]:
@@ -154,65 +146,34 @@ def first_other_row(run: bytes, here: bytes) -> Difference | None:
     """Return where two Parquet files differ first, as rows; None where they do not."""
     one, other = (pq.read_table(pa.BufferReader(data)) for data in (run, here))
     if not one.schema.equals(other.schema):
-        return Difference(1, *(", ".join(map(_column, each.schema)) for each in (one, other)))
+        columns = (", ".join(f"{f.name}: {f.type}" for f in each.schema) for each in (one, other))
+        return Difference(1, *columns)
     for start in range(0, max(len(one), len(other)), _ROWS):
         parts = [each.slice(start, _ROWS) for each in (one, other)]
         if not parts[0].equals(parts[1]):
             pairs = enumerate(zip_longest(*(part.to_pylist() for part in parts)))
             place, rows = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
-            return Difference(start + place + 2, *map(_row, rows))
+            texts = (row and json.dumps(row, ensure_ascii=False, default=str) for row in rows)
+            return Difference(start + place + 2, *texts)
     return None
 
 
-def _column(field: pa.Field) -> str:
-    return f"{field.name}: {field.type}"
+def first_difference(run: BinaryIO, here: BinaryIO) -> Difference | None:
+    """Return the first lines that differ, cut around the place; None where two files do not.
+
+    They are without their ends, unless it is an end that one of them lacks.
+    """
+    for number, lines in enumerate(zip_longest(run, here), 1):
+        if lines[0] != lines[1]:
+            one, other = (line or b"" for line in lines)
+            pairs = enumerate(zip(one, other, strict=False))
+            at = next((at for at, pair in pairs if pair[0] != pair[1]), min(len(one), len(other)))
+            cut = [None if line is None else _around(line, at) for line in lines]
+            bare = [None if text is None else text.removesuffix("\n") for text in cut]
+            return Difference(number, *(bare if bare[0] != bare[1] else cut))
+    return None
 
 
-def _row(cells: dict[str, Any] | None) -> str | None:
-    return None if cells is None else json.dumps(cells, ensure_ascii=False, default=str)
-
-
-def first_difference(file: BinaryIO, chunks: Iterable[bytes | memoryview]) -> Difference | None:
-    """Return where a file differs first from what should be in it; None where it does not."""
-    line, begun = 1, b""  # which line both are in, and the end of what they share of it
-    rest = iter(lambda: file.read(_PIECE), b"")
-    made = map(bytes, chunks)
-    for here in made:
-        found = file.read(len(here))
-        same = len(here) if found == here else _shared(found, here)
-        line += here.count(b"\n", 0, same)
-        _, end, last = here[:same].rpartition(b"\n")
-        begun = last[-_AROUND:] if end else (begun + last)[-_AROUND:]
-        if same < len(here):
-            return _difference(
-                line, _line(begun, found[same:], rest), _line(begun, here[same:], made)
-            )
-    more = file.read(_PIECE)
-    return _difference(line, _line(begun, more, rest), _line(begun, b"", made)) if more else None
-
-
-def _difference(line: int, run: str | None, here: str | None) -> Difference:
-    """Return lines without their ends, unless it is an end that one of them lacks."""
-    lines = [None if text is None else text.removesuffix("\n") for text in (run, here)]
-    return Difference(line, *(lines if lines[0] != lines[1] else (run, here)))
-
-
-def _shared(one: bytes, other: bytes) -> int:
-    """Return how many bytes two texts have in common at their start."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
-    return low
-
-
-def _line(begun: bytes, text: bytes, more: Iterator[bytes]) -> str | None:
-    """Return a line from its start to its end, cut on both sides; None where there is none."""
-    while b"\n" not in text and len(text) <= _AROUND and (piece := next(more, None)) is not None:
-        text += piece
-    if not begun and not text:
-        return None
-    after = b"".join(text.partition(b"\n")[:2])
-    cut_before, cut_after = len(begun) == _AROUND, len(after) > _AROUND
-    cut = (begun + after[:_AROUND]).decode(errors="backslashreplace")
-    return f"{'…' * cut_before}{cut}{'…' * cut_after}"
+def _around(line: bytes, at: int) -> str:
+    text = line[max(at - _AROUND, 0) : at + _AROUND].decode(errors="backslashreplace")
+    return f"{'…' * (at > _AROUND)}{text}{'…' * (len(line) > at + _AROUND)}"

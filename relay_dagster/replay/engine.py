@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from relay_core.columnar.process_tuning import tune_process
-from relay_core.config import TenantConfig, VendorConfig
+from relay_core.config import TenantConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.vendor_feed import VendorFeed
@@ -152,13 +152,16 @@ class _Inputs:
 
     def found(self) -> dict[str, VendorInput]:
         """Return what was found of each vendor that has a feed."""
-        known = {each.vendor_id: each for each in self.config.vendors}
-        entries = self.artifacts.inputs.items()
-        return {
-            name: VendorInput(entry.size or 0, entry.uploaded_at, self._size_of_map(known[name]))
-            for name, entry in entries
-            if entry.s3_key is not None and name in known
-        }
+        found = {}
+        for vendor in self.config.vendors:
+            name, map_size = vendor.vendor_id, None
+            entry = self.artifacts.inputs.get(name)
+            if entry is None or entry.s3_key is None:
+                continue
+            if vendor.sku_map is not None and f"sku_map_{name}" in self.artifacts.links:
+                map_size = len(self.artifacts.file(f"sku_map_{name}").data)
+            found[name] = VendorInput(entry.size or 0, entry.uploaded_at, map_size)
+        return found
 
     def locations(self) -> dict[str, str]:
         """Return where each vendor's feed is expected, for the messages."""
@@ -167,21 +170,13 @@ class _Inputs:
 
     def feeds(self, vendor_ids: Sequence[str], findings: RunFindings) -> Iterator[VendorFeed]:
         """Yield the feeds that are read, in order."""
-        for vendor_id in vendor_ids:
-            if findings.states[vendor_id].last_good_run_id is None:
-                yield self._feed(self.config.vendor(vendor_id))
-            elif (last_good := self.last_good.read(vendor_id)) is not None:
+        for name in vendor_ids:
+            if findings.states[name].last_good_run_id is None:
+                vendor, entry = self.config.vendor(name), self.artifacts.inputs[name]
+                file = self.artifacts.file(f"inbound_{name}", entry.sha256)
+                has_map = vendor.sku_map is not None
+                sku_map = self.artifacts.file(f"sku_map_{name}").data if has_map else None
+                upload = PurePosixPath(str(entry.s3_key)).name
+                yield VendorFeed(vendor, file.data, upload, sku_map, file.release)
+            elif (last_good := self.last_good.read(name)) is not None:
                 yield last_good
-
-    def _feed(self, vendor: VendorConfig) -> VendorFeed:
-        name, entry = vendor.vendor_id, self.artifacts.inputs[vendor.vendor_id]
-        file = self.artifacts.file(f"inbound_{name}", entry.sha256)
-        sku_map = None if vendor.sku_map is None else self.artifacts.file(f"sku_map_{name}").data
-        upload = PurePosixPath(str(entry.s3_key)).name
-        return VendorFeed(vendor, file.data, upload, sku_map, file.release)
-
-    def _size_of_map(self, vendor: VendorConfig) -> int | None:
-        name = f"sku_map_{vendor.vendor_id}"
-        if vendor.sku_map is None or name not in self.artifacts.links:
-            return None
-        return len(self.artifacts.file(name).data)

@@ -7,9 +7,10 @@ import json
 import multiprocessing
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -23,17 +24,18 @@ from relay_core.domain.errors import ConfigError
 from relay_core.domain.records import ENGINE_VERSION
 from relay_core.publish.keys import MERGED_INVENTORY
 from relay_core.publish.report.templating import pages
-from relay_dagster.client.api_client import ApiClient
+from relay_dagster.client.api_client import ApiClient, tenant_path
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.session import Session, Shown, argument, command, option
 from relay_dagster.client.terminal import Screen
-from relay_dagster.replay.comparison import ComparedFile
 from relay_dagster.replay.run_artifacts import DIFFERENT, TamperedError
 from relay_dagster.replay.verify import Verification
+from relay_dagster.wire.runs import PublicationList
 
 NOT_COMPARED = 2
 """The exit status where no run could be compared."""
 _MAX_PROCESSES = 8
+_INSTANT = "%Y-%m-%dT%H:%M:%SZ"
 _STEPS = ("normalize", "validate", "merge", "price", "other files")
 commands = typer.Typer()
 
@@ -79,7 +81,8 @@ def published_runs(api: ApiClient, each: int, since: datetime | None) -> Iterato
     """Yield the newest ``each`` published runs of every tenant, by tenant, newest first."""
     for tenant in api.tenants():
         found: dict[str, PublishedRun] = {}
-        for entry in api.publications(tenant.tenant_id):
+        path = tenant_path(tenant.tenant_id, "publications")
+        for entry in api.ask(PublicationList, "GET", path).publications:
             if len(found) == each or (since is not None and entry.published_at < since):
                 break
             run = PublishedRun(tenant.tenant_id, entry.run_id, entry.published_at)
@@ -113,21 +116,24 @@ def _prove(api_url: str, api_key: str | None, run: PublishedRun) -> Proof:
             session = Session(api, Screen(quiet, quiet))
             found = Verification(session, run.run_id, Path(folder))
         except TamperedError as error:
-            first = {"file": "inputs", "detail": " ".join(error.lines)}
-            return Proof(run, None, None, {("read", "inputs"): 1}, first)
+            fault = {"file": "inputs", "detail": " ".join(error.lines)}
+            return Proof(run, None, None, {("read", "inputs"): 1}, fault)
         except (ClientError, ConfigError) as error:
             return Proof(run, reason=str(error))
     different = found.different()
     # In how many rows each column of a step differs.
-    counts: dict[tuple[str, str], int] = {}
+    counts: Counter[tuple[str, str]] = Counter()
     for file in different:
-        columns = file.columns or {"the file": 1}
-        for column, count in columns.items():
-            place = (_step(file.name, column), column)
-            counts[place] = counts.get(place, 0) + count
+        for column, count in (file.columns or {"the file": 1}).items():
+            counts[_step(file.name, column), column] += count
+    first: dict[str, Any] | None = None
+    if different:
+        shown, where = different[0], different[0].difference
+        told = {"detail": shown.verdict} if where is None else asdict(where)
+        first = {"file": shown.name, **told}
     # Files that follow from the feed say nothing new where the feed itself differs.
-    told = {place: count for place, count in counts.items() if place[0] != _STEPS[-1]}
-    return Proof(run, found.engine_version, None, (told or counts), _first(different))
+    new = {place: count for place, count in counts.items() if place[0] != _STEPS[-1]}
+    return Proof(run, found.engine_version, None, new or dict(counts), first)
 
 
 def _step(name: str, column: str) -> str:
@@ -138,15 +144,6 @@ def _step(name: str, column: str) -> str:
     if name != MERGED_INVENTORY:
         return "other files"
     return "price" if column.startswith("price") else "merge"
-
-
-def _first(files: Iterable[ComparedFile]) -> dict[str, Any] | None:
-    for file in files:
-        if file.difference is not None:
-            first = file.difference
-            return {"file": file.name, "line": first.line, "run": first.run, "here": first.here}
-        return {"file": file.name, "detail": file.verdict}
-    return None
 
 
 class Proofs:
@@ -168,13 +165,24 @@ class Proofs:
         """Return all of it for programs: counts, groups of differences, each run."""
         results = [proof.result for proof in self._proofs]
         return {
-            "made_at": self._now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "made_at": self._now.strftime(_INSTANT),
             "engine_version_here": ENGINE_VERSION,
             "same": results.count("same"),
             "different": results.count("different"),
             "not_compared": results.count("not_compared"),
             "differences": self._groups(),
-            "runs": [_run_json(proof) for proof in self._proofs],
+            "runs": [
+                {
+                    "tenant_id": proof.run.tenant_id,
+                    "run_id": proof.run.run_id,
+                    "published_at": proof.run.published_at.strftime(_INSTANT),
+                    "engine_version": proof.engine_version,
+                    "result": proof.result,
+                    "reason": proof.reason,
+                    "first_difference": proof.first,
+                }
+                for proof in self._proofs
+            ],
         }
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -202,19 +210,12 @@ class Proofs:
         """Write it for people: the groups, the runs that were not compared, the counts."""
         document = self.as_json()
         if document["differences"]:
-            names = ("step", "column", "rows", "runs", "tenants", "for example")
-            rows = [
-                (
-                    each["step"],
-                    each["column"],
-                    f"{each['rows']:,}",
-                    f"{each['runs']:,}",
-                    f"{each['tenants']:,}",
-                    each["example"]["run_id"],
-                )
-                for each in document["differences"]
-            ]
-            screen.table(names, rows)
+            counts = ("rows", "runs", "tenants")
+            rows = []
+            for each in document["differences"]:
+                numbers = (f"{each[name]:,}" for name in counts)
+                rows.append((each["step"], each["column"], *numbers, each["example"]["run_id"]))
+            screen.table(("step", "column", *counts, "for example"), rows)
         for run in document["runs"]:
             if run["result"] == "not_compared":
                 screen.complain(
@@ -232,19 +233,6 @@ class Proofs:
         else:
             page = pages("relay_dagster.replay").get_template("newest.html.jinja")
             path.write_text(page.render(proofs=document), encoding="utf-8")
-
-
-def _run_json(proof: Proof) -> dict[str, Any]:
-    run = proof.run
-    return {
-        "tenant_id": run.tenant_id,
-        "run_id": run.run_id,
-        "published_at": run.published_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "engine_version": proof.engine_version,
-        "result": proof.result,
-        "reason": proof.reason,
-        "first_difference": proof.first,
-    }
 
 
 def verify_newest(session: Session, each: int, since_hours: float | None, budget: Budget) -> Proofs:
@@ -289,8 +277,10 @@ def verify(
     if newest:
         if report is not None and (report.is_dir() or not report.parent.is_dir()):
             raise BadUsageError(f"--report: {report} is no file in a folder that is there")
-        budget = Budget(max_runs, max_minutes * 60)
-        proofs = verify_newest(session, _count(run_id or "1"), since, budget)
+        each = run_id or "1"
+        if not (each.isascii() and each.isdecimal() and int(each)):
+            raise BadUsageError(f"--newest takes a number of runs from 1 on, not {each!r}")
+        proofs = verify_newest(session, int(each), since, Budget(max_runs, max_minutes * 60))
         if report is not None:
             proofs.write(report)
         return Shown(
@@ -301,9 +291,3 @@ def verify(
     with TemporaryDirectory(prefix="relay-") as folder:
         found = Verification(session, run_id, Path(folder))
     return Shown(found.as_json(), found.show, lambda: 0 if found.is_same else DIFFERENT)
-
-
-def _count(text: str) -> int:
-    if text.isascii() and text.isdecimal() and int(text):
-        return int(text)
-    raise BadUsageError(f"--newest takes a number of runs from 1 on, not {text!r}")

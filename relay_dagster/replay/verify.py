@@ -1,12 +1,11 @@
 """A run proved by replay: its inputs through the engine here, its files held against the run's."""
 
-from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import ENGINE_VERSION
-from relay_dagster.client.artifacts import RunSummary
 from relay_dagster.client.session import Session
 from relay_dagster.replay.comparison import ComparedFile, ComparingSink, Match
 from relay_dagster.replay.engine import LastGood, replay
@@ -28,13 +27,26 @@ class Verification:
     def __init__(self, session: Session, run_id: str, folder: Path) -> None:
         self._screen = session.screen
         artifacts = RunArtifacts(session, run_id, folder)
-        _refuse_reused_rows(artifacts)
         self.run = artifacts.run
+        stages = set(artifacts.summary.stage_times) if artifacts.summary else set()
+        if Stage.MERGE_PRICE in stages and Stage.NORMALIZE not in stages:
+            inputs = artifacts.inputs.values()
+            source_runs = sorted({entry.selection for entry in inputs if entry.selection})
+            raise NotReplayableError(
+                f"run {run_id} has merged rows that another run has read: verify that one "
+                f"({', '.join(source_runs) or 'the one before it'})"
+            )
         self.engine_version = artifacts.summary.engine_version if artifacts.summary else None
         sink = ComparingSink(artifacts, folder)
         config = artifacts.config
         replayed = replay(artifacts, config, sink, LastGood(artifacts, config))
-        self.files = list(_files(artifacts, sink))
+        # A file that comes out here alone tells something of a run that came as far.
+        came_as_far = Stage.MERGE_PRICE in stages or self.run.status == RunStatus.FAILED
+        whole = came_as_far and _ended_by_its_data(self.run)
+        made = {file.name for file in sink.files}
+        lost = (name for name in artifacts.links if name.startswith(_COMPARED) and name not in made)
+        self.files = [file for file in sink.files if whole or file.verdict is not Match.ONLY_HERE]
+        self.files += [ComparedFile(name, Match.ONLY_IN_RUN) for name in lost]
         failure = replayed.findings.failure
         self._end_here = None if failure is None else failure.error_code
 
@@ -50,14 +62,25 @@ class Verification:
             "same": self.is_same,
             "engine_version": self.engine_version,
             "engine_version_here": ENGINE_VERSION,
-            "files": [_file_json(file) for file in self.files],
+            "files": [
+                {"name": file.name, "verdict": file.verdict, "bytes": file.size}
+                | ({"first_difference": asdict(file.difference)} if file.difference else {})
+                for file in self.files
+            ],
         }
 
     def show(self) -> None:
         """Write it for people: each file, then the first difference."""
         screen = self._screen
-        for line in self._remarks():
-            screen.complain(line)
+        if self.engine_version not in (None, ENGINE_VERSION):
+            screen.complain(
+                f"the run's engine was version {self.engine_version}, here it is {ENGINE_VERSION}: "
+                "a difference may be the version's"
+            )
+        end = self.run.error_code if self.run.status == RunStatus.FAILED else None
+        if end != self._end_here and _ended_by_its_data(self.run):
+            ends = [code or "with a feed" for code in (end, self._end_here)]
+            screen.complain(f"the run ended {ends[0]}, here {ends[1]}")
         if self.files:
             rows = [
                 (file.name, "-" if file.size is None else f"{file.size:,}", file.verdict)
@@ -85,53 +108,6 @@ class Verification:
             same.add(Match.OTHER_BYTES)
         return [file for file in self.files if file.verdict not in same]
 
-    def _remarks(self) -> Iterator[str]:
-        """Yield what else tells the run and this replay apart."""
-        if self.engine_version not in (None, ENGINE_VERSION):
-            yield (
-                f"the run's engine was version {self.engine_version}, here it is {ENGINE_VERSION}: "
-                "a difference may be the version's"
-            )
-        end = self.run.error_code if self.run.status == RunStatus.FAILED else None
-        if end != self._end_here and _ended_by_its_data(self.run):
-            yield f"the run ended {end or 'with a feed'}, here {self._end_here or 'with a feed'}"
-
-
-def _refuse_reused_rows(artifacts: RunArtifacts) -> None:
-    """Refuse a run that has merged what another one has read."""
-    stages = _stages(artifacts.summary)
-    if Stage.MERGE_PRICE in stages and Stage.NORMALIZE not in stages:
-        source_runs = {entry.selection for entry in artifacts.inputs.values() if entry.selection}
-        raise NotReplayableError(
-            f"run {artifacts.run.run_id} has merged rows that another run has read: verify that "
-            f"one ({', '.join(sorted(source_runs)) or 'the one before it'})"
-        )
-
-
-def _files(artifacts: RunArtifacts, sink: ComparingSink) -> Iterator[ComparedFile]:
-    """Yield what was compared; then the files that only the run, or a full run only here, has."""
-    merged = Stage.MERGE_PRICE in _stages(artifacts.summary)
-    whole = _ended_by_its_data(artifacts.run) and (
-        merged or artifacts.run.status == RunStatus.FAILED
-    )
-    yield from (file for file in sink.files if whole or file.verdict is not Match.ONLY_HERE)
-    made = {file.name for file in sink.files}
-    for name in artifacts.links:
-        if name.startswith(_COMPARED) and name not in made:
-            yield ComparedFile(name, Match.ONLY_IN_RUN)
-
-
-def _stages(summary: RunSummary | None) -> set[str]:
-    return set() if summary is None else set(summary.stage_times)
-
 
 def _ended_by_its_data(run: Run) -> bool:
     return run.status != RunStatus.CANCELLED and run.error_code not in _NOT_BY_ITS_DATA
-
-
-def _file_json(file: ComparedFile) -> dict[str, Any]:
-    shown: dict[str, Any] = {"name": file.name, "verdict": file.verdict, "bytes": file.size}
-    if file.difference is not None:
-        first = file.difference
-        shown["first_difference"] = {"line": first.line, "run": first.run, "here": first.here}
-    return shown

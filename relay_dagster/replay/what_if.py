@@ -1,13 +1,12 @@
 """A config tried on runs that were: what their inputs come to under it, and under their own."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
-import pandas as pd
 import typer
 
 from relay_core.config import TenantConfig, load_config
@@ -28,6 +27,15 @@ from relay_dagster.replay.run_artifacts import DIFFERENT, RunArtifacts
 from relay_dagster.wire.runs import FeedChanges
 
 _MAX_MOVES = 5
+_FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("ends", "status", str),
+    ("rows read", "total_rows", "{:,}".format),
+    ("refused", "invalid_rows", "{:,}".format),
+    ("SKUs in the feed", "record_count", "{:,}".format),
+    ("SKUs without a price", "unpriced_skus", "{:,}".format),
+    ("warnings", "warnings", counted),
+)
+"""What is shown of both outcomes: its title, its name, how it is written."""
 
 commands = typer.Typer()
 
@@ -109,7 +117,17 @@ class WhatIf:
         last_good = LastGood(artifacts, config, artifacts.of_baseline())
         other = replay(artifacts, config, digests[1], last_good)
         self._changes, self._guards = _compared(artifacts, own, other)
-        self._own, self._other = map(_outcome, (own, other), digests)
+        self._own, self._other = (
+            {
+                "status": str(findings.status),
+                "error_code": findings.failure and findings.failure.error_code,
+                "error_message": findings.failure and findings.failure.error_message,
+                **findings.counts(),
+                "warnings": dict(sorted(findings.counted_warnings().items())),
+                "feed_sha256": digest.sha256,
+            }
+            for findings, digest in zip((own.findings, other.findings), digests, strict=True)
+        )
 
     @property
     def is_same(self) -> bool:
@@ -134,7 +152,11 @@ class WhatIf:
         screen = self._screen
         screen.say(f"run {self.run.run_id} of {self.run.tenant_id}", style="bold")
         sides = ("own config", "rehearsed")
-        screen.table(("", *sides), list(_rows(self._own, self._other)), folded=sides)
+        rows = [
+            (title, written(self._own[name]), written(self._other[name]))
+            for title, name, written in _FIGURES
+        ]
+        screen.table(("", *sides), rows, folded=sides)
         for side, outcome in zip(sides, (self._own, self._other), strict=True):
             if outcome["error_message"]:
                 screen.say(f"{side}: {outcome['error_code']}: {outcome['error_message']}")
@@ -147,29 +169,20 @@ class WhatIf:
                     screen.section(f"the greatest price {what}")
                 for move in moves:
                     screen.say(f"{move.sku}: {move.before} -> {move.after}", indent=2)
-        self._show_guards()
+        tripped = dict.fromkeys(each.guard for each in self._guards or () if each.tripped)
+        verdict = f"{', '.join(tripped) or 'none'} would trip"
+        screen.section(f"guards: {'not judged' if self._guards is None else verdict}")
+        for result in self._guards or ():
+            show_guard(screen, result.as_dict())
         if self.is_same:
             screen.say("nothing changes")
-
-    def _show_guards(self) -> None:
-        screen = self._screen
-        screen.say()
-        if self._guards is None:
-            screen.say("guards: not judged", style="bold")
-            return
-        tripped = [each for each in self._guards if each.tripped]
-        names = ", ".join(dict.fromkeys(each.guard for each in tripped))
-        verdict = f"{names} would trip" if tripped else "none would trip"
-        screen.say(f"guards: {verdict}", style="bold")
-        for result in self._guards:
-            show_guard(screen, result.as_dict())
 
 
 def _compared(
     artifacts: RunArtifacts, own: Replayed, other: Replayed
 ) -> tuple[Changes | None, Sequence[GuardResult] | None]:
     """Return what the other feed changes against the run's own; each None where there is none."""
-    mine, others = _feed(own), _feed(other)
+    mine, others = (r.merged.feed if r.merged else None for r in (own, other))
     currency = own.stages.config.default_currency
     if mine is None:
         return other.findings.changes, other.findings.guards
@@ -179,34 +192,3 @@ def _compared(
     context = StateContext(run.run_id, run.tenant_id, run.config_version, currency, rows)
     joined = Comparison.of(FeedFigures.of(mine), FeedFigures.of(others))
     return other.stages.compared(joined, context)
-
-
-def _feed(replayed: Replayed) -> pd.DataFrame | None:
-    return None if replayed.merged is None else replayed.merged.feed
-
-
-def _outcome(replayed: Replayed, digest: _FeedDigest) -> dict[str, Any]:
-    """Return how a run ends, what it counts and what its feed's hash is."""
-    findings = replayed.findings
-    failure = findings.failure
-    return {
-        "status": str(findings.status),
-        "error_code": failure and failure.error_code,
-        "error_message": failure and failure.error_message,
-        **findings.counts(),
-        "warnings": dict(sorted(findings.counted_warnings().items())),
-        "feed_sha256": digest.sha256,
-    }
-
-
-def _rows(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    figures: dict[str, tuple[str, Callable[[Any], str]]] = {
-        "ends": ("status", str),
-        "rows read": ("total_rows", "{:,}".format),
-        "refused": ("invalid_rows", "{:,}".format),
-        "SKUs in the feed": ("record_count", "{:,}".format),
-        "SKUs without a price": ("unpriced_skus", "{:,}".format),
-        "warnings": ("warnings", counted),
-    }
-    for what, (name, written) in figures.items():
-        yield what, written(own[name]), written(other[name])

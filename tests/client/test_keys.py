@@ -96,10 +96,13 @@ def test_the_audit_can_be_of_one_action_and_for_programs(world: ClientWorld) -> 
 
 def test_lists_go_on_over_pages(world: ClientWorld) -> None:
     from relay_dagster.client.api_client import ApiClient
+    from relay_dagster.wire.access import AuditList, KeyList
 
     for _ in range(3):
         world.relay("keys", "create", TENANT)
     with ApiClient(world.url, "admin-key", page_size=2) as client:
-        assert len(list(client.keys(TENANT))) == 3
-        assert len(list(client.audit(TENANT, None, 100))) == 4
-        assert len(list(client.audit(TENANT, None, 3))) == 3
+        pages = client.pages(KeyList, f"/v1/tenants/{TENANT}/api-keys")
+        assert [len(page.api_keys) for page in pages] == [2, 1]
+        entries = client.pages(AuditList, "/v1/audit", {"tenant_id": TENANT}, 100)
+        assert [len(page.audit) for page in entries] == [2, 2]
+    assert len(world.relay("audit", TENANT, "--limit", "3").stdout.splitlines()) == 1 + 3

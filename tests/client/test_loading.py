@@ -10,9 +10,11 @@ import typer.main
 from relay_dagster.cli import CLIENT_COMMANDS
 
 
-@pytest.mark.parametrize("name", CLIENT_COMMANDS)
-def test_a_command_is_where_the_list_says_with_that_help(name: str) -> None:
-    place, line = CLIENT_COMMANDS[name]
+@pytest.mark.parametrize(
+    ("place", "name"), [(place, name) for place, lines in CLIENT_COMMANDS.items() for name in lines]
+)
+def test_a_command_is_where_the_list_says_with_that_help(place: str, name: str) -> None:
+    line = CLIENT_COMMANDS[place][name]
     module, _, variable = place.partition(":")
     group = typer.main.get_group(getattr(import_module(f"relay_dagster.{module}"), variable))
     if variable == "commands":
