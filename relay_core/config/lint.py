@@ -251,10 +251,7 @@ def config_doubts(
 ) -> list[Doubt]:
     """Return the doubts of a config; those of its rules last.
 
-    Args:
-        config: the tenant's.
-        is_published: whether the tenant has a feed that a run is compared with.
-        is_local: whether its feeds are files of this machine, which is nothing doubtful then.
+    With ``is_local`` its feeds are files of this machine, which is nothing doubtful then.
     """
     doubts = list(margin_doubts(config))
     left_out = {doubt.path for doubt in doubts}

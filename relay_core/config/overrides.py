@@ -131,33 +131,21 @@ class Override(Section):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
+_NEW_SKU = cross_checks.judged(
+    lambda one, entry, _: cross_checks.refuse_repeated(one.sku, entry.seen)
+)
+
+
 class _Overrides(Section):
-    overrides: Annotated[
-        tuple[
-            Annotated[
-                Override,
-                cross_checks.judged(
-                    lambda one, entry, _: cross_checks.refuse_repeated(one.sku, entry.seen)
-                ),
-            ],
-            ...,
-        ],
-        cross_checks.ENTRIES,
-    ]
+    overrides: Annotated[tuple[Annotated[Override, _NEW_SKU], ...], cross_checks.ENTRIES]
 
 
 def load_overrides(
     document: Sequence[Any], vendor_ids: Iterable[str], limits: Limits = DEFAULT_LIMITS
 ) -> tuple[Override, ...]:
-    """Return the overrides that a list holds, in its order.
+    """Return the overrides that a list of plain values holds, in its order.
 
-    Args:
-        document: plain values, as `parse_document` gives them.
-        vendor_ids: those of the tenant's config.
-        limits: of documents.
-
-    Raises:
-        ConfigError: with every fault and its path, ``overrides.N...``.
+    Vendors have ids of the tenant's config; `ConfigError`: each fault with its ``overrides.N...``.
     """
     plain, faults = plain_document({"overrides": document}, limits)
     context = cross_checks.LoadContext(limits=limits, vendor_ids=set(vendor_ids))
@@ -171,11 +159,7 @@ def load_overrides(
 
 
 def parse_overrides(text: str, vendor_ids: Iterable[str]) -> tuple[Override, ...]:
-    """Return the overrides that a JSON list holds, as `load_overrides` does.
-
-    Raises:
-        ConfigError: with every fault and its path, ``overrides.N...``; or it is no JSON.
-    """
+    """Return the overrides of a JSON list, as `load_overrides`; `ConfigError` where it is none."""
     try:
         document = json.loads(text, parse_int=number, parse_float=NumberText)
     except (json.JSONDecodeError, RecursionError) as error:

@@ -102,9 +102,7 @@ def judge_url(
     """Return where a URL leads, where its text may be one, by one of the schemes.
 
     With ``allow_loopback`` ``http`` and any port are taken where the host is this machine.
-
-    Raises:
-        UnfitUrlError: it may not.
+    `UnfitUrlError`: it may not be called.
     """
     parts, port = _split(text)
     host = (parts.hostname or "").lower()

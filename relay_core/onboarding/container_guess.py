@@ -24,8 +24,7 @@ SAMPLE_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
 def unpacked(feed: FeedSample) -> FeedSample:
     """Return an upload without its layer of compression, as far as its first bytes tell.
 
-    Raises:
-        FeedUnreadableError: it is of no kind that can be read, too large to be looked at, damaged.
+    `FeedUnreadableError`: it is of no kind that can be read, too large to be looked at, damaged.
     """
     packed = compression.compression_of(feed.data, "auto")
     if packed == "zip" or feed.data.startswith((PARQUET, OLE2)):

@@ -118,10 +118,7 @@ def record_columns(
     """Return a feed's headers and the cells under the first of them, of all records that are rows.
 
     They are trimmed. What a record has not is empty; what of one that does not fit the header is
-    not at hand is a mark. Blank records are left out.
-
-    Raises:
-        FeedUnreadableError: as for a run.
+    not at hand is a mark. Blank records are left out. `FeedUnreadableError`: as for a run.
     """
     parsed, _ = _parsed(feed, parser)
     headers = parsed.headers or ()
@@ -152,10 +149,7 @@ def column_cells(
     """Return the texts of some canonical columns that the file has, trimmed.
 
     Nulls are left out, and so are cells that the file holds as numbers, unless they are asked for:
-    they are written one way.
-
-    Raises:
-        FeedUnreadableError: as for a run.
+    they are written one way. `FeedUnreadableError`: as for a run.
     """
     parsed, _ = _parsed(feed, parser)
     positions = plan_columns(parsed.headers or (), parser).positions
@@ -169,9 +163,7 @@ def header_cells(
     """Return the texts that stand under some headers, trimmed, without nulls.
 
     Cells that the file holds as numbers are left out, or have the parser's decimal separator.
-
-    Raises:
-        FeedUnreadableError: as for a run.
+    `FeedUnreadableError`: as for a run.
     """
     parsed, _ = _parsed(feed, parser)
     names = [strip(header) for header in parsed.headers or ()]

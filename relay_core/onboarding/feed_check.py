@@ -44,8 +44,7 @@ _FIT = 0.9
 def check_feed(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> FeedCheck:
     """Hold the first bytes of a feed, or all of them, against a vendor's parser.
 
-    Raises:
-        FeedUnreadableError: they are of no kind that is read; the message says what they are.
+    `FeedUnreadableError`: they are of no kind that is read; the message says what they are.
     """
     inner = unpacked(feed)
     kind = kind_of(inner.data, parser.format)

@@ -197,10 +197,9 @@ def _filled(record: SampleRecord) -> int:
 
 
 def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
-    """Return what to change in a parser so that it reads the sheet with the feed, from its header.
+    """Return the changes by which a parser reads the sheet with the feed, from its header.
 
-    Raises:
-        FeedUnreadableError: it is no workbook.
+    `FeedUnreadableError`: it is no workbook.
     """
     sheets = open_book(data, parser.format, SAMPLE_LIMITS).sheets
     shown = [name for name, is_visible in sheets if is_visible]

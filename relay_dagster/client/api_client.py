@@ -34,10 +34,7 @@ class ApiClient:
     """Speaks to one API with one key; close it, or use it as a context.
 
     ``address`` are the URL and the key, for a client in another process; ``shows_key`` tells
-    whether the key can be read on its way.
-
-    Raises:
-        BadUsageError: the URL or the key cannot be one.
+    whether the key can be read on its way. `BadUsageError`: the URL or the key cannot be one.
     """
 
     def __init__(self, url: str, api_key: str | None, *, page_size: int = 100) -> None:

@@ -145,9 +145,7 @@ _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 def read_config_file(path: Path) -> dict[str, Any]:
     """Return the document of a file: JSON where its name ends in ``.json``, else YAML.
 
-    Raises:
-        BadUsageError: there is no such file, or it cannot be read.
-        ConfigError: its text is no document, or one that JSON cannot carry.
+    `BadUsageError`: it cannot be read; `ConfigError`: it is none, or one that JSON cannot carry.
     """
     try:
         data = path.read_bytes()

@@ -46,11 +46,7 @@ def download_to(path: Path, name: str, link: str) -> str:
 
 @contextmanager
 def opened(name: str, link: str) -> Iterator[httpx.Response]:
-    """Lend the answer that has the file which a presigned link leads to.
-
-    Raises:
-        NoAnswerError, UnexpectedAnswerError: it cannot be had.
-    """
+    """Lend the answer with the file of a presigned link; `ClientError`: it cannot be had."""
     host = httpx.URL(link).netloc.decode()
     try:
         with (
@@ -76,9 +72,7 @@ def opened(name: str, link: str) -> Iterator[httpx.Response]:
 def send_file(link: UploadLink, path: Path) -> None:
     """Send a file by a form, piece by piece: it is never in memory as a whole.
 
-    Raises:
-        NoAnswerError, UnexpectedAnswerError: it is not taken.
-        OSError: it cannot be read.
+    `ClientError`: it is not taken; `OSError`: it cannot be read.
     """
     host = httpx.URL(link.url).netloc.decode()
     try:

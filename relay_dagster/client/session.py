@@ -62,7 +62,8 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...
         signature = inspect.signature(function)
         own = list(signature.parameters.values())[1:]
         shows = signature.return_annotation is Shown
-        added = [each for each in _OPTIONS if shows or each.name != "as_json"]
+        every = inspect.signature(_options).parameters.values()
+        added = [each for each in every if shows or each.name != "as_json"]
 
         def run(
             *, api_url: str, api_key: str | None, as_json: bool = False, **arguments: Any
@@ -93,30 +94,17 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...
     return register
 
 
-def _option(name: str, default: Any, kind: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+_KEY = "An admin's or the tenant's key; the variable keeps it out of lists of processes."
 
 
-_OPTIONS = (
-    _option("as_json", False, Annotated[bool, option("JSON, for programs.", "--json")]),
-    _option(
-        "api_url",
-        "http://127.0.0.1:8000",
-        Annotated[str, option("Where the API is.", envvar="RELAY_API_URL")],
-    ),
-    _option(
-        "api_key",
-        None,
-        Annotated[
-            str | None,
-            option(
-                "An admin's or the tenant's key; the variable keeps it out of lists of processes.",
-                default=False,
-                envvar="RELAY_API_KEY",
-            ),
-        ],
-    ),
-)
+def _options(
+    as_json: Annotated[bool, option("JSON, for programs.", "--json")] = False,
+    api_url: Annotated[
+        str, option("Where the API is.", envvar="RELAY_API_URL")
+    ] = "http://127.0.0.1:8000",
+    api_key: Annotated[str | None, option(_KEY, default=False, envvar="RELAY_API_KEY")] = None,
+) -> None:
+    """Have the parameters that commands have beside their own."""
 
 
 @contextmanager

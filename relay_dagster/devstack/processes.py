@@ -155,11 +155,7 @@ class Stack:
         return f"http://{self.host}:{self.ports[name]}"
 
     def start(self, *names: str) -> None:
-        """Start the processes of these names and wait until each answers.
-
-        Raises:
-            StackError: one ended, or did not answer in time.
-        """
+        """Start these processes, wait until each answers; `StackError`: one ended, or did not."""
         if INSTANCE not in self.services:
             self._spawn(INSTANCE)
         if {CODE, WEBSERVER, DAEMON}.intersection(names):
@@ -177,11 +173,7 @@ class Stack:
                 time.sleep(0.1)
 
     def await_instance(self) -> None:
-        """Wait for Dagster's instance, which `start` begins to create; reading it sooner fails.
-
-        Raises:
-            StackError: it cannot be created.
-        """
+        """Wait for Dagster's instance, which cannot be read sooner; `StackError`: there is none."""
         service = self.services[INSTANCE]
         if service.process is None or service.process.wait(START_TIMEOUT_SECONDS) != 0:
             raise StackError(f"Dagster's instance cannot be made:\n{service.last_words()}")

@@ -93,7 +93,7 @@ def _kept(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:
     feed, entry = f"last_good_{vendor_id}", artifacts.inputs.get(vendor_id)
     if entry is None or feed not in artifacts.links:
         return None
-    uploaded_at = artifacts.requested_at - timedelta(hours=entry.age_hours or 0)
+    uploaded_at = artifacts.run.requested_at - timedelta(hours=entry.age_hours or 0)
     return _LastGoodFile(artifacts, feed, f"last_good_sku_map_{vendor_id}", uploaded_at)
 
 
@@ -127,7 +127,7 @@ def replay(
     stages = RunStages(
         config,
         vendors,
-        artifacts.requested_at,
+        artifacts.run.requested_at,
         KEYS,
         sink,
         findings,

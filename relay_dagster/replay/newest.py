@@ -238,8 +238,7 @@ class Proofs:
 def verify_newest(session: Session, each: int, since_hours: float | None, budget: Budget) -> Proofs:
     """Prove the newest published runs of all tenants; each line of progress is told.
 
-    Raises:
-        ClientError: the tenants cannot be listed, as by a key that is no admin's.
+    `ClientError`: the tenants cannot be listed, as by a key that is no admin's.
     """
     now = datetime.now(UTC)
     since = None if since_hours is None else now - timedelta(hours=since_hours)

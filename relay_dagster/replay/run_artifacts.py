@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -42,8 +41,7 @@ _NO_VERSION = 0
 class RunArtifacts:
     """One run's record, reports and files, in a folder that whoever made it removes.
 
-    Raises:
-        NotReplayableError: nothing can be replayed: it has not ended, or its files are gone.
+    `NotReplayableError`: nothing can be replayed: it has not ended, or its files are gone.
     """
 
     def __init__(self, session: Session, run_id: str, folder: Path) -> None:
@@ -57,11 +55,6 @@ class RunArtifacts:
             )
         self.links = session.api.artifacts(run_id)
         self._folder.mkdir(exist_ok=True)
-
-    @property
-    def requested_at(self) -> datetime:
-        """The run's instant."""
-        return self.run.requested_at
 
     @cached_property
     def summary(self) -> RunSummary | None:
@@ -79,11 +72,7 @@ class RunArtifacts:
 
     @cached_property
     def config(self) -> TenantConfig:
-        """Its config, as it took effect.
-
-        Raises:
-            ConfigError: this version of the engine does not know it.
-        """
+        """Its config, as it took effect; `ConfigError`: this version of the engine knows it not."""
         snapshot = self._report(ConfigSnapshot, "config_snapshot")
         return load_stored_config(json.dumps(snapshot.tenant_config))
 
@@ -127,12 +116,7 @@ class RunArtifacts:
             return None
 
     def file(self, name: str, sha256: str | None = None) -> InputFile:
-        """Return one of its files; with a hash, that file and no other.
-
-        Raises:
-            NotReplayableError: it is gone.
-            TamperedError: it has another hash.
-        """
+        """Return one of its files; `NotReplayableError`: gone, `TamperedError`: of another hash."""
         if name not in self._files:
             path = self._folder / name
             found = self.fetch(name, path)

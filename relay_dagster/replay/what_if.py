@@ -61,12 +61,7 @@ def rehearse(
 
 
 def read_config(path: Path) -> TenantConfig:
-    """Return the config of a file.
-
-    Raises:
-        BadUsageError: there is no such file.
-        ConfigError: it is none, with every fault and its path.
-    """
+    """Return the config of a file; `BadUsageError`: there is none, `ConfigError`: its faults."""
     try:
         return load_config(read_config_file(path))
     except UnsupportedSchemaVersionError as error:
