@@ -25,7 +25,7 @@ from relay_core.domain import run_faults
 from relay_core.domain.codes import Stage, VendorStatus, WarningCode
 from relay_core.domain.columns import INPUT_COLUMNS, extra_column
 from relay_core.domain.errors import ContractBrokenError
-from relay_core.domain.limits import Limits, ReportRoom
+from relay_core.domain.limits import ReportRoom
 from relay_core.domain.records import GuardResult, RunContext, RunFailure, as_json
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.merge.result import MergedInventory, merge_vendors, rules_broken_by
@@ -33,16 +33,15 @@ from relay_core.merge.vendor_offers import joins_duplicates
 from relay_core.normalize.fallback import NO_LAST_GOOD, FallbackPolicy, LastGoodFeeds
 from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
-from relay_core.normalize.vendor_feed import VendorFeed, read_feed
+from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
 from relay_core.normalize.work_file import WORK_FILE, rejected_rows_chunks, work_file_chunks
 from relay_core.onboarding.doubts import row_doubts, ruled_offers
 from relay_core.onboarding.patches import with_patches
 from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed import feed_chunks
 from relay_core.publish.findings import RunFindings
+from relay_core.publish.kept_rows import kept_chunks, with_missing_skus, with_quarantine
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.missing_skus import kept_chunks, with_missing_skus
-from relay_core.publish.quarantine import with_quarantine
 from relay_core.publish.reports import invalid_rows_chunks, overrides_json, timestamp
 from relay_core.publish.state import Baseline, Publication, StateContext, state_chunks
 from relay_core.validation.comparison import Comparison, FeedFigures
@@ -79,25 +78,20 @@ class Sink(Protocol):
 class VendorPass:
     """The steps of a vendor, and the vendors' way through them.
 
-    `read` is done here; `finish`, which needs all rows of a vendor, on a thread beside the reading
-    of the next one. Both are called in the order of the feeds.
+    A feed is read here; `finish`, which needs all rows of a vendor, is done on a thread beside the
+    reading of the next one. Both happen in the order of the feeds.
     """
 
-    config: TenantConfig
-    requested_at: datetime  # aware; stands in for a null ``updated_at``
-    keys: ArtifactKeys  # where the vendors' files lie
-    sink: Sink  # where they go
-    fallback: FallbackPolicy  # settles which rows are used of a vendor
-    # Of feeds and reports; all vendors together have as many entries of refused rows as a report
-    # keeps
-    limits: Limits
-    hands_over: bool  # whether a work file with all columns of its offers is left of each vendor
+    run: RunStages
+    fallback: FallbackPolicy  # reads feeds, and settles which rows are used of a vendor
     columns: Collection[str]  # those of offers that are put in order
+    # All vendors together have as many entries of refused rows as a report keeps
     _room: ReportRoom = field(init=False)
     _rows_begun: int = 0
 
     def __post_init__(self) -> None:
-        self._room = ReportRoom(self.limits.report_entries, self.limits.report_bytes)
+        limits = self.run.findings.limits
+        self._room = ReportRoom(limits.report_entries, limits.report_bytes)
 
     def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
         """Take the feeds through the steps; the next is asked for when it is to be read.
@@ -107,61 +101,57 @@ class VendorPass:
                 engine defect).
         """
         finished: list[Future[NormalizedVendor]] = []
+        reader = self.fallback.reader
         with ThreadPoolExecutor(1) as beside:
             for feed in feeds:
                 is_large = len(feed.data) > _MAX_BYTES_BESIDE
-                if finished and self.fallback.room.size < 2 * self.limits.feed_bytes:
+                if finished and reader.room.size < 2 * reader.limits.feed_bytes:
                     finished[-1].result()  # its last good feed comes before this one
                 if is_large and finished:
                     finished[-1].result()
                     pa.default_memory_pool().release_unused()
-                rows = self.read(feed)
+                rows = reader.read(feed)
                 if finished:
                     finished[-1].result()  # no more than two vendors' rows are held at once
                 finished.append(beside.submit(self.finish, rows, is_large=is_large))
                 del rows
         return [vendor.result() for vendor in finished]
 
-    def read(self, feed: VendorFeed) -> ReadRows | NormalizedVendor:
-        """Read a feed's rows."""
-        columns = {*columns_to_read(self.config, hands_over=self.hands_over), *self.columns}
-        room = self.fallback.room
-        return read_feed(self.config, feed, self.requested_at, columns, self.limits, room)
-
     def finish(self, rows: ReadRows | NormalizedVendor, *, is_large: bool) -> NormalizedVendor:
         """Sort the rows, settle what is used of the vendor, write its files, make its offers."""
         if is_large:
             pa.default_memory_pool().release_unused()
         ordered = sorted_rows(rows, self._room)
-        ordered.vendor = with_patches(self.config, ordered.vendor)
+        run, config = self.run, self.run.config
+        ordered.vendor = with_patches(config, ordered.vendor)
         ordered = self.fallback.settle(ordered)
         left_out = ordered.vendor.status is VendorStatus.LEFT_OUT
-        if left_out and joins_duplicates(self.config.vendor(ordered.vendor.vendor_id)):
+        if left_out and joins_duplicates(config.vendor(ordered.vendor.vendor_id)):
             # No merge sees its rows, and counts its duplicates.
             skus = ordered.kept.cells(OFFER_SCHEMA.field("sku"), ordered.kept.rows)
             duplicates = len(skus) - pc.count_distinct(skus).as_py()
             ordered.vendor = replace(ordered.vendor, duplicates=duplicates)
         if ordered.vendor.is_used:
             self._write_lines(ordered)
-        elif not self.hands_over:
+        elif not run.hands_over:
             return ordered.vendor
         vendor = ordered.with_offers(self.columns)
-        if self.hands_over:
-            key = self.keys.work(vendor.vendor_id, WORK_FILE)
-            self.sink.write(key, work_file_chunks(ordered, vendor, self.config.extra_columns))
+        if run.hands_over:
+            key = run.keys.work(vendor.vendor_id, WORK_FILE)
+            run.sink.write(key, work_file_chunks(ordered, vendor, config.extra_columns))
         return vendor if vendor.is_used else replace(vendor, offers=no_offers(), deferred=None)
 
     def _write_lines(self, ordered: SortedVendor) -> None:
         """Write normalized.csv; what is held until it is written stays within bounds."""
-        vendor = ordered.vendor
+        run, vendor = self.run, ordered.vendor
         self._rows_begun += vendor.total_rows
         if self._rows_begun > _MAX_ROWS_BEGUN:
-            self.sink.wait()
+            run.sink.wait()
             self._rows_begun = vendor.total_rows
-        lines = ordered.consume_lines(self.config.extra_columns)
-        self.sink.write(self.keys.normalized(vendor.vendor_id), lines)
+        lines = ordered.consume_lines(run.config.extra_columns)
+        run.sink.write(run.keys.normalized(vendor.vendor_id), lines)
         if vendor.total_rows > _MANY_ROWS:
-            self.sink.wait()
+            run.sink.wait()
 
 
 @dataclass(slots=True)
@@ -183,11 +173,6 @@ class RunStages:
     last_good: LastGoodFeeds = field(default=NO_LAST_GOOD)
     overrides: Sequence[Override] = ()  # what the run uses of the tenant's, by SKU
     config_version: int | None = None  # the config's; None where it has none, as in a local run
-
-    @property
-    def limits(self) -> Limits:
-        """Those of feeds and reports."""
-        return self.findings.limits
 
     def go_through(
         self,
@@ -228,7 +213,7 @@ class RunStages:
             inputs,
             requested_at=self.requested_at,
             locations=locations,
-            limits=self.limits,
+            limits=self.findings.limits,
             last_good=self.last_good,
         )
         self.findings.warnings, self.findings.faults = verdict.warnings, verdict.faults
@@ -249,28 +234,13 @@ class RunStages:
     def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
         """Read every feed and write its files, also where another one fails."""
         findings, baseline = self.findings, self._comparable_baseline()
-        fallback = FallbackPolicy(
-            self.config,
-            self.requested_at,
-            findings.states,
-            self.last_good,
-            baseline.context.vendor_rows
-            if baseline and self._is_judged(baseline.figures)
-            else None,
-            columns_to_read(self.config, hands_over=self.hands_over),
-            self.limits,
-        )
-        vendors = VendorPass(
-            self.config,
-            self.requested_at,
-            self.keys,
-            self.sink,
-            fallback,
-            self.limits,
-            self.hands_over,
-            columns_to_merge(self.config),
-        )
-        normalized = vendors.normalize(feeds)
+        is_judged = baseline is not None and self._is_judged(baseline.figures)
+        before = baseline.context.vendor_rows if baseline is not None and is_judged else None
+        in_order = columns_to_merge(self.config)
+        columns = columns_to_read(self.config, in_order, hands_over=self.hands_over)
+        reader = FeedReader(self.config, self.requested_at, columns, findings.limits)
+        fallback = FallbackPolicy(reader, findings.states, self.last_good, before)
+        normalized = VendorPass(self, fallback, in_order).normalize(feeds)
         findings.replaced = fallback.replaced
         self._take(normalized)
         return normalized
@@ -292,7 +262,7 @@ class RunStages:
             self.config,
             findings.normalized,
             warnings=findings.warnings,
-            limits=self.limits,
+            limits=self.findings.limits,
             overrides=self.overrides,
         )
         baseline = self._comparable_baseline()
@@ -338,9 +308,8 @@ class RunStages:
         if found is None:
             return merged, joined
         self.findings.quarantine = found
-        counts = {**merged.warning_counts, str(WarningCode.SKUS_QUARANTINED): 1}
         entry = run_faults.fault_of(WarningCode.SKUS_QUARANTINED, skus=len(found))
-        return replace(merged, warnings=[*merged.warnings, entry], warning_counts=counts), joined
+        return merged.with_warnings(entry), joined
 
     @property
     def _left_out(self) -> list[str]:
@@ -422,14 +391,13 @@ class RunStages:
         if self.config.guards.mode == "hold" or not tripped:
             self.findings.is_held = bool(tripped)
             return merged
-        counts = {**merged.warning_counts, str(WarningCode.GUARD_TRIPPED): len(tripped)}
-        warnings = [*merged.warnings]
+        warnings = []
         for result in tripped:
             about = "" if result.vendor_id is None else f" for vendor {result.vendor_id!r}"
             about += "" if result.side is None else f" on its {result.side} side"
             facts = {name: getattr(result, name) for name in ("guard", "value", "limit")}
             warnings.append(run_faults.fault_of(WarningCode.GUARD_TRIPPED, about=about, **facts))
-        return replace(merged, warnings=warnings, warning_counts=counts)
+        return merged.with_warnings(*warnings)
 
     def _take(self, normalized: Sequence[NormalizedVendor]) -> None:
         """Take vendors that were read, and write their refused rows."""
@@ -452,7 +420,9 @@ def judge_normalized(normalized: Iterable[NormalizedVendor]) -> RunFailure | Non
     return run_faults.failure_of(faults, Stage.NORMALIZE)
 
 
-def columns_to_read(config: TenantConfig, *, hands_over: bool) -> Collection[str]:
-    """Return the columns of offers that are read: those of a state; for a work file, all."""
+def columns_to_read(
+    config: TenantConfig, in_order: Iterable[str], *, hands_over: bool
+) -> Collection[str]:
+    """Return the columns of offers that are read: also those of a state; for a work file, all."""
     canonical = OFFER_SCHEMA.names if hands_over else INPUT_COLUMNS
-    return [*canonical, *map(extra_column, config.extra_columns)]
+    return {*in_order, *canonical, *map(extra_column, config.extra_columns)}

@@ -82,21 +82,22 @@ def index_part(size: int, tail: bytes) -> Part:
     return Part(size - _LENGTHS.size - length, size - _LENGTHS.size)
 
 
-def parts_with(text: str, index: Index) -> list[Part]:
-    """Return the batches that may have rows of a text, in order."""
-    wanted = text[:_PREFIX]
+def parts_with(text: str, index: Index, most: int) -> list[Part]:
+    """Return where rows of a text may lie: batches, neighbours up to ``most`` bytes together."""
+    wanted, parts = text[:_PREFIX], list[Part]()
     following = [first for first, _, _ in index][1:]
-    return [
-        Part(start, stop)
-        for (first, start, stop), after in zip_longest(index, following)
-        if first <= wanted and (after is None or wanted <= after)
-    ]
+    for (first, start, stop), after in zip_longest(index, following):
+        if first <= wanted and (after is None or wanted <= after):
+            if parts and stop - parts[-1].start <= most:  # those of a text follow one another
+                start = parts.pop().start
+            parts.append(Part(start, stop))
+    return parts
 
 
-def rows_with(text: str, batch: bytes | memoryview, schema: pa.Schema, key: str) -> pa.Table:
-    """Return a batch's rows of a text."""
-    rows = pa.ipc.read_record_batch(pa.py_buffer(batch), schema)
-    return pa.table(rows.filter(pc.equal(rows[key], text)))
+def rows_with(text: str, part: bytes | memoryview, schema: pa.Schema, key: str) -> pa.Table:
+    """Return a part's rows of a text."""
+    rows = _read_stream(pa.BufferReader(b"".join((schema.serialize(), part, _END_OF_STREAM))))
+    return rows.filter(pc.equal(rows[key], text))
 
 
 def _small_batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,8 +42,6 @@ class MergedInventory:
     failure: RunFailure | None = None  # why there is no feed
     faults: tuple[ReportEntry, ...] = ()  # the run's own faults
     warnings: Sequence[ReportEntry] = ()  # those of all steps; of SKUs as many as a report keeps
-    # How many warnings of each code there are
-    warning_counts: dict[str, int] = field(default_factory=dict)
     unpriced_skus: int = 0  # how many SKUs have no price
     # The rows of the feed in the order of SKUs (``FeedRow``, and what the output asks for)
     feed: pd.DataFrame | None = None
@@ -62,6 +59,10 @@ class MergedInventory:
     def record_count(self) -> int:
         """How many rows the merged feed has; 0 where there is none."""
         return 0 if self.feed is None or self.failure else len(self.feed)
+
+    def with_warnings(self, *entries: ReportEntry) -> MergedInventory:
+        """Return the same with more warnings."""
+        return replace(self, warnings=[*self.warnings, *entries])
 
     @property
     def kept_at_0(self) -> int:
@@ -116,21 +117,15 @@ def merge_vendors(
             run_faults.failure_of(faults, Stage.MERGE_PRICE),
             tuple(faults),
             tuple(kept),
-            dict(count_codes(kept)),
         )
     winners = merge_offers(config, used, overrides)
-    unpriced = unpriced_warnings(winners, limits.report_entries)
-    counts = count_codes(kept)
     count = len(winners.unpriced)
-    if count:
-        counts[str(WarningCode.UNPRICED_SKU)] = count
     nothing = [] if len(winners.priced) else [run_faults.nothing_priced(count, winners.free)]
     return MergedInventory(
         config=config,
         failure=run_faults.failure_of(nothing, Stage.MERGE_PRICE),
         faults=tuple(nothing),
-        warnings=[*kept, *unpriced],
-        warning_counts=dict(counts),
+        warnings=[*kept, *unpriced_warnings(winners, limits.report_entries)],
         unpriced_skus=count,
         feed=winners.priced,
         deferred=winners.deferred,
@@ -190,8 +185,3 @@ def unpriced_warnings(winners: Winners, limit: int) -> list[ReportEntry]:
         ReportEntry(code, f"SKU {sku!r} {_FREE if is_free else _NO_AMOUNT}", sku=sku)
         for sku, is_free in zip(head["sku"], head["is_free"], strict=True)
     ]
-
-
-def count_codes(warnings: Sequence[ReportEntry]) -> Counter[str]:
-    """Count entries by code."""
-    return Counter(entry.error_code for entry in warnings)

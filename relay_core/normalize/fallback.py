@@ -1,18 +1,18 @@
 """The fallback policy: a vendor's rows are used, left out, or replaced by a last good feed's."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from relay_core.config import TenantConfig, VendorConfig
+from relay_core.config import VendorConfig
 from relay_core.domain import run_faults
 from relay_core.domain.codes import VendorStatus, WarningCode
-from relay_core.domain.limits import Limits, ReportRoom, RunRoom
+from relay_core.domain.limits import ReportRoom
 from relay_core.domain.records import ReportEntry
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
-from relay_core.normalize.vendor_feed import VendorFeed, read_feed
+from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
 from relay_core.validation.error_policy import own_share_faults
 from relay_core.validation.guards import VendorRows, vendor_rows_share
 from relay_core.validation.vendor_failures import (
@@ -51,49 +51,34 @@ NO_LAST_GOOD = _NoLastGood()
 class FallbackPolicy:
     """Settles the vendors of a run, one after the other."""
 
-    config: TenantConfig
-    requested_at: datetime  # aware; ages are counted up to it
+    reader: FeedReader  # of the run's feeds; ages are counted up to when the run was asked for
     # The part of each vendor that is used; a failure found while reading is added
     states: dict[str, VendorState]
     last_good: LastGoodFeeds  # the feeds that can replace uploads
     # The valid rows of vendors in the published feed's run, where guards are judged
     rows_before: Mapping[str, int] | None
-    columns: Collection[str]  # those of offers that are read
-    limits: Limits  # of feeds
-    room: RunRoom = field(init=False)  # of all feeds of the run
     # The uploads that a last good feed replaces
     replaced: dict[str, NormalizedVendor] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.room = RunRoom(self.limits.run_bytes)
-
     def settle(self, ordered: SortedVendor) -> SortedVendor:
         """Return the rows that are used of a vendor that was read."""
-        vendor = self.config.vendor(ordered.vendor.vendor_id)
-        known = self.states.get(vendor.vendor_id, VendorState(VendorStatus.FOUND))
-        failure = self._failure_of(vendor, ordered.vendor)
-        if known.status is VendorStatus.LAST_GOOD:
+        vendor = self.reader.config.vendor(ordered.vendor.vendor_id)
+        failure, state = self._failure_of(vendor, ordered.vendor), self.states.get(vendor.vendor_id)
+        if state is not None and state.status is VendorStatus.LAST_GOOD:
             # It stands in already, for an upload that could not be read.
-            return self._standing_in(vendor, known, ordered if failure is None else None, None)
+            return self._standing_in(vendor, state, ordered if failure is None else None, None)
         if failure is None:
             return ordered
-        if vendor.on_trouble == "fail":
-            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, failure)
-            return self._as_it_is(vendor, ordered)
-        state = settle(vendor, failure, self.requested_at, self.last_good)
+        state = settle(vendor, failure, self.reader.requested_at, self.last_good)
         if state is None:
-            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, failure)
-            return self._as_it_is(vendor, ordered)
+            return self._as_it_is(vendor, failure, ordered)
         if state.status is VendorStatus.LEFT_OUT:
             return self._left_out(vendor, state, ordered)
         substitute, feed = None, self.last_good.read(vendor.vendor_id)
-        if feed is not None:
-            read = read_feed(
-                self.config, feed, self.requested_at, self.columns, self.limits, self.room
-            )
-            if isinstance(read, ReadRows):
-                found = sorted_rows(read, ReportRoom(0, 0))
-                substitute = found if self._failure_of(vendor, found.vendor) is None else None
+        read = None if feed is None else self.reader.read(feed)
+        if isinstance(read, ReadRows):
+            found = sorted_rows(read, ReportRoom(0, 0))
+            substitute = found if self._failure_of(vendor, found.vendor) is None else None
         return self._standing_in(vendor, state, substitute, ordered)
 
     def _standing_in(
@@ -108,38 +93,31 @@ class FallbackPolicy:
             self.states[vendor.vendor_id] = state
             if own is not None:
                 self.replaced[vendor.vendor_id] = own.vendor
+            warnings = (warning_of(vendor, state),)
             substitute.vendor = replace(
-                substitute.vendor,
-                status=VendorStatus.LAST_GOOD,
-                warnings=(warning_of(vendor, state),),
+                substitute.vendor, status=VendorStatus.LAST_GOOD, warnings=warnings
             )
             return substitute
         failure = state.failure or run_faults.no_rows(vendor.vendor_id)
+        nothing = NormalizedVendor(vendor.vendor_id, VendorStatus.LEFT_OUT)
         remaining = left_out(vendor, failure)
         if remaining is not None:
-            upload = own or SortedVendor.without_rows(
-                NormalizedVendor(vendor.vendor_id, VendorStatus.LEFT_OUT)
-            )
-            return self._left_out(vendor, remaining, upload)
+            return self._left_out(vendor, remaining, own or SortedVendor.without_rows(nothing))
         if own is not None:
-            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, failure)
-            return self._as_it_is(vendor, own)
-        if is_absence(failure) and may_be_empty(self.config, vendor):
+            return self._as_it_is(vendor, failure, own)
+        if is_absence(failure) and may_be_empty(self.reader.config, vendor):
             self.states[vendor.vendor_id] = VendorState(VendorStatus.MISSING, failure)
-            return SortedVendor.without_rows(
-                NormalizedVendor(vendor.vendor_id, VendorStatus.LEFT_OUT, warnings=(failure,))
-            )
-        return SortedVendor.without_rows(
-            NormalizedVendor(vendor.vendor_id, VendorStatus.FAILED, fault=failure)
-        )
+            return SortedVendor.without_rows(replace(nothing, warnings=(failure,)))
+        nothing = replace(nothing, status=VendorStatus.FAILED, fault=failure)
+        return SortedVendor.without_rows(nothing)
 
-    def _as_it_is(self, vendor: VendorConfig, ordered: SortedVendor) -> SortedVendor:
+    def _as_it_is(
+        self, vendor: VendorConfig, failure: ReportEntry, ordered: SortedVendor
+    ) -> SortedVendor:
+        self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, failure)
         found = ordered.vendor
-        if (
-            found.status is VendorStatus.FOUND
-            and not found.total_rows
-            and may_be_empty(self.config, vendor)
-        ):
+        is_empty = found.status is VendorStatus.FOUND and not found.total_rows
+        if is_empty and may_be_empty(self.reader.config, vendor):
             emptiness = run_faults.fault_of(WarningCode.EMPTY_FEED, vendor.vendor_id)
             ordered.vendor = replace(found, warnings=(*found.warnings, emptiness))
         return ordered
@@ -170,7 +148,7 @@ class FallbackPolicy:
         rows = VendorRows(
             vendor.vendor_id, self.rows_before.get(vendor.vendor_id, 0), read.valid_rows
         )
-        share = vendor_rows_share(self.config.guards, rows)
+        share = vendor_rows_share(self.reader.config.guards, rows)
         if share is None or not share.tripped:
             return None
         facts = {"before": rows.before, "now": rows.now, "limit": share.limit}

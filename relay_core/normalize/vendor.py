@@ -20,10 +20,8 @@ from relay_core.columnar.growing_columns import GrowingArray, GrowingNumbers, Gr
 from relay_core.columnar.sorting import TextOrder, order_by_text
 from relay_core.columnar.text import Bools, Ints, Rows
 from relay_core.columnar.threads import ordered_map
-from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import INPUT_COLUMNS, is_extra
 from relay_core.domain.limits import Limits, ReportRoom
-from relay_core.domain.records import ReportEntry
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.normalize.normalized_csv import SortedLines, lines_of_batch
 from relay_core.normalize.rejected_rows import RejectionLog
@@ -108,8 +106,7 @@ class ReadRows:
     records are looked up then.
     """
 
-    vendor_id: str
-    warnings: tuple[ReportEntry, ...]
+    vendor: NormalizedVendor  # without rows
     rejection_log: RejectionLog
     kept: Collection[str]
     again: ReadAgain | None = None
@@ -141,25 +138,23 @@ class ReadRows:
 
 
 def read_rows(
-    vendor_id: str,
+    vendor: NormalizedVendor,
     parsed: ParsedFeed,
     reader: RowReader,
-    *,
     columns: Collection[str],
-    warnings: tuple[ReportEntry, ...],
     limits: Limits,
     again: ReadAgain | None = None,
 ) -> ReadRows:
-    """Read every row of a feed; ``columns`` of offers are kept, the SKU among them.
+    """Read every row of a vendor's feed; ``columns`` of offers are kept, the SKU among them.
 
     ``again`` begins to read the feed anew, where rows with the same SKU are rejected.
 
     Raises:
         FeedUnreadableError: the feed's structure is broken.
     """
-    log = RejectionLog(vendor_id, parsed.headers or (), reader, limits, parsed.places)
+    log = RejectionLog(vendor.vendor_id, parsed.headers or (), reader, limits, parsed.places)
     kept = columns if again is None else {*columns, "row_number"}
-    rows = ReadRows(vendor_id, warnings, log, kept, again)
+    rows = ReadRows(vendor, log, kept, again)
 
     def read_batch(
         batch: TextBatch | MalformedRecords,
@@ -167,7 +162,7 @@ def read_rows(
         if isinstance(batch, MalformedRecords):
             return reader.without_skipped(batch)
         read = reader.read(batch)
-        return read, lines_of_batch(vendor_id, read, reader.parser.extra_columns)
+        return read, lines_of_batch(vendor.vendor_id, read, reader.parser.extra_columns)
 
     for read in ordered_map(read_batch, parsed.batches):
         if isinstance(read[0], MalformedRecords):
@@ -244,10 +239,8 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         if len(rejected) and again is None:
             order = order_by_text(texts["sku"], ~rejected).rows
     entries, causes = reported.result()
-    vendor = NormalizedVendor(
-        rows.vendor_id,
-        VendorStatus.FOUND,
-        warnings=rows.warnings,
+    vendor = replace(
+        rows.vendor,
         is_read=True,
         total_rows=len(rejected) + log.malformed,
         invalid_rows=log.records,

@@ -1,14 +1,15 @@
 """A vendor's input, and whether it can be read at all: its map, its text, its columns."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode, VendorStatus
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits, RunRoom
-from relay_core.domain.records import ReportEntry
 from relay_core.domain.run_faults import unreadable_feed
 from relay_core.ingest.column_mapping import ColumnPlan, describe_missing, plan_columns
 from relay_core.ingest.decoding import Buffer
@@ -34,70 +35,66 @@ class VendorFeed:
     on_progress: Callable[[], None] = lambda: None
 
 
-def read_feed(
-    config: TenantConfig,
-    feed: VendorFeed,
-    requested_at: datetime,
-    columns: Collection[str],
-    limits: Limits,
-    room: RunRoom,
-) -> ReadRows | NormalizedVendor:
-    """Return the rows of a feed, or at once the vendor that it comes to where it has none.
+@dataclass(slots=True)
+class FeedReader:
+    """Reads the feeds of a run."""
 
-    What makes it unusable is the vendor's ``fault``, never an exception. The feed takes its bytes
-    of the run's room, unless it is too large.
-    """
-    vendor, size = feed.vendor, _FeedSize(room.size, limits)
-    limits = replace(limits, feed_bytes=max(0, min(limits.feed_bytes, room.size)))
+    config: TenantConfig
+    requested_at: datetime  # aware; stands in for a null ``updated_at``
+    columns: Collection[str]  # those of offers that are kept, the SKU among them
+    limits: Limits  # of feeds
+    room: RunRoom = field(init=False)  # of all feeds of the run
 
-    def again() -> Iterator[TextBatch | MalformedRecords]:
-        batches = open_feed(feed.data, vendor.parser, limits).batches
-        return _with_progress(batches, feed.on_progress)
+    def __post_init__(self) -> None:
+        self.room = RunRoom(self.limits.run_bytes)
 
-    try:
+    def read(self, feed: VendorFeed) -> ReadRows | NormalizedVendor:
+        """Return the rows of a feed, or at once the vendor that it comes to where it has none.
+
+        What makes it unusable is the vendor's ``fault``, never an exception. The feed takes its
+        bytes of the run's room, unless it is too large.
+        """
+        room, size = self.room.size, _FeedSize(self.room.size, self.limits)
+        limits = replace(self.limits, feed_bytes=max(0, min(self.limits.feed_bytes, room)))
+        try:
+            return self._read(feed, size, limits)
+        except FeedUnreadableError as error:
+            found = with_kind(size.judge(error), feed.data, feed.vendor.parser)
+            fault = unreadable_feed(feed.vendor.vendor_id, feed.file_name, found)
+            return NormalizedVendor(feed.vendor.vendor_id, VendorStatus.FAILED, fault=fault)
+        finally:
+            self.room.take(size.counted)
+
+    def _read(
+        self, feed: VendorFeed, size: _FeedSize, limits: Limits
+    ) -> ReadRows | NormalizedVendor:
+        vendor = feed.vendor
+
+        def opened() -> ParsedFeed:
+            parsed = open_feed(feed.data, vendor.parser, limits)
+            size.count(parsed.size)
+            return replace(parsed, batches=size.of_cells(parsed.batches, feed.on_progress))
+
         sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map, limits)
         size.count(len(feed.data))
-        parsed = open_feed(feed.data, vendor.parser, limits)
-        size.count(parsed.size)
-        batches = _with_progress(size.of_cells(parsed.batches), feed.on_progress)
-        parsed = replace(parsed, batches=batches)
+        parsed = opened()
         if parsed.headers is None:
             return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND, is_read=True)
         plan = plan_columns(parsed.headers, vendor.parser)
-        judged = _judge_columns(config, vendor, parsed, plan, feed.file_name)
+        judged = _judge_columns(self.config, feed, parsed, plan)
         if judged.status is not VendorStatus.FOUND:
             return judged
-        requested = to_microseconds(requested_at)
-        rate = config.rate_of(vendor)
-        reader = RowReader(plan, vendor.parser, config.zone, requested, sku_map, rate)
-        return read_rows(
-            vendor.vendor_id,
-            parsed,
-            reader,
-            columns=columns,
-            warnings=judged.warnings,
-            limits=limits,
-            again=again if vendor.duplicate_skus == "refuse" else None,
-        )
-    except FeedUnreadableError as error:
-        found = with_kind(size.judge(error), feed.data, vendor.parser)
-        fault = unreadable_feed(vendor.vendor_id, feed.file_name, found)
-        return NormalizedVendor(vendor.vendor_id, VendorStatus.FAILED, fault=fault)
-    finally:
-        room.take(size.counted)
+        requested, rate = to_microseconds(self.requested_at), self.config.rate_of(vendor)
+        reader = RowReader(plan, vendor.parser, self.config.zone, requested, sku_map, rate)
+        again = (lambda: opened().batches) if vendor.duplicate_skus == "refuse" else None
+        return read_rows(judged, parsed, reader, self.columns, limits, again)
 
 
 class _FeedSize:
     """The bytes of a feed: of the upload or of what it unpacks to, whichever are more.
 
-    A workbook and Parquet unpack to the texts of their cells.
-
-    Args:
-        room: how many the run has left.
-        limits: of feeds.
-
-    Attributes:
-        counted: so many; none of a feed that is too large.
+    A workbook and Parquet unpack to the texts of their cells. ``room`` is how many the run has
+    left; ``counted`` how many were found, none of a feed that is too large.
     """
 
     def __init__(self, room: int, limits: Limits) -> None:
@@ -111,11 +108,13 @@ class _FeedSize:
             raise self._passes_run()
 
     def of_cells(
-        self, batches: Iterator[TextBatch | MalformedRecords]
+        self, batches: Iterator[TextBatch | MalformedRecords], on_progress: Callable[[], None]
     ) -> Iterator[TextBatch | MalformedRecords]:
         """Yield the batches; count the texts of their cells."""
         size = 0
-        for batch in batches:
+        for number, batch in enumerate(batches):
+            if number % 4 == 0:
+                on_progress()
             size += batch.text_size
             self.count(size)
             yield batch
@@ -136,15 +135,6 @@ class _FeedSize:
         )
 
 
-def _with_progress(
-    batches: Iterator[TextBatch | MalformedRecords], on_progress: Callable[[], None]
-) -> Iterator[TextBatch | MalformedRecords]:
-    for number, batch in enumerate(batches):
-        if number % 4 == 0:
-            on_progress()
-        yield batch
-
-
 def missing_columns(plan: ColumnPlan, headers: Sequence[str]) -> FeedUnreadableError:
     """Return the fault of a feed that lacks columns."""
     message = describe_missing(plan.missing, headers)
@@ -161,26 +151,22 @@ def repeated_headers(plan: ColumnPlan) -> FeedUnreadableError:
 
 
 def _judge_columns(
-    config: TenantConfig, vendor: VendorConfig, parsed: ParsedFeed, plan: ColumnPlan, file_name: str
+    config: TenantConfig, feed: VendorFeed, parsed: ParsedFeed, plan: ColumnPlan
 ) -> NormalizedVendor:
     """Return the vendor, left out or to be read, with a warning; or `FeedUnreadableError`."""
-    if not plan.missing and not plan.repeated:
-        return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND)
+    vendor = NormalizedVendor(feed.vendor.vendor_id, VendorStatus.FOUND)
     strict = config.error_policy.fail_on_missing_required_columns
     if (plan.missing and (strict or plan.unusable)) or plan.repeated:
         for _ in parsed.batches:  # a broken structure comes before missing columns
             pass
-    warnings: tuple[ReportEntry, ...] = ()
     if plan.missing:
         error = missing_columns(plan, parsed.headers or ())
         if strict:
             raise error
-        warnings = (unreadable_feed(vendor.vendor_id, file_name, error),)
-        if plan.unusable:
-            return NormalizedVendor(vendor.vendor_id, VendorStatus.LEFT_OUT, warnings=warnings)
-    if plan.repeated:
-        fault = unreadable_feed(vendor.vendor_id, file_name, repeated_headers(plan))
-        return NormalizedVendor(
-            vendor.vendor_id, VendorStatus.FAILED, fault=fault, warnings=warnings
-        )
-    return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND, warnings=warnings)
+        warning = unreadable_feed(vendor.vendor_id, feed.file_name, error)
+        status = VendorStatus.LEFT_OUT if plan.unusable else VendorStatus.FOUND
+        vendor = replace(vendor, status=status, warnings=(warning,))
+    if plan.repeated and vendor.status is VendorStatus.FOUND:
+        fault = unreadable_feed(vendor.vendor_id, feed.file_name, repeated_headers(plan))
+        return replace(vendor, status=VendorStatus.FAILED, fault=fault)
+    return vendor

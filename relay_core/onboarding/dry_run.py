@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from relay_core.columnar.text import empty_texts, is_empty, trim, without_nulls, word_index
 from relay_core.config import LoadContext, ParserConfig, TenantConfig, VendorConfig
 from relay_core.domain.cell_rules import strip
+from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import CHECK_LIMITS, ReportRoom
@@ -259,15 +260,9 @@ def _read(
     parser = parser.model_copy(update={"defaults": lacking | parser.defaults})
     reader = RowReader(plan, parser, config.zone, 0, sku_map)
     columns = ["sku"] if vendor is None else columns_to_merge(config)
-    rows = normalize_rows(
-        "" if vendor is None else vendor.vendor_id,
-        parsed,
-        reader,
-        columns=columns,
-        warnings=(),
-        limits=CHECK_LIMITS,
-        again=again if vendor is not None and vendor.duplicate_skus == "refuse" else None,
-    )
+    own = NormalizedVendor("" if vendor is None else vendor.vendor_id, VendorStatus.FOUND)
+    twice = again if vendor is not None and vendor.duplicate_skus == "refuse" else None
+    rows = normalize_rows(own, parsed, reader, columns, CHECK_LIMITS, twice)
     read = sorted_rows(rows, ReportRoom(0, 0))
     return read.vendor if vendor is None else read.with_offers(columns)
 

@@ -5,12 +5,13 @@ The SKU's rows are read from work files that are sorted by SKU, a few parts of e
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
+from itertools import accumulate, groupby
 from operator import itemgetter
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -34,9 +35,8 @@ from relay_core.merge.explain import LANDED_COST, ExplainedOffers, OfferRanking
 from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
 from relay_core.normalize.work_file import REJECTED_BY_SKU, WORK_FILE
 from relay_core.publish.feed import fields_of, row_texts
+from relay_core.publish.kept_rows import kept_schema, quarantined_schema
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.missing_skus import kept_schema
-from relay_core.publish.quarantine import quarantined_schema
 from relay_core.publish.state import SUSPECT_SINCE
 from relay_core.validation.comparison import SUSPECT_PRICE
 from relay_core.validation.contracts import offer_schema
@@ -46,7 +46,6 @@ MAX_REJECTED = 100
 _MAX_BYTES = (1 << 20) - 1024
 """An explanation is no longer, as JSON; the rest is cut, and stands in the counts alone."""
 _MAX_CELL_LENGTH = 1000
-_Item = TypeVar("_Item")
 _BYTES_AT_ONCE = 8 << 20
 """About how many bytes are read at once."""
 
@@ -71,27 +70,6 @@ class WorkFile:
     take: Callable[[Iterable[pa.Table]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """Neighbouring batches of a work file, which are read as one."""
-
-    source: WorkFile
-    parts: Sequence[Part]
-
-    @property
-    def whole(self) -> Part:
-        return Part(self.parts[0].start, self.parts[-1].stop)
-
-    @property
-    def size(self) -> int:
-        return self.whole.stop - self.whole.start
-
-    def rows_with(self, sku: str, data: bytes) -> pa.Table:
-        start, view, schema = self.whole.start, memoryview(data), self.source.schema
-        batches = (view[part.start - start : part.stop - start] for part in self.parts)
-        return pa.concat_tables(rows_with(sku, batch, schema, "sku") for batch in batches)
-
-
 def size_of(files: RunFiles, key: str) -> int:
     """Return how many bytes a file has; `ArtifactsExpiredError` where it is gone."""
     if key not in files.sizes:
@@ -112,41 +90,18 @@ def _parts(
     files: RunFiles, sources: Sequence[WorkFile], sku: str
 ) -> Iterator[tuple[WorkFile, pa.Table]]:
     indexes = _indexes(files, [source.key for source in sources])
-    spans = [
-        span
+    parts = [
+        (source, part)
         for source, index in zip(sources, indexes, strict=True)
-        for span in _spans(source, parts_with(sku, index))
+        for part in parts_with(sku, index, _BYTES_AT_ONCE)
     ]
-    at_once = _grouped(
-        spans, lambda some, span: sum(s.size for s in (*some, span)) <= _BYTES_AT_ONCE
-    )
-    for some in at_once:
-        read = files.read([(span.source.key, span.whole) for span in some])
-        for span, data in zip(some, read, strict=True):
-            yield span.source, span.rows_with(sku, data)
-
-
-def _spans(source: WorkFile, parts: Sequence[Part]) -> Iterator[_Span]:
-    """Yield neighbouring batches together, as many as are read at once."""
-
-    def fits(some: Sequence[Part], part: Part) -> bool:
-        return part.start <= some[-1].stop and part.stop - some[0].start <= _BYTES_AT_ONCE
-
-    return (_Span(source, some) for some in _grouped(parts, fits))
-
-
-def _grouped(
-    items: Iterable[_Item], fits: Callable[[list[_Item], _Item], bool]
-) -> Iterator[list[_Item]]:
-    """Yield items in order, each together with those before it while it fits to them."""
-    some: list[_Item] = []
-    for item in items:
-        if some and not fits(some, item):
-            yield some
-            some = []
-        some.append(item)
-    if some:
-        yield some
+    while parts:
+        sizes = accumulate(part.stop - part.start for _, part in parts)
+        count = max(1, bisect_right(list(sizes), _BYTES_AT_ONCE))
+        some, parts = parts[:count], parts[count:]
+        read = files.read([(source.key, part) for source, part in some])
+        for (source, _), data in zip(some, read, strict=True):
+            yield source, rows_with(sku, data, source.schema, "sku")
 
 
 def _indexes(files: RunFiles, keys: Sequence[str]) -> list[Index]:
@@ -190,8 +145,7 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
         ArtifactsExpiredError: files of the run are gone.
     """
     sku = strip(sku)
-    config, statuses = _described(files, keys)
-    overrides = _overrides(files, keys)
+    config, statuses, overrides = _described(files, keys)
     own = [one for one in overrides if one.sku == sku]
     ranking, refused = OfferRanking(Merge.of(config, own)), _RejectedRows()
     sources = list(_sources(files, keys, config, statuses, ranking))
@@ -228,22 +182,16 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
 
 def _described(
     files: RunFiles, keys: ArtifactKeys
-) -> tuple[TenantConfig, Mapping[str, VendorStatus]]:
-    """Return the run's config, and what it has used of each vendor."""
-    wanted = (keys.config_snapshot, keys.input_manifest)
-    snapshot, manifest = files.read([(key, Part(0, size_of(files, key))) for key in wanted])
-    config = load_stored_config(json.dumps(json.loads(snapshot)["tenant_config"]))
-    vendors = json.loads(manifest)["vendors"]
-    return config, {name: VendorStatus(entry["status"]) for name, entry in vendors.items()}
-
-
-def _overrides(files: RunFiles, keys: ArtifactKeys) -> Sequence[Override]:
-    """Return the overrides that the run has used."""
-    if keys.overrides not in files.sizes:
-        return ()
-    (data,) = files.read([(keys.overrides, Part(0, size_of(files, keys.overrides)))])
-    document = json.loads(data, parse_float=str)
-    return load_overrides(document, (), STORED_CONFIG_LIMITS)
+) -> tuple[TenantConfig, Mapping[str, VendorStatus], Sequence[Override]]:
+    """Return the run's config, what it has used of each vendor, and the overrides it has used."""
+    wanted = [keys.config_snapshot, keys.input_manifest]
+    wanted += [key for key in (keys.overrides,) if key in files.sizes]
+    read = files.read([(key, Part(0, size_of(files, key))) for key in wanted])
+    config = load_stored_config(json.dumps(json.loads(read[0])["tenant_config"]))
+    vendors = json.loads(read[1])["vendors"]
+    said = json.loads(read[2], parse_float=str) if read[2:] else []
+    statuses = {name: VendorStatus(entry["status"]) for name, entry in vendors.items()}
+    return config, statuses, load_overrides(said, (), STORED_CONFIG_LIMITS)
 
 
 def _sources(

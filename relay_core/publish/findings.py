@@ -10,14 +10,14 @@ from typing import Any
 
 from relay_core.config import PriceRule, StockConfig
 from relay_core.domain import records
-from relay_core.domain.codes import FailureCode, RowFault, RunStatus, VendorStatus
+from relay_core.domain.codes import FailureCode, RowFault, RunStatus, VendorStatus, WarningCode
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.run_faults import listed
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.changes import Changes
-from relay_core.publish.quarantine import Quarantine
+from relay_core.publish.kept_rows import Quarantine
 from relay_core.publish.state import Publication
 from relay_core.validation.vendor_failures import VendorInput, VendorState
 
@@ -111,8 +111,6 @@ class RunFindings:
     failure: records.RunFailure | None = None  # how it failed
     faults: Sequence[records.ReportEntry] = ()  # the run's own faults
     warnings: Sequence[records.ReportEntry] = ()  # its warnings, as far as a report keeps them
-    # How many warnings of each code there are, where that is not all of them
-    warning_counts: Mapping[str, int] = field(default_factory=dict)
     # The part of each vendor that is used
     states: dict[str, VendorState] = field(default_factory=dict)
     normalized: Sequence[NormalizedVendor] = ()  # the vendors as they are used
@@ -217,7 +215,6 @@ class RunFindings:
         """Add the findings of the merge."""
         self.failure = self.with_remedy(merged.failure)
         self.faults, self.warnings = merged.faults, merged.warnings
-        self.warning_counts = merged.warning_counts
         self.unpriced_skus, self.record_count = merged.unpriced_skus, merged.record_count
         if merged.failure is None:
             self.rules = list(applied_rules(merged, self.uploads))
@@ -259,7 +256,10 @@ class RunFindings:
 
     def counted_warnings(self) -> Mapping[str, int]:
         """Count the warnings by code, those that reports leave out too."""
-        return self.warning_counts or Counter(entry.error_code for entry in self.warnings)
+        counts = Counter(entry.error_code for entry in self.warnings)
+        if self.unpriced_skus:
+            counts[str(WarningCode.UNPRICED_SKU)] = self.unpriced_skus
+        return counts
 
     def vendor_results(self, requested_at: datetime) -> tuple[records.VendorResult, ...]:
         """Return the results of the vendors that the run has judged or read."""

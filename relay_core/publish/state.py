@@ -29,10 +29,11 @@ from relay_core.validation.comparison import FIGURES, KEPT, SUSPECT_PRICE, FeedF
 from relay_core.validation.contracts import CENTS, INSTANT, VENDOR
 from relay_core.validation.frames import frame_of, table_of
 
+OFFERED_AT = "offered_at"
 STATE_SCHEMA = pa.schema(
     [
         *((name, SOURCES[name].stored_as) for name in CANONICAL_COLUMNS),
-        ("offered_at", pa.timestamp("us", "UTC")),
+        (OFFERED_AT, pa.timestamp("us", "UTC")),
         (KEPT, pa.bool_()),
     ]
 )
@@ -129,7 +130,7 @@ def state_chunks(
         ordered_map(partial(_group, written, deferred, offered_at), slices),
         {_METADATA: metadata, _HISTORY: json.dumps(history[-MAX_HISTORY:]).encode()},
         compression="lz4",
-        use_dictionary=["vendor_id", "condition", "brand", "offered_at"],
+        use_dictionary=["vendor_id", "condition", "brand", OFFERED_AT],
         write_statistics=False,
     )
 
@@ -145,7 +146,7 @@ def _group(
         ranks = np.where(is_stored, QUARANTINED_ROWS, ranks)
     own: dict[str, Any] = deferred.of(ranks, one_chunk(rows[ROW_LOCATOR]).to_numpy())
     own |= dict(zip(rows.column_names, rows.columns, strict=True))
-    own.setdefault("offered_at", pa.repeat(pa.scalar(offered_at, INSTANT), len(rows)))
+    own.setdefault(OFFERED_AT, pa.repeat(pa.scalar(offered_at, INSTANT), len(rows)))
     own.setdefault(KEPT, pa.repeat(pa.scalar(False), len(rows)))
     for name, kind in ((SUSPECT_PRICE, CENTS), (SUSPECT_SINCE, INSTANT)):
         own.setdefault(name, pa.nulls(len(rows), kind))

@@ -154,7 +154,7 @@ class RunSession:
         self._write_snapshot(config.to_document())
         self._config, self._stages = config, self._stages_of(config)
         if any(may_read_apart(vendor.parser) for vendor in self._stages.vendors):
-            self._memory.hold(beside=self._stages.limits.reader_bytes)
+            self._memory.hold(beside=self._stages.findings.limits.reader_bytes)
         return config
 
     def pin_inputs(self) -> RunInputs:

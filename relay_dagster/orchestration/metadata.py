@@ -18,7 +18,7 @@ from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.feed import fields_of, preview
 from relay_core.publish.findings import AppliedRule, RunFindings
-from relay_core.publish.quarantine import COLUMNS as QUARANTINE_COLUMNS
+from relay_core.publish.kept_rows import COLUMNS as QUARANTINE_COLUMNS
 from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt
 from relay_dagster.execution.inputs import RunInputs
@@ -205,7 +205,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         "guards": guard_table(findings.guards or ()),
         "quarantine": quarantine_table(findings),
         "rules": applied_rule_table(findings.rules),
-        "warnings": warning_table(merged.warning_counts),
+        "warnings": warning_table(findings.counted_warnings()),
         "preview": table([[row[name] for name in columns] for row in shown], columns),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -159,7 +160,7 @@ def tell_merged(config: TenantConfig, run: EngineRun, warnings: tuple[ReportEntr
         return
     merged = merge_vendors(config, run.normalized, warnings=warnings)
     run.failure, run.faults, run.warnings = merged.failure, merged.faults, merged.warnings
-    run.outcome.warnings = dict(merged.warning_counts)
+    run.outcome.warnings = dict(Counter(entry.error_code for entry in merged.warnings))
     if merged.failure is None:
         assert merged.feed is not None
         assert rules_broken_by(merged.feed) == ()

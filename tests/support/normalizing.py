@@ -12,9 +12,10 @@ from relay_core.domain.records import ReportEntry
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.normalize.fallback import NO_LAST_GOOD, FallbackPolicy
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
+from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.run import VendorPass, columns_to_read
+from relay_core.run import RunStages, VendorPass, columns_to_read
 from relay_core.validation.contracts import OFFER_SCHEMA
 from support.builders import REQUESTED_AT
 from support.memory_sink import MemorySink
@@ -59,18 +60,12 @@ def normalize_vendors(
 ) -> list[NormalizedVendor]:
     """Take feeds through the steps of vendors; nothing stands in for one that cannot be used."""
     in_order = columns_to_merge(config) if columns is None else columns
-    read = {*columns_to_read(config, hands_over=hands_over), *in_order}
-    vendors = VendorPass(
-        config,
-        requested_at,
-        KEYS,
-        MemorySink() if sink is None else sink,
-        FallbackPolicy(config, requested_at, {}, NO_LAST_GOOD, None, read, limits),
-        limits,
-        hands_over,
-        in_order,
-    )
-    return vendors.normalize(feeds)
+    columns = columns_to_read(config, in_order, hands_over=hands_over)
+    reader = FeedReader(config, requested_at, columns, limits)
+    to, findings = MemorySink() if sink is None else sink, RunFindings(limits=limits)
+    run = RunStages(config, config.vendors, requested_at, KEYS, to, findings, hands_over)
+    fallback = FallbackPolicy(reader, {}, NO_LAST_GOOD, None)
+    return VendorPass(run, fallback, in_order).normalize(feeds)
 
 
 def normalize_vendor(

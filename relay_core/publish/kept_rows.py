@@ -1,14 +1,16 @@
-"""SKUs whose new price cannot be right: the feed keeps the published one until it is confirmed.
+"""Rows of the published feed that a feed keeps: missing SKUs at 0, and prices in quarantine.
 
-The price that is compared with is the published one, never one that was only computed. Time
-confirms a new price, a person accepts it, or a new config explains it.
+A SKU that nobody offers any more stays for some days at a quantity of 0. A SKU whose new price
+cannot be right keeps the published one until it is confirmed: the price that is compared with is
+the published one, never one that was only computed. Time confirms a new price, a person accepts it,
+or a new config explains it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 import numpy as np
@@ -18,20 +20,28 @@ import pyarrow.compute as pc
 from relay_core.columnar import csv_text
 from relay_core.columnar.sorted_file import sorted_file_chunks
 from relay_core.columnar.sorting import order_by_text
-from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk
+from relay_core.columnar.text import Bools, Ints, Rows, flags_of, integers_of, one_chunk
+from relay_core.columnar.threads import ordered_map
 from relay_core.config import Override, TenantConfig
 from relay_core.config.models import QuarantineConfig
-from relay_core.merge.best_offer import AT_LEAST_PRICE, Merge, best_of_groups, competing_offers
-from relay_core.merge.deferred_columns import QUARANTINED_ROWS
-from relay_core.merge.overrides import OverrideColumns
+from relay_core.domain.codes import WarningCode
+from relay_core.domain.columns import source_column
+from relay_core.domain.run_faults import fault_of
+from relay_core.merge.best_offer import (
+    AT_LEAST_PRICE,
+    Merge,
+    best_of_groups,
+    competing_offers,
+    row_columns,
+)
+from relay_core.merge.deferred_columns import KEPT_ROWS, QUARANTINED_ROWS, ROW_LOCATOR
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.vendor_offers import VENDOR_RANK
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import to_microseconds
-from relay_core.publish.missing_skus import kept_rows, kept_schema, side_by_side
-from relay_core.publish.state import SUSPECT_SINCE, Baseline
-from relay_core.validation.comparison import SUSPECT_PRICE, Comparison
-from relay_core.validation.contracts import CENTS, INSTANT
+from relay_core.publish.state import OFFERED_AT, SUSPECT_SINCE, Baseline
+from relay_core.validation.comparison import KEPT, SUSPECT_PRICE, Comparison
+from relay_core.validation.contracts import CENTS, INSTANT, offer_fields
 from relay_core.validation.frames import frame_of, table_of
 from relay_core.validation.guards import falls_below
 
@@ -47,6 +57,120 @@ COLUMNS = (
 _SLICE = 1 << 17
 _HOUR = 3_600_000_000
 _NONE = -1
+
+
+def kept_schema(config: TenantConfig) -> pa.Schema:
+    """Return the columns of a row that is kept, as a tenant's feed has it."""
+    known = {field.name: field for field in offer_fields(row_columns(config))}
+    known |= {"vendor_id": pa.field("vendor_id", pa.string()), "price": pa.field("price", CENTS)}
+    return pa.schema([known[name] for name in row_columns(config)])
+
+
+def with_missing_skus(
+    merged: MergedInventory,
+    baseline: Baseline,
+    joined: Comparison,
+    requested_at: datetime,
+    left_out: Collection[str] = (),
+) -> tuple[MergedInventory, Comparison]:
+    """Return a feed with the SKUs of the published one that it lacks, each for some days.
+
+    ``joined`` are both feeds, and beside the feed they are joined anew. Days are counted up to
+    ``requested_at``, aware. SKUs that the tenant wants left out stay out.
+    """
+    output = merged.config.output
+    if output.missing_skus != "zero" or merged.feed is None or merged.deferred is None:
+        return merged, joined
+    lacks = joined.rows_after < 0
+    missing = joined.rows_before[lacks]
+    rows = baseline.rows(missing)
+    since = requested_at - timedelta(days=output.missing_sku_days)
+    recent = pc.greater(rows[OFFERED_AT], pa.scalar(since, rows[OFFERED_AT].type))
+    if left_out:
+        recent = pc.and_not(recent, pc.is_in(rows["sku"], pa.array(left_out, rows["sku"].type)))
+    rows = rows.filter(recent)
+    if not len(rows):
+        return merged, joined
+    is_kept = np.zeros(len(lacks), np.bool_)
+    is_kept[lacks] = flags_of(one_chunk(recent))
+    place = rows.schema.get_field_index("quantity_available")
+    nothing = pa.array(np.zeros(len(rows), np.int32))
+    kept = _kept_rows(merged.config, rows.set_column(place, rows.schema.field(place), nothing))
+    offered, added = _side_by_side(table_of(merged.feed), kept)
+    offered = offered.append_column(
+        OFFERED_AT, pa.repeat(pa.scalar(requested_at, INSTANT), len(offered))
+    )
+    added = added.append_column(OFFERED_AT, one_chunk(rows[OFFERED_AT]))
+    flags = is_kept[is_kept | ~lacks]
+    order = np.where(flags, len(offered) + np.cumsum(flags), np.cumsum(~flags)) - 1
+    feed = frame_of(_in_turn(offered, added, order).append_column(KEPT, pa.array(flags)))
+    days = output.missing_sku_days
+    entry = fault_of(WarningCode.MISSING_SKUS_ZEROED, skus=len(kept), days=days)
+    deferred = merged.deferred.with_rows(KEPT_ROWS, kept)
+    merged = replace(merged.with_warnings(entry), feed=feed, deferred=deferred, kept=kept)
+    return merged, joined.with_after(feed, is_kept)
+
+
+def _kept_rows(config: TenantConfig, rows: pa.Table) -> pa.Table:
+    """Return rows of a state as a tenant's feed has them; a column that it lacks is null."""
+    nothing = pa.nulls(len(rows), pa.string())
+    of_state = {name: source_column(name) for name in rows.column_names}
+    given = dict(zip(of_state.values(), rows.columns, strict=True))
+    schema = kept_schema(config)
+    columns = [given.get(name, nothing) for name in schema.names]
+    return pa.table(columns, names=schema.names).cast(schema).combine_chunks()
+
+
+def kept_chunks(merged: MergedInventory) -> Iterator[memoryview]:
+    """Yield the work file of the rows that are kept, by SKU."""
+    schema = kept_schema(merged.config)
+    return sorted_file_chunks(schema, "sku", [] if merged.kept is None else [merged.kept])
+
+
+def _side_by_side(offered: pa.Table, kept: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return a feed, and rows of a state as rows of it: both with the same list of vendors.
+
+    Those of the config come first, then those that it has no more. A column that a state lacks is
+    null.
+    """
+    known = one_chunk(offered["vendor_id"]).dictionary.to_pylist()
+    gone = sorted({*kept["vendor_id"].to_pylist()} - {*known})
+    vendor_ids = pa.array([*known, *gone], pa.string())
+    ranks = pc.index_in(one_chunk(kept["vendor_id"]), value_set=vendor_ids).cast(pa.int16())
+    own = dict(zip(kept.column_names, kept.columns, strict=True)) | {
+        "vendor_id": pa.DictionaryArray.from_arrays(ranks, vendor_ids),
+        ROW_LOCATOR: pa.array(np.arange(len(kept))),
+    }
+    place = offered.schema.get_field_index("vendor_id")
+    of_offered = one_chunk(offered["vendor_id"]).indices
+    cells = pa.DictionaryArray.from_arrays(of_offered, vendor_ids)
+    offered = offered.set_column(place, "vendor_id", cells)
+    nothing = ((field.name, pa.nulls(len(kept), field.type)) for field in offered.schema)
+    return offered, pa.table({name: own.get(name, none) for name, none in nothing})
+
+
+def _in_turn(offered: pa.Table, kept: pa.Table, order: Rows) -> pa.Table:
+    """Return rows of both by their places, those of the kept ones behind the offered ones'.
+
+    Places ascend in each. Some rows are taken at a time, so that few are held twice.
+    """
+    size = len(offered)
+
+    def rows_from(start: int) -> pa.Table:
+        some = order[start : start + _SLICE]
+        is_kept = some >= size
+        if not is_kept.any():
+            return offered.slice(some[0], len(some))
+        first, low = some[is_kept][0], some.min(initial=size, where=~is_kept)
+        high = some.max(initial=low - 1, where=~is_kept) + 1
+        parts = [offered.slice(low, high - low), kept.slice(first - size, is_kept.sum())]
+        places = np.where(is_kept, some - first + len(parts[0]), some - low)
+        return pa.concat_tables(parts).combine_chunks().take(pa.array(places))
+
+    return pa.concat_tables(ordered_map(rows_from, range(0, len(order), _SLICE)))
+
+
+# --- quarantine ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,14 +243,15 @@ def with_quarantine(
     options = merged.config.guards.quarantine
     if options is None or merged.feed is None or merged.deferred is None:
         return merged, None
-    now = to_microseconds(requested_at)
-    suspects = _suspects(merged, options, baseline, joined, overrides)
+    now, offered = to_microseconds(requested_at), table_of(merged.feed)
+    merge = Merge.of(merged.config, overrides)
+    suspects = _suspects(merge, options, baseline, joined, offered)
     is_new = config_version is not None and config_version != baseline.context.config_version
     suspects = suspects.judged(options, now, is_new_config=is_new)
     if not len(suspects.rows):
         return merged, None
-    found = _quarantined(merged.config, suspects, vendors, overrides, now)
-    feed = frame_of(_with_stored(table_of(merged.feed), suspects.rows, found))
+    found = _quarantined(merge, options, suspects, vendors, now)
+    feed = frame_of(_with_stored(offered, suspects.rows, found))
     deferred = merged.deferred.with_rows(QUARANTINED_ROWS, found.rows)
     return replace(merged, feed=feed, deferred=deferred), found
 
@@ -189,23 +314,20 @@ def is_beyond(options: QuarantineConfig, old: Ints, new: Ints) -> Bools:
 
 
 def _suspects(
-    merged: MergedInventory,
+    merge: Merge,
     options: QuarantineConfig,
     baseline: Baseline,
     joined: Comparison,
-    overrides: Sequence[Override],
+    offered: pa.Table,
 ) -> _Suspects:
     """Return the SKUs that no override explains, either."""
-    if merged.feed is None:
-        raise ValueError("a run without a feed has no suspects")
-    offered = table_of(merged.feed)
+    said = merge.overrides
     in_both = (joined.rows_before >= 0) & (joined.rows_after >= 0)
     was, rows = joined.rows_before[in_both], joined.rows_after[in_both]
     old, new = joined.before.cents[was], joined.after.cents[rows]
     beyond = np.flatnonzero(is_beyond(options, old, new))
     was, rows, old, new = (each[beyond] for each in (was, rows, old, new))
-    if overrides and len(rows):
-        said = OverrideColumns.of(merged.config, overrides)
+    if len(said.skus) and len(rows):
         places = said.places(one_chunk(offered["sku"]).take(pa.array(rows)))
         accepted = said.accept_price[places]
         low, high = np.minimum(old, accepted), np.maximum(old, accepted)
@@ -219,21 +341,19 @@ def _suspects(
 
 
 def _quarantined(
-    config: TenantConfig,
+    merge: Merge,
+    options: QuarantineConfig,
     suspects: _Suspects,
     vendors: Sequence[NormalizedVendor],
-    overrides: Sequence[Override],
     now: int,
 ) -> Quarantine:
-    options = config.guards.quarantine or QuarantineConfig()
     skus = one_chunk(suspects.offered["sku"])
-    merge = Merge.of(config, overrides)
     offers = competing_offers(merge, vendors, skus)
     deciding = [each for each in merge.criteria if not each.excludes]
     best = best_of_groups(order_by_text(one_chunk(offers["sku"])), offers, deciding)
     winners = offers.take(pa.array(best))
     quantities = np.zeros(len(skus), np.int32)
-    ids = [vendor.vendor_id for vendor in config.vendors]
+    ids = [vendor.vendor_id for vendor in merge.config.vendors]
     if options.action == "keep":
         stored_by = pc.index_in(one_chunk(suspects.stored["vendor_id"]), value_set=pa.array(ids))
         rank = stored_by.fill_null(_NONE).to_numpy(zero_copy_only=False)
@@ -246,7 +366,7 @@ def _quarantined(
             quantities[where] = integers_of(one_chunk(chosen["quantity_available"]))[0]
     at = suspects.stored.schema.get_field_index("quantity_available")
     stored = suspects.stored.set_column(at, suspects.stored.field(at), pa.array(quantities))
-    rows = kept_rows(config, stored)
+    rows = _kept_rows(merge.config, stored)
     return Quarantine(
         options.action,
         skus,
@@ -261,19 +381,10 @@ def _quarantined(
 
 def _with_stored(offered: pa.Table, rows: Rows, found: Quarantine) -> pa.Table:
     """Return the feed with the stored rows in place of some, and since when these are suspect."""
-    offered, stored = side_by_side(offered, found.rows)
-
-    def rows_from(start: int) -> pa.Table:
-        part = offered.slice(start, _SLICE)
-        first, last = np.searchsorted(rows, [start, start + len(part)])
-        if first == last:
-            return part
-        order = np.arange(len(part))
-        order[rows[first:last] - start] = len(part) + np.arange(last - first)
-        both = pa.concat_tables([part, stored.slice(first, last - first)])
-        return both.combine_chunks().take(pa.array(order))
-
-    joined = pa.concat_tables(map(rows_from, range(0, len(offered), _SLICE)))
+    offered, stored = _side_by_side(offered, found.rows)
+    order = np.arange(len(offered))
+    order[rows] = len(offered) + np.arange(len(rows))
+    joined = _in_turn(offered, stored, order)
     for name, kind, numbers in (
         (SUSPECT_PRICE, CENTS, found.computed),
         (SUSPECT_SINCE, INSTANT, found.since),
