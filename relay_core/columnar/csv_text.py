@@ -4,8 +4,9 @@ A field is quoted only where it holds the delimiter, a quote, CR or LF. ``pyarro
 every text, so it cannot write these files.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache, partial
+from itertools import accumulate, chain
 
 import numpy as np
 import numpy.typing as npt
@@ -114,6 +115,13 @@ def join_fields(fields: Sequence[pa.StringArray | str], delimiter: str = ",") ->
     (kind,) = kinds
     scalars = (pa.scalar(f, kind) if isinstance(f, str) else f for f in (*fields, delimiter))
     return pc.binary_join_element_wise(*scalars, null_handling="replace")
+
+
+def joined_records(rows: Collection[Sequence[str]], delimiter: str = ",") -> pa.StringArray:
+    """Quote and join the fields of records of any number of them."""
+    ends = pa.array(accumulate(map(len, rows), initial=0), pa.int32())
+    fields = quoted(pa.array(chain.from_iterable(rows), pa.string()), delimiter)
+    return pc.binary_join(pa.ListArray.from_arrays(ends, fields), delimiter)
 
 
 def joined_lines(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> pa.StringArray:

@@ -1,10 +1,12 @@
 """The layer of an upload, gzip, or a zip archive of one file; what comes out is counted at once."""
 
+import gzip
 import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO
+from contextlib import ExitStack
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +21,6 @@ from relay_core.ingest.decoding import Buffer
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _PIECE = 1 << 20
-_GZIP_HEADER = 31
-"""The window that asks zlib for one member of gzip."""
-_MIN_INPUT, _MAX_INPUT = 512, 1 << 15
-"""How many packed bytes are unpacked at once: few of a member that may be small, and never so many
-that a thousand times as many matter."""
 _MAX_READ = 16 << 20
 """The largest read of an archive; the list of some hundred thousand files would be larger."""
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
@@ -50,7 +47,7 @@ def unpack(data: Buffer, compression: str, limits: Limits) -> Buffer:
     if kind == "none" or not len(data):
         return data
     unpacked = GrowingArray(np.uint8)
-    for piece in _gzip_pieces(data) if kind == "gzip" else _zip_pieces(data):
+    for piece in _pieces(data, kind):
         if len(unpacked) + len(piece) > limits.feed_bytes:
             raise too_much(limits)
         unpacked.append(np.frombuffer(piece, np.uint8))
@@ -60,7 +57,7 @@ def unpack(data: Buffer, compression: str, limits: Limits) -> Buffer:
 def unpack_head(data: Buffer, compression: str, most: int) -> tuple[bytes, bool]:
     """Return the first bytes of what is in a layer, and if they are all; raises as `unpack`."""
     head = bytearray()
-    for piece in _gzip_pieces(data) if compression == "gzip" else _zip_pieces(data):
+    for piece in _pieces(data, compression):
         head += piece
         if len(head) > most:
             return bytes(head[:most]), False
@@ -76,40 +73,21 @@ def too_much(limits: Limits) -> FeedUnreadableError:
     )
 
 
-def _gzip_pieces(data: Buffer) -> Iterator[bytes]:
-    """Yield the contents of all members; zero bytes may follow the last one."""
-    view, position = memoryview(data), 0
-    if bytes(view[: len(GZIP)]) != GZIP:
-        raise _damaged("gzip", "it does not begin as gzip's files do")
-    while position < len(view):
-        member, size = zlib.decompressobj(wbits=_GZIP_HEADER), _MIN_INPUT
-        while not member.eof:
-            packed = view[position : position + size]
-            if not packed:
-                raise _damaged("gzip", "it is cut short")
-            try:
-                yield member.decompress(packed)
-            except zlib.error as error:
-                raise _damaged("gzip", str(error).rpartition(": ")[2]) from error
-            position, size = position + len(packed), min(4 * size, _MAX_INPUT)
-        position -= len(member.unused_data)
-        if position < len(view) and view[position] == 0:
-            left = (view[at : at + _PIECE] for at in range(position, len(view), _PIECE))
-            if any(bytes(piece).strip(b"\0") for piece in left):
-                raise _damaged("gzip", "other bytes follow its last member")
-            return
-
-
-def _zip_pieces(data: Buffer) -> Iterator[bytes]:
-    """Yield the one file of an archive."""
+def _pieces(data: Buffer, kind: str) -> Iterator[bytes]:
+    """Yield what the members of a gzip hold, zero bytes behind them aside, or a zip's one file."""
     try:
-        with open_archive(data) as archive, _open_only_file(archive) as file:
+        with ExitStack() as opened:
+            if kind == "gzip":
+                file: Any = gzip.GzipFile(fileobj=_Source(pa.py_buffer(memoryview(data))))
+            else:
+                file = _open_only_file(opened.enter_context(open_archive(data)))
+            opened.enter_context(file)
             while piece := file.read(_PIECE):
                 yield piece
     except NotImplementedError as error:
         raise _unusable(f"its file is packed in a way that is not known ({error})") from error
     except BROKEN as error:
-        raise _damaged("zip", str(error) or "it is cut short") from error
+        raise _damaged(kind, str(error) or "it is cut short") from error
 
 
 def open_archive(data: Buffer) -> zipfile.ZipFile:

@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, chain, islice, zip_longest
+from itertools import islice, zip_longest
 from operator import itemgetter
 from uuid import uuid4
 
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from relay_core.columnar.csv_text import join_fields, quoted
+from relay_core.columnar.csv_text import join_fields, joined_records, quoted
 from relay_core.columnar.text import is_empty, one_chunk, trim
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import strip
@@ -268,10 +268,7 @@ class _Records:
                 filled.append(bool(strip(text.replace(mark, " "))))
                 raw[place] = text if self._stands_for is None else text.replace(mark, self._written)
             shown.append(cells[:most])
-        fields = chain.from_iterable(with_quotes.values())
-        ends = pa.array(accumulate(map(len, with_quotes.values()), initial=0), pa.int32())
-        cells = pa.ListArray.from_arrays(ends, quoted(pa.array(fields, pa.string()), self._written))
-        lines = pc.binary_join(cells, self._written).to_pylist()
+        lines = joined_records(with_quotes.values(), self._written).to_pylist()
         for place, line in zip(with_quotes, lines, strict=True):
             raw[place] = line
         keep = pa.array(filled)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import xlrd
 
+from relay_core.columnar.csv_text import joined_records
 from relay_core.domain.cell_rules import shorten, strip
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
@@ -20,10 +23,11 @@ from relay_core.ingest import feed
 from relay_core.ingest.column_mapping import shown_cells
 from relay_core.ingest.compression import BROKEN, ZIP, open_archive, too_much
 from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.workbook_formats import OdsBook, XlsxBook
-from relay_core.ingest.workbook_parts import (
+from relay_core.ingest.workbook_formats import (
     Cell,
+    OdsBook,
     Row,
+    XlsxBook,
     damaged_workbook,
     number_text,
     protected_workbook,
@@ -191,17 +195,15 @@ class _SheetRows:
 
     def batches(self, headers: tuple[str, ...]) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
         """Yield all records; those of a row without a cell are left out."""
-        width, batch, size = len(headers), _Batch(len(headers)), 0
+        width, size = len(headers), 0
+        batch = _Batch(width)
         shown = shown_cells(headers, self._parser, self._limits)
         most = max(1, _CELLS // max(1, width))
         for number, cells in self._rows:
             if number <= self._parser.skip_lines:
                 continue
             size += self._size(number, cells, headers)
-            if not batch.take(number - self.before, cells):
-                texts = _texts(cells, _width(cells))
-                size += self._count(len(texts))
-                batch.malformed[number - self.before] = texts
+            size += self._count(batch.take(number - self.before, cells))
             if size > _BYTES or len(batch.fitting) + len(batch.malformed) >= most:
                 yield from batch.records(shown)
                 batch, size = _Batch(width), 0
@@ -224,55 +226,50 @@ class _SheetRows:
         return size
 
 
+@dataclass(slots=True)
 class _Batch:
-    """Some rows, as they become records.
+    """Some rows, as they become records: their texts by record number."""
 
-    Attributes:
-        fitting: the texts of each record that fits the header, by number.
-        malformed: those of a row with a cell beyond it; each ends with its last filled one.
-    """
+    width: int  # of the header
+    fitting: dict[int, list[str]] = field(default_factory=dict)
+    # Those of a row with a filled cell beyond the header; each ends with its last filled one
+    malformed: dict[int, list[str]] = field(default_factory=dict)
+    # By column the places of those that fit whose cells are numbers
+    numbers: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
 
-    def __init__(self, width: int) -> None:
-        self._width = width
-        self._numbers: dict[int, list[int]] = {}
-        self.fitting: dict[int, list[str]] = {}
-        self.malformed: dict[int, list[str]] = {}
-
-    def take(self, number: int, cells: Sequence[Cell]) -> bool:
-        """Take a row; return whether no cell stands beyond the header, but for blank ones."""
-        width = self._width
+    def take(self, number: int, cells: Sequence[Cell]) -> int:
+        """Take a row; return how many cells it has where it is malformed."""
+        width = self.width
         if cells[-1][0] >= width or max(cells)[0] >= width:
-            if any(column >= width and strip(text) for column, text, _ in cells):
-                return False
+            if (filled := _width(cells)) > width:
+                self.malformed[number] = _texts(cells, filled)
+                return filled
             cells = [cell for cell in cells if cell[0] < width]
         if cells:
             place, texts = len(self.fitting), [""] * width
             for column, text, is_number in cells:
                 texts[column] = text
                 if is_number:
-                    self._numbers.setdefault(column, []).append(place)
+                    self.numbers[column].append(place)
             self.fitting[number] = texts
-        return True
+        return 0
 
     def records(self, shown: int) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
         """Yield the records; of those that are malformed a report shows so many cells."""
         if self.fitting:
-            flags = {column: np.zeros(len(self.fitting), np.bool_) for column in self._numbers}
-            for column, places in self._numbers.items():
+            flags = {column: np.zeros(len(self.fitting), np.bool_) for column in self.numbers}
+            for column, places in self.numbers.items():
                 flags[column][places] = True
-            columns = [
-                pa.array(column, pa.string()) for column in zip(*self.fitting.values(), strict=True)
-            ]
+            texts = zip(*self.fitting.values(), strict=True)
+            columns = [pa.array(column, pa.string()) for column in texts]
             yield feed.TextBatch(columns, np.array([*self.fitting], np.int64), flags)
         if self.malformed:
             rows = self.malformed.values()
             widths = np.array([*map(len, rows)], np.int64)
-            lines = pa.array([",".join(map(_quoted, texts)) for texts in rows], pa.string())
             cells = zip_longest(*(texts[:shown] for texts in rows))
             columns = [pa.array(column, pa.string()) for column in cells]
-            yield feed.MalformedRecords(
-                widths, np.array([*self.malformed], np.int64), lines, columns
-            )
+            numbers = np.array([*self.malformed], np.int64)
+            yield feed.MalformedRecords(widths, numbers, joined_records(rows), columns)
 
 
 def _width(cells: Sequence[Cell]) -> int:
@@ -286,12 +283,3 @@ def _texts(cells: Sequence[Cell], width: int) -> list[str]:
         if column < width:
             texts[column] = text
     return texts
-
-
-def _quoted(text: str) -> str:
-    """Quote a field that needs it."""
-    needs_it = not _NEEDS_QUOTES.isdisjoint(text)
-    return f'"{text.replace(chr(34), chr(34) * 2)}"' if needs_it else text
-
-
-_NEEDS_QUOTES = frozenset('",\r\n')
