@@ -1,13 +1,15 @@
 """Offers of the same SKU to one priced winner each.
 
-Criteria are held against each other group by group, without packing them together, so that no
-range is too wide.
+A criterion is a whole number an offer, the less the better; the first ones say which offers do not
+compete at all. Criteria are held against each other group by group, without packing them together,
+so that no range is too wide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,16 +18,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.sorting import TextOrder, common_ranges, order_by_text
-from relay_core.columnar.text import Bools, Ints, Rows, flags_of, one_chunk
+from relay_core.columnar.text import Bools, Ints, Rows, flags_of, integers_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import Override, TenantConfig
+from relay_core.domain.cell_rules import MONEY_UNIT
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
-from relay_core.merge.criteria import Criterion, criteria_of
 from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns, row_locators_of
 from relay_core.merge.overrides import OverrideColumns
 from relay_core.merge.price_rules import RULE, PriceRules, rules_of
-from relay_core.merge.pricing import PriceInputs, price_winners, whole_cents
+from relay_core.merge.pricing import PriceInputs, has_amount, price_winners, whole_cents
 from relay_core.merge.row_counts import RuleEffects, count_by_vendor, of_competing, offers_by_vendor
 from relay_core.merge.vendor_offers import (
     FED_QUANTITY,
@@ -45,6 +47,15 @@ RANGE_ROWS = 1 << 17
 
 AT_LEAST_PRICE = "at_least_price"
 """The column that says whether a price, before its ending, is the least that an override allows."""
+LEFT_OUT = "left_out"
+"""The column that says whether an offer is left out: with its vendor, or by a price rule."""
+OVERRIDDEN = "override"
+"""The column that says whether another vendor's offer was asked for in an offer's place."""
+DUPLICATE = "duplicate_skus"
+"""The column that says whether another row of its vendor stands for an offer's SKU."""
+TIE_BREAKERS = ("vendor_id", "row_order")
+"""The criteria that leave no two offers alike."""
+_LAST = np.iinfo(np.int64).max
 _PRICED_BY = ("cost", "price", "map_price")
 
 
@@ -240,3 +251,77 @@ def best_of_groups(order: TextOrder, offers: pa.Table, criteria: Sequence[Criter
         rows = rows[np.repeat(sizes > 1, sizes)]
         contested, sizes = contested[sizes > 1], sizes[sizes > 1]
     return np.asarray(winners)
+
+
+# --- criteria ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One rule of the competition; its numbers are made when it is come to."""
+
+    name: str  # what it is called where an offer has lost on it
+    numbers: Callable[[pa.Table], Ints]  # the offers' numbers
+    excludes: bool = False  # whether an offer with another number than 0 does not compete
+
+
+def criteria_of(config: TenantConfig) -> list[Criterion]:
+    """Return all that decides, in order: no two offers are alike in all of it."""
+    fallback = config.merge.best_offer.fallback_lead_time_days
+
+    def lead_time(offers: pa.Table) -> Ints:
+        days, nulls = _column(offers, "lead_time_days")
+        return np.where(nulls, fallback, days)
+
+    named: Mapping[str, Callable[[pa.Table], Ints]] = {
+        "in_stock_desc": lambda offers: _flags(_column(offers, "quantity_available")[0] == 0),
+        "lowest_landed_cost": partial(_landed_cost, config),
+        "vendor_priority": _vendor_rank,
+        "shortest_lead_time": lead_time,
+        "most_recent": lambda offers: -_column(offers, "updated_at")[0],
+        "highest_quantity": lambda offers: -_column(offers, "quantity_available")[0],
+    }
+    ids = [vendor.vendor_id for vendor in config.vendors]
+    by_vendor, by_row = TIE_BREAKERS
+    by_id = np.array([sorted(ids).index(vendor_id) for vendor_id in ids], np.int64)
+    return [
+        *(
+            Criterion(name, partial(_marked, name), excludes=True)
+            for name in (OVERRIDDEN, LEFT_OUT, DUPLICATE)
+        ),
+        Criterion("has_price", lambda offers: _flags(~has_amount(offers, config.pricing))),
+        *(Criterion(name, named[name]) for name in config.merge.best_offer.sort_by),
+        Criterion(by_vendor, lambda offers: by_id[_vendor_rank(offers)]),
+        Criterion(by_row, lambda offers: np.arange(len(offers))),
+    ]
+
+
+def landed_costs(config: TenantConfig, offers: pa.Table) -> pa.Array:
+    """Return what offers are compared by as their cost, in ten-thousandths; null without a cost."""
+    costs = _landed_cost(config, offers)
+    return pa.array(costs, mask=costs == _LAST)
+
+
+def _landed_cost(config: TenantConfig, offers: pa.Table) -> Ints:
+    cost, nulls = _column(offers, "cost")
+    if config.merge.best_offer.landed_cost.include_shipping_handling:
+        own = own_shipping(config, offers)
+        flat = int(config.pricing.shipping_handling_flat * MONEY_UNIT)
+        cost = cost + (flat if own is None else own)
+    return np.where(nulls, _LAST, cost)
+
+
+def _vendor_rank(offers: pa.Table) -> Ints:
+    return _column(offers, VENDOR_RANK)[0]
+
+
+def _marked(column: str, offers: pa.Table) -> Ints:
+    return _flags(flags_of(one_chunk(offers[column])))
+
+
+def _flags(which: Bools) -> Ints:
+    return np.asarray(which.astype(np.int64))
+
+
+def _column(offers: pa.Table, name: str) -> tuple[Ints, Bools]:
+    return integers_of(one_chunk(offers[name]))

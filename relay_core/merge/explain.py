@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from relay_core.columnar.text import Bools, Ints, Rows, flags_of, one_chunk
-from relay_core.merge.best_offer import Merge
-from relay_core.merge.criteria import (
+from relay_core.merge.best_offer import (
     DUPLICATE,
     LEFT_OUT,
     OVERRIDDEN,
     TIE_BREAKERS,
     Criterion,
+    Merge,
     landed_costs,
 )
 from relay_core.merge.price_rules import NO_RULE, rules_of

@@ -22,10 +22,16 @@ from relay_core.merge.deferred_columns import KEPT_ROWS, ROW_LOCATOR, DeferredCo
 from relay_core.merge.row_counts import RuleEffects
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.comparison import KEPT
-from relay_core.validation.contracts import MERGED_SCHEMA, OUTPUT_COLUMNS
+from relay_core.validation.contracts import (
+    MERGED_SCHEMA,
+    OUTPUT_COLUMNS,
+    VALIDATED_ROWS,
+    BrokenRule,
+    broken_rules,
+    merged_rules,
+)
 from relay_core.validation.error_policy import judge_policy, own_share_faults
 from relay_core.validation.frames import table_of
-from relay_core.validation.row_checks import VALIDATED_ROWS, BrokenRule, broken_rules, merged_rules
 from relay_core.validation.vendor_failures import may_be_empty
 
 _NO_AMOUNT = (

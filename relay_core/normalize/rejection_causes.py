@@ -6,6 +6,7 @@ the first few thousand rows, in plain Python.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -50,7 +51,11 @@ class CauseLog:
     limits: Limits
     made_of: Mapping[str, str] = field(default_factory=dict)  # columns of several headers, in words
     _columns: dict[str, _ColumnCauses] = field(default_factory=dict)
-    _widths: dict[int | None, _Group] = field(default_factory=dict)
+    # Malformed records by width; None are no records at all
+    _widths: Counter[int | None] = field(default_factory=Counter)
+    _samples: defaultdict[int | None, list[CauseSample]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
 
     def add(
         self,
@@ -67,54 +72,50 @@ class CauseLog:
 
     def add_malformed(self, malformed: MalformedRecords) -> None:
         """Take records of other widths than the header's, or what is no record at all."""
-        if malformed.widths is None:
-            self._add_records(None, malformed, np.arange(len(malformed.row_numbers)))
-            return
-        order = np.argsort(malformed.widths, kind="stable")
-        alike = np.split(order, np.flatnonzero(np.diff(malformed.widths[order])) + 1)
+        widths, alike = malformed.widths, [np.arange(len(malformed.row_numbers))]
+        if widths is not None:
+            order = np.argsort(widths, kind="stable")
+            alike = np.split(order, np.flatnonzero(np.diff(widths[order])) + 1)
         for records in sorted(alike, key=lambda each: int(each[0])):
-            self._add_records(int(malformed.widths[records[0]]), malformed, records)
-
-    def _add_records(
-        self, width: int | None, malformed: MalformedRecords, records: text_columns.Rows
-    ) -> None:
-        group = self._widths.setdefault(width, _Group())
-        group.count += len(records)
-        shown = records[: SAMPLES - len(group.samples)]
-        if len(shown):
-            raw = cut_texts(malformed.raw.take(pa.array(shown)), self.limits.cell_characters)
-            numbers = malformed.row_numbers[shown].tolist()
-            group.samples += map(CauseSample, numbers, raw.to_pylist())
+            width = None if widths is None else int(widths[records[0]])
+            self._widths[width] += len(records)
+            shown = records[: SAMPLES - len(self._samples[width])]
+            if len(shown):
+                raw = cut_texts(malformed.raw.take(pa.array(shown)), self.limits.cell_characters)
+                numbers = malformed.row_numbers[shown].tolist()
+                self._samples[width] += map(CauseSample, numbers, raw.to_pylist())
 
     def causes(self) -> Iterator[Cause]:
         """Yield the causes: by column, shape and fault, then by width."""
         for name in filter(self._columns.__contains__, JUDGED_COLUMNS):
-            for fault, shape, group in self._columns[name].groups():
-                advice = advise(fault, name, strip(group.samples[0].value))
+            column = self._columns[name]
+            for place in np.flatnonzero(column.counts).tolist():
+                kind, code = divmod(place, _FAULT_KINDS)
+                # No shape is that of cells whose shapes came last.
+                known = column.shapes[kind] if kind < len(column.shapes) else None
+                fault, samples = FAULTS[code - 1], column.samples[place]
+                advice = advise(fault, name, strip(samples[0].value))
                 advice = with_source(advice, name, self.made_of)
-                yield self._cause(fault, name, shape, group, advice)
-        for width, group in self._widths.items():
+                count = int(column.counts[place])
+                yield self._cause(fault, name, known, count, samples, advice)
+        for width, count in self._widths.items():
+            fault, advice = RowFault.COLUMN_COUNT, COLUMN_COUNT_ADVICE
+            shape = None if width is None else "1 field" if width == 1 else f"{width} fields"
             if width is None:
-                yield self._cause(RowFault.INVALID_RECORD, None, None, group, RECORD_ADVICE)
-                continue
-            shape = "1 field" if width == 1 else f"{width} fields"
-            yield self._cause(RowFault.COLUMN_COUNT, None, shape, group, COLUMN_COUNT_ADVICE)
+                fault, advice = RowFault.INVALID_RECORD, RECORD_ADVICE
+            yield self._cause(fault, None, shape, count, self._samples[width], advice)
 
     def _cause(
-        self, fault: RowFault, column: str | None, shape: str | None, group: _Group, advice: str
+        self,
+        fault: RowFault,
+        column: str | None,
+        shape: str | None,
+        count: int,
+        samples: Sequence[CauseSample],
+        advice: str,
     ) -> Cause:
-        samples = tuple(group.samples)
-        return Cause(
-            str(fault), self.vendor_id, column, shape, group.count, samples, what_to_do=advice
-        )
-
-
-@dataclass(slots=True)
-class _Group:
-    """Rejected cells, or records, that are alike."""
-
-    count: int = 0
-    samples: list[CauseSample] = field(default_factory=list)
+        shown = tuple(samples)
+        return Cause(str(fault), self.vendor_id, column, shape, count, shown, what_to_do=advice)
 
 
 @dataclass(slots=True)
@@ -147,35 +148,18 @@ class _ColumnCauses:
         known = np.asarray(text_columns.values_of(found.fill_null(limit)), np.int64)
         places = known * _FAULT_KINDS + faults
         self.counts += np.bincount(places, minlength=len(self.counts))
+        # The first cells of groups that lack some, each text once.
         lacking = np.array([len(each) < SAMPLES for each in self.samples])
         rows = np.flatnonzero(lacking[places])
-        if len(rows):
-            self._show(numbers[rows], places[rows], cells.take(pa.array(rows)))
-
-    def groups(self) -> Iterator[tuple[RowFault, str | None, _Group]]:
-        """Yield each group with its fault and shape; None are the shapes that came last."""
-        for place in np.flatnonzero(self.counts).tolist():
-            shape, fault = divmod(place, _FAULT_KINDS)
-            known = self.shapes[shape] if shape < len(self.shapes) else None
-            yield FAULTS[fault - 1], known, _Group(int(self.counts[place]), self.samples[place])
-
-    def _show(
-        self, numbers: npt.NDArray[np.int64], places: npt.NDArray[np.int64], cells: pa.StringArray
-    ) -> None:
-        """Keep the first cells of groups that lack some, each text once."""
-        texts = cells.dictionary_encode()
-        kinds = places * len(texts.dictionary) + text_columns.values_of(texts.indices)
-        firsts = np.sort(np.unique(kinds, return_index=True)[1])
-        order = np.argsort(places[firsts], kind="stable")
-        begins = np.flatnonzero(np.diff(places[firsts][order], prepend=-1))
-        # How many of the same group stand before each.
-        ranks = np.empty(len(firsts), np.intp)
-        sizes = np.diff(begins, append=len(firsts))
-        ranks[order] = np.arange(len(firsts)) - np.repeat(begins, sizes)
-        for row in firsts[ranks < 2 * SAMPLES].tolist():
-            kept, value = self.samples[places[row]], cells[row].as_py()
-            if len(kept) < SAMPLES and value not in {sample.value for sample in kept}:
-                kept.append(CauseSample(int(numbers[row]), value))
+        texts = cells.take(pa.array(rows)).dictionary_encode()
+        kinds = places[rows] * len(texts.dictionary) + text_columns.values_of(texts.indices)
+        firsts = rows[np.sort(np.unique(kinds, return_index=True)[1])]
+        for row, place in zip(firsts.tolist(), places[firsts].tolist(), strict=True):
+            samples = self.samples[place]
+            if len(samples) < SAMPLES:
+                value = cells[row].as_py()
+                if all(value != each.value for each in samples):
+                    samples.append(CauseSample(int(numbers[row]), value))
 
 
 # --- entries of errors.json ---------------------------------------------------------------------

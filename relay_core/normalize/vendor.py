@@ -27,9 +27,15 @@ from relay_core.normalize.normalized_csv import SortedLines, lines_of_batch
 from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.result import Cells, NormalizedVendor, VendorColumns
 from relay_core.normalize.row_reader import RowReader, TypedBatch
-from relay_core.validation.contracts import CANONICAL_SCHEMA, OFFER_SCHEMA, offer_fields
+from relay_core.validation.contracts import (
+    CANONICAL_SCHEMA,
+    OFFER_SCHEMA,
+    VALIDATED_ROWS,
+    check_shape,
+    offer_fields,
+    rejected_cells,
+)
 from relay_core.validation.frames import frame_of
-from relay_core.validation.row_checks import VALIDATED_ROWS, check_shape, rejected_cells
 
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
 _VALIDATED_CELLS = 8 << 20

@@ -8,12 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar import csv_text
-from relay_core.columnar.json_text import joined_parts, json_texts
-from relay_core.columnar.text import bytes_of, integers_of, without_nulls
+from relay_core.columnar.text import (
+    Bools,
+    bytes_of,
+    change_rows,
+    integers_of,
+    rows_that_hold,
+    without_nulls,
+)
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain.columns import COLUMNS, Kind, extra_column
@@ -191,9 +199,26 @@ def _json_lines(fields: Sequence[Field], rows: pa.Table) -> Chunks:
             values = text if field.source.kind is Kind.WHOLE else json_texts(text)
             values = pc.if_else(field.cells(batch).is_null(), "null", values)
             parts += [f"{',' if parts else '{'}{as_json(field.header)}:", values]
-        return bytes_of(joined_parts(*parts, "}\n"))
+        return bytes_of(csv_text.join_fields([*parts, "}\n"], ""))
 
     yield from ordered_map(lines_of, rows.to_batches(SLICE))
+
+
+def json_texts(text: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Return each text as JSON, in its quotes."""
+
+    def must_be_escaped(data: npt.NDArray[np.uint8]) -> Bools:
+        return np.asarray((data < ord(" ")) | (data == ord('"')) | (data == ord("\\")))
+
+    escaped = change_rows(text, rows_that_hold(text, must_be_escaped), _escaped)
+    return csv_text.join_fields(['"', escaped, '"'], "")
+
+
+def _escaped(text: pa.LargeStringArray) -> pa.LargeStringArray:
+    for mark in ("\\", '"', *map(chr, range(ord(" ")))):
+        if pc.any(pc.match_substring(text, mark)).as_py():
+            text = pc.replace_substring(text, mark, as_json(mark)[1:-1])
+    return text
 
 
 def _parquet(fields: Sequence[Field], rows: pa.Table) -> Chunks:

@@ -29,9 +29,11 @@ from relay_core.validation.contracts import (
     MERGED_SCHEMA,
     OFFER_SCHEMA,
     VENDOR,
+    broken_rules,
+    check_shape,
+    rejected_cells,
 )
 from relay_core.validation.frames import frame_of
-from relay_core.validation.row_checks import broken_rules, check_shape, rejected_cells
 from support.builders import feed, tenant_config, vendor_document
 from support.normalizing import normalize_vendor
 
