@@ -13,16 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.columnar import text as texts
 from relay_core.columnar.column_values import ColumnValues
-from relay_core.columnar.text import (
-    Bools,
-    Ints,
-    bytes_of,
-    change_rows,
-    flags_of,
-    is_empty,
-    rows_that_hold,
-)
 
 _DAY_SECONDS = 86_400
 _MAX_MARKS = ord(",")
@@ -33,25 +25,25 @@ Quarters = list[npt.NDArray[np.uint32]]
 def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
     """Quote the fields that need it, and only those."""
     if len(delimiter.encode()) == 1:
-        rows = rows_that_hold(text, partial(_must_be_quoted, ord(delimiter)))
+        rows = texts.rows_that_hold(text, partial(_must_be_quoted, ord(delimiter)))
     else:
         pattern = f'["\r\n{delimiter}]'
-        rows = np.flatnonzero(flags_of(pc.match_substring_regex(text, pattern)))
-    return change_rows(
+        rows = np.flatnonzero(texts.flags_of(pc.match_substring_regex(text, pattern)))
+    return texts.change_rows(
         text,
         rows,
         lambda some: join_fields(['"', pc.replace_substring(some, '"', '""'), '"'], ""),
     )
 
 
-def whole_text(values: npt.NDArray[np.integer], nulls: Bools | None = None) -> pa.StringArray:
+def whole_text(values: npt.NDArray[np.integer], nulls: texts.Bools | None = None) -> pa.StringArray:
     """Write whole numbers; a null is empty."""
     if nulls is not None and nulls.all():
         return _nothing(len(nulls))
     return _blank(pc.cast(pa.array(values), pa.string()), nulls)
 
 
-def money_text(ten_thousandths: Ints, nulls: Bools | None = None) -> pa.StringArray:
+def money_text(ten_thousandths: texts.Ints, nulls: texts.Bools | None = None) -> pa.StringArray:
     """Write amounts with 2 places, and the third and fourth as far as they are not zero."""
     if nulls is not None and nulls.all():
         return _nothing(len(nulls))
@@ -66,17 +58,17 @@ def money_text(ten_thousandths: Ints, nulls: Bools | None = None) -> pa.StringAr
     return _blank(text, nulls)
 
 
-def cents_text(cents: Ints, nulls: Bools | None = None) -> pa.StringArray:
+def cents_text(cents: texts.Ints, nulls: texts.Bools | None = None) -> pa.StringArray:
     """Write whole cents as ``0.00``."""
     return _blank(pc.cast(_decimals(cents, 2), pa.string()), nulls)
 
 
-def half_up_cents(ten_thousandths: Ints) -> Ints:
+def half_up_cents(ten_thousandths: texts.Ints) -> texts.Ints:
     """Round amounts of 0 or more to whole cents, half up."""
     return np.asarray((ten_thousandths + 50) // 100)
 
 
-def instant_text(microseconds: Ints, end: bytes = b"") -> pa.StringArray:
+def instant_text(microseconds: texts.Ints, end: bytes = b"") -> pa.StringArray:
     """Write microseconds since the epoch as ``YYYY-MM-DDTHH:MM:SSZ``, without their fraction."""
     if not len(microseconds):
         return _nothing(0)
@@ -97,11 +89,13 @@ def instant_text(microseconds: Ints, end: bytes = b"") -> pa.StringArray:
 
 
 def number_text(
-    column: ColumnValues, write: Callable[[Ints, Bools], pa.StringArray]
+    column: ColumnValues, write: Callable[[texts.Ints, texts.Bools], pa.StringArray]
 ) -> pa.StringArray:
     """Return a column as ``write`` writes it; cells that stand so already are not written again."""
     rows = np.flatnonzero(~column.is_canonical)
-    return change_rows(column.text, rows, lambda _: write(column.values[rows], column.nulls[rows]))
+    return texts.change_rows(
+        column.text, rows, lambda _: write(column.values[rows], column.nulls[rows])
+    )
 
 
 def join_fields(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> pa.StringArray:
@@ -128,14 +122,14 @@ def joined_lines(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -
     """Return records of written fields, each ended by LF; one empty field is written ``""``."""
     *before, last = fields
     if not before and isinstance(last, pa.StringArray):
-        last = pc.if_else(pa.array(is_empty(last)), '""', last)
+        last = pc.if_else(pa.array(texts.is_empty(last)), '""', last)
     end = f"{last}\n" if isinstance(last, str) else join_fields([last, "\n"], "")
     return join_fields([*before, end], delimiter)
 
 
 def lines(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> memoryview:
     """Return the bytes of ``joined_lines``."""
-    return bytes_of(joined_lines(fields, delimiter))
+    return texts.bytes_of(joined_lines(fields, delimiter))
 
 
 def header_line(columns: Sequence[str]) -> bytes:
@@ -143,7 +137,7 @@ def header_line(columns: Sequence[str]) -> bytes:
     return (",".join(columns) + "\n").encode()
 
 
-def _dates(days: Ints) -> Quarters:
+def _dates(days: texts.Ints) -> Quarters:
     """Return ``YYYY``, ``-MM-`` and ``DDT`` with a zero byte of each day."""
     first, last = int(days.min()), int(days.max())
     if last - first < _DAY_SECONDS:
@@ -169,7 +163,7 @@ def _clock_table() -> Quarters:
     return list(np.ascontiguousarray(chars.view(np.uint32).T))
 
 
-def _must_be_quoted(delimiter: int, held: npt.NDArray[np.uint8]) -> Bools:
+def _must_be_quoted(delimiter: int, held: npt.NDArray[np.uint8]) -> texts.Bools:
     likely = held <= _MAX_MARKS
     if delimiter <= _MAX_MARKS and not likely.any():
         return np.asarray(likely)
@@ -181,7 +175,7 @@ def _must_be_quoted(delimiter: int, held: npt.NDArray[np.uint8]) -> Bools:
     return np.asarray(special)
 
 
-def _decimals(values: Ints, places: int) -> pa.Array:
+def _decimals(values: texts.Ints, places: int) -> pa.Array:
     data = pa.py_buffer(np.ascontiguousarray(values, np.int64))
     return pa.Array.from_buffers(pa.decimal64(18, places), len(values), [None, data])
 
@@ -191,7 +185,7 @@ def _nothing(size: int) -> pa.StringArray:
     return pa.Array.from_buffers(pa.string(), size, [None, ends, pa.py_buffer(b"")])
 
 
-def _blank(text: pa.StringArray, nulls: Bools | None) -> pa.StringArray:
+def _blank(text: pa.StringArray, nulls: texts.Bools | None) -> pa.StringArray:
     if nulls is None or not nulls.any():
         return text
     return pc.if_else(pa.array(nulls), "", text)

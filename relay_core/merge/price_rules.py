@@ -13,17 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.text import (
-    Bools,
-    Ints,
-    Rows,
-    Words,
-    integers_of,
-    one_chunk,
-    values_of,
-    without_nulls,
-    word_index,
-)
+from relay_core.columnar import text as texts
 from relay_core.config import PriceRule, TenantConfig
 from relay_core.domain.cell_rules import MONEY_UNIT
 from relay_core.domain.columns import CONDITIONS
@@ -43,8 +33,8 @@ class _RuleMatcher:
     """The masks of one column: the rules that each of its distinct values meets."""
 
     # Of each offer, which kind its cell is of; the last kind is that of nothing
-    kinds: Callable[[pa.Table], Rows]
-    met: Words  # of each kind, and each word of rules, the rules that it meets
+    kinds: Callable[[pa.Table], texts.Rows]
+    met: texts.Words  # of each kind, and each word of rules, the rules that it meets
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +55,7 @@ class PriceRules:
             return offers
         found = np.full(len(offers), NO_RULE, np.int64)
         kinds = [matcher.kinds(offers) for matcher in self._matchers]
-        open_rows: Rows | None = None
+        open_rows: texts.Rows | None = None
         for word in range(-(-len(self._rules) // _WORD_BITS)):
             met = np.full(len(offers) if open_rows is None else len(open_rows), _ANY_RULE)
             for matcher, each in zip(self._matchers, kinds, strict=True):
@@ -77,17 +67,17 @@ class PriceRules:
             open_rows = np.flatnonzero(~has) if open_rows is None else open_rows[~has]
         return offers.append_column(RULE, pa.array(found.astype(np.int16)))
 
-    def leaves_out(self, offers: pa.Table) -> Bools:
+    def leaves_out(self, offers: pa.Table) -> texts.Bools:
         """Return which offers a rule says to leave out."""
         which = np.array([*(rule.leave_out for rule in self._rules), False])
         return which[rules_of(offers)] if which.any() else np.zeros(len(offers), np.bool_)
 
 
-def rules_of(offers: pa.Table) -> Ints:
+def rules_of(offers: pa.Table) -> texts.Ints:
     """Return the index of each offer's price rule, -1 without one."""
     if RULE not in offers.column_names:
         return np.full(len(offers), NO_RULE, np.int64)
-    return integers_of(one_chunk(offers[RULE]))[0]
+    return texts.integers_of(texts.one_chunk(offers[RULE]))[0]
 
 
 def _matchers(config: TenantConfig) -> Iterator[_RuleMatcher]:
@@ -97,14 +87,16 @@ def _matchers(config: TenantConfig) -> Iterator[_RuleMatcher]:
     when = [rule.when for rule in rules]
     if any(each.vendors for each in when):
         yield _RuleMatcher(
-            lambda offers: integers_of(one_chunk(offers[VENDOR_RANK]))[0],
+            lambda offers: texts.integers_of(texts.one_chunk(offers[VENDOR_RANK]))[0],
             _listed([each.vendors for each in when], ids),
         )
     brands = list(dict.fromkeys(name.casefold() for each in when for name in each.brands or ()))
     if brands:
         listed = [each.brands and [name.casefold() for name in each.brands] for each in when]
         yield _RuleMatcher(
-            lambda offers: word_index(without_nulls(one_chunk(offers["brand"])), brands),
+            lambda offers: texts.word_index(
+                texts.without_nulls(texts.one_chunk(offers["brand"])), brands
+            ),
             _listed(listed, brands),
         )
     if any(each.conditions for each in when):
@@ -121,7 +113,7 @@ def _matchers(config: TenantConfig) -> Iterator[_RuleMatcher]:
         yield _RuleMatcher(lambda offers: _cost_band(offers, bounds), _within(rules, bounds))
 
 
-def _listed(lists: Sequence[Sequence[str] | None], words: Sequence[str]) -> Words:
+def _listed(lists: Sequence[Sequence[str] | None], words: Sequence[str]) -> texts.Words:
     """Return which rules each word meets, where a rule lists words or takes any; and none."""
     kinds: list[list[int]] = [[] for _ in range(len(words) + 1)]
     places = {word: place for place, word in enumerate(words)}
@@ -131,7 +123,7 @@ def _listed(lists: Sequence[Sequence[str] | None], words: Sequence[str]) -> Word
     return _words(kinds, len(lists))
 
 
-def _within(rules: Sequence[PriceRule], bounds: Sequence[int]) -> Words:
+def _within(rules: Sequence[PriceRule], bounds: Sequence[int]) -> texts.Words:
     """Return which rules each band between bounds meets, and no cost."""
     kinds: list[list[int]] = [[] for _ in range(len(bounds) + 2)]
     for rule, when in enumerate(each.when for each in rules):
@@ -146,7 +138,7 @@ def _within(rules: Sequence[PriceRule], bounds: Sequence[int]) -> Words:
     return _words(kinds, len(rules))
 
 
-def _words(kinds: Sequence[Sequence[int]], rules: int) -> Words:
+def _words(kinds: Sequence[Sequence[int]], rules: int) -> texts.Words:
     """Return the rules of each kind as bits, word by word."""
     starts = range(0, rules, _WORD_BITS)
     return np.array(
@@ -161,11 +153,11 @@ def _words(kinds: Sequence[Sequence[int]], rules: int) -> Words:
     )
 
 
-def _condition(offers: pa.Table) -> Rows:
-    found = pc.index_in(one_chunk(offers["condition"]), value_set=pa.array(CONDITIONS))
-    return np.asarray(values_of(found.fill_null(len(CONDITIONS))), np.int64)
+def _condition(offers: pa.Table) -> texts.Rows:
+    found = pc.index_in(texts.one_chunk(offers["condition"]), value_set=pa.array(CONDITIONS))
+    return np.asarray(texts.values_of(found.fill_null(len(CONDITIONS))), np.int64)
 
 
-def _cost_band(offers: pa.Table, bounds: Sequence[int]) -> Rows:
-    cost, nulls = integers_of(one_chunk(offers["cost"]))
+def _cost_band(offers: pa.Table, bounds: Sequence[int]) -> texts.Rows:
+    cost, nulls = texts.integers_of(texts.one_chunk(offers["cost"]))
     return np.where(nulls, len(bounds) + 1, np.searchsorted(bounds, cost, side="right"))

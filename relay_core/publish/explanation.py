@@ -15,15 +15,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from relay_core.columnar import sorted_file
 from relay_core.columnar.csv_text import cents_text, instant_text, money_text
-from relay_core.columnar.sorted_file import (
-    Index,
-    Part,
-    index_part,
-    parts_with,
-    rows_with,
-    tail_part,
-)
 from relay_core.columnar.text import integers_of, one_chunk
 from relay_core.config import Override, TenantConfig, load_overrides, load_stored_config
 from relay_core.domain.cell_rules import cut, strip
@@ -57,7 +50,7 @@ class RunFiles(Protocol):
     def sizes(self) -> Mapping[str, int]:
         """Return how many bytes each has, by key."""
 
-    def read(self, parts: Sequence[tuple[str, Part]]) -> Sequence[bytes]:
+    def read(self, parts: Sequence[tuple[str, sorted_file.Part]]) -> Sequence[bytes]:
         """Return parts of files, megabytes at most; `ArtifactsExpiredError`: a file is gone."""
 
 
@@ -93,7 +86,7 @@ def _parts(
     parts = [
         (source, part)
         for source, index in zip(sources, indexes, strict=True)
-        for part in parts_with(sku, index, _BYTES_AT_ONCE)
+        for part in sorted_file.parts_with(sku, index, _BYTES_AT_ONCE)
     ]
     while parts:
         sizes = accumulate(part.stop - part.start for _, part in parts)
@@ -101,15 +94,17 @@ def _parts(
         some, parts = parts[:count], parts[count:]
         read = files.read([(source.key, part) for source, part in some])
         for (source, _), data in zip(some, read, strict=True):
-            yield source, rows_with(sku, data, source.schema, "sku")
+            yield source, sorted_file.rows_with(sku, data, source.schema, "sku")
 
 
-def _indexes(files: RunFiles, keys: Sequence[str]) -> list[Index]:
+def _indexes(files: RunFiles, keys: Sequence[str]) -> list[sorted_file.Index]:
     sizes = [size_of(files, key) for key in keys]
-    tails = files.read([(key, tail_part(size)) for key, size in zip(keys, sizes, strict=True)])
+    tails = files.read(
+        [(key, sorted_file.tail_part(size)) for key, size in zip(keys, sizes, strict=True)]
+    )
     indexes = []
     for key, size, tail in zip(keys, sizes, tails, strict=True):
-        part, begins = index_part(size, tail), size - len(tail)
+        part, begins = sorted_file.index_part(size, tail), size - len(tail)
         if part.start >= begins:
             data = tail[part.start - begins : part.stop - begins]
         else:
@@ -186,7 +181,7 @@ def _described(
     """Return the run's config, what it has used of each vendor, and the overrides it has used."""
     wanted = [keys.config_snapshot, keys.input_manifest]
     wanted += [key for key in (keys.overrides,) if key in files.sizes]
-    read = files.read([(key, Part(0, size_of(files, key))) for key in wanted])
+    read = files.read([(key, sorted_file.Part(0, size_of(files, key))) for key in wanted])
     config = load_stored_config(json.dumps(json.loads(read[0])["tenant_config"]))
     vendors = json.loads(read[1])["vendors"]
     said = json.loads(read[2], parse_float=str) if read[2:] else []

@@ -27,13 +27,7 @@ from relay_core.config.models import QuarantineConfig
 from relay_core.domain.codes import WarningCode
 from relay_core.domain.columns import source_column
 from relay_core.domain.run_faults import fault_of
-from relay_core.merge.best_offer import (
-    AT_LEAST_PRICE,
-    Merge,
-    best_of_groups,
-    competing_offers,
-    row_columns,
-)
+from relay_core.merge import best_offer
 from relay_core.merge.deferred_columns import KEPT_ROWS, QUARANTINED_ROWS, ROW_LOCATOR
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.vendor_offers import VENDOR_RANK
@@ -61,9 +55,9 @@ _NONE = -1
 
 def kept_schema(config: TenantConfig) -> pa.Schema:
     """Return the columns of a row that is kept, as a tenant's feed has it."""
-    known = {field.name: field for field in offer_fields(row_columns(config))}
+    known = {field.name: field for field in offer_fields(best_offer.row_columns(config))}
     known |= {"vendor_id": pa.field("vendor_id", pa.string()), "price": pa.field("price", CENTS)}
-    return pa.schema([known[name] for name in row_columns(config)])
+    return pa.schema([known[name] for name in best_offer.row_columns(config)])
 
 
 def with_missing_skus(
@@ -244,7 +238,7 @@ def with_quarantine(
     if options is None or merged.feed is None or merged.deferred is None:
         return merged, None
     now, offered = to_microseconds(requested_at), table_of(merged.feed)
-    merge = Merge.of(merged.config, overrides)
+    merge = best_offer.Merge.of(merged.config, overrides)
     suspects = _suspects(merge, options, baseline, joined, offered)
     is_new = config_version is not None and config_version != baseline.context.config_version
     suspects = suspects.judged(options, now, is_new_config=is_new)
@@ -314,7 +308,7 @@ def is_beyond(options: QuarantineConfig, old: Ints, new: Ints) -> Bools:
 
 
 def _suspects(
-    merge: Merge,
+    merge: best_offer.Merge,
     options: QuarantineConfig,
     baseline: Baseline,
     joined: Comparison,
@@ -333,24 +327,24 @@ def _suspects(
         low, high = np.minimum(old, accepted), np.maximum(old, accepted)
         explained = (accepted > _NONE) & (low <= new) & (new <= high)
         explained |= said.price[places] > _NONE
-        if AT_LEAST_PRICE in offered.column_names:
-            flags = one_chunk(offered[AT_LEAST_PRICE]).take(pa.array(rows))
+        if best_offer.AT_LEAST_PRICE in offered.column_names:
+            flags = one_chunk(offered[best_offer.AT_LEAST_PRICE]).take(pa.array(rows))
             explained |= flags.to_numpy(zero_copy_only=False)
         was, rows = was[~explained], rows[~explained]
     return _Suspects(rows, baseline.rows(was), offered.take(pa.array(rows)))
 
 
 def _quarantined(
-    merge: Merge,
+    merge: best_offer.Merge,
     options: QuarantineConfig,
     suspects: _Suspects,
     vendors: Sequence[NormalizedVendor],
     now: int,
 ) -> Quarantine:
     skus = one_chunk(suspects.offered["sku"])
-    offers = competing_offers(merge, vendors, skus)
+    offers = best_offer.competing_offers(merge, vendors, skus)
     deciding = [each for each in merge.criteria if not each.excludes]
-    best = best_of_groups(order_by_text(one_chunk(offers["sku"])), offers, deciding)
+    best = best_offer.best_of_groups(order_by_text(one_chunk(offers["sku"])), offers, deciding)
     winners = offers.take(pa.array(best))
     quantities = np.zeros(len(skus), np.int32)
     ids = [vendor.vendor_id for vendor in merge.config.vendors]
@@ -360,7 +354,7 @@ def _quarantined(
         place = pc.index_in(one_chunk(offers["sku"]), value_set=skus).to_numpy()
         own = offers.filter(pa.array(integers_of(one_chunk(offers[VENDOR_RANK]))[0] == rank[place]))
         if len(own):
-            first = best_of_groups(order_by_text(one_chunk(own["sku"])), own, deciding)
+            first = best_offer.best_of_groups(order_by_text(one_chunk(own["sku"])), own, deciding)
             chosen = own.take(pa.array(first))
             where = pc.index_in(one_chunk(chosen["sku"]), value_set=skus).to_numpy()
             quantities[where] = integers_of(one_chunk(chosen["quantity_available"]))[0]

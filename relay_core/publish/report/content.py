@@ -13,32 +13,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NamedTuple
 
+from relay_core.domain import records
 from relay_core.domain.cell_rules import cut, strip
 from relay_core.domain.codes import RunStatus, VendorStatus, WarningCode
 from relay_core.domain.limits import MAX_QUOTED
-from relay_core.domain.records import (
-    ENGINE_VERSION,
-    Cause,
-    CauseSample,
-    Doubt,
-    ReportEntry,
-    RunContext,
-)
 from relay_core.domain.run_faults import next_action
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.changes import Changes
 from relay_core.publish.findings import AppliedRule, RunFindings
-from relay_core.publish.report import wording
-from relay_core.publish.report.parts import (
-    Bar,
-    Chart,
-    Figure,
-    Guard,
-    Listed,
-    Move,
-    VendorRows,
-    changes_chart,
-)
+from relay_core.publish.report import parts, wording
 from relay_core.publish.report.templating import REPORT, pages
 from relay_core.publish.report.wording import Tone, Verdict
 from relay_core.publish.reports import timestamp
@@ -58,16 +41,16 @@ _MAX_NOTE_LENGTH, _MAX_PATCH_LENGTH = 500, 1_000
 class FeedChanges(NamedTuple):
     """The changes of the feed against the published one."""
 
-    chart: Chart
-    rises: tuple[Move, ...]
-    falls: tuple[Move, ...]
+    chart: parts.Chart
+    rises: tuple[parts.Move, ...]
+    falls: tuple[parts.Move, ...]
 
     @classmethod
     def of(cls, changes: Changes, titles: Mapping[str, str]) -> FeedChanges:
         """Return the bars of all counts, and the greatest moves of prices."""
         rises, falls = (
             tuple(
-                Move(
+                parts.Move(
                     cut(one.sku, MAX_QUOTED),
                     wording.amount(one.before),
                     wording.amount(one.after),
@@ -78,7 +61,7 @@ class FeedChanges(NamedTuple):
             )
             for moves in changes.greatest_moves(MAX_SAMPLES)
         )
-        return cls(changes_chart(changes.counts), rises, falls)
+        return cls(parts.changes_chart(changes.counts), rises, falls)
 
 
 class Suspect(NamedTuple):
@@ -132,7 +115,7 @@ class VendorRow(NamedTuple):
     @classmethod
     def of(
         cls,
-        ctx: RunContext,
+        ctx: records.RunContext,
         findings: RunFindings,
         name: str,
         upload: NormalizedVendor | None,
@@ -172,12 +155,12 @@ class ShownCause(NamedTuple):
 
     counted: str
     vendor_id: str
-    samples: tuple[CauseSample, ...]
+    samples: tuple[records.CauseSample, ...]
     what_to_do: str
     patch: str
 
     @classmethod
-    def of(cls, cause: Cause) -> ShownCause:
+    def of(cls, cause: records.Cause) -> ShownCause:
         """Return a cause with its texts cut; a patch is shown whole or not at all."""
         patch = json.dumps(list(cause.patch), ensure_ascii=False, indent=2) if cause.patch else ""
         samples = (replace(one, value=cut(strip(one.value), MAX_QUOTED)) for one in cause.samples)
@@ -198,7 +181,7 @@ class ShownDoubt(NamedTuple):
     samples: tuple[str, ...]
 
     @classmethod
-    def of(cls, doubt: Doubt) -> ShownDoubt:
+    def of(cls, doubt: records.Doubt) -> ShownDoubt:
         """Return a doubt with its texts cut."""
         rows = "" if doubt.count is None else f", {wording.counted(doubt.count, 'row')}"
         return cls(
@@ -214,17 +197,17 @@ class CauseGroup(NamedTuple):
     title: str
     error_code: str
     counted: str
-    causes: Listed[ShownCause]
+    causes: parts.Listed[ShownCause]
 
     @classmethod
-    def of(cls, causes: Sequence[Cause]) -> CauseGroup:
+    def of(cls, causes: Sequence[records.Cause]) -> CauseGroup:
         """Return causes of one code and column as a group."""
         first = causes[0]
         return cls(
             wording.fault_title(first.error_code, first.column),
             first.error_code,
             wording.counted(sum(cause.count for cause in causes), "row"),
-            Listed.of(map(ShownCause.of, causes), MAX_CAUSES, len(causes)),
+            parts.Listed.of(map(ShownCause.of, causes), MAX_CAUSES, len(causes)),
         )
 
 
@@ -241,22 +224,22 @@ class Report:
     currency: str
     is_held: bool
     verdict: Verdict
-    faults: Listed[ReportEntry]
-    doubts: Listed[ShownDoubt]
-    figures: tuple[Figure, ...]
+    faults: parts.Listed[records.ReportEntry]
+    doubts: parts.Listed[ShownDoubt]
+    figures: tuple[parts.Figure, ...]
     changes: FeedChanges | None
-    guards: Listed[Guard]
-    quarantine: Listed[Suspect]
-    rules: Listed[Rule]
-    rows: Listed[VendorRows]
-    vendors: Listed[VendorRow]
-    shares: Chart | None
-    history: Chart | None
-    causes: Listed[CauseGroup]
-    unpriced: Listed[str]
+    guards: parts.Listed[parts.Guard]
+    quarantine: parts.Listed[Suspect]
+    rules: parts.Listed[Rule]
+    rows: parts.Listed[parts.VendorRows]
+    vendors: parts.Listed[VendorRow]
+    shares: parts.Chart | None
+    history: parts.Chart | None
+    causes: parts.Listed[CauseGroup]
+    unpriced: parts.Listed[str]
 
 
-def report_html(ctx: RunContext, findings: RunFindings, status: RunStatus) -> bytes:
+def report_html(ctx: records.RunContext, findings: RunFindings, status: RunStatus) -> bytes:
     """Return report.html: the same bytes for the same run and findings."""
     page = pages(REPORT).get_template("page.html.jinja")
     text = page.render(report=report_of(ctx, findings, status))
@@ -269,7 +252,7 @@ def load_templates() -> None:
         pages(REPORT).get_template(name)
 
 
-def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> Report:
+def report_of(ctx: records.RunContext, findings: RunFindings, status: RunStatus) -> Report:
     """Return the content of a run's report."""
     notes, failure = _failure_notes(findings), findings.failure
     tripped_first = sorted(findings.guards or (), key=lambda result: not result.tripped)
@@ -289,7 +272,7 @@ def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> Repo
         requested_at=timestamp(ctx.requested_at),
         requested_on=wording.moment(ctx.requested_at),
         config_version=ctx.config_version,
-        engine_version=ENGINE_VERSION,
+        engine_version=records.ENGINE_VERSION,
         currency=findings.currency,
         is_held=status is RunStatus.HELD,
         verdict=wording.verdict(
@@ -299,29 +282,31 @@ def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> Repo
             "" if failure is None else next_action(failure),
             ctx.run_id,
         ),
-        faults=Listed.of(findings.faults, MAX_SAMPLES, len(findings.faults)),
-        doubts=Listed.of(map(ShownDoubt.of, findings.doubts), MAX_GROUPS, len(findings.doubts)),
+        faults=parts.Listed.of(findings.faults, MAX_SAMPLES, len(findings.faults)),
+        doubts=parts.Listed.of(
+            map(ShownDoubt.of, findings.doubts), MAX_GROUPS, len(findings.doubts)
+        ),
         figures=_figures(findings),
         changes=None
         if findings.changes is None
         else FeedChanges.of(findings.changes, findings.titles),
-        guards=Listed.of(
-            (Guard.of(each, findings.titles) for each in tripped_first),
+        guards=parts.Listed.of(
+            (parts.Guard.of(each, findings.titles) for each in tripped_first),
             MAX_ROWS,
             len(tripped_first),
         ),
-        quarantine=Listed.of(
+        quarantine=parts.Listed.of(
             (Suspect.of(row, findings.titles) for row in findings.first_quarantined(MAX_SAMPLES)),
             MAX_SAMPLES,
             findings.quarantined or 0,
         ),
-        rules=Listed.of(map(Rule.of, findings.rules), MAX_ROWS, len(findings.rules)),
+        rules=parts.Listed.of(map(Rule.of, findings.rules), MAX_ROWS, len(findings.rules)),
         rows=_rows(findings),
-        vendors=Listed.of(vendors, MAX_ROWS, len(known)),
+        vendors=parts.Listed.of(vendors, MAX_ROWS, len(known)),
         shares=_vendor_shares(findings),
         history=_history(ctx, findings, status),
         causes=_cause_groups(findings.causes()),
-        unpriced=Listed.of(unpriced, MAX_SAMPLES, findings.unpriced_skus),
+        unpriced=parts.Listed.of(unpriced, MAX_SAMPLES, findings.unpriced_skus),
     )
 
 
@@ -334,43 +319,45 @@ def _failure_notes(findings: RunFindings) -> Mapping[str, Sequence[str]]:
     return {name: notes[name] for name in findings.vendor_ids if name in notes}
 
 
-def _figures(findings: RunFindings) -> tuple[Figure, ...]:
+def _figures(findings: RunFindings) -> tuple[parts.Figure, ...]:
     if not findings.uploads:
         return ()
     counts = findings.counts()
     total, rejected = counts["total_rows"], counts["invalid_rows"]
     shown = (
-        Figure("SKUs in the feed", wording.number(counts["record_count"])),
-        Figure("rows read", wording.number(total)),
-        Figure("rows refused", wording.number(rejected), wording.part(rejected, total)),
-        Figure("SKUs without a price", wording.number(counts["unpriced_skus"])),
+        parts.Figure("SKUs in the feed", wording.number(counts["record_count"])),
+        parts.Figure("rows read", wording.number(total)),
+        parts.Figure("rows refused", wording.number(rejected), wording.part(rejected, total)),
+        parts.Figure("SKUs without a price", wording.number(counts["unpriced_skus"])),
     )
     return shown if findings.failure is None else shown[1:3]
 
 
-def _rows(findings: RunFindings) -> Listed[VendorRows]:
+def _rows(findings: RunFindings) -> parts.Listed[parts.VendorRows]:
     """Return where the rows of vendors went that had any, those that lost the most first."""
     read = [(name, rows) for name, rows in findings.rows.items() if rows.read]
     read.sort(key=lambda pair: not wording.merged_many(pair[1]))
-    return Listed.of(
-        (VendorRows.of(name, rows.as_dict()) for name, rows in read), MAX_BARS, len(read)
+    return parts.Listed.of(
+        (parts.VendorRows.of(name, rows.as_dict()) for name, rows in read), MAX_BARS, len(read)
     )
 
 
-def _vendor_shares(findings: RunFindings) -> Chart | None:
+def _vendor_shares(findings: RunFindings) -> parts.Chart | None:
     """Return the bars of the vendors that have won the most SKUs."""
     won = sorted(findings.skus_won.items(), key=lambda pair: -pair[1])[:MAX_BARS]
     of = findings.record_count
     if len(won) < 2 or not of:
         return None
     bars = tuple(
-        Bar(name, _won(count, of), wording.length(count, won[0][1])) for name, count in won
+        parts.Bar(name, _won(count, of), wording.length(count, won[0][1])) for name, count in won
     )
     summary = "; ".join(f"{bar.label} {bar.value}" for bar in bars)
-    return Chart("Share of the feed by vendor", summary, bars)
+    return parts.Chart("Share of the feed by vendor", summary, bars)
 
 
-def _history(ctx: RunContext, findings: RunFindings, status: RunStatus) -> Chart | None:
+def _history(
+    ctx: records.RunContext, findings: RunFindings, status: RunStatus
+) -> parts.Chart | None:
     """Return a bar for each of the last publications, the newest last, and for this run's feed."""
     shown = [(each.requested_at, each.skus, "idle") for each in findings.history]
     if findings.failure is None:
@@ -381,21 +368,21 @@ def _history(ctx: RunContext, findings: RunFindings, status: RunStatus) -> Chart
         return None
     most = max(skus for _, skus, _ in shown)
     bars = tuple(
-        Bar(label, wording.counted(skus, "SKU"), wording.length(skus, most), tone)
+        parts.Bar(label, wording.counted(skus, "SKU"), wording.length(skus, most), tone)
         for label, skus, tone in shown
     )
     summary = "; ".join(f"{bar.label}: {bar.value}" for bar in bars)
-    return Chart("SKUs of the feeds published last", summary, bars)
+    return parts.Chart("SKUs of the feeds published last", summary, bars)
 
 
 def _won(won: int, of: int) -> str:
     return f"{wording.number(won)} ({wording.part(won, of)})" if of else ""
 
 
-def _cause_groups(causes: Sequence[Cause]) -> Listed[CauseGroup]:
+def _cause_groups(causes: Sequence[records.Cause]) -> parts.Listed[CauseGroup]:
     """Return the causes by code and column, the most frequent first."""
-    groups: dict[tuple[str, str], list[Cause]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[records.Cause]] = defaultdict(list)
     for cause in causes:
         groups[cause.error_code, cause.column or ""].append(cause)
     ordered = sorted(groups.values(), key=lambda group: -sum(cause.count for cause in group))
-    return Listed.of(map(CauseGroup.of, ordered), MAX_GROUPS, len(ordered))
+    return parts.Listed.of(map(CauseGroup.of, ordered), MAX_GROUPS, len(ordered))
