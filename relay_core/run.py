@@ -355,8 +355,6 @@ class RunStages:
 
     def write_state(self, key: str, merged: MergedInventory, ctx: RunContext) -> None:
         """Write the state of the feed, for the runs that will be compared with it."""
-        if merged.feed is None or merged.deferred is None:
-            raise ValueError("a run without a feed leaves no state")
         context = StateContext(
             ctx.run_id,
             ctx.tenant_id,
@@ -364,17 +362,9 @@ class RunStages:
             self.config.default_currency,
             self.findings.valid_rows(),
         )
-        own = Publication(ctx.run_id, timestamp(self.requested_at), len(merged.feed))
-        chunks = state_chunks(
-            merged.feed,
-            merged.deferred,
-            context,
-            self.requested_at,
-            self.config.extra_columns,
-            with_suspects=self.config.guards.quarantine is not None,
-            history=[*self.findings.history, own],
-        )
-        self.sink.write(key, chunks)
+        own = Publication(ctx.run_id, timestamp(self.requested_at), merged.record_count)
+        history = [*self.findings.history, own]
+        self.sink.write(key, state_chunks(merged, context, self.requested_at, history))
 
     def _comparable_baseline(self) -> Baseline | None:
         """Return the published feed; one with prices in another currency is none."""

@@ -39,8 +39,7 @@ from relay_core.merge.vendor_offers import (
     without_duplicates,
 )
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.validation.contracts import CENTS, OUTPUT_COLUMNS, offer_fields
-from relay_core.validation.frames import frame_of, table_of
+from relay_core.validation.contracts import CENTS, OUTPUT_COLUMNS, frame_of, offer_fields, table_of
 
 RANGE_ROWS = 1 << 17
 """How many rows are merged at a time, at the most."""

@@ -16,8 +16,7 @@ import pyarrow as pa
 
 from relay_core.columnar.text import Rows, one_chunk, take_short
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.validation.contracts import offer_fields
-from relay_core.validation.frames import table_of
+from relay_core.validation.contracts import offer_fields, table_of
 
 ROW_LOCATOR = "origin"
 """The column with an offer's row number among its vendor's rows, or among the kept rows."""

@@ -103,7 +103,6 @@ class _Terms:
     denominator: int  # of all margins
     increment: int  # what prices are rounded to
     mode: str  # how
-    enforce_map: bool  # whether the minimum advertised price is a floor
     # The flat amount; as the next three, one number for all winners or one for each
     shipping: Amounts | int
     numerator: Amounts | int  # of the margin
@@ -116,13 +115,9 @@ class _Terms:
         def of(each: Amounts | int) -> Amounts | int:
             return each if isinstance(each, int) else np.asarray(each[rows].astype(kind))
 
-        return replace(
-            self,
-            shipping=of(self.shipping),
-            numerator=of(self.numerator),
-            markup=of(self.markup),
-            minimum=of(self.minimum),
-        )
+        names = ("shipping", "numerator", "markup", "minimum")
+        own: dict[str, Any] = {name: of(getattr(self, name)) for name in names}
+        return replace(self, **own)
 
 
 def has_amount(offers: pa.Table, pricing: PricingConfig) -> Bools:
@@ -149,8 +144,7 @@ def price_winners(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Ints, Bo
 def whole_cents(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Ints, Bools]:
     """Return the same before the tenant's ending, and whatever an override asks for."""
     terms = _terms(pricing, inputs)
-    has_cost, given = _begin(inputs, pricing)
-    cost, floor = np.where(has_cost, inputs.cost, 0), _floor(terms, inputs)
+    has_cost, cost, given, floor = _begin(inputs, pricing)
     large = _too_large(terms, cost, given)
     cents = np.zeros(len(cost), np.int64)
     for rows, kind in ((~large, np.int64), (large, np.object_)):
@@ -176,10 +170,8 @@ def explain_price(inputs: PriceInputs, pricing: PricingConfig) -> list[PriceStep
     if inputs.asked is not None and inputs.asked[0] >= 0:
         price = _text(int(inputs.asked[0]))
         return [PriceStep("override", price, None, price)]
-    has_cost, given = _begin(inputs, pricing)
-    terms = _terms(pricing, inputs)
-    terms = terms.of_rows(np.ones(1, np.bool_), np.object_)
-    amounts = (np.where(has_cost, inputs.cost, 0), given, _floor(terms, inputs))
+    has_cost, *amounts = _begin(inputs, pricing)
+    terms = _terms(pricing, inputs).of_rows(np.ones(1, np.bool_), np.object_)
     parts = (values.astype(np.object_) for values in amounts)
     steps = _steps(terms, *parts, has_cost=has_cost)
     return list(_described(terms, inputs, pricing, steps))
@@ -192,7 +184,7 @@ def _described(
     after = {name: int(values[0]) for name, values in steps._asdict().items()}
     written = pricing.model_dump(mode="json")
     minimum, map_price = _text(_only(terms.minimum)), None
-    if terms.enforce_map and not inputs.map_price_null[0]:
+    if pricing.map_policy.enforce and not inputs.map_price_null[0]:
         map_price = _text(int(inputs.map_price[0]))
     candidate = _text(after["candidate"], terms.denominator)
     rule = -1 if inputs.rule is None else int(inputs.rule[0])
@@ -238,10 +230,11 @@ def _text(numerator: int, denominator: int = 1) -> str:
     return f"{whole}.{places.rstrip('0'):0<2}"
 
 
-def _begin(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Bools, Ints]:
-    """Return whose price is made of the cost, and the amount that it is made of otherwise.
+def _begin(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Bools, Ints, Ints, Ints]:
+    """Return whose price is made of the cost, that, the amount it is made of otherwise, its floor.
 
-    That is a rule's fixed price, and without a cost the vendor's own price.
+    The amount is a rule's fixed price, and without a cost the vendor's own price; the floor is the
+    minimum advertised price, as far as it is one.
     """
     has_cost, given = ~inputs.cost_null, np.where(inputs.own_price_null, 0, inputs.own_price)
     if inputs.rule is not None:
@@ -249,7 +242,9 @@ def _begin(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Bools, Ints]:
         is_fixed = has_fixed[inputs.rule]
         given = np.where(is_fixed, amounts[inputs.rule], given)
         has_cost &= ~is_fixed
-    return has_cost, np.where(has_cost, 0, given)
+    cost, given = np.where(has_cost, inputs.cost, 0), np.where(has_cost, 0, given)
+    is_floor = ~inputs.map_price_null & pricing.map_policy.enforce
+    return has_cost, cost, given, np.where(is_floor, inputs.map_price, 0)
 
 
 def _fixed(pricing: PricingConfig) -> tuple[Ints, Bools]:
@@ -257,12 +252,6 @@ def _fixed(pricing: PricingConfig) -> tuple[Ints, Bools]:
     prices = [*(rule.fixed_price for rule in pricing.rules), None]
     amounts = np.array([_units(price or _NOTHING) for price in prices], np.int64)
     return amounts, np.array([price is not None for price in prices])
-
-
-def _floor(terms: _Terms, inputs: PriceInputs) -> Ints:
-    """Return the minimum advertised price of each winner, as far as it is a floor."""
-    is_floor = ~inputs.map_price_null & terms.enforce_map
-    return np.where(is_floor, inputs.map_price, 0)
 
 
 def _steps(
@@ -312,7 +301,6 @@ def _terms(pricing: PricingConfig, inputs: PriceInputs) -> _Terms:
         denominator=denominator,
         increment=_units(pricing.rounding.increment),
         mode=pricing.rounding.mode,
-        enforce_map=pricing.map_policy.enforce,
         shipping=_units(pricing.shipping_handling_flat) if shipping is None else shipping,
         numerator=numerator,
         markup=markup,

@@ -29,10 +29,9 @@ from relay_core.validation.contracts import (
     BrokenRule,
     broken_rules,
     merged_rules,
+    table_of,
 )
-from relay_core.validation.error_policy import judge_policy, own_share_faults
-from relay_core.validation.frames import table_of
-from relay_core.validation.vendor_failures import may_be_empty
+from relay_core.validation.vendor_failures import judge_policy, may_be_empty, own_share_faults
 
 _NO_AMOUNT = (
     "has no offer with a cost or a price, so it is left out of the feed; ask a vendor for its cost"

@@ -13,7 +13,6 @@ from relay_core.domain.records import ReportEntry
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
-from relay_core.validation.error_policy import own_share_faults
 from relay_core.validation.guards import VendorRows, vendor_rows_share
 from relay_core.validation.vendor_failures import (
     LastGoodInputs,
@@ -21,6 +20,7 @@ from relay_core.validation.vendor_failures import (
     is_absence,
     left_out,
     may_be_empty,
+    own_share_faults,
     settle,
     warning_of,
 )

@@ -15,8 +15,7 @@ from relay_core.columnar.text import Bools, Rows, take_short, with_nulls
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.records import Cause, ReportEntry
 from relay_core.normalize.row_reader import no_values, typed
-from relay_core.validation.contracts import OFFER_SCHEMA, REJECTED_ROWS
-from relay_core.validation.frames import frame_of
+from relay_core.validation.contracts import OFFER_SCHEMA, REJECTED_ROWS, frame_of
 
 Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], Bools]"
 """A column of every row: texts, or numbers and which of them are null."""

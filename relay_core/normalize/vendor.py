@@ -27,8 +27,15 @@ from relay_core.normalize.normalized_csv import SortedLines, lines_of_batch
 from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.result import Cells, NormalizedVendor, VendorColumns
 from relay_core.normalize.row_reader import RowReader, TypedBatch
-from relay_core.validation import contracts
-from relay_core.validation.frames import frame_of
+from relay_core.validation.contracts import (
+    CANONICAL_SCHEMA,
+    OFFER_SCHEMA,
+    VALIDATED_ROWS,
+    check_shape,
+    frame_of,
+    offer_fields,
+    rejected_cells,
+)
 
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
 _VALIDATED_CELLS = 8 << 20
@@ -37,13 +44,13 @@ _VALIDATED_CELLS = 8 << 20
 
 def load_contracts() -> None:
     """Load Pandera's own parts, as the first rows would, and hold our offers against it."""
-    _check_shape(contracts.OFFER_SCHEMA)
+    _check_shape(OFFER_SCHEMA)
 
 
 @cache
 def _check_shape(rows: pa.Schema) -> None:
     """Hold rows' columns and types against the contract; pandas and Pandera load for it."""
-    contracts.check_shape(contracts.CANONICAL_SCHEMA, frame_of(rows.empty_table()))
+    check_shape(CANONICAL_SCHEMA, frame_of(rows.empty_table()))
 
 
 class RowValidator:
@@ -61,7 +68,7 @@ class RowValidator:
         """Take rows."""
         self._waiting.append(batch)
         rows = sum(each.size for each in self._waiting)
-        if rows >= contracts.VALIDATED_ROWS or rows * len(batch.raw.columns) >= _VALIDATED_CELLS:
+        if rows >= VALIDATED_ROWS or rows * len(batch.raw.columns) >= _VALIDATED_CELLS:
             self.judge()
 
     def add_malformed(self, malformed: MalformedRecords) -> None:
@@ -82,12 +89,10 @@ class RowValidator:
         return self._rejected.array()
 
     def _judge(self, batches: list[TypedBatch]) -> None:
-        rows = pa.Table.from_batches(
-            [batch.rows(contracts.OFFER_SCHEMA.names) for batch in batches]
-        )
+        rows = pa.Table.from_batches([batch.rows(OFFER_SCHEMA.names) for batch in batches])
         _check_shape(rows.schema)
         suspect = np.concatenate([batch.suspect() for batch in batches])
-        rejected = contracts.rejected_cells(contracts.CANONICAL_SCHEMA, frame_of(rows), suspect)
+        rejected = rejected_cells(CANONICAL_SCHEMA, frame_of(rows), suspect)
         start = 0
         for batch in batches:
             part = {name: cells[start : start + batch.size] for name, cells in rejected.items()}
@@ -132,7 +137,7 @@ class ReadRows:
         for name, (values, nulls) in batch.integers().items():
             if name in self.kept:
                 if name not in self.numbers:
-                    width = contracts.OFFER_SCHEMA.field(name).type.bit_width
+                    width = OFFER_SCHEMA.field(name).type.bit_width
                     self.numbers[name] = GrowingNumbers(np.int32 if width == 32 else np.int64)
                 self.numbers[name].append(values, nulls)
         self.lines.append(lines)
@@ -197,7 +202,7 @@ class SortedVendor:
 
     def with_offers(self, columns: Collection[str]) -> NormalizedVendor:
         """Return the vendor with some columns of its offers, which ``kept`` has no longer."""
-        fields = list(contracts.offer_fields(columns))
+        fields = list(offer_fields(columns))
         taken = list(ordered_map(self.kept.consume, fields))
         offers = frame_of(pa.table(taken, schema=pa.schema(fields)))
         left = [*INPUT_COLUMNS, *filter(is_extra, self.kept.columns)]

@@ -18,8 +18,7 @@ from relay_core.domain.codes import VendorStatus
 from relay_core.domain.records import Cause, ReportEntry
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import SortedVendor
-from relay_core.validation.contracts import offer_schema
-from relay_core.validation.frames import frame_of, table_of
+from relay_core.validation.contracts import frame_of, offer_schema, table_of
 
 WORK_FILE = "offers.arrow"
 REJECTED_BY_SKU = pa.schema(

@@ -15,7 +15,7 @@ from relay_core.merge.pricing import has_amount
 from relay_core.merge.vendor_offers import offers_of
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.onboarding.cell_guess import is_totals
-from relay_core.validation.frames import table_of
+from relay_core.validation.contracts import table_of
 
 _MAX_SAME_ROWS, _MAX_SAME_SHARE = 100, 100
 """More rows of a vendor share an SKU than so many, or than one in so many."""

@@ -28,7 +28,7 @@ from relay_core.domain.columns import COLUMNS, Kind, extra_column
 from relay_core.domain.records import as_json
 from relay_core.merge.result import MergedInventory
 from relay_core.publish.parquet_file import as_written, parquet_chunks, written_as
-from relay_core.validation.frames import table_of
+from relay_core.validation.contracts import table_of
 
 FREE_TEXT = (Kind.TEXT, Kind.CONDITION)
 """The kinds of what is no number: it may have to be quoted."""

@@ -35,8 +35,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import to_microseconds
 from relay_core.publish.state import OFFERED_AT, SUSPECT_SINCE, Baseline
 from relay_core.validation.comparison import KEPT, SUSPECT_PRICE, Comparison
-from relay_core.validation.contracts import CENTS, INSTANT, offer_fields
-from relay_core.validation.frames import frame_of, table_of
+from relay_core.validation.contracts import CENTS, INSTANT, frame_of, offer_fields, table_of
 from relay_core.validation.guards import falls_below
 
 COLUMNS = (

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -23,11 +22,11 @@ from relay_core.merge.deferred_columns import (
     ROW_LOCATOR,
     DeferredColumns,
 )
+from relay_core.merge.result import MergedInventory
 from relay_core.publish.feed import SOURCES
 from relay_core.publish.parquet_file import as_written, parquet_chunks, written_as
 from relay_core.validation.comparison import FIGURES, KEPT, SUSPECT_PRICE, FeedFigures
-from relay_core.validation.contracts import CENTS, INSTANT, VENDOR
-from relay_core.validation.frames import frame_of, table_of
+from relay_core.validation.contracts import CENTS, INSTANT, VENDOR, frame_of, table_of
 
 OFFERED_AT = "offered_at"
 STATE_SCHEMA = pa.schema(
@@ -95,35 +94,28 @@ class Baseline:
         return pa.concat_tables(groups)
 
 
-def state_schema(extra_columns: Sequence[str], *, with_suspects: bool = False) -> pa.Schema:
-    """Return the columns of a state of a tenant with these extra ones, and with suspect prices."""
-    size = len(CANONICAL_COLUMNS)
-    extra = [pa.field(name, pa.string()) for name in extra_columns]
-    own = [*list(STATE_SCHEMA)[:size], *extra, *list(STATE_SCHEMA)[size:]]
-    return pa.schema([*own, *(_OF_SUSPECTS if with_suspects else ())])
-
-
 def state_chunks(
-    feed: pd.DataFrame,
-    deferred: DeferredColumns,
+    merged: MergedInventory,
     context: StateContext,
     offered_at: datetime,
-    extra_columns: Sequence[str] = (),
-    *,
-    with_suspects: bool = False,
-    history: Sequence[Publication] = (),
+    history: Sequence[Publication],
 ) -> Iterator[bytes | memoryview]:
     """Yield ``state.parquet`` of a feed; the same bytes from one release of the engine.
 
     Rows that have ``offered_at`` and ``kept_at_0`` keep them; ``offered_at``, aware, is that of the
     others. Suspects are written where a quarantine is set. The history goes up to this publication.
     """
+    if merged.feed is None or merged.deferred is None:
+        raise ValueError("a run without a feed leaves no state")
+    size, last = len(CANONICAL_COLUMNS), list(STATE_SCHEMA)
+    last[size:size] = [pa.field(name, pa.string()) for name in merged.config.extra_columns]
+    if merged.config.guards.quarantine is not None:
+        last += _OF_SUSPECTS
     # As the engine holds them: Parquet takes them without another copy.
-    written = written_as(state_schema(extra_columns, with_suspects=with_suspects)).set(
-        CANONICAL_COLUMNS.index("vendor_id"), pa.field("vendor_id", VENDOR)
-    )
+    vendor_id = CANONICAL_COLUMNS.index("vendor_id"), pa.field("vendor_id", VENDOR)
+    written = written_as(pa.schema(last)).set(*vendor_id)
     metadata = json.dumps(asdict(context), ensure_ascii=False).encode()
-    rows = table_of(feed)
+    rows, deferred = table_of(merged.feed), merged.deferred
     slices = (rows.slice(start, _GROUP_ROWS) for start in range(0, len(rows), _GROUP_ROWS))
     yield from parquet_chunks(
         written,

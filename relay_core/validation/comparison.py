@@ -12,7 +12,7 @@ import pyarrow as pa
 from relay_core.columnar.sorting import common_ranges, order_by_text
 from relay_core.columnar.text import Bools, Ints, Rows, flags_of, integers_of, one_chunk
 from relay_core.columnar.threads import ordered_map
-from relay_core.validation.frames import table_of
+from relay_core.validation.contracts import table_of
 
 FIGURES = ("sku", "vendor_id", "quantity_available", "price")
 KEPT = "kept_at_0"

@@ -287,3 +287,18 @@ def merged_rules(parts: Sequence[tuple[int, list[BrokenRule]]]) -> list[BrokenRu
             labels = rules.setdefault((rule.column, rule.rule), [])
             labels.extend(start + row for row in rule.rows)
     return [BrokenRule(column, rule, labels) for (column, rule), labels in rules.items()]
+
+
+# --- frames of Arrow's types, which steps take and return ---------------------------------------
+
+
+def frame_of(rows: pa.Table | pa.RecordBatch) -> pd.DataFrame:
+    """Return rows as a frame of Arrow's types, labelled 0, 1, 2, ...; no cell is copied."""
+    frame: pd.DataFrame = rows.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
+
+
+def table_of(frame: pd.DataFrame) -> pa.Table:
+    """Return a frame of Arrow's types as a table, without its labels; no cell is copied."""
+    table = pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
+    return table.replace_schema_metadata(None)

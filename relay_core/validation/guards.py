@@ -6,7 +6,7 @@ share is greater than its limit, compared exactly.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -72,8 +72,8 @@ def _judged(
     count: int,
     of: int,
     limit: Decimal,
-    *,
     min_count: int = 1,
+    *,
     vendor_id: str | None = None,
     examples: tuple[Mapping[str, Any], ...] = (),
 ) -> GuardResult:
@@ -109,74 +109,58 @@ class _Offered:
             int(np.count_nonzero(counts & ~found.before.kept)),
         )
 
-    def prices(self) -> tuple[Ints, Ints]:
-        """Return the cents of the SKUs in both, before and after."""
-        return self.before.cents[self.in_both[0]], self.after.cents[self.in_both[1]]
-
-    def quantities(self) -> tuple[Ints, Ints]:
-        """Return the quantities of the SKUs in both, before and after."""
-        return self.before.quantities[self.in_both[0]], self.after.quantities[self.in_both[1]]
+    def examples(
+        self, rows: Rows, before: Ints, after: Ints | None, write: Callable[[Ints], list[Any]]
+    ) -> tuple[Mapping[str, Any], ...]:
+        """Return the first of some rows of the published feed, with what each was and is."""
+        names = self.before.skus.take(pa.array(rows[:MAX_EXAMPLES])).to_pylist()
+        now = [None] * len(names) if after is None else write(after[:MAX_EXAMPLES])
+        triples = zip(names, write(before[:MAX_EXAMPLES]), now, strict=True)
+        return tuple({"sku": sku, "before": was, "after": is_now} for sku, was, is_now in triples)
 
 
 def _feed_guards(guards: GuardsConfig, found: _Offered) -> Iterator[GuardResult]:
-    skus, (rows, _) = found.before.skus, found.in_both
+    rows, others = found.in_both
+    before, after = found.before.cents[rows], found.after.cents[others]
+    few = guards.min_price_jumps
+
+    def moved(guard: str, which: Bools, limit: Decimal, min_count: int = 1) -> GuardResult:
+        examples = found.examples(rows[which], before[which], after[which], _money)
+        count = int(which.sum())
+        return _judged(guard, count, len(rows), limit, min_count, examples=examples)
+
     if guards.max_skus_removed_pct is not None:
         gone, of = found.removed, found.counted
-        examples = _examples(skus, gone, _money(found.before.cents, gone), None)
+        examples = found.examples(gone, found.before.cents[gone], None, _money)
         limit = guards.max_skus_removed_pct
         yield _judged("skus_removed", len(gone), of, limit, examples=examples)
     if guards.max_out_of_stock_pct is not None:
-        before, after = found.quantities()
-        empty, of = np.flatnonzero((before > 0) & (after == 0)), int((before > 0).sum())
+        had, has = found.before.quantities[rows], found.after.quantities[others]
+        empty, of = (had > 0) & (has == 0), int((had > 0).sum())
         if of >= _MIN_SIZE:
-            some = (values[empty[:MAX_EXAMPLES]].tolist() for values in (before, after))
-            examples = _examples(skus, rows[empty], *some)
+            examples = found.examples(rows[empty], had[empty], has[empty], np.ndarray.tolist)
             limit = guards.max_out_of_stock_pct
-            yield _judged("out_of_stock", len(empty), of, limit, examples=examples)
-    few, limit = guards.min_price_jumps, guards.max_price_jumps_pct
+            yield _judged("out_of_stock", int(empty.sum()), of, limit, examples=examples)
+    limit = guards.max_price_jumps_pct
     if guards.price_drop_pct is not None:
-        yield _prices(found, "price_drop", limit, few, below=1 - guards.price_drop_pct)
+        dropped = falls_below(before, after, 1 - guards.price_drop_pct)
+        yield moved("price_drop", dropped, limit, few)
     if guards.price_rise_pct is not None:
-        yield _prices(found, "price_rise", limit, few, above=1 + guards.price_rise_pct)
+        rose = falls_below(after, before, 1 / (1 + Fraction(guards.price_rise_pct)))
+        yield moved("price_rise", rose, limit, few)
     if guards.price_level is not None and len(rows) >= _MIN_SIZE:
-        low, high = guards.price_level.low, guards.price_level.high
-        yield replace(_prices(found, "price_level", _HALF, below=low), side="low")
-        yield replace(_prices(found, "price_level", _HALF, above=high), side="high")
+        low, high = guards.price_level.low, Fraction(guards.price_level.high)
+        for side, beyond in (("low", (before, after, low)), ("high", (after, before, 1 / high))):
+            yield replace(moved("price_level", falls_below(*beyond), _HALF), side=side)
     if guards.quarantine is not None and len(rows) >= _MIN_SIZE:
-        yield _quarantined(found, guards.quarantine.max_pct, few)
-
-
-def _quarantined(found: _Offered, limit: Decimal, min_count: int) -> GuardResult:
-    """Return how many of the SKUs in both keep their price, as the new one cannot be right."""
-    rows, computed = found.in_both[1], found.after.suspect_cents
-    computed = np.full(len(rows), -1) if computed is None else computed[rows]
-    kept = np.flatnonzero(computed >= 0)
-    texts = (_money(cents, kept) for cents in (found.after.cents[rows], computed))
-    examples = _examples(found.after.skus, rows[kept], *texts)
-    return _judged(
-        "quarantined", len(kept), len(rows), limit, min_count=min_count, examples=examples
-    )
-
-
-def _prices(
-    found: _Offered,
-    guard: str,
-    limit: Decimal,
-    min_count: int = 1,
-    *,
-    below: Decimal = Decimal(0),
-    above: Decimal | None = None,
-) -> GuardResult:
-    """Return how many of the SKUs in both have a price below, or above, so much of the old one."""
-    before, after = found.prices()
-    if above is None:
-        beyond = falls_below(before, after, below)
-    else:
-        beyond = falls_below(after, before, 1 / Fraction(above))
-    moved = np.flatnonzero(beyond)
-    texts = (_money(cents, moved) for cents in (before, after))
-    examples = _examples(found.before.skus, found.in_both[0][moved], *texts)
-    return _judged(guard, len(moved), len(before), limit, min_count=min_count, examples=examples)
+        # How many of the SKUs in both keep their price, as the new one cannot be right.
+        suspect = found.after.suspect_cents
+        computed = np.full(len(rows), -1) if suspect is None else suspect[others]
+        kept = computed >= 0
+        examples = found.examples(rows[kept], after[kept], computed[kept], _money)
+        limit = guards.quarantine.max_pct
+        count = int(kept.sum())
+        yield _judged("quarantined", count, len(rows), limit, few, examples=examples)
 
 
 def falls_below(old: Ints, new: Ints, factor: Decimal | Fraction) -> Bools:
@@ -188,15 +172,6 @@ def falls_below(old: Ints, new: Ints, factor: Decimal | Fraction) -> Bools:
     return np.asarray(new.astype(kind) * denominator < products, np.bool_)
 
 
-def _money(cents: Ints, rows: Rows) -> list[str]:
-    texts: list[str] = cents_text(cents[rows[:MAX_EXAMPLES]]).to_pylist()
+def _money(cents: Ints) -> list[str]:
+    texts: list[str] = cents_text(cents).to_pylist()
     return texts
-
-
-def _examples(
-    skus: pa.StringArray, rows: Rows, before: list[Any], after: list[Any] | None
-) -> tuple[Mapping[str, Any], ...]:
-    """Return the first rows as examples, with what each was and is."""
-    names = skus.take(pa.array(rows[:MAX_EXAMPLES])).to_pylist()
-    triples = zip(names, before, after or [None] * len(names), strict=True)
-    return tuple({"sku": sku, "before": was, "after": now} for sku, was, now in triples)

@@ -31,9 +31,9 @@ from relay_core.validation.contracts import (
     VENDOR,
     broken_rules,
     check_shape,
+    frame_of,
     rejected_cells,
 )
-from relay_core.validation.frames import frame_of
 from support.builders import feed, tenant_config, vendor_document
 from support.normalizing import normalize_vendor
 

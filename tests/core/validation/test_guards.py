@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from relay_core.config.models import GuardsConfig
 from relay_core.domain.records import GuardResult
 from relay_core.validation.comparison import Comparison, FeedFigures
-from relay_core.validation.frames import frame_of
+from relay_core.validation.contracts import frame_of
 from relay_core.validation.guards import VendorRows, falls_below, judge_guards, vendor_rows_share
 from support.builders import tenant_config
 
