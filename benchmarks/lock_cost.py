@@ -28,8 +28,8 @@ from relay_core.config import load_config
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_reader import TextBatch, parse_feed
 from relay_core.ingest.sku_map import read_sku_map
-from relay_core.normalize.normalized_csv import lines_of_batch
 from relay_core.normalize.row_reader import RowReader, to_microseconds
+from relay_core.normalize.vendor import lines_of_batch
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,14 +16,16 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from relay_core.columnar import csv_text
 from relay_core.columnar.growing_columns import GrowingArray, GrowingNumbers, GrowingTexts
 from relay_core.columnar.sorting import TextOrder, order_by_text
-from relay_core.columnar.text import Bools, Ints, Rows
+from relay_core.columnar.text import Bools, Ints, Rows, bytes_of
 from relay_core.columnar.threads import ordered_map
+from relay_core.columnar.timestamps import BEFORE_ALL
+from relay_core.domain import columns as canonical
 from relay_core.domain.columns import INPUT_COLUMNS, is_extra
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
-from relay_core.normalize.normalized_csv import SortedLines, lines_of_batch
 from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.result import Cells, NormalizedVendor, VendorColumns
 from relay_core.normalize.row_reader import RowReader, TypedBatch
@@ -38,6 +40,9 @@ from relay_core.validation.contracts import (
 )
 
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
+_NO_LINES = pa.array([], pa.string())
+_SLICE = 1 << 16
+"""How many lines are written at a time."""
 _VALIDATED_CELLS = 8 << 20
 """So many cells of the feed wait for their verdict: of a wide one few rows do."""
 
@@ -180,25 +185,59 @@ def read_rows(
     return rows
 
 
+def lines_of_batch(
+    vendor_id: str, batch: TypedBatch, extra_columns: Sequence[str] = ()
+) -> pa.StringArray:
+    """Return the line of normalized.csv of each row of a batch, its line feed included.
+
+    Most cells stand in the feed as they are to be written: whole lines are made beside reading,
+    when the cells are at hand, before anybody knows which rows hold. Those of refused rows are
+    never used.
+    """
+    *columns, last = canonical.COLUMNS  # the last is an instant; it takes the line feed along
+    fields: list[pa.StringArray | str] = []
+    for column in columns:
+        text, read = batch.texts.get(column.name), batch.numbers.get(column.name)
+        if column.name == "vendor_id":
+            fields.append(vendor_id)
+        elif read is not None:
+            is_money = column.kind is canonical.Kind.MONEY
+            write = csv_text.money_text if is_money else csv_text.whole_text
+            fields.append(csv_text.number_text(read, write))
+        elif text is None or column.kind is canonical.Kind.CONDITION:
+            fields.append("" if text is None else text)
+        else:
+            fields.append(csv_text.quoted(text))
+    updated = batch.numbers[last.name].values
+    # A row that is refused for its instant has no line to speak of: any real one will do.
+    real = updated.max(initial=0)
+    end = b"" if extra_columns else b"\n"
+    instants = csv_text.instant_text(np.where(updated == BEFORE_ALL, real, updated), end)
+    if not extra_columns:
+        return csv_text.join_fields([*fields, instants])
+    texts = (batch.texts.get(canonical.extra_column(name)) for name in extra_columns)
+    extra = ["" if text is None else csv_text.quoted(text) for text in texts]
+    return csv_text.joined_lines([*fields, instants, *extra])
+
+
 @dataclass(slots=True)
 class SortedVendor:
     """A vendor whose rows are in order, before its offers are made."""
 
     vendor: NormalizedVendor  # all but its offers
     kept: VendorColumns  # the columns of its rows
-    lines: SortedLines  # those of normalized.csv, most of what is held
+    # Those of normalized.csv in the order of records, most of what is held
+    lines: pa.StringArray | pa.LargeStringArray
 
     @classmethod
     def without_rows(cls, vendor: NormalizedVendor) -> SortedVendor:
         """Return a vendor of which there is nothing to sort."""
-        nothing = np.empty(0, np.int64)
-        lines = SortedLines(pa.array([], pa.string()), nothing)
-        return cls(vendor, VendorColumns({}, nothing), lines)
+        return cls(vendor, VendorColumns({}, np.empty(0, np.int64)), _NO_LINES)
 
     def consume_lines(self, extra_columns: Sequence[str] = ()) -> Iterator[bytes | memoryview]:
         """Return the chunks of normalized.csv; from then on only whoever writes them holds them."""
-        lines, self.lines = self.lines, SortedLines(pa.array([], pa.string()), self.kept.rows[:0])
-        return lines.chunks(extra_columns)
+        text, self.lines = self.lines, _NO_LINES
+        return line_chunks(text, self.kept.rows, extra_columns)
 
     def with_offers(self, columns: Collection[str]) -> NormalizedVendor:
         """Return the vendor with some columns of its offers, which ``kept`` has no longer."""
@@ -207,6 +246,15 @@ class SortedVendor:
         offers = frame_of(pa.table(taken, schema=pa.schema(fields)))
         left = [*INPUT_COLUMNS, *filter(is_extra, self.kept.columns)]
         return replace(self.vendor, offers=offers, deferred=self.kept.only(left))
+
+
+def line_chunks(
+    text: pa.StringArray | pa.LargeStringArray, rows: Rows, extra_columns: Sequence[str]
+) -> Iterator[bytes | memoryview]:
+    """Yield normalized.csv, some of its lines at a time, a tenant's extra columns last."""
+    yield csv_text.header_line((*canonical.CANONICAL_COLUMNS, *extra_columns))
+    slices = (rows[at : at + _SLICE] for at in range(0, len(rows), _SLICE))
+    yield from ordered_map(lambda some: bytes_of(text.take(pa.array(some))), slices)
 
 
 def _reject_repeated(
@@ -258,5 +306,4 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         entries=entries,
         rejected_rows=rejected_rows.result(),
     )
-    lines = SortedLines(rows.lines.consume(), order)
-    return SortedVendor(vendor, VendorColumns(columns, order), lines)
+    return SortedVendor(vendor, VendorColumns(columns, order), rows.lines.consume())

@@ -32,6 +32,10 @@ REJECTED_BY_SKU = pa.schema(
 """One rejected row that has a SKU."""
 
 _REPORT = b"report"
+_PLAIN = (
+    *("vendor_id", "status", "is_read", "skipped", "total_rows", "invalid_rows", "duplicates"),
+    *("last_sku", "fault_counts"),
+)
 _ROWS_AT_ONCE = 1 << 16
 
 
@@ -41,17 +45,9 @@ def work_file_chunks(
     """Yield the work file of a vendor with offers; ``ordered`` has its columns that they lack."""
     schema = offer_schema(extra_columns)
     report = {
-        "vendor_id": vendor.vendor_id,
-        "status": vendor.status,
+        **{name: getattr(vendor, name) for name in _PLAIN},
         "fault": None if vendor.fault is None else vendor.fault.as_dict(),
         "warnings": [entry.as_dict() for entry in vendor.warnings],
-        "is_read": vendor.is_read,
-        "skipped": vendor.skipped,
-        "total_rows": vendor.total_rows,
-        "invalid_rows": vendor.invalid_rows,
-        "duplicates": vendor.duplicates,
-        "last_sku": vendor.last_sku,
-        "fault_counts": dict(vendor.fault_counts),
         "causes": [cause.as_dict() for cause in vendor.causes],
     }
     return sorted_file_chunks(

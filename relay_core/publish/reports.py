@@ -17,7 +17,6 @@ from relay_core.config import Override
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ENGINE_VERSION, Cause, RunContext, as_json
-from relay_core.normalize.normalized_csv import SLICE
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.findings import RunFindings
 from relay_core.validation.vendor_failures import VendorState
@@ -25,7 +24,7 @@ from relay_core.validation.vendor_failures import VendorState
 _BETWEEN = ",\n    "
 _OPENING, _CLOSING = "[\n    ", "\n  ]"
 _BRACKETS = len(_OPENING + _CLOSING) - len("[]")
-_BYTES_AT_ONCE = 4 << 20
+_ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 16, 4 << 20
 INVALID_ROWS_COLUMNS = ("vendor_id", "row_number", "error_codes", "raw")
 
 
@@ -92,7 +91,7 @@ def invalid_rows_chunks(normalized: Sequence[NormalizedVendor]) -> Iterator[byte
     """Yield invalid_rows.csv piece by piece: every refused record, in the order of vendors."""
     yield header_line(INVALID_ROWS_COLUMNS)
     for vendor in normalized:
-        for batch in vendor.rejected_rows.to_batches(max_chunksize=SLICE):
+        for batch in vendor.rejected_rows.to_batches(max_chunksize=_ROWS_AT_ONCE):
             for piece in _pieces(batch):
                 numbers = whole_text(piece["row_number"].to_numpy())
                 texts = [numbers, piece["error_codes"], quoted(piece["raw"])]

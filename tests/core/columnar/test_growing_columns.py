@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from relay_core.columnar import growing_columns
 from relay_core.columnar.growing_columns import GrowingArray, GrowingNumbers, GrowingTexts
 from relay_core.columnar.text import MAX_SHORT_BYTES, offsets_and_bytes
-from relay_core.normalize.normalized_csv import SortedLines
+from relay_core.normalize.vendor import line_chunks
 
 NUMBERS = st.lists(st.lists(st.none() | st.integers(0, 1 << 31), max_size=9), max_size=9)
 TEXTS = st.lists(st.lists(st.text(max_size=9), max_size=9), max_size=9)
@@ -100,6 +100,6 @@ def test_lines_are_put_in_order_however_many_bytes_they_have(max_bytes: int) -> 
         lines.append(pa.array(part))
 
     with mock.patch.object(growing_columns, "MAX_SHORT_BYTES", max_bytes):
-        _, *pieces = SortedLines(lines.consume(), np.array([2, 0, 3])).chunks(())
+        _, *pieces = line_chunks(lines.consume(), np.array([2, 0, 3]), ())
 
     assert b"".join(pieces) == b"a,22\nb,1\nc\n"
