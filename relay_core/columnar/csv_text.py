@@ -39,14 +39,14 @@ def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
 def whole_text(values: npt.NDArray[np.integer], nulls: texts.Bools | None = None) -> pa.StringArray:
     """Write whole numbers; a null is empty."""
     if nulls is not None and nulls.all():
-        return _nothing(len(nulls))
+        return texts.empty_texts(len(nulls))
     return _blank(pc.cast(pa.array(values), pa.string()), nulls)
 
 
 def money_text(ten_thousandths: texts.Ints, nulls: texts.Bools | None = None) -> pa.StringArray:
     """Write amounts with 2 places, and the third and fourth as far as they are not zero."""
     if nulls is not None and nulls.all():
-        return _nothing(len(nulls))
+        return texts.empty_texts(len(nulls))
     hundredths, rest = np.divmod(ten_thousandths, 100)
     fine = np.flatnonzero(rest)
     text = cents_text(hundredths)
@@ -63,15 +63,10 @@ def cents_text(cents: texts.Ints, nulls: texts.Bools | None = None) -> pa.String
     return _blank(pc.cast(_decimals(cents, 2), pa.string()), nulls)
 
 
-def half_up_cents(ten_thousandths: texts.Ints) -> texts.Ints:
-    """Round amounts of 0 or more to whole cents, half up."""
-    return np.asarray((ten_thousandths + 50) // 100)
-
-
 def instant_text(microseconds: texts.Ints, end: bytes = b"") -> pa.StringArray:
     """Write microseconds since the epoch as ``YYYY-MM-DDTHH:MM:SSZ``, without their fraction."""
     if not len(microseconds):
-        return _nothing(0)
+        return texts.empty_texts(0)
     seconds = np.floor_divide(microseconds, 1_000_000)
     days = np.floor_divide(seconds, _DAY_SECONDS)
     seconds -= days * _DAY_SECONDS
@@ -178,11 +173,6 @@ def _must_be_quoted(delimiter: int, held: npt.NDArray[np.uint8]) -> texts.Bools:
 def _decimals(values: texts.Ints, places: int) -> pa.Array:
     data = pa.py_buffer(np.ascontiguousarray(values, np.int64))
     return pa.Array.from_buffers(pa.decimal64(18, places), len(values), [None, data])
-
-
-def _nothing(size: int) -> pa.StringArray:
-    ends = pa.py_buffer(bytes(4 * (size + 1)))
-    return pa.Array.from_buffers(pa.string(), size, [None, ends, pa.py_buffer(b"")])
 
 
 def _blank(text: pa.StringArray, nulls: texts.Bools | None) -> pa.StringArray:

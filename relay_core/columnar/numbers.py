@@ -193,7 +193,11 @@ def _other_amounts(rejections: RejectionCodes, text: pa.StringArray) -> tuple[In
     shift = _first_digits(pc.ascii_ltrim(exponent, characters="0"))
     shift[_is_minus(exponent_sign)] *= -1
     kept = _lengths(digits) - _lengths(fraction) + shift + _PLACES
-    values = (_numbers_of(digits, np.clip(kept, 0, _MAX_DIGITS)) + 5) // 10
+    kept, values = np.clip(kept, 0, _MAX_DIGITS), np.zeros(len(text), np.int64)
+    for size in np.unique(kept[kept > 0]).tolist():  # zeros stand for digits that are not there
+        rows = np.flatnonzero(kept == size)
+        some = pc.utf8_slice_codeunits(digits.take(pa.array(rows)), 0, size)
+        values[rows] = (_first_digits(pc.utf8_rpad(some, size, padding="0")) + 5) // 10
     values[_is_minus(sign) & ~is_empty(digits)] = REFUSED
     faults = np.where(is_number | is_empty(text), np.uint8(0), fault_code(rejections.unreadable))
     _reject_beyond(values, faults, MONEY_LIMIT_UNITS, rejections)
@@ -268,16 +272,6 @@ def _rounded(dividend: Any, divisor: Any) -> Any:
     return np.minimum((2 * dividend + divisor) // (2 * divisor), MONEY_LIMIT_UNITS)
 
 
-def _numbers_of(digits: pa.StringArray, kept: Ints) -> Ints:
-    """Return the numbers of so many first digits each, with zeros where there are fewer."""
-    numbers = np.zeros(len(digits), np.int64)
-    for size in np.unique(kept[kept > 0]).tolist():
-        rows = np.flatnonzero(kept == size)
-        some = pc.utf8_slice_codeunits(digits.take(pa.array(rows)), 0, size)
-        numbers[rows] = _first_digits(pc.utf8_rpad(some, size, padding="0"))
-    return numbers
-
-
 def _first_digits(text: pa.StringArray) -> Ints:
     """Return texts of digits as numbers, those beyond the most as if they were not there."""
     some = pc.utf8_slice_codeunits(text, 0, _MAX_DIGITS)
@@ -297,7 +291,14 @@ def plain_numbers(text: pa.StringArray, options: CellOptions) -> pa.StringArray:
     """Rewrite numbers with the vendor's separators to digits with ``.``; others become ``?``."""
     decimal, thousands = options.decimal_separator, options.thousands_separator
     if thousands is not None:
-        text = _without_thousands(text, decimal, thousands)
+        for twin in {" ": ("\u00a0", "\u202f"), "'": ("\u2019",)}.get(thousands, ()):
+            text = pc.replace_substring(text, twin, thousands)
+        point, mark = re.escape(decimal), re.escape(thousands)
+        grouped = rf"^[+-]?[0-9]{{1,3}}(?:{mark}[0-9]{{3}})+(?:{point}[0-9]*)?(?:[eE][+-]?[0-9]+)?$"
+        holding = flags_of(pc.match_substring(text, thousands))
+        odd = holding & ~flags_of(pc.match_substring_regex(text, grouped))
+        text = change_rows(text, np.flatnonzero(odd), _question_marks)
+        text = pc.replace_substring(text, thousands, "") if holding.any() else text
     if decimal == ",":
         wrong = np.flatnonzero(flags_of(pc.match_substring(text, ".")))
         text = change_rows(text, wrong, _question_marks)
@@ -311,8 +312,7 @@ def without_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringAr
         return text
     ordered = sorted(symbols, key=len, reverse=True)
     empty = is_empty(text)
-    text = trim(_strip_one(text, ordered, pc.starts_with, lambda size: (size, None)))
-    text = trim(_strip_one(text, ordered, pc.ends_with, lambda size: (0, -size)))
+    text = _strip_one(_strip_one(text, ordered), ordered, at_end=True)
     return fill(text, is_empty(text) & ~empty, "?")
 
 
@@ -332,16 +332,10 @@ def _trimmed_of(symbols: Sequence[str], text: pa.StringArray) -> pa.StringArray:
     wide = np.flatnonzero(~flags_of(pc.string_is_ascii(text)))
     ordered = sorted(map(str.lower, symbols), key=len, reverse=True)
 
-    def starts(some: pa.StringArray, pattern: str) -> pa.BooleanArray:
-        return pc.starts_with(pc.ascii_lower(some), pattern=pattern)
-
-    def ends(some: pa.StringArray, pattern: str) -> pa.BooleanArray:
-        return pc.ends_with(pc.ascii_lower(some), pattern=pattern)
-
     def narrow(some: pa.StringArray) -> pa.StringArray:
         front = [symbol for symbol in ordered if symbol != "+"]
-        some = trim(_strip_one(some, front, starts, lambda size: (size, None)))
-        return trim(_strip_one(some, ordered, ends, lambda size: (0, -size)))
+        some = _strip_one(some, front, folds=True)
+        return _strip_one(some, ordered, at_end=True, folds=True)
 
     def any_script(some: pa.StringArray) -> pa.StringArray:
         encoded = some.dictionary_encode()
@@ -361,35 +355,19 @@ def _reject_beyond(values: Ints, faults: Faults, limit: int, rejections: Rejecti
     values[faults != 0] = REFUSED
 
 
-def _without_thousands(text: pa.StringArray, decimal: str, thousands: str) -> pa.StringArray:
-    for twin in {" ": ("\u00a0", "\u202f"), "'": ("\u2019",)}.get(thousands, ()):
-        text = pc.replace_substring(text, twin, thousands)
-    point = "\\" + decimal
-    mark = "\\" + thousands if thousands == "." else thousands
-    grouped = rf"^[+-]?[0-9]{{1,3}}(?:{mark}[0-9]{{3}})+(?:{point}[0-9]*)?(?:[eE][+-]?[0-9]+)?$"
-    holding = flags_of(pc.match_substring(text, thousands))
-    wrong = holding & ~flags_of(pc.match_substring_regex(text, grouped))
-    text = change_rows(text, np.flatnonzero(wrong), _question_marks)
-    if not holding.any():
-        return text
-    return pc.replace_substring(text, thousands, "")
-
-
 def _question_marks(text: pa.StringArray) -> pa.StringArray:
     return pa.repeat(pa.scalar("?", text.type), len(text))
 
 
 def _strip_one(
-    text: pa.StringArray,
-    symbols: list[str],
-    holds: Callable[..., pa.BooleanArray],
-    keep: Callable[[int], tuple[int, int | None]],
+    text: pa.StringArray, symbols: list[str], *, at_end: bool = False, folds: bool = False
 ) -> pa.StringArray:
-    left = np.ones(len(text), np.bool_)
+    """Take the first of some symbols, of small letters where it folds, off an end, and trim."""
+    left, holds = np.ones(len(text), np.bool_), pc.ends_with if at_end else pc.starts_with
     for symbol in symbols:
-        hit = flags_of(holds(text, pattern=symbol)) & left
+        hit = flags_of(holds(pc.ascii_lower(text) if folds else text, pattern=symbol)) & left
         left &= ~hit
-        start, stop = keep(len(symbol))
+        start, stop = (0, -len(symbol)) if at_end else (len(symbol), None)
         cut = partial(pc.utf8_slice_codeunits, start=start, stop=stop)
         text = change_rows(text, np.flatnonzero(hit), cut)
-    return text
+    return trim(text)

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.text import Ints, offsets_and_bytes
+from relay_core.columnar.text import offsets_and_bytes
 
 _BATCH_BYTES = 1 << 18
 """About how many bytes a batch has; a row that is longer is the last of its batch."""
@@ -103,21 +103,15 @@ def rows_with(text: str, part: bytes | memoryview, schema: pa.Schema, key: str) 
 def _small_batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
     for table in tables:
         for batch in filter(len, table.to_batches()):
-            ends = np.cumsum(_row_bytes(batch))
+            sizes = np.full(batch.num_rows, 8 * batch.num_columns)  # about so many bytes a row
+            for column in batch.columns:
+                if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                    sizes += np.diff(offsets_and_bytes(column)[0])
+            ends = np.cumsum(sizes)
             steps = np.arange(_BATCH_BYTES, ends[-1], _BATCH_BYTES)
             cuts = np.unique([0, *(np.searchsorted(ends, steps) + 1), len(ends)]).tolist()
             for start, stop in pairwise(cuts):
                 yield batch.slice(start, stop - start)
-
-
-def _row_bytes(batch: pa.RecordBatch) -> Ints:
-    """Return about how many bytes each row has."""
-    sizes = np.zeros(batch.num_rows, np.int64)
-    for column in batch.columns:
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            sizes += np.diff(offsets_and_bytes(column)[0])
-        sizes += 8
-    return sizes
 
 
 def _read_stream(source: Any) -> pa.Table:

@@ -28,7 +28,13 @@ from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns, row_
 from relay_core.merge.overrides import OverrideColumns
 from relay_core.merge.price_rules import RULE, PriceRules, rules_of
 from relay_core.merge.pricing import PriceInputs, has_amount, price_winners, whole_cents
-from relay_core.merge.row_counts import RuleEffects, count_by_vendor, of_competing, offers_by_vendor
+from relay_core.merge.row_counts import (
+    RuleEffects,
+    count_by_vendor,
+    effects_of_rules,
+    of_competing,
+    offers_by_vendor,
+)
 from relay_core.merge.vendor_offers import (
     FED_QUANTITY,
     VENDOR_RANK,
@@ -129,7 +135,8 @@ def merge_offers(
         counts, offered = np.vstack([others, competed]), merge.overrides.offered(offers)
         if RULE not in priced.column_names:
             return priced, unpriced, RuleEffects(), counts, offered
-        effects = RuleEffects.of_rules(rules_of(priced), rules_of(offers)[ruled_out])
+        effects = effects_of_rules("priced", rules_of(priced))
+        effects += effects_of_rules("left_out", rules_of(offers)[ruled_out])
         return priced.drop_columns([RULE]), unpriced, effects, counts, offered
 
     merged = list(ordered_map(merge_range, ranges))
@@ -170,7 +177,8 @@ def _offers_of_vendor(
     is_last_good = vendor.status is VendorStatus.LAST_GOOD
     offers = merge.offers_of(vendor.vendor_id, rows, is_last_good=is_last_good)
     held_back = units(offers, FED_QUANTITY) - units(offers)
-    effects = RuleEffects.of_vendor(vendor.vendor_id, int(set_aside.sum()), held_back)
+    counts = {"set_aside": int(set_aside.sum()), "held_back": held_back}
+    effects = RuleEffects({(name, vendor.vendor_id): count for name, count in counts.items()})
     return offers.drop_columns([FED_QUANTITY]), effects
 
 
@@ -272,6 +280,9 @@ def criteria_of(config: TenantConfig) -> list[Criterion]:
         days, nulls = _column(offers, "lead_time_days")
         return np.where(nulls, fallback, days)
 
+    def marked(column: str, offers: pa.Table) -> Ints:
+        return _flags(flags_of(one_chunk(offers[column])))
+
     named: Mapping[str, Callable[[pa.Table], Ints]] = {
         "in_stock_desc": lambda offers: _flags(_column(offers, "quantity_available")[0] == 0),
         "lowest_landed_cost": partial(_landed_cost, config),
@@ -285,7 +296,7 @@ def criteria_of(config: TenantConfig) -> list[Criterion]:
     by_id = np.array([sorted(ids).index(vendor_id) for vendor_id in ids], np.int64)
     return [
         *(
-            Criterion(name, partial(_marked, name), excludes=True)
+            Criterion(name, partial(marked, name), excludes=True)
             for name in (OVERRIDDEN, LEFT_OUT, DUPLICATE)
         ),
         Criterion("has_price", lambda offers: _flags(~has_amount(offers, config.pricing))),
@@ -312,10 +323,6 @@ def _landed_cost(config: TenantConfig, offers: pa.Table) -> Ints:
 
 def _vendor_rank(offers: pa.Table) -> Ints:
     return _column(offers, VENDOR_RANK)[0]
-
-
-def _marked(column: str, offers: pa.Table) -> Ints:
-    return _flags(flags_of(one_chunk(offers[column])))
 
 
 def _flags(which: Bools) -> Ints:

@@ -143,9 +143,8 @@ def _text(kind: Kind, cells: pa.Array) -> pa.StringArray:
         return csv_text.instant_text(values)
     if kind is Kind.WHOLE:
         return csv_text.whole_text(values, nulls)
-    return csv_text.cents_text(
-        values if cells.type.scale == 2 else csv_text.half_up_cents(values), nulls
-    )
+    cents = values if cells.type.scale == 2 else (values + 50) // 100  # of 0 or more, half up
+    return csv_text.cents_text(cents, nulls)
 
 
 def _without_formulas(texts: pa.StringArray) -> pa.StringArray:

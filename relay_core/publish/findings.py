@@ -62,19 +62,19 @@ def applied_rules(
             count = repeated.get(name, {}).get(RowFault.DUPLICATE_SKU, 0)
             yield AppliedRule(path, policy, name, "row", "refused", count)
         elif policy != "compete":
-            yield AppliedRule(path, policy, name, "row", "set aside", effects.set_aside[name])
+            yield AppliedRule(path, policy, name, "row", "set aside", effects["set_aside", name])
     for index, rule in enumerate(config.pricing.rules):
         path, said = f"pricing.rules.{index}", in_words(rule)
         if rule.leave_out:
-            yield AppliedRule(path, said, None, "offer", "left out", effects.left_out[index])
+            yield AppliedRule(path, said, None, "offer", "left out", effects["left_out", index])
         else:
-            yield AppliedRule(path, said, None, "SKU", "priced", effects.priced[index])
+            yield AppliedRule(path, said, None, "SKU", "priced", effects["priced", index])
     for place, vendor in enumerate(config.vendors):
         stock = config.stock_of(vendor.vendor_id)
         if stock != StockConfig():
             path = "stock" if vendor.stock is None else f"vendors.{place}.stock"
             said = _pairs(stock.model_dump(exclude_defaults=True))
-            count = effects.held_back[vendor.vendor_id]
+            count = effects["held_back", vendor.vendor_id]
             yield AppliedRule(path, said, vendor.vendor_id, "unit", "held back", count)
     if config.output.missing_skus == "zero":
         days = f"zero for {config.output.missing_sku_days} days"
@@ -235,7 +235,7 @@ class RunFindings:
                 rows[each.vendor_id] = RowCounts(*read, each.duplicates, left_out, 0, 0, 0, 0)
             else:
                 fates = merged.counts[each.vendor_id]
-                set_aside = merged.effects.set_aside[each.vendor_id]
+                set_aside = merged.effects["set_aside", each.vendor_id]
                 rows[each.vendor_id] = RowCounts(*read, set_aside, **fates)
         return rows
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.columnar.csv_text import half_up_cents, instant_text, lines, money_text, quoted
+from relay_core.columnar.csv_text import instant_text, lines, money_text, quoted
 
 CELLS = st.text('ab,;"\r\n é', max_size=6)
 
@@ -58,10 +58,6 @@ def test_money_keeps_two_places_and_more_only_where_needed(amounts: list[int]) -
         assert Decimal(text) * 10_000 == amount
         places = len(text.partition(".")[2])
         assert places == 2 or (places in (3, 4) and not text.endswith("0"))
-
-
-def test_cents_are_half_up() -> None:
-    assert half_up_cents(np.array([49, 50, 149, 150])).tolist() == [0, 1, 1, 2]
 
 
 def test_an_instant_drops_its_fraction_also_before_the_epoch() -> None:
