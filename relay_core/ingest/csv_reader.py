@@ -105,8 +105,11 @@ class _Records:
         self._written = stands_for or self._mark
         self._scanner = RecordScanner(delimiter, limits.cell_bytes, quoting=parser.quoting)
         self._headers: tuple[str, ...] = ()
+        self._wanted = 0  # how many cells a record has that fits
+        self._position = 0  # where the first record, or an empty line before it, begins
         self._shown = limits.row_data_columns
         self._before = 0
+        self._others = OtherRecords()
         self._records: int | None = None  # how many there are, once all are read
         # Whoever knows it beforehand could pass off an unclosed quote: it is another one each time.
         self._end_mark = uuid4().hex.replace(self._mark, "")
@@ -128,7 +131,10 @@ class _Records:
         return None, position
 
     def parsed(self, headers: tuple[str, ...], position: int, *, first_row: int) -> ParsedFeed:
-        self._headers, self._before = headers, first_row - 1
+        self._headers, self._wanted, self._position = headers, len(headers), position
+        # Of how many cells of a record Arrow makes columns, each of which takes memory.
+        self._most_columns = max(len(headers), self._limits.columns)
+        self._before = first_row - 1
         self._shown = shown_cells(headers, self._parser, self._limits)
 
         def lines(numbers: Sequence[int]) -> list[int]:
@@ -136,29 +142,27 @@ class _Records:
             found = physical_lines(self._text, self._scanner, position, ordinals, self._records)
             return [self._parser.skip_lines + line for line in found]
 
-        batches = self._batches(self._text[position:], len(headers))
-        return ParsedFeed(headers, batches, places=RecordPlaces("line", lines))
+        return ParsedFeed(headers, self._batches(), places=RecordPlaces("line", lines))
 
-    def _batches(self, body: memoryview, wanted: int) -> Iterator[TextBatch | MalformedRecords]:
+    def _batches(self) -> Iterator[TextBatch | MalformedRecords]:
         """Yield all records."""
-        width, others = self._usual_width(body, wanted)
-        accepted = 0
-        for batch in self._arrow_batches(body, width, others):
+        body, others, accepted = self._text[self._position :], self._others, 0
+        for batch in self._arrow_batches(body, self._usual_width(body)):
             numbers = others.numbers_around(accepted, batch.num_rows)
             accepted += batch.num_rows
-            read = self._batch(batch.columns, numbers + self._before, wanted)
+            read = self._batch(batch.columns, numbers + self._before)
             if self._drops and others.size:
                 last = int(numbers[-1]) if len(numbers) else 0
-                yield from _in_order((*read, *self._read_others(others, wanted, last)))
+                yield from _in_order((*read, *self._read_others(last)))
                 continue
             yield from read
             if others.size > _OTHERS_AT_ONCE:
-                yield from self._read_others(others, wanted)
-        rest = self._read_others(others, wanted)
+                yield from self._read_others()
+        rest = self._read_others()
         yield from _in_order(rest) if self._drops else rest
         self._records = accepted + len(others.numbers)
 
-    def _usual_width(self, body: memoryview, wanted: int) -> tuple[int, OtherRecords]:
+    def _usual_width(self, body: memoryview) -> int:
         """Return how many cells most records have, as the first tell; else the header's number."""
         sample: Counter[int] = Counter()
         try:
@@ -167,64 +171,53 @@ class _Records:
                 if sample.total() * width > _SAMPLE_CELLS:
                     break
         except (UnclosedQuoteError, LargeFieldError):
-            return wanted, OtherRecords(expected=False)
-        width, count = max(sample.items(), key=itemgetter(1), default=(wanted, 0))
-        is_usual = 2 * count > sample.total() and width <= self._most_columns(wanted)
-        usual = width if is_usual else wanted
-        return usual, OtherRecords(expected=sample[usual] < sample.total())
+            return self._wanted
+        width, count = max(sample.items(), key=itemgetter(1), default=(self._wanted, 0))
+        is_usual = 2 * count > sample.total() and width <= self._most_columns
+        usual = width if is_usual else self._wanted
+        self._others.expected = sample[usual] < sample.total()
+        return usual
 
-    def _most_columns(self, wanted: int) -> int:
-        """Return of how many cells of a record Arrow makes columns, each of which takes memory."""
-        return max(wanted, self._limits.columns)
-
-    def _read_others(
-        self, others: OtherRecords, wanted: int, last: int | None = None
-    ) -> Iterator[TextBatch | MalformedRecords]:
+    def _read_others(self, last: int | None = None) -> Iterator[TextBatch | MalformedRecords]:
         """Yield the records of other widths that wait, those behind the ``last`` left out."""
         one_by_one: list[tuple[int, str, int]] = []
-        for width, records in others.taken(last).items():
-            is_rare = width > self._most_columns(wanted) or len(records) < _FEW
-            if is_rare and width != wanted:
+        for width, records in self._others.taken(last).items():
+            is_rare = width > self._most_columns or len(records) < _FEW
+            if is_rare and width != self._wanted:
                 one_by_one += [(number, text, width) for number, text in records]
                 continue
             numbers = np.array([number for number, _ in records], np.int64) + self._before
             texts = [text for _, text in records]
             text = memoryview("\n".join(texts).encode("utf-8"))
-            found = pa.Table.from_batches(self._open(text, width, None, len(text) + _BLOCK))
+            found = pa.Table.from_batches(self._open(text, width, len(text) + _BLOCK))
             columns = [one_chunk(column) for column in found.slice(0, len(records)).columns]
-            yield from self._batch(columns, numbers, wanted)
+            yield from self._batch(columns, numbers)
+        one_by_one.sort()
         if self._drops:
-            one_by_one, fitting = self._without_blank_ends(one_by_one, wanted)
+            left, fitting = [], dict[int, tuple[str, ...]]()
+            for number, record, width in one_by_one:
+                cells = self._fields_of(record, number) if width > self._wanted else ()
+                if cells and not any(map(strip, cells[self._wanted :])):
+                    fitting[number] = cells[: self._wanted]
+                else:
+                    left.append((number, record, width))
+            one_by_one = left
             if fitting:
-                columns = [
-                    pa.array(cells, pa.string()) for cells in zip(*fitting.values(), strict=True)
-                ]
+                by_column = zip(*fitting.values(), strict=True)
+                columns = [pa.array(cells, pa.string()) for cells in by_column]
                 yield TextBatch(columns, np.array([*fitting], np.int64) + self._before)
         if one_by_one:
-            yield self._malformed(sorted(one_by_one))
+            yield self._malformed(one_by_one)
 
-    def _without_blank_ends(
-        self, records: Sequence[tuple[int, str, int]], wanted: int
-    ) -> tuple[list[tuple[int, str, int]], dict[int, tuple[str, ...]]]:
-        """Return the records that stay too wide or narrow, and the cells of the others, by number.
-
-        Those that stay are too narrow, or hold something beyond the header.
-        """
-        left, fitting = [], {}
-        for number, text, width in sorted(records):
-            cells: tuple[str, ...] = ()
-            if width > wanted:
-                self._refuse_large_field(text, number + self._before)
-                cells = self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
-            if cells and not any(map(strip, cells[wanted:])):
-                fitting[number] = cells[:wanted]
-            else:
-                left.append((number, text, width))
-        return left, fitting
+    def _fields_of(self, text: str, number: int) -> tuple[str, ...]:
+        """Return the cells of a record, none of which is too large, by the scanner."""
+        self._refuse_large_field(text, number + self._before)
+        return self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
 
     def _batch(
-        self, columns: Sequence[pa.StringArray], numbers: npt.NDArray[np.int64], wanted: int
+        self, columns: Sequence[pa.StringArray], numbers: npt.NDArray[np.int64]
     ) -> Iterator[TextBatch | MalformedRecords]:
+        wanted = self._wanted
         restored = list(columns)
         if self._stands_for is not None:
             restored = [pc.replace_substring(c, self._mark, self._stands_for) for c in columns]
@@ -258,12 +251,12 @@ class _Records:
         widths = np.array([width for _, _, width in records], np.int64)
         with_quotes: dict[int, tuple[str, ...]] = {}
         for place, text in enumerate(raw):
-            self._refuse_large_field(text, int(numbers[place]))
             if '"' in text:
-                cells = self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
+                cells = self._fields_of(text, records[place][0])
                 filled.append(any(map(strip, cells)))
                 with_quotes[place] = cells
             else:  # as it stands, whatever it has of cells
+                self._refuse_large_field(text, int(numbers[place]))
                 cells = self._cells(text.split(mark, most)[:most])
                 filled.append(bool(strip(text.replace(mark, " "))))
                 raw[place] = text if self._stands_for is None else text.replace(mark, self._written)
@@ -286,44 +279,39 @@ class _Records:
             column = self._scanner.place_of(record, 0, position)[1]
             raise large_cell(number, column, self._headers, self._limits)
 
-    def _arrow_batches(
-        self, body: memoryview, width: int, others: OtherRecords
-    ) -> Iterator[pa.RecordBatch]:
+    def _arrow_batches(self, body: memoryview, width: int) -> Iterator[pa.RecordBatch]:
         """Yield Arrow's batches without the mark that proves that the last quote was closed."""
         held: pa.RecordBatch | None = None
-        for batch in self._opened(body, width, others):
+        for batch in self._opened(body, width):
             if held is not None:
                 yield held
             held = batch
         if held is None or held.column(0)[held.num_rows - 1].as_py() != self._end_mark:
-            raise self._find_unclosed(len(self._text) - len(body))
+            raise self._find_unclosed()
         yield held.slice(0, held.num_rows - 1)
 
-    def _opened(
-        self, body: memoryview, width: int, others: OtherRecords
-    ) -> Iterator[pa.RecordBatch]:
+    def _opened(self, body: memoryview, width: int) -> Iterator[pa.RecordBatch]:
         """Yield Arrow's batches; a record larger than a block is read with larger blocks."""
         size, done = _BLOCK, 0
         while True:
             seen = 0
             try:
-                for batch in self._open(body, width, others, size):
+                for batch in self._open(body, width, size, self._others):
                     seen += batch.num_rows
                     if seen > done:
                         yield batch.slice(max(0, batch.num_rows - (seen - done)))
                         done = seen
             except pa.ArrowInvalid as error:
-                start = len(self._text) - len(body)
-                if large := self._scanner.large_field(self._text, start):
-                    raise self._large(large, start) from error
+                if large := self._scanner.large_field(self._text, self._position):
+                    raise self._large(large, self._position) from error
                 if size > len(body) or size >= _MAX_BLOCK:
-                    raise self._find_unclosed(start) from error
+                    raise self._find_unclosed() from error
                 size = min(size * 8, _MAX_BLOCK)
             else:
                 return
 
     def _open(
-        self, body: memoryview, width: int, others: OtherRecords | None, size: int
+        self, body: memoryview, width: int, size: int, others: OtherRecords | None = None
     ) -> pa_csv.CSVStreamingReader:
         names = [str(index) for index in range(width)]
         end_mark = self._end_mark.encode() + self._delimiter * (width - 1)
@@ -347,8 +335,8 @@ class _Records:
             return tuple(cells)
         return tuple(cell.replace(self._mark, self._stands_for) for cell in cells)
 
-    def _find_unclosed(self, position: int) -> FeedUnreadableError:
-        opening = self._scanner.unclosed_quote(self._text, position)
+    def _find_unclosed(self) -> FeedUnreadableError:
+        opening = self._scanner.unclosed_quote(self._text, self._position)
         if opening is None:
             return FeedUnreadableError(
                 FailureCode.DECODE_ERROR,
@@ -357,7 +345,7 @@ class _Records:
             )
         left_open = bytes(self._text[opening + 1 :])
         if len(left_open) - left_open.count(b'""') > self._limits.cell_bytes:
-            return self._large(LargeFieldError(opening, is_open=True), position)
+            return self._large(LargeFieldError(opening, is_open=True), self._position)
         return self._unclosed(opening)
 
     def _large(self, error: LargeFieldError, start: int) -> FeedUnreadableError:
@@ -393,8 +381,8 @@ class OtherRecords:
         numbers: those of all that have come.
     """
 
-    def __init__(self, *, expected: bool) -> None:
-        self.expected = expected
+    def __init__(self) -> None:
+        self.expected = False
         self.size = 0
         self._waiting: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
         self.numbers = array("q")

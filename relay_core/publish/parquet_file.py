@@ -1,5 +1,6 @@
 """A Parquet file of typed rows, handed on while it is written; decimals are whole numbers in it."""
 
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -43,7 +44,7 @@ def parquet_chunks(
     """Yield a Parquet file, each group a row group; ``options`` are those of Arrow's writer."""
     sink = _Chunks()
     with pq.ParquetWriter(
-        sink.file,
+        pa.PythonFile(sink, mode="w"),
         schema,
         store_schema=False,  # types as the engine holds them would be read back
         store_decimal_as_integer=True,
@@ -57,21 +58,18 @@ def parquet_chunks(
     yield from sink.taken()
 
 
-class _Chunks:
-    """A file that is handed on as it is written.
-
-    Attributes:
-        file: what Arrow writes to.
-    """
-
-    closed = False
+class _Chunks(io.RawIOBase):
+    """A file that is handed on as it is written."""
 
     def __init__(self) -> None:
         self._size = 0
         self._written: list[bytes] = []
-        self.file = pa.PythonFile(self, mode="w")
 
-    def write(self, data: bytes) -> int:
+    def writable(self) -> bool:
+        """Tell Arrow that it may be written."""
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
         """Take some bytes."""
         self._written.append(data)
         self._size += len(data)
@@ -82,12 +80,6 @@ class _Chunks:
         written, self._written = self._written, []
         return written
 
-    def flush(self) -> None:
-        """Let Arrow flush it."""
-
     def tell(self) -> int:
         """Return where it is."""
         return self._size
-
-    def close(self) -> None:
-        """Let Arrow close it."""
