@@ -76,8 +76,11 @@ def read_timestamps(
     text: pa.StringArray, options: TimestampOptions, rejections: RejectionCodes
 ) -> ColumnValues:
     """Read trimmed cells, empty where null, of 1900 to 2199; others hold ``BEFORE_ALL``."""
-    nulls = is_empty(text)
-    values, unread, iso = np.where(nulls, 0, BEFORE_ALL), ~nulls, _may_be_iso(text)
+    nulls, (bounds, data) = is_empty(text), offsets_and_bytes(text)
+    values, unread = np.where(nulls, 0, BEFORE_ALL), ~nulls
+    # Which cells have a dash where ISO has it: to try a form on others is dear.
+    iso = np.diff(bounds) >= len("YYYY-MM-DD")
+    iso[iso] = data.take(bounds[:-1][iso] + len("YYYY")) == ord("-")
     for kind, some in _common_forms(text):
         read = _read_at_once(text, some & unread & iso, kind)
         done = read != BEFORE_ALL
@@ -127,14 +130,6 @@ def _offset(local_seconds: int, zone: ZoneInfo) -> int:
     moment = (_EPOCH + timedelta(seconds=local_seconds)).replace(tzinfo=zone)
     offset = moment.utcoffset()
     return 0 if offset is None else int(offset.total_seconds())
-
-
-def _may_be_iso(text: pa.StringArray) -> Bools:
-    """Return which cells have a dash where ISO has it: to try a form on others is dear."""
-    bounds, data = offsets_and_bytes(text)
-    some = np.diff(bounds) >= len("YYYY-MM-DD")
-    some[some] = data.take(bounds[:-1][some] + len("YYYY")) == ord("-")
-    return some
 
 
 def _common_forms(text: pa.StringArray) -> Iterator[tuple[pa.TimestampType, Bools]]:

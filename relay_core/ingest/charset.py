@@ -58,14 +58,12 @@ def guess_encoding(data: bytes, configured: str, *, is_whole: bool) -> str | Non
         return None if other is None else likeliest
     if other is None or own == other:
         return configured
-    return likeliest if _overrules(likeliest, codecs.lookup(configured).name, data) else configured
-
-
-def _overrules(likeliest: str, configured: str, data: bytes) -> bool:
-    if likeliest == "utf-8":
-        # ASCII says nothing against encodings such as UTF-7 and ISO-2022.
-        return not data.isascii() or configured.startswith(_WIDE)
-    return likeliest.startswith(_WIDE) or (likeliest == "cp1252" and configured == "iso8859-1")
+    known = codecs.lookup(configured).name
+    if likeliest == "utf-8":  # ASCII says nothing against encodings such as UTF-7 and ISO-2022
+        overrules = not data.isascii() or known.startswith(_WIDE)
+    else:
+        overrules = likeliest.startswith(_WIDE) or (likeliest, known) == ("cp1252", "iso8859-1")
+    return likeliest if overrules else configured
 
 
 def _text_or_none(data: bytes, encoding: str, *, is_whole: bool) -> str | None:

@@ -77,15 +77,9 @@ class RecordPlaces:
     find: Callable[[Sequence[int]], Sequence[int]]
 
 
-@dataclass(frozen=True, slots=True)
-class SheetRows:
-    """The rows of a sheet in which records stand: so many stand before the first."""
-
-    before: int
-
-    def __call__(self, numbers: Sequence[int]) -> Sequence[int]:
-        """Return the row of each record."""
-        return [number + self.before for number in numbers]
+def sheet_rows(before: int, numbers: Sequence[int]) -> Sequence[int]:
+    """Return the row of a sheet in which each record stands; so many are before the first."""
+    return [number + before for number in numbers]
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,16 +99,14 @@ def _is_string(kind: pa.DataType) -> bool:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_number(kind.value_type)
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
     return any(test(kind) for test in tests)
 
 
 def _is_text(kind: pa.DataType) -> bool:
     """Tell whether a column's cells have a text."""
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     others = (pa.types.is_boolean, pa.types.is_date, pa.types.is_timestamp, pa.types.is_null)
     return any(test(kind) for test in (_is_string, _is_number, *others))
 

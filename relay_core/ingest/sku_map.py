@@ -41,27 +41,22 @@ class SkuMap:
 
     def apply(self, text: pa.StringArray) -> tuple[pa.StringArray, texts.Bools]:
         """Return ``text`` with mapped cells replaced, and which cells were mapped."""
-        places = self._places(text)
-        rows = np.flatnonzero(places >= 0)
-        skus = self.skus.take(pa.array(places[rows]))
-        return texts.change_rows(text, rows, lambda _: skus), places >= 0
-
-    def _places(self, text: pa.StringArray) -> texts.Ints:
-        """Return where each cell is in the map, or -1."""
         if self.hashes is None:
-            found = pc.fill_null(pc.index_in(text, value_set=self.vendor_skus), -1)
-            return np.asarray(texts.values_of(found), np.int64)
-        asked = _hashes(text)
-        likely = np.flatnonzero(self.starts_seen.take(_first_bits(asked)))
-        asked = asked[likely]
-        places = np.searchsorted(self.hashes, asked)
-        places[places == len(self)] = 0
-        equal = self.hashes.take(places) == asked
-        likely, places = likely[equal], places[equal]
-        same = _same(self.vendor_skus, places, text, likely)
-        found = np.full(len(text), -1)
-        found[likely[same]] = places[same]
-        return found
+            found = pc.index_in(text, value_set=self.vendor_skus)
+            rows = np.flatnonzero(texts.flags_of(found.is_valid()))
+            places = texts.values_of(found.take(pa.array(rows)))
+        else:
+            asked = _hashes(text)
+            rows = np.flatnonzero(self.starts_seen.take(_first_bits(asked)))
+            places = np.searchsorted(self.hashes, asked[rows])
+            places[places == len(self)] = 0
+            equal = self.hashes.take(places) == asked[rows]
+            rows, places = rows[equal], places[equal]
+            same = _same(self.vendor_skus, places, text, rows)
+            rows, places = rows[same], places[same]
+        skus, is_mapped = self.skus.take(pa.array(places)), np.zeros(len(text), np.bool_)
+        is_mapped[rows] = True
+        return texts.change_rows(text, rows, lambda _: skus), is_mapped
 
 
 def read_sku_map(data: Buffer, limits: Limits = DEFAULT_LIMITS) -> SkuMap | None:

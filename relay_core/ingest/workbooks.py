@@ -6,6 +6,7 @@ import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,7 @@ def read_workbook(data: Buffer, parser: ParserConfig, limits: Limits) -> feed.Pa
     headers = sheet.headers()
     if headers is None:
         return feed.ParsedFeed(None)
-    places = feed.RecordPlaces("sheet_row", feed.SheetRows(sheet.before))
+    places = feed.RecordPlaces("sheet_row", partial(feed.sheet_rows, sheet.before))
     return feed.ParsedFeed(headers, sheet.batches(headers), places=places)
 
 
