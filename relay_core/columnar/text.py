@@ -212,11 +212,11 @@ def integers_in(column: pa.Array) -> pa.Array:
     return column.view(pa.int64()) if stored else column
 
 
-def integers_of(column: pa.Array) -> tuple[Ints, Bools]:
+def integers_of(column: pa.ChunkedArray | pa.Array) -> tuple[Ints, Bools]:
     """Return a column's whole numbers as numpy has them, 0 where null, and which are null."""
-    integers = integers_in(column)
+    integers = integers_in(one_chunk(column))
     filled = integers.fill_null(0) if integers.null_count else integers
-    return np.asarray(values_of(filled), np.int64), flags_of(column.is_null())
+    return np.asarray(values_of(filled), np.int64), flags_of(integers.is_null())
 
 
 def values_of(array: pa.Array) -> npt.NDArray[Any]:
@@ -224,7 +224,7 @@ def values_of(array: pa.Array) -> npt.NDArray[Any]:
     return np.asarray(array.to_numpy(zero_copy_only=False))
 
 
-def flags_of(array: pa.BooleanArray) -> Bools:
+def flags_of(array: pa.ChunkedArray | pa.BooleanArray) -> Bools:
     """Return flags without nulls as numpy has them."""
     return np.asarray(array.to_numpy(zero_copy_only=False), np.bool_)
 

@@ -159,7 +159,7 @@ def competing_offers(
     parts = []
     for vendor in vendors:
         of_vendor = table_of(vendor.offers[["sku"]])["sku"]
-        rows = np.flatnonzero(flags_of(one_chunk(pc.is_in(of_vendor, skus.cast(of_vendor.type)))))
+        rows = np.flatnonzero(flags_of(pc.is_in(of_vendor, skus.cast(of_vendor.type))))
         parts.append(_offers_of_vendor(merge, vendor, rows)[0])
     offers, left_out = merge.ruled(pa.concat_tables(parts).combine_chunks())
     left_out |= merge.overrides.outplaced(offers, merge.config, left_out)
@@ -281,7 +281,7 @@ def criteria_of(config: TenantConfig) -> list[Criterion]:
         return np.where(nulls, fallback, days)
 
     def marked(column: str, offers: pa.Table) -> Ints:
-        return _flags(flags_of(one_chunk(offers[column])))
+        return _flags(flags_of(offers[column]))
 
     named: Mapping[str, Callable[[pa.Table], Ints]] = {
         "in_stock_desc": lambda offers: _flags(_column(offers, "quantity_available")[0] == 0),
@@ -330,4 +330,4 @@ def _flags(which: Bools) -> Ints:
 
 
 def _column(offers: pa.Table, name: str) -> tuple[Ints, Bools]:
-    return integers_of(one_chunk(offers[name]))
+    return integers_of(offers[name])

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from relay_core.columnar.text import Bools, Ints, Rows, flags_of, one_chunk
+from relay_core.columnar.text import Bools, Ints, Rows, flags_of
 from relay_core.merge.best_offer import (
     DUPLICATE,
     LEFT_OUT,
@@ -107,7 +107,7 @@ class OfferRanking:
         offers = offers.append_column(DUPLICATE, pa.repeat(pa.scalar(is_duplicate), len(offers)))
         known = [offers] if self._kept is None else [self._kept.drop_columns(OVERRIDDEN), offers]
         together = pa.concat_tables(known).combine_chunks()
-        out = flags_of(one_chunk(together[LEFT_OUT])) | flags_of(one_chunk(together[DUPLICATE]))
+        out = flags_of(together[LEFT_OUT]) | flags_of(together[DUPLICATE])
         overridden = pa.array(self.merge.overrides.outplaced(together, self.merge.config, out))
         together = together.append_column(OVERRIDDEN, overridden)
         shown = _Ranking.of(together, self.merge.criteria).order[:MAX_OFFERS]

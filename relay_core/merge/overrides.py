@@ -75,8 +75,8 @@ class OverrideColumns:
         """Return which offers, not out anyway, do not compete: another vendor's was asked for."""
         if not len(self.skus) or not (self.vendor >= 0).any():
             return np.zeros(len(offers), np.bool_)
-        places = integers_of(one_chunk(offers[_PLACE]))[0]
-        wanted, ranks = self.vendor[places], integers_of(one_chunk(offers[VENDOR_RANK]))[0]
+        places = integers_of(offers[_PLACE])[0]
+        wanted, ranks = self.vendor[places], integers_of(offers[VENDOR_RANK])[0]
         own = (wanted >= 0) & ~out
         found = np.zeros(len(self.vendor), np.bool_)
         found[places[own & (wanted == ranks) & has_amount(offers, config.pricing)]] = True
@@ -90,7 +90,7 @@ class OverrideColumns:
         """
         found = np.zeros(len(self.skus) + 1, np.bool_)
         if len(self.skus):
-            found[integers_of(one_chunk(offers[_PLACE]))[0]] = True
+            found[integers_of(offers[_PLACE])[0]] = True
         return found
 
     def unused(self, offered: Bools) -> list[str]:

@@ -77,7 +77,7 @@ def rules_of(offers: pa.Table) -> texts.Ints:
     """Return the index of each offer's price rule, -1 without one."""
     if RULE not in offers.column_names:
         return np.full(len(offers), NO_RULE, np.int64)
-    return texts.integers_of(texts.one_chunk(offers[RULE]))[0]
+    return texts.integers_of(offers[RULE])[0]
 
 
 def _matchers(config: TenantConfig) -> Iterator[_RuleMatcher]:
@@ -87,7 +87,7 @@ def _matchers(config: TenantConfig) -> Iterator[_RuleMatcher]:
     when = [rule.when for rule in rules]
     if any(each.vendors for each in when):
         yield _RuleMatcher(
-            lambda offers: texts.integers_of(texts.one_chunk(offers[VENDOR_RANK]))[0],
+            lambda offers: texts.integers_of(offers[VENDOR_RANK])[0],
             _listed([each.vendors for each in when], ids),
         )
     brands = list(dict.fromkeys(name.casefold() for each in when for name in each.brands or ()))
@@ -159,5 +159,5 @@ def _condition(offers: pa.Table) -> texts.Rows:
 
 
 def _cost_band(offers: pa.Table, bounds: Sequence[int]) -> texts.Rows:
-    cost, nulls = texts.integers_of(texts.one_chunk(offers["cost"]))
+    cost, nulls = texts.integers_of(offers["cost"])
     return np.where(nulls, len(bounds) + 1, np.searchsorted(bounds, cost, side="right"))

@@ -58,16 +58,14 @@ class PriceInputs:
         """Return the inputs of some rows' prices; ``shipping`` is each offer's flat amount."""
 
         def amounts(column: str) -> tuple[Ints, Bools]:
-            values, nulls = integers_of(one_chunk(offers[column]))
+            values, nulls = integers_of(offers[column])
             return values.take(rows), nulls.take(rows)
 
         rule = rules_of(offers).take(rows) if RULE in offers.column_names else None
         known = (*amounts("cost"), *amounts("price"), *amounts("map_price"))
         own_shipping = None if shipping is None else shipping.take(rows)
         asked, least = (
-            integers_of(one_chunk(offers[name]))[0].take(rows)
-            if name in offers.column_names
-            else None
+            integers_of(offers[name])[0].take(rows) if name in offers.column_names else None
             for name in (OVERRIDE_PRICE, OVERRIDE_MIN_PRICE)
         )
         found = has_amount(offers, pricing).take(rows)
@@ -127,7 +125,7 @@ def has_amount(offers: pa.Table, pricing: PricingConfig) -> Bools:
     if RULE in offers.column_names:
         found |= _fixed(pricing)[1][rules_of(offers)]
     if OVERRIDE_PRICE in offers.column_names:
-        found |= integers_of(one_chunk(offers[OVERRIDE_PRICE]))[0] >= 0
+        found |= integers_of(offers[OVERRIDE_PRICE])[0] >= 0
     return np.asarray(found)
 
 

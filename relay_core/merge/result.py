@@ -81,7 +81,7 @@ class MergedInventory:
         found = table_of(self.feed[self.feed["sku"].isin(skus)])
         ranks = one_chunk(found["vendor_id"]).indices.to_numpy()
         if KEPT in found.column_names:
-            ranks = np.where(flags_of(one_chunk(found[KEPT])), KEPT_ROWS, ranks)
+            ranks = np.where(flags_of(found[KEPT]), KEPT_ROWS, ranks)
         if "title" in found.column_names:
             titles = found["title"]
         else:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from relay_core.columnar.sorting import TextOrder
-from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk
+from relay_core.columnar.text import Bools, Ints, Rows, integers_of
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.merge.vendor_offers import VENDOR_RANK
 
@@ -62,7 +62,7 @@ def count_by_vendor(offers: pa.Table, vendors: int, which: Bools) -> Ints:
     """Return how many of some offers each vendor has."""
     if not which.any():
         return np.zeros(vendors, np.int64)
-    return np.bincount(integers_of(one_chunk(offers[VENDOR_RANK]))[0][which], minlength=vendors)
+    return np.bincount(integers_of(offers[VENDOR_RANK])[0][which], minlength=vendors)
 
 
 def of_competing(
@@ -72,7 +72,7 @@ def of_competing(
 
     The offers are those that compete, of each SKU in the order of vendors.
     """
-    ranks = integers_of(one_chunk(offers[VENDOR_RANK]))[0]
+    ranks = integers_of(offers[VENDOR_RANK])[0]
     by_sku = ranks[order.rows]
     is_first = np.ones(len(by_sku), np.bool_)
     np.not_equal(by_sku[1:], by_sku[:-1], out=is_first[1:])

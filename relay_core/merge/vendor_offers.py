@@ -79,7 +79,7 @@ def own_shipping(config: TenantConfig, offers: pa.Table) -> Ints | None:
     if all(vendor.shipping_handling_flat is None for vendor in config.vendors):
         return None
     flat = [int(config.shipping_of(vendor) * MONEY_UNIT) for vendor in config.vendors]
-    return np.array(flat, np.int64)[integers_of(one_chunk(offers[VENDOR_RANK]))[0]]
+    return np.array(flat, np.int64)[integers_of(offers[VENDOR_RANK])[0]]
 
 
 def units(offers: pa.Table, column: str = _QUANTITY) -> int:
@@ -90,6 +90,6 @@ def units(offers: pa.Table, column: str = _QUANTITY) -> int:
 def with_quantities(offers: pa.Table, change: Callable[[Ints], Ints]) -> pa.Table:
     """Return offers with other quantities."""
     place = offers.schema.get_field_index(_QUANTITY)
-    quantities = integers_of(one_chunk(offers[_QUANTITY]))[0]
+    quantities = integers_of(offers[_QUANTITY])[0]
     changed = pa.array(change(quantities.astype(np.int64)).astype(np.int32))
     return offers.set_column(place, offers.field(place), changed)

@@ -69,7 +69,7 @@ def _zero_cost(
 ) -> Iterator[Doubt]:
     """Yield the doubt that an amount of 0 makes prices."""
     fixed = np.array([rule.fixed_price is not None for rule in config.pricing.rules] + [False])
-    amounts = {name: integers_of(one_chunk(offers[name])) for name in ("cost", "price")}
+    amounts = {name: integers_of(offers[name]) for name in ("cost", "price")}
     (cost, no_cost), (price, no_price) = amounts["cost"], amounts["price"]
     is_zero = np.where(no_cost, (price == 0) & ~no_price, cost == 0)
     is_zero &= ~(PriceRules.of(config).leaves_out(offers) | fixed[rules_of(offers)])
@@ -94,7 +94,7 @@ def _same_sku(vendor: NormalizedVendor, place: int, offers: pa.Table) -> Iterato
     starts = np.flatnonzero(np.concatenate([[True], ~same]))
     differs = np.zeros(len(offers), np.bool_)
     for name in ("cost", "price", "quantity_available"):
-        values, nulls = integers_of(one_chunk(offers[name]))
+        values, nulls = integers_of(offers[name])
         differs[1:] |= (nulls[1:] != nulls[:-1]) | (~nulls[1:] & (values[1:] != values[:-1]))
     differs[1:] &= same
     sizes = np.diff(starts, append=len(offers))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.csv_text import cents_text, header_line, lines, quoted
-from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk
+from relay_core.columnar.text import Bools, Ints, Rows, integers_of
 from relay_core.columnar.threads import ordered_map
 from relay_core.validation.comparison import Comparison
 from relay_core.validation.contracts import CENTS
@@ -72,7 +72,7 @@ class Changes:
     def greatest_moves(self, limit: int) -> tuple[list[PriceMove], list[PriceMove]]:
         """Return the greatest rises and falls, each at most ``limit``, by share, then by SKU."""
         (before, is_new), (after, is_gone) = (
-            integers_of(one_chunk(self.rows[name])) for name in ("price_before", "price_after")
+            integers_of(self.rows[name]) for name in ("price_before", "price_after")
         )
         in_both = ~(is_new | is_gone)
         rises, falls = (

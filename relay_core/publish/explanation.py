@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from relay_core.columnar import sorted_file
 from relay_core.columnar.csv_text import cents_text, instant_text, money_text
-from relay_core.columnar.text import integers_of, one_chunk
+from relay_core.columnar.text import integers_of
 from relay_core.config import Override, TenantConfig, load_overrides, load_stored_config
 from relay_core.domain.cell_rules import cut, strip
 from relay_core.domain.codes import VendorStatus
@@ -243,14 +243,13 @@ def _outcome(
         shown["reason"] = "quarantined"
         row = quarantined[0]
         published, computed = (
-            cents_text(integers_of(one_chunk(row[name]))[0])[0].as_py()
-            for name in ("price", SUSPECT_PRICE)
+            cents_text(integers_of(row[name])[0])[0].as_py() for name in ("price", SUSPECT_PRICE)
         )
         shown["quarantine"] = {
             "action": config.guards.quarantine and config.guards.quarantine.action,
             "price_published": published,
             "price_computed": computed,
-            "suspect_since": instant_text(integers_of(one_chunk(row[SUSPECT_SINCE]))[0])[0].as_py(),
+            "suspect_since": instant_text(integers_of(row[SUSPECT_SINCE])[0])[0].as_py(),
         }
     cells = (each for some in rows for each in row_texts(fields_of(config), some))
     return {**shown, "feed_row": next(cells, None)}
@@ -271,7 +270,7 @@ def _offers(config: TenantConfig, explained: ExplainedOffers) -> list[dict[str, 
         "price": _money(offers["price"]),
         "landed_cost": _money(offers[LANDED_COST]),
         "lead_time_days": offers["lead_time_days"].to_pylist(),
-        "updated_at": instant_text(integers_of(one_chunk(offers["updated_at"]))[0]).to_pylist(),
+        "updated_at": instant_text(integers_of(offers["updated_at"])[0]).to_pylist(),
         "rule": explained.rules,
         "lost_on": explained.lost_on,
     }
@@ -279,7 +278,7 @@ def _offers(config: TenantConfig, explained: ExplainedOffers) -> list[dict[str, 
 
 
 def _money(amounts: pa.ChunkedArray) -> list[str | None]:
-    values, nulls = integers_of(one_chunk(amounts))
+    values, nulls = integers_of(amounts)
     texts = money_text(values).to_pylist()
     return [None if null else text for text, null in zip(texts, nulls.tolist(), strict=True)]
 

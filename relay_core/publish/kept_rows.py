@@ -85,7 +85,7 @@ def with_missing_skus(
     if not len(rows):
         return merged, joined
     is_kept = np.zeros(len(lacks), np.bool_)
-    is_kept[lacks] = flags_of(one_chunk(recent))
+    is_kept[lacks] = flags_of(recent)
     place = rows.schema.get_field_index("quantity_available")
     nothing = pa.array(np.zeros(len(rows), np.int32))
     kept = _kept_rows(merged.config, rows.set_column(place, rows.schema.field(place), nothing))
@@ -260,7 +260,7 @@ class _Suspects:
     @property
     def cents(self) -> Ints:
         """The prices that were computed."""
-        return integers_of(one_chunk(self.offered["price"]))[0]
+        return integers_of(self.offered["price"])[0]
 
     def judged(self, options: QuarantineConfig, now: int, *, is_new_config: bool) -> _Suspects:
         """Return those that neither the time nor a new config explains."""
@@ -351,22 +351,22 @@ def _quarantined(
         stored_by = pc.index_in(one_chunk(suspects.stored["vendor_id"]), value_set=pa.array(ids))
         rank = stored_by.fill_null(_NONE).to_numpy(zero_copy_only=False)
         place = pc.index_in(one_chunk(offers["sku"]), value_set=skus).to_numpy()
-        own = offers.filter(pa.array(integers_of(one_chunk(offers[VENDOR_RANK]))[0] == rank[place]))
+        own = offers.filter(pa.array(integers_of(offers[VENDOR_RANK])[0] == rank[place]))
         if len(own):
             first = best_offer.best_of_groups(order_by_text(one_chunk(own["sku"])), own, deciding)
             chosen = own.take(pa.array(first))
             where = pc.index_in(one_chunk(chosen["sku"]), value_set=skus).to_numpy()
-            quantities[where] = integers_of(one_chunk(chosen["quantity_available"]))[0]
+            quantities[where] = integers_of(chosen["quantity_available"])[0]
     at = suspects.stored.schema.get_field_index("quantity_available")
     stored = suspects.stored.set_column(at, suspects.stored.field(at), pa.array(quantities))
     rows = _kept_rows(merge.config, stored)
     return Quarantine(
         options.action,
         skus,
-        integers_of(one_chunk(rows["price"]))[0],
+        integers_of(rows["price"])[0],
         suspects.cents,
         [ids[rank] for rank in winners[VENDOR_RANK].to_pylist()],
-        integers_of(one_chunk(winners["row_number"]))[0],
+        integers_of(winners["row_number"])[0],
         suspects.since(options, now),
         rows,
     )

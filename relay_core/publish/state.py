@@ -132,9 +132,9 @@ def _group(
 ) -> pa.Table:
     ranks = one_chunk(rows["vendor_id"]).indices.to_numpy()
     if KEPT in rows.column_names:
-        ranks = np.where(flags_of(one_chunk(rows[KEPT])), KEPT_ROWS, ranks)
+        ranks = np.where(flags_of(rows[KEPT]), KEPT_ROWS, ranks)
     if SUSPECT_PRICE in rows.column_names:
-        is_stored = flags_of(one_chunk(rows[SUSPECT_PRICE].is_valid()))
+        is_stored = flags_of(rows[SUSPECT_PRICE].is_valid())
         ranks = np.where(is_stored, QUARANTINED_ROWS, ranks)
     own: dict[str, Any] = deferred.of(ranks, one_chunk(rows[ROW_LOCATOR]).to_numpy())
     own |= dict(zip(rows.column_names, rows.columns, strict=True))

@@ -40,10 +40,10 @@ class FeedFigures:
         skus, vendor_ids, *numbers = (one_chunk(table[name]) for name in FIGURES)
         quantities, cents = (integers_of(cells)[0] for cells in numbers)
         nothing = np.zeros(len(skus), np.bool_)
-        flags = flags_of(one_chunk(table[KEPT])) if kept else nothing
+        flags = flags_of(table[KEPT]) if kept else nothing
         suspect = None
         if SUSPECT_PRICE in feed:
-            suspect, none = integers_of(one_chunk(table_of(feed[[SUSPECT_PRICE]])[SUSPECT_PRICE]))
+            suspect, none = integers_of(table_of(feed[[SUSPECT_PRICE]])[SUSPECT_PRICE])
             suspect = np.where(none, -1, suspect)
         return cls(skus, vendor_ids, quantities, cents, flags, suspect)
 
