@@ -32,7 +32,7 @@ from relay_core.merge.result import MergedInventory, merge_vendors, rules_broken
 from relay_core.merge.vendor_offers import joins_duplicates
 from relay_core.normalize.fallback import NO_LAST_GOOD, FallbackPolicy, LastGoodFeeds
 from relay_core.normalize.result import NormalizedVendor, no_offers
-from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
+from relay_core.normalize.vendor import ReadRows, sorted_rows
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
 from relay_core.normalize.work_file import WORK_FILE, rejected_rows_chunks, work_file_chunks
 from relay_core.onboarding.doubts import row_doubts, ruled_offers
@@ -132,7 +132,15 @@ class VendorPass:
             duplicates = len(skus) - pc.count_distinct(skus).as_py()
             ordered.vendor = replace(ordered.vendor, duplicates=duplicates)
         if ordered.vendor.is_used:
-            self._write_lines(ordered)
+            # What is held until it is written stays within bounds.
+            self._rows_begun += ordered.vendor.total_rows
+            if self._rows_begun > _MAX_ROWS_BEGUN:
+                run.sink.wait()
+                self._rows_begun = ordered.vendor.total_rows
+            lines = ordered.consume_lines(config.extra_columns)
+            run.sink.write(run.keys.normalized(ordered.vendor.vendor_id), lines)
+            if ordered.vendor.total_rows > _MANY_ROWS:
+                run.sink.wait()
         elif not run.hands_over:
             return ordered.vendor
         vendor = ordered.with_offers(self.columns)
@@ -140,18 +148,6 @@ class VendorPass:
             key = run.keys.work(vendor.vendor_id, WORK_FILE)
             run.sink.write(key, work_file_chunks(ordered, vendor, config.extra_columns))
         return vendor if vendor.is_used else replace(vendor, offers=no_offers(), deferred=None)
-
-    def _write_lines(self, ordered: SortedVendor) -> None:
-        """Write normalized.csv; what is held until it is written stays within bounds."""
-        run, vendor = self.run, ordered.vendor
-        self._rows_begun += vendor.total_rows
-        if self._rows_begun > _MAX_ROWS_BEGUN:
-            run.sink.wait()
-            self._rows_begun = vendor.total_rows
-        lines = ordered.consume_lines(run.config.extra_columns)
-        run.sink.write(run.keys.normalized(vendor.vendor_id), lines)
-        if vendor.total_rows > _MANY_ROWS:
-            run.sink.wait()
 
 
 @dataclass(slots=True)

@@ -280,18 +280,11 @@ class _Records:
             raise large_cell(number, column, self._headers, self._limits)
 
     def _arrow_batches(self, body: memoryview, width: int) -> Iterator[pa.RecordBatch]:
-        """Yield Arrow's batches without the mark that proves that the last quote was closed."""
-        held: pa.RecordBatch | None = None
-        for batch in self._opened(body, width):
-            if held is not None:
-                yield held
-            held = batch
-        if held is None or held.column(0)[held.num_rows - 1].as_py() != self._end_mark:
-            raise self._find_unclosed()
-        yield held.slice(0, held.num_rows - 1)
+        """Yield Arrow's batches without the mark that proves that the last quote was closed.
 
-    def _opened(self, body: memoryview, width: int) -> Iterator[pa.RecordBatch]:
-        """Yield Arrow's batches; a record larger than a block is read with larger blocks."""
+        A record larger than a block is read with larger blocks.
+        """
+        held: pa.RecordBatch | None = None
         size, done = _BLOCK, 0
         while True:
             seen = 0
@@ -299,16 +292,20 @@ class _Records:
                 for batch in self._open(body, width, size, self._others):
                     seen += batch.num_rows
                     if seen > done:
-                        yield batch.slice(max(0, batch.num_rows - (seen - done)))
+                        if held is not None:
+                            yield held
+                        held = batch.slice(max(0, batch.num_rows - (seen - done)))
                         done = seen
+                break
             except pa.ArrowInvalid as error:
                 if large := self._scanner.large_field(self._text, self._position):
                     raise self._large(large, self._position) from error
                 if size > len(body) or size >= _MAX_BLOCK:
                     raise self._find_unclosed() from error
                 size = min(size * 8, _MAX_BLOCK)
-            else:
-                return
+        if held is None or held.column(0)[held.num_rows - 1].as_py() != self._end_mark:
+            raise self._find_unclosed()
+        yield held.slice(0, held.num_rows - 1)
 
     def _open(
         self, body: memoryview, width: int, size: int, others: OtherRecords | None = None

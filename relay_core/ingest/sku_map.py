@@ -81,7 +81,23 @@ def read_sku_map(data: Buffer, limits: Limits = DEFAULT_LIMITS) -> SkuMap | None
         ) from error
     filled = pa.array(~(texts.is_empty(vendor_skus) | texts.is_empty(skus)))
     vendor_skus, skus = vendor_skus.filter(filled), skus.filter(filled)
-    return _by_hash(vendor_skus, skus) if len(skus) else None
+    if not len(skus):
+        return None
+    hashes = _hashes(vendor_skus)
+    order = np.argsort(hashes, kind="stable")
+    hashes = hashes[order]
+    repeated = np.flatnonzero(hashes[1:] == hashes[:-1])
+    if not _same(vendor_skus, order[repeated], vendor_skus, order[repeated + 1]).all():
+        pairs = dict(zip(vendor_skus.to_pylist(), skus.to_pylist(), strict=True))
+        nothing = np.zeros(0, np.bool_)
+        return SkuMap(pa.array(pairs.keys(), pa.string()), pa.array(pairs.values()), None, nothing)
+    last = np.ones(len(order), np.bool_)
+    last[repeated] = False
+    kept = pa.array(order[last])
+    hashes = hashes[last]
+    starts_seen = np.zeros(1 << _FIRST_BITS, np.bool_)
+    starts_seen[_first_bits(hashes)] = True
+    return SkuMap(vendor_skus.take(kept), skus.take(kept), hashes, starts_seen)
 
 
 def _columns(parsed: ParsedFeed) -> tuple[pa.StringArray, pa.StringArray]:
@@ -104,25 +120,6 @@ def _columns(parsed: ParsedFeed) -> tuple[pa.StringArray, pa.StringArray]:
         order = pa.array(np.argsort(numbers, kind="stable"))
         vendor_skus, skus = vendor_skus.take(order), skus.take(order)
     return vendor_skus, skus
-
-
-def _by_hash(vendor_skus: pa.StringArray, skus: pa.StringArray) -> SkuMap:
-    """Return the map of these rows, of which the last of a text counts."""
-    hashes = _hashes(vendor_skus)
-    order = np.argsort(hashes, kind="stable")
-    hashes = hashes[order]
-    repeated = np.flatnonzero(hashes[1:] == hashes[:-1])
-    if not _same(vendor_skus, order[repeated], vendor_skus, order[repeated + 1]).all():
-        pairs = dict(zip(vendor_skus.to_pylist(), skus.to_pylist(), strict=True))
-        nothing = np.zeros(0, np.bool_)
-        return SkuMap(pa.array(pairs.keys(), pa.string()), pa.array(pairs.values()), None, nothing)
-    last = np.ones(len(order), np.bool_)
-    last[repeated] = False
-    kept = pa.array(order[last])
-    hashes = hashes[last]
-    starts_seen = np.zeros(1 << _FIRST_BITS, np.bool_)
-    starts_seen[_first_bits(hashes)] = True
-    return SkuMap(vendor_skus.take(kept), skus.take(kept), hashes, starts_seen)
 
 
 def _same(

@@ -143,7 +143,13 @@ def whole_cents(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Ints, Bool
     """Return the same before the tenant's ending, and whatever an override asks for."""
     terms = _terms(pricing, inputs)
     has_cost, cost, given, floor = _begin(inputs, pricing)
-    large = _too_large(terms, cost, given)
+    # The steps of large amounts do not fit 64 bits; they are computed with Python's integers.
+    denominator, large = terms.denominator, np.ones(len(cost), np.bool_)
+    limit = (_LIMIT - 2 * terms.increment * denominator) // (2 * denominator)
+    if limit > 0:  # no product is made that may not fit: a quotient says as much
+        shipped_limit = (limit - terms.markup) // (terms.numerator // denominator + 1)
+        large = (cost > shipped_limit - terms.shipping) | (given > limit)
+        large |= terms.minimum >= limit
     cents = np.zeros(len(cost), np.int64)
     for rows, kind in ((~large, np.int64), (large, np.object_)):
         if rows.any():
@@ -308,15 +314,3 @@ def _terms(pricing: PricingConfig, inputs: PriceInputs) -> _Terms:
 
 def _units(amount: Decimal) -> int:
     return int(amount.scaleb(4))
-
-
-def _too_large(terms: _Terms, cost: Ints, given: Ints) -> Bools:
-    """Return the rows whose steps do not fit 64 bits; they are computed with Python's integers."""
-    denominator = terms.denominator
-    limit = (_LIMIT - 2 * terms.increment * denominator) // (2 * denominator)
-    if limit <= 0:
-        return np.ones(len(cost), np.bool_)
-    # No product is made that may not fit: a quotient says as much.
-    shipped_limit = (limit - terms.markup) // (terms.numerator // denominator + 1)
-    is_large = (cost > shipped_limit - terms.shipping) | (given > limit)
-    return np.asarray(is_large | (terms.minimum >= limit))

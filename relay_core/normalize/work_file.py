@@ -93,10 +93,6 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
 
 def rejected_rows_chunks(vendors: Sequence[NormalizedVendor]) -> Iterator[memoryview]:
     """Yield the rejected rows that have a SKU, by SKU, then vendor and row."""
-    return sorted_file_chunks(REJECTED_BY_SKU, "sku", _rejected(vendors))
-
-
-def _rejected(vendors: Sequence[NormalizedVendor]) -> Iterator[pa.Table]:
     parts = [REJECTED_BY_SKU.empty_table()]
     for vendor in sorted(vendors, key=lambda each: each.vendor_id):
         known = vendor.rejected_rows.filter(pc.is_valid(vendor.rejected_rows["sku"]))
@@ -105,5 +101,6 @@ def _rejected(vendors: Sequence[NormalizedVendor]) -> Iterator[pa.Table]:
         parts.append(pa.table(list(columns), schema=REJECTED_BY_SKU))
     rejected = pa.concat_tables(parts)
     order = order_by_text(one_chunk(rejected["sku"])).rows
-    for start in range(0, len(order), _ROWS_AT_ONCE):
-        yield rejected.take(pa.array(order[start : start + _ROWS_AT_ONCE]))
+    starts = range(0, len(order), _ROWS_AT_ONCE)
+    rows = (rejected.take(pa.array(order[start : start + _ROWS_AT_ONCE])) for start in starts)
+    yield from sorted_file_chunks(REJECTED_BY_SKU, "sku", rows)

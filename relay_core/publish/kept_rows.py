@@ -244,7 +244,19 @@ def with_quarantine(
     if not len(suspects.rows):
         return merged, None
     found = _quarantined(merge, options, suspects, vendors, now)
-    feed = frame_of(_with_stored(offered, suspects.rows, found))
+    # The stored rows stand in place of some, and say since when these are suspect.
+    offered, stored = _side_by_side(offered, found.rows)
+    order = np.arange(len(offered))
+    order[suspects.rows] = len(offered) + np.arange(len(stored))
+    rows = _in_turn(offered, stored, order)
+    for name, kind, numbers in (
+        (SUSPECT_PRICE, CENTS, found.computed),
+        (SUSPECT_SINCE, INSTANT, found.since),
+    ):
+        values, none = np.zeros(len(order), np.int64), np.ones(len(order), np.bool_)
+        values[suspects.rows], none[suspects.rows] = numbers, False
+        rows = rows.append_column(name, pa.array(values, mask=none).view(kind))
+    feed = frame_of(rows)
     deferred = merged.deferred.with_rows(QUARANTINED_ROWS, found.rows)
     return replace(merged, feed=feed, deferred=deferred), found
 
@@ -370,19 +382,3 @@ def _quarantined(
         suspects.since(options, now),
         rows,
     )
-
-
-def _with_stored(offered: pa.Table, rows: Rows, found: Quarantine) -> pa.Table:
-    """Return the feed with the stored rows in place of some, and since when these are suspect."""
-    offered, stored = _side_by_side(offered, found.rows)
-    order = np.arange(len(offered))
-    order[rows] = len(offered) + np.arange(len(rows))
-    joined = _in_turn(offered, stored, order)
-    for name, kind, numbers in (
-        (SUSPECT_PRICE, CENTS, found.computed),
-        (SUSPECT_SINCE, INSTANT, found.since),
-    ):
-        values, none = np.zeros(len(joined), np.int64), np.ones(len(joined), np.bool_)
-        values[rows], none[rows] = numbers, False
-        joined = joined.append_column(name, pa.array(values, mask=none).view(kind))
-    return joined

@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from itertools import accumulate, chain, islice
 from typing import Any
 
-import pyarrow as pa
-
 from relay_core.columnar.csv_text import header_line, lines, quoted, whole_text
 from relay_core.columnar.text import offsets_and_bytes
 from relay_core.config import Override
@@ -92,7 +90,11 @@ def invalid_rows_chunks(normalized: Sequence[NormalizedVendor]) -> Iterator[byte
     yield header_line(INVALID_ROWS_COLUMNS)
     for vendor in normalized:
         for batch in vendor.rejected_rows.to_batches(max_chunksize=_ROWS_AT_ONCE):
-            for piece in _pieces(batch):
+            # Not too much text at once: what is written takes many times it.
+            bounds, _ = offsets_and_bytes(batch["raw"])
+            rows = -(-batch.num_rows // (1 + int(bounds[-1] - bounds[0]) // _BYTES_AT_ONCE))
+            for start in range(0, batch.num_rows, rows):
+                piece = batch.slice(start, rows)
                 numbers = whole_text(piece["row_number"].to_numpy())
                 texts = [numbers, piece["error_codes"], quoted(piece["raw"])]
                 yield lines([vendor.vendor_id, *texts])
@@ -178,12 +180,3 @@ def _errors_document(
 
 def _array(lines: Sequence[str]) -> str:
     return f"{_OPENING}{_BETWEEN.join(lines)}{_CLOSING}" if lines else "[]"
-
-
-def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a batch, not too much text at once: what is written takes many times it."""
-    bounds, _ = offsets_and_bytes(batch["raw"])
-    pieces = 1 + int(bounds[-1] - bounds[0]) // _BYTES_AT_ONCE
-    rows = -(-batch.num_rows // pieces)
-    for start in range(0, batch.num_rows, rows):
-        yield batch.slice(start, rows)

@@ -151,8 +151,7 @@ class Guard(NamedTuple):
             for each in result.examples
         )
         return cls(
-            wording.guard_name(result),
-            wording.guard_meaning(result),
+            *wording.guard_words(result),
             result.tripped,
             wording.part(result.count, result.of),
             wording.percent(result.limit),

@@ -170,19 +170,11 @@ def changed(counts: Mapping[str, int]) -> str:
     )
 
 
-def guard_name(result: GuardResult) -> str:
-    """Return a guard's name, with the vendor that it is about."""
-    name = _words_of(result)[0]
-    return name if result.vendor_id is None else f"{name} of {result.vendor_id}"
-
-
-def guard_meaning(result: GuardResult) -> str:
-    """Return the things that a guard counts."""
-    return _words_of(result)[1]
-
-
-def _words_of(result: GuardResult) -> tuple[str, str]:
-    return _GUARDS[result.guard if result.side is None else f"{result.guard} {result.side}"]
+def guard_words(result: GuardResult) -> tuple[str, str]:
+    """Return a guard's name, with the vendor that it is about, and the things that it counts."""
+    side = "" if result.side is None else f" {result.side}"
+    name, meaning = _GUARDS[f"{result.guard}{side}"]
+    return name if result.vendor_id is None else f"{name} of {result.vendor_id}", meaning
 
 
 def verdict(
@@ -202,13 +194,9 @@ def verdict(
         sentence = f"It was ended on request. Nothing is published: {_KEPT}."
         again = "Start another run when the feed is to be made anew."
         return Verdict("idle", "Cancelled", "The run was cancelled", sentence, (again,))
-    if status is RunStatus.HELD:
-        return _held(findings, run_id)
-    return _succeeded(findings, failed)
-
-
-def _held(findings: RunFindings, run_id: str) -> Verdict:
-    names = [guard_name(result) for result in findings.tripped]
+    if status is RunStatus.SUCCEEDED:
+        return _succeeded(findings, failed)
+    names = [guard_words(result)[0] for result in findings.tripped]
     guards = counted(len(findings.guards or ()), "guard")
     return Verdict(
         "warn",

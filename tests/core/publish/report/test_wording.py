@@ -64,7 +64,7 @@ def test_every_guard_has_words() -> None:
         for side in sides.get(name, (None,))
     ]
     results.append(GuardResult("vendor_rows", "north", None, True, "0.5", 1, 1))
-    told = {wording.guard_name(each): wording.guard_meaning(each) for each in results}
+    told = dict(map(wording.guard_words, results))
     assert len(told) == len(set(told.values())) == len(results)
     assert told["Vendor rows of north"] == "rows that the vendor had, and has not sent"
 
