@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Protocol, TypeAlias
 
@@ -64,27 +64,13 @@ class BusyError(Exception):
     """As many tasks are under way as there may be."""
 
 
-@contextmanager
-def hold(slots: threading.Semaphore) -> Iterator[None]:
-    """Hold one of the slots for tasks of a kind within; `BusyError` at once: none is free."""
-    if not slots.acquire(blocking=False):
-        raise BusyError
-    try:
-        yield
-    finally:
-        slots.release()
-
-
 class Sandbox:
-    """A process that does one task after the other, from its start on.
+    """A process that does one task after the other, from its start on, while it ``is_running``.
 
     Args:
         modules: imported there before the first task, whose time they do not take.
         memory_bytes: the most memory of each process; 0 is no limit.
         program: the Python that the process runs; by default it serves tasks.
-
-    Attributes:
-        is_running: whether it takes tasks.
     """
 
     def __init__(

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,13 +18,11 @@ from integration.waiting import wait_for
 from relay_core.domain.errors import SkuNotFoundError
 from relay_core.sandbox import (
     Ask,
-    BusyError,
     Sandbox,
     SandboxPool,
     TaskFailedError,
     TaskOutOfMemoryError,
     TaskTooSlowError,
-    hold,
 )
 
 ENDS_WITHIN_SECONDS = 10
@@ -232,22 +229,6 @@ def test_the_memory_of_a_sandbox_is_refused_to_the_processes_that_it_starts(task
     with pytest.raises(TaskOutOfMemoryError):
         list(sandbox.run(task, answer=str))
     assert not sandbox.is_running
-
-
-def test_there_are_as_many_turns_as_there_may_be_and_the_next_one_is_told() -> None:
-    slots = threading.Semaphore(2)
-    with hold(slots):
-        with hold(slots), pytest.raises(BusyError), hold(slots):
-            pytest.fail("a third one had its turn")
-        with hold(slots):
-            pass
-
-
-def test_a_turn_ends_however_the_task_does() -> None:
-    slots = threading.Semaphore(1)
-    for _ in range(3):
-        with pytest.raises(ZeroDivisionError), hold(slots):
-            raise ZeroDivisionError
 
 
 def test_the_process_ends_when_the_one_that_started_it_is_killed() -> None:

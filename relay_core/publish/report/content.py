@@ -18,7 +18,6 @@ from relay_core.domain.cell_rules import cut, strip
 from relay_core.domain.codes import RunStatus, VendorStatus, WarningCode
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.run_faults import next_action
-from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.changes import Changes
 from relay_core.publish.findings import AppliedRule, RunFindings
 from relay_core.publish.report import parts, wording
@@ -26,7 +25,6 @@ from relay_core.publish.report.templating import REPORT, pages
 from relay_core.publish.report.wording import Tone, Verdict
 from relay_core.publish.reports import timestamp
 from relay_core.publish.state import MAX_HISTORY
-from relay_core.validation.vendor_failures import VendorState
 
 MAX_ROWS = 200
 """So many rows has a table; so many vendors a config."""
@@ -114,38 +112,27 @@ class VendorRow(NamedTuple):
 
     @classmethod
     def of(
-        cls,
-        ctx: records.RunContext,
-        findings: RunFindings,
-        name: str,
-        upload: NormalizedVendor | None,
-        notes: Sequence[str],
+        cls, findings: RunFindings, one: records.VendorResult, notes: Sequence[str]
     ) -> VendorRow:
         """Return a vendor's row; ``notes`` say how it failed."""
-        state = findings.states.get(name, VendorState(VendorStatus.FOUND))
-        tone, use = wording.USES[state.status]
-        if any(fault.vendor_id == name for fault in findings.faults):
+        tone, use = wording.USES[one.status]
+        if any(fault.vendor_id == one.vendor_id for fault in findings.faults):
             tone = "bad"
         elif notes and tone == "good":
             tone = "warn"
-        is_read = upload is not None and upload.status is not VendorStatus.FAILED
-        if upload is not None and not is_read:
+        total, rejected, is_read = one.rows or 0, one.invalid_rows or 0, one.rows is not None
+        failed = (each for each in findings.uploads if each.status is VendorStatus.FAILED)
+        if any(each.vendor_id == one.vendor_id for each in failed):
             use = "cannot be read"
-        total, rejected = (upload.total_rows, upload.invalid_rows) if upload else (0, 0)
-        uploaded_at, age = findings.uploaded_at.get(name), None
-        if state.age_hours is not None:
-            age = timedelta(hours=state.age_hours)
-        elif uploaded_at is not None:
-            age = ctx.requested_at - uploaded_at
         share = f"{wording.number(rejected)} ({wording.part(rejected, total)})"
         return cls(
-            vendor_id=name,
+            vendor_id=one.vendor_id,
             tone=tone,
             use=use,
             rows=wording.number(total) if is_read else "",
             refused=share if is_read else "",
-            won=_won(findings.skus_won.get(name, 0), findings.record_count),
-            age="" if age is None else wording.age(age),
+            won=_won(one.skus_won or 0, findings.record_count),
+            age="" if one.age_hours is None else wording.age(timedelta(hours=one.age_hours)),
             note=cut(" ".join(notes), _MAX_NOTE_LENGTH),
         )
 
@@ -215,11 +202,9 @@ class CauseGroup(NamedTuple):
 class Report:
     """The whole page; a part without content is left out."""
 
-    tenant_id: str
-    run_id: str
+    ctx: records.RunContext
     requested_at: str
     requested_on: str
-    config_version: int | None
     engine_version: str
     currency: str
     is_held: bool
@@ -256,22 +241,17 @@ def report_of(ctx: records.RunContext, findings: RunFindings, status: RunStatus)
     """Return the content of a run's report."""
     notes, failure = _failure_notes(findings), findings.failure
     tripped_first = sorted(findings.guards or (), key=lambda result: not result.tripped)
-    uploads = {each.vendor_id: each for each in findings.uploads}
-    known = [name for name in findings.vendor_ids if name in findings.states or name in uploads]
-    vendors = (
-        VendorRow.of(ctx, findings, name, uploads.get(name), notes.get(name, ())) for name in known
-    )
+    results = findings.vendor_results(ctx.requested_at)
+    vendors = (VendorRow.of(findings, one, notes.get(one.vendor_id, ())) for one in results)
     unpriced = (
         cut(entry.sku, MAX_QUOTED)
         for entry in findings.warnings[:_MAX_WARNINGS]
         if entry.error_code == WarningCode.UNPRICED_SKU and entry.sku is not None
     )
     return Report(
-        tenant_id=ctx.tenant_id,
-        run_id=ctx.run_id,
+        ctx=ctx,
         requested_at=timestamp(ctx.requested_at),
         requested_on=wording.moment(ctx.requested_at),
-        config_version=ctx.config_version,
         engine_version=records.ENGINE_VERSION,
         currency=findings.currency,
         is_held=status is RunStatus.HELD,
@@ -302,7 +282,7 @@ def report_of(ctx: records.RunContext, findings: RunFindings, status: RunStatus)
         ),
         rules=parts.Listed.of(map(Rule.of, findings.rules), MAX_ROWS, len(findings.rules)),
         rows=_rows(findings),
-        vendors=parts.Listed.of(vendors, MAX_ROWS, len(known)),
+        vendors=parts.Listed.of(vendors, MAX_ROWS, len(results)),
         shares=_vendor_shares(findings),
         history=_history(ctx, findings, status),
         causes=_cause_groups(findings.causes()),
