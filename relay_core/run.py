@@ -40,7 +40,7 @@ from relay_core.onboarding.patches import with_patches
 from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed import feed_chunks
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.kept_rows import kept_chunks, with_missing_skus, with_quarantine
+from relay_core.publish.kept_rows import KeptRows, kept_chunks
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import invalid_rows_chunks, overrides_json, timestamp
 from relay_core.publish.state import Baseline, Publication, StateContext, state_chunks
@@ -285,27 +285,15 @@ class RunStages:
 
         Beside it are both feeds, joined, as they are before and afterwards.
         """
-        found, used = None, [each for each in self.findings.normalized if each.is_used]
+        kept = KeptRows(merged, baseline, joined, self.requested_at, self.overrides)
         if self._is_judged(joined.before):
-            merged, found = with_quarantine(
-                merged,
-                baseline,
-                joined,
-                used,
-                self.overrides,
-                requested_at=self.requested_at,
-                config_version=self.config_version,
-            )
-        if found is not None and merged.feed is not None:
-            joined = joined.with_after(merged.feed)
-        merged, joined = with_missing_skus(
-            merged, baseline, joined, self.requested_at, self._left_out
-        )
-        if found is None:
-            return merged, joined
-        self.findings.quarantine = found
+            used = [each for each in self.findings.normalized if each.is_used]
+            self.findings.quarantine = kept.quarantine(used, self.config_version)
+        kept.missing_skus()
+        if (found := self.findings.quarantine) is None:
+            return kept.merged, kept.joined
         entry = run_faults.fault_of(WarningCode.SKUS_QUARANTINED, skus=len(found))
-        return merged.with_warnings(entry), joined
+        return kept.merged.with_warnings(entry), kept.joined
 
     @property
     def _left_out(self) -> list[str]:

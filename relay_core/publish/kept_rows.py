@@ -8,12 +8,13 @@ or a new config explains it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -47,6 +48,7 @@ COLUMNS = (
     "row_number",
     "suspect_since",
 )
+Quantities = npt.NDArray[np.int32]
 _SLICE = 1 << 17
 _HOUR = 3_600_000_000
 _NONE = -1
@@ -59,53 +61,109 @@ def kept_schema(config: TenantConfig) -> pa.Schema:
     return pa.schema([known[name] for name in best_offer.row_columns(config)])
 
 
-def with_missing_skus(
-    merged: MergedInventory,
-    baseline: Baseline,
-    joined: Comparison,
-    requested_at: datetime,
-    left_out: Collection[str] = (),
-) -> tuple[MergedInventory, Comparison]:
-    """Return a feed with the SKUs of the published one that it lacks, each for some days.
+@dataclass(slots=True)
+class KeptRows:
+    """A feed and the published one, and what the feed keeps of that."""
 
-    ``joined`` are both feeds, and beside the feed they are joined anew. Days are counted up to
-    ``requested_at``, aware. SKUs that the tenant wants left out stay out.
-    """
-    output = merged.config.output
-    if output.missing_skus != "zero" or merged.feed is None or merged.deferred is None:
-        return merged, joined
-    lacks = joined.rows_after < 0
-    missing = joined.rows_before[lacks]
-    rows = baseline.rows(missing)
-    since = requested_at - timedelta(days=output.missing_sku_days)
-    recent = pc.greater(rows[OFFERED_AT], pa.scalar(since, rows[OFFERED_AT].type))
-    if left_out:
-        recent = pc.and_not(recent, pc.is_in(rows["sku"], pa.array(left_out, rows["sku"].type)))
-    rows = rows.filter(recent)
-    if not len(rows):
-        return merged, joined
-    is_kept = np.zeros(len(lacks), np.bool_)
-    is_kept[lacks] = flags_of(recent)
-    place = rows.schema.get_field_index("quantity_available")
-    nothing = pa.array(np.zeros(len(rows), np.int32))
-    kept = _kept_rows(merged.config, rows.set_column(place, rows.schema.field(place), nothing))
-    offered, added = _side_by_side(table_of(merged.feed), kept)
-    offered = offered.append_column(
-        OFFERED_AT, pa.repeat(pa.scalar(requested_at, INSTANT), len(offered))
-    )
-    added = added.append_column(OFFERED_AT, one_chunk(rows[OFFERED_AT]))
-    flags = is_kept[is_kept | ~lacks]
-    order = np.where(flags, len(offered) + np.cumsum(flags), np.cumsum(~flags)) - 1
-    feed = frame_of(_in_turn(offered, added, order).append_column(KEPT, pa.array(flags)))
-    days = output.missing_sku_days
-    entry = fault_of(WarningCode.MISSING_SKUS_ZEROED, skus=len(kept), days=days)
-    deferred = merged.deferred.with_rows(KEPT_ROWS, kept)
-    merged = replace(merged.with_warnings(entry), feed=feed, deferred=deferred, kept=kept)
-    return merged, joined.with_after(feed, is_kept)
+    merged: MergedInventory
+    baseline: Baseline
+    joined: Comparison  # both feeds; joined anew with each change
+    requested_at: datetime  # aware; days and hours are counted up to it
+    overrides: Sequence[Override]
+
+    def missing_skus(self) -> None:
+        """Keep the SKUs that the feed lacks, each for some days, but for those left out."""
+        merged, output = self.merged, self.merged.config.output
+        if output.missing_skus != "zero" or merged.feed is None or merged.deferred is None:
+            return
+        lacks = self.joined.rows_after < 0
+        rows = self.baseline.rows(self.joined.rows_before[lacks])
+        since = self.requested_at - timedelta(days=output.missing_sku_days)
+        recent = pc.greater(rows[OFFERED_AT], pa.scalar(since, rows[OFFERED_AT].type))
+        left_out = pa.array([one.sku for one in self.overrides if one.leave_out], pa.string())
+        if len(left_out):
+            recent = pc.and_not(recent, pc.is_in(rows["sku"], left_out.cast(rows["sku"].type)))
+        rows = rows.filter(recent)
+        if not len(rows):
+            return
+        is_kept = np.zeros(len(lacks), np.bool_)
+        is_kept[lacks] = flags_of(recent)
+        kept = _kept_rows(merged.config, rows, np.zeros(len(rows), np.int32))
+        offered, added = _side_by_side(table_of(merged.feed), kept)
+        now = pa.repeat(pa.scalar(self.requested_at, INSTANT), len(offered))
+        offered = offered.append_column(OFFERED_AT, now)
+        added = added.append_column(OFFERED_AT, one_chunk(rows[OFFERED_AT]))
+        flags = is_kept[is_kept | ~lacks]
+        order = np.where(flags, len(offered) + np.cumsum(flags), np.cumsum(~flags)) - 1
+        feed = frame_of(_in_turn(offered, added, order).append_column(KEPT, pa.array(flags)))
+        days = output.missing_sku_days
+        entry = fault_of(WarningCode.MISSING_SKUS_ZEROED, skus=len(kept), days=days)
+        deferred = merged.deferred.with_rows(KEPT_ROWS, kept)
+        merged = merged.with_warnings(entry)
+        self.merged = replace(merged, feed=feed, deferred=deferred, kept=kept)
+        self.joined = self.joined.with_after(feed, is_kept)
+
+    def quarantine(
+        self, vendors: Sequence[NormalizedVendor], config_version: int | None
+    ) -> Quarantine | None:
+        """Keep the published price of SKUs whose new one cannot be right; return them, if any."""
+        merged, options = self.merged, self.merged.config.guards.quarantine
+        if options is None or merged.feed is None or merged.deferred is None:
+            return None
+        offered = table_of(merged.feed)
+        merge = best_offer.Merge.of(merged.config, self.overrides)
+        suspects = self._suspects(merge, options, offered)
+        known = self.baseline.context.config_version
+        suspects = suspects.judged(is_new_config=config_version not in (None, known))
+        if not len(suspects.rows):
+            return None
+        found = _quarantined(merge, suspects, vendors)
+        # The stored rows stand in place of some, and say since when these are suspect.
+        offered, stored = _side_by_side(offered, found.rows)
+        order = np.arange(len(offered))
+        order[suspects.rows] = len(offered) + np.arange(len(stored))
+        rows = _in_turn(offered, stored, order)
+        for name, kind, numbers in (
+            (SUSPECT_PRICE, CENTS, found.computed),
+            (SUSPECT_SINCE, INSTANT, found.since),
+        ):
+            values, none = np.zeros(len(order), np.int64), np.ones(len(order), np.bool_)
+            values[suspects.rows], none[suspects.rows] = numbers, False
+            rows = rows.append_column(name, pa.array(values, mask=none).view(kind))
+        feed = frame_of(rows)
+        deferred = merged.deferred.with_rows(QUARANTINED_ROWS, found.rows)
+        self.merged = replace(merged, feed=feed, deferred=deferred)
+        self.joined = self.joined.with_after(feed)
+        return found
+
+    def _suspects(
+        self, merge: best_offer.Merge, options: QuarantineConfig, offered: pa.Table
+    ) -> _Suspects:
+        """Return the SKUs that no override explains, either."""
+        said = merge.overrides
+        joined, now = self.joined, to_microseconds(self.requested_at)
+        in_both = (joined.rows_before >= 0) & (joined.rows_after >= 0)
+        was, rows = joined.rows_before[in_both], joined.rows_after[in_both]
+        old, new = joined.before.cents[was], joined.after.cents[rows]
+        beyond = np.flatnonzero(is_beyond(options, old, new))
+        was, rows, old, new = (each[beyond] for each in (was, rows, old, new))
+        if len(said.skus) and len(rows):
+            places = said.places(one_chunk(offered["sku"]).take(pa.array(rows)))
+            accepted = said.accept_price[places]
+            low, high = np.minimum(old, accepted), np.maximum(old, accepted)
+            explained = (accepted > _NONE) & (low <= new) & (new <= high)
+            explained |= said.price[places] > _NONE
+            if best_offer.AT_LEAST_PRICE in offered.column_names:
+                flags = one_chunk(offered[best_offer.AT_LEAST_PRICE]).take(pa.array(rows))
+                explained |= flags.to_numpy(zero_copy_only=False)
+            was, rows = was[~explained], rows[~explained]
+        return _Suspects(options, now, rows, self.baseline.rows(was), offered.take(pa.array(rows)))
 
 
-def _kept_rows(config: TenantConfig, rows: pa.Table) -> pa.Table:
+def _kept_rows(config: TenantConfig, rows: pa.Table, quantities: Quantities) -> pa.Table:
     """Return rows of a state as a tenant's feed has them; a column that it lacks is null."""
+    place = rows.schema.get_field_index("quantity_available")
+    rows = rows.set_column(place, rows.schema.field(place), pa.array(quantities))
     nothing = pa.nulls(len(rows), pa.string())
     of_state = {name: source_column(name) for name in rows.column_names}
     given = dict(zip(of_state.values(), rows.columns, strict=True))
@@ -218,53 +276,12 @@ def quarantined_schema(config: TenantConfig) -> pa.Schema:
     return pa.schema([*kept_schema(config), *own])
 
 
-def with_quarantine(
-    merged: MergedInventory,
-    baseline: Baseline,
-    joined: Comparison,
-    vendors: Sequence[NormalizedVendor],
-    overrides: Sequence[Override],
-    *,
-    requested_at: datetime,
-    config_version: int | None,
-) -> tuple[MergedInventory, Quarantine | None]:
-    """Return a feed in which SKUs with a price that cannot be right keep the published one.
-
-    Beside it are these SKUs; None where there is none. ``joined`` are both feeds. The time that
-    confirms a price is counted up to ``requested_at``, aware.
-    """
-    options = merged.config.guards.quarantine
-    if options is None or merged.feed is None or merged.deferred is None:
-        return merged, None
-    now, offered = to_microseconds(requested_at), table_of(merged.feed)
-    merge = best_offer.Merge.of(merged.config, overrides)
-    suspects = _suspects(merge, options, baseline, joined, offered)
-    is_new = config_version is not None and config_version != baseline.context.config_version
-    suspects = suspects.judged(options, now, is_new_config=is_new)
-    if not len(suspects.rows):
-        return merged, None
-    found = _quarantined(merge, options, suspects, vendors, now)
-    # The stored rows stand in place of some, and say since when these are suspect.
-    offered, stored = _side_by_side(offered, found.rows)
-    order = np.arange(len(offered))
-    order[suspects.rows] = len(offered) + np.arange(len(stored))
-    rows = _in_turn(offered, stored, order)
-    for name, kind, numbers in (
-        (SUSPECT_PRICE, CENTS, found.computed),
-        (SUSPECT_SINCE, INSTANT, found.since),
-    ):
-        values, none = np.zeros(len(order), np.int64), np.ones(len(order), np.bool_)
-        values[suspects.rows], none[suspects.rows] = numbers, False
-        rows = rows.append_column(name, pa.array(values, mask=none).view(kind))
-    feed = frame_of(rows)
-    deferred = merged.deferred.with_rows(QUARANTINED_ROWS, found.rows)
-    return replace(merged, feed=feed, deferred=deferred), found
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Suspects:
     """SKUs whose price has moved too far."""
 
+    options: QuarantineConfig
+    now: int  # up to when hours are counted, microseconds since the epoch
     rows: Rows  # their rows of the feed
     stored: pa.Table  # their rows of the published state
     offered: pa.Table  # their rows as they were computed
@@ -274,28 +291,29 @@ class _Suspects:
         """The prices that were computed."""
         return integers_of(self.offered["price"])[0]
 
-    def judged(self, options: QuarantineConfig, now: int, *, is_new_config: bool) -> _Suspects:
+    def judged(self, *, is_new_config: bool) -> _Suspects:
         """Return those that neither the time nor a new config explains."""
         confirmed = np.zeros(len(self.rows), np.bool_)
         if is_new_config:
             confirmed |= self._is_same("vendor_id") & self._is_same("cost")
             has_cost = one_chunk(self.stored["cost"]).is_valid().to_numpy(zero_copy_only=False)
             confirmed &= has_cost & self._is_same("map_price", null_too=True)
-        if options.confirm_hours is not None:
-            waited = now - self.since(options, now)
-            confirmed |= waited >= options.confirm_hours * _HOUR
+        if self.options.confirm_hours is not None:
+            confirmed |= self.now - self.since() >= self.options.confirm_hours * _HOUR
         left = pa.array(~confirmed)
-        return _Suspects(self.rows[~confirmed], self.stored.filter(left), self.offered.filter(left))
+        tables = {"stored": self.stored.filter(left), "offered": self.offered.filter(left)}
+        return replace(self, rows=self.rows[~confirmed], **tables)
 
-    def since(self, options: QuarantineConfig, now: int) -> Ints:
+    def since(self) -> Ints:
         """Return since when each price is suspect: now, or when one like it was first seen."""
         if not {SUSPECT_PRICE, SUSPECT_SINCE} <= {*self.stored.column_names}:
-            return np.full(len(self.rows), now)
+            return np.full(len(self.rows), self.now)
         price = one_chunk(self.stored[SUSPECT_PRICE]).cast(CENTS)
         (seen, none), (since, _) = (
             integers_of(cells) for cells in (price, one_chunk(self.stored[SUSPECT_SINCE]))
         )
-        return np.where(none | is_beyond(options, seen, self.cents), now, since)
+        beyond = is_beyond(self.options, seen, self.cents)
+        return np.where(none | beyond, self.now, since)
 
     def _is_same(self, name: str, *, null_too: bool = False) -> Bools:
         """Return where a column is what it was; a null is, if it may be, what a null was."""
@@ -318,39 +336,8 @@ def is_beyond(options: QuarantineConfig, old: Ints, new: Ints) -> Bools:
     return beyond
 
 
-def _suspects(
-    merge: best_offer.Merge,
-    options: QuarantineConfig,
-    baseline: Baseline,
-    joined: Comparison,
-    offered: pa.Table,
-) -> _Suspects:
-    """Return the SKUs that no override explains, either."""
-    said = merge.overrides
-    in_both = (joined.rows_before >= 0) & (joined.rows_after >= 0)
-    was, rows = joined.rows_before[in_both], joined.rows_after[in_both]
-    old, new = joined.before.cents[was], joined.after.cents[rows]
-    beyond = np.flatnonzero(is_beyond(options, old, new))
-    was, rows, old, new = (each[beyond] for each in (was, rows, old, new))
-    if len(said.skus) and len(rows):
-        places = said.places(one_chunk(offered["sku"]).take(pa.array(rows)))
-        accepted = said.accept_price[places]
-        low, high = np.minimum(old, accepted), np.maximum(old, accepted)
-        explained = (accepted > _NONE) & (low <= new) & (new <= high)
-        explained |= said.price[places] > _NONE
-        if best_offer.AT_LEAST_PRICE in offered.column_names:
-            flags = one_chunk(offered[best_offer.AT_LEAST_PRICE]).take(pa.array(rows))
-            explained |= flags.to_numpy(zero_copy_only=False)
-        was, rows = was[~explained], rows[~explained]
-    return _Suspects(rows, baseline.rows(was), offered.take(pa.array(rows)))
-
-
 def _quarantined(
-    merge: best_offer.Merge,
-    options: QuarantineConfig,
-    suspects: _Suspects,
-    vendors: Sequence[NormalizedVendor],
-    now: int,
+    merge: best_offer.Merge, suspects: _Suspects, vendors: Sequence[NormalizedVendor]
 ) -> Quarantine:
     skus = one_chunk(suspects.offered["sku"])
     offers = best_offer.competing_offers(merge, vendors, skus)
@@ -359,7 +346,7 @@ def _quarantined(
     winners = offers.take(pa.array(best))
     quantities = np.zeros(len(skus), np.int32)
     ids = [vendor.vendor_id for vendor in merge.config.vendors]
-    if options.action == "keep":
+    if suspects.options.action == "keep":
         stored_by = pc.index_in(one_chunk(suspects.stored["vendor_id"]), value_set=pa.array(ids))
         rank = stored_by.fill_null(_NONE).to_numpy(zero_copy_only=False)
         place = pc.index_in(one_chunk(offers["sku"]), value_set=skus).to_numpy()
@@ -369,16 +356,14 @@ def _quarantined(
             chosen = own.take(pa.array(first))
             where = pc.index_in(one_chunk(chosen["sku"]), value_set=skus).to_numpy()
             quantities[where] = integers_of(chosen["quantity_available"])[0]
-    at = suspects.stored.schema.get_field_index("quantity_available")
-    stored = suspects.stored.set_column(at, suspects.stored.field(at), pa.array(quantities))
-    rows = _kept_rows(merge.config, stored)
+    rows = _kept_rows(merge.config, suspects.stored, quantities)
     return Quarantine(
-        options.action,
+        suspects.options.action,
         skus,
         integers_of(rows["price"])[0],
         suspects.cents,
         [ids[rank] for rank in winners[VENDOR_RANK].to_pylist()],
         integers_of(winners["row_number"])[0],
-        suspects.since(options, now),
+        suspects.since(),
         rows,
     )
