@@ -151,7 +151,18 @@ class _Feed:
                 keep[block.columns[key].nested] = False
             kept = np.flatnonzero(keep)
             for start in range(0, len(kept), size):
-                yield self._batch(headers, block, kept[start : start + size])
+                places, columns, numbers = kept[start : start + size], [], {}
+                for place, key in enumerate(headers):
+                    if key not in block.columns:
+                        columns.append(empty_texts(len(places)))
+                        continue
+                    cells, flags = block.columns[key].at(places)
+                    columns.append(cells)
+                    if flags.any():
+                        numbers[place] = flags
+                records = places + block.first
+                parsed_feed.refuse_large_cells(columns, records, headers, self._limits)
+                yield parsed_feed.TextBatch(columns, records, numbers)
             if not keep.all():
                 lines = self._lines(block.start, block.end)
                 malformed = np.flatnonzero(~keep)
@@ -159,21 +170,6 @@ class _Feed:
                 yield parsed_feed.MalformedRecords(
                     None, malformed + block.first, quoted(texts), [texts]
                 )
-
-    def _batch(
-        self, headers: tuple[str, ...], block: _Block, places: Ints
-    ) -> parsed_feed.TextBatch:
-        columns, numbers = [], {}
-        for place, key in enumerate(headers):
-            if key not in block.columns:
-                columns.append(empty_texts(len(places)))
-                continue
-            cells, flags = block.columns[key].at(places)
-            columns.append(cells)
-            if flags.any():
-                numbers[place] = flags
-        parsed_feed.refuse_large_cells(columns, places + block.first, headers, self._limits)
-        return parsed_feed.TextBatch(columns, places + block.first, numbers)
 
     def _lines(self, start: int, end: int) -> list[str]:
         """Return the lines between two places that hold more than white space."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -77,22 +76,6 @@ class Winners:
     # Of each vendor what became of its offers, by the names of `RowCounts`
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unused: Sequence[str] = ()  # the SKUs that have an override, and no offer
-
-    @property
-    def free(self) -> int:
-        """How many SKUs have an amount, and a price that comes to 0.00."""
-        return int(self.unpriced["is_free"].sum())
-
-
-class FeedRows(NamedTuple):
-    """The feed's rows of some SKUs' offers, the SKUs that have none, and what became of the offers.
-
-    ``competed`` is as `of_competing` counts.
-    """
-
-    priced: pa.Table
-    unpriced: pa.Table
-    competed: Ints
 
 
 def columns_to_merge(config: TenantConfig) -> list[str]:
@@ -209,8 +192,11 @@ class Merge:
         ruled = self.rules.applied(offers)
         return self.overrides.applied(ruled, self.rules.leaves_out(ruled))
 
-    def feed_rows(self, competing: pa.Table) -> FeedRows:
-        """Return the feed's rows of some SKUs' offers."""
+    def feed_rows(self, competing: pa.Table) -> tuple[pa.Table, pa.Table, Ints]:
+        """Return the feed's rows of some SKUs' offers, and the SKUs that come to no price.
+
+        Last is what became of the offers, as `of_competing` counts.
+        """
         pricing = self.config.pricing
         deciding = [each for each in self.criteria if not each.excludes]
         order = order_by_text(one_chunk(competing["sku"]))
@@ -237,7 +223,7 @@ class Merge:
         }
         names = (*row_columns(self.config), ROW_LOCATOR, RULE, AT_LEAST_PRICE)
         feed = pa.table({name: columns[name] for name in names if name in columns})
-        return FeedRows(feed, pa.table(unpriced), competed)
+        return feed, pa.table(unpriced), competed
 
 
 def best_of_groups(order: TextOrder, offers: pa.Table, criteria: Sequence[Criterion]) -> Rows:

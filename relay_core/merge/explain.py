@@ -86,7 +86,7 @@ class OfferRanking:
         offers = self._kept.take(pa.array(ranking.order))
         offers = offers.append_column(LANDED_COST, landed_costs(config, offers))
         competing = self._kept.filter(pa.array(ranking.competes))
-        feed_row = self.merge.feed_rows(competing).priced
+        feed_row = self.merge.feed_rows(competing)[0]
         winner = np.arange(min(1, len(competing)))
         pricing, lost_on = config.pricing, ranking.lost_on()
         inputs = PriceInputs.of(offers, winner, pricing, own_shipping(config, offers))

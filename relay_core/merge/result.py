@@ -117,15 +117,12 @@ def merge_vendors(
     kept = [*warnings, *(entry for vendor in normalized for entry in vendor.warnings)]
     faults = _judge_rows(config, parsed, used, kept)
     if faults:
-        return MergedInventory(
-            config,
-            run_faults.failure_of(faults, Stage.MERGE_PRICE),
-            tuple(faults),
-            tuple(kept),
-        )
+        failure = run_faults.failure_of(faults, Stage.MERGE_PRICE)
+        return MergedInventory(config, failure, tuple(faults), tuple(kept))
     winners = merge_offers(config, used, overrides)
     count = len(winners.unpriced)
-    nothing = [] if len(winners.priced) else [run_faults.nothing_priced(count, winners.free)]
+    free = int(winners.unpriced["is_free"].sum())
+    nothing = [] if len(winners.priced) else [run_faults.nothing_priced(count, free)]
     return MergedInventory(
         config=config,
         failure=run_faults.failure_of(nothing, Stage.MERGE_PRICE),

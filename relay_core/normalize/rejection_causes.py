@@ -93,29 +93,18 @@ class CauseLog:
                 kind, code = divmod(place, _FAULT_KINDS)
                 # No shape is that of cells whose shapes came last.
                 known = column.shapes[kind] if kind < len(column.shapes) else None
-                fault, samples = FAULTS[code - 1], column.samples[place]
+                fault, samples = FAULTS[code - 1], tuple(column.samples[place])
                 advice = advise(fault, name, strip(samples[0].value))
                 advice = with_source(advice, name, self.made_of)
-                count = int(column.counts[place])
-                yield self._cause(fault, name, known, count, samples, advice)
+                about = str(fault), self.vendor_id, name, known, int(column.counts[place])
+                yield Cause(*about, samples, what_to_do=advice)
         for width, count in self._widths.items():
             fault, advice = RowFault.COLUMN_COUNT, COLUMN_COUNT_ADVICE
             shape = None if width is None else "1 field" if width == 1 else f"{width} fields"
             if width is None:
                 fault, advice = RowFault.INVALID_RECORD, RECORD_ADVICE
-            yield self._cause(fault, None, shape, count, self._samples[width], advice)
-
-    def _cause(
-        self,
-        fault: RowFault,
-        column: str | None,
-        shape: str | None,
-        count: int,
-        samples: Sequence[CauseSample],
-        advice: str,
-    ) -> Cause:
-        shown = tuple(samples)
-        return Cause(str(fault), self.vendor_id, column, shape, count, shown, what_to_do=advice)
+            samples = tuple(self._samples[width])
+            yield Cause(str(fault), self.vendor_id, None, shape, count, samples, what_to_do=advice)
 
 
 @dataclass(slots=True)

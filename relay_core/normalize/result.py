@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
@@ -45,12 +45,6 @@ class VendorColumns:
         taken = self.cells(field, self.rows)
         self.columns.pop(field.name, None)
         return taken
-
-    def only(self, names: Collection[str]) -> VendorColumns:
-        """Return some of the columns that are not consumed."""
-        return VendorColumns(
-            {name: self.columns[name] for name in names if name in self.columns}, self.rows
-        )
 
 
 @cache

@@ -244,8 +244,9 @@ class SortedVendor:
         fields = list(offer_fields(columns))
         taken = list(ordered_map(self.kept.consume, fields))
         offers = frame_of(pa.table(taken, schema=pa.schema(fields)))
-        left = [*INPUT_COLUMNS, *filter(is_extra, self.kept.columns)]
-        return replace(self.vendor, offers=offers, deferred=self.kept.only(left))
+        cells = self.kept.columns.items()
+        left = {name: each for name, each in cells if name in INPUT_COLUMNS or is_extra(name)}
+        return replace(self.vendor, offers=offers, deferred=VendorColumns(left, self.kept.rows))
 
 
 def line_chunks(

@@ -20,7 +20,7 @@ from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.run_faults import next_action
 from relay_core.publish.changes import Changes
 from relay_core.publish.findings import AppliedRule, RunFindings
-from relay_core.publish.report import parts, wording
+from relay_core.publish.report import wording
 from relay_core.publish.report.templating import REPORT, pages
 from relay_core.publish.report.wording import Tone, Verdict
 from relay_core.publish.reports import timestamp
@@ -39,16 +39,16 @@ _MAX_NOTE_LENGTH, _MAX_PATCH_LENGTH = 500, 1_000
 class FeedChanges(NamedTuple):
     """The changes of the feed against the published one."""
 
-    chart: parts.Chart
-    rises: tuple[parts.Move, ...]
-    falls: tuple[parts.Move, ...]
+    chart: wording.Chart
+    rises: tuple[wording.Move, ...]
+    falls: tuple[wording.Move, ...]
 
     @classmethod
     def of(cls, changes: Changes, titles: Mapping[str, str]) -> FeedChanges:
         """Return the bars of all counts, and the greatest moves of prices."""
         rises, falls = (
             tuple(
-                parts.Move(
+                wording.Move(
                     cut(one.sku, MAX_QUOTED),
                     wording.amount(one.before),
                     wording.amount(one.after),
@@ -59,7 +59,7 @@ class FeedChanges(NamedTuple):
             )
             for moves in changes.greatest_moves(MAX_SAMPLES)
         )
-        return cls(parts.changes_chart(changes.counts), rises, falls)
+        return cls(wording.changes_chart(changes.counts), rises, falls)
 
 
 class Suspect(NamedTuple):
@@ -184,7 +184,7 @@ class CauseGroup(NamedTuple):
     title: str
     error_code: str
     counted: str
-    causes: parts.Listed[ShownCause]
+    causes: wording.Listed[ShownCause]
 
     @classmethod
     def of(cls, causes: Sequence[records.Cause]) -> CauseGroup:
@@ -194,7 +194,7 @@ class CauseGroup(NamedTuple):
             wording.fault_title(first.error_code, first.column),
             first.error_code,
             wording.counted(sum(cause.count for cause in causes), "row"),
-            parts.Listed.of(map(ShownCause.of, causes), MAX_CAUSES, len(causes)),
+            wording.Listed.of(map(ShownCause.of, causes), MAX_CAUSES, len(causes)),
         )
 
 
@@ -209,19 +209,19 @@ class Report:
     currency: str
     is_held: bool
     verdict: Verdict
-    faults: parts.Listed[records.ReportEntry]
-    doubts: parts.Listed[ShownDoubt]
-    figures: tuple[parts.Figure, ...]
+    faults: wording.Listed[records.ReportEntry]
+    doubts: wording.Listed[ShownDoubt]
+    figures: tuple[wording.Figure, ...]
     changes: FeedChanges | None
-    guards: parts.Listed[parts.Guard]
-    quarantine: parts.Listed[Suspect]
-    rules: parts.Listed[Rule]
-    rows: parts.Listed[parts.VendorRows]
-    vendors: parts.Listed[VendorRow]
-    shares: parts.Chart | None
-    history: parts.Chart | None
-    causes: parts.Listed[CauseGroup]
-    unpriced: parts.Listed[str]
+    guards: wording.Listed[wording.Guard]
+    quarantine: wording.Listed[Suspect]
+    rules: wording.Listed[Rule]
+    rows: wording.Listed[wording.VendorRows]
+    vendors: wording.Listed[VendorRow]
+    shares: wording.Chart | None
+    history: wording.Chart | None
+    causes: wording.Listed[CauseGroup]
+    unpriced: wording.Listed[str]
 
 
 def report_html(ctx: records.RunContext, findings: RunFindings, status: RunStatus) -> bytes:
@@ -262,31 +262,31 @@ def report_of(ctx: records.RunContext, findings: RunFindings, status: RunStatus)
             "" if failure is None else next_action(failure),
             ctx.run_id,
         ),
-        faults=parts.Listed.of(findings.faults, MAX_SAMPLES, len(findings.faults)),
-        doubts=parts.Listed.of(
+        faults=wording.Listed.of(findings.faults, MAX_SAMPLES, len(findings.faults)),
+        doubts=wording.Listed.of(
             map(ShownDoubt.of, findings.doubts), MAX_GROUPS, len(findings.doubts)
         ),
         figures=_figures(findings),
         changes=None
         if findings.changes is None
         else FeedChanges.of(findings.changes, findings.titles),
-        guards=parts.Listed.of(
-            (parts.Guard.of(each, findings.titles) for each in tripped_first),
+        guards=wording.Listed.of(
+            (wording.Guard.of(each, findings.titles) for each in tripped_first),
             MAX_ROWS,
             len(tripped_first),
         ),
-        quarantine=parts.Listed.of(
+        quarantine=wording.Listed.of(
             (Suspect.of(row, findings.titles) for row in findings.first_quarantined(MAX_SAMPLES)),
             MAX_SAMPLES,
             findings.quarantined or 0,
         ),
-        rules=parts.Listed.of(map(Rule.of, findings.rules), MAX_ROWS, len(findings.rules)),
+        rules=wording.Listed.of(map(Rule.of, findings.rules), MAX_ROWS, len(findings.rules)),
         rows=_rows(findings),
-        vendors=parts.Listed.of(vendors, MAX_ROWS, len(results)),
+        vendors=wording.Listed.of(vendors, MAX_ROWS, len(results)),
         shares=_vendor_shares(findings),
         history=_history(ctx, findings, status),
         causes=_cause_groups(findings.causes()),
-        unpriced=parts.Listed.of(unpriced, MAX_SAMPLES, findings.unpriced_skus),
+        unpriced=wording.Listed.of(unpriced, MAX_SAMPLES, findings.unpriced_skus),
     )
 
 
@@ -299,45 +299,45 @@ def _failure_notes(findings: RunFindings) -> Mapping[str, Sequence[str]]:
     return {name: notes[name] for name in findings.vendor_ids if name in notes}
 
 
-def _figures(findings: RunFindings) -> tuple[parts.Figure, ...]:
+def _figures(findings: RunFindings) -> tuple[wording.Figure, ...]:
     if not findings.uploads:
         return ()
     counts = findings.counts()
     total, rejected = counts["total_rows"], counts["invalid_rows"]
     shown = (
-        parts.Figure("SKUs in the feed", wording.number(counts["record_count"])),
-        parts.Figure("rows read", wording.number(total)),
-        parts.Figure("rows refused", wording.number(rejected), wording.part(rejected, total)),
-        parts.Figure("SKUs without a price", wording.number(counts["unpriced_skus"])),
+        wording.Figure("SKUs in the feed", wording.number(counts["record_count"])),
+        wording.Figure("rows read", wording.number(total)),
+        wording.Figure("rows refused", wording.number(rejected), wording.part(rejected, total)),
+        wording.Figure("SKUs without a price", wording.number(counts["unpriced_skus"])),
     )
     return shown if findings.failure is None else shown[1:3]
 
 
-def _rows(findings: RunFindings) -> parts.Listed[parts.VendorRows]:
+def _rows(findings: RunFindings) -> wording.Listed[wording.VendorRows]:
     """Return where the rows of vendors went that had any, those that lost the most first."""
     read = [(name, rows) for name, rows in findings.rows.items() if rows.read]
     read.sort(key=lambda pair: not wording.merged_many(pair[1]))
-    return parts.Listed.of(
-        (parts.VendorRows.of(name, rows.as_dict()) for name, rows in read), MAX_BARS, len(read)
+    return wording.Listed.of(
+        (wording.VendorRows.of(name, rows.as_dict()) for name, rows in read), MAX_BARS, len(read)
     )
 
 
-def _vendor_shares(findings: RunFindings) -> parts.Chart | None:
+def _vendor_shares(findings: RunFindings) -> wording.Chart | None:
     """Return the bars of the vendors that have won the most SKUs."""
     won = sorted(findings.skus_won.items(), key=lambda pair: -pair[1])[:MAX_BARS]
     of = findings.record_count
     if len(won) < 2 or not of:
         return None
     bars = tuple(
-        parts.Bar(name, _won(count, of), wording.length(count, won[0][1])) for name, count in won
+        wording.Bar(name, _won(count, of), wording.length(count, won[0][1])) for name, count in won
     )
     summary = "; ".join(f"{bar.label} {bar.value}" for bar in bars)
-    return parts.Chart("Share of the feed by vendor", summary, bars)
+    return wording.Chart("Share of the feed by vendor", summary, bars)
 
 
 def _history(
     ctx: records.RunContext, findings: RunFindings, status: RunStatus
-) -> parts.Chart | None:
+) -> wording.Chart | None:
     """Return a bar for each of the last publications, the newest last, and for this run's feed."""
     shown = [(each.requested_at, each.skus, "idle") for each in findings.history]
     if findings.failure is None:
@@ -348,21 +348,21 @@ def _history(
         return None
     most = max(skus for _, skus, _ in shown)
     bars = tuple(
-        parts.Bar(label, wording.counted(skus, "SKU"), wording.length(skus, most), tone)
+        wording.Bar(label, wording.counted(skus, "SKU"), wording.length(skus, most), tone)
         for label, skus, tone in shown
     )
     summary = "; ".join(f"{bar.label}: {bar.value}" for bar in bars)
-    return parts.Chart("SKUs of the feeds published last", summary, bars)
+    return wording.Chart("SKUs of the feeds published last", summary, bars)
 
 
 def _won(won: int, of: int) -> str:
     return f"{wording.number(won)} ({wording.part(won, of)})" if of else ""
 
 
-def _cause_groups(causes: Sequence[records.Cause]) -> parts.Listed[CauseGroup]:
+def _cause_groups(causes: Sequence[records.Cause]) -> wording.Listed[CauseGroup]:
     """Return the causes by code and column, the most frequent first."""
     groups: dict[tuple[str, str], list[records.Cause]] = defaultdict(list)
     for cause in causes:
         groups[cause.error_code, cause.column or ""].append(cause)
     ordered = sorted(groups.values(), key=lambda group: -sum(cause.count for cause in group))
-    return parts.Listed.of(map(CauseGroup.of, ordered), MAX_GROUPS, len(ordered))
+    return wording.Listed.of(map(CauseGroup.of, ordered), MAX_GROUPS, len(ordered))

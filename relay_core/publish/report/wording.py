@@ -1,14 +1,21 @@
-"""The report's words: numbers, shares and ages as people write them, verdicts as sentences."""
+"""The report's words: numbers, shares and ages as people write them, verdicts as sentences.
+
+Parts of pages that show a run are made of them, and of plain values: a process needs no engine.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
+from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import RowFault, RunStatus, Stage, VendorStatus
+from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.records import GuardResult
 from relay_core.domain.run_faults import listed
 
@@ -248,3 +255,151 @@ def _succeeded(findings: RunFindings, failed: Sequence[str]) -> Verdict:
 
 def _some(names: Sequence[str]) -> str:
     return listed(names, ", ", len(names))
+
+
+# --- parts of pages that show a run ---------------------------------------------------------------
+
+
+Row = TypeVar("Row")
+_CHANGES: tuple[tuple[str, str, Tone], ...] = (
+    ("added", "New in the feed", "good"),
+    ("removed", "Gone from the feed", "bad"),
+    ("came_in_stock", "Came into stock", "good"),
+    ("went_out_of_stock", "Went out of stock", "bad"),
+    ("price_up", "Price went up", "idle"),
+    ("price_down", "Price went down", "idle"),
+    ("vendor_changed", "From another vendor", "idle"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[Row]):
+    """The first rows of a list, and how many more there are."""
+
+    rows: tuple[Row, ...] = ()
+    more: int = 0
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], limit: int, count: int) -> Listed[Row]:
+        """Return the first of ``count`` rows, at most ``limit``."""
+        first = tuple(islice(rows, limit))
+        return cls(first, count - len(first))
+
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return bool(self.rows)
+
+
+class Figure(NamedTuple):
+    """A number that people ask for."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+class Bar(NamedTuple):
+    """A bar of a chart; its length is in percent of the longest."""
+
+    label: str
+    value: str
+    length: str
+    tone: str = ""
+
+
+class Chart(NamedTuple):
+    """Bars on one scale, and their summary in a sentence."""
+
+    title: str
+    summary: str
+    bars: tuple[Bar, ...]
+
+
+class Fate(NamedTuple):
+    """What became of some of a vendor's rows: a part of its bar, in percent of it."""
+
+    words: str
+    tone: Tone
+    rows: str
+    part: str
+    start: str
+    length: str
+
+
+class VendorRows(NamedTuple):
+    """Where a vendor's rows went."""
+
+    vendor_id: str
+    read: str
+    summary: str
+    fates: tuple[Fate, ...]
+
+    @classmethod
+    def of(cls, vendor_id: str, counts: Mapping[str, int | None]) -> VendorRows:
+        """Return a vendor's bar; of rows that were not merged it is known which are refused."""
+        read = counts["read"] or 0
+        known = [(*FATES[name], counts[name] or 0) for name in FATES]
+        if counts["won"] is None:
+            rest = read - sum(count for _, _, count in known)
+            known += [("not merged: the run failed", "idle", rest)]
+        fates, start = [], 0
+        for words, tone, count in known:
+            if count:
+                place = length(start, read), length(count, read)
+                fates.append(Fate(words, tone, number(count), part(count, read), *place))
+                start += count
+        summary = "; ".join(f"{each.rows} {each.words}" for each in fates)
+        return cls(vendor_id, counted(read, "row"), summary, tuple(fates))
+
+
+def changes_chart(counts: Mapping[str, int]) -> Chart:
+    """Return the bars of what a feed changes against the published one, as the summary counts."""
+    shown = [counts[name] for name, _, _ in _CHANGES]
+    bars = (
+        Bar(label, number(count), length(count, max(shown)), tone)
+        for count, (_, label, tone) in zip(shown, _CHANGES, strict=True)
+    )
+    return Chart("SKUs by what has changed", changed(counts), tuple(bars))
+
+
+class Move(NamedTuple):
+    """A SKU's figure, before and now; a price move also has its share."""
+
+    sku: str
+    before: str
+    after: str
+    change: str = ""
+    title: str = ""
+
+
+class Guard(NamedTuple):
+    """The result of a guard; one that trips has examples."""
+
+    name: str
+    meaning: str
+    tripped: bool
+    share: str
+    limit: str
+    counted: str
+    examples: tuple[Move, ...] = ()
+
+    @classmethod
+    def of(cls, result: GuardResult, titles: Mapping[str, str]) -> Guard:
+        """Return a guard's row."""
+        examples = (
+            Move(
+                cut(each["sku"], MAX_QUOTED),
+                amount(str(each["before"])),
+                "gone" if each["after"] is None else amount(str(each["after"])),
+                title=cut(titles.get(each["sku"], ""), MAX_QUOTED),
+            )
+            for each in result.examples
+        )
+        return cls(
+            *guard_words(result),
+            result.tripped,
+            part(result.count, result.of),
+            percent(result.limit),
+            f"{number(result.count)} of {number(result.of)}",
+            tuple(examples) if result.tripped else (),
+        )

@@ -12,8 +12,7 @@ from starlette.responses import RedirectResponse
 
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import GuardResult
-from relay_core.publish.report.parts import Chart, Guard, Listed, VendorRows, changes_chart
-from relay_core.publish.report.wording import Tone
+from relay_core.publish.report.wording import Chart, Guard, Listed, Tone, VendorRows, changes_chart
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.routes.feeds import release_run
 from relay_dagster.api.routes.runs import find_run, get_artifacts, shown_run, summary_of

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from relay_core.domain.codes import RunStatus, VendorStatus
 from relay_core.domain.records import CauseSample
 from relay_core.publish.report.content import Report, Suspect, VendorRow, report_html, report_of
-from relay_core.publish.report.parts import Listed, Move
+from relay_core.publish.report.wording import Listed, Move
 from relay_core.publish.state import read_state
 from relay_core.validation.vendor_failures import VendorState
 from support.builders import REQUESTED_AT, feed, run_context, tenant_config, vendor_document
