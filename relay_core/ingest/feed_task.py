@@ -5,6 +5,7 @@ import gc
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,8 +36,7 @@ class ReadFeed:
 
     def __call__(self, ask: Ask) -> Iterator[Any]:
         """Read it."""
-        # Arrow loads pandas, where there is one, with its first array: half a second for nothing.
-        cast("dict[str, Any]", sys.modules).setdefault("pandas", None)
+        sys.meta_path.insert(0, _WithoutPandas())
         tune_process()
         gc.disable()  # cells are millions of objects that never form a cycle
         copyreg.pickle(pa.StringArray, _packed)
@@ -46,6 +46,15 @@ class ReadFeed:
         parsed = read(data, parser, self.limits)
         yield parsed.headers, parsed.places
         yield from parsed.batches
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Arrow loads pandas, where there is one, with its first array: half a second for nothing."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        """Refuse pandas, and leave other modules to others."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
 
 
 def _packed(texts: pa.StringArray) -> tuple[Any, tuple[bytes]]:

@@ -153,7 +153,7 @@ def test_a_vendor_without_an_upload_is_shown() -> None:
 def test_the_report_says_which_run_it_is_of() -> None:
     ctx = replace(run_context(), config_version=7)
     report = report_of(ctx, go_through({"north": feed("A,1,1")}).findings, RunStatus.SUCCEEDED)
-    assert (report.tenant_id, report.config_version) == ("acme", 7)
+    assert (report.ctx.tenant_id, report.ctx.config_version) == ("acme", 7)
     assert report.requested_on == "2026-03-01 12:00 UTC"
 
 
