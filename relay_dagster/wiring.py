@@ -56,8 +56,8 @@ class Platform:
         """The one way in which runs are started."""
         return Submission(
             self.ledger,
-            self.queue,
-            self.pauses,
+            self.queue.send,
+            self.pauses.of,
             self.tenants,
             runs_per_hour=self.settings.max_runs_per_hour,
         )
@@ -66,7 +66,7 @@ class Platform:
     def closing(self) -> TenantClosing:
         """The one way in which tenants' deletions begin."""
         grace = timedelta(hours=self.settings.deletion_grace_hours)
-        return TenantClosing(self.deletions, self.ledger, self.runs, grace)
+        return TenantClosing(self.deletions.ask, self.ledger, self.runs, grace)
 
     def queue_differences(self) -> list[str]:
         """Return how the queues' attributes differ from what the variables say."""

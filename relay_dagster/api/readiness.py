@@ -53,9 +53,9 @@ class ReadinessProbe:
 def _checks(platform: Platform) -> Mapping[str, Callable[[], list[str] | None]]:
     """Return a check for each dependency; it returns what is set wrongly, or raises."""
     return {
-        "runs_table": platform.runs.check,
-        "tenants_table": platform.tenants.check,
-        "audit_table": platform.audit.check,
+        "runs_table": platform.database.runs.check,
+        "tenants_table": platform.database.tenants.check,
+        "audit_table": platform.database.audit.check,
         "artifact_bucket": platform.objects.check,
         "queue": platform.queue_differences,
     }

@@ -180,10 +180,7 @@ def retrying(
     max_pause_seconds: float = 0.5,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Retrying:
-    """Return a caller that calls a function until it raises nothing, or its tries are used up.
-
-    Exceptions that ``on`` says no to are raised at once.
-    """
+    """Return a caller that calls again after what ``on`` says yes to, until its tries are up."""
     return Retrying(
         retry=retry_if_exception(on),
         wait=wait_random_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=max_pause_seconds),

@@ -73,11 +73,7 @@ class JobQueue:
     queue_url: str
     dlq_url: str
 
-    @property
-    def _sqs(self) -> SQSClient:
-        return self.clients.sqs
-
-    def send(self, job: Job, *, request_id: str | None = None) -> str:
+    def send(self, job: Job, request_id: str | None = None) -> str:
         """Send a job and return its message id."""
         return self._send(self.queue_url, job.body(), {REQUEST_ID: request_id})
 
@@ -96,12 +92,9 @@ class JobQueue:
 
     @maps_aws_errors
     def extend(self, receipt_handle: str, seconds: float) -> bool:
-        """Keep a message invisible for so many seconds from now; 0 shows it at once.
-
-        False where the handle is stale: the message is gone, or visible again.
-        """
+        """Keep a message hidden for so many seconds, 0 shows it; False for a stale handle."""
         call = partial(
-            self._sqs.change_message_visibility,
+            self.clients.sqs.change_message_visibility,
             QueueUrl=self.queue_url,
             ReceiptHandle=receipt_handle,
             VisibilityTimeout=max(0, min(round(seconds), MAX_VISIBILITY_SECONDS)),
@@ -110,10 +103,7 @@ class JobQueue:
 
     @maps_aws_errors
     def delete(self, receipt_handle: str) -> bool:
-        """Delete a message of the queue; one that is gone counts as deleted.
-
-        False where the handle is stale: the message may still be there.
-        """
+        """Delete a message, gone or not; False for a stale handle: it may still be there."""
         return self._delete(self.queue_url, receipt_handle)
 
     @maps_aws_errors
@@ -132,18 +122,15 @@ class JobQueue:
 
     @maps_aws_errors
     def receive_dead(self, *, hidden_seconds: int, wait_seconds: int = 1) -> list[Message]:
-        """Receive some dead letters, hidden from everybody else for so many seconds.
-
-        With a wait, if only of a second, SQS asks all of its servers.
-        """
-        return receive(self._sqs, self.dlq_url, MAX_MESSAGES, wait_seconds, hidden_seconds)
+        """Receive some dead letters, hidden meanwhile; by waiting SQS asks all of its servers."""
+        return receive(self.clients.sqs, self.dlq_url, MAX_MESSAGES, wait_seconds, hidden_seconds)
 
     @maps_aws_errors
     def show_dead(self, messages: Sequence[Message]) -> None:
         """Make received dead letters visible again; those that are gone stay gone."""
         for start in range(0, len(messages), MAX_MESSAGES):
             some = messages[start : start + MAX_MESSAGES]
-            self._sqs.change_message_visibility_batch(
+            self.clients.sqs.change_message_visibility_batch(
                 QueueUrl=self.dlq_url,
                 Entries=[
                     {
@@ -189,13 +176,8 @@ class JobQueue:
             if str(is_) != str(wanted)
         ]
 
-    @maps_aws_errors
-    def check(self) -> None:
-        """Read the queue's attributes, for readiness; raises the fault."""
-        self._attributes(self.queue_url)
-
     def _attributes(self, url: str) -> Mapping[str, str]:
-        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        answer = self.clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
         return {str(name): value for name, value in answer.get("Attributes", {}).items()}
 
     @maps_aws_errors
@@ -208,13 +190,13 @@ class JobQueue:
             if value
         }
         later: Any = {"DelaySeconds": delay_seconds} if delay_seconds else {}
-        answer = self._sqs.send_message(
+        answer = self.clients.sqs.send_message(
             QueueUrl=url, MessageBody=body, MessageAttributes=given, **later
         )
         return answer["MessageId"]
 
     def _delete(self, url: str, receipt_handle: str) -> bool:
-        call = partial(self._sqs.delete_message, QueueUrl=url, ReceiptHandle=receipt_handle)
+        call = partial(self.clients.sqs.delete_message, QueueUrl=url, ReceiptHandle=receipt_handle)
         return unless(_STALE_HANDLE, call) is not None
 
 
@@ -241,24 +223,23 @@ def receive(
         MessageSystemAttributeNames=list(_SYSTEM_ATTRIBUTES),
         MessageAttributeNames=["All"],
     )
-    return [_message_of(each) for each in answer.get("Messages", [])]
-
-
-def _message_of(raw: Any) -> Message:
-    """Return a received message as SQS describes it."""
-    system = raw.get("Attributes", {})
-    return Message(
-        message_id=raw["MessageId"],
-        receipt_handle=raw["ReceiptHandle"],
-        body=raw["Body"],
-        receive_count=int(system.get("ApproximateReceiveCount", 1)),
-        sent_at=datetime.fromtimestamp(int(system.get("SentTimestamp") or 0) / 1000, UTC),
-        attributes={
-            name: value["StringValue"]
-            for name, value in raw.get("MessageAttributes", {}).items()
-            if "StringValue" in value
-        },
-    )
+    answers: Any = answer.get("Messages", [])
+    return [
+        Message(
+            message_id=raw["MessageId"],
+            receipt_handle=raw["ReceiptHandle"],
+            body=raw["Body"],
+            receive_count=int(system.get("ApproximateReceiveCount", 1)),
+            sent_at=datetime.fromtimestamp(int(system.get("SentTimestamp") or 0) / 1000, UTC),
+            attributes={
+                name: value["StringValue"]
+                for name, value in raw.get("MessageAttributes", {}).items()
+                if "StringValue" in value
+            },
+        )
+        for raw in answers
+        for system in [raw.get("Attributes", {})]
+    ]
 
 
 def read_whole(queue: JobQueue, deadline: Deadline | None = None) -> Iterator[list[Message]]:
@@ -302,11 +283,7 @@ class UploadQueue:
 
     @maps_aws_errors
     def send_to_dlq(self, message: Message, cause: str) -> None:
-        """Send a body that is no event to the dead-letter queue, with the cause, and delete it.
-
-        Raises:
-            MissingResourceError: the queue has no dead-letter queue; the message stays.
-        """
+        """Move a body that is no event to the dead-letter queue; stays where there is none."""
         answer = self.clients.sqs.get_queue_attributes(
             QueueUrl=self.queue_url, AttributeNames=["RedrivePolicy"]
         )

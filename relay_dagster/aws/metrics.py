@@ -71,10 +71,7 @@ _OF_TENANTS = (
 
 @dataclass(frozen=True, slots=True)
 class SloEvent:
-    """One look at the service that a tenant gets; ``fault`` says whose it is, None of a good one.
-
-    It is a `FailureClass`, or ``hold``.
-    """
+    """One look at a tenant's service, and whose a fault is: a `FailureClass`, ``hold``, or None."""
 
     tenant_id: str
     fault: str | None = None
@@ -166,17 +163,9 @@ class Metrics:
         if events:
             self._send(lambda: self._slo_data(events))
 
-    def worker_heartbeat(self) -> None:
-        """Report that a sensor has ticked."""
-        self._send(lambda: [self._datum(WORKER_HEARTBEAT, 1)])
-
-    def webhooks_failed(self, count: int) -> None:
-        """Count webhooks' failures: deliveries given up, receivers disabled."""
-        self._send(lambda: [self._datum(WEBHOOK_FAILED, count)])
-
-    def pull_failed(self) -> None:
-        """Count a pull that has failed."""
-        self._send(lambda: [self._datum(PULL_FAILED, 1)])
+    def count(self, name: str, number: int = 1) -> None:
+        """Report how often something has happened: a metric that is of no tenant."""
+        self._send(lambda: [self._datum(name, number)])
 
     def rate_limited(self) -> None:
         """Count a request that was refused for too many of them; the count is sent later."""
@@ -193,11 +182,7 @@ class Metrics:
     def _send_refusals(self) -> None:
         with self._lock:
             count, self._refusals = self._refusals, 0
-        self._send(lambda: [self._datum(RATE_LIMITED, count)])
-
-    def invariants_broken(self, count: int) -> None:
-        """Report how many invariants are broken, also where it is none."""
-        self._send(lambda: [self._datum(INVARIANTS_BROKEN, count)])
+        self.count(RATE_LIMITED, count)
 
     def worker_error(self, error_type: str) -> None:
         """Count a fault of the platform, in all and by its type."""
@@ -234,10 +219,7 @@ class Metrics:
         return [*data, self._datum(CONSECUTIVE_FAILURES, running, **{TENANT_ID: record.tenant_id})]
 
     def _slo_data(self, events: Sequence[SloEvent]) -> list[dict[str, Any]]:
-        """Return good and bad of each tenant and of all, 1 and 0 both, and bad by whose it is.
-
-        The average of bad is its share: what is set apart is in neither.
-        """
+        """Return good and bad, 1 and 0 both, of each tenant and all, and bad by whose it is."""
         counted = [each for each in events if each.counts]
         data = []
         for name, values in (
@@ -310,11 +292,7 @@ class Metrics:
 
 
 def report_fault(metrics: Metrics, event: str, error: Exception, **facts: object) -> None:
-    """Log an exception of a tick and count it as ``WorkerError``.
-
-    An exception with a code of its own is a known fault; any other is a defect, and the log has its
-    traceback.
-    """
+    """Log a tick's exception, a defect with its traceback, and count it as ``WorkerError``."""
     code = error_code_of(error)
     trace = error if code == INTERNAL_ERROR else False
     _log.error(event, error_code=code, error=str(error), exc_info=trace, **facts)

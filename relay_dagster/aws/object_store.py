@@ -36,7 +36,7 @@ from relay_dagster.aws.error_mapping import (
 from relay_dagster.external_errors import ObjectChangedError, ServiceFailedError
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+    pass
 
 
 MAX_BYTES = 5 << 30
@@ -147,10 +147,6 @@ class ObjectStore:
     clients: Clients
     bucket: str
 
-    @property
-    def _s3(self) -> S3Client:
-        return self.clients.s3
-
     def uri(self, key: str) -> str:
         """Return the ``s3://`` address of a key."""
         return f"s3://{self.bucket}/{key}"
@@ -193,13 +189,9 @@ class ObjectStore:
 
     @maps_aws_errors
     def copy_pinned(self, source: ObjectInfo, target_key: str) -> str:
-        """Copy an object as it was listed, and return the SHA-256 of the copy, in hex.
-
-        Raises:
-            ObjectChangedError: it was replaced or deleted since; list again.
-        """
+        """Copy an object as listed, return the copy's SHA-256; else `ObjectChangedError`."""
         try:
-            answer = self._s3.copy_object(
+            answer = self.clients.s3.copy_object(
                 Bucket=self.bucket,
                 Key=target_key,
                 CopySource={"Bucket": self.bucket, "Key": source.key},
@@ -213,18 +205,14 @@ class ObjectStore:
         if known := _whole_sha256(answer.get("CopyObjectResult", {})):
             return known
         digest = hashlib.sha256()
-        copy = self._s3.get_object(Bucket=self.bucket, Key=target_key)["Body"]
+        copy = self.clients.s3.get_object(Bucket=self.bucket, Key=target_key)["Body"]
         for piece in copy.iter_chunks(_READ_SIZE):
             digest.update(piece)
         return digest.hexdigest()
 
     @maps_aws_errors
     def copy(self, source_key: str, target_key: str) -> None:
-        """Copy an object within the bucket, whatever was at the target.
-
-        Raises:
-            MissingResourceError: there is no such object.
-        """
+        """Copy an object, whatever was at the target; `MissingResourceError` where it is gone."""
         self._copy(source_key, target_key)
 
     @maps_aws_errors
@@ -234,10 +222,7 @@ class ObjectStore:
 
     @maps_aws_errors
     def upload_form(self, key: str, max_bytes: int, redirect: str | None = None) -> UploadForm:
-        """Return a form that lets its holder store one object of at most ``max_bytes``.
-
-        What was there is replaced. A browser is led to ``redirect`` when the file is there.
-        """
+        """Return a form to store one object, at most ``max_bytes``, which leads to ``redirect``."""
         back = {"success_action_redirect": redirect} if redirect else {}
         post = self.clients.s3_links.generate_presigned_post(
             self.bucket,
@@ -252,26 +237,19 @@ class ObjectStore:
     @maps_aws_errors
     def read(self, key: str) -> bytes:
         """Return an object's bytes; `MissingResourceError` where there is no such object."""
-        return self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return self.clients.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
     @maps_aws_errors
     def read_or_none(self, key: str) -> bytes | None:
         """Return an object's bytes, None where there is no such object."""
-        get = partial(self._s3.get_object, Bucket=self.bucket, Key=key)
+        get = partial(self.clients.s3.get_object, Bucket=self.bucket, Key=key)
         return unless(NO_OBJECT, lambda: get()["Body"].read())
-
-    def read_head(self, key: str, size: int) -> bytes | None:
-        """Return at most the first ``size`` bytes of an object, None where there is none."""
-        return self.read_range(key, 0, size)
 
     @maps_aws_errors
     def read_range(self, key: str, start: int, stop: int) -> bytes | None:
-        """Return an object's bytes from ``start`` up to ``stop``, as far as it has them.
-
-        None where there is no such object.
-        """
+        """Return an object's bytes from ``start`` to ``stop`` that it has; None for no object."""
         try:
-            answer = self._s3.get_object(
+            answer = self.clients.s3.get_object(
                 Bucket=self.bucket, Key=key, Range=f"bytes={start}-{stop - 1}"
             )
             if answer["ContentLength"] > stop - start:  # a store that knows no ranges sends it all
@@ -286,37 +264,29 @@ class ObjectStore:
 
     @maps_aws_errors
     def chunks(self, key: str, start: int, stop: int) -> Iterator[bytes]:
-        """Return the pieces of an object's bytes from ``start`` up to ``stop``, as they come.
-
-        Raises:
-            MissingResourceError: there is no such object.
-        """
+        """Yield a part of an object as it comes; `MissingResourceError` where there is none."""
         if start >= stop:
             return iter(())
         wanted = f"bytes={start}-{stop - 1}"
-        body = self._s3.get_object(Bucket=self.bucket, Key=key, Range=wanted)["Body"]
+        body = self.clients.s3.get_object(Bucket=self.bucket, Key=key, Range=wanted)["Body"]
         return body.iter_chunks(_STREAM_SIZE)
 
     @maps_aws_errors
     def put(self, key: str, data: bytes, *, content_type: str | None = None) -> Written:
         """Store bytes under a key, whatever was there."""
-        self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, **_extra(content_type))
+        self.clients.s3.put_object(Bucket=self.bucket, Key=key, Body=data, **_extra(content_type))
         return Written(len(data), hashlib.sha256(data).hexdigest())
 
     @maps_aws_errors
     def put_stream(
         self, key: str, chunks: Iterable[Any], *, content_type: str | None = None
     ) -> Written:
-        """Store chunks of bytes one after the other; the object appears when all are there.
-
-        Raises:
-            Exception: whatever ``chunks`` raises; nothing is stored then.
-        """
+        """Store chunks of bytes; the object appears when all are there, and not if one raises."""
         stream = ChunkReader(chunks)
         if not stream.is_longer_than(_PART_SIZE):
             # The machinery for parts costs more than the call itself.
             return self.put(key, stream.read(), content_type=content_type)
-        self._s3.upload_fileobj(
+        self.clients.s3.upload_fileobj(
             cast("Any", stream),
             self.bucket,
             key,
@@ -329,7 +299,7 @@ class ObjectStore:
     def put_if_absent(self, key: str, data: bytes, *, content_type: str | None = None) -> bool:
         """Store bytes unless the key is taken; return whether they were stored."""
         call = partial(
-            self._s3.put_object,
+            self.clients.s3.put_object,
             Bucket=self.bucket,
             Key=key,
             Body=data,
@@ -343,7 +313,9 @@ class ObjectStore:
     @maps_aws_errors
     def head(self, key: str) -> ObjectHead | None:
         """Return what is known of an object, None where there is no such object."""
-        head = partial(self._s3.head_object, Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+        head = partial(
+            self.clients.s3.head_object, Bucket=self.bucket, Key=key, ChecksumMode="ENABLED"
+        )
         if (answer := unless(NO_OBJECT, head)) is None:
             return None
         has_checksum = any(name.startswith("Checksum") for name in answer)
@@ -362,21 +334,16 @@ class ObjectStore:
     @maps_aws_errors
     def delete(self, key: str) -> None:
         """Delete an object; one that does not exist counts as deleted."""
-        self._s3.delete_object(Bucket=self.bucket, Key=key)
+        self.clients.s3.delete_object(Bucket=self.bucket, Key=key)
 
     @maps_aws_errors
     def remove_all(self, prefix: str, is_late: Callable[[], bool]) -> tuple[int, bool]:
         """Remove a prefix's unfinished uploads, then its objects, until ``is_late``.
 
-        All versions go: a plain delete leaves them behind in a versioned bucket.
-
-        Returns:
-            The number of removed objects, and whether that is all.
-
-        Raises:
-            ServiceFailedError: S3 keeps an object.
+        All versions go: a plain delete leaves them behind in a versioned bucket. Returned are the
+        number of removed objects, and whether that is all; `ServiceFailedError`: S3 keeps one.
         """
-        s3, count = self._s3, 0
+        s3, count = self.clients.s3, 0
         place: Any = {"Bucket": self.bucket, "Prefix": prefix}
         for listed in s3.get_paginator("list_multipart_uploads").paginate(**place):
             for each in listed.get("Uploads", []):
@@ -405,17 +372,17 @@ class ObjectStore:
     @maps_aws_errors
     def bring_back(self, key: str) -> bool:
         """Bring an object back that was deleted; return whether it was and could be."""
-        found = self._s3.list_object_versions(Bucket=self.bucket, Prefix=key)
+        found = self.clients.s3.list_object_versions(Bucket=self.bucket, Prefix=key)
         markers = [each for each in found.get("DeleteMarkers", []) if each["IsLatest"]]
         mine = [each["VersionId"] for each in markers if each["Key"] == key]
         for version in mine:
-            self._s3.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
+            self.clients.s3.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
         return bool(mine) and self.exists(key)
 
     @maps_aws_errors
     def check(self) -> None:
         """Ask for the bucket, for readiness; raises the fault."""
-        self._s3.head_bucket(Bucket=self.bucket)
+        self.clients.s3.head_bucket(Bucket=self.bucket)
 
     def artifacts(self, run_id: str, tenant_id: str) -> dict[str, str]:
         """Return the artifacts that a run has, name to key, in the order of the names.
@@ -458,7 +425,7 @@ class ObjectStore:
         self, prefix: str, each_page: Callable[[], object] = lambda: None, **where: Any
     ) -> Iterator[ObjectInfo]:
         """Yield the objects under a prefix, a page at a time; ``where`` are options of the call."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(
+        pages = self.clients.s3.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=prefix, **where
         )
         for page in pages:
@@ -469,7 +436,7 @@ class ObjectStore:
 
     def _copy(self, source_key: str, target_key: str) -> object:
         """Copy an object; a checksum of the whole takes the place of one of its parts."""
-        return self._s3.copy_object(
+        return self.clients.s3.copy_object(
             Bucket=self.bucket,
             Key=target_key,
             CopySource={"Bucket": self.bucket, "Key": source_key},

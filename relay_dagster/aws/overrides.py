@@ -23,11 +23,10 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import Codec
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.tenant_errors import OverrideQuotaExceededError
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.external_errors import ThrottledError
-from relay_dagster.runs.errors import TenantClosingError
+from relay_dagster.runs.errors import QuotaExceededError, TenantClosingError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 
 MAX_OVERRIDES = 10_000
@@ -83,12 +82,7 @@ class OverrideStore:
     def put(
         self, tenant_id: str, overrides: Iterable[Override], origin: Origin = SYSTEM
     ) -> OverrideChange:
-        """Put each override in place of that of its SKU; what was accepted of the SKU stays.
-
-        Raises:
-            OverrideQuotaExceededError: the tenant would have too many; nothing is put.
-            TenantClosingError: the tenant is being deleted.
-        """
+        """Put overrides in place of those of their SKUs; what was accepted stays."""
         wanted = {one.sku: one for one in overrides}
 
         def put(before: dict[str, Override], now: datetime) -> dict[str, Override]:
@@ -101,11 +95,7 @@ class OverrideStore:
     def remove(
         self, tenant_id: str, skus: Collection[str], origin: Origin = SYSTEM
     ) -> OverrideChange:
-        """Remove the overrides of SKUs, with what was accepted of them; one that has none is fine.
-
-        Raises:
-            TenantClosingError: the tenant is being deleted.
-        """
+        """Remove the overrides of SKUs, with what was accepted of them, as far as there are any."""
 
         def remove(before: dict[str, Override], now: datetime) -> dict[str, Override]:
             return {sku: one for sku, one in before.items() if sku not in skus}
@@ -120,12 +110,7 @@ class OverrideStore:
         reason: str,
         origin: Origin = SYSTEM,
     ) -> OverrideChange:
-        """Accept prices that a run has computed, for 30 days; what is accepted already stays so.
-
-        Raises:
-            OverrideQuotaExceededError: the tenant would have too many overrides; none is accepted.
-            TenantClosingError: the tenant is being deleted.
-        """
+        """Accept prices that a run has computed, for 30 days; what is accepted already stays so."""
 
         def accept(before: dict[str, Override], now: datetime) -> dict[str, Override]:
             until = (now + ACCEPTED_FOR).replace(microsecond=0)
@@ -176,10 +161,7 @@ class OverrideStore:
         origin: Origin,
         **details: Any,
     ) -> OverrideChange:
-        """Make of a document what the steps make of it; where that is the same, do nothing.
-
-        Two at once: the second goes on from what the first has stored.
-        """
+        """Make of a document what the steps make of it; of two at once the second goes on."""
 
         def try_once() -> OverrideChange:
             head, now = self._head(tenant_id), self.database.clock()
@@ -192,7 +174,7 @@ class OverrideStore:
             if not changed:
                 return OverrideChange(document.version, len(after), 0)
             if len(after) > max(MAX_OVERRIDES, len(before)):
-                raise OverrideQuotaExceededError(tenant_id, MAX_OVERRIDES)
+                raise QuotaExceededError("OVERRIDE_QUOTA_EXCEEDED", tenant_id, MAX_OVERRIDES)
             version = document.version + 1
             told = {"version": version, "count": len(skus), "skus": sorted(skus)[:_MAX_NAMED]}
             entry = origin.entry(action, tenant_id, target, now, **told, **details)
@@ -200,39 +182,27 @@ class OverrideStore:
             in_order = sorted({*after, *kept})
             lines = (kept[sku] if sku in kept else _line(after[sku]) for sku in in_order)
             self.objects.put_stream(key, lines)
-            named = _Head(tenant_id, version, key)
+            table, place = self.database.tenants, Kind.OVERRIDES.key(tenant_id)
+            item = _HEADS.item(place, _Head(tenant_id, version, key))
+            named = table.new("overrides", item)
+            if head is not None:
+                was = head.version
+                named = table.over("overrides", item, item, "version = :was", was=was)
             try:
-                self.database.transact_while_active(
-                    tenant_id, self._names(named, head), self.database.audit_write(entry)
-                )
+                told_of = self.database.audit_write(entry)
+                self.database.transact_while_active(tenant_id, named, told_of)
             except (ConditionsFailedError, TenantClosingError):
                 self.objects.delete(key)
                 raise
-            self._remove_older(named)
+            # Those of earlier versions go, those too that were stored and never named.
+            for each in self.objects.list_objects(_place_of(tenant_id)):
+                if each.file_name < f"{version + 1:010}" and each.key != key:
+                    self.objects.delete(each.key)
             return OverrideChange(version, len(after), changed)
 
         return self.database.until_it_holds(
             try_once, "change overrides", f"tenant {tenant_id}", tries=_TRIES
         )
-
-    def _names(self, after: _Head, before: _Head | None) -> Write:
-        table, key = self.database.tenants, Kind.OVERRIDES.key(after.tenant_id)
-        if before is None:
-            return table.new("overrides", _HEADS.item(key, after))
-        return table.write(
-            "overrides",
-            "Update",
-            key,
-            "SET version = :next, object_key = :key",
-            condition="version = :seen",
-            values={":next": after.version, ":key": after.object_key, ":seen": before.version},
-        )
-
-    def _remove_older(self, named: _Head) -> None:
-        """Delete the objects of earlier versions, those too that were stored and never named."""
-        for each in self.objects.list_objects(_place_of(named.tenant_id)):
-            if each.file_name < f"{named.version + 1:010}" and each.key != named.object_key:
-                self.objects.delete(each.key)
 
 
 def _line(override: Override) -> bytes:

@@ -19,11 +19,10 @@ from relay_dagster.aws.dynamodb.codec import Codec
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
-from relay_dagster.aws.dynamodb.tenant_errors import SecretQuotaExceededError
 from relay_dagster.aws.error_mapping import has_answered, maps_aws_errors, retrying, unless
 from relay_dagster.external_errors import ExternalServiceError, MissingResourceError
 from relay_dagster.logs import event_log
-from relay_dagster.runs.errors import TenantClosingError
+from relay_dagster.runs.errors import QuotaExceededError, TenantClosingError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 
 if TYPE_CHECKING:
@@ -79,17 +78,11 @@ class SecretStore:
         return tuple(self.database.tenants.read_all(self._keys(tenant_id), _ENTRIES.read))
 
     def put(self, tenant_id: str, name: str, secret: SecretValue, origin: Origin = SYSTEM) -> bool:
-        """Keep a secret, in place of one that there is; return whether it is new.
-
-        Raises:
-            SecretQuotaExceededError: the tenant has as many as it may have.
-            TenantClosingError: the tenant is being deleted.
-            SecretsUnavailableError: it cannot be kept.
-        """
+        """Keep a secret, in place of one that there is; return whether it is new."""
         table, key = self.database.tenants, Kind.SECRET.key(tenant_id, name)
         now, known = self.database.clock(), table.read(key, _ENTRIES.read)
         if known is None and len(self._keys(tenant_id)) >= MAX_SECRETS:
-            raise SecretQuotaExceededError(tenant_id, MAX_SECRETS)
+            raise QuotaExceededError("SECRET_QUOTA_EXCEEDED", tenant_id, MAX_SECRETS)
         self.database.transact_while_active(tenant_id)
         text = json.dumps({"host": secret.host, "value": secret.value}, ensure_ascii=False)
         self._call(lambda: self._store(tenant_id, name, text))
@@ -110,11 +103,7 @@ class SecretStore:
         return known is None
 
     def remove(self, tenant_id: str, name: str, origin: Origin = SYSTEM) -> bool:
-        """Delete a secret, for good; tell whether the tenant had it.
-
-        Raises:
-            SecretsUnavailableError: it cannot be deleted.
-        """
+        """Delete a secret, for good; tell whether the tenant had it; `SecretsUnavailableError`."""
         table, key = self.database.tenants, Kind.SECRET.key(tenant_id, name)
         if table.item(key) is None:
             return False
@@ -124,11 +113,7 @@ class SecretStore:
         return self.database.carry_out(gone, audited)
 
     def get(self, tenant_id: str, name: str) -> SecretValue | None:
-        """Return a secret for the one transfer that needs it; None where there is none.
-
-        Raises:
-            SecretsUnavailableError: it cannot be read.
-        """
+        """Return a secret for the one transfer that needs it; None where there is none."""
         try:
             stored = self._call(lambda: self._read(self._name(tenant_id, name)))
         except MissingResourceError:
@@ -137,11 +122,7 @@ class SecretStore:
         return SecretValue(known["value"], known["host"])
 
     def remove_all(self, tenant_id: str) -> int:
-        """Delete all secrets of a tenant that is being deleted; return how many there were.
-
-        Raises:
-            SecretsUnavailableError: one cannot be deleted.
-        """
+        """Delete all of a tenant that is deleted, return how many; `SecretsUnavailableError`."""
         begin = Kind.SECRET.key(tenant_id, "")
         names = [key.removeprefix(begin) for key in self._keys(tenant_id)]
         for name in names:

@@ -40,30 +40,23 @@ def end_process() -> NoReturn:
     os._exit(1)
 
 
+@dataclass(eq=False)
 class Heartbeat:
     """The thread that calls ``beat`` every ``interval_seconds``, through all steps of an attempt.
 
-    Three places deal with heartbeats. This thread writes them. An item of its own keeps them as a
-    counter (``beat`` and ``heartbeats`` of ``aws/dynamodb/run_store.py``). The reconciler
-    (``maintenance/reconciler.py``) stores in the record when it last saw the counter change, and
-    ends an attempt that has been silent for too long (``maintenance/run_decision.py``). A process
-    that wakes up after that ends itself at its next heartbeat.
-
-    A failed call is only logged: the reconciler tolerates several missing heartbeats. The first one
-    comes after an interval, so a shorter run needs none. If the attempt is no longer this process's
-    (`FenceLostError`), ``give_up`` is called and the heartbeats end.
+    ``RunStore.beat`` counts them in an item of their own. The reconciler notes in the record when
+    it last saw the count change, and ends an attempt that is silent for too long
+    (``maintenance/run_decision.py``): a process that wakes up after that gets `FenceLostError`, and
+    gives up. Another failed call is only logged: several missing heartbeats are tolerated. The
+    first one comes after an interval, so a shorter run needs none.
     """
 
-    def __init__(
-        self,
-        beat: Callable[[], object],
-        *,
-        interval_seconds: float,
-        give_up: Callable[[], object] = end_process,
-    ) -> None:
-        self._beat = beat
-        self._give_up = give_up
-        self._interval = interval_seconds
+    beat: Callable[[], object]
+    interval_seconds: float
+    give_up: Callable[[], object] = end_process
+
+    def __post_init__(self) -> None:
+        """Make the thread."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay-heartbeat", daemon=True)
 
@@ -78,12 +71,12 @@ class Heartbeat:
             self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._interval):
+        while not self._stopped.wait(self.interval_seconds):
             try:
-                self._beat()
+                self.beat()
             except FenceLostError as error:
                 log.error("process_ended", reason=str(error))
-                self._give_up()
+                self.give_up()
                 return
             except Exception as error:  # noqa: BLE001 - a missing heartbeat is no fault of the run
                 log.warning("heartbeat_failed", error=str(error))
@@ -139,11 +132,9 @@ class Attempt:
         """Claim the attempt that Dagster was asked for; start its heartbeat and its time limit.
 
         A re-execution has copied the tags of another run, so they do not count: like a partition
-        materialized by hand it is a run of its own.
-
-        Raises:
-            RunError: another process has the attempt, it is over, or the tenant is busy.
-            RunStoppedError: the run's cancellation was requested meanwhile.
+        materialized by hand it is a run of its own. `RunError` where another process has the
+        attempt, it is over, or the tenant is busy; `RunStoppedError` where the run's cancellation
+        was requested meanwhile.
         """
         ledger = platform.ledger
         named = None if launch.is_reexecution else tags.attempt_of(launch.tags)
@@ -190,11 +181,7 @@ class Attempt:
         self._announce(f"run_{status.lower()}")
 
     def fail(self, failure: RunFailure) -> NoReturn:
-        """End the run for a fault of its data.
-
-        Raises:
-            RunStoppedError: always.
-        """
+        """End the run for a fault of its data, and raise `RunStoppedError`."""
         self.findings.failure = failure
         outcome = self._report(RunStatus.FAILED)
         try:
@@ -205,11 +192,7 @@ class Attempt:
         raise RunStoppedError(failure.error_code, failure.error_message)
 
     def cancel(self) -> NoReturn:
-        """End the run as requested, and delete its published feed.
-
-        Raises:
-            RunStoppedError: always.
-        """
+        """End the run as requested, delete its published feed, and raise `RunStoppedError`."""
         self.record = self._ledger.cancel(self.record.run_id)
         self.io.drain()
         self._withdraw()
@@ -285,11 +268,7 @@ class Attempt:
         return replace(outcome, feed_key=feed_key, guards=guards)
 
     def _stored_end(self, status: RunStatus, error: ExternalServiceError) -> RunRecord:
-        """Return the record if it has this attempt's end: the answer alone was lost.
-
-        Raises:
-            ExternalServiceError: the given one, if it has not.
-        """
+        """Return the record if it has this attempt's end: the answer alone was lost; or raise."""
         found = self._own_record()
         if found is None or found.status is not status:
             raise error

@@ -32,11 +32,7 @@ class ConcurrentIO:
         self._started.append(self._pool.submit(call, *args, **kwargs))
 
     def wait(self) -> None:
-        """Wait for all started calls, even if one fails.
-
-        Raises:
-            Exception: the fault of the first call that failed.
-        """
+        """Wait for all started calls; raise the fault of the first that failed."""
         for each in self._all_ended():
             each.result()
 
@@ -51,11 +47,7 @@ class ConcurrentIO:
         return self._pool.submit(call, *args, **kwargs)
 
     def map(self, call: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-        """Return the result for each item, in order, once all calls have ended.
-
-        Raises:
-            Exception: the fault of the first item that failed.
-        """
+        """Return the results in order, once all calls have ended; raise the first fault."""
         started = [self._pool.submit(call, item) for item in items]
         wait(started)
         return [each.result() for each in started]
@@ -82,11 +74,7 @@ class ReadAhead:
         self._fill()
 
     def take(self, key: str) -> bytes:
-        """Return an object's bytes, and keep them no longer.
-
-        Raises:
-            MissingResourceError: there is no such object.
-        """
+        """Return an object's bytes, kept no longer; `MissingResourceError` where there is none."""
         coming = self._coming.pop(key, None)
         if coming is None and key in self._waiting:
             self._waiting.remove(key)

@@ -37,7 +37,6 @@ from relay_core.publish.state import Baseline, read_state
 from relay_core.validation.vendor_failures import ANY_PREFIX, VendorInput, VendorState
 from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
 from relay_dagster.aws.overrides import OverrideDocument
-from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.publication import state_key
 from relay_dagster.execution.reports import JSON, RunReports
 from relay_dagster.external_errors import BaselineLostError, ObjectChangedError
@@ -48,10 +47,7 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """The inputs as a manifest pins them.
-
-    A file that is too large is listed and not copied: it fails its vendor before it is read.
-    """
+    """The inputs as a manifest pins them; a file that is too large fails before it is read."""
 
     entries: Mapping[str, Mapping[str, Any]]  # of each vendor, as in the manifest
     generated_at: str  # the manifest's instant
@@ -90,10 +86,6 @@ class RunInputs:
         """Return the place where each vendor's feed is expected, for messages."""
         return {name: each["expected_prefix"] or ANY_PREFIX for name, each in self.entries.items()}
 
-    def is_copied(self, vendor_id: str) -> bool:
-        """Return whether a vendor's feed is in the run's prefix."""
-        return self.entries[vendor_id]["run_copy_key"] is not None
-
     def copy_of(self, vendor_id: str) -> str:
         """Return the key of the run's own copy of a vendor's feed."""
         return str(self.entries[vendor_id]["run_copy_key"])
@@ -103,14 +95,7 @@ class RunInputs:
         return int(self.entries[vendor_id]["size"])
 
     def verified(self, objects: ObjectStore, vendor_id: str, feed: bytes) -> bytes:
-        """Return the pinned feed: the given bytes, if they are the pinned ones.
-
-        A frozen attempt may have copied another upload over it; then the pinned upload is copied
-        again.
-
-        Raises:
-            ObjectChangedError: the pinned upload is gone.
-        """
+        """Return the pinned feed: the given bytes, or, where another came over it, a new copy."""
         entry = self.entries[vendor_id]
         if hashlib.sha256(feed).hexdigest() == entry["sha256"]:
             return feed
@@ -120,34 +105,25 @@ class RunInputs:
             raise ObjectChangedError("s3.CopyObject", f"{upload.key} is not as it was pinned")
         return objects.read(self.copy_of(vendor_id))
 
-    def file_name(self, vendor_id: str) -> str:
-        """Return the name under which the vendor uploaded its feed."""
-        return PurePosixPath(str(self.entries[vendor_id]["s3_key"])).name
-
 
 @dataclass(frozen=True, slots=True)
 class InputSnapshot:
     """The copies of a run's inputs in its own prefix, and the manifest that pins them."""
 
-    objects: ObjectStore  # the bucket
-    reports: RunReports
-    io: ConcurrentIO  # makes calls at once
+    reports: RunReports  # with the bucket, and what makes calls at once
     vendors: Sequence[VendorConfig]  # the vendors of the run, in the config's order
     limits: Limits  # larger files are not copied
     now: datetime  # the manifest's instant
     overrides: Callable[[str], OverrideDocument]  # returns a tenant's overrides as they stand
 
     def take(self, *, is_first: bool) -> RunInputs:
-        """Find, copy and pin the run's inputs, or read what an earlier attempt has pinned.
-
-        With ``is_first`` no earlier attempt can have pinned any.
-        """
-        pinned = None if is_first else read_manifest(self.objects, self.reports.keys)
+        """Find, copy and pin the inputs, or (unless ``is_first``) read what was pinned before."""
+        pinned = None if is_first else read_manifest(self.reports.objects, self.reports.keys)
         if pinned is not None:
             return self._noted(pinned, self._maps())
-        overrides = self.io.submit(self._copy_overrides)
-        copies = [self.io.submit(self._copy_map, one) for one in self._with_maps()]
-        entries = self.io.map(self._copy_latest, self.vendors)
+        overrides = self.reports.io.submit(self._copy_overrides)
+        copies = [self.reports.io.submit(self._copy_map, one) for one in self._with_maps()]
+        entries = self.reports.io.map(self._copy_latest, self.vendors)
         maps = _present(each.result() for each in copies)
         vendor_ids = [vendor.vendor_id for vendor in self.vendors]
         found = dict(zip(vendor_ids, entries, strict=True))
@@ -164,13 +140,14 @@ class InputSnapshot:
         found = next((one for one in earlier if self._has_inputs(one, with_work)), None)
         if found is not None:
             source = ArtifactKeys(found.run_id, found.tenant_id)
-            manifest = read_manifest(self.objects, source)
+            manifest = read_manifest(self.reports.objects, source)
             known = {} if manifest is None else manifest["vendors"]
             if with_work:
-                self.io.map(partial(self._reuse_work, source), entries)
+                self.reports.io.map(partial(self._reuse_work, source), entries)
                 entries |= {name: known[name] for name in entries if name in known}
             reused = [name for name in entries if known.get(name, entries[name])["s3_key"]]
-            copies = self.io.map(lambda name: self._reuse(source, name, known[name]), reused)
+            reuse = partial(self._reuse, source, known)
+            copies = self.reports.io.map(reuse, reused)
             entries |= zip(reused, copies, strict=True)
         return self._pinned(entries, self._maps(), self._copy_overrides())
 
@@ -191,11 +168,11 @@ class InputSnapshot:
         override_pins: Mapping[str, Any] | None,
     ) -> RunInputs:
         """Write the manifest if there is none; the pins of an existing one hold."""
-        keys = self.reports.keys
+        keys, objects = self.reports.keys, self.reports.objects
         body = input_manifest_json(self.reports.ctx, entries, timestamp(self.now), override_pins)
-        if self.objects.put_if_absent(keys.input_manifest, body, content_type=JSON):
+        if objects.put_if_absent(keys.input_manifest, body, content_type=JSON):
             return self._noted(json.loads(body), maps)
-        return self._noted(read_manifest(self.objects, keys) or json.loads(body), self._maps())
+        return self._noted(read_manifest(objects, keys) or json.loads(body), self._maps())
 
     def _noted(self, manifest: Mapping[str, Any], maps: Mapping[str, int]) -> RunInputs:
         """Return the pinned inputs, and list them as artifacts."""
@@ -203,26 +180,23 @@ class InputSnapshot:
         pins = manifest.get("overrides")  # a manifest of an earlier release has none
         overrides: Sequence[Override] = ()
         if pins is not None:
-            copy = self.objects.read(keys.pinned_overrides(pins["version"]))
+            copy = self.reports.objects.read(keys.pinned_overrides(pins["version"]))
             overrides = parse_overrides(copy.decode(), ())
         inputs = RunInputs(manifest["vendors"], manifest["generated_at"], pins, overrides, maps)
         artifacts["input_manifest"] = keys.input_manifest
-        copied = [name for name in inputs.found() if inputs.is_copied(name)]
-        artifacts |= {f"inbound_{name}": inputs.copy_of(name) for name in copied}
+        copies = ((name, entry["run_copy_key"]) for name, entry in inputs.entries.items())
+        artifacts |= {f"inbound_{name}": str(key) for name, key in copies if key is not None}
         artifacts |= {f"sku_map_{name}": keys.sku_map(name) for name in maps}
         return inputs
 
     def _copy_overrides(self) -> dict[str, Any] | None:
-        """Copy what the run uses of the tenant's overrides; return its pins, None for nothing.
-
-        A frozen attempt may write its copy late, of another version: each has a key of its own.
-        """
+        """Copy the overrides that the run uses, each version to its key; return its pins."""
         ctx, keys = self.reports.ctx, self.reports.keys
         document = self.overrides(ctx.tenant_id)
         used = used_overrides(document.overrides.values(), ctx.requested_at)
         pins = overrides_pins(document.version, used)
         if pins is not None:
-            self.objects.put(keys.pinned_overrides(document.version), overrides_json(used))
+            self.reports.objects.put(keys.pinned_overrides(document.version), overrides_json(used))
         return pins
 
     def _with_maps(self) -> list[VendorConfig]:
@@ -232,16 +206,16 @@ class InputSnapshot:
         """Return the sizes of the SKU maps that are copied, or too large to be copied."""
 
         def size_of(vendor: VendorConfig) -> tuple[str, int | None]:
-            size = self.objects.size_of(self.reports.keys.sku_map(vendor.vendor_id))
+            size = self.reports.objects.size_of(self.reports.keys.sku_map(vendor.vendor_id))
             if size is None and (now := self._size_of_map(vendor) or 0) > self.limits.sku_map_bytes:
                 size = now
             return vendor.vendor_id, size
 
-        return _present(self.io.map(size_of, self._with_maps()))
+        return _present(self.reports.io.map(size_of, self._with_maps()))
 
     def _size_of_map(self, vendor: VendorConfig) -> int | None:
         key = vendor.sku_map.s3_key if vendor.sku_map is not None else None
-        return self.objects.size_of(key) if key else None
+        return self.reports.objects.size_of(key) if key else None
 
     def _copy_map(self, vendor: VendorConfig) -> tuple[str, int | None]:
         """Copy a vendor's SKU map, unless it is too large; return its size."""
@@ -249,20 +223,20 @@ class InputSnapshot:
         if size is None or vendor.sku_map is None or size > self.limits.sku_map_bytes:
             return vendor.vendor_id, size
         target = self.reports.keys.sku_map(vendor.vendor_id)
-        copied = self.objects.copy_if_there(str(vendor.sku_map.s3_key), target)
+        copied = self.reports.objects.copy_if_there(str(vendor.sku_map.s3_key), target)
         return vendor.vendor_id, size if copied else None
 
     def _copy_latest(self, vendor: VendorConfig, tries: int = _TRIES) -> dict[str, Any]:
         """Copy the vendor's latest upload; list again if it was replaced in between."""
         prefix = vendor.inbound.s3_prefix
-        latest = self.objects.latest_object(prefix) if prefix else None
+        latest = self.reports.objects.latest_object(prefix) if prefix else None
         if latest is None:
             return _missing(vendor)
         target = sha256 = None
         if latest.size <= self.limits.feed_bytes:
             target = self.reports.keys.inbound(vendor.vendor_id, latest.file_name)
             try:
-                sha256 = self.objects.copy_pinned(latest, target)
+                sha256 = self.reports.objects.copy_pinned(latest, target)
             except ObjectChangedError:
                 if tries == 1:
                     raise
@@ -281,29 +255,29 @@ class InputSnapshot:
 
     def _has_inputs(self, run: RunRecord, with_work: bool) -> bool:
         keys = ArtifactKeys(run.run_id, run.tenant_id)
-        if keys == self.reports.keys or not self.objects.exists(keys.input_manifest):
+        if keys == self.reports.keys or not self.reports.objects.exists(keys.input_manifest):
             return False
-        work = self.objects.list_objects(f"{keys.prefix}work/") if with_work else []
+        work = self.reports.objects.list_objects(f"{keys.prefix}work/") if with_work else []
         return not with_work or any(each.file_name == WORK_FILE for each in work)
 
     def _reuse(
-        self, source: ArtifactKeys, vendor_id: str, entry: Mapping[str, Any]
+        self, source: ArtifactKeys, known: Mapping[str, Any], vendor_id: str
     ) -> dict[str, Any]:
-        keys = self.reports.keys
+        keys, entry = self.reports.keys, known[vendor_id]
         if entry["run_copy_key"] is None:
             return dict(entry)  # it was too large to be copied
         name = PurePosixPath(entry["run_copy_key"]).name
         copy = keys.inbound(vendor_id, name)
-        self.objects.copy_if_there(entry["run_copy_key"], copy)
-        self.objects.copy_if_there(source.sku_map(vendor_id), keys.sku_map(vendor_id))
+        self.reports.objects.copy_if_there(entry["run_copy_key"], copy)
+        self.reports.objects.copy_if_there(source.sku_map(vendor_id), keys.sku_map(vendor_id))
         return {**entry, "selection": f"run {source.run_id}", "run_copy_key": copy}
 
     def _reuse_work(self, source: ArtifactKeys, vendor_id: str) -> None:
         keys = self.reports.keys
         work = source.work(vendor_id, WORK_FILE)
-        self.objects.copy_if_there(work, keys.work(vendor_id, WORK_FILE))
+        self.reports.objects.copy_if_there(work, keys.work(vendor_id, WORK_FILE))
         normalized = keys.normalized(vendor_id)
-        if self.objects.copy_if_there(source.normalized(vendor_id), normalized):
+        if self.reports.objects.copy_if_there(source.normalized(vendor_id), normalized):
             self.reports.artifacts[f"normalized_{vendor_id}"] = normalized
 
 
@@ -332,28 +306,23 @@ def _missing(vendor: VendorConfig) -> dict[str, Any]:
 _NOTE = "last_good.json"
 
 
-def fetch_state(objects: ObjectStore, reports: RunReports, run_id: str) -> None:
-    """Copy the baseline's state into the run; `BaselineLostError` where it is gone."""
-    keys = reports.keys
-    published = ArtifactKeys(run_id, keys.tenant_id)
-    if not objects.copy_if_there(state_key(published), keys.baseline_state):
+def fetch_baseline(reports: RunReports, run_id: str, *, keeps_rows: bool) -> Baseline:
+    """Copy the baseline's state into the run, and return it, its rows only if ``keeps_rows``.
+
+    `BaselineLostError` where it is gone, or cannot be read.
+    """
+    keys, objects = reports.keys, reports.objects
+    if not objects.copy_if_there(
+        state_key(ArtifactKeys(run_id, keys.tenant_id)), keys.baseline_state
+    ):
         raise BaselineLostError(
             "s3.CopyObject",
             f"the state of the feed of run {run_id} is gone; publish another with "
             "a rollback, or put it back",
         )
     reports.artifacts["baseline_state"] = keys.baseline_state
-
-
-def load_state(objects: ObjectStore, reports: RunReports, *, keeps_rows: bool) -> Baseline:
-    """Return the baseline; its rows only if ``keeps_rows``.
-
-    Raises:
-        BaselineLostError: it cannot be read.
-    """
     try:
-        state = objects.read(reports.keys.baseline_state)
-        return read_state(state, keeps_rows=keeps_rows)
+        return read_state(objects.read(keys.baseline_state), keeps_rows=keeps_rows)
     except StateUnreadableError as error:
         raise BaselineLostError("s3.GetObject", str(error)) from error
 
@@ -371,15 +340,9 @@ class _UsedInput:
 class PublishedInputs:
     """The inputs of the run whose feed was in force; the engine's ``LastGoodFeeds``."""
 
-    def __init__(
-        self,
-        objects: ObjectStore,
-        reports: RunReports,
-        run_id: str,
-        vendors: Iterable[VendorConfig],
-    ) -> None:
+    def __init__(self, reports: RunReports, run_id: str, vendors: Iterable[VendorConfig]) -> None:
         self.run_id: str | None = run_id
-        self._objects = objects
+        self._objects = reports.objects
         self._reports = reports
         self._source = ArtifactKeys(run_id, reports.keys.tenant_id)
         self._vendors = {vendor.vendor_id: vendor for vendor in vendors}

@@ -21,35 +21,29 @@ KEPT_AFTER = timedelta(days=1)
 
 
 def published_key(run: RunRecord | ArtifactKeys, feed_format: str) -> str:
-    """Return the key under which a run's feed of a format is published."""
-    return f"{_copies_of(run)}{feed_format}"
+    """Return the key under which a run's feed of a format is published; of all begins with ""."""
+    return f"{place_of(run.tenant_id)}{run.run_id}.{feed_format}"
 
 
 def state_key(run: RunRecord | ArtifactKeys) -> str:
     """Return the key of that feed's state, which later runs are compared with."""
-    return f"{_copies_of(run)}state.parquet"
+    return published_key(run, "state.parquet")
 
 
 def publish(objects: ObjectStore, keys: ArtifactKeys, feed_format: str) -> None:
-    """Copy a run's merged feed and its state, within S3, to their stable keys.
-
-    Every attempt of a run copies the same bytes to the same keys.
-    """
+    """Copy a run's feed and state to their stable keys; each attempt copies the same bytes."""
     objects.copy(keys.merged_inventory(feed_format), published_key(keys, feed_format))
     objects.copy(keys.state, state_key(keys))
 
 
 def withdraw(objects: ObjectStore, run: RunRecord | ArtifactKeys) -> None:
     """Delete a run's published copies, if there are any."""
-    for copy in objects.list_objects(_copies_of(run)):
+    for copy in objects.list_objects(published_key(run, "")):
         objects.delete(copy.key)
 
 
 def remove_superseded(platform: Platform, tenant_id: str, now: datetime) -> list[str]:
-    """Delete the copies of feeds that can neither be read nor be published again; return the keys.
-
-    Each stays a day longer, since links to it live for an hour.
-    """
+    """Delete copies that were out of reach a day ago (links live an hour); return their keys."""
     until = now - KEPT_AFTER
     place = place_of(tenant_id)
     found = [
@@ -75,11 +69,7 @@ def superseded(
     until: datetime,
     keep: int,
 ) -> set[str]:
-    """Return the runs whose feeds were out of reach at an instant, and stay so.
-
-    ``records`` are of all runs that have copies, as far as they exist; ``keep`` publications can be
-    published again.
-    """
+    """Return the runs whose feeds were out of reach then, with ``keep`` that can return."""
     last = () if pointer is None else pointer.publications[:keep]
     updates = [(one.seq, one.published_at) for one in last]
     updates += [
@@ -106,11 +96,6 @@ def _is_over(
 def place_of(tenant_id: str) -> str:
     """Return the prefix under which all feeds of a tenant are published."""
     return f"published/{tenant_id}/"
-
-
-def _copies_of(run: RunRecord | ArtifactKeys) -> str:
-    """Return the common prefix of the keys of a run's feed, in any format, and of its state."""
-    return f"{place_of(run.tenant_id)}{run.run_id}."
 
 
 def _run_id_of(published: ObjectInfo) -> str:

@@ -34,8 +34,8 @@ class RunReports:
     """Writes one run's files, from any thread."""
 
     def __init__(self, objects: ObjectStore, ctx: RunContext, io: ConcurrentIO) -> None:
-        self._objects = objects
-        self._io = io
+        self.objects = objects
+        self.io = io
         self.ctx = ctx
         self.keys = ArtifactKeys(ctx.run_id, ctx.tenant_id)
         self.artifacts: dict[str, str] = {}
@@ -43,7 +43,7 @@ class RunReports:
 
     def uri(self, key: str) -> str:
         """Return the ``s3://`` address of a key."""
-        return self._objects.uri(key)
+        return self.objects.uri(key)
 
     @property
     def feed_format(self) -> str | None:
@@ -57,29 +57,21 @@ class RunReports:
         def put() -> None:
             name = self.keys.artifact_name(key)
             content_type = _CONTENT_TYPES[PurePosixPath(key).suffix[1:]] if name else None
-            written = self._objects.put_stream(key, chunks, content_type=content_type)
+            written = self.objects.put_stream(key, chunks, content_type=content_type)
             if name:
                 self.artifacts[name] = key
             if name == MERGED_INVENTORY:
                 self._feed_sha256 = written.sha256
 
-        self._io.start(put)
+        self.io.start(put)
 
     def wait(self) -> None:
-        """Wait until all begun files are written.
-
-        Raises:
-            ExternalServiceError: S3 does not answer.
-        """
-        self._io.wait()
+        """Wait until all begun files are written."""
+        self.io.wait()
 
     def read_vendor(self, vendor_id: str) -> NormalizedVendor:
-        """Read a vendor back from its work file.
-
-        Raises:
-            FileNotFoundError: it has none; normalizing has not come so far.
-        """
-        data = self._objects.read_or_none(self.keys.work(vendor_id, WORK_FILE))
+        """Read a vendor back from its work file; `FileNotFoundError` where there is none yet."""
+        data = self.objects.read_or_none(self.keys.work(vendor_id, WORK_FILE))
         if data is None:
             raise FileNotFoundError(
                 f"vendor {vendor_id!r} has no work file in this run; "
@@ -89,9 +81,9 @@ class RunReports:
 
     def withdraw_merged(self) -> None:
         """Delete the feed of a run that has not succeeded after all, and its file of changes."""
-        feeds = [each.key for each in self._objects.list_objects(self.keys.outputs)]
+        feeds = [each.key for each in self.objects.list_objects(self.keys.outputs)]
         for key in (*feeds, self.keys.changes):
-            self._objects.delete(key)
+            self.objects.delete(key)
             self.artifacts.pop(self.keys.artifact_name(key), None)
 
     def write_last(
@@ -103,10 +95,7 @@ class RunReports:
         duration_seconds: float,
         now: datetime,
     ) -> Outcome:
-        """Write errors.json, if there are errors, run_summary.json and report.html.
-
-        The outcome is for the run's record.
-        """
+        """Write errors.json (if any), run_summary.json, report.html; return the run's outcome."""
         errors = errors_json(self.ctx, findings)
         summary = run_summary_json(
             self.ctx,

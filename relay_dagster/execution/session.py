@@ -9,6 +9,7 @@ already, any other sends it back to the queue for its next attempt.
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 from relay_core.columnar.process_tuning import tune_process
@@ -31,8 +32,7 @@ from relay_dagster.execution.inputs import (
     InputSnapshot,
     PublishedInputs,
     RunInputs,
-    fetch_state,
-    load_state,
+    fetch_baseline,
 )
 from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.external_errors import MissingResourceError
@@ -51,10 +51,7 @@ _STAGE_OF = dict(zip(ASSETS, (Stage.FETCH_INPUTS, Stage.NORMALIZE, Stage.MERGE_P
 
 
 class RunSession:
-    """Executes one run in this process, from the first asset selected to the last.
-
-    ``claimed_attempt`` is the attempt, from `claim` on; None where it could not be claimed.
-    """
+    """Executes one run in this process, from the first asset selected to the last."""
 
     def __init__(self, platform: Platform, launch: Launch) -> None:
         self._platform = platform
@@ -83,18 +80,18 @@ class RunSession:
 
     @contextmanager
     def materializing(self, asset: str) -> Iterator[None]:
-        """Do one asset's steps inside; files that they begin to write are written at its end.
-
-        Raises:
-            RunStoppedError: the run has failed, was cancelled, or belongs to another process.
-        """
+        """Do an asset's steps, end its writes; `RunStoppedError` where the run is over."""
         self._asset = asset
         try:
             try:
                 yield
                 self.attempt.io.wait()
             except Exception as error:
-                self._fail_if_out_of_memory(error)
+                if self.claimed_attempt is not None and self._memory.is_reached(error):
+                    self._memory.lift()
+                    self.attempt.io.drain()
+                    stage = self.attempt.record.stage
+                    self._fail(too_little_memory(self._memory.megabytes, stage))
                 raise
         except RunStoppedError:
             raise
@@ -108,10 +105,7 @@ class RunSession:
             raise
 
     def claim(self) -> None:
-        """Claim the attempt for this process, once, and move on to the asset's stage.
-
-        From here on the memory limit holds, and the heartbeat runs.
-        """
+        """Claim the attempt, once, limit its memory, and move on to the asset's stage."""
         stage = _STAGE_OF[self._asset]
         if self.claimed_attempt is None:
             tune_process()
@@ -122,11 +116,7 @@ class RunSession:
         self.claimed_attempt.enter(stage)
 
     def load_config(self) -> TenantConfig:
-        """Return the run's pinned config; a config that cannot be used ends the run.
-
-        Raises:
-            ConfigError: it is invalid, which an operator can mend between two attempts.
-        """
+        """Return the run's pinned config, or end the run; a `ConfigError` may be mended."""
         if self._config is not None:
             return self._config
         record = self.attempt.record
@@ -167,9 +157,7 @@ class RunSession:
         stages, findings = self._stages, self.attempt.findings
         stages.baseline = self._fetch_baseline()
         self._snapshot = InputSnapshot(
-            self._platform.objects,
             self.attempt.reports,
-            self.attempt.io,
             stages.vendors,
             self._platform.settings.limits,
             now=utc_now(),
@@ -180,7 +168,7 @@ class RunSession:
             is_first = attempt.record.attempt == 1 and self._asset == FETCHED
             inputs = self._snapshot.take(is_first=is_first)
         else:
-            earlier = runs.list_runs(attempt.record.tenant_id, limit=MAX_SOURCE_RUNS).records
+            earlier = runs.list_runs(attempt.record.tenant_id, limit=MAX_SOURCE_RUNS).items
             with_work = NORMALIZED not in self._launch.assets
             inputs = self._snapshot.reuse(earlier, with_work=with_work)
         stages.overrides = inputs.overrides
@@ -240,23 +228,12 @@ class RunSession:
         if self.claimed_attempt is not None:
             self.claimed_attempt.close()
 
-    def _fail_if_out_of_memory(self, error: Exception) -> None:
-        """End the run if an error shows that it needs more memory than its limit."""
-        if self.claimed_attempt is not None and self._memory.is_reached(error):
-            self._memory.lift()
-            self.attempt.io.drain()
-            stage = self.attempt.record.stage
-            self._fail(too_little_memory(self._memory.megabytes, stage))
-
     def _fail(self, failure: RunFailure) -> NoReturn:
         self.attempt.findings.fail(failure)
         self.attempt.fail(failure)
 
     def _published_run(self) -> RunRecord | None:
-        """Return the run whose feed is in force, if there is a baseline to be pinned.
-
-        A run of some vendors has none.
-        """
+        """Return the run whose feed is in force, where a baseline is to be pinned."""
         record, runs = self.attempt.record, self._platform.runs
         if record.vendors is not None or record.baseline_run_id is not None:
             return None
@@ -297,18 +274,17 @@ class RunSession:
             config_version=record.config_version,
             last_good=NO_LAST_GOOD
             if published is None
-            else PublishedInputs(self._platform.objects, reports, published, vendors),
+            else PublishedInputs(reports, published, vendors),
         )
 
     def _fetch_baseline(self) -> Baseline | None:
         """Copy the pinned baseline's state into the run, and return it."""
-        record, reports, objects = self.attempt.record, self.attempt.reports, self._platform.objects
+        record, reports = self.attempt.record, self.attempt.reports
         if record.baseline_run_id is None:
             return None
-        fetch_state(objects, reports, record.baseline_run_id)
         config = self._stages.config
         keeps_rows = config.output.missing_skus == "zero" or config.guards.quarantine is not None
-        return load_state(objects, reports, keeps_rows=keeps_rows)
+        return fetch_baseline(reports, record.baseline_run_id, keeps_rows=keeps_rows)
 
     def _own_uploads(self) -> list[str]:
         """Return the vendors whose upload is read, in order."""
@@ -323,7 +299,8 @@ class RunSession:
         for vendor_id in self._stages.to_read():
             if vendor_id in uploads:
                 sku_map = take(self._map_of(vendor_id)) if vendor_id in inputs.maps else None
-                feed, name = take(inputs.copy_of(vendor_id)), inputs.file_name(vendor_id)
+                name = PurePosixPath(inputs.entries[vendor_id]["s3_key"]).name
+                feed = take(inputs.copy_of(vendor_id))
                 if self.attempt.record.attempt > 1:  # an earlier one may still write
                     feed = inputs.verified(self._platform.objects, vendor_id, feed)
                 yield VendorFeed(self._stages.config.vendor(vendor_id), feed, name, sku_map)

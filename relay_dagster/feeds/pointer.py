@@ -108,11 +108,7 @@ def published(
     keep: int,
     rolled_back_by: str | None = None,
 ) -> FeedPointer:
-    """Return the pointer once a run's feed is in force; nothing is held back then.
-
-    ``keep`` publications stay, this one among them. ``rolled_back_by`` is the caller who publishes
-    it again.
-    """
+    """Return the pointer once a feed is in force, one of ``keep`` publications; none is held."""
     how, by = PublishedBy.RUN, run.released_by
     if rolled_back_by is not None:
         how, by = PublishedBy.ROLLBACK, rolled_back_by

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate, holding, no_update, published
@@ -42,7 +43,8 @@ def released(record: RunRecord, decision: Release, now: datetime) -> RunRecord:
             return record
         raise RunNotHeldError(record.run_id, record.status)
     if not is_same:
-        raise HoldMismatchError(record.run_id, hold)
+        names = ", ".join(sorted(hold.guard_names))
+        raise HoldMismatchError(record.run_id, hold.sha256, names)
     stages = {**record.stage_entered_at, Stage.COMPLETE.value: now}
     return transition(
         "released",
@@ -93,36 +95,23 @@ class FeedService:
     ) -> RunRecord:
         """Publish what is held: ``SUCCEEDED``. The same decision again changes nothing.
 
-        ``then`` is given the record where this very call has published it.
-
-        Raises:
-            RunNotHeldError: nothing of the run is held back.
-            HoldMismatchError: what is held is not what was reviewed.
-            TenantBusyError: the tenant has a run that is queued or running.
+        ``then`` is given the record where this very call has published it. `RunNotHeldError` where
+        nothing of the run is held back; `HoldMismatchError`: what is held is not what was reviewed;
+        `TenantBusyError` where the tenant has a run that is queued or running.
         """
         now = self.clock()
+        facts: dict[str, Any] = {"sha256": decision.sha256, "guards": sorted(decision.guards)}
 
         def entry(record: RunRecord) -> AuditEntry:
-            return origin.entry(
-                Action.RUN_RELEASED,
-                record.tenant_id,
-                run_id,
-                now,
-                sha256=decision.sha256,
-                guards=sorted(decision.guards),
-                reason=decision.reason,
-            )
+            whose, why = (record.tenant_id, run_id, now), decision.reason
+            return origin.entry(Action.RUN_RELEASED, *whose, **facts, reason=why)
 
         rule = released(decision, now)
         publishing = self.publishing
         return self.change(run_id, rule, feed=publishing, while_idle=True, entry=entry, then=then)
 
     def expire_hold(self, run_id: str, retention_days: int) -> RunRecord:
-        """Give a held feed up that is older than artifacts are kept: ``CANCELLED``.
-
-        Raises:
-            TransitionRefusedError: the run is not held any more.
-        """
+        """Give a held feed up that is older than artifacts are kept: ``CANCELLED``."""
         return self.change(run_id, expired(retention_days), feed=self.discarding)
 
     def roll_back(
@@ -135,14 +124,7 @@ class FeedService:
         origin: Origin = SYSTEM,
         then: Callable[[RunRecord], object] = no_update,
     ) -> FeedPointer:
-        """Publish a feed again that was in force; the one that is in force is no change.
-
-        ``then`` is given its run where this very call has published it.
-
-        Raises:
-            FeedNotKeptError: it is none of the tenant's last publications.
-            TenantBusyError: the tenant has a run that is queued or running.
-        """
+        """Publish an earlier feed again, if it is kept; ``then`` gets its run, if by this call."""
         now, publishing = self.clock(), partial(self.publishing, rolled_back_by=by)
 
         def feed() -> FeedPointer:

@@ -33,10 +33,7 @@ class DeadLetterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead letter: its message, and the run that it was for, as far as they are known.
-
-    ``message`` is None where only the record names the dead letter.
-    """
+    """A dead letter: its message (None: its record alone names it), and its run, where known."""
 
     run_id: str | None
     job: Job | None
@@ -107,12 +104,8 @@ class DeadLetters:
     def redrive(self, run_id: str) -> RunRecord:
         """Start a new run of the job's tenant and vendors, then delete the dead letter.
 
-        The new run takes the tenant's latest config, which the operator has mended.
-
-        Raises:
-            DeadLetterError: there is no such dead letter, or its run has not ended yet.
-            TenantBusyError: the tenant has an unfinished run; the dead letter stays.
-            QueueUnavailableError: no run is left behind, the dead letter stays.
+        The run takes the latest config, which the operator has mended. `DeadLetterError` where
+        there is none, or its run has not ended; where no run starts (`RunError`) it stays.
         """
         found = self._of(run_id)
         job = found[0].job
@@ -126,11 +119,7 @@ class DeadLetters:
         return started
 
     def discard(self, name: str) -> None:
-        """Delete the dead letter of this run or message id; the run's record stays as it is.
-
-        Raises:
-            DeadLetterError: there is no such dead letter, or its run has not ended yet.
-        """
+        """Delete a dead letter by run or message id; `DeadLetterError` where there is none."""
         found = self._of(name)
         run_id = found[0].run_id or name
         tenant_id, cause = found[0].tenant_id, found[0].cause[:_MAX_CAUSE_LENGTH]
@@ -142,10 +131,7 @@ class DeadLetters:
         log.info("dead_letter_discarded", run_id=run_id)
 
     def _of(self, name: str) -> list[DeadLetter]:
-        """Return the dead letters of a run, or that with a message's id; just received ones first.
-
-        A message of a run stands for all of the run.
-        """
+        """Return the dead letters of a run, or of a message and its run; received ones first."""
         received = list(map(self._dead_letter, self._received()))
         named = [each for each in received if each.message_id == name]
         run_id = next((each.run_id for each in named if each.run_id is not None), name)

@@ -48,10 +48,7 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Send the same body again, store the new message's id, delete this one, in that order.
-
-    The new message can be received after ``delay_seconds``.
-    """
+    """Send the body again, after a delay; store the new message's id, then delete this one."""
 
     delay_seconds: int = 0
 
@@ -79,11 +76,7 @@ class MessageFacts:
 
 
 def decide(facts: MessageFacts, max_attempts: int) -> tuple[IntakeAction, ...]:
-    """Return the actions for one message, in order.
-
-    Some receives lead to no attempt: a daemon dies, a job waits for its tenant. After the last
-    receive SQS would move the message to the dead-letter queue, so it is replaced in time.
-    """
+    """Return the actions for one message, in order; it is replaced before SQS gives it up."""
     if facts.refusal is not None:
         return (facts.refusal,)
     if facts.record is None:

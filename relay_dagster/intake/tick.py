@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from relay_dagster.aws.clients import LONG_POLL_SECONDS
 from relay_dagster.aws.job_queue import MAX_MESSAGES, Message
-from relay_dagster.aws.metrics import report_fault
+from relay_dagster.aws.metrics import WORKER_HEARTBEAT, report_fault
 from relay_dagster.drain import drain
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.decision import (
@@ -70,7 +70,7 @@ class IntakeTick:
 
     def run(self, poll_seconds: int = POLL_SECONDS) -> list[RunRecord]:
         """Handle due runs and messages; return the records whose attempts Dagster shall start."""
-        self.platform.metrics.worker_heartbeat()
+        self.platform.metrics.count(WORKER_HEARTBEAT)
         try:
             self._take_due(DueQueue.READY, self._left)
             self._take_due(DueQueue.TURN, (self._left + self.turns_first) // 2)
@@ -106,10 +106,7 @@ class IntakeTick:
                     return
 
     def is_served_lately(self, record: RunRecord) -> bool:
-        """Return whether the tenant of a run has had another one, or this one, within 10 minutes.
-
-        The next free slot is another tenant's, which has had none.
-        """
+        """Return whether a run's tenant had a run, or this one, lately: then others are first."""
         if record.attempt > 1:
             return True
         try:

@@ -20,6 +20,7 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import instant_text, unmarshal
 from relay_dagster.aws.dynamodb.run_writes import to_feed, to_record
 from relay_dagster.aws.dynamodb.schema import Kind
+from relay_dagster.aws.metrics import INVARIANTS_BROKEN
 from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import MissingResourceError, UnreadableItemError
 from relay_dagster.feeds.pointer import FeedPointer, Publication
@@ -326,5 +327,5 @@ def report_broken(platform: Platform, now: datetime, deadline: Deadline) -> int:
         log.warning("invariants_cut_short", found=len(findings))
     for each in findings:
         log.error("invariant_broken", invariant=each.invariant, subject=each.subject)
-    platform.metrics.invariants_broken(len(findings))
+    platform.metrics.count(INVARIANTS_BROKEN, len(findings))
     return len(findings)

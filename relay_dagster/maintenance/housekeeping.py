@@ -130,7 +130,7 @@ def count_holds(platform: Platform, now: datetime) -> int:
     cursor, is_more = None, True
     while is_more:
         page = platform.runs.list_runs(status=RunStatus.HELD, limit=HOLDS_AT_ONCE, cursor=cursor)
-        drain(page.records, count_or_expire, report)
+        drain(page.items, count_or_expire, report)
         cursor = page.next_cursor
         is_more = cursor is not None
     platform.metrics.runs_held(holds)

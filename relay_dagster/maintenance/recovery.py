@@ -15,8 +15,7 @@ from datetime import datetime, timedelta
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.database import AuditStore
 from relay_dagster.aws.dynamodb.link_store import LinkKind
-from relay_dagster.aws.dynamodb.tenant_errors import UnknownTenantError
-from relay_dagster.runs.errors import RunError
+from relay_dagster.runs.errors import RunError, UnknownTenantError
 from relay_dagster.tenants.audit import Action, AuditEntry, Origin
 from relay_dagster.webhooks.changes import UnknownWebhookError, removed
 from relay_dagster.wiring import Platform
@@ -65,9 +64,9 @@ def _entries(audit: AuditStore, since: datetime) -> Iterator[AuditEntry]:
     after: str | None = None
     while True:
         page = audit.list_entries(limit=_PAGE, after=after)
-        yield from (each for each in page.entries if each.occurred_at > since)
-        after = page.next_after
-        if after is None or (page.entries and page.entries[-1].occurred_at <= since):
+        yield from (each for each in page.items if each.occurred_at > since)
+        after = page.next_cursor
+        if after is None or (page.items and page.items[-1].occurred_at <= since):
             return
 
 
@@ -76,7 +75,7 @@ def _cancel_open_runs(platform: Platform, origin: Origin, done: Recovery) -> Non
         cursor, is_more = None, True
         while is_more:
             page = platform.runs.list_runs(status=status, limit=_PAGE, cursor=cursor)
-            for record in page.records:
+            for record in page.items:
                 with suppress(RunError):  # it has ended meanwhile
                     platform.ledger.request_cancel(record.run_id, origin=origin)
                     done.cancelled.append(record.run_id)

@@ -40,9 +40,7 @@ def open_https(
 
     The secret is the text of the header ``Authorization``. A file that says that it has more than
     ``max_bytes`` is not read. Certificates are judged by the authorities that the system has now.
-
-    Raises:
-        CallError: there is none to be had.
+    `CallError` where there is none to be had.
     """
     name, headers = basename(unquote(destination.target.partition("?")[0])), _headers(known)
     first, trust = destination.receiver, ssl.create_default_context()

@@ -41,27 +41,17 @@ class _Endpoint(Generic[_Call]):
         return 1 if max(self.took or 0.0, so_far) > SLOW_SECONDS else MAX_WAITING
 
 
+@dataclass(eq=False)
 class EndpointLimiter(Generic[_Call]):
-    """Makes calls on threads of its own, and hands back those that are made.
+    """Makes calls on threads of its own, which no process's end waits for; hands them back made."""
 
-    The end of the process waits for none of them.
+    make: Callable[[_Call], object]  # makes a call, and keeps the result in it; raises nothing
+    # Tells how long calls last, in seconds; where it stands still, none is slow
+    monotonic: Callable[[], float] = time.monotonic
+    at_once: int = MAX_AT_ONCE  # so many calls are made at once
 
-    Args:
-        make: makes a call, and keeps the result in it; raises nothing.
-        monotonic: tells how long calls last, in seconds; where it stands still, none is slow.
-        at_once: so many calls are made at once.
-    """
-
-    def __init__(
-        self,
-        make: Callable[[_Call], object],
-        monotonic: Callable[[], float] = time.monotonic,
-        *,
-        at_once: int = MAX_AT_ONCE,
-    ) -> None:
-        self._make = make
-        self._monotonic = monotonic
-        self._at_once = at_once
+    def __post_init__(self) -> None:
+        """Begin with no endpoint."""
         # The one that was called longest ago is the first.
         self._endpoints: dict[tuple[str, str], _Endpoint[_Call]] = {}
         # Those whose turn it is next come first; none that is being called.
@@ -75,7 +65,7 @@ class EndpointLimiter(Generic[_Call]):
         with self._has_made:
             name = tenant_id, receiver
             endpoint = self._endpoints[name] = self._endpoints.pop(name, _Endpoint(tenant_id))
-            if len(endpoint.waiting) >= endpoint.max_waiting(self._monotonic()):
+            if len(endpoint.waiting) >= endpoint.max_waiting(self.monotonic()):
                 return False
             if not endpoint.waiting and endpoint not in self._calling:
                 self._turns.append(endpoint)
@@ -92,7 +82,7 @@ class EndpointLimiter(Generic[_Call]):
 
     def postponed(self) -> list[_Call]:
         """Hand back the calls that wait behind slow ones, all but the first of each endpoint."""
-        now, postponed = self._monotonic(), []
+        now, postponed = self.monotonic(), []
         with self._has_made:
             for name, endpoint in list(self._endpoints.items()):
                 while len(endpoint.waiting) > endpoint.max_waiting(now):
@@ -104,12 +94,12 @@ class EndpointLimiter(Generic[_Call]):
 
     def _begin(self) -> None:
         """Begin the calls that there is room for."""
-        now, left = self._monotonic(), []
+        now, left = self.monotonic(), []
         slow = sum(each.is_slow(now) for each in self._calling)
         for endpoint in self._turns:
             tenants = [each.tenant_id for each in self._calling]
             if (
-                len(tenants) == self._at_once
+                len(tenants) == self.at_once
                 or tenants.count(endpoint.tenant_id) == MAX_OF_TENANT
                 or (endpoint.is_slow(now) and slow >= MAX_SLOW_AT_ONCE)
             ):
@@ -125,11 +115,11 @@ class EndpointLimiter(Generic[_Call]):
     def _call(self, endpoint: _Endpoint[_Call], call: _Call) -> None:
         """Make a call on a thread of its own."""
         try:
-            self._make(call)
+            self.make(call)
         finally:
             with self._has_made:
                 self._calling.remove(endpoint)
-                endpoint.took = self._monotonic() - (endpoint.called_at or 0)
+                endpoint.took = self.monotonic() - (endpoint.called_at or 0)
                 endpoint.called_at = None
                 if endpoint.waiting:
                     self._turns.append(endpoint)

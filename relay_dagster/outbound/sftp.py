@@ -69,10 +69,7 @@ def open_sftp(
 
     `*` and `?` stand in the pattern's last part. The secret is a password, or an OpenSSH private
     key; ``host_key`` is the server's public key, as OpenSSH writes it. A file that has more than
-    ``max_bytes`` is not read.
-
-    Raises:
-        CallError: there is none to be had.
+    ``max_bytes`` is not read. `CallError` where there is none to be had.
     """
     backend = JudgedBackend(destination, allowance)
     transport = paramiko.Transport(backend.dial(destination.host, destination.port))
@@ -123,11 +120,7 @@ def _log_in(
 
 
 def _private_key(text: str) -> paramiko.PKey:
-    """Read a private key.
-
-    The client itself takes every other ECDSA key that OpenSSH wrote without a comment for damaged:
-    it is given one that is written anew.
-    """
+    """Read a key, and write it anew: paramiko takes ECDSA without comment for damaged."""
     data = f"{text.strip()}\n".encode()
     read = load_ssh_private_key if b"OPENSSH" in data.partition(b"\n")[0] else load_pem_private_key
     try:

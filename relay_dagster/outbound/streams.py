@@ -55,11 +55,7 @@ class Allowance:
         self._until = time.monotonic() + self.seconds
 
     def left(self) -> float:
-        """Return how many seconds are left.
-
-        Raises:
-            CallTooSlowError: none are.
-        """
+        """Return how many seconds are left; `CallTooSlowError` where none are."""
         seconds = self._until - time.monotonic()
         if seconds <= 0:
             raise self.too_slow()
@@ -74,11 +70,7 @@ class Allowance:
         self._until = min(self._until, time.monotonic() + seconds)
 
     def take(self, count: int) -> None:
-        """Count bytes that were read.
-
-        Raises:
-            AnswerTooLongError: they are too many.
-        """
+        """Count bytes that were read; `AnswerTooLongError` where they are too many."""
         self.answer_bytes -= count
         if self.answer_bytes < 0:
             raise AnswerTooLongError("the head of the answer was too long")
@@ -106,11 +98,7 @@ class JudgedBackend(httpcore.NetworkBackend):
         return _Stream(self.dial(host, port), self._allowance)
 
     def dial(self, host: str, port: int) -> socket.socket:
-        """Connect to the first address that answers.
-
-        Raises:
-            CallError: an address is refused, none answers, or the time is up.
-        """
+        """Connect to the first address that answers; `CallError` where none may or does in time."""
         addresses = self._addresses(host, port)
         if not all(self.destination.accepts(ip_address(each)) for each in addresses):
             raise CallError("the URL's host has an address that is not public")
@@ -215,11 +203,7 @@ def exchange(
     ssl_context: ssl.SSLContext,
     body: bytes | None = None,
 ) -> Iterator[httpcore.Response]:
-    """Send a request where a backend leads to; yield the answer while it comes.
-
-    Raises:
-        CallError: there was none.
-    """
+    """Send a request to a backend; yield the answer while it comes; `CallError` for none."""
     destination = backend.destination
     scheme, host = destination.scheme.encode(), destination.host.encode()
     target = destination.target.encode()
@@ -239,11 +223,7 @@ def exchange(
 
 
 def read_answer(response: httpcore.Response) -> Iterator[bytes]:
-    """Yield the bytes of an answer as they come.
-
-    Raises:
-        CallError: it broke off.
-    """
+    """Yield the bytes of an answer as they come; `CallError` where it broke off."""
     with _as_call_error():
         yield from response.iter_stream()
 

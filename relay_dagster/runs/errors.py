@@ -1,27 +1,55 @@
-"""Why a run was not started, or a change of its record refused; none is an external error."""
+"""Why something asked for is refused; none is an external error."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.runs.model import Hold
+
+_QUOTAS = {
+    "RUN_QUOTA_EXCEEDED": "tenant {} has had {} runs in this hour, which are the most",
+    "UPLOAD_QUOTA_EXCEEDED": "tenant {} has had {} upload links today (UTC), which are the most",
+    "CONFIG_QUOTA_EXCEEDED": "tenant {} has had {} config versions today (UTC), which are the most",
+    "LINK_QUOTA_EXCEEDED": "tenant {} has {} links, the most it may have; revoke one",
+    "SECRET_QUOTA_EXCEEDED": "tenant {} has {} secrets, the most it may have; delete one",
+    "WEBHOOK_QUOTA_EXCEEDED": "tenant {} has {} webhooks, the most it may have; delete one",
+    "OVERRIDE_QUOTA_EXCEEDED": "tenant {} would have more than {:,} overrides; "
+    "remove those that nobody needs",
+    "KEY_QUOTA_EXCEEDED": "tenant {} has {} keys, the most it may have, expired ones too; "
+    "delete those that nobody needs",
+}
 
 
-class RunError(Exception):
-    """Base of every refusal."""
+class RefusedError(Exception):
+    """Base of every refusal: the code that callers are told, and its sentence with facts."""
 
-    error_code: ClassVar[str] = "run_error"
-    sentence: ClassVar[str] = "{}"
+    error_code: str = "refused"
+    sentence: str = "{}"
 
     def __init__(self, *facts: object) -> None:
         super().__init__(self.sentence.format(*facts))
 
 
+class QuotaExceededError(RefusedError):
+    """A tenant has as many of something as it may have.
+
+    ``wait_seconds`` are left until it may have another; None where it must remove one first.
+    """
+
+    def __init__(
+        self, error_code: str, tenant_id: str, most: int, wait_seconds: float | None = None
+    ) -> None:
+        self.error_code, self.sentence = error_code, _QUOTAS[error_code]
+        self.wait_seconds = wait_seconds
+        super().__init__(tenant_id, most)
+
+
+class RunError(RefusedError):
+    """Base of what is refused of a run, or of a change of its record."""
+
+
 class UnknownRunError(RunError):
     """No record has this run_id."""
 
-    error_code = "RUN_NOT_FOUND"
-    sentence = "there is no run {}"
+    error_code, sentence = "RUN_NOT_FOUND", "there is no run {}"
 
 
 class TenantBusyError(RunError):
@@ -58,54 +86,30 @@ class RestoreTooLateError(RunError):
     sentence = "the time to restore tenant {} is over; its deletion goes on"
 
 
-class RunQuotaExceededError(RunError):
-    """The tenant has had as many runs as it may in this hour; ``wait_seconds`` are left of it."""
-
-    error_code = "RUN_QUOTA_EXCEEDED"
-
-    def __init__(self, tenant_id: str, runs_per_hour: int, wait_seconds: float) -> None:
-        self.wait_seconds = wait_seconds
-        super().__init__(
-            f"tenant {tenant_id} has had {runs_per_hour} runs in this hour, which are the most"
-        )
-
-
 class IdempotencyKeyReusedError(RunError):
     """The same ``Idempotency-Key`` came with another body."""
 
     error_code = "IDEMPOTENCY_KEY_REUSED"
-
-    def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
-        super().__init__(
-            f"this Idempotency-Key was used for run {run_id} with another body; use a new key"
-        )
+    sentence = "this Idempotency-Key was used for run {} with another body; use a new key"
 
 
 class RunAlreadyFinishedError(RunError):
     """The run is final; nothing changes it any more."""
 
-    error_code = "RUN_ALREADY_FINISHED"
-    sentence = "run {} has already finished: {}"
+    error_code, sentence = "RUN_ALREADY_FINISHED", "run {} has already finished: {}"
 
 
 class RunNotHeldError(RunError):
     """The run's feed is not held back: there is nothing to release."""
 
-    error_code = "RUN_NOT_HELD"
-    sentence = "the feed of run {} is not held back; the run is {}"
+    error_code, sentence = "RUN_NOT_HELD", "the feed of run {} is not held back; the run is {}"
 
 
 class HoldMismatchError(RunError):
     """What is to be released is not what is held."""
 
     error_code = "HOLD_MISMATCH"
-
-    def __init__(self, run_id: str, hold: Hold) -> None:
-        super().__init__(
-            f"the feed of run {run_id} has sha256 {hold.sha256} and is held by "
-            f"{', '.join(sorted(hold.guard_names))}; review that, then name both"
-        )
+    sentence = "the feed of run {} has sha256 {} and is held by {}; review that, then name both"
 
 
 class FeedNotKeptError(RunError):
@@ -145,22 +149,19 @@ class UnknownVendorError(RunError):
 class QueueUnavailableError(RunError):
     """The run's message could not be sent, so there is no run."""
 
-    error_code = "QUEUE_UNAVAILABLE"
-    sentence = "the queue does not answer, no run was started"
+    error_code, sentence = "QUEUE_UNAVAILABLE", "the queue does not answer, no run was started"
 
 
 class JobConflictError(RunError):
     """A message has the run_id of a record that was made for another body."""
 
-    error_code = "job_conflict"
-    sentence = "run {} was requested with another body"
+    error_code, sentence = "job_conflict", "run {} was requested with another body"
 
 
 class JobExpiredError(RunError):
     """A message has the run_id of a run whose record is no longer kept."""
 
-    error_code = "job_expired"
-    sentence = "run {} ended long ago, its record is gone"
+    error_code, sentence = "job_expired", "run {} ended long ago, its record is gone"
 
 
 class CommitLostError(RunError):
@@ -196,3 +197,36 @@ class CancelRequestedError(TransitionRefusedError):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(run_id, "its cancellation was requested")
+
+
+class TenantExistsError(RefusedError):
+    """The tenant already has a config, or another one whose id differs in case alone."""
+
+    error_code = "TENANT_EXISTS"
+    sentence = (
+        "tenant {}, or one whose id differs in upper and lower case alone, already has a config; "
+        "store a new version of it"
+    )
+
+
+class UnknownTenantError(RefusedError):
+    """The tenant has no config."""
+
+    error_code, sentence = "TENANT_NOT_FOUND", "tenant {} has no config"
+
+
+class VersionMismatchError(RefusedError):
+    """The latest version is not the expected one; ``latest`` is None for an unknown tenant."""
+
+    error_code = "CONFIG_VERSION_MISMATCH"
+
+    def __init__(self, tenant_id: str, expected: int, latest: int | None) -> None:
+        self.latest = latest
+        found = "has no config" if latest is None else f"is at version {latest}"
+        super().__init__(f"tenant {tenant_id} {found}, not at version {expected}")
+
+
+class MakerGoneError(RefusedError):
+    """The key that makes another has just been deleted."""
+
+    error_code, sentence = "UNAUTHENTICATED", "the key in X-API-Key has just been deleted"

@@ -49,22 +49,22 @@ class Job:
 
     @classmethod
     def parse(cls, body: str) -> Job:
-        """Read a message body. An empty list of vendors is all; keys it does not know are ignored.
-
-        Raises:
-            NotAJobError: the body is not JSON, or a value is not what it must be.
-        """
+        """Read a message body, whatever else it holds; no vendors are all; else `NotAJobError`."""
         try:
             document = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise NotAJobError(f"the body is not JSON: {error}") from error
         if not isinstance(document, dict):
             raise NotAJobError("the body is not a JSON object")
+        version = document.get("config_version")
+        is_number = type(version) is int and 1 <= version < 2**53
+        if version is not None and not is_number:
+            raise _refusal("config_version", "a version", version)
         return cls(
             run_id=_read_text(document, "run_id", is_run_id, "a UUID"),
             tenant_id=_read_text(document, "tenant_id", is_id, "a tenant's id"),
             vendors=_read_vendors(document.get("vendors")),
-            config_version=_read_version(document.get("config_version")),
+            config_version=version,
         )
 
     def body(self) -> str:
@@ -98,14 +98,6 @@ def _read_vendors(value: object) -> tuple[str, ...] | None:
     if len(value) > _MAX_VENDORS:
         raise _refusal("vendors", f"a list of at most {_MAX_VENDORS}", len(value))
     return tuple(value)
-
-
-def _read_version(value: object) -> int | None:
-    if value is None:
-        return None
-    if type(value) is not int or not 1 <= value < 2**53:
-        raise _refusal("config_version", "a version", value)
-    return value
 
 
 def _refusal(name: str, what: str, value: object) -> NotAJobError:

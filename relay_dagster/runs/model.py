@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import uuid4
 
 from relay_core.domain.codes import FailureClass, FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunContext, RunFailure, VendorResult
@@ -208,21 +209,14 @@ class RunRecord:
 
     @property
     def needs_reports(self) -> bool:
-        """Whether the run has ended and nobody has noted that its reports are written.
-
-        One that was cancelled before it had an attempt has nothing to report.
-        """
+        """Whether it has ended unreported; one that never had an attempt has no reports."""
         if not self.has_ended or self.hidden or self.reports_written_at is not None:
             return False
         return self.attempt > 0 or self.status is not RunStatus.CANCELLED
 
     @property
     def fence(self) -> Fence:
-        """What the Dagster run that executes this run shows with each write.
-
-        Raises:
-            ValueError: no Dagster run has claimed the attempt.
-        """
+        """What the Dagster run that executes it shows with each write; `ValueError` unclaimed."""
         if self.dagster_run_id is None:
             raise ValueError(f"run {self.run_id}: attempt {self.attempt} is not claimed")
         return Fence(self.run_id, self.attempt, self.dagster_run_id)
@@ -280,10 +274,7 @@ class RunRecord:
         )
 
     def stage_times(self, until: datetime) -> dict[str, float]:
-        """Return the seconds that the attempt spent in each stage, in the last up to ``until``.
-
-        ``COMPLETE`` is an end, not a stage to spend time in.
-        """
+        """Return the seconds that the attempt spent in each stage but the end, up to ``until``."""
         entered = sorted(self.stage_entered_at.items(), key=lambda pair: pair[1])
         ends = [*(at for _, at in entered[1:]), until]
         spans = zip(entered, ends, strict=False)  # an attempt that entered none has only an end
@@ -329,9 +320,9 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """What is asked for, by whom; ``vendors`` None is all, ``in_place_of`` a dead letter's run."""
+    """What is asked for, by whom; no ``vendors`` are all, ``in_place_of`` a dead letter's run."""
 
-    run_id: str
+    run_id: str = field(default_factory=lambda: str(uuid4()))
     tenant_id: str
     trigger: Trigger = Trigger.API
     vendors: tuple[str, ...] | None = None

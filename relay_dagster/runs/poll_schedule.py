@@ -39,10 +39,7 @@ class RetryPolicy:
         return record.attempt < self.attempts_of(record)
 
     def delay(self, attempt: int, jitter: float) -> timedelta:
-        """Return the wait after an attempt: exponential, capped, spread by 20 % either way.
-
-        The first attempt is 1; the jitter is a random number from 0 to 1.
-        """
+        """Return the wait after an attempt (from 1): exponential, capped, spread by 20 %."""
         seconds = self.base_seconds
         for _ in range(attempt - 1):
             if seconds >= self.max_seconds:

@@ -5,26 +5,26 @@ The packages that only decide (`runs`, `intake`, `maintenance`) know no adapter 
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from relay_core.config import TenantConfig
 from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate
-from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, RunRecord, TenantLock
-from relay_dagster.tenants.audit import AuditEntry, Origin
-from relay_dagster.tenants.deletion import Deletion
+from relay_dagster.tenants.audit import AuditEntry
 from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.triggers.rules import TriggerUpdate
 from relay_dagster.webhooks.model import Event
 
+_Item = TypeVar("_Item")
+
 
 @dataclass(frozen=True, slots=True)
-class RunPage:
-    """Some runs of a listing, newest first; ``next_cursor`` is None on the last page."""
+class Page(Generic[_Item]):
+    """Some of a listing, newest first; ``next_cursor`` is None on the last page."""
 
-    records: tuple[RunRecord, ...]
+    items: tuple[_Item, ...]
     next_cursor: str | None = None
 
 
@@ -40,17 +40,16 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of a record: as it was read, None for a new one, and as it is to be."""
+    """A change of a record, and what is told of it, in the same transaction."""
 
-    before: RunRecord | None
-    after: RunRecord
+    before: RunRecord | None  # the record as it was read, None for a new one
+    after: RunRecord  # as it is to be
+    events: tuple[Event, ...] = ()  # for the tenant's webhooks
+    audit: tuple[AuditEntry, ...] = ()
 
 
 class RunWrites(Protocol):
-    """What makes the writes that go with a change: ``aws/dynamodb/run_writes.py``.
-
-    What a write is only the store knows.
-    """
+    """What makes the writes that go with a change, opaque here: ``aws/dynamodb/run_writes.py``."""
 
     def lock(self, change: Change, *, yield_to_waiters: bool = False) -> list[Any]:
         """Return the lock's write for a change of lock state, or none; `TenantBusyError`."""
@@ -62,7 +61,7 @@ class RunWrites(Protocol):
         """Return the condition that the tenant is not being deleted; `TenantClosingError`."""
 
     def quota(self, run: RunRecord, runs_per_hour: int) -> Any:
-        """Return the write that counts a run; `RunQuotaExceededError`."""
+        """Return the write that counts a run; `QuotaExceededError`."""
 
     def uncount(self, run: RunRecord) -> None:
         """Take a run out of the count of its hour."""
@@ -81,12 +80,6 @@ class RunWrites(Protocol):
 
     def vendor_results(self, run: RunRecord) -> list[Any]:
         """Return the write of what a run of all vendors that ends came to with each, or none."""
-
-    def events(self, events: Iterable[Event]) -> list[Any]:
-        """Return the writes that add events for the tenant's webhooks."""
-
-    def audit(self, entries: Iterable[AuditEntry | None]) -> list[Any]:
-        """Return the writes that add entries to the audit; None adds nothing."""
 
 
 class RunRecords(Protocol):
@@ -112,34 +105,10 @@ class RunRecords(Protocol):
         """What makes the writes that go with a change."""
 
     def commit(self, change: Change, also: Sequence[Any] = ()) -> RunRecord:
-        """Write a record if it still is as it was read, with all that goes with it, or nothing.
-
-        `CommitLostError` where one is not as it was read; else the `RunError` of its condition.
-        """
+        """Write a record if it is as it was read, and all with it; else `RunError`."""
 
     def note_check(self, record: RunRecord) -> bool:
         """Write what a check has seen, and when the next is; False if the record has changed."""
-
-
-class TenantDeletions(Protocol):
-    """Where tenants' deletions are kept: ``aws/dynamodb/deletion_store.py``."""
-
-    def ask(self, tenant_id: str, grace: timedelta, origin: Origin) -> Deletion:
-        """Begin a tenant's deletion, or return the one that is under way."""
-
-
-class JobSender(Protocol):
-    """The way onto the queue: ``aws/job_queue.py``."""
-
-    def send(self, job: Job, *, request_id: str | None = None) -> str:
-        """Send a job and return its message id."""
-
-
-class PauseLookup(Protocol):
-    """Which tenants start no runs: ``aws/dynamodb/tenant_store.py``."""
-
-    def of(self, tenant_id: str) -> Pause | None:
-        """Return the pause that stops a tenant's runs; None for none."""
 
 
 class ConfigVersions(Protocol):
@@ -222,10 +191,7 @@ class ExecutionHistory(Protocol):
         """Tell whether something that executes for the tenant has not ended."""
 
     def delete_ended_before(self, instant: datetime, is_late: Callable[[], bool]) -> int:
-        """Delete executions that ended before an instant, until it is late; return how many.
-
-        One whose results are a tenant's newest stays.
-        """
+        """Delete what ended before, but each tenant's newest results; return how many."""
 
     def remove_tenant(
         self,

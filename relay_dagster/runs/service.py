@@ -78,11 +78,7 @@ class RunService:
         self.feeds = FeedService(runs, self._change, keep_published, clock)
 
     def earlier_run(self, idempotency: Idempotency) -> RunRecord | None:
-        """Return the run of an earlier request with this key, or None.
-
-        Raises:
-            IdempotencyKeyReusedError: the earlier request had another body.
-        """
+        """Return the run of an earlier request, or None; else `IdempotencyKeyReusedError`."""
         if (found := self._runs.idempotent_run(idempotency.id, self._clock())) is None:
             return None
         run_id, fingerprint = found
@@ -96,10 +92,8 @@ class RunService:
         """Make the record, take the tenant's lock and remember the key, all or nothing.
 
         An earlier request's run is returned, active or not. ``most`` is the tenant's runs an hour.
-
-        Raises:
-            TenantBusyError: the tenant has a run that is queued or running.
-            RunQuotaExceededError, IdempotencyKeyReusedError: as they say.
+        `TenantBusyError` where the tenant has a run that is queued or running;
+        `QuotaExceededError`, `IdempotencyKeyReusedError`: as they say.
         """
         for _ in range(_MAX_ROUNDS):
             earlier = self.earlier_run(idempotency) if idempotency else None
@@ -132,18 +126,11 @@ class RunService:
         self._runs.writes.uncount(record)
 
     def tombstone(self, run_id: str) -> RunRecord:
-        """End and hide a run whose message could not be sent; the tenant and the key are free.
-
-        The record is not ``hidden`` where the message had arrived and the run is under way.
-        """
+        """End and hide a run that was not sent, free tenant and key; not one that is under way."""
         return self._change(run_id, transitions.tombstoned(self._clock()))
 
     def request_cancel(self, run_id: str, *, origin: Origin = SYSTEM, **why: str) -> RunRecord:
-        """Cancel at once where nothing is under way, or discard what is held; else ask for it.
-
-        Raises:
-            RunAlreadyFinishedError: the run has ended otherwise.
-        """
+        """Cancel, or discard what is held, at once where nothing is under way; else ask for it."""
         now = self._clock()
 
         def entry(record: RunRecord) -> AuditEntry:
@@ -182,10 +169,7 @@ class RunService:
     def adopt_dead(
         self, job: Job, message: str, dlq_message_id: str, sent_at: datetime | None = None
     ) -> RunRecord:
-        """Make the record of a job that was found in the dead-letter queue and had none: poison.
-
-        `CommitLostError` where it has a record after all, `TenantClosingError` as for `adopt`.
-        """
+        """Make the record of a dead letter, as poison; `CommitLostError` where it has one."""
         now = self._clock()
         queued = transitions.adopted(job, now, None, LockState.NONE)
         poison = transitions.poisoned(message, now)(queued)
@@ -203,12 +187,10 @@ class RunService:
     ) -> RunRecord:
         """Open the next attempt, before Dagster is asked for a run. A waiting run takes the lock.
 
-        The message is the one that asks for it, where one does.
-
-        Raises:
-            TenantBusyError: the run waits for its tenant.
-            DispatchRefusedError: another attempt is under way, or this one is not the next.
-            CancelRequestedError, RunAlreadyFinishedError: there is nothing to dispatch.
+        The message is the one that asks for it, where one does. `TenantBusyError` where the run
+        waits for its tenant; `DispatchRefusedError` where another attempt is under way, or this one
+        is not the next; `CancelRequestedError`, `RunAlreadyFinishedError` where there is nothing to
+        dispatch.
         """
         open_attempt = transitions.dispatched(attempt, self._clock())
         if message_id is None:
@@ -219,23 +201,13 @@ class RunService:
     # --- by the run -----------------------------------------------------------------------------
 
     def claim(self, run_id: str, attempt: int, dagster_run_id: str) -> RunRecord:
-        """Give the attempt to one Dagster run: ``RUNNING``, ``FETCH_INPUTS``. Repeatable by it.
-
-        Raises:
-            ClaimRefusedError: the attempt is over or belongs to another Dagster run.
-            CancelRequestedError: the run is to be cancelled.
-        """
+        """Give the attempt to one Dagster run, which may ask again; else `ClaimRefusedError`."""
         return self._change(run_id, transitions.claimed(attempt, dagster_run_id, self._clock()))
 
     def start_by_hand(
         self, dagster_run_id: str, tenant_id: str, config_version: int | None = None
     ) -> RunRecord:
-        """Make the record of a run that Dagster started on its own, claimed. Repeatable by it.
-
-        Raises:
-            TenantBusyError: the tenant has an unfinished run; no record is left.
-            ClaimRefusedError: the record is there and no longer this Dagster run's to go on with.
-        """
+        """Make the record of a run that Dagster started, claimed; `TenantBusyError` leaves none."""
         if self._runs.get(dagster_run_id) is None:
             now = self._clock()
             record = transitions.started_by_hand(dagster_run_id, tenant_id, now, config_version)
@@ -246,10 +218,7 @@ class RunService:
     def enter_stage(
         self, fence: Fence, stage: Stage, *, known: RunRecord | None = None
     ) -> RunRecord:
-        """Move the run on to a stage, or raise `TransitionRefusedError` where that lies behind.
-
-        The stage that it is in only tells whether the fence holds.
-        """
+        """Move on to a stage, never back; its own only tells whether the fence holds."""
         return self._change(fence.run_id, transitions.entered(fence, stage, self._clock()), known)
 
     def pin(
@@ -267,55 +236,35 @@ class RunService:
     def succeed(
         self, fence: Fence, outcome: Outcome, *, known: RunRecord | None = None
     ) -> RunRecord:
-        """End the run ``SUCCEEDED``, its reports written, and free the tenant.
-
-        The feed of a run of all vendors is in force then; where this raises, nothing was published.
-        """
+        """End the run ``SUCCEEDED``, reported, its feed in force; free the tenant."""
         rule = transitions.succeeded(fence, outcome, self._clock())
         return self._change(fence.run_id, rule, known, self.feeds.publishing)
 
     def fail(
         self, fence: Fence, failure: RunFailure, outcome: Outcome | None = NOTHING_KNOWN
     ) -> RunRecord:
-        """End the run ``FAILED`` and free the tenant.
-
-        Its reports are written; with None they are not, and the reconciler writes them.
-        """
+        """End the run ``FAILED`` and free the tenant; without an outcome it has no reports yet."""
         rule = transitions.failed(fence, failure, outcome, self._clock())
         return self._change(fence.run_id, rule)
 
     def retry_later(self, fence: Fence, error_code: str, error_message: str) -> RunRecord:
-        """End the attempt for a retryable fault: back to the queue until ``next_attempt_at``.
-
-        The record is ``FAILED`` with ``POISON_JOB`` where this was the last attempt.
-        """
+        """End the attempt for a fault that may pass: queued until then, poison after the last."""
         return self._lose(fence.run_id, fence.attempt, fence, error_code, error_message)
 
     # --- by the reconciler ----------------------------------------------------------------------
 
     def lose_attempt(self, seen: RunRecord, error_code: str, error_message: str) -> RunRecord:
-        """End the attempt of ``seen``, whose Dagster run is dead; else as `retry_later`.
-
-        `FenceLostError` where the attempt has moved on since.
-        """
+        """End the attempt of ``seen``, whose Dagster run is dead, as `retry_later` does."""
         fence = seen.fence if seen.dagster_run_id else None
         return self._lose(seen.run_id, seen.attempt, fence, error_code, error_message)
 
     def cancel(self, run_id: str) -> RunRecord:
-        """End the run ``CANCELLED`` and free the tenant, whoever executes it, or terminated it.
-
-        Raises:
-            RunAlreadyFinishedError: the run has ended otherwise.
-        """
+        """End the run ``CANCELLED``, whoever executes it; else `RunAlreadyFinishedError`."""
         rule = transitions.cancelled(self._clock())
         return self._change(run_id, rule, entry=transitions.terminated_entry)
 
     def poison(self, run_id: str, error_message: str) -> RunRecord:
-        """End the run ``FAILED`` with ``POISON_JOB`` and free the tenant, whoever executes it.
-
-        Raises:
-            RunAlreadyFinishedError: the run has ended.
-        """
+        """End the run with ``POISON_JOB``, whoever executes it; else `RunAlreadyFinishedError`."""
         return self._change(run_id, transitions.poisoned(error_message, self._clock()))
 
     # --- messages, reports, and the next check ----------------------------------------------------
@@ -327,12 +276,7 @@ class RunService:
         return self._change(run_id, transitions.sent(message_id, self._clock()), known)
 
     def claim_send(self, run_id: str, wait: timedelta = UNSENT_AFTER) -> RunRecord:
-        """Take the right to send the message of a run that has had none for ``wait``.
-
-        Raises:
-            TransitionRefusedError: it has one, or somebody is sending it.
-            RunAlreadyFinishedError: the run has ended.
-        """
+        """Take the right to send a run's message, or `TransitionRefusedError`: somebody has it."""
         return self._change(run_id, transitions.send_claimed(self._clock(), wait))
 
     def note_receive(
@@ -357,19 +301,11 @@ class RunService:
         return self._change(run_id, transitions.dead_letter_resolved(self._clock()), entry=entry)
 
     def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
-        """Note that a final run's reports are written; ``outcome`` adds to what is known.
-
-        Raises:
-            TransitionRefusedError: the run is not final.
-        """
+        """Note that an ended run's reports are written; ``outcome`` adds to what is known."""
         return self._change(run_id, transitions.reported(outcome, self._clock()))
 
     def acknowledge(self, run_id: str, *, known: RunRecord | None = None) -> RunRecord:
-        """Note that a final run's message is deleted and nothing is left to do.
-
-        Raises:
-            TransitionRefusedError: the run is not final, or poison that is not in the DLQ yet.
-        """
+        """Note that an ended run's message is deleted, in the DLQ if poison: nothing is left."""
         return self._change(run_id, transitions.acknowledged(self._clock()), known)
 
     def check_again(
@@ -422,11 +358,12 @@ class RunService:
                 also += writes.feed(update)
             if while_idle:
                 also += [writes.tenant_idle(Change(before, after)), writes.tenant_active(after)]
-            audit = [entry(after)]
+            told = [entry(after)]
             if after.pending_audit is not None and not after.hidden:
-                audit, after = [after.pending_audit, *audit], replace(after, pending_audit=None)
+                told, after = [after.pending_audit, *told], replace(after, pending_audit=None)
+            audit = [each for each in told if each is not None]
             with suppress(CommitLostError):
-                done = self._commit(before, after, [*also, *writes.audit(audit)], update)
+                done = self._commit(before, after, also, update, audit)
                 then(done)
                 return done
         raise ThrottledError("change", f"run {run_id}: {_BUSY}")
@@ -437,16 +374,15 @@ class RunService:
         record: RunRecord,
         also: Sequence[Any] = (),
         update: FeedUpdate | None = None,
+        audit: Sequence[AuditEntry] = (),
         *,
         yield_to_waiters: bool = False,
         sent_at: datetime | None = None,
     ) -> RunRecord:
-        """Commit a record with the writes that follow from its change: of lock, key and events.
-
-        ``sent_at`` is when the message was sent that a new record is made for, where one is.
-        """
+        """Commit a record with the writes that follow from its change: of lock, key and events."""
         after, writes = self._scheduled(before, record), self._runs.writes
-        change = Change(before, after)
+        events = events_of(before, after, update, self._clock())
+        change = Change(before, after, tuple(events), tuple(audit))
         own = writes.lock(change, yield_to_waiters=yield_to_waiters) + writes.vendor_results(after)
         takes_lock = (
             before is not None and before.lock_state is not LockState.OWNER is after.lock_state
@@ -455,8 +391,7 @@ class RunService:
             own.append(writes.tenant_active(after, sent_at))
         elif after.hidden and not before.hidden and after.idempotency_id:
             own.append(writes.forget(after))
-        events = writes.events(events_of(before, after, update, self._clock()))
-        return self._runs.commit(change, [*own, *also, *events])
+        return self._runs.commit(change, [*own, *also])
 
     def _scheduled(self, before: RunRecord | None, after: RunRecord) -> RunRecord:
         return self.schedule.scheduled(before, after, self._clock())

@@ -5,9 +5,9 @@ API, tenants' triggers, the redrive of a dead letter, and the reconciler for a r
 died in between.
 """
 
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 from relay_core.domain.errors import ConfigError, RelayError
 from relay_dagster.external_errors import ExternalServiceError
@@ -17,8 +17,9 @@ from relay_dagster.runs.errors import (
     RunCreationPausedError,
     UnknownVendorError,
 )
+from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun, RunRecord, Trigger
-from relay_dagster.runs.ports import ConfigVersions, JobSender, PauseLookup
+from relay_dagster.runs.ports import ConfigVersions, Pause
 from relay_dagster.runs.service import RunService
 from relay_dagster.tenants.audit import SYSTEM, Origin
 from relay_dagster.triggers.rules import TriggerUpdate
@@ -32,8 +33,8 @@ class Submission:
     """Submits runs."""
 
     ledger: RunService  # where records are made
-    queue: JobSender  # where messages are sent
-    pauses: PauseLookup  # whose runs are not to be started for now
+    send: Callable[[Job, str | None], str]  # sends a job of a request; returns the message's id
+    pause_of: Callable[[str], Pause | None]  # the pause that stops a tenant's runs
     configs: ConfigVersions  # what is stored of tenants' configs
     runs_per_hour: int | None = None  # that a tenant's callers may make; None for any number
 
@@ -49,22 +50,22 @@ class Submission:
         """Return the run that a request leads to: a new one, or that of an earlier request.
 
         A tenant without a config gets a run that will fail. None or no vendors are all. The
-        request's key is read before anything else.
-
-        Raises:
-            IdempotencyKeyReusedError: the key came with another body.
-            RunCreationPausedError: runs are not started for now.
-            UnknownVendorError: the config lacks a vendor.
-            TenantBusyError: the tenant has an unfinished run.
-            RunQuotaExceededError: the tenant has had its runs of this hour.
-            QueueUnavailableError: the message could not be sent; no run was started.
+        request's key is read first: `IdempotencyKeyReusedError`. Then come, in this order,
+        `RunCreationPausedError`, `UnknownVendorError`, `TenantBusyError`, `QuotaExceededError`, and
+        `QueueUnavailableError`, where the message could not be sent: no run was started.
         """
         earlier = self.ledger.earlier_run(idempotency) if idempotency else None
         if earlier is not None:
             return _refuse_withdrawn(earlier)
         self._refuse_paused(tenant_id)
         version = self._version_for(tenant_id, vendors)
-        wanted = replace(_new_run(tenant_id, vendors, version, request_id), origin=origin)
+        wanted = NewRun(
+            tenant_id=tenant_id,
+            vendors=tuple(vendors or ()),
+            config_version=version,
+            request_id=request_id,
+            origin=origin,
+        )
         return self._start(wanted, idempotency, self.runs_per_hour)
 
     def start_wanted(self, trigger: Trigger, update: TriggerUpdate) -> RunRecord:
@@ -80,15 +81,12 @@ class Submission:
         tenant_id = update.before.tenant_id
         self._refuse_paused(tenant_id)
         version = self.configs.latest_version(tenant_id)
-        wanted = replace(_new_run(tenant_id, None, version, None), trigger=trigger)
+        wanted = NewRun(tenant_id=tenant_id, trigger=trigger, config_version=version)
         record = self.ledger.start_wanted(wanted, update)
         _log.info("run_requested", trigger=trigger, config_version=version, **record.log_facts)
-        try:
-            message_id = self.queue.send(record.job, request_id=record.request_id)
-        except ExternalServiceError as error:
-            _log.error("queue_send_error", error=str(error)[:_MAX_SHOWN], **record.log_facts)
-            return record
-        return self._noted(record, message_id)
+        with suppress(ExternalServiceError):
+            return self._sent(record)
+        return record
 
     def resubmit(
         self,
@@ -100,35 +98,28 @@ class Submission:
     ) -> RunRecord:
         """Start a run in place of one that died, with the latest config: that is what was mended.
 
-        It is an operator's own act: no pause and no quota stops it, and what the config lacks
-        fails the run.
-
-        Raises:
-            TenantBusyError, QueueUnavailableError: as for `submit`.
+        It is an operator's own act: no pause and no quota stops it, and what the config lacks fails
+        the run. `TenantBusyError`, `QueueUnavailableError`: as for `submit`.
         """
         version = self.configs.latest_version(tenant_id)
-        wanted = _new_run(tenant_id, vendors, version, None)
-        wanted = replace(wanted, origin=origin, in_place_of=in_place_of)
+        wanted = NewRun(
+            tenant_id=tenant_id,
+            vendors=tuple(vendors or ()),
+            config_version=version,
+            origin=origin,
+            in_place_of=in_place_of,
+        )
         return self._start(wanted, None, None)
 
     def send_unsent(self, run_id: str) -> RunRecord:
-        """Send the message of a run that never had one: its submitter died in between.
-
-        Raises:
-            TransitionRefusedError: it has one by now, or somebody is sending it.
-            ExternalServiceError: it cannot be sent now either; the run stays.
-        """
+        """Send the message of a run that never had one; `TransitionRefusedError` where it has."""
         claimed = self.ledger.claim_send(run_id)
-        message_id = self.queue.send(claimed.job, request_id=claimed.request_id)
+        message_id = self.send(claimed.job, claimed.request_id)
         return self.ledger.mark_sent(run_id, message_id, known=claimed)
 
     def send_again(self, record: RunRecord) -> RunRecord:
-        """Send a message for a queued run whose message is lost, with what it is to ask for.
-
-        Raises:
-            ExternalServiceError: it cannot be sent; the run stays.
-        """
-        message_id = self.queue.send(record.job, request_id=record.request_id)
+        """Send a queued run's lost message again; the run stays where it cannot be sent."""
+        message_id = self.send(record.job, record.request_id)
         _log.warning("message_lost", sent_again_as=message_id, **record.log_facts)
         return self.ledger.mark_sent(record.run_id, message_id, known=record)
 
@@ -140,21 +131,24 @@ class Submission:
             return _refuse_withdrawn(reservation.record)
         record = reservation.record
         try:
-            message_id = self.queue.send(record.job, request_id=record.request_id)
+            record = self._sent(record)
         except ExternalServiceError as error:
-            _log.error("queue_send_error", error=str(error)[:_MAX_SHOWN], **record.log_facts)
             # No run is left behind, unless the message arrived after all and it is under way.
             record = self.ledger.tombstone(record.run_id)
             if record.hidden:
                 if runs_per_hour is not None:
                     self.ledger.uncount(reservation.record)
                 raise QueueUnavailableError from error
-        else:
-            record = self._noted(record, message_id)
         _log.info("run_requested", **record.log_facts, config_version=record.config_version)
         return record
 
-    def _noted(self, record: RunRecord, message_id: str) -> RunRecord:
+    def _sent(self, record: RunRecord) -> RunRecord:
+        """Send a run's message, and note it; a fault of the queue is logged and raised."""
+        try:
+            message_id = self.send(record.job, record.request_id)
+        except ExternalServiceError as error:
+            _log.error("queue_send_error", error=str(error)[:_MAX_SHOWN], **record.log_facts)
+            raise
         try:
             return self.ledger.mark_sent(record.run_id, message_id, known=record)
         except ExternalServiceError as error:
@@ -163,7 +157,7 @@ class Submission:
             return record
 
     def _refuse_paused(self, tenant_id: str) -> None:
-        pause = self.pauses.of(tenant_id)
+        pause = self.pause_of(tenant_id)
         if pause is not None:
             raise RunCreationPausedError(pause.tenant_id, pause.reason, pause.public_reason)
 
@@ -184,18 +178,6 @@ class Submission:
         except ConfigError as error:
             raise UnknownVendorError(str(error), error.faults) from error
         return stored.version
-
-
-def _new_run(
-    tenant_id: str, vendors: Sequence[str] | None, version: int | None, request_id: str | None
-) -> NewRun:
-    return NewRun(
-        run_id=str(uuid.uuid4()),
-        tenant_id=tenant_id,
-        vendors=tuple(vendors) if vendors else None,
-        config_version=version,
-        request_id=request_id,
-    )
 
 
 def _refuse_withdrawn(record: RunRecord) -> RunRecord:

@@ -121,6 +121,12 @@ TRANSITIONS = {each.name: each for each in _TABLE}
 
 def requested(wanted: NewRun, now: datetime, idempotency: Idempotency | None) -> RunRecord:
     """Return the first record of a run that is asked for; it owns the tenant's lock."""
+    ids, vendors = (wanted.tenant_id, wanted.run_id), wanted.vendors and list(wanted.vendors)
+    details: dict[str, Any] = {"config_version": wanted.config_version, "vendors": vendors or None}
+    audit = _posted(wanted.origin, *ids, wanted.trigger, now, **details)
+    if wanted.in_place_of is not None:
+        whose, redriven = (wanted.tenant_id, wanted.in_place_of), Action.DEAD_LETTER_REDRIVEN
+        audit = wanted.origin.entry(redriven, *whose, now, run_id=wanted.run_id)
     return RunRecord(
         run_id=wanted.run_id,
         tenant_id=wanted.tenant_id,
@@ -132,23 +138,8 @@ def requested(wanted: NewRun, now: datetime, idempotency: Idempotency | None) ->
         request_id=wanted.request_id,
         idempotency_id=idempotency.id if idempotency else None,
         lock_state=LockState.OWNER,
-        pending_audit=_asked_for(wanted, now),
+        pending_audit=audit,
     )
-
-
-def _asked_for(wanted: NewRun, now: datetime) -> AuditEntry:
-    """Return what the audit tells of a run that is asked for."""
-    if wanted.in_place_of is not None:
-        return wanted.origin.entry(
-            Action.DEAD_LETTER_REDRIVEN,
-            wanted.tenant_id,
-            wanted.in_place_of,
-            now,
-            run_id=wanted.run_id,
-        )
-    vendors = wanted.vendors and list(wanted.vendors)
-    details = {"config_version": wanted.config_version, "vendors": vendors or None}
-    return _posted(wanted.origin, wanted.tenant_id, wanted.run_id, wanted.trigger, now, **details)
 
 
 def _posted(
@@ -419,10 +410,7 @@ def _refuse_other_attempt(record: RunRecord, fence: Fence | None, attempt: int) 
 
 @rule
 def sent(record: RunRecord, message_id: str, now: datetime) -> RunRecord:
-    """Note the message that now stands for the run; what was known of an older one is void.
-
-    The message may have been received, and its run even have ended, before its sender comes here.
-    """
+    """Note the message that stands for the run now; by then the run may even have ended."""
     if record.has_ended or record.message_id == message_id:
         return record
     return replace(

@@ -4,13 +4,14 @@ That nothing new begins is a condition of each transaction that would make somet
 way is cancelled here, by whoever asks and again by the reconciler until it is over.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
-from relay_dagster.runs.ports import RunRecords, TenantDeletions
+from relay_dagster.runs.ports import RunRecords
 from relay_dagster.runs.service import RunService
 from relay_dagster.tenants.audit import SYSTEM, Origin
 from relay_dagster.tenants.deletion import Deletion
@@ -22,18 +23,14 @@ _log = event_log()
 class TenantClosing:
     """Begins deletions, and ends what is under way."""
 
-    deletions: TenantDeletions  # where they are kept
+    begin: Callable[[str, timedelta, Origin], Deletion]  # stores a deletion that is asked for
     ledger: RunService  # where runs are cancelled
     runs: RunRecords  # what a tenant has under way
     grace: timedelta  # for how long a tenant can be restored
 
     def ask(self, tenant_id: str, origin: Origin = SYSTEM) -> Deletion:
-        """Begin a tenant's deletion, and cancel what it has under way; again, it changes nothing.
-
-        Raises:
-            UnknownTenantError: there is no such tenant.
-        """
-        deletion = self.deletions.ask(tenant_id, self.grace, origin)
+        """Begin a tenant's deletion, cancel what it has under way; else `UnknownTenantError`."""
+        deletion = self.begin(tenant_id, self.grace, origin)
         try:
             self.stop(tenant_id, origin)
         except ExternalServiceError as error:

@@ -26,11 +26,7 @@ class StoredConfig:
 
 
 class ParsedConfigs:
-    """Parses stored configs, and keeps those that were asked for last, for any number of threads.
-
-    Args:
-        max_bytes: of the texts of those that are kept.
-    """
+    """Parses stored configs, and keeps the last, ``max_bytes`` of text, for many threads."""
 
     def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
         self._max_bytes = max_bytes
@@ -39,11 +35,7 @@ class ParsedConfigs:
         self._bytes = 0
 
     def of(self, stored: StoredConfig) -> TenantConfig:
-        """Return a stored config as it takes effect.
-
-        Raises:
-            RelayError: it no longer can, as ``load_stored_config`` says.
-        """
+        """Return a stored config as it takes effect; `RelayError` where it no longer can."""
         key = (stored.tenant_id, stored.version, stored.stored_at)
         with self._lock:
             if key in self._kept:

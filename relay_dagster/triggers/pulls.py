@@ -115,6 +115,10 @@ class PullState:
         return self.due_at if self.lease is None else None
 
 
+_NOTHING_WRONG: dict[str, Any] = {
+    **{"seen": FileMark(), "seen_at": None},
+    **{"last_error": None, "failures": 0, "is_reported": False},
+}
 Rule = Callable[[PullState], PullState | None]
 """Returns the state that is to be; None where nothing is."""
 
@@ -141,8 +145,7 @@ def noted(state: PullState, pull: PullConfig, now: datetime) -> PullState | None
     if state.source == pull.digest:
         return None
     host = pull.destination(allow_loopback=True).host
-    after = replace(state, source=pull.digest, host=host, mark=FileMark(), seen=FileMark())
-    after = replace(after, seen_at=None, last_error=None, failures=0, is_reported=False)
+    after = replace(state, source=pull.digest, host=host, mark=FileMark(), **_NOTHING_WRONG)
     return _due_now(after, now)
 
 
@@ -230,16 +233,7 @@ def _succeeded(
     state: PullState, source: str, mark: FileMark, now: datetime, every: timedelta
 ) -> PullState:
     known = mark if state.source == source else FileMark()
-    after = replace(
-        state,
-        mark=known,
-        seen=FileMark(),
-        seen_at=None,
-        last_error=None,
-        failures=0,
-        is_reported=False,
-    )
-    return _released(after, now, every)
+    return _released(replace(state, mark=known, **_NOTHING_WRONG), now, every)
 
 
 def _released(state: PullState, now: datetime, wait: timedelta) -> PullState:

@@ -88,10 +88,7 @@ class TriggerUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The triggers of a tenant's latest config, and when it was stored.
-
-    ``config`` is None where there is none, or none that can be read.
-    """
+    """The triggers of a tenant's config (None: none to be read), and when that was stored."""
 
     config: TenantConfig | None
     stored_at: datetime
@@ -121,10 +118,7 @@ class Plan:
 
 
 def late_at(state: TriggerState, published_at: datetime) -> datetime | None:
-    """Return when a feed of that age is late: an hour after the first due time that follows it.
-
-    None where the tenant has no schedule.
-    """
+    """Return when a feed is late: an hour after the next due time, if there is a schedule."""
     if state.cron is None or state.timezone is None:
         return None
     schedule = ScheduleConfig.model_construct(cron=state.cron)  # checked before it was stored
@@ -135,11 +129,7 @@ def late_at(state: TriggerState, published_at: datetime) -> datetime | None:
 def noted(
     state: TriggerState, uploads: Iterable[tuple[str, UploadEvent]], plan: Plan, now: datetime
 ) -> TriggerState:
-    """Return the state with uploads of vendors, by their ids; their order makes no difference.
-
-    Its next check is no later than before: uploads put off neither a run that waits nor a new
-    schedule.
-    """
+    """Return the state with uploads by vendors, in any order; they put nothing else off."""
     new, newest = [], dict(state.newest)
     for vendor_id, event in uploads:
         new.append(min(max(event.at, now - MAX_EVENT_AGE), now))
@@ -169,10 +159,7 @@ def caught_up(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:
 
 
 def started(state: TriggerState, now: datetime) -> TriggerState:
-    """Return the state once its run is created.
-
-    A run of the schedule leaves uploads as they are: once it has ended they are consumed.
-    """
+    """Return the state once its run is created; a scheduled run consumes uploads at its end."""
     if state.wanted is Trigger.UPLOAD:
         state = replace(dropped(state), upload_run_at=now)
     return replace(state, wanted=None, wanted_since=None)

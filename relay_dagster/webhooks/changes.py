@@ -6,8 +6,9 @@ They are pure; ``aws/dynamodb/webhook_store.py`` applies them to what is stored.
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
+from relay_dagster.runs.errors import QuotaExceededError, RefusedError
 from relay_dagster.runs.transitions import rule
 from relay_dagster.webhooks.model import MAX_WEBHOOKS, OLD_SECRET_LIFE, DisabledReason, Webhook
 
@@ -17,30 +18,13 @@ WebhooksRule = Callable[[Webhooks], Webhooks]
 Edit = Callable[[Webhook], Webhook]
 
 
-class WebhookError(Exception):
-    """Base of every refusal."""
-
-    error_code: ClassVar[str] = "webhook_error"
-    sentence: ClassVar[str]
-
-    def __init__(self, *facts: object) -> None:
-        super().__init__(self.sentence.format(*facts))
-
-
-class UnknownWebhookError(WebhookError):
+class UnknownWebhookError(RefusedError):
     """The tenant has no such webhook."""
 
     error_code, sentence = "WEBHOOK_NOT_FOUND", "tenant {} has no webhook {}"
 
 
-class TooManyWebhooksError(WebhookError):
-    """The tenant has as many as it may have."""
-
-    error_code = "WEBHOOK_QUOTA_EXCEEDED"
-    sentence = f"tenant {{}} has {MAX_WEBHOOKS} webhooks, the most it may have; delete one"
-
-
-class WebhookDisabledError(WebhookError):
+class WebhookDisabledError(RefusedError):
     """What is asked for is only for webhooks that are enabled."""
 
     error_code, sentence = "WEBHOOK_DISABLED", "webhook {} is disabled; enable it first"
@@ -56,9 +40,9 @@ def find(webhooks: Webhooks, tenant_id: str, webhook_id: str) -> Webhook:
 
 @rule
 def added(webhooks: Webhooks, webhook: Webhook) -> Webhooks:
-    """Add one; `TooManyWebhooksError` where the tenant has as many as it may have."""
+    """Add one; `QuotaExceededError` where the tenant has as many as it may have."""
     if len(webhooks) >= MAX_WEBHOOKS:
-        raise TooManyWebhooksError(webhook.tenant_id)
+        raise QuotaExceededError("WEBHOOK_QUOTA_EXCEEDED", webhook.tenant_id, MAX_WEBHOOKS)
     return *webhooks, webhook
 
 
@@ -78,10 +62,7 @@ def edited(webhooks: Webhooks, tenant_id: str, webhook_id: str, edit: Edit) -> W
 
 @rule
 def updated(webhook: Webhook, /, now: datetime, **changes: Any) -> Webhook:
-    """Change what people choose; one that is enabled, or has moved, begins anew.
-
-    Events from before ``now`` are not for one that is enabled by it.
-    """
+    """Change what people choose; what is enabled, or has moved, begins anew with ``now``."""
     if "enabled" in changes:
         changes["disabled_reason"] = None
     if changes.get("enabled") or "url" in changes:

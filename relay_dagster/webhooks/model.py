@@ -22,7 +22,7 @@ from typing import Any
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import RunStatus
 from relay_dagster.feeds.pointer import FeedUpdate
-from relay_dagster.runs.model import Hold, RunRecord
+from relay_dagster.runs.model import RunRecord
 
 MAX_WEBHOOKS = 10
 """Of a tenant."""
@@ -266,9 +266,20 @@ def events_of(
 def run_data(run: RunRecord) -> dict[str, Any]:
     """Return what is told of a run, in the words and shapes of the API's answer."""
     failure_class, code = run.failure_class, run.error_code
-    changes = None
+    changes = hold = None
     if run.changes is not None:
         changes = {"baseline_run_id": run.baseline_run_id, **run.changes}
+    if run.hold is not None:  # its guards go without their examples
+        guards = [
+            {
+                name: cut(each, _MAX_TEXT) if isinstance(each, str) else each
+                for name, each in result.items()
+                if name != "examples"
+            }
+            for result in run.hold.guards[:_MAX_GUARDS]
+        ]
+        told = {"sha256": run.hold.sha256, "baseline_run_id": run.hold.baseline_run_id}
+        hold = {**told, "guards": guards}
     return {
         "run_id": run.run_id,
         "tenant_id": run.tenant_id,
@@ -277,7 +288,7 @@ def run_data(run: RunRecord) -> dict[str, Any]:
         "failure_class": None if failure_class is None else str(failure_class),
         "counts": dict(run.counts) or None,
         "changes": changes,
-        "hold": None if run.hold is None else _hold(run.hold),
+        "hold": hold,
     }
 
 
@@ -294,16 +305,3 @@ def _of_end(before: RunRecord | None, after: RunRecord, now: datetime) -> Iterat
     has_changed = before is None or before.status is not after.status
     if has_changed and after.has_ended and not after.hidden:
         yield new_event(_OF_END[after.status], after.tenant_id, run_data(after), now)
-
-
-def _hold(hold: Hold) -> dict[str, Any]:
-    """Return what is told of a hold: its guards without their examples."""
-    guards = [
-        {
-            name: cut(each, _MAX_TEXT) if isinstance(each, str) else each
-            for name, each in result.items()
-            if name != "examples"
-        }
-        for result in hold.guards[:_MAX_GUARDS]
-    ]
-    return {"sha256": hold.sha256, "baseline_run_id": hold.baseline_run_id, "guards": guards}

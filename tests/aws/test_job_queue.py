@@ -137,8 +137,8 @@ def test_each_attribute_that_differs_is_named(queue: JobQueue, platform: Platfor
     assert len(found) == 4
 
 
-def test_a_queue_that_is_not_there_is_told_by_the_check(platform: Platform) -> None:
-    platform.queue.check()
+def test_a_queue_that_is_not_there_is_told(platform: Platform) -> None:
+    assert platform.queue.count_waiting() == 0
     url = platform.queue.queue_url + "-gone"
     with pytest.raises(MissingResourceError):
-        JobQueue(platform.clients, url, url).check()
+        JobQueue(platform.clients, url, url).count_waiting()

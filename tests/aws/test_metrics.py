@@ -16,7 +16,14 @@ from integration.waiting import wait_for
 from relay_core.domain.codes import FailureCode, RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.metrics import Metrics, SloEvent
+from relay_dagster.aws.metrics import (
+    INVARIANTS_BROKEN,
+    PULL_FAILED,
+    WEBHOOK_FAILED,
+    WORKER_HEARTBEAT,
+    Metrics,
+    SloEvent,
+)
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
@@ -234,7 +241,7 @@ def test_how_old_feeds_are_is_told_of_each_tenant_and_of_the_oldest() -> None:
 
 def test_what_webhooks_are_not_told_counts_in_all() -> None:
     cloudwatch = RecordingCloudWatch()
-    metrics(cloudwatch).webhooks_failed(3)
+    metrics(cloudwatch).count(WEBHOOK_FAILED, 3)
     assert cloudwatch.values() == {("WebhookFailed", ALL_RUNS): 3.0}
 
 
@@ -254,7 +261,7 @@ def test_nothing_is_sent_where_metrics_are_not_enabled() -> None:
     cloudwatch = RecordingCloudWatch()
     quiet = metrics(cloudwatch, enabled=False)
     quiet.run_finished(record())
-    quiet.worker_heartbeat()
+    quiet.count(WORKER_HEARTBEAT)
     quiet.worker_error("throttled")
     quiet.runs_held({"acme": 1})
     assert cloudwatch.calls == []
@@ -309,11 +316,11 @@ def test_a_cloudwatch_that_hangs_delays_nobody(capfd: pytest.CaptureFixture[str]
 
 def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform) -> None:
     platform.metrics.run_finished(record(RunStatus.FAILED, error_code="POISON_JOB"))
-    platform.metrics.worker_heartbeat()
+    platform.metrics.count(WORKER_HEARTBEAT)
     platform.metrics.worker_error("throttled")
     platform.metrics.runs_held({})
-    platform.metrics.invariants_broken(0)
-    platform.metrics.pull_failed()
+    platform.metrics.count(INVARIANTS_BROKEN, 0)
+    platform.metrics.count(PULL_FAILED)
     metrics(platform.clients, gathering_seconds=0).rate_limited()
     wait_for("refusals are sent", lambda: "RateLimited" in str(written(platform)), within=10)
     settings = platform.settings

@@ -114,7 +114,7 @@ def test_a_rotated_secret_is_printed_alone(world: ClientWorld) -> None:
 def test_a_test_prints_its_delivery_and_where_to_look(world: ClientWorld) -> None:
     webhook_id = created(world)
     told = world.relay("webhooks", "test", TENANT, webhook_id)
-    (made,) = world.platform.webhooks.events_of(TENANT, limit=10).events
+    (made,) = world.platform.webhooks.events_of(TENANT, limit=10).items
     assert told.stdout == f"{made.event_id}\n"
     assert f"relay webhooks deliveries acme {webhook_id}" in told.stderr
 

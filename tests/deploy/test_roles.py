@@ -21,6 +21,7 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_dagster import tags
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.run_writes import feed_item
+from relay_dagster.aws.metrics import WORKER_HEARTBEAT
 from relay_dagster.aws.object_store import ObjectStore, Written
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.execution.publication import published_key
@@ -350,7 +351,7 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
             pull(platform)
         with dg.DagsterInstance.ephemeral() as instance:
             executions = DagsterExecutions(instance)
-            platform.metrics.worker_heartbeat()
+            platform.metrics.count(WORKER_HEARTBEAT)
             IntakeTick(platform, executions, 10, clock=clock).run(poll_seconds=0)
             for _ in range(3):
                 clock.advance(seconds=120)

@@ -58,9 +58,7 @@ def snapshot(
 ) -> InputSnapshot:
     context = RunContext(run_id, "acme", REQUESTED_AT)
     reports = RunReports(objects, context, io)
-    return InputSnapshot(
-        objects, reports, io, config.vendors, limits, REQUESTED_AT, lambda _: overrides
-    )
+    return InputSnapshot(reports, config.vendors, limits, REQUESTED_AT, lambda _: overrides)
 
 
 def upload(platform: Platform, data: bytes = b"sku\n", name: str = "a.csv") -> None:
@@ -80,7 +78,7 @@ def test_a_feed_is_copied_into_the_run_and_pinned_with_its_map(
     upload(platform, b"sku\nA\n")
     inputs = snapshot(platform.objects, io).take(is_first=True)
     assert (inputs.found(), set(inputs.maps)) == (["vendor_1"], {"vendor_1"})
-    assert inputs.file_name("vendor_1") == "a.csv"
+    assert inputs.entries["vendor_1"]["s3_key"].endswith("/a.csv")
     assert platform.objects.read(inputs.copy_of("vendor_1")) == b"sku\nA\n"
     assert inputs.size_of("vendor_1") == 6
     assert inputs.entries["vendor_2"]["status"] == "missing"

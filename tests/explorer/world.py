@@ -25,7 +25,6 @@ from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
-from relay_dagster.aws.dynamodb.tenant_errors import UnknownTenantError
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.execution.publication import publish, published_key, withdraw
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
@@ -38,7 +37,12 @@ from relay_dagster.maintenance.messages import (
     send_lost_again,
 )
 from relay_dagster.maintenance.reconciler import ReconcileTick
-from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
+from relay_dagster.runs.errors import (
+    CancelRequestedError,
+    FenceLostError,
+    RunError,
+    UnknownTenantError,
+)
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, Outcome, Release, RunRecord
 from relay_dagster.runs.ports import AttemptState, Removed

@@ -93,7 +93,7 @@ def test_what_becomes_of_a_letter_is_told_with_who_did_it(platform: Platform) ->
     letters.discard("r-1")
     letters.discard(dead.run_id)
     started = letters.redrive(other.run_id)
-    entries = platform.audit.list_entries().entries
+    entries = platform.audit.list_entries().items
     acts = {each.target: each for each in entries if each.actor == OPERATOR.actor}
     assert {target: (each.action, each.tenant_id) for target, each in acts.items()} == {
         "r-1": ("dead_letter.discarded", None),
@@ -107,7 +107,7 @@ def test_what_becomes_of_a_letter_is_told_with_who_did_it(platform: Platform) ->
 def test_a_letter_that_is_not_there_is_no_act(platform: Platform) -> None:
     with pytest.raises(DeadLetterError):
         DeadLetters(platform, OPERATOR).discard(str(uuid.uuid4()))
-    assert platform.audit.list_entries().entries == ()
+    assert platform.audit.list_entries().items == ()
 
 
 def test_a_redrive_for_a_busy_tenant_starts_nothing_and_keeps_the_message(

@@ -244,7 +244,7 @@ def test_a_deletion_that_is_killed_at_any_call_goes_on(world: World, after_call:
     assert lives > 10
     assert world.state is DELETED
     assert world.left() == set()
-    assert len(world.platform.audit.list_entries(TENANT, Action.TENANT_DELETED).entries) == 1
+    assert len(world.platform.audit.list_entries(TENANT, Action.TENANT_DELETED).items) == 1
 
 
 def lived(world: World, executioner: Executioner, calls: int) -> bool:
@@ -360,6 +360,6 @@ def test_one_that_was_deleted_can_be_deleted_again(world: World) -> None:
     world.api.store_config()
     assert world.ask().state is CLOSING
     world.delete()
-    told = world.platform.audit.list_entries(TENANT, Action.TENANT_DELETED).entries
+    told = world.platform.audit.list_entries(TENANT, Action.TENANT_DELETED).items
     assert len(told) == 2
     assert world.api.client.get(f"/v1/tenants/{TENANT}").json()["state"] == DELETED

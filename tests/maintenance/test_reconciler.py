@@ -108,7 +108,7 @@ def test_a_run_terminated_in_dagster_is_cancelled_and_frees_its_tenant(world: Wo
     assert world.platform.runs.lock("acme").active_run_id is None
     assert world.report(record, "run_summary")["status"] == "CANCELLED"
     assert world.current(record).acknowledged_at is not None
-    (entry,) = world.platform.audit.list_entries("acme", Action.RUN_CANCELLED).entries
+    (entry,) = world.platform.audit.list_entries("acme", Action.RUN_CANCELLED).items
     assert (entry.target, entry.actor.kind) == (record.run_id, ActorKind.DAGSTER)
     assert entry.actor.id == record.dagster_run_id
 
@@ -118,7 +118,7 @@ def test_a_run_that_was_to_be_cancelled_is_so_once_in_the_audit(world: World) ->
     world.platform.ledger.request_cancel(record.run_id)
     world.ticks(30)
     assert world.current(record).status is RunStatus.CANCELLED
-    (entry,) = world.platform.audit.list_entries("acme", Action.RUN_CANCELLED).entries
+    (entry,) = world.platform.audit.list_entries("acme", Action.RUN_CANCELLED).items
     assert entry.actor.kind is ActorKind.SYSTEM
 
 

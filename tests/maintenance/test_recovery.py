@@ -164,7 +164,7 @@ def test_what_was_deleted_since_is_deleted_again_and_what_was_under_way_ends(
     platform.pauses.end(None)
     restoring.end_run()
     assert [run["status"] for run in world.runs()].count("SUCCEEDED") == 2
-    ids = {each.audit_id for each in audit.list_entries(limit=100).entries}
+    ids = {each.audit_id for each in audit.list_entries(limit=100).items}
     assert ids <= {each["audit_id"] for each in world.audit()}
 
 

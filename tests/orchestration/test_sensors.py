@@ -146,7 +146,7 @@ def test_the_next_free_slot_is_a_tenant_s_that_has_had_no_run_lately(
         return {str(one.partition_key): one.tags["dagster/priority"] for one in requests}
 
     assert asked_for("acme") == {"acme": "10"}
-    (first,) = platform.runs.list_runs("acme").records
+    (first,) = platform.runs.list_runs("acme").items
     platform.ledger.claim(first.run_id, 1, "d-1")
     platform.ledger.cancel(first.run_id)
     assert asked_for("acme", "globex") == {"acme": "5", "globex": "10"}
@@ -179,7 +179,7 @@ class WorkerErrors(Metrics):
     def worker_error(self, error_type: str) -> None:
         self.types.append(error_type)
 
-    def worker_heartbeat(self) -> None:
+    def count(self, name: str, number: int = 1) -> None:
         pass
 
 

@@ -228,9 +228,9 @@ def in_places(kept: dict[str, str]) -> set[tuple[str, str]]:
 
 
 def assert_it_is_told(platform: Platform) -> None:
-    entries = platform.audit.list_entries(GONE).entries
+    entries = platform.audit.list_entries(GONE).items
     assert {str(each.action) for each in entries} >= {"tenant.created", "tenant.deletion_asked"}
-    (done,) = platform.audit.list_entries(GONE, Action.TENANT_DELETED).entries
+    (done,) = platform.audit.list_entries(GONE, Action.TENANT_DELETED).items
     tombstone = platform.deletions.get(GONE)
     assert tombstone is not None
     assert done.details["removed"] == tombstone.removed

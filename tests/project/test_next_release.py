@@ -254,11 +254,11 @@ def test_an_item_of_the_next_release_of_each_kind_stops_nobody_else(
         assert leaver is not None
         assert leaver.state is TenantState.DELETED
         assert platform.pulls.of_vendors(OTHER, ["vendor_1"]) == {}
-        runs = platform.runs.list_runs(OTHER).records
+        runs = platform.runs.list_runs(OTHER).items
         ended = [Trigger.SCHEDULE, Trigger.UPLOAD, Trigger.API, Trigger.API]
         assert [run.trigger for run in runs] == ended
         assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
-        events = platform.webhooks.events_of(OTHER, limit=9).events
+        events = platform.webhooks.events_of(OTHER, limit=9).items
         assert [len(each.deliveries) for each in events] == [1] * 4
         others = installation.answers(OTHER)
         assert {path: code for path, code in others.items() if code >= 400} == {}

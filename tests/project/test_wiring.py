@@ -38,5 +38,5 @@ def test_attempts_and_back_off_are_those_of_the_settings() -> None:
 def test_a_part_that_is_put_in_place_of_another_is_used_for_submissions() -> None:
     queue = JobQueue(Clients("us-east-1"), "http://127.0.0.1:9/other", "http://127.0.0.1:9/dead")
     platform = replace(connect(SETTINGS), queue=queue)
-    assert platform.submission.queue is queue
+    assert platform.submission.send == queue.send
     assert platform.submission.ledger is platform.ledger

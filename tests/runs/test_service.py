@@ -121,7 +121,7 @@ def test_the_same_key_with_another_body_is_refused(ledger: RunService) -> None:
     first = ledger.reserve(request(), KEY).record
     with pytest.raises(IdempotencyKeyReusedError) as caught:
         ledger.reserve(request(), Idempotency(KEY.id, "another"))
-    assert caught.value.run_id == first.run_id
+    assert first.run_id in str(caught.value)
 
 
 def test_a_key_is_forgotten_after_a_day(ledger: RunService, clock: FakeClock) -> None:
@@ -154,7 +154,7 @@ def test_a_tombstone_is_hidden_final_and_frees_tenant_and_key(
     assert dead.has_ended
     assert dead.expires_at == clock.now + timedelta(days=30)
     assert platform.runs.get_visible(record.run_id) is None
-    assert platform.runs.list_runs().records == ()
+    assert platform.runs.list_runs().items == ()
     assert platform.runs.lock("acme").active_run_id is None
     assert platform.ledger.reserve(request(), KEY).created
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,8 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.external_errors import ThrottledError, UnreachableError
 from relay_dagster.runs.errors import (
     QueueUnavailableError,
+    QuotaExceededError,
     RunCreationPausedError,
-    RunQuotaExceededError,
     TenantBusyError,
     TransitionRefusedError,
     UnknownVendorError,
@@ -53,7 +54,7 @@ class Queue:
     answers: bool = True
     sent: list[tuple[Job, str | None]] = field(default_factory=list)
 
-    def send(self, job: Job, *, request_id: str | None = None) -> str:
+    def send(self, job: Job, request_id: str | None = None) -> str:
         self.sent.append((job, request_id))
         if not self.answers:
             raise UnreachableError("sqs.SendMessage", "timed out")
@@ -101,10 +102,11 @@ def config_of(*vendor_ids: str, version: int = 4) -> Configs:
     return Configs(Stored(version, json.dumps(document)))
 
 
-def submission(platform: Platform, **parts: object) -> Submission:
+def submission(platform: Platform, **parts: Any) -> Submission:
     """Return a submission over embedded records, with a queue that answers and no pause."""
-    plain = Submission(platform.ledger, Queue(), Pauses(), config_of("vendor_1"))
-    return replace(plain, **parts)  # type: ignore[arg-type]
+    queue, pauses = parts.pop("queue", Queue()), parts.pop("pauses", Pauses())
+    plain = Submission(platform.ledger, queue.send, pauses.of, config_of("vendor_1"))
+    return replace(plain, **parts)
 
 
 # --- submitted ----------------------------------------------------------------------------------
@@ -192,7 +194,7 @@ def test_a_run_whose_message_arrived_all_the_same_and_is_under_way_stays(
     class Racing(Queue):
         """The run is dispatched before the sender hears that its message timed out."""
 
-        def send(self, job: Job, *, request_id: str | None = None) -> str:
+        def send(self, job: Job, request_id: str | None = None) -> str:
             platform.ledger.dispatch(job.run_id, 1, message_id="m", receipt_handle="h")
             return super().send(job, request_id=request_id)
 
@@ -204,7 +206,7 @@ def test_a_run_that_was_over_before_its_message_was_noted_is_returned_as_it_is(
     platform: Platform,
 ) -> None:
     class Quick(Queue):
-        def send(self, job: Job, *, request_id: str | None = None) -> str:
+        def send(self, job: Job, request_id: str | None = None) -> str:
             platform.ledger.cancel(job.run_id)
             return super().send(job, request_id=request_id)
 
@@ -276,7 +278,7 @@ def test_a_tenant_is_given_so_many_runs_in_an_hour_of_the_clock(
     for _ in range(2):
         # Runs that were cancelled count as well.
         platform.ledger.cancel(limited.submit("acme").run_id)
-    with pytest.raises(RunQuotaExceededError) as refused:
+    with pytest.raises(QuotaExceededError) as refused:
         limited.submit("acme")
     assert refused.value.wait_seconds == 60
     assert limited.submit("other").tenant_id == "other"
@@ -294,9 +296,9 @@ def test_requests_that_make_no_run_do_not_count(platform: Platform) -> None:
     platform.ledger.cancel(first.run_id)
     for _ in range(3):
         with pytest.raises(QueueUnavailableError):
-            replace(limited, queue=Queue(answers=False)).submit("acme")
+            replace(limited, send=Queue(answers=False).send).submit("acme")
     platform.ledger.cancel(limited.submit("acme").run_id)
-    with pytest.raises(RunQuotaExceededError):
+    with pytest.raises(QuotaExceededError):
         limited.submit("acme")
 
 
@@ -325,7 +327,7 @@ OPS = Origin(Actor(ActorKind.ADMIN_KEY, "ops", "ops"), "request-1", "192.0.2.1")
 
 def told(platform: Platform) -> list[tuple[str, str | None, str]]:
     """Return action, target and actor of all entries of the audit, the oldest first."""
-    entries = platform.audit.list_entries().entries
+    entries = platform.audit.list_entries().items
     return [(each.action, each.target, each.actor.id) for each in reversed(entries)]
 
 
@@ -333,7 +335,7 @@ def test_who_asks_for_a_run_is_told_once_its_message_is_sent(
     platform: Platform, clock: FakeClock
 ) -> None:
     record = submission(platform).submit("acme", ("vendor_1",), origin=OPS)
-    (entry,) = platform.audit.list_entries("acme").entries
+    (entry,) = platform.audit.list_entries("acme").items
     assert entry.details == {"trigger": "api", "config_version": 4, "vendors": ["vendor_1"]}
     assert (entry.request_id, entry.address) == ("request-1", "192.0.2.1")
     assert entry.occurred_at == record.requested_at
@@ -363,7 +365,7 @@ def test_who_asked_is_told_though_the_submitter_died_before_its_message(
 
 def test_a_redrive_is_told_as_one_act_on_the_dead_letter(platform: Platform) -> None:
     started = submission(platform).resubmit("acme", None, in_place_of="dead", origin=OPS)
-    (entry,) = platform.audit.list_entries().entries
+    (entry,) = platform.audit.list_entries().items
     assert told(platform) == [("dead_letter.redriven", "dead", "ops")]
     assert entry.details == {"run_id": started.run_id}
 
@@ -373,7 +375,7 @@ def test_what_is_sent_straight_to_the_queue_is_an_act_of_the_system(platform: Pl
     platform.ledger.adopt(job)
     platform.ledger.dispatch(job.run_id, 1, message_id="m", receipt_handle="h")
     assert told(platform) == [("run.posted", job.run_id, "relay")]
-    assert platform.audit.list_entries().entries[0].details == {"trigger": "queue"}
+    assert platform.audit.list_entries().items[0].details == {"trigger": "queue"}
 
 
 def test_what_dagster_s_ui_starts_is_an_act_of_dagster(platform: Platform) -> None:
@@ -381,5 +383,5 @@ def test_what_dagster_s_ui_starts_is_an_act_of_dagster(platform: Platform) -> No
     record = platform.ledger.start_by_hand(run_id, "acme")
     platform.ledger.pin(record.fence, 1)
     assert told(platform) == [("run.posted", run_id, run_id)]
-    (entry,) = platform.audit.list_entries().entries
+    (entry,) = platform.audit.list_entries().items
     assert (entry.actor.kind, entry.details) == ("dagster", {"trigger": "dagster"})

@@ -76,7 +76,7 @@ class TriggersWorld:
 
     def runs(self, tenant_id: str = TENANT) -> Sequence[RunRecord]:
         """Return the tenant's runs, the oldest first."""
-        return self.platform.runs.list_runs(tenant_id).records[::-1]
+        return self.platform.runs.list_runs(tenant_id).items[::-1]
 
     def end(self, record: RunRecord, **pinned: datetime | None) -> None:
         """Let a run pin the uploads of vendors, and end; the tenant is free then."""

@@ -104,7 +104,7 @@ def _uploaded(relay: Installation) -> Mapping[str, Any]:
         relay.upload(UPLOADED, vendor, data)
     (record,) = wait_for(
         "uploads start a run",
-        lambda: relay.aws.runs.list_runs(UPLOADED).records,
+        lambda: relay.aws.runs.list_runs(UPLOADED).items,
         within=RUN_SECONDS,
     )
     return _ended(relay, record.run_id)

@@ -21,12 +21,10 @@ from relay_dagster.api.http import error_codes
 from relay_dagster.api.http.middleware import internal_error, request_id_of
 from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.aws.dynamodb.cursors import BadCursorError
-from relay_dagster.aws.dynamodb.tenant_errors import TenantStoreError, VersionMismatchError
 from relay_dagster.aws.secrets import SecretsUnavailableError
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.logs import event_log
 from relay_dagster.runs import errors as run_errors
-from relay_dagster.webhooks.changes import WebhookError
 
 _MAX_TEXT = 1000
 _MAX_TOLD = 10
@@ -143,7 +141,7 @@ def _errors_of(error: Exception) -> Sequence[ConfigFault]:
 def _members_of(error: Exception) -> Mapping[str, Any]:
     if isinstance(error, run_errors.TenantBusyError):
         return {"active_run_id": error.active_run_id}
-    if isinstance(error, VersionMismatchError):
+    if isinstance(error, run_errors.VersionMismatchError):
         return {"config_version": error.latest}
     return {}
 
@@ -210,7 +208,7 @@ def allowed_methods(app: FastAPI, path: str) -> list[str]:
 
 _FAMILIES = (
     *(ProblemError, SecretsUnavailableError),
-    *(RelayError, run_errors.RunError, TenantStoreError, WebhookError, ExternalServiceError),
+    *(RelayError, run_errors.RefusedError, ExternalServiceError),
     *(BadCursorError, RateLimitedError, RequestValidationError),
 )
 

@@ -126,7 +126,7 @@ def list_audit(
     page = call.platform.audit.list_entries(whose, action, limit=limit, after=cursor)
     shown: list[access.AuditItem] = []
     left = _BYTES_OF_ENTRIES
-    for entry in page.entries:
+    for entry in page.items:
         document = entry.to_document()
         # Why runs are paused is for admins alone.
         if not call.caller.is_admin and entry.action in (Action.RUNS_PAUSED, Action.RUNS_RESUMED):
@@ -136,4 +136,4 @@ def list_audit(
         if left < 0:
             return access.AuditList(audit=shown, next_cursor=shown[-1].audit_id)
         shown.append(item)
-    return access.AuditList(audit=shown, next_cursor=page.next_after)
+    return access.AuditList(audit=shown, next_cursor=page.next_cursor)

@@ -272,7 +272,7 @@ def _find(
         shown = _not_checked(vendor_id, "its feeds do not come from S3")
         return _Upload(place, vendor, shown)
     latest = objects.latest_object(prefix, each_page=deadline.left)
-    data = None if latest is None else objects.read_head(latest.key, HEAD_BYTES)
+    data = None if latest is None else objects.read_range(latest.key, 0, HEAD_BYTES)
     message = f'there is no upload under "{_cut(prefix)}"'
     shown = wire.VendorCheck(vendor_id=vendor_id, status="missing", message=message)
     if latest is None or data is None:
@@ -287,7 +287,7 @@ def _with_whole(found: Iterable[_Upload], objects: ObjectStore) -> Iterator[_Upl
     for each in found:
         latest, feed = each.latest, each.feed
         if latest and feed and not feed.is_whole and is_read_whole(feed.data):
-            data = objects.read_head(latest.key, latest.size) if latest.size <= room else None
+            data = objects.read_range(latest.key, 0, latest.size) if latest.size <= room else None
             if data is not None:
                 room -= latest.size
                 each = replace(each, feed=FeedSample(data, is_whole=True))

@@ -28,11 +28,12 @@ from relay_dagster.api.http.request_parsing import (
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Call, MayRead, MayRun
-from relay_dagster.aws.dynamodb.cursors import cursor_after_record
+from relay_dagster.aws.dynamodb.codec import by_time
+from relay_dagster.aws.dynamodb.cursors import to_cursor
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.errors import UnknownRunError
 from relay_dagster.runs.model import Idempotency, RunRecord
-from relay_dagster.runs.ports import RunPage, utc_now
+from relay_dagster.runs.ports import Page, utc_now
 from relay_dagster.wire.runs import FeedChanges, HeldFeed, Run, RunDetails, RunList, RunOrder
 from relay_dagster.wiring import Platform
 
@@ -173,7 +174,9 @@ def cancel_run(run_id: RunId, call: MayRun) -> Run:
     return _shown(cancelled, call)
 
 
-def _page(listing: Callable[..., RunPage], limit: int, cursor: str | None, call: Call) -> RunList:
+def _page(
+    listing: Callable[..., Page[RunRecord]], limit: int, cursor: str | None, call: Call
+) -> RunList:
     """Return a page that ends early, before its answer would be too long.
 
     A few records are read first; they tell how many more the answer has room for.
@@ -182,15 +185,15 @@ def _page(listing: Callable[..., RunPage], limit: int, cursor: str | None, call:
     left, wanted = _BYTES_OF_RUNS, min(limit, _READ_FIRST)
     while wanted:
         found = listing(limit=wanted, cursor=cursor)
-        for record in found.records:
+        for record in found.items:
             run = shown_run(record, call)
             left -= len(run.model_dump_json().encode())
             if left < 0 and runs:
                 return RunList(runs=runs, next_cursor=cursor)
             runs.append(run)
-            cursor = cursor_after_record(record)
+            cursor = to_cursor(by_time(record.requested_at, record.run_id))
         cursor = found.next_cursor
-        if cursor is None or len(found.records) < wanted:
+        if cursor is None or len(found.items) < wanted:
             break
         room = left * len(runs) // (_BYTES_OF_RUNS - left)
         wanted = min(limit - len(runs), room + 1)

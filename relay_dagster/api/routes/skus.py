@@ -30,9 +30,9 @@ from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.runs import find_run
 from relay_dagster.api.routes.tenants import find_config, require_tenant
 from relay_dagster.api.security.auth import MayConfigure, MayRead, MayRelease
-from relay_dagster.aws.dynamodb.tenant_errors import OverrideQuotaExceededError
 from relay_dagster.aws.overrides import MAX_OVERRIDES
 from relay_dagster.logs import event_log
+from relay_dagster.runs.errors import QuotaExceededError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire import overrides as wire
@@ -228,7 +228,7 @@ def _quarantined_prices(
         if can_have_one and (wanted is None or row["sku"] in wanted):
             prices[row["sku"]] = Decimal(row["price_computed"])
         if len(prices) > MAX_OVERRIDES:
-            raise OverrideQuotaExceededError(record.tenant_id, MAX_OVERRIDES)
+            raise QuotaExceededError("OVERRIDE_QUOTA_EXCEEDED", record.tenant_id, MAX_OVERRIDES)
     return prices
 
 

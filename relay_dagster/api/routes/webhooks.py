@@ -197,7 +197,7 @@ def list_deliveries(
             attempt=each.number,
             next_attempt_at=each.next_attempt_at,
         )
-        for each in page.tries
+        for each in page.items
     ]
     return wire.DeliveryList(deliveries=deliveries, next_cursor=page.next_cursor)
 

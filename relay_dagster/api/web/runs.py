@@ -115,7 +115,7 @@ def _parts(run: Run, summary: Mapping[str, Any]) -> Parts:
 def _quarantine(run: Run, platform: Platform) -> Sequence[Mapping[str, str]]:
     """Return the first rows of quarantine.csv; none where there is none."""
     key = run.artifacts.get("quarantine")
-    data = platform.objects.read_head(key, _QUARANTINE_BYTES) if key else None
+    data = platform.objects.read_range(key, 0, _QUARANTINE_BYTES) if key else None
     lines = io.StringIO((data or b"").decode(errors="replace"), newline="")
     csv.field_size_limit(sys.maxsize)  # a SKU is as long as a cell may be
     whole = (row for row in csv.DictReader(lines) if row["suspect_since"])  # the last may be cut

@@ -17,8 +17,8 @@ from relay_dagster.aws.dynamodb.codec import Codec, marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import Database, is_closed
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
-from relay_dagster.aws.dynamodb.tenant_errors import KeyQuotaExceededError, MakerGoneError
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
+from relay_dagster.runs.errors import MakerGoneError, QuotaExceededError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 
@@ -58,10 +58,7 @@ class TenantKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrowserSession:
-    """One browser that is signed in: by which key, and until when at the latest.
-
-    ``digest`` is the SHA-256 of the session's id, in hex.
-    """
+    """One browser that is signed in, by which key and until when; ``digest`` is of its id."""
 
     digest: str
     tenant_id: str
@@ -104,10 +101,7 @@ class ApiKeyStore:
     def of_tenant(
         self, tenant_id: str, *, limit: int, after: str | None = None
     ) -> tuple[tuple[TenantKey, ...], str | None]:
-        """Return up to ``limit`` keys of a tenant by their ids, and the id to go on after, or None.
-
-        They are found by an index, which lags: the last moment's keys may be missing.
-        """
+        """Return keys of a tenant by an index, which lags, and the id to go on after, or None."""
         start = after and marshal({schema.KEY: Kind.API_KEY.key(after), schema.OWNER: tenant_id})
         prefix = Kind.API_KEY.key("")
         found, last = self.database.owned_page(tenant_id, prefix, limit, start or None)
@@ -120,7 +114,7 @@ class ApiKeyStore:
         Raises:
             ConditionsFailedError: there is one with its id.
             TenantClosingError: its tenant is being deleted.
-            KeyQuotaExceededError: its tenant has as many as it may have.
+            QuotaExceededError: its tenant has as many as it may have.
             MakerGoneError: the key that makes it is gone.
         """
         table, item = self.database.tenants, _KEYS.item(Kind.API_KEY.key(key.key_id), key)
@@ -129,14 +123,16 @@ class ApiKeyStore:
         counted = self._counted(key.tenant_id)
         others = set() if counted is not None else self._listed(key.tenant_id)
         if len(others) >= MAX_KEYS:
-            raise KeyQuotaExceededError(key.tenant_id, MAX_KEYS)
+            raise QuotaExceededError("KEY_QUOTA_EXCEEDED", key.tenant_id, MAX_KEYS)
         count = table.write(
             "ids",
             "Update",
             Kind.API_KEYS.key(key.tenant_id),
             "ADD key_ids :ids SET tenant_id = :tenant",
-            condition="attribute_not_exists(key_ids) OR size(key_ids) < :most",
-            values={":ids": {key.key_id, *others}, ":tenant": key.tenant_id, ":most": MAX_KEYS},
+            "attribute_not_exists(key_ids) OR size(key_ids) < :most",
+            ids={key.key_id, *others},
+            tenant=key.tenant_id,
+            most=MAX_KEYS,
         )
         audited = self.database.audited(
             origin, Action.KEY_CREATED, key.tenant_id, key.key_id, **details
@@ -149,7 +145,7 @@ class ApiKeyStore:
             self.database.transact_while_active(key.tenant_id, *writes)
         except ConditionsFailedError as error:
             if "ids" in error.items:
-                raise KeyQuotaExceededError(key.tenant_id, MAX_KEYS) from error
+                raise QuotaExceededError("KEY_QUOTA_EXCEEDED", key.tenant_id, MAX_KEYS) from error
             if "maker" in error.items:
                 raise MakerGoneError from error
             raise
@@ -167,21 +163,12 @@ class ApiKeyStore:
         key = self.get(key_id)
         if key is None or key.tenant_id != tenant_id:
             return False
-        write = self.database.tenants.write(
-            "key", "Delete", Kind.API_KEY.key(key_id), condition=IS_THERE
-        )
-        uncount = self.database.tenants.write(
-            "ids",
-            "Update",
-            Kind.API_KEYS.key(tenant_id),
-            "DELETE key_ids :ids",
-            condition=IS_THERE,
-            values={":ids": {key_id}},
-        )
-        audited = self.database.audited(
-            origin, Action.KEY_DELETED, tenant_id, key_id, name=key.name
-        )
-        return self.database.carry_out(write, replace(uncount, optional=True), audited)
+        table, ids, its_id = self.database.tenants, Kind.API_KEYS.key(tenant_id), {key_id}
+        gone = table.write("key", "Delete", Kind.API_KEY.key(key_id), condition=IS_THERE)
+        uncount = table.write("ids", "Update", ids, "DELETE key_ids :ids", IS_THERE, ids=its_id)
+        deleted, name = Action.KEY_DELETED, key.name
+        audited = self.database.audited(origin, deleted, tenant_id, key_id, name=name)
+        return self.database.carry_out(gone, replace(uncount, optional=True), audited)
 
     def note_use(self, key: TenantKey) -> None:
         """Note that a key is used, unless that was noted within the hour; a gone one stays gone."""
@@ -217,8 +204,7 @@ class SessionStore:
     def add(self, session: BrowserSession) -> None:
         """Keep a new session; some of its tenant's go that are over.
 
-        Raises:
-            TenantClosingError: its tenant is being deleted.
+        `TenantClosingError` where its tenant is being deleted.
         """
         table, now = self.database.tenants, self.database.clock()
         prefix = Kind.SESSION.key("")

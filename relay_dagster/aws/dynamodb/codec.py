@@ -105,11 +105,7 @@ def to_plain(value: Any) -> Any:
 
 
 def of_plain(kind: Any, plain: Any) -> Any:
-    """Return the value of a type that `to_plain` has made plain.
-
-    Raises:
-        KeyError, TypeError, ValueError: it is not of that type.
-    """
+    """Return the value of a type that `to_plain` has made plain; raises where it is none."""
     return _reader(kind)(plain)
 
 
@@ -154,10 +150,7 @@ def _hints(kind: Any) -> Mapping[str, Any]:
 
 
 def to_row(value: Any) -> list[Any]:
-    """Return the values of a dataclass alone: of what there is much of, in an item that has an end.
-
-    A field that is added must be the last, and have a default.
-    """
+    """Return a dataclass's values; a field that is added must be the last, and have a default."""
     return [to_plain(getattr(value, each.name)) for each in fields(value)]
 
 
@@ -226,11 +219,7 @@ class Codec(Generic[_T]):
         return marshal({schema.KEY: key, **self.attributes(value), **more})
 
     def read(self, item: Mapping[str, Any]) -> _T:
-        """Return the value of an item.
-
-        Raises:
-            Exception: the item is not one that this release can read.
-        """
+        """Return the value of an item; raises where this release cannot read it."""
         stored, found = unmarshal(item), dict[str, Any]()
         if self.in_key is not None:
             found[self.in_key] = str(stored[schema.KEY]).partition("#")[2] or None

@@ -7,10 +7,9 @@ from typing import Any
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import by_time, marshal, read_instant
+from relay_dagster.aws.dynamodb.codec import marshal, read_instant
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.runs.job_message import is_run_id
-from relay_dagster.runs.model import RunRecord
 
 
 class BadCursorError(ValueError):
@@ -21,10 +20,7 @@ class BadCursorError(ValueError):
 
 
 def listing_of(tenant_id: str | None, status: RunStatus | None = None) -> tuple[str, str, str]:
-    """Return index, key name and key value that lead to runs: of a tenant, or of all in a status.
-
-    A tenant's runs in a status are found among all of its own.
-    """
+    """Return index, key name and value that lead to runs: of a tenant, in a status, or to all."""
     if tenant_id is not None:
         return schema.BY_TENANT, schema.LISTED_TENANT, tenant_id
     if status is not None:
@@ -32,22 +28,13 @@ def listing_of(tenant_id: str | None, status: RunStatus | None = None) -> tuple[
     return schema.BY_TIME, schema.LISTED, schema.ALL_RUNS
 
 
-def cursor_after(row: Mapping[str, Any]) -> str:
-    """Return the cursor that goes on after a row."""
-    return to_cursor(str(row[schema.REQUESTED_KEY]))
-
-
-def cursor_after_record(record: RunRecord) -> str:
-    """Return the cursor that goes on after a run."""
-    return to_cursor(by_time(record.requested_at, record.run_id))
+def cursor_after(row: Mapping[str, Any] | None) -> str | None:
+    """Return the cursor that goes on after a row; None after none."""
+    return to_cursor(str(row[schema.REQUESTED_KEY])) if row else None
 
 
 def start_key(cursor: str, key: str, value: str) -> Mapping[str, Any]:
-    """Return where in an index to go on.
-
-    Raises:
-        BadCursorError: `cursor_after` did not make the cursor.
-    """
+    """Return where in an index to go on; `BadCursorError` where the cursor is none of ours."""
     instant, run_id = read_cursor(cursor)
     if not is_run_id(run_id):
         raise BadCursorError
@@ -62,11 +49,7 @@ def to_cursor(sort_key: str) -> str:
 
 
 def read_cursor(cursor: str) -> tuple[str, str]:
-    """Return the instant of a cursor and what follows it, as they stand in the sort key.
-
-    Raises:
-        BadCursorError: `to_cursor` did not make the cursor.
-    """
+    """Return the instant of a cursor and what follows it; `BadCursorError` where it is none."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         sort_key = base64.b64decode(padded, altchars=b"-_", validate=True).decode()

@@ -23,7 +23,7 @@ from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.error_mapping import maps_aws_errors, retrying
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.errors import TenantClosingError
-from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.ports import Page, utc_now
 from relay_dagster.settings import Settings
 from relay_dagster.tenants.audit import KEPT_FOR, Action, AuditEntry, Origin
 from relay_dagster.tenants.deletion import TenantState
@@ -92,12 +92,7 @@ class Database:
         return [str(row[schema.KEY]) for row in rows], last
 
     def transact_while_active(self, tenant_id: str | None, *writes: Write) -> None:
-        """Carry out all writes or none, where their tenant, if they have one, is active.
-
-        Raises:
-            TenantClosingError: the tenant is being deleted.
-            ConditionsFailedError: another condition did not hold.
-        """
+        """Carry out all or none, where the tenant, if any, is active: `TenantClosingError`."""
         if tenant_id is None:
             self.transact(*writes)
             return
@@ -109,46 +104,33 @@ class Database:
             raise
 
     def tenant_active(self, tenant_id: str, sent_at: datetime | None = None) -> Write:
-        """Return the condition that nothing of a tenant is being deleted.
-
-        A message that was sent before the tenant was deleted is a leftover of it.
-        """
+        """Return the condition that a tenant is not deleted, or was before ``sent_at``."""
         over = "#state = :deleted AND attribute_not_exists(is_swept)"
-        values: dict[str, Any] = {":deleted": TenantState.DELETED.value}
+        values = {"deleted": TenantState.DELETED.value}
         if sent_at is not None:
             over += " AND deleted_at < :sent"
-            values[":sent"] = instant_text(sent_at)
+            values["sent"] = instant_text(sent_at)
         return self.tenants.write(
             _ACTIVE,
             "ConditionCheck",
             schema.Kind.DELETION.key(tenant_id),
             condition=f"attribute_not_exists({schema.KEY}) OR ({over})",
-            values=values,
             names={"#state": "state"},
+            **values,
         )
 
     def note_use(self, role: str, key: str, last_used_at: datetime | None) -> None:
-        """Note in an item of the tenants table that what it is about is used, at most once an hour.
-
-        One that is gone stays gone. ``last_used_at`` is as it was read.
-        """
+        """Note that a key or a link is used, at most once an hour; one that is gone stays gone."""
         now = self.clock()
         if last_used_at is None or now - last_used_at >= BETWEEN_NOTES:
-            expression, noted = "SET last_used_at = :now", {":now": instant_text(now)}
-            self.tenants.carry_out(
-                self.tenants.write(
-                    role, "Update", key, expression, condition=IS_THERE, values=noted
-                )
-            )
+            noted, expression = instant_text(now), "SET last_used_at = :now"
+            write = self.tenants.write(role, "Update", key, expression, IS_THERE, now=noted)
+            self.tenants.carry_out(write)
 
     def until_it_holds(
         self, step: Callable[[], _T], operation: str, whose: str, tries: int = 12
     ) -> _T:
-        """Return the outcome of a step that is taken again where another writer came between.
-
-        Raises:
-            ThrottledError: others have come between in every try.
-        """
+        """Return a step's outcome, taken again where others came between; else `ThrottledError`."""
         again = retrying(lambda error: isinstance(error, ConditionsFailedError), tries=tries)
         try:
             return again(step)
@@ -162,11 +144,7 @@ class Database:
         return self.audit_write(origin.entry(action, tenant_id, target, self.clock(), **more))
 
     def audit_write(self, entry: AuditEntry) -> Write:
-        """Return the write that adds an entry to the audit.
-
-        An entry that is there stays as it is: an id is one entry's alone, so it is this one, and
-        the rest of its transaction does not fail for it.
-        """
+        """Return the write of an entry; one that is there is this very one, and no fault."""
         item = {
             schema.KEY: entry.audit_id,
             schema.LISTED: schema.ALL_ENTRIES,
@@ -191,14 +169,6 @@ def closing_error(tenant_id: str, item: Mapping[str, Any] | None) -> TenantClosi
 
 
 @dataclass(frozen=True, slots=True)
-class AuditPage:
-    """Some entries, newest first, and the id to go on after; None on the last page."""
-
-    entries: tuple[AuditEntry, ...]
-    next_after: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class AuditStore:
     """The audit of one installation."""
 
@@ -215,12 +185,8 @@ class AuditStore:
         *,
         limit: int = 50,
         after: str | None = None,
-    ) -> AuditPage:
-        """Return entries, newest first: of one tenant or all, of one action or any.
-
-        They are found by indexes, which lag. A page of one tenant's entries of one action may hold
-        fewer than ``limit``, or none, and have more behind it all the same.
-        """
+    ) -> Page[AuditEntry]:
+        """Return entries, newest first, of indexes, which lag; a page may hold few, or none."""
         filtered = None
         if tenant_id is not None:
             index, key = schema.AUDIT_BY_TENANT, (schema.OWNER, tenant_id)
@@ -236,8 +202,4 @@ class AuditStore:
         entries = table.read_all(
             keys, lambda item: AuditEntry.of_document(json.loads(item["entry"]["S"]))
         )
-        return AuditPage(tuple(entries), str(last[schema.KEY]) if last else None)
-
-    def check(self) -> None:
-        """Touch the table, for readiness: returns, or raises the fault."""
-        self.database.audit.item("CHECK")
+        return Page(tuple(entries), str(last[schema.KEY]) if last else None)

@@ -15,11 +15,14 @@ from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.run_writes import to_record
 from relay_dagster.aws.dynamodb.schema import Kind, config_key, run_count_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, UNREADABLE_AGAIN
-from relay_dagster.aws.dynamodb.tenant_errors import UnknownTenantError, UploadQuotaExceededError
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.aws.error_mapping import maps_aws_errors
-from relay_dagster.runs.errors import RestoreTooLateError
+from relay_dagster.runs.errors import (
+    QuotaExceededError,
+    RestoreTooLateError,
+    UnknownTenantError,
+)
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.tenants import deletion as rules
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
@@ -30,7 +33,6 @@ _COUNTED_HOURS = 26
 _CONFIGS_AT_ONCE, _DIGITS = 1000, 10
 # Its tenant is in its key alone: or it would be found among the tenant's items.
 _DELETIONS = codec.Codec(kind=Deletion, in_key="tenant_id", forms={"is_swept": codec.FLAG})
-_STATE = {"#state": "state"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,7 @@ class TenantData:
 
     @maps_aws_errors
     def remove_settings(self, tenant_id: str, version: int | None) -> int:
-        """Remove keys, pause, webhooks and configs, and return how many items these were.
-
-        The latest config goes with the tenant itself.
-        """
+        """Remove keys, pause, webhooks and configs but the latest; return how many items."""
         table, owned = self.database.tenants, self.database.owned_keys(tenant_id, "")
         kept = {Kind.TENANT.key(tenant_id), config_key(tenant_id, version or 0)}
         there = table.batch({*owned, Kind.PAUSE.key(tenant_id)} - kept)
@@ -145,10 +144,7 @@ class DeletionStore:
         return found if found is not None and found.is_under_way else None
 
     def due(self, until: datetime, limit: int = 100) -> list[Deletion]:
-        """Return what is due up to an instant, the longest due first.
-
-        What this release cannot read is put off.
-        """
+        """Return what is due, the longest due first; what cannot be read is put off."""
         table, due = self.database.tenants, []
         items = table.in_order(Kind.DELETION.key(each) for each in self._listed(until)[:limit])
         for item, found in table.readable(items, _DELETIONS.read):
@@ -165,11 +161,7 @@ class DeletionStore:
         return set(self._listed(None))
 
     def ask(self, tenant_id: str, grace: timedelta, origin: Origin = SYSTEM) -> Deletion:
-        """Begin a tenant's deletion, or return the one that is under way.
-
-        Raises:
-            UnknownTenantError: there is no such tenant.
-        """
+        """Begin a tenant's deletion, or return the one under way; else `UnknownTenantError`."""
         now = self.database.clock()
         wanted = replace(rules.asked(tenant_id, origin.actor.name, now, grace), revision=1)
         until = wanted.delete_after.isoformat()
@@ -191,12 +183,7 @@ class DeletionStore:
         return wanted
 
     def restore(self, tenant_id: str, origin: Origin = SYSTEM) -> None:
-        """Let a tenant be as it was; one that nobody deletes is no change.
-
-        Raises:
-            UnknownTenantError: there is no such tenant.
-            RestoreTooLateError: its deletion has begun.
-        """
+        """Let a tenant be as it was; `UnknownTenantError`, `RestoreTooLateError`."""
         table, now = self.database.tenants, self.database.clock()
         found = self.under_way(tenant_id)
         if found is None:
@@ -212,8 +199,9 @@ class DeletionStore:
                     "Delete",
                     Kind.DELETION.key(tenant_id),
                     condition="#state = :closing AND delete_after > :now",
-                    values={":closing": TenantState.CLOSING.value, ":now": codec.instant_text(now)},
-                    names=_STATE,
+                    names={"#state": "state"},
+                    closing=TenantState.CLOSING.value,
+                    now=codec.instant_text(now),
                 ),
                 triggers_due_now(self.database.runs, tenant_id, now),
                 self.database.audit_write(entry),
@@ -241,10 +229,7 @@ class DeletionStore:
         return after
 
     def finish(self, before: Deletion, version: int | None) -> Deletion | None:
-        """End a deletion: the tenant and its latest config go with the write that says so.
-
-        Returned is the tombstone; None as for `put`, or where another version is the latest.
-        """
+        """End a deletion: tenant and latest config go with its tombstone; None as for `put`."""
         now, tenant_id = self.database.clock(), before.tenant_id
         after = replace(rules.done(before, now), revision=before.revision + 1)
         counts = dict(after.removed)
@@ -263,31 +248,19 @@ class DeletionStore:
         return after
 
     def add_link(self, entry: AuditEntry, links_per_day: int) -> None:
-        """Count an upload link, which is its entry in the audit alone.
-
-        Raises:
-            TenantClosingError: the tenant is being deleted.
-            UploadQuotaExceededError: it has had its links of today.
-        """
+        """Count an upload link, its entry in the audit alone; else `QuotaExceededError`."""
         tenant_id, now = str(entry.tenant_id), entry.occurred_at.astimezone(UTC)
-        expiry = codec.epoch_seconds(now + 2 * codec.DAY)
-        counted = self.database.runs.write(
-            "links",
-            "Update",
-            Kind.LINK_COUNT.key(tenant_id, now.date()),
-            "ADD links :one SET #expiry = :expiry",
-            condition="attribute_not_exists(links) OR links < :most",
-            values={":one": 1, ":most": links_per_day, ":expiry": expiry},
-            names={"#expiry": schema.EXPIRY},
-        )
-        entry_write = self.database.audit_write(entry)
+        key, until = Kind.LINK_COUNT.key(tenant_id, now.date()), now + 2 * DAY
+        counted = self.database.runs.count("links", key, "links", links_per_day, until)
         try:
-            self.database.transact_while_active(tenant_id, entry_write, counted)
+            added = self.database.audit_write(entry)
+            self.database.transact_while_active(tenant_id, added, counted)
         except ConditionsFailedError as error:
             if "links" not in error.items:
                 raise
             wait = codec.seconds_left_of_day(now)
-            raise UploadQuotaExceededError(tenant_id, links_per_day, wait) from error
+            code = "UPLOAD_QUOTA_EXCEEDED"
+            raise QuotaExceededError(code, tenant_id, links_per_day, wait) from error
 
     def _change(self, before: Deletion, after: Deletion) -> Write:
         table = self.database.tenants

@@ -13,8 +13,8 @@ from relay_dagster.aws.dynamodb.codec import Codec
 from relay_dagster.aws.dynamodb.database import Database, is_closed
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
-from relay_dagster.aws.dynamodb.tenant_errors import LinkQuotaExceededError
 from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.runs.errors import QuotaExceededError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 
 MAX_LINKS = 20
@@ -97,12 +97,12 @@ class LinkStore:
         """Keep a new link.
 
         Raises:
-            LinkQuotaExceededError: the tenant has as many as it may have.
+            QuotaExceededError: the tenant has as many as it may have.
             TenantClosingError: the tenant is being deleted.
         """
         others = self.of_tenant(link.tenant_id, link.kind)
         if sum(each.vendor_id == link.vendor_id for each in others) >= MAX_LINKS:
-            raise LinkQuotaExceededError(link.tenant_id, MAX_LINKS)
+            raise QuotaExceededError("LINK_QUOTA_EXCEEDED", link.tenant_id, MAX_LINKS)
         item = _LINKS.item(Kind.LINK.key(link.link_id), link)
         until = None if link.expires_at is None else link.expires_at.isoformat()
         details = {"name": link.name, "expires_at": until, **_of_vendor(link)}

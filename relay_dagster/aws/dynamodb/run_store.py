@@ -33,12 +33,13 @@ from relay_dagster.aws.dynamodb.run_writes import (
 )
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
+from relay_dagster.aws.dynamodb.webhook_store import new_event_write
 from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
 from relay_dagster.feeds.pointer import FeedPointer, FeedQueue
 from relay_dagster.runs.errors import CommitLostError, FenceLostError
 from relay_dagster.runs.job_message import is_run_id
 from relay_dagster.runs.model import DueQueue, RunRecord, TenantLock
-from relay_dagster.runs.ports import Change, RunPage, utc_now
+from relay_dagster.runs.ports import Change, Page, utc_now
 
 # So many runs are looked through for one of a kind; the first page mostly has it, and a record may
 # have 100 KB: one that is under way, and the last that has ended.
@@ -75,10 +76,7 @@ class RunStore:
         return self.database.runs.item(Kind.GONE.key(run_id)) is not None
 
     def ids_by_request(self, after: str, before: datetime) -> Iterator[tuple[str, str]]:
-        """Yield places and run_ids of runs requested before an instant, from after a place on.
-
-        The oldest come first; "" is before all places.
-        """
+        """Yield places and ids of runs by request, from after a place to before an instant."""
         rows = self.database.runs.partition(
             schema.BY_TIME,
             (schema.LISTED, schema.ALL_RUNS),
@@ -93,18 +91,13 @@ class RunStore:
 
     def expire(self, record: RunRecord, now: datetime) -> bool:
         """Delete a record if it is as it was read, and note for 400 days that it was there."""
-        table, key = self.database.runs, Kind.RUN.key(record.run_id)
-        known = {":seen": record.revision}
-        gone = table.write("record", "Delete", key, condition="revision = :seen", values=known)
-        tombstone = {
-            schema.KEY: Kind.GONE.key(record.run_id),
-            schema.EXPIRY: epoch_seconds(now + _EXPIRED_LIFE),
-        }
-        try:
-            self.database.transact(gone, table.put("tombstone", marshal(tombstone)))
-        except ConditionsFailedError:
-            return False
-        return True
+        table, key, until = self.database.runs, Kind.RUN.key(record.run_id), now + _EXPIRED_LIFE
+        gone = Kind.GONE.key(record.run_id)
+        tombstone = {schema.KEY: gone, schema.EXPIRY: epoch_seconds(until)}
+        return self.database.carry_out(
+            table.removal("record", key, record.revision),
+            table.put("tombstone", marshal(tombstone)),
+        )
 
     def list_runs(
         self,
@@ -113,13 +106,11 @@ class RunStore:
         *,
         limit: int = 50,
         cursor: str | None = None,
-    ) -> RunPage:
+    ) -> Page[RunRecord]:
         """Return runs, newest first: of one tenant or all, in one status or any.
 
         A page may hold fewer than ``limit``, or none, and have a ``next_cursor`` all the same.
-
-        Raises:
-            BadCursorError: the cursor is not one of ``next_cursor``.
+        `BadCursorError` where the cursor is not one of ``next_cursor``.
         """
         index, key, value = listing_of(tenant_id, status)
         start = None if cursor is None else start_key(cursor, key, value)
@@ -132,14 +123,14 @@ class RunStore:
             for record in ordered
             if record is not None and not record.hidden and status in (None, record.status)
         )
-        return RunPage(records, cursor_after(last) if last else None)
+        return Page(records, cursor_after(last))
 
     def newest_runs(self, tenant_id: str) -> Iterator[RunRecord]:
         """Yield a tenant's newest runs, as far back as is looked for one of a kind."""
         cursor: str | None = None
         for limit in _PAGES_BACK:
             page = self.list_runs(tenant_id, limit=limit, cursor=cursor)
-            yield from page.records
+            yield from page.items
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -150,10 +141,7 @@ class RunStore:
         return [each for each in found if each.is_due(queue, until)]
 
     def note_check(self, record: RunRecord) -> bool:
-        """Write what a check has seen of a record, and when the next is due.
-
-        False where the record is not as it was read; nothing is written then.
-        """
+        """Write what a check has seen of a record; False where it is not as it was read."""
         table, item = self.database.runs, to_item(record)
         noted = {name: item[name] for name in (schema.KEY, *CHECKED) if name in item}
         write = table.change("record", noted, noted, record.revision, always=CHECKED)
@@ -167,15 +155,16 @@ class RunStore:
     def commit(self, change: Change, also: Sequence[Write] = ()) -> RunRecord:
         """Write a record if it still is as it was read, with all that goes with it, or nothing.
 
-        ``revision`` and ``write_id`` of the record are set here.
-
-        Raises:
-            CommitLostError: the record, or what goes with it, is not as it was read.
-            RunError: what a failed condition of the other writes means.
+        ``revision`` and ``write_id`` of the record are set here. `CommitLostError` where the
+        record, or what goes with it, is not as it was read; `RunError`: what a failed condition of
+        the other writes means.
         """
         revision = change.before.revision + 1 if change.before else 1
         after = replace(change.after, revision=revision, write_id=uuid.uuid4().hex)
-        write = record_change(self.database.runs, "record", replace(change, after=after))
+        table = self.database.runs
+        write = record_change(table, "record", replace(change, after=after))
+        also = [*also, *(new_event_write(table, event) for event in change.events)]
+        also += map(self.database.audit_write, change.audit)
         try:
             self.database.transact(write, *also)
         except ConditionsFailedError as error:
@@ -214,20 +203,14 @@ class RunStore:
         return self.database.runs.read_due(FeedQueue.PUBLISHED, until, limit, to_feed)
 
     def put_feed(self, before: FeedPointer, after: FeedPointer) -> FeedPointer | None:
-        """Write down what is reported of a feed, and return it as it now stands.
-
-        None where it is not as it was read; nothing is written then.
-        """
+        """Write a feed down, and return it as it now stands; None where it is not as it was."""
         after = replace(after, revision=before.revision + 1)
         table = self.database.runs
         write = table.change("feed", feed_item(before), feed_item(after), before.revision)
         return after if table.carry_out(write) else None
 
     def vendor_results(self, tenant_id: str, run_id: str | None = None) -> tuple[VendorResult, ...]:
-        """Return what the tenant's last run of all vendors that has ended came to with each.
-
-        With a ``run_id`` only where it is that run.
-        """
+        """Return the vendors' results of the last ended run of all, or only of ``run_id``."""
 
         def results(item: Mapping[str, Any]) -> tuple[VendorResult, ...]:
             is_of_it = run_id is None or unmarshal(item)["run_id"] == run_id
@@ -251,10 +234,6 @@ class RunStore:
 
         return self.database.runs.read(Kind.IDEMPOTENCY.key(idempotency_id), read)
 
-    def check(self) -> None:
-        """Touch the table, for readiness: returns, or raises the fault."""
-        self.database.runs.item("CHECK")
-
     @maps_aws_errors
     def beat(self, run_id: str, attempt: int, *, has_beaten: bool = False) -> int:
         """Count an attempt's heartbeat up and return the new count.
@@ -262,10 +241,8 @@ class RunStore:
         Where it ``has_beaten`` and nothing tells of that any more, its tenant has been deleted.
 
         ``execution/attempt.py`` calls, and tells what becomes of it. The item is no part of any
-        transaction, so heartbeats never collide with the run's own writes.
-
-        Raises:
-            FenceLostError: the attempt was given up; its process is to end.
+        transaction, so heartbeats never collide with the run's own writes. `FenceLostError` where
+        the attempt was given up; its process is to end.
         """
         expires = epoch_seconds(utc_now() + _BEAT_LIFE)
         known = f" AND attribute_exists({schema.KEY})" if has_beaten else ""
@@ -273,10 +250,10 @@ class RunStore:
             "beats",
             "Update",
             Kind.HEARTBEAT.key(run_id, attempt),
-            "ADD beats :one SET #expiry = :expiry",
-            condition=f"attribute_not_exists(stopped){known}",
-            values={":one": 1, ":expiry": expires},
-            names={"#expiry": schema.EXPIRY},
+            f"ADD beats :one SET {schema.EXPIRY} = :expiry",
+            f"attribute_not_exists(stopped){known}",
+            one=1,
+            expiry=expires,
         )
         try:
             answer = self.database.clients.dynamodb_heartbeats.update_item(
@@ -290,24 +267,13 @@ class RunStore:
 
     def stop_heartbeats(self, run_id: str, attempt: int) -> None:
         """Let an attempt's process know, at its next heartbeat, that the attempt was given up."""
-        expires = epoch_seconds(utc_now() + _BEAT_LIFE)
-        self.database.runs.carry_out(
-            self.database.runs.write(
-                "beats",
-                "Update",
-                Kind.HEARTBEAT.key(run_id, attempt),
-                "SET stopped = :yes, #expiry = :expiry",
-                values={":yes": True, ":expiry": expires},
-                names={"#expiry": schema.EXPIRY},
-            )
-        )
+        table, key = self.database.runs, Kind.HEARTBEAT.key(run_id, attempt)
+        stop = f"SET stopped = :yes, {schema.EXPIRY} = :expiry"
+        until = epoch_seconds(utc_now() + _BEAT_LIFE)
+        table.carry_out(table.write("beats", "Update", key, stop, yes=True, expiry=until))
 
     def heartbeats(self, records: Iterable[RunRecord]) -> dict[str, int]:
-        """Return the count of each record's latest attempt, by run_id; 0 before the first beat.
-
-        A count says nothing by itself: ``maintenance/reconciler.py`` notes when it last changed.
-        One that cannot be read is left out.
-        """
+        """Return each latest attempt's count by run_id, 0 before the first; unreadable ones go."""
         wanted = {Kind.HEARTBEAT.key(each.run_id, each.attempt): each.run_id for each in records}
         return self.database.runs.read_each(
             wanted, lambda _, item: int(unmarshal(item or {}).get("beats", 0))

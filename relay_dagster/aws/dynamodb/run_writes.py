@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,14 +26,11 @@ from relay_dagster.aws.dynamodb.schema import Kind, due_place, run_count_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, Table
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
-from relay_dagster.aws.dynamodb.webhook_store import new_event_write
 from relay_dagster.feeds.pointer import FeedPointer, FeedQueue, FeedUpdate
-from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, TenantBusyError
+from relay_dagster.runs.errors import CommitLostError, QuotaExceededError, TenantBusyError
 from relay_dagster.runs.model import Idempotency, LockState, RunRecord, TenantLock
 from relay_dagster.runs.ports import Change
-from relay_dagster.tenants.audit import AuditEntry
 from relay_dagster.triggers.rules import TriggerUpdate
-from relay_dagster.webhooks.model import Event
 
 _KEY_LIFE = timedelta(hours=24)
 _FREE = "attribute_not_exists(holder)"
@@ -56,6 +53,7 @@ _RECORDS = codec.Codec(
     },
 )
 _FEEDS = codec.Codec(kind=FeedPointer)
+to_record, to_feed = _RECORDS.read, _FEEDS.read
 # All of a record that is written without a new revision.
 CHECKED = (
     schema.DUE_SHARD,
@@ -66,11 +64,6 @@ CHECKED = (
     "watched_as",
     "watched_at",
 )
-
-
-def to_record(item: Mapping[str, Any]) -> RunRecord:
-    """Return the record of a run's item; attributes that it does not know are ignored."""
-    return _RECORDS.read(item)
 
 
 def to_item(record: RunRecord) -> codec.Item:
@@ -107,10 +100,7 @@ def feed_item(feed: FeedPointer) -> codec.Item:
 
 
 def to_lock(tenant_id: str, item: Mapping[str, Any] | None) -> TenantLock:
-    """Return the lock of its item; no item is a free lock.
-
-    Those that wait are stored with the instants by which they sort.
-    """
+    """Return the lock of its item, none for a free one; waiters are stored with their instants."""
     plain = codec.unmarshal(item or {})
     waiters = sorted(plain.get("waiters", ()))
     return TenantLock(
@@ -120,11 +110,6 @@ def to_lock(tenant_id: str, item: Mapping[str, Any] | None) -> TenantLock:
         consecutive_failures=int(plain.get("consecutive_failures", 0)),
         served_at=codec.of_plain(datetime | None, plain.get("served_at")),
     )
-
-
-def to_feed(item: Mapping[str, Any]) -> FeedPointer:
-    """Return the feed pointer of its item."""
-    return _FEEDS.read(item)
 
 
 def record_change(table: Table, role: str, change: Change) -> Write:
@@ -165,10 +150,7 @@ class RunItemWrites:
         return []
 
     def tenant_idle(self, change: Change) -> Write:
-        """Return the condition that no run of the tenant is queued or running.
-
-        A held run that succeeds after all clears the count of failures.
-        """
+        """Return the condition that the tenant is idle; a success clears its count of failures."""
         before, after = change.before, change.after
         has_changed = before is not None and before.status is not after.status
         if has_changed and after.status is RunStatus.SUCCEEDED:
@@ -178,18 +160,18 @@ class RunItemWrites:
     def _lock(self, run: RunRecord, expression: str | None, condition: str | None = None) -> Write:
         waiter = codec.by_time(run.requested_at, run.run_id)
         served = None if run.finished_at is None else codec.instant_text(run.finished_at)
-        values = {":run": run.run_id, ":runs": {waiter}, ":zero": 0, ":one": 1, ":served": served}
-        named = re.findall(r":\w+", f"{expression} {condition or ''}")
-        used = {name for name in values if name in named}
+        values = {"run": run.run_id, "runs": {waiter}, "zero": 0, "one": 1, "served": served}
+        used = set(re.findall(r":(\w+)", f"{expression} {condition or ''}"))
         write = self.database.runs.write(
             "lock",
             "ConditionCheck" if expression is None else "Update",
             Kind.LOCK.key(run.tenant_id),
             expression,
-            condition=condition,
-            values={name: values[name] for name in sorted(used)},
+            condition,
+            None,
+            **{name: values[name] for name in sorted(used)},
         )
-        return write.refusing(lambda item: self._busy(run, item), rank=2)
+        return replace(write, refusal=lambda item: self._busy(run, item), rank=2)
 
     def _busy(self, run: RunRecord, item: Mapping[str, Any] | None) -> Exception:
         key, lock = Kind.LOCK.key(run.tenant_id), to_lock(run.tenant_id, item)
@@ -201,44 +183,22 @@ class RunItemWrites:
         return TenantBusyError(run.tenant_id, active)
 
     def tenant_active(self, run: RunRecord, sent_at: datetime | None = None) -> Write:
-        """Return the condition that nothing of a run's tenant is being deleted.
-
-        ``sent_at`` is when the message was sent that a new record is made for.
-        """
+        """Return the condition that nothing of a run's tenant is being deleted."""
         write = self.database.tenant_active(run.tenant_id, sent_at)
-        return write.refusing(lambda item: closing_error(run.tenant_id, item), rank=0)
+        return replace(write, refusal=lambda item: closing_error(run.tenant_id, item), rank=0)
 
     def quota(self, run: RunRecord, runs_per_hour: int) -> Write:
         """Return the write that counts a run, on condition that it is not one too many."""
-        expiry = codec.epoch_seconds(codec.hour_of(run.requested_at) + codec.DAY)
-        write = self.database.runs.write(
-            "quota",
-            "Update",
-            _count_key(run),
-            "ADD runs :one SET #expiry = :expiry",
-            condition="attribute_not_exists(runs) OR runs < :most",
-            values={":one": 1, ":most": runs_per_hour, ":expiry": expiry},
-            names={"#expiry": schema.EXPIRY},
-        )
-        hour_ends = codec.hour_of(run.requested_at) + timedelta(hours=1)
-        wait = (hour_ends - run.requested_at).total_seconds()
-        return write.refusing(
-            lambda _: RunQuotaExceededError(run.tenant_id, runs_per_hour, wait), rank=3
-        )
+        hour, key = codec.hour_of(run.requested_at), _count_key(run)
+        write = self.database.runs.count("quota", key, "runs", runs_per_hour, hour + codec.DAY)
+        wait = (hour + timedelta(hours=1) - run.requested_at).total_seconds()
+        facts = ("RUN_QUOTA_EXCEEDED", run.tenant_id, runs_per_hour, wait)
+        return replace(write, refusal=lambda _: QuotaExceededError(*facts), rank=3)
 
     def uncount(self, run: RunRecord) -> None:
         """Take a run that was counted, and then was none, out of the count of its hour."""
-        table = self.database.runs
-        table.carry_out(
-            table.write(
-                "quota",
-                "Update",
-                _count_key(run),
-                "ADD runs :less",
-                condition=IS_THERE,
-                values={":less": -1},
-            )
-        )
+        table, key = self.database.runs, _count_key(run)
+        table.carry_out(table.write("quota", "Update", key, "ADD runs :less", IS_THERE, less=-1))
 
     def remember(self, run: RunRecord, asked: Idempotency, now: datetime) -> Write:
         """Return the write by which a caller's key leads to a new run."""
@@ -259,12 +219,10 @@ class RunItemWrites:
 
     def forget(self, run: RunRecord) -> Write:
         """Return the write by which a caller's key leads to no run: there is none after all."""
+        key = Kind.IDEMPOTENCY.key(str(run.idempotency_id))
+        is_its_own = "attribute_not_exists(pk) OR run_id = :run"
         return self.database.runs.write(
-            "forget",
-            "Delete",
-            Kind.IDEMPOTENCY.key(str(run.idempotency_id)),
-            condition="attribute_not_exists(pk) OR run_id = :run",
-            values={":run": run.run_id},
+            "forget", "Delete", key, condition=is_its_own, run=run.run_id
         )
 
     def feed(self, update: FeedUpdate) -> list[Write]:
@@ -296,21 +254,9 @@ class RunItemWrites:
         newest, item = "attribute_not_exists(pk) OR results_of <= :results_of", codec.marshal(plain)
         return [replace(self.database.runs.over("results", item, item, newest), optional=True)]
 
-    def events(self, events: Iterable[Event]) -> list[Write]:
-        """Return the writes that add events for the tenant's webhooks."""
-        return [new_event_write(self.database.runs, event) for event in events]
-
-    def audit(self, entries: Iterable[AuditEntry | None]) -> list[Write]:
-        """Return the writes that add entries to the audit; None adds nothing."""
-        return [self.database.audit_write(entry) for entry in entries if entry is not None]
-
 
 def _tally(after: RunRecord) -> str:
-    """Return what an end does to the lock's item, beside freeing it.
-
-    A success clears the count of failures, a cancel leaves it. A run that has executed has served
-    its tenant.
-    """
+    """Return what an end does to the lock: success clears failures, execution is service."""
     has_served = after.started_at is not None and after.finished_at is not None
     sets = ["consecutive_failures = :zero"] * (after.status is RunStatus.SUCCEEDED)
     sets += ["served_at = :served"] * has_served

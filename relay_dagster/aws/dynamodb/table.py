@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import Item, instant_text, marshal, unmarshal
+from relay_dagster.aws.dynamodb.codec import Item, epoch_seconds, instant_text, marshal, unmarshal
 from relay_dagster.aws.dynamodb.schema import due_shard
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.aws.error_mapping import (
@@ -61,13 +61,13 @@ class Table:
         return answer.get("Item")
 
     def read(self, key: str, read: Callable[[Mapping[str, Any]], _T]) -> _T | None:
-        """Return what an item says, read consistently; None where there is none.
-
-        Raises:
-            UnreadableItemError: this release cannot read it.
-        """
+        """Return what an item says, or None; `UnreadableItemError` where it cannot be read."""
         item = self.item(key)
         return None if item is None else self.parse(item, read)
+
+    def check(self) -> None:
+        """Touch the table, for readiness: returns, or raises the fault."""
+        self.item("CHECK")
 
     def parse(self, item: Mapping[str, Any], read: Callable[[Mapping[str, Any]], _T]) -> _T:
         """Return what an item says; `UnreadableItemError` where this release cannot read it."""
@@ -82,10 +82,7 @@ class Table:
     def read_all(
         self, keys: Iterable[str], read: Callable[[Mapping[str, Any]], _T]
     ) -> Iterator[_T]:
-        """Yield what the items say that there are, in the order of their keys.
-
-        One that this release cannot read is skipped.
-        """
+        """Yield what items say, in the order of their keys; an unreadable one is skipped."""
         return (found for _, found in self.readable(self.in_order(keys), read) if found is not None)
 
     def read_due(
@@ -96,10 +93,7 @@ class Table:
         read: Callable[[Mapping[str, Any]], _T],
         besides: Collection[str] = (),
     ) -> list[_T]:
-        """Return up to ``limit`` items that are due in a queue up to an instant, longest due first.
-
-        Each is read consistently: the index lags. One that this release cannot read is put off.
-        """
+        """Return items that are due, longest due first, read consistently; unreadable ones wait."""
         keys = self.due_keys(queue, until, limit + len(besides))
         items = self.in_order([key for key in keys if key not in besides][:limit])
         due = []
@@ -113,10 +107,17 @@ class Table:
     @maps_aws_errors
     def batch(self, keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Return the items there are, by key, read consistently."""
-        wanted = [marshal({schema.KEY: key}) for key in set(keys)]
         found: dict[str, Mapping[str, Any]] = {}
-        for start in range(0, len(wanted), _BATCH):
-            self._read_batch(wanted[start : start + _BATCH], found)
+
+        def read(some: Sequence[Any]) -> Any:
+            request: Any = {self.name: {"Keys": some, "ConsistentRead": True}}
+            answer = self.clients.dynamodb.batch_get_item(RequestItems=request)
+            for item in answer.get("Responses", {}).get(self.name, []):
+                found[item[schema.KEY]["S"]] = item
+            left: Any = answer.get("UnprocessedKeys", {}).get(self.name, {})
+            return left.get("Keys")
+
+        self._in_batches(_BATCH, (marshal({schema.KEY: key}) for key in set(keys)), read)
         return found
 
     def in_order(self, keys: Iterable[str]) -> list[Mapping[str, Any]]:
@@ -125,31 +126,10 @@ class Table:
         found = self.batch(wanted)
         return [found[key] for key in wanted if key in found]
 
-    def _read_batch(self, left: Sequence[Mapping[str, Any]], found: dict[str, Any]) -> None:
-        """Read keys into ``found``, and those again that DynamoDB leaves unprocessed."""
-
-        def read_what_is_left() -> None:
-            nonlocal left
-            request: Any = {self.name: {"Keys": left, "ConsistentRead": True}}
-            answer = self.clients.dynamodb.batch_get_item(RequestItems=request)
-            for item in answer.get("Responses", {}).get(self.name, []):
-                found[item[schema.KEY]["S"]] = item
-            unprocessed: Any = answer.get("UnprocessedKeys", {}).get(self.name)
-            if unprocessed:
-                left = unprocessed["Keys"]
-                raise ThrottledError("dynamodb.BatchGetItem", "keys stayed unprocessed")
-
-        again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self.sleep)
-        again(read_what_is_left)
-
     def read_each(
         self, names: Mapping[str, str], read: Callable[[str, Mapping[str, Any] | None], _T]
     ) -> dict[str, _T]:
-        """Return what items say, by names, each read consistently.
-
-        One that this release cannot read is left out. ``names`` are by the keys of the items;
-        ``read`` is given None where there is none.
-        """
+        """Return what items say (None for none), by names of keys; unreadable ones are left out."""
         items, said = self.batch(names), {}
         for key, name in names.items():
             try:
@@ -177,15 +157,9 @@ class Table:
 
     def put_off(self, item: Mapping[str, Any], attribute: str, later: str) -> None:
         """Let an item be due later that this release cannot read; one that has changed stays."""
-        write = self.write(
-            "due",
-            "Update",
-            item[schema.KEY]["S"],
-            f"SET {attribute} = :later",
-            condition=f"{attribute} = :seen",
-            values={":later": later, ":seen": item.get(attribute, {}).get("S")},
-        )
-        self.carry_out(write)
+        key, seen = item[schema.KEY]["S"], item.get(attribute, {}).get("S")
+        put_off, unchanged = f"SET {attribute} = :later", f"{attribute} = :seen"
+        self.carry_out(self.write("due", "Update", key, put_off, unchanged, later=later, seen=seen))
 
     def new(self, role: str, item: Item) -> Write:
         """Return the write that stores an item where there is none of its key."""
@@ -197,16 +171,12 @@ class Table:
         return Write(role, "Put", {"TableName": self.name, "Item": item, **condition})
 
     def over(
-        self,
-        role: str,  # of the write
-        item: Item,  # has the key and the attributes
-        # Of the attributes that are written; those that ``item`` lacks are removed
-        names: Collection[str],
-        # Of the write; it may use the names of attributes that are written
-        condition: str | None = None,
-        **values: Any,  # the condition's, plain, by their names without the colon
+        self, role: str, item: Item, names: Collection[str], condition: str | None = None, **of: Any
     ) -> Write:
-        """Return the write of some attributes of an item: what else is there of it stays."""
+        """Return the write of some attributes of an item: what else is there of it stays.
+
+        Those of ``names`` that it lacks are removed. ``of`` are the condition's values, plain.
+        """
         written = sorted(set(names) - {schema.KEY})
         sets = ", ".join(f"#{name} = :{name}" for name in written if name in item)
         removes = ", ".join(f"#{name}" for name in written if name not in item)
@@ -216,9 +186,9 @@ class Table:
             "Update",
             item[schema.KEY]["S"],
             " ".join(clauses),
-            condition=condition,
-            values={f":{name}": value for name, value in values.items()},
-            names={f"#{name}": name for name in written},
+            condition,
+            {f"#{name}": name for name in written},
+            **of,
         )
         write.arguments["ExpressionAttributeValues"].update(
             {f":{name}": item[name] for name in written if name in item}
@@ -248,61 +218,77 @@ class Table:
         action: str,
         key: str,
         expression: str | None = None,
-        *,
         condition: str | None = None,
-        values: Mapping[str, Any] | None = None,
         names: Mapping[str, str] | None = None,
+        **values: Any,  # plain, by their names without the colon
     ) -> Write:
         """Return an ``Update`` by an expression, a ``Delete`` or a mere ``ConditionCheck``."""
-        values, names = dict(values or {}), dict(names or {})
+        names = dict(names or {})
         if action == "Update":
             clause = f"SET #{schema.SCHEMA} = if_not_exists(#{schema.SCHEMA}, :{schema.SCHEMA})"
             before, sets, after = str(expression).partition("SET ")
             expression = f"{before}{clause}, {after}" if sets else f"{expression} {clause}"
             names[f"#{schema.SCHEMA}"] = schema.SCHEMA
-            values[f":{schema.SCHEMA}"] = schema.SCHEMA_NUMBER
+            values[schema.SCHEMA] = schema.SCHEMA_NUMBER
         arguments = {
             "UpdateExpression": expression,
             "ConditionExpression": condition,
-            "ExpressionAttributeValues": marshal(values),
+            "ExpressionAttributeValues": marshal({f":{name}": values[name] for name in values}),
             "ExpressionAttributeNames": names,
         }
         given = {name: value for name, value in arguments.items() if value}
         return Write(role, action, {**self._key(key), **given})
 
+    def removal(self, role: str, key: str, revision: int) -> Write:
+        """Return the write that deletes an item, if it is at a revision."""
+        return self.write(role, "Delete", key, condition="revision = :seen", seen=revision)
+
+    def count(self, role: str, key: str, name: str, most: int, until: datetime) -> Write:
+        """Return the write that counts one more, up to ``most``; its item is kept until then."""
+        return self.write(
+            role,
+            "Update",
+            key,
+            f"ADD {name} :one SET {schema.EXPIRY} = :expiry",
+            f"attribute_not_exists({name}) OR {name} < :most",
+            one=1,
+            most=most,
+            expiry=epoch_seconds(until),
+        )
+
     @maps_aws_errors
     def carry_out(self, write: Write) -> bool:
-        """Carry out one write alone.
-
-        False where its condition does not hold, or another writer is at the item.
-        """
+        """Carry out one write; False where its condition fails, or another writer is at it."""
         client: Any = self.clients.dynamodb
         calls = {"Put": client.put_item, "Update": client.update_item, "Delete": client.delete_item}
         return unless(_CHANGED, lambda: calls[write.action](**write.arguments)) is not None
 
     @maps_aws_errors
     def write_all(self, requests: Iterable[Mapping[str, Any]]) -> None:
-        """Carry out writes in batches, and those again that stay unprocessed.
+        """Carry out writes in batches, until all are; `ThrottledError` after many tries."""
 
-        Raises:
-            ThrottledError: DynamoDB did not take all of them in many tries.
-        """
-        pending = iter(requests)
-        while batch := list(islice(pending, _WRITES)):
-            self._write_batch(batch)
+        def write(some: Sequence[Any]) -> Any:
+            answer = self.clients.dynamodb.batch_write_item(RequestItems={self.name: some})
+            return answer.get("UnprocessedItems", {}).get(self.name)
 
-    def _write_batch(self, requests: Sequence[Mapping[str, Any]]) -> None:
-        left: Any = requests
+        self._in_batches(_WRITES, requests, write)
 
-        def write_what_is_left() -> None:
-            nonlocal left
-            answer = self.clients.dynamodb.batch_write_item(RequestItems={self.name: left})
-            left = answer.get("UnprocessedItems", {}).get(self.name)
-            if left:
-                raise ThrottledError("dynamodb.BatchWriteItem", "writes stayed unprocessed")
-
+    def _in_batches(
+        self, size: int, entries: Iterable[Any], call: Callable[[Sequence[Any]], Any]
+    ) -> None:
+        """Call with so many entries at a time, and again with those that it returns."""
         again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self.sleep)
-        again(write_what_is_left)
+        pending = iter(entries)
+        left: Any = None
+
+        def call_with_what_is_left() -> None:
+            nonlocal left
+            left = call(left)
+            if left:
+                raise ThrottledError("dynamodb.Batch", "some stayed unprocessed")
+
+        while left := list(islice(pending, size)):
+            again(call_with_what_is_left)
 
     @maps_aws_errors
     def rows(
@@ -354,10 +340,7 @@ class Table:
 
     @maps_aws_errors
     def due_keys(self, queue: StrEnum, until: datetime, limit: int | None = None) -> list[str]:
-        """Return the keys of what is due in a queue up to an instant, the longest due first.
-
-        With a limit only so many. The index lags.
-        """
+        """Return the keys of what is due, the longest due first, by the index, which lags."""
         bound = (schema.DUE_AT, "<=", instant_text(until))
         shards = (
             self.partition(schema.DUE, (schema.DUE_SHARD, due_shard(queue, n)), bound, page=limit)
@@ -369,11 +352,7 @@ class Table:
     def scan(
         self, attributes: Sequence[str], condition: str, values: Mapping[str, str]
     ) -> Iterator[Mapping[str, Any]]:
-        """Yield the keys of the items on a condition, with some attributes, as plain values.
-
-        ``values`` are the condition's, by their names without the colon. The items are read one
-        after the other, while they change: what matters is read again.
-        """
+        """Yield keys and some attributes of the items on a condition, as they are just then."""
         pages = iter(
             self.clients.dynamodb.get_paginator("scan").paginate(
                 TableName=self.name,
@@ -398,10 +377,7 @@ class Table:
         *,
         page: int | None = None,
     ) -> Iterator[Mapping[str, Any]]:
-        """Yield all rows of a partition of an index in their order, a page at a time.
-
-        ``bound`` is of the sort key: its name, a comparison, and a value.
-        """
+        """Yield a partition of an index in order; ``bound`` is sort key, comparison, and value."""
         condition, names, values = "#key = :key", {"#key": key[0]}, {":key": key[1]}
         if bound is not None:
             names["#sorted"], comparison, values[":bound"] = bound

@@ -18,15 +18,15 @@ from relay_dagster.aws.dynamodb.codec import Codec, by_time
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind, config_key
 from relay_dagster.aws.dynamodb.table import IS_THERE
-from relay_dagster.aws.dynamodb.tenant_errors import (
-    ConfigQuotaExceededError,
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
+from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
+from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.runs.errors import (
+    QuotaExceededError,
     TenantExistsError,
     UnknownTenantError,
     VersionMismatchError,
 )
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
-from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
-from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.ports import Pause
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.tenants.parsed_configs import ParsedConfigs, StoredConfig
@@ -107,13 +107,7 @@ class TenantStore:
         return tuple(self.database.tenants.read_all(keys, _VERSIONS.read))
 
     def create(self, tenant_id: str, text: str, *, origin: Origin = SYSTEM) -> StoredVersion:
-        """Store a new tenant's first config.
-
-        Raises:
-            TenantExistsError: it has one.
-            TenantClosingError: it is being deleted.
-            ConfigTooLargeError: the text does not fit.
-        """
+        """Store a new tenant's first config; `TenantExistsError` where it has one."""
         try:
             return self._write(tenant_id, text, None, DayCount(), origin)
         except ConditionsFailedError as error:
@@ -131,16 +125,10 @@ class TenantStore:
     ) -> StoredVersion:
         """Store the next version; of two writers at once the second gets the version after.
 
-        With ``if_match`` only after that version. ``judge`` raises where the text must not follow
-        the version that it would.
-
-        Raises:
-            VersionMismatchError: the latest version is not ``if_match``.
-            UnknownTenantError: the tenant is new and may not be created.
-            TenantExistsError: it is new, and another's id differs in case alone.
-            TenantClosingError: it is being deleted.
-            ConfigTooLargeError: the text does not fit.
-            ConfigQuotaExceededError: the tenant has had its versions of today.
+        With ``if_match`` only after that version, or `VersionMismatchError`; where it may not
+        create a tenant, `UnknownTenantError`. ``judge`` raises where the text must not follow the
+        version that it would. `TenantExistsError` where another's id differs in case alone;
+        `QuotaExceededError` where the tenant has had its versions of today.
         """
 
         def try_once() -> StoredVersion:
@@ -158,20 +146,13 @@ class TenantStore:
     # --- lists, of an index that lags ------------------------------------------------------------
 
     def created_since(self, instant: datetime) -> list[str]:
-        """Return the tenants whose first config was stored at or after an instant, oldest first.
-
-        The index lags: a caller that goes on from a cursor must look back a little.
-        """
+        """Return tenants created since an instant, oldest first, by an index, which lags."""
         return self._listed(codec.instant_text(instant))
 
     def all_tenant_ids(self) -> list[str]:
         """Return every tenant, in the order in which they came to be."""
         # A key condition takes no empty text; a space sorts before every instant.
         return self._listed(" ")
-
-    def check(self) -> None:
-        """Touch the table, for readiness: returns, or raises the fault."""
-        self.database.tenants.item("CHECK")
 
     def _pointer(self, tenant_id: str) -> tuple[int | None, DayCount]:
         """Return the latest version, and how many were stored on its day."""
@@ -199,7 +180,8 @@ class TenantStore:
         day, most = instant.astimezone(UTC).date().isoformat(), self.versions_per_day
         count = DayCount(day, stored.versions + 1 if stored.day == day else 1)
         if most is not None and count.versions > most:
-            raise ConfigQuotaExceededError(tenant_id, most, codec.seconds_left_of_day(instant))
+            left = codec.seconds_left_of_day(instant)
+            raise QuotaExceededError("CONFIG_QUOTA_EXCEEDED", tenant_id, most, left)
         # The version before, which no writer changes.
         before = None if latest is None else self.version(tenant_id, latest)
         if before is not None:
@@ -225,27 +207,15 @@ class TenantStore:
         self, tenant_id: str, latest: int | None, count: DayCount, now: str
     ) -> list[Write]:
         """Return the writes by which a version becomes the latest; the first takes the name too."""
-        table = self.database.tenants
+        table, day_count = self.database.tenants, asdict(count)
+        pointer = {schema.KEY: Kind.TENANT.key(tenant_id), "day_count": day_count}
         if latest is not None:
-            next_pointer = table.write(
-                "tenant",
-                "Update",
-                Kind.TENANT.key(tenant_id),
-                "SET version = :next, updated_at = :now, day_count = :count",
-                condition="version = :latest",
-                values={
-                    ":next": latest + 1,
-                    ":latest": latest,
-                    ":now": now,
-                    ":count": asdict(count),
-                },
-            )
-            return [next_pointer]
-        item = {
-            schema.KEY: Kind.TENANT.key(tenant_id),
+            item = codec.marshal({**pointer, "version": latest + 1, "updated_at": now})
+            return [table.over("tenant", item, item, "version = :latest", latest=latest)]
+        first = {
+            **pointer,
             "tenant_id": tenant_id,
             "version": 1,
-            "day_count": asdict(count),
             "created_at": now,
             schema.LISTED: schema.ALL_TENANTS,
             schema.CREATED_KEY: f"{now}#{tenant_id}",
@@ -255,10 +225,10 @@ class TenantStore:
             "Update",
             Kind.NAME.key(tenant_id.lower()),
             "SET tenant_id = :tenant",
-            condition="attribute_not_exists(tenant_id) OR tenant_id = :tenant",
-            values={":tenant": tenant_id},
+            "attribute_not_exists(tenant_id) OR tenant_id = :tenant",
+            tenant=tenant_id,
         )
-        return [table.new("tenant", codec.marshal(item)), name]
+        return [table.new("tenant", codec.marshal(first)), name]
 
     @maps_aws_errors
     def _listed(self, since: str) -> list[str]:
@@ -293,11 +263,7 @@ class PauseStore:
     database: Database
 
     def of(self, tenant_id: str) -> Pause | None:
-        """Return the pause that stops a tenant's runs, that of all tenants first; None for none.
-
-        Raises:
-            UnreadableItemError: there is one, and this release cannot read it.
-        """
+        """Return the pause that stops a tenant's runs, that of all first; else None."""
         keys = [Kind.PAUSE.key(scope) for scope in ("", tenant_id)]
         found = self.database.tenants.in_order(keys)
         return self.database.tenants.parse(found[0], _PAUSES.read) if found else None
@@ -318,11 +284,7 @@ class PauseStore:
         *,
         origin: Origin = SYSTEM,
     ) -> Pause:
-        """Stop new runs; where they are stopped already, the new reason counts.
-
-        Raises:
-            TenantClosingError: the tenant is being deleted: nothing is started anyway.
-        """
+        """Stop new runs, or change the reason; `TenantClosingError` where nothing starts anyway."""
         pause = Pause(tenant_id, reason, self.database.clock(), public_reason)
         listed = {
             schema.LISTED: schema.ALL_PAUSES,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -40,12 +40,6 @@ class Write:
     refusal: Callable[[Mapping[str, Any] | None], Exception] | None = None
     rank: int = 1  # where several conditions fail, the meaning of the lowest counts
 
-    def refusing(
-        self, refusal: Callable[[Mapping[str, Any] | None], Exception], rank: int
-    ) -> Write:
-        """Return the write with what its failed condition means."""
-        return replace(self, refusal=refusal, rank=rank)
-
     def request(self) -> dict[str, Any]:
         """Return the entry of TransactItems; a failed condition answers with the item."""
         arguments = dict(self.arguments)
@@ -68,13 +62,7 @@ class ConditionsFailedError(Exception):
 def transact(
     client: DynamoDBClient, writes: Sequence[Write], *, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Carry out all writes or none; without the optional ones where theirs alone fail.
-
-    Raises:
-        ConditionsFailedError: a condition did not hold.
-        ThrottledError: the items were busy in every try.
-        RequestRejectedError: DynamoDB refuses an item.
-    """
+    """Carry out all or none, but optional ones that fail alone; else `ConditionsFailedError`."""
     request: Any = [write.request() for write in writes]
 
     def try_once() -> None:

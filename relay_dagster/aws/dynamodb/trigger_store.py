@@ -39,10 +39,7 @@ class TriggerStore:
         return found or TriggerState(tenant_id=tenant_id)
 
     def put(self, before: TriggerState, after: TriggerState) -> TriggerState | None:
-        """Write triggers down, and return them as they now stand.
-
-        None where they are not as they were read; nothing is written then.
-        """
+        """Write triggers down, and return them; None where they are not as they were read."""
         write = trigger_change(self.database.runs, before, after)
         return _written(before, after) if self.database.runs.carry_out(write) else None
 
@@ -70,11 +67,9 @@ def triggers_due_now(table: Table, tenant_id: str, now: datetime) -> Write:
         "Update",
         Kind.TRIGGER.key(tenant_id),
         f"SET {schema.DUE_SHARD} = :shard, {schema.DUE_AT} = :now ADD revision :one",
-        values={
-            ":shard": due_place(TriggerQueue.DUE, tenant_id),
-            ":now": instant_text(now),
-            ":one": 1,
-        },
+        shard=due_place(TriggerQueue.DUE, tenant_id),
+        now=instant_text(now),
+        one=1,
     )
 
 
@@ -118,14 +113,7 @@ class PullStore:
         audited: AuditEntry | None = None,
         must_be_active: bool = True,
     ) -> PullState | None:
-        """Change a pull by a rule, and return it as it now stands; None where it stays.
-
-        ``event`` returns what webhooks are told. What ends or puts off needs no active tenant.
-
-        Raises:
-            TenantClosingError: the tenant is being deleted.
-            Exception: whatever the rule raises.
-        """
+        """Change a pull by a rule and return it; None where it stays. ``event`` tells webhooks."""
 
         def try_once() -> PullState | None:
             found = self.database.runs.read(Kind.PULL.key(tenant_id, vendor_id), _PULLS.read)
@@ -150,14 +138,8 @@ class PullStore:
 
     def remove(self, state: PullState) -> None:
         """Remove a pull that the config has no more, unless somebody has changed it since."""
-        write = self.database.runs.write(
-            "pull",
-            "Delete",
-            Kind.PULL.key(state.tenant_id, state.vendor_id),
-            condition="revision = :seen",
-            values={":seen": state.revision},
-        )
-        self.database.runs.carry_out(write)
+        table, key = self.database.runs, Kind.PULL.key(state.tenant_id, state.vendor_id)
+        table.carry_out(table.removal("pull", key, state.revision))
 
 
 def _pull_item(state: PullState) -> Item:

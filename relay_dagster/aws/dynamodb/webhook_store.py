@@ -19,6 +19,7 @@ from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind, due_place
 from relay_dagster.aws.dynamodb.table import UNREADABLE_AGAIN, Table
 from relay_dagster.aws.dynamodb.transactions import Write
+from relay_dagster.runs.ports import Page
 from relay_dagster.tenants.audit import AuditEntry
 from relay_dagster.webhooks.changes import Webhooks, WebhooksRule
 from relay_dagster.webhooks.model import (
@@ -36,22 +37,6 @@ from relay_dagster.webhooks.model import (
 _EVENTS_AT_ONCE, _READS = 50, 6
 _EVENT_ID = re.compile(EVENT_ID_PATTERN)
 _NUMBER = re.compile("[1-9][0-9]?")
-
-
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """Some events of a tenant, the last first; ``next_cursor`` is None on the last page."""
-
-    events: tuple[Event, ...]
-    next_cursor: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TryPage:
-    """Some tries to deliver to a webhook; ``next_cursor`` is None on the last page."""
-
-    tries: tuple[Try, ...]
-    next_cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +82,14 @@ class WebhookStore:
         return self._of_tenant(tenant_id).webhooks
 
     def of_tenants(self, tenant_ids: Iterable[str]) -> dict[str, Webhooks]:
-        """Return the webhooks of each tenant, read consistently; () of one that has none.
-
-        A tenant is left out whose item cannot be read.
-        """
+        """Return the webhooks of tenants, read consistently, but those that cannot be read."""
         wanted = {Kind.WEBHOOKS.key(tenant_id): tenant_id for tenant_id in tenant_ids}
         return self.database.tenants.read_each(wanted, lambda _, item: self._stored(item).webhooks)
 
     def change(
         self, tenant_id: str, rule: WebhooksRule, entry: AuditEntry | None = None
     ) -> Webhooks:
-        """Apply a rule to a tenant's webhooks, and return them as they then are.
-
-        The rule may be asked more than once; one that changes nothing has no entry in the audit.
-
-        Raises:
-            TenantClosingError: one is to be made, and the tenant is being deleted.
-            ThrottledError: others have changed them in every try.
-        """
+        """Apply a rule, perhaps again, to a tenant's webhooks, and return them as they are then."""
         table = self.database.tenants
         audit = [] if entry is None else [self.database.audit_write(entry)]
 
@@ -131,11 +106,7 @@ class WebhookStore:
         return self.database.until_it_holds(try_once, "change", f"webhooks of tenant {tenant_id}")
 
     def add_event(self, event: Event) -> None:
-        """Add an event that is part of no other change.
-
-        Raises:
-            TenantClosingError: its tenant is being deleted.
-        """
+        """Add an event of no other change; `TenantClosingError` while its tenant is deleted."""
         self.database.transact_while_active(
             event.tenant_id, new_event_write(self.database.runs, event)
         )
@@ -157,53 +128,36 @@ class WebhookStore:
         self.database.runs.put_off(_to_item(event), schema.DUE_AT, later)
 
     def put_event(self, before: Event, after: Event) -> Event | None:
-        """Write an event down, and return it as it now stands; one for nobody is not kept.
-
-        None where it is not as it was read; nothing is written then.
-        """
+        """Write an event down and return it, or None if it has changed; one for nobody goes."""
         after = replace(after, revision=before.revision + 1)
         table, key = self.database.runs, Kind.EVENT.key(before.event_id)
-        write = (
-            table.change("event", _to_item(before), _to_item(after), before.revision)
-            if after.deliveries
-            else table.write(
-                "event",
-                "Delete",
-                key,
-                condition="revision = :seen",
-                values={":seen": before.revision},
-            )
-        )
+        write = table.removal("event", key, before.revision)
+        if after.deliveries:
+            write = table.change("event", _to_item(before), _to_item(after), before.revision)
         return after if table.carry_out(write) else None
 
-    def events_of(self, tenant_id: str, *, limit: int, cursor: str | None = None) -> EventPage:
-        """Return up to ``limit`` events of a tenant, the last first.
-
-        They are found by an index, which lags.
-
-        Raises:
-            BadCursorError: the cursor is not one of ``next_cursor``.
-        """
+    def events_of(self, tenant_id: str, *, limit: int, cursor: str | None = None) -> Page[Event]:
+        """Return a tenant's events, the last first, by an index, which lags; `BadCursorError`."""
         table, key = self.database.runs, (schema.LISTED_TENANT, Kind.EVENTS.key(tenant_id))
-        start = None if cursor is None else _start(cursor, key)
+        start: codec.Item | None = None
+        if cursor is not None:
+            instant, event_id = read_cursor(cursor)
+            if not _EVENT_ID.fullmatch(event_id):
+                raise BadCursorError
+            place = {schema.REQUESTED_KEY: f"{instant}#{event_id}", key[0]: key[1]}
+            start = codec.marshal({schema.KEY: Kind.EVENT.key(event_id), **place})
         rows, last = table.rows(schema.BY_TENANT, key, None, limit, start)
         events = table.read_all((str(row[schema.KEY]) for row in rows), to_event)
-        return EventPage(tuple(events), cursor_after(last) if last else None)
+        return Page(tuple(events), cursor_after(last))
 
     def tries_of(
         self, tenant_id: str, webhook_id: str, *, limit: int, cursor: str | None = None
-    ) -> TryPage:
-        """Return up to ``limit`` tries to deliver to a webhook: the last event's last try first.
-
-        A page may hold fewer than ``limit``, or none, and have a ``next_cursor`` all the same.
-
-        Raises:
-            BadCursorError: the cursor is not one of ``next_cursor``.
-        """
+    ) -> Page[Try]:
+        """Return tries to deliver to a webhook, the last first, perhaps few; `BadCursorError`."""
         tries, after = self._rest_of_event(cursor, tenant_id, webhook_id)
         for _ in range(_READS):
             page = self.events_of(tenant_id, limit=_EVENTS_AT_ONCE, cursor=after)
-            tries += [one for event in page.events for one in event.tries_of(webhook_id)]
+            tries += [one for event in page.items for one in event.tries_of(webhook_id)]
             after = page.next_cursor
             if after is None or len(tries) > limit:
                 break
@@ -211,7 +165,7 @@ class WebhookStore:
             tries = tries[:limit]
             last = tries[-1]
             after = to_cursor(f"{codec.by_time(last.occurred_at, last.event_id)}#{last.number}")
-        return TryPage(tuple(tries), after)
+        return Page(tuple(tries), after)
 
     def _rest_of_event(
         self, cursor: str | None, tenant_id: str, webhook_id: str
@@ -248,25 +202,8 @@ class WebhookStore:
 
 
 def new_event_write(table: Table, event: Event) -> Write:
-    """Return the write that adds an event.
-
-    It has no condition: an id is one event's alone, and a transaction that is tried again writes
-    the same event.
-    """
+    """Return the write that adds an event; written again it is the same event."""
     return table.put("event", _to_item(event))
-
-
-def _start(cursor: str, key: tuple[str, str]) -> Mapping[str, Any]:
-    """Return where in the index of a tenant's events to go on."""
-    instant, event_id = read_cursor(cursor)
-    if not _EVENT_ID.fullmatch(event_id):
-        raise BadCursorError
-    start = {
-        schema.KEY: Kind.EVENT.key(event_id),
-        schema.REQUESTED_KEY: f"{instant}#{event_id}",
-        key[0]: key[1],
-    }
-    return codec.marshal(start)
 
 
 def _deliveries_text(deliveries: Mapping[str, Delivery]) -> str:
@@ -298,9 +235,7 @@ _EVENTS = codec.Codec(
 )
 
 
-def to_event(item: Mapping[str, Any]) -> Event:
-    """Return the event of an item."""
-    return _EVENTS.read(item)
+to_event = _EVENTS.read
 
 
 def _to_item(event: Event) -> codec.Item:

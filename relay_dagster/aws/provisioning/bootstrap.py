@@ -5,7 +5,7 @@ counts as missing, like a resource that does not exist.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -68,11 +68,8 @@ def provision(
 ) -> Provisioned:
     """Create the resources that are missing; a second call changes nothing.
 
-    A repair also changes the settings of existing resources that differ.
-
-    Raises:
-        SettingsError: the bucket's name belongs to somebody else.
-        ExternalServiceError: AWS fails.
+    A repair also changes the settings of existing resources that differ. `SettingsError` where the
+    bucket's name belongs to somebody else; `ExternalServiceError` where AWS fails.
     """
     names = names or Names.from_env()
     run = _Provisioning(clients or Clients(names.region), names, repair)
@@ -100,71 +97,72 @@ def provision(
     )
 
 
+@dataclass
 class _Provisioning:
     """One call of `provision`; ``changes`` grows with every resource."""
 
-    def __init__(self, clients: Clients, names: Names, repair: bool) -> None:
-        self._clients = clients
-        self._names = names
-        self._repair = repair
-        self.changes: list[str] = []
+    clients: Clients
+    names: Names
+    repair: bool
+    changes: list[str] = field(default_factory=list)
 
     def provide_bucket(self) -> None:
-        clients, bucket = self._clients, self._names.bucket
+        clients, bucket = self.clients, self.names.bucket
         if not bucket_exists(clients, bucket):
             create_bucket(clients, bucket)
             self.changes.append(f"created bucket {bucket}")
-        self._set(bucket_features(clients, bucket, self._names.retention_days))
+        self._set(bucket_features(clients, bucket, self.names.retention_days))
 
     def provide_tables(self) -> None:
-        for definition, expires in _tables(self._names):
+        for definition, expires in _tables(self.names):
             name = definition["TableName"]
-            if not table_exists(self._clients, name):
-                self._clients.dynamodb.create_table(**definition)
+            if not table_exists(self.clients, name):
+                self.clients.dynamodb.create_table(**definition)
                 self.changes.append(f"created table {name}")
-            await_table(self._clients, name)
-            self._set(table_features(self._clients, definition, expires=expires))
+            await_table(self.clients, name)
+            self._set(table_features(self.clients, definition, expires=expires))
 
     def provide_queue(self, name: str, attributes: Mapping[str, Any]) -> tuple[str, str]:
         """Return the queue's URL and its ARN."""
-        url = find_queue_url(self._clients, name)
+        url = find_queue_url(self.clients, name)
         if url is None:
-            url = create_queue(self._clients, name, attributes)
+            url = create_queue(self.clients, name, attributes)
             self.changes.append(f"created queue {name}")
         else:
-            self._set(queue_features(self._clients, url, attributes))
-        return url, str(find_queue_arn(self._clients, url))
+            self._set(queue_features(self.clients, url, attributes))
+        return url, str(find_queue_arn(self.clients, url))
 
     def provide_uploads(self) -> str:
         """Return the URL of the queue of uploads; its policy comes first, since S3 checks it."""
-        name, bucket = self._names.uploads, self._names.bucket
+        name, bucket = self.names.uploads, self.names.bucket
         _, dlq_arn = self.provide_queue(_dlq_of(name), resources.dlq_attributes())
         url, arn = self.provide_queue(name, resources.upload_queue_attributes(dlq_arn))
-        self._set([upload_policy(self._clients, url, arn, bucket)])
-        self._set([upload_notification(self._clients, bucket, arn)])
+        self._set([upload_policy(self.clients, url, arn, bucket)])
+        self._set([upload_notification(self.clients, bucket, arn)])
         return url
 
     def _set(self, features: list[Feature]) -> None:
-        self.changes += set_missing(features, repair=self._repair)
+        self.changes += set_missing(features, repair=self.repair)
 
 
 @maps_aws_errors
 def check(settings: Settings, clients: Clients | None = None) -> list[str]:
-    """Return how the resources differ from their definitions, one sentence for each difference.
-
-    Raises:
-        SettingsError: the bucket belongs to somebody else.
-        ExternalServiceError: AWS fails.
-    """
+    """Return how the resources differ from their definitions, a sentence each."""
     clients = clients or Clients(settings.region)
     bucket = settings.artifact_bucket
     has_bucket = bucket_exists(clients, bucket)
     drift = [f"bucket {bucket} does not exist"]
     if has_bucket:
         drift = differences(bucket_features(clients, bucket, settings.retention_days))
+    tables = []
+    for definition, expires in _tables(settings):
+        if table_exists(clients, definition["TableName"]):
+            tables += differences(table_features(clients, definition, expires=expires))
+        else:
+            tables.append(f"table {definition['TableName']} does not exist")
     found = [
         *(f"bucket_misconfigured: {each}" for each in drift),
-        *(f"table_misconfigured: {each}" for each in _table_drift(clients, settings)),
+        *(f"table_misconfigured: {each}" for each in tables),
         *(f"queue_misconfigured: {each}" for each in _queue_drift(clients, settings)),
         *(f"queue_misconfigured: {each}" for each in _uploads_drift(clients, settings, has_bucket)),
     ]
@@ -178,15 +176,6 @@ def _tables(names: Names | Settings) -> list[tuple[dict[str, Any], bool]]:
         (schema.tenants_table(names.tenants_table), False),
         (schema.audit_table(names.audit_table), True),
     ]
-
-
-def _table_drift(clients: Clients, settings: Settings) -> Iterator[str]:
-    for definition, expires in _tables(settings):
-        name = definition["TableName"]
-        if table_exists(clients, name):
-            yield from differences(table_features(clients, definition, expires=expires))
-        else:
-            yield f"table {name} does not exist"
 
 
 def _queue_drift(clients: Clients, settings: Settings) -> Iterator[str]:

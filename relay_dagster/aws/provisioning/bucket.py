@@ -41,11 +41,7 @@ def bucket_exists(clients: Clients, bucket: str) -> bool:
 
 
 def create_bucket(clients: Clients, bucket: str) -> None:
-    """Create the bucket in the client's region.
-
-    Raises:
-        SettingsError: the name is somebody else's.
-    """
+    """Create the bucket in the client's region; `SettingsError` where the name is taken."""
     region = clients.s3.meta.region_name
     where: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:

@@ -87,11 +87,7 @@ def _table(clients: Clients, name: str) -> Mapping[str, Any]:
 
 
 def _index(clients: Clients, definition: Mapping[str, Any], index: Mapping[str, Any]) -> Feature:
-    """Return an index as a feature.
-
-    An index that a table of ours lacks is added. An index with other keys is only reported, and so
-    is the lack of one in a table with another key.
-    """
+    """Return an index as a feature; one that our table lacks is added, others are reported."""
     name, table = index["IndexName"], definition["TableName"]
 
     def read() -> str | None:

@@ -14,7 +14,6 @@ from datetime import datetime
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.errors import RelayError
 from relay_dagster.aws.metrics import report_fault
-from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain, fail
 from relay_dagster.execution.inputs import read_manifest
 from relay_dagster.logs import event_log
@@ -32,7 +31,6 @@ from relay_dagster.triggers.rules import (
     TriggerQueue,
     TriggerState,
     TriggerUpdate,
-    UploadEvent,
     caught_up,
     dropped,
     resting,
@@ -65,11 +63,7 @@ class TriggerCheck:
             return Plan(None, stored.stored_at)
 
     def take(self, before: TriggerState, plan: Plan | None = None) -> RunRecord | None:
-        """Start the run that a tenant's triggers want, if it can start; else store when to check.
-
-        The plan has the config's triggers, if they were read after ``before``. None is returned
-        where no run starts now.
-        """
+        """Start the run that triggers want, if it can start now; else store when to check."""
         plan = plan or self.plan(before.tenant_id)
         now = self.clock()
         self._note_pulls(before.tenant_id, plan, now)
@@ -81,7 +75,7 @@ class TriggerCheck:
                 self.platform.triggers.put(before, resting(after, plan, self.clock()))
                 return None
             prefixes = {name: at for name, at in plan.prefixes.items() if name in after.uploads}
-            if not _has_new_upload(self.platform, after.tenant_id, prefixes, after.newest):
+            if not _has_new_upload(self.platform, after, prefixes):
                 log.info("uploads_spent", tenant_id=after.tenant_id)
                 after = dropped(after)
         try:
@@ -112,25 +106,18 @@ class TriggerCheck:
         drain(new, note, fail, threads=min(PULLS_AT_ONCE, len(new)))
 
 
-def _has_new_upload(
-    platform: Platform,
-    tenant_id: str,
-    prefixes: Mapping[str, str],
-    events: Mapping[str, UploadEvent],
-) -> bool:
-    """Return whether a vendor's latest upload is newer than the input that its last run pinned.
-
-    The bucket and the manifests of the tenant's runs decide; an event says where to look. A vendor
-    that none of the newest runs has listed counts as never listed.
-    """
-    newest = {
-        name: _newest(platform.objects, prefix, events.get(name))
-        for name, prefix in prefixes.items()
-    }
-    left = {name: modified for name, modified in newest.items() if modified is not None}
+def _has_new_upload(platform: Platform, state: TriggerState, prefixes: Mapping[str, str]) -> bool:
+    """Return whether a latest upload is newer than what the last run that listed it has pinned."""
+    left = dict[str, datetime]()
+    for name, prefix in prefixes.items():
+        event = state.newest.get(name)
+        is_under = event is not None and event.key.startswith(prefix)
+        found = platform.objects.listed_object(event.key) if event and is_under else None
+        if (upload := found or platform.objects.latest_object(prefix)) is not None:
+            left[name] = upload.last_modified
     if not left:
         return False
-    for run in platform.runs.newest_runs(tenant_id):
+    for run in platform.runs.newest_runs(state.tenant_id):
         for name, pinned in _pinned(platform, run).items():
             if name in left and (pinned is None or left.pop(name) > pinned):
                 return True
@@ -139,19 +126,8 @@ def _has_new_upload(
     return True
 
 
-def _newest(objects: ObjectStore, prefix: str, event: UploadEvent | None) -> datetime | None:
-    """Return the time of a vendor's newest upload, None where there is none."""
-    is_under = event is not None and event.key.startswith(prefix)
-    found = objects.listed_object(event.key) if event is not None and is_under else None
-    upload = found or objects.latest_object(prefix)
-    return None if upload is None else upload.last_modified
-
-
 def _pinned(platform: Platform, run: RunRecord) -> dict[str, datetime | None]:
-    """Return the upload time of each vendor's input in a run; None where there was no upload.
-
-    Inputs reused from a source run are left out.
-    """
+    """Return when each vendor's input of a run was uploaded, if ever; none that were reused."""
     manifest = read_manifest(platform.objects, run.keys) if run.attempt else None
     vendors = {} if manifest is None else manifest["vendors"]
     modified = {
@@ -167,10 +143,7 @@ def take_due(
     clock: Callable[[], datetime] = utc_now,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Start the runs that are due and can start; return how many were started.
-
-    Triggers that have just fallen due come first. A tick checks a limited number that wait.
-    """
+    """Start runs that are due, new ones first, of those that wait some; return how many."""
     check, deadline = TriggerCheck(platform, clock), Deadline.after(TICK_SECONDS, monotonic)
     count, is_more = 0, True
     while is_more:
@@ -181,10 +154,7 @@ def take_due(
 
 
 def take_all(check: TriggerCheck, states: Sequence[TriggerState], plan: Plan | None = None) -> int:
-    """Check tenants' triggers; return how many runs were started. A fault puts one off.
-
-    ``plan`` is given if the config was read after the triggers.
-    """
+    """Check triggers, by a plan read after them; return how many runs start. A fault waits."""
     platform = check.platform
 
     def put_off(state: TriggerState, error: Exception) -> None:

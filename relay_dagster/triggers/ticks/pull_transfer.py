@@ -50,19 +50,16 @@ class Transfer:
     seconds: float = PULL_SECONDS  # that the transfer may take
 
     def run(self) -> str:
-        """Pull what is new; return what came of it.
-
-        Raises:
-            CallError: there is no file to be had.
-            LeaseLostError: somebody else is at it by now.
-            ExternalServiceError: a store fails; whoever has the lease next goes on.
-        """
-        left = self.state.staged
-        if left is not None and self._is_there(left):
+        """Pull what is new; return the result; `CallError` where there is no file to be had."""
+        left, objects = self.state.staged, self.platform.objects
+        if left is not None and (
+            objects.exists(left.target) or objects.copy_if_there(left.key, left.target)
+        ):
             self._take_over(left, every=timedelta(0))
             return "a file that a process had left is taken over"
         if self.is_abandoned:
-            self._sweep()
+            # What a process has staged that died goes, also parts of a file.
+            objects.remove_all(self._staging, lambda: False)
         try:
             destination = self.pull.destination(
                 allow_loopback=self.platform.settings.pull_allow_loopback
@@ -97,10 +94,7 @@ class Transfer:
         return secret.value
 
     def _is_settled(self, mark: FileMark) -> bool:
-        """Return whether a file of SFTP has been as it is for long enough, by our own clock.
-
-        The server's may be another: a date alone does not tell how old a file is.
-        """
+        """Return whether a file of SFTP has stayed as it is for long enough, by our clock."""
         state, now = self.state, self.clock()
         settle = timedelta(seconds=self.pull.settle_seconds)
         seen_at = state.seen_at if state.seen == mark else None
@@ -149,32 +143,18 @@ class Transfer:
         if size < HEAD_BYTES:
             yield _no_page(head)
 
-    def _is_there(self, file: StagedFile) -> bool:
-        """Return whether a staged file lies beside the uploads, where it is copied if it can be."""
-        objects = self.platform.objects
-        return objects.exists(file.target) or objects.copy_if_there(file.key, file.target)
-
     def _take_over(self, file: StagedFile, every: timedelta) -> None:
-        """Count a file as pulled that lies beside the vendor's uploads."""
-        self._keep_newest(file.target)
-        self.platform.objects.delete(file.key)
+        """Count a file as pulled that lies beside the uploads; the newest of those stay."""
+        objects, folder = self.platform.objects, file.target.rpartition("/")[0]
+        keys = sorted(each.key for each in objects.list_objects(f"{folder}/"))
+        for key in (*keys[:-MAX_KEPT], file.key):
+            objects.delete(key)
         self._change(rules.pulled(self.lease, file, self.clock(), every))
-
-    def _keep_newest(self, target: str) -> None:
-        """Delete a vendor's pulled files but for the newest."""
-        folder = target.rpartition("/")[0]
-        keys = sorted(each.key for each in self.platform.objects.list_objects(f"{folder}/"))
-        for key in keys[:-MAX_KEPT]:
-            self.platform.objects.delete(key)
 
     def _unchanged(self, mark: FileMark) -> str:
         now = self.clock()
         self._change(rules.unchanged(self.lease, self.state.source, mark, now, self._every))
         return "unchanged"
-
-    def _sweep(self) -> None:
-        """Remove what a process has staged that died, also parts of a file."""
-        self.platform.objects.remove_all(self._staging, lambda: False)
 
     @property
     def _staging(self) -> str:

@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.metrics import report_fault
+from relay_dagster.aws.metrics import PULL_FAILED, report_fault
 from relay_dagster.drain import AFTER_A_FAULT, drain
 from relay_dagster.logs import event_log
 from relay_dagster.outbound.limiter import EndpointLimiter
@@ -51,28 +51,19 @@ class PullInHand:
         return Kind.PULL.key(self.state.tenant_id, self.state.vendor_id)
 
 
+@dataclass(eq=False, kw_only=True)
 class Puller:
-    """Pulls what is due, tick by tick; a transfer may take ``seconds``.
+    """Pulls what is due, tick by tick."""
 
-    A tick waits up to ``look_seconds`` for its look.
-    """
+    platform: Platform = field(kw_only=False)  # the stores
+    clock: Callable[[], datetime] = utc_now  # tells the time, aware
+    monotonic: Callable[[], float] = time.monotonic  # tells how long things last, in seconds
+    seconds: float = PULL_SECONDS  # that a transfer may take
+    check_seconds: float = CHECK_SECONDS  # between two looks at what is due
+    look_seconds: float = LOOK_SECONDS  # for so long a tick waits for its look
 
-    def __init__(
-        self,
-        platform: Platform,
-        *,
-        clock: Callable[[], datetime] = utc_now,
-        monotonic: Callable[[], float] = time.monotonic,
-        seconds: float = PULL_SECONDS,
-        check_seconds: float = CHECK_SECONDS,
-        look_seconds: float = LOOK_SECONDS,
-    ) -> None:
-        self._platform = platform
-        self._clock = clock
-        self._monotonic = monotonic
-        self._seconds = seconds
-        self._check_seconds = check_seconds
-        self._look_seconds = look_seconds
+    def __post_init__(self) -> None:
+        """Begin with nothing in hand."""
         self._looks = ThreadPoolExecutor(1, thread_name_prefix="pulls")
         self._looking: Future[None] | None = None
         # Files differ in size: none of them makes its server a slow one.
@@ -84,17 +75,13 @@ class Puller:
         self._turn = threading.Lock()
 
     def tick(self) -> int:
-        """Take what is due, as far as there is room; return how many pulls are in hand.
-
-        Raises:
-            ExternalServiceError: what is due could not be read.
-        """
+        """Take what is due, as far as there is room; return how many pulls are in hand."""
         if not self._turn.acquire(blocking=False):
             return 0
         try:
             if self._looking is None:
                 self._looking = self._looks.submit(self._look)
-            wait([self._looking], self._look_seconds)
+            wait([self._looking], self.look_seconds)
             if self._looking.done():
                 looked, self._looking = self._looking, None
                 looked.result()
@@ -105,9 +92,15 @@ class Puller:
     def _look(self) -> None:
         self._let_go(self._limiter.made(0, 0))
         self._renew()
-        if self._monotonic() >= self._check_at:
-            self._check_at = self._monotonic() + self._check_seconds
-            self._take()
+        if self.monotonic() >= self._check_at:
+            self._check_at = self.monotonic() + self.check_seconds
+            room = min(MAX_IN_HAND - len(self._in_hand), PAGE)
+            due = self.platform.pulls.due(self.clock(), room, self._in_hand) if room > 0 else ()
+            for state in due:
+                pull = PullInHand(state, secrets.token_hex(16))
+                self._in_hand[pull.key] = pull
+                if not self._limiter.submit(pull, state.tenant_id, state.host):
+                    del self._in_hand[pull.key]
 
     def finish(self, seconds: float) -> None:
         """Wait until nothing is in hand, for so long at the most."""
@@ -119,28 +112,22 @@ class Puller:
         for each in made:
             del self._in_hand[each.key]
 
-    def _take(self) -> None:
-        room = min(MAX_IN_HAND - len(self._in_hand), PAGE)
-        if room <= 0:
-            return
-        for state in self._platform.pulls.due(self._clock(), room, self._in_hand):
-            pull = PullInHand(state, secrets.token_hex(16))
-            self._in_hand[pull.key] = pull
-            if not self._limiter.submit(pull, state.tenant_id, state.host):
-                del self._in_hand[pull.key]
-
     def _renew(self) -> None:
         """Keep the leases of pulls that are under way."""
-        soon = self._clock() + LEASE / 2
+        soon = self.clock() + LEASE / 2
         ending = [
             each
             for each in self._in_hand.values()
             if each.leased_until is not None and each.leased_until <= soon
         ]
-        drain(ending, self._renew_one, self._not_renewed, threads=min(THREADS, len(ending)))
+
+        def not_renewed(pull: PullInHand, error: Exception) -> None:
+            report_fault(self.platform.metrics, "pull_not_renewed", error, **_facts(pull.state))
+
+        drain(ending, self._renew_one, not_renewed, threads=min(THREADS, len(ending)))
 
     def _renew_one(self, pull: PullInHand) -> None:
-        rule = rules.renewed(pull.lease, self._clock())
+        rule = rules.renewed(pull.lease, self.clock())
         try:
             after = self._change(pull.state, rule, must_be_active=False)
         except LeaseLostError:
@@ -148,9 +135,6 @@ class Puller:
             pull.is_lost = True
         else:
             pull.leased_until = None if after is None else after.leased_until
-
-    def _not_renewed(self, pull: PullInHand, error: Exception) -> None:
-        report_fault(self._platform.metrics, "pull_not_renewed", error, **_facts(pull.state))
 
     # --- one pull, on a thread of the limiter -----------------------------------------------------
 
@@ -162,56 +146,53 @@ class Puller:
         except LeaseLostError:
             log.info("pull_lost", **_facts(state))
         except TenantClosingError:
-            self._try(state, rules.waiting(self._clock(), FIRST_RETRY))
+            self._try(state, rules.waiting(self.clock(), FIRST_RETRY))
         except Exception as error:  # noqa: BLE001 - reported; the lease runs out by itself
-            report_fault(self._platform.metrics, "pull_not_made", error, **_facts(state))
-            self._try(state, rules.put_off(pull.lease, self._clock(), AFTER_A_FAULT))
+            report_fault(self.platform.metrics, "pull_not_made", error, **_facts(state))
+            self._try(state, rules.put_off(pull.lease, self.clock(), AFTER_A_FAULT))
         finally:
             pull.leased_until = None
 
     def _pull(self, pull: PullInHand) -> None:
-        taken = self._change(pull.state, rules.taken(pull.lease, self._clock()))
+        taken = self._change(pull.state, rules.taken(pull.lease, self.clock()))
         if taken is None:
             return
         pull.leased_until = taken.leased_until
-        config = TriggerCheck(self._platform, self._clock).plan(taken.tenant_id).config
+        config = TriggerCheck(self.platform, self.clock).plan(taken.tenant_id).config
         if config is None:
-            self._change(taken, rules.put_off(pull.lease, self._clock(), FIRST_RETRY))
+            self._change(taken, rules.put_off(pull.lease, self.clock(), FIRST_RETRY))
             return
         vendor = next((v for v in config.vendors if v.vendor_id == taken.vendor_id), None)
         if vendor is None or vendor.inbound.pull is None:
-            self._platform.pulls.remove(taken)
+            self.platform.pulls.remove(taken)
             return
         transfer = Transfer(
-            self._platform,
+            self.platform,
             taken,
             vendor,
             vendor.inbound.pull,
             pull.lease,
-            self._clock,
+            self.clock,
             lambda: pull.is_lost,
             pull.state.lease is not None,
-            self._seconds,
+            self.seconds,
         )
         try:
             log.info("pulled", result=transfer.run(), **_facts(taken))
         except CallError as error:
-            self._fail(pull, str(error))
-
-    def _fail(self, pull: PullInHand, error: str) -> None:
-        now = self._clock()
-        self._change(pull.state, rules.failed(pull.lease, error, now), must_be_active=False)
-        log.warning("pull_failed", error=error, **_facts(pull.state))
-        self._platform.metrics.pull_failed()
+            told = rules.failed(pull.lease, str(error), self.clock())
+            self._change(taken, told, must_be_active=False)
+            log.warning("pull_failed", error=str(error), **_facts(taken))
+            self.platform.metrics.count(PULL_FAILED)
 
     def _change(
         self, state: PullState, rule: rules.Rule, *, must_be_active: bool = True
     ) -> PullState | None:
-        return self._platform.pulls.change(
+        return self.platform.pulls.change(
             state.tenant_id,
             state.vendor_id,
             rule,
-            event=lambda before, after: event_of(before, after, self._clock()),
+            event=lambda before, after: event_of(before, after, self.clock()),
             must_be_active=must_be_active,
         )
 

@@ -58,11 +58,7 @@ class Upload:
 
 
 def uploads_in(body: str) -> list[Upload]:
-    """Return the objects created according to a body; other events of S3 have none.
-
-    Raises:
-        NotAnEventError: it is no event of S3.
-    """
+    """Return the objects that a body says are created; `NotAnEventError` where it is no event."""
     document = _read_object(body)
     if document.get("Type") == "Notification":
         document = _read_object(document.get("Message"))

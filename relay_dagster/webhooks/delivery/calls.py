@@ -26,26 +26,13 @@ from relay_dagster.outbound.streams import (
     exchange,
     system_addresses,
 )
+from relay_dagster.webhooks.model import Attempt
 
 CALL_SECONDS = 15.0
 ANSWER_BYTES = 64 * 1024
 # Whoever has answered may finish its sentence; what it says is of no interest.
 _REST_SECONDS = 1.0
 USER_AGENT = "Relay-Inventory-Webhooks/1"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of a call: ``status_code`` None without an answer, ``error`` None of a success."""
-
-    status_code: int | None
-    error: str | None
-    seconds: float
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether the receiver wants no more, ever."""
-        return self.status_code == HTTPStatus.GONE
 
 
 @dataclass(frozen=True)
@@ -58,16 +45,23 @@ class Caller:
     # How receivers' certificates are judged; None by the machine's authorities
     given_ssl: SSLContext | None = field(default=None)
 
-    def call(self, destination: Destination, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send a body to a destination; an answer other than 2xx is an error, too."""
+    def call(
+        self, destination: Destination, headers: Mapping[str, str], body: bytes, at: datetime
+    ) -> Attempt:
+        """Send a body to a destination, now (``at``); an answer other than 2xx is an error, too."""
         began = time.monotonic()
         status_code = None
         try:
             status_code = self._status_code(destination, headers, body)
-            error = _fault(status_code)
+            error = None if status_code // 100 == 2 else f"the receiver answered {status_code}"
+            if status_code // 100 == 3:
+                error = f"{error}; redirects are not followed"
+            elif status_code == HTTPStatus.GONE:
+                error = f"{error}; the webhook is disabled"
         except CallError as caught:
             error = str(caught)
-        return Answer(status_code, error, time.monotonic() - began)
+        milliseconds = round((time.monotonic() - began) * 1000)
+        return Attempt(at, status_code, milliseconds, error)
 
     def _status_code(
         self, destination: Destination, headers: Mapping[str, str], body: bytes
@@ -84,16 +78,6 @@ class Caller:
     @cached_property
     def _ssl(self) -> SSLContext:
         return self.given_ssl or httpcore.default_ssl_context()
-
-
-def _fault(status_code: int) -> str | None:
-    if status_code // 100 == 2:
-        return None
-    if status_code // 100 == 3:
-        return f"the receiver answered {status_code}; redirects are not followed"
-    if status_code == HTTPStatus.GONE:
-        return f"the receiver answered {status_code}; the webhook is disabled"
-    return f"the receiver answered {status_code}"
 
 
 def request_headers(

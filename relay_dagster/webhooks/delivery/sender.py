@@ -9,12 +9,12 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 
 from relay_core.domain.destination import Destination, UnfitUrlError, judge_url
 from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
-from relay_dagster.aws.metrics import Metrics, report_fault
+from relay_dagster.aws.metrics import WEBHOOK_FAILED, Metrics, report_fault
 from relay_dagster.drain import TICK_SECONDS, Deadline, drain, fail
 from relay_dagster.logs import event_log
 from relay_dagster.outbound.limiter import EndpointLimiter
@@ -28,7 +28,7 @@ from relay_dagster.webhooks.changes import (
     edited,
     failing,
 )
-from relay_dagster.webhooks.delivery.calls import Answer, Caller, request_headers
+from relay_dagster.webhooks.delivery.calls import Caller, request_headers
 from relay_dagster.webhooks.model import Attempt, DisabledReason, Event, Webhook
 from relay_dagster.webhooks.webhook_schedule import (
     addressed,
@@ -68,10 +68,7 @@ class EndpointHealth:
     _failing: set[str] = field(default_factory=set)
 
     def note(self, webhook: Webhook, attempt: Attempt) -> bool:
-        """Note a try with its webhook; return whether that is disabled by it.
-
-        A change that cannot be stored is forgotten: the next try leads to it again.
-        """
+        """Note a try; return whether that disables the webhook. A lost note is made again."""
         try:
             if attempt.error is None:
                 if webhook.failing_since is not None or webhook.webhook_id in self._failing:
@@ -168,25 +165,21 @@ class Sent:
         return f"{self.delivered} delivered, {self.failed} failed, {self.open} open"
 
 
+@dataclass(eq=False)
 class Sender:
     """Sends what is due, tick by tick."""
 
-    def __init__(
-        self,
-        platform: Platform,
-        caller: Caller | None = None,
-        *,
-        clock: Callable[[], datetime] = utc_now,
-        monotonic: Callable[[], float] = time.monotonic,
-        rng: Callable[[], float] = random.random,
-    ) -> None:
-        self._platform = platform
-        self._caller = caller or Caller()
-        self._clock = clock
-        self._monotonic = monotonic
-        self._rng = rng
-        self._limiter: EndpointLimiter[Call] = EndpointLimiter(self._make, monotonic)
-        self._health = EndpointHealth(platform.webhooks, platform.metrics)
+    platform: Platform  # the stores, and where failures are counted
+    caller: Caller = field(default_factory=Caller)  # makes the calls
+    _: KW_ONLY
+    clock: Callable[[], datetime] = utc_now  # tells the time, aware
+    monotonic: Callable[[], float] = time.monotonic  # tells how long things last, in seconds
+    rng: Callable[[], float] = random.random  # returns numbers from 0 to 1
+
+    def __post_init__(self) -> None:
+        """Begin with nothing in hand."""
+        self._limiter: EndpointLimiter[Call] = EndpointLimiter(self._make, self.monotonic)
+        self._health = EndpointHealth(self.platform.webhooks, self.platform.metrics)
         self._in_flight: dict[str, InFlight] = {}
         # When webhooks' receivers have said that they want no more.
         self._gone: dict[str, float] = {}
@@ -194,12 +187,7 @@ class Sender:
         self._sent = Sent()
 
     def tick(self, seconds: float = TICK_SECONDS) -> Sent:
-        """Send for so long at the most, and no longer than anything moves.
-
-        Raises:
-            ExternalServiceError: the events that are due could not be read, or a result not
-                stored; it is kept, and the next tick goes on.
-        """
+        """Send while anything moves, for so long at the most; what is not stored is kept."""
         if not self._turn.acquire(blocking=False):
             return Sent(is_other=True)
         self._sent = Sent()
@@ -208,24 +196,24 @@ class Sender:
         finally:
             failed = self._sent.given_up + self._sent.disabled
             if failed:
-                self._platform.metrics.webhooks_failed(failed)
+                self.platform.metrics.count(WEBHOOK_FAILED, failed)
             self._turn.release()
         self._sent.open = sum(len(each.open) for each in self._in_flight.values())
         return self._sent
 
     def _send(self, seconds: float) -> None:
-        deadline = Deadline.after(seconds, self._monotonic)
-        check_at = moved_at = self._monotonic()
+        deadline = Deadline.after(seconds, self.monotonic)
+        check_at = moved_at = self.monotonic()
         while True:
             taken = 0
-            if self._monotonic() >= check_at:
+            if self.monotonic() >= check_at:
                 taken = self._take(deadline)
-                check_at = self._monotonic() + (0 if taken else CHECK_SECONDS)
+                check_at = self.monotonic() + (0 if taken else CHECK_SECONDS)
             made = self._collect()
-            is_quiet = not taken and not made and self._monotonic() >= moved_at + QUIET_SECONDS
+            is_quiet = not taken and not made and self.monotonic() >= moved_at + QUIET_SECONDS
             is_last = is_quiet or deadline.has_passed()
             if self._store(everything=is_last) or taken or made:
-                moved_at = self._monotonic()
+                moved_at = self.monotonic()
             if is_last or (not self._in_flight and not taken):
                 return
 
@@ -239,7 +227,7 @@ class Sender:
         return count
 
     def _take_page(self, room: int) -> int:
-        now, read_at, store = self._clock(), self._monotonic(), self._platform.webhooks
+        now, read_at, store = self.clock(), self.monotonic(), self.platform.webhooks
         events = store.due_events(now, room, besides=self._in_flight)
         webhooks = store.of_tenants({each.tenant_id for each in events})
         for event in events:
@@ -262,7 +250,7 @@ class Sender:
 
     def _destination_of(self, webhook: Webhook) -> Destination | str:
         """Judge the URL: the rule may be another than when it was stored."""
-        allow_loopback = self._platform.settings.webhook_allow_loopback
+        allow_loopback = self.platform.settings.webhook_allow_loopback
         try:
             return judge_url(webhook.url, allow_loopback=allow_loopback)
         except UnfitUrlError as error:
@@ -272,25 +260,21 @@ class Sender:
 
     def _make(self, call: Call) -> None:
         """Make a call and keep its result in it; make none where the receiver wants no more."""
-        webhook_id, at = call.webhook.webhook_id, self._clock()
+        webhook_id, at = call.webhook.webhook_id, self.clock()
         if call.read_at <= self._gone.get(webhook_id, call.read_at - 1):
             return
         try:
-            answer = self._answer(call, at)
+            attempt = Attempt(at, None, 0, str(call.destination))
+            if isinstance(call.destination, Destination):
+                body, signing = call.event.body, call.webhook.signing_secrets(at)
+                headers = request_headers(call.event.event_id, body, signing, at)
+                attempt = self.caller.call(call.destination, headers, body, at)
         except Exception as error:  # noqa: BLE001 - reported with the result
-            call.defect, answer = error, Answer(None, "the sender failed", 0.0)
-        if answer.is_gone:
-            self._gone[webhook_id] = self._monotonic()
-        milliseconds = round(answer.seconds * 1000)
-        call.attempt = Attempt(at, answer.status_code, milliseconds, answer.error)
-        call.has_disabled = self._health.note(call.webhook, call.attempt)
-
-    def _answer(self, call: Call, at: datetime) -> Answer:
-        if isinstance(call.destination, str):
-            return Answer(None, call.destination, 0.0)
-        body, secrets = call.event.body, call.webhook.signing_secrets(at)
-        headers = request_headers(call.event.event_id, body, secrets, at)
-        return self._caller.call(call.destination, headers, body)
+            call.defect, attempt = error, Attempt(at, None, 0, "the sender failed")
+        if attempt.is_gone:
+            self._gone[webhook_id] = self.monotonic()
+        call.attempt = attempt
+        call.has_disabled = self._health.note(call.webhook, attempt)
 
     def _collect(self) -> int:
         """Note the calls that are made by now, or soon; return how many those were."""
@@ -305,13 +289,10 @@ class Sender:
         return len(made)
 
     def _note(self, call: Call) -> None:
-        """Note the result of a call with its event.
-
-        That is in hand no more where another sender has stored it meanwhile.
-        """
+        """Note a call's result with its event, unless another sender has stored it meanwhile."""
         attempt, webhook = call.attempt, call.webhook
         if call.defect is not None:
-            metrics = self._platform.metrics
+            metrics = self.platform.metrics
             report_fault(metrics, "webhook_not_sent", call.defect, **_facts(call))
         if attempt is not None:
             self._sent.delivered += attempt.error is None
@@ -323,7 +304,7 @@ class Sender:
         flight.open.discard(webhook.webhook_id)
         after = flight.event
         if attempt is not None:
-            after = tried(after, webhook.webhook_id, attempt, self._rng())
+            after = tried(after, webhook.webhook_id, attempt, self.rng())
         if attempt is None or attempt.is_gone:
             after = ended(after, {webhook.webhook_id})
         elif is_given_up(after, webhook.webhook_id):
@@ -334,23 +315,17 @@ class Sender:
     def _postpone(self, flight: InFlight, webhook_id: str) -> None:
         """Let a delivery come again later: others of its receiver come first."""
         flight.open.discard(webhook_id)
-        later = {webhook_id: self._clock() + POSTPONED}
+        later = {webhook_id: self.clock() + POSTPONED}
         self._change(flight, put_off(flight.event, later))
 
     def _change(self, flight: InFlight, event: Event) -> None:
         flight.event = event
         if flight.changed_at is None:
-            flight.changed_at = self._monotonic()
+            flight.changed_at = self.monotonic()
 
     def _store(self, *, everything: bool) -> int:
-        """Store the events that have changed; return how many.
-
-        Those with open calls only with ``everything``, or if their last change is a while ago.
-
-        Raises:
-            Exception: the first fault; an event that is not stored is kept for the next time.
-        """
-        before = self._monotonic() - GATHER_SECONDS
+        """Store changed events, those with open calls after a while; raise the first fault."""
+        before = self.monotonic() - GATHER_SECONDS
         ripe = [
             each
             for each in self._in_flight.values()
@@ -362,9 +337,9 @@ class Sender:
 
     def _store_one(self, flight: InFlight) -> None:
         """Store an event, and let go of one that is over, or that another sender has changed."""
-        leases = dict.fromkeys(flight.open, self._clock() + LEASE)
+        leases = dict.fromkeys(flight.open, self.clock() + LEASE)
         after = put_off(flight.event, leases)
-        stored = self._platform.webhooks.put_event(flight.stored, after)
+        stored = self.platform.webhooks.put_event(flight.stored, after)
         if stored is not None:
             flight.stored = flight.event = stored
             flight.changed_at = None

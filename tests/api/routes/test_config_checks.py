@@ -275,7 +275,7 @@ def test_without_s3_it_is_unavailable(unplugged: ApiWorld) -> None:
 
 def test_a_fault_of_one_vendor_s_upload_tells_nothing_of_the_bucket(world: ApiWorld) -> None:
     class Failing(ObjectStore):
-        def read_head(self, key: str, size: int) -> bytes | None:
+        def read_range(self, key: str, start: int, stop: int) -> bytes | None:
             raise UnreachableError("s3.GetObject", f"{self.bucket} did not answer")
 
     upload(world, b"sku\n")

@@ -33,7 +33,7 @@ def delete(world: ApiWorld, **query: str) -> Response:
 
 def actions(world: ApiWorld) -> list[str]:
     """Return what the audit tells of deletions, the oldest first."""
-    found = world.platform.audit.list_entries(TENANT).entries
+    found = world.platform.audit.list_entries(TENANT).items
     kinds = (Action.TENANT_DELETION_ASKED, Action.TENANT_RESTORED, Action.TENANT_DELETED)
     return [str(each.action) for each in reversed(found) if each.action in kinds]
 
@@ -106,7 +106,7 @@ def test_nothing_is_started_or_stored_for_it(closed: ApiWorld) -> None:
     ]
     for answer in refused:
         assert_problem(answer, 409, "TENANT_CLOSING")
-    told = {str(each.action) for each in closed.platform.audit.list_entries(TENANT).entries}
+    told = {str(each.action) for each in closed.platform.audit.list_entries(TENANT).items}
     assert told == {"tenant.created", "tenant.deletion_asked"}
 
 
@@ -139,7 +139,7 @@ def test_a_queued_run_is_cancelled_at_once_by_who_asked(world: ApiWorld) -> None
     posted = world.post_run()
     delete(world)
     assert world.run_of(posted).status is RunStatus.CANCELLED
-    (told,) = world.platform.audit.list_entries(TENANT, Action.RUN_CANCELLED).entries
+    (told,) = world.platform.audit.list_entries(TENANT, Action.RUN_CANCELLED).items
     assert told.actor.name == "admin-1"
 
 

@@ -103,7 +103,7 @@ def test_a_vendor_that_the_config_lacks_is_refused_and_no_run_is_left(world: Api
         world.post_run(vendors=["vendor_1", "vendor_x"]), 422, "UNKNOWN_VENDOR"
     )
     assert paths_of(problem) == ["vendors.1"]
-    assert world.platform.runs.list_runs().records == ()
+    assert world.platform.runs.list_runs().items == ()
 
 
 @pytest.mark.parametrize(

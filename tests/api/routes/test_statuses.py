@@ -153,11 +153,8 @@ def test_results_that_an_earlier_release_has_stored_in_the_record_are_shown(
     world.store_config()
     record = succeed(world)
     runs = world.platform.database.runs
-    rows = ROWS.write((FOUND,))
-    values = {":rows": rows}
-    write = runs.write(
-        "record", "Update", Kind.RUN.key(record.run_id), "SET vendor_results = :rows", values=values
-    )
+    rows, key = ROWS.write((FOUND,)), Kind.RUN.key(record.run_id)
+    write = runs.write("record", "Update", key, "SET vendor_results = :rows", rows=rows)
     assert runs.carry_out(write)
     assert status_of(world)["vendors"] == [SHOWN]
 

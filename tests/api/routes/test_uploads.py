@@ -71,7 +71,7 @@ def test_an_upload_by_the_form_starts_the_run_of_a_tenant_that_wants_it(
     served_world.store_config(triggers={"on_upload": {"quiet_seconds": 0}})
     post(link(served_world), b"sku,quantity_available\nA-1,5\n")
     UploadTick(served_world.platform).run(poll_seconds=0)
-    (run,) = served_world.platform.runs.list_runs("acme").records
+    (run,) = served_world.platform.runs.list_runs("acme").items
     assert (run.trigger, run.status) == (Trigger.UPLOAD, "QUEUED")
 
 

@@ -9,8 +9,8 @@ import pytest
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
 from relay_dagster.aws.dynamodb.codec import unmarshal
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.tenant_errors import KeyQuotaExceededError, MakerGoneError
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
+from relay_dagster.runs.errors import MakerGoneError, QuotaExceededError
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, FakeClock, embedded_platform
 
@@ -125,13 +125,13 @@ def numbered(number: int, **changes: object) -> TenantKey:
 def test_a_tenant_has_fifty_keys(keys: ApiKeyStore) -> None:
     for number in range(50):
         keys.add(numbered(number))
-    with pytest.raises(KeyQuotaExceededError, match="has 50 keys"):
+    with pytest.raises(QuotaExceededError, match="has 50 keys"):
         keys.add(numbered(50))
     keys.add(numbered(100, tenant_id="other"))
     made, _ = keys.of_tenant("acme", limit=1)
     assert keys.remove("acme", made[0].key_id)
     keys.add(numbered(101))
-    with pytest.raises(KeyQuotaExceededError):
+    with pytest.raises(QuotaExceededError):
         keys.add(numbered(102))
 
 

@@ -47,12 +47,12 @@ def test_an_entry_that_is_there_is_never_written_over(
     audit.add(entry)
     forged = replace(entry, target="another", occurred_at=NOW - timedelta(days=399))
     audit.add(forged)
-    assert audit.list_entries().entries == (entry,)
+    assert audit.list_entries().items == (entry,)
     # What such an entry is about goes through: it may be told of again after a restore.
     pause = platform.database.tenants.new("pause", marshal({"pk": "PAUSE#acme"}))
     platform.database.transact(pause, platform.database.audit_write(forged))
     assert platform.database.tenants.item("PAUSE#acme") is not None
-    assert audit.list_entries().entries == (entry,)
+    assert audit.list_entries().items == (entry,)
 
 
 @pytest.mark.parametrize("action", [None, *ACTIONS])
@@ -66,7 +66,7 @@ def test_a_listing_has_what_is_asked_for_newest_first(
         if tenant_id in (None, entry.tenant_id) and action in (None, entry.action)
     ]
     page = audit.list_entries(tenant_id, action)
-    assert (list(page.entries), page.next_after) == (wanted, None)
+    assert (list(page.items), page.next_cursor) == (wanted, None)
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ def test_a_listing_goes_on_where_a_page_ends(
     found, after = [], None
     for _ in range(len(entries) + 1):
         page = audit.list_entries(tenant_id, action, limit=1, after=after)
-        found += page.entries
-        after = page.next_after
+        found += page.items
+        after = page.next_cursor
         if after is None:
             break
     assert after is None
-    assert tuple(found) == audit.list_entries(tenant_id, action).entries
+    assert tuple(found) == audit.list_entries(tenant_id, action).items
 
 
 def test_an_entry_expires_after_400_days(audit: AuditStore, platform: Platform) -> None:
@@ -103,4 +103,4 @@ def test_an_entry_that_is_written_again_is_one(audit: AuditStore) -> None:
     entry = SYSTEM.entry(Action.RUN_POSTED, "acme", "r", NOW)
     audit.add(entry)
     audit.add(entry)
-    assert audit.list_entries().entries == (entry,)
+    assert audit.list_entries().items == (entry,)

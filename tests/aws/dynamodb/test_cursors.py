@@ -8,10 +8,9 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import by_time
 from relay_dagster.aws.dynamodb.cursors import (
     BadCursorError,
-    cursor_after,
-    cursor_after_record,
     listing_of,
     start_key,
+    to_cursor,
 )
 from relay_dagster.runs.model import RunRecord
 from support.builders import REQUESTED_AT, RUN_ID
@@ -25,8 +24,7 @@ def encoded(text: str) -> str:
 
 def test_a_listing_goes_on_after_the_row_or_the_record_that_it_ended_with() -> None:
     row = {schema.REQUESTED_KEY: by_time(REQUESTED_AT, RUN_ID)}
-    assert cursor_after(row) == cursor_after_record(RECORD)
-    start = start_key(cursor_after(row), schema.LISTED, schema.ALL_RUNS)
+    start = start_key(to_cursor(row[schema.REQUESTED_KEY]), schema.LISTED, schema.ALL_RUNS)
     assert start == {
         schema.KEY: {"S": f"RUN#{RUN_ID}"},
         schema.REQUESTED_KEY: {"S": row[schema.REQUESTED_KEY]},
@@ -44,7 +42,7 @@ def test_what_no_listing_returned_is_no_cursor(cursor: str) -> None:
 
 
 def test_a_cursor_leads_to_a_run_and_to_no_other_item() -> None:
-    instant = cursor_after_record(RECORD)
+    instant = to_cursor(by_time(REQUESTED_AT, RUN_ID))
     text = base64.urlsafe_b64decode(instant + "=" * (-len(instant) % 4)).decode()
     with pytest.raises(BadCursorError):
         start_key(encoded(text.replace(RUN_ID, "../LOCK")), schema.LISTED, schema.ALL_RUNS)

@@ -21,8 +21,9 @@ from relay_dagster.external_errors import MissingResourceError, ThrottledError
 from relay_dagster.runs.errors import (
     CommitLostError,
     FenceLostError,
+    QuotaExceededError,
+    RefusedError,
     RunError,
-    RunQuotaExceededError,
     TenantBusyError,
 )
 from relay_dagster.runs.job_message import Job
@@ -132,7 +133,7 @@ def test_pages_hold_every_run_once_newest_first(platform: Platform, clock: FakeC
     cursor = None
     for _ in range(4):
         page = platform.runs.list_runs("acme", limit=2, cursor=cursor)
-        seen += ids(page.records)
+        seen += ids(page.items)
         cursor = page.next_cursor
     assert cursor is None
     assert seen == made[::-1]
@@ -146,7 +147,7 @@ def test_a_page_that_is_just_full_has_no_next_one(platform: Platform, clock: Fak
 def test_runs_of_all_tenants_are_listed_together(platform: Platform, clock: FakeClock) -> None:
     first = several(platform, clock, 1, "one")
     second = several(platform, clock, 1, "two")
-    assert ids(platform.runs.list_runs().records) == second + first
+    assert ids(platform.runs.list_runs().items) == second + first
 
 
 def test_a_status_picks_runs_out(platform: Platform, clock: FakeClock) -> None:
@@ -154,11 +155,11 @@ def test_a_status_picks_runs_out(platform: Platform, clock: FakeClock) -> None:
     waiting = platform.ledger.adopt(Job(str(uuid.uuid4()), "acme"))
     several(platform, clock, 3, "other")
     queued = platform.runs.list_runs(status=RunStatus.QUEUED, limit=1)
-    assert ids(queued.records) == [waiting.run_id]
+    assert ids(queued.items) == [waiting.run_id]
     assert queued.next_cursor is None
     cancelled = platform.runs.list_runs("acme", RunStatus.CANCELLED, limit=2)
     rest = platform.runs.list_runs("acme", RunStatus.CANCELLED, cursor=cancelled.next_cursor)
-    assert len(cancelled.records) + len(rest.records) == 3
+    assert len(cancelled.items) + len(rest.items) == 3
 
 
 def ended_long_ago(platform: Platform, count: int) -> None:
@@ -189,11 +190,11 @@ def test_a_status_is_looked_for_in_few_pages_and_the_listing_goes_on_from_there(
     ended_long_ago(platform, 501)
     calls = CallCounter(platform)
     everybody_s = platform.runs.list_runs(status=RunStatus.QUEUED)
-    assert (ids(everybody_s.records), calls["dynamodb.Query"]) == ([waiting.run_id], 1)
+    assert (ids(everybody_s.items), calls["dynamodb.Query"]) == ([waiting.run_id], 1)
     first = platform.runs.list_runs("acme", RunStatus.QUEUED)
-    assert (first.records, calls["dynamodb.Query"]) == ((), 6)
+    assert (first.items, calls["dynamodb.Query"]) == ((), 6)
     second = platform.runs.list_runs("acme", RunStatus.QUEUED, cursor=first.next_cursor)
-    assert (ids(second.records), second.next_cursor) == ([waiting.run_id], None)
+    assert (ids(second.items), second.next_cursor) == ([waiting.run_id], None)
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "====", "MjAyNg", "\N{SNOWMAN}", "a" * 3000])
@@ -287,10 +288,10 @@ def test_an_attempt_whose_heartbeats_are_gone_with_its_tenant_leaves_no_new_one(
 
 
 def test_a_table_that_is_not_there_is_told_by_the_check(platform: Platform) -> None:
-    platform.runs.check()
+    platform.database.runs.check()
     nowhere = platform.settings.model_copy(update={"runs_table": "no-such-table"})
     with pytest.raises(MissingResourceError):
-        RunStore(Database.of(platform.clients, nowhere)).check()
+        Database.of(platform.clients, nowhere).runs.check()
 
 
 # --- many at once, over the wire --------------------------------------------------------------
@@ -311,7 +312,7 @@ def at_once(count: int, call: Any) -> list[Any]:
         barrier.wait(timeout=30)
         try:
             return call(number)
-        except RunError as error:
+        except RefusedError as error:
             return error
 
     with ThreadPoolExecutor(count) as pool:
@@ -356,7 +357,7 @@ def test_of_ten_requests_at_a_quota_of_three_three_are_given(shared: Platform) -
 
     results = at_once(10, reserve)
     assert sum(isinstance(each, RunRecord) for each in results) == 3
-    assert sum(isinstance(each, RunQuotaExceededError) for each in results) == 7
+    assert sum(isinstance(each, QuotaExceededError) for each in results) == 7
 
 
 def test_of_ten_claims_of_one_attempt_one_wins(shared: Platform) -> None:

@@ -86,13 +86,13 @@ def test_whoever_has_looked_before_is_refused_by_the_write(
     platform: Platform, make: Callable[[Platform], object]
 ) -> None:
     platform.deletions.ask(TENANT, WEEK)
-    before = platform.audit.list_entries(TENANT).entries
+    before = platform.audit.list_entries(TENANT).items
     with pytest.raises(TenantClosingError) as refused:
         make(platform)
     assert not refused.value.is_deleted
-    assert platform.runs.list_runs(TENANT).records == ()
+    assert platform.runs.list_runs(TENANT).items == ()
     assert platform.webhooks.of_tenant(TENANT) == ()
-    assert platform.audit.list_entries(TENANT).entries == before
+    assert platform.audit.list_entries(TENANT).items == before
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -141,7 +141,7 @@ def test_of_many_who_ask_at_once_one_is_told_of() -> None:
         ApiWorld(platform).store_config()
         asked = [pool.submit(platform.deletions.ask, TENANT, WEEK) for _ in range(8)]
         assert len({each.result().asked_at for each in asked}) == 1
-        told = platform.audit.list_entries(TENANT, Action.TENANT_DELETION_ASKED).entries
+        told = platform.audit.list_entries(TENANT, Action.TENANT_DELETION_ASKED).items
         assert len(told) == 1
 
 

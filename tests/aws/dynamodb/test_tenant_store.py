@@ -12,14 +12,16 @@ from relay_core.domain.errors import ConfigTooLargeError
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.tenant_store import (
     MAX_CONFIG_BYTES,
-    ConfigQuotaExceededError,
     StoredVersion,
-    TenantExistsError,
     TenantStore,
+)
+from relay_dagster.external_errors import MissingResourceError
+from relay_dagster.runs.errors import (
+    QuotaExceededError,
+    TenantExistsError,
     UnknownTenantError,
     VersionMismatchError,
 )
-from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, FakeClock, embedded_platform, served_platform
 
@@ -154,13 +156,11 @@ def test_tenants_are_found_by_when_their_first_config_was_stored(
     assert tenants.created_since(NOW + timedelta(seconds=10)) == ["two", "three"]
 
 
-def test_a_table_that_is_not_there_is_told_by_the_check(
-    tenants: TenantStore, platform: Platform
-) -> None:
-    tenants.check()
+def test_a_table_that_is_not_there_is_told_by_the_check(platform: Platform) -> None:
+    platform.database.tenants.check()
     nowhere = platform.settings.model_copy(update={"tenants_table": "no-such-table"})
     with pytest.raises(MissingResourceError):
-        TenantStore(Database.of(platform.clients, nowhere)).check()
+        Database.of(platform.clients, nowhere).tenants.check()
 
 
 def test_versions_are_listed_latest_first_and_go_on_below_one(
@@ -195,7 +195,7 @@ def test_a_tenant_stores_so_many_versions_in_a_day_and_then_waits_for_the_next(
     clock.advance(hours=11, minutes=59, seconds=59)
     for version in (2, 3):
         assert counting.put("acme", "{}").version == version
-    with pytest.raises(ConfigQuotaExceededError) as refused:
+    with pytest.raises(QuotaExceededError) as refused:
         counting.put("acme", "{}")
     assert (refused.value.wait_seconds, counting.latest_version("acme")) == (1, 3)
     assert counting.put("other", "{}").created
@@ -219,7 +219,7 @@ def test_writers_at_once_store_no_more_than_a_day_s_versions(
     def put(store: TenantStore) -> bool:
         try:
             store.put("acme", "{}")
-        except ConfigQuotaExceededError:
+        except QuotaExceededError:
             return False
         return True
 

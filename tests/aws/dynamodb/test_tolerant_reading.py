@@ -212,7 +212,7 @@ def test_a_run_that_cannot_be_read_is_put_off_and_the_others_are_found(world: Wo
 def test_a_run_that_cannot_be_read_is_left_out_of_a_listing(world: World) -> None:
     unreadable, other = two_runs(world)
     world.write(f"RUN#{unreadable}", status={"S": "PONDERING"})
-    assert [each.run_id for each in world.runs.list_runs().records] == [other]
+    assert [each.run_id for each in world.runs.list_runs().items] == [other]
     assert world.unreadable == 1
 
 

@@ -12,9 +12,9 @@ import pytest
 from relay_dagster.aws.dynamodb.codec import unmarshal
 from relay_dagster.aws.dynamodb.cursors import BadCursorError, to_cursor
 from relay_dagster.aws.dynamodb.schema import SHARDS
+from relay_dagster.runs.errors import QuotaExceededError
 from relay_dagster.tenants.audit import SYSTEM, Action
 from relay_dagster.webhooks.changes import (
-    TooManyWebhooksError,
     UnknownWebhookError,
     added,
     edited,
@@ -70,7 +70,7 @@ def test_a_change_is_told_in_its_own_transaction(platform: Platform) -> None:
     one = webhook()
     entry = SYSTEM.entry(Action.WEBHOOK_CREATED, "acme", one.webhook_id, NOW)
     assert platform.webhooks.change("acme", added(one), entry) == (one,)
-    assert platform.audit.list_entries("acme").entries == (entry,)
+    assert platform.audit.list_entries("acme").items == (entry,)
 
 
 def test_what_changes_nothing_or_is_refused_is_not_told(platform: Platform) -> None:
@@ -80,13 +80,13 @@ def test_what_changes_nothing_or_is_refused_is_not_told(platform: Platform) -> N
     assert platform.webhooks.change("acme", same, entry) == (one,)
     with pytest.raises(UnknownWebhookError, match="acme has no webhook wh_1"):
         platform.webhooks.change("acme", removed("acme", "wh_1"), entry)
-    assert platform.audit.list_entries("acme").entries == ()
+    assert platform.audit.list_entries("acme").items == ()
 
 
 def test_a_tenant_has_ten_at_the_most(platform: Platform) -> None:
     for _ in range(10):
         stored_webhook(platform)
-    with pytest.raises(TooManyWebhooksError, match="acme has 10"):
+    with pytest.raises(QuotaExceededError, match="acme has 10"):
         stored_webhook(platform)
     gone = platform.webhooks.of_tenant("acme")[3]
     platform.webhooks.change("acme", removed("acme", gone.webhook_id))
@@ -108,7 +108,7 @@ def test_changes_at_once_are_all_kept_and_the_eleventh_is_refused() -> None:
         made = [threads.submit(stored_webhook, platform) for _ in range(12)]
         errors = [each.exception() for each in made]
         kept = platform.webhooks.of_tenant("acme")
-    assert [type(each) for each in errors if each is not None] == [TooManyWebhooksError] * 2
+    assert [type(each) for each in errors if each is not None] == [QuotaExceededError] * 2
     stored = {each.result() for each in made if each.exception() is None}
     assert (len(kept), set(kept)) == (10, stored)
 
@@ -170,8 +170,8 @@ def test_an_event_is_no_run_and_lives_for_thirty_days(platform: Platform) -> Non
     platform.webhooks.add_event(event())
     (item,) = platform.clients.dynamodb.scan(TableName=platform.settings.runs_table)["Items"]
     assert unmarshal(item)["expires_at"] == int((NOW + timedelta(days=30)).timestamp())
-    assert platform.runs.list_runs("acme").records == ()
-    assert platform.runs.list_runs().records == ()
+    assert platform.runs.list_runs("acme").items == ()
+    assert platform.runs.list_runs().items == ()
 
 
 def test_events_are_listed_by_tenant_the_last_first(platform: Platform) -> None:
@@ -182,7 +182,7 @@ def test_events_are_listed_by_tenant_the_last_first(platform: Platform) -> None:
     while not pages or cursor is not None:
         page = platform.webhooks.events_of("acme", limit=3, cursor=cursor)
         cursor = page.next_cursor
-        pages.append(page.events)
+        pages.append(page.items)
     assert list(map(len, pages)) == [3, 3, 1]
     assert [each for page in pages for each in page] == events[::-1]
 
@@ -208,7 +208,7 @@ def test_tries_are_listed_one_by_one_the_last_first(platform: Platform, limit: i
     while not pages or cursor is not None:
         page = platform.webhooks.tries_of("acme", "wh_1", limit=limit, cursor=cursor)
         cursor = page.next_cursor
-        pages.append([(one.event_id, one.number) for one in page.tries])
+        pages.append([(one.event_id, one.number) for one in page.items])
     assert [one for page in pages for one in page] == wanted
     assert max(map(len, pages)) <= limit
 
@@ -219,7 +219,7 @@ def test_a_page_that_goes_on_is_not_moved_by_what_comes_meanwhile(platform: Plat
     newer = replace(event(after=90), deliveries={"wh_1": tried("wh_1", 200)})
     platform.webhooks.add_event(newer)
     rest = platform.webhooks.tries_of("acme", "wh_1", limit=5, cursor=first.next_cursor)
-    shown = [(one.event_id, one.number) for one in (*first.tries, *rest.tries)]
+    shown = [(one.event_id, one.number) for one in (*first.items, *rest.items)]
     assert shown == wanted
 
 
@@ -227,8 +227,8 @@ def test_only_the_last_try_tells_of_the_next(platform: Platform) -> None:
     one = replace(event(), deliveries={"wh_1": tried("wh_1", None, 500, goes_on=True)})
     platform.webhooks.add_event(one)
     page = platform.webhooks.tries_of("acme", "wh_1", limit=10)
-    assert [each.next_attempt_at for each in page.tries] == [NOW + 300 * SECOND, None]
-    assert [each.attempt.status_code for each in page.tries] == [500, None]
+    assert [each.next_attempt_at for each in page.items] == [NOW + 300 * SECOND, None]
+    assert [each.attempt.status_code for each in page.items] == [500, None]
 
 
 def test_a_webhook_without_tries_among_many_events_ends_its_pages_early(
@@ -239,9 +239,9 @@ def test_a_webhook_without_tries_among_many_events_ends_its_pages_early(
         other = replace(event(after=number), deliveries={"wh_2": tried("wh_2", 200)})
         assert platform.webhooks.put_event(replace(other, revision=0), other) is not None
     page = platform.webhooks.tries_of("acme", "wh_1", limit=10)
-    assert page.tries == ()
+    assert page.items == ()
     rest = platform.webhooks.tries_of("acme", "wh_1", limit=10, cursor=page.next_cursor)
-    assert (page.next_cursor is None, rest.tries, rest.next_cursor) == (False, (), None)
+    assert (page.next_cursor is None, rest.items, rest.next_cursor) == (False, (), None)
 
 
 @pytest.mark.parametrize(
@@ -258,4 +258,4 @@ def test_a_cursor_leads_to_no_other_tenants_event(platform: Platform) -> None:
     platform.webhooks.add_event(foreign)
     cursor = to_cursor(f"2026-03-01T12:00:00.000000Z#{foreign.event_id}#3")
     page = platform.webhooks.tries_of("acme", "wh_1", limit=10, cursor=cursor)
-    assert page.tries == ()
+    assert page.items == ()

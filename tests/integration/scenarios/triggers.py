@@ -104,7 +104,7 @@ def _noted(relay: Installation, tenant: str) -> int:
 
 
 def _runs(relay: Installation, tenant: str) -> list[RunRecord]:
-    return [*relay.aws.runs.list_runs(tenant).records[::-1]]
+    return [*relay.aws.runs.list_runs(tenant).items[::-1]]
 
 
 def _fall_due(relay: Installation, tenant: str) -> None:

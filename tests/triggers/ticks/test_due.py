@@ -37,7 +37,7 @@ def test_a_run_starts_within_ten_seconds_of_its_due_time(world: TriggersWorld) -
     (run,) = world.runs()
     assert run.trigger is Trigger.SCHEDULE
     assert at(13) <= run.requested_at <= at(13) + timedelta(seconds=10)
-    (entry,) = world.platform.audit.list_entries(run.tenant_id, Action.RUN_POSTED).entries
+    (entry,) = world.platform.audit.list_entries(run.tenant_id, Action.RUN_POSTED).items
     assert (entry.target, entry.actor.kind) == (run.run_id, ActorKind.SYSTEM)
     assert entry.details["trigger"] == "schedule"
 

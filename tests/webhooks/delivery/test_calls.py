@@ -10,7 +10,9 @@ import pytest
 import trustme
 
 from relay_core.domain.destination import Destination, judge_url
-from relay_dagster.webhooks.delivery.calls import Answer, Caller
+from relay_dagster.webhooks.delivery.calls import Caller
+from relay_dagster.webhooks.model import Attempt
+from support.fakes import NOW
 from support.receivers import (
     Behavior,
     answering,
@@ -28,8 +30,8 @@ CALLER = Caller(seconds=SECONDS)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n"
 
 
-def call(url: str, caller: Caller = CALLER) -> Answer:
-    return caller.call(judge_url(url, allow_loopback=True), HEADERS, BODY)
+def call(url: str, caller: Caller = CALLER) -> Attempt:
+    return caller.call(judge_url(url, allow_loopback=True), HEADERS, BODY, NOW)
 
 
 # --- what is sent -------------------------------------------------------------------------------
@@ -41,7 +43,7 @@ def test_a_receiver_gets_the_body_and_the_headers(host: str) -> None:
         answer = call(f"{receiver.url}?a=1&b=%20")
         (request,) = receiver.requests
     assert (answer.status_code, answer.error) == (204, None)
-    assert answer.seconds < SECONDS
+    assert answer.duration_ms / 1000 < SECONDS
     assert (request.target, request.body) == ("/hook?a=1&b=%20", BODY)
     expected = {"host": receiver.url.split("/")[2], "content-length": str(len(BODY)), **HEADERS}
     assert expected.items() <= request.headers.items()
@@ -152,7 +154,7 @@ def test_no_more_than_a_part_of_an_endless_body_is_read() -> None:
     with receiving(pour) as receiver:
         answer = call(receiver.url, Caller(seconds=10))
     assert answer.error is None
-    assert answer.seconds < 1
+    assert answer.duration_ms / 1000 < 1
     assert sent < 20 << 20  # what the system took into its buffers
 
 
@@ -163,7 +165,7 @@ def test_a_receiver_that_hangs_is_left_when_the_time_is_up(over: threading.Event
     with receiving(waiting(over)) as receiver:
         answer = call(receiver.url)
     assert (answer.status_code, answer.error) == (None, "no answer within 0.6 s")
-    assert SECONDS <= answer.seconds < SECONDS + 1
+    assert SECONDS <= answer.duration_ms / 1000 < SECONDS + 1
 
 
 @pytest.mark.parametrize(
@@ -181,23 +183,23 @@ def test_a_head_that_never_ends_gains_no_time(
     with receiving(dripping(first, drop, 0.05, over)) as receiver:
         answer = call(receiver.url)
     assert answer.status_code is None
-    assert answer.seconds < SECONDS + 1
+    assert answer.duration_ms / 1000 < SECONDS + 1
 
 
 def test_a_body_that_drips_is_not_waited_for(over: threading.Event) -> None:
     with receiving(dripping(HEAD, b"x", 0.05, over)) as receiver:
         answer = call(receiver.url, Caller(seconds=30))
     assert (answer.status_code, answer.error) == (200, None)
-    assert answer.seconds < 3
+    assert answer.duration_ms / 1000 < 3
 
 
 def test_a_receiver_that_reads_nothing_gains_no_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         destination = judge_url(url, allow_loopback=True)
-        answer = CALLER.call(destination, HEADERS, b"x" * (30 << 20))
+        answer = CALLER.call(destination, HEADERS, b"x" * (30 << 20), NOW)
     assert answer.error == "no answer within 0.6 s"
-    assert answer.seconds < SECONDS + 1
+    assert answer.duration_ms / 1000 < SECONDS + 1
 
 
 def test_a_name_that_takes_long_to_look_up_gains_no_time(over: threading.Event) -> None:
@@ -208,7 +210,7 @@ def test_a_name_that_takes_long_to_look_up_gains_no_time(over: threading.Event) 
     caller = Caller(seconds=SECONDS, resolve=resolve)
     answer = call("http://localhost:1/", caller)
     assert answer.error == "no answer within 0.6 s"
-    assert answer.seconds < SECONDS + 1
+    assert answer.duration_ms / 1000 < SECONDS + 1
 
 
 def test_tls_that_is_never_agreed_on_gains_no_time(over: threading.Event) -> None:
@@ -217,14 +219,14 @@ def test_tls_that_is_never_agreed_on_gains_no_time(over: threading.Event) -> Non
     with listening(behave) as port:
         answer = call(f"https://127.0.0.1:{port}/")
     assert answer.error == "no answer within 0.6 s"
-    assert answer.seconds < SECONDS + 1
+    assert answer.duration_ms / 1000 < SECONDS + 1
 
 
 # --- where it leads -----------------------------------------------------------------------------
 
 
 class Names:
-    """Answers of a name server, one after the other; the last again and again."""
+    """Attempts of a name server, one after the other; the last again and again."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self.answers = list(answers)
@@ -251,14 +253,14 @@ def test_a_name_with_an_address_that_is_not_public_is_not_called(
     address: str, beside: list[str]
 ) -> None:
     names = Names([*beside, address])
-    answer = Caller(resolve=names).call(judge_url("https://shop.example/"), HEADERS, BODY)
+    answer = Caller(resolve=names).call(judge_url("https://shop.example/"), HEADERS, BODY, NOW)
     assert (answer.status_code, answer.error) == (None, NOT_PUBLIC)
 
 
 @pytest.mark.parametrize("host", ["2130706433", "127.1", "0x7f.1", "0177.0.0.1"])
 def test_a_number_that_resolvers_take_for_an_address_is_judged_as_that(host: str) -> None:
     destination = Destination("https", host, 443, "/")
-    assert Caller().call(destination, HEADERS, BODY).error == NOT_PUBLIC
+    assert Caller().call(destination, HEADERS, BODY, NOW).error == NOT_PUBLIC
 
 
 def test_a_name_without_an_address_is_told() -> None:
@@ -266,7 +268,7 @@ def test_a_name_without_an_address_is_told() -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     for names in (resolve, Names([])):
-        answer = Caller(resolve=names).call(judge_url("https://shop.example/"), HEADERS, BODY)
+        answer = Caller(resolve=names).call(judge_url("https://shop.example/"), HEADERS, BODY, NOW)
         assert answer.error == "the URL's host has no address"
 
 
@@ -291,7 +293,7 @@ def test_loopback_is_not_called_once_it_is_no_longer_allowed() -> None:
     with receiving() as receiver:
         assert not judge_url("https://shop.example/").accepts(ip_address("127.0.0.1"))
         destination = Destination("http", "127.0.0.1", receiver.port, "/", allow_loopback=False)
-        assert CALLER.call(destination, HEADERS, BODY).error == NOT_PUBLIC
+        assert CALLER.call(destination, HEADERS, BODY, NOW).error == NOT_PUBLIC
         assert receiver.requests == []
 
 
@@ -320,7 +322,7 @@ def test_tls_and_host_have_the_name_of_the_url(authority: trustme.CA) -> None:
     tls.sni_callback = lambda _socket, name, _context: named.append(name)
     with receiving(tls=tls) as receiver:
         destination = Destination("https", "shop.example", receiver.port, "/", allow_loopback=True)
-        answer = trusting(authority, "127.0.0.1").call(destination, HEADERS, BODY)
+        answer = trusting(authority, "127.0.0.1").call(destination, HEADERS, BODY, NOW)
     assert (answer.status_code, answer.error) == (204, None)
     assert named == ["shop.example"]
     assert receiver.requests[0].headers["host"] == f"shop.example:{receiver.port}"
@@ -329,7 +331,7 @@ def test_tls_and_host_have_the_name_of_the_url(authority: trustme.CA) -> None:
 def test_a_certificate_of_another_name_is_refused(authority: trustme.CA) -> None:
     with receiving(tls=tls_for(authority, "other.example")) as receiver:
         destination = Destination("https", "shop.example", receiver.port, "/", allow_loopback=True)
-        answer = trusting(authority, "127.0.0.1").call(destination, HEADERS, BODY)
+        answer = trusting(authority, "127.0.0.1").call(destination, HEADERS, BODY, NOW)
         assert receiver.requests == []
     assert answer.error is not None
     assert answer.error.startswith("the server's certificate was refused: Hostname mismatch")

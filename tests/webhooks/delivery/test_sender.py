@@ -264,8 +264,8 @@ def test_a_url_that_may_not_be_called_any_more_is_a_failure(world: World) -> Non
 
 def audit_of(world: World) -> list[tuple[str, str | None, dict[str, object]]]:
     page = world.platform.audit.list_entries(world.tenant_id)
-    assert {each.actor.kind for each in page.entries} <= {ActorKind.SYSTEM}
-    return [(each.action, each.target, dict(each.details)) for each in page.entries]
+    assert {each.actor.kind for each in page.items} <= {ActorKind.SYSTEM}
+    return [(each.action, each.target, dict(each.details)) for each in page.items]
 
 
 def test_a_receiver_that_is_gone_disables_its_webhook_at_once(
@@ -533,7 +533,7 @@ def test_what_fails_for_good_is_counted(world: World) -> None:
         def __init__(self) -> None:
             self.failed: list[int] = []
 
-        def webhooks_failed(self, count: int) -> None:
+        def count(self, name: str, count: int = 1) -> None:
             self.failed.append(count)
 
     counted = Counted()
