@@ -33,12 +33,15 @@ class ConcurrentIO:
 
     def wait(self) -> None:
         """Wait for all started calls; raise the fault of the first that failed."""
-        for each in self._all_ended():
+        started = self._started
+        self.drain()
+        for each in started:
             each.result()
 
     def drain(self) -> None:
         """Wait for all started calls, and ignore their results."""
-        self._all_ended()
+        started, self._started = self._started, []
+        wait(started)
 
     def submit(
         self, call: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs
@@ -55,11 +58,6 @@ class ConcurrentIO:
     def close(self) -> None:
         """Let running calls end, and start no other."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _all_ended(self) -> list[Future[object]]:
-        started, self._started = self._started, []
-        wait(started)
-        return started
 
 
 class ReadAhead:

@@ -42,7 +42,9 @@ def open_https(
     ``max_bytes`` is not read. Certificates are judged by the authorities that the system has now.
     `CallError` where there is none to be had.
     """
-    name, headers = basename(unquote(destination.target.partition("?")[0])), _headers(known)
+    name, headers = basename(unquote(destination.target.partition("?")[0])), dict(_HEADERS)
+    asked = {"if-none-match": known.etag, "if-modified-since": known.last_modified}
+    headers |= {header: text for header, text in asked.items() if text}
     first, trust = destination.receiver, ssl.create_default_context()
     for _ in range(MAX_REDIRECTS + 1):
         if secret is not None and destination.receiver == first:
@@ -62,11 +64,6 @@ def open_https(
                 yield Download(name, _mark(answer), _chunks(answer, max_bytes))
             return
     raise CallError(f"the server leads on more than {MAX_REDIRECTS} times")
-
-
-def _headers(known: FileMark) -> dict[str, str]:
-    asked = {"if-none-match": known.etag, "if-modified-since": known.last_modified}
-    return {**_HEADERS, **{name: text for name, text in asked.items() if text}}
 
 
 def _header(secret: str) -> str:

@@ -57,8 +57,8 @@ class Table:
     @maps_aws_errors
     def item(self, key: str) -> Mapping[str, Any] | None:
         """Return one item, read consistently; None where there is none."""
-        answer = self.clients.dynamodb.get_item(**self._key(key), ConsistentRead=True)
-        return answer.get("Item")
+        where: Any = {"TableName": self.name, "Key": marshal({schema.KEY: key})}
+        return self.clients.dynamodb.get_item(**where, ConsistentRead=True).get("Item")
 
     def read(self, key: str, read: Callable[[Mapping[str, Any]], _T]) -> _T | None:
         """Return what an item says, or None; `UnreadableItemError` where it cannot be read."""
@@ -237,7 +237,8 @@ class Table:
             "ExpressionAttributeNames": names,
         }
         given = {name: value for name, value in arguments.items() if value}
-        return Write(role, action, {**self._key(key), **given})
+        where = {"TableName": self.name, "Key": marshal({schema.KEY: key})}
+        return Write(role, action, {**where, **given})
 
     def removal(self, role: str, key: str, revision: int) -> Write:
         """Return the write that deletes an item, if it is at a revision."""
@@ -392,6 +393,3 @@ class Table:
         )
         for answer in pages:
             yield from (unmarshal(row) for row in answer["Items"])
-
-    def _key(self, key: str) -> dict[str, Any]:
-        return {"TableName": self.name, "Key": marshal({schema.KEY: key})}

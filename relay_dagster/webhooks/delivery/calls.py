@@ -51,8 +51,15 @@ class Caller:
         """Send a body to a destination, now (``at``); an answer other than 2xx is an error, too."""
         began = time.monotonic()
         status_code = None
+        allowance = Allowance(self.seconds, self.answer_bytes)
+        backend = JudgedBackend(destination, allowance, self.resolve)
         try:
-            status_code = self._status_code(destination, headers, body)
+            with exchange("POST", backend, headers, ssl_context=self._ssl, body=body) as response:
+                allowance.shorten(_REST_SECONDS)
+                with suppress(CallError, httpcore.ProtocolError, httpcore.NetworkError, OSError):
+                    for _ in response.iter_stream():
+                        pass
+                status_code = int(response.status)
             error = None if status_code // 100 == 2 else f"the receiver answered {status_code}"
             if status_code // 100 == 3:
                 error = f"{error}; redirects are not followed"
@@ -62,18 +69,6 @@ class Caller:
             error = str(caught)
         milliseconds = round((time.monotonic() - began) * 1000)
         return Attempt(at, status_code, milliseconds, error)
-
-    def _status_code(
-        self, destination: Destination, headers: Mapping[str, str], body: bytes
-    ) -> int:
-        allowance = Allowance(self.seconds, self.answer_bytes)
-        backend = JudgedBackend(destination, allowance, self.resolve)
-        with exchange("POST", backend, headers, ssl_context=self._ssl, body=body) as response:
-            allowance.shorten(_REST_SECONDS)
-            with suppress(CallError, httpcore.ProtocolError, httpcore.NetworkError, OSError):
-                for _ in response.iter_stream():
-                    pass
-            return int(response.status)
 
     @cached_property
     def _ssl(self) -> SSLContext:
