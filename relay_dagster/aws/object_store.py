@@ -191,13 +191,7 @@ class ObjectStore:
     def copy_pinned(self, source: ObjectInfo, target_key: str) -> str:
         """Copy an object as listed, return the copy's SHA-256; else `ObjectChangedError`."""
         try:
-            answer = self.clients.s3.copy_object(
-                Bucket=self.bucket,
-                Key=target_key,
-                CopySource={"Bucket": self.bucket, "Key": source.key},
-                CopySourceIfMatch=f'"{source.etag}"',
-                ChecksumAlgorithm="SHA256",
-            )
+            answer = self._copy(source.key, target_key, CopySourceIfMatch=f'"{source.etag}"')
         except ClientError as error:
             if error_code(error) not in NO_OBJECT | PRECONDITION_FAILED:
                 raise
@@ -298,17 +292,11 @@ class ObjectStore:
     @maps_aws_errors
     def put_if_absent(self, key: str, data: bytes, *, content_type: str | None = None) -> bool:
         """Store bytes unless the key is taken; return whether they were stored."""
-        call = partial(
-            self.clients.s3.put_object,
-            Bucket=self.bucket,
-            Key=key,
-            Body=data,
-            IfNoneMatch="*",
-            **_extra(content_type),
-        )
         # Where another writer is at it just then, S3 asks to try again.
         again = retrying(has_answered(*WRITE_CONFLICT), tries=5)
-        return unless(PRECONDITION_FAILED, lambda: again(call)) is not None
+        wanted: Any = {"Key": key, "Body": data, "IfNoneMatch": "*", **_extra(content_type)}
+        put = partial(again, self.clients.s3.put_object, Bucket=self.bucket, **wanted)
+        return unless(PRECONDITION_FAILED, put) is not None
 
     @maps_aws_errors
     def head(self, key: str) -> ObjectHead | None:
@@ -434,13 +422,14 @@ class ObjectStore:
                 etag = each["ETag"].strip('"')
                 yield ObjectInfo(each["Key"], each["Size"], etag, each["LastModified"])
 
-    def _copy(self, source_key: str, target_key: str) -> object:
+    def _copy(self, source_key: str, target_key: str, **condition: Any) -> Any:
         """Copy an object; a checksum of the whole takes the place of one of its parts."""
         return self.clients.s3.copy_object(
             Bucket=self.bucket,
             Key=target_key,
             CopySource={"Bucket": self.bucket, "Key": source_key},
             ChecksumAlgorithm="SHA256",
+            **condition,
         )
 
 

@@ -127,8 +127,9 @@ class Call:
 
     event: Event  # what is sent
     webhook: Webhook  # the webhook as it was read
-    destination: Destination | str  # where it leads, or why it may not be called
     read_at: float  # when the webhook was read, on a monotonic clock
+    destination: Destination | None = None  # where it leads; None of one that may not be called
+    unfit: str | None = None  # why it may not be
     attempt: Attempt | None = None  # the result; None of a call that was not made after all
     defect: Exception | None = None  # why we failed ourselves
     has_disabled: bool = False  # whether the result has disabled the webhook
@@ -228,6 +229,7 @@ class Sender:
 
     def _take_page(self, room: int) -> int:
         now, read_at, store = self.clock(), self.monotonic(), self.platform.webhooks
+        allow_loopback = self.platform.settings.webhook_allow_loopback
         events = store.due_events(now, room, besides=self._in_flight)
         webhooks = store.of_tenants({each.tenant_id for each in events})
         for event in events:
@@ -238,23 +240,19 @@ class Sender:
             flight = InFlight(event, addressed(event, by_id.values(), now))
             self._in_flight[event.event_id] = flight
             for webhook in [by_id[webhook_id] for webhook_id in due(flight.event, now)]:
-                where = self._destination_of(webhook)
-                receiver = webhook.webhook_id if isinstance(where, str) else where.receiver
-                call = Call(event, webhook, where, read_at)
+                call = Call(event, webhook, read_at)
+                receiver = webhook.webhook_id
+                try:  # the rule may be another than when the URL was stored
+                    call.destination = judge_url(webhook.url, allow_loopback=allow_loopback)
+                    receiver = call.destination.receiver
+                except UnfitUrlError as error:
+                    call.unfit = f"the URL {error}"
                 flight.open.add(webhook.webhook_id)
                 if not self._limiter.submit(call, event.tenant_id, receiver):
                     self._postpone(flight, webhook.webhook_id)
             if not flight.open:
                 self._change(flight, flight.event)
         return len(events)
-
-    def _destination_of(self, webhook: Webhook) -> Destination | str:
-        """Judge the URL: the rule may be another than when it was stored."""
-        allow_loopback = self.platform.settings.webhook_allow_loopback
-        try:
-            return judge_url(webhook.url, allow_loopback=allow_loopback)
-        except UnfitUrlError as error:
-            return f"the URL {error}"
 
     # --- the calls, on threads of the limiter ---------------------------------------------------
 
@@ -264,8 +262,8 @@ class Sender:
         if call.read_at <= self._gone.get(webhook_id, call.read_at - 1):
             return
         try:
-            attempt = Attempt(at, None, 0, str(call.destination))
-            if isinstance(call.destination, Destination):
+            attempt = Attempt(at, None, 0, call.unfit)
+            if call.destination is not None:
                 body, signing = call.event.body, call.webhook.signing_secrets(at)
                 headers = request_headers(call.event.event_id, body, signing, at)
                 attempt = self.caller.call(call.destination, headers, body, at)
