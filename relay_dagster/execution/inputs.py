@@ -307,10 +307,7 @@ _NOTE = "last_good.json"
 
 
 def fetch_baseline(reports: RunReports, run_id: str, *, keeps_rows: bool) -> Baseline:
-    """Copy the baseline's state into the run, and return it, its rows only if ``keeps_rows``.
-
-    `BaselineLostError` where it is gone, or cannot be read.
-    """
+    """Copy the baseline into the run and return it, or raise `BaselineLostError`."""
     keys, objects = reports.keys, reports.objects
     if not objects.copy_if_there(
         state_key(ArtifactKeys(run_id, keys.tenant_id)), keys.baseline_state

@@ -109,14 +109,7 @@ class ApiKeyStore:
         return keys, Kind.API_KEY.name_in(last) if last else None
 
     def add(self, key: TenantKey, origin: Origin = SYSTEM) -> None:
-        """Keep a new key.
-
-        Raises:
-            ConditionsFailedError: there is one with its id.
-            TenantClosingError: its tenant is being deleted.
-            QuotaExceededError: its tenant has as many as it may have.
-            MakerGoneError: the key that makes it is gone.
-        """
+        """Keep a new key of a new id; `QuotaExceededError`, `MakerGoneError` as they say."""
         table, item = self.database.tenants, _KEYS.item(Kind.API_KEY.key(key.key_id), key)
         until = None if key.expires_at is None else key.expires_at.isoformat()
         details = {"name": key.name, "scopes": list(map(str, key.scopes)), "expires_at": until}
@@ -202,10 +195,7 @@ class SessionStore:
         return None if found is None or found.is_over(self.database.clock()) else found
 
     def add(self, session: BrowserSession) -> None:
-        """Keep a new session; some of its tenant's go that are over.
-
-        `TenantClosingError` where its tenant is being deleted.
-        """
+        """Keep a new session; some of its tenant's go that are over."""
         table, now = self.database.tenants, self.database.clock()
         prefix = Kind.SESSION.key("")
         keys, _ = self.database.owned_page(session.tenant_id, prefix, _SWEPT_AT_ONCE)

@@ -94,12 +94,7 @@ class LinkStore:
         return tuple(sorted(own, key=lambda each: each.created_at))
 
     def add(self, link: Link, origin: Origin = SYSTEM) -> None:
-        """Keep a new link.
-
-        Raises:
-            QuotaExceededError: the tenant has as many as it may have.
-            TenantClosingError: the tenant is being deleted.
-        """
+        """Keep a new link; `QuotaExceededError` where the tenant has as many as it may have."""
         others = self.of_tenant(link.tenant_id, link.kind)
         if sum(each.vendor_id == link.vendor_id for each in others) >= MAX_LINKS:
             raise QuotaExceededError("LINK_QUOTA_EXCEEDED", link.tenant_id, MAX_LINKS)
