@@ -24,7 +24,6 @@ from relay_core.normalize.fallback import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.reports import config_snapshot_json
-from relay_core.publish.state import Baseline
 from relay_core.run import RunStages
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.concurrent_io import ReadAhead
@@ -154,8 +153,10 @@ class RunSession:
         """
         if self._inputs is not None:
             return self._inputs
-        stages, findings = self._stages, self.attempt.findings
-        stages.baseline = self._fetch_baseline()
+        stages, findings, config = self._stages, self.attempt.findings, self._stages.config
+        if (run_id := self.attempt.record.baseline_run_id) is not None:
+            keeps = config.output.missing_skus == "zero" or config.guards.quarantine is not None
+            stages.baseline = fetch_baseline(self.attempt.reports, run_id, keeps_rows=keeps)
         self._snapshot = InputSnapshot(
             self.attempt.reports,
             stages.vendors,
@@ -276,15 +277,6 @@ class RunSession:
             if published is None
             else PublishedInputs(reports, published, vendors),
         )
-
-    def _fetch_baseline(self) -> Baseline | None:
-        """Copy the pinned baseline's state into the run, and return it."""
-        record, reports = self.attempt.record, self.attempt.reports
-        if record.baseline_run_id is None:
-            return None
-        config = self._stages.config
-        keeps_rows = config.output.missing_skus == "zero" or config.guards.quarantine is not None
-        return fetch_baseline(reports, record.baseline_run_id, keeps_rows=keeps_rows)
 
     def _own_uploads(self) -> list[str]:
         """Return the vendors whose upload is read, in order."""

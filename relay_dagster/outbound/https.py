@@ -23,6 +23,7 @@ from relay_dagster.triggers.pulls import Download, FileMark
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _GZIP, _GZIP_HEADER = (b"gzip", b"x-gzip"), 31
+_UNFIT_HEADER = "the secret is no text of a header: it has characters that none may have"
 _PIECE = 256 << 10
 _MAX_MARK = 1024
 _HEADERS = {"user-agent": "Relay-Inventory-Pulls/1", "accept": "*/*", "accept-encoding": "identity"}
@@ -48,7 +49,9 @@ def open_https(
     first, trust = destination.receiver, ssl.create_default_context()
     for _ in range(MAX_REDIRECTS + 1):
         if secret is not None and destination.receiver == first:
-            headers["authorization"] = _header(secret)
+            headers["authorization"] = text = secret.strip()
+            if not text.isascii() or not text.isprintable():
+                raise CallError(_UNFIT_HEADER)
         else:
             # Once the way has led elsewhere it is not sent again.
             headers.pop("authorization", None)
@@ -64,13 +67,6 @@ def open_https(
                 yield Download(name, _mark(answer), _chunks(answer, max_bytes))
             return
     raise CallError(f"the server leads on more than {MAX_REDIRECTS} times")
-
-
-def _header(secret: str) -> str:
-    text = secret.strip()
-    if not text.isascii() or not text.isprintable():
-        raise CallError("the secret is no text of a header: it has characters that none may have")
-    return text
 
 
 def _next(destination: Destination, answer: httpcore.Response) -> Destination:

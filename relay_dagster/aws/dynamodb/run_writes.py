@@ -171,16 +171,17 @@ class RunItemWrites:
             None,
             **{name: values[name] for name in sorted(used)},
         )
-        return replace(write, refusal=lambda item: self._busy(run, item), rank=2)
 
-    def _busy(self, run: RunRecord, item: Mapping[str, Any] | None) -> Exception:
-        key, lock = Kind.LOCK.key(run.tenant_id), to_lock(run.tenant_id, item)
-        if lock.active_run_id is None:
-            lock = to_lock(run.tenant_id, self.database.runs.item(key))
-        active = lock.active_run_id
-        if active is None or active == run.run_id:
-            return CommitLostError(f"the lock of tenant {run.tenant_id} has changed")
-        return TenantBusyError(run.tenant_id, active)
+        def busy(item: Mapping[str, Any] | None) -> Exception:
+            active = to_lock(run.tenant_id, item).active_run_id
+            if active is None:
+                now = self.database.runs.item(Kind.LOCK.key(run.tenant_id))
+                active = to_lock(run.tenant_id, now).active_run_id
+            if active is None or active == run.run_id:
+                return CommitLostError(f"the lock of tenant {run.tenant_id} has changed")
+            return TenantBusyError(run.tenant_id, active)
+
+        return replace(write, refusal=busy, rank=2)
 
     def tenant_active(self, run: RunRecord, sent_at: datetime | None = None) -> Write:
         """Return the condition that nothing of a run's tenant is being deleted."""

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from http import HTTPStatus
 from ssl import SSLContext
 
@@ -42,8 +41,8 @@ class Caller:
     seconds: float = CALL_SECONDS  # that a call may take, whatever it does meanwhile
     answer_bytes: int = ANSWER_BYTES  # that are read of an answer
     resolve: Resolver = system_addresses  # looks a name up
-    # How receivers' certificates are judged; None by the machine's authorities
-    given_ssl: SSLContext | None = field(default=None)
+    # How receivers' certificates are judged: by the machine's authorities
+    given_ssl: SSLContext = field(default_factory=httpcore.default_ssl_context)
 
     def call(
         self, destination: Destination, headers: Mapping[str, str], body: bytes, at: datetime
@@ -54,7 +53,8 @@ class Caller:
         allowance = Allowance(self.seconds, self.answer_bytes)
         backend = JudgedBackend(destination, allowance, self.resolve)
         try:
-            with exchange("POST", backend, headers, ssl_context=self._ssl, body=body) as response:
+            judged_by = self.given_ssl
+            with exchange("POST", backend, headers, ssl_context=judged_by, body=body) as response:
                 allowance.shorten(_REST_SECONDS)
                 with suppress(CallError, httpcore.ProtocolError, httpcore.NetworkError, OSError):
                     for _ in response.iter_stream():
@@ -69,10 +69,6 @@ class Caller:
             error = str(caught)
         milliseconds = round((time.monotonic() - began) * 1000)
         return Attempt(at, status_code, milliseconds, error)
-
-    @cached_property
-    def _ssl(self) -> SSLContext:
-        return self.given_ssl or httpcore.default_ssl_context()
 
 
 def request_headers(

@@ -330,19 +330,19 @@ class Sender:
             if each.changed_at is not None
             and (everything or not each.open or each.changed_at <= before)
         ]
-        drain(ripe, self._store_one, fail, threads=min(THREADS, len(ripe)))
-        return len(ripe)
 
-    def _store_one(self, flight: InFlight) -> None:
-        """Store an event, and let go of one that is over, or that another sender has changed."""
-        leases = dict.fromkeys(flight.open, self.clock() + LEASE)
-        after = put_off(flight.event, leases)
-        stored = self.platform.webhooks.put_event(flight.stored, after)
-        if stored is not None:
-            flight.stored = flight.event = stored
-            flight.changed_at = None
-        if stored is None or not flight.open:
-            del self._in_flight[flight.event.event_id]
+        def store(flight: InFlight) -> None:
+            leases = dict.fromkeys(flight.open, self.clock() + LEASE)
+            stored = self.platform.webhooks.put_event(flight.stored, put_off(flight.event, leases))
+            if stored is not None:
+                flight.stored = flight.event = stored
+                flight.changed_at = None
+            # One goes that is over, or that another sender has changed.
+            if stored is None or not flight.open:
+                del self._in_flight[flight.event.event_id]
+
+        drain(ripe, store, fail, threads=min(THREADS, len(ripe)))
+        return len(ripe)
 
 
 def _facts(call: Call) -> dict[str, str]:
