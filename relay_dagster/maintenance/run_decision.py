@@ -211,7 +211,7 @@ def _keep_hidden(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAct
         yield Act.REPLACE
         return
     left = (facts.record.hidden_until or facts.now) - facts.now
-    if left <= policy.visibility * 0.75:
+    if left <= timedelta(seconds=policy.visibility_seconds) * 0.75:
         yield Extend(policy.visibility_seconds)
 
 

@@ -80,11 +80,6 @@ class PollSchedule:
             seconds=min(self.stale_seconds / 4, self.visibility_seconds / 4, _MAX_BETWEEN_CHECKS)
         )
 
-    @property
-    def visibility(self) -> timedelta:
-        """For how long a message that was received stays out of sight."""
-        return timedelta(seconds=self.visibility_seconds)
-
     def scheduled(self, before: RunRecord | None, after: RunRecord, now: datetime) -> RunRecord:
         """Return a changed record with its next check; one that is due soon keeps its place."""
         queue, due_at = self._next(after, now)

@@ -408,5 +408,5 @@ class RunService:
         self, message_id: str, receipt_handle: str, hidden_for: timedelta | None = None
     ) -> transitions.Rule:
         now = self._clock()
-        hidden_until = now + (hidden_for or self.schedule.visibility)
+        hidden_until = now + (hidden_for or timedelta(seconds=self.schedule.visibility_seconds))
         return transitions.received(message_id, receipt_handle, now, hidden_until)

@@ -2,14 +2,13 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import marshal, read_instant
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.runs.job_message import is_run_id
 
 
 class BadCursorError(ValueError):
@@ -33,14 +32,17 @@ def cursor_after(row: Mapping[str, Any] | None) -> str | None:
     return to_cursor(str(row[schema.REQUESTED_KEY])) if row else None
 
 
-def start_key(cursor: str, key: str, value: str) -> Mapping[str, Any]:
+def start_key(
+    cursor: str | None, kind: Kind, is_id: Callable[[str], object], key: tuple[str, str]
+) -> Mapping[str, Any] | None:
     """Return where in an index to go on; `BadCursorError` where the cursor is none of ours."""
-    instant, run_id = read_cursor(cursor)
-    if not is_run_id(run_id):
+    if cursor is None:
+        return None
+    instant, name = read_cursor(cursor)
+    if not is_id(name):
         raise BadCursorError
-    requested = f"{instant}#{run_id}"
-    start = {schema.KEY: Kind.RUN.key(run_id), schema.REQUESTED_KEY: requested, key: value}
-    return marshal(start)
+    requested = f"{instant}#{name}"
+    return marshal({schema.KEY: kind.key(name), schema.REQUESTED_KEY: requested, key[0]: key[1]})
 
 
 def to_cursor(sort_key: str) -> str:

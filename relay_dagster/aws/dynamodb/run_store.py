@@ -113,7 +113,7 @@ class RunStore:
         `BadCursorError` where the cursor is not one of ``next_cursor``.
         """
         index, key, value = listing_of(tenant_id, status)
-        start = None if cursor is None else start_key(cursor, key, value)
+        start = start_key(cursor, Kind.RUN, is_run_id, (key, value))
         filtered = ("status", status.value) if tenant_id and status else None
         rows, last = self.database.runs.rows(index, (key, value), filtered, limit, start)
         found = self.get_many(Kind.RUN.name_in(row) for row in rows)

@@ -190,7 +190,8 @@ class RunItemWrites:
 
     def quota(self, run: RunRecord, runs_per_hour: int) -> Write:
         """Return the write that counts a run, on condition that it is not one too many."""
-        hour, key = codec.hour_of(run.requested_at), _count_key(run)
+        hour = codec.hour_of(run.requested_at)
+        key = run_count_key(run.tenant_id, hour)
         write = self.database.runs.count("quota", key, "runs", runs_per_hour, hour + codec.DAY)
         wait = (hour + timedelta(hours=1) - run.requested_at).total_seconds()
         facts = ("RUN_QUOTA_EXCEEDED", run.tenant_id, runs_per_hour, wait)
@@ -198,7 +199,8 @@ class RunItemWrites:
 
     def uncount(self, run: RunRecord) -> None:
         """Take a run that was counted, and then was none, out of the count of its hour."""
-        table, key = self.database.runs, _count_key(run)
+        table, hour = self.database.runs, codec.hour_of(run.requested_at)
+        key = run_count_key(run.tenant_id, hour)
         table.carry_out(table.write("quota", "Update", key, "ADD runs :less", IS_THERE, less=-1))
 
     def remember(self, run: RunRecord, asked: Idempotency, now: datetime) -> Write:
@@ -263,7 +265,3 @@ def _tally(after: RunRecord) -> str:
     sets += ["served_at = :served"] * has_served
     text = f" SET {', '.join(sets)}" if sets else ""
     return f"{text} ADD consecutive_failures :one" if after.status is RunStatus.FAILED else text
-
-
-def _count_key(run: RunRecord) -> str:
-    return run_count_key(run.tenant_id, codec.hour_of(run.requested_at))

@@ -14,7 +14,13 @@ from datetime import datetime
 from typing import Any
 
 from relay_dagster.aws.dynamodb import codec, schema
-from relay_dagster.aws.dynamodb.cursors import BadCursorError, cursor_after, read_cursor, to_cursor
+from relay_dagster.aws.dynamodb.cursors import (
+    BadCursorError,
+    cursor_after,
+    read_cursor,
+    start_key,
+    to_cursor,
+)
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind, due_place
 from relay_dagster.aws.dynamodb.table import UNREADABLE_AGAIN, Table
@@ -139,13 +145,7 @@ class WebhookStore:
     def events_of(self, tenant_id: str, *, limit: int, cursor: str | None = None) -> Page[Event]:
         """Return a tenant's events, the last first, by an index, which lags; `BadCursorError`."""
         table, key = self.database.runs, (schema.LISTED_TENANT, Kind.EVENTS.key(tenant_id))
-        start: codec.Item | None = None
-        if cursor is not None:
-            instant, event_id = read_cursor(cursor)
-            if not _EVENT_ID.fullmatch(event_id):
-                raise BadCursorError
-            place = {schema.REQUESTED_KEY: f"{instant}#{event_id}", key[0]: key[1]}
-            start = codec.marshal({schema.KEY: Kind.EVENT.key(event_id), **place})
+        start = start_key(cursor, Kind.EVENT, _EVENT_ID.fullmatch, key)
         rows, last = table.rows(schema.BY_TENANT, key, None, limit, start)
         events = table.read_all((str(row[schema.KEY]) for row in rows), to_event)
         return Page(tuple(events), cursor_after(last))

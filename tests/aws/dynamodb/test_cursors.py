@@ -12,10 +12,11 @@ from relay_dagster.aws.dynamodb.cursors import (
     start_key,
     to_cursor,
 )
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.aws.dynamodb.schema import Kind
+from relay_dagster.runs.job_message import is_run_id
 from support.builders import REQUESTED_AT, RUN_ID
 
-RECORD = RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT)
+LISTED = (schema.LISTED, schema.ALL_RUNS)
 
 
 def encoded(text: str) -> str:
@@ -24,7 +25,7 @@ def encoded(text: str) -> str:
 
 def test_a_listing_goes_on_after_the_row_or_the_record_that_it_ended_with() -> None:
     row = {schema.REQUESTED_KEY: by_time(REQUESTED_AT, RUN_ID)}
-    start = start_key(to_cursor(row[schema.REQUESTED_KEY]), schema.LISTED, schema.ALL_RUNS)
+    start = start_key(to_cursor(row[schema.REQUESTED_KEY]), Kind.RUN, is_run_id, LISTED)
     assert start == {
         schema.KEY: {"S": f"RUN#{RUN_ID}"},
         schema.REQUESTED_KEY: {"S": row[schema.REQUESTED_KEY]},
@@ -38,16 +39,16 @@ def test_a_listing_goes_on_after_the_row_or_the_record_that_it_ended_with() -> N
 )
 def test_what_no_listing_returned_is_no_cursor(cursor: str) -> None:
     with pytest.raises(BadCursorError):
-        start_key(cursor, schema.LISTED, schema.ALL_RUNS)
+        start_key(cursor, Kind.RUN, is_run_id, LISTED)
 
 
 def test_a_cursor_leads_to_a_run_and_to_no_other_item() -> None:
     instant = to_cursor(by_time(REQUESTED_AT, RUN_ID))
     text = base64.urlsafe_b64decode(instant + "=" * (-len(instant) % 4)).decode()
     with pytest.raises(BadCursorError):
-        start_key(encoded(text.replace(RUN_ID, "../LOCK")), schema.LISTED, schema.ALL_RUNS)
+        start_key(encoded(text.replace(RUN_ID, "../LOCK")), Kind.RUN, is_run_id, LISTED)
 
 
 def test_a_tenant_has_a_list_of_its_own() -> None:
     assert listing_of("acme") == (schema.BY_TENANT, schema.LISTED_TENANT, "acme")
-    assert listing_of(None) == (schema.BY_TIME, schema.LISTED, schema.ALL_RUNS)
+    assert listing_of(None) == (schema.BY_TIME, *LISTED)
