@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -49,9 +50,9 @@ from relay_dagster.runs.ports import AttemptState, Removed
 from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings
 from relay_dagster.webhooks.changes import added
-from relay_dagster.webhooks.delivery.calls import Answer, Caller
+from relay_dagster.webhooks.delivery.calls import Caller
 from relay_dagster.webhooks.delivery.sender import Sender
-from relay_dagster.webhooks.model import SUBSCRIBABLE
+from relay_dagster.webhooks.model import SUBSCRIBABLE, Attempt
 from relay_dagster.wiring import Platform, connect, poll_schedule, retry_policy
 from support.bootstrapped_aws import bootstrapped_aws
 from support.builders import config_document
@@ -71,9 +72,11 @@ class Receiver(Caller):
         super().__init__()
         object.__setattr__(self, "told", told)
 
-    def call(self, destination: Any, headers: Mapping[str, str], body: bytes) -> Answer:
+    def call(
+        self, destination: Any, headers: Mapping[str, str], body: bytes, at: datetime
+    ) -> Attempt:
         self.told.append(headers["webhook-id"])  # type: ignore[attr-defined]
-        return Answer(200, None, 0.0)
+        return Attempt(at, 200, 0, None)
 
 
 class History(DagsterStandIn):

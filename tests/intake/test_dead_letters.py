@@ -124,7 +124,7 @@ def test_a_redrive_that_the_queue_does_not_take_leaves_no_run_and_keeps_the_mess
     platform: Platform,
 ) -> None:
     class DeafQueue(JobQueue):
-        def send(self, job: Job, *, request_id: str | None = None) -> str:
+        def send(self, job: Job, request_id: str | None = None) -> str:
             raise UnreachableError("sqs.SendMessage", "timed out")
 
     record = poisoned(platform)

@@ -8,8 +8,9 @@ those of Standard Webhooks 1.0.0, which receivers have libraries for.
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from http import HTTPStatus
 from ssl import SSLContext
 
@@ -41,8 +42,13 @@ class Caller:
     seconds: float = CALL_SECONDS  # that a call may take, whatever it does meanwhile
     answer_bytes: int = ANSWER_BYTES  # that are read of an answer
     resolve: Resolver = system_addresses  # looks a name up
-    # How receivers' certificates are judged: by the machine's authorities
-    given_ssl: SSLContext = field(default_factory=httpcore.default_ssl_context)
+    # How receivers' certificates are judged; None by the machine's authorities
+    given_ssl: SSLContext | None = None
+
+    @cached_property
+    def judged_by(self) -> SSLContext:
+        """How receivers' certificates are judged; read when a call is first made."""
+        return self.given_ssl or httpcore.default_ssl_context()
 
     def call(
         self, destination: Destination, headers: Mapping[str, str], body: bytes, at: datetime
@@ -53,8 +59,8 @@ class Caller:
         allowance = Allowance(self.seconds, self.answer_bytes)
         backend = JudgedBackend(destination, allowance, self.resolve)
         try:
-            judged_by = self.given_ssl
-            with exchange("POST", backend, headers, ssl_context=judged_by, body=body) as response:
+            trust = self.judged_by
+            with exchange("POST", backend, headers, ssl_context=trust, body=body) as response:
                 allowance.shorten(_REST_SECONDS)
                 with suppress(CallError, httpcore.ProtocolError, httpcore.NetworkError, OSError):
                     for _ in response.iter_stream():

@@ -161,7 +161,7 @@ class DeafQueue(JobQueue):
         self._arrives = arrives
         self.seen: list[Job] = []
 
-    def send(self, job: Job, *, request_id: str | None = None) -> str:
+    def send(self, job: Job, request_id: str | None = None) -> str:
         self.seen.append(job)
         if self._arrives:
             self._inner.send(job, request_id=request_id)
@@ -200,7 +200,7 @@ def test_a_run_whose_message_arrived_all_the_same_and_is_under_way_stays(world: 
     class Racing(DeafQueue):
         """The run starts before the sender hears that its message timed out."""
 
-        def send(self, job: Job, *, request_id: str | None = None) -> str:
+        def send(self, job: Job, request_id: str | None = None) -> str:
             world.claim(job.run_id)
             return super().send(job, request_id=request_id)
 
@@ -215,7 +215,7 @@ def test_a_run_that_was_over_before_its_message_was_noted_is_shown_as_it_is(
         def __init__(self, inner: JobQueue) -> None:
             self._inner = inner
 
-        def send(self, job: Job, *, request_id: str | None = None) -> str:
+        def send(self, job: Job, request_id: str | None = None) -> str:
             world.succeed(job.run_id)
             return self._inner.send(job, request_id=request_id)
 
