@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from relay_core.ingest.decoding import release_mapped
+
 
 @dataclass(frozen=True)
 class InputFile:
@@ -13,7 +15,6 @@ class InputFile:
 
     name: str
     data: bytes | memoryview
-    mapped: mmap.mmap | None = None
 
     @classmethod
     def at(cls, path: Path, limit: int | None = None) -> Self:
@@ -22,15 +23,10 @@ class InputFile:
             if not path.is_file() or path.stat().st_size == 0:  # a pipe, or nothing to map
                 return cls(path.name, file.read(-1 if limit is None else limit + 1))
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            return cls(path.name, memoryview(mapped), mapped)
+            return cls(path.name, memoryview(mapped))
 
     def sha256(self) -> str:
         """Return the hash of the bytes, in hexadecimal digits."""
         digest = hashlib.sha256(self.data).hexdigest()
-        self.release()
+        release_mapped(self.data)
         return digest
-
-    def release(self) -> None:
-        """Free the memory of a mapped file; pages still in use are read again."""
-        if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self.mapped.madvise(mmap.MADV_DONTNEED)

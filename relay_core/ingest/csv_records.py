@@ -12,6 +12,7 @@ from itertools import compress
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS
+from relay_core.ingest.decoding import release_mapped
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _WINDOW = 1 << 20
@@ -287,6 +288,7 @@ def _lines_left(text: memoryview, position: int) -> int:
         if b"\r" in window:
             return -1
         lines += window.count(b"\n")
+        release_mapped(text)
     return lines
 
 

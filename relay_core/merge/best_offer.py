@@ -127,7 +127,7 @@ def merge_offers(
     priced, unpriced = (pa.concat_tables(parts) for parts in (of_priced, of_unpriced))
     others = [name for name in row_columns(config) if name not in priced.column_names]
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
-    rest = DeferredColumns(others, {rank[vendor.vendor_id]: vendor for vendor in vendors})
+    rest = DeferredColumns.left_by(others, {rank[vendor.vendor_id]: vendor for vendor in vendors})
     effects = sum((*of_ranges, *(each for _, each in own)), RuleEffects())
     vendor_ids = [vendor.vendor_id for vendor in config.vendors]
     fates = offers_by_vendor(np.sum(counts, axis=0), vendor_ids)

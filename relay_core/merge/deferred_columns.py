@@ -7,6 +7,7 @@ leads back to them. So no text is copied but those of winners.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import TypeAlias
@@ -28,42 +29,42 @@ QUARANTINED_ROWS = KEPT_ROWS - 1
 _Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
 
 
+@dataclass(frozen=True, slots=True)
 class DeferredColumns:
-    """Gathers cells of winners, a few rows of the feed at a time; vendors in order of ranks."""
+    """Gathers cells of winners, a few rows of the feed at a time; holds no other columns."""
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        vendors: Mapping[int, NormalizedVendor],
-        others: Mapping[int, pa.Table] | None = None,
-    ) -> None:
-        self._fields = list(offer_fields(names))
-        self._vendors = vendors
-        self._sources: dict[int, Callable[[pa.Field, Rows], _Cells]] = {
+    fields: Sequence[pa.Field]
+    sources: Mapping[int, Callable[[pa.Field, Rows], _Cells]]  # of a rank's rows, in order of ranks
+
+    @classmethod
+    def left_by(
+        cls, names: Sequence[str], vendors: Mapping[int, NormalizedVendor]
+    ) -> DeferredColumns:
+        """Return those columns of vendors' offers; the vendors in order of ranks."""
+        sources = {
             rank: partial(_cells, table_of(vendor.offers[list(names)]))
             if vendor.deferred is None
             else vendor.deferred.cells
             for rank, vendor in vendors.items()
         }
-        self._others = dict(sorted((others or {}).items()))
-        self._sources |= {rank: partial(_cells, rows) for rank, rows in self._others.items()}
+        return cls(list(offer_fields(names)), sources)
 
     def with_rows(self, rank: int, rows: pa.Table) -> DeferredColumns:
         """Return the same with other rows of the feed, which are read nowhere else."""
-        names, others = [field.name for field in self._fields], {**self._others, rank: rows}
-        return DeferredColumns(names, self._vendors, others)
+        sources = {**self.sources, rank: partial(_cells, rows)}
+        return replace(self, sources=dict(sorted(sources.items())))
 
     def of(self, ranks: Rows, origins: Rows) -> dict[str, _Cells]:
         """Return the cells of rows, of each its vendor's rank, or where it stands, and its row."""
         order = np.argsort(ranks, kind="stable")
-        bounds = [*np.searchsorted(ranks[order], list(self._sources)), len(order)]
+        bounds = [*np.searchsorted(ranks[order], list(self.sources)), len(order)]
         rows = [origins[order[start:stop]] for start, stop in pairwise(bounds)]
         places = np.empty_like(order)
         places[order] = np.arange(len(order))
-        given = list(zip(self._sources.values(), rows, strict=True))
+        given = list(zip(self.sources.values(), rows, strict=True))
         return {
             field.name: _taken([cells(field, of) for cells, of in given], places)
-            for field in self._fields
+            for field in self.fields
         }
 
 

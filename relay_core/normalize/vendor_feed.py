@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits, RunRoom
 from relay_core.domain.run_faults import unreadable_feed
 from relay_core.ingest.column_mapping import ColumnPlan, describe_missing, plan_columns
-from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.decoding import Buffer, release_mapped
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.formats import open_feed
 from relay_core.ingest.sku_map import read_sku_map
@@ -30,9 +30,6 @@ class VendorFeed:
     data: Buffer  # the file's bytes
     file_name: str  # the file's name, for the messages
     sku_map: Buffer | None = None  # the bytes of the vendor's SKU map, if it has one
-    # Is called now and then while the file is read; what was read of a mapped file can be given
-    # back to the system then
-    on_progress: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -73,7 +70,7 @@ class FeedReader:
         def opened() -> ParsedFeed:
             parsed = open_feed(feed.data, vendor.parser, limits)
             size.count(parsed.size)
-            return replace(parsed, batches=size.of_cells(parsed.batches, feed.on_progress))
+            return replace(parsed, batches=size.of_cells(parsed.batches, feed.data))
 
         sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map, limits)
         size.count(len(feed.data))
@@ -108,16 +105,17 @@ class _FeedSize:
             raise self._passes_run()
 
     def of_cells(
-        self, batches: Iterator[TextBatch | MalformedRecords], on_progress: Callable[[], None]
+        self, batches: Iterator[TextBatch | MalformedRecords], data: Buffer
     ) -> Iterator[TextBatch | MalformedRecords]:
-        """Yield the batches; count the texts of their cells."""
+        """Yield the batches; count the texts of their cells, and let go of what was read."""
         size = 0
         for number, batch in enumerate(batches):
             if number % 4 == 0:
-                on_progress()
+                release_mapped(data)
             size += batch.text_size
             self.count(size)
             yield batch
+        release_mapped(data)
 
     def judge(self, error: FeedUnreadableError) -> FeedUnreadableError:
         """Return the fault of a feed that cannot be used; what is too large counts nothing."""

@@ -63,9 +63,7 @@ class LastGood:
             return None
         file = found.artifacts.file(found.feed)
         sku_map = found.artifacts.file(found.sku_map).data if self._needs_map(vendor_id) else None
-        return VendorFeed(
-            self._config.vendor(vendor_id), file.data, found.feed, sku_map, file.release
-        )
+        return VendorFeed(self._config.vendor(vendor_id), file.data, found.feed, sku_map)
 
     def _needs_map(self, vendor_id: str) -> bool:
         return self._config.vendor(vendor_id).sku_map is not None
@@ -177,6 +175,6 @@ class _Inputs:
                 has_map = vendor.sku_map is not None
                 sku_map = self.artifacts.file(f"sku_map_{name}").data if has_map else None
                 upload = PurePosixPath(str(entry.s3_key)).name
-                yield VendorFeed(vendor, file.data, upload, sku_map, file.release)
+                yield VendorFeed(vendor, file.data, upload, sku_map)
             elif (last_good := self.last_good.read(name)) is not None:
                 yield last_good

@@ -18,6 +18,7 @@ from relay_core.config.lint import config_doubts
 from relay_core.domain.errors import FeedUnreadableError, UnsupportedSchemaVersionError
 from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import too_large
+from relay_core.ingest.decoding import release_mapped
 from relay_core.ingest.sku_map import read_sku_map
 from relay_core.onboarding.check_results import FeedCheck
 from relay_core.onboarding.dry_run import MAX_WHOLE_BYTES
@@ -169,7 +170,7 @@ def _upload(feed: InputFile) -> FeedSample:
     """Return a file whole, or its first bytes where it is too large."""
     is_whole = len(feed.data) <= MAX_WHOLE_BYTES
     data = bytes(feed.data if is_whole else feed.data[:_HEAD_BYTES])
-    feed.release()
+    release_mapped(feed.data)
     return FeedSample(data, is_whole=is_whole)
 
 

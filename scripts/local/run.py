@@ -212,8 +212,7 @@ def _feeds(
         feed, sku_map = request.feeds[vendor_id], request.sku_maps.get(vendor_id)
         own_map = sku_map.data if sku_map else None
         vendor = config.vendor(vendor_id)
-        yield VendorFeed(vendor, feed.data, feed.name, own_map, feed.release)
-        feed.release()
+        yield VendorFeed(vendor, feed.data, feed.name, own_map)
 
 
 def _found(vendor_id: str, request: Request) -> VendorInput:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 
 import pandas as pd
 import pyarrow as pa
@@ -96,3 +98,17 @@ def test_a_sku_that_stands_twice_breaks_the_contract_wherever_it_stands(
 def test_a_feed_without_its_columns_is_a_defect() -> None:
     with pytest.raises((ContractBrokenError, KeyError)):
         rules_broken_by(priced_feed("A").drop(columns="price"))
+
+
+def test_a_feed_holds_no_offers_any_more_but_what_its_state_is_yet_to_take() -> None:
+    config = tenant_config(vendor_document("v"))
+    vendor = normalize_vendor(config, config.vendors[0], feed("A,1,2"))
+    offers = weakref.ref(vendor.offers)
+
+    merged = merge_vendors(config, [vendor])
+    del vendor
+    gc.collect()
+
+    assert merged.record_count == 1
+    assert merged.deferred is not None
+    assert offers() is None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable
+from typing import Any
 from unittest import mock
 
 import pyarrow as pa
@@ -13,9 +13,10 @@ from relay_core import run
 from relay_core.columnar import growing_columns
 from relay_core.domain.limits import Limits
 from relay_core.ingest import csv_reader
-from relay_core.normalize import rejected_rows
+from relay_core.normalize import rejected_rows, vendor_feed
 from relay_core.normalize import vendor as vendor_module
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.vendor import ReadRows, read_rows
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.validation.contracts import REJECTED_ROWS
 from support.builders import feed, tenant_config, vendor_document
@@ -30,17 +31,22 @@ def normalized(
 ) -> list[NormalizedVendor]:
     events = [] if happened is None else happened
 
-    def given() -> Iterator[VendorFeed]:
-        for vendor, data in zip(CONFIG.vendors, feeds, strict=True):
-            note = partial(events.append, f"read {vendor.vendor_id}")
-            yield VendorFeed(vendor, data, "f.csv", None, note)
+    given = [
+        VendorFeed(vendor, data, "f.csv")
+        for vendor, data in zip(CONFIG.vendors, feeds, strict=True)
+    ]
+
+    def read(vendor: NormalizedVendor, *others: Any) -> ReadRows:
+        events.append(f"read {vendor.vendor_id}")
+        return read_rows(vendor, *others)
 
     class Sink(MemorySink):
         def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
             lines = b"".join(chunks).count(b"\n") - 1
             events.append(f"write {lines} of {key.split('/')[1]}")
 
-    return normalize_vendors(CONFIG, given(), sink=Sink(), limits=Limits(report_entries=entries))
+    with mock.patch.object(vendor_feed, "read_rows", read):
+        return normalize_vendors(CONFIG, given, sink=Sink(), limits=Limits(report_entries=entries))
 
 
 def test_a_large_feed_waits_until_the_vendor_before_it_is_written() -> None:
