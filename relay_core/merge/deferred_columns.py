@@ -27,6 +27,7 @@ QUARANTINED_ROWS = KEPT_ROWS - 1
 """The rank of rows that keep what is published; it follows those of all vendors, too."""
 
 _Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
+_Source: TypeAlias = Callable[[pa.Field, Rows], _Cells]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class DeferredColumns:
     """Gathers cells of winners, a few rows of the feed at a time; holds no other columns."""
 
     fields: Sequence[pa.Field]
-    sources: Mapping[int, Callable[[pa.Field, Rows], _Cells]]  # of a rank's rows, in order of ranks
+    sources: Mapping[int, _Source]  # of the rows of each rank, in order of ranks
 
     @classmethod
     def left_by(
@@ -51,7 +52,7 @@ class DeferredColumns:
 
     def with_rows(self, rank: int, rows: pa.Table) -> DeferredColumns:
         """Return the same with other rows of the feed, which are read nowhere else."""
-        sources = {**self.sources, rank: partial(_cells, rows)}
+        sources: dict[int, _Source] = {**self.sources, rank: partial(_cells, rows)}
         return replace(self, sources=dict(sorted(sources.items())))
 
     def of(self, ranks: Rows, origins: Rows) -> dict[str, _Cells]:
