@@ -382,18 +382,15 @@ def _check_timestamp_format(form: str) -> str:
     if missing:
         raise refuse(f"{shorten(form)} has no {' and no '.join(missing)}, as in %Y-%m-%d")
     for probe in _PROBES:
-        _check_reads_back(form, probe)
+        parts = re.split("(%.)", form)
+        text = "".join(probe.strftime(part) if part[:1] == "%" else part for part in parts)
+        try:
+            day = datetime.strptime(text, form).date()  # noqa: DTZ007  # only the date matters
+        except (ValueError, OverflowError, re.error) as error:
+            raise refuse(f"{shorten(form)} is no format that strptime reads: {error}") from error
+        if day != probe.date():
+            raise refuse(f"{shorten(form)} does not give back the date that it is written from")
     return form
-
-
-def _check_reads_back(form: str, probe: datetime) -> None:
-    text = re.sub("%(.)", lambda found: probe.strftime(found[0]), form)
-    try:
-        day = datetime.strptime(text, form).date()  # noqa: DTZ007  # only the date matters
-    except (ValueError, OverflowError, re.error) as error:
-        raise refuse(f"{shorten(form)} is no format that strptime reads: {error}") from error
-    if day != probe.date():
-        raise refuse(f"{shorten(form)} does not give back the date that it is written from")
 
 
 MappedColumn = Annotated[str, AfterValidator(_read_column)]

@@ -20,7 +20,16 @@ Margin = Annotated[Decimal, Field(ge=0, le=100, decimal_places=6), values.EXACT,
 MapFloor = Literal["max(price, map_price)"]
 Condition = Literal["new", "used", "refurb"]
 Ending = Annotated[
-    Decimal, Field(ge=0, le=Decimal("9.99"), decimal_places=2), values.EXACT, values.AS_TEXT
+    Decimal,
+    Field(
+        ge=0,
+        le=Decimal("9.99"),
+        decimal_places=2,
+        description="The price is raised to a whole amount plus this one; to a multiple of 10.00 "
+        "plus it from 1.00 on.",
+    ),
+    values.EXACT,
+    values.AS_TEXT,
 ]
 AMOUNTS = ("margin_pct", "markup", "fixed_price")
 """What a price rule may set a price by; one that sets none leaves offers out."""
@@ -120,16 +129,7 @@ class PricingConfig(values.Section):
         cross_checks.at_most("price_rules"),
     ] = ()
     rounding: RoundingConfig = RoundingConfig()
-    ending: (
-        Annotated[
-            Ending,
-            Field(
-                description="The price is raised to a whole amount plus this one; to a multiple "
-                "of 10.00 plus it from 1.00 on."
-            ),
-        ]
-        | None
-    ) = None
+    ending: Ending | None = None
 
 
 SortRule = Literal[

@@ -80,6 +80,8 @@ class ColumnForm(Section):
 
     name: ClassVar[str]  # the key that tells it from the others
     makes: ClassVar[str] = "any column"  # which kinds of columns it makes, in words
+    only: ClassVar[str | None] = None  # the one column that it makes
+    words: ClassVar[str] = ""  # it in words, with a place for its headers
 
     @property
     def headers(self) -> tuple[str, ...]:
@@ -89,12 +91,12 @@ class ColumnForm(Section):
     @classmethod
     def makes_column(cls, column: str) -> bool:
         """Return whether a column can be made so."""
-        return True
+        return cls.only in (None, column)
 
     @property
     def described(self) -> str:
         """The form in words."""
-        raise NotImplementedError
+        return self.words.format(" and ".join(map(repr, self.headers)))
 
     @model_serializer
     def _as_config(self) -> dict[str, Any]:
@@ -113,6 +115,7 @@ class Join(ColumnForm):
 
     name = "join"
     makes = "sku, vendor_sku, brand, title and extra columns"
+    words = "{} joined"
 
     join: TwoToTen
     separator: Annotated[str, Field(alias="with")] = ""
@@ -126,39 +129,26 @@ class Join(ColumnForm):
     def described(self) -> str:
         """The parts, and what stands between them."""
         between = f" with {self.separator!r} between" if self.separator else ""
-        return f"{' and '.join(map(repr, self.headers))} joined{between}"
+        return f"{super().described}{between}"
 
 
 class Sum(ColumnForm):
     """The sum of the quantities under several headers; null where all of them are."""
 
     name = "sum"
-    makes = "quantity_available"
+    makes = only = "quantity_available"
+    words = "the sum of {}"
 
     sum: TwoToTwenty
-
-    @classmethod
-    def makes_column(cls, column: str) -> bool:
-        """Return whether it is the quantity."""
-        return column == "quantity_available"
-
-    @property
-    def described(self) -> str:
-        """The parts."""
-        return f"the sum of {' and '.join(map(repr, self.headers))}"
 
 
 class First(ColumnForm):
     """The first cell under several headers that is not null."""
 
     name = "first"
+    words = "the first of {} that is not empty"
 
     first: TwoToTen
-
-    @property
-    def described(self) -> str:
-        """The parts."""
-        return f"the first of {' and '.join(map(repr, self.headers))} that is not empty"
 
 
 def _read_factor(value: Any) -> Any:

@@ -163,49 +163,31 @@ _OTHER_KIND = re.compile(r": the file is [^;]+; |: the workbook has a password; 
 """Of a message that names the kind of a file, which no option of its parser mends."""
 _ACTIONS: dict[str, str] = {
     FailureCode.MISSING_TENANT_CONFIG: "Store a config of the tenant",
-    FailureCode.UNSUPPORTED_SCHEMA_VERSION: (
-        "Store the tenant's config again, written for schema_version 1"
-    ),
-    FailureCode.REQUIRED_VENDOR_MISSING: (
-        "Upload the feed of {vendors} under the prefix that error_message names, or correct "
-        "inbound.s3_prefix"
-    ),
+    FailureCode.UNSUPPORTED_SCHEMA_VERSION: "Store the tenant's config again, written for "
+    "schema_version 1",
+    FailureCode.REQUIRED_VENDOR_MISSING: "Upload the feed of {vendors} under the prefix that "
+    "error_message names, or correct inbound.s3_prefix",
     FailureCode.STALE_FEED: "Upload a new feed of {vendors}, or raise max_feed_age_hours",
-    FailureCode.FEED_TOO_LARGE: (
-        "Upload smaller files of {vendors}, without columns and rows that nobody needs"
-    ),
-    FailureCode.MISSING_SKU_MAP: (
-        "Upload the SKU map of {vendors} where error_message says, or take sku_map out of "
-        "the config"
-    ),
-    FailureCode.DECODE_ERROR: (
-        "Set parser.encoding of {vendors} to that of the file, or upload the file mended where "
-        "error_message says"
-    ),
-    FailureCode.MISSING_REQUIRED_COLUMNS: (
-        "Map the headers that the file of {vendors} has in parser.column_map, as a check of the "
-        "file proposes"
-    ),
+    FailureCode.FEED_TOO_LARGE: "Upload smaller files of {vendors}, without columns and rows that "
+    "nobody needs",
+    FailureCode.MISSING_SKU_MAP: "Upload the SKU map of {vendors} where error_message says, or "
+    "take sku_map out of the config",
+    FailureCode.DECODE_ERROR: "Set parser.encoding of {vendors} to that of the file, or upload "
+    "the file mended where error_message says",
+    FailureCode.MISSING_REQUIRED_COLUMNS: "Map the headers that the file of {vendors} has in "
+    "parser.column_map, as a check of the file proposes",
     FailureCode.INVALID_INPUT: "Upload the file of {vendors} mended as error_message says",
-    FailureCode.NO_ROWS_PARSED: (
-        "Upload a file of {vendors} with rows under its header, or correct parser.skip_lines and "
-        "parser.delimiter"
-    ),
-    FailureCode.EMPTY_OUTPUT: (
-        "Map a cost or a price column, or set pricing.min_price, in the tenant's config"
-    ),
-    FailureCode.VALIDATION_ERRORS: (
-        "Mend the rows that invalid_rows.csv lists, or raise the limits that error_message names"
-    ),
-    VENDOR_ROWS: ("Upload the whole feed of {vendors}, or raise guards.max_vendor_rows_lost_pct"),
+    FailureCode.NO_ROWS_PARSED: "Upload a file of {vendors} with rows under its header, or "
+    "correct parser.skip_lines and parser.delimiter",
+    FailureCode.EMPTY_OUTPUT: "Map a cost or a price column, or set pricing.min_price, in the "
+    "tenant's config",
+    FailureCode.VALIDATION_ERRORS: "Mend the rows that invalid_rows.csv lists, or raise the "
+    "limits that error_message names",
+    VENDOR_ROWS: "Upload the whole feed of {vendors}, or raise guards.max_vendor_rows_lost_pct",
 }
 _BY_OPERATORS: dict[str, str] = {
-    FailureCode.RUN_TIMEOUT: (
-        "Start a new run with smaller feeds or fewer parser.timestamp_formats, or raise "
-        "RELAY_RUN_TIMEOUT_SECONDS before."
-    ),
-    FailureCode.POISON_JOB: (
-        "Restore what the run_retryable_error lines of this run in the log name, then start a new "
-        "run, or send its dead letter again with relay dlq redrive."
-    ),
+    FailureCode.RUN_TIMEOUT: "Start a new run with smaller feeds or fewer "
+    "parser.timestamp_formats, or raise RELAY_RUN_TIMEOUT_SECONDS before.",
+    FailureCode.POISON_JOB: "Restore what the run_retryable_error lines of this run in the log "
+    "name, then start a new run, or send its dead letter again with relay dlq redrive.",
 }

@@ -34,29 +34,22 @@ def with_patches(config: TenantConfig, vendor: NormalizedVendor) -> NormalizedVe
     place = config.place_of(vendor.vendor_id)
     parser = config.vendors[place].parser
     changes = guess_numbers(cells, parser).changes
+    # Added members stand in for those that are there: it does for a config with and without.
+    bare: dict[str, Any] = {"vendors": [{"parser": {}}] * (place + 1)}
     causes: list[Cause] = []
     for cause in vendor.causes:
         needed = dict(changes) if changes and _reads(cause, parser, changes, config.zone) else {}
         for name in [*needed]:
             fewer = {each: value for each, value in needed.items() if each != name}
             needed = fewer if _reads(cause, parser, fewer, config.zone) else needed
-        causes.append(_patched(cause, place, needed) if needed else cause)
+        if needed:
+            settings = (
+                f"parser.{k} to {json.dumps(needed[k], ensure_ascii=False)}" for k in needed
+            )
+            steps = tuple(asdict(step) for step in parser_steps(bare, place, needed))
+            cause = replace(cause, what_to_do=f"set {' and '.join(settings)}", patch=steps)
+        causes.append(cause)
     return replace(vendor, causes=tuple(causes))
-
-
-def _patched(cause: Cause, place: int, changes: Mapping[str, Any]) -> Cause:
-    """Return a cause with the changes to the parser of the vendor at a place."""
-    # Added members stand in for those that are there: it does for a config with and without.
-    bare: dict[str, Any] = {"vendors": [{"parser": {}}] * (place + 1)}
-    settings = (
-        f"parser.{name} to {json.dumps(value, ensure_ascii=False)}"
-        for name, value in changes.items()
-    )
-    return replace(
-        cause,
-        what_to_do=f"set {' and '.join(settings)}",
-        patch=tuple(asdict(step) for step in parser_steps(bare, place, changes)),
-    )
 
 
 def _reads(cause: Cause, parser: ParserConfig, changes: Mapping[str, Any], zone: tzinfo) -> bool:

@@ -16,7 +16,7 @@ from relay_dagster.client import errors
 from relay_dagster.client.links import TIMEOUT, certificates, is_here, reason_of
 from relay_dagster.wire.base import Answer, Page
 from relay_dagster.wire.runs import Run, RunDetails, RunList
-from relay_dagster.wire.tenants import ListedTenant, Tenant, TenantList, UploadLink
+from relay_dagster.wire.tenants import ListedTenant, Tenant, TenantList
 
 JSON = {"Content-Type": "application/json"}
 _Answer = TypeVar("_Answer", bound=Answer)
@@ -121,11 +121,6 @@ class ApiClient:
         """Return a tenant's latest config, or one version of it."""
         query = {} if version is None else {"config_version": version}
         return self.ask(Tenant, "GET", tenant_path(tenant_id), params=query)
-
-    def upload_link(self, tenant_id: str, vendor_id: str, file_name: str) -> UploadLink:
-        """Return a link by which one file of a vendor is uploaded."""
-        order = {"vendor_id": vendor_id, "file_name": file_name}
-        return self.ask(UploadLink, "POST", tenant_path(tenant_id, "uploads"), json=order)
 
     # --- for calls that stand elsewhere ---------------------------------------------------------
 

@@ -51,7 +51,22 @@ class RefusedError(ClientError):
         self.problem = problem
         self.error_code = str(problem.get("error_code", ""))
         self.active_run_id = problem.get("active_run_id")
-        super().__init__(*_lines_of(problem, retry_after))
+        code, detail = (
+            problem.get("error_code", problem.get("title")),
+            str(problem.get("detail", "")),
+        )
+        faults = fault_lines(problem.get("errors") or [])
+        if faults and detail.startswith(faults[0]):  # the sentence is the faults over again
+            number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+            detail = f"refused, for {number}"
+        lines = [f"{code}: {detail}", *(f"  {fault}" for fault in faults)]
+        if retry_after is not None:
+            lines.append(f"try again in {retry_after:g} s")
+        if hint := _HINTS.get(str(code)):
+            lines.append(hint)
+        if active := problem.get("active_run_id"):
+            lines.append(f"run {active} is under way; watch it with: relay show {active} --watch")
+        super().__init__(*lines, f"request_id: {problem.get('request_id')}")
 
     @property
     def may_pass(self) -> bool:
@@ -65,20 +80,3 @@ def fault_lines(faults: Sequence[Mapping[str, Any]]) -> list[str]:
         f"{fault['path']}: {fault['message']}" if fault.get("path") else str(fault["message"])
         for fault in faults
     ]
-
-
-def _lines_of(problem: Mapping[str, Any], retry_after: float | None) -> list[str]:
-    code, detail = problem.get("error_code", problem.get("title")), str(problem.get("detail", ""))
-    faults = fault_lines(problem.get("errors") or [])
-    if faults and detail.startswith(faults[0]):  # the sentence is the faults over again
-        detail = (
-            "refused, for one fault" if len(faults) == 1 else f"refused, for {len(faults)} faults"
-        )
-    lines = [f"{code}: {detail}", *(f"  {fault}" for fault in faults)]
-    if retry_after is not None:
-        lines.append(f"try again in {retry_after:g} s")
-    if hint := _HINTS.get(str(code)):
-        lines.append(hint)
-    if active := problem.get("active_run_id"):
-        lines.append(f"run {active} is under way; watch it with: relay show {active} --watch")
-    return [*lines, f"request_id: {problem.get('request_id')}"]

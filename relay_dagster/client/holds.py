@@ -6,7 +6,6 @@ judges that, nothing does here.
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -22,16 +21,8 @@ Reason = Annotated[str, option("Why; it stands in the run, or in the log.", defa
 commands = typer.Typer()
 
 
-@dataclass(frozen=True)
-class Reviewed:
-    """What a release names: the hash of the feed that was looked at, and the guards."""
-
-    sha256: str
-    guards: tuple[str, ...]
-
-
-@command(commands, "release")
-def release_held(
+@command(commands)
+def release(
     session: Session,
     run_id: RunId,
     reason: Annotated[
@@ -52,8 +43,32 @@ def release_held(
         raise BadUsageError("--sha256 and --guard go together: they say what was looked at")
     if reason is None and sha256 is not None:
         raise BadUsageError("--reason: a release that nobody is asked about needs one")
-    reviewed = Reviewed(sha256, tuple(guard)) if sha256 is not None and guard else None
-    release(session, run_id, reviewed, reason)
+    screen = session.screen
+    if sha256 is None:
+        run = session.api.run(run_id).run
+        if run.hold is None or not run.is_held:
+            raise ClientError(f"run {run_id} is {run.status}: nothing of it is held back")
+        screen.say(f"run {run_id} of {run.tenant_id}")
+        show_hold(screen, run, run.hold)
+        if not screen.is_terminal:
+            command = release_command(run, run.hold, *([] if reason is None else [reason]))
+            screen.complain(f"nothing is released; to do so: {command}")
+            raise typer.Exit(1)
+        if not screen.agrees("publish this feed?"):
+            screen.complain("nothing is released")
+            raise typer.Exit(1)
+        sha256, guard = run.hold.sha256, [*run.hold.guard_names]
+    reason = reason or screen.ask("why is it right?")
+    if not reason:
+        screen.complain("nothing is released: a release needs a reason")
+        raise typer.Exit(1)
+    order = {"sha256": sha256, "guards": guard, "reason": reason}
+    try:
+        done = session.api.ask(Run, "POST", f"/v1/runs/{segment(run_id)}/release", json=order)
+    except NoAnswerError as error:
+        _say_unconfirmed(session, error, "released")
+        raise
+    screen.say(f"run {done.run_id} of {done.tenant_id} is released: its feed is published")
 
 
 @command(commands)
@@ -90,36 +105,6 @@ def release_command(run: Run, hold: HeldFeed, reason: str = "why it is right") -
     guards = (word for name in hold.guard_names for word in ("--guard", name))
     words = ("--sha256", hold.sha256, *guards, "--reason", reason)
     return shlex.join(("relay", "release", run.run_id, *words))
-
-
-def release(session: Session, run_id: str, reviewed: Reviewed | None, reason: str | None) -> None:
-    """Release a run, once what holds it is named, or shown and agreed to; else exit status 1."""
-    screen = session.screen
-    if reviewed is None:
-        run = session.api.run(run_id).run
-        if run.hold is None or not run.is_held:
-            raise ClientError(f"run {run_id} is {run.status}: nothing of it is held back")
-        screen.say(f"run {run_id} of {run.tenant_id}")
-        show_hold(screen, run, run.hold)
-        if not screen.is_terminal:
-            command = release_command(run, run.hold, *([] if reason is None else [reason]))
-            screen.complain(f"nothing is released; to do so: {command}")
-            raise typer.Exit(1)
-        if not screen.agrees("publish this feed?"):
-            screen.complain("nothing is released")
-            raise typer.Exit(1)
-        reviewed = Reviewed(run.hold.sha256, run.hold.guard_names)
-    reason = reason or screen.ask("why is it right?")
-    if not reason:
-        screen.complain("nothing is released: a release needs a reason")
-        raise typer.Exit(1)
-    order = {"sha256": reviewed.sha256, "guards": list(reviewed.guards), "reason": reason}
-    try:
-        done = session.api.ask(Run, "POST", f"/v1/runs/{segment(run_id)}/release", json=order)
-    except NoAnswerError as error:
-        _say_unconfirmed(session, error, "released")
-        raise
-    screen.say(f"run {done.run_id} of {done.tenant_id} is released: its feed is published")
 
 
 def show_guard(screen: Screen, guard: Mapping[str, Any]) -> None:

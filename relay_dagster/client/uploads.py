@@ -13,7 +13,7 @@ from relay_dagster.client.links import send_file
 from relay_dagster.client.session import Session, Shown, Tenant, argument, command, option
 from relay_dagster.client.terminal import TableView, instant
 from relay_dagster.wire.access import SecretList
-from relay_dagster.wire.tenants import PullStanding
+from relay_dagster.wire.tenants import PullStanding, UploadLink
 
 commands = typer.Typer()
 secrets = typer.Typer()
@@ -36,7 +36,26 @@ def upload(
 
     What starts a run of it is told on standard error.
     """
-    session.screen.say(send(session, tenant, vendor, file))
+    name = file.resolve().name if file.name in ("", "..") else file.name
+    try:
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise BadUsageError(f"{file}: is no file; what is sent must have a size")
+        file.open("rb").close()  # what cannot be read shows before a link is asked for
+        name.encode()
+        order = {"vendor_id": vendor, "file_name": name}
+        link = session.api.ask(UploadLink, "POST", tenant_path(tenant, "uploads"), json=order)
+        if found.st_size > link.max_bytes:
+            raise BadUsageError(
+                f"{file}: has {found.st_size:,} bytes, and {link.max_bytes:,} are the most; "
+                "nothing is sent"
+            )
+        send_file(link, file)
+    except UnicodeEncodeError as error:
+        raise BadUsageError(f"{name!r}: the name is not UTF-8; rename the file") from error
+    except OSError as error:
+        raise BadUsageError(f"{file}: {error.strerror or error}") from error
+    session.screen.say(link.key)
     session.screen.complain(what_starts_a_run(session, tenant))
 
 
@@ -51,29 +70,6 @@ def pull(
     standing = session.api.ask(PullStanding, "POST", path)
     line = f"the file of {vendor} is pulled; see: relay tenant status {tenant}"
     return Shown(standing, lambda: session.screen.say(line))
-
-
-def send(session: Session, tenant_id: str, vendor_id: str, path: Path) -> str:
-    """Upload a vendor's feed, return its key; `ClientError`: no file, too large, or refused."""
-    name = path.resolve().name if path.name in ("", "..") else path.name
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise BadUsageError(f"{path}: is no file; what is sent must have a size")
-        path.open("rb").close()  # what cannot be read shows before a link is asked for
-        name.encode()
-        link = session.api.upload_link(tenant_id, vendor_id, name)
-        if found.st_size > link.max_bytes:
-            raise BadUsageError(
-                f"{path}: has {found.st_size:,} bytes, and {link.max_bytes:,} are the most; "
-                "nothing is sent"
-            )
-        send_file(link, path)
-    except UnicodeEncodeError as error:
-        raise BadUsageError(f"{name!r}: the name is not UTF-8; rename the file") from error
-    except OSError as error:
-        raise BadUsageError(f"{path}: {error.strerror or error}") from error
-    return link.key
 
 
 def what_starts_a_run(session: Session, tenant_id: str) -> str:

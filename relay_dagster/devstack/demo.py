@@ -28,14 +28,17 @@ from relay_core.domain.codes import RunStatus
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
 from relay_dagster.client.access import AUDIT
+from relay_dagster.client.api_client import ApiClient
+from relay_dagster.client.holds import show_hold
+from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
 from relay_dagster.devstack.demo_output import (
-    held_back,
     in_the_shop,
     left_running,
     option_effects,
     show_places,
     show_result,
+    show_waits,
     suppliers_options,
     timed,
     title,
@@ -55,6 +58,7 @@ from relay_dagster.devstack.processes import (
 from relay_dagster.runs.model import Trigger
 from relay_dagster.settings import ConcurrencySettings, Settings
 from relay_dagster.wire.access import AuditItem
+from relay_dagster.wire.runs import Run
 from relay_dagster.wiring import Platform, connect
 
 TENANT = "acme_parts"
@@ -86,7 +90,11 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
             with started_world(console, Stack(Path(home))) as world:
                 run = post_and_follow(console, world)
                 artifacts = _download(world, run, output_dir / str(run["run_id"]))
-                show_result(console, run, artifacts, world.platform.runs.get(run["run_id"]))
+                with ApiClient(world.stack.url(API), world.api_key) as api:
+                    session = Session(api, Screen(console, console))
+                    show_result(session, api.run(run["run_id"]).run, artifacts)
+                if (record := world.platform.runs.get(run["run_id"])) is not None:
+                    show_waits(console, record)
                 suppliers_options(console, option_effects(SUPPLIERS_TENANT, datetime.now(UTC)))
                 _show_feed_link(console, world)
                 _send_a_tenth(console, world, release=release)
@@ -216,19 +224,22 @@ def upload_samples(platform: Platform) -> dict[str, int]:
 
 def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
     """Have a tenth of a vendor's feed pulled from his server: it starts a run, which is held."""
-    vendor_id, name, before, lines = _tenth_of_a_feed()
-    begun = time.monotonic()
-    with serving(name, b"".join(lines)) as url:
+    vendor_id, (name, data) = next(iter(sample_feeds(TENANT).items()))
+    lines = data.splitlines(keepends=True)
+    begun, tenth = time.monotonic(), lines[: len(lines) // 10]
+    with serving(name, b"".join(tenth)) as url:
         vendors = written_config()["vendors"]
         (pulled,) = (each for each in vendors if each["vendor_id"] == vendor_id)
         pulled["inbound"]["pull"] = {"url": url}
         _store_config(world, vendors=vendors, triggers={"on_upload": {"quiet_seconds": 0}})
         title(console, "Then a vendor's file is pulled from his server, and is a tenth of his feed")
-        console.print(f"  {url}: {len(lines):,} lines in place of {before:,}")
+        console.print(f"  {url}: {len(tenth):,} lines in place of {len(lines):,}")
         run = _started_by_upload(world)
     title(console, f"Nobody has posted it: run {run['run_id']}, trigger {run['trigger']}")
     run = _follow(console, world, run, begun, RunStatus.HELD)
-    held_back(console, run)
+    shown = Run.model_validate(run)
+    if shown.hold is not None:
+        show_hold(Screen(console, console), shown, shown.hold)
     in_the_shop(console, _shop_run_id(world), run)
     if release:
         hold = run["hold"]
@@ -238,20 +249,13 @@ def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
         in_the_shop(console, _shop_run_id(world), released)
 
 
-def upload_tenth(platform: Platform) -> tuple[str, int, int]:
-    """Upload the first tenth of a vendor's feed; return its key, and the lines before and now."""
+def upload_tenth(platform: Platform) -> None:
+    """Upload the first tenth of a vendor's feed."""
     config = load_config(parse_document(sample_config_text(TENANT), format="yaml"))
-    vendor_id, name, before, lines = _tenth_of_a_feed()
-    key = f"{config.vendor(vendor_id).inbound.s3_prefix}{name}"
-    platform.objects.put(key, b"".join(lines))
-    return key, before, len(lines)
-
-
-def _tenth_of_a_feed() -> tuple[str, str, int, list[bytes]]:
-    """Return a vendor, its file's name and number of lines, and the first tenth of them."""
     vendor_id, (name, data) = next(iter(sample_feeds(TENANT).items()))
     lines = data.splitlines(keepends=True)
-    return vendor_id, name, len(lines), lines[: len(lines) // 10]
+    key = f"{config.vendor(vendor_id).inbound.s3_prefix}{name}"
+    platform.objects.put(key, b"".join(lines[: len(lines) // 10]))
 
 
 @contextmanager

@@ -23,16 +23,17 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages
 from relay_core.samples import sample_config_text, sample_feeds
 from relay_core.validation.vendor_failures import VendorInput
-from relay_dagster.client.holds import show_hold
-from relay_dagster.client.terminal import Screen
+from relay_dagster.client.artifacts import ErrorReport
+from relay_dagster.client.runs import RunReport, show_causes
+from relay_dagster.client.session import Session
+from relay_dagster.client.terminal import between
 from relay_dagster.devstack.processes import API, WEBSERVER, Stack
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.wire.runs import Run
+from relay_dagster.wire.runs import RunDetails
 
 _KEYS = ArtifactKeys("", "")
 _LENIENT = {"max_invalid_rows": 1_000, "max_invalid_row_pct": 1.0}
 HEAD_ROWS = 8
-REFUSED_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,49 +147,39 @@ def timed(console: Console, what: str) -> Iterator[None]:
     console.print(f"  {time.monotonic() - started:5.1f} s  {what}")
 
 
-def show_result(
-    console: Console,
-    run: Mapping[str, Any],
-    artifacts: Mapping[str, Path],
-    record: RunRecord | None,
-) -> None:
-    """Print a run's results: its feed, its counts, its rejected rows, its times."""
-    summary = json.loads(artifacts["run_summary"].read_text())
-    path = artifacts["merged_inventory"]
-    count = summary["record_count"]
-    title(console, f"The merged feed: {count:,} SKUs, the first {HEAD_ROWS}")
-    rows = head_of_feed(path)
+def show_result(session: Session, run: RunDetails, artifacts: Mapping[str, Path]) -> None:
+    """Print a run's results: its feed, then, as the client does, what it counted and refused."""
+    screen, console = session.screen, session.screen.out
+    rows = head_of_feed(artifacts["merged_inventory"])
+    title(console, f"The merged feed, the first {HEAD_ROWS}")
     table = Table(*rows[0], box=None, padding=(0, 2, 0, 0))
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row.values()))
     Console(width=200, highlight=False).print(table)
-    title(console, "Counts")
-    valid = ", ".join(f"{name} {n:,}" for name, n in summary["vendor_record_counts"].items())
-    warnings = ", ".join(f"{code} {n}" for code, n in summary["warnings"].items())
-    console.print(f"  {summary['total_rows']:>7,}  rows in")
-    console.print(f"  {summary['invalid_rows']:>7,}  refused")
-    console.print(f"  {summary['total_rows'] - summary['invalid_rows']:>7,}  valid ({valid})")
-    console.print(f"  {summary['record_count']:>7,}  merged and priced")
-    console.print(f"  {summary['unpriced_skus']:>7,}  SKUs without a price, left out")
-    for rule in summary.get("rules", ()):
+    title(console, f"What is known of it: relay show {run.run_id}")
+    report = RunReport.fetched(session, run)
+    report.show()
+    title(console, "What its rules did")
+    for rule in json.loads(artifacts["run_summary"].read_text()).get("rules", ()):
         about = f" of {rule['vendor_id']}" if rule["vendor_id"] else ""
         console.print(
             f"  {rule['count']:>7,}  {rule['did']}{about} [dim]{rule['path']}: {rule['rule']}[/]"
         )
-    console.print(f"           warnings: {warnings or 'none'}")
-    if "invalid_rows" in artifacts:
-        title(console, "What was refused, and why")
-        entries = json.loads(artifacts["errors"].read_text())["entries"]
-        rows = [entry for entry in entries if "row_number" in entry]
-        for entry in rows[:REFUSED_ROWS]:
-            where = f"{entry['vendor_id']}, record {entry['row_number']}"
-            console.print(f"  {where:<28} {entry['error_code']:<20} {entry['error_message']}")
-        if len(rows) > REFUSED_ROWS:
-            console.print(f"  and {len(rows) - REFUSED_ROWS} more")
-    if record is not None:
-        _times(console, record, summary)
-    if run.get("dagster_url"):
-        console.print(f"\n  In Dagster's UI (while the stack is up): {run['dagster_url']}")
+    title(console, f"What was refused, and why: relay errors {run.run_id}")
+    errors = ErrorReport.model_validate_json(artifacts["errors"].read_text())
+    show_causes(screen, run, errors, {})
+
+
+def show_waits(console: Console, record: RunRecord) -> None:
+    """Print how long a run has waited, and for what, from its POST to its end."""
+    took = between(record.requested_at, record.finished_at)
+    title(console, f"From the POST to {record.status}: {took}")
+    for what, since, until in (
+        ("SQS and the sensor, to the dispatch", record.requested_at, record.dispatched_at),
+        ("Dagster, to a process with the code loaded", record.dispatched_at, record.started_at),
+        ("the run itself", record.started_at, record.finished_at),
+    ):
+        console.print(f"  {between(since, until):>9}  {what}")
 
 
 def suppliers_options(console: Console, effects: Iterable[OptionEffect]) -> None:
@@ -198,13 +189,6 @@ def suppliers_options(console: Console, effects: Iterable[OptionEffect]) -> None
     for each in effects:
         table.add_row(each.path, json.dumps(each.value, ensure_ascii=False), each.effect)
     console.print(table)
-
-
-def held_back(console: Console, run: Mapping[str, Any]) -> None:
-    """Print the guards that hold a run's feed, as ``relay show`` does."""
-    shown = Run.model_validate(run)
-    if shown.hold is not None:
-        show_hold(Screen(console, console), shown, shown.hold)
 
 
 def in_the_shop(console: Console, shop_run_id: str, run: Mapping[str, Any]) -> None:
@@ -256,23 +240,3 @@ def head_of_feed(path: Path) -> list[dict[str, Any]]:
             else csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
         )
         return list(islice(rows, HEAD_ROWS))
-
-
-def _times(console: Console, record: RunRecord, summary: Mapping[str, Any]) -> None:
-    if record.finished_at is None:
-        return
-    spent = _seconds(record.requested_at, record.finished_at)
-    title(console, f"From the POST to {record.status}: {spent:.1f} s")
-    parts = {
-        "SQS and the sensor, to the dispatch": _seconds(record.requested_at, record.dispatched_at),
-        "Dagster, to a process that has loaded the code": _seconds(
-            record.dispatched_at, record.started_at
-        ),
-        **summary["stage_times"],
-    }
-    for what, seconds in parts.items():
-        console.print(f"  {seconds:5.1f} s  {what}")
-
-
-def _seconds(since: datetime | None, until: datetime | None) -> float:
-    return (until - since).total_seconds() if since and until else 0.0

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -50,14 +50,6 @@ class PublishedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """How much is tried at most."""
-
-    runs: int  # so many, the tenants in order
-    seconds: float  # after so long no further run is begun
-
-
-@dataclass(frozen=True, slots=True)
 class Proof:
     """What came of one run."""
 
@@ -90,12 +82,15 @@ def published_runs(api: ApiClient, each: int, since: datetime | None) -> Iterato
         yield from found.values()
 
 
-def prove(api: ApiClient, runs: Iterable[PublishedRun], budget: Budget) -> Iterator[Proof]:
-    """Yield what comes of each run, in order; as many at once as there are processors."""
-    ends_at = time.monotonic() + budget.seconds
+def prove(api: ApiClient, runs: Iterable[PublishedRun], seconds: float) -> Iterator[Proof]:
+    """Yield what comes of each run, in order; as many at once as there are processors.
+
+    After so many seconds no further run is begun.
+    """
+    ends_at = time.monotonic() + seconds
     at_once = min(os.cpu_count() or 1, _MAX_PROCESSES)
     start = multiprocessing.get_context("forkserver")
-    waiting = iter(islice(runs, budget.runs))
+    waiting = iter(runs)
     with ProcessPoolExecutor(at_once, mp_context=start) as pool:
         begun: list[tuple[PublishedRun, Future[Proof] | None]] = []
         while True:
@@ -149,8 +144,8 @@ def _step(name: str, column: str) -> str:
 class Proofs:
     """What came of all runs, and when they were proved."""
 
-    def __init__(self, proofs: Iterable[Proof], now: datetime) -> None:
-        self._proofs = list(proofs)
+    def __init__(self, proofs: Sequence[Proof], now: datetime) -> None:
+        self._proofs = proofs
         self._now = now
 
     @property
@@ -235,20 +230,6 @@ class Proofs:
             path.write_text(page.render(proofs=document), encoding="utf-8")
 
 
-def verify_newest(session: Session, each: int, since_hours: float | None, budget: Budget) -> Proofs:
-    """Prove the newest published runs of all tenants; each line of progress is told.
-
-    `ClientError`: the tenants cannot be listed, as by a key that is no admin's.
-    """
-    now = datetime.now(UTC)
-    since = None if since_hours is None else now - timedelta(hours=since_hours)
-    proofs = []
-    for proof in prove(session.api, published_runs(session.api, each, since), budget):
-        session.screen.complain(f"{proof.run.tenant_id} {proof.run.run_id}: {proof.result}")
-        proofs.append(proof)
-    return Proofs(proofs, now)
-
-
 @command(commands)
 def verify(
     session: Session,
@@ -279,7 +260,13 @@ def verify(
         each = run_id or "1"
         if not (each.isascii() and each.isdecimal() and int(each)):
             raise BadUsageError(f"--newest takes a number of runs from 1 on, not {each!r}")
-        proofs = verify_newest(session, int(each), since, Budget(max_runs, max_minutes * 60))
+        now, proved = datetime.now(UTC), []
+        from_then = None if since is None else now - timedelta(hours=since)
+        runs = islice(published_runs(session.api, int(each), from_then), max_runs)
+        for proof in prove(session.api, runs, max_minutes * 60):
+            session.screen.complain(f"{proof.run.tenant_id} {proof.run.run_id}: {proof.result}")
+            proved.append(proof)
+        proofs = Proofs(proved, now)
         if report is not None:
             proofs.write(report)
         return Shown(

@@ -50,7 +50,10 @@ def rehearse(
 
     Stores nothing. Exit status 3 where anything changes; 2 where a run's files are gone.
     """
-    tried, found = read_config(config), []
+    try:
+        tried, found = load_config(read_config_file(config)), []
+    except UnsupportedSchemaVersionError as error:
+        raise ClientError(f"schema_version: {error}") from error
     for run_id in run_ids:
         with TemporaryDirectory(prefix="relay-") as folder:
             found.append(WhatIf(session, run_id, tried, Path(folder)))
@@ -58,14 +61,6 @@ def rehearse(
             found[-1].show()
     is_same = all(each.is_same for each in found)
     return Shown(found, lambda: None, lambda: 0 if is_same else DIFFERENT)
-
-
-def read_config(path: Path) -> TenantConfig:
-    """Return the config of a file; `BadUsageError`: there is none, `ConfigError`: its faults."""
-    try:
-        return load_config(read_config_file(path))
-    except UnsupportedSchemaVersionError as error:
-        raise ClientError(f"schema_version: {error}") from error
 
 
 @dataclass
