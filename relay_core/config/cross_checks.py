@@ -5,7 +5,7 @@ before and are sound, and the `LoadContext` of the whole config.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -304,16 +304,22 @@ LocalPath = Annotated[_Path | None, _goes_with("file")]
 # --- options that go with others ----------------------------------------------------------------
 
 
-def idle_without(option: str, wanted: str, default: object = None) -> AfterValidator:
+def idle_without(option: str, *wanted: str, default: object = None) -> AfterValidator:
     """Refuse a value other than the default where the option beside it makes it idle."""
 
     def check(value: Any, info: ValidationInfo) -> Any:
-        found = info.data.get(option)
-        if found not in (None, wanted) and value != default:
-            raise refuse(f'applies with {option} "{wanted}", and that is "{found}"; leave it out')
+        refuse_idle(option, wanted, value != default, info)
         return value
 
     return AfterValidator(check)
+
+
+def refuse_idle(option: str, wanted: Iterable[str], is_set: bool, info: ValidationInfo) -> None:
+    """Refuse a value that is set where the option beside it is none of those it applies with."""
+    found = info.data.get(option)
+    if is_set and found is not None and found not in wanted:
+        words = " or ".join(f'"{each}"' for each in wanted)
+        raise refuse(f'applies with {option} {words}, and {option} is "{found}"; leave it out')
 
 
 FORMATS_WITH = {
@@ -328,14 +334,6 @@ FORMATS_WITH = {
     "blank_extra_fields": ("csv",),
 }
 """The formats that an option of the parser applies to; an option not listed applies to all."""
-
-
-def refuse_with_format(wanted: Collection[str], is_set: bool, info: ValidationInfo) -> None:
-    """Refuse a value other than the default where the feed's format has no use for the option."""
-    found = info.data.get("format")
-    if is_set and found is not None and found not in wanted:
-        formats = " or ".join(f'"{each}"' for each in wanted)
-        raise refuse(f'applies with format {formats}, and format is "{found}"; leave it out')
 
 
 # --- entries of mappings and lists --------------------------------------------------------------

@@ -184,7 +184,8 @@ class VendorConfig(values.Section):
     inbound: InboundConfig = values.empty_section()
     on_trouble: Literal["fail", "leave_out", "last_good"] = "fail"
     last_good: Annotated[
-        LastGoodConfig, cross_checks.idle_without("on_trouble", "last_good", LastGoodConfig())
+        LastGoodConfig,
+        cross_checks.idle_without("on_trouble", "last_good", default=LastGoodConfig()),
     ] = LastGoodConfig()
     max_feed_age_hours: Annotated[int, Field(ge=1, le=8760), values.WHOLE] | None = None
     max_invalid_row_pct: values.Share | None = None
@@ -269,8 +270,6 @@ class GuardsConfig(values.Section):
 
 OutputFormat = Literal["csv", "tsv", "jsonl", "parquet"]
 _MISSING_SKU_DAYS = 30
-_WITH_FORMULAS = ("csv", "tsv")
-"""What spreadsheets open, which may take a cell for a formula."""
 
 
 class OutputColumn(values.Section):
@@ -321,20 +320,17 @@ class OutputConfig(values.Section):
 
     format: OutputFormat = "csv"
     columns: Annotated[tuple[_NewColumn, ...], Field(min_length=1), cross_checks.ENTRIES]
-    escape_formulas: values.Bool = False
+    # Of what spreadsheets open, which may take a cell for a formula.
+    escape_formulas: Annotated[
+        values.Bool, cross_checks.idle_without("format", "csv", "tsv", default=False)
+    ] = False
     missing_skus: Literal["drop", "zero"] = "drop"
     missing_sku_days: Annotated[
         int,
         Field(ge=1, le=365),
         values.WHOLE,
-        cross_checks.idle_without("missing_skus", "zero", _MISSING_SKU_DAYS),
+        cross_checks.idle_without("missing_skus", "zero", default=_MISSING_SKU_DAYS),
     ] = _MISSING_SKU_DAYS
-
-    @field_validator("escape_formulas")
-    @classmethod
-    def _applies_to_format(cls, value: bool, info: ValidationInfo) -> bool:
-        cross_checks.refuse_with_format(_WITH_FORMULAS, value, info)
-        return value
 
     @property
     def reads(self) -> set[str]:

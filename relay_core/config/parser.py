@@ -34,8 +34,8 @@ from relay_core.config.cross_checks import (
     at_most,
     judged,
     refuse_bare,
+    refuse_idle,
     refuse_repeated,
-    refuse_with_format,
 )
 from relay_core.config.scalars import NumberText, type_name
 from relay_core.config.values import (
@@ -389,7 +389,8 @@ class ParserConfig(Section):
     @classmethod
     def _applies_to_format(cls, value: object, info: ValidationInfo) -> object:
         name = str(info.field_name)
-        refuse_with_format(FORMATS_WITH[name], value != cls.model_fields[name].default, info)
+        is_set = value != cls.model_fields[name].default
+        refuse_idle("format", FORMATS_WITH[name], is_set, info)
         return value
 
     @field_validator("thousands_separator")

@@ -120,8 +120,9 @@ class ScheduleConfig(Section):
         """
         if self.cron.split()[1].startswith("*"):
             passes = (_elapsed(self._walls(instant, zone), zone, fold) for fold in (0, 1))
-            return min(_first_after(instant, each) for each in passes)
-        return _first_after(instant, _on_the_wall(self._walls(instant, zone), zone))
+            return min(next(due for due in each if due > instant) for each in passes)
+        on_the_wall = _on_the_wall(self._walls(instant, zone), zone)
+        return next(due for due in on_the_wall if due > instant)
 
     def _walls(self, instant: datetime, zone: ZoneInfo) -> Iterator[datetime]:
         """Return the wall clock's due times from before an instant on, naive."""
@@ -134,10 +135,6 @@ class TriggersConfig(Section):
 
     on_upload: OnUploadConfig | None = None
     schedule: ScheduleConfig | None = None
-
-
-def _first_after(instant: datetime, due: Iterator[datetime]) -> datetime:
-    return next(each for each in due if each > instant)
 
 
 def _elapsed(walls: Iterator[datetime], zone: ZoneInfo, fold: int) -> Iterator[datetime]:

@@ -190,12 +190,9 @@ class GuardResult:
     def as_dict(self, max_sku_length: int | None = None) -> dict[str, Any]:
         """Return the result as reports show it; a longer SKU is cut."""
         names = ("guard", "vendor_id", "side", "tripped", "value", "limit", "count", "of")
-        shown = {name: getattr(self, name) for name in names}
-        absent = {name for name in ("vendor_id", "side") if shown[name] is None}
-        shown["examples"] = [
-            {**each, "sku": each["sku"][:max_sku_length]} for each in self.examples
-        ]
-        return {name: value for name, value in shown.items() if name not in absent}
+        values = ((name, getattr(self, name)) for name in names)
+        examples = [{**each, "sku": each["sku"][:max_sku_length]} for each in self.examples]
+        return {name: value for name, value in values if value is not None} | {"examples": examples}
 
     @classmethod
     def of_dict(cls, shown: Mapping[str, Any]) -> GuardResult:

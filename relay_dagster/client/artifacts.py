@@ -31,16 +31,11 @@ class PinnedInput(Answer):
     status: str
     s3_key: str | None = None
     size: int | None = None
-    last_modified: str | None = None
+    last_modified: datetime | None = None  # when its upload came
     selection: str | None = None
     sha256: str | None = None
     last_good_run_id: str | None = None
     age_hours: int | None = None
-
-    @property
-    def uploaded_at(self) -> datetime | None:
-        """When its upload came; None where there was none."""
-        return None if self.last_modified is None else datetime.fromisoformat(self.last_modified)
 
 
 class PinnedOverrides(Answer):

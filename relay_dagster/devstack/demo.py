@@ -29,7 +29,9 @@ from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
 from relay_dagster.client.access import AUDIT
 from relay_dagster.client.api_client import ApiClient
+from relay_dagster.client.errors import ClientError
 from relay_dagster.client.holds import show_hold
+from relay_dagster.client.links import download_to
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
 from relay_dagster.devstack.demo_output import (
@@ -104,7 +106,7 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
         except KeyboardInterrupt:
             console.print("stopped; everything that was started is ended")
             return 130
-        except (DemoError, StackError, httpx.HTTPError) as error:
+        except (DemoError, StackError, ClientError, httpx.HTTPError) as error:
             console.print(f"[red]the demo failed:[/] {error}", style=None)
             return 1
         show_places(console, artifacts)
@@ -125,7 +127,7 @@ def run_dev(*, api_port: int, ui_port: int) -> int:
         except KeyboardInterrupt:
             console.print("everything that was started is ended")
             return 0
-        except (DemoError, StackError, httpx.HTTPError) as error:
+        except (DemoError, StackError, ClientError, httpx.HTTPError) as error:
             console.print(f"[red]{error}[/]")
             return 1
 
@@ -350,13 +352,11 @@ def _download(world: World, run: Mapping[str, Any], folder: Path) -> dict[str, P
     """Download the run's artifacts by their presigned links, which need no key."""
     links = _expect(world.client.get(f"/v1/runs/{run['run_id']}/artifacts"), 200)
     folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    with httpx.Client(trust_env=False, timeout=30) as anybody:
-        for name, link in links.items():
-            answer = anybody.get(link)
-            answer.raise_for_status()
-            files[name] = folder / f"{name}{Path(httpx.URL(link).path).suffix}"
-            files[name].write_bytes(answer.content)
+    files = {
+        name: folder / f"{name}{Path(httpx.URL(link).path).suffix}" for name, link in links.items()
+    }
+    for name, path in files.items():
+        download_to(path, name, links[name])
     return files
 
 

@@ -12,13 +12,14 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
+
+import httpx
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -282,10 +283,8 @@ class Stack:
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return
 
 
 def port_answers(host: str, port: int) -> bool:
@@ -296,11 +295,9 @@ def port_answers(host: str, port: int) -> bool:
 
 
 def _http_answers(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=2) as answer:
-            return answer.status == 200  # type: ignore[no-any-return]
-    except (urllib.error.URLError, OSError):
+        return httpx.get(url, timeout=2, trust_env=False).status_code == HTTPStatus.OK
+    except httpx.HTTPError:
         return False
 
 

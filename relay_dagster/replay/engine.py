@@ -32,63 +32,88 @@ class _LastGoodFile(NamedTuple):
     uploaded_at: datetime
 
 
-class LastGood:
-    """The last good feeds of vendors that fail; the engine's ``LastGoodFeeds``.
+class ReplayInputs:
+    """A run's inputs as the engine takes them with a config; its ``LastGoodFeeds``, too.
 
     What a run kept, it has judged young enough; of its age whole hours are known. With a source
-    run, feeds may be used that the run did not use.
+    run, feeds may be used that the run did not use. By default the config is the run's own.
     """
 
     def __init__(
-        self, artifacts: RunArtifacts, config: TenantConfig, source_run: RunArtifacts | None = None
+        self,
+        artifacts: RunArtifacts,
+        config: TenantConfig | None = None,
+        source_run: RunArtifacts | None = None,
     ) -> None:
         self.run_id = artifacts.run.baseline_run_id
-        self._artifacts = artifacts
-        self._config = config
+        self.artifacts = artifacts
+        self.config = config or artifacts.config
         self._source_run = source_run
 
     def uploaded_at(self, vendor_id: str) -> datetime | None:
         """Return when the vendor's last good feed was uploaded; None where there is none."""
-        found = self._found(vendor_id)
-        if found is None or (
-            self._needs_map(vendor_id) and found.sku_map not in found.artifacts.links
-        ):
+        found, has_map = self._last_good(vendor_id), self.config.vendor(vendor_id).sku_map
+        if found is None or (has_map and found.sku_map not in found.artifacts.links):
             return None
         return found.uploaded_at
 
     def read(self, vendor_id: str) -> VendorFeed | None:
         """Return the vendor's last good feed."""
-        found = self._found(vendor_id)
+        found, vendor = self._last_good(vendor_id), self.config.vendor(vendor_id)
         if found is None:
             return None
         file = found.artifacts.file(found.feed)
-        sku_map = found.artifacts.file(found.sku_map).data if self._needs_map(vendor_id) else None
-        return VendorFeed(self._config.vendor(vendor_id), file.data, found.feed, sku_map)
+        sku_map = found.artifacts.file(found.sku_map).data if vendor.sku_map else None
+        return VendorFeed(vendor, file.data, found.feed, sku_map)
 
-    def _needs_map(self, vendor_id: str) -> bool:
-        return self._config.vendor(vendor_id).sku_map is not None
+    def _last_good(self, vendor_id: str) -> _LastGoodFile | None:
+        """Return what the source run used of a vendor, or else what the run has kept of it."""
+        source, feed = self._source_run, f"inbound_{vendor_id}"
+        entry = None if source is None else source.manifest.vendors.get(vendor_id)
+        if source is None or entry is None or not VendorStatus(entry.status).is_used:
+            return _kept(self.artifacts, vendor_id)
+        found = None
+        if entry.last_good_run_id is not None:
+            found = _kept(source, vendor_id)
+        elif feed in source.links and entry.last_modified is not None:
+            found = _LastGoodFile(source, feed, f"sku_map_{vendor_id}", entry.last_modified)
+        return found or _kept(self.artifacts, vendor_id)
 
-    def _found(self, vendor_id: str) -> _LastGoodFile | None:
-        found = None if self._source_run is None else _used(self._source_run, vendor_id)
-        return found or _kept(self._artifacts, vendor_id)
+    def found(self) -> dict[str, VendorInput]:
+        """Return what was found of each vendor that has a feed."""
+        found = {}
+        for vendor in self.config.vendors:
+            name, map_size = vendor.vendor_id, None
+            entry = self.artifacts.manifest.vendors.get(name)
+            if entry is None or entry.s3_key is None:
+                continue
+            if vendor.sku_map is not None and f"sku_map_{name}" in self.artifacts.links:
+                map_size = len(self.artifacts.file(f"sku_map_{name}").data)
+            found[name] = VendorInput(entry.size or 0, entry.last_modified, map_size)
+        return found
 
+    def locations(self) -> dict[str, str]:
+        """Return where each vendor's feed is expected, for the messages."""
+        vendors = self.config.vendors
+        return {each.vendor_id: each.inbound.s3_prefix or ANY_PREFIX for each in vendors}
 
-def _used(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:
-    """Return what a run used of a vendor: its upload, or the last good feed that it has kept."""
-    entry = artifacts.inputs.get(vendor_id)
-    if entry is None or not VendorStatus(entry.status).is_used:
-        return None
-    if entry.last_good_run_id is not None:
-        return _kept(artifacts, vendor_id)
-    feed, uploaded_at = f"inbound_{vendor_id}", entry.uploaded_at
-    if feed not in artifacts.links or uploaded_at is None:
-        return None
-    return _LastGoodFile(artifacts, feed, f"sku_map_{vendor_id}", uploaded_at)
+    def feeds(self, vendor_ids: Sequence[str], findings: RunFindings) -> Iterator[VendorFeed]:
+        """Yield the feeds that are read, in order."""
+        for name in vendor_ids:
+            if findings.states[name].last_good_run_id is None:
+                vendor, entry = self.config.vendor(name), self.artifacts.manifest.vendors[name]
+                file = self.artifacts.file(f"inbound_{name}", entry.sha256)
+                has_map = vendor.sku_map is not None
+                sku_map = self.artifacts.file(f"sku_map_{name}").data if has_map else None
+                upload = PurePosixPath(str(entry.s3_key)).name
+                yield VendorFeed(vendor, file.data, upload, sku_map)
+            elif (last_good := self.read(name)) is not None:
+                yield last_good
 
 
 def _kept(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:
     """Return the last good feed that a run has kept."""
-    feed, entry = f"last_good_{vendor_id}", artifacts.inputs.get(vendor_id)
+    feed, entry = f"last_good_{vendor_id}", artifacts.manifest.vendors.get(vendor_id)
     if entry is None or feed not in artifacts.links:
         return None
     uploaded_at = artifacts.run.requested_at - timedelta(hours=entry.age_hours or 0)
@@ -108,9 +133,7 @@ class Replayed:
         return self.stages.findings
 
 
-def replay(
-    artifacts: RunArtifacts, config: TenantConfig, sink: Sink, last_good: LastGood
-) -> Replayed:
+def replay(inputs: ReplayInputs, sink: Sink) -> Replayed:
     """Take a run's inputs through the engine's stages, with its own config or another one.
 
     Raises:
@@ -118,10 +141,10 @@ def replay(
         ClientError: an input cannot be had.
     """
     tune_process()
+    artifacts, config = inputs.artifacts, inputs.config
     vendors = config.selecting(artifacts.run.vendors)
     ids = [each.vendor_id for each in vendors]
     findings = RunFindings(ids, len(config.vendors), limits=artifacts.limits)
-    inputs = _Inputs(artifacts, config, last_good)
     stages = RunStages(
         config,
         vendors,
@@ -130,7 +153,7 @@ def replay(
         sink,
         findings,
         baseline=artifacts.baseline,
-        last_good=last_good,
+        last_good=inputs,
         overrides=artifacts.overrides,
         config_version=artifacts.version_of(config),
     )
@@ -138,43 +161,3 @@ def replay(
         inputs.found(), inputs.locations(), lambda ids: inputs.feeds(ids, findings)
     )
     return Replayed(stages, merged)
-
-
-@dataclass(frozen=True, slots=True)
-class _Inputs:
-    """A run's inputs as the engine takes them."""
-
-    artifacts: RunArtifacts
-    config: TenantConfig
-    last_good: LastGood
-
-    def found(self) -> dict[str, VendorInput]:
-        """Return what was found of each vendor that has a feed."""
-        found = {}
-        for vendor in self.config.vendors:
-            name, map_size = vendor.vendor_id, None
-            entry = self.artifacts.inputs.get(name)
-            if entry is None or entry.s3_key is None:
-                continue
-            if vendor.sku_map is not None and f"sku_map_{name}" in self.artifacts.links:
-                map_size = len(self.artifacts.file(f"sku_map_{name}").data)
-            found[name] = VendorInput(entry.size or 0, entry.uploaded_at, map_size)
-        return found
-
-    def locations(self) -> dict[str, str]:
-        """Return where each vendor's feed is expected, for the messages."""
-        vendors = self.config.vendors
-        return {each.vendor_id: each.inbound.s3_prefix or ANY_PREFIX for each in vendors}
-
-    def feeds(self, vendor_ids: Sequence[str], findings: RunFindings) -> Iterator[VendorFeed]:
-        """Yield the feeds that are read, in order."""
-        for name in vendor_ids:
-            if findings.states[name].last_good_run_id is None:
-                vendor, entry = self.config.vendor(name), self.artifacts.inputs[name]
-                file = self.artifacts.file(f"inbound_{name}", entry.sha256)
-                has_map = vendor.sku_map is not None
-                sku_map = self.artifacts.file(f"sku_map_{name}").data if has_map else None
-                upload = PurePosixPath(str(entry.s3_key)).name
-                yield VendorFeed(vendor, file.data, upload, sku_map)
-            elif (last_good := self.last_good.read(name)) is not None:
-                yield last_good

@@ -159,13 +159,31 @@ class Proofs:
     def as_json(self) -> dict[str, Any]:
         """Return all of it for programs: counts, groups of differences, each run."""
         results = [proof.result for proof in self._proofs]
+        found: dict[tuple[str, str], list[tuple[Proof, int]]] = {}
+        for proof in self._proofs:
+            for place, count in (proof.differences or {}).items():
+                found.setdefault(place, []).append((proof, count))
+        order = ("read", *_STEPS)
+        groups = [
+            {
+                "step": step,
+                "column": column,
+                "rows": sum(count for _, count in those),
+                "runs": len(those),
+                "tenants": len({proof.run.tenant_id for proof, _ in those}),
+                "example": {"run_id": those[0][0].run.run_id, **(those[0][0].first or {})},
+            }
+            for (step, column), those in sorted(
+                found.items(), key=lambda entry: (order.index(entry[0][0]), entry[0][1])
+            )
+        ]
         return {
             "made_at": self._now.strftime(_INSTANT),
             "engine_version_here": ENGINE_VERSION,
             "same": results.count("same"),
             "different": results.count("different"),
             "not_compared": results.count("not_compared"),
-            "differences": self._groups(),
+            "differences": groups,
             "runs": [
                 {
                     "tenant_id": proof.run.tenant_id,
@@ -179,27 +197,6 @@ class Proofs:
                 for proof in self._proofs
             ],
         }
-
-    def _groups(self) -> list[dict[str, Any]]:
-        """Return the differences by step and column: rows, runs, tenants and an example."""
-        found: dict[tuple[str, str], list[tuple[Proof, int]]] = {}
-        for proof in self._proofs:
-            for place, count in (proof.differences or {}).items():
-                found.setdefault(place, []).append((proof, count))
-        order = ("read", *_STEPS)
-        return [
-            {
-                "step": step,
-                "column": column,
-                "rows": sum(count for _, count in those),
-                "runs": len(those),
-                "tenants": len({proof.run.tenant_id for proof, _ in those}),
-                "example": {"run_id": those[0][0].run.run_id, **(those[0][0].first or {})},
-            }
-            for (step, column), those in sorted(
-                found.items(), key=lambda entry: (order.index(entry[0][0]), entry[0][1])
-            )
-        ]
 
     def show(self, screen: Screen) -> None:
         """Write it for people: the groups, the runs that were not compared, the counts."""

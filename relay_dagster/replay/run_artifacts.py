@@ -11,7 +11,7 @@ from relay_core.config import Override, TenantConfig, load_stored_config, parse_
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.publish.state import Baseline, read_state
-from relay_dagster.client.artifacts import ConfigSnapshot, InputManifest, PinnedInput, RunSummary
+from relay_dagster.client.artifacts import ConfigSnapshot, InputManifest, RunSummary
 from relay_dagster.client.errors import ClientError, GoneError, RefusedError
 from relay_dagster.client.links import download_to, read_report
 from relay_dagster.client.session import Session
@@ -61,13 +61,9 @@ class RunArtifacts:
         """Its numbers; a run that has left none has nothing else to tell."""
         return self._report(RunSummary, "run_summary") if "run_summary" in self.links else None
 
-    @property
-    def inputs(self) -> dict[str, PinnedInput]:
-        """Its inputs, by vendor."""
-        return self._manifest.vendors
-
     @cached_property
-    def _manifest(self) -> InputManifest:
+    def manifest(self) -> InputManifest:
+        """Its inputs, by vendor, and the overrides that it used."""
         return self._report(InputManifest, "input_manifest")
 
     @cached_property
@@ -79,7 +75,7 @@ class RunArtifacts:
     @cached_property
     def overrides(self) -> Sequence[Override]:
         """The overrides that it used."""
-        pins = self._manifest.overrides
+        pins = self.manifest.overrides
         if pins is None:
             return ()
         return parse_overrides(bytes(self.file("overrides", pins.sha256).data).decode(), ())

@@ -8,7 +8,7 @@ from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import ENGINE_VERSION
 from relay_dagster.client.session import Session
 from relay_dagster.replay.comparison import ComparedFile, ComparingSink, Match
-from relay_dagster.replay.engine import LastGood, replay
+from relay_dagster.replay.engine import ReplayInputs, replay
 from relay_dagster.replay.run_artifacts import NotReplayableError, RunArtifacts
 from relay_dagster.wire.runs import Run
 
@@ -30,7 +30,7 @@ class Verification:
         self.run = artifacts.run
         stages = set(artifacts.summary.stage_times) if artifacts.summary else set()
         if Stage.MERGE_PRICE in stages and Stage.NORMALIZE not in stages:
-            inputs = artifacts.inputs.values()
+            inputs = artifacts.manifest.vendors.values()
             source_runs = sorted({entry.selection for entry in inputs if entry.selection})
             raise NotReplayableError(
                 f"run {run_id} has merged rows that another run has read: verify that one "
@@ -38,8 +38,7 @@ class Verification:
             )
         self.engine_version = artifacts.summary.engine_version if artifacts.summary else None
         sink = ComparingSink(artifacts, folder)
-        config = artifacts.config
-        replayed = replay(artifacts, config, sink, LastGood(artifacts, config))
+        replayed = replay(ReplayInputs(artifacts), sink)
         # A file that comes out here alone tells something of a run that came as far.
         came_as_far = Stage.MERGE_PRICE in stages or self.run.status == RunStatus.FAILED
         whole = came_as_far and _ended_by_its_data(self.run)

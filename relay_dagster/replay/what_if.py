@@ -22,7 +22,7 @@ from relay_dagster.client.holds import show_guard
 from relay_dagster.client.runs import show_changes
 from relay_dagster.client.session import Session, Shown, argument, command, option
 from relay_dagster.client.terminal import counted
-from relay_dagster.replay.engine import KEYS, LastGood, Replayed, replay
+from relay_dagster.replay.engine import KEYS, Replayed, ReplayInputs, replay
 from relay_dagster.replay.run_artifacts import DIFFERENT, RunArtifacts
 from relay_dagster.wire.runs import FeedChanges
 
@@ -103,9 +103,8 @@ class WhatIf:
                 f"the config is of tenant {config.tenant_id}, run {run_id} of {self.run.tenant_id}"
             )
         digests = (_FeedDigest(), _FeedDigest())
-        own = replay(artifacts, artifacts.config, digests[0], LastGood(artifacts, artifacts.config))
-        last_good = LastGood(artifacts, config, artifacts.of_baseline())
-        other = replay(artifacts, config, digests[1], last_good)
+        own = replay(ReplayInputs(artifacts), digests[0])
+        other = replay(ReplayInputs(artifacts, config, artifacts.of_baseline()), digests[1])
         self._changes, self._guards = _compared(artifacts, own, other)
         self._own, self._other = (
             {
