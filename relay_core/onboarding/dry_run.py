@@ -1,6 +1,6 @@
 """The engine's reading of a feed's first rows by one parser: headers, refused cells, or why not."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
@@ -144,37 +144,26 @@ def record_columns(
     return headers, [column.filter(filled) for column in columns]
 
 
-def column_cells(
-    feed: FeedSample, parser: ParserConfig, columns: Sequence[str], *, with_numbers: bool = False
+def cell_texts(
+    feed: FeedSample,
+    parser: ParserConfig,
+    names: Sequence[str],
+    *,
+    are_headers: bool = False,
+    with_numbers: bool = False,
 ) -> dict[str, list[str]]:
-    """Return the texts of some canonical columns that the file has, trimmed.
+    """Return the texts, trimmed, of some canonical columns that the file has, or under headers.
 
-    Nulls are left out, and so are cells that the file holds as numbers, unless they are asked for:
-    they are written one way. `FeedUnreadableError`: as for a run.
+    Nulls are left out. Cells that the file holds as numbers, which are written one way, are left
+    out, or have the parser's decimal separator. `FeedUnreadableError`: as for a run.
     """
     parsed, _ = _parsed(feed, parser)
-    positions = plan_columns(parsed.headers or (), parser).positions
-    wanted = {column: positions[column] for column in columns if column in positions}
-    return _texts(parsed, parser, wanted, with_numbers=with_numbers)
-
-
-def header_cells(
-    feed: FeedSample, parser: ParserConfig, headers: Collection[str], *, with_numbers: bool
-) -> dict[str, list[str]]:
-    """Return the texts that stand under some headers, trimmed, without nulls.
-
-    Cells that the file holds as numbers are left out, or have the parser's decimal separator.
-    `FeedUnreadableError`: as for a run.
-    """
-    parsed, _ = _parsed(feed, parser)
-    names = [strip(header) for header in parsed.headers or ()]
-    positions = {name: names.index(name) for name in headers}
-    return _texts(parsed, parser, positions, with_numbers=with_numbers)
-
-
-def _texts(
-    parsed: ParsedFeed, parser: ParserConfig, positions: Mapping[str, int], *, with_numbers: bool
-) -> dict[str, list[str]]:
+    if are_headers:
+        headers = [strip(header) for header in parsed.headers or ()]
+        positions = {name: headers.index(name) for name in names}
+    else:
+        known = plan_columns(parsed.headers or (), parser).positions
+        positions = {name: known[name] for name in names if name in known}
     cells: dict[str, list[str]] = {name: [] for name in positions}
     for batch in parsed.batches:
         if not isinstance(batch, TextBatch):

@@ -24,9 +24,8 @@ from relay_core.onboarding.container_guess import container_changes, unpacked
 from relay_core.onboarding.doubts import has_amounts, row_doubts, ruled_offers
 from relay_core.onboarding.dry_run import (
     MAX_WHOLE_BYTES,
+    cell_texts,
     changed_parser,
-    column_cells,
-    header_cells,
     missing_headers,
     read_headers,
     read_rows,
@@ -146,13 +145,13 @@ class _Checker:
             guessed, changes = _with(guessed, changes, column_map=found)
         if _shows_zeros(feed, guessed):
             guessed, changes = _with(guessed, changes, padded_numbers=True)
-        numbers = cell_guess.guess_numbers(column_cells(feed, guessed, NUMBER_COLUMNS), guessed)
+        numbers = cell_guess.guess_numbers(cell_texts(feed, guessed, NUMBER_COLUMNS), guessed)
         guessed, changes, notes = _styled(guessed, changes, numbers)
-        cells = column_cells(feed, guessed, cell_guess.WORDED_COLUMNS)
+        cells = cell_texts(feed, guessed, cell_guess.WORDED_COLUMNS)
         if symbols := cell_guess.guess_quantity_symbols(cells, guessed, config.zone):
             symbols = (*guessed.quantity_symbols, *symbols)
             guessed, changes = _with(guessed, changes, quantity_symbols=[*symbols])
-        moments = column_cells(feed, guessed, ("updated_at",), with_numbers=True)
+        moments = cell_texts(feed, guessed, ("updated_at",), with_numbers=True)
         times = cell_guess.guess_timestamps(moments.get("updated_at", ()), guessed, config.zone)
         notes += [times.note] if times.note else []
         if times.formats:
@@ -181,7 +180,7 @@ class _Checker:
             return []
         names = [*filter(None, dict.fromkeys(map(strip, headers[:_MAX_HEADERS])))]
         found = warehouse_headers(names) if "quantity_available" in lacking else ()
-        cells = header_cells(self._feed, parser, found, with_numbers=True)
+        cells = cell_texts(self._feed, parser, found, are_headers=True, with_numbers=True)
         texts = [text for each in cells.values() for text in each]
         read = [
             cell_guess.is_read("quantity_available", each, parser, self._config.zone)
@@ -202,7 +201,7 @@ class _Checker:
         parser = check.parser if check.changes else self._parser
         free = [name for name in dict.fromkeys(best.unused[:_MAX_HEADERS]) if name]
         if "cost" in lacking:
-            cells = header_cells(self._feed, parser, free, with_numbers=False)
+            cells = cell_texts(self._feed, parser, free, are_headers=True)
             amounts = [
                 text for texts in cells.values() if cell_guess.are_amounts(texts) for text in texts
             ]
@@ -219,7 +218,7 @@ class _Checker:
                     currencies=check.currencies | numbers.currencies,
                     notes=(*check.notes, *notes),
                 )
-        cells = header_cells(self._feed, parser, free, with_numbers=True)
+        cells = cell_texts(self._feed, parser, free, are_headers=True, with_numbers=True)
         unknown = (
             UnknownColumn(column, candidates(column, cells, parser, self._config.zone))
             for column in lacking
@@ -253,7 +252,7 @@ def _shows_zeros(feed: FeedSample, parser: ParserConfig) -> bool:
     if parser.format != "xlsx" or parser.padded_numbers or padded is None:
         return False
     columns = [*filter(is_text_column, (*INPUT_COLUMNS, *parser.extra_columns))]
-    plain, shown = (column_cells(feed, p, columns, with_numbers=True) for p in (parser, padded))
+    plain, shown = (cell_texts(feed, p, columns, with_numbers=True) for p in (parser, padded))
     return plain != shown
 
 

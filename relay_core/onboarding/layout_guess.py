@@ -27,7 +27,7 @@ from relay_core.ingest.workbooks import open_book
 from relay_core.onboarding.cell_guess import is_totals
 from relay_core.onboarding.check_results import Reading
 from relay_core.onboarding.container_guess import SAMPLE_LIMITS
-from relay_core.onboarding.dry_run import changed_parser, header_cells, read_rows, record_columns
+from relay_core.onboarding.dry_run import cell_texts, changed_parser, read_rows, record_columns
 from relay_core.onboarding.feed_sample import FeedSample, SampleRecord, sample_records
 from relay_core.onboarding.header_guess import count_known, known_names
 
@@ -326,7 +326,7 @@ def _records(reading: Reading) -> tuple[float, int]:
 def _encloses(feed: FeedSample, parser: ParserConfig, headers: Iterable[str]) -> bool:
     """Tell whether quotes stand at both ends of a cell."""
     names = list(filter(None, dict.fromkeys(headers)))
-    cells = header_cells(feed, parser, names, with_numbers=True)
+    cells = cell_texts(feed, parser, names, are_headers=True, with_numbers=True)
     texts = (text for found in (names, *cells.values()) for text in found)
     return any(len(text) > 1 and text[0] == text[-1] == '"' for text in texts)
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
-from relay_dagster.wire.problems import Dependency
+from relay_dagster.wire.base import Dependency
 from relay_dagster.wiring import Platform
 
 States = Mapping[str, Dependency]

@@ -5,7 +5,8 @@ judges that, nothing does here.
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -63,11 +64,8 @@ def release(
         screen.complain("nothing is released: a release needs a reason")
         raise typer.Exit(1)
     order = {"sha256": sha256, "guards": guard, "reason": reason}
-    try:
+    with _unconfirmed(screen, "released"):
         done = session.api.ask(Run, "POST", f"/v1/runs/{segment(run_id)}/release", json=order)
-    except NoAnswerError as error:
-        _say_unconfirmed(session, error, "released")
-        raise
     screen.say(f"run {done.run_id} of {done.tenant_id} is released: its feed is published")
 
 
@@ -81,11 +79,8 @@ def rollback(
     """Publish the feed of one of the tenant's earlier runs again."""
     path = tenant_path(tenant, "feed", "rollback")
     order = {"run_id": segment(run_id), "reason": reason}
-    try:
+    with _unconfirmed(session.screen, "rolled back"):
         feed = session.api.ask(PublishedFeed, "POST", path, json=order)
-    except NoAnswerError as error:
-        _say_unconfirmed(session, error, "rolled back")
-        raise
     session.screen.say(f"{feed.tenant_id}: the feed of run {feed.run_id} is published again")
 
 
@@ -118,8 +113,14 @@ def show_guard(screen: Screen, guard: Mapping[str, Any]) -> None:
         screen.say(f"{each['sku']}: {each['before']} -> {now}", indent=6)
 
 
-def _say_unconfirmed(session: Session, error: NoAnswerError, what: str) -> None:
-    if error.was_sent:
-        session.screen.complain(
-            f"whether it was {what} is not known; the same command again does no harm"
-        )
+@contextmanager
+def _unconfirmed(screen: Screen, what: str) -> Iterator[None]:
+    """Say of a request without an answer, where it was sent, that it may be carried out."""
+    try:
+        yield
+    except NoAnswerError as error:
+        if error.was_sent:
+            screen.complain(
+                f"whether it was {what} is not known; the same command again does no harm"
+            )
+        raise

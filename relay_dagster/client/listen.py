@@ -12,7 +12,6 @@ from typing import Any
 from standardwebhooks import Webhook
 
 from relay_dagster.client.errors import BadUsageError
-from relay_dagster.client.terminal import Screen
 
 # Ours are under 20 KB.
 MAX_BYTES = 64 * 1024
@@ -46,17 +45,6 @@ class Receiver(ThreadingHTTPServer):
         """Where it is reached."""
         host, port = self.server_address[:2]
         return f"http://{host!s}:{port}/"
-
-
-def show_on(screen: Screen) -> Show:
-    """Return what writes what has arrived: one line of what it is, then its document."""
-
-    def show(event_id: str, document: Any) -> None:
-        kind = document.get("type") if isinstance(document, dict) else None
-        screen.say(f"{event_id} {kind}", whole=True)
-        screen.show_json(document)
-
-    return show
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -15,8 +15,7 @@ from relay_dagster.client.errors import BadUsageError
 from relay_dagster.client.holds import Reason
 from relay_dagster.client.session import RunId, Session, Shown, Tenant, argument, command
 from relay_dagster.client.terminal import Screen, TableView, cell
-from relay_dagster.wire.explanations import Explanation
-from relay_dagster.wire.overrides import MAX_AT_ONCE, AcceptedSkus, ChangedOverrides, OverrideList
+from relay_dagster.wire import skus as wire
 
 commands = typer.Typer()
 overrides = typer.Typer()
@@ -65,11 +64,11 @@ def explain(
 ) -> Shown:
     """Show why a SKU's row of a run's feed is what it is: each step of the price, every offer."""
     path = f"/v1/runs/{segment(run_id)}/explain"
-    explanation = session.api.ask(Explanation, "GET", path, params={"sku": sku})
+    explanation = session.api.ask(wire.Explanation, "GET", path, params={"sku": sku})
     return Shown(explanation, lambda: show_explanation(session.screen, explanation))
 
 
-def show_explanation(screen: Screen, explanation: Explanation) -> None:
+def show_explanation(screen: Screen, explanation: wire.Explanation) -> None:
     """Write the verdict, then the row of the feed, the price, the offers and the refused rows."""
     screen.say(_verdict(explanation), style="red" if explanation.reason else "green")
     if explanation.feed_row is not None:
@@ -97,7 +96,7 @@ def show_explanation(screen: Screen, explanation: Explanation) -> None:
         _REFUSED.show(screen, explanation.refused)
 
 
-def _verdict(explanation: Explanation) -> str:
+def _verdict(explanation: wire.Explanation) -> str:
     if explanation.reason == "kept_at_0":
         return f"SKU {explanation.sku} is offered no more, and kept in the feed at a quantity of 0"
     if explanation.quarantine is not None:
@@ -136,7 +135,7 @@ def accept(
         raise BadUsageError("name SKUs, or give --all")
     order = {"reason": reason, **({"all": True} if is_all else {"skus": skus})}
     path = f"/v1/runs/{segment(run_id)}/accept"
-    done = session.api.ask(AcceptedSkus, "POST", path, json=order)
+    done = session.api.ask(wire.AcceptedSkus, "POST", path, json=order)
     session.screen.say(f"{done.accepted:,} SKUs are accepted; the next run publishes their prices")
 
 
@@ -146,8 +145,8 @@ def accept(
 @command(overrides, "list")
 def list_overrides(session: Session, tenant: Tenant) -> Shown:
     """List a tenant's overrides by SKU; those that are over are not shown."""
-    asked = {"limit": str(MAX_AT_ONCE)}
-    pages = list(session.api.pages(OverrideList, tenant_path(tenant, "overrides"), asked))
+    asked = {"limit": str(wire.MAX_AT_ONCE)}
+    pages = list(session.api.pages(wire.OverrideList, tenant_path(tenant, "overrides"), asked))
     found = [one for page in pages for one in page.overrides]
     last = pages[-1]
 
@@ -177,9 +176,9 @@ def put(
 ) -> None:
     """Put overrides in place of those of their SKUs, a thousand at a time, each all or nothing."""
     asked, done = iter(_read(file)), 0
-    while part := list(islice(asked, MAX_AT_ONCE)):
+    while part := list(islice(asked, wire.MAX_AT_ONCE)):
         path = f"{tenant_path(tenant, 'overrides')}:put"
-        change = session.api.ask(ChangedOverrides, "POST", path, json={"overrides": part})
+        change = session.api.ask(wire.ChangedOverrides, "POST", path, json={"overrides": part})
         done += len(part)
         session.screen.say(
             f"{done:,} are put; {tenant} has {change.count:,} overrides, version {change.version}"
@@ -192,7 +191,7 @@ def remove(
 ) -> None:
     """Remove the overrides of SKUs, with what was accepted of them."""
     path = f"{tenant_path(tenant, 'overrides')}:remove"
-    change = session.api.ask(ChangedOverrides, "POST", path, json={"skus": skus})
+    change = session.api.ask(wire.ChangedOverrides, "POST", path, json={"skus": skus})
     session.screen.say(
         f"{change.changed:,} are removed; {tenant} has {change.count:,} overrides, "
         f"version {change.version}"

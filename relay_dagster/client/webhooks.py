@@ -135,11 +135,16 @@ def listen(
     host: Annotated[str, option("Loopback, or an address of yours.")] = "127.0.0.1",
 ) -> None:
     """Show the webhooks that arrive here, where their signature is right, until Ctrl-C."""
-    from relay_dagster.client.listen import Receiver, show_on  # a library of its own
+    from relay_dagster.client.listen import Receiver  # a library of its own
 
     with screen_only() as screen:
-        show, complain = show_on(screen), screen.complain
-        with Receiver(host, port, secret, show=show, complain=complain) as receiver:
+
+        def show(event_id: str, document: Any) -> None:
+            kind = document.get("type") if isinstance(document, dict) else None
+            screen.say(f"{event_id} {kind}", whole=True)
+            screen.show_json(document)
+
+        with Receiver(host, port, secret, show=show, complain=screen.complain) as receiver:
             screen.complain(f"listening on {receiver.url}; Ctrl-C ends it")
             receiver.serve_forever()
 

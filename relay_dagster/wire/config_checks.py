@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from relay_dagster.wire.base import Answer, Open
-from relay_dagster.wire.problems import Fault
+from relay_dagster.wire.base import Answer, Fault, Open
 
 VendorCheckStatus = Literal["read", "missing", "unreadable", "not_looked_at"]
 

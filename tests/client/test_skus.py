@@ -12,7 +12,7 @@ from rich.console import Console
 from relay_core.config import TenantConfig
 from relay_dagster.client.skus import show_explanation
 from relay_dagster.client.terminal import Screen
-from relay_dagster.wire.explanations import Explanation
+from relay_dagster.wire.skus import Explanation
 from support.api_world import TENANT
 from support.builders import feed, tenant_config, vendor_document
 from support.client_world import ClientWorld

@@ -14,7 +14,7 @@ from rich.console import Console
 from local.command import main
 from relay_dagster.client.skus import show_explanation
 from relay_dagster.client.terminal import Screen
-from relay_dagster.wire.explanations import Explanation
+from relay_dagster.wire.skus import Explanation
 from support.builders import config_document, feed, vendor_document
 from support.local_bench import NOW, Bench
 from support.pages import PAGES

@@ -8,8 +8,7 @@ from fastapi.responses import JSONResponse
 
 from relay_dagster.api.http.config_schema import REFERENCE, config_schemas
 from relay_dagster.api.http.error_codes import described, documented
-from relay_dagster.wire.base import examples
-from relay_dagster.wire.problems import Problem
+from relay_dagster.wire.base import Problem, examples
 
 
 class DescribedApp(FastAPI):

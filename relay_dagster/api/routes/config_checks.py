@@ -36,8 +36,7 @@ from relay_dagster.api.security.auth import MayConfigure
 from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.job_message import is_id
 from relay_dagster.wire import config_checks as wire
-from relay_dagster.wire.base import Answer
-from relay_dagster.wire.problems import Fault
+from relay_dagster.wire.base import Answer, Fault
 from relay_dagster.wiring import Platform
 
 routes = router("tenants")

@@ -7,7 +7,7 @@ from relay_dagster.api.http.dependencies import ReadinessDep
 from relay_dagster.api.http.error_codes import documented
 from relay_dagster.api.http.problems import unavailable
 from relay_dagster.api.http.request_parsing import router
-from relay_dagster.wire.problems import Health, Readiness
+from relay_dagster.wire.base import Health, Readiness
 
 routes = router("health")
 

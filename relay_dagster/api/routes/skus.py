@@ -35,8 +35,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import QuotaExceededError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.wire import overrides as wire
-from relay_dagster.wire.explanations import Explanation
+from relay_dagster.wire import skus as wire
 from relay_dagster.wiring import Platform
 
 routes = router("skus")
@@ -54,7 +53,7 @@ def explain_sku(
     call: MayRead,
     explainer: ExplainerDep,
     sku: Annotated[str, Query(description="As in the feed, after the SKU map.")],
-) -> Explanation:
+) -> wire.Explanation:
     """Tell why a SKU's row of a run's feed is what it is: every offer, and each step of the price.
 
     Of a run that has published its feed, or has held it back.
@@ -66,7 +65,7 @@ def explain_sku(
             "ask for a run of all vendors that has"
         )
     try:
-        return Explanation(**explainer.explain(call.platform.objects, record.keys, sku))
+        return wire.Explanation(**explainer.explain(call.platform.objects, record.keys, sku))
     except BusyError as error:
         raise unavailable("EXPLANATIONS_BUSY", "others are being explained") from error
     except (TaskTooSlowError, TaskOutOfMemoryError) as error:

@@ -20,8 +20,8 @@ from relay_dagster.api.routes.skus import accept_skus
 from relay_dagster.api.web import frame, words
 from relay_dagster.api.web.overview import run_path
 from relay_dagster.wire.base import Order
-from relay_dagster.wire.overrides import AcceptOrder
 from relay_dagster.wire.runs import FeedChanges, Reason, ReleaseOrder, Run
+from relay_dagster.wire.skus import AcceptOrder
 from relay_dagster.wiring import Platform
 
 routes = frame.page_router()

@@ -14,8 +14,7 @@ from relay_dagster.api.routes.skus import explain_sku, put_overrides, remove_ove
 from relay_dagster.api.routes.statuses import get_status
 from relay_dagster.api.web import frame, words
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.wire.explanations import Explanation
-from relay_dagster.wire.overrides import OverrideRemoval, OverridesOrder
+from relay_dagster.wire.skus import Explanation, OverrideRemoval, OverridesOrder
 
 routes = frame.page_router()
 
