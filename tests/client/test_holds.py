@@ -144,7 +144,7 @@ def test_at_a_terminal_a_yes_releases_what_was_shown(
     held = world.api.hold_one()
     session, out, _ = at_a_terminal(api)
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-    release(session, held.run_id, None, "a clearance")
+    release(session, held.run_id, "a clearance")
     assert published_run(world) == held.run_id
     assert "publish this feed? [y/N]" in out.getvalue()
     assert command_in(out.getvalue()).startswith(f"relay release {held.run_id} --sha256 ")
@@ -158,7 +158,7 @@ def test_at_a_terminal_anything_else_leaves_it_held(
     session, _, err = at_a_terminal(api)
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
     with pytest.raises(typer.Exit) as ended:
-        release(session, held.run_id, None, "a clearance")
+        release(session, held.run_id, "a clearance")
     assert (ended.value.exit_code, err.getvalue()) == (1, "nothing is released\n")
     assert world.record(held.run_id).status is RunStatus.HELD
 
