@@ -63,7 +63,7 @@ CLIENT_COMMANDS: dict[str, dict[str, str]] = {
         "upload": "Upload a vendor's feed, which needs no rights in the bucket, and print its key.",
         "pull": "Have a vendor's file pulled now; how that ended shows in `relay tenant status`.",
     },
-    "replay.newest:commands": {
+    "replay.verify:commands": {
         "verify": "Prove a run by replay: the engine here, over its inputs, gives the bytes of "
         "each CSV.",
     },

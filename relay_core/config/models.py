@@ -35,19 +35,18 @@ AMOUNTS = ("margin_pct", "markup", "fixed_price")
 """What a price rule may set a price by; one that sets none leaves offers out."""
 
 
+_Vendors = Annotated[
+    tuple[cross_checks.KnownVendor, ...],
+    Field(min_length=1, description="Ids of this config's vendors."),
+]
+_Brands = Annotated[tuple[values.Filled, ...], Field(min_length=1, description="In any case.")]
+
+
 class RuleConditions(values.Section):
     """Which offers a price rule is for: all that is said must hold, nothing said always does."""
 
-    vendors: (
-        Annotated[
-            tuple[cross_checks.KnownVendor, ...],
-            Field(min_length=1, description="Ids of this config's vendors."),
-        ]
-        | None
-    ) = None
-    brands: (
-        Annotated[tuple[values.Filled, ...], Field(min_length=1, description="In any case.")] | None
-    ) = None
+    vendors: _Vendors | None = None
+    brands: _Brands | None = None
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] | None = None
     cost_from: values.Money | None = None
     cost_below: values.Money | None = None

@@ -47,10 +47,17 @@ class CanonicalColumn:
 
 
 _AMOUNT = RejectionCodes(
-    unreadable=RowFault.INVALID_DECIMAL,
-    negative=RowFault.NEGATIVE_AMOUNT,
-    too_large=RowFault.AMOUNT_OUT_OF_RANGE,
+    None, RowFault.INVALID_DECIMAL, RowFault.NEGATIVE_AMOUNT, RowFault.AMOUNT_OUT_OF_RANGE
 )
+_LEAD_TIME = RejectionCodes(None, *[RowFault.INVALID_LEAD_TIME] * 3)
+_QUANTITY = RejectionCodes(
+    RowFault.MISSING_QUANTITY,
+    RowFault.INVALID_QUANTITY,
+    RowFault.NEGATIVE_QUANTITY,
+    RowFault.INVALID_QUANTITY,
+)
+_CONDITION = RejectionCodes(unreadable=RowFault.INVALID_CONDITION)
+_INSTANT = RejectionCodes(unreadable=RowFault.INVALID_TIMESTAMP)
 
 COLUMNS = (
     CanonicalColumn(
@@ -59,40 +66,17 @@ COLUMNS = (
     CanonicalColumn("vendor_sku", Kind.TEXT),
     CanonicalColumn("vendor_id", Kind.TEXT, from_feed=False),
     CanonicalColumn(
-        "quantity_available",
-        Kind.WHOLE,
-        required=True,
-        takes_words=True,
-        rejections=RejectionCodes(
-            null=RowFault.MISSING_QUANTITY,
-            unreadable=RowFault.INVALID_QUANTITY,
-            negative=RowFault.NEGATIVE_QUANTITY,
-            too_large=RowFault.INVALID_QUANTITY,
-        ),
+        "quantity_available", Kind.WHOLE, required=True, takes_words=True, rejections=_QUANTITY
     ),
-    CanonicalColumn(
-        "lead_time_days",
-        Kind.WHOLE,
-        rejections=RejectionCodes(
-            unreadable=RowFault.INVALID_LEAD_TIME,
-            negative=RowFault.INVALID_LEAD_TIME,
-            too_large=RowFault.INVALID_LEAD_TIME,
-        ),
-    ),
+    CanonicalColumn("lead_time_days", Kind.WHOLE, rejections=_LEAD_TIME),
     CanonicalColumn("cost", Kind.MONEY, rejections=_AMOUNT),
     CanonicalColumn("map_price", Kind.MONEY, rejections=_AMOUNT),
     CanonicalColumn("price", Kind.MONEY, rejections=_AMOUNT),
     CanonicalColumn("msrp", Kind.MONEY, rejections=_AMOUNT),
-    CanonicalColumn(
-        "condition",
-        Kind.CONDITION,
-        rejections=RejectionCodes(unreadable=RowFault.INVALID_CONDITION),
-    ),
+    CanonicalColumn("condition", Kind.CONDITION, rejections=_CONDITION),
     CanonicalColumn("brand", Kind.TEXT),
     CanonicalColumn("title", Kind.TEXT),
-    CanonicalColumn(
-        "updated_at", Kind.INSTANT, rejections=RejectionCodes(unreadable=RowFault.INVALID_TIMESTAMP)
-    ),
+    CanonicalColumn("updated_at", Kind.INSTANT, rejections=_INSTANT),
 )
 BY_NAME = {column.name: column for column in COLUMNS}
 

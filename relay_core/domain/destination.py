@@ -146,12 +146,11 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
         raise UnfitUrlError("must have no fragment")
     try:
         parts = urlsplit(text)
-        port = parts.port
+        if parts.port == 0:
+            raise ValueError(text)
     except ValueError:
         raise UnfitUrlError("must be a URL with a host, and a port from 1 to 65535") from None
-    if port == 0:
-        raise UnfitUrlError("must be a URL with a host, and a port from 1 to 65535")
-    return parts, port
+    return parts, parts.port
 
 
 def _address_in(host: str, *, is_bracketed: bool) -> Address | None:

@@ -30,9 +30,17 @@ def unpacked(feed: FeedSample) -> FeedSample:
     if packed == "zip" or feed.data.startswith((PARQUET, OLE2)):
         if not feed.is_whole:
             raise unreadable("the file is too large to be looked at; a run reads it")
-        if packed == "zip" and workbook_format(feed.data) is None:
-            return _unzipped(feed)
-        return feed
+        if packed != "zip" or workbook_format(feed.data) is not None:
+            return feed
+        try:
+            compression.open_archive(feed.data).close()
+        except compression.BROKEN as error:
+            what = "a ZIP archive's or an Excel workbook's"
+            raise unreadable(f"the file begins as {what} do, and is damaged: {error}") from error
+        data, is_all = compression.unpack_head(feed.data, "zip", _UNPACKED)
+        if not is_all and data.startswith(PARQUET):
+            data, is_all = bytes(compression.unpack(feed.data, "zip", SAMPLE_LIMITS)), True
+        return replace(feed, data=data, is_whole=is_all)
     if packed != "gzip":
         return feed
     unpacker = zlib.decompressobj(wbits=31)
@@ -75,15 +83,3 @@ def _format_of(feed: FeedSample, parser: ParserConfig) -> str:
         return "csv"
     line = text.lstrip().split("\n", 1)[0]
     return "jsonl" if line.startswith("{") and read_object(line) is not None else "csv"
-
-
-def _unzipped(feed: FeedSample) -> FeedSample:
-    try:
-        compression.open_archive(feed.data).close()
-    except compression.BROKEN as error:
-        what = "a ZIP archive's or an Excel workbook's"
-        raise unreadable(f"the file begins as {what} do, and is damaged: {error}") from error
-    data, is_all = compression.unpack_head(feed.data, "zip", _UNPACKED)
-    if not is_all and data.startswith(PARQUET):
-        data, is_all = bytes(compression.unpack(feed.data, "zip", SAMPLE_LIMITS)), True
-    return replace(feed, data=data, is_whole=is_all)

@@ -241,10 +241,7 @@ def _read(
     sku_map: SkuMap | None,
     again: ReadAgain,
 ) -> NormalizedVendor:
-    """Read the rows as a run does; no cell hangs on when it is.
-
-    What a run would refuse the file for hides nothing else: something stands in for what it lacks.
-    """
+    """Read the rows as a run does, at no time; something stands in for what the file lacks."""
     lacking = {c: "1" for c in REQUIRED_COLUMNS if c not in plan.positions}
     parser = parser.model_copy(update={"defaults": lacking | parser.defaults})
     reader = RowReader(plan, parser, config.zone, 0, sku_map)

@@ -226,10 +226,7 @@ class _Checker:
         return replace(check, unknown=tuple(unknown))
 
     def _without_rejected(self, check: FeedCheck) -> FeedCheck:
-        """Take back the headers of columns that may be left out, whose cells would be rejected.
-
-        Quantities below zero are made 0.
-        """
+        """Take back headers of optional columns with rejected cells; below zero becomes 0."""
         mapped = check.changes.get("column_map", {})
         reading = read_rows(self._feed, check.parser, self._config)
         if any(each.error_code == RowFault.NEGATIVE_QUANTITY for each in reading.refusals):
@@ -300,10 +297,7 @@ def _with(
 
 
 def _is_better(reading: Reading, as_sent: Reading, proposal: FeedCheck) -> bool:
-    """Return whether a reading is worth a change.
-
-    Some are, if nothing is lost: their readings have better characters, or other rows.
-    """
+    """Return whether a reading is worth a change; some are if nothing is lost by them."""
     if _WORTHWHILE & {*proposal.changes} and as_sent.is_usable:
         return reading.rank >= as_sent.rank
     return reading.rank > as_sent.rank or len(reading.missing) < len(as_sent.missing)

@@ -6,6 +6,7 @@ How records end belongs to it: quotes, blank fields at the end.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -172,8 +173,7 @@ def _columns_without_header(
 ) -> tuple[str, ...] | None:
     """Return names for the columns of records whose first is a row as the others are, else None.
 
-    It is one where no cell of it is a known name, and where all that hold figures below hold
-    figures in it, too.
+    No cell of it is a known name then, and cells over figures are figures.
     """
     first, rows = records[0].cells, [each.cells for each in records[1:]]
     if count_known(first, names):
@@ -234,27 +234,20 @@ def _sheet_header(data: bytes, name: str, parser: ParserConfig) -> _Header | Non
             "columns": [f"column {place}" for place in range(200)],
         }
     )
-    try:
-        records = _sheet_records(data, probe)
-    except FeedUnreadableError:
-        return None
-    return _header_in(records, known_names(parser))
-
-
-def _sheet_records(data: bytes, probe: ParserConfig) -> list[SampleRecord]:
-    """Return the first rows that are not blank, each up to its last cell that is not."""
     records: list[SampleRecord] = []
-    for batch in open_feed(data, probe, SAMPLE_LIMITS).batches:
-        if not isinstance(batch, TextBatch):
-            continue
-        columns = [column.slice(0, _SHEET_RECORDS).to_pylist() for column in batch.columns]
-        for row, cells in zip(batch.row_numbers.tolist(), zip(*columns, strict=True), strict=False):
-            width = max((at for at, cell in enumerate(cells, 1) if strip(cell)), default=0)
-            if width:
-                records.append(SampleRecord(row, cells[:width]))
-        if len(records) >= _SHEET_RECORDS:
-            break
-    return records[:_SHEET_RECORDS]
+    with suppress(FeedUnreadableError):
+        for batch in open_feed(data, probe, SAMPLE_LIMITS).batches:
+            if isinstance(batch, TextBatch):
+                columns = [column.slice(0, _SHEET_RECORDS).to_pylist() for column in batch.columns]
+                rows = zip(batch.row_numbers.tolist(), zip(*columns, strict=True), strict=False)
+                for row, cells in rows:  # each up to its last cell that is not blank
+                    width = max((at for at, cell in enumerate(cells, 1) if strip(cell)), default=0)
+                    if width:
+                        records.append(SampleRecord(row, cells[:width]))
+            if len(records) >= _SHEET_RECORDS:
+                break
+        return _header_in(records[:_SHEET_RECORDS], known_names(parser))
+    return None
 
 
 # --- how records end, and those that are no rows --------------------------------------------------
