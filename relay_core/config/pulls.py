@@ -13,13 +13,7 @@ from relay_core.config.values import WHOLE, Id, Section, Trimmed, optional, refu
 from relay_core.domain.destination import Destination, UnfitUrlError, judge_url
 
 SCHEMES = ("https", "sftp")
-HOST_KEYS = (
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "ssh-rsa",
-)
+HOST_KEYS = ("ssh-ed25519", *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521)), "ssh-rsa")
 _SETTLE_SECONDS = 60
 
 

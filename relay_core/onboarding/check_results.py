@@ -49,14 +49,6 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownColumn:
-    """A column that is needed and no header surely is, with likely ones, nearest names first."""
-
-    column: str
-    candidates: tuple[Candidate, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
     """The first rows of a feed as one parser reads them.
 
@@ -98,8 +90,8 @@ class FeedCheck:
     with_changes: Reading | None = None  # the reading of ``parser``; None without changes
     # The columns that the config as it stands does not find among the headers
     missing: tuple[MissingHeader, ...] = ()
-    # The columns that are missing with the changes, too; people have to name them
-    unknown: tuple[UnknownColumn, ...] = ()
+    # The columns that are missing with the changes, too, with likely headers, nearest names first
+    unknown: Mapping[str, tuple[Candidate, ...]] = field(default_factory=dict)
     currencies: frozenset[str] = frozenset()  # the currencies that amounts name
     notes: tuple[str, ...] = ()  # other decisions that are left to people
     whole: bool = False  # whether ``best`` is of the whole file

@@ -20,6 +20,19 @@ from relay_core.validation.contracts import table_of
 _MAX_SAME_ROWS, _MAX_SAME_SHARE = 100, 100
 """More rows of a vendor share an SKU than so many, or than one in so many."""
 _EXPONENT = r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"
+_OF_OFFERS = {
+    "zero_cost": (
+        "zero_is_null",
+        "an amount of 0 is taken as what the item costs, so it is sold for shipping and margin "
+        "alone; where 0 means that it is not known, name the column in parser.zero_is_null",
+    ),
+    "sku_exponent": (
+        "column_map",
+        "SKUs look like numbers that a spreadsheet has rounded, so that several products are one; "
+        "ask for a file whose SKUs are text",
+    ),
+}
+"""The option of the parser, and the sentence, of each doubt of single offers."""
 
 
 def ruled_offers(config: TenantConfig, vendor: NormalizedVendor) -> pa.Table:
@@ -32,18 +45,15 @@ def row_doubts(config: TenantConfig, vendor: NormalizedVendor, offers: pa.Table)
     """Yield the doubts, by code, of a vendor and its `ruled_offers`."""
     place = config.place_of(vendor.vendor_id)
     if len(offers):
-        yield from _zero_cost(config, vendor.vendor_id, place, offers)
-        found = flags_of(one_chunk(pc.match_substring_regex(offers["sku"], _EXPONENT)))
-        if found.any():
-            yield Doubt(
-                "sku_exponent",
-                f"vendors.{place}.parser.column_map",
-                vendor.vendor_id,
-                int(found.sum()),
-                _skus_of(offers, found),
-                "SKUs look like numbers that a spreadsheet has rounded, so that several products "
-                "are one; ask for a file whose SKUs are text",
-            )
+        exponents = flags_of(one_chunk(pc.match_substring_regex(offers["sku"], _EXPONENT)))
+        flags = {"zero_cost": _no_cost(config, offers), "sku_exponent": exponents}
+        for code, which in flags.items():
+            option, message = _OF_OFFERS[code]
+            if which.any():
+                path = f"vendors.{place}.parser.{option}"
+                skus = one_chunk(offers["sku"]).take(pa.array(np.flatnonzero(which)[:1000]))
+                samples = first_samples(skus.to_pylist())
+                yield Doubt(code, path, vendor.vendor_id, int(which.sum()), samples, message)
         if config.vendors[place].duplicate_skus == "compete":
             yield from _same_sku(vendor, place, offers)
     last = vendor.last_sku
@@ -64,25 +74,14 @@ def has_amounts(config: TenantConfig, offers: pa.Table) -> bool:
     return not len(offers) or bool(has_amount(offers, config.pricing).any())
 
 
-def _zero_cost(
-    config: TenantConfig, vendor_id: str, place: int, offers: pa.Table
-) -> Iterator[Doubt]:
-    """Yield the doubt that an amount of 0 makes prices."""
+def _no_cost(config: TenantConfig, offers: pa.Table) -> Bools:
+    """Return which offers have an amount of 0 that a price is made of."""
     fixed = np.array([rule.fixed_price is not None for rule in config.pricing.rules] + [False])
     amounts = {name: integers_of(offers[name]) for name in ("cost", "price")}
     (cost, no_cost), (price, no_price) = amounts["cost"], amounts["price"]
-    is_zero = np.where(no_cost, (price == 0) & ~no_price, cost == 0)
+    is_zero: Bools = np.where(no_cost, (price == 0) & ~no_price, cost == 0)
     is_zero &= ~(PriceRules.of(config).leaves_out(offers) | fixed[rules_of(offers)])
-    if is_zero.any():
-        yield Doubt(
-            "zero_cost",
-            f"vendors.{place}.parser.zero_is_null",
-            vendor_id,
-            int(is_zero.sum()),
-            _skus_of(offers, is_zero),
-            "an amount of 0 is taken as what the item costs, so it is sold for shipping and margin "
-            "alone; where 0 means that it is not known, name the column in parser.zero_is_null",
-        )
+    return is_zero
 
 
 def _same_sku(vendor: NormalizedVendor, place: int, offers: pa.Table) -> Iterator[Doubt]:
@@ -113,8 +112,3 @@ def _same_sku(vendor: NormalizedVendor, place: int, offers: pa.Table) -> Iterato
             f"cost, price or quantity: {lost:,} of them are not in the feed; map the column that "
             "tells products apart to sku, or say with duplicate_skus which row counts",
         )
-
-
-def _skus_of(offers: pa.Table, which: Bools) -> tuple[str, ...]:
-    places = np.flatnonzero(which)[:1000]
-    return first_samples(one_chunk(offers["sku"]).take(pa.array(places)).to_pylist())

@@ -19,7 +19,7 @@ from relay_core.ingest.charset import decode_head, guess_encoding
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
 from relay_core.onboarding import cell_guess, layout_guess
-from relay_core.onboarding.check_results import FeedCheck, Reading, UnknownColumn
+from relay_core.onboarding.check_results import FeedCheck, Reading
 from relay_core.onboarding.container_guess import container_changes, unpacked
 from relay_core.onboarding.doubts import has_amounts, row_doubts, ruled_offers
 from relay_core.onboarding.dry_run import (
@@ -219,11 +219,9 @@ class _Checker:
                     notes=(*check.notes, *notes),
                 )
         cells = cell_texts(self._feed, parser, free, are_headers=True, with_numbers=True)
-        unknown = (
-            UnknownColumn(column, candidates(column, cells, parser, self._config.zone))
-            for column in lacking
-        )
-        return replace(check, unknown=tuple(unknown))
+        zone = self._config.zone
+        unknown = {column: candidates(column, cells, parser, zone) for column in lacking}
+        return replace(check, unknown=unknown)
 
     def _without_rejected(self, check: FeedCheck) -> FeedCheck:
         """Take back headers of optional columns with rejected cells; below zero becomes 0."""

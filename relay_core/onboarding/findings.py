@@ -137,15 +137,15 @@ def _left_to_do(check: FeedCheck) -> Iterator[str]:
     with_digits = sum(any(map(str.isdigit, header)) for header in best.headers)
     if check.parser.columns is None and with_digits * 2 > len(best.headers):
         yield "the first record looks like a row and not like headers; name parser.columns"
-    for each in check.unknown:
+    for column, candidates in check.unknown.items():
         # As a config may have them, a line break as an escape.
         could_be = ", ".join(
             json.dumps(one.header[:MAX_QUOTED], ensure_ascii=False)
             + (f" (median {one.median})" if one.median else "")
-            for one in each.candidates
+            for one in candidates
         )
         yield (
-            f"no header is surely {each.column}"
+            f"no header is surely {column}"
             f"{f' (it could be {could_be})' if could_be else ', and none looks like it'}; "
             "map it in parser.column_map, or give it a value in parser.defaults"
         )

@@ -65,12 +65,8 @@ def embedded_aws_environment(endpoint: str) -> dict[str, str]:
 def foreign_free(environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment without variables of another installation: of AWS, Dagster or ours."""
     ours = (
-        "ARTIFACT_BUCKET",
-        "RUNS_TABLE",
-        "TENANTS_TABLE",
-        "AUDIT_TABLE",
-        "UPLOADS_QUEUE_URL",
-        "API_KEYS",
+        *("ARTIFACT_BUCKET", "RUNS_TABLE", "TENANTS_TABLE", "AUDIT_TABLE"),
+        *("UPLOADS_QUEUE_URL", "API_KEYS"),
     )
     prefixes = ("AWS_", "DAGSTER_", "SQS_")
     return {

@@ -1,7 +1,7 @@
 """A config tried on runs that were: what their inputs come to under it, and under their own."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,8 +11,6 @@ import typer
 
 from relay_core.config import TenantConfig, load_config
 from relay_core.domain.errors import UnsupportedSchemaVersionError
-from relay_core.domain.records import GuardResult
-from relay_core.publish.changes import Changes
 from relay_core.publish.keys import MERGED_INVENTORY
 from relay_core.publish.state import StateContext
 from relay_core.validation.comparison import Comparison, FeedFigures
@@ -22,7 +20,7 @@ from relay_dagster.client.holds import show_guard
 from relay_dagster.client.runs import show_changes
 from relay_dagster.client.session import Session, Shown, argument, command, option
 from relay_dagster.client.terminal import counted
-from relay_dagster.replay.engine import KEYS, Replayed, ReplayInputs, replay
+from relay_dagster.replay.engine import KEYS, ReplayInputs, replay
 from relay_dagster.replay.run_artifacts import DIFFERENT, RunArtifacts
 from relay_dagster.wire.runs import FeedChanges
 
@@ -105,7 +103,16 @@ class WhatIf:
         digests = (_FeedDigest(), _FeedDigest())
         own = replay(ReplayInputs(artifacts), digests[0])
         other = replay(ReplayInputs(artifacts, config, artifacts.of_baseline()), digests[1])
-        self._changes, self._guards = _compared(artifacts, own, other)
+        self._changes, self._guards = other.findings.changes, other.findings.guards
+        mine, others = (r.merged.feed if r.merged else None for r in (own, other))
+        currency = own.stages.config.default_currency
+        if mine is not None and others is not None and currency == config.default_currency:
+            run, rows = self.run, own.findings.valid_rows()
+            context = StateContext(run.run_id, run.tenant_id, run.config_version, currency, rows)
+            joined = Comparison.of(FeedFigures.of(mine), FeedFigures.of(others))
+            self._changes, self._guards = other.stages.compared(joined, context)
+        elif mine is not None:
+            self._changes, self._guards = None, None
         self._own, self._other = (
             {
                 "status": str(findings.status),
@@ -165,19 +172,3 @@ class WhatIf:
             show_guard(screen, result.as_dict())
         if self.is_same:
             screen.say("nothing changes")
-
-
-def _compared(
-    artifacts: RunArtifacts, own: Replayed, other: Replayed
-) -> tuple[Changes | None, Sequence[GuardResult] | None]:
-    """Return what the other feed changes against the run's own; each None where there is none."""
-    mine, others = (r.merged.feed if r.merged else None for r in (own, other))
-    currency = own.stages.config.default_currency
-    if mine is None:
-        return other.findings.changes, other.findings.guards
-    if others is None or other.stages.config.default_currency != currency:
-        return None, None
-    run, rows = artifacts.run, own.findings.valid_rows()
-    context = StateContext(run.run_id, run.tenant_id, run.config_version, currency, rows)
-    joined = Comparison.of(FeedFigures.of(mine), FeedFigures.of(others))
-    return other.stages.compared(joined, context)

@@ -330,13 +330,13 @@ def _details(check: FeedCheck) -> dict[str, Any]:
         "unused_headers": [_cut(each) for each in best.unused[:MAX_LISTED]],
         "candidates": [
             wire.HeaderCandidate(
-                column=each.column,
+                column=column,
                 header=_cut(candidate.header),
                 score=candidate.score,
                 samples=[*map(_cut, candidate.samples)],
             )
-            for each in check.unknown
-            for candidate in each.candidates
+            for column, candidates in check.unknown.items()
+            for candidate in candidates
         ],
         "rows_looked_at": best.rows,
         "whole": check.whole,

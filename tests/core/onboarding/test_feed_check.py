@@ -404,7 +404,7 @@ def test_amounts_under_a_header_that_nobody_has_mapped_tell_how_numbers_are_writ
     check = checked(data, column_map={"sku": "SKU"})
     assert check.changes == {"thousands_separator": ",", "currency_symbols": ["$"]}
     assert check.currencies == {"USD"}
-    assert [(each.column, tuple(c.header for c in each.candidates)) for each in check.unknown] == [
+    assert [(column, tuple(c.header for c in some)) for column, some in check.unknown.items()] == [
         ("quantity_available", ()),
         ("cost", ("1/1/19 Fee",)),
     ]
