@@ -133,10 +133,6 @@ def _of_vendor(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
             f"{path}.sku_map.type",
             "file is for the local runner; runs that the API starts find no map",
         )
-    yield from _of_column_map(f"{path}.parser", vendor)
-
-
-def _of_column_map(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
     columns: dict[str, list[str]] = defaultdict(list)
     for column, source in vendor.parser.column_map.items():
         if isinstance(source, str):
@@ -144,19 +140,19 @@ def _of_column_map(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
     for header, sharing in columns.items():
         if len(sharing) > 1 and not set(sharing) <= _SHAREABLE:
             yield ConfigFault(
-                f"{path}.column_map.{sharing[-1]}",
+                f"{path}.parser.column_map.{sharing[-1]}",
                 f'"{header}" is read as {" and ".join(sharing)}; each should have its own header',
             )
     given = {*(vendor.parser.columns or ()), *columns, *vendor.parser.defaults}
     for column, headers in vendor.parser.mapped_headers.items() if vendor.parser.columns else ():
         for header in set(headers).difference(vendor.parser.columns or ()):
             yield ConfigFault(
-                f"{path}.column_map.{column}", f'"{header}" is none of the names in columns'
+                f"{path}.parser.column_map.{column}", f'"{header}" is none of the names in columns'
             )
     priced = {"cost", "price"} & {*given, *vendor.parser.column_map}
     if vendor.parser.columns and not priced:
         yield ConfigFault(
-            f"{path}.column_map",
+            f"{path}.parser.column_map",
             "gives neither cost nor price: no offer of this vendor can be priced",
         )
 

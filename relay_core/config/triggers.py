@@ -141,7 +141,7 @@ def _elapsed(walls: Iterator[datetime], zone: ZoneInfo, fold: int) -> Iterator[d
     """Yield the instants at which a clock shows each time, for its first or its second pass."""
     for wall in walls:
         instant = wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
-        if _shown(instant, zone) == wall:
+        if instant.astimezone(zone).replace(tzinfo=None) == wall:
             yield instant
 
 
@@ -149,12 +149,8 @@ def _on_the_wall(walls: Iterator[datetime], zone: ZoneInfo) -> Iterator[datetime
     """Yield the instants at which a clock shows, or passes over, each time at first."""
     for wall in walls:
         instant = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
-        if _shown(instant, zone) != wall:
+        if instant.astimezone(zone).replace(tzinfo=None) != wall:
             offset = instant.astimezone(zone).utcoffset()
             while (instant - _MINUTE).astimezone(zone).utcoffset() == offset:
                 instant -= _MINUTE
         yield instant
-
-
-def _shown(instant: datetime, zone: ZoneInfo) -> datetime:
-    return instant.astimezone(zone).replace(tzinfo=None)

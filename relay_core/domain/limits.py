@@ -72,11 +72,8 @@ class Limits:
 
     def of_feeds(self) -> dict[str, int]:
         """Return the limits that decide what is read of a feed; that of all, if it was changed."""
-        names = (
-            *_OF_FEEDS,
-            *(("run_bytes",) if self.run_bytes != DEFAULT_LIMITS.run_bytes else ()),
-        )
-        return {name: getattr(self, name) for name in names}
+        of_all = ["run_bytes"] if self.run_bytes != DEFAULT_LIMITS.run_bytes else []
+        return {name: getattr(self, name) for name in (*_OF_FEEDS, *of_all)}
 
 
 _OF_FEEDS = ("feed_bytes", "sku_map_bytes", "columns", "cell_bytes")

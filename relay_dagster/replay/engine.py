@@ -4,7 +4,6 @@ The last good feeds of a replayed run are its baseline's inputs, or those that i
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -120,21 +119,8 @@ def _kept(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:
     return _LastGoodFile(artifacts, feed, f"last_good_sku_map_{vendor_id}", uploaded_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """How a run ends here."""
-
-    stages: RunStages  # what it went through
-    merged: MergedInventory | None  # its feed; None where it has failed
-
-    @property
-    def findings(self) -> RunFindings:
-        """What it has found out."""
-        return self.stages.findings
-
-
-def replay(inputs: ReplayInputs, sink: Sink) -> Replayed:
-    """Take a run's inputs through the engine's stages, with its own config or another one.
+def replay(inputs: ReplayInputs, sink: Sink) -> tuple[RunStages, MergedInventory | None]:
+    """Take a run's inputs through the engine's stages; return those, and None where it has failed.
 
     Raises:
         ConfigError: the config lacks a vendor that the run was asked for.
@@ -155,9 +141,10 @@ def replay(inputs: ReplayInputs, sink: Sink) -> Replayed:
         baseline=artifacts.baseline,
         last_good=inputs,
         overrides=artifacts.overrides,
-        config_version=artifacts.version_of(config),
+        # That of another config differs from all that are stored.
+        config_version=artifacts.run.config_version if config == artifacts.config else 0,
     )
     merged = stages.go_through(
         inputs.found(), inputs.locations(), lambda ids: inputs.feeds(ids, findings)
     )
-    return Replayed(stages, merged)
+    return stages, merged

@@ -35,9 +35,6 @@ class TamperedError(ClientError):
     exit_status = DIFFERENT
 
 
-_NO_VERSION = 0
-
-
 class RunArtifacts:
     """One run's record, reports and files, in a folder that whoever made it removes.
 
@@ -79,10 +76,6 @@ class RunArtifacts:
         if pins is None:
             return ()
         return parse_overrides(bytes(self.file("overrides", pins.sha256).data).decode(), ())
-
-    def version_of(self, config: TenantConfig) -> int | None:
-        """Return the version of its own config; that of another one differs from all stored."""
-        return self.run.config_version if config == self.config else _NO_VERSION
 
     @property
     def limits(self) -> Limits:

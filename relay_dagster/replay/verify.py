@@ -38,7 +38,7 @@ from relay_dagster.replay.run_artifacts import (
     RunArtifacts,
     TamperedError,
 )
-from relay_dagster.wire.runs import PublicationList, Run
+from relay_dagster.wire.runs import PublicationList
 
 NOT_COMPARED = 2
 """The exit status where no run could be compared."""
@@ -46,7 +46,6 @@ _MAX_PROCESSES = 8
 _INSTANT = "%Y-%m-%dT%H:%M:%SZ"
 _STEPS = ("normalize", "validate", "merge", "price", "other files")
 _COMPARED = ("normalized_", "invalid_rows", "changes", "merged_inventory")
-_NOT_BY_ITS_DATA = (FailureCode.POISON_JOB, FailureCode.RUN_TIMEOUT)
 commands = typer.Typer()
 
 
@@ -62,8 +61,8 @@ class Verification:
         self._screen = session.screen
         artifacts = RunArtifacts(session, run_id, folder)
         self.run = artifacts.run
-        stages = set(artifacts.summary.stage_times) if artifacts.summary else set()
-        if Stage.MERGE_PRICE in stages and Stage.NORMALIZE not in stages:
+        passed = set(artifacts.summary.stage_times) if artifacts.summary else set()
+        if Stage.MERGE_PRICE in passed and Stage.NORMALIZE not in passed:
             inputs = artifacts.manifest.vendors.values()
             source_runs = sorted({entry.selection for entry in inputs if entry.selection})
             raise NotReplayableError(
@@ -72,15 +71,17 @@ class Verification:
             )
         self.engine_version = artifacts.summary.engine_version if artifacts.summary else None
         sink = ComparingSink(artifacts, folder)
-        replayed = replay(ReplayInputs(artifacts), sink)
+        stages, _ = replay(ReplayInputs(artifacts), sink)
         # A file that comes out here alone tells something of a run that came as far.
-        came_as_far = Stage.MERGE_PRICE in stages or self.run.status == RunStatus.FAILED
-        whole = came_as_far and _ended_by_its_data(self.run)
+        came_as_far = Stage.MERGE_PRICE in passed or self.run.status == RunStatus.FAILED
+        not_by_its_data = self.run.error_code in (FailureCode.POISON_JOB, FailureCode.RUN_TIMEOUT)
+        self._by_its_data = self.run.status != RunStatus.CANCELLED and not not_by_its_data
+        whole = came_as_far and self._by_its_data
         made = {file.name for file in sink.files}
         lost = (name for name in artifacts.links if name.startswith(_COMPARED) and name not in made)
         self.files = [file for file in sink.files if whole or file.verdict is not Match.ONLY_HERE]
         self.files += [ComparedFile(name, Match.ONLY_IN_RUN) for name in lost]
-        failure = replayed.findings.failure
+        failure = stages.findings.failure
         self._end_here = None if failure is None else failure.error_code
 
     @property
@@ -111,7 +112,7 @@ class Verification:
                 "a difference may be the version's"
             )
         end = self.run.error_code if self.run.status == RunStatus.FAILED else None
-        if end != self._end_here and _ended_by_its_data(self.run):
+        if end != self._end_here and self._by_its_data:
             ends = [code or "with a feed" for code in (end, self._end_here)]
             screen.complain(f"the run ended {ends[0]}, here {ends[1]}")
         if self.files:
@@ -140,10 +141,6 @@ class Verification:
         if self.engine_version != ENGINE_VERSION:
             same.add(Match.OTHER_BYTES)
         return [file for file in self.files if file.verdict not in same]
-
-
-def _ended_by_its_data(run: Run) -> bool:
-    return run.status != RunStatus.CANCELLED and run.error_code not in _NOT_BY_ITS_DATA
 
 
 # --- the newest runs of all tenants --------------------------------------------------------------

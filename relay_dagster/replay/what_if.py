@@ -101,16 +101,18 @@ class WhatIf:
                 f"the config is of tenant {config.tenant_id}, run {run_id} of {self.run.tenant_id}"
             )
         digests = (_FeedDigest(), _FeedDigest())
-        own = replay(ReplayInputs(artifacts), digests[0])
-        other = replay(ReplayInputs(artifacts, config, artifacts.of_baseline()), digests[1])
+        inputs = ReplayInputs(artifacts, config, artifacts.of_baseline())
+        own, merged = replay(ReplayInputs(artifacts), digests[0])
+        other, others_merged = replay(inputs, digests[1])
         self._changes, self._guards = other.findings.changes, other.findings.guards
-        mine, others = (r.merged.feed if r.merged else None for r in (own, other))
-        currency = own.stages.config.default_currency
+        mine = None if merged is None else merged.feed
+        others = None if others_merged is None else others_merged.feed
+        currency = own.config.default_currency
         if mine is not None and others is not None and currency == config.default_currency:
             run, rows = self.run, own.findings.valid_rows()
             context = StateContext(run.run_id, run.tenant_id, run.config_version, currency, rows)
             joined = Comparison.of(FeedFigures.of(mine), FeedFigures.of(others))
-            self._changes, self._guards = other.stages.compared(joined, context)
+            self._changes, self._guards = other.compared(joined, context)
         elif mine is not None:
             self._changes, self._guards = None, None
         self._own, self._other = (
