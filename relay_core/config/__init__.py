@@ -1,34 +1,18 @@
 """A tenant's config: text in, frozen models out, every fault with its path."""
 
-from relay_core.config.cross_checks import LoadContext
-from relay_core.config.documents import parse_document
-from relay_core.config.loading import TenantConfig, load_config, load_stored_config
-from relay_core.config.models import (
-    ErrorPolicy,
-    PriceRule,
-    PricingConfig,
-    RuleConditions,
-    StockConfig,
-    VendorConfig,
-)
-from relay_core.config.overrides import Override, load_overrides, parse_overrides, used_overrides
-from relay_core.config.parser import ParserConfig
-
-__all__ = [
-    "ErrorPolicy",
-    "LoadContext",
-    "Override",
-    "ParserConfig",
-    "PriceRule",
-    "PricingConfig",
-    "RuleConditions",
-    "StockConfig",
-    "TenantConfig",
-    "VendorConfig",
-    "load_config",
-    "load_overrides",
-    "load_stored_config",
-    "parse_document",
-    "parse_overrides",
-    "used_overrides",
-]
+from relay_core.config.cross_checks import LoadContext as LoadContext
+from relay_core.config.documents import parse_document as parse_document
+from relay_core.config.loading import TenantConfig as TenantConfig
+from relay_core.config.loading import load_config as load_config
+from relay_core.config.loading import load_stored_config as load_stored_config
+from relay_core.config.models import ErrorPolicy as ErrorPolicy
+from relay_core.config.models import PriceRule as PriceRule
+from relay_core.config.models import PricingConfig as PricingConfig
+from relay_core.config.models import RuleConditions as RuleConditions
+from relay_core.config.models import StockConfig as StockConfig
+from relay_core.config.models import VendorConfig as VendorConfig
+from relay_core.config.overrides import Override as Override
+from relay_core.config.overrides import load_overrides as load_overrides
+from relay_core.config.overrides import parse_overrides as parse_overrides
+from relay_core.config.overrides import used_overrides as used_overrides
+from relay_core.config.parser import ParserConfig as ParserConfig

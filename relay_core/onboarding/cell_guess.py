@@ -196,19 +196,13 @@ def _symbols(cells: Mapping[str, Sequence[str]]) -> list[str]:
 # --- days and times -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TimestampGuess:
-    """The formats that a vendor's times are in; none where they are read already, or are no times.
+def guess_timestamps(
+    cells: Sequence[str], parser: ParserConfig, zone: tzinfo
+) -> tuple[list[str], str]:
+    """Return the formats that a parser lacks for the cells, trimmed, not null, of ``updated_at``.
 
-    ``note`` says why none is proposed although one is needed, where that is known.
+    A note beside them says why none is proposed although one is needed, where that is known.
     """
-
-    formats: tuple[str, ...] = ()
-    note: str = ""
-
-
-def guess_timestamps(cells: Sequence[str], parser: ParserConfig, zone: tzinfo) -> TimestampGuess:
-    """Return what formats a parser lacks for the cells, trimmed, not null, of ``updated_at``."""
     left = [text for text in dict.fromkeys(cells) if _moment(text, parser, zone) is None]
     left, formats = left[:_MAX_TEXTS], list[str]()
     while left and len(formats) < _MAX_FORMATS:
@@ -225,13 +219,11 @@ def guess_timestamps(cells: Sequence[str], parser: ParserConfig, zone: tzinfo) -
         if other != best and _count(rival) == _count(readings[best]):
             read = zip(left, readings[best], strict=True)
             text = next(text for text, moment in read if moment is not None)
-            return TimestampGuess(
-                note=f'updated_at: "{text[:40]}" may begin with the day or with the month; set '
-                f'parser.timestamp_formats to ["{best}"] or ["{other}"]'
-            )
+            note = f'updated_at: "{text[:40]}" may begin with the day or with the month; set '
+            return [], f'{note}parser.timestamp_formats to ["{best}"] or ["{other}"]'
         formats.append(best)
         left = [t for t, moment in zip(left, readings[best], strict=True) if moment is None]
-    return TimestampGuess(tuple(formats))
+    return formats, ""
 
 
 def _readings(

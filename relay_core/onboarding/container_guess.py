@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -56,7 +57,19 @@ def container_changes(
     feed: FeedSample, inner: FeedSample, parser: ParserConfig
 ) -> Mapping[str, Any]:
     """Return what to change in a parser for an upload that `unpacked` has made ``inner`` of."""
-    found = _format_of(inner, parser)
+    head, found = inner.data, "csv"
+    if not head:
+        found = parser.format
+    elif head.startswith((ZIP, OLE2)):
+        found = workbook_format(head) or parser.format
+    elif head.startswith(PARQUET):
+        found = "parquet"
+    else:
+        with suppress(UnicodeError):
+            text = decode_head(head, likely_encodings(head)[0], is_whole=inner.is_whole)
+            line = text.lstrip().split("\n", 1)[0]
+            is_object = line.startswith("{") and read_object(line) is not None
+            found = "jsonl" if is_object else "csv"
     changes: dict[str, Any] = {}
     if found != parser.format:
         changes["format"] = found
@@ -68,18 +81,3 @@ def container_changes(
     if found not in WORKBOOK_FORMATS and parser.compression not in ("auto", packed):
         changes["compression"] = "auto"
     return changes
-
-
-def _format_of(feed: FeedSample, parser: ParserConfig) -> str:
-    if not feed.data:
-        return parser.format
-    if feed.data.startswith((ZIP, OLE2)):
-        return workbook_format(feed.data) or parser.format
-    if feed.data.startswith(PARQUET):
-        return "parquet"
-    try:
-        text = decode_head(feed.data, likely_encodings(feed.data)[0], is_whole=feed.is_whole)
-    except UnicodeError:
-        return "csv"
-    line = text.lstrip().split("\n", 1)[0]
-    return "jsonl" if line.startswith("{") and read_object(line) is not None else "csv"

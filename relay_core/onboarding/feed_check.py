@@ -152,10 +152,11 @@ class _Checker:
             symbols = (*guessed.quantity_symbols, *symbols)
             guessed, changes = _with(guessed, changes, quantity_symbols=[*symbols])
         moments = cell_texts(feed, guessed, ("updated_at",), with_numbers=True)
-        times = cell_guess.guess_timestamps(moments.get("updated_at", ()), guessed, config.zone)
-        notes += [times.note] if times.note else []
-        if times.formats:
-            formats = [*guessed.timestamp_formats, *times.formats]
+        times = moments.get("updated_at", ())
+        formats, note = cell_guess.guess_timestamps(times, guessed, config.zone)
+        notes += [note] if note else []
+        if formats:
+            formats = [*guessed.timestamp_formats, *formats]
             guessed, changes = _with(guessed, changes, timestamp_formats=formats)
         if words := cell_guess.guess_null_values(cells, guessed, config.zone):
             guessed, changes = _with(guessed, changes, null_values=_with_words(guessed, words))

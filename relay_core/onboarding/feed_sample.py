@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import islice
 
 from relay_core.config import ParserConfig
-from relay_core.domain.cell_rules import strip
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.charset import decode_head
@@ -44,11 +43,6 @@ class SampleRecord:
 
     line: int
     cells: tuple[str, ...]
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether no cell holds anything."""
-        return not any(map(strip, self.cells))
 
 
 def is_read_whole(head: bytes) -> bool:

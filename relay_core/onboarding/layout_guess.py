@@ -109,7 +109,7 @@ def _examined(
             sample_records(text, delimiter, skip=skip, quoting=parser.quoting, is_whole=is_whole),
             _RECORDS,
         )
-        if not record.is_blank
+        if any(map(strip, record.cells))
     ]
     if parser.columns is not None:
         width = len(parser.columns)
