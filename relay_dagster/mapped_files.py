@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from relay_core.ingest.csv_records import release_mapped
+
 
 @dataclass(frozen=True)
 class InputFile:
@@ -25,8 +27,6 @@ class InputFile:
 
     def sha256(self) -> str:
         """Return the hash of the bytes, in hexadecimal digits."""
-        from relay_core.ingest.decoding import release_mapped  # not every process has the engine
-
         digest = hashlib.sha256(self.data).hexdigest()
         release_mapped(self.data)
         return digest

@@ -5,6 +5,7 @@ second look, by the same rules: a quote opens a field only as its first characte
 the closing quote is kept.
 """
 
+import mmap
 import re
 from collections.abc import Iterator, Sequence
 from itertools import compress
@@ -12,7 +13,6 @@ from itertools import compress
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS
-from relay_core.ingest.decoding import release_mapped
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _WINDOW = 1 << 20
@@ -278,6 +278,14 @@ def physical_lines(
         if len(found) == len(ordinals):
             break
     return found
+
+
+def release_mapped(data: bytes | bytearray | memoryview) -> None:
+    """Give the memory of a mapped file back to the system; pages still in use are read again."""
+    # What can be written to may be mapped from no file, and would be lost.
+    mapped = data.obj if isinstance(data, memoryview) and data.readonly else None
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _lines_left(text: memoryview, position: int) -> int:

@@ -1,7 +1,6 @@
 """Bytes of a feed to UTF-8 text, and what to say when they are in another encoding."""
 
 import codecs
-import mmap
 
 import numpy as np
 import pyarrow as pa
@@ -15,14 +14,6 @@ Buffer = bytes | bytearray | memoryview
 
 _BOM = "\ufeff".encode()
 _PIECE = 1 << 20
-
-
-def release_mapped(data: Buffer) -> None:
-    """Give the memory of a mapped file back to the system; pages still in use are read again."""
-    # What can be written to may be mapped from no file, and would be lost.
-    mapped = data.obj if isinstance(data, memoryview) and data.readonly else None
-    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def decode_feed(data: Buffer, encoding: str) -> memoryview:

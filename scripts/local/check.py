@@ -18,7 +18,7 @@ from relay_core.config.lint import config_doubts
 from relay_core.domain.errors import FeedUnreadableError, UnsupportedSchemaVersionError
 from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import too_large
-from relay_core.ingest.decoding import release_mapped
+from relay_core.ingest.csv_records import release_mapped
 from relay_core.ingest.sku_map import read_sku_map
 from relay_core.onboarding.check_results import FeedCheck
 from relay_core.onboarding.dry_run import MAX_WHOLE_BYTES

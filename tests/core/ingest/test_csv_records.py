@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -15,6 +17,7 @@ from relay_core.ingest.csv_records import (
     after_empty_lines,
     line_number,
     physical_lines,
+    release_mapped,
 )
 
 CSV = st.text('",\r\na', max_size=30)
@@ -102,3 +105,35 @@ def test_lines_of_records_are_those_found_one_by_one(quoting: bool) -> None:
         checked += 1
         assert physical_lines(text, scanner, 0, range(1, len(lines) + 1)) == lines
     assert checked > 200
+
+
+def test_what_was_read_of_a_mapped_file_is_given_back_and_can_be_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "feed.csv"
+    path.write_bytes(b"sku" * (4 << 20))
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as view,
+        view[3:] as text,
+    ):
+        read = text.tobytes()
+        before = _mapped_kb()
+        release_mapped(text)
+
+        assert before - _mapped_kb() > 10 << 10
+        assert text.tobytes() == read
+
+
+def test_memory_that_no_file_has_is_never_given_back() -> None:
+    with mmap.mmap(-1, 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as pages:
+        pages[:] = b"feed"
+        with memoryview(pages) as view:
+            release_mapped(view)
+
+        assert pages[:] == b"feed"
+
+
+def _mapped_kb() -> int:
+    """Return how much this process holds of mapped files."""
+    status = Path("/proc/self/status").read_text("ascii")
+    return int(status.partition("RssFile:")[2].split()[0])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
 import tracemalloc
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest import decoding
-from relay_core.ingest.decoding import decode_feed, release_mapped
+from relay_core.ingest.decoding import decode_feed
 
 ENCODINGS = ["utf-16", "utf-16-le", "utf-32", "utf-8-sig", "utf-7", "shift_jis", "gb18030"]
 
@@ -64,35 +62,3 @@ def test_one_wide_character_does_not_make_a_text_of_wide_ones_of_a_whole_feed(
         tracemalloc.stop()
 
     assert peak < 2 * len(data)
-
-
-def test_what_was_read_of_a_mapped_file_is_given_back_and_can_be_read_again(tmp_path: Path) -> None:
-    path = tmp_path / "feed.csv"
-    path.write_bytes(b"sku" * (4 << 20))
-    with (
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-        memoryview(mapped) as view,
-        view[3:] as text,
-    ):
-        read = text.tobytes()
-        before = _mapped_kb()
-        release_mapped(text)
-
-        assert before - _mapped_kb() > 10 << 10
-        assert text.tobytes() == read
-
-
-def test_memory_that_no_file_has_is_never_given_back() -> None:
-    with mmap.mmap(-1, 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as pages:
-        pages[:] = b"feed"
-        with memoryview(pages) as view:
-            release_mapped(view)
-
-        assert pages[:] == b"feed"
-
-
-def _mapped_kb() -> int:
-    """Return how much this process holds of mapped files."""
-    status = Path("/proc/self/status").read_text("ascii")
-    return int(status.partition("RssFile:")[2].split()[0])
