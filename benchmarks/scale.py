@@ -39,7 +39,12 @@ from relay_dagster import tags
 from relay_dagster.devstack.processes import API, CODE, MOTO
 from relay_dagster.drain import Deadline
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.maintenance.housekeeping import PartitionSync, delete_old_runs, sync_partitions
+from relay_dagster.maintenance.housekeeping import (
+    Occasion,
+    PartitionSync,
+    delete_old_runs,
+    sync_partitions,
+)
 from relay_dagster.maintenance.messages import DeadLetterCount, QueueWatch, send_lost_again, sweep
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
@@ -268,8 +273,14 @@ def ticks(scale: Scale) -> Iterator[Cost]:
     yield scale.cost("partitions, all compared", lambda: compare(hours=1))
     yield scale.cost("reconciler, nothing due", scale.reconcile)
     yield scale.cost("intake, one place", scale.take_in)
-    yield scale.cost("lost messages", lambda: send_lost_again(platform, QueueWatch(), now))
-    yield scale.cost("dead letters", lambda: sweep(platform, DeadLetterCount(), now))
+    yield scale.cost(
+        "lost messages",
+        lambda: send_lost_again(Occasion(platform, now, Deadline.after(60)), QueueWatch()),
+    )
+    yield scale.cost(
+        "dead letters",
+        lambda: sweep(Occasion(platform, now, Deadline.after(60)), DeadLetterCount()),
+    )
     yield scale.cost(
         "history", lambda: delete_old_runs(platform, executions, now, Deadline.after(30))
     )
@@ -315,7 +326,7 @@ def waits(scale: Scale) -> dict[str, float]:
 
     def send() -> None:
         nonlocal sent
-        sent += send_lost_again(platform, watch, scale.clock.now)
+        sent += send_lost_again(Occasion(platform, scale.clock.now, Deadline.after(60)), watch)
         _empty(platform)
 
     waited = scale.seconds_until(lambda: sent >= LOST, send)

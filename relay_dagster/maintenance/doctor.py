@@ -26,6 +26,7 @@ from relay_dagster.external_errors import MissingResourceError, UnreadableItemEr
 from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.intake.dead_letters import DeadLetters
 from relay_dagster.logs import event_log
+from relay_dagster.maintenance.housekeeping import Memory, Occasion
 from relay_dagster.runs.model import DueQueue, LockState, RunRecord
 from relay_dagster.wiring import Platform
 
@@ -155,22 +156,16 @@ class _Look:
         return found
 
     def _read(
-        self,
-        keys: Iterable[str],
-        read: Callable[[Mapping[str, Any]], _T],
-        unreadable: list[Finding],
+        self, keys: Iterable[str], read: Callable[[Mapping[str, Any]], _T], broken: list[Finding]
     ) -> dict[str, _T | None]:
-        """Return what items say, by key, None of those that are not there.
-
-        Those that this release cannot read are left out: of each there is a finding.
-        """
+        """Return what items say by key, None of those not there; of unreadable ones a finding."""
         table, said = self.platform.database.runs, dict[str, _T | None]()
         items = table.batch(wanted := [*keys])
         for key in wanted:
             try:
                 said[key] = table.parse(items[key], read) if key in items else None
             except UnreadableItemError as error:
-                unreadable.append(Finding(Invariant.UNREADABLE_ITEM, key, str(error)))
+                broken.append(Finding(Invariant.UNREADABLE_ITEM, key, str(error)))
         return said
 
     def _holder(self, tenant_id: str) -> str | None:
@@ -214,10 +209,8 @@ class _Look:
             yield _of(record, Invariant.HELD_FEED_GONE, "its feed cannot be released any more")
         gone = {*record.artifacts.values()} - there if self.extent.has(record.run_id) else ()
         if gone and record.requested_at > self._oldest:
-            which, days = (
-                listed(sorted(gone), ", ", len(gone)),
-                self.platform.settings.retention_days,
-            )
+            days = self.platform.settings.retention_days
+            which = listed(sorted(gone), ", ", len(gone))
             message = f"gone before their {days} days are over: {which}"
             yield _of(record, Invariant.ARTIFACTS_GONE, message)
 
@@ -315,17 +308,17 @@ def _of(record: RunRecord, invariant: Invariant, message: str) -> Finding:
     return Finding(invariant, f"run {record.run_id} of {record.tenant_id}", message)
 
 
-def report_broken(platform: Platform, now: datetime, deadline: Deadline) -> int:
+def report_broken(on: Occasion, _: Memory | None = None) -> int:
     """Log each broken invariant, send how many there are, and return it.
 
     A part of the artifacts is asked for, and what there is time for: a tick that outlives its time
     is lost with all its duties.
     """
-    extent = Extent(part=now.hour % SLICES, deadline=deadline)
-    findings = list(examine(platform, now, extent))
+    extent = Extent(part=on.now.hour % SLICES, deadline=on.deadline)
+    findings = list(examine(on.platform, on.now, extent))
     if extent.is_cut_short():
         log.warning("invariants_cut_short", found=len(findings))
     for each in findings:
         log.error("invariant_broken", invariant=each.invariant, subject=each.subject)
-    platform.metrics.count(INVARIANTS_BROKEN, len(findings))
+    on.platform.metrics.count(INVARIANTS_BROKEN, len(findings))
     return len(findings)

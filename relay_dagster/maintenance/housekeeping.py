@@ -4,7 +4,7 @@ Nothing here is about a single run; each function is a duty of its own.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -25,13 +25,21 @@ from relay_dagster.wiring import Platform
 # The index of tenants lags behind the table.
 OVERLAP = timedelta(minutes=2)
 ALL_TENANTS_EVERY_SECONDS = 3600
-HOLDS_AT_ONCE = 100
 MIN_RECORD_DAYS = 15
 """The dead-letter queue keeps messages for 14 days, and their runs are known as long."""
 KEPT_CONFIGS = 50
 _RUNS_ROUND, _CONFIGS_ROUND = timedelta(minutes=10), timedelta(hours=1)
-_AT_ONCE = 100
+AT_ONCE = 100
 log = event_log()
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a duty works with: the platform, the time, and until when."""
+
+    platform: Platform
+    now: datetime
+    deadline: Deadline
 
 
 @dataclass
@@ -80,8 +88,7 @@ def sync_partitions(
         cursor.compared_at = instant
     else:
         since = datetime.fromtimestamp(cursor.known_until, UTC) - OVERLAP
-        tenant_ids = {*platform.tenants.created_since(since)}
-        if tenant_ids:
+        if tenant_ids := {*platform.tenants.created_since(since)}:
             tenant_ids -= platform.deletions.listed()
         added = partitions.add_tenants(tenant_ids)
     cursor.known_until = instant
@@ -91,10 +98,7 @@ def sync_partitions(
 def delete_old_runs(
     platform: Platform, history: ExecutionHistory, now: datetime, deadline: Deadline
 ) -> int:
-    """Delete runs that Dagster has kept for ``RELAY_DAGSTER_RETENTION_DAYS``; return how many.
-
-    Run records stay. Dagster itself deletes old ticks alone.
-    """
+    """Delete what Dagster has kept of runs for ``RELAY_DAGSTER_RETENTION_DAYS``; count the runs."""
     before = now - timedelta(days=platform.settings.dagster_retention_days)
     return history.delete_ended_before(before, deadline.has_passed)
 
@@ -106,16 +110,26 @@ def check_queue(platform: Platform) -> list[str]:
     return differences
 
 
-def count_holds(platform: Platform, now: datetime) -> int:
+def pages_of(platform: Platform, status: RunStatus) -> Iterator[Sequence[RunRecord]]:
+    """Yield all runs of a status, so many together as are read by one call."""
+    cursor, is_more = None, True
+    while is_more:
+        page = platform.runs.list_runs(status=status, limit=AT_ONCE, cursor=cursor)
+        yield page.items
+        cursor = page.next_cursor
+        is_more = cursor is not None
+
+
+def count_holds(on: Occasion, _: Memory | None = None) -> int:
     """Give up holds that are too old; send how many wait for a decision, and return it.
 
     The metric is sent also where there is none.
     """
-    days = platform.settings.retention_days
+    platform, days = on.platform, on.platform.settings.retention_days
     holds: Counter[str] = Counter()
 
     def count_or_expire(record: RunRecord) -> None:
-        if now - (record.finished_at or now) <= timedelta(days=days):
+        if on.now - (record.finished_at or on.now) <= timedelta(days=days):
             holds[record.tenant_id] += 1
         else:
             platform.ledger.feeds.expire_hold(record.run_id, days)
@@ -127,12 +141,8 @@ def count_holds(platform: Platform, now: datetime) -> int:
         else:
             report_fault(platform.metrics, "hold_not_expired", error, **record.log_facts)
 
-    cursor, is_more = None, True
-    while is_more:
-        page = platform.runs.list_runs(status=RunStatus.HELD, limit=HOLDS_AT_ONCE, cursor=cursor)
-        drain(page.items, count_or_expire, report)
-        cursor = page.next_cursor
-        is_more = cursor is not None
+    for records in pages_of(platform, RunStatus.HELD):
+        drain(records, count_or_expire, report)
     platform.metrics.runs_held(holds)
     return holds.total()
 
@@ -169,19 +179,20 @@ class Round(Memory):
 
     def goes_on(self, now: datetime, pause: timedelta) -> bool:
         """Begin a round if it is time; tell whether there is one."""
-        if not self.after and now.timestamp() - self.begun_at < pause.total_seconds():
-            return False
         if not self.after:
+            if now.timestamp() - self.begun_at < pause.total_seconds():
+                return False
             self.begun_at = now.timestamp()
         return True
 
 
-def expire_runs(platform: Platform, place: Round, now: datetime, deadline: Deadline) -> int:
+def expire_runs(on: Occasion, place: Round) -> int:
     """Delete the records of runs that ended long enough ago; return how many.
 
     The records stay of feeds that are in force, kept or held, and of what kept ones were compared
     with.
     """
+    platform, now, deadline = on.platform, on.now, on.deadline
     if not place.goes_on(now, _RUNS_ROUND):
         return 0
     days = max(platform.settings.retention_days, MIN_RECORD_DAYS)
@@ -196,7 +207,7 @@ def expire_runs(platform: Platform, place: Round, now: datetime, deadline: Deadl
         report_fault(platform.metrics, "run_not_expired", error, **record.log_facts)
 
     oldest = platform.runs.ids_by_request(place.after, before)
-    while page := list(islice(oldest, _AT_ONCE)):
+    while page := list(islice(oldest, AT_ONCE)):
         places = {run_id: found_at for found_at, run_id in page}
         records = platform.runs.get_many(places)
         done = drain(records.values(), expire, report, deadline=deadline)
@@ -212,14 +223,9 @@ def expire_runs(platform: Platform, place: Round, now: datetime, deadline: Deadl
 def _is_over(record: RunRecord, before: datetime) -> bool:
     """Tell whether a run ended before an instant, and nothing of it is open."""
     is_settled = record.acknowledged_at is not None and not record.has_dead_letter
-    return (
-        is_settled
-        and record.has_ended
-        and record.status is not RunStatus.HELD
-        and record.lock_state is LockState.NONE
-        and record.finished_at is not None
-        and record.finished_at < before
-    )
+    has_ended = record.has_ended and record.status is not RunStatus.HELD
+    is_old = record.finished_at is not None and record.finished_at < before
+    return is_settled and has_ended and is_old and record.lock_state is LockState.NONE
 
 
 def _is_needed(platform: Platform, record: RunRecord) -> bool:
@@ -227,23 +233,20 @@ def _is_needed(platform: Platform, record: RunRecord) -> bool:
     feed = platform.runs.feed(record.tenant_id)
     if feed is None:
         return False
-    kept = {each.run_id for each in feed.publications}
-    if feed.held_run_id is not None:
-        kept.add(feed.held_run_id)
-    if record.run_id in kept:
-        return True
-    if record.published_at is None:
-        return False  # never anybody's baseline
+    kept = {each.run_id for each in feed.publications} | {*filter(None, [feed.held_run_id])}
+    if record.run_id in kept or record.published_at is None:  # then it was never a baseline
+        return record.run_id in kept
     records = platform.runs.get_many(kept)
     # What cannot be read may have been compared with anything.
     is_known = len(records) == len(kept)
     return not is_known or record.run_id in {each.baseline_run_id for each in records.values()}
 
 
-def expire_configs(platform: Platform, place: Round, now: datetime, deadline: Deadline) -> int:
+def expire_configs(on: Occasion, place: Round) -> int:
     """Delete versions of configs but for the newest 50 and those that a record names."""
-    if not place.goes_on(now, _CONFIGS_ROUND):
+    if not place.goes_on(on.now, _CONFIGS_ROUND):
         return 0
+    platform, deadline = on.platform, on.deadline
     data, count = TenantData(platform.database), 0
 
     def expire(tenant_id: str) -> None:

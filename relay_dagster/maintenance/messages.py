@@ -18,7 +18,7 @@ from relay_dagster.aws.job_queue import CAUSE, Message, read_whole
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import Deadline, drain
 from relay_dagster.logs import event_log
-from relay_dagster.maintenance.housekeeping import Memory
+from relay_dagster.maintenance.housekeeping import Memory, Occasion
 from relay_dagster.runs.errors import JobExpiredError, RunError, TenantClosingError
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import DueQueue, RunRecord
@@ -57,8 +57,9 @@ class QueueWatch(Memory):
         return max((at for at in self.empty_at if at <= instant), default=None)
 
 
-def send_lost_again(platform: Platform, watch: QueueWatch, now: datetime) -> int:
+def send_lost_again(on: Occasion, watch: QueueWatch) -> int:
     """Send lost messages again; return how many runs wait for theirs."""
+    platform, now = on.platform, on.now
     if platform.queue.count_waiting():
         return 0
     lost_seconds = platform.settings.message_lost_seconds
@@ -86,15 +87,14 @@ class DeadLetterCount(Memory):
     read_at: float = 0
 
 
-def sweep(
-    platform: Platform, last: DeadLetterCount, now: datetime, deadline: Deadline | None = None
-) -> str:
+def sweep(on: Occasion, last: DeadLetterCount) -> str:
     """Resolve the dead letters that SQS has moved, if it is time; return a summary."""
+    platform, now = on.platform, on.now
     count = platform.queue.count_dead()
     is_late = now.timestamp() - last.read_at >= AT_LEAST_EVERY_SECONDS
     if not count or (count == last.count and not is_late):
         return f"{count} dead letters"
-    resolved = resolve_dead_letters(platform, deadline)
+    resolved = resolve_dead_letters(platform, on.deadline)
     last.count, last.read_at = count - resolved, now.timestamp()
     note_expired(platform, now)
     return f"{resolved} of {count} dead letters settled"
@@ -109,16 +109,12 @@ def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -
 
     resolved = 0
     for messages in read_whole(platform.queue, deadline):
-        jobs: dict[str, Job] = {}
+        jobs: list[tuple[Message, Job]] = []
         for message in messages:
             with suppress(NotAJobError):
-                jobs[message.message_id] = Job.parse(message.body)
-        records = platform.runs.get_many({job.run_id for job in jobs.values()})
-        found = [
-            (message, job, records.get(job.run_id))
-            for message in messages
-            if (job := jobs.get(message.message_id)) is not None
-        ]
+                jobs.append((message, Job.parse(message.body)))
+        records = platform.runs.get_many({job.run_id for _, job in jobs})
+        found = [(message, job, records.get(job.run_id)) for message, job in jobs]
         resolved += sum(map(bool, drain(found, lambda each: _resolve(platform, *each), report)))
     return resolved
 

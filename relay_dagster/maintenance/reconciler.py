@@ -226,28 +226,25 @@ def write_reports(platform: Platform, record: RunRecord) -> RunRecord:
         withdraw(platform.objects, record)
         # Files there may be of an attempt that was about to end otherwise.
         with closing(ConcurrentIO(threads=2)) as io:
-            outcome = _write(platform, RunReports(platform.objects, record.context, io), record)
+            reports = RunReports(platform.objects, record.context, io)
+            reports.withdraw_merged()
+            findings = _findings(platform, record)
+            if record.status is RunStatus.FAILED:
+                findings.fail(record.failure)
+            finished = record.finished_at or record.requested_at
+            seconds = (finished - (record.started_at or record.requested_at)).total_seconds()
+            outcome = reports.write_last(
+                findings,
+                status=record.status,
+                stage_times=record.stage_times(finished),
+                duration_seconds=seconds,
+                now=finished,
+            )
     artifacts = platform.objects.artifacts(record.run_id, record.tenant_id)
     written = Outcome(
         artifacts=artifacts, errors_artifact_key=artifacts.get("errors"), counts=outcome.counts
     )
     return platform.ledger.note_reports(record.run_id, written)
-
-
-def _write(platform: Platform, reports: RunReports, record: RunRecord) -> Outcome:
-    reports.withdraw_merged()
-    findings = _findings(platform, record)
-    if record.status is RunStatus.FAILED:
-        findings.fail(record.failure)
-    finished = record.finished_at or record.requested_at
-    started = record.started_at or record.requested_at
-    return reports.write_last(
-        findings,
-        status=record.status,
-        stage_times=record.stage_times(finished),
-        duration_seconds=(finished - started).total_seconds(),
-        now=finished,
-    )
 
 
 def _findings(platform: Platform, record: RunRecord) -> RunFindings:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.database import AuditStore
 from relay_dagster.aws.dynamodb.link_store import LinkKind
+from relay_dagster.maintenance.housekeeping import pages_of
 from relay_dagster.runs.errors import RunError, UnknownTenantError
 from relay_dagster.tenants.audit import Action, AuditEntry, Origin
 from relay_dagster.webhooks.changes import UnknownWebhookError, removed
@@ -52,7 +54,11 @@ def recover(platform: Platform, since: datetime, audit: AuditStore, origin: Orig
             done.lost[entry.action] += 1
         elif again(platform, str(entry.tenant_id), str(entry.target), origin):
             done.deleted_again.append(entry)
-    _cancel_open_runs(platform, origin, done)
+    for page in chain.from_iterable(pages_of(platform, status) for status in _UNDER_WAY):
+        for record in page:
+            with suppress(RunError):  # it has ended meanwhile
+                platform.ledger.request_cancel(record.run_id, origin=origin)
+                done.cancelled.append(record.run_id)
     feeds = platform.runs.feeds(platform.tenants.all_tenant_ids())
     for key in (each.key for feed in feeds.values() for each in feed.publications):
         if platform.objects.bring_back(key):
@@ -68,19 +74,6 @@ def _entries(audit: AuditStore, since: datetime) -> Iterator[AuditEntry]:
         after = page.next_cursor
         if after is None or (page.items and page.items[-1].occurred_at <= since):
             return
-
-
-def _cancel_open_runs(platform: Platform, origin: Origin, done: Recovery) -> None:
-    for status in _UNDER_WAY:
-        cursor, is_more = None, True
-        while is_more:
-            page = platform.runs.list_runs(status=status, limit=_PAGE, cursor=cursor)
-            for record in page.items:
-                with suppress(RunError):  # it has ended meanwhile
-                    platform.ledger.request_cancel(record.run_id, origin=origin)
-                    done.cancelled.append(record.run_id)
-            cursor = page.next_cursor
-            is_more = cursor is not None
 
 
 # --- what is deleted again ------------------------------------------------------------------------

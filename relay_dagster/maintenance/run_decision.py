@@ -80,22 +80,25 @@ def watched(
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """A record, and the state of its run.
-
-    ``silent_seconds`` counts from the last change of its heartbeat (``execution/attempt.py``
-    describes heartbeats). ``is_its_turn``: the tenant is free, and no other run has waited longer.
-    """
+    """A record, and the state of its run; ``execution/attempt.py`` describes heartbeats."""
 
     record: RunRecord
     execution: AttemptState
     now: datetime
-    silent_seconds: float = 0
-    is_its_turn: bool = False
+    silent_seconds: float = 0  # since the last change of its heartbeat
+    is_its_turn: bool = False  # the tenant is free, and no other run has waited longer
 
 
 def decide(facts: RunFacts, policy: PollSchedule) -> list[ReconcileAction]:
     """Return the actions for one run, in order."""
-    return list(_actions(facts, policy))
+    record = facts.record
+    if record.has_ended:
+        return [*_of_final(facts, policy)]
+    if record.cancel_requested_at is not None:
+        return [*_of_cancelled(facts, record.cancel_requested_at, policy)]
+    if record.is_claimed:
+        return [*_of_claimed(facts, policy)]
+    return [*(_of_dispatched if record.is_dispatched else _of_queued)(facts, policy)]
 
 
 def next_check(facts: RunFacts, policy: PollSchedule) -> timedelta:
@@ -109,20 +112,6 @@ def next_check(facts: RunFacts, policy: PollSchedule) -> timedelta:
         return max(LOST_DISPATCH_AFTER - _since(facts, record.dispatched_at), SOON)
     stale_in = timedelta(seconds=max(policy.stale_seconds - facts.silent_seconds, 0) + 1)
     return min(policy.between_checks, stale_in)
-
-
-def _actions(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
-    record = facts.record
-    if record.has_ended:
-        yield from _of_final(facts, policy)
-    elif record.cancel_requested_at is not None:
-        yield from _of_cancelled(facts, record.cancel_requested_at, policy)
-    elif record.is_claimed:
-        yield from _of_claimed(facts, policy)
-    elif record.is_dispatched:
-        yield from _of_dispatched(facts, policy)
-    else:
-        yield from _of_queued(facts, policy)
 
 
 def _of_final(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:

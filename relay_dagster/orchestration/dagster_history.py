@@ -193,7 +193,12 @@ class DagsterHistory(OnInstance):
             self._delete_run(dagster_run_id)
             count += 1
         backfills, is_all = self._remove_backfills(names)
-        count += backfills + self._remove_events(tenant_id)
+        with self._events() as connection:
+            assets = connection.execute(sa.select(_ASSETS.c.asset_key)).scalars().all()
+        self._delete_from_copy(sa.func.instr(_EVENTS.c.event, json.dumps(tenant_id)) > 0)
+        count += backfills + self._delete_checks(_CHECKS.c.partition == tenant_id)
+        its_own = (_EVENTS.c.asset_key.in_(assets), _EVENTS.c.partition == tenant_id)
+        count += self._delete_events(*its_own)
         if self._instance.has_dynamic_partition(TENANT_PARTITIONS, tenant_id):
             self._instance.delete_dynamic_partition(TENANT_PARTITIONS, tenant_id)
             count += 1
@@ -314,35 +319,23 @@ class DagsterHistory(OnInstance):
             with self._events() as connection:
                 here = _ASSETS.c.asset_key == row.asset_key
                 connection.execute(sa.update(_ASSETS).where(here).values(**changed))
-            if is_last:
-                self._restore_last(row.asset_key, names.tenant_id)
             count += 1
+            if not is_last:
+                continue
+            # The last materialization is another tenant's now, if there is one.
+            wanted = sa.select(sa.func.max(_EVENTS.c.id)).where(
+                _EVENTS.c.asset_key == row.asset_key,
+                _EVENTS.c.dagster_event_type == _MATERIALIZED.value,
+                sa.or_(_EVENTS.c.partition.is_(None), _EVENTS.c.partition != names.tenant_id),
+            )
+            with self._events() as connection:
+                ids = [each for each in connection.execute(wanted).scalars() if each is not None]
+            key = dg.AssetKey(json.loads(row.asset_key))
+            asked = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids)
+            found = self._instance.fetch_materializations(asked, limit=1).records if ids else ()
+            for record in found:
+                self._event_storage.store_asset_event(record.event_log_entry, record.storage_id)
         return count
-
-    def _restore_last(self, asset_key: str, tenant_id: str) -> None:
-        """Note of an asset the last materialization of another tenant, if there is one."""
-        wanted = sa.select(sa.func.max(_EVENTS.c.id)).where(
-            _EVENTS.c.asset_key == asset_key,
-            _EVENTS.c.dagster_event_type == _MATERIALIZED.value,
-            sa.or_(_EVENTS.c.partition.is_(None), _EVENTS.c.partition != tenant_id),
-        )
-        with self._events() as connection:
-            newest = connection.execute(wanted).scalar()
-        if newest is None:
-            return
-        key = dg.AssetKey(json.loads(asset_key))
-        asked = dg.AssetRecordsFilter(asset_key=key, storage_ids=[newest])
-        for record in self._instance.fetch_materializations(asked, limit=1).records:
-            self._event_storage.store_asset_event(record.event_log_entry, record.storage_id)
-
-    def _remove_events(self, tenant_id: str) -> int:
-        """Remove events and verdicts of checks that are no run's."""
-        with self._events() as connection:
-            assets = connection.execute(sa.select(_ASSETS.c.asset_key)).scalars().all()
-        self._delete_from_copy(sa.func.instr(_EVENTS.c.event, json.dumps(tenant_id)) > 0)
-        return self._delete_checks(_CHECKS.c.partition == tenant_id) + self._delete_events(
-            _EVENTS.c.asset_key.in_(assets), _EVENTS.c.partition == tenant_id
-        )
 
     def _delete_checks(self, *conditions: Any) -> int:
         """Delete verdicts that are no run's, and the events that they were read from."""
@@ -372,8 +365,7 @@ class DagsterHistory(OnInstance):
     ) -> tuple[int, int | None]:
         """Remove the ticks after one that name the tenant; they are history alone.
 
-        Returns:
-            How many, and the last that was read, None where that was the last of all.
+        Return how many, and the last that was read, None where that was the last of all.
         """
         count = 0
         while True:

@@ -6,6 +6,7 @@ intake and the reconciler, which know the Protocols alone.
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import dagster as dg
@@ -35,15 +36,15 @@ STATE_OF = {
 }
 
 
+@dataclass(frozen=True)
 class OnInstance:
     """Base of what asks an instance, or what opens it when first asked: a tick's costs 50 ms."""
 
-    def __init__(self, instance: dg.DagsterInstance | Callable[[], dg.DagsterInstance]) -> None:
-        self._given = instance
+    given: dg.DagsterInstance | Callable[[], dg.DagsterInstance]
 
     @property
     def _instance(self) -> dg.DagsterInstance:
-        return self._given() if callable(self._given) else self._given
+        return self.given() if callable(self.given) else self.given
 
 
 class DagsterExecutions(OnInstance):

@@ -19,6 +19,7 @@ from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.doctor import report_broken
 from relay_dagster.maintenance.housekeeping import (
     Memory,
+    Occasion,
     PartitionSync,
     Round,
     check_queue,
@@ -42,13 +43,10 @@ ALL_SECONDS = 45.0
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
-    """What a duty works with: the platform, Dagster's instance, the time, and until when."""
+class DagsterOccasion(Occasion):
+    """What a duty works with that needs Dagster, too."""
 
-    platform: Platform
     open_instance: Callable[[], dg.DagsterInstance]
-    now: datetime
-    deadline: Deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,79 +56,54 @@ class Duty:
     name: str  # its place in the cursor and in the log
     interval: float  # seconds from one time to the next; 0 for each tick
     seconds: float  # how long it may take
-    act: Callable[[Occasion, Any], str]  # does it, and returns a sentence about it
+    act: Callable[[DagsterOccasion, Any], object]  # does it, and returns what there is to tell
     memory: type[Memory] = Memory  # what it remembers from one time to the next
+    told: str = "{}"  # a sentence about what it returns
 
 
-def _tenant_partitions(on: Occasion, memory: PartitionSync) -> str:
+def _tenant_partitions(on: DagsterOccasion, memory: PartitionSync) -> int:
     partitions = DagsterPartitions(on.open_instance)
-    return f"partitions added: {len(sync_partitions(on.platform, partitions, memory, on.now))}"
+    return len(sync_partitions(on.platform, partitions, memory, on.now))
 
 
-def _tenant_deletions(on: Occasion, _: Memory) -> str:
+def _tenant_deletions(on: DagsterOccasion, _: Memory) -> str:
     if on.platform.settings.deletions_apart:
         return "left to relay deletions"
     return DeletionTick(on.platform, DagsterHistory(on.open_instance)).run(on.deadline)
 
 
-def _lost_messages(on: Occasion, memory: QueueWatch) -> str:
-    return f"messages sent again: {send_lost_again(on.platform, memory, on.now)}"
+def _queue_settings(on: DagsterOccasion, _: Memory) -> str:
+    return "; ".join(check_queue(on.platform)) or "no"
 
 
-def _dead_letters(on: Occasion, memory: DeadLetterCount) -> str:
-    return sweep(on.platform, memory, on.now, on.deadline)
+def _publications(on: DagsterOccasion, _: Memory) -> int:
+    return report_publications(on.platform, on.open_instance, on.now, on.deadline)
 
 
-def _queue_settings(on: Occasion, _: Memory) -> str:
-    return f"queue_misconfigured: {'; '.join(check_queue(on.platform)) or 'no'}"
-
-
-def _held_runs(on: Occasion, _: Memory) -> str:
-    return f"runs held: {count_holds(on.platform, on.now)}"
-
-
-def _feed_ages(on: Occasion, _: Memory) -> str:
+def _feed_ages(on: DagsterOccasion, _: Memory) -> str:
     feeds = scheduled_feeds(on.platform)
     report_feed_ages(on.platform, feeds, on.now)
     changed = judge_freshness(feeds, on.open_instance, on.now, on.deadline)
-    return f"feeds told of: {len(feeds)}, verdicts changed: {changed}"
+    return f"{len(feeds)}, verdicts changed: {changed}"
 
 
-def _publications(on: Occasion, _: Memory) -> str:
-    count = report_publications(on.platform, on.open_instance, on.now, on.deadline)
-    return f"publications reported: {count}"
-
-
-def _dagster_history(on: Occasion, _: Memory) -> str:
-    history = DagsterHistory(on.open_instance)
-    return f"old runs deleted: {delete_old_runs(on.platform, history, on.now, on.deadline)}"
-
-
-def _invariants(on: Occasion, _: Memory) -> str:
-    return f"invariants broken: {report_broken(on.platform, on.now, on.deadline)}"
-
-
-def _run_records(on: Occasion, memory: Round) -> str:
-    return f"records expired: {expire_runs(on.platform, memory, on.now, on.deadline)}"
-
-
-def _config_versions(on: Occasion, memory: Round) -> str:
-    return f"configs expired: {expire_configs(on.platform, memory, on.now, on.deadline)}"
+def _dagster_history(on: DagsterOccasion, _: Memory) -> int:
+    return delete_old_runs(on.platform, DagsterHistory(on.open_instance), on.now, on.deadline)
 
 
 DUTIES = (
-    Duty("tenant_partitions", 0, 10, _tenant_partitions, PartitionSync),
+    Duty("tenant_partitions", 0, 10, _tenant_partitions, PartitionSync, "partitions added: {}"),
     Duty("tenant_deletions", 0, 20, _tenant_deletions),
-    Duty("lost_messages", 0, 10, _lost_messages, QueueWatch),
-    Duty("dead_letters", 60, 30, _dead_letters, DeadLetterCount),
-    Duty("queue_settings", 60, 10, _queue_settings),
-    Duty("held_runs", 60, 10, _held_runs),
-    Duty("publications", 15, 15, _publications),
-    Duty("feed_ages", 300, 20, _feed_ages),
-    Duty("dagster_history", 60, 20, _dagster_history),
-    Duty("invariants", 3600, 45, _invariants),
-    Duty("run_records", 60, 10, _run_records, Round),
-    Duty("config_versions", 60, 10, _config_versions, Round),
+    Duty("lost_messages", 0, 10, send_lost_again, QueueWatch, "messages sent again: {}"),
+    Duty("dead_letters", 60, 30, sweep, DeadLetterCount),
+    Duty("queue_settings", 60, 10, _queue_settings, told="queue_misconfigured: {}"),
+    Duty("held_runs", 60, 10, count_holds, told="runs held: {}"),
+    Duty("publications", 15, 15, _publications, told="publications reported: {}"),
+    Duty("feed_ages", 300, 20, _feed_ages, told="feeds told of: {}"),
+    Duty("dagster_history", 60, 20, _dagster_history, told="old runs deleted: {}"),
+    Duty("invariants", 3600, 45, report_broken, told="invariants broken: {}"),
+    Duty("run_records", 60, 10, expire_runs, Round, "records expired: {}"),
+    Duty("config_versions", 60, 10, expire_configs, Round, "configs expired: {}"),
 )
 
 
@@ -150,11 +123,7 @@ def keep_house(
     clock: Callable[[], datetime] = utc_now,
     duties: Sequence[Duty] = DUTIES,
 ) -> tuple[str, str]:
-    """Do the duties that are due, the longest due first.
-
-    Returns:
-        A line for each, and the next cursor.
-    """
+    """Do the duties that are due, the longest due first; return a line for each and the cursor."""
     places = _read(cursor, duties)
     deadline, now = Deadline.after(ALL_SECONDS), clock()
     due = [each for each in duties if places[each.name].due_at <= now.timestamp()]
@@ -165,8 +134,10 @@ def keep_house(
         place = places[duty.name]
         place.due_at = now.timestamp() + duty.interval
         own, memory = Deadline.after(duty.seconds, deadline.monotonic), deepcopy(place.memory)
-        occasion = Occasion(platform, open_instance, clock(), min(own, deadline, key=_instant))
-        lines.append(f"{duty.name}: {duty.act(occasion, memory)}")
+        until = min(own, deadline, key=lambda each: each.at)
+        occasion = DagsterOccasion(platform, clock(), until, open_instance)
+        told = duty.told.format(duty.act(occasion, memory))
+        lines.append(f"{duty.name}: {told}")
         place.memory = memory
 
     def report(duty: Duty, error: Exception) -> None:
@@ -174,11 +145,12 @@ def keep_house(
         lines.append(f"{duty.name} FAILED: {error}")
 
     drain(due, act, report, deadline=deadline)
-    return "\n".join(lines) or "nothing is due", _written(places)
-
-
-def _instant(deadline: Deadline) -> float:
-    return deadline.at
+    stored = {
+        name: {"due_at": place.due_at, "memory": place.memory.values()}
+        for name, place in places.items()
+    }
+    told = "\n".join(lines) or "nothing is due"
+    return told, json.dumps(stored, separators=(",", ":"))
 
 
 def _read(cursor: str | None, duties: Sequence[Duty]) -> dict[str, _Place]:
@@ -191,17 +163,6 @@ def _read(cursor: str | None, duties: Sequence[Duty]) -> dict[str, _Place]:
     for duty in duties:
         given = stored.get(duty.name)
         place = given if isinstance(given, dict) else {}
-        due_at = place.get("due_at")
-        places[duty.name] = _Place(
-            due_at if isinstance(due_at, int | float) else 0.0,
-            duty.memory.read(place.get("memory")),
-        )
+        due_at = place["due_at"] if isinstance(place.get("due_at"), int | float) else 0.0
+        places[duty.name] = _Place(due_at, duty.memory.read(place.get("memory")))
     return places
-
-
-def _written(places: dict[str, _Place]) -> str:
-    stored = {
-        name: {"due_at": place.due_at, "memory": place.memory.values()}
-        for name, place in places.items()
-    }
-    return json.dumps(stored, separators=(",", ":"))

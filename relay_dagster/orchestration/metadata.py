@@ -179,6 +179,10 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
     normalized = findings.normalized
     columns = {each.header: "string" for each in merged.config.output.columns}
     shown = preview(merged, PREVIEW_ROWS)
+    changes: dict[str, Any] = {}
+    if findings.changes is not None:
+        changes = {f"changes/{name}": count for name, count in findings.changes.counts.items()}
+        changes = {"baseline_run_id": findings.changes.baseline_run_id, **changes}
     upcoming = merged.config.next_run_after(record.finished_at or record.requested_at)
     return {
         "run_id": record.run_id,
@@ -193,7 +197,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         **_sums("rows", (each.as_dict() for each in findings.rows.values())),
         "unpriced_skus": merged.unpriced_skus,
         **({} if findings.quarantined is None else {"quarantined": findings.quarantined}),
-        **_changes(findings),
+        **changes,
         **_sums("rules", ({str(rule.did): rule.count} for rule in findings.rules)),
         **_seconds(record),
         **column_schema((each.header, each.source.kind) for each in fields_of(merged.config)),
@@ -243,14 +247,6 @@ def _hold(record: RunRecord) -> dict[str, Any]:
         "held_by": ", ".join(names),
         "to_release": " ".join([command, *(f"--guard {name}" for name in names), "--reason ..."]),
     }
-
-
-def _changes(findings: RunFindings) -> dict[str, Any]:
-    """Return how many SKUs the feed changes against the published one."""
-    if findings.changes is None:
-        return {}
-    counts = {f"changes/{name}": count for name, count in findings.changes.counts.items()}
-    return {"baseline_run_id": findings.changes.baseline_run_id, **counts}
 
 
 def _sums(label: str, parts: Iterable[Mapping[str, int | None]]) -> dict[str, int]:

@@ -7,7 +7,7 @@ thread of the code server meanwhile, which is told to have more of them than the
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -20,7 +20,6 @@ from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
 from relay_dagster.orchestration.duties import keep_house
 from relay_dagster.orchestration.jobs import inventory_sync
-from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers.ticks.check import take_due
 from relay_dagster.triggers.ticks.uploads import UploadTick
@@ -89,52 +88,47 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
         context.update_cursor(cursor)
         return dg.SkipReason(done)
 
+    sensor = partial(_sensor, connect)
     return [
-        _sensor(
+        sensor(
             SQS_RUN_SENSOR,
             "Starts the runs that were ordered: waits for jobs in SQS, and asks Dagster for a run "
             "of each attempt. While it is off, orders are taken, and none starts.",
-            connect,
             lambda platform, context: take_in(platform, context.instance, context.cursor),
             asks_for_runs=True,
         ),
-        _sensor(
+        sensor(
             "run_reconciler",
             "Ends runs whose process died and starts their next attempt, ends those that were "
             "cancelled, deletes the messages of those that are over. While it is off, a dead run "
             "keeps its tenant busy.",
-            connect,
             reconcile,
         ),
-        _sensor(
+        sensor(
             "upload_sensor",
             "Waits for vendors' uploads, and starts the runs of tenants whose config has "
             "triggers.on_upload. While it is off, uploads are kept, and start their runs later.",
-            connect,
             take_uploads,
         ),
-        _sensor(
+        sensor(
             "schedule_sensor",
             "Starts runs when tenants' schedules are due, and those that waited for a busy or "
             "paused tenant, and pulls vendors' files that are due. Due times that passed while it "
             "was off make one run.",
-            connect,
             take_schedules,
         ),
-        _sensor(
+        sensor(
             "webhook_sender",
             "Sends events to tenants' webhooks, and tries failed deliveries again. While it is "
             "off, events wait.",
-            connect,
             send_webhooks,
         ),
-        _sensor(
+        sensor(
             "housekeeping",
             "Does what belongs to no single run: partitions of new tenants, deletions, lost "
             "messages, dead letters, held runs, events and ages of published feeds, old runs and "
             "records, the hourly look for broken invariants. A tick has a line for each duty that "
             "was due; FAILED marks one that will try again.",
-            connect,
             tidy,
             seconds=EVERY_TEN_SECONDS,
         ),
@@ -142,9 +136,9 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
 
 
 def _sensor(
+    connect: _Connect,
     name: str,
     description: str,
-    connect: _Connect,
     tick: Callable[[Platform, _Context], dg.SensorResult | dg.SkipReason],
     *,
     seconds: int = AT_EACH_LOOK,
@@ -183,26 +177,19 @@ def take_in(
     if not records:
         return dg.SkipReason(tick.summary())
     DagsterPartitions(instance).add_tenants(record.tenant_id for record in records)
-    return dg.SensorResult(
-        run_requests=[
-            _run_request(record, PRIORITY_OF_SERVED if tick.is_served_lately(record) else PRIORITY)
-            for record in records
-        ],
-        cursor=QUEUE_FIRST if tick.turns_first else TURNS_FIRST,
-    )
-
-
-def _run_request(record: RunRecord, priority: str) -> dg.RunRequest:
-    given = tags.run_tags(
-        record.run_id,
-        record.tenant_id,
-        attempt=record.attempt,
-        config_version=record.config_version,
-        request_id=record.request_id,
-        trigger=record.trigger,
-    )
-    return dg.RunRequest(
-        run_key=tags.run_key(record.run_id, record.attempt),
-        partition_key=record.tenant_id,
-        tags={**given, tags.PRIORITY: priority},
-    )
+    requests = []
+    for record in records:
+        priority = PRIORITY_OF_SERVED if tick.is_served_lately(record) else PRIORITY
+        given = tags.run_tags(
+            record.run_id,
+            record.tenant_id,
+            attempt=record.attempt,
+            config_version=record.config_version,
+            request_id=record.request_id,
+            trigger=record.trigger,
+        )
+        key = tags.run_key(record.run_id, record.attempt)
+        given |= {tags.PRIORITY: priority}
+        requests.append(dg.RunRequest(key, tags=given, partition_key=record.tenant_id))
+    cursor = QUEUE_FIRST if tick.turns_first else TURNS_FIRST
+    return dg.SensorResult(run_requests=requests, cursor=cursor)

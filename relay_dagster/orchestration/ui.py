@@ -12,7 +12,6 @@ nothing is kept yet, a line of script does so. Whoever pins a tag in *View all t
 import json
 import re
 import signal
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +28,7 @@ from dagster_webserver.cli import (
 )
 from dagster_webserver.webserver import DagsterWebserver
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
-from starlette.datastructures import MutableHeaders, QueryParams
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -119,16 +118,14 @@ def refusal(head: Head, hosts: Collection[str]) -> Refusal | None:
 
 
 def _is_own_page(headers: Mapping[str, Sequence[str]], host: _Authority) -> bool:
-    """Tell whether a request comes from one of these pages, or from no page at all."""
+    """Tell whether a request comes from one of these pages, or from no page at all.
+
+    Host and port are compared; one that is not written is the default of the origin's scheme.
+    """
     origins = headers.get("origin", ())
-    if origins:
-        return len(origins) == 1 and _is_origin_of(origins[0], host)
-    return all(site in _OWN_SITES for site in headers.get("sec-fetch-site", ()))
-
-
-def _is_origin_of(origin: str, host: _Authority) -> bool:
-    """Compare host and port; one that is not written is the default of the origin's scheme."""
-    found = _ORIGIN.fullmatch(origin.lower())
+    if not origins:
+        return all(site in _OWN_SITES for site in headers.get("sec-fetch-site", ()))
+    found = _ORIGIN.fullmatch(origins[0].lower()) if len(origins) == 1 else None
     other = _authority(found[2]) if found else None
     if found is None or other is None:
         return False
@@ -153,23 +150,28 @@ def _only_queries(text: str) -> bool:
     return all(each.operation is OperationType.QUERY for each in operations)
 
 
+@dataclass(frozen=True, slots=True)
 class Guard:
     """Lets through to an application what the rules let through; hosts are beside loopback's."""
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
-        self._app = app
-        self._hosts = frozenset(hosts)
+    app: ASGIApp
+    hosts: Collection[str]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one WebSocket, or refuse it."""
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         head = _head(scope)
-        refused = refusal(head, self._hosts)
-        app = self._app if refused is None else PlainTextResponse(refused.reason, refused.status)
+        refused = refusal(head, self.hosts)
+        app = self.app if refused is None else PlainTextResponse(refused.reason, refused.status)
         if refused is not None:
-            _log_rejection(head, refused.status, refused.reason)
+            facts = {
+                name.replace("-", "_"): cut(", ".join(head.headers.get(name, ())), _MAX_LOGGED)
+                for name in ("host", "origin", "sec-fetch-site", "content-type")
+            }
+            facts |= {"method": head.method, "path": cut(head.path, _MAX_LOGGED)}
+            _log.warning("ui_request_refused", **refused._asdict(), **facts)
 
         async def send_marked(message: Message) -> None:
             if message["type"] in _STARTS:
@@ -180,23 +182,11 @@ class Guard:
 
 
 def _head(scope: Scope) -> Head:
-    headers: dict[str, list[str]] = defaultdict(list)
-    for name, value in scope["headers"]:
-        headers[name.decode("latin-1").lower()].append(value.decode("latin-1"))
+    given = Headers(scope=scope)
+    headers = {name: given.getlist(name) for name in given}
     method = UPGRADE if scope["type"] == "websocket" else scope["method"]
     queries = QueryParams(scope["query_string"]).getlist("query")
     return Head(method, scope["path"], headers, queries)
-
-
-def _log_rejection(head: Head, status: int, reason: str) -> None:
-    facts = {
-        name.replace("-", "_"): cut(", ".join(head.headers.get(name, ())), _MAX_LOGGED)
-        for name in ("host", "origin", "sec-fetch-site", "content-type")
-    }
-    path = cut(head.path, _MAX_LOGGED)
-    _log.warning(
-        "ui_request_refused", status=status, reason=reason, method=head.method, path=path, **facts
-    )
 
 
 class DagsterPages(DagsterWebserver):
@@ -210,27 +200,22 @@ class DagsterPages(DagsterWebserver):
         return HTMLResponse(html, headers=headers)
 
 
+@dataclass(frozen=True, slots=True)
 class Reports:
-    """Leads from a report's address to its file; an application has all other addresses.
+    """Leads from a report's address to its file; an application has all other addresses."""
 
-    Args:
-        app: the application.
-        sign: returns a link to the page of a key; None where the bucket is not known.
-    """
-
-    def __init__(self, app: ASGIApp, sign: Callable[[str], str] | None) -> None:
-        self._app = app
-        self._sign = sign
+    app: ASGIApp
+    sign: Callable[[str], str] | None  # a link to the page of a key; None: no bucket is known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         found = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
-        app = self._app
+        app = self.app
         if found is not None and is_id(found[1]) and is_run_id(found[2]):
             key = ArtifactKeys(found[2], found[1]).report
             unknown = PlainTextResponse("ARTIFACT_BUCKET is not set here", 503)
             to_file = {"Cache-Control": "no-store"}
-            app = RedirectResponse(self._sign(key), headers=to_file) if self._sign else unknown
+            app = RedirectResponse(self.sign(key), headers=to_file) if self.sign else unknown
         await app(scope, receive, send)
 
 
@@ -248,6 +233,10 @@ def serve(host: str, port: int, workspace: Sequence[Path], *, read_only: bool = 
             f"must be true to listen on {host}, which is off loopback: relay ui asks nobody to "
             "log in, so a proxy that does must stand before it",
         )
+    sign = None
+    if settings.artifact_bucket is not None:
+        clients = Clients(settings.region, public_s3_endpoint_url=settings.public_s3_endpoint_url)
+        sign = partial(ObjectStore(clients, settings.artifact_bucket).presign, is_page=True)
     log_libraries()
     # Ends as Ctrl-C does: code servers of a workspace on this machine are ended, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -256,7 +245,7 @@ def serve(host: str, port: int, workspace: Sequence[Path], *, read_only: bool = 
         dg.DagsterInstance.get() as instance,
         WorkspaceProcessContext(instance, target, dagster_version, read_only) as context,
     ):
-        pages = Reports(DagsterPages(context).create_asgi_app(), _signer(settings))
+        pages = Reports(DagsterPages(context).create_asgi_app(), sign)
         guarded = Guard(pages, settings.hosts_of_ui)
         event_log().info("ui_started", host=host, port=port, read_only=read_only)
         uvicorn.run(
@@ -270,11 +259,3 @@ def serve(host: str, port: int, workspace: Sequence[Path], *, read_only: bool = 
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACEFUL_SECONDS,
         )
-
-
-def _signer(settings: UiSettings) -> Callable[[str], str] | None:
-    """Return what signs links to pages in the bucket, None where it is not known."""
-    if settings.artifact_bucket is None:
-        return None
-    clients = Clients(settings.region, public_s3_endpoint_url=settings.public_s3_endpoint_url)
-    return partial(ObjectStore(clients, settings.artifact_bucket).presign, is_page=True)

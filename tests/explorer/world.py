@@ -27,11 +27,12 @@ from relay_core.domain.records import RunFailure
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.drain import Deadline
 from relay_dagster.execution.publication import publish, published_key, withdraw
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.maintenance.deletion import DeletionTick
-from relay_dagster.maintenance.housekeeping import count_holds
+from relay_dagster.maintenance.housekeeping import Occasion, count_holds
 from relay_dagster.maintenance.messages import (
     QueueWatch,
     resolve_dead_letters,
@@ -315,11 +316,14 @@ class Process:
         with suppress(RequestRejectedError):
             resolve_dead_letters(self.platform)
 
+    def _occasion(self) -> Occasion:
+        return Occasion(self.platform, self.world.clock(), Deadline.after(60))
+
     def send_lost(self) -> int:
-        return send_lost_again(self.platform, self._queue_watch, self.world.clock())
+        return send_lost_again(self._occasion(), self._queue_watch)
 
     def expire_holds(self) -> int:
-        return count_holds(self.platform, self.world.clock())
+        return count_holds(self._occasion())
 
     def delete_due(self) -> str:
         return DeletionTick(self.platform, self.world.dagster, clock=self.world.clock).run()

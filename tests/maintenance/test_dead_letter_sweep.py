@@ -2,11 +2,14 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
 from relay_core.domain.codes import RunStatus
+from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.maintenance.housekeeping import Occasion
 from relay_dagster.maintenance.messages import (
     AT_LEAST_EVERY_SECONDS,
     DeadLetterCount,
@@ -142,17 +145,21 @@ def test_a_stray_is_found_among_however_many_letters_and_they_are_shown_again(
     assert platform.queue.count_dead() == 120
 
 
+def at(platform: Platform, now: datetime) -> Occasion:
+    return Occasion(platform, now, Deadline.after(60))
+
+
 def test_letters_are_read_when_their_number_has_changed_or_after_some_minutes(
     platform: Platform, clock: FakeClock
 ) -> None:
     bury(platform, 2)
     count = DeadLetterCount()
-    assert sweep(platform, count, clock()) == "0 of 2 dead letters settled"
-    assert sweep(platform, count, clock.advance(seconds=60)) == "2 dead letters"
+    assert sweep(at(platform, clock()), count) == "0 of 2 dead letters settled"
+    assert sweep(at(platform, clock.advance(seconds=60)), count) == "2 dead letters"
     late = clock.advance(seconds=AT_LEAST_EVERY_SECONDS - 60)
-    assert sweep(platform, count, late) == "0 of 2 dead letters settled"
+    assert sweep(at(platform, late), count) == "0 of 2 dead letters settled"
     stray(platform, new_job())
-    assert sweep(platform, count, clock.advance(seconds=60)) == "1 of 3 dead letters settled"
+    assert sweep(at(platform, clock.advance(seconds=60)), count) == "1 of 3 dead letters settled"
 
 
 def test_a_letter_that_an_operator_has_settled_goes_when_it_is_met(platform: Platform) -> None:
@@ -176,5 +183,5 @@ def test_a_letter_that_the_queue_no_longer_keeps_is_forgotten(
     platform.ledger.acknowledge(record.run_id)
     bury(platform, 1)
     assert len(platform.runs.due(DueQueue.DEAD_LETTER, clock())) == 1
-    sweep(platform, DeadLetterCount(), clock.advance(days=15))
+    sweep(at(platform, clock.advance(days=15)), DeadLetterCount())
     assert platform.runs.due(DueQueue.DEAD_LETTER, clock()) == []

@@ -20,6 +20,7 @@ from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.maintenance.doctor import SLICES, Extent, Invariant, examine, report_broken
+from relay_dagster.maintenance.housekeeping import Occasion
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.runs.model import DueQueue, NewRun, RunRecord
@@ -344,15 +345,15 @@ def test_a_kept_feed_is_looked_for_in_one_part_of_a_day_and_the_one_in_force_in_
 
 def test_the_hourly_look_says_how_many_are_broken(world: World) -> None:
     with changed(world, Kind.LOCK.key("other"), holder={"S": NOBODY}):
-        assert report_broken(world.platform, utc_now(), Deadline.after(60)) == 1
-    assert report_broken(world.platform, utc_now(), Deadline.after(60)) == 0
+        assert report_broken(Occasion(world.platform, utc_now(), Deadline.after(60))) == 1
+    assert report_broken(Occasion(world.platform, utc_now(), Deadline.after(60))) == 0
 
 
 def test_the_hourly_look_ends_with_its_time(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with changed(world, Kind.LOCK.key("other"), holder={"S": NOBODY}):
-        assert report_broken(world.platform, utc_now(), Deadline.after(-1)) == 0
+        assert report_broken(Occasion(world.platform, utc_now(), Deadline.after(-1))) == 0
     assert "invariants_cut_short" in capsys.readouterr().err
 
 

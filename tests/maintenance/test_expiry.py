@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from relay_dagster.drain import Deadline
-from relay_dagster.maintenance.housekeeping import Round, expire_configs, expire_runs
+from relay_dagster.maintenance.housekeeping import Occasion, Round, expire_configs, expire_runs
 from relay_dagster.runs.errors import JobExpiredError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord
@@ -29,7 +29,7 @@ def world() -> Iterator[ApiWorld]:
 
 
 def expire(platform: Platform, now: datetime, place: Round | None = None) -> int:
-    return expire_runs(platform, place or Round(), now, Deadline.after(60))
+    return expire_runs(Occasion(platform, now, Deadline.after(60)), place or Round())
 
 
 def settled(world: ApiWorld, record: RunRecord) -> RunRecord:
@@ -112,7 +112,7 @@ def test_a_round_goes_on_where_it_was_late_and_the_next_begins_after_ten_minutes
     failed, late = [fail(world) for _ in range(3)], utc_now() + timedelta(days=400)
     place, seconds = Round(), itertools.count(step=40)
     deadline = Deadline.after(30, lambda: next(seconds))
-    assert expire_runs(world.platform, place, late, deadline) == 1
+    assert expire_runs(Occasion(world.platform, late, deadline), place) == 1
     assert left(world, *failed) == [False, True, True]
     assert expire(world.platform, late, place) == 2
     assert left(world, *failed) == [False] * 3
@@ -127,7 +127,7 @@ def test_of_configs_the_newest_50_stay_and_those_that_a_record_names(world: ApiW
         platform.tenants.put("acme", f'{{"number": {number}}}')
     platform.ledger.adopt(Job(str(uuid.uuid4()), "acme", config_version=2))
     deadline = Deadline.after(60)
-    assert expire_configs(platform, place, now, deadline) == 2
+    assert expire_configs(Occasion(platform, now, deadline), place) == 2
     kept = [number for number in range(1, 54) if platform.tenants.version("acme", number)]
     assert kept == [2, *range(4, 54)]
-    assert expire_configs(platform, place, now, deadline) == 0
+    assert expire_configs(Occasion(platform, now, deadline), place) == 0

@@ -14,7 +14,8 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.drain import Deadline
 from relay_dagster.maintenance.housekeeping import (
-    HOLDS_AT_ONCE,
+    AT_ONCE,
+    Occasion,
     PartitionSync,
     check_queue,
     count_holds,
@@ -26,6 +27,10 @@ from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.builders import config_document
 from support.fakes import FakeClock, embedded_platform
+
+
+def at(platform: Platform, now: datetime) -> Occasion:
+    return Occasion(platform, now, Deadline.after(60))
 
 
 @pytest.fixture
@@ -113,13 +118,13 @@ class Counted(Metrics):
 
 def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(platform: Platform) -> None:
     record, told = ApiWorld(platform).hold_one(), Counted()
-    tenants = ["acme", *(f"tenant_{number}" for number in range(2 * HOLDS_AT_ONCE))]
+    tenants = ["acme", *(f"tenant_{number}" for number in range(2 * AT_ONCE))]
     put_many(
         platform,
         (replace(record, run_id=str(uuid.uuid4()), tenant_id=each) for each in tenants[1:]),
     )
     now = record.finished_at or utc_now()
-    assert count_holds(replace(platform, metrics=told), now) == len(tenants)
+    assert count_holds(at(replace(platform, metrics=told), now)) == len(tenants)
     assert told.holds == [dict.fromkeys(tenants, 1)]
 
 
@@ -129,7 +134,7 @@ def test_what_is_decided_or_was_never_held_does_not_count(platform: Platform) ->
     discarded = world.hold_one()
     world.client.post(f"/v1/runs/{discarded.run_id}/cancel")
     world.succeed(str(world.post_run().json()["run_id"]))
-    assert count_holds(platform, utc_now()) == 0
+    assert count_holds(at(platform, utc_now())) == 0
     assert told.holds == [{}]
 
 
@@ -139,8 +144,8 @@ def test_a_hold_that_is_older_than_artifacts_are_kept_is_given_up(platform: Plat
     record = world.hold_one()
     held_at, days = record.finished_at, timedelta(days=platform.settings.retention_days)
     assert held_at is not None
-    assert count_holds(platform, held_at + days) == 1
-    assert count_holds(platform, held_at + days + timedelta(seconds=1)) == 0
+    assert count_holds(at(platform, held_at + days)) == 1
+    assert count_holds(at(platform, held_at + days + timedelta(seconds=1))) == 0
     over, feed = platform.runs.get(record.run_id), platform.runs.feed(record.tenant_id)
     assert over is not None
     assert feed is not None

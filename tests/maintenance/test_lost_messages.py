@@ -2,17 +2,25 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 
 import dagster as dg
 import pytest
 
+from relay_dagster.drain import Deadline
+from relay_dagster.maintenance.housekeeping import Occasion
 from relay_dagster.maintenance.messages import QueueWatch, send_lost_again
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
+from relay_dagster.wiring import Platform
 from support.fakes import FakeClock, embedded_platform
 from support.reconciler_world import World
 
 LOST_SECONDS = 600
+
+
+def at(platform: Platform, now: datetime) -> Occasion:
+    return Occasion(platform, now, Deadline.after(60))
 
 
 @pytest.fixture
@@ -38,7 +46,7 @@ def watch(world: World, seconds: float, kept: QueueWatch | None = None) -> int:
     for _ in range(int(seconds / 10)):
         world.clock.advance(seconds=10)
         now = QueueWatch.read(kept.values())
-        sent_again += send_lost_again(world.platform, now, world.clock())
+        sent_again += send_lost_again(at(world.platform, world.clock()), now)
         kept.empty_at = now.empty_at
     return sent_again
 
@@ -78,7 +86,7 @@ def test_a_queue_that_is_empty_now_and_then_has_no_backlog(world: World) -> None
         world.clock.advance(seconds=10)
         if number % 2:
             sent(world, f"tenant-{number}")
-        sent_again += send_lost_again(world.platform, kept, world.clock())
+        sent_again += send_lost_again(at(world.platform, world.clock()), kept)
         if number % 2:
             world.take_in()
     assert sent_again == 1

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from relay_dagster import cli
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.external_errors import MissingResourceError
-from relay_dagster.maintenance.housekeeping import Memory
+from relay_dagster.maintenance.housekeeping import Memory, Occasion
 from relay_dagster.maintenance.messages import QueueWatch
 from relay_dagster.orchestration.build import build_defs
-from relay_dagster.orchestration.duties import DUTIES, Duty, Occasion, keep_house
+from relay_dagster.orchestration.duties import DUTIES, Duty, keep_house
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun
 from relay_dagster.runs.ports import utc_now
