@@ -9,9 +9,7 @@ from dagster_aws.ecs import EcsRunLauncher
 class RunLauncher(EcsRunLauncher):
     """Dagster's own launcher, whose tasks get these subnets and this group, not the daemon's.
 
-    Args:
-        subnets: their ids, comma-separated.
-        security_group: its id.
+    ``subnets`` are ids, comma-separated.
     """
 
     def __init__(self, subnets: str, security_group: str, **config: Any) -> None:

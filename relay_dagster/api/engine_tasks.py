@@ -108,11 +108,14 @@ MAX_WHOLE_BYTES = 64 << 20
 _MIN_ROWS, _MAX_ROWS_OF_ALL = 200, 20_000
 """So many rows of each upload are looked at for guesses, and of all together."""
 _SHORTEST_SECONDS = 0.5
+_READS_AT_ONCE = 8
+_FilePart: TypeAlias = tuple[str, tuple[int, int]]
+"""Some bytes of an object: its key, from where and up to where."""
 
 
 @dataclass(frozen=True, slots=True)
-class FeedChecker:
-    """Holds feeds against a config, for any number of threads."""
+class EngineTasks:
+    """Holds feeds against a config and explains runs' feeds, for any number of threads."""
 
     sandboxes: SandboxPool
     slots: TaskSlots
@@ -160,6 +163,35 @@ class FeedChecker:
                 continue  # its first rows have to do
         return found
 
+    def explain(self, objects: ObjectStore, keys: ArtifactKeys, sku: str) -> dict[str, Any]:
+        """Return what a run has made of a SKU, as JSON values.
+
+        `SkuNotFoundError`: no row of the run has it; `ArtifactsExpiredError`: its files are gone;
+        `BusyError`: enough tasks are under way, or one of the tenant's; `TaskTooSlowError`,
+        `TaskOutOfMemoryError`: the SKU has too many rows.
+        """
+
+        def part_of(wanted: _FilePart) -> bytes:
+            key, (start, stop) = wanted
+            data = objects.read_range(key, start, stop)
+            if data is None or len(data) < stop - start:
+                raise ArtifactsExpiredError(f"{key} is gone")
+            return data
+
+        with (
+            self.slots.hold(keys.tenant_id) as deadline,
+            ThreadPoolExecutor(_READS_AT_ONCE) as beside,
+        ):
+            sizes = {each.key: each.size for each in objects.list_objects(keys.prefix)}
+            task = partial(explain_with, keys, sku, sizes)
+            explanation: dict[str, Any] = self.sandboxes.do(
+                task,
+                cpu_seconds=self.limits.task_cpu_seconds,
+                seconds=deadline.left(),
+                answer=lambda parts: list(beside.map(part_of, parts)),
+            )
+        return explanation
+
 
 def check_feeds(config: TenantConfig, feeds: Mapping[str, FeedSample], _: Ask) -> Checks:
     """Check feeds, in a sandbox."""
@@ -185,52 +217,6 @@ def read_whole(
 
     data = b"".join(map(ask, range(0, size, PIECE_BYTES)))
     return with_rows(check, FeedSample(data, is_whole=True), config.vendor(vendor_id), config)
-
-
-_READS_AT_ONCE = 8
-_FilePart: TypeAlias = tuple[str, tuple[int, int]]
-"""Some bytes of an object: its key, from where and up to where."""
-
-
-@dataclass(frozen=True, slots=True)
-class Explainer:
-    """Explains runs' feeds, for any number of threads."""
-
-    sandboxes: SandboxPool
-    slots: TaskSlots
-    limits: ApiLimits = DEFAULT_API_LIMITS
-
-    def explain(self, objects: ObjectStore, keys: ArtifactKeys, sku: str) -> dict[str, Any]:
-        """Return what a run has made of a SKU, as JSON values.
-
-        Raises:
-            SkuNotFoundError: no row of the run has it.
-            ArtifactsExpiredError: files of the run are gone.
-            BusyError: enough tasks are under way, or one of the tenant's.
-            TaskTooSlowError, TaskOutOfMemoryError: the SKU has too many rows.
-            ExternalServiceError: the bucket does not answer.
-        """
-
-        def part_of(wanted: _FilePart) -> bytes:
-            key, (start, stop) = wanted
-            data = objects.read_range(key, start, stop)
-            if data is None or len(data) < stop - start:
-                raise ArtifactsExpiredError(f"{key} is gone")
-            return data
-
-        with (
-            self.slots.hold(keys.tenant_id) as deadline,
-            ThreadPoolExecutor(_READS_AT_ONCE) as beside,
-        ):
-            sizes = {each.key: each.size for each in objects.list_objects(keys.prefix)}
-            task = partial(explain_with, keys, sku, sizes)
-            explanation: dict[str, Any] = self.sandboxes.do(
-                task,
-                cpu_seconds=self.limits.task_cpu_seconds,
-                seconds=deadline.left(),
-                answer=lambda parts: list(beside.map(part_of, parts)),
-            )
-        return explanation
 
 
 def explain_with(

@@ -219,7 +219,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
         close_and_restore(client)
         be_told(client)
 
-    return Act(answer, (world.app.state.platform.clients,))
+    return Act(answer, (world.app.state.parts.platform.clients,))
 
 
 class CancelsMeanwhile(ObjectStore):

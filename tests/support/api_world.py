@@ -19,7 +19,7 @@ from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_core.sandbox import SandboxPool
 from relay_dagster.api.app import ENGINE_MODULES, create_app
-from relay_dagster.api.engine_tasks import Explainer, FeedChecker, TaskSlots
+from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.http.connections import server_options
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.aws.job_queue import Message
@@ -51,8 +51,7 @@ class ApiWorld:
         self.platform = platform
         self.app = create_app(replace(platform, **parts), limits=limits)
         slots = TaskSlots(limits)
-        self.app.state.feed_checker = FeedChecker(SANDBOXES, slots, limits)
-        self.app.state.explainer = Explainer(SANDBOXES, slots, limits)
+        self.app.state.parts.tasks = EngineTasks(SANDBOXES, slots, limits)
         self.client = TestClient(self.app, headers={"X-API-Key": ADMIN})
 
     def with_key(self, key: str | None) -> TestClient:

@@ -84,8 +84,7 @@ def config_schema_json() -> str:
 def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
     """Return the schemas of a config and of its sections by name, ``TenantConfig`` the whole.
 
-    Args:
-        reference: how one refers to another, with a place for ``model``.
+    ``reference`` is how one refers to another, with a place for ``model``.
     """
     whole = TenantConfig.model_json_schema(ref_template=reference, schema_generator=_ConfigSchema)
     schemas = {**whole.pop("$defs"), "TenantConfig": whole}

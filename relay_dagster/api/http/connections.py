@@ -50,8 +50,6 @@ class BoundedProtocol(H11Protocol):
         self._awaited: object = None
         self._timer: asyncio.TimerHandle | None = None
 
-    # --- what asyncio and uvicorn call -----------------------------------------------------------
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection, or refuse one too many."""
         super().connection_made(transport)
@@ -102,8 +100,6 @@ class BoundedProtocol(H11Protocol):
         else:
             self._refuse(INVALID_REQUEST, "the request is not HTTP", status=400)
 
-    # --- time ------------------------------------------------------------------------------------
-
     def _watch(self) -> None:
         """Time what the client has to send next, if it has not been timed yet."""
         state = self.conn.their_state
@@ -136,8 +132,6 @@ class BoundedProtocol(H11Protocol):
     def _end_if_unread(self) -> None:
         if self.transport.get_write_buffer_size():
             self.transport.abort()
-
-    # --- refusals --------------------------------------------------------------------------------
 
     def _refuse(self, error_code: str, detail: str, *, status: int | None = None) -> None:
         """Answer with a problem, where no other answer is on its way, and close."""

@@ -163,32 +163,28 @@ def answers(*codes: str, headers: Sequence[str] = ()) -> Callable[[_Endpoint], _
 
 def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
     """Return what the OpenAPI document says of these problems, by status."""
-    statuses = sorted({CODES[code].status for code in codes})
-    return {
-        status: _response(status, [code for code in CODES if code in codes]) for status in statuses
-    }
-
-
-def _response(status: int, codes: list[str]) -> dict[str, Any]:
-    own = [code for code in codes if CODES[code].status == status]
-    meanings = "; ".join(f"`{code}`: {CODES[code].meaning}" for code in own)
-    examples = {code: {"summary": CODES[code].meaning, "value": _example(code)} for code in own}
-    schema = {"$ref": "#/components/schemas/Problem"}
-    response: dict[str, Any] = {
-        "description": meanings,
-        "content": {PROBLEM_TYPE: {"schema": schema, "examples": examples}},
-    }
-    return {**response, "headers": described(*_HEADERS.get(status, ()))}
-
-
-def _example(code: str) -> dict[str, Any]:
-    known = CODES[code]
-    errors = [_EXAMPLE_FAULT] if known.status == 422 else []
-    is_busy = code == "TENANT_ALREADY_RUNNING"
-    members = {"active_run_id": "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"} if is_busy else {}
-    return problem_body(
-        code, known.meaning, request_id=_EXAMPLE_REQUEST, errors=errors, members=members
-    )
+    described_codes: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({CODES[code].status for code in codes}):
+        own = {
+            code: each for code, each in CODES.items() if code in codes and each.status == status
+        }
+        shown: dict[str, Any] = {"request_id": _EXAMPLE_REQUEST}
+        shown["errors"] = [_EXAMPLE_FAULT] if status == 422 else []
+        busy = {"TENANT_ALREADY_RUNNING": {"active_run_id": "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"}}
+        examples = {
+            code: {
+                "summary": each.meaning,
+                "value": problem_body(code, each.meaning, members=busy.get(code), **shown),
+            }
+            for code, each in own.items()
+        }
+        schema = {"$ref": "#/components/schemas/Problem"}
+        described_codes[status] = {
+            "description": "; ".join(f"`{code}`: {each.meaning}" for code, each in own.items()),
+            "content": {PROBLEM_TYPE: {"schema": schema, "examples": examples}},
+            "headers": described(*_HEADERS.get(status, ())),
+        }
+    return described_codes
 
 
 _WHOLE = {"type": "integer", "minimum": 0}

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from relay_dagster.api.http.error_codes import CODES, INTERNAL_ERROR, PROBLEM_TYPE, problem_body
@@ -42,12 +43,12 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 _log = event_log()
 
 
-class BodyTooLargeError(Exception):
-    """More bytes came than a body may have."""
+class BodyRefusedError(Exception):
+    """More bytes came than a body may have, or it was not there in time."""
 
-
-class BodyTooSlowError(Exception):
-    """The body was not there in time."""
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        super().__init__(detail)
 
 
 def request_id_of(scope: Mapping[str, Any]) -> str:
@@ -90,20 +91,18 @@ def internal_error(scope: Mapping[str, Any], error: BaseException) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
 class RequestFrame:
     """Middleware: gives each request an id, bounds it (413), logs it and catches what is left."""
 
-    def __init__(
-        self, app: App, *, max_body_bytes: int, limits: ApiLimits = DEFAULT_API_LIMITS
-    ) -> None:
-        self._app = app
-        self._max_body_bytes = max_body_bytes
-        self._limits = limits
+    app: App
+    max_body_bytes: int
+    limits: ApiLimits = DEFAULT_API_LIMITS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; those that are not HTTP pass through."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
         given = headers.get(REQUEST_ID_HEADER, b"").decode("latin-1").strip()
@@ -114,30 +113,27 @@ class RequestFrame:
             "at_end": ExitStack(),
         }
         with at_end(scope), logging_with(log_context(scope)):
-            exchange = _Exchange(
-                scope, receive, send, self._max_body_bytes, self._limits.body_seconds
-            )
+            exchange = _Exchange(scope, receive, send, self.max_body_bytes, self.limits)
             announced = headers.get(b"content-length", b"")
             # How long the head was, as far as what became of it tells.
             head = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
             head += sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"])
-            if head > self._limits.head_bytes:
-                detail = f"a head has at most {self._limits.head_bytes:,} bytes"
+            if head > self.limits.head_bytes:
+                detail = f"a head has at most {self.limits.head_bytes:,} bytes"
                 await exchange.refuse("HEAD_TOO_LARGE", detail, close=True)
-            elif announced.isdigit() and int(announced) > self._max_body_bytes:
-                await exchange.refuse_size()
+            elif announced.isdigit() and int(announced) > self.max_body_bytes:
+                too_large = exchange.too_large
+                await exchange.refuse(too_large.code, str(too_large), close=True)
             else:
                 await self._serve(exchange)
             exchange.log()
 
     async def _serve(self, exchange: _Exchange) -> None:
         try:
-            await self._app(exchange.scope, exchange.receive, exchange.send)
-        except BodyTooLargeError:
-            await exchange.refuse_size()
-        except BodyTooSlowError:
-            detail = f"a body has {self._limits.body_seconds:g} seconds to come"
-            await exchange.refuse("REQUEST_TIMEOUT", detail, close=True, hear_out=False)
+            await self.app(exchange.scope, exchange.receive, exchange.send)
+        except BodyRefusedError as refused:
+            is_slow = refused.code == "REQUEST_TIMEOUT"
+            await exchange.refuse(refused.code, str(refused), close=True, hear_out=not is_slow)
         except Exception as error:  # noqa: BLE001 - the last place where it can become an answer
             if exchange.disconnected:
                 return
@@ -150,36 +146,36 @@ class _Exchange:
     """One request and its answer as they pass."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int, body_seconds: float
+        self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int, limits: ApiLimits
     ) -> None:
         self.scope = scope
         self.disconnected = False
         self._receive = receive
         self._send = send
-        self._max_body_bytes = self._left = max_body_bytes
-        self._body_until = asyncio.get_running_loop().time() + body_seconds
+        self._left = max_body_bytes
+        self._body_seconds = limits.body_seconds
+        self._body_until = asyncio.get_running_loop().time() + limits.body_seconds
+        detail = f"a body has at most {max_body_bytes:,} bytes"
+        self.too_large = BodyRefusedError("PAYLOAD_TOO_LARGE", detail)
         self._is_being_sent = True
         self._status: int | None = None
         self._started = time.perf_counter()
 
     async def receive(self) -> Message:
-        message = await self._next_message()
+        # Once the body is there, what comes next may take as long as it will.
+        until = self._body_until if self._is_being_sent else None
+        try:
+            async with asyncio.timeout_at(until):
+                message = await self._receive()
+        except TimeoutError:
+            detail = f"a body has {self._body_seconds:g} seconds to come"
+            raise BodyRefusedError("REQUEST_TIMEOUT", detail) from None
         self.disconnected = self.disconnected or message["type"] == "http.disconnect"
         self._is_being_sent = bool(message.get("more_body"))
         self._left -= len(message.get("body", b""))
         if self._left < 0:
-            raise BodyTooLargeError
+            raise self.too_large
         return message
-
-    async def _next_message(self) -> Message:
-        """Return what comes next; once the body is there, that may take as long as it will."""
-        if not self._is_being_sent:
-            return await self._receive()
-        try:
-            async with asyncio.timeout_at(self._body_until):
-                return await self._receive()
-        except TimeoutError:
-            raise BodyTooSlowError from None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -190,10 +186,6 @@ class _Exchange:
                 headers.append((_CSP, _PAGES.get(self.scope["path"], _DATA_ALONE)))
             message = {**message, "headers": headers}
         await self._send(message)
-
-    async def refuse_size(self) -> None:
-        detail = f"a body has at most {self._max_body_bytes:,} bytes"
-        await self.refuse("PAYLOAD_TOO_LARGE", detail, close=True)
 
     async def refuse(
         self, code: str, detail: str, *, close: bool = False, hear_out: bool = True
@@ -214,17 +206,13 @@ class _Exchange:
         )
         await self.send({"type": "http.response.body", "body": body, "more_body": close})
         if close:
-            if hear_out:
-                await self._hear_out()
+            # Who is cut off while sending never reads the answer: the rest of the body may come.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEAR_OUT_SECONDS if hear_out else 0):
+                    while self._is_being_sent:
+                        more = await self._receive()
+                        self._is_being_sent = bool(more.get("more_body"))
             await self.send({"type": "http.response.body", "body": b""})
-
-    async def _hear_out(self) -> None:
-        """Let the rest of the body come: who is cut off while sending never reads the answer."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(HEAR_OUT_SECONDS):
-                while self._is_being_sent:
-                    message = await self._receive()
-                    self._is_being_sent = bool(message.get("more_body"))
 
     def log(self) -> None:
         names = self.scope.get("path_params") or {}

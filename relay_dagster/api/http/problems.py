@@ -80,28 +80,40 @@ def faults_of(errors: Iterable[Mapping[str, Any]]) -> Iterator[ConfigFault]:
         yield ConfigFault(".".join(path), message)
 
 
+_PATHS: dict[type[Exception], str] = {
+    UnsupportedSchemaVersionError: "schema_version",
+    run_errors.IdempotencyKeyReusedError: "Idempotency-Key",
+    BadCursorError: "cursor",
+}
+"""What errors that name no fault are about."""
+
+
 def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
     """Return the problem that an error is to those outside, or to an admin among them."""
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, RequestValidationError):
         return invalid_request(faults_of(error.errors()))
-    code = _code_of(error)
+    code, told = _code_of(error), str(error)
     if code == error_codes.INTERNAL_ERROR:
         return ProblemError(code, "an unexpected error; it is in the log")
     if code == error_codes.DEPENDENCY_UNAVAILABLE:
         return unavailable(code, error_codes.CODES[code].meaning)
     wait_seconds = getattr(error, "wait_seconds", None)
     if wait_seconds is not None:  # the caller is over one of its limits for now
-        return unavailable(code, str(error), wait_seconds=math.ceil(wait_seconds))
+        return unavailable(code, told, wait_seconds=math.ceil(wait_seconds))
     if error_codes.CODES[code].retry_after is not None:
-        reason = str(error)
         if isinstance(error, run_errors.RunCreationPausedError) and not for_admin:
-            reason = error.public
-        return unavailable(code, reason)
+            told = error.public
+        return unavailable(code, told)
     errors = _errors_of(error)
-    detail = _first_of(errors) if len(errors) > _MAX_TOLD else str(error)
-    return ProblemError(code, detail, errors=errors, members=_members_of(error))
+    detail = _first_of(errors) if len(errors) > _MAX_TOLD else told
+    members: dict[str, Any] = {}
+    if isinstance(error, run_errors.TenantBusyError):
+        members = {"active_run_id": error.active_run_id}
+    if isinstance(error, run_errors.VersionMismatchError):
+        members = {"config_version": error.latest}
+    return ProblemError(code, detail, errors=errors, members=members)
 
 
 def _code_of(error: Exception) -> str:
@@ -131,19 +143,8 @@ def unavailable(
 def _errors_of(error: Exception) -> Sequence[ConfigFault]:
     if isinstance(error, ConfigError | run_errors.UnknownVendorError):
         return error.faults
-    if isinstance(error, UnsupportedSchemaVersionError):
-        return [ConfigFault("schema_version", str(error))]
-    if isinstance(error, run_errors.IdempotencyKeyReusedError):
-        return [ConfigFault("Idempotency-Key", str(error))]
-    return [ConfigFault("cursor", str(error))] if isinstance(error, BadCursorError) else ()
-
-
-def _members_of(error: Exception) -> Mapping[str, Any]:
-    if isinstance(error, run_errors.TenantBusyError):
-        return {"active_run_id": error.active_run_id}
-    if isinstance(error, run_errors.VersionMismatchError):
-        return {"config_version": error.latest}
-    return {}
+    path = next((path for kind, path in _PATHS.items() if isinstance(error, kind)), None)
+    return () if path is None else [ConfigFault(path, str(error))]
 
 
 # --- answers ------------------------------------------------------------------------------------
@@ -181,7 +182,7 @@ def noted_problem(request: Request, error: Exception) -> ProblemError:
     if problem.status == 500:
         internal_error(request.scope, error)
     if problem.error_code == "RATE_LIMITED":
-        request.app.state.platform.metrics.rate_limited()
+        request.app.state.parts.platform.metrics.rate_limited()
     return problem
 
 

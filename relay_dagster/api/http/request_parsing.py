@@ -153,7 +153,7 @@ class _UnreadRequest(Request):
 
 
 async def _sent(request: Request) -> bytes:
-    """Return the bytes of a JSON body; 415: another content type; `BodyTooLargeError`: too long."""
+    """Return the bytes of a JSON body; 415: another content type; `BodyRefusedError`: too long."""
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", given):
         raise ProblemError(

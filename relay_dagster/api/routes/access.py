@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import Path, Query
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.dependencies import KeyringDep
 from relay_dagster.api.http.error_codes import answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
@@ -21,7 +20,6 @@ from relay_dagster.api.http.request_parsing import (
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.tenants import require_tenant
-from relay_dagster.api.security.api_keys import NewKey
 from relay_dagster.api.security.auth import MayMakeKeys, MayRead, require_scopes
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import is_id
@@ -40,7 +38,6 @@ _BYTES_OF_ENTRIES = DEFAULT_API_LIMITS.answer_bytes - 1024
 def create_api_key(
     tenant_id: TenantId,
     call: MayMakeKeys,
-    keyring: KeyringDep,
     asked: Annotated[access.KeyOrder, order(access.KeyOrder, optional=True)],
 ) -> access.NewTenantKey:
     """Make a key of a tenant. The key is shown this once; only its digest is kept.
@@ -57,8 +54,7 @@ def create_api_key(
     if message is not None:
         raise invalid_request([ConfigFault("expires_at", message)])
     require_tenant(call.platform, tenant_id)
-    wanted = NewKey(asked.name, tuple(asked.scopes), asked.expires_at)
-    key_id, key = keyring.issue(tenant_id, wanted, call.caller, call.origin)
+    key_id, key = call.parts.keyring.issue(tenant_id, asked, call.caller, call.origin)
     _log.info("api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=asked.scopes)
     call.response.headers["Cache-Control"] = "no-store"
     return access.NewTenantKey(key_id=key_id, api_key=key)
@@ -86,7 +82,6 @@ def delete_api_key(
     tenant_id: TenantId,
     key_id: Annotated[str, Path(description="What `POST` named it.")],
     call: MayMakeKeys,
-    keyring: KeyringDep,
     with_made: Annotated[
         bool, Query(description="The keys that it has made go too, and those that they have made.")
     ] = False,
@@ -100,7 +95,7 @@ def delete_api_key(
         key = call.platform.api_keys.get(key_id)
         if key is not None and key.tenant_id == tenant_id:
             require_scopes(call.caller, key.scopes)
-        revoked = keyring.revoke(tenant_id, key_id, call.origin, with_made=with_made)
+        revoked = call.parts.keyring.revoke(tenant_id, key_id, call.origin, with_made=with_made)
     if not revoked:
         raise ProblemError("API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}")
     for each in revoked:

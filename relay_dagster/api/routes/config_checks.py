@@ -25,19 +25,17 @@ from relay_core.onboarding.check_results import FeedCheck, Reading
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
 from relay_core.onboarding.findings import describe_check, policy_doubts_of, upload_doubts
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
-from relay_dagster.api.engine_tasks import PIECE_BYTES, FeedChecker, TaskDeadline
+from relay_dagster.api.engine_tasks import PIECE_BYTES, EngineTasks, TaskDeadline
 from relay_dagster.api.http.config_schema import config_schema_json
-from relay_dagster.api.http.dependencies import FeedCheckerDep
 from relay_dagster.api.http.error_codes import CODES, INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import TenantId, json_body, router
 from relay_dagster.api.routes.tenants import require_id
-from relay_dagster.api.security.auth import MayConfigure
+from relay_dagster.api.security.auth import MayConfigure, Parts
 from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.job_message import is_id
 from relay_dagster.wire import config_checks as wire
 from relay_dagster.wire.base import Answer, Fault
-from relay_dagster.wiring import Platform
 
 routes = router("tenants")
 
@@ -64,16 +62,14 @@ _AnyConfig = Annotated[bytes, json_body(dict[str, Any], description="A tenant co
     *("PAYLOAD_TOO_LARGE", "CONFIG_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "invalid_config"),
     *(INVALID_REQUEST, "CHECK_TOO_SLOW", "CHECKS_BUSY"),
 )
-def check_config(
-    tenant_id: TenantId, call: MayConfigure, checker: FeedCheckerDep, body: _AnyConfig
-) -> wire.ConfigCheck:
+def check_config(tenant_id: TenantId, call: MayConfigure, body: _AnyConfig) -> wire.ConfigCheck:
     """Try out a config, and read the first bytes of each vendor's latest upload with it.
 
     Nothing is stored. A config with faults is answered with 200, too: they are what was asked for.
     """
     require_id(tenant_id)
     document = parse_document(body, format="json", limits=call.platform.settings.limits)
-    return check_document(tenant_id, document, call.platform, checker)
+    return check_document(tenant_id, document, call.parts)
 
 
 @routes.get("/v1/config.schema.json", include_in_schema=False)
@@ -85,8 +81,7 @@ async def get_config_schema() -> Response:
 def check_document(
     tenant_id: str,
     document: dict[str, Any],
-    platform: Platform,
-    checker: FeedChecker,
+    parts: Parts,
     *,
     vendor_id: str | None = None,
     waits: bool = False,
@@ -96,10 +91,10 @@ def check_document(
     With ``waits`` it waits behind those who have keys, as a supplier's does. `ProblemError`: 503,
     others are being checked; 422, it took too long or too much memory.
     """
-    slots = checker.slots
+    slots = parts.tasks.slots
     try:
         with slots.hold_behind() if waits else slots.hold(tenant_id) as deadline:
-            return _check(tenant_id, document, platform, checker, deadline, vendor_id)
+            return _check(tenant_id, document, parts, deadline, vendor_id)
     except BusyError as error:
         raise unavailable("CHECKS_BUSY", "other configs are being checked") from error
     except (TaskTooSlowError, TaskOutOfMemoryError) as error:
@@ -111,11 +106,11 @@ def check_document(
 def _check(
     tenant_id: str,
     document: dict[str, Any],
-    platform: Platform,
-    checker: FeedChecker,
+    parts: Parts,
     deadline: TaskDeadline,
     vendor_id: str | None,
 ) -> wire.ConfigCheck:
+    platform, tasks = parts.platform, parts.tasks
     limits = platform.settings.limits
     named = sound_id(document.get("tenant_id"))
     if named not in (None, tenant_id):
@@ -132,7 +127,7 @@ def _check(
         for place, vendor in enumerate(config.vendors)
         if vendor_id in (None, vendor.vendor_id)
     ][:MAX_VENDORS]
-    found = _check_all(config, looked_at, platform.objects, checker, deadline)
+    found = _check_all(config, looked_at, platform.objects, tasks, deadline)
     uploads = [*_fitting(document, found)]
     keeps_skus = config.output.missing_skus == "zero"
     is_published = not keeps_skus or platform.runs.feed(tenant_id) is not None
@@ -224,7 +219,7 @@ def _check_all(
     config: TenantConfig,
     looked_at: Sequence[tuple[int, VendorConfig]],
     objects: ObjectStore,
-    checker: FeedChecker,
+    tasks: EngineTasks,
     deadline: TaskDeadline,
 ) -> list[_Upload]:
     """Read some vendors' uploads, a few at a time, and have all of them checked."""
@@ -240,7 +235,7 @@ def _check_all(
         for each in found
         if each.latest is not None and each.feed is not None and not each.feed.is_whole
     }
-    checks = checker.read_on(config, checker.check(config, feeds, deadline), wholes, deadline)
+    checks = tasks.read_on(config, tasks.check(config, feeds, deadline), wholes, deadline)
     return [_with_check(each, checks.get(each.vendor.vendor_id)) for each in found]
 
 

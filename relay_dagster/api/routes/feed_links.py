@@ -6,25 +6,24 @@ no redirect, streamed.
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Path, Request, Response
 from starlette.responses import StreamingResponse
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.dependencies import LinkReadersDep, PlatformDep
 from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
-from relay_dagster.api.http.middleware import address_of, log_context
+from relay_dagster.api.http.middleware import address_of, at_end, log_context
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import TenantId, order, router
 from relay_dagster.api.routes.tenants import find_config, require_tenant
-from relay_dagster.api.routes.uploads import prefix_of, vendor_of
-from relay_dagster.api.security.auth import Call, MayConfigure, MayRead, MayUpload
+from relay_dagster.api.routes.uploads import prefix_of
+from relay_dagster.api.security.auth import Call, MayConfigure, MayRead, MayUpload, PartsDep
 from relay_dagster.aws.dynamodb.api_key_store import digest_of
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, link_id_of
 from relay_dagster.logs import event_log
@@ -114,9 +113,7 @@ def create_supplier_link(
     asked: Annotated[wire.SupplierLinkOrder, order(wire.SupplierLinkOrder)],
 ) -> wire.NewSupplierLink:
     """Make a link to a page by which a vendor's supplier uploads lists. It is shown this once."""
-    stored = find_config(call.platform, tenant_id)
-    vendor = vendor_of(call.platform.tenants.parsed(stored), stored.version, asked.vendor_id)
-    prefix_of(vendor)
+    prefix_of(asked.vendor_id, find_config(call.platform, tenant_id), call.platform)
     if asked.expires_at > utc_now() + _MAX_LIFE:
         raise invalid_request([ConfigFault("expires_at", "lies more than a year ahead")])
     made = _made(call, tenant_id, LinkKind.SUPPLIER, asked, asked.vendor_id)
@@ -138,15 +135,12 @@ def delete_supplier_link(tenant_id: TenantId, link_id: _LinkId, call: MayUpload)
     _revoke(call, tenant_id, link_id, LinkKind.SUPPLIER)
 
 
-def read_linked_feed(
-    token: str, request: Request, platform: PlatformDep, readers: LinkReadersDep
-) -> Response:
+def read_linked_feed(token: str, request: Request, parts: PartsDep) -> Response:
     """Return the feed in force, or the part of it that is asked for.
 
-    Raises:
-        ProblemError: 404, the link is nobody's, or there is no feed; 503, too many reads.
-        RateLimitedError: the link is read too often, or too many wrong ones came.
+    404: the link is nobody's, or there is no feed; 429 and 503: there are too many reads.
     """
+    platform, readers = parts.platform, parts.link_readers
     link = readers.link(token, address_of(request.scope) or "")
     if link is None:
         raise ProblemError("NOT_FOUND", "the link is nobody's, has expired or was revoked")
@@ -184,28 +178,10 @@ def read_linked_feed(
     end = readers.begin(link.link_id)
     if end is None:
         raise unavailable("FEED_LINKS_BUSY", "too many read the feed just now")
-    try:
-        chunks = platform.objects.chunks(feed.key, start, stop)
-    except BaseException:
-        end()
-        raise
+    at_end(request.scope).callback(end)  # once the feed is there, or its sending is broken off
     headers["Content-Length"] = str(stop - start)
-    return _Reading(chunks, end, status_code=status, headers=headers)
-
-
-class _Reading(StreamingResponse):
-    """A feed on its way to a reader, who counts until it is there or broken off."""
-
-    def __init__(self, chunks: Iterator[bytes], end: Callable[[], None], **described: Any) -> None:
-        super().__init__(chunks, **described)
-        self._end = end
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Send it."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._end()
+    chunks = platform.objects.chunks(feed.key, start, stop)
+    return StreamingResponse(chunks, status_code=status, headers=headers)
 
 
 _RANGE = re.compile(r"bytes=\s*([0-9]{0,99})\s*-\s*([0-9]{0,99})\s*", re.IGNORECASE)

@@ -3,10 +3,10 @@
 A load balancer asks the first, an operator the second; neither needs a key.
 """
 
-from relay_dagster.api.http.dependencies import ReadinessDep
 from relay_dagster.api.http.error_codes import documented
 from relay_dagster.api.http.problems import unavailable
 from relay_dagster.api.http.request_parsing import router
+from relay_dagster.api.security.auth import PartsDep
 from relay_dagster.wire.base import Health, Readiness
 
 routes = router("health")
@@ -19,12 +19,12 @@ async def get_health() -> Health:
 
 
 @routes.get("/v1/ready", responses=documented("NOT_READY"))
-async def get_readiness(readiness: ReadinessDep) -> Readiness:
+async def get_readiness(parts: PartsDep) -> Readiness:
     """Tell whether everything that the API needs answers, with the state of each.
 
     An answer stands for 2 seconds.
     """
-    dependencies = await readiness.states()
+    dependencies = await parts.readiness.states()
     if all(each.state == "ok" for each in dependencies.values()):
         return Readiness(dependencies=dict(dependencies))
     shown = {name: each.model_dump() for name, each in dependencies.items()}

@@ -22,7 +22,6 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import STORED_CONFIG_LIMITS
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
-from relay_dagster.api.http.dependencies import ExplainerDep
 from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import RunId, TenantId, cursor_of, order, router
@@ -51,7 +50,6 @@ _MAX_BYTES = DEFAULT_API_LIMITS.answer_bytes - (64 << 10)
 def explain_sku(
     run_id: RunId,
     call: MayRead,
-    explainer: ExplainerDep,
     sku: Annotated[str, Query(description="As in the feed, after the SKU map.")],
 ) -> wire.Explanation:
     """Tell why a SKU's row of a run's feed is what it is: every offer, and each step of the price.
@@ -65,7 +63,8 @@ def explain_sku(
             "ask for a run of all vendors that has"
         )
     try:
-        return wire.Explanation(**explainer.explain(call.platform.objects, record.keys, sku))
+        explained = call.parts.tasks.explain(call.platform.objects, record.keys, sku)
+        return wire.Explanation(**explained)
     except BusyError as error:
         raise unavailable("EXPLANATIONS_BUSY", "others are being explained") from error
     except (TaskTooSlowError, TaskOutOfMemoryError) as error:

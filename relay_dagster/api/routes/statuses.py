@@ -3,7 +3,7 @@
 HTTP alone: it is told from records, the pointer and the lock; no run's files are read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated
 
@@ -106,36 +106,24 @@ def get_status(tenant_id: TenantId, call: MayRead) -> wire.TenantStatus:
         active_run_id=call.platform.runs.lock(tenant_id).active_run_id,
         last_run=_shown(last),
         next_run_at=tenants.next_run_at(config),
-        vendors=_vendor_states(results, _pulls(call.platform, tenant_id, config)),
+        vendors=_standings(call.platform, tenant_id, config, results),
     )
 
 
-def _pulls(
-    platform: Platform, tenant_id: str, config: TenantConfig | None
-) -> dict[str, wire.PullStanding]:
-    """Return what the pulls have come to of each vendor that has one."""
+def _standings(
+    platform: Platform, tenant_id: str, config: TenantConfig | None, results: Sequence[VendorResult]
+) -> list[wire.VendorStanding]:
+    """Return what is shown of vendors: those of the last run, then others that are pulled."""
     vendors = () if config is None else config.vendors
     pulled = [each.vendor_id for each in vendors if each.inbound.pull is not None]
     known = platform.pulls.of_vendors(tenant_id, pulled)
-    return {
+    pulls = {
         each: wire.PullStanding.of(known[each]) if each in known else wire.PullStanding()
         for each in pulled
     }
-
-
-def _vendor_states(
-    results: Sequence[VendorResult], pulls: Mapping[str, wire.PullStanding]
-) -> list[wire.VendorStanding]:
-    """Return what is shown of vendors: those of the last run, then others that are pulled."""
-    seen = {each.vendor_id for each in results}
-    return [
-        *(wire.VendorStanding.of(each, pull=pulls.get(each.vendor_id)) for each in results),
-        *(
-            wire.VendorStanding(vendor_id=each, pull=pulls[each])
-            for each in pulls
-            if each not in seen
-        ),
-    ]
+    seen = [wire.VendorStanding.of(each, pull=pulls.pop(each.vendor_id, None)) for each in results]
+    rest = (wire.VendorStanding(vendor_id=name, pull=pull) for name, pull in pulls.items())
+    return [*seen, *rest]
 
 
 def _results(

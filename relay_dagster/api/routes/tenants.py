@@ -68,12 +68,18 @@ def get_tenant(
 
     Of a tenant that was deleted the answer, 404, has its `state`.
     """
-    stored = _found(tenant_id, config_version, call.platform)
+    latest = _latest(tenant_id, call.platform)
+    stored: StoredConfig | None = latest
+    if config_version is not None:
+        stored = call.platform.tenants.version(tenant_id, config_version)
+    if stored is None:
+        raise ProblemError(
+            "CONFIG_VERSION_NOT_FOUND",
+            f"tenant {tenant_id} has no config version {config_version}; "
+            f"the latest is {latest.version}",
+        )
     call.response.headers["ETag"] = entity_tag(stored.version)
     config = read_stored(call.platform, stored)
-    latest = config
-    if config_version is not None:
-        latest = read_stored(call.platform, call.platform.tenants.latest(tenant_id))
     deletion = call.platform.deletions.under_way(tenant_id)
     # A config that can no longer take effect is shown as it is stored.
     shown = stored_document(stored) if config is None else config.to_document()
@@ -82,7 +88,7 @@ def get_tenant(
         config_version=stored.version,
         **standing_of(deletion),
         stored_at=stored.stored_at,
-        next_run_at=next_run_at(latest),
+        next_run_at=next_run_at(read_stored(call.platform, latest)),
         tenant_config=shown,
     )
 
@@ -188,31 +194,19 @@ def require_tenant(platform: Platform, tenant_id: str) -> None:
         raise UnknownTenantError(tenant_id)
 
 
-def find_config(
-    platform: Platform, tenant_id: str, config_version: int | None = None
-) -> StoredConfig:
-    """Return a config, by default the latest; `UnknownTenantError`: there is none; 404: not it."""
+def find_config(platform: Platform, tenant_id: str) -> StoredConfig:
+    """Return a tenant's latest config; `UnknownTenantError` where it has none."""
     require_id(tenant_id)
-    tenants = platform.tenants
-    if config_version is None:
-        stored = tenants.latest(tenant_id)
-    else:
-        stored = tenants.version(tenant_id, config_version)
-    if stored is not None:
-        return stored
-    latest = tenants.latest_version(tenant_id)
-    if latest is None:
+    stored = platform.tenants.latest(tenant_id)
+    if stored is None:
         raise UnknownTenantError(tenant_id)
-    raise ProblemError(
-        "CONFIG_VERSION_NOT_FOUND",
-        f"tenant {tenant_id} has no config version {config_version}; the latest is {latest}",
-    )
+    return stored
 
 
-def _found(tenant_id: str, config_version: int | None, platform: Platform) -> StoredConfig:
-    """Return a config as `find_config` does; where there is none, tell if there was a tenant."""
+def _latest(tenant_id: str, platform: Platform) -> StoredConfig:
+    """Return the latest config; where there is none, tell if there was a tenant: 404."""
     try:
-        return find_config(platform, tenant_id, config_version)
+        return find_config(platform, tenant_id)
     except UnknownTenantError as error:
         deletion = platform.deletions.get(tenant_id) if is_id(tenant_id) else None
         if deletion is None:
@@ -229,10 +223,10 @@ def standing_of(deletion: Deletion | None) -> dict[str, Any]:
     return {"state": deletion.state, "delete_after": deletion.delete_after}
 
 
-def read_stored(platform: Platform, stored: StoredConfig | None) -> TenantConfig | None:
+def read_stored(platform: Platform, stored: StoredConfig) -> TenantConfig | None:
     """Return a stored config as it takes effect; None where it no longer can."""
     try:
-        return None if stored is None else platform.tenants.parsed(stored)
+        return platform.tenants.parsed(stored)
     except RelayError:
         return None
 

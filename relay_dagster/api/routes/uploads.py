@@ -8,7 +8,6 @@ from typing import Annotated
 
 from fastapi import Path, Response
 
-from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
@@ -21,6 +20,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import ID_PATTERN, is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
+from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.triggers.pulls import PullState, asked, noted
 from relay_dagster.wire.access import ListedSecret, SecretList, SecretOrder
 from relay_dagster.wire.tenants import PullStanding, UploadLink, UploadOrder
@@ -39,8 +39,7 @@ def make_upload_link(
 
     A pause of run creation stops no uploads.
     """
-    stored = find_config(call.platform, tenant_id)
-    link = sign_upload(asked, stored.version, call.platform.tenants.parsed(stored), call.platform)
+    link = sign_upload(asked, find_config(call.platform, tenant_id), call.platform)
     details = {"vendor_id": asked.vendor_id, "expires_at": link.expires_at.isoformat()}
     made = Action.UPLOAD_LINK_CREATED
     entry = call.origin.entry(made, tenant_id, link.key, utc_now(), **details)
@@ -50,14 +49,10 @@ def make_upload_link(
 
 
 def sign_upload(
-    asked: UploadOrder,
-    version: int,
-    config: TenantConfig,
-    platform: Platform,
-    redirect: str | None = None,
+    asked: UploadOrder, stored: StoredConfig, platform: Platform, redirect: str | None = None
 ) -> UploadLink:
     """Return the form for a vendor's file, under its key; 422: no such vendor, too long a name."""
-    key = prefix_of(vendor_of(config, version, asked.vendor_id)) + asked.file_name
+    key = prefix_of(asked.vendor_id, stored, platform) + asked.file_name
     if (size := len(key.encode())) > MAX_KEY_BYTES:
         message = (
             f"is too long: with the vendor's prefix it has {size:,} bytes, and S3 takes "
@@ -69,17 +64,13 @@ def sign_upload(
     return UploadLink.of(form, key=key, max_bytes=max_bytes)
 
 
-def vendor_of(config: TenantConfig, version: int, vendor_id: str) -> VendorConfig:
-    """Return a vendor of a config; `ProblemError` 422 where there is none."""
-    vendor = next((one for one in config.vendors if one.vendor_id == vendor_id), None)
+def prefix_of(vendor_id: str, stored: StoredConfig, platform: Platform) -> str:
+    """Return the prefix of a vendor's uploads; 422: the config has no such one, or it has none."""
+    vendors = platform.tenants.parsed(stored).vendors
+    vendor = next((one for one in vendors if one.vendor_id == vendor_id), None)
     if vendor is None:
-        message = f"config version {version} has no vendor {vendor_id!r}"
+        message = f"config version {stored.version} has no vendor {vendor_id!r}"
         raise ProblemError("UNKNOWN_VENDOR", message, errors=[ConfigFault("vendor_id", message)])
-    return vendor
-
-
-def prefix_of(vendor: VendorConfig) -> str:
-    """Return the prefix of a vendor's uploads; `ProblemError` 422 where it uploads nothing."""
     if vendor.inbound.s3_prefix is None:
         message = "is a vendor of inbound.type local, which uploads nothing; set it to s3"
         raise invalid_request([ConfigFault("vendor_id", message)])

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from relay_core.domain.destination import UnfitUrlError, judge_url
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.dependencies import WebhookTestsDep
 from relay_dagster.api.http.error_codes import answers
 from relay_dagster.api.http.problems import invalid_request
 from relay_dagster.api.http.request_parsing import (
@@ -157,7 +156,7 @@ def rotate_webhook_secret(
 @routes.post(f"{_PLACE}/{{webhook_id}}/test", status_code=202)
 @answers("WEBHOOK_DISABLED")
 def send_test_delivery(
-    tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure, tests: WebhookTestsDep
+    tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure
 ) -> wire.TrialDelivery:
     """Have a `webhook.test` sent to a webhook, and to no other: signed and tried like any event.
 
@@ -166,7 +165,7 @@ def send_test_delivery(
     webhook = find_webhook(call.platform, tenant_id, webhook_id)
     if not webhook.enabled:
         raise webhook_changes.WebhookDisabledError(webhook_id)
-    tests.take(tenant_id)
+    call.parts.webhook_tests.take(tenant_id)
     event = trial_event(tenant_id, webhook_id, utc_now())
     call.platform.webhooks.add_event(event)
     sent = {"tenant_id": tenant_id, "webhook_id": webhook_id, "delivery_id": event.event_id}

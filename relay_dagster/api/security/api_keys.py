@@ -21,6 +21,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.settings import Settings, SettingsError
 from relay_dagster.tenants.audit import Actor, ActorKind, Origin
+from relay_dagster.wire.access import KeyOrder
 
 SHORTEST_SECRET = 16
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(.*)", re.DOTALL)
@@ -128,15 +129,6 @@ class KeyExpiredError(Exception):
         super().__init__(f"the key has expired at {at.isoformat()}")
 
 
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """What a tenant's new key is to be: its name, by default its id, and what it may do."""
-
-    name: str | None
-    scopes: tuple[Scope, ...]
-    expires_at: datetime | None
-
-
 class CallerRates:
     """How often callers may call: all keys of a tenant so often, an admin ten times as often.
 
@@ -170,26 +162,25 @@ class CallerRates:
         self._at_work.give_back(tenant_id)
 
 
+@dataclass(eq=False)
 class Keyring:
     """Tells whose a key is; makes and revokes tenants' keys."""
 
-    def __init__(
-        self,
-        admin_keys: Iterable[AdminKey],
-        tenant_keys: ApiKeyStore,
-        wrong_keys: rate_limits.WrongKeys,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = utc_now,
-    ) -> None:
+    admin_keys: Iterable[AdminKey]
+    tenant_keys: ApiKeyStore
+    wrong_keys: rate_limits.WrongKeys
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = utc_now
+    _found_good: rate_limits.LatelySeen[tuple[float, str]] = field(
+        default_factory=rate_limits.LatelySeen
+    )
+
+    def __post_init__(self) -> None:
+        """Keep the digests of admins' keys, beside who shows them."""
         self._admins = [
             (digest_of(key.secret), Caller(f"{_ADMIN}{key.name}", name=key.name))
-            for key in admin_keys
+            for key in self.admin_keys
         ]
-        self._tenant_keys = tenant_keys
-        self._wrong_keys = wrong_keys
-        self._clock = clock
-        self._now = now
-        self._found_good: rate_limits.LatelySeen[tuple[float, str]] = rate_limits.LatelySeen()
 
     def caller(self, key: str, address: str) -> Caller | None:
         """Return whose key it is, None for nobody's.
@@ -207,20 +198,20 @@ class Keyring:
         if matches:
             return matches[0]
         if self._good_tenant(given) is None:
-            self._wrong_keys.require_few(address)
+            self.wrong_keys.require_few(address)
         form = _TENANT_KEY.fullmatch(key)
-        found = self._tenant_keys.of_active_tenant(form.group(1)) if form else None
+        found = self.tenant_keys.of_active_tenant(form.group(1)) if form else None
         is_known = found is not None and hmac.compare_digest(given, found.digest)
-        is_over = found is not None and found.is_over(self._now())
+        is_over = found is not None and found.is_over(self.now())
         if found is None or not is_known or is_over:
             self._found_good.forget(given)
-            self._wrong_keys.note(address)
+            self.wrong_keys.note(address)
             if found is not None and is_known and found.expires_at is not None:
                 raise KeyExpiredError(found.expires_at)
             return None
-        self._found_good.set(given, (self._clock(), found.tenant_id))
+        self._found_good.set(given, (self.clock(), found.tenant_id))
         with suppress(ExternalServiceError):  # the caller has a good key, whatever is noted of it
-            self._tenant_keys.note_use(found)
+            self.tenant_keys.note_use(found)
         return caller_of(found)
 
     def likely_tenant(self, key: str) -> str | None:
@@ -229,20 +220,22 @@ class Keyring:
 
     def _good_tenant(self, digest: str) -> str | None:
         found = self._found_good.get(digest)
-        return found[1] if found and self._clock() - found[0] < _GOOD_SECONDS else None
+        return found[1] if found and self.clock() - found[0] < _GOOD_SECONDS else None
 
-    def issue(self, tenant_id: str, wanted: NewKey, by: Caller, origin: Origin) -> tuple[str, str]:
+    def issue(
+        self, tenant_id: str, wanted: KeyOrder, by: Caller, origin: Origin
+    ) -> tuple[str, str]:
         """Make a key of a tenant and return its id and the key itself, which is kept nowhere."""
         key_id = secrets.token_hex(8)
         key = f"rk_{key_id}_{secrets.token_urlsafe(32)}"
-        self._tenant_keys.add(
+        self.tenant_keys.add(
             TenantKey(
                 key_id=key_id,
                 tenant_id=tenant_id,
                 digest=digest_of(key),
                 name=wanted.name or key_id,
-                scopes=wanted.scopes,
-                created_at=self._now(),
+                scopes=tuple(wanted.scopes),
+                created_at=self.now(),
                 created_by=by.id,
                 expires_at=wanted.expires_at,
             ),
@@ -257,7 +250,7 @@ class Keyring:
 
         ``with_made`` the keys that it has made go too, and those that they have made.
         """
-        keys = self._tenant_keys
+        keys = self.tenant_keys
         revoked = [key_id] if keys.remove(tenant_id, key_id, origin) else []
         makers = {key_id}
         while with_made and (made := keys.made_by(tenant_id, makers)):

@@ -12,10 +12,11 @@ from typing import Annotated
 from fastapi import Depends, Request, Response, Security
 from fastapi.security import APIKeyHeader, SecurityScopes
 
-from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep, RatesDep
+from relay_dagster.api.engine_tasks import EngineTasks
 from relay_dagster.api.http.middleware import address_of, at_end, log_context, request_id_of
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import ADMIN
+from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.security.api_keys import (
     ANONYMOUS,
     Caller,
@@ -23,6 +24,8 @@ from relay_dagster.api.security.api_keys import (
     KeyExpiredError,
     Keyring,
 )
+from relay_dagster.api.security.bearers import LinkReaders, Sessions
+from relay_dagster.api.security.rate_limits import TokenBuckets
 from relay_dagster.aws.dynamodb.api_key_store import Scope
 from relay_dagster.tenants.audit import Origin
 from relay_dagster.wiring import Platform
@@ -33,35 +36,65 @@ _HEADER = APIKeyHeader(
 _SCHEME = 'ApiKey realm="relay", header="X-API-Key"'
 
 
+@dataclass
+class Parts:
+    """The parts of the app, its state's ``parts``: ``app.create_app`` or a test makes each once."""
+
+    platform: Platform
+    keyring: Keyring
+    sessions: Sessions
+    link_readers: LinkReaders
+    rates: CallerRates
+    webhook_tests: TokenBuckets
+    readiness: ReadinessProbe
+    tasks: EngineTasks
+
+
+async def parts_of(request: Request) -> Parts:
+    """Return the parts of the app that serves a request."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+PartsDep = Annotated[Parts, Depends(parts_of)]
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of somebody who may make it, as each route takes it."""
 
     caller: Caller
     origin: Origin  # where what the call does comes from, for whatever stores a change
-    platform: Platform
+    parts: Parts
     # Of the answer: its headers, and its status where it is not the route's own
     response: Response = field(default_factory=Response)
 
+    @property
+    def platform(self) -> Platform:
+        """The stores, the queue and the ledger."""
+        return self.parts.platform
 
-def authenticate(
-    request: Request,
-    platform: PlatformDep,
-    keyring: KeyringDep,
-    rates: RatesDep,
-    key: Annotated[str | None, Security(_HEADER)],
-) -> Caller:
-    """Return who calls.
 
-    Raises:
-        ProblemError: 401, the key is missing, nobody's or has expired.
-        RateLimitedError: too many requests came of its tenant, or are in work, or too many wrong
-            keys came from its address.
+def authenticate(request: Request, parts: Parts, key: str | None) -> Caller:
+    """Return who calls; 401: the key is missing, nobody's or has expired.
+
+    `RateLimitedError`: too many requests came of its tenant, or are in work, or too many wrong keys
+    came from its address.
     """
-    likely = keyring.likely_tenant(key) if key else None
+    likely, rates = parts.keyring.likely_tenant(key) if key else None, parts.rates
     if likely is not None:  # limited before anything is looked up
         begin_request(request, rates, likely)
-    caller = ANONYMOUS if platform.settings.allow_anonymous else _known(keyring, key, request)
+    caller, problem = None, "is nobody's" if key else "is missing"
+    if parts.platform.settings.allow_anonymous:
+        caller = ANONYMOUS
+    elif key:
+        try:
+            caller = parts.keyring.caller(key, address_of(request.scope) or "")
+        except KeyExpiredError as error:
+            problem = f"has expired at {error.at:%Y-%m-%dT%H:%M:%SZ}"
+    if caller is None:
+        message = f"the key in X-API-Key {problem}"
+        raise ProblemError("UNAUTHENTICATED", message, headers={"WWW-Authenticate": _SCHEME})
     log_context(request.scope)["caller"] = caller.id
     request.state.is_admin = caller.is_admin
     if caller.tenant_id is None:
@@ -77,42 +110,25 @@ def begin_request(request: Request, rates: CallerRates, tenant_id: str) -> None:
     at_end(request.scope).callback(rates.end, tenant_id)
 
 
-def _known(keyring: Keyring, key: str | None, request: Request) -> Caller:
-    address = address_of(request.scope) or ""
-    problem = "is nobody's" if key else "is missing"
-    try:
-        caller = keyring.caller(key, address) if key else None
-    except KeyExpiredError as error:
-        caller, problem = None, f"has expired at {error.at:%Y-%m-%dT%H:%M:%SZ}"
-    if caller is None:
-        raise ProblemError(
-            "UNAUTHENTICATED",
-            f"the key in X-API-Key {problem}",
-            headers={"WWW-Authenticate": _SCHEME},
-        )
-    return caller
-
-
 def authorize(
     request: Request,
-    caller: Annotated[Caller, Depends(authenticate)],
-    platform: PlatformDep,
     response: Response,
+    parts: PartsDep,
     needed: SecurityScopes,
+    key: Annotated[str | None, Security(_HEADER)],
 ) -> Call:
-    """Return the call of somebody whose key is good for what the route needs.
+    """Return the call of somebody whose key is good for what the route needs, 403 where it is not.
 
-    Raises:
-        UnknownTenantError: the path names a tenant that the caller does not reach.
-        ProblemError: 403, the call is for admins, or the key lacks its scope.
+    `UnknownTenantError`: the path names a tenant that the caller does not reach.
     """
+    caller = authenticate(request, parts, key)
     if not caller.is_admin:
         if "tenant_id" in request.path_params:
             caller.require(request.path_params["tenant_id"])
         if ADMIN in needed.scopes:
             raise ProblemError("FORBIDDEN", "this needs an admin key")
         require_scopes(caller, needed.scopes)
-    return Call(caller, origin_of(request, caller), platform, response)
+    return Call(caller, origin_of(request, caller), parts, response)
 
 
 def require_scopes(caller: Caller, scopes: Iterable[str]) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Generic, TypeVar
 
@@ -25,13 +26,13 @@ class RateLimitedError(Exception):
         super().__init__(what)
 
 
+@dataclass(eq=False)
 class LatelySeen(Generic[_Kept]):
     """A mapping of names to what is kept of them, of the ``most`` alone that were set last."""
 
-    def __init__(self, most: int = _MAX_NAMES) -> None:
-        self._kept: dict[str, _Kept] = {}
-        self._most = most
-        self._lock = threading.Lock()
+    most: int = _MAX_NAMES
+    _kept: dict[str, _Kept] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, name: str) -> _Kept | None:
         """Return what is kept of a name."""
@@ -42,7 +43,7 @@ class LatelySeen(Generic[_Kept]):
         with self._lock:
             self._kept.pop(name, None)
             self._kept[name] = kept
-            if len(self._kept) > self._most:
+            if len(self._kept) > self.most:
                 del self._kept[next(iter(self._kept))]
 
     def forget(self, name: str) -> None:
@@ -51,19 +52,19 @@ class LatelySeen(Generic[_Kept]):
             self._kept.pop(name, None)
 
 
+@dataclass(eq=False)
 class ConcurrencyLimiter:
     """At most so many at once of each name; nobody waits."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._taken: Counter[str] = Counter()
+    most: int
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _taken: Counter[str] = field(default_factory=Counter)
 
     def take(self, name: str) -> None:
         """Take one of a name's places, to be given back; `RateLimitedError`: all are taken."""
         with self._lock:
-            if self._taken[name] >= self._most:
-                reason = f"{self._most} requests of the tenant are in work, the most at once"
+            if self._taken[name] >= self.most:
+                reason = f"{self.most} requests of the tenant are in work, the most at once"
                 raise RateLimitedError(reason, _AT_WORK_SECONDS)
             self._taken[name] += 1
 
@@ -75,61 +76,50 @@ class ConcurrencyLimiter:
                 del self._taken[name]
 
 
+@dataclass(eq=False)
 class TokenBuckets:
     """A bucket a name: each act takes a token, and tokens come back evenly."""
 
-    def __init__(
-        self,
-        per_minute: int,  # tokens that come back
-        burst: int,  # that a bucket holds; no more than a minute's
-        clock: Callable[[], float] = time.monotonic,  # seconds, from anywhere
-        what: str = "too many requests of one caller",  # is said to whom there is no token for
-    ) -> None:
-        self._what = what
-        self._per_second = per_minute / _MINUTE_SECONDS
-        self._burst = min(burst, per_minute)
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._levels: LatelySeen[tuple[float, float]] = LatelySeen()
+    per_minute: int  # tokens that come back
+    burst: int  # that a bucket holds; no more than a minute's
+    clock: Callable[[], float] = time.monotonic  # seconds, from anywhere
+    what: str = "too many requests of one caller"  # is said to whom there is no token for
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _levels: LatelySeen[tuple[float, float]] = field(default_factory=LatelySeen)
 
     def take(self, name: str) -> None:
         """Take a token; `RateLimitedError` where there is none."""
+        most, per_second = min(self.burst, self.per_minute), self.per_minute / _MINUTE_SECONDS
         with self._lock:
-            now = self._clock()
-            level, since = self._levels.get(name) or (float(self._burst), now)
-            level = min(self._burst, level + (now - since) * self._per_second)
+            now = self.clock()
+            level, since = self._levels.get(name) or (float(most), now)
+            level = min(most, level + (now - since) * per_second)
             if level >= 1:
                 self._levels.set(name, (level - 1, now))
                 return
-        raise RateLimitedError(self._what, (1 - level) / self._per_second)
+        raise RateLimitedError(self.what, (1 - level) / per_second)
 
 
+@dataclass(eq=False)
 class WrongKeys:
     """Keys that were nobody's, by the address that they came from, within the last minute."""
 
-    def __init__(
-        self,
-        per_minute: int,  # after so many an address has to wait
-        clock: Callable[[], float] = time.monotonic,  # seconds, from anywhere
-        seconds: float = _MINUTE_SECONDS,  # in place of a minute's
-        what: str = "too many wrong keys from this address",  # is said to who has to wait
-    ) -> None:
-        self._what = what
-        self._per_minute = per_minute
-        self._seconds = seconds
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._seen: LatelySeen[deque[float]] = LatelySeen()
+    per_minute: int  # after so many an address has to wait
+    clock: Callable[[], float] = time.monotonic  # seconds, from anywhere
+    seconds: float = _MINUTE_SECONDS  # in place of a minute's
+    what: str = "too many wrong keys from this address"  # is said to who has to wait
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _seen: LatelySeen[deque[float]] = field(default_factory=LatelySeen)
 
     def require_few(self, address: str) -> None:
         """Refuse an address that has shown too many within a minute: `RateLimitedError`."""
         with self._lock:
             seen = self._seen.get(_site(address))
-            if seen is None or len(seen) < self._per_minute:
+            if seen is None or len(seen) < self.per_minute:
                 return
-            wait = seen[0] + self._seconds - self._clock()
+            wait = seen[0] + self.seconds - self.clock()
         if wait > 0:
-            raise RateLimitedError(self._what, wait)
+            raise RateLimitedError(self.what, wait)
 
     def count(self, name: str) -> None:
         """Note one more of what has a name, unless there were too many: `RateLimitedError`."""
@@ -139,8 +129,8 @@ class WrongKeys:
     def note(self, address: str) -> None:
         """Note that an address has shown one."""
         with self._lock:
-            seen = self._seen.get(_site(address)) or deque(maxlen=self._per_minute)
-            seen.append(self._clock())
+            seen = self._seen.get(_site(address)) or deque(maxlen=self.per_minute)
+            seen.append(self.clock())
             self._seen.set(_site(address), seen)
 
 

@@ -1,4 +1,4 @@
-"""What every page goes through; pages call the API's routes, and the same scopes judge them."""
+"""What every page goes through, and signing in; the API's routes answer, by the same scopes."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from relay_core.domain.destination import is_loopback
 from relay_core.publish.report.templating import REPORT, pages
 from relay_dagster.api.http import middleware
-from relay_dagster.api.http.dependencies import PlatformDep, RatesDep, SessionsDep
 from relay_dagster.api.http.problems import ProblemError, noted_problem
 from relay_dagster.api.http.request_parsing import parsed_order
-from relay_dagster.api.security.auth import Call, begin_request, origin_of, require_scopes
-from relay_dagster.api.security.bearers import form_token, is_token_of
+from relay_dagster.api.security.api_keys import KeyExpiredError
+from relay_dagster.api.security.auth import Call, PartsDep, begin_request, origin_of, require_scopes
+from relay_dagster.api.security.bearers import LIFE, form_token, is_token_of
 from relay_dagster.api.web import words
 from relay_dagster.settings import Settings
 from relay_dagster.tenants.scopes import Scope
@@ -66,24 +66,22 @@ class Visit(Call):
 
 def cookie_of(request: Request) -> tuple[str, bool]:
     """Return what the session's cookie is called, and whether it goes over TLS alone."""
-    settings: Settings = request.app.state.platform.settings
+    settings: Settings = request.app.state.parts.platform.settings
     hosts = (request.url.hostname, urlsplit(settings.public_url or "").hostname)
     is_own = all(host is None or is_loopback(host) for host in hosts)
     return ("relay", False) if is_own else ("__Host-relay", True)
 
 
-def begin_visit(
-    request: Request, platform: PlatformDep, sessions: SessionsDep, rates: RatesDep
-) -> Visit:
+def begin_visit(request: Request, parts: PartsDep) -> Visit:
     """Return who has signed in; `NotSignedInError`: nobody; 429: too many requests of a tenant."""
     session_id = request.cookies.get(cookie_of(request)[0], "")
     address = middleware.address_of(request.scope) or ""
-    caller = sessions.caller(session_id, address) if session_id else None
+    caller = parts.sessions.caller(session_id, address) if session_id else None
     if caller is None or caller.tenant_id is None:
         raise NotSignedInError
     middleware.log_context(request.scope)["caller"] = f"session:{caller.actor.id}"
-    begin_request(request, rates, caller.tenant_id)
-    return Visit(caller, origin_of(request, caller), platform, token=form_token(session_id))
+    begin_request(request, parts.rates, caller.tenant_id)
+    return Visit(caller, origin_of(request, caller), parts, token=form_token(session_id))
 
 
 def _authorize(
@@ -222,7 +220,7 @@ class PageRoute(APIRoute):
         async def handle_page(request: Request) -> Response:
             try:
                 return await handle(request)
-            except (middleware.BodyTooLargeError, middleware.BodyTooSlowError):
+            except middleware.BodyRefusedError:
                 raise
             except NotSignedInError:
                 return sign_in_page(request, status=401)
@@ -248,3 +246,72 @@ def problem_page(request: Request, problem: ProblemError) -> Response:
 def page_router() -> APIRouter:
     """Return a router of pages; the OpenAPI document has none of them."""
     return APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+# --- signing in and out, and the files of the pages ----------------------------------------------
+
+routes = page_router()
+
+
+@routes.get(HOME)
+def home(request: Request, parts: PartsDep) -> Response:
+    """Lead to the overview who has signed in; ask others for a key."""
+    try:
+        visit = begin_visit(request, parts)
+    except NotSignedInError:
+        return sign_in_page(request)
+    return go_to(f"{HOME}/tenants/{visit.tenant_id}")
+
+
+@routes.post(f"{HOME}/sign-in")
+def sign_in(
+    request: Request, parts: PartsDep, form: Annotated[QueryParams, Depends(sent_form)]
+) -> Response:
+    """Open a session by a tenant's key; a wrong one counts as a wrong key."""
+    name, secure = cookie_of(request)
+    try:
+        caller = parts.keyring.caller(
+            form.get("key", "").strip(), middleware.address_of(request.scope) or ""
+        )
+        if caller is not None and caller.tenant_id is not None:
+            begin_request(request, parts.rates, caller.tenant_id)
+    except KeyExpiredError as error:
+        message = f"This key has expired on {error.at:%Y-%m-%d}. Ask for a new one."
+        return sign_in_page(request, status=401, problem=message)
+    if caller is None:
+        message = "This key is not known here. Check that all of it was copied."
+        return sign_in_page(request, status=401, problem=message)
+    middleware.log_context(request.scope)["caller"] = caller.id
+    if caller.is_admin:
+        raise ProblemError("FORBIDDEN", "an admin key does not sign in here; use a tenant's key")
+    session_id = parts.sessions.open(caller)
+    if name in request.cookies:
+        parts.sessions.close(request.cookies[name])
+    answer = go_to(next_path(form.get("next")))
+    seconds = int(LIFE.total_seconds())
+    answer.set_cookie(
+        name, session_id, max_age=seconds, secure=secure, httponly=True, samesite="lax"
+    )
+    return answer
+
+
+@routes.post(f"{HOME}/sign-out")
+def sign_out(request: Request, parts: PartsDep, form: OwnForm) -> Response:
+    """End the session."""
+    name, secure = cookie_of(request)
+    parts.sessions.close(request.cookies[name])
+    answer = go_to(HOME)
+    answer.delete_cookie(name, secure=secure, httponly=True, samesite="lax")
+    return answer
+
+
+@routes.get(f"{HOME}/page.css")
+def page_css() -> Response:
+    """Return the stylesheet, which is the report's."""
+    return Response(stylesheet()[0], media_type="text/css", headers=FOREVER)
+
+
+@routes.get(HOME + "/{path:path}")
+def nothing(visit: Annotated[Visit, Depends(begin_visit)]) -> Response:
+    """Answer for what no page is at."""
+    raise ProblemError("NOT_FOUND", "there is no page at this address")

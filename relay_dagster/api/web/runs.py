@@ -5,14 +5,14 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from fastapi import Query, Response
 from starlette.responses import RedirectResponse
 
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import GuardResult
-from relay_core.publish.report.wording import Chart, Guard, Listed, Tone, VendorRows, changes_chart
+from relay_core.publish.report.wording import Guard, Listed, Tone, VendorRows, changes_chart
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.routes.feeds import release_run
 from relay_dagster.api.routes.runs import find_run, get_artifacts, shown_run, summary_of
@@ -36,22 +36,6 @@ class _Reasoned(Order):
     """A form that gives nothing but a reason."""
 
     reason: Reason
-
-
-class Changes(NamedTuple):
-    """What a feed changes, as the report's part shows it."""
-
-    chart: Chart
-    rises: tuple[()] = ()
-    falls: tuple[()] = ()
-
-
-class Parts(NamedTuple):
-    """What the report's parts show of a run."""
-
-    rows: Listed[VendorRows]
-    guards: Listed[Guard]
-    changes: Changes | None
 
 
 @routes.get(frame.HOME + "/runs/{run_id}")
@@ -98,18 +82,20 @@ def verdict(run: Run, summary: Mapping[str, Any]) -> tuple[Tone, str, str]:
     return tone, f"A new feed{skus}", before
 
 
-def _parts(run: Run, summary: Mapping[str, Any]) -> Parts:
+def _parts(run: Run, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the report's parts show of a run."""
     rows = summary.get("rows") or {}
     read = [VendorRows.of(name, counts) for name, counts in rows.items() if counts["read"]]
     told = summary.get("guards") or (run.hold.guards if run.hold else [])
     guards = [Guard.of(GuardResult.of_dict(each), {}) for each in told]
     guards.sort(key=lambda guard: not guard.tripped)
     counts = {name: getattr(run.changes, name) for name in _COUNTS} if run.changes else None
-    return Parts(
-        Listed.of(read, _MAX_ROWS, len(read)),
-        Listed.of(guards, _MAX_ROWS, len(guards)),
-        Changes(changes_chart(counts)) if counts else None,
-    )
+    chart = {"chart": changes_chart(counts), "rises": (), "falls": ()} if counts else None
+    return {
+        "rows": Listed.of(read, _MAX_ROWS, len(read)),
+        "guards": Listed.of(guards, _MAX_ROWS, len(guards)),
+        "changes": chart,
+    }
 
 
 def _quarantine(run: Run, platform: Platform) -> Sequence[Mapping[str, str]]:

@@ -9,7 +9,6 @@ from fastapi import Query, Response
 from starlette.datastructures import QueryParams
 
 from relay_core.publish.report.wording import Tone
-from relay_dagster.api.http.dependencies import ExplainerDep
 from relay_dagster.api.routes.skus import explain_sku, put_overrides, remove_overrides
 from relay_dagster.api.routes.statuses import get_status
 from relay_dagster.api.web import frame, words
@@ -24,24 +23,22 @@ _SKUS = frame.HOME + "/tenants/{tenant_id}/skus"
 
 @routes.get(_SKUS)
 def show_sku(
-    tenant_id: str,
     visit: frame.Reading,
-    explainer: ExplainerDep,
     sku: Annotated[str, Query(max_length=1024)] = "",
     run: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Response:
     """Explain a SKU of the feed in force, or of a run that is named."""
-    status = get_status(tenant_id, visit)
+    status = get_status(visit.tenant_id, visit)
     run_id = run or status.published_run_id or status.held_run_id
     sku = sku.strip()
-    of = explain_sku(run_id, visit, explainer, sku) if sku and run_id else None
+    of = explain_sku(run_id, visit, sku) if sku and run_id else None
     tone: Tone = "idle"
     headline = "Ask why it is in the feed as it is, or why it is not."
     if of is not None:
         tone, headline = verdict(of)
     elif run_id is None:
         headline = "There is no feed yet, so there is nothing to look up."
-    document = visit.platform.overrides.document(tenant_id)
+    document = visit.platform.overrides.document(visit.tenant_id)
     standing = document.overrides.get(sku)
     now = standing and standing.at(utc_now())
     return frame.page(
@@ -57,24 +54,24 @@ def show_sku(
 
 
 @routes.post(_SKUS + "/override")
-def put_override(tenant_id: str, visit: frame.Configuring, form: frame.OwnForm) -> Response:
+def put_override(visit: frame.Configuring, form: frame.OwnForm) -> Response:
     """Put what the form says in place of the SKU's override; the next run uses it."""
     order = frame.order_of(OverridesOrder, {"overrides": [_override_of(form)]})
-    put_overrides(tenant_id, visit, order)
-    return _back_to(tenant_id, form)
+    put_overrides(visit.tenant_id, visit, order)
+    return _back_to(visit, form)
 
 
 @routes.post(_SKUS + "/override/remove")
-def remove_override(tenant_id: str, visit: frame.Configuring, form: frame.OwnForm) -> Response:
+def remove_override(visit: frame.Configuring, form: frame.OwnForm) -> Response:
     """Remove the SKU's override."""
     order = frame.order_of(OverrideRemoval, {"skus": [form.get("sku", "")]})
-    remove_overrides(tenant_id, visit, order)
-    return _back_to(tenant_id, form)
+    remove_overrides(visit.tenant_id, visit, order)
+    return _back_to(visit, form)
 
 
-def _back_to(tenant_id: str, form: QueryParams) -> Response:
+def _back_to(visit: frame.Visit, form: QueryParams) -> Response:
     query = urlencode({"sku": form.get("sku", "")})
-    return frame.go_to(f"{frame.HOME}/tenants/{tenant_id}/skus?{query}")
+    return frame.go_to(f"{frame.HOME}/tenants/{visit.tenant_id}/skus?{query}")
 
 
 def _override_of(form: QueryParams) -> dict[str, Any]:

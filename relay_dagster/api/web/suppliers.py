@@ -10,12 +10,12 @@ from relay_core.config import VendorConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.onboarding.findings import NO_AMOUNTS
 from relay_core.publish.report.wording import Tone
-from relay_dagster.api.http.dependencies import FeedCheckerDep, LinkReadersDep, PlatformDep
 from relay_dagster.api.http.middleware import address_of, log_context
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.config_checks import check_document
 from relay_dagster.api.routes.tenants import find_config, stored_document
+from relay_dagster.api.security.auth import Parts, PartsDep
 from relay_dagster.api.web import words
 from relay_dagster.api.web.frame import go_to, page, page_router
 from relay_dagster.api.web.uploads import last_uploads, next_name, upload_form
@@ -23,7 +23,6 @@ from relay_dagster.aws.dynamodb.link_store import Link, LinkKind
 from relay_dagster.tenants.audit import ActorKind
 from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.wire.config_checks import VendorCheck
-from relay_dagster.wiring import Platform
 
 routes = page_router()
 
@@ -38,13 +37,14 @@ class Supplier:
     link: Link
     stored: StoredConfig
     vendor: VendorConfig
+    request: Request
+    parts: Parts
 
 
-def supplier_of(
-    token: str, request: Request, platform: PlatformDep, readers: LinkReadersDep
-) -> Supplier:
+def supplier_of(token: str, request: Request, parts: PartsDep) -> Supplier:
     """Return who comes by a link; 404: the link is nobody's, 429: it is used too often."""
-    link = readers.link(token, address_of(request.scope) or "", LinkKind.SUPPLIER)
+    platform = parts.platform
+    link = parts.link_readers.link(token, address_of(request.scope) or "", LinkKind.SUPPLIER)
     gone = ProblemError("NOT_FOUND", "this link is not good any more; ask for a new one")
     if link is None:
         raise gone
@@ -55,56 +55,40 @@ def supplier_of(
     vendor = next((each for each in vendors if each.vendor_id == link.vendor_id), None)
     if vendor is None or vendor.inbound.s3_prefix is None:
         raise gone
-    return Supplier(link, stored, vendor)
+    return Supplier(link, stored, vendor, request, parts)
 
 
 ByLink = Annotated[Supplier, Depends(supplier_of)]
 
 
 @routes.get("/s/{token}")
-def show(token: str, request: Request, supplier: ByLink, platform: PlatformDep) -> Response:
+def show(supplier: ByLink) -> Response:
     """Take a supplier's next list, and show what became of the last ones."""
-    return _supplier_page(token, request, supplier, platform)
+    return _supplier_page(supplier)
 
 
 @routes.get("/s/{token}/check")
-def check(
-    token: str,
-    request: Request,
-    supplier: ByLink,
-    platform: PlatformDep,
-    readers: LinkReadersDep,
-    checker: FeedCheckerDep,
-) -> Response:
+def check(supplier: ByLink) -> Response:
     """Check the supplier's latest list, in plain words."""
+    request, parts = supplier.request, supplier.parts
     if request.url.query:  # S3 adds what it has stored
         return go_to(request.url.path)
-    readers.count_check(supplier.link.link_id)
+    parts.link_readers.count_check(supplier.link.link_id)
     document = stored_document(supplier.stored)
     found = check_document(
-        supplier.link.tenant_id,
-        document,
-        platform,
-        checker,
-        vendor_id=supplier.vendor.vendor_id,
-        waits=True,
+        supplier.link.tenant_id, document, parts, vendor_id=supplier.vendor.vendor_id, waits=True
     )
     shown = found.vendors[0] if found.valid and found.vendors else None
-    return _supplier_page(token, request, supplier, platform, shown)
+    return _supplier_page(supplier, shown)
 
 
-def _supplier_page(
-    token: str,
-    request: Request,
-    supplier: Supplier,
-    platform: Platform,
-    found: VendorCheck | None = None,
-) -> Response:
-    link, vendor = supplier.link, supplier.vendor
+def _supplier_page(supplier: Supplier, found: VendorCheck | None = None) -> Response:
+    link, vendor, platform = supplier.link, supplier.vendor, supplier.parts.platform
+    request, stored = supplier.request, supplier.stored
     most = DEFAULT_API_LIMITS.supplier_uploads_per_hour
     name = next_name(platform, vendor, link.link_id, most)
-    back = f"/s/{token}/check"
-    form = name and upload_form(request, platform, supplier.stored, vendor.vendor_id, back, name)
+    back = f"/s/{request.path_params['token']}/check"
+    form = name and upload_form(request, platform, stored, vendor.vendor_id, back, name)
     return page(
         "supplier.html.jinja",
         sends_to=form.url if form else None,

@@ -47,8 +47,7 @@ def upload_form(
     is_remote = cookie_of(request)[1]
     base = public if is_remote and public else str(request.base_url).rstrip("/")
     order = UploadOrder(vendor_id=vendor_id, file_name=name)
-    config = platform.tenants.parsed(stored)
-    return sign_upload(order, stored.version, config, platform, redirect=f"{base}{back}")
+    return sign_upload(order, stored, platform, redirect=f"{base}{back}")
 
 
 def last_uploads(platform: Platform, tenant_id: str, vendor: VendorConfig) -> list[Upload]:

@@ -9,7 +9,6 @@ from fastapi import Query, Request, Response
 
 from relay_core.config.json_patch import PatchStep, apply_patch, set_members
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.dependencies import FeedCheckerDep
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.routes.config_checks import check_document
 from relay_dagster.api.routes.statuses import get_status
@@ -46,7 +45,6 @@ def check_vendor(
     vendor_id: str,
     request: Request,
     visit: Annotated[frame.Visit, frame.for_scopes(Scope.READ, Scope.CONFIG)],
-    checker: FeedCheckerDep,
     taken: Annotated[int | None, Query(ge=1, lt=2**53)] = None,
 ) -> Response:
     """Check a vendor's latest list, read with the headers that were chosen of a column each."""
@@ -63,7 +61,7 @@ def check_vendor(
     members = {"column_map": chosen} if chosen else {}
     steps = set_members(document, ("vendors", place, "parser"), members)
     tried = apply_patch(document, steps)
-    check = check_document(tenant_id, tried, visit.platform, checker, vendor_id=vendor_id)
+    check = check_document(tenant_id, tried, visit.parts, vendor_id=vendor_id)
     found = next(iter(check.vendors), None)
     steps += [PatchStep(each.op, each.path, each.value) for each in check.patch]
     # Each column that people have to name, with the headers that it could be.

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from httpx import Response
 
-from relay_dagster.api.engine_tasks import FeedChecker, TaskSlots
+from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.config_checks import HEAD_BYTES, MAX_VENDORS, WHOLE_BYTES
 from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
@@ -301,7 +301,7 @@ def test_a_tenant_checks_its_own_config_with_its_own_key(world: ApiWorld) -> Non
 def test_one_config_of_a_tenant_is_checked_at_once_and_two_in_all(
     world: ApiWorld, busy: list[str]
 ) -> None:
-    slots = world.app.state.feed_checker.slots
+    slots = world.app.state.parts.tasks.slots
     with ExitStack() as held:
         for tenant_id in busy:
             held.enter_context(slots.hold(tenant_id))
@@ -312,7 +312,7 @@ def test_one_config_of_a_tenant_is_checked_at_once_and_two_in_all(
 
 
 def test_where_one_other_is_checked_there_is_room(world: ApiWorld) -> None:
-    with world.app.state.feed_checker.slots.hold("other"):
+    with world.app.state.parts.tasks.slots.hold("other"):
         check(world, config_document())
 
 
@@ -320,7 +320,7 @@ def test_where_one_other_is_checked_there_is_room(world: ApiWorld) -> None:
 def test_a_check_that_takes_too_long_is_told_so(world: ApiWorld, limit: dict[str, Any]) -> None:
     upload(world, b"sku,quantity_available\n" + b"A-1,5\n" * 5000)
     limits = replace(DEFAULT_API_LIMITS, **limit)
-    world.app.state.feed_checker = FeedChecker(SANDBOXES, TaskSlots(limits), limits)
+    world.app.state.parts.tasks = EngineTasks(SANDBOXES, TaskSlots(limits), limits)
     problem = assert_problem(
         world.client.post(PLACE, json=config_document()), 422, "CHECK_TOO_SLOW"
     )

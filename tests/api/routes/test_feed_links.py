@@ -183,12 +183,14 @@ def test_a_link_that_is_wrong_over_or_revoked_is_not_there(
     clock = shop.platform.database.clock
     assert clock() < datetime.now(UTC) + timedelta(seconds=1)
     object.__setattr__(
-        shop.app.state.link_readers._links.database, "clock", lambda: clock() + timedelta(days=1)
+        shop.app.state.parts.link_readers._links.database,
+        "clock",
+        lambda: clock() + timedelta(days=1),
     )
     try:
         assert_problem(anybody.get(path_of(soon)), 404, "NOT_FOUND")
     finally:
-        object.__setattr__(shop.app.state.link_readers._links.database, "clock", clock)
+        object.__setattr__(shop.app.state.parts.link_readers._links.database, "clock", clock)
 
 
 def test_links_end_with_their_tenant_and_are_their_tenants_alone(
@@ -264,7 +266,7 @@ def test_readers_at_once_are_bounded_and_forgotten_when_they_end(
     shop: ApiWorld, anybody: TestClient
 ) -> None:
     publish(shop)
-    made, readers = make(shop), shop.app.state.link_readers
+    made, readers = make(shop), shop.app.state.parts.link_readers
     ends = [readers.begin(made["link_id"]) for _ in range(4)]
     busy = anybody.get(path_of(made))
     assert_problem(busy, 503, "FEED_LINKS_BUSY")

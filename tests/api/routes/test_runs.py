@@ -341,7 +341,7 @@ def test_a_run_that_dagster_has_deleted_has_no_page_there(world: ApiWorld) -> No
     admin, shown = Caller("admin"), []
     for age in (days - timedelta(minutes=1), days):
         old = replace(record, finished_at=utc_now() - age)
-        shown.append(shown_run(old, Call(admin, SYSTEM, world.platform)).dagster_url)
+        shown.append(shown_run(old, Call(admin, SYSTEM, world.app.state.parts)).dagster_url)
     assert shown == ["http://dagster.test/runs/dagster-1", None]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from relay_core.config import load_config
-from relay_dagster.api.engine_tasks import Explainer, TaskSlots
+from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.runs.model import RunRecord
 from support.api_world import NOBODY_S_RUN, SANDBOXES, ApiWorld, assert_problem, paths_of
@@ -99,7 +99,7 @@ def test_where_files_are_gone_it_says_so(world: ApiWorld, record: RunRecord) -> 
 def test_while_a_tenant_s_config_is_checked_none_of_its_skus_is_explained(
     world: ApiWorld, record: RunRecord
 ) -> None:
-    slots = world.app.state.feed_checker.slots
+    slots = world.app.state.parts.tasks.slots
     with slots.hold(record.tenant_id):
         refused = explain(world, record.run_id)
     assert_problem(refused, 503, "EXPLANATIONS_BUSY")
@@ -117,6 +117,6 @@ def test_a_sku_with_too_many_rows_is_not_explained(
     feeds = {**FEEDS, "north": feed(*["A-1,5,10.00"] * 50_000)}
     write_files(world, record, run_in_memory(load_config(DOCUMENT), feeds, keys=record.keys))
     limits = replace(DEFAULT_API_LIMITS, **limit)
-    world.app.state.explainer = Explainer(SANDBOXES, TaskSlots(limits), limits)
+    world.app.state.parts.tasks = EngineTasks(SANDBOXES, TaskSlots(limits), limits)
     problem = assert_problem(explain(world, record.run_id), 422, "EXPLAIN_TOO_SLOW")
     assert paths_of(problem) == ["sku"]

@@ -365,7 +365,7 @@ def test_a_tenant_has_four_requests_in_work_and_more_are_turned_away(world: ApiW
     busy, calm = map(world.with_key, map(world.issue_key, ("acme", "other")))
     assert statuses(busy, 1) == {200}
     slow = Waiting(world.platform.database)
-    world.app.state.platform = replace(world.platform, deletions=slow)
+    world.app.state.parts.platform = replace(world.platform, deletions=slow)
     with ThreadPoolExecutor(4) as four:
         answers = [four.submit(busy.get, "/v1/tenants/acme") for _ in range(4)]
         for _ in answers:

@@ -189,8 +189,8 @@ def test_a_session_ends_after_twelve_hours(visitor: Visitor) -> None:
     platform = visitor.world.platform
     database = replace(platform.database, clock=lambda: utc_now() + timedelta(hours=12))
     later = replace(platform.sessions, database=database)
-    state = visitor.world.app.state
-    state.sessions = Sessions(later, platform.api_keys, state.keyring._wrong_keys)
+    state = visitor.world.app.state.parts
+    state.sessions = Sessions(later, platform.api_keys, state.keyring.wrong_keys)
     assert timedelta(hours=12) == LIFE
     assert visitor.client.get(HOME).status_code == 401
     visitor.sign_in(visitor.key)  # and what is over is swept
@@ -271,7 +271,7 @@ def test_the_audit_names_the_session_by_its_key(visitor: Visitor) -> None:
 def test_pages_have_the_api_s_rate_limits(world: ApiWorld) -> None:
     world.store_config()
     few = ApiWorld(world.platform, limits=ApiLimits())
-    few.app.state.rates = CallerRates(60, 3, 4)
+    few.app.state.parts.rates = CallerRates(60, 3, 4)
     visitor = signed_in(few)
     statuses = {visitor.client.get(HOME).status_code for _ in range(8)}
     assert statuses == {200, 429}
