@@ -100,13 +100,7 @@ def no_update(_: RunRecord) -> None:
 
 
 def published(
-    before: FeedPointer | None,
-    run: RunRecord,
-    key: str,
-    sha256: str,
-    now: datetime,
-    keep: int,
-    rolled_back_by: str | None = None,
+    before: FeedPointer | None, run: RunRecord, now: datetime, keep: int, rolled_back_by: str | None
 ) -> FeedPointer:
     """Return the pointer once a feed is in force, one of ``keep`` publications; none is held."""
     how, by = PublishedBy.RUN, run.released_by
@@ -118,7 +112,8 @@ def published(
     seq = earlier[0].seq + 1 if earlier else 1
     count = run.counts.get("record_count")
     finished_at = run.finished_at or now
-    newest = Publication(run.run_id, key, sha256, finished_at, now, seq, how, by, count)
+    made = (run.run_id, str(run.feed_key), str(run.feed_sha256), finished_at)
+    newest = Publication(*made, now, seq, how, by, count)
     revision, pending = (0, ()) if before is None else (before.revision, before.pending)
     return FeedPointer(
         run.tenant_id,

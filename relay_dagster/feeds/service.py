@@ -149,8 +149,7 @@ class FeedService:
         if run.vendors is not None or run.feed_key is None or run.feed_sha256 is None:
             return None
         before = self.runs.feed(run.tenant_id)
-        feed, now = (run.feed_key, run.feed_sha256), self.clock()
-        after = published(before, run, *feed, now, self.keep, rolled_back_by)
+        after = published(before, run, self.clock(), self.keep, rolled_back_by)
         return FeedUpdate(before, after, self._given_up(before, run))
 
     def holding_back(self, run: RunRecord) -> FeedUpdate:

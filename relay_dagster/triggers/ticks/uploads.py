@@ -9,7 +9,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
@@ -126,11 +126,6 @@ class UploadTick:
     passes: int = 0
     events: int = 0
     started: int = 0
-    _check: TriggerCheck = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Check with the tick's own clock."""
-        self._check = TriggerCheck(self.platform, self.clock)
 
     def run(self, poll_seconds: float = POLL_SECONDS) -> str:
         """Record the events that come, and start the runs that are due; return a summary."""
@@ -190,9 +185,10 @@ class UploadTick:
 
     def _note(self, tenant_id: str, uploads: Sequence[Upload]) -> None:
         """Store a tenant's uploads with its triggers, and start its run if that is due at once."""
+        check = TriggerCheck(self.platform, self.clock)
         for _ in range(_ROUNDS):
             # In this order: the triggers show a config that is stored in between.
-            state, plan = self.platform.triggers.get(tenant_id), self._check.plan(tenant_id)
+            state, plan = self.platform.triggers.get(tenant_id), check.plan(tenant_id)
             found = [
                 (vendor_id, UploadEvent(each.at, each.key))
                 for each in uploads
@@ -204,6 +200,6 @@ class UploadTick:
             written = self.platform.triggers.put(state, after)
             if written is not None:
                 if written.due_at is not None and written.due_at <= self.clock():
-                    self.started += take_all(self._check, [written], plan)
+                    self.started += take_all(check, [written], plan)
                 return
         raise ThrottledError("note_uploads", f"tenant {tenant_id}: too many writers at once")
