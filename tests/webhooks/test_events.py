@@ -29,7 +29,7 @@ def run(status: RunStatus = RunStatus.SUCCEEDED, **changes: Any) -> RunRecord:
 
 
 def feed(run_id: str = "earlier") -> FeedPointer:
-    return published(None, run(run_id=run_id), "key", "hash", NOW, 10)
+    return published(None, run(run_id=run_id), NOW, 10, None)
 
 
 def told(
@@ -67,7 +67,7 @@ def test_what_is_noted_of_a_run_that_has_ended_is_no_event() -> None:
 @pytest.mark.parametrize("earlier", [None, feed()], ids=["first", "next"])
 def test_a_success_that_moves_the_feed_has_two(earlier: FeedPointer | None) -> None:
     after = run()
-    move = FeedUpdate(earlier, published(earlier, after, "key", "hash", NOW, 10))
+    move = FeedUpdate(earlier, published(earlier, after, NOW, 10, None))
     assert told(run(RunStatus.RUNNING), after, move) == [
         (EventType.RUN_SUCCEEDED, RUN_ID),
         (EventType.FEED_PUBLISHED, RUN_ID),
@@ -76,7 +76,7 @@ def test_a_success_that_moves_the_feed_has_two(earlier: FeedPointer | None) -> N
 
 def test_a_release_has_two() -> None:
     earlier, after = holding(feed(), RUN_ID), run()
-    move = FeedUpdate(earlier, published(earlier, after, "key", "hash", NOW, 10))
+    move = FeedUpdate(earlier, published(earlier, after, NOW, 10, None))
     assert told(run(RunStatus.HELD), after, move) == [
         (EventType.RUN_SUCCEEDED, RUN_ID),
         (EventType.FEED_PUBLISHED, RUN_ID),
@@ -85,13 +85,13 @@ def test_a_release_has_two() -> None:
 
 def test_a_rollback_tells_of_the_feed_alone() -> None:
     earlier, again = feed(), run()
-    move = FeedUpdate(earlier, published(earlier, again, "key", "hash", NOW, 10))
+    move = FeedUpdate(earlier, published(earlier, again, NOW, 10, None))
     assert told(again, replace(again), move) == [(EventType.FEED_PUBLISHED, RUN_ID)]
 
 
 def test_the_same_feed_published_again_is_told_again() -> None:
     earlier, again = feed(RUN_ID), run()
-    move = FeedUpdate(earlier, published(earlier, again, "key", "hash", NOW, 10))
+    move = FeedUpdate(earlier, published(earlier, again, NOW, 10, None))
     assert told(again, replace(again), move) == [(EventType.FEED_PUBLISHED, RUN_ID)]
 
 
@@ -111,7 +111,7 @@ def test_a_hold_that_is_given_up_publishes_nothing() -> None:
 def test_an_older_held_run_ends_with_its_event_too(status: RunStatus) -> None:
     earlier, after = holding(feed(), "older"), run(status)
     voided = run(RunStatus.HELD, run_id="older"), run(RunStatus.CANCELLED, run_id="older")
-    new = published(earlier, after, "key", "hash", NOW, 10)
+    new = published(earlier, after, NOW, 10, None)
     pointer = holding(earlier, RUN_ID) if status is RunStatus.HELD else new
     events = told(run(RunStatus.RUNNING), after, FeedUpdate(earlier, pointer, voided))
     assert events[0] == (ENDS[status], RUN_ID)
