@@ -84,8 +84,7 @@ class EndpointHealth:
                 self._change(webhook, attempt, failing(attempt.at))
             return False
         except Exception as error:  # noqa: BLE001 - the result of the try matters more
-            facts = {"tenant_id": webhook.tenant_id, "webhook_id": webhook.webhook_id}
-            report_fault(self.metrics, "webhook_not_noted", error, **facts)
+            report_fault(self.metrics, "webhook_not_noted", error, **_facts(webhook))
             self._failing.discard(webhook.webhook_id)
             return False
 
@@ -100,8 +99,7 @@ class EndpointHealth:
 
         if not self._change(webhook, attempt, edit, reason) or not is_ours:
             return False
-        facts = {"tenant_id": webhook.tenant_id, "webhook_id": webhook.webhook_id}
-        log.error("webhook_disabled", reason=str(reason), **facts)
+        log.error("webhook_disabled", reason=str(reason), **_facts(webhook))
         return True
 
     def _change(
@@ -289,9 +287,10 @@ class Sender:
     def _note(self, call: Call) -> None:
         """Note a call's result with its event, unless another sender has stored it meanwhile."""
         attempt, webhook = call.attempt, call.webhook
+        facts = _facts(webhook, event_id=call.event.event_id)
         if call.defect is not None:
             metrics = self.platform.metrics
-            report_fault(metrics, "webhook_not_sent", call.defect, **_facts(call))
+            report_fault(metrics, "webhook_not_sent", call.defect, **facts)
         if attempt is not None:
             self._sent.delivered += attempt.error is None
             self._sent.failed += attempt.error is not None
@@ -307,7 +306,7 @@ class Sender:
             after = ended(after, {webhook.webhook_id})
         elif is_given_up(after, webhook.webhook_id):
             self._sent.given_up += 1
-            log.error("webhook_given_up", error=attempt.error, **_facts(call))
+            log.error("webhook_given_up", error=attempt.error, **facts)
         self._change(flight, after)
 
     def _postpone(self, flight: InFlight, webhook_id: str) -> None:
@@ -345,7 +344,6 @@ class Sender:
         return len(ripe)
 
 
-def _facts(call: Call) -> dict[str, str]:
-    """Return what the log says of a call."""
-    webhook, event_id = call.webhook, call.event.event_id
-    return {"tenant_id": webhook.tenant_id, "webhook_id": webhook.webhook_id, "event_id": event_id}
+def _facts(webhook: Webhook, **more: str) -> dict[str, str]:
+    """Return what the log says of a webhook."""
+    return {"tenant_id": webhook.tenant_id, "webhook_id": webhook.webhook_id, **more}
