@@ -245,9 +245,8 @@ def receive(
 def read_whole(queue: JobQueue, deadline: Deadline | None = None) -> Iterator[list[Message]]:
     """Yield all dead letters in batches, each once.
 
-    SQS returns any of them, so those that were read stay hidden until the end, and are visible to
-    others again then. If the deadline passes they stay hidden, and the next reading goes on with
-    the others.
+    SQS returns any of them, so those that were read stay hidden until the end; past the deadline
+    they stay so, and the next reading goes on with the others.
     """
     deadline, read = deadline or Deadline.after(READ_SECONDS), list[Message]()
     while messages := queue.receive_dead(hidden_seconds=HIDDEN_SECONDS):

@@ -124,8 +124,7 @@ def fault_of(run: RunRecord | None) -> str:
 class Metrics:
     """Sends metrics, or nothing where they are not enabled. No method raises, or takes long.
 
-    CloudWatch does not sum across dimensions, so a metric that is wanted both for one tenant and
-    for all is sent twice.
+    CloudWatch sums across no dimensions: a metric for one tenant and for all is sent twice.
     """
 
     clients: Clients  # AWS

@@ -132,9 +132,8 @@ class Attempt:
         """Claim the attempt that Dagster was asked for; start its heartbeat and its time limit.
 
         A re-execution has copied the tags of another run, so they do not count: like a partition
-        materialized by hand it is a run of its own. `RunError` where another process has the
-        attempt, it is over, or the tenant is busy; `RunStoppedError` where the run's cancellation
-        was requested meanwhile.
+        materialized by hand it is a run of its own. `RunError` where the attempt is not to be had,
+        `RunStoppedError` where the run's cancellation was requested meanwhile.
         """
         ledger = platform.ledger
         named = None if launch.is_reexecution else tags.attempt_of(launch.tags)

@@ -92,8 +92,7 @@ class RunService:
         """Make the record, take the tenant's lock and remember the key, all or nothing.
 
         An earlier request's run is returned, active or not. ``most`` is the tenant's runs an hour.
-        `TenantBusyError` where the tenant has a run that is queued or running;
-        `QuotaExceededError`, `IdempotencyKeyReusedError`: as they say.
+        `TenantBusyError`, `QuotaExceededError`, `IdempotencyKeyReusedError`: as they say.
         """
         for _ in range(_MAX_ROUNDS):
             earlier = self.earlier_run(idempotency) if idempotency else None
@@ -188,9 +187,7 @@ class RunService:
         """Open the next attempt, before Dagster is asked for a run. A waiting run takes the lock.
 
         The message is the one that asks for it, where one does. `TenantBusyError` where the run
-        waits for its tenant; `DispatchRefusedError` where another attempt is under way, or this one
-        is not the next; `CancelRequestedError`, `RunAlreadyFinishedError` where there is nothing to
-        dispatch.
+        waits for its tenant; `DispatchRefusedError` where it is not the next attempt's turn.
         """
         open_attempt = transitions.dispatched(attempt, self._clock())
         if message_id is None:

@@ -238,11 +238,9 @@ class RunStore:
     def beat(self, run_id: str, attempt: int, *, has_beaten: bool = False) -> int:
         """Count an attempt's heartbeat up and return the new count.
 
-        Where it ``has_beaten`` and nothing tells of that any more, its tenant has been deleted.
-
-        ``execution/attempt.py`` calls, and tells what becomes of it. The item is no part of any
-        transaction, so heartbeats never collide with the run's own writes. `FenceLostError` where
-        the attempt was given up; its process is to end.
+        The item is no part of any transaction, so heartbeats never collide with the run's own
+        writes. `FenceLostError` where the attempt was given up, or its tenant deleted: what
+        ``has_beaten`` has an item.
         """
         expires = epoch_seconds(utc_now() + _BEAT_LIFE)
         known = f" AND attribute_exists({schema.KEY})" if has_beaten else ""

@@ -129,9 +129,8 @@ class RunItemWrites:
     def lock(self, change: Change, *, yield_to_waiters: bool = False) -> list[Write]:
         """Return the lock's write for a change of a record's lock state, or none.
 
-        Whoever has helped a tenant by deleting the lock's item has let another run have it: a run
-        that ends without its lock ends all the same. A new holder may step back where other runs
-        wait.
+        A run that ends without its lock ends all the same: somebody has helped its tenant by
+        deleting the item. A new holder may step back where other runs wait.
         """
         before, after = change.before, change.after
         states = (before.lock_state if before else LockState.NONE, after.lock_state)

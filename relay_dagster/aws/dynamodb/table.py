@@ -305,9 +305,8 @@ class Table:
     ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any] | None]:
         """Return up to ``limit`` rows of an index, and the row to go on after; None at the end.
 
-        Filtered by an attribute that the index does not lead to, no more than some thousands of
-        rows are looked at: there may be fewer of them than ``limit``, or none, and yet more to
-        come.
+        Filtered by an attribute that the index does not lead to, only some thousands of rows are
+        looked at: there may be few, or none, and yet more to come.
         """
         names, values = {"#key": key[0]}, {":key": key[1]}
         request: dict[str, Any] = {

@@ -68,8 +68,7 @@ def provision(
 ) -> Provisioned:
     """Create the resources that are missing; a second call changes nothing.
 
-    A repair also changes the settings of existing resources that differ. `SettingsError` where the
-    bucket's name belongs to somebody else; `ExternalServiceError` where AWS fails.
+    With ``repair`` settings that differ are changed. `SettingsError`: the bucket is not ours.
     """
     names = names or Names.from_env()
     run = _Provisioning(clients or Clients(names.region), names, repair)
