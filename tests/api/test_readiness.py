@@ -39,7 +39,8 @@ def platform() -> Iterator[Platform]:
 
 def test_an_answer_stands_for_a_while_good_or_bad(platform: Platform) -> None:
     clock, runs = Seconds(), CountedRuns()
-    probe = ReadinessProbe(replace(platform, runs=runs), 2, clock)
+    database = replace(platform.database, runs=runs)
+    probe = ReadinessProbe(replace(platform, database=database), 2, clock)
 
     async def states_over_time() -> list[str]:
         seen = []
@@ -61,7 +62,7 @@ def test_who_asks_during_a_look_waits_for_it_and_who_leaves_does_not_end_it(
 ) -> None:
     runs = CountedRuns()
     runs.open.clear()
-    probe = ReadinessProbe(replace(platform, runs=runs), 2)
+    probe = ReadinessProbe(replace(platform, database=replace(platform.database, runs=runs)), 2)
 
     async def a_crowd() -> list[States]:
         waiting = [asyncio.create_task(probe.states()) for _ in range(100)]

@@ -176,9 +176,6 @@ class BrokenRuns(RunStore):
     def get(self, run_id: str) -> RunRecord | None:
         raise self._error
 
-    def check(self) -> None:
-        raise self._error
-
 
 def test_an_unexpected_error_is_a_problem_that_tells_nothing(
     unplugged: ApiWorld, capsys: pytest.CaptureFixture[str]

@@ -1,8 +1,10 @@
 """Liveness and readiness."""
 
+from dataclasses import replace
+
 import pytest
 
-from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.external_errors import UnreachableError
 from support.api_world import ApiWorld, assert_problem
 from support.fakes import CallCounter, embedded_platform
@@ -22,15 +24,15 @@ def test_a_whole_platform_is_ready(world: ApiWorld) -> None:
     )
 
 
-class DeafTenants(TenantStore):
-    def __init__(self) -> None: ...
-
+class DeafTable(Table):
     def check(self) -> None:
         raise UnreachableError("dynamodb.GetItem", "https://secret.test does not answer")
 
 
 def test_one_dependency_that_does_not_answer_makes_it_not_ready(world: ApiWorld) -> None:
-    response = ApiWorld(world.platform, tenants=DeafTenants()).with_key(None).get("/v1/ready")
+    database = world.platform.database
+    deaf = replace(database, tenants=DeafTable(database.clients, "deaf"))
+    response = ApiWorld(world.platform, database=deaf).with_key(None).get("/v1/ready")
     problem = assert_problem(response, 503, "NOT_READY")
     states = {name: each["state"] for name, each in problem["dependencies"].items()}
     assert states["tenants_table"] == "unreachable"
