@@ -96,9 +96,7 @@ class VendorPass:
     def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
         """Take the feeds through the steps; the next is asked for when it is to be read.
 
-        Raises:
-            ContractBrokenError: a step hands on other columns or types than the next one takes (an
-                engine defect).
+        `ContractBrokenError`, an engine defect: a step hands on other columns than the next takes.
         """
         finished: list[Future[NormalizedVendor]] = []
         reader = self.fallback.reader
@@ -180,11 +178,8 @@ class RunStages:
     ) -> MergedInventory | None:
         """Take the run to its end in this process; return its feed, None where it has failed.
 
-        Args:
-            inputs: what was found of each vendor.
-            locations: where each vendor's feed is expected, for the messages.
-            feeds: is given the vendors that are read, in order, and yields their feeds.
-            within: what each stage happens in.
+        ``feeds`` is given the vendors that are read, in order, and yields their feeds; each stage
+        happens ``within`` what that returns.
         """
         with within(Stage.FETCH_INPUTS):
             self.judge_inputs(inputs, locations)

@@ -49,11 +49,7 @@ class TaskTooSlowError(Exception):
 
 
 class SandboxEndedError(Exception):
-    """The process ended in the midst of a task, for another reason than its time.
-
-    Attributes:
-        status: its exit status, or the signal that ended it, negative.
-    """
+    """The process ended in a task, not for its time: its exit status, or a signal, negative."""
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -98,20 +94,20 @@ class Sandbox:
     def run(
         self, task: Task, *, cpu_seconds: float = 0, seconds: float = 0, answer: Ask | None = None
     ) -> Iterator[Any]:
-        """Yield the results of a task. Where they are not all taken, the process is ended.
+        """Yield the results of a task; ``answer`` gives it what it asks for.
+
+        Where they are not all taken, or for `TaskTooSlowError` and `TaskOutOfMemoryError`, the
+        process is ended.
 
         Args:
             task: the work.
             cpu_seconds: the most time of the processor, that of the process's own children too; 0
                 is no limit but the one of this process, where it is a sandbox.
             seconds: the most time by the clock; 0 is no limit.
-            answer: gives the task what it asks for.
+            answer: what it raises is raised here, as what the task raises is.
 
         Raises:
-            TaskTooSlowError: it took too much time; the process is ended.
-            TaskOutOfMemoryError: it was refused memory; the process is ended.
             SandboxEndedError: the process ended.
-            Exception: whatever the task, or ``answer``, raises.
         """
         if not self._is_ready:  # the loading of modules is no task's time
             self._received()

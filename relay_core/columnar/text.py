@@ -230,17 +230,12 @@ def flags_of(array: pa.ChunkedArray | pa.BooleanArray) -> Bools:
 
 
 class TextWords:
-    """The bytes of each text, eight at a time, without a copy of the column for each eight.
-
-    Attributes:
-        lengths: how many bytes each has.
-        longest: how many the longest has.
-    """
+    """The bytes of each text, eight at a time, without a copy of the column for each eight."""
 
     def __init__(self, text: pa.StringArray) -> None:
         bounds, data = offsets_and_bytes(text)
         low, high = int(bounds[0]), int(bounds[-1])
-        self.lengths = np.diff(bounds)
+        self.lengths = np.diff(bounds)  # in bytes
         self.longest = int(self.lengths.max(initial=0))
         self._shortest = int(self.lengths.min(initial=self.longest))
         self._starts = bounds[:-1]

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from relay_core.domain.codes import RowFault
-from relay_core.domain.columns import BY_NAME, CONDITIONS, CanonicalColumn, Kind, RejectionCodes
+from relay_core.domain.columns import BY_NAME, CONDITIONS, CanonicalColumn, Kind
 from relay_core.domain.errors import CellError
 from relay_core.domain.limits import MAX_QUOTED
 
@@ -92,7 +92,7 @@ def read_cell(column: str, text: str, parser: CellOptions, zone: tzinfo) -> int 
     text = strip(text)
     known = BY_NAME[column]
     if not text:
-        if known.required and known.rejections is not None:
+        if known.required:
             raise _cell_error(known.rejections.null, column, text)
         return None
     if known.kind is Kind.WHOLE:
@@ -109,7 +109,7 @@ def read_cell(column: str, text: str, parser: CellOptions, zone: tzinfo) -> int 
 def read_whole(column: CanonicalColumn, text: str, parser: CellOptions) -> int:
     """Read a whole number: a quantity may be one of the vendor's words."""
     text = strip(text)
-    rejections = column.rejections or RejectionCodes()
+    rejections = column.rejections
     folded = text.casefold()
     for word, quantity in parser.quantity_words.items() if column.takes_words else ():
         if strip(word).casefold() == folded:

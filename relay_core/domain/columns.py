@@ -42,8 +42,7 @@ class CanonicalColumn:
     required: bool = False  # whether a feed must have it; its cells are never null
     from_feed: bool = True  # whether a feed can give it
     takes_words: bool = False  # whether the vendor's words for quantities are read in it
-    # The faults of its cells; none where every text is one
-    rejections: RejectionCodes | None = None
+    rejections: RejectionCodes = RejectionCodes()  # the faults of its cells, if there are any
 
 
 _AMOUNT = RejectionCodes(
@@ -89,7 +88,7 @@ def names_of(*kinds: Kind) -> tuple[str, ...]:
 CANONICAL_COLUMNS = tuple(BY_NAME)
 REQUIRED_COLUMNS = tuple(column.name for column in COLUMNS if column.required)
 INPUT_COLUMNS = tuple(column.name for column in COLUMNS if column.from_feed)
-JUDGED_COLUMNS = tuple(column.name for column in COLUMNS if column.rejections is not None)
+JUDGED_COLUMNS = tuple(column.name for column in COLUMNS if column.rejections != RejectionCodes())
 """Those that a rule can refuse."""
 DERIVED_COLUMNS: dict[str, tuple[str, ...]] = {
     "availability": ("quantity_available",),

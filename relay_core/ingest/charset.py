@@ -33,11 +33,7 @@ def likely_encodings(data: bytes | bytearray | memoryview) -> list[str]:
 
 
 def decode_head(data: bytes, encoding: str, *, is_whole: bool) -> str:
-    """Return a head's text without a leading U+FEFF; a character that is cut at its end is left.
-
-    Raises:
-        UnicodeError: the bytes are not in the encoding.
-    """
+    """Return a head's text, a leading U+FEFF and a cut character at its end off; `UnicodeError`."""
     text = codecs.getincrementaldecoder(encoding)().decode(data, is_whole)
     return text.removeprefix("\ufeff")
 

@@ -370,19 +370,13 @@ class _Records:
 
 
 class OtherRecords:
-    """Records that are not as wide as most, as Arrow meets them.
-
-    Attributes:
-        expected: whether the first records have some.
-        size: how many characters wait to be read.
-        numbers: those of all that have come.
-    """
+    """Records that are not as wide as most, as Arrow meets them."""
 
     def __init__(self) -> None:
-        self.expected = False
-        self.size = 0
+        self.expected = False  # whether the first records have some
+        self.size = 0  # how many characters wait to be read
         self._waiting: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
-        self.numbers = array("q")
+        self.numbers = array("q")  # those of all that have come
         self._passed = 0
 
     def keep(self, row: pa_csv.InvalidRow) -> str:

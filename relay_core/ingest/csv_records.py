@@ -31,12 +31,7 @@ class UnclosedQuoteError(ValueError):
 
 
 class LargeFieldError(ValueError):
-    """A field of more bytes than one may have.
-
-    Attributes:
-        position: the offset of its first byte.
-        is_open: whether it is a quote that is left open for longer than that.
-    """
+    """A field of more bytes than one may have; ``is_open``: a quote is left open for longer."""
 
     def __init__(self, position: int, *, is_open: bool) -> None:
         self.position = position
@@ -84,11 +79,9 @@ class RecordScanner:
         self._ended_records = re.compile(b"(?:%b)*+" % record)
 
     def record(self, text: memoryview, position: int) -> tuple[list[bytes], int]:
-        """Return the fields of the record at ``position`` and where the next one starts.
+        """Return a record's fields and where the next one starts.
 
-        Raises:
-            UnclosedQuoteError: the text ends inside a quoted field of this record.
-            LargeFieldError: a field of this record is too large.
+        `UnclosedQuoteError`: the text ends inside a quoted field; `LargeFieldError`: one is large.
         """
         fields = []
         while True:
@@ -118,11 +111,7 @@ class RecordScanner:
         return self.record(text, position)[1] if end == position else end
 
     def widths(self, text: memoryview) -> Iterator[int]:
-        """Yield how many fields each record has; empty lines are left out.
-
-        Raises:
-            UnclosedQuoteError, LargeFieldError: as `record` does, of the last one.
-        """
+        """Yield how many fields each record has, but empty lines; at last errors of `record`."""
         position = 0
         while (position := after_empty_lines(text, position)) < len(text):
             end = _end(self._whole_record, text, position)

@@ -100,17 +100,11 @@ def refuse_large_cells(
     headers: Sequence[str],
     limits: Limits,
 ) -> None:
-    """Refuse columns of text as they stand in the feed if a cell of them is too large.
-
-    A column that has no more bytes than one cell may have is not looked at cell by cell.
-
-    Raises:
-        FeedUnreadableError: ``invalid_input``, of the first record with such a cell.
-    """
+    """Refuse columns with too large a cell: ``invalid_input``, of the first record with one."""
     found: list[tuple[int, int]] = []
     for place, column in enumerate(columns):
         bounds, _ = offsets_and_bytes(column)
-        if bounds[-1] - bounds[0] > limits.cell_bytes:
+        if bounds[-1] - bounds[0] > limits.cell_bytes:  # else none of its cells can be larger
             large = np.flatnonzero(np.diff(bounds) > limits.cell_bytes)
             found.extend((int(numbers[row]), place + 1) for row in large[:1])
     if found:

@@ -79,9 +79,7 @@ def _too_large(why: str) -> FeedUnreadableError:
 def open_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMITS) -> ParsedFeed:
     """Return the headers of an upload and its records, a batch at a time.
 
-    Raises:
-        FeedUnreadableError: it cannot be used, here or from ``batches``; with the code of the run
-            that fails for it.
+    `FeedUnreadableError`, here or from ``batches``: it cannot be used; with the code of the run.
     """
     if not len(data) and may_read_apart(parser):
         return ParsedFeed(parser.columns)

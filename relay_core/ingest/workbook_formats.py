@@ -152,11 +152,7 @@ _PADDED = re.compile("0{2,}")
 
 
 class XlsxBook:
-    """A workbook of Excel; ``padded`` whole numbers have as many digits as their format has zeros.
-
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR``: it is none, or damaged.
-    """
+    """An Excel workbook, or ``DECODE_ERROR``; ``padded`` numbers have the zeros of their format."""
 
     def __init__(self, data: Buffer, limits: Limits, *, padded: bool = False) -> None:
         self._padded = padded

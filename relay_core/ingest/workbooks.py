@@ -109,11 +109,7 @@ def read_workbook(data: Buffer, parser: ParserConfig, limits: Limits) -> feed.Pa
 def open_book(
     data: Buffer, format: str, limits: Limits, *, padded: bool = False
 ) -> XlsBook | OdsBook | XlsxBook:
-    """Open a workbook; ``padded`` numbers of ``xlsx`` have as many digits as their format.
-
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR``: it is none of the format, damaged, or has a password.
-    """
+    """Open a workbook; ``DECODE_ERROR``: it is none of the format, damaged, or has a password."""
     found = workbook_format(data)
     if found is not None and found != format:
         raise FeedUnreadableError(
@@ -128,11 +124,7 @@ def open_book(
 
 
 def workbook_format(data: Buffer) -> str | None:
-    """Return the format of a workbook by its bytes; None where they are of none that is known.
-
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR``: it is a workbook with a password.
-    """
+    """Return a workbook's format by its bytes, None for none; ``DECODE_ERROR``: a password."""
     view = memoryview(data)
     if view[: len(OLE2)] == OLE2:
         if "EncryptedPackage".encode("utf-16-le") in bytes(view):

@@ -83,11 +83,7 @@ class OverrideColumns:
         return np.asarray(own & found[places] & (wanted != ranks))
 
     def offered(self, offers: pa.Table) -> Bools:
-        """Return of which overrides, and last of whether of none, there are offers.
-
-        Args:
-            offers: some, as `applied` returns them.
-        """
+        """Return of which overrides, and last of whether of none, some `applied` offers are."""
         found = np.zeros(len(self.skus) + 1, np.bool_)
         if len(self.skus):
             found[integers_of(offers[_PLACE])[0]] = True

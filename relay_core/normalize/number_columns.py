@@ -19,10 +19,9 @@ from relay_core.columnar.numbers import Scale, read_amounts, read_wholes, withou
 from relay_core.config import ParserConfig
 from relay_core.config.parser import Changed, First, Join, MappedSource, Sum
 from relay_core.domain.cell_rules import LARGEST_FACTOR, LARGEST_WHOLE
-from relay_core.domain.columns import CanonicalColumn, Kind, RejectionCodes
+from relay_core.domain.columns import CanonicalColumn, Kind
 
 _FACTOR = "^[0-9]{1,7}$"
-_NO_CODES = RejectionCodes()
 _ZERO = r"^[+-]?[0.]*(?:[eE].*)?$"
 _MAX_TIMES = 1 << 62
 
@@ -148,7 +147,7 @@ class NumberColumn:
         # A default is read like a cell, by fewer options.
         default = self.parser.defaults.get(self.column.name)
         if default and fillable.any():
-            text, rejections = pa.array([default]), self.column.rejections or _NO_CODES
+            text, rejections = pa.array([default]), self.column.rejections
             if self.column.kind is Kind.MONEY:
                 rate = self.rate
                 scale = None if rate is None else Scale(rate.numerator, rate.denominator)
@@ -161,7 +160,7 @@ class NumberColumn:
 
     def read_texts(self, part: HeaderCells, scale: Scale | None = None) -> ColumnValues:
         """Read cells as they stand, all options of single cells among them."""
-        text, rejections = part.text, self.column.rejections or _NO_CODES
+        text, rejections = part.text, self.column.rejections
         if self.column.kind is Kind.MONEY:
             read = read_amounts(text, self.parser, rejections, scale)
             zeros = self._zeros(read)
@@ -227,11 +226,11 @@ class NumberColumn:
             self._refuse_large(read)
         if holds is not None:
             wrong = ~holds & ~read.nulls & (read.faults == 0)
-            beyond = fault_code((self.column.rejections or _NO_CODES).too_large)
+            beyond = fault_code(self.column.rejections.too_large)
             over = ~holds & (read.faults == beyond)
             if self.column.kind is Kind.MONEY and over.any():  # as written it may be in range
                 wrong |= over & np.asarray(self.read_texts(part, Scale(1, 10**7)).faults == 0)
-            read.faults[wrong] = fault_code((self.column.rejections or _NO_CODES).unreadable)
+            read.faults[wrong] = fault_code(self.column.rejections.unreadable)
             read.values[wrong] = REFUSED
             places = np.where(wrong, parts[-1].places, places)
         return read, places
@@ -245,7 +244,7 @@ class NumberColumn:
 
     def _refuse_large(self, read: ColumnValues) -> None:
         too_large = (read.values > LARGEST_WHOLE) & (read.faults == 0)
-        read.faults[too_large] = fault_code((self.column.rejections or _NO_CODES).too_large)
+        read.faults[too_large] = fault_code(self.column.rejections.too_large)
         read.values[read.faults != 0] = REFUSED
 
     def _zeros(self, read: ColumnValues) -> texts.Bools:

@@ -18,7 +18,7 @@ from relay_core.columnar.column_values import FAULTS, fault_code
 from relay_core.columnar.csv_text import join_fields, quoted
 from relay_core.columnar.text import Bools, Ints, Rows, trim, with_nulls
 from relay_core.domain.codes import RowFault
-from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, RejectionCodes
+from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import Cause
 from relay_core.ingest.feed import MalformedRecords, RecordPlaces, TextBatch
@@ -85,7 +85,7 @@ class RejectionLog:
         for place, column in enumerate(JUDGED_COLUMNS):
             if column in rejected:  # for the reader's reason, where it has one
                 of_reader = batch.faults[column][places] if column in batch.faults else 0
-                rejections = BY_NAME[column].rejections or RejectionCodes()
+                rejections = BY_NAME[column].rejections
                 of_contract = fault_code(rejections.unreadable or rejections.null)
                 known = np.where(of_reader, of_reader, of_contract)
                 codes[:, place] = np.where(rejected[column][places], known, 0)

@@ -46,7 +46,6 @@ _TEXTS = canonical.names_of(canonical.Kind.TEXT, canonical.Kind.CONDITION)
 _REQUIRED_NUMBERS = tuple(
     name for name in canonical.NUMBER_COLUMNS if canonical.BY_NAME[name].required
 )
-_NO_CODES = canonical.RejectionCodes()
 Records = TypeVar("Records", TextBatch, MalformedRecords)
 
 
@@ -80,7 +79,8 @@ class RowReader:
             texts["vendor_sku"] = (
                 pc.if_else(pa.array(own), sku, vendor_sku) if own.any() else vendor_sku
             )
-        faults = {"sku": _null_faults(is_empty(texts["sku"]), canonical.BY_NAME["sku"])}
+        missing = fault_code(canonical.BY_NAME["sku"].rejections.null)
+        faults = {"sku": np.where(is_empty(texts["sku"]), missing, np.uint8(0))}
         if self.has("condition"):
             read = _read_conditions(texts["condition"])
             if "condition" in self.parser.invalid_as_null:
@@ -92,10 +92,8 @@ class RowReader:
             if self.has(column)
         }
         for column in _REQUIRED_NUMBERS:
-            missing = numbers[column].nulls
-            numbers[column].faults[missing] = _null_faults(missing, canonical.BY_NAME[column])[
-                missing
-            ]
+            missing = fault_code(canonical.BY_NAME[column].rejections.null)
+            numbers[column].faults[numbers[column].nulls] = missing
         numbers["updated_at"] = self._timestamps(batch, places)
         faults |= {column: read.faults for column, read in numbers.items()}
         return TypedBatch(batch, texts, numbers, faults, places, skipped)
@@ -193,8 +191,7 @@ class RowReader:
             zone, parser.timestamp_formats, lambda cell: read_timestamp(cell, parser, zone)
         )
         text = self._text(batch, "updated_at", places)
-        rejections = canonical.BY_NAME["updated_at"].rejections
-        read = read_timestamps(text, options, rejections or _NO_CODES)
+        read = read_timestamps(text, options, canonical.BY_NAME["updated_at"].rejections)
         if "updated_at" in parser.invalid_as_null:
             read.nulls[read.faults != 0] = True
             read.faults[:] = 0
@@ -270,17 +267,12 @@ def to_microseconds(moment: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _null_faults(nulls: Bools, column: canonical.CanonicalColumn) -> Faults:
-    fault = column.rejections.null if column.rejections is not None else None
-    return np.where(nulls, fault_code(fault), np.uint8(0))
-
-
 def _read_conditions(text: pa.StringArray) -> tuple[pa.StringArray, Faults]:
     found = word_index(text, canonical.CONDITIONS, str.lower)
     lowered = pa.array(canonical.CONDITIONS).take(pa.array(np.maximum(found, 0)))
     wrong = (found < 0) & ~is_empty(text)
-    rejections = canonical.BY_NAME["condition"].rejections or _NO_CODES
-    faults = np.where(wrong, fault_code(rejections.unreadable), np.uint8(0))
+    fault = fault_code(canonical.BY_NAME["condition"].rejections.unreadable)
+    faults = np.where(wrong, fault, np.uint8(0))
     return pc.if_else(pa.array(found >= 0), lowered, text), faults
 
 

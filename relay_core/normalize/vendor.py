@@ -159,9 +159,7 @@ def read_rows(
     """Read every row of a vendor's feed; ``columns`` of offers are kept, the SKU among them.
 
     ``again`` begins to read the feed anew, where rows with the same SKU are rejected.
-
-    Raises:
-        FeedUnreadableError: the feed's structure is broken.
+    `FeedUnreadableError`: the feed's structure is broken.
     """
     log = RejectionLog(vendor.vendor_id, parsed.headers or (), reader, limits, parsed.places)
     kept = columns if again is None else {*columns, "row_number"}

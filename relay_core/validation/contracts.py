@@ -188,17 +188,12 @@ def check_shape(schema: pandera.DataFrameSchema, frame: pd.DataFrame) -> None:
 def rejected_cells(
     schema: pandera.DataFrameSchema, frame: pd.DataFrame, suspect: Bools
 ) -> Mapping[str, Bools]:
-    """Return by column which cells of a frame labelled 0, 1, 2, ... the contract refuses.
+    """Return by column which cells of a frame labelled 0, 1, 2, ... the contract refuses, if any.
 
-    A column of which it refuses none is left out. The contract's own checks are asked one by one:
-    ``validate`` makes a record of each rejected cell, which takes longer than all else where there
-    are many.
-
-    Args:
-        schema: the contract; its checks of numbers and instants are ranges.
-        frame: of the contract's shape.
-        suspect: rows that may be rejected, as far as that is foreseen. It changes nothing but the
-            time: where the least and the greatest of the others hold, so do all between them.
+    Its own checks are asked one by one: ``validate`` makes a record of each rejected cell, which
+    takes longer than all else where there are many. The ``suspect`` rows may be rejected, as far as
+    that is foreseen; they change nothing but the time: checks of numbers and instants are ranges,
+    so that where the least and the greatest of the other rows hold, so do all between them.
     """
     rows = np.flatnonzero(suspect)
     found = {}
@@ -221,9 +216,7 @@ def broken_rules(schema: pandera.DataFrameSchema, frame: pd.DataFrame) -> list[B
 
     Where each column's least and greatest hold, and those that must be unique are in order with
     none twice, no row can break one; then it is enough to validate those of the first rows.
-
-    Raises:
-        ContractBrokenError: the frame's columns or types are not the contract's.
+    `ContractBrokenError`: the frame's columns or types are not the contract's.
     """
     every = np.ones(len(frame), np.bool_)
     holds = all(

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from relay_core.columnar.column_values import FAULTS
 from relay_core.columnar.numbers import Scale, read_amounts
-from relay_core.domain.columns import BY_NAME, RejectionCodes
+from relay_core.domain.columns import BY_NAME
 
 OPTIONS: Any = SimpleNamespace(decimal_separator=".", thousands_separator=None, currency_symbols=())
-REJECTIONS = BY_NAME["cost"].rejections or RejectionCodes()
+REJECTIONS = BY_NAME["cost"].rejections
 
 
 def read(cell: str, factor: Fraction) -> int | str | None:
