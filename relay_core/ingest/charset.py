@@ -2,7 +2,6 @@
 
 import codecs
 import re
-from collections.abc import Iterator
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -29,7 +28,13 @@ def likely_encodings(data: bytes | bytearray | memoryview) -> list[str]:
             return [name]
     if sample.isascii() and b"\0" not in sample and (other := _NOT_ASCII.search(data)):
         sample = bytes(memoryview(data)[other.start() : other.start() + _SAMPLE])
-    return list(_fitting(sample))
+    wide = {"utf-16-le": sample[1::2], "utf-16-be": sample[0::2]}
+    found = [name for name, halves in wide.items() if halves.count(0) > len(sample) // 8][:1]
+    if _text_or_none(sample, "utf-8", is_whole=False) is not None:
+        found.append("utf-8")
+    elif not _CP1252_GAPS.intersection(sample):
+        found.append("cp1252")
+    return [*found, "latin-1"]
 
 
 def decode_head(data: bytes, encoding: str, *, is_whole: bool) -> str:
@@ -67,15 +72,3 @@ def _text_or_none(data: bytes, encoding: str, *, is_whole: bool) -> str | None:
         return decode_head(data, encoding, is_whole=is_whole)
     except UnicodeError:
         return None
-
-
-def _fitting(sample: bytes) -> Iterator[str]:
-    if sample[1::2].count(0) > len(sample) // 8:
-        yield "utf-16-le"
-    elif sample[0::2].count(0) > len(sample) // 8:
-        yield "utf-16-be"
-    if _text_or_none(sample, "utf-8", is_whole=False) is not None:
-        yield "utf-8"
-    elif not _CP1252_GAPS.intersection(sample):
-        yield "cp1252"
-    yield "latin-1"

@@ -126,25 +126,22 @@ class _Rows:
 
     def __iter__(self) -> Iterator[tuple[Sequence[pa.Array | None], int]]:
         """Yield columns of some rows, None for no text, and how many rows; or ``DECODE_ERROR``."""
-        rows = 0
-        for batch in self._batches():
-            found = iter(batch.columns)
-            yield [next(found) if known else None for known in self._has_text], batch.num_rows
-            rows += batch.num_rows
-        if rows != self._file.metadata.num_rows:
-            raise _damaged(f"it has {rows} rows, and says that it has another number of them")
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        for group in range(self._file.metadata.num_row_groups):
-            try:
+        rows, about = 0, self._file.metadata
+        try:
+            for group in range(about.num_row_groups):
                 most = max(1, min(_ROWS, 8 * _BYTES // max(1, self._longest(group))))
-                yield from self._file.iter_batches(
+                for batch in self._file.iter_batches(
                     most, row_groups=[group], columns=self._wanted, use_threads=False
-                )
-            except MemoryError:  # Arrow's own is an ArrowException, and no damage
-                raise
-            except (pa.ArrowException, OSError, ValueError) as error:
-                raise _damaged(str(error)) from error
+                ):
+                    found = iter(batch.columns)
+                    yield [next(found) if has else None for has in self._has_text], batch.num_rows
+                    rows += batch.num_rows
+        except MemoryError:  # Arrow's own is an ArrowException, and no damage
+            raise
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise _damaged(str(error)) from error
+        if rows != about.num_rows:
+            raise _damaged(f"it has {rows} rows, and says that it has another number of them")
 
     def _longest(self, group: int) -> int:
         """Return of how many bytes a text of a group may be that takes fewer in the file."""

@@ -110,19 +110,19 @@ class NumberColumn:
     rate: Fraction | None = None  # of the vendor's currency, where that is not the tenant's
 
     @property
-    def is_changed(self) -> bool:
-        """Whether an option asks for more than reading a cell, or its default, as it stands."""
+    def is_plain(self) -> bool:
+        """Whether no option asks for more than reading a cell as it stands."""
         name, parser = self.column.name, self.parser
-        return (
+        changes = (
             not isinstance(self.source, str)
-            or name in parser.zero_is_null
-            or name in parser.invalid_as_null
+            or name in (*parser.defaults, *parser.zero_is_null, *parser.invalid_as_null)
             or (self.column.kind is Kind.MONEY and self.rate is not None)
-            or (
-                self.column.takes_words
-                and bool(parser.quantity_symbols or parser.negative_quantity == "zero")
-            )
+            or (parser.decimal_separator != "." or parser.thousands_separator)
+            or (parser.currency_symbols or parser.null_words(name))
         )
+        words = parser.quantity_words or parser.quantity_symbols
+        of_quantities = words or parser.negative_quantity == "zero"
+        return not (changes or (self.column.takes_words and of_quantities))
 
     def read(
         self, parts: Sequence[HeaderCells], size: int

@@ -167,23 +167,13 @@ class RowReader:
     def _numbers(self, batch: TextBatch, column: str, places: dict[str, Ints]) -> ColumnValues:
         known, source = canonical.BY_NAME[column], self.parser.column_map.get(column, column)
         reader = NumberColumn(known, self.parser, source, self.rate)
-        if reader.is_changed:
-            parts = self._parts(batch, column)
-            read, at = reader.read(parts, len(batch.row_numbers))
-            if isinstance(at, np.ndarray):
-                places[column] = at
-            return read
-        # Plain where no option of the parser changes what digits in a cell mean.
-        parser = self.parser
-        special = parser.currency_symbols or parser.thousands_separator
-        special = special or parser.null_words(known.name)
-        words = known.takes_words and parser.quantity_words
-        given = known.name in self.plan.positions and known.name not in parser.defaults
-        is_plain = parser.decimal_separator == "." and given and not special and not words
-        # Of plain numbers, only those that need it are trimmed.
-        raw = batch.columns[self.plan.positions[column]] if is_plain else None
-        text = self._text(batch, column, places) if raw is None else raw
-        return reader.read_texts(HeaderCells(text, 0))
+        if reader.is_plain and column in self.plan.positions:
+            # Only those of them that need it are trimmed.
+            return reader.read_texts(HeaderCells(batch.columns[self.plan.positions[column]], 0))
+        read, at = reader.read(self._parts(batch, column), len(batch.row_numbers))
+        if isinstance(at, np.ndarray):
+            places[column] = at
+        return read
 
     def _timestamps(self, batch: TextBatch, places: dict[str, Ints]) -> ColumnValues:
         parser, zone = self.parser, self.zone

@@ -19,14 +19,8 @@ from relay_core.validation.comparison import Comparison
 from relay_core.validation.contracts import CENTS
 
 COLUMNS = (
-    "sku",
-    "change",
-    "vendor_id_before",
-    "vendor_id_after",
-    "quantity_before",
-    "quantity_after",
-    "price_before",
-    "price_after",
+    *("sku", "change", "vendor_id_before", "vendor_id_after"),
+    *("quantity_before", "quantity_after", "price_before", "price_after"),
 )
 _SLICE = 1 << 16
 _PARTS = 10_000

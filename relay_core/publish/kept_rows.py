@@ -40,13 +40,8 @@ from relay_core.validation.contracts import CENTS, INSTANT, frame_of, offer_fiel
 from relay_core.validation.guards import falls_below
 
 COLUMNS = (
-    "sku",
-    "action",
-    "price_published",
-    "price_computed",
-    "vendor_id",
-    "row_number",
-    "suspect_since",
+    *("sku", "action", "price_published", "price_computed"),
+    *("vendor_id", "row_number", "suspect_since"),
 )
 Quantities = npt.NDArray[np.int32]
 _SLICE = 1 << 17

@@ -7,16 +7,8 @@ from dataclasses import dataclass
 MERGED_INVENTORY = "merged_inventory"
 """The name of the feed, among the artifacts and as a file."""
 _OF_THE_RUN = (
-    "config_snapshot",
-    "input_manifest",
-    "errors",
-    "invalid_rows",
-    "changes",
-    "run_summary",
-    "baseline_state",
-    "report",
-    "overrides",
-    "quarantine",
+    *("config_snapshot", "input_manifest", "errors", "invalid_rows", "changes", "run_summary"),
+    *("baseline_state", "report", "overrides", "quarantine"),
 )
 _MAX_NAME_LENGTH = 200
 """So many bytes of an upload's name has its copy; S3 takes keys of 1,024 bytes."""
