@@ -26,7 +26,7 @@ from relay_core.domain.codes import Stage, VendorStatus, WarningCode
 from relay_core.domain.columns import INPUT_COLUMNS, extra_column
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import ReportRoom
-from relay_core.domain.records import GuardResult, RunContext, RunFailure, as_json
+from relay_core.domain.records import GuardResult, RunContext, as_json
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.merge.result import MergedInventory, merge_vendors, rules_broken_by
 from relay_core.merge.vendor_offers import joins_duplicates
@@ -371,7 +371,7 @@ class RunStages:
     def _take(self, normalized: Sequence[NormalizedVendor]) -> None:
         """Take vendors that were read, and write their refused rows."""
         findings = self.findings
-        findings.take_normalized(normalized, judge_normalized(normalized))
+        findings.take_normalized(normalized)
         if findings.failure is None and (faults := nothing_left(findings.states)):
             findings.faults = faults
             failure = run_faults.failure_of(faults, stage_of(faults[0]))
@@ -381,12 +381,6 @@ class RunStages:
             self.sink.write(self.keys.invalid_rows, invalid_rows_chunks(uploads))
             if self.hands_over:
                 self.sink.write(self.keys.rejected_rows, rejected_rows_chunks(uploads))
-
-
-def judge_normalized(normalized: Iterable[NormalizedVendor]) -> RunFailure | None:
-    """Return the failure of a run of which a feed cannot be used: the first vendor's code."""
-    faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
-    return run_faults.failure_of(faults, Stage.NORMALIZE)
 
 
 def columns_to_read(

@@ -39,9 +39,10 @@ BEFORE_ALL = -62_135_596_800_000_000
 _SECOND = 1_000_000
 _DAY = 86_400
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # wall clock arithmetic, no zone on purpose
-_LENGTHS = np.arange(29)
-_LOCAL_LENGTHS = np.isin(_LENGTHS, (10, 16, 19))
-_UTC_LENGTHS = np.isin(_LENGTHS, (17, 20, 22, 23, 24, 25, 26, 27))
+_ARROW_LENGTHS = [
+    np.isin(np.arange(29), lengths) for lengths in ((10, 16, 19), (17, 20, *range(22, 28)))
+]
+"""Of a form of local times, and one of UTC, which lengths of a text are those of a time."""
 _ISO = (
     "^(?P<Y>[0-9]{4})-(?P<m>[0-9]{2})-(?P<d>[0-9]{2})"
     "(?:[ T](?P<H>[0-9]{2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})"
@@ -81,7 +82,10 @@ def read_timestamps(
     # Which cells have a dash where ISO has it: to try a form on others is dear.
     iso = np.diff(bounds) >= len("YYYY-MM-DD")
     iso[iso] = data.take(bounds[:-1][iso] + len("YYYY")) == ord("-")
-    for kind, some in _common_forms(text):
+    # ``YYYY-MM-DD[ HH:MM[:SS]]`` and ``YYYY-MM-DD HH:MM[:SS[.f]]Z`` Arrow reads as they are meant.
+    is_local, is_utc = (form.take(np.diff(bounds), mode="clip") for form in _ARROW_LENGTHS)
+    is_utc[is_utc] = data.take(bounds[1:][is_utc] - 1) == ord("Z")
+    for kind, some in ((pa.timestamp("us"), is_local), (pa.timestamp("us", "UTC"), is_utc)):
         read = _read_at_once(text, some & unread & iso, kind)
         done = read != BEFORE_ALL
         values[done] = (read if kind.tz else to_utc(read, options.zone, done))[done]
@@ -130,19 +134,6 @@ def _offset(local_seconds: int, zone: ZoneInfo) -> int:
     moment = (_EPOCH + timedelta(seconds=local_seconds)).replace(tzinfo=zone)
     offset = moment.utcoffset()
     return 0 if offset is None else int(offset.total_seconds())
-
-
-def _common_forms(text: pa.StringArray) -> Iterator[tuple[pa.TimestampType, Bools]]:
-    """Yield the forms that Arrow reads just as they are meant, and which cells may have each.
-
-    ``YYYY-MM-DD[ HH:MM[:SS]]``, and ``YYYY-MM-DD HH:MM[:SS[.ffffff]]Z``.
-    """
-    bounds, data = offsets_and_bytes(text)
-    lengths = np.diff(bounds)
-    yield pa.timestamp("us"), _LOCAL_LENGTHS.take(lengths, mode="clip")
-    some = _UTC_LENGTHS.take(lengths, mode="clip")
-    some[some] = data.take(bounds[1:][some] - 1) == ord("Z")
-    yield pa.timestamp("us", "UTC"), some
 
 
 def _read_at_once(text: pa.StringArray, some: Bools, kind: pa.TimestampType) -> Ints:

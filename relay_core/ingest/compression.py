@@ -87,7 +87,11 @@ def _pieces(data: Buffer, kind: str) -> Iterator[bytes]:
     except NotImplementedError as error:
         raise _unusable(f"its file is packed in a way that is not known ({error})") from error
     except BROKEN as error:
-        raise _damaged(kind, str(error) or "it is cut short") from error
+        raise FeedUnreadableError(
+            FailureCode.DECODE_ERROR,
+            f"the file cannot be unpacked as {kind}: {error or 'it is cut short'}; upload it "
+            "again, or set parser.compression to what it is",
+        ) from error
 
 
 def open_archive(data: Buffer) -> zipfile.ZipFile:
@@ -110,14 +114,6 @@ def _open_only_file(archive: zipfile.ZipFile) -> IO[bytes]:
     if files[0].flag_bits & 1:
         raise _unusable("its file is encrypted")
     return archive.open(files[0])
-
-
-def _damaged(kind: str, why: str) -> FeedUnreadableError:
-    return FeedUnreadableError(
-        FailureCode.DECODE_ERROR,
-        f"the file cannot be unpacked as {kind}: {why}; upload it again, or set "
-        "parser.compression to what it is",
-    )
 
 
 def _unusable(why: str) -> FeedUnreadableError:

@@ -362,7 +362,12 @@ class OdsBook:
         if kind == "date":
             return iso_text(cell.get(f"{_OFFICE}date-value", "")), False
         if kind == "time":
-            return _time_text(cell.get(f"{_OFFICE}time-value", "")), False
+            text = cell.get(f"{_OFFICE}time-value", "")
+            if (found := _DURATION.fullmatch(text)) is not None:
+                hours, minutes, seconds = (float(each or 0) for each in found.groups())
+                days = (hours * 3600 + minutes * 60 + seconds) / 86_400
+                text = serial_text(repr(days), from_1904=False)
+            return text, False
         if kind == "boolean":
             return cell.get(f"{_OFFICE}boolean-value", ""), False
         written = cell.get(f"{_OFFICE}string-value")
@@ -405,14 +410,6 @@ def _times(element: Element, of: str) -> int:
 
 def _count(text: str | None) -> int:
     return int(text) if text is not None and text.isdecimal() and len(text) < 10 else 1
-
-
-def _time_text(text: str) -> str:
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        return text
-    hours, minutes, seconds = (float(each or 0) for each in found.groups())
-    return serial_text(repr((hours * 3600 + minutes * 60 + seconds) / 86_400), from_1904=False)
 
 
 # --- the texts of cells -------------------------------------------------------------------------

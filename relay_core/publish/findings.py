@@ -10,9 +10,16 @@ from typing import Any
 
 from relay_core.config import PriceRule, StockConfig
 from relay_core.domain import records
-from relay_core.domain.codes import FailureCode, RowFault, RunStatus, VendorStatus, WarningCode
+from relay_core.domain.codes import (
+    FailureCode,
+    RowFault,
+    RunStatus,
+    Stage,
+    VendorStatus,
+    WarningCode,
+)
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.domain.run_faults import listed
+from relay_core.domain.run_faults import failure_of, listed
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
@@ -201,14 +208,13 @@ class RunFindings:
             name: one.uploaded_at for name, one in inputs.items() if one.uploaded_at is not None
         }
 
-    def take_normalized(
-        self, normalized: Sequence[NormalizedVendor], failure: records.RunFailure | None
-    ) -> None:
-        """Add the findings of reading the vendors, and the failure that ends the run."""
-        self.normalized, self.failure = normalized, failure
+    def take_normalized(self, normalized: Sequence[NormalizedVendor]) -> None:
+        """Add the findings of reading the vendors; the run ends where a feed cannot be used."""
+        faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
+        self.normalized, self.failure = normalized, failure_of(faults, Stage.NORMALIZE)
         self.rows = self._rows(None)
-        if failure is not None:
-            self.faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
+        if self.failure is not None:
+            self.faults = faults
             self.warnings = [*self.warnings, *(w for vendor in normalized for w in vendor.warnings)]
 
     def take_merged(self, merged: MergedInventory) -> None:

@@ -23,8 +23,8 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
 from relay_core.publish.feed import feed_chunks
+from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import invalid_rows_chunks
-from relay_core.run import judge_normalized
 from relay_core.validation.vendor_failures import VendorInput, judge_inputs
 from support.builders import REQUESTED_AT
 from support.normalizing import Written, entries_of, normalize_vendors, whole
@@ -155,7 +155,9 @@ def entry_of(entry: ReportEntry) -> Entry:
 
 
 def tell_merged(config: TenantConfig, run: EngineRun, warnings: tuple[ReportEntry, ...]) -> None:
-    run.failure = judge_normalized(run.normalized)
+    findings = RunFindings()
+    findings.take_normalized(run.normalized)
+    run.failure = findings.failure
     if run.failure is not None:
         return
     merged = merge_vendors(config, run.normalized, warnings=warnings)

@@ -36,7 +36,7 @@ def ran(
         [VendorFeed(*pair, "f.csv") for pair in zip(config.vendors, feeds, strict=True)],
         requested_at=REQUESTED_AT,
     )
-    findings.take_normalized(normalized, None)
+    findings.take_normalized(normalized)
     findings.take_merged(merge_vendors(config, normalized))
     return findings
 
