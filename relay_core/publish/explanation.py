@@ -82,35 +82,24 @@ def read_rows(files: RunFiles, sources: Sequence[WorkFile], sku: str) -> None:
 def _parts(
     files: RunFiles, sources: Sequence[WorkFile], sku: str
 ) -> Iterator[tuple[WorkFile, pa.Table]]:
-    indexes = _indexes(files, [source.key for source in sources])
-    parts = [
-        (source, part)
-        for source, index in zip(sources, indexes, strict=True)
-        for part in sorted_file.parts_with(sku, index, _BYTES_AT_ONCE)
-    ]
+    sizes = {source.key: size_of(files, source.key) for source in sources}
+    tails = files.read([(key, sorted_file.tail_part(size)) for key, size in sizes.items()])
+    parts: list[tuple[WorkFile, sorted_file.Part]] = []
+    for source, tail in zip(sources, tails, strict=True):
+        begins = sizes[source.key] - len(tail)
+        where = sorted_file.index_part(sizes[source.key], tail)
+        index = tail[where.start - begins : where.stop - begins]
+        if where.start < begins:
+            (index,) = files.read([(source.key, where)])
+        some = sorted_file.parts_with(sku, json.loads(index), _BYTES_AT_ONCE)
+        parts += [(source, part) for part in some]
     while parts:
-        sizes = accumulate(part.stop - part.start for _, part in parts)
-        count = max(1, bisect_right(list(sizes), _BYTES_AT_ONCE))
-        some, parts = parts[:count], parts[count:]
-        read = files.read([(source.key, part) for source, part in some])
-        for (source, _), data in zip(some, read, strict=True):
+        ends = accumulate(part.stop - part.start for _, part in parts)
+        count = max(1, bisect_right(list(ends), _BYTES_AT_ONCE))
+        at_once, parts = parts[:count], parts[count:]
+        read = files.read([(source.key, part) for source, part in at_once])
+        for (source, _), data in zip(at_once, read, strict=True):
             yield source, sorted_file.rows_with(sku, data, source.schema, "sku")
-
-
-def _indexes(files: RunFiles, keys: Sequence[str]) -> list[sorted_file.Index]:
-    sizes = [size_of(files, key) for key in keys]
-    tails = files.read(
-        [(key, sorted_file.tail_part(size)) for key, size in zip(keys, sizes, strict=True)]
-    )
-    indexes = []
-    for key, size, tail in zip(keys, sizes, tails, strict=True):
-        part, begins = sorted_file.index_part(size, tail), size - len(tail)
-        if part.start >= begins:
-            data = tail[part.start - begins : part.stop - begins]
-        else:
-            (data,) = files.read([(key, part)])
-        indexes.append(json.loads(data))
-    return indexes
 
 
 # --- the explanation ------------------------------------------------------------------------------

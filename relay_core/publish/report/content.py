@@ -328,11 +328,9 @@ def _vendor_shares(findings: RunFindings) -> wording.Chart | None:
     of = findings.record_count
     if len(won) < 2 or not of:
         return None
-    bars = tuple(
-        wording.Bar(name, _won(count, of), wording.length(count, won[0][1])) for name, count in won
-    )
-    summary = "; ".join(f"{bar.label} {bar.value}" for bar in bars)
-    return wording.Chart("Share of the feed by vendor", summary, bars)
+    rows = [(name, _won(count, of), count, "") for name, count in won]
+    summary = "; ".join(f"{name} {value}" for name, value, _, _ in rows)
+    return wording.Chart.of("Share of the feed by vendor", rows, summary)
 
 
 def _history(
@@ -346,13 +344,9 @@ def _history(
     shown = shown[-MAX_HISTORY:]
     if len(shown) < 2:
         return None
-    most = max(skus for _, skus, _ in shown)
-    bars = tuple(
-        wording.Bar(label, wording.counted(skus, "SKU"), wording.length(skus, most), tone)
-        for label, skus, tone in shown
-    )
-    summary = "; ".join(f"{bar.label}: {bar.value}" for bar in bars)
-    return wording.Chart("SKUs of the feeds published last", summary, bars)
+    rows = [(label, wording.counted(skus, "SKU"), skus, tone) for label, skus, tone in shown]
+    summary = "; ".join(f"{label}: {value}" for label, value, _, _ in rows)
+    return wording.Chart.of("SKUs of the feeds published last", rows, summary)
 
 
 def _won(won: int, of: int) -> str:

@@ -314,6 +314,13 @@ class Chart(NamedTuple):
     summary: str
     bars: tuple[Bar, ...]
 
+    @classmethod
+    def of(cls, title: str, rows: Sequence[tuple[str, str, int, str]], summary: str) -> Chart:
+        """Return a bar for each row: its label, its value in words and as a count, its tone."""
+        most = max(count for _, _, count, _ in rows)
+        bars = (Bar(label, value, length(count, most), tone) for label, value, count, tone in rows)
+        return cls(title, summary, tuple(bars))
+
 
 class Fate(NamedTuple):
     """What became of some of a vendor's rows: a part of its bar, in percent of it."""
@@ -354,12 +361,8 @@ class VendorRows(NamedTuple):
 
 def changes_chart(counts: Mapping[str, int]) -> Chart:
     """Return the bars of what a feed changes against the published one, as the summary counts."""
-    shown = [counts[name] for name, _, _ in _CHANGES]
-    bars = (
-        Bar(label, number(count), length(count, max(shown)), tone)
-        for count, (_, label, tone) in zip(shown, _CHANGES, strict=True)
-    )
-    return Chart("SKUs by what has changed", changed(counts), tuple(bars))
+    rows = [(label, number(counts[name]), counts[name], tone) for name, label, tone in _CHANGES]
+    return Chart.of("SKUs by what has changed", rows, changed(counts))
 
 
 class Move(NamedTuple):
