@@ -41,8 +41,7 @@ from relay_core.config import VendorConfig, load_config
 from relay_core.domain import columns as canonical
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_reader import parse_feed
-from relay_core.ingest.decoding import decode_feed
-from relay_core.ingest.feed import TextBatch
+from relay_core.ingest.feed import TextBatch, decode_feed
 from relay_core.ingest.sku_map import read_sku_map
 from relay_core.normalize.normalized_csv import lines_of_batch
 from relay_core.normalize.row_reader import RowReader, to_microseconds

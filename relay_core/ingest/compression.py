@@ -17,7 +17,7 @@ from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import listed
-from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.feed import Buffer
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _PIECE = 1 << 20

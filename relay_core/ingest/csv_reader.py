@@ -37,12 +37,13 @@ from relay_core.ingest.csv_records import (
     physical_lines,
     skip_lines,
 )
-from relay_core.ingest.decoding import Buffer, decode_feed
 from relay_core.ingest.feed import (
+    Buffer,
     MalformedRecords,
     ParsedFeed,
     RecordPlaces,
     TextBatch,
+    decode_feed,
     large_cell,
     refuse_large_cells,
     refuse_large_header,

@@ -10,8 +10,7 @@ from relay_core.domain.errors import ContractBrokenError, FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.compression import unpack
 from relay_core.ingest.csv_reader import parse_feed
-from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.feed import ParsedFeed
+from relay_core.ingest.feed import Buffer, ParsedFeed
 from relay_core.ingest.feed_task import MODULES, PIECE_BYTES, ReadFeed
 from relay_core.ingest.jsonl import read_json_lines
 from relay_core.ingest.parquet import may_explode, read_parquet

@@ -25,7 +25,7 @@ from relay_core.ingest import feed as parsed_feed
 from relay_core.ingest import json_objects
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_records import window_end
-from relay_core.ingest.decoding import Buffer, decode_feed
+from relay_core.ingest.feed import Buffer, decode_feed
 
 _BLOCK = 4 << 20
 _MAX_CELLS = 4 << 20

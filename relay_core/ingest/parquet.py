@@ -32,7 +32,7 @@ from relay_core.domain.limits import Limits
 from relay_core.ingest import feed
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.compression import too_much
-from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.feed import Buffer
 
 if TYPE_CHECKING:  # a process that reads loads no pydantic
     from relay_core.config import ParserConfig

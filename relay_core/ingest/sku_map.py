@@ -15,8 +15,7 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.run_faults import listed
 from relay_core.ingest.csv_reader import parse_feed
-from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.feed import MalformedRecords, ParsedFeed
+from relay_core.ingest.feed import Buffer, MalformedRecords, ParsedFeed
 
 _PARSER = ParserConfig(format="csv")
 _NOTHING = pa.array([], pa.string())

@@ -21,7 +21,7 @@ from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.compression import BROKEN, open_archive, too_much
-from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.feed import Buffer
 
 _PIECE = 1 << 20
 MAX_ROWS, MAX_COLUMNS = 1 << 20, 1 << 14

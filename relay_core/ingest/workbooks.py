@@ -23,7 +23,7 @@ from relay_core.domain.run_faults import listed
 from relay_core.ingest import feed
 from relay_core.ingest.column_mapping import shown_cells
 from relay_core.ingest.compression import BROKEN, ZIP, open_archive, too_much
-from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.feed import Buffer
 from relay_core.ingest.workbook_formats import (
     Cell,
     OdsBook,

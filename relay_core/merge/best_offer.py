@@ -24,9 +24,15 @@ from relay_core.domain.cell_rules import MONEY_UNIT
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
 from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns, row_locators_of
-from relay_core.merge.overrides import OverrideColumns
 from relay_core.merge.price_rules import RULE, PriceRules, rules_of
-from relay_core.merge.pricing import PriceInputs, has_amount, price_winners, whole_cents
+from relay_core.merge.pricing import (
+    OVERRIDE_MIN_PRICE,
+    OVERRIDE_PRICE,
+    PriceInputs,
+    has_amount,
+    price_winners,
+    whole_cents,
+)
 from relay_core.merge.row_counts import (
     RuleEffects,
     count_by_vendor,
@@ -41,6 +47,7 @@ from relay_core.merge.vendor_offers import (
     offers_of,
     own_shipping,
     units,
+    with_quantities,
     without_duplicates,
 )
 from relay_core.normalize.result import NormalizedVendor
@@ -60,6 +67,9 @@ DUPLICATE = "duplicate_skus"
 TIE_BREAKERS = ("vendor_id", "row_order")
 """The criteria that leave no two offers alike."""
 _LAST = np.iinfo(np.int64).max
+_PLACE = "override_place"
+_NONE = -1
+_CENT = MONEY_UNIT // 100
 _PRICED_BY = ("cost", "price", "map_price")
 
 
@@ -317,3 +327,80 @@ def _flags(which: Bools) -> Ints:
 
 def _column(offers: pa.Table, name: str) -> tuple[Ints, Bools]:
     return integers_of(offers[name])
+
+
+# --- overrides of single SKUs, as columns ------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OverrideColumns:
+    """A run's overrides, one a place and, last, none; -1 where one does not say it."""
+
+    skus: pa.StringArray  # whose they are
+    leave_out: Bools  # which leave all offers out
+    price: Ints  # in ten-thousandths
+    min_price: Ints  # the same
+    max_quantity: Ints  # the most of each offer
+    vendor: Ints  # the rank of the vendor whose offers alone compete
+    accept_price: Ints  # in cents
+
+    @classmethod
+    def of(cls, config: TenantConfig, overrides: Sequence[Override]) -> OverrideColumns:
+        """Return the columns of overrides; a vendor that the config has no more is none."""
+        rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
+
+        def numbers(name: str, unit: int = 1) -> Ints:
+            said = (getattr(one, name) for one in overrides)
+            return np.array([*(_NONE if n is None else int(n * unit) for n in said), _NONE])
+
+        return cls(
+            pa.array([one.sku for one in overrides], pa.string()),
+            np.array([*(one.leave_out for one in overrides), False]),
+            numbers("price", MONEY_UNIT),
+            numbers("min_price", MONEY_UNIT),
+            numbers("max_quantity"),
+            np.array([*(rank.get(str(one.vendor_id), _NONE) for one in overrides), _NONE]),
+            numbers("accept_price", MONEY_UNIT // _CENT),
+        )
+
+    def places(self, skus: pa.StringArray | pa.LargeStringArray) -> Rows:
+        """Return the place of each SKU's override; that of none is the last."""
+        found = pc.index_in(skus, value_set=self.skus.cast(skus.type))
+        return np.asarray(found.fill_null(len(self.skus)).to_numpy(zero_copy_only=False), np.int64)
+
+    def applied(self, offers: pa.Table, left_out: Bools) -> tuple[pa.Table, Bools]:
+        """Return offers with their overrides' amounts and quantities, and which are left out."""
+        if not len(self.skus):
+            return offers, left_out
+        places = self.places(one_chunk(offers["sku"]))
+        offers = offers.append_column(_PLACE, pa.array(places))
+        most = self.max_quantity[places]
+        if (most >= 0).any():
+            offers = with_quantities(
+                offers, lambda each: np.where(most >= 0, np.minimum(each, most), each)
+            )
+        for name, amounts in ((OVERRIDE_PRICE, self.price), (OVERRIDE_MIN_PRICE, self.min_price)):
+            offers = offers.append_column(name, pa.array(amounts[places]))
+        return offers, left_out | self.leave_out[places]
+
+    def outplaced(self, offers: pa.Table, config: TenantConfig, out: Bools) -> Bools:
+        """Return which offers, not out anyway, do not compete: another vendor's was asked for."""
+        if not len(self.skus) or not (self.vendor >= 0).any():
+            return np.zeros(len(offers), np.bool_)
+        places = integers_of(offers[_PLACE])[0]
+        wanted, ranks = self.vendor[places], integers_of(offers[VENDOR_RANK])[0]
+        own = (wanted >= 0) & ~out
+        found = np.zeros(len(self.vendor), np.bool_)
+        found[places[own & (wanted == ranks) & has_amount(offers, config.pricing)]] = True
+        return np.asarray(own & found[places] & (wanted != ranks))
+
+    def offered(self, offers: pa.Table) -> Bools:
+        """Return of which overrides, and last of whether of none, some `applied` offers are."""
+        found = np.zeros(len(self.skus) + 1, np.bool_)
+        if len(self.skus):
+            found[integers_of(offers[_PLACE])[0]] = True
+        return found
+
+    def unused(self, offered: Bools) -> list[str]:
+        """Return the SKUs of the overrides of which there is no offer."""
+        return list(self.skus.filter(pa.array(~offered[:-1])).to_pylist())

@@ -12,7 +12,7 @@ from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.compression import BROKEN, GZIP, ZIP, open_archive
-from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.feed import Buffer
 from relay_core.ingest.workbooks import OLE2, workbook_format
 
 HEAD_BYTES = 4096

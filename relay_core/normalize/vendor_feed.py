@@ -13,8 +13,7 @@ from relay_core.domain.limits import Limits, RunRoom
 from relay_core.domain.run_faults import unreadable_feed
 from relay_core.ingest.column_mapping import ColumnPlan, describe_missing, plan_columns
 from relay_core.ingest.csv_records import release_mapped
-from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
+from relay_core.ingest.feed import Buffer, MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.formats import open_feed
 from relay_core.ingest.sku_map import read_sku_map
 from relay_core.normalize.file_kinds import with_kind

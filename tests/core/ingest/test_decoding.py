@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.ingest import decoding
-from relay_core.ingest.decoding import decode_feed
+from relay_core.ingest import feed as feed_module
+from relay_core.ingest.feed import decode_feed
 
 ENCODINGS = ["utf-16", "utf-16-le", "utf-32", "utf-8-sig", "utf-7", "shift_jis", "gb18030"]
 
@@ -20,7 +20,7 @@ ENCODINGS = ["utf-16", "utf-16-le", "utf-32", "utf-8-sig", "utf-7", "shift_jis",
 def test_a_text_is_the_same_wherever_its_pieces_end(text: str, encoding: str, piece: int) -> None:
     data = text.encode(encoding, "ignore")
 
-    with mock.patch.object(decoding, "_PIECE", piece):
+    with mock.patch.object(feed_module, "_PIECE", piece):
         decoded = bytes(decode_feed(data, encoding)).decode()
 
     assert decoded == data.decode(encoding).removeprefix("\ufeff")
@@ -41,7 +41,7 @@ def test_a_byte_that_is_not_in_the_encoding_is_found_in_any_piece(
     encoding: str, data: bytes, offset: int, piece: int
 ) -> None:
     with (
-        mock.patch.object(decoding, "_PIECE", piece),
+        mock.patch.object(feed_module, "_PIECE", piece),
         pytest.raises(FeedUnreadableError, match=f"at byte offset {offset} "),
     ):
         decode_feed(data, encoding)
