@@ -290,11 +290,6 @@ class RunStages:
         entry = run_faults.fault_of(WarningCode.SKUS_QUARANTINED, skus=len(found))
         return kept.merged.with_warnings(entry), kept.joined
 
-    @property
-    def _left_out(self) -> list[str]:
-        """The SKUs that an override leaves out."""
-        return [one.sku for one in self.overrides if one.leave_out]
-
     def compared(
         self, found: Comparison, context: StateContext
     ) -> tuple[Changes, list[GuardResult] | None]:
@@ -308,9 +303,11 @@ class RunStages:
             for name, now in self.findings.valid_rows().items()
             if name not in excused
         ]
-        return changes, judge_guards(
-            self.config.guards, found, exempt=excused, vendor_rows=rows, left_out=self._left_out
+        left_out = [one.sku for one in self.overrides if one.leave_out]
+        judged = judge_guards(
+            self.config.guards, found, exempt=excused, vendor_rows=rows, left_out=left_out
         )
+        return changes, judged
 
     def write_feed(self, merged: MergedInventory) -> None:
         """Write the merged feed and its changes; `ContractBrokenError`: it breaks its contract."""

@@ -210,7 +210,15 @@ def _read_pattern(pattern: str, text: pa.StringArray) -> tuple[Ints, Bools, Bool
     }
     local, ok = _moments(parts, len(rows))
     offset = parts.get("z", pa.repeat("", len(rows)))
-    shift, fits = _offset_seconds(offset)
+    shift, fits = np.zeros(len(offset), np.int64), np.ones(len(offset), np.bool_)
+    if not is_empty(offset).all():
+        plain = pc.replace_substring(offset, ":", "")
+        is_written = flags_of(pc.greater(pc.binary_length(plain), 1))
+        plain = pc.if_else(pa.array(is_written), plain, "+0000")
+        digits = values_of(pc.cast(pc.utf8_slice_codeunits(plain, 1, 5), pa.int64()))
+        hours, minutes = digits // 100, digits % 100
+        shift, fits = hours * 3600 + minutes * 60, (hours < 24) & (minutes < 60)
+        shift = np.where(flags_of(pc.starts_with(plain, "-")), -shift, shift)
     values = np.full(len(text), BEFORE_ALL)
     values[rows] = local - shift * _SECOND
     is_local, done = np.ones(len(text), np.bool_), np.zeros(len(text), np.bool_)
@@ -262,19 +270,6 @@ def _serials(days: pa.StringArray, part: pa.StringArray) -> tuple[Ints, Bools]:
     serials = values_of(pc.cast(days, pa.int64()))
     local = ((serials - _SERIAL_1970) * _DAY + seconds) * _SECOND
     return local, (serials >= FIRST_SERIAL) & (local < _END)
-
-
-def _offset_seconds(offset: pa.StringArray) -> tuple[Ints, Bools]:
-    if is_empty(offset).all():
-        return np.zeros(len(offset), np.int64), np.ones(len(offset), np.bool_)
-    plain = pc.replace_substring(offset, ":", "")
-    is_written = flags_of(pc.greater(pc.binary_length(plain), 1))
-    plain = pc.if_else(pa.array(is_written), plain, "+0000")
-    digits = values_of(pc.cast(pc.utf8_slice_codeunits(plain, 1, 5), pa.int64()))
-    negative = flags_of(pc.starts_with(plain, "-"))
-    hours, minutes = digits // 100, digits % 100
-    seconds = hours * 3600 + minutes * 60
-    return np.where(negative, -seconds, seconds), (hours < 24) & (minutes < 60)
 
 
 def _microseconds(year: int) -> int:

@@ -195,28 +195,20 @@ class _SheetRows:
         for number, cells in self._rows:
             if number <= self._parser.skip_lines:
                 continue
-            size += self._size(number, cells, headers)
-            size += self._count(batch.take(number - self.before, cells))
+            record, used = number - self.before, 0
+            for column, text, _ in cells:
+                length = len(text) if text.isascii() else len(text.encode())
+                if length > self._limits.cell_bytes:
+                    raise feed.large_cell(record, column + 1, headers, self._limits)
+                used += length
+            used += batch.take(record, cells)
+            size, self._left = size + used, self._left - used
+            if self._left < 0:
+                raise too_much(self._limits)
             if size > _BYTES or len(batch.fitting) + len(batch.malformed) >= most:
                 yield from batch.records(shown)
                 batch, size = _Batch(width), 0
         yield from batch.records(shown)
-
-    def _size(self, number: int, cells: Sequence[Cell], headers: Sequence[str]) -> int:
-        """Count a row's texts, return their bytes; `FeedUnreadableError`: too many, or one cell."""
-        total = 0
-        for column, text, _ in cells:
-            size = len(text) if text.isascii() else len(text.encode())
-            if size > self._limits.cell_bytes:
-                raise feed.large_cell(number - self.before, column + 1, headers, self._limits)
-            total += size
-        return self._count(total)
-
-    def _count(self, size: int) -> int:
-        self._left -= size
-        if self._left < 0:
-            raise too_much(self._limits)
-        return size
 
 
 @dataclass(slots=True)
