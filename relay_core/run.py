@@ -25,7 +25,7 @@ from relay_core.domain import run_faults
 from relay_core.domain.codes import Stage, VendorStatus, WarningCode
 from relay_core.domain.columns import INPUT_COLUMNS, extra_column
 from relay_core.domain.errors import ContractBrokenError
-from relay_core.domain.limits import ReportRoom
+from relay_core.domain.limits import ReportRoom, RunRoom
 from relay_core.domain.records import GuardResult, RunContext, as_json
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.merge.result import MergedInventory, merge_vendors, rules_broken_by
@@ -85,13 +85,8 @@ class VendorPass:
     run: RunStages
     fallback: FallbackPolicy  # reads feeds, and settles which rows are used of a vendor
     columns: Collection[str]  # those of offers that are put in order
-    # All vendors together have as many entries of refused rows as a report keeps
-    _room: ReportRoom = field(init=False)
+    room: ReportRoom  # what a report keeps of the refused rows of all vendors together
     _rows_begun: int = 0
-
-    def __post_init__(self) -> None:
-        limits = self.run.findings.limits
-        self._room = ReportRoom(limits.report_entries, limits.report_bytes)
 
     def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
         """Take the feeds through the steps; the next is asked for when it is to be read.
@@ -119,7 +114,7 @@ class VendorPass:
         """Sort the rows, settle what is used of the vendor, write its files, make its offers."""
         if is_large:
             pa.default_memory_pool().release_unused()
-        ordered = sorted_rows(rows, self._room)
+        ordered = sorted_rows(rows, self.room)
         run, config = self.run, self.run.config
         ordered.vendor = with_patches(config, ordered.vendor)
         ordered = self.fallback.settle(ordered)
@@ -229,9 +224,12 @@ class RunStages:
         before = baseline.context.vendor_rows if baseline is not None and is_judged else None
         in_order = columns_to_merge(self.config)
         columns = columns_to_read(self.config, in_order, hands_over=self.hands_over)
-        reader = FeedReader(self.config, self.requested_at, columns, findings.limits)
+        limits = findings.limits
+        of_run = RunRoom(limits.run_bytes)
+        reader = FeedReader(self.config, self.requested_at, columns, limits, of_run)
         fallback = FallbackPolicy(reader, findings.states, self.last_good, before)
-        normalized = VendorPass(self, fallback, in_order).normalize(feeds)
+        room = ReportRoom(limits.report_entries, limits.report_bytes)
+        normalized = VendorPass(self, fallback, in_order, room).normalize(feeds)
         findings.replaced = fallback.replaced
         self._take(normalized)
         return normalized

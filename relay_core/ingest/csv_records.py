@@ -232,7 +232,7 @@ def unused_byte(raw: bytes) -> bytes | None:
 
 def line_number(text: memoryview, position: int) -> int:
     """Return the 1-based number of the physical line that holds ``position``."""
-    return 1 + sum(1 for _ in _LINE_END.finditer(text, 0, position))
+    return 1 + _ends(text, 0, position)
 
 
 def after_empty_lines(text: memoryview, position: int) -> int:
@@ -298,29 +298,22 @@ def _lines_of_records(
         end = window_end(text, position)
         window = bytes(text[position:end])
         if scanner.may_break(window):
-            lines, position, line = _walk(text, scanner, position, end, line)
+            lines: list[int] = []
+            while position < end:
+                start = after_empty_lines(text, position)
+                line += _ends(text, position, start)
+                if start < len(text):
+                    lines.append(line)
+                    position = scanner.record_end(text, start)
+                    line += _ends(text, start, position)
+                else:
+                    position = start
             yield lines
             continue
         parts = window.splitlines()
         numbers = range(line, line + len(parts))
         yield numbers if all(parts) else [*compress(numbers, parts)]
         position, line = end, line + len(parts)
-
-
-def _walk(
-    text: memoryview, scanner: RecordScanner, position: int, end: int, line: int
-) -> tuple[list[int], int, int]:
-    """Return the lines of the records that begin before an end, and where the next one begins."""
-    lines: list[int] = []
-    while position < end:
-        start = after_empty_lines(text, position)
-        line += _ends(text, position, start)
-        if start >= len(text):
-            return lines, start, line
-        lines.append(line)
-        position = scanner.record_end(text, start)
-        line += _ends(text, start, position)
-    return lines, position, line
 
 
 def _ends(text: memoryview, start: int, end: int) -> int:

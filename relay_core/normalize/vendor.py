@@ -62,7 +62,7 @@ class RowValidator:
     """Holds the contract against rows on another thread; the log gets those that it rejects."""
 
     def __init__(self, log: RejectionLog) -> None:
-        self._log = log
+        self.log = log
         self._rejected = GrowingArray(np.bool_)
         self._beside = ThreadPoolExecutor(1)
         self._beside.submit(load_contracts)
@@ -78,7 +78,7 @@ class RowValidator:
 
     def add_malformed(self, malformed: MalformedRecords) -> None:
         """Take records that do not fit the header, which nobody has to judge."""
-        self._verdicts.append(self._beside.submit(self._log.add_malformed, malformed))
+        self._verdicts.append(self._beside.submit(self.log.add_malformed, malformed))
 
     def judge(self) -> None:
         """Begin to judge what is left."""
@@ -101,7 +101,7 @@ class RowValidator:
         start = 0
         for batch in batches:
             part = {name: cells[start : start + batch.size] for name, cells in rejected.items()}
-            self._log.add(batch, {name: cells for name, cells in part.items() if cells.any()})
+            self.log.add(batch, {name: cells for name, cells in part.items() if cells.any()})
             start += batch.size
         self._rejected.append(
             np.logical_or.reduce([np.zeros(len(rows), np.bool_), *rejected.values()])
@@ -118,19 +118,15 @@ class ReadRows:
     """
 
     vendor: NormalizedVendor  # without rows
-    rejection_log: RejectionLog
+    validator: RowValidator
     kept: Collection[str]
     again: ReadAgain | None = None
-    validator: RowValidator = field(init=False)
     texts: defaultdict[str, GrowingTexts] = field(
         default_factory=partial(defaultdict, GrowingTexts)
     )
     numbers: dict[str, GrowingNumbers] = field(default_factory=dict)
     lines: GrowingTexts = field(default_factory=GrowingTexts)
     skipped: int = 0
-
-    def __post_init__(self) -> None:
-        self.validator = RowValidator(self.rejection_log)
 
     def add(self, batch: TypedBatch, lines: pa.StringArray) -> None:
         """Take what is kept of a batch."""
@@ -163,7 +159,7 @@ def read_rows(
     """
     log = RejectionLog(vendor.vendor_id, parsed.headers or (), reader, limits, parsed.places)
     kept = columns if again is None else {*columns, "row_number"}
-    rows = ReadRows(vendor, log, kept, again)
+    rows = ReadRows(vendor, RowValidator(log), kept, again)
 
     def read_batch(
         batch: TextBatch | MalformedRecords,
@@ -279,7 +275,7 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
     if isinstance(rows, NormalizedVendor):
         return SortedVendor.without_rows(rows)
     rejected = rows.validator.rejected()
-    log = rows.rejection_log
+    log = rows.validator.log
     texts = {name: text.consume() for name, text in rows.texts.items()}
     numbers = {name: each.consume() for name, each in rows.numbers.items()}
     columns: dict[str, Cells] = {**texts, **numbers}

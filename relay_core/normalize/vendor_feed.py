@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from relay_core.config import TenantConfig, VendorConfig
@@ -32,7 +32,7 @@ class VendorFeed:
     sku_map: Buffer | None = None  # the bytes of the vendor's SKU map, if it has one
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class FeedReader:
     """Reads the feeds of a run."""
 
@@ -40,10 +40,7 @@ class FeedReader:
     requested_at: datetime  # aware; stands in for a null ``updated_at``
     columns: Collection[str]  # those of offers that are kept, the SKU among them
     limits: Limits  # of feeds
-    room: RunRoom = field(init=False)  # of all feeds of the run
-
-    def __post_init__(self) -> None:
-        self.room = RunRoom(self.limits.run_bytes)
+    room: RunRoom  # of all feeds of the run
 
     def read(self, feed: VendorFeed) -> ReadRows | NormalizedVendor:
         """Return the rows of a feed, or at once the vendor that it comes to where it has none.
