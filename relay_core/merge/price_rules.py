@@ -115,42 +115,28 @@ def _matchers(config: TenantConfig) -> Iterator[_RuleMatcher]:
 
 def _listed(lists: Sequence[Sequence[str] | None], words: Sequence[str]) -> texts.Words:
     """Return which rules each word meets, where a rule lists words or takes any; and none."""
-    kinds: list[list[int]] = [[] for _ in range(len(words) + 1)]
-    places = {word: place for place, word in enumerate(words)}
-    for rule, listed in enumerate(lists):
-        for place in range(len(kinds)) if listed is None else {places[word] for word in listed}:
-            kinds[place].append(rule)
-    return _words(kinds, len(lists))
+    known = [None if listed is None else {*listed} for listed in lists]
+    return _masks([[each is None or word in each for each in known] for word in (*words, None)])
 
 
 def _within(rules: Sequence[PriceRule], bounds: Sequence[int]) -> texts.Words:
     """Return which rules each band between bounds meets, and no cost."""
-    kinds: list[list[int]] = [[] for _ in range(len(bounds) + 2)]
-    for rule, when in enumerate(each.when for each in rules):
-        low, high = when.cost_from, when.cost_below
-        for place, least in enumerate((_BELOW_ALL, *bounds)):
-            if (low is None or low * MONEY_UNIT <= least) and (
-                high is None or least < high * MONEY_UNIT
-            ):
-                kinds[place].append(rule)
-        if low is None and high is None:
-            kinds[-1].append(rule)
-    return _words(kinds, len(rules))
-
-
-def _words(kinds: Sequence[Sequence[int]], rules: int) -> texts.Words:
-    """Return the rules of each kind as bits, word by word."""
-    starts = range(0, rules, _WORD_BITS)
-    return np.array(
+    whens = [rule.when for rule in rules]
+    met = [
         [
-            [
-                sum(1 << rule - start for rule in each if start <= rule < start + _WORD_BITS)
-                for each in kinds
-            ]
-            for start in starts
-        ],
-        np.uint64,
-    )
+            (when.cost_from is None or when.cost_from * MONEY_UNIT <= least)
+            and (when.cost_below is None or least < when.cost_below * MONEY_UNIT)
+            for when in whens
+        ]
+        for least in (_BELOW_ALL, *bounds)
+    ]
+    return _masks([*met, [when.cost_from is None and when.cost_below is None for when in whens]])
+
+
+def _masks(met: Sequence[Sequence[bool]]) -> texts.Words:
+    """Return the rules that each kind meets as bits, word by word."""
+    bits = np.pad(np.array(met, np.bool_), ((0, 0), (0, -len(met[0]) % _WORD_BITS)))
+    return np.packbits(bits, axis=1, bitorder="little").view(np.uint64).T
 
 
 def _condition(offers: pa.Table) -> texts.Rows:

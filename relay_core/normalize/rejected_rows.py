@@ -147,7 +147,7 @@ class RejectionLog:
             most = self.limits.cell_characters
             shown = {name: cut_texts(c.slice(0, some), most) for name, c in shown.items()}
             values = {c: cut_texts(cells.slice(0, some), most) for c, cells in judged.items()}
-            first = numbers[:some], codes[:some], shown, values, skus.slice(0, some)
+            first = numbers[:some], codes[:some], pa.table(shown), values, skus.slice(0, some)
             reported.append(RejectedRows(*first, int(sizes[:some][-1])))
 
     def add_malformed(self, malformed: MalformedRecords) -> None:

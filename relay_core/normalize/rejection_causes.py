@@ -161,8 +161,7 @@ class RejectedRows:
     numbers: npt.NDArray[np.int64]  # each record's number
     # One fault code a judged cell, 0 where it holds; a row of codes each row
     codes: npt.NDArray[np.uint8]
-    # The feed's columns that are shown, by header, as they stand in the file
-    columns: Mapping[str, pa.StringArray]
+    columns: pa.Table  # the feed's that are shown, by header, as they stand in the file
     # Of each judged column that the feed has, the cells at fault, as they stand in it
     judged: Mapping[str, pa.StringArray]
     skus: pa.StringArray  # canonical ones; empty where there is none
@@ -180,11 +179,6 @@ def row_entries(
     """Yield an entry for each fault; ``made_of`` says in words what some columns are made of."""
     for start in range(0, len(rejected.numbers), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)
-        names = list(rejected.columns)
-        records = zip(
-            *(text.slice(start, _ROWS_AT_ONCE).to_pylist() for text in rejected.columns.values()),
-            strict=True,
-        )
         judged = {
             column: text.slice(start, _ROWS_AT_ONCE).to_pylist()
             for column, text in rejected.judged.items()
@@ -194,11 +188,11 @@ def row_entries(
             rejected.numbers[part].tolist(),
             rejected.codes[part].tolist(),
             rejected.skus.slice(start, _ROWS_AT_ONCE).to_pylist(),
-            records,
+            rejected.columns.slice(start, _ROWS_AT_ONCE).to_pylist(),
             strict=False,
         )
-        for place, number, codes, sku, record in rows:
-            row_data, place_in_file = dict(zip(names, record, strict=True)), places.get(number, {})
+        for place, number, codes, sku, row_data in rows:
+            place_in_file = places.get(number, {})
             for column, code in zip(JUDGED_COLUMNS, codes, strict=True):
                 if code:
                     fault = FAULTS[code - 1]
