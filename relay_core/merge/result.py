@@ -28,7 +28,6 @@ from relay_core.validation.contracts import (
     VALIDATED_ROWS,
     BrokenRule,
     broken_rules,
-    merged_rules,
     table_of,
 )
 from relay_core.validation.vendor_failures import judge_policy, may_be_empty, own_share_faults
@@ -175,8 +174,12 @@ def rules_broken_by(feed: pd.DataFrame) -> tuple[BrokenRule, ...]:
         rows.iloc[max(0, at - 1) : at + VALIDATED_ROWS].reset_index(drop=True) for at in starts
     )
     found = ordered_map(lambda part: broken_rules(MERGED_SCHEMA, part), parts)
-    labels = (max(0, at - 1) for at in starts)
-    return tuple(merged_rules(list(zip(labels, found, strict=True))))
+    labels: dict[tuple[str, str], list[int]] = {}
+    for at, rules in zip(starts, found, strict=True):
+        for each in rules:
+            known = labels.setdefault((each.column, each.rule), [])
+            known += (max(0, at - 1) + row for row in each.rows)
+    return tuple(BrokenRule(*of, rows) for of, rows in labels.items())
 
 
 def unpriced_warnings(winners: Winners, limit: int) -> list[ReportEntry]:

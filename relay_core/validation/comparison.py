@@ -35,15 +35,13 @@ class FeedFigures:
     @classmethod
     def of(cls, feed: pd.DataFrame) -> FeedFigures:
         """Return the figures of a feed (``FeedRow``); without ``kept_at_0`` all is offered."""
-        kept = [name for name in (KEPT,) if name in feed]
-        table = table_of(feed[[*FIGURES, *kept]])
+        names = (*FIGURES, *(name for name in (KEPT, SUSPECT_PRICE) if name in feed))
+        table, suspect = table_of(feed[[*names]]), None
         skus, vendor_ids, *numbers = (one_chunk(table[name]) for name in FIGURES)
         quantities, cents = (integers_of(cells)[0] for cells in numbers)
-        nothing = np.zeros(len(skus), np.bool_)
-        flags = flags_of(table[KEPT]) if kept else nothing
-        suspect = None
-        if SUSPECT_PRICE in feed:
-            suspect, none = integers_of(table_of(feed[[SUSPECT_PRICE]])[SUSPECT_PRICE])
+        flags = flags_of(table[KEPT]) if KEPT in names else np.zeros(len(skus), np.bool_)
+        if SUSPECT_PRICE in names:
+            suspect, none = integers_of(table[SUSPECT_PRICE])
             suspect = np.where(none, -1, suspect)
         return cls(skus, vendor_ids, quantities, cents, flags, suspect)
 

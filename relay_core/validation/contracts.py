@@ -272,16 +272,6 @@ def _rejected(cells: pd.Series, column: pandera.Column) -> Bools:
     return rejected
 
 
-def merged_rules(parts: Sequence[tuple[int, list[BrokenRule]]]) -> list[BrokenRule]:
-    """Return the broken rules of parts of a frame, each with the label that it starts at."""
-    rules: dict[tuple[str, str], list[int]] = {}
-    for start, broken in parts:
-        for rule in broken:
-            labels = rules.setdefault((rule.column, rule.rule), [])
-            labels.extend(start + row for row in rule.rows)
-    return [BrokenRule(column, rule, labels) for (column, rule), labels in rules.items()]
-
-
 # --- frames of Arrow's types, which steps take and return ---------------------------------------
 
 
