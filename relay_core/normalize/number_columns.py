@@ -91,15 +91,6 @@ def made_of(source: MappedSource, parts: Sequence[HeaderCells]) -> HeaderCells:
     return _changed(source, parts) if isinstance(source, Changed) else parts[0]
 
 
-def read_factors(text: pa.StringArray) -> tuple[texts.Ints, texts.Bools]:
-    """Return the factors that trimmed cells hold, and which cells hold one; 1 where none does."""
-    is_number = texts.flags_of(pc.match_substring_regex(text, _FACTOR))
-    factors = np.array(texts.values_of(pc.cast(texts.fill(text, ~is_number, "0"), pa.int64())))
-    holds = (factors >= 1) & (factors <= LARGEST_FACTOR)
-    factors[~holds] = 1
-    return factors, holds
-
-
 @dataclass(frozen=True, slots=True)
 class NumberColumn:
     """The reader of one column of numbers."""
@@ -212,16 +203,19 @@ class NumberColumn:
         factors: texts.Ints | int = factor if isinstance(factor, int) else 1
         holds: texts.Bools | None = None
         if not isinstance(factor, int):
-            factors, holds = read_factors(parts[-1].text)
+            cells = parts[-1].text
+            is_number = texts.flags_of(pc.match_substring_regex(cells, _FACTOR))
+            digits = pc.cast(texts.fill(cells, ~is_number, "0"), pa.int64())
+            given = np.array(texts.values_of(digits))
+            holds = (given >= 1) & (given <= LARGEST_FACTOR)
+            factors = np.where(holds, given, 1)
         if self.column.kind is Kind.MONEY:
             read = self.read_texts(part, self._scale(factors))
         else:
             read = self.read_texts(part)
-            held = read.faults == 0
-            if isinstance(self.source, Changed) and self.source.times is not None:
-                read.values[:] = np.where(held, read.values * factors, read.values)
-            else:
-                read.values[:] = np.where(held, read.values // factors, read.values)
+            is_times = form is not None and form.times is not None
+            scaled = read.values * factors if is_times else read.values // factors
+            read.values[:] = np.where(read.faults == 0, scaled, read.values)
             read.is_canonical[:] &= read.nulls & texts.is_empty(read.text)
             self._refuse_large(read)
         if holds is not None:
