@@ -231,12 +231,8 @@ class RunStages:
         room = ReportRoom(limits.report_entries, limits.report_bytes)
         normalized = VendorPass(self, fallback, in_order, room).normalize(feeds)
         findings.replaced = fallback.replaced
-        self._take(normalized)
+        self.take_over(normalized)
         return normalized
-
-    def take_over(self, normalized: Sequence[NormalizedVendor]) -> None:
-        """Go on with vendors that another process has normalized."""
-        self._take(normalized)
 
     def merge(self) -> MergedInventory:
         """Merge and price the vendors, and compare the feed with the published one."""
@@ -363,8 +359,8 @@ class RunStages:
             warnings.append(run_faults.fault_of(WarningCode.GUARD_TRIPPED, about=about, **facts))
         return merged.with_warnings(*warnings)
 
-    def _take(self, normalized: Sequence[NormalizedVendor]) -> None:
-        """Take vendors that were read, and write their refused rows."""
+    def take_over(self, normalized: Sequence[NormalizedVendor]) -> None:
+        """Go on with vendors that are normalized, here or elsewhere; write their refused rows."""
         findings = self.findings
         findings.take_normalized(normalized)
         if findings.failure is None and (faults := nothing_left(findings.states)):
