@@ -299,21 +299,19 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
         `SettingsError`: one is missing or bad.
         """
         settings = super().from_env(environ)
+        keys, everybody = settings.api_keys, settings.allow_anonymous
         if settings.heartbeat_stale_seconds <= settings.heartbeat_seconds:
-            raise SettingsError(
-                "RELAY_HEARTBEAT_STALE_SECONDS", "must be more than RELAY_HEARTBEAT_SECONDS"
-            )
+            problem = "must be more than RELAY_HEARTBEAT_SECONDS"
+            raise SettingsError("RELAY_HEARTBEAT_STALE_SECONDS", problem)
         if settings.dagster_retention_days > settings.retention_days:
             raise SettingsError("RELAY_DAGSTER_RETENTION_DAYS", "must be at most RETENTION_DAYS")
-        if require_api and settings.api_keys and settings.allow_anonymous:
-            raise SettingsError(
-                "RELAY_ALLOW_ANONYMOUS",
-                "must not be true beside API_KEYS: it lets everybody in as an admin; unset one",
+        if require_api and keys and everybody:
+            problem = (
+                "must not be true beside API_KEYS: it lets everybody in as an admin; unset one"
             )
-        if require_api and not settings.api_keys and not settings.allow_anonymous:
-            raise SettingsError(
-                "API_KEYS",
-                "is not set; set it to the admin keys, comma-separated "
-                "(or RELAY_ALLOW_ANONYMOUS=true, for toys)",
-            )
+            raise SettingsError("RELAY_ALLOW_ANONYMOUS", problem)
+        if require_api and not keys and not everybody:
+            problem = "is not set; set it to the admin keys, comma-separated"
+            toys = "(or RELAY_ALLOW_ANONYMOUS=true, for toys)"
+            raise SettingsError("API_KEYS", f"{problem} {toys}")
         return settings

@@ -228,11 +228,9 @@ def serve(host: str, port: int, workspace: Sequence[Path], *, read_only: bool = 
     if not settings.dagster_home:
         raise SettingsError("DAGSTER_HOME", "is not set; it is the folder with dagster.yaml")
     if not (settings.ui_behind_proxy or is_loopback(host)):
-        raise SettingsError(
-            "RELAY_UI_BEHIND_PROXY",
-            f"must be true to listen on {host}, which is off loopback: relay ui asks nobody to "
-            "log in, so a proxy that does must stand before it",
-        )
+        problem = f"must be true to listen on {host}, which is off loopback: relay ui asks nobody"
+        why = "to log in, so a proxy that does must stand before it"
+        raise SettingsError("RELAY_UI_BEHIND_PROXY", f"{problem} {why}")
     sign = None
     if settings.artifact_bucket is not None:
         clients = Clients(settings.region, public_s3_endpoint_url=settings.public_s3_endpoint_url)

@@ -80,15 +80,14 @@ def path_to_log(scope: Mapping[str, Any]) -> str:
     return next((f"{prefix}..." for prefix in LINK_PATHS if path.startswith(prefix)), path)
 
 
+def _facts(scope: Mapping[str, Any]) -> dict[str, str]:
+    facts = {"request_id": request_id_of(scope), "method": scope["method"]}
+    return {**facts, "path": path_to_log(scope)}
+
+
 def internal_error(scope: Mapping[str, Any], error: BaseException) -> None:
     """Log an error that nobody expected, with its stack trace."""
-    _log.error(
-        "request_failed",
-        request_id=request_id_of(scope),
-        method=scope["method"],
-        path=path_to_log(scope),
-        exc_info=error,
-    )
+    _log.error("request_failed", **_facts(scope), exc_info=error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +216,6 @@ class _Exchange:
     def log(self) -> None:
         names = self.scope.get("path_params") or {}
         known = {name: names[name] for name in ("run_id", "tenant_id") if name in names}
-        _log.info(
-            "request",
-            request_id=request_id_of(self.scope),
-            method=self.scope["method"],
-            path=path_to_log(self.scope),
-            status=self._status,
-            milliseconds=round((time.perf_counter() - self._started) * 1000, 1),
-            **known,
-        )
+        milliseconds = round((time.perf_counter() - self._started) * 1000, 1)
+        facts = {**_facts(self.scope), "status": self._status, "milliseconds": milliseconds}
+        _log.info("request", **facts, **known)

@@ -156,11 +156,9 @@ async def _sent(request: Request) -> bytes:
     """Return the bytes of a JSON body; 415: another content type; `BodyRefusedError`: too long."""
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", given):
-        raise ProblemError(
-            "UNSUPPORTED_MEDIA_TYPE",
-            "the body must be JSON, sent with Content-Type: application/json",
-            headers={"Accept": "application/json"},
-        )
+        message = "the body must be JSON, sent with Content-Type: application/json"
+        headers = {"Accept": "application/json"}
+        raise ProblemError("UNSUPPORTED_MEDIA_TYPE", message, headers=headers)
     return await _raw(request)
 
 

@@ -85,16 +85,14 @@ def roll_back_feed(
     if publication is None or not call.platform.objects.exists(publication.key):
         raise FeedNotKeptError(tenant_id, asked.run_id)
 
+    by = call.caller.id
+
     def rolled_back(record: RunRecord) -> None:
         facts = {"tenant_id": tenant_id, "run_id": record.run_id}
-        _log.info("feed_rolled_back", **facts, caller=call.caller.id, reason=asked.reason)
+        _log.info("feed_rolled_back", **facts, caller=by, reason=asked.reason)
 
-    feed = call.platform.ledger.feeds.roll_back(
-        tenant_id,
-        asked.run_id,
-        asked.reason,
-        by=call.caller.id,
-        origin=call.origin,
-        then=rolled_back,
+    feeds = call.platform.ledger.feeds
+    feed = feeds.roll_back(
+        tenant_id, asked.run_id, asked.reason, by=by, origin=call.origin, then=rolled_back
     )
     return PublishedFeed.of(feed.in_force, tenant_id=tenant_id)

@@ -108,10 +108,9 @@ def _read(documents: Sequence[Mapping[str, Any]], vendor_ids: Sequence[str]) -> 
     except errors.ConfigError as error:
         raise invalid_request([*faults, *error.faults]) from error
     now = utc_now()
+    past = "lies in the past; name a later instant"
     faults += [
-        errors.ConfigFault(
-            f"overrides.{place}.expires_at", "lies in the past; name a later instant"
-        )
+        errors.ConfigFault(f"overrides.{place}.expires_at", past)
         for place, each in enumerate(read)
         if each.expires_at is not None and each.expires_at <= now
     ]
@@ -161,9 +160,8 @@ def remove_overrides(
     """Remove the overrides of SKUs, with what was accepted of them; one that has none is fine."""
     require_tenant(call.platform, tenant_id)
     change = call.platform.overrides.remove(tenant_id, frozenset(asked.skus), call.origin)
-    _log.info(
-        "overrides_removed", tenant_id=tenant_id, version=change.version, changed=change.changed
-    )
+    facts = {"version": change.version, "changed": change.changed}
+    _log.info("overrides_removed", tenant_id=tenant_id, **facts)
     return wire.ChangedOverrides.of(change)
 
 
@@ -197,13 +195,8 @@ def accept_skus(
     change = call.platform.overrides.accept(
         record.tenant_id, prices, record.run_id, asked.reason, call.origin
     )
-    _log.info(
-        "skus_accepted",
-        caller=call.caller.id,
-        reason=asked.reason,
-        changed=change.changed,
-        **record.log_facts,
-    )
+    facts = {"caller": call.caller.id, "reason": asked.reason, **record.log_facts}
+    _log.info("skus_accepted", changed=change.changed, **facts)
     return wire.AcceptedSkus(accepted=len(prices))
 
 

@@ -73,11 +73,9 @@ def get_tenant(
     if config_version is not None:
         stored = call.platform.tenants.version(tenant_id, config_version)
     if stored is None:
-        raise ProblemError(
-            "CONFIG_VERSION_NOT_FOUND",
-            f"tenant {tenant_id} has no config version {config_version}; "
-            f"the latest is {latest.version}",
-        )
+        message = f"tenant {tenant_id} has no config version {config_version}"
+        message = f"{message}; the latest is {latest.version}"
+        raise ProblemError("CONFIG_VERSION_NOT_FOUND", message)
     call.response.headers["ETag"] = entity_tag(stored.version)
     config = read_stored(call.platform, stored)
     deletion = call.platform.deletions.under_way(tenant_id)
@@ -144,12 +142,11 @@ def put_config(
         message = f'is "{config.tenant_id}", the path says "{tenant_id}"; they must be the same'
         raise invalid_request([ConfigFault("tenant_id", message)])
     expected = None if if_match is None else _expected(call.platform.tenants, tenant_id, if_match)
-    may_create = call.caller.is_admin and if_match is None
     stored = call.platform.tenants.put(
         tenant_id,
         text,
         if_match=expected,
-        may_create=may_create,
+        may_create=call.caller.is_admin and if_match is None,
         origin=call.origin,
         judge=lambda before: _require_release(call, config, before),
     )
@@ -248,11 +245,9 @@ def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None
         return None
     if latest is None or not names_version(if_match, latest):
         found = "has no config" if latest is None else f"is at config version {latest}"
-        raise ProblemError(
-            "CONFIG_VERSION_MISMATCH",
-            f"tenant {tenant_id} {found}, which If-Match does not name; read it again",
-            members={"config_version": latest},
-        )
+        message = f"tenant {tenant_id} {found}, which If-Match does not name; read it again"
+        members = {"config_version": latest}
+        raise ProblemError("CONFIG_VERSION_MISMATCH", message, members=members)
     return latest
 
 
@@ -306,9 +301,8 @@ def restore_tenant(tenant_id: TenantId, call: Admin) -> wire.TenantStanding:
 @answers("TENANT_CLOSING")
 def pause_runs(call: Admin, asked: Annotated[PauseOrder, order(PauseOrder)]) -> Pausing:
     """Stop the creation of runs, of one tenant or of all; runs that are there go on."""
-    pause = call.platform.pauses.begin(
-        asked.tenant_id, asked.reason, asked.public_reason, origin=call.origin
-    )
+    wanted = (asked.tenant_id, asked.reason, asked.public_reason)
+    pause = call.platform.pauses.begin(*wanted, origin=call.origin)
     _log.warning("run_creation_paused", tenant_id=asked.tenant_id, reason=asked.reason)
     return Pausing.of(pause)
 

@@ -54,10 +54,8 @@ def sign_upload(
     """Return the form for a vendor's file, under its key; 422: no such vendor, too long a name."""
     key = prefix_of(asked.vendor_id, stored, platform) + asked.file_name
     if (size := len(key.encode())) > MAX_KEY_BYTES:
-        message = (
-            f"is too long: with the vendor's prefix it has {size:,} bytes, and S3 takes "
-            f"{MAX_KEY_BYTES:,}; rename the file"
-        )
+        message = f"is too long: with the vendor's prefix it has {size:,} bytes, and S3 takes"
+        message = f"{message} {MAX_KEY_BYTES:,}; rename the file"
         raise invalid_request([ConfigFault("file_name", message)])
     max_bytes = min(platform.settings.max_feed_bytes, MAX_BYTES)
     form = platform.objects.upload_form(key, max_bytes, redirect)

@@ -142,11 +142,8 @@ def rotate_webhook_secret(
     now, secret = utc_now(), model.new_secret()
     details = {"changed": ["secret"]}
     entry = call.origin.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details)
-    call.platform.webhooks.change(
-        tenant_id,
-        webhook_changes.edited(tenant_id, webhook_id, webhook_changes.rotated(secret, now)),
-        entry,
-    )
+    rule = webhook_changes.edited(tenant_id, webhook_id, webhook_changes.rotated(secret, now))
+    call.platform.webhooks.change(tenant_id, rule, entry)
     _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
     call.response.headers["Cache-Control"] = "no-store"
     until = now + model.OLD_SECRET_LIFE

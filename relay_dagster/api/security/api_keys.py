@@ -57,21 +57,17 @@ def refuse_unsafe(settings: Settings, host: str) -> None:
     """Refuse to let all in, or a short secret, where others reach the address: `SettingsError`."""
     is_own = is_loopback(host)
     if settings.allow_anonymous and not is_own:
-        raise SettingsError(
-            "RELAY_ALLOW_ANONYMOUS", f"lets everybody in, which is refused at {host}; set API_KEYS"
+        problem = f"lets everybody in, which is refused at {host}; set API_KEYS"
+        raise SettingsError("RELAY_ALLOW_ANONYMOUS", problem)
+    keys = read_admin_keys(settings.api_keys)
+    short = [key.name for key in keys if len(key.secret) < SHORTEST_SECRET]
+    if short and not is_own:
+        problem = (
+            f"must have secrets of {SHORTEST_SECRET} characters or more to be served at {host}"
         )
-    short = [
-        key.name for key in read_admin_keys(settings.api_keys) if len(key.secret) < SHORTEST_SECRET
-    ]
-    if not short:
-        return
-    if not is_own:
-        raise SettingsError(
-            "API_KEYS",
-            f"must have secrets of {SHORTEST_SECRET} characters or more to be served at {host}; "
-            f"shorter: {', '.join(short)}",
-        )
-    _log.warning("admin_secret_too_short", names=short, at_least=SHORTEST_SECRET)
+        raise SettingsError("API_KEYS", f"{problem}; shorter: {', '.join(short)}")
+    if short:
+        _log.warning("admin_secret_too_short", names=short, at_least=SHORTEST_SECRET)
 
 
 # The id in a tenant's key leads to its digest; the secret is 32 random bytes.
@@ -228,19 +224,17 @@ class Keyring:
         """Make a key of a tenant and return its id and the key itself, which is kept nowhere."""
         key_id = secrets.token_hex(8)
         key = f"rk_{key_id}_{secrets.token_urlsafe(32)}"
-        self.tenant_keys.add(
-            TenantKey(
-                key_id=key_id,
-                tenant_id=tenant_id,
-                digest=digest_of(key),
-                name=wanted.name or key_id,
-                scopes=tuple(wanted.scopes),
-                created_at=self.now(),
-                created_by=by.id,
-                expires_at=wanted.expires_at,
-            ),
-            origin,
+        kept = TenantKey(
+            key_id=key_id,
+            tenant_id=tenant_id,
+            digest=digest_of(key),
+            name=wanted.name or key_id,
+            scopes=tuple(wanted.scopes),
+            created_at=self.now(),
+            created_by=by.id,
+            expires_at=wanted.expires_at,
         )
+        self.tenant_keys.add(kept, origin)
         return key_id, key
 
     def revoke(

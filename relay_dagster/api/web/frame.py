@@ -56,10 +56,6 @@ class Visit(Call):
         """Tell whether the session's key has a scope."""
         return scope in self.caller.scopes
 
-    def require(self, scope: Scope) -> None:
-        """Refuse, with 403, an act that the session's key is not good for."""
-        require_scopes(self.caller, [scope])
-
 
 # --- who comes ----------------------------------------------------------------------------------
 
