@@ -43,8 +43,8 @@ from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.feed import TextBatch, decode_feed
 from relay_core.ingest.sku_map import read_sku_map
-from relay_core.normalize.normalized_csv import lines_of_batch
 from relay_core.normalize.row_reader import RowReader, to_microseconds
+from relay_core.normalize.vendor import lines_of_batch
 
 _NUMBERS = {1: 0, 2: 4, 3: 4, 4: 4, 7: 0}
 """The places of columns of numbers in ``HEADERS``, and how many decimal places each keeps."""
@@ -296,7 +296,7 @@ def _numbers(
         value, digits, behind, is_other = 0, 0, -1, end - at > 14
         nulls[row] = at == end
         while at < end and not is_other:
-            digit = data[at] - 48
+            digit = int(data[at]) - 48
             if 0 <= digit <= 9:
                 digits += 1
                 if behind < places:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from benchmarks.sitting import ROOT
 pytestmark = pytest.mark.integration
 
 
-def printed_by(module: str, *options: str) -> str:
+def printed_by(module: str, *options: str, path: Path = ROOT) -> str:
     command = [sys.executable, "-m", f"benchmarks.{module}", *options]
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    kept = {**os.environ, "PYTHONPATH": str(path)}
+    done = subprocess.run(command, cwd=ROOT, env=kept, check=True, capture_output=True, text=True)
+    return done.stdout
 
 
 def test_a_run_in_its_process_is_told_in_parts_that_make_the_whole() -> None:
@@ -35,6 +38,18 @@ def test_the_lock_is_measured_on_threads_beside_processes() -> None:
         "alone",
         "two processes",
         "two threads",
+    ]
+
+
+def test_kernels_that_are_not_compiled_read_what_we_read(tmp_path: Path) -> None:
+    (tmp_path / "numba.py").write_text("def njit(function, **_): return function\n")
+
+    printed = printed_by("compiled_trial", "--rows=600", "--rounds=1", path=tmp_path)
+
+    assert "the values are the same, cell for cell" in printed
+    found = re.findall(r"^(.*): (\d+\.\d+) to \d+\.\d+, \d+\.\d+ x$", printed, re.MULTILINE)
+    assert [name.partition(",")[0] for name, _ in found] == [
+        *("all of reading", "all of reading", "the whole process"),
     ]
 
 
