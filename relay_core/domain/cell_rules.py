@@ -144,8 +144,12 @@ def read_money(text: str, parser: CellOptions) -> int:
     exponent = int(number.exponent.lstrip("+-0")[:16] or "0")
     exponent = -exponent if number.exponent.startswith("-") else exponent
     point = len(digits) - len(number.fraction) + exponent
-    amount = _ten_thousandths(digits, point)
-    if amount is None:
+    if point < -4:  # nothing of 0.DIGITS x 10^point is left of ten-thousandths
+        return 0
+    amount = MONEY_LIMIT_UNITS
+    if point <= 9:
+        amount = (int(digits[: point + 5].ljust(point + 5, "0")) + 5) // 10
+    if amount >= MONEY_LIMIT_UNITS:
         raise _cell_error(RowFault.AMOUNT_OUT_OF_RANGE, "amount", text)
     return amount
 
@@ -270,17 +274,6 @@ def strip_symbols(text: str, symbols: Sequence[str]) -> str:
     text = text[len(front) :].lstrip()
     back = next((s for s in ordered if text[-len(s) :].lower() == s.lower()), "")
     return text[: len(text) - len(back)].rstrip()
-
-
-def _ten_thousandths(digits: str, point: int) -> int | None:
-    """Round 0.DIGITS x 10^point half up to ten-thousandths; None where the limit is reached."""
-    if point > 9:
-        return None
-    if point < -4:
-        return 0
-    kept = int(digits[: point + 5].ljust(point + 5, "0"))
-    amount = (kept + 5) // 10
-    return amount if amount < MONEY_LIMIT * MONEY_UNIT else None
 
 
 def _formatted_moment(text: str, form: str) -> datetime | None:

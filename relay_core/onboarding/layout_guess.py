@@ -5,7 +5,7 @@ How records end belongs to it: quotes, blank fields at the end.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -271,7 +271,13 @@ def guess_record_ends(
             continue
         reading = read_rows(feed, changed, config)
         found = _records(reading)
-        if found > best and (changed.quoting or not _encloses(feed, changed, reading.headers)):
+        if found > best and not changed.quoting:
+            names = list(filter(None, dict.fromkeys(reading.headers)))
+            cells = cell_texts(feed, changed, names, are_headers=True, with_numbers=True)
+            texts = (text for texts in (names, *cells.values()) for text in texts)
+            if any(len(text) > 1 and text[0] == text[-1] == '"' for text in texts):
+                continue
+        if found > best:
             best, changes = found, each
     return changes
 
@@ -314,14 +320,6 @@ def _records(reading: Reading) -> tuple[float, int]:
         return 0.0, 0
     wrong = (c.count for c in reading.refusals if c.error_code == RowFault.COLUMN_COUNT)
     return 1 - sum(wrong) / reading.rows, reading.rows
-
-
-def _encloses(feed: FeedSample, parser: ParserConfig, headers: Iterable[str]) -> bool:
-    """Tell whether quotes stand at both ends of a cell."""
-    names = list(filter(None, dict.fromkeys(headers)))
-    cells = cell_texts(feed, parser, names, are_headers=True, with_numbers=True)
-    texts = (text for found in (names, *cells.values()) for text in found)
-    return any(len(text) > 1 and text[0] == text[-1] == '"' for text in texts)
 
 
 def _no_products(plan: ColumnPlan, empty: Mapping[int, Bools]) -> Bools:
