@@ -307,7 +307,28 @@ def errors(session: Session, run_id: RunId) -> Shown:
         if report is not None:
             show_causes(session.screen, found, report, links)
 
-    return Shown(causes_json(found, report, links.get("invalid_rows")), show)
+    document = {
+        "run_id": found.run_id,
+        "tenant_id": found.tenant_id,
+        "status": found.status,
+        "error_code": found.error_code,
+        "error_message": found.error_message,
+        "failure_class": found.failure_class,
+        "next_action": found.next_action,
+        "counts": report.counts if report else {},
+        "truncated": report.truncated if report else False,
+        "causes": [cause.as_json() for cause in report.causes] if report else [],
+        "matters": [
+            {
+                **place._asdict(),
+                "count": len(entries),
+                "samples": [entry.as_json() for entry in entries[:_SHOWN]],
+            }
+            for place, entries in (matters_of(report) if report else ())
+        ],
+        "invalid_rows": links.get("invalid_rows"),
+    }
+    return Shown(document, show)
 
 
 class Place(NamedTuple):
@@ -322,31 +343,6 @@ def matters_of(report: ErrorReport) -> list[tuple[Place, list[ReportEntry]]]:
     entries = (entry for entry in report.entries if entry.row_number is None)
     grouped = groupby(entries, lambda entry: Place(entry.error_code, entry.vendor_id))
     return [(place, list(some)) for place, some in grouped]
-
-
-def causes_json(run: Run, report: ErrorReport | None, invalid_rows: str | None) -> dict[str, Any]:
-    """Return what went wrong for programs."""
-    return {
-        "run_id": run.run_id,
-        "tenant_id": run.tenant_id,
-        "status": run.status,
-        "error_code": run.error_code,
-        "error_message": run.error_message,
-        "failure_class": run.failure_class,
-        "next_action": run.next_action,
-        "counts": report.counts if report else {},
-        "truncated": report.truncated if report else False,
-        "causes": [cause.as_json() for cause in report.causes] if report else [],
-        "matters": [
-            {
-                **place._asdict(),
-                "count": len(entries),
-                "samples": [entry.as_json() for entry in entries[:_SHOWN]],
-            }
-            for place, entries in (matters_of(report) if report else ())
-        ],
-        "invalid_rows": invalid_rows,
-    }
 
 
 def show_causes(screen: Screen, run: Run, report: ErrorReport, links: dict[str, str]) -> None:

@@ -175,7 +175,26 @@ def put(
     ],
 ) -> None:
     """Put overrides in place of those of their SKUs, a thousand at a time, each all or nothing."""
-    asked, done = iter(_read(file)), 0
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        if file.suffix == ".csv":
+            found = [_of_row(row) for row in csv.DictReader(text.splitlines(keepends=True))]
+        else:
+            found = json.loads(text, parse_float=str)
+    except OSError as error:
+        raise BadUsageError(f"{file}: {error.strerror or error}") from error
+    except (ValueError, csv.Error) as error:
+        raise BadUsageError(f"{file}: cannot be read: {error}") from error
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise BadUsageError(f"{file}: a list of overrides is wanted")
+    if not found:
+        raise BadUsageError(f"{file}: holds no override")
+    counts = Counter(str(each.get("sku")).strip() for each in found)
+    if repeated := [sku for sku, count in counts.items() if count > 1]:
+        raise BadUsageError(
+            f"{file}: has more than one override of {repeated[0]!r}; nothing is put"
+        )
+    asked, done = iter(found), 0
     while part := list(islice(asked, wire.MAX_AT_ONCE)):
         path = f"{tenant_path(tenant, 'overrides')}:put"
         change = session.api.ask(wire.ChangedOverrides, "POST", path, json={"overrides": part})
@@ -196,30 +215,6 @@ def remove(
         f"{change.changed:,} are removed; {tenant} has {change.count:,} overrides, "
         f"version {change.version}"
     )
-
-
-def _read(path: Path) -> Sequence[Mapping[str, Any]]:
-    """Return a file's overrides; `BadUsageError`: unreadable, none in it, or a SKU named twice."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".csv":
-            found = [_of_row(row) for row in csv.DictReader(text.splitlines(keepends=True))]
-        else:
-            found = json.loads(text, parse_float=str)
-    except OSError as error:
-        raise BadUsageError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, csv.Error) as error:
-        raise BadUsageError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise BadUsageError(f"{path}: a list of overrides is wanted")
-    if not found:
-        raise BadUsageError(f"{path}: holds no override")
-    counts = Counter(str(each.get("sku")).strip() for each in found)
-    if repeated := [sku for sku, count in counts.items() if count > 1]:
-        raise BadUsageError(
-            f"{path}: has more than one override of {repeated[0]!r}; nothing is put"
-        )
-    return found
 
 
 def _of_row(row: Mapping[str | None, Any]) -> dict[str, Any]:
