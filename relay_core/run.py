@@ -156,10 +156,8 @@ class RunStages:
     # Whether work files are left: another process may take the vendors over from them, and they
     # explain the feed
     hands_over: bool = False
-    # The published feed that the run is compared with, if it is; a run of some vendors is not
-    baseline: Baseline | None = None
-    # What may stand in for vendors in failure
-    last_good: LastGoodFeeds = field(default=NO_LAST_GOOD)
+    baseline: Baseline | None = None  # the published feed to compare with; none for some vendors
+    last_good: LastGoodFeeds = field(default=NO_LAST_GOOD)  # what may stand in for vendors
     overrides: Sequence[Override] = ()  # what the run uses of the tenant's, by SKU
     config_version: int | None = None  # the config's; None where it has none, as in a local run
 

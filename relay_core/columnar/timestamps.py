@@ -69,8 +69,7 @@ class TimestampOptions:
 
     zone: ZoneInfo  # where a time without an offset is local
     formats: Sequence[str]  # of strptime, tried in order after the ISO forms
-    # Microseconds since the epoch for one text of any form, or ``CellError``
-    scalar: Callable[[str], int]
+    scalar: Callable[[str], int]  # microseconds since the epoch of any form, or ``CellError``
 
 
 def read_timestamps(

@@ -26,15 +26,13 @@ _MAX_COMPARED = 1_000
 class ColumnPlan:
     """Where each column comes from, canonical or a tenant's extra one."""
 
-    # The columns that the file has; the place of the first header of each
-    positions: Mapping[str, int]
+    positions: Mapping[str, int]  # of the columns that the file has, the first header of each
     missing: tuple[str, ...] = ()  # the headers that should be there and are not
     unusable: bool = False  # whether a required column cannot be had at all
     repeated: tuple[str, ...] = ()  # headers that are used and occur more than once
     # Of columns that an object of ``column_map`` makes, the places of all its headers
     parts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    # Of each entry of ``skip_rows`` the place of its header; None where that is missing
-    skips: tuple[int | None, ...] = ()
+    skips: tuple[int | None, ...] = ()  # the header of each entry of ``skip_rows``, None if missing
 
     @property
     def used(self) -> tuple[int, ...]:

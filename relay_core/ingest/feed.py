@@ -56,12 +56,10 @@ class TextBatch:
 class MalformedRecords:
     """Some records that are not of the header's width; none of them is blank."""
 
-    # How many cells each has; None where they are no records at all, and a cell each
-    widths: Ints | None
+    widths: Ints | None  # how many cells each has; None where all are no records, a cell each
     row_numbers: npt.NDArray[np.int64]  # each record's number
     raw: pa.StringArray  # each record as CSV with the vendor's delimiter
-    # The first columns, as many as a report shows; null where a record has no such cell
-    cells: Sequence[pa.StringArray]
+    cells: Sequence[pa.StringArray]  # the first columns, as a report shows; null for no such cell
 
     @property
     def text_size(self) -> int:
@@ -98,8 +96,7 @@ class ParsedFeed:
     # Walked once. The records that fit come in their order, and so do those of any other width
     batches: Iterator[TextBatch | MalformedRecords] = field(default_factory=lambda: iter(()))
     size: int = 0  # the bytes of its text once it is unpacked; 0 where its cells alone have texts
-    # Of records in the file; None where people open no lines or rows
-    places: RecordPlaces | None = None
+    places: RecordPlaces | None = None  # of records in the file; None where people open none
 
 
 def refuse_large_cells(

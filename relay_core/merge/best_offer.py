@@ -180,8 +180,7 @@ class Merge:
     """The steps, in order, from a vendor's rows without duplicates to rows of the feed."""
 
     config: TenantConfig
-    # They decide between offers, and say which of them do not compete
-    criteria: Sequence[Criterion]
+    criteria: Sequence[Criterion]  # decide between offers, and say which do not compete
     rules: PriceRules  # the tenant's price rules
     overrides: OverrideColumns  # its last word on single SKUs
 

@@ -32,8 +32,7 @@ _BELOW_ALL = -1
 class _RuleMatcher:
     """The masks of one column: the rules that each of its distinct values meets."""
 
-    # Of each offer, which kind its cell is of; the last kind is that of nothing
-    kinds: Callable[[pa.Table], texts.Rows]
+    kinds: Callable[[pa.Table], texts.Rows]  # the kind of each offer's cell; the last is of nothing
     met: texts.Words  # of each kind, and each word of rules, the rules that it meets
 
 

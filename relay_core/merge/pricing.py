@@ -45,10 +45,8 @@ class PriceInputs:
     map_price_null: Bools  # who has none
     has_amount: Bools  # who has something to make a price of
     rule: Ints | None  # the index of each one's price rule, -1 without one; None where none has any
-    # The flat amount of each one's vendor; None where all have the tenant's
-    shipping: Ints | None = None
-    # The price that an override asks for, -1 without one; None where none asks
-    asked: Ints | None = None
+    shipping: Ints | None = None  # the flat amount of each one's vendor; None: all the tenant's
+    asked: Ints | None = None  # the price that an override asks for, -1 without one; None: no one
     least: Ints | None = None  # the same of an override's least price
 
     @classmethod
@@ -101,8 +99,7 @@ class _Terms:
     denominator: int  # of all margins
     increment: int  # what prices are rounded to
     mode: str  # how
-    # The flat amount; as the next three, one number for all winners or one for each
-    shipping: Amounts | int
+    shipping: Amounts | int  # the flat amount; as the next three, one for all winners or for each
     numerator: Amounts | int  # of the margin
     markup: Amounts | int  # what is added
     minimum: Amounts | int  # the least price

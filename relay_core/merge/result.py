@@ -47,11 +47,9 @@ class MergedInventory:
     faults: tuple[ReportEntry, ...] = ()  # the run's own faults
     warnings: Sequence[ReportEntry] = ()  # those of all steps; of SKUs as many as a report keeps
     unpriced_skus: int = 0  # how many SKUs have no price
-    # The rows of the feed in the order of SKUs (``FeedRow``, and what the output asks for)
-    feed: pd.DataFrame | None = None
+    feed: pd.DataFrame | None = None  # its rows by SKU (``FeedRow``, what the output asks for)
     deferred: DeferredColumns | None = None  # the other canonical columns of the feed
-    # Its rows that nobody offers, as they are kept at 0, with all canonical columns
-    kept: pa.Table | None = None
+    kept: pa.Table | None = None  # its rows that nobody offers, kept at 0, with all columns
     effects: RuleEffects = field(default_factory=RuleEffects)  # what the tenant's own rules did
     # Of each vendor what became of its offers; None where none were merged
     counts: Mapping[str, Mapping[str, int]] | None = None

@@ -26,10 +26,8 @@ class RowCounts:
     read: int  # its records that are not blank: the sum of all others
     skipped: int  # those that `parser.skip_rows` names
     refused: int  # those that are rejected
-    # Those in whose place another row of the vendor stands for their SKU
-    duplicates: int | None = None
-    # Those that a price rule, an override or the vendor's failure keeps from competing
-    left_out: int | None = None
+    duplicates: int | None = None  # those in whose place another row of the vendor stands
+    left_out: int | None = None  # those that a rule, an override or the vendor's failure leaves out
     same_sku: int | None = None  # those that compete beside a better row of the same vendor and SKU
     outbid: int | None = None  # the vendor's best rows of SKUs that another vendor wins
     unpriced: int | None = None  # the best rows of SKUs that come to no price

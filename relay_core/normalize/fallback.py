@@ -52,11 +52,9 @@ class FallbackPolicy:
     """Settles the vendors of a run, one after the other."""
 
     reader: FeedReader  # of the run's feeds; ages are counted up to when the run was asked for
-    # The part of each vendor that is used; a failure found while reading is added
-    states: dict[str, VendorState]
+    states: dict[str, VendorState]  # the part of each that is used; failures of reading are added
     last_good: LastGoodFeeds  # the feeds that can replace uploads
-    # The valid rows of vendors in the published feed's run, where guards are judged
-    rows_before: Mapping[str, int] | None
+    rows_before: Mapping[str, int] | None  # valid ones of the published run, if guards are judged
     # The uploads that a last good feed replaces
     replaced: dict[str, NormalizedVendor] = field(default_factory=dict)
 

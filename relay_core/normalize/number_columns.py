@@ -32,8 +32,7 @@ class HeaderCells:
 
     text: pa.StringArray  # trimmed; empty where null
     places: texts.Ints | int  # which column of the feed each stands in
-    # Which of them the file holds as numbers; None where it holds none so
-    numbers: texts.Bools | None = None
+    numbers: texts.Bools | None = None  # which the file holds as numbers; None where it holds none
 
 
 def _joined(form: Join, parts: Sequence[HeaderCells]) -> HeaderCells:

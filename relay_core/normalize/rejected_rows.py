@@ -56,8 +56,7 @@ class RejectionLog:
     malformed: int = 0  # how many of them do not fit the header, or are no records
     made_of: Mapping[str, str] = field(init=False)  # in words, columns of several or changed cells
     causes: CauseLog = field(init=False)  # the rejected cells and records that are alike
-    # Some numbers of the feed that hold, as they are written, by column
-    held: dict[str, Sequence[str]] = field(default_factory=dict)
+    held: dict[str, Sequence[str]] = field(default_factory=dict)  # some that hold, by column
     _shown: Mapping[str, int] = field(init=False)
     _rejected: list[RejectedRows] = field(default_factory=list)
     _repeated: list[RejectedRows] = field(default_factory=list)

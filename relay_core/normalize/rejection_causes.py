@@ -46,13 +46,10 @@ class CauseLog:
     """Counts one vendor's refused cells by column, fault and shape, batch by batch, in order."""
 
     vendor_id: str
-    # So many shapes of a column are told apart, in the order in which they come; further ones are
-    # counted together
-    limits: Limits
+    limits: Limits  # of the shapes of a column that are told apart; others are counted together
     made_of: Mapping[str, str] = field(default_factory=dict)  # columns of several headers, in words
     _columns: dict[str, _ColumnCauses] = field(default_factory=dict)
-    # Malformed records by width; None are no records at all
-    _widths: Counter[int | None] = field(default_factory=Counter)
+    _widths: Counter[int | None] = field(default_factory=Counter)  # None: no records at all
     _samples: defaultdict[int | None, list[CauseSample]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -159,11 +156,9 @@ class RejectedRows:
     """Rows with faults, as far as reports show them."""
 
     numbers: npt.NDArray[np.int64]  # each record's number
-    # One fault code a judged cell, 0 where it holds; a row of codes each row
-    codes: npt.NDArray[np.uint8]
+    codes: npt.NDArray[np.uint8]  # of each row, one a judged cell, 0 where it holds
     columns: pa.Table  # the feed's that are shown, by header, as they stand in the file
-    # Of each judged column that the feed has, the cells at fault, as they stand in it
-    judged: Mapping[str, pa.StringArray]
+    judged: Mapping[str, pa.StringArray]  # the cells at fault of each judged column of the feed
     skus: pa.StringArray  # canonical ones; empty where there is none
     size: int  # the bytes that their entries have at the least
 

@@ -68,11 +68,9 @@ class NormalizedVendor:
     skipped: int = 0  # how many of them `parser.skip_rows` names; they are no rows
     total_rows: int = 0  # how many rows its feed has
     invalid_rows: int = 0  # how many of them are refused
-    # In place of how many another row stands for their SKU, where nothing is merged
-    duplicates: int = 0
+    duplicates: int = 0  # in place of how many another row stands, where nothing is merged
     last_sku: str | None = None  # that of its last record that fits the header; None without one
-    # How many faults of each code its rows have
-    fault_counts: Mapping[str, int] = field(default_factory=dict)
+    fault_counts: Mapping[str, int] = field(default_factory=dict)  # of its rows, by code
     causes: tuple[Cause, ...] = ()  # what of them is refused alike
     # Some numbers that hold, as they are written, by column; where there are causes
     held: Mapping[str, Sequence[str]] = field(default_factory=dict)

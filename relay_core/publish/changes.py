@@ -34,8 +34,7 @@ class PriceMove:
     sku: str  # the SKU
     before: str  # its price in the published feed, with 2 places
     after: str  # its price now
-    # How far, as a share of the price before: 4 places, half up, with a minus where it has fallen
-    share: str
+    share: str  # how far, as a share of the price before: 4 places, half up, a fall with a minus
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,8 +42,7 @@ class Changes:
     """The changes of a feed against the published one."""
 
     baseline_run_id: str  # the run whose feed that is
-    # How many SKUs were ``added``, and so on, in the order of the summary
-    counts: Mapping[str, int]
+    counts: Mapping[str, int]  # of SKUs that were ``added``, and so on, as the summary has them
     # The SKUs that differ, in order: the columns of changes.csv, typed, null on the side where a
     # SKU is absent
     rows: pa.Table

@@ -136,12 +136,10 @@ class ExplainedOffers:
     # cost
     offers: pa.Table
     competed: int  # how many of them competed; the first of these is the winner
-    # Of each offer the criterion that it lost on; None for the winner
-    lost_on: Sequence[str | None]
+    lost_on: Sequence[str | None]  # of each the criterion that it lost on; None for the winner
     rules: Sequence[int | None]  # of each offer the index of its price rule; None for none
     feed_row: pa.Table  # the winner's row of the feed; none where it comes to no price
-    # How the winner's price is made; none where it has nothing to be made of
-    price_steps: Sequence[PriceStep]
+    price_steps: Sequence[PriceStep]  # the winner's; none where it has nothing to be made of
 
 
 @dataclass(slots=True)

@@ -118,26 +118,21 @@ class RunFindings:
     failure: records.RunFailure | None = None  # how it failed
     faults: Sequence[records.ReportEntry] = ()  # the run's own faults
     warnings: Sequence[records.ReportEntry] = ()  # its warnings, as far as a report keeps them
-    # The part of each vendor that is used
-    states: dict[str, VendorState] = field(default_factory=dict)
+    states: dict[str, VendorState] = field(default_factory=dict)  # what is used of each vendor
     normalized: Sequence[NormalizedVendor] = ()  # the vendors as they are used
     # The uploads in place of which a last good feed stands
     replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
-    # The results of the guards, where they were judged
-    guards: Sequence[records.GuardResult] | None = None
+    guards: Sequence[records.GuardResult] | None = None  # their results, where they were judged
     is_held: bool = False  # whether the feed is held back for them
-    # The SKUs that keep their published price, where there are any
-    quarantine: Quarantine | None = None
+    quarantine: Quarantine | None = None  # the SKUs that keep their published price, if any
     quarantine_is_set: bool = False  # whether the config has a quarantine
     changes: Changes | None = None  # the changes against the published feed, where there is one
     record_count: int = 0  # rows of the merged feed, 0 on failure
     unpriced_skus: int = 0  # how many SKUs were left out for want of a price
-    # How many rows of the feed are each vendor's
-    skus_won: Mapping[str, int] = field(default_factory=dict)
+    skus_won: Mapping[str, int] = field(default_factory=dict)  # of the feed's rows, each vendor's
     # Where the rows of each vendor went whose records were all read
     rows: Mapping[str, RowCounts] = field(default_factory=dict)
-    # Of some SKUs that reports show, where they have one
-    titles: Mapping[str, str] = field(default_factory=dict)
+    titles: Mapping[str, str] = field(default_factory=dict)  # of SKUs that reports show, if any
     doubts: Sequence[records.Doubt] = ()  # what of its rows and margins is probably not meant
     history: Sequence[Publication] = ()  # the publications before, the oldest first
     rules: Sequence[AppliedRule] = ()  # the tenant's own, with the effect of each

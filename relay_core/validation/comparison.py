@@ -29,8 +29,7 @@ class FeedFigures:
     quantities: Ints  # how many there are
     cents: Ints  # the price
     kept: Bools  # which are not offered, only kept at 0
-    # The price that each would have, were it not quarantined; -1 for all others
-    suspect_cents: Ints | None = None
+    suspect_cents: Ints | None = None  # what quarantined ones would cost; -1 for all others
 
     @classmethod
     def of(cls, feed: pd.DataFrame) -> FeedFigures:
