@@ -58,8 +58,7 @@ from relay_core.validation.vendor_failures import (
 _MAX_BYTES_BESIDE = 64 << 20
 """A larger feed is read when the vendor before it is finished, and memory that reading has left is
 given back: two such vendors would be most of what a run holds."""
-_MANY_ROWS = 1 << 22
-"""The lines of a vendor with more rows are written before its offers are made."""
+_MANY_ROWS = 1 << 22  # the lines of a vendor with more rows are written before its offers are made
 _MAX_ROWS_BEGUN = 1 << 20
 """So many rows' files may be under way; what they are made of is held until they are written."""
 

@@ -25,8 +25,7 @@ Ask: TypeAlias = Callable[[Any], Any]
 _READY, _ASKED, _RESULT, _END, _ERROR = "ready", "asked", "result", "end", "error"
 _ENDING_SECONDS = 1
 _SHORTEST = 1e-6
-_inside = threading.Event()
-"""Set in a process that is a sandbox."""
+_inside = threading.Event()  # set in a process that is a sandbox
 
 
 class Task(Protocol):

@@ -17,8 +17,7 @@ from relay_core.columnar import text as texts
 from relay_core.columnar.column_values import ColumnValues
 
 _DAY_SECONDS = 86_400
-_MAX_MARKS = ord(",")
-"""No byte that must be quoted is more, where the delimiter is not."""
+_MAX_MARKS = ord(",")  # no byte that must be quoted is more, where the delimiter is not
 Quarters = list[npt.NDArray[np.uint32]]
 
 

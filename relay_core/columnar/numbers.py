@@ -51,16 +51,12 @@ _ANY_AMOUNT = (
     r"^(?P<sign>[+-]?)(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?"
     r"(?:[eE](?P<exponent_sign>[+-]?)(?P<exponent>[0-9]+))?$"
 )
-_PLACES = 5
-"""The decimal places that decide what an amount is rounded to."""
-_MAX_DIGITS = 15
-"""The digits of an amount, with these places, that is beyond the limit."""
+_PLACES = 5  # the decimal places that decide what an amount is rounded to
+_MAX_DIGITS = 15  # the digits of an amount, with these places, that is beyond the limit
 
 _POINT, _ODD = 1, 1 << 16
-_MOST_DIGITS = 4_000
-"""So many digits of an amount decide what a factor makes of it."""
-_LEAST_POINT = 40
-"""An amount that begins so many places behind the point is 0 whatever its factor."""
+_MOST_DIGITS = 4_000  # so many digits of an amount decide what a factor makes of it
+_LEAST_POINT = 40  # an amount that begins so many places behind the point is 0 whatever its factor
 _HALF_WORD = 1 << 31
 _WEIGHTS = np.full(256, _ODD, np.int32)
 _WEIGHTS[ord(".")] = _POINT

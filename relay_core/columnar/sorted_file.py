@@ -21,8 +21,7 @@ _BATCH_BYTES = 1 << 18
 """About how many bytes a batch has; a row that is longer is the last of its batch."""
 _TAIL_BYTES = 64 << 10
 """So much of a file's end is read first; the index of a million rows is in it."""
-_PREFIX = 64
-"""So many characters of a text are in the index."""
+_PREFIX = 64  # so many characters of a text are in the index
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 _LENGTHS = struct.Struct("<QQ")
 

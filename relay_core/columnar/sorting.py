@@ -19,8 +19,7 @@ from relay_core.columnar.text import WORD, Bools, Rows, TextWords, Words, flags_
 from relay_core.columnar.threads import ordered_map
 
 _BLOCK = 1 << 17
-_MAX_BYTES = 256
-"""Texts that begin alike for longer are ranked."""
+_MAX_BYTES = 256  # texts that begin alike for longer are ranked
 
 
 class TextOrder(NamedTuple):

@@ -19,22 +19,18 @@ Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
-WORD = 8
-"""How many bytes a word has."""
+WORD = 8  # how many bytes a word has
 _FIRST_BYTES = np.array(
     [(1 << 64) - (1 << 8 * (WORD - held)) & (1 << 64) - 1 for held in range(WORD + 1)], np.uint64
 )
 """The mask of so many first bytes of a big-endian word."""
 _ALL = slice(None)
-_FEW = 4
-"""Where more than one row in so many is changed, changing all of them takes less time."""
-MAX_SHORT_BYTES = (1 << 31) - 1
-"""How many bytes of text an Arrow array with short offsets holds."""
+_FEW = 4  # where more than one row in so many is changed, changing all of them takes less time
+MAX_SHORT_BYTES = (1 << 31) - 1  # how many bytes of text an Arrow array with short offsets holds
 _KINDS = np.arange(256, dtype=np.uint8)
 for _marks, _kind in ((string.digits, "9"), (string.ascii_letters, "A"), (string.whitespace, " ")):
     _KINDS[np.frombuffer(_marks.encode(), np.uint8)] = ord(_kind)
-_FIRST_WIDE = 0x80
-"""Bytes from here on are parts of characters: none of them stands for itself."""
+_FIRST_WIDE = 0x80  # bytes from here on are parts of characters: none of them stands for itself
 
 
 def offsets_and_bytes(text: pa.StringArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:

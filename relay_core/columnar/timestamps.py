@@ -59,8 +59,7 @@ _NAMES: dict[str, list[str]] = {
     "b": list(calendar.month_abbr),
     "B": list(calendar.month_name),
 }
-_ALIKE = ("Yy", "mbB", "HI")
-"""Directives that say the same."""
+_ALIKE = ("Yy", "mbB", "HI")  # directives that say the same
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,7 @@ from relay_core.domain.run_faults import listed
 if TYPE_CHECKING:  # a process that reads loads no pydantic
     from relay_core.config import ParserConfig
 
-_MAX_LENGTH = 200
-"""So much of a header stands in a message."""
+_MAX_LENGTH = 200  # so much of a header stands in a message
 _MAX_COMPARED = 1_000
 
 

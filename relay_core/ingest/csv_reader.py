@@ -52,16 +52,13 @@ from relay_core.ingest.feed import (
 
 _BLOCK = 6 << 20
 _MAX_BLOCK = (1 << 31) - 1
-_SAMPLE = 50
-"""So many records tell which width most have, or fewer that have so many cells."""
+_SAMPLE = 50  # so many records tell which width most have, or fewer that have so many cells
 _SAMPLE_CELLS = 10_000
 _FIRST = 4 << 10
 """How much Arrow gets first where widths differ: it reads this on a thread of its own, where each
 record that it hands over costs four times as much."""
-_FEW = 32
-"""So many records of one width are worth columns of their own."""
-_OTHERS_AT_ONCE = 8 << 20
-"""How many characters of records of other widths wait to be read together."""
+_FEW = 32  # so many records of one width are worth columns of their own
+_OTHERS_AT_ONCE = 8 << 20  # how many characters of records of other widths wait to be read together
 
 
 def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMITS) -> ParsedFeed:

@@ -15,8 +15,7 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-_WINDOW = 1 << 20
-"""So many bytes are walked at once for the numbers of their lines."""
+_WINDOW = 1 << 20  # so many bytes are walked at once for the numbers of their lines
 _LINE_ENDS = re.compile(rb"[\r\n]*")
 _RARE_BYTES = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11"
 """Bytes that can stand in for a delimiter that Arrow does not take."""

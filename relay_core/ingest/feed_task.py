@@ -20,10 +20,8 @@ from relay_core.sandbox import Ask
 if TYPE_CHECKING:  # a process that reads loads no pydantic
     from relay_core.config import ParserConfig
 
-MODULES = (__name__,)
-"""Loaded before memory is limited."""
-PIECE_BYTES = 4 << 20
-"""So much of a feed is asked for at once."""
+MODULES = (__name__,)  # loaded before memory is limited
+PIECE_BYTES = 4 << 20  # so much of a feed is asked for at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,7 @@ from relay_core.ingest.jsonl import read_json_lines
 from relay_core.ingest.parquet import may_explode, read_parquet
 from relay_core.sandbox import Sandbox, SandboxEndedError, TaskFailedError, TaskOutOfMemoryError
 
-_OWN_BYTES = 512 << 20
-"""The memory of a reader beside twice the bytes that a feed may unpack to."""
+_OWN_BYTES = 512 << 20  # the memory of a reader beside twice the bytes that a feed may unpack to
 
 
 def read_apart(

@@ -28,10 +28,8 @@ from relay_core.ingest.csv_records import window_end
 from relay_core.ingest.feed import Buffer, decode_feed
 
 _BLOCK = 4 << 20
-_MAX_CELLS = 4 << 20
-"""The most cells of a batch: few of the keys of many may stand in each line."""
-_MAX_VALUES = 2 << 20
-"""The most values of a line that is longer than a cell may be."""
+_MAX_CELLS = 4 << 20  # the most cells of a batch: few of the keys of many may stand in each line
+_MAX_VALUES = 2 << 20  # the most values of a line that is longer than a cell may be
 _LINE = re.compile(r"[^\r\n]+")
 _AS_THEY_ARE = frozenset((str, bytes, type(None)))
 _WORDS = {"True": "true", "False": "false"}

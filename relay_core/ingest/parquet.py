@@ -40,8 +40,7 @@ if TYPE_CHECKING:  # a process that reads loads no pydantic
 _ROWS = 1 << 16
 _SHARES_STARTS = "DELTA_BYTE_ARRAY"
 """In this encoding a text says only where it differs from the one before."""
-_BYTES = 8 << 20
-"""About how many bytes of text a batch has."""
+_BYTES = 8 << 20  # about how many bytes of text a batch has
 
 
 def may_explode(data: Buffer) -> bool:

@@ -24,15 +24,13 @@ from relay_core.ingest.compression import BROKEN, open_archive, too_much
 from relay_core.ingest.feed import Buffer
 
 _PIECE = 1 << 20
-MAX_ROWS, MAX_COLUMNS = 1 << 20, 1 << 14
-"""The largest sheet that programs write."""
+MAX_ROWS, MAX_COLUMNS = 1 << 20, 1 << 14  # the largest sheet that programs write
 _MAX_ELEMENTS = 300_000
 """The most elements of a part beside cells and texts; programs write some 65,000 styles."""
 
 Cell: TypeAlias = tuple[int, str, bool]
 """A cell that holds something: its column from 0, its text, whether it is a number."""
-Row: TypeAlias = tuple[int, list[Cell]]
-"""The number of a sheet's row, from 1, and its cells."""
+Row: TypeAlias = tuple[int, list[Cell]]  # the number of a sheet's row, from 1, and its cells
 
 
 class Parts:
@@ -418,11 +416,9 @@ _PLAIN = re.compile(r"0|-?[1-9][0-9]{0,13}|-?(?:0|[1-9][0-9]{0,6})\.[0-9]{0,5}[1
 """A number that is written as it is to be, of at most 15 digits."""
 _DIGITS = 15
 _DAY = 86_400
-_LAST_DAY = 2_958_465
-"""31 December 9999 in the 1900 system."""
+_LAST_DAY = 2_958_465  # 31 December 9999 in the 1900 system
 _BETWEEN_SYSTEMS = 1_462
-_NO_DAY = 60
-"""29 February 1900, a day of the 1900 system alone."""
+_NO_DAY = 60  # 29 February 1900, a day of the 1900 system alone
 _EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001  # days of a sheet have no zone
 # Numbers of built-in formats that show a date, a time or both.
 _DATE_FORMATS = frozenset((*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)))

@@ -53,8 +53,7 @@ from relay_core.merge.vendor_offers import (
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.contracts import CENTS, OUTPUT_COLUMNS, frame_of, offer_fields, table_of
 
-RANGE_ROWS = 1 << 17
-"""How many rows are merged at a time, at the most."""
+RANGE_ROWS = 1 << 17  # how many rows are merged at a time, at the most
 
 AT_LEAST_PRICE = "at_least_price"
 """The column that says whether a price, before its ending, is the least that an override allows."""
@@ -64,8 +63,7 @@ OVERRIDDEN = "override"
 """The column that says whether another vendor's offer was asked for in an offer's place."""
 DUPLICATE = "duplicate_skus"
 """The column that says whether another row of its vendor stands for an offer's SKU."""
-TIE_BREAKERS = ("vendor_id", "row_order")
-"""The criteria that leave no two offers alike."""
+TIE_BREAKERS = ("vendor_id", "row_order")  # the criteria that leave no two offers alike
 _LAST = np.iinfo(np.int64).max
 _PLACE = "override_place"
 _NONE = -1

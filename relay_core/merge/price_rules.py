@@ -24,8 +24,7 @@ RULE = "rule"
 NO_RULE = -1
 _WORD_BITS = 64
 _ANY_RULE = ~np.uint64(0)
-_BELOW_ALL = -1
-"""A cost in place of all that are below every bound."""
+_BELOW_ALL = -1  # a cost in place of all that are below every bound
 
 
 @dataclass(frozen=True, slots=True)

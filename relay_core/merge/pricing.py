@@ -24,13 +24,11 @@ from relay_core.merge.price_rules import RULE, rules_of
 
 OVERRIDE_PRICE = "override_price"
 """The column with the price that an override asks for, in ten-thousandths; -1 without one."""
-OVERRIDE_MIN_PRICE = "override_min_price"
-"""The same of an override's least price."""
+OVERRIDE_MIN_PRICE = "override_min_price"  # the same of an override's least price
 Amounts = npt.NDArray[Any]
 _LIMIT = 2**62
 _NOTHING = Decimal(0)
-_EXACT = Context(prec=60)
-"""The longest amount has a third as many digits."""
+_EXACT = Context(prec=60)  # the longest amount has a third as many digits
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,8 @@ from relay_core.columnar.text import Bools, Ints, flags_of, integers_of, one_chu
 from relay_core.config import StockConfig, TenantConfig, VendorConfig
 from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_UNIT
 
-VENDOR_RANK = "vendor_rank"
-"""The column that says where an offer's vendor stands in the config."""
-FED_QUANTITY = "fed_quantity"
-"""The column that says how many an offer has before stock."""
+VENDOR_RANK = "vendor_rank"  # the column that says where an offer's vendor stands in the config
+FED_QUANTITY = "fed_quantity"  # the column that says how many an offer has before stock
 _QUANTITY = "quantity_available"
 
 

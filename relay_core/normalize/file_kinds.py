@@ -15,8 +15,7 @@ from relay_core.ingest.compression import BROKEN, GZIP, ZIP, open_archive
 from relay_core.ingest.feed import Buffer
 from relay_core.ingest.workbooks import OLE2, workbook_format
 
-HEAD_BYTES = 4096
-"""So much of a file, unpacked, is looked at."""
+HEAD_BYTES = 4096  # so much of a file, unpacked, is looked at
 KINDS_TELL = (
     FailureCode.DECODE_ERROR,
     FailureCode.MISSING_REQUIRED_COLUMNS,

@@ -37,8 +37,7 @@ from relay_core.validation.contracts import REJECTED_ROWS
 
 _BYTES_AT_ONCE = 8 << 20
 """How many bytes of rejected records are written together, a batch at least."""
-_MAX_HELD = 20
-"""Of so many rows that hold numbers are kept."""
+_MAX_HELD = 20  # of so many rows that hold numbers are kept
 Codes = npt.NDArray[np.uint8]
 
 

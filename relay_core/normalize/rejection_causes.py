@@ -29,11 +29,9 @@ from relay_core.ingest.feed import MalformedRecords
 Places: TypeAlias = Mapping[int, Mapping[str, Any]]
 """By a record's number where it stands in the file, named as `RecordPlaces.name` says."""
 SAMPLES = 3
-_SHAPE_CHARACTERS = 60
-"""So much of a cell makes its shape."""
+_SHAPE_CHARACTERS = 60  # so much of a cell makes its shape
 _FAULT_KINDS = len(FAULTS) + 1
-_ROWS_AT_ONCE = 256
-"""So many rows' cells are Python's own texts at a time."""
+_ROWS_AT_ONCE = 256  # so many rows' cells are Python's own texts at a time
 
 COLUMN_COUNT_ADVICE = (
     "quote fields that hold the delimiter, and give each record as many fields as the header"

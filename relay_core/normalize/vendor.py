@@ -41,8 +41,7 @@ from relay_core.validation.contracts import (
 
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
 _NO_LINES = pa.array([], pa.string())
-_SLICE = 1 << 16
-"""How many lines are written at a time."""
+_SLICE = 1 << 16  # how many lines are written at a time
 _VALIDATED_CELLS = 8 << 20
 """So many cells of the feed wait for their verdict: of a wide one few rows do."""
 

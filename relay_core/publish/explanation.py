@@ -55,15 +55,12 @@ from relay_core.validation.contracts import offer_schema
 
 LANDED_COST = "landed_cost"
 """The column that says what an offer is compared by as its cost; null without a cost."""
-MAX_OFFERS = 100
-"""So many offers of a SKU are shown."""
-MAX_REJECTED = 100
-"""So many refused rows of a SKU are shown."""
+MAX_OFFERS = 100  # so many offers of a SKU are shown
+MAX_REJECTED = 100  # so many refused rows of a SKU are shown
 _MAX_BYTES = (1 << 20) - 1024
 """An explanation is no longer, as JSON; the rest is cut, and stands in the counts alone."""
 _MAX_CELL_LENGTH = 1000
-_BYTES_AT_ONCE = 8 << 20
-"""About how many bytes are read at once."""
+_BYTES_AT_ONCE = 8 << 20  # about how many bytes are read at once
 
 
 class RunFiles(Protocol):

@@ -30,8 +30,7 @@ from relay_core.merge.result import MergedInventory
 from relay_core.publish.parquet_file import as_written, parquet_chunks, written_as
 from relay_core.validation.contracts import table_of
 
-FREE_TEXT = (Kind.TEXT, Kind.CONDITION)
-"""The kinds of what is no number: it may have to be quoted."""
+FREE_TEXT = (Kind.TEXT, Kind.CONDITION)  # the kinds of what is no number: it may have to be quoted
 _STORED_AS = {
     Kind.WHOLE: pa.int32(),
     Kind.MONEY: pa.decimal128(18, 4),

@@ -28,8 +28,7 @@ from relay_core.publish.kept_rows import Quarantine
 from relay_core.publish.state import Publication
 from relay_core.validation.vendor_failures import VendorInput, VendorState
 
-MAX_MOVES = 10
-"""So many of the greatest moves of prices are shown, up and down."""
+MAX_MOVES = 10  # so many of the greatest moves of prices are shown, up and down
 _HOUR = timedelta(hours=1)
 _OF_ROWS = (FailureCode.VALIDATION_ERRORS, FailureCode.NO_ROWS_PARSED)
 

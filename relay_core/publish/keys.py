@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MERGED_INVENTORY = "merged_inventory"
-"""The name of the feed, among the artifacts and as a file."""
+MERGED_INVENTORY = "merged_inventory"  # the name of the feed, among the artifacts and as a file
 _OF_THE_RUN = (
     *("config_snapshot", "input_manifest", "errors", "invalid_rows", "changes", "run_summary"),
     *("baseline_state", "report", "overrides", "quarantine"),

@@ -45,8 +45,7 @@ _OF_SUSPECTS = (
 )
 """The columns of a state where a quarantine is set; null but for quarantined SKUs."""
 _METADATA, _HISTORY = b"relay", b"relay_history"
-MAX_HISTORY = 10
-"""So many publications are known, the newest ones."""
+MAX_HISTORY = 10  # so many publications are known, the newest ones
 _GROUP_ROWS = 1 << 17
 
 

@@ -44,8 +44,7 @@ finally:
     for _name in _given:
         del sys.modules[_name]
 
-VALIDATED_ROWS = 1 << 17
-"""About how many rows are judged at a time."""
+VALIDATED_ROWS = 1 << 17  # about how many rows are judged at a time
 _FEW = 100
 CENTS = pa.decimal64(18, 2)
 INSTANT = pa.timestamp("us", "UTC")
@@ -147,8 +146,7 @@ def offer_schema(extra_columns: Sequence[str]) -> pa.Schema:
     return pa.schema(offer_fields([*OFFER_SCHEMA.names, *map(extra_column, extra_columns)]))
 
 
-OUTPUT_COLUMNS = tuple(MERGED_SCHEMA.columns)
-"""The merged contract's columns."""
+OUTPUT_COLUMNS = tuple(MERGED_SCHEMA.columns)  # the merged contract's columns
 
 REJECTED_ROWS = pa.schema(
     [

@@ -24,8 +24,7 @@ from relay_core.validation.comparison import Comparison, FeedFigures
 
 MAX_EXAMPLES = 5
 _HALF = Decimal("0.5")
-_MIN_SIZE = 10
-"""Shares of fewer SKUs, or rows, say nothing."""
+_MIN_SIZE = 10  # shares of fewer SKUs, or rows, say nothing
 _ROOM = 2**62
 
 

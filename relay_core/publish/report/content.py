@@ -26,12 +26,10 @@ from relay_core.publish.report.wording import Tone, Verdict
 from relay_core.publish.reports import timestamp
 from relay_core.publish.state import MAX_HISTORY
 
-MAX_ROWS = 200
-"""So many rows has a table; so many vendors a config."""
+MAX_ROWS = 200  # so many rows has a table; so many vendors a config
 MAX_BARS = 12
 MAX_SAMPLES = 10
-_MAX_WARNINGS = 1_000
-"""So many warnings are looked through: those of vendors come first."""
+_MAX_WARNINGS = 1_000  # so many warnings are looked through: those of vendors come first
 MAX_GROUPS, MAX_CAUSES = 20, 5
 _MAX_NOTE_LENGTH, _MAX_PATCH_LENGTH = 500, 1_000
 

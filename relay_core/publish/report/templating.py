@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from jinja2.bccache import Bucket
 
-MAX_TEXT_LENGTH = 2_000
-"""So many characters of a text are shown."""
+MAX_TEXT_LENGTH = 2_000  # so many characters of a text are shown
 REPORT = "relay_core.publish.report"
 _SHOWN_CONTROLS = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
 
