@@ -251,7 +251,15 @@ class RunStages:
         findings.history = baseline.history if baseline is not None else ()
         if merged.failure is None and merged.feed is not None and baseline is not None:
             joined = Comparison.of(baseline.figures, FeedFigures.of(merged.feed))
-            merged, joined = self._with_published(merged, baseline, joined)
+            kept = KeptRows(merged, baseline, joined, self.requested_at, self.overrides)
+            if self._is_judged(joined.before):
+                used = [each for each in findings.normalized if each.is_used]
+                findings.quarantine = kept.quarantine(used, self.config_version)
+            kept.missing_skus()
+            merged, joined = kept.merged, kept.joined
+            if (found := findings.quarantine) is not None:
+                entry = run_faults.fault_of(WarningCode.SKUS_QUARANTINED, skus=len(found))
+                merged = merged.with_warnings(entry)
             findings.changes, findings.guards = self.compared(joined, baseline.context)
             if findings.guards is not None:
                 merged = self._guarded(merged, findings.tripped)
@@ -263,23 +271,6 @@ class RunStages:
             replace(each, offers=no_offers(), deferred=None) for each in findings.normalized
         ]
         return merged
-
-    def _with_published(
-        self, merged: MergedInventory, baseline: Baseline, joined: Comparison
-    ) -> tuple[MergedInventory, Comparison]:
-        """Return the feed with what it keeps of the published one: prices, then missing SKUs.
-
-        Beside it are both feeds, joined, as they are before and afterwards.
-        """
-        kept = KeptRows(merged, baseline, joined, self.requested_at, self.overrides)
-        if self._is_judged(joined.before):
-            used = [each for each in self.findings.normalized if each.is_used]
-            self.findings.quarantine = kept.quarantine(used, self.config_version)
-        kept.missing_skus()
-        if (found := self.findings.quarantine) is None:
-            return kept.merged, kept.joined
-        entry = run_faults.fault_of(WarningCode.SKUS_QUARANTINED, skus=len(found))
-        return kept.merged.with_warnings(entry), kept.joined
 
     def compared(
         self, found: Comparison, context: StateContext

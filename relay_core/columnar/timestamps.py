@@ -226,8 +226,14 @@ def _read_pattern(pattern: str, text: pa.StringArray) -> tuple[Ints, Bools, Bool
 
 def _moments(parts: dict[str, pa.StringArray], size: int) -> tuple[Ints, Bools]:
     """Return wall clock microseconds, and which of them are real dates and times."""
-    if "serial" in parts:
-        return _serials(parts["serial"], parts["part"])
+    if "serial" in parts:  # days since 1899-12-30
+        part = parts["part"]
+        places = 10 ** values_of(pc.binary_length(part)).astype(np.int64)
+        rest = values_of(pc.cast(fill(part, is_empty(part), "0"), pa.int64()))
+        seconds = (2 * rest * _DAY + places) // (2 * places)
+        serials = values_of(pc.cast(parts["serial"], pa.int64()))
+        local = ((serials - _SERIAL_1970) * _DAY + seconds) * _SECOND
+        return local, (serials >= FIRST_SERIAL) & (local < _END)
 
     def number(name: str, default: int = 0) -> Ints:
         text = parts.get(name)
@@ -258,16 +264,6 @@ def _moments(parts: dict[str, pa.StringArray], size: int) -> tuple[Ints, Bools]:
     if "f" in parts:
         parts["f"] = pc.utf8_slice_codeunits(pc.utf8_rpad(parts["f"], 6, padding="0"), 0, 6)
     return seconds * _SECOND + number("f"), ok
-
-
-def _serials(days: pa.StringArray, part: pa.StringArray) -> tuple[Ints, Bools]:
-    """Return wall clock microseconds of days since 1899-12-30, and which of them are read."""
-    places = 10 ** values_of(pc.binary_length(part)).astype(np.int64)
-    rest = values_of(pc.cast(fill(part, is_empty(part), "0"), pa.int64()))
-    seconds = (2 * rest * _DAY + places) // (2 * places)
-    serials = values_of(pc.cast(days, pa.int64()))
-    local = ((serials - _SERIAL_1970) * _DAY + seconds) * _SECOND
-    return local, (serials >= FIRST_SERIAL) & (local < _END)
 
 
 def _microseconds(year: int) -> int:

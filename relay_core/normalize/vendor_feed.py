@@ -50,18 +50,6 @@ class FeedReader:
         """
         room, size = self.room.size, _FeedSize(self.room.size, self.limits)
         limits = replace(self.limits, feed_bytes=max(0, min(self.limits.feed_bytes, room)))
-        try:
-            return self._read(feed, size, limits)
-        except FeedUnreadableError as error:
-            found = with_kind(size.judge(error), feed.data, feed.vendor.parser)
-            fault = unreadable_feed(feed.vendor.vendor_id, feed.file_name, found)
-            return NormalizedVendor(feed.vendor.vendor_id, VendorStatus.FAILED, fault=fault)
-        finally:
-            self.room.take(size.counted)
-
-    def _read(
-        self, feed: VendorFeed, size: _FeedSize, limits: Limits
-    ) -> ReadRows | NormalizedVendor:
         vendor = feed.vendor
 
         def opened() -> ParsedFeed:
@@ -69,19 +57,26 @@ class FeedReader:
             size.count(parsed.size)
             return replace(parsed, batches=size.of_cells(parsed.batches, feed.data))
 
-        sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map, limits)
-        size.count(len(feed.data))
-        parsed = opened()
-        if parsed.headers is None:
-            return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND, is_read=True)
-        plan = plan_columns(parsed.headers, vendor.parser)
-        judged = _judge_columns(self.config, feed, parsed, plan)
-        if judged.status is not VendorStatus.FOUND:
-            return judged
-        requested, rate = to_microseconds(self.requested_at), self.config.rate_of(vendor)
-        reader = RowReader(plan, vendor.parser, self.config.zone, requested, sku_map, rate)
-        again = (lambda: opened().batches) if vendor.duplicate_skus == "refuse" else None
-        return read_rows(judged, parsed, reader, self.columns, limits, again)
+        try:
+            sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map, limits)
+            size.count(len(feed.data))
+            parsed = opened()
+            if parsed.headers is None:
+                return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND, is_read=True)
+            plan = plan_columns(parsed.headers, vendor.parser)
+            judged = _judge_columns(self.config, feed, parsed, plan)
+            if judged.status is not VendorStatus.FOUND:
+                return judged
+            requested, rate = to_microseconds(self.requested_at), self.config.rate_of(vendor)
+            reader = RowReader(plan, vendor.parser, self.config.zone, requested, sku_map, rate)
+            again = (lambda: opened().batches) if vendor.duplicate_skus == "refuse" else None
+            return read_rows(judged, parsed, reader, self.columns, limits, again)
+        except FeedUnreadableError as error:
+            found = with_kind(size.judge(error), feed.data, vendor.parser)
+            fault = unreadable_feed(vendor.vendor_id, feed.file_name, found)
+            return NormalizedVendor(vendor.vendor_id, VendorStatus.FAILED, fault=fault)
+        finally:
+            self.room.take(size.counted)
 
 
 class _FeedSize:

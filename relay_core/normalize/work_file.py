@@ -50,26 +50,26 @@ def work_file_chunks(
         "warnings": [entry.as_dict() for entry in vendor.warnings],
         "causes": [cause.as_dict() for cause in vendor.causes],
     }
+
+    def offers() -> Iterator[pa.Table]:
+        made = table_of(vendor.offers)
+        for start in range(0, len(made), _ROWS_AT_ONCE):
+            rows = ordered.kept.rows[start : start + _ROWS_AT_ONCE]
+            part = made.slice(start, len(rows))
+            columns = (
+                part[each.name]
+                if each.name in made.column_names
+                else ordered.kept.cells(each, rows)
+                for each in schema
+            )
+            yield pa.table(list(columns), schema=schema).combine_chunks()
+
     return sorted_file_chunks(
         schema.with_metadata({_REPORT: json.dumps(report, ensure_ascii=False).encode()}),
         "sku",
-        _offers(ordered, vendor, schema),
+        offers(),
         [vendor.rejected_rows, pa.table({"entry": pa.array(vendor.entries, pa.large_string())})],
     )
-
-
-def _offers(
-    ordered: SortedVendor, vendor: NormalizedVendor, schema: pa.Schema
-) -> Iterator[pa.Table]:
-    made = table_of(vendor.offers)
-    for start in range(0, len(made), _ROWS_AT_ONCE):
-        rows = ordered.kept.rows[start : start + _ROWS_AT_ONCE]
-        part = made.slice(start, len(rows))
-        columns = (
-            part[field.name] if field.name in made.column_names else ordered.kept.cells(field, rows)
-            for field in schema
-        )
-        yield pa.table(list(columns), schema=schema).combine_chunks()
 
 
 def read_work_file(data: bytes | memoryview) -> NormalizedVendor:

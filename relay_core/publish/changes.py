@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -75,7 +74,13 @@ class Changes:
 
     def _greatest(self, moved: Bools, before: Ints, after: Ints, limit: int) -> list[PriceMove]:
         rows = np.flatnonzero(moved)
-        shares = _shares(before[rows], after[rows])
+        was, far = before[rows], after[rows] - before[rows]
+        sign = np.sign(far)
+        # By how many ten-thousandths of themselves prices have moved, half up.
+        largest = 2 * max(int(abs(far).max(initial=0)) * _PARTS, int(was.max(initial=0)))
+        if largest >= _ROOM:
+            was, far = was.astype(np.object_), far.astype(np.object_)
+        shares = sign * ((2 * _PARTS * abs(far) + was) // (2 * was))
         first = np.argsort(-abs(shares), kind="stable")[:limit]
         rows, texts = rows[first], (f"{Decimal(int(n)).scaleb(-4):f}" for n in shares[first])
         prices = (cents_text(cents[rows]).to_pylist() for cents in (before, after))
@@ -127,13 +132,3 @@ def _rows(found: Comparison, change: pa.Array, was: Rows, now: Rows) -> pa.Table
         columns[f"quantity_{side}"] = pa.array(figures.quantities).take(there)
         columns[f"price_{side}"] = pa.array(figures.cents).view(CENTS).take(there)
     return pa.table({name: columns[name] for name in COLUMNS})
-
-
-def _shares(before: Ints, after: Ints) -> npt.NDArray[Any]:
-    """Return by how many ten-thousandths of themselves prices have moved, half up."""
-    moved = after - before
-    largest = max(int(np.abs(moved).max(initial=0)) * 2 * _PARTS, int(before.max(initial=0)) * 2)
-    kind: type = np.int64 if largest < _ROOM else np.object_
-    was: npt.NDArray[Any] = before.astype(kind)
-    far: npt.NDArray[Any] = moved.astype(kind)
-    return np.asarray(np.sign(moved) * ((2 * _PARTS * abs(far) + was) // (2 * was)))

@@ -208,15 +208,14 @@ def json_texts(text: pa.LargeStringArray) -> pa.LargeStringArray:
     def must_be_escaped(data: npt.NDArray[np.uint8]) -> Bools:
         return np.asarray((data < ord(" ")) | (data == ord('"')) | (data == ord("\\")))
 
-    escaped = change_rows(text, rows_that_hold(text, must_be_escaped), _escaped)
-    return csv_text.join_fields(['"', escaped, '"'], "")
+    def escaped(some: pa.LargeStringArray) -> pa.LargeStringArray:
+        for mark in ("\\", '"', *map(chr, range(ord(" ")))):
+            if pc.any(pc.match_substring(some, mark)).as_py():
+                some = pc.replace_substring(some, mark, as_json(mark)[1:-1])
+        return some
 
-
-def _escaped(text: pa.LargeStringArray) -> pa.LargeStringArray:
-    for mark in ("\\", '"', *map(chr, range(ord(" ")))):
-        if pc.any(pc.match_substring(text, mark)).as_py():
-            text = pc.replace_substring(text, mark, as_json(mark)[1:-1])
-    return text
+    text = change_rows(text, rows_that_hold(text, must_be_escaped), escaped)
+    return csv_text.join_fields(['"', text, '"'], "")
 
 
 def _parquet(fields: Sequence[Field], rows: pa.Table) -> Chunks:
