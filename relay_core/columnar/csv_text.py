@@ -29,9 +29,7 @@ def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
         pattern = f'["\r\n{delimiter}]'
         rows = np.flatnonzero(texts.flags_of(pc.match_substring_regex(text, pattern)))
     return texts.change_rows(
-        text,
-        rows,
-        lambda some: join_fields(['"', pc.replace_substring(some, '"', '""'), '"'], ""),
+        text, rows, lambda some: join_fields(['"', pc.replace_substring(some, '"', '""'), '"'], "")
     )
 
 

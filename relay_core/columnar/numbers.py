@@ -13,12 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.column_values import (
-    REFUSED,
-    ColumnValues,
-    Faults,
-    fault_code,
-)
+from relay_core.columnar.column_values import REFUSED, ColumnValues, Faults, fault_code
 from relay_core.columnar.text import (
     Bools,
     Ints,
@@ -127,10 +122,7 @@ class _ShortCells(NamedTuple):
 
 
 def _read_short(text: pa.StringArray, kind: pa.DataType, points: int) -> _ShortCells:
-    """Read cells of a few digits, with at most so many points.
-
-    Where Arrow takes one of them for no number of the type, the pattern looks at each.
-    """
+    """Read cells of a few digits, with at most so many points."""
     bounds, data = offsets_and_bytes(text)
     weights = np.zeros(bounds[-1] - bounds[0] + 1, np.int32)
     np.cumsum(_WEIGHTS.take(data[bounds[0] : bounds[-1]]), out=weights[1:])
@@ -139,7 +131,7 @@ def _read_short(text: pa.StringArray, kind: pa.DataType, points: int) -> _ShortC
     done = (counts <= points) & (lengths > counts) & (lengths <= 9 + 5 * points)
     try:
         read = pc.cast(with_nulls(text, ~done), kind)
-    except pa.ArrowInvalid:
+    except pa.ArrowInvalid:  # one of them is no number of the type
         done &= flags_of(pc.match_substring_regex(text, _SIGNED_AMOUNT))
         read = pc.cast(with_nulls(text, ~done), kind)
     values = np.frombuffer(read.buffers()[1], np.int64, len(text), 8 * read.offset)

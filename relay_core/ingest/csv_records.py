@@ -45,11 +45,7 @@ class RecordScanner:
     """
 
     def __init__(
-        self,
-        delimiter: bytes,
-        longest: int = DEFAULT_LIMITS.cell_bytes,
-        *,
-        quoting: bool = True,
+        self, delimiter: bytes, longest: int = DEFAULT_LIMITS.cell_bytes, *, quoting: bool = True
     ) -> None:
         self._quoting = quoting
         opened = b'(?:"(?:[^"]++|"")*+"|(?!"))' if quoting else b""

@@ -106,11 +106,7 @@ def row_columns(config: TenantConfig) -> list[str]:
 def merge_offers(
     config: TenantConfig, vendors: Sequence[NormalizedVendor], overrides: Sequence[Override] = ()
 ) -> Winners:
-    """Return the best offer of each SKU as a row of the feed, priced.
-
-    The vendors' offers, each sorted by SKU, are merged a range of SKUs at a time, so that no more
-    than a range is copied at once.
-    """
+    """Return the best offer of each SKU as a row of the feed, priced, a range of SKUs at a time."""
     merge = Merge.of(config, overrides)
     own = [_offers_of_vendor(merge, vendor) for vendor in vendors]
     tables = [offers for offers, _ in own]

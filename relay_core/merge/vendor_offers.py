@@ -70,10 +70,7 @@ def in_stock(stock: StockConfig, offers: pa.Table) -> pa.Table:
 
 
 def own_shipping(config: TenantConfig, offers: pa.Table) -> Ints | None:
-    """Return the flat amount of each offer's vendor, in ten-thousandths of the tenant's currency.
-
-    None where no vendor has one of its own.
-    """
+    """Return the flat amount of each offer's vendor in ten-thousandths; None: none has its own."""
     if all(vendor.shipping_handling_flat is None for vendor in config.vendors):
         return None
     flat = [int(config.shipping_of(vendor) * MONEY_UNIT) for vendor in config.vendors]

@@ -113,10 +113,7 @@ class RejectionLog:
         reported: list[RejectedRows],
         at: Mapping[str, Ints],
     ) -> None:
-        """Count rejected rows, keep their records, report as many as there is room for.
-
-        ``at`` says where the cells of some columns stand, row by row.
-        """
+        """Count and keep rejected rows, report as many as fit; ``at``: where some cells stand."""
         totals = np.bincount(codes.ravel(), minlength=len(FAULTS) + 1)[1:]
         self.counts.update({str(f): int(n) for f, n in zip(FAULTS, totals, strict=True) if n})
         self.records += len(places)
@@ -186,10 +183,7 @@ class RejectionLog:
         return table.combine_chunks()
 
     def reported(self, room: ReportRoom) -> tuple[tuple[str, ...], tuple[Cause, ...]]:
-        """Return the first entries in row order, as far as there is room, which is taken; causes.
-
-        Both say where in the file their records stand.
-        """
+        """Return the first entries in row order, taking of the room, and causes, with places."""
         causes = tuple(self.causes.causes())
         places = self._places([one.row_number for each in causes for one in each.samples])
         placed = (

@@ -242,8 +242,7 @@ def malformed_entries(
 def shown_columns(headers: Sequence[str], mapped: Sequence[int], limits: Limits) -> dict[str, int]:
     """Return which columns of a feed a report shows, by header: the mapped ones, then others.
 
-    They stand in the order of the file. A header is cut as a cell is. A repeated one
-    gets ``(2)``, ``(3)``, ... behind it.
+    They stand in the order of the file. A header is cut as a cell is, and made unique.
     """
     others = (place for place in range(len(headers)) if place not in set(mapped))
     first = [*dict.fromkeys(mapped), *others][: limits.row_data_columns]

@@ -150,10 +150,7 @@ class RowReader:
         return HeaderCells(text, place, numbers)
 
     def _text(self, batch: TextBatch, column: str, places: dict[str, Ints]) -> pa.StringArray:
-        """Return a column trimmed, with nulls as the empty text and defaults filled in.
-
-        ``places`` gets where its cells stand, where that is not one column of the feed.
-        """
+        """Return a column trimmed, nulls empty, defaults filled in; ``places`` gets its cells'."""
         default = self.parser.defaults.get(column, "")
         parts = self._parts(batch, column)
         if not parts:

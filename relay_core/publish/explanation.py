@@ -258,10 +258,7 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
     """Return what the run made of a SKU, as JSON values.
 
     The SKU is as the feed has it, after the SKU map; white space around it does not count.
-
-    Raises:
-        SkuNotFoundError: no row of the run has the SKU.
-        ArtifactsExpiredError: files of the run are gone.
+    `SkuNotFoundError`: no row of the run has it; `ArtifactsExpiredError`: files are gone.
     """
     sku = strip(sku)
     config, statuses, overrides = _described(files, keys)

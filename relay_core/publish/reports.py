@@ -158,11 +158,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def _identity(ctx: RunContext) -> dict[str, Any]:
-    return {
-        "run_id": ctx.run_id,
-        "tenant_id": ctx.tenant_id,
-        "config_version": ctx.config_version,
-    }
+    return {"run_id": ctx.run_id, "tenant_id": ctx.tenant_id, "config_version": ctx.config_version}
 
 
 def _document(content: Mapping[str, Any]) -> bytes:

@@ -84,10 +84,7 @@ class Comparison:
         return cls(before, after, *rows)
 
     def with_after(self, feed: pd.DataFrame, added: Bools | None = None) -> Comparison:
-        """Return the comparison with a feed of the same SKUs as the other, and those of the one.
-
-        ``added`` tells of each SKU whether it is one of these.
-        """
+        """Return the comparison with a feed of the other's SKUs, and of those ``added``."""
         rows = self.rows_after
         if added is not None:
             found = (rows >= 0) | added

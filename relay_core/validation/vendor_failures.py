@@ -121,8 +121,7 @@ def settle(
 ) -> VendorState | None:
     """Return the part of a failed vendor that is used; None where the run fails for it.
 
-    Its own upload may stand in where it is only too old. Ages are counted up to ``requested_at``,
-    aware.
+    Its own upload may stand in where it is only too old, counted up to ``requested_at``, aware.
     """
     if vendor.on_trouble == "last_good":
         stale = failure.error_code == FailureCode.STALE_FEED and own is not None
@@ -166,10 +165,7 @@ def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
 
 
 def nothing_left(states: Mapping[str, VendorState]) -> list[ReportEntry]:
-    """Return the run's fault where no vendor is used and one is left out; else nothing.
-
-    A run that has no upload at all has no row, which the merge finds.
-    """
+    """Return the fault where no vendor is used and one is left out; the merge finds others."""
     left = [state for state in states.values() if state.status is VendorStatus.LEFT_OUT]
     if not left or any(state.status.is_used for state in states.values()):
         return []
