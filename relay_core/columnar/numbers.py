@@ -317,7 +317,7 @@ def without_quantity_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa
 
 
 def _trimmed_of(symbols: Sequence[str], text: pa.StringArray) -> pa.StringArray:
-    wide = np.flatnonzero(~flags_of(pc.string_is_ascii(text)))
+    is_narrow = flags_of(pc.string_is_ascii(text))
     ordered = sorted(map(str.lower, symbols), key=len, reverse=True)
 
     def narrow(some: pa.StringArray) -> pa.StringArray:
@@ -330,10 +330,8 @@ def _trimmed_of(symbols: Sequence[str], text: pa.StringArray) -> pa.StringArray:
         read = [strip_symbols(each, symbols) for each in encoded.dictionary.to_pylist()]
         return pa.array(read, some.type).take(encoded.indices)
 
-    rest = np.ones(len(text), np.bool_)
-    rest[wide] = False
-    stripped = change_rows(text, np.flatnonzero(rest), narrow)
-    stripped = change_rows(stripped, wide, any_script)
+    stripped = change_rows(text, np.flatnonzero(is_narrow), narrow)
+    stripped = change_rows(stripped, np.flatnonzero(~is_narrow), any_script)
     return fill(stripped, is_empty(stripped), "?")
 
 
