@@ -16,7 +16,7 @@ from functools import partial
 from heapq import nlargest
 from itertools import chain, takewhile
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
@@ -34,10 +34,6 @@ from relay_dagster.aws.error_mapping import (
     unless,
 )
 from relay_dagster.external_errors import ObjectChangedError, ServiceFailedError
-
-if TYPE_CHECKING:
-    pass
-
 
 MAX_BYTES = 5 << 30
 """S3 takes no more in one call."""

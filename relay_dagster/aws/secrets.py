@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -24,9 +24,6 @@ from relay_dagster.external_errors import ExternalServiceError, MissingResourceE
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import QuotaExceededError, TenantClosingError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
-
-if TYPE_CHECKING:
-    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 MAX_SECRETS = 50
 """Of a tenant."""
@@ -132,10 +129,6 @@ class SecretStore:
             )
         return len(names)
 
-    @property
-    def _client(self) -> SecretsManagerClient:
-        return self.database.clients.secrets
-
     def _name(self, tenant_id: str, name: str) -> str:
         return f"{self.prefix}/{tenant_id}/{name}"
 
@@ -154,7 +147,7 @@ class SecretStore:
 
     @maps_aws_errors
     def _store(self, tenant_id: str, name: str, text: str) -> None:
-        client, full = self._client, self._name(tenant_id, name)
+        client, full = self.database.clients.secrets, self._name(tenant_id, name)
         try:
             # One of the name that was just deleted may take a moment to go.
             again = retrying(_BEING_DELETED, tries=5)
@@ -166,9 +159,10 @@ class SecretStore:
 
     @maps_aws_errors
     def _read(self, full: str) -> str:
-        return self._client.get_secret_value(SecretId=full)["SecretString"]
+        return self.database.clients.secrets.get_secret_value(SecretId=full)["SecretString"]
 
     @maps_aws_errors
     def _delete(self, full: str) -> None:
-        call = partial(self._client.delete_secret, SecretId=full, ForceDeleteWithoutRecovery=True)
+        client = self.database.clients.secrets
+        call = partial(client.delete_secret, SecretId=full, ForceDeleteWithoutRecovery=True)
         unless({"ResourceNotFoundException"}, call)

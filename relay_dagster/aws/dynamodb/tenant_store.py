@@ -145,14 +145,19 @@ class TenantStore:
 
     # --- lists, of an index that lags ------------------------------------------------------------
 
-    def created_since(self, instant: datetime) -> list[str]:
-        """Return tenants created since an instant, oldest first, by an index, which lags."""
-        return self._listed(codec.instant_text(instant))
+    @maps_aws_errors
+    def created_since(self, instant: datetime | None) -> list[str]:
+        """Return tenants created since an instant, or ever, the oldest first."""
+        # A key condition takes no empty text; a space sorts before every instant.
+        bound = (schema.CREATED_KEY, ">=", codec.instant_text(instant) if instant else " ")
+        rows = self.database.tenants.partition(
+            schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_TENANTS), bound
+        )
+        return [str(row[schema.CREATED_KEY]).partition("#")[2] for row in rows]
 
     def all_tenant_ids(self) -> list[str]:
         """Return every tenant, in the order in which they came to be."""
-        # A key condition takes no empty text; a space sorts before every instant.
-        return self._listed(" ")
+        return self.created_since(None)
 
     def _pointer(self, tenant_id: str) -> tuple[int | None, DayCount]:
         """Return the latest version, and how many were stored on its day."""
@@ -229,14 +234,6 @@ class TenantStore:
             tenant=tenant_id,
         )
         return [table.new("tenant", codec.marshal(first)), name]
-
-    @maps_aws_errors
-    def _listed(self, since: str) -> list[str]:
-        bound = (schema.CREATED_KEY, ">=", since)
-        rows = self.database.tenants.partition(
-            schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_TENANTS), bound
-        )
-        return [str(row[schema.CREATED_KEY]).partition("#")[2] for row in rows]
 
 
 def _entry(config: StoredConfig, before: StoredConfig | None, origin: Origin) -> AuditEntry:
