@@ -282,7 +282,7 @@ class UploadQueue:
 
     @maps_aws_errors
     def send_to_dlq(self, message: Message, cause: str) -> None:
-        """Move a body that is no event to the dead-letter queue; stays where there is none."""
+        """Move a body that is no event to its dead-letter queue, or raise where there is none."""
         answer = self.clients.sqs.get_queue_attributes(
             QueueUrl=self.queue_url, AttributeNames=["RedrivePolicy"]
         )

@@ -98,7 +98,7 @@ class JudgedBackend(httpcore.NetworkBackend):
         return _Stream(self.dial(host, port), self._allowance)
 
     def dial(self, host: str, port: int) -> socket.socket:
-        """Connect to the first address that answers; `CallError` where none may or does in time."""
+        """Connect to the first address that answers; `CallError`: one is refused, none answers."""
         addresses = self._addresses(host, port)
         if not all(self.destination.accepts(ip_address(each)) for each in addresses):
             raise CallError("the URL's host has an address that is not public")

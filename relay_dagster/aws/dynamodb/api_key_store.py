@@ -101,7 +101,7 @@ class ApiKeyStore:
     def of_tenant(
         self, tenant_id: str, *, limit: int, after: str | None = None
     ) -> tuple[tuple[TenantKey, ...], str | None]:
-        """Return keys of a tenant by an index, which lags, and the id to go on after, or None."""
+        """Return a page of keys, by an index, which lags, and the id to go on after, or None."""
         start = after and marshal({schema.KEY: Kind.API_KEY.key(after), schema.OWNER: tenant_id})
         prefix = Kind.API_KEY.key("")
         found, last = self.database.owned_page(tenant_id, prefix, limit, start or None)

@@ -92,7 +92,7 @@ class Database:
         return [str(row[schema.KEY]) for row in rows], last
 
     def transact_while_active(self, tenant_id: str | None, *writes: Write) -> None:
-        """Carry out all or none, where the tenant, if any, is active: `TenantClosingError`."""
+        """Carry out all or none; `TenantClosingError` where the tenant is being deleted."""
         if tenant_id is None:
             self.transact(*writes)
             return

@@ -183,7 +183,7 @@ class DeletionStore:
         return wanted
 
     def restore(self, tenant_id: str, origin: Origin = SYSTEM) -> None:
-        """Let a tenant be as it was; `UnknownTenantError`, `RestoreTooLateError`."""
+        """Let a tenant be as it was; `RestoreTooLateError` where its deletion has begun."""
         table, now = self.database.tenants, self.database.clock()
         found = self.under_way(tenant_id)
         if found is None:

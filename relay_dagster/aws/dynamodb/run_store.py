@@ -271,7 +271,7 @@ class RunStore:
         table.carry_out(table.write("beats", "Update", key, stop, yes=True, expiry=until))
 
     def heartbeats(self, records: Iterable[RunRecord]) -> dict[str, int]:
-        """Return each latest attempt's count by run_id, 0 before the first; unreadable ones go."""
+        """Return each latest attempt's count by run_id, 0 before the first, but unreadable ones."""
         wanted = {Kind.HEARTBEAT.key(each.run_id, each.attempt): each.run_id for each in records}
         return self.database.runs.read_each(
             wanted, lambda _, item: int(unmarshal(item or {}).get("beats", 0))
