@@ -56,7 +56,19 @@ def report_publications(
         known = _reported(instance, taken)
         new = [each for each in taken.pending if _identity(each) not in known]
         for publication in new:
-            instance.report_runless_asset_event(_event(taken.tenant_id, publication))
+            run_id, published_at = _identity(publication)
+            count = publication.record_count
+            shown = {
+                "run_id": run_id,
+                "how": str(publication.how),
+                "by": publication.by or "its run",
+                "published_at": published_at,
+                "sha256": publication.sha256,
+                **({} if count is None else {"record_count": count, "dagster/row_count": count}),
+                "report": report_link(taken.tenant_id, run_id),
+            }
+            event = _event(PUBLISHED_FEED, taken.tenant_id, publication, shown)
+            instance.report_runless_asset_event(event)
             if publication.how is PublishedBy.RELEASE:
                 _tell_of_release(platform, instance, taken.tenant_id, publication)
         platform.runs.put_feed(taken, replace(taken, pending=(), due_at=None))
@@ -85,22 +97,14 @@ def _identity(publication: Publication) -> tuple[str, str]:
     return publication.run_id, timestamp(publication.published_at)
 
 
-def _event(tenant_id: str, publication: Publication) -> dg.AssetMaterialization:
-    run_id, published_at = _identity(publication)
-    count = publication.record_count
+def _event(
+    asset: dg.AssetKey, tenant_id: str, publication: Publication, metadata: Mapping[str, Any]
+) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
-        PUBLISHED_FEED,
+        asset,
         partition=tenant_id,
         description=_SENTENCES[publication.how].format(by=publication.by),
-        metadata={
-            "run_id": run_id,
-            "how": str(publication.how),
-            "by": publication.by or "its run",
-            "published_at": published_at,
-            "sha256": publication.sha256,
-            **({} if count is None else {"record_count": count, "dagster/row_count": count}),
-            "report": report_link(tenant_id, run_id),
-        },
+        metadata=metadata,
         tags={_DATA_VERSION: publication.sha256},
     )
 
@@ -128,15 +132,8 @@ def _tell_of_release(
         }
         over = {*released, "to_release"}
         kept = {name: each for name, each in event.metadata.items() if name not in over}
-        instance.report_runless_asset_event(
-            dg.AssetMaterialization(
-                MERGED,
-                partition=tenant_id,
-                description=_SENTENCES[publication.how].format(by=publication.by),
-                metadata={**released, **kept},
-                tags={_DATA_VERSION: publication.sha256},
-            )
-        )
+        told = _event(MERGED, tenant_id, publication, {**released, **kept})
+        instance.report_runless_asset_event(told)
 
 
 def _values(record: dg.EventLogRecord) -> Mapping[str, Any]:

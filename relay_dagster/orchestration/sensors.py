@@ -66,9 +66,6 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
         tick = ReconcileTick(platform, DagsterExecutions(lambda: context.instance))
         return dg.SkipReason(f"{wait_for_due(tick.run, wait_seconds)} runs were due")
 
-    def take_uploads(platform: Platform, _: _Context) -> dg.SkipReason:
-        return dg.SkipReason(UploadTick(platform).run())
-
     def take_schedules(platform: Platform, _: _Context) -> dg.SkipReason:
         pulls = 0
 
@@ -79,9 +76,6 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
 
         started = wait_for_due(take, wait_seconds)
         return dg.SkipReason(f"runs started: {started}, pulls in hand: {pulls}")
-
-    def send_webhooks(_platform: Platform, _: _Context) -> dg.SkipReason:
-        return dg.SkipReason(str(wait_for_due(sender().tick, wait_seconds)))
 
     def tidy(platform: Platform, context: _Context) -> dg.SkipReason:
         done, cursor = keep_house(platform, lambda: context.instance, context.cursor)
@@ -108,7 +102,7 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
             "upload_sensor",
             "Waits for vendors' uploads, and starts the runs of tenants whose config has "
             "triggers.on_upload. While it is off, uploads are kept, and start their runs later.",
-            take_uploads,
+            lambda platform, _: dg.SkipReason(UploadTick(platform).run()),
         ),
         sensor(
             "schedule_sensor",
@@ -121,7 +115,7 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
             "webhook_sender",
             "Sends events to tenants' webhooks, and tries failed deliveries again. While it is "
             "off, events wait.",
-            send_webhooks,
+            lambda *_: dg.SkipReason(str(wait_for_due(sender().tick, wait_seconds))),
         ),
         sensor(
             "housekeeping",

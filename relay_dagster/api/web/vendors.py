@@ -34,14 +34,13 @@ class Line(NamedTuple):
 
 
 @routes.get(_VENDOR)
-def show_vendor(tenant_id: str, vendor_id: str, request: Request, visit: frame.Reading) -> Response:
+def show_vendor(vendor_id: str, request: Request, visit: frame.Reading) -> Response:
     """Show a vendor, and take its next list."""
-    return _vendor_page(tenant_id, vendor_id, request, visit)
+    return _vendor_page(vendor_id, request, visit)
 
 
 @routes.get(_VENDOR + "/check")
 def check_vendor(
-    tenant_id: str,
     vendor_id: str,
     request: Request,
     visit: Annotated[frame.Visit, frame.for_scopes(Scope.READ, Scope.CONFIG)],
@@ -50,7 +49,7 @@ def check_vendor(
     """Check a vendor's latest list, read with the headers that were chosen of a column each."""
     if "key" in request.query_params:  # S3 adds what it has stored
         return frame.go_to(request.url.path)
-    stored = find_config(visit.platform, tenant_id)
+    stored = find_config(visit.platform, visit.tenant_id)
     document = stored_document(stored)
     place = _place_of(document, vendor_id)
     chosen = {
@@ -61,13 +60,12 @@ def check_vendor(
     members = {"column_map": chosen} if chosen else {}
     steps = set_members(document, ("vendors", place, "parser"), members)
     tried = apply_patch(document, steps)
-    check = check_document(tenant_id, tried, visit.parts, vendor_id=vendor_id)
+    check = check_document(visit.tenant_id, tried, visit.parts, vendor_id=vendor_id)
     found = next(iter(check.vendors), None)
     steps += [PatchStep(each.op, each.path, each.value) for each in check.patch]
     # Each column that people have to name, with the headers that it could be.
     to_name = groupby(found.candidates if found else (), lambda each: each.column)
     return _vendor_page(
-        tenant_id,
         vendor_id,
         request,
         visit,
@@ -83,14 +81,9 @@ def check_vendor(
 
 
 def _vendor_page(
-    tenant_id: str,
-    vendor_id: str,
-    request: Request,
-    visit: frame.Visit,
-    *,
-    check: Any = None,
-    **checked: Any,
+    vendor_id: str, request: Request, visit: frame.Visit, *, check: Any = None, **checked: Any
 ) -> Response:
+    tenant_id = visit.tenant_id
     stored = find_config(visit.platform, tenant_id)
     config = visit.platform.tenants.parsed(stored)
     vendor = next((each for each in config.vendors if each.vendor_id == vendor_id), None)
