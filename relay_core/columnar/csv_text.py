@@ -85,9 +85,8 @@ def number_text(
 ) -> pa.StringArray:
     """Return a column as ``write`` writes it; cells that stand so already are not written again."""
     rows = np.flatnonzero(~column.is_canonical)
-    return texts.change_rows(
-        column.text, rows, lambda _: write(column.values[rows], column.nulls[rows])
-    )
+    values, nulls = column.values[rows], column.nulls[rows]
+    return texts.change_rows(column.text, rows, lambda _: write(values, nulls))
 
 
 def join_fields(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> pa.StringArray:

@@ -110,9 +110,8 @@ class GrowingTexts:
         np.cumsum(lengths, out=bounds[1:])
         data, self._bytes = self._bytes.array(WORD), GrowingArray(np.uint8)
         buffers = [None, pa.py_buffer(bounds), pa.py_buffer(data)]
-        return pa.Array.from_buffers(
-            pa.large_string() if wide else pa.string(), len(lengths), buffers
-        )
+        kind = pa.large_string() if wide else pa.string()
+        return pa.Array.from_buffers(kind, len(lengths), buffers)
 
 
 def _pages(size: int) -> mmap.mmap:

@@ -118,9 +118,7 @@ class _Feed:
                 is_short = max(map(len, lines), default=0) <= self._limits.cell_bytes
                 objects = json_objects.read_objects(lines) if is_short else None
                 if objects is None:
-                    objects = [
-                        self._object(*line) for line in zip(lines, count(number), strict=False)
-                    ]
+                    objects = [*map(self._object, lines, count(number))]
                 found = _by_key(objects)
             columns = {key: _Column.of(*cells) for key, cells in found.items()}
             is_object = np.array([one is not None for one in objects], np.bool_)
@@ -163,11 +161,9 @@ class _Feed:
                 yield parsed_feed.TextBatch(columns, records, numbers)
             if not keep.all():
                 lines = self._lines(block.start, block.end)
-                malformed = np.flatnonzero(~keep)
-                texts = pa.array([lines[place] for place in malformed], pa.string())
-                yield parsed_feed.MalformedRecords(
-                    None, malformed + block.first, quoted(texts), [texts]
-                )
+                places = np.flatnonzero(~keep)
+                texts, records = pa.array([lines[at] for at in places]), places + block.first
+                yield parsed_feed.MalformedRecords(None, records, quoted(texts), [texts])
 
     def _lines(self, start: int, end: int) -> list[str]:
         """Return the lines between two places that hold more than white space."""

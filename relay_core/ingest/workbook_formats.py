@@ -171,9 +171,8 @@ class XlsxBook:
             related = next((v for k, v in each.attrib.items() if k.endswith("}id")), "")
             kind, target = self._related.get(related, ("", ""))
             if kind.endswith("/worksheet"):
-                self.sheets.append(
-                    (each.get("name", ""), each.get("state", "visible") == "visible")
-                )
+                is_visible = each.get("state", "visible") == "visible"
+                self.sheets.append((each.get("name", ""), is_visible))
                 self._targets.append(target)
 
     def rows(self, place: int) -> Iterator[Row]:

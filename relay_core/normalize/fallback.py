@@ -143,9 +143,8 @@ class FallbackPolicy:
         own = own_share_faults([vendor], [read.invalid_rows], [read.total_rows])
         if own or self.rows_before is None or vendor.on_trouble == "fail":
             return own[0] if own else None  # a guard of its own judges how many rows are lost
-        rows = VendorRows(
-            vendor.vendor_id, self.rows_before.get(vendor.vendor_id, 0), read.valid_rows
-        )
+        before = self.rows_before.get(vendor.vendor_id, 0)
+        rows = VendorRows(vendor.vendor_id, before, read.valid_rows)
         share = vendor_rows_share(self.reader.config.guards, rows)
         if share is None or not share.tripped:
             return None

@@ -244,9 +244,8 @@ class NumberColumn:
         """Return which amounts are null because all their digits are 0."""
         zeros = np.zeros(len(read.values), np.bool_)
         if self.column.name in self.parser.zero_is_null:
-            rows = np.flatnonzero(
-                (read.values == 0) & (read.faults == 0) & ~texts.is_empty(read.text)
-            )
+            is_zero = (read.values == 0) & (read.faults == 0)
+            rows = np.flatnonzero(is_zero & ~texts.is_empty(read.text))
             text = pc.utf8_trim_whitespace(read.text.take(pa.array(rows)))
             zeros[rows] = texts.flags_of(pc.match_substring_regex(text, _ZERO))
         return zeros

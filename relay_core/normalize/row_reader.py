@@ -43,9 +43,7 @@ from relay_core.normalize.number_columns import HeaderCells, NumberColumn, made_
 from relay_core.validation.contracts import OFFER_SCHEMA
 
 _TEXTS = canonical.names_of(canonical.Kind.TEXT, canonical.Kind.CONDITION)
-_REQUIRED_NUMBERS = tuple(
-    name for name in canonical.NUMBER_COLUMNS if canonical.BY_NAME[name].required
-)
+_REQUIRED_NUMBERS = [n for n in canonical.NUMBER_COLUMNS if n in canonical.REQUIRED_COLUMNS]
 Records = TypeVar("Records", TextBatch, MalformedRecords)
 
 

@@ -102,9 +102,8 @@ class RowValidator:
             part = {name: cells[start : start + batch.size] for name, cells in rejected.items()}
             self.log.add(batch, {name: cells for name, cells in part.items() if cells.any()})
             start += batch.size
-        self._rejected.append(
-            np.logical_or.reduce([np.zeros(len(rows), np.bool_), *rejected.values()])
-        )
+        none = np.zeros(len(rows), np.bool_)
+        self._rejected.append(np.logical_or.reduce([none, *rejected.values()]))
 
 
 @dataclass(slots=True)

@@ -169,12 +169,9 @@ class RunFindings:
     def valid_rows(self) -> dict[str, int]:
         """Return the valid rows of every vendor that is not left out, 0 where it has none."""
         read = {each.vendor_id: each.valid_rows for each in self.normalized if each.is_used}
-        left_out = {
-            each.vendor_id for each in self.normalized if each.status is VendorStatus.LEFT_OUT
-        }
-        left_out |= {
-            name for name, state in self.states.items() if state.status is VendorStatus.LEFT_OUT
-        }
+        of_vendors = [(each.vendor_id, each.status) for each in self.normalized]
+        of_vendors += [(name, state.status) for name, state in self.states.items()]
+        left_out = {name for name, status in of_vendors if status is VendorStatus.LEFT_OUT}
         return {name: read.get(name, 0) for name in self.vendor_ids if name not in left_out}
 
     def fail(self, failure: records.RunFailure) -> None:
