@@ -23,7 +23,7 @@ from relay_core.config import Override, TenantConfig
 from relay_core.domain.cell_rules import MONEY_UNIT
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
-from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns, row_locators_of
+from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns
 from relay_core.merge.price_rules import RULE, PriceRules, rules_of
 from relay_core.merge.pricing import (
     OVERRIDE_MIN_PRICE,
@@ -158,7 +158,8 @@ def _offers_of_vendor(
 ) -> tuple[pa.Table, RuleEffects]:
     """Return the offers that a vendor's rows make, or some of them, and its own rules' effects."""
     given = table_of(vendor.offers[columns_to_merge(merge.config)])
-    given = given.append_column(ROW_LOCATOR, pa.array(row_locators_of(vendor)))
+    origins = np.arange(len(given)) if vendor.deferred is None else vendor.deferred.rows
+    given = given.append_column(ROW_LOCATOR, pa.array(origins))
     given = given if only is None else given.take(pa.array(only)).combine_chunks()
     rows, set_aside = without_duplicates(merge.config.vendor(vendor.vendor_id), given)
     is_last_good = vendor.status is VendorStatus.LAST_GOOD

@@ -69,11 +69,6 @@ class DeferredColumns:
         }
 
 
-def row_locators_of(vendor: NormalizedVendor) -> Rows:
-    """Return which row of its vendor's each offer is."""
-    return np.arange(len(vendor.offers)) if vendor.deferred is None else vendor.deferred.rows
-
-
 def _cells(table: pa.Table, field: pa.Field, rows: Rows) -> _Cells:
     return table[field.name].take(pa.array(rows))
 
