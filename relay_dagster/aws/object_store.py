@@ -48,10 +48,7 @@ _LINK_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class UploadForm:
-    """The URL to post a file to, the fields that go before it, and the instant it expires.
-
-    A presigned POST, SigV4: unlike a presigned PUT it is bound to a size.
-    """
+    """A presigned POST, bound to a size: its URL, the fields before the file, and its end."""
 
     url: str
     fields: Mapping[str, str]

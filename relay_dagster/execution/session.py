@@ -115,7 +115,7 @@ class RunSession:
         self.claimed_attempt.enter(stage)
 
     def load_config(self) -> TenantConfig:
-        """Return the run's pinned config, or end the run; a `ConfigError` may be mended."""
+        """Return the run's pinned config, or end the run; `ConfigError` where it may be mended."""
         if self._config is not None:
             return self._config
         record = self.attempt.record
@@ -147,10 +147,7 @@ class RunSession:
         return config
 
     def pin_inputs(self) -> RunInputs:
-        """Return the run's pinned inputs; the lack of a required one ends the run.
-
-        A run that does not normalize takes over the vendors' states from its source run.
-        """
+        """Return the run's pinned inputs; the lack of a required one ends the run."""
         if self._inputs is not None:
             return self._inputs
         stages, findings, config = self._stages, self.attempt.findings, self._stages.config

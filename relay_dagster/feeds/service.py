@@ -93,12 +93,7 @@ class FeedService:
         origin: Origin = SYSTEM,
         then: Callable[[RunRecord], object] = no_update,
     ) -> RunRecord:
-        """Publish what is held: ``SUCCEEDED``. The same decision again changes nothing.
-
-        ``then`` is given the record where this very call has published it. `RunNotHeldError` where
-        nothing of the run is held back; `HoldMismatchError`: what is held is not what was reviewed;
-        `TenantBusyError` where the tenant has a run that is queued or running.
-        """
+        """Publish what is held, if it is as decided; ``then`` gets the record if by this call."""
         now = self.clock()
         facts: dict[str, Any] = {"sha256": decision.sha256, "guards": sorted(decision.guards)}
 

@@ -29,10 +29,7 @@ class RefusedError(Exception):
 
 
 class QuotaExceededError(RefusedError):
-    """A tenant has as many of something as it may have.
-
-    ``wait_seconds`` are left until it may have another; None where it must remove one first.
-    """
+    """A tenant has as many as it may have; ``wait_seconds`` until the next, None: remove one."""
 
     def __init__(
         self, error_code: str, tenant_id: str, most: int, wait_seconds: float | None = None

@@ -65,10 +65,7 @@ class Download:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedFile:
-    """A new file that is whole in the bucket under ``key``, and is to be copied to ``target``.
-
-    ``source`` is the digest of the pull that has found it.
-    """
+    """A new file, whole under ``key``, for ``target``; ``source`` is the digest of its pull."""
 
     key: str
     source: str

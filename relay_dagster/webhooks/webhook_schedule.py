@@ -31,11 +31,7 @@ def is_failing_for_good(webhook: Webhook, now: datetime) -> bool:
 
 
 def addressed(event: Event, webhooks: Iterable[Webhook], now: datetime) -> Event:
-    """Return an event with its deliveries as its tenant's webhooks have it now.
-
-    At the first look that is one for each webhook that wants it. Later those end whose webhook is
-    gone, or disabled, or was enabled anew after the event.
-    """
+    """Return an event with a delivery for each webhook that wants it, or later still does."""
     webhooks = list(webhooks)
     if event.deliveries is None:
         wanting = (each.webhook_id for each in webhooks if each.wants(event))

@@ -96,10 +96,7 @@ class TenantData:
 
     @maps_aws_errors
     def remove_old_configs(self, tenant_id: str, latest: int, keep: int) -> int:
-        """Remove configs but for the newest and those that a run's record names; return how many.
-
-        Records are read as they are stored: one that this release cannot read names a version too.
-        """
+        """Remove old configs that no run's record names, readable or not; return how many."""
         table, named = self.database.tenants, set[Any]()
         prefix = config_key(tenant_id, 0)[:-_DIGITS]
         keys, _ = self.database.owned_page(tenant_id, prefix, _CONFIGS_AT_ONCE)

@@ -66,10 +66,7 @@ def bootstrap(names: Names | None = None, clients: Clients | None = None) -> lis
 def provision(
     names: Names | None = None, clients: Clients | None = None, *, repair: bool = False
 ) -> Provisioned:
-    """Create the resources that are missing; a second call changes nothing.
-
-    With ``repair`` settings that differ are changed. `SettingsError`: the bucket is not ours.
-    """
+    """Create what is missing, with ``repair`` change what differs; `SettingsError`: not ours."""
     names = names or Names.from_env()
     run = _Provisioning(clients or Clients(names.region), names, repair)
     run.provide_bucket()
