@@ -114,7 +114,7 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class DeliveryAttempt:
     """One try to deliver; its status code is None without an answer, its error of a success."""
 
     at: datetime
@@ -133,7 +133,7 @@ class Delivery:
     """An event on its way to one webhook; it is over where ``next_attempt_at`` is None."""
 
     webhook_id: str
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[DeliveryAttempt, ...] = ()
     next_attempt_at: datetime | None = None
 
 
@@ -145,7 +145,7 @@ class Try:
     event_type: EventType
     occurred_at: datetime
     number: int
-    attempt: Attempt
+    attempt: DeliveryAttempt
     next_attempt_at: datetime | None
 
 

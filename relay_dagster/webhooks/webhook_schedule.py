@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from relay_dagster.webhooks.model import Attempt, Delivery, Event, Webhook
+from relay_dagster.webhooks.model import Delivery, DeliveryAttempt, Event, Webhook
 
 WAITS = tuple(
     timedelta(seconds=seconds)
@@ -46,7 +46,7 @@ def due(event: Event, now: datetime) -> list[str]:
     return [webhook_id for webhook_id, at in pending if at is not None and at <= now]
 
 
-def tried(event: Event, webhook_id: str, attempt: Attempt, jitter: float) -> Event:
+def tried(event: Event, webhook_id: str, attempt: DeliveryAttempt, jitter: float) -> Event:
     """Return an event after a try: delivered, or due again, or given up after the last."""
     before = _deliveries(event)[webhook_id]
     attempts = (*before.attempts, attempt)

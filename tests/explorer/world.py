@@ -51,9 +51,9 @@ from relay_dagster.runs.ports import AttemptState, Removed
 from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings
 from relay_dagster.webhooks.changes import added
-from relay_dagster.webhooks.delivery.calls import Caller
+from relay_dagster.webhooks.delivery.calls import WebhookClient
 from relay_dagster.webhooks.delivery.sender import Sender
-from relay_dagster.webhooks.model import SUBSCRIBABLE, Attempt
+from relay_dagster.webhooks.model import SUBSCRIBABLE, DeliveryAttempt
 from relay_dagster.wiring import Platform, connect, poll_schedule, retry_policy
 from support.bootstrapped_aws import bootstrapped_aws
 from support.builders import config_document
@@ -66,7 +66,7 @@ RETENTION_DAYS = 30
 GUARD = {"guard": "skus_removed", "tripped": True, "value": "0.9", "limit": "0.5", "count": 9}
 
 
-class Receiver(Caller):
+class Receiver(WebhookClient):
     """A receiver of webhooks that takes everything, and counts what it was told."""
 
     def __init__(self, told: list[str]) -> None:
@@ -75,9 +75,9 @@ class Receiver(Caller):
 
     def call(
         self, destination: Any, headers: Mapping[str, str], body: bytes, at: datetime
-    ) -> Attempt:
+    ) -> DeliveryAttempt:
         self.told.append(headers["webhook-id"])  # type: ignore[attr-defined]
-        return Attempt(at, 200, 0, None)
+        return DeliveryAttempt(at, 200, 0, None)
 
 
 class History(DagsterStandIn):

@@ -10,8 +10,8 @@ from relay_dagster.aws.dynamodb.codec import unmarshal
 from relay_dagster.aws.dynamodb.webhook_store import to_event
 from relay_dagster.webhooks.changes import added
 from relay_dagster.webhooks.model import (
-    Attempt,
     Delivery,
+    DeliveryAttempt,
     Event,
     EventType,
     Webhook,
@@ -56,7 +56,9 @@ def event(
 def tried(webhook_id: str, *codes: int | None, goes_on: bool = False) -> Delivery:
     """Return a delivery with a try for each status code, a second apart."""
     attempts = tuple(
-        Attempt(NOW + number * SECOND, code, 12, None if code == 200 else f"answered {code}")
+        DeliveryAttempt(
+            NOW + number * SECOND, code, 12, None if code == 200 else f"answered {code}"
+        )
         for number, code in enumerate(codes)
     )
     return Delivery(webhook_id, attempts, NOW + 300 * SECOND if goes_on else None)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from relay_dagster.webhooks.model import Attempt, Delivery, Event, EventType, new_event
+from relay_dagster.webhooks.model import Delivery, DeliveryAttempt, Event, EventType, new_event
 from relay_dagster.webhooks.webhook_schedule import (
     FAILING_FOR,
     addressed,
@@ -20,8 +20,8 @@ from relay_dagster.webhooks.webhook_schedule import (
 from support.fakes import NOW
 from support.webhooks_world import SECOND, event, webhook
 
-FAILED = Attempt(NOW, 500, 1000, "the receiver answered 500")
-DELIVERED = Attempt(NOW, 204, 12, None)
+FAILED = DeliveryAttempt(NOW, 500, 1000, "the receiver answered 500")
+DELIVERED = DeliveryAttempt(NOW, 204, 12, None)
 
 
 def addressed_event(*names: str) -> Event:

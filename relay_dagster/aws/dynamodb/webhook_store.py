@@ -31,8 +31,8 @@ from relay_dagster.webhooks.changes import Webhooks, WebhooksRule
 from relay_dagster.webhooks.model import (
     EVENT_ID_PATTERN,
     EVENT_LIFE,
-    Attempt,
     Delivery,
+    DeliveryAttempt,
     Event,
     EventQueue,
     Try,
@@ -221,7 +221,7 @@ def _read_deliveries(_: Any, text: str) -> dict[str, Delivery]:
     return {
         webhook_id: Delivery(
             webhook_id,
-            tuple(codec.of_row(Attempt, row) for row in each["attempts"]),
+            tuple(codec.of_row(DeliveryAttempt, row) for row in each["attempts"]),
             codec.of_plain(datetime | None, each["next_attempt_at"]),
         )
         for webhook_id, each in json.loads(text).items()

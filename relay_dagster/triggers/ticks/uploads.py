@@ -41,7 +41,7 @@ class NotAnEventError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class CreatedObject:
     """An object that was created; ``at`` is the event's time, aware."""
 
     bucket: str
@@ -57,7 +57,7 @@ class Upload:
         return tenant_id if is_upload and is_id(tenant_id) else None
 
 
-def uploads_in(body: str) -> list[Upload]:
+def uploads_in(body: str) -> list[CreatedObject]:
     """Return the objects that a body says are created; `NotAnEventError` where it is no event."""
     document = _read_object(body)
     if document.get("Type") == "Notification":
@@ -75,23 +75,23 @@ def uploads_in(body: str) -> list[Upload]:
     raise NotAnEventError(f"it is no event of S3; its keys are {keys}")
 
 
-def _of_record(record: Mapping[str, Any]) -> Iterator[Upload]:
+def _of_record(record: Mapping[str, Any]) -> Iterator[CreatedObject]:
     name = record["eventName"].removeprefix("s3:")
     if record["eventSource"] != "aws:s3":
         raise NotAnEventError(f"it is an event of {record['eventSource']!r}, not of S3")
     if name.startswith(_CREATED):
         detail = record["s3"]
         key = unquote_plus(detail["object"]["key"])
-        yield Upload(_text(detail["bucket"]["name"]), key, _instant(record["eventTime"]))
+        yield CreatedObject(_text(detail["bucket"]["name"]), key, _instant(record["eventTime"]))
 
 
-def _of_event_bridge(document: Mapping[str, Any]) -> Iterator[Upload]:
+def _of_event_bridge(document: Mapping[str, Any]) -> Iterator[CreatedObject]:
     """Yield the upload, under its decoded key too if that differs: EventBridge encodes no key."""
     if document["detail-type"] == _CREATED_DETAIL:
         detail = document["detail"]
         key = _text(detail["object"]["key"])
         for each in dict.fromkeys((key, unquote_plus(key))):
-            yield Upload(_text(detail["bucket"]["name"]), each, _instant(document["time"]))
+            yield CreatedObject(_text(detail["bucket"]["name"]), each, _instant(document["time"]))
 
 
 def _read_object(body: object) -> Mapping[str, Any]:
@@ -148,7 +148,7 @@ class UploadTick:
     def _record(self, queue: UploadQueue, messages: Sequence[Message]) -> None:
         """Record uploads, and delete their messages; messages of a failed record come again."""
         bucket = self.platform.objects.bucket
-        uploads: dict[str, list[Upload]] = defaultdict(list)
+        uploads: dict[str, list[CreatedObject]] = defaultdict(list)
         sources: dict[str, set[str]] = {}
         unreadable: list[tuple[Message, str]] = []
         for message in messages:
@@ -183,7 +183,7 @@ class UploadTick:
         queue.delete_all([each for each in read if not sources[each.receipt_handle] & lost])
         drain(unreadable, send_to_dlq, not_sent)
 
-    def _note(self, tenant_id: str, uploads: Sequence[Upload]) -> None:
+    def _note(self, tenant_id: str, uploads: Sequence[CreatedObject]) -> None:
         """Store a tenant's uploads with its triggers, and start its run if that is due at once."""
         check = TriggerCheck(self.platform, self.clock)
         for _ in range(_ROUNDS):

@@ -26,7 +26,7 @@ from relay_dagster.outbound.streams import (
     exchange,
     system_addresses,
 )
-from relay_dagster.webhooks.model import Attempt
+from relay_dagster.webhooks.model import DeliveryAttempt
 
 CALL_SECONDS = 15.0
 ANSWER_BYTES = 64 * 1024
@@ -36,7 +36,7 @@ USER_AGENT = "Relay-Inventory-Webhooks/1"
 
 
 @dataclass(frozen=True)
-class Caller:
+class WebhookClient:
     """Makes calls; shared by threads."""
 
     seconds: float = CALL_SECONDS  # that a call may take, whatever it does meanwhile
@@ -52,7 +52,7 @@ class Caller:
 
     def call(
         self, destination: Destination, headers: Mapping[str, str], body: bytes, at: datetime
-    ) -> Attempt:
+    ) -> DeliveryAttempt:
         """Send a body to a destination, now (``at``); an answer other than 2xx is an error, too."""
         began = time.monotonic()
         status_code = None
@@ -74,7 +74,7 @@ class Caller:
         except CallError as caught:
             error = str(caught)
         milliseconds = round((time.monotonic() - began) * 1000)
-        return Attempt(at, status_code, milliseconds, error)
+        return DeliveryAttempt(at, status_code, milliseconds, error)
 
 
 def request_headers(

@@ -28,8 +28,8 @@ from relay_dagster.webhooks.changes import (
     edited,
     failing,
 )
-from relay_dagster.webhooks.delivery.calls import Caller, request_headers
-from relay_dagster.webhooks.model import Attempt, DisabledReason, Event, Webhook
+from relay_dagster.webhooks.delivery.calls import WebhookClient, request_headers
+from relay_dagster.webhooks.model import DeliveryAttempt, DisabledReason, Event, Webhook
 from relay_dagster.webhooks.webhook_schedule import (
     addressed,
     due,
@@ -67,7 +67,7 @@ class EndpointHealth:
     # Webhooks that were found failing since they were read.
     _failing: set[str] = field(default_factory=set)
 
-    def note(self, webhook: Webhook, attempt: Attempt) -> bool:
+    def note(self, webhook: Webhook, attempt: DeliveryAttempt) -> bool:
         """Note a try; return whether that disables the webhook. A lost note is made again."""
         try:
             if attempt.error is None:
@@ -88,7 +88,7 @@ class EndpointHealth:
             self._failing.discard(webhook.webhook_id)
             return False
 
-    def _disable(self, webhook: Webhook, attempt: Attempt, reason: DisabledReason) -> bool:
+    def _disable(self, webhook: Webhook, attempt: DeliveryAttempt, reason: DisabledReason) -> bool:
         """Disable a webhook, unless it has moved or was disabled meanwhile."""
         is_ours = False
 
@@ -103,7 +103,11 @@ class EndpointHealth:
         return True
 
     def _change(
-        self, webhook: Webhook, attempt: Attempt, edit: Edit, reason: DisabledReason | None = None
+        self,
+        webhook: Webhook,
+        attempt: DeliveryAttempt,
+        edit: Edit,
+        reason: DisabledReason | None = None,
     ) -> bool:
         """Change the webhook that is stored; return False where there is none any more."""
         tenant_id, webhook_id = webhook.tenant_id, webhook.webhook_id
@@ -120,7 +124,7 @@ class EndpointHealth:
 
 
 @dataclass(eq=False)
-class Call:
+class WebhookCall:
     """An event on its way to one webhook."""
 
     event: Event  # what is sent
@@ -128,7 +132,7 @@ class Call:
     read_at: float  # when the webhook was read, on a monotonic clock
     destination: Destination | None = None  # where it leads; None of one that may not be called
     unfit: str | None = None  # why it may not be
-    attempt: Attempt | None = None  # the result; None of a call that was not made after all
+    attempt: DeliveryAttempt | None = None  # the result; None of a call that was not made after all
     defect: Exception | None = None  # why we failed ourselves
     has_disabled: bool = False  # whether the result has disabled the webhook
 
@@ -169,7 +173,7 @@ class Sender:
     """Sends what is due, tick by tick."""
 
     platform: Platform  # the stores, and where failures are counted
-    caller: Caller = field(default_factory=Caller)  # makes the calls
+    caller: WebhookClient = field(default_factory=WebhookClient)  # makes the calls
     _: KW_ONLY
     clock: Callable[[], datetime] = utc_now  # tells the time, aware
     monotonic: Callable[[], float] = time.monotonic  # tells how long things last, in seconds
@@ -177,7 +181,7 @@ class Sender:
 
     def __post_init__(self) -> None:
         """Begin with nothing in hand."""
-        self._limiter: EndpointLimiter[Call] = EndpointLimiter(self._make, self.monotonic)
+        self._limiter: EndpointLimiter[WebhookCall] = EndpointLimiter(self._make, self.monotonic)
         self._health = EndpointHealth(self.platform.webhooks, self.platform.metrics)
         self._in_flight: dict[str, InFlight] = {}
         # When webhooks' receivers have said that they want no more.
@@ -238,7 +242,7 @@ class Sender:
             flight = InFlight(event, addressed(event, by_id.values(), now))
             self._in_flight[event.event_id] = flight
             for webhook in [by_id[webhook_id] for webhook_id in due(flight.event, now)]:
-                call = Call(event, webhook, read_at)
+                call = WebhookCall(event, webhook, read_at)
                 receiver = webhook.webhook_id
                 try:  # the rule may be another than when the URL was stored
                     call.destination = judge_url(webhook.url, allow_loopback=allow_loopback)
@@ -254,19 +258,19 @@ class Sender:
 
     # --- the calls, on threads of the limiter ---------------------------------------------------
 
-    def _make(self, call: Call) -> None:
+    def _make(self, call: WebhookCall) -> None:
         """Make a call and keep its result in it; make none where the receiver wants no more."""
         webhook_id, at = call.webhook.webhook_id, self.clock()
         if call.read_at <= self._gone.get(webhook_id, call.read_at - 1):
             return
         try:
-            attempt = Attempt(at, None, 0, call.unfit)
+            attempt = DeliveryAttempt(at, None, 0, call.unfit)
             if call.destination is not None:
                 body, signing = call.event.body, call.webhook.signing_secrets(at)
                 headers = request_headers(call.event.event_id, body, signing, at)
                 attempt = self.caller.call(call.destination, headers, body, at)
         except Exception as error:  # noqa: BLE001 - reported with the result
-            call.defect, attempt = error, Attempt(at, None, 0, "the sender failed")
+            call.defect, attempt = error, DeliveryAttempt(at, None, 0, "the sender failed")
         if attempt.is_gone:
             self._gone[webhook_id] = self.monotonic()
         call.attempt = attempt
@@ -284,7 +288,7 @@ class Sender:
                 self._postpone(flight, call.webhook.webhook_id)
         return len(made)
 
-    def _note(self, call: Call) -> None:
+    def _note(self, call: WebhookCall) -> None:
         """Note a call's result with its event, unless another sender has stored it meanwhile."""
         attempt, webhook = call.attempt, call.webhook
         facts = _facts(webhook, event_id=call.event.event_id)

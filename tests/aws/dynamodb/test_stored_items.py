@@ -44,8 +44,8 @@ from relay_dagster.triggers.pulls import FileMark, StagedFile
 from relay_dagster.triggers.rules import TriggerState, TriggerUpdate
 from relay_dagster.webhooks.changes import added, disabled, edited, failing, rotated
 from relay_dagster.webhooks.model import (
-    Attempt,
     Delivery,
+    DeliveryAttempt,
     DisabledReason,
     EventType,
     Webhook,
@@ -203,10 +203,13 @@ class Story:
         due = self.webhooks.due_events(self.clock(), 2)
         (event,) = (each for each in due if each.only_for is None)
         at = event.occurred_at
-        tries = (Attempt(at, 500, 12, "answered 500"), Attempt(at + MINUTE, None, 900, "late"))
+        tries = (
+            DeliveryAttempt(at, 500, 12, "answered 500"),
+            DeliveryAttempt(at + MINUTE, None, 900, "late"),
+        )
         deliveries = {
             "wh_1": Delivery("wh_1", tries, at + 5 * MINUTE),
-            "wh_2": Delivery("wh_2", (Attempt(at, 200, 3, None),)),
+            "wh_2": Delivery("wh_2", (DeliveryAttempt(at, 200, 3, None),)),
         }
         tried = self.webhooks.put_event(
             event, replace(event, deliveries=deliveries, due_at=at + 5 * MINUTE)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.triggers.ticks.uploads import NotAnEventError, Upload, uploads_in
+from relay_dagster.triggers.ticks.uploads import CreatedObject, NotAnEventError, uploads_in
 from support.triggers_world import NOON, s3_event
 
 KEY = "tenants/acme/inbound/vendor 1/März+1.csv"
 
 
-def upload(key: str = KEY) -> Upload:
-    return Upload("relay-inventory", key, NOON)
+def upload(key: str = KEY) -> CreatedObject:
+    return CreatedObject("relay-inventory", key, NOON)
 
 
 def event_bridge(key: str = KEY, **changes: Any) -> dict[str, Any]:
@@ -101,4 +101,4 @@ def test_what_is_no_event_is_refused_and_says_why(body: str) -> None:
     ],
 )
 def test_a_key_tells_whose_upload_it_is(key: str, tenant: str | None) -> None:
-    assert Upload("b", key, NOON + timedelta(seconds=1)).tenant_id == tenant
+    assert CreatedObject("b", key, NOON + timedelta(seconds=1)).tenant_id == tenant

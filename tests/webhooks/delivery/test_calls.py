@@ -10,8 +10,8 @@ import pytest
 import trustme
 
 from relay_core.domain.destination import Destination, judge_url
-from relay_dagster.webhooks.delivery.calls import Caller
-from relay_dagster.webhooks.model import Attempt
+from relay_dagster.webhooks.delivery.calls import WebhookClient
+from relay_dagster.webhooks.model import DeliveryAttempt
 from support.fakes import NOW
 from support.receivers import (
     Behavior,
@@ -26,11 +26,11 @@ from support.receivers import (
 HEADERS = {"content-type": "application/json", "webhook-id": "msg_1"}
 BODY = b'{"type":"run.succeeded"}'
 SECONDS = 0.6
-CALLER = Caller(seconds=SECONDS)
+CALLER = WebhookClient(seconds=SECONDS)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n"
 
 
-def call(url: str, caller: Caller = CALLER) -> Attempt:
+def call(url: str, caller: WebhookClient = CALLER) -> DeliveryAttempt:
     return caller.call(judge_url(url, allow_loopback=True), HEADERS, BODY, NOW)
 
 
@@ -152,7 +152,7 @@ def test_no_more_than_a_part_of_an_endless_body_is_read() -> None:
             sent += connection.send(b"x" * 4096)
 
     with receiving(pour) as receiver:
-        answer = call(receiver.url, Caller(seconds=10))
+        answer = call(receiver.url, WebhookClient(seconds=10))
     assert answer.error is None
     assert answer.duration_ms / 1000 < 1
     assert sent < 20 << 20  # what the system took into its buffers
@@ -188,7 +188,7 @@ def test_a_head_that_never_ends_gains_no_time(
 
 def test_a_body_that_drips_is_not_waited_for(over: threading.Event) -> None:
     with receiving(dripping(HEAD, b"x", 0.05, over)) as receiver:
-        answer = call(receiver.url, Caller(seconds=30))
+        answer = call(receiver.url, WebhookClient(seconds=30))
     assert (answer.status_code, answer.error) == (200, None)
     assert answer.duration_ms / 1000 < 3
 
@@ -207,7 +207,7 @@ def test_a_name_that_takes_long_to_look_up_gains_no_time(over: threading.Event) 
         over.wait(60)
         return ["127.0.0.1"]
 
-    caller = Caller(seconds=SECONDS, resolve=resolve)
+    caller = WebhookClient(seconds=SECONDS, resolve=resolve)
     answer = call("http://localhost:1/", caller)
     assert answer.error == "no answer within 0.6 s"
     assert answer.duration_ms / 1000 < SECONDS + 1
@@ -253,14 +253,16 @@ def test_a_name_with_an_address_that_is_not_public_is_not_called(
     address: str, beside: list[str]
 ) -> None:
     names = Names([*beside, address])
-    answer = Caller(resolve=names).call(judge_url("https://shop.example/"), HEADERS, BODY, NOW)
+    answer = WebhookClient(resolve=names).call(
+        judge_url("https://shop.example/"), HEADERS, BODY, NOW
+    )
     assert (answer.status_code, answer.error) == (None, NOT_PUBLIC)
 
 
 @pytest.mark.parametrize("host", ["2130706433", "127.1", "0x7f.1", "0177.0.0.1"])
 def test_a_number_that_resolvers_take_for_an_address_is_judged_as_that(host: str) -> None:
     destination = Destination("https", host, 443, "/")
-    assert Caller().call(destination, HEADERS, BODY, NOW).error == NOT_PUBLIC
+    assert WebhookClient().call(destination, HEADERS, BODY, NOW).error == NOT_PUBLIC
 
 
 def test_a_name_without_an_address_is_told() -> None:
@@ -268,14 +270,16 @@ def test_a_name_without_an_address_is_told() -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     for names in (resolve, Names([])):
-        answer = Caller(resolve=names).call(judge_url("https://shop.example/"), HEADERS, BODY, NOW)
+        answer = WebhookClient(resolve=names).call(
+            judge_url("https://shop.example/"), HEADERS, BODY, NOW
+        )
         assert answer.error == "the URL's host has no address"
 
 
 def test_a_name_is_looked_up_once_a_call_and_that_address_is_connected_to() -> None:
     with receiving() as receiver:
         names = Names(["127.0.0.1"], ["10.0.0.1"])
-        caller, url = Caller(resolve=names), f"http://localhost:{receiver.port}/"
+        caller, url = WebhookClient(resolve=names), f"http://localhost:{receiver.port}/"
         assert call(url, caller).error is None
         assert names.asked == [("localhost", receiver.port)]
         assert call(url, caller).error == NOT_PUBLIC
@@ -286,7 +290,9 @@ def test_a_name_is_looked_up_once_a_call_and_that_address_is_connected_to() -> N
 def test_an_address_that_does_not_answer_leaves_time_for_the_next() -> None:
     with receiving() as receiver:
         names = Names(["127.0.0.2", "::1", "127.0.0.1"])
-        assert call(f"http://localhost:{receiver.port}/", Caller(resolve=names)).error is None
+        assert (
+            call(f"http://localhost:{receiver.port}/", WebhookClient(resolve=names)).error is None
+        )
 
 
 def test_loopback_is_not_called_once_it_is_no_longer_allowed() -> None:
@@ -311,10 +317,10 @@ def tls_for(authority: trustme.CA, *names: str) -> ssl.SSLContext:
     return context
 
 
-def trusting(authority: trustme.CA, *addresses: str) -> Caller:
+def trusting(authority: trustme.CA, *addresses: str) -> WebhookClient:
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    return Caller(seconds=5, resolve=Names(addresses), given_ssl=context)
+    return WebhookClient(seconds=5, resolve=Names(addresses), given_ssl=context)
 
 
 def test_tls_and_host_have_the_name_of_the_url(authority: trustme.CA) -> None:
@@ -339,7 +345,7 @@ def test_a_certificate_of_another_name_is_refused(authority: trustme.CA) -> None
 
 def test_a_certificate_of_an_unknown_authority_is_refused(authority: trustme.CA) -> None:
     with receiving(tls=tls_for(authority, "127.0.0.1")) as receiver:
-        answer = call(f"https://127.0.0.1:{receiver.port}/", Caller(seconds=5))
+        answer = call(f"https://127.0.0.1:{receiver.port}/", WebhookClient(seconds=5))
         assert receiver.requests == []
     assert answer.error is not None
     assert answer.error.startswith("the server's certificate was refused")
@@ -347,7 +353,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(authority: trustme.CA)
 
 def test_a_receiver_without_tls_is_told() -> None:
     with listening(sending(b"220 mail.example ESMTP\r\n")) as port:
-        answer = call(f"https://127.0.0.1:{port}/", Caller(seconds=2))
+        answer = call(f"https://127.0.0.1:{port}/", WebhookClient(seconds=2))
     assert (answer.status_code, answer.error) == (None, "no TLS connection could be made")
 
 

@@ -19,7 +19,7 @@ from relay_dagster.outbound import limiter
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action, ActorKind
 from relay_dagster.webhooks.changes import edited, removed, rotated, updated
-from relay_dagster.webhooks.delivery.calls import Caller
+from relay_dagster.webhooks.delivery.calls import WebhookClient
 from relay_dagster.webhooks.delivery.sender import LEASE, POSTPONED, Sender
 from relay_dagster.webhooks.model import (
     Delivery,
@@ -49,7 +49,7 @@ class World:
 
     def new_sender(self, platform: Platform | None = None) -> Sender:
         return Sender(
-            platform or self.platform, Caller(seconds=2), clock=self.clock, rng=lambda: 0.5
+            platform or self.platform, WebhookClient(seconds=2), clock=self.clock, rng=lambda: 0.5
         )
 
     def webhook(self, receiver: Receiver, **changes: object) -> Webhook:
@@ -371,7 +371,7 @@ def test_a_receiver_that_hangs_delays_no_tick_and_no_other(
         events = [world.event() for _ in range(20)]
         sender = Sender(
             world.platform,
-            Caller(seconds=60),
+            WebhookClient(seconds=60),
             clock=world.clock,
             monotonic=lambda: time.monotonic() + ahead[0],
         )
@@ -411,7 +411,7 @@ def test_webhooks_of_100_tenants_arrive_beside_a_tenant_that_floods_their_host(
         world.webhook(host)
         for _ in range(30):
             world.event()
-        sender = Sender(world.platform, Caller(seconds=60), clock=world.clock)
+        sender = Sender(world.platform, WebhookClient(seconds=60), clock=world.clock)
         assert str(sender.tick()) == "0 delivered, 0 failed, 30 open"
         host.behave = answering(204)
         for number in range(100):

@@ -10,7 +10,7 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from relay_dagster.runs.model import Release
-from relay_dagster.webhooks.delivery.calls import Caller
+from relay_dagster.webhooks.delivery.calls import WebhookClient
 from relay_dagster.webhooks.delivery.sender import Sender
 from relay_dagster.webhooks.model import SUBSCRIBABLE
 from relay_dagster.wiring import Platform
@@ -40,7 +40,7 @@ def made(world: ApiWorld, receiver: Receiver) -> dict[str, Any]:
 
 
 def send_all(world: ApiWorld) -> None:
-    Sender(world.platform, Caller(seconds=5)).tick()
+    Sender(world.platform, WebhookClient(seconds=5)).tick()
 
 
 def told(receiver: Receiver, secret: str) -> list[dict[str, Any]]:
