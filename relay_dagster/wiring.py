@@ -1,7 +1,5 @@
 """The one bundle of stores, queue, ledger and metrics, a `Platform`, of runs, API and commands."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """Counts of a merge: where every row that was read went, and what the tenant's rules did."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """The rejected records of a feed, with the reasons and the text of each."""
 
-from __future__ import annotations
-
 import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence

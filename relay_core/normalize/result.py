@@ -1,7 +1,5 @@
 """The result of normalizing one vendor: offers, rejected rows, faults, columns yet to be taken."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache

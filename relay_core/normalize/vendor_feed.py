@@ -1,7 +1,5 @@
 """A vendor's input, and whether it can be read at all: its map, its text, its columns."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The changes of a feed against the published one: changes.csv, and its counts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal

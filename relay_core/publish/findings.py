@@ -1,7 +1,5 @@
 """The findings of a run so far, and the rules that it applied: the source of all its reports."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -4,8 +4,6 @@ Configs are package data beside this file. Feeds of ``acme_parts`` come from `ge
 seed; those of ``tool_yard``, which uses each option for suppliers' files, lie beside its config.
 """
 
-from __future__ import annotations
-
 from importlib import resources
 
 from relay_core.samples import generator

@@ -4,8 +4,6 @@ Bytes come from a seed and whole numbers alone, so that they are the same on eve
 Each vendor also has a few records that are wrong, each in its own way; `bad_records` counts them.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence

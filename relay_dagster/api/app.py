@@ -1,7 +1,5 @@
 """Puts the API together, a fresh app each time without a call to AWS, and serves it."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

@@ -3,8 +3,6 @@
 This module knows bytes and keys alone; ``execution`` decides which objects a run reads and writes.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

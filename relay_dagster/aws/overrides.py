@@ -5,8 +5,6 @@ Ten thousand of them are too long for an item. So a version is JSON Lines, by SK
 one in force. A new version is stored first and then named, on condition that none came between.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import secrets

@@ -4,8 +4,6 @@ Value and host are one secret text, so that neither is ever changed without the 
 table lists names, hosts and dates as ``SECRET#<tenant_id>#<name>``, and never a value.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

@@ -3,8 +3,6 @@
 A row is explained as ``relay_core.publish.explanation`` says.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Annotated, Any, Literal
 

@@ -1,7 +1,5 @@
 """Tenants: their configs, how they stand, uploads, pauses, deletion. Instants are UTC."""
 
-from __future__ import annotations
-
 import unicodedata
 from datetime import datetime
 from typing import Annotated, Any

@@ -3,8 +3,6 @@
 A secret is shown where it is made, and once.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import datetime
 from typing import Annotated, Any, Literal

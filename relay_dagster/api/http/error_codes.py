@@ -4,8 +4,6 @@ The answers themselves, the OpenAPI document and docs/API.md come from this tabl
 codes that it alone may answer, and the headers of its answers. What each header means stands once.
 """
 
-from __future__ import annotations
-
 import http
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

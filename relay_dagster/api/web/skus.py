@@ -1,7 +1,5 @@
 """A SKU's page: why it is in the feed as it is, and what its merchant says of it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 from urllib.parse import urlencode
 

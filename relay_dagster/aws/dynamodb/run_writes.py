@@ -9,8 +9,6 @@ caller's ``Idempotency-Key`` is an item of its own, and so is the count of the r
 callers made in an hour.
 """
 
-from __future__ import annotations
-
 import re
 import uuid
 from collections.abc import Mapping

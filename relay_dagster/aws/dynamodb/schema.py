@@ -18,8 +18,6 @@ yet, and a greater one stays in an item that is written again.
 Indexes hold keys alone: whoever finds a thing by one reads it again, consistently.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping
 from datetime import datetime
