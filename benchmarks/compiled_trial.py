@@ -36,7 +36,7 @@ from benchmarks.rules import HEADERS, REQUESTED_AT
 from benchmarks.sitting import ROOT, DisagreementError, generate, tell
 from benchmarks.tables import machine
 from relay_core.columnar.numbers import read_amounts, read_wholes
-from relay_core.columnar.process_tuning import tune_process
+from relay_core.columnar.threads import tune_process
 from relay_core.config import VendorConfig, load_config
 from relay_core.domain import columns as canonical
 from relay_core.ingest.column_mapping import plan_columns

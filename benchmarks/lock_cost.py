@@ -23,7 +23,7 @@ from benchmarks.feeds import Shape
 from benchmarks.rules import REQUESTED_AT
 from benchmarks.sitting import generate
 from benchmarks.tables import machine
-from relay_core.columnar.process_tuning import tune_process
+from relay_core.columnar.threads import tune_process
 from relay_core.config import load_config
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_reader import TextBatch, parse_feed

@@ -6,8 +6,6 @@ normalized before a run is judged, so that one pass finds all that is wrong. The
 assets, replay and the benchmarks give it a sink each; everything else is the same for all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -32,9 +30,14 @@ from relay_core.merge.result import MergedInventory, merge_vendors, rules_broken
 from relay_core.merge.vendor_offers import joins_duplicates
 from relay_core.normalize.fallback import NO_LAST_GOOD, FallbackPolicy, LastGoodFeeds
 from relay_core.normalize.result import NormalizedVendor, no_offers
-from relay_core.normalize.vendor import ReadRows, sorted_rows
+from relay_core.normalize.vendor import (
+    WORK_FILE,
+    ReadRows,
+    rejected_rows_chunks,
+    sorted_rows,
+    work_file_chunks,
+)
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
-from relay_core.normalize.work_file import WORK_FILE, rejected_rows_chunks, work_file_chunks
 from relay_core.onboarding.doubts import row_doubts, ruled_offers
 from relay_core.onboarding.patches import with_patches
 from relay_core.publish.changes import Changes, compare
@@ -81,7 +84,7 @@ class VendorPass:
     reading of the next one. Both happen in the order of the feeds.
     """
 
-    run: RunStages
+    run: "RunStages"
     fallback: FallbackPolicy  # reads feeds, and settles which rows are used of a vendor
     columns: Collection[str]  # those of offers that are put in order
     room: ReportRoom  # what a report keeps of the refused rows of all vendors together

@@ -105,8 +105,7 @@ class Sandbox:
             seconds: the most time by the clock; 0 is no limit.
             answer: what it raises is raised here, as what the task raises is.
 
-        Raises:
-            SandboxEndedError: the process ended.
+        `SandboxEndedError`: the process ended.
         """
         if not self._is_ready:  # the loading of modules is no task's time
             self._received()

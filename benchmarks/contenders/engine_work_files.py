@@ -16,7 +16,7 @@ from benchmarks.rules import REQUESTED_AT
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from local.output import FolderSink
-from relay_core.columnar.process_tuning import tune_process
+from relay_core.columnar.threads import tune_process
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import RunContext

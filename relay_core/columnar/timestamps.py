@@ -49,8 +49,7 @@ _ISO = (
     r"(?:\.(?P<f>[0-9]{1,9}))?)?(?P<z>Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 )
 _SERIAL = r"^(?P<serial>[0-9]{2,6})(?:\.(?P<part>[0-9]{1,12}))?$"
-_SERIAL_1970 = 25_569
-"""The serial of the epoch."""
+_SERIAL_1970 = 25_569  # the serial of the epoch
 _NUMBERS = {"Y": 4, "y": 2, "m": 2, "d": 2, "H": 2, "I": 2, "M": 2, "S": 2}
 """Directives of strptime that are so many digits."""
 _NAMES: dict[str, list[str]] = {

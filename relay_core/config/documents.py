@@ -55,10 +55,8 @@ def parse_document(
 
     Numbers are ``int`` where their text is an integer's plain form, else `NumberText`.
 
-    Raises:
-        ConfigTooLargeError: it has too many bytes.
-        ConfigError: the text is malformed, repeats a key, holds no mapping, or more than it may;
-            with line and column where the parser knows them.
+    `ConfigTooLargeError`: it has too many bytes. `ConfigError`: the text is malformed, repeats a
+    key, holds no mapping, or more than it may; with line and column where the parser knows them.
     """
     if len(text) > 4 * scalars.MAX_CHARACTERS:  # of bytes, which are no fewer than characters
         raise _too_long()
@@ -340,8 +338,7 @@ def plain_document(
     The document comes from `parse_document` or from another program; it may hold ``Decimal``,
     ``float`` (read as its shortest text) and ``tuple``.
 
-    Raises:
-        ConfigError: it is nested too deeply, as one that holds itself is, or holds too much.
+    `ConfigError`: it is nested too deeply, as one that holds itself is, or holds too much.
     """
     cleaner = _Cleaner(limits)
     plain: dict[str, Any] = cleaner.clean(document, ())

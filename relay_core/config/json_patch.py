@@ -64,9 +64,7 @@ def _apart(value: Any) -> Any:
 
 def parser_patch(document: Mapping[str, Any], changes: Mapping[int, Changes]) -> list[PatchStep]:
     """Return the steps that change vendors' parsers; none, should the config not load with them."""
-    steps = [
-        step for place, each in changes.items() for step in parser_steps(document, place, each)
-    ]
+    steps = [step for place, new in changes.items() for step in parser_steps(document, place, new)]
     try:
         load_config(apply_patch(document, steps))
     except RelayError:

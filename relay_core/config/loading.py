@@ -128,9 +128,8 @@ def load_stored_config(text: str) -> TenantConfig:
 def load_config(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> TenantConfig:
     """Return the config that a document holds: plain values, as `parse_document` gives them.
 
-    Raises:
-        UnsupportedSchemaVersionError: ``schema_version`` is not 1; nothing else is looked at.
-        ConfigError: with every fault and its path.
+    `UnsupportedSchemaVersionError`: ``schema_version`` is not 1; nothing else is looked at.
+    `ConfigError`: with every fault and its path.
     """
     if not isinstance(document, Mapping):
         raise ConfigError([ConfigFault("", "the config must be a mapping of keys to values")])

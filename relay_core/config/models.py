@@ -1,7 +1,5 @@
 """The sections of a tenant config, frozen: their fields, types and defaults."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -293,7 +291,7 @@ class OutputColumn(values.Section):
         return {"column": name, "as": name}
 
     @model_validator(mode="after")
-    def _holds_one_thing(self) -> OutputColumn:
+    def _holds_one_thing(self) -> "OutputColumn":
         if (self.column is None) is (self.constant is None):
             raise values.refuse("needs a column or a constant, and not both")
         return self

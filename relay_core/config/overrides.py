@@ -1,7 +1,5 @@
 """Overrides: a merchant's last word on single SKUs, beside the config; read with every fault."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
@@ -93,7 +91,7 @@ class Override(Section):
         return value
 
     @model_validator(mode="after")
-    def _says_one_thing(self) -> Override:
+    def _says_one_thing(self) -> "Override":
         said = self.asked
         if not said and self.accept_price is None:
             raise refuse(f"must have one of {', '.join(ASKED)}")
@@ -116,7 +114,7 @@ class Override(Section):
         """What was accepted of the SKU, by name; None for nothing."""
         return {name: getattr(self, name) for name in ACCEPTED}
 
-    def at(self, moment: datetime) -> Override | None:
+    def at(self, moment: datetime) -> "Override | None":
         """Return what is left of it at a moment: a part whose time has passed is as if absent."""
         absent: dict[str, bool | None] = {}
         if self.expires_at is not None and self.expires_at <= moment:

@@ -1,7 +1,5 @@
 """Domain errors, each with its ``error_code`` and whether trying again can help."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -79,7 +77,7 @@ class FeedUnreadableError(RelayError):
         self.error_code = error_code
         super().__init__(message)
 
-    def __reduce__(self) -> tuple[type[FeedUnreadableError], tuple[str, str]]:
+    def __reduce__(self) -> "tuple[type[FeedUnreadableError], tuple[str, str]]":
         return type(self), (self.error_code, str(self))
 
 

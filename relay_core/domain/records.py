@@ -1,7 +1,5 @@
 """Small frozen values that the steps hand on: the run, an entry of a report, a vendor's result."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -102,7 +100,7 @@ class Cause:
         return f"{what}: {self.what_to_do}"
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Cause:
+    def of(cls, document: Mapping[str, Any]) -> "Cause":
         """Return the cause that `as_dict` gives."""
         samples = tuple(CauseSample(**sample) for sample in document["samples"])
         return cls(**{**document, "samples": samples, "patch": tuple(document["patch"])})
@@ -195,7 +193,7 @@ class GuardResult:
         return {name: value for name, value in values if value is not None} | {"examples": examples}
 
     @classmethod
-    def of_dict(cls, shown: Mapping[str, Any]) -> GuardResult:
+    def of_dict(cls, shown: Mapping[str, Any]) -> "GuardResult":
         """Return the result of `as_dict`."""
         own = {name: value for name, value in shown.items() if name != "value"}
         sides = {"vendor_id": None, "side": None}

@@ -1,7 +1,5 @@
 """Which header of a feed each canonical column is read from, and what is missing."""
 
-from __future__ import annotations
-
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -41,7 +39,7 @@ class ColumnPlan:
         return tuple(dict.fromkeys((*self.positions.values(), *parts, *skips)))
 
 
-def plan_columns(headers: Sequence[str], parser: ParserConfig) -> ColumnPlan:
+def plan_columns(headers: Sequence[str], parser: "ParserConfig") -> ColumnPlan:
     """Match the columns of rows to a feed's headers, compared after trimming."""
     names = [strip(header) for header in headers]
     counts = Counter(names)
@@ -67,7 +65,7 @@ def plan_columns(headers: Sequence[str], parser: ParserConfig) -> ColumnPlan:
     )
 
 
-def shown_cells(headers: Sequence[str], parser: ParserConfig, limits: Limits) -> int:
+def shown_cells(headers: Sequence[str], parser: "ParserConfig", limits: Limits) -> int:
     """Return how many cells of a malformed record are kept: as a report shows, or a skip needs."""
     names, skipped = list(map(strip, headers)), set(parser.skip_headers)
     last = max((place for place, name in enumerate(names) if name in skipped), default=-1)
@@ -87,7 +85,7 @@ def describe_missing(missing: Sequence[str], headers: Sequence[str]) -> str:
     )
 
 
-def wanted_headers(names: Sequence[str], parser: ParserConfig) -> dict[str, tuple[str, ...]]:
+def wanted_headers(names: Sequence[str], parser: "ParserConfig") -> dict[str, tuple[str, ...]]:
     """Return each column's headers: the mapped ones, else its own name where that is free."""
     mapped = parser.mapped_headers
     free = set(names) - {strip(h) for h in parser.column_map.values() if isinstance(h, str)}

@@ -38,10 +38,9 @@ def compression_of(data: Buffer, configured: str) -> str:
 def unpack(data: Buffer, compression: str, limits: Limits) -> Buffer:
     """Return an upload without its layer of compression; ``auto`` goes by its first bytes.
 
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR``: it is damaged, or something else; ``invalid_input``:
-            an archive of no file or of several, of an encrypted one, or packed in an unknown way;
-            ``feed_too_large``: it unpacks to more than a feed may have.
+    `FeedUnreadableError`: ``DECODE_ERROR``: it is damaged, or something else; ``invalid_input``: an
+    archive of no file or of several, of an encrypted one, or packed in an unknown way;
+    ``feed_too_large``: it unpacks to more than a feed may have.
     """
     kind = compression_of(data, compression)
     if kind == "none" or not len(data):

@@ -4,8 +4,6 @@ Arrow reads the records: most of them at the width that most have, the others by
 afterwards. The scanner reads the header, and finds the quote that is never closed.
 """
 
-from __future__ import annotations
-
 from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
@@ -67,10 +65,9 @@ def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMI
     The header is record 1, so that the first data record is 2; a feed whose ``parser.columns``
     are given has no header and starts at 1. Empty lines take no number.
 
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR``, here or from ``batches``: the bytes are not in
-            ``parser.encoding``, or a quote is never closed; ``invalid_input``: too many columns, or
-            too large a cell, as a quote is that is left open for longer than one may be.
+    `FeedUnreadableError`: ``DECODE_ERROR``, here or from ``batches``: the bytes are not in
+    ``parser.encoding``, or a quote is never closed; ``invalid_input``: too many columns, or too
+    large a cell, as a quote is that is left open for longer than one may be.
     """
     text = skip_lines(decode_feed(data, parser.encoding), parser.skip_lines)
     records = _Records(*one_byte_delimiter(text, parser.delimiter), parser, limits)
@@ -306,7 +303,7 @@ class _Records:
         yield held.slice(0, held.num_rows - 1)
 
     def _open(
-        self, body: memoryview, width: int, size: int, others: OtherRecords | None = None
+        self, body: memoryview, width: int, size: int, others: "OtherRecords | None" = None
     ) -> pa_csv.CSVStreamingReader:
         names = [str(index) for index in range(width)]
         end_mark = self._end_mark.encode() + self._delimiter * (width - 1)

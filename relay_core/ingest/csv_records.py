@@ -185,12 +185,10 @@ class RecordScanner:
         return quoted + bytes(text[position:end]), end
 
 
-def _end(
-    pattern: re.Pattern[bytes], text: memoryview, position: int, limit: int | None = None
-) -> int:
+def _end(pattern: re.Pattern[bytes], text: memoryview, start: int, limit: int | None = None) -> int:
     """Return where the match ends of a pattern that matches the empty text too."""
-    found = pattern.match(text, position, len(text) if limit is None else limit)
-    return position if found is None else found.end()
+    found = pattern.match(text, start, len(text) if limit is None else limit)
+    return start if found is None else found.end()
 
 
 def skip_lines(text: memoryview, lines: int) -> memoryview:

@@ -4,8 +4,6 @@ A reader takes a feed's bytes and its parser's options. It trims no cell, and ju
 how large cells and how many columns are.
 """
 
-from __future__ import annotations
-
 import codecs
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +42,7 @@ class TextBatch:
         """How many bytes the texts have."""
         return sum(map(size_of_texts, self.columns))
 
-    def where(self, keep: Bools) -> TextBatch:
+    def where(self, keep: Bools) -> "TextBatch":
         """Return the records that are kept."""
         mask = pa.array(keep)
         numbers = {place: cells[keep] for place, cells in self.number_cells.items()}
@@ -66,7 +64,7 @@ class MalformedRecords:
         """How many bytes the records have."""
         return size_of_texts(self.raw)
 
-    def where(self, keep: Bools) -> MalformedRecords:
+    def where(self, keep: Bools) -> "MalformedRecords":
         """Return the records that are kept."""
         mask = pa.array(keep)
         cells = [column.filter(mask) for column in self.cells]
@@ -167,8 +165,7 @@ def decode_feed(data: Buffer, encoding: str) -> memoryview:
 
     A feed that is UTF-8 already is checked and not copied; any other is held twice at the most.
 
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR`` with the byte offset and the likeliest encodings.
+    `FeedUnreadableError`: ``DECODE_ERROR`` with the byte offset and the likeliest encodings.
     """
     try:
         text = _as_utf8(data, encoding)

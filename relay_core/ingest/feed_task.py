@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
-from relay_core.columnar.process_tuning import tune_process
+from relay_core.columnar.threads import tune_process
 from relay_core.domain.limits import Limits
 from relay_core.ingest.parquet import read_parquet
 from relay_core.ingest.workbooks import read_workbook

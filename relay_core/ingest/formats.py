@@ -26,9 +26,8 @@ def read_apart(
 
     By default the process has the memory that a feed may need.
 
-    Raises:
-        FeedUnreadableError: as the format's reader does, here or from ``batches``;
-            ``feed_too_large`` also where the process dies, or is refused the memory that it needs.
+    `FeedUnreadableError`: as the format's reader does, here or from ``batches``; ``feed_too_large``
+    also where the process dies, or is refused the memory that it needs.
     """
     if sandbox is None:
         most = 2 * limits.feed_bytes + _OWN_BYTES

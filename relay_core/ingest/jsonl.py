@@ -1,16 +1,19 @@
-"""JSON Lines to text columns with record numbers.
+"""JSON Lines to text columns with record numbers; a line is an object, strictly by the letter.
 
 Any key may stand in the last line alone, so that all lines are read before the first batch; until
-then cells are held as columns.
+then cells are held as columns. Numbers stay as they are written.
 """
 
-from __future__ import annotations
-
+import gc
+import json
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +25,6 @@ from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest import feed as parsed_feed
-from relay_core.ingest import json_objects
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_records import window_end
 from relay_core.ingest.feed import Buffer, decode_feed
@@ -33,15 +35,26 @@ _MAX_VALUES = 2 << 20  # the most values of a line that is longer than a cell ma
 _LINE = re.compile(r"[^\r\n]+")
 _AS_THEY_ARE = frozenset((str, bytes, type(None)))
 _WORDS = {"True": "true", "False": "false"}
+_MAX_LEVELS = 100  # so many objects and lists may stand in one another, the line's own among them
+_NESTED = frozenset((list, dict))
+_TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+_WHITE_SPACE = " \t\r\n"
+_SPACED_COLON = re.compile(r'"[ \t]+:')
+_STEPS = np.zeros(256, np.int8)
+_STEPS[[ord("["), ord("{")]], _STEPS[[ord("]"), ord("}")]] = 1, -1
+_HALF_PAIR = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F])|\\."
+)
+"""A surrogate as an escape that another does not make a pair of; pairs and all else are passed."""
+_MAYBE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_json_lines(data: Buffer, parser: ParserConfig, limits: Limits) -> parsed_feed.ParsedFeed:
     """Split a feed into its keys and batches of text columns; the first line is record 1.
 
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``;
-            ``invalid_input``, here or from ``batches``: lines and no object among them, too many
-            keys, too large a cell.
+    `FeedUnreadableError`: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``;
+    ``invalid_input``, here or from ``batches``: lines and no object among them, too many keys, too
+    large a cell.
     """
     feed = _Feed(decode_feed(data, parser.encoding), limits)
     headers = feed.headers()
@@ -61,14 +74,14 @@ class _Column:
     nested: Ints  # the places whose value is a list or an object
 
     @classmethod
-    def of(cls, places: Sequence[int], values: Sequence[object]) -> _Column:
+    def of(cls, places: Sequence[int], values: Sequence[object]) -> "_Column":
         kinds, at = set(map(type, values)), np.asarray(places, np.int64)
         numbers = np.zeros(len(values), np.bool_)
         if bytes in kinds:
             numbers[:] = [type(value) is bytes for value in values]
         nested = at[:0]
-        if not kinds.isdisjoint(json_objects.NESTED):
-            nested = at[[type(value) in json_objects.NESTED for value in values]]
+        if not kinds.isdisjoint(_NESTED):
+            nested = at[[type(value) in _NESTED for value in values]]
         if not kinds <= _AS_THEY_ARE:
             values = [
                 value if type(value) in _AS_THEY_ARE else _WORDS.get(str(value)) for value in values
@@ -114,9 +127,9 @@ class _Feed:
         while start < len(self._text):
             end = window_end(self._text, start, _BLOCK)
             lines = self._lines(start, end)
-            with json_objects.without_collector():
+            with _without_collector():
                 is_short = max(map(len, lines), default=0) <= self._limits.cell_bytes
-                objects = json_objects.read_objects(lines) if is_short else None
+                objects = _read_objects(lines) if is_short else None
                 if objects is None:
                     objects = [*map(self._object, lines, count(number))]
                 found = _by_key(objects)
@@ -172,21 +185,18 @@ class _Feed:
 
     def _object(self, line: str, number: int) -> Mapping[str, object] | None:
         is_long = len(line) > self._limits.cell_bytes
-        if is_long and json_objects.count_values(line) > _MAX_VALUES:
+        if is_long and _count_values(line) > _MAX_VALUES:
             raise FeedUnreadableError(
                 FailureCode.INVALID_INPUT,
                 f"line {number} has more than {_MAX_VALUES:,} values, which are the most; leave "
                 "some of them out",
             )
-        found = json_objects.read_object(line)
+        found = read_object(line)
         if is_long:
             if found is None:  # it is one cell of a report
                 raise parsed_feed.large_cell(number, 1, (), self._limits)
             for column, value in enumerate(found.values(), 1):
-                if (
-                    type(value) in json_objects.NESTED
-                    and json_objects.nested_size(value) > self._limits.cell_bytes
-                ):
+                if type(value) in _NESTED and _nested_size(value) > self._limits.cell_bytes:
                     raise parsed_feed.large_cell(number, column, (), self._limits)
         return found
 
@@ -207,3 +217,100 @@ def _by_key(
             places.append(place)
             values.append(value)
     return found
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Switch the garbage collector off inside: JSON's values are many and never form a cycle."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _read_objects(lines: Sequence[str]) -> list[Mapping[str, Any] | None] | None:
+    """Return the objects that all lines are; None where a line has to be read by itself.
+
+    They are read as one list, with a mark between them that no line can know. Where there are as
+    many quotes before a colon as keys, no key stands twice and none of them is in a nested object.
+    """
+    mark = uuid4().hex
+    text = f',"{mark}",'.join(lines)
+    if _is_deep(text, len(lines)) or _MAYBE_SURROGATE.search(text):
+        return None
+    try:
+        values = _PLAIN.decode(f"[{text}]")
+    except (ValueError, RecursionError):
+        return None
+    objects: list[Mapping[str, Any] | None] = values[::2]
+    is_parted = len(values) == 2 * len(lines) - 1 and values[1::2] == [mark] * (len(lines) - 1)
+    if not is_parted or set(map(type, objects)) != {dict}:
+        return None
+    keys = text.count('":') + len(_SPACED_COLON.findall(text))
+    return objects if keys == sum(map(len, values[::2])) else None
+
+
+def read_object(line: str) -> Mapping[str, Any] | None:
+    """Return the object that a line is, its numbers as bytes; None where it is none."""
+    if _is_deep(line, 1):
+        return None
+    if _MAYBE_SURROGATE.search(line) and any(_HALF_PAIR.findall(line)):
+        return None
+    try:
+        value, end = _SCAN(line, len(line) - len(line.lstrip(_WHITE_SPACE)))
+    except (StopIteration, ValueError):
+        return None
+    is_all = end == len(line) or not line[end:].strip(_WHITE_SPACE)
+    return value if is_all and isinstance(value, dict) else None
+
+
+def _count_values(line: str) -> int:
+    """Return about how many values a line holds, whatever is nested in what."""
+    return _TEXT.sub("", line).count(",") + 1
+
+
+def _nested_size(value: Any) -> int:
+    """Return how many bytes a value has as JSON without white space."""
+    if isinstance(value, dict):
+        return sum(_nested_size(key) + _nested_size(part) + 2 for key, part in value.items()) + 1
+    if isinstance(value, list):
+        return sum(_nested_size(part) + 1 for part in value) + 1
+    if isinstance(value, str):
+        return len(value.encode()) + 2
+    return len(value) if isinstance(value, bytes) else 4
+
+
+def _is_deep(text: str, objects: int) -> bool:
+    """Return whether a JSON text of some objects has more than `_MAX_LEVELS` in one another."""
+    if text.count("[") + text.count("{") - objects < _MAX_LEVELS:
+        return False
+    if "\\" in text:  # it may stand before a quote
+        text = _TEXT.sub(lambda found: " " * len(found[0]), text)
+    data = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
+    steps = _STEPS[data]
+    steps[np.cumsum(data == ord('"'), dtype=np.int64) & 1 == 1] = 0
+    return bool(np.cumsum(steps, dtype=np.int64).max() > _MAX_LEVELS)
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+# A number is bytes because nothing else is, and no type is made faster of a text.
+_AS_WRITTEN: dict[str, Any] = {
+    "parse_float": str.encode,
+    "parse_int": str.encode,
+    "parse_constant": _no_constant,
+}
+_SCAN = json.JSONDecoder(object_pairs_hook=_pairs, **_AS_WRITTEN).scan_once  # type: ignore[attr-defined]
+_PLAIN = json.JSONDecoder(**_AS_WRITTEN)

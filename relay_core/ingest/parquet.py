@@ -5,8 +5,6 @@ looked at before rows are read: no more rows are read at once than fit into memo
 Values become the text that a feed has for them: exact, and without an exponent.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -54,14 +52,12 @@ def may_explode(data: Buffer) -> bool:
     return any(_SHARES_STARTS in each.encodings for each in chunks)
 
 
-def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> feed.ParsedFeed:
+def read_parquet(data: Buffer, parser: "ParserConfig", limits: Limits) -> feed.ParsedFeed:
     """Return a file's columns as text; its first row is record 1.
 
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR``, here or from ``batches``: it is no Parquet, or
-            damaged; ``invalid_input``: a column that is read is of no type that has a text, too
-            many columns, too large a cell; ``feed_too_large``: its texts come to more than a feed
-            may have.
+    `FeedUnreadableError`: ``DECODE_ERROR``, here or from ``batches``: it is no Parquet, or damaged;
+    ``invalid_input``: a column that is read is of no type that has a text, too many columns, too
+    large a cell; ``feed_too_large``: its texts come to more than a feed may have.
     """
     try:
         source = pa.BufferReader(pa.py_buffer(memoryview(data)))

@@ -64,9 +64,8 @@ def read_sku_map(data: Buffer, limits: Limits = DEFAULT_LIMITS) -> SkuMap | None
     Rows that lack either value are left out; of a repeated ``vendor_sku`` the last row counts.
     Where no row is left there is no map.
 
-    Raises:
-        FeedUnreadableError: ``invalid_input``: not UTF-8, a quote never closed, a column missing
-            or there twice, more columns or larger cells than a feed may have.
+    `FeedUnreadableError`: ``invalid_input``: not UTF-8, a quote never closed, a column missing or
+    there twice, more columns or larger cells than a feed may have.
     """
     # Of a record that does not fit, both cells are looked at, wherever they are.
     limits = replace(limits, row_data_columns=limits.columns)

@@ -63,9 +63,8 @@ class Parts:
     def elements(self, part: str, *names: str, are_few: bool = False) -> Iterator[Element]:
         """Yield the elements of these local names as they end; each is emptied after that.
 
-        Raises:
-            FeedUnreadableError: ``DECODE_ERROR``: the part is damaged, declares a document type, or
-                has far too many elements where they are to be few.
+        `FeedUnreadableError`: ``DECODE_ERROR``: the part is damaged, declares a document type, or
+        has far too many elements where they are to be few.
         """
         parser: XMLPullParser[Element] = XMLPullParser()
         count = 0

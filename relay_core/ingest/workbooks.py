@@ -1,7 +1,5 @@
 """Workbooks to text columns with record numbers: a sheet's rows become headers and records."""
 
-from __future__ import annotations
-
 import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -85,17 +83,15 @@ class XlsBook:
         return (cell.value, False) if cell.value else None
 
 
-def read_workbook(data: Buffer, parser: ParserConfig, limits: Limits) -> feed.ParsedFeed:
+def read_workbook(data: Buffer, parser: "ParserConfig", limits: Limits) -> feed.ParsedFeed:
     """Split a sheet into its headers and batches of text columns.
 
     The first row that is not blank is the header and record 1; with ``parser.columns`` the first
     row after those that are skipped is.
 
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR``, here or from ``batches``: it is no workbook of the
-            format, damaged, or has a password; ``invalid_input``: it has no such sheet, too many
-            columns, too large a cell; ``feed_too_large``: its parts, or the texts of its cells,
-            have too many bytes.
+    `FeedUnreadableError`: ``DECODE_ERROR``, here or from ``batches``: it is no workbook of the
+    format, damaged, or has a password; ``invalid_input``: it has no such sheet, too many columns,
+    too large a cell; ``feed_too_large``: its parts, or the texts of its cells, have too many bytes.
     """
     book = open_book(data, parser.format, limits, padded=parser.padded_numbers)
     sheet = _SheetRows(book.rows(_place_of(book.sheets, parser.sheet)), parser, limits)
@@ -167,7 +163,7 @@ def _place_of(sheets: Sequence[tuple[str, bool]], wanted: str | None) -> int:
 class _SheetRows:
     """The rows of the sheet that is read, each counted and judged once."""
 
-    def __init__(self, rows: Iterator[Row], parser: ParserConfig, limits: Limits) -> None:
+    def __init__(self, rows: Iterator[Row], parser: "ParserConfig", limits: Limits) -> None:
         self._rows, self._parser, self._limits = rows, parser, limits
         self._left = limits.feed_bytes
         self.before = parser.skip_lines  # records count from there

@@ -33,17 +33,15 @@ from relay_core.merge.pricing import (
     price_winners,
     whole_cents,
 )
-from relay_core.merge.row_counts import (
-    RuleEffects,
-    count_by_vendor,
-    effects_of_rules,
-    of_competing,
-    offers_by_vendor,
-)
 from relay_core.merge.vendor_offers import (
     FED_QUANTITY,
     VENDOR_RANK,
+    RuleEffects,
+    count_by_vendor,
+    effects_of_rules,
     in_stock,
+    of_competing,
+    offers_by_vendor,
     offers_of,
     own_shipping,
     units,

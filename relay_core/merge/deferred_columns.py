@@ -4,8 +4,6 @@ They stay where they were read until the state of the feed is written; a row loc
 leads back to them. So no text is copied but those of winners.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,7 +38,7 @@ class DeferredColumns:
     @classmethod
     def left_by(
         cls, names: Sequence[str], vendors: Mapping[int, NormalizedVendor]
-    ) -> DeferredColumns:
+    ) -> "DeferredColumns":
         """Return those columns of vendors' offers; the vendors in order of ranks."""
         sources = {
             rank: partial(_cells, table_of(vendor.offers[list(names)]))
@@ -50,7 +48,7 @@ class DeferredColumns:
         }
         return cls(list(offer_fields(names)), sources)
 
-    def with_rows(self, rank: int, rows: pa.Table) -> DeferredColumns:
+    def with_rows(self, rank: int, rows: pa.Table) -> "DeferredColumns":
         """Return the same with other rows of the feed, which are read nowhere else."""
         sources: dict[int, _Source] = {**self.sources, rank: partial(_cells, rows)}
         return replace(self, sources=dict(sorted(sources.items())))

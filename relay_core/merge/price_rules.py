@@ -4,8 +4,6 @@ Each rule is one bit. Each distinct value of a column has a mask: the rules whos
 column it meets. An offer's masks are combined with AND; the lowest bit left is its rule.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -43,7 +41,7 @@ class PriceRules:
     _matchers: Sequence[_RuleMatcher]
 
     @classmethod
-    def of(cls, config: TenantConfig) -> PriceRules:
+    def of(cls, config: TenantConfig) -> "PriceRules":
         """Return the rules of a tenant."""
         return cls(config.pricing.rules, list(_matchers(config)))
 

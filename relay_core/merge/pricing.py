@@ -5,8 +5,6 @@ one winner's. Amounts are ten-thousandths. The candidate is kept as a numerator 
 denominator until it is rounded to the increment.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -50,7 +48,7 @@ class PriceInputs:
     @classmethod
     def of(
         cls, offers: pa.Table, rows: Rows, pricing: PricingConfig, shipping: Ints | None = None
-    ) -> PriceInputs:
+    ) -> "PriceInputs":
         """Return the inputs of some rows' prices; ``shipping`` is each offer's flat amount."""
 
         def amounts(column: str) -> tuple[Ints, Bools]:
@@ -102,7 +100,7 @@ class _Terms:
     markup: Amounts | int  # what is added
     minimum: Amounts | int  # the least price
 
-    def of_rows(self, rows: Bools, kind: type) -> _Terms:
+    def of_rows(self, rows: Bools, kind: type) -> "_Terms":
         """Return the terms of some winners, as numbers of a kind."""
 
         def of(each: Amounts | int) -> Amounts | int:

@@ -1,7 +1,5 @@
 """Vendors to the merged inventory: the feed's rows, held against their contract, or a failure."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,7 +17,7 @@ from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.best_offer import Winners, merge_offers
 from relay_core.merge.deferred_columns import KEPT_ROWS, ROW_LOCATOR, DeferredColumns
-from relay_core.merge.row_counts import RuleEffects
+from relay_core.merge.vendor_offers import RuleEffects
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.comparison import KEPT
 from relay_core.validation.contracts import (
@@ -62,7 +60,7 @@ class MergedInventory:
         """How many rows the merged feed has; 0 where there is none."""
         return 0 if self.feed is None or self.failure else len(self.feed)
 
-    def with_warnings(self, *entries: ReportEntry) -> MergedInventory:
+    def with_warnings(self, *entries: ReportEntry) -> "MergedInventory":
         """Return the same with more warnings."""
         return replace(self, warnings=[*self.warnings, *entries])
 
@@ -103,7 +101,7 @@ def merge_vendors(
     warnings: Sequence[ReportEntry] = (),
     limits: Limits = DEFAULT_LIMITS,
     overrides: Sequence[Override] = (),
-) -> MergedInventory:
+) -> "MergedInventory":
     """Judge the rows, pick each SKU's best offer and price it.
 
     Judged in this order: no rows, the error policy's thresholds, no valid row, nothing to publish.

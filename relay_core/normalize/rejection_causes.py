@@ -4,8 +4,6 @@ Counts are of every refused cell. A cause is told of by its first cells that dif
 the first few thousand rows, in plain Python.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,7 +44,7 @@ class CauseLog:
     vendor_id: str
     limits: Limits  # of the shapes of a column that are told apart; others are counted together
     made_of: Mapping[str, str] = field(default_factory=dict)  # columns of several headers, in words
-    _columns: dict[str, _ColumnCauses] = field(default_factory=dict)
+    _columns: "dict[str, _ColumnCauses]" = field(default_factory=dict)
     _widths: Counter[int | None] = field(default_factory=Counter)  # None: no records at all
     _samples: defaultdict[int | None, list[CauseSample]] = field(
         default_factory=lambda: defaultdict(list)

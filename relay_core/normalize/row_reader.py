@@ -4,8 +4,6 @@ Works on one batch at a time. Which rows are refused is the contract's verdict (
 the faults here say why.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -61,7 +59,7 @@ class RowReader:
     sku_map: SkuMap | None
     rate: Fraction | None = None
 
-    def read(self, batch: TextBatch) -> TypedBatch:
+    def read(self, batch: TextBatch) -> "TypedBatch":
         """Read one batch; records whose fields are all blank, or that are skipped, are left out."""
         batch = _without_blank_records(batch, self.plan.positions)
         batch, skipped = self.without_skipped(batch)

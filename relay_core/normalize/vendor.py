@@ -1,11 +1,11 @@
 """One vendor's parsed feed to its valid rows in order and its rejected rows.
 
 Batches are read on two threads while Arrow splits the next, and judged when there are many rows of
-them; what needs all rows comes after, and can run beside the reading of another vendor.
+them; what needs all rows comes after, and can run beside the reading of another vendor. A work file
+takes the result to another process.
 """
 
-from __future__ import annotations
-
+import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,16 +15,20 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from relay_core.columnar import csv_text
 from relay_core.columnar.growing_columns import GrowingArray, GrowingNumbers, GrowingTexts
+from relay_core.columnar.sorted_file import read_sorted_file, sorted_file_chunks
 from relay_core.columnar.sorting import TextOrder, order_by_text
-from relay_core.columnar.text import Bools, Ints, Rows, bytes_of
+from relay_core.columnar.text import Bools, Ints, Rows, bytes_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.columnar.timestamps import BEFORE_ALL
 from relay_core.domain import columns as canonical
+from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import INPUT_COLUMNS, is_extra
 from relay_core.domain.limits import Limits, ReportRoom
+from relay_core.domain.records import Cause, ReportEntry
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.result import Cells, NormalizedVendor, VendorColumns
@@ -36,14 +40,32 @@ from relay_core.validation.contracts import (
     check_shape,
     frame_of,
     offer_fields,
+    offer_schema,
     rejected_cells,
+    table_of,
 )
 
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
 _NO_LINES = pa.array([], pa.string())
 _SLICE = 1 << 16  # how many lines are written at a time
-_VALIDATED_CELLS = 8 << 20
-"""So many cells of the feed wait for their verdict: of a wide one few rows do."""
+_VALIDATED_CELLS = 8 << 20  # so many cells wait for their verdict: of a wide feed few rows do
+WORK_FILE = "offers.arrow"
+REJECTED_BY_SKU = pa.schema(
+    [
+        ("sku", pa.large_string()),
+        ("vendor_id", pa.string()),
+        ("row_number", pa.int64()),
+        ("error_codes", pa.string()),
+    ]
+)
+"""One rejected row that has a SKU."""
+
+_REPORT = b"report"
+_PLAIN = (
+    *("vendor_id", "status", "is_read", "skipped", "total_rows", "invalid_rows", "duplicates"),
+    *("last_sku", "fault_counts"),
+)
+_ROWS_AT_ONCE = 1 << 16
 
 
 def load_contracts() -> None:
@@ -222,7 +244,7 @@ class SortedVendor:
     lines: pa.StringArray | pa.LargeStringArray
 
     @classmethod
-    def without_rows(cls, vendor: NormalizedVendor) -> SortedVendor:
+    def without_rows(cls, vendor: NormalizedVendor) -> "SortedVendor":
         """Return a vendor of which there is nothing to sort."""
         return cls(vendor, VendorColumns({}, np.empty(0, np.int64)), _NO_LINES)
 
@@ -300,3 +322,70 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         rejected_rows=rejected_rows.result(),
     )
     return SortedVendor(vendor, VendorColumns(columns, order), rows.lines.consume())
+
+
+def work_file_chunks(
+    ordered: SortedVendor, vendor: NormalizedVendor, extra_columns: Sequence[str] = ()
+) -> Iterator[memoryview]:
+    """Yield the work file of a vendor with offers; ``ordered`` has its columns that they lack."""
+    schema = offer_schema(extra_columns)
+    report = {
+        **{name: getattr(vendor, name) for name in _PLAIN},
+        "fault": None if vendor.fault is None else vendor.fault.as_dict(),
+        "warnings": [entry.as_dict() for entry in vendor.warnings],
+        "causes": [cause.as_dict() for cause in vendor.causes],
+    }
+
+    def offers() -> Iterator[pa.Table]:
+        made = table_of(vendor.offers)
+        for start in range(0, len(made), _ROWS_AT_ONCE):
+            rows = ordered.kept.rows[start : start + _ROWS_AT_ONCE]
+            part = made.slice(start, len(rows))
+            columns = (
+                part[each.name]
+                if each.name in made.column_names
+                else ordered.kept.cells(each, rows)
+                for each in schema
+            )
+            yield pa.table(list(columns), schema=schema).combine_chunks()
+
+    return sorted_file_chunks(
+        schema.with_metadata({_REPORT: json.dumps(report, ensure_ascii=False).encode()}),
+        "sku",
+        offers(),
+        [vendor.rejected_rows, pa.table({"entry": pa.array(vendor.entries, pa.large_string())})],
+    )
+
+
+def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
+    """Return the vendor that a work file holds."""
+    offers, rejected_rows, entries = read_sorted_file(data)
+    report = json.loads(offers.schema.metadata[_REPORT])
+    fault = report.pop("fault")
+    return NormalizedVendor(
+        **{
+            **report,
+            "status": VendorStatus(report["status"]),
+            "fault": None if fault is None else ReportEntry(**fault),
+            "warnings": tuple(ReportEntry(**entry) for entry in report["warnings"]),
+            "causes": tuple(map(Cause.of, report["causes"])),
+        },
+        entries=tuple(entries["entry"].to_pylist()),
+        offers=frame_of(offers.replace_schema_metadata(None)),
+        rejected_rows=rejected_rows,
+    )
+
+
+def rejected_rows_chunks(vendors: Sequence[NormalizedVendor]) -> Iterator[memoryview]:
+    """Yield the rejected rows that have a SKU, by SKU, then vendor and row."""
+    parts = [REJECTED_BY_SKU.empty_table()]
+    for vendor in sorted(vendors, key=lambda each: each.vendor_id):
+        known = vendor.rejected_rows.filter(pc.is_valid(vendor.rejected_rows["sku"]))
+        whose = pa.repeat(vendor.vendor_id, len(known))
+        columns = (known["sku"], whose, known["row_number"], known["error_codes"])
+        parts.append(pa.table(list(columns), schema=REJECTED_BY_SKU))
+    rejected = pa.concat_tables(parts)
+    order = order_by_text(one_chunk(rejected["sku"])).rows
+    starts = range(0, len(order), _ROWS_AT_ONCE)
+    rows = (rejected.take(pa.array(order[start : start + _ROWS_AT_ONCE])) for start in starts)
+    yield from sorted_file_chunks(REJECTED_BY_SKU, "sku", rows)

@@ -67,10 +67,8 @@ _TIMES = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", "T%H:%M:%S", "
 _FORMATS = (*(day + time for days in _DAYS for day, time in product(days, _TIMES)), EXCEL)
 _RECENT_SERIALS = range(30_000, 80_000)
 """Serial numbers of the days from 1982 to 2119; others are rather something else."""
-_MAX_FORMATS = 3
-"""No list has more forms of its own."""
-_FIRST = 5
-"""A form that reads none of so many is not tried on the others."""
+_MAX_FORMATS = 3  # no list has more forms of its own
+_FIRST = 5  # a form that reads none of so many is not tried on the others
 
 _NOTHING = frozenset(
     ("-", "--", "---", "n/a", "na", "n.a.", "#n/a", "null", "none", "nil", "nan", "k.a.", "n.v.")

@@ -20,7 +20,6 @@ from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
 from relay_core.onboarding import cell_guess, layout_guess
 from relay_core.onboarding.check_results import FeedCheck, Reading
-from relay_core.onboarding.container_guess import container_changes, unpacked
 from relay_core.onboarding.doubts import has_amounts, row_doubts, ruled_offers
 from relay_core.onboarding.dry_run import (
     MAX_WHOLE_BYTES,
@@ -33,6 +32,7 @@ from relay_core.onboarding.dry_run import (
 )
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.header_guess import candidates, match_headers, warehouse_headers
+from relay_core.onboarding.layout_guess import container_changes, unpacked
 
 _MAX_HEADERS = 200
 _WORTHWHILE = {"encoding", "padded_numbers", "quoting", "skip_rows"}

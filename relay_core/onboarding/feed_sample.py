@@ -61,9 +61,8 @@ def whole_lines(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[byte
 def whole_records(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[bytes, ParserConfig]:
     """Return the first records of a feed that are not cut, and the parser that reads these bytes.
 
-    Raises:
-        FeedUnreadableError: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``, or a quote
-            is never closed as far as can be seen.
+    `FeedUnreadableError`: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``, or a quote is
+    never closed as far as can be seen.
     """
     raw, mark = _one_byte(_text_of(feed, parser), parser.delimiter)
     body = skip_lines(memoryview(raw), parser.skip_lines)

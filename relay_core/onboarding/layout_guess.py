@@ -1,13 +1,15 @@
-"""The probable layout of a feed: delimiter or sheet, the header's place, what is no row of it.
+"""An upload's container, then its layout: delimiter or sheet, header's place, what is no row of it.
 
-How records end belongs to it: quotes, blank fields at the end.
+The container is compression and format. How records end belongs to the layout: quotes, blank fields
+at the end.
 """
 
 import re
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -16,28 +18,41 @@ import pyarrow as pa
 
 from relay_core.columnar.text import Bools, is_empty
 from relay_core.config import ParserConfig, TenantConfig
+from relay_core.config.cross_checks import FORMATS_WITH
 from relay_core.config.parser import MAX_SKIP_ROWS
 from relay_core.domain.cell_rules import strip
-from relay_core.domain.codes import RowFault
+from relay_core.domain.codes import WORKBOOK_FORMATS, RowFault
 from relay_core.domain.columns import MONEY_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import DEFAULT_LIMITS
+from relay_core.ingest import compression
+from relay_core.ingest.charset import decode_head, likely_encodings
 from relay_core.ingest.column_mapping import ColumnPlan, plan_columns
 from relay_core.ingest.feed import TextBatch
 from relay_core.ingest.formats import open_feed
-from relay_core.ingest.workbooks import open_book
+from relay_core.ingest.jsonl import read_object
+from relay_core.ingest.workbooks import open_book, workbook_format
 from relay_core.onboarding.cell_guess import is_totals
 from relay_core.onboarding.check_results import Reading
-from relay_core.onboarding.container_guess import SAMPLE_LIMITS
 from relay_core.onboarding.dry_run import cell_texts, changed_parser, read_rows, record_columns
-from relay_core.onboarding.feed_sample import FeedSample, SampleRecord, sample_records
+from relay_core.onboarding.feed_sample import (
+    OLE2,
+    PARQUET,
+    ZIP,
+    FeedSample,
+    SampleRecord,
+    sample_records,
+    unreadable,
+)
 from relay_core.onboarding.header_guess import count_known, known_names
 
+_UNPACKED = 1 << 20  # so much of a packed text is looked at
+_SAMPLE_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)  # of a file that is unpacked whole
 _DELIMITERS = ",;\t|"
 _RECORDS = 200
 _SHEET_RECORDS = 100
 _MAX_SHEETS = 5
-_SURE = 2
-"""A header with so many names that price lists have is looked for no further."""
+_SURE = 2  # a header with so many names that price lists have is looked for no further
 _HEADER_WITHIN = 30
 _RECORD_ENDS: tuple[dict[str, Any], ...] = (
     {"blank_extra_fields": "drop"},
@@ -46,12 +61,72 @@ _RECORD_ENDS: tuple[dict[str, Any], ...] = (
 )
 _SKIPPING = ("cost", "price", "quantity_available", "title", "sku")
 """The columns whose headers tell records that are no rows, the clearest first."""
-_FEW = 3
-"""A record with at most one filled cell in so many says too little to be a product."""
+_FEW = 3  # a record with at most one filled cell in so many says too little to be a product
 _CONSISTENT = 0.9
 _FILLED = 0.6
 # A number, an amount or a day, by its characters alone.
 _FIGURES = re.compile(r"[^\W\d]{0,3}\W*\d[\d\W_]*[^\W\d]{0,3}")
+
+
+def unpacked(feed: FeedSample) -> FeedSample:
+    """Return an upload without its layer of compression, as far as its first bytes tell.
+
+    `FeedUnreadableError`: it is of no kind that can be read, too large to be looked at, damaged.
+    """
+    packed = compression.compression_of(feed.data, "auto")
+    if packed == "zip" or feed.data.startswith((PARQUET, OLE2)):
+        if not feed.is_whole:
+            raise unreadable("the file is too large to be looked at; a run reads it")
+        if packed != "zip" or workbook_format(feed.data) is not None:
+            return feed
+        try:
+            compression.open_archive(feed.data).close()
+        except compression.BROKEN as error:
+            what = "a ZIP archive's or an Excel workbook's"
+            raise unreadable(f"the file begins as {what} do, and is damaged: {error}") from error
+        data, is_all = compression.unpack_head(feed.data, "zip", _UNPACKED)
+        if not is_all and data.startswith(PARQUET):
+            data, is_all = bytes(compression.unpack(feed.data, "zip", _SAMPLE_LIMITS)), True
+        return replace(feed, data=data, is_whole=is_all)
+    if packed != "gzip":
+        return feed
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        data = unpacker.decompress(feed.data, _UNPACKED)
+    except zlib.error as error:
+        raise unreadable(f"the file begins as gzip's do, and is damaged: {error}") from error
+    is_all = feed.is_whole and unpacker.eof and not unpacker.unused_data
+    return replace(feed, data=data, is_whole=is_all)
+
+
+def container_changes(
+    feed: FeedSample, inner: FeedSample, parser: ParserConfig
+) -> Mapping[str, Any]:
+    """Return what to change in a parser for an upload that `unpacked` has made ``inner`` of."""
+    head, found = inner.data, "csv"
+    if not head:
+        found = parser.format
+    elif head.startswith((ZIP, OLE2)):
+        found = workbook_format(head) or parser.format
+    elif head.startswith(PARQUET):
+        found = "parquet"
+    else:
+        with suppress(UnicodeError):
+            text = decode_head(head, likely_encodings(head)[0], is_whole=inner.is_whole)
+            line = text.lstrip().split("\n", 1)[0]
+            is_object = line.startswith("{") and read_object(line) is not None
+            found = "jsonl" if is_object else "csv"
+    changes: dict[str, Any] = {}
+    if found != parser.format:
+        changes["format"] = found
+        for option, formats in FORMATS_WITH.items():
+            default = ParserConfig.model_fields[option].default
+            if found not in formats and getattr(parser, option) != default:
+                changes[option] = default
+    packed = compression.compression_of(feed.data, "auto")
+    if found not in WORKBOOK_FORMATS and parser.compression not in ("auto", packed):
+        changes["compression"] = "auto"
+    return changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +276,7 @@ def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
 
     `FeedUnreadableError`: it is no workbook.
     """
-    sheets = open_book(data, parser.format, SAMPLE_LIMITS).sheets
+    sheets = open_book(data, parser.format, _SAMPLE_LIMITS).sheets
     shown = [name for name, is_visible in sheets if is_visible]
     own = parser.sheet if parser.sheet in shown else next(iter(shown), None)
     if own is None:
@@ -236,7 +311,7 @@ def _sheet_header(data: bytes, name: str, parser: ParserConfig) -> _Header | Non
     )
     records: list[SampleRecord] = []
     with suppress(FeedUnreadableError):
-        for batch in open_feed(data, probe, SAMPLE_LIMITS).batches:
+        for batch in open_feed(data, probe, _SAMPLE_LIMITS).batches:
             if isinstance(batch, TextBatch):
                 columns = [column.slice(0, _SHEET_RECORDS).to_pylist() for column in batch.columns]
                 rows = zip(batch.row_numbers.tolist(), zip(*columns, strict=True), strict=False)

@@ -5,8 +5,6 @@ and priced by the steps of the merge (`Merge`) and of the pricing, which are not
 time here: its offers by rank, what each lost on, its price by steps. Then they become JSON.
 """
 
-from __future__ import annotations
-
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,7 +43,7 @@ from relay_core.merge.vendor_offers import (
     own_shipping,
     without_duplicates,
 )
-from relay_core.normalize.work_file import REJECTED_BY_SKU, WORK_FILE
+from relay_core.normalize.vendor import REJECTED_BY_SKU, WORK_FILE
 from relay_core.publish.feed import fields_of, row_texts
 from relay_core.publish.kept_rows import kept_schema, quarantined_schema
 from relay_core.publish.keys import ArtifactKeys
@@ -214,7 +212,7 @@ class _Ranking:
     numbers: Ints  # of each criterion a row, as far as it was come to
 
     @classmethod
-    def of(cls, offers: pa.Table, criteria: Sequence[Criterion]) -> _Ranking:
+    def of(cls, offers: pa.Table, criteria: Sequence[Criterion]) -> "_Ranking":
         """Rank offers, which stand in the order of vendors and rows."""
         numbers = np.array([each.numbers(offers) for each in criteria], np.int64)
         excludes = np.array([each.excludes for each in criteria])

@@ -6,8 +6,6 @@ the published one, never one that was only computed. Time confirms a new price, 
 or a new config explains it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -100,7 +98,7 @@ class KeptRows:
 
     def quarantine(
         self, vendors: Sequence[NormalizedVendor], config_version: int | None
-    ) -> Quarantine | None:
+    ) -> "Quarantine | None":
         """Keep the published price of SKUs whose new one cannot be right; return them, if any."""
         merged, options = self.merged, self.merged.config.guards.quarantine
         if options is None or merged.feed is None or merged.deferred is None:
@@ -133,7 +131,7 @@ class KeptRows:
 
     def _suspects(
         self, merge: best_offer.Merge, options: QuarantineConfig, offered: pa.Table
-    ) -> _Suspects:
+    ) -> "_Suspects":
         """Return the SKUs that no override explains, either."""
         said = merge.overrides
         joined, now = self.joined, to_microseconds(self.requested_at)
@@ -286,7 +284,7 @@ class _Suspects:
         """The prices that were computed."""
         return integers_of(self.offered["price"])[0]
 
-    def judged(self, *, is_new_config: bool) -> _Suspects:
+    def judged(self, *, is_new_config: bool) -> "_Suspects":
         """Return those that neither the time nor a new config explains."""
         confirmed = np.zeros(len(self.rows), np.bool_)
         if is_new_config:

@@ -1,7 +1,5 @@
 """Where a run's artifacts and work files lie, and what an artifact that lies there is called."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 MERGED_INVENTORY = "merged_inventory"  # the name of the feed, among the artifacts and as a file
@@ -19,7 +17,7 @@ class Place:
 
     path: str
 
-    def __get__(self, keys: ArtifactKeys, _: type[ArtifactKeys]) -> str:
+    def __get__(self, keys: "ArtifactKeys", _: "type[ArtifactKeys]") -> str:
         return f"{keys.prefix}{self.path}"
 
 

@@ -1,7 +1,5 @@
 """Two feeds in the order of SKUs, joined a range of SKUs at a time, once for all who compare."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -32,7 +30,7 @@ class FeedFigures:
     suspect_cents: Ints | None = None  # what quarantined ones would cost; -1 for all others
 
     @classmethod
-    def of(cls, feed: pd.DataFrame) -> FeedFigures:
+    def of(cls, feed: pd.DataFrame) -> "FeedFigures":
         """Return the figures of a feed (``FeedRow``); without ``kept_at_0`` all is offered."""
         names = (*FIGURES, *(name for name in (KEPT, SUSPECT_PRICE) if name in feed))
         table, suspect = table_of(feed[[*names]]), None
@@ -74,7 +72,7 @@ class Comparison:
     rows_after: Rows  # the same in the other
 
     @classmethod
-    def of(cls, before: FeedFigures, after: FeedFigures) -> Comparison:
+    def of(cls, before: FeedFigures, after: FeedFigures) -> "Comparison":
         """Join two feeds."""
         sides = [before.skus, after.skus]
         if len({text.type for text in sides}) > 1:  # one holds more than short offsets reach
@@ -83,7 +81,7 @@ class Comparison:
         rows = (np.concatenate(parts) for parts in zip(*joined, strict=True))
         return cls(before, after, *rows)
 
-    def with_after(self, feed: pd.DataFrame, added: Bools | None = None) -> Comparison:
+    def with_after(self, feed: pd.DataFrame, added: Bools | None = None) -> "Comparison":
         """Return the comparison with a feed of the other's SKUs, and of those ``added``."""
         rows = self.rows_after
         if added is not None:

@@ -4,8 +4,6 @@ A feed is held against a config as far as its first bytes tell. Of a run's files
 read. `TaskSlots` says who may have it do something, and until when.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -235,6 +233,6 @@ class _Files:
     sizes: Mapping[str, int]
     ask: Ask
 
-    def read(self, parts: Sequence[tuple[str, Part]]) -> Sequence[bytes]:
+    def read(self, parts: "Sequence[tuple[str, Part]]") -> Sequence[bytes]:
         found: Sequence[bytes] = self.ask([(key, (part.start, part.stop)) for key, part in parts])
         return found

@@ -4,8 +4,6 @@
 is an answer here and no error: messages come and go meanwhile.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +29,7 @@ REQUEST_ID = "request_id"
 RUN_ID = "run_id"
 CAUSE = "cause"
 _MAX_CAUSE_CHARACTERS = 1000
-_SYSTEM_ATTRIBUTES: tuple[MessageSystemAttributeNameType, ...] = (
+_SYSTEM_ATTRIBUTES: "tuple[MessageSystemAttributeNameType, ...]" = (
     "ApproximateReceiveCount",
     "SentTimestamp",
 )
@@ -207,7 +205,7 @@ def _legal(value: str) -> str:
 
 
 def receive(
-    client: SQSClient,
+    client: "SQSClient",
     queue_url: str,
     limit: int,
     wait_seconds: int,

@@ -76,7 +76,6 @@ def delete(
 
 _MAX_PATHS = 3
 _HIDDEN = ("changed_count", "expires_at", "sha256")
-
 commands = typer.Typer()
 
 

@@ -18,7 +18,6 @@ from relay_dagster.client.terminal import Screen
 from relay_dagster.wire.runs import HeldFeed, PublishedFeed, Run
 
 Reason = Annotated[str, option("Why; it stands in the run, or in the log.", default=False)]
-
 commands = typer.Typer()
 
 

@@ -18,8 +18,7 @@ from relay_dagster.wire.tenants import UploadLink
 
 TIMEOUT = httpx.Timeout(60, connect=10)
 _PIECE = 1 << 20
-_GONE = (403, 404, 410)
-"""How S3 answers for a file that is not there, or whose link has expired."""
+_GONE = (403, 404, 410)  # how S3 answers for a file that is not there, or whose link has expired
 _NAMED_BY = (
     "the API names that host in links, RELAY_PUBLIC_S3_ENDPOINT_URL of its environment changes it"
 )

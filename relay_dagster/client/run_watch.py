@@ -32,9 +32,8 @@ def watch(session: Session, polled: Polled, *, silently: bool = False) -> RunDet
 
     ``silently`` tells it on standard error, and leaves standard output to what follows.
 
-    Raises:
-        typer.Exit: 130, the user has stopped watching; the run goes on.
-        ClientError: the API has not answered for `MAX_SILENT_SECONDS`.
+    `typer.Exit`: 130, the user has stopped watching; the run goes on. `ClientError`: the API has
+    not answered for `MAX_SILENT_SECONDS`.
     """
     run_id = polled.run.run_id
     again = f"look again with: relay show {run_id} --watch"

@@ -35,7 +35,6 @@ from relay_dagster.wire.tenants import Tenant
 
 _ROOM_FOR_ALL = 118
 Watch = Annotated[bool, option("Follow the run to its end.", "--watch")]
-
 commands = typer.Typer()
 
 

@@ -84,9 +84,7 @@ def show_explanation(screen: Screen, explanation: wire.Explanation) -> None:
     if explanation.offers_count:
         screen.section(_counted("offers", explanation.offers, explanation.offers_count))
         columns = dict(_OFFERS)
-        if all(
-            each.stock_quantity in (None, each.quantity_available) for each in explanation.offers
-        ):
+        if all(one.stock_quantity in (None, one.quantity_available) for one in explanation.offers):
             del columns["offered"]
         if all(each.rule is None for each in explanation.offers):
             del columns["rule"]

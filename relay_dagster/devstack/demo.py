@@ -251,15 +251,6 @@ def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
         in_the_shop(console, _shop_run_id(world), released)
 
 
-def upload_tenth(platform: Platform) -> None:
-    """Upload the first tenth of a vendor's feed."""
-    config = load_config(parse_document(sample_config_text(TENANT), format="yaml"))
-    vendor_id, (name, data) = next(iter(sample_feeds(TENANT).items()))
-    lines = data.splitlines(keepends=True)
-    key = f"{config.vendor(vendor_id).inbound.s3_prefix}{name}"
-    platform.objects.put(key, b"".join(lines[: len(lines) // 10]))
-
-
 @contextmanager
 def serving(name: str, body: bytes) -> Iterator[str]:
     """Serve one file on this machine, as a supplier's server does; yield its URL."""

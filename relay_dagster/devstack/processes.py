@@ -301,8 +301,7 @@ def _http_answers(url: str) -> bool:
 
 _STACK_MB = 1_100
 """Emulator, API, code server, webserver and daemon: about as much as they hold between runs."""
-_PROCESS_MB = 300
-"""What a run's process holds before it reads a feed."""
+_PROCESS_MB = 300  # what a run's process holds before it reads a feed
 _LEAST_MB = 128
 
 

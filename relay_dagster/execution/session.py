@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
-from relay_core.columnar.process_tuning import tune_process
+from relay_core.columnar.threads import tune_process
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.errors import UnsupportedSchemaVersionError

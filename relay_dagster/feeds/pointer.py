@@ -4,8 +4,6 @@ Frozen values and pure functions. A `FeedPointer` changes in the transaction of 
 run's success or hold, a release, a cancel, a rollback; `FeedUpdate` is such a change.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -80,7 +78,7 @@ class FeedUpdate:
 
     def noted(
         self, run: RunRecord, scheduled: Callable[[RunRecord | None, RunRecord], RunRecord]
-    ) -> tuple[RunRecord, FeedUpdate]:
+    ) -> "tuple[RunRecord, FeedUpdate]":
         """Return the run, with its publication noted, and the update, its voided run scheduled."""
         newest, update = self.after.in_force, self
         if newest.run_id == run.run_id:

@@ -23,7 +23,6 @@ from relay_dagster.wiring import Platform
 
 _ALL = 1_000_000
 _MAX_CAUSE_LENGTH = 1000
-
 log = event_log()
 
 

@@ -48,7 +48,6 @@ RECEIVED_HIDDEN_SECONDS = 30
 meanwhile, it comes again after that."""
 
 SERVED_LATELY = timedelta(minutes=10)
-
 log = event_log()
 
 

@@ -40,7 +40,6 @@ from relay_dagster.wiring import Platform
 
 MAX_RECORDS = 200
 _ROUNDS = 5
-
 log = event_log()
 
 

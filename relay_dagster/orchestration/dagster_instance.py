@@ -20,7 +20,6 @@ from relay_dagster.runs.ports import AttemptState
 TERMINATE_SECONDS = 3
 _FEW, _PARTITIONS_AT_ONCE = 20, 500
 _ASKING_LAUNCHERS = ("DefaultRunLauncher",)
-
 log = event_log()
 _STATUS = dg.DagsterRunStatus
 _WAITING = (_STATUS.QUEUED, _STATUS.NOT_STARTED, _STATUS.MANAGED, _STATUS.STARTING)

@@ -109,9 +109,7 @@ def refusal(head: Head, hosts: Collection[str]) -> Refusal | None:
     if head.method in _READING:
         runs_more = head.path == GRAPHQL_PATH and not all(map(_only_queries, head.queries))
         return MUTATION_BY_GET if runs_more else None
-    types = [
-        each.partition(";")[0].strip().lower() for each in head.headers.get("content-type", ())
-    ]
+    types = [one.partition(";")[0].strip().lower() for one in head.headers.get("content-type", ())]
     if head.method != UPGRADE and types != [JSON_TYPE]:
         return NOT_JSON
     return None if _is_own_page(head.headers, host) else FOREIGN_PAGE

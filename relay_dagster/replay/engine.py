@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from relay_core.columnar.process_tuning import tune_process
+from relay_core.columnar.threads import tune_process
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.merge.result import MergedInventory
@@ -122,9 +122,8 @@ def _kept(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:
 def replay(inputs: ReplayInputs, sink: Sink) -> tuple[RunStages, MergedInventory | None]:
     """Take a run's inputs through the engine's stages; return those, and None where it has failed.
 
-    Raises:
-        ConfigError: the config lacks a vendor that the run was asked for.
-        ClientError: an input cannot be had.
+    `ConfigError`: the config lacks a vendor that the run was asked for. `ClientError`: an input
+    cannot be had.
     """
     tune_process()
     artifacts, config = inputs.artifacts, inputs.config

@@ -52,9 +52,8 @@ commands = typer.Typer()
 class Verification:
     """One run beside what comes out of its inputs here.
 
-    Raises:
-        NotReplayableError: what it is made of is not there.
-        TamperedError: an input is not the one that it has read.
+    `NotReplayableError`: what it is made of is not there. `TamperedError`: an input is not the one
+    that it has read.
     """
 
     def __init__(self, session: Session, run_id: str, folder: Path) -> None:

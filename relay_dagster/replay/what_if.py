@@ -86,10 +86,8 @@ class WhatIf:
     Both are judged as the run was; then the other's feed is compared with the run's own, as if that
     were published. Where the run comes to none, it is compared as the run would have been.
 
-    Raises:
-        BadUsageError: the config is another tenant's.
-        ConfigError: it lacks a vendor that the run was asked for.
-        NotReplayableError: what the run is made of is not there.
+    `BadUsageError`: the config is another tenant's. `ConfigError`: it lacks a vendor that the run
+    was asked for. `NotReplayableError`: what the run is made of is not there.
     """
 
     def __init__(self, session: Session, run_id: str, config: TenantConfig, folder: Path) -> None:

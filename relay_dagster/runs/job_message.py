@@ -5,8 +5,6 @@ Anybody may send one, so what is read is judged value by value. Which record a j
 address.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -48,7 +46,7 @@ class Job:
     config_version: int | None = None
 
     @classmethod
-    def parse(cls, body: str) -> Job:
+    def parse(cls, body: str) -> "Job":
         """Read a message body, whatever else it holds; no vendors are all; else `NotAJobError`."""
         try:
             document = json.loads(body)

@@ -4,8 +4,6 @@ Frozen values only. How a record comes to be and changes is `transitions`, who w
 the change `service`, how it is stored ``aws/dynamodb/run_store.py``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -259,7 +257,7 @@ class RunRecord:
         """Whose it is to mend that the run has failed; None where it has not."""
         return self.failure.failure_class if self.status is RunStatus.FAILED else None
 
-    def with_reports(self, outcome: Outcome, now: datetime) -> RunRecord:
+    def with_reports(self, outcome: "Outcome", now: datetime) -> "RunRecord":
         """Return the record once its reports are written, with what they know of it added."""
         return replace(
             self,

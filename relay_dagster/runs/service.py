@@ -147,9 +147,8 @@ class RunService:
 
         A new one takes the tenant's lock where it is free, else it waits, and `dispatch` takes it.
 
-        Raises:
-            JobConflictError, JobExpiredError: the record is of another body, or no longer kept.
-            TenantClosingError: its tenant is being deleted, or was after the message was sent.
+        `JobConflictError`, `JobExpiredError`: the record is of another body, or no longer kept.
+        `TenantClosingError`: its tenant is being deleted, or was after the message was sent.
         """
         for _ in range(_MAX_ROUNDS):
             if (known := self._runs.get(job.run_id)) is not None:

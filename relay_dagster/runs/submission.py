@@ -74,9 +74,8 @@ class Submission:
         It counts for no quota. Where its message cannot be sent it stays: it was taken, nobody
         would ask again, and the reconciler sends it.
 
-        Raises:
-            RunCreationPausedError, TenantBusyError: as for `submit`; nothing was taken.
-            CommitLostError: the triggers have changed: somebody else was first.
+        `RunCreationPausedError`, `TenantBusyError`: as for `submit`; nothing was taken.
+        `CommitLostError`: the triggers have changed: somebody else was first.
         """
         tenant_id = update.before.tenant_id
         self._refuse_paused(tenant_id)

@@ -363,10 +363,8 @@ def transition(name: str, record: RunRecord, **changes: Any) -> RunRecord:
 
 def ended(name: str, record: RunRecord, now: datetime) -> RunRecord:
     """Return the record after a transition to a final status; the tenant is free."""
-    over = transition(
-        name, record, finished_at=now, next_attempt_at=None, lock_state=LockState.NONE
-    )
-    return replace(over, failed_stage=None if over.status is RunStatus.SUCCEEDED else record.stage)
+    end = transition(name, record, finished_at=now, next_attempt_at=None, lock_state=LockState.NONE)
+    return replace(end, failed_stage=None if end.status is RunStatus.SUCCEEDED else record.stage)
 
 
 def given_up(name: str, record: RunRecord, **changes: Any) -> RunRecord:

@@ -4,8 +4,6 @@ An act's entry is written in the transaction of its change; ``aws/dynamodb/datab
 entries. An act that is refused, or that changes nothing, leaves none.
 """
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -93,7 +91,7 @@ class AuditEntry:
         return {**asdict(self), "occurred_at": self.occurred_at.astimezone(UTC).isoformat()}
 
     @classmethod
-    def of_document(cls, document: Mapping[str, Any]) -> AuditEntry:
+    def of_document(cls, document: Mapping[str, Any]) -> "AuditEntry":
         """Return the entry of `to_document`; what another release has added is ignored."""
         actor = document["actor"]
         typed = {

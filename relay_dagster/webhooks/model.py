@@ -6,8 +6,6 @@ stored. How a tenant's webhooks change is `changes`, how they are stored
 ``aws/dynamodb/webhook_store.py``.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re
@@ -100,11 +98,11 @@ class Webhook:
             return (self.secret,)
         return self.secret, self.previous_secret
 
-    def hears(self, event: Event) -> bool:
+    def hears(self, event: "Event") -> bool:
         """Tell whether it is enabled, and has been since before an event of its tenant."""
         return self.enabled and event.occurred_at >= (self.enabled_at or self.created_at)
 
-    def wants(self, event: Event) -> bool:
+    def wants(self, event: "Event") -> bool:
         """Tell whether it is told of an event of its tenant."""
         if not self.hears(event):
             return False

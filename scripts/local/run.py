@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from local.output import FolderSink, fresh_tree
 from local.progress import progress
 from local.request import Request, UsageError
-from relay_core.columnar.process_tuning import tune_process
+from relay_core.columnar.threads import tune_process
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.config.lint import config_doubts
 from relay_core.domain.codes import FailureCode, RunStatus, Stage

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from relay_core.domain.codes import RunStatus
 from relay_dagster.devstack import demo
 from relay_dagster.devstack.processes import API, CODE, DAEMON, PROJECT_ROOT, WEBSERVER, Stack
+from tests.support.sample_uploads import upload_tenth
 
 TENANT = demo.TENANT
 RUNS = f"/v1/runs?tenant_id={TENANT}&limit=100"
@@ -69,7 +70,7 @@ class Skew:
         hook = self.call("POST", HOOKS, 201, url="http://127.0.0.1:9/hook", events=["run.failed"])
         self.call("PATCH", f"{HOOKS}/{hook['webhook_id']}", 200, description="skew")
         self.call("POST", KEYS, 201, name="skew")
-        demo.upload_tenth(self.world.platform)
+        upload_tenth(self.world.platform)
         self.held = demo.post_and_follow(self.console, self.world, RunStatus.HELD)
         self.note(self.held)
         found = {run["run_id"]: run["status"] for run in self.call("GET", RUNS, 200)["runs"]}

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from relay_core.domain.codes import RunStatus
 from relay_dagster.devstack import demo
 from relay_dagster.devstack.processes import API, CODE, DAEMON, PROJECT_ROOT, Stack
+from tests.support.sample_uploads import upload_tenth
 
 WATCHED = {DAEMON: "daemon", CODE: "code server and sender", API: "API"}
 COLOURS = ("#4c78a8", "#f58518", "#54a24b")
@@ -57,7 +58,7 @@ def soak(console: Console, world: demo.World, minutes: float) -> Samples:
         run = world.client.get(f"/v1/runs/{run_id}").json() if run_id else {"status": "SUCCEEDED"}
         if RunStatus(run["status"]).has_ended:
             runs += 1
-            upload = demo.upload_tenth if runs % 5 == 0 else demo.upload_samples
+            upload = upload_tenth if runs % 5 == 0 else demo.upload_samples
             upload(world.platform)
             run_id = world.client.post("/v1/runs", json=order).raise_for_status().json()["run_id"]
         for path in PATHS:

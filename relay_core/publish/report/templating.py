@@ -1,7 +1,5 @@
 """Templates of HTML pages, the report's and others: texts are escaped, cut, and show controls."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import suppress
 from functools import cache
@@ -20,7 +18,7 @@ _SHOWN_CONTROLS = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
 
 
 @cache
-def pages(package: str) -> Environment:
+def pages(package: str) -> "Environment":
     """Return the engine of a package's pages and the report's parts; it is loaded when needed.
 
     What templates are compiled to is kept with Python's bytecode: to compile takes longer than all.
@@ -28,7 +26,7 @@ def pages(package: str) -> Environment:
     import jinja2
 
     class Compiled(jinja2.FileSystemBytecodeCache):
-        def dump_bytecode(self, bucket: Bucket) -> None:
+        def dump_bytecode(self, bucket: "Bucket") -> None:
             with suppress(OSError):  # such as a folder that is read only
                 if not sys.dont_write_bytecode:
                     super().dump_bytecode(bucket)

@@ -4,8 +4,6 @@ What uvicorn has no option for. A body that somebody reads is timed in `middlewa
 connection is ended, where nobody does.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import uuid
@@ -41,7 +39,7 @@ class BoundedProtocol(H11Protocol):
     """One connection; ``lingering`` are those refused by its server that are not closed yet."""
 
     def __init__(
-        self, *, limits: ApiLimits, lingering: set[BoundedProtocol], **uvicorn: Any
+        self, *, limits: ApiLimits, lingering: "set[BoundedProtocol]", **uvicorn: Any
     ) -> None:
         super().__init__(**uvicorn)
         self._limits = limits

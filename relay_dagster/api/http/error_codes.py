@@ -163,9 +163,7 @@ def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
     """Return what the OpenAPI document says of these problems, by status."""
     described_codes: dict[int | str, dict[str, Any]] = {}
     for status in sorted({CODES[code].status for code in codes}):
-        own = {
-            code: each for code, each in CODES.items() if code in codes and each.status == status
-        }
+        own = {code: one for code, one in CODES.items() if code in codes and one.status == status}
         shown: dict[str, Any] = {"request_id": _EXAMPLE_REQUEST}
         shown["errors"] = [_EXAMPLE_FAULT] if status == 422 else []
         busy = {"TENANT_ALREADY_RUNNING": {"active_run_id": "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"}}

@@ -1,7 +1,5 @@
 """What is done, as plain ASGI, around every request: its id, its bounds, its line in the log."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re
@@ -127,7 +125,7 @@ class RequestFrame:
                 await self._serve(exchange)
             exchange.log()
 
-    async def _serve(self, exchange: _Exchange) -> None:
+    async def _serve(self, exchange: "_Exchange") -> None:
         try:
             await self.app(exchange.scope, exchange.receive, exchange.send)
         except BodyRefusedError as refused:

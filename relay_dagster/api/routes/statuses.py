@@ -36,9 +36,7 @@ def list_tenants(
 
     The list lags by a moment.
     """
-    behind = sorted(
-        each for each in call.platform.tenants.all_tenant_ids() if each > (cursor or "")
-    )
+    behind = sorted(one for one in call.platform.tenants.all_tenant_ids() if one > (cursor or ""))
     page = behind[:limit]
     found: list[wire.ListedTenant | None] = []
     for tenant_id in page:

@@ -185,9 +185,8 @@ class Keyring:
         that were good within the last hour are looked up whatever else came from the address; one
         that is so no longer counts as any wrong key from then on.
 
-        Raises:
-            RateLimitedError: too many keys of nobody came from the address.
-            KeyExpiredError: it is a tenant's that has expired, which counts as nobody's.
+        `RateLimitedError`: too many keys of nobody came from the address. `KeyExpiredError`: it is
+        a tenant's that has expired, which counts as nobody's.
         """
         given = digest_of(key)
         matches = [caller for digest, caller in self._admins if hmac.compare_digest(given, digest)]

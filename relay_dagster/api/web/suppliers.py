@@ -18,7 +18,7 @@ from relay_dagster.api.routes.tenants import find_config, stored_document
 from relay_dagster.api.security.auth import Parts, PartsDep
 from relay_dagster.api.web import words
 from relay_dagster.api.web.frame import go_to, page, page_router
-from relay_dagster.api.web.uploads import last_uploads, next_name, upload_form
+from relay_dagster.api.web.vendors import last_uploads, next_name, upload_form
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind
 from relay_dagster.tenants.audit import ActorKind
 from relay_dagster.tenants.parsed_configs import StoredConfig
@@ -26,8 +26,7 @@ from relay_dagster.wire.config_checks import VendorCheck
 
 routes = page_router()
 
-_KIND = re.compile(r"\bthe file is ([^;]+);")
-"""In a message, another kind of file than a list."""
+_KIND = re.compile(r"\bthe file is ([^;]+);")  # in a message, another kind of file than a list
 
 
 @dataclass(frozen=True, slots=True)

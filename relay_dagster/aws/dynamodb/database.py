@@ -6,8 +6,6 @@ read is no reason for another. What changes something adds its entry to the audi
 transaction; no entry is changed or deleted, and no role of the template may.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -53,7 +51,7 @@ class Database:
         count_unreadable: Callable[[], None] = lambda: None,
         *,
         sleep: Callable[[float], None] = time.sleep,
-    ) -> Database:
+    ) -> "Database":
         """Return the tables of these names; nothing is sent."""
         runs, tenants, audit = (
             Table(clients, name, count_unreadable=count_unreadable, sleep=sleep)

@@ -28,8 +28,7 @@ from relay_dagster.tenants import deletion as rules
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.tenants.deletion import Deletion, TenantState
 
-_COUNTED_HOURS = 26
-"""A count of runs is kept for a day."""
+_COUNTED_HOURS = 26  # a count of runs is kept for a day
 _CONFIGS_AT_ONCE, _DIGITS = 1000, 10
 # Its tenant is in its key alone: or it would be found among the tenant's items.
 _DELETIONS = codec.Codec(kind=Deletion, in_key="tenant_id", forms={"is_swept": codec.FLAG})
@@ -60,9 +59,7 @@ class TenantData:
             for each in records
             for attempt in range(1, each.attempt + 1)
         }
-        asked = {
-            Kind.IDEMPOTENCY.key(each.idempotency_id) for each in records if each.idempotency_id
-        }
+        asked = {Kind.IDEMPOTENCY.key(run.idempotency_id) for run in records if run.idempotency_id}
         counts = {run_count_key(each.tenant_id, hour_of(each.requested_at)) for each in records}
         count = self._remove(heartbeats | asked | counts)
         return count + self._remove({Kind.RUN.key(each.run_id) for each in records})

@@ -220,10 +220,8 @@ class RunItemWrites:
     def forget(self, run: RunRecord) -> Write:
         """Return the write by which a caller's key leads to no run: there is none after all."""
         key = Kind.IDEMPOTENCY.key(str(run.idempotency_id))
-        is_its_own = "attribute_not_exists(pk) OR run_id = :run"
-        return self.database.runs.write(
-            "forget", "Delete", key, condition=is_its_own, run=run.run_id
-        )
+        is_own = "attribute_not_exists(pk) OR run_id = :run"
+        return self.database.runs.write("forget", "Delete", key, condition=is_own, run=run.run_id)
 
     def feed(self, update: FeedUpdate) -> list[Write]:
         """Return the writes of the tenant's feed pointer, and of the held run that gives way."""

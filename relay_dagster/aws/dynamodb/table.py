@@ -1,11 +1,13 @@
-"""One DynamoDB table: items by key, consistently, rows of its indexes, and the writes of items.
+"""One DynamoDB table: items by key, consistently, rows of indexes, cursors, and writes of items.
 
 Whoever found an item by an index reads it again by its key: indexes lag, and hold keys alone. Each
 item is read by itself: one that this release cannot read is skipped, logged and counted, and the
 others are read. A write of an item leaves the attributes as they are that this release does not
-know.
+know. A cursor is a sort key in base64, which says nothing that a caller may not know.
 """
 
+import base64
+import binascii
 import heapq
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,10 +17,18 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, TypeVar
 
+from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import Item, epoch_seconds, instant_text, marshal, unmarshal
-from relay_dagster.aws.dynamodb.schema import due_shard
+from relay_dagster.aws.dynamodb.codec import (
+    Item,
+    epoch_seconds,
+    instant_text,
+    marshal,
+    read_instant,
+    unmarshal,
+)
+from relay_dagster.aws.dynamodb.schema import Kind, due_shard
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.aws.error_mapping import (
     CONDITION_FAILED,
@@ -39,10 +49,59 @@ _IS_NEW = f"attribute_not_exists({schema.KEY})"
 UNREADABLE_AGAIN = timedelta(minutes=5)
 """After which an item is met again that could not be read."""
 IS_THERE = f"attribute_exists({schema.KEY})"
-
 _MAX_SHOWN = 500
-
 _log = event_log()
+
+
+class BadCursorError(ValueError):
+    """A listing's cursor that this store did not make."""
+
+    def __init__(self) -> None:
+        super().__init__("cursor is not one that a listing returned")
+
+
+def listing_of(tenant_id: str | None, status: RunStatus | None = None) -> tuple[str, str, str]:
+    """Return index, key name and value that lead to runs: of a tenant, in a status, or to all."""
+    if tenant_id is not None:
+        return schema.BY_TENANT, schema.LISTED_TENANT, tenant_id
+    if status is not None:
+        return schema.BY_STATUS, schema.LISTED_STATUS, status.value
+    return schema.BY_TIME, schema.LISTED, schema.ALL_RUNS
+
+
+def cursor_after(row: Mapping[str, Any] | None) -> str | None:
+    """Return the cursor that goes on after a row; None after none."""
+    return to_cursor(str(row[schema.REQUESTED_KEY])) if row else None
+
+
+def start_key(
+    cursor: str | None, kind: Kind, is_id: Callable[[str], object], key: tuple[str, str]
+) -> Mapping[str, Any] | None:
+    """Return where in an index to go on; `BadCursorError` where the cursor is none of ours."""
+    if cursor is None:
+        return None
+    instant, name = read_cursor(cursor)
+    if not is_id(name):
+        raise BadCursorError
+    requested = f"{instant}#{name}"
+    return marshal({schema.KEY: kind.key(name), schema.REQUESTED_KEY: requested, key[0]: key[1]})
+
+
+def to_cursor(sort_key: str) -> str:
+    """Return the cursor of a sort key: an instant, ``#``, and what else tells items apart."""
+    return base64.urlsafe_b64encode(sort_key.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> tuple[str, str]:
+    """Return the instant of a cursor and what follows it; `BadCursorError` where it is none."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        sort_key = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+        instant, _, rest = sort_key.partition("#")
+        read_instant(instant)
+    except (binascii.Error, ValueError) as error:
+        raise BadCursorError from error
+    return instant, rest
 
 
 @dataclass(frozen=True)

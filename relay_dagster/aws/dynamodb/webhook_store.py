@@ -14,16 +14,17 @@ from datetime import datetime
 from typing import Any
 
 from relay_dagster.aws.dynamodb import codec, schema
-from relay_dagster.aws.dynamodb.cursors import (
+from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.schema import Kind, due_place
+from relay_dagster.aws.dynamodb.table import (
+    UNREADABLE_AGAIN,
     BadCursorError,
+    Table,
     cursor_after,
     read_cursor,
     start_key,
     to_cursor,
 )
-from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import Kind, due_place
-from relay_dagster.aws.dynamodb.table import UNREADABLE_AGAIN, Table
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.runs.ports import Page
 from relay_dagster.tenants.audit import AuditEntry

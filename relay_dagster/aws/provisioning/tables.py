@@ -113,9 +113,7 @@ def _add_index(clients: Clients, definition: Mapping[str, Any], index: Mapping[s
     name, table = index["IndexName"], definition["TableName"]
     change: Any = {"Create": dict(index)}
     keys = {key["AttributeName"] for key in index["KeySchema"]}
-    attributes = [
-        each for each in definition["AttributeDefinitions"] if each["AttributeName"] in keys
-    ]
+    attributes = [one for one in definition["AttributeDefinitions"] if one["AttributeName"] in keys]
     clients.dynamodb.update_table(
         TableName=table, AttributeDefinitions=attributes, GlobalSecondaryIndexUpdates=[change]
     )

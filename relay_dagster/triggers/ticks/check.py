@@ -39,7 +39,6 @@ from relay_dagster.triggers.rules import (
 from relay_dagster.wiring import Platform
 
 PULLS_AT_ONCE = 8
-
 log = event_log()
 MAX_AT_ONCE, THREADS = 200, 8
 

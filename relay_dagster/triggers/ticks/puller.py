@@ -32,7 +32,6 @@ MAX_AT_ONCE = 8
 MAX_IN_HAND, PAGE = 2000, 50
 CHECK_SECONDS, LOOK_SECONDS = 5.0, 1.0
 THREADS = 8
-
 log = event_log()
 
 

@@ -6,13 +6,13 @@ import pytest
 
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import by_time
-from relay_dagster.aws.dynamodb.cursors import (
+from relay_dagster.aws.dynamodb.schema import Kind
+from relay_dagster.aws.dynamodb.table import (
     BadCursorError,
     listing_of,
     start_key,
     to_cursor,
 )
-from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.runs.job_message import is_run_id
 from support.builders import REQUESTED_AT, RUN_ID
 

@@ -15,8 +15,7 @@ from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.feed import ParsedFeed, TextBatch
-from relay_core.ingest.json_objects import read_object
-from relay_core.ingest.jsonl import read_json_lines
+from relay_core.ingest.jsonl import read_json_lines, read_object
 from support.reading import Read, gathered, read
 
 PARSER = ParserConfig(format="jsonl")

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.onboarding.container_guess import unpacked
 from relay_core.onboarding.feed_check import FeedCheck, check_feed
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.findings import describe_check
+from relay_core.onboarding.layout_guess import unpacked
 from support.builders import tenant_config, vendor_document
 from support.workbooks import ods, ods_table, ods_texts, text_row, workbook, xls
 
