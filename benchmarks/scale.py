@@ -47,6 +47,7 @@ from relay_dagster.maintenance.housekeeping import (
 )
 from relay_dagster.maintenance.messages import DeadLetterCount, QueueWatch, send_lost_again, sweep
 from relay_dagster.maintenance.reconciler import ReconcileTick
+from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
 from relay_dagster.runs.model import LockState, NewRun, RunRecord
 from relay_dagster.runs.service import RunService
@@ -261,7 +262,7 @@ def _tenant(number: int) -> str:
 def ticks(scale: Scale) -> Iterator[Cost]:
     """Yield what one tick of each sensor costs, and two lists."""
     platform, clock = scale.platform, scale.clock
-    executions = DagsterExecutions(scale.instance)
+    history = DagsterHistory(scale.instance)
     partitions, now = DagsterPartitions(scale.instance), clock.now
     sync, later = PartitionSync(), datetime.now(UTC) + timedelta(minutes=5)
 
@@ -281,9 +282,7 @@ def ticks(scale: Scale) -> Iterator[Cost]:
         "dead letters",
         lambda: sweep(Occasion(platform, now, Deadline.after(60)), DeadLetterCount()),
     )
-    yield scale.cost(
-        "history", lambda: delete_old_runs(platform, executions, now, Deadline.after(30))
-    )
+    yield scale.cost("history", lambda: delete_old_runs(platform, history, now, Deadline.after(30)))
     listed = platform.runs.list_runs
     yield scale.cost("runs?status=RUNNING", lambda: listed(None, RunStatus.RUNNING))
     yield scale.cost("runs?tenant_id=", lambda: listed(_tenant(0)))

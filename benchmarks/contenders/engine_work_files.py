@@ -71,8 +71,4 @@ def _feeds(config: TenantConfig, folder: Path) -> Iterator[VendorFeed]:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         own_map = folder / f"{vendor.vendor_id}.map.csv"
         sku_map = own_map.read_bytes() if own_map.exists() else None
-
-        def release(data: mmap.mmap = data) -> None:
-            data.madvise(mmap.MADV_DONTNEED)
-
-        yield VendorFeed(vendor, memoryview(data), f"{vendor.vendor_id}.csv", sku_map, release)
+        yield VendorFeed(vendor, memoryview(data), f"{vendor.vendor_id}.csv", sku_map)

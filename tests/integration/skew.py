@@ -19,12 +19,13 @@ from typing import Any
 
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (1, 2)]
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.devstack import demo
 from relay_dagster.devstack.processes import API, CODE, DAEMON, PROJECT_ROOT, WEBSERVER, Stack
-from tests.support.sample_uploads import upload_tenth
+from support.sample_uploads import upload_tenth
 
 TENANT = demo.TENANT
 RUNS = f"/v1/runs?tenant_id={TENANT}&limit=100"

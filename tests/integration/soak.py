@@ -18,12 +18,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (1, 2)]
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.devstack import demo
 from relay_dagster.devstack.processes import API, CODE, DAEMON, PROJECT_ROOT, Stack
-from tests.support.sample_uploads import upload_tenth
+from support.sample_uploads import upload_tenth
 
 WATCHED = {DAEMON: "daemon", CODE: "code server and sender", API: "API"}
 COLOURS = ("#4c78a8", "#f58518", "#54a24b")
