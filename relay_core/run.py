@@ -59,9 +59,9 @@ from relay_core.validation.vendor_failures import (
 )
 
 _MAX_BYTES_BESIDE = 64 << 20
-"""A larger feed is read when the vendor before it is finished, and memory that was let go is given
-back: two such vendors would be most of what a run holds."""
-_MANY_ROWS = 1 << 20  # the lines of a vendor with more rows are written before its offers are made
+"""A larger feed is read when the vendor before it is finished, and memory that reading has left is
+given back: two such vendors would be most of what a run holds."""
+_MANY_ROWS = 1 << 22  # the lines of a vendor with more rows are written before its offers are made
 _MAX_ROWS_BEGUN = 1 << 20
 """So many rows' files may be under way; what they are made of is held until they are written."""
 
@@ -100,9 +100,11 @@ class VendorPass:
         with ThreadPoolExecutor(1) as beside:
             for feed in feeds:
                 is_large = len(feed.data) > _MAX_BYTES_BESIDE
-                is_short = reader.room.size < 2 * reader.limits.feed_bytes
-                if finished and (is_large or is_short):
-                    finished[-1].result()  # its last good feed, too, comes before this one
+                if finished and reader.room.size < 2 * reader.limits.feed_bytes:
+                    finished[-1].result()  # its last good feed comes before this one
+                if is_large and finished:
+                    finished[-1].result()
+                    pa.default_memory_pool().release_unused()
                 rows = reader.read(feed)
                 if finished:
                     finished[-1].result()  # no more than two vendors' rows are held at once
@@ -137,8 +139,6 @@ class VendorPass:
         elif not run.hands_over:
             return ordered.vendor
         vendor = ordered.with_offers(self.columns)
-        if is_large:
-            pa.default_memory_pool().release_unused()
         if run.hands_over:
             key = run.keys.work(vendor.vendor_id, WORK_FILE)
             run.sink.write(key, work_file_chunks(ordered, vendor, config.extra_columns))
@@ -273,8 +273,6 @@ class RunStages:
         findings.normalized = [
             replace(each, offers=no_offers(), deferred=None) for each in findings.normalized
         ]
-        if sum(each.total_rows for each in findings.normalized) > _MANY_ROWS:
-            pa.default_memory_pool().release_unused()
         return merged
 
     def compared(

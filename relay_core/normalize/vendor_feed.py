@@ -4,8 +4,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import pyarrow as pa
-
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode, VendorStatus
 from relay_core.domain.errors import FeedUnreadableError
@@ -104,8 +102,6 @@ class _FeedSize:
         for number, batch in enumerate(batches):
             if number % 4 == 0:
                 release_mapped(data)
-            if number % 6 == 5:  # the heap has holes that batches left, and fills others
-                pa.default_memory_pool().release_unused()
             size += batch.text_size
             self.count(size)
             yield batch
