@@ -127,9 +127,9 @@ def _first_problem(error: ValidationError) -> SettingsError:
     return SettingsError(name, f"{_PROBLEMS.get(found['type'], said)}, not {found['input']!r}")
 
 
-def _read(variable: str, default: Any = ..., told: str | None = None, **more: Any) -> Any:
+def _read(variable: str, default: Any = ..., description: str | None = None, **more: Any) -> Any:
     """Return the field that a variable sets; one without a default must be set."""
-    return Field(default, validation_alias=variable, description=told, **more)
+    return Field(default, validation_alias=variable, description=description, **more)
 
 
 # --- limits -------------------------------------------------------------------------------------

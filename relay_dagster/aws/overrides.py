@@ -174,8 +174,8 @@ class OverrideStore:
             if len(after) > max(MAX_OVERRIDES, len(before)):
                 raise QuotaExceededError("OVERRIDE_QUOTA_EXCEEDED", tenant_id, MAX_OVERRIDES)
             version = document.version + 1
-            told = {"version": version, "count": len(skus), "skus": sorted(skus)[:_MAX_NAMED]}
-            entry = origin.entry(action, tenant_id, target, now, **told, **details)
+            facts = {"version": version, "count": len(skus), "skus": sorted(skus)[:_MAX_NAMED]}
+            entry = origin.entry(action, tenant_id, target, now, **facts, **details)
             key = f"{_place_of(tenant_id)}{version:010}-{secrets.token_hex(16)}.jsonl"
             in_order = sorted({*after, *kept})
             lines = (kept[sku] if sku in kept else _line(after[sku]) for sku in in_order)
@@ -187,8 +187,8 @@ class OverrideStore:
                 was = head.version
                 named = table.over("overrides", item, item, "version = :was", was=was)
             try:
-                told_of = self.database.audit_write(entry)
-                self.database.transact_while_active(tenant_id, named, told_of)
+                audited = self.database.audit_write(entry)
+                self.database.transact_while_active(tenant_id, named, audited)
             except (ConditionsFailedError, TenantClosingError):
                 self.objects.delete(key)
                 raise

@@ -135,26 +135,27 @@ def normalized_results(
     policy: ErrorPolicy, vendors: Sequence[NormalizedVendor]
 ) -> Iterator[dg.AssetCheckResult]:
     """Yield the verdict of each check on the normalized rows."""
+    schema_holds, within_max, within_pct = (each.name for each in NORMALIZED_CHECKS)
     invalid = [vendor.invalid_rows for vendor in vendors]
     total = [vendor.total_rows for vendor in vendors]
     verdict = judge_policy(policy, invalid, total)
     counts: dict[str, Any] = {"invalid_rows": sum(invalid), "total_rows": sum(total)}
     counts["vendors"] = vendor_table(vendors)
     yield dg.AssetCheckResult(
-        check_name="canonical_schema_holds",
+        check_name=schema_holds,
         passed=not sum(invalid),
         # Refused rows are ordinary, the limits decide: a warning, where the others are errors.
         severity=dg.AssetCheckSeverity.WARN,
         metadata={**counts, "errors_by_code": fault_table(vendors)},
     )
     yield dg.AssetCheckResult(
-        check_name="invalid_rows_within_max",
+        check_name=within_max,
         passed=verdict.within_max,
         metadata={**counts, "max_invalid_rows": policy.max_invalid_rows},
     )
     share = sum(invalid) / sum(total) if sum(total) else 0.0
     yield dg.AssetCheckResult(
-        check_name="invalid_pct_within_max",
+        check_name=within_pct,
         passed=verdict.within_pct,
         metadata={
             **counts,
@@ -166,9 +167,10 @@ def normalized_results(
 
 def merged_results(merged: MergedInventory, findings: RunFindings) -> Iterator[dg.AssetCheckResult]:
     """Yield the verdict of each check on the merged rows."""
+    schema_holds, one_row, within_guards = (each.name for each in MERGED_CHECKS)
     broken, record_count = merged.broken_rules, merged.record_count
     yield dg.AssetCheckResult(
-        check_name="merged_schema_holds",
+        check_name=schema_holds,
         passed=not broken,
         metadata={
             "record_count": record_count,
@@ -178,13 +180,13 @@ def merged_results(merged: MergedInventory, findings: RunFindings) -> Iterator[d
     )
     repeated = [len(each.rows) for each in broken if each.is_uniqueness]
     yield dg.AssetCheckResult(
-        check_name="one_row_per_sku",
+        check_name=one_row,
         passed=not repeated,
         metadata={"record_count": record_count, "repeated_rows": sum(repeated)},
     )
     only_warns = merged.config.guards.mode == "warn"
     yield dg.AssetCheckResult(
-        check_name="feed_within_guards",
+        check_name=within_guards,
         passed=not findings.tripped,
         severity=dg.AssetCheckSeverity.WARN if only_warns else dg.AssetCheckSeverity.ERROR,
         metadata={

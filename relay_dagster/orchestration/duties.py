@@ -58,7 +58,7 @@ class Duty:
     seconds: float  # how long it may take
     act: Callable[[DagsterOccasion, Any], object]  # does it, and returns what there is to tell
     memory: type[Memory] = Memory  # what it remembers from one time to the next
-    told: str = "{}"  # a sentence about what it returns
+    sentence: str = "{}"  # about what it returns
 
 
 def _tenant_partitions(on: DagsterOccasion, memory: PartitionSync) -> int:
@@ -96,12 +96,12 @@ DUTIES = (
     Duty("tenant_deletions", 0, 20, _tenant_deletions),
     Duty("lost_messages", 0, 10, send_lost_again, QueueWatch, "messages sent again: {}"),
     Duty("dead_letters", 60, 30, sweep, DeadLetterCount),
-    Duty("queue_settings", 60, 10, _queue_settings, told="queue_misconfigured: {}"),
-    Duty("held_runs", 60, 10, count_holds, told="runs held: {}"),
-    Duty("publications", 15, 15, _publications, told="publications reported: {}"),
-    Duty("feed_ages", 300, 20, _feed_ages, told="feeds told of: {}"),
-    Duty("dagster_history", 60, 20, _dagster_history, told="old runs deleted: {}"),
-    Duty("invariants", 3600, 45, report_broken, told="invariants broken: {}"),
+    Duty("queue_settings", 60, 10, _queue_settings, sentence="queue_misconfigured: {}"),
+    Duty("held_runs", 60, 10, count_holds, sentence="runs held: {}"),
+    Duty("publications", 15, 15, _publications, sentence="publications reported: {}"),
+    Duty("feed_ages", 300, 20, _feed_ages, sentence="feeds told of: {}"),
+    Duty("dagster_history", 60, 20, _dagster_history, sentence="old runs deleted: {}"),
+    Duty("invariants", 3600, 45, report_broken, sentence="invariants broken: {}"),
     Duty("run_records", 60, 10, expire_runs, Round, "records expired: {}"),
     Duty("config_versions", 60, 10, expire_configs, Round, "configs expired: {}"),
 )
@@ -136,8 +136,8 @@ def keep_house(
         own, memory = Deadline.after(duty.seconds, deadline.monotonic), deepcopy(place.memory)
         until = min(own, deadline, key=lambda each: each.at)
         occasion = DagsterOccasion(platform, clock(), until, open_instance)
-        told = duty.told.format(duty.act(occasion, memory))
-        lines.append(f"{duty.name}: {told}")
+        summary = duty.sentence.format(duty.act(occasion, memory))
+        lines.append(f"{duty.name}: {summary}")
         place.memory = memory
 
     def report(duty: Duty, error: Exception) -> None:
@@ -149,8 +149,8 @@ def keep_house(
         name: {"due_at": place.due_at, "memory": place.memory.values()}
         for name, place in places.items()
     }
-    told = "\n".join(lines) or "nothing is due"
-    return told, json.dumps(stored, separators=(",", ":"))
+    summary = "\n".join(lines) or "nothing is due"
+    return summary, json.dumps(stored, separators=(",", ":"))
 
 
 def _read(cursor: str | None, duties: Sequence[Duty]) -> dict[str, _Place]:

@@ -132,8 +132,8 @@ def _tell_of_release(
         }
         over = {*released, "to_release"}
         kept = {name: each for name, each in event.metadata.items() if name not in over}
-        told = _event(MERGED, tenant_id, publication, {**released, **kept})
-        instance.report_runless_asset_event(told)
+        reported = _event(MERGED, tenant_id, publication, {**released, **kept})
+        instance.report_runless_asset_event(reported)
 
 
 def _values(record: dg.EventLogRecord) -> Mapping[str, Any]:

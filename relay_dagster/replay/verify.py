@@ -229,8 +229,8 @@ def _prove(api_url: str, api_key: str | None, run: PublishedRun) -> Proof:
     first: dict[str, Any] | None = None
     if different:
         shown, where = different[0], different[0].difference
-        told = {"detail": shown.verdict} if where is None else asdict(where)
-        first = {"file": shown.name, **told}
+        facts = {"detail": shown.verdict} if where is None else asdict(where)
+        first = {"file": shown.name, **facts}
     # Files that follow from the feed say nothing new where the feed itself differs.
     new = {place: count for place, count in counts.items() if place[0] != _STEPS[-1]}
     return Proof(run, found.engine_version, None, new or dict(counts), first)
@@ -319,8 +319,8 @@ class Proofs:
                     f"run {run['run_id']} of {run['tenant_id']} was not compared: {run['reason']}"
                 )
         counts = ("same", "different", "not_compared")
-        told = ", ".join(f"{document[name]:,} {name.replace('_', ' ')}" for name in counts)
-        screen.say(f"{len(document['runs']):,} runs with engine {ENGINE_VERSION}: {told}")
+        counted = ", ".join(f"{document[name]:,} {name.replace('_', ' ')}" for name in counts)
+        screen.say(f"{len(document['runs']):,} runs with engine {ENGINE_VERSION}: {counted}")
 
     def write(self, path: Path) -> None:
         """Write the report: JSON where the file is called so, else one HTML page."""

@@ -354,10 +354,11 @@ class RunService:
                 also += writes.feed(update)
             if while_idle:
                 also += [writes.tenant_idle(Change(before, after)), writes.tenant_active(after)]
-            told = [entry(after)]
+            entries = [entry(after)]
             if after.pending_audit is not None and not after.hidden:
-                told, after = [after.pending_audit, *told], replace(after, pending_audit=None)
-            audit = [each for each in told if each is not None]
+                entries = [after.pending_audit, *entries]
+                after = replace(after, pending_audit=None)
+            audit = [each for each in entries if each is not None]
             with suppress(CommitLostError):
                 done = self._commit(before, after, also, update, audit)
                 then(done)

@@ -276,8 +276,8 @@ def run_data(run: RunRecord) -> dict[str, Any]:
             }
             for result in run.hold.guards[:_MAX_GUARDS]
         ]
-        told = {"sha256": run.hold.sha256, "baseline_run_id": run.hold.baseline_run_id}
-        hold = {**told, "guards": guards}
+        facts = {"sha256": run.hold.sha256, "baseline_run_id": run.hold.baseline_run_id}
+        hold = {**facts, "guards": guards}
     return {
         "run_id": run.run_id,
         "tenant_id": run.tenant_id,

@@ -94,20 +94,20 @@ def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
         return error
     if isinstance(error, RequestValidationError):
         return invalid_request(faults_of(error.errors()))
-    code, told = _code_of(error), str(error)
+    code, detail = _code_of(error), str(error)
     if code == error_codes.INTERNAL_ERROR:
         return ProblemError(code, "an unexpected error; it is in the log")
     if code == error_codes.DEPENDENCY_UNAVAILABLE:
         return unavailable(code, error_codes.CODES[code].meaning)
     wait_seconds = getattr(error, "wait_seconds", None)
     if wait_seconds is not None:  # the caller is over one of its limits for now
-        return unavailable(code, told, wait_seconds=math.ceil(wait_seconds))
+        return unavailable(code, detail, wait_seconds=math.ceil(wait_seconds))
     if error_codes.CODES[code].retry_after is not None:
         if isinstance(error, run_errors.RunCreationPausedError) and not for_admin:
-            told = error.public
-        return unavailable(code, told)
+            detail = error.public
+        return unavailable(code, detail)
     errors = _errors_of(error)
-    detail = _first_of(errors) if len(errors) > _MAX_TOLD else told
+    detail = _first_of(errors) if len(errors) > _MAX_TOLD else detail
     members: dict[str, Any] = {}
     if isinstance(error, run_errors.TenantBusyError):
         members = {"active_run_id": error.active_run_id}

@@ -179,8 +179,8 @@ class Puller:
         try:
             log.info("pulled", result=transfer.run(), **_facts(taken))
         except CallError as error:
-            told = rules.failed(pull.lease, str(error), self.clock())
-            self._change(taken, told, must_be_active=False)
+            rule = rules.failed(pull.lease, str(error), self.clock())
+            self._change(taken, rule, must_be_active=False)
             log.warning("pull_failed", error=str(error), **_facts(taken))
             self.platform.metrics.count(PULL_FAILED)
 
