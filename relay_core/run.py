@@ -292,7 +292,7 @@ class RunStages:
         judged = judge_guards(
             self.config.guards, found, exempt=excused, vendor_rows=rows, left_out=left_out
         )
-        return changes, judged
+        return changes, judged if judged or self.config.guards.quarantine is not None else None
 
     def write_feed(self, merged: MergedInventory) -> None:
         """Write the merged feed and its changes; `ContractBrokenError`: it breaks its contract."""

@@ -13,8 +13,9 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from relay_core.columnar.text import Rows, one_chunk, take_short
+from relay_core.columnar.text import Rows, flags_of, one_chunk, take_short
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.validation.comparison import KEPT, SUSPECT_PRICE
 from relay_core.validation.contracts import offer_fields, table_of
 
 ROW_LOCATOR = "origin"
@@ -53,8 +54,14 @@ class DeferredColumns:
         sources: dict[int, _Source] = {**self.sources, rank: partial(_cells, rows)}
         return replace(self, sources=dict(sorted(sources.items())))
 
-    def of(self, ranks: Rows, origins: Rows) -> dict[str, _Cells]:
-        """Return the cells of rows, of each its vendor's rank, or where it stands, and its row."""
+    def of(self, feed: pa.Table) -> dict[str, _Cells]:
+        """Return the cells of rows of the feed: of offers, and of those that are kept."""
+        ranks = one_chunk(feed["vendor_id"]).indices.to_numpy()
+        if KEPT in feed.column_names:
+            ranks = np.where(flags_of(feed[KEPT]), KEPT_ROWS, ranks)
+        if SUSPECT_PRICE in feed.column_names:
+            ranks = np.where(flags_of(feed[SUSPECT_PRICE].is_valid()), QUARANTINED_ROWS, ranks)
+        origins = one_chunk(feed[ROW_LOCATOR]).to_numpy()
         order = np.argsort(ranks, kind="stable")
         bounds = [*np.searchsorted(ranks[order], list(self.sources)), len(order)]
         rows = [origins[order[start:stop]] for start, stop in pairwise(bounds)]

@@ -4,11 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from relay_core.columnar.text import flags_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import Override, TenantConfig
 from relay_core.domain import run_faults
@@ -16,7 +14,7 @@ from relay_core.domain.codes import FailureCode, Stage, VendorStatus, WarningCod
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.best_offer import Winners, merge_offers
-from relay_core.merge.deferred_columns import KEPT_ROWS, ROW_LOCATOR, DeferredColumns
+from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.vendor_offers import RuleEffects
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.comparison import KEPT
@@ -74,13 +72,8 @@ class MergedInventory:
         if self.feed is None or self.deferred is None or not skus:
             return {}
         found = table_of(self.feed[self.feed["sku"].isin(skus)])
-        ranks = one_chunk(found["vendor_id"]).indices.to_numpy()
-        if KEPT in found.column_names:
-            ranks = np.where(flags_of(found[KEPT]), KEPT_ROWS, ranks)
-        if "title" in found.column_names:
-            titles = found["title"]
-        else:
-            titles = self.deferred.of(ranks, one_chunk(found[ROW_LOCATOR]).to_numpy())["title"]
+        rows = found if "title" in found.column_names else self.deferred.of(found)
+        titles = rows["title"]
         pairs = zip(found["sku"].to_pylist(), titles.to_pylist(), strict=True)
         return {sku: title for sku, title in pairs if title}
 

@@ -12,16 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from relay_core.columnar.text import Rows, flags_of, one_chunk
+from relay_core.columnar.text import Rows
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
 from relay_core.domain.errors import StateUnreadableError
-from relay_core.merge.deferred_columns import (
-    KEPT_ROWS,
-    QUARANTINED_ROWS,
-    ROW_LOCATOR,
-    DeferredColumns,
-)
+from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.result import MergedInventory
 from relay_core.publish.feed import SOURCES
 from relay_core.publish.parquet_file import as_written, parquet_chunks, written_as
@@ -129,13 +124,7 @@ def state_chunks(
 def _group(
     written: pa.Schema, deferred: DeferredColumns, offered_at: datetime, rows: pa.Table
 ) -> pa.Table:
-    ranks = one_chunk(rows["vendor_id"]).indices.to_numpy()
-    if KEPT in rows.column_names:
-        ranks = np.where(flags_of(rows[KEPT]), KEPT_ROWS, ranks)
-    if SUSPECT_PRICE in rows.column_names:
-        is_stored = flags_of(rows[SUSPECT_PRICE].is_valid())
-        ranks = np.where(is_stored, QUARANTINED_ROWS, ranks)
-    own: dict[str, Any] = deferred.of(ranks, one_chunk(rows[ROW_LOCATOR]).to_numpy())
+    own: dict[str, Any] = deferred.of(rows)
     own |= dict(zip(rows.column_names, rows.columns, strict=True))
     own.setdefault(OFFERED_AT, pa.repeat(pa.scalar(offered_at, INSTANT), len(rows)))
     own.setdefault(KEPT, pa.repeat(pa.scalar(False), len(rows)))

@@ -114,6 +114,29 @@ def test_an_explanation_tells_of_the_quarantine() -> None:
     assert told["winner"] == {"vendor_id": "v1", "row_number": 12}
 
 
+@pytest.mark.parametrize("vendor_id", ["v1", "v2"])
+def test_reports_show_the_title_of_a_kept_row(vendor_id: str) -> None:
+    output = {"columns": ["sku", "price"]}  # so that titles are fetched when they are asked for
+    made = tenant_config(vendor_document(vendor_id), guards={"quarantine": {}}, output=output)
+    changed = {"S000": "132", "S001": "132", "S010": "13.19", "S090": "999"}
+    feeds = {vendor_id: prices(changed)["v1"]}
+    run = run_in_memory(made, feeds, baseline=state_of(FIRST))
+    titles = {sku: run.findings.titles[sku] for sku in ("S010", "S090")}
+    assert titles == {"S010": "t131.99", "S090": "t131.99"}
+
+
+def test_guards_are_null_where_none_is_judged_but_for_a_quarantine() -> None:
+    options = ("skus_removed", "out_of_stock", "vendor_rows_lost")
+    off: dict[str, Any] = {f"max_{name}_pct": None for name in options}
+    off |= dict.fromkeys(("price_drop_pct", "price_rise_pct", "price_level"))
+    first = run_in_memory(tenant_config(vendor_document("v1")), prices())
+    for quarantine, found in ((None, None), ({}, [])):
+        guards = {**off, "quarantine": quarantine}
+        made = tenant_config(vendor_document("v1"), guards=guards)
+        few = {"v1": feed("S001,7,131.99,t", header="sku,quantity_available,cost,title")}
+        assert run_in_memory(made, few, baseline=state_of(first)).findings.guards == found
+
+
 def test_more_than_the_share_holds_the_feed() -> None:
     run = second(dict.fromkeys(NAMES[:30], "13.19"))
     assert run.findings.is_held
