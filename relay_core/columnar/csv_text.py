@@ -37,7 +37,7 @@ def whole_text(values: npt.NDArray[np.integer], nulls: texts.Bools | None = None
     """Write whole numbers; a null is empty."""
     if nulls is not None and nulls.all():
         return texts.empty_texts(len(nulls))
-    return _blank(pc.cast(pa.array(values), pa.string()), nulls)
+    return texts.fill(pc.cast(pa.array(values), pa.string()), nulls, "")
 
 
 def money_text(ten_thousandths: texts.Ints, nulls: texts.Bools | None = None) -> pa.StringArray:
@@ -52,12 +52,12 @@ def money_text(ten_thousandths: texts.Ints, nulls: texts.Bools | None = None) ->
         mask = np.zeros(len(text), np.bool_)
         mask[fine] = True
         text = pc.replace_with_mask(text, pa.array(mask), pc.utf8_rtrim(long, characters="0"))
-    return _blank(text, nulls)
+    return texts.fill(text, nulls, "")
 
 
 def cents_text(cents: texts.Ints, nulls: texts.Bools | None = None) -> pa.StringArray:
     """Write whole cents as ``0.00``."""
-    return _blank(pc.cast(_decimals(cents, 2), pa.string()), nulls)
+    return texts.fill(pc.cast(_decimals(cents, 2), pa.string()), nulls, "")
 
 
 def instant_text(microseconds: texts.Ints, end: bytes = b"") -> pa.StringArray:
@@ -169,9 +169,3 @@ def _must_be_quoted(delimiter: int, held: npt.NDArray[np.uint8]) -> texts.Bools:
 def _decimals(values: texts.Ints, places: int) -> pa.Array:
     data = pa.py_buffer(np.ascontiguousarray(values, np.int64))
     return pa.Array.from_buffers(pa.decimal64(18, places), len(values), [None, data])
-
-
-def _blank(text: pa.StringArray, nulls: texts.Bools | None) -> pa.StringArray:
-    if nulls is None or not nulls.any():
-        return text
-    return pc.if_else(pa.array(nulls), "", text)

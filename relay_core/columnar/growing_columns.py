@@ -19,35 +19,30 @@ _HUGE_PAGES = 4 << 20
 
 
 class GrowingArray:
-    """A column of one numpy type; while its view ``array`` is in use, nothing can be appended."""
+    """A column of one numpy type; while its view ``array`` is in use, nothing can be appended.
+
+    ``size`` is how many values there are.
+    """
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self._dtype = np.dtype(dtype)
         self._pages = _pages(_LEAST_BYTES)
-        self._filled = 0
+        self.size = 0
 
     def append(self, values: npt.NDArray[Any]) -> None:
         """Append values; what does not fit the type is cut to it."""
-        start = self._filled
+        start = self.size
         self.skip(len(values))
-        self._view(start, len(values))[:] = values
+        self.array()[start:] = values
+
+    def array(self) -> npt.NDArray[Any]:
+        """Return all that was appended."""
+        return np.frombuffer(self._pages, self._dtype, self.size)
 
     def skip(self, count: int) -> None:
         """Append so many zeros, which take no memory while nothing else is on their pages."""
-        self._make_room(count)
-        self._filled += count
-
-    def array(self, beyond: int = 0) -> npt.NDArray[Any]:
-        """Return all that was appended, and so many values that were not."""
-        self._make_room(beyond)
-        return self._view(0, self._filled + beyond)
-
-    def __len__(self) -> int:
-        """Return how many values there are."""
-        return self._filled
-
-    def _make_room(self, count: int) -> None:
-        end = (self._filled + count) * self._dtype.itemsize
+        self.size += count
+        end = self.size * self._dtype.itemsize
         if end <= len(self._pages):
             return
         size = max(end, 2 * len(self._pages))
@@ -61,9 +56,6 @@ class GrowingArray:
         if size >= _HUGE_PAGES and hasattr(mmap, "MADV_HUGEPAGE"):
             self._pages.madvise(mmap.MADV_HUGEPAGE)
 
-    def _view(self, start: int, count: int) -> npt.NDArray[Any]:
-        return np.frombuffer(self._pages, self._dtype, count, start * self._dtype.itemsize)
-
 
 class GrowingNumbers:
     """A column of whole numbers, of which some are null."""
@@ -76,12 +68,12 @@ class GrowingNumbers:
         """Append values, and which of them are null."""
         self._values.append(values)
         if nulls.any():
-            self._nulls.skip(len(self._values) - len(nulls) - len(self._nulls))
+            self._nulls.skip(self._values.size - len(nulls) - self._nulls.size)
             self._nulls.append(nulls)
 
     def consume(self) -> tuple[npt.NDArray[Any], Bools]:
         """Return all values, and which of them are null; nothing can be appended from then on."""
-        self._nulls.skip(len(self._values) - len(self._nulls))
+        self._nulls.skip(self._values.size - self._nulls.size)
         return self._values.array(), self._nulls.array()
 
 
@@ -105,10 +97,11 @@ class GrowingTexts:
         read of it.
         """
         lengths, self._lengths = self._lengths.array(), GrowingArray(np.int32)
-        wide = len(self._bytes) > MAX_SHORT_BYTES
+        wide = self._bytes.size > MAX_SHORT_BYTES
         bounds: npt.NDArray[Any] = np.zeros(len(lengths) + 1, np.int64 if wide else np.int32)
         np.cumsum(lengths, out=bounds[1:])
-        data, self._bytes = self._bytes.array(WORD), GrowingArray(np.uint8)
+        self._bytes.skip(WORD)
+        data, self._bytes = self._bytes.array(), GrowingArray(np.uint8)
         buffers = [None, pa.py_buffer(bounds), pa.py_buffer(data)]
         kind = pa.large_string() if wide else pa.string()
         return pa.Array.from_buffers(kind, len(lengths), buffers)

@@ -35,15 +35,15 @@ def order_by_text(text: pa.StringArray, kept: Bools | None = None) -> TextOrder:
     if not size:
         return TextOrder(np.empty(0, np.int64), np.empty(0, np.int64))
     words = TextWords(text)
-    row_bits = len(words).bit_length()
-    keys, is_whole = _keys(words, row_bits, kept if size < len(words) else None)
+    row_bits = len(text).bit_length()
+    keys, is_whole = _keys(words, row_bits, kept if size < len(text) else None)
     keys.sort()
     rows = (keys & _ones(row_bits)).view(np.int64)
     keys >>= np.uint64(row_bits)
     starts_new = np.ones(size, np.bool_)
     np.not_equal(keys[1:], keys[:-1], out=starts_new[1:])
     # Zero bytes at the end of a text look like its padding.
-    if not (is_whole and not words.holds_zero_bytes()):
+    if not (is_whole and words.held.all()):
         _rank_ties(text, rows, starts_new)
     return TextOrder(rows, np.flatnonzero(starts_new))
 
@@ -77,7 +77,8 @@ def _keys(words: TextWords, row_bits: int, kept: Bools | None) -> tuple[Words, b
     The bits that vary go in, word by word, as many as fit: a prefix that all texts share costs
     nothing, and a digit four.
     """
-    blocks = [slice(at, min(at + _BLOCK, len(words))) for at in range(0, len(words), _BLOCK)]
+    size = len(words.lengths)
+    blocks = [slice(at, min(at + _BLOCK, size)) for at in range(0, size, _BLOCK)]
     rows = [np.arange(block.start, block.stop, dtype=np.uint64) for block in blocks]
     if kept is not None:
         rows = [numbers[kept[block]] for numbers, block in zip(rows, blocks, strict=True)]

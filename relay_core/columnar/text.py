@@ -41,12 +41,6 @@ def offsets_and_bytes(text: pa.StringArray) -> tuple[npt.NDArray[Any], npt.NDArr
     return bounds, np.frombuffer(data or b"", np.uint8)
 
 
-def size_of_texts(text: pa.StringArray) -> int:
-    """Return how many bytes all texts have."""
-    bounds, _ = offsets_and_bytes(text)
-    return int(bounds[-1] - bounds[0])
-
-
 def bytes_of(text: pa.StringArray) -> memoryview:
     """Return the bytes of all texts, one after another."""
     bounds, data = offsets_and_bytes(text)
@@ -131,9 +125,9 @@ def change_rows(
     return pa.concat_arrays([text, changed]).take(pa.array(places))
 
 
-def fill(text: pa.StringArray, where: Bools, value: str) -> pa.StringArray:
-    """Return ``text`` with ``value`` in the rows of ``where``."""
-    if not where.any():
+def fill(text: pa.StringArray, where: Bools | None, value: str) -> pa.StringArray:
+    """Return ``text`` with ``value`` in the rows of ``where``; None: in none."""
+    if where is None or not where.any():
         return text
     return pc.if_else(pa.array(where), value, text)
 
@@ -226,7 +220,10 @@ def flags_of(array: pa.ChunkedArray | pa.BooleanArray) -> Bools:
 
 
 class TextWords:
-    """The bytes of each text, eight at a time, without a copy of the column for each eight."""
+    """The bytes of each text, eight at a time, without a copy of the column for each eight.
+
+    ``held`` are those of all texts, one after another.
+    """
 
     def __init__(self, text: pa.StringArray) -> None:
         bounds, data = offsets_and_bytes(text)
@@ -238,15 +235,11 @@ class TextWords:
         if len(data) < high + WORD:  # the last text's last word would go beyond the bytes
             data = np.concatenate([data[low:high], np.zeros(WORD, np.uint8)])
             self._starts, low, high = self._starts - low, 0, high - low
-        self._held = data[low:high]
+        self.held = data[low:high]
         # One word a byte; the last starts behind the last byte.
         self._words = np.lib.stride_tricks.as_strided(
             data[:WORD].view(np.uint64), shape=(high + 1,), strides=(1,)
         )
-
-    def __len__(self) -> int:
-        """Return how many texts there are."""
-        return len(self.lengths)
 
     def big_endian(self, start: int, rows: npt.NDArray[Any] | slice = _ALL) -> Words:
         """Return the eight bytes from ``start`` on of the given texts, zero-padded at their end."""
@@ -257,10 +250,6 @@ class TextWords:
         if self._shortest < start + WORD:
             words &= _FIRST_BYTES.take(np.clip(self.lengths[rows] - start, 0, WORD))
         return np.asarray(words)
-
-    def holds_zero_bytes(self) -> bool:
-        """Return whether a text has a byte that looks like padding."""
-        return not bool(self._held.all())
 
 
 def shapes_of(text: pa.StringArray) -> pa.StringArray:

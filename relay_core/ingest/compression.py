@@ -47,7 +47,7 @@ def unpack(data: Buffer, compression: str, limits: Limits) -> Buffer:
         return data
     unpacked = GrowingArray(np.uint8)
     for piece in _pieces(data, kind):
-        if len(unpacked) + len(piece) > limits.feed_bytes:
+        if unpacked.size + len(piece) > limits.feed_bytes:
             raise too_much(limits)
         unpacked.append(np.frombuffer(piece, np.uint8))
     return memoryview(unpacked.array().data)

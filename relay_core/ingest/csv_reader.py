@@ -45,7 +45,6 @@ from relay_core.ingest.feed import (
     large_cell,
     refuse_large_cells,
     refuse_large_header,
-    refuse_too_many_columns,
 )
 
 _BLOCK = 6 << 20
@@ -76,7 +75,7 @@ def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMI
     headers, position = records.header()
     if headers is None:
         return ParsedFeed(None)
-    refuse_too_many_columns(headers, limits)
+    refuse_large_header(headers, limits)
     return records.parsed(headers, position, first_row=2)
 
 
@@ -116,7 +115,6 @@ class _Records:
             while position < len(self._text):
                 fields, position = self._scanner.record(self._text, position)
                 cells = self._cells(fields)
-                refuse_large_header(cells, self._limits)
                 if any(map(strip, cells)):
                     return cells, position
         except UnclosedQuoteError as error:

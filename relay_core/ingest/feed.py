@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from relay_core.columnar.growing_columns import GrowingArray
-from relay_core.columnar.text import Bools, Ints, offsets_and_bytes, size_of_texts
+from relay_core.columnar.text import Bools, Ints, offsets_and_bytes
 from relay_core.domain.cell_rules import shorten, strip
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
@@ -37,11 +37,6 @@ class TextBatch:
     # whatever it looks like. A column without any may be left out
     number_cells: Mapping[int, Bools] = field(default_factory=dict)
 
-    @property
-    def text_size(self) -> int:
-        """How many bytes the texts have."""
-        return sum(map(size_of_texts, self.columns))
-
     def where(self, keep: Bools) -> "TextBatch":
         """Return the records that are kept."""
         mask = pa.array(keep)
@@ -58,11 +53,6 @@ class MalformedRecords:
     row_numbers: npt.NDArray[np.int64]  # each record's number
     raw: pa.StringArray  # each record as CSV with the vendor's delimiter
     cells: Sequence[pa.StringArray]  # the first columns, as a report shows; null for no such cell
-
-    @property
-    def text_size(self) -> int:
-        """How many bytes the records have."""
-        return size_of_texts(self.raw)
 
     def where(self, keep: Bools) -> "MalformedRecords":
         """Return the records that are kept."""
@@ -115,13 +105,6 @@ def refuse_large_cells(
         raise large_cell(record, column, headers, limits)
 
 
-def refuse_large_header(headers: Sequence[str], limits: Limits) -> None:
-    """Refuse a header, record 1, with too large a cell: `FeedUnreadableError` ``invalid_input``."""
-    for column, cell in enumerate(headers, 1):
-        if 4 * len(cell) > limits.cell_bytes < len(cell.encode()):
-            raise large_cell(1, column, headers, limits)
-
-
 def moderate_runs(sizes: Ints, most: int) -> Iterator[tuple[int, int]]:
     """Yield where runs of rows start and end that come to at most so many bytes, or are one row."""
     ends = np.cumsum(sizes)
@@ -133,8 +116,11 @@ def moderate_runs(sizes: Ints, most: int) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def refuse_too_many_columns(headers: Sequence[str], limits: Limits) -> None:
-    """Refuse a header of too many columns, nameless ones at its end aside: ``invalid_input``."""
+def refuse_large_header(headers: Sequence[str], limits: Limits) -> None:
+    """Refuse a header, record 1, of too many columns or with too large a cell: ``invalid_input``.
+
+    Nameless columns at its end do not count.
+    """
     width = max((place for place, name in enumerate(headers, 1) if strip(name)), default=0)
     if width > limits.columns:
         raise FeedUnreadableError(
@@ -142,6 +128,9 @@ def refuse_too_many_columns(headers: Sequence[str], limits: Limits) -> None:
             f"the header has {width:,} columns, and {limits.columns:,} are the most; see that "
             "parser.delimiter and parser.skip_lines fit the file, or leave columns out of it",
         )
+    for column, cell in enumerate(headers, 1):
+        if 4 * len(cell) > limits.cell_bytes < len(cell.encode()):
+            raise large_cell(1, column, headers, limits)
 
 
 def large_cell(

@@ -137,7 +137,7 @@ class _Feed:
             is_object = np.array([one is not None for one in objects], np.bool_)
             self._blocks.append(_Block(start, end, number, columns, is_object))
             names.update(dict.fromkeys(found))
-            parsed_feed.refuse_too_many_columns(tuple(names), self._limits)
+            parsed_feed.refuse_large_header(tuple(names), self._limits)
             any_object |= bool(is_object.any())
             start, number = end, number + len(lines)
         if number > 1 and not any_object:
@@ -145,7 +145,6 @@ class _Feed:
                 FailureCode.INVALID_INPUT,
                 "no line is a JSON object; write one object a line, and no list around them",
             )
-        parsed_feed.refuse_large_header(tuple(names), self._limits)
         return tuple(names) if any_object else None
 
     def batches(

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from relay_core.columnar.text import (
     Ints,
+    bytes_of,
     change_rows,
     empty_texts,
     flags_of,
-    size_of_texts,
     values_of,
     without_nulls,
 )
@@ -68,7 +68,6 @@ def read_parquet(data: Buffer, parser: "ParserConfig", limits: Limits) -> feed.P
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(str(error)) from error
     headers = tuple(schema.names)
-    feed.refuse_too_many_columns(headers, limits)
     feed.refuse_large_header(headers, limits)
     repeated = [name for name, count in Counter(headers).items() if count > 1]
     if repeated:
@@ -166,7 +165,7 @@ def _batches(rows: _Rows, schema: pa.Schema, limits: Limits) -> Iterator[feed.Te
                 ]
             except pa.ArrowInvalid as error:
                 raise _damaged(str(error)) from error
-            left -= sum(map(size_of_texts, texts))
+            left -= sum(len(bytes_of(text)) for text in texts)
             if left < 0:
                 raise too_much(limits)
             numbers = np.arange(number + start, number + stop)

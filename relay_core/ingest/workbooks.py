@@ -177,7 +177,6 @@ class _SheetRows:
             if number > self._parser.skip_lines and width:
                 self.before = number - 1
                 headers = tuple(_texts(cells, width))
-                feed.refuse_too_many_columns(headers, self._limits)
                 feed.refuse_large_header(headers, self._limits)
                 return headers
         return None

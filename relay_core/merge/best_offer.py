@@ -34,14 +34,13 @@ from relay_core.merge.pricing import (
     whole_cents,
 )
 from relay_core.merge.vendor_offers import (
+    FATES,
     FED_QUANTITY,
     VENDOR_RANK,
     RuleEffects,
-    count_by_vendor,
     effects_of_rules,
     in_stock,
     of_competing,
-    offers_by_vendor,
     offers_of,
     own_shipping,
     units,
@@ -116,7 +115,8 @@ def merge_offers(
         left_out = ruled_out | merge.overrides.outplaced(offers, config, ruled_out)
         competing = offers.filter(pa.array(~left_out)) if left_out.any() else offers
         priced, unpriced, competed = merge.feed_rows(competing)
-        others = count_by_vendor(offers, len(config.vendors), left_out)
+        ranks = integers_of(offers[VENDOR_RANK])[0]
+        others = np.bincount(ranks[left_out], minlength=len(config.vendors))
         counts, offered = np.vstack([others, competed]), merge.overrides.offered(offers)
         if RULE not in priced.column_names:
             return priced, unpriced, RuleEffects(), counts, offered
@@ -131,9 +131,10 @@ def merge_offers(
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
     rest = DeferredColumns.left_by(others, {rank[vendor.vendor_id]: vendor for vendor in vendors})
     effects = sum((*of_ranges, *(each for _, each in own)), RuleEffects())
-    vendor_ids = [vendor.vendor_id for vendor in config.vendors]
-    fates = offers_by_vendor(np.sum(counts, axis=0), vendor_ids)
-    unused = merge.overrides.unused(np.logical_or.reduce(offered))
+    of_ranks = (dict(zip(FATES, each, strict=True)) for each in np.sum(counts, axis=0).T.tolist())
+    fates = dict(zip(rank, of_ranks, strict=True))
+    has_offer = np.logical_or.reduce(offered)[:-1]
+    unused = merge.overrides.skus.filter(pa.array(~has_offer)).to_pylist()
     return Winners(frame_of(priced), frame_of(unpriced), rest, effects, fates, unused)
 
 
@@ -256,7 +257,7 @@ class Criterion:
     """One rule of the competition; its numbers are made when it is come to."""
 
     name: str  # what it is called where an offer has lost on it
-    numbers: Callable[[pa.Table], Ints]  # the offers' numbers
+    numbers: Callable[[pa.Table], Ints | Bools]  # the offers' numbers; False is 0, True is 1
     excludes: bool = False  # whether an offer with another number than 0 does not compete
 
 
@@ -265,19 +266,19 @@ def criteria_of(config: TenantConfig) -> list[Criterion]:
     fallback = config.merge.best_offer.fallback_lead_time_days
 
     def lead_time(offers: pa.Table) -> Ints:
-        days, nulls = _column(offers, "lead_time_days")
+        days, nulls = integers_of(offers["lead_time_days"])
         return np.where(nulls, fallback, days)
 
-    def marked(column: str, offers: pa.Table) -> Ints:
-        return _flags(flags_of(offers[column]))
+    def marked(column: str, offers: pa.Table) -> Bools:
+        return flags_of(offers[column])
 
-    named: Mapping[str, Callable[[pa.Table], Ints]] = {
-        "in_stock_desc": lambda offers: _flags(_column(offers, "quantity_available")[0] == 0),
+    named: Mapping[str, Callable[[pa.Table], Ints | Bools]] = {
+        "in_stock_desc": lambda offers: integers_of(offers["quantity_available"])[0] == 0,
         "lowest_landed_cost": partial(_landed_cost, config),
         "vendor_priority": _vendor_rank,
         "shortest_lead_time": lead_time,
-        "most_recent": lambda offers: -_column(offers, "updated_at")[0],
-        "highest_quantity": lambda offers: -_column(offers, "quantity_available")[0],
+        "most_recent": lambda offers: -integers_of(offers["updated_at"])[0],
+        "highest_quantity": lambda offers: -integers_of(offers["quantity_available"])[0],
     }
     ids = [vendor.vendor_id for vendor in config.vendors]
     by_vendor, by_row = TIE_BREAKERS
@@ -287,7 +288,7 @@ def criteria_of(config: TenantConfig) -> list[Criterion]:
             Criterion(name, partial(marked, name), excludes=True)
             for name in (OVERRIDDEN, LEFT_OUT, DUPLICATE)
         ),
-        Criterion("has_price", lambda offers: _flags(~has_amount(offers, config.pricing))),
+        Criterion("has_price", lambda offers: ~has_amount(offers, config.pricing)),
         *(Criterion(name, named[name]) for name in config.merge.best_offer.sort_by),
         Criterion(by_vendor, lambda offers: by_id[_vendor_rank(offers)]),
         Criterion(by_row, lambda offers: np.arange(len(offers))),
@@ -301,7 +302,7 @@ def landed_costs(config: TenantConfig, offers: pa.Table) -> pa.Array:
 
 
 def _landed_cost(config: TenantConfig, offers: pa.Table) -> Ints:
-    cost, nulls = _column(offers, "cost")
+    cost, nulls = integers_of(offers["cost"])
     if config.merge.best_offer.landed_cost.include_shipping_handling:
         own = own_shipping(config, offers)
         flat = int(config.pricing.shipping_handling_flat * MONEY_UNIT)
@@ -310,15 +311,7 @@ def _landed_cost(config: TenantConfig, offers: pa.Table) -> Ints:
 
 
 def _vendor_rank(offers: pa.Table) -> Ints:
-    return _column(offers, VENDOR_RANK)[0]
-
-
-def _flags(which: Bools) -> Ints:
-    return np.asarray(which.astype(np.int64))
-
-
-def _column(offers: pa.Table, name: str) -> tuple[Ints, Bools]:
-    return integers_of(offers[name])
+    return integers_of(offers[VENDOR_RANK])[0]
 
 
 # --- overrides of single SKUs, as columns ------------------------------------------------------
@@ -392,7 +385,3 @@ class OverrideColumns:
         if len(self.skus):
             found[integers_of(offers[_PLACE])[0]] = True
         return found
-
-    def unused(self, offered: Bools) -> list[str]:
-        """Return the SKUs of the overrides of which there is no offer."""
-        return list(self.skus.filter(pa.array(~offered[:-1])).to_pylist())

@@ -1,7 +1,7 @@
 """A vendor's steps from valid rows to offers, with what is in stock, and where each row went."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TypeAlias
@@ -19,7 +19,8 @@ from relay_core.domain.errors import ContractBrokenError
 VENDOR_RANK = "vendor_rank"  # the column that says where an offer's vendor stands in the config
 FED_QUANTITY = "fed_quantity"  # the column that says how many an offer has before stock
 _QUANTITY = "quantity_available"
-_FATES = ("left_out", "same_sku", "outbid", "unpriced", "won")
+FATES = ("left_out", "same_sku", "outbid", "unpriced", "won")
+"""What became of offers, as `RowCounts` names it; all but the first is as `of_competing` counts."""
 
 
 def joins_duplicates(vendor: VendorConfig) -> bool:
@@ -122,23 +123,6 @@ class RowCounts:
     def as_dict(self) -> dict[str, int | None]:
         """Return the counts as they stand in ``run_summary.json``."""
         return asdict(self)
-
-
-def offers_by_vendor(counts: Ints, vendor_ids: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Return counts of offers by vendor, in the order of ranks, and by the names of `RowCounts`.
-
-    They have a column a vendor's rank; the first row is of those that are left out, the others are
-    as `of_competing` gives them.
-    """
-    named = (dict(zip(_FATES, each, strict=True)) for each in counts.T.tolist())
-    return dict(zip(vendor_ids, named, strict=True))
-
-
-def count_by_vendor(offers: pa.Table, vendors: int, which: Bools) -> Ints:
-    """Return how many of some offers each vendor has."""
-    if not which.any():
-        return np.zeros(vendors, np.int64)
-    return np.bincount(integers_of(offers[VENDOR_RANK])[0][which], minlength=vendors)
 
 
 def of_competing(

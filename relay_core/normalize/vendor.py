@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -37,7 +37,7 @@ from relay_core.validation.contracts import (
     CANONICAL_SCHEMA,
     OFFER_SCHEMA,
     VALIDATED_ROWS,
-    check_shape,
+    check_offers,
     frame_of,
     offer_fields,
     offer_schema,
@@ -68,17 +68,6 @@ _PLAIN = (
 _ROWS_AT_ONCE = 1 << 16
 
 
-def load_contracts() -> None:
-    """Load Pandera's own parts, as the first rows would, and hold our offers against it."""
-    _check_shape(OFFER_SCHEMA)
-
-
-@cache
-def _check_shape(rows: pa.Schema) -> None:
-    """Hold rows' columns and types against the contract; pandas and Pandera load for it."""
-    check_shape(CANONICAL_SCHEMA, frame_of(rows.empty_table()))
-
-
 class RowValidator:
     """Holds the contract against rows on another thread; the log gets those that it rejects."""
 
@@ -86,7 +75,7 @@ class RowValidator:
         self.log = log
         self._rejected = GrowingArray(np.bool_)
         self._beside = ThreadPoolExecutor(1)
-        self._beside.submit(load_contracts)
+        self._beside.submit(check_offers, OFFER_SCHEMA)
         self._waiting: list[TypedBatch] = []
         self._verdicts: list[Future[None]] = []
 
@@ -116,7 +105,7 @@ class RowValidator:
 
     def _judge(self, batches: list[TypedBatch]) -> None:
         rows = pa.Table.from_batches([batch.rows(OFFER_SCHEMA.names) for batch in batches])
-        _check_shape(rows.schema)
+        check_offers(rows.schema)
         suspect = np.concatenate([batch.suspect() for batch in batches])
         rejected = rejected_cells(CANONICAL_SCHEMA, frame_of(rows), suspect)
         start = 0

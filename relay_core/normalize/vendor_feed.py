@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from relay_core.columnar.text import bytes_of
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode, VendorStatus
 from relay_core.domain.errors import FeedUnreadableError
@@ -102,7 +103,8 @@ class _FeedSize:
         for number, batch in enumerate(batches):
             if number % 4 == 0:
                 release_mapped(data)
-            size += batch.text_size
+            texts = batch.columns if isinstance(batch, TextBatch) else [batch.raw]
+            size += sum(len(bytes_of(text)) for text in texts)
             self.count(size)
             yield batch
         release_mapped(data)

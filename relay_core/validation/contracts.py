@@ -15,6 +15,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from types import SimpleNamespace
 from typing import Annotated, Any
 
@@ -177,10 +178,14 @@ class BrokenRule:
         return self.rule == "field_uniqueness"
 
 
-def check_shape(schema: pandera.DataFrameSchema, frame: pd.DataFrame) -> None:
-    """Hold a frame's columns and types against a contract; `ContractBrokenError`: others."""
-    if broken := broken_rules(schema, frame.head(0)):
-        raise ContractBrokenError(f"rows are no {schema.name} rows: {broken[:3]}")
+@cache
+def check_offers(rows: pa.Schema) -> None:
+    """Hold columns and types against the canonical contract; `ContractBrokenError`: others.
+
+    Pandas and Pandera load their own parts for it, as the first rows would.
+    """
+    if broken := broken_rules(CANONICAL_SCHEMA, frame_of(rows.empty_table())):
+        raise ContractBrokenError(f"rows are no {CANONICAL_SCHEMA.name} rows: {broken[:3]}")
 
 
 def rejected_cells(

@@ -10,8 +10,8 @@ import resource
 from contextlib import suppress
 from pathlib import Path
 
-from relay_core.normalize.vendor import load_contracts
 from relay_core.publish.report.content import load_templates
+from relay_core.validation.contracts import OFFER_SCHEMA, check_offers
 
 _MAPPED = Path("/proc/self/statm")
 _OOM_SCORE = Path("/proc/self/oom_score_adj")
@@ -38,7 +38,7 @@ class MemoryLimit:
             self._score = _OOM_SCORE.read_text("ascii").strip()
             _write_score(max(int(self._score), _SCORE_OF_RUNS))
         if self.megabytes and _MAPPED.exists():
-            load_contracts()
+            check_offers(OFFER_SCHEMA)
             load_templates()
             soft, hard = resource.getrlimit(resource.RLIMIT_AS)
             pages = int(_MAPPED.read_text("ascii").split()[0])

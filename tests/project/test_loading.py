@@ -32,8 +32,8 @@ LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
             API, (*TESTS_ALONE, *ENGINE, "dagster", "pydantic_settings", "sqlalchemy"), id="API"
         ),
         pytest.param(
-            f"{RUN_PROCESS}; from relay_core.normalize.vendor import load_contracts; "
-            "load_contracts()",
+            f"{RUN_PROCESS}; from relay_core.validation import contracts; "
+            "contracts.check_offers(contracts.OFFER_SCHEMA)",
             (
                 *(*TESTS_ALONE, "fastapi", "starlette", "uvicorn", "celery"),
                 *("pydantic_settings", "typeguard", "paramiko", "httpcore"),

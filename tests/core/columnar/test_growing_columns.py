@@ -49,7 +49,7 @@ def test_an_array_grows_over_pages_and_huge_pages() -> None:
     for part in np.array_split(rows, 7):
         array.append(part)
 
-    assert len(array) == len(rows)
+    assert array.size == len(rows)
     assert (array.array() == rows).all()
 
 
