@@ -26,7 +26,7 @@ class RunOrder(base.Order):
     """What `POST /v1/runs` takes."""
 
     tenant_id: base.Id
-    run_type: Literal["inventory_sync"]
+    run_type: Literal["inventory_sync"] = "inventory_sync"
     vendors: list[base.Id] | None = Field(
         None,
         max_length=DEFAULT_LIMITS.vendors,

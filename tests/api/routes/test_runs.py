@@ -129,7 +129,15 @@ def test_an_order_says_what_it_must_and_nothing_else(
 def test_all_faults_of_an_order_come_at_once(unplugged: ApiWorld) -> None:
     response = unplugged.client.post("/v1/runs", json={"vendors": [1]})
     paths = paths_of(assert_problem(response, 422, "INVALID_REQUEST"))
-    assert paths == ["tenant_id", "run_type", "vendors.0"]
+    assert paths == ["tenant_id", "vendors.0"]
+
+
+def test_an_order_that_names_no_type_of_run_is_one_that_names_the_only_one(world: ApiWorld) -> None:
+    key = {"Idempotency-Key": "monday"}
+    first = world.client.post("/v1/runs", json={"tenant_id": TENANT}, headers=key)
+    again = world.post_run(headers=key)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json()["run_id"] == again.json()["run_id"]
 
 
 def test_an_order_that_says_a_thing_twice_is_refused(unplugged: ApiWorld) -> None:
