@@ -172,7 +172,6 @@ _COLUMNS = {
     values.UNKNOWN_COLUMN: CANONICAL_COLUMNS,
     values.UNKNOWN_OUTPUT_COLUMN: values.OUTPUT_COLUMNS,
 }
-_AT_LEAST_ONE, _LEAVE_OUT = "list at least one", "leave the entry out instead"
 
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[ConfigFault]:
@@ -203,10 +202,10 @@ def _sentence(detail: Any, context: Mapping[str, Any]) -> str:
         return values.QUOTE_IT
     if kind == "too_short":
         is_list = context["field_type"] == "Tuple"
-        return f"must not be empty; {_AT_LEAST_ONE if is_list else _LEAVE_OUT}"
+        remedy = "list at least one" if is_list else "leave the entry out instead"
+        return f"must not be empty; {remedy}"
     written = format(given, "f") if isinstance(given, Decimal) else str(given)
-    sentence: str = _SENTENCES.get(kind, detail["msg"])
-    return sentence.format(
+    return str(_SENTENCES.get(kind, detail["msg"])).format(
         kind=type_name(given),
         text=f" {shorten(given)}" if isinstance(given, str) else "",
         value=shorten(written),
@@ -222,7 +221,8 @@ def _choice(detail: Any, section: type[BaseModel], name: str) -> tuple[str, Call
     wanted = f"must be {listed}" if len(allowed) == 1 else f"must be one of {listed}"
     given = detail["input"]
     if isinstance(given, bool) or not isinstance(given, str | int):
-        return f"{wanted}, not {type_name(given)}", str
+        is_bare = isinstance(given, bool)
+        return wanted + (f"; {values.QUOTE_IT}" if is_bare else f", not {type_name(given)}"), str
     return f"{wanted}, not {shorten(str(given))}", partial(values.nearest, str(given), allowed)
 
 

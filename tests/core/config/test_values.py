@@ -108,6 +108,7 @@ from support.config_documents import (
         ("pricing.map_policy.enforce", "no", "true or false is wanted"),
         ("pricing.map_policy.map_floor_behavior", "min", 'must be "max(price, map_price)"'),
         ("pricing.rounding.mode", "half_up", 'must be one of "nearest", "up", "down"'),
+        ("guards.mode", False, "put it in quotes"),  # as YAML reads ``off``
         ("pricing.rounding.increment", 0, "must be 0.0001 or more"),
         ("pricing.rounding.increment", "0.00015", "has more than 4 decimal places"),
         ("merge.strategy", "cheapest", 'must be "best_offer"'),
