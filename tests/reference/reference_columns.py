@@ -82,8 +82,9 @@ def summed(column: str, cells: Sequence[str], parser: Any) -> int | None:
 def stock(text: str, parser: Any) -> int:
     """Read a quantity with the words and symbols of the parser; below zero it may be 0."""
     words = [word.strip().casefold() for word in parser.quantity_words]
-    if text.casefold() not in words:
+    if text.casefold() not in words:  # and what is left of it is none, either
         text = without_units(text, parser.quantity_symbols)
+        parser = parser.model_copy(update={"quantity_words": {}})
     try:
         return quantity(text, parser)
     except FaultError as fault:
