@@ -38,8 +38,7 @@ from relay_core.normalize.vendor import (
     work_file_chunks,
 )
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
-from relay_core.onboarding.doubts import row_doubts, ruled_offers
-from relay_core.onboarding.patches import with_patches
+from relay_core.onboarding.doubts import row_doubts, ruled_offers, with_patches
 from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed import feed_chunks
 from relay_core.publish.findings import RunFindings

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar import text as texts
-from relay_core.columnar.column_values import ColumnValues
+from relay_core.columnar.numbers import ColumnValues
 
 _DAY_SECONDS = 86_400
 _MAX_MARKS = ord(",")  # no byte that must be quoted is more, where the delimiter is not

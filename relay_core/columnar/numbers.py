@@ -6,14 +6,15 @@ are, and tell what is wrong with those that are no numbers.
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.column_values import REFUSED, ColumnValues, Faults, fault_code
 from relay_core.columnar.text import (
     Bools,
     Ints,
@@ -35,8 +36,15 @@ from relay_core.domain.cell_rules import (
     CellOptions,
     strip_symbols,
 )
+from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import RejectionCodes
 
+Faults = npt.NDArray[np.uint8]
+FAULTS: tuple[RowFault, ...] = tuple(RowFault)
+_CODES = {fault: np.uint8(index + 1) for index, fault in enumerate(FAULTS)}
+REFUSED = -1
+"""The number in place of a cell that cannot be read. The contract of rows rejects it, as it does a
+negative number of the feed; the cell's fault code then says why."""
 AMOUNT = pa.decimal64(13, 4)
 """Amounts as Arrow has them: below the limit, and their bytes are whole ten-thousandths."""
 
@@ -62,6 +70,22 @@ _NEVER = np.iinfo(np.int64).max
 # The least number that so many digits write with no needless zero in front; and as an amount.
 _LEAST_WHOLE = np.array([_NEVER, 0, *(10**size for size in range(1, 18))], np.int64)
 _LEAST_AMOUNT = np.array([_NEVER, 0, *(10 ** (size + 4) for size in range(1, 14))], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnValues:
+    """A column of numbers."""
+
+    values: Ints  # 0 where null; a value that no contract admits where ``faults`` is not 0
+    nulls: Bools  # which cells are null
+    faults: Faults  # each cell's fault code: 0 where it is valid, else its place in `FAULTS` from 1
+    text: pa.StringArray  # the cells, with the vendor's way of writing numbers taken off
+    is_canonical: Bools  # the cells whose text is as normalized.csv writes the value
+
+
+def fault_code(fault: RowFault | str | None) -> np.uint8:
+    """Return the small integer that stands for a row fault; 0 for None."""
+    return np.uint8(0) if fault is None else _CODES[RowFault(fault)]
 
 
 def read_wholes(

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.column_values import ColumnValues, fault_code, read_distinct
+from relay_core.columnar.numbers import ColumnValues, Faults, fault_code
 from relay_core.columnar.text import (
     Bools,
     Ints,
@@ -32,6 +32,7 @@ from relay_core.columnar.text import (
 )
 from relay_core.domain.cell_rules import EXCEL, FIRST_SERIAL, YEARS
 from relay_core.domain.columns import RejectionCodes
+from relay_core.domain.errors import CellError
 
 BEFORE_ALL = -62_135_596_800_000_000
 """The year 1: what a column holds where a timestamp cannot be read; no contract admits it."""
@@ -96,9 +97,24 @@ def read_timestamps(
     faults = np.where(unread, fault_code(rejections.unreadable), np.uint8(0))
     rows = np.flatnonzero(unread)
     if options.formats and len(rows):
-        others, faults[rows] = read_distinct(text.take(pa.array(rows)), options.scalar)
-        values[rows] = np.where(faults[rows] == 0, others, BEFORE_ALL)
+        others, faults[rows] = _read_distinct(text.take(pa.array(rows)), options.scalar)
+        values[rows] = others
     return ColumnValues(values, nulls, faults, text, np.zeros(len(text), np.bool_))
+
+
+def _read_distinct(text: pa.StringArray, read: Callable[[str], int]) -> tuple[Ints, Faults]:
+    """Read each distinct text once."""
+    encoded = text.dictionary_encode()
+    values, faults = [], []
+    for cell in encoded.dictionary.to_pylist():
+        try:
+            value, fault = read(cell), fault_code(None)
+        except CellError as error:
+            value, fault = BEFORE_ALL, fault_code(error.error_code)
+        values.append(value)
+        faults.append(fault)
+    where = values_of(encoded.indices)
+    return np.array(values, np.int64)[where], np.array(faults, np.uint8)[where]
 
 
 def to_utc(local: Ints, zone: ZoneInfo, where: Bools) -> Ints:

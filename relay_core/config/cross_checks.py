@@ -24,12 +24,12 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from relay_core.config.scalars import BareWord
 from relay_core.config.values import (
     OUTPUT_COLUMNS,
     QUOTE_IT,
     UNKNOWN_COLUMN,
     UNKNOWN_OUTPUT_COLUMN,
+    BareWord,
     Currency,
     Filled,
     Id,

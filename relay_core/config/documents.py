@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import yaml
 
-import relay_core.config.scalars as scalars
+import relay_core.config.values as values
 from relay_core.domain.errors import ConfigError, ConfigFault, ConfigTooLargeError
 from relay_core.domain.limits import DEFAULT_LIMITS, MAX_QUOTED, Limits
 
@@ -40,8 +40,8 @@ _BYTE_ORDER_MARKS = (
 _PREFIX = "tag:yaml.org,2002:"
 _MERGE = f"{_PREFIX}merge"
 _SCALARS: dict[str, Callable[[str], Any]] = {
-    "int": scalars.number,
-    "float": scalars.NumberText,
+    "int": values.number,
+    "float": values.NumberText,
     "null": lambda _: None,
     "bool": lambda text: text.lower() in ("yes", "true", "on"),
 }
@@ -58,10 +58,10 @@ def parse_document(
     `ConfigTooLargeError`: it has too many bytes. `ConfigError`: the text is malformed, repeats a
     key, holds no mapping, or more than it may; with line and column where the parser knows them.
     """
-    if len(text) > 4 * scalars.MAX_CHARACTERS:  # of bytes, which are no fewer than characters
+    if len(text) > 4 * values.MAX_CHARACTERS:  # of bytes, which are no fewer than characters
         raise _too_long()
     decoded = _decode(text)
-    if len(decoded) > scalars.MAX_CHARACTERS:
+    if len(decoded) > values.MAX_CHARACTERS:
         raise _too_long()
     if format == "json":
         _measure_json(decoded, limits)
@@ -76,12 +76,12 @@ def parse_document(
                 raise ConfigTooLargeError(size, limits.config_bytes)
     if isinstance(document, dict):
         return document
-    kind = "nothing at all" if document is None else scalars.type_name(document)
-    raise scalars.whole_fault(f"the config must be a mapping of keys to values, not {kind}")
+    kind = "nothing at all" if document is None else values.type_name(document)
+    raise values.whole_fault(f"the config must be a mapping of keys to values, not {kind}")
 
 
 def _too_long() -> ConfigError:
-    return scalars.whole_fault(f"the config is longer than {scalars.MAX_CHARACTERS:,} characters")
+    return values.whole_fault(f"the config is longer than {values.MAX_CHARACTERS:,} characters")
 
 
 def _decode(text: str | bytes) -> str:
@@ -92,7 +92,7 @@ def _decode(text: str | bytes) -> str:
         return text.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         message = f"the config is not {encoding.upper()} at byte {error.start}; save it as UTF-8"
-        raise scalars.whole_fault(message) from error
+        raise values.whole_fault(message) from error
 
 
 # --- JSON ---------------------------------------------------------------------------------------
@@ -107,10 +107,10 @@ def _measure_json(text: str, limits: Limits) -> None:
     opened = bare.count("[") + bare.count("{")
     filled = opened - sum(1 for _ in _EMPTY.finditer(bare))
     if 1 + bare.count(",") + filled > limits.config_values:
-        raise scalars.whole_fault(scalars.too_many_values(limits))
+        raise values.whole_fault(values.too_many_values(limits))
     brackets = (1 if found[0] in "[{" else -1 for found in _BRACKET.finditer(bare))
     if any(level > limits.config_levels for level in accumulate(brackets)):
-        raise scalars.whole_fault(scalars.too_deep(limits))
+        raise values.whole_fault(values.too_deep(limits))
 
 
 class _RepeatingObject(dict[str, Any]):
@@ -134,24 +134,24 @@ def _parse_json(text: str) -> Any:
     try:
         document = json.loads(
             text,
-            parse_int=scalars.number,
-            parse_float=scalars.NumberText,
+            parse_int=values.number,
+            parse_float=values.NumberText,
             parse_constant=_refuse_constant,
             object_pairs_hook=json_object,
         )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise scalars.whole_fault(f"{place}: the config is not valid JSON: {error.msg}") from error
+        raise values.whole_fault(f"{place}: the config is not valid JSON: {error.msg}") from error
     if repeating:
         faults = _repeated_keys(document)
         raise ConfigError(
-            ConfigFault(scalars.join_path(path), scalars.repeated_key(key)) for path, key in faults
+            ConfigFault(values.join_path(path), values.repeated_key(key)) for path, key in faults
         )
     return document
 
 
 def _refuse_constant(name: str) -> Any:
-    raise scalars.whole_fault(f"the config is not valid JSON: it holds {name}, which is no number")
+    raise values.whole_fault(f"the config is not valid JSON: it holds {name}, which is no number")
 
 
 def _repeated_keys(document: Any) -> Iterator[tuple[tuple[object, ...], str]]:
@@ -187,12 +187,12 @@ def _parse_yaml(text: str, limits: Limits) -> Any:
     except yaml.MarkedYAMLError as error:
         problem = (error.problem or error.context or "")[:MAX_QUOTED]
         place = _place(error.problem_mark or error.context_mark)
-        raise scalars.whole_fault(f"{place}the config is not valid YAML: {problem}") from error
+        raise values.whole_fault(f"{place}the config is not valid YAML: {problem}") from error
     except yaml.reader.ReaderError as error:
         before, character = text[: error.position], ord(text[error.position])
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         problem = f"the character U+{character:04X} is not allowed in YAML"
-        raise scalars.whole_fault(f"line {line}, column {column}: {problem}") from error
+        raise values.whole_fault(f"line {line}, column {column}: {problem}") from error
     builder = _Builder()
     document = builder.value(node, ())
     if builder.faults:
@@ -255,17 +255,17 @@ class _Loader(yaml.SafeLoader):
             raise _refusal(event, f"{alias} stands inside what it names")
         if is_key and not isinstance(target, yaml.ScalarNode):
             raise _refusal(event, "a key must be text, not a mapping or a list")
-        values, levels = self._sizes[target]
-        self._count(event, 0 if is_key else max(values, 1), levels)
+        size, levels = self._sizes[target]
+        self._count(event, 0 if is_key else max(size, 1), levels)
         self.get_event()  # type: ignore[no-untyped-call]
         return target
 
-    def _count(self, event: yaml.Event, values: int, levels: int) -> None:
-        self._values += values
+    def _count(self, event: yaml.Event, size: int, levels: int) -> None:
+        self._values += size
         if self._levels + levels > self._limits.config_levels:
-            raise _refusal(event, scalars.too_deep(self._limits))
+            raise _refusal(event, values.too_deep(self._limits))
         if self._values > self._limits.config_values:
-            raise _refusal(event, scalars.too_many_values(self._limits))
+            raise _refusal(event, values.too_many_values(self._limits))
 
 
 class _Builder:
@@ -301,13 +301,13 @@ class _Builder:
                 continue
             key = _scalar(key_node)
             if key is None or isinstance(key, bool):
-                key = scalars.BareWord(key_node.value or scalars.type_name(key))
+                key = values.BareWord(key_node.value or values.type_name(key))
             key = str(key) if isinstance(key, int) else key
             value = self.value(item, (*path, key))
             if key in own:
                 place = _place(key_node.start_mark)
                 self.faults.append(
-                    ConfigFault(scalars.join_path(path), place + scalars.repeated_key(key))
+                    ConfigFault(values.join_path(path), place + values.repeated_key(key))
                 )
             else:
                 own.add(key)
@@ -324,7 +324,7 @@ def _place(mark: Any) -> str:
 
 
 def _refusal(where: yaml.Event | yaml.Node, message: str) -> ConfigError:
-    return scalars.whole_fault(_place(where.start_mark) + message)
+    return values.whole_fault(_place(where.start_mark) + message)
 
 
 # --- Python objects -----------------------------------------------------------------------------
@@ -355,11 +355,11 @@ class _Cleaner:
         """Return the plain value; None where there is none or where it had to be left out."""
         self._items += 1
         if self._items > self._limits.config_values:
-            raise scalars.whole_fault(scalars.too_many_values(self._limits))
+            raise values.whole_fault(values.too_many_values(self._limits))
         if not isinstance(value, Mapping | list | tuple):
             return self._scalar(value, path)
         if len(path) >= self._limits.config_levels:
-            raise scalars.whole_fault(scalars.too_deep(self._limits))
+            raise values.whole_fault(values.too_deep(self._limits))
         if isinstance(value, Mapping):
             return self._mapping(value, path)
         items = []
@@ -376,14 +376,14 @@ class _Cleaner:
         for original, item in mapping.items():
             key = self._scalar(original, path)
             if original is None or isinstance(original, bool):
-                key = scalars.BareWord("null" if original is None else str(original).lower())
+                key = values.BareWord("null" if original is None else str(original).lower())
             key = str(key) if isinstance(key, int) else key
             value = None if key is None else self.clean(item, (*path, key))
             # A null is as if absent, but for the guards: there it switches one off.
             if key is None or (value is None and (item is not None or path not in _OF_GUARDS)):
                 continue
             if key in plain:
-                self._refuse(path, scalars.repeated_key(key))
+                self._refuse(path, values.repeated_key(key))
             plain[key] = value
         return plain
 
@@ -395,11 +395,11 @@ class _Cleaner:
                 return self._refuse(path, "holds half of a surrogate pair, which is no character")
             return value
         if isinstance(value, int) and value.bit_length() < _MAX_BITS:
-            return scalars.number(str(int(value)))
+            return values.number(str(int(value)))
         if isinstance(value, float | Decimal) and math.isfinite(value):
-            return scalars.number(repr(float(value)) if isinstance(value, float) else str(value))
+            return values.number(repr(float(value)) if isinstance(value, float) else str(value))
         kind = "this number" if isinstance(value, int | float | Decimal) else type(value).__name__
         return self._refuse(path, f"{kind} cannot stand in a config")
 
     def _refuse(self, path: tuple[object, ...], message: str) -> None:
-        self.faults.append(ConfigFault(scalars.join_path(path), message))
+        self.faults.append(ConfigFault(values.join_path(path), message))

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 from relay_core.config.loading import load_config
-from relay_core.config.scalars import join_path
+from relay_core.config.values import join_path
 from relay_core.domain.errors import RelayError
 
 Changes = Mapping[str, Any]

@@ -21,8 +21,8 @@ import relay_core.config.cross_checks as cross_checks
 import relay_core.config.models as models
 import relay_core.config.values as values
 from relay_core.config.documents import parse_document, plain_document
-from relay_core.config.scalars import NumberText, join_path, type_name
 from relay_core.config.triggers import TriggersConfig
+from relay_core.config.values import NumberText, join_path, type_name
 from relay_core.domain.cell_rules import MONEY_UNIT, shorten
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError

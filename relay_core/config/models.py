@@ -9,7 +9,7 @@ import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
 from relay_core.config.parser import ParserConfig
 from relay_core.config.pulls import PullConfig
-from relay_core.config.scalars import type_name
+from relay_core.config.values import type_name
 from relay_core.domain.cell_rules import MONEY_LIMIT
 from relay_core.domain.columns import DERIVED_COLUMNS, source_column
 from relay_core.domain.limits import DEFAULT_LIMITS

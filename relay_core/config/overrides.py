@@ -21,8 +21,16 @@ from pydantic import (
 import relay_core.config.cross_checks as cross_checks
 from relay_core.config.documents import plain_document
 from relay_core.config.loading import faults_of
-from relay_core.config.scalars import NumberText, number
-from relay_core.config.values import EXACT, Bool, Quantity, Section, Trimmed, refuse
+from relay_core.config.values import (
+    EXACT,
+    Bool,
+    NumberText,
+    Quantity,
+    Section,
+    Trimmed,
+    number,
+    refuse,
+)
 from relay_core.domain.cell_rules import MONEY_LIMIT, shorten
 from relay_core.domain.errors import ConfigError, ConfigFault
 from relay_core.domain.limits import DEFAULT_LIMITS, STORED_CONFIG_LIMITS, Limits

@@ -37,7 +37,6 @@ from relay_core.config.cross_checks import (
     refuse_idle,
     refuse_repeated,
 )
-from relay_core.config.scalars import NumberText, type_name
 from relay_core.config.values import (
     WHOLE,
     Bool,
@@ -45,9 +44,11 @@ from relay_core.config.values import (
     Delimiter,
     Encoding,
     Filled,
+    NumberText,
     Section,
     Trimmed,
     refuse,
+    type_name,
 )
 from relay_core.domain.cell_rules import LARGEST_FACTOR, shorten, strip
 from relay_core.domain.columns import BY_NAME, MONEY_COLUMNS, Kind

@@ -13,9 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar import text as texts
-from relay_core.columnar.column_values import REFUSED, ColumnValues, fault_code
 from relay_core.columnar.csv_text import join_fields
-from relay_core.columnar.numbers import Scale, read_amounts, read_wholes, without_quantity_symbols
+from relay_core.columnar.numbers import (
+    REFUSED,
+    ColumnValues,
+    Scale,
+    fault_code,
+    read_amounts,
+    read_wholes,
+    without_quantity_symbols,
+)
 from relay_core.config import ParserConfig
 from relay_core.config.parser import Changed, First, Join, MappedSource, Sum
 from relay_core.domain.cell_rules import LARGEST_FACTOR, LARGEST_WHOLE

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.column_values import FAULTS, fault_code
 from relay_core.columnar.csv_text import join_fields, quoted
+from relay_core.columnar.numbers import FAULTS, fault_code
 from relay_core.columnar.text import Bools, Ints, Rows, trim, with_nulls
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar import text as text_columns
-from relay_core.columnar.column_values import FAULTS
 from relay_core.columnar.csv_text import join_fields
+from relay_core.columnar.numbers import FAULTS
 from relay_core.domain.cell_rules import advise, explain, strip
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import JUDGED_COLUMNS

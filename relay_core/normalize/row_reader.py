@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.column_values import ColumnValues, Faults, fault_code
+from relay_core.columnar.numbers import ColumnValues, Faults, fault_code
 from relay_core.columnar.text import (
     Bools,
     Ints,

@@ -1,20 +1,33 @@
-"""Doubts of rows, valid and probably not meant: the same in `config:check`, local checks, runs."""
+"""Doubts of rows, valid and probably not meant, and config patches that have rejected cells read.
 
-from collections.abc import Iterator
+Doubts are the same in `config:check`, local checks and runs.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from datetime import tzinfo
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.text import Bools, flags_of, integers_of, one_chunk
-from relay_core.config import TenantConfig
+from relay_core.config import ParserConfig, TenantConfig
+from relay_core.config.json_patch import parser_steps
 from relay_core.config.lint import MAX_SAMPLES, cut_sample, first_samples
-from relay_core.domain.records import Doubt
+from relay_core.domain.cell_rules import read_cell, strip
+from relay_core.domain.columns import NUMBER_COLUMNS
+from relay_core.domain.errors import CellError
+from relay_core.domain.records import Cause, Doubt
 from relay_core.merge.price_rules import PriceRules, rules_of
 from relay_core.merge.pricing import has_amount
 from relay_core.merge.vendor_offers import offers_of
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.onboarding.cell_guess import is_totals
+from relay_core.onboarding.cell_guess import guess_numbers, is_totals
+from relay_core.onboarding.dry_run import changed_parser
 from relay_core.validation.contracts import table_of
 
 _MAX_SAME_ROWS, _MAX_SAME_SHARE = 100, 100
@@ -112,3 +125,53 @@ def _same_sku(vendor: NormalizedVendor, place: int, offers: pa.Table) -> Iterato
             f"cost, price or quantity: {lost:,} of them are not in the feed; map the column that "
             "tells products apart to sku, or say with duplicate_skus which row counts",
         )
+
+
+# --- patches ------------------------------------------------------------------------------------
+
+
+def with_patches(config: TenantConfig, vendor: NormalizedVendor) -> NormalizedVendor:
+    """Return a vendor whose causes of refusal have a patch, where one is known to mend them.
+
+    It is guessed from the samples and from numbers that hold: no other style reads more of them.
+    """
+    cells: Mapping[str, list[str]] = defaultdict(list)
+    for cause in vendor.causes:
+        if cause.column in NUMBER_COLUMNS:
+            cells[cause.column] += filter(None, (strip(each.value) for each in cause.samples))
+    if not cells:
+        return vendor
+    for name, held in vendor.held.items():
+        cells[name] += held
+    place = config.place_of(vendor.vendor_id)
+    parser = config.vendors[place].parser
+    changes = guess_numbers(cells, parser).changes
+    # Added members stand in for those that are there: it does for a config with and without.
+    bare: dict[str, Any] = {"vendors": [{"parser": {}}] * (place + 1)}
+    causes: list[Cause] = []
+    for cause in vendor.causes:
+        needed = dict(changes) if changes and _reads(cause, parser, changes, config.zone) else {}
+        for name in [*needed]:
+            fewer = {each: value for each, value in needed.items() if each != name}
+            needed = fewer if _reads(cause, parser, fewer, config.zone) else needed
+        if needed:
+            settings = (
+                f"parser.{k} to {json.dumps(needed[k], ensure_ascii=False)}" for k in needed
+            )
+            steps = tuple(asdict(step) for step in parser_steps(bare, place, needed))
+            cause = replace(cause, what_to_do=f"set {' and '.join(settings)}", patch=steps)
+        causes.append(cause)
+    return replace(vendor, causes=tuple(causes))
+
+
+def _reads(cause: Cause, parser: ParserConfig, changes: Mapping[str, Any], zone: tzinfo) -> bool:
+    """Return whether all samples of a cause are read with some changes of the parser."""
+    changed = changed_parser(parser, changes)
+    if changed is None or cause.column not in NUMBER_COLUMNS:
+        return False
+    try:
+        for sample in cause.samples:
+            read_cell(cause.column, sample.value, changed, zone)
+    except CellError:
+        return False
+    return True

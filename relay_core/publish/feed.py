@@ -4,22 +4,28 @@
 the feed; its text is what a CSV has of them, before quoting.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from relay_core.columnar import csv_text
 from relay_core.columnar.text import (
     Bools,
     bytes_of,
     change_rows,
+    integers_in,
     integers_of,
+    one_chunk,
     rows_that_hold,
+    values_of,
     without_nulls,
 )
 from relay_core.columnar.threads import ordered_map
@@ -27,7 +33,6 @@ from relay_core.config import TenantConfig
 from relay_core.domain.columns import COLUMNS, Kind, extra_column
 from relay_core.domain.records import as_json
 from relay_core.merge.result import MergedInventory
-from relay_core.publish.parquet_file import as_written, parquet_chunks, written_as
 from relay_core.validation.contracts import table_of
 
 FREE_TEXT = (Kind.TEXT, Kind.CONDITION)  # the kinds of what is no number: it may have to be quoted
@@ -37,6 +42,7 @@ _STORED_AS = {
     Kind.INSTANT: pa.timestamp("ms", "UTC"),
 }
 _FORMULA = "^([-=+@\t\r])"
+_SECOND = 1_000_000
 Chunks = Iterator[bytes | memoryview]
 SLICE, GROUP_ROWS = 1 << 16, 1_000_000
 """How many rows are written at a time: of text, and as a group of Parquet."""
@@ -242,3 +248,79 @@ _WRITERS: dict[str, Callable[[Sequence[Field], pa.Table], Chunks]] = {
     "jsonl": _json_lines,
     "parquet": _parquet,
 }
+
+
+# --- Parquet of typed rows, handed on as it is written; decimals are whole numbers in it ---------
+
+
+def written_as(schema: pa.Schema) -> pa.Schema:
+    """Return the types that a file is written from which is to be read back as others."""
+    return pa.schema(
+        [
+            field.with_type(pa.decimal64(18, field.type.scale))
+            if pa.types.is_decimal(field.type)
+            else field
+            for field in schema
+        ]
+    )
+
+
+def as_written(cells: Any, kind: pa.DataType) -> Any:
+    """Return cells of the engine as they are written; of an instant its fraction is dropped."""
+    if cells.type == kind:
+        return cells
+    numbers = integers_in(one_chunk(cells))
+    if pa.types.is_timestamp(kind):
+        milliseconds = values_of(numbers) // _SECOND * 1000
+        numbers = pa.array(milliseconds)
+    return numbers.view(kind)
+
+
+def parquet_chunks(
+    schema: pa.Schema,
+    groups: Iterable[pa.Table],
+    metadata: Mapping[bytes, bytes] | None = None,
+    **options: Any,
+) -> Iterator[bytes]:
+    """Yield a Parquet file, each group a row group; ``options`` are those of Arrow's writer."""
+    sink = _Chunks()
+    with pq.ParquetWriter(
+        pa.PythonFile(sink, mode="w"),
+        schema,
+        store_schema=False,  # types as the engine holds them would be read back
+        store_decimal_as_integer=True,
+        **options,
+    ) as writer:
+        if metadata is not None:
+            writer.add_key_value_metadata(metadata)
+        for group in groups:
+            writer.write_table(group, row_group_size=len(group))
+            yield from sink.taken()
+    yield from sink.taken()
+
+
+class _Chunks(io.RawIOBase):
+    """A file that is handed on as it is written."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._written: list[bytes] = []
+
+    def writable(self) -> bool:
+        """Tell Arrow that it may be written."""
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        """Take some bytes."""
+        self._written.append(data)
+        self._size += len(data)
+        return len(data)
+
+    def taken(self) -> list[bytes]:
+        """Return what was written since the last call."""
+        written, self._written = self._written, []
+        return written
+
+    def tell(self) -> int:
+        """Return where it is."""
+        return self._size

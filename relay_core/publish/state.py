@@ -18,8 +18,7 @@ from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.result import MergedInventory
-from relay_core.publish.feed import SOURCES
-from relay_core.publish.parquet_file import as_written, parquet_chunks, written_as
+from relay_core.publish.feed import SOURCES, as_written, parquet_chunks, written_as
 from relay_core.validation.comparison import FIGURES, KEPT, SUSPECT_PRICE, FeedFigures
 from relay_core.validation.contracts import CENTS, INSTANT, VENDOR, frame_of, table_of
 

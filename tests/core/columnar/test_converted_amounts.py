@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.columnar.column_values import FAULTS
-from relay_core.columnar.numbers import Scale, read_amounts
+from relay_core.columnar.numbers import FAULTS, Scale, read_amounts
 from relay_core.domain.columns import BY_NAME
 
 OPTIONS: Any = SimpleNamespace(decimal_separator=".", thousands_separator=None, currency_symbols=())

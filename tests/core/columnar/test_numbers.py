@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.columnar.column_values import FAULTS, ColumnValues
 from relay_core.columnar.csv_text import money_text, whole_text
-from relay_core.columnar.numbers import read_amounts, read_wholes
+from relay_core.columnar.numbers import FAULTS, ColumnValues, read_amounts, read_wholes
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import read_money, read_whole
 from relay_core.domain.codes import RowFault

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core.columnar import timestamps
-from relay_core.columnar.column_values import FAULTS, ColumnValues
+from relay_core.columnar.numbers import FAULTS, ColumnValues
 from relay_core.columnar.timestamps import TimestampOptions, read_timestamps
 from relay_core.domain import cell_rules
 from relay_core.domain.columns import BY_NAME, RejectionCodes
