@@ -49,13 +49,7 @@ from relay_core.publish.state import Baseline, Publication, StateContext, state_
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.guards import VendorRows, judge_guards
-from relay_core.validation.vendor_failures import (
-    VendorInput,
-    exempt,
-    judge_inputs,
-    nothing_left,
-    stage_of,
-)
+from relay_core.validation.vendor_failures import VendorInput, exempt, judge_inputs
 
 _MAX_BYTES_BESIDE = 64 << 20
 """A larger feed is read when the vendor before it is finished, and memory that reading has left is
@@ -353,10 +347,6 @@ class RunStages:
         """Go on with vendors that are normalized, here or elsewhere; write their refused rows."""
         findings = self.findings
         findings.take_normalized(normalized)
-        if findings.failure is None and (faults := nothing_left(findings.states)):
-            findings.faults = faults
-            failure = run_faults.failure_of(faults, stage_of(faults[0]))
-            findings.failure = findings.with_remedy(failure)
         uploads = findings.uploads
         if any(vendor.invalid_rows for vendor in uploads):
             self.sink.write(self.keys.invalid_rows, invalid_rows_chunks(uploads))

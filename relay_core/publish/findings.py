@@ -24,7 +24,12 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.changes import Changes
 from relay_core.publish.kept_rows import Quarantine
 from relay_core.publish.state import Publication
-from relay_core.validation.vendor_failures import VendorInput, VendorState
+from relay_core.validation.vendor_failures import (
+    VendorInput,
+    VendorState,
+    nothing_left,
+    stage_of,
+)
 
 MAX_MOVES = 10  # so many of the greatest moves of prices are shown, up and down
 _HOUR = timedelta(hours=1)
@@ -198,9 +203,12 @@ class RunFindings:
         }
 
     def take_normalized(self, normalized: Sequence[NormalizedVendor]) -> None:
-        """Add the findings of reading the vendors; the run ends where a feed cannot be used."""
+        """Add the findings of reading the vendors; an unusable feed ends the run, or none left."""
         faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
-        self.normalized, self.failure = normalized, failure_of(faults, Stage.NORMALIZE)
+        self.normalized, failure = normalized, failure_of(faults, Stage.NORMALIZE)
+        if failure is None and (faults := nothing_left(self.states)):
+            failure = failure_of(faults, stage_of(faults[0]))
+        self.failure = self.with_remedy(failure)
         self.rows = self._rows(None)
         if self.failure is not None:
             self.faults = faults

@@ -194,7 +194,9 @@ def test_a_vendor_in_trouble_is_left_out_and_the_others_are_published(
 
 @pytest.mark.parametrize("code", TROUBLES)
 def test_where_nobody_is_left_the_run_fails_with_the_trouble_in_its_stage(code: str) -> None:
-    assert in_trouble(code, alone=True, on_trouble="leave_out").failed == (code, stage(code))
+    ended = in_trouble(code, alone=True, on_trouble="leave_out")
+    assert ended.failed == (code, stage(code))
+    assert ended.warned == ["VENDOR_LEFT_OUT"]
 
 
 def test_where_all_that_is_left_out_is_for_want_of_uploads_there_is_no_row() -> None:
