@@ -17,6 +17,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.columnar.sorted_file import sorted_file_chunks
 from relay_core.config import Override, TenantConfig, VendorConfig
 from relay_core.config.lint import margin_doubts
 from relay_core.domain import run_faults
@@ -42,7 +43,7 @@ from relay_core.onboarding.doubts import row_doubts, ruled_offers, with_patches
 from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed import feed_chunks
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.kept_rows import KeptRows, kept_chunks
+from relay_core.publish.kept_rows import KeptRows, kept_schema
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import invalid_rows_chunks, overrides_json, timestamp
 from relay_core.publish.state import Baseline, Publication, StateContext, state_chunks
@@ -119,7 +120,7 @@ class VendorPass:
             skus = ordered.kept.cells(OFFER_SCHEMA.field("sku"), ordered.kept.rows)
             duplicates = len(skus) - pc.count_distinct(skus).as_py()
             ordered.vendor = replace(ordered.vendor, duplicates=duplicates)
-        if ordered.vendor.is_used:
+        if ordered.vendor.status.is_used:
             # What is held until it is written stays within bounds.
             self._rows_begun += ordered.vendor.total_rows
             if self._rows_begun > _MAX_ROWS_BEGUN:
@@ -135,7 +136,8 @@ class VendorPass:
         if run.hands_over:
             key = run.keys.work(vendor.vendor_id, WORK_FILE)
             run.sink.write(key, work_file_chunks(ordered, vendor, config.extra_columns))
-        return vendor if vendor.is_used else replace(vendor, offers=no_offers(), deferred=None)
+        left = replace(vendor, offers=no_offers(), deferred=None)
+        return vendor if vendor.status.is_used else left
 
 
 @dataclass(slots=True)
@@ -249,7 +251,7 @@ class RunStages:
             joined = Comparison.of(baseline.figures, FeedFigures.of(merged.feed))
             kept = KeptRows(merged, baseline, joined, self.requested_at, self.overrides)
             if self._is_judged(joined.before):
-                used = [each for each in findings.normalized if each.is_used]
+                used = [each for each in findings.normalized if each.status.is_used]
                 findings.quarantine = kept.quarantine(used, self.config_version)
             kept.missing_skus()
             merged, joined = kept.merged, kept.joined
@@ -294,7 +296,8 @@ class RunStages:
         key = self.keys.merged_inventory(self.config.output.format)
         self.sink.write(key, feed_chunks(merged))
         if self.hands_over and merged.kept is not None:
-            self.sink.write(self.keys.kept_skus, kept_chunks(merged))
+            chunks = sorted_file_chunks(kept_schema(self.config), "sku", [merged.kept])
+            self.sink.write(self.keys.kept_skus, chunks)
         if self.hands_over and self.overrides:
             unused = [as_json(merged.unused_overrides).encode()]
             self.sink.write(self.keys.unused_overrides, unused)

@@ -128,7 +128,11 @@ def read_amounts(
     plain = plain_numbers(without_symbols(text, options.currency_symbols), options)
     short = _read_short(plain, AMOUNT, points=1)
     if scale is not None:
-        return _scaled_amounts(plain, short, rejections, scale)
+        short = short._replace(values=_scaled(short.values, scale))
+        others = partial(_other_scaled, rejections, scale)
+        read = _with_others(plain, short, np.zeros(len(plain), np.bool_), others)
+        _reject_beyond(read.values, read.faults, MONEY_LIMIT_UNITS, rejections)
+        return read
     # Written with two decimal places, and no needless zero before the point.
     bounds, data = offsets_and_bytes(plain)
     canonical = short.values >= _LEAST_AMOUNT.take(short.lengths - 3, mode="clip")
@@ -166,21 +170,21 @@ def _with_others(
     text: pa.StringArray,
     short: _ShortCells,
     canonical: Bools,
-    read: Callable[[pa.StringArray], tuple[Ints, Faults]],
+    read: Callable[[pa.StringArray, Rows], tuple[Ints, Faults]],
 ) -> ColumnValues:
-    """Return a column whose short cells are read; ``read`` gets the others, trimmed."""
+    """Return a column whose short cells are read; ``read`` gets the others, trimmed, and rows."""
     faults, nulls = np.zeros(len(text), np.uint8), short.lengths == 0
     canonical = (canonical & short.done) | nulls
     rows = np.flatnonzero(~(short.done | nulls))
     if len(rows):
         others = trim(text.take(pa.array(rows)))
         nulls[rows] = is_empty(others)
-        short.values[rows], faults[rows] = read(others)
+        short.values[rows], faults[rows] = read(others, rows)
         canonical[rows] = faults[rows] != 0
     return ColumnValues(short.values, nulls, faults, text, canonical)
 
 
-def _other_wholes(rejections: RejectionCodes, text: pa.StringArray) -> tuple[Ints, Faults]:
+def _other_wholes(rejections: RejectionCodes, text: pa.StringArray, _: Rows) -> tuple[Ints, Faults]:
     values, faults = np.zeros(len(text), np.int64), np.zeros(len(text), np.uint8)
     groups = pc.extract_regex(text, _WHOLE)
     is_number = flags_of(groups.is_valid())
@@ -193,7 +197,9 @@ def _other_wholes(rejections: RejectionCodes, text: pa.StringArray) -> tuple[Int
     return values, faults
 
 
-def _other_amounts(rejections: RejectionCodes, text: pa.StringArray) -> tuple[Ints, Faults]:
+def _other_amounts(
+    rejections: RejectionCodes, text: pa.StringArray, _: Rows
+) -> tuple[Ints, Faults]:
     """Read amounts of any length, 0.DIGITS x 10^point, rounded half up."""
     groups = pc.extract_regex(text, _ANY_AMOUNT)
     sign, whole, fraction, exponent_sign, exponent = (
@@ -216,29 +222,20 @@ def _other_amounts(rejections: RejectionCodes, text: pa.StringArray) -> tuple[In
     return values, faults
 
 
-def _scaled_amounts(
-    text: pa.StringArray, short: _ShortCells, rejections: RejectionCodes, scale: Scale
-) -> ColumnValues:
-    nulls, faults = short.lengths == 0, np.zeros(len(text), np.uint8)
-    values = _scaled(short.values, scale)
-    rows = np.flatnonzero(~(short.done | nulls))
-    if len(rows):
-        others = trim(text.take(pa.array(rows)))
-        nulls[rows] = is_empty(others)
-        encoded = others.dictionary_encode()
-        written = [_written(each) for each in encoded.dictionary.to_pylist()]
-        where = values_of(encoded.indices)
-        digits, places = (np.array(part, object)[where] for part in zip(*written, strict=True))
-        times, divided_by = scale.at(rows)
-        refused = digits < 0
-        read = _rounded(np.where(refused, 0, digits) * MONEY_UNIT * times, divided_by * 10**places)
-        read[digits == _TOO_LARGE] = MONEY_LIMIT_UNITS
-        values[rows] = read.astype(np.int64)
-        unreadable = (digits == _UNREADABLE) & ~nulls[rows]
-        faults[rows[unreadable]] = fault_code(rejections.unreadable)
-        values[rows[digits == _NEGATIVE]] = REFUSED
-    _reject_beyond(values, faults, MONEY_LIMIT_UNITS, rejections)
-    return ColumnValues(values, nulls, faults, text, nulls & is_empty(text))
+def _other_scaled(
+    rejections: RejectionCodes, scale: Scale, text: pa.StringArray, rows: Rows
+) -> tuple[Ints, Faults]:
+    encoded = text.dictionary_encode()
+    written = [_written(each) for each in encoded.dictionary.to_pylist()]
+    where = values_of(encoded.indices)
+    digits, places = (np.array(part, object)[where] for part in zip(*written, strict=True))
+    times, divided_by = scale.at(rows)
+    read = _rounded(np.maximum(digits, 0) * MONEY_UNIT * times, divided_by * 10**places)
+    read[digits == _TOO_LARGE] = MONEY_LIMIT_UNITS
+    read[digits == _NEGATIVE] = REFUSED
+    unreadable = (digits == _UNREADABLE) & ~is_empty(text)
+    faults = np.where(unreadable, fault_code(rejections.unreadable), np.uint8(0))
+    return read.astype(np.int64), faults
 
 
 _UNREADABLE, _NEGATIVE, _TOO_LARGE = -1, -2, -3

@@ -38,7 +38,7 @@ def order_by_text(text: pa.StringArray, kept: Bools | None = None) -> TextOrder:
     row_bits = len(text).bit_length()
     keys, is_whole = _keys(words, row_bits, kept if size < len(text) else None)
     keys.sort()
-    rows = (keys & _ones(row_bits)).view(np.int64)
+    rows = (keys & np.uint64((1 << row_bits) - 1)).view(np.int64)
     keys >>= np.uint64(row_bits)
     starts_new = np.ones(size, np.bool_)
     np.not_equal(keys[1:], keys[:-1], out=starts_new[1:])
@@ -92,9 +92,10 @@ def _keys(words: TextWords, row_bits: int, kept: Bools | None) -> tuple[Words, b
         varying = [np.bitwise_or.reduce(word ^ first) for word in read if len(word)]
         for size, shift in _runs(int(np.bitwise_or.reduce(varying))):
             taken = min(size, room)
+            ones = np.uint64((1 << taken) - 1)
             for key, word in zip(keys, read, strict=True):
                 key <<= np.uint64(taken)
-                key |= (word >> np.uint64(shift + size - taken)) & _ones(taken)
+                key |= (word >> np.uint64(shift + size - taken)) & ones
             room -= taken
             is_whole &= taken == size
         if not is_whole and not room:
@@ -114,10 +115,6 @@ def _runs(bits: int) -> list[tuple[int, int]]:
         runs.append((bits.bit_length() - shift, shift))
         bits &= (1 << shift) - 1
     return runs
-
-
-def _ones(bits: int) -> np.uint64:
-    return np.uint64((1 << bits) - 1)
 
 
 def _rank_ties(text: pa.StringArray, rows: Rows, starts_new: Bools) -> None:

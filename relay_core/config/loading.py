@@ -135,7 +135,8 @@ def load_config(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) ->
         raise ConfigError([ConfigFault("", "the config must be a mapping of keys to values")])
     version = document.get("schema_version")
     is_number = isinstance(version, int | float | Decimal | NumberText)
-    if version is not None and not (is_number and values.is_exactly(SCHEMA_VERSION, version)):
+    exact = values.exact_number(str(version)) if is_number else None
+    if version is not None and exact != SCHEMA_VERSION:
         is_short = is_number or (isinstance(version, str) and len(version) <= 64)
         raise UnsupportedSchemaVersionError(version if is_short else type_name(version))
     plain, faults = plain_document(document, limits)
@@ -237,15 +238,15 @@ def _nearest(detail: Any, section: type[BaseModel], name: str) -> str:
 
 def _field_at(section: type[BaseModel], path: Sequence[Any]) -> tuple[type[BaseModel], str]:
     """Return the section that a path ends in, and the key in it."""
+
+    def is_section(part: Any) -> bool:
+        return isinstance(part, type) and issubclass(part, BaseModel)
+
     *names, last = [step for step in path if isinstance(step, str)] or [""]
     for name in names:
         field = section.model_fields.get(name)
-        section = (field and _found(field.annotation, _is_section)) or section
+        section = (field and _found(field.annotation, is_section)) or section
     return section, last
-
-
-def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _found(annotation: Any, wanted: Callable[[Any], bool]) -> Any:

@@ -163,11 +163,6 @@ def exact_number(text: str) -> Decimal | None:
     return value.copy_abs() if value == 0 else value
 
 
-def is_exactly(wanted: int, value: float | Decimal | str) -> bool:
-    """Return whether a number is the wanted one; a boolean is no number."""
-    return not isinstance(value, bool) and exact_number(str(value)[: _MAX_DECIMAL + 1]) == wanted
-
-
 def _whole_number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | NumberText):
         raise refuse(f"a whole number is wanted, without quotes, not {type_name(value)}")

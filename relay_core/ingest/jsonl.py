@@ -9,7 +9,6 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -127,12 +126,17 @@ class _Feed:
         while start < len(self._text):
             end = window_end(self._text, start, _BLOCK)
             lines = self._lines(start, end)
-            with _without_collector():
+            collects = gc.isenabled()
+            gc.disable()  # JSON's values are many, and never form a cycle
+            try:
                 is_short = max(map(len, lines), default=0) <= self._limits.cell_bytes
                 objects = _read_objects(lines) if is_short else None
                 if objects is None:
                     objects = [*map(self._object, lines, count(number))]
                 found = _by_key(objects)
+            finally:
+                if collects:
+                    gc.enable()
             columns = {key: _Column.of(*cells) for key, cells in found.items()}
             is_object = np.array([one is not None for one in objects], np.bool_)
             self._blocks.append(_Block(start, end, number, columns, is_object))
@@ -184,7 +188,8 @@ class _Feed:
 
     def _object(self, line: str, number: int) -> Mapping[str, object] | None:
         is_long = len(line) > self._limits.cell_bytes
-        if is_long and _count_values(line) > _MAX_VALUES:
+        # About how many values it holds, whatever is nested in what.
+        if is_long and _TEXT.sub("", line).count(",") >= _MAX_VALUES:
             raise FeedUnreadableError(
                 FailureCode.INVALID_INPUT,
                 f"line {number} has more than {_MAX_VALUES:,} values, which are the most; leave "
@@ -216,18 +221,6 @@ def _by_key(
             places.append(place)
             values.append(value)
     return found
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Switch the garbage collector off inside: JSON's values are many and never form a cycle."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _read_objects(lines: Sequence[str]) -> list[Mapping[str, Any] | None] | None:
@@ -266,11 +259,6 @@ def read_object(line: str) -> Mapping[str, Any] | None:
     return value if is_all and isinstance(value, dict) else None
 
 
-def _count_values(line: str) -> int:
-    """Return about how many values a line holds, whatever is nested in what."""
-    return _TEXT.sub("", line).count(",") + 1
-
-
 def _nested_size(value: Any) -> int:
     """Return how many bytes a value has as JSON without white space."""
     if isinstance(value, dict):
@@ -301,15 +289,11 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
 # A number is bytes because nothing else is, and no type is made faster of a text.
 _AS_WRITTEN: dict[str, Any] = {
     "parse_float": str.encode,
     "parse_int": str.encode,
-    "parse_constant": _no_constant,
+    "parse_constant": int,  # raises: NaN and the infinities are no JSON
 }
 _SCAN = json.JSONDecoder(object_pairs_hook=_pairs, **_AS_WRITTEN).scan_once  # type: ignore[attr-defined]
 _PLAIN = json.JSONDecoder(**_AS_WRITTEN)

@@ -25,8 +25,7 @@ from relay_core.ingest.feed import Buffer
 
 _PIECE = 1 << 20
 MAX_ROWS, MAX_COLUMNS = 1 << 20, 1 << 14  # the largest sheet that programs write
-_MAX_ELEMENTS = 300_000
-"""The most elements of a part beside cells and texts; programs write some 65,000 styles."""
+_MAX_TAGS = 300_000  # the most sheets or styles of a part; programs write some 65,000 styles
 
 Cell: TypeAlias = tuple[int, str, bool]
 """A cell that holds something: its column from 0, its text, whether it is a number."""
@@ -60,24 +59,18 @@ class Parts:
         except (*BROKEN, KeyError, RuntimeError, NotImplementedError) as error:
             raise self.damaged(f"{shorten(part)}: {error or 'it is cut short'}") from error
 
-    def elements(self, part: str, *names: str, are_few: bool = False) -> Iterator[Element]:
+    def elements(self, part: str, *names: str) -> Iterator[Element]:
         """Yield the elements of these local names as they end; each is emptied after that.
 
-        `FeedUnreadableError`: ``DECODE_ERROR``: the part is damaged, declares a document type, or
-        has far too many elements where they are to be few.
+        `FeedUnreadableError`: ``DECODE_ERROR``: the part is damaged or declares a document type.
         """
         parser: XMLPullParser[Element] = XMLPullParser()
-        count = 0
         try:
             for place, piece in enumerate(self.pieces(part)):
                 if not place:  # where a document type would be
                     self._expat().Parse(piece, False)
                 parser.feed(piece)
                 for _, element in cast("Iterator[tuple[str, Element]]", parser.read_events()):
-                    count += 1
-                    if are_few and count > _MAX_ELEMENTS:
-                        why = f"a part of it has more than {_MAX_ELEMENTS:,} elements"
-                        raise self.damaged(why)
                     if local(element) in names:
                         yield element
                         element.clear()
@@ -86,18 +79,26 @@ class Parts:
             raise self.damaged(f"{shorten(part)}: {error}") from error
 
     def tags(self, part: str, *names: str) -> Iterator[tuple[str, dict[str, str]]]:
-        """Yield the start tags of these names with their attributes; all else as in `elements`."""
+        """Yield the start tags of these local names with their attributes, by local names too.
+
+        They are to be few; faults as in `elements`.
+        """
         found: list[tuple[str, dict[str, str]]] = []
+        left = _MAX_TAGS
 
         def start(name: str, attributes: dict[str, str]) -> None:
-            if f"{{{name}" in names:
-                found.append((f"{{{name}", {f"{{{key}": v for key, v in attributes.items()}))
+            if (tag := name.rpartition("}")[2]) in names:
+                own = {key.rpartition("}")[2]: value for key, value in attributes.items()}
+                found.append((tag, own))
 
         parser = self._expat()
         parser.StartElementHandler = start
         try:
             for piece in self.pieces(part):
                 parser.Parse(piece, False)
+                left -= len(found)
+                if left < 0:
+                    raise self.damaged(f"a part of it has more than {_MAX_TAGS:,} elements")
                 yield from found
                 found.clear()
             parser.Parse(b"", True)
@@ -163,12 +164,11 @@ class XlsxBook:
         self._targets: list[str] = []
         self._from_1904 = False
         self.sheets: list[tuple[str, bool]] = []
-        for each in self._parts.elements(part, "sheet", "workbookPr", are_few=True):
-            if local(each) == "workbookPr":
+        for tag, each in self._parts.tags(part, "sheet", "workbookPr"):
+            if tag == "workbookPr":
                 self._from_1904 = each.get("date1904", "0") in ("1", "true", "on")
                 continue
-            related = next((v for k, v in each.attrib.items() if k.endswith("}id")), "")
-            kind, target = self._related.get(related, ("", ""))
+            kind, target = self._related.get(each.get("id", ""), ("", ""))
             if kind.endswith("/worksheet"):
                 is_visible = each.get("state", "visible") == "visible"
                 self.sheets.append((each.get("name", ""), is_visible))
@@ -234,11 +234,13 @@ class XlsxBook:
         part = self._part("/styles")
         formats: dict[str, str] = {}
         numbers: list[str] = []
-        for each in self._parts.elements(part, "numFmt", "cellXfs", are_few=True) if part else ():
-            if local(each) == "numFmt":
+        for tag, each in self._parts.tags(part, "numFmt", "cellXfs", "xf") if part else ():
+            if tag == "numFmt":
                 formats[each.get("numFmtId", "")] = each.get("formatCode", "")
-            else:
-                numbers = [style.get("numFmtId", "0") for style in each]
+            elif tag == "xf":
+                numbers.append(each.get("numFmtId", "0"))
+            else:  # the styles before it are no cells'
+                numbers.clear()
         padded = {
             str(at): len(formats[each])
             for at, each in enumerate(numbers if self._padded else ())
@@ -255,7 +257,7 @@ class XlsxBook:
         if not self._parts.has(part):
             return {}
         relations = {}
-        for each in self._parts.elements(part, "Relationship", are_few=True):
+        for _, each in self._parts.tags(part, "Relationship"):
             if each.get("TargetMode", "Internal") == "Internal":
                 path = posixpath.normpath(posixpath.join("/", folder, each.get("Target", "")))
                 relations[each.get("Id", "")] = (each.get("Type", ""), path.lstrip("/"))
@@ -291,7 +293,6 @@ def _column(reference: str) -> int:
 
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
-_STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _CALC = "{urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0}"
 _CONTENT = "content.xml"
@@ -307,14 +308,12 @@ class OdsBook:
         self._parts, self._cell_bytes = Parts(data, "ods", limits), limits.cell_bytes
         self.sheets: list[tuple[str, bool]] = []
         style, hidden = None, set[str | None]()
-        tags = (f"{_STYLE}style", f"{_STYLE}table-properties", f"{_TABLE}table")
-        for tag, attributes in self._parts.tags(_CONTENT, *tags):
-            if tag == f"{_STYLE}style":
-                style = attributes.get(f"{_STYLE}name")
-            elif tag == f"{_TABLE}table":
-                is_visible = attributes.get(f"{_TABLE}style-name") not in hidden
-                self.sheets.append((attributes.get(f"{_TABLE}name", ""), is_visible))
-            elif attributes.get(f"{_TABLE}display") == "false":
+        for tag, each in self._parts.tags(_CONTENT, "style", "table-properties", "table"):
+            if tag == "style":
+                style = each.get("name")
+            elif tag == "table":
+                self.sheets.append((each.get("name", ""), each.get("style-name") not in hidden))
+            elif each.get("display") == "false":
                 hidden.add(style)
 
     def rows(self, place: int) -> Iterator[Row]:

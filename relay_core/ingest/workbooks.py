@@ -94,12 +94,18 @@ def read_workbook(data: Buffer, parser: "ParserConfig", limits: Limits) -> feed.
     too large a cell; ``feed_too_large``: its parts, or the texts of its cells, have too many bytes.
     """
     book = open_book(data, parser.format, limits, padded=parser.padded_numbers)
-    sheet = _SheetRows(book.rows(_place_of(book.sheets, parser.sheet)), parser, limits)
-    headers = sheet.headers()
+    rows = book.rows(_place_of(book.sheets, parser.sheet))
+    rows = (row for row in rows if row[0] > parser.skip_lines)
+    headers, before = parser.columns, parser.skip_lines  # records count from there
     if headers is None:
-        return feed.ParsedFeed(None)
-    places = feed.RecordPlaces("sheet_row", partial(feed.sheet_rows, sheet.before))
-    return feed.ParsedFeed(headers, sheet.batches(headers), places=places)
+        number, cells = next((row for row in rows if _width(row[1])), (0, []))
+        if not cells:
+            return feed.ParsedFeed(None)
+        headers, before = tuple(_texts(cells, _width(cells))), number - 1
+        feed.refuse_large_header(headers, limits)
+    places = feed.RecordPlaces("sheet_row", partial(feed.sheet_rows, before))
+    batches = _batches(rows, tuple(headers), before, parser, limits)
+    return feed.ParsedFeed(tuple(headers), batches, places=places)
 
 
 def open_book(
@@ -160,50 +166,33 @@ def _place_of(sheets: Sequence[tuple[str, bool]], wanted: str | None) -> int:
 # --- rows to records ----------------------------------------------------------------------------
 
 
-class _SheetRows:
-    """The rows of the sheet that is read, each counted and judged once."""
-
-    def __init__(self, rows: Iterator[Row], parser: "ParserConfig", limits: Limits) -> None:
-        self._rows, self._parser, self._limits = rows, parser, limits
-        self._left = limits.feed_bytes
-        self.before = parser.skip_lines  # records count from there
-
-    def headers(self) -> tuple[str, ...] | None:
-        """Return the names of the columns; None where every row is blank."""
-        if self._parser.columns is not None:
-            return tuple(self._parser.columns)
-        for number, cells in self._rows:
-            width = _width(cells)
-            if number > self._parser.skip_lines and width:
-                self.before = number - 1
-                headers = tuple(_texts(cells, width))
-                feed.refuse_large_header(headers, self._limits)
-                return headers
-        return None
-
-    def batches(self, headers: tuple[str, ...]) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
-        """Yield all records; those of a row without a cell are left out."""
-        width, size = len(headers), 0
-        batch = _Batch(width)
-        shown = shown_cells(headers, self._parser, self._limits)
-        most = max(1, _CELLS // max(1, width))
-        for number, cells in self._rows:
-            if number <= self._parser.skip_lines:
-                continue
-            record, used = number - self.before, 0
-            for column, text, _ in cells:
-                length = len(text) if text.isascii() else len(text.encode())
-                if length > self._limits.cell_bytes:
-                    raise feed.large_cell(record, column + 1, headers, self._limits)
-                used += length
-            used += batch.take(record, cells)
-            size, self._left = size + used, self._left - used
-            if self._left < 0:
-                raise too_much(self._limits)
-            if size > _BYTES or len(batch.fitting) + len(batch.malformed) >= most:
-                yield from batch.records(shown)
-                batch, size = _Batch(width), 0
-        yield from batch.records(shown)
+def _batches(
+    rows: Iterator[Row],
+    headers: tuple[str, ...],
+    before: int,
+    parser: "ParserConfig",
+    limits: Limits,
+) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
+    """Yield all records, counted from the row ``before``; those of a row without a cell are not."""
+    width, size, left = len(headers), 0, limits.feed_bytes
+    batch = _Batch(width)
+    shown = shown_cells(headers, parser, limits)
+    most = max(1, _CELLS // max(1, width))
+    for number, cells in rows:
+        record, used = number - before, 0
+        for column, text, _ in cells:
+            length = len(text) if text.isascii() else len(text.encode())
+            if length > limits.cell_bytes:
+                raise feed.large_cell(record, column + 1, headers, limits)
+            used += length
+        used += batch.take(record, cells)
+        size, left = size + used, left - used
+        if left < 0:
+            raise too_much(limits)
+        if size > _BYTES or len(batch.fitting) + len(batch.malformed) >= most:
+            yield from batch.records(shown)
+            batch, size = _Batch(width), 0
+    yield from batch.records(shown)
 
 
 @dataclass(slots=True)

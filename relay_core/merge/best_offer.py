@@ -2,14 +2,18 @@
 
 A criterion is a whole number an offer, the less the better; the first ones say which offers do not
 compete at all. Criteria are held against each other group by group, without packing them together,
-so that no range is too wide.
+so that no range is too wide. Columns that neither the merge nor the output reads stay where they
+were read until the state of the feed is written (late materialization): a row locator of each offer
+leads back to them, so that no text is copied but those of winners.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,13 +21,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.sorting import TextOrder, common_ranges, order_by_text
-from relay_core.columnar.text import Bools, Ints, Rows, flags_of, integers_of, one_chunk
+from relay_core.columnar.text import (
+    Bools,
+    Ints,
+    Rows,
+    flags_of,
+    integers_of,
+    one_chunk,
+    take_short,
+)
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import Override, TenantConfig
 from relay_core.domain.cell_rules import MONEY_UNIT
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
-from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns
 from relay_core.merge.price_rules import RULE, PriceRules, rules_of
 from relay_core.merge.pricing import (
     OVERRIDE_MIN_PRICE,
@@ -48,9 +59,20 @@ from relay_core.merge.vendor_offers import (
     without_duplicates,
 )
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.validation.comparison import KEPT, SUSPECT_PRICE
 from relay_core.validation.contracts import CENTS, OUTPUT_COLUMNS, frame_of, offer_fields, table_of
 
 RANGE_ROWS = 1 << 17  # how many rows are merged at a time, at the most
+
+ROW_LOCATOR = "origin"
+"""The column with an offer's row number among its vendor's rows, or among the kept rows."""
+KEPT_ROWS = np.iinfo(np.int16).max
+"""The rank of rows that are no vendor's offers: it follows those of all vendors."""
+QUARANTINED_ROWS = KEPT_ROWS - 1
+"""The rank of rows that keep what is published; it follows those of all vendors, too."""
+
+_Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
+_Source: TypeAlias = Callable[[pa.Field, Rows], _Cells]
 
 AT_LEAST_PRICE = "at_least_price"
 """The column that says whether a price, before its ending, is the least that an override allows."""
@@ -66,6 +88,62 @@ _PLACE = "override_place"
 _NONE = -1
 _CENT = MONEY_UNIT // 100
 _PRICED_BY = ("cost", "price", "map_price")
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredColumns:
+    """Gathers cells of winners, a few rows of the feed at a time; holds no other columns."""
+
+    fields: Sequence[pa.Field]
+    sources: Mapping[int, _Source]  # of the rows of each rank, in order of ranks
+
+    @classmethod
+    def left_by(
+        cls, names: Sequence[str], vendors: Mapping[int, NormalizedVendor]
+    ) -> DeferredColumns:
+        """Return those columns of vendors' offers; the vendors in order of ranks."""
+        sources = {
+            rank: partial(_cells, table_of(vendor.offers[list(names)]))
+            if vendor.deferred is None
+            else vendor.deferred.cells
+            for rank, vendor in vendors.items()
+        }
+        return cls(list(offer_fields(names)), sources)
+
+    def with_rows(self, rank: int, rows: pa.Table) -> DeferredColumns:
+        """Return the same with other rows of the feed, which are read nowhere else."""
+        sources: dict[int, _Source] = {**self.sources, rank: partial(_cells, rows)}
+        return replace(self, sources=dict(sorted(sources.items())))
+
+    def of(self, feed: pa.Table) -> dict[str, _Cells]:
+        """Return the cells of rows of the feed: of offers, and of those that are kept."""
+        ranks = one_chunk(feed["vendor_id"]).indices.to_numpy()
+        if KEPT in feed.column_names:
+            ranks = np.where(flags_of(feed[KEPT]), KEPT_ROWS, ranks)
+        if SUSPECT_PRICE in feed.column_names:
+            ranks = np.where(flags_of(feed[SUSPECT_PRICE].is_valid()), QUARANTINED_ROWS, ranks)
+        origins = one_chunk(feed[ROW_LOCATOR]).to_numpy()
+        order = np.argsort(ranks, kind="stable")
+        bounds = [*np.searchsorted(ranks[order], list(self.sources)), len(order)]
+        rows = [origins[order[start:stop]] for start, stop in pairwise(bounds)]
+        places = np.empty_like(order)
+        places[order] = np.arange(len(order))
+        given = list(zip(self.sources.values(), rows, strict=True))
+        return {
+            field.name: _taken([cells(field, of) for cells, of in given], places)
+            for field in self.fields
+        }
+
+
+def _cells(table: pa.Table, field: pa.Field, rows: Rows) -> _Cells:
+    return table[field.name].take(pa.array(rows))
+
+
+def _taken(parts: Sequence[_Cells], rows: Rows) -> _Cells:
+    chunks = (part.chunks if isinstance(part, pa.ChunkedArray) else [part] for part in parts)
+    cells = one_chunk(pa.chunked_array([chunk for each in chunks for chunk in each]))
+    is_text = pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)
+    return take_short(cells, rows) if is_text else cells.take(pa.array(rows))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

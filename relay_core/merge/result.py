@@ -13,8 +13,7 @@ from relay_core.domain import run_faults
 from relay_core.domain.codes import FailureCode, Stage, VendorStatus, WarningCode
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
-from relay_core.merge.best_offer import Winners, merge_offers
-from relay_core.merge.deferred_columns import DeferredColumns
+from relay_core.merge.best_offer import DeferredColumns, Winners, merge_offers
 from relay_core.merge.vendor_offers import RuleEffects
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.comparison import KEPT
@@ -62,11 +61,6 @@ class MergedInventory:
         """Return the same with more warnings."""
         return replace(self, warnings=[*self.warnings, *entries])
 
-    @property
-    def kept_at_0(self) -> int:
-        """How many rows of the feed nobody offers."""
-        return 0 if self.kept is None else len(self.kept)
-
     def titles(self, skus: Collection[str]) -> dict[str, str]:
         """Return the titles of some SKUs of the feed, of those that have one."""
         if self.feed is None or self.deferred is None or not skus:
@@ -101,7 +95,7 @@ def merge_vendors(
     The vendors are those that have a feed, none of them failed, in the order of the config.
     """
     parsed = [vendor for vendor in normalized if vendor.status is VendorStatus.FOUND]
-    used = [vendor for vendor in normalized if vendor.is_used]
+    used = [vendor for vendor in normalized if vendor.status.is_used]
     kept = [*warnings, *(entry for vendor in normalized for entry in vendor.warnings)]
     faults = _judge_rows(config, parsed, used, kept)
     if faults:

@@ -83,8 +83,3 @@ class NormalizedVendor:
     def valid_rows(self) -> int:
         """How many rows hold."""
         return self.total_rows - self.invalid_rows
-
-    @property
-    def is_used(self) -> bool:
-        """Whether its rows are offered."""
-        return self.status.is_used

@@ -204,13 +204,6 @@ class TypedBatch:
         """How many rows there are."""
         return len(self.raw.row_numbers)
 
-    def suspect(self) -> Bools:
-        """Return which rows have a fault in any cell."""
-        faulty = np.zeros(self.size, np.bool_)
-        for codes in self.faults.values():
-            faulty |= codes != 0
-        return faulty
-
     def integers(self) -> Mapping[str, tuple[Ints, Bools]]:
         """Return each column of numbers, of row numbers too: its values, and which are null."""
         columns = {name: (read.values, read.nulls) for name, read in self.numbers.items()}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -106,7 +107,8 @@ class RowValidator:
     def _judge(self, batches: list[TypedBatch]) -> None:
         rows = pa.Table.from_batches([batch.rows(OFFER_SCHEMA.names) for batch in batches])
         check_offers(rows.schema)
-        suspect = np.concatenate([batch.suspect() for batch in batches])
+        faulty = ([codes != 0 for codes in batch.faults.values()] for batch in batches)
+        suspect = np.concatenate([np.logical_or.reduce(cells) for cells in faulty])
         rejected = rejected_cells(CANONICAL_SCHEMA, frame_of(rows), suspect)
         start = 0
         for batch in batches:
@@ -238,9 +240,15 @@ class SortedVendor:
         return cls(vendor, VendorColumns({}, np.empty(0, np.int64)), _NO_LINES)
 
     def consume_lines(self, extra_columns: Sequence[str] = ()) -> Iterator[bytes | memoryview]:
-        """Return the chunks of normalized.csv; from then on only whoever writes them holds them."""
-        text, self.lines = self.lines, _NO_LINES
-        return line_chunks(text, self.kept.rows, extra_columns)
+        """Return normalized.csv, some lines at a time, a tenant's extra columns last.
+
+        From then on only whoever writes the lines holds them.
+        """
+        text, self.lines, rows = self.lines, _NO_LINES, self.kept.rows
+        header = csv_text.header_line((*canonical.CANONICAL_COLUMNS, *extra_columns))
+        slices = (rows[at : at + _SLICE] for at in range(0, len(rows), _SLICE))
+        lines = ordered_map(lambda some: bytes_of(text.take(pa.array(some))), slices)
+        return chain([header], lines)
 
     def with_offers(self, columns: Collection[str]) -> NormalizedVendor:
         """Return the vendor with some columns of its offers, which ``kept`` has no longer."""
@@ -250,15 +258,6 @@ class SortedVendor:
         cells = self.kept.columns.items()
         left = {name: each for name, each in cells if name in INPUT_COLUMNS or is_extra(name)}
         return replace(self.vendor, offers=offers, deferred=VendorColumns(left, self.kept.rows))
-
-
-def line_chunks(
-    text: pa.StringArray | pa.LargeStringArray, rows: Rows, extra_columns: Sequence[str]
-) -> Iterator[bytes | memoryview]:
-    """Yield normalized.csv, some of its lines at a time, a tenant's extra columns last."""
-    yield csv_text.header_line((*canonical.CANONICAL_COLUMNS, *extra_columns))
-    slices = (rows[at : at + _SLICE] for at in range(0, len(rows), _SLICE))
-    yield from ordered_map(lambda some: bytes_of(text.take(pa.array(some))), slices)
 
 
 def _reject_repeated(

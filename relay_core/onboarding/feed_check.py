@@ -96,15 +96,10 @@ def with_rows(
     if is_whole and read is not None and read.last_sku and cell_guess.is_totals(read.last_sku):
         own = parser.model_dump(include={"skip_rows"})["skip_rows"]
         rule = {"column": parser.column_map.get("sku", "sku"), "is": [read.last_sku]}
-        changed, changes = _with(parser, check.changes, skip_rows=[*own, rule])
-        without, _ = read_vendor(whole, changed, config, vendor, sku_map)
+        changed = _with(replace(check, parser=parser), skip_rows=[*own, rule])
+        without, _ = read_vendor(whole, changed.parser, config, vendor, sku_map)
         if without.is_usable and without.rows < reading.rows:
-            check = replace(
-                check,
-                changes=changes,
-                parser=changed,
-                as_sent=check.as_sent if check.changes else reading,
-            )
+            check = replace(changed, as_sent=check.as_sent if check.changes else reading)
             reading = without
     if check.changes:
         return replace(check, whole=is_whole, doubts=doubts, with_changes=reading)
@@ -121,57 +116,44 @@ class _Checker:
 
     def proposal(self, container: Mapping[str, Any]) -> FeedCheck:
         """Return the guesses on what ``container`` says, one on top of the other; no readings."""
-        feed, config = self._feed, self._config
-        changes = dict(container)
+        feed, config, changes = self._feed, self._config, dict(container)
         guessed = changed_parser(self._parser, changes) or self._parser
         changes |= _layout_changes(feed, guessed)
-        guessed = changed_parser(guessed, changes) or guessed
-        guessed, changes = _with(
-            guessed, changes, **layout_guess.guess_record_ends(feed, guessed, config)
-        )
+        check = FeedCheck(Reading(), changed_parser(guessed, changes) or guessed, changes)
+        check = _with(check, **layout_guess.guess_record_ends(feed, check.parser, config))
         try:
-            headers = read_headers(feed, guessed)
+            headers = read_headers(feed, check.parser)
         except FeedUnreadableError:
             return FeedCheck(Reading(), self._parser)
-        missing = missing_headers(headers, guessed) if headers else ()
+        missing = missing_headers(headers, check.parser) if headers else ()
         wanted = {*REQUIRED_COLUMNS, *config.output.reads} - {"price"}
-        if not {"cost", "price"} & {*guessed.column_map, *guessed.defaults, *headers}:
+        if not {"cost", "price"} & {*check.parser.column_map, *check.parser.defaults, *headers}:
             wanted.add("cost")
-        mapped = match_headers(headers, guessed, wanted)
-        if mapped and (with_map := changed_parser(guessed, {"column_map": mapped})) is not None:
-            guessed, changes = with_map, {**changes, "column_map": mapped}
-        if warehouses := self._warehouses(headers, guessed):
+        if mapped := match_headers(headers, check.parser, wanted):
+            check = _with(check, column_map=mapped)
+        if warehouses := self._warehouses(headers, check.parser):
             found = {**mapped, "quantity_available": {"sum": warehouses}}
-            guessed, changes = _with(guessed, changes, column_map=found)
-        if _shows_zeros(feed, guessed):
-            guessed, changes = _with(guessed, changes, padded_numbers=True)
-        numbers = cell_guess.guess_numbers(cell_texts(feed, guessed, NUMBER_COLUMNS), guessed)
-        guessed, changes, notes = _styled(guessed, changes, numbers)
-        cells = cell_texts(feed, guessed, cell_guess.WORDED_COLUMNS)
-        if symbols := cell_guess.guess_quantity_symbols(cells, guessed, config.zone):
-            symbols = (*guessed.quantity_symbols, *symbols)
-            guessed, changes = _with(guessed, changes, quantity_symbols=[*symbols])
-        moments = cell_texts(feed, guessed, ("updated_at",), with_numbers=True)
+            check = _with(check, column_map=found)
+        if _shows_zeros(feed, check.parser):
+            check = _with(check, padded_numbers=True)
+        amounts = cell_texts(feed, check.parser, NUMBER_COLUMNS)
+        numbers = cell_guess.guess_numbers(amounts, check.parser)
+        check = _styled(replace(check, missing=missing, currencies=numbers.currencies), numbers)
+        cells = cell_texts(feed, check.parser, cell_guess.WORDED_COLUMNS)
+        if symbols := cell_guess.guess_quantity_symbols(cells, check.parser, config.zone):
+            check = _with(check, quantity_symbols=[*check.parser.quantity_symbols, *symbols])
+        moments = cell_texts(feed, check.parser, ("updated_at",), with_numbers=True)
         times = moments.get("updated_at", ())
-        formats, note = cell_guess.guess_timestamps(times, guessed, config.zone)
-        notes += [note] if note else []
+        formats, note = cell_guess.guess_timestamps(times, check.parser, config.zone)
         if formats:
-            formats = [*guessed.timestamp_formats, *formats]
-            guessed, changes = _with(guessed, changes, timestamp_formats=formats)
-        if words := cell_guess.guess_null_values(cells, guessed, config.zone):
-            guessed, changes = _with(guessed, changes, null_values=_with_words(guessed, words))
-        notes += cell_guess.quantity_word_notes(cells, guessed, config.zone)
-        if rules := layout_guess.guess_skip_rows(feed, guessed):
-            own = guessed.model_dump(include={"skip_rows"})["skip_rows"]
-            guessed, changes = _with(guessed, changes, skip_rows=[*own, *rules])
-        check = FeedCheck(
-            Reading(),
-            guessed,
-            changes,
-            missing=missing,
-            currencies=numbers.currencies,
-            notes=tuple(notes),
-        )
+            check = _with(check, timestamp_formats=[*check.parser.timestamp_formats, *formats])
+        if words := cell_guess.guess_null_values(cells, check.parser, config.zone):
+            check = _with(check, null_values=_with_words(check.parser, words))
+        unknown = cell_guess.quantity_word_notes(cells, check.parser, config.zone)
+        check = replace(check, notes=(*check.notes, *filter(None, [note]), *unknown))
+        if rules := layout_guess.guess_skip_rows(feed, check.parser):
+            own = check.parser.model_dump(include={"skip_rows"})["skip_rows"]
+            check = _with(check, skip_rows=[*own, *rules])
         return self._without_rejected(check)
 
     def _warehouses(self, headers: Sequence[str], parser: ParserConfig) -> list[str]:
@@ -207,18 +189,12 @@ class _Checker:
                 text for texts in cells.values() if cell_guess.are_amounts(texts) for text in texts
             ]
             numbers = cell_guess.guess_numbers({"cost": amounts}, parser)
-            styled, changes, notes = _styled(parser, check.changes, numbers)
-            reading = read_rows(self._feed, styled, self._config) if numbers.changes else best
+            new = _styled(replace(check, parser=parser), numbers)
+            reading = read_rows(self._feed, new.parser, self._config) if numbers.changes else best
             if reading.rank >= best.rank:
-                parser = styled
-                check = replace(
-                    check,
-                    parser=parser,
-                    changes=changes,
-                    with_changes=reading if changes else None,
-                    currencies=check.currencies | numbers.currencies,
-                    notes=(*check.notes, *notes),
-                )
+                parser, currencies = new.parser, check.currencies | numbers.currencies
+                with_changes = reading if new.changes else None
+                check = replace(new, with_changes=with_changes, currencies=currencies)
         cells = cell_texts(self._feed, parser, free, are_headers=True, with_numbers=True)
         zone = self._config.zone
         unknown = {column: candidates(column, cells, parser, zone) for column in lacking}
@@ -229,8 +205,7 @@ class _Checker:
         mapped = check.changes.get("column_map", {})
         reading = read_rows(self._feed, check.parser, self._config)
         if any(each.error_code == RowFault.NEGATIVE_QUANTITY for each in reading.refusals):
-            parser, changes = _with(check.parser, check.changes, negative_quantity="zero")
-            check = replace(check, parser=parser, changes=changes)
+            check = _with(check, negative_quantity="zero")
         rejected = {each.column for each in reading.refusals}
         keep = {*REQUIRED_COLUMNS, *self._parser.column_map, "cost"}
         kept = {c: header for c, header in mapped.items() if c in keep or c not in rejected}
@@ -267,16 +242,14 @@ def _layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
     return changes | {"columns": [*changes["columns"]]} if changes.get("columns") else changes
 
 
-def _styled(
-    parser: ParserConfig, changes: Mapping[str, Any], numbers: cell_guess.NumberGuess
-) -> tuple[ParserConfig, dict[str, Any], list[str]]:
-    """Return a parser and its changes with how numbers are written, and what is left to people."""
-    notes = [numbers.note] if numbers.note else []
-    styled = changed_parser(parser, numbers.changes)
-    if styled is not None:
-        return styled, {**changes, **numbers.changes}, notes
-    note = "the numbers are written in another way than parser.defaults; change both"
-    return parser, dict(changes), [note]
+def _styled(check: FeedCheck, numbers: cell_guess.NumberGuess) -> FeedCheck:
+    """Return a check with how numbers are written, and with what is left to people."""
+    styled = changed_parser(check.parser, numbers.changes)
+    if styled is None:
+        note = "the numbers are written in another way than parser.defaults; change both"
+        return replace(check, notes=(*check.notes, note))
+    notes = (*check.notes, *filter(None, [numbers.note]))
+    return replace(check, parser=styled, changes={**check.changes, **numbers.changes}, notes=notes)
 
 
 def _with_words(parser: ParserConfig, words: Sequence[str]) -> Any:
@@ -287,12 +260,11 @@ def _with_words(parser: ParserConfig, words: Sequence[str]) -> Any:
     return {**parser.null_values, EVERY_COLUMN: of_all}
 
 
-def _with(
-    parser: ParserConfig, changes: Mapping[str, Any], **more: Any
-) -> tuple[ParserConfig, dict[str, Any]]:
-    """Return a parser and its changes with more of them, where they go with the others."""
-    changed = changed_parser(parser, more)
-    return (parser, dict(changes)) if changed is None else (changed, {**changes, **more})
+def _with(check: FeedCheck, **more: Any) -> FeedCheck:
+    """Return a check with more changes, where they go with the parser's other options."""
+    changed = changed_parser(check.parser, more)
+    own = {**check.changes, **more}
+    return check if changed is None else replace(check, parser=changed, changes=own)
 
 
 def _is_better(reading: Reading, as_sent: Reading, proposal: FeedCheck) -> bool:

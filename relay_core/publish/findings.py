@@ -87,7 +87,8 @@ def applied_rules(
             yield AppliedRule(path, said, vendor.vendor_id, "unit", "held back", count)
     if config.output.missing_skus == "zero":
         days = f"zero for {config.output.missing_sku_days} days"
-        yield AppliedRule("output.missing_skus", days, None, "SKU", "kept at 0", merged.kept_at_0)
+        kept = 0 if merged.kept is None else len(merged.kept)
+        yield AppliedRule("output.missing_skus", days, None, "SKU", "kept at 0", kept)
 
 
 def in_words(rule: PriceRule) -> str:
@@ -171,7 +172,7 @@ class RunFindings:
 
     def valid_rows(self) -> dict[str, int]:
         """Return the valid rows of every vendor that is not left out, 0 where it has none."""
-        read = {each.vendor_id: each.valid_rows for each in self.normalized if each.is_used}
+        read = {each.vendor_id: each.valid_rows for each in self.normalized if each.status.is_used}
         of_vendors = [(each.vendor_id, each.status) for each in self.normalized]
         of_vendors += [(name, state.status) for name, state in self.states.items()]
         left_out = {name for name, status in of_vendors if status is VendorStatus.LEFT_OUT}
@@ -233,7 +234,7 @@ class RunFindings:
             read = (each.total_rows + each.skipped, each.skipped, each.invalid_rows)
             if merged is None or merged.counts is None or self.failure is not None:
                 rows[each.vendor_id] = RowCounts(*read)
-            elif not each.is_used:
+            elif not each.status.is_used:
                 left_out = each.valid_rows - each.duplicates
                 rows[each.vendor_id] = RowCounts(*read, each.duplicates, left_out, 0, 0, 0, 0)
             else:

@@ -27,7 +27,7 @@ from relay_core.domain.codes import WarningCode
 from relay_core.domain.columns import source_column
 from relay_core.domain.run_faults import fault_of
 from relay_core.merge import best_offer
-from relay_core.merge.deferred_columns import KEPT_ROWS, QUARANTINED_ROWS, ROW_LOCATOR
+from relay_core.merge.best_offer import KEPT_ROWS, QUARANTINED_ROWS, ROW_LOCATOR
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.vendor_offers import VENDOR_RANK
 from relay_core.normalize.result import NormalizedVendor
@@ -163,12 +163,6 @@ def _kept_rows(config: TenantConfig, rows: pa.Table, quantities: Quantities) -> 
     schema = kept_schema(config)
     columns = [given.get(name, nothing) for name in schema.names]
     return pa.table(columns, names=schema.names).cast(schema).combine_chunks()
-
-
-def kept_chunks(merged: MergedInventory) -> Iterator[memoryview]:
-    """Yield the work file of the rows that are kept, by SKU."""
-    schema = kept_schema(merged.config)
-    return sorted_file_chunks(schema, "sku", [] if merged.kept is None else [merged.kept])
 
 
 def _side_by_side(offered: pa.Table, kept: pa.Table) -> tuple[pa.Table, pa.Table]:

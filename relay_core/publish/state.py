@@ -16,7 +16,7 @@ from relay_core.columnar.text import Rows
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
 from relay_core.domain.errors import StateUnreadableError
-from relay_core.merge.deferred_columns import DeferredColumns
+from relay_core.merge.best_offer import DeferredColumns
 from relay_core.merge.result import MergedInventory
 from relay_core.publish.feed import SOURCES, as_written, parquet_chunks, written_as
 from relay_core.validation.comparison import FIGURES, KEPT, SUSPECT_PRICE, FeedFigures

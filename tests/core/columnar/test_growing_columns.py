@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from relay_core.columnar import growing_columns
 from relay_core.columnar.growing_columns import GrowingArray, GrowingNumbers, GrowingTexts
 from relay_core.columnar.text import MAX_SHORT_BYTES, offsets_and_bytes
-from relay_core.normalize.vendor import line_chunks
+from relay_core.domain.codes import VendorStatus
+from relay_core.normalize.result import NormalizedVendor, VendorColumns
+from relay_core.normalize.vendor import SortedVendor
 
 NUMBERS = st.lists(st.lists(st.none() | st.integers(0, 1 << 31), max_size=9), max_size=9)
 TEXTS = st.lists(st.lists(st.text(max_size=9), max_size=9), max_size=9)
@@ -99,7 +101,9 @@ def test_lines_are_put_in_order_however_many_bytes_they_have(max_bytes: int) -> 
     for part in (["b,1\n", "never\n"], ["a,22\n", "c\n"]):
         lines.append(pa.array(part))
 
+    vendor = NormalizedVendor("v", VendorStatus.FOUND)
+    kept = VendorColumns({}, np.array([2, 0, 3]))
     with mock.patch.object(growing_columns, "MAX_SHORT_BYTES", max_bytes):
-        _, *pieces = line_chunks(lines.consume(), np.array([2, 0, 3]), ())
+        _, *pieces = SortedVendor(vendor, kept, lines.consume()).consume_lines()
 
     assert b"".join(pieces) == b"a,22\nb,1\nc\n"
