@@ -1,6 +1,7 @@
 """Single SKUs: why a row of a feed is what it is, and a merchant's last word on it, overrides."""
 
 import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -175,8 +176,8 @@ def put(
     """Put overrides in place of those of their SKUs, a thousand at a time, each all or nothing."""
     try:
         text = file.read_text(encoding="utf-8-sig")
-        if file.suffix == ".csv":
-            found = [_of_row(row) for row in csv.DictReader(text.splitlines(keepends=True))]
+        if file.suffix.lower() == ".csv":
+            found = [_of_row(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
         else:
             found = json.loads(text, parse_float=str)
     except OSError as error:

@@ -43,7 +43,7 @@ def open_https(
     ``max_bytes`` is not read. Certificates are judged by the authorities that the system has now.
     `CallError` where there is none to be had.
     """
-    name, headers = basename(unquote(destination.target.partition("?")[0])), dict(_HEADERS)
+    name, headers = unquote(basename(destination.target.partition("?")[0])), dict(_HEADERS)
     asked = {"if-none-match": known.etag, "if-modified-since": known.last_modified}
     headers |= {header: text for header, text in asked.items() if text}
     first, trust = destination.receiver, ssl.create_default_context()

@@ -45,7 +45,7 @@ NOT_COMPARED = 2
 _MAX_PROCESSES = 8
 _INSTANT = "%Y-%m-%dT%H:%M:%SZ"
 _STEPS = ("normalize", "validate", "merge", "price", "other files")
-_COMPARED = ("normalized_", "invalid_rows", "changes", "merged_inventory")
+_COMPARED = ("normalized_", "invalid_rows", "changes", "quarantine", "merged_inventory")
 commands = typer.Typer()
 
 

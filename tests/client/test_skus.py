@@ -156,6 +156,15 @@ def test_overrides_are_put_of_a_file_listed_and_removed(world: ClientWorld, tmp_
     assert removed.stdout == f"1 are removed; {TENANT} has 1 overrides, version 3\n"
 
 
+def test_a_row_of_a_csv_ends_where_its_line_ends(world: ClientWorld, tmp_path: Path) -> None:
+    world.api.store_config()
+    lines = tmp_path / "LINES.CSV"
+    lines.write_text("sku,price,note\nL-1,2,one\u2028two\x0cthree\n", encoding="utf-8")
+    assert world.relay("overrides", "put", TENANT, str(lines)).exit_code == 0
+    told = json.loads(world.relay("overrides", "list", TENANT, "--json").stdout)
+    assert told["overrides"] == [{"sku": "L-1", "price": "2.00", "note": "one\u2028two\x0cthree"}]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "told", "status"),
     [

@@ -278,12 +278,14 @@ def test_a_file_that_is_there_on_one_side_alone_is_a_difference(
     objects, links = runs.platform.objects, runs.platform.objects.artifacts(FIRST, TENANT)
     objects.delete(links["normalized_vendor_1"])
     objects.put(runs.record(FIRST).keys.invalid_rows, b"vendor_id,row_number,error_codes,raw\n")
+    objects.put(runs.record(FIRST).keys.quarantine, b"sku,action\n")
     told = world.relay("verify", FIRST)
     assert told.exit_code == 3
     assert told.stdout.splitlines()[1:] == [
         "normalized_vendor_1  -      comes out here alone",
         "merged_inventory     459    the same",
         "invalid_rows         -      does not come out here",
+        "quarantine           -      does not come out here",
         "",
         "first difference: normalized_vendor_1 comes out here alone",
     ]

@@ -19,8 +19,10 @@ REQUEST_ID_HEADER = b"x-request-id"
 LINK_PATHS = ("/f/", "/s/")
 """What paths begin with whose next part is a token."""
 
-# Answers are data, and pages show what this server has; neither is anybody's frame.
+# Answers are data, and pages show what this server has; neither is anybody's frame. Addresses hold
+# tokens of links and names of SKUs, which no other site is told.
 _ALWAYS = (
+    (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
     (b"strict-transport-security", b"max-age=31536000"),  # browsers heed it over TLS alone
 )

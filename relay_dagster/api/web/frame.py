@@ -163,11 +163,7 @@ def page(
     )
     shown = {"visit": visit, "words": words, "style": stylesheet()[1], **context}
     text = pages(PACKAGE).get_template(template).render(shown)
-    always = {
-        "Content-Security-Policy": policy,
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-store",
-    }
+    always = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
     body = text.encode(errors="xmlcharrefreplace")
     return HTMLResponse(body, status_code=status, headers={**always, **(headers or {})})
 
@@ -181,8 +177,7 @@ def script(name: str) -> Response:
 
 def go_to(path: str) -> Response:
     """Return an answer that leads to a page after a form; it is read anew there."""
-    headers = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
-    return RedirectResponse(path, status_code=303, headers=headers)
+    return RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
 
 
 def next_path(text: str | None) -> str:

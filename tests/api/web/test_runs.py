@@ -162,6 +162,7 @@ def test_a_file_is_a_link_away(visitor: Visitor) -> None:
     (link,) = (a for a in page.all("a") if a.text == "merged_inventory")
     answer = visitor.client.get(link.attributes["href"])
     assert (answer.status_code, "X-Amz-Signature" in answer.headers["location"]) == (302, True)
+    assert answer.headers["referrer-policy"] == "no-referrer"
     assert visitor.client.get(f"{path_of(record.run_id)}/files/secret").status_code == 410
 
 

@@ -112,6 +112,7 @@ def test_the_stylesheet_is_the_report_s_and_a_file_of_the_page(visitor: Visitor)
     assert (sheet.status_code, sheet.headers["content-type"]) == (200, "text/css; charset=utf-8")
     assert "immutable" in sheet.headers["cache-control"]
     assert "--accent" in sheet.text
+    assert sheet.headers["referrer-policy"] == "no-referrer"
 
 
 def test_whoever_is_not_signed_in_is_asked_to_and_led_on(world: ApiWorld) -> None:

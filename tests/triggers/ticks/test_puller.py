@@ -133,7 +133,7 @@ def test_the_newest_five_stay(world: PullsWorld, server: FileServer) -> None:
         ("/a/price%20list.csv?token=abc", "price_list.csv"),
         ("/", "feed"),
         ("/a/", "feed"),
-        ("/a%2Fb%00c..csv", "b_c..csv"),
+        ("/a%2Fb%00c..csv", "a_b_c..csv"),
         ("/%2e%2e", ".."),
         ("/Preise-%C3%84.csv", "Preise-_.csv"),
         (f"/{'x' * 150}.csv", f"{'x' * 96}.csv"),
