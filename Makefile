@@ -56,10 +56,10 @@ dev: setup ## Start the same stack and leave it running, with Dagster's UI
 SELECTED := smoke or not (chaos or integration)
 
 test: setup ## Run the quick tests: all except those that tests/conftest.py lists
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not (slow or thorough or integration)'
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --without slow --without thorough
 
 check: setup format lint types ## Check a change: format, lint, types, dependency rules, tests, real processes
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not thorough and ($(SELECTED))'
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --without thorough -m '$(SELECTED)'
 
 thorough: setup ## Run the tests that check leaves out for want of time; a change must pass both
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'thorough and ($(SELECTED))'

@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,14 +22,45 @@ settings.register_profile(
 settings.load_profile("relay")
 
 SLOW = {
+    "api/http/test_config_schema.py": "a document for each rule of a config",
+    "api/http/test_generated_client.py": "a client that is generated",
+    "api/routes/test_audit.py": "every call that changes something",
+    "api/routes/test_feed_links.py": "feeds of whole runs",
+    "api/routes/test_overrides.py": "feeds of whole runs",
+    "api/routes/test_skus.py": "feeds of whole runs",
+    "api/routes/test_webhooks.py": "a call for each URL that is refused",
+    "api/security/test_auth.py": "every route, with every kind of key",
+    "api/test_app.py": "processes of their own",
+    "api/web/test_runs.py": "feeds of whole runs",
+    "api/web/test_sign_in.py": "sessions of many pages",
+    "api/web/test_skus.py": "feeds of whole runs",
+    "api/web/test_suppliers.py": "sessions of many pages",
+    "api/web/test_vendors.py": "sessions of many pages",
+    "aws/dynamodb/test_tenant_store.py": "writers at once, over a server on a port",
+    "aws/provisioning": "resources made anew",
+    "core/ingest/test_cell_sizes.py": "feeds of many megabytes",
+    "core/ingest/test_compression.py": "feeds of many megabytes",
     "core/ingest/test_feed_task.py": "processes of their own",
     "core/ingest/test_jsonl.py": "feeds of many megabytes",
     "core/ingest/test_ods.py": "feeds of many megabytes",
+    "core/merge/test_price_rules.py": "a search over generated rules",
+    "core/merge/test_result.py": "feeds of many rows",
+    "core/onboarding/test_container_guess.py": "files of every kind, each read by a run too",
+    "core/publish/report/test_page.py": "reports of many megabytes",
+    "core/publish/test_changes.py": "a search over generated feeds",
+    "core/publish/test_explanation.py": "a search over generated feeds",
     "core/test_golden.py": "whole runs of every tenant",
+    "core/test_quarantine.py": "a search over runs in a row",
+    "core/test_sandbox.py": "processes of their own",
+    "deploy/test_roles.py": "the calls of whole processes",
+    "deploy/test_run_launcher.py": "an instance of Dagster",
+    "deploy/test_template.py": "a linter of templates",
+    "devstack/test_option_effects.py": "every option of the program",
     "explorer": "a search over the deaths and interleavings of actors",
     "integration": "stacks of real processes",
     "maintenance": "ticks over many records",
     "orchestration": "processes and instances of Dagster",
+    "project/test_cli.py": "resources made anew",
     "project/test_loading.py": "processes of their own",
     "triggers/ticks": "ticks over many records",
 }
@@ -79,6 +111,7 @@ THOROUGH = {
     "webhooks/test_outbox.py": "events of whole runs",
 }
 """What `make check` leaves to `make thorough`, which continuous integration runs too, and why."""
+TIERS = {"slow": SLOW, "thorough": THOROUGH}
 
 _PREFIXES = ("AWS_", "RELAY_", "WORKER_", "DAGSTER_", "CLOUDWATCH_", "SQS_")
 _NAMES = (
@@ -100,18 +133,36 @@ _MADE_UP = {
 }
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests that take long by their place."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a target leave out what takes long before it is imported."""
+    parser.addoption(
+        "--without", action="append", choices=sorted(TIERS), default=[], help="a tier to leave out"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a place that is not there."""
     tests = config.rootpath / "tests"
-    if gone := [place for place in (*SLOW, *THOROUGH) if not (tests / place).exists()]:
+    places = [place for tier in TIERS.values() for place in tier]
+    if gone := [place for place in places if not (tests / place).exists()]:
         raise pytest.UsageError(f"tests/conftest.py calls slow what is not there: {gone}")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the folders and modules of the tiers that the caller does without."""
+    place = os.path.relpath(collection_path, config.rootpath / "tests")
+    left_out = any(place in TIERS[tier] for tier in config.getoption("without"))
+    return left_out or None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of each tier by their place."""
     for item in items:
-        place = item.path.relative_to(tests)
+        place = item.path.relative_to(config.rootpath / "tests")
         places = {str(place), *map(str, place.parents)}
-        if places & SLOW.keys():
-            item.add_marker("slow")
-        if places & THOROUGH.keys():
-            item.add_marker("thorough")
+        for tier, those in TIERS.items():
+            if places & those.keys():
+                item.add_marker(tier)
 
 
 def pytest_collection_finish() -> None:

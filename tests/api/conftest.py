@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from anyio.from_thread import start_blocking_portal
+from starlette.testclient import TestClient
 
 from relay_dagster.api.app import create_app
 from relay_dagster.aws.clients import Timeouts
@@ -11,6 +13,14 @@ from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 from support.api_world import ApiWorld
 from support.fakes import embedded_platform, served_platform
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_event_loop() -> Iterator[None]:
+    """Let all clients share an event loop with its threads; they would start one a call."""
+    with start_blocking_portal() as portal, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TestClient, "portal", portal)
+        yield
 
 
 @pytest.fixture

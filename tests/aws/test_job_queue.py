@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,15 +12,9 @@ from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.wiring import Platform
-from support.fakes import embedded_platform, peek_dead
+from support.fakes import peek_dead
 
 WANTED = {"visibility_timeout_seconds": 300, "max_receives": 3}
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
 
 
 @pytest.fixture

@@ -25,12 +25,6 @@ PREFIX = "tenants/acme/inbound/vendor_1/"
 
 
 @pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
-
-
-@pytest.fixture
 def objects(platform: Platform) -> ObjectStore:
     return platform.objects
 

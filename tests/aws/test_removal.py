@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from relay_dagster.external_errors import ServiceFailedError
 from relay_dagster.wiring import Platform
-from support.fakes import embedded_platform
 
 PREFIX = "tenants/acme/"
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
 
 
 def in_time() -> bool:

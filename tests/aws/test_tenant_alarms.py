@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from alarms import AlarmPlan, set_up_alarms
 from relay_dagster.aws.metrics import remove_alarms
 from relay_dagster.wiring import Platform
-from support.fakes import embedded_platform
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
 
 
 def names(platform: Platform) -> set[str]:

@@ -30,7 +30,9 @@ State = Mapping[tuple[str, str, str], Mapping[str, Any]]
 def bootstrapped_aws() -> Iterator[Mapping[str, str]]:
     """Yield the variables that the command says to export; nothing is stored yet."""
     variables, states = _bootstrapped()
-    with _one_write_at_a_time(), mock_aws():
+    # boto3 alone calls AWS here: moto need not enter its addresses for other clients at each start.
+    for_boto3 = patch("moto.core.models.RESPONSES_METHODS", ())
+    with _one_write_at_a_time(), for_boto3, mock_aws():
         put_back(states)
         yield variables
 

@@ -138,7 +138,7 @@ def test_a_key_that_is_changed_is_nobody_s(keyring: Keyring, change: object) -> 
 
 def test_a_secret_of_another_key_does_not_do(keyring: Keyring) -> None:
     (one, _), (_, other) = issue(keyring), issue(keyring)
-    secret = other.rpartition("_")[2]
+    secret = other.split("_", 2)[2]
     assert keyring.caller(f"rk_{one}_{secret}", HERE) is None
 
 
@@ -147,6 +147,7 @@ def test_what_a_tenant_s_caller_does_not_reach_does_not_exist() -> None:
     caller.require("acme")
     with pytest.raises(UnknownTenantError):
         caller.require("other")
+    assert not caller.is_admin
 
 
 # --- wrong keys ---------------------------------------------------------------------------------

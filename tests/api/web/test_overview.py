@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from relay_core.domain.records import VendorResult
 from relay_dagster.runs.ports import utc_now
-from support.api_world import ApiWorld
 from support.builders import vendor_document
-from support.page_visitor import HOME, Visitor, signed_in
-
-
-@pytest.fixture
-def visitor(world: ApiWorld) -> Visitor:
-    world.store_config()
-    return signed_in(world)
+from support.page_visitor import HOME, Visitor
 
 
 def result(vendor_id: str = "vendor_1", **changes: object) -> VendorResult:

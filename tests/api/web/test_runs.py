@@ -22,12 +22,6 @@ SUMMARY = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def visitor(world: ApiWorld) -> Visitor:
-    world.store_config()
-    return signed_in(world)
-
-
 def path_of(run_id: str) -> str:
     return f"/app/runs/{run_id}"
 

@@ -27,12 +27,6 @@ CSP = (
 )
 
 
-@pytest.fixture
-def visitor(world: ApiWorld) -> Visitor:
-    world.store_config()
-    return signed_in(world)
-
-
 def items_of(world: ApiWorld, table: str = "") -> list[dict[str, Any]]:
     name = table or world.platform.database.tenants.name
     return list(world.platform.clients.dynamodb.scan(TableName=name)["Items"])

@@ -24,12 +24,6 @@ EUROPEAN = "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".
 LONG = "\u202e<script>alert(1)</script>" + "x" * 10_000
 
 
-@pytest.fixture
-def visitor(world: ApiWorld) -> Visitor:
-    world.store_config()
-    return signed_in(world)
-
-
 def put(visitor: Visitor, data: bytes, name: str = "a.csv") -> None:
     visitor.world.platform.objects.put(f"{INBOUND}{name}", data)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,7 +11,7 @@ from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.runs.errors import MakerGoneError, QuotaExceededError
 from relay_dagster.wiring import Platform
-from support.fakes import NOW, FakeClock, embedded_platform
+from support.fakes import NOW, FakeClock
 
 KEY = TenantKey(
     key_id="0123456789abcdef",
@@ -24,12 +23,6 @@ KEY = TenantKey(
     created_by="admin:ops",
     expires_at=NOW + timedelta(days=1, microseconds=1),
 )
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,15 +11,9 @@ from relay_dagster.aws.dynamodb.codec import marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import AuditStore
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry
 from relay_dagster.wiring import Platform
-from support.fakes import NOW, embedded_platform
+from support.fakes import NOW
 
 ACTIONS = (Action.RUN_POSTED, Action.RUN_CANCELLED, Action.CONFIG_PUT)
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
 
 
 @pytest.fixture

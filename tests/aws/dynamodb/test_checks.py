@@ -1,12 +1,9 @@
 """What is due, found without reading what is not."""
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-
-import pytest
 
 from benchmarks.stored_runs import put_many
 from relay_dagster.aws.dynamodb.schema import SHARDS
@@ -14,15 +11,9 @@ from relay_dagster.runs.model import DueQueue, RunRecord
 from relay_dagster.runs.ports import Change
 from relay_dagster.wiring import Platform
 from support.builders import REQUESTED_AT
-from support.fakes import CallCounter, embedded_platform
+from support.fakes import CallCounter
 
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
 
 
 def stored(platform: Platform, count: int, **changes: Any) -> list[RunRecord]:

@@ -23,7 +23,7 @@ from relay_dagster.runs.errors import (
     VersionMismatchError,
 )
 from relay_dagster.wiring import Platform
-from support.fakes import NOW, FakeClock, embedded_platform, served_platform
+from support.fakes import NOW, FakeClock, served_platform
 
 
 @pytest.fixture
@@ -41,12 +41,6 @@ def shared_tenants(shared_platform: Platform) -> TenantStore:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
 
 
 @pytest.fixture

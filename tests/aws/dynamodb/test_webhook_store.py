@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -23,15 +22,8 @@ from relay_dagster.webhooks.changes import (
 )
 from relay_dagster.webhooks.model import DisabledReason, new_secret
 from relay_dagster.wiring import Platform
-from support.fakes import NOW, CallCounter, embedded_platform, served_platform
+from support.fakes import NOW, CallCounter, served_platform
 from support.webhooks_world import SECOND, event, stored_webhook, tried, webhook
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
-
 
 # --- webhooks -----------------------------------------------------------------------------------
 

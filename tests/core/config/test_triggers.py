@@ -62,8 +62,8 @@ def by_hand(cron: str, zone: str, begin: datetime, end: datetime) -> list[dateti
     before = begin.astimezone(here).replace(tzinfo=None)
     for instant in minutes(begin, end):
         wall = instant.astimezone(here).replace(tzinfo=None)
-        skipped = [before + timedelta(minutes=n) for n in range(1, 181)]
-        passed = [each for each in skipped if each <= wall] if wall > before else [wall]
+        forward = (wall - before) // timedelta(minutes=1)
+        passed = [before + timedelta(minutes=n) for n in range(1, forward + 1)] or [wall]
         matches = [
             each for each in passed if each.minute in wanted.minutes and each.hour in wanted.hours
         ]

@@ -1,0 +1,12 @@
+"""A merchant who has signed in."""
+
+import pytest
+
+from support.api_world import ApiWorld
+from support.page_visitor import Visitor, signed_in
+
+
+@pytest.fixture
+def visitor(world: ApiWorld) -> Visitor:
+    world.store_config()
+    return signed_in(world)
