@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from anyio.from_thread import start_blocking_portal
-from starlette.testclient import TestClient
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from relay_dagster.api.app import create_app
 from relay_dagster.aws.clients import Timeouts
@@ -18,8 +18,8 @@ from support.fakes import embedded_platform, served_platform
 @pytest.fixture(autouse=True, scope="session")
 def one_event_loop() -> Iterator[None]:
     """Let all clients share an event loop with its threads; they would start one a call."""
-    with start_blocking_portal() as portal, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TestClient, "portal", portal)
+    with TestClient(FastAPI()) as client, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TestClient, "portal", client.portal)
         yield
 
 

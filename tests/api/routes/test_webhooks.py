@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from httpx import Response
 
-from relay_dagster.aws.dynamodb.api_key_store import Scope
 from relay_dagster.webhooks.changes import disabled, edited, failing
 from relay_dagster.webhooks.model import SUBSCRIBABLE, DisabledReason
 from support.api_world import JSON, ApiWorld, assert_problem, paths_of
@@ -156,62 +155,61 @@ def test_a_public_https_url_is_taken(world: ApiWorld, url: str) -> None:
     assert made(world, url=url)["url"] == url
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "shop",
-        "ftp://shop.example.com/",
-        "http://shop.example.com/",
-        "https://",
-        "https:///hooks",
-        "https://shop.example.com:8080/",
-        "https://shop.example.com:80/",
-        "https://shop.example.com:0/",
-        "https://shop.example.com:70000/",
-        "https://user@shop.example.com/",
-        "https://user:word@shop.example.com/",
-        "https://shop.example.com/#part",
-        "https://shop.example.com/ a",
-        "https://shop.example.com/\n",
-        "https://shöp.example.com/",
-        f"https://shop.example.com/{'a' * 2048}",
-        "https://localhost/",
-        "http://localhost:8000/",
-        "http://127.0.0.1:8000/",
-        "https://127.0.0.1/",
-        "https://127.1/",
-        "http://2130706433",
-        "https://2130706433/",
-        "https://0x7f.1/",
-        "https://0177.0.0.1/",
-        "https://0.0.0.0/",
-        "https://10.0.0.1/",
-        "https://172.16.0.1/",
-        "https://192.168.1.1/",
-        "https://169.254.169.254/latest/meta-data/",
-        "https://100.64.0.1/",
-        "https://192.0.0.8/",
-        "https://224.0.0.1/",
-        "https://255.255.255.255/",
-        "https://[::1]/",
-        "https://[::]/",
-        "https://[::ffff:169.254.169.254]/",
-        "https://[::127.0.0.1]/",
-        "https://[64:ff9b::a9fe:a9fe]/",
-        "https://[64:ff9b:1::a9fe:a9fe]/",
-        "https://[2002:7f00:1::]/",
-        "https://[fe80::1]/",
-        "https://[fd00::1]/",
-        "https://[ff02::1]/",
-        "https://[fe80::1%25eth0]/",
-    ],
+REFUSED = (
+    "",
+    "shop",
+    "ftp://shop.example.com/",
+    "http://shop.example.com/",
+    "https://",
+    "https:///hooks",
+    "https://shop.example.com:8080/",
+    "https://shop.example.com:80/",
+    "https://shop.example.com:0/",
+    "https://shop.example.com:70000/",
+    "https://user@shop.example.com/",
+    "https://user:word@shop.example.com/",
+    "https://shop.example.com/#part",
+    "https://shop.example.com/ a",
+    "https://shop.example.com/\n",
+    "https://shöp.example.com/",
+    f"https://shop.example.com/{'a' * 2048}",
+    "https://localhost/",
+    "http://localhost:8000/",
+    "http://127.0.0.1:8000/",
+    "https://127.0.0.1/",
+    "https://127.1/",
+    "http://2130706433",
+    "https://2130706433/",
+    "https://0x7f.1/",
+    "https://0177.0.0.1/",
+    "https://0.0.0.0/",
+    "https://10.0.0.1/",
+    "https://172.16.0.1/",
+    "https://192.168.1.1/",
+    "https://169.254.169.254/latest/meta-data/",
+    "https://100.64.0.1/",
+    "https://192.0.0.8/",
+    "https://224.0.0.1/",
+    "https://255.255.255.255/",
+    "https://[::1]/",
+    "https://[::]/",
+    "https://[::ffff:169.254.169.254]/",
+    "https://[::127.0.0.1]/",
+    "https://[64:ff9b::a9fe:a9fe]/",
+    "https://[64:ff9b:1::a9fe:a9fe]/",
+    "https://[2002:7f00:1::]/",
+    "https://[fe80::1]/",
+    "https://[fd00::1]/",
+    "https://[ff02::1]/",
+    "https://[fe80::1%25eth0]/",
 )
-def test_any_other_url_is_refused_when_made_and_when_changed(world: ApiWorld, url: str) -> None:
-    assert paths_of(assert_problem(create(world, url=url), 422, "INVALID_REQUEST")) == ["url"]
+
+
+def test_any_other_url_is_refused_when_made_and_when_changed(world: ApiWorld) -> None:
     webhook = made(world)
-    told = assert_problem(patch(world, webhook, url=url), 422, "INVALID_REQUEST")
-    assert paths_of(told) == ["url"]
+    for url in REFUSED:
+        for answer in (create(world, url=url), patch(world, webhook, url=url)):
+            assert paths_of(assert_problem(answer, 422, "INVALID_REQUEST")) == ["url"], url
     assert [each["url"] for each in listed(world)] == [URL]
 
 
@@ -357,48 +355,26 @@ CALLS = (
     ("POST", "/test", None),
     ("GET", "/deliveries", None),
 )
-calls = pytest.mark.parametrize(
-    ("method", "rest", "body"), CALLS, ids=[f"{method} {rest}" for method, rest, _ in CALLS]
-)
 
 
-@calls
 @pytest.mark.parametrize("webhook_id", [NOBODY_S, "wh_1", "x" * 3000, "%2e%2e", "é"])
-def test_a_webhook_that_is_not_there_is_not_found(
-    world: ApiWorld, method: str, rest: str, body: Any, webhook_id: str
-) -> None:
-    answer = world.client.request(method, f"{PLACE}/{webhook_id}{rest}", json=body)
-    assert_problem(answer, 404, "WEBHOOK_NOT_FOUND")
+def test_a_webhook_that_is_not_there_is_not_found(world: ApiWorld, webhook_id: str) -> None:
+    for method, rest, body in CALLS:
+        answer = world.client.request(method, f"{PLACE}/{webhook_id}{rest}", json=body)
+        assert_problem(answer, 404, "WEBHOOK_NOT_FOUND")
 
 
-@calls
-def test_another_tenant_s_webhook_is_not_there(
-    world: ApiWorld, method: str, rest: str, body: Any
-) -> None:
+def test_another_tenant_s_webhook_is_not_there(world: ApiWorld) -> None:
     webhook = made(world)
     world.store_config(vendor_document("v", inbound={"type": "local"}), tenant_id="other")
     foreign = world.with_key(world.issue_key("other"))
-    mine = f"{place_of(webhook)}{rest}"
-    assert_problem(foreign.request(method, mine, json=body), 404, "TENANT_NOT_FOUND")
-    theirs = mine.replace("/acme/", "/other/")
-    for client in (foreign, world.client):
-        assert_problem(client.request(method, theirs, json=body), 404, "WEBHOOK_NOT_FOUND")
+    for method, rest, body in CALLS:
+        mine = f"{place_of(webhook)}{rest}"
+        assert_problem(foreign.request(method, mine, json=body), 404, "TENANT_NOT_FOUND")
+        theirs = mine.replace("/acme/", "/other/")
+        for client in (foreign, world.client):
+            assert_problem(client.request(method, theirs, json=body), 404, "WEBHOOK_NOT_FOUND")
     assert [each["enabled"] for each in listed(world)] == [True]
-
-
-@calls
-@pytest.mark.parametrize("scope", list(Scope))
-def test_reading_needs_read_and_all_else_config(
-    world: ApiWorld, method: str, rest: str, body: Any, scope: Scope
-) -> None:
-    webhook = made(world)
-    key = world.client.post("/v1/tenants/acme/api-keys", json={"scopes": [scope]}).json()
-    answer = world.with_key(key["api_key"]).request(method, f"{place_of(webhook)}{rest}", json=body)
-    needed = Scope.READ if method == "GET" else Scope.CONFIG
-    if scope is needed:
-        assert answer.is_success
-    else:
-        assert assert_problem(answer, 403, "SCOPE_MISSING")["scopes"] == [needed]
 
 
 def test_a_tenant_s_own_key_makes_and_lists(world: ApiWorld) -> None:
