@@ -137,7 +137,7 @@ def load_config(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) ->
     is_number = isinstance(version, int | float | Decimal | NumberText)
     exact = values.exact_number(str(version)) if is_number else None
     if version is not None and exact != SCHEMA_VERSION:
-        is_short = is_number or (isinstance(version, str) and len(version) <= 64)
+        is_short = (is_number or isinstance(version, str)) and len(str(version)) <= 64
         raise UnsupportedSchemaVersionError(version if is_short else type_name(version))
     plain, faults = plain_document(document, limits)
     context = cross_checks.LoadContext(values.sound_id(plain.get("tenant_id")), limits)

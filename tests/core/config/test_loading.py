@@ -260,7 +260,7 @@ def test_what_is_no_mapping_is_refused(document: Any) -> None:
 # --- schema_version -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", [2, 0, -1, "1", "2", True, 1.5, [1], {}, "x" * 1000, 10**30])
+@pytest.mark.parametrize("version", [2, 0, -1, "1", "2", True, 1.5, [1], {}, "x" * 1000, 10**1000])
 def test_another_schema_version_comes_before_every_fault(version: Any) -> None:
     with pytest.raises(UnsupportedSchemaVersionError) as caught:
         load_config({"schema_version": version, "unknown": 1})
