@@ -208,8 +208,9 @@ def deletions(
     from relay_dagster.settings import Settings
     from relay_dagster.wiring import connect
 
+    platform = connect(Settings.from_env())
     with dg.DagsterInstance.get() as instance:
-        tick = DeletionTick(connect(Settings.from_env()), DagsterHistory(instance))
+        tick = DeletionTick(platform, DagsterHistory(instance))
         while True:
             typer.echo(tick.run())
             if once:

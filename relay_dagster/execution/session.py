@@ -256,9 +256,9 @@ class RunSession:
     def _stages_of(self, config: TenantConfig) -> RunStages:
         attempt = self.attempt
         record, reports, findings = attempt.record, attempt.reports, attempt.findings
+        findings.vendor_count = len(config.vendors)
         vendors, published = config.selecting(record.vendors), record.baseline_run_id
         findings.vendor_ids = [vendor.vendor_id for vendor in vendors]
-        findings.vendor_count = len(config.vendors)
         findings.limits = self._platform.settings.limits
         findings.of_all_vendors = record.vendors is None
         return RunStages(

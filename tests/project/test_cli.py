@@ -58,7 +58,11 @@ def test_a_queue_that_differs_from_the_variables_is_told(
     assert "queue_misconfigured: RedrivePolicy.maxReceiveCount is 3, not 7" in told.stderr
 
 
-@pytest.mark.parametrize("command", [["api"], ["bootstrap", "--check"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [["api"], ["bootstrap", "--check"], ["deletions"], ["doctor"], ["dlq", "list"]],
+    ids=" ".join,
+)
 def test_a_missing_variable_is_one_line_that_names_it_and_exit_status_2(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
