@@ -24,75 +24,32 @@ if TYPE_CHECKING:
     from relay_dagster.tenants.audit import Origin
     from relay_dagster.wiring import Platform
 
-CLIENT_COMMANDS: dict[str, dict[str, str]] = {
-    "client.runs:commands": {
-        "run": "Start a run and print its run_id; with --watch exit with 1 unless it succeeds, 3 "
-        "if held.",
-        "runs": "List runs, newest first.",
-        "show": "Show a run: how it stands, what it counted, what it wrote; --watch as for `relay "
-        "run`.",
-        "errors": "Show what went wrong in a run: each cause once, with its count, samples and "
-        "what to do.",
-        "cancel": "Cancel a run, at once or as soon as it can be stopped; a feed that it holds is "
-        "discarded.",
-    },
-    "client.holds:commands": {
-        "release": "Publish the feed that a run holds back; shows it and asks, unless hash and "
-        "guards are given.",
-        "rollback": "Publish the feed of one of the tenant's earlier runs again.",
-    },
-    "client.skus:commands": {
-        "explain": "Show why a SKU's row of a run's feed is what it is: each step of the price, "
-        "every offer.",
-        "accept": "Accept prices that a run has kept back, so that the next run publishes them.",
-    },
-    "client.feeds:commands": {
-        "feed": "Fetch the feed that is in force.",
-        "artifacts": "List a run's artifacts with links that are good for an hour, or fetch one "
-        "of them.",
-    },
-    "client.tenants:commands": {
-        "tenants": "List all tenants: the config, since when a feed is in force, the last run "
-        "that ended.",
-        "pause": "Stop new runs, of one tenant or of all; with nothing to pause and no reason, "
-        "list pauses.",
-        "resume": "Let new runs in again, of one tenant, or end the pause of all; the other stays "
-        "in force.",
-    },
-    "client.uploads:commands": {
-        "upload": "Upload a vendor's feed, which needs no rights in the bucket, and print its key.",
-        "pull": "Have a vendor's file pulled now; how that ended shows in `relay tenant status`.",
-    },
-    "replay.verify:commands": {
-        "verify": "Prove a run by replay: the engine here, over its inputs, gives the bytes of "
-        "each CSV.",
-    },
-    "replay.what_if:commands": {
-        "rehearse": "Try a config on runs that were: what would change in their feeds, what the "
-        "guards would say.",
-    },
-    "client.access:commands": {
-        "audit": "Show who did what, newest first: entries of the last 400 days.",
-    },
-    "client.configs:config": {"config": "Check tenants' configs, store them, and get them back."},
-    "client.tenants:tenant": {"tenant": "See how a tenant stands, delete it, restore it."},
-    "client.access:keys": {"keys": "Make keys of a tenant, see what they may do, and delete them."},
-    "client.uploads:secrets": {
-        "secrets": "Keep secrets by which vendors' files are pulled; each is for one host.",
-    },
-    "client.skus:overrides": {
-        "overrides": "Say the last word on single SKUs: a price, a floor, a vendor, a quantity, "
-        "or leave out.",
-    },
-    "client.feeds:feed_links": {
-        "feed-links": "Make links to a tenant's feed for programs that take a plain URL, and "
-        "revoke them.",
-    },
-    "client.webhooks:webhooks": {
-        "webhooks": "Have URLs told of a tenant's runs and feeds, and see what was sent.",
-    },
+CLIENT_COMMANDS = {
+    "client.runs": "run runs show errors cancel",
+    "client.holds": "release rollback",
+    "client.skus": "explain accept",
+    "client.feeds": "feed artifacts",
+    "client.tenants": "tenants pause resume",
+    "client.uploads": "upload pull",
+    "replay.verify": "verify",
+    "replay.what_if": "rehearse",
+    "client.access": "audit",
 }
-"""The client's commands and groups by module and variable, each with its line of help."""
+"""The client's commands by module, each a function of the name; help lists them in this order."""
+CLIENT_GROUPS = {
+    "client.configs:config": "Check tenants' configs, store them, and get them back.",
+    "client.tenants:tenant": "See how a tenant stands, delete it, restore it.",
+    "client.access:keys": "Make keys of a tenant, see what they may do, and delete them.",
+    "client.uploads:secrets": "Keep secrets by which vendors' files are pulled; each is for one "
+    "host.",
+    "client.skus:overrides": "Say the last word on single SKUs: a price, a floor, a vendor, a "
+    "quantity, or leave out.",
+    "client.feeds:feed_links": "Make links to a tenant's feed for programs that take a plain URL, "
+    "and revoke them.",
+    "client.webhooks:webhooks": "Have URLs told of a tenant's runs and feeds, and see what was "
+    "sent.",
+}
+"""The client's groups of commands by module and variable, each with its line of help."""
 
 
 class _LazyCommand(TyperCommand):
@@ -116,13 +73,20 @@ class _LazyCommand(TyperCommand):
         return loaded.make_context(info_name, args, parent=parent, **extra)
 
 
-def _add_client(*, are_groups: bool) -> None:
-    """Give the application the client's commands, or its groups; help lists them in this order."""
-    for place, lines in CLIENT_COMMANDS.items():
-        if place.endswith(":commands") is not are_groups:
-            lazy = type("_LazyCommand", (_LazyCommand,), {"place": place})
-            for name, line in lines.items():
-                app.command(name, cls=lazy, help=line)(lambda: None)
+def _add_lazy(place: str, name: str, line: str) -> None:
+    lazy = type("_LazyCommand", (_LazyCommand,), {"place": place})
+    app.command(name, cls=lazy, help=line)(lambda: None)
+
+
+def _add_client_commands() -> None:
+    """Add the client's commands, each with how its docstring begins in the source."""
+    for module, names in CLIENT_COMMANDS.items():
+        path = Path(__file__).parent / f"{module.replace('.', '/')}.py"
+        source = path.read_text("utf-8")
+        for name in names.split():
+            docstring = source.partition(f"\ndef {name}(")[2].split('"""')[1]
+            line = " ".join(docstring.partition("\n\n")[0].split())
+            _add_lazy(f"{module}:commands", name, line)
 
 
 app = typer.Typer(
@@ -133,7 +97,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 dlq = typer.Typer(help="Look into the dead-letter queue, and settle what is there.")
-_add_client(are_groups=False)
+_add_client_commands()
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
 _BROKEN = 3
@@ -312,7 +276,8 @@ def recover(
         screen.say(f"{name}: {', '.join(what) or 'nothing'}")
 
 
-_add_client(are_groups=True)
+for place, line in CLIENT_GROUPS.items():
+    _add_lazy(place, place.partition(":")[2].replace("_", "-"), line)
 
 
 @dlq.command("list")

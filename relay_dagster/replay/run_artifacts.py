@@ -1,11 +1,11 @@
 """A run's record, reports and files: fetched through its links when asked for."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from relay_core.config import Override, TenantConfig, load_stored_config, parse_overrides
 from relay_core.domain.errors import StateUnreadableError
@@ -17,6 +17,7 @@ from relay_dagster.client.links import download_to, read_report
 from relay_dagster.client.session import Session
 from relay_dagster.mapped_files import InputFile
 from relay_dagster.wire.base import Answer
+from relay_dagster.wire.runs import Run
 
 DIFFERENT = 3
 """The exit status where something is not the same."""
@@ -35,23 +36,27 @@ class TamperedError(ClientError):
     exit_status = DIFFERENT
 
 
+@dataclass(eq=False)
 class RunArtifacts:
-    """One run's record, reports and files, in a folder that whoever made it removes.
+    """One run's record, reports and files, in a folder that whoever made it removes."""
 
-    `NotReplayableError`: nothing can be replayed: it has not ended, or its files are gone.
-    """
+    session: Session
+    run: Run
+    links: Mapping[str, str]  # of its artifacts, by their names
+    folder: Path  # the run's own
+    _files: dict[str, InputFile] = field(default_factory=dict)
 
-    def __init__(self, session: Session, run_id: str, folder: Path) -> None:
-        self._session = session
-        self._folder = folder / run_id
-        self._files: dict[str, InputFile] = {}
-        self.run = session.api.run(run_id).run
-        if not self.run.has_ended:
+    @classmethod
+    def of(cls, session: Session, run_id: str, folder: Path) -> Self:
+        """Return a run's, to be read; `NotReplayableError`: it has not ended, or its files went."""
+        run = session.api.run(run_id).run
+        if not run.has_ended:
             raise NotReplayableError(
-                f"run {run_id} is {self.run.status}; wait for its end: relay show {run_id} --watch"
+                f"run {run_id} is {run.status}; wait for its end: relay show {run_id} --watch"
             )
-        self.links = session.api.artifacts(run_id)
-        self._folder.mkdir(exist_ok=True)
+        own = folder / run_id
+        own.mkdir(exist_ok=True)
+        return cls(session, run, session.api.artifacts(run_id), own)
 
     @cached_property
     def summary(self) -> RunSummary | None:
@@ -99,7 +104,7 @@ class RunArtifacts:
         if self.run.baseline_run_id is None:
             return None
         try:
-            artifacts = RunArtifacts(self._session, self.run.baseline_run_id, self._folder)
+            artifacts = RunArtifacts.of(self.session, self.run.baseline_run_id, self.folder)
             return artifacts if "input_manifest" in artifacts.links else None
         except (NotReplayableError, RefusedError):
             return None
@@ -107,7 +112,7 @@ class RunArtifacts:
     def file(self, name: str, sha256: str | None = None) -> InputFile:
         """Return one of its files; `NotReplayableError`: gone, `TamperedError`: of another hash."""
         if name not in self._files:
-            path = self._folder / name
+            path = self.folder / name
             found = self.fetch(name, path)
             if sha256 not in (None, found):
                 raise TamperedError(
@@ -119,7 +124,7 @@ class RunArtifacts:
 
     def fetch(self, name: str, path: Path) -> str:
         """Write one of its files to a path; return its SHA-256."""
-        self._session.screen.complain(f"fetching {name}")
+        self.session.screen.complain(f"fetching {name}")
         try:
             return download_to(path, name, self._link(name))
         except GoneError as error:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,7 +39,7 @@ from relay_dagster.replay.run_artifacts import (
     RunArtifacts,
     TamperedError,
 )
-from relay_dagster.wire.runs import PublicationList
+from relay_dagster.wire.runs import PublicationList, Run
 
 NOT_COMPARED = 2
 """The exit status where no run could be compared."""
@@ -49,39 +50,14 @@ _COMPARED = ("normalized_", "invalid_rows", "changes", "quarantine", "merged_inv
 commands = typer.Typer()
 
 
+@dataclass(frozen=True, slots=True)
 class Verification:
-    """One run beside what comes out of its inputs here.
+    """One run beside what comes out of its inputs here."""
 
-    `NotReplayableError`: what it is made of is not there. `TamperedError`: an input is not the one
-    that it has read.
-    """
-
-    def __init__(self, session: Session, run_id: str, folder: Path) -> None:
-        self._screen = session.screen
-        artifacts = RunArtifacts(session, run_id, folder)
-        self.run = artifacts.run
-        passed = set(artifacts.summary.stage_times) if artifacts.summary else set()
-        if Stage.MERGE_PRICE in passed and Stage.NORMALIZE not in passed:
-            inputs = artifacts.manifest.vendors.values()
-            source_runs = sorted({entry.selection for entry in inputs if entry.selection})
-            raise NotReplayableError(
-                f"run {run_id} has merged rows that another run has read: verify that one "
-                f"({', '.join(source_runs) or 'the one before it'})"
-            )
-        self.engine_version = artifacts.summary.engine_version if artifacts.summary else None
-        sink = ComparingSink(artifacts, folder)
-        stages, _ = replay(ReplayInputs(artifacts), sink)
-        # A file that comes out here alone tells something of a run that came as far.
-        came_as_far = Stage.MERGE_PRICE in passed or self.run.status == RunStatus.FAILED
-        not_by_its_data = self.run.error_code in (FailureCode.POISON_JOB, FailureCode.RUN_TIMEOUT)
-        self._by_its_data = self.run.status != RunStatus.CANCELLED and not not_by_its_data
-        whole = came_as_far and self._by_its_data
-        made = {file.name for file in sink.files}
-        lost = (name for name in artifacts.links if name.startswith(_COMPARED) and name not in made)
-        self.files = [file for file in sink.files if whole or file.verdict is not Match.ONLY_HERE]
-        self.files += [ComparedFile(name, Match.ONLY_IN_RUN) for name in lost]
-        failure = stages.findings.failure
-        self._end_here = None if failure is None else failure.error_code
+    run: Run
+    engine_version: str | None  # of the run's; None where it has left no summary
+    files: Sequence[ComparedFile]
+    other_end: str | None  # how the run ended and how it ends here, where that differs
 
     @property
     def is_same(self) -> bool:
@@ -102,18 +78,15 @@ class Verification:
             ],
         }
 
-    def show(self) -> None:
+    def show(self, screen: Screen) -> None:
         """Write it for people: each file, then the first difference."""
-        screen = self._screen
         if self.engine_version not in (None, ENGINE_VERSION):
             screen.complain(
                 f"the run's engine was version {self.engine_version}, here it is {ENGINE_VERSION}: "
                 "a difference may be the version's"
             )
-        end = self.run.error_code if self.run.status == RunStatus.FAILED else None
-        if end != self._end_here and self._by_its_data:
-            ends = [code or "with a feed" for code in (end, self._end_here)]
-            screen.complain(f"the run ended {ends[0]}, here {ends[1]}")
+        if self.other_end is not None:
+            screen.complain(self.other_end)
         if self.files:
             rows = [
                 (file.name, "-" if file.size is None else f"{file.size:,}", file.verdict)
@@ -140,6 +113,43 @@ class Verification:
         if self.engine_version != ENGINE_VERSION:
             same.add(Match.OTHER_BYTES)
         return [file for file in self.files if file.verdict not in same]
+
+
+def verify_run(session: Session, run_id: str, folder: Path) -> Verification:
+    """Replay a run and hold its files against what comes out.
+
+    `NotReplayableError`: what it is made of is not there. `TamperedError`: an input is not the one
+    that it has read.
+    """
+    artifacts = RunArtifacts.of(session, run_id, folder)
+    run, summary = artifacts.run, artifacts.summary
+    passed = set(summary.stage_times) if summary else set()
+    if Stage.MERGE_PRICE in passed and Stage.NORMALIZE not in passed:
+        inputs = artifacts.manifest.vendors.values()
+        source_runs = sorted({entry.selection for entry in inputs if entry.selection})
+        raise NotReplayableError(
+            f"run {run_id} has merged rows that another run has read: verify that one "
+            f"({', '.join(source_runs) or 'the one before it'})"
+        )
+    sink = ComparingSink(artifacts, folder)
+    stages, _ = replay(ReplayInputs(artifacts), sink)
+    # A file that comes out here alone tells something of a run that came as far.
+    came_as_far = Stage.MERGE_PRICE in passed or run.status == RunStatus.FAILED
+    not_by_its_data = run.error_code in (FailureCode.POISON_JOB, FailureCode.RUN_TIMEOUT)
+    by_its_data = run.status != RunStatus.CANCELLED and not not_by_its_data
+    whole = came_as_far and by_its_data
+    made = {file.name for file in sink.files}
+    lost = (name for name in artifacts.links if name.startswith(_COMPARED) and name not in made)
+    files = [file for file in sink.files if whole or file.verdict is not Match.ONLY_HERE]
+    files += [ComparedFile(name, Match.ONLY_IN_RUN) for name in lost]
+    failure = stages.findings.failure
+    ended = run.error_code if run.status == RunStatus.FAILED else None
+    ends_here = failure.error_code if failure else None
+    other_end = None
+    if by_its_data and ended != ends_here:
+        other_end = f"the run ended {ended or 'with a feed'}, here {ends_here or 'with a feed'}"
+    engine_version = summary.engine_version if summary else None
+    return Verification(run, engine_version, files, other_end)
 
 
 # --- the newest runs of all tenants --------------------------------------------------------------
@@ -214,7 +224,7 @@ def _prove(api_url: str, api_key: str | None, run: PublishedRun) -> Proof:
     with TemporaryDirectory(prefix="relay-") as folder, ApiClient(api_url, api_key) as api:
         try:
             session = Session(api, Screen(quiet, quiet))
-            found = Verification(session, run.run_id, Path(folder))
+            found = verify_run(session, run.run_id, Path(folder))
         except TamperedError as error:
             fault = {"file": "inputs", "detail": " ".join(error.lines)}
             return Proof(run, None, None, {("read", "inputs"): 1}, fault)
@@ -246,26 +256,26 @@ def _step(name: str, column: str) -> str:
     return "price" if column.startswith("price") else "merge"
 
 
+@dataclass(frozen=True, slots=True)
 class Proofs:
     """What came of all runs, and when they were proved."""
 
-    def __init__(self, proofs: Sequence[Proof], now: datetime) -> None:
-        self._proofs = proofs
-        self._now = now
+    proofs: Sequence[Proof]
+    now: datetime
 
     @property
     def exit_status(self) -> int:
         """3 where a run differs, 2 where none could be compared, else 0."""
-        results = {proof.result for proof in self._proofs}
+        results = {proof.result for proof in self.proofs}
         if "different" in results:
             return DIFFERENT
         return 0 if "same" in results else NOT_COMPARED
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it for programs: counts, groups of differences, each run."""
-        results = [proof.result for proof in self._proofs]
+        results = [proof.result for proof in self.proofs]
         found: dict[tuple[str, str], list[tuple[Proof, int]]] = {}
-        for proof in self._proofs:
+        for proof in self.proofs:
             for place, count in (proof.differences or {}).items():
                 found.setdefault(place, []).append((proof, count))
         order = ("read", *_STEPS)
@@ -283,7 +293,7 @@ class Proofs:
             )
         ]
         return {
-            "made_at": self._now.strftime(_INSTANT),
+            "made_at": self.now.strftime(_INSTANT),
             "engine_version_here": ENGINE_VERSION,
             "same": results.count("same"),
             "different": results.count("different"),
@@ -299,7 +309,7 @@ class Proofs:
                     "reason": proof.reason,
                     "first_difference": proof.first,
                 }
-                for proof in self._proofs
+                for proof in self.proofs
             ],
         }
 
@@ -371,11 +381,11 @@ def verify(
         proofs = Proofs(proved, now)
         if report is not None:
             proofs.write(report)
-        return Shown(
-            proofs.as_json(), lambda: proofs.show(session.screen), lambda: proofs.exit_status
-        )
+        show = partial(proofs.show, session.screen)
+        return Shown(proofs.as_json(), show, lambda: proofs.exit_status)
     if not run_id or since is not None or report is not None:
         raise BadUsageError("name a run, or give --newest: --since and --report belong to that")
     with TemporaryDirectory(prefix="relay-") as folder:
-        found = Verification(session, run_id, Path(folder))
-    return Shown(found.as_json(), found.show, lambda: 0 if found.is_same else DIFFERENT)
+        found = verify_run(session, run_id, Path(folder))
+    show = partial(found.show, session.screen)
+    return Shown(found.as_json(), show, lambda: 0 if found.is_same else DIFFERENT)

@@ -334,7 +334,7 @@ def test_a_file_that_goes_after_it_was_linked_to_is_gone(
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     with ApiClient(world.url, ADMIN) as api:
-        trail = RunArtifacts(Session(api, Screen()), FIRST, tmp_path)
+        trail = RunArtifacts.of(Session(api, Screen()), FIRST, tmp_path)
         for name in ("inbound_vendor_1", "input_manifest"):
             runs.platform.objects.delete(runs.record(FIRST).artifacts[name])
         with pytest.raises(NotReplayableError, match="inbound_vendor_1 cannot be downloaded"):
