@@ -116,29 +116,19 @@ def connect(
         objects=objects,
         queue=JobQueue(clients, settings.queue_url, settings.dlq_url),
         metrics=metrics,
-        ledger=RunService(
-            runs,
-            retry_policy(settings),
-            poll_schedule(settings),
-            keep_published=settings.keep_published,
-        ),
+        ledger=RunService(runs, poll_schedule(settings), keep_published=settings.keep_published),
     )
 
 
 def poll_schedule(settings: Settings) -> PollSchedule:
-    """Return the schedule of runs' checks, from the settings."""
+    """Return attempts, back-off, and the schedule of runs' checks, from the settings."""
     return PollSchedule(
-        retries=retry_policy(settings),
+        retries=RetryPolicy(
+            max_attempts=settings.max_attempts,
+            base_seconds=settings.backoff_base_seconds,
+            max_seconds=settings.backoff_max_seconds,
+        ),
         stale_seconds=settings.heartbeat_stale_seconds,
         visibility_seconds=settings.visibility_timeout_seconds,
         message_lost_seconds=settings.message_lost_seconds,
-    )
-
-
-def retry_policy(settings: Settings) -> RetryPolicy:
-    """Return attempts and back-off, from the settings."""
-    return RetryPolicy(
-        max_attempts=settings.max_attempts,
-        base_seconds=settings.backoff_base_seconds,
-        max_seconds=settings.backoff_max_seconds,
     )

@@ -1,13 +1,14 @@
 """Errors of AWS: mapped to errors of external services, and tried again where they pass.
 
-`maps_aws_errors` applies the one mapping, `retrying` is the one retry policy. botocore itself
-retries where it is throttled or gets no answer. It takes others as final: items that another writer
-is changing, keys left unread, a table that is not ready.
+`maps_aws_errors` and `adapter` apply the one mapping, `retrying` is the one retry policy. botocore
+itself retries where it is throttled or gets no answer. It takes others as final: items that another
+writer is changing, keys left unread, a table that is not ready.
 """
 
 import functools
 import time
 from collections.abc import Callable, Container
+from types import FunctionType
 from typing import ParamSpec, TypeVar
 
 from boto3.exceptions import Boto3Error
@@ -28,6 +29,7 @@ from relay_dagster.external_errors import (
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_Adapter = TypeVar("_Adapter")
 
 # Codes that adapters decide by; a HEAD has no body, so its code is the status.
 _NOT_FOUND = frozenset({"404", "NotFound"})
@@ -151,6 +153,14 @@ def maps_aws_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
             raise found from error
 
     return wrapped
+
+
+def adapter(kind: type[_Adapter]) -> type[_Adapter]:
+    """Make each public method of a class raise as `maps_aws_errors` has a function raise."""
+    for name, method in list(vars(kind).items()):
+        if isinstance(method, FunctionType) and not name.startswith("_"):
+            setattr(kind, name, maps_aws_errors(method))
+    return kind
 
 
 def retrying(

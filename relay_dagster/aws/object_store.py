@@ -25,9 +25,9 @@ from relay_dagster.aws.error_mapping import (
     NO_OBJECT,
     PRECONDITION_FAILED,
     WRITE_CONFLICT,
+    adapter,
     error_code,
     has_answered,
-    maps_aws_errors,
     retrying,
     unless,
 )
@@ -131,6 +131,7 @@ class ObjectHead:
     sha256: str | None
 
 
+@adapter
 @dataclass(eq=False)
 class ObjectStore:
     """Objects of one bucket. Keys are whole keys."""
@@ -142,7 +143,6 @@ class ObjectStore:
         """Return the ``s3://`` address of a key."""
         return f"s3://{self.bucket}/{key}"
 
-    @maps_aws_errors
     def latest_object(
         self, prefix: str, each_page: Callable[[], object] = lambda: None
     ) -> ObjectInfo | None:
@@ -154,31 +154,26 @@ class ObjectStore:
         uploads = (each for each in self._listed(prefix, each_page) if not each.key.endswith("/"))
         return max(uploads, key=_age, default=None)
 
-    @maps_aws_errors
     def newest_objects(self, prefix: str, count: int) -> list[ObjectInfo]:
         """Return the newest objects under a prefix, in the order of `latest_object`."""
         uploads = (each for each in self._listed(prefix) if not each.key.endswith("/"))
         return nlargest(count, uploads, key=_age)
 
-    @maps_aws_errors
     def listed_object(self, key: str) -> ObjectInfo | None:
         """Return an object as a listing has it, None where there is no such object."""
         first = next(self._listed(key), None)  # no key sorts before its own beginning
         return first if first is not None and first.key == key else None
 
-    @maps_aws_errors
     def list_objects(self, prefix: str) -> list[ObjectInfo]:
         """Return all objects under a prefix, all pages of them."""
         return list(self._listed(prefix))
 
-    @maps_aws_errors
     def keys_between(self, first: str, last: str) -> set[str]:
         """Return the keys after one, up to another."""
         # Short pages: what is listed beyond the last costs more than a call.
         keys = (each.key for each in self._listed("", StartAfter=first, MaxKeys=300))
         return {*takewhile(lambda key: key <= last, keys)}
 
-    @maps_aws_errors
     def copy_pinned(self, source: ObjectInfo, target_key: str) -> str:
         """Copy an object as listed, return the copy's SHA-256; else `ObjectChangedError`."""
         try:
@@ -195,17 +190,14 @@ class ObjectStore:
             digest.update(piece)
         return digest.hexdigest()
 
-    @maps_aws_errors
     def copy(self, source_key: str, target_key: str) -> None:
         """Copy an object, whatever was at the target; `MissingResourceError` where it is gone."""
         self._copy(source_key, target_key)
 
-    @maps_aws_errors
     def copy_if_there(self, source_key: str, target_key: str) -> bool:
         """Copy an object as `copy` does, where there is one; return whether there was."""
         return unless(NO_OBJECT, lambda: self._copy(source_key, target_key)) is not None
 
-    @maps_aws_errors
     def upload_form(self, key: str, max_bytes: int, redirect: str | None = None) -> UploadForm:
         """Return a form to store one object, at most ``max_bytes``, which leads to ``redirect``."""
         back = {"success_action_redirect": redirect} if redirect else {}
@@ -219,18 +211,15 @@ class ObjectStore:
         policy = json.loads(base64.b64decode(post["fields"]["policy"]))
         return UploadForm(post["url"], post["fields"], datetime.fromisoformat(policy["expiration"]))
 
-    @maps_aws_errors
     def read(self, key: str) -> bytes:
         """Return an object's bytes; `MissingResourceError` where there is no such object."""
         return self.clients.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
-    @maps_aws_errors
     def read_or_none(self, key: str) -> bytes | None:
         """Return an object's bytes, None where there is no such object."""
         get = partial(self.clients.s3.get_object, Bucket=self.bucket, Key=key)
         return unless(NO_OBJECT, lambda: get()["Body"].read())
 
-    @maps_aws_errors
     def read_range(self, key: str, start: int, stop: int) -> bytes | None:
         """Return an object's bytes from ``start`` to ``stop`` that it has; None for no object."""
         try:
@@ -247,7 +236,6 @@ class ObjectStore:
                 return None
             raise
 
-    @maps_aws_errors
     def chunks(self, key: str, start: int, stop: int) -> Iterator[bytes]:
         """Yield a part of an object as it comes; `MissingResourceError` where there is none."""
         if start >= stop:
@@ -256,13 +244,11 @@ class ObjectStore:
         body = self.clients.s3.get_object(Bucket=self.bucket, Key=key, Range=wanted)["Body"]
         return body.iter_chunks(_STREAM_SIZE)
 
-    @maps_aws_errors
     def put(self, key: str, data: bytes, *, content_type: str | None = None) -> Written:
         """Store bytes under a key, whatever was there."""
         self.clients.s3.put_object(Bucket=self.bucket, Key=key, Body=data, **_extra(content_type))
         return Written(len(data), hashlib.sha256(data).hexdigest())
 
-    @maps_aws_errors
     def put_stream(
         self, key: str, chunks: Iterable[Any], *, content_type: str | None = None
     ) -> Written:
@@ -280,7 +266,6 @@ class ObjectStore:
         )
         return stream.written()
 
-    @maps_aws_errors
     def put_if_absent(self, key: str, data: bytes, *, content_type: str | None = None) -> bool:
         """Store bytes unless the key is taken; return whether they were stored."""
         # Where another writer is at it just then, S3 asks to try again.
@@ -289,7 +274,6 @@ class ObjectStore:
         put = partial(again, self.clients.s3.put_object, Bucket=self.bucket, **wanted)
         return unless(PRECONDITION_FAILED, put) is not None
 
-    @maps_aws_errors
     def head(self, key: str) -> ObjectHead | None:
         """Return what is known of an object, None where there is no such object."""
         head = partial(
@@ -310,12 +294,10 @@ class ObjectStore:
         """Return whether there is an object under the key."""
         return self.head(key) is not None
 
-    @maps_aws_errors
     def delete(self, key: str) -> None:
         """Delete an object; one that does not exist counts as deleted."""
         self.clients.s3.delete_object(Bucket=self.bucket, Key=key)
 
-    @maps_aws_errors
     def remove_all(self, prefix: str, is_late: Callable[[], bool]) -> tuple[int, bool]:
         """Remove a prefix's unfinished uploads, then its objects, until ``is_late``.
 
@@ -348,7 +330,6 @@ class ObjectStore:
                 return count, False
         return count, True
 
-    @maps_aws_errors
     def bring_back(self, key: str) -> bool:
         """Bring an object back that was deleted; return whether it was and could be."""
         found = self.clients.s3.list_object_versions(Bucket=self.bucket, Prefix=key)
@@ -358,7 +339,6 @@ class ObjectStore:
             self.clients.s3.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
         return bool(mine) and self.exists(key)
 
-    @maps_aws_errors
     def check(self) -> None:
         """Ask for the bucket, for readiness; raises the fault."""
         self.clients.s3.head_bucket(Bucket=self.bucket)
@@ -383,7 +363,6 @@ class ObjectStore:
             for name, copies in sorted(found.items())
         }
 
-    @maps_aws_errors
     def presign(self, key: str, *, is_page: bool = False, expires_in: int = _LINK_SECONDS) -> str:
         """Return a presigned link to an object (SigV4), good for ``expires_in`` seconds.
 

@@ -15,12 +15,6 @@ MAX_PENDING = 100
 """The most publications that wait to be reported; a feed that has more loses the oldest."""
 
 
-class FeedQueue(StrEnum):
-    """The due queue of a feed pointer whose publications are not all reported to Dagster."""
-
-    PUBLISHED = "published"
-
-
 class PublishedBy(StrEnum):
     """How a feed came into force."""
 

@@ -160,7 +160,7 @@ class DeadLetters:
             if each.record is not None and each.is_on_record:
                 self.platform.ledger.resolve_dead_letter(each.record.run_id, entry)
             if each.message is not None:
-                self.platform.queue.delete_dead(each.message.receipt_handle)
+                self.platform.queue.dead.delete(each.message.receipt_handle)
 
     def _dead_letter(self, message: Message) -> DeadLetter:
         try:

@@ -126,7 +126,7 @@ class DeletionTick:
             for message in messages:
                 with suppress(NotAJobError):
                     if Job.parse(message.body).tenant_id == tenant_id:
-                        count += queue.delete_dead(message.receipt_handle)
+                        count += queue.dead.delete(message.receipt_handle)
         return Removed(count, is_all=not self._deadline.has_passed())
 
     def dagster_history(self, tenant_id: str, mark: str | None = None) -> Removed:

@@ -60,7 +60,7 @@ class QueueWatch(Memory):
 def send_lost_again(on: Occasion, watch: QueueWatch) -> int:
     """Send lost messages again; return how many runs wait for theirs."""
     platform, now = on.platform, on.now
-    if platform.queue.count_waiting():
+    if platform.queue.count():
         return 0
     lost_seconds = platform.settings.message_lost_seconds
     watch.note_empty(now, lost_seconds)
@@ -90,7 +90,7 @@ class DeadLetterCount(Memory):
 def sweep(on: Occasion, last: DeadLetterCount) -> str:
     """Resolve the dead letters that SQS has moved, if it is time; return a summary."""
     platform, now = on.platform, on.now
-    count = platform.queue.count_dead()
+    count = platform.queue.dead.count()
     is_late = now.timestamp() - last.read_at >= AT_LEAST_EVERY_SECONDS
     if not count or (count == last.count and not is_late):
         return f"{count} dead letters"
@@ -132,7 +132,7 @@ def _resolve(platform: Platform, message: Message, job: Job, record: RunRecord |
         if record is None or not is_its_own or record.dead_letter_resolved_at is None:
             return False
         # An operator has resolved it while the queue did not return it.
-        platform.queue.delete_dead(message.receipt_handle)
+        platform.queue.dead.delete(message.receipt_handle)
         return True
     if record is None:
         has_expired = platform.runs.has_expired(job.run_id)
@@ -150,7 +150,7 @@ def _end_unknown(platform: Platform, job: Job, message: Message) -> bool:
         dead = platform.ledger.adopt_dead(job, cause, message.message_id, message.sent_at)
     except TenantClosingError as error:
         # It goes with its tenant; until then it is where it belongs.
-        return error.is_deleted and platform.queue.delete_dead(message.receipt_handle)
+        return error.is_deleted and platform.queue.dead.delete(message.receipt_handle)
     platform.metrics.run_finished(dead)
     log.error("poison_job_detected", **dead.log_facts)
     return True
@@ -161,7 +161,7 @@ def _say_expired(platform: Platform, job: Job, message: Message) -> bool:
     error = JobExpiredError(job.run_id)
     queue, cause = platform.queue, f"{error.error_code}: {error}"
     queue.send_dead(message.body, cause=cause, run_id=job.run_id, request_id=message.request_id)
-    queue.delete_dead(message.receipt_handle)
+    queue.dead.delete(message.receipt_handle)
     return False
 
 
@@ -171,9 +171,9 @@ def _send_again_or_delete(platform: Platform, record: RunRecord, message: Messag
         platform.ledger.record_dlq(record.run_id, message.message_id)
     elif record.has_ended:
         if not record.has_dead_letter or record.dlq_message_id != message.message_id:
-            queue.delete_dead(message.receipt_handle)
+            queue.dead.delete(message.receipt_handle)
     else:
         sent = queue.send_again(message)
         platform.ledger.mark_sent(record.run_id, sent)
-        queue.delete_dead(message.receipt_handle)
+        queue.dead.delete(message.receipt_handle)
         log.info("message_replaced", message_id=sent, **record.log_facts)

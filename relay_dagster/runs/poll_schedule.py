@@ -126,3 +126,6 @@ class PollSchedule:
         signs = [at for at in (record.sent_at, record.received_at) if at is not None]
         last_sign = max(signs, default=now)
         return DueQueue.MESSAGE, last_sign + timedelta(seconds=self.message_lost_seconds)
+
+
+DEFAULT_SCHEDULE = PollSchedule()

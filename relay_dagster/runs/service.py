@@ -43,7 +43,7 @@ from relay_dagster.runs.model import (
     Reservation,
     RunRecord,
 )
-from relay_dagster.runs.poll_schedule import UNSENT_AFTER, Loss, PollSchedule, RetryPolicy
+from relay_dagster.runs.poll_schedule import DEFAULT_SCHEDULE, UNSENT_AFTER, Loss, PollSchedule
 from relay_dagster.runs.ports import Change, RunRecords, utc_now
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.triggers.rules import TriggerUpdate
@@ -55,8 +55,8 @@ _MAX_ROUNDS, _BUSY = 20, "too many writers at once"
 class RunService:
     """Every change of a run record.
 
-    The schedule knows the same attempts as the policy; ``keep_published`` publications of a tenant
-    can be published again. The clock is aware, ``rng`` returns numbers from 0 to 1.
+    ``keep_published`` publications of a tenant can be published again. The clock is aware, ``rng``
+    returns numbers from 0 to 1.
 
     What takes a fence raises `FenceLostError` where a newer attempt executes the run, or it is
     final, and `CancelRequestedError` where the run is to be cancelled: go on to `cancel`.
@@ -65,15 +65,13 @@ class RunService:
     def __init__(
         self,
         runs: RunRecords,
-        policy: RetryPolicy | None = None,
-        schedule: PollSchedule | None = None,
+        schedule: PollSchedule = DEFAULT_SCHEDULE,
         *,
         keep_published: int = 10,
         clock: Callable[[], datetime] = utc_now,
         rng: Callable[[], float] = random.random,
     ) -> None:
-        self.policy = policy or RetryPolicy()
-        self.schedule = schedule or PollSchedule(retries=self.policy)
+        self.schedule = schedule
         self._runs, self._clock, self._rng = runs, clock, rng
         self.feeds = FeedService(runs, self._change, keep_published, clock)
 
@@ -396,10 +394,10 @@ class RunService:
     def _lose(
         self, run_id: str, attempt: int, fence: Fence | None, code: str, message: str
     ) -> RunRecord:
-        now = self._clock()
-        retry_at = now + self.policy.delay(attempt, self._rng())
+        now, retries = self._clock(), self.schedule.retries
+        retry_at = now + retries.delay(attempt, self._rng())
         loss = Loss(attempt, fence, code, message, now, retry_at)
-        return self._change(run_id, transitions.attempt_lost(loss, self.policy))
+        return self._change(run_id, transitions.attempt_lost(loss, retries))
 
     def _received(
         self, message_id: str, receipt_handle: str, hidden_for: timedelta | None = None

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
@@ -27,12 +26,6 @@ MAX_KEPT = 5
 _MAX_NAME, _MAX_ERROR = 100, 500
 _Facts = ParamSpec("_Facts")
 _NO_NAME = re.compile("[^A-Za-z0-9._-]")
-
-
-class PullQueue(StrEnum):
-    """The queue of the due index that vendors with a pull stand in."""
-
-    PULL = "pull"
 
 
 class LeaseLostError(Exception):

@@ -61,12 +61,6 @@ class DisabledReason(StrEnum):
     FAILING = "receiver_failing"
 
 
-class EventQueue(StrEnum):
-    """The due queue of an event whose deliveries are not over."""
-
-    EVENT = "event"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
     """One receiver of a tenant's events. Instants are aware, UTC.

@@ -4,7 +4,6 @@ A key's secret is shown where the key is made, and once.
 """
 
 import re
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -50,12 +49,7 @@ class KeyOrder(base.Order):
     scopes: list[Scope] = Field(list(DEFAULT_SCOPES), min_length=1, max_length=len(Scope))
     expires_at: _Expiry = None
 
-    @field_validator("scopes")
-    @classmethod
-    def _refuse_repeated(cls, scopes: list[Scope]) -> list[Scope]:
-        if repeated := [scope for scope, count in Counter(scopes).items() if count > 1]:
-            raise ValueError(f"each scope once; named again: {', '.join(repeated)}")
-        return scopes
+    _no_repeats = field_validator("scopes")(base.each_once("scope"))
 
 
 class NewTenantKey(base.Answer):

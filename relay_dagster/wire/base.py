@@ -1,5 +1,7 @@
 """The rules of all models: requests are strict; a client reads answers of a newer API, too."""
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -22,6 +24,7 @@ Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 NextCursor = Annotated[
     str | None, Field(description="Give it as `cursor` for the next page; null on the last one.")
 ]
+_MAX_NAMED = 10
 
 
 @cache
@@ -37,6 +40,20 @@ def examples() -> dict[str, dict[str, Any]]:
 def _add_example(schema: dict[str, Any], model: type[BaseModel]) -> None:
     if shown := examples().get(model.__name__):
         schema["examples"] = [shown]
+
+
+def each_once(noun: str) -> Callable[[Any], Any]:
+    """Return the validator of a list in which nothing may stand twice; of many it names ten."""
+
+    def refuse_repeated(listed: Sequence[str] | None) -> Sequence[str] | None:
+        counts = Counter(listed or ())
+        if repeated := sorted(each for each, count in counts.items() if count > 1):
+            rest = f" and {len(repeated) - _MAX_NAMED} more" if repeated[_MAX_NAMED:] else ""
+            named = ", ".join(repeated[:_MAX_NAMED])
+            raise ValueError(f"each {noun} once; named again: {named}{rest}")
+        return listed
+
+    return refuse_repeated
 
 
 class Order(BaseModel):

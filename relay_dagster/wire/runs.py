@@ -1,6 +1,5 @@
 """Runs: asked for, looked at, released; and the feed that is in force. Instants are UTC."""
 
-from collections import Counter
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -12,7 +11,6 @@ from relay_dagster.feeds.pointer import PublishedBy
 from relay_dagster.runs.model import Trigger
 from relay_dagster.wire import base
 
-_MAX_NAMED = 10
 _ENDED = frozenset(status for status in RunStatus if status.has_ended)
 
 Reason = Annotated[
@@ -33,15 +31,7 @@ class RunOrder(base.Order):
         description="Some of the config's vendors; none named is all.",
     )
 
-    @field_validator("vendors")
-    @classmethod
-    def _refuse_repeated(cls, vendors: list[str] | None) -> list[str] | None:
-        counts = Counter(vendors or ())
-        if repeated := sorted(vendor for vendor, count in counts.items() if count > 1):
-            rest = f" and {len(repeated) - _MAX_NAMED} more" if repeated[_MAX_NAMED:] else ""
-            named = ", ".join(repeated[:_MAX_NAMED])
-            raise ValueError(f"each vendor once; named again: {named}{rest}")
-        return vendors
+    _no_repeats = field_validator("vendors")(base.each_once("vendor"))
 
     @property
     def chosen(self) -> tuple[str, ...] | None:

@@ -3,7 +3,6 @@
 A secret is shown where it is made, and once.
 """
 
-from collections import Counter
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -43,12 +42,7 @@ def _without_default(schema: dict[str, Any]) -> None:
 class _Chosen(base.Order):
     """The events that are to be sent, each once."""
 
-    @field_validator("events", check_fields=False)
-    @classmethod
-    def _refuse_repeated(cls, events: list[EventType]) -> list[EventType]:
-        if repeated := [event for event, count in Counter(events).items() if count > 1]:
-            raise ValueError(f"each event once; named again: {', '.join(repeated)}")
-        return events
+    _no_repeats = field_validator("events", check_fields=False)(base.each_once("event"))
 
 
 class WebhookOrder(_Chosen):

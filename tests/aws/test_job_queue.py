@@ -80,7 +80,7 @@ def test_a_handle_that_is_no_longer_good_is_told(code: str) -> None:
     queue = JobQueue(StaleSQS(code), "http://q", "http://d")
     assert not queue.extend("old", 60)
     assert not queue.delete("old")
-    assert not queue.delete_dead("old")
+    assert not queue.dead.delete("old")
 
 
 def test_a_message_sent_again_is_the_same_to_its_readers(queue: JobQueue) -> None:
@@ -109,7 +109,7 @@ def test_a_dead_message_tells_run_and_cause_and_is_looked_at_without_hiding_it(
         assert (message.message_id, message.body) == (message_id, "no job")
         assert message.attributes["run_id"] == "r1"
         assert message.attributes["cause"].startswith("bad   bytes  , long")
-    assert queue.delete_dead(message.receipt_handle)
+    assert queue.dead.delete(message.receipt_handle)
     assert peek_dead(queue) == []
 
 
@@ -120,7 +120,7 @@ def test_queues_as_they_were_made_differ_in_nothing(queue: JobQueue) -> None:
 def test_each_attribute_that_differs_is_named(queue: JobQueue, platform: Platform) -> None:
     sqs = platform.clients.sqs
     sqs.set_queue_attributes(
-        QueueUrl=queue.queue_url, Attributes={"VisibilityTimeout": "30", "RedrivePolicy": ""}
+        QueueUrl=queue.url, Attributes={"VisibilityTimeout": "30", "RedrivePolicy": ""}
     )
     sqs.set_queue_attributes(QueueUrl=queue.dlq_url, Attributes={"MessageRetentionPeriod": "3600"})
     found = queue.differences(**WANTED)
@@ -131,7 +131,7 @@ def test_each_attribute_that_differs_is_named(queue: JobQueue, platform: Platfor
 
 
 def test_a_queue_that_is_not_there_is_told(platform: Platform) -> None:
-    assert platform.queue.count_waiting() == 0
-    url = platform.queue.queue_url + "-gone"
+    assert platform.queue.count() == 0
+    url = platform.queue.url + "-gone"
     with pytest.raises(MissingResourceError):
-        JobQueue(platform.clients, url, url).count_waiting()
+        JobQueue(platform.clients, url, url).count()

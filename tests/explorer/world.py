@@ -54,7 +54,7 @@ from relay_dagster.webhooks.changes import added
 from relay_dagster.webhooks.delivery.calls import WebhookClient
 from relay_dagster.webhooks.delivery.sender import Sender
 from relay_dagster.webhooks.model import SUBSCRIBABLE, DeliveryAttempt
-from relay_dagster.wiring import Platform, connect, poll_schedule, retry_policy
+from relay_dagster.wiring import Platform, connect, poll_schedule
 from support.bootstrapped_aws import bootstrapped_aws
 from support.builders import config_document
 from support.webhooks_world import webhook
@@ -132,8 +132,8 @@ class World:
     def _platform(self, clients: Clients) -> Platform:
         platform, clock = connect(self.settings, clients=clients), self.clock
         database = replace(platform.database, clock=clock)
-        retries, schedule = retry_policy(self.settings), poll_schedule(self.settings)
-        ledger = RunService(platform.runs, retries, schedule, clock=clock, rng=lambda: 0.5)
+        schedule = poll_schedule(self.settings)
+        ledger = RunService(platform.runs, schedule, clock=clock, rng=lambda: 0.5)
         return replace(
             platform,
             ledger=ledger,

@@ -128,7 +128,7 @@ def test_a_redrive_that_the_queue_does_not_take_leaves_no_run_and_keeps_the_mess
             raise UnreachableError("sqs.SendMessage", "timed out")
 
     record = poisoned(platform)
-    deaf = DeafQueue(platform.clients, platform.queue.queue_url, platform.queue.dlq_url)
+    deaf = DeafQueue(platform.clients, platform.queue.url, platform.queue.dlq_url)
     with pytest.raises(QueueUnavailableError):
         DeadLetters(replace(platform, queue=deaf)).redrive(record.run_id)
     assert len(DeadLetters(platform).all()) == 1
@@ -149,7 +149,7 @@ def test_the_message_of_a_run_that_has_not_ended_is_not_discarded(platform: Plat
     )
     with pytest.raises(DeadLetterError, match="has not ended"):
         DeadLetters(platform).discard(record.run_id)
-    assert platform.queue.count_dead() == 1
+    assert platform.queue.dead.count() == 1
 
 
 def test_every_letter_is_shown_also_those_that_the_queue_does_not_hand_out(
@@ -159,7 +159,7 @@ def test_every_letter_is_shown_also_those_that_the_queue_does_not_hand_out(
     for record in records:
         platform.ledger.acknowledge(record.run_id)
     platform.queue.send_dead("gibberish", cause="invalid_job: no JSON", run_id="r-1")
-    while platform.queue.receive_dead(hidden_seconds=600):
+    while platform.queue.dead.receive(hidden_seconds=600):
         pass
     shown = [letter.run_id for letter in DeadLetters(platform).all()]
     assert sorted(map(str, shown)) == sorted(record.run_id for record in records)
@@ -167,7 +167,7 @@ def test_every_letter_is_shown_also_those_that_the_queue_does_not_hand_out(
 
 def test_a_letter_that_is_not_handed_out_is_redriven_all_the_same(platform: Platform) -> None:
     record = poisoned(platform)
-    platform.queue.receive_dead(hidden_seconds=600)
+    platform.queue.dead.receive(hidden_seconds=600)
     started = DeadLetters(platform).redrive(record.run_id)
     assert started.status is RunStatus.QUEUED
     assert DeadLetters(platform).all() == []

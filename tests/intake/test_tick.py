@@ -38,7 +38,7 @@ def platform(clock: FakeClock) -> Iterator[Platform]:
     # Messages come again at once, so that a test need not wait for them.
     with embedded_platform(clock, visibility_timeout_seconds=0) as platform:
         platform.clients.sqs.set_queue_attributes(
-            QueueUrl=platform.queue.queue_url, Attributes={"VisibilityTimeout": "0"}
+            QueueUrl=platform.queue.url, Attributes={"VisibilityTimeout": "0"}
         )
         yield platform
 
@@ -91,7 +91,7 @@ def counted(platform: Platform, url: str) -> int:
 
 
 def in_queue(platform: Platform) -> int:
-    return counted(platform, platform.queue.queue_url)
+    return counted(platform, platform.queue.url)
 
 
 def in_dlq(platform: Platform) -> int:
@@ -213,7 +213,7 @@ def test_a_job_for_a_busy_tenant_waits_out_of_sight_and_takes_no_capacity(
 def test_a_body_that_is_no_job_goes_to_the_dead_letters_with_its_cause(
     platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
 ) -> None:
-    platform.clients.sqs.send_message(QueueUrl=platform.queue.queue_url, MessageBody="hello")
+    platform.clients.sqs.send_message(QueueUrl=platform.queue.url, MessageBody="hello")
     tick(platform, instance, clock)
     (dead,) = peek_dead(platform.queue)
     assert dead.body == "hello"
@@ -380,7 +380,7 @@ def test_an_attempt_that_comes_due_while_the_queue_is_waited_for_is_taken(
     record = posted(platform)
     tick(platform, instance, clock)
     platform.ledger.lose_attempt(current(platform, record), "run_process_lost", "it died")
-    platform.clients.sqs.purge_queue(QueueUrl=platform.queue.queue_url)
+    platform.clients.sqs.purge_queue(QueueUrl=platform.queue.url)
 
     def passes() -> float:
         return (clock.advance(seconds=5) - NOW).total_seconds()
@@ -448,7 +448,7 @@ def test_a_table_that_does_not_tell_what_is_due_does_not_keep_the_queue_waiting(
 def test_a_queue_that_does_not_answer_is_told_and_ends_the_tick(
     platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
 ) -> None:
-    platform.clients.sqs.delete_queue(QueueUrl=platform.queue.queue_url)
+    platform.clients.sqs.delete_queue(QueueUrl=platform.queue.url)
     failed = tick(platform, instance, clock)
     assert failed.dispatched == []
     assert failed.summary().startswith("queue_receive_error: ")

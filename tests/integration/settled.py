@@ -97,7 +97,7 @@ def _left_open(relay: Installation) -> Iterator[str]:
         lock = to_lock(item["pk"]["S"].partition("#")[2], item)
         if lock.holder or lock.waiters:
             yield f"tenant {lock.tenant_id} is locked: {lock}"
-    visible, in_flight = relay.queue_counts(relay.aws.queue.queue_url)
+    visible, in_flight = relay.queue_counts(relay.aws.queue.url)
     if visible or in_flight:
         yield f"the queue has {visible} visible messages and {in_flight} in flight"
     for run in relay.dagster.unfinished():

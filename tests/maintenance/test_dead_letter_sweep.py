@@ -105,7 +105,7 @@ def test_a_job_of_too_many_vendors_is_none_and_holds_up_no_other(platform: Platf
     record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
     stray(platform, record.job)
     assert resolve_dead_letters(platform) == 1
-    assert platform.queue.count_dead() == 1
+    assert platform.queue.dead.count() == 1
 
 
 def test_a_letter_that_cannot_be_resolved_holds_up_no_other(platform: Platform) -> None:
@@ -142,7 +142,7 @@ def test_a_stray_is_found_among_however_many_letters_and_they_are_shown_again(
     stray(platform, record.job)
     assert resolve_dead_letters(platform) == 1
     assert len(platform.queue.receive()) == 1
-    assert platform.queue.count_dead() == 120
+    assert platform.queue.dead.count() == 120
 
 
 def at(platform: Platform, now: datetime) -> Occasion:
@@ -168,10 +168,10 @@ def test_a_letter_that_an_operator_has_settled_goes_when_it_is_met(platform: Pla
     letter = platform.queue.send_dead(record.job.body(), cause="POISON_JOB: S3 refuses")
     platform.ledger.record_dlq(record.run_id, letter)
     resolve_dead_letters(platform)
-    assert platform.queue.count_dead() == 1
+    assert platform.queue.dead.count() == 1
     platform.ledger.resolve_dead_letter(record.run_id)
     resolve_dead_letters(platform)
-    assert platform.queue.count_dead() == 0
+    assert platform.queue.dead.count() == 0
 
 
 def test_a_letter_that_the_queue_no_longer_keeps_is_forgotten(

@@ -101,7 +101,7 @@ def test_all_tenants_are_compared_once_an_hour_alone(platform: Platform) -> None
 def test_a_queue_that_differs_from_the_variables_is_told(platform: Platform) -> None:
     assert check_queue(platform) == []
     platform.clients.sqs.set_queue_attributes(
-        QueueUrl=platform.queue.queue_url, Attributes={"VisibilityTimeout": "30"}
+        QueueUrl=platform.queue.url, Attributes={"VisibilityTimeout": "30"}
     )
     assert check_queue(platform) == ["VisibilityTimeout is 30, not 300"]
 

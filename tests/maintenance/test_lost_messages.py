@@ -52,7 +52,7 @@ def watch(world: World, seconds: float, kept: QueueWatch | None = None) -> int:
 
 
 def purge(world: World) -> None:
-    world.platform.clients.sqs.purge_queue(QueueUrl=world.platform.queue.queue_url)
+    world.platform.clients.sqs.purge_queue(QueueUrl=world.platform.queue.url)
 
 
 def test_runs_of_a_purged_queue_are_sent_again_once(world: World) -> None:

@@ -21,7 +21,7 @@ from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.ports import AttemptState, utc_now
 from relay_dagster.runs.service import RunService
 from relay_dagster.tenants.audit import Action, ActorKind
-from relay_dagster.wiring import poll_schedule, retry_policy
+from relay_dagster.wiring import poll_schedule
 from support.builders import config_document
 from support.fakes import FakeClock, embedded_platform, peek_dead, published_outcome
 from support.reconciler_world import STATUS, World
@@ -280,9 +280,7 @@ def test_a_run_that_has_more_attempts_than_are_allowed_by_now_ends_as_poison(
     record = world.executing(STATUS.FAILURE)
     world.ticks(20)
     fewer = world.platform.settings.model_copy(update={"max_attempts": 1})
-    ledger = RunService(
-        world.platform.runs, retry_policy(fewer), poll_schedule(fewer), clock=world.clock
-    )
+    ledger = RunService(world.platform.runs, poll_schedule(fewer), clock=world.clock)
     world.platform = replace(world.platform, settings=fewer, ledger=ledger)
     world.clock.advance(seconds=20)
     assert world.take_in() == []

@@ -5,7 +5,7 @@ from dataclasses import replace
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.settings import Settings
-from relay_dagster.wiring import connect, retry_policy
+from relay_dagster.wiring import connect, poll_schedule
 
 SETTINGS = Settings(
     artifact_bucket="bucket",
@@ -23,15 +23,15 @@ SETTINGS = Settings(
 def test_parts_are_made_from_the_settings_and_nothing_is_sent() -> None:
     platform = connect(SETTINGS)
     assert platform.objects.bucket == "bucket"
-    assert (platform.queue.queue_url, platform.queue.dlq_url) == (
+    assert (platform.queue.url, platform.queue.dlq_url) == (
         SETTINGS.queue_url,
         SETTINGS.dlq_url,
     )
-    assert platform.ledger.policy == retry_policy(SETTINGS)
+    assert platform.ledger.schedule == poll_schedule(SETTINGS)
 
 
 def test_attempts_and_back_off_are_those_of_the_settings() -> None:
-    policy = retry_policy(SETTINGS)
+    policy = poll_schedule(SETTINGS).retries
     assert (policy.max_attempts, policy.base_seconds, policy.max_seconds) == (5, 2, 20)
 
 

@@ -461,7 +461,7 @@ def run_again(desk: Desk) -> None:
 def queue_differs(desk: Desk) -> None:
     """The queue's attributes are not the variables'; told by ready and --check, then repaired."""
     relay = desk.relay
-    sqs, url = relay.aws.clients.sqs, relay.aws.queue.queue_url
+    sqs, url = relay.aws.clients.sqs, relay.aws.queue.url
     assert relay.http.get("/v1/ready").status_code == 200
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "11"})
     # What the API has seen stands for two seconds.

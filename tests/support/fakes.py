@@ -23,7 +23,7 @@ from relay_dagster.execution.publication import publish, published_key
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings
-from relay_dagster.wiring import Platform, connect, poll_schedule, retry_policy
+from relay_dagster.wiring import Platform, connect, poll_schedule
 from support.bootstrapped_aws import bootstrapped_aws
 from support.builders import RUN_ID
 
@@ -104,7 +104,6 @@ def timed(platform: Platform, clock: FakeClock) -> Platform:
     settings = platform.settings
     ledger = RunService(
         platform.runs,
-        retry_policy(settings),
         poll_schedule(settings),
         clock=clock,
         rng=lambda: 0.5,
@@ -193,4 +192,4 @@ def served_platform(**changes: Any) -> Iterator[Platform]:
 
 def peek_dead(queue: JobQueue) -> list[Message]:
     """Return some dead letters without hiding them from anybody."""
-    return queue.receive_dead(hidden_seconds=0, wait_seconds=0)
+    return queue.dead.receive(hidden_seconds=0, wait_seconds=0)

@@ -72,7 +72,6 @@ class Database:
             return False
         return True
 
-    @maps_aws_errors
     def owned_keys(self, tenant_id: str, prefix: str) -> list[str]:
         """Return the keys of a tenant's items that begin so; of an index, which lags."""
         rows = self.tenants.partition(schema.BY_OWNER, (schema.OWNER, tenant_id))

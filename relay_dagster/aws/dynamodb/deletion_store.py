@@ -17,7 +17,6 @@ from relay_dagster.aws.dynamodb.schema import Kind, config_key, run_count_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, UNREADABLE_AGAIN
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
-from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.errors import (
     QuotaExceededError,
     RestoreTooLateError,
@@ -40,7 +39,6 @@ class TenantData:
 
     database: Database
 
-    @maps_aws_errors
     def run_ids(self, tenant_id: str) -> list[str]:
         """Return all runs of a tenant, those that nobody is shown too."""
         lists = (tenant_id, Kind.HIDDEN.key(tenant_id))
@@ -51,7 +49,6 @@ class TenantData:
         """Return the records there are, each read consistently."""
         return [*self.database.runs.read_all(map(Kind.RUN.key, run_ids), to_record)]
 
-    @maps_aws_errors
     def remove_runs(self, records: Sequence[RunRecord]) -> int:
         """Remove records, and before them what is found by them alone; return how many items."""
         heartbeats = {
@@ -64,7 +61,6 @@ class TenantData:
         count = self._remove(heartbeats | asked | counts)
         return count + self._remove({Kind.RUN.key(each.run_id) for each in records})
 
-    @maps_aws_errors
     def remove_items(self, tenant_id: str, now: datetime) -> int:
         """Remove what else the runs table has of a tenant; return how many items that were."""
         hours = (hour_of(now) - timedelta(hours=ago) for ago in range(_COUNTED_HOURS))
@@ -80,7 +76,6 @@ class TenantData:
         }
         return self._remove(keys)
 
-    @maps_aws_errors
     def remove_settings(self, tenant_id: str, version: int | None) -> int:
         """Remove keys, pause, webhooks and configs but the latest; return how many items."""
         table, owned = self.database.tenants, self.database.owned_keys(tenant_id, "")
@@ -91,7 +86,6 @@ class TenantData:
             table.carry_out(table.write("removed", "Delete", key))
         return len(there)
 
-    @maps_aws_errors
     def remove_old_configs(self, tenant_id: str, latest: int, keep: int) -> int:
         """Remove old configs that no run's record names, readable or not; return how many."""
         table, named = self.database.tenants, set[Any]()
@@ -264,7 +258,6 @@ class DeletionStore:
         key = Kind.TENANT.key(tenant_id)
         return self.database.tenants.write("tenant", "ConditionCheck", key, condition=condition)
 
-    @maps_aws_errors
     def _listed(self, until: datetime | None) -> Sequence[str]:
         """Return the tenants in the list of deletions, the longest due first."""
         # A "~" sorts after every id.

@@ -13,7 +13,6 @@ from relay_dagster.aws.dynamodb.codec import Codec
 from relay_dagster.aws.dynamodb.database import Database, is_closed
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
-from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.errors import QuotaExceededError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 
@@ -85,7 +84,6 @@ class LinkStore:
         closing = self.database.tenants.item(Kind.DELETION.key(link.tenant_id))
         return None if is_closed(closing) else link
 
-    @maps_aws_errors
     def of_tenant(self, tenant_id: str, kind: LinkKind) -> tuple[Link, ...]:
         """Return a tenant's links of a kind, the oldest first; of an index, which lags."""
         keys = self.database.owned_keys(tenant_id, Kind.LINK.key(""))

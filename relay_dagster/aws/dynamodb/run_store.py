@@ -35,7 +35,7 @@ from relay_dagster.aws.dynamodb.table import cursor_after, listing_of, start_key
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
 from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
-from relay_dagster.feeds.pointer import FeedPointer, FeedQueue
+from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.errors import CommitLostError, FenceLostError
 from relay_dagster.runs.job_message import is_run_id
 from relay_dagster.runs.model import DueQueue, RunRecord, TenantLock
@@ -200,7 +200,7 @@ class RunStore:
 
     def feeds_to_report(self, until: datetime, limit: int) -> list[FeedPointer]:
         """Return feeds with publications to report by an instant, the longest due first."""
-        return self.database.runs.read_due(FeedQueue.PUBLISHED, until, limit, to_feed)
+        return self.database.runs.read_due(schema.PUBLISHED, until, limit, to_feed)
 
     def put_feed(self, before: FeedPointer, after: FeedPointer) -> FeedPointer | None:
         """Write a feed down, and return it as it now stands; None where it is not as it was."""

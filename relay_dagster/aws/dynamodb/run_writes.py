@@ -24,7 +24,7 @@ from relay_dagster.aws.dynamodb.schema import Kind, due_place, run_count_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, Table
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
-from relay_dagster.feeds.pointer import FeedPointer, FeedQueue, FeedUpdate
+from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate
 from relay_dagster.runs.errors import CommitLostError, QuotaExceededError, TenantBusyError
 from relay_dagster.runs.model import Idempotency, LockState, RunRecord, TenantLock
 from relay_dagster.runs.ports import Change
@@ -93,7 +93,7 @@ def to_results(item: Mapping[str, Any]) -> tuple[VendorResult, ...]:
 
 def feed_item(feed: FeedPointer) -> codec.Item:
     """Return a feed pointer's item."""
-    place = None if feed.due_at is None else due_place(FeedQueue.PUBLISHED, feed.tenant_id)
+    place = None if feed.due_at is None else due_place(schema.PUBLISHED, feed.tenant_id)
     return _FEEDS.item(Kind.FEED.key(feed.tenant_id), feed, **{schema.DUE_SHARD: place})
 
 

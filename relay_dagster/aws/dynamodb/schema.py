@@ -56,6 +56,9 @@ ALL_DELETIONS = "deletion"
 ALL_PAUSES = "pause"
 ALL_ENTRIES = "entry"
 
+# Queues of the index of what is due: of feed pointers whose publications are not all reported, of
+# events whose deliveries are not over, of pulls. `DueQueue` and `TriggerQueue` have the others.
+PUBLISHED, EVENT, PULL = "published", "event", "pull"
 SHARDS = 4
 """Of each queue of what is due: one partition of DynamoDB takes a thousand writes a second."""
 
@@ -113,12 +116,12 @@ def config_key(tenant_id: str, version: int) -> str:
     return Kind.CONFIG.key(tenant_id, f"{version:010d}")
 
 
-def due_shard(queue: StrEnum, shard: int) -> str:
+def due_shard(queue: str, shard: int) -> str:
     """Return the partition of a shard of a queue in the index of what is due."""
     return f"{queue}#{shard}"
 
 
-def due_place(queue: StrEnum, name: str) -> str:
+def due_place(queue: str, name: str) -> str:
     """Return the partition of what has a name, in the index of what is due."""
     return due_shard(queue, zlib.crc32(name.encode()) % SHARDS)
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -33,6 +32,7 @@ from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.aws.error_mapping import (
     CONDITION_FAILED,
     TRANSACTION_COLLIDED,
+    adapter,
     maps_aws_errors,
     retrying,
     unless,
@@ -104,6 +104,7 @@ def read_cursor(cursor: str) -> tuple[str, str]:
     return instant, rest
 
 
+@adapter
 @dataclass(frozen=True)
 class Table:
     """One table, keyed by ``pk``."""
@@ -113,7 +114,6 @@ class Table:
     count_unreadable: Callable[[], None] = lambda: None  # called for each that cannot be read
     sleep: Callable[[float], None] = time.sleep  # how to wait
 
-    @maps_aws_errors
     def item(self, key: str) -> Mapping[str, Any] | None:
         """Return one item, read consistently; None where there is none."""
         where: Any = {"TableName": self.name, "Key": marshal({schema.KEY: key})}
@@ -146,7 +146,7 @@ class Table:
 
     def read_due(
         self,
-        queue: StrEnum,
+        queue: str,
         until: datetime,
         limit: int,
         read: Callable[[Mapping[str, Any]], _T],
@@ -163,7 +163,6 @@ class Table:
                 due.append(found)
         return due
 
-    @maps_aws_errors
     def batch(self, keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Return the items there are, by key, read consistently."""
         found: dict[str, Mapping[str, Any]] = {}
@@ -316,14 +315,12 @@ class Table:
             expiry=epoch_seconds(until),
         )
 
-    @maps_aws_errors
     def carry_out(self, write: Write) -> bool:
         """Carry out one write; False where its condition fails, or another writer is at it."""
         client: Any = self.clients.dynamodb
         calls = {"Put": client.put_item, "Update": client.update_item, "Delete": client.delete_item}
         return unless(_CHANGED, lambda: calls[write.action](**write.arguments)) is not None
 
-    @maps_aws_errors
     def write_all(self, requests: Iterable[Mapping[str, Any]]) -> None:
         """Carry out writes in batches, until all are; `ThrottledError` after many tries."""
 
@@ -350,7 +347,6 @@ class Table:
         while left := list(islice(pending, size)):
             again(call_with_what_is_left)
 
-    @maps_aws_errors
     def rows(
         self,
         index: str,  # of the table
@@ -397,8 +393,7 @@ class Table:
                 return rows, None
         return rows, unmarshal(start or {})
 
-    @maps_aws_errors
-    def due_keys(self, queue: StrEnum, until: datetime, limit: int | None = None) -> list[str]:
+    def due_keys(self, queue: str, until: datetime, limit: int | None = None) -> list[str]:
         """Return the keys of what is due, the longest due first, by the index, which lags."""
         bound = (schema.DUE_AT, "<=", instant_text(until))
         shards = (
@@ -411,22 +406,13 @@ class Table:
     def scan(
         self, attributes: Sequence[str], condition: str, values: Mapping[str, str]
     ) -> Iterator[Mapping[str, Any]]:
-        """Yield keys and some attributes of the items on a condition, as they are just then."""
-        pages = iter(
-            self.clients.dynamodb.get_paginator("scan").paginate(
-                TableName=self.name,
-                ProjectionExpression=", ".join((schema.KEY, *attributes)),
-                FilterExpression=condition,
-                ExpressionAttributeValues=marshal({f":{name}": values[name] for name in values}),
-            )
+        """Return keys and some attributes of the items on a condition, as they are just then."""
+        return self._all_rows(
+            "scan",
+            ProjectionExpression=", ".join((schema.KEY, *attributes)),
+            FilterExpression=condition,
+            ExpressionAttributeValues=marshal({f":{name}": values[name] for name in values}),
         )
-
-        @maps_aws_errors
-        def next_page() -> Mapping[str, Any] | None:
-            return next(pages, None)
-
-        while (answer := next_page()) is not None:
-            yield from (unmarshal(row) for row in answer["Items"])
 
     def partition(
         self,
@@ -436,18 +422,28 @@ class Table:
         *,
         page: int | None = None,
     ) -> Iterator[Mapping[str, Any]]:
-        """Yield a partition of an index in order; ``bound`` is sort key, comparison, and value."""
+        """Return a partition of an index in order; ``bound`` is sort key, comparison, and value."""
         condition, names, values = "#key = :key", {"#key": key[0]}, {":key": key[1]}
         if bound is not None:
             names["#sorted"], comparison, values[":bound"] = bound
             condition += f" AND #sorted {comparison} :bound"
-        pages = self.clients.dynamodb.get_paginator("query").paginate(
-            TableName=self.name,
+        return self._all_rows(
+            "query",
             IndexName=index,
             KeyConditionExpression=condition,
             ExpressionAttributeNames=names,
             ExpressionAttributeValues=marshal(values),
             PaginationConfig={} if page is None else {"PageSize": page},
         )
-        for answer in pages:
-            yield from (unmarshal(row) for row in answer["Items"])
+
+    def _all_rows(self, operation: str, **request: Any) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of all pages of a call as they come; the call of each page is mapped."""
+        paginator: Any = self.clients.dynamodb.get_paginator(operation)  # type: ignore[call-overload]
+        pages = iter(paginator.paginate(TableName=self.name, **request))
+
+        @maps_aws_errors
+        def next_page() -> Mapping[str, Any] | None:
+            return next(pages, None)
+
+        while (answer := next_page()) is not None:
+            yield from map(unmarshal, answer["Items"])

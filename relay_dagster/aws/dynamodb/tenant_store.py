@@ -20,7 +20,6 @@ from relay_dagster.aws.dynamodb.schema import Kind, config_key
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
-from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.errors import (
     QuotaExceededError,
     TenantExistsError,
@@ -145,7 +144,6 @@ class TenantStore:
 
     # --- lists, of an index that lags ------------------------------------------------------------
 
-    @maps_aws_errors
     def created_since(self, instant: datetime | None) -> list[str]:
         """Return tenants created since an instant, or ever, the oldest first."""
         # A key condition takes no empty text; a space sorts before every instant.
@@ -265,7 +263,6 @@ class PauseStore:
         found = self.database.tenants.in_order(keys)
         return self.database.tenants.parse(found[0], _PAUSES.read) if found else None
 
-    @maps_aws_errors
     def in_force(self) -> list[Pause]:
         """Return all pauses, that of all tenants first, then by tenant; of an index, which lags."""
         table = self.database.tenants

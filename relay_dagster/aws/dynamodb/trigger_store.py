@@ -18,7 +18,7 @@ from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
 from relay_dagster.tenants.audit import AuditEntry
-from relay_dagster.triggers.pulls import PullQueue, PullState, Rule
+from relay_dagster.triggers.pulls import PullState, Rule
 from relay_dagster.triggers.rules import TriggerQueue, TriggerState
 from relay_dagster.webhooks.model import Event
 
@@ -101,7 +101,7 @@ class PullStore:
 
     def due(self, until: datetime, limit: int, besides: Collection[str] = ()) -> list[PullState]:
         """Return up to ``limit`` pulls that are due up to an instant, the longest due first."""
-        return self.database.runs.read_due(PullQueue.PULL, until, limit, _PULLS.read, besides)
+        return self.database.runs.read_due(schema.PULL, until, limit, _PULLS.read, besides)
 
     def change(
         self,
@@ -146,6 +146,6 @@ def _pull_item(state: PullState) -> Item:
     more = {
         schema.LISTED_TENANT: Kind.PULLS.key(state.tenant_id),
         schema.REQUESTED_KEY: state.vendor_id,
-        schema.DUE_SHARD: due_place(PullQueue.PULL, f"{state.tenant_id}#{state.vendor_id}"),
+        schema.DUE_SHARD: due_place(schema.PULL, f"{state.tenant_id}#{state.vendor_id}"),
     }
     return _PULLS.item(Kind.PULL.key(state.tenant_id, state.vendor_id), state, **more)

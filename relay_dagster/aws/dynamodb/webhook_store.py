@@ -35,7 +35,6 @@ from relay_dagster.webhooks.model import (
     Delivery,
     DeliveryAttempt,
     Event,
-    EventQueue,
     Try,
     Webhook,
 )
@@ -127,7 +126,7 @@ class WebhookStore:
     ) -> list[Event]:
         """Return events to be looked at up to an instant, the longest due first."""
         keys = {Kind.EVENT.key(each) for each in besides}
-        return self.database.runs.read_due(EventQueue.EVENT, until, limit, to_event, keys)
+        return self.database.runs.read_due(schema.EVENT, until, limit, to_event, keys)
 
     def put_off(self, event: Event, now: datetime) -> None:
         """Let an event be due later whose tenant's webhooks cannot be read."""
@@ -247,5 +246,5 @@ def _to_item(event: Event) -> codec.Item:
         schema.EXPIRY: codec.epoch_seconds(event.occurred_at + EVENT_LIFE),
     }
     if event.due_at is not None:
-        more[schema.DUE_SHARD] = due_place(EventQueue.EVENT, event.event_id)
+        more[schema.DUE_SHARD] = due_place(schema.EVENT, event.event_id)
     return _EVENTS.item(Kind.EVENT.key(event.event_id), event, **more)

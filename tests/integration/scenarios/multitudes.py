@@ -39,7 +39,7 @@ def the_queue_is_purged(relay: Installation) -> str:
     relay.dagster.switch_sensor("sqs_run_sensor", on=False)
     try:
         runs = side_by_side(*(lambda tenant=tenant: relay.post(tenant) for tenant in tenants))
-        relay.aws.clients.sqs.purge_queue(QueueUrl=relay.aws.queue.queue_url)
+        relay.aws.clients.sqs.purge_queue(QueueUrl=relay.aws.queue.url)
         purged = time.monotonic()
     finally:
         relay.dagster.switch_sensor("sqs_run_sensor", on=True)

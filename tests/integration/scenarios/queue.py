@@ -111,7 +111,7 @@ def what_is_no_job_goes_to_the_dead_letters(relay: Installation) -> str:
     counted, sqs, queue = _worker_errors(relay), relay.aws.clients.sqs, relay.aws.queue
     bodies = ["not a job", json.dumps({"run_id": str(uuid.uuid4())}), "[1, 2]"]
     for body in bodies:
-        sqs.send_message(QueueUrl=queue.queue_url, MessageBody=body)
+        sqs.send_message(QueueUrl=queue.url, MessageBody=body)
     tenant = relay.new_tenant("honest")
     run_id = relay.post(tenant)
     record = relay.wait_final(run_id)
@@ -229,7 +229,7 @@ def the_reconciler_is_down_for_long(relay: Installation) -> str:
 def _wait_received(relay: Installation) -> None:
     wait_for(
         "every message was received",
-        lambda: relay.queue_counts(relay.aws.queue.queue_url)[0] == 0,
+        lambda: relay.queue_counts(relay.aws.queue.url)[0] == 0,
         within=60,
     )
 

@@ -97,7 +97,7 @@ def a_message_comes_late_after_a_refusal(relay: Installation) -> str:
     relay.send(hidden.job)
     wait_for(
         "the late message is gone",
-        lambda: relay.queue_counts(relay.aws.queue.queue_url) == (0, 0),
+        lambda: relay.queue_counts(relay.aws.queue.url) == (0, 0),
         within=60,
     )
     assert relay.dagster.runs(hidden.run_id) == []
