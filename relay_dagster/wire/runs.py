@@ -33,11 +33,6 @@ class RunOrder(base.Order):
 
     _no_repeats = field_validator("vendors")(base.each_once("vendor"))
 
-    @property
-    def chosen(self) -> tuple[str, ...] | None:
-        """The vendors named, None for all."""
-        return tuple(self.vendors) if self.vendors else None
-
 
 class ReleaseOrder(base.Order):
     """What `POST /v1/runs/{run_id}/release` takes."""

@@ -78,7 +78,7 @@ def start_run(
     call.caller.require(asked.tenant_id)
     record = call.platform.submission.submit(
         asked.tenant_id,
-        asked.chosen,
+        asked.vendors,
         request_id=call.origin.request_id,
         idempotency=_idempotency_of(call.caller, asked, idempotency_key),
         origin=call.origin,
@@ -204,7 +204,7 @@ def _idempotency_of(caller: Caller, asked: RunOrder, key: str | None) -> Idempot
     """Return what is remembered of a request with an ``Idempotency-Key``."""
     if key is None:
         return None
-    body = asked.model_dump(mode="json") | {"vendors": asked.chosen}
+    body = asked.model_dump(mode="json") | {"vendors": asked.vendors or None}
     return Idempotency(id=_digest([caller.id, asked.tenant_id, key]), fingerprint=_digest([body]))
 
 

@@ -51,8 +51,7 @@ _ConfigBody = Annotated[bytes, json_body(create_model("TenantConfig"))]
 def create_tenant(call: Admin, body: _ConfigBody) -> wire.ConfigVersion:
     """Store a new tenant's first config."""
     config, text = _read_config(body, call.platform.settings.limits)
-    version = call.platform.tenants.create(config.tenant_id, text, origin=call.origin).version
-    return _stored(config.tenant_id, version, call, created=True)
+    return _stored(call.platform.tenants.create(config.tenant_id, text, origin=call.origin), call)
 
 
 @routes.get("/v1/tenants/{tenant_id}")
@@ -150,7 +149,7 @@ def put_config(
         origin=call.origin,
         judge=lambda before: _require_release(call, config, before),
     )
-    return _stored(tenant_id, stored.version, call, created=stored.created)
+    return _stored(stored, call)
 
 
 def _require_release(call: Call, config: TenantConfig, stored: StoredConfig) -> None:
@@ -170,12 +169,12 @@ def _read_config(body: bytes, limits: Limits) -> tuple[TenantConfig, str]:
     return config, json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
-def _stored(tenant_id: str, version: int, call: Call, *, created: bool) -> wire.ConfigVersion:
-    call.response.headers["ETag"] = entity_tag(version)
-    if created:
+def _stored(config: StoredConfig, call: Call) -> wire.ConfigVersion:
+    call.response.headers["ETag"] = entity_tag(config.version)
+    if config.version == 1:  # the tenant is new
         call.response.status_code = 201
-        call.response.headers["Location"] = f"/v1/tenants/{tenant_id}"
-    return wire.ConfigVersion(tenant_id=tenant_id, config_version=version)
+        call.response.headers["Location"] = f"/v1/tenants/{config.tenant_id}"
+    return wire.ConfigVersion(tenant_id=config.tenant_id, config_version=config.version)
 
 
 def require_id(tenant_id: str) -> None:

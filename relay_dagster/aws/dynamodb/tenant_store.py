@@ -39,22 +39,6 @@ _PAUSES = Codec(kind=Pause, in_key="tenant_id")
 
 
 @dataclass(frozen=True, slots=True)
-class VersionEntry:
-    """One version of a tenant's config and when it was stored."""
-
-    version: int
-    stored_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class StoredVersion:
-    """The answer to a write: the version that the text became, and whether the tenant is new."""
-
-    version: int
-    created: bool
-
-
-@dataclass(frozen=True, slots=True)
 class DayCount:
     """How many versions were stored on the day of the last one, ``2026-03-01``; "" before any."""
 
@@ -63,7 +47,6 @@ class DayCount:
 
 
 _CONFIGS = codec.Codec(kind=StoredConfig)
-_VERSIONS = codec.Codec(kind=VersionEntry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +80,15 @@ class TenantStore:
 
     def versions(
         self, tenant_id: str, *, limit: int, before: int | None = None
-    ) -> tuple[VersionEntry, ...]:
+    ) -> tuple[StoredConfig, ...]:
         """Return up to ``limit`` (100) versions, the latest first; empty for an unknown tenant."""
         latest = self.latest_version(tenant_id) or 0
         newest = latest if before is None else min(latest, before - 1)
         numbers = range(newest, max(newest - limit, 0), -1)
         keys = (config_key(tenant_id, number) for number in numbers)
-        return tuple(self.database.tenants.read_all(keys, _VERSIONS.read))
+        return tuple(self.database.tenants.read_all(keys, _CONFIGS.read))
 
-    def create(self, tenant_id: str, text: str, *, origin: Origin = SYSTEM) -> StoredVersion:
+    def create(self, tenant_id: str, text: str, *, origin: Origin = SYSTEM) -> StoredConfig:
         """Store a new tenant's first config; `TenantExistsError` where it has one."""
         try:
             return self._write(tenant_id, text, None, DayCount(), origin)
@@ -121,7 +104,7 @@ class TenantStore:
         may_create: bool = True,
         origin: Origin = SYSTEM,
         judge: Callable[[StoredConfig], None] = lambda before: None,
-    ) -> StoredVersion:
+    ) -> StoredConfig:
         """Store the next version; of two writers at once the second gets the version after.
 
         With ``if_match`` only after that version, or `VersionMismatchError`; where it may not
@@ -130,7 +113,7 @@ class TenantStore:
         `QuotaExceededError` where the tenant has had its versions of today.
         """
 
-        def try_once() -> StoredVersion:
+        def try_once() -> StoredConfig:
             latest, stored = self._pointer(tenant_id)
             if if_match is not None and latest != if_match:
                 raise VersionMismatchError(tenant_id, if_match, latest)
@@ -174,7 +157,7 @@ class TenantStore:
         stored: DayCount,
         origin: Origin,
         judge: Callable[[StoredConfig], None] = lambda before: None,
-    ) -> StoredVersion:
+    ) -> StoredConfig:
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MAX_CONFIG_BYTES:
             raise ConfigTooLargeError(size, MAX_CONFIG_BYTES)
@@ -204,7 +187,7 @@ class TenantStore:
             if "name" in error.items:
                 raise TenantExistsError(tenant_id) from error
             raise
-        return StoredVersion(version, created=latest is None)
+        return config
 
     def _pointer_writes(
         self, tenant_id: str, latest: int | None, count: DayCount, now: str

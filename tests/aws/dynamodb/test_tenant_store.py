@@ -12,7 +12,6 @@ from relay_core.domain.errors import ConfigTooLargeError
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.tenant_store import (
     MAX_CONFIG_BYTES,
-    StoredVersion,
     TenantStore,
 )
 from relay_dagster.external_errors import MissingResourceError
@@ -22,6 +21,7 @@ from relay_dagster.runs.errors import (
     UnknownTenantError,
     VersionMismatchError,
 )
+from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, FakeClock, served_platform
 
@@ -50,9 +50,9 @@ def tenants(platform: Platform, clock: FakeClock) -> TenantStore:
 
 def test_every_version_stays_as_it_was_stored(tenants: TenantStore) -> None:
     texts = ['{"n": 1}', '{"n":  2.10}', '{"n": "drei, \N{SNOWMAN}"}']
-    assert tenants.create("acme", texts[0]) == StoredVersion(1, created=True)
-    assert tenants.put("acme", texts[1]) == StoredVersion(2, created=False)
-    assert tenants.put("acme", texts[2]) == StoredVersion(3, created=False)
+    assert tenants.create("acme", texts[0]).version == 1
+    assert tenants.put("acme", texts[1]).version == 2
+    assert tenants.put("acme", texts[2]).version == 3
     stored = [tenants.version("acme", number) for number in (1, 2, 3)]
     assert [each.text for each in stored if each] == texts
     assert tenants.latest("acme") == stored[2]
@@ -81,7 +81,7 @@ def test_no_two_tenants_have_ids_that_differ_in_case_alone(tenants: TenantStore)
 
 
 def test_a_first_version_may_be_put(tenants: TenantStore) -> None:
-    assert tenants.put("acme", "{}") == StoredVersion(1, created=True)
+    assert tenants.put("acme", "{}").version == 1
 
 
 def test_a_writer_that_may_not_create_meets_no_new_tenant(tenants: TenantStore) -> None:
@@ -130,7 +130,7 @@ def test_of_two_writers_that_expect_one_version_one_is_refused(shared_tenants: T
 
     with ThreadPoolExecutor(2) as pool:
         kinds = {type(each) for each in pool.map(put, range(2))}
-    assert kinds == {StoredVersion, VersionMismatchError}
+    assert kinds == {StoredConfig, VersionMismatchError}
 
 
 def test_a_config_that_does_not_fit_is_refused_before_it_is_sent(tenants: TenantStore) -> None:
@@ -192,7 +192,7 @@ def test_a_tenant_stores_so_many_versions_in_a_day_and_then_waits_for_the_next(
     with pytest.raises(QuotaExceededError) as refused:
         counting.put("acme", "{}")
     assert (refused.value.wait_seconds, counting.latest_version("acme")) == (1, 3)
-    assert counting.put("other", "{}").created
+    assert counting.put("other", "{}").version == 1
     clock.advance(seconds=1)
     assert [counting.put("acme", "{}").version for _ in range(3)] == [4, 5, 6]
 
