@@ -28,14 +28,6 @@ class CallError(Exception):
     """The host was not reached, or gave no answer; the message is a sentence of ours."""
 
 
-class CallTooSlowError(CallError):
-    """The time of the call is up."""
-
-
-class AnswerTooLongError(CallError):
-    """More was answered than is read."""
-
-
 def system_addresses(host: str, port: int) -> list[str]:
     """Return the addresses of a name, as this machine knows them."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -55,25 +47,25 @@ class Allowance:
         self._until = time.monotonic() + self.seconds
 
     def left(self) -> float:
-        """Return how many seconds are left; `CallTooSlowError` where none are."""
+        """Return how many seconds are left; `CallError` where none are."""
         seconds = self._until - time.monotonic()
         if seconds <= 0:
             raise self.too_slow()
         return seconds
 
-    def too_slow(self) -> CallTooSlowError:
+    def too_slow(self) -> CallError:
         """Return what is said once the time is up."""
-        return CallTooSlowError(f"no answer within {self._limit:g} s")
+        return CallError(f"no answer within {self._limit:g} s")
 
     def shorten(self, seconds: float) -> None:
         """Leave the call no more than so many seconds from now."""
         self._until = min(self._until, time.monotonic() + seconds)
 
     def take(self, count: int) -> None:
-        """Count bytes that were read; `AnswerTooLongError` where they are too many."""
+        """Count bytes that were read; `CallError` where they are too many."""
         self.answer_bytes -= count
         if self.answer_bytes < 0:
-            raise AnswerTooLongError("the head of the answer was too long")
+            raise CallError("the head of the answer was too long")
 
 
 class JudgedBackend(httpcore.NetworkBackend):
