@@ -24,7 +24,7 @@ from relay_core.domain import run_faults
 from relay_core.domain.codes import Stage, VendorStatus, WarningCode
 from relay_core.domain.columns import INPUT_COLUMNS, extra_column
 from relay_core.domain.errors import ContractBrokenError
-from relay_core.domain.limits import ReportRoom, RunRoom
+from relay_core.domain.limits import ReportRoom
 from relay_core.domain.records import GuardResult, RunContext, as_json
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.merge.result import MergedInventory, merge_vendors, rules_broken_by
@@ -49,7 +49,7 @@ from relay_core.publish.reports import invalid_rows_chunks, overrides_json, time
 from relay_core.publish.state import Baseline, Publication, StateContext, state_chunks
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.contracts import OFFER_SCHEMA
-from relay_core.validation.guards import VendorRows, judge_guards
+from relay_core.validation.guards import judge_guards
 from relay_core.validation.vendor_failures import VendorInput, exempt, judge_inputs
 
 _MAX_BYTES_BESIDE = 64 << 20
@@ -94,7 +94,7 @@ class VendorPass:
         with ThreadPoolExecutor(1) as beside:
             for feed in feeds:
                 is_large = len(feed.data) > _MAX_BYTES_BESIDE
-                if finished and reader.room.size < 2 * reader.limits.feed_bytes:
+                if finished and reader.left < 2 * reader.limits.feed_bytes:
                     finished[-1].result()  # its last good feed comes before this one
                 if is_large and finished:
                     finished[-1].result()
@@ -220,8 +220,7 @@ class RunStages:
         in_order = columns_to_merge(self.config)
         columns = columns_to_read(self.config, in_order, hands_over=self.hands_over)
         limits = findings.limits
-        of_run = RunRoom(limits.run_bytes)
-        reader = FeedReader(self.config, self.requested_at, columns, limits, of_run)
+        reader = FeedReader(self.config, self.requested_at, columns, limits, limits.run_bytes)
         fallback = FallbackPolicy(reader, findings.states, self.last_good, before)
         room = ReportRoom(limits.report_entries, limits.report_bytes)
         normalized = VendorPass(self, fallback, in_order, room).normalize(feeds)
@@ -279,7 +278,7 @@ class RunStages:
             return changes, None
         excused = exempt(self.config, self.vendors, self.findings.states)
         rows = [
-            VendorRows(name, context.vendor_rows.get(name, 0), now)
+            (name, context.vendor_rows.get(name, 0), now)
             for name, now in self.findings.valid_rows().items()
             if name not in excused
         ]

@@ -18,18 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.columnar import text as texts
 from relay_core.columnar.numbers import ColumnValues, Faults, fault_code
-from relay_core.columnar.text import (
-    Bools,
-    Ints,
-    fill,
-    flags_of,
-    is_empty,
-    offsets_and_bytes,
-    values_of,
-    with_nulls,
-    word_index,
-)
 from relay_core.domain.cell_rules import EXCEL, FIRST_SERIAL, YEARS
 from relay_core.domain.columns import RejectionCodes
 from relay_core.domain.errors import CellError
@@ -75,7 +65,7 @@ def read_timestamps(
     text: pa.StringArray, options: TimestampOptions, rejections: RejectionCodes
 ) -> ColumnValues:
     """Read trimmed cells, empty where null, of 1900 to 2199; others hold ``BEFORE_ALL``."""
-    nulls, (bounds, data) = is_empty(text), offsets_and_bytes(text)
+    nulls, (bounds, data) = texts.is_empty(text), texts.offsets_and_bytes(text)
     values, unread = np.where(nulls, 0, BEFORE_ALL), ~nulls
     # Which cells have a dash where ISO has it: to try a form on others is dear.
     iso = np.diff(bounds) >= len("YYYY-MM-DD")
@@ -102,7 +92,7 @@ def read_timestamps(
     return ColumnValues(values, nulls, faults, text, np.zeros(len(text), np.bool_))
 
 
-def _read_distinct(text: pa.StringArray, read: Callable[[str], int]) -> tuple[Ints, Faults]:
+def _read_distinct(text: pa.StringArray, read: Callable[[str], int]) -> tuple[texts.Ints, Faults]:
     """Read each distinct text once."""
     encoded = text.dictionary_encode()
     values, faults = [], []
@@ -113,11 +103,11 @@ def _read_distinct(text: pa.StringArray, read: Callable[[str], int]) -> tuple[In
             value, fault = BEFORE_ALL, fault_code(error.error_code)
         values.append(value)
         faults.append(fault)
-    where = values_of(encoded.indices)
+    where = texts.values_of(encoded.indices)
     return np.array(values, np.int64)[where], np.array(faults, np.uint8)[where]
 
 
-def to_utc(local: Ints, zone: ZoneInfo, where: Bools) -> Ints:
+def to_utc(local: texts.Ints, zone: ZoneInfo, where: texts.Bools) -> texts.Ints:
     """Return UTC microseconds of local wall clock microseconds; only rows of ``where`` are."""
     if zone.key == "UTC" or not where.any():
         return local
@@ -149,15 +139,15 @@ def _offset(local_seconds: int, zone: ZoneInfo) -> int:
     return 0 if offset is None else int(offset.total_seconds())
 
 
-def _read_at_once(text: pa.StringArray, some: Bools, kind: pa.TimestampType) -> Ints:
+def _read_at_once(text: pa.StringArray, some: texts.Bools, kind: pa.TimestampType) -> texts.Ints:
     """Read some cells, or none of them where one is no real timestamp."""
     values = np.full(len(text), BEFORE_ALL)
     if some.any():
         try:
-            read = pc.cast(with_nulls(text, ~some), kind)
+            read = pc.cast(texts.with_nulls(text, ~some), kind)
         except pa.ArrowInvalid:
             return values
-        found = values_of(read.view(pa.int64()).fill_null(BEFORE_ALL))
+        found = texts.values_of(read.view(pa.int64()).fill_null(BEFORE_ALL))
         in_years = (found >= _FIRST) & (found < _END)
         values[in_years] = found[in_years]
     return values
@@ -212,10 +202,12 @@ def _piece(name: str, *, is_apart: bool) -> str | None:
     return {"f": "[0-9]{1,6}", "p": "am|pm", "z": "[+-][0-9]{2}:?[0-9]{2}"}.get(name)
 
 
-def _read_pattern(pattern: str, text: pa.StringArray) -> tuple[Ints, Bools, Bools]:
+def _read_pattern(
+    pattern: str, text: pa.StringArray
+) -> tuple[texts.Ints, texts.Bools, texts.Bools]:
     """Return microseconds as written but for their offset, which are local, which were read."""
     groups = pc.extract_regex(text, pattern)
-    rows = np.flatnonzero(flags_of(groups.is_valid()))
+    rows = np.flatnonzero(texts.flags_of(groups.is_valid()))
     matched = groups.take(pa.array(rows))
     parts = {
         field.name: pc.fill_null(pc.struct_field(matched, [place]), "")
@@ -224,38 +216,40 @@ def _read_pattern(pattern: str, text: pa.StringArray) -> tuple[Ints, Bools, Bool
     local, ok = _moments(parts, len(rows))
     offset = parts.get("z", pa.repeat("", len(rows)))
     shift, fits = np.zeros(len(offset), np.int64), np.ones(len(offset), np.bool_)
-    if not is_empty(offset).all():
+    if not texts.is_empty(offset).all():
         plain = pc.replace_substring(offset, ":", "")
-        is_written = flags_of(pc.greater(pc.binary_length(plain), 1))
+        is_written = texts.flags_of(pc.greater(pc.binary_length(plain), 1))
         plain = pc.if_else(pa.array(is_written), plain, "+0000")
-        digits = values_of(pc.cast(pc.utf8_slice_codeunits(plain, 1, 5), pa.int64()))
+        digits = texts.values_of(pc.cast(pc.utf8_slice_codeunits(plain, 1, 5), pa.int64()))
         hours, minutes = digits // 100, digits % 100
         shift, fits = hours * 3600 + minutes * 60, (hours < 24) & (minutes < 60)
-        shift = np.where(flags_of(pc.starts_with(plain, "-")), -shift, shift)
+        shift = np.where(texts.flags_of(pc.starts_with(plain, "-")), -shift, shift)
     values = np.full(len(text), BEFORE_ALL)
     values[rows] = local - shift * _SECOND
     is_local, done = np.ones(len(text), np.bool_), np.zeros(len(text), np.bool_)
-    is_local[rows], done[rows] = is_empty(offset), ok & fits
+    is_local[rows], done[rows] = texts.is_empty(offset), ok & fits
     return values, is_local, done
 
 
-def _moments(parts: dict[str, pa.StringArray], size: int) -> tuple[Ints, Bools]:
+def _moments(parts: dict[str, pa.StringArray], size: int) -> tuple[texts.Ints, texts.Bools]:
     """Return wall clock microseconds, and which of them are real dates and times."""
     if "serial" in parts:  # days since 1899-12-30
         part = parts["part"]
-        places = 10 ** values_of(pc.binary_length(part)).astype(np.int64)
-        rest = values_of(pc.cast(fill(part, is_empty(part), "0"), pa.int64()))
+        places = 10 ** texts.values_of(pc.binary_length(part)).astype(np.int64)
+        rest = texts.values_of(pc.cast(texts.fill(part, texts.is_empty(part), "0"), pa.int64()))
         seconds = (2 * rest * _DAY + places) // (2 * places)
-        serials = values_of(pc.cast(parts["serial"], pa.int64()))
+        serials = texts.values_of(pc.cast(parts["serial"], pa.int64()))
         local = ((serials - _SERIAL_1970) * _DAY + seconds) * _SECOND
         return local, (serials >= FIRST_SERIAL) & (local < _END)
 
-    def number(name: str, default: int = 0) -> Ints:
+    def number(name: str, default: int = 0) -> texts.Ints:
         text = parts.get(name)
         if text is None:
             return np.full(size, default)
         text = pc.ascii_ltrim_whitespace(text) if name == "d" else text
-        return values_of(pc.cast(fill(text, is_empty(text), str(default)), pa.int64()))
+        return texts.values_of(
+            pc.cast(texts.fill(text, texts.is_empty(text), str(default)), pa.int64())
+        )
 
     year, month, day = number("Y"), number("m", 1), number("d")
     if "y" in parts:
@@ -263,11 +257,13 @@ def _moments(parts: dict[str, pa.StringArray], size: int) -> tuple[Ints, Bools]:
         year = year + np.where(year <= 68, 2000, 1900)
     for name in ("b", "B"):
         if name in parts:
-            month = word_index(parts[name], _NAMES[name], str.lower)
+            month = texts.word_index(parts[name], _NAMES[name], str.lower)
     hour, minute, second = number("H"), number("M"), number("S")
     if "I" in parts:
         twelve = number("I")
-        afternoon = flags_of(pc.equal(pc.ascii_lower(parts["p"]), "pm")) if "p" in parts else False
+        afternoon = (
+            texts.flags_of(pc.equal(pc.ascii_lower(parts["p"]), "pm")) if "p" in parts else False
+        )
         hour = twelve % 12 + 12 * afternoon
         hour[(twelve < 1) | (twelve > 12)] = 24
     ok = (year >= YEARS.start) & (year < YEARS.stop) & (month >= 1) & (month <= 12) & (day >= 1)

@@ -1,6 +1,5 @@
 """The limits of inputs and reports: plain numbers, each described once."""
 
-import threading
 from dataclasses import dataclass, field, fields, replace
 
 MAX_FAULTS = 100
@@ -88,19 +87,6 @@ _OF_CONFIGS = (
 )
 STORED_CONFIG_LIMITS = replace(DEFAULT_LIMITS, **dict.fromkeys(_OF_CONFIGS, 1 << 31))
 """The limits of a stored config, which was judged by those of its day."""
-
-
-@dataclass(slots=True)
-class RunRoom:
-    """The bytes that the feeds of a run may still unpack to; vendors take them in their order."""
-
-    size: int
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def take(self, size: int) -> None:
-        """Subtract the bytes of a feed that was read."""
-        with self._lock:
-            self.size -= size
 
 
 @dataclass(slots=True)

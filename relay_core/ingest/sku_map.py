@@ -34,10 +34,6 @@ class SkuMap:
     hashes: texts.Words | None  # ascending and distinct; None where two texts have the same
     starts_seen: texts.Bools  # which first bits hashes have; most other texts have none of them
 
-    def __len__(self) -> int:
-        """Return how many of the vendor's SKUs are mapped."""
-        return len(self.vendor_skus)
-
     def apply(self, text: pa.StringArray) -> tuple[pa.StringArray, texts.Bools]:
         """Return ``text`` with mapped cells replaced, and which cells were mapped."""
         if self.hashes is None:
@@ -48,7 +44,7 @@ class SkuMap:
             asked = _hashes(text)
             rows = np.flatnonzero(self.starts_seen.take(_first_bits(asked)))
             places = np.searchsorted(self.hashes, asked[rows])
-            places[places == len(self)] = 0
+            places[places == len(self.hashes)] = 0
             equal = self.hashes.take(places) == asked[rows]
             rows, places = rows[equal], places[equal]
             same = _same(self.vendor_skus, places, text, rows)

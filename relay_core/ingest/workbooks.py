@@ -18,20 +18,10 @@ from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import listed
-from relay_core.ingest import feed
+from relay_core.ingest import feed, workbook_formats
 from relay_core.ingest.column_mapping import shown_cells
 from relay_core.ingest.compression import BROKEN, ZIP, open_archive, too_much
 from relay_core.ingest.feed import Buffer
-from relay_core.ingest.workbook_formats import (
-    Cell,
-    OdsBook,
-    Row,
-    XlsxBook,
-    damaged_workbook,
-    number_text,
-    protected_workbook,
-    serial_text,
-)
 
 if TYPE_CHECKING:  # a process that reads loads no pydantic
     from relay_core.config import ParserConfig
@@ -55,10 +45,12 @@ class XlsBook:
             raise
         except Exception as error:  # xlrd raises whatever a damaged file leads it into
             if "encrypted" in str(error):
-                raise protected_workbook() from error
-            raise damaged_workbook("xls", str(error) or type(error).__name__) from error
+                raise workbook_formats.protected_workbook() from error
+            raise workbook_formats.damaged_workbook(
+                "xls", str(error) or type(error).__name__
+            ) from error
 
-    def rows(self, place: int) -> Iterator[Row]:
+    def rows(self, place: int) -> Iterator[workbook_formats.Row]:
         """Yield the rows of a sheet that have a filled cell."""
         sheet = self._book.sheet_by_index(place)
         for number in range(sheet.nrows):
@@ -73,9 +65,11 @@ class XlsBook:
     def _value(self, cell: xlrd.sheet.Cell) -> tuple[str, bool] | None:
         """Return a cell's text, and whether it is a number; None where it holds nothing."""
         if cell.ctype == xlrd.XL_CELL_NUMBER:
-            return number_text(repr(cell.value)), True
+            return workbook_formats.number_text(repr(cell.value)), True
         if cell.ctype == xlrd.XL_CELL_DATE:
-            return serial_text(repr(cell.value), from_1904=self._book.datemode == 1), False
+            return workbook_formats.serial_text(
+                repr(cell.value), from_1904=self._book.datemode == 1
+            ), False
         if cell.ctype == xlrd.XL_CELL_BOOLEAN:
             return ("true" if cell.value else "false"), False
         if cell.ctype == xlrd.XL_CELL_ERROR:
@@ -110,7 +104,7 @@ def read_workbook(data: Buffer, parser: "ParserConfig", limits: Limits) -> feed.
 
 def open_book(
     data: Buffer, format: str, limits: Limits, *, padded: bool = False
-) -> XlsBook | OdsBook | XlsxBook:
+) -> XlsBook | workbook_formats.OdsBook | workbook_formats.XlsxBook:
     """Open a workbook; ``DECODE_ERROR``: it is none of the format, damaged, or has a password."""
     found = workbook_format(data)
     if found is not None and found != format:
@@ -121,8 +115,8 @@ def open_book(
     if format == "xls":
         return XlsBook(data)
     if format == "ods":
-        return OdsBook(data, limits)
-    return XlsxBook(data, limits, padded=padded)
+        return workbook_formats.OdsBook(data, limits)
+    return workbook_formats.XlsxBook(data, limits, padded=padded)
 
 
 def workbook_format(data: Buffer) -> str | None:
@@ -130,7 +124,7 @@ def workbook_format(data: Buffer) -> str | None:
     view = memoryview(data)
     if view[: len(OLE2)] == OLE2:
         if "EncryptedPackage".encode("utf-16-le") in bytes(view):
-            raise protected_workbook()
+            raise workbook_formats.protected_workbook()
         return "xls"
     if view[: len(ZIP)] != ZIP:
         return None
@@ -139,7 +133,7 @@ def workbook_format(data: Buffer) -> str | None:
             names = {name.casefold() for name in archive.namelist()}
             is_ods = names >= {"content.xml", "meta-inf/manifest.xml"}
             if is_ods and b":encryption-data" in archive.read("META-INF/manifest.xml"):
-                raise protected_workbook()
+                raise workbook_formats.protected_workbook()
     except (*BROKEN, KeyError, RuntimeError):
         return None
     return "ods" if is_ods else "xlsx" if "[content_types].xml" in names else None
@@ -167,7 +161,7 @@ def _place_of(sheets: Sequence[tuple[str, bool]], wanted: str | None) -> int:
 
 
 def _batches(
-    rows: Iterator[Row],
+    rows: Iterator[workbook_formats.Row],
     headers: tuple[str, ...],
     before: int,
     parser: "ParserConfig",
@@ -206,7 +200,7 @@ class _Batch:
     # By column the places of those that fit whose cells are numbers
     numbers: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
 
-    def take(self, number: int, cells: Sequence[Cell]) -> int:
+    def take(self, number: int, cells: Sequence[workbook_formats.Cell]) -> int:
         """Take a row; return how many cells it has where it is malformed."""
         width = self.width
         if cells[-1][0] >= width or max(cells)[0] >= width:
@@ -241,12 +235,12 @@ class _Batch:
             yield feed.MalformedRecords(widths, numbers, joined_records(rows), columns)
 
 
-def _width(cells: Sequence[Cell]) -> int:
+def _width(cells: Sequence[workbook_formats.Cell]) -> int:
     """Return how many cells a row has up to its last that is not blank."""
     return max((column + 1 for column, text, _ in cells if strip(text)), default=0)
 
 
-def _texts(cells: Sequence[Cell], width: int) -> list[str]:
+def _texts(cells: Sequence[workbook_formats.Cell], width: int) -> list[str]:
     texts = [""] * width
     for column, text, _ in cells:
         if column < width:

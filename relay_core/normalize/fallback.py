@@ -13,7 +13,7 @@ from relay_core.domain.records import ReportEntry
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
-from relay_core.validation.guards import VendorRows, vendor_rows_share
+from relay_core.validation.guards import vendor_rows_share
 from relay_core.validation.vendor_failures import (
     LastGoodInputs,
     VendorState,
@@ -144,9 +144,9 @@ class FallbackPolicy:
         if own or self.rows_before is None or vendor.on_trouble == "fail":
             return own[0] if own else None  # a guard of its own judges how many rows are lost
         before = self.rows_before.get(vendor.vendor_id, 0)
-        rows = VendorRows(vendor.vendor_id, before, read.valid_rows)
-        share = vendor_rows_share(self.reader.config.guards, rows)
+        guards, now = self.reader.config.guards, read.valid_rows
+        share = vendor_rows_share(guards, vendor.vendor_id, before, now)
         if share is None or not share.tripped:
             return None
-        facts = {"before": rows.before, "now": rows.now, "limit": share.limit}
+        facts = {"before": before, "now": now, "limit": share.limit}
         return run_faults.fault_of(run_faults.VENDOR_ROWS, vendor.vendor_id, **facts)

@@ -30,24 +30,25 @@ _PACKED_BYTES = 1 << 20
 _EXPORT = "export it as CSV, or save it as .xlsx"
 _ASK = "ask for the list itself, as CSV or .xlsx"
 _REPACK = "pack it as .zip or .gz, or upload it unpacked"
-_MARKS: tuple[tuple[bytes, str, str], ...] = (
-    (b"%PDF", "a PDF", _EXPORT),
-    (b"\x89PNG\r\n", "an image (PNG)", _ASK),
-    (b"\xff\xd8\xff", "an image (JPEG)", _ASK),
-    (b"GIF8", "an image (GIF)", _ASK),
-    (b"II*\0", "an image (TIFF)", _ASK),
-    (b"MM\0*", "an image (TIFF)", _ASK),
-    (b"BM", "an image (BMP)", _ASK),
-    (b"7z\xbc\xaf\x27\x1c", "an archive (7-Zip)", _REPACK),
-    (b"Rar!\x1a\x07", "an archive (RAR)", _REPACK),
-    (b"\xfd7zXZ\0", "an archive (xz)", _REPACK),
-    (b"BZh", "an archive (bzip2)", _REPACK),
-    (b"\x28\xb5\x2f\xfd", "an archive (Zstandard)", _REPACK),
-    (b"PAR1", "a Parquet file", "set parser.format to parquet"),
+_MARKS = (
+    (rb"%PDF", "a PDF", _EXPORT),
+    (rb"\x89PNG\r\n", "an image (PNG)", _ASK),
+    (rb"\xff\xd8\xff", "an image (JPEG)", _ASK),
+    (rb"GIF8", "an image (GIF)", _ASK),
+    (rb"II\*\0|MM\0\*", "an image (TIFF)", _ASK),
+    (rb"BM.{0,13}\0", "an image (BMP)", _ASK),
+    (rb"RIFF.{4}WEBP", "an image (WebP)", _ASK),
+    (rb"7z\xbc\xaf\x27\x1c", "an archive (7-Zip)", _REPACK),
+    (rb"Rar!\x1a\x07", "an archive (RAR)", _REPACK),
+    (rb"\xfd7zXZ\0", "an archive (xz)", _REPACK),
+    (rb"BZh", "an archive (bzip2)", _REPACK),
+    (rb"\x28\xb5\x2f\xfd", "an archive (Zstandard)", _REPACK),
+    (rb".{257}ustar", "an archive (tar)", "pack one file as .zip or .gz, or upload it unpacked"),
+    (rb"PAR1", "a Parquet file", "set parser.format to parquet"),
 )
+"""How a file begins, its kind, and what to do about it."""
 _PACKED_MARKS = ((OLE2, b"", "xls"), (ZIP, b"xl/", "xlsx"), (ZIP, b"opendocument.spr", "ods"))
 """How a workbook in an archive begins, what its head holds, and its format."""
-_TAR_MARK, _TAR_AT = b"ustar", 257
 _HTML = re.compile(r"<(!doctype\s+html|html|head|body|table|meta|script|style|div|title)\b", re.I)
 _XML = re.compile(r"<(\?xml\b|!doctype\s+(?!html)|[a-z_][\w.:-]*(\s[^<>]*)?/?>\s*<)", re.IGNORECASE)
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
@@ -132,12 +133,8 @@ def _container_kind(data: Buffer) -> FileKind | None:
 
 def _kind_of_bytes(head: bytes) -> FileKind | None:
     for mark, name, remedy in _MARKS:
-        if head.startswith(mark) and (mark != b"BM" or b"\0" in head[:16]):
+        if re.match(mark, head, re.DOTALL):
             return FileKind(name, remedy, "parquet" if mark == b"PAR1" else None)
-    if head[_TAR_AT : _TAR_AT + len(_TAR_MARK)] == _TAR_MARK:
-        return FileKind("an archive (tar)", "pack one file as .zip or .gz, or upload it unpacked")
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return FileKind("an image (WebP)", _ASK)
     return None
 
 

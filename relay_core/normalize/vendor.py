@@ -34,17 +34,7 @@ from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.result import Cells, NormalizedVendor, VendorColumns
 from relay_core.normalize.row_reader import RowReader, TypedBatch
-from relay_core.validation.contracts import (
-    CANONICAL_SCHEMA,
-    OFFER_SCHEMA,
-    VALIDATED_ROWS,
-    check_offers,
-    frame_of,
-    offer_fields,
-    offer_schema,
-    rejected_cells,
-    table_of,
-)
+from relay_core.validation import contracts
 
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
 _NO_LINES = pa.array([], pa.string())
@@ -76,7 +66,7 @@ class RowValidator:
         self.log = log
         self._rejected = GrowingArray(np.bool_)
         self._beside = ThreadPoolExecutor(1)
-        self._beside.submit(check_offers, OFFER_SCHEMA)
+        self._beside.submit(contracts.check_offers, contracts.OFFER_SCHEMA)
         self._waiting: list[TypedBatch] = []
         self._verdicts: list[Future[None]] = []
 
@@ -84,7 +74,7 @@ class RowValidator:
         """Take rows."""
         self._waiting.append(batch)
         rows = sum(each.size for each in self._waiting)
-        if rows >= VALIDATED_ROWS or rows * len(batch.raw.columns) >= _VALIDATED_CELLS:
+        if rows >= contracts.VALIDATED_ROWS or rows * len(batch.raw.columns) >= _VALIDATED_CELLS:
             self.judge()
 
     def add_malformed(self, malformed: MalformedRecords) -> None:
@@ -105,11 +95,15 @@ class RowValidator:
         return self._rejected.array()
 
     def _judge(self, batches: list[TypedBatch]) -> None:
-        rows = pa.Table.from_batches([batch.rows(OFFER_SCHEMA.names) for batch in batches])
-        check_offers(rows.schema)
+        rows = pa.Table.from_batches(
+            [batch.rows(contracts.OFFER_SCHEMA.names) for batch in batches]
+        )
+        contracts.check_offers(rows.schema)
         faulty = ([codes != 0 for codes in batch.faults.values()] for batch in batches)
         suspect = np.concatenate([np.logical_or.reduce(cells) for cells in faulty])
-        rejected = rejected_cells(CANONICAL_SCHEMA, frame_of(rows), suspect)
+        rejected = contracts.rejected_cells(
+            contracts.CANONICAL_SCHEMA, contracts.frame_of(rows), suspect
+        )
         start = 0
         for batch in batches:
             part = {name: cells[start : start + batch.size] for name, cells in rejected.items()}
@@ -149,7 +143,7 @@ class ReadRows:
         for name, (values, nulls) in batch.integers().items():
             if name in self.kept:
                 if name not in self.numbers:
-                    width = OFFER_SCHEMA.field(name).type.bit_width
+                    width = contracts.OFFER_SCHEMA.field(name).type.bit_width
                     self.numbers[name] = GrowingNumbers(np.int32 if width == 32 else np.int64)
                 self.numbers[name].append(values, nulls)
         self.lines.append(lines)
@@ -252,9 +246,9 @@ class SortedVendor:
 
     def with_offers(self, columns: Collection[str]) -> NormalizedVendor:
         """Return the vendor with some columns of its offers, which ``kept`` has no longer."""
-        fields = list(offer_fields(columns))
+        fields = list(contracts.offer_fields(columns))
         taken = list(ordered_map(self.kept.consume, fields))
-        offers = frame_of(pa.table(taken, schema=pa.schema(fields)))
+        offers = contracts.frame_of(pa.table(taken, schema=pa.schema(fields)))
         cells = self.kept.columns.items()
         left = {name: each for name, each in cells if name in INPUT_COLUMNS or is_extra(name)}
         return replace(self.vendor, offers=offers, deferred=VendorColumns(left, self.kept.rows))
@@ -316,7 +310,7 @@ def work_file_chunks(
     ordered: SortedVendor, vendor: NormalizedVendor, extra_columns: Sequence[str] = ()
 ) -> Iterator[memoryview]:
     """Yield the work file of a vendor with offers; ``ordered`` has its columns that they lack."""
-    schema = offer_schema(extra_columns)
+    schema = contracts.offer_schema(extra_columns)
     report = {
         **{name: getattr(vendor, name) for name in _PLAIN},
         "fault": None if vendor.fault is None else vendor.fault.as_dict(),
@@ -325,7 +319,7 @@ def work_file_chunks(
     }
 
     def offers() -> Iterator[pa.Table]:
-        made = table_of(vendor.offers)
+        made = contracts.table_of(vendor.offers)
         for start in range(0, len(made), _ROWS_AT_ONCE):
             rows = ordered.kept.rows[start : start + _ROWS_AT_ONCE]
             part = made.slice(start, len(rows))
@@ -359,7 +353,7 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
             "causes": tuple(map(Cause.of, report["causes"])),
         },
         entries=tuple(entries["entry"].to_pylist()),
-        offers=frame_of(offers.replace_schema_metadata(None)),
+        offers=contracts.frame_of(offers.replace_schema_metadata(None)),
         rejected_rows=rejected_rows,
     )
 

@@ -1,14 +1,15 @@
 """A vendor's input, and whether it can be read at all: its map, its text, its columns."""
 
+import threading
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from relay_core.columnar.text import bytes_of
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode, VendorStatus
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.limits import Limits, RunRoom
+from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import unreadable_feed
 from relay_core.ingest.column_mapping import ColumnPlan, describe_missing, plan_columns
 from relay_core.ingest.csv_records import release_mapped
@@ -31,7 +32,7 @@ class VendorFeed:
     sku_map: Buffer | None = None  # the bytes of the vendor's SKU map, if it has one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FeedReader:
     """Reads the feeds of a run."""
 
@@ -39,16 +40,17 @@ class FeedReader:
     requested_at: datetime  # aware; stands in for a null ``updated_at``
     columns: Collection[str]  # those of offers that are kept, the SKU among them
     limits: Limits  # of feeds
-    room: RunRoom  # of all feeds of the run
+    left: int  # the bytes that feeds of the run may still unpack to; vendors take them in order
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read(self, feed: VendorFeed) -> ReadRows | NormalizedVendor:
         """Return the rows of a feed, or at once the vendor that it comes to where it has none.
 
         What makes it unusable is the vendor's ``fault``, never an exception. The feed takes its
-        bytes of the run's room, unless it is too large.
+        bytes of those that are left, unless it is too large.
         """
-        room, size = self.room.size, _FeedSize(self.room.size, self.limits)
-        limits = replace(self.limits, feed_bytes=max(0, min(self.limits.feed_bytes, room)))
+        size = _FeedSize(self.left, self.limits)
+        limits = replace(self.limits, feed_bytes=max(0, min(self.limits.feed_bytes, self.left)))
         vendor = feed.vendor
 
         def opened() -> ParsedFeed:
@@ -75,7 +77,8 @@ class FeedReader:
             fault = unreadable_feed(vendor.vendor_id, feed.file_name, found)
             return NormalizedVendor(vendor.vendor_id, VendorStatus.FAILED, fault=fault)
         finally:
-            self.room.take(size.counted)
+            with self._lock:
+                self.left -= size.counted
 
 
 class _FeedSize:

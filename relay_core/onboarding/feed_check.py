@@ -18,18 +18,9 @@ from relay_core.domain.records import Doubt
 from relay_core.ingest.charset import decode_head, guess_encoding
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
-from relay_core.onboarding import cell_guess, layout_guess
+from relay_core.onboarding import cell_guess, dry_run, layout_guess
 from relay_core.onboarding.check_results import FeedCheck, Reading
 from relay_core.onboarding.doubts import has_amounts, row_doubts, ruled_offers
-from relay_core.onboarding.dry_run import (
-    MAX_WHOLE_BYTES,
-    cell_texts,
-    changed_parser,
-    missing_headers,
-    read_headers,
-    read_rows,
-    read_vendor,
-)
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.header_guess import candidates, match_headers, warehouse_headers
 from relay_core.onboarding.layout_guess import container_changes, unpacked
@@ -56,12 +47,12 @@ def check_feed(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> 
         message = f"the file is not what parser.format and parser.compression say: {what}"
         as_sent = Reading(error_code=FailureCode.DECODE_ERROR, error_message=message)
     else:
-        as_sent = read_rows(inner, parser, config)
+        as_sent = dry_run.read_rows(inner, parser, config)
     if kind is not None and kind.format is None and as_sent.error_code in KINDS_TELL:
         raise FeedUnreadableError(FailureCode(as_sent.error_code or ""), str(kind))
     checker = _Checker(inner, parser, config)
     check = checker.proposal(changes)
-    reading = read_rows(inner, check.parser, config) if check.changes else None
+    reading = dry_run.read_rows(inner, check.parser, config) if check.changes else None
     if reading is None or not _is_better(reading, as_sent, check):
         check = replace(check, as_sent=as_sent, changes={})
     else:
@@ -81,13 +72,13 @@ def with_rows(
     Where there is less of the upload, or it unpacks to too much, the first rows have to do.
     """
     parser = check.parser if check.changes else vendor.parser
-    is_whole = upload.is_whole and len(upload.data) <= MAX_WHOLE_BYTES
+    is_whole = upload.is_whole and len(upload.data) <= dry_run.MAX_WHOLE_BYTES
     if is_whole:
         whole = replace(upload, rows=0)
-        reading, read = read_vendor(whole, parser, config, vendor, sku_map)
+        reading, read = dry_run.read_vendor(whole, parser, config, vendor, sku_map)
         is_whole = reading.error_code != FailureCode.FEED_TOO_LARGE
     if not is_whole:
-        reading, read = read_vendor(unpacked(upload), parser, config, vendor, sku_map)
+        reading, read = dry_run.read_vendor(unpacked(upload), parser, config, vendor, sku_map)
     doubts: tuple[Doubt, ...] = ()
     if read is not None and reading.is_usable:
         offers = ruled_offers(config, read)
@@ -97,7 +88,7 @@ def with_rows(
         own = parser.model_dump(include={"skip_rows"})["skip_rows"]
         rule = {"column": parser.column_map.get("sku", "sku"), "is": [read.last_sku]}
         changed = _with(replace(check, parser=parser), skip_rows=[*own, rule])
-        without, _ = read_vendor(whole, changed.parser, config, vendor, sku_map)
+        without, _ = dry_run.read_vendor(whole, changed.parser, config, vendor, sku_map)
         if without.is_usable and without.rows < reading.rows:
             check = replace(changed, as_sent=check.as_sent if check.changes else reading)
             reading = without
@@ -117,15 +108,15 @@ class _Checker:
     def proposal(self, container: Mapping[str, Any]) -> FeedCheck:
         """Return the guesses on what ``container`` says, one on top of the other; no readings."""
         feed, config, changes = self._feed, self._config, dict(container)
-        guessed = changed_parser(self._parser, changes) or self._parser
+        guessed = dry_run.changed_parser(self._parser, changes) or self._parser
         changes |= _layout_changes(feed, guessed)
-        check = FeedCheck(Reading(), changed_parser(guessed, changes) or guessed, changes)
+        check = FeedCheck(Reading(), dry_run.changed_parser(guessed, changes) or guessed, changes)
         check = _with(check, **layout_guess.guess_record_ends(feed, check.parser, config))
         try:
-            headers = read_headers(feed, check.parser)
+            headers = dry_run.read_headers(feed, check.parser)
         except FeedUnreadableError:
             return FeedCheck(Reading(), self._parser)
-        missing = missing_headers(headers, check.parser) if headers else ()
+        missing = dry_run.missing_headers(headers, check.parser) if headers else ()
         wanted = {*REQUIRED_COLUMNS, *config.output.reads} - {"price"}
         if not {"cost", "price"} & {*check.parser.column_map, *check.parser.defaults, *headers}:
             wanted.add("cost")
@@ -136,13 +127,13 @@ class _Checker:
             check = _with(check, column_map=found)
         if _shows_zeros(feed, check.parser):
             check = _with(check, padded_numbers=True)
-        amounts = cell_texts(feed, check.parser, NUMBER_COLUMNS)
+        amounts = dry_run.cell_texts(feed, check.parser, NUMBER_COLUMNS)
         numbers = cell_guess.guess_numbers(amounts, check.parser)
         check = _styled(replace(check, missing=missing, currencies=numbers.currencies), numbers)
-        cells = cell_texts(feed, check.parser, cell_guess.WORDED_COLUMNS)
+        cells = dry_run.cell_texts(feed, check.parser, cell_guess.WORDED_COLUMNS)
         if symbols := cell_guess.guess_quantity_symbols(cells, check.parser, config.zone):
             check = _with(check, quantity_symbols=[*check.parser.quantity_symbols, *symbols])
-        moments = cell_texts(feed, check.parser, ("updated_at",), with_numbers=True)
+        moments = dry_run.cell_texts(feed, check.parser, ("updated_at",), with_numbers=True)
         times = moments.get("updated_at", ())
         formats, note = cell_guess.guess_timestamps(times, check.parser, config.zone)
         if formats:
@@ -158,12 +149,12 @@ class _Checker:
 
     def _warehouses(self, headers: Sequence[str], parser: ParserConfig) -> list[str]:
         """Return the headers of several warehouses, where nothing else is the quantity."""
-        lacking = {each.column for each in missing_headers(headers, parser)}
+        lacking = {each.column for each in dry_run.missing_headers(headers, parser)}
         if not isinstance(parser.column_map.get("quantity_available", ""), str):
             return []
         names = [*filter(None, dict.fromkeys(map(strip, headers[:_MAX_HEADERS])))]
         found = warehouse_headers(names) if "quantity_available" in lacking else ()
-        cells = cell_texts(self._feed, parser, found, are_headers=True, with_numbers=True)
+        cells = dry_run.cell_texts(self._feed, parser, found, are_headers=True, with_numbers=True)
         texts = [text for each in cells.values() for text in each]
         read = [
             cell_guess.is_read("quantity_available", each, parser, self._config.zone)
@@ -184,18 +175,20 @@ class _Checker:
         parser = check.parser if check.changes else self._parser
         free = [name for name in dict.fromkeys(best.unused[:_MAX_HEADERS]) if name]
         if "cost" in lacking:
-            cells = cell_texts(self._feed, parser, free, are_headers=True)
+            cells = dry_run.cell_texts(self._feed, parser, free, are_headers=True)
             amounts = [
                 text for texts in cells.values() if cell_guess.are_amounts(texts) for text in texts
             ]
             numbers = cell_guess.guess_numbers({"cost": amounts}, parser)
             new = _styled(replace(check, parser=parser), numbers)
-            reading = read_rows(self._feed, new.parser, self._config) if numbers.changes else best
+            reading = (
+                dry_run.read_rows(self._feed, new.parser, self._config) if numbers.changes else best
+            )
             if reading.rank >= best.rank:
                 parser, currencies = new.parser, check.currencies | numbers.currencies
                 with_changes = reading if new.changes else None
                 check = replace(new, with_changes=with_changes, currencies=currencies)
-        cells = cell_texts(self._feed, parser, free, are_headers=True, with_numbers=True)
+        cells = dry_run.cell_texts(self._feed, parser, free, are_headers=True, with_numbers=True)
         zone = self._config.zone
         unknown = {column: candidates(column, cells, parser, zone) for column in lacking}
         return replace(check, unknown=unknown)
@@ -203,7 +196,7 @@ class _Checker:
     def _without_rejected(self, check: FeedCheck) -> FeedCheck:
         """Take back headers of optional columns with rejected cells; below zero becomes 0."""
         mapped = check.changes.get("column_map", {})
-        reading = read_rows(self._feed, check.parser, self._config)
+        reading = dry_run.read_rows(self._feed, check.parser, self._config)
         if any(each.error_code == RowFault.NEGATIVE_QUANTITY for each in reading.refusals):
             check = _with(check, negative_quantity="zero")
         rejected = {each.column for each in reading.refusals}
@@ -213,17 +206,19 @@ class _Checker:
             return check
         changes = {name: value for name, value in check.changes.items() if name != "column_map"}
         changes |= {"column_map": kept} if kept else {}
-        parser = changed_parser(self._parser, changes) or self._parser
+        parser = dry_run.changed_parser(self._parser, changes) or self._parser
         return replace(check, changes=changes, parser=parser)
 
 
 def _shows_zeros(feed: FeedSample, parser: ParserConfig) -> bool:
     """Return whether a workbook shows whole numbers of a text column with zeros in front."""
-    padded = changed_parser(parser, {"padded_numbers": True})
+    padded = dry_run.changed_parser(parser, {"padded_numbers": True})
     if parser.format != "xlsx" or parser.padded_numbers or padded is None:
         return False
     columns = [*filter(is_text_column, (*INPUT_COLUMNS, *parser.extra_columns))]
-    plain, shown = (cell_texts(feed, p, columns, with_numbers=True) for p in (parser, padded))
+    plain, shown = (
+        dry_run.cell_texts(feed, p, columns, with_numbers=True) for p in (parser, padded)
+    )
     return plain != shown
 
 
@@ -244,7 +239,7 @@ def _layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
 
 def _styled(check: FeedCheck, numbers: cell_guess.NumberGuess) -> FeedCheck:
     """Return a check with how numbers are written, and with what is left to people."""
-    styled = changed_parser(check.parser, numbers.changes)
+    styled = dry_run.changed_parser(check.parser, numbers.changes)
     if styled is None:
         note = "the numbers are written in another way than parser.defaults; change both"
         return replace(check, notes=(*check.notes, note))
@@ -262,7 +257,7 @@ def _with_words(parser: ParserConfig, words: Sequence[str]) -> Any:
 
 def _with(check: FeedCheck, **more: Any) -> FeedCheck:
     """Return a check with more changes, where they go with the parser's other options."""
-    changed = changed_parser(check.parser, more)
+    changed = dry_run.changed_parser(check.parser, more)
     own = {**check.changes, **more}
     return check if changed is None else replace(check, parser=changed, changes=own)
 

@@ -7,15 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay_core.config import PriceRule, StockConfig
-from relay_core.domain import records
-from relay_core.domain.codes import (
-    FailureCode,
-    RowFault,
-    RunStatus,
-    Stage,
-    VendorStatus,
-    WarningCode,
-)
+from relay_core.domain import codes, records
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.run_faults import failure_of, listed
 from relay_core.merge.result import MergedInventory
@@ -33,7 +25,7 @@ from relay_core.validation.vendor_failures import (
 
 MAX_MOVES = 10  # so many of the greatest moves of prices are shown, up and down
 _HOUR = timedelta(hours=1)
-_OF_ROWS = (FailureCode.VALIDATION_ERRORS, FailureCode.NO_ROWS_PARSED)
+_OF_ROWS = (codes.FailureCode.VALIDATION_ERRORS, codes.FailureCode.NO_ROWS_PARSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +60,7 @@ def applied_rules(
         name, policy = vendor.vendor_id, vendor.duplicate_skus
         path = f"vendors.{place}.duplicate_skus"
         if policy == "refuse":
-            count = repeated.get(name, {}).get(RowFault.DUPLICATE_SKU, 0)
+            count = repeated.get(name, {}).get(codes.RowFault.DUPLICATE_SKU, 0)
             yield AppliedRule(path, policy, name, "row", "refused", count)
         elif policy != "compete":
             yield AppliedRule(path, policy, name, "row", "set aside", effects["set_aside", name])
@@ -142,11 +134,11 @@ class RunFindings:
     currency: str = ""  # that of its amounts
 
     @property
-    def status(self) -> RunStatus:
+    def status(self) -> codes.RunStatus:
         """The status in which the run ends, as far as its data decide."""
         if self.failure is not None:
-            return RunStatus.FAILED
-        return RunStatus.HELD if self.is_held else RunStatus.SUCCEEDED
+            return codes.RunStatus.FAILED
+        return codes.RunStatus.HELD if self.is_held else codes.RunStatus.SUCCEEDED
 
     @property
     def tripped(self) -> list[records.GuardResult]:
@@ -163,7 +155,7 @@ class RunFindings:
     def uploads(self) -> list[NormalizedVendor]:
         """The uploads that were read: all that is refused, and counted, is theirs."""
         vendors = (self.replaced.get(each.vendor_id, each) for each in self.normalized)
-        return [vendor for vendor in vendors if vendor.status is not VendorStatus.LAST_GOOD]
+        return [vendor for vendor in vendors if vendor.status is not codes.VendorStatus.LAST_GOOD]
 
     def causes(self, limit: int = DEFAULT_LIMITS.report_causes) -> list[records.Cause]:
         """Return the causes of rejected rows in the uploads, the most frequent first."""
@@ -175,7 +167,7 @@ class RunFindings:
         read = {each.vendor_id: each.valid_rows for each in self.normalized if each.status.is_used}
         of_vendors = [(each.vendor_id, each.status) for each in self.normalized]
         of_vendors += [(name, state.status) for name, state in self.states.items()]
-        left_out = {name for name, status in of_vendors if status is VendorStatus.LEFT_OUT}
+        left_out = {name for name, status in of_vendors if status is codes.VendorStatus.LEFT_OUT}
         return {name: read.get(name, 0) for name in self.vendor_ids if name not in left_out}
 
     def fail(self, failure: records.RunFailure) -> None:
@@ -206,7 +198,7 @@ class RunFindings:
     def take_normalized(self, normalized: Sequence[NormalizedVendor]) -> None:
         """Add the findings of reading the vendors; an unusable feed ends the run, or none left."""
         faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
-        self.normalized, failure = normalized, failure_of(faults, Stage.NORMALIZE)
+        self.normalized, failure = normalized, failure_of(faults, codes.Stage.NORMALIZE)
         if failure is None and (faults := nothing_left(self.states)):
             failure = failure_of(faults, stage_of(faults[0]))
         self.failure = self.with_remedy(failure)
@@ -262,7 +254,7 @@ class RunFindings:
         """Count the warnings by code, those that reports leave out too."""
         counts = Counter(entry.error_code for entry in self.warnings)
         if self.unpriced_skus:
-            counts[str(WarningCode.UNPRICED_SKU)] = self.unpriced_skus
+            counts[str(codes.WarningCode.UNPRICED_SKU)] = self.unpriced_skus
         return counts
 
     def vendor_results(self, requested_at: datetime) -> tuple[records.VendorResult, ...]:
@@ -271,12 +263,12 @@ class RunFindings:
         for name in self.vendor_ids:
             if name not in self.states and name not in uploads:
                 continue
-            state = self.states.get(name, VendorState(VendorStatus.FOUND))
+            state = self.states.get(name, VendorState(codes.VendorStatus.FOUND))
             upload, uploaded_at = uploads.get(name), self.uploaded_at.get(name)
             age = state.age_hours
             if age is None and uploaded_at is not None:
                 age = max(0, (requested_at - uploaded_at) // _HOUR)
-            if upload and upload.status is VendorStatus.FAILED and not upload.total_rows:
+            if upload and upload.status is codes.VendorStatus.FAILED and not upload.total_rows:
                 upload = None  # it could not be read
             results.append(
                 records.VendorResult(

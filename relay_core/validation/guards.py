@@ -28,22 +28,14 @@ _MIN_SIZE = 10  # shares of fewer SKUs, or rows, say nothing
 _ROOM = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class VendorRows:
-    """A vendor's valid rows, in the baseline's run and now."""
-
-    vendor_id: str
-    before: int
-    now: int
-
-
-def vendor_rows_share(guards: GuardsConfig, rows: VendorRows) -> GuardResult | None:
-    """Return the verdict on how many of its rows a vendor has lost; None where none is given."""
+def vendor_rows_share(
+    guards: GuardsConfig, vendor_id: str, before: int, now: int
+) -> GuardResult | None:
+    """Return the verdict on how many valid rows a vendor has lost; None where none is given."""
     limit = guards.max_vendor_rows_lost_pct
-    if limit is None or rows.before < _MIN_SIZE:
+    if limit is None or before < _MIN_SIZE:
         return None
-    lost = max(rows.before - rows.now, 0)
-    return _judged("vendor_rows", lost, rows.before, limit, vendor_id=rows.vendor_id)
+    return _judged("vendor_rows", max(before - now, 0), before, limit, vendor_id=vendor_id)
 
 
 def judge_guards(
@@ -51,18 +43,19 @@ def judge_guards(
     found: Comparison,
     *,
     exempt: Collection[str],
-    vendor_rows: Collection[VendorRows],
+    vendor_rows: Collection[tuple[str, int, int]],
     left_out: Collection[str] = (),
 ) -> list[GuardResult]:
     """Hold a feed against the published one, which is the first of both.
 
     SKUs that are only kept at 0 are in neither. Those of exempt vendors, and those that the tenant
-    wants left out, may be missing. The results are of all guards that have enough to judge, in the
-    order of the contract; vendors' rows in the order of the config.
+    wants left out, may be missing. Of vendors there are the valid rows before and now, in the order
+    of the config. The results are of all guards that have enough to judge, in the order of the
+    contract.
     """
     return [
         *_feed_guards(guards, _Offered.of(found, exempt, left_out)),
-        *(lost for rows in vendor_rows if (lost := vendor_rows_share(guards, rows)) is not None),
+        *(lost for rows in vendor_rows if (lost := vendor_rows_share(guards, *rows)) is not None),
     ]
 
 
@@ -120,13 +113,15 @@ class _Offered:
 
 def _feed_guards(guards: GuardsConfig, found: _Offered) -> Iterator[GuardResult]:
     rows, others = found.in_both
-    before, after = found.before.cents[rows], found.after.cents[others]
+    before, after = prices = found.before.cents[rows], found.after.cents[others]
     few = guards.min_price_jumps
 
-    def moved(guard: str, which: Bools, limit: Decimal, min_count: int = 1) -> GuardResult:
-        examples = found.examples(rows[which], before[which], after[which], _money)
-        count = int(which.sum())
-        return _judged(guard, count, len(rows), limit, min_count, examples=examples)
+    def moved(
+        guard: str, which: Bools, limit: Decimal, min_count: int, sides: tuple[Ints, Ints] = prices
+    ) -> GuardResult:
+        was, now = (cents[which] for cents in sides)
+        examples = found.examples(rows[which], was, now, _money)
+        return _judged(guard, int(which.sum()), len(rows), limit, min_count, examples=examples)
 
     if guards.max_skus_removed_pct is not None:
         gone, of = found.removed, found.counted
@@ -150,16 +145,12 @@ def _feed_guards(guards: GuardsConfig, found: _Offered) -> Iterator[GuardResult]
     if guards.price_level is not None and len(rows) >= _MIN_SIZE:
         low, high = guards.price_level.low, Fraction(guards.price_level.high)
         for side, beyond in (("low", (before, after, low)), ("high", (after, before, 1 / high))):
-            yield replace(moved("price_level", falls_below(*beyond), _HALF), side=side)
+            yield replace(moved("price_level", falls_below(*beyond), _HALF, 1), side=side)
     if guards.quarantine is not None and len(rows) >= _MIN_SIZE:
         # How many of the SKUs in both keep their price, as the new one cannot be right.
         suspect = found.after.suspect_cents
         computed = np.full(len(rows), -1) if suspect is None else suspect[others]
-        kept = computed >= 0
-        examples = found.examples(rows[kept], after[kept], computed[kept], _money)
-        limit = guards.quarantine.max_pct
-        count = int(kept.sum())
-        yield _judged("quarantined", count, len(rows), limit, few, examples=examples)
+        yield moved("quarantined", computed >= 0, guards.quarantine.max_pct, few, (after, computed))
 
 
 def falls_below(old: Ints, new: Ints, factor: Decimal | Fraction) -> Bools:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from relay_core.config import TenantConfig, VendorConfig
-from relay_core.domain.limits import DEFAULT_LIMITS, Limits, ReportRoom, RunRoom
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits, ReportRoom
 from relay_core.domain.records import ReportEntry
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.normalize.fallback import NO_LAST_GOOD, FallbackPolicy
@@ -61,7 +61,7 @@ def normalize_vendors(
     """Take feeds through the steps of vendors; nothing stands in for one that cannot be used."""
     in_order = columns_to_merge(config) if columns is None else columns
     columns = columns_to_read(config, in_order, hands_over=hands_over)
-    reader = FeedReader(config, requested_at, columns, limits, RunRoom(limits.run_bytes))
+    reader = FeedReader(config, requested_at, columns, limits, limits.run_bytes)
     to, findings = MemorySink() if sink is None else sink, RunFindings(limits=limits)
     run = RunStages(config, config.vendors, requested_at, KEYS, to, findings, hands_over)
     fallback = FallbackPolicy(reader, {}, NO_LAST_GOOD, None)

@@ -18,7 +18,7 @@ from relay_core.config.models import GuardsConfig
 from relay_core.domain.records import GuardResult
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.contracts import frame_of
-from relay_core.validation.guards import VendorRows, falls_below, judge_guards, vendor_rows_share
+from relay_core.validation.guards import falls_below, judge_guards, vendor_rows_share
 from support.builders import tenant_config
 
 
@@ -169,7 +169,7 @@ def test_more_than_half_of_the_prices_may_not_move_together(
 
 @pytest.mark.parametrize(("now", "trips"), [(5, False), (4, True)])
 def test_a_vendor_may_lose_rows_up_to_the_limit(now: int, trips: bool) -> None:
-    result = vendor_rows_share(guards(), VendorRows("v1", 10, now))
+    result = vendor_rows_share(guards(), "v1", 10, now)
     assert result is not None
     assert (result.tripped, result.count, result.of) == (trips, 10 - now, 10)
     assert result.as_dict()["vendor_id"] == "v1"
@@ -177,8 +177,8 @@ def test_a_vendor_may_lose_rows_up_to_the_limit(now: int, trips: bool) -> None:
 
 
 def test_a_vendor_of_few_rows_is_not_judged_and_one_that_grew_has_lost_none() -> None:
-    assert vendor_rows_share(guards(), VendorRows("v1", 9, 0)) is None
-    grown = vendor_rows_share(guards(), VendorRows("v1", 10, 50))
+    assert vendor_rows_share(guards(), "v1", 9, 0) is None
+    grown = vendor_rows_share(guards(), "v1", 10, 50)
     assert grown is not None
     assert (grown.count, grown.value) == (0, "0.0000")
 
@@ -198,7 +198,7 @@ def test_a_guard_that_is_off_gives_no_result() -> None:
         price_level=None,
         max_vendor_rows_lost_pct=None,
     )
-    rows = [VendorRows("v1", 100, 0)]
+    rows = [("v1", 100, 0)]
     results = judge_guards(off, compared(TWENTY, skus(1)), exempt=(), vendor_rows=rows)
     assert results == []
 
