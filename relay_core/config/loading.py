@@ -76,10 +76,6 @@ class TenantConfig(values.Section):
         """Return where among the vendors the one of this id stands, from 0."""
         return [each.vendor_id for each in self.vendors].index(vendor_id)
 
-    def stock_of(self, vendor_id: str) -> models.StockConfig:
-        """Return how much of a vendor's quantities is offered on: its own say, or the tenant's."""
-        return self.vendor(vendor_id).stock or self.stock
-
     def rate_of(self, vendor: models.VendorConfig) -> Fraction | None:
         """Return one of a vendor's currency in the tenant's; None where they are the same."""
         if vendor.currency in (None, self.default_currency):

@@ -69,7 +69,7 @@ def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMI
     large a cell, as a quote is that is left open for longer than one may be.
     """
     text = skip_lines(decode_feed(data, parser.encoding), parser.skip_lines)
-    records = _Records(*one_byte_delimiter(text, parser.delimiter), parser, limits)
+    records = _Records(text, parser, limits)
     if parser.columns is not None:
         return records.parsed(tuple(parser.columns), 0, first_row=1)
     headers, position = records.header()
@@ -82,21 +82,13 @@ def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMI
 class _Records:
     """The records of one decoded text."""
 
-    def __init__(
-        self,
-        text: memoryview,
-        delimiter: bytes,
-        stands_for: str | None,
-        parser: ParserConfig,
-        limits: Limits,
-    ) -> None:
-        self._text = text
+    def __init__(self, text: memoryview, parser: ParserConfig, limits: Limits) -> None:
+        self._text, delimiter, self._stands_for = one_byte_delimiter(text, parser.delimiter)
         self._delimiter, self._mark = delimiter, delimiter.decode("ascii")
-        self._stands_for = stands_for
         self._parser = parser
         self._drops = parser.blank_extra_fields == "drop"
         self._limits = limits
-        self._written = stands_for or self._mark
+        self._written = self._stands_for or self._mark
         self._scanner = RecordScanner(delimiter, limits.cell_bytes, quoting=parser.quoting)
         self._headers: tuple[str, ...] = ()
         self._wanted = 0  # how many cells a record has that fits

@@ -88,10 +88,7 @@ class ParsedFeed:
 
 
 def refuse_large_cells(
-    columns: Sequence[pa.StringArray],
-    numbers: Sequence[int] | npt.NDArray[np.int64],
-    headers: Sequence[str],
-    limits: Limits,
+    columns: Sequence[pa.StringArray], numbers: Ints, headers: Sequence[str], limits: Limits
 ) -> None:
     """Refuse columns with too large a cell: ``invalid_input``, of the first record with one."""
     found: list[tuple[int, int]] = []

@@ -266,7 +266,7 @@ class Merge:
         """Return the offers that a vendor's rows make: the last good feed's part, then stock."""
         offers = offers_of(self.config, vendor_id, rows, is_last_good=is_last_good)
         fed = offers.append_column(FED_QUANTITY, offers["quantity_available"])
-        return in_stock(self.config.stock_of(vendor_id), fed)
+        return in_stock(self.config.vendor(vendor_id).stock or self.config.stock, fed)
 
     def ruled(self, offers: pa.Table) -> tuple[pa.Table, Bools]:
         """Return offers with their rules and overrides, and which of them these leave out."""

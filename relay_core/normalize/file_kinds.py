@@ -30,23 +30,6 @@ _PACKED_BYTES = 1 << 20
 _EXPORT = "export it as CSV, or save it as .xlsx"
 _ASK = "ask for the list itself, as CSV or .xlsx"
 _REPACK = "pack it as .zip or .gz, or upload it unpacked"
-_MARKS = (
-    (rb"%PDF", "a PDF", _EXPORT),
-    (rb"\x89PNG\r\n", "an image (PNG)", _ASK),
-    (rb"\xff\xd8\xff", "an image (JPEG)", _ASK),
-    (rb"GIF8", "an image (GIF)", _ASK),
-    (rb"II\*\0|MM\0\*", "an image (TIFF)", _ASK),
-    (rb"BM.{0,13}\0", "an image (BMP)", _ASK),
-    (rb"RIFF.{4}WEBP", "an image (WebP)", _ASK),
-    (rb"7z\xbc\xaf\x27\x1c", "an archive (7-Zip)", _REPACK),
-    (rb"Rar!\x1a\x07", "an archive (RAR)", _REPACK),
-    (rb"\xfd7zXZ\0", "an archive (xz)", _REPACK),
-    (rb"BZh", "an archive (bzip2)", _REPACK),
-    (rb"\x28\xb5\x2f\xfd", "an archive (Zstandard)", _REPACK),
-    (rb".{257}ustar", "an archive (tar)", "pack one file as .zip or .gz, or upload it unpacked"),
-    (rb"PAR1", "a Parquet file", "set parser.format to parquet"),
-)
-"""How a file begins, its kind, and what to do about it."""
 _PACKED_MARKS = ((OLE2, b"", "xls"), (ZIP, b"xl/", "xlsx"), (ZIP, b"opendocument.spr", "ods"))
 """How a workbook in an archive begins, what its head holds, and its format."""
 _HTML = re.compile(r"<(!doctype\s+html|html|head|body|table|meta|script|style|div|title)\b", re.I)
@@ -75,6 +58,26 @@ PAGE = FileKind(
     is_text=True,
 )
 
+_MARKS = {
+    rb"%PDF": FileKind("a PDF", _EXPORT),
+    rb"\x89PNG\r\n": FileKind("an image (PNG)", _ASK),
+    rb"\xff\xd8\xff": FileKind("an image (JPEG)", _ASK),
+    rb"GIF8": FileKind("an image (GIF)", _ASK),
+    rb"II\*\0|MM\0\*": FileKind("an image (TIFF)", _ASK),
+    rb"BM.{0,13}\0": FileKind("an image (BMP)", _ASK),
+    rb"RIFF.{4}WEBP": FileKind("an image (WebP)", _ASK),
+    rb"7z\xbc\xaf\x27\x1c": FileKind("an archive (7-Zip)", _REPACK),
+    rb"Rar!\x1a\x07": FileKind("an archive (RAR)", _REPACK),
+    rb"\xfd7zXZ\0": FileKind("an archive (xz)", _REPACK),
+    rb"BZh": FileKind("an archive (bzip2)", _REPACK),
+    rb"\x28\xb5\x2f\xfd": FileKind("an archive (Zstandard)", _REPACK),
+    rb".{257}ustar": FileKind(
+        "an archive (tar)", "pack one file as .zip or .gz, or upload it unpacked"
+    ),
+    rb"PAR1": FileKind("a Parquet file", "set parser.format to parquet", "parquet"),
+}
+"""How a file begins that is of a kind."""
+
 
 def is_page(head: bytes) -> bool:
     """Return whether a file that begins so, packed or not, is a page for people to look at."""
@@ -86,7 +89,8 @@ def kind_of(data: Buffer, format: str, compression: str = "auto") -> FileKind | 
     kind = _container_kind(data)
     if kind is None:
         head = _unpacked_head(data)
-        kind = _kind_of_bytes(head) or _kind_of_text(_text_of(head), format)
+        marked = (kind for mark, kind in _MARKS.items() if re.match(mark, head, re.DOTALL))
+        kind = next(marked, None) or _kind_of_text(_text_of(head), format)
         if kind is None:
             # A workbook has no layer of compression, so that an archive is none of its format.
             is_read_as_is = format in _WORKBOOKS or compression == "none"
@@ -129,13 +133,6 @@ def _container_kind(data: Buffer) -> FileKind | None:
         if "xl/workbook.bin" in names:
             return FileKind("an Excel workbook (.xlsb)", _EXPORT)
     return FileKind(_WORKBOOKS[found], f"set parser.format to {found}", found)
-
-
-def _kind_of_bytes(head: bytes) -> FileKind | None:
-    for mark, name, remedy in _MARKS:
-        if re.match(mark, head, re.DOTALL):
-            return FileKind(name, remedy, "parquet" if mark == b"PAR1" else None)
-    return None
 
 
 def _kind_of_packed(head: bytes) -> FileKind | None:

@@ -262,7 +262,7 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
     config, statuses, overrides = _described(files, keys)
     own = [one for one in overrides if one.sku == sku]
     ranking, refused = OfferRanking(Merge.of(config, own)), _RejectedRows()
-    sources = list(_sources(files, keys, config, statuses, ranking))
+    sources = list(_sources(files, keys, statuses, ranking))
     if keys.invalid_rows in files.sizes:
         sources.append(WorkFile(keys.rejected_rows, REJECTED_BY_SKU, refused.add))
     kept: list[pa.Table] = []
@@ -309,13 +309,10 @@ def _described(
 
 
 def _sources(
-    files: RunFiles,
-    keys: ArtifactKeys,
-    config: TenantConfig,
-    statuses: Mapping[str, VendorStatus],
-    ranking: OfferRanking,
+    files: RunFiles, keys: ArtifactKeys, statuses: Mapping[str, VendorStatus], ranking: OfferRanking
 ) -> Iterator[WorkFile]:
     """Yield the work files of vendors, in the order of the config."""
+    config = ranking.merge.config
     for vendor_id in (vendor.vendor_id for vendor in config.vendors):
         status, key = statuses.get(vendor_id), keys.work(vendor_id, WORK_FILE)
         is_left_out = status is VendorStatus.LEFT_OUT

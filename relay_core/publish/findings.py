@@ -71,7 +71,7 @@ def applied_rules(
         else:
             yield AppliedRule(path, said, None, "SKU", "priced", effects["priced", index])
     for place, vendor in enumerate(config.vendors):
-        stock = config.stock_of(vendor.vendor_id)
+        stock = vendor.stock or config.stock
         if stock != StockConfig():
             path = "stock" if vendor.stock is None else f"vendors.{place}.stock"
             said = _pairs(stock.model_dump(exclude_defaults=True))

@@ -83,11 +83,11 @@ class ArtifactKeys:
     def inbound(self, vendor_id: str, file_name: str, *, last_good: bool = False) -> str:
         """Return the key of the run's copy of a vendor's feed; a long name loses its start."""
         end = file_name.encode()[-_MAX_NAME_LENGTH:].decode(errors="ignore")
-        return f"{self._inputs_of(vendor_id, last_good)}{end}"
+        return f"{self.prefix}inbound/{vendor_id}/{'last_good/' if last_good else ''}{end}"
 
     def sku_map(self, vendor_id: str, *, last_good: bool = False) -> str:
         """Return the key of the run's own copy of the SKU map of such a feed."""
-        return f"{self._inputs_of(vendor_id, last_good)}sku_map/sku_map.csv"
+        return self.inbound(vendor_id, "sku_map/sku_map.csv", last_good=last_good)
 
     def normalized(self, vendor_id: str) -> str:
         """Return the key of a vendor's normalized.csv."""
@@ -96,6 +96,3 @@ class ArtifactKeys:
     def work(self, vendor_id: str, name: str) -> str:
         """Return the key of a work file, which is no artifact."""
         return f"{self.prefix}work/{vendor_id}/{name}"
-
-    def _inputs_of(self, vendor_id: str, last_good: bool) -> str:
-        return f"{self.prefix}inbound/{vendor_id}/{'last_good/' if last_good else ''}"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from relay_core.config import StockConfig, load_config
+from relay_core.config import load_config
 from relay_core.domain.limits import DEFAULT_LIMITS, STORED_CONFIG_LIMITS
-from support.builders import config_document, tenant_config, vendor_document
+from support.builders import config_document, vendor_document
 from support.config_documents import faults_of
 
 ONE_OF = "must have exactly one of margin_pct, markup, fixed_price and leave_out: true; it has "
@@ -112,10 +112,3 @@ def test_a_rule_is_read_exactly_and_written_as_it_is_read() -> None:
     written = config.to_document()["pricing"]["rules"][0]
     assert (written["when"]["cost_from"], written["margin_pct"]) == ("0.10", "0.250")
     assert load_config(config.to_document()) == config
-
-
-def test_a_vendors_stock_stands_in_for_the_tenants_as_a_whole() -> None:
-    vendors = (vendor_document("a", stock={"cap": 5}), vendor_document("b"))
-    config = tenant_config(*vendors, stock={"hold_back": 2})
-    assert config.stock_of("a") == StockConfig(cap=5)
-    assert config.stock_of("b") == StockConfig(hold_back=2)

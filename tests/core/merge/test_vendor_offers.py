@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from relay_core.config import StockConfig
+from relay_core.merge.best_offer import Merge
 from relay_core.merge.vendor_offers import in_stock, units, without_duplicates
 from support.builders import tenant_config, vendor_document
 
@@ -84,3 +85,11 @@ def test_without_stock_offers_are_as_they_are() -> None:
     offers = rows(("A", 1))
     assert in_stock(StockConfig(), offers) is offers
     assert units(rows()) == 0
+
+
+def test_a_vendors_stock_stands_in_for_the_tenants_as_a_whole() -> None:
+    vendors = (vendor_document("a", stock={"cap": 5}), vendor_document("b"))
+    merge = Merge.of(tenant_config(*vendors, stock={"hold_back": 2}))
+    ten = pa.table({"quantity_available": pa.array([10], pa.int32())})
+
+    assert [units(merge.offers_of(name, ten)) for name in ("a", "b")] == [5, 8]

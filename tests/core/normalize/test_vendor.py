@@ -14,10 +14,10 @@ from relay_core.columnar import growing_columns
 from relay_core.domain.limits import Limits
 from relay_core.ingest import csv_reader
 from relay_core.normalize import rejected_rows, vendor_feed
-from relay_core.normalize import vendor as vendor_module
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import ReadRows, read_rows
 from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.validation import contracts
 from relay_core.validation.contracts import REJECTED_ROWS
 from support.builders import feed, tenant_config, vendor_document
 from support.memory_sink import MemorySink
@@ -78,7 +78,7 @@ def test_all_vendors_together_keep_as_many_entries_as_a_report() -> None:
 def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_counted() -> None:
     # One judgement and more: the first rows alone have more entries than there is room for.
     with (
-        mock.patch.object(vendor_module, "VALIDATED_ROWS", 1),
+        mock.patch.object(contracts, "VALIDATED_ROWS", 1),
         mock.patch.object(csv_reader, "_BLOCK", 64),
         mock.patch.object(
             rejected_rows, "row_entries", side_effect=rejected_rows.row_entries
@@ -102,7 +102,7 @@ def test_records_of_another_width_take_their_share_of_the_entries() -> None:
 
 @pytest.mark.parametrize("gate_rows", [1, 1000])
 def test_rows_are_refused_alike_however_many_are_judged_at_a_time(gate_rows: int) -> None:
-    with mock.patch.object(vendor_module, "VALIDATED_ROWS", gate_rows):
+    with mock.patch.object(contracts, "VALIDATED_ROWS", gate_rows):
         read, _ = normalized(feed("A,x,1", "B,1,1", "C,1", "D,-1,1", "E,1,"), feed("F,1,1"))
 
     assert read.offers["sku"].tolist() == ["B", "E"]
