@@ -103,8 +103,8 @@ class FallbackPolicy:
             return self._left_out(vendor, remaining, own or SortedVendor.without_rows(nothing))
         if own is not None:
             return self._as_it_is(vendor, failure, own)
+        self.states[vendor.vendor_id] = VendorState(VendorStatus.MISSING, failure)
         if is_absence(failure) and may_be_empty(self.reader.config, vendor):
-            self.states[vendor.vendor_id] = VendorState(VendorStatus.MISSING, failure)
             return SortedVendor.without_rows(replace(nothing, warnings=(failure,)))
         nothing = replace(nothing, status=VendorStatus.FAILED, fault=failure)
         return SortedVendor.without_rows(nothing)

@@ -197,6 +197,9 @@ class RunFindings:
 
     def take_normalized(self, normalized: Sequence[NormalizedVendor]) -> None:
         """Add the findings of reading the vendors; an unusable feed ends the run, or none left."""
+        # A vendor that was read says itself what stands in for it.
+        again = codes.WarningCode.VENDOR_LAST_GOOD
+        self.warnings = [each for each in self.warnings if each.error_code != again]
         faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
         self.normalized, failure = normalized, failure_of(faults, codes.Stage.NORMALIZE)
         if failure is None and (faults := nothing_left(self.states)):

@@ -217,7 +217,7 @@ def test_the_last_good_feed_stands_in_with_its_share_of_the_quantities(
     options = {"on_trouble": "last_good", "last_good": {"quantity_pct": 50}}
     ended = in_trouble(code, earlier=feed(*WHOLE), required=required, **options)
     assert (ended.failed, ended.used(), ended.trouble()) == (None, "last_good", code)
-    assert ended.warned[0] == "VENDOR_LAST_GOOD"
+    assert ended.warned == ["VENDOR_LAST_GOOD"]
     assert "2 hours old, and 48 is the most" in ended.findings.warnings[0].error_message
     assert {ended.quantities[f"B-{number:02}"] for number in range(20)} == {"4"}
     state = ended.findings.states["bad"]
@@ -251,6 +251,29 @@ def test_a_stale_upload_stands_in_itself_with_its_share_of_the_quantities() -> N
     assert (ended.failed, ended.used(), ended.trouble()) == (None, "last_good", "STALE_FEED")
     assert ended.quantities == {"B-1": "4"}
     assert ended.findings.states["bad"].last_good_run_id is None
+
+
+@pytest.mark.parametrize(
+    ("earlier", "required", "policy", "failed", "used", "warned"),
+    [
+        (GOOD, True, "fail", None, "last_good", ["VENDOR_LAST_GOOD"]),
+        (b'"', True, "fail", ("REQUIRED_VENDOR_MISSING", "NORMALIZE"), "missing", []),
+        (b'"', True, "warn_only", None, "missing", ["REQUIRED_VENDOR_MISSING"]),
+        (b'"', False, "fail", None, "left_out", ["OPTIONAL_VENDOR_MISSING"]),
+    ],
+)
+def test_what_stands_in_for_an_upload_that_is_not_there_is_told_once_and_as_it_ended(
+    earlier: bytes, required: bool, policy: str, failed: Any, used: str, warned: list[str]
+) -> None:
+    vendor = vendor_document("bad", required=required, on_trouble="last_good")
+    ended = run(
+        vendor,
+        GOOD_VENDOR,
+        uploads={"good": GOOD},
+        earlier={"bad": earlier},
+        error_policy={**FORGIVING, "missing_required_vendor_policy": policy},
+    )
+    assert (ended.failed, ended.used(), ended.warned) == (failed, used, warned)
 
 
 def test_lost_rows_without_a_last_good_feed_trip_their_guard() -> None:
