@@ -37,12 +37,6 @@ def platform() -> Iterator[Platform]:
         yield platform
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
 def evaluate(
     name: str,
     platform: Platform,

@@ -36,12 +36,6 @@ WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
 PUBLISHED, MERGED, FRESH = "published_feed", "merged_inventory", "feed_is_fresh"
 
 
-@pytest.fixture
-def world() -> Iterator[World]:
-    with embedded_platform() as platform, dg.DagsterInstance.ephemeral() as instance:
-        yield World(platform, instance)
-
-
 @pytest.fixture(params=STORAGES)
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """Yield a world whose instance has a database of each kind."""

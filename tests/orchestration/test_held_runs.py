@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -24,12 +23,6 @@ from support.run_world import TENANT, World, failure_of, with_objects
 
 FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with embedded_platform() as platform, dg.DagsterInstance.ephemeral() as instance:
-        yield World(platform, instance)
 
 
 def sync(world: World, run_id: str, *rows: str, vendor_id: str = "vendor_1") -> RunRecord:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import dagster as dg
 import pytest
 
 from relay_core.domain.codes import RunStatus
@@ -12,7 +9,6 @@ from relay_dagster.execution.publication import withdraw
 from relay_dagster.feeds.pointer import Publication
 from relay_dagster.runs.model import RunRecord
 from support.builders import feed
-from support.fakes import embedded_platform
 from support.run_world import TENANT, World
 
 FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")
@@ -23,12 +19,6 @@ CONTENT_TYPES = {
     "jsonl": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
 }
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with embedded_platform() as platform, dg.DagsterInstance.ephemeral() as instance:
-        yield World(platform, instance)
 
 
 def sync(world: World, run_id: str, format: str, *rows: str) -> RunRecord:

@@ -27,12 +27,6 @@ def platform() -> Iterator[Platform]:
         yield platform
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
 def evaluate(
     name: str, platform: Platform, instance: dg.DagsterInstance, cursor: str | None = None
 ) -> dg.SensorResult | dg.SkipReason:

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from relay_core.columnar.csv_text import money_text, whole_text
 from relay_core.columnar.numbers import FAULTS, ColumnValues, read_amounts, read_wholes
-from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import read_money, read_whole
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, RejectionCodes
 from relay_core.domain.errors import CellError
-from support.builders import tenant_config, vendor_document
+from support.config_documents import parser_of
 
 NUMBERS = st.one_of(
     st.from_regex(r"\A[+-]?[0-9]{0,12}[.,]?[0-9]{0,7}([eE][+-]?[0-9]{1,3})?\Z"),
@@ -38,10 +37,6 @@ OPTIONS = st.sampled_from(
         {"thousands_separator": "'", "currency_symbols": ["$", "€", "$€"]},
     ]
 )
-
-
-def parser(options: dict[str, Any]) -> ParserConfig:
-    return tenant_config(vendor_document(parser=options)).vendors[0].parser
 
 
 def refusals_of(name: str) -> RejectionCodes:
@@ -74,7 +69,7 @@ def by_column(typed: ColumnValues) -> list[int | str | None]:
 
 @given(st.lists(NUMBERS, max_size=8), OPTIONS)
 def test_a_column_of_money_reads_as_its_cells_do(texts: list[str], options: dict[str, Any]) -> None:
-    made = parser(options)
+    made = parser_of(**options)
 
     def rule(text: str) -> int:
         return read_money(text, made)
@@ -91,7 +86,7 @@ def test_a_column_of_money_reads_as_its_cells_do(texts: list[str], options: dict
 def test_a_column_of_whole_numbers_reads_as_its_cells_do(
     texts: list[str], options: dict[str, Any], name: str
 ) -> None:
-    made = parser(options)
+    made = parser_of(**options)
 
     def rule(text: str) -> int:
         return read_whole(BY_NAME[name], text, made)
@@ -101,7 +96,7 @@ def test_a_column_of_whole_numbers_reads_as_its_cells_do(
 
 @given(st.lists(st.one_of(NUMBERS, st.sampled_from([" 1.50", "2 ", " ", "\u00a03"])), max_size=8))
 def test_plain_numbers_need_no_trimming_before(texts: list[str]) -> None:
-    made = parser({})
+    made = parser_of()
 
     def rule(text: str) -> int:
         return read_money(text, made)
@@ -112,7 +107,7 @@ def test_plain_numbers_need_no_trimming_before(texts: list[str]) -> None:
 
 @given(st.lists(NUMBERS, max_size=8))
 def test_a_cell_that_counts_as_canonical_stands_as_its_value_is_written(texts: list[str]) -> None:
-    made, cells = parser({}), column(texts)
+    made, cells = parser_of(), column(texts)
     amounts = read_amounts(cells, made, refusals_of("cost"))
     wholes = read_wholes(cells, made, refusals_of("lead_time_days"))
 
@@ -126,7 +121,7 @@ def test_a_cell_that_counts_as_canonical_stands_as_its_value_is_written(texts: l
     "text", ["abc", "1.2.3", "1e", "e5", ".e5", ".", "+", "--1", "0x1F", "1_0", "\u0663", "1,5"]
 )
 def test_what_is_no_number_is_refused(text: str) -> None:
-    read = read_amounts(pa.array([text, "1"]), parser({}), refusals_of("cost"))
+    read = read_amounts(pa.array([text, "1"]), parser_of(), refusals_of("cost"))
 
     assert by_column(read) == [RowFault.INVALID_DECIMAL, 10_000]
 
@@ -145,14 +140,14 @@ def test_what_is_no_number_is_refused(text: str) -> None:
     ],
 )
 def test_an_amount_of_any_length_is_read_exactly(text: str, amount: int | str) -> None:
-    assert by_column(read_amounts(pa.array([text]), parser({}), refusals_of("cost"))) == [amount]
-    assert by_cell([text], lambda cell: read_money(cell, parser({}))) == [amount]
+    assert by_column(read_amounts(pa.array([text]), parser_of(), refusals_of("cost"))) == [amount]
+    assert by_cell([text], lambda cell: read_money(cell, parser_of())) == [amount]
 
 
 def test_a_slice_of_a_column_is_read_from_where_it_starts() -> None:
     cells = pa.array(["x", "12.5", "7", "y"]).slice(1, 2)
 
-    assert by_column(read_amounts(cells, parser({}), refusals_of("cost"))) == [
+    assert by_column(read_amounts(cells, parser_of(), refusals_of("cost"))) == [
         125_000,
         70_000,
     ]

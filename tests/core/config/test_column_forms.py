@@ -6,17 +6,14 @@ from typing import Any
 
 import pytest
 
-from relay_core.config import ParserConfig, load_config
+from relay_core.config import load_config
 from relay_core.config.parser import ColumnForm
 from relay_core.domain.errors import ConfigError
 from support.builders import config_document, tenant_config, vendor_document
+from support.config_documents import parser_of
 
 PACK = {"column": "Cost", "divided_by": "Pack"}
 ROWS = {"column": "Name", "is": "empty"}
-
-
-def parser_of(**options: Any) -> ParserConfig:
-    return tenant_config(vendor_document(parser=options)).vendors[0].parser
 
 
 def faults_of(**options: Any) -> list[str]:

@@ -6,24 +6,19 @@ import re
 
 import pytest
 
-from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.csv_reader import parse_feed
-from support.builders import tenant_config, vendor_document
+from support.config_documents import parser_of
 
 LIMITS = Limits(cell_bytes=100)
 BLOCK = 6 << 20
 HEADER = b"sku,quantity_available,note\n"
 
 
-def parser(**options: object) -> ParserConfig:
-    return tenant_config(vendor_document(parser=options)).vendors[0].parser
-
-
 def read(feed: bytes, limits: Limits = LIMITS, **options: object) -> int:
     """Read a feed to its end; return how many records it has."""
-    parsed = parse_feed(feed, parser(**options), limits)
+    parsed = parse_feed(feed, parser_of(**options), limits)
     return sum(len(batch.row_numbers) for batch in parsed.batches)
 
 

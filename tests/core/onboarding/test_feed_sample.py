@@ -6,16 +6,12 @@ from typing import Any
 
 import pytest
 
-from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.feed import TextBatch
 from relay_core.onboarding.feed_sample import FeedSample, whole_records
-from support.builders import feed, tenant_config, vendor_document
-
-
-def parser_of(**options: Any) -> ParserConfig:
-    return tenant_config(vendor_document(parser=options)).vendors[0].parser
+from support.builders import feed
+from support.config_documents import parser_of
 
 
 def rows_of(
