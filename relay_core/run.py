@@ -9,7 +9,7 @@ assets, replay and the benchmarks give it a sink each; everything else is the sa
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from typing import Protocol
@@ -29,7 +29,7 @@ from relay_core.domain.records import GuardResult, RunContext, as_json
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.merge.result import MergedInventory, merge_vendors, rules_broken_by
 from relay_core.merge.vendor_offers import joins_duplicates
-from relay_core.normalize.fallback import NO_LAST_GOOD, FallbackPolicy, LastGoodFeeds
+from relay_core.normalize.fallback import FallbackPolicy, LastGoodFeeds
 from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor import (
     WORK_FILE,
@@ -154,7 +154,7 @@ class RunStages:
     # explain the feed
     hands_over: bool = False
     baseline: Baseline | None = None  # the published feed to compare with; none for some vendors
-    last_good: LastGoodFeeds = field(default=NO_LAST_GOOD)  # what may stand in for vendors
+    last_good: LastGoodFeeds | None = None  # what may stand in for vendors
     overrides: Sequence[Override] = ()  # what the run uses of the tenant's, by SKU
     config_version: int | None = None  # the config's; None where it has none, as in a local run
 

@@ -18,7 +18,6 @@ class ExternalServiceError(Exception):
     """Base: an external service failed; ``operation`` names the call (``dynamodb.GetItem``)."""
 
     error_code: ClassVar[str] = "external_service_error"
-    retryable: ClassVar[bool] = True
 
     def __init__(self, operation: str, detail: str) -> None:
         self.operation = operation

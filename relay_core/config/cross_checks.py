@@ -40,7 +40,7 @@ from relay_core.config.values import (
     nearest,
     refuse,
 )
-from relay_core.domain.cell_rules import EXCEL, MONEY_LIMIT, read_cell, shorten, strip
+from relay_core.domain.cell_rules import EXCEL, MONEY_LIMIT, read_cell, shorten
 from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.columns import CANONICAL_COLUMNS, EXTRA_COLUMN, RESERVED_COLUMNS
 from relay_core.domain.errors import CellError
@@ -265,7 +265,7 @@ def _check_s3_key(text: str, info: ValidationInfo) -> str:
 
 
 def _check_local_path(path: str) -> str:
-    if not strip(path) or "\0" in path:
+    if not path.strip() or "\0" in path:
         raise refuse("must name a file")
     return path
 
@@ -341,7 +341,7 @@ FORMATS_WITH = {
 
 def _check_word(quantity: int, entry: Entry, info: ValidationInfo) -> None:
     """Refuse a word's quantity where an equal word has another one."""
-    word = strip(str(entry.key)).casefold()
+    word = str(entry.key).strip().casefold()
     if entry.seen.setdefault(word, quantity) != quantity:
         raise refuse("stands twice, as words are compared in any case; keep one of them")
 

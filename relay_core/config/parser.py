@@ -50,7 +50,7 @@ from relay_core.config.values import (
     refuse,
     type_name,
 )
-from relay_core.domain.cell_rules import LARGEST_FACTOR, shorten, strip
+from relay_core.domain.cell_rules import LARGEST_FACTOR, shorten
 from relay_core.domain.columns import BY_NAME, MONEY_COLUMNS, Kind
 
 MAX_VALUES = 200
@@ -170,7 +170,7 @@ Factor = Annotated[
 
 
 _OfNewText = judged(
-    lambda _, entry, __: refuse_repeated(strip(str(entry.key)).casefold(), entry.seen)
+    lambda _, entry, __: refuse_repeated(str(entry.key).strip().casefold(), entry.seen)
 )
 Values = Annotated[
     dict[Annotated[Filled, BeforeValidator(refuse_bare)], Annotated[Trimmed, _OfNewText]],
@@ -246,7 +246,7 @@ MappedSource: TypeAlias = str | Join | Sum | First | Changed
 
 def headers_of(source: MappedSource) -> tuple[str, ...]:
     """Return the headers that an entry of ``column_map`` names."""
-    return (strip(source),) if isinstance(source, str) else source.headers
+    return (source.strip(),) if isinstance(source, str) else source.headers
 
 
 def _read_source(entry: Entry, _: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:

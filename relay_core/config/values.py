@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT, cut, shorten, strip
+from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT, cut, shorten
 from relay_core.domain.columns import CANONICAL_COLUMNS, DERIVED_COLUMNS
 from relay_core.domain.errors import ConfigError, ConfigFault
 from relay_core.domain.limits import MAX_QUOTED, Limits
@@ -177,7 +177,7 @@ def _whole_number(value: Any) -> int:
 def _decimal(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise refuse(f"a number is wanted, not {type_name(value)}")
-    number = exact_number(strip(str(value)))
+    number = exact_number(str(value).strip())
     if number is None:
         raise refuse(f'a number is wanted, such as 0.20 or "0.20", not {shorten(str(value))}')
     return number
@@ -251,7 +251,7 @@ def sound_id(value: object) -> str | None:
 
 Bool = StrictBool
 Id = Annotated[str, Field(pattern=_ID)]
-Trimmed = Annotated[str, AfterValidator(strip)]
+Trimmed = Annotated[str, AfterValidator(str.strip)]
 Filled = Annotated[Trimmed, Field(min_length=1)]
 RATE_LIMIT = 1_000_000
 Rate = Annotated[Decimal, Field(gt=0, le=RATE_LIMIT, decimal_places=8), EXACT, AS_TEXT]

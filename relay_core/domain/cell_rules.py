@@ -81,14 +81,9 @@ class _Number(NamedTuple):
     exponent: str
 
 
-def strip(text: str) -> str:
-    """Trim white space of any script from both ends, as every field is trimmed."""
-    return text.strip()
-
-
 def read_cell(column: str, text: str, parser: CellOptions, zone: tzinfo) -> int | str | None:
     """Read one cell of a canonical column, None for a null; `CellError`: it breaks a rule."""
-    text = strip(text)
+    text = text.strip()
     known = BY_NAME[column]
     if not text:
         if known.required:
@@ -107,11 +102,11 @@ def read_cell(column: str, text: str, parser: CellOptions, zone: tzinfo) -> int 
 
 def read_whole(column: CanonicalColumn, text: str, parser: CellOptions) -> int:
     """Read a whole number: a quantity may be one of the vendor's words."""
-    text = strip(text)
+    text = text.strip()
     rejections = column.rejections
     folded = text.casefold()
     for word, quantity in parser.quantity_words.items() if column.takes_words else ():
-        if strip(word).casefold() == folded:
+        if word.strip().casefold() == folded:
             return quantity
     number = _number(text, parser)
     if number is None or not number.whole or number.exponent or number.fraction.strip("0"):
@@ -127,7 +122,7 @@ def read_whole(column: CanonicalColumn, text: str, parser: CellOptions) -> int:
 def read_money(text: str, parser: CellOptions) -> int:
     """Read an amount as whole ten-thousandths, rounded half up, exact from the written digits."""
     # At most one symbol goes from each end, the longest first, with the white space beside it.
-    symbols, bare = sorted(parser.currency_symbols, key=len, reverse=True), strip(text)
+    symbols, bare = sorted(parser.currency_symbols, key=len, reverse=True), text.strip()
     front = next((symbol for symbol in symbols if bare.startswith(symbol)), "")
     bare = bare[len(front) :].lstrip()
     back = next((symbol for symbol in symbols if bare.endswith(symbol)), "")
@@ -155,7 +150,7 @@ def read_money(text: str, parser: CellOptions) -> int:
 
 def read_condition(text: str) -> str:
     """Read a condition, in any case, as its lower-case word."""
-    word = strip(text).lower()
+    word = text.strip().lower()
     if word not in CONDITIONS:
         raise _cell_error(RowFault.INVALID_CONDITION, "condition", text)
     return word
@@ -167,7 +162,7 @@ def read_timestamp(text: str, parser: CellOptions, zone: tzinfo) -> int:
     A time without an offset is local in ``zone``: the first of two where the clock goes back, and
     one that is skipped moves forward by the length of the gap.
     """
-    text, moment = strip(text), None
+    text, moment = text.strip(), None
     if _ISO_FORM.fullmatch(text):
         with suppress(ValueError):
             moment = datetime.fromisoformat(text)

@@ -1,9 +1,8 @@
-"""Domain errors, each with its ``error_code`` and whether trying again can help."""
+"""Domain errors, each with its ``error_code``."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import ClassVar
 
 from relay_core.domain.codes import INVALID_CONFIG
 from relay_core.domain.limits import MAX_FAULTS
@@ -13,7 +12,6 @@ class RelayError(Exception):
     """Base of every error that this package raises on purpose."""
 
     error_code: str = "internal_error"
-    retryable: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +100,9 @@ class ArtifactsExpiredError(RelayError):
 class ContractBrokenError(RelayError):
     """The engine's own steps disagree about the data: a defect of the engine, never of a feed."""
 
-    retryable = True
-
 
 class StateUnreadableError(RelayError):
     """The state of a published feed cannot be read: what a run is compared with is damaged."""
-
-    retryable = True
 
 
 def first_faults(faults: Iterable[ConfigFault]) -> Iterator[ConfigFault]:

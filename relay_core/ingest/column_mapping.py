@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from relay_core.domain.cell_rules import strip
 from relay_core.domain.columns import CANONICAL_COLUMNS, REQUIRED_COLUMNS
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import listed
@@ -41,7 +40,7 @@ class ColumnPlan:
 
 def plan_columns(headers: Sequence[str], parser: "ParserConfig") -> ColumnPlan:
     """Match the columns of rows to a feed's headers, compared after trimming."""
-    names = [strip(header) for header in headers]
+    names = [header.strip() for header in headers]
     counts = Counter(names)
     wanted = wanted_headers(names, parser)
     lacking = {c: tuple(h for h in headers if h not in counts) for c, headers in wanted.items()}
@@ -67,14 +66,14 @@ def plan_columns(headers: Sequence[str], parser: "ParserConfig") -> ColumnPlan:
 
 def shown_cells(headers: Sequence[str], parser: "ParserConfig", limits: Limits) -> int:
     """Return how many cells of a malformed record are kept: as a report shows, or a skip needs."""
-    names, skipped = list(map(strip, headers)), set(parser.skip_headers)
+    names, skipped = list(map(str.strip, headers)), set(parser.skip_headers)
     last = max((place for place, name in enumerate(names) if name in skipped), default=-1)
     return max(limits.row_data_columns, last + 1)
 
 
 def describe_missing(missing: Sequence[str], headers: Sequence[str]) -> str:
     """Say which headers are missing, which were found, and the nearest one to each."""
-    names = [strip(header)[:_MAX_LENGTH] for header in headers]
+    names = [header.strip()[:_MAX_LENGTH] for header in headers]
     lacking = [header[:_MAX_LENGTH] for header in missing]
     nearest = ((header, nearest_header(header, names)) for header in lacking)
     shown = (f"{h!r} (nearest: {'none' if near is None else repr(near)})" for h, near in nearest)
@@ -88,7 +87,7 @@ def describe_missing(missing: Sequence[str], headers: Sequence[str]) -> str:
 def wanted_headers(names: Sequence[str], parser: "ParserConfig") -> dict[str, tuple[str, ...]]:
     """Return each column's headers: the mapped ones, else its own name where that is free."""
     mapped = parser.mapped_headers
-    free = set(names) - {strip(h) for h in parser.column_map.values() if isinstance(h, str)}
+    free = set(names) - {h.strip() for h in parser.column_map.values() if isinstance(h, str)}
     columns = (*CANONICAL_COLUMNS, *parser.extra_columns)
     own = {column: (column,) for column in columns if column in free - {"vendor_id"}}
     wanted = own | mapped

@@ -21,7 +21,6 @@ import pyarrow.csv as pa_csv
 from relay_core.columnar.csv_text import join_fields, joined_records, quoted
 from relay_core.columnar.text import is_empty, one_chunk, trim
 from relay_core.config import ParserConfig
-from relay_core.domain.cell_rules import strip
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
@@ -107,7 +106,7 @@ class _Records:
             while position < len(self._text):
                 fields, position = self._scanner.record(self._text, position)
                 cells = self._cells(fields)
-                if any(map(strip, cells)):
+                if any(map(str.strip, cells)):
                     return cells, position
         except UnclosedQuoteError as error:
             raise self._unclosed(error.position) from error
@@ -182,7 +181,7 @@ class _Records:
             left, fitting = [], dict[int, tuple[str, ...]]()
             for number, record, width in one_by_one:
                 cells = self._fields_of(record, number) if width > self._wanted else ()
-                if cells and not any(map(strip, cells[self._wanted :])):
+                if cells and not any(map(str.strip, cells[self._wanted :])):
                     fitting[number] = cells[: self._wanted]
                 else:
                     left.append((number, record, width))
@@ -238,12 +237,12 @@ class _Records:
         for place, text in enumerate(raw):
             if '"' in text:
                 cells = self._fields_of(text, records[place][0])
-                filled.append(any(map(strip, cells)))
+                filled.append(any(map(str.strip, cells)))
                 with_quotes[place] = cells
             else:  # as it stands, whatever it has of cells
                 self._refuse_large_field(text, int(numbers[place]))
                 cells = self._cells(text.split(mark, most)[:most])
-                filled.append(bool(strip(text.replace(mark, " "))))
+                filled.append(bool(text.replace(mark, " ").strip()))
                 raw[place] = text if self._stands_for is None else text.replace(mark, self._written)
             shown.append(cells[:most])
         lines = joined_records(with_quotes.values(), self._written).to_pylist()

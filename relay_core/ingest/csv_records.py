@@ -90,12 +90,6 @@ class RecordScanner:
                 return fields, (position if found is None else found.end())
             position += 1
 
-    def records(self, text: memoryview, position: int = 0) -> Iterator[list[bytes]]:
-        """Yield the fields of every record from ``position`` on; empty lines are left out."""
-        while (position := after_empty_lines(text, position)) < len(text):
-            fields, position = self.record(text, position)
-            yield fields
-
     def may_break(self, text: bytes) -> bool:
         """Return whether a field of a text that begins with a record may hold a line end."""
         return self._quoting and b'"' in text and self._broken.search(text) is not None

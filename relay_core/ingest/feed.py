@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from relay_core.columnar.growing_columns import GrowingArray
 from relay_core.columnar.text import Bools, Ints, offsets_and_bytes
-from relay_core.domain.cell_rules import shorten, strip
+from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
@@ -118,7 +118,7 @@ def refuse_large_header(headers: Sequence[str], limits: Limits) -> None:
 
     Nameless columns at its end do not count.
     """
-    width = max((place for place, name in enumerate(headers, 1) if strip(name)), default=0)
+    width = max((place for place, name in enumerate(headers, 1) if name.strip()), default=0)
     if width > limits.columns:
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
@@ -134,7 +134,7 @@ def large_cell(
     record: int, column: int, headers: Sequence[str], limits: Limits, why: str = ""
 ) -> FeedUnreadableError:
     """Return what is wrong with a feed of which a cell, both counted from 1, is too large."""
-    name = strip(headers[column - 1]) if column <= len(headers) else ""
+    name = headers[column - 1].strip() if column <= len(headers) else ""
     shown = f" ({shorten(name)})" if name else ""
     return FeedUnreadableError(
         FailureCode.INVALID_INPUT,

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from relay_core.columnar import text as texts
 from relay_core.config import ParserConfig
-from relay_core.domain.cell_rules import shorten, strip
+from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
@@ -96,7 +96,7 @@ def read_sku_map(data: Buffer, limits: Limits = DEFAULT_LIMITS) -> SkuMap | None
 
 def _columns(parsed: ParsedFeed) -> tuple[pa.StringArray, pa.StringArray]:
     """Return the two columns, trimmed, in the order of records."""
-    header = [strip(cell) for cell in parsed.headers or ()]
+    header = [cell.strip() for cell in parsed.headers or ()]
     if header.count("vendor_sku") != 1 or header.count("sku") != 1:
         names = listed(map(shorten, header), ", ", len(header))
         raise FeedUnreadableError(FailureCode.INVALID_INPUT, f"its header is {names}")

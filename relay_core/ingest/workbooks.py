@@ -13,7 +13,7 @@ import pyarrow as pa
 import xlrd
 
 from relay_core.columnar.csv_text import joined_records
-from relay_core.domain.cell_rules import shorten, strip
+from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
@@ -145,7 +145,7 @@ def _place_of(sheets: Sequence[tuple[str, bool]], wanted: str | None) -> int:
     if wanted is None:
         fitting = [place for place, (_, is_visible) in enumerate(sheets) if is_visible]
     else:
-        trimmed = [strip(name) for name in names]
+        trimmed = [name.strip() for name in names]
         fitting = [each.index(wanted) for each in (names, trimmed) if wanted in each]
     if fitting:
         return fitting[0]
@@ -237,7 +237,7 @@ class _Batch:
 
 def _width(cells: Sequence[workbook_formats.Cell]) -> int:
     """Return how many cells a row has up to its last that is not blank."""
-    return max((column + 1 for column, text, _ in cells if strip(text)), default=0)
+    return max((column + 1 for column, text, _ in cells if text.strip()), default=0)
 
 
 def _texts(cells: Sequence[workbook_formats.Cell], width: int) -> list[str]:

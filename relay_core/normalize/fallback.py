@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Protocol
 
 from relay_core.config import VendorConfig
@@ -33,27 +32,13 @@ class LastGoodFeeds(LastGoodInputs, Protocol):
         """Return the vendor's input there; None where it is gone."""
 
 
-class _NoLastGood:
-    run_id: str | None = None
-
-    def uploaded_at(self, vendor_id: str) -> datetime | None:
-        return None
-
-    def read(self, vendor_id: str) -> VendorFeed | None:
-        return None
-
-
-NO_LAST_GOOD = _NoLastGood()
-"""In place of a published feed where there is none, or its inputs are gone."""
-
-
 @dataclass(slots=True)
 class FallbackPolicy:
     """Settles the vendors of a run, one after the other."""
 
     reader: FeedReader  # of the run's feeds; ages are counted up to when the run was asked for
     states: dict[str, VendorState]  # the part of each that is used; failures of reading are added
-    last_good: LastGoodFeeds  # the feeds that can replace uploads
+    last_good: LastGoodFeeds | None  # the feeds that can replace uploads, where there are any
     rows_before: Mapping[str, int] | None  # valid ones of the published run, if guards are judged
     # The uploads that a last good feed replaces
     replaced: dict[str, NormalizedVendor] = field(default_factory=dict)
@@ -72,7 +57,8 @@ class FallbackPolicy:
             return self._as_it_is(vendor, failure, ordered)
         if state.status is VendorStatus.LEFT_OUT:
             return self._left_out(vendor, state, ordered)
-        substitute, feed = None, self.last_good.read(vendor.vendor_id)
+        substitute = None
+        feed = None if self.last_good is None else self.last_good.read(vendor.vendor_id)
         read = None if feed is None else self.reader.read(feed)
         if isinstance(read, ReadRows):
             found = sorted_rows(read, ReportRoom(0, 0))

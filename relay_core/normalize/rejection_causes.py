@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from relay_core.columnar import text as text_columns
 from relay_core.columnar.csv_text import join_fields
 from relay_core.columnar.numbers import FAULTS
-from relay_core.domain.cell_rules import advise, explain, strip
+from relay_core.domain.cell_rules import advise, explain
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import JUDGED_COLUMNS
 from relay_core.domain.limits import Limits
@@ -87,7 +87,7 @@ class CauseLog:
                 # No shape is that of cells whose shapes came last.
                 known = column.shapes[kind] if kind < len(column.shapes) else None
                 fault, samples = FAULTS[code - 1], tuple(column.samples[place])
-                advice = advise(fault, name, strip(samples[0].value))
+                advice = advise(fault, name, samples[0].value.strip())
                 advice = with_source(advice, name, self.made_of)
                 about = str(fault), self.vendor_id, name, known, int(column.counts[place])
                 yield Cause(*about, samples, what_to_do=advice)
@@ -189,7 +189,7 @@ def row_entries(
                     fault = FAULTS[code - 1]
                     cell = judged[column][place] if column in judged else None
                     message = with_source(
-                        explain(fault, column, strip(cell or "")), column, made_of
+                        explain(fault, column, (cell or "").strip()), column, made_of
                     )
                     yield ReportEntry(
                         str(fault),

@@ -25,7 +25,6 @@ from relay_core.domain.cell_rules import (
     read_timestamp,
     read_whole,
     shorten,
-    strip,
     strip_symbols,
 )
 from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, MONEY_COLUMNS, Kind
@@ -183,7 +182,7 @@ def _symbols(cells: Mapping[str, Sequence[str]]) -> list[str]:
     counts: Counter[str] = Counter()
     for text in texts:
         found = _AMOUNT.fullmatch(text) if len(text) <= _MAX_LENGTH else None
-        for end in () if found is None else map(strip, found.groups(default="")):
+        for end in () if found is None else map(str.strip, found.groups(default="")):
             has_sign = any(unicodedata.category(char) == "Sc" for char in end)
             if has_sign or end in _SYMBOL_WORDS or is_currency(end):
                 counts[end] += 1
@@ -272,7 +271,7 @@ def guess_quantity_symbols(
         parts = _WITH_SYMBOLS.fullmatch(text)
         if parts is None or is_read("quantity_available", text, parser, zone):
             continue
-        ends = {_FRONTS: strip(parts["front"]), _BACKS: strip(parts["back"])}
+        ends = {_FRONTS: parts["front"].strip(), _BACKS: parts["back"].strip()}
         if all(not end or end.lower() in known for known, end in ends.items()):
             for end in filter(None, ends.values()):
                 found.setdefault(end.lower(), end)

@@ -18,7 +18,7 @@ from relay_core.columnar.text import Bools, flags_of, integers_of, one_chunk
 from relay_core.config import ParserConfig, TenantConfig
 from relay_core.config.json_patch import parser_steps
 from relay_core.config.lint import MAX_SAMPLES, cut_sample, first_samples
-from relay_core.domain.cell_rules import read_cell, strip
+from relay_core.domain.cell_rules import read_cell
 from relay_core.domain.columns import NUMBER_COLUMNS
 from relay_core.domain.errors import CellError
 from relay_core.domain.records import Cause, Doubt
@@ -138,7 +138,7 @@ def with_patches(config: TenantConfig, vendor: NormalizedVendor) -> NormalizedVe
     cells: Mapping[str, list[str]] = defaultdict(list)
     for cause in vendor.causes:
         if cause.column in NUMBER_COLUMNS:
-            cells[cause.column] += filter(None, (strip(each.value) for each in cause.samples))
+            cells[cause.column] += filter(None, (each.value.strip() for each in cause.samples))
     if not cells:
         return vendor
     for name, held in vendor.held.items():

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from relay_core.columnar.text import empty_texts, is_empty, trim, without_nulls, word_index
 from relay_core.config import LoadContext, ParserConfig, TenantConfig, VendorConfig
-from relay_core.domain.cell_rules import strip
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
@@ -82,10 +81,10 @@ def read_vendor(
         return Reading(error_code=fault.error_code, error_message=str(fault)), None
     used = set(plan.used)
     reading = Reading(
-        headers=tuple(map(strip, parsed.headers)),
+        headers=tuple(map(str.strip, parsed.headers)),
         columns=(*plan.positions, *(c for c in parser.defaults if c not in plan.positions)),
         missing=missing_headers(parsed.headers, parser),
-        unused=tuple(strip(h) for place, h in enumerate(parsed.headers) if place not in used),
+        unused=tuple(h.strip() for place, h in enumerate(parsed.headers) if place not in used),
         rows=read.total_rows,
         refused_rows=read.invalid_rows,
         refusals=_rejected_cells(read.causes),
@@ -159,7 +158,7 @@ def cell_texts(
     """
     parsed, _ = _parsed(feed, parser)
     if are_headers:
-        headers = [strip(header) for header in parsed.headers or ()]
+        headers = [header.strip() for header in parsed.headers or ()]
         positions = {name: headers.index(name) for name in names}
     else:
         known = plan_columns(parsed.headers or (), parser).positions
@@ -183,7 +182,7 @@ def cell_texts(
 
 def missing_headers(headers: Sequence[str], parser: ParserConfig) -> tuple[MissingHeader, ...]:
     """Return the columns that a run needs, or the config maps, and whose header is not there."""
-    names = [strip(header) for header in headers]
+    names = [header.strip() for header in headers]
     wanted = wanted_headers(names, parser)
     near, missing = names[:_MAX_COMPARED], []
     for column in dict.fromkeys((*REQUIRED_COLUMNS, *wanted)):
@@ -259,7 +258,7 @@ def _rejected_cells(causes: Iterable[Cause]) -> tuple[RejectedCells, ...]:
     for cause in causes:
         key = (cause.error_code, cause.column)
         first = min(cause.samples, key=attrgetter("row_number"))
-        value, place = strip(first.value), (first.line, first.sheet_row)
+        value, place = first.value.strip(), (first.line, first.sheet_row)
         cells = RejectedCells(*key, cause.count, first.row_number, value, *place)
         if (known := found.get(key)) is not None:
             first_of_both = min(known, cells, key=attrgetter("row_number"))

@@ -10,7 +10,6 @@ from typing import Any
 
 from relay_core.config import ParserConfig, TenantConfig, VendorConfig
 from relay_core.config.parser import EVERY_COLUMN, is_text_column
-from relay_core.domain.cell_rules import strip
 from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode, RowFault
 from relay_core.domain.columns import INPUT_COLUMNS, NUMBER_COLUMNS, REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
@@ -152,7 +151,7 @@ class _Checker:
         lacking = {each.column for each in dry_run.missing_headers(headers, parser)}
         if not isinstance(parser.column_map.get("quantity_available", ""), str):
             return []
-        names = [*filter(None, dict.fromkeys(map(strip, headers[:_MAX_HEADERS])))]
+        names = [*filter(None, dict.fromkeys(map(str.strip, headers[:_MAX_HEADERS])))]
         found = warehouse_headers(names) if "quantity_available" in lacking else ()
         cells = dry_run.cell_texts(self._feed, parser, found, are_headers=True, with_numbers=True)
         texts = [text for each in cells.values() for text in each]

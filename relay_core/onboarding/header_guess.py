@@ -17,7 +17,7 @@ from itertools import islice
 from statistics import median_low
 
 from relay_core.config import ParserConfig
-from relay_core.domain.cell_rules import MONEY_UNIT, read_money, strip
+from relay_core.domain.cell_rules import MONEY_UNIT, read_money
 from relay_core.domain.columns import CANONICAL_COLUMNS, JUDGED_COLUMNS, MONEY_COLUMNS
 from relay_core.domain.errors import CellError
 from relay_core.ingest.column_mapping import wanted_headers
@@ -86,7 +86,8 @@ def plain_words(header: str) -> tuple[str, ...]:
     ``#``, ``No.`` and ``Nr.`` are the word ``number``, where they are not the whole header.
     """
     text = (
-        re.sub(r"[(\[][^()\[\]]*[)\]]\s*$", "", strip(header)[:_MAX_LENGTH]) or header[:_MAX_LENGTH]
+        re.sub(r"[(\[][^()\[\]]*[)\]]\s*$", "", header.strip()[:_MAX_LENGTH])
+        or header[:_MAX_LENGTH]
     )
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
     words = re.findall(r"[^\W_]+", text.replace("#", " number ").casefold())
@@ -114,7 +115,7 @@ def match_headers(
 
     ``columns`` are wanted beside those that the config maps.
     """
-    names = [strip(header) for header in headers[:_MAX_HEADERS]]
+    names = [header.strip() for header in headers[:_MAX_HEADERS]]
     wanted = wanted_headers(names, parser)
     taken = {header for headers in wanted.values() for header in headers if header in names}
     found: dict[str, str] = {}

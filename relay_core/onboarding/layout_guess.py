@@ -20,7 +20,6 @@ from relay_core.columnar.text import Bools, is_empty
 from relay_core.config import ParserConfig, TenantConfig
 from relay_core.config.cross_checks import FORMATS_WITH
 from relay_core.config.parser import MAX_SKIP_ROWS
-from relay_core.domain.cell_rules import strip
 from relay_core.domain.codes import WORKBOOK_FORMATS, RowFault
 from relay_core.domain.columns import MONEY_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
@@ -184,7 +183,7 @@ def _examined(
             sample_records(text, delimiter, skip=skip, quoting=parser.quoting, is_whole=is_whole),
             _RECORDS,
         )
-        if any(map(strip, record.cells))
+        if any(map(str.strip, record.cells))
     ]
     if parser.columns is not None:
         width = len(parser.columns)
@@ -209,7 +208,7 @@ def _without_blank_ends(records: list[SampleRecord], names: frozenset[str]) -> l
     if max(known, default=0) <= 1:
         return records
     width = len(records[known.index(max(known))].cells)
-    if any(strip(cell) for record in records for cell in record.cells[width:]):
+    if any(cell.strip() for record in records for cell in record.cells[width:]):
         return records
     return [SampleRecord(record.line, record.cells[:width]) for record in records]
 
@@ -255,9 +254,10 @@ def _columns_without_header(
         return None
     below = zip(*(cells for cells in rows if len(cells) == len(first)), strict=True)
     figures = [
-        strip(own)
+        own.strip()
         for own, column in zip(first, below, strict=False)
-        if (texts := list(filter(None, map(strip, column)))) and all(map(_FIGURES.fullmatch, texts))
+        if (texts := list(filter(None, map(str.strip, column))))
+        and all(map(_FIGURES.fullmatch, texts))
     ]
     if not any(figures) or not all(map(_FIGURES.fullmatch, filter(None, figures))):
         return None
@@ -265,7 +265,7 @@ def _columns_without_header(
 
 
 def _filled(record: SampleRecord) -> int:
-    return sum(bool(strip(cell)) for cell in record.cells)
+    return sum(bool(cell.strip()) for cell in record.cells)
 
 
 # --- workbooks ----------------------------------------------------------------------------------
@@ -316,7 +316,7 @@ def _sheet_header(data: bytes, name: str, parser: ParserConfig) -> _Header | Non
                 columns = [column.slice(0, _SHEET_RECORDS).to_pylist() for column in batch.columns]
                 rows = zip(batch.row_numbers.tolist(), zip(*columns, strict=True), strict=False)
                 for row, cells in rows:  # each up to its last cell that is not blank
-                    width = max((at for at, cell in enumerate(cells, 1) if strip(cell)), default=0)
+                    width = max((at for at, cell in enumerate(cells, 1) if cell.strip()), default=0)
                     if width:
                         records.append(SampleRecord(row, cells[:width]))
             if len(records) >= _SHEET_RECORDS:
@@ -364,7 +364,7 @@ def guess_skip_rows(feed: FeedSample, parser: ParserConfig) -> list[dict[str, An
     where no other record lacks its cell. Totals are told by their words, where the SKU is empty.
     """
     headers, columns = record_columns(feed, parser)
-    names = [strip(header) for header in headers[: len(columns)]]
+    names = [header.strip() for header in headers[: len(columns)]]
     counts = Counter(names)
     plan = plan_columns(headers, parser)
     first = (plan.positions[name] for name in _SKIPPING if name in plan.positions)

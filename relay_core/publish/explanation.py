@@ -21,7 +21,7 @@ from relay_core.columnar import sorted_file
 from relay_core.columnar.csv_text import cents_text, instant_text, money_text
 from relay_core.columnar.text import Bools, Ints, Rows, flags_of, integers_of
 from relay_core.config import Override, TenantConfig, load_overrides, load_stored_config
-from relay_core.domain.cell_rules import cut, strip
+from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import ArtifactsExpiredError, SkuNotFoundError
 from relay_core.domain.limits import STORED_CONFIG_LIMITS
@@ -258,7 +258,7 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
     The SKU is as the feed has it, after the SKU map; white space around it does not count.
     `SkuNotFoundError`: no row of the run has it; `ArtifactsExpiredError`: files are gone.
     """
-    sku = strip(sku)
+    sku = sku.strip()
     config, statuses, overrides = _described(files, keys)
     own = [one for one in overrides if one.sku == sku]
     ranking, refused = OfferRanking(Merge.of(config, own)), _RejectedRows()

@@ -49,7 +49,7 @@ class VendorInput:
 
 
 class LastGoodInputs(Protocol):
-    """The inputs of the run whose feed is published."""
+    """The inputs of the run whose feed is published; None: there is none, or they are gone."""
 
     run_id: str | None
 
@@ -80,7 +80,7 @@ def judge_inputs(
     requested_at: datetime,
     locations: Mapping[str, str],
     limits: Limits,
-    last_good: LastGoodInputs,
+    last_good: LastGoodInputs | None,
 ) -> InputVerdict:
     """Judge which vendors have a feed and a SKU map that can be read, before any is.
 
@@ -116,7 +116,7 @@ def settle(
     vendor: VendorConfig,
     failure: ReportEntry,
     requested_at: datetime,
-    last_good: LastGoodInputs,
+    last_good: LastGoodInputs | None,
     own: VendorInput | None = None,
 ) -> VendorState | None:
     """Return the part of a failed vendor that is used; None where the run fails for it.
@@ -124,11 +124,13 @@ def settle(
     Its own upload may stand in where it is only too old, counted up to ``requested_at``, aware.
     """
     if vendor.on_trouble == "last_good":
-        stale = failure.error_code == FailureCode.STALE_FEED and own is not None
-        since = own.uploaded_at if stale and own else last_good.uploaded_at(vendor.vendor_id)
+        since, run_id = None, None
+        if own is not None and failure.error_code == FailureCode.STALE_FEED:
+            since = own.uploaded_at
+        elif last_good is not None:
+            since, run_id = last_good.uploaded_at(vendor.vendor_id), last_good.run_id
         age = None if since is None else requested_at - since
         if age is not None and age <= vendor.last_good.max_age_hours * _HOUR:
-            run_id = None if stale else last_good.run_id
             return VendorState(VendorStatus.LAST_GOOD, failure, run_id, max(0, age // _HOUR))
     return left_out(vendor, failure)
 

@@ -20,7 +20,6 @@ from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import too_little_memory
 from relay_core.ingest.formats import may_read_apart
 from relay_core.merge.result import MergedInventory
-from relay_core.normalize.fallback import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.reports import config_snapshot_json
@@ -270,9 +269,7 @@ class RunSession:
             findings,
             hands_over=True,
             config_version=record.config_version,
-            last_good=NO_LAST_GOOD
-            if published is None
-            else PublishedInputs(reports, published, vendors),
+            last_good=None if published is None else PublishedInputs(reports, published, vendors),
         )
 
     def _own_uploads(self) -> list[str]:
@@ -293,8 +290,8 @@ class RunSession:
                 if self.attempt.record.attempt > 1:  # an earlier one may still write
                     feed = inputs.verified(self._platform.objects, vendor_id, feed)
                 yield VendorFeed(self._stages.config.vendor(vendor_id), feed, name, sku_map)
-            elif (last_good := self._stages.last_good.read(vendor_id)) is not None:
-                yield last_good
+            elif (good := self._stages.last_good) and (found := good.read(vendor_id)) is not None:
+                yield found
             else:
                 raise MissingResourceError(
                     "s3.CopyObject", f"the last good feed of {vendor_id} went"

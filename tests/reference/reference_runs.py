@@ -18,7 +18,6 @@ from relay_core.config import TenantConfig, VendorConfig, load_config
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.result import merge_vendors, rules_broken_by
-from relay_core.normalize.fallback import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import read_work_file
 from relay_core.normalize.vendor_feed import VendorFeed
@@ -86,7 +85,7 @@ def run_engine(
         requested_at=requested_at,
         locations={v.vendor_id: f"feeds of {v.vendor_id}/" for v in config.vendors},
         limits=limits,
-        last_good=NO_LAST_GOOD,
+        last_good=None,
     )
     run = EngineRun(Outcome(), verdict.failure, tuple(verdict.faults), tuple(verdict.warnings))
     if verdict.failure is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from relay_core.columnar.sorted_file import Part
 from relay_core.config import Override, TenantConfig
-from relay_core.normalize.fallback import NO_LAST_GOOD, LastGoodFeeds
+from relay_core.normalize.fallback import LastGoodFeeds
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.explanation import explain_sku
 from relay_core.publish.findings import RunFindings
@@ -55,7 +55,7 @@ def run_in_memory(
     *,
     keys: ArtifactKeys | None = None,
     sku_maps: Mapping[str, bytes] | None = None,
-    last_good: LastGoodFeeds = NO_LAST_GOOD,
+    last_good: LastGoodFeeds | None = None,
     baseline: Baseline | None = None,
     overrides: Sequence[Override] = (),
     requested_at: datetime = REQUESTED_AT,

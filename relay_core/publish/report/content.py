@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from relay_core.domain import records
-from relay_core.domain.cell_rules import cut, strip
+from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import RunStatus, VendorStatus, WarningCode
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.run_faults import next_action
@@ -148,7 +148,7 @@ class ShownCause(NamedTuple):
     def of(cls, cause: records.Cause) -> ShownCause:
         """Return a cause with its texts cut; a patch is shown whole or not at all."""
         patch = json.dumps(list(cause.patch), ensure_ascii=False, indent=2) if cause.patch else ""
-        samples = (replace(one, value=cut(strip(one.value), MAX_QUOTED)) for one in cause.samples)
+        samples = (replace(one, value=cut(one.value.strip(), MAX_QUOTED)) for one in cause.samples)
         return cls(
             wording.counted(cause.count, "row"),
             cause.vendor_id,

@@ -19,7 +19,6 @@ from relay_core.domain.cell_rules import (
     read_money,
     read_timestamp,
     read_whole,
-    strip,
 )
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME
@@ -59,7 +58,7 @@ def outcome(read: Callable[..., int], text: str, parser: Parser) -> int | str:
 
 
 def test_trimming_takes_white_space_of_any_script() -> None:
-    assert strip("\u00a0\u3000 a b\u2003\t\r\n") == "a b"
+    assert "\u00a0\u3000 a b\u2003\t\r\n".strip() == "a b"
 
 
 # --- whole numbers ------------------------------------------------------------------------------
