@@ -4,6 +4,7 @@ The commands that are clients of the API live in ``client`` and are loaded when 
 called; those of an installation are here.
 """
 
+import ast
 import getpass
 import os
 import shlex
@@ -79,12 +80,17 @@ def _add_lazy(place: str, name: str, line: str) -> None:
 
 
 def _add_client_commands() -> None:
-    """Add the client's commands, each with how its docstring begins in the source."""
+    """Add the client's commands, each with the first paragraph of its docstring."""
     for module, names in CLIENT_COMMANDS.items():
         path = Path(__file__).parent / f"{module.replace('.', '/')}.py"
-        source = path.read_text("utf-8")
+        # Parsed, not imported: all of them take a second to load.
+        functions = {
+            each.name: each
+            for each in ast.parse(path.read_text("utf-8")).body
+            if isinstance(each, ast.FunctionDef)
+        }
         for name in names.split():
-            docstring = source.partition(f"\ndef {name}(")[2].split('"""')[1]
+            docstring = ast.get_docstring(functions[name]) or ""
             line = " ".join(docstring.partition("\n\n")[0].split())
             _add_lazy(f"{module}:commands", name, line)
 
