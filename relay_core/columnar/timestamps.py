@@ -9,9 +9,8 @@ goes back, and one that is skipped moves forward by the length of the gap.
 import calendar
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -20,7 +19,13 @@ import pyarrow.compute as pc
 
 from relay_core.columnar import text as texts
 from relay_core.columnar.numbers import ColumnValues, Faults, fault_code
-from relay_core.domain.cell_rules import EXCEL, FIRST_SERIAL, YEARS
+from relay_core.domain.cell_rules import (
+    EXCEL,
+    FIRST_SERIAL,
+    YEARS,
+    CellOptions,
+    read_timestamp,
+)
 from relay_core.domain.columns import RejectionCodes
 from relay_core.domain.errors import CellError
 
@@ -52,17 +57,8 @@ _NAMES: dict[str, list[str]] = {
 _ALIKE = ("Yy", "mbB", "HI")  # directives that say the same
 
 
-@dataclass(frozen=True, slots=True)
-class TimestampOptions:
-    """The options by which timestamps are read."""
-
-    zone: ZoneInfo  # where a time without an offset is local
-    formats: Sequence[str]  # of strptime, tried in order after the ISO forms
-    scalar: Callable[[str], int]  # microseconds since the epoch of any form, or ``CellError``
-
-
 def read_timestamps(
-    text: pa.StringArray, options: TimestampOptions, rejections: RejectionCodes
+    text: pa.StringArray, parser: CellOptions, zone: ZoneInfo, rejections: RejectionCodes
 ) -> ColumnValues:
     """Read trimmed cells, empty where null, of 1900 to 2199; others hold ``BEFORE_ALL``."""
     nulls, (bounds, data) = texts.is_empty(text), texts.offsets_and_bytes(text)
@@ -76,18 +72,19 @@ def read_timestamps(
     for kind, some in ((pa.timestamp("us"), is_local), (pa.timestamp("us", "UTC"), is_utc)):
         read = _read_at_once(text, some & unread & iso, kind)
         done = read != BEFORE_ALL
-        values[done] = (read if kind.tz else to_utc(read, options.zone, done))[done]
+        values[done] = (read if kind.tz else to_utc(read, zone, done))[done]
         unread &= ~done
-    for pattern in (_ISO, *_patterns(options.formats)):
+    for pattern in (_ISO, *_patterns(parser.timestamp_formats)):
         rows = np.flatnonzero(unread & iso if pattern is _ISO else unread)
         if len(rows):
             local, is_local, done = _read_pattern(pattern, text.take(pa.array(rows)))
-            values[rows[done]] = to_utc(local, options.zone, is_local & done)[done]
+            values[rows[done]] = to_utc(local, zone, is_local & done)[done]
             unread[rows[done]] = False
     faults = np.where(unread, fault_code(rejections.unreadable), np.uint8(0))
     rows = np.flatnonzero(unread)
-    if options.formats and len(rows):
-        others, faults[rows] = _read_distinct(text.take(pa.array(rows)), options.scalar)
+    if parser.timestamp_formats and len(rows):
+        read_one = partial(read_timestamp, parser=parser, zone=zone)
+        others, faults[rows] = _read_distinct(text.take(pa.array(rows)), read_one)
         values[rows] = others
     return ColumnValues(values, nulls, faults, text, np.zeros(len(text), np.bool_))
 

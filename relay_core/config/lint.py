@@ -301,12 +301,7 @@ def first_samples(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the first texts that differ, each cut where it is long."""
     found: dict[str, None] = {}
     for text in texts:
-        found[cut_sample(text)] = None
+        found[cut(text, MAX_QUOTED)] = None
         if len(found) == MAX_SAMPLES:
             break
     return tuple(found)
-
-
-def cut_sample(text: str) -> str:
-    """Return a text as a sample shows it."""
-    return cut(text, MAX_QUOTED)

@@ -244,11 +244,6 @@ FORMS: tuple[type[ColumnForm], ...] = (Join, Sum, First, Changed)
 MappedSource: TypeAlias = str | Join | Sum | First | Changed
 
 
-def headers_of(source: MappedSource) -> tuple[str, ...]:
-    """Return the headers that an entry of ``column_map`` names."""
-    return (source.strip(),) if isinstance(source, str) else source.headers
-
-
 def _read_source(entry: Entry, _: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
     value, column = entry.value, str(entry.key)
     if isinstance(value, ColumnForm):
@@ -404,7 +399,10 @@ class ParserConfig(Section):
     @property
     def mapped_headers(self) -> dict[str, tuple[str, ...]]:
         """The headers that each entry of ``column_map`` needs, by column."""
-        return {column: headers_of(source) for column, source in self.column_map.items()}
+        return {
+            column: (source.strip(),) if isinstance(source, str) else source.headers
+            for column, source in self.column_map.items()
+        }
 
     @property
     def skip_headers(self) -> tuple[str, ...]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from relay_core.domain.codes import FailureCode
 from relay_core.domain.columns import CANONICAL_COLUMNS, REQUIRED_COLUMNS
+from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import listed
 
@@ -71,16 +73,17 @@ def shown_cells(headers: Sequence[str], parser: "ParserConfig", limits: Limits) 
     return max(limits.row_data_columns, last + 1)
 
 
-def describe_missing(missing: Sequence[str], headers: Sequence[str]) -> str:
-    """Say which headers are missing, which were found, and the nearest one to each."""
+def missing_columns(missing: Sequence[str], headers: Sequence[str]) -> FeedUnreadableError:
+    """Return the fault of a feed that lacks headers: which were found, the nearest one to each."""
     names = [header.strip()[:_MAX_LENGTH] for header in headers]
     lacking = [header[:_MAX_LENGTH] for header in missing]
     nearest = ((header, nearest_header(header, names)) for header in lacking)
     shown = (f"{h!r} (nearest: {'none' if near is None else repr(near)})" for h, near in nearest)
-    return (
+    return FeedUnreadableError(
+        FailureCode.MISSING_REQUIRED_COLUMNS,
         f"missing required columns: {listed(shown, ', ', len(missing))}; headers found: "
         f"{listed(map(repr, names), ', ', len(names))}; point parser.column_map at the vendor's "
-        "headers, or give the column a default in parser.defaults"
+        "headers, or give the column a default in parser.defaults",
     )
 
 

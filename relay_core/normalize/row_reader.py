@@ -30,10 +30,9 @@ from relay_core.columnar.text import (
     word_index,
     zero_bytes,
 )
-from relay_core.columnar.timestamps import TimestampOptions, read_timestamps
+from relay_core.columnar.timestamps import read_timestamps
 from relay_core.config import ParserConfig
 from relay_core.domain import columns as canonical
-from relay_core.domain.cell_rules import read_timestamp
 from relay_core.ingest.column_mapping import ColumnPlan
 from relay_core.ingest.feed import MalformedRecords, TextBatch
 from relay_core.ingest.sku_map import SkuMap
@@ -169,13 +168,10 @@ class RowReader:
         return read
 
     def _timestamps(self, batch: TextBatch, places: dict[str, Ints]) -> ColumnValues:
-        parser, zone = self.parser, self.zone
-        options = TimestampOptions(
-            zone, parser.timestamp_formats, lambda cell: read_timestamp(cell, parser, zone)
-        )
+        rejections = canonical.BY_NAME["updated_at"].rejections
         text = self._text(batch, "updated_at", places)
-        read = read_timestamps(text, options, canonical.BY_NAME["updated_at"].rejections)
-        if "updated_at" in parser.invalid_as_null:
+        read = read_timestamps(text, self.parser, self.zone, rejections)
+        if "updated_at" in self.parser.invalid_as_null:
             read.nulls[read.faults != 0] = True
             read.faults[:] = 0
         read.values[read.nulls] = self.requested_at

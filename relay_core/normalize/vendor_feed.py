@@ -1,7 +1,7 @@
 """A vendor's input, and whether it can be read at all: its map, its text, its columns."""
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from relay_core.domain.codes import FailureCode, VendorStatus
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import unreadable_feed
-from relay_core.ingest.column_mapping import ColumnPlan, describe_missing, plan_columns
+from relay_core.ingest.column_mapping import ColumnPlan, missing_columns, plan_columns
 from relay_core.ingest.csv_records import release_mapped
 from relay_core.ingest.feed import Buffer, MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.formats import open_feed
@@ -128,12 +128,6 @@ class _FeedSize:
         )
 
 
-def missing_columns(plan: ColumnPlan, headers: Sequence[str]) -> FeedUnreadableError:
-    """Return the fault of a feed that lacks columns."""
-    message = describe_missing(plan.missing, headers)
-    return FeedUnreadableError(FailureCode.MISSING_REQUIRED_COLUMNS, message)
-
-
 def repeated_headers(plan: ColumnPlan) -> FeedUnreadableError:
     """Return the fault of a feed in which a header that is used stands twice."""
     return FeedUnreadableError(
@@ -153,7 +147,7 @@ def _judge_columns(
         for _ in parsed.batches:  # a broken structure comes before missing columns
             pass
     if plan.missing:
-        error = missing_columns(plan, parsed.headers or ())
+        error = missing_columns(plan.missing, parsed.headers or ())
         if strict:
             raise error
         warning = unreadable_feed(vendor.vendor_id, feed.file_name, error)

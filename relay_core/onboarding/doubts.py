@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from relay_core.columnar.text import Bools, flags_of, integers_of, one_chunk
 from relay_core.config import ParserConfig, TenantConfig
 from relay_core.config.json_patch import parser_steps
-from relay_core.config.lint import MAX_SAMPLES, cut_sample, first_samples
+from relay_core.config.lint import MAX_SAMPLES, first_samples
 from relay_core.domain.cell_rules import read_cell
 from relay_core.domain.columns import NUMBER_COLUMNS
 from relay_core.domain.errors import CellError
@@ -76,7 +76,7 @@ def row_doubts(config: TenantConfig, vendor: NormalizedVendor, offers: pa.Table)
             f"vendors.{place}.parser.skip_rows",
             vendor.vendor_id,
             1,
-            (cut_sample(last),),
+            first_samples([last]),
             "the last record looks like a line of totals, and is read as a product; skip it with "
             "parser.skip_rows",
         )

@@ -21,6 +21,7 @@ from relay_core.domain.limits import CHECK_LIMITS, ReportRoom
 from relay_core.domain.records import Cause
 from relay_core.ingest.column_mapping import (
     ColumnPlan,
+    missing_columns,
     nearest_header,
     plan_columns,
     wanted_headers,
@@ -34,7 +35,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.vendor import ReadAgain, sorted_rows
 from relay_core.normalize.vendor import read_rows as normalize_rows
-from relay_core.normalize.vendor_feed import missing_columns, repeated_headers
+from relay_core.normalize.vendor_feed import repeated_headers
 from relay_core.onboarding.check_results import MissingHeader, Reading, RejectedCells
 from relay_core.onboarding.feed_sample import FeedSample, whole_lines, whole_records
 
@@ -72,7 +73,7 @@ def read_vendor(
         error = None
         strict = config.error_policy.fail_on_missing_required_columns
         if plan.missing and (strict or plan.unusable):
-            error = with_kind(missing_columns(plan, parsed.headers), feed.data, parser)
+            error = with_kind(missing_columns(plan.missing, parsed.headers), feed.data, parser)
         elif plan.repeated:
             error = with_kind(repeated_headers(plan), feed.data, parser)
         read = _read(parsed, plan, readable, config, vendor, sku_map, again)

@@ -13,7 +13,7 @@ from relay_core.columnar.csv_text import header_line, lines, quoted, whole_text
 from relay_core.columnar.text import offsets_and_bytes
 from relay_core.config import Override
 from relay_core.domain.codes import RunStatus
-from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import ENGINE_VERSION, Cause, RunContext, as_json
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.findings import RunFindings
@@ -55,11 +55,9 @@ def manifest_entry(pins: Mapping[str, Any], state: VendorState | None = None) ->
     }
 
 
-def errors_json(
-    ctx: RunContext, findings: RunFindings, limits: Limits = DEFAULT_LIMITS
-) -> bytes | None:
+def errors_json(ctx: RunContext, findings: RunFindings) -> bytes | None:
     """Return errors.json within the limits of entries and bytes; None with nothing to report."""
-    failure, warnings = findings.failure, findings.warnings
+    failure, warnings, limits = findings.failure, findings.warnings, findings.limits
     counts = Counter(entry.error_code for entry in findings.faults)
     counts.update(findings.counted_warnings())
     for vendor in findings.uploads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from unittest import mock
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -14,12 +15,14 @@ from hypothesis import strategies as st
 
 from relay_core.columnar import timestamps
 from relay_core.columnar.numbers import FAULTS, ColumnValues
-from relay_core.columnar.timestamps import TimestampOptions, read_timestamps
+from relay_core.columnar.timestamps import read_timestamps
+from relay_core.config import ParserConfig
 from relay_core.domain import cell_rules
 from relay_core.domain.columns import BY_NAME, RejectionCodes
 from relay_core.domain.errors import CellError
 from support.builders import tenant_config, vendor_document
 
+PLAIN = ParserConfig(format="csv")
 ZONES = ["UTC", "America/Chicago", "Europe/Lisbon", "Australia/Lord_Howe", "Africa/Monrovia"]
 DATES = st.one_of(
     st.dates().map(str), st.from_regex(r"\A(18|19|20|21|22)[0-9]{2}-[0-1][0-9]-[0-3][0-9]\Z")
@@ -58,10 +61,7 @@ def refusals() -> RejectionCodes:
 
 def read(texts: list[str], zone: ZoneInfo, formats: tuple[str, ...] = ()) -> ColumnValues:
     parser = tenant_config(vendor_document(parser={"timestamp_formats": formats})).vendors[0].parser
-    options = TimestampOptions(
-        zone, formats, lambda text: cell_rules.read_timestamp(text, parser, zone)
-    )
-    return read_timestamps(pa.array(texts, pa.string()), options, refusals())
+    return read_timestamps(pa.array(texts, pa.string()), parser, zone, refusals())
 
 
 def by_cell(texts: list[str], zone: ZoneInfo, formats: tuple[str, ...] = ()) -> list[int | str]:
@@ -124,9 +124,8 @@ def test_odd_dates_are_read_as_strptime_reads_them(formats: tuple[str, ...]) -> 
 
 def test_a_slice_of_a_column_reads_as_the_rows_that_it_has() -> None:
     stamps = ["2024-01-02 03:04:05", "2025-06-07 08:09:10", "", "2026-11-12 13:14:15"]
-    options = TimestampOptions(ZoneInfo("UTC"), (), lambda _: 0)
 
-    values = read_timestamps(pa.array(stamps)[1:], options, refusals())
+    values = read_timestamps(pa.array(stamps)[1:], PLAIN, ZoneInfo("UTC"), refusals())
 
     found = pa.array(values.values, mask=values.nulls).cast(pa.timestamp("us"))
     assert pc.strftime(found, "%Y-%m-%d %H:%M").to_pylist() == [s[:16] or None for s in stamps[1:]]
@@ -147,11 +146,9 @@ def test_the_clock_of_chicago(local: str, utc: str) -> None:
 
 
 def test_what_is_no_timestamp_is_refused_without_a_scalar_rule() -> None:
-    def never(text: str) -> int:
-        raise AssertionError(text)
-
     cells = pa.array(["yesterday", "2024-02-30", "2024-01-01 24:00", "1899-12-31", "2024-1-1"])
-    values = read_timestamps(cells, TimestampOptions(ZoneInfo("UTC"), (), never), refusals())
+    with mock.patch.object(timestamps, "read_timestamp", side_effect=AssertionError):
+        values = read_timestamps(cells, PLAIN, ZoneInfo("UTC"), refusals())
 
     assert by_column(values) == ["invalid_timestamp"] * 5
 
@@ -182,31 +179,29 @@ def test_a_zone_is_asked_about_a_day_once_however_many_batches_have_it() -> None
 
 
 def test_texts_in_the_vendors_formats_are_read_without_a_scalar_rule() -> None:
-    def never(text: str) -> int:
-        raise AssertionError(text)
-
     formats = ("%d.%m.%Y %H:%M:%S", "%m/%d/%Y %I:%M %p")
-    options = TimestampOptions(ZoneInfo("UTC"), formats, never)
+    parser = ParserConfig(format="csv", timestamp_formats=formats)
     cells = pa.array(["31.12.2024 23:59:58", "12/31/2024 11:59 PM", "2024-12-31 23:59", ""])
 
-    values = read_timestamps(cells, options, refusals())
+    with mock.patch.object(timestamps, "read_timestamp", side_effect=AssertionError):
+        values = read_timestamps(cells, parser, ZoneInfo("UTC"), refusals())
 
     iso = ["2024-12-31 23:59:58", "2024-12-31 23:59", "2024-12-31 23:59"]
     assert by_column(values) == [*by_cell(iso, ZoneInfo("UTC")), 0]
 
 
 def test_the_scalar_rule_reads_a_text_of_any_other_format_once() -> None:
-    called: list[str] = []
-
-    def counted(text: str) -> int:
-        called.append(text)
-        return 7
-
-    options = TimestampOptions(ZoneInfo("UTC"), ("%Y, day %j",), counted)
+    parser = PLAIN.model_copy(update={"timestamp_formats": ("%Y, day %j",)})
     cells = pa.array(["2024, day 33", "2024, day 34"] * 50)
 
-    assert set(by_column(read_timestamps(cells, options, refusals()))) == {7}
-    assert sorted(called) == ["2024, day 33", "2024, day 34"]
+    with mock.patch.object(timestamps, "read_timestamp", return_value=7) as called:
+        found = read_timestamps(cells, parser, ZoneInfo("UTC"), refusals())
+
+    assert set(by_column(found)) == {7}
+    assert sorted(call.args[0] for call in called.call_args_list) == [
+        "2024, day 33",
+        "2024, day 34",
+    ]
 
 
 def test_a_format_is_taken_apart_once_however_many_batches_are_read_with_it() -> None:
