@@ -35,6 +35,7 @@ def main(
     clients: Clients | None = None,
 ) -> int:
     """Do what the command line asks for, and return the exit status."""
+    environ = {name: text.strip() for name, text in environ.items()}  # as the program reads them
     options = _parser(environ)
     asked = options.parse_args(arguments)
     plan = _plan(asked)

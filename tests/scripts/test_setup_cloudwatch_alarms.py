@@ -159,6 +159,17 @@ def test_what_watches_a_queue_watches_the_program_s_own(
     assert alarms(clients)[name]["Dimensions"] == [{"Name": "QueueName", "Value": queue}]
 
 
+def test_blanks_around_a_variable_count_for_as_little_as_in_the_program(clients: Clients) -> None:
+    set_up(clients, environ={name: f" {text} " for name, text in ENVIRON.items()})
+    made = alarms(clients)
+    assert made["relay-prod-worker-heartbeat"]["Dimensions"] == [
+        {"Name": "Environment", "Value": "prod"}
+    ]
+    assert made["relay-prod-sqs-backlog"]["Dimensions"] == [
+        {"Name": "QueueName", "Value": "jobs-of-prod"}
+    ]
+
+
 def test_each_tenant_s_alarm_has_the_tenant_in_its_name(clients: Clients) -> None:
     set_up(clients, "--tenant", "acme", "--tenant", "beta", "--only", "consecutive-failures")
     assert set(alarms(clients)) == {
