@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from fastapi import Query, Response
 from starlette.datastructures import QueryParams
 
+from relay_core.domain.errors import RelayError
 from relay_core.publish.report.wording import Tone
 from relay_dagster.api.routes.skus import explain_sku, put_overrides, remove_overrides
 from relay_dagster.api.routes.statuses import get_status
@@ -29,16 +30,23 @@ def show_sku(
     status = get_status(visit.tenant_id, visit)
     run_id = run or status.published_run_id or status.held_run_id
     sku = sku.strip()
-    of = explain_sku(run_id, visit, sku) if sku and run_id else None
-    tone: Tone = "idle"
-    headline = "Ask why it is in the feed as it is, or why it is not."
-    if of is not None:
-        tone, headline = verdict(of)
-    elif run_id is None:
-        headline = "There is no feed yet, so there is nothing to look up."
     document = visit.platform.overrides.document(visit.tenant_id)
     standing = document.overrides.get(sku)
     now = standing and standing.at(utc_now())
+    of: Explanation | None = None
+    tone: Tone = "idle"
+    headline = "Ask why it is in the feed as it is, or why it is not."
+    if sku and run_id:
+        try:
+            of = explain_sku(run_id, visit, sku)
+            tone, headline = verdict(of)
+        except RelayError as error:
+            if now is None:
+                raise
+            # What was said of it is shown all the same.
+            tone, headline = "warn", f"It is not explained: {error}."
+    elif run_id is None:
+        headline = "There is no feed yet, so there is nothing to look up."
     return frame.page(
         "sku.html.jinja",
         visit,

@@ -91,6 +91,16 @@ def test_an_unknown_sku_is_told(visitor: Visitor) -> None:
     assert "nothing here" in visitor.open(f"{SKUS}?sku=Z-9", 404).text
 
 
+def test_a_word_on_a_sku_that_nobody_offers_any_more_can_be_taken_back(visitor: Visitor) -> None:
+    order = {"overrides": [{"sku": "Z-9", "leave_out": True}]}
+    visitor.world.client.post("/v1/tenants/acme/overrides:put", json=order)
+    page = visitor.open(f"{SKUS}?sku=Z-9")
+    assert "has the SKU 'Z-9'" in page.text
+    assert "Left out of the feed yes" in page.text
+    assert visitor.fill(page, "/override/remove").status_code == 303
+    visitor.open(f"{SKUS}?sku=Z-9", 404)
+
+
 def test_before_the_first_feed_there_is_nothing_to_look_up(world: ApiWorld) -> None:
     world.store_config()
     assert "There is no feed yet" in signed_in(world).open(f"{SKUS}?sku=A-1").text
