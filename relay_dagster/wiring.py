@@ -17,7 +17,7 @@ from relay_dagster.aws.metrics import Metrics
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.overrides import OverrideStore
 from relay_dagster.aws.secrets import SecretStore
-from relay_dagster.runs.poll_schedule import PollSchedule, RetryPolicy
+from relay_dagster.runs.poll_schedule import PollSchedule
 from relay_dagster.runs.service import RunService
 from relay_dagster.runs.submission import Submission
 from relay_dagster.settings import Settings
@@ -123,11 +123,9 @@ def connect(
 def poll_schedule(settings: Settings) -> PollSchedule:
     """Return attempts, back-off, and the schedule of runs' checks, from the settings."""
     return PollSchedule(
-        retries=RetryPolicy(
-            max_attempts=settings.max_attempts,
-            base_seconds=settings.backoff_base_seconds,
-            max_seconds=settings.backoff_max_seconds,
-        ),
+        max_attempts=settings.max_attempts,
+        base_seconds=settings.backoff_base_seconds,
+        max_seconds=settings.backoff_max_seconds,
         stale_seconds=settings.heartbeat_stale_seconds,
         visibility_seconds=settings.visibility_timeout_seconds,
         message_lost_seconds=settings.message_lost_seconds,

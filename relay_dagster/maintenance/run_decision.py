@@ -170,7 +170,7 @@ def _of_dispatched(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileA
 
 def _of_queued(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
     record = facts.record
-    if not policy.retries.has_attempts_left(record):
+    if not policy.has_attempts_left(record):
         yield Act.POISON
     elif record.next_attempt_at is not None:
         yield Act.HAND_OVER

@@ -4,7 +4,7 @@ The next check is set with every commit of its record, in a queue of what is due
 the records that are due, and not all that exist: ``aws/dynamodb/run_store.py`` reads their index.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from relay_dagster.runs.model import DueQueue, Fence, LockState, RunRecord, Trigger
@@ -23,12 +23,27 @@ _MAX_BETWEEN_CHECKS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How many attempts a run has, and how long it waits before each but the first."""
+class Loss:
+    """An attempt that ended without a verdict; ``fence`` is None where it was not claimed."""
+
+    attempt: int
+    fence: Fence | None
+    error_code: str
+    message: str
+    now: datetime
+    retry_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollSchedule:
+    """How many attempts a run has, the waits between them, and the times of its checks."""
 
     max_attempts: int = 3
-    base_seconds: float = 10
-    max_seconds: float = 300
+    base_seconds: float = 10  # before the second attempt, thrice that before the next
+    max_seconds: float = 300  # the longest wait between attempts
+    stale_seconds: float = 90  # after so long without a heartbeat an attempt is dead
+    visibility_seconds: float = 300  # for so long a message that was received stays out of sight
+    message_lost_seconds: float = 3600  # after so long without a sign a message is lost
 
     def attempts_of(self, record: RunRecord) -> int:
         """Return how many attempts the run has in all; a run that Dagster started has one."""
@@ -46,28 +61,6 @@ class RetryPolicy:
                 break
             seconds *= 3
         return timedelta(seconds=min(seconds, self.max_seconds) * (0.8 + 0.4 * jitter))
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """An attempt that ended without a verdict; ``fence`` is None where it was not claimed."""
-
-    attempt: int
-    fence: Fence | None
-    error_code: str
-    message: str
-    now: datetime
-    retry_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PollSchedule:
-    """The times that decide when a run is checked."""
-
-    retries: RetryPolicy = field(default_factory=RetryPolicy)  # how many attempts a run has
-    stale_seconds: float = 90  # after so long without a heartbeat an attempt is dead
-    visibility_seconds: float = 300  # for so long a message that was received stays out of sight
-    message_lost_seconds: float = 3600  # after so long without a sign a message is lost
 
     @property
     def between_checks(self) -> timedelta:
@@ -113,7 +106,7 @@ class PollSchedule:
             return DueQueue.ATTEMPT, now
         if record.is_dispatched:
             return DueQueue.ATTEMPT, now + self.between_checks
-        if not self.retries.has_attempts_left(record):
+        if not self.has_attempts_left(record):
             return DueQueue.ATTEMPT, now
         if record.next_attempt_at is not None:
             return DueQueue.READY, record.next_attempt_at

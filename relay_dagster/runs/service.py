@@ -394,10 +394,10 @@ class RunService:
     def _lose(
         self, run_id: str, attempt: int, fence: Fence | None, code: str, message: str
     ) -> RunRecord:
-        now, retries = self._clock(), self.schedule.retries
-        retry_at = now + retries.delay(attempt, self._rng())
+        now = self._clock()
+        retry_at = now + self.schedule.delay(attempt, self._rng())
         loss = Loss(attempt, fence, code, message, now, retry_at)
-        return self._change(run_id, transitions.attempt_lost(loss, retries))
+        return self._change(run_id, transitions.attempt_lost(loss, self.schedule))
 
     def _received(
         self, message_id: str, receipt_handle: str, hidden_for: timedelta | None = None

@@ -34,7 +34,7 @@ from relay_dagster.runs.model import (
     RunRecord,
     Trigger,
 )
-from relay_dagster.runs.poll_schedule import Loss, RetryPolicy
+from relay_dagster.runs.poll_schedule import Loss, PollSchedule
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin, dagster_origin
 
 Rule = Callable[[RunRecord], RunRecord]
@@ -296,7 +296,7 @@ def failed(
 
 
 @rule
-def attempt_lost(record: RunRecord, loss: Loss, policy: RetryPolicy) -> RunRecord:
+def attempt_lost(record: RunRecord, loss: Loss, policy: PollSchedule) -> RunRecord:
     """End an attempt: back to the queue until ``retry_at``, or poison where it was the last."""
     _refuse_other_attempt(record, loss.fence, loss.attempt)
     _refuse_cancelled(record)

@@ -32,7 +32,7 @@ from relay_dagster.runs.model import (
     RunRecord,
     Trigger,
 )
-from relay_dagster.runs.poll_schedule import Loss, PollSchedule, RetryPolicy
+from relay_dagster.runs.poll_schedule import Loss, PollSchedule
 from relay_dagster.runs.ports import AttemptState
 
 THEN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -122,8 +122,7 @@ class Model:
     policy: PollSchedule = field(init=False)
 
     def __post_init__(self) -> None:
-        retries = RetryPolicy(max_attempts=self.attempts)
-        object.__setattr__(self, "policy", PollSchedule(retries=retries))
+        object.__setattr__(self, "policy", PollSchedule(max_attempts=self.attempts))
 
     def steps(self, run: Run, others: Others) -> Iterator[Step]:
         """Yield what can follow; a step that is refused changes nothing, and is none."""
@@ -235,7 +234,7 @@ class Model:
         ends: dict[str, Apply] = {
             "succeeded": transitions.succeeded(fence, PUBLISHED, THEN),
             "failed": transitions.failed(fence, failure, Outcome(), THEN),
-            "given back!": transitions.attempt_lost(_loss(attempt, fence), self.policy.retries),
+            "given back!": transitions.attempt_lost(_loss(attempt, fence), self.policy),
         }
         if others.have_feed:
             ends["held"] = feed_rules.held(fence, HELD, THEN)
@@ -289,7 +288,7 @@ class Model:
         act = reconciler.Act
         if kind is reconciler.Lose:
             loss = _loss(seen.attempt, seen.fence if seen.dagster_run_id else None)
-            return self._change(run, others, transitions.attempt_lost(loss, self.policy.retries))
+            return self._change(run, others, transitions.attempt_lost(loss, self.policy))
         if kind is reconciler.ReportFailed:
             return _ended_in_dagster(run, "failed")
         if kind in (act.TERMINATE, act.STOP):

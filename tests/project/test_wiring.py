@@ -31,7 +31,7 @@ def test_parts_are_made_from_the_settings_and_nothing_is_sent() -> None:
 
 
 def test_attempts_and_back_off_are_those_of_the_settings() -> None:
-    policy = poll_schedule(SETTINGS).retries
+    policy = poll_schedule(SETTINGS)
     assert (policy.max_attempts, policy.base_seconds, policy.max_seconds) == (5, 2, 20)
 
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from relay_dagster.runs.model import RunRecord, Trigger
-from relay_dagster.runs.poll_schedule import RetryPolicy
+from relay_dagster.runs.poll_schedule import PollSchedule
 from support.builders import REQUESTED_AT, RUN_ID
 
-POLICY = RetryPolicy(max_attempts=3, base_seconds=10, max_seconds=300)
+POLICY = PollSchedule(max_attempts=3, base_seconds=10, max_seconds=300)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_the_wait_is_spread_by_a_fifth_either_way() -> None:
 
 
 def test_no_wait_is_possible() -> None:
-    assert RetryPolicy(base_seconds=0).delay(9, 0.3).total_seconds() == 0
+    assert PollSchedule(base_seconds=0).delay(9, 0.3).total_seconds() == 0
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from relay_dagster.runs.model import (
     Release,
     RunRecord,
 )
-from relay_dagster.runs.poll_schedule import Loss, RetryPolicy
+from relay_dagster.runs.poll_schedule import Loss, PollSchedule
 from relay_dagster.runs.transitions import TRANSITIONS, Rule
 from relay_dagster.tenants.audit import Action, dagster_origin
 from support.builders import REQUESTED_AT, RUN_ID
@@ -33,7 +33,7 @@ from support.state_diagram import STATUSES, state_diagram
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NOW = REQUESTED_AT + timedelta(minutes=5)
-POLICY = RetryPolicy(max_attempts=2)
+POLICY = PollSchedule(max_attempts=2)
 FAILURE = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
 DAGSTER_RUN_ID = "dagster-1"
 
@@ -225,7 +225,7 @@ def test_a_run_that_fails_says_what_to_do_and_whose_it_is() -> None:
 def test_poison_is_whose_the_last_attempt_was(attempt_code: str, whose: str) -> None:
     """Whether it ends with the last attempt, or where it waits for one more than it may have."""
     given = replace(loss(RUNNING), error_code=attempt_code)
-    last = transitions.attempt_lost(given, RetryPolicy(max_attempts=1))(RUNNING)
+    last = transitions.attempt_lost(given, PollSchedule(max_attempts=1))(RUNNING)
     waiting = transitions.attempt_lost(given, POLICY)(RUNNING)
     for poison in (last, transitions.poisoned("no attempt is left", NOW)(waiting)):
         assert (poison.error_code, poison.failure_class) == ("POISON_JOB", whose)
