@@ -282,7 +282,10 @@ def ticks(scale: Scale) -> Iterator[Cost]:
         "dead letters",
         lambda: sweep(Occasion(platform, now, Deadline.after(60)), DeadLetterCount()),
     )
-    yield scale.cost("history", lambda: delete_old_runs(platform, history, now, Deadline.after(30)))
+    yield scale.cost(
+        "history",
+        lambda: delete_old_runs(Occasion(platform, now, Deadline.after(30)), history),
+    )
     listed = platform.runs.list_runs
     yield scale.cost("runs?status=RUNNING", lambda: listed(None, RunStatus.RUNNING))
     yield scale.cost("runs?tenant_id=", lambda: listed(_tenant(0)))

@@ -95,12 +95,10 @@ def sync_partitions(
     return added
 
 
-def delete_old_runs(
-    platform: Platform, history: ExecutionHistory, now: datetime, deadline: Deadline
-) -> int:
+def delete_old_runs(on: Occasion, history: ExecutionHistory) -> int:
     """Delete what Dagster has kept of runs for ``RELAY_DAGSTER_RETENTION_DAYS``; count the runs."""
-    before = now - timedelta(days=platform.settings.dagster_retention_days)
-    return history.delete_ended_before(before, deadline.has_passed)
+    before = on.now - timedelta(days=on.platform.settings.dagster_retention_days)
+    return history.delete_ended_before(before, on.deadline.has_passed)
 
 
 def check_queue(platform: Platform) -> list[str]:
@@ -154,10 +152,9 @@ def scheduled_feeds(platform: Platform) -> list[tuple[TriggerState, FeedPointer]
     return [(states[name], feed) for name, feed in feeds.items()]
 
 
-def report_feed_ages(
-    platform: Platform, feeds: Sequence[tuple[TriggerState, FeedPointer]], now: datetime
-) -> None:
+def report_feed_ages(on: Occasion, feeds: Sequence[tuple[TriggerState, FeedPointer]]) -> None:
     """Send the age of each feed in force, and whether it is late, and by whose fault."""
+    platform, now = on.platform, on.now
     if not platform.settings.metrics_enabled:
         return
     ages = {feed.tenant_id: now - feed.in_force.published_at for _, feed in feeds}

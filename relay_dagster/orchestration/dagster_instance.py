@@ -13,6 +13,7 @@ import dagster as dg
 
 from relay_dagster import tags
 from relay_dagster.logs import event_log
+from relay_dagster.maintenance.housekeeping import Occasion
 from relay_dagster.orchestration.jobs import INVENTORY_SYNC, TENANT_PARTITIONS
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import AttemptState
@@ -44,6 +45,13 @@ class OnInstance:
     @property
     def _instance(self) -> dg.DagsterInstance:
         return self.given() if callable(self.given) else self.given
+
+
+@dataclass(frozen=True, slots=True)
+class DagsterOccasion(Occasion):
+    """What a duty works with that needs Dagster, too."""
+
+    open_instance: Callable[[], dg.DagsterInstance]
 
 
 class DagsterExecutions(OnInstance):

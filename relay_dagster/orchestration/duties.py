@@ -19,7 +19,6 @@ from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.doctor import report_broken
 from relay_dagster.maintenance.housekeeping import (
     Memory,
-    Occasion,
     PartitionSync,
     Round,
     check_queue,
@@ -33,20 +32,13 @@ from relay_dagster.maintenance.housekeeping import (
 )
 from relay_dagster.maintenance.messages import DeadLetterCount, QueueWatch, send_lost_again, sweep
 from relay_dagster.orchestration.dagster_history import DagsterHistory
-from relay_dagster.orchestration.dagster_instance import DagsterPartitions
+from relay_dagster.orchestration.dagster_instance import DagsterOccasion, DagsterPartitions
 from relay_dagster.orchestration.feed_events import judge_freshness, report_publications
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
 ALL_SECONDS = 45.0
 """The time of all duties of a tick; Dagster gives a tick 60 seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class DagsterOccasion(Occasion):
-    """What a duty works with that needs Dagster, too."""
-
-    open_instance: Callable[[], dg.DagsterInstance]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +68,14 @@ def _queue_settings(on: DagsterOccasion, _: Memory) -> str:
     return "; ".join(check_queue(on.platform)) or "no"
 
 
-def _publications(on: DagsterOccasion, _: Memory) -> int:
-    return report_publications(on.platform, on.open_instance, on.now, on.deadline)
-
-
 def _feed_ages(on: DagsterOccasion, _: Memory) -> str:
     feeds = scheduled_feeds(on.platform)
-    report_feed_ages(on.platform, feeds, on.now)
-    changed = judge_freshness(feeds, on.open_instance, on.now, on.deadline)
-    return f"{len(feeds)}, verdicts changed: {changed}"
+    report_feed_ages(on, feeds)
+    return f"{len(feeds)}, verdicts changed: {judge_freshness(on, feeds)}"
 
 
 def _dagster_history(on: DagsterOccasion, _: Memory) -> int:
-    return delete_old_runs(on.platform, DagsterHistory(on.open_instance), on.now, on.deadline)
+    return delete_old_runs(on, DagsterHistory(on.open_instance))
 
 
 DUTIES = (
@@ -98,7 +85,7 @@ DUTIES = (
     Duty("dead_letters", 60, 30, sweep, DeadLetterCount),
     Duty("queue_settings", 60, 10, _queue_settings, sentence="queue_misconfigured: {}"),
     Duty("held_runs", 60, 10, count_holds, sentence="runs held: {}"),
-    Duty("publications", 15, 15, _publications, sentence="publications reported: {}"),
+    Duty("publications", 15, 15, report_publications, sentence="publications reported: {}"),
     Duty("feed_ages", 300, 20, _feed_ages, sentence="feeds told of: {}"),
     Duty("dagster_history", 60, 20, _dagster_history, sentence="old runs deleted: {}"),
     Duty("invariants", 3600, 45, report_broken, sentence="invariants broken: {}"),

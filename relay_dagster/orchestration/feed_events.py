@@ -5,7 +5,7 @@ by a conditional write before anything of it is reported: of two daemons one get
 between the report and its note is found out by the next, who asks Dagster what it has.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,9 +15,11 @@ import dagster as dg
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.reports import timestamp
 from relay_dagster.aws.metrics import report_fault
-from relay_dagster.drain import Deadline, drain
+from relay_dagster.drain import drain
 from relay_dagster.feeds.pointer import MAX_PENDING, FeedPointer, Publication, PublishedBy
+from relay_dagster.maintenance.housekeeping import Memory
 from relay_dagster.orchestration.dagster_history import DagsterHistory
+from relay_dagster.orchestration.dagster_instance import DagsterOccasion
 from relay_dagster.orchestration.jobs import report_link
 from relay_dagster.triggers.rules import TriggerState, late_at
 from relay_dagster.wiring import Platform
@@ -37,17 +39,13 @@ _SENTENCES = {
 }
 
 
-def report_publications(
-    platform: Platform,
-    open_instance: Callable[[], dg.DagsterInstance],
-    now: datetime,
-    deadline: Deadline,
-) -> int:
+def report_publications(on: DagsterOccasion, _: Memory | None = None) -> int:
     """Report the publications that Dagster has not been told of, each once; return how many."""
+    platform, now = on.platform, on.now
     due = platform.runs.feeds_to_report(now, FEEDS_AT_ONCE)
     if not due:
         return 0
-    closed, instance = platform.deletions.listed(), open_instance()
+    closed, instance = platform.deletions.listed(), on.open_instance()
 
     def report(feed: FeedPointer) -> int:
         taken = platform.runs.put_feed(feed, replace(feed, due_at=now + LEASE))
@@ -78,7 +76,7 @@ def report_publications(
         report_fault(platform.metrics, "publication_not_reported", error, tenant_id=feed.tenant_id)
 
     feeds = [feed for feed in due if feed.tenant_id not in closed]
-    return sum(filter(None, drain(feeds, report, fault, deadline=deadline)))
+    return sum(filter(None, drain(feeds, report, fault, deadline=on.deadline)))
 
 
 def _reported(instance: dg.DagsterInstance, feed: FeedPointer) -> set[tuple[Any, Any]]:
@@ -142,23 +140,18 @@ def _values(record: dg.EventLogRecord) -> Mapping[str, Any]:
     return {name: each.value for name, each in found.items()}
 
 
-def judge_freshness(
-    feeds: Iterable[tuple[TriggerState, FeedPointer]],
-    open_instance: Callable[[], dg.DagsterInstance],
-    now: datetime,
-    deadline: Deadline,
-) -> int:
+def judge_freshness(on: DagsterOccasion, feeds: Iterable[tuple[TriggerState, FeedPointer]]) -> int:
     """Report each verdict that differs from the last one; return how many those were.
 
     Dagster takes one verdict of a check and a partition that is no run's: the last one goes first.
     The feeds are of all tenants that have a schedule and a feed. None is reported late.
     """
-    history, key = DagsterHistory(open_instance), PUBLISHED_FEED
+    history, key = DagsterHistory(on.open_instance), PUBLISHED_FEED
     known, count = history.verdicts(key, FEED_IS_FRESH), 0
-    verdicts = {feed.tenant_id: freshness(state, feed, now) for state, feed in feeds}
+    verdicts = {feed.tenant_id: freshness(state, feed, on.now) for state, feed in feeds}
     history.forget_verdicts(key, FEED_IS_FRESH, known.keys() - verdicts.keys())
     for tenant_id, verdict in verdicts.items():
-        if deadline.has_passed():
+        if on.deadline.has_passed():
             break
         if known.get(tenant_id) is verdict.passed:
             continue
@@ -173,7 +166,7 @@ def judge_freshness(
             metadata=verdict.metadata,
             partition=tenant_id,
         )
-        open_instance().report_runless_asset_event(evaluation)
+        on.open_instance().report_runless_asset_event(evaluation)
         count += 1
     return count
 

@@ -10,7 +10,8 @@ from typing import Any
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_dagster.aws.metrics import SloEvent
-from relay_dagster.maintenance.housekeeping import report_feed_ages, scheduled_feeds
+from relay_dagster.drain import Deadline
+from relay_dagster.maintenance.housekeeping import Occasion, report_feed_ages, scheduled_feeds
 from relay_dagster.runs.model import Outcome
 from support.fakes import dispatch_run, published_outcome
 from support.triggers_world import TriggersWorld, triggers_world
@@ -34,7 +35,8 @@ def told_after(world: TriggersWorld, hours: float, *, enabled: bool = True) -> T
     metrics: Any = Told()
     settings = world.platform.settings.model_copy(update={"metrics_enabled": enabled})
     platform = replace(world.platform, metrics=metrics, settings=settings)
-    report_feed_ages(platform, scheduled_feeds(platform), world.clock() + timedelta(hours=hours))
+    on = Occasion(platform, world.clock() + timedelta(hours=hours), Deadline.after(60))
+    report_feed_ages(on, scheduled_feeds(platform))
     return metrics
 
 

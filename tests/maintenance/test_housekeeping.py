@@ -173,8 +173,9 @@ def test_runs_are_forgotten_that_ended_longer_ago_than_dagster_is_to_keep_them(
 ) -> None:
     now, history, seconds = utc_now(), Ended(), itertools.count(step=20)
     deadline = Deadline.after(30, lambda: next(seconds))
-    assert delete_old_runs(platform, history, now, deadline) == 3
-    assert delete_old_runs(platform, history, now, deadline) == 3
+    on = Occasion(platform, now, deadline)
+    assert delete_old_runs(on, history) == 3
+    assert delete_old_runs(on, history) == 3
     three_days_ago = now - timedelta(days=3)
     assert history.asked == [(three_days_ago, False), (three_days_ago, True)]
 

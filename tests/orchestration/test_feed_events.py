@@ -17,6 +17,7 @@ from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.maintenance.housekeeping import scheduled_feeds
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.dagster_history import DagsterHistory
+from relay_dagster.orchestration.dagster_instance import DagsterOccasion
 from relay_dagster.orchestration.feed_events import (
     LEASE,
     judge_freshness,
@@ -49,9 +50,9 @@ def sync(world: World, run_id: str, *rows: str) -> None:
 
 
 def report(world: World, platform: Platform | None = None, later: timedelta = timedelta()) -> int:
-    return report_publications(
-        platform or world.platform, lambda: world.instance, utc_now() + later, Deadline.after(60)
-    )
+    deadline, now = Deadline.after(60), utc_now() + later
+    on = DagsterOccasion(platform or world.platform, now, deadline, lambda: world.instance)
+    return report_publications(on)
 
 
 def events(world: World, asset: str = PUBLISHED) -> list[Mapping[str, Any]]:
@@ -180,7 +181,8 @@ def test_with_nothing_to_report_nothing_is_asked_of_dagster(world: World) -> Non
     def closed() -> dg.DagsterInstance:
         raise AssertionError("nobody asks")
 
-    assert report_publications(world.platform, closed, utc_now(), Deadline.after(60)) == 0
+    on = DagsterOccasion(world.platform, utc_now(), Deadline.after(60), closed)
+    assert report_publications(on) == 0
 
 
 def test_after_a_release_the_merged_feed_s_page_says_so(world: World) -> None:
@@ -217,7 +219,8 @@ HOURLY = {"schedule": {"cron": "0 * * * *"}}
 
 def judge(world: World, now: datetime) -> int:
     feeds = scheduled_feeds(world.platform)
-    return judge_freshness(feeds, lambda: world.instance, now, Deadline.after(60))
+    on = DagsterOccasion(world.platform, now, Deadline.after(60), lambda: world.instance)
+    return judge_freshness(on, feeds)
 
 
 def verdicts(world: World) -> dict[str, bool]:

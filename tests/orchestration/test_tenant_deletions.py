@@ -19,7 +19,7 @@ from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.housekeeping import scheduled_feeds
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_history import DagsterHistory
-from relay_dagster.orchestration.dagster_instance import DagsterExecutions
+from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterOccasion
 from relay_dagster.orchestration.feed_events import judge_freshness, report_publications
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun
@@ -123,9 +123,9 @@ def furnish(estate: Estate, tenant_id: str) -> None:
     platform.pauses.begin(tenant_id, "nothing more")
     watch(platform, tenant_id)
     tell_of_ticks(estate.instance, run_ids)
-    deadline, feeds = Deadline.after(60), scheduled_feeds(platform)
-    report_publications(platform, lambda: estate.instance, utc_now(), deadline)
-    judge_freshness(feeds, lambda: estate.instance, utc_now(), deadline)
+    on = DagsterOccasion(platform, utc_now(), Deadline.after(60), lambda: estate.instance)
+    report_publications(on)
+    judge_freshness(on, scheduled_feeds(platform))
 
 
 def upload(platform: Platform, tenant_id: str) -> None:
