@@ -6,7 +6,6 @@ from typing import Any
 from pydantic import Field
 
 from relay_dagster.wire.base import Answer
-from relay_dagster.wire.config_checks import Operation
 
 
 class RunSummary(Answer):
@@ -41,8 +40,6 @@ class PinnedInput(Answer):
 class PinnedOverrides(Answer):
     """The overrides that a run uses, as it has pinned them."""
 
-    version: int
-    count: int
     sha256: str
 
 
@@ -65,10 +62,7 @@ class ReportEntry(Answer):
     error_code: str
     error_message: str
     vendor_id: str | None = None
-    sku: str | None = None
     row_number: int | None = None
-    column: str | None = None
-    value: str | None = None
 
 
 class CauseSample(Answer):
@@ -90,14 +84,11 @@ class Cause(Answer):
     count: int
     samples: list[CauseSample]
     what_to_do: str
-    patch: list[Operation] = Field(default_factory=list)
 
 
 class ErrorReport(Answer):
     """``errors.json``: what went wrong in a run, or was worth a warning."""
 
-    error_code: str | None
-    error_message: str | None
     counts: dict[str, int]
     truncated: bool
     causes: list[Cause] = Field(default_factory=list)
