@@ -17,7 +17,6 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.sorted_file import sorted_file_chunks
 from relay_core.config import Override, TenantConfig, VendorConfig
 from relay_core.config.lint import margin_doubts
 from relay_core.domain import run_faults
@@ -43,7 +42,7 @@ from relay_core.onboarding.doubts import row_doubts, ruled_offers, with_patches
 from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed import feed_chunks
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.kept_rows import KeptRows, kept_schema
+from relay_core.publish.kept_rows import KeptRows, kept_chunks
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import invalid_rows_chunks, overrides_json, timestamp
 from relay_core.publish.state import Baseline, Publication, StateContext, state_chunks
@@ -295,8 +294,7 @@ class RunStages:
         key = self.keys.merged_inventory(self.config.output.format)
         self.sink.write(key, feed_chunks(merged))
         if self.hands_over and merged.kept is not None:
-            chunks = sorted_file_chunks(kept_schema(self.config), "sku", [merged.kept])
-            self.sink.write(self.keys.kept_skus, chunks)
+            self.sink.write(self.keys.kept_skus, kept_chunks(self.config, merged.kept))
         if self.hands_over and self.overrides:
             unused = [as_json(merged.unused_overrides).encode()]
             self.sink.write(self.keys.unused_overrides, unused)
@@ -311,13 +309,8 @@ class RunStages:
 
     def write_state(self, key: str, merged: MergedInventory, ctx: RunContext) -> None:
         """Write the state of the feed, for the runs that will be compared with it."""
-        context = StateContext(
-            ctx.run_id,
-            ctx.tenant_id,
-            ctx.config_version,
-            self.config.default_currency,
-            self.findings.valid_rows(),
-        )
+        currency, rows = self.config.default_currency, self.findings.valid_rows()
+        context = StateContext(ctx.run_id, ctx.tenant_id, ctx.config_version, currency, rows)
         own = Publication(ctx.run_id, timestamp(self.requested_at), merged.record_count)
         history = [*self.findings.history, own]
         self.sink.write(key, state_chunks(merged, context, self.requested_at, history))

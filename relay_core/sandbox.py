@@ -62,10 +62,8 @@ class BusyError(Exception):
 class Sandbox:
     """A process that does one task after the other, from its start on, while it ``is_running``.
 
-    Args:
-        modules: imported there before the first task, whose time they do not take.
-        memory_bytes: the most memory of each process; 0 is no limit.
-        program: the Python that the process runs; by default it serves tasks.
+    ``modules`` are imported there before the first task, whose time they do not take. A process has
+    ``memory_bytes`` at the most; 0 is no limit. It runs ``program``; by default it serves tasks.
     """
 
     def __init__(
@@ -95,17 +93,11 @@ class Sandbox:
     ) -> Iterator[Any]:
         """Yield the results of a task; ``answer`` gives it what it asks for.
 
-        Where they are not all taken, or for `TaskTooSlowError` and `TaskOutOfMemoryError`, the
-        process is ended.
-
-        Args:
-            task: the work.
-            cpu_seconds: the most time of the processor, that of the process's own children too; 0
-                is no limit but the one of this process, where it is a sandbox.
-            seconds: the most time by the clock; 0 is no limit.
-            answer: what it raises is raised here, as what the task raises is.
-
-        `SandboxEndedError`: the process ended.
+        The process is ended where they are not all taken, and for `TaskTooSlowError` and
+        `TaskOutOfMemoryError`. ``cpu_seconds`` are the most time of the processor, that of the
+        process's own children too; 0 is no limit but the one of this process, where it is a
+        sandbox. ``seconds`` are the most time by the clock; 0 is no limit. What ``answer`` raises
+        is raised here, as what the task raises is; `SandboxEndedError`: the process ended.
         """
         if not self._is_ready:  # the loading of modules is no task's time
             self._received()

@@ -94,9 +94,4 @@ class ReportRoom:
     """The room left in ``errors.json`` for entries of rows; vendors take it in their order."""
 
     entries: int
-    size: int
-
-    def take(self, entries: int, size: int) -> None:
-        """Subtract entries that are kept, and their bytes."""
-        self.entries = max(0, self.entries - entries)
-        self.size = max(0, self.size - size)
+    size: int  # in bytes

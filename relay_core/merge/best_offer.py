@@ -183,7 +183,7 @@ def merge_offers(
 ) -> Winners:
     """Return the best offer of each SKU as a row of the feed, priced, a range of SKUs at a time."""
     merge = Merge.of(config, overrides)
-    own = [_offers_of_vendor(merge, vendor) for vendor in vendors]
+    own, said = [_offers_of_vendor(merge, vendor) for vendor in vendors], merge.overrides.skus
     tables = [offers for offers, _ in own]
     ranges = common_ranges([one_chunk(table["sku"]) for table in tables], RANGE_ROWS)
 
@@ -195,7 +195,9 @@ def merge_offers(
         priced, unpriced, competed = merge.feed_rows(competing)
         ranks = integers_of(offers[VENDOR_RANK])[0]
         others = np.bincount(ranks[left_out], minlength=len(config.vendors))
-        counts, offered = np.vstack([others, competed]), merge.overrides.offered(offers)
+        counts, offered = np.vstack([others, competed]), np.zeros(len(said) + 1, np.bool_)
+        if len(said):  # of which overrides, and last of whether of none, there are offers
+            offered[integers_of(offers[_PLACE])[0]] = True
         if RULE not in priced.column_names:
             return priced, unpriced, RuleEffects(), counts, offered
         effects = effects_of_rules("priced", rules_of(priced))
@@ -212,7 +214,7 @@ def merge_offers(
     of_ranks = (dict(zip(FATES, each, strict=True)) for each in np.sum(counts, axis=0).T.tolist())
     fates = dict(zip(rank, of_ranks, strict=True))
     has_offer = np.logical_or.reduce(offered)[:-1]
-    unused = merge.overrides.skus.filter(pa.array(~has_offer)).to_pylist()
+    unused = said.filter(pa.array(~has_offer)).to_pylist()
     return Winners(frame_of(priced), frame_of(unpriced), rest, effects, fates, unused)
 
 
@@ -456,10 +458,3 @@ class OverrideColumns:
         found = np.zeros(len(self.vendor), np.bool_)
         found[places[own & (wanted == ranks) & has_amount(offers, config.pricing)]] = True
         return np.asarray(own & found[places] & (wanted != ranks))
-
-    def offered(self, offers: pa.Table) -> Bools:
-        """Return of which overrides, and last of whether of none, some `applied` offers are."""
-        found = np.zeros(len(self.skus) + 1, np.bool_)
-        if len(self.skus):
-            found[integers_of(offers[_PLACE])[0]] = True
-        return found

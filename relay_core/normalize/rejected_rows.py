@@ -215,7 +215,7 @@ class RejectionLog:
             if len(lines) == room.entries or size > room.size:
                 break
             lines.append(line)
-        room.take(len(lines), size)
+        room.entries, room.size = room.entries - len(lines), max(0, room.size - size)
         return tuple(lines)
 
     def _places(self, others: Sequence[int]) -> Places:

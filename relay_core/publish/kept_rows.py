@@ -165,6 +165,11 @@ def _kept_rows(config: TenantConfig, rows: pa.Table, quantities: Quantities) -> 
     return pa.table(columns, names=schema.names).cast(schema).combine_chunks()
 
 
+def kept_chunks(config: TenantConfig, kept: pa.Table) -> Iterator[memoryview]:
+    """Yield the work file of the rows that are kept, by SKU."""
+    return sorted_file_chunks(kept_schema(config), "sku", [kept])
+
+
 def _side_by_side(offered: pa.Table, kept: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return a feed, and rows of a state as rows of it: both with the same list of vendors.
 
