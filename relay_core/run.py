@@ -230,7 +230,6 @@ class RunStages:
     def merge(self) -> MergedInventory:
         """Merge and price the vendors, and compare the feed with the published one."""
         findings = self.findings
-        findings.quarantine_is_set = self.config.guards.quarantine is not None
         of_rows = (
             row_doubts(self.config, each, ruled_offers(self.config, each))
             for each in findings.normalized

@@ -256,6 +256,7 @@ class RunSession:
         attempt = self.attempt
         record, reports, findings = attempt.record, attempt.reports, attempt.findings
         findings.vendor_count = len(config.vendors)
+        findings.quarantine_is_set = config.guards.quarantine is not None
         vendors, published = config.selecting(record.vendors), record.baseline_run_id
         findings.vendor_ids = [vendor.vendor_id for vendor in vendors]
         findings.limits = self._platform.settings.limits

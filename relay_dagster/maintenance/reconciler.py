@@ -262,5 +262,6 @@ def _findings(platform: Platform, record: RunRecord) -> RunFindings:
         vendor_ids=chosen,
         vendor_count=len(ids),
         of_all_vendors=record.vendors is None,
+        quarantine_is_set=config.guards.quarantine is not None,
         limits=platform.settings.limits,
     )

@@ -80,13 +80,14 @@ def test_a_run_that_succeeded_keeps_the_reports_that_it_wrote(platform: Platform
 
 
 def test_the_summary_names_the_vendors_of_the_config(platform: Platform) -> None:
-    document = config_document(vendor_document("vendor_1"), vendor_document("vendor_2"))
+    vendors = (vendor_document("vendor_1"), vendor_document("vendor_2"))
+    document = config_document(*vendors, guards={"quarantine": {}})
     platform.tenants.put(TENANT, json.dumps(document))
     running(platform, config_version=1, vendors=("vendor_2", "vendor_9"))
     record = write_reports(platform, platform.ledger.cancel(RUN_ID))
     summary = report(platform, record, "run_summary")
     assert summary["vendor_record_counts"] == {"vendor_2": 0}
-    assert summary["vendor_count"] == 2
+    assert (summary["vendor_count"], summary["quarantined"]) == (2, 0)
 
 
 def test_the_summary_tells_limits_that_are_not_the_defaults(platform: Platform) -> None:

@@ -453,13 +453,14 @@ def test_attempts_that_are_used_up_end_as_poison_with_the_cause(world: World) ->
 def test_the_summary_of_a_job_with_a_vendor_that_the_config_lacks_counts_the_config_s_vendors(
     world: World,
 ) -> None:
-    world.store_config(vendor_document("vendor_1"), vendor_document("vendor_2"))
+    world.store_config(*TWO_VENDORS, guards={"quarantine": {}})
     world.request(vendors=("vendor_9",))
     for attempt in (1, 2, 3):
         world.dispatch(attempt)
         assert not world.execute(attempt).success
     summary = world.report("run_summary")
     assert (summary["error_code"], summary["vendor_count"]) == ("POISON_JOB", 2)
+    assert summary["quarantined"] == 0
 
 
 def test_poison_whose_reports_s3_refuses_is_counted_as_a_failed_run(
