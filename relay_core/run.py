@@ -236,11 +236,7 @@ class RunStages:
         )
         findings.doubts = [*margin_doubts(self.config), *chain.from_iterable(of_rows)]
         merged = merge_vendors(
-            self.config,
-            findings.normalized,
-            warnings=findings.warnings,
-            limits=self.findings.limits,
-            overrides=self.overrides,
+            self.config, findings.normalized, findings.warnings, findings.limits, self.overrides
         )
         baseline = self._comparable_baseline()
         findings.history = baseline.history if baseline is not None else ()

@@ -67,7 +67,18 @@ def instant_text(microseconds: texts.Ints, end: bytes = b"") -> pa.StringArray:
     seconds = np.floor_divide(microseconds, 1_000_000)
     days = np.floor_divide(seconds, _DAY_SECONDS)
     seconds -= days * _DAY_SECONDS
-    dates, clocks = _dates(days), _clock_table()
+    # ``YYYY``, ``-MM-`` and ``DDT`` with a zero byte of each day.
+    first, last = int(days.min()), int(days.max())
+    if last - first < _DAY_SECONDS:
+        known, where = np.arange(first, last + 1), days - first
+    else:
+        known, where = np.unique(days, return_inverse=True)
+    chars = np.zeros((len(known), 12), np.uint8)
+    written = np.datetime_as_string(known.astype("datetime64[D]")).astype("S10")
+    chars[:, :10] = written.view(np.uint8).reshape(len(known), 10)
+    chars[:, 10] = ord("T")
+    dates = [each.take(where) for each in np.ascontiguousarray(chars.view(np.uint32).T)]
+    clocks = _clock_table()
     quarters = [dates[0], dates[1], dates[2] | clocks[0].take(seconds)]  # four characters each
     quarters += [clock.take(seconds) for clock in clocks[1:]]
     size = 20 + len(end)
@@ -126,20 +137,6 @@ def lines(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> memor
 def header_line(columns: Sequence[str]) -> bytes:
     """Return a header of plain names."""
     return (",".join(columns) + "\n").encode()
-
-
-def _dates(days: texts.Ints) -> Quarters:
-    """Return ``YYYY``, ``-MM-`` and ``DDT`` with a zero byte of each day."""
-    first, last = int(days.min()), int(days.max())
-    if last - first < _DAY_SECONDS:
-        known, where = np.arange(first, last + 1), days - first
-    else:
-        known, where = np.unique(days, return_inverse=True)
-    chars = np.zeros((len(known), 12), np.uint8)
-    written = np.datetime_as_string(known.astype("datetime64[D]")).astype("S10")
-    chars[:, :10] = written.view(np.uint8).reshape(len(known), 10)
-    chars[:, 10] = ord("T")
-    return [quarter.take(where) for quarter in np.ascontiguousarray(chars.view(np.uint32).T)]
 
 
 @cache

@@ -15,6 +15,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import accumulate
 from typing import Any, Literal
@@ -268,12 +269,12 @@ class _Loader(yaml.SafeLoader):
             raise _refusal(event, values.too_many_values(self._limits))
 
 
+@dataclass(slots=True)
 class _Builder:
     """Makes values of nodes; a node that aliases repeat is one value."""
 
-    def __init__(self) -> None:
-        self.faults: list[ConfigFault] = []
-        self._made: dict[yaml.Node, Any] = {}
+    faults: list[ConfigFault] = field(default_factory=list)
+    _made: dict[yaml.Node, Any] = field(default_factory=dict)
 
     def value(self, node: yaml.Node, path: tuple[object, ...]) -> Any:
         """Return the value of a node."""
@@ -345,21 +346,21 @@ def plain_document(
     return plain, cleaner.faults
 
 
+@dataclass(slots=True)
 class _Cleaner:
-    def __init__(self, limits: Limits) -> None:
-        self.faults: list[ConfigFault] = []
-        self._limits = limits
-        self._items = 0
+    limits: Limits
+    faults: list[ConfigFault] = field(default_factory=list)
+    items: int = 0
 
     def clean(self, value: Any, path: tuple[object, ...]) -> Any:
         """Return the plain value; None where there is none or where it had to be left out."""
-        self._items += 1
-        if self._items > self._limits.config_values:
-            raise values.whole_fault(values.too_many_values(self._limits))
+        self.items += 1
+        if self.items > self.limits.config_values:
+            raise values.whole_fault(values.too_many_values(self.limits))
         if not isinstance(value, Mapping | list | tuple):
             return self._scalar(value, path)
-        if len(path) >= self._limits.config_levels:
-            raise values.whole_fault(values.too_deep(self._limits))
+        if len(path) >= self.limits.config_levels:
+            raise values.whole_fault(values.too_deep(self.limits))
         if isinstance(value, Mapping):
             return self._mapping(value, path)
         items = []

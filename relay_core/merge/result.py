@@ -84,7 +84,6 @@ class MergedInventory:
 def merge_vendors(
     config: TenantConfig,
     normalized: Sequence[NormalizedVendor],
-    *,
     warnings: Sequence[ReportEntry] = (),
     limits: Limits = DEFAULT_LIMITS,
     overrides: Sequence[Override] = (),

@@ -183,7 +183,7 @@ def row_entries(
             strict=False,
         )
         for place, number, codes, sku, row_data in rows:
-            place_in_file = places.get(number, {})
+            where = places.get(number, {})
             for column, code in zip(JUDGED_COLUMNS, codes, strict=True):
                 if code:
                     fault = FAULTS[code - 1]
@@ -191,17 +191,8 @@ def row_entries(
                     message = with_source(
                         explain(fault, column, (cell or "").strip()), column, made_of
                     )
-                    yield ReportEntry(
-                        str(fault),
-                        message,
-                        vendor_id,
-                        sku or None,
-                        number,
-                        column=column,
-                        value=cell,
-                        row_data=row_data,
-                        **place_in_file,
-                    )
+                    about = str(fault), message, vendor_id, sku or None, number
+                    yield ReportEntry(*about, column=column, value=cell, row_data=row_data, **where)
 
 
 def with_source(message: str, column: str, made_of: Mapping[str, str]) -> str:

@@ -81,21 +81,21 @@ class FeedReader:
                 self.left -= size.counted
 
 
+@dataclass(slots=True)
 class _FeedSize:
     """The bytes of a feed: of the upload or of what it unpacks to, whichever are more.
 
-    A workbook and Parquet unpack to the texts of their cells. ``room`` is how many the run has
-    left; ``counted`` how many were found, none of a feed that is too large.
+    A workbook and Parquet unpack to the texts of their cells.
     """
 
-    def __init__(self, room: int, limits: Limits) -> None:
-        self.counted = 0
-        self._room, self._limits = room, limits
+    room: int  # how many the run has left
+    limits: Limits
+    counted: int = 0  # how many were found, none of a feed that is too large
 
     def count(self, size: int) -> None:
         """Count what was found of the feed; ``feed_too_large``: the run has not so many left."""
         self.counted = max(self.counted, size)
-        if self.counted > self._room:
+        if self.counted > self.room:
             raise self._passes_run()
 
     def of_cells(
@@ -117,10 +117,10 @@ class _FeedSize:
         if error.error_code != FailureCode.FEED_TOO_LARGE:
             return error
         self.counted = 0
-        return self._passes_run() if self._room < self._limits.feed_bytes else error
+        return self._passes_run() if self.room < self.limits.feed_bytes else error
 
     def _passes_run(self) -> FeedUnreadableError:
-        most = self._limits.run_bytes
+        most = self.limits.run_bytes
         return FeedUnreadableError(
             FailureCode.FEED_TOO_LARGE,
             f"with it the feeds of the run unpack to more than {most} bytes, which are the most "

@@ -237,7 +237,8 @@ def load_templates() -> None:
 
 def report_of(ctx: records.RunContext, findings: RunFindings, status: RunStatus) -> Report:
     """Return the content of a run's report."""
-    notes, failure = _failure_notes(findings), findings.failure
+    notes = _failure_notes(findings)
+    action = "" if findings.failure is None else next_action(findings.failure)
     tripped_first = sorted(findings.guards or (), key=lambda result: not result.tripped)
     results = findings.vendor_results(ctx.requested_at)
     vendors = (VendorRow.of(findings, one, notes.get(one.vendor_id, ())) for one in results)
@@ -253,13 +254,7 @@ def report_of(ctx: records.RunContext, findings: RunFindings, status: RunStatus)
         engine_version=records.ENGINE_VERSION,
         currency=findings.currency,
         is_held=status is RunStatus.HELD,
-        verdict=wording.verdict(
-            status,
-            findings,
-            list(notes),
-            "" if failure is None else next_action(failure),
-            ctx.run_id,
-        ),
+        verdict=wording.verdict(status, findings, list(notes), action, ctx.run_id),
         faults=wording.Listed.of(findings.faults, MAX_SAMPLES, len(findings.faults)),
         doubts=wording.Listed.of(
             map(ShownDoubt.of, findings.doubts), MAX_GROUPS, len(findings.doubts)
