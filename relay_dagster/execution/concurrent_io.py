@@ -69,7 +69,6 @@ class ReadAhead:
         self._sizes = dict(sizes)
         self._waiting = deque(self._sizes)
         self._coming: dict[str, Future[bytes]] = {}
-        self._fill()
 
     def take(self, key: str) -> bytes:
         """Return an object's bytes, kept no longer; `MissingResourceError` where there is none."""
@@ -77,10 +76,11 @@ class ReadAhead:
         if coming is None and key in self._waiting:
             self._waiting.remove(key)
         data = self._objects.read(key) if coming is None else coming.result()
-        self._fill()
+        self.fill()
         return data
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
+        """Begin to read as many more as there is room for."""
         room = MAX_READ_AHEAD_BYTES - sum(self._sizes[key] for key in self._coming)
         while self._waiting and self._sizes[self._waiting[0]] <= room:
             key = self._waiting.popleft()

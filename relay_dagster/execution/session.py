@@ -183,6 +183,7 @@ class RunSession:
                     sizes[self._map_of(vendor_id)] = inputs.maps[vendor_id]
                 sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
             self._ahead = ReadAhead(self._platform.objects, self.attempt.io, sizes)
+            self._ahead.fill()
         self._inputs = inputs
         return inputs
 

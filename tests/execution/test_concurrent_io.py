@@ -106,7 +106,9 @@ def begun(bucket: Bucket, io: ConcurrentIO) -> list[str]:
 
 
 def ahead_of(bucket: Any, io: ConcurrentIO, **sizes: int) -> ReadAhead:
-    return ReadAhead(bucket, io, sizes)
+    ahead = ReadAhead(bucket, io, sizes)
+    ahead.fill()
+    return ahead
 
 
 def test_what_fits_is_read_at_once_in_order(one_thread: ConcurrentIO) -> None:
