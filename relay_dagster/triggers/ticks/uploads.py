@@ -76,12 +76,12 @@ def uploads_in(body: str) -> list[CreatedObject]:
 
 
 def _of_record(record: Mapping[str, Any]) -> Iterator[CreatedObject]:
-    name = record["eventName"].removeprefix("s3:")
+    name = _text(record["eventName"]).removeprefix("s3:")
     if record["eventSource"] != "aws:s3":
         raise NotAnEventError(f"it is an event of {record['eventSource']!r}, not of S3")
     if name.startswith(_CREATED):
         detail = record["s3"]
-        key = unquote_plus(detail["object"]["key"])
+        key = unquote_plus(_text(detail["object"]["key"]))
         yield CreatedObject(_text(detail["bucket"]["name"]), key, _instant(record["eventTime"]))
 
 
