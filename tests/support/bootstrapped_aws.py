@@ -29,7 +29,7 @@ State = Mapping[tuple[str, str, str], Mapping[str, Any]]
 @contextmanager
 def bootstrapped_aws() -> Iterator[Mapping[str, str]]:
     """Yield the variables that the command says to export; nothing is stored yet."""
-    variables, states = _bootstrapped()
+    variables, states = bootstrapped()
     # boto3 alone calls AWS here: moto need not enter its addresses for other clients at each start.
     for_boto3 = patch("moto.core.models.RESPONSES_METHODS", ())
     with _one_write_at_a_time(), for_boto3, mock_aws():
@@ -53,7 +53,7 @@ def _one_write_at_a_time() -> Iterator[None]:
 
 
 @cache
-def _bootstrapped() -> tuple[Mapping[str, str], State]:
+def bootstrapped() -> tuple[Mapping[str, str], State]:
     """Return the variables, and what each service holds then."""
     with mock_aws():
         variables = dict(bootstrap(Names(region="us-east-1"), Clients("us-east-1")))

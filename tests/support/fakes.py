@@ -17,14 +17,13 @@ import pytest
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.job_queue import JobQueue, Message
-from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
 from relay_dagster.devstack.moto_server import serving
 from relay_dagster.execution.publication import publish, published_key
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect, poll_schedule
-from support.bootstrapped_aws import bootstrapped_aws
+from support.bootstrapped_aws import bootstrapped, bootstrapped_aws, put_back
 from support.builders import RUN_ID
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -181,12 +180,17 @@ def served_aws() -> Iterator[str]:
 @contextmanager
 def served_platform(**changes: Any) -> Iterator[Platform]:
     """Yield a bootstrapped platform over HTTP, as `served_aws`; changes are of its settings."""
-    with served_aws():
-        clients = Clients("us-east-1")
-        variables = dict(bootstrap(Names(region="us-east-1"), clients))
-        settings = Settings.from_env({**variables, "AWS_REGION": "us-east-1"})
+    variables, states = bootstrapped()
+    with served_aws() as url:
+        put_back(states)
+        here = {
+            name: value.replace("https://sqs.us-east-1.amazonaws.com", url)
+            for name, value in variables.items()
+        }
+        settings = Settings.from_env({**here, "AWS_REGION": "us-east-1"})
         yield connect(
-            settings.model_copy(update={"api_keys": ("admin-key",), **changes}), clients=clients
+            settings.model_copy(update={"api_keys": ("admin-key",), **changes}),
+            clients=Clients("us-east-1"),
         )
 
 
