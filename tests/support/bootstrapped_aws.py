@@ -14,6 +14,7 @@ from unittest.mock import patch
 from moto import mock_aws
 from moto.backends import get_backend
 from moto.core.botocore_stubber import BotocoreStubber
+from moto.dynamodb.parsing.expressions import UpdateExpressionParser
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
@@ -26,13 +27,18 @@ State = Mapping[tuple[str, str, str], Mapping[str, Any]]
 """What a service, an account and a region each hold."""
 
 
+_parsed_once = cache(UpdateExpressionParser.make)
+"""moto works on a copy of what it has parsed; our expressions are few, and long."""
+
+
 @contextmanager
 def bootstrapped_aws() -> Iterator[Mapping[str, str]]:
     """Yield the variables that the command says to export; nothing is stored yet."""
     variables, states = bootstrapped()
     # boto3 alone calls AWS here: moto need not enter its addresses for other clients at each start.
     for_boto3 = patch("moto.core.models.RESPONSES_METHODS", ())
-    with _one_write_at_a_time(), for_boto3, mock_aws():
+    parses_once = patch.object(UpdateExpressionParser, "make", _parsed_once)
+    with _one_write_at_a_time(), for_boto3, parses_once, mock_aws():
         put_back(states)
         yield variables
 
