@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from support.client_fixtures import bootstrapped, served_world, world
+from support.client_fixtures import served_world, world
 from support.client_world import ClientWorld
 from support.run_world import World
 
-__all__ = ["bootstrapped", "runs", "served_world", "world"]
+__all__ = ["runs", "served_world", "world"]
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
 """Clients against the API on a port, with embedded AWS behind it; empty for each test."""
 
+import os
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from support.api_world import ApiWorld
-from support.bootstrapped_aws import State, copy_of_all, put_back
+from support.bootstrapped_aws import bootstrapped, put_back
 from support.client_world import ClientWorld, served
 from support.fakes import served_platform
 
@@ -17,21 +18,13 @@ def served_world() -> Iterator[ClientWorld]:
     with served_platform(public_url="https://relay.test") as platform:
         api = ApiWorld(platform)
         with served(api) as url:
-            yield ClientWorld(api, url)
-
-
-@pytest.fixture(scope="module")
-def bootstrapped(served_world: ClientWorld) -> State:
-    """What the platform stores before anything happens: bootstrapped once a module."""
-    return copy_of_all()
+            yield ClientWorld(api, url, os.environ["AWS_ENDPOINT_URL"])
 
 
 @pytest.fixture
-def world(
-    served_world: ClientWorld, bootstrapped: State, monkeypatch: pytest.MonkeyPatch
-) -> ClientWorld:
-    endpoint = served_world.platform.clients.s3.meta.endpoint_url
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    httpx.post(f"{endpoint}/moto-api/reset", trust_env=False)
-    put_back(bootstrapped)
+def world(served_world: ClientWorld, monkeypatch: pytest.MonkeyPatch) -> ClientWorld:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", served_world.aws_url)
+    httpx.post(f"{served_world.aws_url}/moto-api/reset", trust_env=False)
+    _, states = bootstrapped()
+    put_back(states)
     return served_world

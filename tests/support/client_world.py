@@ -46,6 +46,7 @@ class ClientWorld:
 
     api: ApiWorld
     url: str
+    aws_url: str
 
     @property
     def platform(self) -> Platform:
