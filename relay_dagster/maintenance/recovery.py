@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 
 from relay_core.domain.codes import RunStatus
@@ -79,6 +80,12 @@ def _entries(audit: AuditStore, since: datetime) -> Iterator[AuditEntry]:
 # --- what is deleted again ------------------------------------------------------------------------
 
 
+def _delete_link(
+    kind: LinkKind, platform: Platform, tenant_id: str, link_id: str, origin: Origin
+) -> bool:
+    return platform.links.remove(tenant_id, link_id, kind, origin)
+
+
 def _delete_webhook(platform: Platform, tenant_id: str, webhook_id: str, origin: Origin) -> bool:
     now = platform.database.clock()
     entry = origin.entry(Action.WEBHOOK_DELETED, tenant_id, webhook_id, now)
@@ -97,9 +104,8 @@ def _delete_tenant(platform: Platform, tenant_id: str, _: str, origin: Origin) -
 
 _AGAIN: Mapping[Action, Callable[[Platform, str, str, Origin], bool]] = {
     Action.KEY_DELETED: lambda on, *what: on.api_keys.remove(*what),
-    Action.FEED_LINK_DELETED: lambda on, tenant_id, link_id, origin: on.links.remove(
-        tenant_id, link_id, LinkKind.FEED, origin
-    ),
+    Action.FEED_LINK_DELETED: partial(_delete_link, LinkKind.FEED),
+    Action.SUPPLIER_LINK_DELETED: partial(_delete_link, LinkKind.SUPPLIER),
     Action.WEBHOOK_DELETED: _delete_webhook,
     Action.TENANT_DELETED: _delete_tenant,
 }

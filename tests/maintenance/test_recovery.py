@@ -74,11 +74,11 @@ class Restoring:
         self.keys.add(made)
         return made
 
-    def link(self, name: str) -> Link:
+    def link(self, name: str, kind: LinkKind) -> Link:
         made = Link(
             link_id=name,
             tenant_id=TENANT,
-            kind=LinkKind.FEED,
+            kind=kind,
             digest="d",
             name=name,
             created_at=self.clock(),
@@ -101,7 +101,8 @@ def kept_and_gone_on(restoring: Restoring) -> tuple[Items, Any]:
     """Put tables aside with a run that executes and one that waits; then let much happen."""
     world, platform, process = restoring.world, restoring.platform, restoring.process
     first = restoring.end_run()
-    restoring.key("revoked"), restoring.key("kept"), restoring.link("revoked")
+    restoring.key("revoked"), restoring.key("kept")
+    restoring.link("revoked", LinkKind.FEED), restoring.link("ended", LinkKind.SUPPLIER)
     hook = webhook(created_at=restoring.clock())
     platform.webhooks.change(TENANT, added(hook))
     process.submit()
@@ -117,6 +118,7 @@ def kept_and_gone_on(restoring: Restoring) -> tuple[Items, Any]:
     platform.objects.delete(str(record.feed_key))
     assert restoring.keys.remove(TENANT, "revoked")
     assert restoring.links.remove(TENANT, "revoked", LinkKind.FEED)
+    assert restoring.links.remove(TENANT, "ended", LinkKind.SUPPLIER)
     restoring.key("made since")
     gone = SYSTEM.entry(Action.WEBHOOK_DELETED, TENANT, hook.webhook_id, restoring.clock())
     platform.webhooks.change(TENANT, removed(TENANT, hook.webhook_id), gone)
@@ -143,6 +145,7 @@ def test_what_was_deleted_since_is_deleted_again_and_what_was_under_way_ends(
     assert sorted(each.action for each in done.deleted_again) == [
         Action.FEED_LINK_DELETED,
         Action.KEY_DELETED,
+        Action.SUPPLIER_LINK_DELETED,
         Action.TENANT_DELETED,
         Action.WEBHOOK_DELETED,
     ]
@@ -150,7 +153,7 @@ def test_what_was_deleted_since_is_deleted_again_and_what_was_under_way_ends(
     assert done.lost[Action.KEY_CREATED] == 1
     assert restoring.keys.get("revoked") is None
     assert restoring.keys.get("kept") is not None
-    assert restoring.links.of_tenant(TENANT, LinkKind.FEED) == ()
+    assert [restoring.links.of_tenant(TENANT, kind) for kind in LinkKind] == [(), ()]
     assert platform.webhooks.of_tenant(TENANT) == ()
 
     with pytest.raises(RunCreationPausedError):
