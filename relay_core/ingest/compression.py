@@ -46,21 +46,11 @@ def unpack(data: Buffer, compression: str, limits: Limits) -> Buffer:
     if kind == "none" or not len(data):
         return data
     unpacked = GrowingArray(np.uint8)
-    for piece in _pieces(data, kind):
+    for piece in pieces(data, kind):
         if unpacked.size + len(piece) > limits.feed_bytes:
             raise too_much(limits)
         unpacked.append(np.frombuffer(piece, np.uint8))
     return memoryview(unpacked.array().data)
-
-
-def unpack_head(data: Buffer, compression: str, most: int) -> tuple[bytes, bool]:
-    """Return the first bytes of what is in a layer, and if they are all; raises as `unpack`."""
-    head = bytearray()
-    for piece in _pieces(data, compression):
-        head += piece
-        if len(head) > most:
-            return bytes(head[:most]), False
-    return bytes(head), True
 
 
 def too_much(limits: Limits) -> FeedUnreadableError:
@@ -72,8 +62,11 @@ def too_much(limits: Limits) -> FeedUnreadableError:
     )
 
 
-def _pieces(data: Buffer, kind: str) -> Iterator[bytes]:
-    """Yield what the members of a gzip hold, zero bytes behind them aside, or a zip's one file."""
+def pieces(data: Buffer, kind: str) -> Iterator[bytes]:
+    """Yield what the members of a gzip hold, zero bytes behind them aside, or a zip's one file.
+
+    Each piece but the last has a megabyte; raises as `unpack`.
+    """
     try:
         with ExitStack() as opened:
             if kind == "gzip":

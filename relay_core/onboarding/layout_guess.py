@@ -83,7 +83,8 @@ def unpacked(feed: FeedSample) -> FeedSample:
         except compression.BROKEN as error:
             what = "a ZIP archive's or an Excel workbook's"
             raise unreadable(f"the file begins as {what} do, and is damaged: {error}") from error
-        data, is_all = compression.unpack_head(feed.data, "zip", _UNPACKED)
+        pieces = compression.pieces(feed.data, "zip")
+        data, is_all = next(pieces, b""), next(pieces, None) is None
         if not is_all and data.startswith(PARQUET):
             data, is_all = bytes(compression.unpack(feed.data, "zip", _SAMPLE_LIMITS)), True
         return replace(feed, data=data, is_whole=is_all)

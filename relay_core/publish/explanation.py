@@ -145,10 +145,10 @@ class OfferRanking:
     count: int = 0  # how many offers there are
     _kept: pa.Table | None = None
 
-    def add(
-        self, vendor_id: str, parts: Iterable[pa.Table], *, is_last_good: bool, left_out: bool
-    ) -> None:
+    def add(self, vendor_id: str, status: VendorStatus, parts: Iterable[pa.Table]) -> None:
         """Take a vendor's valid rows: vendors in the order of the config, rows in their own."""
+        left_out = status is VendorStatus.LEFT_OUT
+        is_last_good = status is VendorStatus.LAST_GOOD
         vendor = self.merge.config.vendor(vendor_id)
         offers_of = partial(self.merge.offers_of, vendor_id)
         schema = offer_schema(self.merge.config.extra_columns)
@@ -317,12 +317,7 @@ def _sources(
         status, key = statuses.get(vendor_id), keys.work(vendor_id, WORK_FILE)
         is_left_out = status is VendorStatus.LEFT_OUT
         if status and (status.is_used or (is_left_out and key in files.sizes)):
-            take = partial(
-                ranking.add,
-                vendor_id,
-                is_last_good=status is VendorStatus.LAST_GOOD,
-                left_out=is_left_out,
-            )
+            take = partial(ranking.add, vendor_id, status)
             yield WorkFile(key, offer_schema(config.extra_columns), take)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from relay_core.config.models import GuardsConfig
 from relay_core.domain.records import GuardResult
 from relay_core.validation.comparison import Comparison, FeedFigures
 
+Examples: TypeAlias = tuple[Mapping[str, Any], ...]
 MAX_EXAMPLES = 5
 _HALF = Decimal("0.5")
 _MIN_SIZE = 10  # shares of fewer SKUs, or rows, say nothing
@@ -35,7 +36,8 @@ def vendor_rows_share(
     limit = guards.max_vendor_rows_lost_pct
     if limit is None or before < _MIN_SIZE:
         return None
-    return _judged("vendor_rows", max(before - now, 0), before, limit, vendor_id=vendor_id)
+    judged = _judged("vendor_rows", max(before - now, 0), before, limit)
+    return replace(judged, vendor_id=vendor_id)
 
 
 def judge_guards(
@@ -60,18 +62,11 @@ def judge_guards(
 
 
 def _judged(
-    guard: str,
-    count: int,
-    of: int,
-    limit: Decimal,
-    min_count: int = 1,
-    *,
-    vendor_id: str | None = None,
-    examples: tuple[Mapping[str, Any], ...] = (),
+    guard: str, count: int, of: int, limit: Decimal, min_count: int = 1, examples: Examples = ()
 ) -> GuardResult:
     """Hold a share against its limit; fewer than ``min_count`` trip no guard."""
     tripped = count >= min_count and count > Fraction(limit) * of
-    return GuardResult(guard, vendor_id, None, tripped, format(limit, "f"), count, of, examples)
+    return GuardResult(guard, None, None, tripped, format(limit, "f"), count, of, examples)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +98,7 @@ class _Offered:
 
     def examples(
         self, rows: Rows, before: Ints, after: Ints | None, write: Callable[[Ints], list[Any]]
-    ) -> tuple[Mapping[str, Any], ...]:
+    ) -> Examples:
         """Return the first of some rows of the published feed, with what each was and is."""
         names = self.before.skus.take(pa.array(rows[:MAX_EXAMPLES])).to_pylist()
         now = [None] * len(names) if after is None else write(after[:MAX_EXAMPLES])
