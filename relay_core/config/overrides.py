@@ -33,7 +33,7 @@ from relay_core.config.values import (
 )
 from relay_core.domain.cell_rules import MONEY_LIMIT, shorten
 from relay_core.domain.errors import ConfigError, ConfigFault
-from relay_core.domain.limits import DEFAULT_LIMITS, STORED_CONFIG_LIMITS, Limits
+from relay_core.domain.limits import STORED_CONFIG_LIMITS
 
 MAX_SKU_BYTES = 1_024
 MAX_NOTE = 500
@@ -146,15 +146,13 @@ class _Overrides(Section):
     overrides: Annotated[tuple[Annotated[Override, _NEW_SKU], ...], cross_checks.ENTRIES]
 
 
-def load_overrides(
-    document: Sequence[Any], vendor_ids: Iterable[str], limits: Limits = DEFAULT_LIMITS
-) -> tuple[Override, ...]:
-    """Return the overrides that a list of plain values holds, in its order.
+def load_overrides(document: Sequence[Any], vendor_ids: Iterable[str]) -> tuple[Override, ...]:
+    """Return the overrides that a list of plain values holds, in its order, however many.
 
     Vendors have ids of the tenant's config; `ConfigError`: each fault with its ``overrides.N...``.
     """
-    plain, faults = plain_document({"overrides": document}, limits)
-    context = cross_checks.LoadContext(limits=limits, vendor_ids=set(vendor_ids))
+    plain, faults = plain_document({"overrides": document}, STORED_CONFIG_LIMITS)
+    context = cross_checks.LoadContext(vendor_ids=set(vendor_ids))
     try:
         read = _Overrides.model_validate(plain, context=context)
     except ValidationError as error:
@@ -173,7 +171,7 @@ def parse_overrides(text: str, vendor_ids: Iterable[str]) -> tuple[Override, ...
         raise ConfigError([fault]) from error
     if not isinstance(document, list):
         raise ConfigError([ConfigFault("overrides", "a list is wanted")])
-    return load_overrides(document, vendor_ids, STORED_CONFIG_LIMITS)
+    return load_overrides(document, vendor_ids)
 
 
 def used_overrides(overrides: Collection[Override], requested_at: datetime) -> list[Override]:

@@ -24,7 +24,6 @@ from relay_core.config import Override, TenantConfig, load_overrides, load_store
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import ArtifactsExpiredError, SkuNotFoundError
-from relay_core.domain.limits import STORED_CONFIG_LIMITS
 from relay_core.merge.best_offer import (
     DUPLICATE,
     LEFT_OUT,
@@ -305,7 +304,7 @@ def _described(
     vendors = json.loads(read[1])["vendors"]
     said = json.loads(read[2], parse_float=str) if read[2:] else []
     statuses = {name: VendorStatus(entry["status"]) for name, entry in vendors.items()}
-    return config, statuses, load_overrides(said, (), STORED_CONFIG_LIMITS)
+    return config, statuses, load_overrides(said, ())
 
 
 def _sources(

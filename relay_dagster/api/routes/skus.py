@@ -19,7 +19,6 @@ from relay_core.config import Override, load_overrides
 from relay_core.config.overrides import ACCEPTED, MAX_SKU_BYTES
 from relay_core.domain import errors
 from relay_core.domain.codes import RunStatus
-from relay_core.domain.limits import STORED_CONFIG_LIMITS
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
 from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
@@ -104,7 +103,7 @@ def _read(documents: Sequence[Mapping[str, Any]], vendor_ids: Sequence[str]) -> 
         if each.get(name) is not None
     ]
     try:
-        read = load_overrides(documents, vendor_ids, STORED_CONFIG_LIMITS)
+        read = load_overrides(documents, vendor_ids)
     except errors.ConfigError as error:
         raise invalid_request([*faults, *error.faults]) from error
     now = utc_now()
