@@ -175,11 +175,15 @@ def deletions(
     from relay_dagster.maintenance.deletion import DeletionTick
     from relay_dagster.orchestration.dagster_history import DagsterHistory
     from relay_dagster.orchestration.sensors import EVERY_TEN_SECONDS
-    from relay_dagster.settings import Settings
+    from relay_dagster.settings import Settings, SettingsError
     from relay_dagster.wiring import connect
 
     platform = connect(Settings.from_env())
-    with dg.DagsterInstance.get() as instance:
+    try:
+        opened = dg.DagsterInstance.get()
+    except dg.DagsterError as error:
+        raise SettingsError("DAGSTER_HOME", "must name the folder of dagster.yaml") from error
+    with opened as instance:
         tick = DeletionTick(platform, DagsterHistory(instance))
         while True:
             typer.echo(tick.run())

@@ -74,6 +74,20 @@ def test_a_missing_variable_is_one_line_that_names_it_and_exit_status_2(
     assert line.startswith("ARTIFACT_BUCKET is not set")
 
 
+def test_a_missing_home_of_dagster_is_one_line_that_names_it(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in exported(runner.invoke(cli.app, ["bootstrap"]).stdout).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setattr("sys.argv", ["relay", "deletions", "--once"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "DAGSTER_HOME must name the folder of dagster.yaml"
+
+
 def test_a_bad_number_is_one_line_that_names_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

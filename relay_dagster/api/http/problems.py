@@ -1,6 +1,7 @@
 """Errors as problem documents (RFC 9457), without stack traces, buckets or a service's details."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -76,7 +77,8 @@ def faults_of(errors: Iterable[Mapping[str, Any]]) -> Iterator[ConfigFault]:
     for error in errors:
         place = [str(part) for part in error["loc"]]
         path = place[1:] if place and place[0] in sources else place
-        message = str(error["msg"]).removeprefix("Value error, ")
+        # A literal's members as they are sent: 'run.held', not <EventType.RUN_HELD: 'run.held'>.
+        message = re.sub(r"<[\w.]+: ('[^']*')>", r"\1", error["msg"]).removeprefix("Value error, ")
         yield ConfigFault(".".join(path), message)
 
 

@@ -258,6 +258,14 @@ def test_what_cannot_be_is_refused_with_its_path(
     assert paths_of(told) == [path]
 
 
+def test_an_event_that_is_none_is_refused_with_the_words_there_are(world: ApiWorld) -> None:
+    refused = assert_problem(create(world, events=["run.baked"]), 422, "INVALID_REQUEST")
+    assert refused["errors"][0]["message"] == (
+        "Input should be 'run.succeeded', 'run.failed', 'run.held', 'run.cancelled', "
+        "'feed.published' or 'vendor.pull_failed'"
+    )
+
+
 @pytest.mark.parametrize("body", ["", "[]", "null", '{"url": "https://a.example.com"}'])
 def test_an_order_names_url_and_events(world: ApiWorld, body: str) -> None:
     response = world.client.post(PLACE, content=body, headers=JSON)
