@@ -188,9 +188,12 @@ def served_platform(**changes: Any) -> Iterator[Platform]:
             for name, value in variables.items()
         }
         settings = Settings.from_env({**here, "AWS_REGION": "us-east-1"})
+        clients = Clients("us-east-1")
+        # Made at once: they take the address from the environment, which tests clean.
+        for name in ("dynamodb", "s3", "sqs"):
+            getattr(clients, name)
         yield connect(
-            settings.model_copy(update={"api_keys": ("admin-key",), **changes}),
-            clients=Clients("us-east-1"),
+            settings.model_copy(update={"api_keys": ("admin-key",), **changes}), clients=clients
         )
 
 
