@@ -99,12 +99,10 @@ def judge_inputs(
             continue
         state = settle(vendor, failure, requested_at, last_good, own=found)
         states[vendor.vendor_id] = state or VendorState(VendorStatus.MISSING, failure)
-        if state is not None:
-            warnings.append(warning_of(vendor, state))
-        elif is_absence(failure) and may_be_empty(config, vendor):
-            warnings.append(failure)
-        else:
+        if state is None and not (is_absence(failure) and may_be_empty(config, vendor)):
             faults.append(failure)
+        else:
+            warnings.append(warning_of(vendor, states[vendor.vendor_id]))
     faults.sort(key=lambda fault: _INPUT_CODES.index(FailureCode(fault.error_code)))
     if not faults:
         faults = nothing_left(states)
@@ -153,7 +151,7 @@ def is_absence(failure: ReportEntry) -> bool:
 
 
 def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
-    """Return the warning about a vendor that is left out, or replaced by its last good feed."""
+    """Return the warning about a vendor that is missing, left out, or has its last good feed."""
     failure = state.failure
     if failure is None:
         raise ValueError(f"vendor {vendor.vendor_id!r} has no failure to tell of")
@@ -161,7 +159,8 @@ def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
         age, most = state.age_hours or 0, vendor.last_good.max_age_hours
         code = WarningCode.VENDOR_LAST_GOOD
         return run_faults.fault_of(code, vendor.vendor_id, failure=failure, hours=age, most=most)
-    if failure.error_code == WarningCode.OPTIONAL_VENDOR_MISSING:
+    is_optional = failure.error_code == WarningCode.OPTIONAL_VENDOR_MISSING
+    if state.status is VendorStatus.MISSING or is_optional:
         return failure
     return run_faults.fault_of(WarningCode.VENDOR_LEFT_OUT, vendor.vendor_id, failure=failure)
 

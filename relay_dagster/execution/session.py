@@ -24,6 +24,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.reports import config_snapshot_json
 from relay_core.run import RunStages
+from relay_core.validation.vendor_failures import warning_of
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.concurrent_io import ReadAhead
 from relay_dagster.execution.inputs import (
@@ -172,6 +173,11 @@ class RunSession:
         if inputs.found() and NORMALIZED not in self._launch.assets:
             stages.write_overrides()
             findings.states = inputs.states()
+            findings.warnings = [
+                warning_of(config.vendor(name), state)
+                for name, state in findings.states.items()
+                if state.failure is not None and not state.status.is_used
+            ]
             findings.take_inputs(inputs.vendor_inputs())
         else:
             stages.judge_inputs(inputs.vendor_inputs(), inputs.locations())

@@ -682,6 +682,23 @@ def test_the_last_asset_alone_takes_the_work_files_of_the_last_run(world: World)
     assert "normalized_vendor_1" in world.names(result.run_id)
 
 
+def test_the_last_asset_alone_keeps_the_warnings_about_vendors_without_offers(
+    world: World,
+) -> None:
+    optional = vendor_document("vendor_2", required=False)
+    broken = vendor_document("vendor_3", on_trouble="leave_out")
+    world.store_config(vendor_document("vendor_1"), optional, broken)
+    world.upload("vendor_1", feed("A,5,10.00"))
+    world.upload("vendor_3", b"sku,quantity_available\nA,\xff\n")
+    world.run()
+    result = world.execute(None, assets=["merged_inventory"])
+    told = {"OPTIONAL_VENDOR_MISSING": 1, "VENDOR_LEFT_OUT": 1}
+    for run_id in (RUN_ID, result.run_id):
+        assert world.report("run_summary", run_id)["warnings"] == told
+    first, alone = (world.report("errors", each)["entries"] for each in (RUN_ID, result.run_id))
+    assert alone == first
+
+
 def test_an_unexpected_fault_by_hand_ends_the_run_at_once(world: World) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
