@@ -17,8 +17,8 @@ import yaml
 
 from relay_core.domain.columns import COLUMNS, Kind
 from relay_core.domain.errors import ContractBrokenError
-from relay_core.normalize import vendor as vendor_module
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.validation import contracts
 from relay_core.validation.contracts import (
     AMOUNT,
     CANONICAL_SCHEMA,
@@ -149,7 +149,7 @@ def test_without_a_rule_a_bad_row_gets_through(
         rows = [GOOD, GOOD.replace("2024-01-01", "")]
     before = normalized(*rows, requested_at=requested_at).invalid_rows
 
-    monkeypatch.setattr(vendor_module, "CANONICAL_SCHEMA", mutant)
+    monkeypatch.setattr(contracts, "CANONICAL_SCHEMA", mutant)
     after = normalized(*rows, requested_at=requested_at)
 
     assert (before, after.invalid_rows, len(after.offers)) == (1, 0, 2)
