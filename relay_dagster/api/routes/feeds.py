@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Header, Response
 
+from relay_core.domain.codes import RunStatus
 from relay_dagster.api.http.error_codes import answers, carrying
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import RunId, TenantId, order, router
@@ -61,7 +62,8 @@ def release_run(
 ) -> Run:
     """Publish the feed that a run holds back; name what was reviewed: its hash and the guards."""
     found = find_run(run_id, call)
-    if found.hold is not None and not call.platform.objects.exists(str(found.feed_key)):
+    is_held = found.status is RunStatus.HELD
+    if is_held and not call.platform.objects.exists(str(found.feed_key)):
         raise FeedNotKeptError(found.tenant_id, found.run_id)
     decision = Release(asked.sha256, frozenset(asked.guards), asked.reason, by=call.caller.id)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from relay_dagster.execution.publication import withdraw
 from relay_dagster.runs.model import Release, RunRecord
 from support.api_world import NOBODY_S_RUN, ApiWorld, assert_problem
 from support.fakes import CHANGES, TRIPPED
@@ -160,6 +161,17 @@ def test_a_feed_whose_copy_is_gone_is_not_released(world: ApiWorld) -> None:
     record = world.hold_one()
     world.platform.objects.delete(str(record.feed_key))
     assert_problem(release(world, record), 409, "FEED_NOT_KEPT")
+
+
+def test_once_the_copy_is_gone_a_release_is_answered_as_before(world: ApiWorld) -> None:
+    superseded = world.hold_one()
+    released = world.hold(world.post_run().json()["run_id"])
+    first = release(world, released).json()
+    for each in (superseded, released):
+        withdraw(world.platform.objects, each)
+    assert_problem(release(world, superseded), 409, "RUN_NOT_HELD")
+    assert release(world, released).json() == first
+    assert_problem(release(world, released, guards=[]), 409, "RUN_NOT_HELD")
 
 
 def test_a_rollback_puts_an_earlier_feed_in_force(world: ApiWorld) -> None:
