@@ -14,6 +14,7 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.deletion_store import TenantData
 from relay_dagster.aws.metrics import event_of_feed, report_fault
 from relay_dagster.drain import Deadline, drain
+from relay_dagster.execution.publication import KEPT_AFTER, superseded
 from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
@@ -197,7 +198,7 @@ def expire_runs(on: Occasion, place: Round) -> int:
 
     def expire(record: RunRecord) -> None:
         nonlocal count
-        if _is_over(record, before) and not _is_needed(platform, record):
+        if _is_over(record, before) and not _is_needed(platform, record, now):
             count += platform.runs.expire(record, now)
 
     def report(record: RunRecord, error: Exception) -> None:
@@ -219,20 +220,27 @@ def expire_runs(on: Occasion, place: Round) -> int:
 
 def _is_over(record: RunRecord, before: datetime) -> bool:
     """Tell whether a run ended before an instant, and nothing of it is open."""
-    is_settled = record.acknowledged_at is not None and not record.has_dead_letter
+    # By then the queue keeps no dead letter of it.
+    is_settled = record.acknowledged_at is not None and record.lock_state is LockState.NONE
     has_ended = record.has_ended and record.status is not RunStatus.HELD
-    is_old = record.finished_at is not None and record.finished_at < before
-    return is_settled and has_ended and is_old and record.lock_state is LockState.NONE
+    return is_settled and has_ended and (record.finished_at or before) < before
 
 
-def _is_needed(platform: Platform, record: RunRecord) -> bool:
-    """Tell whether a tenant's feed pointer leads to a run, or to one that was compared with it."""
-    feed = platform.runs.feed(record.tenant_id)
+def _is_needed(platform: Platform, record: RunRecord, now: datetime) -> bool:
+    """Tell whether a tenant's feed pointer leads to a run, or to one that was compared with it.
+
+    The record of a feed that was pushed out tells for how much longer it stays.
+    """
+    feed, ids = platform.runs.feed(record.tenant_id), {record.run_id}
     if feed is None:
         return False
     kept = {each.run_id for each in feed.publications} | {*filter(None, [feed.held_run_id])}
     if record.run_id in kept or record.published_at is None:  # then it was never a baseline
         return record.run_id in kept
+    until, keep = now - KEPT_AFTER, platform.settings.keep_published
+    is_over = superseded(ids, {record.run_id: record}, feed, until, keep)
+    if not is_over and platform.objects.exists(str(record.feed_key)):
+        return True
     records = platform.runs.get_many(kept)
     # What cannot be read may have been compared with anything.
     is_known = len(records) == len(kept)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from relay_dagster.drain import Deadline
+from relay_dagster.execution.publication import remove_superseded
 from relay_dagster.maintenance.housekeeping import Occasion, Round, expire_configs, expire_runs
 from relay_dagster.runs.errors import JobExpiredError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.service import RunService
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
-from support.fakes import embedded_platform, published_outcome
+from support.fakes import FakeClock, embedded_platform, published_outcome
 
 DAYS = timedelta(days=30)
 
@@ -68,6 +71,17 @@ def test_a_record_goes_so_many_days_after_its_end_and_its_body_is_known_no_more(
     assert platform.ledger.adopt(Job(str(uuid.uuid4()), "acme")).status == "QUEUED"
 
 
+def test_a_record_goes_whose_dead_letter_the_queue_keeps_no_more(world: ApiWorld) -> None:
+    run_id, platform = world.post_run().json()["run_id"], world.platform
+    ended = platform.ledger.poison(run_id, "attempts used up").finished_at
+    assert ended is not None
+    platform.ledger.record_dlq(run_id, "a letter of 14 days")
+    platform.ledger.acknowledge(run_id)
+    place = Round()
+    assert expire(platform, ended + DAYS + timedelta(seconds=1), place) == 1
+    assert platform.runs.get(run_id) is None
+
+
 def test_records_stay_for_15_days_at_the_least() -> None:
     with embedded_platform(retention_days=3, dagster_retention_days=3) as platform:
         world = ApiWorld(platform)
@@ -91,6 +105,23 @@ def test_records_stay_that_a_feed_pointer_leads_to_and_what_kept_feeds_were_comp
     assert expire(world.platform, late) == 1
     # Two are kept, and the older of them was compared with the one before.
     assert left(world, *records, held) == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize(("days", "stays"), [(0.9, True), (1.1, False)])
+def test_a_feed_that_is_pushed_out_late_stays_a_day_longer_with_its_record(
+    world: ApiWorld, days: float, stays: bool
+) -> None:
+    platform, first = world.platform, publish(world)
+    clock = FakeClock(utc_now() + 3 * DAYS)
+    ledger = RunService(platform.runs, keep_published=2, clock=clock)
+    world.platform = replace(platform, ledger=ledger)
+    for _ in range(2):
+        publish(world)
+    now = clock.advance(days=days)
+    expire(platform, now)
+    remove_superseded(platform, "acme", now)
+    assert left(world, first) == [stays]
+    assert platform.objects.exists(str(first.feed_key)) == stays
 
 
 def _succeeded(world: ApiWorld, run_id: str) -> RunRecord:
