@@ -82,8 +82,10 @@ def pause(
     if reason is None:
         if tenant is not None or public_reason is not None:
             raise BadUsageError("--reason says why; without anything, the pauses are listed")
-        listed = session.api.ask(wire.PauseList, "GET", _PAUSE)
-        return Shown(listed, lambda: _PAUSES.show(session.screen, listed.pauses))
+        pages = session.api.pages(wire.PauseList, _PAUSE)
+        listed = [each for page in pages for each in page.pauses]
+        document = {"pauses": [each.as_json() for each in listed]}
+        return Shown(document, lambda: _PAUSES.show(session.screen, listed))
     asked = {"tenant_id": tenant, "reason": reason, "public_reason": public_reason}
     order = {name: value for name, value in asked.items() if value is not None}
     made = session.api.ask(wire.Pausing, "POST", _PAUSE, json=order)

@@ -131,10 +131,11 @@ class ListedSupplierLink(ListedFeedLink):
     vendor_id: str
 
 
-class SupplierLinkList(base.Answer):
-    """A tenant's links for suppliers, the oldest first."""
+class SupplierLinkList(base.Page):
+    """A page of a tenant's links for suppliers, the oldest first."""
 
     supplier_links: list[ListedSupplierLink]
+    next_cursor: base.NextCursor
 
 
 def _host(text: str) -> str:

@@ -218,10 +218,15 @@ class PauseInForce(_Pause):
     since: datetime
 
 
-class PauseList(base.Answer):
-    """The pauses in force: that of all tenants first, then by tenant."""
+class PauseList(base.Page):
+    """A page of the pauses in force: that of all tenants first, then by tenant."""
 
     pauses: list[PauseInForce]
+    next_cursor: str | None = Field(
+        None,
+        description="Give it as `cursor` for the next page; the last one has none.",
+        exclude_if=lambda cursor: cursor is None,
+    )
 
 
 class Pausing(_Pause):

@@ -20,12 +20,14 @@ from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
 from relay_dagster.api.http.middleware import address_of, at_end, log_context
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
-from relay_dagster.api.http.request_parsing import TenantId, order, router
+from relay_dagster.api.http.request_parsing import Limit, TenantId, cursor_of, order, router
 from relay_dagster.api.routes.tenants import find_config, require_tenant
 from relay_dagster.api.routes.uploads import prefix_of
 from relay_dagster.api.security.auth import Call, MayConfigure, MayRead, MayUpload, PartsDep
 from relay_dagster.aws.dynamodb.api_key_store import digest_of
+from relay_dagster.aws.dynamodb.codec import by_time
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, link_id_of
+from relay_dagster.aws.dynamodb.table import read_cursor, to_cursor
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire import access as wire
@@ -121,11 +123,22 @@ def create_supplier_link(
 
 
 @routes.get("/v1/tenants/{tenant_id}/supplier-links")
-def list_supplier_links(tenant_id: TenantId, call: MayRead) -> wire.SupplierLinkList:
+def list_supplier_links(
+    tenant_id: TenantId,
+    call: MayRead,
+    limit: Limit = 100,
+    cursor: Annotated[str | None, cursor_of(max_length=200)] = None,
+) -> wire.SupplierLinkList:
     """List a tenant's links for suppliers, the oldest first, without what they are called by."""
     require_tenant(call.platform, tenant_id)
+    begin = "" if cursor is None else "#".join(read_cursor(cursor))
     found = call.platform.links.of_tenant(tenant_id, LinkKind.SUPPLIER)
-    return wire.SupplierLinkList(supplier_links=[*map(wire.ListedSupplierLink.of, found)])
+    places = {by_time(each.created_at, each.link_id): each for each in found}
+    left = [place for place in places if place >= begin]
+    return wire.SupplierLinkList(
+        supplier_links=[wire.ListedSupplierLink.of(places[each]) for each in left[:limit]],
+        next_cursor=to_cursor(left[limit]) if left[limit:] else None,
+    )
 
 
 @routes.delete("/v1/tenants/{tenant_id}/supplier-links/{link_id}", status_code=204)

@@ -307,10 +307,18 @@ def pause_runs(call: Admin, asked: Annotated[PauseOrder, order(PauseOrder)]) -> 
 
 
 @pause_routes.get("/v1/admin/pause")
-def list_pauses(call: Admin) -> PauseList:
+def list_pauses(
+    call: Admin,
+    limit: Limit = 100,
+    cursor: Annotated[str | None, cursor_of(pattern=ID_PATTERN)] = None,
+) -> PauseList:
     """List the pauses in force: that of all tenants first, then by tenant."""
     found = call.platform.pauses.in_force()
-    return PauseList(pauses=[PauseInForce.of(each, since=each.paused_at) for each in found])
+    left = [each for each in found if (each.tenant_id or "") >= (cursor or "")]
+    return PauseList(
+        pauses=[PauseInForce.of(each, since=each.paused_at) for each in left[:limit]],
+        next_cursor=left[limit].tenant_id if left[limit:] else None,
+    )
 
 
 @pause_routes.delete("/v1/admin/pause", status_code=204)

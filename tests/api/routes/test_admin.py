@@ -112,6 +112,26 @@ def test_pauses_in_force_are_listed_that_of_all_first(world: ApiWorld) -> None:
     assert [each["tenant_id"] for each in listed()] == ["acme"]
 
 
+def test_a_list_of_pauses_goes_on_at_its_cursor(world: ApiWorld) -> None:
+    for tenant_id in (None, "acme", "globex", "zenith"):
+        pause(world, tenant_id=tenant_id)
+    first = world.client.get("/v1/admin/pause?limit=1").json()
+    second = world.client.get(f"/v1/admin/pause?limit=2&cursor={first['next_cursor']}").json()
+    last = world.client.get(f"/v1/admin/pause?limit=2&cursor={second['next_cursor']}").json()
+    pages = [[each["tenant_id"] for each in page["pauses"]] for page in (first, second, last)]
+    assert pages == [[None], ["acme", "globex"], ["zenith"]]
+    assert list(last) == ["pauses"]
+
+
+def test_the_longest_list_of_pauses_is_under_a_mebibyte(world: ApiWorld) -> None:
+    longest = "\N{PACKAGE}" * 500
+    for number in range(260):
+        world.platform.pauses.begin(f"tenant-{number}", longest, longest)
+    response = world.client.get("/v1/admin/pause")
+    assert len(response.content) < 1 << 20
+    assert response.json()["next_cursor"]
+
+
 def test_the_list_of_pauses_is_for_admins(world: ApiWorld) -> None:
     world.store_config()
     client = world.with_key(world.issue_key("acme"))

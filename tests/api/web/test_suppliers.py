@@ -58,6 +58,19 @@ def put(world: ApiWorld, data: bytes, name: str = "a.csv") -> None:
     world.platform.objects.put(f"{INBOUND}{name}", data)
 
 
+def test_a_list_of_links_goes_on_at_its_cursor(shop: ApiWorld) -> None:
+    names = [f"supplier {number}" for number in range(5)]
+    for name in names:
+        ask(shop, name=name)
+    found, query = [], "?limit=2"
+    while query:
+        page = shop.client.get(f"{LINKS}{query}").json()
+        found.append([each["name"] for each in page["supplier_links"]])
+        query = page["next_cursor"] and f"?limit=2&cursor={page['next_cursor']}"
+    assert found == [names[:2], names[2:4], names[4:]]
+    assert_problem(shop.client.get(f"{LINKS}?cursor=none"), 422, "INVALID_REQUEST")
+
+
 def test_a_link_is_shown_once_listed_without_its_token_and_revoked(shop: ApiWorld) -> None:
     response = ask(shop)
     assert response.headers["cache-control"] == "no-store"
