@@ -3,6 +3,7 @@
 A key that makes keys gives none of them more than it has; admins give what they like.
 """
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Path, Query
@@ -92,10 +93,9 @@ def delete_api_key(
     """
     revoked: list[str] = []
     if is_id(tenant_id) and is_id(key_id):
-        key = call.platform.api_keys.get(key_id)
-        if key is not None and key.tenant_id == tenant_id:
-            require_scopes(call.caller, key.scopes)
-        revoked = call.parts.keyring.revoke(tenant_id, key_id, call.origin, with_made=with_made)
+        judge = partial(require_scopes, call.caller)
+        revoke = call.parts.keyring.revoke
+        revoked = revoke(tenant_id, key_id, call.origin, judge, with_made=with_made)
     if not revoked:
         raise ProblemError("API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}")
     for each in revoked:

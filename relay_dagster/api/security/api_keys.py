@@ -237,19 +237,30 @@ class Keyring:
         return key_id, key
 
     def revoke(
-        self, tenant_id: str, key_id: str, origin: Origin, *, with_made: bool = False
+        self,
+        tenant_id: str,
+        key_id: str,
+        origin: Origin,
+        judge: Callable[[Iterable[Scope]], object],
+        *,
+        with_made: bool = False,
     ) -> list[str]:
         """Make a tenant's key nobody's from now on; return the ids of those that are.
 
-        ``with_made`` the keys that it has made go too, and those that they have made.
+        ``with_made`` the keys that it has made go too, and those that they have made. ``judge`` is
+        asked of each one's scopes, and raises where it is not to go.
         """
-        keys = self.tenant_keys
-        revoked = [key_id] if keys.remove(tenant_id, key_id, origin) else []
-        makers = {key_id}
-        while with_made and (made := keys.made_by(tenant_id, makers)):
-            makers |= {key.key_id for key in made}
-            revoked += [key.key_id for key in made if keys.remove(tenant_id, key.key_id, origin)]
-        return revoked
+        keys, revoked, makers = self.tenant_keys, list[str](), {key_id}
+        found = keys.get(key_id)
+        doomed = [] if found is None or found.tenant_id != tenant_id else [found]
+        while True:
+            for key in doomed:
+                judge(key.scopes)
+            makers |= {key.key_id for key in doomed}
+            revoked += [key.key_id for key in doomed if keys.remove(tenant_id, key.key_id, origin)]
+            doomed = keys.made_by(tenant_id, makers) if with_made else []
+            if not doomed:
+                return revoked
 
 
 def caller_of(key: TenantKey, kind: ActorKind = ActorKind.TENANT_KEY) -> Caller:

@@ -217,6 +217,22 @@ def test_with_a_key_go_those_that_it_has_made(world: ApiWorld) -> None:
     }
 
 
+def test_of_a_key_that_is_gone_none_goes_that_may_more(world: ApiWorld) -> None:
+    world.store_config()
+    client = made(world, scopes=["keys", "read"])
+    key = make_with(world.client, scopes=ALL).json()
+    wider = make_with(world.with_key(key["api_key"]), scopes=["read", "run"]).json()
+    place = f"{PLACE}/{key['key_id']}"
+    assert world.client.delete(place).status_code == 204
+    problem = assert_problem(
+        client.delete(place, params={"with_made": "true"}), 403, "SCOPE_MISSING"
+    )
+    assert problem["scopes"] == ["run"]
+    assert world.with_key(wider["api_key"]).get("/v1/runs").status_code == 200
+    assert world.client.delete(place, params={"with_made": "true"}).status_code == 204
+    assert_problem(world.with_key(wider["api_key"]).get("/v1/runs"), 401, "UNAUTHENTICATED")
+
+
 def test_a_tenant_has_fifty_keys(world: ApiWorld) -> None:
     world.store_config()
     for _ in range(50):

@@ -36,9 +36,12 @@ class Kept:
         self.looked_up = 0
         self.used: list[str] = []
 
+    def get(self, key_id: str) -> TenantKey | None:
+        return self.keys.get(key_id)
+
     def of_active_tenant(self, key_id: str) -> TenantKey | None:
         self.looked_up += 1
-        return self.keys.get(key_id)
+        return self.get(key_id)
 
     def add(self, key: TenantKey, origin: Origin) -> None:
         self.keys[key.key_id] = key
@@ -87,8 +90,8 @@ def test_a_tenant_s_key_is_its_own_caller_until_it_is_revoked(keyring: Keyring) 
     key_id, key = issue(keyring)
     caller = Caller(f"key:{key_id}", "acme", "shop", frozenset(DEFAULT_SCOPES))
     assert keyring.caller(key, HERE) == caller
-    assert not keyring.revoke("other", key_id, SYSTEM)
-    assert keyring.revoke("acme", key_id, SYSTEM)
+    assert not keyring.revoke("other", key_id, SYSTEM, list)
+    assert keyring.revoke("acme", key_id, SYSTEM, list)
     assert keyring.caller(key, HERE) is None
 
 
@@ -257,7 +260,7 @@ def test_a_revoked_key_is_looked_up_once_and_counts_as_a_wrong_one(
     assert keyring.likely_tenant(key) is None
     assert keyring.caller(key, HERE) is not None
     assert keyring.likely_tenant(key) == "acme"
-    keyring.revoke("acme", key_id, SYSTEM)
+    keyring.revoke("acme", key_id, SYSTEM, list)
     for _ in range(30):
         assert keyring.caller(key, HERE) is None
         assert keyring.likely_tenant(key) is None
@@ -279,9 +282,9 @@ def test_with_a_key_go_those_that_it_has_made_and_they_have_made(
         assert found is not None
         ids, by = [*ids, key_id], found
     other, _ = issue(keyring)
-    assert keyring.revoke("acme", ids[1], SYSTEM) == [ids[1]]
+    assert keyring.revoke("acme", ids[1], SYSTEM, list) == [ids[1]]
     assert set(kept.keys) == {ids[0], ids[2], other}
     # The second time takes those that the first has left.
-    assert keyring.revoke("acme", ids[1], SYSTEM, with_made=True) == [ids[2]]
-    assert keyring.revoke("acme", ids[0], SYSTEM, with_made=True) == [ids[0]]
+    assert keyring.revoke("acme", ids[1], SYSTEM, list, with_made=True) == [ids[2]]
+    assert keyring.revoke("acme", ids[0], SYSTEM, list, with_made=True) == [ids[0]]
     assert set(kept.keys) == {other}
