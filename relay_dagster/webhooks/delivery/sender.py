@@ -53,6 +53,8 @@ MANY, MANY_SECONDS = 100, 0.05
 LEASE = timedelta(seconds=30)
 """An event that is stored while calls of it are open is due again after that, in case that its
 sender dies."""
+NOTED_AGAIN = timedelta(minutes=1)
+"""A webhook that still has no failure after that was changed, and begins anew."""
 POSTPONED = timedelta(minutes=1)
 """A delivery for which there is no room at a slow receiver is due again after that."""
 log = event_log()
@@ -64,37 +66,40 @@ class EndpointHealth:
 
     webhooks: WebhookStore  # where webhooks are stored
     metrics: Metrics  # where it is counted that one could not be stored
-    # Webhooks that were found failing since they were read.
-    _failing: set[str] = field(default_factory=set)
+    # Webhooks that were found failing since they were read, and when.
+    _failing: dict[str, datetime] = field(default_factory=dict)
 
     def note(self, webhook: Webhook, attempt: DeliveryAttempt) -> bool:
         """Note a try; return whether that disables the webhook. A lost note is made again."""
         try:
             if attempt.error is None:
-                if webhook.failing_since is not None or webhook.webhook_id in self._failing:
-                    self._failing.discard(webhook.webhook_id)
+                known = self._failing.pop(webhook.webhook_id, None)
+                if webhook.failing_since or known:
                     self._change(webhook, attempt, delivered)
                 return False
             if attempt.is_gone:
                 return self._disable(webhook, attempt, DisabledReason.GONE)
             if is_failing_for_good(webhook, attempt.at):
                 return self._disable(webhook, attempt, DisabledReason.FAILING)
-            if webhook.failing_since is None and webhook.webhook_id not in self._failing:
-                self._failing.add(webhook.webhook_id)
+            noted = self._failing.get(webhook.webhook_id)
+            is_known = noted is not None and attempt.at < noted + NOTED_AGAIN
+            if webhook.failing_since is None and not is_known:
+                self._failing[webhook.webhook_id] = attempt.at
                 self._change(webhook, attempt, failing(attempt.at))
             return False
         except Exception as error:  # noqa: BLE001 - the result of the try matters more
             report_fault(self.metrics, "webhook_not_noted", error, **_facts(webhook))
-            self._failing.discard(webhook.webhook_id)
+            self._failing.pop(webhook.webhook_id, None)
             return False
 
     def _disable(self, webhook: Webhook, attempt: DeliveryAttempt, reason: DisabledReason) -> bool:
-        """Disable a webhook, unless it has moved or was disabled meanwhile."""
+        """Disable a webhook, unless it has moved, was disabled, or begins anew meanwhile."""
         is_ours = False
 
         def edit(now: Webhook) -> Webhook:
             nonlocal is_ours
-            is_ours = now.enabled and now.url == webhook.url
+            is_anew = now.failing_since is None and reason is DisabledReason.FAILING
+            is_ours = now.enabled and now.url == webhook.url and not is_anew
             return disabled(reason)(now) if is_ours else now
 
         if not self._change(webhook, attempt, edit, reason) or not is_ours:

@@ -329,6 +329,42 @@ def test_five_days_of_failures_disable_and_a_success_begins_anew(world: World) -
     assert audit_of(world) == [(Action.WEBHOOK_CHANGED, webhook.webhook_id, details)]
 
 
+@pytest.mark.parametrize("changes", [{"enabled": True}, {"url": None}])
+def test_one_that_fails_after_a_change_is_disabled_five_days_later(
+    world: World, changes: dict[str, object]
+) -> None:
+    with receiving(answering(500)) as receiver:
+        webhook = world.webhook(receiver)
+        world.event()
+        world.sender.tick()
+        world.clock.advance(hours=40)
+        there = {name: value or f"{receiver.url}/new" for name, value in changes.items()}
+        edit = edited(world.tenant_id, webhook.webhook_id, updated(world.clock(), **there))
+        world.platform.webhooks.change(world.tenant_id, edit)
+        again = world.clock.advance(hours=1)
+        for now in (again, again + FAILING_FOR):
+            world.clock.now = now
+            world.event()
+            world.sender.tick()
+            assert world.webhook_now(webhook).failing_since == again
+    assert world.webhook_now(webhook).disabled_reason is DisabledReason.FAILING
+
+
+def test_a_failure_behind_a_success_disables_none_however_long_it_had_failed(
+    world: World,
+) -> None:
+    answers = iter([500, 200, 500])
+    with receiving() as receiver:
+        receiver.behave = lambda connection: answering(next(answers))(connection)
+        webhook = world.webhook(receiver)
+        for days in (0, 5):
+            world.clock.advance(days=days)
+            world.event()
+            world.sender.tick()
+        assert len(receiver.requests) == 3
+    assert world.webhook_now(webhook).enabled
+
+
 def test_a_success_after_a_failure_that_was_read_before_it_counts(world: World) -> None:
     answers = iter([500, 200, 200])
     with receiving() as receiver:
