@@ -68,7 +68,7 @@ def _check_cron(text: str) -> str:
             f"they must be at least {LEAST_MINUTES_APART} min apart"
         )
     try:
-        next(_times(text, _PROBE))
+        next(CronSim(text, _PROBE))
     except (CronSimError, StopIteration):
         raise refuse(
             f"{shorten(text)} is never due: no month that it names has such a day"
@@ -127,7 +127,7 @@ class ScheduleConfig(Section):
     def _walls(self, instant: datetime, zone: ZoneInfo) -> Iterator[datetime]:
         """Return the wall clock's due times from before an instant on, naive."""
         begin = instant.astimezone(zone).replace(tzinfo=None) - _MAX_CHANGE
-        return _times(self.cron, begin)
+        return CronSim(self.cron, begin)
 
 
 class TriggersConfig(Section):
@@ -135,16 +135,6 @@ class TriggersConfig(Section):
 
     on_upload: OnUploadConfig | None = None
     schedule: ScheduleConfig | None = None
-
-
-def _times(cron: str, begin: datetime) -> Iterator[datetime]:
-    """Return a cron's times from an instant on; ``*/2`` is a day field that is given, ``*`` none.
-
-    Written as ranges, since cronsim takes no field that begins with ``*`` for one that is given.
-    """
-    minute, hour, day, month, weekday = cron.split()
-    day, weekday = day.replace("*/", "1-31/"), weekday.replace("*/", "0-7/")
-    return CronSim(f"{minute} {hour} {day} {month} {weekday}", begin)
 
 
 def _elapsed(walls: Iterator[datetime], zone: ZoneInfo, fold: int) -> Iterator[datetime]:

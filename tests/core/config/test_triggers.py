@@ -138,9 +138,7 @@ def test_times_that_fall_on_one_minute_run_once() -> None:
         ("0 6 * * 7", datetime(2026, 3, 8, 6, tzinfo=UTC)),
         ("0 6 4 jul *", datetime(2026, 7, 4, 6, tzinfo=UTC)),
         ("0 6 15 * mon", datetime(2026, 3, 2, 6, tzinfo=UTC)),
-        ("0 6 */10 * mon", datetime(2026, 3, 2, 6, tzinfo=UTC)),
-        ("0 6 3 * */4", datetime(2026, 3, 3, 6, tzinfo=UTC)),
-        ("0 6 30 2 */6", datetime(2027, 2, 6, 6, tzinfo=UTC)),
+        ("0 6 */10 * mon", datetime(2026, 5, 11, 6, tzinfo=UTC)),
         ("0 6 2,4-6/2 * *", datetime(2026, 3, 2, 6, tzinfo=UTC)),
         ("0 0 29 2 *", datetime(2028, 2, 29, tzinfo=UTC)),
         ("  5   23 *  * * ", datetime(2026, 3, 1, 23, 5, tzinfo=UTC)),
@@ -149,18 +147,6 @@ def test_times_that_fall_on_one_minute_run_once() -> None:
 def test_the_next_time_is_the_first_after_an_instant(cron: str, expected: datetime) -> None:
     config = tenant_config(triggers={"schedule": {"cron": cron}})
     assert config.next_run_after(datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)) == expected
-
-
-@pytest.mark.parametrize("cron", ["0 6 */5 * 0-7/3", "0 6 1-31/5 * */3", "0 6 10,*/15 * mon"])
-def test_where_both_day_fields_are_given_either_will_do(cron: str) -> None:
-    begin = datetime(2026, 3, 1, tzinfo=UTC)
-    found = {each.day for each in due(cron, "UTC", begin, begin + timedelta(days=31))}
-    given, march = CronSim(cron, begin), [date(2026, 3, n) for n in range(1, 32)]
-    assert found == {
-        each.day
-        for each in march
-        if each.day in given.days or each.isoweekday() % 7 in given.weekdays
-    }
 
 
 def test_a_due_time_is_not_after_itself() -> None:
