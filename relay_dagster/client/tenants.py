@@ -86,8 +86,7 @@ def pause(
         listed = [each for page in pages for each in page.pauses]
         document = {"pauses": [each.as_json() for each in listed]}
         return Shown(document, lambda: _PAUSES.show(session.screen, listed))
-    asked = {"tenant_id": tenant, "reason": reason, "public_reason": public_reason}
-    order = {name: value for name, value in asked.items() if value is not None}
+    order = {"tenant_id": tenant, "reason": reason, "public_reason": public_reason}
     made = session.api.ask(wire.Pausing, "POST", _PAUSE, json=order)
     line = f"run creation of {_whose(tenant)} is paused since {instant(made.paused_at)}"
     return Shown(made, lambda: session.screen.say(line))
@@ -100,9 +99,7 @@ def resume(
     reason: Annotated[str | None, option("It stands in the audit.", default=False)] = None,
 ) -> None:
     """Let new runs in again, of one tenant, or end the pause of all; the other stays in force."""
-    asked = {"tenant_id": tenant, "reason": reason}
-    order = {name: value for name, value in asked.items() if value is not None}
-    session.api.send("DELETE", _PAUSE, json=order)
+    session.api.send("DELETE", _PAUSE, json={"tenant_id": tenant, "reason": reason})
     session.screen.say(f"run creation of {_whose(tenant)} is not paused any more")
 
 

@@ -8,7 +8,6 @@ stored. How a tenant's webhooks change is `changes`, how they are stored
 
 import base64
 import json
-import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +31,6 @@ EVENT_LIFE = timedelta(days=30)
 """For how long an event is kept, delivered or not."""
 
 EVENT_ID_PATTERN = "^msg_[0-9a-f]{32}$"
-_WEBHOOK_ID = re.compile("wh_[0-9a-f]{32}")
 _SECRET_BYTES = 32
 # What is told is small: a receiver that wants more asks for the run.
 _MAX_GUARDS, _MAX_TEXT = 10, 200
@@ -214,11 +212,6 @@ def new_event(
         only_for=only_for,
         due_at=now,
     )
-
-
-def is_webhook_id(text: str) -> bool:
-    """Tell whether a text has the form of a webhook's id."""
-    return _WEBHOOK_ID.fullmatch(text) is not None
 
 
 def new_webhook_id() -> str:

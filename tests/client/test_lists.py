@@ -55,6 +55,8 @@ def test_run_creation_is_paused_listed_and_resumed(world: ClientWorld) -> None:
     assert [line.split()[0] for line in lines] == ["tenant_id", "all", TENANT]
     assert "backlog" in lines[2]
     assert "soon" in lines[2]
+    listed = json.loads(world.relay("pause", "--json").stdout)["pauses"]
+    assert [each["tenant_id"] for each in listed] == [None, TENANT]
     assert "RUN_CREATION_PAUSED" in world.relay("run", TENANT).stderr
     assert world.relay("resume").stdout == "run creation of all tenants is not paused any more\n"
     assert world.relay("resume", TENANT, "--reason", "done").exit_code == 0
