@@ -42,7 +42,7 @@ _CHECKED = (DueQueue.ATTEMPT, DueQueue.END)
 """The reconciler's queues: in the others runs may wait for a message or a slot."""
 _T = TypeVar("_T")
 _SUSPECTS = (
-    f"begins_with({schema.KEY}, :lock) AND attribute_exists(holder)"
+    f"begins_with({schema.KEY}, :lock) AND (attribute_exists(holder) OR attribute_exists(waiters))"
     f" OR begins_with({schema.KEY}, :feed)"
     f" OR begins_with({schema.KEY}, :run) AND (attribute_not_exists(acknowledged_at)"
     " AND (attribute_not_exists(due_at) OR due_at < :late OR lock_state = :owner)"
@@ -133,7 +133,7 @@ class _Look:
         return self.now - timedelta(days=self.platform.settings.retention_days) + PATIENCE
 
     def scanned(self) -> Mapping[str, Sequence[Any]]:
-        """Return what is to be judged, by kind: names, and of locks the holder too."""
+        """Return what is to be judged, by kind: names, and of locks each run that they name."""
         found: dict[str, list[Any]] = {Kind.RUN: [], Kind.LOCK: [], Kind.FEED: []}
         part = self.extent.part
         first, last = _BOUNDS[::SLICES] if part is None else _BOUNDS[part : part + 2]
@@ -147,12 +147,14 @@ class _Look:
             "held": RunStatus.HELD,
         }
         closed = self.platform.deletions.listed()
-        for row in self.platform.database.runs.scan(("tenant_id", "holder"), _SUSPECTS, values):
+        asked = ("tenant_id", "holder", "waiters")
+        for row in self.platform.database.runs.scan(asked, _SUSPECTS, values):
             if self.extent.is_cut_short():
                 break
             kind, _, name = str(row[schema.KEY]).partition("#")
             if row.get("tenant_id", name) not in closed:
-                found[kind].append((name, row["holder"]) if kind == Kind.LOCK else name)
+                runs = ((name, each) for each in _named_by(row))
+                found[kind] += runs if kind == Kind.LOCK else [name]
         return found
 
     def _read(
@@ -168,10 +170,9 @@ class _Look:
                 broken.append(Finding(Invariant.UNREADABLE_ITEM, key, str(error)))
         return said
 
-    def _holder(self, tenant_id: str) -> str | None:
-        """Return which run has a tenant's lock, whatever else of it this release cannot read."""
-        item = self.platform.database.runs.item(Kind.LOCK.key(tenant_id))
-        return None if item is None else unmarshal(item).get("holder")
+    def _lock(self, tenant_id: str) -> Mapping[str, Any]:
+        """Return a tenant's lock as it is stored, whatever of it this release cannot read."""
+        return unmarshal(self.platform.database.runs.item(Kind.LOCK.key(tenant_id)) or {})
 
     # --- runs -----------------------------------------------------------------------------------
 
@@ -196,7 +197,7 @@ class _Look:
             message = f"it was to be checked at {record.due_at:%Y-%m-%d %H:%M:%S}Z"
             yield _of(record, Invariant.OVERDUE_RUN, message)
         if record.lock_state is LockState.OWNER:
-            holder = self._holder(record.tenant_id)
+            holder = self._lock(record.tenant_id).get("holder")
             if holder != record.run_id and self.platform.runs.get(record.run_id) == record:
                 message = f"its tenant's lock is held by {holder or 'nobody'}"
                 yield _of(record, Invariant.RUN_WITHOUT_LOCK, message)
@@ -216,23 +217,25 @@ class _Look:
 
     # --- locks ----------------------------------------------------------------------------------
 
-    def locks(self, held: Sequence[tuple[str, str]]) -> Iterator[Finding]:
-        """Yield the locks of runs that do not have them."""
+    def locks(self, named: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+        """Yield the locks that runs hold or wait for which do not."""
         unreadable: list[Finding] = []
-        holders = self._read((Kind.RUN.key(run_id) for _, run_id in held), to_record, unreadable)
+        runs = self._read((Kind.RUN.key(run_id) for _, run_id in named), to_record, unreadable)
         yield from unreadable
-        for tenant_id, holder in held:
-            if (key := Kind.RUN.key(holder)) not in holders:
+        for tenant_id, run_id in named:
+            if (key := Kind.RUN.key(run_id)) not in runs:
                 continue
-            record = holders[key]
+            record = runs[key]
             is_over = record is None or (
-                record.lock_state is not LockState.OWNER
+                record.lock_state is LockState.NONE
                 and (record.finished_at is None or record.finished_at < self._late)
             )
-            if is_over and self._holder(tenant_id) == holder:
+            if is_over and run_id in _named_by(lock := self._lock(tenant_id)):
                 state = "does not exist" if record is None else f"is {record.status} without it"
-                message = f"its lock is held by run {holder}, which {state}"
-                yield Finding(Invariant.LOCK_WITHOUT_RUN, f"tenant {tenant_id}", message)
+                how = "held" if lock.get("holder") == run_id else "awaited"
+                message = f"{how} by run {run_id}, which {state}"
+                subject = f"tenant {tenant_id}"
+                yield Finding(Invariant.LOCK_WITHOUT_RUN, subject, f"its lock is {message}")
 
     # --- feeds ----------------------------------------------------------------------------------
 
@@ -302,6 +305,12 @@ class _Look:
                 message = f"it is of run {letter.run_id or 'none'}, whose record does not name it"
                 subject = f"message {letter.message.message_id}"
                 yield Finding(Invariant.UNKNOWN_DEAD_LETTER, subject, message)
+
+
+def _named_by(lock: Mapping[str, Any]) -> list[str]:
+    """Return the runs that a lock's item names: the one that holds it, and those that wait."""
+    waiters = (str(each).rpartition("#")[2] for each in lock.get("waiters", ()))
+    return [*filter(None, [lock.get("holder")]), *waiters]
 
 
 def _of(record: RunRecord, invariant: Invariant, message: str) -> Finding:

@@ -142,6 +142,12 @@ DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
         lambda world: changed(world, Kind.LOCK.key("other"), holder={"S": FIRST}),
         Invariant.LOCK_WITHOUT_RUN,
     ),
+    "a lock that a run waits for which is not there": (
+        lambda world: changed(
+            world, Kind.LOCK.key("other"), waiters={"SS": [f"2026-01-01T00:00:00.000000Z#{NOBODY}"]}
+        ),
+        Invariant.LOCK_WITHOUT_RUN,
+    ),
     "a run that thinks it has the lock": (
         lambda world: changed(world, Kind.LOCK.key(TENANT), holder=None),
         Invariant.RUN_WITHOUT_LOCK,
