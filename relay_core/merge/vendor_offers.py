@@ -20,7 +20,7 @@ VENDOR_RANK = "vendor_rank"  # the column that says where an offer's vendor stan
 FED_QUANTITY = "fed_quantity"  # the column that says how many an offer has before stock
 _QUANTITY = "quantity_available"
 FATES = ("left_out", "same_sku", "outbid", "unpriced", "won")
-"""What became of offers, as `RowCounts` names it; all but the first is as `of_competing` counts."""
+"""The fields of `RowCounts` that offers end in; `of_competing` counts all but the first."""
 
 
 def joins_duplicates(vendor: VendorConfig) -> bool:

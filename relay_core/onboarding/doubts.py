@@ -1,6 +1,6 @@
-"""Doubts of rows, valid and probably not meant, and config patches that have rejected cells read.
+"""Doubts of rows that are valid and probably not meant, and config patches for rejected cells.
 
-Doubts are the same in `config:check`, local checks and runs.
+Both are the same in `config:check`, local checks and runs.
 """
 
 import json

@@ -283,7 +283,7 @@ def parquet_chunks(
     **options: Any,
 ) -> Iterator[bytes]:
     """Yield a Parquet file, each group a row group; ``options`` are those of Arrow's writer."""
-    sink = _Chunks()
+    sink = _ChunkSink()
     with pq.ParquetWriter(
         pa.PythonFile(sink, mode="w"),
         schema,
@@ -299,7 +299,7 @@ def parquet_chunks(
     yield from sink.taken()
 
 
-class _Chunks(io.RawIOBase):
+class _ChunkSink(io.RawIOBase):
     """A file that is handed on as it is written."""
 
     def __init__(self) -> None:
@@ -307,7 +307,7 @@ class _Chunks(io.RawIOBase):
         self._written: list[bytes] = []
 
     def writable(self) -> bool:
-        """Tell Arrow that it may be written."""
+        """Whether Arrow may write to it."""
         return True
 
     def write(self, data: bytes) -> int:  # type: ignore[override]

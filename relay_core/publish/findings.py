@@ -196,7 +196,7 @@ class RunFindings:
         }
 
     def take_normalized(self, normalized: Sequence[NormalizedVendor]) -> None:
-        """Add the findings of reading the vendors; an unusable feed ends the run, or none left."""
+        """Add the findings of reading; an unusable feed, or no vendor left, ends the run."""
         # A vendor that was read says itself what stands in for it.
         again = codes.WarningCode.VENDOR_LAST_GOOD
         self.warnings = [each for each in self.warnings if each.error_code != again]

@@ -49,7 +49,7 @@ class VendorInput:
 
 
 class LastGoodInputs(Protocol):
-    """The inputs of the run whose feed is published; None: there is none, or they are gone."""
+    """The inputs of the run whose feed is published; None in its place where they are gone."""
 
     run_id: str | None
 

@@ -100,9 +100,9 @@ class Extent:
 
 def examine(platform: Platform, now: datetime, extent: Extent) -> Iterator[Finding]:
     """Yield each broken invariant, as far as the extent goes; none of tenants being deleted."""
-    look = _Look(platform, now, extent)
-    suspects = look.scanned()
-    judges = {Kind.RUN: look.runs, Kind.LOCK: look.locks, Kind.FEED: look.feeds}
+    check = _Examination(platform, now, extent)
+    suspects = check.scanned()
+    judges = {Kind.RUN: check.runs, Kind.LOCK: check.locks, Kind.FEED: check.feeds}
     with ThreadPoolExecutor(_READERS) as pool:
         for kind, judge in judges.items():
             those = sorted(suspects[kind])
@@ -112,11 +112,11 @@ def examine(platform: Platform, now: datetime, extent: Extent) -> Iterator[Findi
                 pool.map(lambda part, of=judge: [] if extent.is_cut_short() else [*of(part)], parts)
             )
     if extent.part is None:
-        yield from look.dead_letters()
+        yield from check.dead_letters()
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Examination:
     """One examination: its steps take items that are read together."""
 
     platform: Platform
@@ -147,8 +147,8 @@ class _Look:
             "held": RunStatus.HELD,
         }
         closed = self.platform.deletions.listed()
-        asked = ("tenant_id", "holder", "waiters")
-        for row in self.platform.database.runs.scan(asked, _SUSPECTS, values):
+        attributes = ("tenant_id", "holder", "waiters")
+        for row in self.platform.database.runs.scan(attributes, _SUSPECTS, values):
             if self.extent.is_cut_short():
                 break
             kind, _, name = str(row[schema.KEY]).partition("#")

@@ -220,7 +220,7 @@ def expire_runs(on: Occasion, place: Round) -> int:
 
 def _is_over(record: RunRecord, before: datetime) -> bool:
     """Tell whether a run ended before an instant, and nothing of it is open."""
-    # By then the queue keeps no dead letter of it.
+    # A record stays for longer than the queue keeps a dead letter.
     is_settled = record.acknowledged_at is not None and record.lock_state is LockState.NONE
     has_ended = record.has_ended and record.status is not RunStatus.HELD
     return is_settled and has_ended and (record.finished_at or before) < before
@@ -229,7 +229,7 @@ def _is_over(record: RunRecord, before: datetime) -> bool:
 def _is_needed(platform: Platform, record: RunRecord, now: datetime) -> bool:
     """Tell whether a tenant's feed pointer leads to a run, or to one that was compared with it.
 
-    The record of a feed that was pushed out tells for how much longer it stays.
+    The record of a feed that was pushed out is needed as long as its copy.
     """
     feed, ids = platform.runs.feed(record.tenant_id), {record.run_id}
     if feed is None:

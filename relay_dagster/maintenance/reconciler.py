@@ -82,7 +82,7 @@ class ReconcileTick:
         self.platform.ledger.postpone(record)
 
     def _check(self, record: RunRecord, heartbeats: int, is_its_turn: bool) -> None:
-        now, policy = self.clock(), self.platform.ledger.schedule
+        now, schedule = self.clock(), self.platform.ledger.schedule
         execution = AttemptState.ABSENT
         if record.is_dispatched or (record.has_ended and record.attempt):
             execution = self.executions.state(record)
@@ -95,7 +95,7 @@ class ReconcileTick:
             is_its_turn=is_its_turn,
         )
         after = seen
-        for action in decide(facts, policy):
+        for action in decide(facts, schedule):
             if action is Act.HAND_OVER:  # the intake asks Dagster for the next attempt
                 queue = DueQueue.TURN if after.lock_state is LockState.QUEUED else DueQueue.READY
                 self.platform.ledger.check_again(after, timedelta(0), queue=queue)
@@ -104,7 +104,7 @@ class ReconcileTick:
         if after.revision == record.revision:  # the run stays as it is
             self.platform.ledger.check_again(
                 after,
-                next_check(replace(facts, record=after), policy),
+                next_check(replace(facts, record=after), schedule),
                 watched_as=after.watched_as,
                 watched_at=after.watched_at,
                 hidden_until=after.hidden_until,

@@ -89,38 +89,38 @@ class RunFacts:
     is_its_turn: bool = False  # the tenant is free, and no other run has waited longer
 
 
-def decide(facts: RunFacts, policy: PollSchedule) -> list[ReconcileAction]:
+def decide(facts: RunFacts, schedule: PollSchedule) -> list[ReconcileAction]:
     """Return the actions for one run, in order."""
     record = facts.record
     if record.has_ended:
-        return [*_of_final(facts, policy)]
+        return [*_of_final(facts, schedule)]
     if record.cancel_requested_at is not None:
-        return [*_of_cancelled(facts, record.cancel_requested_at, policy)]
+        return [*_of_cancelled(facts, record.cancel_requested_at, schedule)]
     if record.is_claimed:
-        return [*_of_claimed(facts, policy)]
-    return [*(_of_dispatched if record.is_dispatched else _of_queued)(facts, policy)]
+        return [*_of_claimed(facts, schedule)]
+    return [*(_of_dispatched if record.is_dispatched else _of_queued)(facts, schedule)]
 
 
-def next_check(facts: RunFacts, policy: PollSchedule) -> timedelta:
+def next_check(facts: RunFacts, schedule: PollSchedule) -> timedelta:
     """Return the time until the next check of a run that stays as it is."""
     record = facts.record
     if record.has_ended or record.cancel_requested_at is not None:
         return SOON
     if not record.is_dispatched:
-        return policy.until_next(record, facts.now)
+        return schedule.until_next(record, facts.now)
     if facts.execution is AttemptState.ABSENT:
         return max(LOST_DISPATCH_AFTER - _since(facts, record.dispatched_at), SOON)
-    stale_in = timedelta(seconds=max(policy.stale_seconds - facts.silent_seconds, 0) + 1)
-    return min(policy.between_checks, stale_in)
+    stale_in = timedelta(seconds=max(schedule.stale_seconds - facts.silent_seconds, 0) + 1)
+    return min(schedule.between_checks, stale_in)
 
 
-def _of_final(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
+def _of_final(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileAction]:
     """Settle a run, last of all its message; a process that is still there is waited for."""
     record = facts.record
     if record.needs_dlq:
         yield Act.SEND_TO_DLQ
     if facts.execution is AttemptState.EXECUTING:
-        if facts.silent_seconds <= policy.stale_seconds:
+        if facts.silent_seconds <= schedule.stale_seconds:
             return
         yield Act.STOP
         yield ReportFailed("the run is final and its process is silent")
@@ -130,11 +130,11 @@ def _of_final(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction
 
 
 def _of_cancelled(
-    facts: RunFacts, requested_at: datetime, policy: PollSchedule
+    facts: RunFacts, requested_at: datetime, schedule: PollSchedule
 ) -> Iterator[ReconcileAction]:
     """End a run as requested; a process that seems frozen is not asked, only waited for."""
     if facts.execution.is_alive and _since(facts, requested_at) < FORCE_CANCEL_AFTER:
-        if facts.silent_seconds <= policy.stale_seconds / 4:
+        if facts.silent_seconds <= schedule.stale_seconds / 4:
             yield Act.TERMINATE
         return
     if facts.execution.is_alive:
@@ -143,18 +143,18 @@ def _of_cancelled(
     yield Act.CANCEL
 
 
-def _of_claimed(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
+def _of_claimed(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileAction]:
     if facts.execution is AttemptState.CANCELLED:
         yield Act.CANCEL
     elif not facts.execution.is_alive:
         yield Lose("run_process_lost", f"the Dagster run is {facts.execution}, the run has no end")
-    elif facts.silent_seconds > policy.stale_seconds:
+    elif facts.silent_seconds > schedule.stale_seconds:
         yield from _stale(facts)
     else:
-        yield from _keep_hidden(facts, policy)
+        yield from _keep_hidden(facts, schedule)
 
 
-def _of_dispatched(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
+def _of_dispatched(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileAction]:
     if facts.execution is AttemptState.CANCELLED:
         yield Act.CANCEL
     elif facts.execution is AttemptState.ABSENT:
@@ -162,15 +162,17 @@ def _of_dispatched(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileA
             yield Act.HAND_OVER
     elif not facts.execution.is_alive:
         yield Lose("run_not_started", f"the Dagster run is {facts.execution}, it never began")
-    elif facts.execution is AttemptState.EXECUTING and facts.silent_seconds > policy.stale_seconds:
+    elif (
+        facts.execution is AttemptState.EXECUTING and facts.silent_seconds > schedule.stale_seconds
+    ):
         yield from _stale(facts)
     else:
-        yield from _keep_hidden(facts, policy)
+        yield from _keep_hidden(facts, schedule)
 
 
-def _of_queued(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
+def _of_queued(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileAction]:
     record = facts.record
-    if not policy.has_attempts_left(record):
+    if not schedule.has_attempts_left(record):
         yield Act.POISON
     elif record.next_attempt_at is not None:
         yield Act.HAND_OVER
@@ -192,7 +194,7 @@ def _stale(facts: RunFacts) -> Iterator[ReconcileAction]:
     yield Lose("heartbeat_stale", silence)
 
 
-def _keep_hidden(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
+def _keep_hidden(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileAction]:
     """Extend the message's time-out, or replace a message near SQS's limit of 12 hours."""
     if facts.record.receipt_handle is None:
         return
@@ -200,8 +202,8 @@ def _keep_hidden(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAct
         yield Act.REPLACE
         return
     left = (facts.record.hidden_until or facts.now) - facts.now
-    if left <= timedelta(seconds=policy.visibility_seconds) * 0.75:
-        yield Extend(policy.visibility_seconds)
+    if left <= timedelta(seconds=schedule.visibility_seconds) * 0.75:
+        yield Extend(schedule.visibility_seconds)
 
 
 def _since(facts: RunFacts, instant: datetime | None) -> timedelta:

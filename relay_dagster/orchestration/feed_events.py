@@ -40,7 +40,7 @@ _SENTENCES = {
 
 
 def report_publications(on: DagsterOccasion, _: Memory | None = None) -> int:
-    """Report the publications that Dagster has not been told of, each once; return how many."""
+    """Report the publications that Dagster does not have, each once; return how many."""
     platform, now = on.platform, on.now
     due = platform.runs.feeds_to_report(now, FEEDS_AT_ONCE)
     if not due:

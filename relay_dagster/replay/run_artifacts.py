@@ -48,7 +48,7 @@ class RunArtifacts:
 
     @classmethod
     def of(cls, session: Session, run_id: str, folder: Path) -> Self:
-        """Return a run's, to be read; `NotReplayableError`: it has not ended, or its files went."""
+        """Return a run's artifacts; `NotReplayableError`: it has not ended, or they are gone."""
         run = session.api.run(run_id).run
         if not run.has_ended:
             raise NotReplayableError(

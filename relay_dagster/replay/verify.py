@@ -133,7 +133,7 @@ def verify_run(session: Session, run_id: str, folder: Path) -> Verification:
         )
     sink = ComparingSink(artifacts, folder)
     stages, _ = replay(ReplayInputs(artifacts), sink)
-    # A file that comes out here alone tells something of a run that came as far.
+    # A file that comes out here alone is a difference only where the run came as far.
     came_as_far = Stage.MERGE_PRICE in passed or run.status == RunStatus.FAILED
     not_by_its_data = run.error_code in (FailureCode.POISON_JOB, FailureCode.RUN_TIMEOUT)
     by_its_data = run.status != RunStatus.CANCELLED and not not_by_its_data

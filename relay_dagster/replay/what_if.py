@@ -137,7 +137,7 @@ class WhatIf:
     own: Mapping[str, Any]  # how it ends under its own config
     other: Mapping[str, Any]  # and under the other
     changes: Changes | None  # of the other's feed against the run's own
-    guards: Sequence[GuardResult] | None  # what they say of that; None where they were not asked
+    guards: Sequence[GuardResult] | None  # their results; None where none was judged
 
     @property
     def is_same(self) -> bool:

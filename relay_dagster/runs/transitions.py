@@ -296,12 +296,12 @@ def failed(
 
 
 @rule
-def attempt_lost(record: RunRecord, loss: Loss, policy: PollSchedule) -> RunRecord:
+def attempt_lost(record: RunRecord, loss: Loss, schedule: PollSchedule) -> RunRecord:
     """End an attempt: back to the queue until ``retry_at``, or poison where it was the last."""
     _refuse_other_attempt(record, loss.fence, loss.attempt)
     _refuse_cancelled(record)
-    if not policy.has_attempts_left(record):
-        spent = f"attempts used up ({record.attempt} of {policy.attempts_of(record)})"
+    if not schedule.has_attempts_left(record):
+        spent = f"attempts used up ({record.attempt} of {schedule.attempts_of(record)})"
         why = f"{spent}; the last ended with: {loss.message}"
         return poisoned(why, loss.now, loss.error_code)(record)
     return transition(

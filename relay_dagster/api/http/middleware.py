@@ -20,7 +20,7 @@ LINK_PATHS = ("/f/", "/s/")
 """What paths begin with whose next part is a token."""
 
 # Answers are data, and pages show what this server has; neither is anybody's frame. Addresses hold
-# tokens of links and names of SKUs, which no other site is told.
+# tokens of links and names of SKUs; a browser sends them to no other site.
 _ALWAYS = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),

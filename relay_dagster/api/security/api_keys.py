@@ -247,8 +247,8 @@ class Keyring:
     ) -> list[str]:
         """Make a tenant's key nobody's from now on; return the ids of those that are.
 
-        ``with_made`` the keys that it has made go too, and those that they have made. ``judge`` is
-        asked of each one's scopes, and raises where it is not to go.
+        ``with_made`` the keys that it has made go too, and those that they have made. ``judge``
+        gets the scopes of each, and raises where the caller may not revoke it.
         """
         keys, revoked, makers = self.tenant_keys, list[str](), {key_id}
         found = keys.get(key_id)

@@ -54,7 +54,7 @@ LEASE = timedelta(seconds=30)
 """An event that is stored while calls of it are open is due again after that, in case that its
 sender dies."""
 NOTED_AGAIN = timedelta(minutes=1)
-"""A webhook that still has no failure after that was changed, and begins anew."""
+"""A webhook stored without a failure so long after one was noted was changed, and counts anew."""
 POSTPONED = timedelta(minutes=1)
 """A delivery for which there is no room at a slow receiver is due again after that."""
 log = event_log()

@@ -58,7 +58,7 @@ def outcome(read: Callable[..., int], text: str, parser: Parser) -> int | str:
 
 
 def test_trimming_takes_white_space_of_any_script() -> None:
-    assert "\u00a0\u3000 a b\u2003\t\r\n".strip() == "a b"
+    assert read_cell("title", "\u00a0\u3000 a b\u2003\t\r\n", Parser(), UTC) == "a b"
 
 
 # --- whole numbers ------------------------------------------------------------------------------
