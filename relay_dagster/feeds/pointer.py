@@ -56,9 +56,9 @@ class FeedPointer:
         """The publication that the tenant's customers see."""
         return self.publications[0]
 
-    def kept(self, run_id: str) -> Publication | None:
-        """Return a run's latest publication, if it may be published again."""
-        return next((one for one in self.publications if one.run_id == run_id), None)
+    def kept(self, run_id: str, keep: int) -> Publication | None:
+        """Return a run's latest publication, if it is one of ``keep`` and may be in force again."""
+        return next((one for one in self.publications[:keep] if one.run_id == run_id), None)
 
 
 @dataclass(frozen=True, slots=True)

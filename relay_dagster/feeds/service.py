@@ -124,7 +124,7 @@ class FeedService:
 
         def feed() -> FeedPointer:
             found = self.runs.feed(tenant_id)
-            if found is None or found.kept(run_id) is None:
+            if found is None or found.kept(run_id, self.keep) is None:
                 raise FeedNotKeptError(tenant_id, run_id)
             return found
 

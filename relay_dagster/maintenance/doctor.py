@@ -257,7 +257,8 @@ class _Examination:
                     yield Finding(invariant, f"tenant {feed.tenant_id}", message)
 
     def _asked_for(self, feed: FeedPointer) -> list[Publication]:
-        kept = (each for each in feed.publications[1:] if self.extent.has(each.run_id))
+        earlier = feed.publications[1 : self.platform.settings.keep_published]
+        kept = (each for each in earlier if self.extent.has(each.run_id))
         return [feed.in_force, *kept]
 
     def _faults(

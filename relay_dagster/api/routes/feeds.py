@@ -82,8 +82,9 @@ def roll_back_feed(
     tenant_id: TenantId, call: MayRelease, asked: Annotated[RollbackOrder, order(RollbackOrder)]
 ) -> PublishedFeed:
     """Publish one of the tenant's last feeds again, unjudged; the next run is compared with it."""
+    feeds = call.platform.ledger.feeds
     kept = call.platform.runs.feed(tenant_id) if is_id(tenant_id) else None
-    publication = None if kept is None else kept.kept(asked.run_id)
+    publication = None if kept is None else kept.kept(asked.run_id, feeds.keep)
     if publication is None or not call.platform.objects.exists(publication.key):
         raise FeedNotKeptError(tenant_id, asked.run_id)
 
@@ -93,7 +94,6 @@ def roll_back_feed(
         facts = {"tenant_id": tenant_id, "run_id": record.run_id}
         _log.info("feed_rolled_back", **facts, caller=by, reason=asked.reason)
 
-    feeds = call.platform.ledger.feeds
     feed = feeds.roll_back(
         tenant_id, asked.run_id, asked.reason, by=by, origin=call.origin, then=rolled_back
     )

@@ -80,7 +80,7 @@ def list_publications(tenant_id: TenantId, call: MayRead) -> PublicationList:
     """List the feeds that a rollback may publish, newest first; the first is in force."""
     tenants.require_tenant(call.platform, tenant_id)
     pointer = call.platform.runs.feed(tenant_id)
-    kept = () if pointer is None else pointer.publications
+    kept = () if pointer is None else pointer.publications[: call.platform.ledger.feeds.keep]
     return PublicationList(publications=[*map(Publication.of, kept)])
 
 

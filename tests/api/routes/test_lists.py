@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,6 +106,18 @@ def test_publications_say_how_each_feed_came_into_force(world: ApiWorld) -> None
     assert found[0]["published_at"] == again.json()["published_at"]
     assert found[1]["sha256"] == held.hold.sha256
     assert {each["record_count"] for each in found} == {first.counts.get("record_count")}
+
+
+def test_a_feed_beyond_those_that_are_kept_now_is_neither_listed_nor_published_again(
+    world: ApiWorld,
+) -> None:
+    world.store_config()
+    first, second = (world.succeed(run_id(world)) for _ in range(2))
+    world.platform.ledger.feeds = replace(world.platform.ledger.feeds, keep=1)
+    assert [each["run_id"] for each in publications(world)] == [second.run_id]
+    back = {"run_id": first.run_id, "reason": "better"}
+    again = world.client.post(f"/v1/tenants/{TENANT}/feed/rollback", json=back)
+    assert_problem(again, 409, "FEED_NOT_KEPT")
 
 
 @pytest.mark.parametrize(
