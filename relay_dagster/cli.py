@@ -47,8 +47,7 @@ CLIENT_GROUPS = {
     "quantity, or leave out.",
     "client.feeds:feed_links": "Make links to a tenant's feed for programs that take a plain URL, "
     "and revoke them.",
-    "client.webhooks:webhooks": "Have URLs told of a tenant's runs and feeds, and see what was "
-    "sent.",
+    "client.webhooks:webhooks": "Notify URLs of a tenant's runs and feeds, and see what was sent.",
 }
 """The client's groups of commands by module and variable, each with its line of help."""
 

@@ -86,7 +86,7 @@ DUTIES = (
     Duty("queue_settings", 60, 10, _queue_settings, sentence="queue_misconfigured: {}"),
     Duty("held_runs", 60, 10, count_holds, sentence="runs held: {}"),
     Duty("publications", 15, 15, report_publications, sentence="publications reported: {}"),
-    Duty("feed_ages", 300, 20, _feed_ages, sentence="feeds told of: {}"),
+    Duty("feed_ages", 300, 20, _feed_ages, sentence="feeds reported: {}"),
     Duty("dagster_history", 60, 20, _dagster_history, sentence="old runs deleted: {}"),
     Duty("invariants", 3600, 45, report_broken, sentence="invariants broken: {}"),
     Duty("run_records", 60, 10, expire_runs, Round, "records expired: {}"),

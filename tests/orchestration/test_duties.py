@@ -66,7 +66,7 @@ def test_with_nothing_to_do_the_duties_do_nothing(
         "queue_settings: queue_misconfigured: no",
         "held_runs: runs held: 0",
         "publications: publications reported: 0",
-        "feed_ages: feeds told of: 0, verdicts changed: 0",
+        "feed_ages: feeds reported: 0, verdicts changed: 0",
         "dagster_history: old runs deleted: 0",
         "invariants: invariants broken: 0",
         "run_records: records expired: 0",
