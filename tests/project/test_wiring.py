@@ -31,8 +31,8 @@ def test_parts_are_made_from_the_settings_and_nothing_is_sent() -> None:
 
 
 def test_attempts_and_back_off_are_those_of_the_settings() -> None:
-    policy = poll_schedule(SETTINGS)
-    assert (policy.max_attempts, policy.base_seconds, policy.max_seconds) == (5, 2, 20)
+    schedule = poll_schedule(SETTINGS)
+    assert (schedule.max_attempts, schedule.base_seconds, schedule.max_seconds) == (5, 2, 20)
 
 
 def test_a_part_that_is_put_in_place_of_another_is_used_for_submissions() -> None:

@@ -1,4 +1,4 @@
-"""When a record is checked next, and in which queue."""
+"""Attempts and the waits between them; when a record is checked next, and in which queue."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
-from relay_dagster.runs.model import DueQueue, LockState, RunRecord
+from relay_dagster.runs.model import DueQueue, LockState, RunRecord, Trigger
 from relay_dagster.runs.poll_schedule import PollSchedule
 from support.fakes import NOW
 
@@ -72,3 +72,41 @@ def test_a_look_comes_in_time_for_heartbeat_and_message(
 ) -> None:
     looks = PollSchedule(stale_seconds=stale, visibility_seconds=visibility)
     assert looks.between_checks == timedelta(seconds=seconds)
+
+
+# --- attempts ------------------------------------------------------------------------------------
+
+THREE = PollSchedule(max_attempts=3, base_seconds=10, max_seconds=300)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "seconds"), [(1, 10), (2, 30), (3, 90), (4, 270), (5, 300), (5000, 300)]
+)
+def test_the_wait_triples_up_to_a_limit(attempt: int, seconds: float) -> None:
+    assert THREE.delay(attempt, 0.5).total_seconds() == pytest.approx(seconds)
+
+
+def test_the_wait_is_spread_by_a_fifth_either_way() -> None:
+    assert THREE.delay(1, 0).total_seconds() == pytest.approx(8)
+    assert THREE.delay(1, 1).total_seconds() == pytest.approx(12)
+
+
+def test_no_wait_is_possible() -> None:
+    assert PollSchedule(base_seconds=0).delay(9, 0.3).total_seconds() == 0
+
+
+@pytest.mark.parametrize(
+    ("trigger", "attempt", "left"),
+    [
+        (Trigger.API, 2, True),
+        (Trigger.API, 3, False),
+        (Trigger.QUEUE, 2, True),
+        (Trigger.DAGSTER, 0, True),
+        (Trigger.DAGSTER, 1, False),
+    ],
+)
+def test_a_run_that_dagster_started_has_one_attempt(
+    trigger: Trigger, attempt: int, left: bool
+) -> None:
+    record = replace(QUEUED, trigger=trigger, attempt=attempt)
+    assert THREE.has_attempts_left(record) is left
