@@ -119,10 +119,10 @@ class Model:
     runs: int = 2
     attempts: int = 3
     copies: int = 2
-    policy: PollSchedule = field(init=False)
+    schedule: PollSchedule = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "policy", PollSchedule(max_attempts=self.attempts))
+        object.__setattr__(self, "schedule", PollSchedule(max_attempts=self.attempts))
 
     def steps(self, run: Run, others: Others) -> Iterator[Step]:
         """Yield what can follow; a step that is refused changes nothing, and is none."""
@@ -234,7 +234,7 @@ class Model:
         ends: dict[str, Apply] = {
             "succeeded": transitions.succeeded(fence, PUBLISHED, THEN),
             "failed": transitions.failed(fence, failure, Outcome(), THEN),
-            "given back!": transitions.attempt_lost(_loss(attempt, fence), self.policy),
+            "given back!": transitions.attempt_lost(_loss(attempt, fence), self.schedule),
         }
         if others.have_feed:
             ends["held"] = feed_rules.held(fence, HELD, THEN)
@@ -262,7 +262,7 @@ class Model:
         for silent in (0.0, 1e5):
             for now in (THEN, LONG_AFTER):
                 facts = reconciler.RunFacts(record, _state(run), now, silent, is_its_turn)
-                actions = reconciler.decide(facts, self.policy)
+                actions = reconciler.decide(facts, self.schedule)
                 kinds = tuple(
                     each if isinstance(each, reconciler.Act) else type(each) for each in actions
                 )
@@ -288,7 +288,7 @@ class Model:
         act = reconciler.Act
         if kind is reconciler.Lose:
             loss = _loss(seen.attempt, seen.fence if seen.dagster_run_id else None)
-            return self._change(run, others, transitions.attempt_lost(loss, self.policy))
+            return self._change(run, others, transitions.attempt_lost(loss, self.schedule))
         if kind is reconciler.ReportFailed:
             return _ended_in_dagster(run, "failed")
         if kind in (act.TERMINATE, act.STOP):
@@ -335,7 +335,7 @@ class Model:
             is_published = after.status is RunStatus.SUCCEEDED
             is_held = after.status is RunStatus.HELD
             run = run._replace(is_in_force=is_published or run.is_in_force, is_held=is_held)
-        scheduled = self.policy.scheduled(before, after, THEN)
+        scheduled = self.schedule.scheduled(before, after, THEN)
         return run._replace(record=scheduled, place=_place(run, others, after.lock_state))
 
 
