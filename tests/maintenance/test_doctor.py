@@ -210,6 +210,12 @@ def test_files_that_are_over_with_their_days_are_no_fault(world: World) -> None:
         assert list(examine(world.platform, utc_now() + days, Extent())) == []
 
 
+def test_a_feed_beyond_those_that_are_kept_now_may_be_gone(world: World) -> None:
+    fewer = connect(world.platform.settings.model_copy(update={"keep_published": 1}))
+    with changed(world, Kind.FEED.key(TENANT), **of_a_kept_feed_that_is_gone(world)):
+        assert list(examine(fewer, utc_now() + LATER, Extent())) == []
+
+
 def test_a_tenant_that_is_being_deleted_is_left_alone(world: World) -> None:
     with without(world, world.record(FIRST).artifacts["report"]):
         world.platform.deletions.ask(TENANT, timedelta(days=7))
