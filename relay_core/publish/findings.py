@@ -201,8 +201,9 @@ class RunFindings:
         again = codes.WarningCode.VENDOR_LAST_GOOD
         self.warnings = [each for each in self.warnings if each.error_code != again]
         faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
-        self.normalized, faults = normalized, faults or nothing_left(self.states)
-        failure = failure_of(faults, stage_of(faults[0])) if faults else None
+        self.normalized, failure = normalized, failure_of(faults, codes.Stage.NORMALIZE)
+        if failure is None and (faults := nothing_left(self.states)):
+            failure = failure_of(faults, stage_of(faults[0]))
         self.failure = self.with_remedy(failure)
         self.rows = self._rows(None)
         if self.failure is not None:

@@ -176,12 +176,8 @@ def nothing_left(states: Mapping[str, VendorState]) -> list[ReportEntry]:
 
 
 def stage_of(failure: ReportEntry) -> Stage:
-    """Return the stage that a run's failure belongs to, known only once all vendors were read."""
-    if failure.error_code in _OF_ROWS:
-        return Stage.MERGE_PRICE
-    is_unread = failure.error_code in _INPUT_CODES
-    by_reading = failure.error_code == FailureCode.FEED_TOO_LARGE
-    return Stage.FETCH_INPUTS if is_unread and not by_reading else Stage.NORMALIZE
+    """Return the stage in which a run ends for a failure that was found while reading."""
+    return Stage.MERGE_PRICE if failure.error_code in _OF_ROWS else Stage.NORMALIZE
 
 
 def _failure_of_input(

@@ -257,7 +257,7 @@ def test_a_stale_upload_stands_in_itself_with_its_share_of_the_quantities() -> N
     ("earlier", "required", "policy", "failed", "used", "warned"),
     [
         (GOOD, True, "fail", None, "last_good", ["VENDOR_LAST_GOOD"]),
-        (b'"', True, "fail", ("REQUIRED_VENDOR_MISSING", "FETCH_INPUTS"), "missing", []),
+        (b'"', True, "fail", ("REQUIRED_VENDOR_MISSING", "NORMALIZE"), "missing", []),
         (b'"', True, "warn_only", None, "missing", ["REQUIRED_VENDOR_MISSING"]),
         (b'"', False, "fail", None, "left_out", ["OPTIONAL_VENDOR_MISSING"]),
     ],
