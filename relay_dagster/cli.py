@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 import typer.main
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
     from relay_dagster.intake.dead_letters import DeadLetters
@@ -73,36 +73,42 @@ class _LazyCommand(TyperCommand):
         return loaded.make_context(info_name, args, parent=parent, **extra)
 
 
-def _add_lazy(place: str, name: str, line: str) -> None:
+def _add_lazy(place: str, name: str, line: str | None = None) -> None:
     lazy = type("_LazyCommand", (_LazyCommand,), {"place": place})
     app.command(name, cls=lazy, help=line)(lambda: None)
 
 
-def _add_client_commands() -> None:
-    """Add the client's commands, each with the first paragraph of its docstring."""
-    for module, names in CLIENT_COMMANDS.items():
-        path = Path(__file__).parent / f"{module.replace('.', '/')}.py"
-        # Parsed, not imported: all of them take a second to load.
-        functions = {
-            each.name: each
-            for each in ast.parse(path.read_text("utf-8")).body
-            if isinstance(each, ast.FunctionDef)
-        }
-        for name in names.split():
-            docstring = ast.get_docstring(functions[name]) or ""
-            line = " ".join(docstring.partition("\n\n")[0].split())
-            _add_lazy(f"{module}:commands", name, line)
+class _Commands(TyperGroup):
+    """All commands; how the client's docstrings begin is read where help is asked for."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, with a line of each command."""
+        for module, names in CLIENT_COMMANDS.items():
+            path = Path(__file__).parent / f"{module.replace('.', '/')}.py"
+            # Parsed, not imported: all of them take a second to load.
+            functions = {
+                each.name: each
+                for each in ast.parse(path.read_text("utf-8")).body
+                if isinstance(each, ast.FunctionDef)
+            }
+            for name in names.split():
+                docstring = ast.get_docstring(functions[name]) or ""
+                self.commands[name].help = " ".join(docstring.partition("\n\n")[0].split())
+        super().format_help(ctx, formatter)
 
 
 app = typer.Typer(
     name="relay",
+    cls=_Commands,
     help="One exact, priced inventory feed per merchant from many vendors' feeds.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 dlq = typer.Typer(help="Look into the dead-letter queue, and settle what is there.")
-_add_client_commands()
+for module, names in CLIENT_COMMANDS.items():
+    for name in names.split():
+        _add_lazy(f"{module}:commands", name)
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
 _BROKEN = 3

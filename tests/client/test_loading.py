@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 import pytest
+import typer
 import typer.main
 
 from relay_dagster import cli
@@ -15,7 +16,9 @@ from relay_dagster import cli
     [(module, name) for module, names in cli.CLIENT_COMMANDS.items() for name in names.split()],
 )
 def test_a_command_is_where_the_list_says_with_its_own_help(module: str, name: str) -> None:
-    listed = typer.main.get_group(cli.app).commands[name]
+    group = typer.main.get_group(cli.app)
+    group.get_help(typer.Context(group))
+    listed = group.commands[name]
     commands = import_module(f"relay_dagster.{module}").commands
     own = typer.main.get_group(commands).commands[name]
     assert listed.help == " ".join(str(own.help).partition("\n\n")[0].split()) != ""
