@@ -331,7 +331,7 @@ def dlq_discard(
 ) -> None:
     """Remove a dead letter; its run stays as it ended."""
     _or_why_not(lambda: _dead_letters().discard(name))
-    typer.echo(f"the message of run {name} is deleted")
+    typer.echo(f"the dead letter {name} is deleted")
 
 
 def _dead_letters() -> "DeadLetters":

@@ -22,8 +22,8 @@ from relay_dagster.wire import webhooks as wire
 
 WebhookId = Annotated[str, argument("WEBHOOK_ID", "As listed.")]
 _EVENTS = (
-    "What it is told of: run.succeeded, run.failed, run.held, run.cancelled, feed.published; may "
-    "be repeated."
+    "What it is told of: run.succeeded, run.failed, run.held, run.cancelled, feed.published, "
+    "vendor.pull_failed; may be repeated."
 )
 
 webhooks = typer.Typer()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from relay_core.config import Override, TenantConfig, load_stored_config, parse_overrides
-from relay_core.domain.errors import StateUnreadableError
+from relay_core.domain.errors import StateUnreadableError, UnsupportedSchemaVersionError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.publish.state import Baseline, read_state
 from relay_dagster.client.artifacts import ConfigSnapshot, InputManifest, RunSummary
@@ -72,7 +72,10 @@ class RunArtifacts:
     def config(self) -> TenantConfig:
         """Its config, as it took effect; `ConfigError`: this version of the engine knows it not."""
         snapshot = self._report(ConfigSnapshot, "config_snapshot")
-        return load_stored_config(json.dumps(snapshot.tenant_config))
+        try:
+            return load_stored_config(json.dumps(snapshot.tenant_config))
+        except UnsupportedSchemaVersionError as error:
+            raise NotReplayableError(f"run {self.run.run_id} read nothing: {error}") from error
 
     @cached_property
     def overrides(self) -> Sequence[Override]:

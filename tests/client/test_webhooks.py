@@ -11,7 +11,7 @@ import pytest
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.webhooks import tries
 from relay_dagster.webhooks.changes import disabled, edited, failing
-from relay_dagster.webhooks.model import DisabledReason
+from relay_dagster.webhooks.model import SUBSCRIBABLE, DisabledReason
 from support.api_world import TENANT
 from support.client_world import ClientWorld
 from support.fakes import NOW
@@ -53,6 +53,12 @@ def test_a_secret_is_printed_alone_and_the_id_beside_it(world: ClientWorld) -> N
         "feed.published",
         "shop",
     ]
+
+
+@pytest.mark.parametrize("act", ["create", "update"])
+def test_help_names_every_event(world: ClientWorld, act: str) -> None:
+    told = world.relay("webhooks", act, "--help").stdout
+    assert [each for each in SUBSCRIBABLE if each not in told] == []
 
 
 def test_programs_get_the_answers_whole(world: ClientWorld) -> None:

@@ -224,7 +224,8 @@ def test_the_commands_list_redrive_and_discard(
     assert first.run_id in listed.stdout
     assert "POISON_JOB: S3 refuses" in listed.stdout
     assert run(cli.app, ["dlq", "redrive", first.run_id]).exit_code == 0
-    assert run(cli.app, ["dlq", "discard", second.run_id]).exit_code == 0
+    discarded = run(cli.app, ["dlq", "discard", str(second.dlq_message_id)])
+    assert discarded.stdout == f"the dead letter {second.dlq_message_id} is deleted\n"
     again = run(cli.app, ["dlq", "discard", second.run_id])
     assert again.exit_code == 1
     assert again.stderr.startswith("the dead-letter queue has no message of run")

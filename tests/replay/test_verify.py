@@ -21,7 +21,7 @@ from relay_dagster.client.terminal import Screen
 from relay_dagster.replay.run_artifacts import NotReplayableError, RunArtifacts
 from relay_dagster.runs.model import Release
 from support.api_world import ADMIN, NOBODY_S_RUN
-from support.builders import feed, vendor_document
+from support.builders import config_document, feed, vendor_document
 from support.client_world import ClientWorld
 from support.run_world import TENANT, World
 
@@ -352,6 +352,17 @@ def test_where_the_state_of_the_baseline_is_gone_that_is_said(
     runs.platform.objects.delete(runs.record(SECOND).keys.baseline_state)
     told = world.relay("verify", SECOND)
     assert (told.exit_code, f"run {SECOND} has no baseline_state" in told.stderr) == (2, True)
+
+
+def test_a_run_of_a_config_of_another_schema_has_nothing_to_compare(
+    world: ClientWorld, runs: World
+) -> None:
+    runs.platform.tenants.put(TENANT, json.dumps(config_document(schema_version=2)))
+    runs.run(FIRST)
+    assert runs.record(FIRST).error_code == "unsupported_schema_version"
+    told = world.relay("verify", FIRST)
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert f"run {FIRST} read nothing: unsupported schema version" in told.stderr
 
 
 def test_a_run_that_is_under_way_is_not_compared(world: ClientWorld, runs: World) -> None:

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -33,7 +33,7 @@ HOME = "/app"
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _OWN_SCRIPT = "script-src 'self'; connect-src 'self'; "
 _OWN_SITES = ("same-origin", "none")
-_NEXT = re.compile(r"/app/[\w/?=&%.+~-]*", re.ASCII)
+_NEXT = re.compile(r"/app/(tenants|runs)/[\w/?=&%.+~-]*", re.ASCII)
 _Order = TypeVar("_Order", bound=Order)
 
 
@@ -185,17 +185,21 @@ def next_path(text: str | None) -> str:
     return text if text and _NEXT.fullmatch(text) else HOME
 
 
-def sign_in_page(request: Request, *, status: int = 200, problem: str = "") -> Response:
-    """Return the page that asks for a key, and forget a session that is over."""
-    query = f"?{request.url.query}" if request.url.query else ""
-    path = f"{request.url.path}{query}" if request.method == "GET" else ""
+def sign_in_page(
+    request: Request, *, status: int = 200, problem: str = "", then: str | None = None
+) -> Response:
+    """Return the page that asks for a key, and forget a session that is over.
+
+    ``then`` is where it leads to, by default the page that was asked for.
+    """
+    if request.method == "GET":
+        query = f"?{request.url.query}" if request.url.query else ""
+        then = f"{request.url.path}{query}"
     name, secure = cookie_of(request)
     had_one = name in request.cookies
     if had_one and not problem:
         problem = "Your session has ended. Sign in again to go on."
-    answer = page(
-        "sign_in.html.jinja", status=status, problem=problem, next=next_path(path or None)
-    )
+    answer = page("sign_in.html.jinja", status=status, problem=problem, next=next_path(then))
     if had_one:
         answer.delete_cookie(name, secure=secure, httponly=True, samesite="lax")
     return answer
@@ -260,6 +264,7 @@ def sign_in(
 ) -> Response:
     """Open a session by a tenant's key; a wrong one counts as a wrong key."""
     name, secure = cookie_of(request)
+    refuse = partial(sign_in_page, request, status=401, then=form.get("next"))
     try:
         caller = parts.keyring.caller(
             form.get("key", "").strip(), middleware.address_of(request.scope) or ""
@@ -268,10 +273,10 @@ def sign_in(
             begin_request(request, parts.rates, caller.tenant_id)
     except KeyExpiredError as error:
         message = f"This key has expired on {error.at:%Y-%m-%d}. Ask for a new one."
-        return sign_in_page(request, status=401, problem=message)
+        return refuse(problem=message)
     if caller is None:
         message = "This key is not known here. Check that all of it was copied."
-        return sign_in_page(request, status=401, problem=message)
+        return refuse(problem=message)
     middleware.log_context(request.scope)["caller"] = caller.id
     if caller.is_admin:
         raise ProblemError("FORBIDDEN", "an admin key does not sign in here; use a tenant's key")

@@ -10,6 +10,7 @@ from relay_core.domain.errors import RelayError
 from relay_core.publish.report.wording import Tone
 from relay_dagster.api.routes.skus import explain_sku, put_overrides, remove_overrides
 from relay_dagster.api.routes.statuses import get_status
+from relay_dagster.api.routes.tenants import find_config, read_stored
 from relay_dagster.api.web import frame, words
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.skus import Explanation, OverrideRemoval, OverridesOrder
@@ -29,6 +30,7 @@ def show_sku(
     """Explain a SKU of the feed in force, or of a run that is named."""
     status = get_status(visit.tenant_id, visit)
     run_id = run or status.published_run_id or status.held_run_id
+    config = read_stored(visit.platform, find_config(visit.platform, visit.tenant_id))
     sku = sku.strip()
     document = visit.platform.overrides.document(visit.tenant_id)
     standing = document.overrides.get(sku)
@@ -55,7 +57,7 @@ def show_sku(
         tone=tone,
         headline=headline,
         override=now.as_dict() if now else {},
-        vendors=sorted({each.vendor_id for each in of.offers}) if of else [],
+        vendors=[each.vendor_id for each in config.vendors] if config else [],
     )
 
 

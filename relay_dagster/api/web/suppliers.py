@@ -11,10 +11,10 @@ from relay_core.domain.codes import FailureCode
 from relay_core.onboarding.findings import NO_AMOUNTS
 from relay_core.publish.report.wording import Tone
 from relay_dagster.api.http.middleware import address_of, log_context
-from relay_dagster.api.http.problems import ProblemError
+from relay_dagster.api.http.problems import ProblemError, unavailable
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.config_checks import check_document
-from relay_dagster.api.routes.tenants import find_config, stored_document
+from relay_dagster.api.routes.tenants import find_config, read_stored, stored_document
 from relay_dagster.api.security.auth import Parts, PartsDep
 from relay_dagster.api.web import words
 from relay_dagster.api.web.frame import go_to, page, page_router
@@ -50,8 +50,10 @@ def supplier_of(token: str, request: Request, parts: PartsDep) -> Supplier:
     log_context(request.scope)["caller"] = f"{ActorKind.SUPPLIER_LINK}:{link.link_id}"
     platform.links.note_use(link)
     stored = find_config(platform, link.tenant_id)
-    vendors = platform.tenants.parsed(stored).vendors
-    vendor = next((each for each in vendors if each.vendor_id == link.vendor_id), None)
+    config = read_stored(platform, stored)
+    if config is None:  # what is wrong with it is not for suppliers
+        raise unavailable("DEPENDENCY_UNAVAILABLE", "lists cannot be taken just now")
+    vendor = next((each for each in config.vendors if each.vendor_id == link.vendor_id), None)
     if vendor is None or vendor.inbound.s3_prefix is None:
         raise gone
     return Supplier(link, stored, vendor, request, parts)

@@ -133,7 +133,7 @@ def take_over(
     place = _place_of(document, vendor_id)
     version = form.get("version", "")
     if version == str(stored.version):  # else the paths may lead elsewhere
-        document = apply_patch(document, _steps_of(form.getlist("step"), place))
+        document = _patched(document, form.getlist("step"), place)
     put = put_config(tenant_id, visit, json.dumps(document).encode(), f'"{version}"')
     return frame.go_to(f"{vendor_path(tenant_id, vendor_id)}/check?taken={put.config_version}")
 
@@ -145,13 +145,13 @@ def _place_of(document: Mapping[str, Any], vendor_id: str) -> int:
     return ids.index(vendor_id)
 
 
-def _steps_of(texts: Sequence[str], place: int) -> list[PatchStep]:
-    """Return the steps of a form, which change the vendor's parser alone; 422: they are others."""
+def _patched(document: Mapping[str, Any], texts: Sequence[str], place: int) -> dict[str, Any]:
+    """Return a config after a form's steps, of the vendor's parser alone; 422: they are others."""
     try:
         steps = [PatchStep(*json.loads(each)) for each in texts]
         if steps and all(each.path.startswith(f"/vendors/{place}/parser/") for each in steps):
-            return steps
-    except (TypeError, ValueError, AttributeError):
+            return apply_patch(document, steps)
+    except (TypeError, ValueError, AttributeError, LookupError, RecursionError):
         pass
     raise invalid_request([ConfigFault("step", "is none of the changes that were proposed")])
 

@@ -81,7 +81,7 @@ LOST_ON: dict[str, str] = {
     "vendor_id": "the same; the vendor's name decides",
     "row_order": "the same; an earlier row decides",
     "duplicate_skus": "another row stands for the SKU",
-    "left_out": "left out by your rules",
+    "left_out": "left out, with its vendor or by your rules",
     "override": "you chose another vendor",
     "lowest_landed_cost": "costs more",
     "in_stock_desc": "not in stock",
@@ -91,10 +91,10 @@ LOST_ON: dict[str, str] = {
     "highest_quantity": "has fewer",
 }
 REASONS: dict[str, tuple[Tone, str]] = {
-    "kept_at_0": ("warn", "No vendor offers it any more: it stays in the feed with quantity 0."),
-    "quarantined": ("warn", "Its new price moved too far: it stays in the feed as it was."),
-    "unpriced": ("warn", "It is not in the feed: no vendor gives a cost or a price for it."),
-    "left_out": ("warn", "It is not in the feed: your rules leave it out."),
+    "kept_at_0": ("warn", "It cannot be offered any more: it stays in the feed with quantity 0."),
+    "quarantined": ("warn", "Its new price moved too far: it keeps the price that it had."),
+    "unpriced": ("warn", "It is not in the feed: it has no cost or price, or comes to 0.00."),
+    "left_out": ("warn", "It is not in the feed: left out, with its vendor or by your rules."),
     "refused": ("bad", "It is not in the feed: every row of it was refused."),
 }
 TROUBLES: dict[str, str] = {

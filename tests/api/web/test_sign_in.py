@@ -19,6 +19,7 @@ from relay_dagster.aws.dynamodb.deletion_store import TenantData
 from relay_dagster.runs.ports import utc_now
 from support.api_world import ADMIN, NOBODY_S_RUN, TENANT, ApiWorld
 from support.builders import vendor_document
+from support.html_page import read_page
 from support.page_visitor import COOKIE, HOME, Visitor, browser, signed_in
 
 CSP = (
@@ -115,6 +116,25 @@ def test_whoever_is_not_signed_in_is_asked_to_and_led_on(world: ApiWorld) -> Non
     page = visitor.open(HOME, 401)
     response = visitor.fill(page, "/app/sign-in", key=world.issue_key(TENANT))
     assert response.headers["location"] == HOME
+
+
+def test_a_wrong_key_does_not_change_where_one_is_led(world: ApiWorld) -> None:
+    world.store_config()
+    visitor, wanted = browser(world), f"{HOME}/skus?sku=A-1"
+    wrong = visitor.fill(visitor.open(wanted, 401), "/app/sign-in", key="rk_wrong")
+    assert wrong.status_code == 401
+    again = read_page(wrong.content)
+    response = visitor.fill(again, "/app/sign-in", key=world.issue_key(TENANT))
+    assert response.headers["location"] == wanted
+
+
+@pytest.mark.parametrize("path", ["/app/sign-in", "/app/"])
+def test_nobody_is_led_where_no_page_is(world: ApiWorld, path: str) -> None:
+    world.store_config()
+    visitor = browser(world)
+    page = visitor.open(path, 401)
+    response = visitor.fill(page, "/app/sign-in", key=world.issue_key(TENANT))
+    assert response.headers["location"] == "/app"
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example", "//evil.example", "/app\\evil", ""])

@@ -20,7 +20,7 @@ DOCUMENT = config_document(
 )
 FEEDS = {
     "north": feed("A-1,5,10.00", "A-1,x,1", "<b>&,1,2"),
-    "south": feed("A-1,3,12.00", "B é,1,1"),
+    "south": feed("A-1,3,12.00", "B é,1,1", "ZERO,1,0.00"),
 }
 SKUS = f"{HOME}/skus"
 
@@ -41,6 +41,10 @@ def test_a_sku_is_explained_with_its_steps_and_offers(visitor: Visitor) -> None:
     assert "The vendor's cost" in page.text
     assert "costs more" in page.text
     assert "1 row of this SKU" in page.text
+
+
+def test_a_price_of_zero_is_named_as_the_reason(visitor: Visitor) -> None:
+    assert "or comes to 0.00" in visitor.open(f"{SKUS}?sku=ZERO").text
 
 
 def test_a_sku_with_markup_is_a_text(visitor: Visitor) -> None:
@@ -126,6 +130,16 @@ def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(visitor: Visito
     assert f"Until {day}T23:59:59Z" in page.text
     assert visitor.fill(page, "/override/remove").status_code == 303
     assert "your rules decide" in visitor.open(f"{SKUS}?sku=A-1").text
+
+
+def test_a_vendor_that_was_chosen_stays_so_while_it_offers_nothing(visitor: Visitor) -> None:
+    order = {"overrides": [{"sku": "<b>&", "vendor_id": "south"}]}
+    visitor.world.client.post("/v1/tenants/acme/overrides:put", json=order)
+    page = visitor.open(f"{SKUS}?sku=%3Cb%3E%26")
+    assert "north alone offers it." in page.text
+    options = page.one("select").all("option")
+    assert [each.text for each in options] == ["Any vendor", "north", "south"]
+    assert [each.text for each in options if "selected" in each.attributes] == ["south"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from relay_dagster.api.engine_tasks import TaskSlots
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.runs.ports import utc_now
 from support.api_world import TENANT, ApiWorld, assert_problem, paths_of
-from support.builders import vendor_document
+from support.builders import config_document, vendor_document
 from support.fakes import embedded_platform, served_platform
 from support.page_visitor import SITE, browser
 
@@ -270,6 +271,17 @@ def test_a_link_of_a_vendor_that_the_config_lacks_is_good_for_nothing(shop: ApiW
     path = path_of(shop, vendor_id="vendor_2")
     shop.store_config()
     assert browser(shop).client.get(path).status_code == 404
+
+
+def test_a_config_that_can_no_longer_be_read_is_not_shown_to_suppliers(shop: ApiWorld) -> None:
+    path = path_of(shop)
+    broken = config_document(pricing={"min_price": "-77.77"})
+    shop.platform.tenants.put(TENANT, json.dumps(broken))
+    for each in (path, f"{path}/check"):
+        answer = browser(shop).client.get(each)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "Lists cannot be taken just now" in answer.text
+        assert not re.search("77|pricing|vendor", answer.text)
 
 
 def test_headers_are_those_of_all_pages(shop: ApiWorld) -> None:
