@@ -67,8 +67,10 @@ _Limit = Annotated[int, Field(ge=1)]
 _LimitOrNone = Annotated[int, Field(ge=0)]
 _Attempts = Annotated[int, Field(ge=1, le=1000)]
 _Visibility = Annotated[int, Field(ge=1, le=_MAX_VISIBILITY_SECONDS)]
-_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# So long from now a year still has four digits, either way.
+_Days = Annotated[int, Field(ge=1, le=100_000)]
+_Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+_SecondsOrNone = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 _Hours = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 _Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 _Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_words)]
@@ -221,7 +223,7 @@ class ProvisioningSettings(RegionSettings, ConcurrencySettings):
 
     max_attempts: _Attempts = _read("WORKER_POISON_MAX_RECEIVES", 3)
     visibility_timeout_seconds: _Visibility = _read("WORKER_VISIBILITY_TIMEOUT_SECONDS", 300)
-    retention_days: _Whole = _read("RETENTION_DAYS", 30)
+    retention_days: _Days = _read("RETENTION_DAYS", 30)
 
 
 def audit_table_beside(tenants_table: str) -> str:
@@ -251,7 +253,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
 
     artifact_bucket: str = _read("ARTIFACT_BUCKET")
     keep_published: _Kept = _read("RELAY_KEEP_PUBLISHED", 10)
-    dagster_retention_days: _Whole = _read(
+    dagster_retention_days: _Days = _read(
         "RELAY_DAGSTER_RETENTION_DAYS", default_factory=lambda read: min(3, read["retention_days"])
     )
     deletion_grace_hours: _Hours = _read("RELAY_DELETION_GRACE_HOURS", 168)
