@@ -162,3 +162,10 @@ def test_of_configs_the_newest_50_stay_and_those_that_a_record_names(world: ApiW
     kept = [number for number in range(1, 54) if platform.tenants.version("acme", number)]
     assert kept == [2, *range(4, 54)]
     assert expire_configs(Occasion(platform, now, deadline), place) == 0
+    listed, cursor = [], ""
+    while cursor is not None:
+        page = world.client.get(f"/v1/tenants/acme/versions?limit=1{cursor}").json()
+        listed += [each["config_version"] for each in page["versions"]]
+        cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+    assert listed == kept[::-1]
+    assert [each.version for each in platform.tenants.versions("acme", limit=100)] == kept[::-1]

@@ -79,12 +79,18 @@ class Database:
         return [key for key in keys if key.startswith(prefix)]
 
     def owned_page(
-        self, tenant_id: str, prefix: str, limit: int, start: Mapping[str, Any] | None = None
+        self,
+        tenant_id: str,
+        prefix: str,
+        limit: int,
+        start: Mapping[str, Any] | None = None,
+        *,
+        forward: bool = True,
     ) -> tuple[list[str], Mapping[str, Any] | None]:
         """Return up to ``limit`` such keys in order, and the row to go on after, or None."""
         owner = (schema.OWNER, tenant_id)
         rows, last = self.tenants.rows(
-            schema.BY_OWNER, owner, None, limit, start, prefix=prefix, forward=True
+            schema.BY_OWNER, owner, None, limit, start, prefix=prefix, forward=forward
         )
         return [str(row[schema.KEY]) for row in rows], last
 

@@ -89,7 +89,7 @@ class TenantData:
     def remove_old_configs(self, tenant_id: str, latest: int, keep: int) -> int:
         """Remove old configs that no run's record names, readable or not; return how many."""
         table, named = self.database.tenants, set[Any]()
-        prefix = config_key(tenant_id, 0)[:-_DIGITS]
+        prefix = Kind.CONFIG.key(tenant_id, "")
         keys, _ = self.database.owned_page(tenant_id, prefix, _CONFIGS_AT_ONCE)
         old = [key for key in keys if key <= config_key(tenant_id, latest - keep)]
         if not old or latest <= keep:

@@ -8,6 +8,7 @@ what it stops is decided in ``runs/submission.py``.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from relay_core.config import TenantConfig
@@ -81,12 +82,17 @@ class TenantStore:
     def versions(
         self, tenant_id: str, *, limit: int, before: int | None = None
     ) -> tuple[StoredConfig, ...]:
-        """Return up to ``limit`` (100) versions, the latest first; empty for an unknown tenant."""
+        """Return up to ``limit`` (100) versions, the latest first; empty for an unknown tenant.
+
+        Those before the first one are of an index, which lags: versions go, and leave gaps.
+        """
         latest = self.latest_version(tenant_id) or 0
-        newest = latest if before is None else min(latest, before - 1)
-        numbers = range(newest, max(newest - limit, 0), -1)
-        keys = (config_key(tenant_id, number) for number in numbers)
-        return tuple(self.database.tenants.read_all(keys, _CONFIGS.read))
+        newest = config_key(tenant_id, latest if before is None else min(latest, before - 1))
+        start = codec.marshal({schema.KEY: newest, schema.OWNER: tenant_id})
+        prefix = Kind.CONFIG.key(tenant_id, "")
+        older, _ = self.database.owned_page(tenant_id, prefix, limit, start, forward=False)
+        found = self.database.tenants.read_all([newest, *older], _CONFIGS.read)
+        return tuple(islice(found, limit))
 
     def create(self, tenant_id: str, text: str, *, origin: Origin = SYSTEM) -> StoredConfig:
         """Store a new tenant's first config; `TenantExistsError` where it has one."""
