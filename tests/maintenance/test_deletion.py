@@ -18,10 +18,11 @@ from relay_dagster import tags
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.maintenance.deletion import DeletionTick
+from relay_dagster.maintenance.housekeeping import PartitionSync, sync_partitions
 from relay_dagster.maintenance.messages import resolve_dead_letters
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_history import DagsterHistory
-from relay_dagster.orchestration.dagster_instance import DagsterExecutions
+from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
@@ -339,6 +340,18 @@ def test_a_tenant_that_was_made_anew_is_not_swept(world: World) -> None:
     assert world.platform.objects.exists("tenants/acme/inbound/feed.csv")
     assert world.platform.tenants.latest_version(TENANT) == 1
     assert world.platform.deletions.listed() == set()
+
+
+def test_a_tenant_that_is_made_anew_has_its_partition_at_once(world: World) -> None:
+    world.delete()
+    partitions, cursor = DagsterPartitions(world.instance), PartitionSync()
+    assert sync_partitions(world.platform, partitions, cursor, utc_now()) == []
+    assert world.platform.deletions.listed() == {TENANT}
+    assert world.api.store_config().status_code == 201
+    assert world.platform.deletions.listed() == set()
+    assert sync_partitions(world.platform, partitions, cursor, utc_now()) == [TENANT]
+    world.ask()
+    assert world.platform.deletions.listed() == {TENANT}
 
 
 def test_while_it_is_swept_no_tenant_is_made_anew(world: World) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.codec import DAY, hour_of, marshal, unmarshal
-from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.database import Database, is_closed
 from relay_dagster.aws.dynamodb.run_writes import to_record
 from relay_dagster.aws.dynamodb.schema import Kind, config_key, run_count_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, UNREADABLE_AGAIN
@@ -145,8 +145,16 @@ class DeletionStore:
         return due
 
     def listed(self) -> set[str]:
-        """Return the tenants that are being deleted, or were a moment ago."""
-        return set(self._listed(None))
+        """Return the tenants that are being deleted, or were a moment ago and are not made anew."""
+        table, listed = self.database.tenants, {*self._listed(None)}
+        # In this order: a tenant that is there once its tombstone was read is made anew.
+        found = table.batch(map(Kind.DELETION.key, listed))
+        there = table.batch(map(Kind.TENANT.key, listed))
+        return {
+            each
+            for each in listed
+            if Kind.TENANT.key(each) not in there or is_closed(found.get(Kind.DELETION.key(each)))
+        }
 
     def ask(self, tenant_id: str, grace: timedelta, origin: Origin = SYSTEM) -> Deletion:
         """Begin a tenant's deletion, or return the one under way; else `UnknownTenantError`."""
