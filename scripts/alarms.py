@@ -120,8 +120,8 @@ _DESCRIPTIONS = {
         "DynamoDB and throttling."
     ),
     AlarmKind.HEARTBEAT: (
-        "No sensor has made a tick for {plan.heartbeat_minutes} minutes: runs are accepted, and "
-        "none starts. Look at the daemon and the code server."
+        "sqs_run_sensor has made no tick for {plan.heartbeat_minutes} minutes: runs are accepted, "
+        "and none starts. Look at the daemon, the code server, and whether the sensor is on."
     ),
     AlarmKind.HOLDS: (
         "A run has been held for an hour: its tenant's shop keeps an older feed until somebody "
@@ -143,7 +143,7 @@ _DESCRIPTIONS = {
         "pull_failed say which and why; check the way out, DNS and Secrets Manager."
     ),
     AlarmKind.INVARIANTS: (
-        "The hourly look has found stored things that contradict each other: the log has "
+        "The hourly check has found stored things that contradict each other: the log has "
         "invariant_broken for each. relay doctor says which they are now."
     ),
     AlarmKind.SLO_FAST: (

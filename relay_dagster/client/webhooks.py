@@ -22,7 +22,7 @@ from relay_dagster.wire import webhooks as wire
 
 WebhookId = Annotated[str, argument("WEBHOOK_ID", "As listed.")]
 _EVENTS = (
-    "What it is told of: run.succeeded, run.failed, run.held, run.cancelled, feed.published, "
+    "An event that it gets: run.succeeded, run.failed, run.held, run.cancelled, feed.published, "
     "vendor.pull_failed; may be repeated."
 )
 
@@ -51,7 +51,7 @@ def create(
 
 @command(webhooks, "list")
 def list_webhooks(session: Session, tenant: Tenant) -> Shown:
-    """List a tenant's webhooks: where they lead, what they are told of, and how they do."""
+    """List a tenant's webhooks: their URLs, events and states."""
     found = session.api.ask(wire.WebhookList, "GET", tenant_path(tenant, "webhooks")).webhooks
     return Shown(found, lambda: _WEBHOOKS.show(session.screen, found))
 
@@ -159,7 +159,7 @@ def tries(
 
 
 def _secret_shown(screen: Screen, made: wire.NewWebhook | wire.NewSecret, note: str) -> Shown:
-    """Return what writes a secret alone to standard output, and a note beside it."""
+    """Return the function that writes a secret alone to standard output, and a note beside it."""
 
     def show() -> None:
         screen.say(made.secret, whole=True)
@@ -176,7 +176,7 @@ def _shown(session: Session, webhook: wire.ListedWebhook) -> Shown:
 def _facts(webhook: wire.ListedWebhook) -> Iterator[str]:
     yield f"is {_state(webhook)}"
     yield f"is sent to {webhook.url}"
-    yield f"is told of {', '.join(webhook.events)}"
+    yield f"gets {', '.join(webhook.events)}"
     if webhook.description is not None:
         yield f"is described as {webhook.description}"
     by = "" if webhook.created_by is None else f" by {webhook.created_by}"

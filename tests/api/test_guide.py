@@ -23,6 +23,7 @@ from relay_core.merge.vendor_offers import RowCounts
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.http.error_codes import CODES
 from relay_dagster.runs.model import NewRun
+from relay_dagster.tenants.audit import Action
 from support.api_world import ADMIN, ApiWorld
 from support.builders import feed
 from support.explaining import run_in_memory
@@ -204,3 +205,7 @@ def test_every_call_of_the_api_is_in_the_guide(document: dict[str, Any]) -> None
 def test_the_guide_lists_every_error_code_with_its_status_and_meaning() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.+) \|$", GUIDE, re.M)
     assert rows == [(code, str(known.status), known.meaning) for code, known in CODES.items()]
+
+
+def test_the_guide_lists_every_act_of_the_audit() -> None:
+    assert [act for act in Action if f"`{act}`" not in GUIDE] == []

@@ -84,7 +84,7 @@ def test_only_what_is_named_is_changed(world: ClientWorld) -> None:
         f"webhook {webhook_id}",
         "  is disabled",
         f"  is sent to {URL}/new",
-        "  is told of run.held",
+        "  gets run.held",
     ]
     assert world.relay("webhooks", "update", TENANT, webhook_id, "--enable").exit_code == 0
     for text, kept in (("shop", "shop"), ("", None)):

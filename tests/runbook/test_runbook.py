@@ -11,6 +11,8 @@ import pytest
 
 from alarms import AlarmKind, AlarmPlan, alarm_definitions
 from relay_core.domain.codes import FailureCode, WarningCode
+from relay_dagster.maintenance.doctor import Invariant
+from relay_dagster.orchestration.duties import DUTIES
 from runbook.drills import all_drills
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +62,11 @@ def test_every_alarm_has_an_entry_under_its_own_name(kind: AlarmKind) -> None:
     plan = AlarmPlan(**names, kinds=[kind])
     (alarm,) = alarm_definitions(plan)
     assert f"`{alarm['AlarmName']}" in RUNBOOK
+
+
+def test_every_duty_and_every_invariant_is_named() -> None:
+    names = [*(duty.name for duty in DUTIES), *Invariant]
+    assert [name for name in names if f"`{name}`" not in RUNBOOK] == []
 
 
 def test_the_alarms_numbers_are_those_of_the_script() -> None:

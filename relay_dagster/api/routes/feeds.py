@@ -40,7 +40,7 @@ def get_feed(
         str | None, Header(alias="If-None-Match", description="The ETag of a feed.")
     ] = None,
 ) -> Response:
-    """Redirect to the merged feed of the last run of all vendors that succeeded."""
+    """Redirect to the feed in force: of the last success, release or rollback."""
     pointer = call.platform.runs.feed(tenant_id) if is_id(tenant_id) else None
     if pointer is None:
         raise ProblemError("FEED_NOT_FOUND", f"tenant {tenant_id} has no feed yet")
