@@ -110,7 +110,7 @@ bench-api: setup ## Measure the API under 200 pollers and 20 listers: SECONDS
 bench-explain: setup ## Measure the time to explain a SKU of a large run: ROWS, SKUS
 	@$(BIN)/python -m benchmarks.explain_bench $(if $(ROWS),--rows $(ROWS)) $(if $(SKUS),--skus $(SKUS))
 
-bench-proof: setup ## Measure verify --newest and the doctor's hourly look: RUNS, TENANTS
+bench-proof: setup ## Measure verify --newest and the doctor's hourly check: RUNS, TENANTS
 	@$(BIN)/python -m benchmarks.proof_bench $(if $(RUNS),--runs $(RUNS)) $(if $(TENANTS),--tenants $(TENANTS))
 
 bench-hostile-requests: setup ## Measure the cost of hostile requests for the API and another caller

@@ -1,4 +1,4 @@
-"""How long `relay verify --newest` and the doctor's hourly look take: `make bench-proof`.
+"""How long `relay verify --newest` and the doctor's hourly check take: `make bench-proof`.
 
 Published runs of so many tenants lie in embedded AWS. The first part replays the newest run of each
 tenant; the second examines records that have ended and feeds of tenants, as housekeeping does once
@@ -177,7 +177,7 @@ def _records(platform: Platform, tenants: int, now: datetime) -> Iterator[RunRec
 
 
 def _examine(platform: Platform) -> tuple[float, float, float]:
-    """Return the hourly look's seconds, those of the processor, and the growth in MiB."""
+    """Return the hourly check's seconds, those of the processor, and the growth in MiB."""
     Path("/proc/self/clear_refs").write_text("5", "ascii")  # the peak begins anew
     before, began, cpu = _mib("VmRSS"), time.perf_counter(), time.process_time()
     findings = list(examine(platform, utc_now(), Extent(part=0)))

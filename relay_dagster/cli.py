@@ -233,7 +233,7 @@ def doctor(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs.")] = False,
 ) -> None:
-    """Say which of what must always hold is broken; change nothing. Exit status 3 where any is."""
+    """Check what must always hold, change nothing; exit status 3 where anything is broken."""
     import json
     from dataclasses import asdict
 

@@ -1,7 +1,7 @@
-"""What the engine does for an answer, in processes of its own: checks of feeds, explanations.
+"""Tasks of the engine for an answer, in processes of their own: checks of feeds, explanations.
 
-A feed is held against a config as far as its first bytes tell. Of a run's files a few parts are
-read. `TaskSlots` says who may have it do something, and until when.
+A check reads the first bytes of a feed, an explanation a few parts of a run's files. `TaskSlots`
+says who may start a task, and how long it may take.
 """
 
 import threading
@@ -56,7 +56,7 @@ class TaskSlots:
 
     @contextmanager
     def hold(self, tenant_id: str) -> Iterator[TaskDeadline]:
-        """Hold a slot within, yield until when; `BusyError`: none is free, or the tenant has it."""
+        """Hold a slot, and yield its deadline; `BusyError`: none is free, or the tenant has one."""
         with self._changed:
             if tenant_id in self._under_way or len(self._under_way) >= self._limits.tasks:
                 raise BusyError
@@ -66,7 +66,7 @@ class TaskSlots:
 
     @contextmanager
     def hold_behind(self) -> Iterator[TaskDeadline]:
-        """Hold a slot within as `hold` does, once no task at all is under way.
+        """Hold a slot as `hold` does, once no task at all is under way.
 
         So a supplier's check is no task of its tenant, and those who have keys find a slot.
         `BusyError`: there are others all the time, or enough wait already.
@@ -95,16 +95,16 @@ class TaskSlots:
 
 
 Checks = Mapping[str, FeedCheck | str]
-"""By vendor: what its feed comes to, or why its bytes cannot be read at all."""
+"""By vendor: the check of its feed, or the reason why its bytes cannot be read at all."""
 
 Whole = tuple[int, Ask]
-"""How large an upload is, and what gives its bytes from the offset that it is asked for."""
+"""The size of an upload, and the function that returns its next piece from an offset on."""
 PIECE_BYTES = 4 << 20
-"""So many are given at once."""
+"""The size of a piece."""
 MAX_WHOLE_BYTES = 64 << 20
 """A larger upload is not read whole."""
 _MIN_ROWS, _MAX_ROWS_OF_ALL = 200, 20_000
-"""So many rows of each upload are looked at for guesses, and of all together."""
+"""Guesses are made of so many rows of each upload at least, and of all together at most."""
 _SHORTEST_SECONDS = 0.5
 _READS_AT_ONCE = 8
 _FilePart: TypeAlias = tuple[str, tuple[int, int]]
@@ -122,7 +122,7 @@ class EngineTasks:
     def check(
         self, config: TenantConfig, feeds: Mapping[str, FeedSample], deadline: TaskDeadline
     ) -> Checks:
-        """Return what each vendor's feed comes to.
+        """Return the check of each vendor's feed.
 
         `TaskTooSlowError`, `TaskOutOfMemoryError`: it took too long, or too much memory.
         """
@@ -162,7 +162,7 @@ class EngineTasks:
         return found
 
     def explain(self, objects: ObjectStore, keys: ArtifactKeys, sku: str) -> dict[str, Any]:
-        """Return what a run has made of a SKU, as JSON values.
+        """Return the explanation of a SKU of a run, as JSON values.
 
         `SkuNotFoundError`: no row of the run has it; `ArtifactsExpiredError`: its files are gone;
         `BusyError`: enough tasks are under way, or one of the tenant's; `TaskTooSlowError`,
@@ -228,7 +228,7 @@ def explain_with(
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """The engine's ``RunFiles``: what is read is asked for, in plain values."""
+    """The engine's ``RunFiles`` in a sandbox, which asks the API's process for each part."""
 
     sizes: Mapping[str, int]
     ask: Ask

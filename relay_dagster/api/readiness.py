@@ -1,7 +1,7 @@
-"""How everything stands that the API needs, looked at no more often than it changes.
+"""The states of everything that the API depends on, checked at most once in some seconds.
 
 Anybody may ask, so asking costs AWS and this process next to nothing: an answer stands for a while,
-and who asks meanwhile waits for the check that is under way, without a thread of his own.
+and a request that comes during a check waits for it, without a thread of its own.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _log = event_log()
 
 
 class ReadinessProbe:
-    """Looks at the dependencies of a platform; an answer stands for ``keep_seconds``."""
+    """Checks the dependencies of a platform; an answer stands for ``keep_seconds``."""
 
     def __init__(
         self, platform: Platform, keep_seconds: float, clock: Callable[[], float] = time.monotonic

@@ -112,7 +112,7 @@ class Clients:
         return self._client("sqs", read_timeout=timeout, retries=_tries(2))
 
     def caller_arn(self) -> str:
-        """Return whose the credentials are, as AWS says; ``unverified`` where it does not."""
+        """Return the ARN of the credentials, by STS; ``unverified`` where it does not answer."""
         try:
             return str(self._client("sts").get_caller_identity()["Arn"])
         except (BotoCoreError, ClientError):

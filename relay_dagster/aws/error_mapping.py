@@ -100,7 +100,7 @@ def has_answered(*codes: str) -> Callable[[BaseException], bool]:
 
 
 def unless(codes: Container[str], call: Callable[[], _R]) -> _R | None:
-    """Return what a call returns; None where the service answers with one of these codes."""
+    """Return the result of a call; None where the service answers with one of these codes."""
     try:
         return call()
     except ClientError as error:
@@ -170,7 +170,7 @@ def retrying(
     max_pause_seconds: float = 0.5,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Retrying:
-    """Return a caller that calls again after what ``on`` says yes to, until its tries are up."""
+    """Return a caller that calls again after errors that ``on`` accepts, until its tries are up."""
     return Retrying(
         retry=retry_if_exception(on),
         wait=wait_random_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=max_pause_seconds),

@@ -4,7 +4,7 @@ A metric is worth less than the work it measures. Values known at one moment go 
 thread that is waited for briefly; values that cannot be sent are logged and dropped.
 
 The promise: a run of all vendors publishes its feed within 15 minutes, and the feed of a tenant
-with a schedule is not late. What holds back, or a tenant or its vendors have to mend, is set apart.
+with a schedule is not late. Held feeds, and faults of a tenant or its vendors, are counted apart.
 """
 
 import threading
@@ -46,7 +46,7 @@ ERROR_TYPE = "ErrorType"
 FAILURE_CLASS = "FailureClass"
 TIME_LIMIT_SECONDS = 3.0
 GATHERING_SECONDS = 10.0
-"""What happens many times a second is counted for so long, and sent together."""
+"""Refusals, of which there may be many a second, are counted for so long and sent together."""
 # CloudWatch takes no more in one call.
 _MAX_METRICS = 1000
 _log = event_log()
@@ -71,7 +71,7 @@ _OF_TENANTS = (
 
 @dataclass(frozen=True, slots=True)
 class SloEvent:
-    """One look at a tenant's service, and whose a fault is: a `FailureClass`, ``hold``, or None."""
+    """A judgement of a tenant's service: None for good, else a `FailureClass` or ``hold``."""
 
     tenant_id: str
     fault: str | None = None
@@ -96,7 +96,7 @@ def publish_lag(run: RunRecord) -> timedelta | None:
 
 
 def event_of_run(run: RunRecord) -> SloEvent | None:
-    """Return what the end of a run says; None of a run of some vendors, and of a cancelled one."""
+    """Judge the end of a run; None for a run of some vendors, and for a cancelled one."""
     if run.vendors is not None or run.status is RunStatus.CANCELLED:
         return None
     lag = publish_lag(run)
@@ -107,13 +107,13 @@ def event_of_run(run: RunRecord) -> SloEvent | None:
 def event_of_feed(
     tenant_id: str, late_at: datetime | None, last_run: RunRecord | None, now: datetime
 ) -> SloEvent:
-    """Return what the age of a feed says; of a late one the last run tells whose fault it is."""
+    """Judge the age of a feed; the last run says whose fault it is that one is late."""
     is_late = late_at is not None and late_at < now
     return SloEvent(tenant_id, fault_of(last_run) if is_late else None)
 
 
 def fault_of(run: RunRecord | None) -> str:
-    """Return whose it is to mend that a run has published nothing in time; None is no run."""
+    """Return whose fault it is that a run has published nothing in time; None is no run."""
     if run is not None and run.status is RunStatus.HELD:
         return HOLD
     failure_class = None if run is None else run.failure_class

@@ -123,7 +123,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class ObjectHead:
-    """What is known of an object without its bytes."""
+    """The facts of an object without its bytes."""
 
     size: int
     content_type: str
@@ -275,7 +275,7 @@ class ObjectStore:
         return unless(PRECONDITION_FAILED, put) is not None
 
     def head(self, key: str) -> ObjectHead | None:
-        """Return what is known of an object, None where there is no such object."""
+        """Return the facts of an object, None where there is no such object."""
         head = partial(
             self.clients.s3.head_object, Bucket=self.bucket, Key=key, ChecksumMode="ENABLED"
         )

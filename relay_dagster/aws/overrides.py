@@ -185,7 +185,7 @@ class OverrideStore:
             named = table.new("overrides", item)
             if head is not None:
                 was = head.version
-                named = table.over("overrides", item, item, "version = :was", was=was)
+                named = table.update("overrides", item, item, "version = :was", was=was)
             try:
                 audited = self.database.audit_write(entry)
                 self.database.transact_while_active(tenant_id, named, audited)

@@ -49,7 +49,7 @@ class SecretValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretEntry:
-    """What is shown of a secret."""
+    """The facts of a secret that are shown."""
 
     tenant_id: str
     name: str
@@ -69,7 +69,7 @@ class SecretStore:
     prefix: str  # what their names in Secrets Manager begin with
 
     def of_tenant(self, tenant_id: str) -> tuple[SecretEntry, ...]:
-        """Return what is shown of a tenant's secrets, by name; of an index, which lags."""
+        """Return the shown facts of a tenant's secrets, by name; of an index, which lags."""
         return tuple(self.database.tenants.read_all(self._keys(tenant_id), _ENTRIES.read))
 
     def put(self, tenant_id: str, name: str, secret: SecretValue, origin: Origin = SYSTEM) -> bool:
@@ -90,7 +90,7 @@ class SecretStore:
         audited = origin.entry(Action.SECRET_PUT, tenant_id, name, now, host=secret.host)
         try:
             self.database.transact_while_active(
-                tenant_id, table.over("secret", item, item), self.database.audit_write(audited)
+                tenant_id, table.update("secret", item, item), self.database.audit_write(audited)
             )
         except TenantClosingError:
             self._call(lambda: self._delete(self._name(tenant_id, name)))

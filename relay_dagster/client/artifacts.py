@@ -1,4 +1,4 @@
-"""What a run's artifacts hold, as far as the commands look at it; read as the API's answers are."""
+"""The artifacts of runs, as far as the commands read them: as tolerantly as the API's answers."""
 
 from datetime import datetime
 from typing import Any

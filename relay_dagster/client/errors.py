@@ -1,4 +1,4 @@
-"""What ends a client command, as lines for people, with what to do next; printed elsewhere."""
+"""The errors that end a client command: lines for people, with what to do next."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -30,7 +30,7 @@ MAX_SILENT_SECONDS = 60.0
 def watch(session: Session, polled: Polled, *, silently: bool = False) -> RunDetails:
     """Show a run's progress until it is final, and return how it ended.
 
-    ``silently`` tells it on standard error, and leaves standard output to what follows.
+    ``silently`` writes to standard error, and leaves standard output to the command.
 
     `typer.Exit`: 130, the user has stopped watching; the run goes on. `ClientError`: the API has
     not answered for `MAX_SILENT_SECONDS`.

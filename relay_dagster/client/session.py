@@ -34,7 +34,7 @@ Limit = Annotated[int, option("At most so many.", min=1)]
 
 @dataclass(frozen=True)
 class Session:
-    """What a command works with; ``as_json`` where its answer is for programs."""
+    """The means of a command; ``as_json`` where its answer is for programs."""
 
     api: ApiClient
     screen: Screen
@@ -44,11 +44,11 @@ class Session:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a command answers."""
+    """The answer of a command."""
 
     document: Any  # for programs: JSON values, an answer of the API, or a list of answers
     show: Callable[[], None]  # writes it for people
-    exit_status: Callable[[], int] = lambda: 0  # told after that, the command's
+    exit_status: Callable[[], int] = lambda: 0  # asked after that: the command's
 
 
 def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[..., Any]], Any]:

@@ -1,4 +1,4 @@
-"""Single SKUs: why a row of a feed is what it is, and a merchant's last word on it, overrides."""
+"""Single SKUs: the explanation of a feed's row, prices that are accepted, and overrides."""
 
 import csv
 import io

@@ -56,9 +56,9 @@ _PAUSES = TableView(
         "tenant_id": lambda each: each.tenant_id or "all",
         "since": "since",
         "reason": "reason",
-        "tenants are told": "public_reason",
+        "public reason": "public_reason",
     },
-    folded=("tenant_id", "reason", "tenants are told"),
+    folded=("tenant_id", "reason", "public reason"),
     empty="no run creation is paused",
 )
 _OrAll = Annotated[str | None, argument("TENANT", "Whose; by default all.")]
@@ -76,7 +76,7 @@ def pause(
     session: Session,
     tenant: _OrAll = None,
     reason: Annotated[str | None, option("Shown to admins alone.", default=False)] = None,
-    public_reason: Annotated[str | None, option("What tenants are told.", default=False)] = None,
+    public_reason: Annotated[str | None, option("The reason for tenants.", default=False)] = None,
 ) -> Shown:
     """Stop new runs, of one tenant or of all; with nothing to pause and no reason, list pauses."""
     if reason is None:

@@ -1,4 +1,4 @@
-"""Where a command writes: laid out for people, or whole lines; no text can steer the terminal."""
+"""The output of a command: laid out for people, or whole lines; no text steers the terminal."""
 
 import json
 import sys

@@ -34,7 +34,7 @@ def upload(
 ) -> None:
     """Upload a vendor's feed, which needs no rights in the bucket, and print its key.
 
-    What starts a run of it is told on standard error.
+    The trigger that will start a run of it is named on standard error.
     """
     name = file.resolve().name if file.name in ("", "..") else file.name
     try:

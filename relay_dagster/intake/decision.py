@@ -53,7 +53,7 @@ class Replace:
     delay_seconds: int = 0
 
 
-# Where a message has a single receive, each one that waits is replaced at every receive.
+# With one attempt a message has one receive: while it waits, it is replaced after each.
 RECEIVE_AGAIN_SECONDS = 5
 
 IntakeAction = Refuse | Forget | Discard | KeepWaiting | Dispatch | Replace

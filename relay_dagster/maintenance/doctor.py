@@ -31,13 +31,13 @@ from relay_dagster.runs.model import DueQueue, LockState, RunRecord
 from relay_dagster.wiring import Platform
 
 PATIENCE = timedelta(hours=1)
-"""So long a fault may last before it is one: everything is settled within minutes."""
+"""A fault is a finding once it has lasted so long: the reconciler settles others in minutes."""
 SLICES = 24
-"""In so many parts runs' artifacts and kept feeds are asked for, a part an hour."""
+"""Runs' artifacts and kept feeds are examined in so many parts, one an hour."""
 _BOUNDS = ("", *(f"{part * 2**32 // SLICES:08x}" for part in range(1, SLICES)), "~")
-"""Parts begin and end with these run ids: neighbours' files stand in one listing of the bucket."""
+"""The run ids between the parts: the files of a part stand in one listing of the bucket."""
 _READERS, _TOGETHER = 16, 100
-"""Side by side, and how many items each reads by one call at the most."""
+"""The number of readers, and of the items that each reads by one call at the most."""
 _CHECKED = (DueQueue.ATTEMPT, DueQueue.END)
 """The reconciler's queues: in the others runs may wait for a message or a slot."""
 _T = TypeVar("_T")
@@ -90,7 +90,7 @@ class Extent:
     deadline: Deadline | None = None  # nothing more is read after it
 
     def has(self, run_id: str) -> bool:
-        """Return whether what a run has left is asked for."""
+        """Return whether the files of a run are examined."""
         return self.part is None or _BOUNDS[self.part] <= run_id < _BOUNDS[self.part + 1]
 
     def is_cut_short(self) -> bool:
@@ -133,7 +133,7 @@ class _Examination:
         return self.now - timedelta(days=self.platform.settings.retention_days) + PATIENCE
 
     def scanned(self) -> Mapping[str, Sequence[Any]]:
-        """Return what is to be judged, by kind: names, and of locks each run that they name."""
+        """Return the suspects by kind: names, and of locks a pair with each run that they name."""
         found: dict[str, list[Any]] = {Kind.RUN: [], Kind.LOCK: [], Kind.FEED: []}
         part = self.extent.part
         first, last = _BOUNDS[::SLICES] if part is None else _BOUNDS[part : part + 2]
@@ -160,7 +160,7 @@ class _Examination:
     def _read(
         self, keys: Iterable[str], read: Callable[[Mapping[str, Any]], _T], broken: list[Finding]
     ) -> dict[str, _T | None]:
-        """Return what items say by key, None of those not there; of unreadable ones a finding."""
+        """Return the values of items by key, None for none, a finding for an unreadable one."""
         table, said = self.platform.database.runs, dict[str, _T | None]()
         items = table.batch(wanted := [*keys])
         for key in wanted:

@@ -58,7 +58,7 @@ class QueueWatch(Memory):
 
 
 def send_lost_again(on: Occasion, watch: QueueWatch) -> int:
-    """Send lost messages again; return how many runs wait for theirs."""
+    """Send lost messages again; return how many runs had waited long enough for theirs."""
     platform, now = on.platform, on.now
     if platform.queue.count():
         return 0
@@ -97,7 +97,7 @@ def sweep(on: Occasion, last: DeadLetterCount) -> str:
     resolved = resolve_dead_letters(platform, on.deadline)
     last.count, last.read_at = count - resolved, now.timestamp()
     note_expired(platform, now)
-    return f"{resolved} of {count} dead letters settled"
+    return f"{resolved} of {count} dead letters resolved"
 
 
 def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -> int:
@@ -157,7 +157,7 @@ def _end_unknown(platform: Platform, job: Job, message: Message) -> bool:
 
 
 def _say_expired(platform: Platform, job: Job, message: Message) -> bool:
-    """Put a message there with its cause whose run's record is gone; it stays a dead letter."""
+    """Give the dead letter of a run whose record is gone its cause; it stays a dead letter."""
     error = JobExpiredError(job.run_id)
     queue, cause = platform.queue, f"{error.error_code}: {error}"
     queue.send_dead(message.body, cause=cause, run_id=job.run_id, request_id=message.request_id)

@@ -48,9 +48,9 @@ class Duty:
     name: str  # its place in the cursor and in the log
     interval: float  # seconds from one time to the next; 0 for each tick
     seconds: float  # how long it may take
-    act: Callable[[DagsterOccasion, Any], object]  # does it, and returns what there is to tell
-    memory: type[Memory] = Memory  # what it remembers from one time to the next
-    sentence: str = "{}"  # about what it returns
+    act: Callable[[DagsterOccasion, Any], object]  # does the duty; the sentence has its result
+    memory: type[Memory] = Memory  # its values that are kept until the next time
+    sentence: str = "{}"  # for the tick's line
 
 
 def _tenant_partitions(on: DagsterOccasion, memory: PartitionSync) -> int:
@@ -96,7 +96,7 @@ DUTIES = (
 
 @dataclass
 class _Place:
-    """A duty's place in the cursor: when it is due, in seconds since 1970, and what it knows."""
+    """A duty's place in the cursor: when it is due, in seconds since 1970, and its memory."""
 
     due_at: float
     memory: Memory

@@ -68,7 +68,7 @@ def report_publications(on: DagsterOccasion, _: Memory | None = None) -> int:
             event = _event(PUBLISHED_FEED, taken.tenant_id, publication, shown)
             instance.report_runless_asset_event(event)
             if publication.how is PublishedBy.RELEASE:
-                _tell_of_release(platform, instance, taken.tenant_id, publication)
+                _report_release(platform, instance, taken.tenant_id, publication)
         platform.runs.put_feed(taken, replace(taken, pending=(), due_at=None))
         return len(new)
 
@@ -107,10 +107,10 @@ def _event(
     )
 
 
-def _tell_of_release(
+def _report_release(
     platform: Platform, instance: dg.DagsterInstance, tenant_id: str, publication: Publication
 ) -> None:
-    """Let the page of the merged feed say that it is released: as it was made, and by whom.
+    """Report the held feed once more on its asset's page, as released: when, why and by whom.
 
     A newer run's feed, which stands there by now, is left as it is.
     """

@@ -82,7 +82,7 @@ def vendor_table(
 
 
 def row_table(rows: Mapping[str, RowCounts]) -> dg.TableMetadataValue:
-    """Return where each vendor's rows went."""
+    """Return the counts of each vendor's rows by what became of them, as a table."""
     kinds = {"vendor_id": "string", **dict.fromkeys(RowCounts.__dataclass_fields__, "int")}
     return table([(name, *each.as_dict().values()) for name, each in rows.items()], kinds)
 
@@ -116,7 +116,7 @@ def rule_table(merged: MergedInventory) -> dg.TableMetadataValue:
 
 
 def applied_rule_table(rules: Sequence[AppliedRule]) -> dg.TableMetadataValue:
-    """Return what each rule of the tenant's own did."""
+    """Return the effects of the tenant's own rules as a table."""
     rows = [(each.path, each.rule, each.vendor_id or "", each.did, each.count) for each in rules]
     kinds = dict.fromkeys(("path", "rule", "vendor_id", "did"), "string")
     return table(rows, {**kinds, "count": "int"})
@@ -130,7 +130,7 @@ def quarantine_table(findings: RunFindings) -> dg.TableMetadataValue:
 
 
 def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:
-    """Return what each guard came to: so many of so many, held against its limit."""
+    """Return the results of the guards as a table: so many of so many, against the limit."""
     kinds = {"guard": "string", "about": "string", "tripped": "boolean", "value": "string"}
     kinds |= {"limit": "string", "count": "int", "of": "int", "examples": "string"}
     rows = [
@@ -147,7 +147,7 @@ def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:
 
 
 def fetched_metadata(inputs: RunInputs, reports: RunReports) -> dict[str, Any]:
-    """Return what to show of the inputs."""
+    """Return the metadata of the inputs."""
     return {
         "run_id": reports.ctx.run_id,
         # As text: the number of a version is none to draw.
@@ -160,7 +160,7 @@ def fetched_metadata(inputs: RunInputs, reports: RunReports) -> dict[str, Any]:
 
 
 def normalized_metadata(vendors: Sequence[NormalizedVendor], reports: RunReports) -> dict[str, Any]:
-    """Return what to show of the normalized rows."""
+    """Return the metadata of the normalized rows."""
     names = [f"normalized_{vendor.vendor_id}" for vendor in vendors]
     counts = _row_counts(vendors)
     return {
@@ -174,7 +174,7 @@ def normalized_metadata(vendors: Sequence[NormalizedVendor], reports: RunReports
 
 
 def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]:
-    """Return what to show of the merged feed, and of the run, which has ended with it."""
+    """Return the metadata of the merged feed, and of the run, which has ended with it."""
     findings, record = attempt.findings, attempt.record
     normalized = findings.normalized
     columns = {each.header: "string" for each in merged.config.output.columns}
@@ -215,7 +215,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
 
 
 def failure_metadata(attempt: Attempt) -> dict[str, Any]:
-    """Return what to show beside the error of a run, or attempt, that has failed."""
+    """Return the metadata beside the error of a run, or attempt, that has failed."""
     record, normalized = attempt.record, attempt.findings.normalized
     shown: dict[str, Any] = {
         "run_id": record.run_id,
@@ -238,7 +238,7 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
 
 
 def _hold(record: RunRecord) -> dict[str, Any]:
-    """Return what holds the feed back, and the command that releases it."""
+    """Return the guards that hold the feed back, and the command that releases it."""
     if record.hold is None:
         return {}
     names = sorted(record.hold.guard_names)

@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from relay_dagster.webhooks.delivery.sender import Sender
 
 SQS_RUN_SENSOR = "sqs_run_sensor"
-# The daemon looks every five seconds anyway.
-AT_EACH_LOOK = 1
-# A second less than meant: the daemon would make ten of it otherwise fifteen.
+# The daemon evaluates sensors every five seconds, so this is each time.
+EACH_TIME = 1
+# A second less than ten, which the daemon would make fifteen at times.
 EVERY_TEN_SECONDS = 9
 WAIT_SECONDS = 25.0
 """How long a tick waits for something that is due."""
 # Before a backfill's runs, which have 0; first those of tenants that have had none lately.
 PRIORITY, PRIORITY_OF_SERVED = "10", "5"
-# What the intake leaves to its next tick: who is first where places are few.
+# The intake's cursor: who has the odd place in its next tick.
 TURNS_FIRST, QUEUE_FIRST = "turns", "queue"
 
 _Connect = Callable[[], Platform]
@@ -86,8 +86,8 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
     return [
         sensor(
             SQS_RUN_SENSOR,
-            "Starts the runs that were ordered: waits for jobs in SQS, and asks Dagster for a run "
-            "of each attempt. While it is off, orders are taken, and none starts.",
+            "Starts the runs that were asked for: waits for jobs in SQS, and asks Dagster for a "
+            "run of each attempt. While it is off, runs are accepted, and none starts.",
             lambda platform, context: take_in(platform, context.instance, context.cursor),
             asks_for_runs=True,
         ),
@@ -121,7 +121,7 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
             "housekeeping",
             "Does what belongs to no single run: partitions of new tenants, deletions, lost "
             "messages, dead letters, held runs, events and ages of published feeds, old runs and "
-            "records, the hourly look for broken invariants. A tick has a line for each duty that "
+            "records, the hourly check of invariants. A tick has a line for each duty that "
             "was due; FAILED marks one that will try again.",
             tidy,
             seconds=EVERY_TEN_SECONDS,
@@ -135,7 +135,7 @@ def _sensor(
     description: str,
     tick: Callable[[Platform, _Context], dg.SensorResult | dg.SkipReason],
     *,
-    seconds: int = AT_EACH_LOOK,
+    seconds: int = EACH_TIME,
     asks_for_runs: bool = False,
 ) -> dg.SensorDefinition:
     @dg.sensor(

@@ -1,8 +1,8 @@
-"""A limiter of calls to hosts outside: one at a time to each of a tenant's, some of it, and in all.
+"""A limiter of calls to hosts outside: one at a time an endpoint, 4 a tenant, and some in all.
 
-An endpoint is a tenant's receiver; its calls wait in its own queue, first in, first out, and
-endpoints take turns. At most 16 calls go to slow ones: those that have not yet answered in time,
-too. Behind a call that took too long one waits: the others are refused or handed back.
+An endpoint is one receiver of one tenant; its calls wait in its own queue, first in, first out, and
+endpoints take turns. At most 16 calls go to slow ones; one that has never answered counts as slow.
+Behind a call that took too long one waits: the others are refused or handed back.
 """
 
 import threading
@@ -43,7 +43,7 @@ class _Endpoint(Generic[_Call]):
 
 @dataclass(eq=False)
 class EndpointLimiter(Generic[_Call]):
-    """Makes calls on threads of its own, which no process's end waits for; hands them back made."""
+    """Makes calls on threads of its own, which end with the process; hands them back made."""
 
     make: Callable[[_Call], object]  # makes a call, and keeps the result in it; raises nothing
     # Tells how long calls last, in seconds; where it stands still, none is slow

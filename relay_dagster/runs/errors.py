@@ -119,7 +119,7 @@ class FeedNotKeptError(RunError):
 class RunCreationPausedError(RunError):
     """An operator has stopped the creation of runs: of one tenant, or (None) of all.
 
-    The text is for operators; ``public`` says the same with what tenants are told.
+    The text is for operators; ``public`` has the reason that tenants see.
     """
 
     error_code = "RUN_CREATION_PAUSED"

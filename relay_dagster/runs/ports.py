@@ -30,7 +30,7 @@ class Page(Generic[_Item]):
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """No new runs, of one tenant or (None) of all; ``public_reason`` is what tenants are told."""
+    """No new runs, of one tenant or (None) of all; ``public_reason`` is for tenants."""
 
     tenant_id: str | None
     reason: str
@@ -40,7 +40,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of a record, and what is told of it, in the same transaction."""
+    """A change of a record, with the events and audit entries of its transaction."""
 
     before: RunRecord | None  # the record as it was read, None for a new one
     after: RunRecord  # as it is to be
@@ -49,7 +49,7 @@ class Change:
 
 
 class RunWrites(Protocol):
-    """What makes the writes that go with a change, opaque here: ``aws/dynamodb/run_writes.py``."""
+    """The maker of the writes that go with a change: ``aws/dynamodb/run_writes.py``."""
 
     def lock(self, change: Change, *, yield_to_waiters: bool = False) -> list[Any]:
         """Return the lock's write for a change of lock state, or none; `TenantBusyError`."""
@@ -79,7 +79,7 @@ class RunWrites(Protocol):
         """Return the write by which a run takes from its tenant's triggers what it is for."""
 
     def vendor_results(self, run: RunRecord) -> list[Any]:
-        """Return the write of what a run of all vendors that ends came to with each, or none."""
+        """Return the write of each vendor's result in a run of all vendors that ends, or none."""
 
 
 class RunRecords(Protocol):
@@ -102,7 +102,7 @@ class RunRecords(Protocol):
 
     @property
     def writes(self) -> RunWrites:
-        """What makes the writes that go with a change."""
+        """The maker of the writes that go with a change."""
 
     def commit(self, change: Change, also: Sequence[Any] = ()) -> RunRecord:
         """Write a record if it is as it was read, and all with it; else `RunError`."""

@@ -53,7 +53,7 @@ _MAX_ROUNDS, _BUSY = 20, "too many writers at once"
 
 
 class RunService:
-    """Every change of a run record.
+    """The ledger of runs: every change of a run record.
 
     ``keep_published`` publications of a tenant can be published again. The clock is aware, ``rng``
     returns numbers from 0 to 1.

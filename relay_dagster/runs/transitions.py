@@ -63,7 +63,7 @@ _BETWEEN_ATTEMPTS: dict[str, Any] = {
 def rule(
     step: Callable[Concatenate[_Kept, _Facts], _After],
 ) -> Callable[_Facts, Callable[[_Kept], _After]]:
-    """Let a function of what is kept and of a change's facts be called with the facts: a rule."""
+    """Turn a function of a stored value and of facts into one of the facts that returns a rule."""
 
     @wraps(step)
     def with_facts(*facts: _Facts.args, **named: _Facts.kwargs) -> Callable[[_Kept], _After]:

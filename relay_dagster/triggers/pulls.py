@@ -1,7 +1,7 @@
-"""What is kept of a vendor's pulls, and the rules of what becomes of it.
+"""The stored state of a vendor's pulls, and the rules by which it changes.
 
-Pure: no clock, no AWS, no network. One item a vendor says what was pulled last, when the next pull
-is due, and who is at it: whoever has the lease writes, and nobody else's file is taken over.
+Pure: no clock, no AWS, no network. One item a vendor has the file that was pulled last, the time of
+the next pull, and the lease of the pull under way: only its holder changes the item.
 """
 
 import re
@@ -29,12 +29,12 @@ _NO_NAME = re.compile("[^A-Za-z0-9._-]")
 
 
 class LeaseLostError(Exception):
-    """Somebody else is at the pull by now, or there is nothing to pull any more."""
+    """Somebody else has the pull's lease by now, or there is nothing to pull any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileMark:
-    """What tells a file from a later one without reading it.
+    """The marks by which a file differs from a later one, without reading it.
 
     ``etag`` and ``last_modified`` are a server's of HTTPS, as it wrote them; ``path``, ``size`` and
     ``mtime``, in seconds since 1970 by its own clock, one's of SFTP.
@@ -69,14 +69,14 @@ class StagedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullState:
-    """What a vendor's pulls have come to. Instants are aware, UTC.
+    """The state of a vendor's pulls. Instants are aware, UTC.
 
     ``source`` is the digest of the config's pull, ``host`` the one that it leads to. ``mark`` and
     ``sha256`` are of the file that was pulled last; ``seen`` is a file that was not old enough at
     ``seen_at``. ``staged`` is a new file that is being taken over. ``failures`` are those in a row,
     ``is_reported`` whether an event was made of them. ``asked_at`` is when somebody asked for a
-    pull that has not begun. ``lease`` is who is at it, until ``leased_until``; ``due_at`` is when
-    to look again.
+    pull that has not begun. ``lease`` is the id of the pull under way, good until
+    ``leased_until``; ``due_at`` is the time of the next check.
     """
 
     tenant_id: str

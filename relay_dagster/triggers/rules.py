@@ -48,7 +48,7 @@ class UploadEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerState:
-    """What a tenant's triggers have come to. Instants are aware, UTC.
+    """The state of a tenant's triggers. Instants are aware, UTC.
 
     ``cron`` and ``timezone`` are those that ``next_run_at`` was reckoned with, the due time that
     nobody has taken. ``uploads`` are the vendors that have uploaded something since the last run

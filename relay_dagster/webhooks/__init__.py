@@ -1,1 +1,1 @@
-"""What webhooks are, and the rules of their life; no AWS, no network, no clock."""
+"""Webhooks, their events, and the rules of both; no AWS, no network, no clock."""

@@ -1,4 +1,4 @@
-"""What is kept of webhooks: a tenant's receivers, the events they are told of, and every try.
+"""Webhooks as they are stored: a tenant's receivers, their events, and every try.
 
 Frozen values, and the pure rules of which events a change of a run makes. Whoever stores the change
 stores its events in the same transaction: none is lost, and none tells of an end that was not
@@ -32,12 +32,12 @@ EVENT_LIFE = timedelta(days=30)
 
 EVENT_ID_PATTERN = "^msg_[0-9a-f]{32}$"
 _SECRET_BYTES = 32
-# What is told is small: a receiver that wants more asks for the run.
+# An event is small: a receiver that wants more asks for the run.
 _MAX_GUARDS, _MAX_TEXT = 10, 200
 
 
 class EventType(StrEnum):
-    """What happened."""
+    """The types of events, as receivers get them."""
 
     RUN_SUCCEEDED = "run.succeeded"
     RUN_FAILED = "run.failed"
@@ -49,7 +49,7 @@ class EventType(StrEnum):
 
 
 SUBSCRIBABLE = tuple(each for each in EventType if each is not EventType.TEST)
-"""What a webhook can be told of; a test is for one that asks for it."""
+"""The events that a webhook may want; a test goes to the one that asks for it."""
 
 
 class DisabledReason(StrEnum):
@@ -95,7 +95,7 @@ class Webhook:
         return self.enabled and event.occurred_at >= (self.enabled_at or self.created_at)
 
     def wants(self, event: "Event") -> bool:
-        """Tell whether it is told of an event of its tenant."""
+        """Tell whether it gets an event of its tenant."""
         if not self.hears(event):
             return False
         if event.only_for is not None:
@@ -129,7 +129,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """A webhook's try in a list: the how-manieth, of what; the last says when the next one is."""
+    """A try in a webhook's list, with its number; the last one has the time of the next."""
 
     event_id: str
     event_type: EventType
@@ -141,11 +141,11 @@ class Try:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What happened, and what became of telling it.
+    """An event, and its deliveries.
 
-    ``event_id`` is the id of every try to deliver it, to whom it may be. ``data`` are plain JSON
-    values. ``deliveries``, by webhook, is None until a sender has looked at it; ``due_at`` is when
-    the next look is, None once all deliveries are over. A test event is ``only_for`` one webhook.
+    ``event_id`` is the id of every try to deliver it, to any webhook. ``data`` are plain JSON
+    values. ``deliveries``, by webhook, is None until a sender has taken it; ``due_at`` is the time
+    of its next check, None once all deliveries are over. A test event is ``only_for`` one webhook.
     """
 
     event_id: str
@@ -185,7 +185,7 @@ class Event:
 
     @property
     def body(self) -> bytes:
-        """What receivers are sent: the same bytes in every try."""
+        """The body that receivers get: the same bytes in every try."""
         document = {
             "type": str(self.type),
             "timestamp": self.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
@@ -249,7 +249,7 @@ def events_of(
 
 
 def run_data(run: RunRecord) -> dict[str, Any]:
-    """Return what is told of a run, in the words and shapes of the API's answer."""
+    """Return the data of a run's event, in the words and shapes of the API's answer."""
     failure_class, code = run.failure_class, run.error_code
     changes = hold = None
     if run.changes is not None:

@@ -41,7 +41,7 @@ _Expiry = Annotated[
 
 
 class KeyOrder(base.Order):
-    """What `POST /v1/tenants/{tenant_id}/api-keys` takes."""
+    """The body of `POST /v1/tenants/{tenant_id}/api-keys`."""
 
     name: (
         Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)] | None
@@ -81,7 +81,7 @@ class KeyList(base.Page):
 
 
 class FeedLinkOrder(base.Order):
-    """What `POST /v1/tenants/{tenant_id}/feed-links` takes."""
+    """The body of `POST /v1/tenants/{tenant_id}/feed-links`."""
 
     name: _Name
     expires_at: _Expiry = None
@@ -112,7 +112,7 @@ class FeedLinkList(base.Answer):
 
 
 class SupplierLinkOrder(base.Order):
-    """What `POST /v1/tenants/{tenant_id}/supplier-links` takes."""
+    """The body of `POST /v1/tenants/{tenant_id}/supplier-links`."""
 
     vendor_id: base.Id
     name: _Name
@@ -154,7 +154,7 @@ def _of_bytes(value: SecretStr) -> SecretStr:
 
 
 class SecretOrder(base.Order):
-    """What `PUT` of a secret takes."""
+    """The body of `PUT` of a secret."""
 
     value: Annotated[SecretStr, AfterValidator(_of_bytes)] = Field(
         description="For HTTPS the text of the Authorization header, for SFTP a password or an "

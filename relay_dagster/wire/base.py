@@ -139,7 +139,7 @@ class Fault(Answer):
 
 
 class Problem(Answer):
-    """What every error answers with (RFC 9457)."""
+    """The body of every error (RFC 9457)."""
 
     model_config = ConfigDict(extra="allow", json_schema_serialization_defaults_required=False)
 
@@ -160,7 +160,7 @@ class Health(Answer):
 
 
 class Dependency(Answer):
-    """How one thing stands that the API needs."""
+    """The state of one dependency of the API."""
 
     state: str = Field(examples=["ok", "unreachable", "queue_misconfigured"])
     details: list[str] = Field([])

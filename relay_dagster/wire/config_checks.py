@@ -1,4 +1,4 @@
-"""What `config:check` answers. What is checked, and how, is ``api/routes/config_checks.py``."""
+"""The answers of `config:check`, which ``api/routes/config_checks.py`` makes."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -47,7 +47,7 @@ class RefusedCells(Answer):
 
 
 class HeadReading(Answer):
-    """What a run would make of the rows that were looked at."""
+    """A run's reading of the rows that were looked at."""
 
     usable: bool = Field(description="Whether a run would take the file.")
     rows: int
@@ -115,7 +115,7 @@ class Operation(Answer):
 
 
 class ConfigCheck(Answer):
-    """What is wrong, and what is doubtful, in a config that was not stored."""
+    """The faults and the doubts of a config that was not stored."""
 
     tenant_id: str
     valid: bool = Field(description="Whether the config has no faults.")

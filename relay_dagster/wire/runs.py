@@ -21,7 +21,7 @@ _Stage = Annotated[Stage, base.Open()]
 
 
 class RunOrder(base.Order):
-    """What `POST /v1/runs` takes."""
+    """The body of `POST /v1/runs`."""
 
     tenant_id: base.Id
     run_type: Literal["inventory_sync"] = "inventory_sync"
@@ -35,7 +35,7 @@ class RunOrder(base.Order):
 
 
 class ReleaseOrder(base.Order):
-    """What `POST /v1/runs/{run_id}/release` takes."""
+    """The body of `POST /v1/runs/{run_id}/release`."""
 
     sha256: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     guards: list[Annotated[str, StringConstraints(max_length=64)]] = Field(
@@ -45,7 +45,7 @@ class ReleaseOrder(base.Order):
 
 
 class RollbackOrder(base.Order):
-    """What `POST /v1/tenants/{tenant_id}/feed/rollback` takes."""
+    """The body of `POST /v1/tenants/{tenant_id}/feed/rollback`."""
 
     run_id: base.Id
     reason: Reason

@@ -1,4 +1,4 @@
-"""Single SKUs: why a row of a feed is what it is, overrides, prices of a quarantine, accepted.
+"""Single SKUs: explanations of a feed's rows, overrides, and prices of a quarantine.
 
 A row is explained as ``relay_core.publish.explanation`` says.
 """
@@ -19,7 +19,7 @@ _Skus = Annotated[
 
 
 class OverridesOrder(Order):
-    """What `POST /v1/tenants/{tenant_id}/overrides:put` takes."""
+    """The body of `POST /v1/tenants/{tenant_id}/overrides:put`."""
 
     overrides: list[dict[str, Any]] = Field(
         min_length=1,
@@ -30,7 +30,7 @@ class OverridesOrder(Order):
 
 
 class OverrideRemoval(Order):
-    """What `POST /v1/tenants/{tenant_id}/overrides:remove` takes."""
+    """The body of `POST /v1/tenants/{tenant_id}/overrides:remove`."""
 
     skus: _Skus = Field(max_length=MAX_AT_ONCE)
 
@@ -57,7 +57,7 @@ class OverrideList(Page):
 
 
 class AcceptOrder(Order):
-    """What `POST /v1/runs/{run_id}/accept` takes: some SKUs of the run's quarantine, or all."""
+    """The body of `POST /v1/runs/{run_id}/accept`: some SKUs of the run's quarantine, or all."""
 
     skus: _Skus | None = Field(None, max_length=MAX_ACCEPTED)
     all: Literal[True] | None = Field(None, validate_default=True)
@@ -126,7 +126,7 @@ class RefusedRow(Answer):
 
 
 class Quarantined(Answer):
-    """What holds the SKU's new price back."""
+    """The quarantine of the SKU's new price."""
 
     action: str = Field(description="`keep` or `zero`.")
     price_published: str
@@ -138,7 +138,7 @@ Reason = Literal["kept_at_0", "quarantined", "unpriced", "left_out", "refused"]
 
 
 class Explanation(Answer):
-    """What a run has made of a SKU."""
+    """The explanation of a SKU in a run's feed."""
 
     run_id: str
     sku: str

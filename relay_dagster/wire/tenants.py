@@ -1,4 +1,4 @@
-"""Tenants: their configs, how they stand, uploads, pauses, deletion. Instants are UTC."""
+"""Tenants: their configs, states, uploads, pauses and deletions. Instants are UTC."""
 
 import unicodedata
 from datetime import datetime
@@ -74,7 +74,7 @@ class VersionList(base.Page):
 
 
 class PullStanding(base.Answer):
-    """What the pulls of a vendor's file have come to."""
+    """The state of the pulls of a vendor's file."""
 
     last_success_at: datetime | None = Field(None, description="When a new file was pulled.")
     last_unchanged_at: datetime | None = Field(
@@ -90,7 +90,7 @@ class PullStanding(base.Answer):
 
 
 class VendorStanding(base.Answer):
-    """What the last ended run of all vendors has come to with one of them, and its pulls."""
+    """A vendor's result in the last ended run of all vendors, and its pulls."""
 
     vendor_id: str
     status: str | None = Field(
@@ -112,7 +112,7 @@ class VendorStanding(base.Answer):
 
 
 class TenantStatus(base.Answer):
-    """How a tenant stands now."""
+    """The status of a tenant now."""
 
     state: _State = TenantState.ACTIVE
     delete_after: _DeleteAfter = None
@@ -168,7 +168,7 @@ def _file_name(text: str) -> str:
 
 
 class UploadOrder(base.Order):
-    """What `POST /v1/tenants/{tenant_id}/uploads` takes."""
+    """The body of `POST /v1/tenants/{tenant_id}/uploads`."""
 
     vendor_id: base.Id
     file_name: Annotated[
@@ -193,23 +193,23 @@ class UploadLink(base.Answer):
 
 
 class ResumeOrder(base.Order):
-    """What `DELETE /v1/admin/pause` takes."""
+    """The body of `DELETE /v1/admin/pause`."""
 
     tenant_id: base.Id | None = Field(None, description="None is all.")
     reason: Reason | None = None
 
 
 class PauseOrder(ResumeOrder):
-    """What `POST /v1/admin/pause` takes."""
+    """The body of `POST /v1/admin/pause`."""
 
     reason: Reason = Field(description="Shown to admins alone.")
-    public_reason: Reason | None = Field(None, description="What tenants are told.")
+    public_reason: Reason | None = Field(None, description="The reason that tenants see.")
 
 
 class _Pause(base.Answer):
     tenant_id: str | None = Field(description="None is all.")
     reason: str
-    public_reason: str | None = Field(description="What tenants are told.")
+    public_reason: str | None = Field(description="The reason that tenants see.")
 
 
 class PauseInForce(_Pause):

@@ -46,7 +46,7 @@ class _Chosen(base.Order):
 
 
 class WebhookOrder(_Chosen):
-    """What `POST /v1/tenants/{tenant_id}/webhooks` takes."""
+    """The body of `POST /v1/tenants/{tenant_id}/webhooks`."""
 
     url: _Url
     events: _Events
@@ -54,7 +54,7 @@ class WebhookOrder(_Chosen):
 
 
 class WebhookPatch(_Chosen):
-    """What `PATCH` of a webhook takes: what is named is changed, and nothing else."""
+    """The body of `PATCH` of a webhook: the fields that it names are changed, and no others."""
 
     url: _Url = Field("", json_schema_extra=_without_default)
     events: _Events = Field([], json_schema_extra=_without_default)
@@ -68,7 +68,7 @@ class WebhookPatch(_Chosen):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What is named, as a webhook has it."""
+        """The named fields, as a webhook has them."""
         named = {name: getattr(self, name) for name in self.model_fields_set}
         return {**named, "events": tuple(self.events)} if "events" in named else named
 

@@ -154,12 +154,12 @@ def test_letters_are_read_when_their_number_has_changed_or_after_some_minutes(
 ) -> None:
     bury(platform, 2)
     count = DeadLetterCount()
-    assert sweep(at(platform, clock()), count) == "0 of 2 dead letters settled"
+    assert sweep(at(platform, clock()), count) == "0 of 2 dead letters resolved"
     assert sweep(at(platform, clock.advance(seconds=60)), count) == "2 dead letters"
     late = clock.advance(seconds=AT_LEAST_EVERY_SECONDS - 60)
-    assert sweep(at(platform, late), count) == "0 of 2 dead letters settled"
+    assert sweep(at(platform, late), count) == "0 of 2 dead letters resolved"
     stray(platform, new_job())
-    assert sweep(at(platform, clock.advance(seconds=60)), count) == "1 of 3 dead letters settled"
+    assert sweep(at(platform, clock.advance(seconds=60)), count) == "1 of 3 dead letters resolved"
 
 
 def test_a_letter_that_an_operator_has_settled_goes_when_it_is_met(platform: Platform) -> None:

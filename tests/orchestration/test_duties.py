@@ -176,7 +176,7 @@ def test_strays_are_settled(platform: Platform, instance: dg.DagsterInstance) ->
     stray = Job(str(uuid.uuid4()), "acme")
     platform.clients.sqs.send_message(QueueUrl=platform.queue.dlq_url, MessageBody=stray.body())
     done, _ = evaluate("dead_letters", platform, instance)
-    assert done == "1 of 1 dead letters settled"
+    assert done == "1 of 1 dead letters resolved"
 
 
 def test_what_is_remembered_tells_the_next_time_when_the_queue_was_empty(

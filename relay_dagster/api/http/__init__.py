@@ -1,1 +1,1 @@
-"""What every request and answer goes through."""
+"""The frame of every request and answer: limits, parsing, errors, the OpenAPI document."""

@@ -64,13 +64,13 @@ class BoundedProtocol(H11Protocol):
             self._watch()
 
     def on_response_complete(self) -> None:
-        """See to it that the answer is taken, and go on to the next request."""
+        """Have the connection closed if the answer is not read; go on to the next request."""
         if self.transport.get_write_buffer_size():
             self.loop.call_later(self._limits.body_seconds, self._end_if_unread)
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """Let the app wait until the client has taken what was sent, as long as it takes any."""
+        """Pause the app until the client has read the answer so far; one that stops is cut off."""
         super().pause_writing()
         self._see_taken(self.transport.get_write_buffer_size())
 
@@ -99,7 +99,7 @@ class BoundedProtocol(H11Protocol):
             self._refuse(INVALID_REQUEST, "the request is not HTTP", status=400)
 
     def _watch(self) -> None:
-        """Time what the client has to send next, if it has not been timed yet."""
+        """Start the timer of the head or body that the client sends next, unless it runs."""
         state = self.conn.their_state
         is_awaited = state in (h11.IDLE, h11.SEND_BODY) and not self._is_refused
         awaited = (state, self.cycle) if is_awaited else None

@@ -1,4 +1,4 @@
-"""What is done, as plain ASGI, around every request: its id, its bounds, its line in the log."""
+"""The ASGI middleware around every request: its id, its bounds, its line in the log."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from relay_dagster.logs import event_log, logging_with
 HEAR_OUT_SECONDS = 5
 REQUEST_ID_HEADER = b"x-request-id"
 LINK_PATHS = ("/f/", "/s/")
-"""What paths begin with whose next part is a token."""
+"""The beginnings of paths that end in a token."""
 
 # Answers are data, and pages show what this server has; neither is anybody's frame. Addresses hold
 # tokens of links and names of SKUs; a browser sends them to no other site.
@@ -57,19 +57,19 @@ def request_id_of(scope: Mapping[str, Any]) -> str:
 
 
 def address_of(scope: Mapping[str, Any]) -> str | None:
-    """Return where a request comes from; of one through trusted proxies what these say."""
+    """Return the address of the caller; behind trusted proxies the one that they report."""
     client = scope.get("client")
     return client[0] if client else None
 
 
 def log_context(scope: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return what each log line of the request carries; who finds out more adds it."""
+    """Return the facts in each log line of the request; whoever learns more adds to them."""
     context: dict[str, str | None] = scope["state"]["log_context"]
     return context
 
 
 def at_end(scope: Mapping[str, Any]) -> ExitStack:
-    """Return what is done once the request has been answered; who begins something adds it."""
+    """Return the callbacks that run once the request is answered; handlers add their own."""
     stack: ExitStack = scope["state"]["at_end"]
     return stack
 

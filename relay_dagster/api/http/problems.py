@@ -35,7 +35,7 @@ _ROUTING_CODES = {400: error_codes.INVALID_REQUEST, 404: "NOT_FOUND", 405: "METH
 
 
 class ProblemError(Exception):
-    """What a route answers instead of a result."""
+    """The error that a route answers in place of its result."""
 
     def __init__(
         self,
@@ -87,11 +87,11 @@ _PATHS: dict[type[Exception], str] = {
     run_errors.IdempotencyKeyReusedError: "Idempotency-Key",
     BadCursorError: "cursor",
 }
-"""What errors that name no fault are about."""
+"""The part of a request that is at fault, for errors that do not name it."""
 
 
 def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
-    """Return the problem that an error is to those outside, or to an admin among them."""
+    """Return the problem document of an error; an admin's may say more than a tenant's."""
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, RequestValidationError):
@@ -189,7 +189,7 @@ def noted_problem(request: Request, error: Exception) -> ProblemError:
 
 
 async def _answer_routing(request: Request, error: Exception) -> JSONResponse:
-    """Answer for what no route of ours raised: an unknown path, or a method that it lacks."""
+    """Answer a request that no route takes: of an unknown path, or of another method."""
     status = int(getattr(error, "status_code", 404))
     headers, detail = {}, "the request is not understood"
     if status == 404:

@@ -30,7 +30,7 @@ _ANY_QUERY = ("/v1/health", "/v1/ready")
 _ENTITY_TAG = re.compile(r'"?([1-9][0-9]{0,14})"?')
 _Order = TypeVar("_Order", bound=Order)
 ADMIN = "admin"
-"""What a call needs that is for admins alone, beside the scopes of tenants' keys."""
+"""The requirement of a call for admins alone; those of others are scopes of tenants' keys."""
 
 TenantId = Annotated[
     str,

@@ -41,7 +41,7 @@ routes = router("tenants")
 
 HEAD_BYTES = 1 << 20
 WHOLE_BYTES = 8 << 20
-"""Files that say at their end what they hold are looked at whole, up to so many bytes of all."""
+"""Files whose index is at their end are read whole, up to so many bytes of all together."""
 MAX_VENDORS = 20
 MAX_LISTED = 200
 _MAX_SAMPLES = 20
@@ -177,7 +177,7 @@ class _Upload:
 
     @property
     def changes(self) -> Mapping[str, Any]:
-        """What to change in the vendor's parser."""
+        """The proposed changes of the vendor's parser."""
         return {} if self.check is None else self.check.changes
 
 
@@ -310,7 +310,7 @@ def _with_check(upload: _Upload, check: FeedCheck | str | None) -> _Upload:
 
 
 def _details(check: FeedCheck) -> dict[str, Any]:
-    """Return what a check shows besides, each list as far as its limit."""
+    """Return the details of a check, each list cut at its limit."""
     best, symbols = check.best, list(check.parser.currency_symbols)[:_MAX_SAMPLES]
     return {
         "headers": [_cut(each) for each in best.headers[:MAX_LISTED]],

@@ -59,7 +59,7 @@ def _made(
     asked: wire.FeedLinkOrder | wire.SupplierLinkOrder,
     vendor_id: str | None = None,
 ) -> dict[str, str]:
-    """Keep a link; return its id and its URL, whose token nobody is told again."""
+    """Store a link; return its id and its URL, whose token is shown this once."""
     now, public_url = utc_now(), call.platform.settings.public_url
     if asked.expires_at is not None and asked.expires_at <= now:
         message = "lies in the past; name a later instant"
@@ -88,7 +88,7 @@ def _made(
 
 @routes.get("/v1/tenants/{tenant_id}/feed-links")
 def list_feed_links(tenant_id: TenantId, call: MayRead) -> wire.FeedLinkList:
-    """List a tenant's links to its feed, the oldest first, without what they are called by."""
+    """List a tenant's links to its feed, the oldest first, without their URLs."""
     require_tenant(call.platform, tenant_id)
     found = call.platform.links.of_tenant(tenant_id, LinkKind.FEED)
     return wire.FeedLinkList(feed_links=[*map(wire.ListedFeedLink.of, found)])
@@ -129,7 +129,7 @@ def list_supplier_links(
     limit: Limit = 100,
     cursor: Annotated[str | None, cursor_of(max_length=200)] = None,
 ) -> wire.SupplierLinkList:
-    """List a tenant's links for suppliers, the oldest first, without what they are called by."""
+    """List a tenant's links for suppliers, the oldest first, without their URLs."""
     require_tenant(call.platform, tenant_id)
     begin = "" if cursor is None else "#".join(read_cursor(cursor))
     found = call.platform.links.of_tenant(tenant_id, LinkKind.SUPPLIER)

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether what it needs answers. Open to everybody: tells little.
+"""Whether the process lives, and whether its dependencies answer; open to all, so brief.
 
 A load balancer asks the first, an operator the second; neither needs a key.
 """

@@ -158,7 +158,7 @@ def get_artifacts(
 
 
 def _place(artifact: str) -> tuple[bool, str]:
-    """Return by what artifacts are ordered: the run's own come first."""
+    """Return the sort key of an artifact: the run's own come first."""
     return not ArtifactKeys.is_of_the_run(artifact), artifact
 
 
@@ -201,7 +201,7 @@ def _page(
 
 
 def _idempotency_of(caller: Caller, asked: RunOrder, key: str | None) -> Idempotency | None:
-    """Return what is remembered of a request with an ``Idempotency-Key``."""
+    """Return the digests that are stored of a request with an ``Idempotency-Key``."""
     if key is None:
         return None
     body = asked.model_dump(mode="json") | {"vendors": asked.vendors or None}

@@ -95,7 +95,7 @@ def put_overrides(
 
 
 def _read(documents: Sequence[Mapping[str, Any]], vendor_ids: Sequence[str]) -> Sequence[Override]:
-    """Return what is asked for; `ProblemError` 422 with every fault and its path."""
+    """Return the overrides of a body; `ProblemError` 422 with every fault and its path."""
     faults = [
         errors.ConfigFault(f"overrides.{place}.{name}", "is set by accept alone; leave it out")
         for place, each in enumerate(documents)

@@ -1,6 +1,6 @@
-"""How a tenant stands: its feed, its runs, and what each vendor gave to the last of them.
+"""The status of a tenant: its feed, its runs, and each vendor's result in the last of them.
 
-HTTP alone: it is told from records, the pointer and the lock; no run's files are read.
+HTTP alone: records, the pointer and the lock are read, and no run's files.
 """
 
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ def list_publications(tenant_id: TenantId, call: MayRead) -> PublicationList:
 
 @routes.get("/v1/tenants/{tenant_id}/status")
 def get_status(tenant_id: TenantId, call: MayRead) -> wire.TenantStatus:
-    """Tell how a tenant stands: the feed in force, what waits, and each vendor's last result."""
+    """Return a tenant's status: the feed in force, what waits, and each vendor's last result."""
     latest = tenants.find_config(call.platform, tenant_id)
     pointer = call.platform.runs.feed(tenant_id)
     feed = None if pointer is None else pointer.in_force
@@ -111,7 +111,7 @@ def get_status(tenant_id: TenantId, call: MayRead) -> wire.TenantStatus:
 def _standings(
     platform: Platform, tenant_id: str, config: TenantConfig | None, results: Sequence[VendorResult]
 ) -> list[wire.VendorStanding]:
-    """Return what is shown of vendors: those of the last run, then others that are pulled."""
+    """Return the status of each vendor: of the last run's, then of others that are pulled."""
     vendors = () if config is None else config.vendors
     pulled = [each.vendor_id for each in vendors if each.inbound.pull is not None]
     known = platform.pulls.of_vendors(tenant_id, pulled)

@@ -1,1 +1,1 @@
-"""Who is calling, and what they may reach."""
+"""Callers: their keys, sessions and links, their scopes, their rates."""

@@ -1,6 +1,6 @@
-"""Keys and whose they are; admins' are as ``API_KEYS`` has them. No tenant's key is kept.
+"""Keys and their owners: admins' from ``API_KEYS``, tenants' by digests, never by the key itself.
 
-Where digests are kept is ``aws/dynamodb/api_key_store.py``; who may call what is `auth`.
+Digests are stored by ``aws/dynamodb/api_key_store.py``; `auth` judges who may make which call.
 """
 
 import hmac
@@ -160,7 +160,7 @@ class CallerRates:
 
 @dataclass(eq=False)
 class Keyring:
-    """Tells whose a key is; makes and revokes tenants' keys."""
+    """Finds the owner of a key; makes and revokes tenants' keys."""
 
     admin_keys: Iterable[AdminKey]
     tenant_keys: ApiKeyStore
@@ -179,11 +179,11 @@ class Keyring:
         ]
 
     def caller(self, key: str, address: str) -> Caller | None:
-        """Return whose key it is, None for nobody's.
+        """Return the owner of a key, None for nobody's.
 
         All admin keys are compared, in constant time, so that the time taken tells nothing. Keys
-        that were good within the last hour are looked up whatever else came from the address; one
-        that is so no longer counts as any wrong key from then on.
+        that were good within the last hour are looked up however many wrong ones came from the
+        address; one that has been revoked since counts as a wrong one.
 
         `RateLimitedError`: too many keys of nobody came from the address. `KeyExpiredError`: it is
         a tenant's that has expired, which counts as nobody's.
@@ -210,7 +210,7 @@ class Keyring:
         return caller_of(found)
 
     def likely_tenant(self, key: str) -> str | None:
-        """Return whose a key was within the last hour, without a look-up; None where unknown."""
+        """Return the tenant of a key that was good within the last hour, from memory; or None."""
         return self._good_tenant(digest_of(key))
 
     def _good_tenant(self, digest: str) -> str | None:
@@ -245,10 +245,10 @@ class Keyring:
         *,
         with_made: bool = False,
     ) -> list[str]:
-        """Make a tenant's key nobody's from now on; return the ids of those that are.
+        """Revoke a tenant's key; return the ids of all keys that were revoked.
 
-        ``with_made`` the keys that it has made go too, and those that they have made. ``judge``
-        gets the scopes of each, and raises where the caller may not revoke it.
+        ``with_made`` revokes the keys that it has made too, and those that they have made.
+        ``judge`` gets the scopes of each, and raises where the caller may not revoke it.
         """
         keys, revoked, makers = self.tenant_keys, list[str](), {key_id}
         found = keys.get(key_id)

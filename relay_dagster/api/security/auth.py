@@ -140,7 +140,7 @@ def require_scopes(caller: Caller, scopes: Iterable[str]) -> None:
 
 
 def origin_of(request: Request, caller: Caller) -> Origin:
-    """Return where what the request does comes from, as the audit tells it."""
+    """Return the origin of a request's changes, for their entries in the audit."""
     return Origin(caller.actor, request_id_of(request.scope), address_of(request.scope))
 
 

@@ -1,4 +1,4 @@
-"""Who comes with a session of the page, or with a link: whose it is, how often it is used.
+"""Sessions of the page, and links: whose they are, and how often they are used.
 
 A session is opened by a tenant's key, good as long as it is, and for 12 hours.
 A browser has a session's id; the digest of it alone is stored. The token that each form carries is
@@ -140,7 +140,7 @@ class LinkReaders:
         self._checks.count(link_id)
 
     def begin(self, link_id: str) -> Callable[[], None] | None:
-        """Let a reader begin, and return what ends it; None where too many read just now."""
+        """Count a reader in; return what counts it out again, None where there are too many."""
         with self._lock:
             if self._reading[link_id] >= self._limits.link_readers:
                 return None

@@ -28,18 +28,18 @@ class RateLimitedError(Exception):
 
 @dataclass(eq=False)
 class LatelySeen(Generic[_Kept]):
-    """A mapping of names to what is kept of them, of the ``most`` alone that were set last."""
+    """A mapping that keeps the values of the ``most`` names that were set last."""
 
     most: int = _MAX_NAMES
     _kept: dict[str, _Kept] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, name: str) -> _Kept | None:
-        """Return what is kept of a name."""
+        """Return the value of a name; None where it is not kept."""
         return self._kept.get(name)
 
     def set(self, name: str, kept: _Kept) -> None:
-        """Keep something of a name, which is now the last to be forgotten."""
+        """Keep the value of a name, which is now the last to be forgotten."""
         with self._lock:
             self._kept.pop(name, None)
             self._kept[name] = kept
@@ -47,7 +47,7 @@ class LatelySeen(Generic[_Kept]):
                 del self._kept[next(iter(self._kept))]
 
     def forget(self, name: str) -> None:
-        """Keep nothing of a name."""
+        """Forget a name."""
         with self._lock:
             self._kept.pop(name, None)
 
@@ -122,7 +122,7 @@ class WrongKeys:
             raise RateLimitedError(self.what, wait)
 
     def count(self, name: str) -> None:
-        """Note one more of what has a name, unless there were too many: `RateLimitedError`."""
+        """Count one more of a name's; `RateLimitedError` where there were too many already."""
         self.require_few(name)
         self.note(name)
 
@@ -135,7 +135,7 @@ class WrongKeys:
 
 
 def _site(address: str) -> str:
-    """Return what counts as one address: of IPv6 the network that a customer is given."""
+    """Return an address as it is counted: of IPv6 the network that a customer is given."""
     try:
         ip = ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,1 +1,1 @@
-"""Pages for merchants and suppliers: views of what the API's routes answer, made on the server."""
+"""Pages for merchants and suppliers: views of the routes' answers, made on the server."""

@@ -1,4 +1,4 @@
-"""What every page goes through, and signing in; the API's routes answer, by the same scopes."""
+"""The frame of every page, and signing in; the API's routes answer, by the same scopes."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ class Visit(Call):
 
     @property
     def tenant_id(self) -> str:
-        """Whose pages these are."""
+        """The tenant of the pages."""
         return str(self.caller.tenant_id)
 
     def may(self, scope: str) -> bool:
@@ -309,5 +309,5 @@ def page_css() -> Response:
 
 @routes.get(HOME + "/{path:path}")
 def nothing(visit: Annotated[Visit, Depends(begin_visit)]) -> Response:
-    """Answer for what no page is at."""
+    """Answer an address that has no page."""
     raise ProblemError("NOT_FOUND", "there is no page at this address")

@@ -1,4 +1,4 @@
-"""A run's page: its verdict, what it changes and why, and what people decide of it."""
+"""A run's page: its verdict, its changes with their causes, and the forms to decide on it."""
 
 import csv
 import io

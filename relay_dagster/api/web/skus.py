@@ -1,4 +1,4 @@
-"""A SKU's page: why it is in the feed as it is, and what its merchant says of it."""
+"""A SKU's page: the explanation of its row, and the form for its override."""
 
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -83,7 +83,7 @@ def _back_to(visit: frame.Visit, form: QueryParams) -> Response:
 
 
 def _override_of(form: QueryParams) -> dict[str, Any]:
-    """Return the override that a form's fields say; what is empty is not said."""
+    """Return the override of a form's fields; empty ones are left out."""
     said: dict[str, Any] = {name: form[name].strip() for name in _TEXTS if form.get(name)}
     if form.get("leave_out"):
         said["leave_out"] = True

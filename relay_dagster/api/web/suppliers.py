@@ -123,7 +123,7 @@ def verdict(found: VendorCheck) -> tuple[Tone, str]:
     if kind := _KIND.search(message):
         return "bad", f"Your list cannot be used: the file is {kind[1]}."
     code = "" if of is None else of.error_code or ""
-    why = words.TROUBLES.get(code, "it could not be read")
+    why = words.FAILURES.get(code, "it could not be read")
     missing = found.missing_headers if code == FailureCode.MISSING_REQUIRED_COLUMNS else ()
     lacks = ", ".join(words.COLUMNS.get(each.column, each.column) for each in missing)
     return "bad", f"Your list cannot be used: {why}{f' ({lacks})' if lacks else ''}."

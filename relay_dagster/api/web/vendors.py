@@ -229,9 +229,9 @@ def _place(key: str, modified: datetime) -> tuple[str, datetime]:
 
 
 def _verdict(entry: Mapping[str, Any], rows: Mapping[str, Any] | None) -> tuple[Tone, str]:
-    trouble = (entry.get("trouble") or {}).get("error_code")
-    if trouble is not None:
-        return "bad", f"Not used: {words.TROUBLES.get(trouble, 'something is wrong with it')}."
+    failure = (entry.get("trouble") or {}).get("error_code")
+    if failure is not None:
+        return "bad", f"Not used: {words.FAILURES.get(failure, 'something is wrong with it')}."
     if rows is None:
         known = entry.get("status") == VendorStatus.FOUND
         return ("idle", "The run ended before it was read.") if known else ("warn", "Not used.")

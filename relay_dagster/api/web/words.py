@@ -97,7 +97,7 @@ REASONS: dict[str, tuple[Tone, str]] = {
     "left_out": ("warn", "It is not in the feed: left out, with its vendor or by your rules."),
     "refused": ("bad", "It is not in the feed: every row of it was refused."),
 }
-TROUBLES: dict[str, str] = {
+FAILURES: dict[str, str] = {
     FailureCode.DECODE_ERROR: "it could not be read as text",
     FailureCode.MISSING_REQUIRED_COLUMNS: "a column that is needed is missing",
     FailureCode.INVALID_INPUT: "it could not be read",
@@ -153,7 +153,7 @@ def reading_verdict(
 ) -> tuple[Tone, str]:
     """Return in a sentence what a run would make of a list; what is doubtful stands below it."""
     if not of.usable:
-        return "bad", f"A run cannot use it: {TROUBLES.get(str(of.error_code), of.error_code)}."
+        return "bad", f"A run cannot use it: {FAILURES.get(str(of.error_code), of.error_code)}."
     if not of.rows:
         return "warn", "It has no rows."
     first = "" if whole else "the first "

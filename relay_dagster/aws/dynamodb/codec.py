@@ -65,7 +65,7 @@ def read_instant(text: str) -> datetime:
 
 
 def by_time(instant: datetime, name: str) -> str:
-    """Return the sort key of what has a name, among others of its kind by time."""
+    """Return a sort key by time, then by name."""
     return f"{instant_text(instant)}#{name}"
 
 
@@ -86,7 +86,7 @@ def seconds_left_of_day(now: datetime) -> float:
 
 
 def to_plain(value: Any) -> Any:
-    """Return a value as texts, numbers, lists and mappings: what JSON and DynamoDB both have."""
+    """Return a value as texts, numbers, lists and mappings, which JSON and DynamoDB both have."""
     if isinstance(value, AuditEntry):
         return value.to_document()
     if is_dataclass(value):
@@ -111,7 +111,7 @@ def of_plain(kind: Any, plain: Any) -> Any:
 
 @cache
 def _reader(kind: Any) -> Callable[[Any], Any]:
-    """Return what reads a plain value as one of a type."""
+    """Return the function that reads a plain value as one of a type."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin is types.UnionType:
         (known,) = (each for each in inner if each is not types.NoneType)

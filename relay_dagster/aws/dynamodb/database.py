@@ -73,7 +73,7 @@ class Database:
         return True
 
     def owned_keys(self, tenant_id: str, prefix: str) -> list[str]:
-        """Return the keys of a tenant's items that begin so; of an index, which lags."""
+        """Return the keys of a tenant's items that begin with a prefix, by an index, which lags."""
         rows = self.tenants.partition(schema.BY_OWNER, (schema.OWNER, tenant_id))
         keys = (str(row[schema.KEY]) for row in rows)
         return [key for key in keys if key.startswith(prefix)]
@@ -167,7 +167,7 @@ def is_closed(item: Mapping[str, Any] | None) -> bool:
 
 
 def closing_error(tenant_id: str, item: Mapping[str, Any] | None) -> TenantClosingError:
-    """Return what a failed condition says that a tenant is active; ``item`` is of its deletion."""
+    """Return the error of the failed condition `tenant_active`; ``item`` is of the deletion."""
     return TenantClosingError(tenant_id, is_deleted=not is_closed(item))
 
 

@@ -35,7 +35,7 @@ _DELETIONS = codec.Codec(kind=Deletion, in_key="tenant_id", forms={"is_swept": c
 
 @dataclass(frozen=True, slots=True)
 class TenantData:
-    """What tenants have in the runs table and in the tenants table."""
+    """The items of tenants in the runs table and in the tenants table."""
 
     database: Database
 
@@ -50,7 +50,7 @@ class TenantData:
         return [*self.database.runs.read_all(map(Kind.RUN.key, run_ids), to_record)]
 
     def remove_runs(self, records: Sequence[RunRecord]) -> int:
-        """Remove records, and before them what is found by them alone; return how many items."""
+        """Remove records, and before them the items found by them alone; return how many."""
         heartbeats = {
             Kind.HEARTBEAT.key(each.run_id, attempt)
             for each in records
@@ -62,7 +62,7 @@ class TenantData:
         return count + self._remove({Kind.RUN.key(each.run_id) for each in records})
 
     def remove_items(self, tenant_id: str, now: datetime) -> int:
-        """Remove what else the runs table has of a tenant; return how many items that were."""
+        """Remove a tenant's other items from the runs table; return how many."""
         hours = (hour_of(now) - timedelta(hours=ago) for ago in range(_COUNTED_HOURS))
         keys = {
             *self._listed(Kind.EVENTS.key(tenant_id)),
@@ -132,7 +132,7 @@ class DeletionStore:
         return found if found is not None and found.is_under_way else None
 
     def due(self, until: datetime, limit: int = 100) -> list[Deletion]:
-        """Return what is due, the longest due first; what cannot be read is put off."""
+        """Return the deletions that are due, the longest due first; unreadable ones wait."""
         table, due = self.database.tenants, []
         items = table.in_order(Kind.DELETION.key(each) for each in self._listed(until)[:limit])
         for item, found in table.readable(items, _DELETIONS.read):
@@ -169,7 +169,7 @@ class DeletionStore:
         try:
             self.database.transact(
                 self._tenant_check(tenant_id, IS_THERE),
-                self.database.tenants.over("deletion", item, names, is_new, deleted=deleted),
+                self.database.tenants.update("deletion", item, names, is_new, deleted=deleted),
                 self.database.audit_write(entry),
             )
         except ConditionsFailedError as error:

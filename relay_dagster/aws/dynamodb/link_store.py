@@ -22,7 +22,7 @@ _ID_LENGTH = 16
 
 
 class LinkKind(StrEnum):
-    """What a link leads to."""
+    """The kinds of links, by where they lead."""
 
     FEED = "feed"
     SUPPLIER = "supplier"

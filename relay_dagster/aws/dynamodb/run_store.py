@@ -1,8 +1,8 @@
 """The runs table: run records, tenant locks, feed pointers, idempotency items, heartbeats.
 
-Reads anybody may call. `RunStore.commit` is for the ledger alone. A row of the index of what is due
-has its queue and a shard as partition, the instant as sort key: a tick reads the runs that are due,
-however many there are, and no partition takes all writes.
+Anybody may read. `RunStore.commit` is for the ledger alone. A row of the due index has its queue
+and a shard as partition, the instant as sort key: a tick reads the runs that are due, however many
+there are, and no partition takes all writes.
 """
 
 import uuid
@@ -51,7 +51,7 @@ _PAGE_BY_REQUEST = 100
 
 @dataclass(frozen=True, slots=True)
 class RunStore:
-    """Run records and what belongs to them."""
+    """Run records and the items that belong to them."""
 
     database: Database
 
@@ -141,7 +141,7 @@ class RunStore:
         return [each for each in found if each.is_due(queue, until)]
 
     def note_check(self, record: RunRecord) -> bool:
-        """Write what a check has seen of a record; False where it is not as it was read."""
+        """Store the findings of a check in a record; False where it is not as it was read."""
         table, item = self.database.runs, to_item(record)
         noted = {name: item[name] for name in (schema.KEY, *CHECKED) if name in item}
         write = table.change("record", noted, noted, record.revision, always=CHECKED)
@@ -149,7 +149,7 @@ class RunStore:
 
     @property
     def writes(self) -> RunItemWrites:
-        """What makes the writes that go with a change."""
+        """The maker of the writes that go with a change."""
         return RunItemWrites(self.database)
 
     def commit(self, change: Change, also: Sequence[Write] = ()) -> RunRecord:
@@ -239,8 +239,8 @@ class RunStore:
         """Count an attempt's heartbeat up and return the new count.
 
         The item is no part of any transaction, so heartbeats never collide with the run's own
-        writes. `FenceLostError` where the attempt was given up, or its tenant deleted: what
-        ``has_beaten`` has an item.
+        writes. `FenceLostError` where the attempt was given up, or its tenant deleted: then
+        the item of an attempt that ``has_beaten`` is gone.
         """
         expires = epoch_seconds(utc_now() + _BEAT_LIFE)
         known = f" AND attribute_exists({schema.KEY})" if has_beaten else ""

@@ -72,7 +72,7 @@ def to_item(record: RunRecord) -> codec.Item:
         schema.LISTED_TENANT: Kind.HIDDEN.key(record.tenant_id),
         **_RECORDS.attributes(record),
     }
-    # It has an item of its own, so that whoever lists runs does not read it.
+    # They have an item of their own, so that lists of runs do not read them.
     del plain["vendor_results"]
     if not record.hidden:
         plain[schema.LISTED] = schema.ALL_RUNS
@@ -114,7 +114,7 @@ def record_change(table: Table, role: str, change: Change) -> Write:
     """Return the write of a record, if it is as it was read."""
     before, after = change.before, change.after
     known, revision = ({}, 0) if before is None else (to_item(before), before.revision)
-    # Whose it is stands in each write, for those who watch the wire.
+    # Each write names the tenant, for programs that watch the calls.
     return table.change(role, known, to_item(after), revision, (*CHECKED, "tenant_id"))
 
 
@@ -239,7 +239,7 @@ class RunItemWrites:
         return trigger_change(self.database.runs, update.before, update.after)
 
     def vendor_results(self, run: RunRecord) -> list[Write]:
-        """Return the write of what a run of all vendors that ends came to with each, or none."""
+        """Return the write of each vendor's result in a run of all vendors that ends, or none."""
         if run.vendors is not None or not run.vendor_results or not run.has_ended:
             return []
         plain = {
@@ -250,11 +250,11 @@ class RunItemWrites:
         }
         # Unless a later run's is there
         newest, item = "attribute_not_exists(pk) OR results_of <= :results_of", codec.marshal(plain)
-        return [replace(self.database.runs.over("results", item, item, newest), optional=True)]
+        return [replace(self.database.runs.update("results", item, item, newest), optional=True)]
 
 
 def _tally(after: RunRecord) -> str:
-    """Return what an end does to the lock: success clears failures, execution is service."""
+    """Return the expression for the lock at an end: success clears failures, service is noted."""
     has_served = after.started_at is not None and after.finished_at is not None
     sets = ["consecutive_failures = :zero"] * (after.status is RunStatus.SUCCEEDED)
     sets += ["served_at = :served"] * has_served

@@ -56,15 +56,15 @@ ALL_DELETIONS = "deletion"
 ALL_PAUSES = "pause"
 ALL_ENTRIES = "entry"
 
-# Queues of the index of what is due: of feed pointers whose publications are not all reported, of
-# events whose deliveries are not over, of pulls. `DueQueue` and `TriggerQueue` have the others.
+# Queues of the due index: of feed pointers whose publications are not all reported, of events whose
+# deliveries are not over, of pulls. `DueQueue` and `TriggerQueue` have the others.
 PUBLISHED, EVENT, PULL = "published", "event", "pull"
 SHARDS = 4
-"""Of each queue of what is due: one partition of DynamoDB takes a thousand writes a second."""
+"""Of each queue of the due index: one partition of DynamoDB takes a thousand writes a second."""
 
 
 class Kind(StrEnum):
-    """What an item is, as its key begins; what follows are the names that tell it apart."""
+    """The kind of an item, with which its key begins; the names that identify it follow."""
 
     # Of the runs table
     RUN = "RUN"
@@ -77,8 +77,8 @@ class Kind(StrEnum):
     LINK_COUNT = "LINKS"  # how many upload links they made on a day
     TRIGGER = "TRIGGER"  # what a tenant's triggers wait for
     PULL = "PULL"  # what was pulled last of a vendor, and when the next pull is due
-    RESULTS = "RESULTS"  # what a tenant's last run of all vendors came to with each
-    EVENT = "EVENT"  # what webhooks are told of, and what became of it
+    RESULTS = "RESULTS"  # of each vendor, in a tenant's last run of all vendors
+    EVENT = "EVENT"  # for webhooks, with its deliveries
     # Of the tenants table
     TENANT = "TENANT"  # the latest version
     CONFIG = "CONFIG"
@@ -102,7 +102,7 @@ class Kind(StrEnum):
         return "#".join((self.value, *map(str, names)))
 
     def name_in(self, row: Mapping[str, Any]) -> str:
-        """Return what tells an item apart, of its row or its plain attributes."""
+        """Return the names that identify an item, by its row or its plain attributes."""
         return str(row[KEY]).removeprefix(f"{self.value}#")
 
 
@@ -117,12 +117,12 @@ def config_key(tenant_id: str, version: int) -> str:
 
 
 def due_shard(queue: str, shard: int) -> str:
-    """Return the partition of a shard of a queue in the index of what is due."""
+    """Return the partition of a shard of a queue in the due index."""
     return f"{queue}#{shard}"
 
 
 def due_place(queue: str, name: str) -> str:
-    """Return the partition of what has a name, in the index of what is due."""
+    """Return the partition of a named item of a queue in the due index."""
     return due_shard(queue, zlib.crc32(name.encode()) % SHARDS)
 
 

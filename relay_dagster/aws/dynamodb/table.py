@@ -77,7 +77,7 @@ def cursor_after(row: Mapping[str, Any] | None) -> str | None:
 def start_key(
     cursor: str | None, kind: Kind, is_id: Callable[[str], object], key: tuple[str, str]
 ) -> Mapping[str, Any] | None:
-    """Return where in an index to go on; `BadCursorError` where the cursor is none of ours."""
+    """Return the row after which a page begins; `BadCursorError`: the cursor is none of ours."""
     if cursor is None:
         return None
     instant, name = read_cursor(cursor)
@@ -88,7 +88,7 @@ def start_key(
 
 
 def to_cursor(sort_key: str) -> str:
-    """Return the cursor of a sort key: an instant, ``#``, and what else tells items apart."""
+    """Return the cursor of a sort key: an instant, ``#``, and the names of the item."""
     return base64.urlsafe_b64encode(sort_key.encode()).decode().rstrip("=")
 
 
@@ -120,7 +120,7 @@ class Table:
         return self.clients.dynamodb.get_item(**where, ConsistentRead=True).get("Item")
 
     def read(self, key: str, read: Callable[[Mapping[str, Any]], _T]) -> _T | None:
-        """Return what an item says, or None; `UnreadableItemError` where it cannot be read."""
+        """Return the value of an item, or None; `UnreadableItemError` where it cannot be read."""
         item = self.item(key)
         return None if item is None else self.parse(item, read)
 
@@ -129,7 +129,7 @@ class Table:
         self.item("CHECK")
 
     def parse(self, item: Mapping[str, Any], read: Callable[[Mapping[str, Any]], _T]) -> _T:
-        """Return what an item says; `UnreadableItemError` where this release cannot read it."""
+        """Return the value of an item; `UnreadableItemError`: this release cannot read it."""
         try:
             return read(item)
         except Exception as error:
@@ -141,7 +141,7 @@ class Table:
     def read_all(
         self, keys: Iterable[str], read: Callable[[Mapping[str, Any]], _T]
     ) -> Iterator[_T]:
-        """Yield what items say, in the order of their keys; an unreadable one is skipped."""
+        """Yield the values of items, in the order of their keys; an unreadable one is skipped."""
         return (found for _, found in self.readable(self.in_order(keys), read) if found is not None)
 
     def read_due(
@@ -187,7 +187,7 @@ class Table:
     def read_each(
         self, names: Mapping[str, str], read: Callable[[str, Mapping[str, Any] | None], _T]
     ) -> dict[str, _T]:
-        """Return what items say (None for none), by names of keys; unreadable ones are left out."""
+        """Return the values of items (None for none) by names of keys, but unreadable ones."""
         items, said = self.batch(names), {}
         for key, name in names.items():
             try:
@@ -199,7 +199,7 @@ class Table:
     def readable(
         self, items: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], _T]
     ) -> Iterator[tuple[Mapping[str, Any], _T | None]]:
-        """Yield each item with what it says; with None where this release cannot read it."""
+        """Yield each item with its value; with None where this release cannot read it."""
         for item in items:
             try:
                 yield item, read(item)
@@ -228,10 +228,10 @@ class Table:
         item = {**item, **marshal({schema.SCHEMA: schema.SCHEMA_NUMBER})}
         return Write(role, "Put", {"TableName": self.name, "Item": item, **condition})
 
-    def over(
+    def update(
         self, role: str, item: Item, names: Collection[str], condition: str | None = None, **of: Any
     ) -> Write:
-        """Return the write of some attributes of an item: what else is there of it stays.
+        """Return the write of some attributes of an item; its other attributes stay.
 
         Those of ``names`` that it lacks are removed. ``of`` are the condition's values, plain.
         """
@@ -267,8 +267,8 @@ class Table:
             name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
         }
         # No field begins with an underscore; one may be called seen.
-        over = differing | set(always)
-        return self.over(role, after, over, "revision = :_seen", _seen=revision)
+        names = differing | set(always)
+        return self.update(role, after, names, "revision = :_seen", _seen=revision)
 
     def write(
         self,
@@ -394,7 +394,7 @@ class Table:
         return rows, unmarshal(start or {})
 
     def due_keys(self, queue: str, until: datetime, limit: int | None = None) -> list[str]:
-        """Return the keys of what is due, the longest due first, by the index, which lags."""
+        """Return the keys of items that are due, the longest due first; the index lags."""
         bound = (schema.DUE_AT, "<=", instant_text(until))
         shards = (
             self.partition(schema.DUE, (schema.DUE_SHARD, due_shard(queue, n)), bound, page=limit)

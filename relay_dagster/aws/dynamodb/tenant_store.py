@@ -203,7 +203,7 @@ class TenantStore:
         pointer = {schema.KEY: Kind.TENANT.key(tenant_id), "day_count": day_count}
         if latest is not None:
             item = codec.marshal({**pointer, "version": latest + 1, "updated_at": now})
-            return [table.over("tenant", item, item, "version = :latest", latest=latest)]
+            return [table.update("tenant", item, item, "version = :latest", latest=latest)]
         first = {
             **pointer,
             "tenant_id": tenant_id,
@@ -224,7 +224,7 @@ class TenantStore:
 
 
 def _entry(config: StoredConfig, before: StoredConfig | None, origin: Origin) -> AuditEntry:
-    """Return who stores what; ``before`` is the version before, None for the first."""
+    """Return the audit's entry of a version; ``before`` is the one before, None for none."""
     whose, now = (config.tenant_id, config.tenant_id), config.stored_at
     if config.version == 1:
         return origin.entry(Action.TENANT_CREATED, *whose, now, config_version=1)
@@ -278,7 +278,7 @@ class PauseStore:
         paused = Action.RUNS_PAUSED
         self.database.transact_while_active(
             tenant_id,
-            self.database.tenants.over("pause", item, _PAUSES.names | item.keys()),
+            self.database.tenants.update("pause", item, _PAUSES.names | item.keys()),
             self.database.audited(origin, paused, tenant_id, tenant_id, **details),
         )
         return pause

@@ -1,6 +1,6 @@
 """Tenants' triggers and their vendors' pulls in the runs table, found by when they are due.
 
-Their items stand in the index of what is due, beside the runs: in queues of their own. A run takes
+Their items stand in the due index, beside the runs: in queues of their own. A run takes
 what it is for in the transaction of its record: ``RunStore.commit``. Pulls change by the rules of
 ``relay_dagster/triggers/pulls.py``, on condition that nobody else has changed them.
 """
@@ -29,7 +29,7 @@ _PULLS = Codec(kind=PullState)
 
 @dataclass(frozen=True, slots=True)
 class TriggerStore:
-    """What tenants' triggers have come to."""
+    """The states of tenants' triggers."""
 
     database: Database
 
@@ -95,7 +95,7 @@ class PullStore:
     database: Database
 
     def of_vendors(self, tenant_id: str, vendor_ids: Iterable[str]) -> dict[str, PullState]:
-        """Return what there is of a tenant's vendors, by vendor, read consistently."""
+        """Return the pulls of a tenant's vendors, by vendor, read consistently."""
         keys = [Kind.PULL.key(tenant_id, each) for each in vendor_ids]
         return {each.vendor_id: each for each in self.database.runs.read_all(keys, _PULLS.read)}
 

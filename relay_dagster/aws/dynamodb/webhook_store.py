@@ -1,7 +1,7 @@
-"""Tenants' webhooks in the tenants table, and the events that they are told of in the runs table.
+"""Tenants' webhooks in the tenants table, and their events in the runs table.
 
 All webhooks of a tenant are one item, so that one consistent read gives them; so are all deliveries
-of an event. An event stands in the index of what is due while one of them is not over, and in that
+of an event. An event stands in the due index while one of them is not over, and in the index
 of runs by tenant, in a partition of its own for each tenant. The events of runs and feeds are added
 in the transactions that make them: ``RunStore.commit``. Only a sender changes a stored event.
 """

@@ -58,7 +58,7 @@ class Transfer:
             self._take_over(left, every=timedelta(0))
             return "a file that a process had left is taken over"
         if self.is_abandoned:
-            # What a process has staged that died goes, also parts of a file.
+            # The dead process's staged files go, unfinished ones too.
             objects.remove_all(self._staging, lambda: False)
         try:
             destination = self.pull.destination(

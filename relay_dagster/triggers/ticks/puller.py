@@ -1,7 +1,7 @@
 """Pulls vendors' files: takes the pulls that are due, and has each made on a thread of its own.
 
 One puller lives as long as its process: transfers go on between ticks, and no tick waits for one. A
-look finds what is due and keeps the leases of the pulls that are under way. It has a thread, too: a
+check finds the pulls that are due, and keeps the leases of those under way. It has a thread, too: a
 tick waits no longer for it than a second, however slowly the tables answer. A process that dies
 loses nothing: its leases run out, and another one pulls anew.
 """

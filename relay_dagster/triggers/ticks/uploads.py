@@ -176,7 +176,7 @@ class UploadTick:
             self.platform.metrics.worker_error("invalid_upload_event")
 
         def not_sent(_: tuple[Message, str], error: Exception) -> None:
-            report_fault(self.platform.metrics, "upload_event_not_buried", error)
+            report_fault(self.platform.metrics, "upload_event_not_sent_to_dlq", error)
 
         drain(uploads, lambda tenant_id: self._note(tenant_id, uploads[tenant_id]), not_noted)
         read = [each for each in messages if each.receipt_handle in sources]

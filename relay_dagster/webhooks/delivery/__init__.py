@@ -1,1 +1,1 @@
-"""Sends webhooks: what is due, signed, to receivers that nobody trusts."""
+"""Sends events that are due to webhooks: signed, to receivers that nobody trusts."""

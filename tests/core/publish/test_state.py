@@ -28,7 +28,7 @@ from support.normalizing import Written, normalize_vendors
 
 KEYS = ArtifactKeys("", "")
 VENDORS = tuple(vendor_document(name, required=False) for name in ("v1", "v2", "v3"))
-FEED_COLUMNS = [name for name in CANONICAL_COLUMNS if name != "vendor_id"]
+STATE_COLUMNS = [name for name in CANONICAL_COLUMNS if name != "vendor_id"]
 
 
 def state_of(*output: str, through_work_files: bool = False, **feeds: bytes) -> dict[str, bytes]:
@@ -89,7 +89,7 @@ def records(rng: Random, count: int) -> list[str]:
 
 def feeds_of(seed: int, count: int) -> dict[str, bytes]:
     rng = Random(seed)
-    header = ",".join(FEED_COLUMNS)
+    header = ",".join(STATE_COLUMNS)
     feeds = {name: feed(*records(rng, count), header=header) for name in ("v1", "v2")}
     # One without most columns, so that they are null in it alone.
     plain = [f"S{number:06},9,0.5" for number in range(0, count, 50)]

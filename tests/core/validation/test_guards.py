@@ -183,7 +183,7 @@ def test_a_vendor_of_few_rows_is_not_judged_and_one_that_grew_has_lost_none() ->
     assert (grown.count, grown.value) == (0, "0.0000")
 
 
-def test_skus_of_a_vendor_that_is_let_off_count_neither_above_nor_below_the_line() -> None:
+def test_skus_of_an_exempt_vendor_count_neither_above_nor_below_the_line() -> None:
     before = {**skus(12), **{f"T{n:02}": Row(vendor="v2") for n in range(30)}}
     results = judge_guards(guards(), compared(before, skus(12)), exempt={"v2"}, vendor_rows=())
     assert (results[0].count, results[0].of, tripped(results)) == (0, 12, [])
