@@ -253,7 +253,8 @@ def _written(text: str) -> tuple[int, int]:
     if found["sign"] == "-":
         return _NEGATIVE, 0
     exponent = int((found["exponent"] or "").lstrip("0")[:16] or 0)
-    point = len(digits) - len(fraction) + (-exponent if found["exponent_sign"] else exponent)
+    exponent = -exponent if found["exponent_sign"] == "-" else exponent
+    point = len(digits) - len(fraction) + exponent
     if point > WRITTEN_DIGITS:
         return _TOO_LARGE, 0
     if point < -_LEAST_POINT:

@@ -73,7 +73,8 @@ class FallbackPolicy:
         own: SortedVendor | None,
     ) -> SortedVendor:
         """Return a last good feed in the vendor's place; without one, leave it out or fail."""
-        if substitute is not None:
+        # One without a required column is left out, and stands in for nothing.
+        if substitute is not None and substitute.vendor.status is VendorStatus.FOUND:
             self.states[vendor.vendor_id] = state
             if own is not None:
                 self.replaced[vendor.vendor_id] = own.vendor

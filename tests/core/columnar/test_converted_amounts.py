@@ -63,6 +63,8 @@ def test_an_amount_times_a_rate_is_rounded_once(cell: str, factor: Fraction) -> 
         ("  ", "2", None),
         (" 1.5 ", "2", 30_000),
         ("1e2", "1.5", 1_500_000),
+        ("1.5E+1", "2", 300_000),
+        ("1.5E-1", "2", 3_000),
         ("x", "2", "invalid_decimal"),
         (".", "2", "invalid_decimal"),
         ("-1", "2", "negative_amount"),

@@ -276,6 +276,27 @@ def test_what_stands_in_for_an_upload_that_is_not_there_is_told_once_and_as_it_e
     assert (ended.failed, ended.used(), ended.warned) == (failed, used, warned)
 
 
+@pytest.mark.parametrize(
+    ("required", "failed", "warned"),
+    [
+        (True, ("STALE_FEED", "NORMALIZE"), []),
+        (False, None, ["VENDOR_LEFT_OUT"]),
+    ],
+)
+def test_what_has_no_required_column_stands_in_for_nothing(
+    required: bool, failed: Any, warned: list[str]
+) -> None:
+    options = {"on_trouble": "last_good", "max_feed_age_hours": 1, "required": required}
+    ended = run(
+        vendor_document("bad", **options),
+        GOOD_VENDOR,
+        uploads={"bad": TROUBLES["missing_required_columns"][1], "good": GOOD},
+        age=timedelta(hours=3),
+        error_policy={**FORGIVING, "fail_on_missing_required_columns": False},
+    )
+    assert (ended.failed, ended.warned) == (failed, warned)
+
+
 def test_lost_rows_without_a_last_good_feed_trip_their_guard() -> None:
     ended = in_trouble("vendor_rows", on_trouble="last_good")
     assert (ended.failed, ended.findings.is_held) == (None, True)
