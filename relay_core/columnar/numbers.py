@@ -58,7 +58,7 @@ _PLACES = 5  # the decimal places that decide what an amount is rounded to
 _MAX_DIGITS = 15  # the digits of an amount, with these places, that is beyond the limit
 
 _POINT, _ODD = 1, 1 << 16
-_MAX_DIGITS = 4_000  # so many digits of an amount decide what a factor makes of it
+_MAX_WRITTEN = 4_000  # so many digits of an amount decide what a factor makes of it
 _LEAST_POINT = 40  # an amount that begins so many places behind the point is 0 whatever its factor
 _HALF_WORD = 1 << 31
 _WEIGHTS = np.full(256, _ODD, np.int32)
@@ -259,7 +259,7 @@ def _written(text: str) -> tuple[int, int]:
         return _TOO_LARGE, 0
     if point < -_LEAST_POINT:
         return 0, 0
-    digits = digits[:_MAX_DIGITS]
+    digits = digits[:_MAX_WRITTEN]
     return int(digits.ljust(point, "0")), max(len(digits) - point, 0)
 
 
