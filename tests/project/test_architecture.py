@@ -114,6 +114,20 @@ def test_a_folder_and_a_module_can_be_looked_over() -> None:
     assert {path: n for path, n in lengths.items() if n > MAX_LINES} == {}
 
 
+def test_no_constant_is_bound_twice_in_a_module() -> None:
+    """The second one would stand where the first is meant, and no other check says so."""
+    bound = Counter(
+        (module.name, target.id)
+        for module in our_modules()
+        for node in module.tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        for target in (target.elts if isinstance(target, ast.Tuple) else [target])
+        if isinstance(target, ast.Name) and target.id.isupper()
+    )
+    assert [f"{module} binds {name}" for (module, name), times in bound.items() if times > 1] == []
+
+
 def test_nothing_is_called_a_drawer_for_leftovers() -> None:
     drawers = {"utils.py", "helpers.py", "common.py", "misc.py"}
     assert [m.path for top in TOPS for m in modules(top) if m.path.name in drawers] == []
