@@ -291,4 +291,6 @@ def optional() -> Any:
 class Section(BaseModel):
     """A mapping of the config; unknown keys are refused, and a number is taken for its text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", coerce_numbers_to_str=True, defer_build=True
+    )

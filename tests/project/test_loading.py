@@ -57,3 +57,9 @@ def test_a_process_loads_nothing_that_it_does_not_use(
         [sys.executable, "-c", shown, *wanted], capture_output=True, text=True, cwd=ROOT
     )
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
+
+
+def test_the_garbage_collector_passes_over_the_api() -> None:
+    program = f"import gc; {API}; print(gc.get_freeze_count() > 50_000, gc.isenabled())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.split() == ["True", "True"], done.stderr

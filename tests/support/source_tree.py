@@ -28,7 +28,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("samples",),
     ),
     "relay_dagster": (
-        ("settings", "logs", "tags", "external_errors", "mapped_files", "drain"),
+        ("settings", "logs", "tags", "external_errors", "mapped_files", "drain", "loading"),
         ("tenants", "feeds", "triggers", "runs", "webhooks"),
         ("wire",),
         ("outbound",),

@@ -12,7 +12,6 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_parameterless_sub_dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
@@ -75,23 +74,26 @@ class StrictRoute(APIRoute):
     """A route that takes no query parameter but its own, and whose body FastAPI only describes.
 
     FastAPI would read a body before it is known who calls, and take a key that stands twice; bodies
-    are left to `json_body` and `order`. The OpenAPI document has its errors and headers.
+    are left to `json_body` and `order`.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **described: Any) -> None:
         super().__init__(path, endpoint, **described)
-        own, headers = error_codes.NOTED.get(endpoint, ((), ()))
-        queries = frozenset(_query_names(self.dependant))
+        if path not in _ANY_QUERY:
+            # The last, so that it is known who calls.
+            check = _check_of(frozenset(_query_names(self.dependant)))
+            last = Dependant(call=check, path=self.path_format, request_param_name="request")
+            self.dependant.dependencies.append(last)
+
+    def describe(self) -> None:
+        """Note the errors and headers of the answers for the OpenAPI document."""
+        own, headers = error_codes.NOTED.get(self.endpoint, ((), ()))
+        has_query = any(_query_names(self.dependant))
         self.responses = {
             **(error_codes.carrying(self.status_code or 200, *headers) if headers else {}),
             **self.responses,
-            **error_codes.documented(*own, *self._usual_errors(own, has_query=bool(queries))),
+            **error_codes.documented(*own, *self._usual_errors(own, has_query=has_query)),
         }
-        if path not in _ANY_QUERY:
-            check = Depends(_check_of(queries))
-            # The last, so that it is known who calls.
-            last = get_parameterless_sub_dependant(depends=check, path=self.path_format)
-            self.dependant.dependencies.append(last)
 
     def _usual_errors(self, own: Sequence[str], *, has_query: bool) -> Iterator[str]:
         """Yield the errors that follow from the key, the path, the query and an order."""

@@ -113,7 +113,6 @@ def begin_request(request: Request, rates: CallerRates, tenant_id: str) -> None:
 def authorize(
     request: Request,
     response: Response,
-    parts: PartsDep,
     needed: SecurityScopes,
     key: Annotated[str | None, Security(_HEADER)],
 ) -> Call:
@@ -121,6 +120,7 @@ def authorize(
 
     `UnknownTenantError`: the path names a tenant that the caller does not reach.
     """
+    parts: Parts = request.app.state.parts
     caller = authenticate(request, parts, key)
     if not caller.is_admin:
         if "tenant_id" in request.path_params:

@@ -1,0 +1,24 @@
+"""How a process that works for long loads what it works with."""
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def loaded_for_good() -> Iterator[None]:
+    """Keep the garbage collector off, and let it ignore for good what is loaded meanwhile.
+
+    It would scan a million objects again and again, during the load and in every full collection.
+    """
+    # To look for plugins of pydantic, all that is installed is gone through.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
