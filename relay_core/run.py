@@ -24,15 +24,15 @@ from relay_core.domain.codes import Stage, VendorStatus, WarningCode
 from relay_core.domain.columns import INPUT_COLUMNS, extra_column
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import ReportRoom
-from relay_core.domain.records import GuardResult, RunContext, as_json
+from relay_core.domain.records import GuardResult, ReportEntry, RunContext, as_json
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.merge.result import MergedInventory, merge_vendors, rules_broken_by
 from relay_core.merge.vendor_offers import joins_duplicates
-from relay_core.normalize.fallback import FallbackPolicy, LastGoodFeeds
 from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor import (
     WORK_FILE,
     ReadRows,
+    SortedVendor,
     rejected_rows_chunks,
     sorted_rows,
     work_file_chunks,
@@ -48,8 +48,20 @@ from relay_core.publish.reports import invalid_rows_chunks, overrides_json, time
 from relay_core.publish.state import Baseline, Publication, StateContext, state_chunks
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.contracts import OFFER_SCHEMA
-from relay_core.validation.guards import judge_guards
-from relay_core.validation.vendor_failures import VendorInput, exempt, judge_inputs
+from relay_core.validation.guards import judge_guards, vendor_rows_share
+from relay_core.validation.vendor_failures import (
+    LastGoodInputs,
+    VendorInput,
+    VendorState,
+    exempt,
+    is_absence,
+    judge_inputs,
+    left_out,
+    may_be_empty,
+    own_share_faults,
+    settle,
+    warning_of,
+)
 
 _MAX_BYTES_BESIDE = 64 << 20
 """A larger feed is read when the vendor before it is finished, and memory that reading has left is
@@ -69,6 +81,13 @@ class Sink(Protocol):
         """Return when all is written that was begun."""
 
 
+class LastGoodFeeds(LastGoodInputs, Protocol):
+    """The feeds of the run whose feed is published."""
+
+    def read(self, vendor_id: str) -> VendorFeed | None:
+        """Return the vendor's input there; None where it is gone."""
+
+
 @dataclass(slots=True)
 class VendorPass:
     """The steps of a vendor, and the vendors' way through them.
@@ -78,9 +97,10 @@ class VendorPass:
     """
 
     run: "RunStages"
-    fallback: FallbackPolicy  # reads feeds, and settles which rows are used of a vendor
+    reader: FeedReader
     columns: Collection[str]  # those of offers that are put in order
     room: ReportRoom  # what a report keeps of the refused rows of all vendors together
+    rows_before: Mapping[str, int] | None  # valid ones of the published run, if guards are judged
     _rows_begun: int = 0
 
     def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
@@ -89,7 +109,7 @@ class VendorPass:
         `ContractBrokenError`, an engine defect: a step hands on other columns than the next takes.
         """
         finished: list[Future[NormalizedVendor]] = []
-        reader = self.fallback.reader
+        reader = self.reader
         with ThreadPoolExecutor(1) as beside:
             for feed in feeds:
                 is_large = len(feed.data) > _MAX_BYTES_BESIDE
@@ -106,13 +126,13 @@ class VendorPass:
         return [vendor.result() for vendor in finished]
 
     def finish(self, rows: ReadRows | NormalizedVendor, *, is_large: bool) -> NormalizedVendor:
-        """Sort the rows, settle what is used of the vendor, write its files, make its offers."""
+        """Sort the rows, choose those that are used, write the vendor's files, make its offers."""
         if is_large:
             pa.default_memory_pool().release_unused()
         ordered = sorted_rows(rows, self.room)
         run, config = self.run, self.run.config
         ordered.vendor = with_patches(config, ordered.vendor)
-        ordered = self.fallback.settle(ordered)
+        ordered = self._used_rows(ordered)
         left_out = ordered.vendor.status is VendorStatus.LEFT_OUT
         if left_out and joins_duplicates(config.vendor(ordered.vendor.vendor_id)):
             # No merge sees its rows, and counts its duplicates.
@@ -137,6 +157,104 @@ class VendorPass:
             run.sink.write(key, work_file_chunks(ordered, vendor, config.extra_columns))
         left = replace(vendor, offers=no_offers(), deferred=None)
         return vendor if vendor.status.is_used else left
+
+    # --- the fallback policy ----------------------------------------------------------------------
+
+    def _used_rows(self, ordered: SortedVendor) -> SortedVendor:
+        """Return a vendor's own rows, to use or left out, or those of a last good feed."""
+        run, vendor = self.run, self.run.config.vendor(ordered.vendor.vendor_id)
+        failure = self._failure_of(vendor, ordered.vendor)
+        state = run.findings.states.get(vendor.vendor_id)
+        if state is not None and state.status is VendorStatus.LAST_GOOD:
+            # It stands in already, for an upload that could not be read.
+            return self._standing_in(vendor, state, ordered if failure is None else None, None)
+        if failure is None:
+            return ordered
+        state = settle(vendor, failure, run.requested_at, run.last_good)
+        if state is None:
+            return self._as_it_is(vendor, failure, ordered)
+        if state.status is VendorStatus.LEFT_OUT:
+            return self._left_out(vendor, state, ordered)
+        substitute = None
+        feed = None if run.last_good is None else run.last_good.read(vendor.vendor_id)
+        read = None if feed is None else self.reader.read(feed)
+        if isinstance(read, ReadRows):
+            found = sorted_rows(read, ReportRoom(0, 0))
+            substitute = found if self._failure_of(vendor, found.vendor) is None else None
+        return self._standing_in(vendor, state, substitute, ordered)
+
+    def _standing_in(
+        self,
+        vendor: VendorConfig,
+        state: VendorState,
+        substitute: SortedVendor | None,
+        own: SortedVendor | None,
+    ) -> SortedVendor:
+        """Return a last good feed in the vendor's place; without one, leave it out or fail."""
+        # One without a required column is left out, and stands in for nothing.
+        if substitute is not None and substitute.vendor.status is VendorStatus.FOUND:
+            self.run.findings.states[vendor.vendor_id] = state
+            if own is not None:
+                self.run.findings.replaced[vendor.vendor_id] = own.vendor
+            warnings = (warning_of(vendor, state),)
+            substitute.vendor = replace(
+                substitute.vendor, status=VendorStatus.LAST_GOOD, warnings=warnings
+            )
+            return substitute
+        failure = state.failure or run_faults.no_rows(vendor.vendor_id)
+        nothing = NormalizedVendor(vendor.vendor_id, VendorStatus.LEFT_OUT)
+        remaining = left_out(vendor, failure)
+        if remaining is not None:
+            return self._left_out(vendor, remaining, own or SortedVendor.without_rows(nothing))
+        if own is not None:
+            return self._as_it_is(vendor, failure, own)
+        self.run.findings.states[vendor.vendor_id] = VendorState(VendorStatus.MISSING, failure)
+        if is_absence(failure) and may_be_empty(self.run.config, vendor):
+            return SortedVendor.without_rows(replace(nothing, warnings=(failure,)))
+        nothing = replace(nothing, status=VendorStatus.FAILED, fault=failure)
+        return SortedVendor.without_rows(nothing)
+
+    def _as_it_is(
+        self, vendor: VendorConfig, failure: ReportEntry, ordered: SortedVendor
+    ) -> SortedVendor:
+        self.run.findings.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, failure)
+        found = ordered.vendor
+        is_empty = found.status is VendorStatus.FOUND and not found.total_rows
+        if is_empty and may_be_empty(self.run.config, vendor):
+            emptiness = run_faults.fault_of(WarningCode.EMPTY_FEED, vendor.vendor_id)
+            ordered.vendor = replace(found, warnings=(*found.warnings, emptiness))
+        return ordered
+
+    def _left_out(
+        self, vendor: VendorConfig, state: VendorState, upload: SortedVendor
+    ) -> SortedVendor:
+        """Return an upload that is left out; reports still count its rows."""
+        self.run.findings.states[vendor.vendor_id] = state
+        warnings = (warning_of(vendor, state),)
+        upload.consume_lines()  # nobody writes them
+        upload.vendor = replace(
+            upload.vendor, status=VendorStatus.LEFT_OUT, fault=None, warnings=warnings
+        )
+        return upload
+
+    def _failure_of(self, vendor: VendorConfig, read: NormalizedVendor) -> ReportEntry | None:
+        """Return the failure of a vendor's rows; lost ones count where ``on_trouble`` acts."""
+        if read.fault is not None:
+            return read.fault
+        if read.status is VendorStatus.LEFT_OUT:
+            return None  # a required column is missing, and the policy says to go on
+        if not read.total_rows:
+            return run_faults.no_rows(vendor.vendor_id)
+        own = own_share_faults([vendor], [read.invalid_rows], [read.total_rows])
+        if own or self.rows_before is None or vendor.on_trouble == "fail":
+            return own[0] if own else None  # a guard of its own judges how many rows are lost
+        before = self.rows_before.get(vendor.vendor_id, 0)
+        guards, now = self.run.config.guards, read.valid_rows
+        share = vendor_rows_share(guards, vendor.vendor_id, before, now)
+        if share is None or not share.tripped:
+            return None
+        facts = {"before": before, "now": now, "limit": share.limit}
+        return run_faults.fault_of(run_faults.VENDOR_ROWS, vendor.vendor_id, **facts)
 
 
 @dataclass(slots=True)
@@ -220,10 +338,8 @@ class RunStages:
         columns = columns_to_read(self.config, in_order, hands_over=self.hands_over)
         limits = findings.limits
         reader = FeedReader(self.config, self.requested_at, columns, limits, limits.run_bytes)
-        fallback = FallbackPolicy(reader, findings.states, self.last_good, before)
         room = ReportRoom(limits.report_entries, limits.report_bytes)
-        normalized = VendorPass(self, fallback, in_order, room).normalize(feeds)
-        findings.replaced = fallback.replaced
+        normalized = VendorPass(self, reader, in_order, room, before).normalize(feeds)
         self.take_over(normalized)
         return normalized
 

@@ -116,7 +116,7 @@ class RunFindings:
     states: dict[str, VendorState] = field(default_factory=dict)  # what is used of each vendor
     normalized: Sequence[NormalizedVendor] = ()  # the vendors as they are used
     # The uploads in place of which a last good feed stands
-    replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
+    replaced: dict[str, NormalizedVendor] = field(default_factory=dict)
     guards: Sequence[records.GuardResult] | None = None  # their results, where they were judged
     is_held: bool = False  # whether the feed is held back for them
     quarantine: Quarantine | None = None  # the SKUs that keep their published price, if any

@@ -9,14 +9,13 @@ from typing import Any
 
 from relay_core.columnar.sorted_file import Part
 from relay_core.config import Override, TenantConfig
-from relay_core.normalize.fallback import LastGoodFeeds
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.explanation import explain_sku
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import config_snapshot_json, input_manifest_json, manifest_entry
 from relay_core.publish.state import Baseline
-from relay_core.run import RunStages
+from relay_core.run import LastGoodFeeds, RunStages
 from relay_core.validation.vendor_failures import VendorInput
 from support.builders import REQUESTED_AT, RUN_ID, run_context
 from support.memory_sink import MemorySink

@@ -10,7 +10,6 @@ from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits, ReportRoom
 from relay_core.domain.records import ReportEntry
 from relay_core.merge.best_offer import columns_to_merge
-from relay_core.normalize.fallback import FallbackPolicy
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
 from relay_core.publish.findings import RunFindings
@@ -64,9 +63,8 @@ def normalize_vendors(
     reader = FeedReader(config, requested_at, columns, limits, limits.run_bytes)
     to, findings = MemorySink() if sink is None else sink, RunFindings(limits=limits)
     run = RunStages(config, config.vendors, requested_at, KEYS, to, findings, hands_over)
-    fallback = FallbackPolicy(reader, {}, None, None)
     room = ReportRoom(limits.report_entries, limits.report_bytes)
-    return VendorPass(run, fallback, in_order, room).normalize(feeds)
+    return VendorPass(run, reader, in_order, room, None).normalize(feeds)
 
 
 def normalize_vendor(
