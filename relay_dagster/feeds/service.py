@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 from relay_core.domain.codes import RunStatus, Stage
+from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate, holding, no_update, published
 from relay_dagster.runs.errors import FeedNotKeptError, HoldMismatchError, RunNotHeldError
 from relay_dagster.runs.model import Fence, Hold, Outcome, Release, RunRecord
-from relay_dagster.runs.ports import RunRecords
 from relay_dagster.runs.transitions import ended, given_up, refuse_unfenced, rule, transition
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 
@@ -75,7 +75,7 @@ def superseded(record: RunRecord, by: str) -> RunRecord:
 class FeedService:
     """Every change of a feed pointer."""
 
-    runs: RunRecords  # where records and pointers are kept
+    runs: RunStore  # where records and pointers are kept
     change: Callable[..., RunRecord]  # `RunService._change`
     keep: int  # how many publications of a tenant can be published again
     clock: Callable[[], datetime]  # tells the time, aware

@@ -19,6 +19,8 @@ from typing import Any
 
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
+from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.external_errors import ExternalServiceError, ThrottledError
 from relay_dagster.feeds.pointer import FeedUpdate, FeedUpdateOf, no_update
@@ -44,7 +46,7 @@ from relay_dagster.runs.model import (
     RunRecord,
 )
 from relay_dagster.runs.poll_schedule import DEFAULT_SCHEDULE, UNSENT_AFTER, Loss, PollSchedule
-from relay_dagster.runs.ports import Change, RunRecords, utc_now
+from relay_dagster.runs.ports import Change, utc_now
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.triggers.rules import TriggerUpdate
 from relay_dagster.webhooks.model import events_of
@@ -64,7 +66,7 @@ class RunService:
 
     def __init__(
         self,
-        runs: RunRecords,
+        runs: RunStore,
         schedule: PollSchedule = DEFAULT_SCHEDULE,
         *,
         keep_published: int = 10,
@@ -367,7 +369,7 @@ class RunService:
         self,
         before: RunRecord | None,
         record: RunRecord,
-        also: Sequence[Any] = (),
+        also: Sequence[Write] = (),
         update: FeedUpdate | None = None,
         audit: Sequence[AuditEntry] = (),
         *,

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from relay_core.domain.errors import ConfigError, RelayError
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
@@ -19,7 +20,7 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun, RunRecord, Trigger
-from relay_dagster.runs.ports import ConfigVersions, Pause
+from relay_dagster.runs.ports import Pause
 from relay_dagster.runs.service import RunService
 from relay_dagster.tenants.audit import SYSTEM, Origin
 from relay_dagster.triggers.rules import TriggerUpdate
@@ -35,7 +36,7 @@ class Submission:
     ledger: RunService  # where records are made
     send: Callable[[Job, str | None], str]  # sends a job of a request; returns the message's id
     pause_of: Callable[[str], Pause | None]  # the pause that stops a tenant's runs
-    configs: ConfigVersions  # what is stored of tenants' configs
+    configs: TenantStore
     runs_per_hour: int | None = None  # that a tenant's callers may make; None for any number
 
     def submit(

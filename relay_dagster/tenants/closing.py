@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
-from relay_dagster.runs.ports import RunRecords
 from relay_dagster.runs.service import RunService
 from relay_dagster.tenants.audit import SYSTEM, Origin
 from relay_dagster.tenants.deletion import Deletion
@@ -25,7 +25,7 @@ class TenantClosing:
 
     begin: Callable[[str, timedelta, Origin], Deletion]  # stores a deletion that is asked for
     ledger: RunService  # where runs are cancelled
-    runs: RunRecords  # what a tenant has under way
+    runs: RunStore  # what a tenant has under way
     grace: timedelta  # for how long a tenant can be restored
 
     def ask(self, tenant_id: str, origin: Origin = SYSTEM) -> Deletion:

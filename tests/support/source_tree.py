@@ -11,7 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # Every folder and module of both packages, leaves first: each imports only from places above its
-# own, and from within itself. A folder in a folder stands here where it has a place of its own.
+# own, and from within itself. What is in a folder stands here where it has a place of its own: the
+# rules of a feature are below the stores, who acts by them is above.
 ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     "relay_core": (
         ("domain",),
@@ -33,6 +34,9 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("wire",),
         ("outbound",),
         ("aws",),
+        ("feeds/service",),
+        ("runs/service",),
+        ("runs/submission", "tenants/closing"),
         ("wiring",),
         ("execution",),
         ("intake",),
