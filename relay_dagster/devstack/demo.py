@@ -10,7 +10,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from relay_core.domain.codes import RunStatus
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
 from relay_dagster.client.access import AUDIT
-from relay_dagster.client.api_client import ApiClient
+from relay_dagster.client.api_client import ApiClient, tenant_path
 from relay_dagster.client.errors import ClientError
 from relay_dagster.client.holds import show_hold
 from relay_dagster.client.links import download_to
@@ -59,8 +59,8 @@ from relay_dagster.devstack.processes import (
 )
 from relay_dagster.runs.model import Trigger
 from relay_dagster.settings import ConcurrencySettings, Settings
-from relay_dagster.wire.access import AuditItem
-from relay_dagster.wire.runs import Run
+from relay_dagster.wire.access import AuditList, NewFeedLink
+from relay_dagster.wire.runs import PublicationList, Run, RunDetails
 from relay_dagster.wiring import Platform, connect
 
 TENANT = "acme_parts"
@@ -79,7 +79,7 @@ class World:
 
     stack: Stack
     platform: Platform
-    client: httpx.Client
+    session: Session
     api_key: str
 
 
@@ -91,18 +91,16 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
         try:
             with started_world(console, Stack(Path(home))) as world:
                 run = post_and_follow(console, world)
-                artifacts = _download(world, run, output_dir / str(run["run_id"]))
-                with ApiClient(world.stack.url(API), world.api_key) as api:
-                    session = Session(api, Screen(console, console))
-                    show_result(session, api.run(run["run_id"]).run, artifacts)
-                if (record := world.platform.runs.get(run["run_id"])) is not None:
+                artifacts = _download(world, run.run_id, output_dir / run.run_id)
+                show_result(world.session, run, artifacts)
+                if (record := world.platform.runs.get(run.run_id)) is not None:
                     show_waits(console, record)
                 suppliers_options(console, option_effects(SUPPLIERS_TENANT, datetime.now(UTC)))
                 _show_feed_link(console, world)
                 _send_a_tenth(console, world, release=release)
                 title(console, "Who did what: GET /v1/audit")
-                audit = reversed(_expect(world.client.get("/v1/audit"), 200)["audit"])
-                AUDIT.show(Screen(console, console), map(AuditItem.model_validate, audit))
+                audit = world.session.api.ask(AuditList, "GET", "/v1/audit").audit
+                AUDIT.show(world.session.screen, reversed(audit))
         except KeyboardInterrupt:
             console.print("stopped; everything that was started is ended")
             return 130
@@ -157,12 +155,9 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
             os.environ.update(stack.environment)
         with timed(console, "API, Dagster's code server, webserver and daemon"):
             stack.start(API, CODE, WEBSERVER, DAEMON)
-        headers = {"X-API-Key": api_key}
-        # A proxy of the user's must not come between us and our own processes.
-        with httpx.Client(
-            base_url=stack.url(API), headers=headers, trust_env=False, timeout=30
-        ) as client:
-            world = World(stack, connect(Settings.from_env()), client, api_key)
+        with ApiClient(stack.url(API), api_key) as api:
+            session = Session(api, Screen(console, console))
+            world = World(stack, connect(Settings.from_env()), session, api_key)
             with timed(console, f"POST /v1/tenants: the config of {TENANT}"):
                 _store_config(world)
             with timed(console, "uploads: a feed of each vendor, and a SKU map"):
@@ -198,10 +193,8 @@ def _ended_by_signals(stack: Stack) -> Iterator[None]:
 
 def _store_config(world: World, **changes: Any) -> None:
     document = {**written_config(), **changes}
-    if changes:
-        _expect(world.client.put(f"/v1/tenants/{TENANT}/config", json=document), 200)
-    else:
-        _expect(world.client.post("/v1/tenants", json=document), 201)
+    call = ("PUT", tenant_path(TENANT, "config")) if changes else ("POST", "/v1/tenants")
+    world.session.api.send(*call, json=document)
 
 
 def written_config() -> dict[str, Any]:
@@ -237,17 +230,17 @@ def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
         title(console, "Then a vendor's file is pulled from his server, and is a tenth of his feed")
         console.print(f"  {url}: {len(tenth):,} lines in place of {len(lines):,}")
         run = _started_by_upload(world)
-    title(console, f"Nobody has posted it: run {run['run_id']}, trigger {run['trigger']}")
+    title(console, f"Nobody has posted it: run {run.run_id}, trigger {run.trigger}")
     run = _follow(console, world, run, begun, RunStatus.HELD)
-    shown = Run.model_validate(run)
-    if shown.hold is not None:
-        show_hold(Screen(console, console), shown, shown.hold)
+    if run.hold is None:
+        raise DemoError(f"run {run.run_id} does not say what holds it")
+    show_hold(world.session.screen, run, run.hold)
     in_the_shop(console, _shop_run_id(world), run)
     if release:
-        hold = run["hold"]
-        guards = [result["guard"] for result in hold["guards"]]
-        order = {"sha256": hold["sha256"], "guards": guards, "reason": "the demo was told to"}
-        released = _expect(world.client.post(f"/v1/runs/{run['run_id']}/release", json=order), 200)
+        reviewed = {"sha256": run.hold.sha256, "guards": run.hold.guard_names}
+        order = {**reviewed, "reason": "the demo was told to"}
+        path = f"/v1/runs/{run.run_id}/release"
+        released = world.session.api.ask(Run, "POST", path, json=order)
         in_the_shop(console, _shop_run_id(world), released)
 
 
@@ -275,9 +268,8 @@ def serving(name: str, body: bytes) -> Iterator[str]:
 
 def _show_feed_link(console: Console, world: World) -> None:
     """Make a link to the feed, and fetch it as anybody does who has it: without a key."""
-    made = {"name": "the demo's shop"}
-    answer = world.client.post(f"/v1/tenants/{TENANT}/feed-links", json=made)
-    url = str(_expect(answer, 201)["url"])
+    path, order = tenant_path(TENANT, "feed-links"), {"name": "the demo's shop"}
+    url = world.session.api.ask(NewFeedLink, "POST", path, json=order).url
     with httpx.Client(trust_env=False, timeout=30) as anybody:
         fetched = anybody.get(url)
     fetched.raise_for_status()
@@ -288,60 +280,56 @@ def _show_feed_link(console: Console, world: World) -> None:
 
 
 def _shop_run_id(world: World) -> str:
-    """Return the run whose feed the shop gets."""
-    answer = world.client.get(f"/v1/tenants/{TENANT}/feed")
-    if answer.status_code != httpx.codes.FOUND:
-        raise DemoError(f"GET {answer.request.url}: {answer.text}")
-    return answer.headers["X-Run-Id"]
+    """Return the run whose feed the shop gets: the first of the publications is in force."""
+    path = tenant_path(TENANT, "publications")
+    return world.session.api.ask(PublicationList, "GET", path).publications[0].run_id
 
 
-def _started_by_upload(world: World) -> dict[str, Any]:
+def _started_by_upload(world: World) -> Run:
     """Return the tenant's run that an upload has started, as soon as there is one."""
     begun = time.monotonic()
     while time.monotonic() - begun < RUN_TIMEOUT_SECONDS:
-        query = {"tenant_id": TENANT, "limit": "1"}
-        (run,) = _expect(world.client.get("/v1/runs", params=query), 200)["runs"]
-        if run["trigger"] == Trigger.UPLOAD:
-            return dict(run)
+        (run,) = world.session.api.runs(TENANT, None, 1)
+        if run.trigger == Trigger.UPLOAD:
+            return run
         time.sleep(POLL_SECONDS)  # no answer announces a run that was not posted
     raise DemoError(f"no run was started by the upload\n{_logs(world.stack)}")
 
 
 def post_and_follow(
     console: Console, world: World, wanted: RunStatus = RunStatus.SUCCEEDED
-) -> dict[str, Any]:
+) -> RunDetails:
     """Post a run and show its stages as they pass; return it when it has ended as is wanted."""
-    order = {"tenant_id": TENANT, "run_type": "inventory_sync"}
     begun = time.monotonic()
-    run = _expect(world.client.post("/v1/runs", json=order), 202)
-    title(console, f"POST /v1/runs: 202, run {run['run_id']}")
+    run = world.session.api.start_run(TENANT, [], None).run
+    title(console, f"POST /v1/runs: 202, run {run.run_id}")
     return _follow(console, world, run, begun, wanted)
 
 
 def _follow(
-    console: Console, world: World, run: dict[str, Any], begun: float, wanted: RunStatus
-) -> dict[str, Any]:
+    console: Console, world: World, run: Run, begun: float, wanted: RunStatus
+) -> RunDetails:
     """Show a run's stages as they pass; return it when it has ended with the wanted status."""
     shown = ""
     while True:
-        if run["stage"] != shown:
-            shown, seconds = run["stage"], time.monotonic() - begun
-            console.print(f"  {seconds:5.1f} s  {shown:<14} [dim]{run['status']}[/]")
-        if RunStatus(run["status"]).has_ended:
+        found = world.session.api.run(run.run_id).run
+        if found.stage != shown:
+            shown, seconds = found.stage, time.monotonic() - begun
+            console.print(f"  {seconds:5.1f} s  {shown:<14} [dim]{found.status}[/]")
+        if found.has_ended:
             break
         if time.monotonic() - begun > RUN_TIMEOUT_SECONDS:
-            raise DemoError(f"the run is still {run['status']}\n{_logs(world.stack)}")
+            raise DemoError(f"the run is still {found.status}\n{_logs(world.stack)}")
         time.sleep(POLL_SECONDS)
-        run = _expect(world.client.get(f"/v1/runs/{run['run_id']}"), 200)
-    if run["status"] != wanted:
-        why = f"{run['error_code']}: {run['error_message']}"
-        raise DemoError(f"the run is {run['status']}, not {wanted}: {why}\n{_logs(world.stack)}")
-    return run
+    if found.status != wanted:
+        why = f"{found.error_code}: {found.error_message}"
+        raise DemoError(f"the run is {found.status}, not {wanted}: {why}\n{_logs(world.stack)}")
+    return found
 
 
-def _download(world: World, run: Mapping[str, Any], folder: Path) -> dict[str, Path]:
-    """Download the run's artifacts by their presigned links, which need no key."""
-    links = _expect(world.client.get(f"/v1/runs/{run['run_id']}/artifacts"), 200)
+def _download(world: World, run_id: str, folder: Path) -> dict[str, Path]:
+    """Download a run's artifacts by their presigned links, which need no key."""
+    links = world.session.api.artifacts(run_id)
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         name: folder / f"{name}{Path(httpx.URL(link).path).suffix}" for name, link in links.items()
@@ -349,13 +337,6 @@ def _download(world: World, run: Mapping[str, Any], folder: Path) -> dict[str, P
     for name, path in files.items():
         download_to(path, name, links[name])
     return files
-
-
-def _expect(answer: httpx.Response, status: int) -> dict[str, Any]:
-    if answer.status_code != status:
-        raise DemoError(f"{answer.request.method} {answer.request.url}: {answer.text}")
-    body: dict[str, Any] = answer.json()
-    return body
 
 
 def _logs(stack: Stack) -> str:

@@ -29,7 +29,7 @@ from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import between
 from relay_dagster.devstack.processes import API, WEBSERVER, Stack
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.wire.runs import RunDetails
+from relay_dagster.wire.runs import Run, RunDetails
 
 _KEYS = ArtifactKeys("", "")
 _LENIENT = {"max_invalid_rows": 1_000, "max_invalid_row_pct": 1.0}
@@ -191,11 +191,11 @@ def suppliers_options(console: Console, effects: Iterable[OptionEffect]) -> None
     console.print(table)
 
 
-def in_the_shop(console: Console, shop_run_id: str, run: Mapping[str, Any]) -> None:
+def in_the_shop(console: Console, shop_run_id: str, run: Run) -> None:
     """Print the run of the shop's feed."""
-    title(console, f"The run is {run['status']}; GET /v1/tenants/{run['tenant_id']}/feed: 302")
-    which = "this run's feed" if shop_run_id == run["run_id"] else "the good feed of the first run"
-    console.print(f"  the shop has {which}, X-Run-Id {shop_run_id}")
+    title(console, f"The run is {run.status}; GET /v1/tenants/{run.tenant_id}/publications")
+    which = "this run's feed" if shop_run_id == run.run_id else "the good feed of the first run"
+    console.print(f"  the shop has {which}, run {shop_run_id}")
 
 
 def show_places(console: Console, artifacts: Mapping[str, Path]) -> None:

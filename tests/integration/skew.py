@@ -25,6 +25,7 @@ if __name__ == "__main__":
 from relay_core.domain.codes import RunStatus
 from relay_dagster.devstack import demo
 from relay_dagster.devstack.processes import API, CODE, DAEMON, PROJECT_ROOT, WEBSERVER, Stack
+from relay_dagster.wire.runs import Run
 from support.sample_uploads import upload_tenth
 
 TENANT = demo.TENANT
@@ -51,7 +52,7 @@ class Skew:
 
     def __init__(self, console: Console, world: demo.World) -> None:
         self.console, self.world = console, world
-        self.held: dict[str, Any] | None = None
+        self.held: Run | None = None
         self.ended: dict[str, str] = {}
 
     def roll(self, *, api: Path, code: Path) -> None:
@@ -80,20 +81,20 @@ class Skew:
             self.call("PATCH", f"{HOOKS}/{hook['webhook_id']}", 200, description="seen")
         assert len(self.call("GET", "/v1/audit", 200)["audit"]) > len(found)
 
-    def release(self, held: dict[str, Any]) -> None:
+    def release(self, held: Run) -> None:
         """Publish what a phase before has left held."""
-        hold = held["hold"]
-        guards = [result["guard"] for result in hold["guards"]]
-        path = f"/v1/runs/{held['run_id']}/release"
-        self.note(self.call("POST", path, 200, sha256=hold["sha256"], guards=guards, reason="skew"))
+        assert held.hold is not None
+        reviewed = {"sha256": held.hold.sha256, "guards": held.hold.guard_names}
+        path = f"/v1/runs/{held.run_id}/release"
+        self.note(Run.model_validate(self.call("POST", path, 200, **reviewed, reason="skew")))
 
-    def note(self, run: dict[str, Any]) -> None:
+    def note(self, run: Run) -> None:
         """Note a run as it is to be seen from now on."""
-        self.ended[run["run_id"]] = run["status"]
+        self.ended[run.run_id] = str(run.status)
 
     def call(self, method: str, path: str, status: int, **body: Any) -> dict[str, Any]:
         """Call the API; return its answer."""
-        answer = self.world.client.request(method, path, json=body or None)
+        answer = self.world.session.api.send(method, path, json=body or None)
         assert answer.status_code == status, (method, path, answer.status_code, answer.text)
         return dict(answer.json())
 

@@ -21,7 +21,6 @@ from rich.console import Console
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (1, 2)]
 
-from relay_core.domain.codes import RunStatus
 from relay_dagster.devstack import demo
 from relay_dagster.devstack.processes import API, CODE, DAEMON, PROJECT_ROOT, Stack
 from support.sample_uploads import upload_tenth
@@ -51,19 +50,18 @@ def soak(console: Console, world: demo.World, minutes: float) -> Samples:
     """Keep the stack busy; return what its processes took."""
     stack, samples, begun = world.stack, Samples(), time.monotonic()
     hook = {"url": "http://127.0.0.1:9/hook", "events": ["run.succeeded", "run.held"]}
-    world.client.post(f"/v1/tenants/{demo.TENANT}/webhooks", json=hook).raise_for_status()
+    api = world.session.api
+    api.send("POST", f"/v1/tenants/{demo.TENANT}/webhooks", json=hook)
     pids = {name: process.pid for name in WATCHED if (process := stack.services[name].process)}
-    order = {"tenant_id": demo.TENANT, "run_type": "inventory_sync"}
     run_id, runs = "", 0
     while (now := (time.monotonic() - begun) / 60) < minutes:
-        run = world.client.get(f"/v1/runs/{run_id}").json() if run_id else {"status": "SUCCEEDED"}
-        if RunStatus(run["status"]).has_ended:
+        if not run_id or api.run(run_id).run.has_ended:
             runs += 1
             upload = upload_tenth if runs % 5 == 0 else demo.upload_samples
             upload(world.platform)
-            run_id = world.client.post("/v1/runs", json=order).raise_for_status().json()["run_id"]
+            run_id = api.start_run(demo.TENANT, [], None).run.run_id
         for path in PATHS:
-            world.client.get(path).raise_for_status()
+            api.send("GET", path)
         samples.append((now, {name: resident_mib(pid) for name, pid in pids.items()}))
         time.sleep(SAMPLE_SECONDS)  # the pace of the samples; nothing is waited for
     console.print(f"{runs} runs in {minutes:g} minutes")
