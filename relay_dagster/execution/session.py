@@ -25,6 +25,7 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.reports import config_snapshot_json
 from relay_core.run import RunStages
 from relay_core.validation.vendor_failures import warning_of
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.concurrent_io import ReadAhead
 from relay_dagster.execution.inputs import (
@@ -38,7 +39,6 @@ from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.wiring import Platform
 
 FETCHED, NORMALIZED, MERGED = "fetched_inventory", "normalized_inventory", "merged_inventory"

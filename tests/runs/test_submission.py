@@ -13,6 +13,7 @@ import pytest
 
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus
+from relay_dagster.aws.dynamodb.tenant_store import ParsedConfigs, StoredConfig
 from relay_dagster.external_errors import ThrottledError, UnreachableError
 from relay_dagster.runs.errors import (
     QueueUnavailableError,
@@ -28,7 +29,6 @@ from relay_dagster.runs.ports import Pause
 from relay_dagster.runs.service import RunService
 from relay_dagster.runs.submission import Submission
 from relay_dagster.tenants.audit import Actor, ActorKind, Origin
-from relay_dagster.tenants.parsed_configs import ParsedConfigs, StoredConfig
 from relay_dagster.wiring import Platform
 from support.builders import config_document, vendor_document
 from support.fakes import NOW, FakeClock, embedded_platform

@@ -28,12 +28,11 @@ from relay_dagster.api.http.request_parsing import (
     router,
 )
 from relay_dagster.api.security.auth import Admin, Call, MayConfigure, MayRead, require_scopes
-from relay_dagster.aws.dynamodb.tenant_store import TenantStore, UnknownTenantError
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import ID_PATTERN, is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.deletion import Deletion, TenantState
-from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire import tenants as wire
 from relay_dagster.wire.tenants import PauseInForce, PauseList, PauseOrder, Pausing, ResumeOrder

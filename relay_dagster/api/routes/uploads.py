@@ -14,13 +14,13 @@ from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import TenantId, order, router
 from relay_dagster.api.routes.tenants import find_config, require_tenant
 from relay_dagster.api.security.auth import MayConfigure, MayRead, MayRun, MayUpload
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.aws.object_store import MAX_BYTES, MAX_KEY_BYTES
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import ID_PATTERN, is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
-from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.triggers.pulls import PullState, asked, noted
 from relay_dagster.wire.access import ListedSecret, SecretList, SecretOrder
 from relay_dagster.wire.tenants import PullStanding, UploadLink, UploadOrder

@@ -20,8 +20,8 @@ from relay_dagster.api.web import words
 from relay_dagster.api.web.frame import go_to, page, page_router
 from relay_dagster.api.web.vendors import last_uploads, next_name, upload_form
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.tenants.audit import ActorKind
-from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.wire.config_checks import VendorCheck
 
 routes = page_router()

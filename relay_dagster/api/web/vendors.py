@@ -25,8 +25,8 @@ from relay_dagster.api.routes.tenants import find_config, put_config, stored_doc
 from relay_dagster.api.routes.uploads import sign_upload
 from relay_dagster.api.web import frame, words
 from relay_dagster.api.web.overview import vendor_path
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.tenants import UploadLink, UploadOrder
 from relay_dagster.wiring import Platform

@@ -1,19 +1,21 @@
 """The tenants table: each tenant's configs, and the pauses of run creation.
 
 Every version of a config is kept as it was stored; two writers at once never share one. Whether a
-text is a valid config is not known here. A pause is ``PAUSE#<tenant_id>``, of everybody ``PAUSE#``;
-what it stops is decided in ``runs/submission.py``.
+text is a valid config is not asked when it is stored. A pause is ``PAUSE#<tenant_id>``, of all
+``PAUSE#``; what it stops is decided in ``runs/submission.py``.
 """
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from relay_core.config import TenantConfig
+from relay_core.config import TenantConfig, load_stored_config
 from relay_core.config.json_patch import changed_paths
-from relay_core.domain.errors import ConfigTooLargeError
+from relay_core.domain.errors import ConfigTooLargeError, RelayError
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.codec import Codec, by_time
 from relay_dagster.aws.dynamodb.database import Database
@@ -29,14 +31,58 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.ports import Pause
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
-from relay_dagster.tenants.parsed_configs import ParsedConfigs, StoredConfig
 
 # DynamoDB's limit for an item is 400 KiB, the other attributes included.
 MAX_CONFIG_BYTES = 390_000
 # Each lost one means that another writer of this tenant got through.
 _TRIES = 30
 _MAX_PATHS = 100
+_PARSED_BYTES = 2 << 20  # of JSON text; what is parsed takes about 15 times as much
 _PAUSES = Codec(kind=Pause, in_key="tenant_id")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConfig:
+    """One version of a tenant's config: the JSON text as it was stored, and when.
+
+    The instant tells a deleted tenant's version from that of a new one with its id.
+    """
+
+    tenant_id: str
+    version: int
+    text: str
+    stored_at: datetime
+
+
+class ParsedConfigs:
+    """Parses stored configs, and keeps the last, ``max_bytes`` of text, for many threads."""
+
+    def __init__(self, max_bytes: int = _PARSED_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[object, tuple[int, TenantConfig | RelayError]] = OrderedDict()
+        self._bytes = 0
+
+    def of(self, stored: StoredConfig) -> TenantConfig:
+        """Return a stored config as it takes effect; `RelayError` where it no longer can."""
+        key = (stored.tenant_id, stored.version, stored.stored_at)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            _, found = self._kept.get(key, (0, None))
+        if found is None:
+            try:
+                found = load_stored_config(stored.text)
+            except RelayError as error:
+                found = error.with_traceback(None)
+            with self._lock:
+                self._bytes += len(stored.text) - self._kept.get(key, (0, None))[0]
+                self._kept[key] = (len(stored.text), found)
+                while self._bytes > self._max_bytes:
+                    self._bytes -= self._kept.popitem(last=False)[1][0]
+        if isinstance(found, RelayError):
+            raise found.with_traceback(None)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

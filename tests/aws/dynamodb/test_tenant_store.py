@@ -12,6 +12,7 @@ from relay_core.domain.errors import ConfigTooLargeError
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.tenant_store import (
     MAX_CONFIG_BYTES,
+    StoredConfig,
     TenantStore,
 )
 from relay_dagster.external_errors import MissingResourceError
@@ -21,7 +22,6 @@ from relay_dagster.runs.errors import (
     UnknownTenantError,
     VersionMismatchError,
 )
-from relay_dagster.tenants.parsed_configs import StoredConfig
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, FakeClock, served_platform
 

@@ -9,8 +9,7 @@ from datetime import timedelta
 import pytest
 
 from relay_core.domain.errors import ConfigError
-from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
-from relay_dagster.tenants.parsed_configs import ParsedConfigs
+from relay_dagster.aws.dynamodb.tenant_store import ParsedConfigs, StoredConfig
 from support.builders import config_document
 from support.fakes import NOW
 
