@@ -18,8 +18,7 @@ from relay_core.domain.run_faults import out_of_time
 from relay_core.publish.findings import RunFindings
 from relay_dagster import tags
 from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.publication import publish, published_key, withdraw
-from relay_dagster.execution.reports import RunReports
+from relay_dagster.execution.run_files import RunReports, publish, published_key
 from relay_dagster.external_errors import ExternalServiceError, error_code_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
@@ -173,7 +172,7 @@ class Attempt:
         except FenceLostError:
             found = self._platform.runs.get(self.record.run_id)
             if found is not None and found.status in (RunStatus.FAILED, RunStatus.CANCELLED):
-                self._withdraw()  # the run has ended otherwise while its feed was published
+                self.reports.withdraw()  # the run has ended otherwise while its feed was published
             raise
         except ExternalServiceError as error:
             self.record = self._stored_end(status, error)
@@ -194,10 +193,12 @@ class Attempt:
         """End the run as requested, delete its published feed, and raise `RunStoppedError`."""
         self.record = self._ledger.cancel(self.record.run_id)
         self.io.drain()
-        self._withdraw()
+        self.reports.withdraw()
         self.findings.failure = None
         self.findings.drop_feed()
-        outcome = self._write_last(RunStatus.CANCELLED)
+        outcome = self.reports.write_last(
+            self.findings, self.record, RunStatus.CANCELLED, utc_now()
+        )
         self.record = self._ledger.note_reports(self.record.run_id, outcome)
         self._log("run_cancelled")
         raise RunStoppedError("CANCELLED", f"run {self.record.run_id} was cancelled on request")
@@ -261,7 +262,7 @@ class Attempt:
         if feed_format is not None and is_whole and status is not RunStatus.FAILED:
             self.io.start(publish, self._platform.objects, self.reports.keys, feed_format)
             feed_key = published_key(self.record, feed_format)
-        outcome = self._write_last(status)
+        outcome = self.reports.write_last(self.findings, self.record, status, utc_now())
         tripped = self.findings.tripped[:_MAX_GUARDS] if status is RunStatus.HELD else ()
         guards = tuple(result.as_dict(_MAX_SKU_LENGTH) for result in tripped)
         return replace(outcome, feed_key=feed_key, guards=guards)
@@ -273,32 +274,19 @@ class Attempt:
             raise error
         return found
 
-    def _withdraw(self) -> None:
-        self.reports.withdraw_merged()
-        withdraw(self._platform.objects, self.record)
-
     def _report_poison(self) -> None:
         failure = self.record.failure
         self.findings.fail(failure)
         self._log("poison_job_detected", error_message=failure.error_message)
         try:
-            self._withdraw()
-            outcome = self._write_last(RunStatus.FAILED)
+            self.reports.withdraw()
+            outcome = self.reports.write_last(
+                self.findings, self.record, RunStatus.FAILED, utc_now()
+            )
             self.record = self._ledger.note_reports(self.record.run_id, outcome)
         finally:
             # If S3 refuses the reports, the reconciler writes them later and announces nothing.
             self._announce("run_failed")
-
-    def _write_last(self, status: RunStatus) -> Outcome:
-        now = utc_now()
-        started = self.record.started_at or self.record.requested_at
-        return self.reports.write_last(
-            self.findings,
-            status=status,
-            stage_times=self.record.stage_times(now),
-            duration_seconds=(now - started).total_seconds(),
-            now=now,
-        )
 
     def _announce(self, event: str) -> None:
         """Log and count an end that this process has written."""

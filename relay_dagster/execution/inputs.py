@@ -37,8 +37,7 @@ from relay_core.publish.state import Baseline, read_state
 from relay_core.validation.vendor_failures import ANY_PREFIX, VendorInput, VendorState
 from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
 from relay_dagster.aws.overrides import OverrideDocument
-from relay_dagster.execution.publication import state_key
-from relay_dagster.execution.reports import JSON, RunReports
+from relay_dagster.execution.run_files import JSON, RunReports, state_key
 from relay_dagster.external_errors import BaselineLostError, ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 

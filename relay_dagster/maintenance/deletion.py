@@ -15,7 +15,7 @@ from relay_dagster.aws.dynamodb.deletion_store import TenantData
 from relay_dagster.aws.job_queue import read_whole
 from relay_dagster.aws.metrics import remove_alarms, report_fault
 from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain
-from relay_dagster.execution.publication import place_of
+from relay_dagster.execution.run_files import place_of
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import Job, NotAJobError

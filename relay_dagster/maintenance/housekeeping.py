@@ -14,7 +14,7 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.deletion_store import TenantData
 from relay_dagster.aws.metrics import event_of_feed, report_fault
 from relay_dagster.drain import Deadline, drain
-from relay_dagster.execution.publication import KEPT_AFTER, superseded
+from relay_dagster.execution.run_files import KEPT_AFTER, superseded
 from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError

@@ -17,8 +17,7 @@ from relay_core.publish.findings import RunFindings
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import TICK_SECONDS, Deadline, drain
 from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.publication import remove_superseded, withdraw
-from relay_dagster.execution.reports import RunReports
+from relay_dagster.execution.run_files import RunReports, remove_superseded, withdraw
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
 from relay_dagster.maintenance.run_decision import (
@@ -222,23 +221,15 @@ def write_reports(platform: Platform, record: RunRecord) -> RunRecord:
     """
     outcome = Outcome()
     if record.status not in (RunStatus.SUCCEEDED, RunStatus.HELD):
-        withdraw(platform.objects, record)
         # Files there may be of an attempt that was about to end otherwise.
         with closing(ConcurrentIO(threads=2)) as io:
             reports = RunReports(platform.objects, record.context, io)
-            reports.withdraw_merged()
+            reports.withdraw()
             findings = _findings(platform, record)
             if record.status is RunStatus.FAILED:
                 findings.fail(record.failure)
             finished = record.finished_at or record.requested_at
-            seconds = (finished - (record.started_at or record.requested_at)).total_seconds()
-            outcome = reports.write_last(
-                findings,
-                status=record.status,
-                stage_times=record.stage_times(finished),
-                duration_seconds=seconds,
-                now=finished,
-            )
+            outcome = reports.write_last(findings, record, record.status, finished)
     artifacts = platform.objects.artifacts(record.run_id, record.tenant_id)
     written = Outcome(
         artifacts=artifacts, errors_artifact_key=artifacts.get("errors"), counts=outcome.counts

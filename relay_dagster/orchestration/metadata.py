@@ -22,7 +22,7 @@ from relay_core.publish.kept_rows import COLUMNS as QUARANTINE_COLUMNS
 from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt
 from relay_dagster.execution.inputs import RunInputs
-from relay_dagster.execution.reports import RunReports
+from relay_dagster.execution.run_files import RunReports
 from relay_dagster.orchestration.jobs import report_link
 from relay_dagster.runs.model import RunRecord
 
@@ -276,7 +276,7 @@ def _seconds(record: RunRecord) -> dict[str, float]:
 
 def _uris(reports: RunReports, names: Sequence[str]) -> dict[str, dg.PathMetadataValue]:
     return {
-        f"artifact/{name}": dg.MetadataValue.path(reports.uri(reports.artifacts[name]))
+        f"artifact/{name}": dg.MetadataValue.path(reports.objects.uri(reports.artifacts[name]))
         for name in names
         if name in reports.artifacts
     }

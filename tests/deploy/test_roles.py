@@ -24,7 +24,7 @@ from relay_dagster.aws.dynamodb.run_writes import feed_item
 from relay_dagster.aws.metrics import WORKER_HEARTBEAT
 from relay_dagster.aws.object_store import ObjectStore, Written
 from relay_dagster.aws.secrets import SecretValue
-from relay_dagster.execution.publication import published_key
+from relay_dagster.execution.run_files import published_key
 from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.maintenance.deletion import DeletionTick

@@ -20,7 +20,7 @@ from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import RunFailure
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
-from relay_dagster.execution.publication import published_key, state_key
+from relay_dagster.execution.run_files import published_key, state_key
 from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.maintenance.reconciler import write_reports

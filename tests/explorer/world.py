@@ -28,7 +28,7 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.drain import Deadline
-from relay_dagster.execution.publication import publish, published_key, withdraw
+from relay_dagster.execution.run_files import publish, published_key, withdraw
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.maintenance.deletion import DeletionTick

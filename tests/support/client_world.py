@@ -6,20 +6,21 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import uvicorn
 from typer.testing import CliRunner
 
 from relay_core.config import TenantConfig
-from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import RunContext
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.run import RunStages
 from relay_dagster import cli
 from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.reports import RunReports
+from relay_dagster.execution.run_files import RunReports
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 from support.api_world import ADMIN, ApiWorld
@@ -90,13 +91,12 @@ class ClientWorld:
             if merged.failure is None:
                 stages.write_feed(merged)
             reports.wait()
-            outcome = reports.write_last(
-                findings,
-                status=RunStatus.FAILED if merged.failure else RunStatus.SUCCEEDED,
-                stage_times={Stage.FETCH_INPUTS: 0.25, Stage.NORMALIZE: 61.5},
-                duration_seconds=61.75,
-                now=record.requested_at,
-            )
+            status = RunStatus.FAILED if merged.failure else RunStatus.SUCCEEDED
+            at = record.requested_at
+            entered = {"FETCH_INPUTS": at, "NORMALIZE": at + timedelta(seconds=0.25)}
+            timed = replace(record, started_at=at, stage_entered_at=entered)
+            end = at + timedelta(seconds=61.75)
+            outcome = reports.write_last(findings, timed, status, end)
         if findings.failure is None:
             return self.platform.ledger.succeed(record.fence, outcome)
         return self.platform.ledger.fail(record.fence, findings.failure, outcome)

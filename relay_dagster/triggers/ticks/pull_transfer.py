@@ -15,7 +15,7 @@ from relay_core.config.pulls import PullConfig
 from relay_core.domain.destination import Destination, UnfitUrlError
 from relay_core.normalize.file_kinds import HEAD_BYTES, PAGE, is_page
 from relay_dagster.aws.secrets import SecretsUnavailableError
-from relay_dagster.execution.publication import place_of
+from relay_dagster.execution.run_files import place_of
 from relay_dagster.outbound.https import open_https
 from relay_dagster.outbound.sftp import open_sftp
 from relay_dagster.outbound.streams import Allowance, CallError

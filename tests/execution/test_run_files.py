@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.execution.publication import (
+from relay_dagster.execution.run_files import (
     published_key,
     remove_superseded,
     state_key,
