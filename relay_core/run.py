@@ -278,8 +278,8 @@ class RunStages:
     def go_through(
         self,
         inputs: Mapping[str, VendorInput],
-        locations: Mapping[str, str],
         feeds: Callable[[Sequence[str]], Iterable[VendorFeed]],
+        locations: Mapping[str, str] | None = None,
         *,
         within: Callable[[Stage], AbstractContextManager[object]] = nullcontext,
     ) -> MergedInventory | None:
@@ -303,16 +303,18 @@ class RunStages:
             self.write_feed(merged)
         return merged
 
-    def judge_inputs(self, inputs: Mapping[str, VendorInput], locations: Mapping[str, str]) -> None:
+    def judge_inputs(
+        self, inputs: Mapping[str, VendorInput], locations: Mapping[str, str] | None = None
+    ) -> None:
         """Judge the inputs that were found, as ``vendor_failures.judge_inputs`` does."""
         verdict = judge_inputs(
             self.config,
             self.vendors,
             inputs,
             requested_at=self.requested_at,
-            locations=locations,
             limits=self.findings.limits,
             last_good=self.last_good,
+            locations=locations or {},
         )
         self.findings.warnings, self.findings.faults = verdict.warnings, verdict.faults
         self.findings.failure, self.findings.states = verdict.failure, dict(verdict.states)

@@ -25,7 +25,7 @@ _INPUT_CODES = (
 )
 """The failures of inputs; the first of these that a run has gives the run its code."""
 _OF_ROWS = (FailureCode.NO_ROWS_PARSED, FailureCode.VALIDATION_ERRORS, run_faults.VENDOR_ROWS)
-ANY_PREFIX = "any prefix (inbound.type local is for the local runner)"
+_ANY_PREFIX = "any prefix (inbound.type local is for the local runner)"
 """The expected place of a vendor's feed where its config names none in the bucket."""
 
 
@@ -78,21 +78,21 @@ def judge_inputs(
     inputs: Mapping[str, VendorInput],
     *,
     requested_at: datetime,
-    locations: Mapping[str, str],
     limits: Limits,
     last_good: LastGoodInputs | None,
+    locations: Mapping[str, str],
 ) -> InputVerdict:
     """Judge which vendors have a feed and a SKU map that can be read, before any is.
 
     Vendors are in the order of the config; ages are counted up to ``requested_at``, aware. The
-    locations are for the messages.
+    messages name the locations of feeds that do not lie under their config's prefix.
     """
     states: dict[str, VendorState] = {}
     faults: list[ReportEntry] = []
     warnings: list[ReportEntry] = []
     for vendor in vendors:
         found = inputs.get(vendor.vendor_id)
-        where = locations.get(vendor.vendor_id) or "its inbound prefix"
+        where = locations.get(vendor.vendor_id) or vendor.inbound.s3_prefix or _ANY_PREFIX
         failure = _failure_of_input(vendor, found, requested_at, where, limits)
         if failure is None:
             states[vendor.vendor_id] = VendorState(VendorStatus.FOUND)

@@ -99,7 +99,6 @@ class _Feed:
         made = cls(RunFindings(vendor_ids=ids, vendor_count=len(ids)))
         RunStages(config, config.vendors, requested_at, _KEYS, made, made.findings).go_through(
             {name: VendorInput(len(feeds[name][1])) for name in ids},
-            {},
             lambda names: (
                 VendorFeed(config.vendor(n), feeds[n][1], feeds[n][0], None) for n in names
             ),

@@ -34,7 +34,7 @@ from relay_core.publish.reports import (
     timestamp,
 )
 from relay_core.publish.state import Baseline, read_state
-from relay_core.validation.vendor_failures import ANY_PREFIX, VendorInput, VendorState
+from relay_core.validation.vendor_failures import VendorInput, VendorState
 from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
 from relay_dagster.aws.overrides import OverrideDocument
 from relay_dagster.execution.run_files import JSON, RunReports, state_key
@@ -80,10 +80,6 @@ class RunInputs:
             )
             for name, entry in self.entries.items()
         }
-
-    def locations(self) -> dict[str, str]:
-        """Return the place where each vendor's feed is expected, for messages."""
-        return {name: each["expected_prefix"] or ANY_PREFIX for name, each in self.entries.items()}
 
     def copy_of(self, vendor_id: str) -> str:
         """Return the key of the run's own copy of a vendor's feed."""

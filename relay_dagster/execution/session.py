@@ -180,7 +180,7 @@ class RunSession:
             ]
             findings.take_inputs(inputs.vendor_inputs())
         else:
-            stages.judge_inputs(inputs.vendor_inputs(), inputs.locations())
+            stages.judge_inputs(inputs.vendor_inputs())
         self.stop_if_failed()
         if NORMALIZED in self._launch.assets:
             sizes: dict[str, int] = {}

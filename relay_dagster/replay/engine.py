@@ -16,7 +16,7 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages, Sink
-from relay_core.validation.vendor_failures import ANY_PREFIX, VendorInput
+from relay_core.validation.vendor_failures import VendorInput
 from relay_dagster.replay.run_artifacts import RunArtifacts
 
 KEYS = ArtifactKeys("", "")
@@ -91,11 +91,6 @@ class ReplayInputs:
             found[name] = VendorInput(entry.size or 0, entry.last_modified, map_size)
         return found
 
-    def locations(self) -> dict[str, str]:
-        """Return where each vendor's feed is expected, for the messages."""
-        vendors = self.config.vendors
-        return {each.vendor_id: each.inbound.s3_prefix or ANY_PREFIX for each in vendors}
-
     def feeds(self, vendor_ids: Sequence[str], findings: RunFindings) -> Iterator[VendorFeed]:
         """Yield the feeds that are read, in order."""
         for name in vendor_ids:
@@ -143,7 +138,5 @@ def replay(inputs: ReplayInputs, sink: Sink) -> tuple[RunStages, MergedInventory
         # That of another config differs from all that are stored.
         config_version=artifacts.run.config_version if config == artifacts.config else 0,
     )
-    merged = stages.go_through(
-        inputs.found(), inputs.locations(), lambda ids: inputs.feeds(ids, findings)
-    )
+    merged = stages.go_through(inputs.found(), lambda ids: inputs.feeds(ids, findings))
     return stages, merged

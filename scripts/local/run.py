@@ -192,8 +192,8 @@ def go_through(
     config = stages.config
     return stages.go_through(
         {vendor_id: _found(vendor_id, request) for vendor_id in request.feeds},
-        {vendor.vendor_id: _location(vendor) for vendor in config.vendors},
         lambda vendor_ids: _feeds(config, vendor_ids, request),
+        {vendor.vendor_id: _location(vendor) for vendor in config.vendors},
         within=within,
     )
 

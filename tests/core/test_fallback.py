@@ -102,7 +102,7 @@ def run(
         last_good=last_good,
     )
     at = REQUESTED_AT - age
-    stages.judge_inputs({name: VendorInput(len(data), at) for name, data in uploads.items()}, {})
+    stages.judge_inputs({name: VendorInput(len(data), at) for name, data in uploads.items()})
     if findings.failure is None:
         stages.normalize(
             VendorFeed(config.vendor(name), uploads[name], "feed.csv")

@@ -82,7 +82,7 @@ def test_a_feed_is_copied_into_the_run_and_pinned_with_its_map(
     assert platform.objects.read(inputs.copy_of("vendor_1")) == b"sku\nA\n"
     assert inputs.size_of("vendor_1") == 6
     assert inputs.entries["vendor_2"]["status"] == "missing"
-    assert inputs.locations()["vendor_2"] == "tenants/acme/inbound/vendor_2/"
+    assert inputs.entries["vendor_2"]["expected_prefix"] == "tenants/acme/inbound/vendor_2/"
 
 
 @pytest.mark.parametrize(("limit", "copied"), [(6, True), (5, False)])

@@ -80,7 +80,7 @@ def run_in_memory(
         name: VendorInput(len(data), sku_map_size=len(maps[name]) if name in maps else None)
         for name, data in feeds.items()
     }
-    stages.judge_inputs(found, {})
+    stages.judge_inputs(found)
     if run.findings.failure is None:
         stages.normalize(
             VendorFeed(config.vendor(name), feeds[name], f"{name}.csv", maps.get(name))

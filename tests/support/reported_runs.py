@@ -69,7 +69,7 @@ def go_through(
     )
     came = uploaded_at or {}
     stages.judge_inputs(
-        {name: VendorInput(len(data), came.get(name)) for name, data in feeds.items()}, {}
+        {name: VendorInput(len(data), came.get(name)) for name, data in feeds.items()}
     )
     if run.findings.failure is None:
         stages.normalize(

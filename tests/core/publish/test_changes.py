@@ -57,7 +57,7 @@ def run(baseline: Baseline | None = None, changes: Any = None, **feeds: bytes) -
     stages = RunStages(
         config, config.vendors, REQUESTED_AT, KEYS, done, done.findings, baseline=baseline
     )
-    stages.judge_inputs({name: VendorInput(len(data)) for name, data in feeds.items()}, {})
+    stages.judge_inputs({name: VendorInput(len(data)) for name, data in feeds.items()})
     stages.normalize(
         VendorFeed(config.vendor(name), feeds[name], "f.csv") for name in stages.to_read()
     )
