@@ -19,9 +19,8 @@ from pydantic import ValidationError
 from relay_core.config import Override
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import Codec
-from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.errors import QuotaExceededError, TenantClosingError

@@ -20,7 +20,7 @@ from typing import Any
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.aws.dynamodb.run_store import RunStore
-from relay_dagster.aws.dynamodb.transactions import Write
+from relay_dagster.aws.dynamodb.table import Write
 from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.external_errors import ExternalServiceError, ThrottledError
 from relay_dagster.feeds.pointer import FeedUpdate, FeedUpdateOf, no_update

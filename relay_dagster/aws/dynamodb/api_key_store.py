@@ -14,10 +14,9 @@ from datetime import datetime
 
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import Codec, marshal, unmarshal
-from relay_dagster.aws.dynamodb.database import Database, is_closed
+from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database, is_closed
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.runs.errors import MakerGoneError, QuotaExceededError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope

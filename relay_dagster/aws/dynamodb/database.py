@@ -8,18 +8,25 @@ transaction; no entry is changed or deleted, and no role of the template may.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from botocore.exceptions import ClientError
+
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal, unmarshal
-from relay_dagster.aws.dynamodb.table import IS_THERE, Table
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
-from relay_dagster.aws.error_mapping import maps_aws_errors, retrying
-from relay_dagster.external_errors import ThrottledError
+from relay_dagster.aws.dynamodb.table import IS_THERE, Table, Write
+from relay_dagster.aws.error_mapping import (
+    TRANSACTION_COLLIDED,
+    error_code,
+    maps_aws_errors,
+    retrying,
+)
+from relay_dagster.external_errors import RequestRejectedError, ThrottledError
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.ports import Page, utc_now
 from relay_dagster.settings import Settings
@@ -31,6 +38,22 @@ BETWEEN_NOTES = timedelta(hours=1)
 _T = TypeVar("_T")
 _ACTIVE = "active"
 _AUDIT_RANK = 9
+_OPERATION = "dynamodb.TransactWriteItems"
+# Why DynamoDB cancelled a transaction for one of its items
+_ITEM_COLLIDED = frozenset(
+    {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+)
+
+
+class ConditionsFailedError(Exception):
+    """Conditions of a transaction did not hold; nothing was written.
+
+    ``items`` maps the role of each write whose condition failed to the item found, if there is one.
+    """
+
+    def __init__(self, items: Mapping[str, Mapping[str, Any] | None]) -> None:
+        self.items = dict(items)
+        super().__init__(f"conditions failed: {', '.join(self.items)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +84,35 @@ class Database:
 
     @maps_aws_errors
     def transact(self, *writes: Write) -> None:
-        """Carry out all writes or none; `ConditionsFailedError` where a condition did not hold."""
-        transact(self.clients.dynamodb, writes)
+        """Carry out all or none, but optional ones that fail alone; else `ConditionsFailedError`.
+
+        Its token makes a request that is sent again after a lost answer harmless. Two transactions
+        that touch one item at once collide, which says nothing about the conditions: it is tried
+        again.
+        """
+        request: Any = [write.request() for write in writes]
+
+        def try_once() -> None:
+            token = str(uuid.uuid4())
+            try:
+                self.clients.dynamodb.transact_write_items(
+                    TransactItems=request, ClientRequestToken=token
+                )
+            except ClientError as error:
+                meaning = _meaning(error, writes)
+                if meaning is None:
+                    raise
+                raise meaning from error
+
+        again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self.runs.sleep)
+        try:
+            again(try_once)
+        except ConditionsFailedError as error:
+            left = [write for write in writes if write.role not in error.items]
+            if not all(write.optional or write in left for write in writes):
+                raise
+            if left:
+                self.transact(*left)
 
     def carry_out(self, *writes: Write) -> bool:
         """Carry out all writes or none; return False where somebody else has just done it."""
@@ -169,6 +219,29 @@ def is_closed(item: Mapping[str, Any] | None) -> bool:
 def closing_error(tenant_id: str, item: Mapping[str, Any] | None) -> TenantClosingError:
     """Return the error of the failed condition `tenant_active`; ``item`` is of the deletion."""
     return TenantClosingError(tenant_id, is_deleted=not is_closed(item))
+
+
+def _meaning(error: ClientError, writes: Sequence[Write]) -> Exception | None:
+    """Return what an error response says of a transaction; a collision is a `ThrottledError`."""
+    code = error_code(error)
+    if code in TRANSACTION_COLLIDED:
+        return ThrottledError(_OPERATION, code)
+    if code != "TransactionCanceledException":
+        return None
+    response: Mapping[str, Any] = error.response
+    reasons = [dict(reason) for reason in response.get("CancellationReasons", [])]
+    codes = [str(reason.get("Code", "None")) for reason in reasons]
+    failed = {
+        write.role: reason.get("Item") or None
+        for write, reason, each in zip(writes, reasons, codes, strict=False)
+        if each == "ConditionalCheckFailed"
+    }
+    if failed:
+        return ConditionsFailedError(failed)
+    collided = [each for each in codes if each in _ITEM_COLLIDED]
+    if collided:
+        return ThrottledError(_OPERATION, collided[0])
+    return RequestRejectedError(_OPERATION, str(error))
 
 
 @dataclass(frozen=True, slots=True)

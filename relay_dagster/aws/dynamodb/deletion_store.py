@@ -11,11 +11,10 @@ from typing import Any
 
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.codec import DAY, hour_of, marshal, unmarshal
-from relay_dagster.aws.dynamodb.database import Database, is_closed
+from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database, is_closed
 from relay_dagster.aws.dynamodb.run_writes import to_record
 from relay_dagster.aws.dynamodb.schema import Kind, config_key, run_count_key
-from relay_dagster.aws.dynamodb.table import IS_THERE, UNREADABLE_AGAIN
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
+from relay_dagster.aws.dynamodb.table import IS_THERE, UNREADABLE_AGAIN, Write
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.runs.errors import (
     QuotaExceededError,

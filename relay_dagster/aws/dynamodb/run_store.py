@@ -18,7 +18,7 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal, unmarshal
-from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.run_writes import (
     CHECKED,
     RunItemWrites,
@@ -31,8 +31,7 @@ from relay_dagster.aws.dynamodb.run_writes import (
     to_results,
 )
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.table import cursor_after, listing_of, start_key
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
+from relay_dagster.aws.dynamodb.table import Write, cursor_after, listing_of, start_key
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
 from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
 from relay_dagster.feeds.pointer import FeedPointer

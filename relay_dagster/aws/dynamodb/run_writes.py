@@ -21,8 +21,7 @@ from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database, closing_error
 from relay_dagster.aws.dynamodb.schema import Kind, due_place, run_count_key
-from relay_dagster.aws.dynamodb.table import IS_THERE, Table
-from relay_dagster.aws.dynamodb.transactions import Write
+from relay_dagster.aws.dynamodb.table import IS_THERE, Table, Write
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
 from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate
 from relay_dagster.runs.errors import CommitLostError, QuotaExceededError, TenantBusyError

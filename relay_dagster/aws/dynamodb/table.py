@@ -28,7 +28,6 @@ from relay_dagster.aws.dynamodb.codec import (
     unmarshal,
 )
 from relay_dagster.aws.dynamodb.schema import Kind, due_shard
-from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.aws.error_mapping import (
     CONDITION_FAILED,
     TRANSACTION_COLLIDED,
@@ -102,6 +101,26 @@ def read_cursor(cursor: str) -> tuple[str, str]:
     except (binascii.Error, ValueError) as error:
         raise BadCursorError from error
     return instant, rest
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write of a transaction: ``Put``, ``Update``, ``Delete`` or ``ConditionCheck``."""
+
+    role: str  # names it, to tell which condition failed
+    action: str  # what it does
+    arguments: Mapping[str, Any]  # of the call
+    optional: bool = False  # the others are carried out without it where its condition fails
+    # Returns what its failed condition means, of the item that is there
+    refusal: Callable[[Mapping[str, Any] | None], Exception] | None = None
+    rank: int = 1  # where several conditions fail, the meaning of the lowest counts
+
+    def request(self) -> dict[str, Any]:
+        """Return the entry of TransactItems; a failed condition answers with the item."""
+        arguments = dict(self.arguments)
+        if "ConditionExpression" in arguments:
+            arguments["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        return {self.action: arguments}
 
 
 @adapter

@@ -18,10 +18,9 @@ from relay_core.config.json_patch import changed_paths
 from relay_core.domain.errors import ConfigTooLargeError, RelayError
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.codec import Codec, by_time
-from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.schema import Kind, config_key
-from relay_dagster.aws.dynamodb.table import IS_THERE
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
+from relay_dagster.aws.dynamodb.table import IS_THERE, Write
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.runs.errors import (
     QuotaExceededError,

@@ -14,8 +14,7 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import Codec, Item, instant_text, marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind, due_place
-from relay_dagster.aws.dynamodb.table import Table
-from relay_dagster.aws.dynamodb.transactions import Write
+from relay_dagster.aws.dynamodb.table import Table, Write
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
 from relay_dagster.tenants.audit import AuditEntry
 from relay_dagster.triggers.pulls import PullState, Rule

@@ -20,12 +20,12 @@ from relay_dagster.aws.dynamodb.table import (
     UNREADABLE_AGAIN,
     BadCursorError,
     Table,
+    Write,
     cursor_after,
     read_cursor,
     start_key,
     to_cursor,
 )
-from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.runs.ports import Page
 from relay_dagster.tenants.audit import AuditEntry
 from relay_dagster.webhooks.changes import Webhooks, WebhooksRule

@@ -7,8 +7,8 @@ import pytest
 
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
 from relay_dagster.aws.dynamodb.codec import unmarshal
+from relay_dagster.aws.dynamodb.database import ConditionsFailedError
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.runs.errors import MakerGoneError, QuotaExceededError
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, FakeClock

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
+from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
+from relay_dagster.aws.dynamodb.table import Table, Write
 from relay_dagster.external_errors import RequestRejectedError, ThrottledError
 
 WRITES = [
@@ -38,7 +40,9 @@ class ScriptedDynamoDB:
             raise self.errors.pop(0)
 
     def run(self) -> None:
-        transact(self, WRITES, sleep=self.pauses.append)  # type: ignore[arg-type]
+        clients: Any = SimpleNamespace(dynamodb=self)
+        table = Table(clients, "table", sleep=self.pauses.append)
+        Database(clients, table, table, table).transact(*WRITES)
 
 
 @pytest.mark.parametrize(
