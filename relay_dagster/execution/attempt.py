@@ -17,8 +17,7 @@ from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import out_of_time
 from relay_core.publish.findings import RunFindings
 from relay_dagster import tags
-from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.run_files import RunReports, publish, published_key
+from relay_dagster.execution.run_files import ConcurrentIO, RunReports, publish, published_key
 from relay_dagster.external_errors import ExternalServiceError, error_code_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError

@@ -27,7 +27,6 @@ from relay_core.run import RunStages
 from relay_core.validation.vendor_failures import warning_of
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
-from relay_dagster.execution.concurrent_io import ReadAhead
 from relay_dagster.execution.inputs import (
     InputSnapshot,
     PublishedInputs,
@@ -35,6 +34,7 @@ from relay_dagster.execution.inputs import (
     fetch_baseline,
 )
 from relay_dagster.execution.memory_limit import MemoryLimit
+from relay_dagster.execution.run_files import ReadAhead
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import RunRecord

@@ -1,4 +1,7 @@
-"""One tick of the intake: take due runs and messages of the queue, let `decision` decide, act.
+"""One tick of the intake: take due runs and messages of the queue, decide, act.
+
+`decide` is pure: facts in, actions out. Only messages of final runs are deleted: a message lives as
+long as its run.
 
 Second and later attempts come first. Then runs whose turn with their tenant has come and messages
 of the queue share the places, half each; a half that is not used goes to the other. A run or
@@ -11,23 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import LONG_POLL_SECONDS
 from relay_dagster.aws.job_queue import MAX_MESSAGES, Message
 from relay_dagster.aws.metrics import WORKER_HEARTBEAT, report_fault
 from relay_dagster.drain import drain
 from relay_dagster.external_errors import ExternalServiceError
-from relay_dagster.intake.decision import (
-    Discard,
-    Dispatch,
-    Forget,
-    IntakeAction,
-    KeepWaiting,
-    MessageFacts,
-    Refuse,
-    Replace,
-    decide,
-    next_action,
-)
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
     JobConflictError,
@@ -37,6 +29,7 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import DueQueue, LockState, RunRecord
+from relay_dagster.runs.poll_schedule import WAITS_HIDDEN
 from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
 
@@ -49,6 +42,104 @@ meanwhile, it comes again after that."""
 
 SERVED_LATELY = timedelta(minutes=10)
 log = event_log()
+
+
+# --- the decision ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Send the message to the dead-letter queue with its cause, then delete it."""
+
+    error_code: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Delete the message: its tenant is deleted, and no other trace of it is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Delete the message: its run is final, and nobody needs it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepWaiting:
+    """Store the newer receipt handle; with ``seconds``, hide the message for so long."""
+
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Ask Dagster for an attempt; ``is_new``: after a transition of the record."""
+
+    attempt: int
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Send the body again, after a delay; store the new message's id, then delete this one."""
+
+    delay_seconds: int = 0
+
+
+# With one attempt a message has one receive: while it waits, it is replaced after each.
+RECEIVE_AGAIN_SECONDS = 5
+
+IntakeAction = Refuse | Forget | Discard | KeepWaiting | Dispatch | Replace
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    """One receive of a message, and the state of its run at that moment.
+
+    With a ``refusal`` no run can have the message; else there is a record. ``is_its_turn`` is False
+    while the run's tenant is busy, or others have waited longer.
+    """
+
+    receive_count: int
+    now: datetime
+    record: RunRecord | None = None
+    refusal: Refuse | Forget | None = None
+    is_its_turn: bool = True
+    execution: AttemptState = AttemptState.ABSENT
+
+
+def decide(facts: MessageFacts, max_attempts: int) -> tuple[IntakeAction, ...]:
+    """Return the actions for one message, in order; it is replaced before SQS gives it up."""
+    if facts.refusal is not None:
+        return (facts.refusal,)
+    if facts.record is None:
+        raise ValueError("a job that is not refused has a record")
+    first = next_action(facts.record, facts, max_attempts)
+    if isinstance(first, Discard) or facts.receive_count < max_attempts:
+        return (first,)
+    return (first, Replace(RECEIVE_AGAIN_SECONDS if max_attempts == 1 else 0))
+
+
+def next_action(record: RunRecord, facts: MessageFacts, max_attempts: int) -> IntakeAction:
+    """Return the next action for a run, with or without a message."""
+    if record.has_ended:
+        return KeepWaiting() if record.needs_dlq else Discard()
+    if record.cancel_requested_at is not None or record.status is RunStatus.RUNNING:
+        return KeepWaiting()
+    if record.is_dispatched:
+        lost = facts.execution is AttemptState.ABSENT
+        return Dispatch(record.attempt, is_new=False) if lost else KeepWaiting()
+    if record.next_attempt_at is not None and facts.now < record.next_attempt_at:
+        return KeepWaiting((record.next_attempt_at - facts.now).total_seconds())
+    if record.attempt >= max_attempts:
+        return KeepWaiting()
+    if record.lock_state is LockState.QUEUED and not facts.is_its_turn:
+        return KeepWaiting(WAITS_HIDDEN.total_seconds())
+    return Dispatch(record.attempt + 1, is_new=True)
+
+
+# --- the tick -------------------------------------------------------------------------------------
 
 
 @dataclass

@@ -16,8 +16,7 @@ from relay_core.domain.errors import RelayError
 from relay_core.publish.findings import RunFindings
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import TICK_SECONDS, Deadline, drain
-from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.run_files import RunReports, remove_superseded, withdraw
+from relay_dagster.execution.run_files import ConcurrentIO, RunReports, remove_superseded, withdraw
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
 from relay_dagster.maintenance.run_decision import (

@@ -20,7 +20,7 @@ from relay_dagster.feeds.pointer import MAX_PENDING, FeedPointer, Publication, P
 from relay_dagster.maintenance.housekeeping import Memory
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterOccasion
-from relay_dagster.orchestration.jobs import report_link
+from relay_dagster.orchestration.metadata import report_link
 from relay_dagster.triggers.rules import TriggerState, late_at
 from relay_dagster.wiring import Platform
 

@@ -1,11 +1,11 @@
-"""The one job, its partitions, which are the tenants, and the address of a run's report.
+"""The one job, its partitions, which are the tenants, and where ``relay ui`` has runs' reports.
 
-A leaf: it imports nothing of ours. ``relay ui`` leads from the address to the file.
+A leaf: it imports nothing of ours.
 """
 
 import dagster as dg
 
-INVENTORY_SYNC, TENANT_PARTITIONS, REPORTS = "inventory_sync", "tenants", "/reports"
+INVENTORY_SYNC, TENANT_PARTITIONS, REPORT_PATH = "inventory_sync", "tenants", "/reports"
 
 inventory_sync = dg.define_asset_job(
     INVENTORY_SYNC,
@@ -15,8 +15,3 @@ inventory_sync = dg.define_asset_job(
     description="One pass over one tenant's feeds: fetch, normalize, merge and price, publish.",
 )
 tenant_partitions = dg.DynamicPartitionsDefinition(name=TENANT_PARTITIONS)
-
-
-def report_link(tenant_id: str, run_id: str) -> dg.UrlMetadataValue:
-    """Return the link; it stays good, for the file is signed for when it is followed."""
-    return dg.MetadataValue.url(f"{REPORTS}/{tenant_id}/{run_id}")

@@ -23,7 +23,7 @@ from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt
 from relay_dagster.execution.inputs import RunInputs
 from relay_dagster.execution.run_files import RunReports
-from relay_dagster.orchestration.jobs import report_link
+from relay_dagster.orchestration.jobs import REPORT_PATH
 from relay_dagster.runs.model import RunRecord
 
 _MAX_SUSPECTS = 100
@@ -144,6 +144,11 @@ def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:
         for each in results
     ]
     return table(rows, kinds)
+
+
+def report_link(tenant_id: str, run_id: str) -> dg.UrlMetadataValue:
+    """Return the link to a run's report; it stays good: the file is signed for on the way."""
+    return dg.MetadataValue.url(f"{REPORT_PATH}/{tenant_id}/{run_id}")
 
 
 def fetched_metadata(inputs: RunInputs, reports: RunReports) -> dict[str, Any]:

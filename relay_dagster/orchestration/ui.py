@@ -40,7 +40,7 @@ from relay_dagster import tags
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.logs import event_log, log_libraries
-from relay_dagster.orchestration.jobs import REPORTS
+from relay_dagster.orchestration.jobs import REPORT_PATH
 from relay_dagster.runs.job_message import is_id, is_run_id
 from relay_dagster.settings import SettingsError, UiSettings
 
@@ -64,7 +64,7 @@ _KEPT = f"'unpinned-tags', '{json.dumps(OUT_OF_SIGHT)}'"
 _SCRIPT = f"'unpinned-tags' in localStorage || localStorage.setItem({_KEPT})"
 # Each script of a page has the nonce that the page's policy asks for.
 _FIRST = re.compile(r'<script nonce="[^"]*">')
-_PATH = re.compile(rf"{REPORTS}/([^/]+)/([^/]+)")
+_PATH = re.compile(rf"{REPORT_PATH}/([^/]+)/([^/]+)")
 _GRACEFUL_SECONDS = 10
 _log = event_log()
 

@@ -16,9 +16,8 @@ from relay_core.domain.records import RunContext
 from relay_core.publish.reports import overrides_json
 from relay_dagster.aws.object_store import ObjectInfo
 from relay_dagster.aws.overrides import OverrideDocument
-from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.inputs import InputSnapshot, read_manifest
-from relay_dagster.execution.run_files import RunReports
+from relay_dagster.execution.run_files import ConcurrentIO, RunReports
 from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform

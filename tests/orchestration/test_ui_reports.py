@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from relay_core.publish.keys import ArtifactKeys
-from relay_dagster.orchestration.jobs import report_link
+from relay_dagster.orchestration.metadata import report_link
 from relay_dagster.orchestration.ui import Guard, Reports
 from support.builders import RUN_ID
 

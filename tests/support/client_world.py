@@ -19,8 +19,7 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.run import RunStages
 from relay_dagster import cli
-from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.run_files import RunReports
+from relay_dagster.execution.run_files import ConcurrentIO, RunReports
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 from support.api_world import ADMIN, ApiWorld

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.execution.concurrent_io import MAX_READ_AHEAD_BYTES, ConcurrentIO, ReadAhead
+from relay_dagster.execution.run_files import MAX_READ_AHEAD_BYTES, ConcurrentIO, ReadAhead
 from relay_dagster.external_errors import MissingResourceError
 
 HALF = MAX_READ_AHEAD_BYTES // 2
