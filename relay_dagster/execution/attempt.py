@@ -44,7 +44,7 @@ class Heartbeat:
 
     ``RunStore.beat`` counts them in an item of their own. The reconciler notes in the record when
     it last saw the count change, and ends an attempt that is silent for too long
-    (``maintenance/run_decision.py``): a process that wakes up after that gets `FenceLostError`, and
+    (``maintenance/reconciler.py``): a process that wakes up after that gets `FenceLostError`, and
     gives up. Another failed call is only logged: several missing heartbeats are tolerated. The
     first one comes after an interval, so a shorter run needs none.
     """
