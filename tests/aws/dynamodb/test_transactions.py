@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.table import Table, Write
-from relay_dagster.external_errors import RequestRejectedError, ThrottledError
+from relay_dagster.external_errors import RequestRejectedError, ServiceFailedError, ThrottledError
 
 WRITES = [
     Write("record", "Put", {"ConditionExpression": "attribute_not_exists(pk)"}),
@@ -87,9 +87,9 @@ def test_an_item_that_dynamodb_refuses_is_no_collision() -> None:
         dynamodb.run()
 
 
-def test_another_error_goes_to_whoever_judges_it() -> None:
+def test_another_error_is_one_of_the_service() -> None:
     dynamodb = ScriptedDynamoDB(refused("InternalServerError"))
-    with pytest.raises(ClientError, match="InternalServerError"):
+    with pytest.raises(ServiceFailedError, match="InternalServerError"):
         dynamodb.run()
 
 
