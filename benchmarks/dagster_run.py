@@ -67,7 +67,7 @@ class DagsterRuns:
         return run_id, [sys.executable, "-m", "benchmarks.dagster_run", serialize_value(asked)]
 
     def has_succeeded(self, run_id: str) -> bool:
-        """Tell whether a run has ended well."""
+        """Return whether a run has ended well."""
         record = self.platform.runs.get(run_id)
         return record is not None and record.status == "SUCCEEDED"
 

@@ -434,7 +434,7 @@ class RunStages:
         return baseline if baseline is not None and baseline.context.currency == currency else None
 
     def _is_judged(self, published: FeedFigures) -> bool:
-        """Tell whether guards are judged against the published feed."""
+        """Return whether guards are judged against the published feed."""
         guards = self.config.guards
         return guards.mode != "off" and published.offers >= guards.min_baseline_skus
 

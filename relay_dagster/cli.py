@@ -121,7 +121,7 @@ Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 @app.command()
 def bootstrap(
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; tell what is not as it must be.")
+        bool, typer.Option("--check", help="Change nothing; say what is not as it must be.")
     ] = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="Also set right what is there and differs.")
@@ -145,7 +145,7 @@ def bootstrap(
 
 @app.command()
 def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
-    """Serve the HTTP API until it is told to stop."""
+    """Serve the HTTP API until a signal ends it."""
     from relay_dagster.api.app import serve
 
     serve(host, port)
@@ -164,7 +164,7 @@ def ui(
         bool, typer.Option("--read-only", help="Show everything, let nothing be pressed.")
     ] = False,
 ) -> None:
-    """Serve Dagster's pages, behind a guard against foreign pages, until it is told to stop."""
+    """Serve Dagster's pages, behind a guard against foreign pages, until a signal ends it."""
     from relay_dagster.orchestration.ui import serve
 
     serve(host, port, workspace, read_only=read_only)
@@ -174,7 +174,7 @@ def ui(
 def deletions(
     once: Annotated[bool, typer.Option("--once", help="What is due now, and no more.")] = False,
 ) -> None:
-    """Remove the tenants whose deletion is due, in the code server's place, until told to stop."""
+    """Remove the tenants whose deletion is due, in place of the code server, until a signal."""
     import dagster as dg
 
     from relay_dagster.maintenance.deletion import DeletionTick

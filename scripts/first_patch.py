@@ -86,8 +86,8 @@ def options_told(patched: Document) -> str:
     """Say in which options the first vendor's parser is not the default."""
     plain = dict(_options(ParserConfig(format="csv")))
     found = _options(load_config(patched).vendors[0].parser)
-    told = [f"{name} {value!r}" for name, value in found if value != plain[name]]
-    return ", ".join(told) or "as by default"
+    named = [f"{name} {value!r}" for name, value in found if value != plain[name]]
+    return ", ".join(named) or "as by default"
 
 
 def _options(parser: ParserConfig) -> list[tuple[str, object]]:

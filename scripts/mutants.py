@@ -199,7 +199,7 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def survives(mutant: Mutant, folder: Path) -> bool:
-    """Tell whether the tests of a module, in a copy of the source, notice nothing of a mutant."""
+    """Return whether the tests of a module, in a copy of the source, notice nothing of a mutant."""
     path = folder / mutant.module
     before = path.read_text("utf-8")
     path.write_text(mutant.source, "utf-8")
@@ -210,7 +210,7 @@ def survives(mutant: Mutant, folder: Path) -> bool:
 
 
 def passes(module: str, folder: Path) -> bool:
-    """Tell whether a module's tests pass in a copy of the source; one that hangs does not."""
+    """Return whether a module's tests pass in a copy of the source; one that hangs does not."""
     process = _WARM.Process(target=_test, args=(folder, SUBJECTS[module]))
     process.start()
     process.join(SECONDS)

@@ -2,8 +2,8 @@
 
 Then all of them by configs that say only which header holds the SKU, with the one patch that
 ``local_run.py --check`` prints for each (`first_patch`). Then some again, changed by a rule as
-within a year, against what was published before; and what decides between three hospitals' offers,
-told of SKUs that tie in different ways.
+within a year, against what was published before; and the explanations of
+SKUs of which three hospitals' offers tie in different ways.
 
 The feeds stay in ``RELAY_FEEDS_DIR`` (default ``../shared/data``); their configs are in
 ``configs/real_feeds``. Exit status 0 where every run came to what it should, or the folder is
@@ -228,8 +228,8 @@ def run_patched(tenant: str, feeds_dir: Path) -> Line:
         rows, rows_by_hand = (row_counts(folder / each) for each in ("patched", "by_hand"))
     wrong = differences(patched, by_hand)
     if statuses != [1, 0, 0, 0] or rows != rows_by_hand or wrong:
-        told = f"exit statuses {statuses}, rows {rows} and {rows_by_hand}, {wrong}"
-        return Line(tenant, False, f"by one patch: {told}\n{second.stdout}{done.stderr}")
+        counts = f"exit statuses {statuses}, rows {rows} and {rows_by_hand}, {wrong}"
+        return Line(tenant, False, f"by one patch: {counts}\n{second.stdout}{done.stderr}")
     return Line(tenant, True, f"by one patch: {options_told(patched)}")
 
 
@@ -252,11 +252,11 @@ def run_changed(change: Change, feeds_dir: Path) -> Line:
         baseline = folder / "before" / "published" / "state.parquet"
         done = _tenant_run(change.tenant, paths, folder / "after", f"--baseline={baseline}")
     expected = f"HELD: {', '.join(change.held_by)}" if change.held_by else ""
-    # Doubts are told after a success, and are none of the verdict.
+    # Doubts are written after a success, and are no part of the verdict.
     said = [line for line in done.stderr.splitlines() if not line.startswith("doubt: ")]
-    status, told = done.returncode, last_line("\n".join(said)) if said else ""
-    is_right = (status, told) == (_HELD if expected else 0, expected)
-    text = told or "published"
+    status, last = done.returncode, last_line("\n".join(said)) if said else ""
+    is_right = (status, last) == (_HELD if expected else 0, expected)
+    text = last or "published"
     return Line(change.tenant, is_right, f"{change.what}: {text if is_right else (status, text)}")
 
 
@@ -267,9 +267,9 @@ def explain_ties(feeds_dir: Path) -> Line:
     with tempfile.TemporaryDirectory() as folder:
         done = _tenant_run(tenant, paths, Path(folder), *(f"--explain={sku}" for sku in TIES))
     done.check_returncode()
-    told = lost_on(done.stdout.splitlines()[-len(TIES) :])
-    wrong = {sku: told[sku] for sku, expected in TIES.items() if told[sku] != list(expected)}
-    text = f"told what decides of {len(TIES)} SKUs" if not wrong else f"told otherwise: {wrong}"
+    found = lost_on(done.stdout.splitlines()[-len(TIES) :])
+    wrong = {sku: found[sku] for sku, expected in TIES.items() if found[sku] != list(expected)}
+    text = f"explained {len(TIES)} SKUs that tie" if not wrong else f"explained otherwise: {wrong}"
     return Line(tenant, not wrong, text)
 
 
@@ -277,8 +277,8 @@ def lost_on(lines: Sequence[str]) -> dict[str, list[tuple[str, str | None]]]:
     """Return of each SKU that is explained its offers' vendors, and what they have lost on."""
     explained = map(json.loads, lines)
     return {
-        told["sku"]: [(offer["vendor_id"], offer["lost_on"]) for offer in told["offers"]]
-        for told in explained
+        each["sku"]: [(offer["vendor_id"], offer["lost_on"]) for offer in each["offers"]]
+        for each in explained
     }
 
 

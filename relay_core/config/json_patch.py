@@ -83,7 +83,7 @@ _ABSENT = object()
 def changed_paths(before: str, after: str) -> list[str]:
     """Return the paths of all members that one of two JSON texts lacks, or has otherwise.
 
-    Items of lists are told by their places. A text that is no JSON differs as a whole, path "".
+    Items of lists are named by their places. A text that is no JSON differs as a whole, path "".
     """
     try:
         was, is_ = (json.loads(text, parse_float=Decimal) for text in (before, after))

@@ -184,7 +184,7 @@ def _of_price_rules(pricing: PricingConfig, vendor_ids: Sequence[str]) -> Iterat
 
 
 def _under_cost(path: str, rule: PriceRule, pricing: PricingConfig) -> Iterator[ConfigFault]:
-    """Tell of a fixed price under what some of the offers that it is for may cost."""
+    """Yield the doubt of a fixed price below the cost that some of its offers may have."""
     if rule.fixed_price is None:
         return
     least = pricing.min_price if rule.min_price is None else rule.min_price

@@ -68,7 +68,7 @@ class Destination:
         return f"[{self.host}]" if ":" in self.host else self.host
 
     def accepts(self, address: Address) -> bool:
-        """Tell whether an address that the host has may be connected to."""
+        """Return whether an address that the host has may be connected to."""
         if self.allow_loopback and address.is_loopback:
             return True
         return self.port in PORTS.get(self.scheme, ()) and is_public(address)
@@ -83,7 +83,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether everybody reaches the same host there; wrapped IPv4 is judged by itself."""
+    """Return whether everybody reaches the same host there; wrapped IPv4 is judged by itself."""
     if isinstance(address, IPv6Address):
         # Mapped, translated and compatible addresses end in one of IPv4, 6to4 begins with one.
         is_wrapped = any(address in network for network in _ENDS_IN_V4)

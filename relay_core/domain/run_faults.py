@@ -83,7 +83,7 @@ def listed(items: Iterable[str], separator: str, count: int) -> str:
 
 
 def too_little_memory(megabytes: int, stage: Stage) -> RunFailure:
-    """Tell that the feeds need more memory than a run may have."""
+    """Return the failure of a run whose feeds need more memory than it may have."""
     return RunFailure(
         str(FailureCode.FEED_TOO_LARGE),
         f"feed too large: the run needs more memory than {megabytes} MiB, which are the most; "
@@ -93,7 +93,7 @@ def too_little_memory(megabytes: int, stage: Stage) -> RunFailure:
 
 
 def out_of_time(seconds: float, stage: Stage) -> RunFailure:
-    """Tell that a run took too long."""
+    """Return the failure of a run that took too long."""
     return RunFailure(
         str(FailureCode.RUN_TIMEOUT),
         f"run timeout: the attempt took longer than {seconds:g} seconds, which are the most, and "
@@ -103,21 +103,21 @@ def out_of_time(seconds: float, stage: Stage) -> RunFailure:
 
 
 def unreadable_feed(vendor_id: str, file_name: str, error: FeedUnreadableError) -> ReportEntry:
-    """Tell of a feed that cannot be used."""
+    """Return the entry of a feed that cannot be used."""
     title = _TITLES.get(FailureCode(error.error_code), "")
     message = f"{title}vendor {vendor_id!r}, file {file_name!r}: {error}"
     return ReportEntry(str(error.error_code), message, vendor_id)
 
 
 def no_rows(vendor_id: str | None) -> ReportEntry:
-    """Tell that a vendor's feed, or every feed, has no row, which fails the run."""
+    """Return the entry of a vendor's feed, or every feed, without a row, which fails the run."""
     of_one = f"vendor {vendor_id!r} has a feed of no row"
     what = "no feed has a row" if vendor_id is None else of_one
     return fault_of(FailureCode.NO_ROWS_PARSED, vendor_id, what=what)
 
 
 def no_valid_rows(total: int) -> ReportEntry:
-    """Tell that every row is refused, within the limits."""
+    """Return the entry of rows that are all rejected, within the limits."""
     return ReportEntry(
         str(FailureCode.NO_ROWS_PARSED),
         f"no rows parsed: each of the {total} rows is invalid; mend the rows listed in errors.json",
@@ -125,7 +125,7 @@ def no_valid_rows(total: int) -> ReportEntry:
 
 
 def nothing_priced(skus: int, free: int) -> ReportEntry:
-    """Tell that no SKU can be priced: ``free`` of them come to 0.00, the others have no amount."""
+    """Return the entry of SKUs without a price: ``free`` come to 0.00, others have no amount."""
     remedy = "map a cost or a price column" if free < skus else "set pricing.min_price"
     also = ", or set pricing.min_price" if 0 < free < skus else ""
     what = f"none of the {skus} SKUs can be priced"

@@ -42,7 +42,7 @@ _BYTES = 8 << 20  # about how many bytes of text a batch has
 
 
 def may_explode(data: Buffer) -> bool:
-    """Tell whether a page of a file can unpack to any size, whatever the file says of itself."""
+    """Return whether a page of a file can unpack to any size, whatever the file says of itself."""
     try:
         about = pq.read_metadata(pa.BufferReader(pa.py_buffer(memoryview(data))))
     except (pa.ArrowException, OSError, ValueError):
@@ -99,7 +99,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    """Tell whether a column's cells have a text."""
+    """Return whether a column's cells have a text."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     others = (pa.types.is_boolean, pa.types.is_date, pa.types.is_timestamp, pa.types.is_null)
     return any(test(kind) for test in (_is_string, _is_number, *others))

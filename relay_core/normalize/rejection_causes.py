@@ -1,6 +1,6 @@
 """Refused rows in reports: causes, which count what looks alike, and entries of ``errors.json``.
 
-Counts are of every refused cell. A cause is told of by its first cells that differ. Entries are of
+Counts are of every refused cell. A cause is shown by its first cells that differ. Entries are of
 the first few thousand rows, in plain Python.
 """
 

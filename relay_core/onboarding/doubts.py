@@ -83,7 +83,7 @@ def row_doubts(config: TenantConfig, vendor: NormalizedVendor, offers: pa.Table)
 
 
 def has_amounts(config: TenantConfig, offers: pa.Table) -> bool:
-    """Tell whether a price can be made of any `ruled_offers`; it is so where there is none."""
+    """Return whether a price can be made of any `ruled_offers`; it is so where there is none."""
     return not len(offers) or bool(has_amount(offers, config.pricing).any())
 
 

@@ -201,7 +201,7 @@ def _median(texts: Sequence[str], parser: ParserConfig) -> str:
 
 
 def _has_rivals(header: str, wanted: str, free: Iterable[str]) -> bool:
-    """Tell whether a name that may be any price stands beside other prices of no known kind."""
+    """Return whether a name that may be any price stands beside other prices of no known kind."""
     if _joined(header) not in _ANY_PRICES or header == wanted:
         return False
     words = [plain_words(each) for each in _WORDS["cost"].split(",")]

@@ -362,7 +362,7 @@ def guess_skip_rows(feed: FeedSample, parser: ParserConfig) -> list[dict[str, An
     """Return the entries of ``skip_rows`` that leave out headings, images, footers and totals.
 
     A record without a quantity and without an amount is no product. A header tells such records
-    where no other record lacks its cell. Totals are told by their words, where the SKU is empty.
+    where no other record lacks its cell. Totals are found by their words, where the SKU is empty.
     """
     headers, columns = record_columns(feed, parser)
     names = [header.strip() for header in headers[: len(columns)]]

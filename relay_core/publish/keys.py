@@ -73,7 +73,7 @@ class ArtifactKeys:
 
     @staticmethod
     def is_of_the_run(name: str) -> bool:
-        """Tell whether an artifact is the run's own, and none of a vendor's."""
+        """Return whether an artifact is the run's own, and none of a vendor's."""
         return name == MERGED_INVENTORY or name in _OF_THE_RUN
 
     def merged_inventory(self, feed_format: str) -> str:

@@ -140,9 +140,9 @@ def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baselin
     source = pa.py_buffer(data)
     try:
         schema = pq.read_schema(pa.BufferReader(source))
-        told = {**json.loads(schema.metadata[_METADATA])}
+        written = {**json.loads(schema.metadata[_METADATA])}
         known = {each.name for each in fields(StateContext)}
-        context = StateContext(**{name: told[name] for name in told if name in known})
+        context = StateContext(**{name: written[name] for name in written if name in known})
         # What a newer release has written besides says nothing here.
         own = [schema.field(name) for name in STATE_SCHEMA.names if name in schema.names]
         if not pa.schema(own).equals(STATE_SCHEMA):
@@ -164,10 +164,10 @@ def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baselin
 
 
 def _history(metadata: Mapping[bytes, bytes]) -> Sequence[Publication]:
-    """Return the publications that a state tells of; none of what another release has written."""
+    """Return the publications that a state names; none where another release has written it."""
     try:
-        told = [Publication(*each) for each in json.loads(metadata.get(_HISTORY, b"[]"))]
+        written = [Publication(*each) for each in json.loads(metadata.get(_HISTORY, b"[]"))]
     except (ValueError, TypeError):
         return ()
-    is_sound = all(tuple(map(type, each)) == (str, str, int) for each in told)
-    return told[-MAX_HISTORY:] if is_sound else ()
+    is_sound = all(tuple(map(type, each)) == (str, str, int) for each in written)
+    return written[-MAX_HISTORY:] if is_sound else ()

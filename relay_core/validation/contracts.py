@@ -242,7 +242,7 @@ def broken_rules(schema: pandera.DataFrameSchema, frame: pd.DataFrame) -> list[B
 
 
 def _extremes_hold(cells: pd.Series, column: pandera.Column, rows: Bools) -> bool:
-    """Tell whether the least and the greatest of some rows' cells hold, and no null is too many."""
+    """Return whether the least and the greatest cell of some rows hold, and no null is too many."""
     if not isinstance(cells.dtype, pd.ArrowDtype):
         return False
     found: pa.ChunkedArray = cells.array.__arrow_array__()
@@ -261,7 +261,7 @@ def _extremes_hold(cells: pd.Series, column: pandera.Column, rows: Bools) -> boo
 
 
 def _ascends(cells: pd.Series) -> bool:
-    """Tell whether each cell is greater than the one before."""
+    """Return whether each cell is greater than the one before."""
     found = one_chunk(cells.array.__arrow_array__())
     return bool(pc.all(pc.less(found[:-1], found[1:])).as_py())
 

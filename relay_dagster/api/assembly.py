@@ -164,7 +164,7 @@ def create_app(
 
 
 def serve(host: str, port: int) -> None:
-    """Serve the API until it is told to stop; `SettingsError`: a variable is bad, or too unsafe."""
+    """Serve the API until a signal ends it; `SettingsError`: a variable is bad, or too unsafe."""
     app = create_app()
     platform: Platform = app.state.parts.platform
     refuse_unsafe(platform.settings, host)
@@ -180,7 +180,7 @@ def serve(host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        # The app itself looks at them, and believes those it is told to.
+        # The app itself reads forwarded headers, of trusted proxies alone.
         proxy_headers=False,
         timeout_graceful_shutdown=10,
         **server_options(DEFAULT_API_LIMITS),

@@ -108,7 +108,7 @@ def _without_key(url: str) -> httpx.Client:
 
 
 def is_here(url: str) -> bool:
-    """Tell whether a URL is this machine's own; no proxy is for those."""
+    """Return whether a URL is this machine's own; no proxy is for those."""
     return is_loopback(httpx.URL(url).host)
 
 

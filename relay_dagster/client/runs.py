@@ -384,7 +384,7 @@ def _show_more(screen: Screen, count: int) -> None:
 def headline(run: Run, report: ErrorReport | None) -> str:
     """Return the first line: the run's end, and its error where no entry of the report has it."""
     if not run.has_ended:
-        return f"run {run.run_id} is {run.status}; what is wrong is told when it has ended"
+        return f"run {run.run_id} is {run.status}; its errors are reported when it has ended"
     how = f"run {run.run_id} of {run.tenant_id}: {run.status}"
     listed = {entry.error_code for entry in report.entries} if report else set()
     if run.succeeded:

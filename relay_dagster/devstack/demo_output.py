@@ -63,7 +63,7 @@ def option_effects(tenant: str, requested_at: datetime) -> Iterator[OptionEffect
                 headers = next(each for each in value.values() if isinstance(each, str | list))
                 place[last] = headers if isinstance(headers, str) else headers[0]
             if path[0] != "vendors" and index:
-                continue  # told of the first vendor
+                continue  # shown of the first vendor
             shown = ("vendors", index, *path[2:]) if path[0] == "vendors" else path
             effect = own.beside(_Feed.of(document, tenant, requested_at))
             yield OptionEffect(".".join(map(str, shown)), value, effect)

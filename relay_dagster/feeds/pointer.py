@@ -48,7 +48,7 @@ class FeedPointer:
     publications: tuple[Publication, ...]
     held_run_id: str | None = None  # the run whose feed is held back
     revision: int = 0  # grows with every change; a change is conditional on it
-    pending: tuple[Publication, ...] = ()  # those that Dagster has not been told of, oldest first
+    pending: tuple[Publication, ...] = ()  # not yet reported to Dagster, oldest first
     due_at: datetime | None = None  # when they are to be reported
 
     @property

@@ -191,8 +191,8 @@ class _Examination:
 
     def _open_run(self, record: RunRecord) -> Iterator[Finding]:
         if record.due_at is None:
-            told = "it is not settled, and nothing will check it"
-            yield _of(record, Invariant.UNCHECKED_RUN, told)
+            why = "it is not settled, and nothing will check it"
+            yield _of(record, Invariant.UNCHECKED_RUN, why)
         elif record.due_at < self._late and record.due_queue in _CHECKED:
             message = f"it was to be checked at {record.due_at:%Y-%m-%d %H:%M:%S}Z"
             yield _of(record, Invariant.OVERDUE_RUN, message)

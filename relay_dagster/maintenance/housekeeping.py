@@ -103,7 +103,7 @@ def delete_old_runs(on: Occasion, history: ExecutionHistory) -> int:
 
 
 def check_queue(platform: Platform) -> list[str]:
-    """Tell how the queues' attributes differ from what the variables say, and log it."""
+    """Return how the queues' attributes differ from the variables, and log it."""
     for difference in (differences := platform.queue_differences()):
         log.error("queue_misconfigured", difference=difference)
     return differences
@@ -219,7 +219,7 @@ def expire_runs(on: Occasion, place: Round) -> int:
 
 
 def _is_over(record: RunRecord, before: datetime) -> bool:
-    """Tell whether a run ended before an instant, and nothing of it is open."""
+    """Return whether a run ended before an instant, and nothing of it is open."""
     # A record stays for longer than the queue keeps a dead letter.
     is_settled = record.acknowledged_at is not None and record.lock_state is LockState.NONE
     has_ended = record.has_ended and record.status is not RunStatus.HELD
@@ -227,7 +227,7 @@ def _is_over(record: RunRecord, before: datetime) -> bool:
 
 
 def _is_needed(platform: Platform, record: RunRecord, now: datetime) -> bool:
-    """Tell whether a tenant's feed pointer leads to a run, or to one that was compared with it.
+    """Return whether a tenant's feed pointer leads to a run, or to one that was compared with it.
 
     The record of a feed that was pushed out is needed as long as its copy.
     """

@@ -70,10 +70,10 @@ class RunSessions(dg.ConfigurableResource):
             code, attempt = error_code_of(error), session.claimed_attempt
             if code == INTERNAL_ERROR:
                 raise
-            told = f"{code}: {error}"
+            text = f"{code}: {error}"
             if attempt is not None and attempt.record.has_ended:  # this was its last attempt
-                told = f"{attempt.record.error_code}: {attempt.record.error_message}"
-            raise _failure(told, attempt) from None
+                text = f"{attempt.record.error_code}: {attempt.record.error_message}"
+            raise _failure(text, attempt) from None
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Stop what runs beside the assets."""

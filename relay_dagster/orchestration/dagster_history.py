@@ -73,11 +73,11 @@ class _Names:
     run_ids: Collection[str]
 
     def name_runs(self, text: str | None) -> bool:
-        """Tell whether a text names a run of the tenant."""
+        """Return whether a text names a run of the tenant."""
         return any(found in self.run_ids for found in _UUID.findall(text or ""))
 
     def are_in_tick(self, body: str) -> bool:
-        """Tell whether a tick names the tenant, or a run of it.
+        """Return whether a tick names the tenant, or a run of it.
 
         In an error any word may be its name; elsewhere a text is, or says that it is a tenant: the
         sensors' own words are names of tenants, too.
@@ -85,15 +85,15 @@ class _Names:
         document, name = json.loads(body), re.escape(self.tenant_id)
         error = json.dumps(document.pop("error", None))
         word = rf"(?:(?<![\w-])|(?<=\\[nt])){name}(?![\w-])"
-        told = re.compile(rf"{name}|.*\btenants?[ /]{name}(?![\w-]).*", re.S)
+        naming = re.compile(rf"{name}|.*\btenants?[ /]{name}(?![\w-]).*", re.S)
         return (
             self.name_runs(body)
             or re.search(word, error) is not None
-            or any(told.fullmatch(each) for each in _texts(document))
+            or any(naming.fullmatch(each) for each in _texts(document))
         )
 
     def are_quoted_in(self, text: str | None) -> bool:
-        """Tell whether a JSON text has the tenant's id as a value, at any depth."""
+        """Return whether a JSON text has the tenant's id as a value, at any depth."""
         return self.tenant_id in _texts(text or "")
 
     def without_runs(self, value: Any) -> Any:
@@ -109,7 +109,7 @@ class DagsterHistory(OnInstance):
     """The history of one instance, as `runs.ports.ExecutionHistory` wants it."""
 
     def has_unfinished(self, tenant_id: str) -> bool:
-        """Tell whether a run of the tenant has not ended."""
+        """Return whether a run of the tenant has not ended."""
         wanted = _of_tenant(tenant_id, statuses=list(UNFINISHED))
         return any(self._instance.get_runs_count(each) for each in wanted)
 
@@ -218,7 +218,7 @@ class DagsterHistory(OnInstance):
             return connection.execute(wanted).all()
 
     def _is_own(self, run: Any) -> bool:
-        """Tell whether a run is of this product; the job of assets has the same name elsewhere."""
+        """Return whether a run is this product's; the job of assets has the same name elsewhere."""
         return run.pipeline_name == INVENTORY_SYNC or (
             run.partition is not None
             and self._instance.has_dynamic_partition(TENANT_PARTITIONS, run.partition)

@@ -140,7 +140,7 @@ class DagsterPartitions(OnInstance):
         return set(self._instance.get_dynamic_partitions(TENANT_PARTITIONS))
 
     def is_in_use(self, tenant_id: str) -> bool:
-        """Tell whether a run of the tenant's partition has not ended."""
+        """Return whether a run of the tenant's partition has not ended."""
         wanted = dg.RunsFilter(statuses=list(UNFINISHED), tags={tags.PARTITION: tenant_id})
         return self._instance.get_runs_count(wanted) > 0
 

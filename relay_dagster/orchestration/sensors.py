@@ -3,7 +3,7 @@
 Exactly one sensor reads the queue: Dagster keeps run keys by the sensor's name. The others ask
 Dagster for no run: what starts one submits it, as the API does. A tick costs more than many queries
 of what is due, so sensors that others wait for ask again and again within a tick. Each holds a
-thread of the code server meanwhile, which is told to have more of them than there are sensors.
+thread of the code server meanwhile, which must have more of them than there are sensors.
 """
 
 from collections.abc import Callable

@@ -116,7 +116,7 @@ def refusal(head: Head, hosts: Collection[str]) -> Refusal | None:
 
 
 def _is_own_page(headers: Mapping[str, Sequence[str]], host: _Authority) -> bool:
-    """Tell whether a request comes from one of these pages, or from no page at all.
+    """Return whether a request comes from one of these pages, or from no page at all.
 
     Host and port are compared; one that is not written is the default of the origin's scheme.
     """
@@ -139,7 +139,7 @@ def _authority(text: str) -> _Authority | None:
 
 
 def _only_queries(text: str) -> bool:
-    """Tell whether no operation in a document is a mutation or a subscription."""
+    """Return whether no operation in a document is a mutation or a subscription."""
     try:
         document = parse(text)
     except GraphQLError:
@@ -218,7 +218,7 @@ class Reports:
 
 
 def serve(host: str, port: int, workspace: Sequence[Path], *, read_only: bool = False) -> None:
-    """Serve Dagster's pages until told to stop; read-only ones let nothing be pressed.
+    """Serve Dagster's pages until a signal ends it; read-only ones disable every button.
 
     `SettingsError`: a variable is missing or bad, or does not allow to listen on that address.
     """

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from relay_dagster.replay.engine import KEYS
 from relay_dagster.replay.run_artifacts import RunArtifacts
 
-_AROUND = 500  # so many bytes of a line are told before the first that differs, and from it on
+_AROUND = 500  # so many bytes of a line are shown before the first that differs, and from it on
 _ROWS = 1 << 16
 _KEYS = (("vendor_id", "row_number"), ("sku",))
 """What tells the rows of a file apart, the first of which all are there."""

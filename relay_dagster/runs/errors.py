@@ -19,7 +19,7 @@ _QUOTAS = {
 
 
 class RefusedError(Exception):
-    """Base of every refusal: the code that callers are told, and its sentence with facts."""
+    """Base of every refusal: the code that callers get, and its sentence with facts."""
 
     error_code: str = "refused"
     sentence: str = "{}"

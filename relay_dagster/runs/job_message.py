@@ -23,12 +23,12 @@ _MAX_VENDORS = DEFAULT_LIMITS.vendors
 
 
 def is_id(text: str) -> bool:
-    """Tell whether a text can be the id of a tenant or vendor."""
+    """Return whether a text can be the id of a tenant or vendor."""
     return _ID.fullmatch(text) is not None
 
 
 def is_run_id(text: str) -> bool:
-    """Tell whether a text has the form of a run_id, a UUID."""
+    """Return whether a text has the form of a run_id, a UUID."""
     return _RUN_ID.fullmatch(text) is not None
 
 

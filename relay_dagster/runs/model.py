@@ -197,7 +197,7 @@ class RunRecord:
         )
 
     def is_due(self, queue: DueQueue, until: datetime) -> bool:
-        """Tell whether the run is to be checked in a queue, up to an instant."""
+        """Return whether the run is to be checked in a queue, up to an instant."""
         return self.due_queue is queue and self.due_at is not None and self.due_at <= until
 
     @property
@@ -304,7 +304,7 @@ class TenantLock:
         return next(iter(self.waiters), None)
 
     def is_turn_of(self, run_id: str) -> bool:
-        """Tell whether a run that waits may go on: the tenant is free, and nobody is before it."""
+        """Return whether a waiting run may go on: the tenant is free, and nobody is before it."""
         return self.holder is None and self.next_run_id in (None, run_id)
 
 

@@ -50,7 +50,7 @@ class PollSchedule:
         return 1 if record.trigger is Trigger.DAGSTER else self.max_attempts
 
     def has_attempts_left(self, record: RunRecord) -> bool:
-        """Tell whether another attempt may follow the latest one."""
+        """Return whether another attempt may follow the latest one."""
         return record.attempt < self.attempts_of(record)
 
     def delay(self, attempt: int, jitter: float) -> timedelta:

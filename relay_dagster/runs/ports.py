@@ -89,7 +89,7 @@ class TenantPartitions(Protocol):
         """Add the partitions that are missing; return those."""
 
     def is_in_use(self, tenant_id: str) -> bool:
-        """Tell whether something that executes for the tenant has not ended."""
+        """Return whether something that executes for the tenant has not ended."""
 
     def remove_tenant(self, tenant_id: str) -> None:
         """Remove a partition."""
@@ -108,7 +108,7 @@ class ExecutionHistory(Protocol):
     """The history of what was executed: ``orchestration/dagster_history.py``."""
 
     def has_unfinished(self, tenant_id: str) -> bool:
-        """Tell whether something that executes for the tenant has not ended."""
+        """Return whether something that executes for the tenant has not ended."""
 
     def delete_ended_before(self, instant: datetime, is_late: Callable[[], bool]) -> int:
         """Delete what ended before, but each tenant's newest results; return how many."""

@@ -184,7 +184,7 @@ def started_by_hand(
 
 
 def is_job_of(record: RunRecord, job: Job) -> bool:
-    """Tell whether a message's body is the one that the record was made for."""
+    """Return whether a message's body is the one that the record was made for."""
     return record.trigger is not Trigger.DAGSTER and record.job == job
 
 

@@ -193,8 +193,8 @@ def failed(state: PullState, error: str, now: datetime) -> PullState:
     failures = state.failures + 1
     # Doubled ten times it is far more than the longest wait.
     wait = min(FIRST_RETRY * 2 ** min(failures - 1, 10), LAST_RETRY)
-    told, is_reported = cut(error, _MAX_ERROR), failures >= REPORTED_FAILURES
-    after = replace(state, failures=failures, last_error=told, is_reported=is_reported)
+    text, is_reported = cut(error, _MAX_ERROR), failures >= REPORTED_FAILURES
+    after = replace(state, failures=failures, last_error=text, is_reported=is_reported)
     return _released(after, now, wait)
 
 

@@ -91,11 +91,11 @@ class Webhook:
         return self.secret, self.previous_secret
 
     def hears(self, event: "Event") -> bool:
-        """Tell whether it is enabled, and has been since before an event of its tenant."""
+        """Return whether it is enabled, and has been since before an event of its tenant."""
         return self.enabled and event.occurred_at >= (self.enabled_at or self.created_at)
 
     def wants(self, event: "Event") -> bool:
-        """Tell whether it gets an event of its tenant."""
+        """Return whether it gets an event of its tenant."""
         if not self.hears(event):
             return False
         if event.only_for is not None:

@@ -25,7 +25,7 @@ def wait_after(tries: int, jitter: float) -> timedelta | None:
 
 
 def is_failing_for_good(webhook: Webhook, now: datetime) -> bool:
-    """Tell whether a webhook whose try has just failed has failed for too long."""
+    """Return whether a webhook whose try has just failed has failed for too long."""
     since = webhook.failing_since
     return since is not None and now - since >= FAILING_FOR
 
@@ -78,7 +78,7 @@ def ended(event: Event, webhook_ids: Collection[str]) -> Event:
 
 
 def is_given_up(event: Event, webhook_id: str) -> bool:
-    """Tell whether a delivery is over, and has failed."""
+    """Return whether a delivery is over, and has failed."""
     delivery = _deliveries(event)[webhook_id]
     is_over = delivery.next_attempt_at is None
     return is_over and bool(delivery.attempts) and delivery.attempts[-1].error is not None

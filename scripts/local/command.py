@@ -1,4 +1,4 @@
-"""The command: usage in, a run through the engine's stages, what people are told, exit status."""
+"""The command: usage in, a run through the engine's stages, lines for people, exit status."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(*error.faults, sep="\n", file=sys.stderr)
         return 2
     status = _report(request, finished, arguments.output_dir)
-    for told in finished.explanations:
-        print(json.dumps(told))
+    for explained in finished.explanations:
+        print(json.dumps(explained))
     return status
 
 

@@ -43,7 +43,7 @@ class FolderFiles:
 def explain(
     skus: Sequence[str], findings: RunFindings, run_id: str, keys: ArtifactKeys, tree: Path
 ) -> list[dict[str, Any]]:
-    """Return what is told of each SKU, in their order; of one that nothing is known of, why."""
+    """Return the explanation of each SKU, in their order; of an unknown one the reason."""
     files = FolderFiles(tree)
     return [_explain(sku, findings, run_id, keys, files) for sku in skus]
 

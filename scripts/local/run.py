@@ -43,7 +43,7 @@ KEYS = ArtifactKeys("", "")
 
 
 class LocalRun(NamedTuple):
-    """What a run has found out, and what is told of SKUs that were asked for.
+    """The findings of a run, and the explanations of the SKUs that were asked for.
 
     ``feed_path`` is where its feed lies under the folder, if it has one; None without a config.
     ``doubts`` are what of the config and of the rows is probably not meant.
@@ -72,17 +72,19 @@ def run(request: Request, output_dir: Path) -> LocalRun:
                 findings = _run(request.config, request, sink, clock)
                 doubts += [doubt for doubt in findings.doubts if doubt.vendor_id is not None]
             _write_reports(request, findings, sink, clock)
-            told = []
+            explained = []
             if request.explain:
                 from local.explain import explain  # loads what no other run needs
 
-                told = explain(request.explain, findings, request.context.run_id, KEYS, tree.path)
+                explained = explain(
+                    request.explain, findings, request.context.run_id, KEYS, tree.path
+                )
             tree.kept = _KEPT.get(findings.status, ())
     except OSError as error:
         raise UsageError(f"{error.filename or output_dir}: {error.strerror or error}") from None
     output = None if request.config is None else request.config.output
     feed_path = None if output is None else KEYS.merged_inventory(output.format)
-    return LocalRun(findings, feed_path, told, doubts)
+    return LocalRun(findings, feed_path, explained, doubts)
 
 
 _KEPT = {RunStatus.FAILED: ("outputs", "published"), RunStatus.HELD: ("published",)}

@@ -63,7 +63,7 @@ class Machine:
         )
 
     def sees(self, pid: int, folder: Path) -> bool:
-        """Tell whether its process ``pid`` sees a folder."""
+        """Return whether its process ``pid`` sees a folder."""
         return self._seen_by(pid, folder).exists()
 
     def _seen_by(self, pid: int, folder: Path) -> Path:

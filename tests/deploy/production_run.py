@@ -44,7 +44,7 @@ class ReadOnlyStack(Stack):
 
 
 def can_be_read_only() -> bool:
-    """Tell whether this process may give others a file system of their own."""
+    """Return whether this process may give others a file system of their own."""
     return subprocess.run([*READ_ONLY, "true"], capture_output=True, check=False).returncode == 0
 
 

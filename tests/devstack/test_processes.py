@@ -23,7 +23,7 @@ class WithOne(Stack):
         return self.answers if name == OWN else super().probe(name)
 
     def answers(self) -> bool:
-        """Tell whether its own process listens."""
+        """Return whether its own process listens."""
         return port_answers(self.host, self.ports[OWN])
 
 

@@ -69,7 +69,7 @@ def _is_due(instant: str | None, world: World) -> bool:
 
 
 def _has_anything_now(world: World) -> bool:
-    """Tell whether another round at the same instant finds something to do."""
+    """Return whether another round at the same instant finds something to do."""
     seen = any(each.visible for each in world.messages())
     at_once = _due_queues(world) - {DueQueue.DEAD_LETTER, DueQueue.MESSAGE}
     return bool(at_once) or seen or bool(world.dagster.waiting())

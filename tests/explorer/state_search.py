@@ -102,7 +102,7 @@ class Runs:
 
 
 def is_own(step: Step) -> bool:
-    """Tell whether the system takes a step by itself, and without a fault."""
+    """Return whether the system takes a step by itself, and without a fault."""
     return not step.is_fault and step.name not in _BY_OTHERS
 
 

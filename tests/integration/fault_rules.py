@@ -62,7 +62,7 @@ class Rule:
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def fits(self, request: AwsRequest) -> bool:
-        """Tell whether a request is one of those meant."""
+        """Return whether a request is one of those meant."""
         return (
             (not self.service or request.service == self.service)
             and (not self.operations or request.operation in self.operations)

@@ -193,7 +193,7 @@ class Installation:
         )
 
     def has_csv(self, run_id: str) -> bool:
-        """Tell whether a run has published a merged feed."""
+        """Return whether a run has published a merged feed."""
         record = self.record(run_id)
         key = f"{run_id}/tenants/{record.tenant_id}/outputs/merged_inventory.csv"
         return self.aws.objects.exists(key)

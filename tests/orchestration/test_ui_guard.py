@@ -41,7 +41,7 @@ def client(instance: dg.DagsterInstance) -> Iterator[TestClient]:
 
 
 def was_run(instance: dg.DagsterInstance, key: str) -> bool:
-    """Tell whether the mutation was run that has this key."""
+    """Return whether the mutation was run that has this key."""
     return key in instance.event_log_storage.get_concurrency_keys()
 
 

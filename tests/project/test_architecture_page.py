@@ -19,7 +19,7 @@ def sources() -> str:
 
 
 def defines(text: str, name: str) -> bool:
-    """Tell whether a source defines a function, a class or a value of this name."""
+    """Return whether a source defines a function, a class or a value of this name."""
     last = re.escape(name.rpartition(".")[2])
     return re.search(rf"(?m)^\s*(def {last}\(|class {last}\b|{last}\s*[:=])", text) is not None
 

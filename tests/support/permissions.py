@@ -70,7 +70,7 @@ class Grant:
     keys: tuple[str, ...] = ("*",)
 
     def allows(self, need: Need) -> bool:
-        """Tell whether the need is met."""
+        """Return whether the need is met."""
         return (
             need.action in self.actions
             and any(fnmatchcase(need.resource, pattern) for pattern in self.resources)

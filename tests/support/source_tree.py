@@ -132,7 +132,7 @@ def place_of(name: str) -> str | None:
 
 
 def may_import(package: str, place: str, imported: str) -> bool:
-    """Tell whether a place stands below another one, or both on the floor of features' rules."""
+    """Return whether a place stands below another one, or both on the floor of features' rules."""
 
     def rank_of(name: str) -> int:
         return next(rank for rank, places in enumerate(ORDER[package]) if name in places)

@@ -142,7 +142,7 @@ def amount(written: str) -> str:
 
 
 def merged_many(rows: RowCounts) -> bool:
-    """Tell whether so many rows share an SKU with a better one that the SKU is probably not one."""
+    """Return whether so many rows share an SKU with a better one that it is probably no SKU."""
     lost = rows.same_sku or 0
     return lost > _MANY_ROWS or lost * _MANY_SHARE > rows.read
 

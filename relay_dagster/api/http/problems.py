@@ -28,7 +28,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs import errors as run_errors
 
 _MAX_TEXT = 1000
-_MAX_TOLD = 10
+_MAX_SHOWN = 10
 _log = event_log()
 
 _ROUTING_CODES = {400: error_codes.INVALID_REQUEST, 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
@@ -67,8 +67,8 @@ def invalid_request(faults: Iterable[ConfigFault]) -> ProblemError:
 
 def _first_of(faults: Sequence[ConfigFault]) -> str:
     """Return the first faults as one sentence; ``errors`` has all of them."""
-    told = "; ".join(map(str, faults[:_MAX_TOLD]))
-    return f"{told}; ..." if len(faults) > _MAX_TOLD else told
+    shown = "; ".join(map(str, faults[:_MAX_SHOWN]))
+    return f"{shown}; ..." if len(faults) > _MAX_SHOWN else shown
 
 
 def faults_of(errors: Iterable[Mapping[str, Any]]) -> Iterator[ConfigFault]:
@@ -109,7 +109,7 @@ def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
             detail = error.public
         return unavailable(code, detail)
     errors = _errors_of(error)
-    detail = _first_of(errors) if len(errors) > _MAX_TOLD else detail
+    detail = _first_of(errors) if len(errors) > _MAX_SHOWN else detail
     members: dict[str, Any] = {}
     if isinstance(error, run_errors.TenantBusyError):
         members = {"active_run_id": error.active_run_id}

@@ -230,7 +230,7 @@ def _repeated_keys(body: bytes) -> list[str]:
 
 
 def names_version(if_match: str, config_version: int) -> bool:
-    """Tell whether an ``If-Match`` header names a config version; a weak tag names none."""
+    """Return whether an ``If-Match`` header names a config version; a weak tag names none."""
     tags = (_ENTITY_TAG.fullmatch(tag.strip()) for tag in if_match.split(","))
     return any(tag is not None and int(tag.group(1)) == config_version for tag in tags)
 

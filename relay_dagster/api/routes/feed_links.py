@@ -221,7 +221,7 @@ class FileVersion:
         return self.modified_at.astimezone(UTC).replace(microsecond=0)
 
     def is_known(self, headers: Mapping[str, str]) -> bool:
-        """Tell whether a request names this version: 304 will do."""
+        """Return whether a request names this version: 304 will do."""
         given = headers.get("if-none-match")
         if given is not None:
             tags = (tag.strip().removeprefix("W/") for tag in given.split(","))
@@ -250,7 +250,7 @@ class FileVersion:
         return start, stop
 
     def _still(self, if_range: str | None) -> bool:
-        """Tell whether the part that a client has is of this version."""
+        """Return whether the part that a client has is of this version."""
         if if_range is None:
             return True
         return if_range.strip() == self.etag or _instant(if_range) == self._second

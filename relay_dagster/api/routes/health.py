@@ -14,13 +14,13 @@ routes = router("health")
 
 @routes.get("/v1/health")
 async def get_health() -> Health:
-    """Tell that the process answers; nothing else is looked at."""
+    """Return that the process answers; nothing else is looked at."""
     return Health()
 
 
 @routes.get("/v1/ready", responses=documented("NOT_READY"))
 async def get_readiness(parts: PartsDep) -> Readiness:
-    """Tell whether everything that the API needs answers, with the state of each.
+    """Return whether everything that the API needs answers, with the state of each.
 
     An answer stands for 2 seconds.
     """

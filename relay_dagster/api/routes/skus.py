@@ -51,7 +51,7 @@ def explain_sku(
     call: MayRead,
     sku: Annotated[str, Query(description="As in the feed, after the SKU map.")],
 ) -> wire.Explanation:
-    """Tell why a SKU's row of a run's feed is what it is: every offer, and each step of the price.
+    """Explain a SKU's row of a run's feed: every offer, and each step of the price.
 
     Of a run that has published its feed, or has held it back.
     """

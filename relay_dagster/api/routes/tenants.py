@@ -274,7 +274,7 @@ def delete_tenant(
 @routes.get("/v1/tenants/{tenant_id}/deletion")
 @answers("DELETION_NOT_FOUND")
 def get_deletion(tenant_id: TenantId, call: Admin) -> wire.TenantDeletion:
-    """Tell how far a tenant's deletion is, or when it was over."""
+    """Return how far a tenant's deletion is, or when it was over."""
     found = call.platform.deletions.get(tenant_id) if is_id(tenant_id) else None
     if found is None:
         message = f"tenant {tenant_id} is not being deleted, and was not"

@@ -53,7 +53,7 @@ def create_webhook(
     call: MayConfigure,
     asked: Annotated[wire.WebhookOrder, order(wire.WebhookOrder)],
 ) -> wire.NewWebhook:
-    """Have a URL told of a tenant's events, from now on. The secret is shown this once.
+    """Make a webhook: a URL that gets a tenant's events from now on. The secret is shown this once.
 
     A tenant has at most 10.
     """

@@ -105,7 +105,7 @@ class Caller:
         return self.tenant_id is None
 
     def reaches(self, tenant_id: str) -> bool:
-        """Tell whether a tenant and what belongs to it exist for this caller."""
+        """Return whether a tenant and what belongs to it exist for this caller."""
         return self.tenant_id in (None, tenant_id)
 
     def require(self, tenant_id: str) -> None:

@@ -82,7 +82,7 @@ def form_token(session_id: str) -> str:
 
 
 def is_token_of(session_id: str, token: str) -> bool:
-    """Tell whether a form's token is that of a session."""
+    """Return whether a form's token is that of a session."""
     return hmac.compare_digest(form_token(session_id).encode(), token.encode(errors="replace"))
 
 

@@ -53,7 +53,7 @@ class Visit(Call):
         return str(self.caller.tenant_id)
 
     def may(self, scope: str) -> bool:
-        """Tell whether the session's key has a scope."""
+        """Return whether the session's key has a scope."""
         return scope in self.caller.scopes
 
 

@@ -86,8 +86,8 @@ def _parts(run: Run, summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the report's parts show of a run."""
     rows = summary.get("rows") or {}
     read = [VendorRows.of(name, counts) for name, counts in rows.items() if counts["read"]]
-    told = summary.get("guards") or (run.hold.guards if run.hold else [])
-    guards = [Guard.of(GuardResult.of_dict(each), {}) for each in told]
+    results = summary.get("guards") or (run.hold.guards if run.hold else [])
+    guards = [Guard.of(GuardResult.of_dict(each), {}) for each in results]
     guards.sort(key=lambda guard: not guard.tripped)
     counts = {name: getattr(run.changes, name) for name in _COUNTS} if run.changes else None
     chart = {"chart": changes_chart(counts), "rises": (), "falls": ()} if counts else None

@@ -99,7 +99,7 @@ def _supplier_page(supplier: Supplier, found: VendorCheck | None = None) -> Resp
         uploads=last_uploads(platform, link.tenant_id, vendor),
         check=back,
         found=found,
-        told=verdict(found) if found else None,
+        verdict=verdict(found) if found else None,
     )
 
 

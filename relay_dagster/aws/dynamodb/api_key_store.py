@@ -51,7 +51,7 @@ class TenantKey:
         return name if kind == "key" else None
 
     def is_over(self, now: datetime) -> bool:
-        """Tell whether the key has expired."""
+        """Return whether the key has expired."""
         return self.expires_at is not None and self.expires_at <= now
 
 
@@ -66,7 +66,7 @@ class BrowserSession:
     ends_at: datetime
 
     def is_over(self, now: datetime) -> bool:
-        """Tell whether the session has lasted as long as it may."""
+        """Return whether the session has lasted as long as it may."""
         return self.ends_at <= now
 
 

@@ -211,7 +211,7 @@ class Database:
 
 
 def is_closed(item: Mapping[str, Any] | None) -> bool:
-    """Tell whether the item of a tenant's deletion says that the tenant is being deleted."""
+    """Return whether the item of a tenant's deletion says that the tenant is being deleted."""
     found = unmarshal(item or {})
     return bool(found) and (found["state"] != TenantState.DELETED or "is_swept" in found)
 

@@ -54,7 +54,7 @@ class Link:
     vendor_id: str | None = None  # whose supplier has it; None of a link to a feed
 
     def is_over(self, now: datetime) -> bool:
-        """Tell whether the link has expired."""
+        """Return whether the link has expired."""
         return self.expires_at is not None and self.expires_at <= now
 
 

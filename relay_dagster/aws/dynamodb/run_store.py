@@ -71,7 +71,7 @@ class RunStore:
         return {each.run_id: each for each in self.database.runs.read_all(keys, to_record)}
 
     def has_expired(self, run_id: str) -> bool:
-        """Tell whether a run's record is gone since it has been kept for as long as it is to be."""
+        """Return whether a run's record was deleted once its time of keeping was over."""
         return self.database.runs.item(Kind.GONE.key(run_id)) is not None
 
     def ids_by_request(self, after: str, before: datetime) -> Iterator[tuple[str, str]]:

@@ -68,7 +68,7 @@ class Kind(StrEnum):
 
     # Of the runs table
     RUN = "RUN"
-    GONE = "GONE"  # of a run whose record was kept as long as it is to be
+    GONE = "GONE"  # a run whose record was deleted in its time
     LOCK = "LOCK"
     FEED = "FEED"  # the feed pointer
     IDEMPOTENCY = "IDEMP"  # by the digest of a caller's key

@@ -121,11 +121,11 @@ class PullStore:
             if after is None:
                 return None
             after = replace(after, revision=before.revision + 1)
-            table, told = self.database.runs, event(before, after)
+            table, made = self.database.runs, event(before, after)
             items = _pull_item(before), _pull_item(after)
             writes = [table.change("pull", *items, before.revision)]
-            if told is not None:
-                writes.append(new_event_write(table, told))
+            if made is not None:
+                writes.append(new_event_write(table, made))
             if audited is not None:
                 writes.append(self.database.audit_write(audited))
             self.database.transact_while_active(tenant_id if must_be_active else None, *writes)
