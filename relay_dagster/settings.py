@@ -274,7 +274,8 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     metrics_namespace: str = _read("CLOUDWATCH_METRICS_NAMESPACE", "RelayInventory")
     environment: str = _read("ENVIRONMENT", "unknown")
     intake_limit: _Whole = _read(
-        "RELAY_INTAKE_LIMIT", default_factory=lambda read: 2 * read["max_concurrency"]
+        "RELAY_INTAKE_LIMIT",
+        default_factory=lambda read: min(2 * read["max_concurrency"], 1_000_000),
     )
     backoff_base_seconds: _SecondsOrNone = _read("WORKER_BACKOFF_BASE_SECONDS", 10)
     backoff_max_seconds: _SecondsOrNone = _read("WORKER_BACKOFF_MAX_SECONDS", 300)

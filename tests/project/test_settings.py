@@ -134,6 +134,7 @@ def test_a_bad_variable_is_one_line_that_names_it(name: str, value: str) -> None
 def test_the_intake_limit_follows_the_concurrency() -> None:
     assert read(WORKER_MAX_CONCURRENCY="5").intake_limit == 10
     assert read(WORKER_MAX_CONCURRENCY="5", RELAY_INTAKE_LIMIT="7").intake_limit == 7
+    assert read(WORKER_MAX_CONCURRENCY="1000000").intake_limit == 1_000_000
 
 
 def test_trusted_proxies_are_addresses_and_networks() -> None:
