@@ -24,8 +24,7 @@ from relay_dagster.api.http.request_parsing import Limit, TenantId, cursor_of, o
 from relay_dagster.api.routes.tenants import find_config, require_tenant
 from relay_dagster.api.routes.uploads import prefix_of
 from relay_dagster.api.security.auth import Call, MayConfigure, MayRead, MayUpload, PartsDep
-from relay_dagster.aws.dynamodb.api_key_store import digest_of
-from relay_dagster.aws.dynamodb.codec import by_time
+from relay_dagster.aws.dynamodb.codec import by_time, digest_of
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, link_id_of
 from relay_dagster.aws.dynamodb.table import read_cursor, to_cursor
 from relay_dagster.logs import event_log

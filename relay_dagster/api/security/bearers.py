@@ -18,6 +18,7 @@ from relay_dagster.api.limits import ApiLimits
 from relay_dagster.api.security.api_keys import Caller, caller_of
 from relay_dagster.api.security.rate_limits import LatelySeen, RateLimitedError, WrongKeys
 from relay_dagster.aws.dynamodb import api_key_store
+from relay_dagster.aws.dynamodb.codec import digest_of
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import ActorKind
@@ -40,7 +41,7 @@ class Sessions:
         """Return the id of a new session of a key; `TenantClosingError`: its tenant is closing."""
         session_id, now = secrets.token_urlsafe(32), self.now()
         session = api_key_store.BrowserSession(
-            digest=api_key_store.digest_of(session_id),
+            digest=digest_of(session_id),
             tenant_id=str(caller.tenant_id),
             key_id=caller.actor.id,
             created_at=now,
@@ -55,7 +56,7 @@ class Sessions:
         One that was good here before is looked up whatever else came from the address.
         `RateLimitedError`: too many ids of nobody came from it.
         """
-        digest = api_key_store.digest_of(session_id)
+        digest = digest_of(session_id)
         was_good = self._good.get(digest)
         if not was_good:
             self.wrong_keys.require_few(address)
@@ -73,12 +74,12 @@ class Sessions:
 
     def close(self, session_id: str) -> None:
         """End a session."""
-        self.store.remove(api_key_store.digest_of(session_id))
+        self.store.remove(digest_of(session_id))
 
 
 def form_token(session_id: str) -> str:
     """Return the token of a session's forms."""
-    return api_key_store.digest_of(f"{_FORM}{session_id}")
+    return digest_of(f"{_FORM}{session_id}")
 
 
 def is_token_of(session_id: str, token: str) -> bool:
@@ -120,7 +121,7 @@ class LinkReaders:
         A token that was good here before is looked up whatever else came from the address.
         `RateLimitedError`: too many wrong ones came from it, or the link is read too often.
         """
-        digest = api_key_store.digest_of(token)
+        digest = digest_of(token)
         was_good = self._good.get(digest)
         try:
             if not was_good:

@@ -7,7 +7,6 @@ How a key is made and compared is ``api/security/api_keys.py``, what a session i
 ``api/security/bearers.py``; what each scope lets its holder do, the API's routes say.
 """
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -73,11 +72,6 @@ class BrowserSession:
 # `schema.EXPIRY` is the name by which items are deleted, where a table has that switched on.
 _KEYS = Codec(kind=TenantKey, in_key="key_id", renamed={"expires_at": "key_expires_at"})
 _SESSIONS = Codec(kind=BrowserSession, in_key="digest")
-
-
-def digest_of(secret: str) -> str:
-    """Return the SHA-256 of a key's or a link's secret, in hex: all of it that is stored."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

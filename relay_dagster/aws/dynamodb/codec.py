@@ -6,6 +6,7 @@ does not know of an item is ignored. Which attributes an item has beside its fie
 store of its kind, its key in `schema`.
 """
 
+import hashlib
 import json
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -83,6 +84,11 @@ def seconds_left_of_day(now: datetime) -> float:
     """Return how long the day of the UTC clock goes on; configs and upload links count by it."""
     midnight = datetime.combine(now.astimezone(UTC).date() + DAY, time.min, UTC)
     return (midnight - now).total_seconds()
+
+
+def digest_of(secret: str) -> str:
+    """Return the SHA-256 of a key's or a link's secret, in hex: all of it that is stored."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def to_plain(value: Any) -> Any:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from relay_dagster.aws.dynamodb.api_key_store import digest_of
-from relay_dagster.aws.dynamodb.codec import Codec
+from relay_dagster.aws.dynamodb.codec import Codec, digest_of
 from relay_dagster.aws.dynamodb.database import Database, is_closed
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
