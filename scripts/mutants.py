@@ -36,7 +36,6 @@ SUBJECTS = {
         "tests/core/test_overrides.py",
         "tests/core/merge/test_price_rules.py",
     ),
-    "relay_core/merge/price_rules.py": ("tests/core/merge/test_price_rules.py",),
     "relay_dagster/runs/transitions.py": (
         "tests/runs/test_transitions.py",
         "tests/runs/test_service.py",

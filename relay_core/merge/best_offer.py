@@ -35,13 +35,15 @@ from relay_core.config import Override, TenantConfig
 from relay_core.domain.cell_rules import MONEY_UNIT
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
-from relay_core.merge.price_rules import RULE, PriceRules, rules_of
 from relay_core.merge.pricing import (
     OVERRIDE_MIN_PRICE,
     OVERRIDE_PRICE,
+    RULE,
     PriceInputs,
+    PriceRules,
     has_amount,
     price_winners,
+    rules_of,
     whole_cents,
 )
 from relay_core.merge.vendor_offers import (

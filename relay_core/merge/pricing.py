@@ -1,4 +1,8 @@
-"""Winners to prices, exactly: whole numbers all the way, no binary float.
+"""Offers to their price rules, and winners to prices, exactly: whole numbers, no binary float.
+
+An offer's price rule is the first of the tenant's that it meets. Each rule is one bit. Each
+distinct value of a column has a mask: the rules whose condition on that column it meets. An offer's
+masks are combined with AND; the lowest bit left is its rule.
 
 A price is made in named steps, of which the last is the price; `explain_price` returns
 one winner's. Amounts are ten-thousandths. The candidate is kept as a numerator over the margin's
@@ -6,7 +10,7 @@ denominator until it is rounded to the increment.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from typing import Any, NamedTuple
@@ -16,9 +20,22 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.text import Bools, Ints, Rows, flags_of, integers_of, one_chunk
-from relay_core.config import PricingConfig
-from relay_core.merge.price_rules import RULE, rules_of
+from relay_core.columnar.text import (
+    Bools,
+    Ints,
+    Rows,
+    Words,
+    flags_of,
+    integers_of,
+    one_chunk,
+    values_of,
+    without_nulls,
+    word_index,
+)
+from relay_core.config import PriceRule, PricingConfig, TenantConfig
+from relay_core.domain.cell_rules import MONEY_UNIT
+from relay_core.domain.columns import CONDITIONS
+from relay_core.merge.vendor_offers import VENDOR_RANK
 
 OVERRIDE_PRICE = "override_price"
 """The column with the price that an override asks for, in ten-thousandths; -1 without one."""
@@ -27,6 +44,136 @@ Amounts = npt.NDArray[Any]
 _LIMIT = 2**62
 _NOTHING = Decimal(0)
 _EXACT = Context(prec=60)  # the longest amount has a third as many digits
+RULE = "rule"
+"""The column that says which price rule an offer has, from 0; without it, or with -1, none."""
+NO_RULE = -1
+_WORD_BITS = 64
+_ANY_RULE = ~np.uint64(0)
+_BELOW_ALL = -1  # a cost in place of all that are below every bound
+
+
+# --- price rules ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _RuleMatcher:
+    """The masks of one column: the rules that each of its distinct values meets."""
+
+    kinds: Callable[[pa.Table], Rows]  # the kind of each offer's cell; the last is of nothing
+    met: Words  # of each kind, and each word of rules, the rules that it meets
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRules:
+    """A tenant's price rules, made ready for columns of offers."""
+
+    _rules: Sequence[PriceRule]
+    _matchers: Sequence[_RuleMatcher]
+
+    @classmethod
+    def of(cls, config: TenantConfig) -> "PriceRules":
+        """Return the rules of a tenant."""
+        return cls(config.pricing.rules, list(_matchers(config)))
+
+    def applied(self, offers: pa.Table) -> pa.Table:
+        """Return offers with their rules; as they are where the tenant has none."""
+        if not self._rules:
+            return offers
+        found = np.full(len(offers), NO_RULE, np.int64)
+        kinds = [matcher.kinds(offers) for matcher in self._matchers]
+        open_rows: Rows | None = None
+        for word in range(-(-len(self._rules) // _WORD_BITS)):
+            met = np.full(len(offers) if open_rows is None else len(open_rows), _ANY_RULE)
+            for matcher, each in zip(self._matchers, kinds, strict=True):
+                met &= matcher.met[word][each if open_rows is None else each[open_rows]]
+            has = met != 0
+            first = np.bitwise_count(met[has] - np.uint64(1) & ~met[has]) + word * _WORD_BITS
+            rows = np.flatnonzero(has) if open_rows is None else open_rows[has]
+            found[rows] = first
+            open_rows = np.flatnonzero(~has) if open_rows is None else open_rows[~has]
+        return offers.append_column(RULE, pa.array(found.astype(np.int16)))
+
+    def leaves_out(self, offers: pa.Table) -> Bools:
+        """Return which offers a rule says to leave out."""
+        which = np.array([*(rule.leave_out for rule in self._rules), False])
+        return which[rules_of(offers)] if which.any() else np.zeros(len(offers), np.bool_)
+
+
+def rules_of(offers: pa.Table) -> Ints:
+    """Return the index of each offer's price rule, -1 without one."""
+    if RULE not in offers.column_names:
+        return np.full(len(offers), NO_RULE, np.int64)
+    return integers_of(offers[RULE])[0]
+
+
+def _matchers(config: TenantConfig) -> Iterator[_RuleMatcher]:
+    """Yield a matcher for each column that a rule has a condition on."""
+    rules = config.pricing.rules
+    ids = [vendor.vendor_id for vendor in config.vendors]
+    when = [rule.when for rule in rules]
+    if any(each.vendors for each in when):
+        yield _RuleMatcher(
+            lambda offers: integers_of(offers[VENDOR_RANK])[0],
+            _listed([each.vendors for each in when], ids),
+        )
+    brands = list(dict.fromkeys(name.casefold() for each in when for name in each.brands or ()))
+    if brands:
+        listed = [each.brands and [name.casefold() for name in each.brands] for each in when]
+        yield _RuleMatcher(
+            lambda offers: word_index(without_nulls(one_chunk(offers["brand"])), brands),
+            _listed(listed, brands),
+        )
+    if any(each.conditions for each in when):
+        yield _RuleMatcher(_condition, _listed([each.conditions for each in when], CONDITIONS))
+    bounds = sorted(
+        {
+            int(bound * MONEY_UNIT)
+            for each in when
+            for bound in (each.cost_from, each.cost_below)
+            if bound is not None
+        }
+    )
+    if bounds:
+        yield _RuleMatcher(lambda offers: _cost_band(offers, bounds), _within(rules, bounds))
+
+
+def _listed(lists: Sequence[Sequence[str] | None], words: Sequence[str]) -> Words:
+    """Return which rules each word meets, where a rule lists words or takes any; and none."""
+    known = [None if listed is None else {*listed} for listed in lists]
+    return _masks([[each is None or word in each for each in known] for word in (*words, None)])
+
+
+def _within(rules: Sequence[PriceRule], bounds: Sequence[int]) -> Words:
+    """Return which rules each band between bounds meets, and no cost."""
+    whens = [rule.when for rule in rules]
+    met = [
+        [
+            (when.cost_from is None or when.cost_from * MONEY_UNIT <= least)
+            and (when.cost_below is None or least < when.cost_below * MONEY_UNIT)
+            for when in whens
+        ]
+        for least in (_BELOW_ALL, *bounds)
+    ]
+    return _masks([*met, [when.cost_from is None and when.cost_below is None for when in whens]])
+
+
+def _masks(met: Sequence[Sequence[bool]]) -> Words:
+    """Return the rules that each kind meets as bits, word by word."""
+    bits = np.pad(np.array(met, np.bool_), ((0, 0), (0, -len(met[0]) % _WORD_BITS)))
+    return np.packbits(bits, axis=1, bitorder="little").view(np.uint64).T
+
+
+def _condition(offers: pa.Table) -> Rows:
+    found = pc.index_in(one_chunk(offers["condition"]), value_set=pa.array(CONDITIONS))
+    return np.asarray(values_of(found.fill_null(len(CONDITIONS))), np.int64)
+
+
+def _cost_band(offers: pa.Table, bounds: Sequence[int]) -> Rows:
+    cost, nulls = integers_of(offers["cost"])
+    return np.where(nulls, len(bounds) + 1, np.searchsorted(bounds, cost, side="right"))
+
+
+# --- prices ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

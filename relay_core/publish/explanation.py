@@ -33,8 +33,7 @@ from relay_core.merge.best_offer import (
     Merge,
     landed_costs,
 )
-from relay_core.merge.price_rules import NO_RULE, rules_of
-from relay_core.merge.pricing import PriceInputs, PriceStep, explain_price
+from relay_core.merge.pricing import NO_RULE, PriceInputs, PriceStep, explain_price, rules_of
 from relay_core.merge.vendor_offers import (
     FED_QUANTITY,
     VENDOR_RANK,
