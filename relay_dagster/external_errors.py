@@ -1,6 +1,6 @@
 """Errors of external services, by cause; a run tries again after any of them.
 
-``aws/error_mapping.py`` maps AWS errors to these.
+``aws/clients.py`` maps AWS errors to these.
 """
 
 from typing import ClassVar

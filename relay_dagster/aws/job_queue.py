@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from relay_dagster.aws.clients import LONG_POLL_SECONDS, Clients
-from relay_dagster.aws.error_mapping import adapter, unless
+from relay_dagster.aws.clients import LONG_POLL_SECONDS, Clients, adapter, unless
 from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.job_message import Job

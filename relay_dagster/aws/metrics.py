@@ -15,8 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay_core.domain.codes import FailureClass, RunStatus
-from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.aws.clients import Clients, maps_aws_errors
 from relay_dagster.external_errors import INTERNAL_ERROR, error_code_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.model import RunRecord, Trigger

@@ -20,11 +20,11 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from relay_core.publish.keys import ArtifactKeys
-from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.error_mapping import (
+from relay_dagster.aws.clients import (
     NO_OBJECT,
     PRECONDITION_FAILED,
     WRITE_CONFLICT,
+    Clients,
     adapter,
     error_code,
     has_answered,

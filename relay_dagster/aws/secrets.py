@@ -13,11 +13,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from relay_dagster.aws.clients import has_answered, maps_aws_errors, retrying, unless
 from relay_dagster.aws.dynamodb.codec import Codec
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
-from relay_dagster.aws.error_mapping import has_answered, maps_aws_errors, retrying, unless
 from relay_dagster.external_errors import ExternalServiceError, MissingResourceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import QuotaExceededError, TenantClosingError

@@ -16,16 +16,16 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal, unmarshal
-from relay_dagster.aws.dynamodb.table import IS_THERE, Table, Write
-from relay_dagster.aws.error_mapping import (
+from relay_dagster.aws.clients import (
     TRANSACTION_COLLIDED,
+    Clients,
     error_code,
     maps_aws_errors,
     retrying,
 )
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal, unmarshal
+from relay_dagster.aws.dynamodb.table import IS_THERE, Table, Write
 from relay_dagster.external_errors import RequestRejectedError, ThrottledError
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.ports import Page, utc_now

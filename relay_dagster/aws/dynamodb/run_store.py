@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
+from relay_dagster.aws.clients import CONDITION_FAILED, error_code, maps_aws_errors
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
@@ -33,7 +34,6 @@ from relay_dagster.aws.dynamodb.run_writes import (
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import Write, cursor_after, listing_of, start_key
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
-from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
 from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.errors import CommitLostError, FenceLostError
 from relay_dagster.runs.job_message import is_run_id

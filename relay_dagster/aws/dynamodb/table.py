@@ -17,7 +17,15 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.clients import (
+    CONDITION_FAILED,
+    TRANSACTION_COLLIDED,
+    Clients,
+    adapter,
+    maps_aws_errors,
+    retrying,
+    unless,
+)
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import (
     Item,
@@ -28,14 +36,6 @@ from relay_dagster.aws.dynamodb.codec import (
     unmarshal,
 )
 from relay_dagster.aws.dynamodb.schema import Kind, due_shard
-from relay_dagster.aws.error_mapping import (
-    CONDITION_FAILED,
-    TRANSACTION_COLLIDED,
-    adapter,
-    maps_aws_errors,
-    retrying,
-    unless,
-)
 from relay_dagster.external_errors import ThrottledError, UnreadableItemError
 from relay_dagster.logs import event_log
 
