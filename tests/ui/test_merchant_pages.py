@@ -22,7 +22,7 @@ from ui.views import assert_finished
 
 pytestmark = pytest.mark.integration
 
-VENDOR = "nordlager"
+VENDOR = f"nordlager{'_nord' * 11}"  # the longest that an id may be
 ROWS = [f"N-{number:03};{number};{number},50 €" for number in range(1, 41)]
 DEARER = [ROWS[0], "N-002;2;2500,00 €", *ROWS[2:]]
 SECONDS = 300
