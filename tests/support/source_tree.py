@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,12 +61,20 @@ _PLACES = {place for floors in ORDER.values() for floor in floors for place in f
 
 @dataclass(frozen=True)
 class Module:
-    """A source file and the full dotted names that it imports, inside functions too."""
+    """A source file, read when somebody first asks what it holds."""
 
     name: str
     path: Path
-    tree: ast.Module
-    imports: frozenset[str]
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.path.read_text("utf-8"))
+
+    @cached_property
+    def imports(self) -> frozenset[str]:
+        """Return the full dotted names that it imports, inside functions too."""
+        package = self.path.relative_to(ROOT).parts[:-1]
+        return frozenset(_imported(self.tree, package))
 
     @property
     def package(self) -> str:
@@ -83,8 +91,8 @@ class Module:
 
 @cache
 def modules(top: str) -> tuple[Module, ...]:
-    """Parse every module under a top folder."""
-    return tuple(_parsed(path) for path in sorted((ROOT / top).rglob("*.py")))
+    """Return every module under a top folder."""
+    return tuple(map(_module, sorted((ROOT / top).rglob("*.py"))))
 
 
 def our_modules() -> Iterator[Module]:
@@ -92,16 +100,22 @@ def our_modules() -> Iterator[Module]:
         yield from modules(package)
 
 
-def _parsed(path: Path) -> Module:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    name = ".".join(parts).removesuffix(".__init__")
-    package = parts[:-1]
-    tree = ast.parse(path.read_text("utf-8"))
-    return Module(name, path, tree, frozenset(_imported(tree, package)))
+def _module(path: Path) -> Module:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return Module(name.removesuffix(".__init__"), path)
+
+
+def _statements(block: ast.AST) -> Iterator[ast.AST]:
+    """Yield a block and all statements in it, without their expressions, which are far more."""
+    yield block
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inner = getattr(block, part, ())
+        for each in inner if isinstance(inner, list) else ():
+            yield from _statements(each)
 
 
 def _imported(tree: ast.Module, package: tuple[str, ...]) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

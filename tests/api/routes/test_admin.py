@@ -125,7 +125,7 @@ def test_a_list_of_pauses_goes_on_at_its_cursor(world: ApiWorld) -> None:
 
 def test_the_longest_list_of_pauses_is_under_a_mebibyte(world: ApiWorld) -> None:
     longest = "\N{PACKAGE}" * 500
-    for number in range(260):
+    for number in range(101):  # one more than a page has
         world.platform.pauses.begin(f"tenant-{number}", longest, longest)
     response = world.client.get("/v1/admin/pause")
     assert len(response.content) < 1 << 20
