@@ -52,7 +52,7 @@ from relay_dagster.orchestration.dagster_instance import DagsterExecutions, Dags
 from relay_dagster.runs.model import LockState, NewRun, RunRecord
 from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings
-from relay_dagster.wiring import Platform, connect, poll_schedule, retry_policy
+from relay_dagster.wiring import Platform, connect, poll_schedule
 
 SIZES = "100,1000,2000:9,10000"
 ENDED_RUNS = 20
@@ -188,8 +188,8 @@ def installed(tenants: int, ended: int) -> Iterator[Scale]:
         os.environ.update(stack.process_environment())
         clock, settings = Clock(), Settings.from_env()
         platform = connect(settings)
-        policy, looks = retry_policy(settings), poll_schedule(settings)
-        ledger = RunService(platform.runs, policy, looks, clock=clock, rng=lambda: 0.5)
+        schedule = poll_schedule(settings)
+        ledger = RunService(platform.runs, schedule, clock=clock, rng=lambda: 0.5)
         platform = replace(platform, ledger=ledger)
         _fill(platform, tenants, ended, clock.now)
         stack.start(API, CODE)
