@@ -24,6 +24,7 @@ from relay_core.columnar.text import (
     flags_of,
     is_empty,
     offsets_and_bytes,
+    small_letters,
     trim,
     values_of,
     with_nulls,
@@ -373,7 +374,7 @@ def _strip_one(
     """Take the first of some symbols, of small letters where it folds, off an end, and trim."""
     left, holds = np.ones(len(text), np.bool_), pc.ends_with if at_end else pc.starts_with
     for symbol in symbols:
-        hit = flags_of(holds(pc.ascii_lower(text) if folds else text, pattern=symbol)) & left
+        hit = flags_of(holds(small_letters(text) if folds else text, pattern=symbol)) & left
         left &= ~hit
         start, stop = (0, -len(symbol)) if at_end else (len(symbol), None)
         cut = partial(pc.utf8_slice_codeunits, start=start, stop=stop)

@@ -132,6 +132,18 @@ def fill(text: pa.StringArray, where: Bools | None, value: str) -> pa.StringArra
     return pc.if_else(pa.array(where), value, text)
 
 
+def small_letters(text: pa.StringArray) -> pa.StringArray:
+    """Return texts with small letters of ASCII.
+
+    Arrow's kernel misreads an array that is no slice and whose bytes begin behind others', as a
+    slice has become that was cast.
+    """
+    bounds, _ = offsets_and_bytes(text)
+    if not text.offset and bounds[0]:
+        text = text.take(pa.array(np.arange(len(text))))
+    return pc.ascii_lower(text)
+
+
 def word_index(
     text: pa.StringArray, words: Iterable[str], fold: Callable[[str], str] = str.casefold
 ) -> Ints:
@@ -144,7 +156,7 @@ def word_index(
     # Cells of ASCII are words of as many bytes.
     some = np.flatnonzero(np.isin(lengths, [len(word) for word in folded if word.isascii()]))
     if len(some):
-        cells = pc.ascii_lower(text if len(some) == len(text) else text.take(pa.array(some)))
+        cells = small_letters(text if len(some) == len(text) else text.take(pa.array(some)))
         found = pc.index_in(cells, value_set=pa.array(list(folded), text.type))
         positions = np.array([*folded.values(), -1], np.int64)
         index[some] = positions[values_of(pc.fill_null(found, len(folded)))]

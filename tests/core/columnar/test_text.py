@@ -63,6 +63,12 @@ def test_words_match_in_any_case_and_the_first_of_equal_ones_wins() -> None:
     assert found.tolist() == [0, 0, 1, 1, -1]
 
 
+def test_words_match_in_a_slice_that_was_cast() -> None:
+    """Its bytes begin behind those of other cells, and it is no slice itself."""
+    text = pa.array(["others", "New", "used"], pa.large_string())[1:].cast(pa.string())
+    assert word_index(text, ["new", "used"]).tolist() == [0, 1]
+
+
 def test_rows_of_long_offsets_come_back_in_chunks_of_short_ones() -> None:
     text = pa.array(["b", "a", "long"], pa.large_string())
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from typing import Any
 from unittest import mock
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from relay_core import run
@@ -142,3 +144,20 @@ def test_refused_records_have_room_for_more_text_than_short_offsets_reach() -> N
     assert read.rejected_rows.schema == REJECTED_ROWS
     assert read.rejected_rows["raw"].type == pa.large_string()
     assert read.rejected_rows["row_number"].to_pylist() == [2, 3, 4, 5]
+
+
+def test_conditions_of_a_parquet_file_are_read_wherever_a_batch_begins() -> None:
+    """Long offsets, as some programs write, and more text than one batch has."""
+    size = 40_000
+    columns = {
+        "sku": [f"A{number}" for number in range(size)],
+        "quantity_available": ["1"] * size,
+        "condition": ["NEW"] * size,
+        "title": ["t" * 300] * size,
+    }
+    table = pa.table({name: pa.array(each, pa.large_string()) for name, each in columns.items()})
+    pq.write_table(table, written := io.BytesIO())
+    config = tenant_config(vendor_document(parser={"format": "parquet"}))
+    feeds = [VendorFeed(config.vendors[0], written.getvalue(), "feed.parquet")]
+    (vendor,) = normalize_vendors(config, feeds)
+    assert (vendor.total_rows, vendor.fault_counts) == (size, {})
