@@ -1,4 +1,4 @@
-"""How a process that works for long loads what it works with."""
+"""The import of modules that a process keeps, without collections of garbage then or later."""
 
 import gc
 import os
