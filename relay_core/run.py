@@ -99,7 +99,7 @@ class VendorPass:
     run: "RunStages"
     reader: FeedReader
     columns: Collection[str]  # those of offers that are put in order
-    room: ReportRoom  # what a report keeps of the refused rows of all vendors together
+    room: ReportRoom  # what a report keeps of the rejected rows of all vendors together
     rows_before: Mapping[str, int] | None  # valid ones of the published run, if guards are judged
     _rows_begun: int = 0
 
@@ -452,7 +452,7 @@ class RunStages:
         return merged.with_warnings(*warnings)
 
     def take_over(self, normalized: Sequence[NormalizedVendor]) -> None:
-        """Go on with vendors that are normalized, here or elsewhere; write their refused rows."""
+        """Go on with vendors that are normalized, here or elsewhere; write their rejected rows."""
         findings = self.findings
         findings.take_normalized(normalized)
         uploads = findings.uploads

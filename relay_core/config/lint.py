@@ -280,7 +280,7 @@ def of_config(fault: ConfigFault) -> Doubt:
 def policy_doubts(
     config: TenantConfig, refused: int, total: int, samples: Iterable[str]
 ) -> Iterator[Doubt]:
-    """Yield the doubt that limits of 0 fail a run for rows that are refused, if it is one."""
+    """Yield the doubt that limits of 0 fail a run for rows that are rejected, if it is one."""
     policy = config.error_policy
     if not refused or (policy.max_invalid_rows and policy.max_invalid_row_pct):
         return

@@ -35,7 +35,7 @@ FIRST_SERIAL = 61
 YEARS = range(1900, 2200)
 """The years that timestamps are of, as they are written."""
 
-_MAX_CELL_LENGTH = 60  # so much of a cell that is refused stands in the words about it
+_MAX_CELL_LENGTH = 60  # so much of a cell that is rejected stands in the words about it
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SERIAL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001  # days of a sheet have no zone
 _DAY, _MAX_FRACTION = 86_400, 4_000

@@ -117,7 +117,7 @@ class WarningCode(StrEnum):
 
 
 class RowFault(StrEnum):
-    """Why one field, or one record, of a feed was refused."""
+    """Why one field, or one record, of a feed was rejected."""
 
     DUPLICATE_SKU = "duplicate_sku"
     INVALID_RECORD = "invalid_record"

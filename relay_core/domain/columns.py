@@ -1,4 +1,4 @@
-"""The one list of canonical columns: what each is, where it comes from, how a cell is refused.
+"""The one list of canonical columns: what each is, where it comes from, how a cell is rejected.
 
 Readers, writers, schemas and guesses go by a column's kind. A new column is one line here, one in
 the contract that judges it (`validation.contracts`), and one with the names that price lists give

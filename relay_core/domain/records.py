@@ -63,7 +63,7 @@ def place_in_words(row_number: int, line: int | None, sheet_row: int | None) -> 
 
 @dataclass(frozen=True, slots=True)
 class CauseSample:
-    """A refused cell, or a record that does not fit its header; places as in a `ReportEntry`."""
+    """A rejected cell, or a record that does not fit its header; places as in a `ReportEntry`."""
 
     row_number: int
     value: str
@@ -82,7 +82,7 @@ class Cause:
 
     error_code: str  # the fault
     vendor_id: str  # whose feed it is in
-    column: str | None  # the canonical column; None where whole records are refused
+    column: str | None  # the canonical column; None where whole records are rejected
     # What the cells have in common, as `shapes_of` says, or the records' width; None where they are
     # of many shapes
     shape: str | None

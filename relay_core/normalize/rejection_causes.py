@@ -1,6 +1,6 @@
-"""Refused rows in reports: causes, which count what looks alike, and entries of ``errors.json``.
+"""Rejected rows in reports: causes, which count what looks alike, and entries of ``errors.json``.
 
-Counts are of every refused cell. A cause is shown by its first cells that differ. Entries are of
+Counts are of every rejected cell. A cause is shown by its first cells that differ. Entries are of
 the first few thousand rows, in plain Python.
 """
 
@@ -39,7 +39,7 @@ RECORD_ADVICE = "write one object a line, each key once, with texts, numbers, tr
 
 @dataclass(slots=True)
 class CauseLog:
-    """Counts one vendor's refused cells by column, fault and shape, batch by batch, in order."""
+    """Counts one vendor's rejected cells by column, fault and shape, batch by batch, in order."""
 
     vendor_id: str
     limits: Limits  # of the shapes of a column that are told apart; others are counted together
@@ -56,7 +56,7 @@ class CauseLog:
         codes: npt.NDArray[np.uint8],
         cells: Mapping[str, pa.StringArray],
     ) -> None:
-        """Take refused rows, each with its fault codes: one a judged cell, 0 where it holds."""
+        """Take rejected rows, each with its fault codes: one a judged cell, 0 where it holds."""
         for place, name in enumerate(JUDGED_COLUMNS):
             rows = np.flatnonzero(codes[:, place])
             if len(rows) and name in cells:
@@ -102,7 +102,7 @@ class CauseLog:
 
 @dataclass(slots=True)
 class _ColumnCauses:
-    """The refused cells of one column; a group's place is its shape's, then its fault's."""
+    """The rejected cells of one column; a group's place is its shape's, then its fault's."""
 
     limits: Limits
     shapes: list[str] = field(default_factory=list)

@@ -1,6 +1,6 @@
 """Text columns of one feed to typed columns with a fault code a cell.
 
-Works on one batch at a time. Which rows are refused is the contract's verdict (``validation``);
+Works on one batch at a time. Which rows are rejected is the contract's verdict (``validation``);
 the faults here say why.
 """
 

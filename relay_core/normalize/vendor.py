@@ -190,7 +190,7 @@ def lines_of_batch(
     """Return the line of normalized.csv of each row of a batch, its line feed included.
 
     Most cells stand in the feed as they are to be written: whole lines are made beside reading,
-    when the cells are at hand, before anybody knows which rows hold. Those of refused rows are
+    when the cells are at hand, before anybody knows which rows hold. Those of rejected rows are
     never used.
     """
     *columns, last = canonical.COLUMNS  # the last is an instant; it takes the line feed along
@@ -208,7 +208,7 @@ def lines_of_batch(
         else:
             fields.append(csv_text.quoted(text))
     updated = batch.numbers[last.name].values
-    # A row that is refused for its instant has no line to speak of: any real one will do.
+    # A row that is rejected for its instant has no line to speak of: any real one will do.
     real = updated.max(initial=0)
     end = b"" if extra_columns else b"\n"
     instants = csv_text.instant_text(np.where(updated == BEFORE_ALL, real, updated), end)

@@ -105,7 +105,7 @@ class NumberGuess:
     """What to change in a parser so that it reads a vendor's numbers; nothing where it does.
 
     ``currencies`` are the currencies that the amounts name. ``note`` says why nothing is proposed
-    although cells are refused, where that is known.
+    although cells are rejected, where that is known.
     """
 
     changes: Mapping[str, Any] = field(default_factory=dict)

@@ -14,7 +14,7 @@ _PRICED = frozenset(("cost", "price"))
 
 @dataclass(frozen=True, slots=True)
 class RejectedCells:
-    """Cells of one column that are refused for one reason: how many, and the first of them.
+    """Cells of one column that are rejected for one reason: how many, and the first of them.
 
     ``column`` is None for records that have more or fewer cells than the header. `line` and
     `sheet_row` as in a `ReportEntry`.

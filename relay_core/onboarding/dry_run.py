@@ -1,4 +1,4 @@
-"""The engine's reading of a feed's first rows by one parser: headers, refused cells, or why not."""
+"""The reading of a feed's first rows by one parser: headers, rejected cells, or a fault."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -254,7 +254,7 @@ def _read(
 
 
 def _rejected_cells(causes: Iterable[Cause]) -> tuple[RejectedCells, ...]:
-    """Return for what cells are refused, of whatever shape, most frequent first."""
+    """Return for what cells are rejected, of whatever shape, most frequent first."""
     found: dict[tuple[str, str | None], RejectedCells] = {}
     for cause in causes:
         key = (cause.error_code, cause.column)

@@ -37,7 +37,7 @@ def is_right(check: FeedCheck, vendor: VendorConfig, config: TenantConfig) -> bo
 
 
 def limits_passed(reading: Reading, vendor: VendorConfig, config: TenantConfig) -> list[str]:
-    """Return which limits of refused rows a reading passes, as if its rows were all of the run."""
+    """Return which limits of rejected rows a reading passes, as if its rows were all of the run."""
     refused, rows = [reading.refused_rows], [reading.rows]
     verdict = judge_policy(config.error_policy, refused, rows).message
     shares = [each.error_message for each in own_share_faults([vendor], refused, rows)]
@@ -98,7 +98,7 @@ def upload_doubts(path: str, check: FeedCheck, config: TenantConfig) -> Iterator
 
 
 def policy_doubts_of(config: TenantConfig, checks: Collection[FeedCheck]) -> Iterator[Doubt]:
-    """Yield the doubt of limits of 0 where rows of any feed are refused."""
+    """Yield the doubt of limits of 0 where rows of any feed are rejected."""
     best = [check.best for check in checks]
     samples = (cells.value for each in best for cells in each.refusals)
     refused, total = sum(each.refused_rows for each in best), sum(each.rows for each in best)

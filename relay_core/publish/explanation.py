@@ -52,7 +52,7 @@ from relay_core.validation.contracts import offer_schema
 LANDED_COST = "landed_cost"
 """The column that says what an offer is compared by as its cost; null without a cost."""
 MAX_OFFERS = 100  # so many offers of a SKU are shown
-MAX_REJECTED = 100  # so many refused rows of a SKU are shown
+MAX_REJECTED = 100  # so many rejected rows of a SKU are shown
 _MAX_BYTES = (1 << 20) - 1024
 """An explanation is no longer, as JSON; the rest is cut, and stands in the counts alone."""
 _MAX_CELL_LENGTH = 1000
@@ -238,7 +238,7 @@ class _Ranking:
 
 @dataclass(slots=True)
 class _RejectedRows:
-    """The refused rows of one SKU, as many as are shown."""
+    """The rejected rows of one SKU, as many as are shown."""
 
     count: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)

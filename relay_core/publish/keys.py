@@ -40,7 +40,7 @@ class ArtifactKeys:
     outputs = Place("outputs/")  # the prefix of the feed's keys, in every format
     baseline_state = Place("work/baseline_state.parquet")  # what the run is compared with
     state = Place("work/state.parquet")  # of the run's own feed, a work file until it is published
-    rejected_rows = Place("work/refused.arrow")  # the refused rows, by SKU
+    rejected_rows = Place("work/refused.arrow")  # the rejected rows, by SKU
     unused_overrides = Place("work/unused_overrides.json")  # SKUs of no offer
     kept_skus = Place("work/kept.arrow")  # the rows that are kept at 0, by SKU
     quarantined_skus = Place("work/quarantined.arrow")  # rows that keep their price

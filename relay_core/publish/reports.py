@@ -84,7 +84,7 @@ def errors_json(ctx: RunContext, findings: RunFindings) -> bytes | None:
 
 
 def invalid_rows_chunks(normalized: Sequence[NormalizedVendor]) -> Iterator[bytes | memoryview]:
-    """Yield invalid_rows.csv piece by piece: every refused record, in the order of vendors."""
+    """Yield invalid_rows.csv piece by piece: every rejected record, in the order of vendors."""
     yield header_line(INVALID_ROWS_COLUMNS)
     for vendor in normalized:
         for batch in vendor.rejected_rows.to_batches(max_chunksize=_ROWS_AT_ONCE):

@@ -157,7 +157,7 @@ REJECTED_ROWS = pa.schema(
         ("sku", pa.large_string()),
     ]
 )
-"""One refused record; its SKU is null where it has none, or other fields than the header. The texts
+"""A rejected record; its SKU is null where it has none, or other fields than the header. The texts
 may be more than short offsets reach."""
 
 

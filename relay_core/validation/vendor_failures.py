@@ -1,7 +1,7 @@
-"""A vendor's own failure, what follows from it by the vendor's config, and too many refused rows.
+"""A vendor's own failure, what follows from it by the vendor's config, and too many rejected rows.
 
 ``on_trouble`` decides: the run fails for it, the vendor is left out, or its last good feed, that of
-the run whose feed is published, stands in. Shares of refused rows are compared exactly.
+the run whose feed is published, stands in. Shares of rejected rows are compared exactly.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -258,7 +258,7 @@ def judge_policy(
 def own_share_faults(
     vendors: Sequence[VendorConfig], invalid_rows: Sequence[int], total_rows: Sequence[int]
 ) -> list[ReportEntry]:
-    """Return a fault for each vendor of whose own rows too great a part is refused."""
+    """Return a fault for each vendor of whose own rows too great a part is rejected."""
     return [
         ReportEntry(
             str(FailureCode.VALIDATION_ERRORS),

@@ -66,7 +66,7 @@ class ReportEntry(Answer):
 
 
 class CauseSample(Answer):
-    """A cell, or a record, that is refused."""
+    """A cell, or a record, that is rejected."""
 
     row_number: int
     value: str
@@ -75,7 +75,7 @@ class CauseSample(Answer):
 
 
 class Cause(Answer):
-    """Cells of one column, or whole records, that are refused alike."""
+    """Cells of one column, or whole records, that are rejected alike."""
 
     error_code: str
     vendor_id: str

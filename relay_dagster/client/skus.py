@@ -70,7 +70,7 @@ def explain(
 
 
 def show_explanation(screen: Screen, explanation: wire.Explanation) -> None:
-    """Write the verdict, then the row of the feed, the price, the offers and the refused rows."""
+    """Write the verdict, then the row of the feed, the price, the offers and the rejected rows."""
     screen.say(_verdict(explanation), style="red" if explanation.reason else "green")
     if explanation.feed_row is not None:
         screen.section("in the feed")

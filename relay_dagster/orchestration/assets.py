@@ -144,7 +144,7 @@ def normalized_results(
     yield dg.AssetCheckResult(
         check_name=schema_holds,
         passed=not sum(invalid),
-        # Refused rows are ordinary, the limits decide: a warning, where the others are errors.
+        # Rejected rows are ordinary, the limits decide: a warning, where the others are errors.
         severity=dg.AssetCheckSeverity.WARN,
         metadata={**counts, "errors_by_code": fault_table(vendors)},
     )
