@@ -195,8 +195,11 @@ class _Records:
 
     def _fields_of(self, text: str, number: int) -> tuple[str, ...]:
         """Return the cells of a record, none of which is too large, by the scanner."""
-        self._refuse_large_field(text, number + self._before)
-        return self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
+        try:
+            self._refuse_large_field(text, number + self._before)
+            return self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
+        except UnclosedQuoteError as error:  # it is the feed's last record
+            raise self._find_unclosed() from error
 
     def _batch(
         self, columns: Sequence[pa.StringArray], numbers: npt.NDArray[np.int64]

@@ -243,3 +243,11 @@ def test_records_are_found_in_their_lines(body: bytes, lines: list[int]) -> None
     assert parsed.places is not None
     numbers = sorted(int(n) for batch in parsed.batches for n in batch.row_numbers)
     assert parsed.places.find(numbers) == lines
+
+
+def test_a_quote_left_open_is_told_though_records_of_other_widths_are_read_before_the_end() -> None:
+    good, others = "A1,5\n", "a,b,c,d,e" + "z" * 200 + "\n"
+    text = "sku,cost\n" + good * 300 + (others * 1000 + good) * 55 + 'x,y,"open'
+    with pytest.raises(FeedUnreadableError, match="opens in line 55357 is never closed") as refused:
+        gathered(parse_feed(text.encode(), PARSER))
+    assert refused.value.error_code == "DECODE_ERROR"
