@@ -180,7 +180,7 @@ def changed(counts: Mapping[str, int]) -> str:
 def guard_words(result: GuardResult) -> tuple[str, str]:
     """Return a guard's name, with the vendor that it is about, and the things that it counts."""
     side = "" if result.side is None else f" {result.side}"
-    name, meaning = _GUARDS[f"{result.guard}{side}"]
+    name, meaning = _GUARDS.get(f"{result.guard}{side}", (result.guard, ""))  # of a later release
     return name if result.vendor_id is None else f"{name} of {result.vendor_id}", meaning
 
 

@@ -57,7 +57,14 @@ def test_a_bar_is_as_long_as_its_part_of_the_longest() -> None:
 
 def test_every_guard_has_words() -> None:
     sides = {"price_level": ("low", "high")}
-    names = ("skus_removed", "out_of_stock", "price_drop", "price_rise", "price_level")
+    names = (
+        "skus_removed",
+        "out_of_stock",
+        "price_drop",
+        "price_rise",
+        "price_level",
+        "quarantined",
+    )
     results = [
         GuardResult(name, None, side, True, "0.5", 1, 1)
         for name in names
@@ -67,6 +74,12 @@ def test_every_guard_has_words() -> None:
     told = dict(map(wording.guard_words, results))
     assert len(told) == len(set(told.values())) == len(results)
     assert told["Vendor rows of north"] == "rows that the vendor had, and has not sent"
+    assert "" not in told.values()
+
+
+def test_a_guard_of_a_later_release_is_shown_by_its_name() -> None:
+    later = GuardResult("titles_changed", None, None, True, "0.5", 1, 1)
+    assert wording.guard_words(later) == ("titles_changed", "")
 
 
 @pytest.mark.parametrize("stage", list(Stage))
