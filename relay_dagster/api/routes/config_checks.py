@@ -98,6 +98,9 @@ def check_document(
     except BusyError as error:
         raise unavailable("CHECKS_BUSY", "other configs are being checked") from error
     except (TaskTooSlowError, TaskOutOfMemoryError) as error:
+        if vendor_id is not None:
+            message = "the list takes too long or too much memory to be checked; a run has more"
+            raise ProblemError("CHECK_TOO_SLOW", message) from error
         message = CODES["CHECK_TOO_SLOW"].meaning
         fault = ConfigFault("vendors", message)
         raise ProblemError("CHECK_TOO_SLOW", message, errors=[fault]) from error

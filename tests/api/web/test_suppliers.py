@@ -13,10 +13,10 @@ import pytest
 from httpx import Response
 
 from relay_core.sandbox import BusyError
-from relay_dagster.api.engine_tasks import TaskSlots
+from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.runs.ports import utc_now
-from support.api_world import TENANT, ApiWorld, assert_problem, paths_of
+from support.api_world import SANDBOXES, TENANT, ApiWorld, assert_problem, paths_of
 from support.builders import config_document, vendor_document
 from support.fakes import embedded_platform, served_platform
 from support.page_visitor import SITE, browser
@@ -175,6 +175,18 @@ def test_a_check_speaks_the_supplier_s_words(shop: ApiWorld, data: bytes, words:
     assert words in text
     for internal in ("vendor_1", "vendor_2", TENANT, "parser", "column_map", "config"):
         assert internal not in text
+
+
+def test_a_list_that_takes_too_long_to_check_is_told_in_the_supplier_s_words(
+    shop: ApiWorld,
+) -> None:
+    put(shop, b"sku,quantity_available\n" + b"A-1,5\n" * 5000)
+    limits = ApiLimits(task_cpu_seconds=0.001)
+    shop.app.state.parts.tasks = EngineTasks(SANDBOXES, TaskSlots(limits), limits)
+    answer = browser(shop).client.get(f"{path_of(shop)}/check")
+    assert answer.status_code == 422
+    assert "The list takes too long or too much memory to be checked" in answer.text
+    assert "vendor" not in answer.text
 
 
 def test_the_page_has_nothing_of_the_tenant(shop: ApiWorld) -> None:
