@@ -71,7 +71,8 @@ class StagedFile:
 class PullState:
     """The state of a vendor's pulls. Instants are aware, UTC.
 
-    ``source`` is the digest of the config's pull, ``host`` the one that it leads to. ``mark`` and
+    ``source`` is the digest of the config's pull, empty where it has none, ``host`` the one that
+    it leads to. ``mark`` and
     ``sha256`` are of the file that was pulled last; ``seen`` is a file that was not old enough at
     ``seen_at``. ``staged`` is a new file that is being taken over. ``failures`` are those in a row,
     ``is_reported`` whether an event was made of them. ``asked_at`` is when somebody asked for a
@@ -130,8 +131,10 @@ def _holders_rule(
 
 
 @rule
-def noted(state: PullState, pull: PullConfig, now: datetime) -> PullState | None:
+def noted(state: PullState, pull: PullConfig | None, now: datetime) -> PullState | None:
     """Let a pull that is new, or another than before, be due now; what was pulled stays known."""
+    if pull is None:  # The config has none any more: one that is put back is new.
+        return replace(state, source="")
     if state.source == pull.digest:
         return None
     host = pull.destination(allow_loopback=True).host

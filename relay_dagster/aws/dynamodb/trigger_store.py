@@ -98,6 +98,12 @@ class PullStore:
         keys = [Kind.PULL.key(tenant_id, each) for each in vendor_ids]
         return {each.vendor_id: each for each in self.database.runs.read_all(keys, _PULLS.read)}
 
+    def of_tenant(self, tenant_id: str) -> dict[str, PullState]:
+        """Return a tenant's pulls by vendor, by an index, which lags; former configs' ones too."""
+        listed = schema.LISTED_TENANT, Kind.PULLS.key(tenant_id)
+        rows = self.database.runs.partition(schema.BY_TENANT, listed)
+        return self.of_vendors(tenant_id, [str(row[schema.REQUESTED_KEY]) for row in rows])
+
     def due(self, until: datetime, limit: int, besides: Collection[str] = ()) -> list[PullState]:
         """Return up to ``limit`` pulls that are due up to an instant, the longest due first."""
         return self.database.runs.read_due(schema.PULL, until, limit, _PULLS.read, besides)

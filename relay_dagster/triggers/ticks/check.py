@@ -90,15 +90,17 @@ class TriggerCheck:
 
     def _note_pulls(self, tenant_id: str, plan: Plan, now: datetime) -> None:
         """Let the pulls be due that the config has and did not have, or had otherwise."""
+        if plan.config is None:
+            return
         store = self.platform.pulls
-        known = store.of_vendors(tenant_id, plan.pulls)
+        known = store.of_tenant(tenant_id)
         new = [
             (vendor_id, pull)
-            for vendor_id, pull in plan.pulls.items()
-            if vendor_id not in known or known[vendor_id].source != pull.digest
+            for vendor_id, pull in {**dict.fromkeys(known), **plan.pulls}.items()
+            if vendor_id not in known or known[vendor_id].source != (pull.digest if pull else "")
         ]
 
-        def note(each: tuple[str, PullConfig]) -> None:
+        def note(each: tuple[str, PullConfig | None]) -> None:
             with suppress(TenantClosingError):
                 store.change(tenant_id, each[0], noted(each[1], now))
 

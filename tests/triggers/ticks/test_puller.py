@@ -190,6 +190,22 @@ def test_a_pull_that_the_config_has_no_more_is_forgotten(
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("is_vendor_left", [True, False])
+def test_a_pull_that_is_taken_out_and_put_back_is_due_at_once(
+    world: PullsWorld, server: FileServer, *, is_vendor_left: bool
+) -> None:
+    other, pull = {"url": server.url("/other.csv")}, {"url": server.url(), "every_minutes": 1440}
+    world.store(other, pull)
+    world.pull()
+    world.store(*([other, None] if is_vendor_left else [other]))
+    world.pull(after=MINUTE)
+    world.store(other, pull)
+    world.pull(after=MINUTE)
+    assert [each.target for each in server.requests].count("/feed.csv") == 2
+    state = world.state("vendor_2")
+    assert (state.last_success_at, state.last_unchanged_at) == (NOON, NOON + 2 * MINUTE)
+
+
 def test_a_paused_tenants_pulls_go_on(world: PullsWorld, server: FileServer) -> None:
     world.platform.pauses.begin(world.tenant_id, "a reason")
     world.store({"url": server.url()})
