@@ -1,4 +1,4 @@
-"""The probable form of a vendor's cells: numbers, times, null values, words and symbols, totals.
+"""The probable form of a vendor's cells: numbers, times, null values, words and symbols.
 
 A style of numbers is proposed where it reads more cells than the config's, and where all styles
 that read as many agree on what they read: ``1,234`` alone may be either, and then nothing is
@@ -78,9 +78,6 @@ _WITH_SYMBOLS = re.compile(r"(?P<front>\D*?)\s*\d[\d.,']*\s*(?P<back>\D*)")
 _FRONTS = frozenset((">", ">=", "≥", "~", "≈"))
 _UNITS = "pc pcs pce pces piece pieces ea each unit units stk stück stueck szt st ks uds ud pz psc"
 _BACKS = frozenset(("+", *(f"{unit}{dot}" for unit in _UNITS.split() for dot in ("", "."))))
-_TOTALS = frozenset(
-    ("total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt", "totale")
-)
 MAX_WORDS = 200
 """So many words for quantities a parser may have."""
 
@@ -277,11 +274,6 @@ def guess_quantity_symbols(
                 found.setdefault(end.lower(), end)
     own = {symbol.lower() for symbol in parser.quantity_symbols}
     return tuple(end for folded, end in found.items() if folded not in own)
-
-
-def is_totals(text: str) -> bool:
-    """Return whether a text is the name of a line of totals."""
-    return text.casefold().removesuffix(":").strip() in _TOTALS
 
 
 def quantity_word_notes(

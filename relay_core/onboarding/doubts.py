@@ -25,12 +25,15 @@ from relay_core.domain.records import Cause, Doubt
 from relay_core.merge.pricing import PriceRules, has_amount, rules_of
 from relay_core.merge.vendor_offers import offers_of
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.onboarding.cell_guess import guess_numbers, is_totals
+from relay_core.onboarding.cell_guess import guess_numbers
 from relay_core.onboarding.dry_run import changed_parser
 from relay_core.validation.contracts import table_of
 
 _MAX_SAME_ROWS, _MAX_SAME_SHARE = 100, 100
 """More rows of a vendor share an SKU than so many, or than one in so many."""
+_TOTALS = frozenset(
+    ("total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt", "totale")
+)
 _EXPONENT = r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"
 _OF_OFFERS = {
     "zero_cost": (
@@ -79,6 +82,11 @@ def row_doubts(config: TenantConfig, vendor: NormalizedVendor, offers: pa.Table)
             "the last record looks like a line of totals, and is read as a product; skip it with "
             "parser.skip_rows",
         )
+
+
+def is_totals(text: str) -> bool:
+    """Return whether a text is the name of a line of totals."""
+    return text.casefold().removesuffix(":").strip() in _TOTALS
 
 
 def has_amounts(config: TenantConfig, offers: pa.Table) -> bool:

@@ -19,7 +19,7 @@ from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
 from relay_core.onboarding import cell_guess, dry_run, layout_guess
 from relay_core.onboarding.check_results import FeedCheck, Reading
-from relay_core.onboarding.doubts import has_amounts, row_doubts, ruled_offers
+from relay_core.onboarding.doubts import has_amounts, is_totals, row_doubts, ruled_offers
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.header_guess import candidates, match_headers, warehouse_headers
 from relay_core.onboarding.layout_guess import container_changes, unpacked
@@ -83,7 +83,7 @@ def with_rows(
         offers = ruled_offers(config, read)
         doubts = tuple(row_doubts(config, read, offers))
         check = replace(check, has_amounts=has_amounts(config, offers))
-    if is_whole and read is not None and read.last_sku and cell_guess.is_totals(read.last_sku):
+    if is_whole and read is not None and read.last_sku and is_totals(read.last_sku):
         own = parser.model_dump(include={"skip_rows"})["skip_rows"]
         rule = {"column": parser.column_map.get("sku", "sku"), "is": [read.last_sku]}
         changed = _with(replace(check, parser=parser), skip_rows=[*own, rule])

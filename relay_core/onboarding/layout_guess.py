@@ -31,8 +31,8 @@ from relay_core.ingest.feed import TextBatch
 from relay_core.ingest.formats import open_feed
 from relay_core.ingest.jsonl import read_object
 from relay_core.ingest.workbooks import open_book, workbook_format
-from relay_core.onboarding.cell_guess import is_totals
 from relay_core.onboarding.check_results import Reading
+from relay_core.onboarding.doubts import is_totals
 from relay_core.onboarding.dry_run import cell_texts, changed_parser, read_rows, record_columns
 from relay_core.onboarding.feed_sample import (
     OLE2,
