@@ -300,7 +300,7 @@ def test_errors_as_json_hold_the_counts_the_causes_and_the_rest(world: ClientWor
 def test_errors_of_a_run_without_any_say_so(world: ClientWorld) -> None:
     world.api.store_config()
     run_id = world.start()
-    assert "is QUEUED; what is wrong is told" in world.relay("errors", run_id).stdout
+    assert "is QUEUED; its errors are reported" in world.relay("errors", run_id).stdout
     world.end(run_id, GOOD)
     assert "SUCCEEDED, with nothing to tell" in world.relay("errors", run_id).stdout
 
