@@ -10,6 +10,7 @@ from relay_dagster.api.routes.runs import list_runs, start_run
 from relay_dagster.api.routes.statuses import get_status, list_publications
 from relay_dagster.api.routes.tenants import get_tenant
 from relay_dagster.api.web import frame, words
+from relay_dagster.triggers.pulls import REPORTED_FAILURES
 from relay_dagster.wire.runs import Run, RunOrder
 from relay_dagster.wire.tenants import TenantStatus, VendorStanding
 
@@ -44,7 +45,7 @@ def show_overview(tenant_id: str, visit: frame.Reading) -> Response:
     runs = list_runs(visit, tenant_id, limit=_SHOWN_RUNS).runs
     kept = list_publications(tenant_id, visit).publications
     feed = kept[0] if kept else None
-    states = {each.vendor_id: each for each in status.vendors if each.status is not None}
+    states = {each.vendor_id: each for each in status.vendors}
     named = [str(each["vendor_id"]) for each in config["vendors"]]
     vendors = [(name, states.get(name)) for name in named]
     todo = [*todo_of(tenant_id, status, runs, vendors)]
@@ -80,6 +81,9 @@ def todo_of(
 
 
 def _todo_of_vendor(name: str, standing: VendorStanding | None) -> str:
+    pull = None if standing is None else standing.pull
+    if pull is not None and pull.failures >= REPORTED_FAILURES:
+        return f"The list of {name} cannot be fetched from its server: {pull.last_error}."
     if standing is None or standing.status is None:
         return f"{name} has not been in a run yet. Upload its list, and start a run."
     if standing.uploaded_at is None:

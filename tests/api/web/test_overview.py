@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from relay_core.domain.records import VendorResult
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.triggers.pulls import asked, failed, taken
+from relay_dagster.triggers.ticks.check import take_due
 from support.builders import vendor_document
 from support.page_visitor import HOME, Visitor
 
@@ -53,6 +55,24 @@ def test_a_feed_in_force_has_its_age_and_its_vendors(visitor: Visitor) -> None:
     assert "12 rows of vendor_2 could not be used." in page.text
     cells = [cell.text for cell in page.all("td") if cell.attributes.get("data-head") == "Rows"]
     assert cells == ["1,200", "1,200"]
+
+
+def test_a_list_that_cannot_be_pulled_is_something_to_do(visitor: Visitor) -> None:
+    inbound = {"type": "s3", "s3_prefix": "tenants/acme/inbound/vendor_1/"}
+    pull = {"url": "https://files.example.com/stock.csv?token=s3cr3t"}
+    visitor.world.store_config(vendor_document(inbound={**inbound, "pull": pull}))
+    take_due(visitor.world.platform)
+    change = visitor.world.platform.pulls.change
+    for told in (0, 0, 1):
+        change("acme", "vendor_1", asked(utc_now()))
+        change("acme", "vendor_1", taken("mine", utc_now()))
+        change("acme", "vendor_1", failed("mine", "the server answered 500", utc_now()))
+        page = visitor.open(HOME)
+        assert (
+            page.text.count("cannot be fetched from its server: the server answered 500.") == told
+        )
+        assert "s3cr3t" not in page.text
+        assert "not in a run yet" in page.text
 
 
 def test_a_held_feed_is_the_first_thing_to_do(visitor: Visitor) -> None:
