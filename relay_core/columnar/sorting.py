@@ -65,7 +65,7 @@ def common_ranges(columns: Sequence[pa.StringArray], max_rows: int) -> list[list
     bounds = [*sorted(bounds), [len(text) for text in columns]]
     chosen = bounds[:1]
     for bound, following in pairwise(bounds):
-        if sum(following) - sum(chosen[-1]) > max_rows and bound != chosen[-1]:
+        if sum(following) - sum(chosen[-1]) > max_rows and bound not in (chosen[-1], bounds[-1]):
             chosen.append(bound)
     chosen.append(bounds[-1])
     return [list(map(slice, low, high)) for low, high in pairwise(chosen)]

@@ -75,6 +75,7 @@ def test_rows_left_out_leave_the_others_in_order(texts: list[str], random: Rando
 
 
 @example([["", "", "", "", "", "0"]], 4)
+@example([["a", "b"], ["b"]], 1)
 @example([["a", "a", "a", "a", "a", "a"], ["a", "b"]], 5)
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.integers(1, 5))
 def test_ranges_part_sorted_columns_between_texts(columns: list[list[str]], most: int) -> None:
@@ -87,6 +88,7 @@ def test_ranges_part_sorted_columns_between_texts(columns: list[list[str]], most
     found = [{text for texts in part for text in texts} for part in parts]
     assert all(max(a) < min(b) for a, b in combinations(filter(None, found), 2))
     sizes = [sum(map(len, part)) for part in parts]
+    assert all(sizes) or len(sizes) == 1
     assert all(s <= most or len(t) == 1 for s, t in zip(sizes, found, strict=True))
 
 
