@@ -149,7 +149,8 @@ def journey(hand: Mouse, api: str, key: str, folder: Path, *, scripts: bool = Tr
             if not page.locator("#progress").count():
                 break
             page.wait_for_timeout(1000)
-            hand.press(link("Look again"))
+            with page.expect_navigation():  # between two pages there is no progress either
+                hand.press(link("Look again"))
         page.wait_for_selector("#progress", state="detached", timeout=SECONDS * 1000)
 
     def explain(sku: str) -> None:

@@ -12,6 +12,7 @@ from playwright.sync_api import Page
 
 from integration import sample_tenant
 from relay_core.samples import sample_feeds
+from relay_dagster.wire.runs import RowCounts
 from ui.chromium import WIDTH, Browser
 from ui.exhibits import (
     FAILED,
@@ -37,6 +38,7 @@ NUMBERS = (
     *("rows_in", "rows_valid", "rows_invalid", "rows_merged", "unpriced_skus"),
     *(f"seconds/{stage}" for stage in STAGES),
     *(f"changes/{name}" for name in CHANGES),
+    *(f"rows/{name}" for name in RowCounts.model_fields),
     *(f"rules/{did}" for did in RULES_DID),
 )
 """What is drawn over time of each run that has succeeded."""
