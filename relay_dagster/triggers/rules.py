@@ -99,6 +99,14 @@ class Plan:
         return None if self.config is None else self.config.triggers.on_upload
 
     @property
+    def schedule(self) -> tuple[str | None, str | None]:
+        """The cron and the time zone; None where there is none."""
+        if self.config is None:
+            return None, None
+        schedule = self.config.triggers.schedule
+        return None if schedule is None else schedule.cron, self.config.timezone
+
+    @property
     def pulls(self) -> Mapping[str, PullConfig]:
         """The pull of each vendor that has one."""
         vendors = () if self.config is None else self.config.vendors
@@ -193,16 +201,14 @@ def _with_schedule(state: TriggerState, plan: Plan, now: datetime) -> TriggerSta
     A new schedule begins when it was stored. An earlier due time of the old schedule still counts.
     """
     config = plan.config
-    schedule = None if config is None else config.triggers.schedule
-    cron = None if schedule is None else schedule.cron
-    zone = None if config is None else config.timezone
+    cron, zone = plan.schedule
     is_same = (state.cron, state.timezone) == (cron, zone)
     is_due = _has_come(state.next_run_at, now if is_same else min(now, plan.stored_at))
     upcoming = state.next_run_at
-    if config is None or schedule is None:
+    if config is None or cron is None:
         upcoming = None
     elif not is_same or upcoming is None:
-        upcoming = schedule.next_after(plan.stored_at, config.zone)
+        upcoming = config.next_run_after(plan.stored_at)
     if config is not None and _has_come(upcoming, now):
         is_due, upcoming = True, config.next_run_after(now)
     state = replace(state, cron=cron, timezone=zone, next_run_at=upcoming)

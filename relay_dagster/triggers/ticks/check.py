@@ -13,6 +13,7 @@ from datetime import datetime
 
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.errors import RelayError
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain, fail
 from relay_dagster.execution.inputs import read_manifest
@@ -41,6 +42,7 @@ from relay_dagster.wiring import Platform
 PULLS_AT_ONCE = 8
 log = event_log()
 MAX_AT_ONCE, THREADS = 200, 8
+MAX_CONFIGS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,13 @@ class TriggerCheck:
     def plan(self, tenant_id: str) -> Plan:
         """Return the triggers of the tenant's latest config."""
         stored = self.platform.tenants.latest(tenant_id)
-        if stored is None:
-            return Plan(None, self.clock())
+        return Plan(None, self.clock()) if stored is None else self._plan_of(stored)
+
+    def _plan_of(self, stored: StoredConfig) -> Plan:
         try:
             return Plan(self.platform.tenants.parsed(stored), stored.stored_at)
         except RelayError as error:
-            log.warning("triggers_unread", tenant_id=tenant_id, error=str(error))
+            log.warning("triggers_unread", tenant_id=stored.tenant_id, error=str(error))
             return Plan(None, stored.stored_at)
 
     def take(self, before: TriggerState, plan: Plan | None = None) -> RunRecord | None:
@@ -66,7 +69,7 @@ class TriggerCheck:
         plan = plan or self.plan(before.tenant_id)
         now = self.clock()
         self._note_pulls(before.tenant_id, plan, now)
-        after = caught_up(before, plan, now)
+        after = caught_up(before, self._from_first_put(before, plan), now)
         if after.wanted is Trigger.UPLOAD:
             if self.platform.runs.lock(after.tenant_id).active_run_id is not None:
                 # Nobody knows yet which uploads that run consumes: they are judged once it ends.
@@ -87,6 +90,16 @@ class TriggerCheck:
             return None  # Another check was first, or the config has changed: it is due again.
         self.platform.triggers.put(before, resting(after, plan, self.clock()))
         return None
+
+    def _from_first_put(self, before: TriggerState, plan: Plan) -> Plan:
+        """Return a plan as of the first config with its schedule, of those stored since a look."""
+        if before.timezone is None or plan.schedule == (before.cron, before.timezone):
+            return plan
+        for stored in self.platform.tenants.versions(before.tenant_id, limit=MAX_CONFIGS):
+            if self._plan_of(stored).schedule != plan.schedule:
+                break
+            plan = replace(plan, stored_at=stored.stored_at)
+        return plan
 
     def _note_pulls(self, tenant_id: str, plan: Plan, now: datetime) -> None:
         """Let the pulls be due that the config has and did not have, or had otherwise."""

@@ -76,6 +76,26 @@ def test_a_config_that_is_stored_while_nobody_looks_misses_nothing(world: Trigge
     assert world.watch(60, every=20) == 1
 
 
+def test_configs_that_are_stored_while_nobody_looks_miss_nothing(world: TriggersWorld) -> None:
+    world.store(schedule={"cron": "40 9 * * *"})
+    world.look()
+    world.clock.now = at(12, 35)
+    world.store(**HOURLY)
+    world.clock.now = at(13, 20)
+    world.store(**HOURLY, on_upload={"quiet_seconds": 5})
+    assert world.watch(60, every=20) == 1
+    assert world.state.next_run_at == at(14)
+
+
+def test_a_time_of_a_schedule_that_was_replaced_before_it_is_none(world: TriggersWorld) -> None:
+    world.store(schedule={"cron": "40 * * * *"})
+    world.look()
+    world.store(**HOURLY)
+    world.clock.now = at(12, 50)
+    world.store(**HOURLY, on_upload={"quiet_seconds": 5})
+    assert world.watch(60, every=20) == 0
+
+
 def test_a_new_schedule_begins_when_it_is_stored(world: TriggersWorld) -> None:
     world.store(**HOURLY)
     world.look()
