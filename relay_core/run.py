@@ -365,21 +365,36 @@ class RunStages:
                 used = [each for each in findings.normalized if each.status.is_used]
                 findings.quarantine = kept.quarantine(used, self.config_version)
             kept.missing_skus()
-            merged, joined = kept.merged, kept.joined
-            if (found := findings.quarantine) is not None:
-                entry = run_faults.fault_of(WarningCode.SKUS_QUARANTINED, skus=len(found))
-                merged = merged.with_warnings(entry)
-            findings.changes, findings.guards = self.compared(joined, baseline.context)
-            if findings.guards is not None:
-                merged = self._guarded(merged, findings.tripped)
+            merged = kept.merged  # the feed without these rows is let go of
+            merged = merged.with_warnings(
+                *self._compare_with_published(kept.joined, baseline.context)
+            )
         if merged.failure is None and merged.feed is not None:
             merged = replace(merged, broken_rules=rules_broken_by(merged.feed))
         findings.take_merged(merged)
-        findings.titles = merged.titles(findings.shown_skus())
-        findings.normalized = [
-            replace(each, offers=no_offers(), deferred=None) for each in findings.normalized
-        ]
         return merged
+
+    def _compare_with_published(
+        self, joined: Comparison, published: StateContext
+    ) -> list[ReportEntry]:
+        """Add the findings of comparing the feed with the published one; return its warnings.
+
+        A guard that trips holds the feed back; with a mode that only warns, it warns.
+        """
+        findings, warnings = self.findings, []
+        if findings.quarantine is not None:
+            skus = len(findings.quarantine)
+            warnings.append(run_faults.fault_of(WarningCode.SKUS_QUARANTINED, skus=skus))
+        findings.changes, findings.guards = self.compared(joined, published)
+        if self.config.guards.mode == "hold":
+            findings.is_held = bool(findings.tripped)
+            return warnings
+        for result in findings.tripped:
+            about = "" if result.vendor_id is None else f" for vendor {result.vendor_id!r}"
+            about += "" if result.side is None else f" on its {result.side} side"
+            facts = {name: getattr(result, name) for name in ("guard", "value", "limit")}
+            warnings.append(run_faults.fault_of(WarningCode.GUARD_TRIPPED, about=about, **facts))
+        return warnings
 
     def compared(
         self, found: Comparison, context: StateContext
@@ -437,19 +452,6 @@ class RunStages:
         """Return whether guards are judged against the published feed."""
         guards = self.config.guards
         return guards.mode != "off" and published.offers >= guards.min_baseline_skus
-
-    def _guarded(self, merged: MergedInventory, tripped: list[GuardResult]) -> MergedInventory:
-        """Hold the feed back for the guards that trip; with a mode that only warns, warn."""
-        if self.config.guards.mode == "hold" or not tripped:
-            self.findings.is_held = bool(tripped)
-            return merged
-        warnings = []
-        for result in tripped:
-            about = "" if result.vendor_id is None else f" for vendor {result.vendor_id!r}"
-            about += "" if result.side is None else f" on its {result.side} side"
-            facts = {name: getattr(result, name) for name in ("guard", "value", "limit")}
-            warnings.append(run_faults.fault_of(WarningCode.GUARD_TRIPPED, about=about, **facts))
-        return merged.with_warnings(*warnings)
 
     def take_over(self, normalized: Sequence[NormalizedVendor]) -> None:
         """Go on with vendors that are normalized, here or elsewhere; write their rejected rows."""

@@ -227,23 +227,23 @@ def _other_scaled(
     rejections: RejectionCodes, scale: Scale, text: pa.StringArray, rows: Rows
 ) -> tuple[Ints, Faults]:
     encoded = text.dictionary_encode()
-    written = [_written(each) for each in encoded.dictionary.to_pylist()]
+    read = [_digits_and_places(each) for each in encoded.dictionary.to_pylist()]
     where = values_of(encoded.indices)
-    digits, places = (np.array(part, object)[where] for part in zip(*written, strict=True))
+    digits, places = (np.array(part, object)[where] for part in zip(*read, strict=True))
     times, divided_by = scale.at(rows)
-    read = _rounded(np.maximum(digits, 0) * MONEY_UNIT * times, divided_by * 10**places)
-    read[digits == _TOO_LARGE] = MONEY_LIMIT_UNITS
-    read[digits == _NEGATIVE] = REFUSED
+    values = _rounded(np.maximum(digits, 0) * MONEY_UNIT * times, divided_by * 10**places)
+    values[digits == _TOO_LARGE] = MONEY_LIMIT_UNITS
+    values[digits == _NEGATIVE] = REFUSED
     unreadable = (digits == _UNREADABLE) & ~is_empty(text)
     faults = np.where(unreadable, fault_code(rejections.unreadable), np.uint8(0))
-    return read.astype(np.int64), faults
+    return values.astype(np.int64), faults
 
 
-_UNREADABLE, _NEGATIVE, _TOO_LARGE = -1, -2, -3
+_UNREADABLE, _NEGATIVE, _TOO_LARGE = -1, -2, -3  # in place of an amount's digits
 
 
-def _written(text: str) -> tuple[int, int]:
-    """Return an amount's digits and how many are behind the point; below zero why there is none."""
+def _digits_and_places(text: str) -> tuple[int, int]:
+    """Return the whole numbers of an amount of ``digits / 10**places``; ``12.50`` is 1250 and 2."""
     found = re.fullmatch(_ANY_AMOUNT, text)
     whole, fraction = (found["whole"], found["fraction"] or "") if found else ("", "")
     if found is None or not whole + fraction:
@@ -284,7 +284,7 @@ def _rounded(dividend: Any, divisor: Any) -> Any:
 
 
 def _first_digits(text: pa.StringArray) -> Ints:
-    """Return texts of digits as numbers, those beyond the most as if they were not there."""
+    """Return the number that the first `_MAX_DIGITS` digits of each text are; 0 for no digit."""
     some = pc.utf8_slice_codeunits(text, 0, _MAX_DIGITS)
     return np.array(values_of(pc.cast(fill(some, is_empty(some), "0"), pa.int64())))
 

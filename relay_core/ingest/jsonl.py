@@ -130,9 +130,9 @@ class _Feed:
             gc.disable()  # JSON's values are many, and never form a cycle
             try:
                 is_short = max(map(len, lines), default=0) <= self._limits.cell_bytes
-                objects = _read_objects(lines) if is_short else None
+                objects = _objects_at_once(lines) if is_short else None
                 if objects is None:
-                    objects = [*map(self._object, lines, count(number))]
+                    objects = [*map(self._object_of, lines, count(number))]
                 found = _by_key(objects)
             finally:
                 if collects:
@@ -186,7 +186,8 @@ class _Feed:
         lines = _LINE.findall(str(self._text[start:end], "utf-8"))
         return [line for line in lines if not line.isspace()]
 
-    def _object(self, line: str, number: int) -> Mapping[str, object] | None:
+    def _object_of(self, line: str, number: int) -> Mapping[str, object] | None:
+        """Return the object that `read_object` finds in a line, no cell of which is too large."""
         is_long = len(line) > self._limits.cell_bytes
         # About how many values it holds, whatever is nested in what.
         if is_long and _TEXT.sub("", line).count(",") >= _MAX_VALUES:
@@ -223,8 +224,8 @@ def _by_key(
     return found
 
 
-def _read_objects(lines: Sequence[str]) -> list[Mapping[str, Any] | None] | None:
-    """Return the objects that all lines are; None where a line has to be read by itself.
+def _objects_at_once(lines: Sequence[str]) -> list[Mapping[str, Any] | None] | None:
+    """Return the objects that all lines are, the fast way; None where `read_object` has to decide.
 
     They are read as one list, with a mark between them that no line can know. Where there are as
     many quotes before a colon as keys, no key stands twice and none of them is in a nested object.
@@ -234,7 +235,7 @@ def _read_objects(lines: Sequence[str]) -> list[Mapping[str, Any] | None] | None
     if _is_deep(text, len(lines)) or _MAYBE_SURROGATE.search(text):
         return None
     try:
-        values = _PLAIN.decode(f"[{text}]")
+        values = _LAST_OF_KEYS.decode(f"[{text}]")
     except (ValueError, RecursionError):
         return None
     objects: list[Mapping[str, Any] | None] = values[::2]
@@ -246,13 +247,16 @@ def _read_objects(lines: Sequence[str]) -> list[Mapping[str, Any] | None] | None
 
 
 def read_object(line: str) -> Mapping[str, Any] | None:
-    """Return the object that a line is, its numbers as bytes; None where it is none."""
+    """Return the object that one line is, its numbers as bytes; None where it is none.
+
+    An object with a key twice is none, at any level, nor is a line with half a surrogate pair.
+    """
     if _is_deep(line, 1):
         return None
     if _MAYBE_SURROGATE.search(line) and any(_HALF_PAIR.findall(line)):
         return None
     try:
-        value, end = _SCAN(line, len(line) - len(line.lstrip(_WHITE_SPACE)))
+        value, end = _SCAN_UNIQUE_KEYS(line, len(line) - len(line.lstrip(_WHITE_SPACE)))
     except (StopIteration, ValueError):
         return None
     is_all = end == len(line) or not line[end:].strip(_WHITE_SPACE)
@@ -295,5 +299,5 @@ _AS_WRITTEN: dict[str, Any] = {
     "parse_int": str.encode,
     "parse_constant": int,  # raises: NaN and the infinities are no JSON
 }
-_SCAN = json.JSONDecoder(object_pairs_hook=_pairs, **_AS_WRITTEN).scan_once  # type: ignore[attr-defined]
-_PLAIN = json.JSONDecoder(**_AS_WRITTEN)
+_SCAN_UNIQUE_KEYS = json.JSONDecoder(object_pairs_hook=_pairs, **_AS_WRITTEN).scan_once  # type: ignore[attr-defined]
+_LAST_OF_KEYS = json.JSONDecoder(**_AS_WRITTEN)  # of a key that stands twice, its last value

@@ -185,8 +185,9 @@ def merge_offers(
 ) -> Winners:
     """Return the best offer of each SKU as a row of the feed, priced, a range of SKUs at a time."""
     merge = Merge.of(config, overrides)
-    own, said = [_offers_of_vendor(merge, vendor) for vendor in vendors], merge.overrides.skus
-    tables = [offers for offers, _ in own]
+    of_vendors = [_offers_of_vendor(merge, vendor) for vendor in vendors]
+    tables, vendor_effects = zip(*of_vendors, strict=True)
+    overridden = merge.overrides.skus
     ranges = common_ranges([one_chunk(table["sku"]) for table in tables], RANGE_ROWS)
 
     def merge_range(rows: Sequence[slice]) -> tuple[pa.Table, pa.Table, RuleEffects, Ints, Bools]:
@@ -196,27 +197,28 @@ def merge_offers(
         competing = offers.filter(pa.array(~left_out)) if left_out.any() else offers
         priced, unpriced, competed = merge.feed_rows(competing)
         ranks = integers_of(offers[VENDOR_RANK])[0]
-        others = np.bincount(ranks[left_out], minlength=len(config.vendors))
-        counts, offered = np.vstack([others, competed]), np.zeros(len(said) + 1, np.bool_)
-        if len(said):  # of which overrides, and last of whether of none, there are offers
-            offered[integers_of(offers[_PLACE])[0]] = True
+        not_competing = np.bincount(ranks[left_out], minlength=len(config.vendors))
+        counts = np.vstack([not_competing, competed])
+        has_offer = np.zeros(len(overridden) + 1, np.bool_)  # each override; last, whether none
+        if len(overridden):
+            has_offer[integers_of(offers[_PLACE])[0]] = True
         if RULE not in priced.column_names:
-            return priced, unpriced, RuleEffects(), counts, offered
+            return priced, unpriced, RuleEffects(), counts, has_offer
         effects = effects_of_rules("priced", rules_of(priced))
         effects += effects_of_rules("left_out", rules_of(offers)[ruled_out])
-        return priced.drop_columns([RULE]), unpriced, effects, counts, offered
+        return priced.drop_columns([RULE]), unpriced, effects, counts, has_offer
 
     merged = list(ordered_map(merge_range, ranges))
-    of_priced, of_unpriced, of_ranges, counts, offered = zip(*merged, strict=True)
-    priced, unpriced = (pa.concat_tables(parts) for parts in (of_priced, of_unpriced))
-    others = [name for name in row_columns(config) if name not in priced.column_names]
+    *tables_of_ranges, range_effects, counts, have_offers = zip(*merged, strict=True)
+    priced, unpriced = map(pa.concat_tables, tables_of_ranges)
+    deferred = [name for name in row_columns(config) if name not in priced.column_names]
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
-    rest = DeferredColumns.left_by(others, {rank[vendor.vendor_id]: vendor for vendor in vendors})
-    effects = sum((*of_ranges, *(each for _, each in own)), RuleEffects())
+    rest = DeferredColumns.left_by(deferred, {rank[each.vendor_id]: each for each in vendors})
+    effects = sum((*range_effects, *vendor_effects), RuleEffects())
     of_ranks = (dict(zip(FATES, each, strict=True)) for each in np.sum(counts, axis=0).T.tolist())
     fates = dict(zip(rank, of_ranks, strict=True))
-    has_offer = np.logical_or.reduce(offered)[:-1]
-    unused = said.filter(pa.array(~has_offer)).to_pylist()
+    has_offer = np.logical_or.reduce(have_offers)[:-1]
+    unused = overridden.filter(pa.array(~has_offer)).to_pylist()
     return Winners(frame_of(priced), frame_of(unpriced), rest, effects, fates, unused)
 
 
@@ -263,8 +265,8 @@ class Merge:
     @classmethod
     def of(cls, config: TenantConfig, overrides: Sequence[Override] = ()) -> Merge:
         """Return the merge of a tenant, with what it says of single SKUs."""
-        said = OverrideColumns.of(config, overrides)
-        return cls(config, criteria_of(config), PriceRules.of(config), said)
+        columns = OverrideColumns.of(config, overrides)
+        return cls(config, criteria_of(config), PriceRules.of(config), columns)
 
     def offers_of(self, vendor_id: str, rows: pa.Table, *, is_last_good: bool = False) -> pa.Table:
         """Return the offers that a vendor's rows make: the last good feed's part, then stock."""
@@ -417,8 +419,8 @@ class OverrideColumns:
         rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
 
         def numbers(name: str, unit: int = 1) -> Ints:
-            said = (getattr(one, name) for one in overrides)
-            return np.array([*(_NONE if n is None else int(n * unit) for n in said), _NONE])
+            given = (getattr(one, name) for one in overrides)
+            return np.array([*(_NONE if n is None else int(n * unit) for n in given), _NONE])
 
         return cls(
             pa.array([one.sku for one in overrides], pa.string()),

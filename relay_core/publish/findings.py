@@ -12,7 +12,7 @@ from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.run_faults import failure_of, listed
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.vendor_offers import RowCounts
-from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.publish.changes import Changes
 from relay_core.publish.kept_rows import Quarantine
 from relay_core.publish.state import Publication
@@ -211,7 +211,7 @@ class RunFindings:
             self.warnings = [*self.warnings, *(w for vendor in normalized for w in vendor.warnings)]
 
     def take_merged(self, merged: MergedInventory) -> None:
-        """Add the findings of the merge."""
+        """Add the findings of the merge; let go of the offers that it was made of."""
         self.failure = self.with_remedy(merged.failure)
         self.faults, self.warnings = merged.faults, merged.warnings
         self.unpriced_skus, self.record_count = merged.unpriced_skus, merged.record_count
@@ -219,6 +219,10 @@ class RunFindings:
             self.rules = list(applied_rules(merged, self.uploads))
         self.rows = self._rows(merged)
         self.skus_won, self.currency = merged.skus_won(), merged.config.default_currency
+        self.titles = merged.titles(self.shown_skus())
+        self.normalized = [
+            replace(each, offers=no_offers(), deferred=None) for each in self.normalized
+        ]
 
     def _rows(self, merged: MergedInventory | None) -> Mapping[str, RowCounts]:
         """Count where the rows went, without the merge; `ContractBrokenError`: a wrong sum."""
