@@ -70,34 +70,34 @@ def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMI
     text = skip_lines(decode_feed(data, parser.encoding), parser.skip_lines)
     records = _Records(text, parser, limits)
     if parser.columns is not None:
-        return records.parsed(tuple(parser.columns), 0, first_row=1)
+        return records.parsed(tuple(parser.columns), 0, header_records=0)
     headers, position = records.header()
     if headers is None:
         return ParsedFeed(None)
     refuse_large_header(headers, limits)
-    return records.parsed(headers, position, first_row=2)
+    return records.parsed(headers, position, header_records=1)
 
 
 class _Records:
-    """The records of one decoded text."""
+    """The records of one decoded text: `header`, if it has one, then all others by `parsed`.
+
+    In the text, ``_delimiter`` stands for ``parser.delimiter`` where Arrow does not take that one.
+    Cells and raw records have the parser's again.
+    """
 
     def __init__(self, text: memoryview, parser: ParserConfig, limits: Limits) -> None:
-        self._text, delimiter, self._stands_for = one_byte_delimiter(text, parser.delimiter)
-        self._delimiter, self._mark = delimiter, delimiter.decode("ascii")
-        self._parser = parser
+        self._text, delimiter = one_byte_delimiter(text, parser.delimiter)
+        self._delimiter = delimiter.decode("ascii")
+        self._parser, self._limits = parser, limits
         self._drops = parser.blank_extra_fields == "drop"
-        self._limits = limits
-        self._written = self._stands_for or self._mark
         self._scanner = RecordScanner(delimiter, limits.cell_bytes, quoting=parser.quoting)
-        self._headers: tuple[str, ...] = ()
-        self._wanted = 0  # how many cells a record has that fits
-        self._position = 0  # where the first record, or an empty line before it, begins
-        self._shown = limits.row_data_columns
-        self._before = 0
-        self._others = OtherRecords()
-        self._records: int | None = None  # how many there are, once all are read
         # Whoever knows it beforehand could pass off an unclosed quote: it is another one each time.
-        self._end_mark = uuid4().hex.replace(self._mark, "")
+        self._end_mark = uuid4().hex.replace(self._delimiter, "")
+        self._headers: tuple[str, ...] = ()
+        self._header_records = 0  # which come before the first data record: 1 or, without any, 0
+        self._position = 0  # where the first data record, or an empty line before it, begins
+        self._others = OtherRecords()
+        self._data_records: int | None = None  # how many there are, once all are read
 
     def header(self) -> tuple[tuple[str, ...] | None, int]:
         """Return the first record that is not blank and where the next one starts."""
@@ -114,16 +114,15 @@ class _Records:
             raise self._large(error, position) from error
         return None, position
 
-    def parsed(self, headers: tuple[str, ...], position: int, *, first_row: int) -> ParsedFeed:
-        self._headers, self._wanted, self._position = headers, len(headers), position
+    def parsed(self, headers: tuple[str, ...], position: int, *, header_records: int) -> ParsedFeed:
+        """Return the feed whose data records begin at ``position``, none of them read yet."""
+        self._headers, self._position, self._header_records = headers, position, header_records
         # Of how many cells of a record Arrow makes columns, each of which takes memory.
         self._most_columns = max(len(headers), self._limits.columns)
-        self._before = first_row - 1
-        self._shown = shown_cells(headers, self._parser, self._limits)
 
         def lines(numbers: Sequence[int]) -> list[int]:
-            ordinals = [number - self._before for number in numbers]
-            found = physical_lines(self._text, self._scanner, position, ordinals, self._records)
+            ordinals, count = [number - header_records for number in numbers], self._data_records
+            found = physical_lines(self._text, self._scanner, position, ordinals, count)
             return [self._parser.skip_lines + line for line in found]
 
         return ParsedFeed(headers, self._batches(), places=RecordPlaces("line", lines))
@@ -134,7 +133,7 @@ class _Records:
         for batch in self._arrow_batches(body, self._usual_width(body)):
             numbers = others.numbers_around(accepted, batch.num_rows)
             accepted += batch.num_rows
-            read = self._batch(batch.columns, numbers + self._before)
+            read = self._batch(batch.columns, numbers + self._header_records)
             if self._drops and others.size:
                 last = int(numbers[-1]) if len(numbers) else 0
                 yield from _in_order((*read, *self._read_others(last)))
@@ -144,127 +143,23 @@ class _Records:
                 yield from self._read_others()
         rest = self._read_others()
         yield from _in_order(rest) if self._drops else rest
-        self._records = accepted + len(others.numbers)
+        self._data_records = accepted + len(others.numbers)
 
     def _usual_width(self, body: memoryview) -> int:
         """Return how many cells most records have, as the first tell; else the header's number."""
-        sample: Counter[int] = Counter()
+        sample, wanted = Counter[int](), len(self._headers)
         try:
             for width in islice(self._scanner.widths(body), _SAMPLE):
                 sample[width] += 1
                 if sample.total() * width > _SAMPLE_CELLS:
                     break
         except (UnclosedQuoteError, LargeFieldError):
-            return self._wanted
-        width, count = max(sample.items(), key=itemgetter(1), default=(self._wanted, 0))
+            return wanted
+        width, count = max(sample.items(), key=itemgetter(1), default=(wanted, 0))
         is_usual = 2 * count > sample.total() and width <= self._most_columns
-        usual = width if is_usual else self._wanted
+        usual = width if is_usual else wanted
         self._others.expected = sample[usual] < sample.total()
         return usual
-
-    def _read_others(self, last: int | None = None) -> Iterator[TextBatch | MalformedRecords]:
-        """Yield the records of other widths that wait, those behind the ``last`` left out."""
-        one_by_one: list[tuple[int, str, int]] = []
-        for width, records in self._others.taken(last).items():
-            is_rare = width > self._most_columns or len(records) < _FEW
-            if is_rare and width != self._wanted:
-                one_by_one += [(number, text, width) for number, text in records]
-                continue
-            numbers = np.array([number for number, _ in records], np.int64) + self._before
-            texts = [text for _, text in records]
-            text = memoryview("\n".join(texts).encode("utf-8"))
-            found = pa.Table.from_batches(self._open(text, width, len(text) + _BLOCK))
-            columns = [one_chunk(column) for column in found.slice(0, len(records)).columns]
-            yield from self._batch(columns, numbers)
-        one_by_one.sort()
-        if self._drops:
-            left, fitting = [], dict[int, tuple[str, ...]]()
-            for number, record, width in one_by_one:
-                cells = self._fields_of(record, number) if width > self._wanted else ()
-                if cells and not any(map(str.strip, cells[self._wanted :])):
-                    fitting[number] = cells[: self._wanted]
-                else:
-                    left.append((number, record, width))
-            one_by_one = left
-            if fitting:
-                by_column = zip(*fitting.values(), strict=True)
-                columns = [pa.array(cells, pa.string()) for cells in by_column]
-                yield TextBatch(columns, np.array([*fitting], np.int64) + self._before)
-        if one_by_one:
-            yield self._malformed(one_by_one)
-
-    def _fields_of(self, text: str, number: int) -> tuple[str, ...]:
-        """Return the cells of a record, none of which is too large, by the scanner."""
-        try:
-            self._refuse_large_field(text, number + self._before)
-            return self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
-        except UnclosedQuoteError as error:  # it is the feed's last record
-            raise self._find_unclosed() from error
-
-    def _batch(
-        self, columns: Sequence[pa.StringArray], numbers: npt.NDArray[np.int64]
-    ) -> Iterator[TextBatch | MalformedRecords]:
-        wanted = self._wanted
-        restored = list(columns)
-        if self._stands_for is not None:
-            restored = [pc.replace_substring(c, self._mark, self._stands_for) for c in columns]
-        refuse_large_cells(restored, numbers, self._headers, self._limits)
-        if len(columns) == wanted:
-            yield TextBatch(restored, numbers)
-            return
-        if self._drops and len(columns) > wanted:
-            fits = np.ones(len(numbers), np.bool_)
-            for column in restored[wanted:]:
-                fits &= is_empty(trim(column))
-            yield TextBatch(restored[:wanted], numbers).where(fits)
-            if fits.all():
-                return
-            keep = pa.array(~fits)
-            restored, numbers = [column.filter(keep) for column in restored], numbers[~fits]
-        filled = np.zeros(len(numbers), np.bool_)
-        for column in restored:
-            filled |= ~is_empty(trim(column))
-        raw = join_fields([quoted(column, self._written) for column in restored], self._written)
-        keep, shown = pa.array(filled), restored[: self._shown]
-        cells = [column.filter(keep) for column in shown]
-        widths = np.full(int(filled.sum()), len(columns))
-        yield MalformedRecords(widths, numbers[filled], raw.filter(keep), cells)
-
-    def _malformed(self, records: Sequence[tuple[int, str, int]]) -> MalformedRecords:
-        """Return records that Arrow should not make columns of: each its number, text and width."""
-        most, mark = self._shown, self._mark
-        raw, shown, filled = [text for _, text, _ in records], [], []
-        numbers = np.array([number for number, _, _ in records], np.int64) + self._before
-        widths = np.array([width for _, _, width in records], np.int64)
-        with_quotes: dict[int, tuple[str, ...]] = {}
-        for place, text in enumerate(raw):
-            if '"' in text:
-                cells = self._fields_of(text, records[place][0])
-                filled.append(any(map(str.strip, cells)))
-                with_quotes[place] = cells
-            else:  # as it stands, whatever it has of cells
-                self._refuse_large_field(text, int(numbers[place]))
-                cells = self._cells(text.split(mark, most)[:most])
-                filled.append(bool(text.replace(mark, " ").strip()))
-                raw[place] = text if self._stands_for is None else text.replace(mark, self._written)
-            shown.append(cells[:most])
-        lines = joined_records(with_quotes.values(), self._written).to_pylist()
-        for place, line in zip(with_quotes, lines, strict=True):
-            raw[place] = line
-        keep = pa.array(filled)
-        columns = [pa.array(cells, pa.string()).filter(keep) for cells in zip_longest(*shown)]
-        return MalformedRecords(
-            widths[filled], numbers[filled], pa.array(raw, pa.string()).filter(keep), columns
-        )
-
-    def _refuse_large_field(self, text: str, number: int) -> None:
-        if len(text) <= self._limits.cell_bytes // 4:
-            return
-        record = memoryview(text.encode())
-        position = self._scanner.first_large(record)
-        if position is not None:
-            column = self._scanner.place_of(record, 0, position)[1]
-            raise large_cell(number, column, self._headers, self._limits)
 
     def _arrow_batches(self, body: memoryview, width: int) -> Iterator[pa.RecordBatch]:
         """Yield Arrow's batches without the mark that proves that the last quote was closed.
@@ -298,14 +193,14 @@ class _Records:
         self, body: memoryview, width: int, size: int, others: "OtherRecords | None" = None
     ) -> pa_csv.CSVStreamingReader:
         names = [str(index) for index in range(width)]
-        end_mark = self._end_mark.encode() + self._delimiter * (width - 1)
+        end_mark = (self._end_mark + self._delimiter * (width - 1)).encode()
         first = _FIRST if others is not None and others.expected else size
         source = BodySource(body, end_mark, first)
         return pa_csv.open_csv(
             pa.PythonFile(source, mode="r"),
             pa_csv.ReadOptions(use_threads=False, block_size=size, column_names=names),
             pa_csv.ParseOptions(
-                delimiter=self._mark,
+                delimiter=self._delimiter,
                 quote_char='"' if self._parser.quoting else False,
                 newlines_in_values=True,
                 invalid_row_handler=None if others is None else others.keep,
@@ -313,13 +208,124 @@ class _Records:
             pa_csv.ConvertOptions(check_utf8=False, column_types=dict.fromkeys(names, pa.string())),
         )
 
+    def _batch(
+        self, columns: Sequence[pa.StringArray], numbers: npt.NDArray[np.int64]
+    ) -> Iterator[TextBatch | MalformedRecords]:
+        """Yield records of one width, of that many columns: those that fit the header, and others.
+
+        Blank cells beyond the header are dropped before, where the parser has it so.
+        """
+        restored, wanted, delimiter = list(columns), len(self._headers), self._parser.delimiter
+        if self._delimiter != delimiter:
+            restored = [pc.replace_substring(c, self._delimiter, delimiter) for c in columns]
+        refuse_large_cells(restored, numbers, self._headers, self._limits)
+        if len(columns) == wanted:
+            yield TextBatch(restored, numbers)
+            return
+        if self._drops and len(columns) > wanted:
+            fits = np.ones(len(numbers), np.bool_)
+            for column in restored[wanted:]:
+                fits &= is_empty(trim(column))
+            yield TextBatch(restored[:wanted], numbers).where(fits)
+            if fits.all():
+                return
+            keep = pa.array(~fits)
+            restored, numbers = [column.filter(keep) for column in restored], numbers[~fits]
+        filled = np.zeros(len(numbers), np.bool_)
+        for column in restored:
+            filled |= ~is_empty(trim(column))
+        raw = join_fields([quoted(column, delimiter) for column in restored], delimiter)
+        keep, shown = pa.array(filled), shown_cells(self._headers, self._parser, self._limits)
+        cells = [column.filter(keep) for column in restored[:shown]]
+        widths = np.full(int(filled.sum()), len(columns))
+        yield MalformedRecords(widths, numbers[filled], raw.filter(keep), cells)
+
+    def _read_others(self, last: int | None = None) -> Iterator[TextBatch | MalformedRecords]:
+        """Yield the records of other widths that wait, those behind the ``last`` left out."""
+        one_by_one, wanted = list[tuple[int, str, int]](), len(self._headers)
+        for width, records in self._others.taken(last).items():
+            is_rare = width > self._most_columns or len(records) < _FEW
+            if is_rare and width != wanted:
+                one_by_one += [(number, text, width) for number, text in records]
+                continue
+            numbers = np.array([number for number, _ in records], np.int64) + self._header_records
+            texts = [text for _, text in records]
+            text = memoryview("\n".join(texts).encode("utf-8"))
+            found = pa.Table.from_batches(self._open(text, width, len(text) + _BLOCK))
+            columns = [one_chunk(column) for column in found.slice(0, len(records)).columns]
+            yield from self._batch(columns, numbers)
+        one_by_one.sort()
+        if self._drops:
+            left, fitting = [], dict[int, tuple[str, ...]]()
+            for number, record, width in one_by_one:
+                cells = self._scanned_cells(record, number) if width > wanted else ()
+                if cells and not any(map(str.strip, cells[wanted:])):
+                    fitting[number] = cells[:wanted]
+                else:
+                    left.append((number, record, width))
+            one_by_one = left
+            if fitting:
+                by_column = zip(*fitting.values(), strict=True)
+                columns = [pa.array(cells, pa.string()) for cells in by_column]
+                yield TextBatch(columns, np.array([*fitting], np.int64) + self._header_records)
+        if one_by_one:
+            yield self._malformed(one_by_one)
+
+    def _malformed(self, records: Sequence[tuple[int, str, int]]) -> MalformedRecords:
+        """Return records that Arrow should not make columns of: each its number, text and width."""
+        most = shown_cells(self._headers, self._parser, self._limits)
+        delimiter = self._parser.delimiter
+        raw, shown, filled = [text for _, text, _ in records], [], []
+        numbers = np.array([number for number, _, _ in records], np.int64) + self._header_records
+        widths = np.array([width for _, _, width in records], np.int64)
+        with_quotes: dict[int, tuple[str, ...]] = {}
+        for place, text in enumerate(raw):
+            if '"' in text:
+                cells = self._scanned_cells(text, records[place][0])
+                filled.append(any(map(str.strip, cells)))
+                with_quotes[place] = cells
+            else:  # as it stands, whatever it has of cells
+                self._refuse_large_field(text, int(numbers[place]))
+                cells = self._cells(text.split(self._delimiter, most)[:most])
+                filled.append(bool(text.replace(self._delimiter, " ").strip()))
+                raw[place] = text.replace(self._delimiter, delimiter)
+            shown.append(cells[:most])
+        lines = joined_records(with_quotes.values(), delimiter).to_pylist()
+        for place, line in zip(with_quotes, lines, strict=True):
+            raw[place] = line
+        keep = pa.array(filled)
+        columns = [pa.array(cells, pa.string()).filter(keep) for cells in zip_longest(*shown)]
+        return MalformedRecords(
+            widths[filled], numbers[filled], pa.array(raw, pa.string()).filter(keep), columns
+        )
+
+    def _scanned_cells(self, text: str, number: int) -> tuple[str, ...]:
+        """Return the cells of a data record, none of which is too large, by the scanner."""
+        try:
+            self._refuse_large_field(text, number + self._header_records)
+            return self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
+        except UnclosedQuoteError as error:  # it is the feed's last record
+            raise self._find_unclosed() from error
+
     def _cells(self, fields: Iterable[bytes | str]) -> tuple[str, ...]:
+        """Return fields as they stand in the text as cells, with the parser's delimiter."""
         cells = (cell if isinstance(cell, str) else cell.decode("utf-8") for cell in fields)
-        if self._stands_for is None:
+        delimiter = self._parser.delimiter
+        if self._delimiter == delimiter:
             return tuple(cells)
-        return tuple(cell.replace(self._mark, self._stands_for) for cell in cells)
+        return tuple(cell.replace(self._delimiter, delimiter) for cell in cells)
+
+    def _refuse_large_field(self, text: str, number: int) -> None:
+        if len(text) <= self._limits.cell_bytes // 4:
+            return
+        record = memoryview(text.encode())
+        position = self._scanner.first_large(record)
+        if position is not None:
+            column = self._scanner.place_of(record, 0, position)[1]
+            raise large_cell(number, column, self._headers, self._limits)
 
     def _find_unclosed(self) -> FeedUnreadableError:
+        """Return the fault of records that do not come to their end, as the scanner finds it."""
         opening = self._scanner.unclosed_quote(self._text, self._position)
         if opening is None:
             return FeedUnreadableError(
@@ -339,7 +345,7 @@ class _Records:
         if error.is_open:
             line = self._line(error.position)
             why = f'close the quote that opens in line {line}, or write it twice ("")'
-        return large_cell(self._before + record, column, self._headers, self._limits, why)
+        return large_cell(self._header_records + record, column, self._headers, self._limits, why)
 
     def _unclosed(self, position: int) -> FeedUnreadableError:
         line = self._line(position)

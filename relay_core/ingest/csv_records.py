@@ -196,11 +196,11 @@ def skip_lines(text: memoryview, lines: int) -> memoryview:
     return text[position:]
 
 
-def one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, bytes, str | None]:
-    """Return text and a delimiter of one byte, and what stands for that byte in the cells."""
+def one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, bytes]:
+    """Return text with a delimiter of one byte, which no cell holds unless it was the delimiter."""
     wide = delimiter.encode("utf-8")
     if len(wide) == 1 and wide != b"\x00":  # Arrow takes no NUL
-        return text, wide, None
+        return text, wide
     raw = bytes(text)
     free = unused_byte(raw)
     if free is None:
@@ -209,7 +209,7 @@ def one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, by
             f"the feed holds every control character, so it cannot be split at {delimiter!r}; "
             "save it with an ASCII delimiter",
         )
-    return memoryview(raw.replace(wide, free)), free, delimiter
+    return memoryview(raw.replace(wide, free)), free
 
 
 def unused_byte(raw: bytes) -> bytes | None:
