@@ -27,10 +27,8 @@ BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, Val
 """What an archive that is damaged, or none, raises."""
 
 
-def compression_of(data: Buffer, configured: str) -> str:
-    """Return ``gzip``, ``zip`` or ``none``: what is configured, or what the first bytes say."""
-    if configured != "auto":
-        return configured
+def compression_of(data: Buffer) -> str:
+    """Return ``gzip``, ``zip`` or ``none``, as the first bytes say."""
     start = bytes(memoryview(data)[:4])
     return "gzip" if start.startswith(GZIP) else "zip" if start == ZIP else "none"
 
@@ -42,7 +40,7 @@ def unpack(data: Buffer, compression: str, limits: Limits) -> Buffer:
     archive of no file or of several, of an encrypted one, or packed in an unknown way;
     ``feed_too_large``: it unpacks to more than a feed may have.
     """
-    kind = compression_of(data, compression)
+    kind = compression_of(data) if compression == "auto" else compression
     if kind == "none" or not len(data):
         return data
     unpacked = GrowingArray(np.uint8)

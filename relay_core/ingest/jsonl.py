@@ -122,7 +122,7 @@ class _Feed:
     def headers(self) -> tuple[str, ...] | None:
         """Read all lines; return the keys in order of appearance, None where no line is filled."""
         names: dict[str, None] = {}
-        any_object, start, number = False, 0, 1
+        start, number = 0, 1
         while start < len(self._text):
             end = window_end(self._text, start, _BLOCK)
             lines = self._lines(start, end)
@@ -142,8 +142,8 @@ class _Feed:
             self._blocks.append(_Block(start, end, number, columns, is_object))
             names.update(dict.fromkeys(found))
             parsed_feed.refuse_large_header(tuple(names), self._limits)
-            any_object |= bool(is_object.any())
             start, number = end, number + len(lines)
+        any_object = any(block.is_object.any() for block in self._blocks)
         if number > 1 and not any_object:
             raise FeedUnreadableError(
                 FailureCode.INVALID_INPUT,
@@ -188,21 +188,21 @@ class _Feed:
 
     def _object_of(self, line: str, number: int) -> Mapping[str, object] | None:
         """Return the object that `read_object` finds in a line, no cell of which is too large."""
-        is_long = len(line) > self._limits.cell_bytes
+        if len(line) <= self._limits.cell_bytes:
+            return read_object(line)
         # About how many values it holds, whatever is nested in what.
-        if is_long and _TEXT.sub("", line).count(",") >= _MAX_VALUES:
+        if _TEXT.sub("", line).count(",") >= _MAX_VALUES:
             raise FeedUnreadableError(
                 FailureCode.INVALID_INPUT,
                 f"line {number} has more than {_MAX_VALUES:,} values, which are the most; leave "
                 "some of them out",
             )
         found = read_object(line)
-        if is_long:
-            if found is None:  # it is one cell of a report
-                raise parsed_feed.large_cell(number, 1, (), self._limits)
-            for column, value in enumerate(found.values(), 1):
-                if type(value) in _NESTED and _nested_size(value) > self._limits.cell_bytes:
-                    raise parsed_feed.large_cell(number, column, (), self._limits)
+        if found is None:  # it is one cell of a report
+            raise parsed_feed.large_cell(number, 1, (), self._limits)
+        for column, value in enumerate(found.values(), 1):
+            if type(value) in _NESTED and _nested_size(value) > self._limits.cell_bytes:
+                raise parsed_feed.large_cell(number, column, (), self._limits)
         return found
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import TypeAlias, cast
 from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 from xml.parsers.expat import ExpatError, ParserCreate, XMLParserType
@@ -36,7 +37,8 @@ class Parts:
     """A workbook's parts, ``limits`` are of all that is unpacked; ``DECODE_ERROR``: no archive."""
 
     def __init__(self, data: Buffer, format: str, limits: Limits) -> None:
-        self._format, self._limits, self._left = format, limits, limits.feed_bytes
+        self.damaged = partial(damaged_workbook, format)
+        self._limits, self._left = limits, limits.feed_bytes
         try:
             self._archive = open_archive(data)
         except BROKEN as error:
@@ -105,10 +107,6 @@ class Parts:
         except ExpatError as error:
             raise self.damaged(f"{shorten(part)}: {error}") from error
 
-    def damaged(self, why: str) -> FeedUnreadableError:
-        """Return the fault of a file that is no workbook, or a damaged one."""
-        return damaged_workbook(self._format, why)
-
     def _expat(self) -> XMLParserType:
         """Return a parser that refuses entities; programs that write workbooks declare none."""
 
@@ -155,12 +153,11 @@ class XlsxBook:
     def __init__(self, data: Buffer, limits: Limits, *, padded: bool = False) -> None:
         self._padded = padded
         self._parts = Parts(data, "xlsx", limits)
-        roots = self._relations("", "_rels/.rels").values()
+        roots = self._relations("").values()
         part = next((to for kind, to in roots if kind.endswith("/officeDocument")), "")
         if not self._parts.has(part):
             raise self._parts.damaged("it has no part that lists its sheets")
-        folder, name = posixpath.split(part)
-        self._related = self._relations(folder, posixpath.join(folder, f"_rels/{name}.rels"))
+        self._related = self._relations(part)
         self._targets: list[str] = []
         self._from_1904 = False
         self.sheets: list[tuple[str, bool]] = []
@@ -252,12 +249,13 @@ class XlsxBook:
         found = (target for known, target in self._related.values() if known.endswith(kind))
         return next(filter(self._parts.has, found), None)
 
-    def _relations(self, folder: str, part: str) -> dict[str, tuple[str, str]]:
-        """Return the parts that a part names, by id: their kind and where they are."""
-        if not self._parts.has(part):
-            return {}
+    def _relations(self, part: str) -> dict[str, tuple[str, str]]:
+        """Return the parts that a part, or "" for the file, names: by id their kind and path."""
+        folder, name = posixpath.split(part)
+        file = posixpath.join(folder, f"_rels/{name}.rels")
+        tags = self._parts.tags(file, "Relationship") if self._parts.has(file) else ()
         relations = {}
-        for _, each in self._parts.tags(part, "Relationship"):
+        for _, each in tags:
             if each.get("TargetMode", "Internal") == "Internal":
                 path = posixpath.normpath(posixpath.join("/", folder, each.get("Target", "")))
                 relations[each.get("Id", "")] = (each.get("Type", ""), path.lstrip("/"))
@@ -328,12 +326,12 @@ class OdsBook:
             if place:
                 continue
             cells, times = self._cells(each), _times(each, "rows")
-            if cells and number + times > MAX_ROWS:
-                raise self._parts.damaged(f"it has more than {MAX_ROWS:,} rows")
-            for _ in range(times if cells else 0):
-                number += 1
-                yield number, cells
-            number += 0 if cells else times
+            if cells:
+                if number + times > MAX_ROWS:
+                    raise self._parts.damaged(f"it has more than {MAX_ROWS:,} rows")
+                for at in range(1, times + 1):
+                    yield number + at, cells
+            number += times
 
     def _cells(self, row: Element) -> list[Cell]:
         cells: list[Cell] = []

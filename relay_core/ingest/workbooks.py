@@ -46,9 +46,8 @@ class XlsBook:
         except Exception as error:  # xlrd raises whatever a damaged file leads it into
             if "encrypted" in str(error):
                 raise workbook_formats.protected_workbook() from error
-            raise workbook_formats.damaged_workbook(
-                "xls", str(error) or type(error).__name__
-            ) from error
+            why = str(error) or type(error).__name__
+            raise workbook_formats.damaged_workbook("xls", why) from error
 
     def rows(self, place: int) -> Iterator[workbook_formats.Row]:
         """Yield the rows of a sheet that have a filled cell."""
@@ -64,17 +63,16 @@ class XlsBook:
 
     def _value(self, cell: xlrd.sheet.Cell) -> tuple[str, bool] | None:
         """Return a cell's text, and whether it is a number; None where it holds nothing."""
-        if cell.ctype == xlrd.XL_CELL_NUMBER:
-            return workbook_formats.number_text(repr(cell.value)), True
-        if cell.ctype == xlrd.XL_CELL_DATE:
-            return workbook_formats.serial_text(
-                repr(cell.value), from_1904=self._book.datemode == 1
-            ), False
-        if cell.ctype == xlrd.XL_CELL_BOOLEAN:
-            return ("true" if cell.value else "false"), False
-        if cell.ctype == xlrd.XL_CELL_ERROR:
-            return xlrd.error_text_from_code.get(cell.value, "#ERROR!"), False
-        return (cell.value, False) if cell.value else None
+        kind, value, from_1904 = cell.ctype, cell.value, self._book.datemode == 1
+        if kind == xlrd.XL_CELL_NUMBER:
+            return workbook_formats.number_text(repr(value)), True
+        if kind == xlrd.XL_CELL_DATE:
+            return workbook_formats.serial_text(repr(value), from_1904=from_1904), False
+        if kind == xlrd.XL_CELL_BOOLEAN:
+            return ("true" if value else "false"), False
+        if kind == xlrd.XL_CELL_ERROR:
+            return xlrd.error_text_from_code.get(value, "#ERROR!"), False
+        return (value, False) if value else None
 
 
 def read_workbook(data: Buffer, parser: "ParserConfig", limits: Limits) -> feed.ParsedFeed:

@@ -72,7 +72,7 @@ def unpacked(feed: FeedSample) -> FeedSample:
 
     `FeedUnreadableError`: it is of no kind that can be read, too large to be looked at, damaged.
     """
-    packed = compression.compression_of(feed.data, "auto")
+    packed = compression.compression_of(feed.data)
     if packed == "zip" or feed.data.startswith((PARQUET, OLE2)):
         if not feed.is_whole:
             raise unreadable("the file is too large to be looked at; a run reads it")
@@ -123,7 +123,7 @@ def container_changes(
             default = ParserConfig.model_fields[option].default
             if found not in formats and getattr(parser, option) != default:
                 changes[option] = default
-    packed = compression.compression_of(feed.data, "auto")
+    packed = compression.compression_of(feed.data)
     if found not in WORKBOOK_FORMATS and parser.compression not in ("auto", packed):
         changes["compression"] = "auto"
     return changes
