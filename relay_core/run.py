@@ -366,17 +366,13 @@ class RunStages:
                 findings.quarantine = kept.quarantine(used, self.config_version)
             kept.missing_skus()
             merged = kept.merged  # the feed without these rows is let go of
-            merged = merged.with_warnings(
-                *self._compare_with_published(kept.joined, baseline.context)
-            )
+            merged = merged.with_warnings(*self._judge_changes(kept.joined, baseline.context))
         if merged.failure is None and merged.feed is not None:
             merged = replace(merged, broken_rules=rules_broken_by(merged.feed))
         findings.take_merged(merged)
         return merged
 
-    def _compare_with_published(
-        self, joined: Comparison, published: StateContext
-    ) -> list[ReportEntry]:
+    def _judge_changes(self, joined: Comparison, published: StateContext) -> list[ReportEntry]:
         """Add the findings of comparing the feed with the published one; return its warnings.
 
         A guard that trips holds the feed back; with a mode that only warns, it warns.

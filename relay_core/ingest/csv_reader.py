@@ -96,7 +96,6 @@ class _Records:
         self._headers: tuple[str, ...] = ()
         self._header_records = 0  # which come before the first data record: 1 or, without any, 0
         self._position = 0  # where the first data record, or an empty line before it, begins
-        self._others = OtherRecords()
         self._data_records: int | None = None  # how many there are, once all are read
 
     def header(self) -> tuple[tuple[str, ...] | None, int]:
@@ -117,6 +116,7 @@ class _Records:
     def parsed(self, headers: tuple[str, ...], position: int, *, header_records: int) -> ParsedFeed:
         """Return the feed whose data records begin at ``position``, none of them read yet."""
         self._headers, self._position, self._header_records = headers, position, header_records
+        self._others = OtherRecords(header_records)
         # Of how many cells of a record Arrow makes columns, each of which takes memory.
         self._most_columns = max(len(headers), self._limits.columns)
 
@@ -133,7 +133,7 @@ class _Records:
         for batch in self._arrow_batches(body, self._usual_width(body)):
             numbers = others.numbers_around(accepted, batch.num_rows)
             accepted += batch.num_rows
-            read = self._batch(batch.columns, numbers + self._header_records)
+            read = self._batch(batch.columns, numbers)
             if self._drops and others.size:
                 last = int(numbers[-1]) if len(numbers) else 0
                 yield from _in_order((*read, *self._read_others(last)))
@@ -211,10 +211,7 @@ class _Records:
     def _batch(
         self, columns: Sequence[pa.StringArray], numbers: npt.NDArray[np.int64]
     ) -> Iterator[TextBatch | MalformedRecords]:
-        """Yield records of one width, of that many columns: those that fit the header, and others.
-
-        Blank cells beyond the header are dropped before, where the parser has it so.
-        """
+        """Yield records of one width, as columns: those that fit the header, then the others."""
         restored, wanted, delimiter = list(columns), len(self._headers), self._parser.delimiter
         if self._delimiter != delimiter:
             restored = [pc.replace_substring(c, self._delimiter, delimiter) for c in columns]
@@ -248,7 +245,7 @@ class _Records:
             if is_rare and width != wanted:
                 one_by_one += [(number, text, width) for number, text in records]
                 continue
-            numbers = np.array([number for number, _ in records], np.int64) + self._header_records
+            numbers = np.array([number for number, _ in records], np.int64)
             texts = [text for _, text in records]
             text = memoryview("\n".join(texts).encode("utf-8"))
             found = pa.Table.from_batches(self._open(text, width, len(text) + _BLOCK))
@@ -256,41 +253,37 @@ class _Records:
             yield from self._batch(columns, numbers)
         one_by_one.sort()
         if self._drops:
-            left, fitting = [], dict[int, tuple[str, ...]]()
+            fitting = dict[int, tuple[str, ...]]()
             for number, record, width in one_by_one:
                 cells = self._scanned_cells(record, number) if width > wanted else ()
                 if cells and not any(map(str.strip, cells[wanted:])):
                     fitting[number] = cells[:wanted]
-                else:
-                    left.append((number, record, width))
-            one_by_one = left
+            one_by_one = [each for each in one_by_one if each[0] not in fitting]
             if fitting:
-                by_column = zip(*fitting.values(), strict=True)
-                columns = [pa.array(cells, pa.string()) for cells in by_column]
-                yield TextBatch(columns, np.array([*fitting], np.int64) + self._header_records)
+                columns = [pa.array(c, pa.string()) for c in zip(*fitting.values(), strict=True)]
+                yield TextBatch(columns, np.array([*fitting], np.int64))
         if one_by_one:
             yield self._malformed(one_by_one)
 
     def _malformed(self, records: Sequence[tuple[int, str, int]]) -> MalformedRecords:
         """Return records that Arrow should not make columns of: each its number, text and width."""
         most = shown_cells(self._headers, self._parser, self._limits)
-        delimiter = self._parser.delimiter
-        raw, shown, filled = [text for _, text, _ in records], [], []
-        numbers = np.array([number for number, _, _ in records], np.int64) + self._header_records
+        raw, filled, shown = [text for _, text, _ in records], list[bool](), list[Sequence[str]]()
+        numbers = np.array([number for number, _, _ in records], np.int64)
         widths = np.array([width for _, _, width in records], np.int64)
         with_quotes: dict[int, tuple[str, ...]] = {}
-        for place, text in enumerate(raw):
+        for place, (number, text, _) in enumerate(records):
             if '"' in text:
-                cells = self._scanned_cells(text, records[place][0])
+                cells = self._scanned_cells(text, number)
                 filled.append(any(map(str.strip, cells)))
+                shown.append(cells[:most])
                 with_quotes[place] = cells
             else:  # as it stands, whatever it has of cells
-                self._refuse_large_field(text, int(numbers[place]))
-                cells = self._cells(text.split(self._delimiter, most)[:most])
+                self._refuse_large_field(text, number)
+                shown.append(text.split(self._delimiter, most)[:most])
                 filled.append(bool(text.replace(self._delimiter, " ").strip()))
-                raw[place] = text.replace(self._delimiter, delimiter)
-            shown.append(cells[:most])
-        lines = joined_records(with_quotes.values(), delimiter).to_pylist()
+                raw[place] = text.replace(self._delimiter, self._parser.delimiter)
+        lines = joined_records(with_quotes.values(), self._parser.delimiter).to_pylist()
         for place, line in zip(with_quotes, lines, strict=True):
             raw[place] = line
         keep = pa.array(filled)
@@ -302,18 +295,15 @@ class _Records:
     def _scanned_cells(self, text: str, number: int) -> tuple[str, ...]:
         """Return the cells of a data record, none of which is too large, by the scanner."""
         try:
-            self._refuse_large_field(text, number + self._header_records)
+            self._refuse_large_field(text, number)
             return self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
         except UnclosedQuoteError as error:  # it is the feed's last record
             raise self._find_unclosed() from error
 
-    def _cells(self, fields: Iterable[bytes | str]) -> tuple[str, ...]:
-        """Return fields as they stand in the text as cells, with the parser's delimiter."""
-        cells = (cell if isinstance(cell, str) else cell.decode("utf-8") for cell in fields)
-        delimiter = self._parser.delimiter
-        if self._delimiter == delimiter:
-            return tuple(cells)
-        return tuple(cell.replace(self._delimiter, delimiter) for cell in cells)
+    def _cells(self, fields: Iterable[bytes]) -> tuple[str, ...]:
+        """Return fields of the text as cells, with the parser's delimiter again."""
+        cells = (field.decode("utf-8") for field in fields)
+        return tuple(cell.replace(self._delimiter, self._parser.delimiter) for cell in cells)
 
     def _refuse_large_field(self, text: str, number: int) -> None:
         if len(text) <= self._limits.cell_bytes // 4:
@@ -365,17 +355,18 @@ class _Records:
 class OtherRecords:
     """Records that are not as wide as most, as Arrow meets them."""
 
-    def __init__(self) -> None:
+    def __init__(self, header_records: int) -> None:
+        self._header_records = header_records  # which Arrow does not count
         self.expected = False  # whether the first records have some
         self.size = 0  # how many characters wait to be read
         self._waiting: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
-        self.numbers = array("q")  # those of all that have come
+        self.numbers = array("q")  # Arrow's, of all that have come
         self._passed = 0
 
     def keep(self, row: pa_csv.InvalidRow) -> str:
         """Take one from Arrow, unless it has come before."""
         if not self.numbers or row.number > self.numbers[-1]:
-            self._waiting[row.actual_columns].append((row.number, row.text))
+            self._waiting[row.actual_columns].append((self._header_records + row.number, row.text))
             self.numbers.append(row.number)
             self.size += len(row.text)
         return "skip"
@@ -396,11 +387,11 @@ class OtherRecords:
         return taken
 
     def numbers_around(self, accepted: int, rows: int) -> npt.NDArray[np.int64]:
-        """Number the next ``rows`` usual records (the first record is 1) around these."""
+        """Return the record numbers of the next ``rows`` usual records, around these."""
         ordinals = np.arange(accepted, accepted + rows, dtype=np.int64)
         others = np.array(self.numbers[self._passed :], np.int64)
         usual_before = others - np.arange(self._passed + 1, self._passed + 1 + len(others))
-        numbers = ordinals + 1 + self._passed
+        numbers = ordinals + 1 + self._passed + self._header_records
         numbers += np.searchsorted(usual_before, ordinals, side="right")
         self._passed += int(np.searchsorted(usual_before, accepted + rows - 1, side="right"))
         return numbers

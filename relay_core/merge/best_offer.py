@@ -209,17 +209,17 @@ def merge_offers(
         return priced.drop_columns([RULE]), unpriced, effects, counts, has_offer
 
     merged = list(ordered_map(merge_range, ranges))
-    *tables_of_ranges, range_effects, counts, have_offers = zip(*merged, strict=True)
-    priced, unpriced = map(pa.concat_tables, tables_of_ranges)
-    deferred = [name for name in row_columns(config) if name not in priced.column_names]
+    priced_parts, unpriced_parts, range_effects, counts, have_offers = zip(*merged, strict=True)
+    priced, unpriced = map(pa.concat_tables, (priced_parts, unpriced_parts))
+    names = [name for name in row_columns(config) if name not in priced.column_names]
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
-    rest = DeferredColumns.left_by(deferred, {rank[each.vendor_id]: each for each in vendors})
+    deferred = DeferredColumns.left_by(names, {rank[each.vendor_id]: each for each in vendors})
     effects = sum((*range_effects, *vendor_effects), RuleEffects())
     of_ranks = (dict(zip(FATES, each, strict=True)) for each in np.sum(counts, axis=0).T.tolist())
     fates = dict(zip(rank, of_ranks, strict=True))
     has_offer = np.logical_or.reduce(have_offers)[:-1]
     unused = overridden.filter(pa.array(~has_offer)).to_pylist()
-    return Winners(frame_of(priced), frame_of(unpriced), rest, effects, fates, unused)
+    return Winners(frame_of(priced), frame_of(unpriced), deferred, effects, fates, unused)
 
 
 def competing_offers(
