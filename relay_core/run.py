@@ -133,8 +133,8 @@ class VendorPass:
         run, config = self.run, self.run.config
         ordered.vendor = with_patches(config, ordered.vendor)
         ordered = self._used_rows(ordered)
-        left_out = ordered.vendor.status is VendorStatus.LEFT_OUT
-        if left_out and joins_duplicates(config.vendor(ordered.vendor.vendor_id)):
+        is_left_out = ordered.vendor.status is VendorStatus.LEFT_OUT
+        if is_left_out and joins_duplicates(config.vendor(ordered.vendor.vendor_id)):
             # No merge sees its rows, and counts its duplicates.
             skus = ordered.kept.cells(OFFER_SCHEMA.field("sku"), ordered.kept.rows)
             duplicates = len(skus) - pc.count_distinct(skus).as_py()

@@ -11,8 +11,8 @@ def loaded_for_good() -> Iterator[None]:
     """Keep the garbage collector off, and let it ignore for good what is loaded meanwhile.
 
     It would scan a million objects again and again, during the load and in every full collection.
+    Pydantic looks for no plugins: it would read the metadata of every package that is installed.
     """
-    # To look for plugins of pydantic, all that is installed is gone through.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     was_on = gc.isenabled()
     gc.disable()

@@ -61,7 +61,8 @@ def _network(text: str) -> str:
         raise ValueError("Input should be addresses or networks, comma-separated") from None
 
 
-_Whole = Annotated[int, Field(ge=1, le=1_000_000)]
+_MAX_RUNS = 1_000_000  # at once
+_Runs = Annotated[int, Field(ge=1, le=_MAX_RUNS)]
 _Kept = Annotated[int, Field(ge=1, le=1000)]  # they are one item of DynamoDB
 _Limit = Annotated[int, Field(ge=1)]
 _LimitOrNone = Annotated[int, Field(ge=0)]
@@ -215,7 +216,7 @@ class MetricsSettings(RegionSettings):
 class ConcurrencySettings(EnvironmentSettings):
     """How many Dagster runs execute at once."""
 
-    max_concurrency: _Whole = _read("WORKER_MAX_CONCURRENCY", 2)
+    max_concurrency: _Runs = _read("WORKER_MAX_CONCURRENCY", 2)
 
 
 class ProvisioningSettings(RegionSettings, ConcurrencySettings):
@@ -273,9 +274,9 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     pull_allow_loopback: bool = _read("RELAY_PULL_ALLOW_LOOPBACK", False)
     metrics_namespace: str = _read("CLOUDWATCH_METRICS_NAMESPACE", "RelayInventory")
     environment: str = _read("ENVIRONMENT", "unknown")
-    intake_limit: _Whole = _read(
+    intake_limit: _Runs = _read(
         "RELAY_INTAKE_LIMIT",
-        default_factory=lambda read: min(2 * read["max_concurrency"], 1_000_000),
+        default_factory=lambda read: min(2 * read["max_concurrency"], _MAX_RUNS),
     )
     backoff_base_seconds: _SecondsOrNone = _read("WORKER_BACKOFF_BASE_SECONDS", 10)
     backoff_max_seconds: _SecondsOrNone = _read("WORKER_BACKOFF_MAX_SECONDS", 300)

@@ -135,8 +135,8 @@ def fill(text: pa.StringArray, where: Bools | None, value: str) -> pa.StringArra
 def small_letters(text: pa.StringArray) -> pa.StringArray:
     """Return texts with small letters of ASCII.
 
-    Arrow's kernel misreads an array that is no slice and whose bytes begin behind others', as a
-    slice has become that was cast.
+    Arrow's kernel misreads an array whose first text begins behind other bytes of the buffer, as it
+    does in a slice that was cast.
     """
     bounds, _ = offsets_and_bytes(text)
     if not text.offset and bounds[0]:

@@ -84,8 +84,8 @@ def judge_inputs(
 ) -> InputVerdict:
     """Judge which vendors have a feed and a SKU map that can be read, before any is.
 
-    Vendors are in the order of the config; ages are counted up to ``requested_at``, aware. The
-    messages name the locations of feeds that do not lie under their config's prefix.
+    Vendors are in the order of the config; ages are counted up to ``requested_at``, aware. Messages
+    name a vendor's prefix as the expected place, or what ``locations`` has in place of it.
     """
     states: dict[str, VendorState] = {}
     faults: list[ReportEntry] = []

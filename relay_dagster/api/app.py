@@ -1,8 +1,8 @@
-"""The API that ``relay api`` serves; ``assembly.py`` puts it together."""
+"""The API, loaded for a process that serves it; ``assembly.py`` puts it together."""
 
 from relay_dagster.loading import loaded_for_good
 
 with loaded_for_good():
-    from relay_dagster.api.assembly import ENGINE_MODULES, create_app, serve
+    from relay_dagster.api.assembly import create_app, serve
 
-__all__ = ["ENGINE_MODULES", "create_app", "serve"]
+__all__ = ["create_app", "serve"]

@@ -1,10 +1,10 @@
 """A run's files in the bucket, read ahead and written beside its steps, and what outlives them.
 
 `ConcurrentIO` makes calls to AWS that need not wait for each other. The bytes that are written come
-from the engine; `RunReports` is the sink that its stages write to. Just before it
-succeeds or is held, a run puts its feed, and the feed's state, which later runs are compared with,
-into ``published/<tenant_id>/``. The tenant's feed pointer names the feed in force. Nothing here
-changes a record.
+from the engine; `RunReports` is the sink that its stages write to. Just before it succeeds or is
+held, a run copies its feed, and the feed's state, which later runs are compared with, to
+``published/<tenant_id>/``. The tenant's feed pointer names the feed in force. Nothing here changes
+a record.
 """
 
 from collections import deque
@@ -161,7 +161,7 @@ class RunReports:
         return read_work_file(data)
 
     def withdraw(self) -> None:
-        """Delete the feed of a run that has not succeeded after all, its copies and changes."""
+        """Delete the feed, its changes and its copies of a run that has not succeeded after all."""
         feeds = [each.key for each in self.objects.list_objects(self.keys.outputs)]
         for key in (*feeds, self.keys.changes):
             self.objects.delete(key)

@@ -70,7 +70,7 @@ class RunArtifacts:
 
     @cached_property
     def config(self) -> TenantConfig:
-        """Its config, as it took effect; `ConfigError`: this version of the engine knows it not."""
+        """Its config, as it took effect; `ConfigError`, `NotReplayableError`: it can no longer."""
         snapshot = self._report(ConfigSnapshot, "config_snapshot")
         try:
             return load_stored_config(json.dumps(snapshot.tenant_config))

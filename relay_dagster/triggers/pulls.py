@@ -71,13 +71,12 @@ class StagedFile:
 class PullState:
     """The state of a vendor's pulls. Instants are aware, UTC.
 
-    ``source`` is the digest of the config's pull, empty where it has none, ``host`` the one that
-    it leads to. ``mark`` and
-    ``sha256`` are of the file that was pulled last; ``seen`` is a file that was not old enough at
-    ``seen_at``. ``staged`` is a new file that is being taken over. ``failures`` are those in a row,
-    ``is_reported`` whether an event was made of them. ``asked_at`` is when somebody asked for a
-    pull that has not begun. ``lease`` is the id of the pull under way, good until
-    ``leased_until``; ``due_at`` is the time of the next check.
+    ``source`` is the digest of the config's pull, empty where it has none, ``host`` the one that it
+    leads to. ``mark`` and ``sha256`` are of the file that was pulled last; ``seen`` is a file that
+    was not old enough at ``seen_at``. ``staged`` is a new file that is being taken over.
+    ``failures`` are those in a row, ``is_reported`` whether an event was made of them. ``asked_at``
+    is when somebody asked for a pull that has not begun. ``lease`` is the id of the pull under way,
+    good until ``leased_until``; ``due_at`` is the time of the next check.
     """
 
     tenant_id: str
@@ -133,7 +132,7 @@ def _holders_rule(
 @rule
 def noted(state: PullState, pull: PullConfig | None, now: datetime) -> PullState | None:
     """Let a pull that is new, or another than before, be due now; what was pulled stays known."""
-    if pull is None:  # The config has none any more: one that is put back is new.
+    if pull is None:  # it was taken out of the config: one that is put back counts as new
         return replace(state, source="")
     if state.source == pull.digest:
         return None

@@ -18,7 +18,8 @@ from httpx import Response
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_core.sandbox import SandboxPool
-from relay_dagster.api.app import ENGINE_MODULES, create_app
+from relay_dagster.api.app import create_app
+from relay_dagster.api.assembly import ENGINE_MODULES
 from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.http.connections import server_options
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits

@@ -86,9 +86,8 @@ class Database:
     def transact(self, *writes: Write) -> None:
         """Carry out all or none, but optional ones that fail alone; else `ConditionsFailedError`.
 
-        Its token makes a request that is sent again after a lost answer harmless. Two transactions
-        that touch one item at once collide, which says nothing about the conditions: it is tried
-        again.
+        A token makes a request that is sent again after a lost answer harmless. Transactions that
+        touch one item at once collide, which says nothing of the conditions: they are tried again.
         """
         request: Any = [write.request() for write in writes]
 
@@ -137,7 +136,7 @@ class Database:
         *,
         forward: bool = True,
     ) -> tuple[list[str], Mapping[str, Any] | None]:
-        """Return up to ``limit`` such keys in order, and the row to go on after, or None."""
+        """Return up to ``limit`` such keys in order, or backwards, and the row to go on after."""
         owner = (schema.OWNER, tenant_id)
         rows, last = self.tenants.rows(
             schema.BY_OWNER, owner, None, limit, start, prefix=prefix, forward=forward

@@ -146,7 +146,7 @@ class DeletionStore:
     def listed(self) -> set[str]:
         """Return the tenants that are being deleted, or were a moment ago and are not made anew."""
         table, listed = self.database.tenants, {*self._listed(None)}
-        # In this order: a tenant that is there once its tombstone was read is made anew.
+        # Tenants are read last: one that is there although its deletion was over is made anew.
         found = table.batch(map(Kind.DELETION.key, listed))
         there = table.batch(map(Kind.TENANT.key, listed))
         return {

@@ -105,7 +105,7 @@ class TenantStore:
     # Those that were read last
     parsed_configs: ParsedConfigs = field(default_factory=ParsedConfigs)
 
-    # --- reads, all consistent ------------------------------------------------------------------
+    # --- reads ----------------------------------------------------------------------------------
 
     def latest_version(self, tenant_id: str) -> int | None:
         """Return the number of the latest version, None for an unknown tenant."""
@@ -129,14 +129,15 @@ class TenantStore:
     ) -> tuple[StoredConfig, ...]:
         """Return up to ``limit`` (100) versions, the latest first; empty for an unknown tenant.
 
-        Those before the first one are of an index, which lags: versions go, and leave gaps.
+        Old ones are deleted; an index, which lags, has those that are left behind the gaps.
         """
         latest = self.latest_version(tenant_id) or 0
-        newest = config_key(tenant_id, latest if before is None else min(latest, before - 1))
-        start = codec.marshal({schema.KEY: newest, schema.OWNER: tenant_id})
+        newest = latest if before is None else min(latest, before - 1)
+        keys = {config_key(tenant_id, each) for each in range(newest, max(newest - limit, 0), -1)}
+        start = codec.marshal({schema.KEY: config_key(tenant_id, newest), schema.OWNER: tenant_id})
         prefix = Kind.CONFIG.key(tenant_id, "")
         older, _ = self.database.owned_page(tenant_id, prefix, limit, start, forward=False)
-        found = self.database.tenants.read_all([newest, *older], _CONFIGS.read)
+        found = self.database.tenants.read_all(sorted({*keys, *older}, reverse=True), _CONFIGS.read)
         return tuple(islice(found, limit))
 
     def create(self, tenant_id: str, text: str, *, origin: Origin = SYSTEM) -> StoredConfig:

@@ -42,7 +42,7 @@ from relay_dagster.wiring import Platform
 PULLS_AT_ONCE = 8
 log = event_log()
 MAX_AT_ONCE, THREADS = 200, 8
-MAX_CONFIGS = 10
+MAX_CONFIGS = 10  # so many of the latest are searched for the first with a new schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ class TriggerCheck:
         return None
 
     def _from_first_put(self, before: TriggerState, plan: Plan) -> Plan:
-        """Return a plan as of the first config with its schedule, of those stored since a look."""
-        if before.timezone is None or plan.schedule == (before.cron, before.timezone):
+        """Return a plan as of the first config with its schedule, of those since the last look."""
+        if plan.schedule == (before.cron, before.timezone):
             return plan
         for stored in self.platform.tenants.versions(before.tenant_id, limit=MAX_CONFIGS):
             if self._plan_of(stored).schedule != plan.schedule:
@@ -102,7 +102,7 @@ class TriggerCheck:
         return plan
 
     def _note_pulls(self, tenant_id: str, plan: Plan, now: datetime) -> None:
-        """Let the pulls be due that the config has and did not have, or had otherwise."""
+        """Let pulls be due that are new in the config, or changed, and note those taken out."""
         if plan.config is None:
             return
         store = self.platform.pulls

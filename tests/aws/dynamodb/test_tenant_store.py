@@ -9,7 +9,9 @@ from datetime import timedelta
 import pytest
 
 from relay_core.domain.errors import ConfigTooLargeError
+from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.schema import config_key
 from relay_dagster.aws.dynamodb.tenant_store import (
     MAX_CONFIG_BYTES,
     StoredConfig,
@@ -168,6 +170,15 @@ def test_versions_are_listed_latest_first_and_go_on_below_one(
     assert page[0].stored_at == NOW + timedelta(hours=4)
     assert [each.version for each in tenants.versions("acme", limit=9, before=4)] == [3, 2, 1]
     assert tenants.versions("acme", limit=9, before=1) == ()
+
+
+def test_a_version_that_the_index_does_not_have_yet_is_listed(tenants: TenantStore) -> None:
+    for number in range(4):
+        tenants.put("acme", f'{{"n": {number}}}')
+    table, key = tenants.database.tenants, config_key("acme", 3)
+    moved = table.write("config", "Update", key, f"SET {schema.OWNER} = :other", other="other")
+    table.carry_out(moved)  # of acme's part of the index
+    assert [each.version for each in tenants.versions("acme", limit=3)] == [4, 3, 2]
 
 
 def test_an_unknown_tenant_has_no_versions(tenants: TenantStore) -> None:

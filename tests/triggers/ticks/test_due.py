@@ -76,9 +76,13 @@ def test_a_config_that_is_stored_while_nobody_looks_misses_nothing(world: Trigge
     assert world.watch(60, every=20) == 1
 
 
-def test_configs_that_are_stored_while_nobody_looks_miss_nothing(world: TriggersWorld) -> None:
-    world.store(schedule={"cron": "40 9 * * *"})
-    world.look()
+@pytest.mark.parametrize("is_known", [True, False])
+def test_configs_that_are_stored_while_nobody_looks_miss_nothing(
+    world: TriggersWorld, *, is_known: bool
+) -> None:
+    if is_known:
+        world.store(schedule={"cron": "40 9 * * *"})
+        world.look()
     world.clock.now = at(12, 35)
     world.store(**HOURLY)
     world.clock.now = at(13, 20)
