@@ -69,6 +69,12 @@ def the_api_dies_while_it_releases(relay: Installation) -> str:
     """API SIGKILLed before a release is written, and after: asked again 200, released once."""
     tenant, before = published_tenant(relay, "gone")
     record = held(relay, relay.post(tenant))
+    # That changes the record: a release beside it is tried again.
+    wait_for(
+        "the message is acknowledged",
+        lambda: relay.record(record.run_id).acknowledged_at is not None,
+        within=RUN_SECONDS,
+    )
     for action, is_written in ((Action.HOLD, False), (Action.HOLD_ANSWER, True)):
         writing = moving(relay, tenant, RunStatus.SUCCEEDED, action)
         with ThreadPoolExecutor(1) as pool:
