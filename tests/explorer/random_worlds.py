@@ -103,6 +103,9 @@ def _happens(world: World, rng: random.Random) -> None:
 
 
 def _settle(world: World) -> None:
-    world.process("a").begin()
+    process = world.process("a")
+    process.begin()
     settle(world)
+    # One that loses its run while it copies the feed, and dies, leaves copies until the next day.
+    process.sweep_copies()
     check(world)

@@ -28,7 +28,13 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.drain import Deadline
-from relay_dagster.execution.run_files import publish, published_key, withdraw
+from relay_dagster.execution.run_files import (
+    KEPT_AFTER,
+    publish,
+    published_key,
+    remove_superseded,
+    withdraw,
+)
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.maintenance.deletion import DeletionTick
@@ -324,6 +330,10 @@ class Process:
 
     def expire_holds(self) -> int:
         return count_holds(self._occasion())
+
+    def sweep_copies(self) -> None:
+        """Delete the copies that are out of reach, as a run that succeeds a day from now does."""
+        remove_superseded(self.platform, TENANT, self.world.clock.now + KEPT_AFTER)
 
     def delete_due(self) -> str:
         return DeletionTick(self.platform, self.world.dagster, clock=self.world.clock).run()
