@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 from relay_core.config import TenantConfig, load_stored_config
@@ -129,16 +128,18 @@ class TenantStore:
     ) -> tuple[StoredConfig, ...]:
         """Return up to ``limit`` (100) versions, the latest first; empty for an unknown tenant.
 
-        Old ones are deleted; an index, which lags, has those that are left behind the gaps.
+        Old ones are deleted; an index, which lags, is asked only where they left gaps.
         """
         latest = self.latest_version(tenant_id) or 0
         newest = latest if before is None else min(latest, before - 1)
-        keys = {config_key(tenant_id, each) for each in range(newest, max(newest - limit, 0), -1)}
-        start = codec.marshal({schema.KEY: config_key(tenant_id, newest), schema.OWNER: tenant_id})
-        prefix = Kind.CONFIG.key(tenant_id, "")
-        older, _ = self.database.owned_page(tenant_id, prefix, limit, start, forward=False)
-        found = self.database.tenants.read_all(sorted({*keys, *older}, reverse=True), _CONFIGS.read)
-        return tuple(islice(found, limit))
+        keys = [config_key(tenant_id, each) for each in range(newest, max(newest - limit, 0), -1)]
+        found = [*self.database.tenants.read_all(keys, _CONFIGS.read)]
+        if len(found) < len(keys):
+            start = codec.marshal({schema.KEY: keys[-1], schema.OWNER: tenant_id})
+            prefix = Kind.CONFIG.key(tenant_id, "")
+            older, _ = self.database.owned_page(tenant_id, prefix, limit, start, forward=False)
+            found += self.database.tenants.read_all(older, _CONFIGS.read)
+        return tuple(found[:limit])
 
     def create(self, tenant_id: str, text: str, *, origin: Origin = SYSTEM) -> StoredConfig:
         """Store a new tenant's first config; `TenantExistsError` where it has one."""
