@@ -166,7 +166,7 @@ class RunReports:
         for key in (*feeds, self.keys.changes):
             self.objects.delete(key)
             self.artifacts.pop(self.keys.artifact_name(key), None)
-        withdraw(self.objects, self.keys)
+        unpublish(self.objects, self.keys)
 
     def write_last(
         self, findings: RunFindings, record: RunRecord, status: RunStatus, now: datetime
@@ -216,7 +216,7 @@ def publish(objects: ObjectStore, keys: ArtifactKeys, feed_format: str) -> None:
     objects.copy(keys.state, state_key(keys))
 
 
-def withdraw(objects: ObjectStore, run: RunRecord | ArtifactKeys) -> None:
+def unpublish(objects: ObjectStore, run: RunRecord | ArtifactKeys) -> None:
     """Delete a run's published copies, if there are any."""
     for copy in objects.list_objects(published_key(run, "")):
         objects.delete(copy.key)

@@ -20,7 +20,7 @@ from relay_core.domain.errors import RelayError
 from relay_core.publish.findings import RunFindings
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import TICK_SECONDS, Deadline, drain
-from relay_dagster.execution.run_files import ConcurrentIO, RunReports, remove_superseded, withdraw
+from relay_dagster.execution.run_files import ConcurrentIO, RunReports, remove_superseded, unpublish
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import CancelRequestedError, RunError
@@ -387,7 +387,7 @@ class ReconcileTick:
             self.platform.queue.delete(record.receipt_handle)
         self._call_next(record.tenant_id)
         if record.hold is not None and record.status is RunStatus.CANCELLED:
-            withdraw(self.platform.objects, record)  # nobody checks a settled run again
+            unpublish(self.platform.objects, record)  # nobody checks a settled run again
         settled = self.platform.ledger.acknowledge(record.run_id, known=record)
         if record.status is RunStatus.SUCCEEDED:
             remove_superseded(self.platform, record.tenant_id, self.clock())

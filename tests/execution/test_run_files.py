@@ -14,7 +14,7 @@ from relay_dagster.execution.run_files import (
     remove_superseded,
     state_key,
     superseded,
-    withdraw,
+    unpublish,
 )
 from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.runs.model import NewRun, RunRecord
@@ -137,6 +137,6 @@ def test_the_feed_in_force_stays_however_old_it_is(platform: Platform) -> None:
 
 def test_a_feed_is_withdrawn_and_one_that_is_not_there_is_too(platform: Platform) -> None:
     run = succeeded(platform)
-    withdraw(platform.objects, run)
-    withdraw(platform.objects, run)
+    unpublish(platform.objects, run)
+    unpublish(platform.objects, run)
     assert keys(platform) == []

@@ -33,7 +33,7 @@ from relay_dagster.execution.run_files import (
     publish,
     published_key,
     remove_superseded,
-    withdraw,
+    unpublish,
 )
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.intake.tick import IntakeTick
@@ -382,7 +382,7 @@ class Process:
             self._steps(record)
         except CancelRequestedError:
             cancelled = ledger.cancel(record.run_id)
-            withdraw(self.platform.objects, cancelled)
+            unpublish(self.platform.objects, cancelled)
             ledger.note_reports(record.run_id)
         except ExternalServiceError as error:
             ledger.retry_later(record.fence, error.error_code, str(error))
@@ -407,7 +407,7 @@ class Process:
         except FenceLostError:
             found = platform.runs.get(record.run_id)
             if found is not None and found.status in ("FAILED", "CANCELLED"):
-                withdraw(platform.objects, record)
+                unpublish(platform.objects, record)
             raise
         except ExternalServiceError:
             found = platform.runs.get(record.run_id)

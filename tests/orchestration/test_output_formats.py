@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.execution.run_files import withdraw
+from relay_dagster.execution.run_files import unpublish
 from relay_dagster.feeds.pointer import Publication
 from relay_dagster.runs.model import RunRecord
 from support.builders import feed
@@ -76,7 +76,7 @@ def test_a_held_feed_of_another_format_is_kept_beside_and_goes_where_it_is_given
     held = sync(world, SECOND, "tsv", *WHOLE[:2])
     assert held.status is RunStatus.HELD
     assert {f"{SECOND}.tsv", f"{SECOND}.state.parquet"} <= published(world)
-    withdraw(world.platform.objects, held)
+    unpublish(world.platform.objects, held)
     assert published(world) == {f"{FIRST}.csv", f"{FIRST}.state.parquet"}
 
 

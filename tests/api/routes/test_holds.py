@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.execution.run_files import withdraw
+from relay_dagster.execution.run_files import unpublish
 from relay_dagster.runs.model import Release, RunRecord
 from support.api_world import NOBODY_S_RUN, ApiWorld, assert_problem
 from support.fakes import CHANGES, TRIPPED
@@ -168,7 +168,7 @@ def test_once_the_copy_is_gone_a_release_is_answered_as_before(world: ApiWorld) 
     released = world.hold(world.post_run().json()["run_id"])
     first = release(world, released).json()
     for each in (superseded, released):
-        withdraw(world.platform.objects, each)
+        unpublish(world.platform.objects, each)
     assert_problem(release(world, superseded), 409, "RUN_NOT_HELD")
     assert release(world, released).json() == first
     assert_problem(release(world, released, guards=[]), 409, "RUN_NOT_HELD")
