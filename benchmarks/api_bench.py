@@ -27,7 +27,14 @@ from urllib.request import ProxyHandler, Request, build_opener
 from benchmarks import tables
 from benchmarks.goals import Goal
 from benchmarks.run_timing import percentile
-from relay_dagster.devstack.processes import API, HOST, MOTO, Stack, free_port, port_answers
+from relay_dagster.devstack.processes import (
+    API,
+    HOST,
+    MOTO,
+    Stack,
+    free_port,
+    port_answers,
+)
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
@@ -59,8 +66,13 @@ class Load:
 
     def costs(self) -> str:
         """Return what each process spent on an answer, as text."""
-        each = {name: spent * 1000 / self.answers for name, spent in self.cpu_seconds.items()}
-        return ", ".join(f"{name} {milliseconds:.2f} ms" for name, milliseconds in each.items())
+        each = {
+            name: spent * 1000 / self.answers
+            for name, spent in self.cpu_seconds.items()
+        }
+        return ", ".join(
+            f"{name} {milliseconds:.2f} ms" for name, milliseconds in each.items()
+        )
 
 
 class ApiStack(Stack):
@@ -74,7 +86,11 @@ class ApiStack(Stack):
         """Create the bucket, tables and queues, and let the API know them."""
         command = [sys.executable, "-m", "relay_dagster.cli", "bootstrap"]
         done = subprocess.run(
-            command, env=self.process_environment(), capture_output=True, text=True, check=True
+            command,
+            env=self.process_environment(),
+            capture_output=True,
+            text=True,
+            check=True,
         )
         for line in done.stdout.splitlines():
             name, _, value = shlex.split(line)[1].partition("=")
@@ -112,7 +128,9 @@ def api_platform() -> Iterator[tuple[ApiStack, Platform, Path]]:
 def main() -> int:
     """Measure once and print the tables; exit status 1 where an answer was wrong."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--seconds", type=float, default=60, help="of each of the two loads")
+    options.add_argument(
+        "--seconds", type=float, default=60, help="of each of the two loads"
+    )
     chosen = options.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="relay-bench-") as folder,
@@ -137,8 +155,18 @@ def main() -> int:
     print(
         tables.goals(
             [
-                Goal("start-up to the first answer", _START_GOAL_SECONDS, min(starts), "s"),
-                Goal("start-up, median of 5", _START_GOAL_SECONDS, statistics.median(starts), "s"),
+                Goal(
+                    "start-up to the first answer",
+                    _START_GOAL_SECONDS,
+                    min(starts),
+                    "s",
+                ),
+                Goal(
+                    "start-up, median of 5",
+                    _START_GOAL_SECONDS,
+                    statistics.median(starts),
+                    "s",
+                ),
                 Goal("RSS after start-up", _MEMORY_GOAL_MB, at_rest, "MB"),
                 Goal("wrong answers", 0, api.errors + constant.errors, ""),
             ]
@@ -157,7 +185,9 @@ def _start_up(stack: ApiStack) -> float:
 
 def _memory_mb(stack: ApiStack, field: str) -> float:
     process = stack.services[API].process
-    status = Path(f"/proc/{process.pid if process else 'self'}/status").read_text("ascii")
+    status = Path(f"/proc/{process.pid if process else 'self'}/status").read_text(
+        "ascii"
+    )
     line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
     return int(line.split()[1]) * 1024 / 1e6
 
@@ -169,9 +199,16 @@ def _order_run(stack: ApiStack, tenant_id: str) -> str:
         return str(json.load(response)["run_id"])
 
 
-def _load(stack: ApiStack, name: str, groups: Mapping[str, Any], seconds: float) -> Load:
+def _load(
+    stack: ApiStack, name: str, groups: Mapping[str, Any], seconds: float
+) -> Load:
     order = {
-        **{"host": HOST, "port": stack.ports[name], "seconds": seconds, "groups": groups},
+        **{
+            "host": HOST,
+            "port": stack.ports[name],
+            "seconds": seconds,
+            "groups": groups,
+        },
         "headers": [f"X-API-Key: {KEY}"],
     }
     path = stack.home / "order.json"
@@ -200,7 +237,14 @@ def _answers(groups: Groups, seconds: float) -> str:
         p50, p99 = (percentile(taken, percent) * 1000 for percent in (50, 99))
         rate = len(taken) / seconds
         rows.append(
-            (name, f"{len(taken):,}", f"{rate:,.0f}", f"{p50:.0f}", f"{p99:.0f}", group["errors"])
+            (
+                name,
+                f"{len(taken):,}",
+                f"{rate:,.0f}",
+                f"{p50:.0f}",
+                f"{p99:.0f}",
+                group["errors"],
+            )
         )
     return tables.table(header, [tuple(map(str, row)) for row in rows])
 

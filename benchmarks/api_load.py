@@ -19,19 +19,33 @@ from typing import Any
 _TIMEOUT_SECONDS = 60
 
 
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bool:
+async def _ask(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+) -> bool:
     """Send a request and read the answer to its end; tell whether its status is 200."""
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
     status, *headers = head.decode("latin-1").split("\r\n")
-    lengths = [line.partition(":")[2] for line in headers if line[:15].lower() == "content-length:"]
+    lengths = [
+        line.partition(":")[2]
+        for line in headers
+        if line[:15].lower() == "content-length:"
+    ]
     await reader.readexactly(int(lengths[0]))
     return status.split(" ")[1] == "200"
 
 
-async def _client(order: dict[str, Any], path: str, until: float) -> tuple[list[float], int]:
+async def _client(
+    order: dict[str, Any], path: str, until: float
+) -> tuple[list[float], int]:
     """Ask for one path until the time is over; return the seconds of each answer, and errors."""
-    lines = [f"GET {path} HTTP/1.1", f"Host: {order['host']}", *order["headers"], "", ""]
+    lines = [
+        f"GET {path} HTTP/1.1",
+        f"Host: {order['host']}",
+        *order["headers"],
+        "",
+        "",
+    ]
     request = "\r\n".join(lines).encode()
     reader, writer = await asyncio.open_connection(order["host"], order["port"])
     taken: list[float] = []
@@ -46,9 +60,13 @@ async def _client(order: dict[str, Any], path: str, until: float) -> tuple[list[
 
 async def _load(order: dict[str, Any]) -> dict[str, Any]:
     until = time.perf_counter() + order["seconds"]
-    clients = [(name, path) for name, paths in order["groups"].items() for path in paths]
+    clients = [
+        (name, path) for name, paths in order["groups"].items() for path in paths
+    ]
     done = await asyncio.gather(*(_client(order, path, until) for _, path in clients))
-    groups: dict[str, Any] = {name: {"taken": [], "errors": 0} for name in order["groups"]}
+    groups: dict[str, Any] = {
+        name: {"taken": [], "errors": 0} for name in order["groups"]
+    }
     for (name, _), (taken, errors) in zip(clients, done, strict=True):
         groups[name]["taken"] += taken
         groups[name]["errors"] += errors
@@ -56,4 +74,6 @@ async def _load(order: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(_load(json.loads(Path(sys.argv[1]).read_text("utf-8"))))))
+    print(
+        json.dumps(asyncio.run(_load(json.loads(Path(sys.argv[1]).read_text("utf-8")))))
+    )

@@ -34,7 +34,11 @@ class BenchStack(Stack):
         ports = {name: free_port() for name in extra}
         environment = {
             "WORKER_MAX_CONCURRENCY": str(concurrency),
-            **({"RELAY_INTAKE_LIMIT": str(INTAKE_SHARE * concurrency)} if is_loaded else {}),
+            **(
+                {"RELAY_INTAKE_LIMIT": str(INTAKE_SHARE * concurrency)}
+                if is_loaded
+                else {}
+            ),
         }
         super().__init__(home, ports=ports, environment=environment)
         self._name_locations()
@@ -47,7 +51,10 @@ class BenchStack(Stack):
             self.environment[QUEUE_VARIABLE.format(name.upper())] = url
 
     def _name_locations(self) -> None:
-        named = [("relay", self.ports[CODE]), *((name, self.ports[name]) for name in EMPTY)]
+        named = [
+            ("relay", self.ports[CODE]),
+            *((name, self.ports[name]) for name in EMPTY),
+        ]
         self.workspace.write_text(
             "load_from:\n"
             + "".join(
@@ -58,7 +65,10 @@ class BenchStack(Stack):
 
     def _launch_with_celery(self) -> None:
         broker = f"redis://{HOST}:{self.ports[REDIS]}/0"
-        self.environment |= {"CELERY_BROKER_URL": broker, "CELERY_RESULT_BACKEND": broker}
+        self.environment |= {
+            "CELERY_BROKER_URL": broker,
+            "CELERY_RESULT_BACKEND": broker,
+        }
         launcher = f"""
             run_launcher:
               module: dagster_celery.launcher
@@ -74,7 +84,18 @@ class BenchStack(Stack):
         python = sys.executable
         if name in EMPTY:
             location = ["-m", f"benchmarks.empty_{name}", "--location-name", name]
-            server = [python, "-m", "dagster", "api", "grpc", "-h", HOST, "-p", port, *location]
+            server = [
+                python,
+                "-m",
+                "dagster",
+                "api",
+                "grpc",
+                "-h",
+                HOST,
+                "-p",
+                port,
+                *location,
+            ]
             return [*server, "--use-python-environment-entry-point"]
         if name == REDIS:
             return redis_argv(HOST, port)

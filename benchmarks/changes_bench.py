@@ -19,7 +19,14 @@ from benchmarks.contenders.engine import status_of
 from benchmarks.contenders.engine_with_baseline import BASELINE
 from benchmarks.feeds import Shape
 from benchmarks.goals import changes_goals
-from benchmarks.sitting import ROOT, Entrant, check_agreement, generate, interleave, tell
+from benchmarks.sitting import (
+    ROOT,
+    Entrant,
+    check_agreement,
+    generate,
+    interleave,
+    tell,
+)
 
 ALONE, ANOTHER, SAME = "no baseline", "another feed", "the same feed"
 _STATE = Path("published", "state.parquet")
@@ -28,17 +35,26 @@ _STATE = Path("published", "state.parquet")
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table and the goals."""
     options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--rows", type=int, default=1_500_000, help="of a million SKUs")
+    options.add_argument(
+        "--rows", type=int, default=1_500_000, help="of a million SKUs"
+    )
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench" / "changes")
+    options.add_argument(
+        "--folder", type=Path, default=ROOT / "out" / "bench" / "changes"
+    )
     chosen = options.parse_args(argv)
     print(tables.machine())
     shape = Shape(rows=chosen.rows)
-    folders = {name: chosen.folder / str(place) for place, name in enumerate((ANOTHER, SAME))}
+    folders = {
+        name: chosen.folder / str(place) for place, name in enumerate((ANOTHER, SAME))
+    }
     _prepare(folders, shape, chosen.folder)
     entrants = [
         Entrant(ALONE, "engine", folders[SAME]),
-        *(Entrant(name, "engine_with_baseline", folder) for name, folder in folders.items()),
+        *(
+            Entrant(name, "engine_with_baseline", folder)
+            for name, folder in folders.items()
+        ),
     ]
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     check_agreement(samples)
@@ -51,7 +67,9 @@ def _prepare(folders: Mapping[str, Path], shape: Shape, work: Path) -> None:
     """Write the feeds into both folders, and into each what it is compared with."""
     for name, folder in folders.items():
         before = work / "before"
-        generate(replace(shape, seed=shape.seed + 1) if name == ANOTHER else shape, before)
+        generate(
+            replace(shape, seed=shape.seed + 1) if name == ANOTHER else shape, before
+        )
         if status_of(before, work / "earlier"):
             raise RuntimeError(f"the run of {before} failed")
         generate(shape, folder)

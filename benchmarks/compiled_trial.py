@@ -58,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    options.add_argument("--way", choices=("ours", "compiled", "compare"), help=argparse.SUPPRESS)
+    options.add_argument(
+        "--way", choices=("ours", "compiled", "compare"), help=argparse.SUPPRESS
+    )
     chosen = options.parse_args(argv)
     if chosen.way:
         print(json.dumps(_WAYS[chosen.way](chosen.folder)))
@@ -77,7 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _print(ways: dict[str, list[dict[str, float]]], compiling: float, whole: float) -> None:
+def _print(
+    ways: dict[str, list[dict[str, float]]], compiling: float, whole: float
+) -> None:
     """Print the medians; with the kernel, reading is ours but for these parts."""
     ours, compiled = (
         {part: statistics.median(run[part] for run in runs) for part in runs[0]}
@@ -100,7 +104,9 @@ def _print(ways: dict[str, list[dict[str, float]]], compiling: float, whole: flo
 def _in_process(way: str, folder: str) -> dict[str, float]:
     argv = ["-m", "benchmarks.compiled_trial", f"--way={way}", f"--folder={folder}"]
     kept = {**os.environ, "NUMBA_CACHE_DIR": f"{folder}/numba"}
-    done = subprocess.run([sys.executable, *argv], cwd=ROOT, env=kept, check=True, stdout=-1)
+    done = subprocess.run(
+        [sys.executable, *argv], cwd=ROOT, env=kept, check=True, stdout=-1
+    )
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
@@ -142,13 +148,22 @@ def _our_lines(vendor: VendorConfig, folder: Path) -> Iterator[pa.StringArray]:
 
 def _batches(vendor: VendorConfig, folder: Path) -> Iterator[TextBatch]:
     data = Path(folder, f"{vendor.vendor_id}.csv").read_bytes()
-    return (each for each in parse_feed(data, vendor.parser).batches if isinstance(each, TextBatch))
+    return (
+        each
+        for each in parse_feed(data, vendor.parser).batches
+        if isinstance(each, TextBatch)
+    )
 
 
 def _read(place: int, text: pa.StringArray, vendor: VendorConfig) -> Any:
     names = {source: name for name, source in vendor.parser.column_map.items()}
-    rejections = canonical.BY_NAME[names[HEADERS[place]]].rejections or canonical.RejectionCodes()
-    return (read_amounts if _NUMBERS[place] else read_wholes)(text, vendor.parser, rejections)
+    rejections = (
+        canonical.BY_NAME[names[HEADERS[place]]].rejections
+        or canonical.RejectionCodes()
+    )
+    return (read_amounts if _NUMBERS[place] else read_wholes)(
+        text, vendor.parser, rejections
+    )
 
 
 # --- the compiled way ----------------------------------------------------------------------------
@@ -170,7 +185,10 @@ def _compare(folder: Path) -> dict[str, float]:
         texts, numbers = zip(*kernels.read(vendor, folder), strict=True)
         for place in range(len(HEADERS)):
             cells = pa.chunked_array([batch.columns[place] for batch in ours])
-            _hold(place, cells.equals(pa.chunked_array([columns[place] for columns in texts])))
+            _hold(
+                place,
+                cells.equals(pa.chunked_array([columns[place] for columns in texts])),
+            )
         for place in _NUMBERS:
             read = [_read(place, batch.columns[place], vendor) for batch in ours]
             for number, what in enumerate(("values", "nulls", "faults")):
@@ -190,52 +208,77 @@ class _Kernels:
 
     def __init__(self) -> None:
         begun = time.process_time()
-        compiled = partial(importlib.import_module("numba").njit, cache=True, nogil=True)
+        compiled = partial(
+            importlib.import_module("numba").njit, cache=True, nogil=True
+        )
         self._split = compiled(_split)
         self._copy, self._numbers = compiled(_copy), compiled(_numbers)
         record = b",".join([b"1"] * len(HEADERS)) + b"\n"
         list(self._blocks(np.frombuffer(record, np.uint8), 0))
         self.load_s = time.process_time() - begun
 
-    def texts(self, vendor: VendorConfig, folder: Path) -> Iterator[list[pa.StringArray]]:
+    def texts(
+        self, vendor: VendorConfig, folder: Path
+    ) -> Iterator[list[pa.StringArray]]:
         """Yield all columns of some rows at a time."""
         for texts, _ in self._blocks(*self._opened(vendor, folder), with_numbers=False):
             yield texts
 
-    def read(self, vendor: VendorConfig, folder: Path) -> Iterator[tuple[Any, dict[int, Any]]]:
+    def read(
+        self, vendor: VendorConfig, folder: Path
+    ) -> Iterator[tuple[Any, dict[int, Any]]]:
         """Yield the same, and of columns of numbers the values, the nulls and the faults."""
         for texts, numbers in self._blocks(*self._opened(vendor, folder)):
             for place, (values, nulls, faults) in numbers.items():
                 rows = np.flatnonzero(faults)
                 read = _read(place, texts[place].take(pa.array(rows)), vendor)
-                values[rows], nulls[rows], faults[rows] = read.values, read.nulls, read.faults
+                values[rows], nulls[rows], faults[rows] = (
+                    read.values,
+                    read.nulls,
+                    read.faults,
+                )
             yield texts, numbers
 
     def _opened(self, vendor: VendorConfig, folder: Path) -> tuple[Any, int]:
-        data = decode_feed(Path(folder, f"{vendor.vendor_id}.csv").read_bytes(), "utf-8")
+        data = decode_feed(
+            Path(folder, f"{vendor.vendor_id}.csv").read_bytes(), "utf-8"
+        )
         return np.frombuffer(data, np.uint8), bytes(data[:4096]).index(b"\n") + 1
 
-    def _blocks(self, data: Any, position: int, *, with_numbers: bool = True) -> Iterator[Any]:
+    def _blocks(
+        self, data: Any, position: int, *, with_numbers: bool = True
+    ) -> Iterator[Any]:
         starts = np.empty((len(HEADERS), _ROWS), np.int32)
         sizes, doubled = np.empty_like(starts), np.empty(starts.shape, np.uint8)
         while position < len(data):
             count, position = self._split(data, position, starts, sizes, doubled)
             texts, numbers = [], {}
             for place in range(len(HEADERS)):
-                cells = starts[place, :count], sizes[place, :count], doubled[place, :count]
-                bounds, copied = np.empty(count + 1, np.int32), np.empty(cells[1].sum(), np.uint8)
+                cells = (
+                    starts[place, :count],
+                    sizes[place, :count],
+                    doubled[place, :count],
+                )
+                bounds, copied = (
+                    np.empty(count + 1, np.int32),
+                    np.empty(cells[1].sum(), np.uint8),
+                )
                 self._copy(data, *cells, bounds, copied)
                 buffers = [None, pa.py_buffer(bounds), pa.py_buffer(copied)]
                 texts.append(pa.Array.from_buffers(pa.string(), count, buffers))
                 if with_numbers and place in _NUMBERS:
                     values = np.empty(count, np.int64)
                     nulls, others = np.empty(count, np.bool_), np.empty(count, np.uint8)
-                    self._numbers(data, *cells[:2], _NUMBERS[place], values, nulls, others)
+                    self._numbers(
+                        data, *cells[:2], _NUMBERS[place], values, nulls, others
+                    )
                     numbers[place] = values, nulls, others
             yield texts, numbers
 
 
-def _split(data: Any, position: int, starts: Any, sizes: Any, doubled: Any) -> tuple[int, int]:
+def _split(
+    data: Any, position: int, starts: Any, sizes: Any, doubled: Any
+) -> tuple[int, int]:
     """Find the fields of records until the arrays are full; return how many, and the next."""
     columns, most = starts.shape
     row, at, end = 0, position, len(data)
@@ -265,7 +308,9 @@ def _split(data: Any, position: int, starts: Any, sizes: Any, doubled: Any) -> t
     return row, at
 
 
-def _copy(data: Any, starts: Any, sizes: Any, doubled: Any, bounds: Any, copied: Any) -> None:
+def _copy(
+    data: Any, starts: Any, sizes: Any, doubled: Any, bounds: Any, copied: Any
+) -> None:
     """Copy the cells of a column behind each other, quotes that stand twice once."""
     out = 0
     for row in range(len(starts)):
@@ -284,7 +329,13 @@ def _copy(data: Any, starts: Any, sizes: Any, doubled: Any, bounds: Any, copied:
 
 
 def _numbers(
-    data: Any, starts: Any, sizes: Any, places: int, values: Any, nulls: Any, others: Any
+    data: Any,
+    starts: Any,
+    sizes: Any,
+    places: int,
+    values: Any,
+    nulls: Any,
+    others: Any,
 ) -> None:
     """Read digits with at most one point, and round them half up; ``others`` are not so plain."""
     for row in range(len(starts)):
@@ -311,7 +362,9 @@ def _numbers(
                 is_other = True
             at += 1
         value *= 10 ** max(places - max(behind, 0), 0)
-        is_other = is_other or digits - max(behind, 0) > 9 or (digits == 0 and not nulls[row])
+        is_other = (
+            is_other or digits - max(behind, 0) > 9 or (digits == 0 and not nulls[row])
+        )
         values[row] = 0 if is_other else value
         others[row] = is_other
 

@@ -53,18 +53,29 @@ class DagsterRuns:
         from relay_dagster.runs.model import NewRun
 
         run_id = str(uuid.uuid4())
-        self.platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=TENANT, config_version=1))
+        self.platform.ledger.reserve(
+            NewRun(run_id=run_id, tenant_id=TENANT, config_version=1)
+        )
         self.platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
         named = {**tags.run_tags(run_id, TENANT, attempt=1), tags.PARTITION: TENANT}
-        run = self.instance.create_run_for_job(defs.resolve_job_def(INVENTORY_SYNC), tags=named)
+        run = self.instance.create_run_for_job(
+            defs.resolve_job_def(INVENTORY_SYNC), tags=named
+        )
         place = InProcessCodeLocationOrigin(
             LoadableTargetOrigin(module_name=MODULE, attribute=ATTRIBUTE)
         )
-        origin = RemoteJobOrigin(RemoteRepositoryOrigin(place, "__repository__"), INVENTORY_SYNC)
+        origin = RemoteJobOrigin(
+            RemoteRepositoryOrigin(place, "__repository__"), INVENTORY_SYNC
+        )
         asked = ExecuteExternalJobArgs(
             job_origin=origin, run_id=run.run_id, instance_ref=self.instance.get_ref()
         )
-        return run_id, [sys.executable, "-m", "benchmarks.dagster_run", serialize_value(asked)]
+        return run_id, [
+            sys.executable,
+            "-m",
+            "benchmarks.dagster_run",
+            serialize_value(asked),
+        ]
 
     def has_succeeded(self, run_id: str) -> bool:
         """Return whether a run has ended well."""
@@ -94,7 +105,9 @@ def dagster_runs(folder: Path, home: Path) -> Iterator[DagsterRuns]:
             name = vendor["vendor_id"]
             prefix = f"tenants/{TENANT}/inbound/{name}/"
             vendor["inbound"] = {"type": "s3", "s3_prefix": prefix}
-            platform.objects.put(f"{prefix}feed.csv", (folder / f"{name}.csv").read_bytes())
+            platform.objects.put(
+                f"{prefix}feed.csv", (folder / f"{name}.csv").read_bytes()
+            )
             if "sku_map" in vendor:
                 key = f"tenants/{TENANT}/maps/{name}.csv"
                 vendor["sku_map"] = {"type": "s3", "s3_key": key}
@@ -116,7 +129,9 @@ def execute(asked: str) -> None:
         if not taken and event.event_type_value == "STEP_START":
             taken.append(time.process_time())
 
-    code = ReconstructableRepository.for_module(MODULE, ATTRIBUTE, working_directory=None)
+    code = ReconstructableRepository.for_module(
+        MODULE, ATTRIBUTE, working_directory=None
+    )
     job = code.get_reconstructable_job("inventory_sync")
     _run_in_subprocess(asked, job, multiprocessing.Event(), lambda _: None, note)
     print(json.dumps({"first_step_s": taken[0]}))

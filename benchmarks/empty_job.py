@@ -67,7 +67,9 @@ def _sensor(name: str, job: Any) -> dg.SensorDefinition:
             for tenant in tenants
         ]
         added = partitions.build_add_request(tenants)
-        return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[added])
+        return dg.SensorResult(
+            run_requests=requests, dynamic_partitions_requests=[added]
+        )
 
     return sensor
 
@@ -82,7 +84,9 @@ def _receive(queue_url: str) -> list[str]:
         )
         messages = answer.get("Messages", [])
         for message in messages:
-            _sqs().delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+            _sqs().delete_message(
+                QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"]
+            )
         bodies += [message["Body"] for message in messages]
         if not messages:
             return bodies

@@ -70,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     print(tables.machine())
     try:
-        sizes = {rows: _measure_size(label, rows, chosen) for label, rows in chosen.sizes}
+        sizes = {
+            rows: _measure_size(label, rows, chosen) for label, rows in chosen.sizes
+        }
     except DisagreementError as error:
         print(error, file=sys.stderr)
         return 1
@@ -96,8 +98,12 @@ def _options() -> argparse.ArgumentParser:
         "--sizes", type=parsed_sizes, default="100k,1m,5m", help="rows, in three feeds"
     )
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--variants", type=_size, default="1m", help="rows of each; 0 is none")
-    options.add_argument("--gigabyte", type=int, default=1, help="rounds with one feed of 1 GB")
+    options.add_argument(
+        "--variants", type=_size, default="1m", help="rows of each; 0 is none"
+    )
+    options.add_argument(
+        "--gigabyte", type=int, default=1, help="rounds with one feed of 1 GB"
+    )
     options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench")
     return options
 
@@ -117,7 +123,12 @@ def _measure_size(label: str, rows: int, chosen: argparse.Namespace) -> Size:
     print(f"\n## {label} rows in three feeds\n", flush=True)
     with _feeds(Shape(rows=rows), chosen.folder) as (folder, size):
         entrants = [
-            Entrant(name, contender, folder, rounds=1 if rows > SMALL and name == SLOW else None)
+            Entrant(
+                name,
+                contender,
+                folder,
+                rounds=1 if rows > SMALL and name == SLOW else None,
+            )
             for name, contender in CONTENDERS.items()
             if rows <= MILLION or name != SLOW
         ]
@@ -135,12 +146,16 @@ def _check(samples: Mapping[str, Samples]) -> None:
     check_agreement({name: runs for name, runs in samples.items() if name != FLOOR})
 
 
-def _measure_variants(label: str, rows: int, chosen: argparse.Namespace) -> dict[str, Samples]:
+def _measure_variants(
+    label: str, rows: int, chosen: argparse.Namespace
+) -> dict[str, Samples]:
     print(f"\n## The engine on {label} rows of other kinds\n", flush=True)
     work = chosen.folder / "variants"
     entrants = []
     for place, (name, shape) in enumerate(VARIANTS.items()):
-        generate(replace(shape, rows=rows, mapped=min(shape.mapped, rows)), work / str(place))
+        generate(
+            replace(shape, rows=rows, mapped=min(shape.mapped, rows)), work / str(place)
+        )
         entrants.append(Entrant(name, "engine", work / str(place)))
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     shutil.rmtree(work)
@@ -167,7 +182,9 @@ def _feeds(shape: Shape, work: Path) -> Iterator[tuple[Path, int]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _save(path: Path, results: Mapping[str, Mapping[str, Samples]], reached: list[Goal]) -> None:
+def _save(
+    path: Path, results: Mapping[str, Mapping[str, Samples]], reached: list[Goal]
+) -> None:
     measured = {
         case: {name: runs.as_rows() for name, runs in samples.items()}
         for case, samples in results.items()

@@ -39,7 +39,13 @@ from benchmarks.run_timing import percentile
 from relay_dagster import tags
 from relay_dagster.devstack.processes import API
 from relay_dagster.execution.attempt import Launch
-from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
+from relay_dagster.execution.session import (
+    ASSETS,
+    FETCHED,
+    MERGED,
+    NORMALIZED,
+    RunSession,
+)
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.wiring import Platform
 
@@ -78,8 +84,12 @@ def _told(rows: int, harms: Sequence[Harm], most: Harm) -> int:
     print(tables.table(header, table))
     goals = [
         Goal("a SKU explained, median", GOAL_SECONDS, percentile(seconds, 50), "s"),
-        Goal("growth of the API", MAX_GROWTH_MIB, max(h.growth_mib for h in worst), "MiB"),
-        Goal("another's answer", MAX_SECONDS, max(h.slowest_seconds for h in worst), "s"),
+        Goal(
+            "growth of the API", MAX_GROWTH_MIB, max(h.growth_mib for h in worst), "MiB"
+        ),
+        Goal(
+            "another's answer", MAX_SECONDS, max(h.slowest_seconds for h in worst), "s"
+        ),
         Goal("wrong answers", 0, sum(harm.statuses != "200" for harm in worst), ""),
     ]
     print(f"\n{tables.goals(goals)}")
@@ -89,19 +99,32 @@ def _told(rows: int, harms: Sequence[Harm], most: Harm) -> int:
 def _row(name: str, harms: Sequence[Harm]) -> tuple[str, ...]:
     seconds = [harm.seconds for harm in harms]
     figures = (percentile(seconds, 50), percentile(seconds, 95), max(seconds))
-    growth, slowest = max(h.growth_mib for h in harms), max(h.slowest_seconds for h in harms)
-    return (name, *(f"{each:.2f}" for each in figures), f"{growth:.1f}", f"{slowest:.2f}")
+    growth, slowest = (
+        max(h.growth_mib for h in harms),
+        max(h.slowest_seconds for h in harms),
+    )
+    return (
+        name,
+        *(f"{each:.2f}" for each in figures),
+        f"{growth:.1f}",
+        f"{slowest:.2f}",
+    )
 
 
 def _asked(run: RunRecord, sku: str) -> Attack:
-    return Attack(sku, "GET", f"/v1/runs/{run.run_id}/explain?sku={quote(sku, safe='')}")
+    return Attack(
+        sku, "GET", f"/v1/runs/{run.run_id}/explain?sku={quote(sku, safe='')}"
+    )
 
 
 def _usual(rows: int, folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return a config and the feeds of the engine's benchmark."""
     shape = Shape(rows=rows, mapped=0)
     write_feeds(shape, folder / "feeds")
-    feeds = {name: (folder / "feeds" / f"{name}.csv").read_bytes() for name in shape.vendor_ids}
+    feeds = {
+        name: (folder / "feeds" / f"{name}.csv").read_bytes()
+        for name in shape.vendor_ids
+    }
     return config_document(shape), feeds
 
 
@@ -118,7 +141,10 @@ def _repeated(rows: int) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 
 def publish(
-    platform: Platform, config: dict[str, Any], feeds: dict[str, bytes], tenant: str = HOSTILE
+    platform: Platform,
+    config: dict[str, Any],
+    feeds: dict[str, bytes],
+    tenant: str = HOSTILE,
 ) -> RunRecord:
     """Take a run of these feeds to its end, as Dagster's assets do."""
     vendors = []
@@ -126,7 +152,12 @@ def publish(
         prefix = f"tenants/{tenant}/{uuid.uuid4()}/"
         platform.objects.put(f"{prefix}feed.csv", feeds[vendor["vendor_id"]])
         vendors.append({**vendor, "inbound": {"type": "s3", "s3_prefix": prefix}})
-    document = {**config, "tenant_id": tenant, "vendors": vendors, "guards": {"mode": "off"}}
+    document = {
+        **config,
+        "tenant_id": tenant,
+        "vendors": vendors,
+        "guards": {"mode": "off"},
+    }
     platform.tenants.put(tenant, json.dumps(document))
     run_id = str(uuid.uuid4())
     active = platform.runs.lock(tenant)
@@ -134,7 +165,9 @@ def publish(
         platform.ledger.request_cancel(active.active_run_id)
     platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=tenant))
     platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
-    launch = Launch("d", tenant, tags.run_tags(run_id, tenant, attempt=1), frozenset(ASSETS))
+    launch = Launch(
+        "d", tenant, tags.run_tags(run_id, tenant, attempt=1), frozenset(ASSETS)
+    )
     session = RunSession(platform, launch)
     try:
         with session.materializing(FETCHED):

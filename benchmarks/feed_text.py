@@ -26,7 +26,9 @@ def padded_digits(values: Ints, width: int) -> pa.StringArray:
         rest, last = np.divmod(rest, 10)
         digits[:, place] = last + ord("0")
     offsets = np.arange(0, len(values) * width + 1, width, dtype=np.int32)
-    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(digits))
+    return pa.StringArray.from_buffers(
+        len(values), pa.py_buffer(offsets), pa.py_buffer(digits)
+    )
 
 
 def decimals(values: Ints, places: npt.NDArray[np.int8]) -> pa.StringArray:
@@ -46,12 +48,16 @@ def moments(seconds: Ints) -> pa.StringArray:
     return pc.cast(pa.array(seconds).cast(pa.timestamp("s")), pa.string())
 
 
-def words(rng: np.random.Generator, choices: Sequence[str], size: int) -> pa.StringArray:
+def words(
+    rng: np.random.Generator, choices: Sequence[str], size: int
+) -> pa.StringArray:
     """Return one of the choices for each row."""
     return pa.array(list(choices)).take(pa.array(rng.integers(0, len(choices), size)))
 
 
-def where(mask: Bools, chosen: pa.StringArray | str, other: pa.StringArray) -> pa.StringArray:
+def where(
+    mask: Bools, chosen: pa.StringArray | str, other: pa.StringArray
+) -> pa.StringArray:
     """Return the chosen text where the mask holds, the other elsewhere."""
     return pc.if_else(pa.array(mask), chosen, other)
 

@@ -33,15 +33,55 @@ _LATEST = 1_767_225_600  # 2026-01-01T00:00:00Z
 _TYPICAL_COST = 330_000  # 33.00 in ten-thousandths
 
 _BRANDS = [
-    *("Acme", "Bosch", "Crate & Co", "Dürer", "Everlast", "FoxCo", "Gümbel", '"Juno, Inc"'),
+    *(
+        "Acme",
+        "Bosch",
+        "Crate & Co",
+        "Dürer",
+        "Everlast",
+        "FoxCo",
+        "Gümbel",
+        '"Juno, Inc"',
+    ),
     *(f"Brand{i:03d}" for i in range(192)),
 ]
 _NOUNS = [
-    *("hammer", "drill", "bit", "set", "kit", "cable", "adapter", "mount", "filter", "pump"),
-    *("valve", "gasket", "seal", "lamp", "bulb", "panel", "motor", "switch", "relay", "sensor"),
+    *(
+        "hammer",
+        "drill",
+        "bit",
+        "set",
+        "kit",
+        "cable",
+        "adapter",
+        "mount",
+        "filter",
+        "pump",
+    ),
+    *(
+        "valve",
+        "gasket",
+        "seal",
+        "lamp",
+        "bulb",
+        "panel",
+        "motor",
+        "switch",
+        "relay",
+        "sensor",
+    ),
 ]
 _KINDS = [
-    *("steel", "cordless", "brass", "heavy-duty", "compact", "twin", "sealed", "outdoor"),
+    *(
+        "steel",
+        "cordless",
+        "brass",
+        "heavy-duty",
+        "compact",
+        "twin",
+        "sealed",
+        "outdoor",
+    ),
     *("spare", "long"),
 ]
 
@@ -82,7 +122,9 @@ def write_feeds(shape: Shape, folder: Path) -> dict[str, Any]:
         vendor_id: _write_vendor(shape, place, folder)
         for place, vendor_id in enumerate(shape.vendor_ids)
     }
-    (folder / "config.json").write_text(json.dumps(config_document(shape), indent=1), "utf-8")
+    (folder / "config.json").write_text(
+        json.dumps(config_document(shape), indent=1), "utf-8"
+    )
     spec = {"shape": asdict(shape), "bytes": sum(sizes.values()), "feeds": sizes}
     (folder / "spec.json").write_text(json.dumps(spec, indent=1), "utf-8")
     return spec
@@ -124,7 +166,13 @@ def config_document(shape: Shape) -> dict[str, Any]:
         },
         "merge": {"strategy": "best_offer"},
         "output": {
-            "columns": ["sku", "quantity_available", "price", "vendor_id", "updated_at"],
+            "columns": [
+                "sku",
+                "quantity_available",
+                "price",
+                "vendor_id",
+                "updated_at",
+            ],
         },
         "error_policy": {"max_invalid_rows": 1_000_000_000, "max_invalid_row_pct": 1},
     }
@@ -156,7 +204,9 @@ def _write_vendor(shape: Shape, place: int, folder: Path) -> int:
 
 def _ids(shape: Shape, place: int, rng: np.random.Generator) -> Ints:
     """Return a SKU number a row: 60 % from a pool that all vendors share, 0.2 % repeated."""
-    size = shape.rows // shape.vendors + (shape.rows % shape.vendors if place == 0 else 0)
+    size = shape.rows // shape.vendors + (
+        shape.rows % shape.vendors if place == 0 else 0
+    )
     pool = shape.rows // shape.vendors * 9 // 10
     shared = rng.permutation(pool)[: size * 6 // 10]
     own = pool + place * size + np.arange(size - len(shared))
@@ -190,7 +240,9 @@ def _lines(
     columns = vendor_columns(shape, place, ids, mapped, rng)
     lines = joined(*columns.values(), separator=shape.delimiter)
     if shape.ragged:
-        lines = where(rng.random(len(ids)) < shape.ragged, joined(lines, shape.delimiter), lines)
+        lines = where(
+            rng.random(len(ids)) < shape.ragged, joined(lines, shape.delimiter), lines
+        )
     return joined(lines, "\n")
 
 
@@ -211,7 +263,9 @@ def vendor_columns(
     numbers = padded_digits(ids, 8)
     quantity = np.where(rng.random(size) < 0.2, 0, rng.integers(1, 500, size))
     columns = {
-        "SKU": joined(where(mapped, f"V{place + 1}-", pa.array(["SKU-"] * size)), numbers),
+        "SKU": joined(
+            where(mapped, f"V{place + 1}-", pa.array(["SKU-"] * size)), numbers
+        ),
         "QTY": pa.array(quantity).cast(pa.string()),
         **dict(zip(("COST", "MAP", "MSRP"), _amounts(shape, cost, rng), strict=True)),
         "BRAND": words(rng, _BRANDS, size),
@@ -224,7 +278,9 @@ def vendor_columns(
     return columns
 
 
-def _amounts(shape: Shape, cost: Ints, rng: np.random.Generator) -> Iterator[pa.StringArray]:
+def _amounts(
+    shape: Shape, cost: Ints, rng: np.random.Generator
+) -> Iterator[pa.StringArray]:
     """Yield cost, MAP and MSRP, mostly of two places; some costs are exact half cents."""
     size = len(cost)
     places = np.array([2] * 8 + [3, 4], np.int8)[rng.integers(0, 10, size)]
@@ -248,7 +304,9 @@ def _titles(ids: Ints, rng: np.random.Generator) -> pa.StringArray:
     size = len(ids)
     code = pa.array(ids % 9973).cast(pa.string())
     nouns = words(rng, _NOUNS, size)
-    plain = joined(words(rng, _KINDS, size), nouns, words(rng, _NOUNS, size), code, separator=" ")
+    plain = joined(
+        words(rng, _KINDS, size), nouns, words(rng, _NOUNS, size), code, separator=" "
+    )
     luck = rng.random(size)
     comma = joined('"', plain, ", ", nouns, '"')
     inches = joined('"', plain, ' 19"" rack"')
@@ -261,7 +319,9 @@ def _titles(ids: Ints, rng: np.random.Generator) -> pa.StringArray:
 def _updates(size: int, rng: np.random.Generator) -> pa.StringArray:
     """Return times of the last 90 days: 5 % none, 5 % a day alone, 5 % with a ``T``."""
     days = rng.integers(0, 90, size)
-    seconds = np.where(luck_days := rng.random(size) < 0.05, 0, rng.integers(0, 86_400, size))
+    seconds = np.where(
+        luck_days := rng.random(size) < 0.05, 0, rng.integers(0, 86_400, size)
+    )
     full = moments(_LATEST - (days + 1) * 86_400 + seconds)
     day = moments(_LATEST - (days + 1) * 86_400)
     date = pa.compute.utf8_slice_codeunits(day, 0, 10)
@@ -270,7 +330,9 @@ def _updates(size: int, rng: np.random.Generator) -> pa.StringArray:
     return _some(0.05, where(luck_days, date, written), rng)
 
 
-def _some(empty: float, text: pa.StringArray, rng: np.random.Generator) -> pa.StringArray:
+def _some(
+    empty: float, text: pa.StringArray, rng: np.random.Generator
+) -> pa.StringArray:
     """Return the text with a share of its cells empty."""
     return where(rng.random(len(text)) < empty, "", text)
 
@@ -295,7 +357,9 @@ _FAULTS = (
 )
 
 
-def _spoil(columns: dict[str, pa.StringArray], share: float, rng: np.random.Generator) -> None:
+def _spoil(
+    columns: dict[str, pa.StringArray], share: float, rng: np.random.Generator
+) -> None:
     """Make a share of the rows invalid, each in one of several ways."""
     size = len(columns["SKU"])
     bad = rng.random(size) < share
@@ -313,7 +377,9 @@ def _text(lines: pa.StringArray) -> memoryview:
 
 def _encoded(text: str | memoryview, shape: Shape) -> bytes | memoryview:
     if shape.encoding == "utf-16":
-        return (text if isinstance(text, str) else str(text, "utf-8")).encode("utf-16-le")
+        return (text if isinstance(text, str) else str(text, "utf-8")).encode(
+            "utf-16-le"
+        )
     return text.encode() if isinstance(text, str) else text
 
 

@@ -127,7 +127,9 @@ def private_functions(module: Module) -> list[str]:
     """Return the names of private functions and methods, one each time it is defined."""
     kinds = ast.FunctionDef | ast.AsyncFunctionDef
     names = (node.name for node in ast.walk(module.tree) if isinstance(node, kinds))
-    return [name for name in names if name.startswith("_") and not name.startswith("__")]
+    return [
+        name for name in names if name.startswith("_") and not name.startswith("__")
+    ]
 
 
 def used_once(module: Module) -> list[str]:

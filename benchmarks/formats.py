@@ -86,7 +86,9 @@ def write_xlsx(feed: Path, target: Path) -> None:
             shared.append(encoded.dictionary.cast(pa.string()))
             indices = pc.add(encoded.indices, known).cast(pa.string())
             known += len(encoded.dictionary)
-            cell = joined(reference, '" t="s"><v>', pc.fill_null(indices, ""), "</v></c>")
+            cell = joined(
+                reference, '" t="s"><v>', pc.fill_null(indices, ""), "</v></c>"
+            )
         cells.append(where(np.asarray(column.is_null()), "", cell))
     rows = joined('<row r="', numbers, '">', *cells, "</row>")
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:

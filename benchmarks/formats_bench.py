@@ -16,7 +16,14 @@ from benchmarks import tables
 from benchmarks.feeds import Shape
 from benchmarks.formats import CSV, FORMATS
 from benchmarks.goals import format_goals
-from benchmarks.sitting import ROOT, Entrant, check_agreement, generate, interleave, tell
+from benchmarks.sitting import (
+    ROOT,
+    Entrant,
+    check_agreement,
+    generate,
+    interleave,
+    tell,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\n## {chosen.rows:,} rows\n", tables.variants(samples, base=CSV), sep="\n")
     print("\n## Goals\n", tables.goals(reached), sep="\n")
     measured = {name: runs.as_rows() for name, runs in samples.items()}
-    (chosen.folder / "formats.json").write_text(tables.as_json(measured, reached), "utf-8")
+    (chosen.folder / "formats.json").write_text(
+        tables.as_json(measured, reached), "utf-8"
+    )
     return 0
 
 

@@ -35,7 +35,10 @@ _PARSER = {
         "shown": {"join": ["BRAND", "TITLE"], "with": " "},
         "own": "TITLE",
     },
-    "skip_rows": [{"column": "SKU", "is": ["Total", "Totals"]}, {"column": "TITLE", "is": "empty"}],
+    "skip_rows": [
+        {"column": "SKU", "is": ["Total", "Totals"]},
+        {"column": "TITLE", "is": "empty"},
+    ],
     "null_values": {"*": ["n/a"], "brand": ["-"]},
     "zero_is_null": ["cost", "price", "map_price", "msrp"],
     "negative_quantity": "zero",
@@ -52,14 +55,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--before", type=Path, help="the folder of another checkout")
-    options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench" / "forms")
+    options.add_argument(
+        "--folder", type=Path, default=ROOT / "out" / "bench" / "forms"
+    )
     chosen = options.parse_args(argv)
     print(tables.machine())
-    folders = {name: chosen.folder / str(place) for place, name in enumerate((NONE, ALL))}
+    folders = {
+        name: chosen.folder / str(place) for place, name in enumerate((NONE, ALL))
+    }
     for folder in folders.values():
         generate(Shape(rows=chosen.rows), folder)
     path = folders[ALL] / "config.json"
-    path.write_text(json.dumps(with_forms(json.loads(path.read_text("utf-8")))), "utf-8")
+    path.write_text(
+        json.dumps(with_forms(json.loads(path.read_text("utf-8")))), "utf-8"
+    )
     entrants = [Entrant(name, "engine", folder) for name, folder in folders.items()]
     if chosen.before is not None:
         entrants.append(Entrant(BEFORE, "engine", folders[NONE], root=chosen.before))
@@ -81,16 +90,23 @@ def with_forms(config: dict[str, Any]) -> dict[str, Any]:
             for vendor in config["vendors"]
         ],
         "pricing": {**config["pricing"], "ending": "0.99"},
-        "output": {**config["output"], "columns": [*config["output"]["columns"], "shown", "own"]},
+        "output": {
+            **config["output"],
+            "columns": [*config["output"]["columns"], "shown", "own"],
+        },
     }
 
 
 def _goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
     alone = samples[NONE]
-    yield Goal("processor time without options", 1.3, samples[ALL].times(alone, "cpu_s"))
+    yield Goal(
+        "processor time without options", 1.3, samples[ALL].times(alone, "cpu_s")
+    )
     if BEFORE in samples:
         yield Goal(
-            "processor time of the other checkout", 1.02, alone.times(samples[BEFORE], "cpu_s")
+            "processor time of the other checkout",
+            1.02,
+            alone.times(samples[BEFORE], "cpu_s"),
         )
 
 

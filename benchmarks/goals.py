@@ -63,8 +63,13 @@ def size_goals(sizes: Mapping[int, Size]) -> Iterator[Goal]:
 
 def _against_peers(size: Size) -> Iterator[Goal]:
     engine = size.samples[ENGINE]
-    for peer, limit in ((POLARS, 0.72 if size.rows == _MILLION else 0.68), (DUCKDB, 0.45)):
-        yield Goal(f"time of {peer}, {size.label}", limit, engine.times(size.samples[peer]))
+    for peer, limit in (
+        (POLARS, 0.72 if size.rows == _MILLION else 0.68),
+        (DUCKDB, 0.45),
+    ):
+        yield Goal(
+            f"time of {peer}, {size.label}", limit, engine.times(size.samples[peer])
+        )
 
 
 _PROCESS_LIMITS = {
@@ -74,7 +79,9 @@ _PROCESS_LIMITS = {
 }
 
 
-def process_goals(rows: int, label: str, samples: Mapping[str, Samples]) -> Iterator[Goal]:
+def process_goals(
+    rows: int, label: str, samples: Mapping[str, Samples]
+) -> Iterator[Goal]:
     """Yield the goals of whole processes of one size, start-up and all."""
     engine = samples[ENGINE]
     for peer, limit in _PROCESS_LIMITS.get(rows, {}).items():
@@ -100,14 +107,20 @@ def variant_goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
     """Yield the goals of what feeds can be like, against a clean feed of as many rows."""
     for name, limit in VARIANT_LIMITS.items():
         if name in samples:
-            yield Goal(f"time of a clean feed: {name}", limit, samples[name].times(samples[CLEAN]))
+            yield Goal(
+                f"time of a clean feed: {name}",
+                limit,
+                samples[name].times(samples[CLEAN]),
+            )
 
 
 def changes_goals(samples: Mapping[str, Samples], alone: str) -> Iterator[Goal]:
     """Yield the goals of runs with a baseline, against the same run without one."""
     for name, runs in samples.items():
         if name != alone:
-            yield Goal(f"time without a baseline: {name}", 1.15, runs.times(samples[alone]))
+            yield Goal(
+                f"time without a baseline: {name}", 1.15, runs.times(samples[alone])
+            )
 
 
 def overrides_goals(samples: Mapping[str, Samples], neither: str) -> Iterator[Goal]:
@@ -150,7 +163,9 @@ def hostile_goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
             most_s = feed.time * theirs.median("work_s") + _MORE_SECONDS
             yield Goal(f"time: {feed.name}", most_s, mine.median("work_s"), "s")
             most_mib = 3.0 * max(theirs.all("peak_mib")) + _MORE_MIB
-            yield Goal(f"memory: {feed.name}", most_mib, max(mine.all("peak_mib")), "MiB")
+            yield Goal(
+                f"memory: {feed.name}", most_mib, max(mine.all("peak_mib")), "MiB"
+            )
 
 
 def single_feed_goal(samples: Samples) -> Goal:

@@ -58,7 +58,9 @@ class Feed:
 
 def written(columns: Mapping[str, pa.StringArray], end: str = "") -> Csv:
     """Return header and lines of columns; ``end`` stands at the end of each."""
-    return ",".join(columns) + end, joined(joined(*columns.values(), separator=","), end)
+    return ",".join(columns) + end, joined(
+        joined(*columns.values(), separator=","), end
+    )
 
 
 def _clean(columns: Columns, _: int) -> Csv:
@@ -96,7 +98,10 @@ def _unnamed_columns(columns: Columns, _: int) -> Csv:
 
 
 def _wide(columns: Columns, _: int) -> Csv:
-    notes = {f"note {place}": pa.repeat("n", _rows(columns)) for place in range(len(columns), 1000)}
+    notes = {
+        f"note {place}": pa.repeat("n", _rows(columns))
+        for place in range(len(columns), 1000)
+    }
     return written(columns | notes)
 
 
@@ -123,7 +128,9 @@ def _in_formats(columns: Columns, _: int) -> Csv:
 
 
 def _all_refused(columns: Columns, _: int) -> Csv:
-    return written(columns | {name: pa.repeat("?", _rows(columns)) for name in ("QTY", "COST")})
+    return written(
+        columns | {name: pa.repeat("?", _rows(columns)) for name in ("QTY", "COST")}
+    )
 
 
 def _long_bad_cells(columns: Columns, _: int) -> Csv:
@@ -140,7 +147,9 @@ def _distinct_bad_texts(columns: Columns, _: int) -> Csv:
 
 def _exponents(columns: Columns, _: int) -> Csv:
     numbers = pa.array(np.arange(_rows(columns))).cast(pa.string())
-    return written(columns | {name: joined(numbers, "e-2") for name in ("COST", "MAP", "MSRP")})
+    return written(
+        columns | {name: joined(numbers, "e-2") for name in ("COST", "MAP", "MSRP")}
+    )
 
 
 def _euro_sign(columns: Columns, _: int) -> Csv:
@@ -200,16 +209,33 @@ FEEDS = (
     Feed(ISO, _in_iso),
     Feed("two timestamp_formats", _in_formats, formats=_FORMATS, time=1.5, beside=ISO),
     Feed("all rows refused", _all_refused, ends="no_rows_parsed"),
-    Feed("records of eight bad cells of 60 KB", _long_bad_cells, 480_000, ends="no_rows_parsed"),
-    Feed("distinct bad texts in four columns", _distinct_bad_texts, ends="no_rows_parsed"),
+    Feed(
+        "records of eight bad cells of 60 KB",
+        _long_bad_cells,
+        480_000,
+        ends="no_rows_parsed",
+    ),
+    Feed(
+        "distinct bad texts in four columns", _distinct_bad_texts, ends="no_rows_parsed"
+    ),
     Feed("distinct amounts with exponents", _exponents),
     Feed("200 vendors", _clean, vendors=200),
     Feed("cp1252 with one euro sign", _euro_sign, encoding="cp1252"),
     Feed("UTF-16 with one emoji", _emoji, encoding="utf-16"),
     Feed("every cell of a column 1 MiB", _cells_of_a_mebibyte, least_row=1 << 20),
     Feed("a cell of 8 MB in the first row", _large_cell, ends="invalid_input"),
-    Feed("a cell of 8 MB in the last row", _clean, last="x" * _LARGE, ends="invalid_input"),
-    Feed("1,100 fields too many in every row", _far_too_wide, 1_100, ends="no_rows_parsed"),
+    Feed(
+        "a cell of 8 MB in the last row",
+        _clean,
+        last="x" * _LARGE,
+        ends="invalid_input",
+    ),
+    Feed(
+        "1,100 fields too many in every row",
+        _far_too_wide,
+        1_100,
+        ends="no_rows_parsed",
+    ),
     Feed("one record of millions of fields", _delimiters, ends="no_rows_parsed"),
     Feed("a quote open from the first row on", _open_quote, ends="invalid_input"),
     Feed("a quote open in the last row", _clean, last='"SKU-1,1', ends="DECODE_ERROR"),

@@ -35,10 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     shutil.rmtree(folder)
     reached = list(hostile_goals(samples))
-    print(f"\n## Feeds of {chosen.megabytes:g} MB\n", tables.hostile(samples, base=CLEAN), sep="\n")
+    print(
+        f"\n## Feeds of {chosen.megabytes:g} MB\n",
+        tables.hostile(samples, base=CLEAN),
+        sep="\n",
+    )
     print("\n## Goals\n", tables.goals(reached), sep="\n")
     measured = {name: runs.as_rows() for name, runs in samples.items()}
-    (chosen.folder / "hostile.json").write_text(tables.as_json(measured, reached), "utf-8")
+    (chosen.folder / "hostile.json").write_text(
+        tables.as_json(measured, reached), "utf-8"
+    )
     return 0
 
 
@@ -54,7 +60,9 @@ def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=main.__doc__)
     options.add_argument("--megabytes", type=float, default=60.0, help="of each feed")
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--only", action="append", help="feeds whose names hold this; repeatable")
+    options.add_argument(
+        "--only", action="append", help="feeds whose names hold this; repeatable"
+    )
     options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench")
     return options
 

@@ -31,7 +31,13 @@ from benchmarks.hostile import ENDS, FEEDS, write_feed
 VENDOR = "vendor_1"
 MOST = 3
 """So many times the bytes of a feed may one have here: what the limit of feeds is set to."""
-_BYTES_A_CSV_BYTE = {"csv, zip": 1.0, "csv, gzip": 1.0, "jsonl": 2.2, "xlsx": 5.0, "parquet": 1.0}
+_BYTES_A_CSV_BYTE = {
+    "csv, zip": 1.0,
+    "csv, gzip": 1.0,
+    "jsonl": 2.2,
+    "xlsx": 5.0,
+    "parquet": 1.0,
+}
 """How many a format has unpacked for each one of the same rows as CSV, about."""
 _BOMB = 100
 _MANY_STYLES = 300_000
@@ -126,7 +132,10 @@ def _zip_of_nothing(source: Source) -> bytes:
 
 def _gzip_bomb(source: Source) -> bytes:
     packer = zlib.compressobj(1, wbits=31)
-    pieces = [packer.compress(bytes(_MEBIBYTE)) for _ in range(_BOMB * source.size // _MEBIBYTE)]
+    pieces = [
+        packer.compress(bytes(_MEBIBYTE))
+        for _ in range(_BOMB * source.size // _MEBIBYTE)
+    ]
     return b"".join([*pieces, packer.flush()])
 
 
@@ -148,7 +157,10 @@ def _lines_with(text: Callable[[int], str], length: int) -> Callable[[Source], b
     def made(source: Source) -> bytes:
         own = source.packed.splitlines()
         count = min(len(own), source.size // (length + len(own[0])))
-        lines = (b"{" + text(place).encode() + b"," + own[place][1:] for place in range(count))
+        lines = (
+            b"{" + text(place).encode() + b"," + own[place][1:]
+            for place in range(count)
+        )
         return b"\n".join([own[0], *lines])
 
     return made
@@ -189,7 +201,9 @@ def _workbook(source: Source, **changes: Callable[[bytes], bytes]) -> bytes:
 
 
 def _encrypted_workbook(source: Source) -> bytes:
-    return b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + np.random.default_rng(1).bytes(source.size)
+    return b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + np.random.default_rng(1).bytes(
+        source.size
+    )
 
 
 def _claimed_cells(source: Source) -> bytes:
@@ -197,7 +211,9 @@ def _claimed_cells(source: Source) -> bytes:
     claims = b'<worksheet><dimension ref="A1:XFD1048576"/><cols><col min="1" max="16384"/></cols>'
     return _workbook(
         source,
-        sheet1=lambda xml: xml.replace(b"<worksheet>", claims).replace(b"</sheetData>", far),
+        sheet1=lambda xml: xml.replace(b"<worksheet>", claims).replace(
+            b"</sheetData>", far
+        ),
     )
 
 
@@ -208,7 +224,8 @@ def _cells_beyond(column: Callable[[int], str]) -> Callable[[Source], bytes]:
         def changed(xml: bytes) -> bytes:
             header, *rows = xml.split(b"</row>")
             far = (
-                b'%b<c r="%b%d" t="str"><v>x</v></c>' % (row, column(place).encode(), place)
+                b'%b<c r="%b%d" t="str"><v>x</v></c>'
+                % (row, column(place).encode(), place)
                 for place, row in enumerate(rows[:-1], 2)
             )
             return b"</row>".join([header, *far, rows[-1]])
@@ -249,7 +266,9 @@ def _styles(source: Source) -> bytes:
     one = b"<xf/>"
     parts = source.parts()
     relations = "xl/_rels/workbook.xml.rels"
-    named = b'<Relationship Id="r9" Type="t/styles" Target="styles.xml"/></Relationships>'
+    named = (
+        b'<Relationship Id="r9" Type="t/styles" Target="styles.xml"/></Relationships>'
+    )
     parts[relations] = parts[relations].replace(b"</Relationships>", named)
     listed = one * max(source.size // len(one), _MANY_STYLES)
     styles = b"<styleSheet><cellXfs>" + listed + b"</cellXfs></styleSheet>"
@@ -259,14 +278,18 @@ def _styles(source: Source) -> bytes:
 def _doctype(source: Source) -> bytes:
     entities = "".join(f'<!ENTITY e{n + 1} "{f"&e{n};" * 10}">' for n in range(9))
     declared = f'<!DOCTYPE w [<!ENTITY e0 "lol">{entities}]><workbook'.encode()
-    return _workbook(source, workbook=lambda xml: xml.replace(b"<workbook", declared, 1))
+    return _workbook(
+        source, workbook=lambda xml: xml.replace(b"<workbook", declared, 1)
+    )
 
 
 # --- Parquet --------------------------------------------------------------------------------------
 
 
 def _table(source: Source) -> pa.Table:
-    text = pc_csv.ConvertOptions(column_types=dict.fromkeys(_header(source), pa.string()))
+    text = pc_csv.ConvertOptions(
+        column_types=dict.fromkeys(_header(source), pa.string())
+    )
     return pc_csv.read_csv(io.BytesIO(source.csv), convert_options=text)
 
 
@@ -282,7 +305,9 @@ def _parquet(table: pa.Table, **options: object) -> bytes:
 
 def _lists(rows: int) -> pa.ListArray:
     offsets = pa.array(np.arange(rows + 1) * 3, pa.int32())
-    return pa.ListArray.from_arrays(offsets, pa.array(np.arange(rows * 3)).cast(pa.string()))
+    return pa.ListArray.from_arrays(
+        offsets, pa.array(np.arange(rows * 3)).cast(pa.string())
+    )
 
 
 def _nested_beside(source: Source) -> bytes:
@@ -343,13 +368,19 @@ PACKED_FEEDS = (
     PackedFeed("a zip of a zip", "csv, zip", _zip_of_zips, "DECODE_ERROR"),
     PackedFeed("a zip bomb", "csv, zip", _zip_bomb, "feed_too_large"),
     PackedFeed("an encrypted zip", "csv, zip", _encrypted_zip, "invalid_input"),
-    PackedFeed("a zip of thousands of files", "csv, zip", _zip_of_nothing, "invalid_input"),
-    PackedFeed("a gzip that is cut", "csv, gzip", lambda s: s.packed[:-100], "DECODE_ERROR"),
+    PackedFeed(
+        "a zip of thousands of files", "csv, zip", _zip_of_nothing, "invalid_input"
+    ),
+    PackedFeed(
+        "a gzip that is cut", "csv, gzip", lambda s: s.packed[:-100], "DECODE_ERROR"
+    ),
     PackedFeed("a gzip bomb", "csv, gzip", _gzip_bomb, "feed_too_large"),
     PackedFeed("a gzip member a line", "csv, gzip", _gzip_of_lines),
     PackedFeed("empty gzip members", "csv, gzip", _gzip_of_nothing, "no_rows_parsed"),
     PackedFeed(
-        "100,000 levels in a line", "jsonl", _lines_with(lambda _: _nested(100_000), 200_000)
+        "100,000 levels in a line",
+        "jsonl",
+        _lines_with(lambda _: _nested(100_000), 200_000),
     ),
     PackedFeed("NaN in every line", "jsonl", _lines_with(lambda _: '"bad":NaN', 9)),
     PackedFeed(
@@ -358,7 +389,9 @@ PACKED_FEEDS = (
         _lines_with(lambda n: f'"LEAD2":{"9" * 20_000}{n}', 20_020),
     ),
     PackedFeed("exponents of a billion", "jsonl", _huge_costs, "no_rows_parsed"),
-    PackedFeed("a list in every line", "jsonl", _lines_with(lambda n: f'"tags":["a",{n}]', 16)),
+    PackedFeed(
+        "a list in every line", "jsonl", _lines_with(lambda n: f'"tags":["a",{n}]', 16)
+    ),
     # A clean feed of as many rows and columns has ten times its bytes.
     PackedFeed(
         "another of 900 keys in every line",
@@ -366,7 +399,9 @@ PACKED_FEEDS = (
         _lines_with(lambda n: f'"k{n % 900}":1', 8),
         time=20.0,
     ),
-    PackedFeed("half a pair in every title", "jsonl", _lone_surrogates, "invalid_input"),
+    PackedFeed(
+        "half a pair in every title", "jsonl", _lone_surrogates, "invalid_input"
+    ),
     PackedFeed("letters as escapes", "jsonl", _escaped_letters),
     PackedFeed("no last brace in any line", "jsonl", _without_ends),
     PackedFeed("an encrypted workbook", "xlsx", _encrypted_workbook, "DECODE_ERROR"),
@@ -378,17 +413,26 @@ PACKED_FEEDS = (
         "feed_too_large",
     ),
     PackedFeed(
-        "rows that end in 15,000 columns", "xlsx", _cells_beyond(_another_column), "feed_too_large"
+        "rows that end in 15,000 columns",
+        "xlsx",
+        _cells_beyond(_another_column),
+        "feed_too_large",
     ),
     PackedFeed("XML in single quotes", "xlsx", _one_quoted_otherwise),
-    PackedFeed("a mebibyte that cells share", "xlsx", _shared_mebibyte, "feed_too_large"),
+    PackedFeed(
+        "a mebibyte that cells share", "xlsx", _shared_mebibyte, "feed_too_large"
+    ),
     PackedFeed("hundreds of thousands of styles", "xlsx", _styles, "DECODE_ERROR"),
     PackedFeed("entities of entities", "xlsx", _doctype, "DECODE_ERROR"),
     PackedFeed("lists beside", "parquet", _nested_beside),
     PackedFeed("lists for quantities", "parquet", _nested_quantity, "invalid_input"),
     PackedFeed("a footer that lies", "parquet", _lying_footer, "DECODE_ERROR"),
-    PackedFeed("a mebibyte in all rows", "parquet", _text_in_all_rows, "feed_too_large"),
-    PackedFeed("texts that grow by a byte", "parquet", _texts_that_grow, "feed_too_large"),
+    PackedFeed(
+        "a mebibyte in all rows", "parquet", _text_in_all_rows, "feed_too_large"
+    ),
+    PackedFeed(
+        "texts that grow by a byte", "parquet", _texts_that_grow, "feed_too_large"
+    ),
 )
 
 

@@ -152,24 +152,35 @@ def attacks() -> Iterator[Attack]:
         + b",".join([b"0"] * 150_000)
         + b"]" * 940
         + b"}",
-        "a key of 100,000 characters over 3,000 twice": b'{"%s":{%s}}' % (b"k" * 100_000, repeated),
+        "a key of 100,000 characters over 3,000 twice": b'{"%s":{%s}}'
+        % (b"k" * 100_000, repeated),
         "1 MiB of keys that stand twice": b"{" + b",".join([b'"a":1'] * 174_000) + b"}",
         "1 MiB of empty lists": b'{"vendors":[' + b",".join([b"[]"] * 340_000) + b"]}",
         "1 MiB of brackets": b"[" * _MIB,
-        "19,000 unknown keys": _json({f"unknown_{number}": 0 for number in range(19_000)}),
+        "19,000 unknown keys": _json(
+            {f"unknown_{number}": 0 for number in range(19_000)}
+        ),
         "2,300 vendors": _json(config_of(HOSTILE, 2300)),
         "200 vendors, 20 formats each": _json(
-            config_of(HOSTILE, 200, timestamp_formats=[f"%Y.%m.%d {n}" for n in range(20)])
+            config_of(
+                HOSTILE, 200, timestamp_formats=[f"%Y.%m.%d {n}" for n in range(20)]
+            )
         ),
         "1,000 formats": _json(
             config_of(HOSTILE, timestamp_formats=[f"%Y.%m.%d {n}" for n in range(50)])
         ),
     }
     for name, body in configs.items():
-        yield Attack(f"PUT: {name}", "PUT", f"/v1/tenants/{HOSTILE}/config", body, _JSON)
-        yield Attack(f"check: {name}", "POST", f"/v1/tenants/{HOSTILE}/config:check", body, _JSON)
+        yield Attack(
+            f"PUT: {name}", "PUT", f"/v1/tenants/{HOSTILE}/config", body, _JSON
+        )
+        yield Attack(
+            f"check: {name}", "POST", f"/v1/tenants/{HOSTILE}/config:check", body, _JSON
+        )
     check = _json(config_of(HOSTILE))
-    yield Attack("check: 20 uploads", "POST", f"/v1/tenants/{HOSTILE}/config:check", check, _JSON)
+    yield Attack(
+        "check: 20 uploads", "POST", f"/v1/tenants/{HOSTILE}/config:check", check, _JSON
+    )
     bomb = config_of(HOSTILE, 1)
     prefix = f"tenants/{HOSTILE}/inbound/{BOMB}/"
     bomb["vendors"][0] |= {
@@ -195,9 +206,15 @@ def attacks() -> Iterator[Attack]:
     for name, body in orders.items():
         yield Attack(f"order: {name}", "POST", "/v1/runs", body, _JSON)
     yield Attack("list: runs of 150 KB", "GET", "/v1/runs?limit=100")
-    yield Attack("list: a status that no run has", "GET", "/v1/runs?limit=100&status=RUNNING")
-    yield Attack("a head of 60 KB", "GET", "/v1/runs?limit=1", headers={"X-Filler": "a" * 60_000})
-    yield Attack("a head of 8 MiB", "GET", "/v1/runs", headers={"X-Filler": "a" * 8 * _MIB})
+    yield Attack(
+        "list: a status that no run has", "GET", "/v1/runs?limit=100&status=RUNNING"
+    )
+    yield Attack(
+        "a head of 60 KB", "GET", "/v1/runs?limit=1", headers={"X-Filler": "a" * 60_000}
+    )
+    yield Attack(
+        "a head of 8 MiB", "GET", "/v1/runs", headers={"X-Filler": "a" * 8 * _MIB}
+    )
     many = {f"X-Filler-{number}": "a" * 40 for number in range(1500)}
     yield Attack("1,500 headers", "GET", "/v1/runs", headers=many)
     yield Attack("a body of 30 MiB", "POST", "/v1/runs", b" " * 30 * _MIB, _JSON)
@@ -216,7 +233,9 @@ def bursts() -> Iterator[Attack]:
     key = _json({"scopes": ["read"]})
     yield Attack("64 keys at once", "POST", f"{place}/api-keys", key, _JSON, WIDE, 64)
     yield Attack("300 at once: a revoked key", "GET", place, caller=REVOKED, times=300)
-    yield Attack(f"{HALF_HEADS} half heads of one address", HALF_HEAD, place, times=HALF_HEADS)
+    yield Attack(
+        f"{HALF_HEADS} half heads of one address", HALF_HEAD, place, times=HALF_HEADS
+    )
 
 
 # --- the stage ----------------------------------------------------------------------------------
@@ -238,16 +257,24 @@ class Callers:
         headers = {"X-API-Key": key}
         limits = httpx.Limits(max_connections=300)
         return httpx.Client(
-            base_url=self._url, headers=headers, trust_env=False, timeout=600, limits=limits
+            base_url=self._url,
+            headers=headers,
+            trust_env=False,
+            timeout=600,
+            limits=limits,
         )
 
-    def _furnished(self, tenant_id: str, config: dict[str, Any] | None = None) -> httpx.Client:
+    def _furnished(
+        self, tenant_id: str, config: dict[str, Any] | None = None
+    ) -> httpx.Client:
         """Give a tenant a config and a key, and return a client with it."""
         place = f"/v1/tenants/{tenant_id}"
         document = config or config_of(tenant_id)
         self._admin.put(f"{place}/config", json=document).raise_for_status()
         order = {"scopes": [*DEFAULT_SCOPES, Scope.KEYS]}
-        return self._client(self._admin.post(f"{place}/api-keys", json=order).json()["api_key"])
+        return self._client(
+            self._admin.post(f"{place}/api-keys", json=order).json()["api_key"]
+        )
 
     def _revoked(self, tenant_id: str) -> httpx.Client:
         """Return a client with a key that was good a moment ago."""
@@ -268,11 +295,24 @@ class Callers:
         for name in (HOSTILE, OTHER):
             client = self._clients[name]
             place = f"/v1/tenants/{name}"
-            run = client.post("/v1/runs", json={"tenant_id": name, "run_type": "inventory_sync"})
+            run = client.post(
+                "/v1/runs", json={"tenant_id": name, "run_type": "inventory_sync"}
+            )
             run_place = f"/v1/runs/{run.json()['run_id']}"
-            for path in (place, f"{place}/versions", f"{place}/feed", "/v1/runs", run_place):
+            for path in (
+                place,
+                f"{place}/versions",
+                f"{place}/feed",
+                "/v1/runs",
+                run_place,
+            ):
                 client.get(path)
-            for path in (f"{run_place}/artifacts", "/v1/health", "/v1/ready", "/openapi.json"):
+            for path in (
+                f"{run_place}/artifacts",
+                "/v1/health",
+                "/v1/ready",
+                "/openapi.json",
+            ):
                 client.get(path)
             client.post(f"{run_place}/cancel")
             client.put(f"{place}/config", json=config_of(name))
@@ -286,7 +326,9 @@ class Callers:
             answers = list(many.map(lambda _: send(attack), range(attack.times)))
         counts = Counter(str(status or "closed") for status, _ in answers)
         only = attack.times == 1
-        told = ", ".join(each if only else f"{n} x {each}" for each, n in sorted(counts.items()))
+        told = ", ".join(
+            each if only else f"{n} x {each}" for each, n in sorted(counts.items())
+        )
         return told, max(length for _, length in answers)
 
     def _send(self, attack: Attack) -> tuple[int, int]:
@@ -303,7 +345,9 @@ class Callers:
         """Return status and length of the answer to a head that ends before its end."""
         url = urlsplit(self._url)
         try:
-            with socket.create_connection((url.hostname, url.port), PATIENCE_SECONDS) as line:
+            with socket.create_connection(
+                (url.hostname, url.port), PATIENCE_SECONDS
+            ) as line:
                 line.sendall(f"GET {attack.path} HTTP/1.1\r\nHost: x\r\n".encode())
                 answer = b"".join(iter(lambda: line.recv(_MIB), b""))
         except OSError:
@@ -321,13 +365,16 @@ class Callers:
                 began = time.perf_counter()
                 answer = self._clients[OTHER].get(path)
                 seconds.append(time.perf_counter() - began)
-                if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:  # the other's own rate
+                if (
+                    answer.status_code == httpx.codes.TOO_MANY_REQUESTS
+                ):  # the other's own rate
                     over.wait(float(answer.headers["Retry-After"]))
                 over.wait(PAUSE_SECONDS)
 
         paths = (f"/v1/tenants/{OTHER}", "/v1/health")
         threads = [
-            threading.Thread(target=ask, args=each) for each in zip(paths, taken, strict=True)
+            threading.Thread(target=ask, args=each)
+            for each in zip(paths, taken, strict=True)
         ]
         for thread in threads:
             thread.start()
@@ -357,7 +404,9 @@ class Memory:
 
     def _mib(self, field: str) -> float:
         status = (self._place / "status").read_text("ascii")
-        line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
+        line = next(
+            line for line in status.splitlines() if line.startswith(f"{field}:")
+        )
         return int(line.split()[1]) / 1024
 
 
@@ -392,17 +441,24 @@ def workbook_bomb() -> bytes:
 
 def furnish(platform: Platform) -> None:
     """Store what attacks lead to: wide uploads, and runs whose records are long."""
-    header = "sku,quantity_available," + ",".join(f"column {n} {'x' * 40}" for n in range(900))
+    header = "sku,quantity_available," + ",".join(
+        f"column {n} {'x' * 40}" for n in range(900)
+    )
     upload = f"{header}\n".encode() + b"A-1,5,4.20\n" * 2000
     for number in range(VENDORS):
-        platform.objects.put(f"tenants/{HOSTILE}/inbound/vendor_{number}/feed.csv", upload)
+        platform.objects.put(
+            f"tenants/{HOSTILE}/inbound/vendor_{number}/feed.csv", upload
+        )
     platform.objects.put(f"tenants/{HOSTILE}/inbound/{BOMB}/feed.xlsx", workbook_bomb())
     now = datetime.now(UTC)
     artifacts = {f"inbound_vendor_{number}": "k" * 200 for number in range(600)}
     # moto copies all that it looks through: more of them would slow it down, not the API.
     for _ in range(LARGE_RUNS):
         record = RunRecord(
-            run_id=str(uuid.uuid4()), tenant_id=HOSTILE, requested_at=now, artifacts=artifacts
+            run_id=str(uuid.uuid4()),
+            tenant_id=HOSTILE,
+            requested_at=now,
+            artifacts=artifacts,
         )
         platform.runs.commit(Change(None, record))
     furnish_wide(platform, now)
@@ -422,10 +478,16 @@ def furnish_wide(platform: Platform, now: datetime) -> None:
             places = [f"{keys.prefix}{kind.format(vendor)}" for vendor in vendors]
             list(many.map(lambda key: platform.objects.put(key, b"x"), places))
     artifacts = {f"normalized_{vendor}": "k" * 200 for vendor in vendors}
-    results = tuple(VendorResult(vendor, "found", now, 1, 5, 1, 4) for vendor in vendors)
+    results = tuple(
+        VendorResult(vendor, "found", now, 1, 5, 1, 4) for vendor in vendors
+    )
     ended = {"tenant_id": WIDE, "status": RunStatus.SUCCEEDED}
-    whole = RunRecord(run_id=WIDE_RUN, requested_at=now, vendor_results=results, **ended)
-    platform.runs.commit(Change(None, whole), platform.runs.writes.vendor_results(whole))
+    whole = RunRecord(
+        run_id=WIDE_RUN, requested_at=now, vendor_results=results, **ended
+    )
+    platform.runs.commit(
+        Change(None, whole), platform.runs.writes.vendor_results(whole)
+    )
     for number in range(RUNS_OF_SOME):
         some = RunRecord(
             run_id=str(uuid.uuid4()),
@@ -462,7 +524,15 @@ def main() -> int:
     """Send them all once and print the table; exit status 1 where one did too much."""
     harms = harms_of(attacks())
     print(f"{tables.machine()}\n")
-    header = ("", "status", "answer bytes", "s", "growth MiB", "other's slowest s", "health s")
+    header = (
+        "",
+        "status",
+        "answer bytes",
+        "s",
+        "growth MiB",
+        "other's slowest s",
+        "health s",
+    )
     print(tables.table(header, [harm.row() for harm in harms]))
     too_much = [harm.name for harm in harms if harm.is_too_much]
     print("\nover the limits: " + ("; ".join(too_much) or "none"))

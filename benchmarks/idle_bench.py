@@ -27,8 +27,12 @@ GOAL_PERCENT = 6.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="for how long to measure")
-    parser.add_argument("--settle", type=float, default=60.0, help="seconds before that")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="for how long to measure"
+    )
+    parser.add_argument(
+        "--settle", type=float, default=60.0, help="seconds before that"
+    )
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as home, ApiStack(Path(home)) as stack:
         stack.start(MOTO)
@@ -37,10 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         time.sleep(given.settle)
         percent = idle_percent(stack, given.seconds)
     total = sum(percent[name] for name in COUNTED)
-    rows = [(name, f"{used:.1f} %") for name, used in [*percent.items(), ("without moto", total)]]
+    rows = [
+        (name, f"{used:.1f} %")
+        for name, used in [*percent.items(), ("without moto", total)]
+    ]
     print(tables.table(("process", "of a core"), rows))
     goal = Goal("idle stack", GOAL_PERCENT, total, "% of a core")
-    print(f"goal: at most {goal.limit:g} {goal.unit}: {'met' if goal.met else 'MISSED'}")
+    print(
+        f"goal: at most {goal.limit:g} {goal.unit}: {'met' if goal.met else 'MISSED'}"
+    )
     return 0 if goal.met else 1
 
 
@@ -50,7 +59,9 @@ def idle_percent(stack: ApiStack, seconds: float) -> dict[str, float]:
     began, before = time.monotonic(), {name: cpu_seconds(stack, name) for name in names}
     time.sleep(seconds)
     lasted = time.monotonic() - began
-    return {name: 100 * (cpu_seconds(stack, name) - before[name]) / lasted for name in names}
+    return {
+        name: 100 * (cpu_seconds(stack, name) - before[name]) / lasted for name in names
+    }
 
 
 if __name__ == "__main__":

@@ -49,7 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         alone = statistics.median(_passes(folder, chosen.passes))
         with ThreadPoolExecutor(2) as threads:
             together = _side_by_side(threads, folder, chosen.passes)
-    for name, seconds in (("alone", alone), ("two processes", apart), ("two threads", together)):
+    for name, seconds in (
+        ("alone", alone),
+        ("two processes", apart),
+        ("two threads", together),
+    ):
         print(f"{name:14} {seconds:.3f} s a pass, {seconds / alone:.2f} x")
     return 0
 

@@ -32,7 +32,9 @@ def main() -> None:
     contender.run(chosen.folder, chosen.out)
     done = time.perf_counter()
     children.stop()
-    own, others = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own, others = map(
+        resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     measured = {
         "import_s": imported - started,
         "work_s": done - imported,
@@ -65,7 +67,10 @@ class ChildPeak:
             for listed in Path("/proc/self/task").glob("*/children"):
                 with contextlib.suppress(OSError):
                     for pid in listed.read_text("ascii").split():
-                        if Path("/proc", pid, "cmdline").read_bytes() not in (self._own, b""):
+                        if Path("/proc", pid, "cmdline").read_bytes() not in (
+                            self._own,
+                            b"",
+                        ):
                             self.peak_mib = max(self.peak_mib, peak_mib(pid))
 
 

@@ -45,8 +45,15 @@ class Scene:
 
 
 SCENES = (
-    Scene("sample tenant, a feed of 512 MiB, 2 GiB", 2048, (512 << 20) - 4096, 512 << 20),
-    Scene("a gzip of 1.9 GiB, 4 GiB", 4096, int(1.9 * (1 << 30)), DEFAULT_LIMITS.feed_bytes),
+    Scene(
+        "sample tenant, a feed of 512 MiB, 2 GiB", 2048, (512 << 20) - 4096, 512 << 20
+    ),
+    Scene(
+        "a gzip of 1.9 GiB, 4 GiB",
+        4096,
+        int(1.9 * (1 << 30)),
+        DEFAULT_LIMITS.feed_bytes,
+    ),
 )
 
 
@@ -57,7 +64,9 @@ def write_feed(path: Path, size: int) -> None:
         file.write(f"{HEADER}Last Updated\n".encode())
         for first in range(0, size // ROW_BYTES - 1, 1000):
             last = min(first + 1000, size // ROW_BYTES - 1)
-            file.write("".join(f"G-{row:08}{rest}" for row in range(first, last)).encode())
+            file.write(
+                "".join(f"G-{row:08}{rest}" for row in range(first, last)).encode()
+            )
 
 
 @contextmanager
@@ -82,13 +91,24 @@ def play(scene: Scene, folder: Path) -> tuple[bool, tuple[str, ...]]:
         "RELAY_MAX_FEED_BYTES": str(scene.max_bytes),
     }
     out = folder / "out"
-    run = [sys.executable, "scripts/local_run.py", "--tenant", "acme_parts", "--output-dir", out]
+    run = [
+        sys.executable,
+        "scripts/local_run.py",
+        "--tenant",
+        "acme_parts",
+        "--output-dir",
+        out,
+    ]
     run += ["--vendor-file", f"{VENDOR}={feed}"]
     with group(scene.memory_mb) as place:
         join = f"echo $$ > {place}/cgroup.procs && exec {shlex.join(map(str, run))}"
         began = time.perf_counter()
         done = subprocess.run(
-            ["/bin/sh", "-c", join], cwd=ROOT, env=environment, capture_output=True, text=True
+            ["/bin/sh", "-c", join],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
         )
         seconds = time.perf_counter() - began
         most = int((place / "memory.max_usage_in_bytes").read_text()) >> 20
@@ -96,9 +116,19 @@ def play(scene: Scene, folder: Path) -> tuple[bool, tuple[str, ...]]:
     found = next(out.rglob("run_summary.json"), None)
     summary = {} if found is None else json.loads(found.read_text("utf-8"))
     ended = " ".join(str(summary.get(name) or "") for name in ("status", "error_code"))
-    row = (f"{feed.stat().st_size:,}", str(done.returncode), ended, f"{seconds:.0f}", f"{most:,}")
+    row = (
+        f"{feed.stat().st_size:,}",
+        str(done.returncode),
+        ended,
+        f"{seconds:.0f}",
+        f"{most:,}",
+    )
     is_well = not killed and bool(summary)
-    return is_well, (scene.name, *row, "no" if is_well else "yes: " + done.stderr[-300:])
+    return is_well, (
+        scene.name,
+        *row,
+        "no" if is_well else "yes: " + done.stderr[-300:],
+    )
 
 
 def main() -> int:

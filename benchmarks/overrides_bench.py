@@ -31,18 +31,26 @@ _STATE = Path("published", "state.parquet")
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table and the goals."""
     options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--rows", type=int, default=1_500_000, help="of a million SKUs")
+    options.add_argument(
+        "--rows", type=int, default=1_500_000, help="of a million SKUs"
+    )
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench" / "overrides")
+    options.add_argument(
+        "--folder", type=Path, default=ROOT / "out" / "bench" / "overrides"
+    )
     chosen = options.parse_args(argv)
     print(tables.machine())
     names = (NEITHER, QUARANTINED, OVERRIDDEN)
     folders = {name: chosen.folder / str(place) for place, name in enumerate(names)}
     _prepare(folders, Shape(rows=chosen.rows), chosen.folder / "before")
-    entrants = [Entrant(name, "engine_with_baseline", each) for name, each in folders.items()]
+    entrants = [
+        Entrant(name, "engine_with_baseline", each) for name, each in folders.items()
+    ]
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     print("\n" + tables.variants(samples, base=NEITHER), flush=True)
-    print("\n## Goals\n", tables.goals(list(overrides_goals(samples, NEITHER))), sep="\n")
+    print(
+        "\n## Goals\n", tables.goals(list(overrides_goals(samples, NEITHER))), sep="\n"
+    )
     return 0
 
 
@@ -62,7 +70,10 @@ def _prepare(folders: Mapping[str, Path], shape: Shape, before: Path) -> None:
         pq.write_table(stored, folder / BASELINE)
     prices = state["price"].take(pa.array(rows)).to_pylist()
     skus = state["sku"].take(pa.array(rows)).to_pylist()
-    overrides = [{"sku": sku, "price": str(price)} for sku, price in zip(skus, prices, strict=True)]
+    overrides = [
+        {"sku": sku, "price": str(price)}
+        for sku, price in zip(skus, prices, strict=True)
+    ]
     (folders[OVERRIDDEN] / OVERRIDES).write_text(json.dumps(overrides), "utf-8")
 
 

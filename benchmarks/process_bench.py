@@ -59,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         label: {name: runs.as_rows() for name, runs in samples.items()}
         for label, samples in results.items()
     }
-    (chosen.folder / "processes.json").write_text(tables.as_json(measured, reached), "utf-8")
+    (chosen.folder / "processes.json").write_text(
+        tables.as_json(measured, reached), "utf-8"
+    )
     if reached:
         print("\n## Goals\n", tables.goals(reached), sep="\n")
     return 0
@@ -67,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--sizes", type=parsed_sizes, default="1,50k,1m,5m", help="rows")
+    options.add_argument(
+        "--sizes", type=parsed_sizes, default="1,50k,1m,5m", help="rows"
+    )
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--dagster", type=int, default=1, help="0: no runs in Dagster")
     options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench")
@@ -88,7 +92,9 @@ def _measure_size(rows: int, chosen: argparse.Namespace) -> dict[str, Samples]:
                 _rounds(samples, folder, out, chosen.rounds, runs)
         else:
             _rounds(samples, folder, out, chosen.rounds, None)
-    check_agreement({n: runs for n, runs in samples.items() if n not in (FLOOR, DAGSTER)})
+    check_agreement(
+        {n: runs for n, runs in samples.items() if n not in (FLOOR, DAGSTER)}
+    )
     return samples
 
 
@@ -116,14 +122,27 @@ def _rounds(
 
 def _command(name: str, folder: Path, out: Path) -> list[str]:
     if name in PEERS:
-        return [sys.executable, "-m", "benchmarks.contenders", PEERS[name], str(folder), str(out)]
+        return [
+            sys.executable,
+            "-m",
+            "benchmarks.contenders",
+            PEERS[name],
+            str(folder),
+            str(out),
+        ]
     return [sys.executable, str(LOCAL_RUN), *local_options(folder, out)]
 
 
 def local_options(folder: Path, out: Path) -> list[str]:
     """Return the local runner's options for a folder of feeds."""
-    feeds = [f"--vendor-file={one}={folder / f'{one}.csv'}" for one in vendor_ids(folder)]
-    options = [f"--config={folder / 'config.json'}", f"--output-dir={out}", "--run-id=bench"]
+    feeds = [
+        f"--vendor-file={one}={folder / f'{one}.csv'}" for one in vendor_ids(folder)
+    ]
+    options = [
+        f"--config={folder / 'config.json'}",
+        f"--output-dir={out}",
+        "--run-id=bench",
+    ]
     return [*options, f"--now={REQUESTED_AT}", *feeds]
 
 

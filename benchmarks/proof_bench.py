@@ -65,7 +65,15 @@ def main() -> int:
     each = max(verified - began_at, 0) / max(chosen.runs - 1, 1)
     proved, size = began_at + each * (RUNS - 1), chosen.tenants / TENANTS
     print(f"{tables.machine()}\n")
-    header = ("", "measured", "s", "s at the goal's size", "own CPU s", "AWS's CPU s", "MiB")
+    header = (
+        "",
+        "measured",
+        "s",
+        "s at the goal's size",
+        "own CPU s",
+        "AWS's CPU s",
+        "MiB",
+    )
     more = f"{examined_cpu:.1f}", f"{served:.1f}", f"{mib:.0f}"
     rows = [
         (
@@ -97,7 +105,12 @@ def main() -> int:
     print(tables.table(header, rows))
     goals = [
         Goal("verify --newest of 100 runs of 50,000 rows", VERIFY_SECONDS, proved, "s"),
-        Goal("the doctor's own CPU, 10,000 tenants", DOCTOR_SECONDS, examined_cpu / size, "s"),
+        Goal(
+            "the doctor's own CPU, 10,000 tenants",
+            DOCTOR_SECONDS,
+            examined_cpu / size,
+            "s",
+        ),
     ]
     if size >= 1:
         goals.append(Goal("its growth", DOCTOR_MIB, mib, "MiB"))
@@ -112,18 +125,30 @@ def _publish(platform: Platform, runs: int, folder: Path) -> None:
     """Publish a feed of so many tenants, each by a run of the engine's own benchmark."""
     shape = Shape(rows=ROWS, mapped=0)
     write_feeds(shape, folder / "feeds")
-    feeds = {name: (folder / "feeds" / f"{name}.csv").read_bytes() for name in shape.vendor_ids}
+    feeds = {
+        name: (folder / "feeds" / f"{name}.csv").read_bytes()
+        for name in shape.vendor_ids
+    }
     for number in range(runs):
         publish(platform, config_document(shape), feeds, f"verified-{number:03}")
 
 
 def _verify(url: str, runs: int) -> tuple[float, float]:
     """Return the seconds of the command, and those of the processor that its processes took."""
-    command = [sys.executable, "-m", "relay_dagster.cli", "verify", "--newest", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "relay_dagster.cli",
+        "verify",
+        "--newest",
+        "--json",
+    ]
     command += ["--max-runs", str(runs)]
     environment = {**os.environ, "RELAY_API_URL": url, "RELAY_API_KEY": KEY}
     began, before = time.perf_counter(), os.times()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    )
     seconds, after = time.perf_counter() - began, os.times()
     cpu = after.children_user + after.children_system
     cpu -= before.children_user + before.children_system
@@ -146,11 +171,15 @@ def _fill(platform: Platform, tenants: int) -> None:
     sha256 = hashlib.sha256(data).hexdigest()
     feeds = (
         FeedPointer(
-            each.tenant_id, (Publication(each.run_id, key, sha256, now, now, 1),), revision=1
+            each.tenant_id,
+            (Publication(each.run_id, key, sha256, now, now, 1),),
+            revision=1,
         )
         for each in records[:tenants]
     )
-    platform.database.runs.write_all({"PutRequest": {"Item": feed_item(each)}} for each in feeds)
+    platform.database.runs.write_all(
+        {"PutRequest": {"Item": feed_item(each)}} for each in feeds
+    )
 
 
 def _records(platform: Platform, tenants: int, now: datetime) -> Iterator[RunRecord]:
@@ -158,8 +187,12 @@ def _records(platform: Platform, tenants: int, now: datetime) -> Iterator[RunRec
     for number in range(tenants * EVERY):
         at = now - timedelta(hours=2 + number // tenants)
         keys = ArtifactKeys(str(uuid.uuid4()), f"tenant-{number % tenants:05}")
-        artifacts = {f"normalized_{place}": keys.normalized(str(place)) for place in range(FILES)}
-        for key in artifacts.values() if examined.has(keys.run_id) else ():  # of others nobody asks
+        artifacts = {
+            f"normalized_{place}": keys.normalized(str(place)) for place in range(FILES)
+        }
+        for key in (
+            artifacts.values() if examined.has(keys.run_id) else ()
+        ):  # of others nobody asks
             platform.objects.put(key, b"{}")
         yield RunRecord(
             run_id=keys.run_id,

@@ -141,9 +141,13 @@ def _pull_one(platform: Platform, port: int, megabytes: int) -> tuple[float, flo
 def _pull_many(platform: Platform, port: int, vendors: int) -> tuple[float, float]:
     """Return the seconds until all vendors were looked at, and those of the longest tick."""
     tenants = max(1, vendors // _VENDORS_OF_TENANT)
-    urls = [f"http://{HOST}:{port}/{1000 + n}/feed.csv" for n in range(vendors // tenants)]
+    urls = [
+        f"http://{HOST}:{port}/{1000 + n}/feed.csv" for n in range(vendors // tenants)
+    ]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: _store(platform, f"tenant-{n:04}", urls), range(tenants)))
+        list(
+            pool.map(lambda n: _store(platform, f"tenant-{n:04}", urls), range(tenants))
+        )
     # It takes no more than some seconds until all are noted.
     began = time.monotonic()
     take_due(platform)
@@ -176,7 +180,9 @@ def _expect_pulled(platform: Platform, tenant_id: str, count: int) -> None:
     states = platform.pulls.of_vendors(tenant_id, names)
     missing = [each for each in states.values() if each.last_success_at is None]
     if missing or len(states) != count:
-        raise SystemExit(f"{tenant_id}: not pulled: {missing[:3] or count - len(states)}")
+        raise SystemExit(
+            f"{tenant_id}: not pulled: {missing[:3] or count - len(states)}"
+        )
 
 
 def _store(platform: Platform, tenant_id: str, urls: list[str]) -> None:
@@ -196,7 +202,11 @@ def _store(platform: Platform, tenant_id: str, urls: list[str]) -> None:
             }
             for number, url in enumerate(urls)
         ],
-        "pricing": {"base_margin_pct": "0", "min_price": "0", "shipping_handling_flat": "0"},
+        "pricing": {
+            "base_margin_pct": "0",
+            "min_price": "0",
+            "shipping_handling_flat": "0",
+        },
         "merge": {"strategy": "best_offer"},
         "output": {"columns": ["sku", "price"]},
     }

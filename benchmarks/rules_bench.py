@@ -27,14 +27,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=main.__doc__)
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench" / "rules")
+    options.add_argument(
+        "--folder", type=Path, default=ROOT / "out" / "bench" / "rules"
+    )
     chosen = options.parse_args(argv)
     print(tables.machine())
-    folders = {name: chosen.folder / str(place) for place, name in enumerate((NONE, ALL))}
+    folders = {
+        name: chosen.folder / str(place) for place, name in enumerate((NONE, ALL))
+    }
     for folder in folders.values():
         generate(Shape(rows=chosen.rows), folder)
     path = folders[ALL] / "config.json"
-    path.write_text(json.dumps(with_rules(json.loads(path.read_text("utf-8")))), "utf-8")
+    path.write_text(
+        json.dumps(with_rules(json.loads(path.read_text("utf-8")))), "utf-8"
+    )
     entrants = [Entrant(name, "engine", folder) for name, folder in folders.items()]
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     print("\n" + tables.variants(samples, base=NONE), flush=True)
@@ -49,7 +55,10 @@ def with_rules(config: dict[str, Any]) -> dict[str, Any]:
     return {
         **config,
         "vendors": vendors,
-        "pricing": {**config["pricing"], "rules": [_rule(n, ids) for n in range(_RULES)]},
+        "pricing": {
+            **config["pricing"],
+            "rules": [_rule(n, ids) for n in range(_RULES)],
+        },
         "stock": {"hold_back": 1, "pct": 90, "zero_below": 2, "cap": 500},
     }
 

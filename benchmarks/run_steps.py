@@ -33,7 +33,13 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
 from relay_dagster.devstack.processes import MOTO, Stack
 from relay_dagster.execution.attempt import Launch
-from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
+from relay_dagster.execution.session import (
+    ASSETS,
+    FETCHED,
+    MERGED,
+    NORMALIZED,
+    RunSession,
+)
 from relay_dagster.runs.model import NewRun
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
@@ -51,7 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(_timed(chosen.run_id)))
         return 0
     print(tables.machine())
-    with tempfile.TemporaryDirectory(prefix="relay-steps-") as home, Stack(Path(home)) as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="relay-steps-") as home,
+        Stack(Path(home)) as stack,
+    ):
         stack.start(MOTO)
         os.environ.update(stack.environment)
         os.environ.update(bootstrap())
@@ -88,7 +97,9 @@ def _timed(run_id: str) -> Mapping[str, float]:
     making, waiting = _Timer(), _Timer()
     Clients._client = making.around(Clients._client)  # type: ignore[method-assign]
     BaseClient._make_api_call = waiting.around(BaseClient._make_api_call)
-    launch = Launch("d", _TENANT, tags.run_tags(run_id, _TENANT, attempt=1), frozenset(ASSETS))
+    launch = Launch(
+        "d", _TENANT, tags.run_tags(run_id, _TENANT, attempt=1), frozenset(ASSETS)
+    )
     begun = time.perf_counter()
     session = RunSession(connect(Settings.from_env()), launch)
     with session.materializing(FETCHED):
@@ -110,7 +121,9 @@ def _timed(run_id: str) -> Mapping[str, float]:
         "boto3's clients are made, ms": making.milliseconds,
         "calls to AWS, ms": waiting.milliseconds,
         "these calls": waiting.count,
-        "the rest, and waiting for threads, ms": spent - making.milliseconds - waiting.milliseconds,
+        "the rest, and waiting for threads, ms": spent
+        - making.milliseconds
+        - waiting.milliseconds,
     }
 
 

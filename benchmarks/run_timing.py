@@ -59,7 +59,9 @@ class DagsterInstants:
     ended: float
 
 
-def dagster_instants(instance: dg.DagsterInstance, dagster_run_id: str) -> DagsterInstants:
+def dagster_instants(
+    instance: dg.DagsterInstance, dagster_run_id: str
+) -> DagsterInstants:
     """Read the instants of a run that has ended from its event log."""
     by_type: dict[str, float] = {}
     process_up = 0.0

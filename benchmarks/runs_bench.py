@@ -59,24 +59,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     with _started("default", chosen.concurrency) as subjects:
         if chosen.runs:
             timed = _at_rest(subjects, chosen.runs)
-            results["at rest"] = {n: [asdict(i) for i in runs] for n, runs in timed.items()}
+            results["at rest"] = {
+                n: [asdict(i) for i in runs] for n, runs in timed.items()
+            }
             print("\n## At rest\n", _rest_table(timed), sep="\n")
-            print("\n## Goals\n", tables.goals([_overhead(timed)]), sep="\n", flush=True)
+            print(
+                "\n## Goals\n", tables.goals([_overhead(timed)]), sep="\n", flush=True
+            )
         bursts = {"default launcher": _bursts(subjects, chosen)}
     if chosen.burst and redis_server():
         with _started("celery", chosen.concurrency) as subjects:
             bursts["Celery, code loaded"] = _bursts(subjects, chosen)
     if chosen.burst:
         results["runs a minute"] = bursts
-        print(f"\n## {chosen.burst} at once, runs a minute\n", _burst_table(bursts), sep="\n")
+        print(
+            f"\n## {chosen.burst} at once, runs a minute\n",
+            _burst_table(bursts),
+            sep="\n",
+        )
     (chosen.folder / "runs.json").write_text(json.dumps(results, indent=1), "utf-8")
     return 0
 
 
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--runs", type=int, default=20, help="of each kind, at rest; 0 is none")
-    options.add_argument("--burst", type=int, default=50, help="tenants at once; 0 is none")
+    options.add_argument(
+        "--runs", type=int, default=20, help="of each kind, at rest; 0 is none"
+    )
+    options.add_argument(
+        "--burst", type=int, default=50, help="tenants at once; 0 is none"
+    )
     options.add_argument("--concurrency", type=int, default=os.cpu_count() or 2)
     options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench")
     return options
@@ -91,8 +103,12 @@ def _started(launcher: str, concurrency: int) -> Iterator[list[Subject]]:
     if launcher not in LAUNCHERS:
         raise ValueError(f"no launcher {launcher}")
     with ExitStack() as cleanup:
-        home = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="relay-bench-")))
-        stack = cleanup.enter_context(BenchStack(home, launcher=launcher, concurrency=concurrency))
+        home = Path(
+            cleanup.enter_context(tempfile.TemporaryDirectory(prefix="relay-bench-"))
+        )
+        stack = cleanup.enter_context(
+            BenchStack(home, launcher=launcher, concurrency=concurrency)
+        )
         stack.start(MOTO)
         os.environ.update(stack.environment)
         stack.environment.update(bootstrap())
@@ -101,7 +117,10 @@ def _started(launcher: str, concurrency: int) -> Iterator[list[Subject]]:
         os.environ.update(stack.environment)
         platform = connect(Settings.from_env())
         sqs = platform.clients.sqs
-        urls = {name: sqs.create_queue(QueueName=f"bench-{name}")["QueueUrl"] for name in EMPTY}
+        urls = {
+            name: sqs.create_queue(QueueName=f"bench-{name}")["QueueUrl"]
+            for name in EMPTY
+        }
         stack.add_queues(urls)
         if launcher == "celery":
             stack.start(REDIS)
@@ -111,11 +130,16 @@ def _started(launcher: str, concurrency: int) -> Iterator[list[Subject]]:
         cleanup.callback(instance.dispose)
         http = cleanup.enter_context(
             httpx.Client(
-                base_url=stack.url(API), headers={"X-API-Key": key}, trust_env=False, timeout=60
+                base_url=stack.url(API),
+                headers={"X-API-Key": key},
+                trust_env=False,
+                timeout=60,
             )
         )
         ours = ProductRuns(http, platform, instance, home / "feeds")
-        empties = [EmptyJobs(NAMES[name], name, urls[name], sqs, instance) for name in NAMES]
+        empties = [
+            EmptyJobs(NAMES[name], name, urls[name], sqs, instance) for name in NAMES
+        ]
         yield [ours, *empties]
 
 
@@ -130,7 +154,9 @@ def _at_rest(subjects: Sequence[Subject], runs: int) -> dict[str, list[Instants]
     for number in range(-1, runs):
         for subject in subjects:
             time.sleep(rng.uniform(0, REST_SECONDS))
-            instants = subject.time_one(0 if isinstance(subject, ProductRuns) else number)
+            instants = subject.time_one(
+                0 if isinstance(subject, ProductRuns) else number
+            )
             if number >= 0:
                 timed[subject.name].append(instants)
             tell(f"{number + 1}/{runs} {subject.name}: {instants.total:.2f} s")
@@ -147,18 +173,27 @@ def _rest_table(timed: Mapping[str, Sequence[Instants]]) -> str:
     header = ("p50 seconds", *timed)
     phases = {name: [one.phases() for one in runs] for name, runs in timed.items()}
     rows = [
-        (phase, *(f"{percentile([one[phase] for one in phases[n]], 50):.2f}" for n in timed))
+        (
+            phase,
+            *(
+                f"{percentile([one[phase] for one in phases[n]], 50):.2f}"
+                for n in timed
+            ),
+        )
         for phase in PHASES
     ]
     for percent in (50, 95):
-        totals = (percentile([one.total for one in runs], percent) for runs in timed.values())
+        totals = (
+            percentile([one.total for one in runs], percent) for runs in timed.values()
+        )
         rows.append((f"in all, p{percent}", *(f"{total:.2f}" for total in totals)))
     return tables.table(header, rows)
 
 
 def _overhead(timed: Mapping[str, Sequence[Instants]]) -> Goal:
     ours, floor = (
-        percentile([one.total for one in timed[name]], 50) for name in (OURS, NAMES[LOADED])
+        percentile([one.total for one in timed[name]], 50)
+        for name in (OURS, NAMES[LOADED])
     )
     return Goal("p50 of an empty job with our imports", OVERHEAD_LIMIT, ours / floor)
 
@@ -166,7 +201,9 @@ def _overhead(timed: Mapping[str, Sequence[Instants]]) -> Goal:
 # --- many at once ---------------------------------------------------------------------------------
 
 
-def _bursts(subjects: Sequence[Subject], chosen: argparse.Namespace) -> dict[str, float]:
+def _bursts(
+    subjects: Sequence[Subject], chosen: argparse.Namespace
+) -> dict[str, float]:
     """Ask for so many of each at once; return how many end in a minute."""
     if not chosen.burst:
         return {}

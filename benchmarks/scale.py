@@ -45,10 +45,18 @@ from relay_dagster.maintenance.housekeeping import (
     delete_old_runs,
     sync_partitions,
 )
-from relay_dagster.maintenance.messages import DeadLetterCount, QueueWatch, send_lost_again, sweep
+from relay_dagster.maintenance.messages import (
+    DeadLetterCount,
+    QueueWatch,
+    send_lost_again,
+    sweep,
+)
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_history import DagsterHistory
-from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
+from relay_dagster.orchestration.dagster_instance import (
+    DagsterExecutions,
+    DagsterPartitions,
+)
 from relay_dagster.runs.model import LockState, NewRun, RunRecord
 from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings
@@ -138,12 +146,16 @@ class Scale:
 
     def reconcile(self) -> None:
         """Make one tick of the reconciler."""
-        ReconcileTick(self.platform, DagsterExecutions(self.instance), clock=self.clock).run()
+        ReconcileTick(
+            self.platform, DagsterExecutions(self.instance), clock=self.clock
+        ).run()
 
     def take_in(self, room: int = 1) -> list[RunRecord]:
         """Make one tick of the intake, without waiting."""
         executions = DagsterExecutions(self.instance)
-        return IntakeTick(self.platform, executions, room, clock=self.clock).run(poll_seconds=0)
+        return IntakeTick(self.platform, executions, room, clock=self.clock).run(
+            poll_seconds=0
+        )
 
     def look(self) -> None:
         """Make one tick of the reconciler and one of the intake."""
@@ -157,7 +169,9 @@ class Scale:
             raise LookupError(run_id)
         return found
 
-    def seconds_until(self, is_done: Callable[[], bool], act: Callable[[], object]) -> float:
+    def seconds_until(
+        self, is_done: Callable[[], bool], act: Callable[[], object]
+    ) -> float:
         """Act every five seconds of the clock until it is done; return how many seconds it took."""
         begun = self.clock.now
         while not is_done():
@@ -199,10 +213,14 @@ def installed(tenants: int, ended: int) -> Iterator[Scale]:
 
 def _fill(platform: Platform, tenants: int, ended: int, now: datetime) -> None:
     document = parse_document(sample_config_text("acme_parts"), format="yaml")
-    platform.tenants.put(_tenant(0), json.dumps(document | {"tenant_id": _tenant(0)}, default=str))
+    platform.tenants.put(
+        _tenant(0), json.dumps(document | {"tenant_id": _tenant(0)}, default=str)
+    )
     _copy_first_tenant(platform, tenants)
     put_many(platform, _ended(tenants, ended, now))
-    queued = [_queued(number, now, number >= tenants - LOST) for number in range(tenants)]
+    queued = [
+        _queued(number, now, number >= tenants - LOST) for number in range(tenants)
+    ]
     for record in queued[: min(MESSAGES, tenants - LOST)]:
         platform.queue.send(record.job)
     looks = platform.ledger.schedule
@@ -276,7 +294,9 @@ def ticks(scale: Scale) -> Iterator[Cost]:
     yield scale.cost("intake, one place", scale.take_in)
     yield scale.cost(
         "lost messages",
-        lambda: send_lost_again(Occasion(platform, now, Deadline.after(60)), QueueWatch()),
+        lambda: send_lost_again(
+            Occasion(platform, now, Deadline.after(60)), QueueWatch()
+        ),
     )
     yield scale.cost(
         "dead letters",
@@ -321,14 +341,17 @@ def waits(scale: Scale) -> dict[str, float]:
     cancelled = _executing(scale)
     platform.ledger.request_cancel(cancelled.run_id)
     told["a cancelled run's end"] = scale.seconds_until(
-        lambda: scale.current(cancelled.run_id).status is RunStatus.CANCELLED, scale.reconcile
+        lambda: scale.current(cancelled.run_id).status is RunStatus.CANCELLED,
+        scale.reconcile,
     )
     watch, sent = QueueWatch(), 0
     platform.clients.sqs.purge_queue(QueueUrl=platform.settings.queue_url)
 
     def send() -> None:
         nonlocal sent
-        sent += send_lost_again(Occasion(platform, scale.clock.now, Deadline.after(60)), watch)
+        sent += send_lost_again(
+            Occasion(platform, scale.clock.now, Deadline.after(60)), watch
+        )
         _empty(platform)
 
     waited = scale.seconds_until(lambda: sent >= LOST, send)
@@ -348,7 +371,9 @@ def memory(scale: Scale) -> dict[str, float]:
     With more runs than that moto takes longer over a page than the API waits.
     """
     paths = ("/v1/runs?limit=100", "/v1/runs?status=RUNNING", "/v1/runs?status=QUEUED")
-    with httpx.Client(base_url=scale.stack.url(API), trust_env=False, timeout=120) as client:
+    with httpx.Client(
+        base_url=scale.stack.url(API), trust_env=False, timeout=120
+    ) as client:
         for path in paths if scale.runs <= MAX_RUNS else ("/v1/health",):
             client.get(path, headers={"X-API-Key": KEY}).raise_for_status()
     return {name: _resident_mib(scale.stack, name) for name in (API, CODE)}
@@ -356,7 +381,9 @@ def memory(scale: Scale) -> dict[str, float]:
 
 def _resident_mib(stack: ApiStack, name: str) -> float:
     process = stack.services[name].process
-    status = Path(f"/proc/{process.pid if process else 'self'}/status").read_text("ascii")
+    status = Path(f"/proc/{process.pid if process else 'self'}/status").read_text(
+        "ascii"
+    )
     line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 
@@ -385,7 +412,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{tables.machine()}\n")
     print(_costs(costs, sizes))
     print(f"\n{_numbers('seconds until', waited)}\n\n{_numbers('MiB held by', held)}")
-    return int(any(one == float("inf") for each in waited.values() for one in each.values()))
+    return int(
+        any(one == float("inf") for each in waited.values() for one in each.values())
+    )
 
 
 def _costs(costs: Sequence[Cost], sizes: Sequence[int]) -> str:
@@ -404,7 +433,10 @@ def _numbers(what: str, found: dict[int, dict[str, float]]) -> str:
     names = list(dict.fromkeys(name for each in found.values() for name in each))
     header = (what, *(f"{size:,} tenants" for size in found))
     rows = [
-        (name, *(f"{each[name]:.0f}" if name in each else "" for each in found.values()))
+        (
+            name,
+            *(f"{each[name]:.0f}" if name in each else "" for each in found.values()),
+        )
         for name in names
     ]
     return tables.table(header, rows)

@@ -88,7 +88,13 @@ class Samples:
 
 def generate(shape: Shape, folder: Path) -> int:
     """Write feeds in a process of their own; return how many bytes the feeds have."""
-    argv = [sys.executable, "-m", "benchmarks.feeds", json.dumps(asdict(shape)), str(folder)]
+    argv = [
+        sys.executable,
+        "-m",
+        "benchmarks.feeds",
+        json.dumps(asdict(shape)),
+        str(folder),
+    ]
     subprocess.run(argv, cwd=ROOT, check=True)
     size: int = json.loads((folder / "spec.json").read_text("utf-8"))["bytes"]
     return size
@@ -108,7 +114,9 @@ def interleave(
             if entrant.rounds is None or turn < entrant.rounds:
                 measured = measure(entrant, work)
                 samples[entrant.name].runs.append(measured)
-                tell(f"round {turn + 1}/{rounds} {entrant.name}: {measured.work_s:.2f} s")
+                tell(
+                    f"round {turn + 1}/{rounds} {entrant.name}: {measured.work_s:.2f} s"
+                )
     return samples
 
 
@@ -133,7 +141,9 @@ def measure(entrant: Entrant, work: Path) -> Measured:
     )
     wall = time.perf_counter() - started
     numbers = json.loads(done.stdout.splitlines()[-1])
-    written = Measured(**numbers, wall_s=wall, merged_sha256=file_sha256(out / MERGED_FEED))
+    written = Measured(
+        **numbers, wall_s=wall, merged_sha256=file_sha256(out / MERGED_FEED)
+    )
     shutil.rmtree(out)
     return written
 
@@ -145,11 +155,15 @@ def check_agreement(samples: Mapping[str, Samples]) -> str:
         DisagreementError: they did not write the same bytes.
     """
     hashes = {
-        name: {run.merged_sha256 for run in runs.runs} for name, runs in samples.items() if runs
+        name: {run.merged_sha256 for run in runs.runs}
+        for name, runs in samples.items()
+        if runs
     }
     distinct = set().union(*hashes.values())
     if len(distinct) != 1 or None in distinct:
-        listed = "\n".join(f"  {name}: {sorted(map(str, found))}" for name, found in hashes.items())
+        listed = "\n".join(
+            f"  {name}: {sorted(map(str, found))}" for name, found in hashes.items()
+        )
         raise DisagreementError(f"the merged feeds differ:\n{listed}")
     return str(distinct.pop())
 

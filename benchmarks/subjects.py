@@ -68,7 +68,9 @@ class ProductRuns:
         for number in numbers:
             tenant = _tenant(number)
             document, prefix = stored_tenant(self._shape, tenant)
-            self._http.put(f"/v1/tenants/{tenant}/config", json=document).raise_for_status()
+            self._http.put(
+                f"/v1/tenants/{tenant}/config", json=document
+            ).raise_for_status()
             self._platform.objects.put(f"{prefix}feed.csv", self._feed)
 
     def time_one(self, number: int) -> Instants:
@@ -107,14 +109,18 @@ class ProductRuns:
         return self._ended
 
     def _post(self, number: int) -> str:
-        answer = self._http.post("/v1/runs", json={**_ORDER, "tenant_id": _tenant(number)})
+        answer = self._http.post(
+            "/v1/runs", json={**_ORDER, "tenant_id": _tenant(number)}
+        )
         answer.raise_for_status()
         return str(answer.json()["run_id"])
 
     def _has_succeeded(self, run_id: str) -> bool:
         shown = self._http.get(f"/v1/runs/{run_id}").raise_for_status().json()
         if shown["status"] in ("FAILED", "CANCELLED"):
-            raise RuntimeError(f"run {run_id}: {shown['error_code']}: {shown['error_message']}")
+            raise RuntimeError(
+                f"run {run_id}: {shown['error_code']}: {shown['error_message']}"
+            )
         return bool(shown["status"] == "SUCCEEDED")
 
     def _record(self, run_id: str) -> RunRecord:
@@ -136,7 +142,12 @@ class EmptyJobs:
     """
 
     def __init__(
-        self, name: str, location: str, queue_url: str, sqs: Any, instance: dg.DagsterInstance
+        self,
+        name: str,
+        location: str,
+        queue_url: str,
+        sqs: Any,
+        instance: dg.DagsterInstance,
     ) -> None:
         self.name = name
         self._location = location
@@ -201,7 +212,9 @@ def _tenant(number: int) -> str:
 
 def _succeeded(record: RunRecord) -> bool:
     if record.has_ended and record.status != "SUCCEEDED":
-        raise RuntimeError(f"run {record.run_id}: {record.error_code}: {record.error_message}")
+        raise RuntimeError(
+            f"run {record.run_id}: {record.error_code}: {record.error_message}"
+        )
     return record.has_ended
 
 

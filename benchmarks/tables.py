@@ -28,7 +28,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def as_json(measured: Mapping[str, object], reached: Iterable[Goal]) -> str:
     """Return what was measured, on which machine, and the goals, as a document to keep."""
     found = [vars(goal) | {"met": goal.met} for goal in reached]
-    return json.dumps({"machine": machine(), "measured": measured, "goals": found}, indent=1)
+    return json.dumps(
+        {"machine": machine(), "measured": measured, "goals": found}, indent=1
+    )
 
 
 def contenders(samples: Mapping[str, Samples], *, of: str, size: int) -> str:
@@ -40,11 +42,16 @@ def contenders(samples: Mapping[str, Samples], *, of: str, size: int) -> str:
     rows = []
     for name, runs in samples.items():
         peak = max(runs.all("peak_mib"))
-        times, cpu = (f"{samples[of].times(runs, what):.2f} x" for what in ("work_s", "cpu_s"))
+        times, cpu = (
+            f"{samples[of].times(runs, what):.2f} x" for what in ("work_s", "cpu_s")
+        )
         rows.append(
             (
                 *(name, _seconds(runs.median("work_s")), _spread(runs)),
-                *(_seconds(runs.median(what)) for what in ("wall_s", "cpu_s", "import_s")),
+                *(
+                    _seconds(runs.median(what))
+                    for what in ("wall_s", "cpu_s", "import_s")
+                ),
                 *(f"{peak:,.0f}", f"{peak * 2**20 / size:.1f} x", times, cpu),
             )
         )
@@ -53,12 +60,22 @@ def contenders(samples: Mapping[str, Samples], *, of: str, size: int) -> str:
 
 def processes(samples: Mapping[str, Samples], *, of: str) -> str:
     """Return the table of whole processes of one size, and ``of``'s time by theirs."""
-    header = ("", "wall s", "spread", "CPU s", "to the first step", "peak MiB", f"{of} takes")
+    header = (
+        "",
+        "wall s",
+        "spread",
+        "CPU s",
+        "to the first step",
+        "peak MiB",
+        f"{of} takes",
+    )
     rows = []
     for name, runs in samples.items():
         first = [run.first_step_s for run in runs.runs if isinstance(run, Process)]
         told = [seconds for seconds in first if seconds is not None]
-        times, cpu = (f"{samples[of].times(runs, what):.2f} x" for what in ("wall_s", "cpu_s"))
+        times, cpu = (
+            f"{samples[of].times(runs, what):.2f} x" for what in ("wall_s", "cpu_s")
+        )
         rows.append(
             (
                 *(name, _seconds(runs.median("wall_s")), _spread(runs, "wall_s")),
@@ -91,7 +108,10 @@ def hostile(samples: Mapping[str, Samples], *, base: str) -> str:
         (
             *(name, _seconds(runs.median("work_s")), _spread(runs)),
             f"{max(runs.all('peak_mib')):,.0f}",
-            *(f"{runs.times(samples[base], what):.2f} x" for what in ("work_s", "peak_mib")),
+            *(
+                f"{runs.times(samples[base], what):.2f} x"
+                for what in ("work_s", "peak_mib")
+            ),
             "succeeds" if all(run.merged_sha256 for run in runs.runs) else "fails",
         )
         for name, runs in samples.items()
@@ -115,7 +135,9 @@ def goals(reached: Iterable[Goal]) -> str:
 
 def machine() -> str:
     """Return a line about where and when this was measured."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES
+    )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({_cpu_model()}), "
@@ -135,7 +157,9 @@ def _cpu_model() -> str:
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     cells = [row[0].ljust(widths[0])]
-    cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+    cells += [
+        cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)
+    ]
     return f"| {' | '.join(cells)} |"
 
 

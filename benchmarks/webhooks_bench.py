@@ -70,7 +70,10 @@ class Scene:
         return self.tenants * self.webhooks * (RECEIVERS - 1) // RECEIVERS
 
 
-SCENES = (Scene("100 tenants, 10 webhooks each", 100, 10), Scene("1,000 tenants, 1 each", 1000, 1))
+SCENES = (
+    Scene("100 tenants, 10 webhooks each", 100, 10),
+    Scene("1,000 tenants, 1 each", 1000, 1),
+)
 
 
 @dataclass(frozen=True)
@@ -113,18 +116,31 @@ def main() -> int:
     """Measure both scenes and print the table; exit status 1 where a goal is missed."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--share", type=int, default=1, help="one tenant in so many")
-    options.add_argument("--profile", action="store_true", help="tell where ticks take their time")
+    options.add_argument(
+        "--profile", action="store_true", help="tell where ticks take their time"
+    )
     chosen = options.parse_args()
     logging.getLogger("relay").setLevel(logging.CRITICAL)
-    scenes = [Scene(each.name, each.tenants // chosen.share, each.webhooks) for each in SCENES]
+    scenes = [
+        Scene(each.name, each.tenants // chosen.share, each.webhooks) for each in SCENES
+    ]
     costs = [_measure(scene, is_profiled=chosen.profile) for scene in scenes]
     print(f"{tables.machine()}\n")
-    header = ("", "arrived", "last after s", "calls to AWS", "CPU s", "moto's CPU s", "ticks")
+    header = (
+        "",
+        "arrived",
+        "last after s",
+        "calls to AWS",
+        "CPU s",
+        "moto's CPU s",
+        "ticks",
+    )
     print(tables.table(header, [_row(cost) for cost in costs]))
     for cost in costs:
         print(f"\n{cost.scene.name}: {dict(cost.calls.most_common())}")
     reached = [
-        Goal(f"seconds: {each.scene.name}", GOAL_SECONDS, each.seconds, "s") for each in costs
+        Goal(f"seconds: {each.scene.name}", GOAL_SECONDS, each.seconds, "s")
+        for each in costs
     ] + [
         Goal(f"missing: {each.scene.name}", 0, each.scene.alive - each.arrived, "")
         for each in costs
@@ -154,7 +170,9 @@ def _measure(scene: Scene, *, is_profiled: bool) -> Cost:
         stack.start(MOTO)
         stack.bootstrap()
         # boto3 reads where AWS is by itself.
-        os.environ.update(stack.process_environment(), RELAY_WEBHOOK_ALLOW_LOOPBACK="true")
+        os.environ.update(
+            stack.process_environment(), RELAY_WEBHOOK_ALLOW_LOOPBACK="true"
+        )
         platform = connect(Settings.from_env())
         _store(platform, scene, receivers.ports)
         calls = _counted(platform)
@@ -194,8 +212,14 @@ def _store(platform: Platform, scene: Scene, ports: Sequence[int]) -> None:
             return hooks
 
         platform.webhooks.change(tenant_id, rule)
-        data = {"run_id": f"run-{number}", "tenant_id": tenant_id, "status": "SUCCEEDED"}
-        platform.webhooks.add_event(new_event(EventType.RUN_SUCCEEDED, tenant_id, data, now))
+        data = {
+            "run_id": f"run-{number}",
+            "tenant_id": tenant_id,
+            "status": "SUCCEEDED",
+        }
+        platform.webhooks.add_event(
+            new_event(EventType.RUN_SUCCEEDED, tenant_id, data, now)
+        )
 
     with ThreadPoolExecutor(_STORING) as pool:
         list(pool.map(store_one, range(scene.tenants)))

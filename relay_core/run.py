@@ -66,7 +66,9 @@ from relay_core.validation.vendor_failures import (
 _MAX_BYTES_BESIDE = 64 << 20
 """A larger feed is read when the vendor before it is finished, and memory that reading has left is
 given back: two such vendors would be most of what a run holds."""
-_MANY_ROWS = 1 << 22  # the lines of a vendor with more rows are written before its offers are made
+_MANY_ROWS = (
+    1 << 22
+)  # the lines of a vendor with more rows are written before its offers are made
 _MAX_ROWS_BEGUN = 1 << 20
 """So many rows' files may be under way; what they are made of is held until they are written."""
 
@@ -100,7 +102,9 @@ class VendorPass:
     reader: FeedReader
     columns: Collection[str]  # those of offers that are put in order
     room: ReportRoom  # what a report keeps of the rejected rows of all vendors together
-    rows_before: Mapping[str, int] | None  # valid ones of the published run, if guards are judged
+    rows_before: (
+        Mapping[str, int] | None
+    )  # valid ones of the published run, if guards are judged
     _rows_begun: int = 0
 
     def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
@@ -120,12 +124,16 @@ class VendorPass:
                     pa.default_memory_pool().release_unused()
                 rows = reader.read(feed)
                 if finished:
-                    finished[-1].result()  # no more than two vendors' rows are held at once
+                    finished[
+                        -1
+                    ].result()  # no more than two vendors' rows are held at once
                 finished.append(beside.submit(self.finish, rows, is_large=is_large))
                 del rows
         return [vendor.result() for vendor in finished]
 
-    def finish(self, rows: ReadRows | NormalizedVendor, *, is_large: bool) -> NormalizedVendor:
+    def finish(
+        self, rows: ReadRows | NormalizedVendor, *, is_large: bool
+    ) -> NormalizedVendor:
         """Sort the rows, choose those that are used, write the vendor's files, make its offers."""
         if is_large:
             pa.default_memory_pool().release_unused()
@@ -167,7 +175,9 @@ class VendorPass:
         state = run.findings.states.get(vendor.vendor_id)
         if state is not None and state.status is VendorStatus.LAST_GOOD:
             # It stands in already, for an upload that could not be read.
-            return self._standing_in(vendor, state, ordered if failure is None else None, None)
+            return self._standing_in(
+                vendor, state, ordered if failure is None else None, None
+            )
         if failure is None:
             return ordered
         state = settle(vendor, failure, run.requested_at, run.last_good)
@@ -180,7 +190,9 @@ class VendorPass:
         read = None if feed is None else self.reader.read(feed)
         if isinstance(read, ReadRows):
             found = sorted_rows(read, ReportRoom(0, 0))
-            substitute = found if self._failure_of(vendor, found.vendor) is None else None
+            substitute = (
+                found if self._failure_of(vendor, found.vendor) is None else None
+            )
         return self._standing_in(vendor, state, substitute, ordered)
 
     def _standing_in(
@@ -205,10 +217,14 @@ class VendorPass:
         nothing = NormalizedVendor(vendor.vendor_id, VendorStatus.LEFT_OUT)
         remaining = left_out(vendor, failure)
         if remaining is not None:
-            return self._left_out(vendor, remaining, own or SortedVendor.without_rows(nothing))
+            return self._left_out(
+                vendor, remaining, own or SortedVendor.without_rows(nothing)
+            )
         if own is not None:
             return self._as_it_is(vendor, failure, own)
-        self.run.findings.states[vendor.vendor_id] = VendorState(VendorStatus.MISSING, failure)
+        self.run.findings.states[vendor.vendor_id] = VendorState(
+            VendorStatus.MISSING, failure
+        )
         if is_absence(failure) and may_be_empty(self.run.config, vendor):
             return SortedVendor.without_rows(replace(nothing, warnings=(failure,)))
         nothing = replace(nothing, status=VendorStatus.FAILED, fault=failure)
@@ -217,7 +233,9 @@ class VendorPass:
     def _as_it_is(
         self, vendor: VendorConfig, failure: ReportEntry, ordered: SortedVendor
     ) -> SortedVendor:
-        self.run.findings.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, failure)
+        self.run.findings.states[vendor.vendor_id] = VendorState(
+            VendorStatus.FOUND, failure
+        )
         found = ordered.vendor
         is_empty = found.status is VendorStatus.FOUND and not found.total_rows
         if is_empty and may_be_empty(self.run.config, vendor):
@@ -237,7 +255,9 @@ class VendorPass:
         )
         return upload
 
-    def _failure_of(self, vendor: VendorConfig, read: NormalizedVendor) -> ReportEntry | None:
+    def _failure_of(
+        self, vendor: VendorConfig, read: NormalizedVendor
+    ) -> ReportEntry | None:
         """Return the failure of a vendor's rows; lost ones count where ``on_trouble`` acts."""
         if read.fault is not None:
             return read.fault
@@ -247,7 +267,9 @@ class VendorPass:
             return run_faults.no_rows(vendor.vendor_id)
         own = own_share_faults([vendor], [read.invalid_rows], [read.total_rows])
         if own or self.rows_before is None or vendor.on_trouble == "fail":
-            return own[0] if own else None  # a guard of its own judges how many rows are lost
+            return (
+                own[0] if own else None
+            )  # a guard of its own judges how many rows are lost
         before = self.rows_before.get(vendor.vendor_id, 0)
         guards, now = self.run.config.guards, read.valid_rows
         share = vendor_rows_share(guards, vendor.vendor_id, before, now)
@@ -262,7 +284,9 @@ class RunStages:
     """One run from its inputs to its feed and files; ``findings.failure`` ends it at a stage."""
 
     config: TenantConfig
-    vendors: Sequence[VendorConfig]  # the vendors of the run, in the order of the config
+    vendors: Sequence[
+        VendorConfig
+    ]  # the vendors of the run, in the order of the config
     requested_at: datetime  # aware; stands in for a null ``updated_at``
     keys: ArtifactKeys  # where its files lie
     sink: Sink  # where they go
@@ -270,10 +294,14 @@ class RunStages:
     # Whether work files are left: another process may take the vendors over from them, and they
     # explain the feed
     hands_over: bool = False
-    baseline: Baseline | None = None  # the published feed to compare with; none for some vendors
+    baseline: Baseline | None = (
+        None  # the published feed to compare with; none for some vendors
+    )
     last_good: LastGoodFeeds | None = None  # what may stand in for vendors
     overrides: Sequence[Override] = ()  # what the run uses of the tenant's, by SKU
-    config_version: int | None = None  # the config's; None where it has none, as in a local run
+    config_version: int | None = (
+        None  # the config's; None where it has none, as in a local run
+    )
 
     def go_through(
         self,
@@ -304,7 +332,9 @@ class RunStages:
         return merged
 
     def judge_inputs(
-        self, inputs: Mapping[str, VendorInput], locations: Mapping[str, str] | None = None
+        self,
+        inputs: Mapping[str, VendorInput],
+        locations: Mapping[str, str] | None = None,
     ) -> None:
         """Judge the inputs that were found, as ``vendor_failures.judge_inputs`` does."""
         verdict = judge_inputs(
@@ -317,7 +347,10 @@ class RunStages:
             locations=locations or {},
         )
         self.findings.warnings, self.findings.faults = verdict.warnings, verdict.faults
-        self.findings.failure, self.findings.states = verdict.failure, dict(verdict.states)
+        self.findings.failure, self.findings.states = (
+            verdict.failure,
+            dict(verdict.states),
+        )
         self.findings.quarantine_is_set = self.config.guards.quarantine is not None
         self.write_overrides()
         self.findings.take_inputs(inputs)
@@ -329,17 +362,23 @@ class RunStages:
 
     def to_read(self) -> list[str]:
         """Return the vendors that are read, in order: their uploads, or what stands in for them."""
-        return [name for name, state in self.findings.states.items() if state.status.is_used]
+        return [
+            name for name, state in self.findings.states.items() if state.status.is_used
+        ]
 
     def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
         """Read every feed and write its files, also where another one fails."""
         findings, baseline = self.findings, self._comparable_baseline()
         is_judged = baseline is not None and self._is_judged(baseline.figures)
-        before = baseline.context.vendor_rows if baseline is not None and is_judged else None
+        before = (
+            baseline.context.vendor_rows if baseline is not None and is_judged else None
+        )
         in_order = columns_to_merge(self.config)
         columns = columns_to_read(self.config, in_order, hands_over=self.hands_over)
         limits = findings.limits
-        reader = FeedReader(self.config, self.requested_at, columns, limits, limits.run_bytes)
+        reader = FeedReader(
+            self.config, self.requested_at, columns, limits, limits.run_bytes
+        )
         room = ReportRoom(limits.report_entries, limits.report_bytes)
         normalized = VendorPass(self, reader, in_order, room, before).normalize(feeds)
         self.take_over(normalized)
@@ -354,7 +393,11 @@ class RunStages:
         )
         findings.doubts = [*margin_doubts(self.config), *chain.from_iterable(of_rows)]
         merged = merge_vendors(
-            self.config, findings.normalized, findings.warnings, findings.limits, self.overrides
+            self.config,
+            findings.normalized,
+            findings.warnings,
+            findings.limits,
+            self.overrides,
         )
         baseline = self._comparable_baseline()
         findings.history = baseline.history if baseline is not None else ()
@@ -366,13 +409,17 @@ class RunStages:
                 findings.quarantine = kept.quarantine(used, self.config_version)
             kept.missing_skus()
             merged = kept.merged  # the feed without these rows is let go of
-            merged = merged.with_warnings(*self._judge_changes(kept.joined, baseline.context))
+            merged = merged.with_warnings(
+                *self._judge_changes(kept.joined, baseline.context)
+            )
         if merged.failure is None and merged.feed is not None:
             merged = replace(merged, broken_rules=rules_broken_by(merged.feed))
         findings.take_merged(merged)
         return merged
 
-    def _judge_changes(self, joined: Comparison, published: StateContext) -> list[ReportEntry]:
+    def _judge_changes(
+        self, joined: Comparison, published: StateContext
+    ) -> list[ReportEntry]:
         """Add the findings of comparing the feed with the published one; return its warnings.
 
         A guard that trips holds the feed back; with a mode that only warns, it warns.
@@ -380,16 +427,24 @@ class RunStages:
         findings, warnings = self.findings, []
         if findings.quarantine is not None:
             skus = len(findings.quarantine)
-            warnings.append(run_faults.fault_of(WarningCode.SKUS_QUARANTINED, skus=skus))
+            warnings.append(
+                run_faults.fault_of(WarningCode.SKUS_QUARANTINED, skus=skus)
+            )
         findings.changes, findings.guards = self.compared(joined, published)
         if self.config.guards.mode == "hold":
             findings.is_held = bool(findings.tripped)
             return warnings
         for result in findings.tripped:
-            about = "" if result.vendor_id is None else f" for vendor {result.vendor_id!r}"
+            about = (
+                "" if result.vendor_id is None else f" for vendor {result.vendor_id!r}"
+            )
             about += "" if result.side is None else f" on its {result.side} side"
-            facts = {name: getattr(result, name) for name in ("guard", "value", "limit")}
-            warnings.append(run_faults.fault_of(WarningCode.GUARD_TRIPPED, about=about, **facts))
+            facts = {
+                name: getattr(result, name) for name in ("guard", "value", "limit")
+            }
+            warnings.append(
+                run_faults.fault_of(WarningCode.GUARD_TRIPPED, about=about, **facts)
+            )
         return warnings
 
     def compared(
@@ -407,14 +462,23 @@ class RunStages:
         ]
         left_out = [one.sku for one in self.overrides if one.leave_out]
         judged = judge_guards(
-            self.config.guards, found, exempt=excused, vendor_rows=rows, left_out=left_out
+            self.config.guards,
+            found,
+            exempt=excused,
+            vendor_rows=rows,
+            left_out=left_out,
         )
-        return changes, judged if judged or self.config.guards.quarantine is not None else None
+        return (
+            changes,
+            judged if judged or self.config.guards.quarantine is not None else None,
+        )
 
     def write_feed(self, merged: MergedInventory) -> None:
         """Write the merged feed and its changes; `ContractBrokenError`: it breaks its contract."""
         if merged.broken_rules:
-            raise ContractBrokenError(f"the feed breaks its contract: {merged.broken_rules[:3]}")
+            raise ContractBrokenError(
+                f"the feed breaks its contract: {merged.broken_rules[:3]}"
+            )
         key = self.keys.merged_inventory(self.config.output.format)
         self.sink.write(key, feed_chunks(merged))
         if self.hands_over and merged.kept is not None:
@@ -434,7 +498,9 @@ class RunStages:
     def write_state(self, key: str, merged: MergedInventory, ctx: RunContext) -> None:
         """Write the state of the feed, for the runs that will be compared with it."""
         currency, rows = self.config.default_currency, self.findings.valid_rows()
-        context = StateContext(ctx.run_id, ctx.tenant_id, ctx.config_version, currency, rows)
+        context = StateContext(
+            ctx.run_id, ctx.tenant_id, ctx.config_version, currency, rows
+        )
         own = Publication(ctx.run_id, timestamp(self.requested_at), merged.record_count)
         history = [*self.findings.history, own]
         self.sink.write(key, state_chunks(merged, context, self.requested_at, history))
@@ -442,7 +508,11 @@ class RunStages:
     def _comparable_baseline(self) -> Baseline | None:
         """Return the published feed; one with prices in another currency is none."""
         baseline, currency = self.baseline, self.config.default_currency
-        return baseline if baseline is not None and baseline.context.currency == currency else None
+        return (
+            baseline
+            if baseline is not None and baseline.context.currency == currency
+            else None
+        )
 
     def _is_judged(self, published: FeedFigures) -> bool:
         """Return whether guards are judged against the published feed."""

@@ -67,7 +67,11 @@ class Sandbox:
     """
 
     def __init__(
-        self, modules: Sequence[str] = (), *, memory_bytes: int = 0, program: str | None = None
+        self,
+        modules: Sequence[str] = (),
+        *,
+        memory_bytes: int = 0,
+        program: str | None = None,
     ) -> None:
         self._line, theirs = Pipe()
         self._spent_before = _seconds_of_children()
@@ -89,7 +93,12 @@ class Sandbox:
             )
 
     def run(
-        self, task: Task, *, cpu_seconds: float = 0, seconds: float = 0, answer: Ask | None = None
+        self,
+        task: Task,
+        *,
+        cpu_seconds: float = 0,
+        seconds: float = 0,
+        answer: Ask | None = None,
     ) -> Iterator[Any]:
         """Yield the results of a task; ``answer`` gives it what it asks for.
 
@@ -114,7 +123,9 @@ class Sandbox:
                     yield value
                     kind, value = self._received()
                 elif answer is None:
-                    raise RuntimeError("a task asks for something, and nobody is given to answer")
+                    raise RuntimeError(
+                        "a task asks for something, and nobody is given to answer"
+                    )
                 else:
                     kind, value = self._exchange(answer(value))
             is_done = not isinstance(value, TaskOutOfMemoryError)
@@ -147,7 +158,9 @@ class Sandbox:
         try:
             return self._line.recv()
         except (EOFError, OSError) as error:
-            with suppress(subprocess.TimeoutExpired):  # its own status, before it is killed
+            with suppress(
+                subprocess.TimeoutExpired
+            ):  # its own status, before it is killed
                 self._process.wait(_ENDING_SECONDS)
             status = self.end()
             if self._has_expired or status == -signal.SIGPROF:
@@ -179,7 +192,12 @@ class SandboxPool:
         self._idle: list[Sandbox] = []
 
     def do(
-        self, task: Task, *, cpu_seconds: float = 0, seconds: float = 0, answer: Ask | None = None
+        self,
+        task: Task,
+        *,
+        cpu_seconds: float = 0,
+        seconds: float = 0,
+        answer: Ask | None = None,
     ) -> Any:
         """Return a task's result, as ``Sandbox.run``; a process that has ended is replaced once."""
         try:
@@ -194,12 +212,16 @@ class SandboxPool:
         for sandbox in idle:
             sandbox.end()
 
-    def _do(self, task: Task, cpu_seconds: float, seconds: float, answer: Ask | None) -> Any:
+    def _do(
+        self, task: Task, cpu_seconds: float, seconds: float, answer: Ask | None
+    ) -> Any:
         with self._lock:
             sandbox = self._idle.pop() if self._idle else None
         sandbox = sandbox or Sandbox(self._modules, memory_bytes=self._memory_bytes)
         try:
-            (result,) = sandbox.run(task, cpu_seconds=cpu_seconds, seconds=seconds, answer=answer)
+            (result,) = sandbox.run(
+                task, cpu_seconds=cpu_seconds, seconds=seconds, answer=answer
+            )
             return result
         finally:
             if sandbox.is_running:
@@ -223,13 +245,19 @@ def serve(line: int, modules: Sequence[str], memory_bytes: int) -> None:
         return connection.recv()
 
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    if memory_bytes:  # Arrow's own allocator reserves a gigabyte, which the limit would count
+    if (
+        memory_bytes
+    ):  # Arrow's own allocator reserves a gigabyte, which the limit would count
         os.putenv("ARROW_DEFAULT_MEMORY_POOL", "system")
     for module in modules:
         importlib.import_module(module)
     # Have the system refuse more than so many bytes, unless it refuses fewer already.
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    known = [each for each in (memory_bytes or soft, soft, hard) if each != resource.RLIM_INFINITY]
+    known = [
+        each
+        for each in (memory_bytes or soft, soft, hard)
+        if each != resource.RLIM_INFINITY
+    ]
     resource.setrlimit(resource.RLIMIT_DATA, (min(known, default=soft), hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(EOFError, OSError):  # the other side is gone, or has given a task up
@@ -238,11 +266,15 @@ def serve(line: int, modules: Sequence[str], memory_bytes: int) -> None:
             outcome = _do(connection.recv, ask, send)
             signal.setitimer(signal.ITIMER_PROF, 0)
             send(*outcome)
-            if isinstance(outcome[1], TaskOutOfMemoryError):  # half a message may be left
+            if isinstance(
+                outcome[1], TaskOutOfMemoryError
+            ):  # half a message may be left
                 return
 
 
-def _do(receive: Callable[[], Any], ask: Ask, send: Callable[[str, Any], None]) -> tuple[str, Any]:
+def _do(
+    receive: Callable[[], Any], ask: Ask, send: Callable[[str, Any], None]
+) -> tuple[str, Any]:
     """Do a task, and return how it ends; only our own errors travel, others would bring Arrow."""
     try:
         task, cpu_seconds = receive()

@@ -93,7 +93,9 @@ class _Commands(TyperGroup):
             }
             for name in names.split():
                 docstring = ast.get_docstring(functions[name]) or ""
-                self.commands[name].help = " ".join(docstring.partition("\n\n")[0].split())
+                self.commands[name].help = " ".join(
+                    docstring.partition("\n\n")[0].split()
+                )
         super().format_help(ctx, formatter)
 
 
@@ -113,7 +115,9 @@ app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
 _BROKEN = 3
 _Result = TypeVar("_Result")
-RunId = Annotated[str, typer.Argument(help="The run whose message is in the dead-letter queue.")]
+RunId = Annotated[
+    str, typer.Argument(help="The run whose message is in the dead-letter queue.")
+]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 
@@ -121,7 +125,8 @@ Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 @app.command()
 def bootstrap(
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; say what is not as it must be.")
+        bool,
+        typer.Option("--check", help="Change nothing; say what is not as it must be."),
     ] = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="Also set right what is there and differs.")
@@ -153,15 +158,19 @@ def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
 
 @app.command()
 def ui(
-    host: Annotated[str, typer.Option("--host", "-h", help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option("--host", "-h", help="Address to listen on.")
+    ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", "-p", help="Port to listen on.", min=0, max=65535)
     ] = 3000,
     workspace: Annotated[
-        list[Path], typer.Option("--workspace", "-w", help="Where Dagster's code is.", exists=True)
+        list[Path],
+        typer.Option("--workspace", "-w", help="Where Dagster's code is.", exists=True),
     ] = [Path("workspace.yaml")],  # noqa: B006 - Typer's defaults are never changed
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Show everything, let nothing be pressed.")
+        bool,
+        typer.Option("--read-only", help="Show everything, let nothing be pressed."),
     ] = False,
 ) -> None:
     """Serve Dagster's pages, behind a guard against foreign pages, until a signal ends it."""
@@ -172,7 +181,9 @@ def ui(
 
 @app.command()
 def deletions(
-    once: Annotated[bool, typer.Option("--once", help="What is due now, and no more.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="What is due now, and no more.")
+    ] = False,
 ) -> None:
     """Remove the tenants whose deletion is due, in place of the code server, until a signal."""
     import dagster as dg
@@ -187,23 +198,31 @@ def deletions(
     try:
         opened = dg.DagsterInstance.get()
     except dg.DagsterError as error:
-        raise SettingsError("DAGSTER_HOME", "must name the folder of dagster.yaml") from error
+        raise SettingsError(
+            "DAGSTER_HOME", "must name the folder of dagster.yaml"
+        ) from error
     with opened as instance:
         tick = DeletionTick(platform, DagsterHistory(instance))
         while True:
             typer.echo(tick.run())
             if once:
                 return
-            time.sleep(EVERY_TEN_SECONDS)  # as long as between ticks of the duty that it replaces
+            time.sleep(
+                EVERY_TEN_SECONDS
+            )  # as long as between ticks of the duty that it replaces
 
 
 @app.command()
 def demo(
     output_dir: Annotated[
-        Path, typer.Option(help="Where the run's artifacts are put, to look at afterwards.")
+        Path,
+        typer.Option(help="Where the run's artifacts are put, to look at afterwards."),
     ] = Path("out/demo"),
     release: Annotated[
-        bool, typer.Option("--release", help="Publish the held feed in the end, else leave it.")
+        bool,
+        typer.Option(
+            "--release", help="Publish the held feed in the end, else leave it."
+        ),
     ] = False,
 ) -> None:
     """Run the sample tenant from end to end on embedded AWS, then end everything.
@@ -229,9 +248,14 @@ def dev(
 @app.command()
 def doctor(
     reads_bytes: Annotated[
-        bool, typer.Option("--bytes", help="Also read each feed in force whole, and hash it.")
+        bool,
+        typer.Option(
+            "--bytes", help="Also read each feed in force whole, and hash it."
+        ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON, for programs.")
+    ] = False,
 ) -> None:
     """Check what must always hold, change nothing; exit status 3 where anything is broken."""
     import json
@@ -259,10 +283,15 @@ def doctor(
 def recover(
     since: Annotated[
         datetime,
-        typer.Option(formats=["%Y-%m-%dT%H:%M:%SZ"], help="The instant of the tables, UTC."),
+        typer.Option(
+            formats=["%Y-%m-%dT%H:%M:%SZ"], help="The instant of the tables, UTC."
+        ),
     ],
     audit: Annotated[
-        str, typer.Option("--audit", help="The audit's table as it was before the restoration.")
+        str,
+        typer.Option(
+            "--audit", help="The audit's table as it was before the restoration."
+        ),
     ],
 ) -> None:
     """Make restored tables good: pause all, delete again what was deleted since, end open runs.
@@ -279,8 +308,12 @@ def recover(
     from relay_dagster.wiring import connect
 
     platform, screen = connect(Settings.from_env()), Screen()
-    before = AuditStore(replace(platform.database, audit=Table(platform.clients, audit)))
-    done = recovery.recover(platform, since.replace(tzinfo=UTC), before, _operator(platform))
+    before = AuditStore(
+        replace(platform.database, audit=Table(platform.clients, audit))
+    )
+    done = recovery.recover(
+        platform, since.replace(tzinfo=UTC), before, _operator(platform)
+    )
     deleted = [f"{each.action} {each.target}" for each in done.deleted_again]
     for name, what in (
         ("deleted again", deleted),
@@ -312,7 +345,15 @@ def dlq_list() -> None:
         )
         for dead in _dead_letters().all()
     ]
-    names = ("run_id", "tenant_id", "status", "error_code", "cause", "since", "message_id")
+    names = (
+        "run_id",
+        "tenant_id",
+        "status",
+        "error_code",
+        "cause",
+        "since",
+        "message_id",
+    )
     Screen().table(names, rows)
 
 
@@ -326,7 +367,10 @@ def dlq_redrive(run_id: RunId) -> None:
 @dlq.command("discard")
 def dlq_discard(
     name: Annotated[
-        str, typer.Argument(metavar="RUN_ID|MESSAGE_ID", help="The run, or the message itself.")
+        str,
+        typer.Argument(
+            metavar="RUN_ID|MESSAGE_ID", help="The run, or the message itself."
+        ),
     ],
 ) -> None:
     """Remove a dead letter; its run stays as it ended."""
@@ -374,7 +418,9 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:
-        problem = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
+        problem = " ".join(
+            str(getattr(error, "format_message", error.__str__)()).split()
+        )
         problem = problem.replace("Value error, ", "").removesuffix(".")
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "relay"

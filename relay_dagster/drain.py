@@ -32,7 +32,9 @@ class Deadline:
     monotonic: Callable[[], float] = time.monotonic
 
     @classmethod
-    def after(cls, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> Self:
+    def after(
+        cls, seconds: float, monotonic: Callable[[], float] = time.monotonic
+    ) -> Self:
         """Return the deadline that is so many seconds from now."""
         return cls(monotonic() + seconds, monotonic)
 

@@ -53,7 +53,9 @@ class JsonLines(logging.Formatter):
         facts, event = getattr(record, "facts", None), record.getMessage()
         if facts is None:
             facts, event = {"logger": record.name, "message": event}, "library"
-        instant = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
+        instant = datetime.fromtimestamp(record.created, UTC).isoformat(
+            timespec="microseconds"
+        )
         line = {
             **_context.get(),
             **facts,
@@ -62,7 +64,9 @@ class JsonLines(logging.Formatter):
             "timestamp": instant.replace("+00:00", "Z"),
         }
         if record.exc_info and record.exc_info[1] is not None:
-            line["exception"] = "".join(traceback.format_exception(record.exc_info[1])).rstrip("\n")
+            line["exception"] = "".join(
+                traceback.format_exception(record.exc_info[1])
+            ).rstrip("\n")
         return json.dumps(line, default=repr)
 
 

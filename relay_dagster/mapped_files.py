@@ -20,7 +20,9 @@ class InputFile:
     def at(cls, path: Path, limit: int | None = None) -> Self:
         """Return a file; of a pipe at most ``limit`` bytes and one more; `OSError`: unreadable."""
         with path.open("rb") as file:
-            if not path.is_file() or path.stat().st_size == 0:  # a pipe, or nothing to map
+            if (
+                not path.is_file() or path.stat().st_size == 0
+            ):  # a pipe, or nothing to map
                 return cls(path.name, file.read(-1 if limit is None else limit + 1))
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             return cls(path.name, memoryview(mapped))

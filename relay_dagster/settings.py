@@ -49,7 +49,9 @@ def _url(value: str) -> str:
 
 
 def _host_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", text):
+    if not re.fullmatch(
+        r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", text
+    ):
         raise ValueError("Input should be host names without ports, comma-separated")
     return text.lower()
 
@@ -58,7 +60,9 @@ def _network(text: str) -> str:
     try:
         return str(ip_network(text, strict=False))
     except ValueError:
-        raise ValueError("Input should be addresses or networks, comma-separated") from None
+        raise ValueError(
+            "Input should be addresses or networks, comma-separated"
+        ) from None
 
 
 _MAX_RUNS = 1_000_000  # at once
@@ -74,20 +78,28 @@ _Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 _Hours = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 _Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
-_Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_words)]
+_Networks = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_words)
+]
 _HostNames = Annotated[
     tuple[Annotated[str, AfterValidator(_host_name)], ...], BeforeValidator(_words)
 ]
 _Prefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*$")]
 _Url = Annotated[str, AfterValidator(_url)]
-_BaseUrl = Annotated[str, AfterValidator(_url), AfterValidator(lambda url: url.rstrip("/"))]
+_BaseUrl = Annotated[
+    str, AfterValidator(_url), AfterValidator(lambda url: url.rstrip("/"))
+]
 
 
 class EnvironmentSettings(BaseModel):
     """Base: values from an environment, or by their names from code."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, validate_default=True, defer_build=True
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        validate_default=True,
+        defer_build=True,
     )
 
     @classmethod
@@ -98,7 +110,10 @@ class EnvironmentSettings(BaseModel):
         """
         environ = os.environ if environ is None else environ
         texts = {name: text for name in environ if (text := environ[name].strip())}
-        first = (next(filter(texts.get, _names(one)), None) for one in cls.model_fields.values())
+        first = (
+            next(filter(texts.get, _names(one)), None)
+            for one in cls.model_fields.values()
+        )
         given = {name: texts[name] for name in first if name is not None}
         try:
             return cls.model_validate(given)
@@ -109,7 +124,10 @@ class EnvironmentSettings(BaseModel):
 def _names(field: FieldInfo) -> list[str]:
     """Return the variables that a field is read from, the first one first."""
     alias = field.validation_alias
-    return [str(each) for each in (alias.choices if isinstance(alias, AliasChoices) else [alias])]
+    return [
+        str(each)
+        for each in (alias.choices if isinstance(alias, AliasChoices) else [alias])
+    ]
 
 
 # Replacements for Pydantic's sentences about parsing.
@@ -125,12 +143,20 @@ def _first_problem(error: ValidationError) -> SettingsError:
     found = error.errors(include_url=False)[0]
     name = str(found["loc"][0])
     if found["type"] == "missing":
-        return SettingsError(name, "is not set; `relay bootstrap` prints a value for it")
-    said = found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    return SettingsError(name, f"{_PROBLEMS.get(found['type'], said)}, not {found['input']!r}")
+        return SettingsError(
+            name, "is not set; `relay bootstrap` prints a value for it"
+        )
+    said = (
+        found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    )
+    return SettingsError(
+        name, f"{_PROBLEMS.get(found['type'], said)}, not {found['input']!r}"
+    )
 
 
-def _read(variable: str, default: Any = ..., description: str | None = None, **more: Any) -> Any:
+def _read(
+    variable: str, default: Any = ..., description: str | None = None, **more: Any
+) -> Any:
     """Return the field that a variable sets; one without a default must be set."""
     return Field(default, validation_alias=variable, description=description, **more)
 
@@ -145,7 +171,9 @@ _OF_ENGINE = (
 
 def _of_engine(name: str) -> Any:
     """Return the field of a limit of the engine's that a variable sets."""
-    return _read(f"RELAY_MAX_{name.upper()}", getattr(DEFAULT_LIMITS, name), MEANINGS[name])
+    return _read(
+        f"RELAY_MAX_{name.upper()}", getattr(DEFAULT_LIMITS, name), MEANINGS[name]
+    )
 
 
 class LimitSettings(EnvironmentSettings):
@@ -165,7 +193,9 @@ class LimitSettings(EnvironmentSettings):
         "`feed_too_large`, or the next attempt where the process dies of it",
     )
     max_body_bytes: _Limit = _read(
-        "RELAY_MAX_BODY_BYTES", 1 << 20, "413 `PAYLOAD_TOO_LARGE`: the body of a request"
+        "RELAY_MAX_BODY_BYTES",
+        1 << 20,
+        "413 `PAYLOAD_TOO_LARGE`: the body of a request",
     )
 
     rate_limit_per_minute: _Limit = _read(
@@ -223,7 +253,9 @@ class ProvisioningSettings(RegionSettings, ConcurrencySettings):
     """What AWS resources are made with; attempts of a run are the queue's ``maxReceiveCount``."""
 
     max_attempts: _Attempts = _read("WORKER_POISON_MAX_RECEIVES", 3)
-    visibility_timeout_seconds: _Visibility = _read("WORKER_VISIBILITY_TIMEOUT_SECONDS", 300)
+    visibility_timeout_seconds: _Visibility = _read(
+        "WORKER_VISIBILITY_TIMEOUT_SECONDS", 300
+    )
     retention_days: _Days = _read("RETENTION_DAYS", 30)
 
 
@@ -240,7 +272,9 @@ class UiSettings(RegionSettings):
     ui_hosts: _HostNames = _read("RELAY_UI_HOSTS", ())
     ui_behind_proxy: bool = _read("RELAY_UI_BEHIND_PROXY", False)
     artifact_bucket: str | None = _read("ARTIFACT_BUCKET", None)
-    public_s3_endpoint_url: _BaseUrl | None = _read("RELAY_PUBLIC_S3_ENDPOINT_URL", None)
+    public_s3_endpoint_url: _BaseUrl | None = _read(
+        "RELAY_PUBLIC_S3_ENDPOINT_URL", None
+    )
 
     @property
     def hosts_of_ui(self) -> frozenset[str]:
@@ -255,14 +289,16 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     artifact_bucket: str = _read("ARTIFACT_BUCKET")
     keep_published: _Kept = _read("RELAY_KEEP_PUBLISHED", 10)
     dagster_retention_days: _Days = _read(
-        "RELAY_DAGSTER_RETENTION_DAYS", default_factory=lambda read: min(3, read["retention_days"])
+        "RELAY_DAGSTER_RETENTION_DAYS",
+        default_factory=lambda read: min(3, read["retention_days"]),
     )
     deletion_grace_hours: _Hours = _read("RELAY_DELETION_GRACE_HOURS", 168)
     deletions_apart: bool = _read("RELAY_DELETIONS_APART", False)
     runs_table: str = _read("RUNS_TABLE")
     tenants_table: str = _read("TENANTS_TABLE")
     audit_table: str = _read(
-        "AUDIT_TABLE", default_factory=lambda read: audit_table_beside(read["tenants_table"])
+        "AUDIT_TABLE",
+        default_factory=lambda read: audit_table_beside(read["tenants_table"]),
     )
     queue_url: _Url = _read("SQS_QUEUE_URL")
     dlq_url: _Url = _read("SQS_DLQ_URL")
@@ -284,9 +320,13 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     heartbeat_seconds: _Seconds = _read("RELAY_HEARTBEAT_SECONDS", 5)
     heartbeat_stale_seconds: _Seconds = _read("RELAY_HEARTBEAT_STALE_SECONDS", 90)
     run_timeout_seconds: _Seconds = _read(
-        "RELAY_RUN_TIMEOUT_SECONDS", 3600, "of one attempt; `RUN_TIMEOUT`, which is final"
+        "RELAY_RUN_TIMEOUT_SECONDS",
+        3600,
+        "of one attempt; `RUN_TIMEOUT`, which is final",
     )
-    given_secrets_prefix: _Prefix | None = _read("RELAY_SECRETS_PREFIX", None, repr=False)
+    given_secrets_prefix: _Prefix | None = _read(
+        "RELAY_SECRETS_PREFIX", None, repr=False
+    )
     public_url: _BaseUrl | None = _read("RELAY_PUBLIC_URL", None)
 
     @property
@@ -308,10 +348,13 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
             problem = "must be more than RELAY_HEARTBEAT_SECONDS"
             raise SettingsError("RELAY_HEARTBEAT_STALE_SECONDS", problem)
         if settings.dagster_retention_days > settings.retention_days:
-            raise SettingsError("RELAY_DAGSTER_RETENTION_DAYS", "must be at most RETENTION_DAYS")
+            raise SettingsError(
+                "RELAY_DAGSTER_RETENTION_DAYS", "must be at most RETENTION_DAYS"
+            )
         if require_api and keys and everybody:
             problem = (
-                "must not be true beside API_KEYS: it lets everybody in as an admin; unset one"
+                "must not be true beside API_KEYS: it lets everybody in as an admin; "
+                "unset one"
             )
             raise SettingsError("RELAY_ALLOW_ANONYMOUS", problem)
         if require_api and not keys and not everybody:

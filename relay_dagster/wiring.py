@@ -81,20 +81,29 @@ class Platform:
 
 
 def connect(
-    settings: Settings, timeouts: Timeouts = LONG_TIMEOUTS, *, clients: Clients | None = None
+    settings: Settings,
+    timeouts: Timeouts = LONG_TIMEOUTS,
+    *,
+    clients: Clients | None = None,
 ) -> Platform:
     """Return the platform of the settings; it sends nothing before its first use."""
     clients = clients or Clients(
-        settings.region, timeouts, public_s3_endpoint_url=settings.public_s3_endpoint_url
+        settings.region,
+        timeouts,
+        public_s3_endpoint_url=settings.public_s3_endpoint_url,
     )
-    database = Database.of(clients, settings, lambda: metrics.worker_error("unreadable"))
+    database = Database.of(
+        clients, settings, lambda: metrics.worker_error("unreadable")
+    )
     runs, objects = RunStore(database), ObjectStore(clients, settings.artifact_bucket)
     metrics = Metrics(
         clients,
         namespace=settings.metrics_namespace,
         environment=settings.environment,
         enabled=settings.metrics_enabled,
-        consecutive_failures=lambda tenant_id: runs.lock(tenant_id).consecutive_failures,
+        consecutive_failures=lambda tenant_id: (
+            runs.lock(tenant_id).consecutive_failures
+        ),
     )
     return Platform(
         settings=settings,
@@ -116,7 +125,9 @@ def connect(
         objects=objects,
         queue=JobQueue(clients, settings.queue_url, settings.dlq_url),
         metrics=metrics,
-        ledger=RunService(runs, poll_schedule(settings), keep_published=settings.keep_published),
+        ledger=RunService(
+            runs, poll_schedule(settings), keep_published=settings.keep_published
+        ),
     )
 
 

@@ -175,23 +175,39 @@ def alarm_definitions(plan: AlarmPlan) -> list[dict[str, Any]]:
             plan.backlog_minutes,
             queue=plan.queue_name,
         ),
-        AlarmKind.WORKER_ERRORS: _Condition(metrics.WORKER_ERROR, "Sum", ">", errors, seconds),
+        AlarmKind.WORKER_ERRORS: _Condition(
+            metrics.WORKER_ERROR, "Sum", ">", errors, seconds
+        ),
         AlarmKind.HEARTBEAT: _Condition(
-            metrics.WORKER_HEARTBEAT, "Sum", "<", 1, 60, plan.heartbeat_minutes, missing="breaching"
+            metrics.WORKER_HEARTBEAT,
+            "Sum",
+            "<",
+            1,
+            60,
+            plan.heartbeat_minutes,
+            missing="breaching",
         ),
         # One period: a minute that no value falls into does not begin the hour anew.
         AlarmKind.HOLDS: _Condition(metrics.RUNS_HELD, "Minimum", ">=", 1, 3600),
-        AlarmKind.DEAD_LETTERS: _Condition(_WAITING, "Maximum", ">", 0, 300, queue=plan.dlq_name),
+        AlarmKind.DEAD_LETTERS: _Condition(
+            _WAITING, "Maximum", ">", 0, 300, queue=plan.dlq_name
+        ),
         AlarmKind.RATE_LIMITED: _Condition(
             metrics.RATE_LIMITED, "Sum", ">", plan.refusal_threshold, 300
         ),
         AlarmKind.PULLS: _Condition(
             metrics.PULL_FAILED, "Sum", ">", plan.pull_failure_threshold, 3600
         ),
-        AlarmKind.INVARIANTS: _Condition(metrics.INVARIANTS_BROKEN, "Maximum", ">", 0, 3600),
+        AlarmKind.INVARIANTS: _Condition(
+            metrics.INVARIANTS_BROKEN, "Maximum", ">", 0, 3600
+        ),
         # The average of what is 0 or 1 is its share.
-        AlarmKind.SLO_FAST: _Condition(metrics.SLO_BAD, "Average", ">=", _FAST_SHARE, 3600),
-        AlarmKind.SLO_SLOW: _Condition(metrics.SLO_BAD, "Average", ">=", _SLOW_SHARE, 6 * 3600),
+        AlarmKind.SLO_FAST: _Condition(
+            metrics.SLO_BAD, "Average", ">=", _FAST_SHARE, 3600
+        ),
+        AlarmKind.SLO_SLOW: _Condition(
+            metrics.SLO_BAD, "Average", ">=", _SLOW_SHARE, 6 * 3600
+        ),
     }
     alarms = []
     for kind in plan.kinds:
@@ -213,12 +229,16 @@ def _alarm(
         dimensions["QueueName"] = condition.queue
     whose = "any tenant" if tenant is None else f"tenant {tenant}"
     return {
-        "AlarmName": "-".join(filter(None, (plan.name_prefix, plan.environment, kind, tenant))),
+        "AlarmName": "-".join(
+            filter(None, (plan.name_prefix, plan.environment, kind, tenant))
+        ),
         "Namespace": plan.namespace if condition.queue is None else "AWS/SQS",
         "DatapointsToAlarm": condition.periods,
         "AlarmDescription": _DESCRIPTIONS[kind].format(plan=plan, whose=whose),
         "MetricName": condition.metric,
-        "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+        "Dimensions": [
+            {"Name": name, "Value": value} for name, value in dimensions.items()
+        ],
         "Statistic": condition.statistic,
         "ComparisonOperator": _COMPARISONS[condition.comparison],
         "Threshold": float(condition.threshold),
@@ -229,7 +249,9 @@ def _alarm(
 
 
 @maps_aws_errors
-def set_up_alarms(plan: AlarmPlan, clients: Clients, *, dry_run: bool = False) -> list[AlarmChange]:
+def set_up_alarms(
+    plan: AlarmPlan, clients: Clients, *, dry_run: bool = False
+) -> list[AlarmChange]:
     """Create the alarms that are missing, and update those that differ; a dry run reports.
 
     Raises:
@@ -242,7 +264,9 @@ def set_up_alarms(plan: AlarmPlan, clients: Clients, *, dry_run: bool = False) -
         answer = clients.cloudwatch.describe_alarms(
             AlarmNames=names[start : start + _MAX_NAMES], MaxRecords=_MAX_NAMES
         )
-        present |= {alarm["AlarmName"]: alarm for alarm in answer.get("MetricAlarms", [])}
+        present |= {
+            alarm["AlarmName"]: alarm for alarm in answer.get("MetricAlarms", [])
+        }
     changes = []
     for alarm in wanted:
         there = present.get(alarm["AlarmName"])
@@ -279,4 +303,6 @@ def _comparable(value: Any) -> Any:
     """Return a value such that order, which CloudWatch does not keep, does not count."""
     if not isinstance(value, list):
         return value
-    return sorted(str(sorted(item.items()) if isinstance(item, dict) else item) for item in value)
+    return sorted(
+        str(sorted(item.items()) if isinstance(item, dict) else item) for item in value
+    )

@@ -26,7 +26,15 @@ def write_sbom(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, project = ROOT / "deploy" / "image.lock", ROOT / "pyproject.toml"
     options = ["--short-PURLs", "--output-reproducible", "--of", "JSON"]
-    command = ["requirements", str(lock), "--pyproject", str(project), *options, "-o", str(path)]
+    command = [
+        "requirements",
+        str(lock),
+        "--pyproject",
+        str(project),
+        *options,
+        "-o",
+        str(path),
+    ]
     _tool("cyclonedx_py", *command).check_returncode()
 
 
@@ -34,7 +42,14 @@ def advisories() -> list[dict[str, Any]] | None:
     """Return each locked package with what is known against it, None where nobody answers."""
     done = _tool(
         *("pip_audit", "--requirement", str(ROOT / "requirements.lock")),
-        *("--require-hashes", "--disable-pip", "--progress-spinner", "off", "--format", "json"),
+        *(
+            "--require-hashes",
+            "--disable-pip",
+            "--progress-spinner",
+            "off",
+            "--format",
+            "json",
+        ),
     )
     if not done.stdout.startswith("{"):
         print(done.stderr.strip().rpartition("\n")[2], file=sys.stderr)
@@ -46,7 +61,9 @@ def advisories() -> list[dict[str, Any]] | None:
 def verdict(packages: Sequence[Mapping[str, Any]] | None) -> tuple[int, list[str]]:
     """Return the exit status, and what to say."""
     if packages is None:
-        return 2, ["not audited: the advisories cannot be reached; run it where they can"]
+        return 2, [
+            "not audited: the advisories cannot be reached; run it where they can"
+        ]
     lines = [
         f"{package['name']} {package['version']}: {found['id']}, "
         f"mended in {', '.join(found['fix_versions']) or 'no version yet'}"
@@ -54,13 +71,18 @@ def verdict(packages: Sequence[Mapping[str, Any]] | None) -> tuple[int, list[str
         for found in package.get("vulns", ())
     ]
     if lines:
-        return 1, [*lines, f"{len(lines)} advisories: raise the versions, then `make lock`"]
+        return 1, [
+            *lines,
+            f"{len(lines)} advisories: raise the versions, then `make lock`",
+        ]
     unknown = [package["name"] for package in packages if "skip_reason" in package]
     if unknown:
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         named = f"{', '.join(unknown[:_SHOWN])}{more}"
         return 2, [f"not audited: the advisories have no answer for {named}"]
-    return 0, [f"nothing is known against the {len(packages)} packages of requirements.lock"]
+    return 0, [
+        f"nothing is known against the {len(packages)} packages of requirements.lock"
+    ]
 
 
 def main(arguments: Sequence[str]) -> int:

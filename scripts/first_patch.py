@@ -47,7 +47,11 @@ def with_sku_alone(by_hand: Document) -> Document:
 
 def with_patch(document: Document, printed: str) -> Document:
     """Return a config with the parsers that a check has printed."""
-    patch = parse_document(printed, format="yaml") if "\nvendors:" in printed else {"vendors": []}
+    patch = (
+        parse_document(printed, format="yaml")
+        if "\nvendors:" in printed
+        else {"vendors": []}
+    )
     parsers = {vendor["vendor_id"]: vendor["parser"] for vendor in patch["vendors"]}
     return _with_parsers(
         document, lambda vendor: parsers.get(vendor["vendor_id"], vendor["parser"])
@@ -61,10 +65,16 @@ def with_answers(document: Document, by_hand: Document, printed: str) -> Documen
 
     def answered(vendor: Document) -> Document:
         parser, known = vendor["parser"], own[vendor["vendor_id"]]
-        headers = {column: header for column in asked if (header := _header(known, column))}
+        headers = {
+            column: header for column in asked if (header := _header(known, column))
+        }
         defaults = {c: v for c, v in known.get("defaults", {}).items() if c in asked}
         mapped = {**parser["column_map"], **headers}
-        return {**parser, "column_map": mapped, **({"defaults": defaults} if defaults else {})}
+        return {
+            **parser,
+            "column_map": mapped,
+            **({"defaults": defaults} if defaults else {}),
+        }
 
     return _with_parsers(document, answered)
 
@@ -103,5 +113,7 @@ def _header(parser: Document, column: str) -> str | None:
 
 
 def _with_parsers(document: Document, parser_of: Any) -> Document:
-    vendors = [{**vendor, "parser": parser_of(vendor)} for vendor in document["vendors"]]
+    vendors = [
+        {**vendor, "parser": parser_of(vendor)} for vendor in document["vendors"]
+    ]
     return {**document, "vendors": vendors}

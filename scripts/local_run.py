@@ -24,4 +24,6 @@ from local.command import main  # noqa: E402  # found by the path above
 if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
-    os._exit(status)  # a twentieth of a second to take all apart first; the system does it at once
+    os._exit(
+        status
+    )  # a twentieth of a second to take all apart first; the system does it at once

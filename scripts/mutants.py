@@ -67,10 +67,18 @@ EQUIVALENT = {
     ),
     ("return has_cost, np.where(has_cost, 0, given)", "0", "1"),
     # Python's integers compute what 64 bits would too.
-    ("limit = (_LIMIT - 2 * terms.increment * denominator) // (2 * denominator)", "2", "3"),
+    (
+        "limit = (_LIMIT - 2 * terms.increment * denominator) // (2 * denominator)",
+        "2",
+        "3",
+    ),
     ("if limit <= 0:", "limit <= 0", "limit < 0"),
     ("if limit <= 0:", "0", "1"),
-    ("shipped_limit = (limit - terms.markup) // (terms.numerator // denominator + 1)", "1", "2"),
+    (
+        "shipped_limit = (limit - terms.markup) // (terms.numerator // denominator + 1)",
+        "1",
+        "2",
+    ),
     (
         "is_large = (cost > shipped_limit - terms.shipping) | (given > limit)",
         "cost > shipped_limit - terms.shipping",
@@ -89,7 +97,11 @@ EQUIVALENT = {
     ),
     ("minimum = np.where(inputs.least >= 0, inputs.least, minimum)", "0", "1"),
     # Below 0 is below 0.
-    ("computed = np.full(len(rows), -1) if computed is None else computed[rows]", "1", "2"),
+    (
+        "computed = np.full(len(rows), -1) if computed is None else computed[rows]",
+        "1",
+        "2",
+    ),
     # A run that is in the stage already has gone before.
     (
         "if _ORDER[stage] < _ORDER[record.stage] or stage is Stage.COMPLETE:",
@@ -102,7 +114,11 @@ EQUIVALENT = {
     ("kinds: list[list[int]] = [[] for _ in range(len(words) + 1)]", "1", "2"),
     # Both are of one length.
     ("for matcher, each in zip(self._matchers, kinds, strict=True):", "True", "False"),
-    ("triples = zip(names, before, after or [None] * len(names), strict=True)", "True", "False"),
+    (
+        "triples = zip(names, before, after or [None] * len(names), strict=True)",
+        "True",
+        "False",
+    ),
 }
 """Mutants that do the same as the source: its line, and the change."""
 LIBRARIES = (
@@ -155,13 +171,24 @@ class Mutant:
 def mutants_of(module: str, source: str) -> Iterator[Mutant]:
     """Yield each module that differs from the source in one place, but those that do the same."""
     tree, lines = ast.parse(source), source.splitlines()
-    idle = {part for node in ast.walk(tree) for each in _idle(node) for part in ast.walk(each)}
+    idle = {
+        part
+        for node in ast.walk(tree)
+        for each in _idle(node)
+        for part in ast.walk(each)
+    }
     for number, node in enumerate(ast.walk(tree)):
         for changed in () if node in idle else _changes(node):
             other = copy.deepcopy(tree)
-            place = next(each for at, each in enumerate(ast.walk(other)) if at == number)
+            place = next(
+                each for at, each in enumerate(ast.walk(other)) if at == number
+            )
             place.__dict__.update(changed.__dict__)
-            line, before, after = getattr(node, "lineno", 0), ast.unparse(node), ast.unparse(place)
+            line, before, after = (
+                getattr(node, "lineno", 0),
+                ast.unparse(node),
+                ast.unparse(place),
+            )
             if (lines[line - 1].strip(), before, after) not in EQUIVALENT:
                 yield Mutant(module, line, before, after, ast.unparse(other))
 
@@ -229,7 +256,10 @@ def _test(folder: Path, tests: Sequence[str]) -> None:
     import pytest
 
     options = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
-    loaded = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # libraries, before their plugins
+    loaded = (
+        "-W",
+        "ignore::pytest.PytestAssertRewriteWarning",
+    )  # libraries, before their plugins
     os._exit(pytest.main([*options, *loaded, *tests]))
 
 
@@ -237,16 +267,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Try the mutants; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("modules", nargs="*", metavar="MODULE", default=[*SUBJECTS])
-    parser.add_argument("--sample", type=int, help="try so many, drawn by --seed; all by default")
+    parser.add_argument(
+        "--sample", type=int, help="try so many, drawn by --seed; all by default"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="so many side by side")
     options = parser.parse_args(arguments)
     if unknown := set(options.modules) - {*SUBJECTS}:
-        parser.error(f"{', '.join(sorted(unknown))}: the modules are {', '.join(SUBJECTS)}")
+        parser.error(
+            f"{', '.join(sorted(unknown))}: the modules are {', '.join(SUBJECTS)}"
+        )
     with tempfile.TemporaryDirectory(prefix="relay-mutants-") as made:
         folders = [_copied(Path(made) / str(number)) for number in range(options.jobs)]
-        if failing := [each for each in options.modules if not passes(each, folders[0])]:
-            print(f"the tests of {', '.join(failing)} fail as they are", file=sys.stderr)
+        if failing := [
+            each for each in options.modules if not passes(each, folders[0])
+        ]:
+            print(
+                f"the tests of {', '.join(failing)} fail as they are", file=sys.stderr
+            )
             return 2
         return _try_all(options, folders)
 
@@ -256,12 +294,16 @@ def _copied(folder: Path) -> Path:
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                source, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         else:
             shutil.copy(source, folder / name)
     compileall.compile_dir(folder, quiet=1)
     for module in SUBJECTS:  # of these the source alone counts: it changes
-        for compiled in (folder / module).parent.glob(f"__pycache__/{Path(module).stem}.*"):
+        for compiled in (folder / module).parent.glob(
+            f"__pycache__/{Path(module).stem}.*"
+        ):
             compiled.unlink()
     return folder
 

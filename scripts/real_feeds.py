@@ -80,7 +80,9 @@ def _grown(record: Record) -> Record | None:
 
 def _with_decimal_comma(record: Record) -> Record:
     """Prices under 1,000 alone: with more digits before its comma none passes for thousands."""
-    return _repriced(record, lambda fee: f"{fee:.3f}".replace(".", ",") if fee < 1000 else f"{fee}")
+    return _repriced(
+        record, lambda fee: f"{fee:.3f}".replace(".", ",") if fee < 1000 else f"{fee}"
+    )
 
 
 def _repriced(record: Record, written: Callable[[Decimal], str]) -> Record:
@@ -118,14 +120,27 @@ CHANGES = (
         _with_decimal_comma,
         ("price_rise", "price_level"),
     ),
-    Change("nothing in stock", "jlcpcb", ("lcsc",), _without_stock, ("out_of_stock",), "cp1252"),
-    Change("a third of one list", "aurora_health", ("summit",), _third, ("vendor_rows",)),
+    Change(
+        "nothing in stock",
+        "jlcpcb",
+        ("lcsc",),
+        _without_stock,
+        ("out_of_stock",),
+        "cp1252",
+    ),
+    Change(
+        "a third of one list", "aurora_health", ("summit",), _third, ("vendor_rows",)
+    ),
 )
 
 
 # SKUs of three hospitals that tie in different ways: their offers by rank, and what each lost on.
 TIES: Mapping[str, Sequence[tuple[str, str | None]]] = {
-    "10000009": (("aurora_baycare", None), ("sheboygan", "vendor_id"), ("summit", "vendor_id")),
+    "10000009": (
+        ("aurora_baycare", None),
+        ("sheboygan", "vendor_id"),
+        ("summit", "vendor_id"),
+    ),
     "10000706": (
         ("aurora_baycare", None),
         ("summit", "vendor_id"),
@@ -156,9 +171,13 @@ class Line:
 
 def main() -> int:
     """Run every tenant; return the exit status."""
-    feeds_dir = Path(os.environ.get("RELAY_FEEDS_DIR") or ROOT.parent / "shared" / "data")
+    feeds_dir = Path(
+        os.environ.get("RELAY_FEEDS_DIR") or ROOT.parent / "shared" / "data"
+    )
     if not feeds_dir.is_dir():
-        print(f"no real feeds: {feeds_dir} is not there; name a folder in RELAY_FEEDS_DIR")
+        print(
+            f"no real feeds: {feeds_dir} is not there; name a folder in RELAY_FEEDS_DIR"
+        )
         return 0
     faults = unlisted(feeds_dir)
     for tenant, files in TENANTS.items():
@@ -181,7 +200,10 @@ def main() -> int:
         faults += [] if line.is_right else [str(line)]
     if faults:
         print(
-            f"{len(faults)} of the real feeds' checks failed:", *faults, sep="\n  ", file=sys.stderr
+            f"{len(faults)} of the real feeds' checks failed:",
+            *faults,
+            sep="\n  ",
+            file=sys.stderr,
         )
     return 1 if faults else 0
 
@@ -191,7 +213,9 @@ def unlisted(feeds_dir: Path) -> list[str]:
     listing = feeds_dir / "PROVENANCE.md"
     if not listing.is_file():
         return []
-    named = re.findall(r"^### (\S.*\.csv)$", listing.read_text("utf-8"), flags=re.MULTILINE)
+    named = re.findall(
+        r"^### (\S.*\.csv)$", listing.read_text("utf-8"), flags=re.MULTILINE
+    )
     used = {name for files in TENANTS.values() for name in files.values()}
     return [
         f"{name}: named in {listing.name}, but no config uses it"
@@ -206,7 +230,9 @@ def run(tenant: str, files: Mapping[str, str], feeds_dir: Path) -> Line:
         done = _tenant_run(tenant, _paths(files, feeds_dir), Path(folder))
         if done.returncode == 0:
             return Line(tenant, True, figures(Path(folder)))
-    return Line(tenant, False, f"exit status {done.returncode}: {last_line(done.stderr)}")
+    return Line(
+        tenant, False, f"exit status {done.returncode}: {last_line(done.stderr)}"
+    )
 
 
 def run_patched(tenant: str, feeds_dir: Path) -> Line:
@@ -223,13 +249,19 @@ def run_patched(tenant: str, feeds_dir: Path) -> Line:
         config.write_text(json.dumps(patched), "utf-8")
         second = _local_run(config, paths, "--check")
         done = _local_run(config, paths, f"--output-dir={folder / 'patched'}")
-        own = _local_run(CONFIGS / f"{tenant}.yaml", paths, f"--output-dir={folder / 'by_hand'}")
+        own = _local_run(
+            CONFIGS / f"{tenant}.yaml", paths, f"--output-dir={folder / 'by_hand'}"
+        )
         statuses = [each.returncode for each in (first, second, done, own)]
-        rows, rows_by_hand = (row_counts(folder / each) for each in ("patched", "by_hand"))
+        rows, rows_by_hand = (
+            row_counts(folder / each) for each in ("patched", "by_hand")
+        )
     wrong = differences(patched, by_hand)
     if statuses != [1, 0, 0, 0] or rows != rows_by_hand or wrong:
         counts = f"exit statuses {statuses}, rows {rows} and {rows_by_hand}, {wrong}"
-        return Line(tenant, False, f"by one patch: {counts}\n{second.stdout}{done.stderr}")
+        return Line(
+            tenant, False, f"by one patch: {counts}\n{second.stdout}{done.stderr}"
+        )
     return Line(tenant, True, f"by one patch: {options_told(patched)}")
 
 
@@ -250,14 +282,20 @@ def run_changed(change: Change, feeds_dir: Path) -> Line:
             write_changed(change, paths[vendor_id], changed)
             paths[vendor_id] = changed
         baseline = folder / "before" / "published" / "state.parquet"
-        done = _tenant_run(change.tenant, paths, folder / "after", f"--baseline={baseline}")
+        done = _tenant_run(
+            change.tenant, paths, folder / "after", f"--baseline={baseline}"
+        )
     expected = f"HELD: {', '.join(change.held_by)}" if change.held_by else ""
     # Doubts are written after a success, and are no part of the verdict.
     said = [line for line in done.stderr.splitlines() if not line.startswith("doubt: ")]
     status, last = done.returncode, last_line("\n".join(said)) if said else ""
     is_right = (status, last) == (_HELD if expected else 0, expected)
     text = last or "published"
-    return Line(change.tenant, is_right, f"{change.what}: {text if is_right else (status, text)}")
+    return Line(
+        change.tenant,
+        is_right,
+        f"{change.what}: {text if is_right else (status, text)}",
+    )
 
 
 def explain_ties(feeds_dir: Path) -> Line:
@@ -265,11 +303,21 @@ def explain_ties(feeds_dir: Path) -> Line:
     tenant = "aurora_health"
     paths = _paths(TENANTS[tenant], feeds_dir)
     with tempfile.TemporaryDirectory() as folder:
-        done = _tenant_run(tenant, paths, Path(folder), *(f"--explain={sku}" for sku in TIES))
+        done = _tenant_run(
+            tenant, paths, Path(folder), *(f"--explain={sku}" for sku in TIES)
+        )
     done.check_returncode()
     found = lost_on(done.stdout.splitlines()[-len(TIES) :])
-    wrong = {sku: found[sku] for sku, expected in TIES.items() if found[sku] != list(expected)}
-    text = f"explained {len(TIES)} SKUs that tie" if not wrong else f"explained otherwise: {wrong}"
+    wrong = {
+        sku: found[sku]
+        for sku, expected in TIES.items()
+        if found[sku] != list(expected)
+    }
+    text = (
+        f"explained {len(TIES)} SKUs that tie"
+        if not wrong
+        else f"explained otherwise: {wrong}"
+    )
     return Line(tenant, not wrong, text)
 
 
@@ -277,7 +325,9 @@ def lost_on(lines: Sequence[str]) -> dict[str, list[tuple[str, str | None]]]:
     """Return of each SKU that is explained its offers' vendors, and what they have lost on."""
     explained = map(json.loads, lines)
     return {
-        each["sku"]: [(offer["vendor_id"], offer["lost_on"]) for offer in each["offers"]]
+        each["sku"]: [
+            (offer["vendor_id"], offer["lost_on"]) for offer in each["offers"]
+        ]
         for each in explained
     }
 
@@ -291,7 +341,9 @@ def write_changed(change: Change, source: Path, target: Path) -> None:
         records = csv.DictReader(before)
         writer = csv.DictWriter(after, records.fieldnames or ())
         writer.writeheader()
-        writer.writerows(kept for record in records if (kept := change.of(record)) is not None)
+        writer.writerows(
+            kept for record in records if (kept := change.of(record)) is not None
+        )
 
 
 def _paths(files: Mapping[str, str], feeds_dir: Path) -> dict[str, Path]:
@@ -301,15 +353,25 @@ def _paths(files: Mapping[str, str], feeds_dir: Path) -> dict[str, Path]:
 def _tenant_run(
     tenant: str, paths: Mapping[str, Path], folder: Path, *options: str
 ) -> subprocess.CompletedProcess[str]:
-    return _local_run(CONFIGS / f"{tenant}.yaml", paths, f"--output-dir={folder}", *options)
+    return _local_run(
+        CONFIGS / f"{tenant}.yaml", paths, f"--output-dir={folder}", *options
+    )
 
 
 def _local_run(
     config: Path, paths: Mapping[str, Path], *options: str
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "local_run.py"), "--now", NOW, *options]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "local_run.py"),
+        "--now",
+        NOW,
+        *options,
+    ]
     command += ["--config", str(config)]
-    command += [f"--vendor-file={vendor_id}={path}" for vendor_id, path in paths.items()]
+    command += [
+        f"--vendor-file={vendor_id}={path}" for vendor_id, path in paths.items()
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -317,8 +379,12 @@ def figures(folder: Path) -> str:
     """Say what a run's reports count: rows, refused rows, SKUs, codes."""
     summary = _json(folder / "reports" / "run_summary.json")
     errors = _json(folder / "reports" / "errors.json")
-    codes = ", ".join(f"{code} {count}" for code, count in errors.get("counts", {}).items())
-    rows, refused, skus = (summary[name] for name in ("total_rows", "invalid_rows", "record_count"))
+    codes = ", ".join(
+        f"{code} {count}" for code, count in errors.get("counts", {}).items()
+    )
+    rows, refused, skus = (
+        summary[name] for name in ("total_rows", "invalid_rows", "record_count")
+    )
     return f"{rows:>8,} rows {refused:>4,} refused {skus:>8,} SKUs  {codes or '-'}"
 
 

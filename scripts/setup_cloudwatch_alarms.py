@@ -35,7 +35,9 @@ def main(
     clients: Clients | None = None,
 ) -> int:
     """Do what the command line asks for, and return the exit status."""
-    environ = {name: text.strip() for name, text in environ.items()}  # as the program reads them
+    environ = {
+        name: text.strip() for name, text in environ.items()
+    }  # as the program reads them
     options = _parser(environ)
     asked = options.parse_args(arguments)
     plan = _plan(asked)
@@ -44,10 +46,14 @@ def main(
     try:
         settings = MetricsSettings.from_env(environ)
         if not settings.metrics_enabled:
-            _note("CLOUDWATCH_METRICS_ENABLED is not true here; without it in the program's own")
+            _note(
+                "CLOUDWATCH_METRICS_ENABLED is not true here; without it in the program's own"
+            )
             _note("environment no metric is written, and the heartbeat alarm fires.")
         changes = set_up_alarms(
-            plan, clients or Clients(asked.region or settings.region), dry_run=asked.dry_run
+            plan,
+            clients or Clients(asked.region or settings.region),
+            dry_run=asked.dry_run,
         )
     except (ExternalServiceError, SettingsError) as error:
         print(f"setup_cloudwatch_alarms: {error}", file=sys.stderr)
@@ -84,18 +90,42 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         help="set up this kind of alarm alone; repeatable",
     )
     for name, default, meaning in (
-        ("--consecutive-failure-threshold", defaults.failure_threshold, "failed periods running"),
+        (
+            "--consecutive-failure-threshold",
+            defaults.failure_threshold,
+            "failed periods running",
+        ),
         (
             "--consecutive-failure-period",
             defaults.failure_period,
             "seconds; must be the tenant's run interval, or the alarm cannot fire",
         ),
-        ("--backlog-threshold", defaults.backlog_threshold, "more waiting jobs than this ..."),
+        (
+            "--backlog-threshold",
+            defaults.backlog_threshold,
+            "more waiting jobs than this ...",
+        ),
         ("--backlog-minutes", defaults.backlog_minutes, "... for so many minutes"),
-        ("--worker-error-threshold", defaults.worker_error_threshold, "more errors than this ..."),
-        ("--worker-error-period", defaults.worker_error_period, "... within so many seconds"),
-        ("--heartbeat-minutes", defaults.heartbeat_minutes, "minutes without a heartbeat"),
-        ("--refusal-threshold", defaults.refusal_threshold, "more 429 in 300 s than this"),
+        (
+            "--worker-error-threshold",
+            defaults.worker_error_threshold,
+            "more errors than this ...",
+        ),
+        (
+            "--worker-error-period",
+            defaults.worker_error_period,
+            "... within so many seconds",
+        ),
+        (
+            "--heartbeat-minutes",
+            defaults.heartbeat_minutes,
+            "minutes without a heartbeat",
+        ),
+        (
+            "--refusal-threshold",
+            defaults.refusal_threshold,
+            "more 429 in 300 s than this",
+        ),
         (
             "--pull-failure-threshold",
             defaults.pull_failure_threshold,
@@ -118,7 +148,9 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         help="whom to tell, when an alarm fires and when it is over; repeatable. Without it "
         "existing alarms keep their actions, and new ones have none",
     )
-    options.add_argument("--dry-run", action="store_true", help="change nothing, only tell")
+    options.add_argument(
+        "--dry-run", action="store_true", help="change nothing, only tell"
+    )
     return options
 
 
@@ -128,14 +160,26 @@ def _add_places(options: argparse.ArgumentParser, environ: Mapping[str, str]) ->
         for name in ("SQS_QUEUE_URL", "SQS_DLQ_URL")
     )
     for name, default, meaning in (
-        ("--environment", environ.get("ENVIRONMENT") or "unknown", "ENVIRONMENT of the program"),
+        (
+            "--environment",
+            environ.get("ENVIRONMENT") or "unknown",
+            "ENVIRONMENT of the program",
+        ),
         (
             "--namespace",
             environ.get("CLOUDWATCH_METRICS_NAMESPACE") or "RelayInventory",
             "CLOUDWATCH_METRICS_NAMESPACE of the program",
         ),
-        ("--queue-name", queue or QUEUE_NAME, "the queue of jobs, by default SQS_QUEUE_URL's"),
-        ("--dlq-name", dlq or DLQ_NAME, "the dead letters' queue, by default SQS_DLQ_URL's"),
+        (
+            "--queue-name",
+            queue or QUEUE_NAME,
+            "the queue of jobs, by default SQS_QUEUE_URL's",
+        ),
+        (
+            "--dlq-name",
+            dlq or DLQ_NAME,
+            "the dead letters' queue, by default SQS_DLQ_URL's",
+        ),
         ("--name-prefix", "relay", "what the alarms' names begin with"),
     ):
         shown = default.replace("%", "%%")
@@ -152,7 +196,9 @@ def _plan(asked: argparse.Namespace) -> AlarmPlan:
         queue_name=asked.queue_name,
         dlq_name=asked.dlq_name,
         tenants=tuple(dict.fromkeys(asked.tenant)),
-        kinds=tuple(kind for kind in AlarmKind if not asked.only or kind.value in asked.only),
+        kinds=tuple(
+            kind for kind in AlarmKind if not asked.only or kind.value in asked.only
+        ),
         failure_threshold=asked.consecutive_failure_threshold,
         failure_period=asked.consecutive_failure_period,
         backlog_threshold=asked.backlog_threshold,

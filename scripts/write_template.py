@@ -58,12 +58,16 @@ class _Dumper(yaml.SafeDumper):
 for _kind in (Ref, Sub, GetAtt):
     _Dumper.add_representer(
         _kind,
-        lambda dumper, text: dumper.represent_scalar(f"!{type(text).__name__}", str(text)),
+        lambda dumper, text: dumper.represent_scalar(
+            f"!{type(text).__name__}", str(text)
+        ),
     )
 
 _Dumper.add_representer(
     Line,
-    lambda dumper, line: dumper.represent_mapping("tag:yaml.org,2002:map", line, flow_style=True),
+    lambda dumper, line: dumper.represent_mapping(
+        "tag:yaml.org,2002:map", line, flow_style=True
+    ),
 )
 
 
@@ -73,20 +77,32 @@ def with_section(template: str) -> str:
     _, _, after = rest.partition(_END)
     written = (
         yaml.dump(
-            {name: resource}, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=160
+            {name: resource},
+            Dumper=_Dumper,
+            sort_keys=False,
+            default_flow_style=None,
+            width=160,
         )
         for name, resource in _resources().items()
     )
-    indented = ("".join(f"  {line}" for line in text.splitlines(keepends=True)) for text in written)
+    indented = (
+        "".join(f"  {line}" for line in text.splitlines(keepends=True))
+        for text in written
+    )
     return before + _HEAD + "\n" + "\n".join(indented) + "\n" + _END + after
 
 
 def _resources() -> dict[str, Any]:
     return {
         # S3 asks whether it may send before it takes an order.
-        "ArtifactBucket": {**_kept("S3::Bucket", _bucket()), "DependsOn": "UploadsQueuePolicy"},
+        "ArtifactBucket": {
+            **_kept("S3::Bucket", _bucket()),
+            "DependsOn": "UploadsQueuePolicy",
+        },
         "RunsTable": _table(schema.runs_table(Sub("${NamePrefix}-runs")), expires=True),
-        "TenantsTable": _table(schema.tenants_table(Sub("${NamePrefix}-tenants")), expires=False),
+        "TenantsTable": _table(
+            schema.tenants_table(Sub("${NamePrefix}-tenants")), expires=False
+        ),
         "AuditTable": _table(
             schema.audit_table(Sub("${NamePrefix}-audit")), expires=True, streams=True
         ),
@@ -94,7 +110,9 @@ def _resources() -> dict[str, Any]:
         "JobsQueue": _queue(
             "jobs",
             resources.queue_attributes(
-                GetAtt("JobsDlq.Arn"), Ref("VisibilityTimeoutSeconds"), Ref("PoisonMaxReceives")
+                GetAtt("JobsDlq.Arn"),
+                Ref("VisibilityTimeoutSeconds"),
+                Ref("PoisonMaxReceives"),
             ),
         ),
         "UploadsDlq": _queue("uploads-dlq", resources.dlq_attributes()),
@@ -124,7 +142,9 @@ def _bucket() -> dict[str, Any]:
         "BucketName": Sub(_BUCKET_NAME),
         "PublicAccessBlockConfiguration": resources.PUBLIC_ACCESS_BLOCK,
         "BucketEncryption": {
-            "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": by_default}]
+            "ServerSideEncryptionConfiguration": [
+                {"ServerSideEncryptionByDefault": by_default}
+            ]
         },
         "VersioningConfiguration": {"Status": "Enabled"},
         "LoggingConfiguration": {
@@ -132,13 +152,17 @@ def _bucket() -> dict[str, Any]:
             "LogFilePrefix": "bucket/",
         },
         "LifecycleConfiguration": {
-            "Rules": [_rule(each) for each in resources.lifecycle_rules(Ref("RetentionDays"))]
+            "Rules": [
+                _rule(each) for each in resources.lifecycle_rules(Ref("RetentionDays"))
+            ]
         },
         "NotificationConfiguration": {
             "QueueConfigurations": [
                 {
                     "Event": event,
-                    "Filter": {"S3Key": {"Rules": order["Filter"]["Key"]["FilterRules"]}},
+                    "Filter": {
+                        "S3Key": {"Rules": order["Filter"]["Key"]["FilterRules"]}
+                    },
                     "Queue": order["QueueArn"],
                 }
             ]
@@ -173,13 +197,19 @@ def _table(
             "DeletionProtectionEnabled": True,
             "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
             **({"TimeToLiveSpecification": expiry} if expires else {}),
-            **({"StreamSpecification": {"StreamViewType": "NEW_IMAGE"}} if streams else {}),
+            **(
+                {"StreamSpecification": {"StreamViewType": "NEW_IMAGE"}}
+                if streams
+                else {}
+            ),
         },
     )
 
 
 def _queue(name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return _kept("SQS::Queue", {"QueueName": Sub(f"${{NamePrefix}}-{name}"), **attributes})
+    return _kept(
+        "SQS::Queue", {"QueueName": Sub(f"${{NamePrefix}}-{name}"), **attributes}
+    )
 
 
 def _uploads_policy() -> dict[str, Any]:

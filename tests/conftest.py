@@ -17,7 +17,10 @@ from hypothesis import settings
 # the same each time; RELAY_FUZZ_EXAMPLES asks for as many others.
 EXAMPLES = os.environ.get("RELAY_FUZZ_EXAMPLES")
 settings.register_profile(
-    "relay", deadline=None, derandomize=EXAMPLES is None, max_examples=int(EXAMPLES or 50)
+    "relay",
+    deadline=None,
+    derandomize=EXAMPLES is None,
+    max_examples=int(EXAMPLES or 50),
 )
 settings.load_profile("relay")
 
@@ -139,7 +142,11 @@ _MADE_UP = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a target leave out what takes long before it is imported."""
     parser.addoption(
-        "--without", action="append", choices=sorted(TIERS), default=[], help="a tier to leave out"
+        "--without",
+        action="append",
+        choices=sorted(TIERS),
+        default=[],
+        help="a tier to leave out",
     )
 
 
@@ -148,7 +155,9 @@ def pytest_configure(config: pytest.Config) -> None:
     tests = config.rootpath / "tests"
     places = [place for tier in TIERS.values() for place in tier]
     if gone := [place for place in places if not (tests / place).exists()]:
-        raise pytest.UsageError(f"tests/conftest.py calls slow what is not there: {gone}")
+        raise pytest.UsageError(
+            f"tests/conftest.py calls slow what is not there: {gone}"
+        )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -158,7 +167,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return left_out or None
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """Mark the tests of each tier by their place."""
     for item in items:
         place = item.path.relative_to(config.rootpath / "tests")
@@ -208,7 +219,9 @@ def no_way_out() -> Iterator[None]:
 
         def connect(self: socket.socket, address: Any) -> Any:
             if not _is_local(address):
-                raise RuntimeError(f"a test tried to reach {address!r}; tests stay on this machine")
+                raise RuntimeError(
+                    f"a test tried to reach {address!r}; tests stay on this machine"
+                )
             return original(self, address)
 
         return connect

@@ -6,4 +6,6 @@ from pathlib import Path
 
 if __name__ == "__main__":
     name, folder, out = sys.argv[1:]
-    importlib.import_module(f"benchmarks.contenders.{name}").run(Path(folder), Path(out))
+    importlib.import_module(f"benchmarks.contenders.{name}").run(
+        Path(folder), Path(out)
+    )

@@ -31,7 +31,14 @@ def status_of(folder: Path, out: Path, *more: str) -> int:
 
     ``more`` are other options of the runner.
     """
-    feeds = [f"--vendor-file={one}={folder / f'{one}.csv'}" for one in vendor_ids(folder)]
-    options = [f"--config={folder / 'config.json'}", f"--output-dir={out}", "--run-id=bench", *more]
+    feeds = [
+        f"--vendor-file={one}={folder / f'{one}.csv'}" for one in vendor_ids(folder)
+    ]
+    options = [
+        f"--config={folder / 'config.json'}",
+        f"--output-dir={out}",
+        "--run-id=bench",
+        *more,
+    ]
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         return run_locally([*options, f"--now={REQUESTED_AT}", *feeds])

@@ -26,4 +26,6 @@ def run(folder: Path, out: Path) -> None:
     summary = json.loads((out / "reports" / "run_summary.json").read_text("utf-8"))
     code, expected = summary["error_code"] or "", (folder / ENDS).read_text("utf-8")
     if code != expected:
-        raise RuntimeError(f"the run of {folder} ended with {code!r}, and not with {expected!r}")
+        raise RuntimeError(
+            f"the run of {folder} ended with {code!r}, and not with {expected!r}"
+        )

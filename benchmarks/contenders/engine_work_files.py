@@ -23,7 +23,11 @@ from relay_core.domain.records import RunContext
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.reports import config_snapshot_json, errors_json, run_summary_json
+from relay_core.publish.reports import (
+    config_snapshot_json,
+    errors_json,
+    run_summary_json,
+)
 from relay_core.run import RunStages
 
 _KEYS = ArtifactKeys("", "")
@@ -36,7 +40,9 @@ def run(folder: Path, out: Path) -> None:
         RuntimeError: the run failed.
     """
     tune_process()
-    config = load_config(parse_document((folder / "config.json").read_bytes(), format="json"))
+    config = load_config(
+        parse_document((folder / "config.json").read_bytes(), format="json")
+    )
     requested_at = datetime.fromisoformat(REQUESTED_AT)
     ctx = RunContext("bench", config.tenant_id, requested_at)
     ids = [vendor.vendor_id for vendor in config.vendors]

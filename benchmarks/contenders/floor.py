@@ -24,4 +24,6 @@ def run(folder: Path, out: Path) -> None:
     for vendor_id, table in tables.items():
         pcsv.write_csv(table, normalized_path(out, vendor_id))
     everything = pa.concat_tables(tables.values()).select(_MERGED)
-    pcsv.write_csv(everything.slice(0, int(len(everything) * _WINNERS)), merged_path(out))
+    pcsv.write_csv(
+        everything.slice(0, int(len(everything) * _WINNERS)), merged_path(out)
+    )

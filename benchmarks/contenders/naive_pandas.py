@@ -43,14 +43,19 @@ def run(folder: Path, out: Path) -> None:
     offers = []
     for vendor_id in vendor_ids(folder):
         raw = pd.read_csv(
-            folder / f"{vendor_id}.csv", dtype=object, keep_default_na=False, na_filter=False
+            folder / f"{vendor_id}.csv",
+            dtype=object,
+            keep_default_na=False,
+            na_filter=False,
         )
         text = raw.apply(lambda column: column.str.strip()).set_axis(_COLUMNS, axis=1)
         moments = _moments(text["updated_at"])
         faults = _faults(text, moments)
         bad = faults.notna().any(axis=1)
         rejects += _rejects(vendor_id, raw[bad], faults[bad])
-        text["updated_at"] = moments.dt.strftime("%Y-%m-%dT%H:%M:%SZ").fillna(REQUESTED_AT)
+        text["updated_at"] = moments.dt.strftime("%Y-%m-%dT%H:%M:%SZ").fillna(
+            REQUESTED_AT
+        )
         good = _typed(text[~bad].copy(), vendor_id, folder)
         _write_normalized(good, out, vendor_id)
         offers.append(good)
@@ -70,7 +75,9 @@ def _faults(text: pd.DataFrame, moments: pd.Series[Any]) -> pd.DataFrame:
             "sku": text["own"].map(lambda cell: None if cell else "missing_sku"),
             "quantity_available": text["quantity_available"].map(_quantity_fault),
             "lead_time_days": text["lead_time_days"].map(
-                lambda cell: None if not cell or re.match(WHOLE, cell) else "invalid_lead_time"
+                lambda cell: (
+                    None if not cell or re.match(WHOLE, cell) else "invalid_lead_time"
+                )
             ),
             **{name: text[name].map(_money_fault) for name in _MONEY_COLUMNS},
             "updated_at": late.map({True: "invalid_timestamp", False: None}),
@@ -91,9 +98,15 @@ def _money_fault(cell: str) -> str | None:
     return None if not cell or re.match(MONEY, cell) else "invalid_decimal"
 
 
-def _rejects(vendor_id: str, raw: pd.DataFrame, faults: pd.DataFrame) -> Iterator[Reject]:
+def _rejects(
+    vendor_id: str, raw: pd.DataFrame, faults: pd.DataFrame
+) -> Iterator[Reject]:
     for row in raw.index:
-        found = [f"{column}:{code}" for column, code in faults.loc[row].items() if pd.notna(code)]
+        found = [
+            f"{column}:{code}"
+            for column, code in faults.loc[row].items()
+            if pd.notna(code)
+        ]
         yield Reject(vendor_id, int(row) + 2, found, list(raw.loc[row, list(HEADERS)]))
 
 
@@ -130,7 +143,9 @@ def _four_places(amount: Decimal | None) -> str | None:
 def _write_merged(offers: pd.DataFrame, out: Path) -> None:
     offers["no_cost"] = offers["cost"].map(lambda cost: cost is None)
     offers["no_stock"] = offers["quantity_available"] == 0
-    offers["landed"] = offers["cost"].map(lambda cost: Decimal(0) if cost is None else cost)
+    offers["landed"] = offers["cost"].map(
+        lambda cost: Decimal(0) if cost is None else cost
+    )
     order = ["sku", "no_cost", "no_stock", "landed", "vendor_id"]
     winners = offers.sort_values(order, kind="stable").drop_duplicates("sku")
     winners = winners[~winners["no_cost"]]
@@ -140,7 +155,9 @@ def _write_merged(offers: pd.DataFrame, out: Path) -> None:
 
 
 def _price(cost: Decimal, map_price: Decimal | None) -> str:
-    asked = ((cost + Decimal(SHIPPING)) * Decimal(MARGIN)).quantize(_CENT, ROUND_HALF_UP)
+    asked = ((cost + Decimal(SHIPPING)) * Decimal(MARGIN)).quantize(
+        _CENT, ROUND_HALF_UP
+    )
     price = max(asked, Decimal(MIN_PRICE))
     if map_price is not None:
         price = max(price, map_price.quantize(_CENT, ROUND_CEILING))

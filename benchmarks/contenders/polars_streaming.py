@@ -75,7 +75,9 @@ def _typed(folder: Path, vendor_id: str) -> pl.LazyFrame:
     sku_map = sku_map.rename({"vendor_sku": "own"}).unique("own", keep="last")
     joined = typed.join(sku_map, on="own", how="left", maintain_order="left")
     mapped = pl.when(pl.col("sku").is_not_null()).then("own")
-    return joined.with_columns(vendor_sku=mapped, sku=pl.coalesce("sku", "own")).drop("own")
+    return joined.with_columns(vendor_sku=mapped, sku=pl.coalesce("sku", "own")).drop(
+        "own"
+    )
 
 
 def _money(text: pl.Expr) -> pl.Expr:
@@ -88,14 +90,21 @@ def _whole(text: pl.Expr) -> pl.Expr:
 
 def _moment(text: pl.Expr) -> pl.Expr:
     spaced = text.str.replace("T", " ", literal=True)
-    full = pl.when(spaced.str.len_bytes() == 10).then(spaced + " 00:00:00").otherwise(spaced)
+    full = (
+        pl.when(spaced.str.len_bytes() == 10)
+        .then(spaced + " 00:00:00")
+        .otherwise(spaced)
+    )
     read = full.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="ms", strict=False)
     return pl.when(text.str.contains(MOMENT)).then(read)
 
 
 def _faults(text: dict[str, pl.Expr]) -> pl.Expr:
     """Return the row's faults in canonical order, joined; no text where there is none."""
-    negative, whole = text["QTY"].str.contains(NEGATIVE), pl.col("quantity_available").is_null()
+    negative, whole = (
+        text["QTY"].str.contains(NEGATIVE),
+        pl.col("quantity_available").is_null(),
+    )
     quantity = (
         pl.when(text["QTY"] == "")
         .then(pl.lit("quantity_available:missing_quantity"))
@@ -108,7 +117,10 @@ def _faults(text: dict[str, pl.Expr]) -> pl.Expr:
         pl.when(text["SKU"] == "").then(pl.lit("sku:missing_sku")),
         quantity,
         _unread("lead_time_days", text["LEAD"], "invalid_lead_time"),
-        *(_unread(name, text[header], "invalid_decimal") for name, header in _NUMBERS.items()),
+        *(
+            _unread(name, text[header], "invalid_decimal")
+            for name, header in _NUMBERS.items()
+        ),
         _unread("moment", text["UPDATED"], "invalid_timestamp"),
     ]
     return pl.concat_str(faults, separator="|", ignore_nulls=True)
@@ -116,11 +128,15 @@ def _faults(text: dict[str, pl.Expr]) -> pl.Expr:
 
 def _unread(column: str, text: pl.Expr, code: str) -> pl.Expr:
     name = "updated_at" if column == "moment" else column
-    return pl.when(pl.col(column).is_null() & (text != "")).then(pl.lit(f"{name}:{code}"))
+    return pl.when(pl.col(column).is_null() & (text != "")).then(
+        pl.lit(f"{name}:{code}")
+    )
 
 
 def _rejects(vendor_id: str, bad: pl.DataFrame) -> Iterator[Reject]:
-    for row, faults, *cells in bad.select("row", "faults", *HEADERS).sort("row").iter_rows():
+    for row, faults, *cells in (
+        bad.select("row", "faults", *HEADERS).sort("row").iter_rows()
+    ):
         yield Reject(vendor_id, row, faults.split("|"), cells)
 
 
@@ -164,7 +180,11 @@ def _winners(offers: pl.DataFrame) -> pl.DataFrame:
         parts[0],
     )
     best = offers.lazy().select("sku", key=key).group_by("sku").agg(pl.col("key").min())
-    rows = best.sort("sku").select(pl.col("key") % (1 << widths[3])).collect(engine="streaming")
+    rows = (
+        best.sort("sku")
+        .select(pl.col("key") % (1 << widths[3]))
+        .collect(engine="streaming")
+    )
     return offers[rows["key"]]
 
 

@@ -29,18 +29,24 @@ def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
         pattern = f'["\r\n{delimiter}]'
         rows = np.flatnonzero(texts.flags_of(pc.match_substring_regex(text, pattern)))
     return texts.change_rows(
-        text, rows, lambda some: join_fields(['"', pc.replace_substring(some, '"', '""'), '"'], "")
+        text,
+        rows,
+        lambda some: join_fields(['"', pc.replace_substring(some, '"', '""'), '"'], ""),
     )
 
 
-def whole_text(values: npt.NDArray[np.integer], nulls: texts.Bools | None = None) -> pa.StringArray:
+def whole_text(
+    values: npt.NDArray[np.integer], nulls: texts.Bools | None = None
+) -> pa.StringArray:
     """Write whole numbers; a null is empty."""
     if nulls is not None and nulls.all():
         return texts.empty_texts(len(nulls))
     return texts.fill(pc.cast(pa.array(values), pa.string()), nulls, "")
 
 
-def money_text(ten_thousandths: texts.Ints, nulls: texts.Bools | None = None) -> pa.StringArray:
+def money_text(
+    ten_thousandths: texts.Ints, nulls: texts.Bools | None = None
+) -> pa.StringArray:
     """Write amounts with 2 places, and the third and fourth as far as they are not zero."""
     if nulls is not None and nulls.all():
         return texts.empty_texts(len(nulls))
@@ -51,7 +57,9 @@ def money_text(ten_thousandths: texts.Ints, nulls: texts.Bools | None = None) ->
         long = pc.cast(_decimals(ten_thousandths[fine], 4), pa.string())
         mask = np.zeros(len(text), np.bool_)
         mask[fine] = True
-        text = pc.replace_with_mask(text, pa.array(mask), pc.utf8_rtrim(long, characters="0"))
+        text = pc.replace_with_mask(
+            text, pa.array(mask), pc.utf8_rtrim(long, characters="0")
+        )
     return texts.fill(text, nulls, "")
 
 
@@ -79,7 +87,11 @@ def instant_text(microseconds: texts.Ints, end: bytes = b"") -> pa.StringArray:
     chars[:, 10] = ord("T")
     dates = [each.take(where) for each in np.ascontiguousarray(chars.view(np.uint32).T)]
     clocks = _clock_table()
-    quarters = [dates[0], dates[1], dates[2] | clocks[0].take(seconds)]  # four characters each
+    quarters = [
+        dates[0],
+        dates[1],
+        dates[2] | clocks[0].take(seconds),
+    ]  # four characters each
     quarters += [clock.take(seconds) for clock in clocks[1:]]
     size = 20 + len(end)
     data = np.empty((len(seconds), size), np.uint8)
@@ -100,27 +112,37 @@ def number_text(
     return texts.change_rows(column.text, rows, lambda _: write(values, nulls))
 
 
-def join_fields(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> pa.StringArray:
+def join_fields(
+    fields: Sequence[pa.StringArray | str], delimiter: str = ","
+) -> pa.StringArray:
     """Join columns of written fields to records, without a line end; a null is empty."""
     if len(fields) == 1:
         return fields[0]
     kinds = {field.type for field in fields if not isinstance(field, str)}
     if len(kinds) > 1:  # some hold more text than short offsets reach
-        fields = [f if isinstance(f, str) else f.cast(pa.large_string()) for f in fields]
+        fields = [
+            f if isinstance(f, str) else f.cast(pa.large_string()) for f in fields
+        ]
         kinds = {pa.large_string()}
     (kind,) = kinds
-    scalars = (pa.scalar(f, kind) if isinstance(f, str) else f for f in (*fields, delimiter))
+    scalars = (
+        pa.scalar(f, kind) if isinstance(f, str) else f for f in (*fields, delimiter)
+    )
     return pc.binary_join_element_wise(*scalars, null_handling="replace")
 
 
-def joined_records(rows: Collection[Sequence[str]], delimiter: str = ",") -> pa.StringArray:
+def joined_records(
+    rows: Collection[Sequence[str]], delimiter: str = ","
+) -> pa.StringArray:
     """Quote and join the fields of records of any number of them."""
     ends = pa.array(accumulate(map(len, rows), initial=0), pa.int32())
     fields = quoted(pa.array(chain.from_iterable(rows), pa.string()), delimiter)
     return pc.binary_join(pa.ListArray.from_arrays(ends, fields), delimiter)
 
 
-def joined_lines(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> pa.StringArray:
+def joined_lines(
+    fields: Sequence[pa.StringArray | str], delimiter: str = ","
+) -> pa.StringArray:
     """Return records of written fields, each ended by LF; one empty field is written ``""``."""
     *before, last = fields
     if not before and isinstance(last, pa.StringArray):
@@ -147,7 +169,10 @@ def _clock_table() -> Quarters:
     chars[:, 5] = chars[:, 8] = ord(":")
     chars[:, 11] = ord("Z")
     for place, part in ((3, second // 3600), (6, second // 60 % 60), (9, second % 60)):
-        chars[:, place], chars[:, place + 1] = part // 10 + ord("0"), part % 10 + ord("0")
+        chars[:, place], chars[:, place + 1] = (
+            part // 10 + ord("0"),
+            part % 10 + ord("0"),
+        )
     return list(np.ascontiguousarray(chars.view(np.uint32).T))
 
 

@@ -98,7 +98,9 @@ class GrowingTexts:
         """
         lengths, self._lengths = self._lengths.array(), GrowingArray(np.int32)
         wide = self._bytes.size > MAX_SHORT_BYTES
-        bounds: npt.NDArray[Any] = np.zeros(len(lengths) + 1, np.int64 if wide else np.int32)
+        bounds: npt.NDArray[Any] = np.zeros(
+            len(lengths) + 1, np.int64 if wide else np.int32
+        )
         np.cumsum(lengths, out=bounds[1:])
         self._bytes.skip(WORD)
         data, self._bytes = self._bytes.array(), GrowingArray(np.uint8)

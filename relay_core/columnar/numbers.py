@@ -60,7 +60,9 @@ _MAX_DIGITS = 15  # the digits of an amount, with these places, that is beyond t
 
 _POINT, _ODD = 1, 1 << 16
 _MAX_WRITTEN = 4_000  # so many digits of an amount decide what a factor makes of it
-_LEAST_POINT = 40  # an amount that begins so many places behind the point is 0 whatever its factor
+_LEAST_POINT = (
+    40  # an amount that begins so many places behind the point is 0 whatever its factor
+)
 _HALF_WORD = 1 << 31
 _WEIGHTS = np.full(256, _ODD, np.int32)
 _WEIGHTS[ord(".")] = _POINT
@@ -70,17 +72,23 @@ _WEIGHTS[ord("0") : ord("9") + 1] = 0
 _NEVER = np.iinfo(np.int64).max
 # The least number that so many digits write with no needless zero in front; and as an amount.
 _LEAST_WHOLE = np.array([_NEVER, 0, *(10**size for size in range(1, 18))], np.int64)
-_LEAST_AMOUNT = np.array([_NEVER, 0, *(10 ** (size + 4) for size in range(1, 14))], np.int64)
+_LEAST_AMOUNT = np.array(
+    [_NEVER, 0, *(10 ** (size + 4) for size in range(1, 14))], np.int64
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnValues:
     """A column of numbers."""
 
-    values: Ints  # 0 where null; a value that no contract admits where ``faults`` is not 0
+    values: (
+        Ints  # 0 where null; a value that no contract admits where ``faults`` is not 0
+    )
     nulls: Bools  # which cells are null
     faults: Faults  # each cell's fault code: 0 where it is valid, else its place in `FAULTS` from 1
-    text: pa.StringArray  # the cells, with the vendor's way of writing numbers taken off
+    text: (
+        pa.StringArray
+    )  # the cells, with the vendor's way of writing numbers taken off
     is_canonical: Bools  # the cells whose text is as normalized.csv writes the value
 
 
@@ -185,7 +193,9 @@ def _with_others(
     return ColumnValues(short.values, nulls, faults, text, canonical)
 
 
-def _other_wholes(rejections: RejectionCodes, text: pa.StringArray, _: Rows) -> tuple[Ints, Faults]:
+def _other_wholes(
+    rejections: RejectionCodes, text: pa.StringArray, _: Rows
+) -> tuple[Ints, Faults]:
     values, faults = np.zeros(len(text), np.int64), np.zeros(len(text), np.uint8)
     groups = pc.extract_regex(text, _WHOLE)
     is_number = flags_of(groups.is_valid())
@@ -213,12 +223,16 @@ def _other_amounts(
     shift[_is_minus(exponent_sign)] *= -1
     kept = _lengths(digits) - _lengths(fraction) + shift + _PLACES
     kept, values = np.clip(kept, 0, _MAX_DIGITS), np.zeros(len(text), np.int64)
-    for size in np.unique(kept[kept > 0]).tolist():  # zeros stand for digits that are not there
+    for size in np.unique(
+        kept[kept > 0]
+    ).tolist():  # zeros stand for digits that are not there
         rows = np.flatnonzero(kept == size)
         some = pc.utf8_slice_codeunits(digits.take(pa.array(rows)), 0, size)
         values[rows] = (_first_digits(pc.utf8_rpad(some, size, padding="0")) + 5) // 10
     values[_is_minus(sign) & ~is_empty(digits)] = REFUSED
-    faults = np.where(is_number | is_empty(text), np.uint8(0), fault_code(rejections.unreadable))
+    faults = np.where(
+        is_number | is_empty(text), np.uint8(0), fault_code(rejections.unreadable)
+    )
     _reject_beyond(values, faults, MONEY_LIMIT_UNITS, rejections)
     return values, faults
 
@@ -231,7 +245,9 @@ def _other_scaled(
     where = values_of(encoded.indices)
     digits, places = (np.array(part, object)[where] for part in zip(*read, strict=True))
     times, divided_by = scale.at(rows)
-    values = _rounded(np.maximum(digits, 0) * MONEY_UNIT * times, divided_by * 10**places)
+    values = _rounded(
+        np.maximum(digits, 0) * MONEY_UNIT * times, divided_by * 10**places
+    )
     values[digits == _TOO_LARGE] = MONEY_LIMIT_UNITS
     values[digits == _NEGATIVE] = REFUSED
     unreadable = (digits == _UNREADABLE) & ~is_empty(text)
@@ -327,7 +343,9 @@ def without_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringAr
     return fill(text, is_empty(text) & ~empty, "?")
 
 
-def without_quantity_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringArray:
+def without_quantity_symbols(
+    text: pa.StringArray, symbols: Sequence[str]
+) -> pa.StringArray:
     """Take at most one symbol in any case from each end, with the white space beside it.
 
     A plus goes from the end alone. A cell that is nothing but symbols becomes ``?``.
@@ -336,7 +354,9 @@ def without_quantity_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa
     filled = np.flatnonzero(bounds[1:] > bounds[:-1])
     ends = (data[bounds[:-1][filled]], data[bounds[1:][filled] - 1])
     is_digit = [(end >= ord("0")) & (end <= ord("9")) for end in ends]
-    return change_rows(text, filled[~(is_digit[0] & is_digit[1])], partial(_trimmed_of, symbols))
+    return change_rows(
+        text, filled[~(is_digit[0] & is_digit[1])], partial(_trimmed_of, symbols)
+    )
 
 
 def _trimmed_of(symbols: Sequence[str], text: pa.StringArray) -> pa.StringArray:
@@ -358,7 +378,9 @@ def _trimmed_of(symbols: Sequence[str], text: pa.StringArray) -> pa.StringArray:
     return fill(stripped, is_empty(stripped), "?")
 
 
-def _reject_beyond(values: Ints, faults: Faults, limit: int, rejections: RejectionCodes) -> None:
+def _reject_beyond(
+    values: Ints, faults: Faults, limit: int, rejections: RejectionCodes
+) -> None:
     faults[(faults == 0) & (values < 0)] = fault_code(rejections.negative)
     faults[(faults == 0) & (values >= limit)] = fault_code(rejections.too_large)
     values[faults != 0] = REFUSED
@@ -369,12 +391,22 @@ def _question_marks(text: pa.StringArray) -> pa.StringArray:
 
 
 def _strip_one(
-    text: pa.StringArray, symbols: list[str], *, at_end: bool = False, folds: bool = False
+    text: pa.StringArray,
+    symbols: list[str],
+    *,
+    at_end: bool = False,
+    folds: bool = False,
 ) -> pa.StringArray:
     """Take the first of some symbols, of small letters where it folds, off an end, and trim."""
-    left, holds = np.ones(len(text), np.bool_), pc.ends_with if at_end else pc.starts_with
+    left, holds = (
+        np.ones(len(text), np.bool_),
+        pc.ends_with if at_end else pc.starts_with,
+    )
     for symbol in symbols:
-        hit = flags_of(holds(small_letters(text) if folds else text, pattern=symbol)) & left
+        hit = (
+            flags_of(holds(small_letters(text) if folds else text, pattern=symbol))
+            & left
+        )
         left &= ~hit
         start, stop = (0, -len(symbol)) if at_end else (len(symbol), None)
         cut = partial(pc.utf8_slice_codeunits, start=start, stop=stop)

@@ -37,7 +37,10 @@ class Part(NamedTuple):
 
 
 def sorted_file_chunks(
-    schema: pa.Schema, key: str, tables: Iterable[pa.Table], behind: Iterable[pa.Table] = ()
+    schema: pa.Schema,
+    key: str,
+    tables: Iterable[pa.Table],
+    behind: Iterable[pa.Table] = (),
 ) -> Iterator[memoryview]:
     """Yield a file of rows sorted by ``key``; what is behind is read with the whole file alone."""
     head, index = schema.serialize(), []
@@ -87,28 +90,40 @@ def parts_with(text: str, index: Index, most: int) -> list[Part]:
     following = [first for first, _, _ in index][1:]
     for (first, start, stop), after in zip_longest(index, following):
         if first <= wanted and (after is None or wanted <= after):
-            if parts and stop - parts[-1].start <= most:  # those of a text follow one another
+            if (
+                parts and stop - parts[-1].start <= most
+            ):  # those of a text follow one another
                 start = parts.pop().start
             parts.append(Part(start, stop))
     return parts
 
 
-def rows_with(text: str, part: bytes | memoryview, schema: pa.Schema, key: str) -> pa.Table:
+def rows_with(
+    text: str, part: bytes | memoryview, schema: pa.Schema, key: str
+) -> pa.Table:
     """Return a part's rows of a text."""
-    rows = _read_stream(pa.BufferReader(b"".join((schema.serialize(), part, _END_OF_STREAM))))
+    rows = _read_stream(
+        pa.BufferReader(b"".join((schema.serialize(), part, _END_OF_STREAM)))
+    )
     return rows.filter(pc.equal(rows[key], text))
 
 
 def _small_batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
     for table in tables:
         for batch in filter(len, table.to_batches()):
-            sizes = np.full(batch.num_rows, 8 * batch.num_columns)  # about so many bytes a row
+            sizes = np.full(
+                batch.num_rows, 8 * batch.num_columns
+            )  # about so many bytes a row
             for column in batch.columns:
-                if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                if pa.types.is_string(column.type) or pa.types.is_large_string(
+                    column.type
+                ):
                     sizes += np.diff(offsets_and_bytes(column)[0])
             ends = np.cumsum(sizes)
             steps = np.arange(_BATCH_BYTES, ends[-1], _BATCH_BYTES)
-            cuts = np.unique([0, *(np.searchsorted(ends, steps) + 1), len(ends)]).tolist()
+            cuts = np.unique(
+                [0, *(np.searchsorted(ends, steps) + 1), len(ends)]
+            ).tolist()
             for start, stop in pairwise(cuts):
                 yield batch.slice(start, stop - start)
 

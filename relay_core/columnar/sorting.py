@@ -48,7 +48,9 @@ def order_by_text(text: pa.StringArray, kept: Bools | None = None) -> TextOrder:
     return TextOrder(rows, np.flatnonzero(starts_new))
 
 
-def common_ranges(columns: Sequence[pa.StringArray], max_rows: int) -> list[list[slice]]:
+def common_ranges(
+    columns: Sequence[pa.StringArray], max_rows: int
+) -> list[list[slice]]:
     """Cut sorted columns at the same texts: each range has the rows of some texts in every column.
 
     A range has at most ``max_rows`` rows in all, but for a text that stands there more often.
@@ -59,13 +61,20 @@ def common_ranges(columns: Sequence[pa.StringArray], max_rows: int) -> list[list
     # As few as keep ranges apart: each is looked for in every column.
     cuts = set(samples[:: max(1, max_rows // (2 * step))])
     # One that stands there often may fill a range by itself, which ends with it.
-    often = [cut for cut in cuts if bisect_right(samples, cut) - bisect_left(samples, cut) > 1]
+    often = [
+        cut
+        for cut in cuts
+        if bisect_right(samples, cut) - bisect_left(samples, cut) > 1
+    ]
     bounds = [[_place(bisect_left, text, cut) for text in columns] for cut in cuts]
     bounds += [[_place(bisect_right, text, cut) for text in columns] for cut in often]
     bounds = [*sorted(bounds), [len(text) for text in columns]]
     chosen = bounds[:1]
     for bound, following in pairwise(bounds):
-        if sum(following) - sum(chosen[-1]) > max_rows and bound not in (chosen[-1], bounds[-1]):
+        if sum(following) - sum(chosen[-1]) > max_rows and bound not in (
+            chosen[-1],
+            bounds[-1],
+        ):
             chosen.append(bound)
     chosen.append(bounds[-1])
     return [list(map(slice, low, high)) for low, high in pairwise(chosen)]
@@ -81,7 +90,9 @@ def _keys(words: TextWords, row_bits: int, kept: Bools | None) -> tuple[Words, b
     blocks = [slice(at, min(at + _BLOCK, size)) for at in range(0, size, _BLOCK)]
     rows = [np.arange(block.start, block.stop, dtype=np.uint64) for block in blocks]
     if kept is not None:
-        rows = [numbers[kept[block]] for numbers, block in zip(rows, blocks, strict=True)]
+        rows = [
+            numbers[kept[block]] for numbers, block in zip(rows, blocks, strict=True)
+        ]
     keys, room = [np.zeros_like(numbers) for numbers in rows], 64 - row_bits
     is_whole = words.longest <= _MAX_BYTES
     for start in range(0, min(words.longest, _MAX_BYTES), WORD):

@@ -21,19 +21,30 @@ Words = npt.NDArray[np.uint64]
 
 WORD = 8  # how many bytes a word has
 _FIRST_BYTES = np.array(
-    [(1 << 64) - (1 << 8 * (WORD - held)) & (1 << 64) - 1 for held in range(WORD + 1)], np.uint64
+    [(1 << 64) - (1 << 8 * (WORD - held)) & (1 << 64) - 1 for held in range(WORD + 1)],
+    np.uint64,
 )
 """The mask of so many first bytes of a big-endian word."""
 _ALL = slice(None)
 _FEW = 4  # where more than one row in so many is changed, changing all of them takes less time
-MAX_SHORT_BYTES = (1 << 31) - 1  # how many bytes of text an Arrow array with short offsets holds
+MAX_SHORT_BYTES = (
+    1 << 31
+) - 1  # how many bytes of text an Arrow array with short offsets holds
 _KINDS = np.arange(256, dtype=np.uint8)
-for _marks, _kind in ((string.digits, "9"), (string.ascii_letters, "A"), (string.whitespace, " ")):
+for _marks, _kind in (
+    (string.digits, "9"),
+    (string.ascii_letters, "A"),
+    (string.whitespace, " "),
+):
     _KINDS[np.frombuffer(_marks.encode(), np.uint8)] = ord(_kind)
-_FIRST_WIDE = 0x80  # bytes from here on are parts of characters: none of them stands for itself
+_FIRST_WIDE = (
+    0x80  # bytes from here on are parts of characters: none of them stands for itself
+)
 
 
-def offsets_and_bytes(text: pa.StringArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+def offsets_and_bytes(
+    text: pa.StringArray,
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
     """Return views of a text column's ``n + 1`` offsets and of the bytes that they point into."""
     kind = np.int64 if pa.types.is_large_string(text.type) else np.int32
     _, offsets, data = text.buffers()
@@ -60,7 +71,11 @@ def with_nulls(text: pa.StringArray, nulls: Bools | None = None) -> pa.StringArr
         return text
     valid = np.packbits(~nulls, bitorder="little")
     bounds, _ = offsets_and_bytes(text)
-    buffers = [pa.py_buffer(valid), pa.py_buffer(bounds), text.buffers()[2] or pa.py_buffer(b"")]
+    buffers = [
+        pa.py_buffer(valid),
+        pa.py_buffer(bounds),
+        text.buffers()[2] or pa.py_buffer(b""),
+    ]
     return pa.Array.from_buffers(text.type, len(text), buffers)
 
 
@@ -90,7 +105,10 @@ def trim(text: pa.StringArray) -> pa.StringArray:
     bounds, data = offsets_and_bytes(text)
     if not len(data):
         return text
-    ends = data[np.minimum(bounds[:-1], len(data) - 1)], data[np.maximum(bounds[1:], 1) - 1]
+    ends = (
+        data[np.minimum(bounds[:-1], len(data) - 1)],
+        data[np.maximum(bounds[1:], 1) - 1],
+    )
     # White space of ASCII comes before the first mark; that of other scripts is of wide bytes.
     is_mark = np.logical_and.reduce([(end >= ord("!")) & (end < 0x80) for end in ends])
     rows = np.flatnonzero(~is_mark & (bounds[1:] > bounds[:-1]))
@@ -111,7 +129,9 @@ def may_be_blank(text: pa.StringArray) -> npt.NDArray[np.intp]:
 
 
 def change_rows(
-    text: pa.StringArray, rows: npt.NDArray[Any], change: Callable[[pa.StringArray], pa.Array]
+    text: pa.StringArray,
+    rows: npt.NDArray[Any],
+    change: Callable[[pa.StringArray], pa.Array],
 ) -> pa.StringArray:
     """Return ``text`` with ``change`` applied to the given rows alone."""
     if not len(rows):
@@ -145,7 +165,9 @@ def small_letters(text: pa.StringArray) -> pa.StringArray:
 
 
 def word_index(
-    text: pa.StringArray, words: Iterable[str], fold: Callable[[str], str] = str.casefold
+    text: pa.StringArray,
+    words: Iterable[str],
+    fold: Callable[[str], str] = str.casefold,
 ) -> Ints:
     """Return which of ``words`` each cell is, in any case, or -1; the first of equal ones wins."""
     folded: dict[str, int] = {}
@@ -154,9 +176,13 @@ def word_index(
     index = np.full(len(text), -1, np.int64)
     lengths = np.diff(offsets_and_bytes(text)[0])
     # Cells of ASCII are words of as many bytes.
-    some = np.flatnonzero(np.isin(lengths, [len(word) for word in folded if word.isascii()]))
+    some = np.flatnonzero(
+        np.isin(lengths, [len(word) for word in folded if word.isascii()])
+    )
     if len(some):
-        cells = small_letters(text if len(some) == len(text) else text.take(pa.array(some)))
+        cells = small_letters(
+            text if len(some) == len(text) else text.take(pa.array(some))
+        )
         found = pc.index_in(cells, value_set=pa.array(list(folded), text.type))
         positions = np.array([*folded.values(), -1], np.int64)
         index[some] = positions[values_of(pc.fill_null(found, len(folded)))]
@@ -191,11 +217,15 @@ def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     whole = column.combine_chunks()
     if isinstance(whole, pa.Array):
         return whole
-    return column.cast(pa.large_string()).combine_chunks()  # more text than short offsets reach
+    return column.cast(
+        pa.large_string()
+    ).combine_chunks()  # more text than short offsets reach
 
 
 def take_short(
-    text: pa.StringArray | pa.LargeStringArray, rows: Rows, max_bytes: int = MAX_SHORT_BYTES
+    text: pa.StringArray | pa.LargeStringArray,
+    rows: Rows,
+    max_bytes: int = MAX_SHORT_BYTES,
 ) -> pa.Array | pa.ChunkedArray:
     """Return rows with short offsets: one array, or as many chunks as needed; no row is longer."""
     if pa.types.is_string(text.type):
@@ -204,7 +234,9 @@ def take_short(
     if int((bounds[rows + 1] - bounds[rows]).sum()) <= max_bytes or len(rows) < 2:
         return text.take(pa.array(rows)).cast(pa.string())
     halves = (take_short(text, half, max_bytes) for half in np.array_split(rows, 2))
-    chunks = (half.chunks if isinstance(half, pa.ChunkedArray) else [half] for half in halves)
+    chunks = (
+        half.chunks if isinstance(half, pa.ChunkedArray) else [half] for half in halves
+    )
     return pa.chunked_array([chunk for half in chunks for chunk in half], pa.string())
 
 
@@ -244,7 +276,9 @@ class TextWords:
         self.longest = int(self.lengths.max(initial=0))
         self._shortest = int(self.lengths.min(initial=self.longest))
         self._starts = bounds[:-1]
-        if len(data) < high + WORD:  # the last text's last word would go beyond the bytes
+        if (
+            len(data) < high + WORD
+        ):  # the last text's last word would go beyond the bytes
             data = np.concatenate([data[low:high], np.zeros(WORD, np.uint8)])
             self._starts, low, high = self._starts - low, 0, high - low
         self.held = data[low:high]
@@ -270,7 +304,9 @@ def shapes_of(text: pa.StringArray) -> pa.StringArray:
     A run of one kind is one mark. Letters are those of any script.
     """
     wide = rows_that_hold(text, lambda data: np.asarray(data >= _FIRST_WIDE))
-    text = change_rows(text, wide, lambda some: pc.replace_substring_regex(some, r"[\pL\pM]+", "A"))
+    text = change_rows(
+        text, wide, lambda some: pc.replace_substring_regex(some, r"[\pL\pM]+", "A")
+    )
     bounds, data = offsets_and_bytes(text)
     low, high = int(bounds[0]), int(bounds[-1])
     if low == high:

@@ -30,7 +30,9 @@ _MALLOC = {
 """Blocks of up to 32 MB come from two heaps that all threads share; a GB may lie unused in each."""
 
 
-def ordered_map(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
     """Yield ``function(item)`` of each item, in order; at most ``WORKERS`` + 1 are held at once."""
     if isinstance(items, Sequence) and len(items) <= 1:
         yield from map(function, items)
@@ -49,8 +51,12 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item]) -> It
 def tune_process() -> None:
     """Set this process up, before it reads a feed, for whole columns on a few threads."""
     gc.freeze()  # the collector need not look again and again at what is loaded
-    sys.setswitchinterval(0.0005)  # kernels wait for the lock that other threads' Python holds
-    pa.set_memory_pool(pa.system_memory_pool())  # holds less that was let go than others do
+    sys.setswitchinterval(
+        0.0005
+    )  # kernels wait for the lock that other threads' Python holds
+    pa.set_memory_pool(
+        pa.system_memory_pool()
+    )  # holds less that was let go than others do
     # By itself glibc gives large blocks back to the system, and gets others page by page.
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         for parameter, value in _MALLOC.items():

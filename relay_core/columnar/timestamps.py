@@ -36,7 +36,8 @@ _SECOND = 1_000_000
 _DAY = 86_400
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # wall clock arithmetic, no zone on purpose
 _ARROW_LENGTHS = [
-    np.isin(np.arange(29), lengths) for lengths in ((10, 16, 19), (17, 20, *range(22, 28)))
+    np.isin(np.arange(29), lengths)
+    for lengths in ((10, 16, 19), (17, 20, *range(22, 28)))
 ]
 """Of a form of local times, and one of UTC, which lengths of a text are those of a time."""
 _ISO = (
@@ -58,7 +59,10 @@ _ALIKE = ("Yy", "mbB", "HI")  # directives that say the same
 
 
 def read_timestamps(
-    text: pa.StringArray, parser: CellOptions, zone: ZoneInfo, rejections: RejectionCodes
+    text: pa.StringArray,
+    parser: CellOptions,
+    zone: ZoneInfo,
+    rejections: RejectionCodes,
 ) -> ColumnValues:
     """Read trimmed cells, empty where null, of 1900 to 2199; others hold ``BEFORE_ALL``."""
     nulls, (bounds, data) = texts.is_empty(text), texts.offsets_and_bytes(text)
@@ -67,9 +71,14 @@ def read_timestamps(
     iso = np.diff(bounds) >= len("YYYY-MM-DD")
     iso[iso] = data.take(bounds[:-1][iso] + len("YYYY")) == ord("-")
     # ``YYYY-MM-DD[ HH:MM[:SS]]`` and ``YYYY-MM-DD HH:MM[:SS[.f]]Z`` Arrow reads as they are meant.
-    is_local, is_utc = (form.take(np.diff(bounds), mode="clip") for form in _ARROW_LENGTHS)
+    is_local, is_utc = (
+        form.take(np.diff(bounds), mode="clip") for form in _ARROW_LENGTHS
+    )
     is_utc[is_utc] = data.take(bounds[1:][is_utc] - 1) == ord("Z")
-    for kind, some in ((pa.timestamp("us"), is_local), (pa.timestamp("us", "UTC"), is_utc)):
+    for kind, some in (
+        (pa.timestamp("us"), is_local),
+        (pa.timestamp("us", "UTC"), is_utc),
+    ):
         read = _read_at_once(text, some & unread & iso, kind)
         done = read != BEFORE_ALL
         values[done] = (read if kind.tz else to_utc(read, zone, done))[done]
@@ -89,7 +98,9 @@ def read_timestamps(
     return ColumnValues(values, nulls, faults, text, np.zeros(len(text), np.bool_))
 
 
-def _read_distinct(text: pa.StringArray, read: Callable[[str], int]) -> tuple[texts.Ints, Faults]:
+def _read_distinct(
+    text: pa.StringArray, read: Callable[[str], int]
+) -> tuple[texts.Ints, Faults]:
     """Read each distinct text once."""
     encoded = text.dictionary_encode()
     values, faults = [], []
@@ -119,7 +130,9 @@ def to_utc(local: texts.Ints, zone: ZoneInfo, where: texts.Bools) -> texts.Ints:
     if moving.any():
         rows = np.flatnonzero(where)[moving[where_known]]
         distinct, back = np.unique(seconds[rows], return_inverse=True)
-        offsets[rows] = np.array([_offset(s, zone) for s in distinct.tolist()], np.int64)[back]
+        offsets[rows] = np.array(
+            [_offset(s, zone) for s in distinct.tolist()], np.int64
+        )[back]
     return np.asarray(local - offsets * _SECOND)
 
 
@@ -136,7 +149,9 @@ def _offset(local_seconds: int, zone: ZoneInfo) -> int:
     return 0 if offset is None else int(offset.total_seconds())
 
 
-def _read_at_once(text: pa.StringArray, some: texts.Bools, kind: pa.TimestampType) -> texts.Ints:
+def _read_at_once(
+    text: pa.StringArray, some: texts.Bools, kind: pa.TimestampType
+) -> texts.Ints:
     """Read some cells, or none of them where one is no real timestamp."""
     values = np.full(len(text), BEFORE_ALL)
     if some.any():
@@ -217,7 +232,9 @@ def _read_pattern(
         plain = pc.replace_substring(offset, ":", "")
         is_written = texts.flags_of(pc.greater(pc.binary_length(plain), 1))
         plain = pc.if_else(pa.array(is_written), plain, "+0000")
-        digits = texts.values_of(pc.cast(pc.utf8_slice_codeunits(plain, 1, 5), pa.int64()))
+        digits = texts.values_of(
+            pc.cast(pc.utf8_slice_codeunits(plain, 1, 5), pa.int64())
+        )
         hours, minutes = digits // 100, digits % 100
         shift, fits = hours * 3600 + minutes * 60, (hours < 24) & (minutes < 60)
         shift = np.where(texts.flags_of(pc.starts_with(plain, "-")), -shift, shift)
@@ -228,12 +245,16 @@ def _read_pattern(
     return values, is_local, done
 
 
-def _moments(parts: dict[str, pa.StringArray], size: int) -> tuple[texts.Ints, texts.Bools]:
+def _moments(
+    parts: dict[str, pa.StringArray], size: int
+) -> tuple[texts.Ints, texts.Bools]:
     """Return wall clock microseconds, and which of them are real dates and times."""
     if "serial" in parts:  # days since 1899-12-30
         part = parts["part"]
         places = 10 ** texts.values_of(pc.binary_length(part)).astype(np.int64)
-        rest = texts.values_of(pc.cast(texts.fill(part, texts.is_empty(part), "0"), pa.int64()))
+        rest = texts.values_of(
+            pc.cast(texts.fill(part, texts.is_empty(part), "0"), pa.int64())
+        )
         seconds = (2 * rest * _DAY + places) // (2 * places)
         serials = texts.values_of(pc.cast(parts["serial"], pa.int64()))
         local = ((serials - _SERIAL_1970) * _DAY + seconds) * _SECOND
@@ -259,18 +280,28 @@ def _moments(parts: dict[str, pa.StringArray], size: int) -> tuple[texts.Ints, t
     if "I" in parts:
         twelve = number("I")
         afternoon = (
-            texts.flags_of(pc.equal(pc.ascii_lower(parts["p"]), "pm")) if "p" in parts else False
+            texts.flags_of(pc.equal(pc.ascii_lower(parts["p"]), "pm"))
+            if "p" in parts
+            else False
         )
         hour = twelve % 12 + 12 * afternoon
         hour[(twelve < 1) | (twelve > 12)] = 24
-    ok = (year >= YEARS.start) & (year < YEARS.stop) & (month >= 1) & (month <= 12) & (day >= 1)
+    ok = (
+        (year >= YEARS.start)
+        & (year < YEARS.stop)
+        & (month >= 1)
+        & (month <= 12)
+        & (day >= 1)
+    )
     ok &= (hour < 24) & (minute < 60) & (second < 60)
     months = np.where(ok, (year - 1970) * 12 + month - 1, 0)
     days = months.astype("datetime64[M]").astype("datetime64[D]") + (day - 1)
     ok &= days.astype("datetime64[M]").astype(np.int64) == months
     seconds = days.astype(np.int64) * _DAY + hour * 3600 + minute * 60 + second
     if "f" in parts:
-        parts["f"] = pc.utf8_slice_codeunits(pc.utf8_rpad(parts["f"], 6, padding="0"), 0, 6)
+        parts["f"] = pc.utf8_slice_codeunits(
+            pc.utf8_rpad(parts["f"], 6, padding="0"), 0, 6
+        )
     return seconds * _SECOND + number("f"), ok
 
 

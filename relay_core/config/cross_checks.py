@@ -63,7 +63,9 @@ class LoadContext:
     # The config's own; None where it is unsound, and then no key is compared with it
     tenant_id: str | None = None
     limits: Limits = DEFAULT_LIMITS  # the most that the config may hold
-    vendor_ids: set[str] = field(default_factory=set)  # the ids of the vendors read so far
+    vendor_ids: set[str] = field(
+        default_factory=set
+    )  # the ids of the vendors read so far
     # The names of the tenant's extra columns
     extra_columns: list[str] = field(default_factory=list)
     currency: str | None = None  # the tenant's; None where it is unsound
@@ -75,8 +77,14 @@ def at_most(limit: str | int, what: str = "entries") -> BeforeValidator:
     """Refuse more entries than so many, or than a limit of `Limits`; none of them is read then."""
 
     def check(value: Any, info: ValidationInfo) -> Any:
-        most: int = getattr(_context(info).limits, limit) if isinstance(limit, str) else limit
-        if isinstance(value, Sized) and not isinstance(value, str) and len(value) > most:
+        most: int = (
+            getattr(_context(info).limits, limit) if isinstance(limit, str) else limit
+        )
+        if (
+            isinstance(value, Sized)
+            and not isinstance(value, str)
+            and len(value) > most
+        ):
             raise refuse(f"has {len(value):,} {what}; {most:,} are the most")
         return value
 
@@ -87,7 +95,9 @@ def _note_vendor(vendor_id: str, info: ValidationInfo) -> str:
     """Refuse a vendor's id that an earlier vendor of the config has."""
     seen = _context(info).vendor_ids
     if vendor_id in seen:
-        raise refuse(f'"{vendor_id}" stands more than once; each vendor needs an id of its own')
+        raise refuse(
+            f'"{vendor_id}" stands more than once; each vendor needs an id of its own'
+        )
     seen.add(vendor_id)
     return vendor_id
 
@@ -104,7 +114,11 @@ def _entries(value: Any) -> Any:
     seen: dict[str, Any] = {}
     if isinstance(value, Mapping):
         return {key: Entry(key, each, seen) for key, each in value.items()}
-    return [Entry(None, each, seen) for each in value] if isinstance(value, list | tuple) else value
+    return (
+        [Entry(None, each, seen) for each in value]
+        if isinstance(value, list | tuple)
+        else value
+    )
 
 
 ENTRIES = BeforeValidator(_entries)
@@ -114,7 +128,9 @@ ENTRIES = BeforeValidator(_entries)
 def judged(check: Callable[[Any, Entry, ValidationInfo], None]) -> WrapValidator:
     """Return the validator that judges an item when it is read, with its key and other items."""
 
-    def read(entry: Entry, item: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    def read(
+        entry: Entry, item: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
         value = item(entry.value)
         check(value, entry, info)
         return value
@@ -157,7 +173,9 @@ NewVendor = Annotated[Id, AfterValidator(_note_vendor)]
 def _read_column(text: str, info: ValidationInfo) -> str:
     """Refuse a text that no feed can give: neither a canonical column nor an extra one."""
     if text == "vendor_id":
-        raise refuse("vendor_id never comes from the feed: it is the vendor's id in this config")
+        raise refuse(
+            "vendor_id never comes from the feed: it is the vendor's id in this config"
+        )
     if text not in (*CANONICAL_COLUMNS, *_context(info).extra_columns):
         raise PydanticCustomError(UNKNOWN_COLUMN, "no canonical column")
     return text
@@ -196,7 +214,9 @@ def _note_rates(rates: Any, info: ValidationInfo) -> Any:
 def _check_rate(rate: Decimal, entry: Entry, info: ValidationInfo) -> None:
     context = _context(info)
     if entry.key == context.currency:
-        raise refuse(f"{entry.key} is the default_currency, whose rate is 1; leave it out")
+        raise refuse(
+            f"{entry.key} is the default_currency, whose rate is 1; leave it out"
+        )
     context.rates[str(entry.key)] = rate
 
 
@@ -205,7 +225,9 @@ def _check_vendor_currency(currency: str, info: ValidationInfo) -> str:
     context = _context(info)
     known = (context.currency, *context.rates)
     if context.currency is not None and currency not in known:
-        raise refuse(f"{currency} has no rate; give it one in exchange_rates.{currency}")
+        raise refuse(
+            f"{currency} has no rate; give it one in exchange_rates.{currency}"
+        )
     return currency
 
 
@@ -213,7 +235,9 @@ def _check_vendor_shipping(amount: Decimal, info: ValidationInfo) -> Decimal:
     """Refuse a vendor's flat amount that is too large in the tenant's currency."""
     rate = _context(info).rates.get(str(info.data.get("currency")))
     if rate is not None and amount * rate >= MONEY_LIMIT:
-        raise refuse(f"must be below {MONEY_LIMIT:,} in the default_currency, not {amount:f}")
+        raise refuse(
+            f"must be below {MONEY_LIMIT:,} in the default_currency, not {amount:f}"
+        )
     return amount
 
 
@@ -251,7 +275,9 @@ def _goes_with(kind: str) -> AfterValidator:
         if found == kind and value is None:
             raise refuse(f'is required where type is "{kind}"')
         if found is not None and found != kind and value is not None:
-            raise refuse(f'goes with type "{kind}", and type is "{found}"; leave it out')
+            raise refuse(
+                f'goes with type "{kind}", and type is "{found}"; leave it out'
+            )
         return value
 
     return AfterValidator(check)
@@ -314,12 +340,16 @@ def idle_without(option: str, *wanted: str, default: object = None) -> AfterVali
     return AfterValidator(check)
 
 
-def refuse_idle(option: str, wanted: Iterable[str], is_set: bool, info: ValidationInfo) -> None:
+def refuse_idle(
+    option: str, wanted: Iterable[str], is_set: bool, info: ValidationInfo
+) -> None:
     """Refuse a value that is set where the option beside it is none of those it applies with."""
     found = info.data.get(option)
     if is_set and found is not None and found not in wanted:
         words = " or ".join(f'"{each}"' for each in wanted)
-        raise refuse(f'applies with {option} {words}, and {option} is "{found}"; leave it out')
+        raise refuse(
+            f'applies with {option} {words}, and {option} is "{found}"; leave it out'
+        )
 
 
 FORMATS_WITH = {
@@ -343,7 +373,9 @@ def _check_word(quantity: int, entry: Entry, info: ValidationInfo) -> None:
     """Refuse a word's quantity where an equal word has another one."""
     word = str(entry.key).strip().casefold()
     if entry.seen.setdefault(word, quantity) != quantity:
-        raise refuse("stands twice, as words are compared in any case; keep one of them")
+        raise refuse(
+            "stands twice, as words are compared in any case; keep one of them"
+        )
 
 
 def _check_default(text: str, entry: Entry, info: ValidationInfo) -> None:
@@ -376,28 +408,43 @@ def _check_timestamp_format(form: str) -> str:
             raise refuse(
                 f"%{directive} is no directive of strptime that is read; %% is a percent sign"
             )
-    missing = [part for part, given in _DATE_PARTS.items() if not set(given) & set(directives)]
+    missing = [
+        part for part, given in _DATE_PARTS.items() if not set(given) & set(directives)
+    ]
     if missing:
-        raise refuse(f"{shorten(form)} has no {' and no '.join(missing)}, as in %Y-%m-%d")
+        raise refuse(
+            f"{shorten(form)} has no {' and no '.join(missing)}, as in %Y-%m-%d"
+        )
     for probe in _PROBES:
         parts = re.split("(%.)", form)
-        text = "".join(probe.strftime(part) if part[:1] == "%" else part for part in parts)
+        text = "".join(
+            probe.strftime(part) if part[:1] == "%" else part for part in parts
+        )
         try:
             day = datetime.strptime(text, form).date()  # noqa: DTZ007  # only the date matters
         except (ValueError, OverflowError, re.error) as error:
-            raise refuse(f"{shorten(form)} is no format that strptime reads: {error}") from error
+            raise refuse(
+                f"{shorten(form)} is no format that strptime reads: {error}"
+            ) from error
         if day != probe.date():
-            raise refuse(f"{shorten(form)} does not give back the date that it is written from")
+            raise refuse(
+                f"{shorten(form)} does not give back the date that it is written from"
+            )
     return form
 
 
 MappedColumn = Annotated[str, AfterValidator(_read_column)]
 TimestampFormat = Annotated[Trimmed, AfterValidator(_check_timestamp_format)]
 BY_COLUMN = Field(
-    json_schema_extra={"propertyNames": {"anyOf": [{"enum": list(CANONICAL_COLUMNS)}, _ANY_EXTRA]}}
+    json_schema_extra={
+        "propertyNames": {"anyOf": [{"enum": list(CANONICAL_COLUMNS)}, _ANY_EXTRA]}
+    }
 )
 QuantityWords = Annotated[
-    dict[Annotated[Filled, BeforeValidator(refuse_bare)], Annotated[Quantity, judged(_check_word)]],
+    dict[
+        Annotated[Filled, BeforeValidator(refuse_bare)],
+        Annotated[Quantity, judged(_check_word)],
+    ],
     ENTRIES,
 ]
 Defaults = Annotated[
@@ -405,7 +452,10 @@ Defaults = Annotated[
 ]
 ColumnNames = Annotated[
     tuple[
-        Annotated[Trimmed, judged(lambda text, entry, _: refuse_repeated(text, entry.seen))], ...
+        Annotated[
+            Trimmed, judged(lambda text, entry, _: refuse_repeated(text, entry.seen))
+        ],
+        ...,
     ],
     Field(min_length=1),
     ENTRIES,

@@ -50,7 +50,10 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
 
 
 def parse_document(
-    text: str | bytes, *, format: Literal["json", "yaml"], limits: Limits = DEFAULT_LIMITS
+    text: str | bytes,
+    *,
+    format: Literal["json", "yaml"],
+    limits: Limits = DEFAULT_LIMITS,
 ) -> dict[str, Any]:
     """Return the mapping that a JSON or YAML text holds, every number as it was written.
 
@@ -59,7 +62,9 @@ def parse_document(
     `ConfigTooLargeError`: it has too many bytes. `ConfigError`: the text is malformed, repeats a
     key, holds no mapping, or more than it may; with line and column where the parser knows them.
     """
-    if len(text) > 4 * values.MAX_CHARACTERS:  # of bytes, which are no fewer than characters
+    if (
+        len(text) > 4 * values.MAX_CHARACTERS
+    ):  # of bytes, which are no fewer than characters
         raise _too_long()
     decoded = _decode(text)
     if len(decoded) > values.MAX_CHARACTERS:
@@ -78,17 +83,23 @@ def parse_document(
     if isinstance(document, dict):
         return document
     kind = "nothing at all" if document is None else values.type_name(document)
-    raise values.whole_fault(f"the config must be a mapping of keys to values, not {kind}")
+    raise values.whole_fault(
+        f"the config must be a mapping of keys to values, not {kind}"
+    )
 
 
 def _too_long() -> ConfigError:
-    return values.whole_fault(f"the config is longer than {values.MAX_CHARACTERS:,} characters")
+    return values.whole_fault(
+        f"the config is longer than {values.MAX_CHARACTERS:,} characters"
+    )
 
 
 def _decode(text: str | bytes) -> str:
     if isinstance(text, str):
         return text.removeprefix("\ufeff")
-    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if text.startswith(mark)), "utf-8")
+    encoding = next(
+        (name for mark, name in _BYTE_ORDER_MARKS if text.startswith(mark)), "utf-8"
+    )
     try:
         return text.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -102,7 +113,9 @@ def _decode(text: str | bytes) -> str:
 def _measure_json(text: str, limits: Limits) -> None:
     """Refuse a text that is too large, before anything is built of it."""
     bare = _JSON_TEXT.sub('""', text)
-    size = len(text.encode("utf-8", "surrogatepass")) - sum(map(bare.count, _WHITE_SPACE))
+    size = len(text.encode("utf-8", "surrogatepass")) - sum(
+        map(bare.count, _WHITE_SPACE)
+    )
     if size > limits.config_bytes:
         raise ConfigTooLargeError(size, limits.config_bytes)
     opened = bare.count("[") + bare.count("{")
@@ -129,7 +142,9 @@ def _parse_json(text: str) -> Any:
             return plain
         repeating.append(_RepeatingObject(plain))
         counts = Counter(key for key, _ in pairs)
-        repeating[-1].repeated = tuple(key for key, count in counts.items() if count > 1)
+        repeating[-1].repeated = tuple(
+            key for key, count in counts.items() if count > 1
+        )
         return repeating[-1]
 
     try:
@@ -142,17 +157,22 @@ def _parse_json(text: str) -> Any:
         )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise values.whole_fault(f"{place}: the config is not valid JSON: {error.msg}") from error
+        raise values.whole_fault(
+            f"{place}: the config is not valid JSON: {error.msg}"
+        ) from error
     if repeating:
         faults = _repeated_keys(document)
         raise ConfigError(
-            ConfigFault(values.join_path(path), values.repeated_key(key)) for path, key in faults
+            ConfigFault(values.join_path(path), values.repeated_key(key))
+            for path, key in faults
         )
     return document
 
 
 def _refuse_constant(name: str) -> Any:
-    raise values.whole_fault(f"the config is not valid JSON: it holds {name}, which is no number")
+    raise values.whole_fault(
+        f"the config is not valid JSON: it holds {name}, which is no number"
+    )
 
 
 def _repeated_keys(document: Any) -> Iterator[tuple[tuple[object, ...], str]]:
@@ -167,7 +187,9 @@ def _repeated_keys(document: Any) -> Iterator[tuple[tuple[object, ...], str]]:
             items = value.items()
         elif isinstance(value, list):
             items = enumerate(value)
-        inner = [((*path, key), item) for key, item in items if isinstance(item, dict | list)]
+        inner = [
+            ((*path, key), item) for key, item in items if isinstance(item, dict | list)
+        ]
         waiting.extend(reversed(inner))
 
 
@@ -188,7 +210,9 @@ def _parse_yaml(text: str, limits: Limits) -> Any:
     except yaml.MarkedYAMLError as error:
         problem = (error.problem or error.context or "")[:MAX_QUOTED]
         place = _place(error.problem_mark or error.context_mark)
-        raise values.whole_fault(f"{place}the config is not valid YAML: {problem}") from error
+        raise values.whole_fault(
+            f"{place}the config is not valid YAML: {problem}"
+        ) from error
     except yaml.reader.ReaderError as error:
         before, character = text[: error.position], ord(text[error.position])
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
@@ -286,7 +310,9 @@ class _Builder:
             self._made[node] = self._mapping(node, path)
         else:
             items = enumerate(node.value)
-            self._made[node] = [self.value(each, (*path, place)) for place, each in items]
+            self._made[node] = [
+                self.value(each, (*path, place)) for place, each in items
+            ]
         return self._made[node]
 
     def _mapping(self, node: yaml.Node, path: tuple[object, ...]) -> dict[str, Any]:
@@ -294,9 +320,13 @@ class _Builder:
         own: set[str] = set()
         for key_node, item in node.value:
             if key_node.tag == _MERGE:
-                for each in item.value if isinstance(item, yaml.SequenceNode) else [item]:
+                for each in (
+                    item.value if isinstance(item, yaml.SequenceNode) else [item]
+                ):
                     if not isinstance(each, yaml.MappingNode):
-                        raise _refusal(each, "<< takes a mapping, or a list of mappings")
+                        raise _refusal(
+                            each, "<< takes a mapping, or a list of mappings"
+                        )
                     for key, value in self.value(each, path).items():
                         made.setdefault(key, value)
                 continue
@@ -308,7 +338,9 @@ class _Builder:
             if key in own:
                 place = _place(key_node.start_mark)
                 self.faults.append(
-                    ConfigFault(values.join_path(path), place + values.repeated_key(key))
+                    ConfigFault(
+                        values.join_path(path), place + values.repeated_key(key)
+                    )
                 )
             else:
                 own.add(key)
@@ -372,16 +404,22 @@ class _Cleaner:
             items.append("" if plain is None else plain)
         return items
 
-    def _mapping(self, mapping: Mapping[Any, Any], path: tuple[object, ...]) -> dict[str, Any]:
+    def _mapping(
+        self, mapping: Mapping[Any, Any], path: tuple[object, ...]
+    ) -> dict[str, Any]:
         plain: dict[str, Any] = {}
         for original, item in mapping.items():
             key = self._scalar(original, path)
             if original is None or isinstance(original, bool):
-                key = values.BareWord("null" if original is None else str(original).lower())
+                key = values.BareWord(
+                    "null" if original is None else str(original).lower()
+                )
             key = str(key) if isinstance(key, int) else key
             value = None if key is None else self.clean(item, (*path, key))
             # A null is as if absent, but for the guards: there it switches one off.
-            if key is None or (value is None and (item is not None or path not in _OF_GUARDS)):
+            if key is None or (
+                value is None and (item is not None or path not in _OF_GUARDS)
+            ):
                 continue
             if key in plain:
                 self._refuse(path, values.repeated_key(key))
@@ -393,13 +431,21 @@ class _Cleaner:
             return value
         if isinstance(value, str):
             if _SURROGATE.search(value):
-                return self._refuse(path, "holds half of a surrogate pair, which is no character")
+                return self._refuse(
+                    path, "holds half of a surrogate pair, which is no character"
+                )
             return value
         if isinstance(value, int) and value.bit_length() < _MAX_BITS:
             return values.number(str(int(value)))
         if isinstance(value, float | Decimal) and math.isfinite(value):
-            return values.number(repr(float(value)) if isinstance(value, float) else str(value))
-        kind = "this number" if isinstance(value, int | float | Decimal) else type(value).__name__
+            return values.number(
+                repr(float(value)) if isinstance(value, float) else str(value)
+            )
+        kind = (
+            "this number"
+            if isinstance(value, int | float | Decimal)
+            else type(value).__name__
+        )
         return self._refuse(path, f"{kind} cannot stand in a config")
 
     def _refuse(self, path: tuple[object, ...], message: str) -> None:

@@ -36,17 +36,24 @@ def set_members(
         if isinstance(value, Mapping) and isinstance(own, Mapping):
             steps += set_members(document, (*path, name), value)
         else:
-            keys = (str(key).replace("~", "~0").replace("/", "~1") for key in (*path, name))
+            keys = (
+                str(key).replace("~", "~0").replace("/", "~1") for key in (*path, name)
+            )
             op: Literal["add", "replace"] = "replace" if name in place else "add"
             steps.append(PatchStep(op, "".join(f"/{key}" for key in keys), value))
     return steps
 
 
-def apply_patch(document: Mapping[str, Any], steps: Iterable[PatchStep]) -> dict[str, Any]:
+def apply_patch(
+    document: Mapping[str, Any], steps: Iterable[PatchStep]
+) -> dict[str, Any]:
     """Return a document with the steps of `set_members` taken; the given one stays as it is."""
     changed: dict[str, Any] = _apart(document)
     for each in steps:
-        keys = (key.replace("~1", "/").replace("~0", "~") for key in each.path.split("/")[1:])
+        keys = (
+            key.replace("~1", "/").replace("~0", "~")
+            for key in each.path.split("/")[1:]
+        )
         *parents, last = keys
         place: Any = changed
         for step in parents:
@@ -62,9 +69,15 @@ def _apart(value: Any) -> Any:
     return [_apart(each) for each in value] if isinstance(value, list) else value
 
 
-def parser_patch(document: Mapping[str, Any], changes: Mapping[int, Changes]) -> list[PatchStep]:
+def parser_patch(
+    document: Mapping[str, Any], changes: Mapping[int, Changes]
+) -> list[PatchStep]:
     """Return the steps that change vendors' parsers; none, should the config not load with them."""
-    steps = [step for place, new in changes.items() for step in parser_steps(document, place, new)]
+    steps = [
+        step
+        for place, new in changes.items()
+        for step in parser_steps(document, place, new)
+    ]
     try:
         load_config(apply_patch(document, steps))
     except RelayError:
@@ -72,7 +85,9 @@ def parser_patch(document: Mapping[str, Any], changes: Mapping[int, Changes]) ->
     return steps
 
 
-def parser_steps(document: Mapping[str, Any], place: int, changes: Changes) -> list[PatchStep]:
+def parser_steps(
+    document: Mapping[str, Any], place: int, changes: Changes
+) -> list[PatchStep]:
     """Return the steps that change one vendor's parser."""
     return set_members(document, ("vendors", place, "parser"), changes)
 
@@ -92,10 +107,14 @@ def changed_paths(before: str, after: str) -> list[str]:
     return [join_path(path) for path in _differing((), was, is_)]
 
 
-def _differing(path: tuple[str | int, ...], was: Any, is_: Any) -> Iterator[tuple[str | int, ...]]:
+def _differing(
+    path: tuple[str | int, ...], was: Any, is_: Any
+) -> Iterator[tuple[str | int, ...]]:
     if isinstance(was, Mapping) and isinstance(is_, Mapping):
         for name in {**was, **is_}:
-            yield from _differing((*path, name), was.get(name, _ABSENT), is_.get(name, _ABSENT))
+            yield from _differing(
+                (*path, name), was.get(name, _ABSENT), is_.get(name, _ABSENT)
+            )
     elif isinstance(was, list) and isinstance(is_, list):
         for place, pair in enumerate(zip_longest(was, is_, fillvalue=_ABSENT)):
             yield from _differing((*path, place), *pair)

@@ -27,7 +27,9 @@ _TOLERANT_ROWS = 100
 _SHAREABLE = {"sku", "vendor_sku"}
 
 
-def lint_warnings(config: TenantConfig, *, is_published: bool = True) -> Iterator[ConfigFault]:
+def lint_warnings(
+    config: TenantConfig, *, is_published: bool = True
+) -> Iterator[ConfigFault]:
     """Yield the lint warnings of a config, each with its path; those of its own rules last.
 
     With ``is_published`` the tenant has a feed that a run is compared with.
@@ -48,7 +50,9 @@ def lint_warnings(config: TenantConfig, *, is_published: bool = True) -> Iterato
         if column not in config.output.reads:
             yield ConfigFault("output.columns", f'has no "{column}": {without}')
     yield from _of_error_policy(config.error_policy)
-    yield from _of_price_rules(config.pricing, [vendor.vendor_id for vendor in config.vendors])
+    yield from _of_price_rules(
+        config.pricing, [vendor.vendor_id for vendor in config.vendors]
+    )
     yield from _of_stock("stock", config.stock)
     for place, vendor in enumerate(config.vendors):
         if vendor.stock is not None:
@@ -65,7 +69,11 @@ def _plain(number: Decimal) -> str:
     """Return a number as people write it: ``2,000``, ``0.20``."""
     text = f"{number:,f}"
     whole, _, fraction = text.partition(".")
-    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}" if fraction.strip("0") else whole
+    return (
+        f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
+        if fraction.strip("0")
+        else whole
+    )
 
 
 def _of_error_policy(policy: ErrorPolicy) -> Iterator[ConfigFault]:
@@ -92,7 +100,11 @@ def _of_error_policy(policy: ErrorPolicy) -> Iterator[ConfigFault]:
 
 def _of_prefixes(config: TenantConfig) -> Iterator[ConfigFault]:
     placed = [
-        (f"vendors.{place}.inbound.s3_prefix", vendor.vendor_id, vendor.inbound.s3_prefix)
+        (
+            f"vendors.{place}.inbound.s3_prefix",
+            vendor.vendor_id,
+            vendor.inbound.s3_prefix,
+        )
         for place, vendor in enumerate(config.vendors)
         if vendor.inbound.s3_prefix is not None
     ]
@@ -144,10 +156,13 @@ def _of_vendor(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
                 f'"{header}" is read as {" and ".join(sharing)}; each should have its own header',
             )
     given = {*(vendor.parser.columns or ()), *columns, *vendor.parser.defaults}
-    for column, headers in vendor.parser.mapped_headers.items() if vendor.parser.columns else ():
+    for column, headers in (
+        vendor.parser.mapped_headers.items() if vendor.parser.columns else ()
+    ):
         for header in set(headers).difference(vendor.parser.columns or ()):
             yield ConfigFault(
-                f"{path}.parser.column_map.{column}", f'"{header}" is none of the names in columns'
+                f"{path}.parser.column_map.{column}",
+                f'"{header}" is none of the names in columns',
             )
     priced = {"cost", "price"} & {*given, *vendor.parser.column_map}
     if vendor.parser.columns and not priced:
@@ -160,7 +175,9 @@ def _of_vendor(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
 # --- the tenant's own rules ----------------------------------------------------------------------
 
 
-def _of_price_rules(pricing: PricingConfig, vendor_ids: Sequence[str]) -> Iterator[ConfigFault]:
+def _of_price_rules(
+    pricing: PricingConfig, vendor_ids: Sequence[str]
+) -> Iterator[ConfigFault]:
     for index, rule in enumerate(pricing.rules):
         path = f"pricing.rules.{index}"
         earlier = next(
@@ -183,7 +200,9 @@ def _of_price_rules(pricing: PricingConfig, vendor_ids: Sequence[str]) -> Iterat
             yield from _under_cost(path, rule, pricing)
 
 
-def _under_cost(path: str, rule: PriceRule, pricing: PricingConfig) -> Iterator[ConfigFault]:
+def _under_cost(
+    path: str, rule: PriceRule, pricing: PricingConfig
+) -> Iterator[ConfigFault]:
     """Yield the doubt of a fixed price below the cost that some of its offers may have."""
     if rule.fixed_price is None:
         return
@@ -198,10 +217,14 @@ def _under_cost(path: str, rule: PriceRule, pricing: PricingConfig) -> Iterator[
         )
 
 
-def _covers(outer: RuleConditions, inner: RuleConditions, vendor_ids: Sequence[str]) -> bool:
+def _covers(
+    outer: RuleConditions, inner: RuleConditions, vendor_ids: Sequence[str]
+) -> bool:
     """Return whether every offer that meets the one meets the other, too."""
     return (
-        _holds_all(outer.vendors, vendor_ids if inner.vendors is None else inner.vendors)
+        _holds_all(
+            outer.vendors, vendor_ids if inner.vendors is None else inner.vendors
+        )
         and _holds_all(_folded(outer.brands), _folded(inner.brands))
         and _holds_all(outer.conditions, inner.conditions)
         and _holds_costs(outer, inner)
@@ -223,7 +246,9 @@ def _holds_costs(outer: RuleConditions, inner: RuleConditions) -> bool:
         return False  # which also has what has no cost
     from_low = (outer.cost_from or 0) <= (inner.cost_from or 0)
     most = Decimal(MONEY_LIMIT)
-    to_high = (inner.cost_below or most) <= (most if outer.cost_below is None else outer.cost_below)
+    to_high = (inner.cost_below or most) <= (
+        most if outer.cost_below is None else outer.cost_below
+    )
     return from_low and to_high
 
 
@@ -252,7 +277,9 @@ def config_doubts(
     doubts = list(margin_doubts(config))
     left_out = {doubt.path for doubt in doubts}
     for fault in lint_warnings(config, is_published=is_published):
-        if fault.path not in left_out and not (is_local and fault.path.endswith(".inbound.type")):
+        if fault.path not in left_out and not (
+            is_local and fault.path.endswith(".inbound.type")
+        ):
             doubts.append(of_config(fault))
     return doubts
 

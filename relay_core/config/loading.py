@@ -25,7 +25,11 @@ from relay_core.config.triggers import TriggersConfig
 from relay_core.config.values import NumberText, join_path, type_name
 from relay_core.domain.cell_rules import MONEY_UNIT, shorten
 from relay_core.domain.columns import CANONICAL_COLUMNS
-from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
+from relay_core.domain.errors import (
+    ConfigError,
+    ConfigFault,
+    UnsupportedSchemaVersionError,
+)
 from relay_core.domain.limits import (
     DEFAULT_LIMITS,
     MAX_FAULTS,
@@ -48,7 +52,9 @@ class TenantConfig(values.Section):
     exchange_rates: cross_checks.ExchangeRates = Field(default={})
     extra_columns: cross_checks.ExtraColumns = ()
     vendors: Annotated[
-        tuple[models.VendorConfig, ...], Field(min_length=1), cross_checks.at_most("vendors")
+        tuple[models.VendorConfig, ...],
+        Field(min_length=1),
+        cross_checks.at_most("vendors"),
     ]
     pricing: models.PricingConfig = values.empty_section()
     stock: models.StockConfig = models.StockConfig()
@@ -90,13 +96,17 @@ class TenantConfig(values.Section):
         units = Fraction(own) * MONEY_UNIT * (1 if rate is None else rate)
         return Decimal(math.floor(units + Fraction(1, 2))).scaleb(-4)
 
-    def selecting(self, vendor_ids: Collection[str] | None) -> tuple[models.VendorConfig, ...]:
+    def selecting(
+        self, vendor_ids: Collection[str] | None
+    ) -> tuple[models.VendorConfig, ...]:
         """Return the named vendors in the config's order, all where none is; `ConfigError`."""
         wanted = set(vendor_ids or ())
         known = [vendor.vendor_id for vendor in self.vendors]
         if wanted.difference(known):
             has, those = f"; it has {listed(known, ', ', len(known))}", set(known)
-            unknown = [each for each in enumerate(vendor_ids or ()) if each[1] not in those]
+            unknown = [
+                each for each in enumerate(vendor_ids or ()) if each[1] not in those
+            ]
             raise ConfigError(
                 ConfigFault(
                     f"vendors.{place}",
@@ -121,14 +131,18 @@ def load_stored_config(text: str) -> TenantConfig:
     return load_config(document, STORED_CONFIG_LIMITS)
 
 
-def load_config(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> TenantConfig:
+def load_config(
+    document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS
+) -> TenantConfig:
     """Return the config that a document holds: plain values, as `parse_document` gives them.
 
     `UnsupportedSchemaVersionError`: ``schema_version`` is not 1; nothing else is looked at.
     `ConfigError`: with every fault and its path.
     """
     if not isinstance(document, Mapping):
-        raise ConfigError([ConfigFault("", "the config must be a mapping of keys to values")])
+        raise ConfigError(
+            [ConfigFault("", "the config must be a mapping of keys to values")]
+        )
     version = document.get("schema_version")
     is_number = isinstance(version, int | float | Decimal | NumberText)
     exact = values.exact_number(str(version)) if is_number else None
@@ -177,7 +191,8 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Config
         each
         for each in error.errors(include_url=False)
         # The faults of a list whose items are all refused are those of its items.
-        if each["type"] != "too_short" or not (isinstance(each["input"], list) and each["input"])
+        if each["type"] != "too_short"
+        or not (isinstance(each["input"], list) and each["input"])
     ]
     for index, detail in enumerate(details):
         path, context = detail["loc"], detail.get("ctx", {})
@@ -190,7 +205,9 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Config
             message = _sentence(detail, context)
             hint = partial(_nearest, detail, *_field_at(model, path))
         path = path[:-1] if path[-1:] == ("[key]",) else path
-        yield ConfigFault(join_path(path), message + (hint() if index < MAX_FAULTS else ""))
+        yield ConfigFault(
+            join_path(path), message + (hint() if index < MAX_FAULTS else "")
+        )
 
 
 def _sentence(detail: Any, context: Mapping[str, Any]) -> str:
@@ -210,7 +227,9 @@ def _sentence(detail: Any, context: Mapping[str, Any]) -> str:
     )
 
 
-def _choice(detail: Any, section: type[BaseModel], name: str) -> tuple[str, Callable[[], str]]:
+def _choice(
+    detail: Any, section: type[BaseModel], name: str
+) -> tuple[str, Callable[[], str]]:
     """Return the sentence for a word that a field does not allow, and the function of its hint."""
     annotation = section.model_fields[name].annotation
     allowed = get_args(_found(annotation, lambda part: get_origin(part) is Literal))
@@ -219,8 +238,12 @@ def _choice(detail: Any, section: type[BaseModel], name: str) -> tuple[str, Call
     given = detail["input"]
     if isinstance(given, bool) or not isinstance(given, str | int):
         is_bare = isinstance(given, bool)
-        return wanted + (f"; {values.QUOTE_IT}" if is_bare else f", not {type_name(given)}"), str
-    return f"{wanted}, not {shorten(str(given))}", partial(values.nearest, str(given), allowed)
+        return wanted + (
+            f"; {values.QUOTE_IT}" if is_bare else f", not {type_name(given)}"
+        ), str
+    return f"{wanted}, not {shorten(str(given))}", partial(
+        values.nearest, str(given), allowed
+    )
 
 
 def _nearest(detail: Any, section: type[BaseModel], name: str) -> str:
@@ -229,10 +252,14 @@ def _nearest(detail: Any, section: type[BaseModel], name: str) -> str:
         fields = section.model_fields.items()
         return values.nearest(name, [field.alias or each for each, field in fields])
     known, text = _COLUMNS.get(detail["type"], ()), str(detail["input"])
-    return (known and (values.nearest(text, known) or f"; there are {', '.join(known)}")) or ""
+    return (
+        known and (values.nearest(text, known) or f"; there are {', '.join(known)}")
+    ) or ""
 
 
-def _field_at(section: type[BaseModel], path: Sequence[Any]) -> tuple[type[BaseModel], str]:
+def _field_at(
+    section: type[BaseModel], path: Sequence[Any]
+) -> tuple[type[BaseModel], str]:
     """Return the section that a path ends in, and the key in it."""
 
     def is_section(part: Any) -> bool:
@@ -249,4 +276,6 @@ def _found(annotation: Any, wanted: Callable[[Any], bool]) -> Any:
     """Return the part of a field's type that is wanted, be it optional or a tuple of them."""
     if wanted(annotation):
         return annotation
-    return next(filter(None, (_found(part, wanted) for part in get_args(annotation))), None)
+    return next(
+        filter(None, (_found(part, wanted) for part in get_args(annotation))), None
+    )

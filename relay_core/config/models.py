@@ -3,7 +3,13 @@
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_serializer, model_validator
+from pydantic import (
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
@@ -14,7 +20,9 @@ from relay_core.domain.cell_rules import MONEY_LIMIT
 from relay_core.domain.columns import DERIVED_COLUMNS, source_column
 from relay_core.domain.limits import DEFAULT_LIMITS
 
-Margin = Annotated[Decimal, Field(ge=0, le=100, decimal_places=6), values.EXACT, values.AS_TEXT]
+Margin = Annotated[
+    Decimal, Field(ge=0, le=100, decimal_places=6), values.EXACT, values.AS_TEXT
+]
 MapFloor = Literal["max(price, map_price)"]
 Condition = Literal["new", "used", "refurb"]
 Ending = Annotated[
@@ -37,7 +45,9 @@ _Vendors = Annotated[
     tuple[cross_checks.KnownVendor, ...],
     Field(min_length=1, description="Ids of this config's vendors."),
 ]
-_Brands = Annotated[tuple[values.Filled, ...], Field(min_length=1, description="In any case.")]
+_Brands = Annotated[
+    tuple[values.Filled, ...], Field(min_length=1, description="In any case.")
+]
 
 
 class RuleConditions(values.Section):
@@ -79,14 +89,20 @@ class PriceRule(values.Section):
         if len(given) != 1:
             has = " and ".join(given) or "none"
             wanted = "margin_pct, markup, fixed_price and leave_out: true"
-            raise values.refuse(f"must have exactly one of {wanted}; it has {has}", of_section=True)
+            raise values.refuse(
+                f"must have exactly one of {wanted}; it has {has}", of_section=True
+            )
         return value
 
     @field_validator("min_price")
     @classmethod
-    def _goes_with_a_price(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
+    def _goes_with_a_price(
+        cls, value: Decimal | None, info: ValidationInfo
+    ) -> Decimal | None:
         if value is not None and info.data.get("leave_out"):
-            raise values.refuse("an offer that is left out has no price; leave min_price out")
+            raise values.refuse(
+                "an offer that is left out has no price; leave min_price out"
+            )
         return value
 
 
@@ -236,7 +252,9 @@ class PriceLevelConfig(values.Section):
     """How far more than half of the prices may move together."""
 
     low: values.Share = Decimal("0.80")
-    high: Annotated[Decimal, Field(ge=1, le=100), values.EXACT, values.AS_TEXT] = Decimal("1.25")
+    high: Annotated[Decimal, Field(ge=1, le=100), values.EXACT, values.AS_TEXT] = (
+        Decimal("1.25")
+    )
 
 
 class QuarantineConfig(values.Section):
@@ -286,7 +304,9 @@ class OutputColumn(values.Section):
             return value
         if isinstance(value, bool) or not isinstance(value, int | str):
             kind = type_name(value)
-            raise values.refuse(f"text is wanted, the name of a column, or a mapping; not {kind}")
+            raise values.refuse(
+                f"text is wanted, the name of a column, or a mapping; not {kind}"
+            )
         name = cross_checks.read_output_column(str(value), info)
         return {"column": name, "as": name}
 
@@ -301,7 +321,9 @@ class OutputColumn(values.Section):
         if self.constant is not None:
             return {"constant": self.constant, "as": self.header}
         column = str(self.column)
-        return column if column == self.header else {"column": column, "as": self.header}
+        return (
+            column if column == self.header else {"column": column, "as": self.header}
+        )
 
 
 _NewColumn = Annotated[
@@ -316,7 +338,9 @@ class OutputConfig(values.Section):
     """What the merged feed holds, and how it is written."""
 
     format: OutputFormat = "csv"
-    columns: Annotated[tuple[_NewColumn, ...], Field(min_length=1), cross_checks.ENTRIES]
+    columns: Annotated[
+        tuple[_NewColumn, ...], Field(min_length=1), cross_checks.ENTRIES
+    ]
     # Of what spreadsheets open, which may take a cell for a formula.
     escape_formulas: Annotated[
         values.Bool, cross_checks.idle_without("format", "csv", "tsv", default=False)
@@ -334,5 +358,7 @@ class OutputConfig(values.Section):
         """The columns of rows that the feed is made of."""
         names = (each.column for each in self.columns if each.column is not None)
         return {
-            source for name in names for source in DERIVED_COLUMNS.get(name, (source_column(name),))
+            source
+            for name in names
+            for source in DERIVED_COLUMNS.get(name, (source_column(name),))
         }

@@ -45,7 +45,9 @@ ACCEPTED = ("accept_price", "accept_until")
 
 def _check_sku(sku: str) -> str:
     if not 1 <= len(sku.encode()) <= MAX_SKU_BYTES:
-        raise refuse(f"must have 1 to {MAX_SKU_BYTES:,} bytes, not {len(sku.encode()):,}")
+        raise refuse(
+            f"must have 1 to {MAX_SKU_BYTES:,} bytes, not {len(sku.encode()):,}"
+        )
     return sku
 
 
@@ -93,7 +95,9 @@ class Override(Section):
 
     @field_validator("accept_until")
     @classmethod
-    def _goes_with_a_price(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
+    def _goes_with_a_price(
+        cls, value: datetime | None, info: ValidationInfo
+    ) -> datetime | None:
         if value is not None and info.data.get("accept_price", value) is None:
             raise refuse("goes with accept_price; leave it out")
         return value
@@ -105,7 +109,9 @@ class Override(Section):
             raise refuse(f"must have one of {', '.join(ASKED)}")
         others = [name for name in said if name != "leave_out"]
         if self.leave_out and others:
-            raise refuse(f"leave_out stands alone; it has {' and '.join(others)} beside it")
+            raise refuse(
+                f"leave_out stands alone; it has {' and '.join(others)} beside it"
+            )
         if self.price is not None and self.min_price is not None:
             raise refuse("price is the last word; leave min_price out")
         return self
@@ -115,7 +121,11 @@ class Override(Section):
         """The names of what the merchant says of the SKU."""
         said = {name: getattr(self, name) for name in ASKED}
         # A quantity of 0 is said, too.
-        return [name for name, value in said.items() if value is not None and value is not False]
+        return [
+            name
+            for name, value in said.items()
+            if value is not None and value is not False
+        ]
 
     @property
     def accepted(self) -> dict[str, Any]:
@@ -126,7 +136,10 @@ class Override(Section):
         """Return what is left of it at a moment: a part whose time has passed is as if absent."""
         absent: dict[str, bool | None] = {}
         if self.expires_at is not None and self.expires_at <= moment:
-            absent = {**dict.fromkeys((*ASKED, "expires_at", "note")), "leave_out": False}
+            absent = {
+                **dict.fromkeys((*ASKED, "expires_at", "note")),
+                "leave_out": False,
+            }
         if self.accept_until is not None and self.accept_until <= moment:
             absent |= dict.fromkeys(ACCEPTED)
         left = self.model_copy(update=absent) if absent else self
@@ -143,10 +156,14 @@ _NEW_SKU = cross_checks.judged(
 
 
 class _Overrides(Section):
-    overrides: Annotated[tuple[Annotated[Override, _NEW_SKU], ...], cross_checks.ENTRIES]
+    overrides: Annotated[
+        tuple[Annotated[Override, _NEW_SKU], ...], cross_checks.ENTRIES
+    ]
 
 
-def load_overrides(document: Sequence[Any], vendor_ids: Iterable[str]) -> tuple[Override, ...]:
+def load_overrides(
+    document: Sequence[Any], vendor_ids: Iterable[str]
+) -> tuple[Override, ...]:
     """Return the overrides that a list of plain values holds, in its order, however many.
 
     Vendors have ids of the tenant's config; `ConfigError`: each fault with its ``overrides.N...``.
@@ -174,7 +191,9 @@ def parse_overrides(text: str, vendor_ids: Iterable[str]) -> tuple[Override, ...
     return load_overrides(document, vendor_ids)
 
 
-def used_overrides(overrides: Collection[Override], requested_at: datetime) -> list[Override]:
+def used_overrides(
+    overrides: Collection[Override], requested_at: datetime
+) -> list[Override]:
     """Return what of the overrides a run uses that was asked for at a moment, by SKU."""
     used = (one.at(requested_at) for one in overrides)
     return sorted((one for one in used if one is not None), key=lambda one: one.sku)

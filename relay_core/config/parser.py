@@ -69,10 +69,14 @@ def _counted(least: int, most: int) -> BeforeValidator:
 
 
 TwoToTen = Annotated[
-    tuple[Filled, ...], Field(json_schema_extra={"minItems": 2, "maxItems": 10}), _counted(2, 10)
+    tuple[Filled, ...],
+    Field(json_schema_extra={"minItems": 2, "maxItems": 10}),
+    _counted(2, 10),
 ]
 TwoToTwenty = Annotated[
-    tuple[Filled, ...], Field(json_schema_extra={"minItems": 2, "maxItems": 20}), _counted(2, 20)
+    tuple[Filled, ...],
+    Field(json_schema_extra={"minItems": 2, "maxItems": 20}),
+    _counted(2, 20),
 ]
 
 
@@ -153,17 +157,24 @@ class First(ColumnForm):
 
 
 def _read_factor(value: Any) -> Any:
-    if isinstance(value, NumberText) or (isinstance(value, int) and not isinstance(value, bool)):
+    if isinstance(value, NumberText) or (
+        isinstance(value, int) and not isinstance(value, bool)
+    ):
         return _FACTOR.validate_python(value)
     if isinstance(value, str):
         return _HEADER.validate_python(value)
     raise refuse(f"a whole number or a header is wanted, not {type_name(value)}")
 
 
-_FACTOR: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=1, le=LARGEST_FACTOR), WHOLE])
-_HEADER: TypeAdapter[str] = TypeAdapter(Filled, config=ConfigDict(coerce_numbers_to_str=True))
+_FACTOR: TypeAdapter[int] = TypeAdapter(
+    Annotated[int, Field(ge=1, le=LARGEST_FACTOR), WHOLE]
+)
+_HEADER: TypeAdapter[str] = TypeAdapter(
+    Filled, config=ConfigDict(coerce_numbers_to_str=True)
+)
 Factor = Annotated[
-    Annotated[int, Field(ge=1, le=LARGEST_FACTOR)] | Annotated[str, Field(min_length=1)],
+    Annotated[int, Field(ge=1, le=LARGEST_FACTOR)]
+    | Annotated[str, Field(min_length=1)],
     WrapValidator(lambda value, _: _read_factor(value)),
     Field(description="A number is the factor, a text the header of the factor."),
 ]
@@ -173,7 +184,9 @@ _OfNewText = judged(
     lambda _, entry, __: refuse_repeated(str(entry.key).strip().casefold(), entry.seen)
 )
 Values = Annotated[
-    dict[Annotated[Filled, BeforeValidator(refuse_bare)], Annotated[Trimmed, _OfNewText]],
+    dict[
+        Annotated[Filled, BeforeValidator(refuse_bare)], Annotated[Trimmed, _OfNewText]
+    ],
     Field(json_schema_extra={"maxProperties": MAX_VALUES}),
     ENTRIES,
     at_most(MAX_VALUES),
@@ -195,7 +208,9 @@ class Changed(ColumnForm):
 
     @field_validator("strip_prefix", "strip_suffix", "times", "divided_by")
     @classmethod
-    def _goes_with_column(cls, value: int | str | None, info: ValidationInfo) -> int | str | None:
+    def _goes_with_column(
+        cls, value: int | str | None, info: ValidationInfo
+    ) -> int | str | None:
         column, is_end = str(info.context), str(info.field_name).startswith("strip")
         is_scaled = column == "quantity_available" or column in MONEY_COLUMNS
         if value is None or (is_text_column(column) if is_end else is_scaled):
@@ -205,11 +220,15 @@ class Changed(ColumnForm):
 
     @field_validator("divided_by")
     @classmethod
-    def _does_something(cls, value: int | str | None, info: ValidationInfo) -> int | str | None:
+    def _does_something(
+        cls, value: int | str | None, info: ValidationInfo
+    ) -> int | str | None:
         # An option that is refused is none that is missing.
         given = [name for name in _STEPS[:-1] if info.data.get(name, name) is not None]
         if value is not None and "times" in given:
-            raise refuse("must have one of times and divided_by, not both", of_section=True)
+            raise refuse(
+                "must have one of times and divided_by, not both", of_section=True
+            )
         if not given and value is None:
             raise refuse(
                 f"must have one of {', '.join(_STEPS)}; for a header alone write its text",
@@ -225,7 +244,11 @@ class Changed(ColumnForm):
     @property
     def headers(self) -> tuple[str, ...]:
         """Its header, and the one that its factor stands under."""
-        return (self.column, self.factor) if isinstance(self.factor, str) else (self.column,)
+        return (
+            (self.column, self.factor)
+            if isinstance(self.factor, str)
+            else (self.column,)
+        )
 
     @property
     def described(self) -> str:
@@ -244,7 +267,9 @@ FORMS: tuple[type[ColumnForm], ...] = (Join, Sum, First, Changed)
 MappedSource: TypeAlias = str | Join | Sum | First | Changed
 
 
-def _read_source(entry: Entry, _: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+def _read_source(
+    entry: Entry, _: ValidatorFunctionWrapHandler, info: ValidationInfo
+) -> Any:
     value, column = entry.value, str(entry.key)
     if isinstance(value, ColumnForm):
         return value
@@ -253,7 +278,9 @@ def _read_source(entry: Entry, _: ValidatorFunctionWrapHandler, info: Validation
     named = [form for form in FORMS if value.get(form.name) is not None]
     if len(named) != 1:
         has = " and ".join(form.name for form in named) or "none"
-        raise refuse(f"must have exactly one of {', '.join(f.name for f in FORMS)}; it has {has}")
+        raise refuse(
+            f"must have exactly one of {', '.join(f.name for f in FORMS)}; it has {has}"
+        )
     (form,) = named
     if not form.makes_column(column):
         raise refuse(f"{form.name} makes {form.makes}, and no {column}")
@@ -269,7 +296,9 @@ EVERY_COLUMN = "*"
 """The key of ``null_values`` for all columns."""
 MAX_SKIP_ROWS, MAX_SKIP_TEXTS, MAX_SYMBOLS = 50, 200, 50
 
-ColumnMap = Annotated[dict[MappedColumn, Annotated[MappedSource, ReadSource]], BY_COLUMN, ENTRIES]
+ColumnMap = Annotated[
+    dict[MappedColumn, Annotated[MappedSource, ReadSource]], BY_COLUMN, ENTRIES
+]
 
 
 def _read_skipped(value: Any, read_list: ValidatorFunctionWrapHandler) -> Any:
@@ -309,7 +338,9 @@ _WORDS: TypeAdapter[tuple[str, ...]] = TypeAdapter(
 )
 
 
-def _read_null_values(value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+def _read_null_values(
+    value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo
+) -> Any:
     if not isinstance(value, Mapping):
         return _WORDS.validate_python(value, context=info.context)
     by_column = _BY_COLUMN.validate_python(dict(value), context=info.context)
@@ -320,7 +351,8 @@ def _read_null_values(value: Any, read: ValidatorFunctionWrapHandler, info: Vali
 
 
 _NullColumn = Annotated[
-    MappedColumn, WrapValidator(lambda name, read: name if name == EVERY_COLUMN else read(name))
+    MappedColumn,
+    WrapValidator(lambda name, read: name if name == EVERY_COLUMN else read(name)),
 ]
 _BY_COLUMN: TypeAdapter[dict[str, tuple[str, ...]]] = TypeAdapter(
     dict[_NullColumn, tuple[Trimmed, ...]], config={"coerce_numbers_to_str": True}
@@ -353,21 +385,28 @@ class ParserConfig(Section):
         Field(json_schema_extra={"maxItems": MAX_SKIP_ROWS}),
     ] = ()
     null_values: Annotated[
-        tuple[Trimmed, ...] | dict[str, tuple[Trimmed, ...]], WrapValidator(_read_null_values)
+        tuple[Trimmed, ...] | dict[str, tuple[Trimmed, ...]],
+        WrapValidator(_read_null_values),
     ] = ()
     decimal_separator: Literal[".", ","] = "."
     thousands_separator: Literal[",", ".", "'", " "] | None = None
     currency_symbols: Annotated[tuple[Filled, ...], at_most("currency_symbols")] = ()
     zero_is_null: tuple[Literal["cost", "price", "map_price", "msrp"], ...] = ()
-    quantity_words: Annotated[QuantityWords, at_most("quantity_words")] = Field(default={})
+    quantity_words: Annotated[QuantityWords, at_most("quantity_words")] = Field(
+        default={}
+    )
     quantity_symbols: Annotated[
         tuple[Annotated[Filled, AfterValidator(_check_symbol)], ...],
         at_most(MAX_SYMBOLS),
         Field(json_schema_extra={"maxItems": MAX_SYMBOLS}),
     ] = ()
     negative_quantity: Literal["refuse", "zero"] = "refuse"
-    timestamp_formats: Annotated[tuple[TimestampFormat, ...], at_most("timestamp_formats")] = ()
-    invalid_as_null: tuple[Literal["lead_time_days", "msrp", "condition", "updated_at"], ...] = ()
+    timestamp_formats: Annotated[
+        tuple[TimestampFormat, ...], at_most("timestamp_formats")
+    ] = ()
+    invalid_as_null: tuple[
+        Literal["lead_time_days", "msrp", "condition", "updated_at"], ...
+    ] = ()
     # Last, because a default is read with the options above.
     defaults: Defaults = Field(default={})
     _extra_columns: tuple[str, ...] = ()
@@ -391,9 +430,13 @@ class ParserConfig(Section):
 
     @field_validator("thousands_separator")
     @classmethod
-    def _differs_from_decimal(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _differs_from_decimal(
+        cls, value: str | None, info: ValidationInfo
+    ) -> str | None:
         if value is not None and value == info.data.get("decimal_separator"):
-            raise refuse(f'"{value}" is the decimal separator already; the two must differ')
+            raise refuse(
+                f'"{value}" is the decimal separator already; the two must differ'
+            )
         return value
 
     @property

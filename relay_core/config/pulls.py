@@ -13,7 +13,11 @@ from relay_core.config.values import WHOLE, Id, Section, Trimmed, optional, refu
 from relay_core.domain.destination import Destination, UnfitUrlError, judge_url
 
 SCHEMES = ("https", "sftp")
-HOST_KEYS = ("ssh-ed25519", *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521)), "ssh-rsa")
+HOST_KEYS = (
+    "ssh-ed25519",
+    *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521)),
+    "ssh-rsa",
+)
 _SETTLE_SECONDS = 60
 
 
@@ -54,7 +58,9 @@ class PullConfig(Section):
     url: Annotated[
         Trimmed,
         AfterValidator(_check_url),
-        Field(description="`https://host/path`, or `sftp://user@host[:port]/folder/pattern`."),
+        Field(
+            description="`https://host/path`, or `sftp://user@host[:port]/folder/pattern`."
+        ),
     ]
     every_minutes: Annotated[int, Field(ge=5, le=10_080), WHOLE] = 60
     secret: Id | None = None
@@ -63,7 +69,9 @@ class PullConfig(Section):
 
     @field_validator("host_key", "settle_seconds")
     @classmethod
-    def _goes_with_sftp(cls, value: str | int | None, info: ValidationInfo) -> str | int | None:
+    def _goes_with_sftp(
+        cls, value: str | int | None, info: ValidationInfo
+    ) -> str | int | None:
         scheme = str(info.data.get("url", "")).partition(":")[0].lower()
         if scheme == "sftp" and value is None:
             raise refuse("is required for sftp: no server is trusted at first sight")

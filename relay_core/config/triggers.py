@@ -59,7 +59,9 @@ def _check_cron(text: str) -> str:
     for position, (field, part) in enumerate(zip(_FIELDS, parts, strict=True)):
         _check_field(field, part, position)
     daily = CronSim(f"{parts[0]} {parts[1]} * * *", _PROBE)
-    of_day = sorted(60 * hour + minute for hour in daily.hours for minute in daily.minutes)
+    of_day = sorted(
+        60 * hour + minute for hour in daily.hours for minute in daily.minutes
+    )
     after = [*of_day[1:], of_day[0] + _DAY_OF_MINUTES]
     nearest = min(later - time for time, later in zip(of_day, after, strict=True))
     if nearest < LEAST_MINUTES_APART:
@@ -94,7 +96,9 @@ def _check_field(field: _Field, part: str, position: int) -> None:
     try:
         CronSim(" ".join(alone), _PROBE)
     except CronSimError:
-        raise refuse(f"the {field.name} {shorten(part)} has a value out of range") from None
+        raise refuse(
+            f"the {field.name} {shorten(part)} has a value out of range"
+        ) from None
 
 
 # --- the sections -------------------------------------------------------------------------------
@@ -119,7 +123,9 @@ class ScheduleConfig(Section):
         minute after the gap, one that is repeated the first time only.
         """
         if self.cron.split()[1].startswith("*"):
-            passes = (_elapsed(self._walls(instant, zone), zone, fold) for fold in (0, 1))
+            passes = (
+                _elapsed(self._walls(instant, zone), zone, fold) for fold in (0, 1)
+            )
             return min(next(due for due in each if due > instant) for each in passes)
         on_the_wall = _on_the_wall(self._walls(instant, zone), zone)
         return next(due for due in on_the_wall if due > instant)
@@ -137,7 +143,9 @@ class TriggersConfig(Section):
     schedule: ScheduleConfig | None = None
 
 
-def _elapsed(walls: Iterator[datetime], zone: ZoneInfo, fold: int) -> Iterator[datetime]:
+def _elapsed(
+    walls: Iterator[datetime], zone: ZoneInfo, fold: int
+) -> Iterator[datetime]:
     """Yield the instants at which a clock shows each time, for its first or its second pass."""
     for wall in walls:
         instant = wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)

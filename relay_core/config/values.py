@@ -44,10 +44,18 @@ QUOTE_IT = (
     "text is wanted, and without quotes this is a boolean or null "
     '(as yes, no, on, off, true, false and null are); put it in quotes, as in "no"'
 )
-_DECIMAL = re.compile(r"([+-]?)([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?)0*([0-9]{1,4}))?")
+_DECIMAL = re.compile(
+    r"([+-]?)([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?)0*([0-9]{1,4}))?"
+)
 _MAX_DECIMAL = 100
 _ID = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-_NO_ZONES = ("localtime", "Factory", "posix/", "posixrules", "right/")  # files beside the zones
+_NO_ZONES = (
+    "localtime",
+    "Factory",
+    "posix/",
+    "posixrules",
+    "right/",
+)  # files beside the zones
 _HOST_NAME_ENCODINGS = ("idna", "punycode")
 
 # Active codes of ISO 4217 and those replaced in the last years, which price lists still carry.
@@ -69,7 +77,9 @@ def refuse(
 ) -> PydanticCustomError:
     """Return the error for a fault; ``hint``, asked only where it is shown, ends its message."""
     context: dict[str, Any] = {} if hint is str else {"hint": hint}
-    context |= {"of_section": True, "message": message} if of_section else {"message": message}
+    context |= (
+        {"of_section": True, "message": message} if of_section else {"message": message}
+    )
     return PydanticCustomError(REFUSED, "{message}", context)
 
 
@@ -165,10 +175,14 @@ def exact_number(text: str) -> Decimal | None:
 
 def _whole_number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | NumberText):
-        raise refuse(f"a whole number is wanted, without quotes, not {type_name(value)}")
+        raise refuse(
+            f"a whole number is wanted, without quotes, not {type_name(value)}"
+        )
     number = exact_number(str(value))
     if number is None or number != number.to_integral_value():
-        raise refuse(f"a whole number in plain digits is wanted, not {shorten(str(value))}")
+        raise refuse(
+            f"a whole number in plain digits is wanted, not {shorten(str(value))}"
+        )
     if number > LARGEST_COUNT:
         raise refuse(f"must be {LARGEST_COUNT} or less, not {shorten(str(value))}")
     return int(number)
@@ -179,7 +193,9 @@ def _decimal(value: Any) -> Decimal:
         raise refuse(f"a number is wanted, not {type_name(value)}")
     number = exact_number(str(value).strip())
     if number is None:
-        raise refuse(f'a number is wanted, such as 0.20 or "0.20", not {shorten(str(value))}')
+        raise refuse(
+            f'a number is wanted, such as 0.20 or "0.20", not {shorten(str(value))}'
+        )
     return number
 
 
@@ -189,7 +205,9 @@ AS_TEXT = PlainSerializer(lambda number: format(number, "f"), return_type=str)
 Count = Annotated[int, Field(ge=0), WHOLE]
 Quantity = Annotated[int, Field(ge=0, le=LARGEST_WHOLE), WHOLE]
 Percent = Annotated[int, Field(ge=0, le=100), WHOLE]
-Money = Annotated[Decimal, Field(ge=0, lt=MONEY_LIMIT, decimal_places=4), EXACT, AS_TEXT]
+Money = Annotated[
+    Decimal, Field(ge=0, lt=MONEY_LIMIT, decimal_places=4), EXACT, AS_TEXT
+]
 Share = Annotated[Decimal, Field(ge=0, le=1), EXACT, AS_TEXT]
 
 # --- texts --------------------------------------------------------------------------------------
@@ -216,7 +234,9 @@ def is_currency(text: str) -> bool:
 def _check_currency(text: str) -> str:
     if not is_currency(text):
         hint = f'; did you mean "{text.upper()}"?' if is_currency(text.upper()) else ""
-        raise refuse(f"{shorten(text)} is no currency code of ISO 4217, such as USD{hint}")
+        raise refuse(
+            f"{shorten(text)} is no currency code of ISO 4217, such as USD{hint}"
+        )
     return text
 
 
@@ -229,7 +249,9 @@ def _check_encoding(text: str) -> str:
             "or utf-16"
         ) from error
     if codecs.lookup(text).name in _HOST_NAME_ENCODINGS:
-        raise refuse(f"{shorten(text)} encodes host names, not feeds; use one such as utf-8")
+        raise refuse(
+            f"{shorten(text)} encodes host names, not feeds; use one such as utf-8"
+        )
     return text
 
 
@@ -266,9 +288,15 @@ TimeZone = Annotated[
     WithJsonSchema({"type": "string", "description": "A name of the IANA database."}),
 ]
 Encoding = Annotated[
-    str, AfterValidator(_check_encoding), Field(description="A text encoding that Python knows.")
+    str,
+    AfterValidator(_check_encoding),
+    Field(description="A text encoding that Python knows."),
 ]
-_ONE_CHARACTER: JsonDict = {"type": ["string", "number"], "minLength": 1, "maxLength": 1}
+_ONE_CHARACTER: JsonDict = {
+    "type": ["string", "number"],
+    "minLength": 1,
+    "maxLength": 1,
+}
 Delimiter = Annotated[
     str,
     AfterValidator(_check_delimiter),

@@ -81,7 +81,9 @@ class _Number(NamedTuple):
     exponent: str
 
 
-def read_cell(column: str, text: str, parser: CellOptions, zone: tzinfo) -> int | str | None:
+def read_cell(
+    column: str, text: str, parser: CellOptions, zone: tzinfo
+) -> int | str | None:
     """Read one cell of a canonical column, None for a null; `CellError`: it breaks a rule."""
     text = text.strip()
     known = BY_NAME[column]
@@ -109,7 +111,12 @@ def read_whole(column: CanonicalColumn, text: str, parser: CellOptions) -> int:
         if word.strip().casefold() == folded:
             return quantity
     number = _number(text, parser)
-    if number is None or not number.whole or number.exponent or number.fraction.strip("0"):
+    if (
+        number is None
+        or not number.whole
+        or number.exponent
+        or number.fraction.strip("0")
+    ):
         raise _cell_error(rejections.unreadable, column.name, text)
     value = int(number.whole.lstrip("0")[:11] or "0")  # more digits are too many anyway
     if number.negative and value:
@@ -241,7 +248,9 @@ def _cell_error(fault: RowFault | None, column: str, text: str) -> CellError:
 
 
 def _number(text: str, parser: CellOptions) -> _Number | None:
-    found = _number_form(parser.decimal_separator, parser.thousands_separator).fullmatch(text)
+    found = _number_form(
+        parser.decimal_separator, parser.thousands_separator
+    ).fullmatch(text)
     if found is None:
         return None
     sign, whole, fraction, exponent = found.groups("")
@@ -252,7 +261,9 @@ def _number(text: str, parser: CellOptions) -> _Number | None:
 
 
 @lru_cache(maxsize=64)
-def _number_form(decimal_separator: str, thousands_separator: str | None) -> re.Pattern[str]:
+def _number_form(
+    decimal_separator: str, thousands_separator: str | None
+) -> re.Pattern[str]:
     whole = "[0-9]+"
     if thousands_separator is not None:
         marks = _THOUSANDS_CLASSES.get(thousands_separator, thousands_separator)
@@ -264,7 +275,9 @@ def _number_form(decimal_separator: str, thousands_separator: str | None) -> re.
 def strip_symbols(text: str, symbols: Sequence[str]) -> str:
     """Take at most one symbol in any case from each end of a quantity; a plus from its end."""
     ordered = sorted(symbols, key=len, reverse=True)
-    front = next((s for s in ordered if s != "+" and text[: len(s)].lower() == s.lower()), "")
+    front = next(
+        (s for s in ordered if s != "+" and text[: len(s)].lower() == s.lower()), ""
+    )
     text = text[len(front) :].lstrip()
     back = next((s for s in ordered if text[-len(s) :].lower() == s.lower()), "")
     return text[: len(text) - len(back)].rstrip()
@@ -276,7 +289,9 @@ def _formatted_moment(text: str, form: str) -> datetime | None:
         if found is None or int(found[1]) < FIRST_SERIAL:
             return None
         digits = (found[2] or "0")[:_MAX_FRACTION]
-        seconds = (2 * int(digits) * _DAY + 10 ** len(digits)) // (2 * 10 ** len(digits))
+        seconds = (2 * int(digits) * _DAY + 10 ** len(digits)) // (
+            2 * 10 ** len(digits)
+        )
         return _SERIAL_EPOCH + timedelta(days=int(found[1]), seconds=seconds)
     try:
         return datetime.strptime(text, form)  # noqa: DTZ007  # the zone is the tenant's

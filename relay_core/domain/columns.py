@@ -41,12 +41,19 @@ class CanonicalColumn:
     kind: Kind  # how its cells are read and written
     required: bool = False  # whether a feed must have it; its cells are never null
     from_feed: bool = True  # whether a feed can give it
-    takes_words: bool = False  # whether the vendor's words for quantities are read in it
-    rejections: RejectionCodes = RejectionCodes()  # the faults of its cells, if there are any
+    takes_words: bool = (
+        False  # whether the vendor's words for quantities are read in it
+    )
+    rejections: RejectionCodes = (
+        RejectionCodes()
+    )  # the faults of its cells, if there are any
 
 
 _AMOUNT = RejectionCodes(
-    None, RowFault.INVALID_DECIMAL, RowFault.NEGATIVE_AMOUNT, RowFault.AMOUNT_OUT_OF_RANGE
+    None,
+    RowFault.INVALID_DECIMAL,
+    RowFault.NEGATIVE_AMOUNT,
+    RowFault.AMOUNT_OUT_OF_RANGE,
 )
 _LEAD_TIME = RejectionCodes(None, *[RowFault.INVALID_LEAD_TIME] * 3)
 _QUANTITY = RejectionCodes(
@@ -60,12 +67,19 @@ _INSTANT = RejectionCodes(unreadable=RowFault.INVALID_TIMESTAMP)
 
 COLUMNS = (
     CanonicalColumn(
-        "sku", Kind.TEXT, required=True, rejections=RejectionCodes(null=RowFault.MISSING_SKU)
+        "sku",
+        Kind.TEXT,
+        required=True,
+        rejections=RejectionCodes(null=RowFault.MISSING_SKU),
     ),
     CanonicalColumn("vendor_sku", Kind.TEXT),
     CanonicalColumn("vendor_id", Kind.TEXT, from_feed=False),
     CanonicalColumn(
-        "quantity_available", Kind.WHOLE, required=True, takes_words=True, rejections=_QUANTITY
+        "quantity_available",
+        Kind.WHOLE,
+        required=True,
+        takes_words=True,
+        rejections=_QUANTITY,
     ),
     CanonicalColumn("lead_time_days", Kind.WHOLE, rejections=_LEAD_TIME),
     CanonicalColumn("cost", Kind.MONEY, rejections=_AMOUNT),
@@ -88,7 +102,9 @@ def names_of(*kinds: Kind) -> tuple[str, ...]:
 CANONICAL_COLUMNS = tuple(BY_NAME)
 REQUIRED_COLUMNS = tuple(column.name for column in COLUMNS if column.required)
 INPUT_COLUMNS = tuple(column.name for column in COLUMNS if column.from_feed)
-JUDGED_COLUMNS = tuple(column.name for column in COLUMNS if column.rejections != RejectionCodes())
+JUDGED_COLUMNS = tuple(
+    column.name for column in COLUMNS if column.rejections != RejectionCodes()
+)
 """Those that a rule can refuse."""
 DERIVED_COLUMNS: dict[str, tuple[str, ...]] = {
     "availability": ("quantity_available",),

@@ -19,10 +19,18 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "sftp": 22}
 
 # What `is_global` calls global in some version of Python and nobody can reach as such.
 _NOT_PUBLIC_V4 = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
-_NOT_PUBLIC_V6 = (IPv6Network("2001::/23"), IPv6Network("2001:db8::/32"), IPv6Network("3fff::/20"))
+_NOT_PUBLIC_V6 = (
+    IPv6Network("2001::/23"),
+    IPv6Network("2001:db8::/32"),
+    IPv6Network("3fff::/20"),
+)
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 # The last four bytes of these are an IPv4 address.
-_ENDS_IN_V4 = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+_ENDS_IN_V4 = (
+    IPv6Network("::ffff:0:0/96"),
+    IPv6Network("64:ff9b::/96"),
+    IPv6Network("::/96"),
+)
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -87,7 +95,9 @@ def is_public(address: Address) -> bool:
     if isinstance(address, IPv6Address):
         # Mapped, translated and compatible addresses end in one of IPv4, 6to4 begins with one.
         is_wrapped = any(address in network for network in _ENDS_IN_V4)
-        inner = IPv4Address(int(address) & 0xFFFFFFFF) if is_wrapped else address.sixtofour
+        inner = (
+            IPv4Address(int(address) & 0xFFFFFFFF) if is_wrapped else address.sixtofour
+        )
         if inner is not None:
             return is_public(inner)
         refused = any(address in network for network in _NOT_PUBLIC_V6)
@@ -109,20 +119,32 @@ def judge_url(
     address = _address_in(host, is_bracketed="[" in parts.netloc)
     here = allow_loopback and is_loopback(host)
     if parts.scheme not in schemes and not (here and parts.scheme == "http"):
-        raise UnfitUrlError(f"must begin with {' or '.join(f'{each}://' for each in schemes)}")
+        raise UnfitUrlError(
+            f"must begin with {' or '.join(f'{each}://' for each in schemes)}"
+        )
     if port is None:
         port = _DEFAULT_PORTS[parts.scheme]
     if not here and port not in PORTS[parts.scheme]:
-        raise UnfitUrlError(f"must have port {' or '.join(map(str, PORTS[parts.scheme]))}")
-    if not here and (is_loopback(host) or (address is not None and not is_public(address))):
+        raise UnfitUrlError(
+            f"must have port {' or '.join(map(str, PORTS[parts.scheme]))}"
+        )
+    if not here and (
+        is_loopback(host) or (address is not None and not is_public(address))
+    ):
         raise UnfitUrlError("must lead to a public address")
     if parts.scheme == "sftp":
         # A question mark is a wildcard there, and begins no query.
-        target, user = "/" + text.partition(parts.netloc)[2].lstrip("/"), _user_in(parts)
+        target, user = (
+            "/" + text.partition(parts.netloc)[2].lstrip("/"),
+            _user_in(parts),
+        )
     else:
         if "@" in parts.netloc:
             raise UnfitUrlError("must have no user name and no password")
-        target, user = (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), ""
+        target, user = (
+            (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+            "",
+        )
     return Destination(parts.scheme, host, port, target, allow_loopback, user)
 
 
@@ -130,7 +152,9 @@ def _user_in(parts: SplitResult) -> str:
     if parts.password is not None:
         raise UnfitUrlError("must have no password: a secret has it")
     if not parts.username:
-        raise UnfitUrlError("must name the user, as in sftp://user@host/folder/name.csv")
+        raise UnfitUrlError(
+            "must name the user, as in sftp://user@host/folder/name.csv"
+        )
     return unquote(parts.username)
 
 
@@ -149,7 +173,9 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
         if parts.port == 0:
             raise ValueError(text)
     except ValueError:
-        raise UnfitUrlError("must be a URL with a host, and a port from 1 to 65535") from None
+        raise UnfitUrlError(
+            "must be a URL with a host, and a port from 1 to 65535"
+        ) from None
     return parts, parts.port
 
 
@@ -163,5 +189,7 @@ def _address_in(host: str, *, is_bracketed: bool) -> Address | None:
     if is_bracketed or not _NAME.fullmatch(host) or len(host) > _MAX_NAME:
         raise UnfitUrlError("must name a host")
     if _ENDS_IN_A_NUMBER.fullmatch(host):
-        raise UnfitUrlError("must name a host, or an address in full: four numbers up to 255")
+        raise UnfitUrlError(
+            "must name a host, or an address in full: four numbers up to 255"
+        )
     return None

@@ -42,7 +42,8 @@ class ConfigTooLargeError(ConfigError):
 
     def __init__(self, size: int, limit: int) -> None:
         message = (
-            f"the config has {size:,} bytes as JSON without white space; {limit:,} are the most"
+            f"the config has {size:,} bytes as JSON without white space; "
+            f"{limit:,} are the most"
         )
         super().__init__([ConfigFault("", message)])
 

@@ -36,9 +36,12 @@ class Limits:
         "512 MiB, or a third of `RELAY_MAX_RUN_MEMORY_MB` if that is less; `feed_too_large`",
     )
     sku_map_bytes: int = _limit(256 << 20, "of a SKU map; `feed_too_large`")
-    columns: int = _limit(1_000, "of a feed, empty headers at the end not counted; `invalid_input`")
+    columns: int = _limit(
+        1_000, "of a feed, empty headers at the end not counted; `invalid_input`"
+    )
     cell_bytes: int = _limit(
-        1 << 20, "of a cell or a header, as UTF-8 and without its quotes; `invalid_input`"
+        1 << 20,
+        "of a cell or a header, as UTF-8 and without its quotes; `invalid_input`",
     )
     vendors: int = _limit(200, "of a config; a fault of the config")
     config_bytes: int = _limit(
@@ -54,7 +57,9 @@ class Limits:
     null_values: int = _limit(200, "of a vendor's parser; a fault of the config")
     quantity_words: int = _limit(200, "of a vendor's parser; a fault of the config")
     currency_symbols: int = _limit(50, "of a vendor's parser; a fault of the config")
-    parser_columns: int = _limit(1_000, "names in `parser.columns`; a fault of the config")
+    parser_columns: int = _limit(
+        1_000, "names in `parser.columns`; a fault of the config"
+    )
     extra_columns: int = _limit(30, "of a config; a fault of the config")
     price_rules: int = _limit(200, "in `pricing.rules`; a fault of the config")
     report_entries: int = _limit(
@@ -64,7 +69,9 @@ class Limits:
     report_causes: int = _limit(
         100, "of rows in `errors.json`, and shapes that are told apart in a column"
     )
-    row_data_columns: int = _limit(50, "in a refused row's `row_data`; others are left out")
+    row_data_columns: int = _limit(
+        50, "in a refused row's `row_data`; others are left out"
+    )
     cell_characters: int = _limit(
         1_000, "of a refused cell in `errors.json`; cut, with `…` behind them"
     )
@@ -83,7 +90,13 @@ CHECK_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
 """Of an upload of which only the first rows are shown, beside how much of it is taken."""
 _OF_CONFIGS = (
     *("vendors", "config_bytes", "config_values", "timestamp_formats", "null_values"),
-    *("quantity_words", "currency_symbols", "parser_columns", "extra_columns", "price_rules"),
+    *(
+        "quantity_words",
+        "currency_symbols",
+        "parser_columns",
+        "extra_columns",
+        "price_rules",
+    ),
 )
 STORED_CONFIG_LIMITS = replace(DEFAULT_LIMITS, **dict.fromkeys(_OF_CONFIGS, 1 << 31))
 """The limits of a stored config, which was judged by those of its day."""

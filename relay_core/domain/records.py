@@ -57,7 +57,9 @@ _entry_values = attrgetter(*_ENTRY_FIELDS)
 
 def place_in_words(row_number: int, line: int | None, sheet_row: int | None) -> str:
     """Return where a record stands, with the line or row of its file where that differs."""
-    of_file = f" (line {line})" if line else f" (sheet row {sheet_row})" if sheet_row else ""
+    of_file = (
+        f" (line {line})" if line else f" (sheet row {sheet_row})" if sheet_row else ""
+    )
     return f"row {row_number}{of_file}"
 
 
@@ -103,11 +105,16 @@ class Cause:
     def of(cls, document: Mapping[str, Any]) -> "Cause":
         """Return the cause that `as_dict` gives."""
         samples = tuple(CauseSample(**sample) for sample in document["samples"])
-        return cls(**{**document, "samples": samples, "patch": tuple(document["patch"])})
+        return cls(
+            **{**document, "samples": samples, "patch": tuple(document["patch"])}
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the cause as it stands in ``errors.json``."""
-        samples = [{k: v for k, v in asdict(one).items() if v is not None} for one in self.samples]
+        samples = [
+            {k: v for k, v in asdict(one).items() if v is not None}
+            for one in self.samples
+        ]
         return {**asdict(self), "samples": samples}
 
 
@@ -139,12 +146,16 @@ class VendorResult:
 
     vendor_id: str
     status: str  # what was used of it, a `VendorStatus`
-    uploaded_at: datetime | None  # when its latest upload came; None where there was none
+    uploaded_at: (
+        datetime | None
+    )  # when its latest upload came; None where there was none
     # How old what was used of it was, or else that upload, when the run was asked for; whole hours
     age_hours: int | None
     rows: int | None  # those of its upload; None where that was not read
     invalid_rows: int | None  # those of them that were refused
-    skus_won: int | None  # rows of the feed that are its own; None where the run came to no feed
+    skus_won: (
+        int | None
+    )  # rows of the feed that are its own; None where the run came to no feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +165,14 @@ class RunFailure:
     error_code: str
     error_message: str  # what is wrong
     stage: Stage  # the stage that the run ended in
-    vendors: tuple[str, ...] = ()  # whose feeds it is about; none where it is about the whole run
+    vendors: tuple[
+        str, ...
+    ] = ()  # whose feeds it is about; none where it is about the whole run
     # What the last attempt ended for, where the attempts are used up
     attempt_code: str | None = None
-    remedy: str = ""  # what would mend most of the rows that it is about, where that is known
+    remedy: str = (
+        ""  # what would mend most of the rows that it is about, where that is known
+    )
 
     @property
     def failure_class(self) -> FailureClass:
@@ -187,10 +202,23 @@ class GuardResult:
 
     def as_dict(self, max_sku_length: int | None = None) -> dict[str, Any]:
         """Return the result as reports show it; a longer SKU is cut."""
-        names = ("guard", "vendor_id", "side", "tripped", "value", "limit", "count", "of")
+        names = (
+            "guard",
+            "vendor_id",
+            "side",
+            "tripped",
+            "value",
+            "limit",
+            "count",
+            "of",
+        )
         values = ((name, getattr(self, name)) for name in names)
-        examples = [{**each, "sku": each["sku"][:max_sku_length]} for each in self.examples]
-        return {name: value for name, value in values if value is not None} | {"examples": examples}
+        examples = [
+            {**each, "sku": each["sku"][:max_sku_length]} for each in self.examples
+        ]
+        return {name: value for name, value in values if value is not None} | {
+            "examples": examples
+        }
 
     @classmethod
     def of_dict(cls, shown: Mapping[str, Any]) -> "GuardResult":

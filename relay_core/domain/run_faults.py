@@ -57,7 +57,9 @@ _SENTENCES: dict[str, str] = {
 
 def fault_of(code: str, vendor_id: str | None = None, **facts: object) -> ReportEntry:
     """Return the entry of a fault or a warning; its sentence names the facts."""
-    return ReportEntry(str(code), _SENTENCES[code].format(vendor=vendor_id, **facts), vendor_id)
+    return ReportEntry(
+        str(code), _SENTENCES[code].format(vendor=vendor_id, **facts), vendor_id
+    )
 
 
 def too_large(vendor_id: str, what: str, size: int, limit: int) -> ReportEntry:
@@ -79,7 +81,11 @@ def failure_of(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None
 def listed(items: Iterable[str], separator: str, count: int) -> str:
     """Join a list for a message; of a long one the first, and how many more there are."""
     shown = separator.join(islice(items, MAX_LISTED))
-    return shown if count <= MAX_LISTED else f"{shown}{separator}and {count - MAX_LISTED} more"
+    return (
+        shown
+        if count <= MAX_LISTED
+        else f"{shown}{separator}and {count - MAX_LISTED} more"
+    )
 
 
 def too_little_memory(megabytes: int, stage: Stage) -> RunFailure:
@@ -102,7 +108,9 @@ def out_of_time(seconds: float, stage: Stage) -> RunFailure:
     )
 
 
-def unreadable_feed(vendor_id: str, file_name: str, error: FeedUnreadableError) -> ReportEntry:
+def unreadable_feed(
+    vendor_id: str, file_name: str, error: FeedUnreadableError
+) -> ReportEntry:
     """Return the entry of a feed that cannot be used."""
     title = _TITLES.get(FailureCode(error.error_code), "")
     message = f"{title}vendor {vendor_id!r}, file {file_name!r}: {error}"
@@ -132,7 +140,9 @@ def nothing_priced(skus: int, free: int) -> ReportEntry:
     if not skus:
         what = "price rules or overrides leave out every offer"
         remedy = "narrow when in pricing.rules, or remove overrides with leave_out"
-    message = f"empty output: {what}, and an empty feed is never published; {remedy}{also}"
+    message = (
+        f"empty output: {what}, and an empty feed is never published; {remedy}{also}"
+    )
     return ReportEntry(str(FailureCode.EMPTY_OUTPUT), message)
 
 
@@ -146,7 +156,9 @@ def next_action(failure: RunFailure) -> str:
         return _BY_OPERATORS[failure.error_code]
     else:
         action = _ACTIONS.get(failure.error_code, "Do what error_message says")
-        if failure.error_code in _OF_FILES and _OTHER_KIND.search(failure.error_message):
+        if failure.error_code in _OF_FILES and _OTHER_KIND.search(
+            failure.error_message
+        ):
             action = "Do what error_message says of the file of {vendors}, which is another kind"
         names = listed(failure.vendors, ", ", len(failure.vendors))
         noun = "vendor" if len(failure.vendors) == 1 else "vendors"

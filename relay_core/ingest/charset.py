@@ -29,7 +29,9 @@ def likely_encodings(data: bytes | bytearray | memoryview) -> list[str]:
     if sample.isascii() and b"\0" not in sample and (other := _NOT_ASCII.search(data)):
         sample = bytes(memoryview(data)[other.start() : other.start() + _SAMPLE])
     wide = {"utf-16-le": sample[1::2], "utf-16-be": sample[0::2]}
-    found = [name for name, halves in wide.items() if halves.count(0) > len(sample) // 8][:1]
+    found = [
+        name for name, halves in wide.items() if halves.count(0) > len(sample) // 8
+    ][:1]
     if _text_or_none(sample, "utf-8", is_whole=False) is not None:
         found.append("utf-8")
     elif not _CP1252_GAPS.intersection(sample):
@@ -60,10 +62,15 @@ def guess_encoding(data: bytes, configured: str, *, is_whole: bool) -> str | Non
     if other is None or own == other:
         return configured
     known = codecs.lookup(configured).name
-    if likeliest == "utf-8":  # ASCII says nothing against encodings such as UTF-7 and ISO-2022
+    if (
+        likeliest == "utf-8"
+    ):  # ASCII says nothing against encodings such as UTF-7 and ISO-2022
         overrules = not data.isascii() or known.startswith(_WIDE)
     else:
-        overrules = likeliest.startswith(_WIDE) or (likeliest, known) == ("cp1252", "iso8859-1")
+        overrules = likeliest.startswith(_WIDE) or (likeliest, known) == (
+            "cp1252",
+            "iso8859-1",
+        )
     return likeliest if overrules else configured
 
 

@@ -24,13 +24,17 @@ _MAX_COMPARED = 1_000
 class ColumnPlan:
     """Where each column comes from, canonical or a tenant's extra one."""
 
-    positions: Mapping[str, int]  # of the columns that the file has, the first header of each
+    positions: Mapping[
+        str, int
+    ]  # of the columns that the file has, the first header of each
     missing: tuple[str, ...] = ()  # the headers that should be there and are not
     unusable: bool = False  # whether a required column cannot be had at all
     repeated: tuple[str, ...] = ()  # headers that are used and occur more than once
     # Of columns that an object of ``column_map`` makes, the places of all its headers
     parts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    skips: tuple[int | None, ...] = ()  # the header of each entry of ``skip_rows``, None if missing
+    skips: tuple[
+        int | None, ...
+    ] = ()  # the header of each entry of ``skip_rows``, None if missing
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -45,40 +49,61 @@ def plan_columns(headers: Sequence[str], parser: "ParserConfig") -> ColumnPlan:
     names = [header.strip() for header in headers]
     counts = Counter(names)
     wanted = wanted_headers(names, parser)
-    lacking = {c: tuple(h for h in headers if h not in counts) for c, headers in wanted.items()}
+    lacking = {
+        c: tuple(h for h in headers if h not in counts) for c, headers in wanted.items()
+    }
     # With a default none of them need be there, but not some.
-    absent = [c for c, h in lacking.items() if h and (c not in parser.defaults or h != wanted[c])]
-    unmapped = [c for c in REQUIRED_COLUMNS if c not in wanted and c not in parser.defaults]
+    absent = [
+        c
+        for c, h in lacking.items()
+        if h and (c not in parser.defaults or h != wanted[c])
+    ]
+    unmapped = [
+        c for c in REQUIRED_COLUMNS if c not in wanted and c not in parser.defaults
+    ]
     skipped = parser.skip_headers
     missing = [*chain.from_iterable(lacking[c] for c in absent), *unmapped]
     missing += [header for header in skipped if header not in counts]
     there = {c: headers for c, headers in wanted.items() if not lacking[c]}
-    objects = (c for c, source in parser.column_map.items() if not isinstance(source, str))
+    objects = (
+        c for c, source in parser.column_map.items() if not isinstance(source, str)
+    )
     return ColumnPlan(
         positions={c: names.index(headers[0]) for c, headers in there.items()},
         parts={c: {h: names.index(h) for h in there[c]} for c in objects if c in there},
         skips=tuple(names.index(h) if h in counts else None for h in skipped),
         missing=tuple(dict.fromkeys(missing)),
         unusable=any(
-            c in (*absent, *unmapped) for c in REQUIRED_COLUMNS if c not in parser.defaults
+            c in (*absent, *unmapped)
+            for c in REQUIRED_COLUMNS
+            if c not in parser.defaults
         ),
-        repeated=tuple(sorted({h for h in (*chain(*wanted.values()), *skipped) if counts[h] > 1})),
+        repeated=tuple(
+            sorted({h for h in (*chain(*wanted.values()), *skipped) if counts[h] > 1})
+        ),
     )
 
 
 def shown_cells(headers: Sequence[str], parser: "ParserConfig", limits: Limits) -> int:
     """Return how many cells of a malformed record are kept: as a report shows, or a skip needs."""
     names, skipped = list(map(str.strip, headers)), set(parser.skip_headers)
-    last = max((place for place, name in enumerate(names) if name in skipped), default=-1)
+    last = max(
+        (place for place, name in enumerate(names) if name in skipped), default=-1
+    )
     return max(limits.row_data_columns, last + 1)
 
 
-def missing_columns(missing: Sequence[str], headers: Sequence[str]) -> FeedUnreadableError:
+def missing_columns(
+    missing: Sequence[str], headers: Sequence[str]
+) -> FeedUnreadableError:
     """Return the fault of a feed that lacks headers: which were found, the nearest one to each."""
     names = [header.strip()[:_MAX_LENGTH] for header in headers]
     lacking = [header[:_MAX_LENGTH] for header in missing]
     nearest = ((header, nearest_header(header, names)) for header in lacking)
-    shown = (f"{h!r} (nearest: {'none' if near is None else repr(near)})" for h, near in nearest)
+    shown = (
+        f"{h!r} (nearest: {'none' if near is None else repr(near)})"
+        for h, near in nearest
+    )
     return FeedUnreadableError(
         FailureCode.MISSING_REQUIRED_COLUMNS,
         f"missing required columns: {listed(shown, ', ', len(missing))}; headers found: "
@@ -87,10 +112,14 @@ def missing_columns(missing: Sequence[str], headers: Sequence[str]) -> FeedUnrea
     )
 
 
-def wanted_headers(names: Sequence[str], parser: "ParserConfig") -> dict[str, tuple[str, ...]]:
+def wanted_headers(
+    names: Sequence[str], parser: "ParserConfig"
+) -> dict[str, tuple[str, ...]]:
     """Return each column's headers: the mapped ones, else its own name where that is free."""
     mapped = parser.mapped_headers
-    free = set(names) - {h.strip() for h in parser.column_map.values() if isinstance(h, str)}
+    free = set(names) - {
+        h.strip() for h in parser.column_map.values() if isinstance(h, str)
+    }
     columns = (*CANONICAL_COLUMNS, *parser.extra_columns)
     own = {column: (column,) for column in columns if column in free - {"vendor_id"}}
     wanted = own | mapped

@@ -68,14 +68,18 @@ def pieces(data: Buffer, kind: str) -> Iterator[bytes]:
     try:
         with ExitStack() as opened:
             if kind == "gzip":
-                file: Any = gzip.GzipFile(fileobj=_Source(pa.py_buffer(memoryview(data))))
+                file: Any = gzip.GzipFile(
+                    fileobj=_Source(pa.py_buffer(memoryview(data)))
+                )
             else:
                 file = _open_only_file(opened.enter_context(open_archive(data)))
             opened.enter_context(file)
             while piece := file.read(_PIECE):
                 yield piece
     except NotImplementedError as error:
-        raise _unusable(f"its file is packed in a way that is not known ({error})") from error
+        raise _unusable(
+            f"its file is packed in a way that is not known ({error})"
+        ) from error
     except BROKEN as error:
         raise FeedUnreadableError(
             FailureCode.DECODE_ERROR,

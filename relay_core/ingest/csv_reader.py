@@ -48,16 +48,22 @@ from relay_core.ingest.feed import (
 
 _BLOCK = 6 << 20
 _MAX_BLOCK = (1 << 31) - 1
-_SAMPLE = 50  # so many records tell which width most have, or fewer that have so many cells
+_SAMPLE = (
+    50  # so many records tell which width most have, or fewer that have so many cells
+)
 _SAMPLE_CELLS = 10_000
 _FIRST = 4 << 10
 """How much Arrow gets first where widths differ: it reads this on a thread of its own, where each
 record that it hands over costs four times as much."""
 _FEW = 32  # so many records of one width are worth columns of their own
-_OTHERS_AT_ONCE = 8 << 20  # how many characters of records of other widths wait to be read together
+_OTHERS_AT_ONCE = (
+    8 << 20
+)  # how many characters of records of other widths wait to be read together
 
 
-def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMITS) -> ParsedFeed:
+def parse_feed(
+    data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMITS
+) -> ParsedFeed:
     """Split a feed into its headers and batches of text columns.
 
     The header is record 1, so that the first data record is 2; a feed whose ``parser.columns``
@@ -90,12 +96,18 @@ class _Records:
         self._delimiter = delimiter.decode("ascii")
         self._parser, self._limits = parser, limits
         self._drops = parser.blank_extra_fields == "drop"
-        self._scanner = RecordScanner(delimiter, limits.cell_bytes, quoting=parser.quoting)
+        self._scanner = RecordScanner(
+            delimiter, limits.cell_bytes, quoting=parser.quoting
+        )
         # Whoever knows it beforehand could pass off an unclosed quote: it is another one each time.
         self._end_mark = uuid4().hex.replace(self._delimiter, "")
         self._headers: tuple[str, ...] = ()
-        self._header_records = 0  # which come before the first data record: 1 or, without any, 0
-        self._position = 0  # where the first data record, or an empty line before it, begins
+        self._header_records = (
+            0  # which come before the first data record: 1 or, without any, 0
+        )
+        self._position = (
+            0  # where the first data record, or an empty line before it, begins
+        )
         self._data_records: int | None = None  # how many there are, once all are read
 
     def header(self) -> tuple[tuple[str, ...] | None, int]:
@@ -113,15 +125,24 @@ class _Records:
             raise self._large(error, position) from error
         return None, position
 
-    def parsed(self, headers: tuple[str, ...], position: int, *, header_records: int) -> ParsedFeed:
+    def parsed(
+        self, headers: tuple[str, ...], position: int, *, header_records: int
+    ) -> ParsedFeed:
         """Return the feed whose data records begin at ``position``, none of them read yet."""
-        self._headers, self._position, self._header_records = headers, position, header_records
+        self._headers, self._position, self._header_records = (
+            headers,
+            position,
+            header_records,
+        )
         self._others = OtherRecords(header_records)
         # Of how many cells of a record Arrow makes columns, each of which takes memory.
         self._most_columns = max(len(headers), self._limits.columns)
 
         def lines(numbers: Sequence[int]) -> list[int]:
-            ordinals, count = [number - header_records for number in numbers], self._data_records
+            ordinals, count = (
+                [number - header_records for number in numbers],
+                self._data_records,
+            )
             found = physical_lines(self._text, self._scanner, position, ordinals, count)
             return [self._parser.skip_lines + line for line in found]
 
@@ -190,7 +211,11 @@ class _Records:
         yield held.slice(0, held.num_rows - 1)
 
     def _open(
-        self, body: memoryview, width: int, size: int, others: "OtherRecords | None" = None
+        self,
+        body: memoryview,
+        width: int,
+        size: int,
+        others: "OtherRecords | None" = None,
     ) -> pa_csv.CSVStreamingReader:
         names = [str(index) for index in range(width)]
         end_mark = (self._end_mark + self._delimiter * (width - 1)).encode()
@@ -205,16 +230,24 @@ class _Records:
                 newlines_in_values=True,
                 invalid_row_handler=None if others is None else others.keep,
             ),
-            pa_csv.ConvertOptions(check_utf8=False, column_types=dict.fromkeys(names, pa.string())),
+            pa_csv.ConvertOptions(
+                check_utf8=False, column_types=dict.fromkeys(names, pa.string())
+            ),
         )
 
     def _batch(
         self, columns: Sequence[pa.StringArray], numbers: npt.NDArray[np.int64]
     ) -> Iterator[TextBatch | MalformedRecords]:
         """Yield records of one width, as columns: those that fit the header, then the others."""
-        restored, wanted, delimiter = list(columns), len(self._headers), self._parser.delimiter
+        restored, wanted, delimiter = (
+            list(columns),
+            len(self._headers),
+            self._parser.delimiter,
+        )
         if self._delimiter != delimiter:
-            restored = [pc.replace_substring(c, self._delimiter, delimiter) for c in columns]
+            restored = [
+                pc.replace_substring(c, self._delimiter, delimiter) for c in columns
+            ]
         refuse_large_cells(restored, numbers, self._headers, self._limits)
         if len(columns) == wanted:
             yield TextBatch(restored, numbers)
@@ -227,17 +260,25 @@ class _Records:
             if fits.all():
                 return
             keep = pa.array(~fits)
-            restored, numbers = [column.filter(keep) for column in restored], numbers[~fits]
+            restored, numbers = (
+                [column.filter(keep) for column in restored],
+                numbers[~fits],
+            )
         filled = np.zeros(len(numbers), np.bool_)
         for column in restored:
             filled |= ~is_empty(trim(column))
         raw = join_fields([quoted(column, delimiter) for column in restored], delimiter)
-        keep, shown = pa.array(filled), shown_cells(self._headers, self._parser, self._limits)
+        keep, shown = (
+            pa.array(filled),
+            shown_cells(self._headers, self._parser, self._limits),
+        )
         cells = [column.filter(keep) for column in restored[:shown]]
         widths = np.full(int(filled.sum()), len(columns))
         yield MalformedRecords(widths, numbers[filled], raw.filter(keep), cells)
 
-    def _read_others(self, last: int | None = None) -> Iterator[TextBatch | MalformedRecords]:
+    def _read_others(
+        self, last: int | None = None
+    ) -> Iterator[TextBatch | MalformedRecords]:
         """Yield the records of other widths that wait, those behind the ``last`` left out."""
         one_by_one, wanted = list[tuple[int, str, int]](), len(self._headers)
         for width, records in self._others.taken(last).items():
@@ -249,7 +290,9 @@ class _Records:
             texts = [text for _, text in records]
             text = memoryview("\n".join(texts).encode("utf-8"))
             found = pa.Table.from_batches(self._open(text, width, len(text) + _BLOCK))
-            columns = [one_chunk(column) for column in found.slice(0, len(records)).columns]
+            columns = [
+                one_chunk(column) for column in found.slice(0, len(records)).columns
+            ]
             yield from self._batch(columns, numbers)
         one_by_one.sort()
         if self._drops:
@@ -260,7 +303,10 @@ class _Records:
                     fitting[number] = cells[:wanted]
             one_by_one = [each for each in one_by_one if each[0] not in fitting]
             if fitting:
-                columns = [pa.array(c, pa.string()) for c in zip(*fitting.values(), strict=True)]
+                columns = [
+                    pa.array(c, pa.string())
+                    for c in zip(*fitting.values(), strict=True)
+                ]
                 yield TextBatch(columns, np.array([*fitting], np.int64))
         if one_by_one:
             yield self._malformed(one_by_one)
@@ -268,7 +314,11 @@ class _Records:
     def _malformed(self, records: Sequence[tuple[int, str, int]]) -> MalformedRecords:
         """Return records that Arrow should not make columns of: each its number, text and width."""
         most = shown_cells(self._headers, self._parser, self._limits)
-        raw, filled, shown = [text for _, text, _ in records], list[bool](), list[Sequence[str]]()
+        raw, filled, shown = (
+            [text for _, text, _ in records],
+            list[bool](),
+            list[Sequence[str]](),
+        )
         numbers = np.array([number for number, _, _ in records], np.int64)
         widths = np.array([width for _, _, width in records], np.int64)
         with_quotes: dict[int, tuple[str, ...]] = {}
@@ -287,9 +337,14 @@ class _Records:
         for place, line in zip(with_quotes, lines, strict=True):
             raw[place] = line
         keep = pa.array(filled)
-        columns = [pa.array(cells, pa.string()).filter(keep) for cells in zip_longest(*shown)]
+        columns = [
+            pa.array(cells, pa.string()).filter(keep) for cells in zip_longest(*shown)
+        ]
         return MalformedRecords(
-            widths[filled], numbers[filled], pa.array(raw, pa.string()).filter(keep), columns
+            widths[filled],
+            numbers[filled],
+            pa.array(raw, pa.string()).filter(keep),
+            columns,
         )
 
     def _scanned_cells(self, text: str, number: int) -> tuple[str, ...]:
@@ -303,7 +358,9 @@ class _Records:
     def _cells(self, fields: Iterable[bytes]) -> tuple[str, ...]:
         """Return fields of the text as cells, with the parser's delimiter again."""
         cells = (field.decode("utf-8") for field in fields)
-        return tuple(cell.replace(self._delimiter, self._parser.delimiter) for cell in cells)
+        return tuple(
+            cell.replace(self._delimiter, self._parser.delimiter) for cell in cells
+        )
 
     def _refuse_large_field(self, text: str, number: int) -> None:
         if len(text) <= self._limits.cell_bytes // 4:
@@ -335,7 +392,9 @@ class _Records:
         if error.is_open:
             line = self._line(error.position)
             why = f'close the quote that opens in line {line}, or write it twice ("")'
-        return large_cell(self._header_records + record, column, self._headers, self._limits, why)
+        return large_cell(
+            self._header_records + record, column, self._headers, self._limits, why
+        )
 
     def _unclosed(self, position: int) -> FeedUnreadableError:
         line = self._line(position)
@@ -366,7 +425,9 @@ class OtherRecords:
     def keep(self, row: pa_csv.InvalidRow) -> str:
         """Take one from Arrow, unless it has come before."""
         if not self.numbers or row.number > self.numbers[-1]:
-            self._waiting[row.actual_columns].append((self._header_records + row.number, row.text))
+            self._waiting[row.actual_columns].append(
+                (self._header_records + row.number, row.text)
+            )
             self.numbers.append(row.number)
             self.size += len(row.text)
         return "skip"
@@ -390,10 +451,14 @@ class OtherRecords:
         """Return the record numbers of the next ``rows`` usual records, around these."""
         ordinals = np.arange(accepted, accepted + rows, dtype=np.int64)
         others = np.array(self.numbers[self._passed :], np.int64)
-        usual_before = others - np.arange(self._passed + 1, self._passed + 1 + len(others))
+        usual_before = others - np.arange(
+            self._passed + 1, self._passed + 1 + len(others)
+        )
         numbers = ordinals + 1 + self._passed + self._header_records
         numbers += np.searchsorted(usual_before, ordinals, side="right")
-        self._passed += int(np.searchsorted(usual_before, accepted + rows - 1, side="right"))
+        self._passed += int(
+            np.searchsorted(usual_before, accepted + rows - 1, side="right")
+        )
         return numbers
 
 
@@ -437,7 +502,11 @@ class BodySource:
         part = self._body[: max(0, size - len(before))]
         self._body = self._body[len(part) :]
         if before or len(part) < size:
-            after = b"" if len(self._body) else self._after[: size - len(before) - len(part)]
+            after = (
+                b""
+                if len(self._body)
+                else self._after[: size - len(before) - len(part)]
+            )
             self._after = self._after[len(after) :]
             return before + bytes(part) + after
         return part

@@ -17,7 +17,9 @@ from relay_core.domain.limits import DEFAULT_LIMITS
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _WINDOW = 1 << 20  # so many bytes are walked at once for the numbers of their lines
 _LINE_ENDS = re.compile(rb"[\r\n]*")
-_RARE_BYTES = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11"
+_RARE_BYTES = (
+    b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11"
+)
 """Bytes that can stand in for a delimiter that Arrow does not take."""
 
 
@@ -45,14 +47,20 @@ class RecordScanner:
     """
 
     def __init__(
-        self, delimiter: bytes, longest: int = DEFAULT_LIMITS.cell_bytes, *, quoting: bool = True
+        self,
+        delimiter: bytes,
+        longest: int = DEFAULT_LIMITS.cell_bytes,
+        *,
+        quoting: bool = True,
     ) -> None:
         self._quoting = quoting
         opened = b'(?:"(?:[^"]++|"")*+"|(?!"))' if quoting else b""
         unopened = b'(?!")' if quoting else b""
         self._delimiter, self._mark = delimiter[0], delimiter
         self._longest = longest
-        self._window = 2 * longest + 3  # both quotes, each byte a doubled one, and one more
+        self._window = (
+            2 * longest + 3
+        )  # both quotes, each byte a doubled one, and one more
         ends = re.escape(delimiter) + rb"\r\n"
         self._plain = re.compile(b"[^%b]*" % ends)
         self._plain_delimited = re.compile(
@@ -64,12 +72,17 @@ class RecordScanner:
         field = b"%b[^%b]*+" % (opened, ends)
         self._delimited = re.compile(b"%b%b" % (field, re.escape(delimiter)))
         self._all_delimited = re.compile(b"(?:%b)*+" % self._delimited.pattern)
-        record = b"(?:%b)*+%b(?:%b)" % (self._delimited.pattern, field, _LINE_END.pattern)
+        record = b"(?:%b)*+%b(?:%b)" % (
+            self._delimited.pattern,
+            field,
+            _LINE_END.pattern,
+        )
         self._record = re.compile(record)
         # Fields, and records, that come to their end, as many as do so one after another.
         self._ended = re.compile(b"(?:%b[%b])*+" % (field, ends))
         self._whole_record = re.compile(
-            rb"(?:(?:%b)*+%b(?:%b|\Z))?" % (self._delimited.pattern, field, _LINE_END.pattern)
+            rb"(?:(?:%b)*+%b(?:%b|\Z))?"
+            % (self._delimited.pattern, field, _LINE_END.pattern)
         )
         self._ended_records = re.compile(b"(?:%b)*+" % record)
 
@@ -80,7 +93,9 @@ class RecordScanner:
         """
         fields = []
         while True:
-            last = _end(self._plain_delimited, text, position, position + self._longest + 1)
+            last = _end(
+                self._plain_delimited, text, position, position + self._longest + 1
+            )
             if last > position:
                 fields += bytes(text[position : last - 1]).split(self._mark)
             field, position = self._field(text, last)
@@ -133,7 +148,9 @@ class RecordScanner:
         while position + self._window < len(text):
             last = _end(self._ended, text, position, position + self._window)
             if last == position:
-                return LargeFieldError(last, is_open=self._quoting and text[last] == ord('"'))
+                return LargeFieldError(
+                    last, is_open=self._quoting and text[last] == ord('"')
+                )
             position = last
         return None
 
@@ -162,7 +179,9 @@ class RecordScanner:
         begin = _end(self._ended_records, text, start, position)
         records = self._record.finditer(text, start, begin)
         filled = sum(1 for each in records if text[each.start()] not in b"\r\n")
-        return filled + 1, 1 + sum(1 for _ in self._delimited.finditer(text, begin, position))
+        return filled + 1, 1 + sum(
+            1 for _ in self._delimited.finditer(text, begin, position)
+        )
 
     def _field(self, text: memoryview, position: int) -> tuple[bytes, int]:
         start, quoted = position, b""
@@ -179,7 +198,9 @@ class RecordScanner:
         return quoted + bytes(text[position:end]), end
 
 
-def _end(pattern: re.Pattern[bytes], text: memoryview, start: int, limit: int | None = None) -> int:
+def _end(
+    pattern: re.Pattern[bytes], text: memoryview, start: int, limit: int | None = None
+) -> int:
     """Return where the match ends of a pattern that matches the empty text too."""
     found = pattern.match(text, start, len(text) if limit is None else limit)
     return start if found is None else found.end()
@@ -248,7 +269,9 @@ def physical_lines(
     found: list[int] = []
     passed = 0
     for lines in _lines_of_records(text, scanner, position):
-        while len(found) < len(ordinals) and ordinals[len(found)] <= passed + len(lines):
+        while len(found) < len(ordinals) and ordinals[len(found)] <= passed + len(
+            lines
+        ):
             found.append(lines[ordinals[len(found)] - passed - 1])
         passed += len(lines)
         if len(found) == len(ordinals):

@@ -49,17 +49,23 @@ class TextBatch:
 class MalformedRecords:
     """Some records that are not of the header's width; none of them is blank."""
 
-    widths: Ints | None  # how many cells each has; None where all are no records, a cell each
+    widths: (
+        Ints | None
+    )  # how many cells each has; None where all are no records, a cell each
     row_numbers: npt.NDArray[np.int64]  # each record's number
     raw: pa.StringArray  # each record as CSV with the vendor's delimiter
-    cells: Sequence[pa.StringArray]  # the first columns, as a report shows; null for no such cell
+    cells: Sequence[
+        pa.StringArray
+    ]  # the first columns, as a report shows; null for no such cell
 
     def where(self, keep: Bools) -> "MalformedRecords":
         """Return the records that are kept."""
         mask = pa.array(keep)
         cells = [column.filter(mask) for column in self.cells]
         widths = None if self.widths is None else self.widths[keep]
-        return MalformedRecords(widths, self.row_numbers[keep], self.raw.filter(mask), cells)
+        return MalformedRecords(
+            widths, self.row_numbers[keep], self.raw.filter(mask), cells
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +88,28 @@ class ParsedFeed:
 
     headers: tuple[str, ...] | None  # None where the file has no record at all
     # Walked once. The records that fit come in their order, and so do those of any other width
-    batches: Iterator[TextBatch | MalformedRecords] = field(default_factory=lambda: iter(()))
+    batches: Iterator[TextBatch | MalformedRecords] = field(
+        default_factory=lambda: iter(())
+    )
     size: int = 0  # the bytes of its text once it is unpacked; 0 where its cells alone have texts
-    places: RecordPlaces | None = None  # of records in the file; None where people open none
+    places: RecordPlaces | None = (
+        None  # of records in the file; None where people open none
+    )
 
 
 def refuse_large_cells(
-    columns: Sequence[pa.StringArray], numbers: Ints, headers: Sequence[str], limits: Limits
+    columns: Sequence[pa.StringArray],
+    numbers: Ints,
+    headers: Sequence[str],
+    limits: Limits,
 ) -> None:
     """Refuse columns with too large a cell: ``invalid_input``, of the first record with one."""
     found: list[tuple[int, int]] = []
     for place, column in enumerate(columns):
         bounds, _ = offsets_and_bytes(column)
-        if bounds[-1] - bounds[0] > limits.cell_bytes:  # else none of its cells can be larger
+        if (
+            bounds[-1] - bounds[0] > limits.cell_bytes
+        ):  # else none of its cells can be larger
             large = np.flatnonzero(np.diff(bounds) > limits.cell_bytes)
             found.extend((int(numbers[row]), place + 1) for row in large[:1])
     if found:
@@ -118,7 +133,9 @@ def refuse_large_header(headers: Sequence[str], limits: Limits) -> None:
 
     Nameless columns at its end do not count.
     """
-    width = max((place for place, name in enumerate(headers, 1) if name.strip()), default=0)
+    width = max(
+        (place for place, name in enumerate(headers, 1) if name.strip()), default=0
+    )
     if width > limits.columns:
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
@@ -156,7 +173,11 @@ def decode_feed(data: Buffer, encoding: str) -> memoryview:
     try:
         text = _as_utf8(data, encoding)
     except UnicodeError as error:
-        where = f" at byte offset {error.start}" if isinstance(error, UnicodeDecodeError) else ""
+        where = (
+            f" at byte offset {error.start}"
+            if isinstance(error, UnicodeDecodeError)
+            else ""
+        )
         why = getattr(error, "reason", None) or str(error)
         others = (name for name in likely_encodings(data) if name != encoding)
         raise FeedUnreadableError(
@@ -173,7 +194,9 @@ def _as_utf8(data: Buffer, encoding: str) -> memoryview:
         view = memoryview(data)
         if len(view):
             offsets = pa.array([0, len(view)], pa.int64()).buffers()[1]
-            whole = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(view)])
+            whole = pa.Array.from_buffers(
+                pa.large_binary(), 1, [None, offsets, pa.py_buffer(view)]
+            )
             try:
                 whole.cast(pa.large_string())
             except pa.ArrowInvalid:
@@ -186,7 +209,9 @@ def _as_utf8(data: Buffer, encoding: str) -> memoryview:
         left = decoder.getstate()[0]
         end = start + _PIECE
         try:
-            piece = decoder.decode(view[start:end], final=end >= len(view)).encode("utf-8")
+            piece = decoder.decode(view[start:end], final=end >= len(view)).encode(
+                "utf-8"
+            )
         except UnicodeDecodeError as error:
             # The decoder counts from what it had left of the pieces before.
             error.start += start - len(left)

@@ -14,9 +14,16 @@ from relay_core.ingest.feed import Buffer, ParsedFeed
 from relay_core.ingest.feed_task import MODULES, PIECE_BYTES, ReadFeed
 from relay_core.ingest.jsonl import read_json_lines
 from relay_core.ingest.parquet import may_explode, read_parquet
-from relay_core.sandbox import Sandbox, SandboxEndedError, TaskFailedError, TaskOutOfMemoryError
+from relay_core.sandbox import (
+    Sandbox,
+    SandboxEndedError,
+    TaskFailedError,
+    TaskOutOfMemoryError,
+)
 
-_OWN_BYTES = 512 << 20  # the memory of a reader beside twice the bytes that a feed may unpack to
+_OWN_BYTES = (
+    512 << 20
+)  # the memory of a reader beside twice the bytes that a feed may unpack to
 
 
 def read_apart(
@@ -46,11 +53,18 @@ def _results(
     sandbox: Sandbox, data: memoryview, parser: ParserConfig, limits: Limits
 ) -> Iterator[Any]:
     # A parser as plain values, with the headers that it needs.
-    of_headers = {"mapped_headers": parser.mapped_headers, "skip_headers": parser.skip_headers}
+    of_headers = {
+        "mapped_headers": parser.mapped_headers,
+        "skip_headers": parser.skip_headers,
+    }
     extra = {"extra_columns": parser.extra_columns}
-    task = ReadFeed({**parser.model_dump(mode="json"), **of_headers, **extra}, limits, len(data))
+    task = ReadFeed(
+        {**parser.model_dump(mode="json"), **of_headers, **extra}, limits, len(data)
+    )
     try:
-        yield from sandbox.run(task, answer=lambda at: bytes(data[at : at + PIECE_BYTES]))
+        yield from sandbox.run(
+            task, answer=lambda at: bytes(data[at : at + PIECE_BYTES])
+        )
     except TaskOutOfMemoryError as error:
         raise _too_large(
             "reading it takes more memory than a feed of the most bytes would"
@@ -61,7 +75,9 @@ def _results(
         if error.status >= 0:
             why = f"the process that reads feeds ended with status {error.status}"
             raise ContractBrokenError(why) from error
-        raise _too_large(f"the process that read it was ended by signal {-error.status}") from error
+        raise _too_large(
+            f"the process that read it was ended by signal {-error.status}"
+        ) from error
     finally:
         sandbox.end()
 
@@ -73,7 +89,9 @@ def _too_large(why: str) -> FeedUnreadableError:
     )
 
 
-def open_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMITS) -> ParsedFeed:
+def open_feed(
+    data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMITS
+) -> ParsedFeed:
     """Return the headers of an upload and its records, a batch at a time.
 
     `FeedUnreadableError`, here or from ``batches``: it cannot be used; with the code of the run.

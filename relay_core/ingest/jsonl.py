@@ -29,12 +29,16 @@ from relay_core.ingest.csv_records import window_end
 from relay_core.ingest.feed import Buffer, decode_feed
 
 _BLOCK = 4 << 20
-_MAX_CELLS = 4 << 20  # the most cells of a batch: few of the keys of many may stand in each line
+_MAX_CELLS = (
+    4 << 20
+)  # the most cells of a batch: few of the keys of many may stand in each line
 _MAX_VALUES = 2 << 20  # the most values of a line that is longer than a cell may be
 _LINE = re.compile(r"[^\r\n]+")
 _AS_THEY_ARE = frozenset((str, bytes, type(None)))
 _WORDS = {"True": "true", "False": "false"}
-_MAX_LEVELS = 100  # so many objects and lists may stand in one another, the line's own among them
+_MAX_LEVELS = (
+    100  # so many objects and lists may stand in one another, the line's own among them
+)
 _NESTED = frozenset((list, dict))
 _TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _WHITE_SPACE = " \t\r\n"
@@ -48,7 +52,9 @@ _HALF_PAIR = re.compile(
 _MAYBE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def read_json_lines(data: Buffer, parser: ParserConfig, limits: Limits) -> parsed_feed.ParsedFeed:
+def read_json_lines(
+    data: Buffer, parser: ParserConfig, limits: Limits
+) -> parsed_feed.ParsedFeed:
     """Split a feed into its keys and batches of text columns; the first line is record 1.
 
     `FeedUnreadableError`: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``;
@@ -83,7 +89,8 @@ class _Column:
             nested = at[[type(value) in _NESTED for value in values]]
         if not kinds <= _AS_THEY_ARE:
             values = [
-                value if type(value) in _AS_THEY_ARE else _WORDS.get(str(value)) for value in values
+                value if type(value) in _AS_THEY_ARE else _WORDS.get(str(value))
+                for value in values
             ]
         return cls(at, without_nulls(pa.array(values, pa.string())), numbers, nested)
 
@@ -178,8 +185,13 @@ class _Feed:
             if not keep.all():
                 lines = self._lines(block.start, block.end)
                 places = np.flatnonzero(~keep)
-                texts, records = pa.array([lines[at] for at in places]), places + block.first
-                yield parsed_feed.MalformedRecords(None, records, quoted(texts), [texts])
+                texts, records = (
+                    pa.array([lines[at] for at in places]),
+                    places + block.first,
+                )
+                yield parsed_feed.MalformedRecords(
+                    None, records, quoted(texts), [texts]
+                )
 
     def _lines(self, start: int, end: int) -> list[str]:
         """Return the lines between two places that hold more than white space."""
@@ -212,9 +224,13 @@ def _by_key(
     """Return the values of each key, and the objects' places; it costs what the objects hold."""
     all_keys = {None if one is None else tuple(one) for one in objects}
     if len(all_keys) == 1 and (keys := all_keys.pop()) is not None:
-        columns = zip(*(one.values() for one in objects if one is not None), strict=True)
+        columns = zip(
+            *(one.values() for one in objects if one is not None), strict=True
+        )
         everywhere = range(len(objects))
-        return {key: (everywhere, values) for key, values in zip(keys, columns, strict=True)}
+        return {
+            key: (everywhere, values) for key, values in zip(keys, columns, strict=True)
+        }
     found: dict[str, tuple[list[int], list[object]]] = {}
     for place, one in enumerate(objects):
         for key, value in (one or {}).items():
@@ -239,7 +255,9 @@ def _objects_at_once(lines: Sequence[str]) -> list[Mapping[str, Any] | None] | N
     except (ValueError, RecursionError):
         return None
     objects: list[Mapping[str, Any] | None] = values[::2]
-    is_parted = len(values) == 2 * len(lines) - 1 and values[1::2] == [mark] * (len(lines) - 1)
+    is_parted = len(values) == 2 * len(lines) - 1 and values[1::2] == [mark] * (
+        len(lines) - 1
+    )
     if not is_parted or set(map(type, objects)) != {dict}:
         return None
     keys = text.count('":') + len(_SPACED_COLON.findall(text))
@@ -266,7 +284,13 @@ def read_object(line: str) -> Mapping[str, Any] | None:
 def _nested_size(value: Any) -> int:
     """Return how many bytes a value has as JSON without white space."""
     if isinstance(value, dict):
-        return sum(_nested_size(key) + _nested_size(part) + 2 for key, part in value.items()) + 1
+        return (
+            sum(
+                _nested_size(key) + _nested_size(part) + 2
+                for key, part in value.items()
+            )
+            + 1
+        )
     if isinstance(value, list):
         return sum(_nested_size(part) + 1 for part in value) + 1
     if isinstance(value, str):
@@ -300,4 +324,6 @@ _AS_WRITTEN: dict[str, Any] = {
     "parse_constant": int,  # raises: NaN and the infinities are no JSON
 }
 _SCAN_UNIQUE_KEYS = json.JSONDecoder(object_pairs_hook=_pairs, **_AS_WRITTEN).scan_once  # type: ignore[attr-defined]
-_LAST_OF_KEYS = json.JSONDecoder(**_AS_WRITTEN)  # of a key that stands twice, its last value
+_LAST_OF_KEYS = json.JSONDecoder(
+    **_AS_WRITTEN
+)  # of a key that stands twice, its last value

@@ -48,11 +48,15 @@ def may_explode(data: Buffer) -> bool:
     except (pa.ArrowException, OSError, ValueError):
         return False  # the reader will say so
     groups = (about.row_group(place) for place in range(about.num_row_groups))
-    chunks = (each.column(place) for each in groups for place in range(each.num_columns))
+    chunks = (
+        each.column(place) for each in groups for place in range(each.num_columns)
+    )
     return any(_SHARES_STARTS in each.encodings for each in chunks)
 
 
-def read_parquet(data: Buffer, parser: "ParserConfig", limits: Limits) -> feed.ParsedFeed:
+def read_parquet(
+    data: Buffer, parser: "ParserConfig", limits: Limits
+) -> feed.ParsedFeed:
     """Return a file's columns as text; its first row is record 1.
 
     `FeedUnreadableError`: ``DECODE_ERROR``, here or from ``batches``: it is no Parquet, or damaged;
@@ -76,15 +80,23 @@ def read_parquet(data: Buffer, parser: "ParserConfig", limits: Limits) -> feed.P
             f"columns occur more than once: {', '.join(map(shorten, repeated))}; write each once",
         )
     used = set(plan_columns(headers, parser).used)
-    wrong = [each for place, each in enumerate(schema) if place in used and not _is_text(each.type)]
+    wrong = [
+        each
+        for place, each in enumerate(schema)
+        if place in used and not _is_text(each.type)
+    ]
     if wrong:
-        kinds = ", ".join(f"{shorten(each.name)} is {shorten(str(each.type))}" for each in wrong)
+        kinds = ", ".join(
+            f"{shorten(each.name)} is {shorten(str(each.type))}" for each in wrong
+        )
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
             f"columns that are read are not of texts, numbers, dates or booleans: {kinds}; write "
             "them flat, or map others in parser.column_map",
         )
-    return feed.ParsedFeed(headers, _batches(_Rows(source, file, schema), schema, limits))
+    return feed.ParsedFeed(
+        headers, _batches(_Rows(source, file, schema), schema, limits)
+    )
 
 
 def _is_string(kind: pa.DataType) -> bool:
@@ -101,21 +113,31 @@ def _is_number(kind: pa.DataType) -> bool:
 def _is_text(kind: pa.DataType) -> bool:
     """Return whether a column's cells have a text."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    others = (pa.types.is_boolean, pa.types.is_date, pa.types.is_timestamp, pa.types.is_null)
+    others = (
+        pa.types.is_boolean,
+        pa.types.is_date,
+        pa.types.is_timestamp,
+        pa.types.is_null,
+    )
     return any(test(kind) for test in (_is_string, _is_number, *others))
 
 
 class _Rows:
     """The rows of a file, those of each of its groups by themselves."""
 
-    def __init__(self, source: pa.BufferReader, file: pq.ParquetFile, schema: pa.Schema) -> None:
+    def __init__(
+        self, source: pa.BufferReader, file: pq.ParquetFile, schema: pa.Schema
+    ) -> None:
         self._file = file
         self._has_text = [_is_text(each.type) for each in schema]
         named = list(zip(schema, self._has_text, strict=True))
         self._wanted = [each.name for each, known in named if known]
         self._texts = [each.name for each in schema if _is_string(each.type)]
         self._by_dictionary = pq.ParquetFile(
-            source, read_dictionary=self._texts, pre_buffer=False, metadata=file.metadata
+            source,
+            read_dictionary=self._texts,
+            pre_buffer=False,
+            metadata=file.metadata,
         )
 
     def __iter__(self) -> Iterator[tuple[Sequence[pa.Array | None], int]]:
@@ -128,14 +150,19 @@ class _Rows:
                     most, row_groups=[group], columns=self._wanted, use_threads=False
                 ):
                     found = iter(batch.columns)
-                    yield [next(found) if has else None for has in self._has_text], batch.num_rows
+                    yield (
+                        [next(found) if has else None for has in self._has_text],
+                        batch.num_rows,
+                    )
                     rows += batch.num_rows
         except MemoryError:  # Arrow's own is an ArrowException, and no damage
             raise
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _damaged(str(error)) from error
         if rows != about.num_rows:
-            raise _damaged(f"it has {rows} rows, and says that it has another number of them")
+            raise _damaged(
+                f"it has {rows} rows, and says that it has another number of them"
+            )
 
     def _longest(self, group: int) -> int:
         """Return of how many bytes a text of a group may be that takes fewer in the file."""
@@ -148,11 +175,15 @@ class _Rows:
         probe = self._by_dictionary.iter_batches(
             1, row_groups=[group], columns=names, use_threads=False
         )
-        lengths = (pc.max(pc.binary_length(c.dictionary)).as_py() for c in next(probe).columns)
+        lengths = (
+            pc.max(pc.binary_length(c.dictionary)).as_py() for c in next(probe).columns
+        )
         return max(length or 0 for length in lengths)
 
 
-def _batches(rows: _Rows, schema: pa.Schema, limits: Limits) -> Iterator[feed.TextBatch]:
+def _batches(
+    rows: _Rows, schema: pa.Schema, limits: Limits
+) -> Iterator[feed.TextBatch]:
     number, left = 1, limits.feed_bytes
     for columns, count in rows:
         known = [column for column in columns if column is not None]
@@ -160,7 +191,9 @@ def _batches(rows: _Rows, schema: pa.Schema, limits: Limits) -> Iterator[feed.Te
         for start, stop in feed.moderate_runs(sizes, _BYTES):
             try:
                 texts = [
-                    empty_texts(stop - start) if each is None else text_of(each[start:stop])
+                    empty_texts(stop - start)
+                    if each is None
+                    else text_of(each[start:stop])
                     for each in columns
                 ]
             except pa.ArrowInvalid as error:
@@ -171,7 +204,11 @@ def _batches(rows: _Rows, schema: pa.Schema, limits: Limits) -> Iterator[feed.Te
             numbers = np.arange(number + start, number + stop)
             feed.refuse_large_cells(texts, numbers, schema.names, limits)
             every = np.ones(stop - start, np.bool_)
-            flags = {place: every for place, each in enumerate(schema) if _is_number(each.type)}
+            flags = {
+                place: every
+                for place, each in enumerate(schema)
+                if _is_number(each.type)
+            }
             yield feed.TextBatch(texts, numbers, flags)
         number += count
 
@@ -213,12 +250,16 @@ def text_of(column: pa.Array) -> pa.StringArray:
         numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         written = without_nulls(numbers.cast(pa.string()))
         kind = column.type.to_pandas_dtype()
-        mark = "" if pa.types.is_float16(column.type) else "e"  # Arrow writes no short halves
+        mark = (
+            "" if pa.types.is_float16(column.type) else "e"
+        )  # Arrow writes no short halves
         return _rewritten(
             written,
             mark,
             numbers,
-            lambda value: np.format_float_positional(kind(value), unique=True, trim="-"),
+            lambda value: np.format_float_positional(
+                kind(value), unique=True, trim="-"
+            ),
         )
     if pa.types.is_decimal(kind):
         written = without_nulls(column.cast(pa.string()))
@@ -229,7 +270,9 @@ def text_of(column: pa.Array) -> pa.StringArray:
         text = naive.cast(pa.timestamp(unit)).cast(pa.string())
         if unit != "s":
             text = pc.utf8_rtrim(pc.utf8_rtrim(text, "0"), ".")
-        return without_nulls(text if zone is None else pc.binary_join_element_wise(text, "Z", ""))
+        return without_nulls(
+            text if zone is None else pc.binary_join_element_wise(text, "Z", "")
+        )
     text = without_nulls(column.cast(pa.string()))
     text.validate(full=True)
     return text
@@ -239,9 +282,13 @@ def _rewritten(
     text: pa.StringArray, mark: str, column: pa.Array, write: Callable[[object], str]
 ) -> pa.StringArray:
     """Return ``text`` with the cells that hold a mark written again, each distinct value once."""
-    rows = np.flatnonzero(flags_of(pc.match_substring(text, mark)) & ~flags_of(column.is_null()))
+    rows = np.flatnonzero(
+        flags_of(pc.match_substring(text, mark)) & ~flags_of(column.is_null())
+    )
     if not len(rows):
         return text
     values = column.take(pa.array(rows)).dictionary_encode()
-    written = pa.array([write(value) for value in values.dictionary.to_pylist()], pa.string())
+    written = pa.array(
+        [write(value) for value in values.dictionary.to_pylist()], pa.string()
+    )
     return change_rows(text, rows, lambda _: written.take(values.indices))

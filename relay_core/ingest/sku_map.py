@@ -31,8 +31,12 @@ class SkuMap:
 
     vendor_skus: pa.StringArray  # distinct texts, in the order of ``hashes``
     skus: pa.StringArray  # what each becomes
-    hashes: texts.Words | None  # ascending and distinct; None where two texts have the same
-    starts_seen: texts.Bools  # which first bits hashes have; most other texts have none of them
+    hashes: (
+        texts.Words | None
+    )  # ascending and distinct; None where two texts have the same
+    starts_seen: (
+        texts.Bools
+    )  # which first bits hashes have; most other texts have none of them
 
     def apply(self, text: pa.StringArray) -> tuple[pa.StringArray, texts.Bools]:
         """Return ``text`` with mapped cells replaced, and which cells were mapped."""
@@ -49,7 +53,10 @@ class SkuMap:
             rows, places = rows[equal], places[equal]
             same = _same(self.vendor_skus, places, text, rows)
             rows, places = rows[same], places[same]
-        skus, is_mapped = self.skus.take(pa.array(places)), np.zeros(len(text), np.bool_)
+        skus, is_mapped = (
+            self.skus.take(pa.array(places)),
+            np.zeros(len(text), np.bool_),
+        )
         is_mapped[rows] = True
         return texts.change_rows(text, rows, lambda _: skus), is_mapped
 
@@ -84,7 +91,9 @@ def read_sku_map(data: Buffer, limits: Limits = DEFAULT_LIMITS) -> SkuMap | None
     if not _same(vendor_skus, order[repeated], vendor_skus, order[repeated + 1]).all():
         pairs = dict(zip(vendor_skus.to_pylist(), skus.to_pylist(), strict=True))
         nothing = np.zeros(0, np.bool_)
-        return SkuMap(pa.array(pairs.keys(), pa.string()), pa.array(pairs.values()), None, nothing)
+        return SkuMap(
+            pa.array(pairs.keys(), pa.string()), pa.array(pairs.values()), None, nothing
+        )
     last = np.ones(len(order), np.bool_)
     last[repeated] = False
     kept = pa.array(order[last])
@@ -106,9 +115,13 @@ def _columns(parsed: ParsedFeed) -> tuple[pa.StringArray, pa.StringArray]:
         # a record of more fields than the header's has both cells, and so may one of fewer
         columns = batch.cells if isinstance(batch, MalformedRecords) else batch.columns
         if len(columns) > max(places):
-            cells = (texts.without_nulls(texts.trim(columns[place])) for place in places)
+            cells = (
+                texts.without_nulls(texts.trim(columns[place])) for place in places
+            )
             parts.append((batch.row_numbers, *cells))
-    vendor_skus, skus = (pa.concat_arrays([_NOTHING, *(part[n] for part in parts)]) for n in (1, 2))
+    vendor_skus, skus = (
+        pa.concat_arrays([_NOTHING, *(part[n] for part in parts)]) for n in (1, 2)
+    )
     numbers = np.concatenate([np.zeros(0, np.int64), *(part[0] for part in parts)])
     if (numbers[1:] < numbers[:-1]).any():
         order = pa.array(np.argsort(numbers, kind="stable"))
@@ -117,10 +130,15 @@ def _columns(parsed: ParsedFeed) -> tuple[pa.StringArray, pa.StringArray]:
 
 
 def _same(
-    left: pa.StringArray, left_rows: npt.NDArray[np.intp], right: pa.StringArray, rows: texts.Ints
+    left: pa.StringArray,
+    left_rows: npt.NDArray[np.intp],
+    right: pa.StringArray,
+    rows: texts.Ints,
 ) -> texts.Bools:
     """Return whether texts of two columns are the same, row by row."""
-    return texts.flags_of(pc.equal(left.take(pa.array(left_rows)), right.take(pa.array(rows))))
+    return texts.flags_of(
+        pc.equal(left.take(pa.array(left_rows)), right.take(pa.array(rows)))
+    )
 
 
 def _first_bits(hashes: texts.Words) -> texts.Ints:

@@ -26,11 +26,15 @@ from relay_core.ingest.feed import Buffer
 
 _PIECE = 1 << 20
 MAX_ROWS, MAX_COLUMNS = 1 << 20, 1 << 14  # the largest sheet that programs write
-_MAX_TAGS = 300_000  # the most sheets or styles of a part; programs write some 65,000 styles
+_MAX_TAGS = (
+    300_000  # the most sheets or styles of a part; programs write some 65,000 styles
+)
 
 Cell: TypeAlias = tuple[int, str, bool]
 """A cell that holds something: its column from 0, its text, whether it is a number."""
-Row: TypeAlias = tuple[int, list[Cell]]  # the number of a sheet's row, from 1, and its cells
+Row: TypeAlias = tuple[
+    int, list[Cell]
+]  # the number of a sheet's row, from 1, and its cells
 
 
 class Parts:
@@ -59,7 +63,9 @@ class Parts:
                         raise too_much(self._limits)
                     yield piece
         except (*BROKEN, KeyError, RuntimeError, NotImplementedError) as error:
-            raise self.damaged(f"{shorten(part)}: {error or 'it is cut short'}") from error
+            raise self.damaged(
+                f"{shorten(part)}: {error or 'it is cut short'}"
+            ) from error
 
     def elements(self, part: str, *names: str) -> Iterator[Element]:
         """Yield the elements of these local names as they end; each is emptied after that.
@@ -72,7 +78,9 @@ class Parts:
                 if not place:  # where a document type would be
                     self._expat().Parse(piece, False)
                 parser.feed(piece)
-                for _, element in cast("Iterator[tuple[str, Element]]", parser.read_events()):
+                for _, element in cast(
+                    "Iterator[tuple[str, Element]]", parser.read_events()
+                ):
                     if local(element) in names:
                         yield element
                         element.clear()
@@ -90,7 +98,9 @@ class Parts:
 
         def start(name: str, attributes: dict[str, str]) -> None:
             if (tag := name.rpartition("}")[2]) in names:
-                own = {key.rpartition("}")[2]: value for key, value in attributes.items()}
+                own = {
+                    key.rpartition("}")[2]: value for key, value in attributes.items()
+                }
                 found.append((tag, own))
 
         parser = self._expat()
@@ -100,7 +110,9 @@ class Parts:
                 parser.Parse(piece, False)
                 left -= len(found)
                 if left < 0:
-                    raise self.damaged(f"a part of it has more than {_MAX_TAGS:,} elements")
+                    raise self.damaged(
+                        f"a part of it has more than {_MAX_TAGS:,} elements"
+                    )
                 yield from found
                 found.clear()
             parser.Parse(b"", True)
@@ -199,7 +211,11 @@ class XlsxBook:
                 yield number, cells
 
     def _value(
-        self, cell: Element, shared: list[str], dated: Collection[str], padded: Mapping[str, int]
+        self,
+        cell: Element,
+        shared: list[str],
+        dated: Collection[str],
+        padded: Mapping[str, int],
     ) -> tuple[str, bool] | None:
         """Return a cell's text, and whether it is a number; None where it holds nothing."""
         kind, text = cell.get("t", "n"), ""
@@ -224,14 +240,18 @@ class XlsxBook:
             return shared[int(text)], False
         if kind == "b":
             return _BOOLEANS.get(text, text), False
-        return (iso_text(text) if kind == "d" else text if kind == "e" else _unescaped(text)), False
+        return (
+            iso_text(text) if kind == "d" else text if kind == "e" else _unescaped(text)
+        ), False
 
     def _styles(self) -> tuple[Collection[str], Mapping[str, int]]:
         """Return the cell styles of a date or a time, and how many digits those of others have."""
         part = self._part("/styles")
         formats: dict[str, str] = {}
         numbers: list[str] = []
-        for tag, each in self._parts.tags(part, "numFmt", "cellXfs", "xf") if part else ():
+        for tag, each in (
+            self._parts.tags(part, "numFmt", "cellXfs", "xf") if part else ()
+        ):
             if tag == "numFmt":
                 formats[each.get("numFmtId", "")] = each.get("formatCode", "")
             elif tag == "xf":
@@ -243,10 +263,14 @@ class XlsxBook:
             for at, each in enumerate(numbers if self._padded else ())
             if _PADDED.fullmatch(formats.get(each, ""))
         }
-        return {str(at) for at, each in enumerate(numbers) if shows_date(each, formats)}, padded
+        return {
+            str(at) for at, each in enumerate(numbers) if shows_date(each, formats)
+        }, padded
 
     def _part(self, kind: str) -> str | None:
-        found = (target for known, target in self._related.values() if known.endswith(kind))
+        found = (
+            target for known, target in self._related.values() if known.endswith(kind)
+        )
         return next(filter(self._parts.has, found), None)
 
     def _relations(self, part: str) -> dict[str, tuple[str, str]]:
@@ -257,7 +281,9 @@ class XlsxBook:
         relations = {}
         for _, each in tags:
             if each.get("TargetMode", "Internal") == "Internal":
-                path = posixpath.normpath(posixpath.join("/", folder, each.get("Target", "")))
+                path = posixpath.normpath(
+                    posixpath.join("/", folder, each.get("Target", ""))
+                )
                 relations[each.get("Id", "")] = (each.get("Type", ""), path.lstrip("/"))
         return relations
 
@@ -276,7 +302,11 @@ def _text(item: Element) -> str:
 
 def _unescaped(text: str) -> str:
     """Return a text with ``_x000D_`` and its like as the characters that they stand for."""
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
+    return (
+        _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+        if "_x" in text
+        else text
+    )
 
 
 def _column(reference: str) -> int:
@@ -306,11 +336,15 @@ class OdsBook:
         self._parts, self._cell_bytes = Parts(data, "ods", limits), limits.cell_bytes
         self.sheets: list[tuple[str, bool]] = []
         style, hidden = None, set[str | None]()
-        for tag, each in self._parts.tags(_CONTENT, "style", "table-properties", "table"):
+        for tag, each in self._parts.tags(
+            _CONTENT, "style", "table-properties", "table"
+        ):
             if tag == "style":
                 style = each.get("name")
             elif tag == "table":
-                self.sheets.append((each.get("name", ""), each.get("style-name") not in hidden))
+                self.sheets.append(
+                    (each.get("name", ""), each.get("style-name") not in hidden)
+                )
             elif each.get("display") == "false":
                 hidden.add(style)
 
@@ -340,7 +374,9 @@ class OdsBook:
             times, (text, is_number) = _times(each, "columns"), self._value(each)
             if text.strip() or (text and times == 1):
                 if column + times > MAX_COLUMNS:
-                    raise self._parts.damaged(f"it has more than {MAX_COLUMNS:,} columns")
+                    raise self._parts.damaged(
+                        f"it has more than {MAX_COLUMNS:,} columns"
+                    )
                 cells += [(column + at, text, is_number) for at in range(times)]
             column += times
         return cells
@@ -416,8 +452,12 @@ _BETWEEN_SYSTEMS = 1_462
 _NO_DAY = 60  # 29 February 1900, a day of the 1900 system alone
 _EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001  # days of a sheet have no zone
 # Numbers of built-in formats that show a date, a time or both.
-_DATE_FORMATS = frozenset((*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)))
-_NOT_SHOWN = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
+_DATE_FORMATS = frozenset(
+    (*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59))
+)
+_NOT_SHOWN = re.compile(
+    r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE
+)
 _DATE_LETTER = re.compile(r"[ymdhs]", re.IGNORECASE)
 
 
@@ -438,7 +478,9 @@ def serial_text(text: str, *, from_1904: bool) -> str:
     if not 0 <= serial < _LAST_DAY + 1 - (_BETWEEN_SYSTEMS if from_1904 else 0):
         return number_text(text)
     days, clock = divmod(math.floor(serial * _DAY + 0.5), _DAY)
-    moment = _EPOCH + timedelta(days=days + (_BETWEEN_SYSTEMS if from_1904 else days < _NO_DAY))
+    moment = _EPOCH + timedelta(
+        days=days + (_BETWEEN_SYSTEMS if from_1904 else days < _NO_DAY)
+    )
     shown = moment + timedelta(seconds=clock)
     if serial < 1:
         return f"{shown:%H:%M:%S}"

@@ -37,7 +37,10 @@ class XlsBook:
     def __init__(self, data: Buffer) -> None:
         try:
             self._book = xlrd.open_workbook(
-                file_contents=bytes(data), logfile=io.StringIO(), on_demand=True, ragged_rows=True
+                file_contents=bytes(data),
+                logfile=io.StringIO(),
+                on_demand=True,
+                ragged_rows=True,
             )
             sheets = map(self._book.sheet_by_index, range(self._book.nsheets))
             self.sheets = [(each.name, each.visibility == 0) for each in sheets]
@@ -75,7 +78,9 @@ class XlsBook:
         return (value, False) if value else None
 
 
-def read_workbook(data: Buffer, parser: "ParserConfig", limits: Limits) -> feed.ParsedFeed:
+def read_workbook(
+    data: Buffer, parser: "ParserConfig", limits: Limits
+) -> feed.ParsedFeed:
     """Split a sheet into its headers and batches of text columns.
 
     The first row that is not blank is the header and record 1; with ``parser.columns`` the first
@@ -196,7 +201,9 @@ class _Batch:
     # Those of a row with a filled cell beyond the header; each ends with its last filled one
     malformed: dict[int, list[str]] = field(default_factory=dict)
     # By column the places of those that fit whose cells are numbers
-    numbers: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    numbers: defaultdict[int, list[int]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
 
     def take(self, number: int, cells: Sequence[workbook_formats.Cell]) -> int:
         """Take a row; return how many cells it has where it is malformed."""
@@ -218,7 +225,9 @@ class _Batch:
     def records(self, shown: int) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
         """Yield the records; of those that are malformed a report shows so many cells."""
         if self.fitting:
-            flags = {column: np.zeros(len(self.fitting), np.bool_) for column in self.numbers}
+            flags = {
+                column: np.zeros(len(self.fitting), np.bool_) for column in self.numbers
+            }
             for column, places in self.numbers.items():
                 flags[column][places] = True
             texts = zip(*self.fitting.values(), strict=True)

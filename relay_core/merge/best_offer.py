@@ -62,7 +62,13 @@ from relay_core.merge.vendor_offers import (
 )
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.comparison import KEPT, SUSPECT_PRICE
-from relay_core.validation.contracts import CENTS, OUTPUT_COLUMNS, frame_of, offer_fields, table_of
+from relay_core.validation.contracts import (
+    CENTS,
+    OUTPUT_COLUMNS,
+    frame_of,
+    offer_fields,
+    table_of,
+)
 
 RANGE_ROWS = 1 << 17  # how many rows are merged at a time, at the most
 
@@ -123,7 +129,9 @@ class DeferredColumns:
         if KEPT in feed.column_names:
             ranks = np.where(flags_of(feed[KEPT]), KEPT_ROWS, ranks)
         if SUSPECT_PRICE in feed.column_names:
-            ranks = np.where(flags_of(feed[SUSPECT_PRICE].is_valid()), QUARANTINED_ROWS, ranks)
+            ranks = np.where(
+                flags_of(feed[SUSPECT_PRICE].is_valid()), QUARANTINED_ROWS, ranks
+            )
         origins = one_chunk(feed[ROW_LOCATOR]).to_numpy()
         order = np.argsort(ranks, kind="stable")
         bounds = [*np.searchsorted(ranks[order], list(self.sources)), len(order)]
@@ -142,7 +150,9 @@ def _cells(table: pa.Table, field: pa.Field, rows: Rows) -> _Cells:
 
 
 def _taken(parts: Sequence[_Cells], rows: Rows) -> _Cells:
-    chunks = (part.chunks if isinstance(part, pa.ChunkedArray) else [part] for part in parts)
+    chunks = (
+        part.chunks if isinstance(part, pa.ChunkedArray) else [part] for part in parts
+    )
     cells = one_chunk(pa.chunked_array([chunk for each in chunks for chunk in each]))
     is_text = pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)
     return take_short(cells, rows) if is_text else cells.take(pa.array(rows))
@@ -155,7 +165,9 @@ class Winners:
     # Those with a price, as rows of the feed (``FeedRow``, what the output asks for, and where each
     # was read)
     priced: pd.DataFrame
-    unpriced: pd.DataFrame  # those without: ``sku``, and ``is_free`` where the price comes to 0.00
+    unpriced: (
+        pd.DataFrame
+    )  # those without: ``sku``, and ``is_free`` where the price comes to 0.00
     deferred: DeferredColumns  # the other columns of those with a price
     effects: RuleEffects  # what the tenant's own rules did
     # Of each vendor what became of its offers, by the names of `RowCounts`
@@ -181,7 +193,9 @@ def row_columns(config: TenantConfig) -> list[str]:
 
 
 def merge_offers(
-    config: TenantConfig, vendors: Sequence[NormalizedVendor], overrides: Sequence[Override] = ()
+    config: TenantConfig,
+    vendors: Sequence[NormalizedVendor],
+    overrides: Sequence[Override] = (),
 ) -> Winners:
     """Return the best offer of each SKU as a row of the feed, priced, a range of SKUs at a time."""
     merge = Merge.of(config, overrides)
@@ -190,8 +204,13 @@ def merge_offers(
     overridden = merge.overrides.skus
     ranges = common_ranges([one_chunk(table["sku"]) for table in tables], RANGE_ROWS)
 
-    def merge_range(rows: Sequence[slice]) -> tuple[pa.Table, pa.Table, RuleEffects, Ints, Bools]:
-        parts = [t.slice(r.start, r.stop - r.start) for t, r in zip(tables, rows, strict=True)]
+    def merge_range(
+        rows: Sequence[slice],
+    ) -> tuple[pa.Table, pa.Table, RuleEffects, Ints, Bools]:
+        parts = [
+            t.slice(r.start, r.stop - r.start)
+            for t, r in zip(tables, rows, strict=True)
+        ]
         offers, ruled_out = merge.ruled(pa.concat_tables(parts).combine_chunks())
         left_out = ruled_out | merge.overrides.outplaced(offers, config, ruled_out)
         competing = offers.filter(pa.array(~left_out)) if left_out.any() else offers
@@ -199,7 +218,9 @@ def merge_offers(
         ranks = integers_of(offers[VENDOR_RANK])[0]
         not_competing = np.bincount(ranks[left_out], minlength=len(config.vendors))
         counts = np.vstack([not_competing, competed])
-        has_offer = np.zeros(len(overridden) + 1, np.bool_)  # each override; last, whether none
+        has_offer = np.zeros(
+            len(overridden) + 1, np.bool_
+        )  # each override; last, whether none
         if len(overridden):
             has_offer[integers_of(offers[_PLACE])[0]] = True
         if RULE not in priced.column_names:
@@ -209,17 +230,26 @@ def merge_offers(
         return priced.drop_columns([RULE]), unpriced, effects, counts, has_offer
 
     merged = list(ordered_map(merge_range, ranges))
-    priced_parts, unpriced_parts, range_effects, counts, have_offers = zip(*merged, strict=True)
+    priced_parts, unpriced_parts, range_effects, counts, have_offers = zip(
+        *merged, strict=True
+    )
     priced, unpriced = map(pa.concat_tables, (priced_parts, unpriced_parts))
     names = [name for name in row_columns(config) if name not in priced.column_names]
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
-    deferred = DeferredColumns.left_by(names, {rank[each.vendor_id]: each for each in vendors})
+    deferred = DeferredColumns.left_by(
+        names, {rank[each.vendor_id]: each for each in vendors}
+    )
     effects = sum((*range_effects, *vendor_effects), RuleEffects())
-    of_ranks = (dict(zip(FATES, each, strict=True)) for each in np.sum(counts, axis=0).T.tolist())
+    of_ranks = (
+        dict(zip(FATES, each, strict=True))
+        for each in np.sum(counts, axis=0).T.tolist()
+    )
     fates = dict(zip(rank, of_ranks, strict=True))
     has_offer = np.logical_or.reduce(have_offers)[:-1]
     unused = overridden.filter(pa.array(~has_offer)).to_pylist()
-    return Winners(frame_of(priced), frame_of(unpriced), deferred, effects, fates, unused)
+    return Winners(
+        frame_of(priced), frame_of(unpriced), deferred, effects, fates, unused
+    )
 
 
 def competing_offers(
@@ -249,7 +279,9 @@ def _offers_of_vendor(
     offers = merge.offers_of(vendor.vendor_id, rows, is_last_good=is_last_good)
     held_back = units(offers, FED_QUANTITY) - units(offers)
     counts = {"set_aside": int(set_aside.sum()), "held_back": held_back}
-    effects = RuleEffects({(name, vendor.vendor_id): count for name, count in counts.items()})
+    effects = RuleEffects(
+        {(name, vendor.vendor_id): count for name, count in counts.items()}
+    )
     return offers.drop_columns([FED_QUANTITY]), effects
 
 
@@ -268,7 +300,9 @@ class Merge:
         columns = OverrideColumns.of(config, overrides)
         return cls(config, criteria_of(config), PriceRules.of(config), columns)
 
-    def offers_of(self, vendor_id: str, rows: pa.Table, *, is_last_good: bool = False) -> pa.Table:
+    def offers_of(
+        self, vendor_id: str, rows: pa.Table, *, is_last_good: bool = False
+    ) -> pa.Table:
         """Return the offers that a vendor's rows make: the last good feed's part, then stock."""
         offers = offers_of(self.config, vendor_id, rows, is_last_good=is_last_good)
         fed = offers.append_column(FED_QUANTITY, offers["quantity_available"])
@@ -299,21 +333,29 @@ class Merge:
             "sku": competing["sku"].take(pa.array(rows[~has_price])),
             "is_free": pa.array(inputs.has_amount[~has_price]),
         }
-        competed = of_competing(competing, order, rows, has_price, len(self.config.vendors))
+        competed = of_competing(
+            competing, order, rows, has_price, len(self.config.vendors)
+        )
         ids = pa.array([vendor.vendor_id for vendor in self.config.vendors])
         lead_time = priced["lead_time_days"]
         fallback = self.config.merge.best_offer.fallback_lead_time_days
         columns = dict(zip(priced.column_names, priced.columns, strict=True)) | {
-            "vendor_id": pa.DictionaryArray.from_arrays(one_chunk(priced[VENDOR_RANK]), ids),
+            "vendor_id": pa.DictionaryArray.from_arrays(
+                one_chunk(priced[VENDOR_RANK]), ids
+            ),
             "price": pa.array(cents[has_price]).view(CENTS),
-            "lead_time_days": pc.fill_null(lead_time, pa.scalar(fallback, lead_time.type)),
+            "lead_time_days": pc.fill_null(
+                lead_time, pa.scalar(fallback, lead_time.type)
+            ),
         }
         names = (*row_columns(self.config), ROW_LOCATOR, RULE, AT_LEAST_PRICE)
         feed = pa.table({name: columns[name] for name in names if name in columns})
         return feed, pa.table(unpriced), competed
 
 
-def best_of_groups(order: TextOrder, offers: pa.Table, criteria: Sequence[Criterion]) -> Rows:
+def best_of_groups(
+    order: TextOrder, offers: pa.Table, criteria: Sequence[Criterion]
+) -> Rows:
     """Return the best row of each group of offers, in the order of groups."""
     rows, starts = order
     winners = rows[starts]
@@ -341,8 +383,12 @@ class Criterion:
     """One rule of the competition; its numbers are made when it is come to."""
 
     name: str  # what it is called where an offer has lost on it
-    numbers: Callable[[pa.Table], Ints | Bools]  # the offers' numbers; False is 0, True is 1
-    excludes: bool = False  # whether an offer with another number than 0 does not compete
+    numbers: Callable[
+        [pa.Table], Ints | Bools
+    ]  # the offers' numbers; False is 0, True is 1
+    excludes: bool = (
+        False  # whether an offer with another number than 0 does not compete
+    )
 
 
 def criteria_of(config: TenantConfig) -> list[Criterion]:
@@ -357,12 +403,16 @@ def criteria_of(config: TenantConfig) -> list[Criterion]:
         return flags_of(offers[column])
 
     named: Mapping[str, Callable[[pa.Table], Ints | Bools]] = {
-        "in_stock_desc": lambda offers: integers_of(offers["quantity_available"])[0] == 0,
+        "in_stock_desc": lambda offers: (
+            integers_of(offers["quantity_available"])[0] == 0
+        ),
         "lowest_landed_cost": partial(_landed_cost, config),
         "vendor_priority": _vendor_rank,
         "shortest_lead_time": lead_time,
         "most_recent": lambda offers: -integers_of(offers["updated_at"])[0],
-        "highest_quantity": lambda offers: -integers_of(offers["quantity_available"])[0],
+        "highest_quantity": lambda offers: (
+            -integers_of(offers["quantity_available"])[0]
+        ),
     }
     ids = [vendor.vendor_id for vendor in config.vendors]
     by_vendor, by_row = TIE_BREAKERS
@@ -420,7 +470,9 @@ class OverrideColumns:
 
         def numbers(name: str, unit: int = 1) -> Ints:
             given = (getattr(one, name) for one in overrides)
-            return np.array([*(_NONE if n is None else int(n * unit) for n in given), _NONE])
+            return np.array(
+                [*(_NONE if n is None else int(n * unit) for n in given), _NONE]
+            )
 
         return cls(
             pa.array([one.sku for one in overrides], pa.string()),
@@ -428,14 +480,18 @@ class OverrideColumns:
             numbers("price", MONEY_UNIT),
             numbers("min_price", MONEY_UNIT),
             numbers("max_quantity"),
-            np.array([*(rank.get(str(one.vendor_id), _NONE) for one in overrides), _NONE]),
+            np.array(
+                [*(rank.get(str(one.vendor_id), _NONE) for one in overrides), _NONE]
+            ),
             numbers("accept_price", MONEY_UNIT // _CENT),
         )
 
     def places(self, skus: pa.StringArray | pa.LargeStringArray) -> Rows:
         """Return the place of each SKU's override; that of none is the last."""
         found = pc.index_in(skus, value_set=self.skus.cast(skus.type))
-        return np.asarray(found.fill_null(len(self.skus)).to_numpy(zero_copy_only=False), np.int64)
+        return np.asarray(
+            found.fill_null(len(self.skus)).to_numpy(zero_copy_only=False), np.int64
+        )
 
     def applied(self, offers: pa.Table, left_out: Bools) -> tuple[pa.Table, Bools]:
         """Return offers with their overrides' amounts and quantities, and which are left out."""
@@ -448,7 +504,10 @@ class OverrideColumns:
             offers = with_quantities(
                 offers, lambda each: np.where(most >= 0, np.minimum(each, most), each)
             )
-        for name, amounts in ((OVERRIDE_PRICE, self.price), (OVERRIDE_MIN_PRICE, self.min_price)):
+        for name, amounts in (
+            (OVERRIDE_PRICE, self.price),
+            (OVERRIDE_MIN_PRICE, self.min_price),
+        ):
             offers = offers.append_column(name, pa.array(amounts[places]))
         return offers, left_out | self.leave_out[places]
 
@@ -460,5 +519,7 @@ class OverrideColumns:
         wanted, ranks = self.vendor[places], integers_of(offers[VENDOR_RANK])[0]
         own = (wanted >= 0) & ~out
         found = np.zeros(len(self.vendor), np.bool_)
-        found[places[own & (wanted == ranks) & has_amount(offers, config.pricing)]] = True
+        found[places[own & (wanted == ranks) & has_amount(offers, config.pricing)]] = (
+            True
+        )
         return np.asarray(own & found[places] & (wanted != ranks))

@@ -59,7 +59,9 @@ _BELOW_ALL = -1  # a cost in place of all that are below every bound
 class _RuleMatcher:
     """The masks of one column: the rules that each of its distinct values meets."""
 
-    kinds: Callable[[pa.Table], Rows]  # the kind of each offer's cell; the last is of nothing
+    kinds: Callable[
+        [pa.Table], Rows
+    ]  # the kind of each offer's cell; the last is of nothing
     met: Words  # of each kind, and each word of rules, the rules that it meets
 
 
@@ -83,11 +85,16 @@ class PriceRules:
         kinds = [matcher.kinds(offers) for matcher in self._matchers]
         open_rows: Rows | None = None
         for word in range(-(-len(self._rules) // _WORD_BITS)):
-            met = np.full(len(offers) if open_rows is None else len(open_rows), _ANY_RULE)
+            met = np.full(
+                len(offers) if open_rows is None else len(open_rows), _ANY_RULE
+            )
             for matcher, each in zip(self._matchers, kinds, strict=True):
                 met &= matcher.met[word][each if open_rows is None else each[open_rows]]
             has = met != 0
-            first = np.bitwise_count(met[has] - np.uint64(1) & ~met[has]) + word * _WORD_BITS
+            first = (
+                np.bitwise_count(met[has] - np.uint64(1) & ~met[has])
+                + word * _WORD_BITS
+            )
             rows = np.flatnonzero(has) if open_rows is None else open_rows[has]
             found[rows] = first
             open_rows = np.flatnonzero(~has) if open_rows is None else open_rows[~has]
@@ -96,7 +103,9 @@ class PriceRules:
     def leaves_out(self, offers: pa.Table) -> Bools:
         """Return which offers a rule says to leave out."""
         which = np.array([*(rule.leave_out for rule in self._rules), False])
-        return which[rules_of(offers)] if which.any() else np.zeros(len(offers), np.bool_)
+        return (
+            which[rules_of(offers)] if which.any() else np.zeros(len(offers), np.bool_)
+        )
 
 
 def rules_of(offers: pa.Table) -> Ints:
@@ -116,15 +125,23 @@ def _matchers(config: TenantConfig) -> Iterator[_RuleMatcher]:
             lambda offers: integers_of(offers[VENDOR_RANK])[0],
             _listed([each.vendors for each in when], ids),
         )
-    brands = list(dict.fromkeys(name.casefold() for each in when for name in each.brands or ()))
+    brands = list(
+        dict.fromkeys(name.casefold() for each in when for name in each.brands or ())
+    )
     if brands:
-        listed = [each.brands and [name.casefold() for name in each.brands] for each in when]
+        listed = [
+            each.brands and [name.casefold() for name in each.brands] for each in when
+        ]
         yield _RuleMatcher(
-            lambda offers: word_index(without_nulls(one_chunk(offers["brand"])), brands),
+            lambda offers: word_index(
+                without_nulls(one_chunk(offers["brand"])), brands
+            ),
             _listed(listed, brands),
         )
     if any(each.conditions for each in when):
-        yield _RuleMatcher(_condition, _listed([each.conditions for each in when], CONDITIONS))
+        yield _RuleMatcher(
+            _condition, _listed([each.conditions for each in when], CONDITIONS)
+        )
     bounds = sorted(
         {
             int(bound * MONEY_UNIT)
@@ -134,13 +151,17 @@ def _matchers(config: TenantConfig) -> Iterator[_RuleMatcher]:
         }
     )
     if bounds:
-        yield _RuleMatcher(lambda offers: _cost_band(offers, bounds), _within(rules, bounds))
+        yield _RuleMatcher(
+            lambda offers: _cost_band(offers, bounds), _within(rules, bounds)
+        )
 
 
 def _listed(lists: Sequence[Sequence[str] | None], words: Sequence[str]) -> Words:
     """Return which rules each word meets, where a rule lists words or takes any; and none."""
     known = [None if listed is None else {*listed} for listed in lists]
-    return _masks([[each is None or word in each for each in known] for word in (*words, None)])
+    return _masks(
+        [[each is None or word in each for each in known] for word in (*words, None)]
+    )
 
 
 def _within(rules: Sequence[PriceRule], bounds: Sequence[int]) -> Words:
@@ -154,7 +175,9 @@ def _within(rules: Sequence[PriceRule], bounds: Sequence[int]) -> Words:
         ]
         for least in (_BELOW_ALL, *bounds)
     ]
-    return _masks([*met, [when.cost_from is None and when.cost_below is None for when in whens]])
+    return _masks(
+        [*met, [when.cost_from is None and when.cost_below is None for when in whens]]
+    )
 
 
 def _masks(met: Sequence[Sequence[bool]]) -> Words:
@@ -187,14 +210,24 @@ class PriceInputs:
     map_price: Ints  # the minimum advertised price
     map_price_null: Bools  # who has none
     has_amount: Bools  # who has something to make a price of
-    rule: Ints | None  # the index of each one's price rule, -1 without one; None where none has any
-    shipping: Ints | None = None  # the flat amount of each one's vendor; None: all the tenant's
-    asked: Ints | None = None  # the price that an override asks for, -1 without one; None: no one
+    rule: (
+        Ints | None
+    )  # the index of each one's price rule, -1 without one; None where none has any
+    shipping: Ints | None = (
+        None  # the flat amount of each one's vendor; None: all the tenant's
+    )
+    asked: Ints | None = (
+        None  # the price that an override asks for, -1 without one; None: no one
+    )
     least: Ints | None = None  # the same of an override's least price
 
     @classmethod
     def of(
-        cls, offers: pa.Table, rows: Rows, pricing: PricingConfig, shipping: Ints | None = None
+        cls,
+        offers: pa.Table,
+        rows: Rows,
+        pricing: PricingConfig,
+        shipping: Ints | None = None,
     ) -> "PriceInputs":
         """Return the inputs of some rows' prices; ``shipping`` is each offer's flat amount."""
 
@@ -206,7 +239,9 @@ class PriceInputs:
         known = (*amounts("cost"), *amounts("price"), *amounts("map_price"))
         own_shipping = None if shipping is None else shipping.take(rows)
         asked, least = (
-            integers_of(offers[name])[0].take(rows) if name in offers.column_names else None
+            integers_of(offers[name])[0].take(rows)
+            if name in offers.column_names
+            else None
             for name in (OVERRIDE_PRICE, OVERRIDE_MIN_PRICE)
         )
         found = has_amount(offers, pricing).take(rows)
@@ -242,7 +277,9 @@ class _Terms:
     denominator: int  # of all margins
     increment: int  # what prices are rounded to
     mode: str  # how
-    shipping: Amounts | int  # the flat amount; as the next three, one for all winners or for each
+    shipping: (
+        Amounts | int
+    )  # the flat amount; as the next three, one for all winners or for each
     numerator: Amounts | int  # of the margin
     markup: Amounts | int  # what is added
     minimum: Amounts | int  # the least price
@@ -251,7 +288,9 @@ class _Terms:
         """Return the terms of some winners, as numbers of a kind."""
 
         def of(each: Amounts | int) -> Amounts | int:
-            return each if isinstance(each, int) else np.asarray(each[rows].astype(kind))
+            return (
+                each if isinstance(each, int) else np.asarray(each[rows].astype(kind))
+            )
 
         names = ("shipping", "numerator", "markup", "minimum")
         own: dict[str, Any] = {name: of(getattr(self, name)) for name in names}
@@ -260,7 +299,9 @@ class _Terms:
 
 def has_amount(offers: pa.Table, pricing: PricingConfig) -> Bools:
     """Return which offers have something to make a price of: a cost, a price, a rule's."""
-    nothing = pc.and_(*(one_chunk(offers[name]).is_null() for name in ("cost", "price")))
+    nothing = pc.and_(
+        *(one_chunk(offers[name]).is_null() for name in ("cost", "price"))
+    )
     found = ~flags_of(nothing)
     if RULE in offers.column_names:
         found |= _fixed(pricing)[1][rules_of(offers)]
@@ -332,7 +373,11 @@ def _described(
         map_price = _text(int(inputs.map_price[0]))
     candidate = _text(after["candidate"], terms.denominator)
     rule = -1 if inputs.rule is None else int(inputs.rule[0])
-    own = written["rules"][rule] if rule >= 0 else {"margin_pct": written["base_margin_pct"]}
+    own = (
+        written["rules"][rule]
+        if rule >= 0
+        else {"margin_pct": written["base_margin_pct"]}
+    )
     if own.get("fixed_price") is not None:
         begin = [("fixed_price", candidate, candidate)]
     elif inputs.cost_null[0]:
@@ -340,7 +385,11 @@ def _described(
     else:
         begin = [
             ("cost", _text(after["cost"]), _text(after["cost"])),
-            ("shipping_handling", _text(_only(terms.shipping)), _text(after["shipping_handling"])),
+            (
+                "shipping_handling",
+                _text(_only(terms.shipping)),
+                _text(after["shipping_handling"]),
+            ),
             ("margin", own["margin_pct"], candidate)
             if own["margin_pct"] is not None
             else ("markup", _text(_only(terms.markup)), candidate),
@@ -374,13 +423,18 @@ def _text(numerator: int, denominator: int = 1) -> str:
     return f"{whole}.{places.rstrip('0'):0<2}"
 
 
-def _begin(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Bools, Ints, Ints, Ints]:
+def _begin(
+    inputs: PriceInputs, pricing: PricingConfig
+) -> tuple[Bools, Ints, Ints, Ints]:
     """Return whose price is made of the cost, that, the amount it is made of otherwise, its floor.
 
     The amount is a rule's fixed price, and without a cost the vendor's own price; the floor is the
     minimum advertised price, as far as it is one.
     """
-    has_cost, given = ~inputs.cost_null, np.where(inputs.own_price_null, 0, inputs.own_price)
+    has_cost, given = (
+        ~inputs.cost_null,
+        np.where(inputs.own_price_null, 0, inputs.own_price),
+    )
     if inputs.rule is not None:
         amounts, has_fixed = _fixed(pricing)
         is_fixed = has_fixed[inputs.rule]
@@ -426,9 +480,14 @@ def _terms(pricing: PricingConfig, inputs: PriceInputs) -> _Terms:
     """Return the terms of winners with these rules; of none, the tenant's own."""
     rule, shipping = inputs.rule, inputs.shipping
     rules = () if rule is None else pricing.rules
-    margins = [1 + (_NOTHING if each.margin_pct is None else each.margin_pct) for each in rules]
+    margins = [
+        1 + (_NOTHING if each.margin_pct is None else each.margin_pct) for each in rules
+    ]
     margins.append(1 + pricing.base_margin_pct)
-    least = [pricing.min_price if each.min_price is None else each.min_price for each in rules]
+    least = [
+        pricing.min_price if each.min_price is None else each.min_price
+        for each in rules
+    ]
     ratios = [margin.as_integer_ratio() for margin in margins]
     denominator = math.lcm(*(below for _, below in ratios))
     columns = (
@@ -437,7 +496,8 @@ def _terms(pricing: PricingConfig, inputs: PriceInputs) -> _Terms:
         [*map(_units, least), _units(pricing.min_price)],
     )
     numerator, markup, minimum = (
-        column[0] if rule is None else np.array(column, np.int64)[rule] for column in columns
+        column[0] if rule is None else np.array(column, np.int64)[rule]
+        for column in columns
     )
     if inputs.least is not None:
         minimum = np.where(inputs.least >= 0, inputs.least, minimum)
@@ -445,7 +505,9 @@ def _terms(pricing: PricingConfig, inputs: PriceInputs) -> _Terms:
         denominator=denominator,
         increment=_units(pricing.rounding.increment),
         mode=pricing.rounding.mode,
-        shipping=_units(pricing.shipping_handling_flat) if shipping is None else shipping,
+        shipping=_units(pricing.shipping_handling_flat)
+        if shipping is None
+        else shipping,
         numerator=numerator,
         markup=markup,
         minimum=minimum,

@@ -25,10 +25,15 @@ from relay_core.validation.contracts import (
     broken_rules,
     table_of,
 )
-from relay_core.validation.vendor_failures import judge_policy, may_be_empty, own_share_faults
+from relay_core.validation.vendor_failures import (
+    judge_policy,
+    may_be_empty,
+    own_share_faults,
+)
 
 _NO_AMOUNT = (
-    "has no offer with a cost or a price, so it is left out of the feed; ask a vendor for its cost"
+    "has no offer with a cost or a price, so it is left out of the feed; "
+    "ask a vendor for its cost"
 )
 _FREE = "has a price that comes to 0.00, so it is left out of the feed; set pricing.min_price"
 
@@ -40,12 +45,20 @@ class MergedInventory:
     config: TenantConfig
     failure: RunFailure | None = None  # why there is no feed
     faults: tuple[ReportEntry, ...] = ()  # the run's own faults
-    warnings: Sequence[ReportEntry] = ()  # those of all steps; of SKUs as many as a report keeps
+    warnings: Sequence[
+        ReportEntry
+    ] = ()  # those of all steps; of SKUs as many as a report keeps
     unpriced_skus: int = 0  # how many SKUs have no price
-    feed: pd.DataFrame | None = None  # its rows by SKU (``FeedRow``, what the output asks for)
+    feed: pd.DataFrame | None = (
+        None  # its rows by SKU (``FeedRow``, what the output asks for)
+    )
     deferred: DeferredColumns | None = None  # the other canonical columns of the feed
-    kept: pa.Table | None = None  # its rows that nobody offers, kept at 0, with all columns
-    effects: RuleEffects = field(default_factory=RuleEffects)  # what the tenant's own rules did
+    kept: pa.Table | None = (
+        None  # its rows that nobody offers, kept at 0, with all columns
+    )
+    effects: RuleEffects = field(
+        default_factory=RuleEffects
+    )  # what the tenant's own rules did
     # Of each vendor what became of its offers; None where none were merged
     counts: Mapping[str, Mapping[str, int]] | None = None
     # What the contract finds wrong with its rows, once all are there; nothing, unless the engine is
@@ -78,7 +91,10 @@ class MergedInventory:
             vendor_ids = self.feed["vendor_id"]
             offered = vendor_ids if self.kept is None else vendor_ids[~self.feed[KEPT]]
             won = offered.value_counts().to_dict()
-        return {each.vendor_id: int(won.get(each.vendor_id, 0)) for each in self.config.vendors}
+        return {
+            each.vendor_id: int(won.get(each.vendor_id, 0))
+            for each in self.config.vendors
+        }
 
 
 def merge_vendors(
@@ -126,12 +142,16 @@ def _judge_rows(
 ) -> list[ReportEntry]:
     """Return faults of feeds without a row, or of rows over the thresholds; under them warn."""
     empty = [vendor.vendor_id for vendor in parsed if not vendor.total_rows]
-    fatal = [vendor for vendor in empty if not may_be_empty(config, config.vendor(vendor))]
+    fatal = [
+        vendor for vendor in empty if not may_be_empty(config, config.vendor(vendor))
+    ]
     if fatal:
         return list(map(run_faults.no_rows, fatal))
     if len(empty) == len(used):
         return [run_faults.no_rows(None)]
-    invalid, total = ([getattr(v, name) for v in parsed] for name in ("invalid_rows", "total_rows"))
+    invalid, total = (
+        [getattr(v, name) for v in parsed] for name in ("invalid_rows", "total_rows")
+    )
     vendors = [config.vendor(vendor.vendor_id) for vendor in parsed]
     faults = own_share_faults(vendors, invalid, total)
     verdict = judge_policy(config.error_policy, invalid, total)
@@ -141,7 +161,9 @@ def _judge_rows(
         return faults
     if any(invalid):
         code = WarningCode.INVALID_ROWS_WITHIN_THRESHOLD
-        warnings.append(run_faults.fault_of(code, invalid=sum(invalid), total=sum(total)))
+        warnings.append(
+            run_faults.fault_of(code, invalid=sum(invalid), total=sum(total))
+        )
     if any(vendor.valid_rows for vendor in used):
         return []
     return [run_faults.no_valid_rows(sum(vendor.total_rows for vendor in used))]
@@ -153,7 +175,8 @@ def rules_broken_by(feed: pd.DataFrame) -> tuple[BrokenRule, ...]:
     # Each part begins with the last row of the one before: in order, equal SKUs are neighbours.
     starts = range(0, max(1, len(rows)), VALIDATED_ROWS)
     parts = (
-        rows.iloc[max(0, at - 1) : at + VALIDATED_ROWS].reset_index(drop=True) for at in starts
+        rows.iloc[max(0, at - 1) : at + VALIDATED_ROWS].reset_index(drop=True)
+        for at in starts
     )
     found = ordered_map(lambda part: broken_rules(MERGED_SCHEMA, part), parts)
     labels: dict[tuple[str, str], list[int]] = {}

@@ -16,7 +16,9 @@ from relay_core.config import StockConfig, TenantConfig, VendorConfig
 from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_UNIT
 from relay_core.domain.errors import ContractBrokenError
 
-VENDOR_RANK = "vendor_rank"  # the column that says where an offer's vendor stands in the config
+VENDOR_RANK = (
+    "vendor_rank"  # the column that says where an offer's vendor stands in the config
+)
 FED_QUANTITY = "fed_quantity"  # the column that says how many an offer has before stock
 _QUANTITY = "quantity_available"
 FATES = ("left_out", "same_sku", "outbid", "unpriced", "won")
@@ -59,7 +61,9 @@ def offers_of(
     """Return the offers that a vendor's rows without duplicates make, before stock."""
     if is_last_good:
         quantity_pct = config.vendor(vendor_id).last_good.quantity_pct
-        rows = with_quantities(rows, lambda quantities: quantities * quantity_pct // 100)
+        rows = with_quantities(
+            rows, lambda quantities: quantities * quantity_pct // 100
+        )
     rank = pa.scalar(config.place_of(vendor_id), pa.int16())
     return rows.append_column(VENDOR_RANK, pa.repeat(rank, len(rows)))
 
@@ -105,9 +109,15 @@ class RowCounts:
     read: int  # its records that are not blank: the sum of all others
     skipped: int  # those that `parser.skip_rows` names
     refused: int  # those that are rejected
-    duplicates: int | None = None  # those in whose place another row of the vendor stands
-    left_out: int | None = None  # those that a rule, an override or the vendor's failure leaves out
-    same_sku: int | None = None  # those that compete beside a better row of the same vendor and SKU
+    duplicates: int | None = (
+        None  # those in whose place another row of the vendor stands
+    )
+    left_out: int | None = (
+        None  # those that a rule, an override or the vendor's failure leaves out
+    )
+    same_sku: int | None = (
+        None  # those that compete beside a better row of the same vendor and SKU
+    )
     outbid: int | None = None  # the vendor's best rows of SKUs that another vendor wins
     unpriced: int | None = None  # the best rows of SKUs that come to no price
     won: int | None = None  # the rows that are in the feed
@@ -155,4 +165,6 @@ offers are ``held_back``, which are not offered on.
 def effects_of_rules(effect: str, rules: Ints) -> RuleEffects:
     """Count the SKUs or offers of each price rule; -1 is none."""
     counts = np.bincount(rules[rules >= 0])
-    return Counter({(effect, rule): count for rule, count in enumerate(counts.tolist())})
+    return Counter(
+        {(effect, rule): count for rule, count in enumerate(counts.tolist())}
+    )

@@ -30,10 +30,18 @@ _PACKED_BYTES = 1 << 20
 _EXPORT = "export it as CSV, or save it as .xlsx"
 _ASK = "ask for the list itself, as CSV or .xlsx"
 _REPACK = "pack it as .zip or .gz, or upload it unpacked"
-_PACKED_MARKS = ((OLE2, b"", "xls"), (ZIP, b"xl/", "xlsx"), (ZIP, b"opendocument.spr", "ods"))
+_PACKED_MARKS = (
+    (OLE2, b"", "xls"),
+    (ZIP, b"xl/", "xlsx"),
+    (ZIP, b"opendocument.spr", "ods"),
+)
 """How a workbook in an archive begins, what its head holds, and its format."""
-_HTML = re.compile(r"<(!doctype\s+html|html|head|body|table|meta|script|style|div|title)\b", re.I)
-_XML = re.compile(r"<(\?xml\b|!doctype\s+(?!html)|[a-z_][\w.:-]*(\s[^<>]*)?/?>\s*<)", re.IGNORECASE)
+_HTML = re.compile(
+    r"<(!doctype\s+html|html|head|body|table|meta|script|style|div|title)\b", re.I
+)
+_XML = re.compile(
+    r"<(\?xml\b|!doctype\s+(?!html)|[a-z_][\w.:-]*(\s[^<>]*)?/?>\s*<)", re.IGNORECASE
+)
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
 
@@ -89,12 +97,16 @@ def kind_of(data: Buffer, format: str, compression: str = "auto") -> FileKind | 
     kind = _container_kind(data)
     if kind is None:
         head = _unpacked_head(data)
-        marked = (kind for mark, kind in _MARKS.items() if re.match(mark, head, re.DOTALL))
+        marked = (
+            kind for mark, kind in _MARKS.items() if re.match(mark, head, re.DOTALL)
+        )
         kind = next(marked, None) or _kind_of_text(_text_of(head), format)
         if kind is None:
             # A workbook has no layer of compression, so that an archive is none of its format.
             is_read_as_is = format in _WORKBOOKS or compression == "none"
-            kind = _kind_of_packed(bytes(memoryview(data)[:HEAD_BYTES]) if is_read_as_is else head)
+            kind = _kind_of_packed(
+                bytes(memoryview(data)[:HEAD_BYTES]) if is_read_as_is else head
+            )
     return None if kind is None or kind.format == format else kind
 
 
@@ -155,10 +167,14 @@ def _kind_of_text(text: str, format: str) -> FileKind | None:
         if _HTML.match(begin) or (_XML.match(begin) and _HTML.search(begin[:1024])):
             return PAGE
         if _XML.match(begin):
-            return FileKind("XML", "ask for the list as CSV, .xlsx or JSON Lines", is_text=True)
+            return FileKind(
+                "XML", "ask for the list as CSV, .xlsx or JSON Lines", is_text=True
+            )
     line = begin.split("\n", 1)[0]
     if begin.startswith("{") and format != "jsonl" and _is_object(line):
-        return FileKind("JSON Lines", "set parser.format to jsonl", "jsonl", is_text=True)
+        return FileKind(
+            "JSON Lines", "set parser.format to jsonl", "jsonl", is_text=True
+        )
     is_list = re.match(r'\[\s*([\[{"\]]|-?\d+\s*[,\]]|$)', begin)
     if is_list or (re.match(r'\{\s*("|$)', begin) and not _is_object(line)):
         return FileKind(
@@ -177,7 +193,9 @@ def _is_object(line: str) -> bool:
 
 
 def _text_of(head: bytes) -> str:
-    encoding = next((name for bom, name in _BOMS.items() if head.startswith(bom)), "latin-1")
+    encoding = next(
+        (name for bom, name in _BOMS.items() if head.startswith(bom)), "latin-1"
+    )
     return head.decode(encoding, "replace")
 
 
@@ -194,7 +212,9 @@ def _unpacked_head(data: Buffer) -> bytes:
             return b""
     if bytes(view[:2]) == GZIP:
         try:
-            return zlib.decompressobj(wbits=31).decompress(view[:_PACKED_BYTES], HEAD_BYTES)
+            return zlib.decompressobj(wbits=31).decompress(
+                view[:_PACKED_BYTES], HEAD_BYTES
+            )
         except zlib.error:
             return b""
     return bytes(view[:HEAD_BYTES])

@@ -39,7 +39,9 @@ class HeaderCells:
 
     text: pa.StringArray  # trimmed; empty where null
     places: texts.Ints | int  # which column of the feed each stands in
-    numbers: texts.Bools | None = None  # which the file holds as numbers; None where it holds none
+    numbers: texts.Bools | None = (
+        None  # which the file holds as numbers; None where it holds none
+    )
 
 
 def _joined(form: Join, parts: Sequence[HeaderCells]) -> HeaderCells:
@@ -53,13 +55,17 @@ def _joined(form: Join, parts: Sequence[HeaderCells]) -> HeaderCells:
 
 def _first(parts: Sequence[HeaderCells]) -> HeaderCells:
     text, places = parts[0].text, np.full(len(parts[0].text), parts[0].places)
-    numbers = np.zeros(len(text), np.bool_) if parts[0].numbers is None else parts[0].numbers
+    numbers = (
+        np.zeros(len(text), np.bool_) if parts[0].numbers is None else parts[0].numbers
+    )
     for part in parts[1:]:
         take = texts.is_empty(text) & ~texts.is_empty(part.text)
         if take.any():
             text = pc.if_else(pa.array(take), part.text, text)
             places[take] = part.places
-            numbers = np.where(take, False if part.numbers is None else part.numbers, numbers)
+            numbers = np.where(
+                take, False if part.numbers is None else part.numbers, numbers
+            )
     return HeaderCells(text, places, numbers)
 
 
@@ -75,12 +81,16 @@ def _changed(form: Changed, parts: Sequence[HeaderCells]) -> HeaderCells:
         found = texts.word_index(text, form.values)
         new = pa.array([*form.values.values()], text.type)
         replaced = (found >= 0) & ~texts.is_empty(text)
-        text = pc.if_else(pa.array(replaced), new.take(pa.array(np.maximum(found, 0))), text)
+        text = pc.if_else(
+            pa.array(replaced), new.take(pa.array(np.maximum(found, 0))), text
+        )
         numbers = None if numbers is None else numbers & ~replaced
     return HeaderCells(text, parts[0].places, numbers)
 
 
-def _cut(text: pa.StringArray, where: texts.Bools, start: int, stop: int | None) -> pa.StringArray:
+def _cut(
+    text: pa.StringArray, where: texts.Bools, start: int, stop: int | None
+) -> pa.StringArray:
     return texts.change_rows(
         text,
         np.flatnonzero(where),
@@ -103,8 +113,12 @@ class NumberColumn:
 
     column: CanonicalColumn  # the column
     parser: ParserConfig  # the vendor's options
-    source: MappedSource  # its entry of ``column_map``; the name of its header without one
-    rate: Fraction | None = None  # of the vendor's currency, where that is not the tenant's
+    source: (
+        MappedSource  # its entry of ``column_map``; the name of its header without one
+    )
+    rate: Fraction | None = (
+        None  # of the vendor's currency, where that is not the tenant's
+    )
 
     @property
     def is_plain(self) -> bool:
@@ -147,7 +161,9 @@ class NumberColumn:
             text, rejections = pa.array([default]), self.column.rejections
             if self.column.kind is Kind.MONEY:
                 rate = self.rate
-                scale = None if rate is None else Scale(rate.numerator, rate.denominator)
+                scale = (
+                    None if rate is None else Scale(rate.numerator, rate.denominator)
+                )
                 one = read_amounts(text, self.parser, rejections, scale)
             else:
                 one = read_wholes(self.without_words(text), self.parser, rejections)
@@ -172,7 +188,11 @@ class NumberColumn:
         read = read_wholes(text, self.parser, rejections)
         if self.column.takes_words and self.parser.negative_quantity == "zero":
             below = read.faults == fault_code(rejections.negative)
-            read.values[below], read.faults[below], read.is_canonical[below] = 0, 0, False
+            read.values[below], read.faults[below], read.is_canonical[below] = (
+                0,
+                0,
+                False,
+            )
         return read
 
     def without_words(self, text: pa.StringArray) -> pa.StringArray:
@@ -197,7 +217,9 @@ class NumberColumn:
         self._refuse_large(total)
         return total, places
 
-    def _scaled(self, parts: Sequence[HeaderCells]) -> tuple[ColumnValues, texts.Ints | int]:
+    def _scaled(
+        self, parts: Sequence[HeaderCells]
+    ) -> tuple[ColumnValues, texts.Ints | int]:
         """Read cells, and multiply and divide them."""
         form = self.source if isinstance(self.source, Changed) else None
         part = made_of(self.source, parts)
@@ -228,8 +250,12 @@ class NumberColumn:
             wrong = ~holds & ~read.nulls & (read.faults == 0)
             beyond = fault_code(self.column.rejections.too_large)
             over = ~holds & (read.faults == beyond)
-            if self.column.kind is Kind.MONEY and over.any():  # as written it may be in range
-                wrong |= over & np.asarray(self.read_texts(part, Scale(1, 10**7)).faults == 0)
+            if (
+                self.column.kind is Kind.MONEY and over.any()
+            ):  # as written it may be in range
+                wrong |= over & np.asarray(
+                    self.read_texts(part, Scale(1, 10**7)).faults == 0
+                )
             read.faults[wrong] = fault_code(self.column.rejections.unreadable)
             read.values[wrong] = REFUSED
             places = np.where(wrong, parts[-1].places, places)
@@ -240,7 +266,9 @@ class NumberColumn:
         is_times = isinstance(self.source, Changed) and self.source.times is not None
         one: texts.Ints | int = 1
         times, divided_by = (factors, one) if is_times else (one, factors)
-        return Scale(_product(times, rate.numerator), _product(divided_by, rate.denominator))
+        return Scale(
+            _product(times, rate.numerator), _product(divided_by, rate.denominator)
+        )
 
     def _refuse_large(self, read: ColumnValues) -> None:
         too_large = (read.values > LARGEST_WHOLE) & (read.faults == 0)

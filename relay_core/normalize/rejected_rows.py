@@ -48,27 +48,37 @@ class RejectionLog:
     reader: RowReader  # how its cells are read
     limits: Limits  # the room for entries and causes
     places: RecordPlaces | None = None  # of records in the file
-    counts: Counter[str] = field(default_factory=Counter)  # how many faults of each code there are
+    counts: Counter[str] = field(
+        default_factory=Counter
+    )  # how many faults of each code there are
     records: int = 0  # how many records are rejected
     malformed: int = 0  # how many of them do not fit the header, or are no records
-    made_of: Mapping[str, str] = field(init=False)  # in words, columns of several or changed cells
-    causes: CauseLog = field(init=False)  # the rejected cells and records that are alike
-    held: dict[str, Sequence[str]] = field(default_factory=dict)  # some that hold, by column
+    made_of: Mapping[str, str] = field(
+        init=False
+    )  # in words, columns of several or changed cells
+    causes: CauseLog = field(
+        init=False
+    )  # the rejected cells and records that are alike
+    held: dict[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # some that hold, by column
     _shown: Mapping[str, int] = field(init=False)
     _rejected: list[RejectedRows] = field(default_factory=list)
     _repeated: list[RejectedRows] = field(default_factory=list)
     _shown_malformed: list[MalformedRecords] = field(default_factory=list)
     _malformed_size: int = 0
     # Rows whose records are yet to be written: numbers, codes, columns, SKUs
-    _waiting: list[tuple[Ints, Codes, Sequence[pa.StringArray], pa.StringArray]] = field(
-        default_factory=list
+    _waiting: list[tuple[Ints, Codes, Sequence[pa.StringArray], pa.StringArray]] = (
+        field(default_factory=list)
     )
     _tables: list[pa.Table] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._shown = shown_columns(self.headers, self.reader.plan.used, self.limits)
         forms = self.reader.parser.column_map.items()
-        self.made_of = {c: each.described for c, each in forms if not isinstance(each, str)}
+        self.made_of = {
+            c: each.described for c, each in forms if not isinstance(each, str)
+        }
         self.causes = CauseLog(self.vendor_id, self.limits, self.made_of)
 
     def add(self, batch: TypedBatch, rejected: Mapping[str, Bools]) -> None:
@@ -80,7 +90,9 @@ class RejectionLog:
         codes = np.zeros((len(places), len(JUDGED_COLUMNS)), np.uint8)
         for place, column in enumerate(JUDGED_COLUMNS):
             if column in rejected:  # for the reader's reason, where it has one
-                of_reader = batch.faults[column][places] if column in batch.faults else 0
+                of_reader = (
+                    batch.faults[column][places] if column in batch.faults else 0
+                )
                 rejections = BY_NAME[column].rejections
                 of_contract = fault_code(rejections.unreadable or rejections.null)
                 known = np.where(of_reader, of_reader, of_contract)
@@ -96,7 +108,9 @@ class RejectionLog:
                     cells = batch.raw.columns[positions[name]].take(pa.array(valid))
                     self.held[name] = [*filter(None, trim(cells).to_pylist())]
 
-    def add_repeated(self, batch: TextBatch, places: Rows, skus: pa.StringArray) -> None:
+    def add_repeated(
+        self, batch: TextBatch, places: Rows, skus: pa.StringArray
+    ) -> None:
         """Take rows of a batch that repeat SKUs, after all others of the feed."""
         codes = np.zeros((len(places), len(JUDGED_COLUMNS)), np.uint8)
         codes[:, JUDGED_COLUMNS.index("sku")] = fault_code(RowFault.DUPLICATE_SKU)
@@ -113,12 +127,17 @@ class RejectionLog:
     ) -> None:
         """Count and keep rejected rows, report as many as fit; ``at``: where some cells stand."""
         totals = np.bincount(codes.ravel(), minlength=len(FAULTS) + 1)[1:]
-        self.counts.update({str(f): int(n) for f, n in zip(FAULTS, totals, strict=True) if n})
+        self.counts.update(
+            {str(f): int(n) for f, n in zip(FAULTS, totals, strict=True) if n}
+        )
         self.records += len(places)
         rows, numbers = pa.array(places), batch.row_numbers[places]
         columns = [text.take(rows) for text in batch.columns]
         self._waiting.append((numbers, codes, columns, skus))
-        if sum(text.nbytes for part in self._waiting for text in part[2]) > _BYTES_AT_ONCE:
+        if (
+            sum(text.nbytes for part in self._waiting for text in part[2])
+            > _BYTES_AT_ONCE
+        ):
             self._write_waiting()
         positions = self.reader.plan.positions
         judged = {
@@ -136,11 +155,23 @@ class RejectionLog:
             of_rows = np.count_nonzero(codes, axis=1)
             entries, sizes = np.cumsum(of_rows), np.cumsum(of_rows * least)
             # No more rows than fill the room.
-            some = 1 + int(min(np.searchsorted(entries, room), np.searchsorted(sizes, bytes_left)))
+            some = 1 + int(
+                min(np.searchsorted(entries, room), np.searchsorted(sizes, bytes_left))
+            )
             most = self.limits.cell_characters
-            shown = {name: cut_texts(c.slice(0, some), most) for name, c in shown.items()}
-            values = {c: cut_texts(cells.slice(0, some), most) for c, cells in judged.items()}
-            first = numbers[:some], codes[:some], pa.table(shown), values, skus.slice(0, some)
+            shown = {
+                name: cut_texts(c.slice(0, some), most) for name, c in shown.items()
+            }
+            values = {
+                c: cut_texts(cells.slice(0, some), most) for c, cells in judged.items()
+            }
+            first = (
+                numbers[:some],
+                codes[:some],
+                pa.table(shown),
+                values,
+                skus.slice(0, some),
+            )
             reported.append(RejectedRows(*first, int(sizes[:some][-1])))
 
     def add_malformed(self, malformed: MalformedRecords) -> None:
@@ -148,7 +179,11 @@ class RejectionLog:
         size = len(malformed.row_numbers)
         if not size:
             return
-        fault = RowFault.INVALID_RECORD if malformed.widths is None else RowFault.COLUMN_COUNT
+        fault = (
+            RowFault.INVALID_RECORD
+            if malformed.widths is None
+            else RowFault.COLUMN_COUNT
+        )
         self.counts[fault] += size
         self.records += size
         self.malformed += size
@@ -158,7 +193,9 @@ class RejectionLog:
         numbers = pa.array(malformed.row_numbers)
         skus = pa.nulls(size, pa.large_string())
         self._tables.append(pa.table([numbers, codes, raw, skus], schema=REJECTED_ROWS))
-        room = self.limits.report_entries - sum(len(m.row_numbers) for m in self._shown_malformed)
+        room = self.limits.report_entries - sum(
+            len(m.row_numbers) for m in self._shown_malformed
+        )
         if room and self._malformed_size < self.limits.report_bytes:
             sizes = np.cumsum(least_sizes(malformed.cells, size, self.limits))
             left = self.limits.report_bytes - self._malformed_size
@@ -174,7 +211,11 @@ class RejectionLog:
     def table(self) -> pa.Table:
         """Return every rejected record in row order."""
         self._write_waiting()
-        table = pa.concat_tables(self._tables) if self._tables else REJECTED_ROWS.empty_table()
+        table = (
+            pa.concat_tables(self._tables)
+            if self._tables
+            else REJECTED_ROWS.empty_table()
+        )
         numbers = table["row_number"].to_numpy()
         if (numbers[1:] < numbers[:-1]).any():
             table = table.take(pa.array(np.argsort(numbers, kind="stable")))
@@ -183,12 +224,15 @@ class RejectionLog:
     def reported(self, room: ReportRoom) -> tuple[tuple[str, ...], tuple[Cause, ...]]:
         """Return the first entries in row order, taking of the room, and causes, with places."""
         causes = tuple(self.causes.causes())
-        places = self._places([one.row_number for each in causes for one in each.samples])
+        places = self._places(
+            [one.row_number for each in causes for one in each.samples]
+        )
         placed = (
             replace(
                 each,
                 samples=tuple(
-                    replace(one, **places.get(one.row_number, {})) for one in each.samples
+                    replace(one, **places.get(one.row_number, {}))
+                    for one in each.samples
                 ),
             )
             for each in causes
@@ -199,7 +243,8 @@ class RejectionLog:
         by_row = attrgetter("row_number")
         of_rows = (
             chain.from_iterable(
-                row_entries(self.vendor_id, rows, self.made_of, places) for rows in reported
+                row_entries(self.vendor_id, rows, self.made_of, places)
+                for rows in reported
             )
             for reported in (self._rejected, self._repeated)
         )
@@ -209,7 +254,9 @@ class RejectionLog:
         )
         lines: list[str] = []
         size = 0
-        for entry in heapq.merge(*of_rows, sorted(of_malformed, key=by_row), key=by_row):
+        for entry in heapq.merge(
+            *of_rows, sorted(of_malformed, key=by_row), key=by_row
+        ):
             line = entry.as_json()
             size += len(line.encode())
             if len(lines) == room.entries or size > room.size:
@@ -226,7 +273,10 @@ class RejectionLog:
         if self.places is None or not (parts or others):
             return {}
         numbers = np.unique(np.concatenate([*parts, others])).astype(np.int64).tolist()
-        found, name = zip(numbers, self.places.find(numbers), strict=True), self.places.name
+        found, name = (
+            zip(numbers, self.places.find(numbers), strict=True),
+            self.places.name,
+        )
         return {number: {name: place} for number, place in found if place != number}
 
     def _write_waiting(self) -> None:
@@ -239,7 +289,9 @@ class RejectionLog:
         raw = join_fields([quoted(column, delimiter) for column in columns], delimiter)
         faults = np.concatenate(codes)
         # Each row's distinct fault codes, sorted by name and joined by ";".
-        bits = np.where(faults > 0, np.left_shift(np.int64(1), faults.astype(np.int64)), 0)
+        bits = np.where(
+            faults > 0, np.left_shift(np.int64(1), faults.astype(np.int64)), 0
+        )
         masks, back = np.unique(np.bitwise_or.reduce(bits, axis=1), return_inverse=True)
         texts = [
             ";".join(sorted(str(f) for i, f in enumerate(FAULTS, 1) if mask >> i & 1))
@@ -249,7 +301,9 @@ class RejectionLog:
             pa.array(np.concatenate(numbers)),
             pa.array(texts, pa.string()).take(pa.array(back)),
             raw.cast(pa.large_string()),
-            pa.concat_arrays([with_nulls(part).cast(pa.large_string()) for part in skus]),
+            pa.concat_arrays(
+                [with_nulls(part).cast(pa.large_string()) for part in skus]
+            ),
         ]
         self._tables.append(pa.table(columns_of_table, schema=REJECTED_ROWS))
 

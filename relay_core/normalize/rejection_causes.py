@@ -32,9 +32,12 @@ _FAULT_KINDS = len(FAULTS) + 1
 _ROWS_AT_ONCE = 256  # so many rows' cells are Python's own texts at a time
 
 COLUMN_COUNT_ADVICE = (
-    "quote fields that hold the delimiter, and give each record as many fields as the header"
+    "quote fields that hold the delimiter, "
+    "and give each record as many fields as the header"
 )
-RECORD_ADVICE = "write one object a line, each key once, with texts, numbers, true, false or null"
+RECORD_ADVICE = (
+    "write one object a line, each key once, with texts, numbers, true, false or null"
+)
 
 
 @dataclass(slots=True)
@@ -43,9 +46,13 @@ class CauseLog:
 
     vendor_id: str
     limits: Limits  # of the shapes of a column that are told apart; others are counted together
-    made_of: Mapping[str, str] = field(default_factory=dict)  # columns of several headers, in words
+    made_of: Mapping[str, str] = field(
+        default_factory=dict
+    )  # columns of several headers, in words
     _columns: "dict[str, _ColumnCauses]" = field(default_factory=dict)
-    _widths: Counter[int | None] = field(default_factory=Counter)  # None: no records at all
+    _widths: Counter[int | None] = field(
+        default_factory=Counter
+    )  # None: no records at all
     _samples: defaultdict[int | None, list[CauseSample]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -61,7 +68,9 @@ class CauseLog:
             rows = np.flatnonzero(codes[:, place])
             if len(rows) and name in cells:
                 column = self._columns.setdefault(name, _ColumnCauses(self.limits))
-                column.add(numbers[rows], codes[rows, place], cells[name].take(pa.array(rows)))
+                column.add(
+                    numbers[rows], codes[rows, place], cells[name].take(pa.array(rows))
+                )
 
     def add_malformed(self, malformed: MalformedRecords) -> None:
         """Take records of other widths than the header's, or what is no record at all."""
@@ -74,7 +83,9 @@ class CauseLog:
             self._widths[width] += len(records)
             shown = records[: SAMPLES - len(self._samples[width])]
             if len(shown):
-                raw = cut_texts(malformed.raw.take(pa.array(shown)), self.limits.cell_characters)
+                raw = cut_texts(
+                    malformed.raw.take(pa.array(shown)), self.limits.cell_characters
+                )
                 numbers = malformed.row_numbers[shown].tolist()
                 self._samples[width] += map(CauseSample, numbers, raw.to_pylist())
 
@@ -89,15 +100,35 @@ class CauseLog:
                 fault, samples = FAULTS[code - 1], tuple(column.samples[place])
                 advice = advise(fault, name, samples[0].value.strip())
                 advice = with_source(advice, name, self.made_of)
-                about = str(fault), self.vendor_id, name, known, int(column.counts[place])
+                about = (
+                    str(fault),
+                    self.vendor_id,
+                    name,
+                    known,
+                    int(column.counts[place]),
+                )
                 yield Cause(*about, samples, what_to_do=advice)
         for width, count in self._widths.items():
             fault, advice = RowFault.COLUMN_COUNT, COLUMN_COUNT_ADVICE
-            shape = None if width is None else "1 field" if width == 1 else f"{width} fields"
+            shape = (
+                None
+                if width is None
+                else "1 field"
+                if width == 1
+                else f"{width} fields"
+            )
             if width is None:
                 fault, advice = RowFault.INVALID_RECORD, RECORD_ADVICE
             samples = tuple(self._samples[width])
-            yield Cause(str(fault), self.vendor_id, None, shape, count, samples, what_to_do=advice)
+            yield Cause(
+                str(fault),
+                self.vendor_id,
+                None,
+                shape,
+                count,
+                samples,
+                what_to_do=advice,
+            )
 
 
 @dataclass(slots=True)
@@ -115,11 +146,16 @@ class _ColumnCauses:
         self.samples = [[] for _ in range(places)]
 
     def add(
-        self, numbers: npt.NDArray[np.int64], faults: npt.NDArray[np.uint8], cells: pa.StringArray
+        self,
+        numbers: npt.NDArray[np.int64],
+        faults: npt.NDArray[np.uint8],
+        cells: pa.StringArray,
     ) -> None:
         """Take cells, each with its fault."""
         cells = cut_texts(cells, self.limits.cell_characters)
-        shapes = text_columns.shapes_of(cut_texts(text_columns.trim(cells), _SHAPE_CHARACTERS))
+        shapes = text_columns.shapes_of(
+            cut_texts(text_columns.trim(cells), _SHAPE_CHARACTERS)
+        )
         # Which shape each is, of those that are told apart; the last for all others.
         limit = self.limits.report_causes
         found = pc.index_in(shapes, value_set=pa.array(self.shapes, shapes.type))
@@ -134,7 +170,9 @@ class _ColumnCauses:
         lacking = np.array([len(each) < SAMPLES for each in self.samples])
         rows = np.flatnonzero(lacking[places])
         texts = cells.take(pa.array(rows)).dictionary_encode()
-        kinds = places[rows] * len(texts.dictionary) + text_columns.values_of(texts.indices)
+        kinds = places[rows] * len(texts.dictionary) + text_columns.values_of(
+            texts.indices
+        )
         firsts = rows[np.sort(np.unique(kinds, return_index=True)[1])]
         for row, place in zip(firsts.tolist(), places[firsts].tolist(), strict=True):
             samples = self.samples[place]
@@ -154,7 +192,9 @@ class RejectedRows:
     numbers: npt.NDArray[np.int64]  # each record's number
     codes: npt.NDArray[np.uint8]  # of each row, one a judged cell, 0 where it holds
     columns: pa.Table  # the feed's that are shown, by header, as they stand in the file
-    judged: Mapping[str, pa.StringArray]  # the cells at fault of each judged column of the feed
+    judged: Mapping[
+        str, pa.StringArray
+    ]  # the cells at fault of each judged column of the feed
     skus: pa.StringArray  # canonical ones; empty where there is none
     size: int  # the bytes that their entries have at the least
 
@@ -192,12 +232,16 @@ def row_entries(
                         explain(fault, column, (cell or "").strip()), column, made_of
                     )
                     about = str(fault), message, vendor_id, sku or None, number
-                    yield ReportEntry(*about, column=column, value=cell, row_data=row_data, **where)
+                    yield ReportEntry(
+                        *about, column=column, value=cell, row_data=row_data, **where
+                    )
 
 
 def with_source(message: str, column: str, made_of: Mapping[str, str]) -> str:
     """Return a message about a cell of a column; what that is made of stands behind it."""
-    return f"{message} ({column} is {made_of[column]})" if column in made_of else message
+    return (
+        f"{message} ({column} is {made_of[column]})" if column in made_of else message
+    )
 
 
 def malformed_entries(
@@ -217,7 +261,9 @@ def malformed_entries(
             place = places.get(number, {})
             yield replace(no_record, row_number=number, value=cells[0], **place)
         return
-    for number, width, cells in zip(numbers, malformed.widths.tolist(), records, strict=True):
+    for number, width, cells in zip(
+        numbers, malformed.widths.tolist(), records, strict=True
+    ):
         yield ReportEntry(
             str(RowFault.COLUMN_COUNT),
             f"the record has {width} fields and the header has {wanted}; {COLUMN_COUNT_ADVICE}",
@@ -228,7 +274,9 @@ def malformed_entries(
         )
 
 
-def shown_columns(headers: Sequence[str], mapped: Sequence[int], limits: Limits) -> dict[str, int]:
+def shown_columns(
+    headers: Sequence[str], mapped: Sequence[int], limits: Limits
+) -> dict[str, int]:
     """Return which columns of a feed a report shows, by header: the mapped ones, then others.
 
     They stand in the order of the file. A header is cut as a cell is, and made unique.
@@ -236,7 +284,9 @@ def shown_columns(headers: Sequence[str], mapped: Sequence[int], limits: Limits)
     others = (place for place in range(len(headers)) if place not in set(mapped))
     first = [*dict.fromkeys(mapped), *others][: limits.row_data_columns]
     most = limits.cell_characters
-    names = unique_names([name if len(name) <= most else f"{name[:most]}…" for name in headers])
+    names = unique_names(
+        [name if len(name) <= most else f"{name[:most]}…" for name in headers]
+    )
     return {names[place]: place for place in sorted(first)}
 
 
@@ -255,7 +305,9 @@ def unique_names(headers: Sequence[str]) -> list[str]:
     return names
 
 
-def least_sizes(columns: Iterable[pa.StringArray], rows: int, limits: Limits) -> text_columns.Ints:
+def least_sizes(
+    columns: Iterable[pa.StringArray], rows: int, limits: Limits
+) -> text_columns.Ints:
     """Return how many bytes the cells of each row have in an entry, at the least."""
     lengths = (np.diff(text_columns.offsets_and_bytes(column)[0]) for column in columns)
     most = limits.cell_characters

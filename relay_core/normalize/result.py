@@ -23,7 +23,9 @@ Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], Bools]"
 class VendorColumns:
     """Columns of all rows of a feed, rejected ones too, and the order of the valid rows."""
 
-    columns: dict[str, Cells]  # every row's cells, as far as they are kept and not consumed
+    columns: dict[
+        str, Cells
+    ]  # every row's cells, as far as they are kept and not consumed
     rows: Rows  # the valid ones, in order
 
     def cells(self, field: pa.Field, rows: Rows) -> pa.Array | pa.ChunkedArray:
@@ -66,16 +68,26 @@ class NormalizedVendor:
     skipped: int = 0  # how many of them `parser.skip_rows` names; they are no rows
     total_rows: int = 0  # how many rows its feed has
     invalid_rows: int = 0  # how many of them are refused
-    duplicates: int = 0  # in place of how many another row stands, where nothing is merged
-    last_sku: str | None = None  # that of its last record that fits the header; None without one
-    fault_counts: Mapping[str, int] = field(default_factory=dict)  # of its rows, by code
+    duplicates: int = (
+        0  # in place of how many another row stands, where nothing is merged
+    )
+    last_sku: str | None = (
+        None  # that of its last record that fits the header; None without one
+    )
+    fault_counts: Mapping[str, int] = field(
+        default_factory=dict
+    )  # of its rows, by code
     causes: tuple[Cause, ...] = ()  # what of them is refused alike
     # Some numbers that hold, as they are written, by column; where there are causes
     held: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    entries: tuple[str, ...] = ()  # the first entries of its rows for ``errors.json``, each as JSON
+    entries: tuple[
+        str, ...
+    ] = ()  # the first entries of its rows for ``errors.json``, each as JSON
     # The valid rows, or some columns of them (``Offer``), sorted by SKU, then row order
     offers: pd.DataFrame = field(default_factory=no_offers)
-    deferred: VendorColumns | None = None  # other columns of its rows, where they were just read
+    deferred: VendorColumns | None = (
+        None  # other columns of its rows, where they were just read
+    )
     # Every rejected record (``REJECTED_ROWS``)
     rejected_rows: pa.Table = field(default_factory=REJECTED_ROWS.empty_table)
 

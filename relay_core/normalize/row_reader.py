@@ -40,7 +40,9 @@ from relay_core.normalize.number_columns import HeaderCells, NumberColumn, made_
 from relay_core.validation.contracts import OFFER_SCHEMA
 
 _TEXTS = canonical.names_of(canonical.Kind.TEXT, canonical.Kind.CONDITION)
-_REQUIRED_NUMBERS = [n for n in canonical.NUMBER_COLUMNS if n in canonical.REQUIRED_COLUMNS]
+_REQUIRED_NUMBERS = [
+    n for n in canonical.NUMBER_COLUMNS if n in canonical.REQUIRED_COLUMNS
+]
 Records = TypeVar("Records", TextBatch, MalformedRecords)
 
 
@@ -63,7 +65,11 @@ class RowReader:
         batch = _without_blank_records(batch, self.plan.positions)
         batch, skipped = self.without_skipped(batch)
         places: dict[str, Ints] = {}
-        texts = {column: self._text(batch, column, places) for column in _TEXTS if self.has(column)}
+        texts = {
+            column: self._text(batch, column, places)
+            for column in _TEXTS
+            if self.has(column)
+        }
         for name in filter(self.has, self.parser.extra_columns):
             texts[canonical.extra_column(name)] = self._text(batch, name, {})
         if self.sku_map is not None:
@@ -111,7 +117,11 @@ class RowReader:
                 skipped |= rule.texts == "empty"
                 continue
             text = trim(without_nulls(columns[place]))
-            found = is_empty(text) if rule.texts == "empty" else word_index(text, rule.texts) >= 0
+            found = (
+                is_empty(text)
+                if rule.texts == "empty"
+                else word_index(text, rule.texts) >= 0
+            )
             skipped |= found
         count = int(skipped.sum())
         return (batch.where(~skipped) if count else batch), count
@@ -124,7 +134,9 @@ class RowReader:
         if isinstance(source, str):
             return [self._part(batch, column, self.plan.positions[column])]
         places, factor = self.plan.parts[column], getattr(source, "factor", None)
-        headers = source.headers if factor not in source.headers else source.headers[:-1]
+        headers = (
+            source.headers if factor not in source.headers else source.headers[:-1]
+        )
         parts = [self._part(batch, column, places[header]) for header in headers]
         if len(headers) < len(source.headers):
             place = places[source.headers[-1]]
@@ -138,13 +150,17 @@ class RowReader:
         if numbers is not None and column in canonical.NUMBER_COLUMNS and mark != ".":
             # Number cells get the vendor's decimal separator.
             rows = np.flatnonzero(numbers)
-            text = change_rows(text, rows, lambda some: pc.replace_substring(some, ".", mark))
+            text = change_rows(
+                text, rows, lambda some: pc.replace_substring(some, ".", mark)
+            )
         text = trim(text)
         if words := self.parser.null_words(column):
             text = fill(text, word_index(text, words) >= 0, "")
         return HeaderCells(text, place, numbers)
 
-    def _text(self, batch: TextBatch, column: str, places: dict[str, Ints]) -> pa.StringArray:
+    def _text(
+        self, batch: TextBatch, column: str, places: dict[str, Ints]
+    ) -> pa.StringArray:
         """Return a column trimmed, nulls empty, defaults filled in; ``places`` gets its cells'."""
         default = self.parser.defaults.get(column, "")
         parts = self._parts(batch, column)
@@ -156,12 +172,19 @@ class RowReader:
             places[column] = made.places
         return fill(made.text, is_empty(made.text), default) if default else made.text
 
-    def _numbers(self, batch: TextBatch, column: str, places: dict[str, Ints]) -> ColumnValues:
-        known, source = canonical.BY_NAME[column], self.parser.column_map.get(column, column)
+    def _numbers(
+        self, batch: TextBatch, column: str, places: dict[str, Ints]
+    ) -> ColumnValues:
+        known, source = (
+            canonical.BY_NAME[column],
+            self.parser.column_map.get(column, column),
+        )
         reader = NumberColumn(known, self.parser, source, self.rate)
         if reader.is_plain and column in self.plan.positions:
             # Only those of them that need it are trimmed.
-            return reader.read_texts(HeaderCells(batch.columns[self.plan.positions[column]], 0))
+            return reader.read_texts(
+                HeaderCells(batch.columns[self.plan.positions[column]], 0)
+            )
         read, at = reader.read(self._parts(batch, column), len(batch.row_numbers))
         if isinstance(at, np.ndarray):
             places[column] = at
@@ -202,8 +225,12 @@ class TypedBatch:
 
     def integers(self) -> Mapping[str, tuple[Ints, Bools]]:
         """Return each column of numbers, of row numbers too: its values, and which are null."""
-        columns = {name: (read.values, read.nulls) for name, read in self.numbers.items()}
-        return columns | {"row_number": (self.raw.row_numbers, np.zeros(self.size, np.bool_))}
+        columns = {
+            name: (read.values, read.nulls) for name, read in self.numbers.items()
+        }
+        return columns | {
+            "row_number": (self.raw.row_numbers, np.zeros(self.size, np.bool_))
+        }
 
     def rows(self, columns: Collection[str]) -> pa.RecordBatch:
         """Return some columns of ``OFFER_SCHEMA`` of every row, faulty ones too."""

@@ -19,7 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar import csv_text
-from relay_core.columnar.growing_columns import GrowingArray, GrowingNumbers, GrowingTexts
+from relay_core.columnar.growing_columns import (
+    GrowingArray,
+    GrowingNumbers,
+    GrowingTexts,
+)
 from relay_core.columnar.sorted_file import read_sorted_file, sorted_file_chunks
 from relay_core.columnar.sorting import TextOrder, order_by_text
 from relay_core.columnar.text import Bools, Ints, Rows, bytes_of, one_chunk
@@ -39,7 +43,9 @@ from relay_core.validation import contracts
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
 _NO_LINES = pa.array([], pa.string())
 _SLICE = 1 << 16  # how many lines are written at a time
-_VALIDATED_CELLS = 8 << 20  # so many cells wait for their verdict: of a wide feed few rows do
+_VALIDATED_CELLS = (
+    8 << 20
+)  # so many cells wait for their verdict: of a wide feed few rows do
 WORK_FILE = "offers.arrow"
 REJECTED_BY_SKU = pa.schema(
     [
@@ -53,7 +59,15 @@ REJECTED_BY_SKU = pa.schema(
 
 _REPORT = b"report"
 _PLAIN = (
-    *("vendor_id", "status", "is_read", "skipped", "total_rows", "invalid_rows", "duplicates"),
+    *(
+        "vendor_id",
+        "status",
+        "is_read",
+        "skipped",
+        "total_rows",
+        "invalid_rows",
+        "duplicates",
+    ),
     *("last_sku", "fault_counts"),
 )
 _ROWS_AT_ONCE = 1 << 16
@@ -74,7 +88,10 @@ class RowValidator:
         """Take rows."""
         self._waiting.append(batch)
         rows = sum(each.size for each in self._waiting)
-        if rows >= contracts.VALIDATED_ROWS or rows * len(batch.raw.columns) >= _VALIDATED_CELLS:
+        if (
+            rows >= contracts.VALIDATED_ROWS
+            or rows * len(batch.raw.columns) >= _VALIDATED_CELLS
+        ):
             self.judge()
 
     def add_malformed(self, malformed: MalformedRecords) -> None:
@@ -106,8 +123,13 @@ class RowValidator:
         )
         start = 0
         for batch in batches:
-            part = {name: cells[start : start + batch.size] for name, cells in rejected.items()}
-            self.log.add(batch, {name: cells for name, cells in part.items() if cells.any()})
+            part = {
+                name: cells[start : start + batch.size]
+                for name, cells in rejected.items()
+            }
+            self.log.add(
+                batch, {name: cells for name, cells in part.items() if cells.any()}
+            )
             start += batch.size
         none = np.zeros(len(rows), np.bool_)
         self._rejected.append(np.logical_or.reduce([none, *rejected.values()]))
@@ -144,7 +166,9 @@ class ReadRows:
             if name in self.kept:
                 if name not in self.numbers:
                     width = contracts.OFFER_SCHEMA.field(name).type.bit_width
-                    self.numbers[name] = GrowingNumbers(np.int32 if width == 32 else np.int64)
+                    self.numbers[name] = GrowingNumbers(
+                        np.int32 if width == 32 else np.int64
+                    )
                 self.numbers[name].append(values, nulls)
         self.lines.append(lines)
 
@@ -162,7 +186,9 @@ def read_rows(
     ``again`` begins to read the feed anew, where rows with the same SKU are rejected.
     `FeedUnreadableError`: the feed's structure is broken.
     """
-    log = RejectionLog(vendor.vendor_id, parsed.headers or (), reader, limits, parsed.places)
+    log = RejectionLog(
+        vendor.vendor_id, parsed.headers or (), reader, limits, parsed.places
+    )
     kept = columns if again is None else {*columns, "row_number"}
     rows = ReadRows(vendor, RowValidator(log), kept, again)
 
@@ -193,7 +219,9 @@ def lines_of_batch(
     when the cells are at hand, before anybody knows which rows hold. Those of rejected rows are
     never used.
     """
-    *columns, last = canonical.COLUMNS  # the last is an instant; it takes the line feed along
+    *columns, last = (
+        canonical.COLUMNS
+    )  # the last is an instant; it takes the line feed along
     fields: list[pa.StringArray | str] = []
     for column in columns:
         text, read = batch.texts.get(column.name), batch.numbers.get(column.name)
@@ -211,7 +239,9 @@ def lines_of_batch(
     # A row that is rejected for its instant has no line to speak of: any real one will do.
     real = updated.max(initial=0)
     end = b"" if extra_columns else b"\n"
-    instants = csv_text.instant_text(np.where(updated == BEFORE_ALL, real, updated), end)
+    instants = csv_text.instant_text(
+        np.where(updated == BEFORE_ALL, real, updated), end
+    )
     if not extra_columns:
         return csv_text.join_fields([*fields, instants])
     texts = (batch.texts.get(canonical.extra_column(name)) for name in extra_columns)
@@ -233,7 +263,9 @@ class SortedVendor:
         """Return a vendor of which there is nothing to sort."""
         return cls(vendor, VendorColumns({}, np.empty(0, np.int64)), _NO_LINES)
 
-    def consume_lines(self, extra_columns: Sequence[str] = ()) -> Iterator[bytes | memoryview]:
+    def consume_lines(
+        self, extra_columns: Sequence[str] = ()
+    ) -> Iterator[bytes | memoryview]:
         """Return normalized.csv, some lines at a time, a tenant's extra columns last.
 
         From then on only whoever writes the lines holds them.
@@ -250,12 +282,22 @@ class SortedVendor:
         taken = list(ordered_map(self.kept.consume, fields))
         offers = contracts.frame_of(pa.table(taken, schema=pa.schema(fields)))
         cells = self.kept.columns.items()
-        left = {name: each for name, each in cells if name in INPUT_COLUMNS or is_extra(name)}
-        return replace(self.vendor, offers=offers, deferred=VendorColumns(left, self.kept.rows))
+        left = {
+            name: each
+            for name, each in cells
+            if name in INPUT_COLUMNS or is_extra(name)
+        }
+        return replace(
+            self.vendor, offers=offers, deferred=VendorColumns(left, self.kept.rows)
+        )
 
 
 def _reject_repeated(
-    log: RejectionLog, order: TextOrder, skus: pa.StringArray, numbers: Ints, again: ReadAgain
+    log: RejectionLog,
+    order: TextOrder,
+    skus: pa.StringArray,
+    numbers: Ints,
+    again: ReadAgain,
 ) -> Rows:
     """Reject the rows whose SKU other rows have; return the rest, in their order."""
     sizes = np.diff(order.starts, append=len(order.rows))
@@ -284,9 +326,14 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
     order, again = np.empty(0, np.int64), rows.again
     if len(rejected) and again is not None:
         by_sku = order_by_text(texts["sku"], ~rejected)
-        order = _reject_repeated(log, by_sku, texts["sku"], numbers["row_number"][0], again)
+        order = _reject_repeated(
+            log, by_sku, texts["sku"], numbers["row_number"][0], again
+        )
     with ThreadPoolExecutor(1) as beside:
-        reported, rejected_rows = beside.submit(log.reported, room), beside.submit(log.table)
+        reported, rejected_rows = (
+            beside.submit(log.reported, room),
+            beside.submit(log.table),
+        )
         if len(rejected) and again is None:
             order = order_by_text(texts["sku"], ~rejected).rows
     entries, causes = reported.result()
@@ -296,7 +343,9 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         total_rows=len(rejected) + log.malformed,
         invalid_rows=log.records,
         skipped=rows.skipped,
-        last_sku=texts["sku"][-1].as_py() if "sku" in texts and len(texts["sku"]) else None,
+        last_sku=texts["sku"][-1].as_py()
+        if "sku" in texts and len(texts["sku"])
+        else None,
         fault_counts=dict(log.counts),
         causes=causes,
         held=log.held,
@@ -332,10 +381,15 @@ def work_file_chunks(
             yield pa.table(list(columns), schema=schema).combine_chunks()
 
     return sorted_file_chunks(
-        schema.with_metadata({_REPORT: json.dumps(report, ensure_ascii=False).encode()}),
+        schema.with_metadata(
+            {_REPORT: json.dumps(report, ensure_ascii=False).encode()}
+        ),
         "sku",
         offers(),
-        [vendor.rejected_rows, pa.table({"entry": pa.array(vendor.entries, pa.large_string())})],
+        [
+            vendor.rejected_rows,
+            pa.table({"entry": pa.array(vendor.entries, pa.large_string())}),
+        ],
     )
 
 
@@ -369,5 +423,8 @@ def rejected_rows_chunks(vendors: Sequence[NormalizedVendor]) -> Iterator[memory
     rejected = pa.concat_tables(parts)
     order = order_by_text(one_chunk(rejected["sku"])).rows
     starts = range(0, len(order), _ROWS_AT_ONCE)
-    rows = (rejected.take(pa.array(order[start : start + _ROWS_AT_ONCE])) for start in starts)
+    rows = (
+        rejected.take(pa.array(order[start : start + _ROWS_AT_ONCE]))
+        for start in starts
+    )
     yield from sorted_file_chunks(REJECTED_BY_SKU, "sku", rows)

@@ -50,7 +50,9 @@ class FeedReader:
         bytes of those that are left, unless it is too large.
         """
         size = _FeedSize(self.left, self.limits)
-        limits = replace(self.limits, feed_bytes=max(0, min(self.limits.feed_bytes, self.left)))
+        limits = replace(
+            self.limits, feed_bytes=max(0, min(self.limits.feed_bytes, self.left))
+        )
         vendor = feed.vendor
 
         def opened() -> ParsedFeed:
@@ -59,18 +61,31 @@ class FeedReader:
             return replace(parsed, batches=size.of_cells(parsed.batches, feed.data))
 
         try:
-            sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map, limits)
+            sku_map = (
+                None if feed.sku_map is None else read_sku_map(feed.sku_map, limits)
+            )
             size.count(len(feed.data))
             parsed = opened()
             if parsed.headers is None:
-                return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND, is_read=True)
+                return NormalizedVendor(
+                    vendor.vendor_id, VendorStatus.FOUND, is_read=True
+                )
             plan = plan_columns(parsed.headers, vendor.parser)
             judged = _judge_columns(self.config, feed, parsed, plan)
             if judged.status is not VendorStatus.FOUND:
                 return judged
-            requested, rate = to_microseconds(self.requested_at), self.config.rate_of(vendor)
-            reader = RowReader(plan, vendor.parser, self.config.zone, requested, sku_map, rate)
-            again = (lambda: opened().batches) if vendor.duplicate_skus == "refuse" else None
+            requested, rate = (
+                to_microseconds(self.requested_at),
+                self.config.rate_of(vendor),
+            )
+            reader = RowReader(
+                plan, vendor.parser, self.config.zone, requested, sku_map, rate
+            )
+            again = (
+                (lambda: opened().batches)
+                if vendor.duplicate_skus == "refuse"
+                else None
+            )
             return read_rows(judged, parsed, reader, self.columns, limits, again)
         except FeedUnreadableError as error:
             found = with_kind(size.judge(error), feed.data, vendor.parser)
@@ -154,6 +169,8 @@ def _judge_columns(
         status = VendorStatus.LEFT_OUT if plan.unusable else VendorStatus.FOUND
         vendor = replace(vendor, status=status, warnings=(warning,))
     if plan.repeated and vendor.status is VendorStatus.FOUND:
-        fault = unreadable_feed(vendor.vendor_id, feed.file_name, repeated_headers(plan))
+        fault = unreadable_feed(
+            vendor.vendor_id, feed.file_name, repeated_headers(plan)
+        )
         return replace(vendor, status=VendorStatus.FAILED, fault=fault)
     return vendor

@@ -48,8 +48,18 @@ _AMOUNT = re.compile(
     r"(?P<front>[^\d+\-.,]{0,6}?)[\s]*[+-]?[\d.,'\u2019\u00a0\u202f ]*\d[\d.,]*[\s]*"
     r"(?P<back>[^\d+\-.,\s][^\d\s]{0,5})?"
 )
-_SYMBOL_WORDS = frozenset(("kr", "kr.", "zł", "Kč", "Ft", "Fr.", "Rs", "Rs.", "lei", "din"))
-_CODES = {"€": "EUR", "£": "GBP", "$": "USD", "US$": "USD", "zł": "PLN", "Kč": "CZK", "Ft": "HUF"}
+_SYMBOL_WORDS = frozenset(
+    ("kr", "kr.", "zł", "Kč", "Ft", "Fr.", "Rs", "Rs.", "lei", "din")
+)
+_CODES = {
+    "€": "EUR",
+    "£": "GBP",
+    "$": "USD",
+    "US$": "USD",
+    "zł": "PLN",
+    "Kč": "CZK",
+    "Ft": "HUF",
+}
 _MAX_SYMBOLS = 4
 _MAX_LENGTH = 40
 _COMMON = 0.02
@@ -63,21 +73,40 @@ _DAYS = (
     ("%Y%m%d",),
 )
 _TIMES = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", "T%H:%M:%S", "%H%M%S")
-_FORMATS = (*(day + time for days in _DAYS for day, time in product(days, _TIMES)), EXCEL)
+_FORMATS = (
+    *(day + time for days in _DAYS for day, time in product(days, _TIMES)),
+    EXCEL,
+)
 _RECENT_SERIALS = range(30_000, 80_000)
 """Serial numbers of the days from 1982 to 2119; others are rather something else."""
 _MAX_FORMATS = 3  # no list has more forms of its own
 _FIRST = 5  # a form that reads none of so many is not tried on the others
 
 _NOTHING = frozenset(
-    ("-", "--", "---", "n/a", "na", "n.a.", "#n/a", "null", "none", "nil", "nan", "k.a.", "n.v.")
+    (
+        "-",
+        "--",
+        "---",
+        "n/a",
+        "na",
+        "n.a.",
+        "#n/a",
+        "null",
+        "none",
+        "nil",
+        "nan",
+        "k.a.",
+        "n.v.",
+    )
 )
 _NUMBER = re.compile(r"[+-]?[\d.,'\s]+")
 # What stands before and behind a quantity and leaves its number as it is, or at least that.
 _WITH_SYMBOLS = re.compile(r"(?P<front>\D*?)\s*\d[\d.,']*\s*(?P<back>\D*)")
 _FRONTS = frozenset((">", ">=", "≥", "~", "≈"))
 _UNITS = "pc pcs pce pces piece pieces ea each unit units stk stück stueck szt st ks uds ud pz psc"
-_BACKS = frozenset(("+", *(f"{unit}{dot}" for unit in _UNITS.split() for dot in ("", "."))))
+_BACKS = frozenset(
+    ("+", *(f"{unit}{dot}" for unit in _UNITS.split() for dot in ("", ".")))
+)
 MAX_WORDS = 200
 """So many words for quantities a parser may have."""
 
@@ -110,7 +139,9 @@ class NumberGuess:
     note: str = ""
 
 
-def guess_numbers(cells: Mapping[str, Sequence[str]], parser: ParserConfig) -> NumberGuess:
+def guess_numbers(
+    cells: Mapping[str, Sequence[str]], parser: ParserConfig
+) -> NumberGuess:
     """Return how the cells of number columns, trimmed and not null, are written."""
     distinct = {column: list(dict.fromkeys(texts)) for column, texts in cells.items()}
     symbols = _symbols(distinct)
@@ -124,7 +155,9 @@ def guess_numbers(cells: Mapping[str, Sequence[str]], parser: ParserConfig) -> N
         note = f"the amounts are in more than one currency: {', '.join(sorted(currencies))}"
         return NumberGuess(currencies=currencies, note=note)
     new = [symbol for symbol in symbols if symbol not in parser.currency_symbols]
-    styles = sorted(dict.fromkeys((own, *_STYLES)), key=lambda style: sum(map(ne, style, own)))
+    styles = sorted(
+        dict.fromkeys((own, *_STYLES)), key=lambda style: sum(map(ne, style, own))
+    )
     tried = [(style, _numbers(distinct, parser, style, new)) for style in styles]
     fewest = min(values.count(None) for _, values in tried)
     if fewest == refused:
@@ -134,12 +167,16 @@ def guess_numbers(cells: Mapping[str, Sequence[str]], parser: ParserConfig) -> N
     other = next((each for _, each in good if each != values), None)
     if other is not None and style != own:
         texts = [text for texts in distinct.values() for text in texts]
-        suspect = next(t for t, a, b in zip(texts, values, other, strict=True) if a != b)
+        suspect = next(
+            t for t, a, b in zip(texts, values, other, strict=True) if a != b
+        )
         note = f'"{suspect[:40]}" may be written with decimals or with thousands; say which'
         return NumberGuess(currencies=currencies, note=note)
     separators = zip(("decimal_separator", "thousands_separator"), style, strict=True)
     changes = {name: mark for name, mark in separators if mark != getattr(parser, name)}
-    symbols_added = {"currency_symbols": [*parser.currency_symbols, *new]} if new else {}
+    symbols_added = (
+        {"currency_symbols": [*parser.currency_symbols, *new]} if new else {}
+    )
     return NumberGuess(changes | symbols_added, currencies)
 
 
@@ -147,7 +184,8 @@ def are_amounts(texts: Sequence[str]) -> bool:
     """Return whether most of the texts look like amounts, in whatever style."""
     sample = texts[:_MAX_TEXTS]
     amounts = sum(
-        len(text) <= _MAX_LENGTH and _AMOUNT.fullmatch(text) is not None for text in sample
+        len(text) <= _MAX_LENGTH and _AMOUNT.fullmatch(text) is not None
+        for text in sample
     )
     return bool(texts) and amounts >= _MIN_SHARE * len(sample)
 
@@ -164,10 +202,16 @@ def _numbers(
     own = {**marks, "currency_symbols": (*parser.currency_symbols, *symbols)}
     styled = parser.model_copy(update=own)
     found: list[int | None] = []
-    for known, text in ((BY_NAME[column], text) for column in cells for text in cells[column]):
+    for known, text in (
+        (BY_NAME[column], text) for column in cells for text in cells[column]
+    ):
         try:
             is_money = known.kind is Kind.MONEY
-            found.append(read_money(text, styled) if is_money else read_whole(known, text, styled))
+            found.append(
+                read_money(text, styled)
+                if is_money
+                else read_whole(known, text, styled)
+            )
         except CellError as error:
             found.append(-1 if "negative" in error.error_code else None)
     return found
@@ -184,7 +228,9 @@ def _symbols(cells: Mapping[str, Sequence[str]]) -> list[str]:
             if has_sign or end in _SYMBOL_WORDS or is_currency(end):
                 counts[end] += 1
     least = _COMMON * len(texts)
-    return [symbol for symbol, count in counts.most_common(_MAX_SYMBOLS) if count >= least]
+    return [
+        symbol for symbol, count in counts.most_common(_MAX_SYMBOLS) if count >= least
+    ]
 
 
 # --- days and times -----------------------------------------------------------------------------
@@ -197,7 +243,9 @@ def guess_timestamps(
 
     A note beside them says why none is proposed although one is needed, where that is known.
     """
-    left = [text for text in dict.fromkeys(cells) if _moment(text, parser, zone) is None]
+    left = [
+        text for text in dict.fromkeys(cells) if _moment(text, parser, zone) is None
+    ]
     left, formats = left[:_MAX_TEXTS], list[str]()
     while left and len(formats) < _MAX_FORMATS:
         readings = {
@@ -216,7 +264,9 @@ def guess_timestamps(
             note = f'updated_at: "{text[:40]}" may begin with the day or with the month; set '
             return [], f'{note}parser.timestamp_formats to ["{best}"] or ["{other}"]'
         formats.append(best)
-        left = [t for t, moment in zip(left, readings[best], strict=True) if moment is None]
+        left = [
+            t for t, moment in zip(left, readings[best], strict=True) if moment is None
+        ]
     return formats, ""
 
 
@@ -225,8 +275,12 @@ def _readings(
 ) -> list[int | None]:
     if form == EXCEL:
         days = [text.partition(".")[0] for text in texts]
-        recent = [len(d) == 5 and d.isdecimal() and int(d) in _RECENT_SERIALS for d in days]
-        texts = [text if is_one else "" for text, is_one in zip(texts, recent, strict=True)]
+        recent = [
+            len(d) == 5 and d.isdecimal() and int(d) in _RECENT_SERIALS for d in days
+        ]
+        texts = [
+            text if is_one else "" for text, is_one in zip(texts, recent, strict=True)
+        ]
     alone = parser.model_copy(update={"timestamp_formats": (form,)})
     return [_moment(text, alone, zone) for text in texts]
 
@@ -291,7 +345,9 @@ def quantity_word_notes(
         if words:
             shown = words.most_common(MAX_WORDS)
             named = ", ".join(f"{shorten(word, 40)} ({n})" for word, n in shown)
-            more = f", and {len(words) - MAX_WORDS} more" if len(words) > MAX_WORDS else ""
+            more = (
+                f", and {len(words) - MAX_WORDS} more" if len(words) > MAX_WORDS else ""
+            )
             yield (
                 f"{column} holds {named}{more}: give each a number in parser.quantity_words, "
                 "or have the cells corrected"

@@ -75,7 +75,12 @@ class Reading:
     def rank(self) -> tuple[bool, bool, float, int]:
         """Orders readings, the better one higher."""
         kept = 1 - self.refused_rows / self.rows if self.rows else 0.0
-        return self.is_usable, not _PRICED.isdisjoint(self.columns), kept, len(self.columns)
+        return (
+            self.is_usable,
+            not _PRICED.isdisjoint(self.columns),
+            kept,
+            len(self.columns),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,9 @@ class FeedCheck:
     parser: ParserConfig
     # Options of the parser to change; ``column_map`` holds entries to add
     changes: Mapping[str, Any] = field(default_factory=dict)
-    with_changes: Reading | None = None  # the reading of ``parser``; None without changes
+    with_changes: Reading | None = (
+        None  # the reading of ``parser``; None without changes
+    )
     # The columns that the config as it stands does not find among the headers
     missing: tuple[MissingHeader, ...] = ()
     # The columns that are missing with the changes, too, with likely headers, nearest names first

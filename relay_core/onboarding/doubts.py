@@ -56,19 +56,27 @@ def ruled_offers(config: TenantConfig, vendor: NormalizedVendor) -> pa.Table:
     return PriceRules.of(config).applied(offers_of(config, vendor.vendor_id, rows))
 
 
-def row_doubts(config: TenantConfig, vendor: NormalizedVendor, offers: pa.Table) -> Iterator[Doubt]:
+def row_doubts(
+    config: TenantConfig, vendor: NormalizedVendor, offers: pa.Table
+) -> Iterator[Doubt]:
     """Yield the doubts, by code, of a vendor and its `ruled_offers`."""
     place = config.place_of(vendor.vendor_id)
     if len(offers):
-        exponents = flags_of(one_chunk(pc.match_substring_regex(offers["sku"], _EXPONENT)))
+        exponents = flags_of(
+            one_chunk(pc.match_substring_regex(offers["sku"], _EXPONENT))
+        )
         flags = {"zero_cost": _no_cost(config, offers), "sku_exponent": exponents}
         for code, which in flags.items():
             option, message = _OF_OFFERS[code]
             if which.any():
                 path = f"vendors.{place}.parser.{option}"
-                skus = one_chunk(offers["sku"]).take(pa.array(np.flatnonzero(which)[:1000]))
+                skus = one_chunk(offers["sku"]).take(
+                    pa.array(np.flatnonzero(which)[:1000])
+                )
                 samples = first_samples(skus.to_pylist())
-                yield Doubt(code, path, vendor.vendor_id, int(which.sum()), samples, message)
+                yield Doubt(
+                    code, path, vendor.vendor_id, int(which.sum()), samples, message
+                )
         if config.vendors[place].duplicate_skus == "compete":
             yield from _same_sku(vendor, place, offers)
     last = vendor.last_sku
@@ -96,7 +104,9 @@ def has_amounts(config: TenantConfig, offers: pa.Table) -> bool:
 
 def _no_cost(config: TenantConfig, offers: pa.Table) -> Bools:
     """Return which offers have an amount of 0 that a price is made of."""
-    fixed = np.array([rule.fixed_price is not None for rule in config.pricing.rules] + [False])
+    fixed = np.array(
+        [rule.fixed_price is not None for rule in config.pricing.rules] + [False]
+    )
     amounts = {name: integers_of(offers[name]) for name in ("cost", "price")}
     (cost, no_cost), (price, no_price) = amounts["cost"], amounts["price"]
     is_zero: Bools = np.where(no_cost, (price == 0) & ~no_price, cost == 0)
@@ -104,7 +114,9 @@ def _no_cost(config: TenantConfig, offers: pa.Table) -> Bools:
     return is_zero
 
 
-def _same_sku(vendor: NormalizedVendor, place: int, offers: pa.Table) -> Iterator[Doubt]:
+def _same_sku(
+    vendor: NormalizedVendor, place: int, offers: pa.Table
+) -> Iterator[Doubt]:
     """Yield the doubt that many rows share an SKU, and are no copies of each other."""
     skus = one_chunk(offers["sku"])
     same = flags_of(pc.equal(skus[1:], skus[:-1]))
@@ -114,7 +126,9 @@ def _same_sku(vendor: NormalizedVendor, place: int, offers: pa.Table) -> Iterato
     differs = np.zeros(len(offers), np.bool_)
     for name in ("cost", "price", "quantity_available"):
         values, nulls = integers_of(offers[name])
-        differs[1:] |= (nulls[1:] != nulls[:-1]) | (~nulls[1:] & (values[1:] != values[:-1]))
+        differs[1:] |= (nulls[1:] != nulls[:-1]) | (
+            ~nulls[1:] & (values[1:] != values[:-1])
+        )
     differs[1:] &= same
     sizes = np.diff(starts, append=len(offers))
     is_doubtful = np.logical_or.reduceat(differs, starts)
@@ -145,7 +159,9 @@ def with_patches(config: TenantConfig, vendor: NormalizedVendor) -> NormalizedVe
     cells: Mapping[str, list[str]] = defaultdict(list)
     for cause in vendor.causes:
         if cause.column in NUMBER_COLUMNS:
-            cells[cause.column] += filter(None, (each.value.strip() for each in cause.samples))
+            cells[cause.column] += filter(
+                None, (each.value.strip() for each in cause.samples)
+            )
     if not cells:
         return vendor
     for name, held in vendor.held.items():
@@ -157,21 +173,30 @@ def with_patches(config: TenantConfig, vendor: NormalizedVendor) -> NormalizedVe
     bare: dict[str, Any] = {"vendors": [{"parser": {}}] * (place + 1)}
     causes: list[Cause] = []
     for cause in vendor.causes:
-        needed = dict(changes) if changes and _reads(cause, parser, changes, config.zone) else {}
+        needed = (
+            dict(changes)
+            if changes and _reads(cause, parser, changes, config.zone)
+            else {}
+        )
         for name in [*needed]:
             fewer = {each: value for each, value in needed.items() if each != name}
             needed = fewer if _reads(cause, parser, fewer, config.zone) else needed
         if needed:
             settings = (
-                f"parser.{k} to {json.dumps(needed[k], ensure_ascii=False)}" for k in needed
+                f"parser.{k} to {json.dumps(needed[k], ensure_ascii=False)}"
+                for k in needed
             )
             steps = tuple(asdict(step) for step in parser_steps(bare, place, needed))
-            cause = replace(cause, what_to_do=f"set {' and '.join(settings)}", patch=steps)
+            cause = replace(
+                cause, what_to_do=f"set {' and '.join(settings)}", patch=steps
+            )
         causes.append(cause)
     return replace(vendor, causes=tuple(causes))
 
 
-def _reads(cause: Cause, parser: ParserConfig, changes: Mapping[str, Any], zone: tzinfo) -> bool:
+def _reads(
+    cause: Cause, parser: ParserConfig, changes: Mapping[str, Any], zone: tzinfo
+) -> bool:
     """Return whether all samples of a cause are read with some changes of the parser."""
     changed = changed_parser(parser, changes)
     if changed is None or cause.column not in NUMBER_COLUMNS:

@@ -12,7 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from relay_core.columnar.text import empty_texts, is_empty, trim, without_nulls, word_index
+from relay_core.columnar.text import (
+    empty_texts,
+    is_empty,
+    trim,
+    without_nulls,
+    word_index,
+)
 from relay_core.config import LoadContext, ParserConfig, TenantConfig, VendorConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import REQUIRED_COLUMNS
@@ -73,7 +79,9 @@ def read_vendor(
         error = None
         strict = config.error_policy.fail_on_missing_required_columns
         if plan.missing and (strict or plan.unusable):
-            error = with_kind(missing_columns(plan.missing, parsed.headers), feed.data, parser)
+            error = with_kind(
+                missing_columns(plan.missing, parsed.headers), feed.data, parser
+            )
         elif plan.repeated:
             error = with_kind(repeated_headers(plan), feed.data, parser)
         read = _read(parsed, plan, readable, config, vendor, sku_map, again)
@@ -83,9 +91,14 @@ def read_vendor(
     used = set(plan.used)
     reading = Reading(
         headers=tuple(map(str.strip, parsed.headers)),
-        columns=(*plan.positions, *(c for c in parser.defaults if c not in plan.positions)),
+        columns=(
+            *plan.positions,
+            *(c for c in parser.defaults if c not in plan.positions),
+        ),
         missing=missing_headers(parsed.headers, parser),
-        unused=tuple(h.strip() for place, h in enumerate(parsed.headers) if place not in used),
+        unused=tuple(
+            h.strip() for place, h in enumerate(parsed.headers) if place not in used
+        ),
         rows=read.total_rows,
         refused_rows=read.invalid_rows,
         refusals=_rejected_cells(read.causes),
@@ -95,9 +108,13 @@ def read_vendor(
     return reading, read
 
 
-def changed_parser(parser: ParserConfig, changes: Mapping[str, Any]) -> ParserConfig | None:
+def changed_parser(
+    parser: ParserConfig, changes: Mapping[str, Any]
+) -> ParserConfig | None:
     """Return a parser with some options changed, None where they do not go with the others."""
-    own = {name: value for name, value in parser.model_dump().items() if value is not None}
+    own = {
+        name: value for name, value in parser.model_dump().items() if value is not None
+    }
     column_map = {**own["column_map"], **changes.get("column_map", {})}
     try:
         return ParserConfig.model_validate(
@@ -136,7 +153,9 @@ def record_columns(
                 if at < len(records.cells):
                     part.append(trim(without_nulls(records.cells[at])))
                 else:
-                    part.append(pc.if_else(pa.array(np.asarray(records.widths) > at), "?", ""))
+                    part.append(
+                        pc.if_else(pa.array(np.asarray(records.widths) > at), "?", "")
+                    )
     columns = [pa.concat_arrays([*part, empty_texts(0)]) for part in parts]
     if not columns:
         return headers, columns
@@ -181,19 +200,25 @@ def cell_texts(
     return cells
 
 
-def missing_headers(headers: Sequence[str], parser: ParserConfig) -> tuple[MissingHeader, ...]:
+def missing_headers(
+    headers: Sequence[str], parser: ParserConfig
+) -> tuple[MissingHeader, ...]:
     """Return the columns that a run needs, or the config maps, and whose header is not there."""
     names = [header.strip() for header in headers]
     wanted = wanted_headers(names, parser)
     near, missing = names[:_MAX_COMPARED], []
     for column in dict.fromkeys((*REQUIRED_COLUMNS, *wanted)):
         headers = wanted.get(column, ())
-        lacking: list[str | None] = [header for header in headers if header not in names]
+        lacking: list[str | None] = [
+            header for header in headers if header not in names
+        ]
         if column in parser.defaults and len(lacking) == len(headers):
             continue
         for header in lacking if headers else [None]:
             shown = header if column in parser.column_map else None
-            missing.append(MissingHeader(column, shown, nearest_header(shown or column, near)))
+            missing.append(
+                MissingHeader(column, shown, nearest_header(shown or column, near))
+            )
     return tuple(missing)
 
 
@@ -246,7 +271,9 @@ def _read(
     parser = parser.model_copy(update={"defaults": lacking | parser.defaults})
     reader = RowReader(plan, parser, config.zone, 0, sku_map)
     columns = ["sku"] if vendor is None else columns_to_merge(config)
-    own = NormalizedVendor("" if vendor is None else vendor.vendor_id, VendorStatus.FOUND)
+    own = NormalizedVendor(
+        "" if vendor is None else vendor.vendor_id, VendorStatus.FOUND
+    )
     twice = again if vendor is not None and vendor.duplicate_skus == "refuse" else None
     rows = normalize_rows(own, parsed, reader, columns, CHECK_LIMITS, twice)
     read = sorted_rows(rows, ReportRoom(0, 0))
@@ -265,4 +292,6 @@ def _rejected_cells(causes: Iterable[Cause]) -> tuple[RejectedCells, ...]:
             first_of_both = min(known, cells, key=attrgetter("row_number"))
             cells = replace(first_of_both, count=known.count + cells.count)
         found[key] = cells
-    return tuple(sorted(found.values(), key=lambda each: (-each.count, each.row_number)))
+    return tuple(
+        sorted(found.values(), key=lambda each: (-each.count, each.row_number))
+    )

@@ -19,9 +19,18 @@ from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
 from relay_core.onboarding import cell_guess, dry_run, layout_guess
 from relay_core.onboarding.check_results import FeedCheck, Reading
-from relay_core.onboarding.doubts import has_amounts, is_totals, row_doubts, ruled_offers
+from relay_core.onboarding.doubts import (
+    has_amounts,
+    is_totals,
+    row_doubts,
+    ruled_offers,
+)
 from relay_core.onboarding.feed_sample import FeedSample
-from relay_core.onboarding.header_guess import candidates, match_headers, warehouse_headers
+from relay_core.onboarding.header_guess import (
+    candidates,
+    match_headers,
+    warehouse_headers,
+)
 from relay_core.onboarding.layout_guess import container_changes, unpacked
 
 _MAX_HEADERS = 200
@@ -30,7 +39,9 @@ _FIT = 0.9
 """So great a share of the cells of warehouses must be quantities; the others may be slips."""
 
 
-def check_feed(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> FeedCheck:
+def check_feed(
+    feed: FeedSample, parser: ParserConfig, config: TenantConfig
+) -> FeedCheck:
     """Hold the first bytes of a feed, or all of them, against a vendor's parser.
 
     `FeedUnreadableError`: they are of no kind that is read; the message says what they are.
@@ -42,8 +53,14 @@ def check_feed(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> 
     changes = container_changes(feed, inner, parser)
     if changes:
         found = changes.get("format", parser.format)
-        what = f"it is {found}" if found != parser.format else "it is packed in another way"
-        message = f"the file is not what parser.format and parser.compression say: {what}"
+        what = (
+            f"it is {found}"
+            if found != parser.format
+            else "it is packed in another way"
+        )
+        message = (
+            f"the file is not what parser.format and parser.compression say: {what}"
+        )
         as_sent = Reading(error_code=FailureCode.DECODE_ERROR, error_message=message)
     else:
         as_sent = dry_run.read_rows(inner, parser, config)
@@ -77,7 +94,9 @@ def with_rows(
         reading, read = dry_run.read_vendor(whole, parser, config, vendor, sku_map)
         is_whole = reading.error_code != FailureCode.FEED_TOO_LARGE
     if not is_whole:
-        reading, read = dry_run.read_vendor(unpacked(upload), parser, config, vendor, sku_map)
+        reading, read = dry_run.read_vendor(
+            unpacked(upload), parser, config, vendor, sku_map
+        )
     doubts: tuple[Doubt, ...] = ()
     if read is not None and reading.is_usable:
         offers = ruled_offers(config, read)
@@ -89,7 +108,9 @@ def with_rows(
         changed = _with(replace(check, parser=parser), skip_rows=[*own, rule])
         without, _ = dry_run.read_vendor(whole, changed.parser, config, vendor, sku_map)
         if without.is_usable and without.rows < reading.rows:
-            check = replace(changed, as_sent=check.as_sent if check.changes else reading)
+            check = replace(
+                changed, as_sent=check.as_sent if check.changes else reading
+            )
             reading = without
     if check.changes:
         return replace(check, whole=is_whole, doubts=doubts, with_changes=reading)
@@ -99,7 +120,9 @@ def with_rows(
 class _Checker:
     """One check: a feed, its vendor's parser and the tenant's config."""
 
-    def __init__(self, feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> None:
+    def __init__(
+        self, feed: FeedSample, parser: ParserConfig, config: TenantConfig
+    ) -> None:
         self._feed = feed
         self._parser = parser
         self._config = config
@@ -109,15 +132,23 @@ class _Checker:
         feed, config, changes = self._feed, self._config, dict(container)
         guessed = dry_run.changed_parser(self._parser, changes) or self._parser
         changes |= _layout_changes(feed, guessed)
-        check = FeedCheck(Reading(), dry_run.changed_parser(guessed, changes) or guessed, changes)
-        check = _with(check, **layout_guess.guess_record_ends(feed, check.parser, config))
+        check = FeedCheck(
+            Reading(), dry_run.changed_parser(guessed, changes) or guessed, changes
+        )
+        check = _with(
+            check, **layout_guess.guess_record_ends(feed, check.parser, config)
+        )
         try:
             headers = dry_run.read_headers(feed, check.parser)
         except FeedUnreadableError:
             return FeedCheck(Reading(), self._parser)
         missing = dry_run.missing_headers(headers, check.parser) if headers else ()
         wanted = {*REQUIRED_COLUMNS, *config.output.reads} - {"price"}
-        if not {"cost", "price"} & {*check.parser.column_map, *check.parser.defaults, *headers}:
+        if not {"cost", "price"} & {
+            *check.parser.column_map,
+            *check.parser.defaults,
+            *headers,
+        }:
             wanted.add("cost")
         if mapped := match_headers(headers, check.parser, wanted):
             check = _with(check, column_map=mapped)
@@ -128,15 +159,25 @@ class _Checker:
             check = _with(check, padded_numbers=True)
         amounts = dry_run.cell_texts(feed, check.parser, NUMBER_COLUMNS)
         numbers = cell_guess.guess_numbers(amounts, check.parser)
-        check = _styled(replace(check, missing=missing, currencies=numbers.currencies), numbers)
+        check = _styled(
+            replace(check, missing=missing, currencies=numbers.currencies), numbers
+        )
         cells = dry_run.cell_texts(feed, check.parser, cell_guess.WORDED_COLUMNS)
-        if symbols := cell_guess.guess_quantity_symbols(cells, check.parser, config.zone):
-            check = _with(check, quantity_symbols=[*check.parser.quantity_symbols, *symbols])
-        moments = dry_run.cell_texts(feed, check.parser, ("updated_at",), with_numbers=True)
+        if symbols := cell_guess.guess_quantity_symbols(
+            cells, check.parser, config.zone
+        ):
+            check = _with(
+                check, quantity_symbols=[*check.parser.quantity_symbols, *symbols]
+            )
+        moments = dry_run.cell_texts(
+            feed, check.parser, ("updated_at",), with_numbers=True
+        )
         times = moments.get("updated_at", ())
         formats, note = cell_guess.guess_timestamps(times, check.parser, config.zone)
         if formats:
-            check = _with(check, timestamp_formats=[*check.parser.timestamp_formats, *formats])
+            check = _with(
+                check, timestamp_formats=[*check.parser.timestamp_formats, *formats]
+            )
         if words := cell_guess.guess_null_values(cells, check.parser, config.zone):
             check = _with(check, null_values=_with_words(check.parser, words))
         unknown = cell_guess.quantity_word_notes(cells, check.parser, config.zone)
@@ -153,7 +194,9 @@ class _Checker:
             return []
         names = [*filter(None, dict.fromkeys(map(str.strip, headers[:_MAX_HEADERS])))]
         found = warehouse_headers(names) if "quantity_available" in lacking else ()
-        cells = dry_run.cell_texts(self._feed, parser, found, are_headers=True, with_numbers=True)
+        cells = dry_run.cell_texts(
+            self._feed, parser, found, are_headers=True, with_numbers=True
+        )
         texts = [text for each in cells.values() for text in each]
         read = [
             cell_guess.is_read("quantity_available", each, parser, self._config.zone)
@@ -176,34 +219,49 @@ class _Checker:
         if "cost" in lacking:
             cells = dry_run.cell_texts(self._feed, parser, free, are_headers=True)
             amounts = [
-                text for texts in cells.values() if cell_guess.are_amounts(texts) for text in texts
+                text
+                for texts in cells.values()
+                if cell_guess.are_amounts(texts)
+                for text in texts
             ]
             numbers = cell_guess.guess_numbers({"cost": amounts}, parser)
             new = _styled(replace(check, parser=parser), numbers)
             reading = (
-                dry_run.read_rows(self._feed, new.parser, self._config) if numbers.changes else best
+                dry_run.read_rows(self._feed, new.parser, self._config)
+                if numbers.changes
+                else best
             )
             if reading.rank >= best.rank:
                 parser, currencies = new.parser, check.currencies | numbers.currencies
                 with_changes = reading if new.changes else None
                 check = replace(new, with_changes=with_changes, currencies=currencies)
-        cells = dry_run.cell_texts(self._feed, parser, free, are_headers=True, with_numbers=True)
+        cells = dry_run.cell_texts(
+            self._feed, parser, free, are_headers=True, with_numbers=True
+        )
         zone = self._config.zone
-        unknown = {column: candidates(column, cells, parser, zone) for column in lacking}
+        unknown = {
+            column: candidates(column, cells, parser, zone) for column in lacking
+        }
         return replace(check, unknown=unknown)
 
     def _without_rejected(self, check: FeedCheck) -> FeedCheck:
         """Take back headers of optional columns with rejected cells; below zero becomes 0."""
         mapped = check.changes.get("column_map", {})
         reading = dry_run.read_rows(self._feed, check.parser, self._config)
-        if any(each.error_code == RowFault.NEGATIVE_QUANTITY for each in reading.refusals):
+        if any(
+            each.error_code == RowFault.NEGATIVE_QUANTITY for each in reading.refusals
+        ):
             check = _with(check, negative_quantity="zero")
         rejected = {each.column for each in reading.refusals}
         keep = {*REQUIRED_COLUMNS, *self._parser.column_map, "cost"}
-        kept = {c: header for c, header in mapped.items() if c in keep or c not in rejected}
+        kept = {
+            c: header for c, header in mapped.items() if c in keep or c not in rejected
+        }
         if len(kept) == len(mapped):
             return check
-        changes = {name: value for name, value in check.changes.items() if name != "column_map"}
+        changes = {
+            name: value for name, value in check.changes.items() if name != "column_map"
+        }
         changes |= {"column_map": kept} if kept else {}
         parser = dry_run.changed_parser(self._parser, changes) or self._parser
         return replace(check, changes=changes, parser=parser)
@@ -216,7 +274,8 @@ def _shows_zeros(feed: FeedSample, parser: ParserConfig) -> bool:
         return False
     columns = [*filter(is_text_column, (*INPUT_COLUMNS, *parser.extra_columns))]
     plain, shown = (
-        dry_run.cell_texts(feed, p, columns, with_numbers=True) for p in (parser, padded)
+        dry_run.cell_texts(feed, p, columns, with_numbers=True)
+        for p in (parser, padded)
     )
     return plain != shown
 
@@ -232,18 +291,28 @@ def _layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
     text = decode_head(feed.data, encoding, is_whole=feed.is_whole)
     layout = layout_guess.guess_layout(text, parser, is_whole=feed.is_whole)
     found: dict[str, Any] = {"encoding": encoding, **asdict(layout)}
-    changes = {name: value for name, value in found.items() if value != getattr(parser, name)}
-    return changes | {"columns": [*changes["columns"]]} if changes.get("columns") else changes
+    changes = {
+        name: value for name, value in found.items() if value != getattr(parser, name)
+    }
+    return (
+        changes | {"columns": [*changes["columns"]]}
+        if changes.get("columns")
+        else changes
+    )
 
 
 def _styled(check: FeedCheck, numbers: cell_guess.NumberGuess) -> FeedCheck:
     """Return a check with how numbers are written, and with what is left to people."""
     styled = dry_run.changed_parser(check.parser, numbers.changes)
     if styled is None:
-        note = "the numbers are written in another way than parser.defaults; change both"
+        note = (
+            "the numbers are written in another way than parser.defaults; change both"
+        )
         return replace(check, notes=(*check.notes, note))
     notes = (*check.notes, *filter(None, [numbers.note]))
-    return replace(check, parser=styled, changes={**check.changes, **numbers.changes}, notes=notes)
+    return replace(
+        check, parser=styled, changes={**check.changes, **numbers.changes}, notes=notes
+    )
 
 
 def _with_words(parser: ParserConfig, words: Sequence[str]) -> Any:

@@ -50,7 +50,9 @@ def is_read_whole(head: bytes) -> bool:
     return head.startswith((ZIP, OLE2, PARQUET))
 
 
-def whole_lines(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[bytes, ParserConfig]:
+def whole_lines(
+    feed: FeedSample, parser: ParserConfig, most: int
+) -> tuple[bytes, ParserConfig]:
     """Return a feed's first whole lines and the parser that reads them; or ``DECODE_ERROR``."""
     lines = _LINES.findall(_text_of(feed, parser))
     lines = lines if feed.is_whole else lines[:-1]
@@ -58,7 +60,9 @@ def whole_lines(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[byte
     return data, parser.model_copy(update={"encoding": "utf-8", "compression": "none"})
 
 
-def whole_records(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[bytes, ParserConfig]:
+def whole_records(
+    feed: FeedSample, parser: ParserConfig, most: int
+) -> tuple[bytes, ParserConfig]:
     """Return the first records of a feed that are not cut, and the parser that reads these bytes.
 
     `FeedUnreadableError`: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``, or a quote is
@@ -68,7 +72,9 @@ def whole_records(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[by
     body = skip_lines(memoryview(raw), parser.skip_lines)
     ends: list[int] = []
     try:
-        found = _records(body, RecordScanner(mark, quoting=parser.quoting), feed.is_whole)
+        found = _records(
+            body, RecordScanner(mark, quoting=parser.quoting), feed.is_whole
+        )
         ends.extend(end for _, end, _ in islice(found, most))
     except UnclosedQuoteError as error:
         if feed.is_whole or not ends:
@@ -94,7 +100,9 @@ def sample_records(
     body = skip_lines(memoryview(raw), skip)
     line, last, is_own = skip + 1, 0, mark == delimiter.encode("utf-8")
     try:
-        for start, _, fields in _records(body, RecordScanner(mark, quoting=quoting), is_whole):
+        for start, _, fields in _records(
+            body, RecordScanner(mark, quoting=quoting), is_whole
+        ):
             line += line_number(body[last:start], start - last) - 1
             last = start
             cells = (field.decode("utf-8") for field in fields)
@@ -127,7 +135,9 @@ def _one_byte(text: str, delimiter: str) -> tuple[bytes, bytes]:
     raw, wide = text.encode("utf-8", "replace"), delimiter.encode("utf-8")
     if len(wide) == 1:
         return raw, wide
-    free = unused_byte(raw) or b"\x1f"  # of a text that holds all of them the reader says so
+    free = (
+        unused_byte(raw) or b"\x1f"
+    )  # of a text that holds all of them the reader says so
     return raw.replace(wide, free), free
 
 

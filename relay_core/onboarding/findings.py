@@ -10,7 +10,11 @@ from relay_core.config import TenantConfig, VendorConfig
 from relay_core.config.lint import of_config, policy_doubts
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import WORKBOOK_FORMATS
-from relay_core.domain.columns import CANONICAL_COLUMNS, DERIVED_COLUMNS, RESERVED_COLUMNS
+from relay_core.domain.columns import (
+    CANONICAL_COLUMNS,
+    DERIVED_COLUMNS,
+    RESERVED_COLUMNS,
+)
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.records import Doubt
@@ -26,17 +30,23 @@ _TAKEN = frozenset((*CANONICAL_COLUMNS, *DERIVED_COLUMNS, *RESERVED_COLUMNS))
 _NAME_LENGTH = 30
 """So long is the name of an extra column made of a header; an extra column's may have 40."""
 # Currencies that nobody writes with a mere "$".
-_NO_DOLLARS = frozenset(("CHF", "CNY", "DKK", "EUR", "GBP", "INR", "JPY", "NOK", "PLN", "SEK"))
+_NO_DOLLARS = frozenset(
+    ("CHF", "CNY", "DKK", "EUR", "GBP", "INR", "JPY", "NOK", "PLN", "SEK")
+)
 
 
 def is_right(check: FeedCheck, vendor: VendorConfig, config: TenantConfig) -> bool:
     """Return whether a feed has nothing that a run would fail for, or that a patch would mend."""
     found = check.as_sent
     is_read = found.is_usable and found.rows > 0
-    return is_read and not (check.changes or check.unknown or limits_passed(found, vendor, config))
+    return is_read and not (
+        check.changes or check.unknown or limits_passed(found, vendor, config)
+    )
 
 
-def limits_passed(reading: Reading, vendor: VendorConfig, config: TenantConfig) -> list[str]:
+def limits_passed(
+    reading: Reading, vendor: VendorConfig, config: TenantConfig
+) -> list[str]:
     """Return which limits of rejected rows a reading passes, as if its rows were all of the run."""
     refused, rows = [reading.refused_rows], [reading.rows]
     verdict = judge_policy(config.error_policy, refused, rows).message
@@ -64,7 +74,9 @@ def sentences_of(check: FeedCheck) -> list[str]:
 def _without_amounts(check: FeedCheck) -> Iterator[str]:
     """Yield the sentence that tells that no price can be made, though there are headers for it."""
     if not check.has_amounts and _gives_amounts(check):
-        save = "; save it in a spreadsheet program, which stores what its formulas come to"
+        save = (
+            "; save it in a spreadsheet program, which stores what its formulas come to"
+        )
         yield f"{NO_AMOUNTS}{save if check.parser.format in WORKBOOK_FORMATS else ''}"
 
 
@@ -79,7 +91,9 @@ def describe_reading(reading: Reading, *, whole: bool = False) -> str:
     if not reading.rows:
         return "the file has no rows"
     examined = (
-        f"{reading.rows:,}" if whole or reading.rows < MAX_ROWS else f"the first {reading.rows:,}"
+        f"{reading.rows:,}"
+        if whole or reading.rows < MAX_ROWS
+        else f"the first {reading.rows:,}"
     )
     if not reading.refused_rows:
         return f"none of {examined} rows would be refused"
@@ -97,15 +111,22 @@ def upload_doubts(path: str, check: FeedCheck, config: TenantConfig) -> Iterator
     yield from check.doubts
 
 
-def policy_doubts_of(config: TenantConfig, checks: Collection[FeedCheck]) -> Iterator[Doubt]:
+def policy_doubts_of(
+    config: TenantConfig, checks: Collection[FeedCheck]
+) -> Iterator[Doubt]:
     """Yield the doubt of limits of 0 where rows of any feed are rejected."""
     best = [check.best for check in checks]
     samples = (cells.value for each in best for cells in each.refusals)
-    refused, total = sum(each.refused_rows for each in best), sum(each.rows for each in best)
+    refused, total = (
+        sum(each.refused_rows for each in best),
+        sum(each.rows for each in best),
+    )
     yield from policy_doubts(config, refused, total, samples)
 
 
-def _of_headers(path: str, check: FeedCheck, config: TenantConfig) -> Iterator[ConfigFault]:
+def _of_headers(
+    path: str, check: FeedCheck, config: TenantConfig
+) -> Iterator[ConfigFault]:
     best = check.best
     for message in _without_amounts(check):
         yield ConfigFault(f"{path}.parser.column_map", message)
@@ -151,7 +172,10 @@ def _left_to_do(check: FeedCheck) -> Iterator[str]:
         )
     names = _extra_names(best.unused)
     if names and best.is_usable:
-        shown = (f"{n}: {json.dumps(h[:MAX_QUOTED], ensure_ascii=False)}" for n, h in names.items())
+        shown = (
+            f"{n}: {json.dumps(h[:MAX_QUOTED], ensure_ascii=False)}"
+            for n, h in names.items()
+        )
         noun = "1 header" if len(names) == 1 else f"{len(names)} headers"
         yield (
             f"nothing is read from {noun}; a text passes through as one of extra_columns, mapped "
@@ -167,5 +191,7 @@ def _extra_names(headers: Iterable[str]) -> dict[str, str]:
         plain = re.sub("[^a-z0-9_]", "", plain).strip("_")[:_NAME_LENGTH]
         name = plain if plain[:1].isalpha() and plain not in _TAKEN else f"x_{plain}"
         numbered = (f"{name}_{number}" for number in count(2))
-        found[next(each for each in chain([name], numbered) if each not in found)] = header
+        found[next(each for each in chain([name], numbered) if each not in found)] = (
+            header
+        )
     return found

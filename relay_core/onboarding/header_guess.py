@@ -117,14 +117,18 @@ def match_headers(
     """
     names = [header.strip() for header in headers[:_MAX_HEADERS]]
     wanted = wanted_headers(names, parser)
-    taken = {header for headers in wanted.values() for header in headers if header in names}
+    taken = {
+        header for headers in wanted.values() for header in headers if header in names
+    }
     found: dict[str, str] = {}
     for column in CANONICAL_COLUMNS:
         if column == "vendor_id" or set(wanted.get(column, ("",))) <= set(names):
             continue
         if not isinstance(parser.column_map.get(column, column), str):
             continue  # what stands in for several headers is for people to say
-        if column not in parser.column_map and (column not in columns or column in parser.defaults):
+        if column not in parser.column_map and (
+            column not in columns or column in parser.defaults
+        ):
             continue
         free = [name for name in dict.fromkeys(names) if name and name not in taken]
         name = wanted.get(column, (column,))[0]
@@ -149,7 +153,9 @@ def warehouse_headers(headers: Iterable[str]) -> tuple[str, ...]:
         for header in headers:
             words = re.findall(r"[^\W\d_]+|\d+", " ".join(plain_words(header)))
             others = tuple(each for each in words if each != word)
-            tells = any(not each.isdecimal() for each in others) or (others and word not in stock)
+            tells = any(not each.isdecimal() for each in others) or (
+                others and word not in stock
+            )
             if word in words and tells and excluding.isdisjoint(words):
                 found.setdefault(others, header)
         if 2 <= len(found) <= MAX_WAREHOUSES:
@@ -170,7 +176,10 @@ def candidates(
         if texts and _fits(column, texts[:_MAX_TEXTS], parser, zone)
     ]
     names = (column, *_ranks(column))
-    scores = {header: max(_likeness(_joined(header), name) for name in names) for header in fitting}
+    scores = {
+        header: max(_likeness(_joined(header), name) for name in names)
+        for header in fitting
+    }
     nearest = sorted(fitting, key=lambda header: -scores[header])
     return tuple(
         Candidate(
@@ -183,12 +192,16 @@ def candidates(
     )
 
 
-def _fits(column: str, texts: Sequence[str], parser: ParserConfig, zone: tzinfo) -> bool:
+def _fits(
+    column: str, texts: Sequence[str], parser: ParserConfig, zone: tzinfo
+) -> bool:
     if column == "sku":
         return len(set(texts)) >= _FIT * len(texts)
     if column not in JUDGED_COLUMNS:
         return True
-    return sum(is_read(column, text, parser, zone) for text in texts) >= _FIT * len(texts)
+    return sum(is_read(column, text, parser, zone) for text in texts) >= _FIT * len(
+        texts
+    )
 
 
 def _median(texts: Sequence[str], parser: ParserConfig) -> str:
@@ -220,14 +233,20 @@ def _match(column: str, wanted: str, names: Sequence[str]) -> str | None:
     if same is not None:
         return same
     is_long = len(own) >= _LONG_ENOUGH
-    close = [n for n, text in plain.items() if is_long and _likeness(own, text) >= _LIKE_ENOUGH]
+    close = [
+        n
+        for n, text in plain.items()
+        if is_long and _likeness(own, text) >= _LIKE_ENOUGH
+    ]
     if len(close) == 1:
         return close[0]
     ranks = _ranks(column)
     if ranked := [(ranks[text], name) for name, text in plain.items() if text in ranks]:
         return min(ranked)[1]
     phrases = [plain_words(each) for each in _WORDS.get(column, "").split(",") if each]
-    matching = [name for name in names if any(_holds(plain_words(name), p) for p in phrases)]
+    matching = [
+        name for name in names if any(_holds(plain_words(name), p) for p in phrases)
+    ]
     return matching[0] if len(matching) == 1 else None
 
 
@@ -237,7 +256,9 @@ def _likeness(own: str, other: str) -> float:
 
 def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
     size = len(phrase)
-    return any(tuple(words[at : at + size]) == tuple(phrase) for at in range(len(words)))
+    return any(
+        tuple(words[at : at + size]) == tuple(phrase) for at in range(len(words))
+    )
 
 
 def _joined(header: str) -> str:

@@ -33,7 +33,12 @@ from relay_core.ingest.jsonl import read_object
 from relay_core.ingest.workbooks import open_book, workbook_format
 from relay_core.onboarding.check_results import Reading
 from relay_core.onboarding.doubts import is_totals
-from relay_core.onboarding.dry_run import cell_texts, changed_parser, read_rows, record_columns
+from relay_core.onboarding.dry_run import (
+    cell_texts,
+    changed_parser,
+    read_rows,
+    record_columns,
+)
 from relay_core.onboarding.feed_sample import (
     OLE2,
     PARQUET,
@@ -46,7 +51,9 @@ from relay_core.onboarding.feed_sample import (
 from relay_core.onboarding.header_guess import count_known, known_names
 
 _UNPACKED = 1 << 20  # so much of a packed text is looked at
-_SAMPLE_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)  # of a file that is unpacked whole
+_SAMPLE_LIMITS = replace(
+    DEFAULT_LIMITS, feed_bytes=256 << 20
+)  # of a file that is unpacked whole
 _DELIMITERS = ",;\t|"
 _RECORDS = 200
 _SHEET_RECORDS = 100
@@ -82,11 +89,16 @@ def unpacked(feed: FeedSample) -> FeedSample:
             compression.open_archive(feed.data).close()
         except compression.BROKEN as error:
             what = "a ZIP archive's or an Excel workbook's"
-            raise unreadable(f"the file begins as {what} do, and is damaged: {error}") from error
+            raise unreadable(
+                f"the file begins as {what} do, and is damaged: {error}"
+            ) from error
         pieces = compression.pieces(feed.data, "zip")
         data, is_all = next(pieces, b""), next(pieces, None) is None
         if not is_all and data.startswith(PARQUET):
-            data, is_all = bytes(compression.unpack(feed.data, "zip", _SAMPLE_LIMITS)), True
+            data, is_all = (
+                bytes(compression.unpack(feed.data, "zip", _SAMPLE_LIMITS)),
+                True,
+            )
         return replace(feed, data=data, is_whole=is_all)
     if packed != "gzip":
         return feed
@@ -94,7 +106,9 @@ def unpacked(feed: FeedSample) -> FeedSample:
     try:
         data = unpacker.decompress(feed.data, _UNPACKED)
     except zlib.error as error:
-        raise unreadable(f"the file begins as gzip's do, and is damaged: {error}") from error
+        raise unreadable(
+            f"the file begins as gzip's do, and is damaged: {error}"
+        ) from error
     is_all = feed.is_whole and unpacker.eof and not unpacker.unused_data
     return replace(feed, data=data, is_whole=is_all)
 
@@ -181,14 +195,18 @@ def _examined(
     records = [
         record
         for record in islice(
-            sample_records(text, delimiter, skip=skip, quoting=parser.quoting, is_whole=is_whole),
+            sample_records(
+                text, delimiter, skip=skip, quoting=parser.quoting, is_whole=is_whole
+            ),
             _RECORDS,
         )
         if any(map(str.strip, record.cells))
     ]
     if parser.columns is not None:
         width = len(parser.columns)
-        fitting = sum(len(record.cells) == width for record in records) if width > 1 else 0
+        fitting = (
+            sum(len(record.cells) == width for record in records) if width > 1 else 0
+        )
         layout = Layout(delimiter, skip, parser.columns)
         return _Evidence(layout, 0, fitting / len(records), width) if fitting else None
     names = known_names(parser)
@@ -200,10 +218,14 @@ def _examined(
     share = sum(len(record.cells) == width for record in after) / len(after)
     # Blank lines before the header need no skipping.
     skip = header.record.line - 1 if header.place else skip
-    return _Evidence(Layout(delimiter, skip, header.columns), header.known, share, width)
+    return _Evidence(
+        Layout(delimiter, skip, header.columns), header.known, share, width
+    )
 
 
-def _without_blank_ends(records: list[SampleRecord], names: frozenset[str]) -> list[SampleRecord]:
+def _without_blank_ends(
+    records: list[SampleRecord], names: frozenset[str]
+) -> list[SampleRecord]:
     """Return the records cut to the width of what is surely the header, if no cell is lost."""
     known = [count_known(record.cells, names) for record in records[:_HEADER_WITHIN]]
     if max(known, default=0) <= 1:
@@ -219,10 +241,14 @@ class _Header:
     place: int  # among the records, from 0
     record: SampleRecord
     known: int  # how many of its cells are names of headers
-    columns: tuple[str, ...] | None  # names for the fields, where it is a row as the others are
+    columns: (
+        tuple[str, ...] | None
+    )  # names for the fields, where it is a row as the others are
 
 
-def _header_in(records: Sequence[SampleRecord], names: frozenset[str]) -> _Header | None:
+def _header_in(
+    records: Sequence[SampleRecord], names: frozenset[str]
+) -> _Header | None:
     """Return the header: the first full record, or one with more known names."""
     widths = Counter(len(record.cells) for record in records if len(record.cells) > 1)
     if not widths:
@@ -232,9 +258,15 @@ def _header_in(records: Sequence[SampleRecord], names: frozenset[str]) -> _Heade
         (place, record)
         for place, record in enumerate(records[:_HEADER_WITHIN])
         if len(record.cells) == width
-    ] or [(place, record) for place, record in enumerate(records) if len(record.cells) == width]
+    ] or [
+        (place, record)
+        for place, record in enumerate(records)
+        if len(record.cells) == width
+    ]
     full = max(_filled(record) for _, record in fitting)
-    first = next(place for place, record in fitting if _filled(record) >= _FILLED * full)
+    first = next(
+        place for place, record in fitting if _filled(record) >= _FILLED * full
+    )
     known = {place: count_known(record.cells, names) for place, record in fitting}
     best = max(known, key=lambda place: (known[place], -place))
     # One name alone may be a cell of a row.
@@ -290,7 +322,9 @@ def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
         found = _sheet_header(data, other, parser)
         if found is not None and found.known > max(known, 1):
             best, header = other, found
-    changes: dict[str, Any] = {} if best == (parser.sheet or shown[0]) else {"sheet": best}
+    changes: dict[str, Any] = (
+        {} if best == (parser.sheet or shown[0]) else {"sheet": best}
+    )
     if parser.columns is None and header is not None:
         before, is_first = header.record.line - 1, not header.place
         # Rows that a parser skips may leave the header as the first already.
@@ -314,10 +348,18 @@ def _sheet_header(data: bytes, name: str, parser: ParserConfig) -> _Header | Non
     with suppress(FeedUnreadableError):
         for batch in open_feed(data, probe, _SAMPLE_LIMITS).batches:
             if isinstance(batch, TextBatch):
-                columns = [column.slice(0, _SHEET_RECORDS).to_pylist() for column in batch.columns]
-                rows = zip(batch.row_numbers.tolist(), zip(*columns, strict=True), strict=False)
+                columns = [
+                    column.slice(0, _SHEET_RECORDS).to_pylist()
+                    for column in batch.columns
+                ]
+                rows = zip(
+                    batch.row_numbers.tolist(), zip(*columns, strict=True), strict=False
+                )
                 for row, cells in rows:  # each up to its last cell that is not blank
-                    width = max((at for at, cell in enumerate(cells, 1) if cell.strip()), default=0)
+                    width = max(
+                        (at for at, cell in enumerate(cells, 1) if cell.strip()),
+                        default=0,
+                    )
                     if width:
                         records.append(SampleRecord(row, cells[:width]))
             if len(records) >= _SHEET_RECORDS:
@@ -349,7 +391,9 @@ def guess_record_ends(
         found = _records(reading)
         if found > best and not changed.quoting:
             names = list(filter(None, dict.fromkeys(reading.headers)))
-            cells = cell_texts(feed, changed, names, are_headers=True, with_numbers=True)
+            cells = cell_texts(
+                feed, changed, names, are_headers=True, with_numbers=True
+            )
             texts = (text for texts in (names, *cells.values()) for text in texts)
             if any(len(text) > 1 and text[0] == text[-1] == '"' for text in texts):
                 continue
@@ -370,10 +414,16 @@ def guess_skip_rows(feed: FeedSample, parser: ParserConfig) -> list[dict[str, An
     plan = plan_columns(headers, parser)
     first = (plan.positions[name] for name in _SKIPPING if name in plan.positions)
     ordered = [at for at in first if at < len(columns)]
-    ordered = [at for at in dict.fromkeys((*ordered, *range(len(names)))) if counts[names[at]] == 1]
+    ordered = [
+        at
+        for at in dict.fromkeys((*ordered, *range(len(names))))
+        if counts[names[at]] == 1
+    ]
     empty = {at: is_empty(column) for at, column in enumerate(columns)}
     no_product = _no_products(plan, empty)
-    telling = [at for at in ordered if names[at] and not (empty[at] & ~no_product).any()]
+    telling = [
+        at for at in ordered if names[at] and not (empty[at] & ~no_product).any()
+    ]
     left, rules = no_product & ~np.all(no_product), list[dict[str, Any]]()
     while left.any() and telling:
         best = max(telling, key=lambda at: int((empty[at] & left).sum()))
@@ -384,7 +434,9 @@ def guess_skip_rows(feed: FeedSample, parser: ParserConfig) -> list[dict[str, An
     sku = plan.positions.get("sku", -1)
     unnamed = empty[sku] & ~no_product if sku in empty else no_product & False
     for at in ordered if unnamed.any() else ():
-        texts = filter(is_totals, dict.fromkeys(columns[at].filter(pa.array(unnamed)).to_pylist()))
+        texts = filter(
+            is_totals, dict.fromkeys(columns[at].filter(pa.array(unnamed)).to_pylist())
+        )
         if names[at] and (found := list(texts)):
             rules.append({"column": names[at], "is": found})
     return rules[: MAX_SKIP_ROWS - len(parser.skip_rows)]
@@ -403,7 +455,11 @@ def _no_products(plan: ColumnPlan, empty: Mapping[int, Bools]) -> Bools:
     quantity = _places(plan, ["quantity_available"])
     amounts = _places(plan, MONEY_COLUMNS)
     known = [empty[at] for at in (*quantity, *amounts) if at in empty]
-    cells = np.stack([~each for each in empty.values()]) if empty else np.zeros((0, 0), np.bool_)
+    cells = (
+        np.stack([~each for each in empty.values()])
+        if empty
+        else np.zeros((0, 0), np.bool_)
+    )
     if not known:
         return np.zeros(cells.shape[1], np.bool_)
     nothing = np.asarray(np.logical_and.reduce(known))
@@ -415,4 +471,7 @@ def _no_products(plan: ColumnPlan, empty: Mapping[int, Bools]) -> Bools:
 def _places(plan: ColumnPlan, columns: Sequence[str]) -> list[int]:
     """Return the places of all headers of some columns."""
     parts = (place for name in columns for place in plan.parts.get(name, {}).values())
-    return [*(plan.positions[name] for name in columns if name in plan.positions), *parts]
+    return [
+        *(plan.positions[name] for name in columns if name in plan.positions),
+        *parts,
+    ]

@@ -39,7 +39,9 @@ class Changes:
     """The changes of a feed against the published one."""
 
     baseline_run_id: str  # the run whose feed that is
-    counts: Mapping[str, int]  # of SKUs that were ``added``, and so on, as the summary has them
+    counts: Mapping[
+        str, int
+    ]  # of SKUs that were ``added``, and so on, as the summary has them
     # The SKUs that differ, in order: the columns of changes.csv, typed, null on the side where a
     # SKU is absent
     rows: pa.Table
@@ -70,17 +72,24 @@ class Changes:
         )
         return rises, falls
 
-    def _greatest(self, moved: Bools, before: Ints, after: Ints, limit: int) -> list[PriceMove]:
+    def _greatest(
+        self, moved: Bools, before: Ints, after: Ints, limit: int
+    ) -> list[PriceMove]:
         rows = np.flatnonzero(moved)
         was, far = before[rows], after[rows] - before[rows]
         sign = np.sign(far)
         # By how many ten-thousandths of themselves prices have moved, half up.
-        largest = 2 * max(int(abs(far).max(initial=0)) * _PARTS, int(was.max(initial=0)))
+        largest = 2 * max(
+            int(abs(far).max(initial=0)) * _PARTS, int(was.max(initial=0))
+        )
         if largest >= _ROOM:
             was, far = was.astype(np.object_), far.astype(np.object_)
         shares = sign * ((2 * _PARTS * abs(far) + was) // (2 * was))
         first = np.argsort(-abs(shares), kind="stable")[:limit]
-        rows, texts = rows[first], (f"{Decimal(int(n)).scaleb(-4):f}" for n in shares[first])
+        rows, texts = (
+            rows[first],
+            (f"{Decimal(int(n)).scaleb(-4):f}" for n in shares[first]),
+        )
         prices = (cents_text(cents[rows]).to_pylist() for cents in (before, after))
         skus = self.rows["sku"].take(pa.array(rows)).to_pylist()
         return list(map(PriceMove, skus, *prices, texts))
@@ -88,7 +97,12 @@ class Changes:
 
 def compare(found: Comparison, baseline_run_id: str) -> Changes:
     """Return the changes of a feed against the first, the published one; rows at 0 count."""
-    before, after, was, now = found.before, found.after, found.rows_before, found.rows_after
+    before, after, was, now = (
+        found.before,
+        found.after,
+        found.rows_before,
+        found.rows_after,
+    )
     added, removed = was < 0, now < 0
     in_both = ~(added | removed)
     own, others = was[in_both], now[in_both]
@@ -124,7 +138,10 @@ def _rows(found: Comparison, change: pa.Array, was: Rows, now: Rows) -> pa.Table
     now_there = found.after.skus.take(pa.array(now, mask=now < 0))
     gone = found.before.skus.take(pa.array(was, mask=now >= 0))
     columns = {"sku": pc.coalesce(now_there, gone), "change": change}
-    for side, figures, rows in (("before", found.before, was), ("after", found.after, now)):
+    for side, figures, rows in (
+        ("before", found.before, was),
+        ("after", found.after, now),
+    ):
         there = pa.array(rows, mask=rows < 0)
         columns[f"vendor_id_{side}"] = figures.vendor_ids.take(there)
         columns[f"quantity_{side}"] = pa.array(figures.quantities).take(there)

@@ -33,7 +33,13 @@ from relay_core.merge.best_offer import (
     Merge,
     landed_costs,
 )
-from relay_core.merge.pricing import NO_RULE, PriceInputs, PriceStep, explain_price, rules_of
+from relay_core.merge.pricing import (
+    NO_RULE,
+    PriceInputs,
+    PriceStep,
+    explain_price,
+    rules_of,
+)
 from relay_core.merge.vendor_offers import (
     FED_QUANTITY,
     VENDOR_RANK,
@@ -99,7 +105,9 @@ def _parts(
     files: RunFiles, sources: Sequence[WorkFile], sku: str
 ) -> Iterator[tuple[WorkFile, pa.Table]]:
     sizes = {source.key: size_of(files, source.key) for source in sources}
-    tails = files.read([(key, sorted_file.tail_part(size)) for key, size in sizes.items()])
+    tails = files.read(
+        [(key, sorted_file.tail_part(size)) for key, size in sizes.items()]
+    )
     parts: list[tuple[WorkFile, sorted_file.Part]] = []
     for source, tail in zip(sources, tails, strict=True):
         begins = sizes[source.key] - len(tail)
@@ -129,10 +137,16 @@ class ExplainedOffers:
     # cost
     offers: pa.Table
     competed: int  # how many of them competed; the first of these is the winner
-    lost_on: Sequence[str | None]  # of each the criterion that it lost on; None for the winner
-    rules: Sequence[int | None]  # of each offer the index of its price rule; None for none
+    lost_on: Sequence[
+        str | None
+    ]  # of each the criterion that it lost on; None for the winner
+    rules: Sequence[
+        int | None
+    ]  # of each offer the index of its price rule; None for none
     feed_row: pa.Table  # the winner's row of the feed; none where it comes to no price
-    price_steps: Sequence[PriceStep]  # the winner's; none where it has nothing to be made of
+    price_steps: Sequence[
+        PriceStep
+    ]  # the winner's; none where it has nothing to be made of
 
 
 @dataclass(slots=True)
@@ -143,22 +157,30 @@ class OfferRanking:
     count: int = 0  # how many offers there are
     _kept: pa.Table | None = None
 
-    def add(self, vendor_id: str, status: VendorStatus, parts: Iterable[pa.Table]) -> None:
+    def add(
+        self, vendor_id: str, status: VendorStatus, parts: Iterable[pa.Table]
+    ) -> None:
         """Take a vendor's valid rows: vendors in the order of the config, rows in their own."""
         left_out = status is VendorStatus.LEFT_OUT
         is_last_good = status is VendorStatus.LAST_GOOD
         vendor = self.merge.config.vendor(vendor_id)
         offers_of = partial(self.merge.offers_of, vendor_id)
         schema = offer_schema(self.merge.config.extra_columns)
-        standing = schema.empty_table()  # the row that stands for all so far, if one does
+        standing = (
+            schema.empty_table()
+        )  # the row that stands for all so far, if one does
         for part in parts:
             self.count += len(part)
             rows = pa.concat_tables([standing, part]).combine_chunks()
             standing, set_aside = without_duplicates(vendor, rows)
             if set_aside.any():
-                self._rank(offers_of(rows.filter(pa.array(set_aside))), is_duplicate=True)
+                self._rank(
+                    offers_of(rows.filter(pa.array(set_aside))), is_duplicate=True
+                )
             if not joins_duplicates(vendor):
-                self._rank(offers_of(standing, is_last_good=is_last_good), left_out=left_out)
+                self._rank(
+                    offers_of(standing, is_last_good=is_last_good), left_out=left_out
+                )
                 standing = standing.slice(0, 0)
         self._rank(offers_of(standing, is_last_good=is_last_good), left_out=left_out)
 
@@ -189,11 +211,19 @@ class OfferRanking:
         offers, left_out_by_rule = self.merge.ruled(offers)
         is_left_out = (left_out_by_rule | left_out) & (not is_duplicate)
         offers = offers.append_column(LEFT_OUT, pa.array(is_left_out))
-        offers = offers.append_column(DUPLICATE, pa.repeat(pa.scalar(is_duplicate), len(offers)))
-        known = [offers] if self._kept is None else [self._kept.drop_columns(OVERRIDDEN), offers]
+        offers = offers.append_column(
+            DUPLICATE, pa.repeat(pa.scalar(is_duplicate), len(offers))
+        )
+        known = (
+            [offers]
+            if self._kept is None
+            else [self._kept.drop_columns(OVERRIDDEN), offers]
+        )
         together = pa.concat_tables(known).combine_chunks()
         out = flags_of(together[LEFT_OUT]) | flags_of(together[DUPLICATE])
-        overridden = pa.array(self.merge.overrides.outplaced(together, self.merge.config, out))
+        overridden = pa.array(
+            self.merge.overrides.outplaced(together, self.merge.config, out)
+        )
         together = together.append_column(OVERRIDDEN, overridden)
         shown = _Ranking.of(together, self.merge.criteria).order[:MAX_OFFERS]
         # In the order in which they came, which is what decides last.
@@ -218,7 +248,12 @@ class _Ranking:
         competes = ~numbers[excludes].any(axis=0)
         # Where an offer does not compete, nothing is asked but what excludes it, and whose it is.
         numbers[np.ix_(~excludes & ~is_tie_breaker, ~competes)] = 0
-        return cls(np.lexsort(numbers[::-1]), competes, [each.name for each in criteria], numbers)
+        return cls(
+            np.lexsort(numbers[::-1]),
+            competes,
+            [each.name for each in criteria],
+            numbers,
+        )
 
     def lost_on(self) -> list[str | None]:
         """Return by rank the first criterion in which each differs from the winner.
@@ -226,11 +261,18 @@ class _Ranking:
         What does not compete has lost on what excludes it, also where nothing competes.
         """
         ranked = self.numbers[:, self.order]
-        best = ranked[:, :1] if self.competes.any() else np.zeros((len(ranked), 1), np.int64)
+        best = (
+            ranked[:, :1]
+            if self.competes.any()
+            else np.zeros((len(ranked), 1), np.int64)
+        )
         differs = ranked != best
         names = np.array(self.names, np.object_)[differs.argmax(axis=0)]
         lost = differs.any(axis=0).tolist()
-        return [name if has_lost else None for name, has_lost in zip(names, lost, strict=True)]
+        return [
+            name if has_lost else None
+            for name, has_lost in zip(names, lost, strict=True)
+        ]
 
 
 # --- the explanation ------------------------------------------------------------------------------
@@ -250,7 +292,9 @@ class _RejectedRows:
             self.rows += shown.slice(0, MAX_REJECTED - len(self.rows)).to_pylist()
 
 
-def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> dict[str, Any]:
+def explain_sku(
+    files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str
+) -> dict[str, Any]:
     """Return what the run made of a SKU, as JSON values.
 
     The SKU is as the feed has it, after the SKU map; white space around it does not count.
@@ -270,7 +314,9 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
     if keys.quarantined_skus in files.sizes:
         schema = quarantined_schema(config)
         sources.append(WorkFile(keys.quarantined_skus, schema, quarantined.extend))
-    if sku and sku == sku.encode(errors="ignore").decode():  # what is no Unicode stands in no feed
+    if (
+        sku and sku == sku.encode(errors="ignore").decode()
+    ):  # what is no Unicode stands in no feed
         read_rows(files, sources, sku)
     explained, kept = ranking.explained(), [rows for rows in kept if len(rows)]
     quarantined = [rows for rows in quarantined if len(rows)]
@@ -283,7 +329,9 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
         {
             "run_id": run_id,
             "sku": sku,
-            **_outcome(config, explained, kept, quarantined, own[0].as_dict() if own else None),
+            **_outcome(
+                config, explained, kept, quarantined, own[0].as_dict() if own else None
+            ),
             "offers_count": ranking.count,
             "offers": [] if explained is None else _offers(config, explained),
             "refused_count": refused.count,
@@ -298,7 +346,9 @@ def _described(
     """Return the run's config, what it has used of each vendor, and the overrides it has used."""
     wanted = [keys.config_snapshot, keys.input_manifest]
     wanted += [key for key in (keys.overrides,) if key in files.sizes]
-    read = files.read([(key, sorted_file.Part(0, size_of(files, key))) for key in wanted])
+    read = files.read(
+        [(key, sorted_file.Part(0, size_of(files, key))) for key in wanted]
+    )
     config = load_stored_config(json.dumps(json.loads(read[0])["tenant_config"]))
     vendors = json.loads(read[1])["vendors"]
     said = json.loads(read[2], parse_float=str) if read[2:] else []
@@ -307,7 +357,10 @@ def _described(
 
 
 def _sources(
-    files: RunFiles, keys: ArtifactKeys, statuses: Mapping[str, VendorStatus], ranking: OfferRanking
+    files: RunFiles,
+    keys: ArtifactKeys,
+    statuses: Mapping[str, VendorStatus],
+    ranking: OfferRanking,
 ) -> Iterator[WorkFile]:
     """Yield the work files of vendors, in the order of the config."""
     config = ranking.merge.config
@@ -338,12 +391,16 @@ def _outcome(
     elif not explained.competed:
         shown["reason"] = "left_out"
     else:
-        (best,) = explained.offers.slice(0, 1).select([VENDOR_RANK, "row_number"]).to_pylist()
+        (best,) = (
+            explained.offers.slice(0, 1).select([VENDOR_RANK, "row_number"]).to_pylist()
+        )
         shown["winner"] = {
             "vendor_id": config.vendors[best[VENDOR_RANK]].vendor_id,
             "row_number": best["row_number"],
         }
-        shown["price_steps"] = [step._asdict() for step in explained.price_steps] or None
+        shown["price_steps"] = [
+            step._asdict() for step in explained.price_steps
+        ] or None
         shown["reason"] = None if len(explained.feed_row) else "unpriced"
         rows.append(explained.feed_row)
     if kept:
@@ -352,13 +409,16 @@ def _outcome(
         shown["reason"] = "quarantined"
         row = quarantined[0]
         published, computed = (
-            cents_text(integers_of(row[name])[0])[0].as_py() for name in ("price", SUSPECT_PRICE)
+            cents_text(integers_of(row[name])[0])[0].as_py()
+            for name in ("price", SUSPECT_PRICE)
         )
         shown["quarantine"] = {
             "action": config.guards.quarantine and config.guards.quarantine.action,
             "price_published": published,
             "price_computed": computed,
-            "suspect_since": instant_text(integers_of(row[SUSPECT_SINCE])[0])[0].as_py(),
+            "suspect_since": instant_text(integers_of(row[SUSPECT_SINCE])[0])[
+                0
+            ].as_py(),
         }
     cells = (each for some in rows for each in row_texts(fields_of(config), some))
     return {**shown, "feed_row": next(cells, None)}
@@ -368,12 +428,15 @@ def _offers(config: TenantConfig, explained: ExplainedOffers) -> list[dict[str, 
     offers = explained.offers
     stock = offers["quantity_available"].to_pylist()
     columns = {
-        "vendor_id": [config.vendors[rank].vendor_id for rank in offers[VENDOR_RANK].to_pylist()],
+        "vendor_id": [
+            config.vendors[rank].vendor_id for rank in offers[VENDOR_RANK].to_pylist()
+        ],
         "vendor_sku": offers["vendor_sku"].to_pylist(),
         "row_number": offers["row_number"].to_pylist(),
         "quantity_available": offers[FED_QUANTITY].to_pylist(),
         "stock_quantity": [
-            quantity if place < explained.competed else None for place, quantity in enumerate(stock)
+            quantity if place < explained.competed else None
+            for place, quantity in enumerate(stock)
         ],
         "cost": _money(offers["cost"]),
         "price": _money(offers["price"]),
@@ -383,13 +446,18 @@ def _offers(config: TenantConfig, explained: ExplainedOffers) -> list[dict[str, 
         "rule": explained.rules,
         "lost_on": explained.lost_on,
     }
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [
+        dict(zip(columns, row, strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]
 
 
 def _money(amounts: pa.ChunkedArray) -> list[str | None]:
     values, nulls = integers_of(amounts)
     texts = money_text(values).to_pylist()
-    return [None if null else text for text, null in zip(texts, nulls.tolist(), strict=True)]
+    return [
+        None if null else text for text, null in zip(texts, nulls.tolist(), strict=True)
+    ]
 
 
 def _fitting(shown: dict[str, Any]) -> dict[str, Any]:
@@ -397,10 +465,13 @@ def _fitting(shown: dict[str, Any]) -> dict[str, Any]:
     if _length(shown) <= _MAX_BYTES:
         return shown
     for offer in shown["offers"]:
-        offer["vendor_sku"] = offer["vendor_sku"] and cut(offer["vendor_sku"], _MAX_CELL_LENGTH)
+        offer["vendor_sku"] = offer["vendor_sku"] and cut(
+            offer["vendor_sku"], _MAX_CELL_LENGTH
+        )
     if shown["feed_row"] is not None:
         shown["feed_row"] = {
-            name: cell and cut(cell, _MAX_CELL_LENGTH) for name, cell in shown["feed_row"].items()
+            name: cell and cut(cell, _MAX_CELL_LENGTH)
+            for name, cell in shown["feed_row"].items()
         }
     while shown["offers"] and _length(shown) > _MAX_BYTES:
         shown["offers"] = shown["offers"][: len(shown["offers"]) // 2]

@@ -35,7 +35,10 @@ from relay_core.domain.records import as_json
 from relay_core.merge.result import MergedInventory
 from relay_core.validation.contracts import table_of
 
-FREE_TEXT = (Kind.TEXT, Kind.CONDITION)  # the kinds of what is no number: it may have to be quoted
+FREE_TEXT = (
+    Kind.TEXT,
+    Kind.CONDITION,
+)  # the kinds of what is no number: it may have to be quoted
 _STORED_AS = {
     Kind.WHOLE: pa.int32(),
     Kind.MONEY: pa.decimal128(18, 4),
@@ -54,7 +57,9 @@ class Source:
 
     kind: Kind  # how it is written
     stored_as: pa.DataType  # its type in Parquet
-    cells: Callable[[TenantConfig, pa.RecordBatch], pa.Array]  # makes it of rows of a tenant's feed
+    cells: Callable[
+        [TenantConfig, pa.RecordBatch], pa.Array
+    ]  # makes it of rows of a tenant's feed
 
 
 def _column(name: str, _: TenantConfig, rows: pa.RecordBatch) -> pa.Array:
@@ -73,7 +78,9 @@ def _text_source(cells: Callable[[TenantConfig, pa.RecordBatch], pa.Array]) -> S
 SOURCES = {
     **{
         each.name: Source(
-            each.kind, _STORED_AS.get(each.kind, pa.string()), partial(_column, each.name)
+            each.kind,
+            _STORED_AS.get(each.kind, pa.string()),
+            partial(_column, each.name),
         )
         for each in COLUMNS
     },
@@ -83,7 +90,9 @@ SOURCES = {
             pc.greater(rows["quantity_available"], 0), "in_stock", "out_of_stock"
         )
     ),
-    "currency": _text_source(lambda config, rows: _constant(config.default_currency, config, rows)),
+    "currency": _text_source(
+        lambda config, rows: _constant(config.default_currency, config, rows)
+    ),
     "price_with_currency": _text_source(
         lambda config, rows: csv_text.join_fields(
             [_text(Kind.MONEY, rows["price"]), config.default_currency], " "
@@ -136,7 +145,9 @@ def row_texts(fields: Sequence[Field], rows: pa.Table) -> list[dict[str, str]]:
     return [
         dict(zip(headers, cells, strict=True))
         for batch in rows.to_batches()
-        for cells in zip(*(field.text(batch).to_pylist() for field in fields), strict=True)
+        for cells in zip(
+            *(field.text(batch).to_pylist() for field in fields), strict=True
+        )
     ]
 
 
@@ -148,7 +159,9 @@ def _text(kind: Kind, cells: pa.Array) -> pa.StringArray:
         return csv_text.instant_text(values)
     if kind is Kind.WHOLE:
         return csv_text.whole_text(values, nulls)
-    cents = values if cells.type.scale == 2 else (values + 50) // 100  # of 0 or more, half up
+    cents = (
+        values if cells.type.scale == 2 else (values + 50) // 100
+    )  # of 0 or more, half up
     return csv_text.cents_text(cents, nulls)
 
 
@@ -176,18 +189,28 @@ def _rows(merged: MergedInventory) -> pa.Table:
     if merged.feed is None:
         raise ValueError("a run without a feed writes none")
     wanted = {"sku", *merged.config.output.reads}
-    return table_of(merged.feed[[name for name in merged.feed.columns if name in wanted]])
+    return table_of(
+        merged.feed[[name for name in merged.feed.columns if name in wanted]]
+    )
 
 
 def _delimited(delimiter: str, fields: Sequence[Field], rows: pa.Table) -> Chunks:
     """Yield the header and the rows, each field quoted only where it must be."""
     headers = (pa.array([field.header]) for field in fields)
-    yield csv_text.lines([csv_text.quoted(header, delimiter) for header in headers], delimiter)
+    yield csv_text.lines(
+        [csv_text.quoted(header, delimiter) for header in headers], delimiter
+    )
 
     def lines_of(batch: pa.RecordBatch) -> memoryview:
-        texts = ((field.source.kind in FREE_TEXT, field.text(batch)) for field in fields)
+        texts = (
+            (field.source.kind in FREE_TEXT, field.text(batch)) for field in fields
+        )
         return csv_text.lines(
-            [csv_text.quoted(text, delimiter) if free else text for free, text in texts], delimiter
+            [
+                csv_text.quoted(text, delimiter) if free else text
+                for free, text in texts
+            ],
+            delimiter,
         )
 
     yield from ordered_map(lines_of, rows.to_batches(SLICE))
@@ -226,19 +249,25 @@ def json_texts(text: pa.LargeStringArray) -> pa.LargeStringArray:
 
 def _parquet(fields: Sequence[Field], rows: pa.Table) -> Chunks:
     """Yield the file, group after group."""
-    schema = written_as(pa.schema([(field.header, field.source.stored_as) for field in fields]))
+    schema = written_as(
+        pa.schema([(field.header, field.source.stored_as) for field in fields])
+    )
 
     def group_of(some: pa.Table) -> pa.Table:
         batches = some.to_batches()
         columns = [
             pa.chunked_array(
-                [as_written(field.cells(batch), written.type) for batch in batches], written.type
+                [as_written(field.cells(batch), written.type) for batch in batches],
+                written.type,
             )
             for field, written in zip(fields, schema, strict=True)
         ]
         return pa.table(columns, schema=schema)
 
-    groups = (group_of(rows.slice(start, GROUP_ROWS)) for start in range(0, len(rows), GROUP_ROWS))
+    groups = (
+        group_of(rows.slice(start, GROUP_ROWS))
+        for start in range(0, len(rows), GROUP_ROWS)
+    )
     yield from parquet_chunks(schema, groups, compression="zstd")
 
 

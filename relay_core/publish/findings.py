@@ -63,13 +63,19 @@ def applied_rules(
             count = repeated.get(name, {}).get(codes.RowFault.DUPLICATE_SKU, 0)
             yield AppliedRule(path, policy, name, "row", "refused", count)
         elif policy != "compete":
-            yield AppliedRule(path, policy, name, "row", "set aside", effects["set_aside", name])
+            yield AppliedRule(
+                path, policy, name, "row", "set aside", effects["set_aside", name]
+            )
     for index, rule in enumerate(config.pricing.rules):
         path, said = f"pricing.rules.{index}", in_words(rule)
         if rule.leave_out:
-            yield AppliedRule(path, said, None, "offer", "left out", effects["left_out", index])
+            yield AppliedRule(
+                path, said, None, "offer", "left out", effects["left_out", index]
+            )
         else:
-            yield AppliedRule(path, said, None, "SKU", "priced", effects["priced", index])
+            yield AppliedRule(
+                path, said, None, "SKU", "priced", effects["priced", index]
+            )
     for place, vendor in enumerate(config.vendors):
         stock = vendor.stock or config.stock
         if stock != StockConfig():
@@ -107,28 +113,46 @@ class RunFindings:
     vendor_ids: Sequence[str] = ()  # the vendors of the run
     vendor_count: int = 0  # how many vendors the config has
     limits: Limits = DEFAULT_LIMITS  # of its feeds and reports
-    of_all_vendors: bool = True  # whether the run is of all of them, whose feed is published
+    of_all_vendors: bool = (
+        True  # whether the run is of all of them, whose feed is published
+    )
     # When each vendor's upload came, aware, where that is known
     uploaded_at: Mapping[str, datetime] = field(default_factory=dict)
     failure: records.RunFailure | None = None  # how it failed
     faults: Sequence[records.ReportEntry] = ()  # the run's own faults
-    warnings: Sequence[records.ReportEntry] = ()  # its warnings, as far as a report keeps them
-    states: dict[str, VendorState] = field(default_factory=dict)  # what is used of each vendor
+    warnings: Sequence[
+        records.ReportEntry
+    ] = ()  # its warnings, as far as a report keeps them
+    states: dict[str, VendorState] = field(
+        default_factory=dict
+    )  # what is used of each vendor
     normalized: Sequence[NormalizedVendor] = ()  # the vendors as they are used
     # The uploads in place of which a last good feed stands
     replaced: dict[str, NormalizedVendor] = field(default_factory=dict)
-    guards: Sequence[records.GuardResult] | None = None  # their results, where they were judged
+    guards: Sequence[records.GuardResult] | None = (
+        None  # their results, where they were judged
+    )
     is_held: bool = False  # whether the feed is held back for them
-    quarantine: Quarantine | None = None  # the SKUs that keep their published price, if any
+    quarantine: Quarantine | None = (
+        None  # the SKUs that keep their published price, if any
+    )
     quarantine_is_set: bool = False  # whether the config has a quarantine
-    changes: Changes | None = None  # the changes against the published feed, where there is one
+    changes: Changes | None = (
+        None  # the changes against the published feed, where there is one
+    )
     record_count: int = 0  # rows of the merged feed, 0 on failure
     unpriced_skus: int = 0  # how many SKUs were left out for want of a price
-    skus_won: Mapping[str, int] = field(default_factory=dict)  # of the feed's rows, each vendor's
+    skus_won: Mapping[str, int] = field(
+        default_factory=dict
+    )  # of the feed's rows, each vendor's
     # Where the rows of each vendor went whose records were all read
     rows: Mapping[str, RowCounts] = field(default_factory=dict)
-    titles: Mapping[str, str] = field(default_factory=dict)  # of SKUs that reports show, if any
-    doubts: Sequence[records.Doubt] = ()  # what of its rows and margins is probably not meant
+    titles: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of SKUs that reports show, if any
+    doubts: Sequence[
+        records.Doubt
+    ] = ()  # what of its rows and margins is probably not meant
     history: Sequence[Publication] = ()  # the publications before, the oldest first
     rules: Sequence[AppliedRule] = ()  # the tenant's own, with the effect of each
     currency: str = ""  # that of its amounts
@@ -155,7 +179,11 @@ class RunFindings:
     def uploads(self) -> list[NormalizedVendor]:
         """The uploads that were read: all that is refused, and counted, is theirs."""
         vendors = (self.replaced.get(each.vendor_id, each) for each in self.normalized)
-        return [vendor for vendor in vendors if vendor.status is not codes.VendorStatus.LAST_GOOD]
+        return [
+            vendor
+            for vendor in vendors
+            if vendor.status is not codes.VendorStatus.LAST_GOOD
+        ]
 
     def causes(self, limit: int = DEFAULT_LIMITS.report_causes) -> list[records.Cause]:
         """Return the causes of rejected rows in the uploads, the most frequent first."""
@@ -164,11 +192,19 @@ class RunFindings:
 
     def valid_rows(self) -> dict[str, int]:
         """Return the valid rows of every vendor that is not left out, 0 where it has none."""
-        read = {each.vendor_id: each.valid_rows for each in self.normalized if each.status.is_used}
+        read = {
+            each.vendor_id: each.valid_rows
+            for each in self.normalized
+            if each.status.is_used
+        }
         of_vendors = [(each.vendor_id, each.status) for each in self.normalized]
         of_vendors += [(name, state.status) for name, state in self.states.items()]
-        left_out = {name for name, status in of_vendors if status is codes.VendorStatus.LEFT_OUT}
-        return {name: read.get(name, 0) for name in self.vendor_ids if name not in left_out}
+        left_out = {
+            name for name, status in of_vendors if status is codes.VendorStatus.LEFT_OUT
+        }
+        return {
+            name: read.get(name, 0) for name in self.vendor_ids if name not in left_out
+        }
 
     def fail(self, failure: records.RunFailure) -> None:
         """Take a failure that is its own only fault."""
@@ -181,18 +217,24 @@ class RunFindings:
         self.record_count, self.changes, self.quarantine = 0, None, None
         self.rows = self._rows(None)
 
-    def with_remedy(self, failure: records.RunFailure | None) -> records.RunFailure | None:
+    def with_remedy(
+        self, failure: records.RunFailure | None
+    ) -> records.RunFailure | None:
         """Return a failure for rejected rows with the remedy of most of these rows."""
         if failure is None or failure.error_code not in _OF_ROWS:
             return failure
         about = failure.vendors or self.vendor_ids
-        first = next((cause for cause in self.causes() if cause.vendor_id in about), None)
+        first = next(
+            (cause for cause in self.causes() if cause.vendor_id in about), None
+        )
         return failure if first is None else replace(failure, remedy=first.in_words)
 
     def take_inputs(self, inputs: Mapping[str, VendorInput]) -> None:
         """Add when the uploads came."""
         self.uploaded_at = {
-            name: one.uploaded_at for name, one in inputs.items() if one.uploaded_at is not None
+            name: one.uploaded_at
+            for name, one in inputs.items()
+            if one.uploaded_at is not None
         }
 
     def take_normalized(self, normalized: Sequence[NormalizedVendor]) -> None:
@@ -208,13 +250,19 @@ class RunFindings:
         self.rows = self._rows(None)
         if self.failure is not None:
             self.faults = faults
-            self.warnings = [*self.warnings, *(w for vendor in normalized for w in vendor.warnings)]
+            self.warnings = [
+                *self.warnings,
+                *(w for vendor in normalized for w in vendor.warnings),
+            ]
 
     def take_merged(self, merged: MergedInventory) -> None:
         """Add the findings of the merge; let go of the offers that it was made of."""
         self.failure = self.with_remedy(merged.failure)
         self.faults, self.warnings = merged.faults, merged.warnings
-        self.unpriced_skus, self.record_count = merged.unpriced_skus, merged.record_count
+        self.unpriced_skus, self.record_count = (
+            merged.unpriced_skus,
+            merged.record_count,
+        )
         if merged.failure is None:
             self.rules = list(applied_rules(merged, self.uploads))
         self.rows = self._rows(merged)
@@ -235,7 +283,9 @@ class RunFindings:
                 rows[each.vendor_id] = RowCounts(*read)
             elif not each.status.is_used:
                 left_out = each.valid_rows - each.duplicates
-                rows[each.vendor_id] = RowCounts(*read, each.duplicates, left_out, 0, 0, 0, 0)
+                rows[each.vendor_id] = RowCounts(
+                    *read, each.duplicates, left_out, 0, 0, 0, 0
+                )
             else:
                 fates = merged.counts[each.vendor_id]
                 set_aside = merged.effects["set_aside", each.vendor_id]
@@ -264,7 +314,9 @@ class RunFindings:
             counts[str(codes.WarningCode.UNPRICED_SKU)] = self.unpriced_skus
         return counts
 
-    def vendor_results(self, requested_at: datetime) -> tuple[records.VendorResult, ...]:
+    def vendor_results(
+        self, requested_at: datetime
+    ) -> tuple[records.VendorResult, ...]:
         """Return the results of the vendors that the run has judged or read."""
         uploads, results = {each.vendor_id: each for each in self.uploads}, []
         for name in self.vendor_ids:
@@ -275,7 +327,11 @@ class RunFindings:
             age = state.age_hours
             if age is None and uploaded_at is not None:
                 age = max(0, (requested_at - uploaded_at) // _HOUR)
-            if upload and upload.status is codes.VendorStatus.FAILED and not upload.total_rows:
+            if (
+                upload
+                and upload.status is codes.VendorStatus.FAILED
+                and not upload.total_rows
+            ):
                 upload = None  # it could not be read
             results.append(
                 records.VendorResult(

@@ -34,7 +34,13 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import to_microseconds
 from relay_core.publish.state import OFFERED_AT, SUSPECT_SINCE, Baseline
 from relay_core.validation.comparison import KEPT, SUSPECT_PRICE, Comparison
-from relay_core.validation.contracts import CENTS, INSTANT, frame_of, offer_fields, table_of
+from relay_core.validation.contracts import (
+    CENTS,
+    INSTANT,
+    frame_of,
+    offer_fields,
+    table_of,
+)
 from relay_core.validation.guards import falls_below
 
 COLUMNS = (
@@ -49,8 +55,13 @@ _NONE = -1
 
 def kept_schema(config: TenantConfig) -> pa.Schema:
     """Return the columns of a row that is kept, as a tenant's feed has it."""
-    known = {field.name: field for field in offer_fields(best_offer.row_columns(config))}
-    known |= {"vendor_id": pa.field("vendor_id", pa.string()), "price": pa.field("price", CENTS)}
+    known = {
+        field.name: field for field in offer_fields(best_offer.row_columns(config))
+    }
+    known |= {
+        "vendor_id": pa.field("vendor_id", pa.string()),
+        "price": pa.field("price", CENTS),
+    }
     return pa.schema([known[name] for name in best_offer.row_columns(config)])
 
 
@@ -67,15 +78,23 @@ class KeptRows:
     def missing_skus(self) -> None:
         """Keep the SKUs that the feed lacks, each for some days, but for those left out."""
         merged, output = self.merged, self.merged.config.output
-        if output.missing_skus != "zero" or merged.feed is None or merged.deferred is None:
+        if (
+            output.missing_skus != "zero"
+            or merged.feed is None
+            or merged.deferred is None
+        ):
             return
         lacks = self.joined.rows_after < 0
         rows = self.baseline.rows(self.joined.rows_before[lacks])
         since = self.requested_at - timedelta(days=output.missing_sku_days)
         recent = pc.greater(rows[OFFERED_AT], pa.scalar(since, rows[OFFERED_AT].type))
-        left_out = pa.array([one.sku for one in self.overrides if one.leave_out], pa.string())
+        left_out = pa.array(
+            [one.sku for one in self.overrides if one.leave_out], pa.string()
+        )
         if len(left_out):
-            recent = pc.and_not(recent, pc.is_in(rows["sku"], left_out.cast(rows["sku"].type)))
+            recent = pc.and_not(
+                recent, pc.is_in(rows["sku"], left_out.cast(rows["sku"].type))
+            )
         rows = rows.filter(recent)
         if not len(rows):
             return
@@ -88,7 +107,9 @@ class KeptRows:
         added = added.append_column(OFFERED_AT, one_chunk(rows[OFFERED_AT]))
         flags = is_kept[is_kept | ~lacks]
         order = np.where(flags, len(offered) + np.cumsum(flags), np.cumsum(~flags)) - 1
-        feed = frame_of(_in_turn(offered, added, order).append_column(KEPT, pa.array(flags)))
+        feed = frame_of(
+            _in_turn(offered, added, order).append_column(KEPT, pa.array(flags))
+        )
         days = output.missing_sku_days
         entry = fault_of(WarningCode.MISSING_SKUS_ZEROED, skus=len(kept), days=days)
         deferred = merged.deferred.with_rows(KEPT_ROWS, kept)
@@ -147,13 +168,19 @@ class KeptRows:
             explained = (accepted > _NONE) & (low <= new) & (new <= high)
             explained |= said.price[places] > _NONE
             if best_offer.AT_LEAST_PRICE in offered.column_names:
-                flags = one_chunk(offered[best_offer.AT_LEAST_PRICE]).take(pa.array(rows))
+                flags = one_chunk(offered[best_offer.AT_LEAST_PRICE]).take(
+                    pa.array(rows)
+                )
                 explained |= flags.to_numpy(zero_copy_only=False)
             was, rows = was[~explained], rows[~explained]
-        return _Suspects(options, now, rows, self.baseline.rows(was), offered.take(pa.array(rows)))
+        return _Suspects(
+            options, now, rows, self.baseline.rows(was), offered.take(pa.array(rows))
+        )
 
 
-def _kept_rows(config: TenantConfig, rows: pa.Table, quantities: Quantities) -> pa.Table:
+def _kept_rows(
+    config: TenantConfig, rows: pa.Table, quantities: Quantities
+) -> pa.Table:
     """Return rows of a state as a tenant's feed has them; a column that it lacks is null."""
     place = rows.schema.get_field_index("quantity_available")
     rows = rows.set_column(place, rows.schema.field(place), pa.array(quantities))
@@ -179,7 +206,9 @@ def _side_by_side(offered: pa.Table, kept: pa.Table) -> tuple[pa.Table, pa.Table
     known = one_chunk(offered["vendor_id"]).dictionary.to_pylist()
     gone = sorted({*kept["vendor_id"].to_pylist()} - {*known})
     vendor_ids = pa.array([*known, *gone], pa.string())
-    ranks = pc.index_in(one_chunk(kept["vendor_id"]), value_set=vendor_ids).cast(pa.int16())
+    ranks = pc.index_in(one_chunk(kept["vendor_id"]), value_set=vendor_ids).cast(
+        pa.int16()
+    )
     own = dict(zip(kept.column_names, kept.columns, strict=True)) | {
         "vendor_id": pa.DictionaryArray.from_arrays(ranks, vendor_ids),
         ROW_LOCATOR: pa.array(np.arange(len(kept))),
@@ -188,7 +217,9 @@ def _side_by_side(offered: pa.Table, kept: pa.Table) -> tuple[pa.Table, pa.Table
     of_offered = one_chunk(offered["vendor_id"]).indices
     cells = pa.DictionaryArray.from_arrays(of_offered, vendor_ids)
     offered = offered.set_column(place, "vendor_id", cells)
-    nothing = ((field.name, pa.nulls(len(kept), field.type)) for field in offered.schema)
+    nothing = (
+        (field.name, pa.nulls(len(kept), field.type)) for field in offered.schema
+    )
     return offered, pa.table({name: own.get(name, none) for name, none in nothing})
 
 
@@ -206,7 +237,10 @@ def _in_turn(offered: pa.Table, kept: pa.Table, order: Rows) -> pa.Table:
             return offered.slice(some[0], len(some))
         first, low = some[is_kept][0], some.min(initial=size, where=~is_kept)
         high = some.max(initial=low - 1, where=~is_kept) + 1
-        parts = [offered.slice(low, high - low), kept.slice(first - size, is_kept.sum())]
+        parts = [
+            offered.slice(low, high - low),
+            kept.slice(first - size, is_kept.sum()),
+        ]
         places = np.where(is_kept, some - first + len(parts[0]), some - low)
         return pa.concat_tables(parts).combine_chunks().take(pa.array(places))
 
@@ -236,7 +270,9 @@ class Quarantine:
     def first(self, limit: int) -> list[dict[str, str]]:
         """Return the first by SKU, each as quarantine.csv has it."""
         texts = [cells.slice(0, limit).to_pylist() for cells in self._texts()]
-        return [dict(zip(COLUMNS, row, strict=True)) for row in zip(*texts, strict=True)]
+        return [
+            dict(zip(COLUMNS, row, strict=True)) for row in zip(*texts, strict=True)
+        ]
 
     def csv_chunks(self) -> Iterator[bytes | memoryview]:
         """Yield quarantine.csv."""
@@ -246,7 +282,9 @@ class Quarantine:
 
     def work_file_chunks(self, config: TenantConfig) -> Iterator[memoryview]:
         """Yield the work file of the rows, by SKU, which explains them."""
-        found = self.rows.append_column(SUSPECT_PRICE, pa.array(self.computed).view(CENTS))
+        found = self.rows.append_column(
+            SUSPECT_PRICE, pa.array(self.computed).view(CENTS)
+        )
         found = found.append_column(SUSPECT_SINCE, pa.array(self.since).view(INSTANT))
         return sorted_file_chunks(quarantined_schema(config), "sku", [found])
 
@@ -288,12 +326,17 @@ class _Suspects:
         confirmed = np.zeros(len(self.rows), np.bool_)
         if is_new_config:
             confirmed |= self._is_same("vendor_id") & self._is_same("cost")
-            has_cost = one_chunk(self.stored["cost"]).is_valid().to_numpy(zero_copy_only=False)
+            has_cost = (
+                one_chunk(self.stored["cost"]).is_valid().to_numpy(zero_copy_only=False)
+            )
             confirmed &= has_cost & self._is_same("map_price", null_too=True)
         if self.options.confirm_hours is not None:
             confirmed |= self.now - self.since() >= self.options.confirm_hours * _HOUR
         left = pa.array(~confirmed)
-        tables = {"stored": self.stored.filter(left), "offered": self.offered.filter(left)}
+        tables = {
+            "stored": self.stored.filter(left),
+            "offered": self.offered.filter(left),
+        }
         return replace(self, rows=self.rows[~confirmed], **tables)
 
     def since(self) -> Ints:
@@ -302,7 +345,8 @@ class _Suspects:
             return np.full(len(self.rows), self.now)
         price = one_chunk(self.stored[SUSPECT_PRICE]).cast(CENTS)
         (seen, none), (since, _) = (
-            integers_of(cells) for cells in (price, one_chunk(self.stored[SUSPECT_SINCE]))
+            integers_of(cells)
+            for cells in (price, one_chunk(self.stored[SUSPECT_SINCE]))
         )
         beyond = is_beyond(self.options, seen, self.cents)
         return np.where(none | beyond, self.now, since)
@@ -334,17 +378,25 @@ def _quarantined(
     skus = one_chunk(suspects.offered["sku"])
     offers = best_offer.competing_offers(merge, vendors, skus)
     deciding = [each for each in merge.criteria if not each.excludes]
-    best = best_offer.best_of_groups(order_by_text(one_chunk(offers["sku"])), offers, deciding)
+    best = best_offer.best_of_groups(
+        order_by_text(one_chunk(offers["sku"])), offers, deciding
+    )
     winners = offers.take(pa.array(best))
     quantities = np.zeros(len(skus), np.int32)
     ids = [vendor.vendor_id for vendor in merge.config.vendors]
     if suspects.options.action == "keep":
-        stored_by = pc.index_in(one_chunk(suspects.stored["vendor_id"]), value_set=pa.array(ids))
+        stored_by = pc.index_in(
+            one_chunk(suspects.stored["vendor_id"]), value_set=pa.array(ids)
+        )
         rank = stored_by.fill_null(_NONE).to_numpy(zero_copy_only=False)
         place = pc.index_in(one_chunk(offers["sku"]), value_set=skus).to_numpy()
-        own = offers.filter(pa.array(integers_of(offers[VENDOR_RANK])[0] == rank[place]))
+        own = offers.filter(
+            pa.array(integers_of(offers[VENDOR_RANK])[0] == rank[place])
+        )
         if len(own):
-            first = best_offer.best_of_groups(order_by_text(one_chunk(own["sku"])), own, deciding)
+            first = best_offer.best_of_groups(
+                order_by_text(one_chunk(own["sku"])), own, deciding
+            )
             chosen = own.take(pa.array(first))
             where = pc.index_in(one_chunk(chosen["sku"]), value_set=skus).to_numpy()
             quantities[where] = integers_of(chosen["quantity_available"])[0]

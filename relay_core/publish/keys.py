@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass
 
-MERGED_INVENTORY = "merged_inventory"  # the name of the feed, among the artifacts and as a file
+MERGED_INVENTORY = (
+    "merged_inventory"  # the name of the feed, among the artifacts and as a file
+)
 _OF_THE_RUN = (
-    *("config_snapshot", "input_manifest", "errors", "invalid_rows", "changes", "run_summary"),
+    *(
+        "config_snapshot",
+        "input_manifest",
+        "errors",
+        "invalid_rows",
+        "changes",
+        "run_summary",
+    ),
     *("baseline_state", "report", "overrides", "quarantine"),
 )
 _MAX_NAME_LENGTH = 200
@@ -38,8 +47,12 @@ class ArtifactKeys:
     run_summary = Place("reports/run_summary.json")
     report = Place("reports/report.html")
     outputs = Place("outputs/")  # the prefix of the feed's keys, in every format
-    baseline_state = Place("work/baseline_state.parquet")  # what the run is compared with
-    state = Place("work/state.parquet")  # of the run's own feed, a work file until it is published
+    baseline_state = Place(
+        "work/baseline_state.parquet"
+    )  # what the run is compared with
+    state = Place(
+        "work/state.parquet"
+    )  # of the run's own feed, a work file until it is published
     rejected_rows = Place("work/refused.arrow")  # the rejected rows, by SKU
     unused_overrides = Place("work/unused_overrides.json")  # SKUs of no offer
     kept_skus = Place("work/kept.arrow")  # the rows that are kept at 0, by SKU
@@ -67,7 +80,9 @@ class ArtifactKeys:
                 return f"last_good_sku_map_{vendor_id}"
             case ["normalized", vendor_id, "normalized.csv"]:
                 return f"normalized_{vendor_id}"
-            case ["outputs", file_name] if file_name.partition(".")[0] == MERGED_INVENTORY:
+            case ["outputs", file_name] if (
+                file_name.partition(".")[0] == MERGED_INVENTORY
+            ):
                 return MERGED_INVENTORY
         return next((name for name in _OF_THE_RUN if getattr(self, name) == key), "")
 
@@ -80,10 +95,14 @@ class ArtifactKeys:
         """Return the key of the merged feed in a format."""
         return f"{self.outputs}{MERGED_INVENTORY}.{feed_format}"
 
-    def inbound(self, vendor_id: str, file_name: str, *, last_good: bool = False) -> str:
+    def inbound(
+        self, vendor_id: str, file_name: str, *, last_good: bool = False
+    ) -> str:
         """Return the key of the run's copy of a vendor's feed; a long name loses its start."""
         end = file_name.encode()[-_MAX_NAME_LENGTH:].decode(errors="ignore")
-        return f"{self.prefix}inbound/{vendor_id}/{'last_good/' if last_good else ''}{end}"
+        return (
+            f"{self.prefix}inbound/{vendor_id}/{'last_good/' if last_good else ''}{end}"
+        )
 
     def sku_map(self, vendor_id: str, *, last_good: bool = False) -> str:
         """Return the key of the run's own copy of the SKU map of such a feed."""

@@ -42,7 +42,9 @@ def input_manifest_json(
     return _document({**head, "vendors": vendors})
 
 
-def manifest_entry(pins: Mapping[str, Any], state: VendorState | None = None) -> dict[str, Any]:
+def manifest_entry(
+    pins: Mapping[str, Any], state: VendorState | None = None
+) -> dict[str, Any]:
     """Return a vendor's entry of the manifest: its pins, and what is used of it, once known."""
     failure = None if state is None else state.failure
     return {
@@ -83,14 +85,18 @@ def errors_json(ctx: RunContext, findings: RunFindings) -> bytes | None:
     return _errors_document(head, causes, entries)
 
 
-def invalid_rows_chunks(normalized: Sequence[NormalizedVendor]) -> Iterator[bytes | memoryview]:
+def invalid_rows_chunks(
+    normalized: Sequence[NormalizedVendor],
+) -> Iterator[bytes | memoryview]:
     """Yield invalid_rows.csv piece by piece: every rejected record, in the order of vendors."""
     yield header_line(INVALID_ROWS_COLUMNS)
     for vendor in normalized:
         for batch in vendor.rejected_rows.to_batches(max_chunksize=_ROWS_AT_ONCE):
             # Not too much text at once: what is written takes many times it.
             bounds, _ = offsets_and_bytes(batch["raw"])
-            rows = -(-batch.num_rows // (1 + int(bounds[-1] - bounds[0]) // _BYTES_AT_ONCE))
+            rows = -(
+                -batch.num_rows // (1 + int(bounds[-1] - bounds[0]) // _BYTES_AT_ONCE)
+            )
             for start in range(0, batch.num_rows, rows):
                 piece = batch.slice(start, rows)
                 numbers = whole_text(piece["row_number"].to_numpy())
@@ -118,18 +124,28 @@ def run_summary_json(
             "error_code": findings.failure.error_code if findings.failure else None,
             "attempt": ctx.attempt,
             "vendor_count": findings.vendor_count,
-            "vendor_record_counts": {one: valid.get(one, 0) for one in findings.vendor_ids},
+            "vendor_record_counts": {
+                one: valid.get(one, 0) for one in findings.vendor_ids
+            },
             "record_count": counts["record_count"],
             "invalid_rows": counts["invalid_rows"],
             "total_rows": counts["total_rows"],
             "unpriced_skus": counts["unpriced_skus"],
             "warnings": dict(sorted(findings.counted_warnings().items())),
-            "guards": None if guards is None else [result.as_dict() for result in guards],
+            "guards": None
+            if guards is None
+            else [result.as_dict() for result in guards],
             "changes": None if changes is None else changes.as_dict(),
-            "stage_times": {str(s): round(seconds, 3) for s, seconds in stage_times.items()},
+            "stage_times": {
+                str(s): round(seconds, 3) for s, seconds in stage_times.items()
+            },
             "duration_seconds": round(duration_seconds, 3),
             "completed_at": timestamp(completed_at),
-            **({"rules": [rule.as_dict() for rule in findings.rules]} if findings.rules else {}),
+            **(
+                {"rules": [rule.as_dict() for rule in findings.rules]}
+                if findings.rules
+                else {}
+            ),
             **({} if limits == DEFAULT_LIMITS.of_feeds() else {"limits": limits}),
             "rows": {name: rows.as_dict() for name, rows in findings.rows.items()},
             "quarantined": findings.quarantined,
@@ -142,7 +158,9 @@ def overrides_json(overrides: Sequence[Override]) -> bytes:
     return (as_json([one.as_dict() for one in overrides]) + "\n").encode()
 
 
-def overrides_pins(version: int | None, overrides: Sequence[Override]) -> dict[str, Any] | None:
+def overrides_pins(
+    version: int | None, overrides: Sequence[Override]
+) -> dict[str, Any] | None:
     """Return what a manifest says of the overrides that a run uses; None for none."""
     if not overrides:
         return None
@@ -156,7 +174,11 @@ def timestamp(moment: datetime) -> str:
 
 
 def _identity(ctx: RunContext) -> dict[str, Any]:
-    return {"run_id": ctx.run_id, "tenant_id": ctx.tenant_id, "config_version": ctx.config_version}
+    return {
+        "run_id": ctx.run_id,
+        "tenant_id": ctx.tenant_id,
+        "config_version": ctx.config_version,
+    }
 
 
 def _document(content: Mapping[str, Any]) -> bytes:

@@ -59,7 +59,9 @@ class StateContext:
     tenant_id: str
     config_version: int | None
     currency: str  # the currency of all amounts
-    vendor_rows: Mapping[str, int]  # the valid rows of every vendor that was not left out
+    vendor_rows: Mapping[
+        str, int
+    ]  # the valid rows of every vendor that was not left out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +103,9 @@ def state_chunks(
     if merged.feed is None or merged.deferred is None:
         raise ValueError("a run without a feed leaves no state")
     size, last = len(CANONICAL_COLUMNS), list(STATE_SCHEMA)
-    last[size:size] = [pa.field(name, pa.string()) for name in merged.config.extra_columns]
+    last[size:size] = [
+        pa.field(name, pa.string()) for name in merged.config.extra_columns
+    ]
     if merged.config.guards.quarantine is not None:
         last += _OF_SUSPECTS
     # As the engine holds them: Parquet takes them without another copy.
@@ -109,7 +113,9 @@ def state_chunks(
     written = written_as(pa.schema(last)).set(*vendor_id)
     metadata = json.dumps(asdict(context), ensure_ascii=False).encode()
     rows, deferred = table_of(merged.feed), merged.deferred
-    slices = (rows.slice(start, _GROUP_ROWS) for start in range(0, len(rows), _GROUP_ROWS))
+    slices = (
+        rows.slice(start, _GROUP_ROWS) for start in range(0, len(rows), _GROUP_ROWS)
+    )
     yield from parquet_chunks(
         written,
         ordered_map(partial(_group, written, deferred, offered_at), slices),
@@ -130,7 +136,9 @@ def _group(
     for name, kind in ((SUSPECT_PRICE, CENTS), (SUSPECT_SINCE, INSTANT)):
         own.setdefault(name, pa.nulls(len(rows), kind))
     known = {*STATE_SCHEMA.names, SUSPECT_PRICE, SUSPECT_SINCE}
-    sources = (own[name if name in known else extra_column(name)] for name in written.names)
+    sources = (
+        own[name if name in known else extra_column(name)] for name in written.names
+    )
     columns = [as_written(*each) for each in zip(sources, written.types, strict=True)]
     return pa.table(columns, schema=written)
 
@@ -142,31 +150,45 @@ def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baselin
         schema = pq.read_schema(pa.BufferReader(source))
         written = {**json.loads(schema.metadata[_METADATA])}
         known = {each.name for each in fields(StateContext)}
-        context = StateContext(**{name: written[name] for name in written if name in known})
+        context = StateContext(
+            **{name: written[name] for name in written if name in known}
+        )
         # What a newer release has written besides says nothing here.
-        own = [schema.field(name) for name in STATE_SCHEMA.names if name in schema.names]
+        own = [
+            schema.field(name) for name in STATE_SCHEMA.names if name in schema.names
+        ]
         if not pa.schema(own).equals(STATE_SCHEMA):
             raise ValueError(f"its columns are {', '.join(schema.names)}")
         table = pq.read_table(
-            pa.BufferReader(source), columns=[*FIGURES, KEPT], read_dictionary=["vendor_id"]
+            pa.BufferReader(source),
+            columns=[*FIGURES, KEPT],
+            read_dictionary=["vendor_id"],
         )
         if any(column.null_count for column in table.columns):
-            raise ValueError(f"there are rows without {' or '.join(table.column_names)}")
+            raise ValueError(
+                f"there are rows without {' or '.join(table.column_names)}"
+            )
         place = table.schema.get_field_index("price")
         table = table.set_column(place, "price", table["price"].cast(CENTS))
         figures = FeedFigures.of(frame_of(table))
-        if not pc.all(pc.less(figures.skus[:-1], figures.skus[1:]), min_count=0).as_py():
+        if not pc.all(
+            pc.less(figures.skus[:-1], figures.skus[1:]), min_count=0
+        ).as_py():
             raise ValueError("its rows are not in the order of SKUs, each once")
         rows = source if keeps_rows else None
         return Baseline(context, figures, rows, _history(schema.metadata))
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
-        raise StateUnreadableError(f"it is no state of a published feed: {error}") from error
+        raise StateUnreadableError(
+            f"it is no state of a published feed: {error}"
+        ) from error
 
 
 def _history(metadata: Mapping[bytes, bytes]) -> Sequence[Publication]:
     """Return the publications that a state names; none where another release has written it."""
     try:
-        written = [Publication(*each) for each in json.loads(metadata.get(_HISTORY, b"[]"))]
+        written = [
+            Publication(*each) for each in json.loads(metadata.get(_HISTORY, b"[]"))
+        ]
     except (ValueError, TypeError):
         return ()
     is_sound = all(tuple(map(type, each)) == (str, str, int) for each in written)

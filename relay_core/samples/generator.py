@@ -25,8 +25,25 @@ _KINDS = (
     ("Solenoid valve", "Magnetventil", 2_900, 31_000),
     ("Pipe coupling", "Rohrkupplung", 310, 5_600),
 )
-_SIZES = ('1/4"', '3/8"', '1/2"', "M6 x 20", "M8 x 40", "M12 x 80", "Ø 25 mm", "Ø 40 mm", "100 mm")
-_BRANDS = ("Ironwood", "Kessler & Söhne", "Northgate, Inc.", "Tamarack", "NA", "Vantage Flow")
+_SIZES = (
+    '1/4"',
+    '3/8"',
+    '1/2"',
+    "M6 x 20",
+    "M8 x 40",
+    "M12 x 80",
+    "Ø 25 mm",
+    "Ø 40 mm",
+    "100 mm",
+)
+_BRANDS = (
+    "Ironwood",
+    "Kessler & Söhne",
+    "Northgate, Inc.",
+    "Tamarack",
+    "NA",
+    "Vantage Flow",
+)
 _NEWEST = datetime(2026, 2, 27, 16, 45)  # noqa: DTZ001 - vendors write local times with no offset
 
 _Spoil = Callable[[list[str]], object]
@@ -131,13 +148,29 @@ def _granite_supply() -> bytes:
         days = "N/A" if rng.randrange(9) == 0 else str(1 + rng.randrange(14))
         condition = ("New", "New", "New", "Refurb")[rng.randrange(4)]
         cells = [usd(cost), usd(cost * 160 // 100), map_price, days, condition]
-        return [part.sku, part.english, part.brand, _grouped(stock, ","), *cells, f"{_moment(rng)}"]
+        return [
+            part.sku,
+            part.english,
+            part.brand,
+            _grouped(stock, ","),
+            *cells,
+            f"{_moment(rng)}",
+        ]
 
-    header = ["Item No.", "Description", "Manufacturer", "Qty On Hand", "Your Cost", "List Price"]
+    header = [
+        "Item No.",
+        "Description",
+        "Manufacturer",
+        "Qty On Hand",
+        "Your Cost",
+        "List Price",
+    ]
     header += ["MAP", "Lead Time", "Cond.", "Last Updated"]
     records = [record(part) for part in _stocked_by(rng, 68)]
     return _written(
-        [header, *_spoiled(records, _FAULTS["granite_supply"])], delimiter=",", line_end="\n"
+        [header, *_spoiled(records, _FAULTS["granite_supply"])],
+        delimiter=",",
+        line_end="\n",
     ).encode()
 
 
@@ -149,7 +182,11 @@ def _rheinteile() -> bytes:
 
     def stock() -> str:
         words = ("auf Lager", "wenige", "ausverkauft")
-        return words[rng.randrange(3)] if rng.randrange(3) else _grouped(rng.randrange(3_000), ".")
+        return (
+            words[rng.randrange(3)]
+            if rng.randrange(3)
+            else _grouped(rng.randrange(3_000), ".")
+        )
 
     def record(number: int, part: _Part) -> list[str]:
         cost = _asked(rng, part)
@@ -172,7 +209,9 @@ def _rheinteile() -> bytes:
     records = [record(number, part) for number, part in enumerate(_stocked_by(rng, 55))]
     preamble = "Rheinteile GmbH - Preisliste für Händler\r\nStand: 27.02.2026\r\n"
     body = _written(
-        [header, *_spoiled(records, _FAULTS["rheinteile"])], delimiter=";", line_end="\r\n"
+        [header, *_spoiled(records, _FAULTS["rheinteile"])],
+        delimiter=";",
+        line_end="\r\n",
     )
     return (preamble + body).encode("cp1252")
 
@@ -187,9 +226,15 @@ def _pacific_parts() -> bytes:
     def record(part: _Part) -> list[str]:
         cost = _asked(rng, part)
         written = _money(cost, thousands=" ", decimal=".") if rng.randrange(5) else ""
-        price = _money(cost * 140 // 100, thousands=" ", decimal=".") if rng.randrange(8) else ""
+        price = (
+            _money(cost * 140 // 100, thousands=" ", decimal=".")
+            if rng.randrange(8)
+            else ""
+        )
         map_price = (
-            _money(cost * 150 // 100, thousands=" ", decimal=".") if rng.randrange(5) == 0 else ""
+            _money(cost * 150 // 100, thousands=" ", decimal=".")
+            if rng.randrange(5) == 0
+            else ""
         )
         stock = _grouped((0, 7, 35, 1_200)[rng.randrange(4)], " ")
         condition = ("new", "NEW", "used", "")[rng.randrange(4)]
@@ -198,7 +243,9 @@ def _pacific_parts() -> bytes:
         return [*name, stock, written, price, map_price, condition, day]
 
     records = [record(part) for part in _stocked_by(rng, 48)]
-    text = _written(_spoiled(records, _FAULTS["pacific_parts"]), delimiter="\t", line_end="\r\n")
+    text = _written(
+        _spoiled(records, _FAULTS["pacific_parts"]), delimiter="\t", line_end="\r\n"
+    )
     return b"\xff\xfe" + text.encode("utf-16-le")
 
 

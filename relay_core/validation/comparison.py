@@ -27,7 +27,9 @@ class FeedFigures:
     quantities: Ints  # how many there are
     cents: Ints  # the price
     kept: Bools  # which are not offered, only kept at 0
-    suspect_cents: Ints | None = None  # what quarantined ones would cost; -1 for all others
+    suspect_cents: Ints | None = (
+        None  # what quarantined ones would cost; -1 for all others
+    )
 
     @classmethod
     def of(cls, feed: pd.DataFrame) -> "FeedFigures":
@@ -36,7 +38,9 @@ class FeedFigures:
         table, suspect = table_of(feed[[*names]]), None
         skus, vendor_ids, *numbers = (one_chunk(table[name]) for name in FIGURES)
         quantities, cents = (integers_of(cells)[0] for cells in numbers)
-        flags = flags_of(table[KEPT]) if KEPT in names else np.zeros(len(skus), np.bool_)
+        flags = (
+            flags_of(table[KEPT]) if KEPT in names else np.zeros(len(skus), np.bool_)
+        )
         if SUSPECT_PRICE in names:
             suspect, none = integers_of(table[SUSPECT_PRICE])
             suspect = np.where(none, -1, suspect)
@@ -75,13 +79,19 @@ class Comparison:
     def of(cls, before: FeedFigures, after: FeedFigures) -> "Comparison":
         """Join two feeds."""
         sides = [before.skus, after.skus]
-        if len({text.type for text in sides}) > 1:  # one holds more than short offsets reach
+        if (
+            len({text.type for text in sides}) > 1
+        ):  # one holds more than short offsets reach
             sides = [text.cast(pa.large_string()) for text in sides]
-        joined = ordered_map(lambda rows: _joined(sides, rows), common_ranges(sides, _RANGE_ROWS))
+        joined = ordered_map(
+            lambda rows: _joined(sides, rows), common_ranges(sides, _RANGE_ROWS)
+        )
         rows = (np.concatenate(parts) for parts in zip(*joined, strict=True))
         return cls(before, after, *rows)
 
-    def with_after(self, feed: pd.DataFrame, added: Bools | None = None) -> "Comparison":
+    def with_after(
+        self, feed: pd.DataFrame, added: Bools | None = None
+    ) -> "Comparison":
         """Return the comparison with a feed of the other's SKUs, and of those ``added``."""
         rows = self.rows_after
         if added is not None:
@@ -90,12 +100,19 @@ class Comparison:
         return replace(self, after=FeedFigures.of(feed), rows_after=rows)
 
 
-def _joined(sides: Sequence[pa.StringArray], ranges: Sequence[slice]) -> tuple[Rows, Rows]:
+def _joined(
+    sides: Sequence[pa.StringArray], ranges: Sequence[slice]
+) -> tuple[Rows, Rows]:
     """Return the rows of each SKU of a range on both sides."""
-    parts = [text.slice(r.start, r.stop - r.start) for text, r in zip(sides, ranges, strict=True)]
+    parts = [
+        text.slice(r.start, r.stop - r.start)
+        for text, r in zip(sides, ranges, strict=True)
+    ]
     size = len(parts[0])
     rows, starts = order_by_text(one_chunk(pa.chunked_array(parts)))
     # Each SKU stands at most once on a side, and equal ones are in the order of the sides.
     first, last = rows[starts], rows[np.append(starts[1:], len(rows)) - 1]
     low, high = (r.start for r in ranges)
-    return np.where(first < size, first + low, -1), np.where(last < size, -1, last - size + high)
+    return np.where(first < size, first + low, -1), np.where(
+        last < size, -1, last - size + high
+    )

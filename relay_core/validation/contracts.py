@@ -131,7 +131,10 @@ CANONICAL_SCHEMA = Offer.to_schema()
 MERGED_SCHEMA = FeedRow.to_schema()
 
 OFFER_SCHEMA = pa.schema(
-    [(name, column.dtype.type.pyarrow_dtype) for name, column in CANONICAL_SCHEMA.columns.items()]
+    [
+        (name, column.dtype.type.pyarrow_dtype)
+        for name, column in CANONICAL_SCHEMA.columns.items()
+    ]
 )
 """The canonical contract's columns as Arrow has them."""
 
@@ -144,7 +147,9 @@ def offer_fields(columns: Collection[str]) -> Iterator[pa.Field]:
 
 def offer_schema(extra_columns: Sequence[str]) -> pa.Schema:
     """Return the columns of offers of a tenant with these extra ones."""
-    return pa.schema(offer_fields([*OFFER_SCHEMA.names, *map(extra_column, extra_columns)]))
+    return pa.schema(
+        offer_fields([*OFFER_SCHEMA.names, *map(extra_column, extra_columns)])
+    )
 
 
 OUTPUT_COLUMNS = tuple(MERGED_SCHEMA.columns)  # the merged contract's columns
@@ -185,7 +190,9 @@ def check_offers(rows: pa.Schema) -> None:
     Pandas and Pandera load their own parts for it, as the first rows would.
     """
     if broken := broken_rules(CANONICAL_SCHEMA, frame_of(rows.empty_table())):
-        raise ContractBrokenError(f"rows are no {CANONICAL_SCHEMA.name} rows: {broken[:3]}")
+        raise ContractBrokenError(
+            f"rows are no {CANONICAL_SCHEMA.name} rows: {broken[:3]}"
+        )
 
 
 def rejected_cells(
@@ -214,7 +221,9 @@ def rejected_cells(
     return found
 
 
-def broken_rules(schema: pandera.DataFrameSchema, frame: pd.DataFrame) -> list[BrokenRule]:
+def broken_rules(
+    schema: pandera.DataFrameSchema, frame: pd.DataFrame
+) -> list[BrokenRule]:
     """Validate a frame labelled 0, 1, 2, ... and return every rule that it breaks.
 
     Where each column's least and greatest hold, and those that must be unique are in order with
@@ -223,7 +232,8 @@ def broken_rules(schema: pandera.DataFrameSchema, frame: pd.DataFrame) -> list[B
     """
     every = np.ones(len(frame), np.bool_)
     holds = all(
-        _extremes_hold(frame[name], column, every) and (not column.unique or _ascends(frame[name]))
+        _extremes_hold(frame[name], column, every)
+        and (not column.unique or _ascends(frame[name]))
         for name, column in schema.columns.items()
         if name in frame
     )
@@ -234,10 +244,13 @@ def broken_rules(schema: pandera.DataFrameSchema, frame: pd.DataFrame) -> list[B
     else:
         return []
     if cases["index"].isna().any():
-        raise ContractBrokenError(f"{schema.name} rows have another shape: {cases.to_dict('list')}")
+        raise ContractBrokenError(
+            f"{schema.name} rows have another shape: {cases.to_dict('list')}"
+        )
     grouped = cases.groupby(["column", "check"], sort=False)["index"]
     return [
-        BrokenRule(column, rule, rows.astype("int64").tolist()) for (column, rule), rows in grouped
+        BrokenRule(column, rule, rows.astype("int64").tolist())
+        for (column, rule), rows in grouped
     ]
 
 
@@ -256,7 +269,9 @@ def _extremes_hold(cells: pd.Series, column: pandera.Column, rows: Bools) -> boo
     ends = pc.min_max(integers if rows.all() else integers.filter(pa.array(rows)))
     if not ends["min"].is_valid:
         return True
-    two = pa.array([ends["min"].as_py(), ends["max"].as_py()], integers.type).view(found.type)
+    two = pa.array([ends["min"].as_py(), ends["max"].as_py()], integers.type).view(
+        found.type
+    )
     return not _rejected(pd.Series(two, dtype=cells.dtype), column).any()
 
 

@@ -57,16 +57,27 @@ def judge_guards(
     """
     return [
         *_feed_guards(guards, _Offered.of(found, exempt, left_out)),
-        *(lost for rows in vendor_rows if (lost := vendor_rows_share(guards, *rows)) is not None),
+        *(
+            lost
+            for rows in vendor_rows
+            if (lost := vendor_rows_share(guards, *rows)) is not None
+        ),
     ]
 
 
 def _judged(
-    guard: str, count: int, of: int, limit: Decimal, min_count: int = 1, examples: Examples = ()
+    guard: str,
+    count: int,
+    of: int,
+    limit: Decimal,
+    min_count: int = 1,
+    examples: Examples = (),
 ) -> GuardResult:
     """Hold a share against its limit; fewer than ``min_count`` trip no guard."""
     tripped = count >= min_count and count > Fraction(limit) * of
-    return GuardResult(guard, None, None, tripped, format(limit, "f"), count, of, examples)
+    return GuardResult(
+        guard, None, None, tripped, format(limit, "f"), count, of, examples
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +91,9 @@ class _Offered:
     counted: int  # how many of its SKUs count
 
     @classmethod
-    def of(cls, found: Comparison, exempt: Collection[str], left_out: Collection[str]) -> _Offered:
+    def of(
+        cls, found: Comparison, exempt: Collection[str], left_out: Collection[str]
+    ) -> _Offered:
         was, now = found.rows_before, found.rows_after
         offered, still = found.before.offered(was), found.after.offered(now)
         counts = ~found.before.of_vendors(exempt)
@@ -97,13 +110,19 @@ class _Offered:
         )
 
     def examples(
-        self, rows: Rows, before: Ints, after: Ints | None, write: Callable[[Ints], list[Any]]
+        self,
+        rows: Rows,
+        before: Ints,
+        after: Ints | None,
+        write: Callable[[Ints], list[Any]],
     ) -> Examples:
         """Return the first of some rows of the published feed, with what each was and is."""
         names = self.before.skus.take(pa.array(rows[:MAX_EXAMPLES])).to_pylist()
         now = [None] * len(names) if after is None else write(after[:MAX_EXAMPLES])
         triples = zip(names, write(before[:MAX_EXAMPLES]), now, strict=True)
-        return tuple({"sku": sku, "before": was, "after": is_now} for sku, was, is_now in triples)
+        return tuple(
+            {"sku": sku, "before": was, "after": is_now} for sku, was, is_now in triples
+        )
 
 
 def _feed_guards(guards: GuardsConfig, found: _Offered) -> Iterator[GuardResult]:
@@ -112,11 +131,17 @@ def _feed_guards(guards: GuardsConfig, found: _Offered) -> Iterator[GuardResult]
     few = guards.min_price_jumps
 
     def moved(
-        guard: str, which: Bools, limit: Decimal, min_count: int, sides: tuple[Ints, Ints] = prices
+        guard: str,
+        which: Bools,
+        limit: Decimal,
+        min_count: int,
+        sides: tuple[Ints, Ints] = prices,
     ) -> GuardResult:
         was, now = (cents[which] for cents in sides)
         examples = found.examples(rows[which], was, now, _money)
-        return _judged(guard, int(which.sum()), len(rows), limit, min_count, examples=examples)
+        return _judged(
+            guard, int(which.sum()), len(rows), limit, min_count, examples=examples
+        )
 
     if guards.max_skus_removed_pct is not None:
         gone, of = found.removed, found.counted
@@ -127,9 +152,13 @@ def _feed_guards(guards: GuardsConfig, found: _Offered) -> Iterator[GuardResult]
         had, has = found.before.quantities[rows], found.after.quantities[others]
         empty, of = (had > 0) & (has == 0), int((had > 0).sum())
         if of >= _MIN_SIZE:
-            examples = found.examples(rows[empty], had[empty], has[empty], np.ndarray.tolist)
+            examples = found.examples(
+                rows[empty], had[empty], has[empty], np.ndarray.tolist
+            )
             limit = guards.max_out_of_stock_pct
-            yield _judged("out_of_stock", int(empty.sum()), of, limit, examples=examples)
+            yield _judged(
+                "out_of_stock", int(empty.sum()), of, limit, examples=examples
+            )
     limit = guards.max_price_jumps_pct
     if guards.price_drop_pct is not None:
         dropped = falls_below(before, after, 1 - guards.price_drop_pct)
@@ -139,19 +168,32 @@ def _feed_guards(guards: GuardsConfig, found: _Offered) -> Iterator[GuardResult]
         yield moved("price_rise", rose, limit, few)
     if guards.price_level is not None and len(rows) >= _MIN_SIZE:
         low, high = guards.price_level.low, Fraction(guards.price_level.high)
-        for side, beyond in (("low", (before, after, low)), ("high", (after, before, 1 / high))):
-            yield replace(moved("price_level", falls_below(*beyond), _HALF, 1), side=side)
+        for side, beyond in (
+            ("low", (before, after, low)),
+            ("high", (after, before, 1 / high)),
+        ):
+            yield replace(
+                moved("price_level", falls_below(*beyond), _HALF, 1), side=side
+            )
     if guards.quarantine is not None and len(rows) >= _MIN_SIZE:
         # How many of the SKUs in both keep their price, as the new one cannot be right.
         suspect = found.after.suspect_cents
         computed = np.full(len(rows), -1) if suspect is None else suspect[others]
-        yield moved("quarantined", computed >= 0, guards.quarantine.max_pct, few, (after, computed))
+        yield moved(
+            "quarantined",
+            computed >= 0,
+            guards.quarantine.max_pct,
+            few,
+            (after, computed),
+        )
 
 
 def falls_below(old: Ints, new: Ints, factor: Decimal | Fraction) -> Bools:
     """Return which amounts are below the exact product of the others and a factor."""
     numerator, denominator = factor.as_integer_ratio()
-    largest = max(int(old.max(initial=0)) * numerator, int(new.max(initial=0)) * denominator)
+    largest = max(
+        int(old.max(initial=0)) * numerator, int(new.max(initial=0)) * denominator
+    )
     kind: type = np.int64 if largest < _ROOM else np.object_
     products: Any = old.astype(kind) * numerator
     return np.asarray(new.astype(kind) * denominator < products, np.bool_)

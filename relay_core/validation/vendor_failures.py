@@ -24,7 +24,11 @@ _INPUT_CODES = (
     FailureCode.MISSING_SKU_MAP,
 )
 """The failures of inputs; the first of these that a run has gives the run its code."""
-_OF_ROWS = (FailureCode.NO_ROWS_PARSED, FailureCode.VALIDATION_ERRORS, run_faults.VENDOR_ROWS)
+_OF_ROWS = (
+    FailureCode.NO_ROWS_PARSED,
+    FailureCode.VALIDATION_ERRORS,
+    run_faults.VENDOR_ROWS,
+)
 _ANY_PREFIX = "any prefix (inbound.type local is for the local runner)"
 """The expected place of a vendor's feed where its config names none in the bucket."""
 
@@ -44,7 +48,9 @@ class VendorInput:
     """A vendor's upload and its SKU map, before they are read."""
 
     size: int  # the upload's bytes
-    uploaded_at: datetime | None = None  # aware; None where it has no age, as a local file
+    uploaded_at: datetime | None = (
+        None  # aware; None where it has no age, as a local file
+    )
     sku_map_size: int | None = None  # the map's bytes; None where there is none
 
 
@@ -63,13 +69,18 @@ class InputVerdict:
 
     failure: RunFailure | None  # the run's failure for them, if it fails
     faults: tuple[ReportEntry, ...]  # the reasons of the failure
-    warnings: tuple[ReportEntry, ...]  # one for each vendor that the run goes on without
+    warnings: tuple[
+        ReportEntry, ...
+    ]  # one for each vendor that the run goes on without
     states: Mapping[str, VendorState]  # the part of each vendor that is used
 
 
 def may_be_empty(config: TenantConfig, vendor: VendorConfig) -> bool:
     """Return whether the run goes on where the vendor has no feed, or one without a row."""
-    return not vendor.required or config.error_policy.missing_required_vendor_policy == "warn_only"
+    return (
+        not vendor.required
+        or config.error_policy.missing_required_vendor_policy == "warn_only"
+    )
 
 
 def judge_inputs(
@@ -92,7 +103,9 @@ def judge_inputs(
     warnings: list[ReportEntry] = []
     for vendor in vendors:
         found = inputs.get(vendor.vendor_id)
-        where = locations.get(vendor.vendor_id) or vendor.inbound.s3_prefix or _ANY_PREFIX
+        where = (
+            locations.get(vendor.vendor_id) or vendor.inbound.s3_prefix or _ANY_PREFIX
+        )
         failure = _failure_of_input(vendor, found, requested_at, where, limits)
         if failure is None:
             states[vendor.vendor_id] = VendorState(VendorStatus.FOUND)
@@ -129,13 +142,17 @@ def settle(
             since, run_id = last_good.uploaded_at(vendor.vendor_id), last_good.run_id
         age = None if since is None else requested_at - since
         if age is not None and age <= vendor.last_good.max_age_hours * _HOUR:
-            return VendorState(VendorStatus.LAST_GOOD, failure, run_id, max(0, age // _HOUR))
+            return VendorState(
+                VendorStatus.LAST_GOOD, failure, run_id, max(0, age // _HOUR)
+            )
     return left_out(vendor, failure)
 
 
 def left_out(vendor: VendorConfig, failure: ReportEntry) -> VendorState | None:
     """Return the state of a failed vendor that is left out; None where the run fails for it."""
-    if vendor.on_trouble == "leave_out" or (vendor.on_trouble != "fail" and not vendor.required):
+    if vendor.on_trouble == "leave_out" or (
+        vendor.on_trouble != "fail" and not vendor.required
+    ):
         return VendorState(VendorStatus.LEFT_OUT, failure)
     return None
 
@@ -158,11 +175,15 @@ def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
     if state.status is VendorStatus.LAST_GOOD:
         age, most = state.age_hours or 0, vendor.last_good.max_age_hours
         code = WarningCode.VENDOR_LAST_GOOD
-        return run_faults.fault_of(code, vendor.vendor_id, failure=failure, hours=age, most=most)
+        return run_faults.fault_of(
+            code, vendor.vendor_id, failure=failure, hours=age, most=most
+        )
     is_optional = failure.error_code == WarningCode.OPTIONAL_VENDOR_MISSING
     if state.status is VendorStatus.MISSING or is_optional:
         return failure
-    return run_faults.fault_of(WarningCode.VENDOR_LEFT_OUT, vendor.vendor_id, failure=failure)
+    return run_faults.fault_of(
+        WarningCode.VENDOR_LEFT_OUT, vendor.vendor_id, failure=failure
+    )
 
 
 def nothing_left(states: Mapping[str, VendorState]) -> list[ReportEntry]:
@@ -199,22 +220,32 @@ def _failure_of_input(
         age = requested_at - found.uploaded_at
         if age > hours * _HOUR:
             facts = {"hours": age // _HOUR, "most": hours}
-            return run_faults.fault_of(FailureCode.STALE_FEED, vendor.vendor_id, **facts)
+            return run_faults.fault_of(
+                FailureCode.STALE_FEED, vendor.vendor_id, **facts
+            )
     if found.size > limits.feed_bytes:
-        return run_faults.too_large(vendor.vendor_id, "feed", found.size, limits.feed_bytes)
+        return run_faults.too_large(
+            vendor.vendor_id, "feed", found.size, limits.feed_bytes
+        )
     if found.sku_map_size is None:
         if vendor.sku_map is None:
             return None
         place = str(vendor.sku_map.s3_key or vendor.sku_map.local_path)
-        return run_faults.fault_of(FailureCode.MISSING_SKU_MAP, vendor.vendor_id, where=place)
+        return run_faults.fault_of(
+            FailureCode.MISSING_SKU_MAP, vendor.vendor_id, where=place
+        )
     if found.sku_map_size > limits.sku_map_bytes:
         limit = limits.sku_map_bytes
-        return run_faults.too_large(vendor.vendor_id, "SKU map", found.sku_map_size, limit)
+        return run_faults.too_large(
+            vendor.vendor_id, "SKU map", found.sku_map_size, limit
+        )
     return None
 
 
 def exempt(
-    config: TenantConfig, vendors: Collection[VendorConfig], states: Mapping[str, VendorState]
+    config: TenantConfig,
+    vendors: Collection[VendorConfig],
+    states: Mapping[str, VendorState],
 ) -> set[str]:
     """Return the vendors whose SKUs may be missing from the feed: theirs is absent, and may be."""
     judged = ((vendor, states[vendor.vendor_id]) for vendor in vendors)
@@ -246,7 +277,9 @@ def judge_policy(
     within_pct = invalid <= Fraction(policy.max_invalid_row_pct) * total
     holds = {"max_invalid_rows": within_max, "max_invalid_row_pct": within_pct}
     reasons = [
-        f"error_policy.{name} is {getattr(policy, name)}" for name in holds if not holds[name]
+        f"error_policy.{name} is {getattr(policy, name)}"
+        for name in holds
+        if not holds[name]
     ]
     message = (
         f"validation errors: {invalid} of {total} rows are invalid and {' and '.join(reasons)}; "
@@ -256,7 +289,9 @@ def judge_policy(
 
 
 def own_share_faults(
-    vendors: Sequence[VendorConfig], invalid_rows: Sequence[int], total_rows: Sequence[int]
+    vendors: Sequence[VendorConfig],
+    invalid_rows: Sequence[int],
+    total_rows: Sequence[int],
 ) -> list[ReportEntry]:
     """Return a fault for each vendor of whose own rows too great a part is rejected."""
     return [
@@ -267,6 +302,9 @@ def own_share_faults(
             "mend the rows listed in errors.json, or raise the limit",
             vendor_id=vendor.vendor_id,
         )
-        for vendor, invalid, total in zip(vendors, invalid_rows, total_rows, strict=True)
-        if (limit := vendor.max_invalid_row_pct) is not None and invalid > Fraction(limit) * total
+        for vendor, invalid, total in zip(
+            vendors, invalid_rows, total_rows, strict=True
+        )
+        if (limit := vendor.max_invalid_row_pct) is not None
+        and invalid > Fraction(limit) * total
     ]

@@ -33,7 +33,12 @@ from relay_dagster.api.routes import (
     webhooks,
 )
 from relay_dagster.api.routes.feed_links import read_linked_feed
-from relay_dagster.api.security.api_keys import CallerRates, Keyring, read_admin_keys, refuse_unsafe
+from relay_dagster.api.security.api_keys import (
+    CallerRates,
+    Keyring,
+    read_admin_keys,
+    refuse_unsafe,
+)
 from relay_dagster.api.security.auth import Parts
 from relay_dagster.api.security.bearers import LinkReaders, Sessions
 from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
@@ -47,12 +52,32 @@ from relay_dagster.wire.base import Problem, examples
 from relay_dagster.wiring import Platform, connect
 
 _ROUTES = (
-    *(health.routes, tenants.routes, access.routes, statuses.routes, config_checks.routes),
-    *(uploads.routes, uploads.secret_routes, feeds.of_tenants, feed_links.routes, runs.routes),
-    *(skus.routes, feeds.routes, webhooks.routes, tenants.pause_routes, access.audit_routes),
+    *(
+        health.routes,
+        tenants.routes,
+        access.routes,
+        statuses.routes,
+        config_checks.routes,
+    ),
+    *(
+        uploads.routes,
+        uploads.secret_routes,
+        feeds.of_tenants,
+        feed_links.routes,
+        runs.routes,
+    ),
+    *(
+        skus.routes,
+        feeds.routes,
+        webhooks.routes,
+        tenants.pause_routes,
+        access.audit_routes,
+    ),
 )
 """In the order in which the document has them."""
-_PAGES = tuple(each.routes for each in (overview, run_pages, vendors, sku_pages, suppliers, frame))
+_PAGES = tuple(
+    each.routes for each in (overview, run_pages, vendors, sku_pages, suppliers, frame)
+)
 ENGINE_MODULES = ("relay_core.onboarding.feed_check", "relay_core.publish.explanation")
 """The engine's, which the sandboxes load: the API's own process stays light."""
 
@@ -84,13 +109,23 @@ class DescribedApp(FastAPI):
             # FastAPI's own error bodies, which this API does not answer with.
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
-            schemas |= {name: _without_defaults(each) for name, each in config_schemas().items()}
-            problem = Problem.model_json_schema(ref_template=REFERENCE, mode="serialization")
-            schemas["Problem"] = {name: each for name, each in problem.items() if name != "$defs"}
+            schemas |= {
+                name: _without_defaults(each) for name, each in config_schemas().items()
+            }
+            problem = Problem.model_json_schema(
+                ref_template=REFERENCE, mode="serialization"
+            )
+            schemas["Problem"] = {
+                name: each for name, each in problem.items() if name != "$defs"
+            }
             for name in schemas.keys() & examples().keys():
-                schemas[name]["examples"] = [examples()[name]]  # FastAPI leaves out nulls in one
+                schemas[name]["examples"] = [
+                    examples()[name]
+                ]  # FastAPI leaves out nulls in one
             check = document["paths"]["/v1/tenants/{tenant_id}/config:check"]["post"]
-            (sent,) = check["requestBody"]["content"].values()  # any object, which has no model
+            (sent,) = check["requestBody"][
+                "content"
+            ].values()  # any object, which has no model
             sent["examples"] = {"config": {"value": examples()["TenantConfig"]}}
             for path in document["paths"].values():
                 for operation in path.values():
@@ -100,7 +135,10 @@ class DescribedApp(FastAPI):
                     internal = documented("INTERNAL_ERROR").items()
                     answers |= {str(status): each for status, each in internal}
                     for each in answers.values():
-                        each["headers"] = {**each.get("headers", {}), **described("X-Request-Id")}
+                        each["headers"] = {
+                            **each.get("headers", {}),
+                            **described("X-Request-Id"),
+                        }
         return self.openapi_schema or {}
 
 
@@ -111,7 +149,11 @@ def _without_defaults(schema: dict[str, Any]) -> dict[str, Any]:
     at ``/v1/config.schema.json`` has them all.
     """
     fields = {
-        name: {k: v for k, v in each.items() if k != "default" or not isinstance(v, list | dict)}
+        name: {
+            k: v
+            for k, v in each.items()
+            if k != "default" or not isinstance(v, list | dict)
+        }
         for name, each in schema.get("properties", {}).items()
     }
     return {**schema, "properties": fields} if fields else schema
@@ -136,15 +178,22 @@ def create_app(
     )
     sandboxes = SandboxPool(ENGINE_MODULES, memory_bytes=limits.task_bytes)
     settings = platform.settings
-    wrong_keys, tests = WrongKeys(limits.wrong_keys_per_minute), limits.webhook_tests_per_minute
+    wrong_keys, tests = (
+        WrongKeys(limits.wrong_keys_per_minute),
+        limits.webhook_tests_per_minute,
+    )
     app.state.parts = Parts(
         platform,
-        keyring=Keyring(read_admin_keys(settings.api_keys), platform.api_keys, wrong_keys),
+        keyring=Keyring(
+            read_admin_keys(settings.api_keys), platform.api_keys, wrong_keys
+        ),
         sessions=Sessions(platform.sessions, platform.api_keys, wrong_keys),
         link_readers=LinkReaders(platform.links, wrong_keys, limits),
         rates=CallerRates(settings.rate_limit_per_minute, limits.burst, limits.at_work),
         webhook_tests=TokenBuckets(
-            tests, tests, what=f"a tenant's webhooks are tested {tests} times a minute at the most"
+            tests,
+            tests,
+            what=f"a tenant's webhooks are tested {tests} times a minute at the most",
         ),
         readiness=ReadinessProbe(platform, limits.ready_seconds),
         tasks=EngineTasks(sandboxes, TaskSlots(limits), limits),
@@ -157,9 +206,13 @@ def create_app(
     # Swagger UI at /docs, from files of its own: nothing is fetched from elsewhere.
     patch_fastapi(app, redirect_from_root_to_docs=False)
     problems.install(app)
-    app.add_middleware(RequestFrame, max_body_bytes=settings.max_body_bytes, limits=limits)
+    app.add_middleware(
+        RequestFrame, max_body_bytes=settings.max_body_bytes, limits=limits
+    )
     if settings.trusted_proxies:
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
+        app.add_middleware(
+            ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)
+        )
     return app
 
 

@@ -58,7 +58,10 @@ class TaskSlots:
     def hold(self, tenant_id: str) -> Iterator[TaskDeadline]:
         """Hold a slot, and yield its deadline; `BusyError`: none is free, or the tenant has one."""
         with self._changed:
-            if tenant_id in self._under_way or len(self._under_way) >= self._limits.tasks:
+            if (
+                tenant_id in self._under_way
+                or len(self._under_way) >= self._limits.tasks
+            ):
                 raise BusyError
             self._under_way.append(tenant_id)
         with self._ending(tenant_id) as deadline:
@@ -120,7 +123,10 @@ class EngineTasks:
     limits: ApiLimits = DEFAULT_API_LIMITS
 
     def check(
-        self, config: TenantConfig, feeds: Mapping[str, FeedSample], deadline: TaskDeadline
+        self,
+        config: TenantConfig,
+        feeds: Mapping[str, FeedSample],
+        deadline: TaskDeadline,
     ) -> Checks:
         """Return the check of each vendor's feed.
 
@@ -129,7 +135,10 @@ class EngineTasks:
         if not feeds:
             return {}
         rows = max(_MIN_ROWS, _MAX_ROWS_OF_ALL // len(feeds))
-        feeds = {name: replace(feed, rows=min(feed.rows, rows)) for name, feed in feeds.items()}
+        feeds = {
+            name: replace(feed, rows=min(feed.rows, rows))
+            for name, feed in feeds.items()
+        }
         task = partial(check_feeds, config, feeds)
         checks: Checks = self.sandboxes.do(
             task, cpu_seconds=self.limits.task_cpu_seconds, seconds=deadline.left()
@@ -161,7 +170,9 @@ class EngineTasks:
                 continue  # its first rows have to do
         return found
 
-    def explain(self, objects: ObjectStore, keys: ArtifactKeys, sku: str) -> dict[str, Any]:
+    def explain(
+        self, objects: ObjectStore, keys: ArtifactKeys, sku: str
+    ) -> dict[str, Any]:
         """Return the explanation of a SKU of a run, as JSON values.
 
         `SkuNotFoundError`: no row of the run has it; `ArtifactsExpiredError`: its files are gone;
@@ -191,7 +202,9 @@ class EngineTasks:
         return explanation
 
 
-def check_feeds(config: TenantConfig, feeds: Mapping[str, FeedSample], _: Ask) -> Checks:
+def check_feeds(
+    config: TenantConfig, feeds: Mapping[str, FeedSample], _: Ask
+) -> Checks:
     """Check feeds, in a sandbox."""
     from relay_core.onboarding.feed_check import check_feed, with_rows
 
@@ -214,7 +227,9 @@ def read_whole(
     from relay_core.onboarding.feed_check import with_rows
 
     data = b"".join(map(ask, range(0, size, PIECE_BYTES)))
-    return with_rows(check, FeedSample(data, is_whole=True), config.vendor(vendor_id), config)
+    return with_rows(
+        check, FeedSample(data, is_whole=True), config.vendor(vendor_id), config
+    )
 
 
 def explain_with(
@@ -234,5 +249,7 @@ class _Files:
     ask: Ask
 
     def read(self, parts: "Sequence[tuple[str, Part]]") -> Sequence[bytes]:
-        found: Sequence[bytes] = self.ask([(key, (part.start, part.stop)) for key, part in parts])
+        found: Sequence[bytes] = self.ask(
+            [(key, (part.start, part.stop)) for key, part in parts]
+        )
         return found

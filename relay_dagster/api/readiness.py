@@ -22,7 +22,10 @@ class ReadinessProbe:
     """Checks the dependencies of a platform; an answer stands for ``keep_seconds``."""
 
     def __init__(
-        self, platform: Platform, keep_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        platform: Platform,
+        keep_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._checks = _checks(platform)
         self._keep_seconds = keep_seconds
@@ -44,7 +47,9 @@ class ReadinessProbe:
 
     async def _check_all(self) -> States:
         run = asyncio.get_running_loop().run_in_executor
-        checks = [run(self._pool, _state, name, check) for name, check in self._checks.items()]
+        checks = [
+            run(self._pool, _state, name, check) for name, check in self._checks.items()
+        ]
         found = dict(zip(self._checks, await asyncio.gather(*checks), strict=True))
         self._found, self._stands_until = found, self._clock() + self._keep_seconds
         return found

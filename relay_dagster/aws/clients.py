@@ -24,9 +24,19 @@ import botocore.session
 from boto3.exceptions import Boto3Error
 from botocore import exceptions as botocore_errors
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, InvalidRegionError, NoRegionError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    InvalidRegionError,
+    NoRegionError,
+)
 from botocore.utils import parse_timestamp
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from relay_dagster.external_errors import (
     AccessRefusedError,
@@ -82,12 +92,16 @@ def _instant(value: Any) -> datetime:
 class Clients:
     """One client of each service, shared by threads."""
 
-    region: str | None  # passed to every client; None leaves it to boto3's own configuration
+    region: (
+        str | None
+    )  # passed to every client; None leaves it to boto3's own configuration
     timeouts: Timeouts = LONG_TIMEOUTS  # the limits of calls
     _: KW_ONLY
     # The host in presigned links, where it is not boto3's own
     public_s3_endpoint_url: str | None = None
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)  # that boto3 reads
+    environ: Mapping[str, str] = field(
+        default_factory=lambda: os.environ
+    )  # that boto3 reads
     # Making a client is not thread-safe, using one is.
     _making: threading.RLock = field(default_factory=threading.RLock)
     _session: boto3.Session | None = None
@@ -119,7 +133,9 @@ class Clients:
         """S3 as seen by those who follow presigned links; SigV4. Signs, sends nothing."""
         url = self.public_s3_endpoint_url
         # With "auto" botocore signs links to the host of us-east-1, which leads to no newer region.
-        style = {"addressing_style": "path" if url or self._has_endpoint() else "virtual"}
+        style = {
+            "addressing_style": "path" if url or self._has_endpoint() else "virtual"
+        }
         return self._client("s3", endpoint_url=url, signature_version="s3v4", s3=style)
 
     @cached_property
@@ -154,13 +170,17 @@ class Clients:
         names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
         return any(self.environ.get(name) for name in names)
 
-    def _client(self, service: str, *, endpoint_url: str | None = None, **config: Any) -> Any:
+    def _client(
+        self, service: str, *, endpoint_url: str | None = None, **config: Any
+    ) -> Any:
         with self._making:
             if self._session is None:
                 own = botocore.session.get_session()
                 parsers = own.get_component("response_parser_factory")
                 parsers.set_parser_defaults(timestamp_parser=_instant)
-                self._session = boto3.Session(region_name=self.region, botocore_session=own)
+                self._session = boto3.Session(
+                    region_name=self.region, botocore_session=own
+                )
             defaults = {
                 "connect_timeout": self.timeouts.connect_seconds,
                 "read_timeout": self.timeouts.read_seconds,
@@ -175,9 +195,13 @@ class Clients:
                     config=Config(**{**defaults, **config}),
                 )
             except NoRegionError:
-                raise SettingsError("AWS_REGION", "is not set, nor is AWS_DEFAULT_REGION") from None
+                raise SettingsError(
+                    "AWS_REGION", "is not set, nor is AWS_DEFAULT_REGION"
+                ) from None
             except InvalidRegionError:
-                raise SettingsError("AWS_REGION", f"is no region: {self.region!r}") from None
+                raise SettingsError(
+                    "AWS_REGION", f"is no region: {self.region!r}"
+                ) from None
             except ValueError as error:
                 # botocore has no kind of its own for an endpoint that is no URL.
                 named = f"AWS_ENDPOINT_URL_{service.upper()}"
@@ -202,15 +226,30 @@ NO_QUEUE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotEx
 PRECONDITION_FAILED = frozenset({"412", "PreconditionFailed"})
 WRITE_CONFLICT = frozenset({"409", "ConditionalRequestConflict"})
 CONDITION_FAILED = frozenset({"ConditionalCheckFailedException"})
-TRANSACTION_COLLIDED = frozenset({"TransactionConflictException", "TransactionInProgressException"})
+TRANSACTION_COLLIDED = frozenset(
+    {"TransactionConflictException", "TransactionInProgressException"}
+)
 
 _CODES: dict[type[ExternalServiceError], frozenset[str]] = {
     ThrottledError: frozenset(
         {
-            *("BandwidthLimitExceeded", "EC2ThrottledException", "KMSThrottlingException"),
+            *(
+                "BandwidthLimitExceeded",
+                "EC2ThrottledException",
+                "KMSThrottlingException",
+            ),
             *("KmsThrottled", "LimitExceededException", "OverLimit"),
-            *("ProvisionedThroughputExceededException", "RequestLimitExceeded", "RequestThrottled"),
-            *("RequestThrottledException", "SlowDown", "ThrottledException", "Throttling"),
+            *(
+                "ProvisionedThroughputExceededException",
+                "RequestLimitExceeded",
+                "RequestThrottled",
+            ),
+            *(
+                "RequestThrottledException",
+                "SlowDown",
+                "ThrottledException",
+                "Throttling",
+            ),
             *("ThrottlingException", "TooManyRequestsException"),
             *TRANSACTION_COLLIDED,
         }
@@ -218,14 +257,22 @@ _CODES: dict[type[ExternalServiceError], frozenset[str]] = {
     UnreachableError: frozenset({"RequestTimeout", "RequestTimeoutException"}),
     AccessRefusedError: frozenset(
         {
-            *("AccessDenied", "AccessDeniedException", "AllAccessDisabled", "AuthFailure"),
+            *(
+                "AccessDenied",
+                "AccessDeniedException",
+                "AllAccessDisabled",
+                "AuthFailure",
+            ),
             *("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId"),
             *("InvalidClientTokenId", "InvalidSignatureException", "InvalidToken"),
             *("KmsAccessDenied", "MissingAuthenticationToken", "RequestTimeTooSkewed"),
             *("SignatureDoesNotMatch", "UnrecognizedClientException"),
         }
     ),
-    MissingResourceError: NO_OBJECT | NO_BUCKET | NO_QUEUE | {"ResourceNotFoundException"},
+    MissingResourceError: NO_OBJECT
+    | NO_BUCKET
+    | NO_QUEUE
+    | {"ResourceNotFoundException"},
     ObjectChangedError: PRECONDITION_FAILED | WRITE_CONFLICT,
 }
 
@@ -276,12 +323,20 @@ def external_error_of(error: Exception, operation: str) -> ExternalServiceError 
     """Return the external error for an exception of botocore; None for any other exception."""
     if isinstance(error, ClientError):
         kind = _kind_of_response(error)
-        return kind(f"{operation} ({error.operation_name})", f"{error_code(error)}: {error}")
+        return kind(
+            f"{operation} ({error.operation_name})", f"{error_code(error)}: {error}"
+        )
     if isinstance(error, Boto3Error):
         # Transfers wrap what went wrong.
         inner = error.__cause__ or error.__context__
-        found = external_error_of(inner, operation) if isinstance(inner, Exception) else None
-        return found or RequestRejectedError(operation, f"{type(error).__name__}: {error}")
+        found = (
+            external_error_of(inner, operation)
+            if isinstance(inner, Exception)
+            else None
+        )
+        return found or RequestRejectedError(
+            operation, f"{type(error).__name__}: {error}"
+        )
     for family, kind in _FAMILIES:
         if isinstance(error, family):
             return kind(operation, f"{type(error).__name__}: {error}")
@@ -293,10 +348,16 @@ def _kind_of_response(error: ClientError) -> type[ExternalServiceError]:
     for kind, codes in _CODES.items():
         if code in codes:
             return kind
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
+    status = int(
+        error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0
+    )
     if status == 429:
         return ThrottledError
-    by_status = {401: AccessRefusedError, 403: AccessRefusedError, 404: MissingResourceError}
+    by_status = {
+        401: AccessRefusedError,
+        403: AccessRefusedError,
+        404: MissingResourceError,
+    }
     if status in by_status:
         return by_status[status]
     return RequestRejectedError if 400 <= status < 500 else ServiceFailedError
@@ -336,7 +397,9 @@ def retrying(
     """Return a caller that calls again after errors that ``on`` accepts, until its tries are up."""
     return Retrying(
         retry=retry_if_exception(on),
-        wait=wait_random_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=max_pause_seconds),
+        wait=wait_random_exponential(
+            multiplier=_FIRST_PAUSE_SECONDS, max=max_pause_seconds
+        ),
         stop=stop_after_attempt(tries),
         sleep=sleep,
         reraise=True,

@@ -70,10 +70,16 @@ class Queue:
     url: str
 
     def receive(
-        self, limit: int = MAX_MESSAGES, *, wait_seconds: int = 0, hidden_seconds: int | None = None
+        self,
+        limit: int = MAX_MESSAGES,
+        *,
+        wait_seconds: int = 0,
+        hidden_seconds: int | None = None,
     ) -> list[Message]:
         """Receive up to ten messages, waiting for the first; hidden for so long, or the default."""
-        hidden: Any = {} if hidden_seconds is None else {"VisibilityTimeout": hidden_seconds}
+        hidden: Any = (
+            {} if hidden_seconds is None else {"VisibilityTimeout": hidden_seconds}
+        )
         answer = self.clients.sqs_polling.receive_message(
             QueueUrl=self.url,
             MaxNumberOfMessages=min(limit, MAX_MESSAGES),
@@ -97,13 +103,17 @@ class Queue:
     def show_all(self, messages: Sequence[Message]) -> None:
         """Make received messages visible again; those that are gone stay gone."""
         self._in_batches(
-            self.clients.sqs.change_message_visibility_batch, messages, VisibilityTimeout=0
+            self.clients.sqs.change_message_visibility_batch,
+            messages,
+            VisibilityTimeout=0,
         )
 
     def delete(self, receipt_handle: str) -> bool:
         """Delete a message, gone or not; False for a stale handle: it may still be there."""
         call = partial(
-            self.clients.sqs.delete_message, QueueUrl=self.url, ReceiptHandle=receipt_handle
+            self.clients.sqs.delete_message,
+            QueueUrl=self.url,
+            ReceiptHandle=receipt_handle,
         )
         return unless(_STALE_HANDLE, call) is not None
 
@@ -119,8 +129,12 @@ class Queue:
 
     def attributes(self) -> Mapping[str, str]:
         """Return all attributes of the queue, by name."""
-        answer = self.clients.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])
-        return {str(name): value for name, value in answer.get("Attributes", {}).items()}
+        answer = self.clients.sqs.get_queue_attributes(
+            QueueUrl=self.url, AttributeNames=["All"]
+        )
+        return {
+            str(name): value for name, value in answer.get("Attributes", {}).items()
+        }
 
     def send_body(
         self, body: str, attributes: Mapping[str, str | None], delay_seconds: int = 0
@@ -170,18 +184,33 @@ class JobQueue(Queue):
         return self.send_body(message.body, message.attributes, delay_seconds)
 
     def send_dead(
-        self, body: str, *, cause: str, run_id: str | None = None, request_id: str | None = None
+        self,
+        body: str,
+        *,
+        cause: str,
+        run_id: str | None = None,
+        request_id: str | None = None,
     ) -> str:
         """Send a body to the dead-letter queue; return the message id."""
-        return self.dead.send_body(body, {RUN_ID: run_id, CAUSE: cause, REQUEST_ID: request_id})
+        return self.dead.send_body(
+            body, {RUN_ID: run_id, CAUSE: cause, REQUEST_ID: request_id}
+        )
 
-    def differences(self, *, visibility_timeout_seconds: int, max_receives: int) -> list[str]:
+    def differences(
+        self, *, visibility_timeout_seconds: int, max_receives: int
+    ) -> list[str]:
         """Return how the queues' attributes differ from those required, one sentence each."""
         queue, dlq = self.attributes(), self.dead.attributes()
         redrive = json.loads(queue.get("RedrivePolicy") or "{}")
         found = {
-            "VisibilityTimeout": (queue.get("VisibilityTimeout"), visibility_timeout_seconds),
-            "RedrivePolicy.maxReceiveCount": (redrive.get("maxReceiveCount"), max_receives),
+            "VisibilityTimeout": (
+                queue.get("VisibilityTimeout"),
+                visibility_timeout_seconds,
+            ),
+            "RedrivePolicy.maxReceiveCount": (
+                redrive.get("maxReceiveCount"),
+                max_receives,
+            ),
             "RedrivePolicy.deadLetterTargetArn": (
                 redrive.get("deadLetterTargetArn"),
                 dlq.get("QueueArn"),
@@ -211,7 +240,9 @@ def _message_of(raw: Mapping[str, Any]) -> Message:
         receipt_handle=raw["ReceiptHandle"],
         body=raw["Body"],
         receive_count=int(system.get("ApproximateReceiveCount", 1)),
-        sent_at=datetime.fromtimestamp(int(system.get("SentTimestamp") or 0) / 1000, UTC),
+        sent_at=datetime.fromtimestamp(
+            int(system.get("SentTimestamp") or 0) / 1000, UTC
+        ),
         attributes={
             name: value["StringValue"]
             for name, value in raw.get("MessageAttributes", {}).items()
@@ -220,7 +251,9 @@ def _message_of(raw: Mapping[str, Any]) -> Message:
     )
 
 
-def read_whole(queue: JobQueue, deadline: Deadline | None = None) -> Iterator[list[Message]]:
+def read_whole(
+    queue: JobQueue, deadline: Deadline | None = None
+) -> Iterator[list[Message]]:
     """Yield all dead letters in batches, each once.
 
     SQS returns any of them, and asks all of its servers where it waits. So those that were read

@@ -88,7 +88,9 @@ def publish_lag(run: RunRecord) -> timedelta | None:
     """
     if run.published_at is None:
         return None
-    uploads = [each.uploaded_at for each in run.vendor_results if each.uploaded_at is not None]
+    uploads = [
+        each.uploaded_at for each in run.vendor_results if each.uploaded_at is not None
+    ]
     of_uploads = run.trigger is Trigger.UPLOAD and uploads
     began = min(max(uploads), run.requested_at) if of_uploads else run.requested_at
     return max(run.published_at - began, timedelta(0))
@@ -154,7 +156,9 @@ class Metrics:
         """Report the feed's age of each tenant that has a schedule, and the greatest age of all."""
         if seconds:
             oldest = max(seconds.values())
-            self._send(lambda: self._of_each(FEED_AGE_SECONDS, seconds, oldest, "Seconds"))
+            self._send(
+                lambda: self._of_each(FEED_AGE_SECONDS, seconds, oldest, "Seconds")
+            )
 
     def feeds_judged(self, events: Sequence[SloEvent]) -> None:
         """Report whether the feeds of tenants that have a schedule are as they are to be."""
@@ -193,12 +197,16 @@ class Metrics:
 
     def _run_data(self, record: RunRecord) -> list[dict[str, Any]]:
         began = record.started_at or record.requested_at
-        seconds = (record.finished_at - began).total_seconds() if record.finished_at else 0.0
+        seconds = (
+            (record.finished_at - began).total_seconds() if record.finished_at else 0.0
+        )
         rows = record.counts.get("total_rows", 0)
         event, lag = event_of_run(record), publish_lag(record)
         slo = [] if event is None else self._slo_data([event])
         if lag is not None:
-            slo += self._for_both(record, PUBLISH_LAG_SECONDS, lag.total_seconds(), "Seconds")
+            slo += self._for_both(
+                record, PUBLISH_LAG_SECONDS, lag.total_seconds(), "Seconds"
+            )
         return [
             *slo,
             *self._end_data(record),
@@ -208,13 +216,20 @@ class Metrics:
 
     def _end_data(self, record: RunRecord) -> list[dict[str, Any]]:
         metrics = _METRICS_OF_END[record.status].items()
-        data = [datum for name, value in metrics for datum in self._for_both(record, name, value)]
+        data = [
+            datum
+            for name, value in metrics
+            for datum in self._for_both(record, name, value)
+        ]
         if record.status is RunStatus.HELD:
             return data  # a hold leaves the count of failures as it is
         # A success has just set the count to 0.
         failed = record.status is RunStatus.FAILED
         running = self.consecutive_failures(record.tenant_id) if failed else 0
-        return [*data, self._datum(CONSECUTIVE_FAILURES, running, **{TENANT_ID: record.tenant_id})]
+        return [
+            *data,
+            self._datum(CONSECUTIVE_FAILURES, running, **{TENANT_ID: record.tenant_id}),
+        ]
 
     def _slo_data(self, events: Sequence[SloEvent]) -> list[dict[str, Any]]:
         """Return good and bad, 1 and 0 both, of each tenant and all, and bad by whose it is."""
@@ -236,14 +251,18 @@ class Metrics:
                 data.append({**total, "StatisticValues": {**bounds, **counts}})
         faults = Counter(each.fault for each in events if each.fault is not None)
         return data + [
-            self._datum(SLO_BAD, n, **{FAILURE_CLASS: fault}) for fault, n in faults.items()
+            self._datum(SLO_BAD, n, **{FAILURE_CLASS: fault})
+            for fault, n in faults.items()
         ]
 
     def _of_each(
         self, name: str, values: Mapping[str, float], total: float, unit: str = "Count"
     ) -> list[dict[str, Any]]:
         """Return a metric's total, and its value of each tenant."""
-        by_tenant = (self._datum(name, n, unit, **{TENANT_ID: each}) for each, n in values.items())
+        by_tenant = (
+            self._datum(name, n, unit, **{TENANT_ID: each})
+            for each, n in values.items()
+        )
         return [self._datum(name, total, unit), *by_tenant]
 
     def _for_both(
@@ -268,7 +287,9 @@ class Metrics:
         if not self.enabled:
             return
         # A daemon: neither the caller nor the end of the process waits for a service that hangs.
-        sender = threading.Thread(target=self._put, args=(data,), name="metrics", daemon=True)
+        sender = threading.Thread(
+            target=self._put, args=(data,), name="metrics", daemon=True
+        )
         try:
             sender.start()
         except RuntimeError as error:
@@ -289,7 +310,9 @@ class Metrics:
             _not_sent(f"{type(error).__name__}: {error}")
 
 
-def report_fault(metrics: Metrics, event: str, error: Exception, **facts: object) -> None:
+def report_fault(
+    metrics: Metrics, event: str, error: Exception, **facts: object
+) -> None:
     """Log a tick's exception, a defect with its traceback, and count it as ``WorkerError``."""
     code = error_code_of(error)
     trace = error if code == INTERNAL_ERROR else False
@@ -302,7 +325,9 @@ def _not_sent(why: str) -> None:
 
 
 @maps_aws_errors
-def remove_alarms(clients: Clients, namespace: str, environment: str, tenant_id: str) -> int:
+def remove_alarms(
+    clients: Clients, namespace: str, environment: str, tenant_id: str
+) -> int:
     """Delete the alarms on a tenant's metrics, whatever their names; return how many there were."""
     names: set[str] = set()
     wanted = {TENANT_ID: tenant_id, ENVIRONMENT: environment}
@@ -312,7 +337,9 @@ def remove_alarms(clients: Clients, namespace: str, environment: str, tenant_id:
             MetricName=name, Namespace=namespace, Dimensions=dimensions
         )
         for alarm in answer["MetricAlarms"]:
-            watched = {each["Name"]: each["Value"] for each in alarm.get("Dimensions", [])}
+            watched = {
+                each["Name"]: each["Value"] for each in alarm.get("Dimensions", [])
+            }
             if watched == wanted:  # embedded AWS returns others too
                 names.add(alarm["AlarmName"])
     if names:

@@ -151,7 +151,11 @@ class ObjectStore:
         Keys that end in ``/`` are folders that consoles make, and do not count. ``each_page`` is
         called for each thousand of them, and ends the listing by what it raises.
         """
-        uploads = (each for each in self._listed(prefix, each_page) if not each.key.endswith("/"))
+        uploads = (
+            each
+            for each in self._listed(prefix, each_page)
+            if not each.key.endswith("/")
+        )
         return max(uploads, key=_age, default=None)
 
     def newest_objects(self, prefix: str, count: int) -> list[ObjectInfo]:
@@ -177,11 +181,15 @@ class ObjectStore:
     def copy_pinned(self, source: ObjectInfo, target_key: str) -> str:
         """Copy an object as listed, return the copy's SHA-256; else `ObjectChangedError`."""
         try:
-            answer = self._copy(source.key, target_key, CopySourceIfMatch=f'"{source.etag}"')
+            answer = self._copy(
+                source.key, target_key, CopySourceIfMatch=f'"{source.etag}"'
+            )
         except ClientError as error:
             if error_code(error) not in NO_OBJECT | PRECONDITION_FAILED:
                 raise
-            raise ObjectChangedError("s3.CopyObject", f"{source.key} was replaced") from error
+            raise ObjectChangedError(
+                "s3.CopyObject", f"{source.key} was replaced"
+            ) from error
         if known := _whole_sha256(answer.get("CopyObjectResult", {})):
             return known
         digest = hashlib.sha256()
@@ -198,18 +206,25 @@ class ObjectStore:
         """Copy an object as `copy` does, where there is one; return whether there was."""
         return unless(NO_OBJECT, lambda: self._copy(source_key, target_key)) is not None
 
-    def upload_form(self, key: str, max_bytes: int, redirect: str | None = None) -> UploadForm:
+    def upload_form(
+        self, key: str, max_bytes: int, redirect: str | None = None
+    ) -> UploadForm:
         """Return a form to store one object, at most ``max_bytes``, which leads to ``redirect``."""
         back = {"success_action_redirect": redirect} if redirect else {}
         post = self.clients.s3_links.generate_presigned_post(
             self.bucket,
             key,
             Fields=dict(back),
-            Conditions=[["content-length-range", 0, max_bytes], *([back] if back else [])],
+            Conditions=[
+                ["content-length-range", 0, max_bytes],
+                *([back] if back else []),
+            ],
             ExpiresIn=_SECONDS,
         )
         policy = json.loads(base64.b64decode(post["fields"]["policy"]))
-        return UploadForm(post["url"], post["fields"], datetime.fromisoformat(policy["expiration"]))
+        return UploadForm(
+            post["url"], post["fields"], datetime.fromisoformat(policy["expiration"])
+        )
 
     def read(self, key: str) -> bytes:
         """Return an object's bytes; `MissingResourceError` where there is no such object."""
@@ -226,7 +241,9 @@ class ObjectStore:
             answer = self.clients.s3.get_object(
                 Bucket=self.bucket, Key=key, Range=f"bytes={start}-{stop - 1}"
             )
-            if answer["ContentLength"] > stop - start:  # a store that knows no ranges sends it all
+            if (
+                answer["ContentLength"] > stop - start
+            ):  # a store that knows no ranges sends it all
                 return answer["Body"].read(stop)[start:]
             return answer["Body"].read()  # to the end: a broken connection shows
         except ClientError as error:
@@ -241,12 +258,16 @@ class ObjectStore:
         if start >= stop:
             return iter(())
         wanted = f"bytes={start}-{stop - 1}"
-        body = self.clients.s3.get_object(Bucket=self.bucket, Key=key, Range=wanted)["Body"]
+        body = self.clients.s3.get_object(Bucket=self.bucket, Key=key, Range=wanted)[
+            "Body"
+        ]
         return body.iter_chunks(_STREAM_SIZE)
 
     def put(self, key: str, data: bytes, *, content_type: str | None = None) -> Written:
         """Store bytes under a key, whatever was there."""
-        self.clients.s3.put_object(Bucket=self.bucket, Key=key, Body=data, **_extra(content_type))
+        self.clients.s3.put_object(
+            Bucket=self.bucket, Key=key, Body=data, **_extra(content_type)
+        )
         return Written(len(data), hashlib.sha256(data).hexdigest())
 
     def put_stream(
@@ -266,18 +287,28 @@ class ObjectStore:
         )
         return stream.written()
 
-    def put_if_absent(self, key: str, data: bytes, *, content_type: str | None = None) -> bool:
+    def put_if_absent(
+        self, key: str, data: bytes, *, content_type: str | None = None
+    ) -> bool:
         """Store bytes unless the key is taken; return whether they were stored."""
         # Where another writer is at it just then, S3 asks to try again.
         again = retrying(has_answered(*WRITE_CONFLICT), tries=5)
-        wanted: Any = {"Key": key, "Body": data, "IfNoneMatch": "*", **_extra(content_type)}
+        wanted: Any = {
+            "Key": key,
+            "Body": data,
+            "IfNoneMatch": "*",
+            **_extra(content_type),
+        }
         put = partial(again, self.clients.s3.put_object, Bucket=self.bucket, **wanted)
         return unless(PRECONDITION_FAILED, put) is not None
 
     def head(self, key: str) -> ObjectHead | None:
         """Return the facts of an object, None where there is no such object."""
         head = partial(
-            self.clients.s3.head_object, Bucket=self.bucket, Key=key, ChecksumMode="ENABLED"
+            self.clients.s3.head_object,
+            Bucket=self.bucket,
+            Key=key,
+            ChecksumMode="ENABLED",
         )
         if (answer := unless(NO_OBJECT, head)) is None:
             return None
@@ -336,7 +367,9 @@ class ObjectStore:
         markers = [each for each in found.get("DeleteMarkers", []) if each["IsLatest"]]
         mine = [each["VersionId"] for each in markers if each["Key"] == key]
         for version in mine:
-            self.clients.s3.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
+            self.clients.s3.delete_object(
+                Bucket=self.bucket, Key=key, VersionId=version
+            )
         return bool(mine) and self.exists(key)
 
     def check(self) -> None:
@@ -357,13 +390,18 @@ class ObjectStore:
         pinned: set[str] = set()
         if any(len(copies) > 1 for copies in found.values()):
             manifest = json.loads(self.read_or_none(keys.input_manifest) or b"{}")
-            pinned = {str(each["run_copy_key"]) for each in manifest.get("vendors", {}).values()}
+            pinned = {
+                str(each["run_copy_key"])
+                for each in manifest.get("vendors", {}).values()
+            }
         return {
             name: next((key for key in copies if key in pinned), copies[-1])
             for name, copies in sorted(found.items())
         }
 
-    def presign(self, key: str, *, is_page: bool = False, expires_in: int = _LINK_SECONDS) -> str:
+    def presign(
+        self, key: str, *, is_page: bool = False, expires_in: int = _LINK_SECONDS
+    ) -> str:
         """Return a presigned link to an object (SigV4), good for ``expires_in`` seconds.
 
         Browsers save the object: a supplier chooses the type of an upload, and a page of his must

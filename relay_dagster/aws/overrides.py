@@ -84,10 +84,14 @@ class OverrideStore:
 
         def put(before: dict[str, Override], now: datetime) -> dict[str, Override]:
             kept = {sku: one.accepted for sku, one in before.items() if sku in wanted}
-            changed = {s: one.model_copy(update=kept.get(s, {})) for s, one in wanted.items()}
+            changed = {
+                s: one.model_copy(update=kept.get(s, {})) for s, one in wanted.items()
+            }
             return before | changed
 
-        return self._change(tenant_id, put, Action.OVERRIDES_PUT, tenant_id, wanted, origin)
+        return self._change(
+            tenant_id, put, Action.OVERRIDES_PUT, tenant_id, wanted, origin
+        )
 
     def remove(
         self, tenant_id: str, skus: Collection[str], origin: Origin = SYSTEM
@@ -97,7 +101,9 @@ class OverrideStore:
         def remove(before: dict[str, Override], now: datetime) -> dict[str, Override]:
             return {sku: one for sku, one in before.items() if sku not in skus}
 
-        return self._change(tenant_id, remove, Action.OVERRIDES_REMOVED, tenant_id, skus, origin)
+        return self._change(
+            tenant_id, remove, Action.OVERRIDES_REMOVED, tenant_id, skus, origin
+        )
 
     def accept(
         self,
@@ -120,7 +126,13 @@ class OverrideStore:
             return before | changed
 
         return self._change(
-            tenant_id, accept, Action.SKUS_ACCEPTED, run_id, prices, origin, reason=reason
+            tenant_id,
+            accept,
+            Action.SKUS_ACCEPTED,
+            run_id,
+            prices,
+            origin,
+            reason=reason,
         )
 
     def _head(self, tenant_id: str) -> _Head | None:
@@ -163,21 +175,37 @@ class OverrideStore:
         def try_once() -> OverrideChange:
             head, now = self._head(tenant_id), self.database.clock()
             document = self._read(head)
-            before = {s: left for s, one in document.overrides.items() if (left := one.at(now))}
+            before = {
+                s: left
+                for s, one in document.overrides.items()
+                if (left := one.at(now))
+            }
             after = steps(dict(before), now)
-            kept = {sku: line for sku, line in document.unread.items() if sku not in skus}
-            changed = sum(before.get(sku) != after.get(sku) for sku in {*before, *after})
+            kept = {
+                sku: line for sku, line in document.unread.items() if sku not in skus
+            }
+            changed = sum(
+                before.get(sku) != after.get(sku) for sku in {*before, *after}
+            )
             changed += len(document.unread) - len(kept)
             if not changed:
                 return OverrideChange(document.version, len(after), 0)
             if len(after) > max(MAX_OVERRIDES, len(before)):
-                raise QuotaExceededError("OVERRIDE_QUOTA_EXCEEDED", tenant_id, MAX_OVERRIDES)
+                raise QuotaExceededError(
+                    "OVERRIDE_QUOTA_EXCEEDED", tenant_id, MAX_OVERRIDES
+                )
             version = document.version + 1
-            facts = {"version": version, "count": len(skus), "skus": sorted(skus)[:_MAX_NAMED]}
+            facts = {
+                "version": version,
+                "count": len(skus),
+                "skus": sorted(skus)[:_MAX_NAMED],
+            }
             entry = origin.entry(action, tenant_id, target, now, **facts, **details)
             key = f"{_place_of(tenant_id)}{version:010}-{secrets.token_hex(16)}.jsonl"
             in_order = sorted({*after, *kept})
-            lines = (kept[sku] if sku in kept else _line(after[sku]) for sku in in_order)
+            lines = (
+                kept[sku] if sku in kept else _line(after[sku]) for sku in in_order
+            )
             self.objects.put_stream(key, lines)
             table, place = self.database.tenants, Kind.OVERRIDES.key(tenant_id)
             item = _HEADS.item(place, _Head(tenant_id, version, key))

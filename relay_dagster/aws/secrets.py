@@ -70,27 +70,41 @@ class SecretStore:
 
     def of_tenant(self, tenant_id: str) -> tuple[SecretEntry, ...]:
         """Return the shown facts of a tenant's secrets, by name; of an index, which lags."""
-        return tuple(self.database.tenants.read_all(self._keys(tenant_id), _ENTRIES.read))
+        return tuple(
+            self.database.tenants.read_all(self._keys(tenant_id), _ENTRIES.read)
+        )
 
-    def put(self, tenant_id: str, name: str, secret: SecretValue, origin: Origin = SYSTEM) -> bool:
+    def put(
+        self, tenant_id: str, name: str, secret: SecretValue, origin: Origin = SYSTEM
+    ) -> bool:
         """Keep a secret, in place of one that there is; return whether it is new."""
         table, key = self.database.tenants, Kind.SECRET.key(tenant_id, name)
         now, known = self.database.clock(), table.read(key, _ENTRIES.read)
         if known is None and len(self._keys(tenant_id)) >= MAX_SECRETS:
             raise QuotaExceededError("SECRET_QUOTA_EXCEEDED", tenant_id, MAX_SECRETS)
         self.database.transact_while_active(tenant_id)
-        text = json.dumps({"host": secret.host, "value": secret.value}, ensure_ascii=False)
+        text = json.dumps(
+            {"host": secret.host, "value": secret.value}, ensure_ascii=False
+        )
         self._call(lambda: self._store(tenant_id, name, text))
         entry = SecretEntry(
-            tenant_id=tenant_id, name=name, host=secret.host, created_at=now, updated_at=now
+            tenant_id=tenant_id,
+            name=name,
+            host=secret.host,
+            created_at=now,
+            updated_at=now,
         )
         if known is not None:
             entry = replace(entry, created_at=known.created_at)
         item = _ENTRIES.item(key, entry)
-        audited = origin.entry(Action.SECRET_PUT, tenant_id, name, now, host=secret.host)
+        audited = origin.entry(
+            Action.SECRET_PUT, tenant_id, name, now, host=secret.host
+        )
         try:
             self.database.transact_while_active(
-                tenant_id, table.update("secret", item, item), self.database.audit_write(audited)
+                tenant_id,
+                table.update("secret", item, item),
+                self.database.audit_write(audited),
             )
         except TenantClosingError:
             self._call(lambda: self._delete(self._name(tenant_id, name)))
@@ -123,7 +137,9 @@ class SecretStore:
         for name in names:
             self._call(partial(self._delete, self._name(tenant_id, name)))
             self.database.tenants.carry_out(
-                self.database.tenants.write("secret", "Delete", Kind.SECRET.key(tenant_id, name))
+                self.database.tenants.write(
+                    "secret", "Delete", Kind.SECRET.key(tenant_id, name)
+                )
             )
         return len(names)
 
@@ -140,7 +156,9 @@ class SecretStore:
             raise
         except ExternalServiceError as error:
             log.warning("secrets_unavailable", error=str(error))
-            message = "Secrets Manager does not answer, or does not let this installation in"
+            message = (
+                "Secrets Manager does not answer, or does not let this installation in"
+            )
             raise SecretsUnavailableError(message) from error
 
     @maps_aws_errors
@@ -157,10 +175,14 @@ class SecretStore:
 
     @maps_aws_errors
     def _read(self, full: str) -> str:
-        return self.database.clients.secrets.get_secret_value(SecretId=full)["SecretString"]
+        return self.database.clients.secrets.get_secret_value(SecretId=full)[
+            "SecretString"
+        ]
 
     @maps_aws_errors
     def _delete(self, full: str) -> None:
         client = self.database.clients.secrets
-        call = partial(client.delete_secret, SecretId=full, ForceDeleteWithoutRecovery=True)
+        call = partial(
+            client.delete_secret, SecretId=full, ForceDeleteWithoutRecovery=True
+        )
         unless({"ResourceNotFoundException"}, call)

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from relay_dagster.client.api_client import tenant_path
-from relay_dagster.client.session import Limit, Session, Shown, Tenant, argument, command, option
+from relay_dagster.client.session import (
+    Limit,
+    Session,
+    Shown,
+    Tenant,
+    argument,
+    command,
+    option,
+)
 from relay_dagster.client.terminal import TableView, expiry
 from relay_dagster.wire.access import AuditList, KeyList, NewTenantKey
 
@@ -50,14 +58,21 @@ def create(
         ),
     ] = None,
     days: Annotated[
-        int | None, option("For how long it is good.", default="for ever", min=1, max=36_500)
+        int | None,
+        option("For how long it is good.", default="for ever", min=1, max=36_500),
     ] = None,
 ) -> None:
     """Make a key and print it, this once; its id goes to standard error."""
     until = None if days is None else datetime.now(UTC) + timedelta(days=days)
-    asked = {"name": name, "scopes": scope or None, "expires_at": until and until.isoformat()}
+    asked = {
+        "name": name,
+        "scopes": scope or None,
+        "expires_at": until and until.isoformat(),
+    }
     order = {field: value for field, value in asked.items() if value is not None}
-    made = session.api.ask(NewTenantKey, "POST", tenant_path(tenant, "api-keys"), json=order)
+    made = session.api.ask(
+        NewTenantKey, "POST", tenant_path(tenant, "api-keys"), json=order
+    )
     session.screen.say(made.api_key, whole=True)
     session.screen.complain(
         f"key {made.key_id} of {tenant}; it is shown this once, and deleted with: "
@@ -67,7 +82,9 @@ def create(
 
 @command(keys)
 def delete(
-    session: Session, tenant: Tenant, key_id: Annotated[str, argument("KEY_ID", "As listed.")]
+    session: Session,
+    tenant: Tenant,
+    key_id: Annotated[str, argument("KEY_ID", "As listed.")],
 ) -> None:
     """Delete a key, at once."""
     session.api.send("DELETE", tenant_path(tenant, "api-keys", key_id))
@@ -104,11 +121,15 @@ def _details(details: Mapping[str, Any]) -> str:
         for name, value in details.items()
         if value is not None and value != [] and name not in _HIDDEN
     }
-    before, after = (shown.pop(f"config_version_{side}", None) for side in ("before", "after"))
+    before, after = (
+        shown.pop(f"config_version_{side}", None) for side in ("before", "after")
+    )
     parts = [] if before is None else [f"config version {before} -> {after}"]
     for name, value in shown.items():
         listed = value if isinstance(value, list) else [value]
-        rest = f" and {len(listed) - _MAX_PATHS} more" if len(listed) > _MAX_PATHS else ""
+        rest = (
+            f" and {len(listed) - _MAX_PATHS} more" if len(listed) > _MAX_PATHS else ""
+        )
         parts.append(f"{name} {', '.join(map(str, listed[:_MAX_PATHS]))}{rest}")
     return "; ".join(parts)
 
@@ -116,7 +137,9 @@ def _details(details: Mapping[str, Any]) -> str:
 AUDIT = TableView(
     {
         "when": "occurred_at",
-        "who": lambda entry: f"{entry.actor.name or entry.actor.id} ({entry.actor.kind})",
+        "who": lambda entry: (
+            f"{entry.actor.name or entry.actor.id} ({entry.actor.kind})"
+        ),
         "from": "address",
         "did": "action",
         "tenant": lambda entry: entry.tenant_id or "all",

@@ -53,7 +53,9 @@ class ApiClient:
         self._page_size = page_size
         # To this machine's own addresses it goes no way on which somebody could look.
         self.shows_key = (
-            api_key is not None and self.url.startswith("http://") and not is_here(self.url)
+            api_key is not None
+            and self.url.startswith("http://")
+            and not is_here(self.url)
         )
         key = (api_key or "").strip()
         named = "the key of RELAY_API_KEY or --api-key"
@@ -73,21 +75,27 @@ class ApiClient:
         """Close the connections."""
         self._http.close()
 
-    def start_run(self, tenant_id: str, vendors: list[str], idempotency_key: str | None) -> Polled:
+    def start_run(
+        self, tenant_id: str, vendors: list[str], idempotency_key: str | None
+    ) -> Polled:
         """Ask for a run of all vendors, or of those named."""
         order: dict[str, Any] = {"tenant_id": tenant_id, "run_type": "inventory_sync"}
         if vendors:
             order["vendors"] = vendors
         headers = {}
         if idempotency_key is not None:
-            headers["Idempotency-Key"] = _header_text("--idempotency-key", idempotency_key)
+            headers["Idempotency-Key"] = _header_text(
+                "--idempotency-key", idempotency_key
+            )
         return self._polled(self.send("POST", "/v1/runs", json=order, headers=headers))
 
     def run(self, run_id: str) -> Polled:
         """Return a run as it stands."""
         return self._polled(self.send("GET", f"/v1/runs/{segment(run_id)}"))
 
-    def runs(self, tenant_id: str | None, status: str | None, limit: int) -> Iterator[Run]:
+    def runs(
+        self, tenant_id: str | None, status: str | None, limit: int
+    ) -> Iterator[Run]:
         """Yield at most ``limit`` runs, newest first, over as many pages as it takes."""
         asked = {"tenant_id": tenant_id, "status": status}
         pages = self.pages(RunList, "/v1/runs", asked, limit)
@@ -113,7 +121,9 @@ class ApiClient:
             answer = self.send("GET", page)
             links |= {str(name): str(link) for name, link in _json(answer).items()}
             page = answer.links.get("next", {}).get("url")
-            if page is not None and not page.startswith("/v1/"):  # the key goes nowhere else
+            if page is not None and not page.startswith(
+                "/v1/"
+            ):  # the key goes nowhere else
                 raise _foreign(answer)
         return links
 
@@ -159,7 +169,9 @@ class ApiClient:
         except httpx.TransportError as error:
             never = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
             was_sent = not isinstance(error, never)
-            what = "broke off before it had answered" if was_sent else "is not reachable"
+            what = (
+                "broke off before it had answered" if was_sent else "is not reachable"
+            )
             raise errors.NoAnswerError(
                 f"the API at {self.url} {what} ({reason_of(error)}); see that it runs, and that "
                 "RELAY_API_URL or --api-url names it",

@@ -30,14 +30,18 @@ ConfigFile = Annotated[Path, argument("FILE", "A config, YAML or JSON.")]
 def check(
     session: Session,
     file: ConfigFile,
-    tenant: Annotated[str | None, option("Whose config it is; else its tenant_id.")] = None,
+    tenant: Annotated[
+        str | None, option("Whose config it is; else its tenant_id.")
+    ] = None,
 ) -> Shown:
     """Judge a config against the rules and the vendors' latest files; stores nothing."""
     document = read_config_file(file)
     path = f"{tenant_path(tenant_of(document, tenant))}/config:check"
     text = json_text(document).encode()
     found = session.api.ask(ConfigCheck, "POST", path, content=text, headers=JSON)
-    return Shown(found, lambda: show_check(session.screen, found), lambda: int(not found.valid))
+    return Shown(
+        found, lambda: show_check(session.screen, found), lambda: int(not found.valid)
+    )
 
 
 @command(config)
@@ -46,14 +50,18 @@ def put(
     file: ConfigFile,
     if_match: Annotated[
         int | None,
-        option("Only where this is the latest version, so nobody's is passed over.", min=1),
+        option(
+            "Only where this is the latest version, so nobody's is passed over.", min=1
+        ),
     ] = None,
 ) -> None:
     """Store a config as its tenant's new version, and print that version."""
     document = read_config_file(file)
     headers = JSON if if_match is None else {**JSON, "If-Match": f'"{if_match}"'}
     path, text = tenant_path(tenant_of(document, None), "config"), json_text(document)
-    stored = session.api.ask(ConfigVersion, "PUT", path, content=text.encode(), headers=headers)
+    stored = session.api.ask(
+        ConfigVersion, "PUT", path, content=text.encode(), headers=headers
+    )
     session.screen.say(f"{stored.tenant_id}: config version {stored.config_version}")
 
 
@@ -61,7 +69,9 @@ def put(
 def get(
     session: Session,
     tenant: Annotated[str, argument("TENANT", "Whose config.")],
-    version: Annotated[int | None, option("Which version.", default="the latest", min=1)] = None,
+    version: Annotated[
+        int | None, option("Which version.", default="the latest", min=1)
+    ] = None,
 ) -> None:
     """Print a config as JSON, as it takes effect; its version goes to standard error."""
     stored = session.api.config(tenant, version)
@@ -78,20 +88,28 @@ def show_check(screen: Screen, check: ConfigCheck) -> None:
             screen.section(title, fault_lines([each.as_json() for each in found]))
     for vendor in check.vendors:
         if vendor.status != "not_looked_at" or check.valid:
-            screen.section(f"vendor {vendor.vendor_id}: {_state(vendor)}", _findings(vendor))
+            screen.section(
+                f"vendor {vendor.vendor_id}: {_state(vendor)}", _findings(vendor)
+            )
     if check.patch:
         screen.section("with these changes the files would read better")
         for step in check.patch:
             # A JSON Pointer as the paths of faults are written.
             names = step.path.removeprefix("/").split("/")
-            place = ".".join(name.replace("~1", "/").replace("~0", "~") for name in names)
+            place = ".".join(
+                name.replace("~1", "/").replace("~0", "~") for name in names
+            )
             screen.say(f"{place}: {_json(step.value)}", indent=2, style="green")
 
 
 def _verdict(check: ConfigCheck) -> str:
     if not check.valid:
         return f"not valid: {len(check.faults)} fault{'s' if len(check.faults) > 1 else ''}"
-    unfit = [each.vendor_id for each in check.vendors if each.as_sent and not each.as_sent.usable]
+    unfit = [
+        each.vendor_id
+        for each in check.vendors
+        if each.as_sent and not each.as_sent.usable
+    ]
     but = [f"{len(check.doubts)} in doubt"] if check.doubts else []
     but += [f"it does not fit the latest file of {', '.join(unfit)}"] if unfit else []
     return f"valid, but {' and '.join(but)}" if but else "valid"
@@ -114,7 +132,9 @@ def _findings(vendor: VendorCheck) -> Iterator[str]:
         yield f"file: {vendor.s3_key}, {vendor.size or 0:,} bytes, {instant(vendor.last_modified)}"
     for missing in vendor.missing_headers:
         mapped = f", mapped to {_json(missing.header)}" if missing.header else ""
-        nearest = f"; the nearest is {_json(missing.nearest)}" if missing.nearest else ""
+        nearest = (
+            f"; the nearest is {_json(missing.nearest)}" if missing.nearest else ""
+        )
         yield f"missing: {missing.column}{mapped}{nearest}"
     if vendor.unused_headers:
         yield f"not used: {', '.join(vendor.unused_headers)}"
@@ -167,7 +187,9 @@ def json_text(value: Any) -> str:
     if isinstance(value, NumberText) and _JSON_NUMBER.fullmatch(value):
         return str(value)
     if isinstance(value, Mapping):
-        pairs = (f"{json.dumps(str(key))}: {json_text(item)}" for key, item in value.items())
+        pairs = (
+            f"{json.dumps(str(key))}: {json_text(item)}" for key, item in value.items()
+        )
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(json_text, value)) + "]"
@@ -177,14 +199,18 @@ def json_text(value: Any) -> str:
 def tenant_of(document: Mapping[str, Any], given: str | None) -> str:
     """Return whose config it is, as given or as it says; `BadUsageError`: neither says."""
     tenant_id = given or document.get("tenant_id")
-    if isinstance(tenant_id, int | str) and not isinstance(tenant_id, bool) and str(tenant_id):
+    if (
+        isinstance(tenant_id, int | str)
+        and not isinstance(tenant_id, bool)
+        and str(tenant_id)
+    ):
         return str(tenant_id)
     raise BadUsageError("the config names no tenant_id; put it in, or give --tenant")
 
 
 def _has_bare_key(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return any(not isinstance(k, str) or isinstance(k, BareWord) for k in value) or any(
-            map(_has_bare_key, value.values())
-        )
+        return any(
+            not isinstance(k, str) or isinstance(k, BareWord) for k in value
+        ) or any(map(_has_bare_key, value.values()))
     return isinstance(value, list) and any(map(_has_bare_key, value))

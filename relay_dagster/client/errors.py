@@ -56,7 +56,9 @@ class RefusedError(ClientError):
             str(problem.get("detail", "")),
         )
         faults = fault_lines(problem.get("errors") or [])
-        if faults and detail.startswith(faults[0]):  # the sentence is the faults over again
+        if faults and detail.startswith(
+            faults[0]
+        ):  # the sentence is the faults over again
             number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
             detail = f"refused, for {number}"
         lines = [f"{code}: {detail}", *(f"  {fault}" for fault in faults)]
@@ -65,7 +67,9 @@ class RefusedError(ClientError):
         if hint := _HINTS.get(str(code)):
             lines.append(hint)
         if active := problem.get("active_run_id"):
-            lines.append(f"run {active} is under way; watch it with: relay show {active} --watch")
+            lines.append(
+                f"run {active} is under way; watch it with: relay show {active} --watch"
+            )
         super().__init__(*lines, f"request_id: {problem.get('request_id')}")
 
     @property
@@ -77,6 +81,8 @@ class RefusedError(ClientError):
 def fault_lines(faults: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return ``path: message`` of each fault."""
     return [
-        f"{fault['path']}: {fault['message']}" if fault.get("path") else str(fault["message"])
+        f"{fault['path']}: {fault['message']}"
+        if fault.get("path")
+        else str(fault["message"])
         for fault in faults
     ]

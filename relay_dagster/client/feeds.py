@@ -13,14 +13,28 @@ import typer
 from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.errors import BadUsageError
 from relay_dagster.client.links import download_to, opened
-from relay_dagster.client.session import RunId, Session, Shown, Tenant, argument, command, option
+from relay_dagster.client.session import (
+    RunId,
+    Session,
+    Shown,
+    Tenant,
+    argument,
+    command,
+    option,
+)
 from relay_dagster.client.terminal import TableView, expiry
 from relay_dagster.wire.access import FeedLinkList, NewFeedLink
 
 _PIECE = 1 << 20
 _Output = Annotated[
     Path | None,
-    option("Where it goes; else standard output.", "--output", "-o", default=False, metavar="FILE"),
+    option(
+        "Where it goes; else standard output.",
+        "--output",
+        "-o",
+        default=False,
+        metavar="FILE",
+    ),
 ]
 
 commands = typer.Typer()
@@ -95,7 +109,8 @@ def create(
     tenant: Tenant,
     name: Annotated[str, option("Whom it is for.", default=False)],
     days: Annotated[
-        int | None, option("For how long it is good.", default="for ever", min=1, max=36_500)
+        int | None,
+        option("For how long it is good.", default="for ever", min=1, max=36_500),
     ] = None,
 ) -> None:
     """Make a link to the feed in force and print it, this once; its id goes to standard error."""
@@ -120,7 +135,9 @@ def list_links(session: Session, tenant: Tenant) -> Shown:
 
 @command(feed_links)
 def delete(
-    session: Session, tenant: Tenant, link_id: Annotated[str, argument("LINK_ID", "As listed.")]
+    session: Session,
+    tenant: Tenant,
+    link_id: Annotated[str, argument("LINK_ID", "As listed.")],
 ) -> None:
     """Revoke a link, at once."""
     session.api.send("DELETE", tenant_path(tenant, "feed-links", link_id))

@@ -17,7 +17,9 @@ from relay_dagster.client.session import RunId, Session, argument, command, opti
 from relay_dagster.client.terminal import Screen
 from relay_dagster.wire.runs import HeldFeed, PublishedFeed, Run
 
-Reason = Annotated[str, option("Why; it stands in the run, or in the log.", default=False)]
+Reason = Annotated[
+    str, option("Why; it stands in the run, or in the log.", default=False)
+]
 commands = typer.Typer()
 
 
@@ -29,10 +31,12 @@ def release(
         str | None, option("Why; it stands in the run.", default="asks at a terminal")
     ] = None,
     sha256: Annotated[
-        str | None, option("Of the feed that was looked at.", default="asks at a terminal")
+        str | None,
+        option("Of the feed that was looked at.", default="asks at a terminal"),
     ] = None,
     guard: Annotated[
-        list[str] | None, option("One that tripped, all must be named; may be repeated.")
+        list[str] | None,
+        option("One that tripped, all must be named; may be repeated."),
     ] = None,
 ) -> None:
     """Publish the feed that a run holds back; shows it and asks, unless hash and guards are given.
@@ -40,18 +44,24 @@ def release(
     Where nobody can be asked, the command that releases what is shown is printed, with status 1.
     """
     if (sha256 is None) is not (not guard):
-        raise BadUsageError("--sha256 and --guard go together: they say what was looked at")
+        raise BadUsageError(
+            "--sha256 and --guard go together: they say what was looked at"
+        )
     if reason is None and sha256 is not None:
         raise BadUsageError("--reason: a release that nobody is asked about needs one")
     screen = session.screen
     if sha256 is None:
         run = session.api.run(run_id).run
         if run.hold is None or not run.is_held:
-            raise ClientError(f"run {run_id} is {run.status}: nothing of it is held back")
+            raise ClientError(
+                f"run {run_id} is {run.status}: nothing of it is held back"
+            )
         screen.say(f"run {run_id} of {run.tenant_id}")
         show_hold(screen, run, run.hold)
         if not screen.is_terminal:
-            command = release_command(run, run.hold, *([] if reason is None else [reason]))
+            command = release_command(
+                run, run.hold, *([] if reason is None else [reason])
+            )
             screen.complain(f"nothing is released; to do so: {command}")
             raise typer.Exit(1)
         if not screen.agrees("publish this feed?"):
@@ -64,8 +74,12 @@ def release(
         raise typer.Exit(1)
     order = {"sha256": sha256, "guards": guard, "reason": reason}
     with _unconfirmed(screen, "released"):
-        done = session.api.ask(Run, "POST", f"/v1/runs/{segment(run_id)}/release", json=order)
-    screen.say(f"run {done.run_id} of {done.tenant_id} is released: its feed is published")
+        done = session.api.ask(
+            Run, "POST", f"/v1/runs/{segment(run_id)}/release", json=order
+        )
+    screen.say(
+        f"run {done.run_id} of {done.tenant_id} is released: its feed is published"
+    )
 
 
 @command(commands)
@@ -80,7 +94,9 @@ def rollback(
     order = {"run_id": segment(run_id), "reason": reason}
     with _unconfirmed(session.screen, "rolled back"):
         feed = session.api.ask(PublishedFeed, "POST", path, json=order)
-    session.screen.say(f"{feed.tenant_id}: the feed of run {feed.run_id} is published again")
+    session.screen.say(
+        f"{feed.tenant_id}: the feed of run {feed.run_id} is published again"
+    )
 
 
 def show_hold(screen: Screen, run: Run, hold: HeldFeed) -> None:
@@ -89,7 +105,9 @@ def show_hold(screen: Screen, run: Run, hold: HeldFeed) -> None:
     for guard in hold.guards:
         show_guard(screen, guard)
     if run.is_held:
-        screen.say("the shop keeps the feed that it has; the next run's takes this one's place")
+        screen.say(
+            "the shop keeps the feed that it has; the next run's takes this one's place"
+        )
         screen.say("release it, once it is found right, with:")
         screen.say(release_command(run, hold), indent=2, whole=True)
 
@@ -106,7 +124,10 @@ def show_guard(screen: Screen, guard: Mapping[str, Any]) -> None:
     whose = f" of {guard['vendor_id']}" if guard.get("vendor_id") else ""
     side = f", {guard['side']} side" if guard.get("side") else ""
     share = f"{guard['count']:,} of {guard['of']:,}, {guard['value']}"
-    screen.say(f"{guard['guard']}{whose}{side}: {share}; the limit is {guard['limit']}", indent=2)
+    screen.say(
+        f"{guard['guard']}{whose}{side}: {share}; the limit is {guard['limit']}",
+        indent=2,
+    )
     for each in guard.get("examples", ()):
         now = "gone" if each["after"] is None else each["after"]
         screen.say(f"{each['sku']}: {each['before']} -> {now}", indent=6)

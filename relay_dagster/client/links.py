@@ -18,9 +18,14 @@ from relay_dagster.wire.tenants import UploadLink
 
 TIMEOUT = httpx.Timeout(60, connect=10)
 _PIECE = 1 << 20
-_GONE = (403, 404, 410)  # how S3 answers for a file that is not there, or whose link has expired
+_GONE = (
+    403,
+    404,
+    410,
+)  # how S3 answers for a file that is not there, or whose link has expired
 _NAMED_BY = (
-    "the API names that host in links, RELAY_PUBLIC_S3_ENDPOINT_URL of its environment changes it"
+    "the API names that host in links, "
+    "RELAY_PUBLIC_S3_ENDPOINT_URL of its environment changes it"
 )
 _Report = TypeVar("_Report", bound=Answer)
 certificates = cache(httpx.create_ssl_context)
@@ -37,7 +42,9 @@ def download_to(path: Path, name: str, link: str) -> str:
     """Write a presigned link's file as it is stored; return its SHA-256. Raises as `opened`."""
     digest = hashlib.sha256()
     with opened(name, link) as response, path.open("wb") as file:
-        for chunk in response.iter_raw(_PIECE):  # no encoding comes off that the upload had
+        for chunk in response.iter_raw(
+            _PIECE
+        ):  # no encoding comes off that the upload had
             digest.update(chunk)
             file.write(chunk)
     return digest.hexdigest()
@@ -86,7 +93,10 @@ def send_file(link: UploadLink, path: Path) -> None:
         ) from error
     if not response.is_success:
         # What S3 says of a refusal, as far as its answer is S3's.
-        parts = (re.search(f"<{tag}>([^<]+)</{tag}>", response.text) for tag in ("Code", "Message"))
+        parts = (
+            re.search(f"<{tag}>([^<]+)</{tag}>", response.text)
+            for tag in ("Code", "Message")
+        )
         why = "".join(f": {found.group(1)}" for found in parts if found is not None)
         raise UnexpectedAnswerError(
             f"{path.name} is not uploaded: {host} answers {response.status_code} "
@@ -100,11 +110,15 @@ def read_report(model: type[_Report], name: str, link: str) -> _Report:
     try:
         return model.model_validate_json(download(file, link))
     except ValidationError as error:
-        raise UnexpectedAnswerError(f"{file} is not in the form that is known here") from error
+        raise UnexpectedAnswerError(
+            f"{file} is not in the form that is known here"
+        ) from error
 
 
 def _without_key(url: str) -> httpx.Client:
-    return httpx.Client(verify=certificates(), timeout=TIMEOUT, trust_env=not is_here(url))
+    return httpx.Client(
+        verify=certificates(), timeout=TIMEOUT, trust_env=not is_here(url)
+    )
 
 
 def is_here(url: str) -> bool:

@@ -27,18 +27,28 @@ class Receiver(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, host: str, port: int, secret: str, *, show: Show, complain: Callable[[str], None]
+        self,
+        host: str,
+        port: int,
+        secret: str,
+        *,
+        show: Show,
+        complain: Callable[[str], None],
     ) -> None:
         try:
             self.verifier = Webhook(secret)
         except Exception as error:
-            raise BadUsageError("--secret is not one of a webhook: whsec_ and base64") from error
+            raise BadUsageError(
+                "--secret is not one of a webhook: whsec_ and base64"
+            ) from error
         self.show = show
         self.complain = complain
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:
-            raise BadUsageError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+            raise BadUsageError(
+                f"cannot listen on {host}:{port}: {error.strerror}"
+            ) from error
 
     @property
     def url(self) -> str:
@@ -59,7 +69,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isdecimal():
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "it has no Content-Length")
         elif int(length) > MAX_BYTES:
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"it has over {MAX_BYTES} bytes")
+            self._refuse(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"it has over {MAX_BYTES} bytes"
+            )
         else:
             body = self.rfile.read(int(length))
             try:

@@ -47,7 +47,9 @@ def watch(session: Session, polled: Polled, *, silently: bool = False) -> RunDet
         with view.live:
             view.show(polled.run)
             while not polled.run.has_ended:
-                session.pause(POLL_SECONDS if polled.retry_after is None else polled.retry_after)
+                session.pause(
+                    POLL_SECONDS if polled.retry_after is None else polled.retry_after
+                )
                 polled = _poll(session, polled.run.run_id, view.report_problem)
                 view.show(polled.run)
         return polled.run
@@ -76,7 +78,9 @@ def cause_of(run: Run) -> str:
     return f"{run.error_code}: {' '.join((run.error_message or '').split())}"
 
 
-def _poll(session: Session, run_id: str, report_problem: Callable[[str], None]) -> Polled:
+def _poll(
+    session: Session, run_id: str, report_problem: Callable[[str], None]
+) -> Polled:
     """Look at a run, over and over while the API does not answer."""
     waited = 0.0
     while True:
@@ -131,7 +135,9 @@ class _Picture:
         self._began = time.monotonic()
         self._run: Run | None = None
         self._problem = ""
-        self.live = Live(console=console, get_renderable=self._drawn, refresh_per_second=8)
+        self.live = Live(
+            console=console, get_renderable=self._drawn, refresh_per_second=8
+        )
 
     def show(self, run: Run) -> None:
         """Draw a run as it is now."""
@@ -148,9 +154,14 @@ class _Picture:
         if run is None:
             return Text("")
         head = Text(f"{run.status}", style=status_style(run.status))
-        head.append(f"  attempt {run.attempt}  {duration(time.monotonic() - self._began)}", "dim")
+        head.append(
+            f"  attempt {run.attempt}  {duration(time.monotonic() - self._began)}",
+            "dim",
+        )
         below = [
-            Text(plain(line), style="yellow") for line in (*_remarks(run), self._problem) if line
+            Text(plain(line), style="yellow")
+            for line in (*_remarks(run), self._problem)
+            if line
         ]
         table = Table.grid(padding=(0, 1, 0, 1))
         names = [str(stage) for stage in Stage]

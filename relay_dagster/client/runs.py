@@ -18,7 +18,15 @@ from relay_dagster.client.errors import ClientError, NoAnswerError
 from relay_dagster.client.holds import show_hold
 from relay_dagster.client.links import read_report
 from relay_dagster.client.run_watch import cause_of, exit_status, watch
-from relay_dagster.client.session import Limit, RunId, Session, Shown, argument, command, option
+from relay_dagster.client.session import (
+    Limit,
+    RunId,
+    Session,
+    Shown,
+    argument,
+    command,
+    option,
+)
 from relay_dagster.client.terminal import (
     Screen,
     TableView,
@@ -43,7 +51,8 @@ def run(
     session: Session,
     tenant: Annotated[str, argument("TENANT", "Whose feeds to run.")],
     vendor: Annotated[
-        list[str] | None, option("One of the config's vendors; may be repeated.", default="all")
+        list[str] | None,
+        option("One of the config's vendors; may be repeated.", default="all"),
     ] = None,
     watched: Watch = False,
     idempotency_key: Annotated[
@@ -65,9 +74,13 @@ def run(
         ended = watch(session, polled)
         if ended.succeeded:
             took = between(ended.started_at, ended.finished_at)
-            session.screen.say(f"{ended.status} in {took}; more with: relay show {ended.run_id}")
+            session.screen.say(
+                f"{ended.status} in {took}; more with: relay show {ended.run_id}"
+            )
         elif ended.is_held:
-            session.screen.complain(f"what holds it, what releases it: relay show {ended.run_id}")
+            session.screen.complain(
+                f"what holds it, what releases it: relay show {ended.run_id}"
+            )
         elif ended.error_code:
             session.screen.complain(f"causes and samples: relay errors {ended.run_id}")
         raise typer.Exit(exit_status(session, ended))
@@ -112,11 +125,16 @@ def show_runs(screen: Screen, runs: Sequence[Run]) -> None:
     if not runs:
         screen.say("no run")
         return
-    is_narrow, now = screen.is_terminal and screen.out.width < _ROOM_FOR_ALL, datetime.now(UTC)
+    is_narrow, now = (
+        screen.is_terminal and screen.out.width < _ROOM_FOR_ALL,
+        datetime.now(UTC),
+    )
     columns: dict[str, str | Callable[[Any], str]] = {
         "run_id": "run_id",
         "tenant_id": "tenant_id",
-        "status": lambda run: run.status if is_narrow else f"{run.status} {_stage(run)}".strip(),
+        "status": lambda run: (
+            run.status if is_narrow else f"{run.status} {_stage(run)}".strip()
+        ),
     }
     if screen.is_terminal:
         columns["requested"] = lambda run: ago(run.requested_at, now)
@@ -196,7 +214,10 @@ class RunReport:
             "read": summary.total_rows,
             "refused": refused,
             "valid": summary.total_rows - refused,
-            **{f"  of {name}": count for name, count in summary.vendor_record_counts.items()},
+            **{
+                f"  of {name}": count
+                for name, count in summary.vendor_record_counts.items()
+            },
             "in the merged feed": summary.record_count,
             "SKUs without a price, left out": summary.unpriced_skus,
         }
@@ -205,9 +226,14 @@ class RunReport:
         _show_counts(screen, counts)
         if summary.quarantined:
             screen.say(
-                "quarantine.csv has them; the next run publishes the new prices after", indent=2
+                "quarantine.csv has them; the next run publishes the new prices after",
+                indent=2,
             )
-            screen.say(f"relay accept {self.run.run_id} --all --reason ...", indent=4, whole=True)
+            screen.say(
+                f"relay accept {self.run.run_id} --all --reason ...",
+                indent=4,
+                whole=True,
+            )
         screen.say(f"warnings: {counted(summary.warnings)}", indent=2)
         if self.run.rows:
             show_rows(screen, self.run.rows)
@@ -270,10 +296,14 @@ def _facts(run: Run) -> Iterable[str]:
     if run.next_action:
         yield f"{run.failure_class}; to do: {run.next_action}"
     version = "none found" if run.config_version is None else str(run.config_version)
-    vendors = "all vendors" if run.vendors is None else f"vendors {', '.join(run.vendors)}"
+    vendors = (
+        "all vendors" if run.vendors is None else f"vendors {', '.join(run.vendors)}"
+    )
     yield f"config version {version}, {vendors}, attempt {run.attempt}, started by {run.trigger}"
     moments = {"started": run.started_at, "finished": run.finished_at}
-    moments_shown = [f"{what} {instant(moment)}" for what, moment in moments.items() if moment]
+    moments_shown = [
+        f"{what} {instant(moment)}" for what, moment in moments.items() if moment
+    ]
     yield ", ".join([f"requested {instant(run.requested_at)}", *moments_shown[:-1]])
     yield from moments_shown[-1:]
     if run.next_attempt_at:
@@ -299,7 +329,11 @@ def errors(session: Session, run_id: RunId) -> Shown:
     """Show what went wrong in a run: each cause once, with its count, samples and what to do."""
     found = session.api.run(run_id).run
     links = session.api.artifacts(run_id)
-    report = read_report(ErrorReport, "errors", links["errors"]) if "errors" in links else None
+    report = (
+        read_report(ErrorReport, "errors", links["errors"])
+        if "errors" in links
+        else None
+    )
 
     def show() -> None:
         session.screen.say(headline(found, report))
@@ -344,7 +378,9 @@ def matters_of(report: ErrorReport) -> list[tuple[Place, list[ReportEntry]]]:
     return [(place, list(some)) for place, some in grouped]
 
 
-def show_causes(screen: Screen, run: Run, report: ErrorReport, links: dict[str, str]) -> None:
+def show_causes(
+    screen: Screen, run: Run, report: ErrorReport, links: dict[str, str]
+) -> None:
     """Write for people what went wrong, and what to do."""
     if run.next_action:
         screen.say(f"to do: {run.next_action}", style="green")
@@ -370,7 +406,9 @@ def show_causes(screen: Screen, run: Run, report: ErrorReport, links: dict[str, 
         kept = Counter(entry.error_code for entry in report.entries)
         cut = {code: n for code, n in report.counts.items() if n > kept[code]}
         totals = ", ".join(f"{code} {n:,}" for code, n in cut.items())
-        screen.say(f"errors.json keeps the first entries alone; all there were: {totals}")
+        screen.say(
+            f"errors.json keeps the first entries alone; all there were: {totals}"
+        )
     if link := links.get("invalid_rows"):
         text = "every refused record, as it stood in its file: invalid_rows.csv"
         screen.say(text if screen.is_terminal else f"{text}: {link}", href=link)

@@ -46,12 +46,16 @@ class Session:
 class Shown:
     """The answer of a command."""
 
-    document: Any  # for programs: JSON values, an answer of the API, or a list of answers
+    document: (
+        Any  # for programs: JSON values, an answer of the API, or a list of answers
+    )
     show: Callable[[], None]  # writes it for people
     exit_status: Callable[[], int] = lambda: 0  # asked after that: the command's
 
 
-def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[..., Any]], Any]:
+def command(
+    app: typer.Typer, name: str | None = None
+) -> Callable[[Callable[..., Any]], Any]:
     """Make a function a command of the API's client.
 
     Its first parameter is the session; the command has ``--api-url`` and ``--api-key`` in its
@@ -66,7 +70,11 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...
         added = [each for each in every if shows or each.name != "as_json"]
 
         def run(
-            *, api_url: str, api_key: str | None, as_json: bool = False, **arguments: Any
+            *,
+            api_url: str,
+            api_key: str | None,
+            as_json: bool = False,
+            **arguments: Any,
         ) -> None:
             with connected(api_url, api_key) as session:
                 shown = function(replace(session, as_json=as_json), **arguments)
@@ -77,7 +85,11 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...
                     elif isinstance(document, list):
                         session.screen.show_json([each.as_json() for each in document])
                     else:
-                        plain = document if isinstance(document, dict) else document.as_json()
+                        plain = (
+                            document
+                            if isinstance(document, dict)
+                            else document.as_json()
+                        )
                         session.screen.show_json(plain)
                     raise typer.Exit(shown.exit_status())
 
@@ -94,7 +106,9 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...
     return register
 
 
-_KEY = "An admin's or the tenant's key; the variable keeps it out of lists of processes."
+_KEY = (
+    "An admin's or the tenant's key; the variable keeps it out of lists of processes."
+)
 
 
 def _options(
@@ -102,7 +116,9 @@ def _options(
     api_url: Annotated[
         str, option("Where the API is.", envvar="RELAY_API_URL")
     ] = "http://127.0.0.1:8000",
-    api_key: Annotated[str | None, option(_KEY, default=False, envvar="RELAY_API_KEY")] = None,
+    api_key: Annotated[
+        str | None, option(_KEY, default=False, envvar="RELAY_API_KEY")
+    ] = None,
 ) -> None:
     """Have the parameters that commands have beside their own."""
 
@@ -112,7 +128,9 @@ def connected(api_url: str, api_key: str | None) -> Iterator[Session]:
     """Lend a session; end the command with its exit status, after saying what went wrong."""
     with screen_only() as screen, ApiClient(api_url, api_key) as api:
         if api.shows_key:
-            screen.complain(f"warning: the key goes to {api.url} in the clear; use https")
+            screen.complain(
+                f"warning: the key goes to {api.url} in the clear; use https"
+            )
         yield Session(api, screen)
 
 

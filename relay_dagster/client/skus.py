@@ -14,14 +14,23 @@ import typer
 from relay_dagster.client.api_client import segment, tenant_path
 from relay_dagster.client.errors import BadUsageError
 from relay_dagster.client.holds import Reason
-from relay_dagster.client.session import RunId, Session, Shown, Tenant, argument, command
+from relay_dagster.client.session import (
+    RunId,
+    Session,
+    Shown,
+    Tenant,
+    argument,
+    command,
+)
 from relay_dagster.client.terminal import Screen, TableView, cell
 from relay_dagster.wire import skus as wire
 
 commands = typer.Typer()
 overrides = typer.Typer()
 
-_STEPS = TableView({"step": "step", "with": "operand", "before": "before", "after": "after"})
+_STEPS = TableView(
+    {"step": "step", "with": "operand", "before": "before", "after": "after"}
+)
 _REFUSED = TableView(
     {"vendor": "vendor_id", "row": "row_number", "why": "error_codes"}, folded=("why",)
 )
@@ -34,7 +43,9 @@ _OFFERS: dict[str, str | Callable[[Any], str]] = {
     "cost": "cost",
     "price": "price",
     "landed": "landed_cost",
-    "lead time": lambda offer: "-" if offer.lead_time_days is None else f"{offer.lead_time_days} d",
+    "lead time": lambda offer: (
+        "-" if offer.lead_time_days is None else f"{offer.lead_time_days} d"
+    ),
     "updated": "updated_at",
     "rule": "rule",
     "lost on": lambda offer: offer.lost_on or "(the winner)",
@@ -61,7 +72,9 @@ _WHY_NOT = {
 
 @command(commands)
 def explain(
-    session: Session, run_id: RunId, sku: Annotated[str, argument("SKU", "As the feed has it.")]
+    session: Session,
+    run_id: RunId,
+    sku: Annotated[str, argument("SKU", "As the feed has it.")],
 ) -> Shown:
     """Show why a SKU's row of a run's feed is what it is: each step of the price, every offer."""
     path = f"/v1/runs/{segment(run_id)}/explain"
@@ -77,7 +90,11 @@ def show_explanation(screen: Screen, explanation: wire.Explanation) -> None:
         for header, text in explanation.feed_row.items():
             screen.say(f"{header}: {text or '-'}", indent=2)
     if explanation.override is not None:
-        said = (f"{name}: {text}" for name, text in explanation.override.items() if name != "sku")
+        said = (
+            f"{name}: {text}"
+            for name, text in explanation.override.items()
+            if name != "sku"
+        )
         screen.section("its override", said)
     if explanation.price_steps is not None:
         screen.section("the price, step by step")
@@ -85,13 +102,18 @@ def show_explanation(screen: Screen, explanation: wire.Explanation) -> None:
     if explanation.offers_count:
         screen.section(_counted("offers", explanation.offers, explanation.offers_count))
         columns = dict(_OFFERS)
-        if all(one.stock_quantity in (None, one.quantity_available) for one in explanation.offers):
+        if all(
+            one.stock_quantity in (None, one.quantity_available)
+            for one in explanation.offers
+        ):
             del columns["offered"]
         if all(each.rule is None for each in explanation.offers):
             del columns["rule"]
         TableView(columns, folded=("vendor's SKU",)).show(screen, explanation.offers)
     if explanation.refused_count:
-        screen.section(_counted("refused rows", explanation.refused, explanation.refused_count))
+        screen.section(
+            _counted("refused rows", explanation.refused, explanation.refused_count)
+        )
         _REFUSED.show(screen, explanation.refused)
 
 
@@ -111,7 +133,9 @@ def _verdict(explanation: wire.Explanation) -> str:
     price = explanation.price_steps[-1].after if explanation.price_steps else None
     if explanation.reason == "unpriced":
         why = "has no price" if price is None else f"comes to a price of {price}"
-        return f"SKU {explanation.sku} is not in the feed: its best offer, {best}, {why}"
+        return (
+            f"SKU {explanation.sku} is not in the feed: its best offer, {best}, {why}"
+        )
     return f"SKU {explanation.sku} costs {price}, from {best}"
 
 
@@ -126,8 +150,12 @@ def accept(
     session: Session,
     run_id: RunId,
     reason: Reason,
-    skus: Annotated[list[str] | None, argument("SKU...", "As in quarantine.csv.")] = None,
-    is_all: Annotated[bool, typer.Option("--all", help="All of the run's quarantine.")] = False,
+    skus: Annotated[
+        list[str] | None, argument("SKU...", "As in quarantine.csv.")
+    ] = None,
+    is_all: Annotated[
+        bool, typer.Option("--all", help="All of the run's quarantine.")
+    ] = False,
 ) -> None:
     """Accept prices that a run has kept back, so that the next run publishes them."""
     if is_all is bool(skus):
@@ -135,7 +163,9 @@ def accept(
     order = {"reason": reason, **({"all": True} if is_all else {"skus": skus})}
     path = f"/v1/runs/{segment(run_id)}/accept"
     done = session.api.ask(wire.AcceptedSkus, "POST", path, json=order)
-    session.screen.say(f"{done.accepted:,} SKUs are accepted; the next run publishes their prices")
+    session.screen.say(
+        f"{done.accepted:,} SKUs are accepted; the next run publishes their prices"
+    )
 
 
 # --- overrides -----------------------------------------------------------------------------------
@@ -145,18 +175,24 @@ def accept(
 def list_overrides(session: Session, tenant: Tenant) -> Shown:
     """List a tenant's overrides by SKU; those that are over are not shown."""
     asked = {"limit": str(wire.MAX_AT_ONCE)}
-    pages = list(session.api.pages(wire.OverrideList, tenant_path(tenant, "overrides"), asked))
+    pages = list(
+        session.api.pages(wire.OverrideList, tenant_path(tenant, "overrides"), asked)
+    )
     found = [one for page in pages for one in page.overrides]
     last = pages[-1]
 
     def show() -> None:
-        rows = [[cell(one.get(name)) for name in _OVERRIDE_FIELDS.values()] for one in found]
+        rows = [
+            [cell(one.get(name)) for name in _OVERRIDE_FIELDS.values()] for one in found
+        ]
         if not rows:
             session.screen.complain("the tenant has no overrides")
             return
         session.screen.table([*_OVERRIDE_FIELDS], rows, folded=("sku", "note"))
         if last.unused:
-            session.screen.complain(f"no vendor offers the SKU of {last.unused:,} of them")
+            session.screen.complain(
+                f"no vendor offers the SKU of {last.unused:,} of them"
+            )
 
     facts = {"version": last.version, "count": last.count, "unused": last.unused}
     return Shown({**facts, "overrides": found}, show)
@@ -169,7 +205,8 @@ def put(
     file: Annotated[
         Path,
         argument(
-            "FILE", "A JSON list of them; or, named *.csv, a CSV file with their keys as columns."
+            "FILE",
+            "A JSON list of them; or, named *.csv, a CSV file with their keys as columns.",
         ),
     ],
 ) -> None:
@@ -177,7 +214,9 @@ def put(
     try:
         text = file.read_text(encoding="utf-8-sig")
         if file.suffix.lower() == ".csv":
-            found = [_of_row(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
+            found = [
+                _of_row(row) for row in csv.DictReader(io.StringIO(text, newline=""))
+            ]
         else:
             found = json.loads(text, parse_float=str)
     except OSError as error:
@@ -196,7 +235,9 @@ def put(
     asked, done = iter(found), 0
     while part := list(islice(asked, wire.MAX_AT_ONCE)):
         path = f"{tenant_path(tenant, 'overrides')}:put"
-        change = session.api.ask(wire.ChangedOverrides, "POST", path, json={"overrides": part})
+        change = session.api.ask(
+            wire.ChangedOverrides, "POST", path, json={"overrides": part}
+        )
         done += len(part)
         session.screen.say(
             f"{done:,} are put; {tenant} has {change.count:,} overrides, version {change.version}"
@@ -205,7 +246,9 @@ def put(
 
 @command(overrides)
 def remove(
-    session: Session, tenant: Tenant, skus: Annotated[list[str], argument("SKU...", "As listed.")]
+    session: Session,
+    tenant: Tenant,
+    skus: Annotated[list[str], argument("SKU...", "As listed.")],
 ) -> None:
     """Remove the overrides of SKUs, with what was accepted of them."""
     path = f"{tenant_path(tenant, 'overrides')}:remove"
@@ -221,7 +264,9 @@ def _of_row(row: Mapping[str | None, Any]) -> dict[str, Any]:
     if None in row:
         raise ValueError(f"a row has more fields than the header: {row[None]}")
     said: dict[str, Any] = {
-        str(name).strip(): text.strip() for name, text in row.items() if text and text.strip()
+        str(name).strip(): text.strip()
+        for name, text in row.items()
+        if text and text.strip()
     }
     if "leave_out" in said:
         said["leave_out"] = _BOOLEANS.get(said["leave_out"].lower(), said["leave_out"])

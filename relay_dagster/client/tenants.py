@@ -11,7 +11,14 @@ import typer
 from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.errors import BadUsageError, RefusedError
 from relay_dagster.client.session import Session, Shown, argument, command, option
-from relay_dagster.client.terminal import Screen, TableView, ago, cell_of_count, duration, instant
+from relay_dagster.client.terminal import (
+    Screen,
+    TableView,
+    ago,
+    cell_of_count,
+    duration,
+    instant,
+)
 from relay_dagster.wire import tenants as wire
 
 _PAUSE = "/v1/admin/pause"
@@ -20,7 +27,9 @@ _COLUMNS: dict[str, str | Callable[[Any], str]] = {
     "vendor_id": "vendor_id",
     "status": lambda vendor: vendor.status or "-",
     "uploaded": "uploaded_at",
-    "age": lambda vendor: "-" if vendor.age_hours is None else f"{vendor.age_hours:,} h",
+    "age": lambda vendor: (
+        "-" if vendor.age_hours is None else f"{vendor.age_hours:,} h"
+    ),
     "rows": lambda vendor: cell_of_count(vendor.rows),
     "refused": lambda vendor: cell_of_count(vendor.invalid_rows),
     "won": lambda vendor: cell_of_count(vendor.skus_won),
@@ -75,13 +84,19 @@ def tenants(session: Session) -> Shown:
 def pause(
     session: Session,
     tenant: _OrAll = None,
-    reason: Annotated[str | None, option("Shown to admins alone.", default=False)] = None,
-    public_reason: Annotated[str | None, option("The reason for tenants.", default=False)] = None,
+    reason: Annotated[
+        str | None, option("Shown to admins alone.", default=False)
+    ] = None,
+    public_reason: Annotated[
+        str | None, option("The reason for tenants.", default=False)
+    ] = None,
 ) -> Shown:
     """Stop new runs, of one tenant or of all; with nothing to pause and no reason, list pauses."""
     if reason is None:
         if tenant is not None or public_reason is not None:
-            raise BadUsageError("--reason says why; without anything, the pauses are listed")
+            raise BadUsageError(
+                "--reason says why; without anything, the pauses are listed"
+            )
         pages = session.api.pages(wire.PauseList, _PAUSE)
         listed = [each for page in pages for each in page.pauses]
         document = {"pauses": [each.as_json() for each in listed]}
@@ -96,7 +111,9 @@ def pause(
 def resume(
     session: Session,
     tenant: _OrAll = None,
-    reason: Annotated[str | None, option("It stands in the audit.", default=False)] = None,
+    reason: Annotated[
+        str | None, option("It stands in the audit.", default=False)
+    ] = None,
 ) -> None:
     """Let new runs in again, of one tenant, or end the pause of all; the other stays in force."""
     session.api.send("DELETE", _PAUSE, json={"tenant_id": tenant, "reason": reason})
@@ -119,7 +136,9 @@ def status(session: Session, tenant: Tenant) -> Shown:
         if error.status == HTTPStatus.NOT_FOUND:
             with suppress(RefusedError):  # there was none, or it is not for this key
                 path = tenant_path(tenant, "deletion")
-                return _deletion(session, session.api.ask(wire.TenantDeletion, "GET", path))
+                return _deletion(
+                    session, session.api.ask(wire.TenantDeletion, "GET", path)
+                )
         raise
     return Shown(found, lambda: show_status(session.screen, tenant, found))
 
@@ -128,17 +147,23 @@ def status(session: Session, tenant: Tenant) -> Shown:
 def delete(
     session: Session,
     tenant: Tenant,
-    confirm: Annotated[str, option("Its id once more.", default=False, metavar="TENANT")],
+    confirm: Annotated[
+        str, option("Its id once more.", default=False, metavar="TENANT")
+    ],
 ) -> Shown:
     """Delete a tenant and all that it has; for some days it can be restored."""
     path, asked = tenant_path(tenant), {"confirm": confirm}
-    return _deletion(session, session.api.ask(wire.TenantDeletion, "DELETE", path, params=asked))
+    return _deletion(
+        session, session.api.ask(wire.TenantDeletion, "DELETE", path, params=asked)
+    )
 
 
 @command(tenant)
 def restore(session: Session, tenant: Tenant) -> Shown:
     """Take a tenant's deletion back: its keys work again, and its triggers go on."""
-    restored = session.api.ask(wire.TenantStanding, "POST", tenant_path(tenant, "restore"))
+    restored = session.api.ask(
+        wire.TenantStanding, "POST", tenant_path(tenant, "restore")
+    )
     line = f"tenant {restored.tenant_id} is {restored.state}"
     return Shown(restored, lambda: session.screen.say(line))
 
@@ -172,7 +197,9 @@ def show_status(screen: Screen, tenant_id: str, status: wire.TenantStatus) -> No
     columns = dict(_COLUMNS)
     if screen.is_terminal:
         columns["uploaded"] = lambda each: (
-            "-" if each.uploaded_at is None else ago(each.uploaded_at, datetime.now(UTC))
+            "-"
+            if each.uploaded_at is None
+            else ago(each.uploaded_at, datetime.now(UTC))
         )
     TableView(columns, folded=("vendor_id",)).show(screen, status.vendors)
     pulled = [each for each in status.vendors if each.pull is not None]
@@ -190,7 +217,9 @@ def _standing(tenant_id: str, status: wire.TenantStatus) -> Iterator[str]:
     if status.published_run_id is None:
         yield "no feed is published yet"
     else:
-        since = f"{instant(status.published_at)}, {duration(status.feed_age_seconds or 0)}"
+        since = (
+            f"{instant(status.published_at)}, {duration(status.feed_age_seconds or 0)}"
+        )
         yield f"the feed of run {status.published_run_id} is in force since {since}"
     if status.last_run is not None:
         last = status.last_run

@@ -102,7 +102,9 @@ class Screen:
             lines = [list(names), *cleaned]
             widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
             for line in lines:
-                padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+                padded = (
+                    cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+                )
                 self.say("  ".join(padded).rstrip())
             return
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -125,11 +127,16 @@ class TableView:
     folded: Sequence[str] = ()  # the columns that a narrow terminal may fold
     empty: str = ""  # written to standard error in place of a table without rows
 
-    def show(self, screen: Screen, answers: Iterable[Any], *, notes: Sequence[str] = ()) -> None:
+    def show(
+        self, screen: Screen, answers: Iterable[Any], *, notes: Sequence[str] = ()
+    ) -> None:
         """Write the answers, in the order given; ``notes`` as in `Screen.table`."""
         shown = self.columns.values()
         rows = [
-            [cell(getattr(each, it)) if isinstance(it, str) else it(each) for it in shown]
+            [
+                cell(getattr(each, it)) if isinstance(it, str) else it(each)
+                for it in shown
+            ]
             for each in answers
         ]
         if rows or not self.empty:
@@ -156,7 +163,9 @@ def plain(text: str) -> str:
     """Return a text in which every character shows: controls as their escapes, no line ends."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def status_style(text: str) -> str:
@@ -185,7 +194,9 @@ def ago(moment: datetime, now: datetime) -> str:
 
 def between(start: datetime | None, end: datetime | None) -> str:
     """Return how long it took from one instant to another."""
-    return "-" if start is None or end is None else duration((end - start).total_seconds())
+    return (
+        "-" if start is None or end is None else duration((end - start).total_seconds())
+    )
 
 
 def duration(seconds: float) -> str:
@@ -193,7 +204,11 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    return (
+        f"{minutes} min {rest} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60} min"
+    )
 
 
 def counted(counts: Mapping[str, int]) -> str:

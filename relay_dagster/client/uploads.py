@@ -10,7 +10,14 @@ import typer
 from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.links import send_file
-from relay_dagster.client.session import Session, Shown, Tenant, argument, command, option
+from relay_dagster.client.session import (
+    Session,
+    Shown,
+    Tenant,
+    argument,
+    command,
+    option,
+)
 from relay_dagster.client.terminal import TableView, instant
 from relay_dagster.wire.access import SecretList
 from relay_dagster.wire.tenants import PullStanding, UploadLink
@@ -44,7 +51,9 @@ def upload(
         file.open("rb").close()  # what cannot be read shows before a link is asked for
         name.encode()
         order = {"vendor_id": vendor, "file_name": name}
-        link = session.api.ask(UploadLink, "POST", tenant_path(tenant, "uploads"), json=order)
+        link = session.api.ask(
+            UploadLink, "POST", tenant_path(tenant, "uploads"), json=order
+        )
         if found.st_size > link.max_bytes:
             raise BadUsageError(
                 f"{file}: has {found.st_size:,} bytes, and {link.max_bytes:,} are the most; "
@@ -52,7 +61,9 @@ def upload(
             )
         send_file(link, file)
     except UnicodeEncodeError as error:
-        raise BadUsageError(f"{name!r}: the name is not UTF-8; rename the file") from error
+        raise BadUsageError(
+            f"{name!r}: the name is not UTF-8; rename the file"
+        ) from error
     except OSError as error:
         raise BadUsageError(f"{file}: {error.strerror or error}") from error
     session.screen.say(link.key)
@@ -81,7 +92,11 @@ def what_starts_a_run(session: Session, tenant_id: str) -> str:
     on_upload = (stored.tenant_config.get("triggers") or {}).get("on_upload")
     if on_upload is not None:
         quiet = on_upload["quiet_seconds"]
-        return f"a run starts {quiet} s after the last upload" if quiet else "a run starts at once"
+        return (
+            f"a run starts {quiet} s after the last upload"
+            if quiet
+            else "a run starts at once"
+        )
     if stored.next_run_at is not None:
         return f"the schedule starts the next run at {instant(stored.next_run_at)}"
     return f"no run starts by itself; start one with: relay run {tenant_id}"
@@ -95,11 +110,15 @@ def put(
     session: Session,
     tenant: Tenant,
     name: _Name,
-    host: Annotated[str, option("host or host:port; it is sent nowhere else.", default=False)],
+    host: Annotated[
+        str, option("host or host:port; it is sent nowhere else.", default=False)
+    ],
 ) -> None:
     """Keep a secret, which is read from standard input; one newline at its end does not count."""
     if sys.stdin.isatty():
-        session.screen.complain("the secret is read from standard input; end it with Ctrl-D")
+        session.screen.complain(
+            "the secret is read from standard input; end it with Ctrl-D"
+        )
     value = sys.stdin.read().removesuffix("\n").removesuffix("\r")
     path = tenant_path(tenant, "secrets", name)
     session.api.send("PUT", path, json={"value": value, "host": host})

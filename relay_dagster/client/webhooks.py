@@ -41,7 +41,9 @@ def create(
     order: dict[str, Any] = {"url": url, "events": event}
     if description is not None:
         order["description"] = description
-    made = session.api.ask(wire.NewWebhook, "POST", tenant_path(tenant, "webhooks"), json=order)
+    made = session.api.ask(
+        wire.NewWebhook, "POST", tenant_path(tenant, "webhooks"), json=order
+    )
     note = (
         f"webhook {made.webhook_id} of {tenant}; its secret is shown this once; try it with: "
         f"relay webhooks test {tenant} {made.webhook_id}"
@@ -52,14 +54,18 @@ def create(
 @command(webhooks, "list")
 def list_webhooks(session: Session, tenant: Tenant) -> Shown:
     """List a tenant's webhooks: their URLs, events and states."""
-    found = session.api.ask(wire.WebhookList, "GET", tenant_path(tenant, "webhooks")).webhooks
+    found = session.api.ask(
+        wire.WebhookList, "GET", tenant_path(tenant, "webhooks")
+    ).webhooks
     return Shown(found, lambda: _WEBHOOKS.show(session.screen, found))
 
 
 @command(webhooks)
 def show(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Shown:
     """Show a webhook."""
-    found = session.api.ask(wire.ListedWebhook, "GET", tenant_path(tenant, "webhooks", webhook_id))
+    found = session.api.ask(
+        wire.ListedWebhook, "GET", tenant_path(tenant, "webhooks", webhook_id)
+    )
     return _shown(session, found)
 
 
@@ -70,20 +76,29 @@ def update(
     webhook_id: WebhookId,
     url: Annotated[str | None, option("Where it leads from now on.")] = None,
     event: Annotated[list[str] | None, option(_EVENTS, default="as it is")] = None,
-    description: Annotated[str | None, option("What people call it; empty takes it away.")] = None,
+    description: Annotated[
+        str | None, option("What people call it; empty takes it away.")
+    ] = None,
     enabled: Annotated[
         bool | None, option("Whether anything is sent to it.", "--enable/--disable")
     ] = None,
 ) -> Shown:
     """Change a webhook, and show it; what is not named stays as it is."""
-    asked = {"url": url, "events": event, "description": description, "enabled": enabled}
+    asked = {
+        "url": url,
+        "events": event,
+        "description": description,
+        "enabled": enabled,
+    }
     changes: dict[str, Any] = {
         name: value for name, value in asked.items() if value not in (None, [])
     }
     if description == "":
         changes["description"] = None
     path = tenant_path(tenant, "webhooks", webhook_id)
-    return _shown(session, session.api.ask(wire.ListedWebhook, "PATCH", path, json=changes))
+    return _shown(
+        session, session.api.ask(wire.ListedWebhook, "PATCH", path, json=changes)
+    )
 
 
 @command(webhooks)
@@ -115,7 +130,9 @@ def send_test(session: Session, tenant: Tenant, webhook_id: WebhookId) -> None:
 
 
 @command(webhooks)
-def deliveries(session: Session, tenant: Tenant, webhook_id: WebhookId, limit: Limit = 20) -> Shown:
+def deliveries(
+    session: Session, tenant: Tenant, webhook_id: WebhookId, limit: Limit = 20
+) -> Shown:
     """Show each try to deliver to a webhook in the last 30 days, the last event first."""
     found = list(tries(session.api, tenant, webhook_id, limit))
     return Shown(found, lambda: _DELIVERIES.show(session.screen, found))
@@ -144,7 +161,9 @@ def listen(
             screen.say(f"{event_id} {kind}", whole=True)
             screen.show_json(document)
 
-        with Receiver(host, port, secret, show=show, complain=screen.complain) as receiver:
+        with Receiver(
+            host, port, secret, show=show, complain=screen.complain
+        ) as receiver:
             screen.complain(f"listening on {receiver.url}; Ctrl-C ends it")
             receiver.serve_forever()
 
@@ -158,7 +177,9 @@ def tries(
     return islice((one for page in pages for one in page.deliveries), limit)
 
 
-def _secret_shown(screen: Screen, made: wire.NewWebhook | wire.NewSecret, note: str) -> Shown:
+def _secret_shown(
+    screen: Screen, made: wire.NewWebhook | wire.NewSecret, note: str
+) -> Shown:
     """Return the function that writes a secret alone to standard output, and a note beside it."""
 
     def show() -> None:
@@ -188,7 +209,11 @@ def _facts(webhook: wire.ListedWebhook) -> Iterator[str]:
 def _state(webhook: wire.ListedWebhook) -> str:
     if webhook.enabled:
         return "enabled" if webhook.failing_since is None else "enabled, failing"
-    return "disabled" if webhook.disabled_reason is None else f"disabled: {webhook.disabled_reason}"
+    return (
+        "disabled"
+        if webhook.disabled_reason is None
+        else f"disabled: {webhook.disabled_reason}"
+    )
 
 
 _WEBHOOKS = TableView(

@@ -95,7 +95,9 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
                 show_result(world.session, run, artifacts)
                 if (record := world.platform.runs.get(run.run_id)) is not None:
                     show_waits(console, record)
-                suppliers_options(console, option_effects(SUPPLIERS_TENANT, datetime.now(UTC)))
+                suppliers_options(
+                    console, option_effects(SUPPLIERS_TENANT, datetime.now(UTC))
+                )
                 _show_feed_link(console, world)
                 _send_a_tenth(console, world, release=release)
                 title(console, "Who did what: GET /v1/audit")
@@ -121,7 +123,9 @@ def run_dev(*, api_port: int, ui_port: int) -> int:
                 left_running(console, world.stack, world.api_key, TENANT)
                 while not (dead := world.stack.dead()):
                     time.sleep(1)
-                raise StackError(f"{dead[0].name} ended by itself:\n{dead[0].last_words()}")
+                raise StackError(
+                    f"{dead[0].name} ended by itself:\n{dead[0].last_words()}"
+                )
         except KeyboardInterrupt:
             console.print("everything that was started is ended")
             return 0
@@ -136,7 +140,9 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
     with _ended_by_signals(stack):
         with timed(console, "moto server: S3, DynamoDB, SQS, all in memory"):
             stack.start(MOTO)
-        with timed(console, "relay bootstrap: bucket, tables, queue with its redrive policy"):
+        with timed(
+            console, "relay bootstrap: bucket, tables, queue with its redrive policy"
+        ):
             api_key = secrets.token_urlsafe(24)
             # From here on this process speaks to the embedded AWS alone.
             for name in set(os.environ) - set(foreign_free(os.environ)):
@@ -193,7 +199,9 @@ def _ended_by_signals(stack: Stack) -> Iterator[None]:
 
 def _store_config(world: World, **changes: Any) -> None:
     document = {**written_config(), **changes}
-    call = ("PUT", tenant_path(TENANT, "config")) if changes else ("POST", "/v1/tenants")
+    call = (
+        ("PUT", tenant_path(TENANT, "config")) if changes else ("POST", "/v1/tenants")
+    )
     world.session.api.send(*call, json=document)
 
 
@@ -226,8 +234,13 @@ def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
         vendors = written_config()["vendors"]
         (pulled,) = (each for each in vendors if each["vendor_id"] == vendor_id)
         pulled["inbound"]["pull"] = {"url": url}
-        _store_config(world, vendors=vendors, triggers={"on_upload": {"quiet_seconds": 0}})
-        title(console, "Then a vendor's file is pulled from his server, and is a tenth of his feed")
+        _store_config(
+            world, vendors=vendors, triggers={"on_upload": {"quiet_seconds": 0}}
+        )
+        title(
+            console,
+            "Then a vendor's file is pulled from his server, and is a tenth of his feed",
+        )
         console.print(f"  {url}: {len(tenth):,} lines in place of {len(lines):,}")
         run = _started_by_upload(world)
     title(console, f"Nobody has posted it: run {run.run_id}, trigger {run.trigger}")
@@ -276,7 +289,9 @@ def _show_feed_link(console: Console, world: World) -> None:
     tag, size = fetched.headers["ETag"], len(fetched.content)
     title(console, "A link for a shop that takes a plain URL: no key, no redirect")
     console.print(f"  curl -fsS {url}", markup=False)
-    console.print(f"  gives the feed in force: {size:,} bytes, ETag {tag}", markup=False)
+    console.print(
+        f"  gives the feed in force: {size:,} bytes, ETag {tag}", markup=False
+    )
 
 
 def _shop_run_id(world: World) -> str:
@@ -323,7 +338,9 @@ def _follow(
         time.sleep(POLL_SECONDS)
     if found.status != wanted:
         why = f"{found.error_code}: {found.error_message}"
-        raise DemoError(f"the run is {found.status}, not {wanted}: {why}\n{_logs(world.stack)}")
+        raise DemoError(
+            f"the run is {found.status}, not {wanted}: {why}\n{_logs(world.stack)}"
+        )
     return found
 
 
@@ -332,7 +349,8 @@ def _download(world: World, run_id: str, folder: Path) -> dict[str, Path]:
     links = world.session.api.artifacts(run_id)
     folder.mkdir(parents=True, exist_ok=True)
     files = {
-        name: folder / f"{name}{Path(httpx.URL(link).path).suffix}" for name, link in links.items()
+        name: folder / f"{name}{Path(httpx.URL(link).path).suffix}"
+        for name, link in links.items()
     }
     for name, path in files.items():
         download_to(path, name, links[name])
@@ -341,5 +359,6 @@ def _download(world: World, run_id: str, folder: Path) -> dict[str, Path]:
 
 def _logs(stack: Stack) -> str:
     return "\n".join(
-        f"--- {service.name}\n{service.last_words()}" for service in stack.services.values()
+        f"--- {service.name}\n{service.last_words()}"
+        for service in stack.services.values()
     )

@@ -60,7 +60,9 @@ def option_effects(tenant: str, requested_at: datetime) -> Iterator[OptionEffect
             value = place.pop(last)
             if isinstance(value, Mapping) and parents[-1] == "column_map":
                 # Not without the column, but with the first header alone.
-                headers = next(each for each in value.values() if isinstance(each, str | list))
+                headers = next(
+                    each for each in value.values() if isinstance(each, str | list)
+                )
                 place[last] = headers if isinstance(headers, str) else headers[0]
             if path[0] != "vendors" and index:
                 continue  # shown of the first vendor
@@ -92,23 +94,34 @@ class _Feed:
     rows: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, document: dict[str, Any], tenant: str, requested_at: datetime) -> "_Feed":
+    def of(
+        cls, document: dict[str, Any], tenant: str, requested_at: datetime
+    ) -> "_Feed":
         """Return what comes of a config and the sample's feeds."""
         config, feeds = load_config(document), sample_feeds(tenant)
         ids = [vendor.vendor_id for vendor in config.vendors]
         made = cls(RunFindings(vendor_ids=ids, vendor_count=len(ids)))
-        RunStages(config, config.vendors, requested_at, _KEYS, made, made.findings).go_through(
+        RunStages(
+            config, config.vendors, requested_at, _KEYS, made, made.findings
+        ).go_through(
             {name: VendorInput(len(feeds[name][1])) for name in ids},
             lambda names: (
-                VendorFeed(config.vendor(n), feeds[n][1], feeds[n][0], None) for n in names
+                VendorFeed(config.vendor(n), feeds[n][1], feeds[n][0], None)
+                for n in names
             ),
         )
         return made
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Keep the feed."""
-        text = b"".join(map(bytes, chunks)) if key == _KEYS.merged_inventory("csv") else b""
-        self.rows |= {row["sku"]: row for row in csv.DictReader(text.decode().splitlines())}
+        text = (
+            b"".join(map(bytes, chunks))
+            if key == _KEYS.merged_inventory("csv")
+            else b""
+        )
+        self.rows |= {
+            row["sku"]: row for row in csv.DictReader(text.decode().splitlines())
+        }
 
     def wait(self) -> None:
         """Wait for nothing."""
@@ -119,9 +132,15 @@ class _Feed:
             return f"without it the run fails: {without.findings.failure.error_code}"
         counts, others = self.findings.counts(), without.findings.counts()
         if fewer := others["total_rows"] - counts["total_rows"]:
-            return f"{fewer} records are no rows" if fewer > 0 else f"{-fewer} more rows are read"
+            return (
+                f"{fewer} records are no rows"
+                if fewer > 0
+                else f"{-fewer} more rows are read"
+            )
         if fewer := others["invalid_rows"] - counts["invalid_rows"]:
-            return f"{fewer} rows are not refused" if fewer > 1 else "1 row is not refused"
+            return (
+                f"{fewer} rows are not refused" if fewer > 1 else "1 row is not refused"
+            )
         for sku in (*self.rows, *without.rows):
             row, other = self.rows.get(sku), without.rows.get(sku)
             if row is None or other is None:
@@ -146,7 +165,9 @@ def timed(console: Console, what: str) -> Iterator[None]:
     console.print(f"  {time.monotonic() - started:5.1f} s  {what}")
 
 
-def show_result(session: Session, run: RunDetails, artifacts: Mapping[str, Path]) -> None:
+def show_result(
+    session: Session, run: RunDetails, artifacts: Mapping[str, Path]
+) -> None:
     """Print a run's results: its feed, then, as the client does, what it counted and refused."""
     screen, console = session.screen, session.screen.out
     rows = head_of_feed(artifacts["merged_inventory"])
@@ -174,8 +195,16 @@ def show_waits(console: Console, record: RunRecord) -> None:
     took = between(record.requested_at, record.finished_at)
     title(console, f"From the POST to {record.status}: {took}")
     for what, since, until in (
-        ("SQS and the sensor, to the dispatch", record.requested_at, record.dispatched_at),
-        ("Dagster, to a process with the code loaded", record.dispatched_at, record.started_at),
+        (
+            "SQS and the sensor, to the dispatch",
+            record.requested_at,
+            record.dispatched_at,
+        ),
+        (
+            "Dagster, to a process with the code loaded",
+            record.dispatched_at,
+            record.started_at,
+        ),
         ("the run itself", record.started_at, record.finished_at),
     ):
         console.print(f"  {between(since, until):>9}  {what}")
@@ -186,14 +215,23 @@ def suppliers_options(console: Console, effects: Iterable[OptionEffect]) -> None
     title(console, "What each option for suppliers' files does: tenant tool_yard")
     table = Table("option", "", "what it does", box=None, pad_edge=False)
     for each in effects:
-        table.add_row(each.path, json.dumps(each.value, ensure_ascii=False), each.effect)
+        table.add_row(
+            each.path, json.dumps(each.value, ensure_ascii=False), each.effect
+        )
     console.print(table)
 
 
 def in_the_shop(console: Console, shop_run_id: str, run: Run) -> None:
     """Print the run of the shop's feed."""
-    title(console, f"The run is {run.status}; GET /v1/tenants/{run.tenant_id}/publications")
-    which = "this run's feed" if shop_run_id == run.run_id else "the good feed of the first run"
+    title(
+        console,
+        f"The run is {run.status}; GET /v1/tenants/{run.tenant_id}/publications",
+    )
+    which = (
+        "this run's feed"
+        if shop_run_id == run.run_id
+        else "the good feed of the first run"
+    )
     console.print(f"  the shop has {which}, run {shop_run_id}")
 
 

@@ -59,7 +59,9 @@ def _server(host: str, port: int) -> Any:
     from werkzeug.serving import make_server
 
     application = OneAtATime(DomainDispatcherApplication(create_backend_app))
-    return make_server(host, port, application, threaded=True, request_handler=MotoRequestHandler)
+    return make_server(
+        host, port, application, threaded=True, request_handler=MotoRequestHandler
+    )
 
 
 if __name__ == "__main__":

@@ -46,7 +46,9 @@ def free_port() -> int:
 
 def embedded_aws_environment(endpoint: str) -> dict[str, str]:
     """Return boto3's variables for a moto server at ``endpoint``, and for nothing else."""
-    direct = ",".join(dict.fromkeys((HOST, "localhost", urlsplit(endpoint).hostname or HOST)))
+    direct = ",".join(
+        dict.fromkeys((HOST, "localhost", urlsplit(endpoint).hostname or HOST))
+    )
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_REGION": "us-east-1",
@@ -119,7 +121,9 @@ class Stack:
             self.ports.setdefault(name, free_port())
         self.dagster_home.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(PROJECT_ROOT / "dagster.yaml", self.dagster_home / "dagster.yaml")
+        shutil.copyfile(
+            PROJECT_ROOT / "dagster.yaml", self.dagster_home / "dagster.yaml"
+        )
         self.workspace.write_text(
             "load_from:\n  - grpc_server:\n"
             f"      host: {self.host}\n      port: {self.ports[CODE]}\n      location_name: relay\n"
@@ -173,7 +177,9 @@ class Stack:
         """Wait for Dagster's instance, which cannot be read sooner; `StackError`: there is none."""
         service = self.services[INSTANCE]
         if service.process is None or service.process.wait(START_TIMEOUT_SECONDS) != 0:
-            raise StackError(f"Dagster's instance cannot be made:\n{service.last_words()}")
+            raise StackError(
+                f"Dagster's instance cannot be made:\n{service.last_words()}"
+            )
 
     def stop(self, name: str) -> None:
         """End one process and its children, gently first."""
@@ -214,7 +220,10 @@ class Stack:
 
     def process_environment(self, name: str = "") -> dict[str, str]:
         """Return all variables that a process of this stack gets."""
-        paths = [str(self.checkouts.get(name, PROJECT_ROOT)), os.environ.get("PYTHONPATH", "")]
+        paths = [
+            str(self.checkouts.get(name, PROJECT_ROOT)),
+            os.environ.get("PYTHONPATH", ""),
+        ]
         return {
             **foreign_free(os.environ),
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
@@ -236,11 +245,29 @@ class Stack:
                 "--use-python-environment-entry-point",
             ],
             WEBSERVER: [
-                *(python, "-m", "relay_dagster.cli", "ui", "--host", self.host, "--port", port),
+                *(
+                    python,
+                    "-m",
+                    "relay_dagster.cli",
+                    "ui",
+                    "--host",
+                    self.host,
+                    "--port",
+                    port,
+                ),
                 *("--workspace", str(self.workspace)),
             ],
             DAEMON: [str(scripts / "dagster-daemon"), "run", "-w", str(self.workspace)],
-            API: [python, "-m", "relay_dagster.cli", "api", "--host", self.host, "--port", port],
+            API: [
+                python,
+                "-m",
+                "relay_dagster.cli",
+                "api",
+                "--host",
+                self.host,
+                "--port",
+                port,
+            ],
         }
         return commands[name]
 
@@ -263,7 +290,9 @@ class Stack:
         self.close()
 
     def _spawn(self, name: str) -> None:
-        service = Service(name, self.command(name), self.logs / f"{name}.log", self.probe(name))
+        service = Service(
+            name, self.command(name), self.logs / f"{name}.log", self.probe(name)
+        )
         with service.log.open("ab") as log:
             # A session of its own: Ctrl-C reaches us alone, and ending the group ends its runs.
             service.process = subprocess.Popen(

@@ -12,12 +12,23 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn, Self
 
-from relay_core.domain.codes import FailureClass, FailureCode, RunStatus, Stage, class_of
+from relay_core.domain.codes import (
+    FailureClass,
+    FailureCode,
+    RunStatus,
+    Stage,
+    class_of,
+)
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import out_of_time
 from relay_core.publish.findings import RunFindings
 from relay_dagster import tags
-from relay_dagster.execution.run_files import ConcurrentIO, RunReports, publish, published_key
+from relay_dagster.execution.run_files import (
+    ConcurrentIO,
+    RunReports,
+    publish,
+    published_key,
+)
 from relay_dagster.external_errors import ExternalServiceError, error_code_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
@@ -56,7 +67,9 @@ class Heartbeat:
     def __post_init__(self) -> None:
         """Make the thread."""
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="relay-heartbeat", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="relay-heartbeat", daemon=True
+        )
 
     def start(self) -> None:
         """Start the thread."""
@@ -117,7 +130,9 @@ class Attempt:
         self.io = ConcurrentIO()
         self.reports = RunReports(platform.objects, record.context, self.io)
         self._has_beaten = False
-        self._heartbeat = Heartbeat(self._beat, interval_seconds=settings.heartbeat_seconds)
+        self._heartbeat = Heartbeat(
+            self._beat, interval_seconds=settings.heartbeat_seconds
+        )
         self._end_process = end_process
         seconds = min(settings.run_timeout_seconds, threading.TIMEOUT_MAX)
         self._deadline = threading.Timer(seconds, self._time_out)
@@ -125,7 +140,11 @@ class Attempt:
 
     @classmethod
     def claim(
-        cls, platform: Platform, launch: Launch, *, end_process: Callable[[], object] = end_process
+        cls,
+        platform: Platform,
+        launch: Launch,
+        *,
+        end_process: Callable[[], object] = end_process,
     ) -> Self:
         """Claim the attempt that Dagster was asked for; start its heartbeat and its time limit.
 
@@ -142,12 +161,16 @@ class Attempt:
                 record = ledger.claim(*named, launch.dagster_run_id)
         except CancelRequestedError as request:
             ledger.cancel(request.run_id)
-            raise RunStoppedError("CANCELLED", f"run {request.run_id} was cancelled") from request
+            raise RunStoppedError(
+                "CANCELLED", f"run {request.run_id} was cancelled"
+            ) from request
         attempt = cls(platform, record, end_process)
         attempt._heartbeat.start()
         attempt._deadline.start()
         trigger = str(record.trigger)
-        attempt._log("run_started", trigger=trigger, dagster_run_id=launch.dagster_run_id)
+        attempt._log(
+            "run_started", trigger=trigger, dagster_run_id=launch.dagster_run_id
+        )
         return attempt
 
     def enter(self, stage: Stage) -> None:
@@ -158,19 +181,28 @@ class Attempt:
     def pin(self, config_version: int | None, baseline_run_id: str | None) -> None:
         """Pin the config version and the baseline."""
         fence = self.record.fence
-        self.record = self._ledger.pin(fence, config_version, baseline_run_id, known=self.record)
+        self.record = self._ledger.pin(
+            fence, config_version, baseline_run_id, known=self.record
+        )
         self.reports.ctx = self.record.context
 
     def end(self) -> None:
         """End the run: write its reports, publish or hold its feed, then write its end."""
         status = self.findings.status
         outcome = self._report(status)
-        write = self._ledger.feeds.hold if status is RunStatus.HELD else self._ledger.succeed
+        write = (
+            self._ledger.feeds.hold
+            if status is RunStatus.HELD
+            else self._ledger.succeed
+        )
         try:
             self.record = write(self.record.fence, outcome, known=self.record)
         except FenceLostError:
             found = self._platform.runs.get(self.record.run_id)
-            if found is not None and found.status in (RunStatus.FAILED, RunStatus.CANCELLED):
+            if found is not None and found.status in (
+                RunStatus.FAILED,
+                RunStatus.CANCELLED,
+            ):
                 self.reports.withdraw()  # the run has ended otherwise while its feed was published
             raise
         except ExternalServiceError as error:
@@ -200,7 +232,9 @@ class Attempt:
         )
         self.record = self._ledger.note_reports(self.record.run_id, outcome)
         self._log("run_cancelled")
-        raise RunStoppedError("CANCELLED", f"run {self.record.run_id} was cancelled on request")
+        raise RunStoppedError(
+            "CANCELLED", f"run {self.record.run_id} was cancelled on request"
+        )
 
     def release_for_retry(self, error: Exception) -> None:
         """End the attempt for a fault that may pass; if that fails, the reconciler ends it."""
@@ -242,14 +276,19 @@ class Attempt:
             self._log("run_not_timed_out", reason=str(problem))
             with suppress(ExternalServiceError):
                 found = self._own_record()
-                if found is not None and found.status in (RunStatus.SUCCEEDED, RunStatus.HELD):
+                if found is not None and found.status in (
+                    RunStatus.SUCCEEDED,
+                    RunStatus.HELD,
+                ):
                     return  # just now: what is left to do is to count it
         self._end_process()
 
     def _own_record(self) -> RunRecord | None:
         """Return the record as it is stored; None where it is another process's by now."""
         found = self._platform.runs.get(self.record.run_id)
-        is_own = found is not None and found.dagster_run_id == self.record.dagster_run_id
+        is_own = (
+            found is not None and found.dagster_run_id == self.record.dagster_run_id
+        )
         return found if is_own else None
 
     def _report(self, status: RunStatus) -> Outcome:
@@ -259,10 +298,14 @@ class Attempt:
         feed_key, feed_format = None, self.reports.feed_format
         is_whole = feed_format is not None and self.record.vendors is None
         if feed_format is not None and is_whole and status is not RunStatus.FAILED:
-            self.io.start(publish, self._platform.objects, self.reports.keys, feed_format)
+            self.io.start(
+                publish, self._platform.objects, self.reports.keys, feed_format
+            )
             feed_key = published_key(self.record, feed_format)
         outcome = self.reports.write_last(self.findings, self.record, status, utc_now())
-        tripped = self.findings.tripped[:_MAX_GUARDS] if status is RunStatus.HELD else ()
+        tripped = (
+            self.findings.tripped[:_MAX_GUARDS] if status is RunStatus.HELD else ()
+        )
         guards = tuple(result.as_dict(_MAX_SKU_LENGTH) for result in tripped)
         return replace(outcome, feed_key=feed_key, guards=guards)
 

@@ -56,7 +56,9 @@ class RunInputs:
 
     def found(self) -> list[str]:
         """Return the ids of the vendors that have a feed, in order."""
-        return [name for name, entry in self.entries.items() if entry["s3_key"] is not None]
+        return [
+            name for name, entry in self.entries.items() if entry["s3_key"] is not None
+        ]
 
     def vendor_inputs(self) -> dict[str, VendorInput]:
         """Return the input of each vendor that has a feed."""
@@ -74,7 +76,9 @@ class RunInputs:
         return {
             name: VendorState(
                 VendorStatus(entry["status"]),
-                ReportEntry(**trouble, vendor_id=name) if (trouble := entry["trouble"]) else None,
+                ReportEntry(**trouble, vendor_id=name)
+                if (trouble := entry["trouble"])
+                else None,
                 entry["last_good_run_id"],
                 entry["age_hours"],
             )
@@ -97,7 +101,9 @@ class RunInputs:
         modified = datetime.fromisoformat(entry["last_modified"])
         upload = ObjectInfo(entry["s3_key"], entry["size"], entry["etag"], modified)
         if objects.copy_pinned(upload, self.copy_of(vendor_id)) != entry["sha256"]:
-            raise ObjectChangedError("s3.CopyObject", f"{upload.key} is not as it was pinned")
+            raise ObjectChangedError(
+                "s3.CopyObject", f"{upload.key} is not as it was pinned"
+            )
         return objects.read(self.copy_of(vendor_id))
 
 
@@ -109,15 +115,21 @@ class InputSnapshot:
     vendors: Sequence[VendorConfig]  # the vendors of the run, in the config's order
     limits: Limits  # larger files are not copied
     now: datetime  # the manifest's instant
-    overrides: Callable[[str], OverrideDocument]  # returns a tenant's overrides as they stand
+    overrides: Callable[
+        [str], OverrideDocument
+    ]  # returns a tenant's overrides as they stand
 
     def take(self, *, is_first: bool) -> RunInputs:
         """Find, copy and pin the inputs, or (unless ``is_first``) read what was pinned before."""
-        pinned = None if is_first else read_manifest(self.reports.objects, self.reports.keys)
+        pinned = (
+            None if is_first else read_manifest(self.reports.objects, self.reports.keys)
+        )
         if pinned is not None:
             return self._noted(pinned, self._maps())
         overrides = self.reports.io.submit(self._copy_overrides)
-        copies = [self.reports.io.submit(self._copy_map, one) for one in self._with_maps()]
+        copies = [
+            self.reports.io.submit(self._copy_map, one) for one in self._with_maps()
+        ]
         entries = self.reports.io.map(self._copy_latest, self.vendors)
         maps = _present(each.result() for each in copies)
         vendor_ids = [vendor.vendor_id for vendor in self.vendors]
@@ -140,7 +152,9 @@ class InputSnapshot:
             if with_work:
                 self.reports.io.map(partial(self._reuse_work, source), entries)
                 entries |= {name: known[name] for name in entries if name in known}
-            reused = [name for name in entries if known.get(name, entries[name])["s3_key"]]
+            reused = [
+                name for name in entries if known.get(name, entries[name])["s3_key"]
+            ]
             reuse = partial(self._reuse, source, known)
             copies = self.reports.io.map(reuse, reused)
             entries |= zip(reused, copies, strict=True)
@@ -149,7 +163,8 @@ class InputSnapshot:
     def complete(self, inputs: RunInputs, states: Mapping[str, VendorState]) -> None:
         """Write the manifest once more, with the state of each vendor; the pins stay."""
         entries = {
-            name: manifest_entry(entry, states.get(name)) for name, entry in inputs.entries.items()
+            name: manifest_entry(entry, states.get(name))
+            for name, entry in inputs.entries.items()
         }
         body = input_manifest_json(
             self.reports.ctx, entries, inputs.generated_at, inputs.override_pins
@@ -164,10 +179,14 @@ class InputSnapshot:
     ) -> RunInputs:
         """Write the manifest if there is none; the pins of an existing one hold."""
         keys, objects = self.reports.keys, self.reports.objects
-        body = input_manifest_json(self.reports.ctx, entries, timestamp(self.now), override_pins)
+        body = input_manifest_json(
+            self.reports.ctx, entries, timestamp(self.now), override_pins
+        )
         if objects.put_if_absent(keys.input_manifest, body, content_type=JSON):
             return self._noted(json.loads(body), maps)
-        return self._noted(read_manifest(objects, keys) or json.loads(body), self._maps())
+        return self._noted(
+            read_manifest(objects, keys) or json.loads(body), self._maps()
+        )
 
     def _noted(self, manifest: Mapping[str, Any], maps: Mapping[str, int]) -> RunInputs:
         """Return the pinned inputs, and list them as artifacts."""
@@ -177,10 +196,16 @@ class InputSnapshot:
         if pins is not None:
             copy = self.reports.objects.read(keys.pinned_overrides(pins["version"]))
             overrides = parse_overrides(copy.decode(), ())
-        inputs = RunInputs(manifest["vendors"], manifest["generated_at"], pins, overrides, maps)
+        inputs = RunInputs(
+            manifest["vendors"], manifest["generated_at"], pins, overrides, maps
+        )
         artifacts["input_manifest"] = keys.input_manifest
-        copies = ((name, entry["run_copy_key"]) for name, entry in inputs.entries.items())
-        artifacts |= {f"inbound_{name}": str(key) for name, key in copies if key is not None}
+        copies = (
+            (name, entry["run_copy_key"]) for name, entry in inputs.entries.items()
+        )
+        artifacts |= {
+            f"inbound_{name}": str(key) for name, key in copies if key is not None
+        }
         artifacts |= {f"sku_map_{name}": keys.sku_map(name) for name in maps}
         return inputs
 
@@ -191,7 +216,9 @@ class InputSnapshot:
         used = used_overrides(document.overrides.values(), ctx.requested_at)
         pins = overrides_pins(document.version, used)
         if pins is not None:
-            self.reports.objects.put(keys.pinned_overrides(document.version), overrides_json(used))
+            self.reports.objects.put(
+                keys.pinned_overrides(document.version), overrides_json(used)
+            )
         return pins
 
     def _with_maps(self) -> list[VendorConfig]:
@@ -201,8 +228,13 @@ class InputSnapshot:
         """Return the sizes of the SKU maps that are copied, or too large to be copied."""
 
         def size_of(vendor: VendorConfig) -> tuple[str, int | None]:
-            size = self.reports.objects.size_of(self.reports.keys.sku_map(vendor.vendor_id))
-            if size is None and (now := self._size_of_map(vendor) or 0) > self.limits.sku_map_bytes:
+            size = self.reports.objects.size_of(
+                self.reports.keys.sku_map(vendor.vendor_id)
+            )
+            if (
+                size is None
+                and (now := self._size_of_map(vendor) or 0) > self.limits.sku_map_bytes
+            ):
                 size = now
             return vendor.vendor_id, size
 
@@ -250,9 +282,15 @@ class InputSnapshot:
 
     def _has_inputs(self, run: RunRecord, with_work: bool) -> bool:
         keys = ArtifactKeys(run.run_id, run.tenant_id)
-        if keys == self.reports.keys or not self.reports.objects.exists(keys.input_manifest):
+        if keys == self.reports.keys or not self.reports.objects.exists(
+            keys.input_manifest
+        ):
             return False
-        work = self.reports.objects.list_objects(f"{keys.prefix}work/") if with_work else []
+        work = (
+            self.reports.objects.list_objects(f"{keys.prefix}work/")
+            if with_work
+            else []
+        )
         return not with_work or any(each.file_name == WORK_FILE for each in work)
 
     def _reuse(
@@ -264,7 +302,9 @@ class InputSnapshot:
         name = PurePosixPath(entry["run_copy_key"]).name
         copy = keys.inbound(vendor_id, name)
         self.reports.objects.copy_if_there(entry["run_copy_key"], copy)
-        self.reports.objects.copy_if_there(source.sku_map(vendor_id), keys.sku_map(vendor_id))
+        self.reports.objects.copy_if_there(
+            source.sku_map(vendor_id), keys.sku_map(vendor_id)
+        )
         return {**entry, "selection": f"run {source.run_id}", "run_copy_key": copy}
 
     def _reuse_work(self, source: ArtifactKeys, vendor_id: str) -> None:
@@ -287,7 +327,15 @@ def _present(sizes: Iterable[tuple[str, int | None]]) -> dict[str, int]:
 
 
 def _missing(vendor: VendorConfig) -> dict[str, Any]:
-    unknown = ("s3_key", "etag", "size", "last_modified", "selection", "run_copy_key", "sha256")
+    unknown = (
+        "s3_key",
+        "etag",
+        "size",
+        "last_modified",
+        "selection",
+        "run_copy_key",
+        "sha256",
+    )
     return manifest_entry(
         {
             "status": str(VendorStatus.MISSING),
@@ -332,7 +380,9 @@ class _UsedInput:
 class PublishedInputs:
     """The inputs of the run whose feed was in force; the engine's ``LastGoodFeeds``."""
 
-    def __init__(self, reports: RunReports, run_id: str, vendors: Iterable[VendorConfig]) -> None:
+    def __init__(
+        self, reports: RunReports, run_id: str, vendors: Iterable[VendorConfig]
+    ) -> None:
         self.run_id: str | None = run_id
         self._objects = reports.objects
         self._reports = reports
@@ -387,7 +437,9 @@ class PublishedInputs:
             if copy is None:
                 return None
             name = PurePosixPath(copy).name
-            return _UsedInput(copy, source.sku_map(vendor_id), name, entry["last_modified"])
+            return _UsedInput(
+                copy, source.sku_map(vendor_id), name, entry["last_modified"]
+            )
         noted = self._objects.read_or_none(source.work(vendor_id, _NOTE))
         if noted is None:
             return None

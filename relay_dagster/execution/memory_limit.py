@@ -44,7 +44,11 @@ class MemoryLimit:
             pages = int(_MAPPED.read_text("ascii").split()[0])
             more = (self.megabytes << 20) - beside
             wanted = pages * os.sysconf("SC_PAGE_SIZE") + more
-            known = [limit for limit in (wanted, soft, hard) if limit != resource.RLIM_INFINITY]
+            known = [
+                limit
+                for limit in (wanted, soft, hard)
+                if limit != resource.RLIM_INFINITY
+            ]
             resource.setrlimit(resource.RLIMIT_AS, (min(known), hard))
 
     def lift(self) -> None:
@@ -71,4 +75,6 @@ def _write_score(score: int) -> None:
 def _is_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_THREAD)
+    return isinstance(error, MemoryError) or any(
+        words in str(error) for words in _NO_THREAD
+    )

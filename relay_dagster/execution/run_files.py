@@ -54,7 +54,9 @@ class ConcurrentIO:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="relay-aws")
         self._started: list[Future[object]] = []
 
-    def start(self, call: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
+    def start(
+        self, call: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs
+    ) -> None:
         """Start a call whose fault `wait` raises."""
         self._started.append(self._pool.submit(call, *args, **kwargs))
 
@@ -76,7 +78,9 @@ class ConcurrentIO:
         """Start a call whose caller takes its result."""
         return self._pool.submit(call, *args, **kwargs)
 
-    def map(self, call: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+    def map(
+        self, call: Callable[[_Item], _Result], items: Iterable[_Item]
+    ) -> list[_Result]:
         """Return the results in order, once all calls have ended; raise the first fault."""
         started = [self._pool.submit(call, item) for item in items]
         wait(started)
@@ -90,7 +94,9 @@ class ConcurrentIO:
 class ReadAhead:
     """Reads objects ahead, in the order of ``sizes`` (bytes by key), as many as fit into memory."""
 
-    def __init__(self, objects: ObjectStore, io: ConcurrentIO, sizes: Mapping[str, int]) -> None:
+    def __init__(
+        self, objects: ObjectStore, io: ConcurrentIO, sizes: Mapping[str, int]
+    ) -> None:
         self._objects = objects
         self._io = io
         self._sizes = dict(sizes)
@@ -137,7 +143,9 @@ class RunReports:
 
         def put() -> None:
             name = self.keys.artifact_name(key)
-            content_type = _CONTENT_TYPES[PurePosixPath(key).suffix[1:]] if name else None
+            content_type = (
+                _CONTENT_TYPES[PurePosixPath(key).suffix[1:]] if name else None
+            )
             written = self.objects.put_stream(key, chunks, content_type=content_type)
             if name:
                 self.artifacts[name] = key
@@ -227,7 +235,9 @@ def remove_superseded(platform: Platform, tenant_id: str, now: datetime) -> list
     until = now - KEPT_AFTER
     place = place_of(tenant_id)
     found = [
-        each for each in platform.objects.list_objects(place) if "/" not in each.key[len(place) :]
+        each
+        for each in platform.objects.list_objects(place)
+        if "/" not in each.key[len(place) :]
     ]
     if all(each.last_modified > until for each in found):
         return []
@@ -262,7 +272,10 @@ def superseded(
 
 
 def _is_over(
-    record: RunRecord | None, updates: Sequence[tuple[int, datetime]], until: datetime, keep: int
+    record: RunRecord | None,
+    updates: Sequence[tuple[int, datetime]],
+    until: datetime,
+    keep: int,
 ) -> bool:
     """Return whether a feed was out of reach: never published, or followed by enough others."""
     if record is None:

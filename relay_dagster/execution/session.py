@@ -41,12 +41,18 @@ from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
-FETCHED, NORMALIZED, MERGED = "fetched_inventory", "normalized_inventory", "merged_inventory"
+FETCHED, NORMALIZED, MERGED = (
+    "fetched_inventory",
+    "normalized_inventory",
+    "merged_inventory",
+)
 MAX_SOURCE_RUNS = 50
 """So many of a tenant's last runs are candidates for the source run of reused inputs."""
 
 ASSETS = (FETCHED, NORMALIZED, MERGED)
-_STAGE_OF = dict(zip(ASSETS, (Stage.FETCH_INPUTS, Stage.NORMALIZE, Stage.MERGE_PRICE), strict=True))
+_STAGE_OF = dict(
+    zip(ASSETS, (Stage.FETCH_INPUTS, Stage.NORMALIZE, Stage.MERGE_PRICE), strict=True)
+)
 
 
 class RunSession:
@@ -150,10 +156,19 @@ class RunSession:
         """Return the run's pinned inputs; the lack of a required one ends the run."""
         if self._inputs is not None:
             return self._inputs
-        stages, findings, config = self._stages, self.attempt.findings, self._stages.config
+        stages, findings, config = (
+            self._stages,
+            self.attempt.findings,
+            self._stages.config,
+        )
         if (run_id := self.attempt.record.baseline_run_id) is not None:
-            keeps = config.output.missing_skus == "zero" or config.guards.quarantine is not None
-            stages.baseline = fetch_baseline(self.attempt.reports, run_id, keeps_rows=keeps)
+            keeps = (
+                config.output.missing_skus == "zero"
+                or config.guards.quarantine is not None
+            )
+            stages.baseline = fetch_baseline(
+                self.attempt.reports, run_id, keeps_rows=keeps
+            )
         self._snapshot = InputSnapshot(
             self.attempt.reports,
             stages.vendors,
@@ -166,7 +181,9 @@ class RunSession:
             is_first = attempt.record.attempt == 1 and self._asset == FETCHED
             inputs = self._snapshot.take(is_first=is_first)
         else:
-            earlier = runs.list_runs(attempt.record.tenant_id, limit=MAX_SOURCE_RUNS).items
+            earlier = runs.list_runs(
+                attempt.record.tenant_id, limit=MAX_SOURCE_RUNS
+            ).items
             with_work = NORMALIZED not in self._launch.assets
             inputs = self._snapshot.reuse(earlier, with_work=with_work)
         stages.overrides = inputs.overrides
@@ -244,7 +261,9 @@ class RunSession:
         feed = runs.feed(record.tenant_id)
         return runs.get(feed.in_force.run_id) if feed and feed.in_force.seq else None
 
-    def _baseline_of(self, stored: StoredConfig, published: RunRecord | None) -> str | None:
+    def _baseline_of(
+        self, stored: StoredConfig, published: RunRecord | None
+    ) -> str | None:
         """Return the run whose feed the run is compared with; one in another currency is none."""
         if published is None:
             return None
@@ -257,7 +276,9 @@ class RunSession:
 
     def _write_snapshot(self, document: Mapping[str, Any]) -> None:
         reports = self.attempt.reports
-        reports.write(reports.keys.config_snapshot, [config_snapshot_json(reports.ctx, document)])
+        reports.write(
+            reports.keys.config_snapshot, [config_snapshot_json(reports.ctx, document)]
+        )
 
     def _stages_of(self, config: TenantConfig) -> RunStages:
         attempt = self.attempt
@@ -277,13 +298,19 @@ class RunSession:
             findings,
             hands_over=True,
             config_version=record.config_version,
-            last_good=None if published is None else PublishedInputs(reports, published, vendors),
+            last_good=None
+            if published is None
+            else PublishedInputs(reports, published, vendors),
         )
 
     def _own_uploads(self) -> list[str]:
         """Return the vendors whose upload is read, in order."""
         states = self.attempt.findings.states
-        return [name for name in self._stages.to_read() if states[name].last_good_run_id is None]
+        return [
+            name
+            for name in self._stages.to_read()
+            if states[name].last_good_run_id is None
+        ]
 
     def _map_of(self, vendor_id: str) -> str:
         return self.attempt.reports.keys.sku_map(vendor_id)
@@ -292,13 +319,19 @@ class RunSession:
         take, uploads = self._ahead.take, self._own_uploads()
         for vendor_id in self._stages.to_read():
             if vendor_id in uploads:
-                sku_map = take(self._map_of(vendor_id)) if vendor_id in inputs.maps else None
+                sku_map = (
+                    take(self._map_of(vendor_id)) if vendor_id in inputs.maps else None
+                )
                 name = PurePosixPath(inputs.entries[vendor_id]["s3_key"]).name
                 feed = take(inputs.copy_of(vendor_id))
                 if self.attempt.record.attempt > 1:  # an earlier one may still write
                     feed = inputs.verified(self._platform.objects, vendor_id, feed)
-                yield VendorFeed(self._stages.config.vendor(vendor_id), feed, name, sku_map)
-            elif (good := self._stages.last_good) and (found := good.read(vendor_id)) is not None:
+                yield VendorFeed(
+                    self._stages.config.vendor(vendor_id), feed, name, sku_map
+                )
+            elif (good := self._stages.last_good) and (
+                found := good.read(vendor_id)
+            ) is not None:
                 yield found
             else:
                 raise MissingResourceError(

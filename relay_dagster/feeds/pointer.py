@@ -35,8 +35,12 @@ class Publication:
     # Its number among the tenant's publications; 0 for one that later runs cannot be compared with
     seq: int
     how: PublishedBy = PublishedBy.RUN  # it came into force
-    by: str | None = None  # the caller who published it; None of a run's own publication
-    record_count: int | None = None  # its rows; None of one that an earlier release has published
+    by: str | None = (
+        None  # the caller who published it; None of a run's own publication
+    )
+    record_count: int | None = (
+        None  # its rows; None of one that an earlier release has published
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,9 @@ class FeedPointer:
 
     def kept(self, run_id: str, keep: int) -> Publication | None:
         """Return a run's latest publication, if it is one of ``keep`` and may be in force again."""
-        return next((one for one in self.publications[:keep] if one.run_id == run_id), None)
+        return next(
+            (one for one in self.publications[:keep] if one.run_id == run_id), None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +77,16 @@ class FeedUpdate:
     voided: tuple[RunRecord, RunRecord] | None = None
 
     def noted(
-        self, run: RunRecord, scheduled: Callable[[RunRecord | None, RunRecord], RunRecord]
+        self,
+        run: RunRecord,
+        scheduled: Callable[[RunRecord | None, RunRecord], RunRecord],
     ) -> "tuple[RunRecord, FeedUpdate]":
         """Return the run, with its publication noted, and the update, its voided run scheduled."""
         newest, update = self.after.in_force, self
         if newest.run_id == run.run_id:
-            run = replace(run, published_at=newest.published_at, published_seq=newest.seq)
+            run = replace(
+                run, published_at=newest.published_at, published_seq=newest.seq
+            )
         if self.voided is not None:
             held, over = self.voided
             update = replace(self, voided=(held, scheduled(held, over)))
@@ -92,7 +102,11 @@ def no_update(_: RunRecord) -> None:
 
 
 def published(
-    before: FeedPointer | None, run: RunRecord, now: datetime, keep: int, rolled_back_by: str | None
+    before: FeedPointer | None,
+    run: RunRecord,
+    now: datetime,
+    keep: int,
+    rolled_back_by: str | None,
 ) -> FeedPointer:
     """Return the pointer once a feed is in force, one of ``keep`` publications; none is held."""
     how, by = PublishedBy.RUN, run.released_by

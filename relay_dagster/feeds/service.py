@@ -13,10 +13,26 @@ from typing import Any
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.aws.dynamodb.run_store import RunStore
-from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate, holding, no_update, published
-from relay_dagster.runs.errors import FeedNotKeptError, HoldMismatchError, RunNotHeldError
+from relay_dagster.feeds.pointer import (
+    FeedPointer,
+    FeedUpdate,
+    holding,
+    no_update,
+    published,
+)
+from relay_dagster.runs.errors import (
+    FeedNotKeptError,
+    HoldMismatchError,
+    RunNotHeldError,
+)
 from relay_dagster.runs.model import Fence, Hold, Outcome, Release, RunRecord
-from relay_dagster.runs.transitions import ended, given_up, refuse_unfenced, rule, transition
+from relay_dagster.runs.transitions import (
+    ended,
+    given_up,
+    refuse_unfenced,
+    rule,
+    transition,
+)
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 
 HOLD_SUPERSEDED, HOLD_EXPIRED = "HOLD_SUPERSEDED", "HOLD_EXPIRED"
@@ -68,7 +84,9 @@ def expired(record: RunRecord, retention_days: int) -> RunRecord:
 def superseded(record: RunRecord, by: str) -> RunRecord:
     """Give a held feed up for another one, which is published or held now."""
     message = f"the feed of run {by} came after it"
-    return given_up("superseded", record, error_code=HOLD_SUPERSEDED, error_message=message)
+    return given_up(
+        "superseded", record, error_code=HOLD_SUPERSEDED, error_message=message
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +98,9 @@ class FeedService:
     keep: int  # how many publications of a tenant can be published again
     clock: Callable[[], datetime]  # tells the time, aware
 
-    def hold(self, fence: Fence, outcome: Outcome, *, known: RunRecord | None = None) -> RunRecord:
+    def hold(
+        self, fence: Fence, outcome: Outcome, *, known: RunRecord | None = None
+    ) -> RunRecord:
         """End the run ``HELD`` and free the tenant; its feed waits. Its reports are written."""
         rule = held(fence, outcome, self.clock())
         return self.change(fence.run_id, rule, known, self.holding_back)
@@ -95,7 +115,10 @@ class FeedService:
     ) -> RunRecord:
         """Publish what is held, if it is as decided; ``then`` gets the record if by this call."""
         now = self.clock()
-        facts: dict[str, Any] = {"sha256": decision.sha256, "guards": sorted(decision.guards)}
+        facts: dict[str, Any] = {
+            "sha256": decision.sha256,
+            "guards": sorted(decision.guards),
+        }
 
         def entry(record: RunRecord) -> AuditEntry:
             whose, why = (record.tenant_id, run_id, now), decision.reason
@@ -103,7 +126,9 @@ class FeedService:
 
         rule = released(decision, now)
         publishing = self.publishing
-        return self.change(run_id, rule, feed=publishing, while_idle=True, entry=entry, then=then)
+        return self.change(
+            run_id, rule, feed=publishing, while_idle=True, entry=entry, then=then
+        )
 
     def expire_hold(self, run_id: str, retention_days: int) -> RunRecord:
         """Give a held feed up that is older than artifacts are kept: ``CANCELLED``."""
@@ -133,13 +158,19 @@ class FeedService:
 
         def entry(_: RunRecord) -> AuditEntry:
             facts = {"run_id_before": feed().in_force.run_id, "reason": reason}
-            return origin.entry(Action.FEED_ROLLED_BACK, tenant_id, run_id, now, **facts)
+            return origin.entry(
+                Action.FEED_ROLLED_BACK, tenant_id, run_id, now, **facts
+            )
 
         feed()
-        self.change(run_id, rule, feed=publishing, while_idle=True, entry=entry, then=then)
+        self.change(
+            run_id, rule, feed=publishing, while_idle=True, entry=entry, then=then
+        )
         return feed()
 
-    def publishing(self, run: RunRecord, rolled_back_by: str | None = None) -> FeedUpdate | None:
+    def publishing(
+        self, run: RunRecord, rolled_back_by: str | None = None
+    ) -> FeedUpdate | None:
         """Put a run's feed in force, or in force again; a run of some vendors has none."""
         if run.vendors is not None or run.feed_key is None or run.feed_sha256 is None:
             return None
@@ -151,8 +182,12 @@ class FeedService:
         """Hold a run's feed back."""
         before = self.runs.feed(run.tenant_id)
         if before is None:
-            raise RuntimeError(f"tenant {run.tenant_id} has no feed to hold another back for")
-        return FeedUpdate(before, holding(before, run.run_id), self._given_up(before, run))
+            raise RuntimeError(
+                f"tenant {run.tenant_id} has no feed to hold another back for"
+            )
+        return FeedUpdate(
+            before, holding(before, run.run_id), self._given_up(before, run)
+        )
 
     def discarding(self, run: RunRecord) -> FeedUpdate | None:
         """Hold a run's feed back no more, where it is."""
@@ -166,7 +201,11 @@ class FeedService:
     ) -> tuple[RunRecord, RunRecord] | None:
         """Return the held run that gives way to another, before and after."""
         held_run_id = None if before is None else before.held_run_id
-        held = None if held_run_id in (None, run.run_id) else self.runs.get(str(held_run_id))
+        held = (
+            None
+            if held_run_id in (None, run.run_id)
+            else self.runs.get(str(held_run_id))
+        )
         if held is None or held.status is not RunStatus.HELD:
             return None
         return held, superseded(run.run_id)(held)

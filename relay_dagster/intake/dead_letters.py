@@ -114,7 +114,12 @@ class DeadLetters:
             job.tenant_id, job.vendors, in_place_of=run_id, origin=self.origin
         )
         self._remove(found)
-        log.info("dead_letter_redriven", run_id=run_id, tenant_id=job.tenant_id, by=started.run_id)
+        log.info(
+            "dead_letter_redriven",
+            run_id=run_id,
+            tenant_id=job.tenant_id,
+            by=started.run_id,
+        )
         return started
 
     def discard(self, name: str) -> None:
@@ -144,7 +149,9 @@ class DeadLetters:
                 "relay dlq list"
             )
         if record is not None and not record.has_ended:
-            raise DeadLetterError(f"run {run_id} has not ended; it is settled by itself in minutes")
+            raise DeadLetterError(
+                f"run {run_id} has not ended; it is settled by itself in minutes"
+            )
         return found
 
     def _received(self) -> Iterator[Message]:

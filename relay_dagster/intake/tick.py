@@ -121,7 +121,9 @@ def decide(facts: MessageFacts, max_attempts: int) -> tuple[IntakeAction, ...]:
     return (first, Replace(RECEIVE_AGAIN_SECONDS if max_attempts == 1 else 0))
 
 
-def next_action(record: RunRecord, facts: MessageFacts, max_attempts: int) -> IntakeAction:
+def next_action(
+    record: RunRecord, facts: MessageFacts, max_attempts: int
+) -> IntakeAction:
     """Return the next action for a run, with or without a message."""
     if record.has_ended:
         return KeepWaiting() if record.needs_dlq else Discard()
@@ -168,14 +170,19 @@ class IntakeTick:
         except ExternalServiceError as error:
             self.fault = f"queue_receive_error: {error}"
             self.platform.metrics.worker_error("queue_receive_error")
-            log.error("queue_receive_error", error_code=error.error_code, error=str(error))
+            log.error(
+                "queue_receive_error", error_code=error.error_code, error=str(error)
+            )
         return self.dispatched
 
     def summary(self) -> str:
         """Return the outcome of the tick in a sentence, for Dagster's UI."""
         if self.room <= 0:
             return "as many runs as RELAY_INTAKE_LIMIT allows are unfinished"
-        return self.fault or f"{self.seen} messages, {len(self.dispatched)} attempts dispatched"
+        return (
+            self.fault
+            or f"{self.seen} messages, {len(self.dispatched)} attempts dispatched"
+        )
 
     def _messages(self, poll_seconds: int) -> Iterator[Message]:
         """Yield messages: wait for the first, then take all; take due runs in between."""
@@ -202,7 +209,9 @@ class IntakeTick:
         try:
             served_at = self.platform.runs.lock(record.tenant_id).served_at
         except ExternalServiceError as error:
-            report_fault(self.platform.metrics, "lock_unread", error, **record.log_facts)
+            report_fault(
+                self.platform.metrics, "lock_unread", error, **record.log_facts
+            )
             return False
         return served_at is not None and served_at >= self.clock() - SERVED_LATELY
 
@@ -221,7 +230,12 @@ class IntakeTick:
                 self._leave_alone(record)
 
         def put_off(record: RunRecord, error: Exception) -> None:
-            report_fault(self.platform.metrics, "attempt_not_dispatched", error, **record.log_facts)
+            report_fault(
+                self.platform.metrics,
+                "attempt_not_dispatched",
+                error,
+                **record.log_facts,
+            )
             self.platform.ledger.postpone(record)
 
         if limit <= 0:
@@ -242,7 +256,9 @@ class IntakeTick:
 
     def _report_fault(self, message: Message, error: Exception) -> None:
         """Report a message that could not be handled; it comes again, once others have come."""
-        report_fault(self.platform.metrics, "message_not_handled", error, **_about(message))
+        report_fault(
+            self.platform.metrics, "message_not_handled", error, **_about(message)
+        )
         with suppress(ExternalServiceError):
             self.platform.queue.extend(message.receipt_handle, self._visibility)
 
@@ -250,14 +266,20 @@ class IntakeTick:
         count, now = message.receive_count, self.clock()
         try:
             job = Job.parse(message.body)
-            record = self.platform.ledger.adopt(job, message.request_id, message.sent_at)
+            record = self.platform.ledger.adopt(
+                job, message.request_id, message.sent_at
+            )
         except NotAJobError as error:
             return MessageFacts(count, now, refusal=Refuse("invalid_job", str(error)))
         except (JobConflictError, JobExpiredError) as error:
-            return MessageFacts(count, now, refusal=Refuse(error.error_code, str(error)))
+            return MessageFacts(
+                count, now, refusal=Refuse(error.error_code, str(error))
+            )
         except TenantClosingError as error:
             refused = Refuse(error.error_code, str(error))
-            return MessageFacts(count, now, refusal=Forget() if error.is_deleted else refused)
+            return MessageFacts(
+                count, now, refusal=Forget() if error.is_deleted else refused
+            )
         return self._facts_of(record, count)
 
     def _facts_of(self, record: RunRecord, receive_count: int = 0) -> MessageFacts:
@@ -270,7 +292,11 @@ class IntakeTick:
         elif record.is_dispatched:
             execution = self.executions.state(record)
         return MessageFacts(
-            receive_count, self.clock(), record, is_its_turn=is_its_turn, execution=execution
+            receive_count,
+            self.clock(),
+            record,
+            is_its_turn=is_its_turn,
+            execution=execution,
         )
 
     @property
@@ -281,7 +307,9 @@ class IntakeTick:
     def _max_attempts(self) -> int:
         return self.platform.settings.max_attempts
 
-    def _act(self, action: IntakeAction, message: Message, record: RunRecord | None) -> None:
+    def _act(
+        self, action: IntakeAction, message: Message, record: RunRecord | None
+    ) -> None:
         if isinstance(action, Refuse):
             queue, about = self.platform.queue, _about(message)
             queue.send_dead(
@@ -291,7 +319,9 @@ class IntakeTick:
                 request_id=message.request_id,
             )
             queue.delete(message.receipt_handle)
-            log.error("job_refused", error_code=action.error_code, cause=action.cause, **about)
+            log.error(
+                "job_refused", error_code=action.error_code, cause=action.cause, **about
+            )
             if action.error_code != TenantClosingError.error_code:  # nobody's fault
                 self.platform.metrics.worker_error(action.error_code)
             return
@@ -315,7 +345,9 @@ class IntakeTick:
             queue.delete(message.receipt_handle)
             log.info("message_replaced", message_id=sent, **record.log_facts)
 
-    def _keep_waiting(self, message: Message, run_id: str, seconds: float | None = None) -> None:
+    def _keep_waiting(
+        self, message: Message, run_id: str, seconds: float | None = None
+    ) -> None:
         ledger, queue = self.platform.ledger, self.platform.queue
         seconds = self._visibility if seconds is None else seconds
         hidden_for = timedelta(seconds=seconds)

@@ -54,7 +54,9 @@ class DeletionTick:
 
     def _put_off(self, deletion: Deletion, error: Exception) -> None:
         deletions, tenant_id = self.platform.deletions, deletion.tenant_id
-        report_fault(self.platform.metrics, "tenant_not_deleted", error, tenant_id=tenant_id)
+        report_fault(
+            self.platform.metrics, "tenant_not_deleted", error, tenant_id=tenant_id
+        )
         found = deletions.get(tenant_id)
         if found is not None:
             deletions.put(found, rules.put_off(found, self.clock() + AFTER_A_FAULT))
@@ -76,7 +78,9 @@ class DeletionTick:
             return
         version = self.platform.tenants.latest_version(tenant_id)
         if tombstone := self.platform.deletions.finish(over, version):
-            log.warning("tenant_deleted", tenant_id=tenant_id, removed=dict(tombstone.removed))
+            log.warning(
+                "tenant_deleted", tenant_id=tenant_id, removed=dict(tombstone.removed)
+            )
 
     def _sweep(self, tombstone: Deletion) -> None:
         """Look once more through the places of a tenant that is gone and not made anew."""
@@ -132,7 +136,9 @@ class DeletionTick:
     def dagster_history(self, tenant_id: str, mark: str | None = None) -> Removed:
         """Remove its part of Dagster's history."""
         run_ids = self._tenant_data.run_ids(tenant_id)
-        return self.history.remove_tenant(tenant_id, run_ids, self._deadline.has_passed, mark)
+        return self.history.remove_tenant(
+            tenant_id, run_ids, self._deadline.has_passed, mark
+        )
 
     def runs(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its runs, each with its files; one that is not settled is left for now."""
@@ -178,7 +184,9 @@ class DeletionTick:
     def _removed(self, *prefixes: str) -> Removed:
         count = 0
         for prefix in prefixes:
-            removed, is_all = self.platform.objects.remove_all(prefix, self._deadline.has_passed)
+            removed, is_all = self.platform.objects.remove_all(
+                prefix, self._deadline.has_passed
+            )
             count += removed
             if not is_all:
                 return Removed(count, is_all=False)

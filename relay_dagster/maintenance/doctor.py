@@ -91,7 +91,9 @@ class Extent:
 
     def has(self, run_id: str) -> bool:
         """Return whether the files of a run are examined."""
-        return self.part is None or _BOUNDS[self.part] <= run_id < _BOUNDS[self.part + 1]
+        return (
+            self.part is None or _BOUNDS[self.part] <= run_id < _BOUNDS[self.part + 1]
+        )
 
     def is_cut_short(self) -> bool:
         """Return whether the time is up."""
@@ -107,9 +109,14 @@ def examine(platform: Platform, now: datetime, extent: Extent) -> Iterator[Findi
         for kind, judge in judges.items():
             those = sorted(suspects[kind])
             size = min(-(-len(those) // _READERS), _TOGETHER) or 1
-            parts = [those[start : start + size] for start in range(0, len(those), size)]
+            parts = [
+                those[start : start + size] for start in range(0, len(those), size)
+            ]
             yield from chain.from_iterable(
-                pool.map(lambda part, of=judge: [] if extent.is_cut_short() else [*of(part)], parts)
+                pool.map(
+                    lambda part, of=judge: [] if extent.is_cut_short() else [*of(part)],
+                    parts,
+                )
             )
     if extent.part is None:
         yield from check.dead_letters()
@@ -130,7 +137,9 @@ class _Examination:
     @property
     def _oldest(self) -> datetime:
         """Files are kept from their making on; the first is made soon after the request."""
-        return self.now - timedelta(days=self.platform.settings.retention_days) + PATIENCE
+        return (
+            self.now - timedelta(days=self.platform.settings.retention_days) + PATIENCE
+        )
 
     def scanned(self) -> Mapping[str, Sequence[Any]]:
         """Return the suspects by kind: names, and of locks a pair with each run that they name."""
@@ -138,7 +147,10 @@ class _Examination:
         part = self.extent.part
         first, last = _BOUNDS[::SLICES] if part is None else _BOUNDS[part : part + 2]
         values = {
-            **{kind.name.lower(): kind.key("") for kind in (Kind.RUN, Kind.LOCK, Kind.FEED)},
+            **{
+                kind.name.lower(): kind.key("")
+                for kind in (Kind.RUN, Kind.LOCK, Kind.FEED)
+            },
             "first": Kind.RUN.key(first),
             "last": Kind.RUN.key(last),
             "late": instant_text(self._late),
@@ -158,7 +170,10 @@ class _Examination:
         return found
 
     def _read(
-        self, keys: Iterable[str], read: Callable[[Mapping[str, Any]], _T], broken: list[Finding]
+        self,
+        keys: Iterable[str],
+        read: Callable[[Mapping[str, Any]], _T],
+        broken: list[Finding],
     ) -> dict[str, _T | None]:
         """Return the values of items by key, None for none, a finding for an unreadable one."""
         table, said = self.platform.database.runs, dict[str, _T | None]()
@@ -172,7 +187,9 @@ class _Examination:
 
     def _lock(self, tenant_id: str) -> Mapping[str, Any]:
         """Return a tenant's lock as it is stored, whatever of it this release cannot read."""
-        return unmarshal(self.platform.database.runs.item(Kind.LOCK.key(tenant_id)) or {})
+        return unmarshal(
+            self.platform.database.runs.item(Kind.LOCK.key(tenant_id)) or {}
+        )
 
     # --- runs -----------------------------------------------------------------------------------
 
@@ -181,7 +198,9 @@ class _Examination:
         unreadable: list[Finding] = []
         found = self._read(map(Kind.RUN.key, run_ids), to_record, unreadable)
         ids = [*filter(self.extent.has, run_ids)]
-        there = self.platform.objects.keys_between(ids[0], f"{ids[-1]}/~") if ids else set()
+        there = (
+            self.platform.objects.keys_between(ids[0], f"{ids[-1]}/~") if ids else set()
+        )
         for record in filter(None, found.values()):
             if record.acknowledged_at is None:
                 yield from self._open_run(record)
@@ -198,7 +217,10 @@ class _Examination:
             yield _of(record, Invariant.OVERDUE_RUN, message)
         if record.lock_state is LockState.OWNER:
             holder = self._lock(record.tenant_id).get("holder")
-            if holder != record.run_id and self.platform.runs.get(record.run_id) == record:
+            if (
+                holder != record.run_id
+                and self.platform.runs.get(record.run_id) == record
+            ):
                 message = f"its tenant's lock is held by {holder or 'nobody'}"
                 yield _of(record, Invariant.RUN_WITHOUT_LOCK, message)
 
@@ -207,8 +229,14 @@ class _Examination:
         if record.status is RunStatus.HELD and (
             record.feed_key is None or not self.platform.objects.exists(record.feed_key)
         ):
-            yield _of(record, Invariant.HELD_FEED_GONE, "its feed cannot be released any more")
-        gone = {*record.artifacts.values()} - there if self.extent.has(record.run_id) else ()
+            yield _of(
+                record, Invariant.HELD_FEED_GONE, "its feed cannot be released any more"
+            )
+        gone = (
+            {*record.artifacts.values()} - there
+            if self.extent.has(record.run_id)
+            else ()
+        )
         if gone and record.requested_at > self._oldest:
             days = self.platform.settings.retention_days
             which = listed(sorted(gone), ", ", len(gone))
@@ -220,7 +248,9 @@ class _Examination:
     def locks(self, named: Sequence[tuple[str, str]]) -> Iterator[Finding]:
         """Yield the locks that runs hold or wait for which do not."""
         unreadable: list[Finding] = []
-        runs = self._read((Kind.RUN.key(run_id) for _, run_id in named), to_record, unreadable)
+        runs = self._read(
+            (Kind.RUN.key(run_id) for _, run_id in named), to_record, unreadable
+        )
         yield from unreadable
         for tenant_id, run_id in named:
             if (key := Kind.RUN.key(run_id)) not in runs:
@@ -231,11 +261,17 @@ class _Examination:
                 and (record.finished_at is None or record.finished_at < self._late)
             )
             if is_over and run_id in _named_by(lock := self._lock(tenant_id)):
-                state = "does not exist" if record is None else f"is {record.status} without it"
+                state = (
+                    "does not exist"
+                    if record is None
+                    else f"is {record.status} without it"
+                )
                 how = "held" if lock.get("holder") == run_id else "awaited"
                 message = f"{how} by run {run_id}, which {state}"
                 subject = f"tenant {tenant_id}"
-                yield Finding(Invariant.LOCK_WITHOUT_RUN, subject, f"its lock is {message}")
+                yield Finding(
+                    Invariant.LOCK_WITHOUT_RUN, subject, f"its lock is {message}"
+                )
 
     # --- feeds ----------------------------------------------------------------------------------
 
@@ -266,7 +302,10 @@ class _Examination:
     ) -> Iterator[tuple[Invariant, str]]:
         for publication in self._asked_for(feed):
             record, key = records.get(Kind.RUN.key(publication.run_id)), publication.key
-            if record is not None and record.feed_sha256 not in (None, publication.sha256):
+            if record is not None and record.feed_sha256 not in (
+                None,
+                publication.sha256,
+            ):
                 message = "made a feed of another hash than the published one"
                 yield Invariant.OTHER_FEED, f"run {publication.run_id} {message}"
                 continue
@@ -279,7 +318,10 @@ class _Examination:
                 sha256 = self._hash_of(key, head.size)
             if sha256 not in (None, publication.sha256):
                 yield Invariant.OTHER_FEED, f"{key} has other bytes than were published"
-        if feed.held_run_id is not None and (key := Kind.RUN.key(feed.held_run_id)) in records:
+        if (
+            feed.held_run_id is not None
+            and (key := Kind.RUN.key(feed.held_run_id)) in records
+        ):
             held = records[key]
             if held is None or held.status is not RunStatus.HELD:
                 message = f"run {feed.held_run_id}, which is said to be held, is not"

@@ -72,7 +72,10 @@ class PartitionSync(Memory):
 
 
 def sync_partitions(
-    platform: Platform, partitions: TenantPartitions, cursor: PartitionSync, now: datetime
+    platform: Platform,
+    partitions: TenantPartitions,
+    cursor: PartitionSync,
+    now: datetime,
 ) -> list[str]:
     """Add the partitions of new tenants, and return these tenants.
 
@@ -138,7 +141,9 @@ def count_holds(on: Occasion, _: Memory | None = None) -> int:
         if isinstance(error, RunError):
             log.info("hold_not_expired", reason=str(error), **record.log_facts)
         else:
-            report_fault(platform.metrics, "hold_not_expired", error, **record.log_facts)
+            report_fault(
+                platform.metrics, "hold_not_expired", error, **record.log_facts
+            )
 
     for records in pages_of(platform, RunStatus.HELD):
         drain(records, count_or_expire, report)
@@ -153,18 +158,28 @@ def scheduled_feeds(platform: Platform) -> list[tuple[TriggerState, FeedPointer]
     return [(states[name], feed) for name, feed in feeds.items()]
 
 
-def report_feed_ages(on: Occasion, feeds: Sequence[tuple[TriggerState, FeedPointer]]) -> None:
+def report_feed_ages(
+    on: Occasion, feeds: Sequence[tuple[TriggerState, FeedPointer]]
+) -> None:
     """Send the age of each feed in force, and whether it is late, and by whose fault."""
     platform, now = on.platform, on.now
     if not platform.settings.metrics_enabled:
         return
     ages = {feed.tenant_id: now - feed.in_force.published_at for _, feed in feeds}
-    platform.metrics.feed_ages({name: age.total_seconds() for name, age in ages.items()})
-    lates = {feed.tenant_id: late_at(state, feed.in_force.published_at) for state, feed in feeds}
+    platform.metrics.feed_ages(
+        {name: age.total_seconds() for name, age in ages.items()}
+    )
+    lates = {
+        feed.tenant_id: late_at(state, feed.in_force.published_at)
+        for state, feed in feeds
+    }
     asked = [name for name, late in lates.items() if late is not None and late < now]
     last_runs = platform.runs.last_runs(asked)
     platform.metrics.feeds_judged(
-        [event_of_feed(name, late, last_runs.get(name), now) for name, late in lates.items()]
+        [
+            event_of_feed(name, late, last_runs.get(name), now)
+            for name, late in lates.items()
+        ]
     )
 
 
@@ -221,7 +236,9 @@ def expire_runs(on: Occasion, place: Round) -> int:
 def _is_over(record: RunRecord, before: datetime) -> bool:
     """Return whether a run ended before an instant, and nothing of it is open."""
     # A record stays for longer than the queue keeps a dead letter.
-    is_settled = record.acknowledged_at is not None and record.lock_state is LockState.NONE
+    is_settled = (
+        record.acknowledged_at is not None and record.lock_state is LockState.NONE
+    )
     has_ended = record.has_ended and record.status is not RunStatus.HELD
     return is_settled and has_ended and (record.finished_at or before) < before
 
@@ -234,8 +251,12 @@ def _is_needed(platform: Platform, record: RunRecord, now: datetime) -> bool:
     feed, ids = platform.runs.feed(record.tenant_id), {record.run_id}
     if feed is None:
         return False
-    kept = {each.run_id for each in feed.publications} | {*filter(None, [feed.held_run_id])}
-    if record.run_id in kept or record.published_at is None:  # then it was never a baseline
+    kept = {each.run_id for each in feed.publications} | {
+        *filter(None, [feed.held_run_id])
+    }
+    if (
+        record.run_id in kept or record.published_at is None
+    ):  # then it was never a baseline
         return record.run_id in kept
     until, keep = now - KEPT_AFTER, platform.settings.keep_published
     is_over = superseded(ids, {record.run_id: record}, feed, until, keep)
@@ -244,7 +265,9 @@ def _is_needed(platform: Platform, record: RunRecord, now: datetime) -> bool:
     records = platform.runs.get_many(kept)
     # What cannot be read may have been compared with anything.
     is_known = len(records) == len(kept)
-    return not is_known or record.run_id in {each.baseline_run_id for each in records.values()}
+    return not is_known or record.run_id in {
+        each.baseline_run_id for each in records.values()
+    }
 
 
 def expire_configs(on: Occasion, place: Round) -> int:
@@ -262,9 +285,13 @@ def expire_configs(on: Occasion, place: Round) -> int:
         place.after = tenant_id
 
     def report(tenant_id: str, error: Exception) -> None:
-        report_fault(platform.metrics, "configs_not_expired", error, tenant_id=tenant_id)
+        report_fault(
+            platform.metrics, "configs_not_expired", error, tenant_id=tenant_id
+        )
 
-    tenant_ids = sorted(each for each in platform.tenants.all_tenant_ids() if each > place.after)
+    tenant_ids = sorted(
+        each for each in platform.tenants.all_tenant_ids() if each > place.after
+    )
     drain(tenant_ids, expire, report, deadline=deadline)
     if not deadline.has_passed():
         place.after = ""

@@ -72,7 +72,9 @@ def send_lost_again(on: Occasion, watch: QueueWatch) -> int:
         if isinstance(error, RunError):
             log.info("message_not_lost", reason=str(error), **record.log_facts)
             return
-        report_fault(platform.metrics, "message_not_sent_again", error, **record.log_facts)
+        report_fault(
+            platform.metrics, "message_not_sent_again", error, **record.log_facts
+        )
         platform.ledger.postpone(record)
 
     records = platform.runs.due(DueQueue.MESSAGE, until, MAX_RUNS)
@@ -105,7 +107,9 @@ def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -
 
     def report(each: tuple[Message, Job, RunRecord | None], error: Exception) -> None:
         message_id = each[0].message_id
-        report_fault(platform.metrics, "dead_letter_not_resolved", error, message_id=message_id)
+        report_fault(
+            platform.metrics, "dead_letter_not_resolved", error, message_id=message_id
+        )
 
     resolved = 0
     for messages in read_whole(platform.queue, deadline):
@@ -115,7 +119,9 @@ def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -
                 jobs.append((message, Job.parse(message.body)))
         records = platform.runs.get_many({job.run_id for _, job in jobs})
         found = [(message, job, records.get(job.run_id)) for message, job in jobs]
-        resolved += sum(map(bool, drain(found, lambda each: _resolve(platform, *each), report)))
+        resolved += sum(
+            map(bool, drain(found, lambda each: _resolve(platform, *each), report))
+        )
     return resolved
 
 
@@ -125,7 +131,9 @@ def note_expired(platform: Platform, now: datetime) -> None:
         platform.ledger.resolve_dead_letter(record.run_id)
 
 
-def _resolve(platform: Platform, message: Message, job: Job, record: RunRecord | None) -> bool:
+def _resolve(
+    platform: Platform, message: Message, job: Job, record: RunRecord | None
+) -> bool:
     """Resolve a dead letter; return False where it stays."""
     if CAUSE in message.attributes:  # it was sent there on purpose
         is_its_own = record is not None and record.dlq_message_id == message.message_id
@@ -147,7 +155,9 @@ def _end_unknown(platform: Platform, job: Job, message: Message) -> bool:
     """Create an ended run for a job without a record; its message stays a dead letter."""
     cause = "the message was received too often without a run of its own"
     try:
-        dead = platform.ledger.adopt_dead(job, cause, message.message_id, message.sent_at)
+        dead = platform.ledger.adopt_dead(
+            job, cause, message.message_id, message.sent_at
+        )
     except TenantClosingError as error:
         # It goes with its tenant; until then it is where it belongs.
         return error.is_deleted and platform.queue.dead.delete(message.receipt_handle)
@@ -160,12 +170,16 @@ def _say_expired(platform: Platform, job: Job, message: Message) -> bool:
     """Give the dead letter of a run whose record is gone its cause; it stays a dead letter."""
     error = JobExpiredError(job.run_id)
     queue, cause = platform.queue, f"{error.error_code}: {error}"
-    queue.send_dead(message.body, cause=cause, run_id=job.run_id, request_id=message.request_id)
+    queue.send_dead(
+        message.body, cause=cause, run_id=job.run_id, request_id=message.request_id
+    )
     queue.dead.delete(message.receipt_handle)
     return False
 
 
-def _send_again_or_delete(platform: Platform, record: RunRecord, message: Message) -> None:
+def _send_again_or_delete(
+    platform: Platform, record: RunRecord, message: Message
+) -> None:
     queue = platform.queue
     if record.needs_dlq:
         platform.ledger.record_dlq(record.run_id, message.message_id)

@@ -20,7 +20,12 @@ from relay_core.domain.errors import RelayError
 from relay_core.publish.findings import RunFindings
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import TICK_SECONDS, Deadline, drain
-from relay_dagster.execution.run_files import ConcurrentIO, RunReports, remove_superseded, unpublish
+from relay_dagster.execution.run_files import (
+    ConcurrentIO,
+    RunReports,
+    remove_superseded,
+    unpublish,
+)
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import CancelRequestedError, RunError
@@ -93,7 +98,9 @@ def watched(
     now begun to execute was not silent before. The claim is another part: the first heartbeat comes
     an interval after it.
     """
-    sign = ":".join(map(str, (record.attempt, heartbeats, execution, record.dagster_run_id)))
+    sign = ":".join(
+        map(str, (record.attempt, heartbeats, execution, record.dagster_run_id))
+    )
     if record.watched_as == sign and record.watched_at is not None:
         return record
     return replace(record, watched_as=sign, watched_at=now)
@@ -131,7 +138,9 @@ def next_check(facts: RunFacts, schedule: PollSchedule) -> timedelta:
         return schedule.until_next(record, facts.now)
     if facts.execution is AttemptState.ABSENT:
         return max(LOST_DISPATCH_AFTER - _since(facts, record.dispatched_at), SOON)
-    stale_in = timedelta(seconds=max(schedule.stale_seconds - facts.silent_seconds, 0) + 1)
+    stale_in = timedelta(
+        seconds=max(schedule.stale_seconds - facts.silent_seconds, 0) + 1
+    )
     return min(schedule.between_checks, stale_in)
 
 
@@ -145,7 +154,10 @@ def _of_final(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileActi
             return
         yield Act.STOP
         yield ReportFailed("the run is final and its process is silent")
-    if record.needs_reports and _since(facts, record.reports_tried_at) < REPORTS_GIVEN_UP_AFTER:
+    if (
+        record.needs_reports
+        and _since(facts, record.reports_tried_at) < REPORTS_GIVEN_UP_AFTER
+    ):
         yield Act.REPORT
     yield Act.SETTLE
 
@@ -168,23 +180,31 @@ def _of_claimed(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileAc
     if facts.execution is AttemptState.CANCELLED:
         yield Act.CANCEL
     elif not facts.execution.is_alive:
-        yield Lose("run_process_lost", f"the Dagster run is {facts.execution}, the run has no end")
+        yield Lose(
+            "run_process_lost",
+            f"the Dagster run is {facts.execution}, the run has no end",
+        )
     elif facts.silent_seconds > schedule.stale_seconds:
         yield from _stale(facts)
     else:
         yield from _keep_hidden(facts, schedule)
 
 
-def _of_dispatched(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileAction]:
+def _of_dispatched(
+    facts: RunFacts, schedule: PollSchedule
+) -> Iterator[ReconcileAction]:
     if facts.execution is AttemptState.CANCELLED:
         yield Act.CANCEL
     elif facts.execution is AttemptState.ABSENT:
         if _since(facts, facts.record.dispatched_at) > LOST_DISPATCH_AFTER:
             yield Act.HAND_OVER
     elif not facts.execution.is_alive:
-        yield Lose("run_not_started", f"the Dagster run is {facts.execution}, it never began")
+        yield Lose(
+            "run_not_started", f"the Dagster run is {facts.execution}, it never began"
+        )
     elif (
-        facts.execution is AttemptState.EXECUTING and facts.silent_seconds > schedule.stale_seconds
+        facts.execution is AttemptState.EXECUTING
+        and facts.silent_seconds > schedule.stale_seconds
     ):
         yield from _stale(facts)
     else:
@@ -199,7 +219,10 @@ def _of_queued(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileAct
         yield Act.HAND_OVER
     elif record.message_id is None:
         since = record.send_claimed_at or record.requested_at
-        if record.trigger is not Trigger.DAGSTER and _since(facts, since) >= UNSENT_AFTER:
+        if (
+            record.trigger is not Trigger.DAGSTER
+            and _since(facts, since) >= UNSENT_AFTER
+        ):
             yield Act.SEND
     elif record.lock_state is LockState.QUEUED:
         if facts.is_its_turn:
@@ -248,9 +271,12 @@ class ReconcileTick:
         deadline, runs = Deadline.after(seconds, self.monotonic), self.platform.runs
         # One of each queue in turn: many runs that have ended hold up none under way.
         queues = [
-            runs.due(each, self.clock(), MAX_RECORDS) for each in (DueQueue.ATTEMPT, DueQueue.END)
+            runs.due(each, self.clock(), MAX_RECORDS)
+            for each in (DueQueue.ATTEMPT, DueQueue.END)
         ]
-        records = [one for pair in zip_longest(*queues) for one in pair if one is not None]
+        records = [
+            one for pair in zip_longest(*queues) for one in pair if one is not None
+        ]
         heartbeats = runs.heartbeats([one for one in records if one.attempt])
         waiting = [each for each in records if each.lock_state is LockState.QUEUED]
         locks = runs.locks({each.tenant_id for each in waiting})
@@ -259,17 +285,23 @@ class ReconcileTick:
             # What belongs to a run and cannot be read is a fault of this run alone.
             beats = heartbeats[record.run_id] if record.attempt else 0
             is_waiting = record.lock_state is LockState.QUEUED
-            is_its_turn = is_waiting and locks[record.tenant_id].is_turn_of(record.run_id)
+            is_its_turn = is_waiting and locks[record.tenant_id].is_turn_of(
+                record.run_id
+            )
             self._check(record, beats, is_its_turn)
 
         return len(drain(records, check, self._put_off, deadline=deadline))
 
     def _put_off(self, record: RunRecord, error: Exception) -> None:
         """Report a run that could not be handled, and let a later tick check it."""
-        if isinstance(error, RunError):  # Another process has changed the run meanwhile.
+        if isinstance(
+            error, RunError
+        ):  # Another process has changed the run meanwhile.
             log.warning("run_not_reconciled", error=str(error), **record.log_facts)
         else:
-            report_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
+            report_fault(
+                self.platform.metrics, "run_not_reconciled", error, **record.log_facts
+            )
         self.platform.ledger.postpone(record)
 
     def _check(self, record: RunRecord, heartbeats: int, is_its_turn: bool) -> None:
@@ -288,7 +320,11 @@ class ReconcileTick:
         after = seen
         for action in decide(facts, schedule):
             if action is Act.HAND_OVER:  # the intake asks Dagster for the next attempt
-                queue = DueQueue.TURN if after.lock_state is LockState.QUEUED else DueQueue.READY
+                queue = (
+                    DueQueue.TURN
+                    if after.lock_state is LockState.QUEUED
+                    else DueQueue.READY
+                )
                 self.platform.ledger.check_again(after, timedelta(0), queue=queue)
                 return
             after = self._act(action, after, now)
@@ -301,7 +337,9 @@ class ReconcileTick:
                 hidden_until=after.hidden_until,
             )
 
-    def _act(self, action: ReconcileAction, record: RunRecord, now: datetime) -> RunRecord:
+    def _act(
+        self, action: ReconcileAction, record: RunRecord, now: datetime
+    ) -> RunRecord:
         if isinstance(action, Extend):
             if record.receipt_handle is not None:
                 self.platform.queue.extend(record.receipt_handle, action.seconds)
@@ -329,10 +367,16 @@ class ReconcileTick:
 
     def _lose(self, record: RunRecord, action: Lose) -> RunRecord:
         try:
-            lost = self.platform.ledger.lose_attempt(record, action.error_code, action.message)
+            lost = self.platform.ledger.lose_attempt(
+                record, action.error_code, action.message
+            )
         except CancelRequestedError:
             return self._cancel(record)
-        facts = {"attempt": record.attempt, "error_code": action.error_code, **record.log_facts}
+        facts = {
+            "attempt": record.attempt,
+            "error_code": action.error_code,
+            **record.log_facts,
+        }
         log.warning("run_retryable_error", error_message=action.message, **facts)
         self.platform.metrics.worker_error(action.error_code)
         return self._report_poison(lost) if lost.has_ended else lost
@@ -387,7 +431,9 @@ class ReconcileTick:
             self.platform.queue.delete(record.receipt_handle)
         self._call_next(record.tenant_id)
         if record.hold is not None and record.status is RunStatus.CANCELLED:
-            unpublish(self.platform.objects, record)  # nobody checks a settled run again
+            unpublish(
+                self.platform.objects, record
+            )  # nobody checks a settled run again
         settled = self.platform.ledger.acknowledge(record.run_id, known=record)
         if record.status is RunStatus.SUCCEEDED:
             remove_superseded(self.platform, record.tenant_id, self.clock())
@@ -399,11 +445,19 @@ class ReconcileTick:
         for _ in range(_ROUNDS):
             lock = runs.lock(tenant_id)
             waiting = runs.get(lock.next_run_id) if lock.next_run_id else None
-            if lock.holder or waiting is None or waiting.lock_state is not LockState.QUEUED:
+            if (
+                lock.holder
+                or waiting is None
+                or waiting.lock_state is not LockState.QUEUED
+            ):
                 return
-            if self.platform.ledger.check_again(waiting, timedelta(0), queue=DueQueue.TURN):
+            if self.platform.ledger.check_again(
+                waiting, timedelta(0), queue=DueQueue.TURN
+            ):
                 return
-        raise ThrottledError("call_next", f"tenant {tenant_id}: too many writers at once")
+        raise ThrottledError(
+            "call_next", f"tenant {tenant_id}: too many writers at once"
+        )
 
 
 def write_reports(platform: Platform, record: RunRecord) -> RunRecord:
@@ -424,7 +478,9 @@ def write_reports(platform: Platform, record: RunRecord) -> RunRecord:
             outcome = reports.write_last(findings, record, record.status, finished)
     artifacts = platform.objects.artifacts(record.run_id, record.tenant_id)
     written = Outcome(
-        artifacts=artifacts, errors_artifact_key=artifacts.get("errors"), counts=outcome.counts
+        artifacts=artifacts,
+        errors_artifact_key=artifacts.get("errors"),
+        counts=outcome.counts,
     )
     return platform.ledger.note_reports(record.run_id, written)
 

@@ -41,12 +41,16 @@ class Recovery:
     lost: Counter[Action] = field(default_factory=Counter)
 
 
-def recover(platform: Platform, since: datetime, audit: AuditStore, origin: Origin) -> Recovery:
+def recover(
+    platform: Platform, since: datetime, audit: AuditStore, origin: Origin
+) -> Recovery:
     """Make the tables good that are restored as of an instant.
 
     ``audit`` is the audit as it was before: its entries after the instant are kept.
     """
-    platform.pauses.begin(None, f"tables are restored as of {since.isoformat()}", origin=origin)
+    platform.pauses.begin(
+        None, f"tables are restored as of {since.isoformat()}", origin=origin
+    )
     done = Recovery()
     for entry in sorted(_entries(audit, since), key=lambda each: each.audit_id):
         platform.audit.add(entry)
@@ -55,7 +59,9 @@ def recover(platform: Platform, since: datetime, audit: AuditStore, origin: Orig
             done.lost[entry.action] += 1
         elif again(platform, str(entry.tenant_id), str(entry.target), origin):
             done.deleted_again.append(entry)
-    for page in chain.from_iterable(pages_of(platform, status) for status in _UNDER_WAY):
+    for page in chain.from_iterable(
+        pages_of(platform, status) for status in _UNDER_WAY
+    ):
         for record in page:
             with suppress(RunError):  # it has ended meanwhile
                 platform.ledger.request_cancel(record.run_id, origin=origin)
@@ -86,7 +92,9 @@ def _delete_link(
     return platform.links.remove(tenant_id, link_id, kind, origin)
 
 
-def _delete_webhook(platform: Platform, tenant_id: str, webhook_id: str, origin: Origin) -> bool:
+def _delete_webhook(
+    platform: Platform, tenant_id: str, webhook_id: str, origin: Origin
+) -> bool:
     now = platform.database.clock()
     entry = origin.entry(Action.WEBHOOK_DELETED, tenant_id, webhook_id, now)
     with suppress(UnknownWebhookError):

@@ -25,7 +25,11 @@ from relay_core.validation.vendor_failures import judge_policy
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.session import ASSETS, RunSession
 from relay_dagster.external_errors import INTERNAL_ERROR, error_code_of
-from relay_dagster.orchestration.feed_events import FEED_IS_FRESH, PUBLISHED_FEED, freshness
+from relay_dagster.orchestration.feed_events import (
+    FEED_IS_FRESH,
+    PUBLISHED_FEED,
+    freshness,
+)
 from relay_dagster.orchestration.jobs import tenant_partitions
 from relay_dagster.orchestration.metadata import (
     column_schema,
@@ -71,7 +75,9 @@ class RunSessions(dg.ConfigurableResource):
             if code == INTERNAL_ERROR:
                 raise
             text = f"{code}: {error}"
-            if attempt is not None and attempt.record.has_ended:  # this was its last attempt
+            if (
+                attempt is not None and attempt.record.has_ended
+            ):  # this was its last attempt
                 text = f"{attempt.record.error_code}: {attempt.record.error_message}"
             raise _failure(text, attempt) from None
 
@@ -105,7 +111,9 @@ def _specs(asset: str, **described: str) -> tuple[dg.AssetCheckSpec, ...]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return tuple(
-            dg.AssetCheckSpec(name, asset=asset, description=text, partitions_def=tenant_partitions)
+            dg.AssetCheckSpec(
+                name, asset=asset, description=text, partitions_def=tenant_partitions
+            )
             for name, text in described.items()
         )
 
@@ -165,7 +173,9 @@ def normalized_results(
     )
 
 
-def merged_results(merged: MergedInventory, findings: RunFindings) -> Iterator[dg.AssetCheckResult]:
+def merged_results(
+    merged: MergedInventory, findings: RunFindings
+) -> Iterator[dg.AssetCheckResult]:
     """Yield the verdict of each check on the merged rows."""
     schema_holds, one_row, within_guards = (each.name for each in MERGED_CHECKS)
     broken, record_count = merged.broken_rules, merged.record_count
@@ -188,7 +198,9 @@ def merged_results(merged: MergedInventory, findings: RunFindings) -> Iterator[d
     yield dg.AssetCheckResult(
         check_name=within_guards,
         passed=not findings.tripped,
-        severity=dg.AssetCheckSeverity.WARN if only_warns else dg.AssetCheckSeverity.ERROR,
+        severity=dg.AssetCheckSeverity.WARN
+        if only_warns
+        else dg.AssetCheckSeverity.ERROR,
         metadata={
             "judged": findings.guards is not None,
             "guards": guard_table(findings.guards or ()),
@@ -281,7 +293,8 @@ def merged_inventory(
     # A result's own metadata would be stored a second time, with the step's output.
     context.add_asset_metadata(merged_metadata(merged, run.attempt))
     yield dg.MaterializeResult(
-        check_results=verdicts, data_version=dg.DataVersion(str(run.attempt.record.feed_sha256))
+        check_results=verdicts,
+        data_version=dg.DataVersion(str(run.attempt.record.feed_sha256)),
     )
 
 

@@ -44,7 +44,12 @@ def build_defs(
 ) -> dg.Definitions:
     """Return fresh Definitions, which make their stores when these are first needed."""
     return dg.Definitions(
-        assets=[fetched_inventory, normalized_inventory, merged_inventory, published_feed],
+        assets=[
+            fetched_inventory,
+            normalized_inventory,
+            merged_inventory,
+            published_feed,
+        ],
         asset_checks=[feed_is_fresh],
         jobs=[inventory_sync],
         sensors=all_sensors(connect_tick, wait_seconds),

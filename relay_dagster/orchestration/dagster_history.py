@@ -43,11 +43,21 @@ def _table(name: str, *columns: str) -> sa.TableClause:
     return sa.table(name, *map(sa.column, columns))
 
 
-_RUNS = _table("runs", "id", "run_id", "pipeline_name", "status", "partition", "update_timestamp")
+_RUNS = _table(
+    "runs", "id", "run_id", "pipeline_name", "status", "partition", "update_timestamp"
+)
 _RUN_TAGS = _table("run_tags", "run_id")
 _EVENTS = _table(
     "event_logs",
-    *("id", "run_id", "asset_key", "dagster_event_type", "partition", "timestamp", "event"),
+    *(
+        "id",
+        "run_id",
+        "asset_key",
+        "dagster_event_type",
+        "partition",
+        "timestamp",
+        "event",
+    ),
 )
 _EVENT_TAGS = _table("asset_event_tags", "event_id")
 _CHECKS = _table(
@@ -56,10 +66,17 @@ _CHECKS = _table(
     *("evaluation_event_storage_id", "evaluation_event_timestamp"),
 )
 _ASSETS = _table(
-    "asset_keys", "asset_key", "last_run_id", "last_materialization", "cached_status_data"
+    "asset_keys",
+    "asset_key",
+    "last_run_id",
+    "last_materialization",
+    "cached_status_data",
 )
 _TICKS = _table("job_ticks", "id", "status", "tick_body")
-_SENSOR_STATES = (_table("instigators", "id", "instigator_body"), _table("jobs", "id", "job_body"))
+_SENSOR_STATES = (
+    _table("instigators", "id", "instigator_body"),
+    _table("jobs", "id", "job_body"),
+)
 """Dagster writes both, and reads one, by the database's age."""
 _BACKFILLS = _table("bulk_actions", "id", "key", "status", "body")
 _BACKFILL_TAGS = _table("backfill_tags", "backfill_id")
@@ -113,7 +130,9 @@ class DagsterHistory(OnInstance):
         wanted = _of_tenant(tenant_id, statuses=list(UNFINISHED))
         return any(self._instance.get_runs_count(each) for each in wanted)
 
-    def delete_ended_before(self, instant: datetime, is_late: Callable[[], bool]) -> int:
+    def delete_ended_before(
+        self, instant: datetime, is_late: Callable[[], bool]
+    ) -> int:
         """Delete runs that ended before an instant, oldest first, until it is late; count them.
 
         A run that has a tenant's newest materialization of an asset stays whole, and of events
@@ -138,7 +157,9 @@ class DagsterHistory(OnInstance):
             if path is not None:
                 with (
                     suppress(sqlite3.OperationalError),  # somebody else is at it
-                    closing(sqlite3.connect(path, timeout=1, isolation_level=None)) as alone,
+                    closing(
+                        sqlite3.connect(path, timeout=1, isolation_level=None)
+                    ) as alone,
                 ):
                     alone.execute("VACUUM")
                     alone.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -152,7 +173,9 @@ class DagsterHistory(OnInstance):
             _CHECKS.c.run_id == _NO_RUN,
         )
         with self._events() as connection:
-            return {name: status == _PASSED for name, status in connection.execute(wanted)}
+            return {
+                name: status == _PASSED for name, status in connection.execute(wanted)
+            }
 
     def forget_verdicts(
         self, asset_key: dg.AssetKey, check_name: str, tenant_ids: Collection[str]
@@ -195,7 +218,9 @@ class DagsterHistory(OnInstance):
         backfills, is_all = self._remove_backfills(names)
         with self._events() as connection:
             assets = connection.execute(sa.select(_ASSETS.c.asset_key)).scalars().all()
-        self._delete_from_copy(sa.func.instr(_EVENTS.c.event, json.dumps(tenant_id)) > 0)
+        self._delete_from_copy(
+            sa.func.instr(_EVENTS.c.event, json.dumps(tenant_id)) > 0
+        )
         count += backfills + self._delete_checks(_CHECKS.c.partition == tenant_id)
         its_own = (_EVENTS.c.asset_key.in_(assets), _EVENTS.c.partition == tenant_id)
         count += self._delete_events(*its_own)
@@ -207,7 +232,9 @@ class DagsterHistory(OnInstance):
     def _ended_before(self, instant: datetime, after: int) -> Sequence[Any]:
         """Return rows of runs that ended before an instant, after one in the table's order."""
         wanted = (
-            sa.select(_RUNS.c.id, _RUNS.c.run_id, _RUNS.c.pipeline_name, _RUNS.c.partition)
+            sa.select(
+                _RUNS.c.id, _RUNS.c.run_id, _RUNS.c.pipeline_name, _RUNS.c.partition
+            )
             .where(_RUNS.c.status.not_in([status.value for status in UNFINISHED]))
             .where(_RUNS.c.pipeline_name.in_([INVENTORY_SYNC, _BY_HAND]))
             .where(_RUNS.c.update_timestamp < _stored(instant), _RUNS.c.id > after)
@@ -235,7 +262,8 @@ class DagsterHistory(OnInstance):
         is_superseded = sa.or_(
             sa.exists().where(*same, newer.c.partition == _EVENTS.c.partition),
             sa.and_(
-                _EVENTS.c.partition.is_(None), sa.exists().where(*same, newer.c.partition.is_(None))
+                _EVENTS.c.partition.is_(None),
+                sa.exists().where(*same, newer.c.partition.is_(None)),
             ),
         )
         wanted = sa.select(_EVENTS.c.run_id).where(
@@ -254,7 +282,9 @@ class DagsterHistory(OnInstance):
         of_asset = _EVENTS.c.asset_key.is_not(None)
         self._delete_events(*old, of_asset, _EVENTS.c.id.not_in(newest.group_by(*kind)))
         check = (_CHECKS.c.asset_key, _CHECKS.c.check_name, _CHECKS.c.partition)
-        last_checks = sa.select(sa.func.max(_CHECKS.c.id)).where(_CHECKS.c.run_id == _NO_RUN)
+        last_checks = sa.select(sa.func.max(_CHECKS.c.id)).where(
+            _CHECKS.c.run_id == _NO_RUN
+        )
         self._delete_checks(
             _CHECKS.c.evaluation_event_timestamp < _stored(instant),
             _CHECKS.c.id.not_in(last_checks.group_by(*check)),
@@ -284,7 +314,9 @@ class DagsterHistory(OnInstance):
                 connection.execute(sa.delete(_CHECKS).where(its_own))
         self._instance.delete_run(dagster_run_id)
         with self._runs() as connection:
-            connection.execute(sa.delete(_RUN_TAGS).where(_RUN_TAGS.c.run_id == dagster_run_id))
+            connection.execute(
+                sa.delete(_RUN_TAGS).where(_RUN_TAGS.c.run_id == dagster_run_id)
+            )
         shard = getattr(self._event_storage, "path_for_shard", None)
         if shard is not None:  # A file for each run.
             for end in ("", "-wal", "-shm"):
@@ -299,7 +331,9 @@ class DagsterHistory(OnInstance):
             for row in ended:
                 tagged = _BACKFILL_TAGS.c.backfill_id == row.key
                 connection.execute(sa.delete(_BACKFILL_TAGS).where(tagged))
-                connection.execute(sa.delete(_BACKFILLS).where(_BACKFILLS.c.id == row.id))
+                connection.execute(
+                    sa.delete(_BACKFILLS).where(_BACKFILLS.c.id == row.id)
+                )
         return len(ended), len(ended) == len(found)
 
     def _clear_assets(self, names: _Names) -> int:
@@ -326,15 +360,28 @@ class DagsterHistory(OnInstance):
             wanted = sa.select(sa.func.max(_EVENTS.c.id)).where(
                 _EVENTS.c.asset_key == row.asset_key,
                 _EVENTS.c.dagster_event_type == _MATERIALIZED.value,
-                sa.or_(_EVENTS.c.partition.is_(None), _EVENTS.c.partition != names.tenant_id),
+                sa.or_(
+                    _EVENTS.c.partition.is_(None),
+                    _EVENTS.c.partition != names.tenant_id,
+                ),
             )
             with self._events() as connection:
-                ids = [each for each in connection.execute(wanted).scalars() if each is not None]
+                ids = [
+                    each
+                    for each in connection.execute(wanted).scalars()
+                    if each is not None
+                ]
             key = dg.AssetKey(json.loads(row.asset_key))
             asked = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids)
-            found = self._instance.fetch_materializations(asked, limit=1).records if ids else ()
+            found = (
+                self._instance.fetch_materializations(asked, limit=1).records
+                if ids
+                else ()
+            )
             for record in found:
-                self._event_storage.store_asset_event(record.event_log_entry, record.storage_id)
+                self._event_storage.store_asset_event(
+                    record.event_log_entry, record.storage_id
+                )
         return count
 
     def _delete_checks(self, *conditions: Any) -> int:
@@ -357,7 +404,9 @@ class DagsterHistory(OnInstance):
         """Delete events of assets with their tags; return how many."""
         ids = sa.select(_EVENTS.c.id).where(*conditions)
         with self._events() as connection:
-            connection.execute(sa.delete(_EVENT_TAGS).where(_EVENT_TAGS.c.event_id.in_(ids)))
+            connection.execute(
+                sa.delete(_EVENT_TAGS).where(_EVENT_TAGS.c.event_id.in_(ids))
+            )
             return _rows(connection, sa.delete(_EVENTS).where(*conditions))
 
     def _remove_ticks(
@@ -379,7 +428,9 @@ class DagsterHistory(OnInstance):
                 rows = connection.execute(wanted).all()
                 its_own = [row.id for row in rows if names.are_in_tick(row.tick_body)]
                 if its_own:
-                    count += _rows(connection, sa.delete(_TICKS).where(_TICKS.c.id.in_(its_own)))
+                    count += _rows(
+                        connection, sa.delete(_TICKS).where(_TICKS.c.id.in_(its_own))
+                    )
             if not rows:
                 return count, None
             last = rows[-1].id
@@ -398,7 +449,9 @@ class DagsterHistory(OnInstance):
                     cleared = json.dumps(names.without_runs(json.loads(text)))
                     # Whoever has written it meanwhile is right: it is cleared the next time.
                     here = sa.and_(row_id == found_id, body == text)
-                    count += _rows(connection, sa.update(table).where(here).values({body: cleared}))
+                    count += _rows(
+                        connection, sa.update(table).where(here).values({body: cleared})
+                    )
         return count
 
     # Storages as those of SQLite and of PostgreSQL are: they lend their connections.

@@ -78,7 +78,9 @@ class DagsterExecutions(OnInstance):
         """Return how many runs that a sensor asked for have not ended."""
         return self._instance.get_runs_count(
             dg.RunsFilter(
-                job_name=INVENTORY_SYNC, statuses=list(UNFINISHED), tags={tags.SENSOR: sensor_name}
+                job_name=INVENTORY_SYNC,
+                statuses=list(UNFINISHED),
+                tags={tags.SENSOR: sensor_name},
             )
         )
 
@@ -104,7 +106,9 @@ class DagsterExecutions(OnInstance):
         Where Dagster waits for that longer than a tick can, it goes on by itself.
         """
         if run := self._find_unfinished(record):
-            asking = threading.Thread(target=self._cancel, args=(run.run_id,), daemon=True)
+            asking = threading.Thread(
+                target=self._cancel, args=(run.run_id,), daemon=True
+            )
             asking.start()
             asking.join(TERMINATE_SECONDS)
 
@@ -124,7 +128,9 @@ class DagsterExecutions(OnInstance):
             if coordinator is not None:
                 coordinator.cancel_run(dagster_run_id)
         except Exception as error:  # noqa: BLE001 - it may be dead, or whoever started it
-            log.warning("run_not_terminated", dagster_run_id=dagster_run_id, error=str(error))
+            log.warning(
+                "run_not_terminated", dagster_run_id=dagster_run_id, error=str(error)
+            )
 
     def report_cancelled(self, record: RunRecord, message: str) -> None:
         """Let Dagster know that a run counts as ended, whether or not its process hears of it."""
@@ -141,7 +147,9 @@ class DagsterPartitions(OnInstance):
 
     def is_in_use(self, tenant_id: str) -> bool:
         """Return whether a run of the tenant's partition has not ended."""
-        wanted = dg.RunsFilter(statuses=list(UNFINISHED), tags={tags.PARTITION: tenant_id})
+        wanted = dg.RunsFilter(
+            statuses=list(UNFINISHED), tags={tags.PARTITION: tenant_id}
+        )
         return self._instance.get_runs_count(wanted) > 0
 
     def add_tenants(self, tenant_ids: Iterable[str]) -> list[str]:
@@ -153,7 +161,9 @@ class DagsterPartitions(OnInstance):
         """
         wanted = sorted(set(tenant_ids))
         few = len(wanted) <= _FEW
-        present = {each for each in wanted if self._has(each)} if few else self.tenants()
+        present = (
+            {each for each in wanted if self._has(each)} if few else self.tenants()
+        )
         missing = [each for each in wanted if each not in present]
         for first in range(0, len(missing), _PARTITIONS_AT_ONCE):
             some = missing[first : first + _PARTITIONS_AT_ONCE]

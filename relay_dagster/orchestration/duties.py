@@ -30,9 +30,17 @@ from relay_dagster.maintenance.housekeeping import (
     scheduled_feeds,
     sync_partitions,
 )
-from relay_dagster.maintenance.messages import DeadLetterCount, QueueWatch, send_lost_again, sweep
+from relay_dagster.maintenance.messages import (
+    DeadLetterCount,
+    QueueWatch,
+    send_lost_again,
+    sweep,
+)
 from relay_dagster.orchestration.dagster_history import DagsterHistory
-from relay_dagster.orchestration.dagster_instance import DagsterOccasion, DagsterPartitions
+from relay_dagster.orchestration.dagster_instance import (
+    DagsterOccasion,
+    DagsterPartitions,
+)
 from relay_dagster.orchestration.feed_events import judge_freshness, report_publications
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
@@ -48,7 +56,9 @@ class Duty:
     name: str  # its place in the cursor and in the log
     interval: float  # seconds from one time to the next; 0 for each tick
     seconds: float  # how long it may take
-    act: Callable[[DagsterOccasion, Any], object]  # does the duty; the sentence has its result
+    act: Callable[
+        [DagsterOccasion, Any], object
+    ]  # does the duty; the sentence has its result
     memory: type[Memory] = Memory  # its values that are kept until the next time
     sentence: str = "{}"  # for the tick's line
 
@@ -79,13 +89,28 @@ def _dagster_history(on: DagsterOccasion, _: Memory) -> int:
 
 
 DUTIES = (
-    Duty("tenant_partitions", 0, 10, _tenant_partitions, PartitionSync, "partitions added: {}"),
+    Duty(
+        "tenant_partitions",
+        0,
+        10,
+        _tenant_partitions,
+        PartitionSync,
+        "partitions added: {}",
+    ),
     Duty("tenant_deletions", 0, 20, _tenant_deletions),
-    Duty("lost_messages", 0, 10, send_lost_again, QueueWatch, "messages sent again: {}"),
+    Duty(
+        "lost_messages", 0, 10, send_lost_again, QueueWatch, "messages sent again: {}"
+    ),
     Duty("dead_letters", 60, 30, sweep, DeadLetterCount),
     Duty("queue_settings", 60, 10, _queue_settings, sentence="queue_misconfigured: {}"),
     Duty("held_runs", 60, 10, count_holds, sentence="runs held: {}"),
-    Duty("publications", 15, 15, report_publications, sentence="publications reported: {}"),
+    Duty(
+        "publications",
+        15,
+        15,
+        report_publications,
+        sentence="publications reported: {}",
+    ),
     Duty("feed_ages", 300, 20, _feed_ages, sentence="feeds reported: {}"),
     Duty("dagster_history", 60, 20, _dagster_history, sentence="old runs deleted: {}"),
     Duty("invariants", 3600, 45, report_broken, sentence="invariants broken: {}"),
@@ -120,7 +145,10 @@ def keep_house(
     def act(duty: Duty) -> None:
         place = places[duty.name]
         place.due_at = now.timestamp() + duty.interval
-        own, memory = Deadline.after(duty.seconds, deadline.monotonic), deepcopy(place.memory)
+        own, memory = (
+            Deadline.after(duty.seconds, deadline.monotonic),
+            deepcopy(place.memory),
+        )
         until = min(own, deadline, key=lambda each: each.at)
         occasion = DagsterOccasion(platform, clock(), until, open_instance)
         summary = duty.sentence.format(duty.act(occasion, memory))
@@ -150,6 +178,8 @@ def _read(cursor: str | None, duties: Sequence[Duty]) -> dict[str, _Place]:
     for duty in duties:
         given = stored.get(duty.name)
         place = given if isinstance(given, dict) else {}
-        due_at = place["due_at"] if isinstance(place.get("due_at"), int | float) else 0.0
+        due_at = (
+            place["due_at"] if isinstance(place.get("due_at"), int | float) else 0.0
+        )
         places[duty.name] = _Place(due_at, duty.memory.read(place.get("memory")))
     return places

@@ -16,7 +16,12 @@ from relay_core.domain.codes import RunStatus
 from relay_core.publish.reports import timestamp
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import drain
-from relay_dagster.feeds.pointer import MAX_PENDING, FeedPointer, Publication, PublishedBy
+from relay_dagster.feeds.pointer import (
+    MAX_PENDING,
+    FeedPointer,
+    Publication,
+    PublishedBy,
+)
 from relay_dagster.maintenance.housekeeping import Memory
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterOccasion
@@ -62,7 +67,11 @@ def report_publications(on: DagsterOccasion, _: Memory | None = None) -> int:
                 "by": publication.by or "its run",
                 "published_at": published_at,
                 "sha256": publication.sha256,
-                **({} if count is None else {"record_count": count, "dagster/row_count": count}),
+                **(
+                    {}
+                    if count is None
+                    else {"record_count": count, "dagster/row_count": count}
+                ),
                 "report": report_link(taken.tenant_id, run_id),
             }
             event = _event(PUBLISHED_FEED, taken.tenant_id, publication, shown)
@@ -73,7 +82,12 @@ def report_publications(on: DagsterOccasion, _: Memory | None = None) -> int:
         return len(new)
 
     def fault(feed: FeedPointer, error: Exception) -> None:
-        report_fault(platform.metrics, "publication_not_reported", error, tenant_id=feed.tenant_id)
+        report_fault(
+            platform.metrics,
+            "publication_not_reported",
+            error,
+            tenant_id=feed.tenant_id,
+        )
 
     feeds = [feed for feed in due if feed.tenant_id not in closed]
     return sum(filter(None, drain(feeds, report, fault, deadline=on.deadline)))
@@ -96,7 +110,10 @@ def _identity(publication: Publication) -> tuple[str, str]:
 
 
 def _event(
-    asset: dg.AssetKey, tenant_id: str, publication: Publication, metadata: Mapping[str, Any]
+    asset: dg.AssetKey,
+    tenant_id: str,
+    publication: Publication,
+    metadata: Mapping[str, Any],
 ) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
         asset,
@@ -108,7 +125,10 @@ def _event(
 
 
 def _report_release(
-    platform: Platform, instance: dg.DagsterInstance, tenant_id: str, publication: Publication
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    tenant_id: str,
+    publication: Publication,
 ) -> None:
     """Report the held feed once more on its asset's page, as released: when, why and by whom.
 
@@ -119,7 +139,11 @@ def _report_release(
     for made in instance.fetch_materializations(asked, limit=1).records:
         shown, event = _values(made), made.asset_materialization
         held = (publication.run_id, str(RunStatus.HELD))
-        if event is None or record is None or (shown.get("run_id"), shown.get("status")) != held:
+        if (
+            event is None
+            or record is None
+            or (shown.get("run_id"), shown.get("status")) != held
+        ):
             continue
         released = {
             "run_id": publication.run_id,
@@ -140,7 +164,9 @@ def _values(record: dg.EventLogRecord) -> Mapping[str, Any]:
     return {name: each.value for name, each in found.items()}
 
 
-def judge_freshness(on: DagsterOccasion, feeds: Iterable[tuple[TriggerState, FeedPointer]]) -> int:
+def judge_freshness(
+    on: DagsterOccasion, feeds: Iterable[tuple[TriggerState, FeedPointer]]
+) -> int:
     """Report each verdict that differs from the last one; return how many those were.
 
     Dagster takes one verdict of a check and a partition that is no run's: the last one goes first.
@@ -171,7 +197,9 @@ def judge_freshness(on: DagsterOccasion, feeds: Iterable[tuple[TriggerState, Fee
     return count
 
 
-def freshness(state: TriggerState, feed: FeedPointer, now: datetime) -> dg.AssetCheckResult:
+def freshness(
+    state: TriggerState, feed: FeedPointer, now: datetime
+) -> dg.AssetCheckResult:
     """Return the verdict on a tenant's feed: late, or not; one without a schedule is never late."""
     published_at = feed.in_force.published_at
     late = late_at(state, published_at)
@@ -182,5 +210,8 @@ def freshness(state: TriggerState, feed: FeedPointer, now: datetime) -> dg.Asset
         passed=not is_late,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"published {timestamp(published_at)}, the next expected by {expected}",
-        metadata={"run_id": feed.in_force.run_id, "published_at": timestamp(published_at)},
+        metadata={
+            "run_id": feed.in_force.run_id,
+            "published_at": timestamp(published_at),
+        },
     )

@@ -36,16 +36,23 @@ REPORTS = (
 """The artifacts that people open, the most wanted first."""
 
 
-def table(rows: Iterable[Sequence[Any]], columns: Mapping[str, str]) -> dg.TableMetadataValue:
+def table(
+    rows: Iterable[Sequence[Any]], columns: Mapping[str, str]
+) -> dg.TableMetadataValue:
     """Return rows of cells as a table with these columns, name to kind."""
-    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()])
+    schema = dg.TableSchema(
+        [dg.TableColumn(name, kind) for name, kind in columns.items()]
+    )
     records = [dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows]
     return dg.MetadataValue.table(records, schema=schema)
 
 
 def column_schema(columns: Iterable[tuple[str, Kind]]) -> dict[str, dg.TableSchema]:
     """Return the metadata by which Dagster shows the columns of an asset, from names and kinds."""
-    may_lack = {is_null: dg.TableColumnConstraints(nullable=is_null) for is_null in (True, False)}
+    may_lack = {
+        is_null: dg.TableColumnConstraints(nullable=is_null)
+        for is_null in (True, False)
+    }
     shown = [
         dg.TableColumn(name, str(kind), constraints=may_lack[name not in _FILLED])
         for name, kind in columns
@@ -62,7 +69,12 @@ def input_table(entries: Mapping[str, Mapping[str, Any]]) -> dg.TableMetadataVal
         )
         for name, entry in entries.items()
     ]
-    kinds = {"vendor_id": "string", "status": "string", "s3_key": "string", "bytes": "int"}
+    kinds = {
+        "vendor_id": "string",
+        "status": "string",
+        "s3_key": "string",
+        "bytes": "int",
+    }
     return table(rows, {**kinds, "last_modified": "string"})
 
 
@@ -73,18 +85,31 @@ def vendor_table(
     kinds = {"vendor_id": "string", "outcome": "string"}
     kinds |= dict.fromkeys(("rows", "valid", "invalid"), "int")
     rows = [
-        (each.vendor_id, str(each.status), each.total_rows, each.valid_rows, each.invalid_rows)
+        (
+            each.vendor_id,
+            str(each.status),
+            each.total_rows,
+            each.valid_rows,
+            each.invalid_rows,
+        )
         for each in vendors
     ]
     if wins is None:
         return table(rows, kinds)
-    return table([(*row, wins.get(row[0], 0)) for row in rows], {**kinds, "skus_won": "int"})
+    return table(
+        [(*row, wins.get(row[0], 0)) for row in rows], {**kinds, "skus_won": "int"}
+    )
 
 
 def row_table(rows: Mapping[str, RowCounts]) -> dg.TableMetadataValue:
     """Return the counts of each vendor's rows by what became of them, as a table."""
-    kinds = {"vendor_id": "string", **dict.fromkeys(RowCounts.__dataclass_fields__, "int")}
-    return table([(name, *each.as_dict().values()) for name, each in rows.items()], kinds)
+    kinds = {
+        "vendor_id": "string",
+        **dict.fromkeys(RowCounts.__dataclass_fields__, "int"),
+    }
+    return table(
+        [(name, *each.as_dict().values()) for name, each in rows.items()], kinds
+    )
 
 
 def fault_table(vendors: Sequence[NormalizedVendor]) -> dg.TableMetadataValue:
@@ -92,10 +117,15 @@ def fault_table(vendors: Sequence[NormalizedVendor]) -> dg.TableMetadataValue:
     rows: list[tuple[str, str, int]] = []
     for vendor in vendors:
         whole = {} if vendor.fault is None else {vendor.fault.error_code: 1}
-        counts = {**{str(code): count for code, count in vendor.fault_counts.items()}, **whole}
+        counts = {
+            **{str(code): count for code, count in vendor.fault_counts.items()},
+            **whole,
+        }
         by_count = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         rows += [(vendor.vendor_id, code, count) for code, count in by_count]
-    return table(rows, {"vendor_id": "string", "error_code": "string", "entries": "int"})
+    return table(
+        rows, {"vendor_id": "string", "error_code": "string", "entries": "int"}
+    )
 
 
 def winner_table(merged: MergedInventory) -> dg.TableMetadataValue:
@@ -117,7 +147,10 @@ def rule_table(merged: MergedInventory) -> dg.TableMetadataValue:
 
 def applied_rule_table(rules: Sequence[AppliedRule]) -> dg.TableMetadataValue:
     """Return the effects of the tenant's own rules as a table."""
-    rows = [(each.path, each.rule, each.vendor_id or "", each.did, each.count) for each in rules]
+    rows = [
+        (each.path, each.rule, each.vendor_id or "", each.did, each.count)
+        for each in rules
+    ]
     kinds = dict.fromkeys(("path", "rule", "vendor_id", "did"), "string")
     return table(rows, {**kinds, "count": "int"})
 
@@ -131,7 +164,12 @@ def quarantine_table(findings: RunFindings) -> dg.TableMetadataValue:
 
 def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:
     """Return the results of the guards as a table: so many of so many, against the limit."""
-    kinds = {"guard": "string", "about": "string", "tripped": "boolean", "value": "string"}
+    kinds = {
+        "guard": "string",
+        "about": "string",
+        "tripped": "boolean",
+        "value": "string",
+    }
     kinds |= {"limit": "string", "count": "int", "of": "int", "examples": "string"}
     rows = [
         (
@@ -139,7 +177,9 @@ def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:
             each.vendor_id or each.side or "",
             each.tripped,
             *(each.value, each.limit, each.count, each.of),
-            ", ".join(f"{e['sku']}: {e['before']} -> {e['after']}" for e in each.examples),
+            ", ".join(
+                f"{e['sku']}: {e['before']} -> {e['after']}" for e in each.examples
+            ),
         )
         for each in results
     ]
@@ -164,7 +204,9 @@ def fetched_metadata(inputs: RunInputs, reports: RunReports) -> dict[str, Any]:
     }
 
 
-def normalized_metadata(vendors: Sequence[NormalizedVendor], reports: RunReports) -> dict[str, Any]:
+def normalized_metadata(
+    vendors: Sequence[NormalizedVendor], reports: RunReports
+) -> dict[str, Any]:
     """Return the metadata of the normalized rows."""
     names = [f"normalized_{vendor.vendor_id}" for vendor in vendors]
     counts = _row_counts(vendors)
@@ -186,7 +228,9 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
     shown = preview(merged, PREVIEW_ROWS)
     changes: dict[str, Any] = {}
     if findings.changes is not None:
-        changes = {f"changes/{name}": count for name, count in findings.changes.counts.items()}
+        changes = {
+            f"changes/{name}": count for name, count in findings.changes.counts.items()
+        }
         changes = {"baseline_run_id": findings.changes.baseline_run_id, **changes}
     upcoming = merged.config.next_run_after(record.finished_at or record.requested_at)
     return {
@@ -201,11 +245,17 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         "rows_merged": merged.record_count,
         **_sums("rows", (each.as_dict() for each in findings.rows.values())),
         "unpriced_skus": merged.unpriced_skus,
-        **({} if findings.quarantined is None else {"quarantined": findings.quarantined}),
+        **(
+            {}
+            if findings.quarantined is None
+            else {"quarantined": findings.quarantined}
+        ),
         **changes,
         **_sums("rules", ({str(rule.did): rule.count} for rule in findings.rules)),
         **_seconds(record),
-        **column_schema((each.header, each.source.kind) for each in fields_of(merged.config)),
+        **column_schema(
+            (each.header, each.source.kind) for each in fields_of(merged.config)
+        ),
         # Dagster keeps the order: what people come for stands before the long tables.
         **_uris(attempt.reports, REPORTS),
         "vendors": vendor_table(normalized, wins=findings.skus_won),
@@ -228,7 +278,10 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
         "attempt": record.attempt,
     }
     if record.failure_class is not None:
-        shown |= {"failure_class": str(record.failure_class), "next_action": record.next_action}
+        shown |= {
+            "failure_class": str(record.failure_class),
+            "next_action": record.next_action,
+        }
     if record.next_attempt_at is not None:
         shown["next_attempt_at"] = timestamp(record.next_attempt_at)
     shown["started_by"] = str(record.trigger)
@@ -237,7 +290,10 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
     # The page of a run shows the first few entries, and the tables only when asked.
     shown |= _uris(attempt.reports, REPORTS)
     if normalized:
-        shown |= {"vendors": vendor_table(normalized), "rows": row_table(attempt.findings.rows)}
+        shown |= {
+            "vendors": vendor_table(normalized),
+            "rows": row_table(attempt.findings.rows),
+        }
         shown |= {"errors_by_code": fault_table(normalized)}
     return shown
 
@@ -250,7 +306,9 @@ def _hold(record: RunRecord) -> dict[str, Any]:
     command = f"relay release {record.run_id} --sha256 {record.hold.sha256}"
     return {
         "held_by": ", ".join(names),
-        "to_release": " ".join([command, *(f"--guard {name}" for name in names), "--reason ..."]),
+        "to_release": " ".join(
+            [command, *(f"--guard {name}" for name in names), "--reason ..."]
+        ),
     }
 
 
@@ -276,12 +334,16 @@ def _seconds(record: RunRecord) -> dict[str, float]:
         return {}
     stages = record.stage_times(record.finished_at)
     total = (record.finished_at - record.started_at).total_seconds()
-    return {f"seconds/{name}": round(n, 3) for name, n in {**stages, "total": total}.items()}
+    return {
+        f"seconds/{name}": round(n, 3) for name, n in {**stages, "total": total}.items()
+    }
 
 
 def _uris(reports: RunReports, names: Sequence[str]) -> dict[str, dg.PathMetadataValue]:
     return {
-        f"artifact/{name}": dg.MetadataValue.path(reports.objects.uri(reports.artifacts[name]))
+        f"artifact/{name}": dg.MetadataValue.path(
+            reports.objects.uri(reports.artifacts[name])
+        )
         for name in names
         if name in reports.artifacts
     }

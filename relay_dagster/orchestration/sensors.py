@@ -17,7 +17,10 @@ from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import wait_for_due
 from relay_dagster.intake.tick import SERVED_LATELY, IntakeTick
 from relay_dagster.maintenance.reconciler import ReconcileTick
-from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
+from relay_dagster.orchestration.dagster_instance import (
+    DagsterExecutions,
+    DagsterPartitions,
+)
 from relay_dagster.orchestration.duties import keep_house
 from relay_dagster.orchestration.jobs import inventory_sync
 from relay_dagster.runs.ports import utc_now
@@ -45,13 +48,17 @@ _Connect = Callable[[], Platform]
 _Context = dg.SensorEvaluationContext
 
 
-def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[dg.SensorDefinition]:
+def all_sensors(
+    connect: _Connect, wait_seconds: float = WAIT_SECONDS
+) -> list[dg.SensorDefinition]:
     """Return the sensors, which connect when a tick first needs the platform."""
 
     @cache
     def sender() -> "Sender":
         """Return the sender, which outlives a tick: its threads wait for receivers that hang."""
-        from relay_dagster.webhooks.delivery.sender import Sender  # no run's process loads it
+        from relay_dagster.webhooks.delivery.sender import (
+            Sender,
+        )  # no run's process loads it
 
         return Sender(connect())
 
@@ -88,7 +95,9 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
             SQS_RUN_SENSOR,
             "Starts the runs that were asked for: waits for jobs in SQS, and asks Dagster for a "
             "run of each attempt. While it is off, runs are accepted, and none starts.",
-            lambda platform, context: take_in(platform, context.instance, context.cursor),
+            lambda platform, context: take_in(
+                platform, context.instance, context.cursor
+            ),
             asks_for_runs=True,
         ),
         sensor(

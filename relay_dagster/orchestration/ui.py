@@ -55,10 +55,19 @@ _PORTS = {"http": 80, "https": 443}
 _AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s\[\]:/?#@,]+))(?::([0-9]{1,5}))?")
 _ORIGIN = re.compile(r"(https?)://(.+)")
 # No foreign page shows these pages in a frame of its own, or loads what they read as a script.
-OWN_PAGES_ONLY = {"X-Frame-Options": "SAMEORIGIN", "Cross-Origin-Resource-Policy": "same-origin"}
+OWN_PAGES_ONLY = {
+    "X-Frame-Options": "SAMEORIGIN",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 _MAX_LOGGED = 200
 _STARTS = ("http.response.start", "websocket.http.response.start")
-OUT_OF_SIGHT = [tags.ATTEMPT, tags.CONFIG_VERSION, tags.REQUEST_ID, tags.TENANT_ID, tags.TRIGGER]
+OUT_OF_SIGHT = [
+    tags.ATTEMPT,
+    tags.CONFIG_VERSION,
+    tags.REQUEST_ID,
+    tags.TENANT_ID,
+    tags.TRIGGER,
+]
 """The partition shows the tenant; ``relay/run_id`` stays."""
 _KEPT = f"'unpinned-tags', '{json.dumps(OUT_OF_SIGHT)}'"
 _SCRIPT = f"'unpinned-tags' in localStorage || localStorage.setItem({_KEPT})"
@@ -93,10 +102,13 @@ class _Authority(NamedTuple):
 
 
 NOT_OUR_HOST = Refusal(
-    421, "relay ui does not answer to this host name; RELAY_UI_HOSTS lists those it answers to"
+    421,
+    "relay ui does not answer to this host name; RELAY_UI_HOSTS lists those it answers to",
 )
 MUTATION_BY_GET = Refusal(405, "a GraphQL operation that is no query is sent with POST")
-NOT_JSON = Refusal(403, f"a request that changes something has Content-Type: {JSON_TYPE}")
+NOT_JSON = Refusal(
+    403, f"a request that changes something has Content-Type: {JSON_TYPE}"
+)
 FOREIGN_PAGE = Refusal(403, "the request comes from a page of another origin")
 
 
@@ -107,9 +119,14 @@ def refusal(head: Head, hosts: Collection[str]) -> Refusal | None:
     if host is None or not (host.host in hosts or is_loopback(host.host)):
         return NOT_OUR_HOST
     if head.method in _READING:
-        runs_more = head.path == GRAPHQL_PATH and not all(map(_only_queries, head.queries))
+        runs_more = head.path == GRAPHQL_PATH and not all(
+            map(_only_queries, head.queries)
+        )
         return MUTATION_BY_GET if runs_more else None
-    types = [one.partition(";")[0].strip().lower() for one in head.headers.get("content-type", ())]
+    types = [
+        one.partition(";")[0].strip().lower()
+        for one in head.headers.get("content-type", ())
+    ]
     if head.method != UPGRADE and types != [JSON_TYPE]:
         return NOT_JSON
     return None if _is_own_page(head.headers, host) else FOREIGN_PAGE
@@ -144,7 +161,9 @@ def _only_queries(text: str) -> bool:
         document = parse(text)
     except GraphQLError:
         return True  # Dagster parses it in the same way, and says what is wrong.
-    operations = (n for n in document.definitions if isinstance(n, OperationDefinitionNode))
+    operations = (
+        n for n in document.definitions if isinstance(n, OperationDefinitionNode)
+    )
     return all(each.operation is OperationType.QUERY for each in operations)
 
 
@@ -162,10 +181,16 @@ class Guard:
             return
         head = _head(scope)
         refused = refusal(head, self.hosts)
-        app = self.app if refused is None else PlainTextResponse(refused.reason, refused.status)
+        app = (
+            self.app
+            if refused is None
+            else PlainTextResponse(refused.reason, refused.status)
+        )
         if refused is not None:
             facts = {
-                name.replace("-", "_"): cut(", ".join(head.headers.get(name, ())), _MAX_LOGGED)
+                name.replace("-", "_"): cut(
+                    ", ".join(head.headers.get(name, ())), _MAX_LOGGED
+                )
                 for name in ("host", "origin", "sec-fetch-site", "content-type")
             }
             facts |= {"method": head.method, "path": cut(head.path, _MAX_LOGGED)}
@@ -193,8 +218,14 @@ class DagsterPages(DagsterWebserver):
     def index_html_endpoint(self, request: Request) -> HTMLResponse:
         """Return the page with the line of script before its own."""
         page: Any = super().index_html_endpoint(request)
-        html = _FIRST.sub(lambda tag: f"{tag[0]}{_SCRIPT}</script>{tag[0]}", page.body.decode(), 1)
-        headers = {name: text for name, text in page.headers.items() if name != "content-length"}
+        html = _FIRST.sub(
+            lambda tag: f"{tag[0]}{_SCRIPT}</script>{tag[0]}", page.body.decode(), 1
+        )
+        headers = {
+            name: text
+            for name, text in page.headers.items()
+            if name != "content-length"
+        }
         return HTMLResponse(html, headers=headers)
 
 
@@ -203,7 +234,9 @@ class Reports:
     """Leads from a report's address to its file; an application has all other addresses."""
 
     app: ASGIApp
-    sign: Callable[[str], str] | None  # a link to the page of a key; None: no bucket is known
+    sign: (
+        Callable[[str], str] | None
+    )  # a link to the page of a key; None: no bucket is known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -213,33 +246,49 @@ class Reports:
             key = ArtifactKeys(found[2], found[1]).report
             unknown = PlainTextResponse("ARTIFACT_BUCKET is not set here", 503)
             to_file = {"Cache-Control": "no-store"}
-            app = RedirectResponse(self.sign(key), headers=to_file) if self.sign else unknown
+            app = (
+                RedirectResponse(self.sign(key), headers=to_file)
+                if self.sign
+                else unknown
+            )
         await app(scope, receive, send)
 
 
-def serve(host: str, port: int, workspace: Sequence[Path], *, read_only: bool = False) -> None:
+def serve(
+    host: str, port: int, workspace: Sequence[Path], *, read_only: bool = False
+) -> None:
     """Serve Dagster's pages until a signal ends it; read-only ones disable every button.
 
     `SettingsError`: a variable is missing or bad, or does not allow to listen on that address.
     """
     settings = UiSettings.from_env()
     if not settings.dagster_home:
-        raise SettingsError("DAGSTER_HOME", "is not set; it is the folder with dagster.yaml")
+        raise SettingsError(
+            "DAGSTER_HOME", "is not set; it is the folder with dagster.yaml"
+        )
     if not (settings.ui_behind_proxy or is_loopback(host)):
         problem = f"must be true to listen on {host}, which is off loopback: relay ui asks nobody"
         why = "to log in, so a proxy that does must stand before it"
         raise SettingsError("RELAY_UI_BEHIND_PROXY", f"{problem} {why}")
     sign = None
     if settings.artifact_bucket is not None:
-        clients = Clients(settings.region, public_s3_endpoint_url=settings.public_s3_endpoint_url)
-        sign = partial(ObjectStore(clients, settings.artifact_bucket).presign, is_page=True)
+        clients = Clients(
+            settings.region, public_s3_endpoint_url=settings.public_s3_endpoint_url
+        )
+        sign = partial(
+            ObjectStore(clients, settings.artifact_bucket).presign, is_page=True
+        )
     log_libraries()
     # Ends as Ctrl-C does: code servers of a workspace on this machine are ended, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    target = workspace_opts_to_load_target(WorkspaceOpts(workspace=[str(p) for p in workspace]))
+    target = workspace_opts_to_load_target(
+        WorkspaceOpts(workspace=[str(p) for p in workspace])
+    )
     with (
         dg.DagsterInstance.get() as instance,
-        WorkspaceProcessContext(instance, target, dagster_version, read_only) as context,
+        WorkspaceProcessContext(
+            instance, target, dagster_version, read_only
+        ) as context,
     ):
         pages = Reports(DagsterPages(context).create_asgi_app(), sign)
         guarded = Guard(pages, settings.hosts_of_ui)

@@ -23,10 +23,16 @@ from relay_dagster.triggers.pulls import Download, FileMark
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _GZIP, _GZIP_HEADER = (b"gzip", b"x-gzip"), 31
-_UNFIT_HEADER = "the secret is no text of a header: it has characters that none may have"
+_UNFIT_HEADER = (
+    "the secret is no text of a header: it has characters that none may have"
+)
 _PIECE = 256 << 10
 _MAX_MARK = 1024
-_HEADERS = {"user-agent": "Relay-Inventory-Pulls/1", "accept": "*/*", "accept-encoding": "identity"}
+_HEADERS = {
+    "user-agent": "Relay-Inventory-Pulls/1",
+    "accept": "*/*",
+    "accept-encoding": "identity",
+}
 
 
 @contextmanager
@@ -43,7 +49,10 @@ def open_https(
     ``max_bytes`` is not read. Certificates are judged by the authorities that the system has now.
     `CallError` where there is none to be had.
     """
-    name, headers = unquote(basename(destination.target.partition("?")[0])), dict(_HEADERS)
+    name, headers = (
+        unquote(basename(destination.target.partition("?")[0])),
+        dict(_HEADERS),
+    )
     asked = {"if-none-match": known.etag, "if-modified-since": known.last_modified}
     headers |= {header: text for header, text in asked.items() if text}
     first, trust = destination.receiver, ssl.create_default_context()
@@ -79,7 +88,9 @@ def _next(destination: Destination, answer: httpcore.Response) -> Destination:
         url = urldefrag(urljoin(here, location)).url
         return judge_url(url, allow_loopback=destination.allow_loopback)
     except UnfitUrlError as error:
-        raise CallError(f"the server leads on to a URL that is refused: it {error}") from error
+        raise CallError(
+            f"the server leads on to a URL that is refused: it {error}"
+        ) from error
     except ValueError as error:
         raise CallError("the server leads on to what is no URL") from error
 
@@ -87,7 +98,9 @@ def _next(destination: Destination, answer: httpcore.Response) -> Destination:
 def _mark(answer: httpcore.Response) -> FileMark:
     named = _named(answer)
     etag, modified = (
-        text.decode("latin-1") if 0 < len(text) <= _MAX_MARK and text.isascii() else None
+        text.decode("latin-1")
+        if 0 < len(text) <= _MAX_MARK and text.isascii()
+        else None
         for text in (named.get(b"etag", b""), named.get(b"last-modified", b""))
     )
     return FileMark(etag=etag, last_modified=modified)
@@ -99,7 +112,9 @@ def _chunks(answer: httpcore.Response, max_bytes: int) -> Iterator[bytes]:
         raise CallError(f"the server answered {answer.status}")
     named = _named(answer)
     if int(named.get(b"content-length", b"0")) > max_bytes:
-        raise CallError(f"the file has more than {max_bytes:,} bytes, which are the most")
+        raise CallError(
+            f"the file has more than {max_bytes:,} bytes, which are the most"
+        )
     packing = named.get(b"content-encoding", b"identity").strip().lower()
     if packing in _GZIP:
         return _unpacked(read_answer(answer))

@@ -45,7 +45,9 @@ class _Endpoint(Generic[_Call]):
 class EndpointLimiter(Generic[_Call]):
     """Makes calls on threads of its own, which end with the process; hands them back made."""
 
-    make: Callable[[_Call], object]  # makes a call, and keeps the result in it; raises nothing
+    make: Callable[
+        [_Call], object
+    ]  # makes a call, and keeps the result in it; raises nothing
     # Tells how long calls last, in seconds; where it stands still, none is slow
     monotonic: Callable[[], float] = time.monotonic
     at_once: int = MAX_AT_ONCE  # so many calls are made at once
@@ -64,7 +66,9 @@ class EndpointLimiter(Generic[_Call]):
         """Let a call wait for its turn; return False where too many wait already."""
         with self._has_made:
             name = tenant_id, receiver
-            endpoint = self._endpoints[name] = self._endpoints.pop(name, _Endpoint(tenant_id))
+            endpoint = self._endpoints[name] = self._endpoints.pop(
+                name, _Endpoint(tenant_id)
+            )
             if len(endpoint.waiting) >= endpoint.max_waiting(self.monotonic()):
                 return False
             if not endpoint.waiting and endpoint not in self._calling:
@@ -109,7 +113,9 @@ class EndpointLimiter(Generic[_Call]):
             endpoint.called_at = now
             self._calling.add(endpoint)
             order = (endpoint, endpoint.waiting.popleft())
-            threading.Thread(target=self._call, args=order, name="outbound", daemon=True).start()
+            threading.Thread(
+                target=self._call, args=order, name="outbound", daemon=True
+            ).start()
         self._turns = left
 
     def _call(self, endpoint: _Endpoint[_Call], call: _Call) -> None:

@@ -112,7 +112,9 @@ def _log_in(
     if transport.get_remote_server_key() != wanted:
         raise CallError(_OTHER_KEY)
     if secret is None:
-        raise CallError("the server wants a password or a key, and the pull names no secret")
+        raise CallError(
+            "the server wants a password or a key, and the pull names no secret"
+        )
     if secret.lstrip().startswith(_PRIVATE_KEY):
         transport.auth_publickey(user, _private_key(secret))
     else:
@@ -122,7 +124,11 @@ def _log_in(
 def _private_key(text: str) -> paramiko.PKey:
     """Read a key, and write it anew: paramiko takes ECDSA without comment for damaged."""
     data = f"{text.strip()}\n".encode()
-    read = load_ssh_private_key if b"OPENSSH" in data.partition(b"\n")[0] else load_pem_private_key
+    read = (
+        load_ssh_private_key
+        if b"OPENSSH" in data.partition(b"\n")[0]
+        else load_pem_private_key
+    )
     try:
         key: Any = read(data, None)
     except TypeError as error:
@@ -160,7 +166,9 @@ def _chunks(
     """Yield a file's bytes; it must stay as it is meanwhile."""
     size, left = mark.size or 0, mark.size or 0
     if size > max_bytes:
-        raise CallError(f"the file has more than {max_bytes:,} bytes, which are the most")
+        raise CallError(
+            f"the file has more than {max_bytes:,} bytes, which are the most"
+        )
     with _as_call_error(allowance), sftp.open(str(mark.path), "rb") as file:
         file.MAX_REQUEST_SIZE = _PIECE
         while left and (piece := file.read(min(left, _PIECE))):
@@ -186,4 +194,6 @@ def _as_call_error(allowance: Allowance) -> Iterator[None]:
         raise CallError("the folder has a name that is not UTF-8") from error
     except (paramiko.SSHException, EOFError, OSError) as error:
         allowance.left()
-        raise CallError("the server closed the connection, or does not speak SFTP") from error
+        raise CallError(
+            "the server closed the connection, or does not speak SFTP"
+        ) from error

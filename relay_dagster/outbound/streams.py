@@ -72,7 +72,10 @@ class JudgedBackend(httpcore.NetworkBackend):
     """Connects to addresses that the destination accepts, and to none where it refuses one."""
 
     def __init__(
-        self, destination: Destination, allowance: Allowance, resolve: Resolver = system_addresses
+        self,
+        destination: Destination,
+        allowance: Allowance,
+        resolve: Resolver = system_addresses,
     ) -> None:
         self.destination = destination
         self._allowance = allowance
@@ -158,9 +161,13 @@ class _Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         with self._in_time(httpcore.ConnectError):
             try:
-                encrypted = ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
+                encrypted = ssl_context.wrap_socket(
+                    self._socket, server_hostname=server_hostname
+                )
             except ssl.SSLCertVerificationError as error:
-                message = f"the server's certificate was refused: {error.verify_message}"
+                message = (
+                    f"the server's certificate was refused: {error.verify_message}"
+                )
                 raise CallError(message) from error
             except (ssl.SSLError, ValueError) as error:
                 raise CallError("no TLS connection could be made") from error
@@ -200,7 +207,11 @@ def exchange(
     scheme, host = destination.scheme.encode(), destination.host.encode()
     target = destination.target.encode()
     url = httpcore.URL(scheme=scheme, host=host, port=destination.port, target=target)
-    named = [*headers.items(), ("host", destination.host_header), ("connection", "close")]
+    named = [
+        *headers.items(),
+        ("host", destination.host_header),
+        ("connection", "close"),
+    ]
     connection = httpcore.HTTPConnection(
         httpcore.Origin(scheme, host, destination.port),
         ssl_context=ssl_context,

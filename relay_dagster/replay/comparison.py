@@ -124,7 +124,9 @@ def _by_key(table: pa.Table) -> pd.DataFrame:
     if keys is None:
         return frame
     # A key may stand in several rows: they are told apart by their order.
-    return frame.set_index([*(frame[name] for name in keys), frame.groupby(keys).cumcount()])
+    return frame.set_index(
+        [*(frame[name] for name in keys), frame.groupby(keys).cumcount()]
+    )
 
 
 def _table(path: Path, format: str) -> pa.Table:
@@ -145,14 +147,21 @@ def first_other_row(run: bytes, here: bytes) -> Difference | None:
     """Return where two Parquet files differ first, as rows; None where they do not."""
     one, other = (pq.read_table(pa.BufferReader(data)) for data in (run, here))
     if not one.schema.equals(other.schema):
-        columns = (", ".join(f"{f.name}: {f.type}" for f in each.schema) for each in (one, other))
+        columns = (
+            ", ".join(f"{f.name}: {f.type}" for f in each.schema)
+            for each in (one, other)
+        )
         return Difference(1, *columns)
     for start in range(0, max(len(one), len(other)), _ROWS):
         parts = [each.slice(start, _ROWS) for each in (one, other)]
         if not parts[0].equals(parts[1]):
             pairs = enumerate(zip_longest(*(part.to_pylist() for part in parts)))
-            place, rows = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
-            texts = (row and json.dumps(row, ensure_ascii=False, default=str) for row in rows)
+            place, rows = next(
+                (place, pair) for place, pair in pairs if pair[0] != pair[1]
+            )
+            texts = (
+                row and json.dumps(row, ensure_ascii=False, default=str) for row in rows
+            )
             return Difference(start + place + 2, *texts)
     return None
 
@@ -166,7 +175,10 @@ def first_difference(run: BinaryIO, here: BinaryIO) -> Difference | None:
         if lines[0] != lines[1]:
             one, other = (line or b"" for line in lines)
             pairs = enumerate(zip(one, other, strict=False))
-            at = next((at for at, pair in pairs if pair[0] != pair[1]), min(len(one), len(other)))
+            at = next(
+                (at for at, pair in pairs if pair[0] != pair[1]),
+                min(len(one), len(other)),
+            )
             cut = [None if line is None else _around(line, at) for line in lines]
             bare = [None if text is None else text.removesuffix("\n") for text in cut]
             return Difference(number, *(bare if bare[0] != bare[1] else cut))

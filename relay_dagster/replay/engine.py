@@ -51,7 +51,10 @@ class ReplayInputs:
 
     def uploaded_at(self, vendor_id: str) -> datetime | None:
         """Return when the vendor's last good feed was uploaded; None where there is none."""
-        found, has_map = self._last_good(vendor_id), self.config.vendor(vendor_id).sku_map
+        found, has_map = (
+            self._last_good(vendor_id),
+            self.config.vendor(vendor_id).sku_map,
+        )
         if found is None or (has_map and found.sku_map not in found.artifacts.links):
             return None
         return found.uploaded_at
@@ -75,7 +78,9 @@ class ReplayInputs:
         if entry.last_good_run_id is not None:
             found = _kept(source, vendor_id)
         elif feed in source.links and entry.last_modified is not None:
-            found = _LastGoodFile(source, feed, f"sku_map_{vendor_id}", entry.last_modified)
+            found = _LastGoodFile(
+                source, feed, f"sku_map_{vendor_id}", entry.last_modified
+            )
         return found or _kept(self.artifacts, vendor_id)
 
     def found(self) -> dict[str, VendorInput]:
@@ -91,14 +96,21 @@ class ReplayInputs:
             found[name] = VendorInput(entry.size or 0, entry.last_modified, map_size)
         return found
 
-    def feeds(self, vendor_ids: Sequence[str], findings: RunFindings) -> Iterator[VendorFeed]:
+    def feeds(
+        self, vendor_ids: Sequence[str], findings: RunFindings
+    ) -> Iterator[VendorFeed]:
         """Yield the feeds that are read, in order."""
         for name in vendor_ids:
             if findings.states[name].last_good_run_id is None:
-                vendor, entry = self.config.vendor(name), self.artifacts.manifest.vendors[name]
+                vendor, entry = (
+                    self.config.vendor(name),
+                    self.artifacts.manifest.vendors[name],
+                )
                 file = self.artifacts.file(f"inbound_{name}", entry.sha256)
                 has_map = vendor.sku_map is not None
-                sku_map = self.artifacts.file(f"sku_map_{name}").data if has_map else None
+                sku_map = (
+                    self.artifacts.file(f"sku_map_{name}").data if has_map else None
+                )
                 upload = PurePosixPath(str(entry.s3_key)).name
                 yield VendorFeed(vendor, file.data, upload, sku_map)
             elif (last_good := self.read(name)) is not None:
@@ -114,7 +126,9 @@ def _kept(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:
     return _LastGoodFile(artifacts, feed, f"last_good_sku_map_{vendor_id}", uploaded_at)
 
 
-def replay(inputs: ReplayInputs, sink: Sink) -> tuple[RunStages, MergedInventory | None]:
+def replay(
+    inputs: ReplayInputs, sink: Sink
+) -> tuple[RunStages, MergedInventory | None]:
     """Take a run's inputs through the engine's stages; return those, and None where it has failed.
 
     `ConfigError`: the config lacks a vendor that the run was asked for. `ClientError`: an input
@@ -136,7 +150,9 @@ def replay(inputs: ReplayInputs, sink: Sink) -> tuple[RunStages, MergedInventory
         last_good=inputs,
         overrides=artifacts.overrides,
         # That of another config differs from all that are stored.
-        config_version=artifacts.run.config_version if config == artifacts.config else 0,
+        config_version=artifacts.run.config_version
+        if config == artifacts.config
+        else 0,
     )
     merged = stages.go_through(inputs.found(), lambda ids: inputs.feeds(ids, findings))
     return stages, merged

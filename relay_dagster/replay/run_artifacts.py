@@ -7,7 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self, TypeVar
 
-from relay_core.config import Override, TenantConfig, load_stored_config, parse_overrides
+from relay_core.config import (
+    Override,
+    TenantConfig,
+    load_stored_config,
+    parse_overrides,
+)
 from relay_core.domain.errors import StateUnreadableError, UnsupportedSchemaVersionError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.publish.state import Baseline, read_state
@@ -61,7 +66,11 @@ class RunArtifacts:
     @cached_property
     def summary(self) -> RunSummary | None:
         """Its numbers; a run that has left none has nothing else to tell."""
-        return self._report(RunSummary, "run_summary") if "run_summary" in self.links else None
+        return (
+            self._report(RunSummary, "run_summary")
+            if "run_summary" in self.links
+            else None
+        )
 
     @cached_property
     def manifest(self) -> InputManifest:
@@ -75,7 +84,9 @@ class RunArtifacts:
         try:
             return load_stored_config(json.dumps(snapshot.tenant_config))
         except UnsupportedSchemaVersionError as error:
-            raise NotReplayableError(f"run {self.run.run_id} read nothing: {error}") from error
+            raise NotReplayableError(
+                f"run {self.run.run_id} read nothing: {error}"
+            ) from error
 
     @cached_property
     def overrides(self) -> Sequence[Override]:
@@ -83,14 +94,18 @@ class RunArtifacts:
         pins = self.manifest.overrides
         if pins is None:
             return ()
-        return parse_overrides(bytes(self.file("overrides", pins.sha256).data).decode(), ())
+        return parse_overrides(
+            bytes(self.file("overrides", pins.sha256).data).decode(), ()
+        )
 
     @property
     def limits(self) -> Limits:
         """What its feeds were read under."""
         known = {*DEFAULT_LIMITS.of_feeds(), "run_bytes"}
         limits = self.summary.limits if self.summary is not None else {}
-        return replace(DEFAULT_LIMITS, **{n: size for n, size in limits.items() if n in known})
+        return replace(
+            DEFAULT_LIMITS, **{n: size for n, size in limits.items() if n in known}
+        )
 
     @cached_property
     def baseline(self) -> Baseline | None:
@@ -100,14 +115,18 @@ class RunArtifacts:
         try:
             return read_state(self.file("baseline_state").data, keeps_rows=True)
         except StateUnreadableError as error:
-            raise ClientError(f"baseline_state of run {self.run.run_id}: {error}") from error
+            raise ClientError(
+                f"baseline_state of run {self.run.run_id}: {error}"
+            ) from error
 
     def of_baseline(self) -> "RunArtifacts | None":
         """Return what its baseline's run has left; None where there is none to be had."""
         if self.run.baseline_run_id is None:
             return None
         try:
-            artifacts = RunArtifacts.of(self.session, self.run.baseline_run_id, self.folder)
+            artifacts = RunArtifacts.of(
+                self.session, self.run.baseline_run_id, self.folder
+            )
             return artifacts if "input_manifest" in artifacts.links else None
         except (NotReplayableError, RefusedError):
             return None

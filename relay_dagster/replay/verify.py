@@ -73,7 +73,11 @@ class Verification:
             "engine_version_here": ENGINE_VERSION,
             "files": [
                 {"name": file.name, "verdict": file.verdict, "bytes": file.size}
-                | ({"first_difference": asdict(file.difference)} if file.difference else {})
+                | (
+                    {"first_difference": asdict(file.difference)}
+                    if file.difference
+                    else {}
+                )
                 for file in self.files
             ],
         }
@@ -89,14 +93,24 @@ class Verification:
             screen.complain(self.other_end)
         if self.files:
             rows = [
-                (file.name, "-" if file.size is None else f"{file.size:,}", file.verdict)
+                (
+                    file.name,
+                    "-" if file.size is None else f"{file.size:,}",
+                    file.verdict,
+                )
                 for file in self.files
             ]
             screen.table(("file", "bytes", "here"), rows)
         different = self.different()
         if not different:
-            what = "bytes" if all(file.verdict is Match.SAME for file in self.files) else "rows"
-            screen.say(f"run {self.run.run_id}: {len(self.files)} files, the same {what} here")
+            what = (
+                "bytes"
+                if all(file.verdict is Match.SAME for file in self.files)
+                else "rows"
+            )
+            screen.say(
+                f"run {self.run.run_id}: {len(self.files)} files, the same {what} here"
+            )
             return
         file = different[0]
         screen.say()
@@ -104,8 +118,13 @@ class Verification:
             screen.say(f"first difference: {file.name} {file.verdict}")
             return
         screen.say(f"first difference: {file.name}, line {file.difference.line:,}")
-        for where, text in (("run ", file.difference.run), ("here", file.difference.here)):
-            screen.say(f"{where}  {'(the file has ended)' if text is None else text}", indent=2)
+        for where, text in (
+            ("run ", file.difference.run),
+            ("here", file.difference.here),
+        ):
+            screen.say(
+                f"{where}  {'(the file has ended)' if text is None else text}", indent=2
+            )
 
     def different(self) -> list[ComparedFile]:
         """Return what is not the same; one version of the engine writes rows in the same bytes."""
@@ -135,19 +154,30 @@ def verify_run(session: Session, run_id: str, folder: Path) -> Verification:
     stages, _ = replay(ReplayInputs(artifacts), sink)
     # A file that comes out here alone is a difference only where the run came as far.
     came_as_far = Stage.MERGE_PRICE in passed or run.status == RunStatus.FAILED
-    not_by_its_data = run.error_code in (FailureCode.POISON_JOB, FailureCode.RUN_TIMEOUT)
+    not_by_its_data = run.error_code in (
+        FailureCode.POISON_JOB,
+        FailureCode.RUN_TIMEOUT,
+    )
     by_its_data = run.status != RunStatus.CANCELLED and not not_by_its_data
     whole = came_as_far and by_its_data
     made = {file.name for file in sink.files}
-    lost = (name for name in artifacts.links if name.startswith(_COMPARED) and name not in made)
-    files = [file for file in sink.files if whole or file.verdict is not Match.ONLY_HERE]
+    lost = (
+        name
+        for name in artifacts.links
+        if name.startswith(_COMPARED) and name not in made
+    )
+    files = [
+        file for file in sink.files if whole or file.verdict is not Match.ONLY_HERE
+    ]
     files += [ComparedFile(name, Match.ONLY_IN_RUN) for name in lost]
     failure = stages.findings.failure
     ended = run.error_code if run.status == RunStatus.FAILED else None
     ends_here = failure.error_code if failure else None
     other_end = None
     if by_its_data and ended != ends_here:
-        other_end = f"the run ended {ended or 'with a feed'}, here {ends_here or 'with a feed'}"
+        other_end = (
+            f"the run ended {ended or 'with a feed'}, here {ends_here or 'with a feed'}"
+        )
     engine_version = summary.engine_version if summary else None
     return Verification(run, engine_version, files, other_end)
 
@@ -169,7 +199,9 @@ class Proof:
     """What came of one run."""
 
     run: PublishedRun  # which
-    engine_version: str | None = None  # that the run was made by; None where it was not compared
+    engine_version: str | None = (
+        None  # that the run was made by; None where it was not compared
+    )
     reason: str | None = None  # why it was not compared; None where it was
     # In how many rows each column of a step differs, by step and column
     differences: Mapping[tuple[str, str], int] | None = None
@@ -184,7 +216,9 @@ class Proof:
         return "different" if self.differences else "same"
 
 
-def published_runs(api: ApiClient, each: int, since: datetime | None) -> Iterator[PublishedRun]:
+def published_runs(
+    api: ApiClient, each: int, since: datetime | None
+) -> Iterator[PublishedRun]:
     """Yield the newest ``each`` published runs of every tenant, by tenant, newest first."""
     for tenant in api.tenants():
         found: dict[str, PublishedRun] = {}
@@ -197,7 +231,9 @@ def published_runs(api: ApiClient, each: int, since: datetime | None) -> Iterato
         yield from found.values()
 
 
-def prove(api: ApiClient, runs: Iterable[PublishedRun], seconds: float) -> Iterator[Proof]:
+def prove(
+    api: ApiClient, runs: Iterable[PublishedRun], seconds: float
+) -> Iterator[Proof]:
     """Yield what comes of each run, in order; as many at once as there are processors.
 
     After so many seconds no further run is begun.
@@ -211,17 +247,26 @@ def prove(api: ApiClient, runs: Iterable[PublishedRun], seconds: float) -> Itera
         while True:
             while len(begun) < 2 * at_once and (run := next(waiting, None)) is not None:
                 late = time.monotonic() > ends_at
-                begun.append((run, None if late else pool.submit(_prove, *api.address, run)))
+                begun.append(
+                    (run, None if late else pool.submit(_prove, *api.address, run))
+                )
             if not begun:
                 return
             run, proof = begun.pop(0)
-            yield Proof(run, reason="the time was over") if proof is None else proof.result()
+            yield (
+                Proof(run, reason="the time was over")
+                if proof is None
+                else proof.result()
+            )
 
 
 def _prove(api_url: str, api_key: str | None, run: PublishedRun) -> Proof:
     """Return what comes of one run; a process of its own does it."""
     quiet = Console(quiet=True)
-    with TemporaryDirectory(prefix="relay-") as folder, ApiClient(api_url, api_key) as api:
+    with (
+        TemporaryDirectory(prefix="relay-") as folder,
+        ApiClient(api_url, api_key) as api,
+    ):
         try:
             session = Session(api, Screen(quiet, quiet))
             found = verify_run(session, run.run_id, Path(folder))
@@ -286,7 +331,10 @@ class Proofs:
                 "rows": sum(count for _, count in those),
                 "runs": len(those),
                 "tenants": len({proof.run.tenant_id for proof, _ in those}),
-                "example": {"run_id": those[0][0].run.run_id, **(those[0][0].first or {})},
+                "example": {
+                    "run_id": those[0][0].run.run_id,
+                    **(those[0][0].first or {}),
+                },
             }
             for (step, column), those in sorted(
                 found.items(), key=lambda entry: (order.index(entry[0][0]), entry[0][1])
@@ -321,7 +369,9 @@ class Proofs:
             rows = []
             for each in document["differences"]:
                 numbers = (f"{each[name]:,}" for name in counts)
-                rows.append((each["step"], each["column"], *numbers, each["example"]["run_id"]))
+                rows.append(
+                    (each["step"], each["column"], *numbers, each["example"]["run_id"])
+                )
             screen.table(("step", "column", *counts, "for example"), rows)
         for run in document["runs"]:
             if run["result"] == "not_compared":
@@ -329,8 +379,12 @@ class Proofs:
                     f"run {run['run_id']} of {run['tenant_id']} was not compared: {run['reason']}"
                 )
         counts = ("same", "different", "not_compared")
-        counted = ", ".join(f"{document[name]:,} {name.replace('_', ' ')}" for name in counts)
-        screen.say(f"{len(document['runs']):,} runs with engine {ENGINE_VERSION}: {counted}")
+        counted = ", ".join(
+            f"{document[name]:,} {name.replace('_', ' ')}" for name in counts
+        )
+        screen.say(
+            f"{len(document['runs']):,} runs with engine {ENGINE_VERSION}: {counted}"
+        )
 
     def write(self, path: Path) -> None:
         """Write the report: JSON where the file is called so, else one HTML page."""
@@ -346,7 +400,10 @@ class Proofs:
 def verify(
     session: Session,
     run_id: Annotated[
-        str, argument("RUN_ID|N", "The run; with --newest so many of each tenant.", default=True)
+        str,
+        argument(
+            "RUN_ID|N", "The run; with --newest so many of each tenant.", default=True
+        ),
     ] = "",
     newest: Annotated[
         bool, option("The newest published runs of all tenants; an admin's key.")
@@ -358,7 +415,9 @@ def verify(
         Path | None, option("Of --newest: writes .html or .json.", metavar="FILE")
     ] = None,
     max_runs: Annotated[int, option("Of --newest: at most so many.", min=1)] = 10_000,
-    max_minutes: Annotated[float, option("Of --newest: none is begun after so long.", min=0)] = 60,
+    max_minutes: Annotated[
+        float, option("Of --newest: none is begun after so long.", min=0)
+    ] = 60,
 ) -> Shown:
     """Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.
 
@@ -368,15 +427,21 @@ def verify(
     """
     if newest:
         if report is not None and (report.is_dir() or not report.parent.is_dir()):
-            raise BadUsageError(f"--report: {report} is no file in a folder that is there")
+            raise BadUsageError(
+                f"--report: {report} is no file in a folder that is there"
+            )
         each = run_id or "1"
         if not (each.isascii() and each.isdecimal() and int(each)):
-            raise BadUsageError(f"--newest takes a number of runs from 1 on, not {each!r}")
+            raise BadUsageError(
+                f"--newest takes a number of runs from 1 on, not {each!r}"
+            )
         now, proved = datetime.now(UTC), []
         from_then = None if since is None else now - timedelta(hours=since)
         runs = islice(published_runs(session.api, int(each), from_then), max_runs)
         for proof in prove(session.api, runs, max_minutes * 60):
-            session.screen.complain(f"{proof.run.tenant_id} {proof.run.run_id}: {proof.result}")
+            session.screen.complain(
+                f"{proof.run.tenant_id} {proof.run.run_id}: {proof.result}"
+            )
             proved.append(proof)
         proofs = Proofs(proved, now)
         if report is not None:
@@ -384,7 +449,9 @@ def verify(
         show = partial(proofs.show, session.screen)
         return Shown(proofs.as_json(), show, lambda: proofs.exit_status)
     if not run_id or since is not None or report is not None:
-        raise BadUsageError("name a run, or give --newest: --since and --report belong to that")
+        raise BadUsageError(
+            "name a run, or give --newest: --since and --report belong to that"
+        )
     with TemporaryDirectory(prefix="relay-") as folder:
         found = verify_run(session, run_id, Path(folder))
     show = partial(found.show, session.screen)

@@ -45,7 +45,9 @@ commands = typer.Typer()
 def rehearse(
     session: Session,
     run_ids: Annotated[list[str], argument("RUN_ID...", "The runs.")],
-    config: Annotated[Path, option("The config to try.", default=False, metavar="FILE")],
+    config: Annotated[
+        Path, option("The config to try.", default=False, metavar="FILE")
+    ],
 ) -> Shown:
     """Try a config on runs that were: what would change in their feeds, what the guards would say.
 
@@ -83,7 +85,9 @@ class _FeedDigest:
         """Return: nothing is under way."""
 
 
-def try_config(session: Session, run_id: str, config: TenantConfig, folder: Path) -> "WhatIf":
+def try_config(
+    session: Session, run_id: str, config: TenantConfig, folder: Path
+) -> "WhatIf":
     """Replay a run's inputs under its own config and under another.
 
     Both are judged as the run was; then the other's feed is compared with the run's own, as if that
@@ -108,7 +112,9 @@ def try_config(session: Session, run_id: str, config: TenantConfig, folder: Path
     currency = own.config.default_currency
     if mine is not None and others is not None and currency == config.default_currency:
         rows = own.findings.valid_rows()
-        context = StateContext(run.run_id, run.tenant_id, run.config_version, currency, rows)
+        context = StateContext(
+            run.run_id, run.tenant_id, run.config_version, currency, rows
+        )
         joined = Comparison.of(FeedFigures.of(mine), FeedFigures.of(others))
         changes, guards = other.compared(joined, context)
     elif mine is not None:
@@ -154,7 +160,9 @@ class WhatIf:
             "own": self.own,
             "rehearsed": self.other,
             "changes": None if changes is None else changes.as_dict(),
-            "guards": None if guards is None else [result.as_dict() for result in guards],
+            "guards": None
+            if guards is None
+            else [result.as_dict() for result in guards],
         }
 
     def show(self, screen: Screen) -> None:
@@ -168,7 +176,9 @@ class WhatIf:
         screen.table(("", *sides), rows, folded=sides)
         for side, outcome in zip(sides, (self.own, self.other), strict=True):
             if outcome["error_message"]:
-                screen.say(f"{side}: {outcome['error_code']}: {outcome['error_message']}")
+                screen.say(
+                    f"{side}: {outcome['error_code']}: {outcome['error_message']}"
+                )
         if self.changes is not None:
             show_changes(screen, FeedChanges.model_validate(self.changes.as_dict()))
             for what, moves in zip(
@@ -178,7 +188,9 @@ class WhatIf:
                     screen.section(f"the greatest price {what}")
                 for move in moves:
                     screen.say(f"{move.sku}: {move.before} -> {move.after}", indent=2)
-        tripped = dict.fromkeys(each.guard for each in self.guards or () if each.tripped)
+        tripped = dict.fromkeys(
+            each.guard for each in self.guards or () if each.tripped
+        )
         verdict = f"{', '.join(tripped) or 'none'} would trip"
         screen.section(f"guards: {'not judged' if self.guards is None else verdict}")
         for result in self.guards or ():

@@ -32,7 +32,11 @@ class QuotaExceededError(RefusedError):
     """A tenant has as many as it may have; ``wait_seconds`` until the next, None: remove one."""
 
     def __init__(
-        self, error_code: str, tenant_id: str, most: int, wait_seconds: float | None = None
+        self,
+        error_code: str,
+        tenant_id: str,
+        most: int,
+        wait_seconds: float | None = None,
     ) -> None:
         self.error_code, self.sentence = error_code, _QUOTAS[error_code]
         self.wait_seconds = wait_seconds
@@ -73,7 +77,9 @@ class TenantClosingError(RunError):
     def __init__(self, tenant_id: str, *, is_deleted: bool = False) -> None:
         self.is_deleted = is_deleted
         how = "has been deleted since" if is_deleted else "is being deleted"
-        super().__init__(f"tenant {tenant_id} {how}: nothing is started or stored for it")
+        super().__init__(
+            f"tenant {tenant_id} {how}: nothing is started or stored for it"
+        )
 
 
 class RestoreTooLateError(RunError):
@@ -87,7 +93,9 @@ class IdempotencyKeyReusedError(RunError):
     """The same ``Idempotency-Key`` came with another body."""
 
     error_code = "IDEMPOTENCY_KEY_REUSED"
-    sentence = "this Idempotency-Key was used for run {} with another body; use a new key"
+    sentence = (
+        "this Idempotency-Key was used for run {} with another body; use a new key"
+    )
 
 
 class RunAlreadyFinishedError(RunError):
@@ -99,7 +107,10 @@ class RunAlreadyFinishedError(RunError):
 class RunNotHeldError(RunError):
     """The run's feed is not held back: there is nothing to release."""
 
-    error_code, sentence = "RUN_NOT_HELD", "the feed of run {} is not held back; the run is {}"
+    error_code, sentence = (
+        "RUN_NOT_HELD",
+        "the feed of run {} is not held back; the run is {}",
+    )
 
 
 class HoldMismatchError(RunError):
@@ -146,7 +157,10 @@ class UnknownVendorError(RunError):
 class QueueUnavailableError(RunError):
     """The run's message could not be sent, so there is no run."""
 
-    error_code, sentence = "QUEUE_UNAVAILABLE", "the queue does not answer, no run was started"
+    error_code, sentence = (
+        "QUEUE_UNAVAILABLE",
+        "the queue does not answer, no run was started",
+    )
 
 
 class JobConflictError(RunError):
@@ -226,4 +240,7 @@ class VersionMismatchError(RefusedError):
 class MakerGoneError(RefusedError):
     """The key that makes another has just been deleted."""
 
-    error_code, sentence = "UNAUTHENTICATED", "the key in X-API-Key has just been deleted"
+    error_code, sentence = (
+        "UNAUTHENTICATED",
+        "the key in X-API-Key has just been deleted",
+    )

@@ -198,7 +198,9 @@ class RunRecord:
 
     def is_due(self, queue: DueQueue, until: datetime) -> bool:
         """Return whether the run is to be checked in a queue, up to an instant."""
-        return self.due_queue is queue and self.due_at is not None and self.due_at <= until
+        return (
+            self.due_queue is queue and self.due_at is not None and self.due_at <= until
+        )
 
     @property
     def has_dead_letter(self) -> bool:
@@ -216,13 +218,19 @@ class RunRecord:
     def fence(self) -> Fence:
         """What the Dagster run that executes it shows with each write; `ValueError` unclaimed."""
         if self.dagster_run_id is None:
-            raise ValueError(f"run {self.run_id}: attempt {self.attempt} is not claimed")
+            raise ValueError(
+                f"run {self.run_id}: attempt {self.attempt} is not claimed"
+            )
         return Fence(self.run_id, self.attempt, self.dagster_run_id)
 
     @property
     def log_facts(self) -> dict[str, str | None]:
         """What every line of the log says of a run that it is about."""
-        return {"run_id": self.run_id, "tenant_id": self.tenant_id, "request_id": self.request_id}
+        return {
+            "run_id": self.run_id,
+            "tenant_id": self.tenant_id,
+            "request_id": self.request_id,
+        }
 
     @property
     def job(self) -> Job:
@@ -275,7 +283,9 @@ class RunRecord:
         """Return the seconds that the attempt spent in each stage but the end, up to ``until``."""
         entered = sorted(self.stage_entered_at.items(), key=lambda pair: pair[1])
         ends = [*(at for _, at in entered[1:]), until]
-        spans = zip(entered, ends, strict=False)  # an attempt that entered none has only an end
+        spans = zip(
+            entered, ends, strict=False
+        )  # an attempt that entered none has only an end
         return {
             stage: max((end - at).total_seconds(), 0.0)
             for (stage, at), end in spans

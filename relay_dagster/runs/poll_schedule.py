@@ -42,7 +42,9 @@ class PollSchedule:
     base_seconds: float = 10  # before the second attempt, thrice that before the next
     max_seconds: float = 300  # the longest wait between attempts
     stale_seconds: float = 90  # after so long without a heartbeat an attempt is dead
-    visibility_seconds: float = 300  # for so long a message that was received stays out of sight
+    visibility_seconds: float = (
+        300  # for so long a message that was received stays out of sight
+    )
     message_lost_seconds: float = 3600  # after so long without a sign a message is lost
 
     def attempts_of(self, record: RunRecord) -> int:
@@ -70,10 +72,14 @@ class PollSchedule:
         in time: it is stale so long after the check that saw it stand still for the first time.
         """
         return timedelta(
-            seconds=min(self.stale_seconds / 4, self.visibility_seconds / 4, _MAX_BETWEEN_CHECKS)
+            seconds=min(
+                self.stale_seconds / 4, self.visibility_seconds / 4, _MAX_BETWEEN_CHECKS
+            )
         )
 
-    def scheduled(self, before: RunRecord | None, after: RunRecord, now: datetime) -> RunRecord:
+    def scheduled(
+        self, before: RunRecord | None, after: RunRecord, now: datetime
+    ) -> RunRecord:
         """Return a changed record with its next check; one that is due soon keeps its place."""
         queue, due_at = self._next(after, now)
         is_same_attempt = (
@@ -93,7 +99,9 @@ class PollSchedule:
         _, due_at = self._next(record, now)
         return max((due_at or now) - now, self.between_checks)
 
-    def _next(self, record: RunRecord, now: datetime) -> tuple[DueQueue | None, datetime | None]:
+    def _next(
+        self, record: RunRecord, now: datetime
+    ) -> tuple[DueQueue | None, datetime | None]:
         if record.acknowledged_at is not None:
             return (
                 (DueQueue.DEAD_LETTER, record.finished_at)
@@ -111,14 +119,20 @@ class PollSchedule:
         if record.next_attempt_at is not None:
             return DueQueue.READY, record.next_attempt_at
         if record.message_id is None:
-            return DueQueue.ATTEMPT, (record.send_claimed_at or record.requested_at) + UNSENT_AFTER
+            return DueQueue.ATTEMPT, (
+                record.send_claimed_at or record.requested_at
+            ) + UNSENT_AFTER
         if record.lock_state is LockState.QUEUED and record.hidden_until is not None:
             # So long before its message comes into sight.
-            early = min(_CHECK_BEFORE_SIGHT, max(record.hidden_until - now, timedelta(0)) / 4)
+            early = min(
+                _CHECK_BEFORE_SIGHT, max(record.hidden_until - now, timedelta(0)) / 4
+            )
             return DueQueue.ATTEMPT, max(now, record.hidden_until - early)
         signs = [at for at in (record.sent_at, record.received_at) if at is not None]
         last_sign = max(signs, default=now)
-        return DueQueue.MESSAGE, last_sign + timedelta(seconds=self.message_lost_seconds)
+        return DueQueue.MESSAGE, last_sign + timedelta(
+            seconds=self.message_lost_seconds
+        )
 
 
 DEFAULT_SCHEDULE = PollSchedule()

@@ -110,7 +110,9 @@ class ExecutionHistory(Protocol):
     def has_unfinished(self, tenant_id: str) -> bool:
         """Return whether something that executes for the tenant has not ended."""
 
-    def delete_ended_before(self, instant: datetime, is_late: Callable[[], bool]) -> int:
+    def delete_ended_before(
+        self, instant: datetime, is_late: Callable[[], bool]
+    ) -> int:
         """Delete what ended before, but each tenant's newest results; return how many."""
 
     def remove_tenant(

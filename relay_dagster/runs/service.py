@@ -45,7 +45,12 @@ from relay_dagster.runs.model import (
     Reservation,
     RunRecord,
 )
-from relay_dagster.runs.poll_schedule import DEFAULT_SCHEDULE, UNSENT_AFTER, Loss, PollSchedule
+from relay_dagster.runs.poll_schedule import (
+    DEFAULT_SCHEDULE,
+    UNSENT_AFTER,
+    Loss,
+    PollSchedule,
+)
 from relay_dagster.runs.ports import Change, utc_now
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.triggers.rules import TriggerUpdate
@@ -87,7 +92,10 @@ class RunService:
         return self._runs.get(run_id)
 
     def reserve(
-        self, wanted: NewRun, idempotency: Idempotency | None = None, most: int | None = None
+        self,
+        wanted: NewRun,
+        idempotency: Idempotency | None = None,
+        most: int | None = None,
     ) -> Reservation:
         """Make the record, take the tenant's lock and remember the key, all or nothing.
 
@@ -128,12 +136,16 @@ class RunService:
         """End and hide a run that was not sent, free tenant and key; not one that is under way."""
         return self._change(run_id, transitions.tombstoned(self._clock()))
 
-    def request_cancel(self, run_id: str, *, origin: Origin = SYSTEM, **why: str) -> RunRecord:
+    def request_cancel(
+        self, run_id: str, *, origin: Origin = SYSTEM, **why: str
+    ) -> RunRecord:
         """Cancel, or discard what is held, at once where nothing is under way; else ask for it."""
         now = self._clock()
 
         def entry(record: RunRecord) -> AuditEntry:
-            return origin.entry(Action.RUN_CANCELLED, record.tenant_id, run_id, now, **why)
+            return origin.entry(
+                Action.RUN_CANCELLED, record.tenant_id, run_id, now, **why
+            )
 
         rule = transitions.cancel_requested(now)
         return self._change(run_id, rule, feed=self.feeds.discarding, entry=entry)
@@ -155,17 +167,25 @@ class RunService:
                 return transitions.matched(known, job)
             if self._runs.has_expired(job.run_id):
                 raise JobExpiredError(job.run_id)
-            record = transitions.adopted(job, self._clock(), request_id, LockState.OWNER)
+            record = transitions.adopted(
+                job, self._clock(), request_id, LockState.OWNER
+            )
             with suppress(CommitLostError):
                 try:
-                    return self._commit(None, record, yield_to_waiters=True, sent_at=sent_at)
+                    return self._commit(
+                        None, record, yield_to_waiters=True, sent_at=sent_at
+                    )
                 except TenantBusyError:
                     waiting = replace(record, lock_state=LockState.QUEUED)
                     return self._commit(None, waiting, sent_at=sent_at)
         raise ThrottledError("adopt", f"run {job.run_id}: {_BUSY}")
 
     def adopt_dead(
-        self, job: Job, message: str, dlq_message_id: str, sent_at: datetime | None = None
+        self,
+        job: Job,
+        message: str,
+        dlq_message_id: str,
+        sent_at: datetime | None = None,
     ) -> RunRecord:
         """Make the record of a dead letter, as poison; `CommitLostError` where it has one."""
         now = self._clock()
@@ -198,7 +218,9 @@ class RunService:
 
     def claim(self, run_id: str, attempt: int, dagster_run_id: str) -> RunRecord:
         """Give the attempt to one Dagster run, which may ask again; else `ClaimRefusedError`."""
-        return self._change(run_id, transitions.claimed(attempt, dagster_run_id, self._clock()))
+        return self._change(
+            run_id, transitions.claimed(attempt, dagster_run_id, self._clock())
+        )
 
     def start_by_hand(
         self, dagster_run_id: str, tenant_id: str, config_version: int | None = None
@@ -206,7 +228,9 @@ class RunService:
         """Make the record of a run that Dagster started, claimed; `TenantBusyError` leaves none."""
         if self._runs.get(dagster_run_id) is None:
             now = self._clock()
-            record = transitions.started_by_hand(dagster_run_id, tenant_id, now, config_version)
+            record = transitions.started_by_hand(
+                dagster_run_id, tenant_id, now, config_version
+            )
             with suppress(CommitLostError):
                 return self._commit(None, record, yield_to_waiters=True)
         return self.claim(dagster_run_id, 1, dagster_run_id)
@@ -215,7 +239,9 @@ class RunService:
         self, fence: Fence, stage: Stage, *, known: RunRecord | None = None
     ) -> RunRecord:
         """Move on to a stage, never back; its own only tells whether the fence holds."""
-        return self._change(fence.run_id, transitions.entered(fence, stage, self._clock()), known)
+        return self._change(
+            fence.run_id, transitions.entered(fence, stage, self._clock()), known
+        )
 
     def pin(
         self,
@@ -243,13 +269,17 @@ class RunService:
         rule = transitions.failed(fence, failure, outcome, self._clock())
         return self._change(fence.run_id, rule)
 
-    def retry_later(self, fence: Fence, error_code: str, error_message: str) -> RunRecord:
+    def retry_later(
+        self, fence: Fence, error_code: str, error_message: str
+    ) -> RunRecord:
         """End the attempt for a fault that may pass: queued until then, poison after the last."""
         return self._lose(fence.run_id, fence.attempt, fence, error_code, error_message)
 
     # --- by the reconciler ----------------------------------------------------------------------
 
-    def lose_attempt(self, seen: RunRecord, error_code: str, error_message: str) -> RunRecord:
+    def lose_attempt(
+        self, seen: RunRecord, error_code: str, error_message: str
+    ) -> RunRecord:
         """End the attempt of ``seen``, whose Dagster run is dead, as `retry_later` does."""
         fence = seen.fence if seen.dagster_run_id else None
         return self._lose(seen.run_id, seen.attempt, fence, error_code, error_message)
@@ -284,7 +314,9 @@ class RunService:
         hidden_for: timedelta | None = None,
     ) -> RunRecord:
         """Store the newest receipt handle of the run's message, out of sight for ``hidden_for``."""
-        return self._change(run_id, self._received(message_id, receipt_handle, hidden_for))
+        return self._change(
+            run_id, self._received(message_id, receipt_handle, hidden_for)
+        )
 
     def record_dlq(self, run_id: str, dlq_message_id: str) -> RunRecord:
         """Note that the run's message is in the dead-letter queue."""
@@ -294,7 +326,9 @@ class RunService:
         self, run_id: str, entry: Callable[[RunRecord], AuditEntry | None] = no_update
     ) -> RunRecord:
         """Note that the run's dead letter is redriven or discarded: it is to go when it is met."""
-        return self._change(run_id, transitions.dead_letter_resolved(self._clock()), entry=entry)
+        return self._change(
+            run_id, transitions.dead_letter_resolved(self._clock()), entry=entry
+        )
 
     def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
         """Note that an ended run's reports are written; ``outcome`` adds to what is known."""
@@ -305,7 +339,12 @@ class RunService:
         return self._change(run_id, transitions.acknowledged(self._clock()), known)
 
     def check_again(
-        self, record: RunRecord, after: timedelta, *, queue: DueQueue | None = None, **seen: Any
+        self,
+        record: RunRecord,
+        after: timedelta,
+        *,
+        queue: DueQueue | None = None,
+        **seen: Any,
     ) -> bool:
         """Note when a record that stays as it is wants to be checked again, and what was seen.
 
@@ -314,7 +353,9 @@ class RunService:
         where the record has changed meanwhile; that change has said when.
         """
         due_at = self._clock() + after
-        noted = replace(record, due_at=due_at, due_queue=queue or record.due_queue, **seen)
+        noted = replace(
+            record, due_at=due_at, due_queue=queue or record.due_queue, **seen
+        )
         return self._runs.note_check(noted)
 
     def postpone(self, record: RunRecord) -> None:
@@ -353,7 +394,10 @@ class RunService:
                 after, update = update.noted(after, self._scheduled)
                 also += writes.feed(update)
             if while_idle:
-                also += [writes.tenant_idle(Change(before, after)), writes.tenant_active(after)]
+                also += [
+                    writes.tenant_idle(Change(before, after)),
+                    writes.tenant_active(after),
+                ]
             entries = [entry(after)]
             if after.pending_audit is not None and not after.hidden:
                 entries = [after.pending_audit, *entries]
@@ -380,9 +424,12 @@ class RunService:
         after, writes = self._scheduled(before, record), self._runs.writes
         events = events_of(before, after, update, self._clock())
         change = Change(before, after, tuple(events), tuple(audit))
-        own = writes.lock(change, yield_to_waiters=yield_to_waiters) + writes.vendor_results(after)
+        own = writes.lock(
+            change, yield_to_waiters=yield_to_waiters
+        ) + writes.vendor_results(after)
         takes_lock = (
-            before is not None and before.lock_state is not LockState.OWNER is after.lock_state
+            before is not None
+            and before.lock_state is not LockState.OWNER is after.lock_state
         )
         if before is None or takes_lock:
             own.append(writes.tenant_active(after, sent_at))
@@ -405,5 +452,7 @@ class RunService:
         self, message_id: str, receipt_handle: str, hidden_for: timedelta | None = None
     ) -> transitions.Rule:
         now = self._clock()
-        hidden_until = now + (hidden_for or timedelta(seconds=self.schedule.visibility_seconds))
+        hidden_until = now + (
+            hidden_for or timedelta(seconds=self.schedule.visibility_seconds)
+        )
         return transitions.received(message_id, receipt_handle, now, hidden_until)

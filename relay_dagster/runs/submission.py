@@ -34,10 +34,14 @@ class Submission:
     """Submits runs."""
 
     ledger: RunService  # where records are made
-    send: Callable[[Job, str | None], str]  # sends a job of a request; returns the message's id
+    send: Callable[
+        [Job, str | None], str
+    ]  # sends a job of a request; returns the message's id
     pause_of: Callable[[str], Pause | None]  # the pause that stops a tenant's runs
     configs: TenantStore
-    runs_per_hour: int | None = None  # that a tenant's callers may make; None for any number
+    runs_per_hour: int | None = (
+        None  # that a tenant's callers may make; None for any number
+    )
 
     def submit(
         self,
@@ -83,7 +87,9 @@ class Submission:
         version = self.configs.latest_version(tenant_id)
         wanted = NewRun(tenant_id=tenant_id, trigger=trigger, config_version=version)
         record = self.ledger.start_wanted(wanted, update)
-        _log.info("run_requested", trigger=trigger, config_version=version, **record.log_facts)
+        _log.info(
+            "run_requested", trigger=trigger, config_version=version, **record.log_facts
+        )
         with suppress(ExternalServiceError):
             return self._sent(record)
         return record
@@ -139,7 +145,9 @@ class Submission:
                 if runs_per_hour is not None:
                     self.ledger.uncount(reservation.record)
                 raise QueueUnavailableError from error
-        _log.info("run_requested", **record.log_facts, config_version=record.config_version)
+        _log.info(
+            "run_requested", **record.log_facts, config_version=record.config_version
+        )
         return record
 
     def _sent(self, record: RunRecord) -> RunRecord:
@@ -147,19 +155,25 @@ class Submission:
         try:
             message_id = self.send(record.job, record.request_id)
         except ExternalServiceError as error:
-            _log.error("queue_send_error", error=str(error)[:_MAX_SHOWN], **record.log_facts)
+            _log.error(
+                "queue_send_error", error=str(error)[:_MAX_SHOWN], **record.log_facts
+            )
             raise
         try:
             return self.ledger.mark_sent(record.run_id, message_id, known=record)
         except ExternalServiceError as error:
             # The message is on its way, whoever receives it notes it.
-            _log.warning("send_not_noted", error=str(error)[:_MAX_SHOWN], **record.log_facts)
+            _log.warning(
+                "send_not_noted", error=str(error)[:_MAX_SHOWN], **record.log_facts
+            )
             return record
 
     def _refuse_paused(self, tenant_id: str) -> None:
         pause = self.pause_of(tenant_id)
         if pause is not None:
-            raise RunCreationPausedError(pause.tenant_id, pause.reason, pause.public_reason)
+            raise RunCreationPausedError(
+                pause.tenant_id, pause.reason, pause.public_reason
+            )
 
     def _version_for(self, tenant_id: str, vendors: Sequence[str] | None) -> int | None:
         """Return the version that the run is pinned to, None where the tenant has no config."""

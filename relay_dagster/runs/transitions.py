@@ -35,7 +35,13 @@ from relay_dagster.runs.model import (
     Trigger,
 )
 from relay_dagster.runs.poll_schedule import Loss, PollSchedule
-from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin, dagster_origin
+from relay_dagster.tenants.audit import (
+    SYSTEM,
+    Action,
+    AuditEntry,
+    Origin,
+    dagster_origin,
+)
 
 Rule = Callable[[RunRecord], RunRecord]
 """Returns the next record, or raises why there is none."""
@@ -66,7 +72,9 @@ def rule(
     """Turn a function of a stored value and of facts into one of the facts that returns a rule."""
 
     @wraps(step)
-    def with_facts(*facts: _Facts.args, **named: _Facts.kwargs) -> Callable[[_Kept], _After]:
+    def with_facts(
+        *facts: _Facts.args, **named: _Facts.kwargs
+    ) -> Callable[[_Kept], _After]:
         return lambda kept: step(kept, *facts, **named)
 
     return with_facts
@@ -90,28 +98,56 @@ _TABLE = (
     Transition("requested", (), _QUEUED, "submission", "a caller asks for the run"),
     Transition("adopted", (), _QUEUED, "intake", "a job came straight to the queue"),
     Transition("started_by_hand", (), _RUNNING, "run", "Dagster started it on its own"),
-    Transition("tombstoned", (_QUEUED,), _CANCELLED, "submission", "its message was not sent"),
     Transition(
-        "dispatched", (_QUEUED,), _QUEUED, "intake", "the next attempt is Dagster's to begin"
+        "tombstoned", (_QUEUED,), _CANCELLED, "submission", "its message was not sent"
     ),
-    Transition("claimed", (_QUEUED,), _RUNNING, "run", "a Dagster run takes the attempt"),
+    Transition(
+        "dispatched",
+        (_QUEUED,),
+        _QUEUED,
+        "intake",
+        "the next attempt is Dagster's to begin",
+    ),
+    Transition(
+        "claimed", (_QUEUED,), _RUNNING, "run", "a Dagster run takes the attempt"
+    ),
     Transition("entered", (_RUNNING,), _RUNNING, "run", "the next stage begins"),
-    Transition("pinned", (_RUNNING,), _RUNNING, "run", "config version and baseline are fixed"),
+    Transition(
+        "pinned", (_RUNNING,), _RUNNING, "run", "config version and baseline are fixed"
+    ),
     Transition("succeeded", (_RUNNING,), _SUCCEEDED, "run", "all is written"),
-    Transition("failed", (_RUNNING,), _FAILED, "run", "its data are at fault, or it is late"),
     Transition(
-        "attempt_lost", _UNFINISHED, _QUEUED, "run, reconciler", "the attempt ended undecided"
+        "failed", (_RUNNING,), _FAILED, "run", "its data are at fault, or it is late"
     ),
-    Transition("poisoned", _UNFINISHED, _FAILED, "run, reconciler", "no attempt is left"),
     Transition(
-        "cancel_requested", _UNFINISHED, None, "API", "it is to end, and an attempt is under way"
+        "attempt_lost",
+        _UNFINISHED,
+        _QUEUED,
+        "run, reconciler",
+        "the attempt ended undecided",
     ),
-    Transition("cancelled", _UNFINISHED, _CANCELLED, "API, run, reconciler", "it ends as asked"),
-    Transition("held", (_RUNNING,), _HELD, "run", "guards trip: its feed waits for a person"),
+    Transition(
+        "poisoned", _UNFINISHED, _FAILED, "run, reconciler", "no attempt is left"
+    ),
+    Transition(
+        "cancel_requested",
+        _UNFINISHED,
+        None,
+        "API",
+        "it is to end, and an attempt is under way",
+    ),
+    Transition(
+        "cancelled", _UNFINISHED, _CANCELLED, "API, run, reconciler", "it ends as asked"
+    ),
+    Transition(
+        "held", (_RUNNING,), _HELD, "run", "guards trip: its feed waits for a person"
+    ),
     Transition("released", (_HELD,), _SUCCEEDED, "API", "a person publishes its feed"),
     Transition("discarded", (_HELD,), _CANCELLED, "API", "a person discards its feed"),
     Transition("superseded", (_HELD,), _CANCELLED, "run, API", "another feed is newer"),
-    Transition("expired", (_HELD,), _CANCELLED, "reconciler", "nobody has decided in time"),
+    Transition(
+        "expired", (_HELD,), _CANCELLED, "reconciler", "nobody has decided in time"
+    ),
 )
 TRANSITIONS = {each.name: each for each in _TABLE}
 
@@ -119,13 +155,24 @@ TRANSITIONS = {each.name: each for each in _TABLE}
 # --- how a record comes to be ---------------------------------------------------------------------
 
 
-def requested(wanted: NewRun, now: datetime, idempotency: Idempotency | None) -> RunRecord:
+def requested(
+    wanted: NewRun, now: datetime, idempotency: Idempotency | None
+) -> RunRecord:
     """Return the first record of a run that is asked for; it owns the tenant's lock."""
-    ids, vendors = (wanted.tenant_id, wanted.run_id), wanted.vendors and list(wanted.vendors)
-    details: dict[str, Any] = {"config_version": wanted.config_version, "vendors": vendors or None}
+    ids, vendors = (
+        (wanted.tenant_id, wanted.run_id),
+        wanted.vendors and list(wanted.vendors),
+    )
+    details: dict[str, Any] = {
+        "config_version": wanted.config_version,
+        "vendors": vendors or None,
+    }
     audit = _posted(wanted.origin, *ids, wanted.trigger, now, **details)
     if wanted.in_place_of is not None:
-        whose, redriven = (wanted.tenant_id, wanted.in_place_of), Action.DEAD_LETTER_REDRIVEN
+        whose, redriven = (
+            (wanted.tenant_id, wanted.in_place_of),
+            Action.DEAD_LETTER_REDRIVEN,
+        )
         audit = wanted.origin.entry(redriven, *whose, now, run_id=wanted.run_id)
     return RunRecord(
         run_id=wanted.run_id,
@@ -143,12 +190,21 @@ def requested(wanted: NewRun, now: datetime, idempotency: Idempotency | None) ->
 
 
 def _posted(
-    origin: Origin, tenant_id: str, run_id: str, trigger: Trigger, now: datetime, **details: Any
+    origin: Origin,
+    tenant_id: str,
+    run_id: str,
+    trigger: Trigger,
+    now: datetime,
+    **details: Any,
 ) -> AuditEntry:
-    return origin.entry(Action.RUN_POSTED, tenant_id, run_id, now, trigger=str(trigger), **details)
+    return origin.entry(
+        Action.RUN_POSTED, tenant_id, run_id, now, trigger=str(trigger), **details
+    )
 
 
-def adopted(job: Job, now: datetime, request_id: str | None, lock_state: LockState) -> RunRecord:
+def adopted(
+    job: Job, now: datetime, request_id: str | None, lock_state: LockState
+) -> RunRecord:
     """Return the first record of a job that somebody sent straight to the queue."""
     return RunRecord(
         run_id=job.run_id,
@@ -228,13 +284,16 @@ def dispatched(record: RunRecord, attempt: int, now: datetime) -> RunRecord:
 
 
 @rule
-def claimed(record: RunRecord, attempt: int, dagster_run_id: str, now: datetime) -> RunRecord:
+def claimed(
+    record: RunRecord, attempt: int, dagster_run_id: str, now: datetime
+) -> RunRecord:
     """Give the attempt to one Dagster run, for good; the same one may ask again."""
     if record.attempt != attempt or not record.is_dispatched:
         raise ClaimRefusedError(record.run_id, f"attempt {attempt} is over")
     if record.dagster_run_id not in (None, dagster_run_id):
         raise ClaimRefusedError(
-            record.run_id, f"attempt {attempt} belongs to Dagster run {record.dagster_run_id}"
+            record.run_id,
+            f"attempt {attempt} belongs to Dagster run {record.dagster_run_id}",
         )
     _refuse_cancelled(record)
     if record.dagster_run_id == dagster_run_id:
@@ -258,14 +317,19 @@ def entered(record: RunRecord, fence: Fence, stage: Stage, now: datetime) -> Run
     if stage is record.stage:
         return record
     if _ORDER[stage] < _ORDER[record.stage] or stage is Stage.COMPLETE:
-        raise TransitionRefusedError(record.run_id, f"{record.stage} does not go to {stage}")
+        raise TransitionRefusedError(
+            record.run_id, f"{record.stage} does not go to {stage}"
+        )
     entered_at = {**record.stage_entered_at, stage.value: now}
     return transition("entered", record, stage=stage, stage_entered_at=entered_at)
 
 
 @rule
 def pinned(
-    record: RunRecord, fence: Fence, config_version: int | None, baseline_run_id: str | None
+    record: RunRecord,
+    fence: Fence,
+    config_version: int | None,
+    baseline_run_id: str | None,
 ) -> RunRecord:
     """Fix config version and baseline for all attempts; a posted run has only its version yet."""
     refuse_unfenced(record, fence)
@@ -273,11 +337,15 @@ def pinned(
     baseline = record.baseline_run_id or baseline_run_id
     if (version, baseline) == (record.config_version, record.baseline_run_id):
         return record
-    return transition("pinned", record, config_version=version, baseline_run_id=baseline)
+    return transition(
+        "pinned", record, config_version=version, baseline_run_id=baseline
+    )
 
 
 @rule
-def succeeded(record: RunRecord, fence: Fence, outcome: Outcome, now: datetime) -> RunRecord:
+def succeeded(
+    record: RunRecord, fence: Fence, outcome: Outcome, now: datetime
+) -> RunRecord:
     """End the run well; its reports are written."""
     refuse_unfenced(record, fence)
     complete = {**record.stage_entered_at, Stage.COMPLETE.value: now}
@@ -287,7 +355,11 @@ def succeeded(record: RunRecord, fence: Fence, outcome: Outcome, now: datetime) 
 
 @rule
 def failed(
-    record: RunRecord, fence: Fence, failure: RunFailure, outcome: Outcome | None, now: datetime
+    record: RunRecord,
+    fence: Fence,
+    failure: RunFailure,
+    outcome: Outcome | None,
+    now: datetime,
 ) -> RunRecord:
     """End the run for a fault of its data or config; without an outcome no reports are written."""
     refuse_unfenced(record, fence)
@@ -321,7 +393,9 @@ def poisoned(
     """End the run as poison, in the stage it reached; an attempt may have ended just before."""
     refuse_ended(record)
     code = attempt_code or record.error_code
-    poison = RunFailure(FailureCode.POISON_JOB, message, record.stage, attempt_code=code)
+    poison = RunFailure(
+        FailureCode.POISON_JOB, message, record.stage, attempt_code=code
+    )
     return _failed("poisoned", record, poison, now)
 
 
@@ -350,33 +424,52 @@ def terminated_entry(over: RunRecord) -> AuditEntry | None:
     if over.cancel_requested_at is not None or over.finished_at is None:
         return None
     origin = dagster_origin(over.dagster_run_id or over.run_id)
-    return origin.entry(Action.RUN_CANCELLED, over.tenant_id, over.run_id, over.finished_at)
+    return origin.entry(
+        Action.RUN_CANCELLED, over.tenant_id, over.run_id, over.finished_at
+    )
 
 
 def transition(name: str, record: RunRecord, **changes: Any) -> RunRecord:
     """Return the record after a transition of the table, which must start from its status."""
     way = TRANSITIONS[name]
     if record.status not in way.sources:
-        raise TransitionRefusedError(record.run_id, f"{record.status} is not to be {name}")
+        raise TransitionRefusedError(
+            record.run_id, f"{record.status} is not to be {name}"
+        )
     return replace(record, status=way.target or record.status, **changes)
 
 
 def ended(name: str, record: RunRecord, now: datetime) -> RunRecord:
     """Return the record after a transition to a final status; the tenant is free."""
-    end = transition(name, record, finished_at=now, next_attempt_at=None, lock_state=LockState.NONE)
-    return replace(end, failed_stage=None if end.status is RunStatus.SUCCEEDED else record.stage)
+    end = transition(
+        name, record, finished_at=now, next_attempt_at=None, lock_state=LockState.NONE
+    )
+    return replace(
+        end, failed_stage=None if end.status is RunStatus.SUCCEEDED else record.stage
+    )
 
 
 def given_up(name: str, record: RunRecord, **changes: Any) -> RunRecord:
     """Return a held record that ends after all; its published copies are yet to be removed."""
-    return transition(name, record, failed_stage=record.stage, acknowledged_at=None, **changes)
+    return transition(
+        name, record, failed_stage=record.stage, acknowledged_at=None, **changes
+    )
 
 
-def _failed(name: str, record: RunRecord, failure: RunFailure, now: datetime) -> RunRecord:
-    message, code = cut(failure.error_message, _MAX_MESSAGE, "..."), str(failure.error_code)
-    failed = replace(record, stage=failure.stage, error_code=code, error_message=message)
+def _failed(
+    name: str, record: RunRecord, failure: RunFailure, now: datetime
+) -> RunRecord:
+    message, code = (
+        cut(failure.error_message, _MAX_MESSAGE, "..."),
+        str(failure.error_code),
+    )
+    failed = replace(
+        record, stage=failure.stage, error_code=code, error_message=message
+    )
     action, attempt_code = next_action(failure), failure.attempt_code
-    return ended(name, replace(failed, next_action=action, attempt_code=attempt_code), now)
+    return ended(
+        name, replace(failed, next_action=action, attempt_code=attempt_code), now
+    )
 
 
 def refuse_ended(record: RunRecord) -> None:
@@ -398,7 +491,11 @@ def refuse_unfenced(record: RunRecord, fence: Fence) -> None:
 
 def _refuse_other_attempt(record: RunRecord, fence: Fence | None, attempt: int) -> None:
     owner = fence.dagster_run_id if fence else None
-    if not record.is_dispatched or record.attempt != attempt or record.dagster_run_id != owner:
+    if (
+        not record.is_dispatched
+        or record.attempt != attempt
+        or record.dagster_run_id != owner
+    ):
         raise FenceLostError(
             record.run_id,
             f"attempt {attempt} of Dagster run {owner} is over; the record is at attempt "
@@ -427,13 +524,19 @@ def send_claimed(record: RunRecord, now: datetime, wait: timedelta) -> RunRecord
     refuse_ended(record)
     since = record.send_claimed_at or record.requested_at
     if record.message_id is not None or record.is_dispatched or now - since < wait:
-        raise TransitionRefusedError(record.run_id, "its message is sent, or being sent")
+        raise TransitionRefusedError(
+            record.run_id, "its message is sent, or being sent"
+        )
     return replace(record, send_claimed_at=now)
 
 
 @rule
 def received(
-    record: RunRecord, message_id: str, receipt_handle: str, now: datetime, hidden_until: datetime
+    record: RunRecord,
+    message_id: str,
+    receipt_handle: str,
+    now: datetime,
+    hidden_until: datetime,
 ) -> RunRecord:
     """Note a receive, so that the message can be kept invisible and deleted in the end."""
     return replace(
@@ -455,14 +558,20 @@ def dead_lettered(record: RunRecord, dlq_message_id: str) -> RunRecord:
 @rule
 def dead_letter_resolved(record: RunRecord, now: datetime) -> RunRecord:
     """Note that the run's dead letter is redriven or discarded."""
-    return replace(record, dead_letter_resolved_at=now) if record.has_dead_letter else record
+    return (
+        replace(record, dead_letter_resolved_at=now)
+        if record.has_dead_letter
+        else record
+    )
 
 
 @rule
 def reported(record: RunRecord, outcome: Outcome, now: datetime) -> RunRecord:
     """Note that an ended run's reports are written, and which artifacts there are."""
     if not record.has_ended:
-        raise TransitionRefusedError(record.run_id, "it has not ended, it has no reports yet")
+        raise TransitionRefusedError(
+            record.run_id, "it has not ended, it has no reports yet"
+        )
     return record.with_reports(outcome, now)
 
 

@@ -88,7 +88,10 @@ class AuditEntry:
 
     def to_document(self) -> dict[str, Any]:
         """Return the entry as JSON has it, the instant as ISO text in UTC."""
-        return {**asdict(self), "occurred_at": self.occurred_at.astimezone(UTC).isoformat()}
+        return {
+            **asdict(self),
+            "occurred_at": self.occurred_at.astimezone(UTC).isoformat(),
+        }
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> "AuditEntry":
@@ -99,7 +102,11 @@ class AuditEntry:
             "action": Action(document["action"]),
             "actor": Actor(ActorKind(actor["kind"]), actor["id"], actor["name"]),
         }
-        known = {each.name: document[each.name] for each in fields(cls) if each.name in document}
+        known = {
+            each.name: document[each.name]
+            for each in fields(cls)
+            if each.name in document
+        }
         return cls(**{**known, **typed})
 
 

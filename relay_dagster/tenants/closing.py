@@ -23,7 +23,9 @@ _log = event_log()
 class TenantClosing:
     """Begins deletions, and ends what is under way."""
 
-    begin: Callable[[str, timedelta, Origin], Deletion]  # stores a deletion that is asked for
+    begin: Callable[
+        [str, timedelta, Origin], Deletion
+    ]  # stores a deletion that is asked for
     ledger: RunService  # where runs are cancelled
     runs: RunStore  # what a tenant has under way
     grace: timedelta  # for how long a tenant can be restored

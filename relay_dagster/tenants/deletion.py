@@ -88,7 +88,11 @@ def begun(deletion: Deletion, now: datetime) -> Deletion:
 
 
 def noted(
-    deletion: Deletion, step: str, count: int, upcoming: str | None, mark: str | None = None
+    deletion: Deletion,
+    step: str,
+    count: int,
+    upcoming: str | None,
+    mark: str | None = None,
 ) -> Deletion:
     """Return it with what a step has removed, and the next step: None begins a round."""
     removed = {**deletion.removed, step: deletion.removed.get(step, 0) + count}

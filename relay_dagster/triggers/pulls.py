@@ -132,12 +132,16 @@ def _holders_rule(
 @rule
 def noted(state: PullState, pull: PullConfig | None, now: datetime) -> PullState | None:
     """Let a pull that is new, or another than before, be due now; what was pulled stays known."""
-    if pull is None:  # it was taken out of the config: one that is put back counts as new
+    if (
+        pull is None
+    ):  # it was taken out of the config: one that is put back counts as new
         return replace(state, source="")
     if state.source == pull.digest:
         return None
     host = pull.destination(allow_loopback=True).host
-    after = replace(state, source=pull.digest, host=host, mark=FileMark(), **_NOTHING_WRONG)
+    after = replace(
+        state, source=pull.digest, host=host, mark=FileMark(), **_NOTHING_WRONG
+    )
     return _due_now(after, now)
 
 
@@ -174,7 +178,9 @@ def staged(state: PullState, file: StagedFile, now: datetime) -> PullState:
 
 
 @_holders_rule
-def pulled(state: PullState, file: StagedFile, now: datetime, every: timedelta) -> PullState:
+def pulled(
+    state: PullState, file: StagedFile, now: datetime, every: timedelta
+) -> PullState:
     """Note that a new file lies beside the vendor's uploads."""
     after = _succeeded(state, file.source, file.mark, now, every)
     return replace(after, sha256=file.sha256, staged=None, last_success_at=now)
@@ -201,7 +207,9 @@ def failed(state: PullState, error: str, now: datetime) -> PullState:
 
 
 @_holders_rule
-def unsettled(state: PullState, seen: FileMark, now: datetime, settle: timedelta) -> PullState:
+def unsettled(
+    state: PullState, seen: FileMark, now: datetime, settle: timedelta
+) -> PullState:
     """Note a file that must stay as it is for a while before it is read."""
     since = state.seen_at if state.seen == seen and state.seen_at else now
     after = replace(state, seen=seen, seen_at=since)

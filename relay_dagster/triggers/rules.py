@@ -110,39 +110,54 @@ class Plan:
     def pulls(self) -> Mapping[str, PullConfig]:
         """The pull of each vendor that has one."""
         vendors = () if self.config is None else self.config.vendors
-        return {v.vendor_id: v.inbound.pull for v in vendors if v.inbound.pull is not None}
+        return {
+            v.vendor_id: v.inbound.pull for v in vendors if v.inbound.pull is not None
+        }
 
     @property
     def prefixes(self) -> Mapping[str, str]:
         """The prefix of each vendor that uploads."""
         vendors = () if self.config is None else self.config.vendors
-        return {v.vendor_id: v.inbound.s3_prefix for v in vendors if v.inbound.s3_prefix}
+        return {
+            v.vendor_id: v.inbound.s3_prefix for v in vendors if v.inbound.s3_prefix
+        }
 
     def vendors_of(self, key: str) -> set[str]:
         """Return the vendors under whose prefix a key lies, if uploads start runs."""
         if self.on_upload is None:
             return set()
-        return {vendor for vendor, prefix in self.prefixes.items() if key.startswith(prefix)}
+        return {
+            vendor for vendor, prefix in self.prefixes.items() if key.startswith(prefix)
+        }
 
 
 def late_at(state: TriggerState, published_at: datetime) -> datetime | None:
     """Return when a feed is late: an hour after the next due time, if there is a schedule."""
     if state.cron is None or state.timezone is None:
         return None
-    schedule = ScheduleConfig.model_construct(cron=state.cron)  # checked before it was stored
+    schedule = ScheduleConfig.model_construct(
+        cron=state.cron
+    )  # checked before it was stored
     upcoming = schedule.next_after(published_at, ZoneInfo(state.timezone))
     return upcoming + LATE_AFTER
 
 
 def noted(
-    state: TriggerState, uploads: Iterable[tuple[str, UploadEvent]], plan: Plan, now: datetime
+    state: TriggerState,
+    uploads: Iterable[tuple[str, UploadEvent]],
+    plan: Plan,
+    now: datetime,
 ) -> TriggerState:
     """Return the state with uploads by vendors, in any order; they put nothing else off."""
     new, newest = [], dict(state.newest)
     for vendor_id, event in uploads:
         new.append(min(max(event.at, now - MAX_EVENT_AGE), now))
         newest[vendor_id] = max(event, newest.get(vendor_id, event))
-    known = [each for each in (state.first_upload_at, state.last_upload_at) if each is not None]
+    known = [
+        each
+        for each in (state.first_upload_at, state.last_upload_at)
+        if each is not None
+    ]
     after = resting(
         replace(
             state,
@@ -191,8 +206,12 @@ def resting(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:
     """Return the state with the instant of its next check."""
     if state.wanted is not None:
         waited = now - (state.wanted_since or now)
-        return replace(state, due_at=now + min(max(waited / 4, _MIN_INTERVAL), _MAX_INTERVAL))
-    return replace(state, due_at=_earliest(state.next_run_at, _uploads_due_at(state, plan)))
+        return replace(
+            state, due_at=now + min(max(waited / 4, _MIN_INTERVAL), _MAX_INTERVAL)
+        )
+    return replace(
+        state, due_at=_earliest(state.next_run_at, _uploads_due_at(state, plan))
+    )
 
 
 def _with_schedule(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:

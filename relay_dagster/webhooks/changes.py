@@ -10,7 +10,12 @@ from typing import Any
 
 from relay_dagster.runs.errors import QuotaExceededError, RefusedError
 from relay_dagster.runs.transitions import rule
-from relay_dagster.webhooks.model import MAX_WEBHOOKS, OLD_SECRET_LIFE, DisabledReason, Webhook
+from relay_dagster.webhooks.model import (
+    MAX_WEBHOOKS,
+    OLD_SECRET_LIFE,
+    DisabledReason,
+    Webhook,
+)
 
 Webhooks = tuple[Webhook, ...]
 """All that a tenant has, in the order in which they were made."""
@@ -42,7 +47,9 @@ def find(webhooks: Webhooks, tenant_id: str, webhook_id: str) -> Webhook:
 def added(webhooks: Webhooks, webhook: Webhook) -> Webhooks:
     """Add one; `QuotaExceededError` where the tenant has as many as it may have."""
     if len(webhooks) >= MAX_WEBHOOKS:
-        raise QuotaExceededError("WEBHOOK_QUOTA_EXCEEDED", webhook.tenant_id, MAX_WEBHOOKS)
+        raise QuotaExceededError(
+            "WEBHOOK_QUOTA_EXCEEDED", webhook.tenant_id, MAX_WEBHOOKS
+        )
     return *webhooks, webhook
 
 
@@ -68,7 +75,9 @@ def updated(webhook: Webhook, /, now: datetime, **changes: Any) -> Webhook:
     if changes.get("enabled") or "url" in changes:
         changes["failing_since"] = None
     is_anew = changes.get("enabled") and not webhook.enabled
-    return replace(webhook, **changes, enabled_at=now if is_anew else webhook.enabled_at)
+    return replace(
+        webhook, **changes, enabled_at=now if is_anew else webhook.enabled_at
+    )
 
 
 @rule

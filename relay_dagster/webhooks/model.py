@@ -92,7 +92,9 @@ class Webhook:
 
     def hears(self, event: "Event") -> bool:
         """Return whether it is enabled, and has been since before an event of its tenant."""
-        return self.enabled and event.occurred_at >= (self.enabled_at or self.created_at)
+        return self.enabled and event.occurred_at >= (
+            self.enabled_at or self.created_at
+        )
 
     def wants(self, event: "Event") -> bool:
         """Return whether it gets an event of its tenant."""
@@ -188,7 +190,9 @@ class Event:
         """The body that receivers get: the same bytes in every try."""
         document = {
             "type": str(self.type),
-            "timestamp": self.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "timestamp": self.occurred_at.astimezone(UTC)
+            .isoformat()
+            .replace("+00:00", "Z"),
             "data": dict(self.data),
         }
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
@@ -286,7 +290,9 @@ def trial_event(tenant_id: str, webhook_id: str, now: datetime) -> Event:
     return new_event(EventType.TEST, tenant_id, data, now, only_for=webhook_id)
 
 
-def _of_end(before: RunRecord | None, after: RunRecord, now: datetime) -> Iterator[Event]:
+def _of_end(
+    before: RunRecord | None, after: RunRecord, now: datetime
+) -> Iterator[Event]:
     has_changed = before is None or before.status is not after.status
     if has_changed and after.has_ended and not after.hidden:
         yield new_event(_OF_END[after.status], after.tenant_id, run_data(after), now)

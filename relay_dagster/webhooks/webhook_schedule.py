@@ -35,18 +35,24 @@ def addressed(event: Event, webhooks: Iterable[Webhook], now: datetime) -> Event
     webhooks = list(webhooks)
     if event.deliveries is None:
         wanting = (each.webhook_id for each in webhooks if each.wants(event))
-        return _with(event, {each: Delivery(each, next_attempt_at=now) for each in wanting})
+        return _with(
+            event, {each: Delivery(each, next_attempt_at=now) for each in wanting}
+        )
     alive = {each.webhook_id for each in webhooks if each.hears(event)}
     return ended(event, event.deliveries.keys() - alive)
 
 
 def due(event: Event, now: datetime) -> list[str]:
     """Return the webhooks that an event is to be sent to by now."""
-    pending = ((each.webhook_id, each.next_attempt_at) for each in _deliveries(event).values())
+    pending = (
+        (each.webhook_id, each.next_attempt_at) for each in _deliveries(event).values()
+    )
     return [webhook_id for webhook_id, at in pending if at is not None and at <= now]
 
 
-def tried(event: Event, webhook_id: str, attempt: DeliveryAttempt, jitter: float) -> Event:
+def tried(
+    event: Event, webhook_id: str, attempt: DeliveryAttempt, jitter: float
+) -> Event:
     """Return an event after a try: delivered, or due again, or given up after the last."""
     before = _deliveries(event)[webhook_id]
     attempts = (*before.attempts, attempt)
@@ -81,7 +87,9 @@ def is_given_up(event: Event, webhook_id: str) -> bool:
     """Return whether a delivery is over, and has failed."""
     delivery = _deliveries(event)[webhook_id]
     is_over = delivery.next_attempt_at is None
-    return is_over and bool(delivery.attempts) and delivery.attempts[-1].error is not None
+    return (
+        is_over and bool(delivery.attempts) and delivery.attempts[-1].error is not None
+    )
 
 
 def _deliveries(event: Event) -> Mapping[str, Delivery]:
@@ -90,5 +98,7 @@ def _deliveries(event: Event) -> Mapping[str, Delivery]:
 
 def _with(event: Event, deliveries: Mapping[str, Delivery]) -> Event:
     """Return an event with deliveries, due when the first of them is."""
-    waiting = [at for each in deliveries.values() if (at := each.next_attempt_at) is not None]
+    waiting = [
+        at for each in deliveries.values() if (at := each.next_attempt_at) is not None
+    ]
     return replace(event, deliveries=deliveries, due_at=min(waiting, default=None))

@@ -32,7 +32,10 @@ def _in_utc(instant: datetime) -> datetime:
 
 
 _Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"\S")
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=64, pattern=r"\S"
+    ),
 ]
 _Expiry = Annotated[
     Annotated[AwareDatetime, Strict(), AfterValidator(_in_utc)] | None,
@@ -44,9 +47,14 @@ class KeyOrder(base.Order):
     """The body of `POST /v1/tenants/{tenant_id}/api-keys`."""
 
     name: (
-        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)] | None
+        Annotated[
+            str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)
+        ]
+        | None
     ) = Field(None, description="By default its `key_id`.")
-    scopes: list[Scope] = Field(list(DEFAULT_SCOPES), min_length=1, max_length=len(Scope))
+    scopes: list[Scope] = Field(
+        list(DEFAULT_SCOPES), min_length=1, max_length=len(Scope)
+    )
     expires_at: _Expiry = None
 
     _no_repeats = field_validator("scopes")(base.each_once("scope"))
@@ -70,7 +78,9 @@ class ListedKey(base.Answer):
         None, description="Null of a key that an earlier release has made."
     )
     expires_at: datetime | None = None
-    last_used_at: datetime | None = Field(None, description="Noted at most once an hour.")
+    last_used_at: datetime | None = Field(
+        None, description="Noted at most once an hour."
+    )
 
 
 class KeyList(base.Page):
@@ -140,7 +150,9 @@ class SupplierLinkList(base.Page):
 
 def _host(text: str) -> str:
     """Return a host, and its port if it is named, in small letters."""
-    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", text.strip())
+    found = re.fullmatch(
+        r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", text.strip()
+    )
     if found is None or not 0 < int(found.group(2) or 1) < 65_536:
         raise ValueError("must be a host, or host:port")
     return text.strip().lower()
@@ -161,8 +173,8 @@ class SecretOrder(base.Order):
         "OpenSSH private key; 1 to 16,384 bytes. It is never shown again.",
         json_schema_extra={"minLength": 1, "maxLength": MAX_SECRET_BYTES},
     )
-    host: Annotated[str, StringConstraints(max_length=300), AfterValidator(_host)] = Field(
-        description="`host` or `host:port`: it is sent nowhere else."
+    host: Annotated[str, StringConstraints(max_length=300), AfterValidator(_host)] = (
+        Field(description="`host` or `host:port`: it is sent nowhere else.")
     )
 
 
@@ -197,9 +209,13 @@ class AuditItem(base.Answer):
     action: Annotated[Action, base.Open()]
     tenant_id: str | None = Field(description="Null of an act on all tenants.")
     actor: AuditActor
-    target: str | None = Field(description="What was acted on: the id of a run, a key, a tenant.")
+    target: str | None = Field(
+        description="What was acted on: the id of a run, a key, a tenant."
+    )
     details: dict[str, Any]
-    request_id: str | None = Field(None, description="Null of what no request has asked for.")
+    request_id: str | None = Field(
+        None, description="Null of what no request has asked for."
+    )
     address: str | None = Field(None, description="Where the request came from.")
 
 

@@ -22,7 +22,8 @@ from relay_dagster.runs.job_message import ID_PATTERN
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 NextCursor = Annotated[
-    str | None, Field(description="Give it as `cursor` for the next page; null on the last one.")
+    str | None,
+    Field(description="Give it as `cursor` for the next page; null on the last one."),
 ]
 _MAX_NAMED = 10
 
@@ -48,7 +49,11 @@ def each_once(noun: str) -> Callable[[Any], Any]:
     def refuse_repeated(listed: Sequence[str] | None) -> Sequence[str] | None:
         counts = Counter(listed or ())
         if repeated := sorted(each for each, count in counts.items() if count > 1):
-            rest = f" and {len(repeated) - _MAX_NAMED} more" if repeated[_MAX_NAMED:] else ""
+            rest = (
+                f" and {len(repeated) - _MAX_NAMED} more"
+                if repeated[_MAX_NAMED:]
+                else ""
+            )
             named = ", ".join(repeated[:_MAX_NAMED])
             raise ValueError(f"each {noun} once; named again: {named}{rest}")
         return listed
@@ -59,7 +64,9 @@ def each_once(noun: str) -> Callable[[Any], Any]:
 class Order(BaseModel):
     """A request's body; a field that is not known is a fault."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_add_example)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra=_add_example
+    )
 
 
 class Answer(BaseModel):
@@ -98,7 +105,11 @@ class Answer(BaseModel):
     @classmethod
     def of(cls, source: Any, **others: Any) -> Self:
         """Return the answer that shows an object's attributes, ``others`` in place of its own."""
-        own = {name: getattr(source, name) for name in cls.model_fields if name not in others}
+        own = {
+            name: getattr(source, name)
+            for name in cls.model_fields
+            if name not in others
+        }
         return cls(**own, **others)
 
     def as_json(self) -> dict[str, Any]:
@@ -116,7 +127,9 @@ class Page(Answer):
 class Open:
     """Marks a field's words, which the schema shows, as today's; a client takes others as text."""
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> Any:
         """Return a schema that takes a word of today, or else any text."""
         choices = [handler(source), {"type": "str"}]
         return {"type": "union", "choices": choices, "mode": "left_to_right"}
@@ -141,7 +154,9 @@ class Fault(Answer):
 class Problem(Answer):
     """The body of every error (RFC 9457)."""
 
-    model_config = ConfigDict(extra="allow", json_schema_serialization_defaults_required=False)
+    model_config = ConfigDict(
+        extra="allow", json_schema_serialization_defaults_required=False
+    )
 
     type: str = "about:blank"
     title: str
@@ -150,7 +165,9 @@ class Problem(Answer):
     error_code: str
     request_id: str
     errors: list[Fault] = Field([])
-    active_run_id: str | None = Field(None, description="With `TENANT_ALREADY_RUNNING`.")
+    active_run_id: str | None = Field(
+        None, description="With `TENANT_ALREADY_RUNNING`."
+    )
 
 
 class Health(Answer):

@@ -14,8 +14,12 @@ class MissingHeaderFound(Answer):
     """A column that the file does not give."""
 
     column: str = Field(description="The canonical column.", examples=["cost"])
-    header: str | None = Field(None, description="The header that the config maps, if it maps one.")
-    nearest: str | None = Field(None, description="The file's header that is most like it.")
+    header: str | None = Field(
+        None, description="The header that the config maps, if it maps one."
+    )
+    nearest: str | None = Field(
+        None, description="The file's header that is most like it."
+    )
 
 
 class Guesses(Answer):
@@ -41,8 +45,12 @@ class RefusedCells(Answer):
     )
     count: int
     row_number: int
-    line: int | None = Field(None, description="In a CSV file, where it is another number.")
-    sheet_row: int | None = Field(None, description="In a workbook, where it is another number.")
+    line: int | None = Field(
+        None, description="In a CSV file, where it is another number."
+    )
+    sheet_row: int | None = Field(
+        None, description="In a workbook, where it is another number."
+    )
     value: str = Field(examples=["4,20"])
 
 
@@ -64,7 +72,9 @@ class HeaderCandidate(Answer):
 
     column: str = Field(description="The canonical column.", examples=["cost"])
     header: str
-    score: float = Field(description="How like its name is to those of the column: 0 to 1.")
+    score: float = Field(
+        description="How like its name is to those of the column: 0 to 1."
+    )
     samples: list[str] = Field(description="The first cells under it that differ.")
 
 
@@ -88,16 +98,23 @@ class VendorCheck(Answer):
     s3_key: str | None = None
     size: int | None = None
     last_modified: datetime | None = None
-    headers: list[str] = Field([], description="As they stand in the file; at most 200.")
+    headers: list[str] = Field(
+        [], description="As they stand in the file; at most 200."
+    )
     missing_headers: list[MissingHeaderFound] = Field([])
     unused_headers: list[str] = Field([])
     candidates: list[HeaderCandidate] = Field(
-        [], description="Of the columns that people have to name, the likeliest headers first."
+        [],
+        description="Of the columns that people have to name, the likeliest headers first.",
     )
     rows_looked_at: int | None = Field(None, description="How many rows were read.")
-    whole: bool | None = Field(None, description="Whether these are all rows of the file.")
+    whole: bool | None = Field(
+        None, description="Whether these are all rows of the file."
+    )
     guesses: Guesses | None = None
-    as_sent: HeadReading | None = Field(None, description="With the config as it was sent.")
+    as_sent: HeadReading | None = Field(
+        None, description="With the config as it was sent."
+    )
     with_patch: HeadReading | None = Field(
         None, description="With `patch` applied; None where there is nothing to change."
     )
@@ -120,9 +137,12 @@ class ConfigCheck(Answer):
     tenant_id: str
     valid: bool = Field(description="Whether the config has no faults.")
     faults: list[Fault] = Field([], description="Why it would be refused.")
-    doubts: list[DoubtFound] = Field([], description="What is valid and probably not meant.")
+    doubts: list[DoubtFound] = Field(
+        [], description="What is valid and probably not meant."
+    )
     vendors: list[VendorCheck] = Field(
-        [], description="In the order of the config; none where it is too faulty to name them."
+        [],
+        description="In the order of the config; none where it is too faulty to name them.",
     )
     patch: list[Operation] = Field(
         [],

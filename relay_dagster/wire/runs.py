@@ -14,7 +14,10 @@ from relay_dagster.wire import base
 _ENDED = frozenset(status for status in RunStatus if status.has_ended)
 
 Reason = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"\S")
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=500, pattern=r"\S"
+    ),
 ]
 """Why a person did something: trimmed, not blank."""
 _Stage = Annotated[Stage, base.Open()]
@@ -56,7 +59,9 @@ class HeldFeed(base.Answer):
 
     sha256: str = Field(description="Of the feed; a release names it.")
     baseline_run_id: str = Field(description="The run whose feed it was compared with.")
-    guards: list[dict[str, Any]] = Field(description="Those that tripped; a release names them.")
+    guards: list[dict[str, Any]] = Field(
+        description="Those that tripped; a release names them."
+    )
 
     @property
     def guard_names(self) -> tuple[str, ...]:
@@ -84,7 +89,9 @@ class Run(base.Answer):
 
     run_id: str = Field(examples=["5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"])
     tenant_id: str
-    config_version: int | None = Field(None, description="None before a config is found.")
+    config_version: int | None = Field(
+        None, description="None before a config is found."
+    )
     vendors: list[str] | None = Field(None, description="None is all.")
     trigger: Annotated[Trigger, base.Open()] = Field(description="What started it.")
     status: Annotated[RunStatus, base.Open()]
@@ -93,9 +100,13 @@ class Run(base.Answer):
     requested_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    next_attempt_at: datetime | None = Field(None, description="Set between two attempts.")
+    next_attempt_at: datetime | None = Field(
+        None, description="Set between two attempts."
+    )
     cancel_requested_at: datetime | None = None
-    failed_stage: _Stage | None = Field(None, description="The stage that the run ended in.")
+    failed_stage: _Stage | None = Field(
+        None, description="The stage that the run ended in."
+    )
     error_code: str | None = None
     error_message: str | None = None
     failure_class: Annotated[FailureClass, base.Open()] | None = Field(
@@ -107,7 +118,9 @@ class Run(base.Answer):
     baseline_run_id: str | None = Field(
         None, description="The run whose feed it was compared with."
     )
-    hold: HeldFeed | None = Field(None, description="Why its feed is, or was, held back.")
+    hold: HeldFeed | None = Field(
+        None, description="Why its feed is, or was, held back."
+    )
     released_at: datetime | None = None
     released_by: str | None = None
     release_reason: str | None = None
@@ -115,7 +128,9 @@ class Run(base.Answer):
         None, description="What its feed changes against the published one."
     )
     errors_artifact_key: str | None = None
-    artifacts: dict[str, str] = Field({}, description="Names and keys of what the run has written.")
+    artifacts: dict[str, str] = Field(
+        {}, description="Names and keys of what the run has written."
+    )
     dagster_run_id: str | None = Field(None, description="Null for tenants' keys.")
     dagster_url: str | None = Field(
         None,
@@ -146,8 +161,12 @@ class RowCounts(base.Answer):
     skipped: int = Field(description="Named by `parser.skip_rows`.")
     refused: int
     duplicates: int | None = Field(description="Another row stands for their SKU.")
-    left_out: int | None = Field(description="With the vendor, by a price rule or an override.")
-    same_sku: int | None = Field(description="Beside a better row of the same vendor and SKU.")
+    left_out: int | None = Field(
+        description="With the vendor, by a price rule or an override."
+    )
+    same_sku: int | None = Field(
+        description="Beside a better row of the same vendor and SKU."
+    )
     outbid: int | None = Field(description="Another vendor wins their SKU.")
     unpriced: int | None
     won: int | None = Field(description="In the feed.")
@@ -185,9 +204,13 @@ class Publication(base.Answer):
     run_id: str
     published_at: datetime
     how: Annotated[PublishedBy, base.Open()] = Field(description="It came into force.")
-    by: str | None = Field(description="Who has published it; null of a run's own publication.")
+    by: str | None = Field(
+        description="Who has published it; null of a run's own publication."
+    )
     sha256: str
-    record_count: int | None = Field(description="Its rows; null where an old release left none.")
+    record_count: int | None = Field(
+        description="Its rows; null where an old release left none."
+    )
 
 
 class PublicationList(base.Answer):

@@ -38,7 +38,9 @@ class OverrideRemoval(Order):
 class ChangedOverrides(Answer):
     """A tenant's overrides, changed."""
 
-    version: int = Field(description="Of the document; a call that changes nothing makes none.")
+    version: int = Field(
+        description="Of the document; a call that changes nothing makes none."
+    )
     count: int = Field(description="How many overrides the tenant has.")
     changed: int = Field(description="How many are other than before.")
 
@@ -93,7 +95,9 @@ class PriceStep(Answer):
     """A step of the price, also one that changed nothing; amounts are exact."""
 
     step: str
-    operand: str | None = Field(description="What was applied; None where nothing was to be.")
+    operand: str | None = Field(
+        description="What was applied; None where nothing was to be."
+    )
     before: str | None = Field(description="None for the first step.")
     after: str
 
@@ -111,7 +115,9 @@ class ExplainedOffer(Answer):
     landed_cost: str | None
     lead_time_days: int | None = Field(description="Its own.")
     updated_at: datetime
-    rule: int | None = Field(description="Which price rule applied, from 0; None for none.")
+    rule: int | None = Field(
+        description="Which price rule applied, from 0; None for none."
+    )
     lost_on: str | None = Field(
         description="The first criterion in which it differs from the winner; None for the winner."
     )
@@ -143,12 +149,15 @@ class Explanation(Answer):
     run_id: str
     sku: str
     winner: Winner | None = Field(description="None where no offer competed.")
-    feed_row: dict[str, str] | None = Field(description="Header to cell, as in a CSV feed.")
+    feed_row: dict[str, str] | None = Field(
+        description="Header to cell, as in a CSV feed."
+    )
     reason: Annotated[Reason, Open()] | None = Field(
         description="Why there is no `feed_row`, or one that is not what was computed."
     )
     override: dict[str, Any] | None = Field(
-        default=None, description="As in `overrides.json`; None where the run used none."
+        default=None,
+        description="As in `overrides.json`; None where the run used none.",
     )
     quarantine: Quarantined | None = Field(
         default=None, description="None where the price is the one that was computed."

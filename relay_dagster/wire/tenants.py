@@ -36,7 +36,8 @@ class Tenant(ConfigVersion):
     delete_after: _DeleteAfter = None
     stored_at: datetime
     next_run_at: datetime | None = Field(
-        None, description="When the schedule of the latest config is due next; null without one."
+        None,
+        description="When the schedule of the latest config is due next; null without one.",
     )
     tenant_config: dict[str, Any]
 
@@ -47,7 +48,9 @@ class ListedTenant(base.Answer):
     tenant_id: str
     state: _State
     config_version: int
-    published_at: datetime | None = Field(description="Since when its feed is in force.")
+    published_at: datetime | None = Field(
+        description="Since when its feed is in force."
+    )
     last_run: LastRun | None = Field(description="The last that has ended.")
 
 
@@ -76,16 +79,21 @@ class VersionList(base.Page):
 class PullStanding(base.Answer):
     """The state of the pulls of a vendor's file."""
 
-    last_success_at: datetime | None = Field(None, description="When a new file was pulled.")
+    last_success_at: datetime | None = Field(
+        None, description="When a new file was pulled."
+    )
     last_unchanged_at: datetime | None = Field(
         None, description="When the file was still the one that was pulled last."
     )
     last_error: str | None = Field(
         None, description="Why the last pull failed; null if it did not."
     )
-    failures: int = Field(0, description="How many pulls have failed since one succeeded.")
+    failures: int = Field(
+        0, description="How many pulls have failed since one succeeded."
+    )
     next_at: datetime | None = Field(
-        None, description="When the next one is due; null while one is under way or not yet noted."
+        None,
+        description="When the next one is due; null while one is under way or not yet noted.",
     )
 
 
@@ -98,14 +106,22 @@ class VendorStanding(base.Answer):
         description="What was used of it: `found` (its upload), `last_good`, `left_out`, "
         "`missing`; null where no run has looked at it yet.",
     )
-    uploaded_at: datetime | None = Field(None, description="When its latest upload came.")
+    uploaded_at: datetime | None = Field(
+        None, description="When its latest upload came."
+    )
     age_hours: int | None = Field(
         None,
         description="How old what was used was when the run was asked for; or else the upload.",
     )
-    rows: int | None = Field(None, description="Of its upload; null where that was not read.")
-    invalid_rows: int | None = Field(None, description="Those of them that were refused.")
-    skus_won: int | None = Field(None, description="Rows of the feed; null where there came none.")
+    rows: int | None = Field(
+        None, description="Of its upload; null where that was not read."
+    )
+    invalid_rows: int | None = Field(
+        None, description="Those of them that were refused."
+    )
+    skus_won: int | None = Field(
+        None, description="Rows of the feed; null where there came none."
+    )
     pull: PullStanding | None = Field(
         None, description="Null where the config has its file pulled from nowhere."
     )
@@ -116,17 +132,28 @@ class TenantStatus(base.Answer):
 
     state: _State = TenantState.ACTIVE
     delete_after: _DeleteAfter = None
-    published_run_id: str | None = Field(None, description="The run whose feed is in force.")
+    published_run_id: str | None = Field(
+        None, description="The run whose feed is in force."
+    )
     published_at: datetime | None = Field(None, description="Since when it is.")
-    feed_age_seconds: int | None = Field(None, description="For how long it is, by now.")
-    held_run_id: str | None = Field(None, description="The run whose feed waits for a decision.")
-    active_run_id: str | None = Field(None, description="The run that is QUEUED or RUNNING.")
+    feed_age_seconds: int | None = Field(
+        None, description="For how long it is, by now."
+    )
+    held_run_id: str | None = Field(
+        None, description="The run whose feed waits for a decision."
+    )
+    active_run_id: str | None = Field(
+        None, description="The run that is QUEUED or RUNNING."
+    )
     last_run: LastRun | None = Field(
         None, description="The last run that has ended, of any vendors."
     )
-    next_run_at: datetime | None = Field(None, description="When the schedule is due next.")
+    next_run_at: datetime | None = Field(
+        None, description="When the schedule is due next."
+    )
     vendors: list[VendorStanding] = Field(
-        [], description="Of the last run of all vendors that has ended, and those that are pulled."
+        [],
+        description="Of the last run of all vendors that has ended, and those that are pulled.",
     )
 
 
@@ -141,7 +168,9 @@ class TenantDeletion(TenantStanding):
     """How far a tenant's deletion is; of one that is over, what is left of the tenant."""
 
     asked_at: datetime
-    asked_by: str | None = Field(None, description="The admin key; null once the tenant is gone.")
+    asked_by: str | None = Field(
+        None, description="The admin key; null once the tenant is gone."
+    )
     delete_after: datetime = Field(description="Until then it can be restored.")
     deleting_since: datetime | None = None
     deleted_at: datetime | None = None
@@ -172,7 +201,9 @@ class UploadOrder(base.Order):
 
     vendor_id: base.Id
     file_name: Annotated[
-        str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_file_name)
+        str,
+        StringConstraints(min_length=1, max_length=1024),
+        AfterValidator(_file_name),
     ] = Field(
         description="The name alone; a file that was uploaded under it before is replaced.",
         json_schema_extra={"pattern": r"^[^/\\\u0000-\u001f\u007f]+$"},
@@ -183,7 +214,9 @@ class UploadLink(base.Answer):
     """A form that takes one file: POST it to `url` as multipart, `fields` first and `file` last."""
 
     url: str
-    fields: dict[str, str] = Field(description="All of them must be sent, before the file.")
+    fields: dict[str, str] = Field(
+        description="All of them must be sent, before the file."
+    )
     key: str = Field(description="Where the file will lie.")
     max_bytes: int = Field(description="A larger file is refused.")
     expires_at: datetime
@@ -203,7 +236,9 @@ class PauseOrder(ResumeOrder):
     """The body of `POST /v1/admin/pause`."""
 
     reason: Reason = Field(description="Shown to admins alone.")
-    public_reason: Reason | None = Field(None, description="The reason that tenants see.")
+    public_reason: Reason | None = Field(
+        None, description="The reason that tenants see."
+    )
 
 
 class _Pause(base.Answer):

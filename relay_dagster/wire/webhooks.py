@@ -30,7 +30,10 @@ _Url = Annotated[
 ]
 _Events = Annotated[list[_Event], Field(min_length=1, max_length=len(SUBSCRIBABLE))]
 _Description = Annotated[
-    Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None,
+    Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)
+    ]
+    | None,
     Field(description="For people."),
 ]
 
@@ -84,7 +87,8 @@ class ListedWebhook(base.Answer):
     created_at: datetime
     created_by: str | None = None
     failing_since: datetime | None = Field(
-        None, description="The first failure since the last success; five days of them disable it."
+        None,
+        description="The first failure since the last success; five days of them disable it.",
     )
     disabled_reason: Annotated[DisabledReason, base.Open()] | None = Field(
         None, description="Why the system has disabled it; null where it has not."
@@ -94,7 +98,9 @@ class ListedWebhook(base.Answer):
 class NewWebhook(ListedWebhook):
     """A webhook that has just been made, with its secret, shown this once."""
 
-    secret: str = Field(description="Signs what is sent, as Standard Webhooks 1.0.0 says.")
+    secret: str = Field(
+        description="Signs what is sent, as Standard Webhooks 1.0.0 says."
+    )
 
 
 class NewSecret(base.Answer):
@@ -122,7 +128,9 @@ class TrialDelivery(base.Answer):
 class ListedDelivery(base.Answer):
     """One try to deliver an event."""
 
-    delivery_id: str = Field(description="The `webhook-id` of all tries to deliver the event.")
+    delivery_id: str = Field(
+        description="The `webhook-id` of all tries to deliver the event."
+    )
     event: Annotated[EventType, base.Open()]
     attempt: int = Field(description="From 1.")
     at: datetime

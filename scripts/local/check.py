@@ -43,7 +43,11 @@ def check(request: Request) -> int:
     """Check the feeds, print what was found and the patch; return 0 where a run would take them."""
     config = request.config
     if config is None:
-        print(_comment(f"{UnsupportedSchemaVersionError.error_code}: {request.unsupported}"))
+        print(
+            _comment(
+                f"{UnsupportedSchemaVersionError.error_code}: {request.unsupported}"
+            )
+        )
         return 1
     checks = {
         place: _VendorCheck(vendor, request.feeds[vendor.vendor_id], request, config)
@@ -59,7 +63,9 @@ def check(request: Request) -> int:
     print(_comment(_verdict(run)))
     doubts = list(_doubts(config, request, checks))
     print(_yaml({"doubts": [doubt.as_dict() for doubt in doubts]}), end="")
-    changes = {place: each.check.changes for place, each in checks.items() if each.check}
+    changes = {
+        place: each.check.changes for place, each in checks.items() if each.check
+    }
     steps = parser_patch(request.document, changes)
     if steps:
         patched = apply_patch(request.document, steps)["vendors"]
@@ -98,14 +104,18 @@ class _Nowhere:
 
 def _verdict(run: RunFindings) -> str:
     if run.failure is not None:
-        return f"a run would fail: {run.failure.error_code}: {run.failure.error_message}"
+        return (
+            f"a run would fail: {run.failure.error_code}: {run.failure.error_message}"
+        )
     return f"a run would succeed, with {run.record_count:,} SKUs in the feed"
 
 
 def _doubts(
     config: TenantConfig, request: Request, checks: Mapping[int, _VendorCheck]
 ) -> Iterator[Doubt]:
-    read = {place: each.check for place, each in checks.items() if each.check is not None}
+    read = {
+        place: each.check for place, each in checks.items() if each.check is not None
+    }
     is_published = request.baseline is not None
     yield from config_doubts(config, is_published=is_published, is_local=True)
     for place, each in read.items():
@@ -117,7 +127,11 @@ class _VendorCheck:
     """The check of one vendor's feed."""
 
     def __init__(
-        self, vendor: VendorConfig, feed: InputFile, request: Request, config: TenantConfig
+        self,
+        vendor: VendorConfig,
+        feed: InputFile,
+        request: Request,
+        config: TenantConfig,
     ) -> None:
         self._vendor = vendor
         self._config = config
@@ -126,14 +140,22 @@ class _VendorCheck:
         self.check: FeedCheck | None = None
         limit = request.limits.feed_bytes
         if len(feed.data) > limit:
-            self._fault = too_large(vendor.vendor_id, "feed", len(feed.data), limit).error_message
+            self._fault = too_large(
+                vendor.vendor_id, "feed", len(feed.data), limit
+            ).error_message
             return
         upload = _upload(feed)
-        head = FeedSample(upload.data[:_HEAD_BYTES], is_whole=len(feed.data) <= _HEAD_BYTES)
+        head = FeedSample(
+            upload.data[:_HEAD_BYTES], is_whole=len(feed.data) <= _HEAD_BYTES
+        )
         sku_map = request.sku_maps.get(vendor.vendor_id)
         try:
-            found = check_feed(upload if is_read_whole(head.data) else head, vendor.parser, config)
-            own_map = None if sku_map is None else read_sku_map(sku_map.data, request.limits)
+            found = check_feed(
+                upload if is_read_whole(head.data) else head, vendor.parser, config
+            )
+            own_map = (
+                None if sku_map is None else read_sku_map(sku_map.data, request.limits)
+            )
             self.check = with_rows(found, upload, vendor, config, own_map)
         except FeedUnreadableError as error:
             self._fault = str(error)
@@ -141,7 +163,9 @@ class _VendorCheck:
     @property
     def is_right(self) -> bool:
         """Whether a run would take the feed, and no patch would have it read better."""
-        return self.check is not None and is_right(self.check, self._vendor, self._config)
+        return self.check is not None and is_right(
+            self.check, self._vendor, self._config
+        )
 
     def findings(self, path: str, run: RunFindings) -> Iterator[str]:
         """Yield what was found, a line each.
@@ -180,7 +204,9 @@ def _parser_of(vendor: dict[str, Any]) -> dict[str, Any]:
 
 def _comment(line: str) -> str:
     """Return a line of a comment, whatever a feed has put into it."""
-    return "# " + "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
+    return "# " + "".join(
+        char if char.isprintable() else repr(char)[1:-1] for char in line
+    )
 
 
 class _Writer(yaml.SafeDumper):

@@ -58,7 +58,9 @@ def _report(request: Request, finished: LocalRun, output_dir: Path) -> int:
     """Say how it went, and where to look; return the exit status."""
     context, findings = request.context, finished.findings
     counts = findings.counts()
-    faults: Counter[str] = sum((Counter(v.fault_counts) for v in findings.normalized), Counter())
+    faults: Counter[str] = sum(
+        (Counter(v.fault_counts) for v in findings.normalized), Counter()
+    )
     lines = [
         f"{counts['total_rows']:,} rows read, {counts['invalid_rows']:,} refused{_listed(faults)}"
     ]
@@ -69,7 +71,9 @@ def _report(request: Request, finished: LocalRun, output_dir: Path) -> int:
     reports = output_dir / "reports"
     if findings.failure is None:
         print(f"run {context.run_id} of {context.tenant_id}: {findings.status}")
-        lines.append(f"feed: {output_dir / str(finished.feed_path)}; reports: {reports}")
+        lines.append(
+            f"feed: {output_dir / str(finished.feed_path)}; reports: {reports}"
+        )
         print(*(f"  {line}" for line in lines), sep="\n")
         if not findings.is_held:
             for doubt in finished.doubts:
@@ -90,7 +94,10 @@ def _report(request: Request, finished: LocalRun, output_dir: Path) -> int:
 
 def _hints(findings: RunFindings) -> list[str]:
     """Say which options stand in for what the run did not find."""
-    options = {"REQUIRED_VENDOR_MISSING": "--vendor-file", "missing_sku_map": "--sku-map"}
+    options = {
+        "REQUIRED_VENDOR_MISSING": "--vendor-file",
+        "missing_sku_map": "--sku-map",
+    }
     return [
         f"{options[fault.error_code]} {fault.vendor_id}=FILE"
         for fault in findings.faults

@@ -28,7 +28,10 @@ class FolderFiles:
     def sizes(self) -> Mapping[str, int]:
         """Return how many bytes each has, by path."""
         files = (path for path in self._tree.rglob("*") if path.is_file())
-        return {path.relative_to(self._tree).as_posix(): path.stat().st_size for path in files}
+        return {
+            path.relative_to(self._tree).as_posix(): path.stat().st_size
+            for path in files
+        }
 
     def read(self, parts: Sequence[tuple[str, Part]]) -> list[bytes]:
         """Return parts of files."""
@@ -41,7 +44,11 @@ class FolderFiles:
 
 
 def explain(
-    skus: Sequence[str], findings: RunFindings, run_id: str, keys: ArtifactKeys, tree: Path
+    skus: Sequence[str],
+    findings: RunFindings,
+    run_id: str,
+    keys: ArtifactKeys,
+    tree: Path,
 ) -> list[dict[str, Any]]:
     """Return the explanation of each SKU, in their order; of an unknown one the reason."""
     files = FolderFiles(tree)

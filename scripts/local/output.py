@@ -17,7 +17,10 @@ from relay_core.config.models import OutputFormat
 _FILES = (
     "normalized/*/normalized.csv",
     *(f"outputs/merged_inventory.{each}" for each in get_args(OutputFormat)),
-    *(f"reports/{each}.json" for each in ("config_snapshot", "input_manifest", "errors")),
+    *(
+        f"reports/{each}.json"
+        for each in ("config_snapshot", "input_manifest", "errors")
+    ),
     *(f"reports/{each}.json" for each in ("overrides", "run_summary")),
     *(f"reports/{each}.csv" for each in ("invalid_rows", "changes", "quarantine")),
     "reports/report.html",

@@ -104,11 +104,19 @@ def parser() -> argparse.ArgumentParser:
         "print the config patch that would mend it",
     )
     options.add_argument(
-        "--output-dir", type=Path, metavar="DIR", help="where a run writes; needed but for --check"
+        "--output-dir",
+        type=Path,
+        metavar="DIR",
+        help="where a run writes; needed but for --check",
     )
-    options.add_argument("--run-id", default=None, metavar="ID", help="default: a new UUID")
     options.add_argument(
-        "--now", default=None, metavar="ISO", help="the run's requested_at; default: now"
+        "--run-id", default=None, metavar="ID", help="default: a new UUID"
+    )
+    options.add_argument(
+        "--now",
+        default=None,
+        metavar="ISO",
+        help="the run's requested_at; default: now",
     )
     return options
 
@@ -135,11 +143,17 @@ def read_request(arguments: argparse.Namespace, settings: LimitSettings) -> Requ
         _check_apart(arguments.output_dir, inputs)
     feeds, sku_maps = _samples(arguments.tenant)
     feeds |= {name: _read(path, limits.feed_bytes) for name, path in feed_paths.items()}
-    sku_maps |= {name: _read(path, limits.sku_map_bytes) for name, path in map_paths.items()}
+    sku_maps |= {
+        name: _read(path, limits.sku_map_bytes) for name, path in map_paths.items()
+    }
     if arguments.check and not feeds:
-        raise UsageError("--check: looks at feeds; name one with --vendor-file VENDOR=FILE")
+        raise UsageError(
+            "--check: looks at feeds; name one with --vendor-file VENDOR=FILE"
+        )
     if config is not None and arguments.config is not None:
-        sku_maps = _configured_maps(config, arguments.config.parent, feeds, limits) | sku_maps
+        sku_maps = (
+            _configured_maps(config, arguments.config.parent, feeds, limits) | sku_maps
+        )
     tenant_id = str(config.tenant_id if config else document.get("tenant_id") or "")
     context = RunContext(arguments.run_id or str(uuid.uuid4()), tenant_id, requested_at)
     overrides = _overrides(arguments.overrides, known or (), requested_at)
@@ -164,7 +178,9 @@ def _moment(text: str | None) -> datetime:
         return datetime.now(UTC)
     try:
         moment = datetime.fromisoformat(text)
-        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(
+            UTC
+        )
     except (ValueError, OverflowError):
         raise UsageError(
             f"--now: {text!r} is no ISO date and time, such as 2026-03-01T12:00:00Z"
@@ -172,7 +188,9 @@ def _moment(text: str | None) -> datetime:
     from relay_core.domain.cell_rules import YEARS
 
     if moment.year not in YEARS:
-        raise UsageError(f"--now: {text!r} is not of the years {YEARS.start} to {YEARS.stop - 1}")
+        raise UsageError(
+            f"--now: {text!r} is not of the years {YEARS.start} to {YEARS.stop - 1}"
+        )
     return moment
 
 
@@ -225,7 +243,9 @@ def _files(samples: Mapping[str, tuple[str, bytes]]) -> dict[str, InputFile]:
     return {vendor_id: InputFile(*made) for vendor_id, made in samples.items()}
 
 
-def _named(pairs: Sequence[str], option: str, known: set[str] | None) -> dict[str, Path]:
+def _named(
+    pairs: Sequence[str], option: str, known: set[str] | None
+) -> dict[str, Path]:
     paths: dict[str, Path] = {}
     faults = []
     for pair in pairs:
@@ -233,9 +253,13 @@ def _named(pairs: Sequence[str], option: str, known: set[str] | None) -> dict[st
         if not vendor_id or not name:
             faults.append(f"{option}: {pair!r} is not VENDOR=FILE")
         elif vendor_id in paths:
-            faults.append(f"{option}: {vendor_id} is named twice; a vendor has one file")
+            faults.append(
+                f"{option}: {vendor_id} is named twice; a vendor has one file"
+            )
         elif known is not None and vendor_id not in known:
-            faults.append(f"{option}: the config has no vendor {vendor_id!r}, only {sorted(known)}")
+            faults.append(
+                f"{option}: the config has no vendor {vendor_id!r}, only {sorted(known)}"
+            )
         paths[vendor_id] = Path(name)
     if faults:
         raise UsageError(*faults)
@@ -272,7 +296,9 @@ def _overrides(
         text = bytes(_read(path, _MAX_OF_CONFIG).data).decode("utf-8-sig")
         return used_overrides(parse_overrides(text, vendor_ids), requested_at)
     except UnicodeDecodeError as error:
-        raise UsageError(f"--overrides: {path} is not UTF-8 at byte {error.start}") from None
+        raise UsageError(
+            f"--overrides: {path} is not UTF-8 at byte {error.start}"
+        ) from None
     except ConfigError as error:
         raise UsageError(*map(str, error.faults)) from None
 

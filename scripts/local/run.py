@@ -63,14 +63,22 @@ def run(request: Request, output_dir: Path) -> LocalRun:
     """
     clock, doubts = _Clock(), list[Doubt]()
     try:
-        with fresh_tree(output_dir) as tree, FolderSink(tree.path) as sink, progress(clock):
+        with (
+            fresh_tree(output_dir) as tree,
+            FolderSink(tree.path) as sink,
+            progress(clock),
+        ):
             if request.config is None:
                 findings = _refused(request, clock)
             else:
                 is_published = request.baseline is not None
-                doubts += config_doubts(request.config, is_published=is_published, is_local=True)
+                doubts += config_doubts(
+                    request.config, is_published=is_published, is_local=True
+                )
                 findings = _run(request.config, request, sink, clock)
-                doubts += [doubt for doubt in findings.doubts if doubt.vendor_id is not None]
+                doubts += [
+                    doubt for doubt in findings.doubts if doubt.vendor_id is not None
+                ]
             _write_reports(request, findings, sink, clock)
             explained = []
             if request.explain:
@@ -81,7 +89,9 @@ def run(request: Request, output_dir: Path) -> LocalRun:
                 )
             tree.kept = _KEPT.get(findings.status, ())
     except OSError as error:
-        raise UsageError(f"{error.filename or output_dir}: {error.strerror or error}") from None
+        raise UsageError(
+            f"{error.filename or output_dir}: {error.strerror or error}"
+        ) from None
     output = None if request.config is None else request.config.output
     feed_path = None if output is None else KEYS.merged_inventory(output.format)
     return LocalRun(findings, feed_path, explained, doubts)
@@ -118,7 +128,11 @@ def _refused(request: Request, clock: _Clock) -> RunFindings:
     """Return the findings of a run whose config is of another schema version than ours."""
     listed = request.document.get("vendors")  # as far as that config goes
     vendors = listed if isinstance(listed, list) else []
-    ids = [str(v["vendor_id"]) for v in vendors if isinstance(v, Mapping) and "vendor_id" in v]
+    ids = [
+        str(v["vendor_id"])
+        for v in vendors
+        if isinstance(v, Mapping) and "vendor_id" in v
+    ]
     with clock.stage(Stage.FETCH_INPUTS):
         findings = RunFindings(vendor_ids=ids, vendor_count=len(ids))
         code = FailureCode.UNSUPPORTED_SCHEMA_VERSION
@@ -150,7 +164,9 @@ def _run(
     with ThreadPoolExecutor(1) as beside:
         hashes = beside.submit(_hashes, request.feeds)
         beside.submit(load_templates)
-        apart = any(may_read_apart(config.vendor(name).parser) for name in request.feeds)
+        apart = any(
+            may_read_apart(config.vendor(name).parser) for name in request.feeds
+        )
         memory = MemoryLimit(request.memory_mb)
         memory.hold(beside=request.limits.reader_bytes if apart else 0)
         with _within(memory, findings, sink, clock):
@@ -158,7 +174,8 @@ def _run(
             sink.wait()
         entries = {
             vendor.vendor_id: manifest_entry(
-                _pins(vendor, request.feeds, hashes), findings.states.get(vendor.vendor_id)
+                _pins(vendor, request.feeds, hashes),
+                findings.states.get(vendor.vendor_id),
             )
             for vendor in config.vendors
         }
@@ -221,7 +238,9 @@ def _found(vendor_id: str, request: Request) -> VendorInput:
     """Return a vendor's input; a local file has no age."""
     sku_map = request.sku_maps.get(vendor_id)
     size = len(request.feeds[vendor_id].data)
-    return VendorInput(size, sku_map_size=None if sku_map is None else len(sku_map.data))
+    return VendorInput(
+        size, sku_map_size=None if sku_map is None else len(sku_map.data)
+    )
 
 
 def _hashes(feeds: Mapping[str, InputFile]) -> dict[str, str]:

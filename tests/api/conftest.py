@@ -45,7 +45,9 @@ def unplugged_platform() -> Platform:
 
 
 @pytest.fixture
-def unplugged(unplugged_platform: Platform, monkeypatch: pytest.MonkeyPatch) -> ApiWorld:
+def unplugged(
+    unplugged_platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> ApiWorld:
     """An app with nothing behind it: nothing listens where its stores should be."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     return ApiWorld(unplugged_platform)

@@ -72,7 +72,16 @@ def test_what_the_server_says_is_a_line_of_the_log_too() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "relay_dagster.cli", "api", "--port", str(port)],
+            [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-m",
+                "relay_dagster.cli",
+                "api",
+                "--port",
+                str(port),
+            ],
             cwd=ROOT,
             env={**os.environ, **VARIABLES},
             capture_output=True,
@@ -80,7 +89,11 @@ def test_what_the_server_says_is_a_line_of_the_log_too() -> None:
             check=False,
         )
     last = json.loads(done.stderr.splitlines()[-1])
-    assert (last["event"], last["level"], last["logger"]) == ("library", "error", "uvicorn.error")
+    assert (last["event"], last["level"], last["logger"]) == (
+        "library",
+        "error",
+        "uvicorn.error",
+    )
     assert "address already in use" in last["message"]
     assert done.returncode != 0
 
@@ -102,7 +115,11 @@ def test_the_openapi_document_names_each_answer_and_body(world: ApiWorld) -> Non
             assert operation["summary"]
 
 
-def test_every_reference_of_the_openapi_document_leads_somewhere(document: dict[str, Any]) -> None:
+def test_every_reference_of_the_openapi_document_leads_somewhere(
+    document: dict[str, Any],
+) -> None:
     named = set(document["components"]["schemas"])
-    used = {part.split("'")[0] for part in str(document).split("#/components/schemas/")[1:]}
+    used = {
+        part.split("'")[0] for part in str(document).split("#/components/schemas/")[1:]
+    }
     assert used <= named

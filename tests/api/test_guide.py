@@ -63,7 +63,9 @@ def leave_files(api: LiveApi, folder: Path) -> None:
     config = load_config(json.loads((folder / "config.json").read_text()))
     rows = feed("A-1,5,12.50", header="Part No,On Hand,Net")
     keys = ArtifactKeys(run_id, "acme_parts")
-    for key, data in run_in_memory(config, {"granite_supply": rows}, keys=keys).files.items():
+    for key, data in run_in_memory(
+        config, {"granite_supply": rows}, keys=keys
+    ).files.items():
         api.platform.objects.put(key, data)
 
 
@@ -90,9 +92,14 @@ def deliver(api: LiveApi, folder: Path) -> None:
 def have_a_pull(api: LiveApi, folder: Path) -> None:
     """Let the vendor of the guide have its file pulled."""
     document = json.loads((folder / "config.json").read_text())
-    document["vendors"][0]["inbound"]["pull"] = {"url": "https://files.example.com/stock.csv"}
+    document["vendors"][0]["inbound"]["pull"] = {
+        "url": "https://files.example.com/stock.csv"
+    }
     place, headers = f"{api.url}/v1/tenants/acme_parts/config", {"X-API-Key": ADMIN}
-    assert httpx.put(place, json=document, headers=headers, trust_env=False).status_code == 200
+    assert (
+        httpx.put(place, json=document, headers=headers, trust_env=False).status_code
+        == 200
+    )
 
 
 def keep_back(api: LiveApi, folder: Path) -> None:
@@ -147,7 +154,9 @@ def told(shown: Any, answer: Any) -> Any:
 def test_every_command_of_the_guide_answers_as_it_says(tmp_path: Path) -> None:
     folder = tmp_path / "shell"
     folder.mkdir()
-    (folder / ".curlrc").write_text('write-out = "%{stderr}%{http_code}"\nnoproxy = "*"\n')
+    (folder / ".curlrc").write_text(
+        'write-out = "%{stderr}%{http_code}"\nnoproxy = "*"\n'
+    )
     state = folder / "state"
     state.touch()
     variables = {
@@ -155,7 +164,12 @@ def test_every_command_of_the_guide_answers_as_it_says(tmp_path: Path) -> None:
         "RELAY_PUBLIC_URL": "https://r.test",
     }
     with live_api(tmp_path, **variables) as api:
-        environment = {**os.environ, "CURL_HOME": str(folder), "RELAY": api.url, "KEY": ADMIN}
+        environment = {
+            **os.environ,
+            "CURL_HOME": str(folder),
+            "RELAY": api.url,
+            "KEY": ADMIN,
+        }
         for script, status, shown in BLOCKS:
             for part, act in BEFORE.items():
                 if part in script:
@@ -176,7 +190,9 @@ def test_every_command_of_the_guide_answers_as_it_says(tmp_path: Path) -> None:
                 wanted, answer = json.loads(shown), json.loads(done.stdout)
                 assert told(wanted, answer) == shape(wanted), script
                 if "detail" in wanted:
-                    assert without_ids(answer["detail"]) == without_ids(wanted["detail"])
+                    assert without_ids(answer["detail"]) == without_ids(
+                        wanted["detail"]
+                    )
 
 
 def call_of(script: str) -> tuple[str, str]:
@@ -196,7 +212,9 @@ def call_of(script: str) -> tuple[str, str]:
 
 def test_every_call_of_the_api_is_in_the_guide(document: dict[str, Any]) -> None:
     calls = {
-        (method.upper(), path) for path, methods in document["paths"].items() for method in methods
+        (method.upper(), path)
+        for path, methods in document["paths"].items()
+        for method in methods
     }
     assert {call_of(script) for script, _, _ in BLOCKS if "$RELAY" in script} == calls
     assert len(BLOCKS) == GUIDE.count("```sh")
@@ -204,7 +222,9 @@ def test_every_call_of_the_api_is_in_the_guide(document: dict[str, Any]) -> None
 
 def test_the_guide_lists_every_error_code_with_its_status_and_meaning() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.+) \|$", GUIDE, re.M)
-    assert rows == [(code, str(known.status), known.meaning) for code, known in CODES.items()]
+    assert rows == [
+        (code, str(known.status), known.meaning) for code, known in CODES.items()
+    ]
 
 
 def test_the_guide_lists_every_act_of_the_audit() -> None:

@@ -62,7 +62,9 @@ def test_who_asks_during_a_look_waits_for_it_and_who_leaves_does_not_end_it(
 ) -> None:
     runs = CountedRuns()
     runs.open.clear()
-    probe = ReadinessProbe(replace(platform, database=replace(platform.database, runs=runs)), 2)
+    probe = ReadinessProbe(
+        replace(platform, database=replace(platform.database, runs=runs)), 2
+    )
 
     async def a_crowd() -> list[States]:
         waiting = [asyncio.create_task(probe.states()) for _ in range(100)]

@@ -28,7 +28,9 @@ def test_every_client_gets_the_region(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("timeouts", [LONG_TIMEOUTS, SHORT_TIMEOUTS], ids=["long", "short"])
+@pytest.mark.parametrize(
+    "timeouts", [LONG_TIMEOUTS, SHORT_TIMEOUTS], ids=["long", "short"]
+)
 def test_every_client_gives_up_in_time(name: str, timeouts: Timeouts) -> None:
     config = getattr(Clients("eu-west-1", timeouts), name).meta.config
     assert config.connect_timeout == timeouts.connect_seconds
@@ -53,7 +55,9 @@ def test_a_client_is_made_once() -> None:
     assert clients.sqs is not clients.sqs_polling
 
 
-def test_without_any_region_the_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_region_the_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     with pytest.raises(SettingsError, match=r"^AWS_REGION is not set"):
@@ -110,7 +114,11 @@ def test_what_the_api_imports_of_aws_loads_no_frames() -> None:
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "[]"
 

@@ -49,7 +49,9 @@ def test_every_exception_of_botocore_has_a_verdict(kind: type[Exception]) -> Non
     [
         kind
         for kind in FAMILIES
-        if issubclass(kind, botocore_errors.ConnectionError | botocore_errors.HTTPClientError)
+        if issubclass(
+            kind, botocore_errors.ConnectionError | botocore_errors.HTTPClientError
+        )
     ],
     ids=lambda kind: kind.__name__,
 )
@@ -93,7 +95,9 @@ def test_a_failed_transfer_is_judged_by_what_failed_it() -> None:
     outer = S3UploadFailedError("x")
     outer.__context__ = response("SlowDown", 503)
     assert isinstance(external_error_of(outer, "call"), ThrottledError)
-    assert isinstance(external_error_of(S3UploadFailedError("x"), "call"), RequestRejectedError)
+    assert isinstance(
+        external_error_of(S3UploadFailedError("x"), "call"), RequestRejectedError
+    )
 
 
 def test_a_function_that_maps_aws_errors_raises_ours_with_their_cause() -> None:

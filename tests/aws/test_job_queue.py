@@ -58,7 +58,9 @@ def test_a_request_without_an_id_sends_no_attribute(queue: JobQueue) -> None:
     assert message.attributes == {}
 
 
-def test_a_received_message_is_invisible_until_its_time_is_set_to_nothing(queue: JobQueue) -> None:
+def test_a_received_message_is_invisible_until_its_time_is_set_to_nothing(
+    queue: JobQueue,
+) -> None:
     queue.send(job())
     (message,) = queue.receive()
     assert queue.receive() == []
@@ -117,16 +119,22 @@ def test_queues_as_they_were_made_differ_in_nothing(queue: JobQueue) -> None:
     assert queue.differences(**WANTED) == []
 
 
-def test_each_attribute_that_differs_is_named(queue: JobQueue, platform: Platform) -> None:
+def test_each_attribute_that_differs_is_named(
+    queue: JobQueue, platform: Platform
+) -> None:
     sqs = platform.clients.sqs
     sqs.set_queue_attributes(
         QueueUrl=queue.url, Attributes={"VisibilityTimeout": "30", "RedrivePolicy": ""}
     )
-    sqs.set_queue_attributes(QueueUrl=queue.dlq_url, Attributes={"MessageRetentionPeriod": "3600"})
+    sqs.set_queue_attributes(
+        QueueUrl=queue.dlq_url, Attributes={"MessageRetentionPeriod": "3600"}
+    )
     found = queue.differences(**WANTED)
     assert "VisibilityTimeout is 30, not 300" in found
     assert "RedrivePolicy.maxReceiveCount is not set, not 3" in found
-    assert "MessageRetentionPeriod of the dead-letter queue is 3600, not 1209600" in found
+    assert (
+        "MessageRetentionPeriod of the dead-letter queue is 3600, not 1209600" in found
+    )
     assert len(found) == 4
 
 

@@ -79,7 +79,9 @@ class RecordingCloudWatch:
         return {
             (
                 datum["MetricName"],
-                frozenset((each["Name"], each["Value"]) for each in datum["Dimensions"]),
+                frozenset(
+                    (each["Name"], each["Value"]) for each in datum["Dimensions"]
+                ),
             ): datum.get("Value", datum.get("StatisticValues", {}).get("Sum"))
             for call in self.calls
             for datum in call["MetricData"]
@@ -125,7 +127,10 @@ def slo_values(*records: RunRecord) -> dict[tuple[str, str], float]:
     for each in records:
         metrics(cloudwatch).run_finished(each)
     return {
-        (name, sorted(dimensions - ALL_RUNS)[0][1] if dimensions - ALL_RUNS else "all"): value
+        (
+            name,
+            sorted(dimensions - ALL_RUNS)[0][1] if dimensions - ALL_RUNS else "all",
+        ): value
         for (name, dimensions), value in cloudwatch.values().items()
         if name.startswith(("Slo", "PublishLag"))
     }
@@ -137,11 +142,17 @@ def test_a_feed_that_was_too_long_on_its_way_is_bad(minutes: int, bad: float) ->
     values = slo_values(published)
     assert {values["SloBad", whose] for whose in ("acme", "all")} == {bad}
     assert {values["SloGood", whose] for whose in ("acme", "all")} == {1 - bad}
-    assert values["PublishLagSeconds", "acme"] == values["PublishLagSeconds", "all"] == 60 * minutes
+    assert (
+        values["PublishLagSeconds", "acme"]
+        == values["PublishLagSeconds", "all"]
+        == 60 * minutes
+    )
     assert (("SloBad", "platform") in values) is bool(bad)
 
 
-def test_the_way_of_a_feed_begins_with_the_last_upload_where_uploads_have_started_the_run() -> None:
+def test_the_way_of_a_feed_begins_with_the_last_upload_where_uploads_have_started_the_run() -> (
+    None
+):
     uploads = tuple(
         VendorResult(name, "used", BEGAN - timedelta(minutes=ago), 0, 1, 0, 1)
         for name, ago in (("a", 9), ("b", 4))
@@ -156,11 +167,19 @@ def test_the_way_of_a_feed_begins_with_the_last_upload_where_uploads_have_starte
     ("ended", "fault"),
     [
         ({"status": RunStatus.HELD}, "hold"),
-        ({"status": RunStatus.FAILED, "error_code": "validation_errors"}, "vendor_data"),
-        ({"status": RunStatus.FAILED, "error_code": FailureCode.EMPTY_OUTPUT}, "tenant_config"),
+        (
+            {"status": RunStatus.FAILED, "error_code": "validation_errors"},
+            "vendor_data",
+        ),
+        (
+            {"status": RunStatus.FAILED, "error_code": FailureCode.EMPTY_OUTPUT},
+            "tenant_config",
+        ),
     ],
 )
-def test_what_others_have_to_mend_is_set_apart(ended: dict[str, Any], fault: str) -> None:
+def test_what_others_have_to_mend_is_set_apart(
+    ended: dict[str, Any], fault: str
+) -> None:
     assert slo_values(replace(record(), **ended)) == {("SloBad", fault): 1.0}
 
 
@@ -168,7 +187,9 @@ def test_a_run_of_some_vendors_promises_nothing() -> None:
     assert slo_values(record(RunStatus.FAILED, vendors=("a",))) == {}
 
 
-def test_the_feeds_of_all_tenants_are_one_value_whose_average_is_the_bad_share() -> None:
+def test_the_feeds_of_all_tenants_are_one_value_whose_average_is_the_bad_share() -> (
+    None
+):
     cloudwatch = RecordingCloudWatch()
     faults = {"acme": None, "beta": "platform", "gamma": None, "delta": "vendor_data"}
     metrics(cloudwatch).feeds_judged([SloEvent(*each) for each in faults.items()])
@@ -180,7 +201,10 @@ def test_the_feeds_of_all_tenants_are_one_value_whose_average_is_the_bad_share()
     }
     assert totals["SloBad"] == {"SampleCount": 3, "Sum": 1, "Minimum": 0, "Maximum": 1}
     assert totals["SloGood"] == {"SampleCount": 3, "Sum": 2, "Minimum": 0, "Maximum": 1}
-    assert cloudwatch.values()["SloBad", ALL_RUNS | {("FailureClass", "vendor_data")}] == 1.0
+    assert (
+        cloudwatch.values()["SloBad", ALL_RUNS | {("FailureClass", "vendor_data")}]
+        == 1.0
+    )
 
 
 def test_a_success_writes_that_it_did_not_fail() -> None:
@@ -196,7 +220,9 @@ def test_a_run_that_never_started_lasts_from_its_request_to_its_end() -> None:
     assert cloudwatch.values()["RunDurationSeconds", ALL_RUNS] == 42.0
 
 
-@pytest.mark.parametrize("status", [RunStatus.CANCELLED, RunStatus.RUNNING, RunStatus.QUEUED])
+@pytest.mark.parametrize(
+    "status", [RunStatus.CANCELLED, RunStatus.RUNNING, RunStatus.QUEUED]
+)
 def test_only_a_run_that_succeeded_or_failed_is_told_of(status: RunStatus) -> None:
     cloudwatch = RecordingCloudWatch()
     metrics(cloudwatch).run_finished(record(status))
@@ -299,7 +325,9 @@ def test_a_success_has_no_failures_before_it() -> None:
     assert cloudwatch.values()[("ConsecutiveFailures", ACME)] == 0
 
 
-def test_a_cloudwatch_that_hangs_delays_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_cloudwatch_that_hangs_delays_nobody(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     answered = threading.Event()
 
     class Hanging(RecordingCloudWatch):
@@ -314,7 +342,9 @@ def test_a_cloudwatch_that_hangs_delays_nobody(capfd: pytest.CaptureFixture[str]
     assert "no answer within 0.05 s" in capfd.readouterr().err
 
 
-def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform) -> None:
+def test_every_alarm_watches_a_metric_that_the_program_writes(
+    platform: Platform,
+) -> None:
     platform.metrics.run_finished(record(RunStatus.FAILED, error_code="POISON_JOB"))
     platform.metrics.count(WORKER_HEARTBEAT)
     platform.metrics.worker_error("throttled")
@@ -322,7 +352,9 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform
     platform.metrics.count(INVARIANTS_BROKEN, 0)
     platform.metrics.count(PULL_FAILED)
     metrics(platform.clients, gathering_seconds=0).rate_limited()
-    wait_for("refusals are sent", lambda: "RateLimited" in str(written(platform)), within=10)
+    wait_for(
+        "refusals are sent", lambda: "RateLimited" in str(written(platform)), within=10
+    )
     settings = platform.settings
     everything = AlarmPlan(
         environment=settings.environment,
@@ -342,7 +374,11 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform
         for alarm in alarms
     }
     of_the_queues = {
-        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", frozenset({("QueueName", name)}))
+        (
+            "AWS/SQS",
+            "ApproximateNumberOfMessagesVisible",
+            frozenset({("QueueName", name)}),
+        )
         for name in ("relay-inventory-jobs", "relay-inventory-jobs-dlq")
     }
     assert of_the_queues <= watched
@@ -364,7 +400,10 @@ def test_the_tenant_s_alarm_and_the_global_one_see_the_failure_that_was_written(
 ) -> None:
     platform.metrics.run_finished(record(RunStatus.FAILED, error_code="POISON_JOB"))
     plan = AlarmPlan(
-        environment="staging", namespace="RelayInventory", queue_name="jobs", dlq_name="d"
+        environment="staging",
+        namespace="RelayInventory",
+        queue_name="jobs",
+        dlq_name="d",
     )
     tenant = replace(plan, tenants=["acme"])
     now = datetime.now(UTC)
@@ -378,7 +417,9 @@ def test_the_tenant_s_alarm_and_the_global_one_see_the_failure_that_was_written(
             Period=alarm["Period"],
             Statistics=[alarm["Statistic"]],
         )
-        assert [point["Maximum"] for point in answer["Datapoints"]] == [alarm["Threshold"]]
+        assert [point["Maximum"] for point in answer["Datapoints"]] == [
+            alarm["Threshold"]
+        ]
 
 
 def test_refusals_are_counted_and_sent_together() -> None:

@@ -134,14 +134,18 @@ def test_all_pages_of_a_listing_count() -> None:
     assert (found.key, found.etag) == ("b", "e")
 
 
-def test_keys_between_two_are_the_later_ones_up_to_the_last(objects: ObjectStore) -> None:
+def test_keys_between_two_are_the_later_ones_up_to_the_last(
+    objects: ObjectStore,
+) -> None:
     for key in ("a/1", "a/2", "b", "b/1", "c"):
         objects.put(key, b"")
     assert objects.keys_between("a/1", "b/1") == {"a/2", "b", "b/1"}
     assert objects.keys_between("c", "d") == set()
 
 
-def test_an_instant_is_the_same_in_a_listing_and_in_a_head(objects: ObjectStore) -> None:
+def test_an_instant_is_the_same_in_a_listing_and_in_a_head(
+    objects: ObjectStore,
+) -> None:
     objects.put("a", b"")
     (listed,) = objects.list_objects("a")
     head = objects.clients.s3.head_object(Bucket=objects.bucket, Key="a")
@@ -156,7 +160,12 @@ def test_the_latest_of_very_many_uploads_is_found_a_page_at_a_time() -> None:
         def paginate(self, **_: Any) -> Any:
             at = datetime(2026, 3, 1, tzinfo=UTC)
             for number in range(50):
-                key = {"Key": f"{number:04d}", "Size": 1, "ETag": '"e"', "LastModified": at}
+                key = {
+                    "Key": f"{number:04d}",
+                    "Size": 1,
+                    "ETag": '"e"',
+                    "LastModified": at,
+                }
                 yield {"Contents": [key]}
             kept = sum(isinstance(each, ObjectInfo) for each in gc.get_objects())
             assert kept < 10, kept
@@ -166,7 +175,9 @@ def test_the_latest_of_very_many_uploads_is_found_a_page_at_a_time() -> None:
     assert found.key == "0049"
 
 
-def test_of_copies_of_one_feed_the_pinned_one_is_the_artifact(objects: ObjectStore) -> None:
+def test_of_copies_of_one_feed_the_pinned_one_is_the_artifact(
+    objects: ObjectStore,
+) -> None:
     """An attempt that died before it had pinned anything leaves a copy that no run reads."""
     keys = ArtifactKeys(RUN_ID, "acme")
     for name in ("a.csv", "b.csv"):
@@ -183,7 +194,9 @@ def test_a_prefix_does_not_match_the_tenth_vendor(objects: ObjectStore) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a b+c%20ü?#&=.csv"])
-def test_a_copy_has_the_bytes_and_tells_their_hash(objects: ObjectStore, name: str) -> None:
+def test_a_copy_has_the_bytes_and_tells_their_hash(
+    objects: ObjectStore, name: str
+) -> None:
     objects.put(PREFIX + name, b"sku\n1\n")
     found = objects.latest_object(PREFIX)
     assert found is not None
@@ -192,7 +205,9 @@ def test_a_copy_has_the_bytes_and_tells_their_hash(objects: ObjectStore, name: s
     assert objects.read(f"run/{name}") == b"sku\n1\n"
 
 
-def test_what_was_stored_in_parts_can_be_copied_and_copied_again(objects: ObjectStore) -> None:
+def test_what_was_stored_in_parts_can_be_copied_and_copied_again(
+    objects: ObjectStore,
+) -> None:
     data = bytes(range(256)) * (36 << 10)  # 9 MiB: two parts
     objects.put_stream("published/a", [data])
     objects.copy("published/a", "published/b")
@@ -207,10 +222,15 @@ def test_a_copy_names_the_version_that_was_listed() -> None:
     digest = ObjectStore(clients, "b").copy_pinned(source, "t")
     assert digest == hashlib.sha256(b"a").hexdigest()
     (asked,) = clients.asked
-    assert (asked["CopySourceIfMatch"], asked["ChecksumAlgorithm"]) == ('"abc"', "SHA256")
+    assert (asked["CopySourceIfMatch"], asked["ChecksumAlgorithm"]) == (
+        '"abc"',
+        "SHA256",
+    )
 
 
-@pytest.mark.parametrize(("code", "status"), [("PreconditionFailed", 412), ("NoSuchKey", 404)])
+@pytest.mark.parametrize(
+    ("code", "status"), [("PreconditionFailed", 412), ("NoSuchKey", 404)]
+)
 def test_an_upload_that_was_replaced_or_deleted_is_told(code: str, status: int) -> None:
     clients = ScriptedS3("copy_object", refused(code, status))
     source = ObjectInfo("k", 1, "abc", datetime(2026, 3, 1, tzinfo=UTC))
@@ -218,7 +238,9 @@ def test_an_upload_that_was_replaced_or_deleted_is_told(code: str, status: int) 
         ObjectStore(clients, "b").copy_pinned(source, "t")
 
 
-@pytest.mark.parametrize("answer", [{}, {"ChecksumSHA256": "YWJj-3"}], ids=["none", "of parts"])
+@pytest.mark.parametrize(
+    "answer", [{}, {"ChecksumSHA256": "YWJj-3"}], ids=["none", "of parts"]
+)
 def test_without_a_checksum_of_the_whole_copy_it_is_read(
     objects: ObjectStore, answer: dict[str, str]
 ) -> None:
@@ -226,7 +248,9 @@ def test_without_a_checksum_of_the_whole_copy_it_is_read(
 
     class Copies(ScriptedS3):
         def get_object(self, **arguments: Any) -> Any:
-            return objects.clients.s3.get_object(**{**arguments, "Bucket": objects.bucket})
+            return objects.clients.s3.get_object(
+                **{**arguments, "Bucket": objects.bucket}
+            )
 
     clients = Copies("copy_object", {"CopyObjectResult": answer})
     source = ObjectInfo("k", 1, "abc", datetime(2026, 3, 1, tzinfo=UTC))
@@ -244,7 +268,9 @@ def test_an_object_is_copied_over_another_one(objects: ObjectStore) -> None:
         objects.copy("absent", "t")
 
 
-def test_an_object_is_copied_where_there_is_one(objects: ObjectStore, platform: Platform) -> None:
+def test_an_object_is_copied_where_there_is_one(
+    objects: ObjectStore, platform: Platform
+) -> None:
     objects.put("k", b"new")
     assert objects.copy_if_there("k", "t")
     assert objects.read("t") == b"new"
@@ -350,7 +376,9 @@ def test_artifacts_are_those_of_the_run_alone(objects: ObjectStore) -> None:
     objects.put("r1/tenants/acme/reports/errors.json", b"{}")
     objects.put("r1/tenants/acme/work/vendor_1/offers.arrow", b"")
     objects.put("r2/tenants/acme/reports/run_summary.json", b"{}")
-    assert objects.artifacts("r1", "acme") == {"errors": "r1/tenants/acme/reports/errors.json"}
+    assert objects.artifacts("r1", "acme") == {
+        "errors": "r1/tenants/acme/reports/errors.json"
+    }
 
 
 def test_a_link_is_signed_with_version_four(objects: ObjectStore) -> None:
@@ -363,7 +391,9 @@ def test_a_link_is_signed_with_version_four(objects: ObjectStore) -> None:
 
 
 def test_a_link_has_the_public_host() -> None:
-    with embedded_platform(public_s3_endpoint_url="https://objects.example.com") as platform:
+    with embedded_platform(
+        public_s3_endpoint_url="https://objects.example.com"
+    ) as platform:
         link = urlsplit(platform.objects.presign("r1/x.csv"))
         assert link.netloc == "objects.example.com"
         assert link.path == f"/{platform.objects.bucket}/r1/x.csv"

@@ -17,14 +17,18 @@ def in_time() -> bool:
     return False
 
 
-def remove(platform: Platform, is_late: Callable[[], bool] = in_time) -> tuple[int, bool]:
+def remove(
+    platform: Platform, is_late: Callable[[], bool] = in_time
+) -> tuple[int, bool]:
     return platform.objects.remove_all(PREFIX, is_late)
 
 
 def versions(platform: Platform, prefix: str = "") -> list[str]:
     """Return the keys of all versions and delete markers."""
     s3, bucket = platform.clients.s3, platform.objects.bucket
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
+    pages = s3.get_paginator("list_object_versions").paginate(
+        Bucket=bucket, Prefix=prefix
+    )
     return [
         each["Key"]
         for page in pages
@@ -59,7 +63,9 @@ def test_what_lies_beside_the_prefix_stays(platform: Platform) -> None:
     assert uploads(platform) == ["tenants/acme2/big.csv"]
 
 
-def test_more_than_a_page_goes_a_page_at_a_time_until_it_is_late(platform: Platform) -> None:
+def test_more_than_a_page_goes_a_page_at_a_time_until_it_is_late(
+    platform: Platform,
+) -> None:
     for number in range(1003):
         platform.objects.put(f"{PREFIX}{number:04}", b"")
     assert remove(platform, lambda: True) == (1000, False)

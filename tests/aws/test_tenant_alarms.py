@@ -15,11 +15,18 @@ def names(platform: Platform) -> set[str]:
 
 
 def set_up(platform: Platform, **changes: Any) -> None:
-    plan = {"environment": "test", "namespace": "Relay", "queue_name": "q", "dlq_name": "d"}
+    plan = {
+        "environment": "test",
+        "namespace": "Relay",
+        "queue_name": "q",
+        "dlq_name": "d",
+    }
     set_up_alarms(AlarmPlan(**{**plan, **changes}), platform.clients)
 
 
-def test_a_tenant_s_alarms_go_whatever_they_are_called_and_no_others(platform: Platform) -> None:
+def test_a_tenant_s_alarms_go_whatever_they_are_called_and_no_others(
+    platform: Platform,
+) -> None:
     set_up(platform, tenants=("acme2",), name_prefix="relay")
     set_up(platform, tenants=("acme",), environment="production")
     set_up(platform)

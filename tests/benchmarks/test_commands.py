@@ -18,14 +18,18 @@ pytestmark = pytest.mark.integration
 def printed_by(module: str, *options: str, path: Path = ROOT) -> str:
     command = [sys.executable, "-m", f"benchmarks.{module}", *options]
     kept = {**os.environ, "PYTHONPATH": str(path)}
-    done = subprocess.run(command, cwd=ROOT, env=kept, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=kept, check=True, capture_output=True, text=True
+    )
     return done.stdout
 
 
 def test_a_run_in_its_process_is_told_in_parts_that_make_the_whole() -> None:
     printed = printed_by("run_steps", "--runs", "1")
 
-    numbers = [int(found) for found in re.findall(r" {2,}(\d+)$", printed, re.MULTILINE)]
+    numbers = [
+        int(found) for found in re.findall(r" {2,}(\d+)$", printed, re.MULTILINE)
+    ]
     whole, clients, calls, count, rest = numbers
     assert abs(whole - clients - calls - rest) <= 2  # each is rounded
     assert count > 0
@@ -34,7 +38,9 @@ def test_a_run_in_its_process_is_told_in_parts_that_make_the_whole() -> None:
 def test_the_lock_is_measured_on_threads_beside_processes() -> None:
     printed = printed_by("lock_cost", "--rows", "2000", "--passes", "2")
 
-    assert re.findall(r"^(.*\S) +\d+\.\d+ s a pass, \d+\.\d+ x$", printed, re.MULTILINE) == [
+    assert re.findall(
+        r"^(.*\S) +\d+\.\d+ s a pass, \d+\.\d+ x$", printed, re.MULTILINE
+    ) == [
         "alone",
         "two processes",
         "two threads",
@@ -47,18 +53,24 @@ def test_kernels_that_are_not_compiled_read_what_we_read(tmp_path: Path) -> None
     printed = printed_by("compiled_trial", "--rows=600", "--rounds=1", path=tmp_path)
 
     assert "the values are the same, cell for cell" in printed
-    found = re.findall(r"^(.*): (\d+\.\d+) to \d+\.\d+, \d+\.\d+ x$", printed, re.MULTILINE)
+    found = re.findall(
+        r"^(.*): (\d+\.\d+) to \d+\.\d+, \d+\.\d+ x$", printed, re.MULTILINE
+    )
     assert [name.partition(",")[0] for name, _ in found] == [
         *("all of reading", "all of reading", "the whole process"),
     ]
 
 
-def test_whole_processes_are_measured_ours_peers_and_a_run_in_dagster(tmp_path: Path) -> None:
-    printed = printed_by("process_bench", "--sizes=1", "--rounds=1", f"--folder={tmp_path}")
+def test_whole_processes_are_measured_ours_peers_and_a_run_in_dagster(
+    tmp_path: Path,
+) -> None:
+    printed = printed_by(
+        "process_bench", "--sizes=1", "--rounds=1", f"--folder={tmp_path}"
+    )
 
-    assert re.findall(r"^\| (\w[\w, ]*\w) +\| +\d+\.\d\d \| +\d", printed, re.MULTILINE) == [
-        *("engine", "Polars", "DuckDB", "floor", "engine, a run in Dagster")
-    ]
+    assert re.findall(
+        r"^\| (\w[\w, ]*\w) +\| +\d+\.\d\d \| +\d", printed, re.MULTILINE
+    ) == [*("engine", "Polars", "DuckDB", "floor", "engine, a run in Dagster")]
     assert "whole process, one row" in printed
     assert "a run in Dagster: CPU to its first step" in printed
 
@@ -73,7 +85,9 @@ def test_the_figure_of_continuous_integration_is_a_ratio() -> None:
 
 
 def test_runs_with_a_baseline_are_measured_beside_those_without(tmp_path: Path) -> None:
-    printed = printed_by("changes_bench", "--rows=3000", "--rounds=1", f"--folder={tmp_path}")
+    printed = printed_by(
+        "changes_bench", "--rows=3000", "--rounds=1", f"--folder={tmp_path}"
+    )
 
     assert re.findall(r"^\| (\w+ \w+(?: \w+)?) +\|", printed, re.MULTILINE) == [
         "no baseline",
@@ -86,15 +100,25 @@ def test_runs_with_a_baseline_are_measured_beside_those_without(tmp_path: Path) 
 def test_webhooks_are_measured_until_the_last_that_can_arrive() -> None:
     printed = printed_by("webhooks_bench", "--share=50")
 
-    assert re.findall(r"^\| (\S+ tenants, \d+)[^|]+\| +(\d+) \|", printed, re.MULTILINE) == [
+    assert re.findall(
+        r"^\| (\S+ tenants, \d+)[^|]+\| +(\d+) \|", printed, re.MULTILINE
+    ) == [
         ("100 tenants, 10", "18"),
         ("1,000 tenants, 1", "18"),
     ]
 
 
 def test_pulls_are_measured_until_the_last_vendor_was_looked_at() -> None:
-    command = [sys.executable, "-m", "benchmarks.pulls_bench", "--vendors=20", "--megabytes=20"]
-    printed = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True).stdout
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.pulls_bench",
+        "--vendors=20",
+        "--megabytes=20",
+    ]
+    printed = subprocess.run(
+        command, cwd=ROOT, check=False, capture_output=True, text=True
+    ).stdout
 
     assert re.findall(r"^\| ([^|]+?) +\| +\S+ (\S+) ", printed, re.MULTILINE) == [
         ("20 vendors looked at", "s"),
@@ -105,8 +129,16 @@ def test_pulls_are_measured_until_the_last_vendor_was_looked_at() -> None:
 
 
 def test_an_idle_stack_is_measured_a_process_at_a_time() -> None:
-    command = [sys.executable, "-m", "benchmarks.idle_bench", "--settle=0", "--seconds=1"]
-    printed = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True).stdout
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.idle_bench",
+        "--settle=0",
+        "--seconds=1",
+    ]
+    printed = subprocess.run(
+        command, cwd=ROOT, check=False, capture_output=True, text=True
+    ).stdout
 
     assert re.findall(r"^\| (\w[\w ]+\w) +\| +\d+\.\d %", printed, re.MULTILINE) == [
         "webserver",

@@ -17,7 +17,9 @@ SMALL = Shape(rows=2_000, mapped=100)
 def _records(folder: Path, shape: Shape) -> list[list[str]]:
     records = []
     for vendor_id in shape.vendor_ids:
-        with (folder / f"{vendor_id}.csv").open(encoding=shape.encoding, newline="") as file:
+        with (folder / f"{vendor_id}.csv").open(
+            encoding=shape.encoding, newline=""
+        ) as file:
             records += list(csv.reader(file, delimiter=shape.delimiter))[1:]
     return records
 
@@ -36,7 +38,9 @@ def test_another_seed_gives_other_feeds(tmp_path: Path) -> None:
     write_feeds(SMALL, tmp_path / "first")
     write_feeds(replace(SMALL, seed=8), tmp_path / "second")
     feed = "vendor_1.csv"
-    assert (tmp_path / "first" / feed).read_bytes() != (tmp_path / "second" / feed).read_bytes()
+    assert (tmp_path / "first" / feed).read_bytes() != (
+        tmp_path / "second" / feed
+    ).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -64,5 +68,7 @@ def test_feeds_have_the_rows_asked_for_and_a_config_that_loads(
 def test_ragged_records_have_a_field_too_many(tmp_path: Path) -> None:
     shape = replace(SMALL, ragged=0.1)
     write_feeds(shape, tmp_path)
-    ragged = [record for record in _records(tmp_path, shape) if len(record) > len(HEADERS)]
+    ragged = [
+        record for record in _records(tmp_path, shape) if len(record) > len(HEADERS)
+    ]
     assert 100 < len(ragged) < 300

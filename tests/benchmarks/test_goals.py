@@ -18,16 +18,29 @@ from benchmarks.goals import (
     size_goals,
     variant_goals,
 )
-from benchmarks.sitting import DisagreementError, Measured, Process, Samples, check_agreement
+from benchmarks.sitting import (
+    DisagreementError,
+    Measured,
+    Process,
+    Samples,
+    check_agreement,
+)
 
 
-def samples(*seconds: float, peak_mib: float = 100.0, sha256: str | None = "same") -> Samples:
-    return Samples([Measured(0.1, work_s, work_s, work_s, peak_mib, sha256) for work_s in seconds])
+def samples(
+    *seconds: float, peak_mib: float = 100.0, sha256: str | None = "same"
+) -> Samples:
+    return Samples(
+        [Measured(0.1, work_s, work_s, work_s, peak_mib, sha256) for work_s in seconds]
+    )
 
 
 def size(rows: int, megabytes: int, seconds: Mapping[str, float]) -> Size:
     return Size(
-        f"{rows:,}", rows, megabytes * 2**20, {name: samples(s) for name, s in seconds.items()}
+        f"{rows:,}",
+        rows,
+        megabytes * 2**20,
+        {name: samples(s) for name, s in seconds.items()},
     )
 
 
@@ -44,7 +57,10 @@ def test_goals_of_sizes_are_met_or_not() -> None:
         "peak memory against the input, 5m": False
     }
     assert reached["seconds a row, 5m against 1m"].measured == pytest.approx(1.2)
-    assert [goal.met for what, goal in reached.items() if "Polars" in what] == [True, False]
+    assert [goal.met for what, goal in reached.items() if "Polars" in what] == [
+        True,
+        False,
+    ]
 
 
 def test_whole_processes_have_goals_of_their_own() -> None:
@@ -52,7 +68,9 @@ def test_whole_processes_have_goals_of_their_own() -> None:
         return Samples([Process(9.0, wall_s, 100.0, "same", first_step_s)])
 
     of_peers = {ENGINE: process(1.0), POLARS: process(1.25), DUCKDB: process(2.1)}
-    assert [(goal.limit, goal.met) for goal in process_goals(1_000_000, "1m", of_peers)] == [
+    assert [
+        (goal.limit, goal.met) for goal in process_goals(1_000_000, "1m", of_peers)
+    ] == [
         (0.75, False),
         (0.5, True),
     ]

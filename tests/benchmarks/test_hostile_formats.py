@@ -30,7 +30,9 @@ IDS = {feed.name: f"v{place}" for place, feed in enumerate(PACKED_FEEDS)}
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Run all feeds as vendors of one tenant; return the manifest's vendors and the summary."""
     folder = tmp_path_factory.mktemp("hostile")
-    sources = {name: source_of(SIZE, name, folder / "source" / name) for name in FORMATS}
+    sources = {
+        name: source_of(SIZE, name, folder / "source" / name) for name in FORMATS
+    }
     document = config_document(Shape(rows=1, vendors=1, mapped=0))
     document["vendors"], options = [], []
     for feed in PACKED_FEEDS:
@@ -44,7 +46,11 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     config.write_text(json.dumps(document), "utf-8")
     done = subprocess.run(
         [
-            *(sys.executable, str(ROOT / "scripts" / "local_run.py"), f"--config={config}"),
+            *(
+                sys.executable,
+                str(ROOT / "scripts" / "local_run.py"),
+                f"--config={config}",
+            ),
             *(f"--output-dir={folder / 'out'}", *options),
         ],
         env=os.environ | {"RELAY_MAX_FEED_BYTES": str(MOST * SIZE)},
@@ -67,11 +73,15 @@ def test_a_hostile_feed_ends_with_its_code_and_the_others_go_on(
 ) -> None:
     vendor_id = IDS[feed.name]
     trouble, rows = reports["vendors"][vendor_id]["trouble"], reports["rows"][vendor_id]
-    code = "" if rows else "no_rows_parsed" if trouble is None else trouble["error_code"]
+    code = (
+        "" if rows else "no_rows_parsed" if trouble is None else trouble["error_code"]
+    )
     assert code == feed.ends
 
 
-def test_each_format_has_a_clean_feed_that_is_read_whole(reports: dict[str, Any]) -> None:
+def test_each_format_has_a_clean_feed_that_is_read_whole(
+    reports: dict[str, Any],
+) -> None:
     for name in FORMATS:
         assert reports["rows"][IDS[f"clean, {name}"]] > 500
 

@@ -13,7 +13,8 @@ from benchmarks.hostile_requests import HALF_HEAD, HOSTILE, Attack, attacks, har
 OURS = [
     each
     for each in attacks()
-    if not each.name.startswith(("PUT: ", "check: ")) and "unknown vendors" not in each.name
+    if not each.name.startswith(("PUT: ", "check: "))
+    and "unknown vendors" not in each.name
 ]
 SOUND = Attack("sound", "GET", f"/v1/tenants/{HOSTILE}")
 
@@ -26,11 +27,18 @@ def test_no_request_makes_the_api_grow_much_or_holds_another_caller_up() -> None
     assert [harm for harm in harms if harm.is_too_much and harm.name in single] == []
     answers = {harm.name: harm.statuses for harm in harms}
     assert {name for name, status in answers.items() if status == "200"} == {
-        *("sound", "list: runs of 150 KB", "list: a status that no run has", "a head of 60 KB")
+        *(
+            "sound",
+            "list: runs of 150 KB",
+            "list: a status that no run has",
+            "a head of 60 KB",
+        )
     }
     assert {answers[name] for name in single} == {"200", "413", "422", "431"}
     # Of what a tenant sends at once more is turned away than is done; how long
     # others wait then is told by the benchmark, on a machine that does nothing else.
     (half,) = (each.name for each in OURS if each.method == HALF_HEAD)
     assert "408" in answers.pop(half)
-    assert all("429" in answers.get(each.name, "429") for each in OURS if each.times > 1)
+    assert all(
+        "429" in answers.get(each.name, "429") for each in OURS if each.times > 1
+    )

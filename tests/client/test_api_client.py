@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from relay_dagster.client.api_client import ApiClient
-from relay_dagster.client.errors import BadUsageError, NoAnswerError, UnexpectedAnswerError
+from relay_dagster.client.errors import (
+    BadUsageError,
+    NoAnswerError,
+    UnexpectedAnswerError,
+)
 from relay_dagster.client.links import download, download_to
 from support.api_world import ADMIN
 from support.client_world import ClientWorld
@@ -22,7 +26,11 @@ class Stranger(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
-        self.status, self.headers, self.body = 200, {"Content-Type": "text/html"}, b"<html>"
+        self.status, self.headers, self.body = (
+            200,
+            {"Content-Type": "text/html"},
+            b"<html>",
+        )
         self.seen: list[dict[str, str]] = []
 
     @property
@@ -34,7 +42,9 @@ class _Answers(BaseHTTPRequestHandler):
     server: Stranger
 
     def do_GET(self) -> None:
-        self.server.seen.append({name.lower(): value for name, value in self.headers.items()})
+        self.server.seen.append(
+            {name.lower(): value for name, value in self.headers.items()}
+        )
         self.send_response(self.server.status)
         for name, value in self.server.headers.items():
             self.send_header(name, value)
@@ -56,10 +66,13 @@ def stranger() -> Iterator[Stranger]:
         thread.join()
 
 
-def test_runs_follow_the_cursor_up_to_the_limit_and_no_further(world: ClientWorld) -> None:
-    run_ids = [world.api.post_run(tenant_id=f"t{number}").json()["run_id"] for number in range(5)][
-        ::-1
-    ]
+def test_runs_follow_the_cursor_up_to_the_limit_and_no_further(
+    world: ClientWorld,
+) -> None:
+    run_ids = [
+        world.api.post_run(tenant_id=f"t{number}").json()["run_id"]
+        for number in range(5)
+    ][::-1]
     with ApiClient(world.url, ADMIN, page_size=2) as api:
         for limit in (1, 2, 3, 5, 9):
             found = [run.run_id for run in api.runs(None, None, limit)]
@@ -67,14 +80,20 @@ def test_runs_follow_the_cursor_up_to_the_limit_and_no_further(world: ClientWorl
 
 
 def test_the_key_is_not_sent_to_where_a_link_leads(stranger: Stranger) -> None:
-    assert download("errors.json", f"{stranger.url}/errors.json?X-Amz-Signature=1") == b"<html>"
+    assert (
+        download("errors.json", f"{stranger.url}/errors.json?X-Amz-Signature=1")
+        == b"<html>"
+    )
     (headers,) = stranger.seen
     assert "x-api-key" not in headers
 
 
 def test_the_key_is_not_sent_on_to_where_a_redirect_leads(stranger: Stranger) -> None:
     stranger.status, stranger.headers = 307, {"Location": f"{stranger.url}/elsewhere"}
-    with ApiClient(stranger.url, ADMIN) as api, pytest.raises(UnexpectedAnswerError) as told:
+    with (
+        ApiClient(stranger.url, ADMIN) as api,
+        pytest.raises(UnexpectedAnswerError) as told,
+    ):
         api.run("r")
     assert f"{stranger.url}/elsewhere" in str(told.value)
     assert [headers["x-api-key"] for headers in stranger.seen] == [ADMIN]
@@ -95,23 +114,34 @@ def test_what_is_no_answer_of_the_api_is_told_as_that(
     stranger: Stranger, status: int, body: bytes
 ) -> None:
     stranger.status, stranger.body = status, body
-    with ApiClient(stranger.url, None) as api, pytest.raises(UnexpectedAnswerError) as told:
+    with (
+        ApiClient(stranger.url, None) as api,
+        pytest.raises(UnexpectedAnswerError) as told,
+    ):
         api.run("r")
     assert "names the Relay API" in str(told.value)
 
 
 def test_a_link_that_has_expired_is_told_with_its_status(stranger: Stranger) -> None:
     stranger.status = 403
-    with pytest.raises(UnexpectedAnswerError, match=r"errors\.json cannot be .* 403 Forbidden"):
+    with pytest.raises(
+        UnexpectedAnswerError, match=r"errors\.json cannot be .* 403 Forbidden"
+    ):
         download("errors.json", f"{stranger.url}/errors.json")
 
 
-def test_a_links_host_that_is_not_reachable_is_named_with_the_variable_that_sets_it() -> None:
-    with pytest.raises(NoAnswerError, match=r"127\.0\.0\.1:9 .* RELAY_PUBLIC_S3_ENDPOINT_URL"):
+def test_a_links_host_that_is_not_reachable_is_named_with_the_variable_that_sets_it() -> (
+    None
+):
+    with pytest.raises(
+        NoAnswerError, match=r"127\.0\.0\.1:9 .* RELAY_PUBLIC_S3_ENDPOINT_URL"
+    ):
         download("errors.json", "http://127.0.0.1:9/errors.json")
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "http://", "", "http://[::1"])
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "ftp://host", "http://", "", "http://[::1"]
+)
 def test_an_address_that_is_none_is_refused_before_anything_is_sent(url: str) -> None:
     with pytest.raises(BadUsageError, match="RELAY_API_URL"):
         ApiClient(url, None)

@@ -16,7 +16,9 @@ from support.client_world import ClientWorld
 
 GOOD = {"vendor_1": feed("A-1,5,10.00", "B-2,0,4.00")}
 REFUSED = {
-    "vendor_1": feed("A-1,5,10.00", "B-2,many,4.00", "C-3,1,n/a", "D-4,1,tba", ",1,2.00"),
+    "vendor_1": feed(
+        "A-1,5,10.00", "B-2,many,4.00", "C-3,1,n/a", "D-4,1,tba", ",1,2.00"
+    ),
 }
 
 UNDOUBTED = config_document(pricing={"min_price": "1"})
@@ -42,7 +44,16 @@ def test_run_asks_for_the_vendors_named_and_keeps_to_the_idempotency_key(
     world: ClientWorld,
 ) -> None:
     world.api.store_config(vendor_document("v1"), vendor_document("v2"))
-    asked = ("run", TENANT, "--vendor", "v2", "--vendor", "v1", "--idempotency-key", "night-1")
+    asked = (
+        "run",
+        TENANT,
+        "--vendor",
+        "v2",
+        "--vendor",
+        "v1",
+        "--idempotency-key",
+        "night-1",
+    )
     first, again = world.relay(*asked), world.relay(*asked)
     assert first.stdout == again.stdout
     record = world.platform.runs.get(first.stdout.strip())
@@ -90,7 +101,9 @@ def many_runs(world: ClientWorld, count: int) -> list[str]:
     return run_ids[::-1]
 
 
-def test_runs_are_whole_lines_newest_first_where_they_are_piped(world: ClientWorld) -> None:
+def test_runs_are_whole_lines_newest_first_where_they_are_piped(
+    world: ClientWorld,
+) -> None:
     run_ids = many_runs(world, 3)
     result = world.relay("runs")
     head, *lines = result.stdout.splitlines()
@@ -118,7 +131,10 @@ def test_runs_are_chosen_by_tenant_and_status(world: ClientWorld) -> None:
     many_runs(world, 1)
     chosen = world.relay("runs", "--tenant", TENANT, "--status", "SUCCEEDED", "--json")
     assert [run["run_id"] for run in json.loads(chosen.stdout)] == [run_id]
-    assert world.relay("runs", "--tenant", TENANT, "--status", "FAILED").stdout == "no run\n"
+    assert (
+        world.relay("runs", "--tenant", TENANT, "--status", "FAILED").stdout
+        == "no run\n"
+    )
 
 
 # --- relay show -----------------------------------------------------------------------------------
@@ -154,7 +170,10 @@ def test_show_tells_where_the_rows_went_as_long_as_the_summary_is_there(
     world.api.store_config()
     run_id = world.start()
     record = world.end(run_id, {"vendor_1": feed("A,1,1", "A,1,2")})
-    told = [" ".join(line.split()) for line in world.relay("show", run_id).stdout.splitlines()]
+    told = [
+        " ".join(line.split())
+        for line in world.relay("show", run_id).stdout.splitlines()
+    ]
     assert "vendor_id read same_sku won" in told
     assert "vendor_1 2 1 1" in told
     rows = json.loads(world.relay("show", run_id, "--json").output)["run"]["rows"]
@@ -165,7 +184,9 @@ def test_show_tells_where_the_rows_went_as_long_as_the_summary_is_there(
     assert world.api.client.get(f"/v1/runs/{run_id}").json()["rows"] is None
 
 
-def test_show_tells_what_started_a_run_and_when_the_next_is_due(world: ClientWorld) -> None:
+def test_show_tells_what_started_a_run_and_when_the_next_is_due(
+    world: ClientWorld,
+) -> None:
     world.api.store_config(triggers={"schedule": {"cron": "0 6 * * *"}})
     run_id = world.start()
     told = [line.strip() for line in world.relay("show", run_id).stdout.splitlines()]
@@ -176,19 +197,25 @@ def test_show_tells_what_started_a_run_and_when_the_next_is_due(world: ClientWor
     assert shown[:10] in due
 
 
-def test_a_failed_run_is_shown_with_status_0_and_watched_with_status_1(world: ClientWorld) -> None:
+def test_a_failed_run_is_shown_with_status_0_and_watched_with_status_1(
+    world: ClientWorld,
+) -> None:
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, REFUSED)
     assert world.relay("show", run_id).exit_code == 0
     watched = world.relay("show", run_id, "--watch")
     assert watched.exit_code == 1
-    assert last_line(watched.stderr).startswith("validation_errors: validation errors: ")
+    assert last_line(watched.stderr).startswith(
+        "validation_errors: validation errors: "
+    )
     assert f"relay errors {run_id}" in watched.stdout
     assert "vendor_data; to do: Mend " in watched.stdout
 
 
-def test_a_cancelled_run_that_is_watched_ends_with_status_1_and_says_so(world: ClientWorld) -> None:
+def test_a_cancelled_run_that_is_watched_ends_with_status_1_and_says_so(
+    world: ClientWorld,
+) -> None:
     world.api.store_config()
     run_id = world.start()
     world.api.client.post(f"/v1/runs/{run_id}/cancel")
@@ -210,7 +237,9 @@ def test_show_as_json_holds_run_summary_and_artifacts_also_when_it_watches(
     assert set(shown["artifacts"]) == names
 
 
-def test_a_summary_that_cannot_be_had_is_a_note_under_the_run(world: ClientWorld) -> None:
+def test_a_summary_that_cannot_be_had_is_a_note_under_the_run(
+    world: ClientWorld,
+) -> None:
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, GOOD)
@@ -234,17 +263,24 @@ def test_errors_are_causes_with_samples_and_what_to_do_and_then_the_rest(
     result = world.relay("errors", run_id)
     assert result.exit_code == 0, result.output
     lines = [line.strip() for line in result.stdout.splitlines()]
-    assert lines[0] == f"run {run_id} of {TENANT}: FAILED in MERGE_PRICE, validation_errors"
+    assert (
+        lines[0]
+        == f"run {run_id} of {TENANT}: FAILED in MERGE_PRICE, validation_errors"
+    )
     assert lines[1] == f"to do: {world.record(run_id).next_action}"
     place = lines.index("1 x invalid_decimal (vendor vendor_1, column cost, A/A)")
     assert lines[place + 1] == 'row 4: "n/a"'
-    assert lines[place + 2].startswith("to do: correct the cell, or set parser.currency_symbols")
+    assert lines[place + 2].startswith(
+        "to do: correct the cell, or set parser.currency_symbols"
+    )
     assert "1 x missing_sku (vendor vendor_1, column sku, empty)" in lines
     assert place < lines.index("1 x validation_errors")
     assert "invalid_rows.csv: http://" in lines[-1]
 
 
-def test_errors_say_the_line_of_a_file_where_it_is_another_number(world: ClientWorld) -> None:
+def test_errors_say_the_line_of_a_file_where_it_is_another_number(
+    world: ClientWorld,
+) -> None:
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, {"vendor_1": feed("A,1,1.00", "", "B,many,1.00")})
@@ -260,7 +296,9 @@ def test_errors_count_every_refused_cell_and_say_when_the_report_was_cut(
     rows = [f"S-{number},many,1.00" for number in range(10_001)]
     world.end(run_id, {"vendor_1": feed(*rows)})
     lines = world.relay("errors", run_id).stdout.splitlines()
-    place = lines.index("10,001 x invalid_quantity (vendor vendor_1, column quantity_available, A)")
+    place = lines.index(
+        "10,001 x invalid_quantity (vendor vendor_1, column quantity_available, A)"
+    )
     assert [line.strip() for line in lines[place + 1 : place + 3]] == [
         'row 2: "many"',
         "and 10,000 more",
@@ -272,7 +310,9 @@ def test_errors_count_every_refused_cell_and_say_when_the_report_was_cut(
     assert "invalid_rows.csv: http://" in lines[-1]
 
 
-def test_errors_as_json_hold_the_counts_the_causes_and_the_rest(world: ClientWorld) -> None:
+def test_errors_as_json_hold_the_counts_the_causes_and_the_rest(
+    world: ClientWorld,
+) -> None:
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, REFUSED)
@@ -282,7 +322,9 @@ def test_errors_as_json_hold_the_counts_the_causes_and_the_rest(world: ClientWor
         "vendor_data",
         world.record(run_id).next_action,
     )
-    first, second = (each for each in told["causes"] if each["error_code"] == "invalid_decimal")
+    first, second = (
+        each for each in told["causes"] if each["error_code"] == "invalid_decimal"
+    )
     assert (first["vendor_id"], first["column"], first["shape"], first["count"]) == (
         "vendor_1",
         "cost",
@@ -305,13 +347,17 @@ def test_errors_of_a_run_without_any_say_so(world: ClientWorld) -> None:
     assert "SUCCEEDED, with nothing to tell" in world.relay("errors", run_id).stdout
 
 
-def test_errors_of_a_run_without_a_report_are_what_its_record_tells(world: ClientWorld) -> None:
+def test_errors_of_a_run_without_a_report_are_what_its_record_tells(
+    world: ClientWorld,
+) -> None:
     world.api.store_config()
     run_id = world.start()
     world.platform.ledger.poison(run_id, "S3 refuses")
     told = world.relay("errors", run_id)
     assert told.exit_code == 0
-    assert told.stdout.startswith(f"run {run_id} of {TENANT}: FAILED in QUEUE, POISON_JOB: ")
+    assert told.stdout.startswith(
+        f"run {run_id} of {TENANT}: FAILED in QUEUE, POISON_JOB: "
+    )
     assert "S3 refuses" in told.stdout
 
 
@@ -349,7 +395,10 @@ def test_check_of_a_faulty_config_lists_every_fault_with_status_1(
     assert result.exit_code == 1
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert lines[0] == "not valid: 2 faults"
-    assert [line.split(":")[0] for line in lines[3:]] == ["timezone", "default_currency"]
+    assert [line.split(":")[0] for line in lines[3:]] == [
+        "timezone",
+        "default_currency",
+    ]
     assert result.stderr == ""
 
 
@@ -366,17 +415,23 @@ def test_check_tells_what_would_make_the_latest_file_fit(
     assert lines[0] == "valid, but it does not fit the latest file of vendor_1"
     assert 'vendors.0.parser.delimiter: ";"' in lines
     told = json.loads(world.relay("config", "check", file, "--json").stdout)
-    assert told["patch"] == [{"op": "add", "path": "/vendors/0/parser/delimiter", "value": ";"}]
+    assert told["patch"] == [
+        {"op": "add", "path": "/vendors/0/parser/delimiter", "value": ";"}
+    ]
 
 
-def test_check_for_another_tenant_is_refused(world: ClientWorld, tmp_path: Path) -> None:
+def test_check_for_another_tenant_is_refused(
+    world: ClientWorld, tmp_path: Path
+) -> None:
     file = write(tmp_path / "c.yaml", config_document())
     result = world.relay("config", "check", file, "--tenant", "other")
     assert result.exit_code == 1
     assert "tenant_id" in result.output
 
 
-def test_put_stores_a_version_and_get_gives_it_back(world: ClientWorld, tmp_path: Path) -> None:
+def test_put_stores_a_version_and_get_gives_it_back(
+    world: ClientWorld, tmp_path: Path
+) -> None:
     file = write(tmp_path / "acme.json", config_document())
     assert world.relay("config", "put", file).stdout == "acme: config version 1\n"
     assert world.relay("config", "put", file).stdout == "acme: config version 2\n"
@@ -402,7 +457,9 @@ def test_put_sends_a_yaml_files_numbers_in_their_own_digits(
 ) -> None:
     pricing = "{base_margin_pct: 0.2000, min_price: 00.10, shipping_handling_flat: 1e1}"
     rest = {key: value for key, value in config_document().items() if key != "pricing"}
-    file = write(tmp_path / "acme.yaml", f"{json.dumps(rest)[:-1]}, pricing: {pricing}}}")
+    file = write(
+        tmp_path / "acme.yaml", f"{json.dumps(rest)[:-1]}, pricing: {pricing}}}"
+    )
     assert world.relay("config", "put", file).exit_code == 0
     stored = world.platform.tenants.latest(TENANT)
     assert stored is not None
@@ -441,7 +498,9 @@ def test_a_key_that_yaml_takes_for_a_boolean_is_a_fault_here_as_for_the_local_ru
 # --- what is wrong before and beside the API's answer ---------------------------------------------
 
 
-def test_a_wrong_key_is_told_with_where_to_give_the_right_one(world: ClientWorld) -> None:
+def test_a_wrong_key_is_told_with_where_to_give_the_right_one(
+    world: ClientWorld,
+) -> None:
     result = world.relay("runs", RELAY_API_KEY="guess")
     assert result.exit_code == 1
     assert "RELAY_API_KEY" in result.stderr
@@ -450,7 +509,9 @@ def test_a_wrong_key_is_told_with_where_to_give_the_right_one(world: ClientWorld
 
 def test_the_options_stand_in_for_the_variables(world: ClientWorld) -> None:
     wrong = {"RELAY_API_URL": "http://127.0.0.1:9", "RELAY_API_KEY": "guess"}
-    result = world.relay("runs", "--api-url", world.url, "--api-key", "admin-key", **wrong)
+    result = world.relay(
+        "runs", "--api-url", world.url, "--api-key", "admin-key", **wrong
+    )
     assert (result.exit_code, result.stdout) == (0, "no run\n")
 
 
@@ -462,7 +523,9 @@ def test_an_unknown_run_is_the_apis_sentence(world: ClientWorld) -> None:
 
 
 def main_of(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> tuple[int, str]:
     monkeypatch.setattr("sys.argv", ["relay", *arguments])
     with pytest.raises(SystemExit) as ended:
@@ -491,7 +554,9 @@ def main_of(
     ids=lambda arguments: " ".join(arguments).replace("/", "|"),
 )
 def test_bad_usage_is_one_line_and_exit_status_2(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     status, told = main_of(arguments, monkeypatch, capsys)
     assert status == 2

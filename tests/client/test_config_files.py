@@ -30,7 +30,9 @@ from relay_dagster.client.errors import BadUsageError
     ],
 )
 def test_a_yaml_value_is_sent_in_its_own_digits(written: str, sent: str) -> None:
-    assert json_text(parse_document(f"a: {written}", format="yaml")) == f'{{"a": {sent}}}'
+    assert (
+        json_text(parse_document(f"a: {written}", format="yaml")) == f'{{"a": {sent}}}'
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ FOUND = {
             "s3_key": "tenants/acme/inbound/vendor_1/feed.csv",
             "size": 12345,
             "last_modified": "2026-03-01T12:00:00Z",
-            "missing_headers": [{"column": "cost", "header": "Cost", "nearest": "cost net"}],
+            "missing_headers": [
+                {"column": "cost", "header": "Cost", "nearest": "cost net"}
+            ],
             "unused_headers": ["EAN", "Weight"],
             "guesses": {
                 "format": "csv",
@@ -94,8 +96,12 @@ def test_a_config_with_faults_is_told_by_them_alone() -> None:
         "tenant_id": "acme",
         "valid": False,
         "faults": [{"path": "timezone", "message": "is no IANA time zone"}],
-        "vendors": [{"vendor_id": "v1", "status": "not_looked_at", "message": "correct them"}],
+        "vendors": [
+            {"vendor_id": "v1", "status": "not_looked_at", "message": "correct them"}
+        ],
     }
     out = io.StringIO()
     show_check(Screen(Console(file=out)), ConfigCheck.model_validate(found))
-    assert out.getvalue() == ("not valid: 1 fault\n\nfaults\n  timezone: is no IANA time zone\n")
+    assert out.getvalue() == (
+        "not valid: 1 fault\n\nfaults\n  timezone: is no IANA time zone\n"
+    )

@@ -50,7 +50,9 @@ def test_it_is_restored(world: ClientWorld) -> None:
     assert "CLOSING" not in world.relay("tenant", "status", TENANT).stdout
 
 
-@pytest.mark.parametrize("options", [(), ("--confirm", "another")], ids=["missing", "another"])
+@pytest.mark.parametrize(
+    "options", [(), ("--confirm", "another")], ids=["missing", "another"]
+)
 def test_without_its_id_once_more_nothing_is_deleted(
     world: ClientWorld, options: tuple[str, ...]
 ) -> None:

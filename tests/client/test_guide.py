@@ -10,7 +10,13 @@ import dagster as dg
 import pytest
 
 from support.api_world import NOBODY_S_RUN
-from support.builders import RUN_ID, config_document, feed, tenant_config, vendor_document
+from support.builders import (
+    RUN_ID,
+    config_document,
+    feed,
+    tenant_config,
+    vendor_document,
+)
 from support.client_world import ClientWorld
 from support.explaining import run_in_memory
 from support.run_world import World
@@ -26,7 +32,13 @@ FEEDS = {"granite_supply": feed("A,1,x"), "rheinteile": feed("B,1,2.00")}
 def prepared(world: ClientWorld, folder: Path) -> None:
     """Store a config of the guide's tenant twice, and put it into the guide's file."""
     vendors = [
-        {**each, "inbound": {"type": "s3", "s3_prefix": f"tenants/acme_parts/{each['vendor_id']}/"}}
+        {
+            **each,
+            "inbound": {
+                "type": "s3",
+                "s3_prefix": f"tenants/acme_parts/{each['vendor_id']}/",
+            },
+        }
         for each in VENDORS
     ]
     vendors[0]["inbound"]["pull"] = {"url": "https://files.example.com/stock.csv"}
@@ -85,7 +97,9 @@ def replayable(world: ClientWorld) -> dict[str, str]:
         runs = World(world.platform, instance, "acme_parts")
         for run_id in (RUN_ID, NOBODY_S_RUN):
             runs.run(run_id)
-    commands = {f"{command} RUN_ID": f"{command} {RUN_ID}" for command in ("verify", "rehearse")}
+    commands = {
+        f"{command} RUN_ID": f"{command} {RUN_ID}" for command in ("verify", "rehearse")
+    }
     return {"OTHER_RUN_ID": NOBODY_S_RUN, **commands}
 
 
@@ -106,11 +120,29 @@ def link(world: ClientWorld) -> str:
 
 
 def test_the_guide_names_every_client_command() -> None:
-    groups = ("config", "tenant", "keys", "webhooks", "feed-links", "secrets", "overrides")
+    groups = (
+        "config",
+        "tenant",
+        "keys",
+        "webhooks",
+        "feed-links",
+        "secrets",
+        "overrides",
+    )
     named = {
-        " ".join(command.split()[: 1 + (command.split()[0] in groups)]) for command in COMMANDS
+        " ".join(command.split()[: 1 + (command.split()[0] in groups)])
+        for command in COMMANDS
     }
-    commands = {"run", "runs", "show", "errors", "explain", "release", "rollback", "verify"}
+    commands = {
+        "run",
+        "runs",
+        "show",
+        "errors",
+        "explain",
+        "release",
+        "rollback",
+        "verify",
+    }
     commands |= {"rehearse", "upload", "audit", "cancel", "feed", "artifacts"}
     commands |= {"tenants", "pause", "resume", "pull", "accept"}
     commands |= {f"tenant {verb}" for verb in ("status", "delete", "restore")}
@@ -118,8 +150,12 @@ def test_the_guide_names_every_client_command() -> None:
     commands |= {f"overrides {verb}" for verb in ("list", "put", "remove")}
     commands |= {f"secrets {verb}" for verb in ("put", "list", "delete")}
     commands |= {f"feed-links {verb}" for verb in ("create", "list", "delete")}
-    commands |= {f"webhooks {verb}" for verb in ("create", "list", "show", "update", "delete")}
-    commands |= {f"webhooks {verb}" for verb in ("rotate", "test", "deliveries", "listen")}
+    commands |= {
+        f"webhooks {verb}" for verb in ("create", "list", "show", "update", "delete")
+    }
+    commands |= {
+        f"webhooks {verb}" for verb in ("rotate", "test", "deliveries", "listen")
+    }
     assert named == commands | {"config get", "config check", "config put"}
 
 
@@ -131,15 +167,22 @@ def test_every_command_of_the_guide_does_what_it_says(
     names = {**replayable(world), **held(world), "RUN_ID": ended(world, "done")}
     names["WEBHOOK_ID"] = receiver(world)
     names["LINK_ID"] = link(world)
-    names["KEY_ID"] = world.api.client.post("/v1/tenants/acme_parts/api-keys").json()["key_id"]
+    names["KEY_ID"] = world.api.client.post("/v1/tenants/acme_parts/api-keys").json()[
+        "key_id"
+    ]
     found = {}
-    for command in (each for each in COMMANDS if not each.startswith("webhooks listen")):
+    for command in (
+        each for each in COMMANDS if not each.startswith("webhooks listen")
+    ):
         make_way(world)
         arguments = shlex.split(
             reduce(lambda text, name: text.replace(*name), names.items(), command)
         )
         if command == "run acme_parts --watch":
-            arguments += ["--idempotency-key", "done"]  # a run that comes to its end by itself
+            arguments += [
+                "--idempotency-key",
+                "done",
+            ]  # a run that comes to its end by itself
         if "<" in arguments:
             arguments = arguments[: arguments.index("<")]
         if command == "cancel RUN_ID":

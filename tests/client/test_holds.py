@@ -20,7 +20,9 @@ from support.client_world import ClientWorld
 
 def at_a_terminal(api: ApiClient) -> tuple[Session, io.StringIO, io.StringIO]:
     out, err = io.StringIO(), io.StringIO()
-    screen = Screen(Console(file=out, force_terminal=True, width=60), Console(file=err, width=200))
+    screen = Screen(
+        Console(file=out, force_terminal=True, width=60), Console(file=err, width=200)
+    )
     return Session(api, screen), out, err
 
 
@@ -60,7 +62,12 @@ def test_show_says_what_holds_a_run_and_what_releases_it(world: ClientWorld) -> 
     assert "skus_removed: 18 of 20, 0.9000; the limit is 0.50" in lines
     assert "A-1: 10.00 -> gone" in lines
     at = lines.index("changed against the feed of run baseline-run")
-    assert lines[at + 1 : at + 5] == ["0  SKUs added", "18  removed", "1  changed", "1    price up"]
+    assert lines[at + 1 : at + 5] == [
+        "0  SKUs added",
+        "18  removed",
+        "1  changed",
+        "1    price up",
+    ]
     assert command_in(told.stdout) == (
         f"relay release {held.run_id} --sha256 {sha256(held)} --guard skus_removed "
         "--reason 'why it is right'"
@@ -72,7 +79,10 @@ def test_the_command_that_show_gives_releases_the_run(world: ClientWorld) -> Non
     command = command_in(world.relay("show", held.run_id).stdout)
     told = world.relay(*shlex.split(command)[1:])
     assert (told.exit_code, told.stderr) == (0, "")
-    assert told.stdout == f"run {held.run_id} of {TENANT} is released: its feed is published\n"
+    assert (
+        told.stdout
+        == f"run {held.run_id} of {TENANT} is released: its feed is published\n"
+    )
     assert published_run(world) == held.run_id
 
 
@@ -80,7 +90,14 @@ def test_a_run_that_was_released_shows_by_whom_and_why_and_proposes_nothing(
     world: ClientWorld,
 ) -> None:
     held = world.api.hold_one()
-    asked = ("--sha256", sha256(held), "--guard", "skus_removed", "--reason", "a clearance")
+    asked = (
+        "--sha256",
+        sha256(held),
+        "--guard",
+        "skus_removed",
+        "--reason",
+        "a clearance",
+    )
     world.relay("release", held.run_id, *asked)
     shown = world.relay("show", held.run_id).stdout
     assert ": a clearance\n" in shown
@@ -88,7 +105,9 @@ def test_a_run_that_was_released_shows_by_whom_and_why_and_proposes_nothing(
     assert "relay release" not in shown
 
 
-def test_a_held_run_that_is_watched_ends_with_status_3_and_its_guards(world: ClientWorld) -> None:
+def test_a_held_run_that_is_watched_ends_with_status_3_and_its_guards(
+    world: ClientWorld,
+) -> None:
     held = world.api.hold_one()
     told = world.relay("show", held.run_id, "--watch")
     assert told.exit_code == 3, told.output
@@ -147,7 +166,9 @@ def test_at_a_terminal_a_yes_releases_what_was_shown(
     release(session, held.run_id, "a clearance")
     assert published_run(world) == held.run_id
     assert "publish this feed? [y/N]" in out.getvalue()
-    assert command_in(out.getvalue()).startswith(f"relay release {held.run_id} --sha256 ")
+    assert command_in(out.getvalue()).startswith(
+        f"relay release {held.run_id} --sha256 "
+    )
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "yesterday\n", ""], ids=repr)
@@ -184,7 +205,9 @@ def test_what_was_not_looked_at_is_not_released(
 
 def test_a_hash_without_guards_is_bad_usage(world: ClientWorld) -> None:
     held = world.api.hold_one()
-    told = world.relay("release", held.run_id, "--sha256", sha256(held), "--reason", "r")
+    told = world.relay(
+        "release", held.run_id, "--sha256", sha256(held), "--reason", "r"
+    )
     assert told.exit_code == 2
     assert "--guard" in told.stderr
 
@@ -208,7 +231,10 @@ def test_a_rollback_publishes_an_earlier_feed_and_again_changes_nothing(
     for _ in range(2):
         told = world.relay("rollback", TENANT, first.run_id, "--reason", "wrong prices")
         assert told.exit_code == 0, told.output
-        assert told.stdout == f"{TENANT}: the feed of run {first.run_id} is published again\n"
+        assert (
+            told.stdout
+            == f"{TENANT}: the feed of run {first.run_id} is published again\n"
+        )
     assert published_run(world) == first.run_id
 
 

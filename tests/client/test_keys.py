@@ -16,7 +16,9 @@ def config(world: ClientWorld) -> None:
     world.api.store_config()
 
 
-def test_a_key_is_printed_alone_and_works_until_it_is_deleted(world: ClientWorld) -> None:
+def test_a_key_is_printed_alone_and_works_until_it_is_deleted(
+    world: ClientWorld,
+) -> None:
     made = world.relay("keys", "create", TENANT, "--name", "shop", "--scope", "read")
     assert made.exit_code == 0, made.output
     key = made.stdout.strip()
@@ -46,7 +48,9 @@ def test_a_key_is_printed_alone_and_works_until_it_is_deleted(world: ClientWorld
     assert "API_KEY_NOT_FOUND" in again.stderr
 
 
-def test_a_key_may_be_good_for_some_days_and_for_several_things(world: ClientWorld) -> None:
+def test_a_key_may_be_good_for_some_days_and_for_several_things(
+    world: ClientWorld,
+) -> None:
     options = ("--scope", "run", "--scope", "read", "--days", "30")
     assert world.relay("keys", "create", TENANT, *options).exit_code == 0
     (key,) = json.loads(world.relay("keys", "list", TENANT, "--json").stdout)
@@ -54,7 +58,9 @@ def test_a_key_may_be_good_for_some_days_and_for_several_things(world: ClientWor
     assert key["expires_at"] > key["created_at"]
 
 
-def test_a_scope_that_there_is_not_is_told_with_those_there_are(world: ClientWorld) -> None:
+def test_a_scope_that_there_is_not_is_told_with_those_there_are(
+    world: ClientWorld,
+) -> None:
     told = world.relay("keys", "create", TENANT, "--scope", "write")
     assert (told.exit_code, told.stdout) == (1, "")
     assert "scopes.0" in told.stderr
@@ -69,7 +75,15 @@ def test_the_audit_is_a_line_for_each_act(world: ClientWorld) -> None:
     world.relay("keys", "create", TENANT, "--name", "shop", "--scope", "read")
     told = world.relay("audit", TENANT)
     lines = told.stdout.splitlines()
-    assert lines[0].split() == ["when", "who", "from", "did", "tenant", "target", "details"]
+    assert lines[0].split() == [
+        "when",
+        "who",
+        "from",
+        "did",
+        "tenant",
+        "target",
+        "details",
+    ]
     assert [line.split()[5] for line in lines[1:]] == [
         "key.created",
         "config.put",
@@ -105,4 +119,6 @@ def test_lists_go_on_over_pages(world: ClientWorld) -> None:
         assert [len(page.api_keys) for page in pages] == [2, 1]
         entries = client.pages(AuditList, "/v1/audit", {"tenant_id": TENANT}, 100)
         assert [len(page.audit) for page in entries] == [2, 2]
-    assert len(world.relay("audit", TENANT, "--limit", "3").stdout.splitlines()) == 1 + 3
+    assert (
+        len(world.relay("audit", TENANT, "--limit", "3").stdout.splitlines()) == 1 + 3
+    )

@@ -39,14 +39,24 @@ class Listening:
             self.shown.append((event_id, document))
 
         complain = self.complaints.append
-        self.server = Receiver("127.0.0.1", 0, self.secret, show=show, complain=complain)
+        self.server = Receiver(
+            "127.0.0.1", 0, self.secret, show=show, complain=complain
+        )
 
     def post(self, body: bytes = BODY, **changes: Any) -> int:
         """Send a webhook, by default a good one; return the answer's status."""
-        given = {"secret": self.secret, "at": datetime.now(UTC), "headers": {}, **changes}
+        given = {
+            "secret": self.secret,
+            "at": datetime.now(UTC),
+            "headers": {},
+            **changes,
+        }
         headers = request_headers(EVENT_ID, body, [given["secret"]], given["at"])
         sent = httpx.post(
-            self.server.url, content=body, headers={**headers, **given["headers"]}, trust_env=False
+            self.server.url,
+            content=body,
+            headers={**headers, **given["headers"]},
+            trust_env=False,
         )
         return sent.status_code
 
@@ -96,7 +106,9 @@ def test_what_is_not_is_refused(listening: Listening, changes: dict[str, Any]) -
 def test_a_body_of_another_size_than_ours_is_not_read(listening: Listening) -> None:
     assert listening.post(b" " * (MAX_BYTES + 1)) == 413
     with socket.create_connection(listening.server.server_address[:2], 5) as connection:
-        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         assert connection.recv(100).startswith(b"HTTP/1.0 411 ")
 
 
@@ -123,7 +135,15 @@ def take_interrupts() -> None:
 
 def test_the_command_shows_what_arrives_until_it_is_interrupted() -> None:
     secret = new_secret()
-    command = [sys.executable, "-m", "relay_dagster.cli", "webhooks", "listen", "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "relay_dagster.cli",
+        "webhooks",
+        "listen",
+        "--port",
+        "0",
+    ]
     with subprocess.Popen(
         command,
         env={**os.environ, "RELAY_WEBHOOK_SECRET": secret},

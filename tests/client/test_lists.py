@@ -32,14 +32,19 @@ def test_tenants_are_a_line_each(world: ClientWorld) -> None:
 def test_a_run_is_cancelled(world: ClientWorld) -> None:
     world.api.store_config()
     run_id = world.start()
-    assert world.relay("cancel", run_id).stdout == f"run {run_id} of {TENANT} is CANCELLED\n"
+    assert (
+        world.relay("cancel", run_id).stdout
+        == f"run {run_id} of {TENANT} is CANCELLED\n"
+    )
     again = world.relay("cancel", run_id)
     assert again.exit_code in (0, 1)
     told = world.relay("cancel", NOBODY_S_RUN)
     assert (told.exit_code, told.stdout) == (1, "")
     assert "RUN_NOT_FOUND" in told.stderr
     claimed = world.api.claim(world.start())
-    assert world.relay("cancel", claimed.run_id).stdout.endswith("; it is asked to stop\n")
+    assert world.relay("cancel", claimed.run_id).stdout.endswith(
+        "; it is asked to stop\n"
+    )
 
 
 def test_run_creation_is_paused_listed_and_resumed(world: ClientWorld) -> None:
@@ -58,12 +63,17 @@ def test_run_creation_is_paused_listed_and_resumed(world: ClientWorld) -> None:
     listed = json.loads(world.relay("pause", "--json").stdout)["pauses"]
     assert [each["tenant_id"] for each in listed] == [None, TENANT]
     assert "RUN_CREATION_PAUSED" in world.relay("run", TENANT).stderr
-    assert world.relay("resume").stdout == "run creation of all tenants is not paused any more\n"
+    assert (
+        world.relay("resume").stdout
+        == "run creation of all tenants is not paused any more\n"
+    )
     assert world.relay("resume", TENANT, "--reason", "done").exit_code == 0
     assert world.relay("run", TENANT).exit_code == 0
 
 
-def test_a_feed_and_artifacts_are_fetched_whole(world: ClientWorld, tmp_path: Path) -> None:
+def test_a_feed_and_artifacts_are_fetched_whole(
+    world: ClientWorld, tmp_path: Path
+) -> None:
     world.api.store_config()
     missing = world.relay("feed", TENANT)
     assert (missing.exit_code, missing.stdout) == (1, "")
@@ -80,13 +90,17 @@ def test_a_feed_and_artifacts_are_fetched_whole(world: ClientWorld, tmp_path: Pa
     listed = world.relay("artifacts", record.run_id).stdout.splitlines()
     assert "errors" in [line.split()[0] for line in listed]
     assert world.relay("artifacts", record.run_id, "errors").stdout == "{}"
-    told = world.relay("artifacts", record.run_id, "nothing", "-o", str(tmp_path / "none"))
+    told = world.relay(
+        "artifacts", record.run_id, "nothing", "-o", str(tmp_path / "none")
+    )
     assert (told.exit_code, (tmp_path / "none").exists()) == (2, False)
     assert "errors" in told.stderr
     assert sorted(each.name for each in tmp_path.iterdir()) == ["feed.csv"]
 
 
-def test_a_file_that_cannot_be_written_is_said(world: ClientWorld, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_said(
+    world: ClientWorld, tmp_path: Path
+) -> None:
     world.api.store_config()
     world.api.succeed(world.start())
     told = world.relay("feed", TENANT, "-o", str(tmp_path / "no" / "feed.csv"))
@@ -106,10 +120,14 @@ def test_a_link_to_the_feed_is_made_listed_and_revoked(world: ClientWorld) -> No
     assert world.relay("feed-links", "list", TENANT).stderr == (
         "the tenant has no links to its feed\n"
     )
-    made = world.relay("feed-links", "create", TENANT, "--name", "Google", "--days", "9")
+    made = world.relay(
+        "feed-links", "create", TENANT, "--name", "Google", "--days", "9"
+    )
     assert made.exit_code == 0, made.output
     assert made.stdout.startswith("https://relay.test/f/")
-    (listed,) = json.loads(world.relay("feed-links", "list", TENANT, "--json").stdout)["feed_links"]
+    (listed,) = json.loads(world.relay("feed-links", "list", TENANT, "--json").stdout)[
+        "feed_links"
+    ]
     assert listed["name"] == "Google"
     assert f"relay feed-links delete {TENANT} {listed['link_id']}" in made.stderr
     assert world.relay("feed-links", "delete", TENANT, listed["link_id"]).exit_code == 0
@@ -118,13 +136,19 @@ def test_a_link_to_the_feed_is_made_listed_and_revoked(world: ClientWorld) -> No
 
 def test_a_secret_is_read_from_standard_input(world: ClientWorld) -> None:
     world.api.store_config()
-    assert world.relay("secrets", "list", TENANT).stderr == "the tenant has no secrets\n"
+    assert (
+        world.relay("secrets", "list", TENANT).stderr == "the tenant has no secrets\n"
+    )
     host = ("--host", "granite.example.com")
-    put = world.relay("secrets", "put", TENANT, "granite", *host, stdin="Bearer 0f8f\r\n")
+    put = world.relay(
+        "secrets", "put", TENANT, "granite", *host, stdin="Bearer 0f8f\r\n"
+    )
     assert put.exit_code == 0, put.output
     kept = world.platform.secrets.get(TENANT, "granite")
     assert kept is not None
     assert (kept.value, kept.host) == ("Bearer 0f8f", "granite.example.com")
     assert "granite.example.com" in world.relay("secrets", "list", TENANT).stdout
     assert world.relay("secrets", "delete", TENANT, "granite").exit_code == 0
-    assert "SECRET_NOT_FOUND" in world.relay("secrets", "delete", TENANT, "granite").stderr
+    assert (
+        "SECRET_NOT_FOUND" in world.relay("secrets", "delete", TENANT, "granite").stderr
+    )

@@ -13,9 +13,15 @@ from relay_dagster import cli
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(module, name) for module, names in cli.CLIENT_COMMANDS.items() for name in names.split()],
+    [
+        (module, name)
+        for module, names in cli.CLIENT_COMMANDS.items()
+        for name in names.split()
+    ],
 )
-def test_a_command_is_where_the_list_says_with_its_own_help(module: str, name: str) -> None:
+def test_a_command_is_where_the_list_says_with_its_own_help(
+    module: str, name: str
+) -> None:
     group = typer.main.get_group(cli.app)
     group.get_help(typer.Context(group))
     listed = group.commands[name]
@@ -27,7 +33,9 @@ def test_a_command_is_where_the_list_says_with_its_own_help(module: str, name: s
 @pytest.mark.parametrize("place", cli.CLIENT_GROUPS)
 def test_a_group_is_where_the_list_says(place: str) -> None:
     module, _, variable = place.partition(":")
-    group = typer.main.get_group(getattr(import_module(f"relay_dagster.{module}"), variable))
+    group = typer.main.get_group(
+        getattr(import_module(f"relay_dagster.{module}"), variable)
+    )
     assert group.commands
 
 

@@ -66,7 +66,9 @@ def test_each_change_is_one_line_and_the_wait_is_as_long_as_the_api_asks(
     acts = [
         lambda: None,
         lambda: world.api.claim(run_id),
-        lambda: world.platform.ledger.enter_stage(world.record(run_id).fence, Stage.NORMALIZE),
+        lambda: world.platform.ledger.enter_stage(
+            world.record(run_id).fence, Stage.NORMALIZE
+        ),
         lambda: world.end(run_id, GOOD),
     ]
     watcher = Watcher(api, acts)
@@ -93,7 +95,9 @@ def test_between_two_attempts_the_cause_and_the_time_of_the_next_are_told(
     assert "the next one starts at 2" in watcher.lines()[0]
 
 
-def test_a_terminal_sees_the_stages_of_the_end_ticked(world: ClientWorld, api: ApiClient) -> None:
+def test_a_terminal_sees_the_stages_of_the_end_ticked(
+    world: ClientWorld, api: ApiClient
+) -> None:
     run_id = started(world)
     watcher = Watcher(api, [lambda: world.end(run_id, GOOD)], terminal=True)
     watch(watcher.session, api.run(run_id))
@@ -127,12 +131,16 @@ def test_an_api_that_is_away_for_a_while_is_waited_for(world: ClientWorld) -> No
         acts = [
             lambda: None,
             lambda: None,
-            lambda: world.end(run_id, GOOD) and stack.enter_context(served(world.api, port)),
+            lambda: (
+                world.end(run_id, GOOD) and stack.enter_context(served(world.api, port))
+            ),
         ]
         watcher = Watcher(api, acts)
         assert watch(watcher.session, polled).succeeded
     told = watcher.lines()
-    assert told[1].startswith(f"no answer, trying again: the API at {url} is not reachable")
+    assert told[1].startswith(
+        f"no answer, trying again: the API at {url} is not reachable"
+    )
     assert told[2:] == ["SUCCEEDED  COMPLETE  attempt 1"]
 
 

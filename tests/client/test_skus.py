@@ -29,7 +29,12 @@ LENIENT = {"max_invalid_rows": 200, "max_invalid_row_pct": "1.0"}
 HEADER = "sku,quantity_available,cost,vendor_sku,lead_time_days,updated_at"
 FEEDS = {
     "north": feed(
-        *("A-1,5,10,N/1,3,2026-02-01", "A-1,0,9,,,2026-02-02", "B,1,,,,", "D,none,1,,,"),
+        *(
+            "A-1,5,10,N/1,3,2026-02-01",
+            "A-1,0,9,,,2026-02-02",
+            "B,1,,,,",
+            "D,none,1,,,",
+        ),
         header=HEADER,
     ),
     "south": feed("A-1,2,12,,,2026-02-03", "A-1,many,x,,,", header=HEADER),
@@ -44,7 +49,9 @@ def config() -> TenantConfig:
 def shown(sku: str, feeds: dict[str, bytes] = FEEDS, width: int | None = None) -> str:
     """Return what is written of a SKU, piped, or on a terminal of some width."""
     out = io.StringIO()
-    console = Console(file=out, force_terminal=width is not None, width=width, highlight=False)
+    console = Console(
+        file=out, force_terminal=width is not None, width=width, highlight=False
+    )
     told = run_in_memory(config(), feeds).explain(sku)
     show_explanation(Screen(out=console), Explanation(**told))
     return out.getvalue()
@@ -94,7 +101,9 @@ def test_a_sku_that_is_not_in_the_feed_says_why() -> None:
     )
 
 
-def test_many_offers_are_counted_and_a_narrow_terminal_keeps_each_line_in_its_column() -> None:
+def test_many_offers_are_counted_and_a_narrow_terminal_keeps_each_line_in_its_column() -> (
+    None
+):
     rows = [f"A-1,1,{number + 20},,," for number in range(150)]
     many = {**FEEDS, "south": feed(*rows, header=HEADER)}
     assert "offers: 152, the first 100 here\n" in shown("A-1", many)
@@ -118,9 +127,14 @@ def test_the_command_asks_the_api(world: ClientWorld) -> None:
     assert "as the merged feed does" in told.stderr
 
 
-def test_overrides_are_put_of_a_file_listed_and_removed(world: ClientWorld, tmp_path: Path) -> None:
+def test_overrides_are_put_of_a_file_listed_and_removed(
+    world: ClientWorld, tmp_path: Path
+) -> None:
     world.api.store_config()
-    assert world.relay("overrides", "list", TENANT).stderr == "the tenant has no overrides\n"
+    assert (
+        world.relay("overrides", "list", TENANT).stderr
+        == "the tenant has no overrides\n"
+    )
     table = tmp_path / "overrides.csv"
     table.write_text(
         "\ufeffsku,leave_out,price,max_quantity,expires_at,note\r\n"
@@ -156,13 +170,17 @@ def test_overrides_are_put_of_a_file_listed_and_removed(world: ClientWorld, tmp_
     assert removed.stdout == f"1 are removed; {TENANT} has 1 overrides, version 3\n"
 
 
-def test_a_row_of_a_csv_ends_where_its_line_ends(world: ClientWorld, tmp_path: Path) -> None:
+def test_a_row_of_a_csv_ends_where_its_line_ends(
+    world: ClientWorld, tmp_path: Path
+) -> None:
     world.api.store_config()
     lines = tmp_path / "LINES.CSV"
     lines.write_text("sku,price,note\nL-1,2,one\u2028two\x0cthree\n", encoding="utf-8")
     assert world.relay("overrides", "put", TENANT, str(lines)).exit_code == 0
     told = json.loads(world.relay("overrides", "list", TENANT, "--json").stdout)
-    assert told["overrides"] == [{"sku": "L-1", "price": "2.00", "note": "one\u2028two\x0cthree"}]
+    assert told["overrides"] == [
+        {"sku": "L-1", "price": "2.00", "note": "one\u2028two\x0cthree"}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +196,12 @@ def test_a_row_of_a_csv_ends_where_its_line_ends(world: ClientWorld, tmp_path: P
     ],
 )
 def test_a_file_that_holds_no_overrides_puts_none(
-    world: ClientWorld, tmp_path: Path, name: str, text: str | None, told: str, status: int
+    world: ClientWorld,
+    tmp_path: Path,
+    name: str,
+    text: str | None,
+    told: str,
+    status: int,
 ) -> None:
     world.api.store_config()
     if text is not None:

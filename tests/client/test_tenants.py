@@ -26,7 +26,9 @@ HOURLY = {"schedule": {"cron": "0 * * * *"}}
 def shown(status: TenantStatus, width: int | None = None) -> str:
     """Return what is written of a tenant, piped, or on a terminal of some width."""
     out = io.StringIO()
-    console = Console(file=out, force_terminal=width is not None, width=width, highlight=False)
+    console = Console(
+        file=out, force_terminal=width is not None, width=width, highlight=False
+    )
     show_status(Screen(out=console), TENANT, status)
     return out.getvalue()
 
@@ -62,12 +64,16 @@ def test_what_waits_and_what_is_under_way_is_named_with_how_to_look_at_it() -> N
 
 def test_at_a_terminal_an_upload_is_so_long_ago() -> None:
     came = (datetime.now(UTC) - timedelta(days=3, hours=1)).isoformat()
-    vendor = VendorStanding(vendor_id="north", status="found", uploaded_at=came, age_hours=2)
+    vendor = VendorStanding(
+        vendor_id="north", status="found", uploaded_at=came, age_hours=2
+    )
     written = shown(TenantStatus(vendors=[vendor]), width=100)
     assert re.search(r"north +found +3 d ago +2 h", written)
 
 
-def test_vendors_show_what_they_gave_to_the_last_run(world: ClientWorld, tmp_path: Path) -> None:
+def test_vendors_show_what_they_gave_to_the_last_run(
+    world: ClientWorld, tmp_path: Path
+) -> None:
     vendors = [vendor_document("north"), vendor_document("south", required=False)]
     world.api.store_config(*vendors, error_policy=LENIENT, triggers=HOURLY)
     path = tmp_path / "feed.csv"
@@ -78,13 +84,23 @@ def test_vendors_show_what_they_gave_to_the_last_run(world: ClientWorld, tmp_pat
     told = world.relay("tenant", "status", TENANT)
     assert (told.exit_code, told.stderr) == (0, "")
     lines = told.stdout.splitlines()
-    assert lines[-3].split() == ["vendor_id", "status", "uploaded", "age", "rows", "refused", "won"]
+    assert lines[-3].split() == [
+        "vendor_id",
+        "status",
+        "uploaded",
+        "age",
+        "rows",
+        "refused",
+        "won",
+    ]
     uploaded = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"
     assert re.fullmatch(rf"north +found +{uploaded} +0 h +3 +1 +2", lines[-2])
     assert re.fullmatch(r"south +missing +- +- +- +- +0", lines[-1])
     asked = world.relay("tenant", "status", TENANT, "--json")
     answer = world.api.client.get(f"/v1/tenants/{TENANT}/status").json()
-    assert json.loads(asked.stdout) | {"feed_age_seconds": 0} == answer | {"feed_age_seconds": 0}
+    assert json.loads(asked.stdout) | {"feed_age_seconds": 0} == answer | {
+        "feed_age_seconds": 0
+    }
 
 
 def test_a_tenant_that_is_unknown_is_refused(world: ClientWorld) -> None:

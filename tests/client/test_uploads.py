@@ -21,7 +21,8 @@ from support.client_world import ClientWorld, Told
 
 KEY = "tenants/acme/inbound/vendor_1/stock.csv"
 TOO_LARGE = (
-    b"<Error><Code>EntityTooLarge</Code><Message>Your proposed upload exceeds the maximum</Message>"
+    b"<Error><Code>EntityTooLarge</Code>"
+    b"<Message>Your proposed upload exceeds the maximum</Message>"
 )
 
 
@@ -98,7 +99,9 @@ def peak_of_memory() -> Iterator[list[int]]:
 # --- relay upload ---------------------------------------------------------------------------------
 
 
-def test_a_file_lies_under_the_key_that_is_printed(world: ClientWorld, file: Path) -> None:
+def test_a_file_lies_under_the_key_that_is_printed(
+    world: ClientWorld, file: Path
+) -> None:
     world.api.store_config()
     told = upload(world, file)
     assert (told.exit_code, told.stdout) == (0, f"{KEY}\n")
@@ -121,7 +124,9 @@ def test_what_starts_a_run_is_told(
     assert upload(world, file).stderr.startswith(sentence)
 
 
-def test_a_file_that_is_too_large_is_told_and_not_sent(world: ClientWorld, file: Path) -> None:
+def test_a_file_that_is_too_large_is_told_and_not_sent(
+    world: ClientWorld, file: Path
+) -> None:
     world.api.store_config()
     limit = world.platform.settings.max_feed_bytes
     os.truncate(file, limit + 1)
@@ -134,7 +139,9 @@ def test_a_file_that_is_too_large_is_told_and_not_sent(world: ClientWorld, file:
 
 
 @pytest.mark.parametrize("name", ["gone.csv", ".", "folder"])
-def test_what_is_no_file_is_bad_usage(world: ClientWorld, tmp_path: Path, name: str) -> None:
+def test_what_is_no_file_is_bad_usage(
+    world: ClientWorld, tmp_path: Path, name: str
+) -> None:
     (tmp_path / "folder").mkdir()
     told = upload(world, tmp_path / name)
     assert told.exit_code == 2
@@ -147,7 +154,9 @@ def test_a_pipe_is_not_waited_for(world: ClientWorld, tmp_path: Path) -> None:
     assert (told.exit_code, "is no file" in told.stderr) == (2, True)
 
 
-def test_a_name_that_is_no_text_is_bad_usage(world: ClientWorld, tmp_path: Path) -> None:
+def test_a_name_that_is_no_text_is_bad_usage(
+    world: ClientWorld, tmp_path: Path
+) -> None:
     path = tmp_path / os.fsdecode(b"\xff.csv")
     path.write_bytes(b"x")
     told = upload(world, path)
@@ -155,12 +164,15 @@ def test_a_name_that_is_no_text_is_bad_usage(world: ClientWorld, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("vendor_id", "error_code"), [("nobody", "UNKNOWN_VENDOR"), ("local", "INVALID_REQUEST")]
+    ("vendor_id", "error_code"),
+    [("nobody", "UNKNOWN_VENDOR"), ("local", "INVALID_REQUEST")],
 )
 def test_what_the_api_refuses_is_told(
     world: ClientWorld, file: Path, vendor_id: str, error_code: str
 ) -> None:
-    world.api.store_config(vendor_document(), vendor_document("local", inbound={"type": "local"}))
+    world.api.store_config(
+        vendor_document(), vendor_document("local", inbound={"type": "local"})
+    )
     told = upload(world, file, vendor_id)
     assert told.exit_code == 1
     assert told.stderr.startswith(f"{error_code}: ")
@@ -173,13 +185,18 @@ def test_the_fields_go_before_the_file_and_the_key_of_the_api_goes_nowhere(
     receiver: Receiver, file: Path
 ) -> None:
     send_file(receiver.form(), file)
-    places = [receiver.head.index(f'name="{name}"'.encode()) for name in ("key", "policy", "file")]
+    places = [
+        receiver.head.index(f'name="{name}"'.encode())
+        for name in ("key", "policy", "file")
+    ]
     assert places == sorted(places)
     assert b"\r\n\r\nsku,quantity_available\nA-1,5\n\r\n" in receiver.head
     assert "x-api-key" not in receiver.headers
 
 
-def test_a_large_file_is_never_in_memory_as_a_whole(receiver: Receiver, file: Path) -> None:
+def test_a_large_file_is_never_in_memory_as_a_whole(
+    receiver: Receiver, file: Path
+) -> None:
     os.truncate(file, 64 << 20)
     with peak_of_memory() as peak:
         send_file(receiver.form(), file)
@@ -187,7 +204,9 @@ def test_a_large_file_is_never_in_memory_as_a_whole(receiver: Receiver, file: Pa
     assert peak[0] < 8 << 20
 
 
-def test_what_s3_refuses_is_told_in_its_own_words(receiver: Receiver, file: Path) -> None:
+def test_what_s3_refuses_is_told_in_its_own_words(
+    receiver: Receiver, file: Path
+) -> None:
     receiver.status, receiver.body = 400, TOO_LARGE
     with pytest.raises(UnexpectedAnswerError) as told:
         send_file(receiver.form(), file)
@@ -197,11 +216,19 @@ def test_what_s3_refuses_is_told_in_its_own_words(receiver: Receiver, file: Path
     )
 
 
-def test_a_host_that_is_not_reachable_is_named_with_the_variable_that_sets_it(file: Path) -> None:
+def test_a_host_that_is_not_reachable_is_named_with_the_variable_that_sets_it(
+    file: Path,
+) -> None:
     link = UploadLink(
-        url="http://127.0.0.1:9/", fields={}, key=KEY, max_bytes=9, expires_at="2026-03-01"
+        url="http://127.0.0.1:9/",
+        fields={},
+        key=KEY,
+        max_bytes=9,
+        expires_at="2026-03-01",
     )
     with pytest.raises(NoAnswerError) as told:
         send_file(link, file)
-    assert told.value.lines[0].startswith("stock.csv is not uploaded: 127.0.0.1:9 is not reachable")
+    assert told.value.lines[0].startswith(
+        "stock.csv is not uploaded: 127.0.0.1:9 is not reachable"
+    )
     assert "RELAY_PUBLIC_S3_ENDPOINT_URL" in told.value.lines[1]

@@ -27,7 +27,9 @@ def config(world: ClientWorld) -> None:
 
 def created(world: ClientWorld, *options: str) -> str:
     """Make a webhook and return its id."""
-    made = world.relay("webhooks", "create", TENANT, URL, "--event", "run.failed", *options)
+    made = world.relay(
+        "webhooks", "create", TENANT, URL, "--event", "run.failed", *options
+    )
     assert made.exit_code == 0, made.output
     (webhook_id,) = re.findall(r"^webhook (\w+) of acme;", made.stderr)
     return str(webhook_id)
@@ -35,7 +37,9 @@ def created(world: ClientWorld, *options: str) -> str:
 
 def test_a_secret_is_printed_alone_and_the_id_beside_it(world: ClientWorld) -> None:
     events = ("--event", "run.failed", "--event", "feed.published")
-    made = world.relay("webhooks", "create", TENANT, URL, *events, "--description", "shop")
+    made = world.relay(
+        "webhooks", "create", TENANT, URL, *events, "--description", "shop"
+    )
     assert made.exit_code == 0, made.output
     (webhook,) = world.platform.webhooks.of_tenant(TENANT)
     assert made.stdout == f"{webhook.secret}\n"
@@ -66,13 +70,17 @@ def test_programs_get_the_answers_whole(world: ClientWorld) -> None:
     made = json.loads(world.relay("webhooks", "create", TENANT, URL, *options).stdout)
     assert made.pop("secret").startswith("whsec_")
     place = (TENANT, made["webhook_id"])
-    assert json.loads(world.relay("webhooks", "list", TENANT, "--json").stdout) == [made]
+    assert json.loads(world.relay("webhooks", "list", TENANT, "--json").stdout) == [
+        made
+    ]
     assert json.loads(world.relay("webhooks", "show", *place, "--json").stdout) == made
     rotated = json.loads(world.relay("webhooks", "rotate", *place, "--json").stdout)
     assert rotated.keys() == {"webhook_id", "secret", "previous_secret_until"}
     changed = world.relay("webhooks", "update", *place, "--disable", "--json")
     assert json.loads(changed.stdout) == {**made, "enabled": False}
-    assert json.loads(world.relay("webhooks", "deliveries", *place, "--json").stdout) == []
+    assert (
+        json.loads(world.relay("webhooks", "deliveries", *place, "--json").stdout) == []
+    )
 
 
 def test_only_what_is_named_is_changed(world: ClientWorld) -> None:
@@ -86,7 +94,9 @@ def test_only_what_is_named_is_changed(world: ClientWorld) -> None:
         f"  is sent to {URL}/new",
         "  gets run.held",
     ]
-    assert world.relay("webhooks", "update", TENANT, webhook_id, "--enable").exit_code == 0
+    assert (
+        world.relay("webhooks", "update", TENANT, webhook_id, "--enable").exit_code == 0
+    )
     for text, kept in (("shop", "shop"), ("", None)):
         world.relay("webhooks", "update", TENANT, webhook_id, "--description", text)
         assert world.platform.webhooks.of_tenant(TENANT)[0].description == kept
@@ -114,7 +124,9 @@ def test_a_rotated_secret_is_printed_alone(world: ClientWorld) -> None:
     told = world.relay("webhooks", "rotate", TENANT, webhook_id)
     (webhook,) = world.platform.webhooks.of_tenant(TENANT)
     assert told.stdout == f"{webhook.secret}\n"
-    assert re.fullmatch(r"the secret before signs too until \S+ \S+Z; verify .*\n", told.stderr)
+    assert re.fullmatch(
+        r"the secret before signs too until \S+ \S+Z; verify .*\n", told.stderr
+    )
 
 
 def test_a_test_prints_its_delivery_and_where_to_look(world: ClientWorld) -> None:
@@ -130,13 +142,19 @@ def test_each_try_is_a_line(world: ClientWorld) -> None:
     empty = world.relay("webhooks", "deliveries", TENANT, webhook_id)
     assert (empty.exit_code, empty.stdout) == (0, "")
     assert empty.stderr == "nothing was sent to the webhook in the last 30 days\n"
-    one = replace(event(), deliveries={webhook_id: tried(webhook_id, None, 503, goes_on=True)})
+    one = replace(
+        event(), deliveries={webhook_id: tried(webhook_id, None, 503, goes_on=True)}
+    )
     world.platform.webhooks.add_event(one)
-    lines = world.relay("webhooks", "deliveries", TENANT, webhook_id).stdout.splitlines()
+    lines = world.relay(
+        "webhooks", "deliveries", TENANT, webhook_id
+    ).stdout.splitlines()
     assert lines[0].split() == [
         *("at", "delivery_id", "event", "try", "answer", "took", "next", "error"),
     ]
-    assert re.search(rf"{one.event_id}  run.failed  2    503 .* 12:05:00Z  answered 503$", lines[1])
+    assert re.search(
+        rf"{one.event_id}  run.failed  2    503 .* 12:05:00Z  answered 503$", lines[1]
+    )
     assert re.search(r"run.failed  1    -  .*  answered None$", lines[2])
     limited = world.relay("webhooks", "deliveries", TENANT, webhook_id, "--limit", "1")
     assert limited.stdout.splitlines() == lines[:2]

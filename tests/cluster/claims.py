@@ -26,9 +26,13 @@ def runs_spread(cluster: Cluster, tenants: Sequence[str]) -> str:
     with _held(cluster, tenants) as runs:
         executing = cluster.wait_executing(runs, cluster.capacity())
         spread = Counter(cluster.worker_of(record) for record in executing)
-        assert spread == dict.fromkeys(_names(cluster), SLOTS), f"at once: {dict(spread)}"
+        assert spread == dict.fromkeys(_names(cluster), SLOTS), (
+            f"at once: {dict(spread)}"
+        )
     records = [_succeeded(cluster, run_id, attempt=1) for run_id in runs]
-    return ", ".join(f"{each.tenant_id} on {cluster.worker_of(each)}" for each in records)
+    return ", ".join(
+        f"{each.tenant_id} on {cluster.worker_of(each)}" for each in records
+    )
 
 
 def nothing_is_left_on_disks(cluster: Cluster, tenants: Sequence[str]) -> str:
@@ -39,7 +43,11 @@ def nothing_is_left_on_disks(cluster: Cluster, tenants: Sequence[str]) -> str:
         if machine.namespace:
             _has_its_own_disk(cluster, machine)
     own = all(machine.namespace for machine in cluster.machines.others)
-    disks = "each has a disk of its own" if own else "each has a folder of its own on one disk"
+    disks = (
+        "each has a disk of its own"
+        if own
+        else "each has a folder of its own on one disk"
+    )
     return f"{disks}, and on it its settings alone"
 
 
@@ -55,14 +63,18 @@ def a_killed_worker_loses_nothing(cluster: Cluster, tenants: Sequence[str]) -> s
     victim, other = cluster.machines.others
     with _held(cluster, tenants) as runs:
         executing = cluster.wait_executing(runs, cluster.capacity())
-        doomed = {one.run_id for one in executing if cluster.worker_of(one) == victim.name}
+        doomed = {
+            one.run_id for one in executing if cluster.worker_of(one) == victim.name
+        }
         assert doomed, f"no run executed on {victim.name}"
         killed = len(cluster.processes(victim))
         cluster.kill(victim.name)
         wait_for("all are dead", lambda: not cluster.processes(victim), within=10)
     for run_id in runs:
         record = _succeeded(cluster, run_id, attempt=2 if run_id in doomed else 1)
-        assert run_id not in doomed or cluster.worker_of(record) == other.name, brief(record)
+        assert run_id not in doomed or cluster.worker_of(record) == other.name, brief(
+            record
+        )
     return (
         f"{victim.name}: {killed} processes, {len(doomed)} runs killed; these succeeded on "
         f"{other.name} as attempt 2, {len(runs) - len(doomed)} others as attempt 1"
@@ -141,11 +153,15 @@ def _held(cluster: Cluster, tenants: Sequence[str]) -> Iterator[list[str]]:
         cluster.proxy.clear()
 
 
-def _succeeded(cluster: Cluster, run_id: str, *, attempt: int | None = None) -> RunRecord:
+def _succeeded(
+    cluster: Cluster, run_id: str, *, attempt: int | None = None
+) -> RunRecord:
     record = cluster.wait_final(run_id, within=120)
     assert record.status is RunStatus.SUCCEEDED, brief(record)
     assert record.attempt == (attempt or record.attempt), brief(record)
-    assert cluster.csv(run_id) == sample_tenant.expected_csv(), f"{brief(record)}: other bytes"
+    assert cluster.csv(run_id) == sample_tenant.expected_csv(), (
+        f"{brief(record)}: other bytes"
+    )
     return record
 
 

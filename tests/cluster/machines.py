@@ -59,7 +59,9 @@ class Machine:
         """Return the files in its folder, as its process ``pid`` sees them."""
         folder = self._seen_by(pid, self.folder)
         return sorted(
-            str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()
+            str(path.relative_to(folder))
+            for path in folder.rglob("*")
+            if not path.is_dir()
         )
 
     def sees(self, pid: int, folder: Path) -> bool:
@@ -94,7 +96,9 @@ def two_machines(home: Path) -> Iterator[Machines]:
 
 def _folders(home: Path, why: str) -> Machines:
     others = [Machine(name, home / "machines" / name, HOST) for name in NAMES]
-    return Machines(HOST, "", others, f"two folders of one machine, without namespaces: {why}")
+    return Machines(
+        HOST, "", others, f"two folders of one machine, without namespaces: {why}"
+    )
 
 
 @contextmanager
@@ -102,7 +106,9 @@ def _namespaces(home: Path) -> Iterator[Machines]:
     mark = os.getpid()
     bridge, prefix = f"relay{mark}", f"198.18.{mark % 250}"
     others = [
-        Machine(name, home / "machines" / name, f"{prefix}.{last}", f"relay-{mark}-{name}")
+        Machine(
+            name, home / "machines" / name, f"{prefix}.{last}", f"relay-{mark}-{name}"
+        )
         for last, name in enumerate(NAMES, 2)
     ]
     with contextlib.ExitStack() as cleanup:
@@ -114,13 +120,26 @@ def _namespaces(home: Path) -> Iterator[Machines]:
             _ip("netns", "add", machine.namespace)
             cleanup.callback(_ip, "netns", "del", machine.namespace)
             _connect(machine, bridge, f"relay{mark}v{number}")
-        kind = f"two network namespaces, {' and '.join(each.address for each in others)}"
+        kind = (
+            f"two network namespaces, {' and '.join(each.address for each in others)}"
+        )
         yield Machines(f"{prefix}.1", f"{prefix}.0/24", others, kind)
 
 
 def _connect(machine: Machine, bridge: str, cable: str) -> None:
     inside = ("-n", machine.namespace)
-    _ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", machine.namespace)
+    _ip(
+        "link",
+        "add",
+        cable,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "eth0",
+        "netns",
+        machine.namespace,
+    )
     _ip("link", "set", cable, "master", bridge, "up")
     _ip(*inside, "addr", "add", f"{machine.address}/24", "dev", "eth0")
     _ip(*inside, "link", "set", "lo", "up")
@@ -129,7 +148,9 @@ def _connect(machine: Machine, bridge: str, cable: str) -> None:
 
 def _ip(*words: str) -> None:
     try:
-        done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["ip", *words], capture_output=True, text=True, check=False
+        )
     except FileNotFoundError:
         raise RefusedError("iproute2 is not installed") from None
     if done.returncode:

@@ -62,7 +62,9 @@ def _all_claims(home: Path) -> list[bool]:
     with ExitStack() as cleanup:
         machines = cleanup.enter_context(two_machines(home))
         print(f"workers: {machines.kind}", flush=True)
-        postgres = cleanup.enter_context(running_postgres(machines.host, machines.network))
+        postgres = cleanup.enter_context(
+            running_postgres(machines.host, machines.network)
+        )
         cluster = cleanup.enter_context(Cluster(home, machines, postgres))
         tenants = [cluster.new_tenant() for _ in range(TENANTS)]
         held: list[bool] = []
@@ -81,7 +83,10 @@ def _put_to_the_test(claim: Claim, cluster: Cluster, tenants: list[str]) -> bool
     except Exception:  # noqa: BLE001 - a claim that fails is told
         shown, wrong = "", traceback.format_exc()
     word = "WRONG" if wrong else "ok"
-    print(f"{word:<5}  {time.monotonic() - began:5.1f} s  {said} {shown}".rstrip(), flush=True)
+    print(
+        f"{word:<5}  {time.monotonic() - began:5.1f} s  {said} {shown}".rstrip(),
+        flush=True,
+    )
     if wrong:
         print(wrong, file=sys.stderr, flush=True)
     return not wrong

@@ -39,7 +39,9 @@ class ClusterStack(Stack):
         postgres: the instance's database.
     """
 
-    def __init__(self, home: Path, machines: Machines, postgres: PostgresServer) -> None:
+    def __init__(
+        self, home: Path, machines: Machines, postgres: PostgresServer
+    ) -> None:
         self._machines = {machine.name: machine for machine in machines.others}
         self._password = secrets.token_hex(16)
         port = free_port()
@@ -69,7 +71,15 @@ class ClusterStack(Stack):
             return redis_argv(self.host, str(self.ports[REDIS]), *password)
         if name in self._machines:
             celery = (sys.executable, "-m", "celery", "-A", "relay_dagster.celery_app")
-            worker = ("worker", "-c", str(SLOTS), "-n", f"celery@{name}", "--loglevel", "INFO")
+            worker = (
+                "worker",
+                "-c",
+                str(SLOTS),
+                "-n",
+                f"celery@{name}",
+                "--loglevel",
+                "INFO",
+            )
             return self._machines[name].argv(SETTINGS, *celery, *worker)
         return super().command(name)
 
@@ -92,7 +102,9 @@ class Cluster(Installation):
         postgres: the instance's database.
     """
 
-    def __init__(self, home: Path, machines: Machines, postgres: PostgresServer) -> None:
+    def __init__(
+        self, home: Path, machines: Machines, postgres: PostgresServer
+    ) -> None:
         super().__init__(home, ClusterStack(home, machines, postgres))
         self.machines = machines
 
@@ -134,7 +146,11 @@ class Cluster(Installation):
         services = self.stack.services
         names = [machine.name for machine in self.machines.others]
         self.start(
-            *(each for each in names if each not in services or not services[each].is_running)
+            *(
+                each
+                for each in names
+                if each not in services or not services[each].is_running
+            )
         )
 
     # --- machines -------------------------------------------------------------------------------

@@ -42,7 +42,9 @@ def fuzz(by_default: int) -> Any:
     )
 
 
-def parser(decimal: str, thousands: str | None, formats: tuple[str, ...] = FORMATS) -> Any:
+def parser(
+    decimal: str, thousands: str | None, formats: tuple[str, ...] = FORMATS
+) -> Any:
     return SimpleNamespace(
         decimal_separator=decimal,
         thousands_separator=thousands,
@@ -52,7 +54,9 @@ def parser(decimal: str, thousands: str | None, formats: tuple[str, ...] = FORMA
     )
 
 
-def both_readings(column: str, text: str, options: Any, zone: ZoneInfo) -> tuple[Any, Any]:
+def both_readings(
+    column: str, text: str, options: Any, zone: ZoneInfo
+) -> tuple[Any, Any]:
     """Return the engine's reading of one cell and the reference's: a value or a fault code."""
     try:
         found = read_cell(column, text, options, zone)
@@ -65,16 +69,24 @@ def both_readings(column: str, text: str, options: Any, zone: ZoneInfo) -> tuple
 
 
 @pytest.mark.parametrize("separators", SEPARATORS, ids=str)
-def test_engine_and_reference_read_odd_cells_alike(separators: tuple[str, str | None]) -> None:
+def test_engine_and_reference_read_odd_cells_alike(
+    separators: tuple[str, str | None],
+) -> None:
     options = parser(*separators)
     for text in filter(None, map(str.strip, SINGLE_CELLS)):
         for column in READ:
-            found, expected = both_readings(column, text, options, ZoneInfo("America/Chicago"))
+            found, expected = both_readings(
+                column, text, options, ZoneInfo("America/Chicago")
+            )
             assert (column, text, found) == (column, text, expected)
 
 
 @fuzz(300)
-@given(SCRAPS.map(str.strip).filter(bool), st.sampled_from(SEPARATORS), st.sampled_from(READ))
+@given(
+    SCRAPS.map(str.strip).filter(bool),
+    st.sampled_from(SEPARATORS),
+    st.sampled_from(READ),
+)
 def test_engine_and_reference_read_any_scrap_alike(
     text: str, separators: tuple[str, str | None], column: str
 ) -> None:
@@ -85,7 +97,9 @@ def test_engine_and_reference_read_any_scrap_alike(
 @fuzz(300)
 @given(clock_times(), st.sampled_from(ZONES))
 def test_engine_and_reference_read_any_clock_alike(text: str, zone: str) -> None:
-    found, expected = both_readings("updated_at", text, parser(".", None), ZoneInfo(zone))
+    found, expected = both_readings(
+        "updated_at", text, parser(".", None), ZoneInfo(zone)
+    )
     assert found == expected
 
 
@@ -107,7 +121,9 @@ def assert_both_agree(
 @fuzz(40)
 @given(nasty_tenants())
 def test_engine_and_reference_agree_on_nasty_tenants(tenant: NastyTenant) -> None:
-    assert_both_agree(tenant.document, tenant.feeds, tenant.sku_maps, tenant.requested_at)
+    assert_both_agree(
+        tenant.document, tenant.feeds, tenant.sku_maps, tenant.requested_at
+    )
 
 
 CHARACTERS = (*'a1, "\n\r\t\0é\ufeff', ",", ",")
@@ -120,14 +136,20 @@ TEXTS = st.lists(st.sampled_from(CHARACTERS + TOKENS), max_size=40).map("".join)
     TEXTS,
     st.sampled_from((",", ",", ";", "\t", "§", "a", " ", "\0")),
     st.sampled_from(("utf-8", "utf-8", "utf-16", "utf-16-be")),
-    st.sampled_from((["sku"], ["sku", "quantity_available"], ["title", "sku", "brand"])),
+    st.sampled_from(
+        (["sku"], ["sku", "quantity_available"], ["title", "sku", "brand"])
+    ),
     st.booleans(),
 )
 def test_engine_and_reference_split_any_text_alike(
     text: str, delimiter: str, encoding: str, columns: list[str], has_header: bool
 ) -> None:
     defaults = {"quantity_available": "3", "cost": "1"}
-    parser: dict[str, Any] = {"delimiter": delimiter, "encoding": encoding, "defaults": defaults}
+    parser: dict[str, Any] = {
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "defaults": defaults,
+    }
     text = text.replace(",", delimiter)
     if has_header:
         text = delimiter.join(f'"{column}"' for column in columns) + "\n" + text
@@ -164,7 +186,9 @@ def test_engine_and_reference_agree_on_feeds_larger_than_a_block(
     odd_ones = ("too,few", "", f"E,x,1,bad{more}", blanks, f"F,1,1,1{more},more")
     for shift, (place, odd) in enumerate(zip(places, odd_ones, strict=True)):
         records = [*records[: place + shift], odd, *records[place + shift :]]
-    document = config_document(error_policy=LENIENT, output={"columns": ["sku", "title"]})
+    document = config_document(
+        error_policy=LENIENT, output={"columns": ["sku", "title"]}
+    )
     feed_bytes = feed(*records, header=f"sku,quantity_available,cost,title{more}")
     assert len(feed_bytes) > 1 << 22
     outcome = assert_both_agree(document, {"vendor_1": feed_bytes})
@@ -175,7 +199,11 @@ def test_engine_and_reference_agree_on_feeds_larger_than_a_block(
 @pytest.mark.parametrize("place", range(3))
 @pytest.mark.parametrize(
     ("cell", "code"),
-    [("é" * (1 << 19), None), ("é" * (1 << 19) + "x", "invalid_input"), ('"x', "DECODE_ERROR")],
+    [
+        ("é" * (1 << 19), None),
+        ("é" * (1 << 19) + "x", "invalid_input"),
+        ('"x', "DECODE_ERROR"),
+    ],
     ids=["as large as may be", "larger", "never closed"],
 )
 def test_engine_and_reference_agree_on_cells_as_large_as_one_may_be(

@@ -18,7 +18,9 @@ def test_amounts_of_another_currency_are_the_tenants_from_reading_on() -> None:
         exchange_rates={"EUR": "1.0832"},
         pricing={
             "shipping_handling_flat": "3",
-            "rules": [{"when": {"cost_from": "10.83", "cost_below": "10.84"}, "markup": "1"}],
+            "rules": [
+                {"when": {"cost_from": "10.83", "cost_below": "10.84"}, "markup": "1"}
+            ],
         },
         output={"columns": ["sku", "vendor_id", "cost", "price"]},
     )

@@ -14,7 +14,11 @@ from support.builders import feed, tenant_config, vendor_document
 from support.explaining import RunInMemory, run_in_memory
 
 HEADER = "sku,quantity_available,cost,Regal,origin"
-MAP = {"column_map": {"shelf": "Regal"}, "defaults": {"shelf": "none"}, "null_values": ["n/a"]}
+MAP = {
+    "column_map": {"shelf": "Regal"},
+    "defaults": {"shelf": "none"},
+    "null_values": ["n/a"],
+}
 
 
 def config(**changes: Any) -> TenantConfig:
@@ -22,7 +26,13 @@ def config(**changes: Any) -> TenantConfig:
     wanted: dict[str, Any] = {
         "extra_columns": ["shelf", "origin", "row_number", "rule"],
         "output": {
-            "columns": ["sku", "shelf", {"column": "origin", "as": "Made in"}, "rule", "price"],
+            "columns": [
+                "sku",
+                "shelf",
+                {"column": "origin", "as": "Made in"},
+                "rule",
+                "price",
+            ],
             "escape_formulas": True,
             "missing_skus": "zero",
         },
@@ -38,7 +48,9 @@ FEEDS = {
 
 
 def state_of(run: RunInMemory) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(run.files[run.keys.state])).to_pylist()
+    rows: list[dict[str, Any]] = pq.read_table(
+        io.BytesIO(run.files[run.keys.state])
+    ).to_pylist()
     return rows
 
 
@@ -83,18 +95,26 @@ def test_they_are_texts_in_every_format(format: str) -> None:
         assert data == b"shelf\trule\na, b\t\n=x\t\n"
 
 
-def test_a_sku_kept_at_0_has_the_states_values_and_null_where_the_state_lacks_the_column() -> None:
+def test_a_sku_kept_at_0_has_the_states_values_and_null_where_the_state_lacks_the_column() -> (
+    None
+):
     before = run_in_memory(config(extra_columns=["shelf", "origin", "rule"]), FEEDS)
     baseline = read_state(before.files[before.keys.state], keeps_rows=True)
     columns = {"columns": ["sku", "shelf", "row_number"], "missing_skus": "zero"}
     names = ["row_number", "shelf", "rule"]
     now = {"v1": feed("C,1,5,s,x", header=HEADER), "v2": feed("C,1,4")}
-    run = run_in_memory(config(extra_columns=names, output=columns), now, baseline=baseline)
+    run = run_in_memory(
+        config(extra_columns=names, output=columns), now, baseline=baseline
+    )
     assert run.files[run.keys.merged_inventory("csv")].decode() == (
         'sku,shelf,row_number\nA,"a, b",\nB,=x,\nC,,\n'
     )
     assert [row["shelf"] for row in state_of(run)] == ["a, b", "=x", None]
-    assert run.explain("A")["feed_row"] == {"sku": "A", "shelf": "a, b", "row_number": ""}
+    assert run.explain("A")["feed_row"] == {
+        "sku": "A",
+        "shelf": "a, b",
+        "row_number": "",
+    }
 
 
 def test_a_feed_without_a_valid_row_has_their_header() -> None:

@@ -50,7 +50,12 @@ ROW_FAULTS = [
     (RowFault.MISSING_SKU, " ,1,2,3,new,", "sku", " "),
     (RowFault.MISSING_QUANTITY, "A,,2,3,new,", "quantity_available", ""),
     (RowFault.INVALID_QUANTITY, "A,12.5,2,3,new,", "quantity_available", "12.5"),
-    (RowFault.INVALID_QUANTITY, "A,2147483648,2,3,new,", "quantity_available", "2147483648"),
+    (
+        RowFault.INVALID_QUANTITY,
+        "A,2147483648,2,3,new,",
+        "quantity_available",
+        "2147483648",
+    ),
     (RowFault.INVALID_QUANTITY, "A, few ,2,3,new,", "quantity_available", " few "),
     (RowFault.NEGATIVE_QUANTITY, "A,-1,2,3,new,", "quantity_available", "-1"),
     (RowFault.INVALID_DECIMAL, "A,1,2,12 EUR,new,", "cost", "12 EUR"),
@@ -69,10 +74,16 @@ ROW_FAULTS = [
 def test_a_row_fault_names_record_column_value_and_reason(
     code: str, record: str, column: str | None, value: str | None
 ) -> None:
-    result = run({"vendor_1": feed("B,1,2,3,new,", record, "C,1,2,3,new,", header=WIDE)})
+    result = run(
+        {"vendor_1": feed("B,1,2,3,new,", record, "C,1,2,3,new,", header=WIDE)}
+    )
     (vendor,) = result.normalized
     (entry,) = entries_of(vendor)
-    assert (entry.error_code, entry.vendor_id, entry.row_number) == (code, "vendor_1", 3)
+    assert (entry.error_code, entry.vendor_id, entry.row_number) == (
+        code,
+        "vendor_1",
+        3,
+    )
     assert (entry.column, entry.value) == (column, value)
     assert len(entry.error_message) > len(code)
     cells = record.split(",")
@@ -142,9 +153,13 @@ def failed(result: EngineRun, code: str, stage: str) -> str:
 
 def test_required_vendor_missing_names_every_such_vendor_and_prefix() -> None:
     vendors = [vendor_document(name) for name in ("one", "two", "three")]
-    message = failed(run({"two": GOOD}, *vendors), "REQUIRED_VENDOR_MISSING", "FETCH_INPUTS")
+    message = failed(
+        run({"two": GOOD}, *vendors), "REQUIRED_VENDOR_MISSING", "FETCH_INPUTS"
+    )
     assert "required vendor inbound missing" in message.lower()
-    assert all(name in message for name in ("one", "feeds of one/", "three", "feeds of three/"))
+    assert all(
+        name in message for name in ("one", "feeds of one/", "three", "feeds of three/")
+    )
     assert "feeds of two/" not in message
 
 
@@ -161,7 +176,10 @@ MAPPED = {"vendor_1": b"vendor_sku,sku\n"}
 @pytest.mark.parametrize(
     ("limits", "what"),
     [
-        (Limits(feed_bytes=len(GOOD) - 1), f"a feed of {len(GOOD)} bytes, and {len(GOOD) - 1} are"),
+        (
+            Limits(feed_bytes=len(GOOD) - 1),
+            f"a feed of {len(GOOD)} bytes, and {len(GOOD) - 1} are",
+        ),
         (Limits(sku_map_bytes=14), "a SKU map of 15 bytes, and 14 are"),
     ],
     ids=["feed", "map"],
@@ -179,13 +197,20 @@ def test_a_file_that_is_too_large_fails_the_run_before_it_is_read(
     assert result.normalized == []
 
 
-def test_too_large_a_feed_comes_after_a_missing_vendor_and_before_a_missing_sku_map() -> None:
-    vendors = [vendor_document("a", sku_map=SKU_MAP), vendor_document("b", required=False)]
+def test_too_large_a_feed_comes_after_a_missing_vendor_and_before_a_missing_sku_map() -> (
+    None
+):
+    vendors = [
+        vendor_document("a", sku_map=SKU_MAP),
+        vendor_document("b", required=False),
+    ]
     limits = Limits(feed_bytes=len(GOOD))
     large = {"a": GOOD, "b": GOOD + b"\n"}
     failed(run(large, *vendors, limits=limits), "feed_too_large", "FETCH_INPUTS")
     vendors.append(vendor_document("c"))
-    failed(run(large, *vendors, limits=limits), "REQUIRED_VENDOR_MISSING", "FETCH_INPUTS")
+    failed(
+        run(large, *vendors, limits=limits), "REQUIRED_VENDOR_MISSING", "FETCH_INPUTS"
+    )
 
 
 def test_a_missing_vendor_comes_before_a_missing_sku_map() -> None:
@@ -194,7 +219,10 @@ def test_a_missing_vendor_comes_before_a_missing_sku_map() -> None:
 
 
 def test_the_sku_map_of_a_vendor_without_a_feed_is_not_missed() -> None:
-    vendors = [vendor_document("a", sku_map=SKU_MAP, required=False), vendor_document("b")]
+    vendors = [
+        vendor_document("a", sku_map=SKU_MAP, required=False),
+        vendor_document("b"),
+    ]
     assert run({"b": GOOD}, *vendors).outcome.failure is None
 
 
@@ -216,9 +244,18 @@ def test_an_unclosed_quote_names_the_line_it_opens_on() -> None:
 def test_missing_required_columns_name_what_is_missing_found_and_nearest() -> None:
     vendor = vendor_document(parser={"column_map": {"cost": "Unit Cost"}})
     data = b"SKU,quantity_available,Unit Costs\nA,1,2\n"
-    message = failed(run({"vendor_1": data}, vendor), "missing_required_columns", "NORMALIZE")
+    message = failed(
+        run({"vendor_1": data}, vendor), "missing_required_columns", "NORMALIZE"
+    )
     assert "missing required columns" in message.lower()
-    for part in ("vendor_1", "sku", "SKU", "Unit Cost", "Unit Costs", "quantity_available"):
+    for part in (
+        "vendor_1",
+        "sku",
+        "SKU",
+        "Unit Cost",
+        "Unit Costs",
+        "quantity_available",
+    ):
         assert part in message
 
 
@@ -229,14 +266,18 @@ def test_columns_are_judged_before_emptiness() -> None:
 @pytest.mark.parametrize(
     ("data", "sku_map"),
     [
-        pytest.param(b"sku,quantity_available,sku\nA,1,B\n", None, id="repeated_header"),
+        pytest.param(
+            b"sku,quantity_available,sku\nA,1,B\n", None, id="repeated_header"
+        ),
         pytest.param(GOOD, b"from,to\nA,B\n", id="map_without_its_columns"),
         pytest.param(GOOD, b"", id="empty_map"),
         pytest.param(GOOD, b"vendor_sku,sku\nA,\xff\n", id="map_not_utf_8"),
         pytest.param(GOOD, b'vendor_sku,sku\nA,"B\n', id="map_with_an_unclosed_quote"),
     ],
 )
-def test_other_unusable_files_are_invalid_input(data: bytes, sku_map: bytes | None) -> None:
+def test_other_unusable_files_are_invalid_input(
+    data: bytes, sku_map: bytes | None
+) -> None:
     more = {} if sku_map is None else {"sku_map": SKU_MAP}
     maps = {} if sku_map is None else {"vendor_1": sku_map}
     result = run({"vendor_1": data}, vendor_document(**more), sku_maps=maps)
@@ -245,7 +286,11 @@ def test_other_unusable_files_are_invalid_input(data: bytes, sku_map: bytes | No
 
 def test_the_first_faulty_vendor_gives_the_code_and_every_fault_is_told() -> None:
     vendors = [vendor_document(name) for name in ("fine", "cut", "bare")]
-    feeds = {"bare": b"name\nA\n", "cut": b'sku,quantity_available\n"A,1\n', "fine": GOOD}
+    feeds = {
+        "bare": b"name\nA\n",
+        "cut": b'sku,quantity_available\n"A,1\n',
+        "fine": GOOD,
+    }
     result = run(feeds, *vendors)
     failed(result, "DECODE_ERROR", "NORMALIZE")
     told = [(fault.vendor_id, fault.error_code) for fault in result.faults]
@@ -263,7 +308,10 @@ def test_no_rows_parsed_names_the_required_vendor(data: bytes) -> None:
 
 
 def test_no_row_in_any_feed_is_no_rows_parsed_even_where_all_are_optional() -> None:
-    vendors = [vendor_document("a", required=False), vendor_document("b", required=False)]
+    vendors = [
+        vendor_document("a", required=False),
+        vendor_document("b", required=False),
+    ]
     failed(run({"a": b"", "b": None}, *vendors), "no_rows_parsed", "MERGE_PRICE")
 
 
@@ -282,9 +330,12 @@ def test_a_feed_with_nothing_that_can_be_priced_is_empty_output() -> None:
 @pytest.mark.parametrize(
     ("policy", "part"),
     [
-        pytest.param({"max_invalid_rows": 1, "max_invalid_row_pct": "1.0"}, "max_invalid_rows"),
         pytest.param(
-            {"max_invalid_rows": 9, "max_invalid_row_pct": "0.3999999"}, "max_invalid_row_pct"
+            {"max_invalid_rows": 1, "max_invalid_row_pct": "1.0"}, "max_invalid_rows"
+        ),
+        pytest.param(
+            {"max_invalid_rows": 9, "max_invalid_row_pct": "0.3999999"},
+            "max_invalid_row_pct",
         ),
     ],
 )
@@ -314,7 +365,9 @@ def test_a_config_of_another_schema_version_is_not_read() -> None:
     assert caught.value.error_code == FailureCode.UNSUPPORTED_SCHEMA_VERSION
 
 
-WARNINGS: list[tuple[WarningCode, dict[str, bytes | None], list[Any], dict[str, Any]]] = [
+WARNINGS: list[
+    tuple[WarningCode, dict[str, bytes | None], list[Any], dict[str, Any]]
+] = [
     (
         WarningCode.OPTIONAL_VENDOR_MISSING,
         {"vendor_1": GOOD, "vendor_2": None},
@@ -350,10 +403,16 @@ WARNINGS: list[tuple[WarningCode, dict[str, bytes | None], list[Any], dict[str, 
 
 @pytest.mark.parametrize(
     ("code", "feeds", "vendors", "policy"),
-    [pytest.param(*row, id=f"{number}-{row[0]}") for number, row in enumerate(WARNINGS)],
+    [
+        pytest.param(*row, id=f"{number}-{row[0]}")
+        for number, row in enumerate(WARNINGS)
+    ],
 )
 def test_a_vendor_with_a_warning_is_named_and_the_run_succeeds(
-    code: str, feeds: dict[str, bytes | None], vendors: list[Any], policy: dict[str, Any]
+    code: str,
+    feeds: dict[str, bytes | None],
+    vendors: list[Any],
+    policy: dict[str, Any],
 ) -> None:
     result = run(feeds, *vendors, error_policy=policy)
     assert result.outcome.failure is None
@@ -388,7 +447,9 @@ def test_rows_of_one_sku_are_refused_where_the_config_says_so() -> None:
     feeds = {"vendor_1": feed("A,1,2", "B,x,2", "", "B,3,4", "THEIRS,5,6", "C,7,8")}
     document = config_document(vendor, error_policy=LENIENT)
     result = run_document(document, feeds, {"vendor_1": sku_map})
-    entries = [(e.row_number, e.error_code, e.column, e.value) for e in result.outcome.entries]
+    entries = [
+        (e.row_number, e.error_code, e.column, e.value) for e in result.outcome.entries
+    ]
     assert entries == [
         (2, "duplicate_sku", "sku", "A"),
         (3, "invalid_quantity", "quantity_available", "x"),
@@ -401,7 +462,9 @@ def test_rows_of_one_sku_are_refused_where_the_config_says_so() -> None:
         b'vendor_1,5,duplicate_sku,"THEIRS,5,6"',
     ]
     strict = run_document(
-        {**document, "error_policy": {"max_invalid_rows": 2}}, feeds, {"vendor_1": sku_map}
+        {**document, "error_policy": {"max_invalid_rows": 2}},
+        feeds,
+        {"vendor_1": sku_map},
     )
     failed(strict, "validation_errors", "MERGE_PRICE")
 
@@ -410,7 +473,9 @@ def test_price_rules_that_leave_out_every_offer_make_no_feed() -> None:
     pricing = {"rules": [{"leave_out": True}]}
     result = run({"vendor_1": GOOD}, pricing=pricing)
     failed(result, "empty_output", "MERGE_PRICE")
-    assert "price rules or overrides leave out every offer" in result.failure.error_message
+    assert (
+        "price rules or overrides leave out every offer" in result.failure.error_message
+    )
     assert result.outcome.warnings == {}
 
 
@@ -418,7 +483,10 @@ def test_an_unpriced_sku_is_left_out_and_named() -> None:
     result = run({"vendor_1": feed("A,1,2", "B,1,", "C,1,0.004")})
     assert [row["sku"] for row in result.merged] == ["A"]
     assert result.outcome.warnings == {"UNPRICED_SKU": 2}
-    assert [w.sku for w in result.warnings if w.error_code == "UNPRICED_SKU"] == ["B", "C"]
+    assert [w.sku for w in result.warnings if w.error_code == "UNPRICED_SKU"] == [
+        "B",
+        "C",
+    ]
 
 
 def test_refused_rows_within_the_thresholds_are_a_warning() -> None:

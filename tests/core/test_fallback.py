@@ -18,7 +18,14 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import Baseline, read_state
 from relay_core.run import RunStages
 from relay_core.validation.vendor_failures import VendorInput
-from support.builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
+from support.builders import (
+    REQUESTED_AT,
+    RUN_ID,
+    feed,
+    run_context,
+    tenant_config,
+    vendor_document,
+)
 from support.memory_sink import MemorySink
 
 KEYS = ArtifactKeys(RUN_ID, "acme")
@@ -102,7 +109,9 @@ def run(
         last_good=last_good,
     )
     at = REQUESTED_AT - age
-    stages.judge_inputs({name: VendorInput(len(data), at) for name, data in uploads.items()})
+    stages.judge_inputs(
+        {name: VendorInput(len(data), at) for name, data in uploads.items()}
+    )
     if findings.failure is None:
         stages.normalize(
             VendorFeed(config.vendor(name), uploads[name], "feed.csv")
@@ -135,7 +144,9 @@ BY_ROWS = ("no_rows_parsed", "validation_errors", "vendor_rows")
 GOOD_VENDOR = vendor_document("good")
 
 
-def in_trouble(code: str, alone: bool = False, earlier: bytes | None = None, **options: Any) -> Run:
+def in_trouble(
+    code: str, alone: bool = False, earlier: bytes | None = None, **options: Any
+) -> Run:
     """Run a vendor that is in this failure, beside another that is in none."""
     own, data = TROUBLES[code]
     vendors = [vendor_document("bad", **own, **options)] + [GOOD_VENDOR] * (not alone)
@@ -193,7 +204,9 @@ def test_a_vendor_in_trouble_is_left_out_and_the_others_are_published(
 
 
 @pytest.mark.parametrize("code", TROUBLES)
-def test_where_nobody_is_left_the_run_fails_with_the_trouble_in_its_stage(code: str) -> None:
+def test_where_nobody_is_left_the_run_fails_with_the_trouble_in_its_stage(
+    code: str,
+) -> None:
     ended = in_trouble(code, alone=True, on_trouble="leave_out")
     assert ended.failed == (code, stage(code))
     assert ended.warned == ["VENDOR_LEFT_OUT"]
@@ -224,7 +237,9 @@ def test_the_last_good_feed_stands_in_with_its_share_of_the_quantities(
     assert (state.last_good_run_id, state.age_hours) == (PUBLISHED_RUN, 2)
 
 
-@pytest.mark.parametrize("earlier", [None, feed('B-1,1,"2')], ids=["none", "in failure too"])
+@pytest.mark.parametrize(
+    "earlier", [None, feed('B-1,1,"2')], ids=["none", "in failure too"]
+)
 @pytest.mark.parametrize("code", [code for code in TROUBLES if code != "vendor_rows"])
 def test_without_a_sound_last_good_feed_a_required_vendor_fails_the_run(
     code: str, earlier: bytes | None
@@ -233,7 +248,9 @@ def test_without_a_sound_last_good_feed_a_required_vendor_fails_the_run(
     assert ended.failed == (code, stage(code))
 
 
-@pytest.mark.parametrize("earlier", [None, feed('B-1,1,"2')], ids=["none", "in failure too"])
+@pytest.mark.parametrize(
+    "earlier", [None, feed('B-1,1,"2')], ids=["none", "in failure too"]
+)
 @pytest.mark.parametrize("code", TROUBLES)
 def test_without_a_sound_last_good_feed_an_optional_vendor_is_left_out(
     code: str, earlier: bytes | None
@@ -248,7 +265,11 @@ def test_a_stale_upload_stands_in_itself_with_its_share_of_the_quantities() -> N
     vendor = vendor_document("bad", max_feed_age_hours=1, **options)
     stale, earlier = feed("B-1,9,10.00"), {"bad": feed("B-2,9,10.00")}
     ended = run(vendor, uploads={"bad": stale}, earlier=earlier, age=timedelta(hours=3))
-    assert (ended.failed, ended.used(), ended.trouble()) == (None, "last_good", "STALE_FEED")
+    assert (ended.failed, ended.used(), ended.trouble()) == (
+        None,
+        "last_good",
+        "STALE_FEED",
+    )
     assert ended.quantities == {"B-1": "4"}
     assert ended.findings.states["bad"].last_good_run_id is None
 
@@ -263,7 +284,12 @@ def test_a_stale_upload_stands_in_itself_with_its_share_of_the_quantities() -> N
     ],
 )
 def test_what_stands_in_for_an_upload_that_is_not_there_is_told_once_and_as_it_ended(
-    earlier: bytes, required: bool, policy: str, failed: Any, used: str, warned: list[str]
+    earlier: bytes,
+    required: bool,
+    policy: str,
+    failed: Any,
+    used: str,
+    warned: list[str],
 ) -> None:
     vendor = vendor_document("bad", required=required, on_trouble="last_good")
     ended = run(
@@ -353,7 +379,9 @@ def test_lost_rows_are_trouble_wherever_guards_are_judged(mode: str, used: str) 
     vendor = vendor_document("bad", on_trouble="leave_out")
     baseline = baseline_of(vendor, GOOD_VENDOR, bad=feed(*WHOLE), good=GOOD)
     uploads = {"bad": feed(*HALF), "good": GOOD}
-    ended = run(vendor, GOOD_VENDOR, uploads=uploads, baseline=baseline, guards={"mode": mode})
+    ended = run(
+        vendor, GOOD_VENDOR, uploads=uploads, baseline=baseline, guards={"mode": mode}
+    )
     assert ended.used() == used
 
 

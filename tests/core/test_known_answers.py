@@ -20,7 +20,9 @@ NOW = datetime(2024, 6, 1, 12, 0, 0, 999_999, tzinfo=UTC)
 LENIENT = {"max_invalid_rows": 1000, "max_invalid_row_pct": "1.0"}
 
 
-def run_feed(name: str, *, parser: dict[str, Any] | None = None, **changes: Any) -> EngineRun:
+def run_feed(
+    name: str, *, parser: dict[str, Any] | None = None, **changes: Any
+) -> EngineRun:
     """Run one vendor's sample feed; any number of its rows may be refused."""
     sku_map = changes.pop("sku_map", None)
     vendor = vendor_document("v", parser=parser or {})
@@ -42,7 +44,9 @@ def normalized(run: EngineRun) -> list[str]:
 
 def refused(run: EngineRun) -> list[tuple[int, str, str | None, str | None]]:
     """Return record number, code, column and value of each row entry."""
-    return [(e.row_number, e.error_code, e.column, e.value) for e in run.outcome.entries]
+    return [
+        (e.row_number, e.error_code, e.column, e.value) for e in run.outcome.entries
+    ]
 
 
 def invalid_rows(run: EngineRun) -> str:
@@ -130,7 +134,12 @@ def test_carriage_returns_alone_end_lines() -> None:
 
 def test_all_three_line_ends_may_stand_in_one_feed() -> None:
     run = run_feed("mixed_line_ends.csv")
-    assert [line[:6] for line in normalized(run)] == ["A,,v,1", "B,,v,2", "C,,v,3", "D,,v,4"]
+    assert [line[:6] for line in normalized(run)] == [
+        "A,,v,1",
+        "B,,v,2",
+        "C,,v,3",
+        "D,,v,4",
+    ]
 
 
 def test_a_quote_opens_a_field_only_as_its_first_character() -> None:
@@ -179,7 +188,9 @@ def test_a_preamble_and_blank_records_before_the_header_take_no_number() -> None
 
 
 def test_without_a_header_the_first_record_is_row_one() -> None:
-    run = run_feed("no_header.csv", parser={"columns": ["sku", "quantity_available", "cost"]})
+    run = run_feed(
+        "no_header.csv", parser={"columns": ["sku", "quantity_available", "cost"]}
+    )
     assert normalized(run) == ["A,,v,1,,2.50,,,,,,,NOW", "C,,v,2,,1.00,,,,,,,NOW"]
     assert refused(run) == [(3, "invalid_quantity", "quantity_available", "x")]
     assert run.outcome.entries[0].row_data == {
@@ -230,7 +241,10 @@ def test_white_space_of_every_kind_is_trimmed_from_headers_and_cells() -> None:
 def test_null_values_and_quantity_words_are_whole_cells_in_any_case() -> None:
     run = run_feed(
         "null_words.csv",
-        parser={"null_values": ["N/A", "-"], "quantity_words": {"in stock": 10, ">100": 100}},
+        parser={
+            "null_values": ["N/A", "-"],
+            "quantity_words": {"in stock": 10, ">100": 100},
+        },
     )
     assert normalized(run) == [
         "A,,v,1,,,,,,,NA,,NOW",
@@ -259,7 +273,9 @@ def test_whole_numbers_are_read_and_refused_as_written() -> None:
         (10, "invalid_quantity", "quantity_available", "1e3"),
         (10, "invalid_lead_time", "lead_time_days", "soon"),
     ]
-    assert invalid_rows(run).endswith('v,10,invalid_lead_time;invalid_quantity,"I,1e3,soon"\n')
+    assert invalid_rows(run).endswith(
+        'v,10,invalid_lead_time;invalid_quantity,"I,1e3,soon"\n'
+    )
 
 
 def test_money_is_exact_to_four_places() -> None:
@@ -298,7 +314,9 @@ def test_nul_bytes_are_characters_like_others() -> None:
 
 
 def test_a_sku_map_renames_and_keeps_the_vendors_own_sku() -> None:
-    feed = b"sku,quantity_available,vendor_sku\n V1 ,1,\nV1,2,given\nV3,3,\nV4,4,\nv1,5,\n"
+    feed = (
+        b"sku,quantity_available,vendor_sku\n V1 ,1,\nV1,2,given\nV3,3,\nV4,4,\nv1,5,\n"
+    )
     vendor = vendor_document("v", sku_map={"type": "file", "local_path": "sku_map.csv"})
     maps = {"v": (FEEDS / "sku_map.csv").read_bytes()}
     document = config_document(vendor, error_policy=LENIENT)

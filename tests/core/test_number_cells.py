@@ -30,7 +30,9 @@ A, B, C = (
 def run_feed(form: str, data: bytes) -> EngineRun:
     vendor = vendor_document("v", parser={"format": form, **OPTIONS})
     now = datetime(2024, 6, 1, 12, tzinfo=UTC)
-    return run_document(config_document(vendor, error_policy=LENIENT), {"v": data}, {}, now)
+    return run_document(
+        config_document(vendor, error_policy=LENIENT), {"v": data}, {}, now
+    )
 
 
 def normalized(run: EngineRun) -> list[str]:
@@ -50,7 +52,12 @@ def json_lines() -> bytes:
 def sheet() -> bytes:
     """Return the same rows as a workbook; a cell with a ``!`` before it is a number."""
     rows = [text_row(1, "sku", "qty", "cost", "title")]
-    cells = ("A !12 !1234.5 !1234.5", "B 1.234 1,5 !1.234", "C !3 !0.5 !0.5", "D !3 12.5")
+    cells = (
+        "A !12 !1234.5 !1234.5",
+        "B 1.234 1,5 !1.234",
+        "C !3 !0.5 !0.5",
+        "D !3 12.5",
+    )
     for number, row in enumerate(cells, 2):
         written = ""
         for letter, cell in zip("ABCD", row.split(), strict=False):
@@ -60,7 +67,9 @@ def sheet() -> bytes:
     return workbook("".join(rows))
 
 
-@pytest.mark.parametrize(("form", "made", "first"), [("jsonl", json_lines, 1), ("xlsx", sheet, 2)])
+@pytest.mark.parametrize(
+    ("form", "made", "first"), [("jsonl", json_lines, 1), ("xlsx", sheet, 2)]
+)
 def test_a_text_that_looks_like_a_number_has_the_vendors_separators(
     form: str, made: object, first: int
 ) -> None:
@@ -76,7 +85,12 @@ def test_a_text_that_looks_like_a_number_has_the_vendors_separators(
 
 def test_a_column_of_numbers_has_points() -> None:
     out = io.BytesIO()
-    columns = {"sku": ["A", "C"], "qty": [12.0, 3.0], "cost": [1234.5, 0.5], "title": [1234.5, 0.5]}
+    columns = {
+        "sku": ["A", "C"],
+        "qty": [12.0, 3.0],
+        "cost": [1234.5, 0.5],
+        "title": [1234.5, 0.5],
+    }
     pq.write_table(pa.table(columns), out)
     run = run_feed("parquet", out.getvalue())
     assert normalized(run) == [A, C]
@@ -89,5 +103,6 @@ def test_a_refused_number_stands_in_reports_as_in_the_file() -> None:
     assert (entry.column, entry.value) == ("quantity_available", "1.5")
     assert entry.row_data == {"sku": "A", "qty": "1.5", "cost": "1.5", "x": "true"}
     assert (
-        run.outcome.invalid_rows.decode().splitlines()[1] == 'v,1,invalid_quantity,"A,1.5,1.5,true"'
+        run.outcome.invalid_rows.decode().splitlines()[1]
+        == 'v,1,invalid_quantity,"A,1.5,1.5,true"'
     )

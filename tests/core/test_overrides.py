@@ -37,9 +37,17 @@ def rows(found: RunInMemory) -> list[str]:
         ({"leave_out": True}, {}, ["B,v1,5,4.00"]),
         ({"max_quantity": 2}, {}, ["A,v1,2,10.00", "B,v1,5,4.00"]),
         ({"max_quantity": 0}, {}, ["A,v1,0,10.00", "B,v1,5,4.00"]),
-        ({"max_quantity": 99}, {"stock": {"hold_back": 1}}, ["A,v1,8,10.00", "B,v1,4,4.00"]),
+        (
+            {"max_quantity": 99},
+            {"stock": {"hold_back": 1}},
+            ["A,v1,8,10.00", "B,v1,4,4.00"],
+        ),
         ({"vendor_id": "v2"}, {}, ["A,v2,3,12.00", "B,v1,5,4.00"]),
-        ({"price": "7.5"}, {"pricing": {"ending": "0.99"}}, ["A,v1,9,7.50", "B,v1,5,4.99"]),
+        (
+            {"price": "7.5"},
+            {"pricing": {"ending": "0.99"}},
+            ["A,v1,9,7.50", "B,v1,5,4.99"],
+        ),
         ({"min_price": "10.55"}, {}, ["A,v1,9,10.55", "B,v1,5,4.00"]),
         (
             {"min_price": "1"},
@@ -75,7 +83,9 @@ def test_a_price_makes_an_offer_without_a_cost_one_with_a_price() -> None:
 
 def test_an_offer_that_a_rule_leaves_out_stays_left_out() -> None:
     rule = {"when": {"vendors": ["v1"]}, "leave_out": True}
-    found = run({"sku": "A", "vendor_id": "v1", "price": "5"}, pricing={"rules": [rule]})
+    found = run(
+        {"sku": "A", "vendor_id": "v1", "price": "5"}, pricing={"rules": [rule]}
+    )
     assert rows(found) == ["A,v2,3,5.00"]
     assert [each["lost_on"] for each in found.explain("A")["offers"]] == [
         None,
@@ -105,7 +115,9 @@ def test_an_explanation_tells_of_the_override_and_of_who_lost_on_it() -> None:
     }
     assert told["quarantine"] is None
     assert told["price_steps"][-2]["after"] == "12.50"
-    assert [(e["row_number"], e["stock_quantity"], e["lost_on"]) for e in told["offers"]] == [
+    assert [
+        (e["row_number"], e["stock_quantity"], e["lost_on"]) for e in told["offers"]
+    ] == [
         (2, 3, None),
         (3, 4, "lowest_landed_cost"),
         (2, None, "override"),
@@ -193,7 +205,14 @@ def test_of_the_two_parts_the_one_whose_time_has_passed_is_as_if_absent() -> Non
         return [one.as_dict() for one in overrides({**both, **text})]
 
     (kept,) = left(expires_at=later, accept_until=later)
-    assert list(kept) == ["sku", "price", "accept_price", "accept_until", "expires_at", "note"]
+    assert list(kept) == [
+        "sku",
+        "price",
+        "accept_price",
+        "accept_until",
+        "expires_at",
+        "note",
+    ]
     assert kept["expires_at"] == "2026-03-01T12:00:01Z"
     assert left(expires_at=past, accept_until=later) == [
         {"sku": "A", "accept_price": "2.00", "accept_until": "2026-03-01T12:00:01Z"}

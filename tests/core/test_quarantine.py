@@ -14,11 +14,22 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from relay_core.config import TenantConfig, load_overrides
 from relay_core.publish.state import Baseline, read_state
-from support.builders import REQUESTED_AT, config_document, feed, tenant_config, vendor_document
+from support.builders import (
+    REQUESTED_AT,
+    config_document,
+    feed,
+    tenant_config,
+    vendor_document,
+)
 from support.config_documents import faults_of
 from support.explaining import RunInMemory, run_in_memory
 
@@ -60,7 +71,9 @@ FIRST = run_in_memory(config(), prices())
 def second(
     changed: Mapping[str, str], made: TenantConfig | None = None, **more: Any
 ) -> RunInMemory:
-    return run_in_memory(made or config(), prices(changed), **{"baseline": state_of(FIRST), **more})
+    return run_in_memory(
+        made or config(), prices(changed), **{"baseline": state_of(FIRST), **more}
+    )
 
 
 def test_nine_skus_of_a_tenth_of_their_price_keep_the_published_one() -> None:
@@ -77,7 +90,9 @@ def test_nine_skus_of_a_tenth_of_their_price_keep_the_published_one() -> None:
     )
     assert lines[1] == "S010,keep,131.99,13.19,v1,12,2026-03-01T12:00:00Z"
     assert len(lines) == 10
-    guard = next(each for each in run.findings.guards or () if each.guard == "quarantined")
+    guard = next(
+        each for each in run.findings.guards or () if each.guard == "quarantined"
+    )
     assert guard.as_dict() == {
         "guard": "quarantined",
         "tripped": False,
@@ -85,19 +100,26 @@ def test_nine_skus_of_a_tenth_of_their_price_keep_the_published_one() -> None:
         "limit": "0.10",
         "count": 9,
         "of": 100,
-        "examples": [{"sku": sku, "before": "131.99", "after": "13.19"} for sku in NINE[:5]],
+        "examples": [
+            {"sku": sku, "before": "131.99", "after": "13.19"} for sku in NINE[:5]
+        ],
     }
     assert run.findings.changes is not None
     assert run.findings.changes.counts["unchanged"] == 100
     kept = state_rows(run)["S010"]
-    assert (kept["suspect_price"], kept["suspect_since"]) == (Decimal("13.19"), REQUESTED_AT)
+    assert (kept["suspect_price"], kept["suspect_since"]) == (
+        Decimal("13.19"),
+        REQUESTED_AT,
+    )
     assert (kept["offered_at"], kept["kept_at_0"], kept["title"]) == (
         REQUESTED_AT,
         False,
         "t131.99",
     )
     others = [row for sku, row in state_rows(run).items() if sku not in NINE]
-    assert {(row["suspect_price"], row["suspect_since"]) for row in others} == {(None, None)}
+    assert {(row["suspect_price"], row["suspect_since"]) for row in others} == {
+        (None, None)
+    }
 
 
 def test_an_explanation_tells_of_the_quarantine() -> None:
@@ -116,8 +138,12 @@ def test_an_explanation_tells_of_the_quarantine() -> None:
 
 @pytest.mark.parametrize("vendor_id", ["v1", "v2"])
 def test_reports_show_the_title_of_a_kept_row(vendor_id: str) -> None:
-    output = {"columns": ["sku", "price"]}  # so that titles are fetched when they are asked for
-    made = tenant_config(vendor_document(vendor_id), guards={"quarantine": {}}, output=output)
+    output = {
+        "columns": ["sku", "price"]
+    }  # so that titles are fetched when they are asked for
+    made = tenant_config(
+        vendor_document(vendor_id), guards={"quarantine": {}}, output=output
+    )
     changed = {"S000": "132", "S001": "132", "S010": "13.19", "S090": "999"}
     feeds = {vendor_id: prices(changed)["v1"]}
     run = run_in_memory(made, feeds, baseline=state_of(FIRST))
@@ -133,8 +159,12 @@ def test_guards_are_null_where_none_is_judged_but_for_a_quarantine() -> None:
     for quarantine, found in ((None, None), ({}, [])):
         guards = {**off, "quarantine": quarantine}
         made = tenant_config(vendor_document("v1"), guards=guards)
-        few = {"v1": feed("S001,7,131.99,t", header="sku,quantity_available,cost,title")}
-        assert run_in_memory(made, few, baseline=state_of(first)).findings.guards == found
+        few = {
+            "v1": feed("S001,7,131.99,t", header="sku,quantity_available,cost,title")
+        }
+        assert (
+            run_in_memory(made, few, baseline=state_of(first)).findings.guards == found
+        )
 
 
 def test_more_than_the_share_holds_the_feed() -> None:
@@ -144,7 +174,8 @@ def test_more_than_the_share_holds_the_feed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("price", "is_kept"), [("65.99", True), ("66.00", False), ("263.98", False), ("263.99", True)]
+    ("price", "is_kept"),
+    [("65.99", True), ("66.00", False), ("263.98", False), ("263.99", True)],
 )
 def test_a_price_is_held_against_the_exact_product(price: str, is_kept: bool) -> None:
     assert (rows(second({"S001": price}))["S001"]["price"] == "131.99") is is_kept
@@ -163,7 +194,9 @@ def test_a_price_is_held_against_the_exact_product(price: str, is_kept: bool) ->
 )
 def test_an_override_may_explain_a_price(said: dict[str, Any], price: str) -> None:
     overrides = load_overrides([{"sku": "S001", **said}], ("v1", "v2"))
-    assert rows(second({"S001": "13.19"}, overrides=overrides))["S001"]["price"] == price
+    assert (
+        rows(second({"S001": "13.19"}, overrides=overrides))["S001"]["price"] == price
+    )
 
 
 def test_time_confirms_a_price_like_the_suspect_one_and_another_begins_anew() -> None:
@@ -171,42 +204,76 @@ def test_time_confirms_a_price_like_the_suspect_one_and_another_begins_anew() ->
     at = REQUESTED_AT + 23 * HOUR
     third = second({"S001": "14", "S002": "1"}, baseline=state_of(run), requested_at=at)
     kept = state_rows(third)
-    assert (kept["S001"]["suspect_price"], kept["S001"]["suspect_since"]) == (14, REQUESTED_AT)
+    assert (kept["S001"]["suspect_price"], kept["S001"]["suspect_since"]) == (
+        14,
+        REQUESTED_AT,
+    )
     assert (kept["S002"]["suspect_price"], kept["S002"]["suspect_since"]) == (1, at)
     at = REQUESTED_AT + 24 * HOUR
-    fourth = second({"S001": "15", "S002": "1"}, baseline=state_of(third), requested_at=at)
-    assert [rows(fourth)[sku]["price"] for sku in ("S001", "S002")] == ["15.00", "131.99"]
+    fourth = second(
+        {"S001": "15", "S002": "1"}, baseline=state_of(third), requested_at=at
+    )
+    assert [rows(fourth)[sku]["price"] for sku in ("S001", "S002")] == [
+        "15.00",
+        "131.99",
+    ]
     never = second(
-        {"S001": "13"}, config(confirm_hours=None), baseline=state_of(run), requested_at=at
+        {"S001": "13"},
+        config(confirm_hours=None),
+        baseline=state_of(run),
+        requested_at=at,
     )
     assert rows(never)["S001"]["price"] == "131.99"
 
 
-def test_a_new_config_explains_a_price_whose_cost_stayed_but_not_in_a_local_run() -> None:
+def test_a_new_config_explains_a_price_whose_cost_stayed_but_not_in_a_local_run() -> (
+    None
+):
     half = config().model_copy(
-        update={"pricing": config().pricing.model_copy(update={"base_margin_pct": Decimal(9)})}
+        update={
+            "pricing": config().pricing.model_copy(
+                update={"base_margin_pct": Decimal(9)}
+            )
+        }
     )
     first = run_in_memory(config(), prices(), config_version=1)
     given: dict[str, Any] = {"baseline": state_of(first)}
-    assert rows(second({}, half, config_version=2, **given))["S001"]["price"] == "1319.90"
-    assert rows(second({}, half, config_version=1, **given))["S001"]["price"] == "131.99"
+    assert (
+        rows(second({}, half, config_version=2, **given))["S001"]["price"] == "1319.90"
+    )
+    assert (
+        rows(second({}, half, config_version=1, **given))["S001"]["price"] == "131.99"
+    )
     assert rows(second({}, half, **given))["S001"]["price"] == "131.99"
     dear = second({"S001": "132"}, half, config_version=2, **given)
     assert rows(dear)["S001"]["price"] == "131.99"
 
 
 @pytest.mark.parametrize(("action", "quantity"), [("keep", "7"), ("zero", "0")])
-def test_the_quantity_is_that_of_the_rows_own_vendor(action: str, quantity: str) -> None:
+def test_the_quantity_is_that_of_the_rows_own_vendor(
+    action: str, quantity: str
+) -> None:
     given = prices({"S001": "131.99"})
-    cheap = feed("S001,50,13,x", "S002,9,1,y", header="sku,quantity_available,cost,title")
+    cheap = feed(
+        "S001,50,13,x", "S002,9,1,y", header="sku,quantity_available,cost,title"
+    )
     without = given["v1"].replace(b"S002,7,131.99,t131.99\n", b"")
     run = run_in_memory(
         config(action=action), {"v1": without, "v2": cheap}, baseline=state_of(FIRST)
     )
     found = rows(run)
-    assert (found["S001"]["vendor_id"], found["S001"]["quantity_available"]) == ("v1", quantity)
-    assert (found["S002"]["vendor_id"], found["S002"]["quantity_available"]) == ("v1", "0")
-    assert run.files[run.keys.quarantine].decode().splitlines()[1].split(",")[4:6] == ["v2", "2"]
+    assert (found["S001"]["vendor_id"], found["S001"]["quantity_available"]) == (
+        "v1",
+        quantity,
+    )
+    assert (found["S002"]["vendor_id"], found["S002"]["quantity_available"]) == (
+        "v1",
+        "0",
+    )
+    assert run.files[run.keys.quarantine].decode().splitlines()[1].split(",")[4:6] == [
+        "v2",
+        "2",
+    ]
 
 
 def test_a_state_of_an_older_release_confirms_nothing() -> None:
@@ -231,7 +298,10 @@ def test_every_fault_of_a_quarantine_is_named_at_once() -> None:
     off = config(price_drop_pct=None, confirm_hours=None).guards.quarantine
     assert off is not None
     assert (off.price_drop_pct, off.confirm_hours) == (None, None)
-    assert rows(second({"S001": "1"}, config(price_drop_pct=None)))["S001"]["price"] == "1.00"
+    assert (
+        rows(second({"S001": "1"}, config(price_drop_pct=None)))["S001"]["price"]
+        == "1.00"
+    )
 
 
 # --- runs in a row ------------------------------------------------------------------------------
@@ -263,10 +333,14 @@ class Model:
             price, own_cost = new, cost
             if old is not None and self._beyond(old, new) and "price" not in said:
                 accept = said.get("accept_price")
-                is_accepted = accept is not None and min(old, accept) <= new <= max(old, accept)
+                is_accepted = accept is not None and min(old, accept) <= new <= max(
+                    old, accept
+                )
                 seen, since = self.suspects.get(sku, (new, at))
                 since = at if self._beyond(seen, new) else since
-                is_same = self.version != self.published_version and self.costs[sku] == cost
+                is_same = (
+                    self.version != self.published_version and self.costs[sku] == cost
+                )
                 if not (is_accepted or is_same or at - since >= 24 * HOUR):
                     price, own_cost, suspects[sku] = old, self.costs[sku], (new, since)
             published[sku], told[sku] = price, own_cost
@@ -308,7 +382,9 @@ class Runs(RuleBasedStateMachine):
         self.model.version += 1
 
     @rule(
-        sku=st.sampled_from(FEW[:3]), name=st.sampled_from(["price", "accept_price"]), cost=AMOUNTS
+        sku=st.sampled_from(FEW[:3]),
+        name=st.sampled_from(["price", "accept_price"]),
+        cost=AMOUNTS,
     )
     def an_override_is_put(self, sku: str, name: str, cost: Decimal) -> None:
         self.overrides[sku] = {name: cost}
@@ -326,7 +402,9 @@ class Runs(RuleBasedStateMachine):
         self.model.run(costs, self.factor, self.at, self.overrides)
         found = state_rows(run)
         assert {sku: row["price"] for sku, row in found.items()} == self.model.published
-        assert {sku for sku, row in found.items() if row["kept_at_0"]} == self.model.kept
+        assert {
+            sku for sku, row in found.items() if row["kept_at_0"]
+        } == self.model.kept
         assert {
             sku: (row["suspect_price"], row["suspect_since"])
             for sku, row in found.items()
@@ -342,8 +420,12 @@ class Runs(RuleBasedStateMachine):
             pricing={"base_margin_pct": self.factor - 1},
             output={"columns": ["sku", "price"], "missing_skus": "zero"},
         )
-        lines = [f"{sku},1,{cost}" for sku, cost in self.costs.items() if sku in self.offered]
-        said: Sequence[Any] = [{"sku": sku, **what} for sku, what in self.overrides.items()]
+        lines = [
+            f"{sku},1,{cost}" for sku, cost in self.costs.items() if sku in self.offered
+        ]
+        said: Sequence[Any] = [
+            {"sku": sku, **what} for sku, what in self.overrides.items()
+        ]
         return run_in_memory(
             made,
             {"v1": feed(*lines)},

@@ -67,8 +67,15 @@ class Luck:
         return [self._rule(vendor_ids) for _ in range(self.pick((0, 2, 5, 9)))]
 
     def stock(self) -> dict[str, Any]:
-        bounds = {"hold_back": (0, 1, 5), "pct": (100, 50, 33), "zero_below": (0, 3, 10)}
-        return {**{n: self.pick(of) for n, of in bounds.items()}, "cap": self.pick((None, 20, 2))}
+        bounds = {
+            "hold_back": (0, 1, 5),
+            "pct": (100, 50, 33),
+            "zero_below": (0, 3, 10),
+        }
+        return {
+            **{n: self.pick(of) for n, of in bounds.items()},
+            "cap": self.pick((None, 20, 2)),
+        }
 
     def _rule(self, vendor_ids: Sequence[str]) -> dict[str, Any]:
         low = self.pick((None, 5, 500, 1_000))
@@ -83,7 +90,11 @@ class Luck:
         if kind == "leave_out":
             return {"when": when, "leave_out": True}
         amount = self.pick(("0", "0.25", "19.995", "75"))
-        return {"when": when, kind: amount, "min_price": self.pick((None, "9.5", "1234.5678"))}
+        return {
+            "when": when,
+            kind: amount,
+            "min_price": self.pick((None, "9.5", "1234.5678")),
+        }
 
 
 def turns_of(seed: int) -> list[GoldenTenant]:
@@ -106,7 +117,11 @@ def config_of(seed: int, tenant: GoldenTenant) -> TenantConfig:
     rules = luck.rules([vendor["vendor_id"] for vendor in vendors])
     document |= {
         "vendors": vendors,
-        "pricing": {**document["pricing"], "rules": rules, "ending": flat.pick(ENDINGS)},
+        "pricing": {
+            **document["pricing"],
+            "rules": rules,
+            "ending": flat.pick(ENDINGS),
+        },
         "stock": luck.pick((None, luck.stock())),
         "output": {
             **OUTPUTS[seed % len(OUTPUTS)],
@@ -135,7 +150,9 @@ def read_vendors(
     config: TenantConfig, feeds: Mapping[str, bytes], maps: Mapping[str, bytes]
 ) -> list[Vendor]:
     return [
-        read_vendor(config, one, feeds[one.vendor_id], maps.get(one.vendor_id), REQUESTED_AT)
+        read_vendor(
+            config, one, feeds[one.vendor_id], maps.get(one.vendor_id), REQUESTED_AT
+        )
         for one in config.vendors
     ]
 
@@ -151,7 +168,9 @@ def plain_feed(
         if (price := selling_price(config, best)) is not None
     }
     rows = pq.read_table(io.BytesIO(state)).to_pylist()
-    kept = {row["sku"]: row for row in kept_at_0(config, rows, set(cells), REQUESTED_AT)}
+    kept = {
+        row["sku"]: row for row in kept_at_0(config, rows, set(cells), REQUESTED_AT)
+    }
     for sku, row in kept.items():
         told = {name: row[name] for name in CANONICAL}
         for name in ("cost", "map_price", "price", "msrp"):
@@ -204,5 +223,8 @@ def assert_all_is_explained(
     for sku in sorted({*cells, *offered, *refused})[::3]:
         expected = {"run_id": RUN_ID, **explained(config, vendors, sku)}
         if sku in kept:
-            expected |= {"reason": "kept_at_0", "feed_row": feed_cells(config, cells[sku])}
+            expected |= {
+                "reason": "kept_at_0",
+                "feed_row": feed_cells(config, cells[sku]),
+            }
         assert run.explain(sku) == expected

@@ -39,7 +39,13 @@ class KeptSink(MemorySink):
 def stages(sink: KeptSink, *, hands_over: bool = False) -> RunStages:
     keys = ArtifactKeys("", "")
     return RunStages(
-        CONFIG, CONFIG.vendors, REQUESTED_AT, keys, sink, RunFindings(), hands_over=hands_over
+        CONFIG,
+        CONFIG.vendors,
+        REQUESTED_AT,
+        keys,
+        sink,
+        RunFindings(),
+        hands_over=hands_over,
     )
 
 
@@ -54,7 +60,10 @@ def test_a_stage_leaves_its_files() -> None:
     assert list(sink.files) == [
         path
         for n in (1, 2, 3)
-        for path in (f"normalized/vendor_{n}/normalized.csv", f"work/vendor_{n}/offers.arrow")
+        for path in (
+            f"normalized/vendor_{n}/normalized.csv",
+            f"work/vendor_{n}/offers.arrow",
+        )
     ]
     run.write_feed(run.merge())
     assert sink.files["outputs/merged_inventory.csv"].startswith(b"sku,")

@@ -9,7 +9,12 @@ import pytest
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.config.lint import lint_warnings
 from relay_core.publish.state import read_state
-from relay_core.samples import SAMPLE_TENANTS, sample_config_text, sample_feeds, sample_sku_maps
+from relay_core.samples import (
+    SAMPLE_TENANTS,
+    sample_config_text,
+    sample_feeds,
+    sample_sku_maps,
+)
 from support.explaining import run_in_memory
 
 FEED_HASHES = {
@@ -25,15 +30,21 @@ def sample_config(tenant: str) -> TenantConfig:
 
 def test_feeds_are_the_same_bytes_on_every_machine() -> None:
     made = {vendor: data for vendor, (_, data) in sample_feeds("acme_parts").items()}
-    assert {v: hashlib.sha256(data).hexdigest() for v, data in made.items()} == FEED_HASHES
+    assert {
+        v: hashlib.sha256(data).hexdigest() for v, data in made.items()
+    } == FEED_HASHES
 
 
 @pytest.mark.parametrize("tenant", SAMPLE_TENANTS)
-def test_a_sample_has_a_feed_for_each_vendor_and_a_map_for_each_map(tenant: str) -> None:
+def test_a_sample_has_a_feed_for_each_vendor_and_a_map_for_each_map(
+    tenant: str,
+) -> None:
     config = sample_config(tenant)
     assert config.tenant_id == tenant
     assert set(sample_feeds(tenant)) == {vendor.vendor_id for vendor in config.vendors}
-    mapped = {vendor.vendor_id for vendor in config.vendors if vendor.sku_map is not None}
+    mapped = {
+        vendor.vendor_id for vendor in config.vendors if vendor.sku_map is not None
+    }
     assert set(sample_sku_maps(tenant)) == mapped
 
 
@@ -54,8 +65,12 @@ def test_the_sample_tenant_uses_each_kind_of_rule_and_each_does_something() -> N
     maps = {vendor: data for vendor, (_, data) in sample_sku_maps("acme_parts").items()}
     before = run_in_memory(config, feeds, sku_maps=maps)
     baseline = read_state(before.files[before.keys.state], keeps_rows=True)
-    feeds["granite_supply"] = b"".join(feeds["granite_supply"].splitlines(keepends=True)[:-100])
-    rules = run_in_memory(config, feeds, sku_maps=maps, baseline=baseline).findings.rules
+    feeds["granite_supply"] = b"".join(
+        feeds["granite_supply"].splitlines(keepends=True)[:-100]
+    )
+    rules = run_in_memory(
+        config, feeds, sku_maps=maps, baseline=baseline
+    ).findings.rules
     assert [(rule.path, rule.did) for rule in rules] == [
         ("vendors.2.duplicate_skus", "rows set aside"),
         ("pricing.rules.0", "offers left out"),
@@ -65,4 +80,6 @@ def test_the_sample_tenant_uses_each_kind_of_rule_and_each_does_something() -> N
     ]
     assert all(rule.count for rule in rules)
     doubts = [doubt.path for doubt in lint_warnings(config)]
-    assert [path for path in doubts if path.startswith(("pricing", "stock", "vendors.1"))] == []
+    assert [
+        path for path in doubts if path.startswith(("pricing", "stock", "vendors.1"))
+    ] == []

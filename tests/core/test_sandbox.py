@@ -166,7 +166,9 @@ def test_what_a_task_asks_for_is_read_here(pool: SandboxPool) -> None:
     assert asked == [[("a", (0, 1)), ("b", (2, 4))], [("c", (5, 6))]]
 
 
-@pytest.mark.parametrize("error", [OSError("gone"), EOFError("cut off"), ZeroDivisionError("no")])
+@pytest.mark.parametrize(
+    "error", [OSError("gone"), EOFError("cut off"), ZeroDivisionError("no")]
+)
 def test_a_task_whose_reading_fails_is_given_up_and_the_fault_is_the_readings(
     pool: SandboxPool, error: Exception
 ) -> None:
@@ -183,7 +185,10 @@ def test_a_task_whose_reading_fails_is_given_up_and_the_fault_is_the_readings(
 
 @pytest.mark.parametrize(
     ("error", "kind"),
-    [(SkuNotFoundError("no S"), SkuNotFoundError), (ZeroDivisionError("oh"), TaskFailedError)],
+    [
+        (SkuNotFoundError("no S"), SkuNotFoundError),
+        (ZeroDivisionError("oh"), TaskFailedError),
+    ],
 )
 def test_a_task_that_goes_wrong_says_so_and_its_process_goes_on(
     pool: SandboxPool, error: Exception, kind: type[Exception]
@@ -214,17 +219,23 @@ def test_the_time_of_a_task_holds_for_the_processes_that_it_starts(
     with pytest.raises(TaskTooSlowError):
         pool.do(Inner(task), answer=started.append, **limit)
     (inner,) = started
-    wait_for("the inner one ended", lambda: not is_alive(inner), within=ENDS_WITHIN_SECONDS)
+    wait_for(
+        "the inner one ended", lambda: not is_alive(inner), within=ENDS_WITHIN_SECONDS
+    )
     assert not is_alive(inner)
 
 
-def test_the_time_of_all_processes_that_a_task_starts_is_its_own(pool: SandboxPool) -> None:
+def test_the_time_of_all_processes_that_a_task_starts_is_its_own(
+    pool: SandboxPool,
+) -> None:
     with pytest.raises(TaskTooSlowError):
         pool.do(SpendInThree(), cpu_seconds=0.8)
 
 
 @pytest.mark.parametrize("task", [Hoard(), Inner(Hoard())])
-def test_the_memory_of_a_sandbox_is_refused_to_the_processes_that_it_starts(task: Any) -> None:
+def test_the_memory_of_a_sandbox_is_refused_to_the_processes_that_it_starts(
+    task: Any,
+) -> None:
     sandbox = Sandbox(memory_bytes=512 << 20)
     with pytest.raises(TaskOutOfMemoryError):
         list(sandbox.run(task, answer=str))
@@ -241,9 +252,13 @@ def test_the_process_ends_when_the_one_that_started_it_is_killed() -> None:
         "    print(*children(), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, check=False
+    )
     process = int(done.stdout)
-    wait_for("the process ended", lambda: not is_alive(process), within=ENDS_WITHIN_SECONDS)
+    wait_for(
+        "the process ended", lambda: not is_alive(process), within=ENDS_WITHIN_SECONDS
+    )
     assert not is_alive(process)
 
 

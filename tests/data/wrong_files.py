@@ -38,9 +38,15 @@ FILES: dict[str, tuple[bytes, str]] = {
     "a JSON array": (b'[{"sku": "A", "price": 9}]\n', "a JSON document"),
     "a JSON array over lines": (b'[\n  {"sku": "A"}\n]\n', "a JSON document"),
     "a JSON object over lines": (b'{\n  "items": [1]\n}\n', "a JSON document"),
-    "JSON Lines": (b'{"sku": "A"}\n{"sku": "B"}\n', "JSON Lines; set parser.format to jsonl"),
+    "JSON Lines": (
+        b'{"sku": "A"}\n{"sku": "B"}\n',
+        "JSON Lines; set parser.format to jsonl",
+    ),
     "a PDF": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF; export it as CSV"),
-    "an xlsx workbook": (workbook(text_row(1, "sku")), "an Excel workbook (.xlsx); set parser"),
+    "an xlsx workbook": (
+        workbook(text_row(1, "sku")),
+        "an Excel workbook (.xlsx); set parser",
+    ),
     "a PNG": (b"\x89PNG\r\n\x1a\n" + bytes(20), "an image (PNG)"),
     "a JPEG": (b"\xff\xd8\xff\xe0" + bytes(20), "an image (JPEG)"),
     "a GIF": (b"GIF89a\x01\x00", "an image (GIF)"),
@@ -54,18 +60,32 @@ FILES: dict[str, tuple[bytes, str]] = {
     "Zstandard": (b"\x28\xb5\x2f\xfd\x04\x00", "an archive (Zstandard)"),
     "tar": (tar(), "an archive (tar)"),
     "a packed tar": (gzip.compress(tar()), "an archive (tar)"),
-    "Parquet": (b"PAR1" + bytes(20) + b"PAR1", "a Parquet file; set parser.format to parquet"),
+    "Parquet": (
+        b"PAR1" + bytes(20) + b"PAR1",
+        "a Parquet file; set parser.format to parquet",
+    ),
 }
 PACKED: dict[str, tuple[bytes, str]] = {
-    "a packed workbook": (gzip.compress(workbook(text_row(1, "sku"))), "an Excel workbook (.xlsx)"),
-    "a zipped old workbook": (archive({"a.xls": xls({"S": [["sku"]]})}), "an old Excel workbook"),
+    "a packed workbook": (
+        gzip.compress(workbook(text_row(1, "sku"))),
+        "an Excel workbook (.xlsx)",
+    ),
+    "a zipped old workbook": (
+        archive({"a.xls": xls({"S": [["sku"]]})}),
+        "an old Excel workbook",
+    ),
     "gzip in gzip": (gzip.compress(gzip.compress(b"sku\n")), "an archive (gzip)"),
     "zip in gzip": (gzip.compress(archive({"a.csv": b"sku\n"})), "an archive (zip)"),
 }
 # Lists with a mistake that is ordinary: what a check says or proposes, and a run's code and words.
 MISTAKES: dict[str, tuple[bytes, str, str, str]] = {
     "nothing": (b"", "the file has no rows", "no_rows_parsed", "a feed of no row"),
-    "a header alone": (feed(), "the file has no rows", "no_rows_parsed", "a feed of no row"),
+    "a header alone": (
+        feed(),
+        "the file has no rows",
+        "no_rows_parsed",
+        "a feed of no row",
+    ),
     "a quote that is never closed": (
         feed('"A","1","2"', '"B,1,2', "C,1,2"),
         "the quote that opens in line 3 is never closed",

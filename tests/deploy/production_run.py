@@ -45,7 +45,12 @@ class ReadOnlyStack(Stack):
 
 def can_be_read_only() -> bool:
     """Return whether this process may give others a file system of their own."""
-    return subprocess.run([*READ_ONLY, "true"], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(
+            [*READ_ONLY, "true"], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
 
 
 def main() -> None:
@@ -64,11 +69,15 @@ def main() -> None:
         with relay:
             runs = [relay.post(relay.new_tenant()) for _ in range(2)]
             records = [relay.wait_final(run_id, within=180) for run_id in runs]
-            wait_for("Dagster's runs end", lambda: not relay.dagster.unfinished(), within=60)
+            wait_for(
+                "Dagster's runs end", lambda: not relay.dagster.unfinished(), within=60
+            )
             told = {
                 "read_only": read_only,
                 "statuses": [str(record.status) for record in records],
-                "feeds": [relay.csv(run_id) == sample_tenant.expected_csv() for run_id in runs],
+                "feeds": [
+                    relay.csv(run_id) == sample_tenant.expected_csv() for run_id in runs
+                ],
                 **_instance(postgres),
             }
     print(json.dumps(told))

@@ -32,7 +32,9 @@ def test_cfn_lint_has_nothing_to_say() -> None:
 
 def test_the_copy_reads_the_stream_that_the_stack_puts_out() -> None:
     main = template()
-    assert main["Outputs"]["AuditStreamArn"]["Value"] == {"Fn::GetAtt": ["AuditTable", "StreamArn"]}
+    assert main["Outputs"]["AuditStreamArn"]["Value"] == {
+        "Fn::GetAtt": ["AuditTable", "StreamArn"]
+    }
     table = main["Resources"]["AuditTable"]["Properties"]
     assert table["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
 
@@ -53,7 +55,9 @@ def test_an_entry_is_copied_and_its_copy_outlives_whoever_deletes_it(
                 "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 400}},
             },
         )
-        entry = SYSTEM.entry(Action.KEY_DELETED, "acme", "key", NOW + timedelta(hours=1))
+        entry = SYSTEM.entry(
+            Action.KEY_DELETED, "acme", "key", NOW + timedelta(hours=1)
+        )
         platform.audit.add(entry)
         item = platform.database.audit.item(entry.audit_id)
         monkeypatch.setitem(os.environ, "BUCKET", "copy")
@@ -67,4 +71,6 @@ def test_an_entry_is_copied_and_its_copy_outlives_whoever_deletes_it(
         body = s3.get_object(Bucket="copy", Key=found["Key"])["Body"].read()
         assert json.loads(body) == item
         with pytest.raises(ClientError, match="AccessDenied"):
-            s3.delete_object(Bucket="copy", Key=found["Key"], VersionId=found["VersionId"])
+            s3.delete_object(
+                Bucket="copy", Key=found["Key"], VersionId=found["VersionId"]
+            )

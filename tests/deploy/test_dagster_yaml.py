@@ -24,14 +24,22 @@ PRODUCTION, LOCAL = settings(DEPLOY / "dagster.yaml"), settings(ROOT / "dagster.
 CELERY = settings(DEPLOY / "dagster.celery.yaml")
 
 
-@pytest.mark.parametrize("section", ["run_coordinator", "sensors", "run_retries", "telemetry"])
-def test_what_the_product_depends_on_is_the_same_as_on_one_machine(section: str) -> None:
+@pytest.mark.parametrize(
+    "section", ["run_coordinator", "sensors", "run_retries", "telemetry"]
+)
+def test_what_the_product_depends_on_is_the_same_as_on_one_machine(
+    section: str,
+) -> None:
     assert PRODUCTION[section] == LOCAL[section]
 
 
 def test_a_tenant_has_one_run_at_a_time() -> None:
     assert PRODUCTION["run_coordinator"]["config"]["tag_concurrency_limits"] == [
-        {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+        {
+            "key": "dagster/partition",
+            "value": {"applyLimitPerUniqueValue": True},
+            "limit": 1,
+        }
     ]
 
 
@@ -51,7 +59,9 @@ def test_with_celery_only_the_launcher_differs() -> None:
         "run_monitoring": {**PRODUCTION["run_monitoring"], "max_resume_run_attempts": 0}
     }
     expected = {**PRODUCTION, **never_resumed}
-    assert {key: CELERY[key] for key in shared} == {key: expected[key] for key in shared}
+    assert {key: CELERY[key] for key in shared} == {
+        key: expected[key] for key in shared
+    }
     launcher = CELERY["run_launcher"]
     assert (launcher["module"], launcher["class"]) == (
         "dagster_celery.launcher",
@@ -67,7 +77,10 @@ def test_a_task_gets_its_time_to_start() -> None:
 def test_old_ticks_are_forgotten() -> None:
     for kind in ("schedule", "sensor", "auto_materialize"):
         days = PRODUCTION["retention"][kind]["purge_after_days"]
-        assert all(0 < each <= 30 for each in (days.values() if isinstance(days, dict) else [days]))
+        assert all(
+            0 < each <= 30
+            for each in (days.values() if isinstance(days, dict) else [days])
+        )
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +105,9 @@ def test_the_main_job_runs_on_a_real_postgresql(played: Mapping[str, Any]) -> No
 
 
 @pytest.mark.integration
-def test_it_runs_where_nothing_but_tmp_can_be_written_to(played: Mapping[str, Any]) -> None:
+def test_it_runs_where_nothing_but_tmp_can_be_written_to(
+    played: Mapping[str, Any],
+) -> None:
     assert played["read_only"] is (os.geteuid() == 0)
 
 

@@ -9,7 +9,14 @@ import pytest
 
 from relay_core.domain.destination import PORTS
 from relay_dagster.settings import LimitSettings
-from support.deployment import DEPLOY, container, defaults, of_type, properties, template
+from support.deployment import (
+    DEPLOY,
+    container,
+    defaults,
+    of_type,
+    properties,
+    template,
+)
 
 ROOT = DEPLOY.parent
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
@@ -21,7 +28,10 @@ POLICIES = {**of_type("AWS::S3::BucketPolicy"), **of_type("AWS::SQS::QueuePolicy
 
 
 def attributes(balancer: str) -> dict[str, Any]:
-    return {each["Key"]: each["Value"] for each in BALANCERS[balancer]["LoadBalancerAttributes"]}
+    return {
+        each["Key"]: each["Value"]
+        for each in BALANCERS[balancer]["LoadBalancerAttributes"]
+    }
 
 
 # --- bucket and queues ----------------------------------------------------------------------------
@@ -34,7 +44,11 @@ def test_bucket_and_queues_are_reached_over_tls_alone(name: str) -> None:
         for each in POLICIES.values()
         if {"Ref": name} in [each.get("Bucket"), *each.get("Queues", [])]
     )
-    refused = [each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Deny"]
+    refused = [
+        each
+        for each in policy["PolicyDocument"]["Statement"]
+        if each["Effect"] == "Deny"
+    ]
     (statement,) = refused
     assert statement["Principal"] == "*"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -57,7 +71,10 @@ def test_no_bucket_is_public_or_unencrypted(name: str) -> None:
 
 def test_each_access_to_bucket_and_load_balancers_is_logged() -> None:
     logging = BUCKETS["ArtifactBucket"]["LoggingConfiguration"]
-    assert logging == {"DestinationBucketName": {"Ref": "LogBucket"}, "LogFilePrefix": "bucket/"}
+    assert logging == {
+        "DestinationBucketName": {"Ref": "LogBucket"},
+        "LogFilePrefix": "bucket/",
+    }
     prefixes = {name: attributes(name)["access_logs.s3.prefix"] for name in BALANCERS}
     assert prefixes == {"LoadBalancer": "api", "UiLoadBalancer": "ui"}
     for name in BALANCERS:
@@ -76,9 +93,15 @@ def test_who_logs_may_write_where_it_logs_and_nobody_else() -> None:
     assert allowed == {
         "logdelivery.elasticloadbalancing.amazonaws.com": (
             "s3:PutObject",
-            [{"Fn::Sub": f"${{LogBucket.Arn}}/{prefix}/{own}"} for prefix in ("api", "ui")],
+            [
+                {"Fn::Sub": f"${{LogBucket.Arn}}/{prefix}/{own}"}
+                for prefix in ("api", "ui")
+            ],
         ),
-        "logging.s3.amazonaws.com": ("s3:PutObject", {"Fn::Sub": "${LogBucket.Arn}/bucket/*"}),
+        "logging.s3.amazonaws.com": (
+            "s3:PutObject",
+            {"Fn::Sub": "${LogBucket.Arn}/bucket/*"},
+        ),
     }
 
 
@@ -91,7 +114,9 @@ def test_access_logs_are_forgotten() -> None:
 
 
 @pytest.mark.parametrize("name", BALANCERS)
-def test_no_load_balancer_goes_by_accident_or_lets_bad_headers_through(name: str) -> None:
+def test_no_load_balancer_goes_by_accident_or_lets_bad_headers_through(
+    name: str,
+) -> None:
     assert attributes(name)["deletion_protection.enabled"] == "true"
     assert attributes(name)["routing.http.drop_invalid_header_fields.enabled"] == "true"
 
@@ -99,12 +124,17 @@ def test_no_load_balancer_goes_by_accident_or_lets_bad_headers_through(name: str
 def test_logs_stay_when_the_stack_goes() -> None:
     for name in of_type("AWS::Logs::LogGroup"):
         group = template()["Resources"][name]
-        assert (group["DeletionPolicy"], group["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        assert (group["DeletionPolicy"], group["UpdateReplacePolicy"]) == (
+            "Retain",
+            "Retain",
+        )
 
 
 def test_every_listener_speaks_tls() -> None:
     listeners = of_type("AWS::ElasticLoadBalancingV2::Listener")
-    assert {each["LoadBalancerArn"]["Ref"] for each in listeners.values()} == set(BALANCERS)
+    assert {each["LoadBalancerArn"]["Ref"] for each in listeners.values()} == set(
+        BALANCERS
+    )
     assert {each["Protocol"] for each in listeners.values()} == {"HTTPS"}
 
 
@@ -116,7 +146,9 @@ def test_an_address_cannot_ask_for_more_than_an_admin_key_may() -> None:
         "EvaluationWindowSec": 60,
         "Limit": {"Ref": "RequestsPerAddress"},
     }
-    assert rules["rate"]["Action"] == {"Block": {"CustomResponse": {"ResponseCode": 429}}}
+    assert rules["rate"]["Action"] == {
+        "Block": {"CustomResponse": {"ResponseCode": 429}}
+    }
     most = 10 * LimitSettings().rate_limit_per_minute
     assert defaults()["RequestsPerAddress"] == most
 
@@ -130,10 +162,15 @@ def test_the_firewall_stands_before_every_load_balancer() -> None:
 
 
 def test_whoever_reaches_the_ui_has_logged_in() -> None:
-    first, then = sorted(properties("UiListener")["DefaultActions"], key=lambda each: each["Order"])
+    first, then = sorted(
+        properties("UiListener")["DefaultActions"], key=lambda each: each["Order"]
+    )
     assert first["Type"] == "authenticate-oidc"
     assert first["AuthenticateOidcConfig"]["OnUnauthenticatedRequest"] == "authenticate"
-    assert (then["Type"], then["TargetGroupArn"]) == ("forward", {"Ref": "UiTargetGroup"})
+    assert (then["Type"], then["TargetGroupArn"]) == (
+        "forward",
+        {"Ref": "UiTargetGroup"},
+    )
     assert BALANCERS["UiLoadBalancer"]["Scheme"] == "internal"
 
 
@@ -152,7 +189,10 @@ def test_the_ui_is_relay_s_and_knows_its_host() -> None:
     given = {each["Name"]: each["Value"] for each in webserver["Environment"]}
     assert given["RELAY_UI_BEHIND_PROXY"] == "true"
     assert given["DAGSTER_WEBSERVER_URL"] == {"Fn::Sub": "https://${UiHost}"}
-    assert attributes("UiLoadBalancer")["routing.http.preserve_host_header.enabled"] == "true"
+    assert (
+        attributes("UiLoadBalancer")["routing.http.preserve_host_header.enabled"]
+        == "true"
+    )
 
 
 def test_a_ui_without_the_guard_gets_no_requests() -> None:
@@ -185,13 +225,17 @@ def test_the_base_image_is_named_by_its_digest() -> None:
 def test_nothing_is_installed_into_the_image_without_a_hash() -> None:
     fetched = re.findall(r"(?:pip install|pip sync|pip wheel)(.*)", DOCKERFILE)
     assert len(fetched) == 4
-    assert [each for each in fetched if not re.search("--require-hashes|--no-deps", each)] == []
+    assert [
+        each for each in fetched if not re.search("--require-hashes|--no-deps", each)
+    ] == []
 
 
 def pins(lock: str) -> dict[str, frozenset[str]]:
     """Return the hashes of each pinned version of a lock."""
     text = (ROOT / lock).read_text()
-    found = re.findall(r"^([\w.-]+(?:\[\w+\])?==\S+)(.*?)(?=^[\w#]|\Z)", text, re.DOTALL | re.M)
+    found = re.findall(
+        r"^([\w.-]+(?:\[\w+\])?==\S+)(.*?)(?=^[\w#]|\Z)", text, re.DOTALL | re.M
+    )
     return {pin: frozenset(re.findall(r"sha256:(\w+)", rest)) for pin, rest in found}
 
 
@@ -211,10 +255,14 @@ def test_what_builds_is_pinned_too() -> None:
 # --- network --------------------------------------------------------------------------------------
 
 
-def test_dagsters_processes_reach_aws_receivers_suppliers_and_each_other_alone() -> None:
+def test_dagsters_processes_reach_aws_receivers_suppliers_and_each_other_alone() -> (
+    None
+):
     outside = properties("DagsterSecurityGroup")["SecurityGroupEgress"]
     ports = {port for some in PORTS.values() for port in some}
-    assert {(each["FromPort"], each["ToPort"]) for each in outside} == {(p, p) for p in ports}
+    assert {(each["FromPort"], each["ToPort"]) for each in outside} == {
+        (p, p) for p in ports
+    }
     assert {each["FromPort"] for each in outside if "CidrIpv6" in each} == ports
     own = ("DagsterSecurityGroup", 4000)
     assert inside("DagsterSecurityGroup") == {own, ("DatabaseSecurityGroup", 5432)}
@@ -232,14 +280,16 @@ def inside(group: str) -> set[tuple[str, int]]:
 def test_runs_reach_aws_and_the_database_alone_and_nobody_reaches_them() -> None:
     runs = properties("RunSecurityGroup")
     assert "SecurityGroupIngress" not in runs
-    assert {(each["FromPort"], each["ToPort"]) for each in runs["SecurityGroupEgress"]} == {
-        (443, 443)
-    }
+    assert {
+        (each["FromPort"], each["ToPort"]) for each in runs["SecurityGroupEgress"]
+    } == {(443, 443)}
     assert inside("RunSecurityGroup") == {("DatabaseSecurityGroup", 5432)}
     let_in = of_type("AWS::EC2::SecurityGroupIngress").values()
     from_runs = {"Fn::GetAtt": ["RunSecurityGroup", "GroupId"]}
     assert from_runs not in [each["SourceSecurityGroupId"] for each in let_in]
-    variables = {each["Name"]: each["Value"] for each in container("DaemonTask")["Environment"]}
+    variables = {
+        each["Name"]: each["Value"] for each in container("DaemonTask")["Environment"]
+    }
     assert variables["RELAY_RUN_SECURITY_GROUP"] == from_runs
 
 

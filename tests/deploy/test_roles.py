@@ -101,7 +101,9 @@ def administer(client: TestClient) -> None:
     for pause in ({"reason": "backlog"}, {"reason": "backlog", "tenant_id": TENANT}):
         assert client.post("/v1/admin/pause", json=pause).status_code == 200
         scope = {name: value for name, value in pause.items() if name != "reason"}
-        assert client.request("DELETE", "/v1/admin/pause", json=scope).status_code == 204
+        assert (
+            client.request("DELETE", "/v1/admin/pause", json=scope).status_code == 204
+        )
 
 
 def be_told(client: TestClient) -> None:
@@ -120,13 +122,26 @@ def be_told(client: TestClient) -> None:
         client.get(f"{one}/deliveries"),
         client.delete(one),
     ]
-    assert [each.status_code for each in answers] == [201, 200, 200, 200, 200, 202, 200, 204]
+    assert [each.status_code for each in answers] == [
+        201,
+        200,
+        200,
+        200,
+        200,
+        202,
+        200,
+        204,
+    ]
 
 
 def decide(client: TestClient, held: RunRecord, earlier: str) -> None:
     """Release a feed that is held back, and publish an earlier one again."""
     assert held.hold is not None
-    order = {"sha256": held.hold.sha256, "guards": ["skus_removed"], "reason": "a clearance"}
+    order = {
+        "sha256": held.hold.sha256,
+        "guards": ["skus_removed"],
+        "reason": "a clearance",
+    }
     assert client.post(f"/v1/runs/{held.run_id}/release", json=order).status_code == 200
     order = {"run_id": earlier, "reason": "the prices were right"}
     path = f"/v1/tenants/{TENANT}/feed/rollback"
@@ -140,7 +155,13 @@ def show_pages(world: ApiWorld, run_id: str) -> None:
     """Let a merchant sign in and look around, and a supplier come by a link."""
     visitor = signed_in(world)
     vendor = f"{HOME}/vendors/vendor_1"
-    for path in (HOME, f"/app/runs/{run_id}", vendor, f"{vendor}/check", f"{HOME}/skus?sku=A-1"):
+    for path in (
+        HOME,
+        f"/app/runs/{run_id}",
+        vendor,
+        f"{vendor}/check",
+        f"{HOME}/skus?sku=A-1",
+    ):
         visitor.open(path)
     until = (utc_now() + timedelta(days=9)).isoformat()
     order = {"vendor_id": "vendor_1", "name": "Anna", "expires_at": until}
@@ -196,12 +217,21 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
         feed_link = client.get(f"/v1/tenants/{TENANT}/feed", follow_redirects=False)
         assert feed_link.status_code == 302
         assert client.post("/v1/tenants", json=config_of("other")).status_code == 201
-        checked = client.post(f"/v1/tenants/{TENANT}/config:check", json=config_of(TENANT))
+        checked = client.post(
+            f"/v1/tenants/{TENANT}/config:check", json=config_of(TENANT)
+        )
         assert [each["status"] for each in checked.json()["vendors"]] == ["read"]
         order = {"vendor_id": "vendor_1", "file_name": "feed.csv"}
-        assert client.post(f"/v1/tenants/{TENANT}/uploads", json=order).status_code == 201
-        link = client.post(f"/v1/tenants/{TENANT}/feed-links", json={"name": "shop"}).json()
-        assert world.with_key(None).get(link["url"].removeprefix(PUBLIC)).status_code == 200
+        assert (
+            client.post(f"/v1/tenants/{TENANT}/uploads", json=order).status_code == 201
+        )
+        link = client.post(
+            f"/v1/tenants/{TENANT}/feed-links", json={"name": "shop"}
+        ).json()
+        assert (
+            world.with_key(None).get(link["url"].removeprefix(PUBLIC)).status_code
+            == 200
+        )
         client.delete(f"/v1/tenants/{TENANT}/feed-links/{link['link_id']}")
         secret = f"/v1/tenants/{TENANT}/secrets/granite"
         for _ in range(2):
@@ -238,12 +268,17 @@ class CancelsMeanwhile(ObjectStore):
 
 def be_a_run(platform: Platform, clock: FakeClock) -> Act:
     """Execute runs that fail, succeed, are started by hand, in part, and are cancelled."""
-    runs = {tenant: dispatched(platform, tenant) for tenant in ("empty", "good", "cancelled")}
+    runs = {
+        tenant: dispatched(platform, tenant)
+        for tenant in ("empty", "good", "cancelled")
+    }
     for tenant in ("good", "cancelled"):
         platform.objects.put(f"tenants/{tenant}/inbound/feed.csv", feed("A-1,5,10.00"))
     platform.overrides.accept("good", {"A-1": Decimal("9.99")}, "run", "seen")
 
-    def execute(tenant: str, *assets: str, run_id: str | None = None, at: Any = platform) -> None:
+    def execute(
+        tenant: str, *assets: str, run_id: str | None = None, at: Any = platform
+    ) -> None:
         job = build_defs(connect_run=lambda: at).resolve_job_def("inventory_sync")
         given = {} if run_id is None else tags.run_tags(run_id, tenant, attempt=1)
         with dg.DagsterInstance.ephemeral() as instance:
@@ -262,7 +297,9 @@ def be_a_run(platform: Platform, clock: FakeClock) -> Act:
         execute("good")
         execute("good", "normalized_inventory", "merged_inventory")
         objects = CancelsMeanwhile(platform, runs["cancelled"])
-        execute("cancelled", run_id=runs["cancelled"], at=replace(platform, objects=objects))
+        execute(
+            "cancelled", run_id=runs["cancelled"], at=replace(platform, objects=objects)
+        )
 
     return Act(run)
 
@@ -283,7 +320,9 @@ def close(platform: Platform, tenant: str) -> None:
         tenants=(tenant,),
     )
     set_up_alarms(plan, platform.clients)
-    platform.secrets.put(tenant, "granite", SecretValue("Bearer x", "granite.example.com"))
+    platform.secrets.put(
+        tenant, "granite", SecretValue("Bearer x", "granite.example.com")
+    )
     platform.closing.ask(tenant)
 
 
@@ -314,7 +353,9 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     for _ in range(KEPT_CONFIGS + 1):
         platform.tenants.put(TENANT, json.dumps(config_of(TENANT)))
     triggers = {"on_upload": {"quiet_seconds": 0}}
-    platform.tenants.put("zeta", json.dumps({**config_of("zeta"), "triggers": triggers}))
+    platform.tenants.put(
+        "zeta", json.dumps({**config_of("zeta"), "triggers": triggers})
+    )
     platform.objects.put("tenants/zeta/inbound/feed.csv", b"x")
     before = platform.submission.submit("zeta")
     platform.ledger.dispatch(before.run_id, 1, message_id="m", receipt_handle="h")
@@ -334,14 +375,24 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     platform.ledger.poison(delta, "attempts used up")
     # Its receiver may not be called, which is a failure to be noted.
     told = (EventType.RUN_CANCELLED,)
-    stored_webhook(platform, tenant_id="epsilon", url="http://127.0.0.1:1/", events=told)
+    stored_webhook(
+        platform, tenant_id="epsilon", url="http://127.0.0.1:1/", events=told
+    )
     platform.ledger.request_cancel(new_run(platform, "epsilon"))
     # The doctor asks for the head of the feed in force, and for the run's files.
     keys = ArtifactKeys(delta, "delta")
     platform.objects.put(key := published_key(keys, "csv"), b"sku\n")
-    feed_of = Publication(delta, key, hashlib.sha256(b"sku\n").hexdigest(), utc_now(), utc_now(), 1)
+    feed_of = Publication(
+        delta, key, hashlib.sha256(b"sku\n").hexdigest(), utc_now(), utc_now(), 1
+    )
     platform.database.runs.write_all(
-        [{"PutRequest": {"Item": feed_item(FeedPointer("delta", (feed_of,), revision=1))}}]
+        [
+            {
+                "PutRequest": {
+                    "Item": feed_item(FeedPointer("delta", (feed_of,), revision=1))
+                }
+            }
+        ]
     )
     serving = ExitStack()
     keep_what_is_pulled(platform, serving.enter_context(file_server()).url())
@@ -360,9 +411,9 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
             # The sensor itself would wait for events; deletions are another process's.
             changes = {"uploads_queue_url": None, "deletions_apart": True}
             settings = platform.settings.model_copy(update=changes)
-            for sensor in all_sensors(lambda: replace(platform, settings=settings), wait_seconds=0)[
-                1:
-            ]:
+            for sensor in all_sensors(
+                lambda: replace(platform, settings=settings), wait_seconds=0
+            )[1:]:
                 with dg.build_sensor_context(instance=instance) as context:
                     sensor(context)
 
@@ -374,7 +425,8 @@ def be_the_deletion(platform: Platform, clock: FakeClock) -> Act:
     close(platform, "omega")
     for tenant in ("omega", "beta"):
         platform.clients.sqs.send_message(
-            QueueUrl=platform.settings.dlq_url, MessageBody=Job(str(uuid.uuid4()), tenant).body()
+            QueueUrl=platform.settings.dlq_url,
+            MessageBody=Job(str(uuid.uuid4()), tenant).body(),
         )
     new_run(platform, "psi")
     platform.deletions.ask("psi", timedelta(hours=1))
@@ -411,7 +463,9 @@ def practice(request: pytest.FixtureRequest) -> Practice:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
         clock = FakeClock()
-        with embedded_platform(clock, metrics_enabled=True, public_url=PUBLIC) as platform:
+        with embedded_platform(
+            clock, metrics_enabled=True, public_url=PUBLIC
+        ) as platform:
             act = ROLES[request.param](platform, clock)
             with recorded(platform, *act.clients) as calls:
                 act.do()
@@ -421,7 +475,9 @@ def practice(request: pytest.FixtureRequest) -> Practice:
 def test_a_role_allows_all_that_its_process_does(practice: Practice) -> None:
     allowed = grants(practice.role)
     assert len(practice.needs) > 5
-    refused = [need for need in practice.needs if not any(one.allows(need) for one in allowed)]
+    refused = [
+        need for need in practice.needs if not any(one.allows(need) for one in allowed)
+    ]
     assert refused == []
 
 
@@ -450,9 +506,15 @@ def test_the_webserver_ends_runs_and_reaches_the_reports_alone() -> None:
         "ecs:StopTask",
         "s3:GetObject",
     }
-    (shown,) = (grant for grant in grants("WebserverRole") if "s3:GetObject" in grant.actions)
+    (shown,) = (
+        grant for grant in grants("WebserverRole") if "s3:GetObject" in grant.actions
+    )
     keys = ArtifactKeys(str(uuid.uuid4()), TENANT)
-    for key, is_shown in ((keys.report, True), (keys.run_summary, False), (keys.outputs, False)):
+    for key, is_shown in (
+        (keys.report, True),
+        (keys.run_summary, False),
+        (keys.outputs, False),
+    ):
         assert shown.allows(Need("s3:GetObject", f"ArtifactBucket/{key}")) is is_shown
 
 
@@ -465,20 +527,26 @@ def test_what_verifies_feeds_asks_the_api_alone() -> None:
 
 
 def test_the_daemon_starts_and_ends_runs_and_reaches_nothing_of_the_product() -> None:
-    assert not [action for action in actions("DaemonRole") if action.startswith(PRODUCT)]
+    assert not [
+        action for action in actions("DaemonRole") if action.startswith(PRODUCT)
+    ]
     assert {"ecs:RunTask", "iam:PassRole"} <= actions("DaemonRole")
 
 
 def test_nobody_but_the_daemon_starts_tasks_or_gives_roles_away() -> None:
     others = [role for role in roles() if role != "DaemonRole"]
-    assert not [role for role in others if actions(role) & {"ecs:RunTask", "iam:PassRole"}]
+    assert not [
+        role for role in others if actions(role) & {"ecs:RunTask", "iam:PassRole"}
+    ]
 
 
 def roles() -> list[str]:
     return [*of_type("AWS::IAM::Role")]
 
 
-def test_the_api_s_keys_and_the_database_s_password_are_given_to_different_tasks() -> None:
+def test_the_api_s_keys_and_the_database_s_password_are_given_to_different_tasks() -> (
+    None
+):
     readable = {
         role: grant.resources
         for role in roles()
@@ -495,14 +563,18 @@ def test_the_api_s_keys_and_the_database_s_password_are_given_to_different_tasks
         ),
     }
     tasks = of_type("AWS::ECS::TaskDefinition")
-    given = {name: task["ExecutionRoleArn"]["Fn::GetAtt"][0] for name, task in tasks.items()}
+    given = {
+        name: task["ExecutionRoleArn"]["Fn::GetAtt"][0] for name, task in tasks.items()
+    }
     assert given.pop("ApiTask") == "ApiExecutionRole"
     assert given.pop("VerifyTask") == "VerifyExecutionRole"
     assert {*given.values()} == {"ExecutionRole"}
 
 
 def test_the_daemon_gives_runs_no_role_that_reads_the_api_s_keys() -> None:
-    (passed,) = (grant for grant in grants("DaemonRole") if "iam:PassRole" in grant.actions)
+    (passed,) = (
+        grant for grant in grants("DaemonRole") if "iam:PassRole" in grant.actions
+    )
     assert set(passed.resources) == {"RunRole", "ExecutionRole"}
 
 
@@ -513,7 +585,9 @@ def test_each_task_has_a_role_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("role", roles())
-def test_no_role_has_a_wildcard_action_or_more_resources_than_it_must(role: str) -> None:
+def test_no_role_has_a_wildcard_action_or_more_resources_than_it_must(
+    role: str,
+) -> None:
     unrestricted = {
         "cloudwatch:DescribeAlarmsForMetric",
         "cloudwatch:PutMetricData",
@@ -522,7 +596,10 @@ def test_no_role_has_a_wildcard_action_or_more_resources_than_it_must(role: str)
     for grant in grants(role):
         assert not [action for action in grant.actions if "*" in action]
         if "*" in grant.resources:
-            assert set(grant.actions) <= {*unrestricted, "ec2:DescribeNetworkInterfaces"}
+            assert set(grant.actions) <= {
+                *unrestricted,
+                "ec2:DescribeNetworkInterfaces",
+            }
 
 
 @pytest.mark.parametrize("role", roles())
@@ -537,7 +614,12 @@ def test_only_ecs_tasks_of_the_account_take_a_role(role: str) -> None:
 @pytest.mark.parametrize("role", roles())
 def test_nobody_changes_or_deletes_what_the_audit_says(role: str) -> None:
     entry = "AuditTable"
-    done = [each for grant in grants(role) if entry in grant.resources for each in grant.actions]
+    done = [
+        each
+        for grant in grants(role)
+        if entry in grant.resources
+        for each in grant.actions
+    ]
     reading = {f"dynamodb:{name}" for name in ("GetItem", "BatchGetItem", "Query")}
     assert set(done) <= {*reading, "dynamodb:PutItem"}
 
@@ -549,8 +631,12 @@ def test_of_tenants_items_one_changes_webhooks_and_the_other_deletions(
     role: str, keys: list[str]
 ) -> None:
     policies = properties(role)["Policies"]
-    statements = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
-    of_tenants = [each for each in statements if "TenantsTable" in json.dumps(each["Resource"])]
+    statements = [
+        each for policy in policies for each in policy["PolicyDocument"]["Statement"]
+    ]
+    of_tenants = [
+        each for each in statements if "TenantsTable" in json.dumps(each["Resource"])
+    ]
     writing = [each for each in of_tenants if "dynamodb:UpdateItem" in each["Action"]]
     assert [each["Condition"] for each in writing] == [
         {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}
@@ -562,7 +648,10 @@ def test_a_run_reads_no_keys_and_no_secrets_of_webhooks() -> None:
         assert not [
             key
             for key in ("KEY#", "KEYS#", "WEBHOOKS#", "PAUSE#")
-            if any(each.allows(Need(action, "TenantsTable", key)) for each in grants("RunRole"))
+            if any(
+                each.allows(Need(action, "TenantsTable", key))
+                for each in grants("RunRole")
+            )
         ]
 
 
@@ -579,11 +668,17 @@ def conditions_of(action: str) -> list[Any]:
 
 
 def test_a_presigned_link_cannot_reach_an_upload() -> None:
-    assert conditions_of("s3:GetObject") == [{"StringEquals": {"s3:authType": "REST-HEADER"}}]
+    assert conditions_of("s3:GetObject") == [
+        {"StringEquals": {"s3:authType": "REST-HEADER"}}
+    ]
 
 
 def test_an_upload_is_written_by_a_form_alone_and_nothing_else_is() -> None:
     assert conditions_of("s3:PutObject") == [{"StringEquals": {"s3:authType": "POST"}}]
-    run = Need("s3:PutObject", "ArtifactBucket/1-2-3-4-5/tenants/acme/reports/errors.json")
+    run = Need(
+        "s3:PutObject", "ArtifactBucket/1-2-3-4-5/tenants/acme/reports/errors.json"
+    )
     feed = Need("s3:PutObject", "ArtifactBucket/published/acme/1-2-3-4-5.csv")
-    assert not [grant for grant in grants("ApiRole") if grant.allows(run) or grant.allows(feed)]
+    assert not [
+        grant for grant in grants("ApiRole") if grant.allows(run) or grant.allows(feed)
+    ]

@@ -43,7 +43,9 @@ class Ecs:
 
     def task(self, run: dg.DagsterRun) -> Mapping[str, Any]:
         arn = run.tags["ecs/task_arn"]
-        answer = self.client.describe_tasks(cluster=CLUSTER, tasks=[arn], include=["TAGS"])
+        answer = self.client.describe_tasks(
+            cluster=CLUSTER, tasks=[arn], include=["TAGS"]
+        )
         (task,) = answer["tasks"]
         return task
 
@@ -85,7 +87,9 @@ def metadata() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def ecs(metadata: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ecs]:
+def ecs(
+    metadata: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ecs]:
     home = str(tmp_path_factory.mktemp("dagster"))
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -97,12 +101,16 @@ def ecs(metadata: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
             client = boto3.client("ecs")
             metadata.update({"Cluster": CLUSTER, "TaskARN": running_daemon(client)})
             patch.setenv("RELAY_RUN_SUBNETS", ",".join(subnets()))
-            patch.setenv("RELAY_RUN_SECURITY_GROUP", group_of("Runs and the deletion of tenants"))
+            patch.setenv(
+                "RELAY_RUN_SECURITY_GROUP", group_of("Runs and the deletion of tenants")
+            )
             launcher = configured_launcher()
             launcher.register_instance(instance)
             ecs = Ecs(client, launcher, instance)
             for each in (launcher.ecs, launcher.ec2.meta.client, launcher.logs):
-                each.meta.events.register("provide-client-params", noted(ecs.operations))
+                each.meta.events.register(
+                    "provide-client-params", noted(ecs.operations)
+                )
             yield ecs
 
 
@@ -115,7 +123,9 @@ def register_for_fargate(client: Any, family: str) -> None:
         requiresCompatibilities=["FARGATE"],
         cpu="1024",
         memory="4096",
-        containerDefinitions=[{**each, "memory": 4096} for each in made["containerDefinitions"]],
+        containerDefinitions=[
+            {**each, "memory": 4096} for each in made["containerDefinitions"]
+        ],
     )
 
 
@@ -144,7 +154,9 @@ def subnets() -> list[str]:
 
 def group_of(description: str) -> str:
     """Return the id of a security group of the stack."""
-    found = boto3.client("ec2", region_name=REGION).describe_security_groups()["SecurityGroups"]
+    found = boto3.client("ec2", region_name=REGION).describe_security_groups()[
+        "SecurityGroups"
+    ]
     (group,) = (each["GroupId"] for each in found if each["Description"] == description)
     return str(group)
 
@@ -168,18 +180,25 @@ def noted(operations: set[str]) -> Any:
 def test_a_run_is_a_task_of_the_stack_s_definition(ecs: Ecs) -> None:
     run = ecs.launch()
     task = ecs.task(run)
-    assert task["taskDefinitionArn"].partition("/")[2].startswith("relay-inventory-run:")
+    assert (
+        task["taskDefinitionArn"].partition("/")[2].startswith("relay-inventory-run:")
+    )
     (override,) = task["overrides"]["containerOverrides"]
     assert override["name"] == "run"
     assert override["command"][1:5] == ["-m", "dagster", "api", "execute_run"]
-    assert {tag["key"] for tag in task["tags"]} >= {"dagster/run_id", "dagster/job_name"}
+    assert {tag["key"] for tag in task["tags"]} >= {
+        "dagster/run_id",
+        "dagster/job_name",
+    }
 
 
 def test_a_run_is_in_its_own_network_not_in_the_daemon_s(ecs: Ecs) -> None:
     (attachment,) = ecs.task(ecs.launch())["attachments"]
     place = {each["name"]: each["value"] for each in attachment["details"]}
     ec2 = boto3.client("ec2", region_name=REGION)
-    found = ec2.describe_network_interfaces(NetworkInterfaceIds=[place["networkInterfaceId"]])
+    found = ec2.describe_network_interfaces(
+        NetworkInterfaceIds=[place["networkInterfaceId"]]
+    )
     (interface,) = found["NetworkInterfaces"]
     assert [each["GroupId"] for each in interface["Groups"]] == [
         group_of("Runs and the deletion of tenants")
@@ -187,7 +206,9 @@ def test_a_run_is_in_its_own_network_not_in_the_daemon_s(ecs: Ecs) -> None:
     assert place["subnetId"] in subnets()
 
 
-def test_the_daemon_may_do_all_that_launching_watching_and_ending_a_run_takes(ecs: Ecs) -> None:
+def test_the_daemon_may_do_all_that_launching_watching_and_ending_a_run_takes(
+    ecs: Ecs,
+) -> None:
     ecs.operations.clear()
     run = ecs.launch()
     ecs.launcher.check_run_worker_health(run)

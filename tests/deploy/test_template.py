@@ -25,13 +25,23 @@ from write_template import with_section
 
 NAMES = Names()
 SERVICES = {"api", "code", "daemon", "deletion", "webserver"}
-TASKS = {"ApiTask", "CodeTask", "DaemonTask", "DeletionTask", "RunTask", "WebserverTask"}
+TASKS = {
+    "ApiTask",
+    "CodeTask",
+    "DaemonTask",
+    "DeletionTask",
+    "RunTask",
+    "WebserverTask",
+}
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Mapping[str, str]]:
     patch = pytest.MonkeyPatch()
-    for name, value in (("AWS_ACCESS_KEY_ID", "testing"), ("AWS_SECRET_ACCESS_KEY", "testing")):
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "testing"),
+        ("AWS_SECRET_ACCESS_KEY", "testing"),
+    ):
         patch.setenv(name, value)
     with created_stack() as outputs:
         yield outputs
@@ -57,7 +67,9 @@ def test_no_feed_needs_more_memory_than_a_run_s_task_has() -> None:
     of_feeds = template()["Mappings"]["MemoryOfFeeds"]
     assert list(of_feeds) == template()["Parameters"]["RunMemory"]["AllowedValues"]
     assert all(int(row["Mb"]) == int(task) - 400 for task, row in of_feeds.items())
-    variables = {each["Name"]: each["Value"] for each in container("RunTask")["Environment"]}
+    variables = {
+        each["Name"]: each["Value"] for each in container("RunTask")["Environment"]
+    }
     assert variables["RELAY_MAX_RUN_MEMORY_MB"] == {
         "Fn::FindInMap": ["MemoryOfFeeds", {"Ref": "RunMemory"}, "Mb"]
     }
@@ -66,7 +78,9 @@ def test_no_feed_needs_more_memory_than_a_run_s_task_has() -> None:
         assert int(given[name]) == size
     assert variables["RELAY_MAX_FEED_BYTES"] == {"Ref": "MaxFeedBytes"}
     assert variables["RELAY_MAX_RUN_BYTES"] == {"Ref": "MaxRunBytes"}
-    of_api = {each["Name"]: each["Value"] for each in container("ApiTask")["Environment"]}
+    of_api = {
+        each["Name"]: each["Value"] for each in container("ApiTask")["Environment"]
+    }
     assert of_api["RELAY_MAX_FEED_BYTES"] == {"Ref": "MaxFeedBytes"}
 
 
@@ -85,7 +99,9 @@ def test_the_section_is_what_the_definitions_say() -> None:
     assert with_section(written) == written, "run `make template`"
 
 
-def test_a_changed_definition_changes_the_section(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_definition_changes_the_section(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(resources.PUBLIC_ACCESS_BLOCK, "BlockPublicAcls", False)
     written = TEMPLATE.read_text("utf-8")
     assert "BlockPublicAcls: false" in with_section(written)
@@ -93,7 +109,9 @@ def test_a_changed_definition_changes_the_section(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_bucket_asks_for_its_notification_when_it_may_send() -> None:
-    assert template()["Resources"]["ArtifactBucket"]["DependsOn"] == "UploadsQueuePolicy"
+    assert (
+        template()["Resources"]["ArtifactBucket"]["DependsOn"] == "UploadsQueuePolicy"
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +129,10 @@ def test_the_bucket_asks_for_its_notification_when_it_may_send() -> None:
 )
 def test_what_holds_data_outlives_the_stack(logical_id: str) -> None:
     resource = template()["Resources"][logical_id]
-    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == (
+        "Retain",
+        "Retain",
+    )
 
 
 def test_the_database_is_private_encrypted_and_backed_up() -> None:
@@ -128,7 +149,9 @@ def test_the_database_is_private_encrypted_and_backed_up() -> None:
 
 def test_the_services_and_the_task_of_runs_are_made(stack: Mapping[str, str]) -> None:
     ecs = boto3.client("ecs", region_name=REGION)
-    found = ecs.describe_services(cluster="relay-inventory", services=sorted(SERVICES))["services"]
+    found = ecs.describe_services(cluster="relay-inventory", services=sorted(SERVICES))[
+        "services"
+    ]
     assert {service["serviceName"] for service in found} == SERVICES
     families = ecs.list_task_definition_families()["families"]
     assert set(families) == {f"relay-inventory-{name}" for name in {*SERVICES, "run"}}
@@ -171,18 +194,22 @@ def test_whoever_runs_the_product_has_every_variable_that_it_needs(task: str) ->
 def test_the_code_server_leaves_deletions_to_the_process_that_has_the_rights() -> None:
     assert "RELAY_DELETIONS_APART" in variables("CodeTask")
     assert container("DeletionTask")["Command"] == ["relay", "deletions"]
-    (group,) = properties("DeletionService")["NetworkConfiguration"]["AwsvpcConfiguration"][
-        "SecurityGroups"
-    ]
+    (group,) = properties("DeletionService")["NetworkConfiguration"][
+        "AwsvpcConfiguration"
+    ]["SecurityGroups"]
     assert group == {"Fn::GetAtt": ["RunSecurityGroup", "GroupId"]}
 
 
 @pytest.mark.parametrize("task", sorted(TASKS - {"ApiTask"}))
-def test_whoever_runs_dagster_has_every_variable_that_its_settings_name(task: str) -> None:
+def test_whoever_runs_dagster_has_every_variable_that_its_settings_name(
+    task: str,
+) -> None:
     named = {
         name
         for file in ("dagster.yaml", "workspace.yaml")
-        for name in re.findall(r"\{ env: (\w+) \}", (TEMPLATE.parent / file).read_text())
+        for name in re.findall(
+            r"\{ env: (\w+) \}", (TEMPLATE.parent / file).read_text()
+        )
     }
     assert named
     assert named <= variables(task)
@@ -192,12 +219,15 @@ def test_the_api_cannot_reach_dagster_s_database() -> None:
     assert not any(name.startswith("DAGSTER_POSTGRES") for name in variables("ApiTask"))
     allowed = properties("DatabaseSecurityGroup")["SecurityGroupIngress"]
     assert [rule["SourceSecurityGroupId"] for rule in allowed] == [
-        {"Fn::GetAtt": [name, "GroupId"]} for name in ("DagsterSecurityGroup", "RunSecurityGroup")
+        {"Fn::GetAtt": [name, "GroupId"]}
+        for name in ("DagsterSecurityGroup", "RunSecurityGroup")
     ]
 
 
 @pytest.mark.parametrize("task", sorted(TASKS - {"ApiTask"}))
-def test_the_database_is_reached_by_tls_alone_and_proves_its_name_where_it_can(task: str) -> None:
+def test_the_database_is_reached_by_tls_alone_and_proves_its_name_where_it_can(
+    task: str,
+) -> None:
     given = container(task)["Environment"]
     how = {"Fn::If": ["DatabaseProvesItself", "verify-full", "require"]}
     assert {"Name": "PGSSLMODE", "Value": how} in given

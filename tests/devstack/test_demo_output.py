@@ -12,8 +12,13 @@ from support.builders import config_document, feed, vendor_document
 
 
 @pytest.mark.parametrize("format", ["csv", "tsv", "jsonl", "parquet"])
-def test_the_first_rows_of_a_feed_are_shown_in_each_format(tmp_path: Path, format: str) -> None:
-    output = {"format": format, "columns": ["sku", "title", {"column": "price", "as": "Net"}]}
+def test_the_first_rows_of_a_feed_are_shown_in_each_format(
+    tmp_path: Path, format: str
+) -> None:
+    output = {
+        "format": format,
+        "columns": ["sku", "title", {"column": "price", "as": "Net"}],
+    }
     document = config_document(vendor_document("v"), output=output)
     rows = [f'S{number:02},1,2.50,"a, title"' for number in range(20)]
     data = feed(*rows, header="sku,quantity_available,cost,title")

@@ -31,12 +31,17 @@ def test_each_option_is_used_and_does_something() -> None:
     effects = {each.path: each.effect for each in found}
     assert {*OPTIONS} <= {path.rpartition(".")[2] for path in effects}
     made = {"quantity_available", "sku", "vendor_sku", "cost", "brand", "gtin", "bin"}
-    assert {path.rpartition(".")[2] for path in effects if ".column_map." in path} == made
+    assert {
+        path.rpartition(".")[2] for path in effects if ".column_map." in path
+    } == made
     assert effects["vendors.0.parser.quoting"] == "2 more rows are read"
     assert effects["vendors.0.parser.skip_rows"] == "3 records are no rows"
     assert effects["vendors.0.parser.negative_quantity"] == "1 row is not refused"
     assert effects["vendors.0.parser.zero_is_null"] == "TY-103 is not in the feed"
-    assert effects["vendors.1.parser.column_map.cost"] == "TY-101: price 2.99 in place of 7.99"
+    assert (
+        effects["vendors.1.parser.column_map.cost"]
+        == "TY-101: price 2.99 in place of 7.99"
+    )
     assert effects["vendors.3.currency"] == "TY-104: price 17.99 in place of 16.99"
 
 

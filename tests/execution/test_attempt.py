@@ -56,7 +56,9 @@ class KeptMetrics:
         self.ends.append(record.status)
 
 
-def launch(dagster_run_id: str = "dagster-1", attempt: int = 1, **changes: Any) -> Launch:
+def launch(
+    dagster_run_id: str = "dagster-1", attempt: int = 1, **changes: Any
+) -> Launch:
     given = tags.run_tags(RUN_ID, TENANT, attempt=attempt)
     return replace(Launch(dagster_run_id, TENANT, given, frozenset(ASSETS)), **changes)
 
@@ -106,10 +108,15 @@ def test_an_attempt_that_is_another_s_is_not_claimed(platform: Platform) -> None
         Attempt.claim(platform, launch())
 
 
-def test_a_re_execution_is_a_run_of_its_own_whatever_its_tags_name(platform: Platform) -> None:
+def test_a_re_execution_is_a_run_of_its_own_whatever_its_tags_name(
+    platform: Platform,
+) -> None:
     again = str(uuid.uuid4())
     with claimed(platform, launch(again, is_reexecution=True)) as attempt:
-        assert (attempt.record.run_id, attempt.record.trigger) == (again, Trigger.DAGSTER)
+        assert (attempt.record.run_id, attempt.record.trigger) == (
+            again,
+            Trigger.DAGSTER,
+        )
 
 
 def test_a_run_by_hand_does_not_start_beside_another(platform: Platform) -> None:
@@ -217,7 +224,10 @@ def test_the_record_of_a_run_of_as_many_vendors_as_there_may_be_can_be_stored(
 
 def test_a_failure_writes_its_reports_and_stops_the_process(platform: Platform) -> None:
     dispatch_run(platform)
-    with claimed(platform) as attempt, pytest.raises(RunStoppedError, match="DECODE_ERROR"):
+    with (
+        claimed(platform) as attempt,
+        pytest.raises(RunStoppedError, match="DECODE_ERROR"),
+    ):
         attempt.fail(FAILURE)
     record = current(platform)
     assert (record.status, record.failed_stage) == (RunStatus.FAILED, Stage.NORMALIZE)
@@ -237,7 +247,9 @@ def test_a_cancel_takes_away_what_was_published(platform: Platform) -> None:
     assert current(platform).status is RunStatus.CANCELLED
 
 
-def test_a_success_that_comes_after_another_end_publishes_nothing(platform: Platform) -> None:
+def test_a_success_that_comes_after_another_end_publishes_nothing(
+    platform: Platform,
+) -> None:
     class EndedMeanwhile:
         """The bucket of a platform whose run is cancelled while its feed is copied."""
 
@@ -270,7 +282,9 @@ def test_an_attempt_that_is_released_waits_for_its_next_and_is_counted(
     assert (metrics.errors, metrics.ends) == (["throttled"], [])
 
 
-def test_the_last_attempt_that_is_released_is_poison_with_its_reports(platform: Platform) -> None:
+def test_the_last_attempt_that_is_released_is_poison_with_its_reports(
+    platform: Platform,
+) -> None:
     metrics = KeptMetrics()
     for number in (1, 2):
         dispatch_run(platform, attempt=number)
@@ -281,7 +295,10 @@ def test_the_last_attempt_that_is_released_is_poison_with_its_reports(platform: 
     assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
     assert "errors" in record.artifacts
     assert record.failure_class is FailureClass.PLATFORM
-    assert (metrics.errors, metrics.ends) == (["internal_error"] * 2, [RunStatus.FAILED])
+    assert (metrics.errors, metrics.ends) == (
+        ["internal_error"] * 2,
+        [RunStatus.FAILED],
+    )
 
 
 def test_a_config_that_does_not_validate_is_the_tenants_and_no_worker_error(
@@ -292,9 +309,14 @@ def test_a_config_that_does_not_validate_is_the_tenants_and_no_worker_error(
         dispatch_run(platform, attempt=number)
         at = replace(platform, metrics=metrics)  # type: ignore[arg-type]
         with claimed(at, launch(f"dagster-{number}", number)) as attempt:
-            attempt.release_for_retry(ConfigError([ConfigFault("vendors", "is missing")]))
+            attempt.release_for_retry(
+                ConfigError([ConfigFault("vendors", "is missing")])
+            )
     record = current(platform)
-    assert (record.error_code, record.failure_class) == ("POISON_JOB", FailureClass.TENANT_CONFIG)
+    assert (record.error_code, record.failure_class) == (
+        "POISON_JOB",
+        FailureClass.TENANT_CONFIG,
+    )
     assert "tenant's config" in str(record.next_action)
     assert (metrics.errors, metrics.ends) == ([], [RunStatus.FAILED])
 
@@ -320,7 +342,9 @@ def test_a_release_that_comes_too_late_raises_nothing(platform: Platform) -> Non
 
 
 def test_an_attempt_that_takes_too_long_ends_its_run_for_good_and_its_process() -> None:
-    with embedded_platform(heartbeat_seconds=3600, run_timeout_seconds=0.05) as platform:
+    with embedded_platform(
+        heartbeat_seconds=3600, run_timeout_seconds=0.05
+    ) as platform:
         dispatch_run(platform)
         metrics, ended = KeptMetrics(), threading.Event()
         with_metrics: Any = replace(platform, metrics=metrics)
@@ -359,7 +383,9 @@ def test_an_attempt_that_has_ended_is_not_late_any_more() -> None:
 
 @pytest.mark.parametrize("other", [False, True], ids=["its_own_end", "cancelled"])
 def test_a_run_that_has_just_succeeded_is_not_late_and_is_counted(other: bool) -> None:
-    with embedded_platform(heartbeat_seconds=3600, run_timeout_seconds=3600) as platform:
+    with embedded_platform(
+        heartbeat_seconds=3600, run_timeout_seconds=3600
+    ) as platform:
         dispatch_run(platform)
         ended = threading.Event()
         attempt = Attempt.claim(platform, launch(), end_process=ended.set)
@@ -381,4 +407,7 @@ def test_a_process_is_ended_whatever_its_threads_are_doing() -> None:
         "threading.Timer(0, end_process).start()\n"
         "time.sleep(600)"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 1
+    assert (
+        subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode
+        == 1
+    )

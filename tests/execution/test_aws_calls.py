@@ -9,7 +9,13 @@ import pytest
 from relay_core.domain.codes import RunStatus
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Launch
-from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
+from relay_dagster.execution.session import (
+    ASSETS,
+    FETCHED,
+    MERGED,
+    NORMALIZED,
+    RunSession,
+)
 from relay_dagster.wiring import Platform
 from support.builders import config_document, feed, vendor_document
 from support.fakes import CallCounter, dispatch_run, embedded_platform
@@ -67,7 +73,9 @@ def _vendor(vendor_id: str) -> dict[str, Any]:
 
 
 def _run(platform: Platform) -> None:
-    launch = Launch("d1", TENANT, tags.run_tags(RUN_ID, TENANT, attempt=1), frozenset(ASSETS))
+    launch = Launch(
+        "d1", TENANT, tags.run_tags(RUN_ID, TENANT, attempt=1), frozenset(ASSETS)
+    )
     session = RunSession(platform, launch)
     try:
         with session.materializing(FETCHED):
@@ -86,7 +94,9 @@ def _run(platform: Platform) -> None:
         session.close()
 
 
-def test_a_run_of_three_vendors_makes_no_call_without_a_reason(platform: Platform) -> None:
+def test_a_run_of_three_vendors_makes_no_call_without_a_reason(
+    platform: Platform,
+) -> None:
     _prepare(platform)
     calls = CallCounter(platform)
     _run(platform)
@@ -96,7 +106,9 @@ def test_a_run_of_three_vendors_makes_no_call_without_a_reason(platform: Platfor
     assert record.status == RunStatus.SUCCEEDED
 
 
-def test_a_run_that_names_no_config_looks_for_the_latest_and_pins_it(platform: Platform) -> None:
+def test_a_run_that_names_no_config_looks_for_the_latest_and_pins_it(
+    platform: Platform,
+) -> None:
     _prepare(platform, config_version=None)
     calls = CallCounter(platform)
     _run(platform)
@@ -125,4 +137,6 @@ def test_what_a_run_has_in_memory_it_does_not_read_back(platform: Platform) -> N
     _prepare(platform)
     calls = CallCounter(platform)
     _run(platform)
-    assert [key for key in calls.keys_of("s3.GetObject") if "/inbound/" not in key] == []
+    assert [
+        key for key in calls.keys_of("s3.GetObject") if "/inbound/" not in key
+    ] == []

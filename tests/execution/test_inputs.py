@@ -57,7 +57,9 @@ def snapshot(
 ) -> InputSnapshot:
     context = RunContext(run_id, "acme", REQUESTED_AT)
     reports = RunReports(objects, context, io)
-    return InputSnapshot(reports, config.vendors, limits, REQUESTED_AT, lambda _: overrides)
+    return InputSnapshot(
+        reports, config.vendors, limits, REQUESTED_AT, lambda _: overrides
+    )
 
 
 def upload(platform: Platform, data: bytes = b"sku\n", name: str = "a.csv") -> None:
@@ -67,7 +69,8 @@ def upload(platform: Platform, data: bytes = b"sku\n", name: str = "a.csv") -> N
 
 def record_of(*run_ids: str) -> Sequence[RunRecord]:
     return [
-        RunRecord(run_id=run_id, tenant_id="acme", requested_at=REQUESTED_AT) for run_id in run_ids
+        RunRecord(run_id=run_id, tenant_id="acme", requested_at=REQUESTED_AT)
+        for run_id in run_ids
     ]
 
 
@@ -81,7 +84,10 @@ def test_a_feed_is_copied_into_the_run_and_pinned_with_its_map(
     assert platform.objects.read(inputs.copy_of("vendor_1")) == b"sku\nA\n"
     assert inputs.size_of("vendor_1") == 6
     assert inputs.entries["vendor_2"]["status"] == "missing"
-    assert inputs.entries["vendor_2"]["expected_prefix"] == "tenants/acme/inbound/vendor_2/"
+    assert (
+        inputs.entries["vendor_2"]["expected_prefix"]
+        == "tenants/acme/inbound/vendor_2/"
+    )
 
 
 @pytest.mark.parametrize(("limit", "copied"), [(6, True), (5, False)])
@@ -113,7 +119,10 @@ def test_a_map_that_is_too_large_is_found_and_not_copied(
     for is_first in (True, False):
         inputs = snapshot(platform.objects, io, limits=limits).take(is_first=is_first)
         assert inputs.maps == {"vendor_1": 15}
-    assert any(key.endswith("/sku_map.csv") for key in calls.keys_of("s3.CopyObject")) is copied
+    assert (
+        any(key.endswith("/sku_map.csv") for key in calls.keys_of("s3.CopyObject"))
+        is copied
+    )
 
 
 def test_the_copy_of_a_feed_of_a_long_name_is_named_after_its_end(
@@ -176,14 +185,21 @@ def test_overrides_are_pinned_as_they_stand_for_those_that_are_not_over_when_it_
 def test_another_attempt_uses_the_overrides_that_are_pinned(
     platform: Platform, io: ConcurrentIO, is_first: bool
 ) -> None:
-    first = snapshot(platform.objects, io, overrides=document(1, {"sku": "A", "price": "1"}))
+    first = snapshot(
+        platform.objects, io, overrides=document(1, {"sku": "A", "price": "1"})
+    )
     inputs = first.take(is_first=True)
     for later in (document(2, {"sku": "B", "price": "1"}), document(3)):
         again = snapshot(platform.objects, io, overrides=later).take(is_first=is_first)
-        assert (again.overrides, again.override_pins) == (inputs.overrides, inputs.override_pins)
+        assert (again.overrides, again.override_pins) == (
+            inputs.overrides,
+            inputs.override_pins,
+        )
 
 
-def test_none_that_is_used_is_pinned_as_none(platform: Platform, io: ConcurrentIO) -> None:
+def test_none_that_is_used_is_pinned_as_none(
+    platform: Platform, io: ConcurrentIO
+) -> None:
     over = {"sku": "A", "price": "1", "expires_at": REQUESTED_AT.isoformat()}
     for found in (OverrideDocument(), document(3, over)):
         inputs = snapshot(platform.objects, io, overrides=found).take(is_first=True)
@@ -193,7 +209,9 @@ def test_none_that_is_used_is_pinned_as_none(platform: Platform, io: ConcurrentI
 def test_a_manifest_of_an_earlier_release_pins_no_overrides(
     platform: Platform, io: ConcurrentIO
 ) -> None:
-    pinning = snapshot(platform.objects, io, overrides=document(1, {"sku": "A", "price": "1"}))
+    pinning = snapshot(
+        platform.objects, io, overrides=document(1, {"sku": "A", "price": "1"})
+    )
     pinning.take(is_first=True)
     key = pinning.reports.keys.input_manifest
     manifest = json.loads(platform.objects.read(key))
@@ -216,7 +234,9 @@ def test_what_a_frozen_attempt_has_copied_over_a_pinned_feed_is_not_read(
         inputs.verified(platform.objects, "vendor_1", read)
 
 
-@pytest.mark.parametrize(("times", "found"), [(2, True), (3, False)], ids=["twice", "each time"])
+@pytest.mark.parametrize(
+    ("times", "found"), [(2, True), (3, False)], ids=["twice", "each time"]
+)
 def test_an_upload_that_is_replaced_while_it_is_copied_is_looked_for_again(
     platform: Platform, io: ConcurrentIO, times: int, found: bool
 ) -> None:
@@ -242,7 +262,9 @@ def test_an_upload_that_is_replaced_while_it_is_copied_is_looked_for_again(
             snapshot(Busy(), io).take(is_first=True)
 
 
-def test_a_map_that_is_not_there_is_none_of_the_run(platform: Platform, io: ConcurrentIO) -> None:
+def test_a_map_that_is_not_there_is_none_of_the_run(
+    platform: Platform, io: ConcurrentIO
+) -> None:
     upload(platform)
     platform.objects.delete(MAP_KEY)
     inputs = snapshot(platform.objects, io).take(is_first=True)
@@ -263,7 +285,9 @@ def test_inputs_are_reused_from_the_last_other_run_that_has_some(
     assert manifest["vendors"]["vendor_1"]["status"] == "found"
 
 
-def test_a_run_without_work_files_lends_none(platform: Platform, io: ConcurrentIO) -> None:
+def test_a_run_without_work_files_lends_none(
+    platform: Platform, io: ConcurrentIO
+) -> None:
     upload(platform)
     snapshot(platform.objects, io, OTHER_RUN).take(is_first=True)
     inputs = snapshot(platform.objects, io).reuse(record_of(OTHER_RUN), with_work=True)

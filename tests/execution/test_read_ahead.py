@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.execution.run_files import MAX_READ_AHEAD_BYTES, ConcurrentIO, ReadAhead
+from relay_dagster.execution.run_files import (
+    MAX_READ_AHEAD_BYTES,
+    ConcurrentIO,
+    ReadAhead,
+)
 from relay_dagster.external_errors import MissingResourceError
 
 HALF = MAX_READ_AHEAD_BYTES // 2
@@ -121,7 +125,9 @@ def test_what_fits_is_read_at_once_in_order(one_thread: ConcurrentIO) -> None:
     assert bucket.asked == ["a", "b", "c"]
 
 
-def test_a_feed_that_is_too_large_is_read_when_it_is_needed(one_thread: ConcurrentIO) -> None:
+def test_a_feed_that_is_too_large_is_read_when_it_is_needed(
+    one_thread: ConcurrentIO,
+) -> None:
     bucket = Bucket()
     ahead = ahead_of(bucket, one_thread, large=3 * HALF, small=1)
     assert begun(bucket, one_thread) == []
@@ -129,7 +135,9 @@ def test_a_feed_that_is_too_large_is_read_when_it_is_needed(one_thread: Concurre
     assert begun(bucket, one_thread) == ["large", "small"]
 
 
-def test_an_object_that_is_not_there_is_told_to_whoever_takes_it(one_thread: ConcurrentIO) -> None:
+def test_an_object_that_is_not_there_is_told_to_whoever_takes_it(
+    one_thread: ConcurrentIO,
+) -> None:
     ahead = ahead_of(Bucket(), one_thread, absent=1, a=1)
     with pytest.raises(MissingResourceError):
         ahead.take("absent")

@@ -39,14 +39,21 @@ def published_at(run_id: str, seq: int, hours_ago: float) -> RunRecord:
 
 
 def record_of(run_id: str, status: RunStatus, **known: Any) -> RunRecord:
-    return RunRecord(run_id=run_id, tenant_id="acme", requested_at=NOW, status=status, **known)
+    return RunRecord(
+        run_id=run_id, tenant_id="acme", requested_at=NOW, status=status, **known
+    )
 
 
 def pointer_to(*newest_first: RunRecord) -> FeedPointer:
     """Return the feed of a tenant that had these publications, and keeps two."""
     last = [
         Publication(
-            each.run_id, "key", "ab", NOW, each.published_at or NOW, each.published_seq or 0
+            each.run_id,
+            "key",
+            "ab",
+            NOW,
+            each.published_at or NOW,
+            each.published_seq or 0,
         )
         for each in newest_first
     ]
@@ -76,9 +83,13 @@ def test_a_feed_that_was_published_again_counts_from_then_on() -> None:
     assert over(again, second, third, feed=feed) == {"run 2"}
 
 
-def test_when_a_feed_was_pushed_out_is_known_of_runs_that_are_long_pushed_out_too() -> None:
+def test_when_a_feed_was_pushed_out_is_known_of_runs_that_are_long_pushed_out_too() -> (
+    None
+):
     many = [published_at(f"run {n}", n, 24 - n) for n in range(1, 20)]
-    assert over(*many, feed=pointer_to(many[-1], many[-2])) == {f"run {n}" for n in range(1, 18)}
+    assert over(*many, feed=pointer_to(many[-1], many[-2])) == {
+        f"run {n}" for n in range(1, 18)
+    }
 
 
 @pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.CANCELLED])
@@ -89,7 +100,9 @@ def test_the_feed_of_a_run_that_did_not_succeed_goes_and_pushes_none_out(
     assert over(good, record_of("bad", status), feed=pointer_to(good)) == {"bad"}
 
 
-@pytest.mark.parametrize("status", [RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.HELD])
+@pytest.mark.parametrize(
+    "status", [RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.HELD]
+)
 def test_the_feed_of_a_run_that_may_still_succeed_stays(status: RunStatus) -> None:
     assert over(record_of("open", status)) == set()
 
@@ -135,7 +148,9 @@ def test_the_feed_in_force_stays_however_old_it_is(platform: Platform) -> None:
     assert platform.objects.read(published_key(run, "csv")) == run.run_id.encode()
 
 
-def test_a_feed_is_withdrawn_and_one_that_is_not_there_is_too(platform: Platform) -> None:
+def test_a_feed_is_withdrawn_and_one_that_is_not_there_is_too(
+    platform: Platform,
+) -> None:
     run = succeeded(platform)
     unpublish(platform.objects, run)
     unpublish(platform.objects, run)

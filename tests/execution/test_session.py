@@ -17,11 +17,22 @@ from relay_core.domain.records import VendorResult
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Launch, RunStoppedError
 from relay_dagster.execution.run_files import ConcurrentIO
-from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
+from relay_dagster.execution.session import (
+    ASSETS,
+    FETCHED,
+    MERGED,
+    NORMALIZED,
+    RunSession,
+)
 from relay_dagster.runs.model import Fence, RunRecord
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID, config_document, feed, vendor_document
-from support.fakes import CallCounter, dispatch_run, embedded_platform, published_outcome
+from support.fakes import (
+    CallCounter,
+    dispatch_run,
+    embedded_platform,
+    published_outcome,
+)
 
 TENANT = "acme"
 FIRST = "11111111-1111-4111-8111-111111111111"
@@ -114,7 +125,9 @@ def test_what_a_run_came_to_with_each_vendor_is_stored_beside_it(
 ) -> None:
     vendors = [vendor_document("north"), vendor_document("south", required=False)]
     platform.tenants.put(TENANT, json.dumps(config_document(*vendors)))
-    platform.objects.put("tenants/acme/inbound/north/feed.csv", feed("A,1,1.00", "B,1,2.00"))
+    platform.objects.put(
+        "tenants/acme/inbound/north/feed.csv", feed("A,1,1.00", "B,1,2.00")
+    )
     with session(platform) as run:
         with claimed(run, FETCHED):
             run.load_config()
@@ -142,11 +155,17 @@ def test_an_exception_releases_the_attempt_and_goes_on(platform: Platform) -> No
     assert (record.status, record.error_code) == (RunStatus.QUEUED, "internal_error")
 
 
-def test_a_call_that_fails_beside_an_asset_releases_the_attempt_too(platform: Platform) -> None:
+def test_a_call_that_fails_beside_an_asset_releases_the_attempt_too(
+    platform: Platform,
+) -> None:
     def fail() -> None:
         raise ConnectionError("gone")
 
-    with session(platform) as run, pytest.raises(ConnectionError), claimed(run, FETCHED):
+    with (
+        session(platform) as run,
+        pytest.raises(ConnectionError),
+        claimed(run, FETCHED),
+    ):
         run.attempt.io.start(fail)
     assert current(platform).status is RunStatus.QUEUED
 
@@ -155,7 +174,10 @@ def test_a_wish_to_cancel_that_is_met_cancels_the_run(platform: Platform) -> Non
     with session(platform) as run:
         with claimed(run, FETCHED):
             platform.ledger.request_cancel(RUN_ID)
-        with pytest.raises(RunStoppedError, match="CANCELLED"), claimed(run, NORMALIZED):
+        with (
+            pytest.raises(RunStoppedError, match="CANCELLED"),
+            claimed(run, NORMALIZED),
+        ):
             pytest.fail("the next asset must not begin")
     assert current(platform).status is RunStatus.CANCELLED
 
@@ -166,7 +188,9 @@ def test_a_run_that_has_moved_on_stops_this_process_and_stays_as_it_is(
     with session(platform) as run:
         with claimed(run, FETCHED):
             pass
-        platform.ledger.lose_attempt(run.attempt.record, "heartbeat_stale", "no heartbeat")
+        platform.ledger.lose_attempt(
+            run.attempt.record, "heartbeat_stale", "no heartbeat"
+        )
         lost = current(platform)
         with (
             pytest.raises(RunStoppedError, match="transition_refused"),
@@ -195,7 +219,9 @@ def test_a_baseline_is_pinned_for_all_vendors_in_its_currency(
     currency: str, vendors: tuple[str, ...] | None, has_baseline: bool
 ) -> None:
     with embedded_platform(heartbeat_seconds=3600) as platform:
-        platform.tenants.put(TENANT, json.dumps(config_document(default_currency="USD")))
+        platform.tenants.put(
+            TENANT, json.dumps(config_document(default_currency="USD"))
+        )
         dispatch_run(platform, run_id=FIRST)
         ledger = platform.ledger
         ledger.claim(FIRST, 1, "dagster")
@@ -212,7 +238,9 @@ def test_a_baseline_is_pinned_for_all_vendors_in_its_currency(
 def test_an_upload_that_is_too_large_ends_the_run_and_is_never_read() -> None:
     with embedded_platform(heartbeat_seconds=3600, max_feed_bytes=1000) as platform:
         platform.tenants.put(TENANT, json.dumps(config_document()))
-        platform.objects.put(f"tenants/{TENANT}/inbound/vendor_1/large.csv", b"x" * 1001)
+        platform.objects.put(
+            f"tenants/{TENANT}/inbound/vendor_1/large.csv", b"x" * 1001
+        )
         dispatch_run(platform)
         calls = CallCounter(platform)
         with session(platform) as run, claimed(run, FETCHED):
@@ -220,7 +248,10 @@ def test_an_upload_that_is_too_large_ends_the_run_and_is_never_read() -> None:
             with pytest.raises(RunStoppedError):
                 run.pin_inputs()
         record = current(platform)
-        assert (record.error_code, record.failed_stage) == ("feed_too_large", Stage.FETCH_INPUTS)
+        assert (record.error_code, record.failed_stage) == (
+            "feed_too_large",
+            Stage.FETCH_INPUTS,
+        )
         assert "1001 bytes, and 1000 are the most" in str(record.error_message)
         assert set(record.artifacts) == {
             "config_snapshot",
@@ -236,7 +267,9 @@ def test_an_upload_that_is_too_large_ends_the_run_and_is_never_read() -> None:
 def test_a_run_that_asks_for_too_much_memory_fails_for_its_feeds_where_it_has_a_limit(
     megabytes: int,
 ) -> None:
-    with embedded_platform(heartbeat_seconds=3600, max_run_memory_mb=megabytes) as platform:
+    with embedded_platform(
+        heartbeat_seconds=3600, max_run_memory_mb=megabytes
+    ) as platform:
         dispatch_run(platform)
         with (
             session(platform) as run,
@@ -246,7 +279,10 @@ def test_a_run_that_asks_for_too_much_memory_fails_for_its_feeds_where_it_has_a_
             _ask_for_too_much(run.attempt.io)
         record = current(platform)
         if megabytes:
-            assert (record.status, record.failed_stage) == (RunStatus.FAILED, Stage.NORMALIZE)
+            assert (record.status, record.failed_stage) == (
+                RunStatus.FAILED,
+                Stage.NORMALIZE,
+            )
             assert "needs more memory than 1048576 MiB" in str(record.error_message)
             assert set(record.artifacts) == {"errors", "report", "run_summary"}
         else:
@@ -265,7 +301,9 @@ OOM_SCORE = Path("/proc/self/oom_score_adj")
 
 
 def test_a_run_of_workbooks_leaves_a_third_of_its_memory_to_their_reader() -> None:
-    with embedded_platform(heartbeat_seconds=3600, max_run_memory_mb=3 << 20) as platform:
+    with embedded_platform(
+        heartbeat_seconds=3600, max_run_memory_mb=3 << 20
+    ) as platform:
         document = config_document(vendor_document(parser={"format": "xlsx"}))
         platform.tenants.put(TENANT, json.dumps(document))
         dispatch_run(platform)
@@ -280,7 +318,8 @@ def test_a_run_of_workbooks_leaves_a_third_of_its_memory_to_their_reader() -> No
 def test_the_limit_of_a_run_s_memory_ends_with_its_session(platform: Platform) -> None:
     before, score = resource.getrlimit(resource.RLIMIT_AS), OOM_SCORE.read_text()
     limited = replace(
-        platform, settings=platform.settings.model_copy(update={"max_run_memory_mb": 1 << 20})
+        platform,
+        settings=platform.settings.model_copy(update={"max_run_memory_mb": 1 << 20}),
     )
     with session(limited) as run, claimed(run, FETCHED):
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)

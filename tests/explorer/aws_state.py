@@ -70,7 +70,9 @@ class AwsState:
         return None if found is None else _plain(found)
 
     def items(self, table: str, prefix: str = "") -> list[dict[str, Any]]:
-        return [_plain(each) for each in self._rows(table) if _key(each).startswith(prefix)]
+        return [
+            _plain(each) for each in self._rows(table) if _key(each).startswith(prefix)
+        ]
 
     def _row(self, table: str, key: str) -> Any:
         return next((each for each in self._rows(table) if _key(each) == key), None)
@@ -87,14 +89,18 @@ class AwsState:
             return {} if found is None else {"Item": found.to_json()["Attributes"]}
         if operation == "BatchGetItem":
             wanted = params["RequestItems"].items()
-            return {"Responses": {name: [*self._found(name, each)] for name, each in wanted}}
+            return {
+                "Responses": {name: [*self._found(name, each)] for name, each in wanted}
+            }
         if operation == "Query" and not self._has_partition(params):
             return {"Items": [], "Count": 0, "ScannedCount": 0}
         if operation == "ReceiveMessage" and not self.messages(params["QueueUrl"]):
             return {}
         return None
 
-    def _found(self, table: str, wanted: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def _found(
+        self, table: str, wanted: Mapping[str, Any]
+    ) -> Iterator[Mapping[str, Any]]:
         for key in wanted["Keys"]:
             found = self._row(table, key["pk"]["S"])
             if found is not None:

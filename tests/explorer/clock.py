@@ -38,7 +38,9 @@ def ruling_aws(clock: WorldClock) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(moto.sqs.models, "unix_time_millis", clock.milliseconds)
         patch.setattr(
-            moto.sqs.models, "unix_time", lambda *_: clock.now.timestamp() + next(polls) / 1e3
+            moto.sqs.models,
+            "unix_time",
+            lambda *_: clock.now.timestamp() + next(polls) / 1e3,
         )
         patch.setattr(moto.s3.models, "utcnow", lambda: clock.now.replace(tzinfo=None))
         yield

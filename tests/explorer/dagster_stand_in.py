@@ -29,7 +29,9 @@ class DagsterStandIn:
 
     def request(self, record: Any) -> None:
         if self._of(record.run_id, record.attempt) is None:
-            made = Execution(str(uuid.uuid4()), record.run_id, record.attempt, record.tenant_id)
+            made = Execution(
+                str(uuid.uuid4()), record.run_id, record.attempt, record.tenant_id
+            )
             self.executions[made.dagster_run_id] = made
 
     def waiting(self) -> list[Execution]:
@@ -70,11 +72,17 @@ class DagsterStandIn:
     # --- the port of the history ----------------------------------------------------------------
 
     def has_unfinished(self, tenant_id: str) -> bool:
-        mine = (each for each in self.executions.values() if each.tenant_id == tenant_id)
+        mine = (
+            each for each in self.executions.values() if each.tenant_id == tenant_id
+        )
         return any(each.state in ("waiting", "executing") for each in mine)
 
     def delete_ended_before(self, instant: Any, is_late: Any) -> int:
         return 0
 
     def history_of(self, tenant_id: str) -> Iterable[str]:
-        return [name for name, each in self.executions.items() if each.tenant_id == tenant_id]
+        return [
+            name
+            for name, each in self.executions.items()
+            if each.tenant_id == tenant_id
+        ]

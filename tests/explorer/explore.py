@@ -75,8 +75,13 @@ def explore(ways: Sequence[str], seeds: Sequence[int], processes: int) -> int:
     models = STATES if "states" in ways else ()
     with ProcessPoolExecutor(processes) as pool:
         parts: dict[tuple[str, str], Future[Any]] = {}
-        parts |= {("begins", name): pool.submit(explore_one, name, ways) for name in names}
-        parts |= {("random", f"seed {seed}"): pool.submit(random_world, seed) for seed in seeds}
+        parts |= {
+            ("begins", name): pool.submit(explore_one, name, ways) for name in names
+        }
+        parts |= {
+            ("random", f"seed {seed}"): pool.submit(random_world, seed)
+            for seed in seeds
+        }
         parts |= {("states", name): pool.submit(all_states, name) for name in models}
         for (way, name), future in parts.items():
             rows |= _rows(way, name, future)
@@ -108,7 +113,12 @@ def _show(rows: Mapping[tuple[str, str], Tally]) -> int:
 
 
 def _figures(tally: Tally) -> tuple[str, ...]:
-    return str(tally.worlds), str(tally.calls), f"{tally.seconds:.0f}", str(len(tally.broken))
+    return (
+        str(tally.worlds),
+        str(tally.calls),
+        f"{tally.seconds:.0f}",
+        str(len(tally.broken)),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,7 +126,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(_WAYS), help="some of the ways")
     parser.add_argument(
-        "--seeds", default="1-8", type=seeds_of, help="of random worlds: 7, or 1-8, or 1,4,9"
+        "--seeds",
+        default="1-8",
+        type=seeds_of,
+        help="of random worlds: 7, or 1-8, or 1,4,9",
     )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(arguments)

@@ -48,7 +48,9 @@ def receives_nothing(call: Call, pass_on: Pass) -> Any:
     return pass_on(call)
 
 
-def _apart(call: Call, pass_on: Pass, is_apart: Callable[[dict[str, Any]], bool]) -> Any:
+def _apart(
+    call: Call, pass_on: Pass, is_apart: Callable[[dict[str, Any]], bool]
+) -> Any:
     if call.operation != "TransactWriteItems":
         return pass_on(call)
     items = call.params["TransactItems"]
@@ -79,7 +81,11 @@ def _without_condition(item: dict[str, Any]) -> dict[str, Any]:
     """Return a write without its condition, and without the values that it alone needs."""
     ((action, arguments),) = item.items()
     text = arguments.get("UpdateExpression", "")
-    bare = {k: v for k, v in arguments.items() if not k.startswith(("Condition", "ReturnValues"))}
+    bare = {
+        k: v
+        for k, v in arguments.items()
+        if not k.startswith(("Condition", "ReturnValues"))
+    }
     values = bare.pop("ExpressionAttributeValues", {})
     used = {name: value for name, value in values.items() if name in text}
     return {action: {**bare, **({"ExpressionAttributeValues": used} if used else {})}}

@@ -82,7 +82,9 @@ def _of_feeds(world: World) -> Iterator[str]:
 
 def _of_events(world: World) -> Iterator[str]:
     watch = world.watch
-    wanted = Counter({(run_id, EVENT_OF[end]): n for (run_id, end), n in watch.ends.items()})
+    wanted = Counter(
+        {(run_id, EVENT_OF[end]): n for (run_id, end), n in watch.ends.items()}
+    )
     wanted.update({(run_id, "feed.published"): n for run_id, n in watch.moves.items()})
     if wanted != watch.events:
         lacks, extra = wanted - watch.events, watch.events - wanted
@@ -94,7 +96,9 @@ def _of_events(world: World) -> Iterator[str]:
 
 def _of_audit(world: World) -> Iterator[str]:
     told = Counter((each["action"], each["target"]) for each in world.audit())
-    wanted = Counter({("feed.rolled_back", k): n for k, n in world.watch.rollbacks.items()})
+    wanted = Counter(
+        {("feed.rolled_back", k): n for k, n in world.watch.rollbacks.items()}
+    )
     for run in world.runs():
         run_id = run["run_id"]
         if not run.get("hidden"):

@@ -65,7 +65,9 @@ def _repeatable(seed: int) -> Iterator[None]:
     """Let the ids that are made at random be the same for the same seed."""
     ids = random.Random(f"ids of {seed}")
     with (
-        patch.object(uuid, "uuid4", lambda: uuid.UUID(int=ids.getrandbits(128), version=4)),
+        patch.object(
+            uuid, "uuid4", lambda: uuid.UUID(int=ids.getrandbits(128), version=4)
+        ),
         patch.object(secrets, "token_hex", lambda size=32: ids.randbytes(size).hex()),
     ):
         yield

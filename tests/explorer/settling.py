@@ -40,7 +40,9 @@ def settle(world: World, *, patient: bool = False) -> None:
 
 def _tick_all(world: World, process: Process) -> None:
     queues = _due_queues(world)
-    if queues & {DueQueue.READY, DueQueue.TURN} or any(each.visible for each in world.messages()):
+    if queues & {DueQueue.READY, DueQueue.TURN} or any(
+        each.visible for each in world.messages()
+    ):
         process.intake()
     process.execute_waiting()
     if _due_queues(world) & {DueQueue.ATTEMPT, DueQueue.END}:
@@ -51,7 +53,9 @@ def _tick_all(world: World, process: Process) -> None:
         _send_lost(world, process)
     if _is_due((world.deletion() or {}).get("due_at"), world):
         process.delete_due()
-    if world.has_webhooks() and any(_is_due(each.get("due_at"), world) for each in world.events()):
+    if world.has_webhooks() and any(
+        _is_due(each.get("due_at"), world) for each in world.events()
+    ):
         process.send_webhooks()
 
 
@@ -61,7 +65,9 @@ def _send_lost(world: World, process: Process) -> None:
 
 
 def _due_queues(world: World) -> set[str]:
-    return {str(run[DUE_QUEUE]) for run in world.runs() if _is_due(run.get("due_at"), world)}
+    return {
+        str(run[DUE_QUEUE]) for run in world.runs() if _is_due(run.get("due_at"), world)
+    }
 
 
 def _is_due(instant: str | None, world: World) -> bool:
@@ -79,10 +85,15 @@ def _next_instant(world: World, *, patient: bool) -> datetime | None:
     """Return when something is due next; None where nothing is, ever."""
     now = world.clock.now
     runs = [
-        each for each in world.runs() if each.get(DUE_QUEUE) not in (None, DueQueue.DEAD_LETTER)
+        each
+        for each in world.runs()
+        if each.get(DUE_QUEUE) not in (None, DueQueue.DEAD_LETTER)
     ]
     instants = [_read(each["due_at"]) for each in runs]
-    instants = [max(each, now + timedelta(minutes=6)) if each <= now else each for each in instants]
+    instants = [
+        max(each, now + timedelta(minutes=6)) if each <= now else each
+        for each in instants
+    ]
     instants += [
         datetime.fromtimestamp(each.visible_at / 1000 + 0.001, now.tzinfo)
         for each in world.messages()
@@ -91,7 +102,9 @@ def _next_instant(world: World, *, patient: bool) -> datetime | None:
     due_at = (world.deletion() or {}).get("due_at")
     instants += [] if due_at is None else [_read(due_at)]
     if world.has_webhooks():
-        instants += [_read(each["due_at"]) for each in world.events() if each.get("due_at")]
+        instants += [
+            _read(each["due_at"]) for each in world.events() if each.get("due_at")
+        ]
     if patient and world.held_run() is not None:
         instants.append(now + timedelta(days=31))
     return min(instants, default=None)
@@ -110,4 +123,8 @@ def _left(world: World) -> list[str]:
     ]
     has_ended = all(each["status"] in ENDED for each in open_runs)
     state = "" if has_ended else " (not ended)"
-    return [*told, f"messages {len(world.messages())}{state}", f"deletion {world.deletion()}"]
+    return [
+        *told,
+        f"messages {len(world.messages())}{state}",
+        f"deletion {world.deletion()}",
+    ]

@@ -128,7 +128,9 @@ class Model:
         """Yield what can follow; a step that is refused changes nothing, and is none."""
         for name, after in self._all_steps(run, others):
             if after is not run:
-                yield Step(name.rstrip("!"), name.endswith("!"), after, _feed(run, after))
+                yield Step(
+                    name.rstrip("!"), name.endswith("!"), after, _feed(run, after)
+                )
 
     def _all_steps(self, run: Run, others: Others) -> Named:
         if run.record is None:
@@ -143,7 +145,9 @@ class Model:
     # --- how a run begins -----------------------------------------------------------------------
 
     def _asked_for(self, run: Run, others: Others) -> Named:
-        record = transitions.requested(NewRun(run_id=RUN_ID, tenant_id=TENANT), THEN, None)
+        record = transitions.requested(
+            NewRun(run_id=RUN_ID, tenant_id=TENANT), THEN, None
+        )
         if others.leave_lock_free:
             made = self._put(run, others, record)
             yield "submitted, not sent!", made
@@ -155,10 +159,16 @@ class Model:
     def _of_people(self, run: Run, others: Others) -> Named:
         record = run.known
         if record.cancel_requested_at is None:
-            yield from self._try(run, others, "cancel", transitions.cancel_requested(THEN))
+            yield from self._try(
+                run, others, "cancel", transitions.cancel_requested(THEN)
+            )
         if record.hold is not None and others.leave_lock_free:
-            decision = Release(record.hold.sha256, record.hold.guard_names, "why", "who")
-            yield from self._try(run, others, "release", feed_rules.released(decision, THEN))
+            decision = Release(
+                record.hold.sha256, record.hold.guard_names, "why", "who"
+            )
+            yield from self._try(
+                run, others, "release", feed_rules.released(decision, THEN)
+            )
         if record.status is RunStatus.HELD:
             yield from self._try(run, others, "expire", feed_rules.expired(30))
         if record.message_id is None and record.attempt == 0:
@@ -234,7 +244,9 @@ class Model:
         ends: dict[str, Apply] = {
             "succeeded": transitions.succeeded(fence, PUBLISHED, THEN),
             "failed": transitions.failed(fence, failure, Outcome(), THEN),
-            "given back!": transitions.attempt_lost(_loss(attempt, fence), self.schedule),
+            "given back!": transitions.attempt_lost(
+                _loss(attempt, fence), self.schedule
+            ),
         }
         if others.have_feed:
             ends["held"] = feed_rules.held(fence, HELD, THEN)
@@ -245,7 +257,11 @@ class Model:
                 after = self._change(run, others, transitions.cancelled(THEN))
             except RunError:
                 after = run
-            if after is not run or not record.is_dispatched or record.attempt != attempt:
+            if (
+                after is not run
+                or not record.is_dispatched
+                or record.attempt != attempt
+            ):
                 state = "succeeded" if name in ("succeeded", "held") else "failed"
                 yield name, _moved(after, execution, state)
 
@@ -257,14 +273,19 @@ class Model:
         if record.due_queue not in (DueQueue.ATTEMPT, DueQueue.END):
             return
         is_its_turn = run.place == 1 and not others.have_lock
-        lives = any(each.lives for each in run.executions if each.attempt == record.attempt)
+        lives = any(
+            each.lives for each in run.executions if each.attempt == record.attempt
+        )
         decided: dict[tuple[Any, ...], bool] = {}
         for silent in (0.0, 1e5):
             for now in (THEN, LONG_AFTER):
-                facts = reconciler.RunFacts(record, _state(run), now, silent, is_its_turn)
+                facts = reconciler.RunFacts(
+                    record, _state(run), now, silent, is_its_turn
+                )
                 actions = reconciler.decide(facts, self.schedule)
                 kinds = tuple(
-                    each if isinstance(each, reconciler.Act) else type(each) for each in actions
+                    each if isinstance(each, reconciler.Act) else type(each)
+                    for each in actions
                 )
                 decided.setdefault(kinds, bool(silent) and lives)
         for kinds, is_false_alarm in decided.items():
@@ -288,7 +309,9 @@ class Model:
         act = reconciler.Act
         if kind is reconciler.Lose:
             loss = _loss(seen.attempt, seen.fence if seen.dagster_run_id else None)
-            return self._change(run, others, transitions.attempt_lost(loss, self.schedule))
+            return self._change(
+                run, others, transitions.attempt_lost(loss, self.schedule)
+            )
         if kind is reconciler.ReportFailed:
             return _ended_in_dagster(run, "failed")
         if kind in (act.TERMINATE, act.STOP):
@@ -298,7 +321,9 @@ class Model:
         if kind in (act.SEND, act.REPLACE):
             return self._change(run, others, _sent)._replace(copies=1)
         if kind is act.HAND_OVER:
-            queue = DueQueue.TURN if seen.lock_state is LockState.QUEUED else DueQueue.READY
+            queue = (
+                DueQueue.TURN if seen.lock_state is LockState.QUEUED else DueQueue.READY
+            )
             return run._replace(record=replace(run.known, due_queue=queue))
         if kind is act.SETTLE:
             settled = self._change(run, others, transitions.acknowledged(THEN))
@@ -334,9 +359,13 @@ class Model:
         if before is None or before.status is not after.status:
             is_published = after.status is RunStatus.SUCCEEDED
             is_held = after.status is RunStatus.HELD
-            run = run._replace(is_in_force=is_published or run.is_in_force, is_held=is_held)
+            run = run._replace(
+                is_in_force=is_published or run.is_in_force, is_held=is_held
+            )
         scheduled = self.schedule.scheduled(before, after, THEN)
-        return run._replace(record=scheduled, place=_place(run, others, after.lock_state))
+        return run._replace(
+            record=scheduled, place=_place(run, others, after.lock_state)
+        )
 
 
 def _place(run: Run, others: Others, lock_state: LockState) -> int | None:
@@ -369,7 +398,12 @@ def _received(record: RunRecord) -> RunRecord:
 
 def _loss(attempt: int, fence: Fence | None) -> Loss:
     return Loss(
-        attempt=attempt, fence=fence, error_code="lost", message="", now=THEN, retry_at=THEN
+        attempt=attempt,
+        fence=fence,
+        error_code="lost",
+        message="",
+        now=THEN,
+        retry_at=THEN,
     )
 
 
@@ -386,7 +420,9 @@ def _asked(run: Run, attempt: int) -> Run:
     """Ask Dagster for an attempt; a run key that it has had starts nothing."""
     if any(each.attempt == attempt for each in run.executions):
         return run
-    return run._replace(executions=(*run.executions, Execution(attempt, "waiting", lives=False)))
+    return run._replace(
+        executions=(*run.executions, Execution(attempt, "waiting", lives=False))
+    )
 
 
 def _state(run: Run) -> AttemptState:
@@ -401,7 +437,9 @@ def _moved(run: Run, execution: Execution, state: str, *, lives: bool = False) -
     final = was if was in ("failed", "cancelled", "succeeded") else state
     at = run.executions.index(execution)
     moved = Execution(execution.attempt, final, lives)
-    return run._replace(executions=(*run.executions[:at], moved, *run.executions[at + 1 :]))
+    return run._replace(
+        executions=(*run.executions[:at], moved, *run.executions[at + 1 :])
+    )
 
 
 def _ended_in_dagster(run: Run, state: str, only: str = "") -> Run:
@@ -418,12 +456,18 @@ def _ended_in_dagster(run: Run, state: str, only: str = "") -> Run:
 
 # --- the facts that decide ------------------------------------------------------------------------
 
-_INSTANTS = [each.name for each in fields(RunRecord) if str(each.type).startswith("datetime")]
+_INSTANTS = [
+    each.name for each in fields(RunRecord) if str(each.type).startswith("datetime")
+]
 _NEVER_ASKED: dict[str, Any] = {
     **{"trigger": Trigger.API, "stage": Stage.QUEUE, "revision": 0, "write_id": ""},
     **{"stage_entered_at": {}, "artifacts": {}, "counts": {}},
-    **dict.fromkeys(("pending_audit", "due_at", "sent_at", "started_at", "finished_at")),
-    **dict.fromkeys(("error_message", "next_action", "failed_stage", "attempt_code", "expires_at")),
+    **dict.fromkeys(
+        ("pending_audit", "due_at", "sent_at", "started_at", "finished_at")
+    ),
+    **dict.fromkeys(
+        ("error_message", "next_action", "failed_stage", "attempt_code", "expires_at")
+    ),
     **dict.fromkeys(("feed_key", "feed_sha256", "watched_as", "watched_at")),
     **dict.fromkeys(("released_at", "released_by", "release_reason")),
 }
@@ -470,22 +514,29 @@ def essential(run: Run) -> Run:
         changes |= _SETTLED | {"status": status}
     after = replace(record, **changes)
     executions = [
-        _essential(each, record, after.attempt, is_settled=is_settled) for each in run.executions
+        _essential(each, record, after.attempt, is_settled=is_settled)
+        for each in run.executions
     ]
-    return run._replace(record=after, executions=tuple(sorted(each for each in executions if each)))
+    return run._replace(
+        record=after, executions=tuple(sorted(each for each in executions if each))
+    )
 
 
 def _essential(
     execution: Execution, record: RunRecord, attempt: int, *, is_settled: bool
 ) -> Execution | None:
     """Return an execution as it counts; None is one that changes nothing any more."""
-    may_be_seen = record.is_dispatched or (execution.state == "executing" and not is_settled)
+    may_be_seen = record.is_dispatched or (
+        execution.state == "executing" and not is_settled
+    )
     if execution.attempt == record.attempt and may_be_seen:
         return execution._replace(attempt=attempt)
     is_waiting = execution.state == "waiting" and not execution.lives
     if not is_waiting and not execution.lives:
         return None
-    return Execution(attempt - 1, "waiting" if is_waiting else "executing", execution.lives)
+    return Execution(
+        attempt - 1, "waiting" if is_waiting else "executing", execution.lives
+    )
 
 
 _FACTS = attrgetter(
@@ -500,4 +551,6 @@ _FACTS = attrgetter(
 def key_of(run: Run) -> Any:
     """Return what tells a run from others, in a form that can be hashed."""
     record = run.record
-    return run if record is None else (_FACTS(record), record.hold is not None, *run[1:])
+    return (
+        run if record is None else (_FACTS(record), record.hold is not None, *run[1:])
+    )

@@ -115,7 +115,9 @@ def _relevant(run: Run, others: Others) -> Others:
         return Others(have_feed=others.have_feed)
     if run.place is not None:
         return Others(have_lock=others.have_lock)
-    return Others(have_lock=record.status is RunStatus.HELD and not others.leave_lock_free)
+    return Others(
+        have_lock=record.status is RunStatus.HELD and not others.leave_lock_free
+    )
 
 
 def search(model: Model, max_states: int = 4_000_000) -> Found:
@@ -141,7 +143,9 @@ def search(model: Model, max_states: int = 4_000_000) -> Found:
                 known = ids[after] = len(ids)
                 ways.append((number, step.name))
                 left.append(after)
-                found.broken += [f"{each}, after {_way(ways, known)}" for each in _of(runs, after)]
+                found.broken += [
+                    f"{each}, after {_way(ways, known)}" for each in _of(runs, after)
+                ]
             if step.is_own:
                 sources.append(number)
                 targets.append(known)
@@ -153,7 +157,9 @@ def search(model: Model, max_states: int = 4_000_000) -> Found:
     else:
         at_rest = [number for state, number in ids.items() if _is_at_rest(runs, state)]
         stuck = _cannot_rest(len(ids), sources, targets, at_rest)
-        found.broken += [f"it cannot come to rest after {_way(ways, each)}" for each in stuck[:5]]
+        found.broken += [
+            f"it cannot come to rest after {_way(ways, each)}" for each in stuck[:5]
+        ]
     found.states = len(ids)
     found.broken += runs.broken
     return found
@@ -168,7 +174,9 @@ def _steps(runs: Runs, state: State) -> Iterator[tuple[_RunStep, State]]:
             if step.feed is Feed.UNCHANGED and not step.left_place:
                 yield step, tuple(sorted((step.after, *rest)))
             else:
-                beside = [runs.beside(each, step.feed, step.left_place) for each in rest]
+                beside = [
+                    runs.beside(each, step.feed, step.left_place) for each in rest
+                ]
                 yield step, tuple(sorted((step.after, *beside)))
 
 

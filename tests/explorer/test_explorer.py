@@ -55,21 +55,28 @@ FAULTS: dict[str, tuple[Any, str, Callable[[Explorer], Tally], str]] = {
 def test_a_fault_that_is_put_in_is_found(fault: str) -> None:
     sabotage, beginning, explore, told = FAULTS[fault]
     with new_world() as world:
-        found = explore(Explorer(world, beginning, lambda world: spoil(world, sabotage)))
+        found = explore(
+            Explorer(world, beginning, lambda world: spoil(world, sabotage))
+        )
     assert any(told in each for each in found.broken)
 
 
 def test_an_error_that_nobody_expects_breaks_one_world_and_the_rest_goes_on() -> None:
     with new_world() as world:
-        explorer = Explorer(world, "submit", lambda world: spoil(world, receives_nothing))
+        explorer = Explorer(
+            world, "submit", lambda world: spoil(world, receives_nothing)
+        )
         found = explorer.deaths(Part(2, 0))
     assert found.worlds > 1
     assert 1 < len(found.broken) <= found.worlds
-    assert all("Traceback" in each and "ZeroDivisionError" in each for each in found.broken)
+    assert all(
+        "Traceback" in each and "ZeroDivisionError" in each for each in found.broken
+    )
 
 
 @pytest.mark.parametrize(
-    ("text", "seeds"), [("7", [7]), ("1-3", [1, 2, 3]), ("1,4,9", [1, 4, 9]), ("1-2,7", [1, 2, 7])]
+    ("text", "seeds"),
+    [("7", [7]), ("1-3", [1, 2, 3]), ("1,4,9", [1, 4, 9]), ("1-2,7", [1, 2, 7])],
 )
 def test_seeds_are_numbers_and_ranges(text: str, seeds: list[int]) -> None:
     assert seeds_of(text) == seeds

@@ -43,7 +43,9 @@ def _uncancelled(record: RunRecord) -> RunRecord:
 
 class _NeverPoisons(Model):
     def _acted(self, run: Run, others: Others, kind: Any, seen: RunRecord) -> Run:
-        return run if kind is Act.SEND_TO_DLQ else super()._acted(run, others, kind, seen)
+        return (
+            run if kind is Act.SEND_TO_DLQ else super()._acted(run, others, kind, seen)
+        )
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,9 @@ class _NeverPoisons(Model):
     [
         pytest.param(_KeepsLock, "CANCELLED and owner", id="a lock that is not freed"),
         pytest.param(_EndsTwice, "a second end", id="a second end"),
-        pytest.param(_NeverPoisons, "it cannot come to rest", id="a dead letter not written"),
+        pytest.param(
+            _NeverPoisons, "it cannot come to rest", id="a dead letter not written"
+        ),
     ],
 )
 def test_a_fault_that_is_put_in_is_found(model: type[Model], expected: str) -> None:
@@ -84,10 +88,16 @@ def test_runs_that_count_as_one_go_on_alike() -> None:
             steps = runs.steps(number, others)
             assert {(each.after, each.feed): each.is_own for each in steps} == wanted
         if run.is_held:
-            assert runs.beside(number, Feed.HELD, 0) == runs.number(model.supersede(run))
+            assert runs.beside(number, Feed.HELD, 0) == runs.number(
+                model.supersede(run)
+            )
     assert len(seen) > 4 * len(runs.all)
 
 
 def _all_facts(run: Run) -> Any:
     known = run.record
-    return key_of(run if known is None else run._replace(record=replace(known, pending_audit=None)))
+    return key_of(
+        run
+        if known is None
+        else run._replace(record=replace(known, pending_audit=None))
+    )

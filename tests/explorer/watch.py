@@ -72,7 +72,9 @@ class Watch:
             self.broken.append(f"a second end: run {run_id} was {was} and is {now}")
         if was == "HELD" and now not in ("HELD", "SUCCEEDED", "CANCELLED"):
             self.broken.append(f"run {run_id} was HELD and is {now}")
-        if before is not None and int(after["attempt"]) - int(before["attempt"]) not in (0, 1):
+        if before is not None and int(after["attempt"]) - int(
+            before["attempt"]
+        ) not in (0, 1):
             self.broken.append(f"run {run_id} skips an attempt")
         if now in ENDED and now != was and not after.get("hidden"):
             self.ends[run_id, now] += 1
@@ -93,7 +95,9 @@ class Watch:
         if run is None or (run[0] or {}).get("status") == run[1]["status"]:
             self.rollbacks[run_id] += 1
         elif run[1]["status"] != "SUCCEEDED":
-            self.broken.append(f"the feed of run {run_id} is in force, the run {run[1]['status']}")
+            self.broken.append(
+                f"the feed of run {run_id} is in force, the run {run[1]['status']}"
+            )
 
     def _check_event(self, event: Any) -> None:
         self.events[str(json.loads(event["data"])["run_id"]), event["event"]] += 1
@@ -109,7 +113,10 @@ def _written(call: Call, table: str) -> list[str]:
             for action, arguments in writes
             if action != "ConditionCheck" and arguments["TableName"] == table
         ]
-    if call.operation in ("PutItem", "UpdateItem", "DeleteItem") and params["TableName"] == table:
+    if (
+        call.operation in ("PutItem", "UpdateItem", "DeleteItem")
+        and params["TableName"] == table
+    ):
         return [_key_of(params)]
     return []
 

@@ -52,7 +52,9 @@ class Wire:
         self.plan: Plan = untouched
         self.sabotage: Callable[[Call, Callable[[Call], Any]], Any] | None = None
         self.before_write: Callable[[Call], Callable[[], None]] = lambda _: lambda: None
-        self.shortcut: Callable[[str, dict[str, Any]], Any] = lambda _name, _params: None
+        self.shortcut: Callable[[str, dict[str, Any]], Any] = lambda _name, _params: (
+            None
+        )
         for client in clients:
             self._tap(client)
 
@@ -68,7 +70,9 @@ class Wire:
                 return self._pass(call, lambda: make(call.operation, call.params))
 
             call = Call(-1, operation, dict(params), client)
-            return pass_on(call) if self.sabotage is None else self.sabotage(call, pass_on)
+            return (
+                pass_on(call) if self.sabotage is None else self.sabotage(call, pass_on)
+            )
 
         client._make_api_call = tapped
 
@@ -169,4 +173,6 @@ def unreliable(rng: random.Random, share: float) -> Plan:
 def throttled(operation: str) -> ClientError:
     """Return the answer of a service that has too much to do."""
     error = {"Error": {"Code": "ThrottlingException", "Message": "slow down"}}
-    return ClientError({**error, "ResponseMetadata": {"HTTPStatusCode": 400}}, operation)
+    return ClientError(
+        {**error, "ResponseMetadata": {"HTTPStatusCode": 400}}, operation
+    )

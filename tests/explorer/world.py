@@ -69,7 +69,13 @@ TENANT = "acme"
 REFUSED = (RunError, UnknownTenantError)
 UNSURE = ExternalServiceError
 RETENTION_DAYS = 30
-GUARD = {"guard": "skus_removed", "tripped": True, "value": "0.9", "limit": "0.5", "count": 9}
+GUARD = {
+    "guard": "skus_removed",
+    "tripped": True,
+    "value": "0.9",
+    "limit": "0.5",
+    "count": 9,
+}
 
 
 class Receiver(WebhookClient):
@@ -90,7 +96,11 @@ class History(DagsterStandIn):
     """The stand-in with the word of the port for what was removed."""
 
     def remove_tenant(
-        self, tenant_id: str, run_ids: Any, is_late: Callable[[], bool], mark: str | None = None
+        self,
+        tenant_id: str,
+        run_ids: Any,
+        is_late: Callable[[], bool],
+        mark: str | None = None,
     ) -> Removed:
         gone = list(self.history_of(tenant_id))
         for name in gone:
@@ -102,7 +112,14 @@ class History(DagsterStandIn):
 def _clients(name: str) -> tuple[Clients, Wire]:
     """Return a process's clients and their wire: making them takes longer than a world."""
     clients = Clients("us-east-1")
-    names = ("dynamodb", "dynamodb_heartbeats", "s3", "sqs", "sqs_polling", "cloudwatch")
+    names = (
+        "dynamodb",
+        "dynamodb_heartbeats",
+        "s3",
+        "sqs",
+        "sqs_polling",
+        "cloudwatch",
+    )
     return clients, Wire([getattr(clients, each) for each in names])
 
 
@@ -165,13 +182,18 @@ class World:
         self.endings, self.told[:] = dict(endings), told
         self.dagster.executions = {k: replace(v) for k, v in executions.items()}
         self.accepted = list(accepted)
-        self.watch = Watch(self.state, self.settings.runs_table, *(each.copy() for each in counts))
+        self.watch = Watch(
+            self.state, self.settings.runs_table, *(each.copy() for each in counts)
+        )
         for each in self._processes.values():
             each.begin()
 
     def _counts(self) -> Any:
         watch = self.watch
-        return [each.copy() for each in (watch.ends, watch.events, watch.moves, watch.rollbacks)]
+        return [
+            each.copy()
+            for each in (watch.ends, watch.events, watch.moves, watch.rollbacks)
+        ]
 
     # --- what is there --------------------------------------------------------------------------
 
@@ -235,7 +257,10 @@ class World:
                 self.state.remove_attributes(self.settings.runs_table, key, *names)
 
     def has_webhooks(self) -> bool:
-        return self.state.item(self.settings.tenants_table, f"WEBHOOKS#{TENANT}") is not None
+        return (
+            self.state.item(self.settings.tenants_table, f"WEBHOOKS#{TENANT}")
+            is not None
+        )
 
     def held_run(self) -> str | None:
         return (self.feed() or {}).get("held_run_id")
@@ -288,7 +313,9 @@ class Process:
     def release(self, run_id: str) -> None:
         record = self.platform.runs.get(run_id)
         hold = record.hold if record is not None else None
-        sha256, guards = ("", frozenset[str]()) if hold is None else (hold.sha256, hold.guard_names)
+        sha256, guards = (
+            ("", frozenset[str]()) if hold is None else (hold.sha256, hold.guard_names)
+        )
         self.platform.ledger.feeds.release(
             run_id, Release(sha256, guards, "looks right", "a person")
         )
@@ -306,12 +333,16 @@ class Process:
 
     def intake(self, room: int = 5) -> None:
         """Take in what is there, and have Dagster told when the tick is over."""
-        tick = IntakeTick(self.platform, self.world.dagster, room, clock=self.world.clock)
+        tick = IntakeTick(
+            self.platform, self.world.dagster, room, clock=self.world.clock
+        )
         for record in tick.run(poll_seconds=0):
             self.world.dagster.request(record)
 
     def reconcile(self) -> int:
-        return ReconcileTick(self.platform, self.world.dagster, clock=self.world.clock).run()
+        return ReconcileTick(
+            self.platform, self.world.dagster, clock=self.world.clock
+        ).run()
 
     def sweep(self) -> None:
         """Resolve dead letters.
@@ -336,12 +367,16 @@ class Process:
         remove_superseded(self.platform, TENANT, self.world.clock.now + KEPT_AFTER)
 
     def delete_due(self) -> str:
-        return DeletionTick(self.platform, self.world.dagster, clock=self.world.clock).run()
+        return DeletionTick(
+            self.platform, self.world.dagster, clock=self.world.clock
+        ).run()
 
     def send_webhooks(self) -> str:
         if self._sender is None:
             caller = Receiver(self.world.told)
-            self._sender = Sender(self.platform, caller, clock=self.world.clock, rng=lambda: 0.5)
+            self._sender = Sender(
+                self.platform, caller, clock=self.world.clock, rng=lambda: 0.5
+            )
         return str(self._sender.tick())
 
     # --- runs -----------------------------------------------------------------------------------
@@ -374,7 +409,9 @@ class Process:
     def _attempt(self, execution: Execution) -> None:
         ledger = self.platform.ledger
         try:
-            record = ledger.claim(execution.run_id, execution.attempt, execution.dagster_run_id)
+            record = ledger.claim(
+                execution.run_id, execution.attempt, execution.dagster_run_id
+            )
         except CancelRequestedError:
             ledger.cancel(execution.run_id)
             return
@@ -389,13 +426,19 @@ class Process:
 
     def _steps(self, record: RunRecord) -> None:
         """Do what `execution/` does to record, feed and bucket, without reading a feed."""
-        platform, ledger, ending = self.platform, self.platform.ledger, self._ending_of(record)
+        platform, ledger, ending = (
+            self.platform,
+            self.platform.ledger,
+            self._ending_of(record),
+        )
         feed = platform.runs.feed(record.tenant_id)
         baseline = feed.in_force.run_id if feed is not None else None
         record = ledger.pin(record.fence, 1, baseline, known=record)
         record = ledger.enter_stage(record.fence, Stage.WRITE_OUTPUTS, known=record)
         if ending == "failed":
-            failure = RunFailure("no_rows_parsed", "no rows parsed", Stage.WRITE_OUTPUTS)
+            failure = RunFailure(
+                "no_rows_parsed", "no rows parsed", Stage.WRITE_OUTPUTS
+            )
             ledger.fail(record.fence, failure)
             return
         outcome = self._publish(record)
@@ -403,7 +446,9 @@ class Process:
         if is_held:
             outcome = replace(outcome, guards=(GUARD,))
         try:
-            (ledger.feeds.hold if is_held else ledger.succeed)(record.fence, outcome, known=record)
+            (ledger.feeds.hold if is_held else ledger.succeed)(
+                record.fence, outcome, known=record
+            )
         except FenceLostError:
             found = platform.runs.get(record.run_id)
             if found is not None and found.status in ("FAILED", "CANCELLED"):
@@ -412,7 +457,9 @@ class Process:
         except ExternalServiceError:
             found = platform.runs.get(record.run_id)
             wanted = "HELD" if is_held else "SUCCEEDED"
-            is_mine = found is not None and found.dagster_run_id == record.dagster_run_id
+            is_mine = (
+                found is not None and found.dagster_run_id == record.dagster_run_id
+            )
             if not is_mine or found is None or found.status != wanted:
                 raise
 

@@ -80,7 +80,9 @@ def furnish(api: LiveApi) -> dict[str, str]:
     api.platform.tenants.put(tenant_id, json.dumps(CONFIG_EXAMPLE))
     api.platform.tenants.put(DOOMED, json.dumps(CONFIG_EXAMPLE))
     order = {"tenant_id": tenant_id, "run_type": "inventory_sync"}
-    with httpx.Client(base_url=api.url, headers={"X-API-Key": ADMIN}, trust_env=False) as client:
+    with httpx.Client(
+        base_url=api.url, headers={"X-API-Key": ADMIN}, trust_env=False
+    ) as client:
         run_id = client.post("/v1/runs", json=order).json()["run_id"]
         wanted = {"name": "campaign", "scopes": [*Scope]}
         made = client.post(f"/v1/tenants/{tenant_id}/api-keys", json=wanted).json()
@@ -88,7 +90,8 @@ def furnish(api: LiveApi) -> dict[str, str]:
     for webhook_id in (WEBHOOK, SPARE_WEBHOOK):
         stored_webhook(api.platform, tenant_id=tenant_id, webhook_id=webhook_id)
     sent = replace(
-        event(tenant_id=tenant_id), deliveries={WEBHOOK: tried(WEBHOOK, *[503] * 7, 200)}
+        event(tenant_id=tenant_id),
+        deliveries={WEBHOOK: tried(WEBHOOK, *[503] * 7, 200)},
     )
     api.platform.webhooks.add_event(sent)
     return {"admin": ADMIN, "tenant": made["api_key"]}
@@ -108,9 +111,23 @@ def fuzz(
         only: a pattern of the paths that it goes through, by default all.
     """
     command = [
-        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "--no-color"),
+        *(
+            sys.executable,
+            "-m",
+            "schemathesis.cli",
+            "--config-file",
+            str(CONFIG),
+            "--no-color",
+        ),
         *("run", f"{api.url}/openapi.json", "--checks", "all", "--mode", "all"),
-        *("--max-examples", str(examples), "--seed", str(seed), "--request-timeout", "30"),
+        *(
+            "--max-examples",
+            str(examples),
+            "--seed",
+            str(seed),
+            "--request-timeout",
+            "30",
+        ),
         *("--header", f"X-API-Key: {key}"),
         *(("--include-path-regex", only) if only else ()),
     ]
@@ -129,9 +146,15 @@ def fuzz(
 def main() -> int:
     """Go through an API of its own with each key; print what Schemathesis says of each."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--examples", type=int, default=100, help="cases of an operation, at most")
-    options.add_argument("--seed", type=int, default=1, help="the same seed makes the same cases")
-    options.add_argument("--keys", nargs="+", choices=KEYS, default=KEYS, help="whose, in turn")
+    options.add_argument(
+        "--examples", type=int, default=100, help="cases of an operation, at most"
+    )
+    options.add_argument(
+        "--seed", type=int, default=1, help="the same seed makes the same cases"
+    )
+    options.add_argument(
+        "--keys", nargs="+", choices=KEYS, default=KEYS, help="whose, in turn"
+    )
     chosen = options.parse_args()
     return max(
         _go_through(key, chosen.examples, chosen.seed, part)
@@ -146,7 +169,9 @@ def _go_through(key: str, examples: int, seed: int, part: str) -> int:
         live_api(Path(folder), **UNHURRIED) as api,
     ):
         keys = furnish(api)
-        verdict = fuzz(api, Path(folder), keys[key], examples=examples, seed=seed, only=part)
+        verdict = fuzz(
+            api, Path(folder), keys[key], examples=examples, seed=seed, only=part
+        )
     print(verdict.output)
     counts = ", ".join(f"{verdict.count(name)} {name}" for name in _COUNTS)
     print(f"key of {key}: {counts}; seed {seed}", flush=True)

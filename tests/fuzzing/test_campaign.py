@@ -24,7 +24,10 @@ def test_every_answer_of_the_live_api_is_as_its_document_says(tmp_path: Path) ->
         with live_api(folder, **UNHURRIED) as api:
             key = furnish(api)["admin"]
             verdict = fuzz(api, folder, key, examples=EXAMPLES, seed=SEED, only=part)
-            done |= {str(it.action) for it in api.platform.audit.list_entries(limit=1000).items}
+            done |= {
+                str(it.action)
+                for it in api.platform.audit.list_entries(limit=1000).items
+            }
         assert verdict.status == 0, verdict.output
         verdicts.append(verdict)
     assert "tenant.deletion_asked" in done
@@ -40,8 +43,13 @@ def test_what_a_tenant_s_key_is_answered_of_webhooks_is_as_the_document_says(
 ) -> None:
     with live_api(tmp_path, **UNHURRIED) as api:
         key = furnish(api)["tenant"]
-        verdict = fuzz(api, tmp_path, key, examples=EXAMPLES, seed=SEED, only="/webhooks")
-        done = {str(each.action) for each in api.platform.audit.list_entries(limit=1000).items}
+        verdict = fuzz(
+            api, tmp_path, key, examples=EXAMPLES, seed=SEED, only="/webhooks"
+        )
+        done = {
+            str(each.action)
+            for each in api.platform.audit.list_entries(limit=1000).items
+        }
         told = {each.type for each in events_told(api.platform)}
     assert verdict.status == 0, verdict.output
     assert verdict.count("operations") == 8

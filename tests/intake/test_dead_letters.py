@@ -37,7 +37,9 @@ def poisoned(platform: Platform, tenant_id: str = "acme") -> RunRecord:
     return platform.ledger.record_dlq(record.run_id, message_id)
 
 
-def test_a_look_shows_run_status_and_cause_and_hides_nothing(platform: Platform) -> None:
+def test_a_look_shows_run_status_and_cause_and_hides_nothing(
+    platform: Platform,
+) -> None:
     record = poisoned(platform)
     for _ in range(2):
         (letter,) = DeadLetters(platform).all()
@@ -47,7 +49,9 @@ def test_a_look_shows_run_status_and_cause_and_hides_nothing(platform: Platform)
         assert letter.record.status is RunStatus.FAILED
 
 
-def test_a_message_that_is_no_job_is_shown_and_can_be_discarded(platform: Platform) -> None:
+def test_a_message_that_is_no_job_is_shown_and_can_be_discarded(
+    platform: Platform,
+) -> None:
     platform.queue.send_dead("gibberish", cause="invalid_job: no JSON", run_id="r-1")
     letters = DeadLetters(platform)
     (letter,) = letters.all()
@@ -136,14 +140,20 @@ def test_a_redrive_that_the_queue_does_not_take_leaves_no_run_and_keeps_the_mess
 
 
 def test_a_run_that_has_not_ended_is_left_to_settle(platform: Platform) -> None:
-    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    record = platform.ledger.reserve(
+        NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    ).record
     platform.queue.send_dead(record.job.body(), cause="", run_id=record.run_id)
     with pytest.raises(DeadLetterError, match="has not ended"):
         DeadLetters(platform).redrive(record.run_id)
 
 
-def test_the_message_of_a_run_that_has_not_ended_is_not_discarded(platform: Platform) -> None:
-    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+def test_the_message_of_a_run_that_has_not_ended_is_not_discarded(
+    platform: Platform,
+) -> None:
+    record = platform.ledger.reserve(
+        NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    ).record
     platform.clients.sqs.send_message(
         QueueUrl=platform.queue.dlq_url, MessageBody=record.job.body()
     )
@@ -165,7 +175,9 @@ def test_every_letter_is_shown_also_those_that_the_queue_does_not_hand_out(
     assert sorted(map(str, shown)) == sorted(record.run_id for record in records)
 
 
-def test_a_letter_that_is_not_handed_out_is_redriven_all_the_same(platform: Platform) -> None:
+def test_a_letter_that_is_not_handed_out_is_redriven_all_the_same(
+    platform: Platform,
+) -> None:
     record = poisoned(platform)
     platform.queue.dead.receive(hidden_seconds=600)
     started = DeadLetters(platform).redrive(record.run_id)

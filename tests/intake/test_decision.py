@@ -28,7 +28,9 @@ def record(**changes: Any) -> RunRecord:
     return RunRecord(**{**base, **changes})
 
 
-def facts(record: RunRecord | None, *, receives: int = 1, **changes: Any) -> MessageFacts:
+def facts(
+    record: RunRecord | None, *, receives: int = 1, **changes: Any
+) -> MessageFacts:
     return MessageFacts(receive_count=receives, now=NOW, record=record, **changes)
 
 
@@ -49,13 +51,19 @@ BURIED = record(status=RunStatus.FAILED, error_code="POISON_JOB", dlq_message_id
     [
         pytest.param(FIRST, "absent", Dispatch(1, is_new=True), id="first attempt"),
         pytest.param(DUE, "failed", Dispatch(2, is_new=True), id="next attempt is due"),
-        pytest.param(BACKING_OFF, "failed", KeepWaiting(7.0), id="next attempt is not due"),
+        pytest.param(
+            BACKING_OFF, "failed", KeepWaiting(7.0), id="next attempt is not due"
+        ),
         pytest.param(SPENT, "failed", KeepWaiting(), id="no attempt left"),
-        pytest.param(DISPATCHED, "absent", Dispatch(1, is_new=False), id="request was lost"),
+        pytest.param(
+            DISPATCHED, "absent", Dispatch(1, is_new=False), id="request was lost"
+        ),
         pytest.param(DISPATCHED, "waiting", KeepWaiting(), id="request is queued"),
         pytest.param(DISPATCHED, "failed", KeepWaiting(), id="died before its claim"),
         pytest.param(RUNNING, "executing", KeepWaiting(), id="alive"),
-        pytest.param(RUNNING, "absent", KeepWaiting(), id="gone, for the reconciler to judge"),
+        pytest.param(
+            RUNNING, "absent", KeepWaiting(), id="gone, for the reconciler to judge"
+        ),
         pytest.param(CANCELLING, "absent", KeepWaiting(), id="to be cancelled"),
         pytest.param(SUCCEEDED, "succeeded", Discard(), id="final"),
         pytest.param(POISON, "failed", KeepWaiting(), id="poison not yet buried"),
@@ -71,7 +79,9 @@ def test_a_body_that_no_run_can_have_is_refused() -> None:
     assert decide(facts(None, refusal=refusal, receives=9), POLICY) == (refusal,)
 
 
-@pytest.mark.parametrize("run", [FIRST, RUNNING, BACKING_OFF, POISON], ids=lambda run: run.status)
+@pytest.mark.parametrize(
+    "run", [FIRST, RUNNING, BACKING_OFF, POISON], ids=lambda run: run.status
+)
 def test_a_message_at_its_last_receive_is_replaced(run: RunRecord) -> None:
     assert decide(facts(run, receives=3), POLICY)[1:] == (Replace(),)
 

@@ -102,7 +102,9 @@ def test_a_posted_run_is_dispatched_and_its_message_kept(
     platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
 ) -> None:
     record = posted(platform)
-    assert [one.run_id for one in tick(platform, instance, clock).dispatched] == [record.run_id]
+    assert [one.run_id for one in tick(platform, instance, clock).dispatched] == [
+        record.run_id
+    ]
     after = current(platform, record)
     assert (after.attempt, after.is_dispatched) == (1, True)
     assert after.receipt_handle is not None
@@ -227,7 +229,9 @@ def test_another_body_under_a_known_run_id_goes_to_the_dead_letters(
     clock: FakeClock,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    record = platform.ledger.reserve(
+        NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    ).record
     platform.queue.send(Job(record.run_id, "other"))
     tick(platform, instance, clock)
     (dead,) = peek_dead(platform.queue)
@@ -242,7 +246,9 @@ def test_another_body_under_a_known_run_id_goes_to_the_dead_letters(
 def test_the_body_of_a_run_whose_record_is_gone_goes_to_the_dead_letters_and_stays_there(
     platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
 ) -> None:
-    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    record = platform.ledger.reserve(
+        NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    ).record
     assert platform.runs.expire(record, clock())
     platform.queue.send(record.job)
     tick(platform, instance, clock)
@@ -368,7 +374,9 @@ def test_an_attempt_that_follows_another_comes_before_all(
     again = posted(platform, "again")
     tick(platform, instance, clock)
     posted(platform, "first-time")
-    platform.ledger.lose_attempt(current(platform, again), "run_process_lost", "it died")
+    platform.ledger.lose_attempt(
+        current(platform, again), "run_process_lost", "it died"
+    )
     clock.advance(seconds=15)
     (taken,) = tick(platform, instance, clock).dispatched
     assert (taken.run_id, taken.attempt) == (again.run_id, 2)
@@ -379,13 +387,17 @@ def test_an_attempt_that_comes_due_while_the_queue_is_waited_for_is_taken(
 ) -> None:
     record = posted(platform)
     tick(platform, instance, clock)
-    platform.ledger.lose_attempt(current(platform, record), "run_process_lost", "it died")
+    platform.ledger.lose_attempt(
+        current(platform, record), "run_process_lost", "it died"
+    )
     platform.clients.sqs.purge_queue(QueueUrl=platform.queue.url)
 
     def passes() -> float:
         return (clock.advance(seconds=5) - NOW).total_seconds()
 
-    waits = IntakeTick(platform, DagsterExecutions(instance), 1, clock=clock, monotonic=passes)
+    waits = IntakeTick(
+        platform, DagsterExecutions(instance), 1, clock=clock, monotonic=passes
+    )
     assert [taken.attempt for taken in waits.run(poll_seconds=20)] == [2]
 
 
@@ -411,7 +423,9 @@ def test_an_attempt_that_cannot_be_dispatched_lets_the_others_go_first(
     record = current(platform, record)
     platform.ledger.check_again(record, timedelta(0), queue=DueQueue.READY)
     looks = iter([0.0, *[99.0] * 9])
-    one = IntakeTick(platform, Reluctant(instance), 1, clock=clock, monotonic=lambda: next(looks))
+    one = IntakeTick(
+        platform, Reluctant(instance), 1, clock=clock, monotonic=lambda: next(looks)
+    )
     assert one.run(poll_seconds=0) == []
     assert current(platform, record).due_at == clock.now + AFTER_A_FAULT
 
@@ -429,7 +443,9 @@ def test_one_message_that_cannot_be_handled_holds_nobody_up(
     platform.ledger.dispatch(bad.run_id, 1, message_id=str(bad.message_id))
     posted(platform, "b")
     looks = iter([0.0, *[99.0] * 9])
-    one = IntakeTick(platform, Reluctant(instance), 2, clock=clock, monotonic=lambda: next(looks))
+    one = IntakeTick(
+        platform, Reluctant(instance), 2, clock=clock, monotonic=lambda: next(looks)
+    )
     assert [record.tenant_id for record in one.run(poll_seconds=0)] == ["b"]
 
 

@@ -22,7 +22,12 @@ _BUCKET_QUERIES = {
     "uploads": "ListMultipartUploads",
     "delete": "DeleteObjects",
 }
-_PLAIN = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+_PLAIN = {
+    "GET": "GetObject",
+    "HEAD": "HeadObject",
+    "PUT": "PutObject",
+    "DELETE": "DeleteObject",
+}
 _BUCKET_PLAIN = {
     "GET": "ListObjects",
     "HEAD": "HeadBucket",
@@ -72,8 +77,12 @@ class AwsRequest:
         query = parse_qs(parts.query, keep_blank_values=True)
         bucket, _, key = parts.path.lstrip("/").partition("/")
         if not key:
-            named = next((name for word, name in _BUCKET_QUERIES.items() if word in query), "")
-            return named or (_BUCKET_PLAIN.get(self.method, "") if bucket else "ListBuckets")
+            named = next(
+                (name for word, name in _BUCKET_QUERIES.items() if word in query), ""
+            )
+            return named or (
+                _BUCKET_PLAIN.get(self.method, "") if bucket else "ListBuckets"
+            )
         if self.method == "PUT" and "x-amz-copy-source" in self.headers:
             return "CopyObject"
         if "uploads" in query:

@@ -76,7 +76,10 @@ class Waiting:
 
 
 def run(
-    scenarios: Sequence[Scenario], *, lanes: int, tell: Callable[[Outcome], None] = lambda _: None
+    scenarios: Sequence[Scenario],
+    *,
+    lanes: int,
+    tell: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
     """Play scenarios side by side, the longest first; return the outcomes as they came.
 
@@ -195,11 +198,19 @@ def _play(scenario: Scenario, relay: Any, home: Path) -> Outcome:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this scenario's outcome
         place = traceback.extract_tb(error.__traceback__)[-1]
         at = next(
-            (each for each in traceback.extract_tb(error.__traceback__) if "scenarios" in each[0]),
+            (
+                each
+                for each in traceback.extract_tb(error.__traceback__)
+                if "scenarios" in each[0]
+            ),
             place,
         )
-        told = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}: {error}"
-        return Outcome(scenario.name, False, time.monotonic() - started, told, str(home))
+        told = (
+            f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}: {error}"
+        )
+        return Outcome(
+            scenario.name, False, time.monotonic() - started, told, str(home)
+        )
     finally:
         relay.proxy.clear()
     return Outcome(scenario.name, True, time.monotonic() - started, detail)
@@ -219,18 +230,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         each for each in known.values() if each.smoke in options.smoke
     ]
     lanes = options.lanes or LANES
-    console, started = Console(width=None if sys.stdout.isatty() else 150), time.monotonic()
-    console.print(f"{len(chosen)} scenarios on {min(lanes, len(chosen))} stacks of their own")
+    console, started = (
+        Console(width=None if sys.stdout.isatty() else 150),
+        time.monotonic(),
+    )
+    console.print(
+        f"{len(chosen)} scenarios on {min(lanes, len(chosen))} stacks of their own"
+    )
 
     def tell(outcome: Outcome) -> None:
         mark = "[green]held  [/]" if outcome.passed else "[red]broken[/]"
-        console.print(f"{mark} {outcome.seconds:5.0f} s  {outcome.name}", highlight=False)
+        console.print(
+            f"{mark} {outcome.seconds:5.0f} s  {outcome.name}", highlight=False
+        )
 
     outcomes = {each.name: each for each in run(chosen, lanes=lanes, tell=tell)}
     console.print(_table(chosen, outcomes))
     broken = [each for each in outcomes.values() if not each.passed]
     for each in broken:
-        console.print(f"\n[red]{each.name}[/]: {each.detail}\nlogs: {each.logs}", highlight=False)
+        console.print(
+            f"\n[red]{each.name}[/]: {each.detail}\nlogs: {each.logs}", highlight=False
+        )
     held = len(outcomes) - len(broken)
     console.print(
         f"{held} of {len(chosen)} scenarios hold, in {time.monotonic() - started:.0f} s;"
@@ -240,7 +260,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _table(chosen: Sequence[Scenario], outcomes: dict[str, Outcome]) -> Table:
-    table = Table("row", "what breaks, and what must come of it", "what came of it", "s")
+    table = Table(
+        "row", "what breaks, and what must come of it", "what came of it", "s"
+    )
     for each in chosen:
         outcome = outcomes[each.name]
         shown = outcome.detail if outcome.passed else "[red]broken[/]"
@@ -250,13 +272,17 @@ def _table(chosen: Sequence[Scenario], outcomes: dict[str, Outcome]) -> Table:
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="scenarios; all if none")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="scenarios; all if none"
+    )
     kind = parser.add_mutually_exclusive_group()
     for name, kinds, about in (
         ("--smoke", [True], "the quick ones"),
         ("--rest", [False], "all but the quick ones, which `make check` has"),
     ):
-        kind.add_argument(name, dest="smoke", action="store_const", const=kinds, help=about)
+        kind.add_argument(
+            name, dest="smoke", action="store_const", const=kinds, help=about
+        )
     parser.set_defaults(smoke=[True, False])
     parser.add_argument("--lanes", type=int, default=0, help="stacks side by side")
     parser.add_argument("--lane", action="store_true", help=argparse.SUPPRESS)

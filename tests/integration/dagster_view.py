@@ -39,7 +39,9 @@ class DagsterView:
 
     # --- reading --------------------------------------------------------------------------------
 
-    def runs(self, run_id: str | None = None, attempt: int | None = None) -> list[dg.DagsterRun]:
+    def runs(
+        self, run_id: str | None = None, attempt: int | None = None
+    ) -> list[dg.DagsterRun]:
         """Return the Dagster runs of one of our runs, or all; a re-execution is none of them."""
         tags = {} if run_id is None else {"relay/run_id": run_id}
         if attempt is not None:
@@ -64,13 +66,17 @@ class DagsterView:
         """Return what a Dagster run's event log says."""
         entries = self._instance.all_logs(dagster_run_id)
         events = ((entry.dagster_event, entry.user_message) for entry in entries)
-        return "\n".join((event.message if event else None) or said or "" for event, said in events)
+        return "\n".join(
+            (event.message if event else None) or said or "" for event, said in events
+        )
 
     def pid(self, dagster_run_id: str) -> int | None:
         """Return the process that executes a Dagster run, once it has said so."""
         for entry in self._instance.all_logs(dagster_run_id):
             event = entry.dagster_event
-            found = _PID.search((event.message if event else None) or entry.user_message or "")
+            found = _PID.search(
+                (event.message if event else None) or entry.user_message or ""
+            )
             if found:
                 return int(found.group(1))
         return None
@@ -180,13 +186,17 @@ class DagsterView:
             {"id": state["sensorOrError"]["id"]},
         )
 
-    def _press(self, name: str, wanted: str, text: str, variables: Mapping[str, Any]) -> Any:
+    def _press(
+        self, name: str, wanted: str, text: str, variables: Mapping[str, Any]
+    ) -> Any:
         answer = self._ask(text, variables)[name]
         assert answer["__typename"] == wanted, f"{name}: {answer}"
         return answer
 
     def _ask(self, text: str, variables: Mapping[str, Any]) -> Any:
-        response = self._http.post("/graphql", json={"query": text, "variables": dict(variables)})
+        response = self._http.post(
+            "/graphql", json={"query": text, "variables": dict(variables)}
+        )
         answer = response.json()
         assert response.status_code == 200, answer
         assert "errors" not in answer, answer["errors"]

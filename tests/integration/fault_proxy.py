@@ -20,9 +20,23 @@ from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from integration.aws_requests import AwsRequest
-from integration.fault_rules import SLOW_SECONDS, Action, Answer, Rule, failed, throttled
+from integration.fault_rules import (
+    SLOW_SECONDS,
+    Action,
+    Answer,
+    Rule,
+    failed,
+    throttled,
+)
 
-_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect", "te"}
+_HOP_BY_HOP = {
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "content-length",
+    "expect",
+    "te",
+}
 _BEFORE = {
     Action.THROTTLE,
     Action.FAIL,
@@ -69,7 +83,10 @@ class FaultProxy:
         handler = type("Handler", (_Handler,), {"proxy": self})
         self._server = _Server((host, port), handler)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="fault-proxy", daemon=True
+            target=self._server.serve_forever,
+            args=(0.05,),
+            name="fault-proxy",
+            daemon=True,
         )
 
     @property
@@ -107,7 +124,9 @@ class FaultProxy:
         for rule in rules:
             rule.release()
 
-    def seen(self, service: str = "", operation: str = "", containing: str = "") -> list[Seen]:
+    def seen(
+        self, service: str = "", operation: str = "", containing: str = ""
+    ) -> list[Seen]:
         """Return the requests so far that fit, oldest first."""
         wanted = Rule(
             Action.HOLD,
@@ -183,7 +202,9 @@ class FaultProxy:
         """Drop the request, or wait for what is to become of it."""
         if rule.action in (Action.DROP_BEFORE, Action.DROP_AFTER):
             raise _Dropped
-        until = time.monotonic() + (self.slow_seconds if rule.action is Action.SLOW else math.inf)
+        until = time.monotonic() + (
+            self.slow_seconds if rule.action is Action.SLOW else math.inf
+        )
         while not rule.wait_for_release(_POLL_SECONDS) and time.monotonic() < until:
             if client_is_gone():
                 raise _Dropped
@@ -195,7 +216,9 @@ class FaultProxy:
             str(self._upstream.hostname), self._upstream.port, timeout=_FORWARD_SECONDS
         )
         headers = {
-            name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP
+            name: value
+            for name, value in request.headers.items()
+            if name not in _HOP_BY_HOP
         }
         try:
             connection.request(request.method, request.path, request.body, headers)
@@ -242,11 +265,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.send_response_only(answer.status)
-        lengths = [value for name, value in answer.headers if name.lower() == "content-length"]
+        lengths = [
+            value for name, value in answer.headers if name.lower() == "content-length"
+        ]
         for name, value in answer.headers:
             if name.lower() not in _HOP_BY_HOP:
                 self.send_header(name, value)
-        length = lengths[0] if lengths and self.command == "HEAD" else str(len(answer.body))
+        length = (
+            lengths[0] if lengths and self.command == "HEAD" else str(len(answer.body))
+        )
         self.send_header("Content-Length", length)
         self.end_headers()
         self.wfile.write(answer.body)

@@ -73,7 +73,9 @@ class Rule:
         """Count a hit and return True where the request, or its answer, is to be struck."""
         if bool(self.answer_containing) is (answer is None) or not self.fits(request):
             return False
-        if answer is not None and not all(text in answer for text in self.answer_containing):
+        if answer is not None and not all(
+            text in answer for text in self.answer_containing
+        ):
             return False
         with self._changed:
             if self.is_over or (self.times is not None and self.hits >= self.times):
@@ -100,7 +102,9 @@ class Rule:
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self.hits >= count, within):
-                raise TimeoutError(f"{self} was hit {self.hits} times, not {count}, in {within} s")
+                raise TimeoutError(
+                    f"{self} was hit {self.hits} times, not {count}, in {within} s"
+                )
 
     def wait_for_release(self, seconds: float) -> bool:
         """Wait as the request that is held."""
@@ -153,11 +157,19 @@ def failed(request: AwsRequest) -> Answer:
 
 def _error(request: AwsRequest, status: int, code: str) -> Answer:
     if request.service in ("dynamodb", "sqs"):
-        body = json.dumps({"__type": f"relay.tests#{code}", "message": "by the fault proxy"})
+        body = json.dumps(
+            {"__type": f"relay.tests#{code}", "message": "by the fault proxy"}
+        )
         kind = "application/x-amz-json-1.0"
-        headers = [("x-amzn-query-error", f"{code};Receiver")] if request.service == "sqs" else []
+        headers = (
+            [("x-amzn-query-error", f"{code};Receiver")]
+            if request.service == "sqs"
+            else []
+        )
     else:
-        body = f"<Error><Code>{code}</Code><Message>by the fault proxy</Message></Error>"
+        body = (
+            f"<Error><Code>{code}</Code><Message>by the fault proxy</Message></Error>"
+        )
         kind, headers = "application/xml", []
     if request.method == "HEAD":
         body = ""

@@ -107,7 +107,9 @@ class Installation:
             self.aws: Platform = connect(Settings.from_env())
             # Those that make the instance's tables at once trip each other.
             self.stack.await_instance()
-            self.dagster = DagsterView(str(self.stack.dagster_home), self.stack.url(WEBSERVER))
+            self.dagster = DagsterView(
+                str(self.stack.dagster_home), self.stack.url(WEBSERVER)
+            )
             cleanup.callback(self.dagster.close)
             self.stack.start(CODE, WEBSERVER, DAEMON, API)
             self.http = httpx.Client(
@@ -141,7 +143,9 @@ class Installation:
         """Return the config of a tenant of scenarios."""
         return sample_tenant.config_document(tenant, **config)
 
-    def upload(self, tenant: str, vendor: str, feed: bytes, name: str = "feed.csv") -> None:
+    def upload(
+        self, tenant: str, vendor: str, feed: bytes, name: str = "feed.csv"
+    ) -> None:
         """Put a file where a vendor uploads."""
         self.aws.objects.put(f"tenants/{tenant}/inbound/{vendor}/{name}", feed)
 
@@ -174,9 +178,13 @@ class Installation:
 
     def wait_final(self, run_id: str, within: float = RUN_SECONDS) -> RunRecord:
         """Return the record once it is final."""
-        return self._wait_for_record(run_id, "is final", lambda each: each.has_ended, within)
+        return self._wait_for_record(
+            run_id, "is final", lambda each: each.has_ended, within
+        )
 
-    def wait_running(self, run_id: str, attempt: int = 1, within: float = RUN_SECONDS) -> RunRecord:
+    def wait_running(
+        self, run_id: str, attempt: int = 1, within: float = RUN_SECONDS
+    ) -> RunRecord:
         """Return the record once a Dagster run has claimed the attempt."""
         return self._wait_for_record(
             run_id,
@@ -211,7 +219,9 @@ class Installation:
         try:
             return wait_for(f"run {run_id} {claim}", look, within=within)
         except AssertionError as error:
-            raise AssertionError(f"{error}; {brief(last) if last else 'no record'}") from None
+            raise AssertionError(
+                f"{error}; {brief(last) if last else 'no record'}"
+            ) from None
 
     # --- faults ---------------------------------------------------------------------------------
 
@@ -265,7 +275,9 @@ class Installation:
     def queue_counts(self, url: str) -> tuple[int, int]:
         """Return how many messages of a queue are visible and how many are in flight."""
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
-        answer = self.aws.clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names))
+        answer = self.aws.clients.sqs.get_queue_attributes(
+            QueueUrl=url, AttributeNames=list(names)
+        )
         visible, in_flight = (int(answer["Attributes"][name]) for name in names)
         return visible, in_flight
 
@@ -289,7 +301,10 @@ class Installation:
         return [event for event in self._log_lines() if event.get("event") == name]
 
     def _log_lines(self) -> Iterator[dict[str, Any]]:
-        for path in (*self.stack.logs.glob("*.log"), *self.stack.dagster_home.glob("**/*.err")):
+        for path in (
+            *self.stack.logs.glob("*.log"),
+            *self.stack.dagster_home.glob("**/*.err"),
+        ):
             for line in path.read_text(errors="replace").splitlines():
                 if line.startswith("{"):
                     with contextlib.suppress(json.JSONDecodeError):
@@ -315,7 +330,9 @@ def side_by_side(*jobs: Any) -> list[Any]:
 
 def brief(record: RunRecord) -> str:
     """Return what a message needs of a record."""
-    error = f", {record.error_code}: {record.error_message}" if record.error_code else ""
+    error = (
+        f", {record.error_code}: {record.error_message}" if record.error_code else ""
+    )
     return (
         f"run {record.run_id} of {record.tenant_id} is {record.status}, {record.stage}, "
         f"attempt {record.attempt}{error}"

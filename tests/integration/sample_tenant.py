@@ -26,7 +26,10 @@ def config_document(tenant_id: str, **changes: Any) -> dict[str, Any]:
     vendors = [
         builders.vendor_document(
             vendor_id,
-            inbound={"type": "s3", "s3_prefix": f"tenants/{tenant_id}/inbound/{vendor_id}/"},
+            inbound={
+                "type": "s3",
+                "s3_prefix": f"tenants/{tenant_id}/inbound/{vendor_id}/",
+            },
         )
         for vendor_id in VENDORS
     ]
@@ -38,7 +41,9 @@ def config_document(tenant_id: str, **changes: Any) -> dict[str, Any]:
             "shipping_handling_flat": "1.25",
         },
         "error_policy": {"max_invalid_rows": 2, "max_invalid_row_pct": "0.1"},
-        "output": {"columns": ["sku", "vendor_id", "quantity_available", "price", "updated_at"]},
+        "output": {
+            "columns": ["sku", "vendor_id", "quantity_available", "price", "updated_at"]
+        },
         **changes,
     }
     return builders.config_document(*vendors, **wanted)

@@ -35,7 +35,9 @@ class Exceptions:
     few: Collection[str] = ()
 
 
-def everything_settled(relay: Installation, exceptions: Exceptions | None = None) -> None:
+def everything_settled(
+    relay: Installation, exceptions: Exceptions | None = None
+) -> None:
     """Assert that the installation is at rest and that what it has done is whole.
 
     No record is open, no tenant locked, no message in the queue, seen or unseen; in the DLQ are
@@ -55,12 +57,18 @@ def everything_settled(relay: Installation, exceptions: Exceptions | None = None
         every=0.5,
     )
     wrong = [*_dead_letters(relay, allowed.dead)]
-    records = [each for each in _records(relay) if (each.run_id, each.revision) not in relay.seen]
+    records = [
+        each
+        for each in _records(relay)
+        if (each.run_id, each.revision) not in relay.seen
+    ]
     for record in records:
         wrong += _dagster_runs(relay, record, allowed)
         if not record.hidden:
             wrong += _artifacts(relay, record, allowed.few)
-    wrong += [f"{each.invariant}: {each.subject}: {each.message}" for each in _broken(relay)]
+    wrong += [
+        f"{each.invariant}: {each.subject}: {each.message}" for each in _broken(relay)
+    ]
     assert not wrong, "\n".join(wrong)
     relay.seen.update((each.run_id, each.revision) for each in records)
 
@@ -114,7 +122,9 @@ def _dead_letters(relay: Installation, expected: Collection[str]) -> Iterator[st
             yield f"a dead letter has no cause: {letter}"
 
 
-def _dagster_runs(relay: Installation, record: RunRecord, allowed: Exceptions) -> Iterator[str]:
+def _dagster_runs(
+    relay: Installation, record: RunRecord, allowed: Exceptions
+) -> Iterator[str]:
     """Say for which attempt there is not exactly one Dagster run."""
     if record.trigger is Trigger.DAGSTER:
         if relay.dagster.run(record.run_id) is None:
@@ -132,7 +142,9 @@ def _dagster_runs(relay: Installation, record: RunRecord, allowed: Exceptions) -
             yield f"attempt {attempt} of run {record.run_id} has {counts[attempt]} Dagster runs"
 
 
-def _artifacts(relay: Installation, record: RunRecord, few: Collection[str]) -> Iterator[str]:
+def _artifacts(
+    relay: Installation, record: RunRecord, few: Collection[str]
+) -> Iterator[str]:
     run, objects = f"run {record.run_id} ({record.status})", relay.aws.objects
     found = objects.artifacts(record.run_id, record.tenant_id)
     for name, key in record.artifacts.items():
@@ -176,7 +188,9 @@ def _outcome(
             yield f"{run} has no errors.json"
 
 
-def _published(relay: Installation, record: RunRecord, has_others: bool) -> Iterator[str]:
+def _published(
+    relay: Installation, record: RunRecord, has_others: bool
+) -> Iterator[str]:
     """Say where the tenant's feed is not what the run's end has made of it."""
     run, key = f"run {record.run_id} ({record.status})", published_key(record, "csv")
     if record.status is RunStatus.HELD:

@@ -24,7 +24,14 @@ if __name__ == "__main__":
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.devstack import demo
-from relay_dagster.devstack.processes import API, CODE, DAEMON, PROJECT_ROOT, WEBSERVER, Stack
+from relay_dagster.devstack.processes import (
+    API,
+    CODE,
+    DAEMON,
+    PROJECT_ROOT,
+    WEBSERVER,
+    Stack,
+)
 from relay_dagster.wire.runs import Run
 from support.sample_uploads import upload_tenth
 
@@ -32,7 +39,10 @@ TENANT = demo.TENANT
 RUNS = f"/v1/runs?tenant_id={TENANT}&limit=100"
 HOOKS, KEYS = f"/v1/tenants/{TENANT}/webhooks", f"/v1/tenants/{TENANT}/api-keys"
 # What a daemon says while its code server starts, and a tick that its process ends beneath.
-_ROLLING = ("DagsterCodeLocationNotFoundError", "cannot schedule new futures after shutdown")
+_ROLLING = (
+    "DagsterCodeLocationNotFoundError",
+    "cannot schedule new futures after shutdown",
+)
 _UNREADABLE = ("item_unreadable", "sensor_tick_failed", "duty_error", "Traceback")
 
 
@@ -41,7 +51,15 @@ def checkout(commit: str) -> Iterator[Path]:
     """Lend the files of a commit in a folder of their own."""
     with tempfile.TemporaryDirectory(prefix="relay-base-") as folder:
         archive = Path(folder) / "base.tar"
-        git = ["git", "-C", str(PROJECT_ROOT), "archive", "--output", str(archive), commit]
+        git = [
+            "git",
+            "-C",
+            str(PROJECT_ROOT),
+            "archive",
+            "--output",
+            str(archive),
+            commit,
+        ]
         subprocess.run(git, check=True)
         subprocess.run(["tar", "-x", "-C", folder, "-f", str(archive)], check=True)
         yield Path(folder)
@@ -69,13 +87,17 @@ class Skew:
             self.release(self.held)
         demo.upload_samples(self.world.platform)
         self.note(demo.post_and_follow(self.console, self.world))
-        hook = self.call("POST", HOOKS, 201, url="http://127.0.0.1:9/hook", events=["run.failed"])
+        hook = self.call(
+            "POST", HOOKS, 201, url="http://127.0.0.1:9/hook", events=["run.failed"]
+        )
         self.call("PATCH", f"{HOOKS}/{hook['webhook_id']}", 200, description="skew")
         self.call("POST", KEYS, 201, name="skew")
         upload_tenth(self.world.platform)
         self.held = demo.post_and_follow(self.console, self.world, RunStatus.HELD)
         self.note(self.held)
-        found = {run["run_id"]: run["status"] for run in self.call("GET", RUNS, 200)["runs"]}
+        found = {
+            run["run_id"]: run["status"] for run in self.call("GET", RUNS, 200)["runs"]
+        }
         assert found == self.ended, (found, self.ended)
         for hook in self.call("GET", HOOKS, 200)["webhooks"]:
             self.call("PATCH", f"{HOOKS}/{hook['webhook_id']}", 200, description="seen")
@@ -86,7 +108,9 @@ class Skew:
         assert held.hold is not None
         reviewed = {"sha256": held.hold.sha256, "guards": held.hold.guard_names}
         path = f"/v1/runs/{held.run_id}/release"
-        self.note(Run.model_validate(self.call("POST", path, 200, **reviewed, reason="skew")))
+        self.note(
+            Run.model_validate(self.call("POST", path, 200, **reviewed, reason="skew"))
+        )
 
     def note(self, run: Run) -> None:
         """Note a run as it is to be seen from now on."""
@@ -95,7 +119,12 @@ class Skew:
     def call(self, method: str, path: str, status: int, **body: Any) -> dict[str, Any]:
         """Call the API; return its answer."""
         answer = self.world.session.api.send(method, path, json=body or None)
-        assert answer.status_code == status, (method, path, answer.status_code, answer.text)
+        assert answer.status_code == status, (
+            method,
+            path,
+            answer.status_code,
+            answer.text,
+        )
         return dict(answer.json())
 
     def complaints(self) -> list[str]:
@@ -106,10 +135,14 @@ class Skew:
             for place, line in enumerate(lines):
                 if any(word in line for word in _UNREADABLE):
                     # What was raised stands behind a traceback's lines, which are indented.
-                    rest = (each for each in lines[place + 1 :] if not each.startswith(" "))
+                    rest = (
+                        each for each in lines[place + 1 :] if not each.startswith(" ")
+                    )
                     raised = next(rest, "") if "Traceback" in line else ""
                     if not any(word in line + raised for word in _ROLLING):
-                        found.append(f"{log.name}: {line[:300]} {raised[:300]}".rstrip())
+                        found.append(
+                            f"{log.name}: {line[:300]} {raised[:300]}".rstrip()
+                        )
         return found
 
 
@@ -132,7 +165,9 @@ def main(arguments: list[str]) -> int:
             console.rule(f"API of {names[api]}, code locations of {names[code]}")
             skew.roll(api=api, code=code)
             skew.play()
-            console.print(f"all {len(skew.ended)} runs read, {time.monotonic() - begun:.0f} s")
+            console.print(
+                f"all {len(skew.ended)} runs read, {time.monotonic() - begun:.0f} s"
+            )
         complaints = skew.complaints()
         for line in complaints:
             console.print(line)

@@ -52,7 +52,11 @@ def soak(console: Console, world: demo.World, minutes: float) -> Samples:
     hook = {"url": "http://127.0.0.1:9/hook", "events": ["run.succeeded", "run.held"]}
     api = world.session.api
     api.send("POST", f"/v1/tenants/{demo.TENANT}/webhooks", json=hook)
-    pids = {name: process.pid for name in WATCHED if (process := stack.services[name].process)}
+    pids = {
+        name: process.pid
+        for name in WATCHED
+        if (process := stack.services[name].process)
+    }
     run_id, runs = "", 0
     while (now := (time.monotonic() - begun) / 60) < minutes:
         if not run_id or api.run(run_id).run.has_ended:
@@ -87,7 +91,9 @@ def plot(samples: Samples, grown: Mapping[str, float]) -> str:
     ]
     for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
         x, y = _place(fraction * end, fraction * top, end, top)
-        lines.append(f'<text x="{x:.0f}" y="{HEIGHT - 35}">{fraction * end:.3g} min</text>')
+        lines.append(
+            f'<text x="{x:.0f}" y="{HEIGHT - 35}">{fraction * end:.3g} min</text>'
+        )
         lines.append(f'<text x="5" y="{y:.0f}">{fraction * top:.0f} MiB</text>')
     for number, (name, label) in enumerate(WATCHED.items()):
         dots = (_place(minute, taken[name], end, top) for minute, taken in samples)
@@ -113,7 +119,8 @@ def write(samples: Samples, grown: Mapping[str, float], folder: Path) -> Path:
         rows = csv.writer(file)
         rows.writerow(["minute", *WATCHED])
         rows.writerows(
-            [f"{at:.2f}", *(f"{taken[each]:.1f}" for each in WATCHED)] for at, taken in samples
+            [f"{at:.2f}", *(f"{taken[each]:.1f}" for each in WATCHED)]
+            for at, taken in samples
         )
     picture = folder / "soak.svg"
     picture.write_text(plot(samples, grown))
@@ -125,7 +132,10 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     minutes = parser.parse_args(arguments).minutes
-    console, warm = Console(highlight=False, soft_wrap=True), min(WARM_MINUTES, minutes / 3)
+    console, warm = (
+        Console(highlight=False, soft_wrap=True),
+        min(WARM_MINUTES, minutes / 3),
+    )
     with (
         tempfile.TemporaryDirectory(prefix="relay-soak-") as home,
         demo.started_world(

@@ -22,4 +22,6 @@ def test_smoke_is_six_scenarios() -> None:
 
 
 def test_every_scenario_claims_something() -> None:
-    assert [each.name for each in all_scenarios().values() if not each.claim.endswith(".")] == []
+    assert [
+        each.name for each in all_scenarios().values() if not each.claim.endswith(".")
+    ] == []

@@ -27,7 +27,14 @@ def temporary(tmp_path: Path) -> Path:
 @pytest.fixture
 def demo(tmp_path: Path, temporary: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "relay_dagster.cli", "demo", "--output-dir", str(tmp_path / "out")],
+        [
+            sys.executable,
+            "-m",
+            "relay_dagster.cli",
+            "demo",
+            "--output-dir",
+            str(tmp_path / "out"),
+        ],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
@@ -56,7 +63,12 @@ def test_the_demo_ends_with_a_feed_and_leaves_nothing_behind(
 ) -> None:
     told, _ = demo.communicate(timeout=240)
     assert demo.returncode == 0, told
-    for part in ("COMPLETE", "The merged feed", "What was refused, and why", "Where to look"):
+    for part in (
+        "COMPLETE",
+        "The merged feed",
+        "What was refused, and why",
+        "Where to look",
+    ):
         assert part in told
     for part in (
         "trigger upload",

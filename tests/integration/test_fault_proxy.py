@@ -32,7 +32,9 @@ def proxy(upstream: str) -> Iterator[FaultProxy]:
         yield proxy
 
 
-def client(proxy: FaultProxy, service: str, *, tries: int = 1, patience: float = 10) -> Any:
+def client(
+    proxy: FaultProxy, service: str, *, tries: int = 1, patience: float = 10
+) -> Any:
     return boto3.client(
         service,
         endpoint_url=proxy.url,
@@ -63,7 +65,9 @@ def test_without_rules_bytes_pass_as_they_are(proxy: FaultProxy) -> None:
     s3 = client(proxy, "s3")
     s3.put_object(Bucket=BUCKET, Key="plain/é 1.bin", Body=body)
     assert s3.get_object(Bucket=BUCKET, Key="plain/é 1.bin")["Body"].read() == body
-    assert s3.head_object(Bucket=BUCKET, Key="plain/é 1.bin")["ContentLength"] == len(body)
+    assert s3.head_object(Bucket=BUCKET, Key="plain/é 1.bin")["ContentLength"] == len(
+        body
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,17 +127,23 @@ def test_a_rule_finds_a_key_in_a_dynamodb_request(proxy: FaultProxy) -> None:
     assert rule.hits == 1
 
 
-def test_a_hang_lets_the_client_time_out_and_forwards_nothing(proxy: FaultProxy) -> None:
+def test_a_hang_lets_the_client_time_out_and_forwards_nothing(
+    proxy: FaultProxy,
+) -> None:
     proxy.add(Action.HANG, "s3", "PutObject")
     with pytest.raises(ReadTimeoutError):
-        client(proxy, "s3", patience=0.3).put_object(Bucket=BUCKET, Key="hung/a", Body=b"")
+        client(proxy, "s3", patience=0.3).put_object(
+            Bucket=BUCKET, Key="hung/a", Body=b""
+        )
     assert keys(proxy, "hung/") == []
 
 
 def test_a_swallowed_request_is_carried_out(proxy: FaultProxy) -> None:
     proxy.add(Action.SWALLOW, "s3", "PutObject")
     with pytest.raises(ReadTimeoutError):
-        client(proxy, "s3", patience=0.3).put_object(Bucket=BUCKET, Key="gone/a", Body=b"")
+        client(proxy, "s3", patience=0.3).put_object(
+            Bucket=BUCKET, Key="gone/a", Body=b""
+        )
     assert keys(proxy, "gone/") == ["gone/a"]
 
 
@@ -155,7 +165,9 @@ def test_a_dropped_connection_has_no_answer(
 def test_a_held_request_goes_on_when_it_is_released(proxy: FaultProxy) -> None:
     rule = proxy.add(Action.HOLD, "s3", "PutObject", containing="held/")
     with ThreadPoolExecutor(1) as pool:
-        put = pool.submit(client(proxy, "s3").put_object, Bucket=BUCKET, Key="held/a", Body=b"")
+        put = pool.submit(
+            client(proxy, "s3").put_object, Bucket=BUCKET, Key="held/a", Body=b""
+        )
         rule.wait_for_hits(1)
         assert keys(proxy, "held/") == []
         rule.release()
@@ -173,10 +185,14 @@ def test_a_slow_request_goes_on_before_its_client_gives_up(proxy: FaultProxy) ->
 def test_a_held_request_whose_client_dies_is_never_forwarded(proxy: FaultProxy) -> None:
     rule = proxy.add(Action.HOLD, "s3", "PutObject", containing="orphan/")
     with pytest.raises(ReadTimeoutError):
-        client(proxy, "s3", patience=0.2).put_object(Bucket=BUCKET, Key="orphan/a", Body=b"")
+        client(proxy, "s3", patience=0.2).put_object(
+            Bucket=BUCKET, Key="orphan/a", Body=b""
+        )
     dropped = threading.Event()
     while not dropped.wait(0.02):
-        if any(line.outcome == "hold" for line in proxy.seen("s3", "PutObject", "orphan/")):
+        if any(
+            line.outcome == "hold" for line in proxy.seen("s3", "PutObject", "orphan/")
+        ):
             dropped.set()
     rule.release()
     assert keys(proxy, "orphan/") == []
@@ -185,7 +201,9 @@ def test_a_held_request_whose_client_dies_is_never_forwarded(proxy: FaultProxy) 
 def test_an_answer_is_held_for_what_it_says(proxy: FaultProxy) -> None:
     sqs = client(proxy, "sqs")
     url = sqs.create_queue(QueueName="jobs")["QueueUrl"]
-    rule = proxy.add(Action.HOLD_ANSWER, "sqs", "ReceiveMessage", answer_containing="tenant-7")
+    rule = proxy.add(
+        Action.HOLD_ANSWER, "sqs", "ReceiveMessage", answer_containing="tenant-7"
+    )
     sqs.send_message(QueueUrl=url, MessageBody="tenant-6")
     assert sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "tenant-6"
     sqs.send_message(QueueUrl=url, MessageBody="tenant-7")
@@ -202,13 +220,19 @@ def test_the_log_tells_service_operation_and_outcome(proxy: FaultProxy) -> None:
     client(proxy, "cloudwatch").put_metric_data(
         Namespace="N", MetricData=[{"MetricName": "WorkerError", "Value": 1}]
     )
-    seen = [(line.request.service, line.request.operation, line.outcome) for line in proxy.log]
+    seen = [
+        (line.request.service, line.request.operation, line.outcome)
+        for line in proxy.log
+    ]
     assert ("s3", "PutObject", "200") in seen
     assert ("cloudwatch", "PutMetricData", "200") in seen
 
 
 def test_a_request_without_an_upstream_is_dropped() -> None:
-    with FaultProxy("http://127.0.0.1:1") as proxy, pytest.raises(ConnectionClosedError):
+    with (
+        FaultProxy("http://127.0.0.1:1") as proxy,
+        pytest.raises(ConnectionClosedError),
+    ):
         client(proxy, "s3").list_buckets()
 
 

@@ -62,7 +62,9 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Side, Side
         feed = platform.runs.feed(TENANT)
         assert feed is not None
         server.put("feed.csv", FEED, feed.in_force.published_at.timestamp())
-        made = world.client.post(f"/v1/tenants/{TENANT}/feed-links", json={"name": "shop"}).json()
+        made = world.client.post(
+            f"/v1/tenants/{TENANT}/feed-links", json={"name": "shop"}
+        ).json()
         link = Side(world.with_key(None), made["url"].removeprefix(PUBLIC))
         with httpx.Client(trust_env=False) as client:
             yield link, Side(client, server.url())
@@ -92,11 +94,17 @@ class Side:
         got = self._client.request(method, self._url, headers=headers)
         if got.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             return got.status_code, got.headers["content-range"]
-        return got.status_code, [(each, got.headers.get(each)) for each in COMPARED], got.content
+        return (
+            got.status_code,
+            [(each, got.headers.get(each)) for each in COMPARED],
+            got.content,
+        )
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)
-def test_a_link_answers_as_nginx_does(sides: tuple[Side, Side], asked: dict[str, str]) -> None:
+def test_a_link_answers_as_nginx_does(
+    sides: tuple[Side, Side], asked: dict[str, str]
+) -> None:
     link, server = sides
     assert link.answer("GET", asked) == server.answer("GET", asked)
     if "Range" not in asked:

@@ -45,7 +45,12 @@ def test_a_file_is_sent_again_once_it_was_written_again(
         server.put("feed.csv", CSV + b"B1,1\n", 1_700_000_200)
         assert world.pull(after=HOUR).last_success_at == NOON + 3 * HOUR
         assert world.uploads() == [CSV, CSV + b"B1,1\n"]
-        assert [each.split()[0] for each in server.log()] == ["200", "304", "200", "200"]
+        assert [each.split()[0] for each in server.log()] == [
+            "200",
+            "304",
+            "200",
+            "200",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,9 @@ def test_a_file_is_the_same_whether_it_is_packed_on_the_way_or_not(
         assert server.log()[1].startswith("304 ")
 
 
-def test_who_has_no_password_or_another_is_not_let_in(world: PullsWorld, tmp_path: Path) -> None:
+def test_who_has_no_password_or_another_is_not_let_in(
+    world: PullsWorld, tmp_path: Path
+) -> None:
     asked = ["openssl", "passwd", "-apr1", "pass w0rd"]
     kept = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
     (tmp_path / "users").write_text(f"acme:{kept}")
@@ -80,7 +87,10 @@ def test_who_has_no_password_or_another_is_not_let_in(world: PullsWorld, tmp_pat
         world.store({"url": server.url()})
         assert world.pull().last_error == "the server answered 401"
         world.store({"url": server.url(), "secret": "granite"})
-        for password, error in (("wrong", "the server answered 401"), ("pass w0rd", None)):
+        for password, error in (
+            ("wrong", "the server answered 401"),
+            ("pass w0rd", None),
+        ):
             header = base64.b64encode(f"acme:{password}".encode()).decode()
             keep(world, server, f"Basic {header}")
             assert world.pull(after=HOUR).last_error == error
@@ -98,7 +108,9 @@ def test_a_way_to_a_log_in_page_is_no_file(world: PullsWorld, tmp_path: Path) ->
     assert (world.files(), world.staged()) == ([], [])
 
 
-def test_a_server_that_ends_in_the_middle_leaves_nothing(world: PullsWorld, tmp_path: Path) -> None:
+def test_a_server_that_ends_in_the_middle_leaves_nothing(
+    world: PullsWorld, tmp_path: Path
+) -> None:
     settings = "limit_rate 200k; location = /status { stub_status; }"
     with nginx(tmp_path, settings) as server:
         server.put("feed.csv", bytes(2 << 20))
@@ -107,7 +119,9 @@ def test_a_server_that_ends_in_the_middle_leaves_nothing(world: PullsWorld, tmp_
         puller.tick()
         wait_for(
             "nginx writes two answers: this one, and the file",
-            lambda: "Writing: 2" in httpx.get(server.url("/status"), trust_env=False).text,
+            lambda: (
+                "Writing: 2" in httpx.get(server.url("/status"), trust_env=False).text
+            ),
             within=30,
         )
         server.process.terminate()

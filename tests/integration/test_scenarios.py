@@ -27,17 +27,24 @@ def outcomes(request: pytest.FixtureRequest) -> Mapping[str, chaos.Outcome]:
     chosen = [
         SCENARIOS[item.callspec.params["name"]]
         for item in request.session.items
-        if isinstance(item, pytest.Function) and item.function is test_the_scenario_holds
+        if isinstance(item, pytest.Function)
+        and item.function is test_the_scenario_holds
     ]
-    return {each.name: each for each in chaos.run(chosen, lanes=chaos.LANES, tell=_tell)}
+    return {
+        each.name: each for each in chaos.run(chosen, lanes=chaos.LANES, tell=_tell)
+    }
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("name", _parameters())
 def test_the_scenario_holds(name: str, outcomes: Mapping[str, chaos.Outcome]) -> None:
     outcome = outcomes[name]
-    assert outcome.passed, f"{SCENARIOS[name].claim}\n{outcome.detail}\nlogs: {outcome.logs}"
+    assert outcome.passed, (
+        f"{SCENARIOS[name].claim}\n{outcome.detail}\nlogs: {outcome.logs}"
+    )
 
 
 def _tell(outcome: chaos.Outcome) -> None:
-    print(f"{outcome.name}: {outcome.detail} ({outcome.seconds:.0f} s)", file=sys.stderr)
+    print(
+        f"{outcome.name}: {outcome.detail} ({outcome.seconds:.0f} s)", file=sys.stderr
+    )

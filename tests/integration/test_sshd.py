@@ -26,7 +26,8 @@ HOUR = timedelta(hours=1)
 GIBIBYTES = 1 << 30
 USER, PASSWORD = "granite", "pass w0rd"
 _WITH_USER = (
-    'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/shadow && shift 2 && exec "$@"'
+    'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/shadow && '
+    'shift 2 && exec "$@"'
 )
 
 
@@ -66,8 +67,13 @@ def _with_user(folder: Path, command: list[str]) -> list[str]:
     read all that the caller may.
     """
     asked = ["openssl", "passwd", "-6", "-stdin"]
-    kept = subprocess.run(asked, input=PASSWORD, check=True, capture_output=True, text=True).stdout
-    lines = {"passwd": f"{USER}:x:0:0::/:/bin/sh\n", "shadow": f"{USER}:{kept.strip()}:::::::\n"}
+    kept = subprocess.run(
+        asked, input=PASSWORD, check=True, capture_output=True, text=True
+    ).stdout
+    lines = {
+        "passwd": f"{USER}:x:0:0::/:/bin/sh\n",
+        "shadow": f"{USER}:{kept.strip()}:::::::\n",
+    }
     for name, line in lines.items():
         (folder / name).write_text(Path("/etc", name).read_text() + line)
     files = [str(folder / name) for name in lines]
@@ -94,8 +100,13 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
         "PermitRootLogin yes\nPasswordAuthentication yes\nPidFile none\n"
         "Subsystem sftp internal-sftp\n"
     )
-    command = _with_user(tmp_path, [program, "-D", "-e", "-f", str(tmp_path / "config")])
-    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
+    command = _with_user(
+        tmp_path, [program, "-D", "-e", "-f", str(tmp_path / "config")]
+    )
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(command, stderr=log) as process,
+    ):
         try:
 
             def answers() -> bool:
@@ -108,7 +119,9 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
             process.terminate()
 
 
-def store(world: PullsWorld, sshd: Sshd, *, secret: str | None = None, **changes: object) -> None:
+def store(
+    world: PullsWorld, sshd: Sshd, *, secret: str | None = None, **changes: object
+) -> None:
     value = SecretValue(secret or sshd.user_key, f"127.0.0.1:{sshd.port}")
     world.platform.secrets.put(world.tenant_id, "granite", value)
     given = {
@@ -127,24 +140,34 @@ def test_a_key_lets_in_and_the_file_is_pulled(world: PullsWorld, sshd: Sshd) -> 
     assert world.uploads() == [CSV]
 
 
-def test_a_password_lets_in_and_the_file_is_pulled(world: PullsWorld, sshd: Sshd) -> None:
+def test_a_password_lets_in_and_the_file_is_pulled(
+    world: PullsWorld, sshd: Sshd
+) -> None:
     sshd.put("stock.csv", CSV)
     store(world, sshd, secret=PASSWORD)
     assert world.pull().last_error is None
     assert world.uploads() == [CSV]
 
 
-def test_a_wrong_password_and_another_host_key_let_nobody_in(world: PullsWorld, sshd: Sshd) -> None:
+def test_a_wrong_password_and_another_host_key_let_nobody_in(
+    world: PullsWorld, sshd: Sshd
+) -> None:
     sshd.put("stock.csv", CSV)
     store(world, sshd, secret="no such password")
-    assert world.pull().last_error == "the server does not let the user in by the secret"
+    assert (
+        world.pull().last_error == "the server does not let the user in by the secret"
+    )
     store(world, sshd, host_key=sshd.other_key)
     error = world.pull(after=HOUR).last_error
-    assert error == "the server's host key is another one than host_key; nothing was sent"
+    assert (
+        error == "the server's host key is another one than host_key; nothing was sent"
+    )
     assert world.files() == []
 
 
-def test_a_file_that_grows_is_read_once_it_has_settled(world: PullsWorld, sshd: Sshd) -> None:
+def test_a_file_that_grows_is_read_once_it_has_settled(
+    world: PullsWorld, sshd: Sshd
+) -> None:
     path = sshd.put("stock.csv", CSV)
     store(world, sshd, settle_seconds=60)
     world.pull()
@@ -175,7 +198,9 @@ def test_a_connection_that_drops_leaves_nothing(world: PullsWorld, sshd: Sshd) -
 
 def _end_sessions(process_id: int) -> None:
     """End the server's sessions, once one has sent a mebibyte."""
-    sending = wait_for("a session that sends", lambda: _sending(process_id), within=60, every=0.05)
+    sending = wait_for(
+        "a session that sends", lambda: _sending(process_id), within=60, every=0.05
+    )
     for pid in sending:
         os.kill(pid, signal.SIGKILL)
 
@@ -184,12 +209,16 @@ def _sending(process_id: int) -> list[int]:
     """Return the processes below one, where any has written more than a mebibyte."""
     below = [*_below(process_id)]
     written = (Path(f"/proc/{pid}/io").read_text() for pid in below)
-    sent = (int(re.search(r"^wchar: (\d+)$", each, re.MULTILINE)[1]) for each in written)
+    sent = (
+        int(re.search(r"^wchar: (\d+)$", each, re.MULTILINE)[1]) for each in written
+    )
     return below if max(sent, default=0) > 1 << 20 else []
 
 
 def _below(process_id: int) -> Iterator[int]:
-    for pid in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split():
+    for pid in (
+        Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
+    ):
         yield int(pid)
         yield from _below(int(pid))
 

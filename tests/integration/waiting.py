@@ -11,7 +11,11 @@ POLL_SECONDS = 0.3
 
 
 def wait_for(
-    what: str, look: Callable[[], _T | None], *, within: float, every: float = POLL_SECONDS
+    what: str,
+    look: Callable[[], _T | None],
+    *,
+    within: float,
+    every: float = POLL_SECONDS,
 ) -> _T:
     """Return the first truthy answer of ``look``.
 
@@ -24,7 +28,9 @@ def wait_for(
         if found:
             return found
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within:.0f} s: {what}; at last: {found!r}")
+            raise AssertionError(
+                f"not within {within:.0f} s: {what}; at last: {found!r}"
+            )
         time.sleep(every)
 
 
@@ -38,5 +44,7 @@ def stays(what: str, look: Callable[[], object], *, seconds: float) -> None:
     while time.monotonic() < deadline:
         found = look()
         if not found:
-            raise AssertionError(f"did not hold for {seconds:.0f} s: {what}; it was {found!r}")
+            raise AssertionError(
+                f"did not hold for {seconds:.0f} s: {what}; it was {found!r}"
+            )
         time.sleep(POLL_SECONDS)

@@ -35,7 +35,9 @@ def platform(clock: FakeClock) -> Iterator[Platform]:
 
 def stray(platform: Platform, job: Job) -> None:
     """Let a job lie in the dead letters as the queue's own redrive leaves it."""
-    platform.clients.sqs.send_message(QueueUrl=platform.queue.dlq_url, MessageBody=job.body())
+    platform.clients.sqs.send_message(
+        QueueUrl=platform.queue.dlq_url, MessageBody=job.body()
+    )
 
 
 def new_job(tenant_id: str = "acme") -> Job:
@@ -45,7 +47,9 @@ def new_job(tenant_id: str = "acme") -> Job:
 def test_a_message_that_was_moved_while_its_run_has_attempts_left_is_sent_again(
     platform: Platform,
 ) -> None:
-    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    record = platform.ledger.reserve(
+        NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    ).record
     stray(platform, record.job)
     assert resolve_dead_letters(platform) == 1
     assert peek_dead(platform.queue) == []
@@ -64,7 +68,9 @@ def test_a_moved_job_without_a_record_becomes_poison(platform: Platform) -> None
 
 
 def test_a_moved_message_of_a_run_that_ended_is_deleted(platform: Platform) -> None:
-    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    record = platform.ledger.reserve(
+        NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    ).record
     platform.ledger.cancel(record.run_id)
     stray(platform, record.job)
     resolve_dead_letters(platform)
@@ -94,22 +100,31 @@ def test_what_was_put_there_on_purpose_stays(platform: Platform) -> None:
 
 
 def test_a_body_that_is_no_job_stays_for_the_operator(platform: Platform) -> None:
-    platform.clients.sqs.send_message(QueueUrl=platform.queue.dlq_url, MessageBody="hello")
+    platform.clients.sqs.send_message(
+        QueueUrl=platform.queue.dlq_url, MessageBody="hello"
+    )
     assert resolve_dead_letters(platform) == 0
     assert len(peek_dead(platform.queue)) == 1
 
 
-def test_a_job_of_too_many_vendors_is_none_and_holds_up_no_other(platform: Platform) -> None:
+def test_a_job_of_too_many_vendors_is_none_and_holds_up_no_other(
+    platform: Platform,
+) -> None:
     oversize = Job(str(uuid.uuid4()), "acme", tuple(f"v{n}" * 20 for n in range(201)))
     stray(platform, oversize)
-    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    record = platform.ledger.reserve(
+        NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    ).record
     stray(platform, record.job)
     assert resolve_dead_letters(platform) == 1
     assert platform.queue.dead.count() == 1
 
 
 def test_a_letter_that_cannot_be_resolved_holds_up_no_other(platform: Platform) -> None:
-    jobs, client = [new_job(tenant) for tenant in ("a", "b", "c")], platform.clients.dynamodb
+    jobs, client = (
+        [new_job(tenant) for tenant in ("a", "b", "c")],
+        platform.clients.dynamodb,
+    )
     faults = iter([ExternalServiceError("dynamodb.TransactWriteItems", "refused")])
 
     def refuse(**_: object) -> None:
@@ -138,7 +153,9 @@ def test_a_stray_is_found_among_however_many_letters_and_they_are_shown_again(
     platform: Platform,
 ) -> None:
     bury(platform, 120)
-    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    record = platform.ledger.reserve(
+        NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    ).record
     stray(platform, record.job)
     assert resolve_dead_letters(platform) == 1
     assert len(platform.queue.receive()) == 1
@@ -159,11 +176,18 @@ def test_letters_are_read_when_their_number_has_changed_or_after_some_minutes(
     late = clock.advance(seconds=AT_LEAST_EVERY_SECONDS - 60)
     assert sweep(at(platform, late), count) == "0 of 2 dead letters resolved"
     stray(platform, new_job())
-    assert sweep(at(platform, clock.advance(seconds=60)), count) == "1 of 3 dead letters resolved"
+    assert (
+        sweep(at(platform, clock.advance(seconds=60)), count)
+        == "1 of 3 dead letters resolved"
+    )
 
 
-def test_a_letter_that_an_operator_has_settled_goes_when_it_is_met(platform: Platform) -> None:
-    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+def test_a_letter_that_an_operator_has_settled_goes_when_it_is_met(
+    platform: Platform,
+) -> None:
+    record = platform.ledger.reserve(
+        NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    ).record
     platform.ledger.poison(record.run_id, "S3 refuses")
     letter = platform.queue.send_dead(record.job.body(), cause="POISON_JOB: S3 refuses")
     platform.ledger.record_dlq(record.run_id, letter)
@@ -177,7 +201,9 @@ def test_a_letter_that_an_operator_has_settled_goes_when_it_is_met(platform: Pla
 def test_a_letter_that_the_queue_no_longer_keeps_is_forgotten(
     platform: Platform, clock: FakeClock
 ) -> None:
-    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    record = platform.ledger.reserve(
+        NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    ).record
     platform.ledger.poison(record.run_id, "S3 refuses")
     platform.ledger.record_dlq(record.run_id, "gone")
     platform.ledger.acknowledge(record.run_id)

@@ -38,8 +38,13 @@ def report(platform: Platform, record: RunRecord, name: str) -> Any:
 
 def test_poison_is_reported_with_its_cause(platform: Platform) -> None:
     running(platform)
-    record = write_reports(platform, platform.ledger.poison(RUN_ID, "attempts used up (3 of 3)"))
-    assert report(platform, record, "errors")["error_message"] == "attempts used up (3 of 3)"
+    record = write_reports(
+        platform, platform.ledger.poison(RUN_ID, "attempts used up (3 of 3)")
+    )
+    assert (
+        report(platform, record, "errors")["error_message"]
+        == "attempts used up (3 of 3)"
+    )
     assert report(platform, record, "run_summary")["status"] == "FAILED"
     assert not record.needs_reports
     assert record.errors_artifact_key == record.artifacts["errors"]
@@ -55,13 +60,17 @@ def test_a_cancelled_run_has_a_summary_and_no_errors(platform: Platform) -> None
 
 def test_how_it_ended_can_be_read_on_a_page(platform: Platform) -> None:
     running(platform)
-    record = write_reports(platform, platform.ledger.poison(RUN_ID, "attempts used up (3 of 3)"))
+    record = write_reports(
+        platform, platform.ledger.poison(RUN_ID, "attempts used up (3 of 3)")
+    )
     page = platform.objects.read(record.artifacts["report"]).decode()
     assert "No new feed was made" in page
     assert "attempts used up (3 of 3)" in page
 
 
-def test_what_a_run_that_did_not_succeed_has_published_is_taken_away(platform: Platform) -> None:
+def test_what_a_run_that_did_not_succeed_has_published_is_taken_away(
+    platform: Platform,
+) -> None:
     merged = f"{RUN_ID}/tenants/{TENANT}/outputs/merged_inventory.csv"
     record = running(platform)
     for key in (merged, published_key(record, "csv")):
@@ -71,12 +80,16 @@ def test_what_a_run_that_did_not_succeed_has_published_is_taken_away(platform: P
     assert "merged_inventory" not in record.artifacts
 
 
-def test_a_run_that_succeeded_keeps_the_reports_that_it_wrote(platform: Platform) -> None:
+def test_a_run_that_succeeded_keeps_the_reports_that_it_wrote(
+    platform: Platform,
+) -> None:
     record = running(platform)
     key = f"{RUN_ID}/tenants/{TENANT}/reports/run_summary.json"
     platform.objects.put(key, b'{"status": "its own"}')
     done = platform.ledger.succeed(record.fence, Outcome())
-    assert report(platform, write_reports(platform, done), "run_summary") == {"status": "its own"}
+    assert report(platform, write_reports(platform, done), "run_summary") == {
+        "status": "its own"
+    }
 
 
 def test_the_summary_names_the_vendors_of_the_config(platform: Platform) -> None:
@@ -99,7 +112,9 @@ def test_the_summary_tells_limits_that_are_not_the_defaults(platform: Platform) 
     assert report(platform, record, "run_summary")["limits"]["cell_bytes"] == 20
 
 
-@pytest.mark.parametrize("text", ['{"tenant_id": 5}', None], ids=["does not hold", "is not there"])
+@pytest.mark.parametrize(
+    "text", ['{"tenant_id": 5}', None], ids=["does not hold", "is not there"]
+)
 def test_without_a_config_the_record_s_own_vendors_are_named(
     platform: Platform, text: str | None
 ) -> None:
@@ -107,7 +122,9 @@ def test_without_a_config_the_record_s_own_vendors_are_named(
         platform.tenants.put(TENANT, text)
     running(platform, config_version=1, vendors=("vendor_2",))
     record = write_reports(platform, platform.ledger.cancel(RUN_ID))
-    assert report(platform, record, "run_summary")["vendor_record_counts"] == {"vendor_2": 0}
+    assert report(platform, record, "run_summary")["vendor_record_counts"] == {
+        "vendor_2": 0
+    }
 
 
 def test_a_failure_of_its_own_keeps_its_code_and_stage(platform: Platform) -> None:

@@ -22,7 +22,10 @@ from relay_dagster.maintenance.housekeeping import PartitionSync, sync_partition
 from relay_dagster.maintenance.messages import resolve_dead_letters
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_history import DagsterHistory
-from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
+from relay_dagster.orchestration.dagster_instance import (
+    DagsterExecutions,
+    DagsterPartitions,
+)
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
@@ -33,7 +36,11 @@ from support.fakes import FakeClock, embedded_platform, peek_dead
 from support.tenant_leftovers import kept_by_aws, naming
 
 TENANT = "acme"
-CLOSING, DELETING, DELETED = TenantState.CLOSING, TenantState.DELETING, TenantState.DELETED
+CLOSING, DELETING, DELETED = (
+    TenantState.CLOSING,
+    TenantState.DELETING,
+    TenantState.DELETED,
+)
 STATUS = dg.DagsterRunStatus
 MAX_TICKS = 300
 
@@ -57,14 +64,18 @@ class World:
         return self.platform.closing.ask(TENANT)
 
     def tick(self) -> None:
-        DeletionTick(self.platform, DagsterHistory(self.instance), clock=self.clock).run()
+        DeletionTick(
+            self.platform, DagsterHistory(self.instance), clock=self.clock
+        ).run()
 
     def reconcile(self) -> None:
         ReconcileTick(self.platform, DagsterExecutions(self.instance)).run()
 
     def take_in(self) -> None:
         """Take in what is in the queue, as the sensor does."""
-        IntakeTick(self.platform, DagsterExecutions(self.instance), 10).run(poll_seconds=0)
+        IntakeTick(self.platform, DagsterExecutions(self.instance), 10).run(
+            poll_seconds=0
+        )
 
     def deletion(self) -> Deletion:
         found = self.platform.deletions.get(TENANT)
@@ -99,7 +110,8 @@ class World:
 
     def letters(self) -> list[dict[str, Any]]:
         return [
-            {**json.loads(each.body), **each.attributes} for each in peek_dead(self.platform.queue)
+            {**json.loads(each.body), **each.attributes}
+            for each in peek_dead(self.platform.queue)
         ]
 
 
@@ -116,7 +128,9 @@ def world() -> Iterator[World]:
 def dagster_run(world: World, status: dg.DagsterRunStatus, **more: str) -> str:
     given = {tags.PARTITION: TENANT, **more}
     run_id = str(uuid.uuid4())
-    run = dg.DagsterRun(job_name="inventory_sync", run_id=run_id, status=status, tags=given)
+    run = dg.DagsterRun(
+        job_name="inventory_sync", run_id=run_id, status=status, tags=given
+    )
     return world.instance.add_run(run).run_id
 
 
@@ -141,7 +155,9 @@ def test_nothing_is_removed_before_its_time(world: World) -> None:
 
 def test_a_tenant_that_rests_is_looked_at_no_more_until_its_time(world: World) -> None:
     world.ask()
-    assert [each.tenant_id for each in world.platform.deletions.due(world.clock())] == [TENANT]
+    assert [each.tenant_id for each in world.platform.deletions.due(world.clock())] == [
+        TENANT
+    ]
     world.tick()
     assert world.platform.deletions.due(world.clock.advance(minutes=30)) == []
     assert world.platform.deletions.listed() == {TENANT}
@@ -231,7 +247,9 @@ class Executioner:
 
 
 @pytest.mark.parametrize("after_call", [False, True], ids=["before", "after"])
-def test_a_deletion_that_is_killed_at_any_call_goes_on(world: World, after_call: bool) -> None:
+def test_a_deletion_that_is_killed_at_any_call_goes_on(
+    world: World, after_call: bool
+) -> None:
     furnish(world)
     world.ask()
     world.reconcile()
@@ -245,7 +263,9 @@ def test_a_deletion_that_is_killed_at_any_call_goes_on(world: World, after_call:
     assert lives > 10
     assert world.state is DELETED
     assert world.left() == set()
-    assert len(world.platform.audit.list_entries(TENANT, Action.TENANT_DELETED).items) == 1
+    assert (
+        len(world.platform.audit.list_entries(TENANT, Action.TENANT_DELETED).items) == 1
+    )
 
 
 def lived(world: World, executioner: Executioner, calls: int) -> bool:
@@ -291,10 +311,14 @@ def test_its_jobs_go_to_the_dead_letters(world: World) -> None:
     assert world.platform.queue.receive() == []
 
 
-def test_what_the_queue_has_moved_there_itself_stays_until_the_tenant_goes(world: World) -> None:
+def test_what_the_queue_has_moved_there_itself_stays_until_the_tenant_goes(
+    world: World,
+) -> None:
     world.ask()
     body = Job(str(uuid.uuid4()), TENANT).body()
-    world.platform.clients.sqs.send_message(QueueUrl=world.platform.queue.dlq_url, MessageBody=body)
+    world.platform.clients.sqs.send_message(
+        QueueUrl=world.platform.queue.dlq_url, MessageBody=body
+    )
     assert resolve_dead_letters(world.platform) == 0
     assert len(world.letters()) == 1
     world.delete()
@@ -320,7 +344,9 @@ def test_a_job_from_before_is_deleted_with_the_tenant_and_one_from_after_is_not(
 
 def test_what_comes_late_is_swept_once_more(world: World) -> None:
     world.delete()
-    world.platform.objects.put("tenants/acme/inbound/late.csv", b"by a form from before")
+    world.platform.objects.put(
+        "tenants/acme/inbound/late.csv", b"by a form from before"
+    )
     world.clock.advance(minutes=19)
     world.tick()
     assert world.left() != set()

@@ -19,7 +19,13 @@ from relay_dagster.aws.dynamodb.run_writes import feed_item, to_item
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import MissingResourceError
-from relay_dagster.maintenance.doctor import SLICES, Extent, Invariant, examine, report_broken
+from relay_dagster.maintenance.doctor import (
+    SLICES,
+    Extent,
+    Invariant,
+    examine,
+    report_broken,
+)
 from relay_dagster.maintenance.housekeeping import Occasion
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
@@ -99,16 +105,21 @@ def stray(world: World) -> Iterator[None]:
 
 def other_hash(world: World) -> dict[str, Any]:
     name, database = world.platform.settings.runs_table, world.platform.clients.dynamodb
-    item = database.get_item(TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}})["Item"]
+    item = database.get_item(TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}})[
+        "Item"
+    ]
     publications = [
-        {"M": {**each["M"], "sha256": {"S": "0" * 64}}} for each in item["publications"]["L"]
+        {"M": {**each["M"], "sha256": {"S": "0" * 64}}}
+        for each in item["publications"]["L"]
     ]
     return {"publications": {"L": publications}}
 
 
 def of_a_kept_feed_that_is_gone(world: World) -> dict[str, Any]:
     name, database = world.platform.settings.runs_table, world.platform.clients.dynamodb
-    item = database.get_item(TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}})["Item"]
+    item = database.get_item(TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}})[
+        "Item"
+    ]
     (newest,) = item["publications"]["L"]
     kept = {**newest["M"], "run_id": {"S": NOBODY}, "key": {"S": "published/gone.csv"}}
     return {"publications": {"L": [newest, {"M": kept}]}}
@@ -144,7 +155,9 @@ DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
     ),
     "a lock that a run waits for which is not there": (
         lambda world: changed(
-            world, Kind.LOCK.key("other"), waiters={"SS": [f"2026-01-01T00:00:00.000000Z#{NOBODY}"]}
+            world,
+            Kind.LOCK.key("other"),
+            waiters={"SS": [f"2026-01-01T00:00:00.000000Z#{NOBODY}"]},
         ),
         Invariant.LOCK_WITHOUT_RUN,
     ),
@@ -196,7 +209,10 @@ def test_each_damage_is_named(world: World, damage: str) -> None:
 
 
 def test_every_artifact_that_a_record_names_is_asked_for(world: World) -> None:
-    artifacts, gone = world.record(FIRST).artifacts, ("config_snapshot", "input_manifest")
+    artifacts, gone = (
+        world.record(FIRST).artifacts,
+        ("config_snapshot", "input_manifest"),
+    )
     with contextlib.ExitStack() as stack:
         for name in gone:
             stack.enter_context(without(world, artifacts[name]))
@@ -245,7 +261,9 @@ def stored(world: World, items: list[Any]) -> Iterator[None]:
     try:
         yield
     finally:
-        table.write_all({"DeleteRequest": {"Key": {"pk": item["pk"]}}} for item in items)
+        table.write_all(
+            {"DeleteRequest": {"Key": {"pk": item["pk"]}}} for item in items
+        )
 
 
 def ended_runs(world: World, count: int) -> list[RunRecord]:
@@ -258,7 +276,9 @@ def test_items_are_read_a_hundred_at_once(world: World) -> None:
     """Of a hundred tenants more, DynamoDB is asked for few more calls."""
     pointer = world.platform.runs.feed(TENANT)
     assert pointer is not None
-    items = [feed_item(replace(pointer, tenant_id=f"t{number}")) for number in range(100)]
+    items = [
+        feed_item(replace(pointer, tenant_id=f"t{number}")) for number in range(100)
+    ]
     with stored(world, items), counted(world.platform.clients.dynamodb) as calls:
         assert found(world, part=0) == []
     assert calls.total() - calls["BatchWriteItem"] < 60, calls
@@ -267,16 +287,25 @@ def test_items_are_read_a_hundred_at_once(world: World) -> None:
 def test_a_listing_has_the_files_of_many_runs(world: World) -> None:
     """Of a hundred runs more, S3 is asked for no more than a listing of each batch."""
     runs = ended_runs(world, 100)
-    wants = replace(runs[50], artifacts={"report": ArtifactKeys(runs[50].run_id, TENANT).report})
+    wants = replace(
+        runs[50], artifacts={"report": ArtifactKeys(runs[50].run_id, TENANT).report}
+    )
     runs[50] = wants
-    with stored(world, [*map(to_item, runs)]), counted(world.platform.clients.s3) as calls:
-        assert found(world) == [(Invariant.ARTIFACTS_GONE, f"run {wants.run_id} of {TENANT}")]
+    with (
+        stored(world, [*map(to_item, runs)]),
+        counted(world.platform.clients.s3) as calls,
+    ):
+        assert found(world) == [
+            (Invariant.ARTIFACTS_GONE, f"run {wants.run_id} of {TENANT}")
+        ]
         world.platform.objects.put(wants.artifacts["report"], b"")
         assert found(world) == []
     assert calls["ListObjectsV2"] <= 2 * 16, calls
 
 
-def test_runs_that_are_whole_and_of_another_part_never_leave_the_table(world: World) -> None:
+def test_runs_that_are_whole_and_of_another_part_never_leave_the_table(
+    world: World,
+) -> None:
     runs, read = ended_runs(world, 2 * SLICES), Counter[str]()
     events = world.platform.clients.dynamodb.meta.events
 
@@ -293,20 +322,28 @@ def test_runs_that_are_whole_and_of_another_part_never_leave_the_table(world: Wo
 
 
 def test_a_table_that_is_not_there_is_told_and_no_defect(world: World) -> None:
-    elsewhere = connect(world.platform.settings.model_copy(update={"runs_table": "gone"}))
+    elsewhere = connect(
+        world.platform.settings.model_copy(update={"runs_table": "gone"})
+    )
     with pytest.raises(MissingResourceError, match="ResourceNotFoundException"):
         list(examine(elsewhere, utc_now(), Extent()))
 
 
 def put_with(world: World, key: str, **options: Any) -> None:
     """Store other bytes under a key, as somebody else's client does."""
-    config = Config(request_checksum_calculation="when_required", region_name="us-east-1")
+    config = Config(
+        request_checksum_calculation="when_required", region_name="us-east-1"
+    )
     client = boto3.client("s3", config=config)
-    client.put_object(Bucket=world.platform.objects.bucket, Key=key, Body=b"sku\n", **options)
+    client.put_object(
+        Bucket=world.platform.objects.bucket, Key=key, Body=b"sku\n", **options
+    )
 
 
 @pytest.mark.parametrize("algorithm", ["SHA256", "CRC32"])
-def test_a_feed_of_other_bytes_is_found_by_its_checksum(world: World, algorithm: str) -> None:
+def test_a_feed_of_other_bytes_is_found_by_its_checksum(
+    world: World, algorithm: str
+) -> None:
     pointer = world.platform.runs.feed(TENANT)
     assert pointer is not None
     with without(world, pointer.in_force.key):
@@ -322,18 +359,32 @@ def test_a_feed_of_other_bytes_is_found_without_a_checksum_where_feeds_are_read(
     with without(world, pointer.in_force.key):
         put_with(world, pointer.in_force.key)
         assert found(world) == []
-        assert found(world, reads_bytes=True) == [(Invariant.OTHER_FEED, f"tenant {TENANT}")]
+        assert found(world, reads_bytes=True) == [
+            (Invariant.OTHER_FEED, f"tenant {TENANT}")
+        ]
 
 
 @pytest.mark.parametrize(
-    "run_id", ["", "00000000", "0aaaaaaa~", "0aaaaaab", "7fffffff", "FFFF", "ffffffff-1", "run-1"]
+    "run_id",
+    [
+        "",
+        "00000000",
+        "0aaaaaaa~",
+        "0aaaaaab",
+        "7fffffff",
+        "FFFF",
+        "ffffffff-1",
+        "run-1",
+    ],
 )
 def test_whatever_its_id_a_run_is_of_one_part_of_a_day(run_id: str) -> None:
     assert sum(Extent(part=part).has(run_id) for part in range(SLICES)) == 1
     assert Extent().has(run_id)
 
 
-def test_the_artifacts_of_each_run_are_asked_for_in_one_part_of_a_day(world: World) -> None:
+def test_the_artifacts_of_each_run_are_asked_for_in_one_part_of_a_day(
+    world: World,
+) -> None:
     parts = [part for part in range(SLICES) if Extent(part=part).has(FIRST)]
     assert len(parts) == 1
     with without(world, world.record(FIRST).artifacts["run_summary"]):
@@ -357,7 +408,9 @@ def test_a_kept_feed_is_looked_for_in_one_part_of_a_day_and_the_one_in_force_in_
 
 def test_the_hourly_look_says_how_many_are_broken(world: World) -> None:
     with changed(world, Kind.LOCK.key("other"), holder={"S": NOBODY}):
-        assert report_broken(Occasion(world.platform, utc_now(), Deadline.after(60))) == 1
+        assert (
+            report_broken(Occasion(world.platform, utc_now(), Deadline.after(60))) == 1
+        )
     assert report_broken(Occasion(world.platform, utc_now(), Deadline.after(60))) == 0
 
 
@@ -365,12 +418,16 @@ def test_the_hourly_look_ends_with_its_time(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with changed(world, Kind.LOCK.key("other"), holder={"S": NOBODY}):
-        assert report_broken(Occasion(world.platform, utc_now(), Deadline.after(-1))) == 0
+        assert (
+            report_broken(Occasion(world.platform, utc_now(), Deadline.after(-1))) == 0
+        )
     assert "invariants_cut_short" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
-def test_once_its_time_is_up_in_the_scan_no_file_is_asked_for(world: World, rows: int) -> None:
+def test_once_its_time_is_up_in_the_scan_no_file_is_asked_for(
+    world: World, rows: int
+) -> None:
     readings = iter([0.0] * (1 + rows))  # at its beginning, and at each of these rows
     deadline = Deadline.after(60, lambda: next(readings, 100.0))
     with counted(world.platform.clients.s3) as calls:

@@ -12,7 +12,12 @@ import pytest
 
 from relay_dagster.drain import Deadline
 from relay_dagster.execution.run_files import remove_superseded
-from relay_dagster.maintenance.housekeeping import Occasion, Round, expire_configs, expire_runs
+from relay_dagster.maintenance.housekeeping import (
+    Occasion,
+    Round,
+    expire_configs,
+    expire_runs,
+)
 from relay_dagster.runs.errors import JobExpiredError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord
@@ -71,7 +76,9 @@ def test_a_record_goes_so_many_days_after_its_end_and_its_body_is_known_no_more(
     assert platform.ledger.adopt(Job(str(uuid.uuid4()), "acme")).status == "QUEUED"
 
 
-def test_a_record_goes_whose_dead_letter_the_queue_keeps_no_more(world: ApiWorld) -> None:
+def test_a_record_goes_whose_dead_letter_the_queue_keeps_no_more(
+    world: ApiWorld,
+) -> None:
     run_id, platform = world.post_run().json()["run_id"], world.platform
     ended = platform.ledger.poison(run_id, "attempts used up").finished_at
     assert ended is not None
@@ -152,14 +159,18 @@ def test_a_round_goes_on_where_it_was_late_and_the_next_begins_after_ten_minutes
     assert expire(world.platform, late + timedelta(minutes=10), place) == 1
 
 
-def test_of_configs_the_newest_50_stay_and_those_that_a_record_names(world: ApiWorld) -> None:
+def test_of_configs_the_newest_50_stay_and_those_that_a_record_names(
+    world: ApiWorld,
+) -> None:
     platform, place, now = world.platform, Round(), utc_now()
     for number in range(53):
         platform.tenants.put("acme", f'{{"number": {number}}}')
     platform.ledger.adopt(Job(str(uuid.uuid4()), "acme", config_version=2))
     deadline = Deadline.after(60)
     assert expire_configs(Occasion(platform, now, deadline), place) == 2
-    kept = [number for number in range(1, 54) if platform.tenants.version("acme", number)]
+    kept = [
+        number for number in range(1, 54) if platform.tenants.version("acme", number)
+    ]
     assert kept == [2, *range(4, 54)]
     assert expire_configs(Occasion(platform, now, deadline), place) == 0
     listed, cursor = [], ""
@@ -168,4 +179,6 @@ def test_of_configs_the_newest_50_stay_and_those_that_a_record_names(world: ApiW
         listed += [each["config_version"] for each in page["versions"]]
         cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
     assert listed == kept[::-1]
-    assert [each.version for each in platform.tenants.versions("acme", limit=100)] == kept[::-1]
+    assert [
+        each.version for each in platform.tenants.versions("acme", limit=100)
+    ] == kept[::-1]

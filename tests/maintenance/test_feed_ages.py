@@ -11,7 +11,11 @@ from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_dagster.aws.metrics import SloEvent
 from relay_dagster.drain import Deadline
-from relay_dagster.maintenance.housekeeping import Occasion, report_feed_ages, scheduled_feeds
+from relay_dagster.maintenance.housekeeping import (
+    Occasion,
+    report_feed_ages,
+    scheduled_feeds,
+)
 from relay_dagster.runs.model import Outcome
 from support.fakes import dispatch_run, published_outcome
 from support.triggers_world import TriggersWorld, triggers_world
@@ -43,7 +47,9 @@ def told_after(world: TriggersWorld, hours: float, *, enabled: bool = True) -> T
 def publish(world: TriggersWorld) -> None:
     dispatch_run(world.platform)
     claimed = world.platform.ledger.claim(world.runs()[0].run_id, 1, "dagster-1")
-    world.platform.ledger.succeed(claimed.fence, published_outcome(world.platform, claimed))
+    world.platform.ledger.succeed(
+        claimed.fence, published_outcome(world.platform, claimed)
+    )
 
 
 def test_the_age_of_a_feed_counts_from_when_it_was_published() -> None:
@@ -64,7 +70,9 @@ def test_a_tenant_without_a_schedule_is_not_told_of() -> None:
         assert told_after(world, 3).ages == {}
 
 
-def test_a_feed_is_good_until_it_is_late_and_then_it_is_told_whose_fault_that_is() -> None:
+def test_a_feed_is_good_until_it_is_late_and_then_it_is_told_whose_fault_that_is() -> (
+    None
+):
     with triggers_world() as world:
         world.store(schedule={"cron": "0 6 * * *"})
         world.look()
@@ -72,7 +80,10 @@ def test_a_feed_is_good_until_it_is_late_and_then_it_is_told_whose_fault_that_is
         assert told_after(world, 1).faults == {"acme": None}
         assert told_after(world, 26).faults == {"acme": "platform"}
         results = (VendorResult("vendor_1", "failed", None, None, None, None, None),)
-        for code, fault in (("validation_errors", "vendor_data"), ("RUN_TIMEOUT", "platform")):
+        for code, fault in (
+            ("validation_errors", "vendor_data"),
+            ("RUN_TIMEOUT", "platform"),
+        ):
             run_id = str(uuid.uuid4())
             world.clock.advance(seconds=1)
             dispatch_run(world.platform, run_id=run_id)

@@ -116,12 +116,17 @@ class Counted(Metrics):
         self.holds.append(dict(holds))
 
 
-def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(platform: Platform) -> None:
+def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(
+    platform: Platform,
+) -> None:
     record, told = ApiWorld(platform).hold_one(), Counted()
     tenants = ["acme", *(f"tenant_{number}" for number in range(2 * AT_ONCE))]
     put_many(
         platform,
-        (replace(record, run_id=str(uuid.uuid4()), tenant_id=each) for each in tenants[1:]),
+        (
+            replace(record, run_id=str(uuid.uuid4()), tenant_id=each)
+            for each in tenants[1:]
+        ),
     )
     now = record.finished_at or utc_now()
     assert count_holds(at(replace(platform, metrics=told), now)) == len(tenants)
@@ -138,7 +143,9 @@ def test_what_is_decided_or_was_never_held_does_not_count(platform: Platform) ->
     assert told.holds == [{}]
 
 
-def test_a_hold_that_is_older_than_artifacts_are_kept_is_given_up(platform: Platform) -> None:
+def test_a_hold_that_is_older_than_artifacts_are_kept_is_given_up(
+    platform: Platform,
+) -> None:
     world, told = ApiWorld(platform), Counted()
     platform = replace(platform, metrics=told)
     record = world.hold_one()
@@ -163,7 +170,9 @@ class Ended(ExecutionHistory):
     def __init__(self) -> None:
         self.asked: list[tuple[datetime, bool]] = []
 
-    def delete_ended_before(self, instant: datetime, is_late: Callable[[], bool]) -> int:
+    def delete_ended_before(
+        self, instant: datetime, is_late: Callable[[], bool]
+    ) -> int:
         self.asked.append((instant, is_late()))
         return 3
 
@@ -180,7 +189,9 @@ def test_runs_are_forgotten_that_ended_longer_ago_than_dagster_is_to_keep_them(
     assert history.asked == [(three_days_ago, False), (three_days_ago, True)]
 
 
-def test_a_comparison_that_fails_is_made_again_at_the_next_tick(platform: Platform) -> None:
+def test_a_comparison_that_fails_is_made_again_at_the_next_tick(
+    platform: Platform,
+) -> None:
     class Busy(Partitions):
         def remove_tenant(self, tenant_id: str) -> None:
             raise TimeoutError

@@ -39,7 +39,9 @@ def world() -> Iterator[World]:
         yield World(platform, instance, clock)
 
 
-def test_a_dead_process_costs_the_attempt_and_the_next_is_the_intake_s(world: World) -> None:
+def test_a_dead_process_costs_the_attempt_and_the_next_is_the_intake_s(
+    world: World,
+) -> None:
     record = world.executing(STATUS.FAILURE)
     world.ticks(10)
     after = world.current(record)
@@ -70,14 +72,17 @@ def test_a_run_whose_heart_beats_is_left_alone(world: World) -> None:
     assert world.in_sight() == []
 
 
-def test_a_run_that_waited_long_in_dagster_is_not_silent_when_it_begins(world: World) -> None:
+def test_a_run_that_waited_long_in_dagster_is_not_silent_when_it_begins(
+    world: World,
+) -> None:
     record = world.dispatched()
     run_id = world.add_run(record, STATUS.NOT_STARTED)
     world.ticks(1800, every=20)
     run = world.instance.get_run_by_id(run_id)
     assert run is not None
     world.instance.report_dagster_event(
-        dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="inventory_sync"), run_id
+        dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="inventory_sync"),
+        run_id,
     )
     world.ticks(60)
     assert world.current(record).is_dispatched
@@ -101,7 +106,9 @@ def test_attempts_used_up_end_in_the_dead_letters_with_the_cause(world: World) -
     assert world.report(record, "run_summary")["status"] == "FAILED"
 
 
-def test_a_run_terminated_in_dagster_is_cancelled_and_frees_its_tenant(world: World) -> None:
+def test_a_run_terminated_in_dagster_is_cancelled_and_frees_its_tenant(
+    world: World,
+) -> None:
     record = world.executing(STATUS.CANCELED)
     world.ticks(30)
     assert world.current(record).status is RunStatus.CANCELLED
@@ -147,7 +154,9 @@ def test_a_final_run_loses_its_message_and_is_looked_at_no_more(world: World) ->
     assert world.current(record).acknowledged_at is not None
 
 
-def test_jobs_that_wait_have_their_turn_in_order_when_their_tenant_is_free(world: World) -> None:
+def test_jobs_that_wait_have_their_turn_in_order_when_their_tenant_is_free(
+    world: World,
+) -> None:
     first, waiting = world.posted(), [Job(str(uuid.uuid4()), "acme") for _ in range(3)]
     for job in waiting:
         world.platform.queue.send(job)
@@ -187,7 +196,9 @@ def test_a_run_of_vendors_that_the_config_lacks_is_settled_too(world: World) -> 
     record = world.dispatched(world.received())
     world.platform.ledger.request_cancel(record.run_id)
     world.ticks(70)
-    assert world.report(record, "run_summary")["vendor_record_counts"] == {"vendor_1": 0}
+    assert world.report(record, "run_summary")["vendor_record_counts"] == {
+        "vendor_1": 0
+    }
     assert world.current(record).acknowledged_at is not None
 
 
@@ -199,7 +210,9 @@ def test_a_run_that_died_while_it_published_leaves_no_feed(world: World) -> None
     assert not world.platform.objects.exists(published_key(record, "csv"))
 
 
-def test_reports_of_a_run_that_died_before_its_end_tell_how_it_ended(world: World) -> None:
+def test_reports_of_a_run_that_died_before_its_end_tell_how_it_ended(
+    world: World,
+) -> None:
     record = world.executing(STATUS.FAILURE)
     key = f"{record.run_id}/tenants/acme/reports/run_summary.json"
     world.platform.objects.put(key, b'{"status": "SUCCEEDED"}')
@@ -209,10 +222,14 @@ def test_reports_of_a_run_that_died_before_its_end_tell_how_it_ended(world: Worl
     assert world.report(record, "errors")["error_code"] == "POISON_JOB"
 
 
-def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(world: World) -> None:
+def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(
+    world: World,
+) -> None:
     world.platform.objects.put(f"published/acme/{NOBODY_S_RUN}.csv", b"sku\n")
     record = world.executing(STATUS.SUCCESS)
-    world.platform.ledger.succeed(record.fence, published_outcome(world.platform, record))
+    world.platform.ledger.succeed(
+        record.fence, published_outcome(world.platform, record)
+    )
     world.platform.ledger.note_reports(record.run_id)
     # Objects carry the true time.
     world.clock.now = utc_now() + timedelta(days=2)
@@ -287,7 +304,9 @@ def test_a_run_that_has_more_attempts_than_are_allowed_by_now_ends_as_poison(
     world.ticks(30)
     over = world.current(record)
     assert (over.status, over.error_code) == (RunStatus.FAILED, "POISON_JOB")
-    assert str(over.error_message).startswith("attempts used up (1 of 1); the last ended with: the")
+    assert str(over.error_message).startswith(
+        "attempts used up (1 of 1); the last ended with: the"
+    )
     assert world.platform.runs.lock("acme").holder is None
     assert len(events(capsys, "run_failed")) == 1
     (dead,) = peek_dead(world.platform.queue)

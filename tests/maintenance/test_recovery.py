@@ -69,7 +69,11 @@ class Restoring:
 
     def key(self, name: str) -> TenantKey:
         made = TenantKey(
-            key_id=name, tenant_id=TENANT, digest="d", name=name, created_at=self.clock()
+            key_id=name,
+            tenant_id=TENANT,
+            digest="d",
+            name=name,
+            created_at=self.clock(),
         )
         self.keys.add(made)
         return made
@@ -120,7 +124,9 @@ def kept_and_gone_on(restoring: Restoring) -> tuple[Items, Any]:
     assert restoring.links.remove(TENANT, "revoked", LinkKind.FEED)
     assert restoring.links.remove(TENANT, "ended", LinkKind.SUPPLIER)
     restoring.key("made since")
-    gone = SYSTEM.entry(Action.WEBHOOK_DELETED, TENANT, hook.webhook_id, restoring.clock())
+    gone = SYSTEM.entry(
+        Action.WEBHOOK_DELETED, TENANT, hook.webhook_id, restoring.clock()
+    )
     platform.webhooks.change(TENANT, removed(TENANT, hook.webhook_id), gone)
     platform.deletions.ask(LEAVER, timedelta(0))
     process.delete_due()
@@ -186,4 +192,7 @@ def test_a_recovery_may_be_made_again(restoring: Restoring) -> None:
     done, audit, since = recovered(restoring)
     again = recover(restoring.platform, since, audit, SYSTEM)
     assert [each.action for each in again.deleted_again] == [Action.TENANT_DELETED]
-    assert (again.cancelled, again.brought_back) == (done.cancelled, [])  # Dagster still has it
+    assert (again.cancelled, again.brought_back) == (
+        done.cancelled,
+        [],
+    )  # Dagster still has it

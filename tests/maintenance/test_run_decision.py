@@ -32,7 +32,12 @@ def ahead(**amount: float) -> datetime:
 
 
 def record(**changes: Any) -> RunRecord:
-    base = {"run_id": "r1", "tenant_id": "acme", "requested_at": ago(minutes=9), "message_id": "m"}
+    base = {
+        "run_id": "r1",
+        "tenant_id": "acme",
+        "requested_at": ago(minutes=9),
+        "message_id": "m",
+    }
     return RunRecord(**{**base, **changes})
 
 
@@ -89,7 +94,10 @@ def test_a_silent_run_s_process_is_told_to_end_before_its_attempt_is_lost() -> N
     stop, report, lose = actions(claimed(), silent_seconds=91)
     assert stop is Act.STOP
     assert isinstance(report, ReportFailed)
-    assert (lose.error_code, lose.message) == ("heartbeat_stale", "no heartbeat for 91 seconds")
+    assert (lose.error_code, lose.message) == (
+        "heartbeat_stale",
+        "no heartbeat for 91 seconds",
+    )
 
 
 def test_a_run_that_waits_in_dagster_needs_no_heartbeat() -> None:
@@ -106,9 +114,13 @@ def test_a_run_terminated_in_dagster_is_cancelled() -> None:
     assert actions(dispatched(), "cancelled") == [Act.CANCEL]
 
 
-def test_a_request_that_dagster_never_got_is_the_intake_s_again_after_a_minute() -> None:
+def test_a_request_that_dagster_never_got_is_the_intake_s_again_after_a_minute() -> (
+    None
+):
     assert actions(dispatched(dispatched_at=ago(seconds=59)), "absent") == []
-    assert actions(dispatched(dispatched_at=ago(seconds=61)), "absent") == [Act.HAND_OVER]
+    assert actions(dispatched(dispatched_at=ago(seconds=61)), "absent") == [
+        Act.HAND_OVER
+    ]
 
 
 def test_a_run_that_died_before_its_claim_loses_its_attempt() -> None:
@@ -122,7 +134,9 @@ def test_a_run_that_died_before_its_claim_loses_its_attempt() -> None:
 def test_a_message_that_was_never_sent_is_sent_after_a_minute() -> None:
     unsent = {"message_id": None, "requested_at": ago(seconds=60)}
     assert actions(record(**unsent), "absent") == [Act.SEND]
-    assert actions(record(message_id=None, requested_at=ago(seconds=59)), "absent") == []
+    assert (
+        actions(record(message_id=None, requested_at=ago(seconds=59)), "absent") == []
+    )
 
 
 def test_a_message_that_somebody_is_sending_is_left_to_them() -> None:
@@ -138,7 +152,9 @@ def test_a_run_between_two_attempts_is_the_intake_s() -> None:
     assert actions(record(attempt=1, next_attempt_at=NOW), "failed") == [Act.HAND_OVER]
 
 
-def test_a_run_that_has_had_all_the_attempts_that_are_left_to_it_by_now_is_poison() -> None:
+def test_a_run_that_has_had_all_the_attempts_that_are_left_to_it_by_now_is_poison() -> (
+    None
+):
     waiting = record(attempt=3, next_attempt_at=NOW + timedelta(seconds=8))
     assert actions(waiting, "failed") == [Act.POISON]
 
@@ -161,12 +177,16 @@ def test_a_run_that_does_not_end_is_cancelled_by_force() -> None:
     assert actions(wished) == [Act.STOP, Act.FORCE_CANCELLED, Act.CANCEL]
 
 
-def test_a_process_that_seems_frozen_is_not_asked_to_end_for_dagster_would_wait_for_it() -> None:
+def test_a_process_that_seems_frozen_is_not_asked_to_end_for_dagster_would_wait_for_it() -> (
+    None
+):
     assert actions(claimed(cancel_requested_at=ago(seconds=5)), silent_seconds=30) == []
 
 
 def test_a_run_to_be_cancelled_whose_process_is_gone_is_cancelled() -> None:
-    assert actions(claimed(cancel_requested_at=ago(seconds=5)), "failed") == [Act.CANCEL]
+    assert actions(claimed(cancel_requested_at=ago(seconds=5)), "failed") == [
+        Act.CANCEL
+    ]
 
 
 # --- final ----------------------------------------------------------------------------------------
@@ -203,11 +223,15 @@ def test_reports_that_cannot_be_written_are_given_up_after_an_hour_of_trying() -
 
 
 def test_a_run_that_was_cancelled_before_its_dispatch_has_nothing_to_report() -> None:
-    cancelled = final(RunStatus.CANCELLED, reports_written_at=None, attempt=0, dagster_run_id=None)
+    cancelled = final(
+        RunStatus.CANCELLED, reports_written_at=None, attempt=0, dagster_run_id=None
+    )
     assert actions(cancelled, "absent") == [Act.SETTLE]
 
 
-def test_a_final_run_whose_process_hangs_is_told_to_end_and_reported_to_dagster() -> None:
+def test_a_final_run_whose_process_hangs_is_told_to_end_and_reported_to_dagster() -> (
+    None
+):
     stop, report, settle = actions(final(), silent_seconds=91)
     assert (stop, type(report), settle) == (Act.STOP, ReportFailed, Act.SETTLE)
 
@@ -219,11 +243,19 @@ def test_a_final_run_whose_process_hangs_is_told_to_end_and_reported_to_dagster(
     ("run", "state", "silent_seconds", "wanted"),
     [
         pytest.param(claimed(), "executing", 0, 10, id="under way"),
-        pytest.param(claimed(), "executing", 85, 6, id="when its heartbeat will be stale"),
-        pytest.param(claimed(cancel_requested_at=NOW), "executing", 0, 5, id="to be cancelled"),
+        pytest.param(
+            claimed(), "executing", 85, 6, id="when its heartbeat will be stale"
+        ),
+        pytest.param(
+            claimed(cancel_requested_at=NOW), "executing", 0, 5, id="to be cancelled"
+        ),
         pytest.param(final(), "executing", 0, 5, id="its process ends just now"),
         pytest.param(
-            dispatched(dispatched_at=ago(seconds=20)), "absent", 0, 40, id="not in Dagster yet"
+            dispatched(dispatched_at=ago(seconds=20)),
+            "absent",
+            0,
+            40,
+            id="not in Dagster yet",
         ),
     ],
 )

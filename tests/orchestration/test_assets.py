@@ -22,7 +22,14 @@ from relay_dagster.wiring import Platform
 from support.builders import RUN_ID, config_document, feed, vendor_document
 from support.fakes import embedded_platform
 from support.html_page import read_page
-from support.run_world import TENANT, ThrottledOnce, World, column_of, failure_of, with_objects
+from support.run_world import (
+    TENANT,
+    ThrottledOnce,
+    World,
+    column_of,
+    failure_of,
+    with_objects,
+)
 
 TWO_VENDORS = (vendor_document("vendor_1"), vendor_document("vendor_2"))
 
@@ -82,7 +89,9 @@ def test_a_success_leaves_every_promised_artifact_and_no_errors(world: World) ->
 
 
 def test_refused_rows_are_listed_and_counted(world: World) -> None:
-    world.store_config(error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"})
+    world.store_config(
+        error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}
+    )
     world.upload("vendor_1", feed("A,5,10.00", "B,many,1.00"))
     assert world.run().success
     assert world.artifact("invalid_rows").splitlines()[1] == (
@@ -122,7 +131,9 @@ def test_a_run_of_some_vendors_reads_them_alone(world: World) -> None:
     assert world.report("run_summary")["vendor_record_counts"] == {"vendor_1": 1}
 
 
-def test_the_feed_of_a_run_of_all_vendors_is_published_at_a_place_of_its_own(world: World) -> None:
+def test_the_feed_of_a_run_of_all_vendors_is_published_at_a_place_of_its_own(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
     world.run()
@@ -130,8 +141,12 @@ def test_the_feed_of_a_run_of_all_vendors_is_published_at_a_place_of_its_own(wor
     assert feed_of_tenant is not None
     pointer = feed_of_tenant.in_force
     assert (pointer.key, pointer.run_id) == (f"published/{TENANT}/{RUN_ID}.csv", RUN_ID)
-    assert world.platform.objects.read(pointer.key) == world.artifact("merged_inventory")
-    assert pointer.sha256 == hashlib.sha256(world.artifact("merged_inventory")).hexdigest()
+    assert world.platform.objects.read(pointer.key) == world.artifact(
+        "merged_inventory"
+    )
+    assert (
+        pointer.sha256 == hashlib.sha256(world.artifact("merged_inventory")).hexdigest()
+    )
 
 
 def test_a_run_of_some_vendors_publishes_no_feed(world: World) -> None:
@@ -163,7 +178,9 @@ def test_a_run_that_names_no_version_is_pinned_to_the_latest(world: World) -> No
 
 def test_a_sku_map_is_read_from_the_run_s_own_copy(world: World) -> None:
     key = f"tenants/{TENANT}/maps/vendor_1.csv"
-    world.store_config(vendor_document("vendor_1", sku_map={"type": "s3", "s3_key": key}))
+    world.store_config(
+        vendor_document("vendor_1", sku_map={"type": "s3", "s3_key": key})
+    )
     world.platform.objects.put(key, b"vendor_sku,sku\nA,OURS\n")
     world.upload("vendor_1", feed("A,5,10.00"))
     assert world.run().success
@@ -171,7 +188,9 @@ def test_a_sku_map_is_read_from_the_run_s_own_copy(world: World) -> None:
 
 
 def test_the_manifest_tells_where_each_input_came_from(world: World) -> None:
-    world.store_config(vendor_document("vendor_1"), vendor_document("vendor_2", required=False))
+    world.store_config(
+        vendor_document("vendor_1"), vendor_document("vendor_2", required=False)
+    )
     world.upload("vendor_1", feed("A,5,10.00"))
     world.run()
     entries = world.report("input_manifest")["vendors"]
@@ -196,7 +215,9 @@ def test_the_manifest_tells_where_each_input_came_from(world: World) -> None:
     assert found["run_copy_key"] == f"{RUN_ID}/tenants/acme/inbound/vendor_1/feed.csv"
 
 
-def test_materializations_carry_counts_tables_a_preview_and_addresses(world: World) -> None:
+def test_materializations_carry_counts_tables_a_preview_and_addresses(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00", "B,1,4.00"))
     result = world.run()
@@ -209,16 +230,25 @@ def test_materializations_carry_counts_tables_a_preview_and_addresses(world: Wor
     assert shown["artifact/merged_inventory"].endswith("/outputs/merged_inventory.csv")
     assert shown["artifact/report"].endswith("/reports/report.html")
     outputs = [event for event in result.all_events if event.is_successful_output]
-    assert [event.step_output_data.metadata for event in outputs] == [{}] * len(outputs) != []
+    assert (
+        [event.step_output_data.metadata for event in outputs]
+        == [{}] * len(outputs)
+        != []
+    )
 
 
-def test_assets_carry_their_columns_the_engine_s_version_and_the_feed_s_hash(world: World) -> None:
+def test_assets_carry_their_columns_the_engine_s_version_and_the_feed_s_hash(
+    world: World,
+) -> None:
     world.store_config(output={"columns": ["sku", {"column": "price", "as": "Price"}]})
     world.upload("vendor_1", feed("A,5,10.00"))
     result = world.run()
     (event,) = result.asset_materializations_for_node("merged_inventory")
     columns = event.metadata["dagster/column_schema"].value.columns
-    assert [(each.name, each.type) for each in columns] == [("sku", "text"), ("Price", "money")]
+    assert [(each.name, each.type) for each in columns] == [
+        ("sku", "text"),
+        ("Price", "money"),
+    ]
     assert [each.constraints.nullable for each in columns] == [False, True]
     feed_bytes = world.artifact("merged_inventory")
     assert event.tags["dagster/data_version"] == hashlib.sha256(feed_bytes).hexdigest()
@@ -260,7 +290,9 @@ def test_a_run_that_fails_tells_its_verdicts_too(world: World) -> None:
     }
 
 
-def test_a_run_that_publishes_nothing_tells_what_became_of_the_merge(world: World) -> None:
+def test_a_run_that_publishes_nothing_tells_what_became_of_the_merge(
+    world: World,
+) -> None:
     world.store_config(error_policy={"max_invalid_rows": 9, "max_invalid_row_pct": "1"})
     world.upload("vendor_1", feed("A,5,"))
     result = world.run()
@@ -279,19 +311,29 @@ def test_the_last_materialization_says_what_started_the_run_and_what_comes_next(
     assert str(event.metadata["next_run_at"].value).endswith("T06:00:00Z")
 
 
-def test_the_last_materialization_carries_the_seconds_of_each_stage(world: World) -> None:
+def test_the_last_materialization_carries_the_seconds_of_each_stage(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
     (event,) = world.run().asset_materializations_for_node("merged_inventory")
-    seconds = {name: entry.value for name, entry in event.metadata.items() if "seconds/" in name}
+    seconds = {
+        name: entry.value
+        for name, entry in event.metadata.items()
+        if "seconds/" in name
+    }
     stages = ("FETCH_INPUTS", "NORMALIZE", "MERGE_PRICE", "WRITE_OUTPUTS")
     assert list(seconds) == [*(f"seconds/{stage}" for stage in stages), "seconds/total"]
     assert all(isinstance(value, float) for value in seconds.values())
     summary = world.report("run_summary")["stage_times"]
-    assert seconds["seconds/NORMALIZE"] == pytest.approx(summary["NORMALIZE"], abs=0.001)
+    assert seconds["seconds/NORMALIZE"] == pytest.approx(
+        summary["NORMALIZE"], abs=0.001
+    )
 
 
-def test_what_the_sample_tenant_shows_can_be_stored_by_a_real_instance(platform: Platform) -> None:
+def test_what_the_sample_tenant_shows_can_be_stored_by_a_real_instance(
+    platform: Platform,
+) -> None:
     tenant = "acme_parts"
     config = load_config(parse_document(sample_config_text(tenant), format="yaml"))
     platform.tenants.put(tenant, json.dumps(config.to_document()))
@@ -324,7 +366,10 @@ def test_a_tenant_without_a_config_fails_at_once(world: World) -> None:
     result = world.run()
     assert failure_of(result).startswith("missing_tenant_config: missing tenant config")
     record = world.record()
-    assert (record.status, record.failed_stage) == (RunStatus.FAILED, Stage.FETCH_INPUTS)
+    assert (record.status, record.failed_stage) == (
+        RunStatus.FAILED,
+        Stage.FETCH_INPUTS,
+    )
     assert record.error_code == "missing_tenant_config"
     assert world.names() == {"errors", "report", "run_summary"}
 
@@ -346,15 +391,21 @@ def test_a_required_vendor_without_a_feed_fails_the_run(world: World) -> None:
     assert world.names() == reports
 
 
-def test_a_vendor_of_the_local_runner_has_no_prefix_and_is_told_so(world: World) -> None:
+def test_a_vendor_of_the_local_runner_has_no_prefix_and_is_told_so(
+    world: World,
+) -> None:
     world.store_config({**vendor_document(), "inbound": {"type": "local"}})
     assert "inbound.type local is for the local runner" in failure_of(world.run())
-    assert world.report("input_manifest")["vendors"]["vendor_1"]["expected_prefix"] is None
+    assert (
+        world.report("input_manifest")["vendors"]["vendor_1"]["expected_prefix"] is None
+    )
 
 
 def test_a_sku_map_that_is_absent_fails_the_run(world: World) -> None:
     key = f"tenants/{TENANT}/maps/vendor_1.csv"
-    world.store_config(vendor_document("vendor_1", sku_map={"type": "s3", "s3_key": key}))
+    world.store_config(
+        vendor_document("vendor_1", sku_map={"type": "s3", "s3_key": key})
+    )
     world.upload("vendor_1", feed("A,5,10.00"))
     assert failure_of(world.run()).startswith("missing_sku_map: ")
 
@@ -376,7 +427,12 @@ def test_too_many_refused_rows_fail_the_run_with_their_list(world: World) -> Non
     world.upload("vendor_1", feed("A,5,10.00", "B,many,1.00"))
     assert failure_of(world.run()).startswith("validation_errors: validation errors")
     assert world.record().failed_stage is Stage.MERGE_PRICE
-    assert {"normalized_vendor_1", "invalid_rows", "errors", "run_summary"} <= world.names()
+    assert {
+        "normalized_vendor_1",
+        "invalid_rows",
+        "errors",
+        "run_summary",
+    } <= world.names()
     assert "merged_inventory" not in world.names()
     assert world.report("run_summary")["record_count"] == 0
 
@@ -389,7 +445,9 @@ def test_a_failed_run_frees_its_tenant(world: World) -> None:
 # --- faults that may pass -------------------------------------------------------------------------
 
 
-def test_a_throttled_attempt_gives_the_run_back_and_the_next_succeeds(world: World) -> None:
+def test_a_throttled_attempt_gives_the_run_back_and_the_next_succeeds(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
     throttled = with_objects(world.platform, ThrottledOnce(world.platform.objects))
@@ -411,9 +469,12 @@ def test_a_throttled_attempt_gives_the_run_back_and_the_next_succeeds(world: Wor
 
 
 @pytest.mark.parametrize(
-    "key", ["config_snapshot.json", "normalized.csv", "offers.arrow", "run_summary.json"]
+    "key",
+    ["config_snapshot.json", "normalized.csv", "offers.arrow", "run_summary.json"],
 )
-def test_an_upload_that_fails_beside_others_gives_the_run_back(world: World, key: str) -> None:
+def test_an_upload_that_fails_beside_others_gives_the_run_back(
+    world: World, key: str
+) -> None:
     class RefusesOneUpload(ThrottledOnce):
         def put_stream(self, target: str, chunks: Any, **options: Any) -> Any:
             if target.endswith(key) and self.refusals:
@@ -429,14 +490,19 @@ def test_an_upload_that_fails_beside_others_gives_the_run_back(world: World, key
     refusing = with_objects(world.platform, RefusesOneUpload(world.platform.objects))
     world.connect = lambda: refusing
     assert not world.run().success
-    assert (world.record().status, world.record().error_code) == (RunStatus.QUEUED, "throttled")
+    assert (world.record().status, world.record().error_code) == (
+        RunStatus.QUEUED,
+        "throttled",
+    )
     assert world.platform.runs.feed(TENANT) is None
     world.dispatch(2)
     assert world.execute(2).success
 
 
 def test_attempts_that_are_used_up_end_as_poison_with_the_cause(world: World) -> None:
-    world.platform.tenants.put(TENANT, json.dumps(config_document(timezone="Mars/Olympus")))
+    world.platform.tenants.put(
+        TENANT, json.dumps(config_document(timezone="Mars/Olympus"))
+    )
     world.request()
     for attempt in (1, 2, 3):
         world.dispatch(attempt)
@@ -502,15 +568,20 @@ def test_a_later_attempt_reads_the_same_bytes_as_the_first(world: World) -> None
     world.upload("vendor_1", feed("A,5,10.00"))
     world.request()
     world.dispatch()
-    world.execute(assets=["fetched_inventory", "normalized_inventory", "merged_inventory"])
+    world.execute(
+        assets=["fetched_inventory", "normalized_inventory", "merged_inventory"]
+    )
     first = world.artifact("merged_inventory")
     assert first.endswith(b"10.00\n")
     world.upload("vendor_1", feed("A,5,99.00"), name="later.csv")
     other = "0d1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e22"
     manifest = world.artifact("input_manifest").replace(RUN_ID.encode(), other.encode())
-    world.platform.objects.put(f"{other}/tenants/{TENANT}/reports/input_manifest.json", manifest)
     world.platform.objects.put(
-        f"{other}/tenants/{TENANT}/inbound/vendor_1/feed.csv", world.artifact("inbound_vendor_1")
+        f"{other}/tenants/{TENANT}/reports/input_manifest.json", manifest
+    )
+    world.platform.objects.put(
+        f"{other}/tenants/{TENANT}/inbound/vendor_1/feed.csv",
+        world.artifact("inbound_vendor_1"),
     )
     world.request(other)
     world.dispatch(run_id=other)
@@ -518,7 +589,9 @@ def test_a_later_attempt_reads_the_same_bytes_as_the_first(world: World) -> None
     assert world.artifact("merged_inventory", other) == first
 
 
-def test_an_attempt_that_belongs_to_another_dagster_run_executes_nothing(world: World) -> None:
+def test_an_attempt_that_belongs_to_another_dagster_run_executes_nothing(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
     world.request()
@@ -550,7 +623,9 @@ def test_a_run_cancelled_while_it_publishes_takes_its_feed_away(world: World) ->
 
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    cancelled = with_objects(world.platform, CancelledWhilePublishing(world.platform.objects))
+    cancelled = with_objects(
+        world.platform, CancelledWhilePublishing(world.platform.objects)
+    )
     world.connect = lambda: cancelled
     assert failure_of(world.run()).startswith("CANCELLED: ")
     assert "merged_inventory" not in world.names()
@@ -571,10 +646,14 @@ class CrashesOncePublished(ThrottledOnce):
         return self._objects.latest_object(prefix)
 
 
-def test_an_attempt_after_a_crash_publishes_the_same_bytes_at_the_same_place(world: World) -> None:
+def test_an_attempt_after_a_crash_publishes_the_same_bytes_at_the_same_place(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    crashing = with_objects(world.platform, CrashesOncePublished(world.platform.objects))
+    crashing = with_objects(
+        world.platform, CrashesOncePublished(world.platform.objects)
+    )
     world.connect = lambda: crashing
     assert not world.run().success
     assert world.platform.runs.feed(TENANT) is None
@@ -587,7 +666,9 @@ def test_an_attempt_after_a_crash_publishes_the_same_bytes_at_the_same_place(wor
     assert world.platform.objects.read(key) == first
 
 
-def test_a_run_that_becomes_poison_while_it_publishes_leaves_no_feed(world: World) -> None:
+def test_a_run_that_becomes_poison_while_it_publishes_leaves_no_feed(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
     objects = CrashesOncePublished(world.platform.objects)
@@ -616,7 +697,9 @@ def test_a_cancel_at_the_last_moment_takes_the_published_feed_away(
 
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    cancelled = with_objects(world.platform, CancelledOncePublished(world.platform.objects))
+    cancelled = with_objects(
+        world.platform, CancelledOncePublished(world.platform.objects)
+    )
     world.connect = lambda: cancelled
     assert not world.run().success
     assert world.record().status is RunStatus.CANCELLED
@@ -666,12 +749,16 @@ def test_a_later_asset_alone_takes_the_inputs_of_the_last_run(world: World) -> N
     world.upload("vendor_1", feed("A,5,99.00"), name="later.csv")
     result = world.execute(None, assets=["normalized_inventory", "merged_inventory"])
     assert result.success
-    assert world.artifact("merged_inventory", result.run_id) == world.artifact("merged_inventory")
+    assert world.artifact("merged_inventory", result.run_id) == world.artifact(
+        "merged_inventory"
+    )
     entry = world.report("input_manifest", result.run_id)["vendors"]["vendor_1"]
     assert entry["selection"] == f"run {RUN_ID}"
 
 
-def test_the_last_asset_alone_takes_the_work_files_of_the_last_run(world: World) -> None:
+def test_the_last_asset_alone_takes_the_work_files_of_the_last_run(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
     world.run()
@@ -695,7 +782,9 @@ def test_the_last_asset_alone_keeps_the_warnings_about_vendors_without_offers(
     told = {"OPTIONAL_VENDOR_MISSING": 1, "VENDOR_LEFT_OUT": 1}
     for run_id in (RUN_ID, result.run_id):
         assert world.report("run_summary", run_id)["warnings"] == told
-    first, alone = (world.report("errors", each)["entries"] for each in (RUN_ID, result.run_id))
+    first, alone = (
+        world.report("errors", each)["entries"] for each in (RUN_ID, result.run_id)
+    )
     assert alone == first
 
 

@@ -21,7 +21,9 @@ def verdicts(*feeds: bytes, **policy: Any) -> dict[str, dg.AssetCheckResult]:
     documents = [vendor_document(f"vendor_{n}") for n in range(1, len(feeds) + 1)]
     config = tenant_config(*documents, error_policy=policy)
     normalized = [
-        normalize_vendor(config, vendor, data, file_name="f.csv", requested_at=REQUESTED_AT)
+        normalize_vendor(
+            config, vendor, data, file_name="f.csv", requested_at=REQUESTED_AT
+        )
         for vendor, data in zip(config.vendors, feeds, strict=True)
     ]
     results = [*normalized_results(config.error_policy, normalized)]
@@ -41,7 +43,11 @@ def test_clean_feeds_pass_every_check() -> None:
 
 def test_each_vendor_has_a_row_in_each_table() -> None:
     results = verdicts(feed("A,5,10.00"), feed("A,5,9.00", "B,x,1.00"))
-    for name in ("canonical_schema_holds", "invalid_rows_within_max", "invalid_pct_within_max"):
+    for name in (
+        "canonical_schema_holds",
+        "invalid_rows_within_max",
+        "invalid_pct_within_max",
+    ):
         assert [(row["vendor_id"], row["invalid"]) for row in rows(results[name])] == [
             ("vendor_1", 0),
             ("vendor_2", 1),
@@ -49,7 +55,9 @@ def test_each_vendor_has_a_row_in_each_table() -> None:
 
 
 def test_a_refused_row_breaks_the_canonical_schema_as_a_warning() -> None:
-    result = verdicts(feed("A,5,10.00", "B,x,1.00"), max_invalid_rows=9)["canonical_schema_holds"]
+    result = verdicts(feed("A,5,10.00", "B,x,1.00"), max_invalid_rows=9)[
+        "canonical_schema_holds"
+    ]
     assert not result.passed
     assert result.severity is dg.AssetCheckSeverity.WARN
     assert rows(result, "errors_by_code") == [
@@ -60,7 +68,9 @@ def test_a_refused_row_breaks_the_canonical_schema_as_a_warning() -> None:
 @pytest.mark.parametrize(
     ("policy", "rows_pass", "pct_passes"),
     [
-        pytest.param({"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}, True, True, id="both"),
+        pytest.param(
+            {"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}, True, True, id="both"
+        ),
         pytest.param({"max_invalid_rows": 1}, True, False, id="part too great"),
         pytest.param({"max_invalid_row_pct": "0.5"}, False, True, id="rows too many"),
         pytest.param({}, False, False, id="neither"),
@@ -75,7 +85,9 @@ def test_each_limit_has_a_check_of_its_own(
 
 
 def test_the_merged_check_tells_how_many_skus_each_vendor_won() -> None:
-    result = verdicts(feed("A,5,10.00", "C,1,1.00"), feed("A,5,9.00"))["merged_schema_holds"]
+    result = verdicts(feed("A,5,10.00", "C,1,1.00"), feed("A,5,9.00"))[
+        "merged_schema_holds"
+    ]
     assert result.passed
     assert rows(result) == [
         {"vendor_id": "vendor_1", "skus_won": 1},
@@ -90,7 +102,10 @@ def test_a_sku_that_stands_twice_breaks_both_checks_of_the_merged_rows() -> None
     assert merged.feed is not None
     twice = pd.concat([merged.feed, merged.feed], ignore_index=True)
     broken = replace(merged, feed=twice, broken_rules=rules_broken_by(twice))
-    results = {str(result.check_name): result for result in merged_results(broken, RunFindings())}
+    results = {
+        str(result.check_name): result
+        for result in merged_results(broken, RunFindings())
+    }
     assert {name: result.passed for name, result in results.items()} == {
         "merged_schema_holds": False,
         "one_row_per_sku": False,
@@ -108,9 +123,15 @@ def test_prices_that_are_kept_back_stand_beside_the_guards() -> None:
     low = feed("S00,5,1", *(f"S{n:02},5,10" for n in range(1, 20)))
     run = run_in_memory(config, {"v1": low}, baseline=baseline)
     at = {"file_name": "f.csv", "requested_at": REQUESTED_AT}
-    merged = merge_vendors(config, [normalize_vendor(config, config.vendors[0], low, **at)])
+    merged = merge_vendors(
+        config, [normalize_vendor(config, config.vendors[0], low, **at)]
+    )
     *_, result = merged_results(merged, run.findings)
     assert result.passed
     assert result.metadata["quarantined"].value == 1
     (row,) = rows(result, "quarantine")
-    assert (row["sku"], row["price_published"], row["price_computed"]) == ("S00", "10.00", "1.00")
+    assert (row["sku"], row["price_published"], row["price_computed"]) == (
+        "S00",
+        "10.00",
+        "1.00",
+    )

@@ -29,7 +29,9 @@ RUN_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 MANY = 5_000_000
 TENANT, OTHERS = "acme", ("acme2", "acme-2", "the_acme", "ACME")
 STATUS = dg.DagsterRunStatus
-BACKFILLS = sa.table("bulk_actions", *map(sa.column, ("key", "status", "timestamp", "body")))
+BACKFILLS = sa.table(
+    "bulk_actions", *map(sa.column, ("key", "status", "timestamp", "body"))
+)
 TICKS = sa.table("job_ticks", *map(sa.column, ("job_origin_id", "status", "tick_body")))
 ASSETS = sa.table("asset_keys", *map(sa.column, ("asset_key", "cached_status_data")))
 
@@ -62,7 +64,9 @@ def add_run(
 
 def materialize(instance: dg.DagsterInstance, tenant_id: str) -> None:
     """Report a materialization that belongs to no run."""
-    event = dg.AssetMaterialization("merged_inventory", partition=tenant_id, tags={"seen": "1"})
+    event = dg.AssetMaterialization(
+        "merged_inventory", partition=tenant_id, tags={"seen": "1"}
+    )
     instance.report_runless_asset_event(event)
 
 
@@ -71,7 +75,9 @@ def rows(connection: Any, wanted: Any) -> list[Any]:
         return [*open_connection.execute(wanted).scalars()]
 
 
-def test_runs_and_partition_go_and_those_of_others_stay(instance: dg.DagsterInstance) -> None:
+def test_runs_and_partition_go_and_those_of_others_stay(
+    instance: dg.DagsterInstance,
+) -> None:
     add_run(instance, TENANT)
     others = {add_run(instance, tenant_id) for tenant_id in OTHERS}
     assert remove(instance) == (2, True)
@@ -110,7 +116,9 @@ def test_events_without_a_run_go_and_the_asset_s_last_is_another_s(
     assert left.partition_key == "acme2"
 
 
-def test_a_cache_that_names_the_tenant_is_made_anew(instance: dg.DagsterInstance) -> None:
+def test_a_cache_that_names_the_tenant_is_made_anew(
+    instance: dg.DagsterInstance,
+) -> None:
     materialize(instance, "acme2")
     storage: Any = instance.event_log_storage
     for name in (TENANT, "acme2"):
@@ -132,7 +140,9 @@ def test_a_cache_that_names_the_tenant_is_made_anew(instance: dg.DagsterInstance
     ],
     ids=["a run of it", "its id", "in a new line", "others"],
 )
-def test_ticks_that_tell_of_it_go(instance: dg.DagsterInstance, text: str, goes: bool) -> None:
+def test_ticks_that_tell_of_it_go(
+    instance: dg.DagsterInstance, text: str, goes: bool
+) -> None:
     run_id, storage = str(uuid.uuid4()), instance.schedule_storage
     assert storage is not None
     body = text.replace("RUN", run_id)
@@ -172,14 +182,23 @@ def test_a_backfill_waits_for_no_tenant_that_is_called_like_one_of_its_keys(
 ) -> None:
     storage: Any = instance.run_storage
     with storage.connect() as connection:
-        body = json.dumps({"partition_names": json.dumps(["acme2"]), "data": '{"target": {}}'})
-        row = {"key": "open", "status": "REQUESTED", "timestamp": sa.func.now(), "body": body}
+        body = json.dumps(
+            {"partition_names": json.dumps(["acme2"]), "data": '{"target": {}}'}
+        )
+        row = {
+            "key": "open",
+            "status": "REQUESTED",
+            "timestamp": sa.func.now(),
+            "body": body,
+        }
         connection.execute(BACKFILLS.insert().values(**row))
     for name in ("partition_names", "target"):
         assert DagsterHistory(instance).remove_tenant(name, (), lambda: False).is_all
 
 
-def test_a_backfill_that_named_it_goes_once_it_has_ended(instance: dg.DagsterInstance) -> None:
+def test_a_backfill_that_named_it_goes_once_it_has_ended(
+    instance: dg.DagsterInstance,
+) -> None:
     storage: Any = instance.run_storage
     with storage.connect() as connection:
         for key, status, names in (
@@ -188,10 +207,17 @@ def test_a_backfill_that_named_it_goes_once_it_has_ended(instance: dg.DagsterIns
             ("open", "REQUESTED", [TENANT]),
         ):
             body = json.dumps({"partition_names": json.dumps(names)})
-            row = {"key": key, "status": status, "timestamp": sa.func.now(), "body": body}
+            row = {
+                "key": key,
+                "status": status,
+                "timestamp": sa.func.now(),
+                "body": body,
+            }
             connection.execute(BACKFILLS.insert().values(**row))
     assert remove(instance) == (2, False)
-    assert rows(storage.connect, sa.select(BACKFILLS.c.key).order_by(BACKFILLS.c.key)) == [
+    assert rows(
+        storage.connect, sa.select(BACKFILLS.c.key).order_by(BACKFILLS.c.key)
+    ) == [
         "open",
         "other",
     ]
@@ -200,12 +226,22 @@ def test_a_backfill_that_named_it_goes_once_it_has_ended(instance: dg.DagsterIns
     assert remove(instance) == (1, True)
 
 
-def test_ticks_are_gone_through_from_where_it_was_late(instance: dg.DagsterInstance) -> None:
+def test_ticks_are_gone_through_from_where_it_was_late(
+    instance: dg.DagsterInstance,
+) -> None:
     storage: Any = instance.schedule_storage
-    tick = {"job_origin_id": "o", "status": "SUCCESS", "tick_body": '{"tenant": "acme"}'}
+    tick = {
+        "job_origin_id": "o",
+        "status": "SUCCESS",
+        "tick_body": '{"tenant": "acme"}',
+    }
     with storage.connect() as connection:
         connection.execute(TICKS.insert(), [tick] * 1100)
-    run_id, history, marks = add_run(instance, TENANT), DagsterHistory(instance), list[str | None]()
+    run_id, history, marks = (
+        add_run(instance, TENANT),
+        DagsterHistory(instance),
+        list[str | None](),
+    )
     removed = history.remove_tenant(TENANT, (), lambda: True)
     while removed.mark != "ticks seen":
         assert instance.get_run_by_id(run_id) is not None
@@ -255,7 +291,10 @@ def test_runs_of_assets_that_were_materialized_by_hand_are_deleted_if_they_are_t
 
 
 def execute_checked(
-    instance: dg.DagsterInstance, tenant_id: str = TENANT, *, job_name: str = INVENTORY_SYNC
+    instance: dg.DagsterInstance,
+    tenant_id: str = TENANT,
+    *,
+    job_name: str = INVENTORY_SYNC,
 ) -> str:
     """Execute a run of the job that materializes an asset of a tenant and checks it twice."""
     specs = [
@@ -281,7 +320,12 @@ def test_a_run_deleted_by_its_age_leaves_no_verdict_no_tag_and_no_file(
 ) -> None:
     gone, kept = execute_checked(instance), execute_checked(instance)
     before = places(tmp_path, kept)
-    assert places(tmp_path, gone) >= {"runs", "run_tags", "event_logs", "asset_check_executions"}
+    assert places(tmp_path, gone) >= {
+        "runs",
+        "run_tags",
+        "event_logs",
+        "asset_check_executions",
+    }
     assert places(tmp_path, gone) >= {f"{gone}.db"}
     assert delete_old(instance) == 1
     assert places(tmp_path, gone) == set()
@@ -346,7 +390,9 @@ def bytes_of(home: Path) -> int:
 def used_bytes(path: Path) -> int:
     names = ("page_count", "freelist_count", "page_size")
     with closing(sqlite3.connect(path)) as connection:
-        pages, free, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+        pages, free, size = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names
+        )
     return int((pages - free) * size)
 
 
@@ -372,4 +418,9 @@ def test_a_file_that_is_mostly_free_is_made_smaller(
 def places(home: Path, run_id: str) -> set[str]:
     """Return the tables and the files that name a run."""
     found = naming(kept_by_dagster(home), {run_id})
-    return {part for place in found for part in Path(place).parts[-3:] if not part.isdecimal()}
+    return {
+        part
+        for place in found
+        for part in Path(place).parts[-3:]
+        if not part.isdecimal()
+    }

@@ -27,9 +27,12 @@ from support.builders import REQUESTED_AT, RUN_ID
 
 STATUS = dg.DagsterRunStatus
 ORIGIN = RemoteJobOrigin(
-    RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("relay"), "defs"), INVENTORY_SYNC
+    RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("relay"), "defs"),
+    INVENTORY_SYNC,
 )
-RECORD = RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT, attempt=2)
+RECORD = RunRecord(
+    run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT, attempt=2
+)
 
 
 def add_run(
@@ -71,7 +74,9 @@ def test_an_attempt_is_found_by_its_tags_before_it_is_claimed(
     assert executions.state(RECORD) is AttemptState.WAITING
 
 
-def test_a_copy_by_re_execution_is_not_the_attempt(instance: dg.DagsterInstance) -> None:
+def test_a_copy_by_re_execution_is_not_the_attempt(
+    instance: dg.DagsterInstance,
+) -> None:
     parent = add_run(instance, STATUS.SUCCESS, attempt=1)
     add_run(instance, STATUS.STARTED, parent=parent)
     assert DagsterExecutions(instance).state(RECORD) is AttemptState.ABSENT
@@ -92,7 +97,11 @@ def test_runs_that_have_waited_in_dagster_s_queue_are_promoted(
 ) -> None:
     waiting, ahead, executing = (
         add_run(instance, status, **{tags.PRIORITY: priority})
-        for status, priority in ((STATUS.QUEUED, "5"), (STATUS.QUEUED, "10"), (STATUS.STARTED, "5"))
+        for status, priority in (
+            (STATUS.QUEUED, "5"),
+            (STATUS.QUEUED, "10"),
+            (STATUS.STARTED, "5"),
+        )
     )
     executions, now = DagsterExecutions(instance), datetime.now(UTC)
 
@@ -108,7 +117,10 @@ def test_runs_that_have_waited_in_dagster_s_queue_are_promoted(
 
 @pytest.mark.parametrize(
     ("report", "state"),
-    [("report_failed", AttemptState.FAILED), ("report_cancelled", AttemptState.CANCELLED)],
+    [
+        ("report_failed", AttemptState.FAILED),
+        ("report_cancelled", AttemptState.CANCELLED),
+    ],
 )
 def test_a_run_that_is_reported_over_is_over(
     instance: dg.DagsterInstance, report: str, state: AttemptState
@@ -119,7 +131,9 @@ def test_a_run_that_is_reported_over_is_over(
     assert executions.state(RECORD) is state
 
 
-def test_a_run_that_has_ended_is_reported_no_other_end(instance: dg.DagsterInstance) -> None:
+def test_a_run_that_has_ended_is_reported_no_other_end(
+    instance: dg.DagsterInstance,
+) -> None:
     executions = DagsterExecutions(instance)
     add_run(instance, STATUS.SUCCESS)
     executions.report_failed(RECORD, "its process is gone")
@@ -161,7 +175,9 @@ def test_ten_thousand_partitions_are_not_read_to_add_none() -> None:
     assert DagsterPartitions(nothing_to_read).add_tenants([]) == []
 
 
-def test_a_process_that_does_not_end_is_not_waited_for(instance: dg.DagsterInstance) -> None:
+def test_a_process_that_does_not_end_is_not_waited_for(
+    instance: dg.DagsterInstance,
+) -> None:
     asked, answers = threading.Event(), threading.Event()
 
     class Frozen:

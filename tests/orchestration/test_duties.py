@@ -53,7 +53,9 @@ def evaluate(
 def test_with_nothing_to_do_the_duties_do_nothing(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
-    sensor = build_defs(connect_tick=lambda: platform).resolve_sensor_def("housekeeping")
+    sensor = build_defs(connect_tick=lambda: platform).resolve_sensor_def(
+        "housekeeping"
+    )
     with dg.build_sensor_context(instance=instance) as context:
         result = sensor(context)
         assert isinstance(result, dg.SkipReason)
@@ -84,7 +86,10 @@ def test_each_duty_comes_again_after_its_own_interval(platform: Platform) -> Non
     def noted(name: str) -> Callable[[Occasion, Memory], str]:
         return lambda _, __: done.append(name) or "done"
 
-    table = [Duty("often", 0, 9, noted("often")), Duty("seldom", 60, 9, noted("seldom"))]
+    table = [
+        Duty("often", 0, 9, noted("often")),
+        Duty("seldom", 60, 9, noted("seldom")),
+    ]
     cursor = None
     for _ in range(7):
         _, cursor = keep_house(platform, closed, cursor, clock=clock, duties=table)
@@ -103,25 +108,37 @@ def test_the_duty_that_has_waited_longest_comes_first(platform: Platform) -> Non
     assert done == ["b", "c", "a"]
 
 
-def test_a_duty_has_no_longer_than_its_own_time_and_that_of_the_tick(platform: Platform) -> None:
+def test_a_duty_has_no_longer_than_its_own_time_and_that_of_the_tick(
+    platform: Platform,
+) -> None:
     left: list[float] = []
 
     def act(on: Occasion, _: Memory) -> str:
         left.append(on.deadline.at - on.deadline.monotonic())
         return "done"
 
-    keep_house(platform, closed, None, duties=[Duty("a", 0, 5, act), Duty("b", 0, 500, act)])
+    keep_house(
+        platform, closed, None, duties=[Duty("a", 0, 5, act), Duty("b", 0, 500, act)]
+    )
     assert 4 < left[0] <= 5
     assert 40 < left[1] <= 45
 
 
 def test_the_last_tick_of_which_no_one_knows_is_none(platform: Platform) -> None:
     duty = Duty("a", 60, 5, lambda _, __: "done")
-    for cursor in ("{", "[]", "3", '{"a": 4}', '{"a": {"due_at": "soon", "memory": 3}}'):
+    for cursor in (
+        "{",
+        "[]",
+        "3",
+        '{"a": 4}',
+        '{"a": {"due_at": "soon", "memory": 3}}',
+    ):
         assert keep_house(platform, closed, cursor, duties=[duty])[0] == "a: done"
 
 
-def test_new_tenants_get_their_partition(platform: Platform, instance: dg.DagsterInstance) -> None:
+def test_new_tenants_get_their_partition(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
     _, memory = evaluate("tenant_partitions", platform, instance)
     platform.tenants.put("acme", json.dumps(config_document()))
     done, _ = evaluate("tenant_partitions", platform, instance, memory)
@@ -135,7 +152,10 @@ def test_a_tenant_that_is_being_deleted_gets_no_partition(
     platform.tenants.put("acme", json.dumps(config_document()))
     platform.closing.ask("acme")
     for memory in (None, {"known_until": utc_now().timestamp(), "compared_at": 9e9}):
-        assert evaluate("tenant_partitions", platform, instance, memory)[0] == "partitions added: 0"
+        assert (
+            evaluate("tenant_partitions", platform, instance, memory)[0]
+            == "partitions added: 0"
+        )
     platform.deletions.restore("acme")
     assert evaluate("tenant_partitions", platform, instance)[0] == "partitions added: 1"
 
@@ -145,7 +165,9 @@ def test_a_tenant_whose_time_has_come_is_deleted(
 ) -> None:
     platform.tenants.put("acme", json.dumps(config_document()))
     platform.deletions.ask("acme", timedelta(0))
-    assert evaluate("tenant_deletions", platform, instance)[0] == "deletions looked at: 1"
+    assert (
+        evaluate("tenant_deletions", platform, instance)[0] == "deletions looked at: 1"
+    )
     assert platform.tenants.latest_version("acme") is None
 
 
@@ -167,14 +189,18 @@ def test_another_process_deletes_what_is_left_to_it(
     assert platform.tenants.latest_version("acme") is None
 
 
-def test_held_runs_are_counted(platform: Platform, instance: dg.DagsterInstance) -> None:
+def test_held_runs_are_counted(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
     ApiWorld(platform).hold_one()
     assert evaluate("held_runs", platform, instance)[0] == "runs held: 1"
 
 
 def test_strays_are_settled(platform: Platform, instance: dg.DagsterInstance) -> None:
     stray = Job(str(uuid.uuid4()), "acme")
-    platform.clients.sqs.send_message(QueueUrl=platform.queue.dlq_url, MessageBody=stray.body())
+    platform.clients.sqs.send_message(
+        QueueUrl=platform.queue.dlq_url, MessageBody=stray.body()
+    )
     done, _ = evaluate("dead_letters", platform, instance)
     assert done == "1 of 1 dead letters resolved"
 
@@ -202,7 +228,10 @@ def test_a_duty_that_fails_is_a_worker_error_and_holds_up_no_other(
         raise MissingResourceError("the table", "it is gone")
 
     told, before = Told(), {"due_at": 0, "memory": {"empty_at": [1.0]}}
-    table = [Duty("fails", 60, 9, fail, QueueWatch), Duty("works", 60, 9, lambda _, __: "done")]
+    table = [
+        Duty("fails", 60, 9, fail, QueueWatch),
+        Duty("works", 60, 9, lambda _, __: "done"),
+    ]
     lines, cursor = keep_house(
         replace(platform, metrics=told),
         lambda: instance,
@@ -210,7 +239,10 @@ def test_a_duty_that_fails_is_a_worker_error_and_holds_up_no_other(
         clock=FakeClock(),
         duties=table,
     )
-    assert [line.partition(":")[0] for line in lines.splitlines()] == ["fails FAILED", "works"]
+    assert [line.partition(":")[0] for line in lines.splitlines()] == [
+        "fails FAILED",
+        "works",
+    ]
     assert told.types == ["missing_resource"]
     (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert (line["event"], line["duty"]) == ("duty_error", "fails")

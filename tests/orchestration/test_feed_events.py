@@ -49,18 +49,28 @@ def sync(world: World, run_id: str, *rows: str) -> None:
     world.run(run_id)
 
 
-def report(world: World, platform: Platform | None = None, later: timedelta = timedelta()) -> int:
+def report(
+    world: World, platform: Platform | None = None, later: timedelta = timedelta()
+) -> int:
     deadline, now = Deadline.after(60), utc_now() + later
-    on = DagsterOccasion(platform or world.platform, now, deadline, lambda: world.instance)
+    on = DagsterOccasion(
+        platform or world.platform, now, deadline, lambda: world.instance
+    )
     return report_publications(on)
 
 
 def events(world: World, asset: str = PUBLISHED) -> list[Mapping[str, Any]]:
     """Return the metadata of an asset's materializations, the last first."""
-    asked = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[TENANT])
+    asked = dg.AssetRecordsFilter(
+        asset_key=dg.AssetKey(asset), asset_partitions=[TENANT]
+    )
     found = world.instance.fetch_materializations(asked, limit=99).records
     events = [each.asset_materialization for each in found]
-    return [{k: v.value for k, v in each.metadata.items()} for each in events if each is not None]
+    return [
+        {k: v.value for k, v in each.metadata.items()}
+        for each in events
+        if each is not None
+    ]
 
 
 def release(world: World, run_id: str) -> None:
@@ -84,7 +94,9 @@ def test_a_publication_a_release_and_a_rollback_are_an_event_each(kept: World) -
     assert report(kept) == 0  # it is held
     release(kept, SECOND)
     assert report(kept) == 1
-    kept.platform.ledger.feeds.roll_back(TENANT, FIRST, "the prices were right", by="admin")
+    kept.platform.ledger.feeds.roll_back(
+        TENANT, FIRST, "the prices were right", by="admin"
+    )
     assert report(kept) == 1
     shown = events(kept)
     assert [(each["how"], each["by"], each["run_id"]) for each in shown] == [
@@ -99,13 +111,19 @@ def test_a_publication_a_release_and_a_rollback_are_an_event_each(kept: World) -
     assert report(kept, later=2 * LEASE) == 0
 
 
-def test_those_that_came_while_nobody_reported_come_in_their_order(world: World) -> None:
+def test_those_that_came_while_nobody_reported_come_in_their_order(
+    world: World,
+) -> None:
     world.store_config()
     for run_id in (FIRST, SECOND):
         sync(world, run_id, *WHOLE)
     world.platform.ledger.feeds.roll_back(TENANT, FIRST)
     assert report(world) == 3
-    assert [each["run_id"] for each in reversed(events(world))] == [FIRST, SECOND, FIRST]
+    assert [each["run_id"] for each in reversed(events(world))] == [
+        FIRST,
+        SECOND,
+        FIRST,
+    ]
 
 
 class Runs:
@@ -124,7 +142,9 @@ def with_runs(platform: Platform, **changes: Any) -> Platform:
     return replace(platform, runs=runs)
 
 
-def test_whoever_dies_before_the_report_is_noted_leaves_no_second_event(world: World) -> None:
+def test_whoever_dies_before_the_report_is_noted_leaves_no_second_event(
+    world: World,
+) -> None:
     world.store_config()
     sync(world, FIRST, *WHOLE)
     calls: list[FeedPointer] = []
@@ -153,7 +173,9 @@ def test_of_two_daemons_one_reports(world: World) -> None:
     assert len(events(world)) == 1
 
 
-def test_a_publication_that_comes_while_others_are_reported_is_reported_too(world: World) -> None:
+def test_a_publication_that_comes_while_others_are_reported_is_reported_too(
+    world: World,
+) -> None:
     world.store_config()
     sync(world, FIRST, *WHOLE)
     noted: list[FeedPointer] = []
@@ -202,7 +224,9 @@ def test_after_a_release_the_merged_feed_s_page_says_so(world: World) -> None:
     assert released["rows_merged"] == held["rows_merged"] == 2
 
 
-def test_a_newer_run_s_page_does_not_say_that_an_older_one_was_released(world: World) -> None:
+def test_a_newer_run_s_page_does_not_say_that_an_older_one_was_released(
+    world: World,
+) -> None:
     world.store_config()
     sync(world, FIRST, *WHOLE)
     sync(world, SECOND, *WHOLE[:2])
@@ -219,7 +243,9 @@ HOURLY = {"schedule": {"cron": "0 * * * *"}}
 
 def judge(world: World, now: datetime) -> int:
     feeds = scheduled_feeds(world.platform)
-    on = DagsterOccasion(world.platform, now, Deadline.after(60), lambda: world.instance)
+    on = DagsterOccasion(
+        world.platform, now, Deadline.after(60), lambda: world.instance
+    )
     return judge_freshness(on, feeds)
 
 
@@ -231,7 +257,9 @@ def test_a_feed_is_late_an_hour_after_its_schedule_was_due(kept: World) -> None:
     kept.store_config(triggers=HOURLY)
     take_due(kept.platform)
     sync(kept, FIRST, *WHOLE)
-    hour = pointer(kept).in_force.published_at.replace(minute=0, second=0, microsecond=0)
+    hour = pointer(kept).in_force.published_at.replace(
+        minute=0, second=0, microsecond=0
+    )
     assert judge(kept, hour + timedelta(hours=1, minutes=59)) == 1
     assert verdicts(kept) == {TENANT: True}
     assert judge(kept, hour + timedelta(hours=2)) == 0
@@ -239,7 +267,9 @@ def test_a_feed_is_late_an_hour_after_its_schedule_was_due(kept: World) -> None:
     assert verdicts(kept) == {TENANT: False}
     assert judge(kept, hour + timedelta(hours=3)) == 0
     key = dg.AssetCheckKey(dg.AssetKey(PUBLISHED), FRESH)
-    (shown,) = kept.instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
+    (shown,) = kept.instance.event_log_storage.get_asset_check_execution_history(
+        key, limit=9
+    )
     assert shown.event is not None
     assert shown.event.dagster_event is not None
     verdict: Any = shown.event.dagster_event.event_specific_data

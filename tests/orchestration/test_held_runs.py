@@ -25,7 +25,9 @@ FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123"
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
 
 
-def sync(world: World, run_id: str, *rows: str, vendor_id: str = "vendor_1") -> RunRecord:
+def sync(
+    world: World, run_id: str, *rows: str, vendor_id: str = "vendor_1"
+) -> RunRecord:
     """Upload a feed and run."""
     world.upload(vendor_id, feed(*rows), name=f"{run_id[0]}.csv")
     world.run(run_id)
@@ -86,13 +88,17 @@ def test_a_feed_that_lost_most_of_the_published_one_is_held_and_the_shop_keeps_t
         "limit": "0.50",
         "count": 18,
         "of": 20,
-        "examples": [{"sku": f"S{n:02}", "before": "10.00", "after": None} for n in range(2, 7)],
+        "examples": [
+            {"sku": f"S{n:02}", "before": "10.00", "after": None} for n in range(2, 7)
+        ],
     }
     assert (in_force(world), held_run_id(world)) == (FIRST, SECOND)
     assert world.platform.runs.lock(TENANT).active_run_id is None
     for copy in (published_key(record, "csv"), state_key(record)):
         assert world.platform.objects.exists(copy)
-    assert {"merged_inventory", "baseline_state", "run_summary"} <= set(record.artifacts)
+    assert {"merged_inventory", "baseline_state", "run_summary"} <= set(
+        record.artifacts
+    )
     assert world.report("run_summary", SECOND)["status"] == "HELD"
 
 
@@ -109,14 +115,24 @@ def test_a_run_tells_what_its_feed_changes_in_artifact_summary_record_and_dagste
         "S19,removed,vendor_1,,5,,10.00,",
     ]
     told = world.report("run_summary", SECOND)["changes"]
-    assert (told["baseline_run_id"], told["removed"], told["unchanged"]) == (FIRST, 1, 18)
+    assert (told["baseline_run_id"], told["removed"], told["unchanged"]) == (
+        FIRST,
+        1,
+        18,
+    )
     assert {"baseline_run_id": record.baseline_run_id, **(record.changes or {})} == told
     assert shown.metadata["changes/removed"].value == 1
-    assert str(shown.metadata["artifact/changes"].value).endswith("/reports/changes.csv")
+    assert str(shown.metadata["artifact/changes"].value).endswith(
+        "/reports/changes.csv"
+    )
 
 
-def test_a_first_run_and_a_run_of_some_vendors_are_compared_with_nothing(world: World) -> None:
-    world.store_config(vendor_document("vendor_1"), vendor_document("vendor_2", required=False))
+def test_a_first_run_and_a_run_of_some_vendors_are_compared_with_nothing(
+    world: World,
+) -> None:
+    world.store_config(
+        vendor_document("vendor_1"), vendor_document("vendor_2", required=False)
+    )
     sync(world, FIRST, *WHOLE)
     world.run(SECOND, vendors=("vendor_1",))
     for run_id in (FIRST, SECOND):
@@ -161,7 +177,9 @@ def test_a_feed_that_is_only_warned_of_is_published(world: World) -> None:
     assert world.report("run_summary", SECOND)["warnings"] == {"GUARD_TRIPPED": 2}
 
 
-def test_a_run_that_was_posted_with_its_config_version_is_compared_too(world: World) -> None:
+def test_a_run_that_was_posted_with_its_config_version_is_compared_too(
+    world: World,
+) -> None:
     world.store_config()
     sync(world, FIRST, *WHOLE)
     world.upload("vendor_1", feed(*WHOLE[:2]), name="later.csv")
@@ -197,7 +215,9 @@ def test_a_baseline_that_cannot_be_read_is_tried_again_and_never_passed_over(
 
 
 def test_a_run_of_some_vendors_is_not_compared(world: World) -> None:
-    world.store_config(vendor_document("vendor_1"), vendor_document("vendor_2", required=False))
+    world.store_config(
+        vendor_document("vendor_1"), vendor_document("vendor_2", required=False)
+    )
     sync(world, FIRST, *WHOLE)
     world.upload("vendor_1", feed(*WHOLE[:2]), name="later.csv")
     world.run(SECOND, vendors=("vendor_1",))
@@ -224,7 +244,9 @@ def test_a_run_that_is_cancelled_after_all_tells_no_changes(world: World) -> Non
     world.connect = lambda: cancelling
     record = sync(world, SECOND, *WHOLE[:18])
     assert (record.status, record.changes) == (RunStatus.CANCELLED, None)
-    assert not {"changes", "merged_inventory"} & (world.names(SECOND) | set(record.artifacts))
+    assert not {"changes", "merged_inventory"} & (
+        world.names(SECOND) | set(record.artifacts)
+    )
     assert world.report("run_summary", SECOND)["changes"] is None
 
 
@@ -249,7 +271,9 @@ def test_a_release_of_something_else_than_is_held_is_refused(world: World) -> No
     assert (world.record(SECOND).status, in_force(world)) == (RunStatus.HELD, FIRST)
 
 
-def test_nothing_is_released_or_rolled_back_while_the_tenant_has_a_run(world: World) -> None:
+def test_nothing_is_released_or_rolled_back_while_the_tenant_has_a_run(
+    world: World,
+) -> None:
     record = held(world)
     world.request(THIRD)
     with pytest.raises(TenantBusyError):
@@ -337,7 +361,10 @@ def two_vendors(**changes: Any) -> list[dict[str, Any]]:
 
 
 def test_a_vendor_s_half_feed_is_replaced_by_its_last_good_one(world: World) -> None:
-    good = {"on_trouble": "last_good", "last_good": {"max_age_hours": 24, "quantity_pct": 50}}
+    good = {
+        "on_trouble": "last_good",
+        "last_good": {"max_age_hours": 24, "quantity_pct": 50},
+    }
     world.store_config(*two_vendors(**good))
     world.upload("vendor_2", feed(*(f"T{number:02},1,3.00" for number in range(20))))
     sync(world, FIRST, *WHOLE)
@@ -380,7 +407,9 @@ def test_a_vendor_without_a_last_good_feed_fails_the_run_where_it_is_required(
     assert failure_of(world.run(FIRST)).startswith("missing_required_columns")
 
 
-def test_a_vendor_in_trouble_is_left_out_and_the_manifest_says_why(world: World) -> None:
+def test_a_vendor_in_trouble_is_left_out_and_the_manifest_says_why(
+    world: World,
+) -> None:
     world.store_config(*two_vendors(on_trouble="leave_out"))
     world.upload("vendor_2", feed("T01,1,3.00"))
     world.upload("vendor_1", feed("S00,5", header="a,b"))
@@ -400,6 +429,8 @@ def test_a_vendor_in_trouble_is_left_out_and_the_manifest_says_why(world: World)
 def test_the_manifest_s_pins_stay_when_it_is_completed(world: World) -> None:
     world.store_config()
     record = sync(world, FIRST, *WHOLE)
-    entry = json.loads(world.platform.objects.read(record.keys.input_manifest))["vendors"]
+    entry = json.loads(world.platform.objects.read(record.keys.input_manifest))[
+        "vendors"
+    ]
     assert entry["vendor_1"]["status"] == "found"
     assert entry["vendor_1"]["run_copy_key"] == record.artifacts["inbound_vendor_1"]

@@ -43,20 +43,40 @@ def test_a_failure_names_run_stage_and_attempt_and_the_reports_that_there_are(
     with claimed(platform) as attempt:
         attempt.reports.artifacts["errors"] = "key/errors.json"
         shown = failure_metadata(attempt)
-    assert list(shown) == ["run_id", "stage", "attempt", "started_by", "artifact/errors"]
-    assert (shown["run_id"], shown["stage"], shown["attempt"]) == (RUN_ID, "FETCH_INPUTS", 1)
+    assert list(shown) == [
+        "run_id",
+        "stage",
+        "attempt",
+        "started_by",
+        "artifact/errors",
+    ]
+    assert (shown["run_id"], shown["stage"], shown["attempt"]) == (
+        RUN_ID,
+        "FETCH_INPUTS",
+        1,
+    )
     assert shown["started_by"] == "api"
     assert shown["artifact/errors"] == dg.MetadataValue.path(
         platform.objects.uri("key/errors.json")
     )
 
 
-def test_a_run_that_has_failed_says_whose_it_is_and_what_to_do(platform: Platform) -> None:
+def test_a_run_that_has_failed_says_whose_it_is_and_what_to_do(
+    platform: Platform,
+) -> None:
     with claimed(platform) as attempt:
         with pytest.raises(RunStoppedError):
-            attempt.fail(RunFailure("DECODE_ERROR", "decode error", Stage.NORMALIZE, ("acme",)))
+            attempt.fail(
+                RunFailure("DECODE_ERROR", "decode error", Stage.NORMALIZE, ("acme",))
+            )
         shown = failure_metadata(attempt)
-    assert list(shown)[:5] == ["run_id", "stage", "attempt", "failure_class", "next_action"]
+    assert list(shown)[:5] == [
+        "run_id",
+        "stage",
+        "attempt",
+        "failure_class",
+        "next_action",
+    ]
     assert shown["failure_class"] == "vendor_data"
     assert shown["next_action"].startswith("Set parser.encoding of vendor acme")
 

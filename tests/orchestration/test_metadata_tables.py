@@ -31,13 +31,21 @@ FOUND = {
     "size": 12,
     "last_modified": "2026-03-01T12:00:00Z",
 }
-MISSING = {**dict.fromkeys(FOUND), "status": "missing", "expected_prefix": "tenants/acme/"}
+MISSING = {
+    **dict.fromkeys(FOUND),
+    "status": "missing",
+    "expected_prefix": "tenants/acme/",
+}
 
 
 def vendors(**feeds: bytes) -> list[NormalizedVendor]:
     return [
         normalize_vendor(
-            CONFIG, CONFIG.vendor(name), data, file_name="f.csv", requested_at=REQUESTED_AT
+            CONFIG,
+            CONFIG.vendor(name),
+            data,
+            file_name="f.csv",
+            requested_at=REQUESTED_AT,
         )
         for name, data in feeds.items()
     ]
@@ -45,7 +53,9 @@ def vendors(**feeds: bytes) -> list[NormalizedVendor]:
 
 @pytest.fixture(scope="module")
 def normalized() -> list[NormalizedVendor]:
-    return vendors(north=feed("A,5,10.00", "B,many,1.00", "C,few,1.00"), south=feed("A,5,9.00"))
+    return vendors(
+        north=feed("A,5,10.00", "B,many,1.00", "C,few,1.00"), south=feed("A,5,9.00")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +72,21 @@ def columns_of(shown: dg.TableMetadataValue) -> list[str]:
 
 
 def test_a_table_without_rows_has_its_columns_all_the_same() -> None:
-    assert columns_of(table([], {"rows": "int", "columns": "string"})) == ["rows", "columns"]
+    assert columns_of(table([], {"rows": "int", "columns": "string"})) == [
+        "rows",
+        "columns",
+    ]
 
 
 def test_an_input_is_shown_where_it_was_found_or_where_it_is_expected() -> None:
     shown = input_table({"north": FOUND, "south": MISSING})
-    assert columns_of(shown) == ["vendor_id", "status", "s3_key", "bytes", "last_modified"]
+    assert columns_of(shown) == [
+        "vendor_id",
+        "status",
+        "s3_key",
+        "bytes",
+        "last_modified",
+    ]
     first, second = rows_of(shown)
     assert (first["s3_key"], first["bytes"]) == ("tenants/acme/a.csv", 12)
     assert (second["s3_key"], second["bytes"]) == ("tenants/acme/", 0)
@@ -79,7 +98,9 @@ def test_a_vendor_is_shown_with_its_counts_and_with_its_wins_where_they_are_know
     north, _ = rows_of(vendor_table(normalized))
     assert (north["rows"], north["valid"], north["invalid"]) == (3, 1, 2)
     assert "skus_won" not in north
-    assert [row["skus_won"] for row in rows_of(vendor_table(normalized, {"south": 1}))] == [0, 1]
+    assert [
+        row["skus_won"] for row in rows_of(vendor_table(normalized, {"south": 1}))
+    ] == [0, 1]
 
 
 def test_rows_are_shown_by_where_they_went() -> None:
@@ -102,7 +123,9 @@ def test_a_feed_that_cannot_be_used_is_a_fault_too() -> None:
     ]
 
 
-def test_every_vendor_of_the_config_has_won_some_or_none(merged: MergedInventory) -> None:
+def test_every_vendor_of_the_config_has_won_some_or_none(
+    merged: MergedInventory,
+) -> None:
     assert merged.skus_won() == {"north": 0, "south": 1}
     assert rows_of(winner_table(merged)) == [
         {"vendor_id": "north", "skus_won": 0},

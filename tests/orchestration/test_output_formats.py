@@ -41,11 +41,18 @@ def published(world: World) -> set[str]:
 
 
 @pytest.mark.parametrize("format", CONTENT_TYPES)
-def test_a_feed_has_its_format_in_its_keys_and_its_content_type(world: World, format: str) -> None:
+def test_a_feed_has_its_format_in_its_keys_and_its_content_type(
+    world: World, format: str
+) -> None:
     record = sync(world, FIRST, format)
     key = f"{record.keys.prefix}outputs/merged_inventory.{format}"
-    assert (record.status, record.artifacts["merged_inventory"]) == (RunStatus.SUCCEEDED, key)
-    assert in_force(world).key == record.feed_key == f"published/{TENANT}/{FIRST}.{format}"
+    assert (record.status, record.artifacts["merged_inventory"]) == (
+        RunStatus.SUCCEEDED,
+        key,
+    )
+    assert (
+        in_force(world).key == record.feed_key == f"published/{TENANT}/{FIRST}.{format}"
+    )
     for one in (key, in_force(world).key):
         bucket = world.platform.objects.bucket
         found = world.platform.clients.s3.get_object(Bucket=bucket, Key=one)

@@ -32,7 +32,10 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def world(clock: FakeClock) -> Iterator[World]:
-    with embedded_platform(clock) as platform, dg.DagsterInstance.ephemeral() as instance:
+    with (
+        embedded_platform(clock) as platform,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
         world = World(platform, instance)
         world.store_config(
             vendor_document("vendor_1"),
@@ -45,7 +48,9 @@ def world(clock: FakeClock) -> Iterator[World]:
 def sync(world: World, n: int, changed: Mapping[str, str] | None = None) -> RunRecord:
     """Upload all SKUs, some with another price, and run."""
     rows = ({**dict.fromkeys(NAMES, "131.99"), **(changed or {})}).items()
-    world.upload("vendor_1", feed(*(f"{sku},5,{price}" for sku, price in rows)), name=f"{n}.csv")
+    world.upload(
+        "vendor_1", feed(*(f"{sku},5,{price}" for sku, price in rows)), name=f"{n}.csv"
+    )
     world.run(RUNS[n])
     return world.record(RUNS[n])
 
@@ -69,7 +74,9 @@ def kept_back(world: World, n: int) -> list[str]:
 
 
 def merged_metadata(world: World) -> Any:
-    event = world.instance.get_latest_materialization_event(dg.AssetKey("merged_inventory"))
+    event = world.instance.get_latest_materialization_event(
+        dg.AssetKey("merged_inventory")
+    )
     assert event is not None
     assert event.asset_materialization is not None
     return event.asset_materialization.metadata
@@ -83,7 +90,9 @@ def accept(world: World, n: int, **order: Any) -> Any:
 
 def explained(world: World, n: int, sku: str) -> dict[str, Any]:
     path = f"/v1/runs/{RUNS[n]}/explain"
-    found: dict[str, Any] = ApiWorld(world.platform).client.get(path, params={"sku": sku}).json()
+    found: dict[str, Any] = (
+        ApiWorld(world.platform).client.get(path, params={"sku": sku}).json()
+    )
     return found
 
 
@@ -126,10 +135,15 @@ def test_nine_prices_are_kept_back_three_are_accepted_and_time_confirms_the_othe
     clock.advance(seconds=1)
     record = sync(world, 4, LOW)
     assert low(world) == NINE
-    assert (record.counts["quarantined"], "quarantine" in record.artifacts) == (0, False)
+    assert (record.counts["quarantined"], "quarantine" in record.artifacts) == (
+        0,
+        False,
+    )
 
 
-def test_behind_a_rollback_a_price_is_suspect_anew(world: World, clock: FakeClock) -> None:
+def test_behind_a_rollback_a_price_is_suspect_anew(
+    world: World, clock: FakeClock
+) -> None:
     sync(world, 0)
     sync(world, 1, LOW)
     accept(world, 1, skus=THREE)

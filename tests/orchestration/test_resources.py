@@ -74,7 +74,9 @@ def test_a_fault_that_has_a_code_is_named_without_its_cause(world: World) -> Non
     throttled = with_objects(world.platform, ThrottledOnce(world.platform.objects))
     world.connect = lambda: throttled
     failure = failure_event(world.run())
-    assert failure.user_failure_data.description.startswith("throttled: s3.ListObjectsV2: ")
+    assert failure.user_failure_data.description.startswith(
+        "throttled: s3.ListObjectsV2: "
+    )
     assert failure.error.cause is None
     assert failure.user_failure_data.metadata["next_attempt_at"].value
 

@@ -28,7 +28,10 @@ def platform() -> Iterator[Platform]:
 
 
 def evaluate(
-    name: str, platform: Platform, instance: dg.DagsterInstance, cursor: str | None = None
+    name: str,
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    cursor: str | None = None,
 ) -> dg.SensorResult | dg.SkipReason:
     defs = build_defs(connect_tick=lambda: platform, wait_seconds=0)
     with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
@@ -39,7 +42,9 @@ def evaluate(
 
 def posted(platform: Platform, tenant_id: str = "acme") -> str:
     run_id = str(uuid.uuid4())
-    request = NewRun(run_id=run_id, tenant_id=tenant_id, config_version=4, request_id="q1")
+    request = NewRun(
+        run_id=run_id, tenant_id=tenant_id, config_version=4, request_id="q1"
+    )
     record = platform.ledger.reserve(request).record
     platform.ledger.mark_sent(
         record.run_id, platform.queue.send(record.job, request_id=record.request_id)
@@ -58,7 +63,9 @@ def posted(platform: Platform, tenant_id: str = "acme") -> str:
         ("housekeeping", 9),
     ],
 )
-def test_the_sensors_are_on_by_default_and_as_quick_as_they_must(name: str, seconds: int) -> None:
+def test_the_sensors_are_on_by_default_and_as_quick_as_they_must(
+    name: str, seconds: int
+) -> None:
     defs = build_defs()
     sensor = defs.resolve_sensor_def(name)
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
@@ -81,7 +88,9 @@ def test_a_sensor_with_nothing_to_do_does_nothing_and_does_not_open_dagster_s_in
 ) -> None:
     settings = platform.settings.model_copy(update={"uploads_queue_url": None})
     idle = replace(platform, settings=settings)
-    sensor = build_defs(connect_tick=lambda: idle, wait_seconds=0).resolve_sensor_def(name)
+    sensor = build_defs(connect_tick=lambda: idle, wait_seconds=0).resolve_sensor_def(
+        name
+    )
     with dg.build_sensor_context() as context:
         result = sensor(context)
         assert isinstance(result, dg.SkipReason)
@@ -96,7 +105,9 @@ def test_a_run_that_has_ended_is_told_to_its_tenants_webhook(
         settings = served.settings.model_copy(update={"webhook_allow_loopback": True})
         platform = replace(served, settings=settings)
         events = (EventType.RUN_CANCELLED,)
-        webhook = stored_webhook(platform, url=receiver.url, events=events, tenant_id="acme")
+        webhook = stored_webhook(
+            platform, url=receiver.url, events=events, tenant_id="acme"
+        )
         run_id = str(uuid.uuid4())
         platform.ledger.reserve(NewRun(run_id=run_id, tenant_id="acme"))
         platform.ledger.request_cancel(run_id)
@@ -137,7 +148,9 @@ def test_the_next_free_slot_is_a_tenant_s_that_has_had_no_run_lately(
         result = evaluate("sqs_run_sensor", platform, instance)
         assert isinstance(result, dg.SensorResult)
         requests = result.run_requests or []
-        return {str(one.partition_key): one.tags["dagster/priority"] for one in requests}
+        return {
+            str(one.partition_key): one.tags["dagster/priority"] for one in requests
+        }
 
     assert asked_for("acme") == {"acme": "10"}
     (first,) = platform.runs.list_runs("acme").items
@@ -158,7 +171,9 @@ def test_a_tick_of_the_intake_that_fails_is_a_worker_error(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
     told = WorkerErrors()
-    broken = replace(platform, metrics=told, queue=BrokenQueue(platform.clients, "", ""))
+    broken = replace(
+        platform, metrics=told, queue=BrokenQueue(platform.clients, "", "")
+    )
     with pytest.raises(RuntimeError, match="a defect"):
         evaluate("sqs_run_sensor", broken, instance)
     assert told.types == ["internal_error"]
@@ -184,9 +199,13 @@ class BrokenQueue(JobQueue):
         raise RuntimeError("a defect")
 
 
-def test_no_room_is_no_receive(platform: Platform, instance: dg.DagsterInstance) -> None:
+def test_no_room_is_no_receive(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
     posted(platform)
-    full = replace(platform, settings=platform.settings.model_copy(update={"intake_limit": 0}))
+    full = replace(
+        platform, settings=platform.settings.model_copy(update={"intake_limit": 0})
+    )
     result = evaluate("sqs_run_sensor", full, instance)
     assert isinstance(result, dg.SkipReason)
     assert "RELAY_INTAKE_LIMIT" in str(result.skip_message)

@@ -19,7 +19,10 @@ from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.housekeeping import scheduled_feeds
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_history import DagsterHistory
-from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterOccasion
+from relay_dagster.orchestration.dagster_instance import (
+    DagsterExecutions,
+    DagsterOccasion,
+)
 from relay_dagster.orchestration.feed_events import judge_freshness, report_publications
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun
@@ -55,7 +58,9 @@ class Estate:
         return {tenant_id, *self.run_ids[tenant_id]}
 
     def tick(self, **changes: Any) -> str:
-        return DeletionTick(self.platform, DagsterHistory(self.instance), **changes).run()
+        return DeletionTick(
+            self.platform, DagsterHistory(self.instance), **changes
+        ).run()
 
     def settle(self) -> None:
         """Let the reconciler settle what has ended."""
@@ -83,7 +88,10 @@ def estate(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Estate]:
 
 def furnish(estate: Estate, tenant_id: str) -> None:
     """Give a tenant all that one can have."""
-    platform, world = estate.platform, World(estate.platform, estate.instance, tenant_id)
+    platform, world = (
+        estate.platform,
+        World(estate.platform, estate.instance, tenant_id),
+    )
     pull = {"url": "https://files.example.com/stock.csv"}
     prefix = f"tenants/{tenant_id}/inbound/"
     vendor = vendor_document(inbound={"type": "s3", "s3_prefix": prefix, "pull": pull})
@@ -95,11 +103,17 @@ def furnish(estate: Estate, tenant_id: str) -> None:
     api = ApiWorld(platform)
     api.issue_key(tenant_id)
     hook = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
-    assert api.client.post(f"/v1/tenants/{tenant_id}/webhooks", json=hook).status_code == 201
+    assert (
+        api.client.post(f"/v1/tenants/{tenant_id}/webhooks", json=hook).status_code
+        == 201
+    )
     asked = api.client.post(f"/v1/tenants/{tenant_id}/vendors/vendor_1/pull")
     assert asked.status_code == 202
     order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
-    assert api.client.post(f"/v1/tenants/{tenant_id}/uploads", json=order).status_code == 201
+    assert (
+        api.client.post(f"/v1/tenants/{tenant_id}/uploads", json=order).status_code
+        == 201
+    )
     overrides = {"overrides": [{"sku": "A-1", "price": "9.99"}]}
     put = api.client.post(f"/v1/tenants/{tenant_id}/overrides:put", json=overrides)
     assert put.status_code == 200
@@ -115,7 +129,9 @@ def furnish(estate: Estate, tenant_id: str) -> None:
         world.dispatch(run_id=run_id)
         run_ids.append(world.execute(run_id=run_id).run_id)
     run_ids.append(world.execute(None).run_id)  # by hand
-    withdrawn = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id))
+    withdrawn = platform.ledger.reserve(
+        NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
+    )
     run_ids.append(platform.ledger.tombstone(withdrawn.record.run_id).run_id)
     for run_id in (run_ids[0], str(uuid.uuid4())):
         body = Job(run_id, tenant_id).body()
@@ -123,7 +139,9 @@ def furnish(estate: Estate, tenant_id: str) -> None:
     platform.pauses.begin(tenant_id, "nothing more")
     watch(platform, tenant_id)
     tell_of_ticks(estate.instance, run_ids)
-    on = DagsterOccasion(platform, utc_now(), Deadline.after(60), lambda: estate.instance)
+    on = DagsterOccasion(
+        platform, utc_now(), Deadline.after(60), lambda: estate.instance
+    )
     report_publications(on)
     judge_freshness(on, scheduled_feeds(platform))
 
@@ -133,7 +151,10 @@ def upload(platform: Platform, tenant_id: str) -> None:
     s3, bucket = platform.clients.s3, platform.settings.artifact_bucket
     platform.objects.put(f"tenants/{tenant_id}/inbound/old.csv", b"x")
     platform.objects.delete(f"tenants/{tenant_id}/inbound/old.csv")
-    for key in (f"tenants/{tenant_id}/inbound/big.csv", f"published/{tenant_id}/big.csv"):
+    for key in (
+        f"tenants/{tenant_id}/inbound/big.csv",
+        f"published/{tenant_id}/big.csv",
+    ):
         s3.create_multipart_upload(Bucket=bucket, Key=key)
 
 
@@ -154,16 +175,24 @@ def tell_of_ticks(instance: dg.DagsterInstance, run_ids: list[str]) -> None:
     """Write what the daemon writes of a sensor's tick that asks for runs."""
     keys = [f"{run_id}:1" for run_id in run_ids]
     storage: Any = instance.schedule_storage
-    ticks = sa.table("job_ticks", *map(sa.column, ("job_origin_id", "status", "tick_body")))
-    states = sa.table("instigators", *map(sa.column, ("selector_id", "instigator_body")))
+    ticks = sa.table(
+        "job_ticks", *map(sa.column, ("job_origin_id", "status", "tick_body"))
+    )
+    states = sa.table(
+        "instigators", *map(sa.column, ("selector_id", "instigator_body"))
+    )
     body = {"run_ids": run_ids, "run_keys": keys, "cursor": "queue"}
     state = {"cursor": "turns", "last_run_key": keys[0]}
     with storage.connect() as connection:
         connection.execute(
-            ticks.insert().values(job_origin_id="o", status="SUCCESS", tick_body=json.dumps(body))
+            ticks.insert().values(
+                job_origin_id="o", status="SUCCESS", tick_body=json.dumps(body)
+            )
         )
         connection.execute(
-            states.insert().values(selector_id=uuid.uuid4().hex, instigator_body=json.dumps(state))
+            states.insert().values(
+                selector_id=uuid.uuid4().hex, instigator_body=json.dumps(state)
+            )
         )
 
 
@@ -229,7 +258,10 @@ def in_places(kept: dict[str, str]) -> set[tuple[str, str]]:
 
 def assert_it_is_told(platform: Platform) -> None:
     entries = platform.audit.list_entries(GONE).items
-    assert {str(each.action) for each in entries} >= {"tenant.created", "tenant.deletion_asked"}
+    assert {str(each.action) for each in entries} >= {
+        "tenant.created",
+        "tenant.deletion_asked",
+    }
     (done,) = platform.audit.list_entries(GONE, Action.TENANT_DELETED).items
     tombstone = platform.deletions.get(GONE)
     assert tombstone is not None
@@ -246,7 +278,9 @@ def test_the_id_can_be_used_anew(estate: Estate) -> None:
     api = ApiWorld(estate.platform)
     key = api.issue_key(GONE)
     delete(estate)
-    vendor = vendor_document(inbound={"type": "s3", "s3_prefix": f"tenants/{GONE}/inbound/"})
+    vendor = vendor_document(
+        inbound={"type": "s3", "s3_prefix": f"tenants/{GONE}/inbound/"}
+    )
     made = api.store_config(vendor, tenant_id=GONE)
     assert (made.status_code, made.json()["config_version"]) == (201, 1)
     assert api.client.get(f"/v1/tenants/{GONE}").json()["state"] == "ACTIVE"

@@ -11,7 +11,12 @@ import pytest
 from dagster_webserver.cli import WorkspaceProcessContext
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
-from relay_dagster.orchestration.ui import OUT_OF_SIGHT, OWN_PAGES_ONLY, DagsterPages, Guard
+from relay_dagster.orchestration.ui import (
+    OUT_OF_SIGHT,
+    OWN_PAGES_ONLY,
+    DagsterPages,
+    Guard,
+)
 
 HOST = "relay.example.com"
 OWN, EVIL = f"https://{HOST}", "https://evil.example"
@@ -69,7 +74,9 @@ def test_what_is_no_foreign_page_runs_a_mutation(
     [
         pytest.param("GET", {"Accept": "image/*"}, "", 405, id="an-image"),
         pytest.param("POST", {"Content-Type": "text/plain"}, "", 403, id="a-form"),
-        pytest.param("POST", {"Content-Type": "application/graphql"}, MUTATION, 403, id="graphql"),
+        pytest.param(
+            "POST", {"Content-Type": "application/graphql"}, MUTATION, 403, id="graphql"
+        ),
         pytest.param(
             "POST",
             {"Content-Type": "text/plain; application/json"},
@@ -96,7 +103,11 @@ def test_a_foreign_page_runs_none(
     status: int,
 ) -> None:
     answer = client.request(
-        method, "/graphql", params={"query": MUTATION}, headers={**FOREIGN, **headers}, content=body
+        method,
+        "/graphql",
+        params={"query": MUTATION},
+        headers={**FOREIGN, **headers},
+        content=body,
     )
     assert answer.status_code == status
     assert not was_run(instance, PLANTED)
@@ -124,16 +135,23 @@ def test_a_query_by_get_is_answered(client: TestClient) -> None:
     assert answer.json() == {"data": {"__typename": "Query"}}
 
 
-@pytest.mark.parametrize("headers", [{}, {"Origin": OWN}], ids=["no-browser", "own-page"])
-def test_subscriptions_come_over_graphql_ws(client: TestClient, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "headers", [{}, {"Origin": OWN}], ids=["no-browser", "own-page"]
+)
+def test_subscriptions_come_over_graphql_ws(
+    client: TestClient, headers: dict[str, str]
+) -> None:
     headers = {"Host": HOST, **headers}
-    with client.websocket_connect("/graphql", ["graphql-ws"], headers=headers) as socket:
+    with client.websocket_connect(
+        "/graphql", ["graphql-ws"], headers=headers
+    ) as socket:
         socket.send_json({"type": "connection_init"})
         assert socket.receive_json() == {"type": "connection_ack"}
 
 
 @pytest.mark.parametrize(
-    ("headers", "status"), [({"Host": HOST, "Origin": EVIL}, 403), ({"Host": "evil.example"}, 421)]
+    ("headers", "status"),
+    [({"Host": HOST, "Origin": EVIL}, 403), ({"Host": "evil.example"}, 421)],
 )
 def test_a_foreign_page_opens_no_websocket(
     client: TestClient, headers: dict[str, str], status: int
@@ -147,7 +165,9 @@ def test_a_foreign_page_opens_no_websocket(
 
 
 @pytest.mark.parametrize("host", [HOST, "evil.example"])
-def test_no_answer_can_be_framed_or_loaded_by_a_foreign_page(client: TestClient, host: str) -> None:
+def test_no_answer_can_be_framed_or_loaded_by_a_foreign_page(
+    client: TestClient, host: str
+) -> None:
     headers = client.get("/server_info", headers={"Host": host}).headers
     assert {name: headers[name] for name in OWN_PAGES_ONLY} == OWN_PAGES_ONLY
 
@@ -155,10 +175,16 @@ def test_no_answer_can_be_framed_or_loaded_by_a_foreign_page(client: TestClient,
 def test_what_is_refused_is_told_in_the_log(
     client: TestClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    client.post("/graphql", json={"query": MUTATION}, headers={"Origin": EVIL + "/x" * 500})
+    client.post(
+        "/graphql", json={"query": MUTATION}, headers={"Origin": EVIL + "/x" * 500}
+    )
     (line,) = capsys.readouterr().err.splitlines()
     told = json.loads(line)
-    assert (told["event"], told["status"], told["method"]) == ("ui_request_refused", 403, "POST")
+    assert (told["event"], told["status"], told["method"]) == (
+        "ui_request_refused",
+        403,
+        "POST",
+    )
     assert told["origin"] == f"{(EVIL + '/x' * 500)[:200]}…"
 
 
@@ -166,7 +192,9 @@ def test_a_page_keeps_our_tags_out_of_sight_by_a_script_that_its_policy_allows(
     client: TestClient,
 ) -> None:
     page = client.get("/runs")
-    (nonce, script) = re.findall(r'<script nonce="([0-9a-f]+)">([^<]*)</script>', page.text)[0]
+    (nonce, script) = re.findall(
+        r'<script nonce="([0-9a-f]+)">([^<]*)</script>', page.text
+    )[0]
     assert f"'nonce-{nonce}'" in page.headers["content-security-policy"]
     assert json.dumps(OUT_OF_SIGHT) in script
     assert "relay/run_id" not in script

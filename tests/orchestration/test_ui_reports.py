@@ -15,11 +15,16 @@ from support.builders import RUN_ID
 KEYS = ArtifactKeys(RUN_ID, "acme")
 
 
-def ask(path: str, *, knows_bucket: bool = True, host: str = "localhost") -> httpx.Response:
+def ask(
+    path: str, *, knows_bucket: bool = True, host: str = "localhost"
+) -> httpx.Response:
     app = Reports(
-        PlainTextResponse("Dagster's"), "https://signed/{}".format if knows_bucket else None
+        PlainTextResponse("Dagster's"),
+        "https://signed/{}".format if knows_bucket else None,
     )
-    client = TestClient(Guard(app, ()), base_url=f"http://{host}", follow_redirects=False)
+    client = TestClient(
+        Guard(app, ()), base_url=f"http://{host}", follow_redirects=False
+    )
     return client.get(path)
 
 

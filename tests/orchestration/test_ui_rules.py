@@ -20,10 +20,14 @@ JSON = "application/json"
 MUTATION = "mutation { stopSensor(id: 1) { __typename } }"
 
 
-def judged(method: str, path: str = "/graphql", *queries: str, **headers: str) -> Refusal | None:
+def judged(
+    method: str, path: str = "/graphql", *queries: str, **headers: str
+) -> Refusal | None:
     """Judge a request to ``localhost:3000``, or to the host that the headers name."""
     named = {name.replace("_", "-"): [value] for name, value in headers.items()}
-    return refusal(Head(method, path, {"host": ["localhost:3000"], **named}, queries), {NAME})
+    return refusal(
+        Head(method, path, {"host": ["localhost:3000"], **named}, queries), {NAME}
+    )
 
 
 # --- Host -----------------------------------------------------------------------------------------
@@ -32,7 +36,13 @@ def judged(method: str, path: str = "/graphql", *queries: str, **headers: str) -
 @pytest.mark.parametrize(
     "host",
     [
-        *("localhost", "localhost:3000", "LOCALHOST:3000", "127.0.0.1:3000", "127.0.0.2"),
+        *(
+            "localhost",
+            "localhost:3000",
+            "LOCALHOST:3000",
+            "127.0.0.1:3000",
+            "127.0.0.2",
+        ),
         *("[::1]", "[::1]:3000", NAME, f"{NAME}:443", "Relay.Example.Com"),
     ],
 )
@@ -43,8 +53,20 @@ def test_the_pages_answer_to_their_names_with_any_port(host: str) -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        *("evil.example", "evil.example:3000", f"evil.{NAME}", f"{NAME}.evil.example", f"{NAME}."),
-        *("0.0.0.0:3000", "10.0.0.1:3000", "[::]", "[::ffff:10.0.0.1]", "localhost.evil.example"),
+        *(
+            "evil.example",
+            "evil.example:3000",
+            f"evil.{NAME}",
+            f"{NAME}.evil.example",
+            f"{NAME}.",
+        ),
+        *(
+            "0.0.0.0:3000",
+            "10.0.0.1:3000",
+            "[::]",
+            "[::ffff:10.0.0.1]",
+            "localhost.evil.example",
+        ),
         *(
             "",
             " ",
@@ -63,7 +85,9 @@ def test_no_request_with_another_host_is_answered(method: str, host: str) -> Non
     assert told.status == 421
 
 
-@pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"]])
+@pytest.mark.parametrize(
+    "hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"]]
+)
 def test_a_request_has_one_host(hosts: list[str]) -> None:
     assert refusal(Head("GET", "/", {"host": hosts}), {NAME}) == NOT_OUR_HOST
 
@@ -78,8 +102,12 @@ OWN = [
     pytest.param({"sec_fetch_site": "same-origin"}, id="says-same-origin"),
     pytest.param({"sec_fetch_site": "none"}, id="typed-by-the-user"),
     pytest.param({"host": NAME, "origin": f"https://{NAME}"}, id="behind-a-proxy"),
-    pytest.param({"host": f"{NAME}:443", "origin": f"https://{NAME}"}, id="default-port-in-host"),
-    pytest.param({"host": NAME, "origin": f"http://{NAME}:80"}, id="default-port-in-origin"),
+    pytest.param(
+        {"host": f"{NAME}:443", "origin": f"https://{NAME}"}, id="default-port-in-host"
+    ),
+    pytest.param(
+        {"host": NAME, "origin": f"http://{NAME}:80"}, id="default-port-in-origin"
+    ),
     pytest.param({"host": "[::1]:3000", "origin": "http://[::1]:3000"}, id="ipv6"),
 ]
 FOREIGN = [
@@ -97,23 +125,36 @@ FOREIGN = [
     pytest.param({"sec_fetch_site": "cross-site"}, id="says-cross-site"),
     pytest.param({"sec_fetch_site": "same-site"}, id="says-same-site"),
     pytest.param({"sec_fetch_site": ""}, id="says-nothing"),
-    pytest.param({"host": NAME, "origin": f"https://{NAME}:8443"}, id="other-port-of-a-name"),
-    pytest.param({"host": f"{NAME}:443", "origin": f"http://{NAME}"}, id="other-scheme-s-port"),
     pytest.param(
-        {"origin": "https://evil.example", "sec_fetch_site": "same-origin"}, id="origin-counts"
+        {"host": NAME, "origin": f"https://{NAME}:8443"}, id="other-port-of-a-name"
+    ),
+    pytest.param(
+        {"host": f"{NAME}:443", "origin": f"http://{NAME}"}, id="other-scheme-s-port"
+    ),
+    pytest.param(
+        {"origin": "https://evil.example", "sec_fetch_site": "same-origin"},
+        id="origin-counts",
     ),
 ]
 
 
-@pytest.mark.parametrize("path", ["/graphql", "/report_asset_materialization/merged_inventory"])
+@pytest.mark.parametrize(
+    "path", ["/graphql", "/report_asset_materialization/merged_inventory"]
+)
 @pytest.mark.parametrize("headers", OWN)
-def test_a_post_of_json_from_an_own_page_passes(headers: dict[str, str], path: str) -> None:
+def test_a_post_of_json_from_an_own_page_passes(
+    headers: dict[str, str], path: str
+) -> None:
     assert judged("POST", path, content_type=JSON, **headers) is None
 
 
-@pytest.mark.parametrize("path", ["/graphql", "/report_asset_materialization/merged_inventory"])
+@pytest.mark.parametrize(
+    "path", ["/graphql", "/report_asset_materialization/merged_inventory"]
+)
 @pytest.mark.parametrize("headers", FOREIGN)
-def test_a_post_from_a_foreign_page_does_not(headers: dict[str, str], path: str) -> None:
+def test_a_post_from_a_foreign_page_does_not(
+    headers: dict[str, str], path: str
+) -> None:
     told = judged("POST", path, content_type=JSON, **headers)
     assert told == FOREIGN_PAGE
     assert told.status == 403
@@ -130,9 +171,15 @@ def test_a_websocket_of_a_foreign_page_is_not(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["origin", "sec-fetch-site"])
-def test_a_header_that_comes_twice_is_believed_where_all_of_it_is_own(name: str) -> None:
+def test_a_header_that_comes_twice_is_believed_where_all_of_it_is_own(
+    name: str,
+) -> None:
     own = {"origin": "http://localhost:3000", "sec-fetch-site": "same-origin"}[name]
-    headers = {"host": ["localhost:3000"], "content-type": [JSON], name: [own, "cross-site"]}
+    headers = {
+        "host": ["localhost:3000"],
+        "content-type": [JSON],
+        name: [own, "cross-site"],
+    }
     assert refusal(Head("POST", "/graphql", headers), set()) == FOREIGN_PAGE
 
 
@@ -144,7 +191,9 @@ def test_a_foreign_page_may_lead_to_a_page(headers: dict[str, str]) -> None:
 # --- what a POST brings ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [JSON, "application/json; charset=utf-8", "Application/JSON"])
+@pytest.mark.parametrize(
+    "kind", [JSON, "application/json; charset=utf-8", "Application/JSON"]
+)
 def test_json_is_json_in_every_spelling(kind: str) -> None:
     assert judged("POST", content_type=kind) is None
 
@@ -152,12 +201,19 @@ def test_json_is_json_in_every_spelling(kind: str) -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        *("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""),
+        *(
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "",
+        ),
         *("application/graphql", "application/jsonp", "text/plain; application/json"),
         *("text/plain, application/json", "application/json, text/plain"),
     ],
 )
-@pytest.mark.parametrize("path", ["/graphql", "/report_asset_check/merged_inventory", "/runs"])
+@pytest.mark.parametrize(
+    "path", ["/graphql", "/report_asset_check/merged_inventory", "/runs"]
+)
 def test_what_a_form_can_send_does_not_pass(path: str, kind: str) -> None:
     told = judged("POST", path, content_type=kind)
     assert told == NOT_JSON
@@ -203,7 +259,14 @@ def test_a_query_by_get_passes(queries: tuple[str, ...]) -> None:
         (MUTATION, "{ version }"),
         ("{ version }", MUTATION),
     ],
-    ids=["plain", "behind-a-remark", "second", "subscription", "first-given", "last-given"],
+    ids=[
+        "plain",
+        "behind-a-remark",
+        "second",
+        "subscription",
+        "first-given",
+        "last-given",
+    ],
 )
 def test_what_is_no_query_does_not_pass_by_get(queries: tuple[str, ...]) -> None:
     told = judged("GET", "/graphql", *queries)

@@ -65,7 +65,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "RELAY_UI_BEHIND_PROXY": "true",
         "RELAY_UI_HOSTS": "ui.example.com,0.0.0.0",
     }
-    with Stack(tmp_path_factory.mktemp("ui"), environment=environment, host="0.0.0.0") as made:
+    with Stack(
+        tmp_path_factory.mktemp("ui"), environment=environment, host="0.0.0.0"
+    ) as made:
         made.start(CODE, WEBSERVER)
         yield made
 
@@ -82,7 +84,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         ("evil.example", 421),
     ],
 )
-def test_it_answers_to_the_names_of_its_variables(stack: Stack, host: str, status: int) -> None:
+def test_it_answers_to_the_names_of_its_variables(
+    stack: Stack, host: str, status: int
+) -> None:
     url = f"http://127.0.0.1:{stack.ports[WEBSERVER]}/graphql"
     answer = httpx.post(url, json=GRAPHQL, headers={"Host": host}, trust_env=False)
     assert answer.status_code == status
@@ -92,7 +96,10 @@ def test_it_answers_to_the_names_of_its_variables(stack: Stack, host: str, statu
 def test_a_head_that_does_not_end_is_refused(stack: Stack) -> None:
     headers = {"Host": "ui.example.com", "X-Filler": "a" * (1 << 20)}
     with httpx.Client(base_url=stack.url(WEBSERVER), trust_env=False) as client:
-        assert client.get("/server_info", headers={"Host": "ui.example.com"}).status_code == 200
+        assert (
+            client.get("/server_info", headers={"Host": "ui.example.com"}).status_code
+            == 200
+        )
         try:
             status = client.get("/server_info", headers=headers).status_code
         except httpx.TransportError:

@@ -112,7 +112,9 @@ def test_a_receiver_is_called_once_at_a_time_for_each_tenant(world: World) -> No
     others = [quick("host", f"t{number}") for number in range(100)]
     for job in (*flood, *others):
         assert world.add(job)
-    assert {each.tenant_id for each in world.made(100)} == {each.tenant_id for each in others}
+    assert {each.tenant_id for each in world.made(100)} == {
+        each.tenant_id for each in others
+    }
     first.may_end.set()
     assert world.made(51) == [first, *flood]
 
@@ -128,7 +130,9 @@ def test_of_a_tenant_so_many_calls_are_made_at_once(world: World) -> None:
     assert MAX_OF_TENANT == 4
 
 
-def test_receivers_that_have_not_yet_answered_in_time_count_as_slow(world: World) -> None:
+def test_receivers_that_have_not_yet_answered_in_time_count_as_slow(
+    world: World,
+) -> None:
     world.know("known")
     fresh = [world.begin(f"fresh{number}") for number in range(MAX_SLOW_AT_ONCE)]
     late = quick("late")
@@ -165,7 +169,9 @@ def test_slow_receivers_together_leave_threads_to_others(world: World) -> None:
     assert world.made(2) == [slow[0], again]
 
 
-def test_of_a_slow_receiver_one_call_waits_and_the_others_come_again(world: World) -> None:
+def test_of_a_slow_receiver_one_call_waits_and_the_others_come_again(
+    world: World,
+) -> None:
     calling = world.begin("a")
     jobs = [quick("a") for _ in range(4)]
     for job in jobs:
@@ -180,7 +186,9 @@ def test_of_a_slow_receiver_one_call_waits_and_the_others_come_again(world: Worl
     assert world.made(2) == [calling, jobs[0]]
 
 
-def test_a_receiver_that_has_been_slow_is_slow_until_it_has_been_quick(world: World) -> None:
+def test_a_receiver_that_has_been_slow_is_slow_until_it_has_been_quick(
+    world: World,
+) -> None:
     first, second, third = world.begin("a"), quick("a"), quick("a")
     assert world.add(second)
     world.seconds.now += SLOW_SECONDS + 1

@@ -15,13 +15,18 @@ _FILE = r"`([\w/]+\.py)`"
 
 def sources() -> str:
     tops = (*PACKAGES, "scripts", "tests")
-    return "\n".join(path.read_text("utf-8") for top in tops for path in (ROOT / top).rglob("*.py"))
+    return "\n".join(
+        path.read_text("utf-8") for top in tops for path in (ROOT / top).rglob("*.py")
+    )
 
 
 def defines(text: str, name: str) -> bool:
     """Return whether a source defines a function, a class or a value of this name."""
     last = re.escape(name.rpartition(".")[2])
-    return re.search(rf"(?m)^\s*(def {last}\(|class {last}\b|{last}\s*[:=])", text) is not None
+    return (
+        re.search(rf"(?m)^\s*(def {last}\(|class {last}\b|{last}\s*[:=])", text)
+        is not None
+    )
 
 
 def test_the_folders_are_those_of_the_order_and_stand_in_it() -> None:
@@ -39,7 +44,9 @@ def test_every_module_in_the_picture_exists() -> None:
     )
     assert len(drawn) > 10
     assert [
-        name for name in drawn if not any((ROOT / package / name).is_file() for package in PACKAGES)
+        name
+        for name in drawn
+        if not any((ROOT / package / name).is_file() for package in PACKAGES)
     ] == []
 
 

@@ -40,7 +40,9 @@ def test_an_entry_comes_back_from_its_document() -> None:
         OPS.entry(Action.CONFIG_PUT, "acme", "acme", NOW, changed_paths=["a"]),
         nothing(),
     ):
-        assert AuditEntry.of_document(json.loads(json.dumps(entry.to_document()))) == entry
+        assert (
+            AuditEntry.of_document(json.loads(json.dumps(entry.to_document()))) == entry
+        )
 
 
 def nothing() -> AuditEntry:
@@ -49,7 +51,11 @@ def nothing() -> AuditEntry:
 
 def test_ids_sort_by_time_and_no_two_are_alike() -> None:
     zone = timezone(timedelta(hours=5))
-    times = [NOW, NOW + timedelta(microseconds=1), (NOW + timedelta(hours=1)).astimezone(zone)]
+    times = [
+        NOW,
+        NOW + timedelta(microseconds=1),
+        (NOW + timedelta(hours=1)).astimezone(zone),
+    ]
     ids = [OPS.entry(Action.RUN_POSTED, "acme", "r", at).audit_id for at in times]
     assert sorted(ids) == ids
     assert all(re.fullmatch(AUDIT_ID_PATTERN, each) for each in ids)

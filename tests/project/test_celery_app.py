@@ -45,7 +45,10 @@ def started(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_worker_knows_the_tasks_that_the_launcher_sends() -> None:
-    assert {TASK_EXECUTE_JOB_NAME, TASK_RESUME_JOB_NAME} <= make_worker_app().tasks.keys()
+    assert {
+        TASK_EXECUTE_JOB_NAME,
+        TASK_RESUME_JOB_NAME,
+    } <= make_worker_app().tasks.keys()
 
 
 def test_a_worker_serves_the_launcher_s_default_queue() -> None:
@@ -55,7 +58,9 @@ def test_a_worker_serves_the_launcher_s_default_queue() -> None:
 def test_broker_and_results_are_those_of_celery_s_own_variables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    launcher = yaml.safe_load((DEPLOY / "dagster.celery.yaml").read_text())["run_launcher"]
+    launcher = yaml.safe_load((DEPLOY / "dagster.celery.yaml").read_text())[
+        "run_launcher"
+    ]
     named = {key: value["env"] for key, value in launcher["config"].items()}
     assert named == {"broker": "CELERY_BROKER_URL", "backend": "CELERY_RESULT_BACKEND"}
     for name in named.values():

@@ -21,7 +21,9 @@ def exported(text: str) -> dict[str, str]:
     return dict(re.findall(r"^export (\w+)=(\S+)$", text, flags=re.MULTILINE))
 
 
-def test_bootstrap_prints_a_line_for_each_variable_that_is_required(runner: CliRunner) -> None:
+def test_bootstrap_prints_a_line_for_each_variable_that_is_required(
+    runner: CliRunner,
+) -> None:
     result = runner.invoke(cli.app, ["bootstrap"])
     assert result.exit_code == 0
     assert set(exported(result.stdout)) >= {
@@ -35,7 +37,9 @@ def test_bootstrap_prints_a_line_for_each_variable_that_is_required(runner: CliR
     assert all(line.startswith("export ") for line in result.stdout.splitlines())
 
 
-def test_bootstrap_again_changes_nothing_says_so_and_prints_the_same(runner: CliRunner) -> None:
+def test_bootstrap_again_changes_nothing_says_so_and_prints_the_same(
+    runner: CliRunner,
+) -> None:
     first = runner.invoke(cli.app, ["bootstrap"])
     assert "created bucket relay-inventory" in first.stderr
     assert "nothing to change" not in first.stderr
@@ -55,7 +59,9 @@ def test_a_queue_that_differs_from_the_variables_is_told(
     monkeypatch.setenv("WORKER_POISON_MAX_RECEIVES", "7")
     told = runner.invoke(cli.app, ["bootstrap", "--check"])
     assert told.exit_code == 1
-    assert "queue_misconfigured: RedrivePolicy.maxReceiveCount is 3, not 7" in told.stderr
+    assert (
+        "queue_misconfigured: RedrivePolicy.maxReceiveCount is 3, not 7" in told.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,7 +70,9 @@ def test_a_queue_that_differs_from_the_variables_is_told(
     ids=" ".join,
 )
 def test_a_missing_variable_is_one_line_that_names_it_and_exit_status_2(
-    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("sys.argv", ["relay", *command])
     with pytest.raises(SystemExit) as ended:
@@ -75,7 +83,9 @@ def test_a_missing_variable_is_one_line_that_names_it_and_exit_status_2(
 
 
 def test_a_missing_home_of_dagster_is_one_line_that_names_it(
-    runner: CliRunner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    runner: CliRunner,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for name, value in exported(runner.invoke(cli.app, ["bootstrap"]).stdout).items():
         monkeypatch.setenv(name, value)
@@ -97,4 +107,6 @@ def test_a_bad_number_is_one_line_that_names_it(
         cli.main()
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("WORKER_POISON_MAX_RECEIVES must be a whole number, not 'many'")
+    assert line.startswith(
+        "WORKER_POISON_MAX_RECEIVES must be a whole number, not 'many'"
+    )

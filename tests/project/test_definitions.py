@@ -25,7 +25,9 @@ def defs() -> dg.Definitions:
 def test_the_assets_follow_each_other_in_one_group(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     parents = {
-        key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
+        key.to_user_string(): {
+            parent.to_user_string() for parent in graph.get(key).parent_keys
+        }
         for key in graph.get_all_asset_keys()
     }
     assert parents == {
@@ -69,13 +71,17 @@ def test_the_checks_are_known_on_their_assets(defs: dg.Definitions) -> None:
 
 
 def test_checks_are_partitioned_and_block_nothing() -> None:
-    assert all(spec.partitions_def is not None and not spec.blocking for spec in ALL_CHECKS)
+    assert all(
+        spec.partitions_def is not None and not spec.blocking for spec in ALL_CHECKS
+    )
 
 
 def test_the_job_runs_its_steps_in_one_process(defs: dg.Definitions) -> None:
     job = defs.resolve_job_def("inventory_sync")
     assert job.executor_def is dg.in_process_executor
-    assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == set(ASSETS)
+    assert {
+        key.to_user_string() for key in job.asset_layer.executable_asset_keys
+    } == set(ASSETS)
 
 
 def test_definitions_are_fresh_each_time(defs: dg.Definitions) -> None:
@@ -106,7 +112,9 @@ def test_the_workspace_file_names_a_module_that_loads_with_no_variable_set(
 
 def loaded(environment: dict[str, str], before: str, shown: str) -> list[str]:
     """Load the definitions in a process of their own; return what it prints then."""
-    program = f"import gc, sys\n{before}\nimport relay_dagster.definitions\nprint({shown})"
+    program = (
+        f"import gc, sys\n{before}\nimport relay_dagster.definitions\nprint({shown})"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -131,11 +139,15 @@ def test_the_garbage_collector_passes_over_what_was_loaded(
     assert loaded(bare_environment, "", shown) == ["True", "True"]
 
 
-def test_a_garbage_collector_that_was_off_stays_off(bare_environment: dict[str, str]) -> None:
+def test_a_garbage_collector_that_was_off_stays_off(
+    bare_environment: dict[str, str],
+) -> None:
     assert loaded(bare_environment, "gc.disable()", "gc.isenabled()") == ["False"]
 
 
-@pytest.mark.parametrize(("variable", "limit"), [("3", 3), (None, 2)], ids=["set", "default"])
+@pytest.mark.parametrize(
+    ("variable", "limit"), [("3", 3), (None, 2)], ids=["set", "default"]
+)
 def test_the_instance_file_is_one_that_dagster_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None, limit: int
 ) -> None:

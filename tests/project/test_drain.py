@@ -16,14 +16,19 @@ def halve(number: int) -> int:
 def test_one_that_fails_is_reported_and_the_others_are_handled(threads: int) -> None:
     faults = []
     results = drain(
-        [2, 3, 4], halve, lambda item, error: faults.append((item, str(error))), threads=threads
+        [2, 3, 4],
+        halve,
+        lambda item, error: faults.append((item, str(error))),
+        threads=threads,
     )
     assert results == [1, None, 2]
     assert faults == [(3, "3")]
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_a_fault_that_cannot_be_reported_is_raised_once_all_are_handled(threads: int) -> None:
+def test_a_fault_that_cannot_be_reported_is_raised_once_all_are_handled(
+    threads: int,
+) -> None:
     handled = []
 
     def handle(number: int) -> None:

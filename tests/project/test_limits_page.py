@@ -14,7 +14,9 @@ PAGE = PAGES["docs/LIMITS.md"]
 
 
 def test_the_page_is_made_of_where_the_limits_stand() -> None:
-    assert limits_page() == PAGE, "python tests/reference/limits_page.py writes it again"
+    assert limits_page() == PAGE, (
+        "python tests/reference/limits_page.py writes it again"
+    )
 
 
 @pytest.mark.parametrize("limits", FIXED, ids=lambda limits: type(limits).__name__)

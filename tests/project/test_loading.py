@@ -25,11 +25,20 @@ LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
     [
         pytest.param(
             LOCAL_RUN,
-            (*TESTS_ALONE, *SYSTEM, "pydantic_settings", "typeguard", "asyncio", "local.explain"),
+            (
+                *TESTS_ALONE,
+                *SYSTEM,
+                "pydantic_settings",
+                "typeguard",
+                "asyncio",
+                "local.explain",
+            ),
             id="local run",
         ),
         pytest.param(
-            API, (*TESTS_ALONE, *ENGINE, "dagster", "pydantic_settings", "sqlalchemy"), id="API"
+            API,
+            (*TESTS_ALONE, *ENGINE, "dagster", "pydantic_settings", "sqlalchemy"),
+            id="API",
         ),
         pytest.param(
             f"{RUN_PROCESS}; from relay_core.validation import contracts; "
@@ -48,7 +57,11 @@ def test_a_process_loads_nothing_that_it_does_not_use(
     config, data = tmp_path / "config.json", tmp_path / "feed.csv"
     config.write_text(json.dumps(config_document()))
     data.write_bytes(feed("A,1,2.50"))
-    wanted = [f"--config={config}", f"--vendor-file=vendor_1={data}", f"--output-dir={tmp_path}"]
+    wanted = [
+        f"--config={config}",
+        f"--vendor-file=vendor_1={data}",
+        f"--output-dir={tmp_path}",
+    ]
     shown = (
         f"import sys; sys.path[:0] = [{str(ROOT / 'scripts')!r}, {str(ROOT)!r}]; {program}; "
         f"print([name for name in {unwanted} if name in sys.modules])"
@@ -61,5 +74,7 @@ def test_a_process_loads_nothing_that_it_does_not_use(
 
 def test_the_garbage_collector_passes_over_the_api() -> None:
     program = f"import gc; {API}; print(gc.get_freeze_count() > 50_000, gc.isenabled())"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT
+    )
     assert done.stdout.split() == ["True", "True"], done.stderr

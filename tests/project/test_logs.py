@@ -39,7 +39,9 @@ def test_a_line_has_its_facts_the_event_the_level_and_the_time(
     }
 
 
-def test_text_stays_readable_and_a_line_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_stays_readable_and_a_line_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     event_log().info("told", text="Käse\n\x1b[31m")
     err = capsys.readouterr().err
     assert "K\\u00e4se\\n\\u001b[31m" in err
@@ -51,7 +53,11 @@ def test_what_json_does_not_have_is_written_as_python_shows_it(
 ) -> None:
     event_log().info("told", error=ValueError("x"), ids={"a"}, pair=(1, None))
     line = line_of(capsys)
-    assert (line["error"], line["ids"], line["pair"]) == ("ValueError('x')", "{'a'}", [1, None])
+    assert (line["error"], line["ids"], line["pair"]) == (
+        "ValueError('x')",
+        "{'a'}",
+        [1, None],
+    )
 
 
 @pytest.mark.parametrize("names_it", [True, False], ids=["named", "being handled"])
@@ -67,12 +73,16 @@ def test_an_exception_comes_with_its_traceback(
     assert told.endswith("RuntimeError: it broke")
 
 
-def test_without_an_exception_there_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_an_exception_there_is_no_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     event_log().error("told", exc_info=True)
     assert "exception" not in line_of(capsys)
 
 
-def test_no_character_of_a_line_steers_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_character_of_a_line_steers_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     event_log().info("request", path="/v1/\x9b2J\u202e\u2028")
     line = capsys.readouterr().err
     assert line.isascii()
@@ -153,12 +163,16 @@ def test_what_a_library_warns_of_is_a_line_and_its_chatter_is_none(
 
 
 @pytest.mark.usefixtures("libraries")
-def test_an_event_of_ours_is_no_line_of_a_library(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_of_ours_is_no_line_of_a_library(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     event_log().error("run_failed")
     assert line_of(capsys)["event"] == "run_failed"
 
 
-def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_cannot_be_written_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(logging, "raiseExceptions", False)
     closed = io.StringIO()
     closed.close()

@@ -45,8 +45,14 @@ SPOILED, OTHER = "acme", "other"
 RESULT = VendorResult("vendor_1", "found", NOW, 3, 3, 0, 3)
 LISTS = (
     *("/v1/runs", "/v1/tenants", "/v1/audit", "/v1/admin/pause", "/v1/ready"),
-    *(f"/v1/tenants/{{}}{path}" for path in ("", "/versions", "/status", "/publications")),
-    *(f"/v1/tenants/{{}}/{path}" for path in ("api-keys", "feed-links", "secrets", "webhooks")),
+    *(
+        f"/v1/tenants/{{}}{path}"
+        for path in ("", "/versions", "/status", "/publications")
+    ),
+    *(
+        f"/v1/tenants/{{}}/{path}"
+        for path in ("api-keys", "feed-links", "secrets", "webhooks")
+    ),
     *("/v1/tenants/{}/feed", "/v1/runs?tenant_id={}", "/v1/audit?tenant_id={}"),
 )
 
@@ -54,7 +60,9 @@ LISTS = (
 class Installation:
     """Two tenants with items of every kind, and all that ever looks at them, on one clock."""
 
-    def __init__(self, platform: Platform, instance: dg.DagsterInstance, clock: FakeClock) -> None:
+    def __init__(
+        self, platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+    ) -> None:
         database = replace(platform.database, clock=clock)
         self.platform = replace(
             timed(platform, clock),
@@ -66,9 +74,15 @@ class Installation:
         self.told: list[str] = []
         self.dagster = History(AttemptState)
         self.sender = Sender(
-            self.platform, Receiver(self.told), clock=clock, rng=lambda: 0.5, monotonic=self.seconds
+            self.platform,
+            Receiver(self.told),
+            clock=clock,
+            rng=lambda: 0.5,
+            monotonic=self.seconds,
         )
-        self.puller = Puller(self.platform, clock=clock, check_seconds=0, look_seconds=60)
+        self.puller = Puller(
+            self.platform, clock=clock, check_seconds=0, look_seconds=60
+        )
         self.api = ApiWorld(self.platform)
         self.run_ids: dict[str, list[str]] = {}
         for tenant_id in (SPOILED, OTHER):
@@ -86,17 +100,27 @@ class Installation:
     def furnish(self, tenant_id: str) -> None:
         place = f"/v1/tenants/{tenant_id}"
         vendor = vendor_document(
-            inbound={"type": "s3", "s3_prefix": f"tenants/{tenant_id}/inbound/vendor_1/"}
+            inbound={
+                "type": "s3",
+                "s3_prefix": f"tenants/{tenant_id}/inbound/vendor_1/",
+            }
         )
-        triggers = {"schedule": {"cron": "0 * * * *"}, "on_upload": {"quiet_seconds": 0}}
-        assert self.api.store_config(vendor, tenant_id=tenant_id, triggers=triggers).is_success
+        triggers = {
+            "schedule": {"cron": "0 * * * *"},
+            "on_upload": {"quiet_seconds": 0},
+        }
+        assert self.api.store_config(
+            vendor, tenant_id=tenant_id, triggers=triggers
+        ).is_success
         self.ask("POST", f"{place}/api-keys", {"name": "shop"})
         self.ask("POST", f"{place}/feed-links", {"name": "shop"})
         secret = {"value": "s", "host": "files.example.com"}
         self.ask("PUT", f"{place}/secrets/files", secret)
         hook = {"url": "https://shop.example.com/hooks", "events": ["run.succeeded"]}
         self.ask("POST", f"{place}/webhooks", hook)
-        self.ask("POST", f"{place}/uploads", {"vendor_id": "vendor_1", "file_name": "a.csv"})
+        self.ask(
+            "POST", f"{place}/uploads", {"vendor_id": "vendor_1", "file_name": "a.csv"}
+        )
         self.sign_in(tenant_id, "0")
         # Its vendor has no pull any more: whoever looks at this one removes it.
         assert self.platform.pulls.change(tenant_id, "vendor_1", asked(self.clock()))
@@ -122,7 +146,9 @@ class Installation:
 
     def order_run(self, tenant_id: str, key: str) -> Any:
         order = {"tenant_id": tenant_id, "run_type": "inventory_sync"}
-        return self.api.client.post("/v1/runs", json=order, headers={"Idempotency-Key": key})
+        return self.api.client.post(
+            "/v1/runs", json=order, headers={"Idempotency-Key": key}
+        )
 
     # --- what looks at items --------------------------------------------------------------------
 
@@ -145,7 +171,9 @@ class Installation:
             self.execute()
             self.sender.tick()
             DeletionTick(self.platform, self.dagster, clock=self.clock).run()
-            done, _ = keep_house(self.platform, lambda: self.instance, None, clock=self.clock)
+            done, _ = keep_house(
+                self.platform, lambda: self.instance, None, clock=self.clock
+            )
             assert "FAILED" not in done, done
 
     def execute(self) -> None:
@@ -167,7 +195,9 @@ class Installation:
             path: ask("GET", path.format(tenant_id), follow_redirects=False).status_code
             for path in paths
         }
-        return codes | {key: self.order_run(tenant_id, key).status_code for key in ("0", "1")}
+        return codes | {
+            key: self.order_run(tenant_id, key).status_code for key in ("0", "1")
+        }
 
     # --- items ----------------------------------------------------------------------------------
 
@@ -180,7 +210,11 @@ class Installation:
                 owned = f'"{SPOILED}"' in text or SPOILED in key
                 of_runs = any(each in text for each in self.run_ids[SPOILED])
                 is_others = "-leaver" in key and kind != "DELETION"
-                if key.partition("#")[0] == kind and (owned or of_runs) and not is_others:
+                if (
+                    key.partition("#")[0] == kind
+                    and (owned or of_runs)
+                    and not is_others
+                ):
                     yield table, key
                 if kind == "audit" and table == names.audit_table and owned:
                     yield table, key
@@ -236,7 +270,9 @@ def test_an_item_of_the_next_release_of_each_kind_stops_nobody_else(
 ) -> None:
     clock = FakeClock((utc_now() + timedelta(hours=1)).replace(minute=5))
     with (
-        served_platform(public_url="https://relay.example.com", deletion_grace_hours=0) as platform,
+        served_platform(
+            public_url="https://relay.example.com", deletion_grace_hours=0
+        ) as platform,
         dg.DagsterInstance.ephemeral() as instance,
     ):
         installation = Installation(platform, instance, clock)
@@ -262,5 +298,9 @@ def test_an_item_of_the_next_release_of_each_kind_stops_nobody_else(
         assert [len(each.deliveries) for each in events] == [1] * 4
         others = installation.answers(OTHER)
         assert {path: code for path, code in others.items() if code >= 400} == {}
-    named = {each.facts["key"] for each in caplog.records if each.message == "item_unreadable"}
+    named = {
+        each.facts["key"]
+        for each in caplog.records
+        if each.message == "item_unreadable"
+    }
     assert set(spoiled) - named == set()

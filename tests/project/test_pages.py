@@ -8,7 +8,9 @@ from pathlib import Path
 from support.pages import MAKEFILE, PAGES, ROOT, codes_in, paths_in, targets_in
 
 # What a run or a command writes, and keys of the bucket.
-WRITTEN = re.compile(r"(outputs|normalized|reports|out|tenants|published|pulled|\.\.\.)/")
+WRITTEN = re.compile(
+    r"(outputs|normalized|reports|out|tenants|published|pulled|\.\.\.)/"
+)
 # The tables of folders name them within their package.
 BASES = (ROOT, ROOT / "relay_core", ROOT / "relay_dagster")
 
@@ -18,7 +20,8 @@ def test_every_path_that_a_page_names_exists() -> None:
         (page, path)
         for page, text in PAGES.items()
         for path in paths_in(codes_in(text))
-        if not WRITTEN.match(path) and not any((base / path).exists() for base in bases_of(page))
+        if not WRITTEN.match(path)
+        and not any((base / path).exists() for base in bases_of(page))
     ] == []
 
 
@@ -30,7 +33,9 @@ def test_every_target_of_make_that_a_page_names_exists() -> None:
     explained = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
     named = {page: set(targets_in(codes_in(text))) for page, text in PAGES.items()}
     assert {
-        page: targets - explained for page, targets in named.items() if targets - explained
+        page: targets - explained
+        for page, targets in named.items()
+        if targets - explained
     } == {}
 
 
@@ -41,15 +46,22 @@ def test_every_link_within_the_documentation_leads_somewhere() -> None:
         for link in re.findall(r"\]\(([^)\s]+)\)", text)
         if "://" not in link
     ]
-    assert [(page, link) for page, link in links if not leads_somewhere(page, link)] == []
+    assert [
+        (page, link) for page, link in links if not leads_somewhere(page, link)
+    ] == []
 
 
 def leads_somewhere(page: str, link: str) -> bool:
     file, _, anchor = link.partition("#")
     path = (ROOT / page).parent / file if file else ROOT / page
-    return path.is_file() and (not anchor or anchor in anchors_of(path.read_text("utf-8")))
+    return path.is_file() and (
+        not anchor or anchor in anchors_of(path.read_text("utf-8"))
+    )
 
 
 def anchors_of(page: str) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", page, flags=re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", text).strip().lower().replace(" ", "-") for text in headings}
+    return {
+        re.sub(r"[^\w -]", "", text).strip().lower().replace(" ", "-")
+        for text in headings
+    }

@@ -29,5 +29,7 @@ def test_the_sample_tenant_that_is_named_exists() -> None:
 
 def test_every_target_that_makefile_explains_is_phony() -> None:
     explained = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, flags=re.MULTILINE))
-    phony = set(" ".join(re.findall(r"^\.PHONY: (.+)$", MAKEFILE, flags=re.MULTILINE)).split())
+    phony = set(
+        " ".join(re.findall(r"^\.PHONY: (.+)$", MAKEFILE, flags=re.MULTILINE)).split()
+    )
     assert explained <= phony

@@ -10,7 +10,9 @@ def at_once(queue: RunQueue) -> int:
     return queue.get_run_queue_config().max_concurrent_runs
 
 
-@pytest.mark.parametrize(("variable", "limit"), [("3", 3), ("", 2)], ids=["set", "default"])
+@pytest.mark.parametrize(
+    ("variable", "limit"), [("3", 3), ("", 2)], ids=["set", "default"]
+)
 def test_the_variable_says_how_many_runs_execute_at_once(
     monkeypatch: pytest.MonkeyPatch, variable: str, limit: int
 ) -> None:
@@ -18,7 +20,9 @@ def test_the_variable_says_how_many_runs_execute_at_once(
     assert at_once(RunQueue()) == limit
 
 
-def test_what_the_instance_file_says_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_instance_file_says_comes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("WORKER_MAX_CONCURRENCY", "3")
     assert at_once(RunQueue(max_concurrent_runs=7)) == 7
 

@@ -38,7 +38,9 @@ def problem(variables: dict[str, str], **options: bool) -> str:
 
 
 def test_only_five_variables_have_no_default() -> None:
-    assert {name for name, field in Settings.model_fields.items() if field.is_required()} == {
+    assert {
+        name for name, field in Settings.model_fields.items() if field.is_required()
+    } == {
         "artifact_bucket",
         "runs_table",
         "tenants_table",
@@ -54,12 +56,19 @@ def test_only_five_variables_have_no_default() -> None:
 
 def test_what_is_not_set_is_as_the_contract_says() -> None:
     settings = read()
-    assert (settings.max_attempts, settings.max_concurrency, settings.intake_limit) == (3, 2, 4)
+    assert (settings.max_attempts, settings.max_concurrency, settings.intake_limit) == (
+        3,
+        2,
+        4,
+    )
     assert (settings.backoff_base_seconds, settings.backoff_max_seconds) == (10, 300)
     assert (settings.heartbeat_seconds, settings.heartbeat_stale_seconds) == (5, 90)
     assert (settings.visibility_timeout_seconds, settings.retention_days) == (300, 30)
     assert settings.dagster_retention_days == 3
-    assert (settings.metrics_enabled, settings.metrics_namespace) == (False, "RelayInventory")
+    assert (settings.metrics_enabled, settings.metrics_namespace) == (
+        False,
+        "RelayInventory",
+    )
     assert (settings.environment, settings.allow_anonymous) == ("unknown", False)
     assert settings.webhook_allow_loopback is False
     assert (settings.run_timeout_seconds, settings.max_run_memory_mb) == (3600, 0)
@@ -143,14 +152,19 @@ def test_trusted_proxies_are_addresses_and_networks() -> None:
 
 
 def test_aws_region_comes_before_the_default_region() -> None:
-    assert read(AWS_REGION="eu-west-1", AWS_DEFAULT_REGION="us-east-1").region == "eu-west-1"
+    assert (
+        read(AWS_REGION="eu-west-1", AWS_DEFAULT_REGION="us-east-1").region
+        == "eu-west-1"
+    )
     assert read(AWS_DEFAULT_REGION="us-east-1").region == "us-east-1"
     assert read().region is None
 
 
 def test_the_api_needs_keys() -> None:
     assert problem(REQUIRED, require_api=True).startswith("API_KEYS is not set")
-    assert problem({**REQUIRED, "API_KEYS": " , "}, require_api=True).startswith("API_KEYS")
+    assert problem({**REQUIRED, "API_KEYS": " , "}, require_api=True).startswith(
+        "API_KEYS"
+    )
 
 
 def test_the_api_needs_no_keys_where_anybody_may_come() -> None:
@@ -172,16 +186,23 @@ def test_api_keys_are_separated_by_commas() -> None:
 
 
 def test_a_base_url_has_no_slash_at_its_end() -> None:
-    assert read(DAGSTER_WEBSERVER_URL="http://d:3000/").dagster_webserver_url == "http://d:3000"
+    assert (
+        read(DAGSTER_WEBSERVER_URL="http://d:3000/").dagster_webserver_url
+        == "http://d:3000"
+    )
 
 
 def test_the_ui_has_the_names_that_it_is_given_and_its_url_s() -> None:
-    given = read(RELAY_UI_HOSTS="UI.example.com, ::1", DAGSTER_WEBSERVER_URL="http://D:3000/x")
+    given = read(
+        RELAY_UI_HOSTS="UI.example.com, ::1", DAGSTER_WEBSERVER_URL="http://D:3000/x"
+    )
     assert given.hosts_of_ui == {"ui.example.com", "::1", "d"}
     assert (read().hosts_of_ui, read().ui_behind_proxy) == (frozenset(), False)
 
 
-def test_the_process_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_environment_is_read_when_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name, value in REQUIRED.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("ENVIRONMENT", "staging")
@@ -196,8 +217,12 @@ def test_no_environment_is_read_by_code_that_names_its_values(
     assert ConcurrencySettings(max_concurrency=5).max_concurrency == 5
 
 
-@pytest.mark.parametrize("kind", [ConcurrencySettings, MetricsSettings, ProvisioningSettings])
-def test_a_smaller_class_asks_for_its_own_variables_alone(kind: type[MetricsSettings]) -> None:
+@pytest.mark.parametrize(
+    "kind", [ConcurrencySettings, MetricsSettings, ProvisioningSettings]
+)
+def test_a_smaller_class_asks_for_its_own_variables_alone(
+    kind: type[MetricsSettings],
+) -> None:
     assert kind.from_env({"RELAY_INTAKE_LIMIT": "bad"}) == kind()
 
 
@@ -207,7 +232,8 @@ def test_a_smaller_class_names_a_bad_variable_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "enabled"), [("TRUE", True), ("yes", True), ("0", False), ("off", False), ("", False)]
+    ("text", "enabled"),
+    [("TRUE", True), ("yes", True), ("0", False), ("off", False), ("", False)],
 )
 def test_a_flag_may_be_said_in_several_words(text: str, enabled: bool) -> None:
     read_back = MetricsSettings.from_env({"CLOUDWATCH_METRICS_ENABLED": text})
@@ -232,8 +258,12 @@ def test_a_limit_is_a_positive_whole_number_or_0_where_its_default_is(
         assert problem({**REQUIRED, name: value}).startswith(f"{name} must be ")
 
 
-def test_the_page_about_deployment_names_every_variable_that_is_no_limit_of_inputs() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "DEPLOY.md").read_text("utf-8")
+def test_the_page_about_deployment_names_every_variable_that_is_no_limit_of_inputs() -> (
+    None
+):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "DEPLOY.md").read_text(
+        "utf-8"
+    )
     for name, field in Settings.model_fields.items():
         if name in LimitSettings.model_fields:
             continue

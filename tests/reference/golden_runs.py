@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / part) for part in ("tests/reference", "tests", "scripts", "")]
+sys.path[:0] = [
+    str(ROOT / part) for part in ("tests/reference", "tests", "scripts", "")
+]
 
 from benchmarks.feeds import Shape, write_feeds  # noqa: E402
 from golden_tenants import TENANTS, golden_tenant  # noqa: E402
@@ -38,13 +40,19 @@ def hashes_of_run(name: str, folder: Path) -> dict[str, str]:
         for one in vendor_ids
         if (path := folder / f"{one}.map.csv").exists()
     ]
-    given = [f"--config={folder / 'config.json'}", f"--output-dir={out}", "--run-id=golden"]
+    given = [
+        f"--config={folder / 'config.json'}",
+        f"--output-dir={out}",
+        "--run-id=golden",
+    ]
     status = run_locally([*given, "--now=2026-01-01T00:00:00Z", *feeds, *maps])
     if status:
         raise RuntimeError(f"the run of {name} ended with {status}")
     # What the run was given, and a page that says in words what the other reports say.
     told = {f"reports/{name}" for name in _NOT_HELD}
-    paths = {str(path.relative_to(out)): path for path in out.rglob("*") if path.is_file()}
+    paths = {
+        str(path.relative_to(out)): path for path in out.rglob("*") if path.is_file()
+    }
     return {key: _hash(path) for key, path in sorted(paths.items()) if key not in told}
 
 
@@ -65,7 +73,9 @@ def _hash(path: Path) -> str:
     data = path.read_bytes()
     if path.name == "run_summary.json":
         summary = json.loads(data)
-        kept = {key: value for key, value in summary.items() if key not in _CLOCK_READINGS}
+        kept = {
+            key: value for key, value in summary.items() if key not in _CLOCK_READINGS
+        }
         data = json.dumps(kept).encode()
     return hashlib.sha256(data).hexdigest()
 

@@ -33,7 +33,11 @@ EUROPEAN = {
     "thousands_separator": ".",
     "currency_symbols": ["€", "EUR"],
 }
-SWISS = {"thousands_separator": "'", "currency_symbols": ["CHF", "Fr."], "delimiter": "\t"}
+SWISS = {
+    "thousands_separator": "'",
+    "currency_symbols": ["CHF", "Fr."],
+    "delimiter": "\t",
+}
 WORDS = {
     "null_values": ["N/A", "-"],
     "quantity_words": {"In stock": 10, ">100": 100, "None": 0},
@@ -71,7 +75,11 @@ TENANTS: dict[str, Recipe] = {
     "words": Recipe(parsers=(WORDS, {**WORDS, "delimiter": ";"})),
     "numbers": Recipe(parsers=(EUROPEAN, SWISS, {"thousands_separator": ","})),
     "encodings": Recipe(
-        parsers=({"encoding": "utf-16"}, {"encoding": "utf-16-le"}, {"encoding": "utf-8"}),
+        parsers=(
+            {"encoding": "utf-16"},
+            {"encoding": "utf-16-le"},
+            {"encoding": "utf-8"},
+        ),
         bom=True,
         line_end="\r\n",
     ),
@@ -89,7 +97,9 @@ TENANTS: dict[str, Recipe] = {
             }
         }
     ),
-    "unpriced": Recipe(parsers=({"column_map": {"cost": "no cost", "price": "none"}}, {})),
+    "unpriced": Recipe(
+        parsers=({"column_map": {"cost": "no cost", "price": "none"}}, {})
+    ),
     **{f"by_{rule}": Recipe(rows=700, sort_by=[rule]) for rule in SORT_RULES},
     "by_all": Recipe(sort_by=SORT_RULES[::-1]),
 }
@@ -110,7 +120,11 @@ def seeded_tenant(seed: str, recipe: Recipe) -> GoldenTenant:
             "vendor_id": vendor_id,
             "inbound": {"type": "local"},
             "parser": {"format": "csv", **parser},
-            **({"sku_map": {"type": "file", "local_path": "m"}} if recipe.mapped else {}),
+            **(
+                {"sku_map": {"type": "file", "local_path": "m"}}
+                if recipe.mapped
+                else {}
+            ),
         }
         for vendor_id, parser in parsers.items()
     ]
@@ -120,7 +134,11 @@ def seeded_tenant(seed: str, recipe: Recipe) -> GoldenTenant:
         "timezone": "UTC",
         "default_currency": "USD",
         "vendors": vendors,
-        "pricing": {"base_margin_pct": "0.2", "min_price": "0", "shipping_handling_flat": "9.99"},
+        "pricing": {
+            "base_margin_pct": "0.2",
+            "min_price": "0",
+            "shipping_handling_flat": "9.99",
+        },
         "merge": merge,
         "output": {"columns": list(CANONICAL)},
         "error_policy": LENIENT,
@@ -139,7 +157,9 @@ class _Maker:
 
     def feed(self, recipe: Recipe, parser: Parser) -> bytes:
         """Return one vendor's feed."""
-        header = [parser.get("column_map", {}).get(column, column) for column in FROM_FILE]
+        header = [
+            parser.get("column_map", {}).get(column, column) for column in FROM_FILE
+        ]
         lines = [] if "columns" in parser else [self._record(header, parser)]
         lines[:0] = ["# made by hand"] * parser.get("skip_lines", 0)
         for _ in range(recipe.rows):
@@ -147,7 +167,9 @@ class _Maker:
             if self._chance(recipe.bad):
                 self._spoil(cells)
             if self._chance(0.02):
-                lines.append(self._pick(("", parser["delimiter"] * (len(FROM_FILE) - 1))))
+                lines.append(
+                    self._pick(("", parser["delimiter"] * (len(FROM_FILE) - 1)))
+                )
             lines.append(self._record(cells, parser))
         text = "\ufeff" * recipe.bom + recipe.line_end.join([*lines, ""])
         return text.encode(parser.get("encoding", "utf-8"))
@@ -160,8 +182,12 @@ class _Maker:
 
     def _cell(self, column: str, parser: Parser) -> str:
         numbers: dict[str, Callable[[], str]] = {
-            "quantity_available": lambda: self._some(GOOD_NUMBERS, f"{self._below(40)}"),
-            "lead_time_days": lambda: self._some(("", "3", *GOOD_NUMBERS), f"{self._below(9)}"),
+            "quantity_available": lambda: self._some(
+                GOOD_NUMBERS, f"{self._below(40)}"
+            ),
+            "lead_time_days": lambda: self._some(
+                ("", "3", *GOOD_NUMBERS), f"{self._below(9)}"
+            ),
             **dict.fromkeys(MONEY, self._money),
         }
         if column in numbers:
@@ -171,7 +197,9 @@ class _Maker:
             "condition": lambda: self._pick(CONDITIONS[:7]),
             "updated_at": lambda: self._some(TIMES, self._moment()),
         }
-        return others.get(column, lambda: self._some(TEXTS, f"text {self._below(50)}"))()
+        return others.get(
+            column, lambda: self._some(TEXTS, f"text {self._below(50)}")
+        )()
 
     def _moment(self) -> str:
         day = f"2025-{1 + self._below(12):02}-{1 + self._below(28):02}"
@@ -187,21 +215,33 @@ class _Maker:
 
     def _localised(self, text: str, parser: Parser) -> str:
         whole, point, fraction = text.partition(".")
-        if not whole.isdecimal() or not text.isascii() or (fraction and not fraction.isdecimal()):
+        if (
+            not whole.isdecimal()
+            or not text.isascii()
+            or (fraction and not fraction.isdecimal())
+        ):
             return text
         if (thousands := parser.get("thousands_separator")) and self._chance(0.5):
             whole = f"{int(whole):,}".replace(",", thousands)
         symbol = self._pick(("", "", *parser.get("currency_symbols", ())))
-        plain = whole + (parser.get("decimal_separator", ".") if point else "") + fraction
+        plain = (
+            whole + (parser.get("decimal_separator", ".") if point else "") + fraction
+        )
         return f"{symbol} {plain}" if fraction and symbol else plain
 
     def _spoil(self, cells: list[str]) -> None:
         bad = {"quantity_available": BAD_NUMBERS, "lead_time_days": BAD_NUMBERS}
-        bad |= {"updated_at": BAD_TIMES, "condition": CONDITIONS[7:], "sku": ("", " \u00a0")}
+        bad |= {
+            "updated_at": BAD_TIMES,
+            "condition": CONDITIONS[7:],
+            "sku": ("", " \u00a0"),
+        }
         bad |= dict.fromkeys(MONEY, BAD_MONEY)
         for _ in range(1 + self._below(2)):
             column = self._pick(tuple(bad))
-            cells[FROM_FILE.index(column)] = self._pick([c for c in bad[column] if len(c) < 99])
+            cells[FROM_FILE.index(column)] = self._pick(
+                [c for c in bad[column] if len(c) < 99]
+            )
         if self._chance(0.1):
             cells.append("more")
         elif self._chance(0.1):

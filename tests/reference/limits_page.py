@@ -30,7 +30,11 @@ FIXED = (DEFAULT_LIMITS, DEFAULT_API_LIMITS)
 """What holds limits that no variable sets: dataclasses that say under ``Attributes`` of what each
 is, and what is over it."""
 TOLD = (
-    ("faults", MAX_FAULTS, "of a config or a body; a last one says how many more there are"),
+    (
+        "faults",
+        MAX_FAULTS,
+        "of a config or a body; a last one says how many more there are",
+    ),
     ("items of a list", MAX_LISTED, "in a message; cut, `and N more`"),
     ("characters", MAX_QUOTED, "of somebody's text in a message; cut, `...`"),
 )
@@ -66,7 +70,10 @@ def _table(first: str, rows: Any) -> Iterator[str]:
 
 
 def _settings() -> Iterator[tuple[str, float, str]]:
-    fields_ = (*LimitSettings.model_fields.values(), Settings.model_fields["run_timeout_seconds"])
+    fields_ = (
+        *LimitSettings.model_fields.values(),
+        Settings.model_fields["run_timeout_seconds"],
+    )
     for field in fields_:
         yield f"`{field.validation_alias}`", field.default, str(field.description)
 
@@ -86,7 +93,9 @@ def meanings_of(limits: type) -> dict[str, str]:
         return MEANINGS
     listed = (limits.__doc__ or "").partition("Attributes:\n")[2]
     found = re.findall(r"^ {8}(\w+): (.+(?:\n {12}.+)*)", listed, re.MULTILINE)
-    return {name: re.sub(r"\n +", " ", meaning).removesuffix(".") for name, meaning in found}
+    return {
+        name: re.sub(r"\n +", " ", meaning).removesuffix(".") for name, meaning in found
+    }
 
 
 if __name__ == "__main__":

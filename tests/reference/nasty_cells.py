@@ -52,7 +52,20 @@ TEXTS = (
     "\x0b",
     "a\u2028b",
 )
-GOOD_NUMBERS = ("0", "1", "5", "12", "12.0", "+3", "007", "-0", "2147483647", "1234", "12.", "1970")
+GOOD_NUMBERS = (
+    "0",
+    "1",
+    "5",
+    "12",
+    "12.0",
+    "+3",
+    "007",
+    "-0",
+    "2147483647",
+    "1234",
+    "12.",
+    "1970",
+)
 BAD_NUMBERS = (
     "-1",
     "-5.5",
@@ -283,7 +296,8 @@ def clock_times(draw: Callable[..., Any]) -> str:
     """Draw a wall clock time, often close to a change of some clock."""
     if draw(st.booleans()):
         moment = draw(st.sampled_from(CHANGES)) + timedelta(
-            seconds=draw(st.integers(-6000, 6000)), microseconds=draw(st.integers(0, 999_999))
+            seconds=draw(st.integers(-6000, 6000)),
+            microseconds=draw(st.integers(0, 999_999)),
         )
     else:
         moment = draw(st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31)))  # noqa: DTZ001
@@ -295,13 +309,19 @@ PRICES = st.decimals("0", "2000", places=4).map(str)
 CELLS: dict[str, st.SearchStrategy[str]] = {
     "sku": st.sampled_from(SKUS),
     "quantity_available": mostly(
-        st.sampled_from(GOOD_NUMBERS) | st.integers(0, 50).map(str), st.sampled_from(BAD_NUMBERS)
+        st.sampled_from(GOOD_NUMBERS) | st.integers(0, 50).map(str),
+        st.sampled_from(BAD_NUMBERS),
     ),
     "lead_time_days": mostly(
-        st.sampled_from(("", "", "3", "7", "14", "0", *GOOD_NUMBERS)), st.sampled_from(BAD_NUMBERS)
+        st.sampled_from(("", "", "3", "7", "14", "0", *GOOD_NUMBERS)),
+        st.sampled_from(BAD_NUMBERS),
     ),
-    "condition": mostly(st.sampled_from(CONDITIONS[:7]), st.sampled_from(CONDITIONS[7:])),
-    "updated_at": mostly(st.sampled_from(TIMES) | clock_times(), st.sampled_from(BAD_TIMES)),
+    "condition": mostly(
+        st.sampled_from(CONDITIONS[:7]), st.sampled_from(CONDITIONS[7:])
+    ),
+    "updated_at": mostly(
+        st.sampled_from(TIMES) | clock_times(), st.sampled_from(BAD_TIMES)
+    ),
     **{
         column: mostly(st.sampled_from(GOOD_MONEY) | PRICES, st.sampled_from(BAD_MONEY))
         for column in MONEY
@@ -317,7 +337,11 @@ def cell_for(column: str) -> st.SearchStrategy[str]:
 def localised(draw: Callable[..., Any], text: str, parser: dict[str, Any]) -> str:
     """Write a plain number as the vendor would, most of the time."""
     whole, point, fraction = text.partition(".")
-    if not whole.isdecimal() or not text.isascii() or (fraction and not fraction.isdecimal()):
+    if (
+        not whole.isdecimal()
+        or not text.isascii()
+        or (fraction and not fraction.isdecimal())
+    ):
         return text
     if parser["decimal_separator"] == "," and draw(st.integers(0, 99)) != 57:
         point = "," if point else ""
@@ -337,6 +361,8 @@ SINGLE_CELLS = (
     *TEXTS,
 )
 SCRAPS = st.lists(
-    st.sampled_from([*"0123456789", *"0.,'- +eE$:TZ", "000", "1,234", "\u00a0", "\u0663", "kr"]),
+    st.sampled_from(
+        [*"0123456789", *"0.,'- +eE$:TZ", "000", "1,234", "\u00a0", "\u0663", "kr"]
+    ),
     max_size=14,
 ).map("".join)

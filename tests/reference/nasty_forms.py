@@ -17,7 +17,10 @@ def add_options(draw: Draw, parser: dict[str, Any], seldom: Any, one_of: Any) ->
     for name, values in (
         (
             "skip_rows",
-            ([{"column": "sku", "is": "empty"}], [{"column": "note", "is": ["a,b", "É"]}]),
+            (
+                [{"column": "sku", "is": "empty"}],
+                [{"column": "note", "is": ["a,b", "É"]}],
+            ),
         ),
         ("zero_is_null", (["cost"], list(MONEY))),
         ("negative_quantity", ("zero",)),
@@ -32,7 +35,11 @@ def add_options(draw: Draw, parser: dict[str, Any], seldom: Any, one_of: Any) ->
         place = one_of(draw, (0, len(parser["timestamp_formats"])))
         parser["timestamp_formats"].insert(place, "excel")
     if "null_values" in parser and seldom(draw, 3):
-        parser["null_values"] = {"*": parser["null_values"], "cost": ["0", "1"], "sku": ["A"]}
+        parser["null_values"] = {
+            "*": parser["null_values"],
+            "cost": ["0", "1"],
+            "sku": ["A"],
+        }
 
 
 def form_for(draw: Draw, column: str, one_of: Any) -> dict[str, Any]:
@@ -40,10 +47,15 @@ def form_for(draw: Draw, column: str, one_of: Any) -> dict[str, Any]:
     forms: list[dict[str, Any]] = [
         {"first": [f"h {column}", f"i {column}"]},
         {"first": ["h sku", column, f"i {column}"]},
-        {"column": f"h {column}", "values": {"0": "5", "a": "b", "É": "", "5": "x", "new": "used"}},
+        {
+            "column": f"h {column}",
+            "values": {"0": "5", "a": "b", "É": "", "5": "x", "new": "used"},
+        },
     ]
     if column in TEXTS:
-        forms.append({"join": [f"h {column}", "sku"], "with": one_of(draw, ("", "-", " "))})
+        forms.append(
+            {"join": [f"h {column}", "sku"], "with": one_of(draw, ("", "-", " "))}
+        )
         forms.append({"column": column, "strip_prefix": "PREFIX-", "strip_suffix": "1"})
     if column == "quantity_available":
         forms += 2 * [{"sum": [column, f"h {column}", f"i {column}"]}]
@@ -51,7 +63,9 @@ def form_for(draw: Draw, column: str, one_of: Any) -> dict[str, Any]:
         factor = one_of(draw, (12, 7, 1_000_000, f"f {column}", f"f {column}"))
         step = one_of(draw, ("times", "divided_by"))
         forms += 2 * [{"column": f"h {column}", step: factor}]
-        forms.append({"column": column, step: factor, "values": {"1": "-3", "12": "0.00"}})
+        forms.append(
+            {"column": column, step: factor, "values": {"1": "-3", "12": "0.00"}}
+        )
     return dict(one_of(draw, forms))
 
 
@@ -61,10 +75,27 @@ def headers_in(source: Any) -> list[str]:
         return [source]
     lists = [source[name] for name in ("join", "sum", "first") if name in source]
     texts = [source.get(name) for name in ("column", "times", "divided_by")]
-    return [*(h for each in lists for h in each), *(t for t in texts if isinstance(t, str))]
+    return [
+        *(h for each in lists for h in each),
+        *(t for t in texts if isinstance(t, str)),
+    ]
 
 
-FACTORS = ("1", "3", "12", "07", "1000000", "1000001", "0", "", "x", " 6 ", "1.0", "-1", "٣")
+FACTORS = (
+    "1",
+    "3",
+    "12",
+    "07",
+    "1000000",
+    "1000001",
+    "0",
+    "",
+    "x",
+    " 6 ",
+    "1.0",
+    "-1",
+    "٣",
+)
 SERIALS = (
     "46350",
     "46350.5",
@@ -75,5 +106,17 @@ SERIALS = (
     "109574.999995",
     "61.0000057870",
 )
-STOCKS = ("5+", ">100", "> 7 pcs", "12 PCS", "+5", "+", "-3", "-0", "-99999999999", "7 Stück", "3k")
+STOCKS = (
+    "5+",
+    ">100",
+    "> 7 pcs",
+    "12 PCS",
+    "+5",
+    "+",
+    "-3",
+    "-0",
+    "-99999999999",
+    "7 Stück",
+    "3k",
+)
 """Cells that the options are about."""

@@ -37,10 +37,16 @@ def price_rule(draw: Draw, vendor_ids: Sequence[str]) -> dict[str, Any]:
 @st.composite
 def conditions(draw: Draw, vendor_ids: Sequence[str]) -> dict[str, Any]:
     wanted: dict[str, Any] = {}
-    lists = {"vendors": vendor_ids, "brands": BRANDS, "conditions": ("new", "used", "refurb")}
+    lists = {
+        "vendors": vendor_ids,
+        "brands": BRANDS,
+        "conditions": ("new", "used", "refurb"),
+    }
     for name, words in lists.items():
         if draw(st.integers(0, 3)) == 2:
-            wanted[name] = draw(st.lists(st.sampled_from(words), min_size=1, max_size=3))
+            wanted[name] = draw(
+                st.lists(st.sampled_from(words), min_size=1, max_size=3)
+            )
     if draw(st.integers(0, 2)) == 1:
         low, high = sorted(
             draw(st.lists(st.sampled_from(COSTS), min_size=2, max_size=2)), key=float

@@ -30,7 +30,16 @@ ZONES = (
     "Europe/Dublin",
     "Asia/Kathmandu",
 )
-ENCODINGS = ("utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252", "latin-1")
+ENCODINGS = (
+    "utf-8",
+    "utf-8",
+    "utf-8",
+    "utf-8-sig",
+    "utf-16",
+    "utf-16-le",
+    "cp1252",
+    "latin-1",
+)
 RARE_ENCODINGS = ("utf-16-be", "utf-32", "shift_jis", "iso8859-15", "ascii", "cp037")
 SORT_RULES = (
     "in_stock_desc",
@@ -40,12 +49,65 @@ SORT_RULES = (
     "most_recent",
     "highest_quantity",
 )
-SEPARATORS = ((".", None), (".", ","), (",", "."), (",", " "), (".", "'"), (",", None), (".", " "))
-DELIMITERS = (",", ",", ",", ";", "\t", "|", " ", "§", "→", "\x1f", "a", "\x00", "\u2028", "\u00a0")
-FORMATS = ("%d.%m.%Y", "%m/%d/%Y %H:%M", "%Y%m%d", "%Y-%d-%m", "%d %b %Y %I:%M %p", "%Y-%m-%d %H%z")
+SEPARATORS = (
+    (".", None),
+    (".", ","),
+    (",", "."),
+    (",", " "),
+    (".", "'"),
+    (",", None),
+    (".", " "),
+)
+DELIMITERS = (
+    ",",
+    ",",
+    ",",
+    ";",
+    "\t",
+    "|",
+    " ",
+    "§",
+    "→",
+    "\x1f",
+    "a",
+    "\x00",
+    "\u2028",
+    "\u00a0",
+)
+FORMATS = (
+    "%d.%m.%Y",
+    "%m/%d/%Y %H:%M",
+    "%Y%m%d",
+    "%Y-%d-%m",
+    "%d %b %Y %I:%M %p",
+    "%Y-%m-%d %H%z",
+)
 DERIVED = ("availability", "currency", "price_with_currency")
-HEADERS = ('5" pipe, each', "=SUM(A1)", "a\tb", "Größe", "- x", "{", "line\nend", "@", "'", "\\")
-CONSTANTS = ("", " padded ", "=1+1", "\tx", '"', "a,b", "\u2028", "007", "\rx", "\x7f\x01", "é")
+HEADERS = (
+    '5" pipe, each',
+    "=SUM(A1)",
+    "a\tb",
+    "Größe",
+    "- x",
+    "{",
+    "line\nend",
+    "@",
+    "'",
+    "\\",
+)
+CONSTANTS = (
+    "",
+    " padded ",
+    "=1+1",
+    "\tx",
+    '"',
+    "a,b",
+    "\u2028",
+    "007",
+    "\rx",
+    "\x7f\x01",
+    "é",
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +131,9 @@ def one_of(draw: Draw, values: Any) -> Any:
 
 @st.composite
 def nasty_tenants(draw: Draw) -> NastyTenant:
-    ids = one_of(draw, (["v1"], ["v1", "v2"], ["b", "a", "B"], ["z_9", "a-1", "A", "v"]))
+    ids = one_of(
+        draw, (["v1"], ["v1", "v2"], ["b", "a", "B"], ["z_9", "a-1", "A", "v"])
+    )
     vendors, feeds, sku_maps = [], {}, {}
     for vendor_id in ids:
         parser = draw(parsers())
@@ -110,15 +174,30 @@ def settings_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
         "default_currency": "USD",
         "vendors": vendors,
         "pricing": {
-            "base_margin_pct": one_of(draw, ("0", "0.20", "0.333333", "1", "100", "0.000001")),
-            "min_price": one_of(draw, ("0", "0", "25.00", "0.0001", "9.995", "12.3456")),
+            "base_margin_pct": one_of(
+                draw, ("0", "0.20", "0.333333", "1", "100", "0.000001")
+            ),
+            "min_price": one_of(
+                draw, ("0", "0", "25.00", "0.0001", "9.995", "12.3456")
+            ),
             "shipping_handling_flat": one_of(draw, ("0", "9.99", "0.0001", "4.5555")),
             "map_policy": {"enforce": draw(st.booleans())},
             "rules": draw(price_rules([vendor["vendor_id"] for vendor in vendors])),
             "rounding": {
                 "mode": one_of(draw, ("nearest", "up", "down")),
                 "increment": one_of(
-                    draw, ("0.01", "0.99", "0.05", "1", "0.0001", "0.0003", "5", "0.25", "123456")
+                    draw,
+                    (
+                        "0.01",
+                        "0.99",
+                        "0.05",
+                        "1",
+                        "0.0001",
+                        "0.0003",
+                        "5",
+                        "0.25",
+                        "123456",
+                    ),
                 ),
             },
         },
@@ -126,7 +205,9 @@ def settings_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
         "merge": {"strategy": "best_offer", "best_offer": best_offer},
         "output": draw(outputs()),
         "error_policy": {
-            "max_invalid_rows": 0 if seldom(draw) else one_of(draw, (10_000, 10_000, 3)),
+            "max_invalid_rows": 0
+            if seldom(draw)
+            else one_of(draw, (10_000, 10_000, 3)),
             "max_invalid_row_pct": one_of(draw, ("1.0", "1.0", "1.0", "0.5", "0.25")),
             "fail_on_missing_required_columns": draw(st.booleans()),
             "missing_required_vendor_policy": one_of(draw, ("fail", "warn_only")),
@@ -139,21 +220,30 @@ def outputs(draw: Draw) -> dict[str, Any]:
     """Return the form of a feed, of a format that is text."""
     columns: list[Any] = list(CANONICAL)
     if seldom(draw, 2):
-        columns = draw(st.lists(st.sampled_from([*columns, *DERIVED]), min_size=1, unique=True))
+        columns = draw(
+            st.lists(st.sampled_from([*columns, *DERIVED]), min_size=1, unique=True)
+        )
     format = one_of(draw, ("csv", "csv", "tsv", "jsonl"))
     output: dict[str, Any] = {"format": format, "columns": columns}
     if format != "jsonl":
         output["escape_formulas"] = draw(st.booleans())
     if seldom(draw, 2):
         headers = draw(st.lists(st.sampled_from(HEADERS), max_size=4, unique=True))
-        output["columns"] = [*columns, *(draw(named_columns(header)) for header in headers)]
+        output["columns"] = [
+            *columns,
+            *(draw(named_columns(header)) for header in headers),
+        ]
     return output
 
 
 def named_columns(header: str) -> st.SearchStrategy[dict[str, str]]:
     """Return what may stand under a header."""
     return st.one_of(
-        st.builds(dict, column=st.sampled_from([*CANONICAL, *DERIVED]), **{"as": st.just(header)}),
+        st.builds(
+            dict,
+            column=st.sampled_from([*CANONICAL, *DERIVED]),
+            **{"as": st.just(header)},
+        ),
         st.builds(dict, constant=st.sampled_from(CONSTANTS), **{"as": st.just(header)}),
     )
 
@@ -179,11 +269,15 @@ def parsers(draw: Draw) -> dict[str, Any]:
             draw, (["$"], ["kr", "kr."], ["€", "EUR"], ["U", "USD"])
         )
     if seldom(draw, 3):
-        parser["null_values"] = one_of(draw, (["N/A", "-"], ["null", "É"], ["0"], ["nan", "new"]))
+        parser["null_values"] = one_of(
+            draw, (["N/A", "-"], ["null", "É"], ["0"], ["nan", "new"])
+        )
     if seldom(draw, 3):
         parser["quantity_words"] = {"In stock": 10, ">100": 100, "5": 7, "None": 0}
     if seldom(draw, 3):
-        parser["timestamp_formats"] = draw(st.lists(st.sampled_from(FORMATS), max_size=3))
+        parser["timestamp_formats"] = draw(
+            st.lists(st.sampled_from(FORMATS), max_size=3)
+        )
     if seldom(draw, 2):
         add_options(draw, parser, seldom, one_of)
     if seldom(draw, 4):
@@ -219,10 +313,16 @@ def headers_of(draw: Draw, parser: dict[str, Any], *, once: bool = False) -> lis
         name
         for column in FROM_FILE
         for name in headers_in(parser["column_map"].get(column, column))
-        if not seldom(draw, 5 if column not in (*REQUIRED, *parser["column_map"]) else 150)
+        if not seldom(
+            draw, 5 if column not in (*REQUIRED, *parser["column_map"]) else 150
+        )
     ]
     if seldom(draw, 6):
-        names.append(one_of(draw, ("note", "vendor_id", "Größe", "sku", "price", '5" pipe', "x y")))
+        names.append(
+            one_of(
+                draw, ("note", "vendor_id", "Größe", "sku", "price", '5" pipe', "x y")
+            )
+        )
     if once or not seldom(draw, 30):
         names = list(dict.fromkeys(names))
     return list(draw(st.permutations(names)))
@@ -239,7 +339,9 @@ def feeds_of(draw: Draw, parser: dict[str, Any]) -> bytes:
         if seldom(draw, 8):
             lines.append(one_of(draw, ("", delimiter * 2, "  ", '""')))
         if not seldom(draw, 60):
-            lines.append(record_of(draw, [padded(draw, name) for name in headers], delimiter))
+            lines.append(
+                record_of(draw, [padded(draw, name) for name in headers], delimiter)
+            )
     wanted = {
         name: column
         for column in FROM_FILE
@@ -247,7 +349,9 @@ def feeds_of(draw: Draw, parser: dict[str, Any]) -> bytes:
     }
     for _ in range(0 if seldom(draw, 15) else draw(st.integers(1, 10))):
         if seldom(draw, 10):
-            lines.append(one_of(draw, ("", "", " ", delimiter, '""', delimiter * len(headers))))
+            lines.append(
+                one_of(draw, ("", "", " ", delimiter, '""', delimiter * len(headers)))
+            )
         cells = [
             localised(draw, draw(cell_for(wanted.get(name.strip(), "title"))), parser)
             if not (name.startswith("f ") or seldom(draw, 9))
@@ -266,7 +370,9 @@ def odd_cells(header: str, column: str | None) -> tuple[str, ...]:
     """Return cells that options are about."""
     if header.startswith("f "):
         return FACTORS
-    return {"quantity_available": STOCKS, "updated_at": SERIALS}.get(column or "", FACTORS)
+    return {"quantity_available": STOCKS, "updated_at": SERIALS}.get(
+        column or "", FACTORS
+    )
 
 
 def encoded(draw: Draw, lines: list[str], encoding: str) -> bytes:
@@ -285,7 +391,9 @@ def encoded(draw: Draw, lines: list[str], encoding: str) -> bytes:
 def padded(draw: Draw, text: str) -> str:
     if not seldom(draw, 8):
         return text
-    space = one_of(draw, (" ", "\t", "\u00a0", "\u2003", "\x1c", "\u3000", "\x85", "\ufeff", "\n"))
+    space = one_of(
+        draw, (" ", "\t", "\u00a0", "\u2003", "\x1c", "\u3000", "\x85", "\ufeff", "\n")
+    )
     return one_of(draw, (space + text, text + space, space + text + space))
 
 
@@ -295,10 +403,13 @@ def record_of(draw: Draw, cells: list[str], delimiter: str) -> str:
 
 def field_of(draw: Draw, cell: str, delimiter: str) -> str:
     inner = cell.replace('"', '""')
-    special = any(mark in cell for mark in (delimiter, "\r", "\n")) or cell.startswith('"')
+    special = any(mark in cell for mark in (delimiter, "\r", "\n")) or cell.startswith(
+        '"'
+    )
     if seldom(draw, 120):
         return one_of(
-            draw, (cell, f'"{inner}"tail', f'"{inner}"x"y"', f' "{inner}"', f'"{inner}" ')
+            draw,
+            (cell, f'"{inner}"tail', f'"{inner}"x"y"', f' "{inner}"', f'"{inner}" '),
         )
     return f'"{inner}"' if special or seldom(draw, 6) else cell
 
@@ -306,8 +417,16 @@ def field_of(draw: Draw, cell: str, delimiter: str) -> str:
 @st.composite
 def maps(draw: Draw) -> bytes:
     if seldom(draw, 30):
-        return one_of(draw, (b"", b"a,b\n", b"vendor_sku\nA\n", b"vendor_sku,sku\n\xff,1\n", b'"'))
-    lines = [one_of(draw, ("vendor_sku,sku", "sku, vendor_sku ,note", "\ufeffvendor_sku,sku"))]
+        return one_of(
+            draw, (b"", b"a,b\n", b"vendor_sku\nA\n", b"vendor_sku,sku\n\xff,1\n", b'"')
+        )
+    lines = [
+        one_of(
+            draw, ("vendor_sku,sku", "sku, vendor_sku ,note", "\ufeffvendor_sku,sku")
+        )
+    ]
     for _ in range(draw(st.integers(0, 6))):
-        lines.append(record_of(draw, [draw(cell_for("sku")) for _ in lines[0].split(",")], ","))
+        lines.append(
+            record_of(draw, [draw(cell_for("sku")) for _ in lines[0].split(",")], ",")
+        )
     return ("\n".join(lines) + "\n").encode()

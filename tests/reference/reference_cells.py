@@ -37,7 +37,9 @@ def read_cell(column: str, text: str, parser: Any, zone: tzinfo) -> Any:
     return text
 
 
-def number_parts(text: str, parser: Any) -> tuple[str, str, str | None, str | None] | None:
+def number_parts(
+    text: str, parser: Any
+) -> tuple[str, str, str | None, str | None] | None:
     """Return sign, whole digits, digits after the separator, exponent; None if no number."""
     whole = "[0-9]+"
     if parser.thousands_separator is not None:
@@ -54,7 +56,12 @@ def number_parts(text: str, parser: Any) -> tuple[str, str, str | None, str | No
 def whole_number(text: str, parser: Any) -> tuple[bool, int | None]:
     """Return whether it is under zero, and the number; None where it is none or too large."""
     parts = number_parts(text, parser)
-    if parts is None or not parts[1] or (parts[2] or "").strip("0") or parts[3] is not None:
+    if (
+        parts is None
+        or not parts[1]
+        or (parts[2] or "").strip("0")
+        or parts[3] is not None
+    ):
         return False, None
     digits = parts[1].lstrip("0") or "0"
     if parts[0] == "-" and digits != "0":
@@ -113,7 +120,9 @@ def money(text: str, parser: Any) -> int:
         raise FaultError("amount_out_of_range")
     if point < -6:
         return 0
-    hundred_thousandths = int((digits + "0" * 20)[: point + 5] or "0") if point + 5 > 0 else 0
+    hundred_thousandths = (
+        int((digits + "0" * 20)[: point + 5] or "0") if point + 5 > 0 else 0
+    )
     value = (hundred_thousandths + 5) // 10
     if value >= LARGEST_MONEY:
         raise FaultError("amount_out_of_range")

@@ -38,11 +38,17 @@ def reference_changes(before: bytes, after: bytes) -> tuple[bytes, dict[str, int
         if was is None or now is None:
             kind = "added" if was is None else "removed"
         else:
-            kind = "changed" if any(was[name] != now[name] for name in COMPARED) else "unchanged"
+            kind = (
+                "changed"
+                if any(was[name] != now[name] for name in COMPARED)
+                else "unchanged"
+            )
             counts.update(moves(was, now))
         counts[kind] += 1
         if kind != "unchanged":
-            pairs = [(side or {}).get(name, "") for name in COMPARED for side in (was, now)]
+            pairs = [
+                (side or {}).get(name, "") for name in COMPARED for side in (was, now)
+            ]
             lines.append(csv_line([sku, kind, *pairs]) + "\n")
     return "".join(lines).encode(), dict(counts)
 
@@ -61,18 +67,25 @@ def moves(was: Row, now: Row) -> list[str]:
     return [name for name, holds in told.items() if holds]
 
 
-def greatest_moves(before: bytes, after: bytes, most: int) -> tuple[list[str], list[str]]:
+def greatest_moves(
+    before: bytes, after: bytes, most: int
+) -> tuple[list[str], list[str]]:
     """Return the SKUs whose prices rose most, and those whose fell most, by share of the old."""
     old, new = (
-        {row["sku"]: Decimal(row["price"]) for row in rows(feed)} for feed in (before, after)
+        {row["sku"]: Decimal(row["price"]) for row in rows(feed)}
+        for feed in (before, after)
     )
     shares = {
-        sku: ((new[sku] - old[sku]) / old[sku]).quantize(Decimal("0.0001"), "ROUND_HALF_UP")
+        sku: ((new[sku] - old[sku]) / old[sku]).quantize(
+            Decimal("0.0001"), "ROUND_HALF_UP"
+        )
         for sku in sorted({*old} & {*new})
         if new[sku] != old[sku]
     }
     rises = [sku for sku in shares if new[sku] > old[sku]]
     falls = [sku for sku in shares if new[sku] < old[sku]]
-    ranked = (sorted(skus, key=lambda sku: -abs(shares[sku])) for skus in (rises, falls))
+    ranked = (
+        sorted(skus, key=lambda sku: -abs(shares[sku])) for skus in (rises, falls)
+    )
     up, down = ([f"{sku} {shares[sku]}" for sku in skus[:most]] for skus in ranked)
     return up, down

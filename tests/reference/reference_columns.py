@@ -22,7 +22,11 @@ MISSING = {"sku": "missing_sku", "quantity_available": "missing_quantity"}
 
 
 def value_of(
-    column: str, cells: Sequence[str], parser: Any, zone: Any, rate: Fraction | None = None
+    column: str,
+    cells: Sequence[str],
+    parser: Any,
+    zone: Any,
+    rate: Fraction | None = None,
 ) -> Any:
     """Return a row's value of a column; ``FaultError`` has the code and the cell at fault."""
     source = parser.column_map.get(column, column)
@@ -57,8 +61,14 @@ STAYS_NULL = object()
 def part_text(column: str, cell: str, parser: Any) -> str:
     """Return a trimmed cell; empty where it is one of the column's nulls."""
     text, nulls = cell.strip(), parser.null_values
-    words = [*nulls.get(column, ()), *nulls.get("*", ())] if isinstance(nulls, dict) else nulls
-    return "" if text.casefold() in [word.strip().casefold() for word in words] else text
+    words = (
+        [*nulls.get(column, ()), *nulls.get("*", ())]
+        if isinstance(nulls, dict)
+        else nulls
+    )
+    return (
+        "" if text.casefold() in [word.strip().casefold() for word in words] else text
+    )
 
 
 def summed(column: str, cells: Sequence[str], parser: Any) -> int | None:
@@ -107,7 +117,12 @@ def without_units(text: str, symbols: Sequence[str]) -> str:
 
 
 def changed(
-    column: str, cells: Sequence[str], parser: Any, zone: Any, said: Any, rate: Fraction | None
+    column: str,
+    cells: Sequence[str],
+    parser: Any,
+    zone: Any,
+    said: Any,
+    rate: Fraction | None,
 ) -> Any:
     if not cells:
         return None
@@ -130,10 +145,14 @@ def changed(
             return int(number)
         return read_cell(column, text, parser, zone)
     except FaultError as fault:
-        raise fault if len(fault.args) > 1 else FaultError(fault.args[0], cell) from fault
+        raise (
+            fault if len(fault.args) > 1 else FaultError(fault.args[0], cell)
+        ) from fault
 
 
-def text_of(column: str, cells: Sequence[str], parser: Any, said: Any) -> tuple[str, str]:
+def text_of(
+    column: str, cells: Sequence[str], parser: Any, said: Any
+) -> tuple[str, str]:
     """Return the text that is read, and the cell that it stands for."""
     texts = [part_text(column, cell, parser) for cell in cells]
     if "join" in said:

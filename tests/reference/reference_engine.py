@@ -78,7 +78,9 @@ def judge_inputs(
     without_map = False
     for vendor in config.vendors:
         if feeds.get(vendor.vendor_id) is not None:
-            without_map |= vendor.sku_map is not None and vendor.vendor_id not in sku_maps
+            without_map |= (
+                vendor.sku_map is not None and vendor.vendor_id not in sku_maps
+            )
         elif not vendor.required:
             warnings["OPTIONAL_VENDOR_MISSING"] += 1
         elif must_be_there:
@@ -114,17 +116,24 @@ def judge_vendors(
         delimiter = config.vendor(vendor.vendor_id).parser.delimiter
         for number, codes, record in vendor.rejects:
             raw = csv_line(record, delimiter)
-            rejected.append(csv_line([vendor.vendor_id, str(number), ";".join(codes), raw]))
+            rejected.append(
+                csv_line([vendor.vendor_id, str(number), ";".join(codes), raw])
+            )
     if rejected:
         lines = ["vendor_id,row_number,error_codes,raw", *rejected]
         outcome.invalid_rows = ("\n".join(lines) + "\n").encode()
     if outcome.fault_codes:
-        outcome.failure, outcome.stage = next(iter(outcome.fault_codes.values())), "NORMALIZE"
+        outcome.failure, outcome.stage = (
+            next(iter(outcome.fault_codes.values())),
+            "NORMALIZE",
+        )
 
 
 def normalized_csv(vendor: Vendor) -> bytes:
     lines = [",".join(CANONICAL)]
-    for offer in sorted(vendor.offers, key=lambda offer: (offer["sku"], offer["row_number"])):
+    for offer in sorted(
+        vendor.offers, key=lambda offer: (offer["sku"], offer["row_number"])
+    ):
         lines.append(csv_line(text_of(offer, column, places=4) for column in CANONICAL))
     return ("\n".join(lines) + "\n").encode()
 
@@ -150,19 +159,24 @@ def cents_text(value: Fraction) -> str:
     return f"{whole}.{rest:02}"
 
 
-def merge(config: Any, vendors: list[Vendor], outcome: Outcome, warnings: Counter[str]) -> None:
+def merge(
+    config: Any, vendors: list[Vendor], outcome: Outcome, warnings: Counter[str]
+) -> None:
     parsed = [vendor for vendor in vendors if vendor.outcome == "parsed"]
     invalid = sum(len(vendor.rejects) for vendor in parsed)
     total = outcome.total_rows
     policy = config.error_policy
     outcome.stage = "MERGE_PRICE"
     if total == 0 or any(
-        vendor.total_rows == 0 and must_have_rows(config, vendor.vendor_id) for vendor in parsed
+        vendor.total_rows == 0 and must_have_rows(config, vendor.vendor_id)
+        for vendor in parsed
     ):
         outcome.failure = "no_rows_parsed"
         return
     share = Fraction(invalid, total)
-    if invalid > policy.max_invalid_rows or share > Fraction(policy.max_invalid_row_pct):
+    if invalid > policy.max_invalid_rows or share > Fraction(
+        policy.max_invalid_row_pct
+    ):
         outcome.failure = "validation_errors"
         return
     if invalid:
@@ -174,7 +188,9 @@ def merge(config: Any, vendors: list[Vendor], outcome: Outcome, warnings: Counte
     publish(config, offers, outcome, warnings)
 
 
-def publish(config: Any, offers: list[Offer], outcome: Outcome, warnings: Counter[str]) -> None:
+def publish(
+    config: Any, offers: list[Offer], outcome: Outcome, warnings: Counter[str]
+) -> None:
     rows: list[dict[str, str]] = []
     for offer in winners(config, offers):
         price = selling_price(config, offer)

@@ -68,7 +68,10 @@ def explained(config: Any, vendors: Sequence[Vendor], sku: str) -> dict[str, Any
 
 def told(config: Any, offer: Offer, best: Offer | None) -> dict[str, Any]:
     landed = offer["cost"]
-    if landed is not None and config.merge.best_offer.landed_cost.include_shipping_handling:
+    if (
+        landed is not None
+        and config.merge.best_offer.landed_cost.include_shipping_handling
+    ):
         landed += int(shipping(config, offer) * 10_000)
     money = {"cost": offer["cost"], "price": offer["price"], "landed_cost": landed}
     return {
@@ -84,7 +87,8 @@ def told(config: Any, offer: Offer, best: Offer | None) -> dict[str, Any]:
         "lead_time_days": offer["lead_time_days"],
         "updated_at": text_of(offer, "updated_at", places=4),
         "rule": offer["rule"],
-        "lost_on": offer["out"] or (None if offer is best else lost_on(config, offer, best)),
+        "lost_on": offer["out"]
+        or (None if offer is best else lost_on(config, offer, best)),
     }
 
 
@@ -100,7 +104,9 @@ def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
 
     def step(name: str, operand: str | None, value: Fraction) -> None:
         nonlocal before
-        steps.append({"step": name, "operand": operand, "before": before, "after": exact(value)})
+        steps.append(
+            {"step": name, "operand": operand, "before": before, "after": exact(value)}
+        )
         before = exact(value)
 
     cost, own = amount(offer, "cost"), amount(offer, "price")

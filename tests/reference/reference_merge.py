@@ -29,7 +29,9 @@ def rank(config: Any, offer: Offer) -> tuple[Any, ...]:
     criteria = {
         "in_stock_desc": 0 if offer["quantity_available"] > 0 else 1,
         "lowest_landed_cost": (cost is None, cost or 0),
-        "vendor_priority": [v.vendor_id for v in config.vendors].index(offer["vendor_id"]),
+        "vendor_priority": [v.vendor_id for v in config.vendors].index(
+            offer["vendor_id"]
+        ),
         "shortest_lead_time": lead_time,
         "most_recent": -offer["updated_at"],
         "highest_quantity": -offer["quantity_available"],
@@ -100,7 +102,9 @@ def ended(config: Any, price: Fraction) -> Fraction:
 
 def shipping(config: Any, offer: Offer) -> Fraction:
     """Return the flat amount of the offer's vendor, in the tenant's currency."""
-    (vendor,) = (each for each in config.vendors if each.vendor_id == offer["vendor_id"])
+    (vendor,) = (
+        each for each in config.vendors if each.vendor_id == offer["vendor_id"]
+    )
     if vendor.shipping_handling_flat is None:
         return Fraction(config.pricing.shipping_handling_flat)
     own = Fraction(vendor.shipping_handling_flat)

@@ -56,7 +56,9 @@ def feed_file(config: Any, rows: Sequence[Row]) -> bytes:
     """Return the feed in a format that is text."""
     if config.output.format == "jsonl":
         lines = [
-            json.dumps(feed_values(config, row), ensure_ascii=False, separators=(",", ":"))
+            json.dumps(
+                feed_values(config, row), ensure_ascii=False, separators=(",", ":")
+            )
             for row in rows
         ]
     else:

@@ -79,7 +79,9 @@ def read_vendor(
     try:
         skus = {} if sku_map is None else read_sku_map(sku_map)
         headers, records, first_number = read_feed(feed, vendor.parser)
-        positions = None if headers is None else find_columns(config, vendor, headers, result)
+        positions = (
+            None if headers is None else find_columns(config, vendor, headers, result)
+        )
     except FeedFaultError as fault:
         result.outcome, result.fault = "failed", fault.args[0]
         return result
@@ -93,9 +95,21 @@ def read_vendor(
             result.skipped += 1
         elif not is_blank(record):
             result.total_rows += 1
-            read_row(config, vendor, number, headers, record, positions, skus, requested_at, result)
+            read_row(
+                config,
+                vendor,
+                number,
+                headers,
+                record,
+                positions,
+                skus,
+                requested_at,
+                result,
+            )
     if vendor.duplicate_skus == "refuse":
-        refuse_repeated(result, headers, dict(enumerate(records, first_number)), positions)
+        refuse_repeated(
+            result, headers, dict(enumerate(records, first_number)), positions
+        )
     return result
 
 
@@ -113,7 +127,9 @@ def refuse_repeated(
         value = cut(record[positions["sku"][0]]) if "sku" in positions else None
         row_data = shown_cells(headers, record, places_of(positions))
         code = "duplicate_sku"
-        result.entries.append(Entry(code, result.vendor_id, number, "sku", value, row_data))
+        result.entries.append(
+            Entry(code, result.vendor_id, number, "sku", value, row_data)
+        )
         result.rejects.append((number, [code], record))
         result.refused_skus[number] = offer["sku"]
     result.entries.sort(key=lambda entry: entry.row_number)
@@ -136,7 +152,9 @@ def read_sku_map(data: bytes) -> dict[str, str]:
     return skus
 
 
-def read_feed(feed: bytes, parser: Any) -> tuple[list[str] | None, list[list[str]], int]:
+def read_feed(
+    feed: bytes, parser: Any
+) -> tuple[list[str] | None, list[list[str]], int]:
     """Return the headers as they stand, the records after them, the first one's number."""
     try:
         text = drop_physical_lines(decode(feed, parser.encoding), parser.skip_lines)
@@ -169,8 +187,12 @@ def is_skipped(record: Sequence[str], place: int, texts: Any) -> bool:
     return cell.casefold() in [text.casefold() for text in texts]
 
 
-def without_blank_end(record: list[str], headers: Sequence[str], parser: Any) -> list[str]:
-    is_dropped = parser.blank_extra_fields == "drop" and is_blank(record[len(headers) :])
+def without_blank_end(
+    record: list[str], headers: Sequence[str], parser: Any
+) -> list[str]:
+    is_dropped = parser.blank_extra_fields == "drop" and is_blank(
+        record[len(headers) :]
+    )
     return record[: len(headers)] if is_dropped else record
 
 
@@ -193,7 +215,9 @@ def find_columns(
         column
         for column in CANONICAL
         if (column in mapped or column in REQUIRED)
-        and is_missing(wanted.get(column), names, has_default=column in vendor.parser.defaults)
+        and is_missing(
+            wanted.get(column), names, has_default=column in vendor.parser.defaults
+        )
     ]
     skipped = [rule.column.strip() for rule in vendor.parser.skip_rows]
     lacks = bool(missing) or any(header not in names for header in skipped)
@@ -214,7 +238,9 @@ def find_columns(
     }
 
 
-def is_missing(headers: list[str] | None, names: list[str], *, has_default: bool) -> bool:
+def is_missing(
+    headers: list[str] | None, names: list[str], *, has_default: bool
+) -> bool:
     """Return whether a header of a column is absent; with a default all of them may be."""
     absent = [header for header in headers or [""] if header not in names]
     return bool(absent) and not (has_default and len(absent) == len(headers or [""]))
@@ -236,7 +262,9 @@ def cut(text: str) -> str:
     return text if len(text) <= 1000 else text[:1000] + "\u2026"
 
 
-def shown_cells(headers: list[str], record: list[str], mapped: set[int]) -> dict[str, str]:
+def shown_cells(
+    headers: list[str], record: list[str], mapped: set[int]
+) -> dict[str, str]:
     """Return the mapped columns, and others as far as there are no more than 50 in all."""
     room = 50 - len(mapped)
     shown = {}
@@ -279,7 +307,9 @@ def read_row(
             code, *at = fault.args
             row_data = shown_cells(headers, record, places_of(positions))
             value = cut(at[0] if at else cells[0]) if cells else None
-            faults.append(Entry(code, vendor.vendor_id, number, column, value, row_data))
+            faults.append(
+                Entry(code, vendor.vendor_id, number, column, value, row_data)
+            )
     if faults:
         result.entries.extend(faults)
         codes = sorted({fault.error_code for fault in faults})

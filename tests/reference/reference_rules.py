@@ -21,9 +21,13 @@ def made(config: Any, vendor: Vendor) -> list[Offer]:
     own = config.vendor(vendor.vendor_id)
     by_sku: dict[str, list[Offer]] = defaultdict(list)
     for offer in sorted(vendor.offers, key=lambda offer: offer["row_number"]):
-        by_sku[offer["sku"]].append(dict(offer, fed=offer["quantity_available"], out=None))
+        by_sku[offer["sku"]].append(
+            dict(offer, fed=offer["quantity_available"], out=None)
+        )
     for rows in by_sku.values():
-        kept = {"first": rows[0], "sum": rows[0], "last": rows[-1]}.get(own.duplicate_skus)
+        kept = {"first": rows[0], "sum": rows[0], "last": rows[-1]}.get(
+            own.duplicate_skus
+        )
         if own.duplicate_skus == "sum":
             kept["fed"] = min(sum(row["fed"] for row in rows), MOST)
         for row in rows if kept is not None else []:
@@ -56,10 +60,16 @@ def meets(when: Any, offer: Offer) -> bool:
     brand = (offer["brand"] or "").strip().casefold()
     checks = [
         (when.vendors, lambda: offer["vendor_id"] in when.vendors),
-        (when.brands, lambda: brand in [each.strip().casefold() for each in when.brands]),
+        (
+            when.brands,
+            lambda: brand in [each.strip().casefold() for each in when.brands],
+        ),
         (when.conditions, lambda: offer["condition"] in when.conditions),
         (when.cost_from, lambda: cost is not None and cost >= Fraction(when.cost_from)),
-        (when.cost_below, lambda: cost is not None and cost < Fraction(when.cost_below)),
+        (
+            when.cost_below,
+            lambda: cost is not None and cost < Fraction(when.cost_below),
+        ),
     ]
     return all(holds() for wanted, holds in checks if wanted is not None)
 

@@ -60,7 +60,9 @@ def run_document(
     requested_at: datetime = REQUESTED_AT,
     limits: Limits = DEFAULT_LIMITS,
 ) -> EngineRun:
-    return run_engine(load_config(document), feeds, sku_maps or {}, requested_at, limits)
+    return run_engine(
+        load_config(document), feeds, sku_maps or {}, requested_at, limits
+    )
 
 
 def run_engine(
@@ -87,7 +89,9 @@ def run_engine(
         limits=limits,
         last_good=None,
     )
-    run = EngineRun(Outcome(), verdict.failure, tuple(verdict.faults), tuple(verdict.warnings))
+    run = EngineRun(
+        Outcome(), verdict.failure, tuple(verdict.faults), tuple(verdict.warnings)
+    )
     if verdict.failure is None:
         written = Written()
         in_memory = normalize_vendors(
@@ -107,7 +111,9 @@ def run_engine(
 
 
 def feed_of(
-    vendor: VendorConfig, feeds: Mapping[str, bytes | None], sku_maps: Mapping[str, bytes]
+    vendor: VendorConfig,
+    feeds: Mapping[str, bytes | None],
+    sku_maps: Mapping[str, bytes],
 ) -> VendorFeed:
     name = vendor.vendor_id
     sku_map = None if vendor.sku_map is None else sku_maps[name]
@@ -153,14 +159,20 @@ def entry_of(entry: ReportEntry) -> Entry:
     )
 
 
-def tell_merged(config: TenantConfig, run: EngineRun, warnings: tuple[ReportEntry, ...]) -> None:
+def tell_merged(
+    config: TenantConfig, run: EngineRun, warnings: tuple[ReportEntry, ...]
+) -> None:
     findings = RunFindings()
     findings.take_normalized(run.normalized)
     run.failure = findings.failure
     if run.failure is not None:
         return
     merged = merge_vendors(config, run.normalized, warnings=warnings)
-    run.failure, run.faults, run.warnings = merged.failure, merged.faults, merged.warnings
+    run.failure, run.faults, run.warnings = (
+        merged.failure,
+        merged.faults,
+        merged.warnings,
+    )
     run.outcome.warnings = dict(Counter(entry.error_code for entry in merged.warnings))
     if merged.failure is None:
         assert merged.feed is not None

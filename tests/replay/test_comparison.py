@@ -9,7 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from relay_dagster.replay import comparison
-from relay_dagster.replay.comparison import Difference, first_difference, first_other_row
+from relay_dagster.replay.comparison import (
+    Difference,
+    first_difference,
+    first_other_row,
+)
 
 
 def plainly(run: bytes, here: bytes) -> Difference | None:
@@ -18,7 +22,8 @@ def plainly(run: bytes, here: bytes) -> Difference | None:
     for number, pair in enumerate(pairs, 1):
         if pair[0] != pair[1]:
             whole = [
-                None if line is None else line.decode(errors="backslashreplace") for line in pair
+                None if line is None else line.decode(errors="backslashreplace")
+                for line in pair
             ]
             told = [None if line is None else line.removesuffix("\n") for line in whole]
             return Difference(number, *(told if told[0] != told[1] else whole))
@@ -34,17 +39,24 @@ def test_the_first_line_that_differs_is_found(seed: int) -> None:
         here = bytearray(run)
         if rng.random() < 0.8:
             where = rng.randrange(len(here) + 1)
-            here[where : where + rng.randrange(2)] = rng.choice([b"", b"x", b"\n", b"y\nz"])
+            here[where : where + rng.randrange(2)] = rng.choice(
+                [b"", b"x", b"\n", b"y\nz"]
+            )
         found = first_difference(io.BytesIO(run), io.BytesIO(here))
         assert found == plainly(run, bytes(here)), (run, here)
 
 
 def test_of_a_long_line_what_is_around_the_difference_is_told() -> None:
-    run, here = b"a" * 10_000 + b"X" + b"b" * 10_000, b"a" * 10_000 + b"Y" + b"b" * 10_000
+    run, here = (
+        b"a" * 10_000 + b"X" + b"b" * 10_000,
+        b"a" * 10_000 + b"Y" + b"b" * 10_000,
+    )
     found = first_difference(io.BytesIO(b"h\n" + run), io.BytesIO(b"h\n" + here))
     assert found is not None
     assert found == Difference(
-        2, "…" + "a" * 500 + "X" + "b" * 499 + "…", "…" + "a" * 500 + "Y" + "b" * 499 + "…"
+        2,
+        "…" + "a" * 500 + "X" + "b" * 499 + "…",
+        "…" + "a" * 500 + "Y" + "b" * 499 + "…",
     )
 
 
@@ -54,7 +66,9 @@ def parquet_of(rows: pa.Table, **options: str) -> bytes:
     return sink.getvalue()
 
 
-def test_of_parquet_the_first_row_that_differs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_parquet_the_first_row_that_differs_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(comparison, "_ROWS", 2)
     run = pa.table({"sku": ["A", "B", "C"], "price": [1, 2, None]})
     here = run.set_column(1, "price", pa.array([1, 2, 3]))

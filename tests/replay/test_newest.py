@@ -49,7 +49,9 @@ def test_feeds_of_all_tenants_that_come_out_the_same_end_with_0(
 ) -> None:
     page = tmp_path / "proof.html"
     proofs = verified(world, "--report", str(page), status=0)
-    assert [(run["tenant_id"], run["run_id"], run["result"]) for run in proofs["runs"]] == [
+    assert [
+        (run["tenant_id"], run["run_id"], run["result"]) for run in proofs["runs"]
+    ] == [
         (TENANT, RUN_ID, "same"),
         ("bolt", OTHER_RUN, "same"),
     ]
@@ -64,7 +66,9 @@ def test_a_difference_is_told_by_step_and_column_with_rows_and_tenants(
     report = tmp_path / "proof.json"
     proofs = verified(world, "--report", str(report), status=3)
     (found,) = proofs["differences"]
-    assert {key: found[key] for key in ("step", "column", "rows", "runs", "tenants")} == {
+    assert {
+        key: found[key] for key in ("step", "column", "rows", "runs", "tenants")
+    } == {
         "step": "price",
         "column": "price",
         "rows": 1,
@@ -85,7 +89,9 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_compared(
     for place in (tmp_path, tmp_path / "gone" / "proof.json"):
         told = world.relay("verify", "--newest", "--report", str(place))
         assert (told.exit_code, told.stdout) == (2, "")
-        assert told.stderr == f"--report: {place} is no file in a folder that is there\n"
+        assert (
+            told.stderr == f"--report: {place} is no file in a folder that is there\n"
+        )
 
 
 def test_an_engine_that_rounds_otherwise_is_told_by_step_column_skus_and_tenants(
@@ -100,7 +106,9 @@ def test_an_engine_that_rounds_otherwise_is_told_by_step_column_skus_and_tenants
     other.run(HALVES_RUN)
     assert verified(world, status=0)["same"] == 2
     engine = tmp_path / "engine" / "relay_core"
-    shutil.copytree(ROOT / "relay_core", engine, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "relay_core", engine, ignore=shutil.ignore_patterns("__pycache__")
+    )
     pricing = engine / "merge" / "pricing.py"
     nearest, down = "(2 * at_least + step) // (2 * step)", "at_least // step"
     source = pricing.read_text("utf-8")
@@ -115,10 +123,14 @@ def test_an_engine_that_rounds_otherwise_is_told_by_step_column_skus_and_tenants
     assert (found["example"]["run_id"], proofs["same"]) == (HALVES_RUN, 1)
 
 
-def test_where_nothing_can_be_compared_it_ends_with_2(world: ClientWorld, other: World) -> None:
+def test_where_nothing_can_be_compared_it_ends_with_2(
+    world: ClientWorld, other: World
+) -> None:
     for tenant_id in (TENANT, "bolt"):
         run_id = RUN_ID if tenant_id == TENANT else OTHER_RUN
-        other.platform.objects.delete(f"{run_id}/tenants/{tenant_id}/reports/input_manifest.json")
+        other.platform.objects.delete(
+            f"{run_id}/tenants/{tenant_id}/reports/input_manifest.json"
+        )
     proofs = verified(world, status=2)
     assert [run["result"] for run in proofs["runs"]] == ["not_compared"] * 2
     assert "input_manifest" in proofs["runs"][0]["reason"]
@@ -133,7 +145,9 @@ def test_a_budget_of_runs_is_kept(world: ClientWorld, other: World) -> None:
 @pytest.mark.parametrize(
     "arguments", [("--since", "3"), ("--newest", "none"), (), ("--report", "x.html")]
 )
-def test_what_cannot_be_asked_is_one_line(world: ClientWorld, arguments: tuple[str, ...]) -> None:
+def test_what_cannot_be_asked_is_one_line(
+    world: ClientWorld, arguments: tuple[str, ...]
+) -> None:
     told = world.relay("verify", *arguments)
     assert told.exit_code == 2
     assert len(told.stderr.splitlines()) == 1
@@ -144,8 +158,12 @@ def table(**columns: list[str]) -> pa.Table:
 
 
 def test_rows_that_differ_are_counted_by_column_whatever_their_order() -> None:
-    run = table(sku=["a", "b", "c"], price=["1.00", "2.00", "3.00"], title=["x", "y", "z"])
-    here = table(sku=["c", "b", "d"], price=["3.00", "2.01", "9.00"], title=["z", "y", "w"])
+    run = table(
+        sku=["a", "b", "c"], price=["1.00", "2.00", "3.00"], title=["x", "y", "z"]
+    )
+    here = table(
+        sku=["c", "b", "d"], price=["3.00", "2.01", "9.00"], title=["z", "y", "w"]
+    )
     assert differing_columns(run, here) == {"rows": 2, "price": 1}
 
 

@@ -30,7 +30,9 @@ GUIDE = (Path(__file__).resolve().parents[2] / "docs/CLI.md").read_text("utf-8")
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
 
 
-def sync(runs: World, run_id: str, *rows: str, vendor_id: str = "vendor_1", **order: Any) -> None:
+def sync(
+    runs: World, run_id: str, *rows: str, vendor_id: str = "vendor_1", **order: Any
+) -> None:
     """Upload a feed and run."""
     runs.upload(vendor_id, feed(*rows), name=f"{run_id[0]}.csv")
     runs.run(run_id, **order)
@@ -50,10 +52,16 @@ def test_a_run_is_proved_by_the_bytes_of_each_of_its_csv_files(
 ) -> None:
     runs.store_config(error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": 1.0})
     sync(runs, FIRST, *WHOLE, "S99,x,1.00")
-    assert verified(world, FIRST) == ["normalized_vendor_1", "invalid_rows", "merged_inventory"]
+    assert verified(world, FIRST) == [
+        "normalized_vendor_1",
+        "invalid_rows",
+        "merged_inventory",
+    ]
 
 
-def test_a_run_that_was_compared_with_a_feed_is(world: ClientWorld, runs: World) -> None:
+def test_a_run_that_was_compared_with_a_feed_is(
+    world: ClientWorld, runs: World
+) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     sync(runs, SECOND, *WHOLE[:15], "S15,5,11.00")
@@ -98,7 +106,9 @@ def test_a_held_run_is_and_the_same_run_once_it_is_released(
     assert hold is not None
     assert "merged_inventory" in verified(world, SECOND)
     by = {"reason": "a planned sale", "by": "ops"}
-    runs.platform.ledger.feeds.release(SECOND, Release(hold.sha256, hold.guard_names, **by))
+    runs.platform.ledger.feeds.release(
+        SECOND, Release(hold.sha256, hold.guard_names, **by)
+    )
     assert runs.record(SECOND).status is RunStatus.SUCCEEDED
     assert "merged_inventory" in verified(world, SECOND)
 
@@ -106,7 +116,9 @@ def test_a_held_run_is_and_the_same_run_once_it_is_released(
 def test_a_run_with_overrides_and_a_quarantine_is_by_what_it_has_pinned(
     world: ClientWorld, runs: World
 ) -> None:
-    runs.store_config(guards={"quarantine": {"max_pct": 1}}, output={"columns": ["sku", "price"]})
+    runs.store_config(
+        guards={"quarantine": {"max_pct": 1}}, output={"columns": ["sku", "price"]}
+    )
     sync(runs, FIRST, *WHOLE)
     overrides = runs.platform.overrides
     overrides.put(TENANT, load_overrides([{"sku": "S03", "price": "9.99"}], ()))
@@ -116,7 +128,9 @@ def test_a_run_with_overrides_and_a_quarantine_is_by_what_it_has_pinned(
     assert b"S03,9.99\n" in runs.artifact("merged_inventory", SECOND)
     assert {"merged_inventory", "quarantine", "changes"} <= {*verified(world, SECOND)}
     key = runs.record(SECOND).keys.overrides
-    runs.platform.objects.put(key, runs.artifact("overrides", SECOND).replace(b"9.99", b"7.77"))
+    runs.platform.objects.put(
+        key, runs.artifact("overrides", SECOND).replace(b"9.99", b"7.77")
+    )
     told = world.relay("verify", SECOND)
     assert told.exit_code == 3
     assert "overrides" in told.stderr
@@ -124,7 +138,9 @@ def test_a_run_with_overrides_and_a_quarantine_is_by_what_it_has_pinned(
 
 def troubled(runs: World, **changes: Any) -> None:
     """Publish a feed of two vendors, one of which then gives half of its rows."""
-    runs.store_config(vendor_document("vendor_1", **changes), vendor_document("vendor_2"))
+    runs.store_config(
+        vendor_document("vendor_1", **changes), vendor_document("vendor_2")
+    )
     runs.upload("vendor_2", feed(*(f"T{number:02},1,3.00" for number in range(20))))
     sync(runs, FIRST, *WHOLE)
     sync(runs, SECOND, *WHOLE[:2], "S02,x,1.00")
@@ -134,7 +150,9 @@ def status_of(runs: World, run_id: str) -> Any:
     return runs.report("input_manifest", run_id)["vendors"]["vendor_1"]["status"]
 
 
-def test_a_run_that_a_last_good_feed_stood_in_for_is(world: ClientWorld, runs: World) -> None:
+def test_a_run_that_a_last_good_feed_stood_in_for_is(
+    world: ClientWorld, runs: World
+) -> None:
     sku_map = {"type": "s3", "s3_key": f"tenants/{TENANT}/maps/v1.csv"}
     good = {"max_age_hours": 24, "quantity_pct": 50}
     runs.platform.objects.put(sku_map["s3_key"], b"vendor_sku,sku\nS03,MAPPED\n")
@@ -150,10 +168,15 @@ def test_a_run_that_a_last_good_feed_stood_in_for_is(world: ClientWorld, runs: W
     ]
 
 
-def test_a_run_with_a_last_good_feed_that_was_lent_on_is(world: ClientWorld, runs: World) -> None:
+def test_a_run_with_a_last_good_feed_that_was_lent_on_is(
+    world: ClientWorld, runs: World
+) -> None:
     troubled(runs, on_trouble="last_good")
     sync(runs, THIRD, *WHOLE[:2])
-    assert (status_of(runs, THIRD), runs.record(THIRD).baseline_run_id) == ("last_good", SECOND)
+    assert (status_of(runs, THIRD), runs.record(THIRD).baseline_run_id) == (
+        "last_good",
+        SECOND,
+    )
     assert "merged_inventory" in verified(world, THIRD)
 
 
@@ -164,11 +187,15 @@ def test_a_run_that_left_a_vendor_out_is(world: ClientWorld, runs: World) -> Non
     assert verified(world, SECOND) == names
 
 
-def test_a_run_whose_last_good_feed_is_in_trouble_too_is(world: ClientWorld, runs: World) -> None:
+def test_a_run_whose_last_good_feed_is_in_trouble_too_is(
+    world: ClientWorld, runs: World
+) -> None:
     good = vendor_document("vendor_1", on_trouble="last_good", required=False)
     troubled(runs, on_trouble="last_good", required=False)
     header = {"column_map": {"cost": "net"}}
-    runs.store_config({**good, "parser": {"format": "csv", **header}}, vendor_document("vendor_2"))
+    runs.store_config(
+        {**good, "parser": {"format": "csv", **header}}, vendor_document("vendor_2")
+    )
     sync(runs, THIRD, *WHOLE)
     assert status_of(runs, THIRD) == "left_out"
     assert "last_good_vendor_1" in runs.names(THIRD)
@@ -197,7 +224,9 @@ def test_limits_that_are_not_the_defaults_are_told_and_kept(
     tight = world.platform.settings.model_copy(update={"max_cell_bytes": 20})
     platform = replace(world.platform, settings=tight)
     runs.connect = lambda: platform
-    runs.store_config(vendor_document(on_trouble="leave_out"), vendor_document("vendor_2"))
+    runs.store_config(
+        vendor_document(on_trouble="leave_out"), vendor_document("vendor_2")
+    )
     runs.upload("vendor_2", feed("T01,1,3.00"))
     runs.upload("vendor_1", feed("a-sku-of-21-characters,1,3.00"))
     runs.run(FIRST)
@@ -275,9 +304,14 @@ def test_a_file_that_is_there_on_one_side_alone_is_a_difference(
 ) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
-    objects, links = runs.platform.objects, runs.platform.objects.artifacts(FIRST, TENANT)
+    objects, links = (
+        runs.platform.objects,
+        runs.platform.objects.artifacts(FIRST, TENANT),
+    )
     objects.delete(links["normalized_vendor_1"])
-    objects.put(runs.record(FIRST).keys.invalid_rows, b"vendor_id,row_number,error_codes,raw\n")
+    objects.put(
+        runs.record(FIRST).keys.invalid_rows, b"vendor_id,row_number,error_codes,raw\n"
+    )
     objects.put(runs.record(FIRST).keys.quarantine, b"sku,action\n")
     told = world.relay("verify", FIRST)
     assert told.exit_code == 3
@@ -299,7 +333,9 @@ def test_an_input_that_is_not_the_one_the_run_has_read_proves_nothing(
     tampered(runs, "inbound_vendor_1", b"S03,5,10.00", b"S03,6,10.00")
     told = world.relay("verify", FIRST)
     assert (told.exit_code, told.stdout) == (3, "")
-    assert f"inbound_vendor_1 of run {FIRST} is not what the run has read" in told.stderr
+    assert (
+        f"inbound_vendor_1 of run {FIRST} is not what the run has read" in told.stderr
+    )
 
 
 def test_another_version_of_the_engine_is_named_and_compared_all_the_same(
@@ -308,17 +344,29 @@ def test_another_version_of_the_engine_is_named_and_compared_all_the_same(
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     version = json.dumps(ENGINE_VERSION).encode()
-    tampered(runs, "run_summary", b'"engine_version": ' + version, b'"engine_version": "0.0.9"')
+    tampered(
+        runs,
+        "run_summary",
+        b'"engine_version": ' + version,
+        b'"engine_version": "0.0.9"',
+    )
     told = world.relay("verify", FIRST)
     assert told.exit_code == 0, told.output
-    assert f"the run's engine was version 0.0.9, here it is {ENGINE_VERSION}" in told.stderr
+    assert (
+        f"the run's engine was version 0.0.9, here it is {ENGINE_VERSION}"
+        in told.stderr
+    )
 
 
 # --- what cannot be compared ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["inbound_vendor_1", "config_snapshot", "input_manifest"])
-def test_where_a_file_is_gone_that_is_said(world: ClientWorld, runs: World, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["inbound_vendor_1", "config_snapshot", "input_manifest"]
+)
+def test_where_a_file_is_gone_that_is_said(
+    world: ClientWorld, runs: World, name: str
+) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     runs.platform.objects.delete(runs.platform.objects.artifacts(FIRST, TENANT)[name])
@@ -337,9 +385,13 @@ def test_a_file_that_goes_after_it_was_linked_to_is_gone(
         trail = RunArtifacts.of(Session(api, Screen()), FIRST, tmp_path)
         for name in ("inbound_vendor_1", "input_manifest"):
             runs.platform.objects.delete(runs.record(FIRST).artifacts[name])
-        with pytest.raises(NotReplayableError, match="inbound_vendor_1 cannot be downloaded"):
+        with pytest.raises(
+            NotReplayableError, match="inbound_vendor_1 cannot be downloaded"
+        ):
             trail.file("inbound_vendor_1")
-        with pytest.raises(NotReplayableError, match=r"input_manifest\.json cannot be downloaded"):
+        with pytest.raises(
+            NotReplayableError, match=r"input_manifest\.json cannot be downloaded"
+        ):
             _ = trail.manifest
 
 
@@ -351,7 +403,10 @@ def test_where_the_state_of_the_baseline_is_gone_that_is_said(
     sync(runs, SECOND, *WHOLE)
     runs.platform.objects.delete(runs.record(SECOND).keys.baseline_state)
     told = world.relay("verify", SECOND)
-    assert (told.exit_code, f"run {SECOND} has no baseline_state" in told.stderr) == (2, True)
+    assert (told.exit_code, f"run {SECOND} has no baseline_state" in told.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_a_run_of_a_config_of_another_schema_has_nothing_to_compare(
@@ -365,7 +420,9 @@ def test_a_run_of_a_config_of_another_schema_has_nothing_to_compare(
     assert f"run {FIRST} read nothing: unsupported schema version" in told.stderr
 
 
-def test_a_run_that_is_under_way_is_not_compared(world: ClientWorld, runs: World) -> None:
+def test_a_run_that_is_under_way_is_not_compared(
+    world: ClientWorld, runs: World
+) -> None:
     runs.store_config()
     runs.request(FIRST)
     told = world.relay("verify", FIRST)
@@ -373,14 +430,17 @@ def test_a_run_that_is_under_way_is_not_compared(world: ClientWorld, runs: World
     assert f"run {FIRST} is QUEUED; wait for its end" in told.stderr
 
 
-def test_a_run_that_merged_rows_of_another_names_that_one(world: ClientWorld, runs: World) -> None:
+def test_a_run_that_merged_rows_of_another_names_that_one(
+    world: ClientWorld, runs: World
+) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     by_hand = runs.execute(None, assets=["merged_inventory"])
     told = world.relay("verify", by_hand.run_id)
     assert told.exit_code == 2, told.output
     assert (
-        f"has merged rows that another run has read: verify that one (run {FIRST})" in told.stderr
+        f"has merged rows that another run has read: verify that one (run {FIRST})"
+        in told.stderr
     )
 
 

@@ -106,8 +106,16 @@ def test_a_greater_margin_changes_the_prices_that_no_floor_holds(
     changed = above_floors(runs, Decimal("0.25"))
     assert 0 < changed < found["own"]["record_count"]
     changes = found["changes"]
-    assert (changes["changed"], changes["price_up"], changes["price_down"]) == (changed, changed, 0)
-    assert (changes["added"], changes["removed"], changes["vendor_changed"]) == (0, 0, 0)
+    assert (changes["changed"], changes["price_up"], changes["price_down"]) == (
+        changed,
+        changed,
+        0,
+    )
+    assert (changes["added"], changes["removed"], changes["vendor_changed"]) == (
+        0,
+        0,
+        0,
+    )
     assert found["rehearsed"]["record_count"] == found["own"]["record_count"]
 
 
@@ -118,7 +126,9 @@ def test_the_guide_shows_what_is_told_of_that(
     tried = tmp_path / "acme.yaml"
     tried.write_text(sample("0.25"))
     told = world.relay("rehearse", FIRST, "--config", str(tried)).stdout
-    shown = GUIDE.partition("tenant:\n\n" + " " * 26 + "own config")[2].partition("\n\n`--json`")[0]
+    shown = GUIDE.partition("tenant:\n\n" + " " * 26 + "own config")[2].partition(
+        "\n\n`--json`"
+    )[0]
     lines = [line.strip() for line in shown.splitlines() if line.strip()][1:]
     assert len(lines) == 24
     missing = {line for line in lines if line not in told} - {AGAINST}
@@ -156,7 +166,9 @@ def test_another_format_is_a_change_of_the_feed_and_of_nothing_else(
     assert found["own"]["feed_sha256"] != found["rehearsed"]["feed_sha256"] is not None
 
 
-def test_every_run_that_is_named_is_tried(world: ClientWorld, runs: World, file: Path) -> None:
+def test_every_run_that_is_named_is_tried(
+    world: ClientWorld, runs: World, file: Path
+) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     sync(runs, SECOND, *WHOLE[:15])
@@ -197,7 +209,9 @@ def test_a_run_that_failed_is_tried_with_what_mends_it(
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     sync(runs, SECOND, *WHOLE[:12], "A,x,1.00")
-    lenient = config_document(error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": 1.0})
+    lenient = config_document(
+        error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": 1.0}
+    )
     told, (found,) = rehearsed(world, file, lenient, SECOND)
     assert told.exit_code == 3, told.output
     assert (found["own"]["error_code"], found["rehearsed"]["status"]) == (
@@ -213,7 +227,9 @@ def test_a_change_that_the_numbers_do_not_show_is_one(
 ) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
-    told, (found,) = rehearsed(world, file, config_document(output={"columns": ["sku"]}), FIRST)
+    told, (found,) = rehearsed(
+        world, file, config_document(output={"columns": ["sku"]}), FIRST
+    )
     assert (told.exit_code, found["same"], found["changes"]["changed"]) == (3, False, 0)
     assert found["own"]["feed_sha256"] != found["rehearsed"]["feed_sha256"]
 
@@ -269,9 +285,14 @@ def test_a_config_of_another_schema_or_tenant_and_a_file_that_is_not_there_are_r
     assert (told.exit_code, "No such file" in told.stderr) == (2, True)
 
 
-def test_where_an_input_is_gone_that_is_said(world: ClientWorld, runs: World, file: Path) -> None:
+def test_where_an_input_is_gone_that_is_said(
+    world: ClientWorld, runs: World, file: Path
+) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     runs.platform.objects.delete(runs.record(FIRST).artifacts["inbound_vendor_1"])
     told, _ = rehearsed(world, file, config_document(), FIRST)
-    assert (told.exit_code, f"run {FIRST} has no inbound_vendor_1" in told.stderr) == (2, True)
+    assert (told.exit_code, f"run {FIRST} has no inbound_vendor_1" in told.stderr) == (
+        2,
+        True,
+    )

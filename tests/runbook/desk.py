@@ -51,7 +51,9 @@ class Desk:
         """Store a config past the API, which would refuse it."""
         self.relay.aws.tenants.put(self.tenant, json.dumps(document))
 
-    def upload(self, *vendors: str, data: bytes = GOOD_FEED, name: str = "feed.csv") -> None:
+    def upload(
+        self, *vendors: str, data: bytes = GOOD_FEED, name: str = "feed.csv"
+    ) -> None:
         """Put a file where each of these vendors uploads."""
         for vendor in vendors or sample_tenant.VENDORS:
             self.relay.upload(self.tenant, vendor, data, name)
@@ -66,7 +68,9 @@ class Desk:
 
     def run_in(self, hours: int) -> dict[str, Any]:
         """Return an ended run that is asked for so many hours from now, when uploads are older."""
-        ahead = RunService(self.relay.aws.runs, clock=lambda: utc_now() + timedelta(hours=hours))
+        ahead = RunService(
+            self.relay.aws.runs, clock=lambda: utc_now() + timedelta(hours=hours)
+        )
         wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id=self.tenant)
         record = ahead.reserve(wanted).record
         self.relay.send(record.job)
@@ -77,7 +81,10 @@ class Desk:
         """Return a run once its reports are there; those of a dead one come some seconds later."""
         return wait_for(
             f"run {run['run_id']} has its reports",
-            lambda: (shown := self.relay.shown(run["run_id"]))["errors_artifact_key"] and shown,
+            lambda: (
+                (shown := self.relay.shown(run["run_id"]))["errors_artifact_key"]
+                and shown
+            ),
             within=60,
         )
 
@@ -87,7 +94,9 @@ class Desk:
         self.is_failed(run, code, stage, words)
         return run
 
-    def is_failed(self, run: Mapping[str, Any], code: str, stage: str, words: str = "") -> None:
+    def is_failed(
+        self, run: Mapping[str, Any], code: str, stage: str, words: str = ""
+    ) -> None:
         """Hold a run, its errors.json and its summary against a failure."""
         shown = (run["status"], run["error_code"], run["stage"], run["failed_stage"])
         assert shown == ("FAILED", code, stage, stage), run
@@ -117,7 +126,9 @@ class Desk:
 
     def published_run_id(self) -> str:
         """Return the run whose feed the shop is given."""
-        answer = self.relay.http.get(f"/v1/tenants/{self.tenant}/feed", follow_redirects=False)
+        answer = self.relay.http.get(
+            f"/v1/tenants/{self.tenant}/feed", follow_redirects=False
+        )
         assert answer.status_code == 302, answer.text
         return answer.headers["X-Run-Id"]
 

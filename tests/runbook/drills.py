@@ -100,11 +100,16 @@ def no_upload(desk: Desk) -> None:
     """A required vendor has uploaded nothing; fixed by the upload under its very prefix."""
     desk.store()
     desk.upload("south")
-    run = desk.failed("REQUIRED_VENDOR_MISSING", FETCH_INPUTS, "required vendor inbound missing")
+    run = desk.failed(
+        "REQUIRED_VENDOR_MISSING", FETCH_INPUTS, "required vendor inbound missing"
+    )
     prefix = f"tenants/{desk.tenant}/inbound/north/"
     assert prefix in run["error_message"]
     manifest = desk.report(run, "input_manifest")["vendors"]
-    assert (manifest["north"]["status"], manifest["south"]["status"]) == ("missing", "found")
+    assert (manifest["north"]["status"], manifest["south"]["status"]) == (
+        "missing",
+        "found",
+    )
     assert manifest["north"]["expected_prefix"] == prefix
     vendors = desk.report(run, "config_snapshot")["tenant_config"]["vendors"]
     assert vendors[0]["inbound"]["s3_prefix"] == prefix
@@ -120,7 +125,9 @@ def old_upload(desk: Desk) -> None:
     desk.store(config)
     desk.upload()
     run = desk.reported(desk.run_in(hours=2))
-    desk.is_failed(run, "STALE_FEED", FETCH_INPUTS, "'north' uploaded its latest feed 2 hours ago")
+    desk.is_failed(
+        run, "STALE_FEED", FETCH_INPUTS, "'north' uploaded its latest feed 2 hours ago"
+    )
     assert desk.report(run, "input_manifest")["vendors"]["north"]["last_modified"]
     desk.upload("north")
     desk.succeeded()
@@ -149,7 +156,9 @@ def other_encoding(desk: Desk) -> None:
 def malformed_csv(desk: Desk) -> None:
     """A quote that is never closed; fixed by a new upload."""
     desk.store()
-    desk.upload("north", data=b'sku,quantity_available,cost\nA-1,5,"10.00\nA-2,1,2.00\n')
+    desk.upload(
+        "north", data=b'sku,quantity_available,cost\nA-1,5,"10.00\nA-2,1,2.00\n'
+    )
     desk.upload("south")
     run = desk.failed("DECODE_ERROR", NORMALIZE, "decode error")
     assert "line 2" in run["error_message"]
@@ -163,7 +172,9 @@ def renamed_header(desk: Desk) -> None:
     config = desk.config()
     config["vendors"][0]["parser"]["column_map"] = {"cost": "Cost"}
     desk.store(config)
-    desk.upload("north", data=feed("A-1,5,10.00", header="sku,quantity_available,Net cost"))
+    desk.upload(
+        "north", data=feed("A-1,5,10.00", header="sku,quantity_available,Net cost")
+    )
     desk.upload("south")
     run = desk.failed("missing_required_columns", NORMALIZE, "missing required columns")
     for word in ("north", "'Cost'", "'Net cost'"):
@@ -181,7 +192,11 @@ def too_many_invalid_rows(desk: Desk) -> None:
     desk.upload("south")
     run = desk.failed("validation_errors", MERGE_PRICE, "validation errors")
     (entry,) = desk.entries(run, "invalid_quantity")
-    assert (entry["vendor_id"], entry["row_number"], entry["value"]) == ("north", 3, "many")
+    assert (entry["vendor_id"], entry["row_number"], entry["value"]) == (
+        "north",
+        3,
+        "many",
+    )
     assert b"north,3,invalid_quantity" in desk.artifact(run, "invalid_rows")
     desk.store(error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"})
     run = desk.succeeded()
@@ -264,7 +279,9 @@ def large_map(desk: Desk) -> None:
 def repeated_header(desk: Desk) -> None:
     """A header that is used occurs twice; fixed by a corrected file."""
     desk.store()
-    desk.upload("north", data=feed("A-1,5,6,10.00", header="sku,quantity_available,cost,cost"))
+    desk.upload(
+        "north", data=feed("A-1,5,6,10.00", header="sku,quantity_available,cost,cost")
+    )
     desk.upload("south")
     run = desk.failed("invalid_input", NORMALIZE)
     assert "north" in run["error_message"]
@@ -372,7 +389,9 @@ def roll_back(desk: Desk) -> None:
     first = desk.succeeded()
     desk.upload("north", data=feed("A-1,5,99.00"), name="wrong.csv")
     second = desk.succeeded()
-    back = client_command(desk, "rollback", desk.tenant, first["run_id"], "--reason", "wrong")
+    back = client_command(
+        desk, "rollback", desk.tenant, first["run_id"], "--reason", "wrong"
+    )
     assert back.returncode == 0, back.stderr
     assert desk.published_run_id() == first["run_id"] != second["run_id"]
     third = desk.succeeded()
@@ -388,7 +407,9 @@ def prove_a_feed(desk: Desk) -> None:
     run = desk.succeeded()
     proved = client_command(desk, "verify", desk.published_run_id())
     assert proved.returncode == 0, proved.stdout + proved.stderr
-    assert proved.stdout.endswith(f"run {run['run_id']}: 3 files, the same bytes here\n")
+    assert proved.stdout.endswith(
+        f"run {run['run_id']}: 3 files, the same bytes here\n"
+    )
 
 
 @drill("Rehearsing a config change")
@@ -397,7 +418,11 @@ def rehearse_a_config(desk: Desk) -> None:
     desk.store()
     desk.upload()
     run = desk.succeeded()
-    pricing = {"base_margin_pct": "0", "min_price": "11.50", "shipping_handling_flat": "0"}
+    pricing = {
+        "base_margin_pct": "0",
+        "min_price": "11.50",
+        "shipping_handling_flat": "0",
+    }
     floor = desk.config(pricing=pricing)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tried.json"
@@ -432,7 +457,10 @@ def pause(desk: Desk) -> None:
     answer = http.post("/v1/admin/pause", json=paused)
     assert answer.status_code < 300, answer.text
     refused = desk.relay.ask(desk.tenant)
-    assert (refused.status_code, refused.json()["error_code"]) == (503, "RUN_CREATION_PAUSED")
+    assert (refused.status_code, refused.json()["error_code"]) == (
+        503,
+        "RUN_CREATION_PAUSED",
+    )
     assert int(refused.headers["Retry-After"]) > 0
     answer = http.request("DELETE", "/v1/admin/pause", json={"tenant_id": desk.tenant})
     assert answer.status_code < 300, answer.text
@@ -472,7 +500,10 @@ def queue_differs(desk: Desk) -> None:
     )
     told = relay_command(desk, "bootstrap", "--check")
     assert told.returncode == 1
-    assert "queue_misconfigured: VisibilityTimeout is 11, not 10" in told.stdout + told.stderr
+    assert (
+        "queue_misconfigured: VisibilityTimeout is 11, not 10"
+        in told.stdout + told.stderr
+    )
     assert relay_command(desk, "bootstrap", "--repair").returncode == 0
     assert relay_command(desk, "bootstrap", "--check").returncode == 0
     wait_for("the API is ready", lambda: _ready_states(desk, 200), within=10)
@@ -513,13 +544,22 @@ def supplier_fails(desk: Desk) -> None:
             (f"127.0.0.1:{server.port}", "an HTML page"),
         ):
             put = client_command(
-                desk, "secrets", "put", desk.tenant, "north-login", "--host", host, stdin="Basic x"
+                desk,
+                "secrets",
+                "put",
+                desk.tenant,
+                "north-login",
+                "--host",
+                host,
+                stdin="Basic x",
             )
             assert put.returncode == 0, put.stderr
             asked = client_command(desk, "pull", desk.tenant, "north")
             assert asked.returncode == 0, asked.stderr
             pull_failed(desk, words)
-        assert [each.headers["authorization"] for each in server.requests] == ["Basic x"]
+        assert [each.headers["authorization"] for each in server.requests] == [
+            "Basic x"
+        ]
         told = client_command(desk, "tenant", "status", desk.tenant).stdout
         assert "HTML page" in " ".join(told.split()), told
         assert "s3cr3t" not in told
@@ -530,7 +570,9 @@ def supplier_fails(desk: Desk) -> None:
         assert failures >= 3
         server.answers[target] = file(feed("A-1,7,10.00"))
         client_command(desk, "pull", desk.tenant, "north")
-        wait_for("the file is pulled", lambda: pull_of(desk)["last_success_at"], within=60)
+        wait_for(
+            "the file is pulled", lambda: pull_of(desk)["last_success_at"], within=60
+        )
     run = desk.succeeded()
     manifest = desk.report(run, "input_manifest")["vendors"]
     assert "/inbound/north/pulled/" in manifest["north"]["s3_key"]
@@ -561,7 +603,10 @@ def a_tenant_goes(desk: Desk) -> None:
     closed = client_command(desk, "tenant", "delete", tenant, "--confirm", tenant)
     assert f"tenant {tenant} is CLOSING" in closed.stdout, closed.stderr
     refused = desk.relay.ask(tenant)
-    assert (refused.status_code, refused.json()["error_code"]) == (409, "TENANT_CLOSING")
+    assert (refused.status_code, refused.json()["error_code"]) == (
+        409,
+        "TENANT_CLOSING",
+    )
     restored = client_command(desk, "tenant", "restore", tenant)
     assert restored.stdout == f"tenant {tenant} is ACTIVE\n", restored.stderr
     desk.succeeded()
@@ -585,7 +630,9 @@ def highest(desk: Desk, name: str) -> tuple[float, float]:
     cloudwatch = boto3.client(
         "cloudwatch", endpoint_url=desk.relay.stack.url("moto"), region_name="us-east-1"
     )
-    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[f"relay-chaos-{name}"])["MetricAlarms"]
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[f"relay-chaos-{name}"])[
+        "MetricAlarms"
+    ]
     now = datetime.now(UTC)
     answer = cloudwatch.get_metric_statistics(
         Namespace=alarm["Namespace"],
@@ -597,7 +644,9 @@ def highest(desk: Desk, name: str) -> tuple[float, float]:
         Statistics=[alarm["Statistic"]],
     )
     points = answer["Datapoints"]
-    return max(float(point[alarm["Statistic"]]) for point in points), float(alarm["Threshold"])
+    return max(float(point[alarm["Statistic"]]) for point in points), float(
+        alarm["Threshold"]
+    )
 
 
 def local_run(config: dict[str, Any], data: bytes) -> str:
@@ -610,7 +659,12 @@ def local_run(config: dict[str, Any], data: bytes) -> str:
         done = subprocess.run(
             [
                 *(sys.executable, str(ROOT / "scripts/local_run.py")),
-                *("--config", str(home / "config.json"), "--output-dir", str(home / "out")),
+                *(
+                    "--config",
+                    str(home / "config.json"),
+                    "--output-dir",
+                    str(home / "out"),
+                ),
                 *("--vendor-file", f"north={home / 'feed.csv'}"),
                 *("--vendor-file", f"south={home / 'other.csv'}"),
             ],
@@ -650,8 +704,16 @@ def script(desk: Desk, name: str, *words: str) -> subprocess.CompletedProcess[st
     return _run(desk, sys.executable, str(ROOT / "scripts" / name), *words)
 
 
-def _run(desk: Desk, *argv: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def _run(
+    desk: Desk, *argv: str, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
     environment = desk.relay.stack.process_environment()
     return subprocess.run(
-        argv, env=environment, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False
+        argv,
+        env=environment,
+        cwd=ROOT,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
     )

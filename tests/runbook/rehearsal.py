@@ -41,7 +41,9 @@ class Outcome:
 def main(names: Sequence[str]) -> int:
     """Play the drills, print a line for each, and return the exit status."""
     chosen = [
-        drill for drill in all_drills() if not names or {drill.name, drill.body.__name__} & {*names}
+        drill
+        for drill in all_drills()
+        if not names or {drill.name, drill.body.__name__} & {*names}
     ]
     if not chosen:
         print(f"no drill is called {' or '.join(names)}", file=sys.stderr)
@@ -60,7 +62,9 @@ def main(names: Sequence[str]) -> int:
         print(f"\nthe logs are in {home}", file=sys.stderr)
     else:
         shutil.rmtree(home)
-    print(f"{len(outcomes) - len(wrong)} of {len(outcomes)} procedures do what the runbook says")
+    print(
+        f"{len(outcomes) - len(wrong)} of {len(outcomes)} procedures do what the runbook says"
+    )
     return 1 if wrong else 0
 
 
@@ -76,9 +80,14 @@ def _play(relay: Installation, drill: Drill, tenant: str) -> Outcome:
 def _tell(outcome: Outcome) -> Outcome:
     word = "WRONG" if outcome.wrong else "ok"
     drill = outcome.drill
-    print(f"{word:<5}  {outcome.seconds:5.1f} s  {drill.name:<26} {drill.claim}", flush=True)
+    print(
+        f"{word:<5}  {outcome.seconds:5.1f} s  {drill.name:<26} {drill.claim}",
+        flush=True,
+    )
     if outcome.wrong:
-        print(f"--- {drill.body.__name__}\n{outcome.wrong}", file=sys.stderr, flush=True)
+        print(
+            f"--- {drill.body.__name__}\n{outcome.wrong}", file=sys.stderr, flush=True
+        )
     return outcome
 
 

@@ -58,7 +58,12 @@ def test_every_drill_follows_a_part_of_the_runbook() -> None:
 
 @pytest.mark.parametrize("kind", list(AlarmKind))
 def test_every_alarm_has_an_entry_under_its_own_name(kind: AlarmKind) -> None:
-    names = {"environment": "<environment>", "namespace": "n", "queue_name": "q", "dlq_name": "d"}
+    names = {
+        "environment": "<environment>",
+        "namespace": "n",
+        "queue_name": "q",
+        "dlq_name": "d",
+    }
     plan = AlarmPlan(**names, kinds=[kind])
     (alarm,) = alarm_definitions(plan)
     assert f"`{alarm['AlarmName']}" in RUNBOOK
@@ -83,11 +88,16 @@ def test_the_alarms_numbers_are_those_of_the_script() -> None:
 
 
 def test_links_within_the_page_lead_somewhere() -> None:
-    anchors = {re.sub(r"[^\w -]", "", text).strip().lower().replace(" ", "-") for text in HEADINGS}
+    anchors = {
+        re.sub(r"[^\w -]", "", text).strip().lower().replace(" ", "-")
+        for text in HEADINGS
+    }
     links = set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK))
     assert links - anchors == set()
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\b(?:scripts|docs)/\w+\.\w+", RUNBOOK))))
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"\b(?:scripts|docs)/\w+\.\w+", RUNBOOK)))
+)
 def test_files_that_are_named_exist(path: str) -> None:
     assert (ROOT / path).is_file()

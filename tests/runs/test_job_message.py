@@ -11,7 +11,12 @@ from support.builders import RUN_ID
 
 
 def body(**changes: object) -> str:
-    job = {"run_id": RUN_ID, "tenant_id": "acme", "vendors": None, "config_version": None}
+    job = {
+        "run_id": RUN_ID,
+        "tenant_id": "acme",
+        "vendors": None,
+        "config_version": None,
+    }
     return json.dumps({**job, **changes})
 
 
@@ -21,7 +26,9 @@ def test_a_job_reads_back_what_it_wrote() -> None:
 
 
 def test_vendors_and_version_may_be_left_out() -> None:
-    assert Job.parse(json.dumps({"run_id": RUN_ID, "tenant_id": "acme"})) == Job(RUN_ID, "acme")
+    assert Job.parse(json.dumps({"run_id": RUN_ID, "tenant_id": "acme"})) == Job(
+        RUN_ID, "acme"
+    )
 
 
 def test_an_empty_list_of_vendors_is_all() -> None:

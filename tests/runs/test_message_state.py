@@ -17,7 +17,9 @@ MINUTE = timedelta(seconds=60)
 NOW = REQUESTED_AT + MINUTE
 LATER = NOW + 5 * MINUTE
 QUEUED = RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT)
-RECEIVED = replace(QUEUED, message_id="m1", receipt_handle="h1", received_at=REQUESTED_AT)
+RECEIVED = replace(
+    QUEUED, message_id="m1", receipt_handle="h1", received_at=REQUESTED_AT
+)
 FAILED = replace(RECEIVED, status=RunStatus.FAILED)
 POISONED = replace(FAILED, error_code="POISON_JOB")
 
@@ -28,7 +30,9 @@ def test_another_message_voids_what_was_known_of_the_first() -> None:
     assert (after.receipt_handle, after.received_at) == (None, None)
 
 
-@pytest.mark.parametrize("record", [RECEIVED, FAILED], ids=["the same message", "a final run"])
+@pytest.mark.parametrize(
+    "record", [RECEIVED, FAILED], ids=["the same message", "a final run"]
+)
 def test_a_send_that_says_nothing_new_changes_nothing(record: RunRecord) -> None:
     assert transitions.sent("m1", NOW)(record) is record
 
@@ -38,7 +42,10 @@ def test_the_right_to_send_is_taken_once_a_minute() -> None:
     assert taken.send_claimed_at == NOW
     with pytest.raises(TransitionRefusedError, match="being sent"):
         transitions.send_claimed(NOW + timedelta(seconds=59), MINUTE)(taken)
-    assert transitions.send_claimed(NOW + MINUTE, MINUTE)(taken).send_claimed_at == NOW + MINUTE
+    assert (
+        transitions.send_claimed(NOW + MINUTE, MINUTE)(taken).send_claimed_at
+        == NOW + MINUTE
+    )
 
 
 def test_a_final_run_sends_nothing() -> None:
@@ -59,7 +66,9 @@ def test_reports_are_those_of_a_final_run() -> None:
         transitions.reported(NOTHING_KNOWN, NOW)(RECEIVED)
 
 
-@pytest.mark.parametrize("record", [RECEIVED, POISONED], ids=["unfinished", "not in the DLQ"])
+@pytest.mark.parametrize(
+    "record", [RECEIVED, POISONED], ids=["unfinished", "not in the DLQ"]
+)
 def test_what_is_not_settled_is_not_acknowledged(record: RunRecord) -> None:
     with pytest.raises(TransitionRefusedError, match="not settled"):
         transitions.acknowledged(NOW)(record)

@@ -84,7 +84,9 @@ def test_a_record_names_its_run_to_the_engine_and_its_failure_to_the_reports() -
         error_message="decode error: vendor_1",
     )
     assert record.context == RunContext(RUN_ID, "acme", REQUESTED_AT, 7, 2)
-    assert record.failure == RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
+    assert record.failure == RunFailure(
+        "DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE
+    )
 
 
 def test_reports_add_to_what_the_record_knows() -> None:
@@ -100,4 +102,7 @@ def test_reports_add_to_what_the_record_knows() -> None:
     written = record.with_reports(outcome, REQUESTED_AT)
     assert written.artifacts == {"errors": "e", "run_summary": "s"}
     assert written.counts == {"total_rows": 5, "record_count": 3}
-    assert (written.errors_artifact_key, written.reports_written_at) == ("e", REQUESTED_AT)
+    assert (written.errors_artifact_key, written.reports_written_at) == (
+        "e",
+        REQUESTED_AT,
+    )

@@ -17,9 +17,13 @@ def at(**after: float) -> datetime:
 
 QUEUED = RunRecord(run_id="r", tenant_id="acme", requested_at=NOW)
 SENT = replace(QUEUED, message_id="m", sent_at=NOW)
-RUNNING = replace(SENT, status=RunStatus.RUNNING, attempt=1, dispatched_at=NOW, dagster_run_id="d")
+RUNNING = replace(
+    SENT, status=RunStatus.RUNNING, attempt=1, dispatched_at=NOW, dagster_run_id="d"
+)
 ENDED = replace(RUNNING, status=RunStatus.FAILED, finished_at=NOW)
-WAITS = replace(SENT, lock_state=LockState.QUEUED, received_at=NOW, hidden_until=at(hours=1))
+WAITS = replace(
+    SENT, lock_state=LockState.QUEUED, received_at=NOW, hidden_until=at(hours=1)
+)
 
 
 @pytest.mark.parametrize(
@@ -28,18 +32,30 @@ WAITS = replace(SENT, lock_state=LockState.QUEUED, received_at=NOW, hidden_until
         pytest.param(QUEUED, DueQueue.ATTEMPT, at(seconds=60), id="not sent"),
         pytest.param(SENT, DueQueue.MESSAGE, at(seconds=3600), id="sent"),
         pytest.param(
-            replace(SENT, received_at=at(seconds=-9)), DueQueue.MESSAGE, at(hours=1), id="seen"
+            replace(SENT, received_at=at(seconds=-9)),
+            DueQueue.MESSAGE,
+            at(hours=1),
+            id="seen",
         ),
-        pytest.param(WAITS, DueQueue.ATTEMPT, at(minutes=50), id="waits for its tenant"),
+        pytest.param(
+            WAITS, DueQueue.ATTEMPT, at(minutes=50), id="waits for its tenant"
+        ),
         pytest.param(RUNNING, DueQueue.ATTEMPT, at(seconds=10), id="under way"),
-        pytest.param(replace(RUNNING, cancel_requested_at=NOW), DueQueue.ATTEMPT, NOW, id="to end"),
+        pytest.param(
+            replace(RUNNING, cancel_requested_at=NOW),
+            DueQueue.ATTEMPT,
+            NOW,
+            id="to end",
+        ),
         pytest.param(
             replace(SENT, attempt=1, next_attempt_at=at(seconds=30)),
             DueQueue.READY,
             at(seconds=30),
             id="between attempts",
         ),
-        pytest.param(replace(SENT, attempt=3), DueQueue.ATTEMPT, NOW, id="no attempt left"),
+        pytest.param(
+            replace(SENT, attempt=3), DueQueue.ATTEMPT, NOW, id="no attempt left"
+        ),
         pytest.param(ENDED, DueQueue.END, NOW, id="ended"),
         pytest.param(replace(ENDED, acknowledged_at=NOW), None, None, id="settled"),
         pytest.param(
@@ -60,7 +76,9 @@ def test_each_state_says_who_looks_at_it_next_and_when(
 def test_an_attempt_that_is_looked_at_soon_anyway_keeps_its_place() -> None:
     looks = PollSchedule()
     before = looks.scheduled(None, RUNNING, NOW)
-    after = looks.scheduled(before, replace(before, stage=Stage.NORMALIZE), at(seconds=4))
+    after = looks.scheduled(
+        before, replace(before, stage=Stage.NORMALIZE), at(seconds=4)
+    )
     assert after.due_at == before.due_at
 
 

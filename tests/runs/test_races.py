@@ -53,7 +53,9 @@ def service(platform: Platform, rival: Callable[[], object]) -> RunService:
     return RunService(records, clock=lambda: NOW)
 
 
-def test_of_two_requests_with_one_key_the_slower_gets_the_other_s_run(platform: Platform) -> None:
+def test_of_two_requests_with_one_key_the_slower_gets_the_other_s_run(
+    platform: Platform,
+) -> None:
     first, second = new_run(), new_run()
     slower = service(platform, lambda: platform.ledger.reserve(first, KEY))
     reservation = slower.reserve(second, KEY)
@@ -85,7 +87,9 @@ def test_a_job_that_two_ticks_adopt_gets_one_record(platform: Platform) -> None:
     assert slower.adopt(job, "second").request_id == "first"
 
 
-def test_a_run_by_hand_that_is_there_already_is_not_made_again(platform: Platform) -> None:
+def test_a_run_by_hand_that_is_there_already_is_not_made_again(
+    platform: Platform,
+) -> None:
     run_id = str(uuid.uuid4())
     slower = service(platform, lambda: platform.ledger.start_by_hand(run_id, "acme"))
     assert slower.start_by_hand(run_id, "acme") == platform.runs.get(run_id)
@@ -113,7 +117,9 @@ def test_a_round_that_is_lost_is_made_again(platform: Platform) -> None:
     assert platform.runs.get(record.run_id) == sent
 
 
-def test_losing_without_end_is_a_throttle_that_names_the_run(platform: Platform) -> None:
+def test_losing_without_end_is_a_throttle_that_names_the_run(
+    platform: Platform,
+) -> None:
     record = platform.ledger.reserve(new_run()).record
     late: Any = AlwaysLate(platform.runs, 10_000)
     ledger = RunService(late)
@@ -125,7 +131,9 @@ def test_losing_without_end_is_a_throttle_that_names_the_run(platform: Platform)
         with pytest.raises(ThrottledError, match=f"run {run_id}: too many writers"):
             act()
     wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="other")
-    with pytest.raises(ThrottledError, match=f"reserve: run {wanted.run_id}: too many writers"):
+    with pytest.raises(
+        ThrottledError, match=f"reserve: run {wanted.run_id}: too many writers"
+    ):
         ledger.reserve(wanted)
 
 

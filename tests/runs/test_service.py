@@ -41,7 +41,9 @@ from relay_dagster.wiring import Platform
 from support.fakes import FakeClock, embedded_platform
 
 KEY = Idempotency(id="digest-of-key", fingerprint="digest-of-body")
-FAILURE = RunFailure("validation_errors", "validation errors: 3 invalid rows", Stage.MERGE_PRICE)
+FAILURE = RunFailure(
+    "validation_errors", "validation errors: 3 invalid rows", Stage.MERGE_PRICE
+)
 
 
 @pytest.fixture
@@ -68,7 +70,9 @@ def job(tenant_id: str = "acme") -> Job:
     return Job(str(uuid.uuid4()), tenant_id)
 
 
-def reserved(ledger: RunService, tenant_id: str = "acme", **changes: object) -> RunRecord:
+def reserved(
+    ledger: RunService, tenant_id: str = "acme", **changes: object
+) -> RunRecord:
     return ledger.reserve(request(tenant_id, **changes)).record
 
 
@@ -76,7 +80,9 @@ def dispatched(ledger: RunService, record: RunRecord, attempt: int = 1) -> RunRe
     return ledger.dispatch(record.run_id, attempt, message_id="m1", receipt_handle="h1")
 
 
-def running(ledger: RunService, record: RunRecord | None = None, attempt: int = 1) -> RunRecord:
+def running(
+    ledger: RunService, record: RunRecord | None = None, attempt: int = 1
+) -> RunRecord:
     record = record or reserved(ledger)
     dispatched(ledger, record, attempt)
     return ledger.claim(record.run_id, attempt, f"dagster-{attempt}")
@@ -88,8 +94,14 @@ def running(ledger: RunService, record: RunRecord | None = None, attempt: int = 
 def test_a_reserved_run_waits_in_the_queue_and_holds_its_tenant(
     platform: Platform, clock: FakeClock
 ) -> None:
-    record = reserved(platform.ledger, config_version=3, vendors=("v1",), request_id="q1")
-    assert (record.status, record.stage, record.attempt) == (RunStatus.QUEUED, Stage.QUEUE, 0)
+    record = reserved(
+        platform.ledger, config_version=3, vendors=("v1",), request_id="q1"
+    )
+    assert (record.status, record.stage, record.attempt) == (
+        RunStatus.QUEUED,
+        Stage.QUEUE,
+        0,
+    )
     assert record.requested_at == clock.now
     assert record.job == Job(record.run_id, "acme", ("v1",), 3)
     assert platform.runs.get(record.run_id) == record
@@ -110,7 +122,9 @@ def test_tenants_do_not_hold_each_other_up(ledger: RunService) -> None:
     assert reserved(ledger, "other").lock_state is LockState.OWNER
 
 
-def test_the_same_key_and_body_lead_to_the_same_run_while_it_is_active(ledger: RunService) -> None:
+def test_the_same_key_and_body_lead_to_the_same_run_while_it_is_active(
+    ledger: RunService,
+) -> None:
     first = ledger.reserve(request(), KEY)
     second = ledger.reserve(request(), KEY)
     assert (first.created, second.created) == (True, False)
@@ -139,7 +153,9 @@ def test_a_key_leaves_no_trace_where_the_tenant_is_busy(ledger: RunService) -> N
     assert ledger.earlier_run(KEY) is None
 
 
-def test_reserving_the_same_run_again_finds_what_got_through(ledger: RunService) -> None:
+def test_reserving_the_same_run_again_finds_what_got_through(
+    ledger: RunService,
+) -> None:
     wanted = request()
     first = ledger.reserve(wanted)
     assert ledger.reserve(wanted) == first
@@ -167,7 +183,9 @@ def test_a_late_message_finds_its_tombstone(ledger: RunService) -> None:
         dispatched(ledger, record)
 
 
-def test_a_run_whose_message_arrived_after_all_gets_no_tombstone(ledger: RunService) -> None:
+def test_a_run_whose_message_arrived_after_all_gets_no_tombstone(
+    ledger: RunService,
+) -> None:
     record = reserved(ledger)
     dispatched(ledger, record)
     kept = ledger.tombstone(record.run_id)
@@ -182,11 +200,17 @@ def test_noting_the_send_keeps_the_handle_of_a_message_that_was_already_received
     assert ledger.mark_sent(record.run_id, "m1").receipt_handle == "h1"
 
 
-def test_a_message_sent_in_place_of_another_voids_the_old_handle(ledger: RunService) -> None:
+def test_a_message_sent_in_place_of_another_voids_the_old_handle(
+    ledger: RunService,
+) -> None:
     record = reserved(ledger)
     ledger.note_receive(record.run_id, "m1", "h1")
     again = ledger.mark_sent(record.run_id, "m2")
-    assert (again.message_id, again.receipt_handle, again.received_at) == ("m2", None, None)
+    assert (again.message_id, again.receipt_handle, again.received_at) == (
+        "m2",
+        None,
+        None,
+    )
 
 
 def test_noting_the_send_leaves_a_final_run_alone(ledger: RunService) -> None:
@@ -195,7 +219,9 @@ def test_noting_the_send_leaves_a_final_run_alone(ledger: RunService) -> None:
     assert ledger.mark_sent(record.run_id, "m1") == over
 
 
-def test_only_one_may_send_what_was_never_sent(ledger: RunService, clock: FakeClock) -> None:
+def test_only_one_may_send_what_was_never_sent(
+    ledger: RunService, clock: FakeClock
+) -> None:
     record = reserved(ledger)
     with pytest.raises(TransitionRefusedError):
         ledger.claim_send(record.run_id)
@@ -245,7 +271,9 @@ def test_a_version_that_was_pinned_later_makes_no_conflict(ledger: RunService) -
     assert ledger.adopt(sent).config_version == 4
 
 
-def test_jobs_for_a_busy_tenant_wait_and_run_one_after_the_other(platform: Platform) -> None:
+def test_jobs_for_a_busy_tenant_wait_and_run_one_after_the_other(
+    platform: Platform,
+) -> None:
     ledger = platform.ledger
     first, second, third = (ledger.adopt(job()) for _ in range(3))
     assert [first.lock_state, second.lock_state, third.lock_state] == [
@@ -263,7 +291,9 @@ def test_jobs_for_a_busy_tenant_wait_and_run_one_after_the_other(platform: Platf
     assert platform.runs.lock("acme").waiters == (second.run_id,)
 
 
-def test_a_job_that_waits_makes_its_tenant_busy_for_new_requests(ledger: RunService) -> None:
+def test_a_job_that_waits_makes_its_tenant_busy_for_new_requests(
+    ledger: RunService,
+) -> None:
     first, second = ledger.adopt(job()), ledger.adopt(job())
     ledger.request_cancel(first.run_id)
     with pytest.raises(TenantBusyError) as caught:
@@ -292,14 +322,22 @@ def test_an_attempt_is_dispatched_once(ledger: RunService, clock: FakeClock) -> 
             dispatched(ledger, record, attempt)
 
 
-def test_a_receive_keeps_the_newest_handle(ledger: RunService, clock: FakeClock) -> None:
+def test_a_receive_keeps_the_newest_handle(
+    ledger: RunService, clock: FakeClock
+) -> None:
     record = reserved(ledger)
     clock.advance(seconds=5)
     noted = ledger.note_receive(record.run_id, "m1", "h2")
-    assert (noted.message_id, noted.receipt_handle, noted.received_at) == ("m1", "h2", clock.now)
+    assert (noted.message_id, noted.receipt_handle, noted.received_at) == (
+        "m1",
+        "h2",
+        clock.now,
+    )
 
 
-def test_a_dead_job_without_a_record_gets_one_that_is_poison(platform: Platform) -> None:
+def test_a_dead_job_without_a_record_gets_one_that_is_poison(
+    platform: Platform,
+) -> None:
     dead = job()
     record = platform.ledger.adopt_dead(dead, "found dead", "d1")
     assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
@@ -326,7 +364,9 @@ def test_one_dagster_run_has_the_attempt(ledger: RunService) -> None:
         ledger.claim(record.run_id, 1, "re-executed")
 
 
-def test_an_attempt_that_was_not_dispatched_cannot_be_claimed(ledger: RunService) -> None:
+def test_an_attempt_that_was_not_dispatched_cannot_be_claimed(
+    ledger: RunService,
+) -> None:
     record = reserved(ledger)
     with pytest.raises(ClaimRefusedError):
         ledger.claim(record.run_id, 0, "dagster-1")
@@ -387,7 +427,11 @@ def test_a_success_frees_the_tenant_and_moves_its_feed(
     feed = platform.runs.feed("acme")
     assert feed is not None
     in_force = feed.in_force
-    assert (in_force.run_id, in_force.key, in_force.sha256) == (record.run_id, "k", "ab12")
+    assert (in_force.run_id, in_force.key, in_force.sha256) == (
+        record.run_id,
+        "k",
+        "ab12",
+    )
 
 
 def test_a_run_of_some_vendors_leaves_the_feed_alone(platform: Platform) -> None:
@@ -398,7 +442,9 @@ def test_a_run_of_some_vendors_leaves_the_feed_alone(platform: Platform) -> None
 
 def test_a_failure_is_final_and_frees_the_tenant(platform: Platform) -> None:
     record = running(platform.ledger)
-    failed = platform.ledger.fail(record.fence, FAILURE, Outcome(errors_artifact_key="e"))
+    failed = platform.ledger.fail(
+        record.fence, FAILURE, Outcome(errors_artifact_key="e")
+    )
     assert (failed.status, failed.failed_stage) == (RunStatus.FAILED, Stage.MERGE_PRICE)
     assert (failed.error_code, failed.error_message) == (
         FAILURE.error_code,
@@ -440,12 +486,18 @@ def test_the_next_attempt_starts_clean_and_keeps_the_first_start(
     ledger.retry_later(first.fence, "throttled", "SlowDown")
     clock.advance(seconds=10)
     second = running(ledger, first, attempt=2)
-    assert (second.error_code, second.error_message, second.next_attempt_at) == (None, None, None)
+    assert (second.error_code, second.error_message, second.next_attempt_at) == (
+        None,
+        None,
+        None,
+    )
     assert second.started_at == first.started_at
     assert (second.attempt, second.stage) == (2, Stage.FETCH_INPUTS)
 
 
-def test_the_last_attempt_ends_as_poison_in_the_stage_it_reached(platform: Platform) -> None:
+def test_the_last_attempt_ends_as_poison_in_the_stage_it_reached(
+    platform: Platform,
+) -> None:
     ledger = platform.ledger
     first = running(ledger)
     ledger.retry_later(first.fence, "throttled", "SlowDown")
@@ -454,21 +506,29 @@ def test_the_last_attempt_ends_as_poison_in_the_stage_it_reached(platform: Platf
     over = ledger.retry_later(second.fence, "throttled", "SlowDown again")
     assert (over.status, over.error_code) == (RunStatus.FAILED, "POISON_JOB")
     assert over.failed_stage is Stage.NORMALIZE
-    assert over.error_message == "attempts used up (2 of 2); the last ended with: SlowDown again"
+    assert (
+        over.error_message
+        == "attempts used up (2 of 2); the last ended with: SlowDown again"
+    )
     assert over.needs_dlq
     assert platform.runs.lock("acme").active_run_id is None
 
 
 def test_a_message_of_any_length_fits_into_the_record(ledger: RunService) -> None:
     record = running(ledger)
-    failure = RunFailure("DECODE_ERROR", "decode error \ud800 " * 100_000, Stage.NORMALIZE)
+    failure = RunFailure(
+        "DECODE_ERROR", "decode error \ud800 " * 100_000, Stage.NORMALIZE
+    )
     failed = ledger.fail(record.fence, failure)
     assert failed.error_message is not None
     assert len(failed.error_message) < 21_000
 
 
 STALE: list[tuple[str, Callable[[RunService, RunRecord], object]]] = [
-    ("enter_stage", lambda ledger, old: ledger.enter_stage(old.fence, Stage.WRITE_OUTPUTS)),
+    (
+        "enter_stage",
+        lambda ledger, old: ledger.enter_stage(old.fence, Stage.WRITE_OUTPUTS),
+    ),
     ("pin", lambda ledger, old: ledger.pin(old.fence, 1)),
     ("succeed", lambda ledger, old: ledger.succeed(old.fence, Outcome())),
     ("fail", lambda ledger, old: ledger.fail(old.fence, FAILURE)),
@@ -508,7 +568,9 @@ def test_a_run_started_in_dagster_is_a_run_of_its_own(platform: Platform) -> Non
     assert platform.ledger.start_by_hand(dagster_run_id, "acme", 2) == record
 
 
-def test_a_run_started_in_dagster_for_a_busy_tenant_leaves_no_record(platform: Platform) -> None:
+def test_a_run_started_in_dagster_for_a_busy_tenant_leaves_no_record(
+    platform: Platform,
+) -> None:
     active = reserved(platform.ledger)
     dagster_run_id = str(uuid.uuid4())
     with pytest.raises(TenantBusyError) as caught:
@@ -517,7 +579,9 @@ def test_a_run_started_in_dagster_for_a_busy_tenant_leaves_no_record(platform: P
     assert platform.runs.get(dagster_run_id) is None
 
 
-def test_a_run_started_in_dagster_has_one_attempt_and_no_message(ledger: RunService) -> None:
+def test_a_run_started_in_dagster_has_one_attempt_and_no_message(
+    ledger: RunService,
+) -> None:
     record = ledger.start_by_hand(str(uuid.uuid4()), "acme")
     over = ledger.retry_later(record.fence, "throttled", "SlowDown")
     assert (over.status, over.error_code) == (RunStatus.FAILED, "POISON_JOB")
@@ -542,7 +606,9 @@ def test_a_cancel_between_attempts_is_done_at_once(ledger: RunService) -> None:
     assert ledger.request_cancel(record.run_id).status is RunStatus.CANCELLED
 
 
-def test_a_cancel_of_a_dispatched_run_is_a_wish(ledger: RunService, clock: FakeClock) -> None:
+def test_a_cancel_of_a_dispatched_run_is_a_wish(
+    ledger: RunService, clock: FakeClock
+) -> None:
     record = dispatched(ledger, reserved(ledger))
     wished = ledger.request_cancel(record.run_id)
     assert (wished.status, wished.cancel_requested_at) == (RunStatus.QUEUED, clock.now)
@@ -595,7 +661,9 @@ def test_a_final_run_is_never_unfinished(
         assert platform.runs.get(record.run_id) == over, name
 
 
-def test_a_run_whose_lock_was_taken_away_by_hand_ends_all_the_same(platform: Platform) -> None:
+def test_a_run_whose_lock_was_taken_away_by_hand_ends_all_the_same(
+    platform: Platform,
+) -> None:
     stuck = reserved(platform.ledger)
     platform.clients.dynamodb.delete_item(
         TableName=platform.settings.runs_table, Key={"pk": {"S": "LOCK#acme"}}
@@ -659,7 +727,9 @@ def counted(platform: Platform) -> tuple[RunService, CountedReads]:
     return RunService(runs), runs
 
 
-def test_a_record_that_is_known_is_written_without_being_read(platform: Platform) -> None:
+def test_a_record_that_is_known_is_written_without_being_read(
+    platform: Platform,
+) -> None:
     ledger, runs = counted(platform)
     record = running(platform.ledger)
     record = ledger.enter_stage(record.fence, Stage.NORMALIZE, known=record)
@@ -668,11 +738,15 @@ def test_a_record_that_is_known_is_written_without_being_read(platform: Platform
     assert done == platform.runs.get(record.run_id)
 
 
-def test_a_run_on_its_way_to_dagster_is_not_read_by_those_who_know_it(platform: Platform) -> None:
+def test_a_run_on_its_way_to_dagster_is_not_read_by_those_who_know_it(
+    platform: Platform,
+) -> None:
     ledger, runs = counted(platform)
     known = reserved(platform.ledger)
     known = ledger.mark_sent(known.run_id, "m1", known=known)
-    known = ledger.dispatch(known.run_id, 1, message_id="m1", receipt_handle="h1", known=known)
+    known = ledger.dispatch(
+        known.run_id, 1, message_id="m1", receipt_handle="h1", known=known
+    )
     assert runs.reads == 0
     assert known == platform.runs.get(known.run_id)
 
@@ -686,7 +760,9 @@ def test_a_message_that_is_received_before_its_sender_notes_it_keeps_its_attempt
     assert (noted.attempt, noted.receipt_handle) == (1, "h1")
 
 
-def test_a_record_that_has_changed_while_it_was_known_is_read_again(platform: Platform) -> None:
+def test_a_record_that_has_changed_while_it_was_known_is_read_again(
+    platform: Platform,
+) -> None:
     ledger, runs = counted(platform)
     known = running(platform.ledger)
     platform.ledger.note_receive(known.run_id, "m", "a newer handle")
@@ -694,7 +770,9 @@ def test_a_record_that_has_changed_while_it_was_known_is_read_again(platform: Pl
     assert (runs.reads, after.receipt_handle) == (1, "a newer handle")
 
 
-def test_a_known_record_does_not_get_past_the_fence_or_a_cancel(platform: Platform) -> None:
+def test_a_known_record_does_not_get_past_the_fence_or_a_cancel(
+    platform: Platform,
+) -> None:
     known = running(platform.ledger)
     platform.ledger.request_cancel(known.run_id)
     with pytest.raises(CancelRequestedError):
@@ -704,7 +782,9 @@ def test_a_known_record_does_not_get_past_the_fence_or_a_cancel(platform: Platfo
         platform.ledger.enter_stage(known.fence, Stage.NORMALIZE, known=known)
 
 
-def test_entering_the_stage_that_a_run_is_in_looks_at_the_fence(platform: Platform) -> None:
+def test_entering_the_stage_that_a_run_is_in_looks_at_the_fence(
+    platform: Platform,
+) -> None:
     known = running(platform.ledger)
     platform.ledger.retry_later(known.fence, "throttled", "slow down")
     with pytest.raises(FenceLostError):

@@ -98,7 +98,9 @@ class Configs:
 
 
 def config_of(*vendor_ids: str, version: int = 4) -> Configs:
-    document = config_document(*(vendor_document(vendor_id) for vendor_id in vendor_ids))
+    document = config_document(
+        *(vendor_document(vendor_id) for vendor_id in vendor_ids)
+    )
     return Configs(Stored(version, json.dumps(document)))
 
 
@@ -112,7 +114,9 @@ def submission(platform: Platform, **parts: Any) -> Submission:
 # --- submitted ----------------------------------------------------------------------------------
 
 
-def test_a_run_is_pinned_to_the_latest_config_and_has_its_message(platform: Platform) -> None:
+def test_a_run_is_pinned_to_the_latest_config_and_has_its_message(
+    platform: Platform,
+) -> None:
     queue = Queue()
     record = submission(platform, queue=queue).submit("acme", request_id="q1")
     assert (record.config_version, record.message_id) == (4, "m-1")
@@ -151,7 +155,9 @@ def test_a_run_that_is_going_to_fail_is_accepted(
 def test_a_pause_stops_new_runs_and_says_why(
     platform: Platform, tenant_id: str | None, whose: str
 ) -> None:
-    paused = submission(platform, pauses=Pauses(Pause(tenant_id, "the backlog grows", NOW)))
+    paused = submission(
+        platform, pauses=Pauses(Pause(tenant_id, "the backlog grows", NOW))
+    )
     with pytest.raises(RunCreationPausedError, match=f"{whose} .*the backlog grows"):
         paused.submit("acme")
     assert platform.runs.lock("acme").active_run_id is None
@@ -222,7 +228,9 @@ def test_a_message_that_cannot_be_noted_is_on_its_way(platform: Platform) -> Non
             raise ThrottledError("dynamodb.TransactWriteItems", "slow down")
 
     queue = Queue()
-    record = submission(platform, queue=queue, ledger=CannotNote(platform.runs)).submit("acme")
+    record = submission(platform, queue=queue, ledger=CannotNote(platform.runs)).submit(
+        "acme"
+    )
     assert (len(queue.sent), record.message_id) == (1, None)
     assert not record.hidden
 
@@ -234,7 +242,9 @@ def test_a_run_in_place_of_a_dead_one_takes_the_latest_config_whatever_stops_oth
     platform: Platform,
 ) -> None:
     paused = submission(
-        platform, pauses=Pauses(Pause(None, "paused", NOW)), configs=config_of("new", version=9)
+        platform,
+        pauses=Pauses(Pause(None, "paused", NOW)),
+        configs=config_of("new", version=9),
     )
     record = paused.resubmit("acme", ("gone",), in_place_of="dead")
     assert (record.config_version, record.vendors) == (9, ("gone",))
@@ -256,7 +266,9 @@ def test_a_run_that_was_never_sent_is_sent_after_a_minute_and_once(
     assert queue.sent == [(record.job, "q1")]
 
 
-def test_a_run_that_cannot_be_sent_late_either_stays(platform: Platform, clock: FakeClock) -> None:
+def test_a_run_that_cannot_be_sent_late_either_stays(
+    platform: Platform, clock: FakeClock
+) -> None:
     wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
     platform.ledger.reserve(wanted)
     clock.now += timedelta(minutes=2)
@@ -302,14 +314,18 @@ def test_requests_that_make_no_run_do_not_count(platform: Platform) -> None:
         limited.submit("acme")
 
 
-def test_a_tenant_with_a_run_is_told_of_that_and_not_of_its_quota(platform: Platform) -> None:
+def test_a_tenant_with_a_run_is_told_of_that_and_not_of_its_quota(
+    platform: Platform,
+) -> None:
     limited = submission(platform, runs_per_hour=1)
     limited.submit("acme")
     with pytest.raises(TenantBusyError):
         limited.submit("acme")
 
 
-def test_what_an_operator_sends_again_is_no_matter_of_quotas(platform: Platform) -> None:
+def test_what_an_operator_sends_again_is_no_matter_of_quotas(
+    platform: Platform,
+) -> None:
     limited = submission(platform, runs_per_hour=1)
 
     def again() -> RunRecord:
@@ -336,7 +352,11 @@ def test_who_asks_for_a_run_is_told_once_its_message_is_sent(
 ) -> None:
     record = submission(platform).submit("acme", ("vendor_1",), origin=OPS)
     (entry,) = platform.audit.list_entries("acme").items
-    assert entry.details == {"trigger": "api", "config_version": 4, "vendors": ["vendor_1"]}
+    assert entry.details == {
+        "trigger": "api",
+        "config_version": 4,
+        "vendors": ["vendor_1"],
+    }
     assert (entry.request_id, entry.address) == ("request-1", "192.0.2.1")
     assert entry.occurred_at == record.requested_at
     clock.advance(seconds=1)  # entries of one instant have no order
@@ -364,13 +384,17 @@ def test_who_asked_is_told_though_the_submitter_died_before_its_message(
 
 
 def test_a_redrive_is_told_as_one_act_on_the_dead_letter(platform: Platform) -> None:
-    started = submission(platform).resubmit("acme", None, in_place_of="dead", origin=OPS)
+    started = submission(platform).resubmit(
+        "acme", None, in_place_of="dead", origin=OPS
+    )
     (entry,) = platform.audit.list_entries().items
     assert told(platform) == [("dead_letter.redriven", "dead", "ops")]
     assert entry.details == {"run_id": started.run_id}
 
 
-def test_what_is_sent_straight_to_the_queue_is_an_act_of_the_system(platform: Platform) -> None:
+def test_what_is_sent_straight_to_the_queue_is_an_act_of_the_system(
+    platform: Platform,
+) -> None:
     job = Job(str(uuid.uuid4()), "acme")
     platform.ledger.adopt(job)
     platform.ledger.dispatch(job.run_id, 1, message_id="m", receipt_handle="h")

@@ -40,7 +40,10 @@ DAGSTER_RUN_ID = "dagster-1"
 # --- records of every kind, and every rule ------------------------------------------------------
 
 QUEUED = RunRecord(
-    run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT, lock_state=LockState.OWNER
+    run_id=RUN_ID,
+    tenant_id="acme",
+    requested_at=REQUESTED_AT,
+    lock_state=LockState.OWNER,
 )
 DISPATCHED = replace(QUEUED, attempt=1, dispatched_at=REQUESTED_AT)
 RUNNING = replace(
@@ -64,9 +67,15 @@ FINAL = {
     for status in RunStatus
     if status.is_final
 }
-HOLD = Hold("ab12", "baseline-run", ({"guard": "skus_removed"}, {"guard": "price_drop"}))
+HOLD = Hold(
+    "ab12", "baseline-run", ({"guard": "skus_removed"}, {"guard": "price_drop"})
+)
 HELD = replace(
-    RUNNING, status=RunStatus.HELD, stage=Stage.WRITE_OUTPUTS, hold=HOLD, finished_at=NOW
+    RUNNING,
+    status=RunStatus.HELD,
+    stage=Stage.WRITE_OUTPUTS,
+    hold=HOLD,
+    finished_at=NOW,
 )
 DECISION = Release(HOLD.sha256, HOLD.guard_names, "a planned sale", "ops")
 RECORDS = {
@@ -115,7 +124,10 @@ RULES: Mapping[str, Callable[[RunRecord], Rule]] = {
 }
 """Every rule by the move that it is called after, as the record's rightful owner would apply it."""
 
-ALSO_MAKES = {"attempt_lost": {"poisoned"}, "cancel_requested": {"cancelled", "discarded"}}
+ALSO_MAKES = {
+    "attempt_lost": {"poisoned"},
+    "cancel_requested": {"cancelled", "discarded"},
+}
 NOTES: Mapping[str, Rule] = {
     "sent": transitions.sent("m2", NOW),
     "send_claimed": transitions.send_claimed(NOW, timedelta(seconds=60)),
@@ -162,7 +174,9 @@ def test_a_rule_makes_only_moves_of_the_table(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_every_move_of_the_table_is_made_by_its_rule_from_each_of_its_statuses(name: str) -> None:
+def test_every_move_of_the_table_is_made_by_its_rule_from_each_of_its_statuses(
+    name: str,
+) -> None:
     assert allowed(name) <= set(changes(name))
 
 
@@ -175,8 +189,12 @@ def test_every_rule_and_every_move_has_a_name_in_the_other() -> None:
 
 def test_the_table_names_where_records_begin() -> None:
     begun = {
-        "requested": transitions.requested(NewRun(run_id=RUN_ID, tenant_id="acme"), NOW, None),
-        "adopted": transitions.adopted(Job(RUN_ID, "acme"), NOW, None, LockState.QUEUED),
+        "requested": transitions.requested(
+            NewRun(run_id=RUN_ID, tenant_id="acme"), NOW, None
+        ),
+        "adopted": transitions.adopted(
+            Job(RUN_ID, "acme"), NOW, None, LockState.QUEUED
+        ),
         "started_by_hand": transitions.started_by_hand(RUN_ID, "acme", NOW, None),
     }
     assert {name: record.status for name, record in begun.items()} == {
@@ -184,14 +202,18 @@ def test_the_table_names_where_records_begin() -> None:
     }
 
 
-@pytest.mark.parametrize("record", [pytest.param(r, id=name) for name, r in RECORDS.items()])
+@pytest.mark.parametrize(
+    "record", [pytest.param(r, id=name) for name, r in RECORDS.items()]
+)
 @pytest.mark.parametrize("note", NOTES)
 def test_a_note_leaves_the_status_as_it_is(note: str, record: RunRecord) -> None:
     after = applied(NOTES[note], record)
     assert after is None or (after.status, after.stage) == (record.status, record.stage)
 
 
-@pytest.mark.parametrize("record", [pytest.param(r, id=name) for name, r in FINAL.items()])
+@pytest.mark.parametrize(
+    "record", [pytest.param(r, id=name) for name, r in FINAL.items()]
+)
 @pytest.mark.parametrize("name", RULES)
 def test_nothing_leaves_a_final_status(name: str, record: RunRecord) -> None:
     assert applied(RULES[name](record), record) is None
@@ -199,7 +221,12 @@ def test_nothing_leaves_a_final_status(name: str, record: RunRecord) -> None:
 
 def test_the_table_has_every_status_and_lets_none_that_is_final_go() -> None:
     assert set(STATUSES) == set(RunStatus)
-    assert not [move for move in TRANSITIONS.values() for source in move.sources if source.is_final]
+    assert not [
+        move
+        for move in TRANSITIONS.values()
+        for source in move.sources
+        if source.is_final
+    ]
 
 
 # --- what a move leaves -------------------------------------------------------------------------
@@ -215,12 +242,16 @@ def test_an_end_frees_the_tenant_and_tells_the_stage_it_came_in(name: str) -> No
 
 def test_a_run_that_fails_says_what_to_do_and_whose_it_is() -> None:
     failed = RULES["failed"](RUNNING)(RUNNING)
-    assert (failed.failure_class, failed.next_action) == ("vendor_data", next_action(FAILURE))
+    assert (failed.failure_class, failed.next_action) == (
+        "vendor_data",
+        next_action(FAILURE),
+    )
     assert (RUNNING.failure_class, RUNNING.next_action) == (None, None)
 
 
 @pytest.mark.parametrize(
-    ("attempt_code", "whose"), [("invalid_config", "tenant_config"), ("throttled", "platform")]
+    ("attempt_code", "whose"),
+    [("invalid_config", "tenant_config"), ("throttled", "platform")],
 )
 def test_poison_is_whose_the_last_attempt_was(attempt_code: str, whose: str) -> None:
     """Whether it ends with the last attempt, or where it waits for one more than it may have."""
@@ -241,7 +272,10 @@ def test_what_is_held_is_released_by_who_has_seen_it_and_once() -> None:
         None,
     )
     assert (done.released_at, done.released_by) == (NOW, "ops")
-    assert (done.release_reason, done.finished_at) == ("a planned sale", HELD.finished_at)
+    assert (done.release_reason, done.finished_at) == (
+        "a planned sale",
+        HELD.finished_at,
+    )
     assert rules.released(replace(DECISION, reason="again"), NOW)(done) is done
 
 
@@ -252,7 +286,11 @@ def test_what_is_held_is_released_by_who_has_seen_it_and_once() -> None:
         (replace(DECISION, guards=frozenset({"price_drop"})), HELD, HoldMismatchError),
         (DECISION, FINAL["SUCCEEDED"], RunNotHeldError),
         (DECISION, replace(HELD, status=RunStatus.CANCELLED), RunNotHeldError),
-        (replace(DECISION, sha256="x"), replace(HELD, status=RunStatus.SUCCEEDED), RunNotHeldError),
+        (
+            replace(DECISION, sha256="x"),
+            replace(HELD, status=RunStatus.SUCCEEDED),
+            RunNotHeldError,
+        ),
         (DECISION, RUNNING, RunNotHeldError),
     ],
 )
@@ -267,7 +305,10 @@ def test_a_held_feed_that_is_given_up_ends_the_run_where_it_was_held() -> None:
     settled = replace(HELD, acknowledged_at=NOW)
     for rule in (transitions.cancel_requested(NOW), rules.superseded("newer-run")):
         over = rule(settled)
-        assert (over.status, over.failed_stage) == (RunStatus.CANCELLED, Stage.WRITE_OUTPUTS)
+        assert (over.status, over.failed_stage) == (
+            RunStatus.CANCELLED,
+            Stage.WRITE_OUTPUTS,
+        )
         assert (over.finished_at, over.acknowledged_at) == (HELD.finished_at, None)
     assert rules.superseded("newer-run")(settled).error_code == "HOLD_SUPERSEDED"
 
@@ -275,16 +316,23 @@ def test_a_held_feed_that_is_given_up_ends_the_run_where_it_was_held() -> None:
 def test_a_message_of_any_length_fits_into_the_record() -> None:
     poison = transitions.poisoned("x" * 50_000, NOW)(RUNNING)
     assert len(str(poison.error_message)) < 25_000
-    lost = transitions.attempt_lost(replace(loss(RUNNING), message="x" * 20_001), POLICY)(RUNNING)
+    lost = transitions.attempt_lost(
+        replace(loss(RUNNING), message="x" * 20_001), POLICY
+    )(RUNNING)
     for record in (poison, lost):
         assert str(record.error_message).endswith("x" * 1000 + "...")
     assert str(lost.error_message) == "x" * 20_000 + "..."
 
 
-def test_a_run_in_place_of_a_dead_letter_s_is_told_as_such_and_others_as_posted() -> None:
+def test_a_run_in_place_of_a_dead_letter_s_is_told_as_such_and_others_as_posted() -> (
+    None
+):
     wanted = NewRun(run_id=RUN_ID, tenant_id="acme", vendors=("v1",))
     redriven = replace(wanted, in_place_of="earlier")
-    entries = (transitions.requested(each, NOW, None).pending_audit for each in (wanted, redriven))
+    entries = (
+        transitions.requested(each, NOW, None).pending_audit
+        for each in (wanted, redriven)
+    )
     told = [
         (each.action, each.target, each.details.get("vendors"))
         for each in entries
@@ -296,7 +344,9 @@ def test_a_run_in_place_of_a_dead_letter_s_is_told_as_such_and_others_as_posted(
     ]
 
 
-def test_a_run_that_has_had_an_attempt_is_not_hidden_for_a_message_that_was_not_sent() -> None:
+def test_a_run_that_has_had_an_attempt_is_not_hidden_for_a_message_that_was_not_sent() -> (
+    None
+):
     assert transitions.tombstoned(NOW)(DISPATCHED) is DISPATCHED
     assert transitions.tombstoned(NOW)(QUEUED).hidden
 
@@ -322,13 +372,19 @@ def test_the_picture_has_an_arrow_for_every_move() -> None:
     for move in TRANSITIONS.values():
         for source in move.sources or ("[*]",):
             (arrow,) = [
-                line for line in drawn if f"    {source} --> {move.target or source} :" in line
+                line
+                for line in drawn
+                if f"    {source} --> {move.target or source} :" in line
             ]
             assert move.name.replace("_", " ") in arrow
     assert sum(line.endswith("--> [*]") for line in drawn) == len(FINAL)
 
 
 def test_the_documentation_shows_the_picture_as_it_is() -> None:
-    shown = [page for page in DOCS.glob("*.md") if "stateDiagram-v2" in page.read_text("utf-8")]
+    shown = [
+        page
+        for page in DOCS.glob("*.md")
+        if "stateDiagram-v2" in page.read_text("utf-8")
+    ]
     assert [page.name for page in shown] == ["ARCHITECTURE.md"]
     assert f"```mermaid\n{state_diagram()}\n```\n" in shown[0].read_text("utf-8")

@@ -35,7 +35,9 @@ SKIPPED: dict[str, Any] = {"name": "h11", "skip_reason": "not found"}
         (None, 2, "not audited: the advisories cannot be reached"),
     ],
 )
-def test_the_verdict(packages: list[dict[str, Any]] | None, status: int, said: str) -> None:
+def test_the_verdict(
+    packages: list[dict[str, Any]] | None, status: int, said: str
+) -> None:
     found, lines = verdict(packages)
     assert found == status
     assert said in "\n".join(lines)
@@ -49,8 +51,12 @@ def test_the_bill_has_each_package_that_the_image_installs(tmp_path: Path) -> No
         "relay-inventory",
     )
     lock = (ROOT / "deploy/image.lock").read_text().splitlines()
-    pinned = {line.split(" ")[0] for line in lock if "==" in line and not line.startswith("#")}
-    assert {f"{each['name']}=={each['version']}" for each in bill["components"]} == pinned
+    pinned = {
+        line.split(" ")[0] for line in lock if "==" in line and not line.startswith("#")
+    }
+    assert {
+        f"{each['name']}=={each['version']}" for each in bill["components"]
+    } == pinned
     assert all("hashes" in each["externalReferences"][0] for each in bill["components"])
 
 
@@ -58,11 +64,17 @@ def test_without_a_network_it_says_so_and_the_bill_is_there(tmp_path: Path) -> N
     nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts/audit.py"), str(tmp_path / "sbom.json")],
-        env={**os.environ, **nowhere, **{name.upper(): url for name, url in nowhere.items()}},
+        env={
+            **os.environ,
+            **nowhere,
+            **{name.upper(): url for name, url in nowhere.items()},
+        },
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("not audited: the advisories cannot be reached")
+    assert done.stderr.splitlines()[-1].startswith(
+        "not audited: the advisories cannot be reached"
+    )
     assert (tmp_path / "sbom.json").is_file()

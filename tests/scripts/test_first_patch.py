@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from first_patch import differences, options_told, with_answers, with_patch, with_sku_alone
+from first_patch import (
+    differences,
+    options_told,
+    with_answers,
+    with_patch,
+    with_sku_alone,
+)
 from support.builders import config_document, vendor_document
 
 BY_HAND = config_document(

@@ -25,14 +25,20 @@ from support.workbooks import archive, text_row, workbook
 ROWS = [("Ä-1", "1", "2.50"), ("B-2", "20", "3"), ("C-3", "0", "1999.99")]
 
 
-def table(*rows: tuple[str, ...], mark: str = ",", header: str | None = "Item No,Qty,Cost") -> str:
+def table(
+    *rows: tuple[str, ...], mark: str = ",", header: str | None = "Item No,Qty,Cost"
+) -> str:
     lines = [mark.join(row) for row in rows]
     return "\n".join([*([header.replace(",", mark)] if header else []), *lines, ""])
 
 
 def parquet() -> bytes:
     skus, quantities, costs = zip(*ROWS, strict=True)
-    columns = {"Item No": skus, "Qty": list(map(int, quantities)), "Cost": list(map(float, costs))}
+    columns = {
+        "Item No": skus,
+        "Qty": list(map(int, quantities)),
+        "Cost": list(map(float, costs)),
+    }
     written = io.BytesIO()
     pq.write_table(pa.table(columns), written)
     return written.getvalue()
@@ -56,7 +62,10 @@ FILES: dict[str, tuple[bytes, dict[str, Any]]] = {
         table(*((f"S-{n}", "1", "2.00") for n in range(9_000)), *ROWS).encode("cp1252"),
         {"encoding": "cp1252"},
     ),
-    "UTF-16": (table(*ROWS, mark="\t").encode("utf-16"), {"encoding": "utf-16", "delimiter": "\t"}),
+    "UTF-16": (
+        table(*ROWS, mark="\t").encode("utf-16"),
+        {"encoding": "utf-16", "delimiter": "\t"},
+    ),
     "semicolons": (table(*ROWS, mark=";").encode(), {"delimiter": ";"}),
     "three lines before the header": (
         ("ACME wholesale\nas of March, all prices net\n\n" + table(*ROWS)).encode(),
@@ -111,7 +120,10 @@ def test_one_patch_has_the_file_read_and_a_second_check_finds_nothing(
     assert bench.run(bare, "--check", vendor_1=data) == 1
     patched = with_patch(bare, capsys.readouterr().out)
     if name == "no header":  # which no names of columns tell
-        parser_of(patched)["column_map"] |= {"quantity_available": "column 2", "cost": "column 3"}
+        parser_of(patched)["column_map"] |= {
+            "quantity_available": "column 2",
+            "cost": "column 3",
+        }
     found = parser_of(patched)
     column_map = found.pop("column_map")
     assert found == {"format": "csv", **options}
@@ -135,7 +147,9 @@ def test_no_folder_is_asked_for_and_what_is_printed_is_yaml(
 ) -> None:
     config = bench.write("c.json", config_of(column_map={"sku": "SKU"}))
     path = bench.write("f.csv", b"SKU;Qty;Cost\n\x1b[1m;1;4,20\n")
-    assert main(["--check", f"--config={config}", f"--vendor-file=vendor_1={path}"]) == 1
+    assert (
+        main(["--check", f"--config={config}", f"--vendor-file=vendor_1={path}"]) == 1
+    )
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     shown = parse_document(printed, format="yaml")
@@ -146,7 +160,11 @@ def test_no_folder_is_asked_for_and_what_is_printed_is_yaml(
                 "vendor_id": "vendor_1",
                 "parser": {
                     "format": "csv",
-                    "column_map": {"sku": "SKU", "quantity_available": "Qty", "cost": "Cost"},
+                    "column_map": {
+                        "sku": "SKU",
+                        "quantity_available": "Qty",
+                        "cost": "Cost",
+                    },
                     "delimiter": ";",
                     "decimal_separator": ",",
                 },
@@ -161,9 +179,13 @@ def test_parsers_that_share_an_anchor_are_patched_each_for_its_own_file(
     shared: Any = "SHARED"
     vendors = [{**vendor_document(f"v{n}"), "parser": shared} for n in (1, 2)]
     text = json.dumps(config_document(*vendors, output={"columns": ["sku", "price"]}))
-    text = text.replace('"SHARED"', '&p {"format": "csv", "column_map": {"sku": "SKU"}}', 1)
+    text = text.replace(
+        '"SHARED"', '&p {"format": "csv", "column_map": {"sku": "SKU"}}', 1
+    )
     text = text.replace('"SHARED"', "*p", 1)
-    semicolons, tabs = (table(*ROWS, mark=mark, header="SKU,Qty,Cost") for mark in ";\t")
+    semicolons, tabs = (
+        table(*ROWS, mark=mark, header="SKU,Qty,Cost") for mark in ";\t"
+    )
     assert bench.run(text, "--check", v1=semicolons.encode(), v2=tabs.encode()) == 1
     patch = parse_document(capsys.readouterr().out, format="yaml")
     assert [vendor["parser"]["delimiter"] for vendor in patch["vendors"]] == [";", "\t"]
@@ -178,8 +200,12 @@ def test_what_a_file_cannot_say_is_asked_with_what_it_could_be(
     assert bench.run(bare, "--check", vendor_1=data) == 1
     printed = capsys.readouterr().out
     quantities = '"Stock 1", "Stock 2", "Bin"'
-    costs = '"Price A" (median 1.25), "Price B" (median 1.50), "Stock 1" (median 1.00), '
-    assert f"no header is surely quantity_available (it could be {quantities});" in printed
+    costs = (
+        '"Price A" (median 1.25), "Price B" (median 1.50), "Stock 1" (median 1.00), '
+    )
+    assert (
+        f"no header is surely quantity_available (it could be {quantities});" in printed
+    )
     assert f"no header is surely cost (it could be {costs}" in printed
     assert "vendors:" not in printed
 
@@ -226,11 +252,15 @@ def test_rows_that_the_error_policy_lets_pass_are_nothing_wrong(
 ) -> None:
     data = feed("A,1,2.50", "B,2,VARIABLE")
     lenient = {"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}
-    assert bench.run(config_document(error_policy=lenient), "--check", vendor_1=data) == 0
+    assert (
+        bench.run(config_document(error_policy=lenient), "--check", vendor_1=data) == 0
+    )
     assert '1 of 2 rows would be refused: 1 x invalid_decimal, cost, "VARIABLE"' in (
         capsys.readouterr().out
     )
-    own = config_document(vendor_document(max_invalid_row_pct="0.1"), error_policy=lenient)
+    own = config_document(
+        vendor_document(max_invalid_row_pct="0.1"), error_policy=lenient
+    )
     assert bench.run(own, "--check", vendor_1=data) == 1
     assert "of vendor 'vendor_1' are invalid" in capsys.readouterr().out
 
@@ -283,13 +313,17 @@ def test_a_config_of_another_version_is_told_as_a_run_would(
     assert capsys.readouterr().out.startswith("# unsupported_schema_version: ")
 
 
-@pytest.mark.parametrize("arguments", [[], ["--check"]], ids=["a run without a folder", "no feed"])
+@pytest.mark.parametrize(
+    "arguments", [[], ["--check"]], ids=["a run without a folder", "no feed"]
+)
 def test_bad_usage_is_told_and_writes_nothing(
     arguments: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = bench.write("c.json", config_document())
     assert main([f"--config={config}", *arguments]) == 2
-    assert capsys.readouterr().err.startswith("--check: " if arguments else "--output-dir: ")
+    assert capsys.readouterr().err.startswith(
+        "--check: " if arguments else "--output-dir: "
+    )
 
 
 def test_the_run_that_is_judged_uses_the_overrides(
@@ -318,7 +352,8 @@ def test_the_page_of_configs_shows_what_is_printed(
 ) -> None:
     page = PAGES["docs/CONFIG.md"].partition("## A new vendor's file")[2]
     listed, printed = (
-        page.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("text", "yml")
+        page.partition(f"```{kind}\n")[2].partition("```")[0]
+        for kind in ("text", "yml")
     )
     wanted = ["sku", "quantity_available", "price", "title", "updated_at"]
     bare = config_document(

@@ -37,9 +37,18 @@ def test_each_sku_that_is_named_is_a_line_in_the_order_in_which_they_are(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     skus = ["--explain= B ", "--explain=no such", "--explain=A", "--explain=A"]
-    assert bench.run(config_document(), "--run-id=R", *skus, vendor_1=feed("A,1,2.5", "B,1,")) == 0
+    assert (
+        bench.run(
+            config_document(), "--run-id=R", *skus, vendor_1=feed("A,1,2.5", "B,1,")
+        )
+        == 0
+    )
     unpriced, unknown, priced, again = told(capsys, 4)
-    assert (unpriced["run_id"], unpriced["sku"], unpriced["reason"]) == ("R", "B", "unpriced")
+    assert (unpriced["run_id"], unpriced["sku"], unpriced["reason"]) == (
+        "R",
+        "B",
+        "unpriced",
+    )
     assert unknown == {"sku": "no such", "error_code": "SKU_NOT_FOUND"}
     assert priced["feed_row"] == bench.merged()[0]
     assert again == priced
@@ -47,12 +56,16 @@ def test_each_sku_that_is_named_is_a_line_in_the_order_in_which_they_are(
 
 def test_it_leaves_what_a_run_leaves_without_it(bench: Bench) -> None:
     data = feed("A,1,2.5", "A,none,1")
-    lenient = config_document(error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": "1"})
+    lenient = config_document(
+        error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": "1"}
+    )
 
     def leave(*options: str) -> dict[str, bytes]:
         assert bench.run(lenient, "--run-id=R", *options, vendor_1=data) == 0
         clocks = ("reports/run_summary.json", "reports/input_manifest.json")
-        return {p: (bench.out / p).read_bytes() for p in bench.tree() if p not in clocks}
+        return {
+            p: (bench.out / p).read_bytes() for p in bench.tree() if p not in clocks
+        }
 
     assert leave() == leave("--explain=A")
 
@@ -69,10 +82,14 @@ def test_of_a_run_that_did_not_merge_nothing_is_told_and_it_ends_as_it_would(
     assert capsys.readouterr().out == ""
 
 
-def test_a_held_run_is_explained(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_held_run_is_explained(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [f"S-{number:02},1,10.00" for number in range(20)]
     assert bench.run(config_document(), vendor_1=feed(*rows)) == 0
-    baseline = bench.write("state.parquet", (bench.out / "published/state.parquet").read_bytes())
+    baseline = bench.write(
+        "state.parquet", (bench.out / "published/state.parquet").read_bytes()
+    )
     options = (f"--baseline={baseline}", "--explain=S-00")
     assert bench.run(config_document(), *options, vendor_1=feed("S-00,1,11.00")) == 3
     (explained,) = told(capsys, 1)
@@ -102,10 +119,14 @@ def test_the_page_reads_an_explanation_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (shown,) = re.findall(r"^```\n(.*?)^```$", PAGE, re.M | re.S)
-    assert main([*SAMPLE, f"--output-dir={tmp_path / 'out'}", "--explain=ACM-16097"]) == 0
+    assert (
+        main([*SAMPLE, f"--output-dir={tmp_path / 'out'}", "--explain=ACM-16097"]) == 0
+    )
     (explained,) = told(capsys, 1)
     out = io.StringIO()
-    show_explanation(Screen(out=Console(file=out, highlight=False)), Explanation(**explained))
+    show_explanation(
+        Screen(out=Console(file=out, highlight=False)), Explanation(**explained)
+    )
     assert out.getvalue() == shown
 
 
@@ -131,10 +152,20 @@ def test_the_page_says_what_decides_of_each_sku(
     } == decided
     criteria = {offer["lost_on"] for each in explained for offer in each["offers"]}
     assert criteria == {
-        *(None, "has_price", "in_stock_desc", "lowest_landed_cost", "shortest_lead_time"),
+        *(
+            None,
+            "has_price",
+            "in_stock_desc",
+            "lowest_landed_cost",
+            "shortest_lead_time",
+        ),
         "vendor_id",
     }
     assert (unpriced["reason"], unpriced["winner"]["row_number"]) == ("unpriced", 234)
     assert refused["refused"] == [
-        {"vendor_id": "rheinteile", "row_number": 264, "error_codes": "invalid_quantity"}
+        {
+            "vendor_id": "rheinteile",
+            "row_number": 264,
+            "error_codes": "invalid_quantity",
+        }
     ]

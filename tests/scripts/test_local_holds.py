@@ -23,7 +23,12 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def rows(
-    count: int = 20, *, quantity: int = 5, cost: str = "10.00", first: int = 0, word: str = "A"
+    count: int = 20,
+    *,
+    quantity: int = 5,
+    cost: str = "10.00",
+    first: int = 0,
+    word: str = "A",
 ) -> list[str]:
     """Return records of so many SKUs."""
     return [f"{word}-{n:02},{quantity},{cost}" for n in range(first, first + count)]
@@ -36,7 +41,12 @@ def some(count: int, **changes: Any) -> list[str]:
 
 def published(bench: Bench, document: Any = None, **feeds: bytes) -> Path:
     """Run feeds that nothing is compared with, and return what the next are compared with."""
-    assert bench.run(document or config_document(), **(feeds or {"vendor_1": feed(*rows())})) == 0
+    assert (
+        bench.run(
+            document or config_document(), **(feeds or {"vendor_1": feed(*rows())})
+        )
+        == 0
+    )
     kept = bench.folder / "baseline.parquet"
     kept.write_bytes((bench.out / STATE).read_bytes())
     return kept
@@ -59,7 +69,14 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
         ("price_level", some(10, cost="7.99"), some(11, cost="7.99")),
         ("price_level", some(10, cost="12.51"), some(11, cost="12.51")),
     ],
-    ids=["skus_removed", "out_of_stock", "price_drop", "price_rise", "level low", "level high"],
+    ids=[
+        "skus_removed",
+        "out_of_stock",
+        "price_drop",
+        "price_rise",
+        "level low",
+        "level high",
+    ],
 )
 def test_a_guard_lets_its_limit_pass_and_holds_one_more(
     bench: Bench,
@@ -85,14 +102,27 @@ def test_a_vendor_that_loses_more_than_half_its_rows_is_held_for_that_alone(
     assert bench.run(document, against, **feeds) == status
     if status:
         assert last_line(capsys) == "HELD: vendor_rows"
-        (tripped,) = [each for each in bench.report("run_summary")["guards"] if each["tripped"]]
-        assert (tripped["vendor_id"], tripped["count"], tripped["of"]) == ("vendor_2", 11, 20)
+        (tripped,) = [
+            each for each in bench.report("run_summary")["guards"] if each["tripped"]
+        ]
+        assert (tripped["vendor_id"], tripped["count"], tripped["of"]) == (
+            "vendor_2",
+            11,
+            20,
+        )
 
 
-@pytest.mark.parametrize(("cost", "status"), [("5.00", 0), ("4.99", 3), ("20.00", 0), ("20.01", 3)])
-def test_a_price_at_the_limit_itself_is_no_jump(bench: Bench, cost: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("cost", "status"), [("5.00", 0), ("4.99", 3), ("20.00", 0), ("20.01", 3)]
+)
+def test_a_price_at_the_limit_itself_is_no_jump(
+    bench: Bench, cost: str, status: int
+) -> None:
     against = f"--baseline={published(bench)}"
-    assert bench.run(config_document(), against, vendor_1=feed(*some(5, cost=cost))) == status
+    assert (
+        bench.run(config_document(), against, vendor_1=feed(*some(5, cost=cost)))
+        == status
+    )
 
 
 # --- what merchants suffer from -------------------------------------------------------------------
@@ -116,7 +146,11 @@ def test_a_decimal_comma_read_as_thousands_is_held_by_the_level_of_prices(
         20,
         20,
     )
-    assert high["examples"][0] == {"sku": "A-00", "before": "12.50", "after": "12500.00"}
+    assert high["examples"][0] == {
+        "sku": "A-00",
+        "before": "12.50",
+        "after": "12500.00",
+    }
 
 
 def test_a_feed_of_zeros_is_held_by_what_went_out_of_stock(
@@ -129,7 +163,10 @@ def test_a_feed_of_zeros_is_held_by_what_went_out_of_stock(
 
 def test_a_year_of_ordinary_change_passes(bench: Bench) -> None:
     against = f"--baseline={published(bench)}"
-    assert bench.run(config_document(), against, vendor_1=feed(*rows(18, cost="10.30"))) == 0
+    assert (
+        bench.run(config_document(), against, vendor_1=feed(*rows(18, cost="10.30")))
+        == 0
+    )
     assert not any(each["tripped"] for each in bench.report("run_summary")["guards"])
 
 
@@ -156,7 +193,9 @@ def test_the_state_of_the_output_folder_is_read_before_the_folder_is_replaced(
 ) -> None:
     published(bench)
     against = f"--baseline={bench.out / STATE}"
-    assert bench.run(config_document(), against, vendor_1=feed(*rows(cost="11.00"))) == 0
+    assert (
+        bench.run(config_document(), against, vendor_1=feed(*rows(cost="11.00"))) == 0
+    )
     assert bench.report("run_summary")["guards"]
     assert STATE in bench.tree()
 
@@ -174,14 +213,18 @@ def test_without_a_baseline_nothing_is_compared(bench: Bench) -> None:
     assert bench.report("run_summary")["guards"] is None
 
 
-@pytest.mark.parametrize("content", [b"", b"sku,price\n", b"PAR1 and no more PAR1", None])
+@pytest.mark.parametrize(
+    "content", [b"", b"sku,price\n", b"PAR1 and no more PAR1", None]
+)
 def test_a_baseline_that_is_no_state_is_bad_usage_and_nothing_is_written(
     bench: Bench, capsys: pytest.CaptureFixture[str], content: bytes | None
 ) -> None:
     path = bench.folder / "no.parquet"
     if content is not None:
         path.write_bytes(content)
-    assert bench.run(config_document(), f"--baseline={path}", vendor_1=feed(*rows())) == 2
+    assert (
+        bench.run(config_document(), f"--baseline={path}", vendor_1=feed(*rows())) == 2
+    )
     assert str(path) in last_line(capsys)
     assert bench.tree() == []
 
@@ -189,5 +232,7 @@ def test_a_baseline_that_is_no_state_is_bad_usage_and_nothing_is_written(
 def test_a_parquet_file_of_something_else_is_no_state(bench: Bench) -> None:
     path = bench.folder / "other.parquet"
     pq.write_table(pa.table({"sku": ["A"]}), path)
-    assert bench.run(config_document(), f"--baseline={path}", vendor_1=feed(*rows())) == 2
+    assert (
+        bench.run(config_document(), f"--baseline={path}", vendor_1=feed(*rows())) == 2
+    )
     assert bench.tree() == []

@@ -48,7 +48,9 @@ def test_a_clean_run_leaves_the_feed_and_no_errors(bench: Bench) -> None:
     assert bench.report("run_summary")["status"] == "SUCCEEDED"
 
 
-def test_people_read_the_line_of_a_refused_row_where_it_is_another_number(bench: Bench) -> None:
+def test_people_read_the_line_of_a_refused_row_where_it_is_another_number(
+    bench: Bench,
+) -> None:
     document = config_document(vendor_document(parser={"skip_lines": 2}))
     rows = b"list\n\n" + feed("A,1,2.50", "", "B,many,2.50", "C,1")
     assert bench.run(document, vendor_1=rows) == 1
@@ -92,7 +94,9 @@ def test_the_manifest_tells_the_file_and_its_hash(bench: Bench) -> None:
 
 
 def test_refused_rows_are_reported_beside_the_feed(bench: Bench) -> None:
-    lenient = config_document(error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": 0.5})
+    lenient = config_document(
+        error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": 0.5}
+    )
     assert bench.run(lenient, vendor_1=feed("A,1,2.50", "B,many,1")) == 0
     assert "reports/invalid_rows.csv" in bench.tree()
     assert "reports/errors.json" in bench.tree()
@@ -133,10 +137,14 @@ def test_a_file_of_no_bytes_is_a_feed_of_no_rows(
     assert last_error_line(capsys).startswith("no_rows_parsed: ")
 
 
-def test_an_unreadable_feed_fails_in_normalize_and_spares_the_others(bench: Bench) -> None:
+def test_an_unreadable_feed_fails_in_normalize_and_spares_the_others(
+    bench: Bench,
+) -> None:
     vendors = (vendor_document("vendor_1"), vendor_document("vendor_2"))
     document = config_document(*vendors)
-    assert bench.run(document, vendor_1=b"sku,quantity_available\n\xff,1\n", vendor_2=feed("A,1,1"))
+    assert bench.run(
+        document, vendor_1=b"sku,quantity_available\n\xff,1\n", vendor_2=feed("A,1,1")
+    )
     assert bench.report("errors")["error_code"] == "DECODE_ERROR"
     assert "normalized/vendor_2/normalized.csv" in bench.tree()
     assert "normalized/vendor_1/normalized.csv" not in bench.tree()
@@ -158,7 +166,11 @@ def test_another_schema_version_is_a_failed_run_with_the_config_as_stored(
     assert bench.report("run_summary")["vendor_record_counts"] == {"vendor_1": 0}
 
 
-EARLIER = ("outputs/merged_inventory.tsv", "published/state.parquet", "reports/changes.csv")
+EARLIER = (
+    "outputs/merged_inventory.tsv",
+    "published/state.parquet",
+    "reports/changes.csv",
+)
 
 
 def test_a_run_that_succeeds_replaces_what_an_earlier_one_left_and_nothing_else(
@@ -166,16 +178,25 @@ def test_a_run_that_succeeds_replaces_what_an_earlier_one_left_and_nothing_else(
 ) -> None:
     for name in (*EARLIER, "normalized/gone/normalized.csv"):
         bench.write(f"out/{name}", "old")
-    mine = ["normalized/gone/mine.csv", "notes.txt", "outputs/mine.txt", "reports/mine.csv"]
+    mine = [
+        "normalized/gone/mine.csv",
+        "notes.txt",
+        "outputs/mine.txt",
+        "reports/mine.csv",
+    ]
     for name in mine:
         bench.write(f"out/{name}", "mine")
     assert bench.run(config_document(), vendor_1=feed("A,1,2.50")) == 0
     assert set(mine) < set(bench.tree())
-    assert not {EARLIER[0], EARLIER[2], "normalized/gone/normalized.csv"} & set(bench.tree())
+    assert not {EARLIER[0], EARLIER[2], "normalized/gone/normalized.csv"} & set(
+        bench.tree()
+    )
     assert (bench.out / EARLIER[1]).read_bytes() != b"old"
 
 
-def test_a_run_that_fails_leaves_the_feed_and_the_state_of_an_earlier_one(bench: Bench) -> None:
+def test_a_run_that_fails_leaves_the_feed_and_the_state_of_an_earlier_one(
+    bench: Bench,
+) -> None:
     for name in (*EARLIER, "normalized/gone/normalized.csv"):
         bench.write(f"out/{name}", "old")
     assert bench.run(config_document()) == 1
@@ -190,7 +211,10 @@ def test_a_map_over_its_limit_is_told_also_where_the_command_line_adds_it(
     monkeypatch.setenv("RELAY_MAX_SKU_MAP_BYTES", "20")
     path = bench.write("map.csv", "vendor_sku,sku\nA,B\nC,D\n")
     document = config_document()
-    assert bench.run(document, f"--sku-map=vendor_1={path}", vendor_1=feed("A,1,2.50")) == 1
+    assert (
+        bench.run(document, f"--sku-map=vendor_1={path}", vendor_1=feed("A,1,2.50"))
+        == 1
+    )
     assert bench.report("run_summary")["error_code"] == "feed_too_large"
 
 
@@ -232,7 +256,11 @@ def test_the_same_run_twice_gives_the_same_bytes(bench: Bench) -> None:
 )
 def test_a_sku_map_is_applied(bench: Bench, sku_map: Mapping[str, str] | None) -> None:
     path = bench.write("maps/m.csv", "vendor_sku,sku\nA,OURS\n")
-    named = [] if sku_map and sku_map["type"] == "file" else ["--sku-map", f"vendor_1={path}"]
+    named = (
+        []
+        if sku_map and sku_map["type"] == "file"
+        else ["--sku-map", f"vendor_1={path}"]
+    )
     document = config_document(vendor_document(sku_map=sku_map))
     assert bench.run(document, *named, vendor_1=feed("A,1,1")) == 0
     assert [row["sku"] for row in bench.merged()] == ["OURS"]
@@ -267,8 +295,14 @@ def test_a_configured_map_that_is_absent_fails_the_run(
         (["--sku-map", "vendor_1=absent.csv"], "absent.csv: No such file"),
         (["--sku-map", "nobody=x.csv"], "no vendor 'nobody'"),
         (["--now", "tomorrow"], "--now: 'tomorrow'"),
-        (["--now", "1899-12-31"], "--now: '1899-12-31' is not of the years 1900 to 2199"),
-        (["--now", "2200-01-01"], "--now: '2200-01-01' is not of the years 1900 to 2199"),
+        (
+            ["--now", "1899-12-31"],
+            "--now: '1899-12-31' is not of the years 1900 to 2199",
+        ),
+        (
+            ["--now", "2200-01-01"],
+            "--now: '2200-01-01' is not of the years 1900 to 2199",
+        ),
         (["--now", "9999-12-31T23:00-05:00"], "--now: '9999-12-31T23:00-05:00'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -310,7 +344,9 @@ def test_a_feed_is_judged_by_the_limits_of_the_environment(
     assert bench.run(config_document(), vendor_1=data) == 0
     monkeypatch.setenv("RELAY_MAX_FEED_BYTES", str(len(data) - 1))
     assert bench.run(config_document(), vendor_1=data) == 1
-    assert last_error_line(capsys).startswith("feed_too_large: feed too large: vendor 'vendor_1'")
+    assert last_error_line(capsys).startswith(
+        "feed_too_large: feed too large: vendor 'vendor_1'"
+    )
     assert bench.report("run_summary")["error_code"] == "feed_too_large"
     assert bench.report("errors")["counts"] == {"feed_too_large": 1}
     assert bench.report("input_manifest")["vendors"]["vendor_1"]["size"] == len(data)
@@ -324,7 +360,9 @@ def test_of_a_pipe_no_more_is_read_than_a_feed_may_have(
     assert "has a feed of 1001 bytes" in last_error_line(capsys)
 
 
-def test_a_run_that_needs_more_memory_than_it_may_have_fails_at_once(bench: Bench) -> None:
+def test_a_run_that_needs_more_memory_than_it_may_have_fails_at_once(
+    bench: Bench,
+) -> None:
     """In a process of its own, as the limit is of a process."""
     config = bench.write("config.json", config_document())
     data = bench.write("feed.csv", feed(*[f"SKU-{n},1,2.50" for n in range(1_500_000)]))
@@ -333,14 +371,18 @@ def test_a_run_that_needs_more_memory_than_it_may_have_fails_at_once(bench: Benc
 
     def run(megabytes: int) -> tuple[int, str]:
         environment = {**os.environ, "RELAY_MAX_RUN_MEMORY_MB": str(megabytes)}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True
+        )
         return done.returncode, done.stderr
 
     assert run(4_000)[0] == 0
     status, told = run(1)
     assert status == 1, told
     last = told.splitlines()[-1]
-    assert last.startswith("feed_too_large: feed too large: the run needs more memory than 1 MiB")
+    assert last.startswith(
+        "feed_too_large: feed too large: the run needs more memory than 1 MiB"
+    )
     summary = bench.report("run_summary")
     assert (summary["status"], summary["error_code"]) == ("FAILED", "feed_too_large")
     assert bench.report("input_manifest")["vendors"]["vendor_1"]["status"] == "found"
@@ -350,8 +392,16 @@ def test_a_run_that_needs_more_memory_than_it_may_have_fails_at_once(bench: Benc
     ("name", "value", "told"),
     [
         ("RELAY_MAX_VENDORS", "1", "vendors: has 2 entries; 1 are the most"),
-        ("RELAY_MAX_CONFIG_BYTES", "100", "bytes as JSON without white space; 100 are the most"),
-        ("RELAY_MAX_CELL_BYTES", "0", "RELAY_MAX_CELL_BYTES must be greater than or equal to 1"),
+        (
+            "RELAY_MAX_CONFIG_BYTES",
+            "100",
+            "bytes as JSON without white space; 100 are the most",
+        ),
+        (
+            "RELAY_MAX_CELL_BYTES",
+            "0",
+            "RELAY_MAX_CELL_BYTES must be greater than or equal to 1",
+        ),
         ("RELAY_MAX_COLUMNS", "x", "RELAY_MAX_COLUMNS must be a whole number, not 'x'"),
     ],
 )
@@ -378,7 +428,11 @@ def test_a_config_that_is_no_document_is_bad_usage(bench: Bench, text: str) -> N
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--output-dir", "x"], ["--config", "c", "--tenant", "t", "--output-dir", "x"]],
+    [
+        [],
+        ["--output-dir", "x"],
+        ["--config", "c", "--tenant", "t", "--output-dir", "x"],
+    ],
     ids=["nothing", "no config", "config and tenant"],
 )
 def test_an_incomplete_command_line_is_bad_usage(arguments: list[str]) -> None:
@@ -412,7 +466,9 @@ def test_a_file_that_cannot_be_written_is_bad_usage_and_nothing_is_left(
 # --- the sample tenant and the clock --------------------------------------------------------------
 
 
-def test_the_sample_tenant_publishes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sample_tenant_publishes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--tenant", "acme_parts", "--output-dir", str(tmp_path)]) == 0
     assert "SUCCEEDED" in capsys.readouterr().out
     summary = json.loads((tmp_path / "reports" / "run_summary.json").read_text("utf-8"))

@@ -52,7 +52,9 @@ def test_a_missing_file_is_told_and_ends_badly(
 
 
 def test_a_listed_feed_without_a_config_is_a_fault(tmp_path: Path) -> None:
-    (tmp_path / "PROVENANCE.md").write_text("### uc-davis/CDM.csv\n### new/list.csv\n", "utf-8")
+    (tmp_path / "PROVENANCE.md").write_text(
+        "### uc-davis/CDM.csv\n### new/list.csv\n", "utf-8"
+    )
     (fault,) = unlisted(tmp_path)
     assert fault.startswith("new/list.csv: ")
 
@@ -62,12 +64,25 @@ def test_a_line_counts_rows_refused_rows_skus_and_codes(tmp_path: Path) -> None:
     reports.mkdir()
     summary = {"total_rows": 8215, "invalid_rows": 6, "record_count": 3148}
     (reports / "run_summary.json").write_text(json.dumps(summary), "utf-8")
-    (reports / "errors.json").write_text(json.dumps({"counts": {"invalid_decimal": 6}}), "utf-8")
+    (reports / "errors.json").write_text(
+        json.dumps({"counts": {"invalid_decimal": 6}}), "utf-8"
+    )
     words = figures(tmp_path).split()
-    assert words == ["8,215", "rows", "6", "refused", "3,148", "SKUs", "invalid_decimal", "6"]
+    assert words == [
+        "8,215",
+        "rows",
+        "6",
+        "refused",
+        "3,148",
+        "SKUs",
+        "invalid_decimal",
+        "6",
+    ]
 
 
-RECORDS = [f'{number},"Gauß, 1µm","1,000.00"' for number in range(1, 40)] + ["99,x,VARIABLE"]
+RECORDS = [f'{number},"Gauß, 1µm","1,000.00"' for number in range(1, 40)] + [
+    "99,x,VARIABLE"
+]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +118,9 @@ def test_what_a_guard_should_hold_and_did_not_is_a_fault(
     assert not unchanged.is_right
 
 
-@pytest.mark.parametrize(("text", "told"), [("5±1", "'cp1252'"), ("5", "encoding is 'utf-8'")])
+@pytest.mark.parametrize(
+    ("text", "told"), [("5±1", "'cp1252'"), ("5", "encoding is 'utf-8'")]
+)
 def test_one_patch_that_is_not_the_config_by_hand_is_a_fault(
     tmp_path: Path, text: str, told: str
 ) -> None:
@@ -116,6 +133,12 @@ def test_one_patch_that_is_not_the_config_by_hand_is_a_fault(
 
 
 def test_an_explanation_says_what_each_vendors_offer_has_lost_on() -> None:
-    offers = [{"vendor_id": "a", "lost_on": None}, {"vendor_id": "b", "lost_on": "vendor_id"}]
-    lines = [json.dumps({"sku": "S", "offers": offers}), json.dumps({"sku": "M", "offers": []})]
+    offers = [
+        {"vendor_id": "a", "lost_on": None},
+        {"vendor_id": "b", "lost_on": "vendor_id"},
+    ]
+    lines = [
+        json.dumps({"sku": "S", "offers": offers}),
+        json.dumps({"sku": "M", "offers": []}),
+    ]
     assert lost_on(lines) == {"S": [("a", None), ("b", "vendor_id")], "M": []}

@@ -68,7 +68,10 @@ def test_one_call_creates_all_alarms_of_an_installation(
         "relay-prod-slo-fast-burn",
         "relay-prod-slo-slow-burn",
     }
-    assert all(alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC] for alarm in made.values())
+    assert all(
+        alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC]
+        for alarm in made.values()
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,7 +79,15 @@ def test_one_call_creates_all_alarms_of_an_installation(
     [
         (
             "relay-prod-consecutive-failures",
-            ("RunFailed", "Maximum", "GreaterThanOrEqualToThreshold", 1.0, 3600, 3, "ignore"),
+            (
+                "RunFailed",
+                "Maximum",
+                "GreaterThanOrEqualToThreshold",
+                1.0,
+                3600,
+                3,
+                "ignore",
+            ),
         ),
         (
             "relay-prod-sqs-backlog",
@@ -100,7 +111,15 @@ def test_one_call_creates_all_alarms_of_an_installation(
         ),
         (
             "relay-prod-runs-held",
-            ("RunsHeld", "Minimum", "GreaterThanOrEqualToThreshold", 1.0, 3600, 1, "notBreaching"),
+            (
+                "RunsHeld",
+                "Minimum",
+                "GreaterThanOrEqualToThreshold",
+                1.0,
+                3600,
+                1,
+                "notBreaching",
+            ),
         ),
         (
             "relay-prod-dead-letters",
@@ -116,12 +135,28 @@ def test_one_call_creates_all_alarms_of_an_installation(
         ),
         (
             "relay-prod-invariants",
-            ("InvariantsBroken", "Maximum", "GreaterThanThreshold", 0.0, 3600, 1, "notBreaching"),
+            (
+                "InvariantsBroken",
+                "Maximum",
+                "GreaterThanThreshold",
+                0.0,
+                3600,
+                1,
+                "notBreaching",
+            ),
         ),
         *(
             (
                 f"relay-prod-slo-{name}-burn",
-                ("SloBad", "Average", "GreaterThanOrEqualToThreshold", share, period, 1, NO_BREACH),
+                (
+                    "SloBad",
+                    "Average",
+                    "GreaterThanOrEqualToThreshold",
+                    share,
+                    period,
+                    1,
+                    NO_BREACH,
+                ),
             )
             for name, share, period in (("fast", 0.144, 3600), ("slow", 0.06, 21600))
         ),
@@ -156,10 +191,14 @@ def test_what_watches_a_queue_watches_the_program_s_own(
     clients: Clients, name: str, queue: str
 ) -> None:
     set_up(clients)
-    assert alarms(clients)[name]["Dimensions"] == [{"Name": "QueueName", "Value": queue}]
+    assert alarms(clients)[name]["Dimensions"] == [
+        {"Name": "QueueName", "Value": queue}
+    ]
 
 
-def test_blanks_around_a_variable_count_for_as_little_as_in_the_program(clients: Clients) -> None:
+def test_blanks_around_a_variable_count_for_as_little_as_in_the_program(
+    clients: Clients,
+) -> None:
     set_up(clients, environ={name: f" {text} " for name, text in ENVIRON.items()})
     made = alarms(clients)
     assert made["relay-prod-worker-heartbeat"]["Dimensions"] == [
@@ -171,7 +210,15 @@ def test_blanks_around_a_variable_count_for_as_little_as_in_the_program(clients:
 
 
 def test_each_tenant_s_alarm_has_the_tenant_in_its_name(clients: Clients) -> None:
-    set_up(clients, "--tenant", "acme", "--tenant", "beta", "--only", "consecutive-failures")
+    set_up(
+        clients,
+        "--tenant",
+        "acme",
+        "--tenant",
+        "beta",
+        "--only",
+        "consecutive-failures",
+    )
     assert set(alarms(clients)) == {
         "relay-prod-consecutive-failures-acme",
         "relay-prod-consecutive-failures-beta",
@@ -224,12 +271,16 @@ def test_a_dry_run_tells_and_changes_nothing(
     clients: Clients, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert set_up(clients, "--dry-run") == 0
-    assert "would be created: relay-prod-consecutive-failures" in capsys.readouterr().out
+    assert (
+        "would be created: relay-prod-consecutive-failures" in capsys.readouterr().out
+    )
     assert alarms(clients) == {}
 
 
 def test_more_than_a_hundred_tenants_get_their_alarms(clients: Clients) -> None:
-    tenants = [word for number in range(130) for word in ("--tenant", f"tenant_{number}")]
+    tenants = [
+        word for number in range(130) for word in ("--tenant", f"tenant_{number}")
+    ]
     set_up(clients, *tenants, "--only", "consecutive-failures")
     assert set_up(clients, *tenants, "--only", "consecutive-failures") == 0
     pages = clients.cloudwatch.get_paginator("describe_alarms").paginate()
@@ -242,7 +293,12 @@ def test_more_than_a_hundred_tenants_get_their_alarms(clients: Clients) -> None:
         ["--tenant", "no tenant"],
         ["--consecutive-failure-threshold", "0"],
         ["--consecutive-failure-period", "90"],
-        ["--consecutive-failure-period", "86400", "--consecutive-failure-threshold", "8"],
+        [
+            "--consecutive-failure-period",
+            "86400",
+            "--consecutive-failure-threshold",
+            "8",
+        ],
         ["--backlog-minutes", "2000"],
         ["--only", "nothing"],
         ["--unknown"],
@@ -270,7 +326,9 @@ def test_the_variable_is_read_as_the_program_reads_it(
 ) -> None:
     assert set_up(clients, environ={**ENVIRON, "CLOUDWATCH_METRICS_ENABLED": "1"}) == 0
     assert capsys.readouterr().err == ""
-    assert set_up(clients, environ={**ENVIRON, "CLOUDWATCH_METRICS_ENABLED": "maybe"}) == 2
+    assert (
+        set_up(clients, environ={**ENVIRON, "CLOUDWATCH_METRICS_ENABLED": "maybe"}) == 2
+    )
     assert "CLOUDWATCH_METRICS_ENABLED must be true or false" in capsys.readouterr().err
 
 

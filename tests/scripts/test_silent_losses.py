@@ -76,11 +76,15 @@ def test_a_silent_loss_is_told_by_check_run_and_report(
     assert words in told
     assert all(sample in told for sample in doubt["samples"] or ())
     noun = "row" if count == 1 else "rows"
-    about = "pricing.base_margin_pct" if count is None else f"vendor_1, {count:,} {noun}"
+    about = (
+        "pricing.base_margin_pct" if count is None else f"vendor_1, {count:,} {noun}"
+    )
     assert about in told
 
 
 def test_a_run_without_doubts_has_no_such_part(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     assert bench.run(config_document(), vendor_1=feed(*GOOD)) == 0
-    assert "What is doubtful" not in (bench.out / "reports" / "report.html").read_text("utf-8")
+    assert "What is doubtful" not in (bench.out / "reports" / "report.html").read_text(
+        "utf-8"
+    )

@@ -36,7 +36,9 @@ def fed(bench: Bench, config: dict[str, Any], data: bytes) -> str:
 
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "A real list"])
-def test_a_file_of_the_page_becomes_the_feed_beside_it(name: str, tmp_path: Path) -> None:
+def test_a_file_of_the_page_becomes_the_feed_beside_it(
+    name: str, tmp_path: Path
+) -> None:
     feed = fed(Bench(tmp_path), document(name), block(name, "text").encode())
     assert feed == block(name, "csv")
 

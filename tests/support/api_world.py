@@ -47,7 +47,11 @@ class ApiWorld:
     """
 
     def __init__(
-        self, platform: Platform, *, limits: ApiLimits = DEFAULT_API_LIMITS, **parts: Any
+        self,
+        platform: Platform,
+        *,
+        limits: ApiLimits = DEFAULT_API_LIMITS,
+        **parts: Any,
     ) -> None:
         self.platform = platform
         self.app = create_app(replace(platform, **parts), limits=limits)
@@ -62,9 +66,13 @@ class ApiWorld:
     def store_config(self, *vendors: Any, **changes: Any) -> Response:
         """Put a config of `config_document`."""
         document = config_document(*vendors, **changes)
-        return self.client.put(f"/v1/tenants/{document['tenant_id']}/config", json=document)
+        return self.client.put(
+            f"/v1/tenants/{document['tenant_id']}/config", json=document
+        )
 
-    def post_run(self, headers: Mapping[str, str] | None = None, **changes: Any) -> Response:
+    def post_run(
+        self, headers: Mapping[str, str] | None = None, **changes: Any
+    ) -> Response:
         """Ask for a run of the tenant."""
         body = {"tenant_id": TENANT, "run_type": "inventory_sync", **changes}
         return self.client.post("/v1/runs", json=body, headers=headers)
@@ -86,13 +94,17 @@ class ApiWorld:
 
     def claim(self, run_id: str) -> RunRecord:
         """Bring a run to its first attempt, executing."""
-        self.platform.ledger.dispatch(run_id, 1, message_id="m-1", receipt_handle="handle")
+        self.platform.ledger.dispatch(
+            run_id, 1, message_id="m-1", receipt_handle="handle"
+        )
         return self.platform.ledger.claim(run_id, 1, "dagster-1")
 
     def succeed(self, run_id: str, *results: VendorResult) -> RunRecord:
         """End a run well, with a merged feed that is published where it is one of all vendors."""
         record = self.claim(run_id)
-        outcome = replace(published_outcome(self.platform, record), vendor_results=results)
+        outcome = replace(
+            published_outcome(self.platform, record), vendor_results=results
+        )
         return self.platform.ledger.succeed(record.fence, outcome)
 
     def hold(self, run_id: str) -> RunRecord:
@@ -121,7 +133,9 @@ class ApiWorld:
 def served(app: FastAPI, limits: ApiLimits = DEFAULT_API_LIMITS) -> Iterator[int]:
     """Serve an app as `serve` does, on a port of its own, and yield the port."""
     options = server_options(limits)
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", **options)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", **options
+    )
     server = uvicorn.Server(config)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

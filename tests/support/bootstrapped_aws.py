@@ -48,7 +48,9 @@ def _one_write_at_a_time() -> Iterator[None]:
     """Let the calls of DynamoDB wait for each other: a transaction copies what others write."""
     lock, answer = RLock(), BotocoreStubber.__call__
 
-    def in_turn(self: BotocoreStubber, event_name: str, *args: Any, **kwargs: Any) -> Any:
+    def in_turn(
+        self: BotocoreStubber, event_name: str, *args: Any, **kwargs: Any
+    ) -> Any:
         if not event_name.startswith("before-send.dynamodb."):
             return answer(self, event_name, *args, **kwargs)
         with lock:

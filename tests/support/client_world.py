@@ -52,12 +52,18 @@ class ClientWorld:
     def platform(self) -> Platform:
         return self.api.platform
 
-    def relay(self, *arguments: str, stdin: str | None = None, **environment: str) -> Told:
+    def relay(
+        self, *arguments: str, stdin: str | None = None, **environment: str
+    ) -> Told:
         """Run a command with an admin's key."""
         variables = {"RELAY_API_URL": self.url, "RELAY_API_KEY": ADMIN, **environment}
         result = CliRunner(env=variables).invoke(cli.app, arguments, input=stdin)
         logged = '{"'
-        told = [x for x in result.stderr.splitlines(keepends=True) if not x.startswith(logged)]
+        told = [
+            x
+            for x in result.stderr.splitlines(keepends=True)
+            if not x.startswith(logged)
+        ]
         return Told(result.exit_code, result.stdout, "".join(told))
 
     def start(self) -> str:
@@ -71,19 +77,31 @@ class ClientWorld:
         return record
 
     def end(
-        self, run_id: str, feeds: Mapping[str, bytes], config: TenantConfig | None = None
+        self,
+        run_id: str,
+        feeds: Mapping[str, bytes],
+        config: TenantConfig | None = None,
     ) -> RunRecord:
         """Take a run through the engine with these feeds, and end it with its reports."""
         record = self.record(run_id)
         if not record.is_claimed:
             record = self.api.claim(run_id)
         config = config or tenant_config()
-        findings = RunFindings(vendor_ids=tuple(feeds), vendor_count=len(config.vendors))
-        inputs = [VendorFeed(config.vendor(each), feeds[each], "feed.csv") for each in feeds]
+        findings = RunFindings(
+            vendor_ids=tuple(feeds), vendor_count=len(config.vendors)
+        )
+        inputs = [
+            VendorFeed(config.vendor(each), feeds[each], "feed.csv") for each in feeds
+        ]
         with closing(ConcurrentIO(threads=2)) as io:
             reports = RunReports(self.platform.objects, _context(record), io)
             stages = RunStages(
-                config, config.vendors, record.requested_at, reports.keys, reports, findings
+                config,
+                config.vendors,
+                record.requested_at,
+                reports.keys,
+                reports,
+                findings,
             )
             stages.normalize(inputs)
             merged = stages.merge()
@@ -103,14 +121,20 @@ class ClientWorld:
 
 def _context(record: RunRecord) -> RunContext:
     return RunContext(
-        record.run_id, record.tenant_id, record.requested_at, record.config_version, record.attempt
+        record.run_id,
+        record.tenant_id,
+        record.requested_at,
+        record.config_version,
+        record.attempt,
     )
 
 
 @contextmanager
 def served(api: ApiWorld, port: int = 0) -> Iterator[str]:
     """Serve an app from a thread, by default on any free port; yield its address."""
-    config = uvicorn.Config(api.app, port=port, log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        api.app, port=port, log_config=None, access_log=False, lifespan="off"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

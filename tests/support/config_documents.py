@@ -33,7 +33,9 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     *steps, last = path.split(".")
     place = document
     for step in steps:
-        place = place[int(step)] if isinstance(place, list) else place.setdefault(step, {})
+        place = (
+            place[int(step)] if isinstance(place, list) else place.setdefault(step, {})
+        )
     key = int(last) if isinstance(place, list) else last
     if value is ABSENT:
         del place[key]

@@ -17,14 +17,18 @@ from support.tenant_leftovers import kept_by_dagster, kept_by_database
 
 
 @contextmanager
-def of_sqlite(folder: Path) -> Iterator[tuple[dg.DagsterInstance, Callable[[], dict[str, str]]]]:
+def of_sqlite(
+    folder: Path,
+) -> Iterator[tuple[dg.DagsterInstance, Callable[[], dict[str, str]]]]:
     """Yield an instance as on one machine, and what tells all that it keeps."""
     with instance_for_test(temp_dir=str(folder)) as instance:
         yield instance, lambda: kept_by_dagster(folder)
 
 
 @contextmanager
-def of_postgres(folder: Path) -> Iterator[tuple[dg.DagsterInstance, Callable[[], dict[str, str]]]]:
+def of_postgres(
+    folder: Path,
+) -> Iterator[tuple[dg.DagsterInstance, Callable[[], dict[str, str]]]]:
     """Yield an instance with the storage of deploy/dagster.yaml, and what tells all it keeps."""
     storage = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())["storage"]
     with running_postgres() as server, pytest.MonkeyPatch.context() as patch:
@@ -32,7 +36,9 @@ def of_postgres(folder: Path) -> Iterator[tuple[dg.DagsterInstance, Callable[[],
             patch.setenv(name, value)
         scheme = storage["postgres"]["postgres_db"]["scheme"]
         url = f"{scheme}://{USER}:{server.password}@{server.host}:{server.port}/{DATABASE}"
-        with instance_for_test(overrides={"storage": storage}, temp_dir=str(folder)) as instance:
+        with instance_for_test(
+            overrides={"storage": storage}, temp_dir=str(folder)
+        ) as instance:
             yield instance, lambda: {**kept_by_database(url), **kept_by_dagster(folder)}
 
 

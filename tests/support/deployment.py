@@ -60,7 +60,11 @@ def properties(logical_id: str) -> dict[str, Any]:
 def of_type(kind: str) -> dict[str, dict[str, Any]]:
     """Return the properties of all resources of a type, by their logical ids."""
     found = template()["Resources"].items()
-    return {name: resource["Properties"] for name, resource in found if resource["Type"] == kind}
+    return {
+        name: resource["Properties"]
+        for name, resource in found
+        if resource["Type"] == kind
+    }
 
 
 def container(task: str) -> dict[str, Any]:
@@ -72,14 +76,20 @@ def container(task: str) -> dict[str, Any]:
 def defaults() -> dict[str, Any]:
     """Return the parameters that have defaults, and those."""
     given = template()["Parameters"].items()
-    return {name: parameter["Default"] for name, parameter in given if "Default" in parameter}
+    return {
+        name: parameter["Default"]
+        for name, parameter in given
+        if "Default" in parameter
+    }
 
 
 @contextmanager
 def created_stack() -> Iterator[Mapping[str, str]]:
     """Make the stack on embedded AWS in this process, and yield its outputs."""
     with mock_aws(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Tried to parse AWS::SecretsManager::Secret")
+        warnings.filterwarnings(
+            "ignore", message="Tried to parse AWS::SecretsManager::Secret"
+        )
         client = boto3.client("cloudformation", region_name=REGION)
         client.create_stack(
             StackName="relay",

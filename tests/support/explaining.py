@@ -13,7 +13,11 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.explanation import explain_sku
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.reports import config_snapshot_json, input_manifest_json, manifest_entry
+from relay_core.publish.reports import (
+    config_snapshot_json,
+    input_manifest_json,
+    manifest_entry,
+)
 from relay_core.publish.state import Baseline
 from relay_core.run import LastGoodFeeds, RunStages
 from relay_core.validation.vendor_failures import VendorInput
@@ -77,7 +81,9 @@ def run_in_memory(
         config_version=config_version,
     )
     found = {
-        name: VendorInput(len(data), sku_map_size=len(maps[name]) if name in maps else None)
+        name: VendorInput(
+            len(data), sku_map_size=len(maps[name]) if name in maps else None
+        )
         for name, data in feeds.items()
     }
     stages.judge_inputs(found)
@@ -97,6 +103,11 @@ def run_in_memory(
         name: manifest_entry({"status": str(state.status)}, state)
         for name, state in run.findings.states.items()
     }
-    run.write(run.keys.config_snapshot, [config_snapshot_json(ctx, config.to_document())])
-    run.write(run.keys.input_manifest, [input_manifest_json(ctx, entries, "2026-03-01T12:00:00Z")])
+    run.write(
+        run.keys.config_snapshot, [config_snapshot_json(ctx, config.to_document())]
+    )
+    run.write(
+        run.keys.input_manifest,
+        [input_manifest_json(ctx, entries, "2026-03-01T12:00:00Z")],
+    )
     return run

@@ -84,16 +84,18 @@ def embedded_clients(public_s3_endpoint_url: str | None = None) -> Clients:
 
 
 @contextmanager
-def embedded_platform(clock: FakeClock | None = None, **changes: Any) -> Iterator[Platform]:
+def embedded_platform(
+    clock: FakeClock | None = None, **changes: Any
+) -> Iterator[Platform]:
     """Yield a bootstrapped platform in this process; ``changes`` are fields of its settings.
 
     With a clock, the ledger tells the time by it and spreads no back-off.
     """
     with bootstrapped_aws() as variables:
         clients = embedded_clients(changes.get("public_s3_endpoint_url"))
-        settings = Settings.from_env({**variables, "AWS_REGION": "us-east-1"}).model_copy(
-            update={"api_keys": ("admin-key",), **changes}
-        )
+        settings = Settings.from_env(
+            {**variables, "AWS_REGION": "us-east-1"}
+        ).model_copy(update={"api_keys": ("admin-key",), **changes})
         platform = connect(settings, clients=clients)
         yield platform if clock is None else timed(platform, clock)
 
@@ -193,7 +195,8 @@ def served_platform(**changes: Any) -> Iterator[Platform]:
         for name in ("dynamodb", "s3", "sqs"):
             getattr(clients, name)
         yield connect(
-            settings.model_copy(update={"api_keys": ("admin-key",), **changes}), clients=clients
+            settings.model_copy(update={"api_keys": ("admin-key",), **changes}),
+            clients=clients,
         )
 
 

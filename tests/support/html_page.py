@@ -53,7 +53,9 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         element = Element(tag, {name: value or "" for name, value in attrs})
-        assert len(element.attributes) == len(attrs), f"{tag} has an attribute twice: {attrs}"
+        assert len(element.attributes) == len(attrs), (
+            f"{tag} has an attribute twice: {attrs}"
+        )
         self.open[-1].parts.append(element)
         if tag not in VOID:
             self.open.append(element)

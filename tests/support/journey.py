@@ -28,12 +28,16 @@ class Journey:
         self.defs = build_defs(
             connect_run=lambda: platform, connect_tick=lambda: platform, wait_seconds=0
         )
-        self.client = TestClient(create_app(platform), headers={"X-API-Key": "admin-key"})
+        self.client = TestClient(
+            create_app(platform), headers={"X-API-Key": "admin-key"}
+        )
 
     def prepare(self) -> None:
         platform = self.platform
         platform.tenants.put(TENANT, json.dumps(config_document()))
-        platform.objects.put(f"tenants/{TENANT}/inbound/vendor_1/feed.csv", feed("a-1,3,2.50"))
+        platform.objects.put(
+            f"tenants/{TENANT}/inbound/vendor_1/feed.csv", feed("a-1,3,2.50")
+        )
 
     def post(self) -> str:
         body = {"tenant_id": TENANT, "run_type": "inventory_sync"}
@@ -58,7 +62,9 @@ class Journey:
     def execute(self, request: dg.RunRequest) -> None:
         job = self.defs.resolve_job_def("inventory_sync")
         done = job.execute_in_process(
-            partition_key=request.partition_key, tags=request.tags, instance=self.instance
+            partition_key=request.partition_key,
+            tags=request.tags,
+            instance=self.instance,
         )
         assert done.success
 

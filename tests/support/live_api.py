@@ -37,7 +37,9 @@ def live_api(home: Path, **variables: str) -> Iterator[LiveApi]:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in stack.environment.items():
                 patch.setenv(name, value)
-            yield LiveApi(stack.url(API), stack.services[API].log, connect(Settings.from_env()))
+            yield LiveApi(
+                stack.url(API), stack.services[API].log, connect(Settings.from_env())
+            )
 
 
 def _bootstrapped(stack: Stack) -> dict[str, str]:

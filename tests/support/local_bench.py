@@ -28,8 +28,12 @@ class Bench:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    def run(self, document: Mapping[str, Any] | str, *arguments: str, **feeds: bytes) -> int:
-        config = self.write("config.json" if isinstance(document, Mapping) else "c.yaml", document)
+    def run(
+        self, document: Mapping[str, Any] | str, *arguments: str, **feeds: bytes
+    ) -> int:
+        config = self.write(
+            "config.json" if isinstance(document, Mapping) else "c.yaml", document
+        )
         named = [
             f"--vendor-file={vendor}={self.write(f'{vendor}.csv', data)}"
             for vendor, data in feeds.items()
@@ -39,11 +43,15 @@ class Bench:
 
     def tree(self) -> list[str]:
         paths = self.out.rglob("*") if self.out.exists() else []
-        return sorted(str(path.relative_to(self.out)) for path in paths if path.is_file())
+        return sorted(
+            str(path.relative_to(self.out)) for path in paths if path.is_file()
+        )
 
     def report(self, name: str) -> dict[str, Any]:
         return json.loads((self.out / "reports" / f"{name}.json").read_text("utf-8"))
 
     def merged(self) -> list[dict[str, str]]:
-        with (self.out / "outputs" / "merged_inventory.csv").open(encoding="utf-8") as file:
+        with (self.out / "outputs" / "merged_inventory.csv").open(
+            encoding="utf-8"
+        ) as file:
             return list(csv.DictReader(file))

@@ -35,7 +35,9 @@ class Written(MemorySink):
 
     def _of(self, folder: str) -> dict[str, bytes]:
         return {
-            key.split("/")[1]: data for key, data in self.files.items() if key.startswith(folder)
+            key.split("/")[1]: data
+            for key, data in self.files.items()
+            if key.startswith(folder)
         }
 
 
@@ -62,7 +64,9 @@ def normalize_vendors(
     columns = columns_to_read(config, in_order, hands_over=hands_over)
     reader = FeedReader(config, requested_at, columns, limits, limits.run_bytes)
     to, findings = MemorySink() if sink is None else sink, RunFindings(limits=limits)
-    run = RunStages(config, config.vendors, requested_at, KEYS, to, findings, hands_over)
+    run = RunStages(
+        config, config.vendors, requested_at, KEYS, to, findings, hands_over
+    )
     room = ReportRoom(limits.report_entries, limits.report_bytes)
     return VendorPass(run, reader, in_order, room, None).normalize(feeds)
 

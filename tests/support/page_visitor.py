@@ -32,14 +32,21 @@ class Visitor:
 
     def fill(self, page: Element, action: str, **fields: Any) -> Response:
         """Send the form of a page that leads to an address, with these fields filled in."""
-        (form,) = (each for each in page.all("form") if each.attributes["action"].endswith(action))
+        (form,) = (
+            each
+            for each in page.all("form")
+            if each.attributes["action"].endswith(action)
+        )
         sent: dict[str, list[str]] = {}
         for each in form.all("input"):
             kind = each.attributes.get("type")
             if kind in ("hidden", "text", None) or "checked" in each.attributes:
                 values = sent.setdefault(each.attributes["name"], [])
                 values.append(each.attributes.get("value", ""))
-        known = {each.attributes.get("name") for each in form.all("input", "textarea", "select")}
+        known = {
+            each.attributes.get("name")
+            for each in form.all("input", "textarea", "select")
+        }
         assert set(fields) <= known, f"the form has {known}"
         sent |= {name: [value] for name, value in fields.items()}
         return self.client.post(form.attributes["action"], data=sent)

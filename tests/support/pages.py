@@ -16,7 +16,10 @@ _PATH = re.compile(r"[\w./-]+(/|\.(py|yaml|toml|lock|md)|/[\w.-]+\.(json|csv|svg
 
 def codes_in(page: str) -> list[str]:
     """Return what stands in backticks, and the indented lines."""
-    return [*re.findall(r"`([^`\n]+)`", page), *re.findall(r"^    (.+)$", page, re.MULTILINE)]
+    return [
+        *re.findall(r"`([^`\n]+)`", page),
+        *re.findall(r"^    (.+)$", page, re.MULTILINE),
+    ]
 
 
 def found(pattern: str, codes: list[str]) -> list[str]:

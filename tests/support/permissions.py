@@ -86,7 +86,11 @@ class Calls:
     needs: set[Need] = field(default_factory=set)
 
     def note(
-        self, params: Mapping[str, Any], model: Any, context: Mapping[str, Any], **_: Any
+        self,
+        params: Mapping[str, Any],
+        model: Any,
+        context: Mapping[str, Any],
+        **_: Any,
     ) -> None:
         """Take the permissions of one call; called by botocore before it is sent."""
         if context.get("is_presign_request") and model.name == "CreateBucket":
@@ -121,12 +125,16 @@ class Calls:
         yield Need(f"sqs:{operation.removesuffix('Batch')}", names[params["QueueUrl"]])
 
     def _cloudwatch(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
-        alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm"
+        alarms = (
+            "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm"
+        )
         named = [f"{alarms}:{name}" for name in params.get("AlarmNames", [])]
         for resource in named or ["*"]:
             yield Need(f"cloudwatch:{operation}", resource)
 
-    def _secretsmanager(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
+    def _secretsmanager(
+        self, operation: str, params: Mapping[str, Any]
+    ) -> Iterator[Need]:
         name = params["Name"] if operation == "CreateSecret" else params["SecretId"]
         prefix = self.platform.settings.secrets_prefix
         arn = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret"

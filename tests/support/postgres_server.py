@@ -47,7 +47,11 @@ class PostgresServer:
     def query(self, text: str, database: str = DATABASE) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
         connection = psycopg2.connect(
-            host=self.host, port=self.port, user=USER, password=self.password, dbname=database
+            host=self.host,
+            port=self.port,
+            user=USER,
+            password=self.password,
+            dbname=database,
         )
         try:
             connection.autocommit = True
@@ -96,7 +100,13 @@ def running_postgres(host: str = HOST, clients: str = "") -> Iterator[PostgresSe
                 rules.write(f"host all all {clients} scram-sha-256\n")
         process = subprocess.Popen(
             [
-                *(str(programs / "postgres"), "-D", str(home / "data"), "-p", str(server.port)),
+                *(
+                    str(programs / "postgres"),
+                    "-D",
+                    str(home / "data"),
+                    "-p",
+                    str(server.port),
+                ),
                 *("-h", host, "-k", str(home), "-F"),
             ],
             stdout=subprocess.DEVNULL,
@@ -124,7 +134,9 @@ def postgres_programs() -> Path:
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
     found = [Path(on_path).resolve(), *folders] if on_path else folders
     if not found:
-        raise FileNotFoundError("PostgreSQL is not installed: apt-get install postgresql")
+        raise FileNotFoundError(
+            "PostgreSQL is not installed: apt-get install postgresql"
+        )
     return found[0].parent
 
 

@@ -39,7 +39,10 @@ def file(
 ) -> Answering:
     """Return what answers with a file."""
     named = {"content-length": str(len(body)), **(headers or {})}
-    lines = [f"HTTP/1.1 {status} Whatever", *(f"{name}: {text}" for name, text in named.items())]
+    lines = [
+        f"HTTP/1.1 {status} Whatever",
+        *(f"{name}: {text}" for name, text in named.items()),
+    ]
     data = "\r\n".join([*lines, "", ""]).encode() + body
     return lambda connection, _: connection.sendall(data)
 
@@ -55,7 +58,9 @@ def unless_known(body: bytes, etag: str) -> Answering:
     def answer(connection: socket.socket, request: Received) -> None:
         is_known = request.headers.get("if-none-match") == etag
         named = {"etag": etag}
-        file(b"" if is_known else body, 304 if is_known else 200, named)(connection, request)
+        file(b"" if is_known else body, 304 if is_known else 200, named)(
+            connection, request
+        )
 
     return answer
 
@@ -93,7 +98,9 @@ def file_server(
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[FileServer]:
     """Run a server; what is given alone is the answer of ``/feed.csv``."""
-    given = answers if isinstance(answers, Mapping) else {"/feed.csv": answers or file()}
+    given = (
+        answers if isinstance(answers, Mapping) else {"/feed.csv": answers or file()}
+    )
     server = FileServer(answers=dict(given), scheme="http" if tls is None else "https")
 
     def serve(connection: socket.socket) -> None:
@@ -107,12 +114,18 @@ def file_server(
         yield server
 
 
-def pull_config(*pulls: Mapping[str, Any] | None, tenant_id: str, **changes: Any) -> dict[str, Any]:
+def pull_config(
+    *pulls: Mapping[str, Any] | None, tenant_id: str, **changes: Any
+) -> dict[str, Any]:
     """Return a config of a vendor for each pull."""
     vendors = []
     for number, pull in enumerate(pulls, start=1):
         name = f"vendor_{number}"
-        inbound = {"type": "s3", "s3_prefix": f"tenants/{tenant_id}/inbound/{name}/", "pull": pull}
+        inbound = {
+            "type": "s3",
+            "s3_prefix": f"tenants/{tenant_id}/inbound/{name}/",
+            "pull": pull,
+        }
         vendors.append(vendor_document(vendor_id=name, inbound=inbound))
     return config_document(*vendors, tenant_id=tenant_id, **changes)
 
@@ -127,7 +140,10 @@ class PullsWorld:
     puller: Puller
 
     def store(
-        self, *pulls: Mapping[str, Any] | None, tenant_id: str | None = None, **changes: Any
+        self,
+        *pulls: Mapping[str, Any] | None,
+        tenant_id: str | None = None,
+        **changes: Any,
     ) -> None:
         """Store a config with a vendor for each pull, and have it noted."""
         tenant_id = tenant_id or self.tenant_id
@@ -167,7 +183,9 @@ class PullsWorld:
     def staged(self) -> list[str]:
         """Return what lies where files are staged, and parts of files."""
         prefix = f"published/{self.tenant_id}/"
-        found = self.platform.clients.s3.list_multipart_uploads(Bucket=self.platform.objects.bucket)
+        found = self.platform.clients.s3.list_multipart_uploads(
+            Bucket=self.platform.objects.bucket
+        )
         parts = [each["Key"] for each in found.get("Uploads", [])]
         objects = [each.key for each in self.platform.objects.list_objects(prefix)]
         return [*objects, *(key for key in parts if key.startswith(prefix))]
@@ -179,7 +197,12 @@ class PullsWorld:
 
     def another(self, **changes: Any) -> Puller:
         """Return another puller, as another process has it."""
-        named = {"platform": self.platform, "clock": self.clock, "look_seconds": 60, **changes}
+        named = {
+            "platform": self.platform,
+            "clock": self.clock,
+            "look_seconds": 60,
+            **changes,
+        }
         return Puller(**named)
 
 

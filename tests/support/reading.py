@@ -20,13 +20,19 @@ class Read:
     headers: tuple[str, ...] | None
     rows: dict[int, list[str]] = field(default_factory=dict)
     numbers: dict[int, str] = field(default_factory=dict)
-    malformed: dict[int, tuple[int | None, str, list[str]]] = field(default_factory=dict)
+    malformed: dict[int, tuple[int | None, str, list[str]]] = field(
+        default_factory=dict
+    )
 
 
-def read(data: bytes, format: str, *, limits: Limits = DEFAULT_LIMITS, **options: Any) -> Read:
+def read(
+    data: bytes, format: str, *, limits: Limits = DEFAULT_LIMITS, **options: Any
+) -> Read:
     """Read a feed by its format's reader."""
     parser = ParserConfig.model_validate({"format": format, **options})
-    if format in WORKBOOK_FORMATS and data:  # without the process that a run reads it in
+    if (
+        format in WORKBOOK_FORMATS and data
+    ):  # without the process that a run reads it in
         return gathered(read_workbook(data, parser, limits))
     return gathered(open_feed(data, parser, limits))
 
@@ -38,7 +44,9 @@ def gathered(parsed: ParsedFeed) -> Read:
         numbers = batch.row_numbers.tolist()
         if isinstance(batch, MalformedRecords):
             cells = zip(*(column.to_pylist() for column in batch.cells), strict=True)
-            widths = [None] * len(numbers) if batch.widths is None else batch.widths.tolist()
+            widths = (
+                [None] * len(numbers) if batch.widths is None else batch.widths.tolist()
+            )
             shown = ([cell for cell in record if cell is not None] for record in cells)
             told = zip(widths, batch.raw.to_pylist(), shown, strict=True)
             found.malformed |= dict(zip(numbers, told, strict=True))

@@ -42,9 +42,9 @@ class Receiver:
     def wait_for(self, count: int, seconds: float = 20) -> list[Received]:
         """Wait until so many requests have come; return all."""
         with self._changes:
-            assert self._changes.wait_for(lambda: len(self.requests) >= count, seconds), (
-                f"{len(self.requests)} of {count} requests within {seconds} s"
-            )
+            assert self._changes.wait_for(
+                lambda: len(self.requests) >= count, seconds
+            ), f"{len(self.requests)} of {count} requests within {seconds} s"
             return list(self.requests)
 
     def take(self, connection: socket.socket) -> None:
@@ -76,10 +76,15 @@ class Counting:
         self._behave(connection)
 
 
-def answering(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> Behavior:
+def answering(
+    status: int, body: bytes = b"", headers: dict[str, str] | None = None
+) -> Behavior:
     """Return what answers with a status."""
     named = {"content-length": str(len(body)), **(headers or {})}
-    lines = [f"HTTP/1.1 {status} Whatever", *(f"{name}: {text}" for name, text in named.items())]
+    lines = [
+        f"HTTP/1.1 {status} Whatever",
+        *(f"{name}: {text}" for name, text in named.items()),
+    ]
     return sending("\r\n".join([*lines, "", ""]).encode() + body)
 
 
@@ -97,7 +102,9 @@ def waiting(until: threading.Event) -> Behavior:
     return behave
 
 
-def dripping(first: bytes, drop: bytes, seconds: float, over: threading.Event) -> Behavior:
+def dripping(
+    first: bytes, drop: bytes, seconds: float, over: threading.Event
+) -> Behavior:
     """Return what sends something, and then a drop now and again, for ever."""
 
     def behave(connection: socket.socket) -> None:
@@ -142,7 +149,9 @@ def listening(serve: Behavior, host: str = "127.0.0.1") -> Iterator[int]:
         with suppress(OSError):
             while True:
                 connection, _ = listener.accept()
-                threading.Thread(target=serve_one, args=(connection,), daemon=True).start()
+                threading.Thread(
+                    target=serve_one, args=(connection,), daemon=True
+                ).start()
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family, backlog=128) as listener:

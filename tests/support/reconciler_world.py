@@ -21,7 +21,9 @@ STATUS = dg.DagsterRunStatus
 class World:
     """A platform, a Dagster instance, an intake and a reconciler, on one clock."""
 
-    def __init__(self, platform: Platform, instance: dg.DagsterInstance, clock: FakeClock) -> None:
+    def __init__(
+        self, platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+    ) -> None:
         self.platform = platform
         self.instance = instance
         self.clock = clock
@@ -49,16 +51,22 @@ class World:
         """Reserve a run, send its message and receive it."""
         request = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
         record = self.platform.ledger.reserve(request).record
-        self.platform.ledger.mark_sent(record.run_id, self.platform.queue.send(record.job))
+        self.platform.ledger.mark_sent(
+            record.run_id, self.platform.queue.send(record.job)
+        )
         return self.received()
 
     def received(self) -> RunRecord:
         (message,) = self.platform.queue.receive(1)
         run_id = Job.parse(message.body).run_id
         self.platform.ledger.adopt(Job.parse(message.body))
-        return self.platform.ledger.note_receive(run_id, message.message_id, message.receipt_handle)
+        return self.platform.ledger.note_receive(
+            run_id, message.message_id, message.receipt_handle
+        )
 
-    def dispatched(self, record: RunRecord | None = None, attempt: int = 1) -> RunRecord:
+    def dispatched(
+        self, record: RunRecord | None = None, attempt: int = 1
+    ) -> RunRecord:
         record = record or self.posted()
         return self.platform.ledger.dispatch(
             record.run_id,

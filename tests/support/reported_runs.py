@@ -60,7 +60,9 @@ def go_through(
         vendor_document(name, **own)
         for name, own in (vendors or {name: {} for name in feeds}).items()
     ]
-    config = load_config(config_document(*documents, **{"error_policy": FORGIVING, **changes}))
+    config = load_config(
+        config_document(*documents, **{"error_policy": FORGIVING, **changes})
+    )
     run = ReportedRun()
     run.findings.vendor_ids = [vendor.vendor_id for vendor in config.vendors]
     run.findings.vendor_count = len(config.vendors)
@@ -73,7 +75,8 @@ def go_through(
     )
     if run.findings.failure is None:
         stages.normalize(
-            VendorFeed(config.vendor(name), feeds[name], "f.csv") for name in stages.to_read()
+            VendorFeed(config.vendor(name), feeds[name], "f.csv")
+            for name in stages.to_read()
         )
     if run.findings.failure is None:
         merged = stages.merge()

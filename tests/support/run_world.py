@@ -34,25 +34,43 @@ class World:
         self.platform.tenants.put(self.tenant_id, json.dumps(document))
 
     def upload(self, vendor_id: str, data: bytes, name: str = "feed.csv") -> None:
-        self.platform.objects.put(f"tenants/{self.tenant_id}/inbound/{vendor_id}/{name}", data)
+        self.platform.objects.put(
+            f"tenants/{self.tenant_id}/inbound/{vendor_id}/{name}", data
+        )
 
     def request(self, run_id: str = RUN_ID, **changes: Any) -> None:
-        self.platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=self.tenant_id, **changes))
+        self.platform.ledger.reserve(
+            NewRun(run_id=run_id, tenant_id=self.tenant_id, **changes)
+        )
 
     def dispatch(self, attempt: int = 1, run_id: str = RUN_ID) -> None:
-        self.platform.ledger.dispatch(run_id, attempt, message_id="m", receipt_handle="h")
+        self.platform.ledger.dispatch(
+            run_id, attempt, message_id="m", receipt_handle="h"
+        )
 
     def execute(
-        self, attempt: int | None = 1, *, run_id: str = RUN_ID, assets: list[str] | None = None
+        self,
+        attempt: int | None = 1,
+        *,
+        run_id: str = RUN_ID,
+        assets: list[str] | None = None,
     ) -> dg.ExecuteInProcessResult:
-        job = build_defs(connect_run=lambda: self.connect()).resolve_job_def("inventory_sync")
-        given = {} if attempt is None else tags.run_tags(run_id, self.tenant_id, attempt=attempt)
+        job = build_defs(connect_run=lambda: self.connect()).resolve_job_def(
+            "inventory_sync"
+        )
+        given = (
+            {}
+            if attempt is None
+            else tags.run_tags(run_id, self.tenant_id, attempt=attempt)
+        )
         return job.execute_in_process(
             partition_key=self.tenant_id,
             instance=self.instance,
             tags=given,
             raise_on_error=False,
-            asset_selection=None if assets is None else [dg.AssetKey(name) for name in assets],
+            asset_selection=None
+            if assets is None
+            else [dg.AssetKey(name) for name in assets],
         )
 
     def run(self, run_id: str = RUN_ID, **request: Any) -> dg.ExecuteInProcessResult:

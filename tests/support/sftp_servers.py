@@ -124,7 +124,9 @@ class _Files(asyncssh.SFTPServer):
             yield each
         for name in self._server.made_up:
             mode, date = stat.S_IFREG | 0o644, 2_524_608_000
-            attributes = asyncssh.SFTPAttrs(permissions=mode, size=5, atime=date, mtime=date)
+            attributes = asyncssh.SFTPAttrs(
+                permissions=mode, size=5, atime=date, mtime=date
+            )
             yield asyncssh.SFTPName(name, attrs=attributes)
 
     def open(self, path: bytes, pflags: int, attrs: Any) -> Any:

@@ -29,7 +29,15 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("samples",),
     ),
     "relay_dagster": (
-        ("settings", "logs", "tags", "external_errors", "mapped_files", "drain", "loading"),
+        (
+            "settings",
+            "logs",
+            "tags",
+            "external_errors",
+            "mapped_files",
+            "drain",
+            "loading",
+        ),
         ("tenants", "feeds", "triggers", "runs", "webhooks"),
         ("wire",),
         ("outbound",),
@@ -149,7 +157,9 @@ def may_import(package: str, place: str, imported: str) -> bool:
     """Return whether a place stands below another one, or both on the floor of features' rules."""
 
     def rank_of(name: str) -> int:
-        return next(rank for rank, places in enumerate(ORDER[package]) if name in places)
+        return next(
+            rank for rank, places in enumerate(ORDER[package]) if name in places
+        )
 
     return rank_of(imported) < rank_of(place) or {place, imported} <= TOGETHER
 

@@ -26,7 +26,10 @@ def state_diagram() -> str:
         (
             "stateDiagram-v2",
             *(f"    {status} : {meaning}" for status, meaning in STATUSES.items()),
-            *(f"    {a} --> {b} : {', '.join(names)}" for (a, b), names in arrows.items()),
+            *(
+                f"    {a} --> {b} : {', '.join(names)}"
+                for (a, b), names in arrows.items()
+            ),
             *(f"    {status} --> [*]" for status in STATUSES if status.is_final),
         )
     )

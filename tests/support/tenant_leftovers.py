@@ -25,7 +25,12 @@ def kept_by_aws(platform: Platform) -> dict[str, str]:
     """Return all items, objects, messages and alarms by their places."""
     return {
         name: text
-        for found in (_items(platform), _objects(platform), _messages(platform), _alarms(platform))
+        for found in (
+            _items(platform),
+            _objects(platform),
+            _messages(platform),
+            _alarms(platform),
+        )
         for name, text in found
     }
 
@@ -69,7 +74,9 @@ def naming(kept: Kept, names: Collection[str]) -> dict[str, str]:
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
     with closing(sqlite3.connect(path)) as connection:
-        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        tables = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        )
         for (table,) in tables.fetchall():
             rows = connection.execute(f'SELECT * FROM "{table}"')  # noqa: S608 - its own names
             for number, row in enumerate(rows):
@@ -81,7 +88,10 @@ def _items(platform: Platform) -> Iterator[tuple[str, str]]:
     for table in (settings.runs_table, settings.tenants_table, settings.audit_table):
         for page in client.get_paginator("scan").paginate(TableName=table):
             for item in page["Items"]:
-                yield f"{table}/{item['pk']['S']}", json.dumps(item, sort_keys=True, default=str)
+                yield (
+                    f"{table}/{item['pk']['S']}",
+                    json.dumps(item, sort_keys=True, default=str),
+                )
 
 
 def _objects(platform: Platform) -> Iterator[tuple[str, str]]:

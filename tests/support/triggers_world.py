@@ -34,11 +34,18 @@ class TriggersWorld:
         vendors = [
             vendor_document(
                 vendor_id=name,
-                inbound={"type": "s3", "s3_prefix": f"tenants/{tenant_id}/inbound/{name}/"},
+                inbound={
+                    "type": "s3",
+                    "s3_prefix": f"tenants/{tenant_id}/inbound/{name}/",
+                },
             )
             for name in ("vendor_1", "vendor_2")
         ]
-        changes = {"tenant_id": tenant_id, "timezone": "Europe/Berlin", "triggers": triggers}
+        changes = {
+            "tenant_id": tenant_id,
+            "timezone": "Europe/Berlin",
+            "triggers": triggers,
+        }
         document = config_document(*vendors, **changes)
         self.platform.tenants.put(tenant_id, json.dumps(document))
 
@@ -85,7 +92,9 @@ class TriggersWorld:
         vendors = {
             name: {
                 "selection": None if at is None else "latest",
-                "last_modified": None if at is None else at.isoformat().replace("+00:00", "Z"),
+                "last_modified": None
+                if at is None
+                else at.isoformat().replace("+00:00", "Z"),
             }
             for name, at in pinned.items()
         }
@@ -95,7 +104,9 @@ class TriggersWorld:
         ledger.cancel(run_id)
 
     def modified(self, vendor_id: str = "vendor_1") -> datetime:
-        latest = self.platform.objects.latest_object(f"tenants/{TENANT}/inbound/{vendor_id}/")
+        latest = self.platform.objects.latest_object(
+            f"tenants/{TENANT}/inbound/{vendor_id}/"
+        )
         assert latest is not None
         return latest.last_modified
 
@@ -106,11 +117,15 @@ class TriggersWorld:
     def dead(self) -> list[str]:
         """Return the bodies in the dead-letter queue of uploads."""
         url = str(self.platform.settings.uploads_queue_url) + "-dlq"
-        answer = self.platform.clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+        answer = self.platform.clients.sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10
+        )
         return [each["Body"] for each in answer.get("Messages", [])]
 
 
-def s3_event(key: str, at: datetime = NOON, bucket: str = "relay-inventory") -> dict[str, Any]:
+def s3_event(
+    key: str, at: datetime = NOON, bucket: str = "relay-inventory"
+) -> dict[str, Any]:
     """Return what S3 itself sends."""
     return {
         "Records": [
@@ -125,7 +140,9 @@ def s3_event(key: str, at: datetime = NOON, bucket: str = "relay-inventory") -> 
 
 
 @contextmanager
-def triggers_world(now: datetime = NOON, *, shared: bool = False) -> Iterator[TriggersWorld]:
+def triggers_world(
+    now: datetime = NOON, *, shared: bool = False
+) -> Iterator[TriggersWorld]:
     """Yield a world whose clock stands at an instant; a shared one may be used by threads."""
     clock = FakeClock(now)
     with served_platform() if shared else embedded_platform() as platform:

@@ -46,11 +46,16 @@ def stored_webhook(platform: Platform, **changes: Any) -> Webhook:
 
 
 def event(
-    event_type: EventType = EventType.RUN_FAILED, *, after: float = 0, tenant_id: str = "acme"
+    event_type: EventType = EventType.RUN_FAILED,
+    *,
+    after: float = 0,
+    tenant_id: str = "acme",
 ) -> Event:
     """Return an event so many seconds after `NOW`."""
     at = NOW + after * SECOND
-    return new_event(event_type, tenant_id, {"run_id": None, "tenant_id": tenant_id}, at)
+    return new_event(
+        event_type, tenant_id, {"run_id": None, "tenant_id": tenant_id}, at
+    )
 
 
 def tried(webhook_id: str, *codes: int | None, goes_on: bool = False) -> Delivery:

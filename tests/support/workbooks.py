@@ -90,7 +90,8 @@ _CALC = "urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0"
 def ods(*tables: str, styles: str = "", manifest: str = "<manifest/>") -> bytes:
     """Return a workbook of OpenDocument with these ``table:table`` elements."""
     spaces = "".join(
-        f' xmlns:{name}="{_ODF}:{name}:1.0"' for name in ("office", "table", "text", "style")
+        f' xmlns:{name}="{_ODF}:{name}:1.0"'
+        for name in ("office", "table", "text", "style")
     )
     content = (
         f'<office:document-content{spaces} xmlns:calcext="{_CALC}">'
@@ -99,7 +100,9 @@ def ods(*tables: str, styles: str = "", manifest: str = "<manifest/>") -> bytes:
         "</office:document-content>"
     )
     kind = "application/vnd.oasis.opendocument.spreadsheet"
-    return archive({"mimetype": kind, "content.xml": content, "META-INF/manifest.xml": manifest})
+    return archive(
+        {"mimetype": kind, "content.xml": content, "META-INF/manifest.xml": manifest}
+    )
 
 
 def ods_table(*rows: str, name: str = "Sheet1", style: str = "ta1") -> str:

@@ -16,7 +16,11 @@ ASKED = rules.asked("acme", "ops", NOW, HOUR)
 
 
 def test_what_is_asked_for_is_due_at_once_and_again_when_its_time_has_come() -> None:
-    assert (ASKED.state, ASKED.due_at, ASKED.delete_after) == (TenantState.CLOSING, NOW, NOW + HOUR)
+    assert (ASKED.state, ASKED.due_at, ASKED.delete_after) == (
+        TenantState.CLOSING,
+        NOW,
+        NOW + HOUR,
+    )
     assert rules.stopped(ASKED, NOW).due_at == ASKED.delete_after
 
 

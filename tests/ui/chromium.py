@@ -13,7 +13,13 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, Route, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+)
 FLAGS = (
     "--disable-gpu",
     "--disable-quic",
@@ -50,7 +56,9 @@ def find_chromium() -> str:
         if found:
             return found
     wanted = repr(named) if named else f"any of {', '.join(NAMES)}"
-    raise NoChromiumError(f"no Chromium: cannot find {wanted}; set CHROMIUM to its path")
+    raise NoChromiumError(
+        f"no Chromium: cannot find {wanted}; set CHROMIUM to its path"
+    )
 
 
 class Browser:
@@ -70,7 +78,10 @@ class Browser:
 
     def _is_local(self, address: str) -> bool:
         url = urlsplit(address)
-        is_local = url.scheme not in REMOTE_SCHEMES or url.hostname in (*LOCAL_HOSTS, REBOUND)
+        is_local = url.scheme not in REMOTE_SCHEMES or url.hostname in (
+            *LOCAL_HOSTS,
+            REBOUND,
+        )
         if not is_local:
             self.refused.append(address)
         return is_local
@@ -87,7 +98,9 @@ def open_browser(**options: Any) -> Iterator[Browser]:
     # Only its own sandbox keeps root from starting it.
     flags = [*FLAGS, RESOLVER_RULES, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, headless=True, args=flags)
+        browser = driver.chromium.launch(
+            executable_path=path, headless=True, args=flags
+        )
         try:
             yield Browser(
                 browser.new_context(

@@ -79,7 +79,9 @@ def exhibited(home: Path) -> Iterator[Exhibits]:
         failed = _ended(relay, _start_failed(relay))
         # The checks' page shows the latest run.
         refused = _ended(relay, _start_refused(relay))
-        yield Exhibits(relay, history, uploaded, failed, refused, held, released, quarantined)
+        yield Exhibits(
+            relay, history, uploaded, failed, refused, held, released, quarantined
+        )
 
 
 def _run_history(relay: Installation) -> Iterator[Mapping[str, Any]]:
@@ -117,7 +119,11 @@ def _start_failed(relay: Installation) -> str:
     relay.upload(
         FAILED,
         north,
-        feed('A-1,5,10.00,"Schlüssel",2026-02-01', header=sample_tenant.HEADER, encoding="cp1252"),
+        feed(
+            'A-1,5,10.00,"Schlüssel",2026-02-01',
+            header=sample_tenant.HEADER,
+            encoding="cp1252",
+        ),
     )
     relay.upload(FAILED, south, sample_tenant.feeds()[south])
     return relay.post(FAILED)
@@ -146,7 +152,9 @@ def _held(relay: Installation, tenant: str) -> Mapping[str, Any]:
 def _quarantined(relay: Installation) -> Mapping[str, Any]:
     """Return a run that keeps some prices as they were, of a tenant with an override."""
     guards = {"quarantine": {}}
-    _store(relay, QUARANTINED, sample_tenant.config_document(QUARANTINED, guards=guards))
+    _store(
+        relay, QUARANTINED, sample_tenant.config_document(QUARANTINED, guards=guards)
+    )
     for vendor, data in sample_tenant.feeds().items():
         relay.upload(QUARANTINED, vendor, data)
     _ended(relay, relay.post(QUARANTINED))
@@ -163,7 +171,10 @@ def _release_and_roll_back(relay: Installation, held: Mapping[str, Any]) -> None
     feed_path, hold = f"/v1/tenants/{held['tenant_id']}/feed", held["hold"]
     guards = sorted({each["guard"] for each in hold["guards"] if each["tripped"]})
     order = {"sha256": hold["sha256"], "guards": guards, "reason": "the clearance sale"}
-    assert relay.http.post(f"/v1/runs/{held['run_id']}/release", json=order).status_code == 200
+    assert (
+        relay.http.post(f"/v1/runs/{held['run_id']}/release", json=order).status_code
+        == 200
+    )
     before = {"run_id": hold["baseline_run_id"], "reason": "the sale is over"}
     assert relay.http.post(f"{feed_path}/rollback", json=before).status_code == 200
     pointers = relay.aws.runs

@@ -59,7 +59,10 @@ def main(names: Sequence[str]) -> int:
     known = (*VIEWS, *PAGES)
     views = [view for view in known if not names or view.name in names]
     if not views or len(views) < len(names):
-        print(f"the pictures are {', '.join(view.name for view in known)}", file=sys.stderr)
+        print(
+            f"the pictures are {', '.join(view.name for view in known)}",
+            file=sys.stderr,
+        )
         return 2
     try:
         find_chromium()

@@ -14,7 +14,13 @@ import dagster as dg
 import pytest
 from playwright.sync_api import Page
 
-from relay_dagster.devstack.processes import CODE, WEBSERVER, Stack, free_port, port_answers
+from relay_dagster.devstack.processes import (
+    CODE,
+    WEBSERVER,
+    Stack,
+    free_port,
+    port_answers,
+)
 from ui.chromium import REBOUND, Browser, find_chromium, open_browser, serving_a_page
 from ui.views import POLL_MILLISECONDS, SECONDS_TO_LOAD
 
@@ -81,7 +87,9 @@ def mutation(name: str) -> str:
 def acted(page: Page, script: str, argument: object) -> object:
     """Return what a page's script comes to; one that is never over is a fault."""
     limit = f"new Promise((_, fail) => setTimeout(fail, {SECONDS_TO_LOAD * 1000}, 'no answer'))"
-    return page.evaluate(f"given => Promise.race([({script})(given), {limit}])", argument)
+    return page.evaluate(
+        f"given => Promise.race([({script})(given), {limit}])", argument
+    )
 
 
 # Each is given the address of a UI's GraphQL, and a mutation.
@@ -111,7 +119,9 @@ def test_a_foreign_page_runs_no_mutation(uis: TwoUis, page: Page, attack: str) -
     name = f"{attack}-from-{urlsplit(page.url).hostname}"
     before = uis.refusals()
     for ui in (BARE, WEBSERVER):
-        page.evaluate(ATTACKS[attack], [f"{uis.url(ui)}/graphql", mutation(f"{name}-to-{ui}")])
+        page.evaluate(
+            ATTACKS[attack], [f"{uis.url(ui)}/graphql", mutation(f"{name}-to-{ui}")]
+        )
     wait_beside(page, lambda: uis.refusals() > before)
     wait_beside(page, lambda: f"{name}-to-{BARE}" in uis.planted())
     assert f"{name}-to-{WEBSERVER}" not in uis.planted()
@@ -137,7 +147,9 @@ def test_a_foreign_page_opens_no_websocket(uis: TwoUis, page: Page) -> None:
     assert acted(page, OPEN_SOCKET, uis.url(WEBSERVER)) == "refused"
 
 
-def test_a_foreign_page_shows_no_button_of_ours_in_its_frame(uis: TwoUis, page: Page) -> None:
+def test_a_foreign_page_shows_no_button_of_ours_in_its_frame(
+    uis: TwoUis, page: Page
+) -> None:
     shown = {}
     for ui in (BARE, WEBSERVER):
         page.set_content(f'<iframe src="{uis.url(ui)}/server_info"></iframe>')
@@ -146,7 +158,9 @@ def test_a_foreign_page_shows_no_button_of_ours_in_its_frame(uis: TwoUis, page: 
     assert shown == {BARE: True, WEBSERVER: False}
 
 
-def test_a_name_that_was_bound_to_this_machine_reads_nothing(uis: TwoUis, browser: Browser) -> None:
+def test_a_name_that_was_bound_to_this_machine_reads_nothing(
+    uis: TwoUis, browser: Browser
+) -> None:
     told = {}
     for ui in (BARE, WEBSERVER):
         answer = browser.page.goto(f"http://{REBOUND}:{uis.ports[ui]}/server_info")
@@ -155,7 +169,9 @@ def test_a_name_that_was_bound_to_this_machine_reads_nothing(uis: TwoUis, browse
     assert told == {BARE: (200, True), WEBSERVER: (421, False)}
 
 
-def test_the_own_page_runs_mutations_and_opens_websockets(uis: TwoUis, browser: Browser) -> None:
+def test_the_own_page_runs_mutations_and_opens_websockets(
+    uis: TwoUis, browser: Browser
+) -> None:
     browser.page.goto(f"{uis.url(WEBSERVER)}/server_info")
     sent = """query => fetch("/graphql", {method: "POST", body: JSON.stringify({query}),
         headers: {"Content-Type": "application/json"}}).then(answer => answer.status)"""

@@ -32,7 +32,10 @@ MAX_TABS = 150
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     find_chromium()
-    with mock.patch.dict(os.environ), Installation(tmp_path_factory.mktemp("page")) as relay:
+    with (
+        mock.patch.dict(os.environ),
+        Installation(tmp_path_factory.mktemp("page")) as relay,
+    ):
         yield relay
 
 
@@ -99,7 +102,9 @@ class Keys(Mouse):
         wanted = what.element_handle()
         for _ in range(MAX_TABS):
             self.page.keyboard.press("Tab")
-            if self.page.evaluate("wanted => document.activeElement === wanted", wanted):
+            if self.page.evaluate(
+                "wanted => document.activeElement === wanted", wanted
+            ):
                 return
         raise AssertionError(f"no key leads to {what}")
 
@@ -115,7 +120,9 @@ class Judge(Mouse):
         assert_finished(self.page)
 
 
-def journey(hand: Mouse, api: str, key: str, folder: Path, *, scripts: bool = True) -> None:
+def journey(
+    hand: Mouse, api: str, key: str, folder: Path, *, scripts: bool = True
+) -> None:
     """Go through the day."""
     page = hand.page
 
@@ -131,7 +138,9 @@ def journey(hand: Mouse, api: str, key: str, folder: Path, *, scripts: bool = Tr
 
     def upload(rows: Sequence[str]) -> None:
         path = folder / "Lagerliste März.csv"
-        path.write_bytes("\r\n".join(["Artikelnummer;Bestand;Preis", *rows]).encode("cp1252"))
+        path.write_bytes(
+            "\r\n".join(["Artikelnummer;Bestand;Preis", *rows]).encode("cp1252")
+        )
         hand.press(link("Overview"))
         hand.press(link(VENDOR).first)
         with page.expect_file_chooser() as chooser:
@@ -149,7 +158,9 @@ def journey(hand: Mouse, api: str, key: str, folder: Path, *, scripts: bool = Tr
             if not page.locator("#progress").count():
                 break
             page.wait_for_timeout(1000)
-            with page.expect_navigation():  # between two pages there is no progress either
+            with (
+                page.expect_navigation()
+            ):  # between two pages there is no progress either
                 hand.press(link("Look again"))
         page.wait_for_selector("#progress", state="detached", timeout=SECONDS * 1000)
 
@@ -182,7 +193,9 @@ def journey(hand: Mouse, api: str, key: str, folder: Path, *, scripts: bool = Tr
     shows("Prices that are held back")
     shows("1 price moved too far to be right")
     hand.press(page.get_by_label("Accept N-002"))
-    hand.enter(page.get_by_label("Why are they right?"), "it is sold by the thousand now")
+    hand.enter(
+        page.get_by_label("Why are they right?"), "it is sold by the thousand now"
+    )
     hand.press(button("Accept these prices"))
     shows("1 price accepted")
 
@@ -197,7 +210,9 @@ def journey(hand: Mouse, api: str, key: str, folder: Path, *, scripts: bool = Tr
     explain("N-002")
     shows(f"{VENDOR} alone offers it.")
     shows("3000.00")
-    hand.press(page.get_by_text("Say something else"))  # beside the price that was accepted
+    hand.press(
+        page.get_by_text("Say something else")
+    )  # beside the price that was accepted
     hand.enter(page.get_by_label("Its price", exact=True), "99.90")
     hand.press(button("Save for the next run"))
     shows("99.90")
@@ -219,7 +234,9 @@ def test_a_merchant_s_day_without_a_fault_that_axe_finds(
         assert browser.refused == []
 
 
-def test_the_same_day_by_keyboard_alone_on_a_phone(relay: Installation, tmp_path: Path) -> None:
+def test_the_same_day_by_keyboard_alone_on_a_phone(
+    relay: Installation, tmp_path: Path
+) -> None:
     key = new_tenant(relay, "by_keys")
     with open_browser(viewport={"width": 390, "height": 800}) as browser:
         journey(Keys(browser.page), relay.stack.url(API), key, tmp_path)
@@ -264,7 +281,10 @@ def test_a_foreign_page_starts_nothing_and_shows_none_of_ours_in_its_frame(
         assert gone.value is not None
         # The cookie goes to another port of the same host alone.
         assert gone.value.status == (401 if host == "localhost" else 403)
-        assert relay.http.get("/v1/runs", params={"tenant_id": tenant}).json()["runs"] == []
+        assert (
+            relay.http.get("/v1/runs", params={"tenant_id": tenant}).json()["runs"]
+            == []
+        )
         page.goto(f"http://{host}:{port}/")
         page.set_content(f'<iframe src="{home}"></iframe>')
         page.wait_for_load_state("networkidle")
@@ -278,7 +298,9 @@ def test_a_list_of_512_mib_goes_past_the_api_and_is_told_of_clearly(
     relay: Installation, tmp_path: Path
 ) -> None:
     path = tmp_path / "everything.csv"
-    block = "".join(f"Artikel-{number:08};5;4,20\r\n" for number in range(1 << 15)).encode()
+    block = "".join(
+        f"Artikel-{number:08};5;4,20\r\n" for number in range(1 << 15)
+    ).encode()
     with path.open("wb") as file:
         file.write(b"Artikelnummer;Bestand;Preis\r\n")
         while file.tell() < 512 << 20:
@@ -294,7 +316,9 @@ def test_a_list_of_512_mib_goes_past_the_api_and_is_told_of_clearly(
         page.wait_for_url("**/check")
         main = page.locator("main")
         expect(main).to_contain_text("A run cannot use it")
-        expect(main).to_contain_text("A run can use it: all the first 5,000 rows are good.")
+        expect(main).to_contain_text(
+            "A run can use it: all the first 5,000 rows are good."
+        )
         expect(main).to_contain_text("537 MB")
         assert resident_mib(relay) - before < 64
 

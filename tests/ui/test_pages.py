@@ -66,7 +66,9 @@ def browser(chromium: Browser) -> Browser:
     return chromium
 
 
-@pytest.mark.parametrize("view", [*VIEWS, *PAGES, LAUNCHPAD, API_PAGE], ids=lambda view: view.name)
+@pytest.mark.parametrize(
+    "view", [*VIEWS, *PAGES, LAUNCHPAD, API_PAGE], ids=lambda view: view.name
+)
 def test_a_page_shows_what_is_looked_for_and_asks_nothing_of_the_world(
     browser: Browser, exhibits: Exhibits, view: View
 ) -> None:
@@ -106,11 +108,16 @@ def test_an_address_that_is_pressed_is_copied_and_leads_to_the_file(
     browser: Browser, exhibits: Exhibits
 ) -> None:
     visit(browser, BY_NAME["tenant"], exhibits)
-    objects, key = exhibits.relay.aws.objects, exhibits.latest["artifacts"]["merged_inventory"]
+    objects, key = (
+        exhibits.relay.aws.objects,
+        exhibits.latest["artifacts"]["merged_inventory"],
+    )
     browser.page.get_by_text(objects.uri(key), exact=True).first.click()
     copied = str(browser.page.evaluate("navigator.clipboard.readText()"))
     assert copied == objects.uri(key)
-    assert objects.read(copied.removeprefix(f"s3://{objects.bucket}/")).startswith(b"sku,")
+    assert objects.read(copied.removeprefix(f"s3://{objects.bucket}/")).startswith(
+        b"sku,"
+    )
 
 
 def test_each_tenant_s_verdict_is_the_one_of_its_latest_run(
@@ -145,7 +152,9 @@ def test_a_code_server_that_died_is_failed_and_loaded_when_it_is_back(
 
     exhibits.relay.kill(CODE)
     try:
-        wait_for("its page says Failed", lambda: shows("Failed", "View error"), within=60)
+        wait_for(
+            "its page says Failed", lambda: shows("Failed", "View error"), within=60
+        )
     finally:
         exhibits.relay.start(CODE)
     wait_for("its page says Loaded", lambda: shows("Loaded"), within=60)
@@ -161,7 +170,9 @@ def test_what_a_page_asks_of_the_world_is_refused_and_told(
     assert browser.refused == [outside]
 
 
-def test_a_sensor_is_switched_off_and_on_again(browser: Browser, exhibits: Exhibits) -> None:
+def test_a_sensor_is_switched_off_and_on_again(
+    browser: Browser, exhibits: Exhibits
+) -> None:
     switch = browser.page.get_by_role("checkbox").first
     for is_on in (False, True):
         visit(browser, BY_NAME["sensor"], exhibits)
@@ -176,9 +187,13 @@ def test_a_run_that_is_launched_by_hand_is_followed_to_its_end(
     materialize = press("Materialize all…", "Select a partition or create one", HISTORY)
     sockets: list[str] = []
     browser.page.on("websocket", lambda socket: sockets.append(socket.url))
-    launched = replace(BY_NAME["materialize"], act=materialize, texts=lambda ex: [LAUNCH])
+    launched = replace(
+        BY_NAME["materialize"], act=materialize, texts=lambda ex: [LAUNCH]
+    )
     visit(browser, launched, exhibits)
     press(LAUNCH, "Launch 1 run", "View")(browser.page)
     # Nothing is asked anew: what comes is told over the WebSocket.
-    expect(browser.page.get_by_text("RUN_SUCCESS").first).to_be_visible(timeout=RUN_MILLISECONDS)
+    expect(browser.page.get_by_text("RUN_SUCCESS").first).to_be_visible(
+        timeout=RUN_MILLISECONDS
+    )
     assert {urlsplit(url).path for url in sockets} == {"/graphql"}

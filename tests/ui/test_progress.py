@@ -42,5 +42,7 @@ def test_a_request_that_fails_does_not_end_it(status: int | None) -> None:
             with page.expect_request(lambda asked: asked.resource_type == "fetch"):
                 pass
             world.succeed(run_id)
-            expect(page.locator("h1")).to_contain_text("A new feed", timeout=SECONDS * 1000)
+            expect(page.locator("h1")).to_contain_text(
+                "A new feed", timeout=SECONDS * 1000
+            )
     assert len(failed) == 1

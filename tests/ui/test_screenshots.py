@@ -12,7 +12,9 @@ from ui.screenshots import PICTURES, main, small
 from ui.views import PAGES, VIEWS
 
 NAMES = [view.name for view in (*VIEWS, *PAGES)]
-DOCS = "".join((PICTURES.parent / name).read_text("utf-8") for name in ("RUNBOOK.md", "PAGE.md"))
+DOCS = "".join(
+    (PICTURES.parent / name).read_text("utf-8") for name in ("RUNBOOK.md", "PAGE.md")
+)
 PICTURE = re.compile(r"!\[([^\]]*)\]\(pictures/([^)]+)\.png\)")
 SHOWN = {path: alt for alt, path in PICTURE.findall(DOCS)}
 
@@ -34,7 +36,9 @@ def test_the_docs_show_every_picture_and_say_what_is_in_it() -> None:
     assert all(len(alt.split()) > 3 for alt in SHOWN.values())
 
 
-def test_a_name_that_no_picture_has_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_no_picture_has_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["nothing"]) == 2
     assert capsys.readouterr().err == f"the pictures are {', '.join(NAMES)}\n"
 

@@ -33,7 +33,13 @@ CHANGES = (
     *("added", "removed", "changed", "unchanged", "price_up", "price_down"),
     *("came_in_stock", "went_out_of_stock", "vendor_changed"),
 )
-RULES_DID = "SKUs priced", "SKUs kept at 0", "offers left out", "rows set aside", "units held back"
+RULES_DID = (
+    "SKUs priced",
+    "SKUs kept at 0",
+    "offers left out",
+    "rows set aside",
+    "units held back",
+)
 NUMBERS = (
     *("rows_in", "rows_valid", "rows_invalid", "rows_merged", "unpriced_skus"),
     *(f"seconds/{stage}" for stage in STAGES),
@@ -42,7 +48,10 @@ NUMBERS = (
     *(f"rules/{did}" for did in RULES_DID),
 )
 """What is drawn over time of each run that has succeeded."""
-LOOKS: tuple[tuple[int, Literal["light", "dark"]], ...] = ((1280, "light"), (390, "dark"))
+LOOKS: tuple[tuple[int, Literal["light", "dark"]], ...] = (
+    (1280, "light"),
+    (390, "dark"),
+)
 """The widths and colours in which people look at a page."""
 OVERHANGING = """() => [...document.querySelectorAll("body *")]
     .filter(it => !it.matches(".skip, thead, thead *"))
@@ -103,7 +112,9 @@ def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
         missing = [each for each in wanted if each not in text]
         if not missing:
             return text
-        assert time.monotonic() < deadline, f"{view.name} does not show {missing}, but:\n{text}"
+        assert time.monotonic() < deadline, (
+            f"{view.name} does not show {missing}, but:\n{text}"
+        )
         page.wait_for_timeout(POLL_MILLISECONDS)
 
 
@@ -115,7 +126,9 @@ def assert_finished(page: Page) -> None:
         page.set_viewport_size({"width": width, "height": before["height"]})
         page.emulate_media(color_scheme=scheme)
         found = Axe().run(page)
-        assert found.violations_count == 0, f"{page.url}, {scheme}: {found.generate_report()}"
+        assert found.violations_count == 0, (
+            f"{page.url}, {scheme}: {found.generate_report()}"
+        )
         assert page.evaluate(OVERHANGING) == [], f"{page.url} is wider than {width}"
     page.set_viewport_size(before)
     page.emulate_media(color_scheme="light")
@@ -156,7 +169,9 @@ def _address(ex: Exhibits, run: Mapping[str, Any], name: str) -> str:
 def _materialized(ex: Exhibits) -> list[str]:
     run_id = str(ex.latest["run_id"])
     counts = ex.relay.record(run_id).counts
-    numbers = [f"{counts[name]}" for name in ("total_rows", "record_count", "unpriced_skus")]
+    numbers = [
+        f"{counts[name]}" for name in ("total_rows", "record_count", "unpriced_skus")
+    ]
     first_sku = ex.relay.csv(run_id).decode().splitlines()[1].split(",")[0]
     reports = ("merged_inventory", "errors", "run_summary")
     addresses = [_address(ex, ex.latest, name) for name in reports]
@@ -165,19 +180,34 @@ def _materialized(ex: Exhibits) -> list[str]:
 
 
 def _failure(ex: Exhibits) -> list[str]:
-    return [f"{ex.failed['error_code']}: {ex.failed['error_message']}", str(ex.failed["run_id"])]
+    return [
+        f"{ex.failed['error_code']}: {ex.failed['error_message']}",
+        str(ex.failed["run_id"]),
+    ]
 
 
 def _whole_failure(ex: Exhibits) -> list[str]:
     reports = ("errors", "run_summary", "input_manifest", "config_snapshot")
     addresses = [_address(ex, ex.failed, name) for name in reports]
-    return [*_failure(ex), "NORMALIZE", *addresses, "errors_by_code", "invalid_quantity"]
+    return [
+        *_failure(ex),
+        "NORMALIZE",
+        *addresses,
+        "errors_by_code",
+        "invalid_quantity",
+    ]
 
 
 def _hold(ex: Exhibits) -> list[str]:
     hold = ex.held["hold"]
     names = sorted({result["guard"] for result in hold["guards"]})
-    return ["HELD", "held_by", ", ".join(names), f"relay release {ex.held['run_id']}", "guards"]
+    return [
+        "HELD",
+        "held_by",
+        ", ".join(names),
+        f"relay release {ex.held['run_id']}",
+        "guards",
+    ]
 
 
 def _report(of: Callable[[Exhibits], Mapping[str, Any]]) -> Callable[[Exhibits], str]:
@@ -185,13 +215,21 @@ def _report(of: Callable[[Exhibits], Mapping[str, Any]]) -> Callable[[Exhibits],
 
 
 def _links(ex: Exhibits, run: Mapping[str, Any]) -> Mapping[str, Any]:
-    links: Mapping[str, Any] = ex.relay.http.get(f"/v1/runs/{run['run_id']}/artifacts").json()
+    links: Mapping[str, Any] = ex.relay.http.get(
+        f"/v1/runs/{run['run_id']}/artifacts"
+    ).json()
     return links
 
 
 def _run_list(ex: Exhibits) -> list[str]:
     tags = [f"partition: {tenant}" for tenant in (FAILED, REFUSED)]
-    return [*tags, f"relay/run_id: {ex.failed['run_id']}", "Failure", "Success", "sqs_run_sensor"]
+    return [
+        *tags,
+        f"relay/run_id: {ex.failed['run_id']}",
+        "Failure",
+        "Success",
+        "sqs_run_sensor",
+    ]
 
 
 ASSETS = "fetched_inventory", "normalized_inventory", "merged_inventory"
@@ -209,7 +247,12 @@ VIEWS = (
     View(
         "uploaded_run",
         _asset("merged_inventory", "partitions", UPLOADED),
-        lambda ex: ["started_by", "upload", str(ex.uploaded["run_id"]), f"/reports/{UPLOADED}/"],
+        lambda ex: [
+            "started_by",
+            "upload",
+            str(ex.uploaded["run_id"]),
+            f"/reports/{UPLOADED}/",
+        ],
         height=1000,
     ),
     View(
@@ -227,7 +270,12 @@ VIEWS = (
     View(
         "released_run",
         _asset("merged_inventory", "partitions", RELEASED),
-        lambda ex: ["SUCCEEDED", "released_by", "the clearance sale", f"/reports/{RELEASED}/"],
+        lambda ex: [
+            "SUCCEEDED",
+            "released_by",
+            "the clearance sale",
+            f"/reports/{RELEASED}/",
+        ],
         height=700,
     ),
     View(
@@ -239,20 +287,33 @@ VIEWS = (
     View(
         "rolled_back_feed",
         _asset("published_feed", "partitions", RELEASED),
-        lambda ex: ["rollback", "record_count", str(ex.released["hold"]["baseline_run_id"])],
+        lambda ex: [
+            "rollback",
+            "record_count",
+            str(ex.released["hold"]["baseline_run_id"]),
+        ],
         height=700,
     ),
     View(
         "report",
         _report(lambda ex: ex.held),
-        lambda ex: ["The new feed is held back", HELD, "SKUs removed", "What has changed"],
+        lambda ex: [
+            "The new feed is held back",
+            HELD,
+            "SKUs removed",
+            "What has changed",
+        ],
         height=1640,
         width=1000,
     ),
     View(
         "report_phone",
         _report(lambda ex: ex.refused),
-        lambda ex: ["No new feed was made", "validation_errors", "Why rows were refused"],
+        lambda ex: [
+            "No new feed was made",
+            "validation_errors",
+            "Why rows were refused",
+        ],
         height=1640,
         width=400,
     ),
@@ -267,7 +328,11 @@ VIEWS = (
         "checks",
         _asset("normalized_inventory", "checks"),
         lambda ex: [
-            *("canonical_schema_holds", "invalid_pct_within_max", "invalid_rows_within_max"),
+            *(
+                "canonical_schema_holds",
+                "invalid_pct_within_max",
+                "invalid_rows_within_max",
+            ),
             *("errors_by_code", "invalid_quantity", "north", "south", REFUSED),
         ],
         height=1040,
@@ -280,7 +345,13 @@ VIEWS = (
     View(
         "daemons",
         _dagster("/deployment/daemons"),
-        lambda ex: ["Sensors", "Run queue", "Monitoring", "Last heartbeat", "seconds ago"],
+        lambda ex: [
+            "Sensors",
+            "Run queue",
+            "Monitoring",
+            "Last heartbeat",
+            "seconds ago",
+        ],
         height=500,
     ),
     View(
@@ -288,7 +359,9 @@ VIEWS = (
         _dagster("/locations/relay/jobs/inventory_sync"),
         lambda ex: [LAUNCH, FAILED, "1 partition", "Launch 1 run"],
         # A press of the title closes the list of tenants.
-        act=press("Materialize all…", "Select a partition or create one", FAILED, LAUNCH),
+        act=press(
+            "Materialize all…", "Select a partition or create one", FAILED, LAUNCH
+        ),
         height=740,
     ),
 )
@@ -304,7 +377,10 @@ def _page(
     act: Callable[[Page], None] = lambda page: None,
 ) -> tuple[View, View]:
     """Return a merchant's page as a desk and a phone show it."""
-    address, scheme = (lambda ex: f"{ex.api}/app/{path(ex)}"), "dark" if dark else "light"
+    address, scheme = (
+        (lambda ex: f"{ex.api}/app/{path(ex)}"),
+        "dark" if dark else "light",
+    )
     wide = View(name, address, lambda ex: texts, act, 1240, 1280, tenant, scheme)
     return wide, replace(wide, name=f"{name}_phone", height=1500, width=390)
 
@@ -357,7 +433,12 @@ PAGES = (
         "page_override",
         QUARANTINED,
         lambda ex: f"tenants/{QUARANTINED}/skus?sku={OVERRIDDEN_SKU}",
-        *("Your price for this SKU", "24.90", "the autumn catalogue", "Save for the next run"),
+        *(
+            "Your price for this SKU",
+            "24.90",
+            "the autumn catalogue",
+            "Save for the next run",
+        ),
         act=_press_last,
     ),
     _SUPPLIER,
@@ -368,7 +449,12 @@ PAGES = (
 API_PAGE = View(
     "api",
     lambda ex: f"{ex.api}/docs",
-    lambda ex: ["Relay Inventory", "/v1/runs", "/v1/tenants/{tenant_id}/config", "Authorize"],
+    lambda ex: [
+        "Relay Inventory",
+        "/v1/runs",
+        "/v1/tenants/{tenant_id}/config",
+        "Authorize",
+    ],
 )
 
 LAUNCHPAD = View(

@@ -6,7 +6,13 @@ import base64
 from dataclasses import replace
 from datetime import timedelta, timezone
 
-from relay_dagster.webhooks.changes import delivered, disabled, failing, rotated, updated
+from relay_dagster.webhooks.changes import (
+    delivered,
+    disabled,
+    failing,
+    rotated,
+    updated,
+)
 from relay_dagster.webhooks.model import DisabledReason, EventType, new_secret
 from support.fakes import NOW
 from support.webhooks_world import SECOND, event, webhook
@@ -27,7 +33,9 @@ def test_whoever_enables_or_moves_a_webhook_begins_anew() -> None:
     assert (broken.enabled, broken.failing_since) == (False, NOW)
     assert broken.disabled_reason is DisabledReason.FAILING
     enabled = updated(NOW, enabled=True)(broken)
-    anew = replace(broken, enabled=True, enabled_at=NOW, failing_since=None, disabled_reason=None)
+    anew = replace(
+        broken, enabled=True, enabled_at=NOW, failing_since=None, disabled_reason=None
+    )
     assert enabled == anew
     again = updated(NOW + SECOND, enabled=True)(enabled)
     assert again.enabled_at == NOW
@@ -70,7 +78,9 @@ def test_neither_secret_is_shown_where_a_webhook_is_printed() -> None:
 
 def test_a_body_has_type_instant_and_data_and_is_the_same_every_time() -> None:
     zone = timezone(timedelta(hours=2))
-    one = replace(event(), occurred_at=NOW.astimezone(zone), data={"run_id": "r", "b": "é"})
+    one = replace(
+        event(), occurred_at=NOW.astimezone(zone), data={"run_id": "r", "b": "é"}
+    )
     assert one.body == one.body
     assert one.body.decode() == (
         '{"type":"run.failed","timestamp":"2026-03-01T12:00:00Z","data":{"run_id":"r","b":"é"}}'

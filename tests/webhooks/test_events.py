@@ -24,8 +24,14 @@ ENDS = {
 
 
 def run(status: RunStatus = RunStatus.SUCCEEDED, **changes: Any) -> RunRecord:
-    defaults: dict[str, Any] = {"run_id": RUN_ID, "tenant_id": "acme", "requested_at": NOW}
-    return RunRecord(**{**defaults, "status": status, "stage": Stage.COMPLETE, **changes})
+    defaults: dict[str, Any] = {
+        "run_id": RUN_ID,
+        "tenant_id": "acme",
+        "requested_at": NOW,
+    }
+    return RunRecord(
+        **{**defaults, "status": status, "stage": Stage.COMPLETE, **changes}
+    )
 
 
 def feed(run_id: str = "earlier") -> FeedPointer:
@@ -41,7 +47,9 @@ def told(
 # --- ends ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("before", "after"), list(product([None, *RunStatus], RunStatus)))
+@pytest.mark.parametrize(
+    ("before", "after"), list(product([None, *RunStatus], RunStatus))
+)
 def test_a_run_that_comes_to_an_end_has_one_event_and_no_other_change_has_any(
     before: RunStatus | None, after: RunStatus
 ) -> None:
@@ -50,15 +58,22 @@ def test_a_run_that_comes_to_an_end_has_one_event_and_no_other_change_has_any(
     assert told(seen, run(after)) == ([(ENDS[after], RUN_ID)] if ends else [])
 
 
-@pytest.mark.parametrize(("before", "after"), list(product([None, *RunStatus], RunStatus)))
-def test_a_run_that_is_hidden_has_none(before: RunStatus | None, after: RunStatus) -> None:
+@pytest.mark.parametrize(
+    ("before", "after"), list(product([None, *RunStatus], RunStatus))
+)
+def test_a_run_that_is_hidden_has_none(
+    before: RunStatus | None, after: RunStatus
+) -> None:
     seen = None if before is None else run(before)
     assert told(seen, run(after, hidden=True)) == []
 
 
 def test_what_is_noted_of_a_run_that_has_ended_is_no_event() -> None:
     for status in ENDS:
-        assert told(run(status), run(status, acknowledged_at=NOW, reports_written_at=NOW)) == []
+        assert (
+            told(run(status), run(status, acknowledged_at=NOW, reports_written_at=NOW))
+            == []
+        )
 
 
 # --- the feed -----------------------------------------------------------------------------------
@@ -97,7 +112,9 @@ def test_the_same_feed_published_again_is_told_again() -> None:
 
 def test_a_hold_publishes_nothing() -> None:
     move = FeedUpdate(feed(), holding(feed(), RUN_ID))
-    assert told(run(RunStatus.RUNNING), run(RunStatus.HELD), move) == [(EventType.RUN_HELD, RUN_ID)]
+    assert told(run(RunStatus.RUNNING), run(RunStatus.HELD), move) == [
+        (EventType.RUN_HELD, RUN_ID)
+    ]
 
 
 def test_a_hold_that_is_given_up_publishes_nothing() -> None:
@@ -110,13 +127,18 @@ def test_a_hold_that_is_given_up_publishes_nothing() -> None:
 @pytest.mark.parametrize("status", [RunStatus.SUCCEEDED, RunStatus.HELD])
 def test_an_older_held_run_ends_with_its_event_too(status: RunStatus) -> None:
     earlier, after = holding(feed(), "older"), run(status)
-    voided = run(RunStatus.HELD, run_id="older"), run(RunStatus.CANCELLED, run_id="older")
+    voided = (
+        run(RunStatus.HELD, run_id="older"),
+        run(RunStatus.CANCELLED, run_id="older"),
+    )
     new = published(earlier, after, NOW, 10, None)
     pointer = holding(earlier, RUN_ID) if status is RunStatus.HELD else new
     events = told(run(RunStatus.RUNNING), after, FeedUpdate(earlier, pointer, voided))
     assert events[0] == (ENDS[status], RUN_ID)
     assert events[-1] == (EventType.RUN_CANCELLED, "older")
-    assert ((EventType.FEED_PUBLISHED, RUN_ID) in events) == (status is RunStatus.SUCCEEDED)
+    assert ((EventType.FEED_PUBLISHED, RUN_ID) in events) == (
+        status is RunStatus.SUCCEEDED
+    )
     assert len(events) == len(set(events))
 
 
@@ -168,7 +190,9 @@ def test_all_that_a_run_has_is_told_in_the_words_of_its_answer() -> None:
     ],
 )
 def test_a_failure_is_told_with_whose_it_is(code: str, failure_class: str) -> None:
-    data = run_data(run(RunStatus.FAILED, error_code=code, failed_stage=Stage.NORMALIZE))
+    data = run_data(
+        run(RunStatus.FAILED, error_code=code, failed_stage=Stage.NORMALIZE)
+    )
     assert (data["status"], data["error_code"], data["failure_class"]) == (
         "FAILED",
         code,
@@ -183,12 +207,19 @@ def test_what_is_not_known_is_null() -> None:
     }
     trial = trial_event("acme", "wh_1", NOW)
     assert trial.data.keys() == data.keys()
-    assert {name for name, value in trial.data.items() if value is not None} == {"tenant_id"}
+    assert {name for name, value in trial.data.items() if value is not None} == {
+        "tenant_id"
+    }
 
 
 def test_the_largest_body_is_under_20_kb() -> None:
     text = "9" * 100_000
-    guard = {**TRIPPED, "vendor_id": "v" * 64, "limit": text, "examples": [{"sku": text}] * 5}
+    guard = {
+        **TRIPPED,
+        "vendor_id": "v" * 64,
+        "limit": text,
+        "examples": [{"sku": text}] * 5,
+    }
     largest = run(
         RunStatus.FAILED,
         tenant_id="t" * 64,

@@ -42,7 +42,9 @@ def platform(clock: FakeClock) -> Iterator[Platform]:
 
 
 def reserved(platform: Platform) -> RunRecord:
-    return platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    return platform.ledger.reserve(
+        NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    ).record
 
 
 def running(platform: Platform, record: RunRecord | None = None) -> RunRecord:
@@ -94,15 +96,21 @@ def by_time_out(platform: Platform) -> Ending:
 
 def by_the_last_retryable_fault(platform: Platform) -> Ending:
     first = running(platform)
-    again = running(platform, platform.ledger.retry_later(first.fence, "ThrottledError", "busy"))
+    again = running(
+        platform, platform.ledger.retry_later(first.fence, "ThrottledError", "busy")
+    )
     fault = ("ThrottledError", "busy")
     return lambda: platform.ledger.retry_later(again.fence, *fault), first.run_id
 
 
 def by_the_reconciler(platform: Platform) -> Ending:
     first = running(platform)
-    again = running(platform, platform.ledger.lose_attempt(first, "dead", "its process is dead"))
-    return lambda: platform.ledger.lose_attempt(again, "dead", "it is dead"), first.run_id
+    again = running(
+        platform, platform.ledger.lose_attempt(first, "dead", "its process is dead")
+    )
+    return lambda: platform.ledger.lose_attempt(
+        again, "dead", "it is dead"
+    ), first.run_id
 
 
 def by_poison(platform: Platform) -> Ending:
@@ -177,10 +185,19 @@ def test_each_end_of_a_run_leaves_one_event(
     (event,) = new_events(platform, end)
     record = platform.runs.get(run_id)
     assert record is not None
-    assert (event.type, event.run_id, event.tenant_id) == (ENDINGS[ending], run_id, "acme")
-    assert (event.data["status"], event.data["error_code"]) == (record.status, record.error_code)
+    assert (event.type, event.run_id, event.tenant_id) == (
+        ENDINGS[ending],
+        run_id,
+        "acme",
+    )
+    assert (event.data["status"], event.data["error_code"]) == (
+        record.status,
+        record.error_code,
+    )
     assert (event.occurred_at, event.due_at) == (now, now)
-    assert event.event_id in {each.event_id for each in platform.webhooks.due_events(now, 100)}
+    assert event.event_id in {
+        each.event_id for each in platform.webhooks.due_events(now, 100)
+    }
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.__name__)
@@ -220,7 +237,9 @@ def test_a_run_whose_message_could_not_be_sent_leaves_none(platform: Platform) -
 
 def test_what_is_noted_after_an_end_leaves_none(platform: Platform) -> None:
     record = succeeded(platform)
-    assert new_events(platform, lambda: platform.ledger.acknowledge(record.run_id)) == []
+    assert (
+        new_events(platform, lambda: platform.ledger.acknowledge(record.run_id)) == []
+    )
 
 
 # --- the feed -----------------------------------------------------------------------------------
@@ -251,19 +270,25 @@ def test_a_release_tells_of_run_and_feed_and_the_same_again_of_nothing(
     assert new_events(platform, lambda: release(platform, record)) == []
 
 
-def test_a_rollback_tells_of_the_feed_and_the_same_again_of_nothing(platform: Platform) -> None:
+def test_a_rollback_tells_of_the_feed_and_the_same_again_of_nothing(
+    platform: Platform,
+) -> None:
     first = succeeded(platform).run_id
     succeeded(platform)
 
     def roll_back() -> Any:
         return platform.ledger.feeds.roll_back("acme", first)
 
-    assert types_and_runs(new_events(platform, roll_back)) == {("feed.published", first)}
+    assert types_and_runs(new_events(platform, roll_back)) == {
+        ("feed.published", first)
+    }
     assert new_events(platform, roll_back) == []
 
 
 @pytest.mark.parametrize("way", ["published", "held", "rolled back"])
-def test_an_older_held_run_that_is_void_now_is_told_of_once(platform: Platform, way: str) -> None:
+def test_an_older_held_run_that_is_void_now_is_told_of_once(
+    platform: Platform, way: str
+) -> None:
     first = succeeded(platform).run_id
     second = succeeded(platform).run_id
     older = held(platform).run_id
@@ -329,7 +354,9 @@ class OverlookedClients(Clients):
         return self._overlooked
 
 
-def test_an_end_whose_answer_was_lost_leaves_one(platform: Platform, clock: FakeClock) -> None:
+def test_an_end_whose_answer_was_lost_leaves_one(
+    platform: Platform, clock: FakeClock
+) -> None:
     record = running(platform)
     runs = RunStore(Database.of(OverlookedClients(platform.clients), platform.settings))
     outcome = published_outcome(platform, record)

@@ -5,7 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from relay_dagster.webhooks.model import Delivery, DeliveryAttempt, Event, EventType, new_event
+from relay_dagster.webhooks.model import (
+    Delivery,
+    DeliveryAttempt,
+    Event,
+    EventType,
+    new_event,
+)
 from relay_dagster.webhooks.webhook_schedule import (
     FAILING_FOR,
     addressed,
@@ -80,7 +86,10 @@ def test_a_test_goes_to_its_own_webhook_alone() -> None:
 
 def test_a_webhook_that_comes_after_the_first_look_is_not_told() -> None:
     before = addressed_event("a")
-    assert addressed(before, [webhook(webhook_id="a"), webhook(webhook_id="new")], NOW) == before
+    assert (
+        addressed(before, [webhook(webhook_id="a"), webhook(webhook_id="new")], NOW)
+        == before
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +104,10 @@ def test_what_waits_for_a_webhook_that_is_deleted_or_disabled_ends(left: list) -
 
 def test_later_tries_go_on_whatever_events_the_webhook_wants_now() -> None:
     before = addressed_event("a")
-    assert addressed(before, [webhook(webhook_id="a", events=(EventType.RUN_HELD,))], NOW) == before
+    assert (
+        addressed(before, [webhook(webhook_id="a", events=(EventType.RUN_HELD,))], NOW)
+        == before
+    )
 
 
 def test_a_success_ends_the_delivery() -> None:

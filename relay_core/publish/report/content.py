@@ -29,7 +29,9 @@ from relay_core.publish.state import MAX_HISTORY
 MAX_ROWS = 200  # so many rows has a table; so many vendors a config
 MAX_BARS = 12
 MAX_SAMPLES = 10
-_MAX_WARNINGS = 1_000  # so many warnings are looked through: those of vendors come first
+_MAX_WARNINGS = (
+    1_000  # so many warnings are looked through: those of vendors come first
+)
 MAX_GROUPS, MAX_CAUSES = 20, 5
 _MAX_NOTE_LENGTH, _MAX_PATCH_LENGTH = 500, 1_000
 
@@ -118,8 +120,14 @@ class VendorRow(NamedTuple):
             tone = "bad"
         elif notes and tone == "good":
             tone = "warn"
-        total, rejected, is_read = one.rows or 0, one.invalid_rows or 0, one.rows is not None
-        failed = (each for each in findings.uploads if each.status is VendorStatus.FAILED)
+        total, rejected, is_read = (
+            one.rows or 0,
+            one.invalid_rows or 0,
+            one.rows is not None,
+        )
+        failed = (
+            each for each in findings.uploads if each.status is VendorStatus.FAILED
+        )
         if any(each.vendor_id == one.vendor_id for each in failed):
             use = "cannot be read"
         share = f"{wording.number(rejected)} ({wording.part(rejected, total)})"
@@ -130,7 +138,9 @@ class VendorRow(NamedTuple):
             rows=wording.number(total) if is_read else "",
             refused=share if is_read else "",
             won=_won(one.skus_won or 0, findings.record_count),
-            age="" if one.age_hours is None else wording.age(timedelta(hours=one.age_hours)),
+            age=""
+            if one.age_hours is None
+            else wording.age(timedelta(hours=one.age_hours)),
             note=cut(" ".join(notes), _MAX_NOTE_LENGTH),
         )
 
@@ -147,8 +157,15 @@ class ShownCause(NamedTuple):
     @classmethod
     def of(cls, cause: records.Cause) -> ShownCause:
         """Return a cause with its texts cut; a patch is shown whole or not at all."""
-        patch = json.dumps(list(cause.patch), ensure_ascii=False, indent=2) if cause.patch else ""
-        samples = (replace(one, value=cut(one.value.strip(), MAX_QUOTED)) for one in cause.samples)
+        patch = (
+            json.dumps(list(cause.patch), ensure_ascii=False, indent=2)
+            if cause.patch
+            else ""
+        )
+        samples = (
+            replace(one, value=cut(one.value.strip(), MAX_QUOTED))
+            for one in cause.samples
+        )
         return cls(
             wording.counted(cause.count, "row"),
             cause.vendor_id,
@@ -222,7 +239,9 @@ class Report:
     unpriced: wording.Listed[str]
 
 
-def report_html(ctx: records.RunContext, findings: RunFindings, status: RunStatus) -> bytes:
+def report_html(
+    ctx: records.RunContext, findings: RunFindings, status: RunStatus
+) -> bytes:
     """Return report.html: the same bytes for the same run and findings."""
     page = pages(REPORT).get_template("page.html.jinja")
     text = page.render(report=report_of(ctx, findings, status))
@@ -235,13 +254,17 @@ def load_templates() -> None:
         pages(REPORT).get_template(name)
 
 
-def report_of(ctx: records.RunContext, findings: RunFindings, status: RunStatus) -> Report:
+def report_of(
+    ctx: records.RunContext, findings: RunFindings, status: RunStatus
+) -> Report:
     """Return the content of a run's report."""
     notes = _failure_notes(findings)
     action = "" if findings.failure is None else next_action(findings.failure)
     tripped_first = sorted(findings.guards or (), key=lambda result: not result.tripped)
     results = findings.vendor_results(ctx.requested_at)
-    vendors = (VendorRow.of(findings, one, notes.get(one.vendor_id, ())) for one in results)
+    vendors = (
+        VendorRow.of(findings, one, notes.get(one.vendor_id, ())) for one in results
+    )
     unpriced = (
         cut(entry.sku, MAX_QUOTED)
         for entry in findings.warnings[:_MAX_WARNINGS]
@@ -269,11 +292,16 @@ def report_of(ctx: records.RunContext, findings: RunFindings, status: RunStatus)
             len(tripped_first),
         ),
         quarantine=wording.Listed.of(
-            (Suspect.of(row, findings.titles) for row in findings.first_quarantined(MAX_SAMPLES)),
+            (
+                Suspect.of(row, findings.titles)
+                for row in findings.first_quarantined(MAX_SAMPLES)
+            ),
             MAX_SAMPLES,
             findings.quarantined or 0,
         ),
-        rules=wording.Listed.of(map(Rule.of, findings.rules), MAX_ROWS, len(findings.rules)),
+        rules=wording.Listed.of(
+            map(Rule.of, findings.rules), MAX_ROWS, len(findings.rules)
+        ),
         rows=_rows(findings),
         vendors=wording.Listed.of(vendors, MAX_ROWS, len(results)),
         shares=_vendor_shares(findings),
@@ -300,7 +328,9 @@ def _figures(findings: RunFindings) -> tuple[wording.Figure, ...]:
     shown = (
         wording.Figure("SKUs in the feed", wording.number(counts["record_count"])),
         wording.Figure("rows read", wording.number(total)),
-        wording.Figure("rows refused", wording.number(rejected), wording.part(rejected, total)),
+        wording.Figure(
+            "rows refused", wording.number(rejected), wording.part(rejected, total)
+        ),
         wording.Figure("SKUs without a price", wording.number(counts["unpriced_skus"])),
     )
     return shown if findings.failure is None else shown[1:3]
@@ -311,7 +341,9 @@ def _rows(findings: RunFindings) -> wording.Listed[wording.VendorRows]:
     read = [(name, rows) for name, rows in findings.rows.items() if rows.read]
     read.sort(key=lambda pair: not wording.merged_many(pair[1]))
     return wording.Listed.of(
-        (wording.VendorRows.of(name, rows.as_dict()) for name, rows in read), MAX_BARS, len(read)
+        (wording.VendorRows.of(name, rows.as_dict()) for name, rows in read),
+        MAX_BARS,
+        len(read),
     )
 
 
@@ -333,11 +365,15 @@ def _history(
     shown = [(each.requested_at, each.skus, "idle") for each in findings.history]
     if findings.failure is None:
         tone = "warn" if status is RunStatus.HELD else "good"
-        shown.append((f"{timestamp(ctx.requested_at)}, this run", findings.record_count, tone))
+        shown.append(
+            (f"{timestamp(ctx.requested_at)}, this run", findings.record_count, tone)
+        )
     shown = shown[-MAX_HISTORY:]
     if len(shown) < 2:
         return None
-    rows = [(label, wording.counted(skus, "SKU"), skus, tone) for label, skus, tone in shown]
+    rows = [
+        (label, wording.counted(skus, "SKU"), skus, tone) for label, skus, tone in shown
+    ]
     summary = "; ".join(f"{label}: {value}" for label, value, _, _ in rows)
     return wording.Chart.of("SKUs of the feeds published last", rows, summary)
 
@@ -351,5 +387,7 @@ def _cause_groups(causes: Sequence[records.Cause]) -> wording.Listed[CauseGroup]
     groups: dict[tuple[str, str], list[records.Cause]] = defaultdict(list)
     for cause in causes:
         groups[cause.error_code, cause.column or ""].append(cause)
-    ordered = sorted(groups.values(), key=lambda group: -sum(cause.count for cause in group))
+    ordered = sorted(
+        groups.values(), key=lambda group: -sum(cause.count for cause in group)
+    )
     return wording.Listed.of(map(CauseGroup.of, ordered), MAX_GROUPS, len(ordered))

@@ -36,13 +36,17 @@ def pages(package: str) -> "Environment":
     version = f"{jinja2.__version__}-{own.stat().st_mtime_ns}"
 
     return jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader(REPORT)]),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(package), jinja2.PackageLoader(REPORT)]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_shown,
-        bytecode_cache=Compiled(str(own.with_name("__pycache__")), f"%s.{version}.jinja.pyc"),
+        bytecode_cache=Compiled(
+            str(own.with_name("__pycache__")), f"%s.{version}.jinja.pyc"
+        ),
     )
 
 

@@ -35,10 +35,22 @@ _KEPT = "the shop keeps the feed that it has"
 _GUARDS = {
     "skus_removed": ("SKUs removed", "SKUs of the published feed that are gone"),
     "out_of_stock": ("Out of stock", "SKUs that were in stock and have none now"),
-    "price_drop": ("Price drops", "prices that fell too far at once; a few are let through"),
-    "price_rise": ("Price rises", "prices that rose too far at once; a few are let through"),
-    "price_level low": ("Price level, low side", "prices below the level of the published feed"),
-    "price_level high": ("Price level, high side", "prices above the level of the published feed"),
+    "price_drop": (
+        "Price drops",
+        "prices that fell too far at once; a few are let through",
+    ),
+    "price_rise": (
+        "Price rises",
+        "prices that rose too far at once; a few are let through",
+    ),
+    "price_level low": (
+        "Price level, low side",
+        "prices below the level of the published feed",
+    ),
+    "price_level high": (
+        "Price level, high side",
+        "prices above the level of the published feed",
+    ),
     "quarantined": (
         "Quarantined",
         "prices too far from the published ones to be right; a few are kept as they were",
@@ -180,8 +192,13 @@ def changed(counts: Mapping[str, int]) -> str:
 def guard_words(result: GuardResult) -> tuple[str, str]:
     """Return a guard's name, with the vendor that it is about, and the things that it counts."""
     side = "" if result.side is None else f" {result.side}"
-    name, meaning = _GUARDS.get(f"{result.guard}{side}", (result.guard, ""))  # of a later release
-    return name if result.vendor_id is None else f"{name} of {result.vendor_id}", meaning
+    name, meaning = _GUARDS.get(
+        f"{result.guard}{side}", (result.guard, "")
+    )  # of a later release
+    return (
+        name if result.vendor_id is None else f"{name} of {result.vendor_id}",
+        meaning,
+    )
 
 
 def verdict(
@@ -196,7 +213,9 @@ def verdict(
         stage = findings.failure.stage if findings.failure else Stage.QUEUE
         when = _DOING.get(stage, "before it had begun")
         sentence = f"The run failed {when}. Nothing is published: {_KEPT}."
-        return Verdict("bad", "Failed", "No new feed was made", sentence, (next_action,))
+        return Verdict(
+            "bad", "Failed", "No new feed was made", sentence, (next_action,)
+        )
     if status is RunStatus.CANCELLED:
         sentence = f"It was ended on request. Nothing is published: {_KEPT}."
         again = "Start another run when the feed is to be made anew."
@@ -222,8 +241,14 @@ def verdict(
 
 
 def _succeeded(findings: RunFindings, failed: Sequence[str]) -> Verdict:
-    skus, invalid = counted(findings.record_count, "SKU"), findings.counts()["invalid_rows"]
-    headline, sentence = f"The new feed has {skus}", "It takes the place of the one before."
+    skus, invalid = (
+        counted(findings.record_count, "SKU"),
+        findings.counts()["invalid_rows"],
+    )
+    headline, sentence = (
+        f"The new feed has {skus}",
+        "It takes the place of the one before.",
+    )
     if findings.changes is None:
         sentence = "There is no feed to compare it with."
     if not findings.of_all_vendors:
@@ -241,12 +266,16 @@ def _succeeded(findings: RunFindings, failed: Sequence[str]) -> Verdict:
     if findings.tripped:
         todo.append("See whether the changes are meant: guards tripped.")
     if count := findings.quarantined:
-        kept = "keeps its published price" if count == 1 else "keep their published prices"
+        kept = (
+            "keeps its published price" if count == 1 else "keep their published prices"
+        )
         todo.append(
             f"Look below at the new prices that are kept back: {counted(count, 'SKU')} {kept}."
         )
     if invalid:
-        todo.append(f"Have {counted(invalid, 'refused row')} put right: what they offer is absent.")
+        todo.append(
+            f"Have {counted(invalid, 'refused row')} put right: what they offer is absent."
+        )
     if count := findings.unpriced_skus:
         todo.append(f"Ask for a cost of {counted(count, 'SKU')} that cannot be priced.")
     word = "Succeeded, with warnings" if is_odd else "Succeeded"
@@ -315,10 +344,15 @@ class Chart(NamedTuple):
     bars: tuple[Bar, ...]
 
     @classmethod
-    def of(cls, title: str, rows: Sequence[tuple[str, str, int, str]], summary: str) -> Chart:
+    def of(
+        cls, title: str, rows: Sequence[tuple[str, str, int, str]], summary: str
+    ) -> Chart:
         """Return a bar for each row: its label, its value in words and as a count, its tone."""
         most = max(count for _, _, count, _ in rows)
-        bars = (Bar(label, value, length(count, most), tone) for label, value, count, tone in rows)
+        bars = (
+            Bar(label, value, length(count, most), tone)
+            for label, value, count, tone in rows
+        )
         return cls(title, summary, tuple(bars))
 
 
@@ -353,7 +387,9 @@ class VendorRows(NamedTuple):
         for words, tone, count in known:
             if count:
                 place = length(start, read), length(count, read)
-                fates.append(Fate(words, tone, number(count), part(count, read), *place))
+                fates.append(
+                    Fate(words, tone, number(count), part(count, read), *place)
+                )
                 start += count
         summary = "; ".join(f"{each.rows} {each.words}" for each in fates)
         return cls(vendor_id, counted(read, "row"), summary, tuple(fates))
@@ -361,7 +397,10 @@ class VendorRows(NamedTuple):
 
 def changes_chart(counts: Mapping[str, int]) -> Chart:
     """Return the bars of what a feed changes against the published one, as the summary counts."""
-    rows = [(label, number(counts[name]), counts[name], tone) for name, label, tone in _CHANGES]
+    rows = [
+        (label, number(counts[name]), counts[name], tone)
+        for name, label, tone in _CHANGES
+    ]
     return Chart.of("SKUs by what has changed", rows, changed(counts))
 
 

@@ -26,7 +26,8 @@ _NULL: Schema = {"type": "null"}
 _BOUNDS = {"ge": "minimum", "le": "maximum", "lt": "exclusiveMaximum"}
 # What is under a header is one thing.
 _ONE_THING = [
-    {"required": [name], "properties": {name: {"not": _NULL}}} for name in ("column", "constant")
+    {"required": [name], "properties": {name: {"not": _NULL}}}
+    for name in ("column", "constant")
 ]
 
 
@@ -45,14 +46,22 @@ class _ConfigSchema(GenerateJsonSchema):
         return {
             "type": ["number", "string"],
             "pattern": _DECIMAL_PATTERN,
-            **{word: _number(schema[bound]) for bound, word in _BOUNDS.items() if bound in schema},
+            **{
+                word: _number(schema[bound])
+                for bound, word in _BOUNDS.items()
+                if bound in schema
+            },
             "description": f"Exact{most}; a number, or its text.",
         }
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:
         """Return the schema with its default; one that is null is none."""
         made = super().default_schema(schema)
-        return {key: value for key, value in made.items() if (key, value) != ("default", None)}
+        return {
+            key: value
+            for key, value in made.items()
+            if (key, value) != ("default", None)
+        }
 
     def nullable_schema(self, schema: Any) -> JsonSchemaValue:
         """Return the schema with null beside it."""
@@ -86,14 +95,18 @@ def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
 
     ``reference`` is how one refers to another, with a place for ``model``.
     """
-    whole = TenantConfig.model_json_schema(ref_template=reference, schema_generator=_ConfigSchema)
+    whole = TenantConfig.model_json_schema(
+        ref_template=reference, schema_generator=_ConfigSchema
+    )
     schemas = {**whole.pop("$defs"), "TenantConfig": whole}
     for name, schema in schemas.items():
         required = schema.setdefault("required", [])
         # A null is as if absent, but for the guards: there it switches one off.
         if name not in ("GuardsConfig", "QuarantineConfig"):
             schema["properties"] |= {
-                key: _entries_or_null(each) if key in required else _or_null(_entries_or_null(each))
+                key: _entries_or_null(each)
+                if key in required
+                else _or_null(_entries_or_null(each))
                 for key, each in schema["properties"].items()
             }
     schemas["OutputConfig"]["properties"]["columns"]["uniqueItems"] = True
@@ -116,7 +129,9 @@ def _or_null(schema: Schema) -> Schema:
     if _NULL in schema.get("anyOf", ()) or "null" in kinds:
         return schema
     if not kinds or {"enum", "const"} & schema.keys():
-        outer: Schema = {key: schema[key] for key in ("default", "description") if key in schema}
+        outer: Schema = {
+            key: schema[key] for key in ("default", "description") if key in schema
+        }
         inner = {key: value for key, value in schema.items() if key not in outer}
         return {**outer, "anyOf": [inner, _NULL]}
     return {**schema, "type": [*([kinds] if isinstance(kinds, str) else kinds), "null"]}

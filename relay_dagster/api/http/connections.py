@@ -13,7 +13,12 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from relay_dagster.api.http.error_codes import CODES, INVALID_REQUEST, PROBLEM_TYPE, problem_body
+from relay_dagster.api.http.error_codes import (
+    CODES,
+    INVALID_REQUEST,
+    PROBLEM_TYPE,
+    problem_body,
+)
 from relay_dagster.api.http.middleware import REQUEST_ID_HEADER
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.logs import event_log
@@ -52,7 +57,9 @@ class BoundedProtocol(H11Protocol):
         """Take a new connection, or refuse one too many."""
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections:
-            detail = f"more than {self._limits.connections} connections; try again later"
+            detail = (
+                f"more than {self._limits.connections} connections; try again later"
+            )
             self._refuse("TOO_MANY_CONNECTIONS", detail)
         else:
             self._watch()
@@ -131,14 +138,21 @@ class BoundedProtocol(H11Protocol):
         if self.transport.get_write_buffer_size():
             self.transport.abort()
 
-    def _refuse(self, error_code: str, detail: str, *, status: int | None = None) -> None:
+    def _refuse(
+        self, error_code: str, detail: str, *, status: int | None = None
+    ) -> None:
         """Answer with a problem, where no other answer is on its way, and close."""
-        problem = problem_body(error_code, detail, request_id=str(uuid.uuid4()), status=status)
+        problem = problem_body(
+            error_code, detail, request_id=str(uuid.uuid4()), status=status
+        )
         self._is_refused = True
         self._stop_watching()
         self.connections.discard(self)
         _log.warning(
-            "connection_refused", status=problem["status"], client=self.client, detail=detail
+            "connection_refused",
+            status=problem["status"],
+            client=self.client,
+            detail=detail,
         )
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._answer(problem, CODES[error_code].retry_after)
@@ -164,6 +178,8 @@ class BoundedProtocol(H11Protocol):
         ]
         if retry_after is not None:
             headers.append((b"retry-after", str(retry_after).encode()))
-        start = h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status])
+        start = h11.Response(
+            status_code=status, headers=headers, reason=STATUS_PHRASES[status]
+        )
         for event in (start, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")

@@ -10,7 +10,12 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from relay_dagster.api.http.error_codes import CODES, INTERNAL_ERROR, PROBLEM_TYPE, problem_body
+from relay_dagster.api.http.error_codes import (
+    CODES,
+    INTERNAL_ERROR,
+    PROBLEM_TYPE,
+    problem_body,
+)
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.logs import event_log, logging_with
 
@@ -24,7 +29,10 @@ LINK_PATHS = ("/f/", "/s/")
 _ALWAYS = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
-    (b"strict-transport-security", b"max-age=31536000"),  # browsers heed it over TLS alone
+    (
+        b"strict-transport-security",
+        b"max-age=31536000",
+    ),  # browsers heed it over TLS alone
 )
 _CSP = b"content-security-policy"
 _DATA_ALONE = b"default-src 'none'; frame-ancestors 'none'"
@@ -77,7 +85,9 @@ def at_end(scope: Mapping[str, Any]) -> ExitStack:
 def path_to_log(scope: Mapping[str, Any]) -> str:
     """Return a request's path for the log: of a link without its token."""
     path = str(scope["path"])
-    return next((f"{prefix}..." for prefix in LINK_PATHS if path.startswith(prefix)), path)
+    return next(
+        (f"{prefix}..." for prefix in LINK_PATHS if path.startswith(prefix)), path
+    )
 
 
 def _facts(scope: Mapping[str, Any]) -> dict[str, str]:
@@ -107,7 +117,9 @@ class RequestFrame:
         given = headers.get(REQUEST_ID_HEADER, b"").decode("latin-1").strip()
         scope["state"] = {
             **scope.get("state", {}),
-            "request_id": (given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())),
+            "request_id": (
+                given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+            ),
             "log_context": {"caller": None, "address": address_of(scope)},
             "at_end": ExitStack(),
         }
@@ -115,8 +127,13 @@ class RequestFrame:
             exchange = _Exchange(scope, receive, send, self.max_body_bytes, self.limits)
             announced = headers.get(b"content-length", b"")
             # How long the head was, as far as what became of it tells.
-            head = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
-            head += sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"])
+            head = len(scope.get("raw_path") or scope["path"]) + len(
+                scope["query_string"]
+            )
+            head += sum(
+                len(name) + len(value) + len(": \r\n")
+                for name, value in scope["headers"]
+            )
             if head > self.limits.head_bytes:
                 detail = f"a head has at most {self.limits.head_bytes:,} bytes"
                 await exchange.refuse("HEAD_TOO_LARGE", detail, close=True)
@@ -132,7 +149,9 @@ class RequestFrame:
             await self.app(exchange.scope, exchange.receive, exchange.send)
         except BodyRefusedError as refused:
             is_slow = refused.code == "REQUEST_TIMEOUT"
-            await exchange.refuse(refused.code, str(refused), close=True, hear_out=not is_slow)
+            await exchange.refuse(
+                refused.code, str(refused), close=True, hear_out=not is_slow
+            )
         except Exception as error:  # noqa: BLE001 - the last place where it can become an answer
             if exchange.disconnected:
                 return
@@ -145,7 +164,12 @@ class _Exchange:
     """One request and its answer as they pass."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int, limits: ApiLimits
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        max_body_bytes: int,
+        limits: ApiLimits,
     ) -> None:
         self.scope = scope
         self.disconnected = False
@@ -180,7 +204,10 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = [*message.get("headers", [])]
-            headers += [(REQUEST_ID_HEADER, request_id_of(self.scope).encode()), *_ALWAYS]
+            headers += [
+                (REQUEST_ID_HEADER, request_id_of(self.scope).encode()),
+                *_ALWAYS,
+            ]
             if not any(name.lower() == _CSP for name, _ in headers):
                 headers.append((_CSP, _PAGES.get(self.scope["path"], _DATA_ALONE)))
             message = {**message, "headers": headers}
@@ -201,9 +228,15 @@ class _Exchange:
         # The rest of a body that nobody will read must not be taken for the next request.
         headers += [(b"connection", b"close")] if close else []
         await self.send(
-            {"type": "http.response.start", "status": CODES[code].status, "headers": headers}
+            {
+                "type": "http.response.start",
+                "status": CODES[code].status,
+                "headers": headers,
+            }
         )
-        await self.send({"type": "http.response.body", "body": body, "more_body": close})
+        await self.send(
+            {"type": "http.response.body", "body": body, "more_body": close}
+        )
         if close:
             # Who is cut off while sending never reads the answer: the rest of the body may come.
             with suppress(TimeoutError):
@@ -217,5 +250,9 @@ class _Exchange:
         names = self.scope.get("path_params") or {}
         known = {name: names[name] for name in ("run_id", "tenant_id") if name in names}
         milliseconds = round((time.perf_counter() - self._started) * 1000, 1)
-        facts = {**_facts(self.scope), "status": self._status, "milliseconds": milliseconds}
+        facts = {
+            **_facts(self.scope),
+            "status": self._status,
+            "milliseconds": milliseconds,
+        }
         _log.info("request", **facts, **known)

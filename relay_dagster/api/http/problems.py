@@ -31,7 +31,11 @@ _MAX_TEXT = 1000
 _MAX_SHOWN = 10
 _log = event_log()
 
-_ROUTING_CODES = {400: error_codes.INVALID_REQUEST, 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+_ROUTING_CODES = {
+    400: error_codes.INVALID_REQUEST,
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+}
 
 
 class ProblemError(Exception):
@@ -78,7 +82,9 @@ def faults_of(errors: Iterable[Mapping[str, Any]]) -> Iterator[ConfigFault]:
         place = [str(part) for part in error["loc"]]
         path = place[1:] if place and place[0] in sources else place
         # A literal's members as they are sent: 'run.held', not <EventType.RUN_HELD: 'run.held'>.
-        message = re.sub(r"<[\w.]+: ('[^']*')>", r"\1", error["msg"]).removeprefix("Value error, ")
+        message = re.sub(r"<[\w.]+: ('[^']*')>", r"\1", error["msg"]).removeprefix(
+            "Value error, "
+        )
         yield ConfigFault(".".join(path), message)
 
 
@@ -122,7 +128,9 @@ def _code_of(error: Exception) -> str:
     """Return the code of an error, `INTERNAL_ERROR` where it has none of the API's."""
     if isinstance(error, BadCursorError):
         return error_codes.INVALID_REQUEST
-    if isinstance(error, ExternalServiceError) and not isinstance(error, RequestRejectedError):
+    if isinstance(error, ExternalServiceError) and not isinstance(
+        error, RequestRejectedError
+    ):
         return error_codes.DEPENDENCY_UNAVAILABLE
     code = str(getattr(error, "error_code", error_codes.INTERNAL_ERROR))
     return code if code in error_codes.CODES else error_codes.INTERNAL_ERROR
@@ -145,7 +153,9 @@ def unavailable(
 def _errors_of(error: Exception) -> Sequence[ConfigFault]:
     if isinstance(error, ConfigError | run_errors.UnknownVendorError):
         return error.faults
-    path = next((path for kind, path in _PATHS.items() if isinstance(error, kind)), None)
+    path = next(
+        (path for kind, path in _PATHS.items() if isinstance(error, kind)), None
+    )
     return () if path is None else [ConfigFault(path, str(error))]
 
 
@@ -159,7 +169,9 @@ def answer(request: Request, problem: ProblemError) -> JSONResponse:
         problem.detail,
         request_id=request_id_of(request.scope),
         status=problem.status,
-        errors=[{"path": each.path, "message": each.message} for each in problem.errors],
+        errors=[
+            {"path": each.path, "message": each.message} for each in problem.errors
+        ],
         members=problem.members,
     )
     return JSONResponse(
@@ -178,7 +190,9 @@ def noted_problem(request: Request, error: Exception) -> ProblemError:
     """Return the problem that a request ends in, logged and counted where it is one of ours."""
     if isinstance(error, ExternalServiceError):
         _log.error(
-            "dependency_failed", request_id=request_id_of(request.scope), error=str(error)[:500]
+            "dependency_failed",
+            request_id=request_id_of(request.scope),
+            error=str(error)[:500],
         )
     problem = problem_of(error, for_admin=getattr(request.state, "is_admin", False))
     if problem.status == 500:
@@ -198,7 +212,8 @@ async def _answer_routing(request: Request, error: Exception) -> JSONResponse:
         allowed = ", ".join(allowed_methods(request.app, request.url.path))
         headers, detail = {"Allow": allowed}, f"this path takes {allowed}"
     return answer(
-        request, ProblemError(_ROUTING_CODES[status], detail, headers=headers, status=status)
+        request,
+        ProblemError(_ROUTING_CODES[status], detail, headers=headers, status=status),
     )
 
 

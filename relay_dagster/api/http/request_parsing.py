@@ -44,7 +44,9 @@ OneTenant = Annotated[
 ]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at the most.")]
 WebhookId = Annotated[str, Path(description="What `POST` named it.")]
-RunId = Annotated[str, Path(description="A run's id.", json_schema_extra={"format": "uuid"})]
+RunId = Annotated[
+    str, Path(description="A run's id.", json_schema_extra={"format": "uuid"})
+]
 
 
 def cursor_of(**rule: Any) -> Any:
@@ -77,12 +79,16 @@ class StrictRoute(APIRoute):
     are left to `json_body` and `order`.
     """
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **described: Any) -> None:
+    def __init__(
+        self, path: str, endpoint: Callable[..., Any], **described: Any
+    ) -> None:
         super().__init__(path, endpoint, **described)
         if path not in _ANY_QUERY:
             # The last, so that it is known who calls.
             check = _check_of(frozenset(_query_names(self.dependant)))
-            last = Dependant(call=check, path=self.path_format, request_param_name="request")
+            last = Dependant(
+                call=check, path=self.path_format, request_param_name="request"
+            )
             self.dependant.dependencies.append(last)
 
     def describe(self) -> None:
@@ -90,22 +96,32 @@ class StrictRoute(APIRoute):
         own, headers = error_codes.NOTED.get(self.endpoint, ((), ()))
         has_query = any(_query_names(self.dependant))
         self.responses = {
-            **(error_codes.carrying(self.status_code or 200, *headers) if headers else {}),
+            **(
+                error_codes.carrying(self.status_code or 200, *headers)
+                if headers
+                else {}
+            ),
             **self.responses,
-            **error_codes.documented(*own, *self._usual_errors(own, has_query=has_query)),
+            **error_codes.documented(
+                *own, *self._usual_errors(own, has_query=has_query)
+            ),
         }
 
     def _usual_errors(self, own: Sequence[str], *, has_query: bool) -> Iterator[str]:
         """Yield the errors that follow from the key, the path, the query and an order."""
         scopes = {
-            one for each in self.dependant.dependencies for one in each.own_oauth_scopes or ()
+            one
+            for each in self.dependant.dependencies
+            for one in each.own_oauth_scopes or ()
         }
         if not scopes:
             return
         yield from error_codes.OF_ALL_WITH_KEYS
         yield "FORBIDDEN" if ADMIN in scopes else "SCOPE_MISSING"
         if "DELETION_NOT_FOUND" not in own:  # of a tenant that may be gone
-            yield from (code for name, code in error_codes.OF_PATHS.items() if name in self.path)
+            yield from (
+                code for name, code in error_codes.OF_PATHS.items() if name in self.path
+            )
         if has_query:
             yield error_codes.INVALID_REQUEST
         if (kind := self._body_model) is not None and issubclass(kind, Order):
@@ -133,7 +149,9 @@ def router(tag: str) -> APIRouter:
     FastAPI would build those of an included router once more at the first requests.
     """
     return APIRouter(
-        tags=[tag], route_class=StrictRoute, generate_unique_id_function=lambda route: route.name
+        tags=[tag],
+        route_class=StrictRoute,
+        generate_unique_id_function=lambda route: route.name,
     )
 
 
@@ -157,7 +175,9 @@ class _UnreadRequest(Request):
 async def _sent(request: Request) -> bytes:
     """Return the bytes of a JSON body; 415: another content type; `BodyRefusedError`: too long."""
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", given):
+    if given != "application/json" and not re.fullmatch(
+        r"application/[\w.-]+\+json", given
+    ):
         message = "the body must be JSON, sent with Content-Type: application/json"
         headers = {"Accept": "application/json"}
         raise ProblemError("UNSUPPORTED_MEDIA_TYPE", message, headers=headers)
@@ -210,7 +230,9 @@ def parsed_order(model: type[_Order], body: bytes) -> _Order:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        listed = error.errors(include_url=False, include_context=False, include_input=False)
+        listed = error.errors(
+            include_url=False, include_context=False, include_input=False
+        )
         raise invalid_request(faults_of(map(dict, listed))) from error
 
 

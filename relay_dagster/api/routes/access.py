@@ -56,7 +56,9 @@ def create_api_key(
         raise invalid_request([ConfigFault("expires_at", message)])
     require_tenant(call.platform, tenant_id)
     key_id, key = call.parts.keyring.issue(tenant_id, asked, call.caller, call.origin)
-    _log.info("api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=asked.scopes)
+    _log.info(
+        "api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=asked.scopes
+    )
     call.response.headers["Cache-Control"] = "no-store"
     return access.NewTenantKey(key_id=key_id, api_key=key)
 
@@ -74,7 +76,9 @@ def list_api_keys(
     """
     require_tenant(call.platform, tenant_id)
     keys, more = call.platform.api_keys.of_tenant(tenant_id, limit=limit, after=cursor)
-    return access.KeyList(api_keys=[access.ListedKey.of(key) for key in keys], next_cursor=more)
+    return access.KeyList(
+        api_keys=[access.ListedKey.of(key) for key in keys], next_cursor=more
+    )
 
 
 @routes.delete("/v1/tenants/{tenant_id}/api-keys/{key_id}", status_code=204)
@@ -84,7 +88,10 @@ def delete_api_key(
     key_id: Annotated[str, Path(description="What `POST` named it.")],
     call: MayMakeKeys,
     with_made: Annotated[
-        bool, Query(description="The keys that it has made go too, and those that they have made.")
+        bool,
+        Query(
+            description="The keys that it has made go too, and those that they have made."
+        ),
     ] = False,
 ) -> None:
     """Delete a key of a tenant; from now on it is nobody's.
@@ -97,7 +104,9 @@ def delete_api_key(
         revoke = call.parts.keyring.revoke
         revoked = revoke(tenant_id, key_id, call.origin, judge, with_made=with_made)
     if not revoked:
-        raise ProblemError("API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}")
+        raise ProblemError(
+            "API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}"
+        )
     for each in revoked:
         _log.info("api_key_deleted", tenant_id=tenant_id, key_id=each)
 
@@ -124,7 +133,10 @@ def list_audit(
     for entry in page.items:
         document = entry.to_document()
         # Why runs are paused is for admins alone.
-        if not call.caller.is_admin and entry.action in (Action.RUNS_PAUSED, Action.RUNS_RESUMED):
+        if not call.caller.is_admin and entry.action in (
+            Action.RUNS_PAUSED,
+            Action.RUNS_RESUMED,
+        ):
             del document["details"]["reason"]
         item = access.AuditItem.model_validate(document)
         left -= len(item.model_dump_json().encode())

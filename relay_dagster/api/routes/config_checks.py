@@ -19,11 +19,19 @@ from relay_core.config import TenantConfig, VendorConfig, load_config, parse_doc
 from relay_core.config.json_patch import parser_patch, parser_steps
 from relay_core.config.lint import config_doubts
 from relay_core.config.values import sound_id
-from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
+from relay_core.domain.errors import (
+    ConfigError,
+    ConfigFault,
+    UnsupportedSchemaVersionError,
+)
 from relay_core.domain.records import Doubt
 from relay_core.onboarding.check_results import FeedCheck, Reading
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
-from relay_core.onboarding.findings import describe_check, policy_doubts_of, upload_doubts
+from relay_core.onboarding.findings import (
+    describe_check,
+    policy_doubts_of,
+    upload_doubts,
+)
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
 from relay_dagster.api.engine_tasks import PIECE_BYTES, EngineTasks, TaskDeadline
 from relay_dagster.api.http.config_schema import config_schema_json
@@ -59,10 +67,17 @@ _AnyConfig = Annotated[bytes, json_body(dict[str, Any], description="A tenant co
 
 @routes.post("/v1/tenants/{tenant_id}/config:check")
 @answers(
-    *("PAYLOAD_TOO_LARGE", "CONFIG_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "invalid_config"),
+    *(
+        "PAYLOAD_TOO_LARGE",
+        "CONFIG_TOO_LARGE",
+        "UNSUPPORTED_MEDIA_TYPE",
+        "invalid_config",
+    ),
     *(INVALID_REQUEST, "CHECK_TOO_SLOW", "CHECKS_BUSY"),
 )
-def check_config(tenant_id: TenantId, call: MayConfigure, body: _AnyConfig) -> wire.ConfigCheck:
+def check_config(
+    tenant_id: TenantId, call: MayConfigure, body: _AnyConfig
+) -> wire.ConfigCheck:
     """Try out a config, and read the first bytes of each vendor's latest upload with it.
 
     Nothing is stored. A config with faults is answered with 200, too: they are what was asked for.
@@ -134,7 +149,9 @@ def _check(
     uploads = [*_fitting(document, found)]
     keeps_skus = config.output.missing_skus == "zero"
     is_published = not keeps_skus or platform.runs.feed(tenant_id) is not None
-    doubts = config_doubts(config, is_published=is_published) if vendor_id is None else ()
+    doubts = (
+        config_doubts(config, is_published=is_published) if vendor_id is None else ()
+    )
     return _checked(config, document, uploads, doubts)
 
 
@@ -153,7 +170,8 @@ def _faulty(
         tenant_id=tenant_id,
         valid=False,
         faults=_first(
-            Fault(path=_cut(each.path), message=_cut(each.message, _MAX_MESSAGE)) for each in faults
+            Fault(path=_cut(each.path), message=_cut(each.message, _MAX_MESSAGE))
+            for each in faults
         ),
         doubts=[],
         vendors=[_not_checked(vendor_id, why) for vendor_id in ids[:MAX_LISTED]],
@@ -191,7 +209,9 @@ def _checked(
     own_doubts: Sequence[Doubt],
 ) -> wire.ConfigCheck:
     rest = [
-        _not_checked(vendor.vendor_id, f"only the first {MAX_VENDORS} vendors are looked at")
+        _not_checked(
+            vendor.vendor_id, f"only the first {MAX_VENDORS} vendors are looked at"
+        )
         for vendor in config.vendors[MAX_VENDORS:MAX_LISTED]
         if len(uploads) == MAX_VENDORS
     ]
@@ -203,7 +223,9 @@ def _checked(
             if upload.check is not None
             for doubt in upload_doubts(f"vendors.{upload.place}", upload.check, config)
         ),
-        *policy_doubts_of(config, [each.check for each in uploads if each.check is not None]),
+        *policy_doubts_of(
+            config, [each.check for each in uploads if each.check is not None]
+        ),
     ]
     changes = {upload.place: upload.changes for upload in uploads}
     return wire.ConfigCheck(
@@ -211,7 +233,8 @@ def _checked(
         valid=True,
         faults=[],
         doubts=_first(
-            wire.DoubtFound(**{**each.as_dict(), "path": _cut(each.path)}) for each in doubts
+            wire.DoubtFound(**{**each.as_dict(), "path": _cut(each.path)})
+            for each in doubts
         ),
         vendors=[*(upload.shown for upload in uploads), *rest],
         patch=[*map(wire.Operation.of, parser_patch(document, changes))],
@@ -228,17 +251,23 @@ def _check_all(
     """Read some vendors' uploads, a few at a time, and have all of them checked."""
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        found = list(pool.map(lambda each: _find(each[0], each[1], objects, deadline), looked_at))
+        found = list(
+            pool.map(lambda each: _find(each[0], each[1], objects, deadline), looked_at)
+        )
     finally:
         pool.shutdown(cancel_futures=True)
     found = list(_with_whole(found, objects))
-    feeds = {each.vendor.vendor_id: each.feed for each in found if each.feed is not None}
+    feeds = {
+        each.vendor.vendor_id: each.feed for each in found if each.feed is not None
+    }
     wholes = {
         each.vendor.vendor_id: (each.latest.size, partial(_piece, objects, each.latest))
         for each in found
         if each.latest is not None and each.feed is not None and not each.feed.is_whole
     }
-    checks = tasks.read_on(config, tasks.check(config, feeds, deadline), wholes, deadline)
+    checks = tasks.read_on(
+        config, tasks.check(config, feeds, deadline), wholes, deadline
+    )
     return [_with_check(each, checks.get(each.vendor.vendor_id)) for each in found]
 
 
@@ -252,12 +281,16 @@ def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> Iterator[_
     """Yield the uploads with details and changes as far as an answer has room for them."""
     left = _BYTES_OF_DETAILS
     for upload in uploads:
-        steps = map(wire.Operation.of, parser_steps(document, upload.place, upload.changes))
+        steps = map(
+            wire.Operation.of, parser_steps(document, upload.place, upload.changes)
+        )
         left -= sum(_size(each) for each in (upload.shown, *steps))
         if left < 0:
             own = {name: getattr(upload.shown, name) for name in _SHORT_FACTS}
             message = f"{upload.shown.message}; {_NO_ROOM}"
-            upload = _Upload(upload.place, upload.vendor, wire.VendorCheck(**own, message=message))
+            upload = _Upload(
+                upload.place, upload.vendor, wire.VendorCheck(**own, message=message)
+            )
         yield upload
 
 
@@ -284,7 +317,11 @@ def _with_whole(found: Iterable[_Upload], objects: ObjectStore) -> Iterator[_Upl
     for each in found:
         latest, feed = each.latest, each.feed
         if latest and feed and not feed.is_whole and is_read_whole(feed.data):
-            data = objects.read_range(latest.key, 0, latest.size) if latest.size <= room else None
+            data = (
+                objects.read_range(latest.key, 0, latest.size)
+                if latest.size <= room
+                else None
+            )
             if data is not None:
                 room -= latest.size
                 each = replace(each, feed=FeedSample(data, is_whole=True))
@@ -302,7 +339,9 @@ def _with_check(upload: _Upload, check: FeedCheck | str | None) -> _Upload:
     shown = wire.VendorCheck(
         vendor_id=upload.vendor.vendor_id,
         status=status,
-        message=_cut(check if isinstance(check, str) else describe_check(check), _MAX_MESSAGE),
+        message=_cut(
+            check if isinstance(check, str) else describe_check(check), _MAX_MESSAGE
+        ),
         s3_key=latest.key,
         size=latest.size,
         last_modified=latest.last_modified,
@@ -352,7 +391,11 @@ def _first(parts: Iterable[_Part]) -> list[_Part]:
     """Return the first parts of an answer, as far as it has room for them."""
     shown = list(islice(parts, MAX_LISTED))
     sizes = accumulate(map(_size, shown))
-    return [each for each, size in zip(shown, sizes, strict=True) if size <= _BYTES_OF_FAULTS]
+    return [
+        each
+        for each, size in zip(shown, sizes, strict=True)
+        if size <= _BYTES_OF_FAULTS
+    ]
 
 
 def _reading(reading: Reading) -> wire.HeadReading:

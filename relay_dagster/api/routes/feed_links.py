@@ -20,10 +20,22 @@ from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
 from relay_dagster.api.http.middleware import address_of, at_end, log_context
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
-from relay_dagster.api.http.request_parsing import Limit, TenantId, cursor_of, order, router
+from relay_dagster.api.http.request_parsing import (
+    Limit,
+    TenantId,
+    cursor_of,
+    order,
+    router,
+)
 from relay_dagster.api.routes.tenants import find_config, require_tenant
 from relay_dagster.api.routes.uploads import prefix_of
-from relay_dagster.api.security.auth import Call, MayConfigure, MayRead, MayUpload, PartsDep
+from relay_dagster.api.security.auth import (
+    Call,
+    MayConfigure,
+    MayRead,
+    MayUpload,
+    PartsDep,
+)
 from relay_dagster.aws.dynamodb.codec import by_time, digest_of
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, link_id_of
 from relay_dagster.aws.dynamodb.table import read_cursor, to_cursor
@@ -102,7 +114,9 @@ def delete_feed_link(tenant_id: TenantId, link_id: _LinkId, call: MayConfigure) 
 
 def _revoke(call: Call, tenant_id: str, link_id: str, kind: LinkKind) -> None:
     if not call.platform.links.remove(tenant_id, link_id, kind, call.origin):
-        raise ProblemError("LINK_NOT_FOUND", f"tenant {tenant_id} has no link {link_id}")
+        raise ProblemError(
+            "LINK_NOT_FOUND", f"tenant {tenant_id} has no link {link_id}"
+        )
     _log.info(f"{kind}_link_deleted", tenant_id=tenant_id, link_id=link_id)
 
 
@@ -116,7 +130,9 @@ def create_supplier_link(
     """Make a link to a page by which a vendor's supplier uploads lists. It is shown this once."""
     prefix_of(asked.vendor_id, find_config(call.platform, tenant_id), call.platform)
     if asked.expires_at > utc_now() + _MAX_LIFE:
-        raise invalid_request([ConfigFault("expires_at", "lies more than a year ahead")])
+        raise invalid_request(
+            [ConfigFault("expires_at", "lies more than a year ahead")]
+        )
     made = _made(call, tenant_id, LinkKind.SUPPLIER, asked, asked.vendor_id)
     return wire.NewSupplierLink(**made)
 
@@ -135,14 +151,18 @@ def list_supplier_links(
     places = {by_time(each.created_at, each.link_id): each for each in found}
     left = [place for place in places if place >= begin]
     return wire.SupplierLinkList(
-        supplier_links=[wire.ListedSupplierLink.of(places[each]) for each in left[:limit]],
+        supplier_links=[
+            wire.ListedSupplierLink.of(places[each]) for each in left[:limit]
+        ],
         next_cursor=to_cursor(left[limit]) if left[limit:] else None,
     )
 
 
 @routes.delete("/v1/tenants/{tenant_id}/supplier-links/{link_id}", status_code=204)
 @answers("LINK_NOT_FOUND")
-def delete_supplier_link(tenant_id: TenantId, link_id: _LinkId, call: MayUpload) -> None:
+def delete_supplier_link(
+    tenant_id: TenantId, link_id: _LinkId, call: MayUpload
+) -> None:
     """Revoke a supplier's link; from now on it is nobody's."""
     _revoke(call, tenant_id, link_id, LinkKind.SUPPLIER)
 
@@ -155,7 +175,9 @@ def read_linked_feed(token: str, request: Request, parts: PartsDep) -> Response:
     platform, readers = parts.platform, parts.link_readers
     link = readers.link(token, address_of(request.scope) or "")
     if link is None:
-        raise ProblemError("NOT_FOUND", "the link is nobody's, has expired or was revoked")
+        raise ProblemError(
+            "NOT_FOUND", "the link is nobody's, has expired or was revoked"
+        )
     log_context(request.scope)["caller"] = f"feed_link:{link.link_id}"
     platform.links.note_use(link)
     pointer = platform.runs.feed(link.tenant_id)
@@ -183,14 +205,18 @@ def read_linked_feed(token: str, request: Request, parts: PartsDep) -> Response:
     try:
         part = version.wanted(request.headers, head.size)
     except NotSatisfiableError:
-        return Response(status_code=416, headers={"Content-Range": f"bytes */{head.size}"})
+        return Response(
+            status_code=416, headers={"Content-Range": f"bytes */{head.size}"}
+        )
     if part is not None:
         status, (start, stop) = 206, part
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{head.size}"
     end = readers.begin(link.link_id)
     if end is None:
         raise unavailable("FEED_LINKS_BUSY", "too many read the feed just now")
-    at_end(request.scope).callback(end)  # once the feed is there, or its sending is broken off
+    at_end(request.scope).callback(
+        end
+    )  # once the feed is there, or its sending is broken off
     headers["Content-Length"] = str(stop - start)
     chunks = platform.objects.chunks(feed.key, start, stop)
     return StreamingResponse(chunks, status_code=status, headers=headers)
@@ -235,7 +261,11 @@ class FileVersion:
         file ends before the range begins.
         """
         asked = _RANGE.fullmatch(headers.get("range", "").strip())
-        if asked is None or not any(asked.groups()) or not self._still(headers.get("if-range")):
+        if (
+            asked is None
+            or not any(asked.groups())
+            or not self._still(headers.get("if-range"))
+        ):
             return None
         first, last = asked.groups()
         if not first:
@@ -260,4 +290,8 @@ def _instant(text: str | None) -> datetime | None:
         found = None if text is None else parsedate_to_datetime(text)
     except (TypeError, ValueError):
         return None
-    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
+    return (
+        found.replace(tzinfo=UTC)
+        if found is not None and found.tzinfo is None
+        else found
+    )

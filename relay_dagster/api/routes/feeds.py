@@ -24,13 +24,20 @@ _log = event_log()
 
 _KEPT = ("ETag", "X-Run-Id", "Cache-Control")
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    **carrying(302, "Location", *_KEPT, description="The feed lies at `Location` for an hour."),
-    **carrying(304, *_KEPT, description="The feed is the one that `If-None-Match` names."),
+    **carrying(
+        302, "Location", *_KEPT, description="The feed lies at `Location` for an hour."
+    ),
+    **carrying(
+        304, *_KEPT, description="The feed is the one that `If-None-Match` names."
+    ),
 }
 
 
 @of_tenants.get(
-    "/v1/tenants/{tenant_id}/feed", status_code=302, response_class=Response, responses=_ANSWERS
+    "/v1/tenants/{tenant_id}/feed",
+    status_code=302,
+    response_class=Response,
+    responses=_ANSWERS,
 )
 @answers("FEED_NOT_FOUND")
 def get_feed(
@@ -47,7 +54,9 @@ def get_feed(
     feed = pointer.in_force
     tag = f'"{feed.sha256}"'
     headers = {"ETag": tag, "X-Run-Id": feed.run_id, "Cache-Control": "no-store"}
-    if if_none_match is not None and (if_none_match.strip() == "*" or tag in if_none_match):
+    if if_none_match is not None and (
+        if_none_match.strip() == "*" or tag in if_none_match
+    ):
         return Response(status_code=304, headers=headers)
     link = call.platform.objects.presign(feed.key)
     return Response(status_code=302, headers={**headers, "Location": link})
@@ -55,7 +64,11 @@ def get_feed(
 
 @routes.post("/v1/runs/{run_id}/release")
 @answers(
-    "RUN_NOT_HELD", "HOLD_MISMATCH", "TENANT_ALREADY_RUNNING", "TENANT_CLOSING", "FEED_NOT_KEPT"
+    "RUN_NOT_HELD",
+    "HOLD_MISMATCH",
+    "TENANT_ALREADY_RUNNING",
+    "TENANT_CLOSING",
+    "FEED_NOT_KEPT",
 )
 def release_run(
     run_id: RunId, call: MayRelease, asked: Annotated[ReleaseOrder, order(ReleaseOrder)]
@@ -65,10 +78,17 @@ def release_run(
     is_held = found.status is RunStatus.HELD
     if is_held and not call.platform.objects.exists(str(found.feed_key)):
         raise FeedNotKeptError(found.tenant_id, found.run_id)
-    decision = Release(asked.sha256, frozenset(asked.guards), asked.reason, by=call.caller.id)
+    decision = Release(
+        asked.sha256, frozenset(asked.guards), asked.reason, by=call.caller.id
+    )
 
     def released(record: RunRecord) -> None:
-        _log.info("run_released", caller=call.caller.id, reason=asked.reason, **record.log_facts)
+        _log.info(
+            "run_released",
+            caller=call.caller.id,
+            reason=asked.reason,
+            **record.log_facts,
+        )
         call.platform.metrics.run_released(record)
 
     feeds = call.platform.ledger.feeds
@@ -79,7 +99,9 @@ def release_run(
 @routes.post("/v1/tenants/{tenant_id}/feed/rollback")
 @answers("TENANT_CLOSING", "TENANT_ALREADY_RUNNING", "FEED_NOT_KEPT")
 def roll_back_feed(
-    tenant_id: TenantId, call: MayRelease, asked: Annotated[RollbackOrder, order(RollbackOrder)]
+    tenant_id: TenantId,
+    call: MayRelease,
+    asked: Annotated[RollbackOrder, order(RollbackOrder)],
 ) -> PublishedFeed:
     """Publish one of the tenant's last feeds again, unjudged; the next run is compared with it."""
     feeds = call.platform.ledger.feeds
@@ -95,6 +117,11 @@ def roll_back_feed(
         _log.info("feed_rolled_back", **facts, caller=by, reason=asked.reason)
 
     feed = feeds.roll_back(
-        tenant_id, asked.run_id, asked.reason, by=by, origin=call.origin, then=rolled_back
+        tenant_id,
+        asked.run_id,
+        asked.reason,
+        by=by,
+        origin=call.origin,
+        then=rolled_back,
     )
     return PublishedFeed.of(feed.in_force, tenant_id=tenant_id)

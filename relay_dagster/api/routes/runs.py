@@ -34,7 +34,14 @@ from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.errors import UnknownRunError
 from relay_dagster.runs.model import Idempotency, RunRecord
 from relay_dagster.runs.ports import Page, utc_now
-from relay_dagster.wire.runs import FeedChanges, HeldFeed, Run, RunDetails, RunList, RunOrder
+from relay_dagster.wire.runs import (
+    FeedChanges,
+    HeldFeed,
+    Run,
+    RunDetails,
+    RunList,
+    RunOrder,
+)
 from relay_dagster.wiring import Platform
 
 routes = router("runs")
@@ -57,8 +64,18 @@ _LINKS = {
 
 @routes.post("/v1/runs", status_code=202)
 @answers(
-    *("TENANT_NOT_FOUND", "TENANT_CLOSING", "TENANT_ALREADY_RUNNING", "RUN_QUOTA_EXCEEDED"),
-    *("UNKNOWN_VENDOR", "IDEMPOTENCY_KEY_REUSED", "QUEUE_UNAVAILABLE", "RUN_CREATION_PAUSED"),
+    *(
+        "TENANT_NOT_FOUND",
+        "TENANT_CLOSING",
+        "TENANT_ALREADY_RUNNING",
+        "RUN_QUOTA_EXCEEDED",
+    ),
+    *(
+        "UNKNOWN_VENDOR",
+        "IDEMPOTENCY_KEY_REUSED",
+        "QUEUE_UNAVAILABLE",
+        "RUN_CREATION_PAUSED",
+    ),
     headers=("Location", "Retry-After"),
 )
 def start_run(
@@ -94,7 +111,9 @@ def list_runs(
     tenant_id: OneTenant = None,
     status: Annotated[RunStatus | None, Query(description="None is any.")] = None,
     limit: Limit = 50,
-    cursor: Annotated[str | None, cursor_of(max_length=400, pattern="^[A-Za-z0-9_-]+$")] = None,
+    cursor: Annotated[
+        str | None, cursor_of(max_length=400, pattern="^[A-Za-z0-9_-]+$")
+    ] = None,
 ) -> RunList:
     """List runs, newest first: of one tenant or all, in one status or any.
 
@@ -122,23 +141,31 @@ def summary_of(record: RunRecord, platform: Platform) -> Mapping[str, Any]:
     if key is None or not record.has_ended:
         return {}
     try:
-        summary: Mapping[str, Any] = json.loads(platform.objects.read_or_none(key) or b"{}")
+        summary: Mapping[str, Any] = json.loads(
+            platform.objects.read_or_none(key) or b"{}"
+        )
     except (ExternalServiceError, ValueError):
         return {}  # the record alone tells then
     return summary
 
 
 @routes.get(
-    "/v1/runs/{run_id}/artifacts", responses=carrying(200, "Cache-Control", "Link", content=_LINKS)
+    "/v1/runs/{run_id}/artifacts",
+    responses=carrying(200, "Cache-Control", "Link", content=_LINKS),
 )
 def get_artifacts(
     run_id: RunId,
     call: MayRead,
     name: Annotated[
         list[str] | None,
-        Query(max_length=_MAX_LINKS, description="Of these alone; all where none is named."),
+        Query(
+            max_length=_MAX_LINKS,
+            description="Of these alone; all where none is named.",
+        ),
     ] = None,
-    cursor: Annotated[str | None, cursor_of(max_length=400, pattern="^[A-Za-z0-9_.-]+$")] = None,
+    cursor: Annotated[
+        str | None, cursor_of(max_length=400, pattern="^[A-Za-z0-9_.-]+$")
+    ] = None,
 ) -> dict[str, str]:
     """Return a link for each artifact that there is, good for an hour without a key.
 
@@ -152,7 +179,9 @@ def get_artifacts(
     page = left[:_MAX_LINKS]
     if len(left) > len(page):
         query = urlencode({"name": name or [], "cursor": page[-1]}, doseq=True)
-        call.response.headers["Link"] = f'</v1/runs/{record.run_id}/artifacts?{query}>; rel="next"'
+        call.response.headers["Link"] = (
+            f'</v1/runs/{record.run_id}/artifacts?{query}>; rel="next"'
+        )
     presign = call.platform.objects.presign
     return {each: presign(found[each], is_page=each == "report") for each in page}
 
@@ -200,12 +229,16 @@ def _page(
     return RunList(runs=runs, next_cursor=cursor)
 
 
-def _idempotency_of(caller: Caller, asked: RunOrder, key: str | None) -> Idempotency | None:
+def _idempotency_of(
+    caller: Caller, asked: RunOrder, key: str | None
+) -> Idempotency | None:
     """Return the digests that are stored of a request with an ``Idempotency-Key``."""
     if key is None:
         return None
     body = asked.model_dump(mode="json") | {"vendors": asked.vendors or None}
-    return Idempotency(id=_digest([caller.id, asked.tenant_id, key]), fingerprint=_digest([body]))
+    return Idempotency(
+        id=_digest([caller.id, asked.tenant_id, key]), fingerprint=_digest([body])
+    )
 
 
 def _digest(parts: list[object]) -> str:
@@ -226,13 +259,17 @@ def shown_run(record: RunRecord, call: Call) -> Run:
     dagster_run_id = record.dagster_run_id if call.caller.is_admin else None
     kept = timedelta(days=settings.dagster_retention_days)
     webserver = settings.dagster_webserver_url
-    has_page = webserver and dagster_run_id and now - (record.finished_at or now) <= kept
+    has_page = (
+        webserver and dagster_run_id and now - (record.finished_at or now) <= kept
+    )
     url = f"{webserver}/runs/{dagster_run_id}" if has_page else None
     hold = changes = None
     if record.hold is not None:
         hold = HeldFeed.of(record.hold, guards=[*map(dict, record.hold.guards)])
     if record.changes is not None:
-        changes = FeedChanges(baseline_run_id=str(record.baseline_run_id), **record.changes)
+        changes = FeedChanges(
+            baseline_run_id=str(record.baseline_run_id), **record.changes
+        )
     shown = {"hold": hold, "changes": changes, "dagster_run_id": dagster_run_id}
     return Run.of(record, **shown, dagster_url=url)
 

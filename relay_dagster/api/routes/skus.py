@@ -23,7 +23,13 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
 from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
-from relay_dagster.api.http.request_parsing import RunId, TenantId, cursor_of, order, router
+from relay_dagster.api.http.request_parsing import (
+    RunId,
+    TenantId,
+    cursor_of,
+    order,
+    router,
+)
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.runs import find_run
 from relay_dagster.api.routes.tenants import find_config, require_tenant
@@ -44,7 +50,11 @@ _MAX_BYTES = DEFAULT_API_LIMITS.answer_bytes - (64 << 10)
 
 @routes.get("/v1/runs/{run_id}/explain")
 @answers(
-    "SKU_NOT_FOUND", "RUN_NOT_MERGED", "ARTIFACTS_EXPIRED", "EXPLAIN_TOO_SLOW", "EXPLANATIONS_BUSY"
+    "SKU_NOT_FOUND",
+    "RUN_NOT_MERGED",
+    "ARTIFACTS_EXPIRED",
+    "EXPLAIN_TOO_SLOW",
+    "EXPLANATIONS_BUSY",
 )
 def explain_sku(
     run_id: RunId,
@@ -90,14 +100,23 @@ def put_overrides(
     vendor_ids = [vendor.vendor_id for vendor in config.vendors]
     wanted = _read(asked.overrides, vendor_ids)
     change = call.platform.overrides.put(tenant_id, wanted, call.origin)
-    _log.info("overrides_put", tenant_id=tenant_id, version=change.version, changed=change.changed)
+    _log.info(
+        "overrides_put",
+        tenant_id=tenant_id,
+        version=change.version,
+        changed=change.changed,
+    )
     return wire.ChangedOverrides.of(change)
 
 
-def _read(documents: Sequence[Mapping[str, Any]], vendor_ids: Sequence[str]) -> Sequence[Override]:
+def _read(
+    documents: Sequence[Mapping[str, Any]], vendor_ids: Sequence[str]
+) -> Sequence[Override]:
     """Return the overrides of a body; `ProblemError` 422 with every fault and its path."""
     faults = [
-        errors.ConfigFault(f"overrides.{place}.{name}", "is set by accept alone; leave it out")
+        errors.ConfigFault(
+            f"overrides.{place}.{name}", "is set by accept alone; leave it out"
+        )
         for place, each in enumerate(documents)
         for name in ACCEPTED
         if each.get(name) is not None
@@ -122,7 +141,9 @@ def _read(documents: Sequence[Mapping[str, Any]], vendor_ids: Sequence[str]) -> 
 def list_overrides(
     tenant_id: TenantId,
     call: MayRead,
-    limit: Annotated[int, Query(ge=1, le=1000, description="How many at the most.")] = 100,
+    limit: Annotated[
+        int, Query(ge=1, le=1000, description="How many at the most.")
+    ] = 100,
     cursor: Annotated[str | None, cursor_of(max_length=1024)] = None,
 ) -> wire.OverrideList:
     """List a tenant's overrides by SKU, with what was accepted; those that are over are not shown.
@@ -131,14 +152,20 @@ def list_overrides(
     """
     require_tenant(call.platform, tenant_id)
     document, now = call.platform.overrides.document(tenant_id), utc_now()
-    standing = {sku: left for sku, one in document.overrides.items() if (left := one.at(now))}
+    standing = {
+        sku: left for sku, one in document.overrides.items() if (left := one.at(now))
+    }
     behind = [one for sku, one in standing.items() if cursor is None or sku > cursor]
     shown = [one.as_dict() for one in behind[:limit]]
-    ends = accumulate(len(json.dumps(each, ensure_ascii=False).encode()) for each in shown)
+    ends = accumulate(
+        len(json.dumps(each, ensure_ascii=False).encode()) for each in shown
+    )
     page = shown[: max(1, bisect_right([*ends], _MAX_BYTES))]
     # The SKUs whose override the run of the feed in force used for no offer.
     feed = call.platform.runs.feed(tenant_id)
-    key = ArtifactKeys(feed.in_force.run_id, tenant_id).unused_overrides if feed else None
+    key = (
+        ArtifactKeys(feed.in_force.run_id, tenant_id).unused_overrides if feed else None
+    )
     data = call.platform.objects.read_or_none(key) if key else None
     return wire.OverrideList(
         version=document.version,
@@ -158,7 +185,9 @@ def remove_overrides(
 ) -> wire.ChangedOverrides:
     """Remove the overrides of SKUs, with what was accepted of them; one that has none is fine."""
     require_tenant(call.platform, tenant_id)
-    change = call.platform.overrides.remove(tenant_id, frozenset(asked.skus), call.origin)
+    change = call.platform.overrides.remove(
+        tenant_id, frozenset(asked.skus), call.origin
+    )
     facts = {"version": change.version, "changed": change.changed}
     _log.info("overrides_removed", tenant_id=tenant_id, **facts)
     return wire.ChangedOverrides.of(change)
@@ -173,7 +202,9 @@ def remove_overrides(
     "ARTIFACTS_EXPIRED",
 )
 def accept_skus(
-    run_id: RunId, call: MayRelease, asked: Annotated[wire.AcceptOrder, order(wire.AcceptOrder)]
+    run_id: RunId,
+    call: MayRelease,
+    asked: Annotated[wire.AcceptOrder, order(wire.AcceptOrder)],
 ) -> wire.AcceptedSkus:
     """Accept prices that a run has kept back, all of them or none; the next run publishes them.
 
@@ -206,10 +237,16 @@ def _quarantined_prices(
 
     One that is too long for an override is none of them.
     """
-    objects, key, prices = platform.objects, record.keys.quarantine, dict[str, Decimal]()
+    objects, key, prices = (
+        platform.objects,
+        record.keys.quarantine,
+        dict[str, Decimal](),
+    )
     size = objects.size_of(key)
     if size is None:
-        if "quarantine" in record.artifacts or not objects.exists(record.keys.run_summary):
+        if "quarantine" in record.artifacts or not objects.exists(
+            record.keys.run_summary
+        ):
             raise errors.ArtifactsExpiredError(f"{key} is gone")
         return prices
     csv.field_size_limit(sys.maxsize)  # a SKU is as long as a cell may be
@@ -218,7 +255,9 @@ def _quarantined_prices(
         if can_have_one and (wanted is None or row["sku"] in wanted):
             prices[row["sku"]] = Decimal(row["price_computed"])
         if len(prices) > MAX_OVERRIDES:
-            raise QuotaExceededError("OVERRIDE_QUOTA_EXCEEDED", record.tenant_id, MAX_OVERRIDES)
+            raise QuotaExceededError(
+                "OVERRIDE_QUOTA_EXCEEDED", record.tenant_id, MAX_OVERRIDES
+            )
     return prices
 
 

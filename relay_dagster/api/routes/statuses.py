@@ -36,7 +36,9 @@ def list_tenants(
 
     The list lags by a moment.
     """
-    behind = sorted(one for one in call.platform.tenants.all_tenant_ids() if one > (cursor or ""))
+    behind = sorted(
+        one for one in call.platform.tenants.all_tenant_ids() if one > (cursor or "")
+    )
     page = behind[:limit]
     found: list[wire.ListedTenant | None] = []
     for tenant_id in page:
@@ -80,7 +82,11 @@ def list_publications(tenant_id: TenantId, call: MayRead) -> PublicationList:
     """List the feeds that a rollback may publish, newest first; the first is in force."""
     tenants.require_tenant(call.platform, tenant_id)
     pointer = call.platform.runs.feed(tenant_id)
-    kept = () if pointer is None else pointer.publications[: call.platform.ledger.feeds.keep]
+    kept = (
+        ()
+        if pointer is None
+        else pointer.publications[: call.platform.ledger.feeds.keep]
+    )
     return PublicationList(publications=[*map(Publication.of, kept)])
 
 
@@ -109,18 +115,28 @@ def get_status(tenant_id: TenantId, call: MayRead) -> wire.TenantStatus:
 
 
 def _standings(
-    platform: Platform, tenant_id: str, config: TenantConfig | None, results: Sequence[VendorResult]
+    platform: Platform,
+    tenant_id: str,
+    config: TenantConfig | None,
+    results: Sequence[VendorResult],
 ) -> list[wire.VendorStanding]:
     """Return the status of each vendor: of the last run's, then of others that are pulled."""
     vendors = () if config is None else config.vendors
     pulled = [each.vendor_id for each in vendors if each.inbound.pull is not None]
     known = platform.pulls.of_vendors(tenant_id, pulled)
     pulls = {
-        each: wire.PullStanding.of(known[each]) if each in known else wire.PullStanding()
+        each: wire.PullStanding.of(known[each])
+        if each in known
+        else wire.PullStanding()
         for each in pulled
     }
-    seen = [wire.VendorStanding.of(each, pull=pulls.pop(each.vendor_id, None)) for each in results]
-    rest = (wire.VendorStanding(vendor_id=name, pull=pull) for name, pull in pulls.items())
+    seen = [
+        wire.VendorStanding.of(each, pull=pulls.pop(each.vendor_id, None))
+        for each in results
+    ]
+    rest = (
+        wire.VendorStanding(vendor_id=name, pull=pull) for name, pull in pulls.items()
+    )
     return [*seen, *rest]
 
 

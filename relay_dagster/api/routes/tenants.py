@@ -27,15 +27,31 @@ from relay_dagster.api.http.request_parsing import (
     order,
     router,
 )
-from relay_dagster.api.security.auth import Admin, Call, MayConfigure, MayRead, require_scopes
-from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
+from relay_dagster.api.security.auth import (
+    Admin,
+    Call,
+    MayConfigure,
+    MayRead,
+    require_scopes,
+)
+from relay_dagster.aws.dynamodb.tenant_store import (
+    StoredConfig,
+    TenantStore,
+    UnknownTenantError,
+)
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import ID_PATTERN, is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.deletion import Deletion, TenantState
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire import tenants as wire
-from relay_dagster.wire.tenants import PauseInForce, PauseList, PauseOrder, Pausing, ResumeOrder
+from relay_dagster.wire.tenants import (
+    PauseInForce,
+    PauseList,
+    PauseOrder,
+    Pausing,
+    ResumeOrder,
+)
 from relay_dagster.wiring import Platform
 
 routes, pause_routes = router("tenants"), router("admin")
@@ -50,7 +66,9 @@ _ConfigBody = Annotated[bytes, json_body(create_model("TenantConfig"))]
 def create_tenant(call: Admin, body: _ConfigBody) -> wire.ConfigVersion:
     """Store a new tenant's first config."""
     config, text = _read_config(body, call.platform.settings.limits)
-    return _stored(call.platform.tenants.create(config.tenant_id, text, origin=call.origin), call)
+    return _stored(
+        call.platform.tenants.create(config.tenant_id, text, origin=call.origin), call
+    )
 
 
 @routes.get("/v1/tenants/{tenant_id}")
@@ -106,7 +124,8 @@ def list_versions(
     return wire.VersionList(
         tenant_id=tenant_id,
         versions=[
-            wire.Version(config_version=each.version, stored_at=each.stored_at) for each in found
+            wire.Version(config_version=each.version, stored_at=each.stored_at)
+            for each in found
         ],
         next_cursor=str(found[-1].version) if more else None,
     )
@@ -115,7 +134,11 @@ def list_versions(
 @routes.put(
     "/v1/tenants/{tenant_id}/config",
     responses=carrying(
-        201, "ETag", "Location", model=wire.ConfigVersion, description="The tenant is new."
+        201,
+        "ETag",
+        "Location",
+        model=wire.ConfigVersion,
+        description="The tenant is new.",
     ),
 )
 @answers(
@@ -139,7 +162,11 @@ def put_config(
     if config.tenant_id != tenant_id:
         message = f'is "{config.tenant_id}", the path says "{tenant_id}"; they must be the same'
         raise invalid_request([ConfigFault("tenant_id", message)])
-    expected = None if if_match is None else _expected(call.platform.tenants, tenant_id, if_match)
+    expected = (
+        None
+        if if_match is None
+        else _expected(call.platform.tenants, tenant_id, if_match)
+    )
     stored = call.platform.tenants.put(
         tenant_id,
         text,
@@ -243,7 +270,9 @@ def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None
         return None
     if latest is None or not names_version(if_match, latest):
         found = "has no config" if latest is None else f"is at config version {latest}"
-        message = f"tenant {tenant_id} {found}, which If-Match does not name; read it again"
+        message = (
+            f"tenant {tenant_id} {found}, which If-Match does not name; read it again"
+        )
         members = {"config_version": latest}
         raise ProblemError("CONFIG_VERSION_MISMATCH", message, members=members)
     return latest
@@ -324,7 +353,9 @@ def list_pauses(
 def resume_runs(
     call: Admin,
     asked: Annotated[ResumeOrder, order(ResumeOrder, optional=True)],
-    tenant_id: Annotated[str | None, Query(pattern=ID_PATTERN, description="None is all.")] = None,
+    tenant_id: Annotated[
+        str | None, Query(pattern=ID_PATTERN, description="None is all.")
+    ] = None,
 ) -> None:
     """End the pause of one tenant, named in the body or the query, or else that of all.
 

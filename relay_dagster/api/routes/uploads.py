@@ -33,7 +33,9 @@ _log = event_log()
 @routes.post("/v1/tenants/{tenant_id}/uploads", status_code=201)
 @answers("TENANT_CLOSING", "UNKNOWN_VENDOR", *STORED_CONFIG, "UPLOAD_QUOTA_EXCEEDED")
 def make_upload_link(
-    tenant_id: TenantId, call: MayUpload, asked: Annotated[UploadOrder, order(UploadOrder)]
+    tenant_id: TenantId,
+    call: MayUpload,
+    asked: Annotated[UploadOrder, order(UploadOrder)],
 ) -> UploadLink:
     """Make a link by which one file of a vendor is uploaded, within 15 minutes and without a key.
 
@@ -43,18 +45,25 @@ def make_upload_link(
     details = {"vendor_id": asked.vendor_id, "expires_at": link.expires_at.isoformat()}
     made = Action.UPLOAD_LINK_CREATED
     entry = call.origin.entry(made, tenant_id, link.key, utc_now(), **details)
-    call.platform.deletions.add_link(entry, call.platform.settings.max_upload_links_per_day)
+    call.platform.deletions.add_link(
+        entry, call.platform.settings.max_upload_links_per_day
+    )
     _log.info("upload_link_made", tenant_id=tenant_id, key=link.key)
     return link
 
 
 def sign_upload(
-    asked: UploadOrder, stored: StoredConfig, platform: Platform, redirect: str | None = None
+    asked: UploadOrder,
+    stored: StoredConfig,
+    platform: Platform,
+    redirect: str | None = None,
 ) -> UploadLink:
     """Return the form for a vendor's file, under its key; 422: no such vendor, too long a name."""
     key = prefix_of(asked.vendor_id, stored, platform) + asked.file_name
     if (size := len(key.encode())) > MAX_KEY_BYTES:
-        message = f"is too long: with the vendor's prefix it has {size:,} bytes, and S3 takes"
+        message = (
+            f"is too long: with the vendor's prefix it has {size:,} bytes, and S3 takes"
+        )
         message = f"{message} {MAX_KEY_BYTES:,}; rename the file"
         raise invalid_request([ConfigFault("file_name", message)])
     max_bytes = min(platform.settings.max_feed_bytes, MAX_BYTES)
@@ -68,9 +77,13 @@ def prefix_of(vendor_id: str, stored: StoredConfig, platform: Platform) -> str:
     vendor = next((one for one in vendors if one.vendor_id == vendor_id), None)
     if vendor is None:
         message = f"config version {stored.version} has no vendor {vendor_id!r}"
-        raise ProblemError("UNKNOWN_VENDOR", message, errors=[ConfigFault("vendor_id", message)])
+        raise ProblemError(
+            "UNKNOWN_VENDOR", message, errors=[ConfigFault("vendor_id", message)]
+        )
     if vendor.inbound.s3_prefix is None:
-        message = "is a vendor of inbound.type local, which uploads nothing; set it to s3"
+        message = (
+            "is a vendor of inbound.type local, which uploads nothing; set it to s3"
+        )
         raise invalid_request([ConfigFault("vendor_id", message)])
     return vendor.inbound.s3_prefix
 
@@ -84,9 +97,13 @@ def ask_for_pull(
 ) -> PullStanding:
     """Let a vendor's file be pulled now, or once the pull under way is over."""
     config = call.platform.tenants.parsed(find_config(call.platform, tenant_id))
-    vendor = next((each for each in config.vendors if each.vendor_id == vendor_id), None)
+    vendor = next(
+        (each for each in config.vendors if each.vendor_id == vendor_id), None
+    )
     if vendor is None or vendor.inbound.pull is None:
-        raise ProblemError("NO_PULL", "the config has no vendor of that id whose file is pulled")
+        raise ProblemError(
+            "NO_PULL", "the config has no vendor of that id whose file is pulled"
+        )
     pull, now = vendor.inbound.pull, utc_now()
 
     def rule(state: PullState) -> PullState | None:
@@ -129,9 +146,15 @@ def list_secrets(tenant_id: TenantId, call: MayRead) -> SecretList:
 @secret_routes.delete("/v1/tenants/{tenant_id}/secrets/{name}", status_code=204)
 @answers("SECRET_NOT_FOUND", "SECRETS_UNAVAILABLE")
 def delete_secret(
-    tenant_id: TenantId, name: Annotated[str, Path(description="As listed.")], call: MayConfigure
+    tenant_id: TenantId,
+    name: Annotated[str, Path(description="As listed.")],
+    call: MayConfigure,
 ) -> None:
     """Delete a secret, for good."""
-    if not is_id(name) or not call.platform.secrets.remove(tenant_id, name, call.origin):
-        raise ProblemError("SECRET_NOT_FOUND", f"tenant {tenant_id} has no secret {name}")
+    if not is_id(name) or not call.platform.secrets.remove(
+        tenant_id, name, call.origin
+    ):
+        raise ProblemError(
+            "SECRET_NOT_FOUND", f"tenant {tenant_id} has no secret {name}"
+        )
     _log.info("secret_deleted", tenant_id=tenant_id, name=name)

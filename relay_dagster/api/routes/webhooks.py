@@ -47,7 +47,9 @@ def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> model.W
 
 
 @routes.post(_PLACE, status_code=201)
-@answers("TENANT_CLOSING", "WEBHOOK_QUOTA_EXCEEDED", headers=("Cache-Control", "Location"))
+@answers(
+    "TENANT_CLOSING", "WEBHOOK_QUOTA_EXCEEDED", headers=("Cache-Control", "Location")
+)
 def create_webhook(
     tenant_id: TenantId,
     call: MayConfigure,
@@ -71,11 +73,17 @@ def create_webhook(
         created_by=call.caller.id,
     )
     details = {"receiver": receiver, "events": asked.events}
-    entry = call.origin.entry(Action.WEBHOOK_CREATED, tenant_id, made.webhook_id, now, **details)
+    entry = call.origin.entry(
+        Action.WEBHOOK_CREATED, tenant_id, made.webhook_id, now, **details
+    )
     call.platform.webhooks.change(tenant_id, webhook_changes.added(made), entry)
-    _log.info("webhook_created", tenant_id=tenant_id, webhook_id=made.webhook_id, **details)
+    _log.info(
+        "webhook_created", tenant_id=tenant_id, webhook_id=made.webhook_id, **details
+    )
     call.response.headers["Cache-Control"] = "no-store"
-    call.response.headers["Location"] = f"/v1/tenants/{tenant_id}/webhooks/{made.webhook_id}"
+    call.response.headers["Location"] = (
+        f"/v1/tenants/{tenant_id}/webhooks/{made.webhook_id}"
+    )
     return wire.NewWebhook.of(made)
 
 
@@ -91,7 +99,9 @@ def list_webhooks(tenant_id: TenantId, call: MayRead) -> wire.WebhookList:
 
 
 @routes.get(f"{_PLACE}/{{webhook_id}}")
-def get_webhook(tenant_id: TenantId, webhook_id: WebhookId, call: MayRead) -> wire.ListedWebhook:
+def get_webhook(
+    tenant_id: TenantId, webhook_id: WebhookId, call: MayRead
+) -> wire.ListedWebhook:
     """Return a webhook as it stands; to a key without `config` without its URL's path and query."""
     return _shown(find_webhook(call.platform, tenant_id, webhook_id), call.caller)
 
@@ -106,25 +116,37 @@ def update_webhook(
     """Change what is named of a webhook. What waits to be sent goes where it then leads."""
     changes = asked.changes
     details: dict[str, Any] = {"changed": sorted(changes)}
-    details |= {name: changes[name] for name in ("events", "enabled") if name in changes}
+    details |= {
+        name: changes[name] for name in ("events", "enabled") if name in changes
+    }
     if "url" in changes:
         details["receiver"] = _receiver_of(asked.url, call.platform)
     find_webhook(call.platform, tenant_id, webhook_id)
     now = utc_now()
-    entry = call.origin.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details)
-    rule = webhook_changes.edited(tenant_id, webhook_id, webhook_changes.updated(now, **changes))
+    entry = call.origin.entry(
+        Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details
+    )
+    rule = webhook_changes.edited(
+        tenant_id, webhook_id, webhook_changes.updated(now, **changes)
+    )
     after = call.platform.webhooks.change(tenant_id, rule, entry)
     _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
     return wire.ListedWebhook.of(webhook_changes.find(after, tenant_id, webhook_id))
 
 
 @routes.delete(f"{_PLACE}/{{webhook_id}}", status_code=204)
-def delete_webhook(tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure) -> None:
+def delete_webhook(
+    tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure
+) -> None:
     """Delete a webhook; what waits to be sent to it is not sent."""
     webhook = find_webhook(call.platform, tenant_id, webhook_id)
     details = {"receiver": judge_url(webhook.url, allow_loopback=True).receiver}
-    entry = call.origin.entry(Action.WEBHOOK_DELETED, tenant_id, webhook_id, utc_now(), **details)
-    call.platform.webhooks.change(tenant_id, webhook_changes.removed(tenant_id, webhook_id), entry)
+    entry = call.origin.entry(
+        Action.WEBHOOK_DELETED, tenant_id, webhook_id, utc_now(), **details
+    )
+    call.platform.webhooks.change(
+        tenant_id, webhook_changes.removed(tenant_id, webhook_id), entry
+    )
     _log.info("webhook_deleted", tenant_id=tenant_id, webhook_id=webhook_id)
 
 
@@ -140,13 +162,19 @@ def rotate_webhook_secret(
     find_webhook(call.platform, tenant_id, webhook_id)
     now, secret = utc_now(), model.new_secret()
     details = {"changed": ["secret"]}
-    entry = call.origin.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details)
-    rule = webhook_changes.edited(tenant_id, webhook_id, webhook_changes.rotated(secret, now))
+    entry = call.origin.entry(
+        Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details
+    )
+    rule = webhook_changes.edited(
+        tenant_id, webhook_id, webhook_changes.rotated(secret, now)
+    )
     call.platform.webhooks.change(tenant_id, rule, entry)
     _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
     call.response.headers["Cache-Control"] = "no-store"
     until = now + model.OLD_SECRET_LIFE
-    return wire.NewSecret(webhook_id=webhook_id, secret=secret, previous_secret_until=until)
+    return wire.NewSecret(
+        webhook_id=webhook_id, secret=secret, previous_secret_until=until
+    )
 
 
 @routes.post(f"{_PLACE}/{{webhook_id}}/test", status_code=202)
@@ -164,7 +192,11 @@ def send_test_delivery(
     call.parts.webhook_tests.take(tenant_id)
     event = trial_event(tenant_id, webhook_id, utc_now())
     call.platform.webhooks.add_event(event)
-    sent = {"tenant_id": tenant_id, "webhook_id": webhook_id, "delivery_id": event.event_id}
+    sent = {
+        "tenant_id": tenant_id,
+        "webhook_id": webhook_id,
+        "delivery_id": event.event_id,
+    }
     _log.info("webhook_test_asked", **sent)
     return wire.TrialDelivery(delivery_id=event.event_id)
 
@@ -183,7 +215,9 @@ def list_deliveries(
     `next_cursor` there may be more.
     """
     find_webhook(call.platform, tenant_id, webhook_id)
-    page = call.platform.webhooks.tries_of(tenant_id, webhook_id, limit=limit, cursor=cursor)
+    page = call.platform.webhooks.tries_of(
+        tenant_id, webhook_id, limit=limit, cursor=cursor
+    )
     deliveries = [
         wire.ListedDelivery.of(
             each.attempt,

@@ -49,7 +49,9 @@ def read_admin_keys(words: Iterable[str]) -> tuple[AdminKey, ...]:
         if not secret:
             raise SettingsError("API_KEYS", f"must have a secret after {name}:")
         if name in keys:
-            raise SettingsError("API_KEYS", f"must name each key once; {name} stands twice")
+            raise SettingsError(
+                "API_KEYS", f"must name each key once; {name} stands twice"
+            )
         keys[name] = AdminKey(name, secret)
     return tuple(keys.values())
 
@@ -64,7 +66,8 @@ def refuse_unsafe(settings: Settings, host: str) -> None:
     short = [key.name for key in keys if len(key.secret) < SHORTEST_SECRET]
     if short and not is_own:
         problem = (
-            f"must have secrets of {SHORTEST_SECRET} characters or more to be served at {host}"
+            f"must have secrets of {SHORTEST_SECRET} characters or more "
+            f"to be served at {host}"
         )
         raise SettingsError("API_KEYS", f"{problem}; shorter: {', '.join(short)}")
     if short:
@@ -133,7 +136,11 @@ class CallerRates:
     """
 
     def __init__(
-        self, per_minute: int, burst: int, at_work: int, clock: Callable[[], float] = time.monotonic
+        self,
+        per_minute: int,
+        burst: int,
+        at_work: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tenants = rate_limits.TokenBuckets(per_minute, burst, clock)
         self._admins = rate_limits.TokenBuckets(
@@ -190,7 +197,11 @@ class Keyring:
         a tenant's that has expired, which counts as nobody's.
         """
         given = digest_of(key)
-        matches = [caller for digest, caller in self._admins if hmac.compare_digest(given, digest)]
+        matches = [
+            caller
+            for digest, caller in self._admins
+            if hmac.compare_digest(given, digest)
+        ]
         if matches:
             return matches[0]
         if self._good_tenant(given) is None:
@@ -206,7 +217,9 @@ class Keyring:
                 raise KeyExpiredError(found.expires_at)
             return None
         self._found_good.set(given, (self.clock(), found.tenant_id))
-        with suppress(ExternalServiceError):  # the caller has a good key, whatever is noted of it
+        with suppress(
+            ExternalServiceError
+        ):  # the caller has a good key, whatever is noted of it
             self.tenant_keys.note_use(found)
         return caller_of(found)
 
@@ -258,7 +271,11 @@ class Keyring:
             for key in doomed:
                 judge(key.scopes)
             makers |= {key.key_id for key in doomed}
-            revoked += [key.key_id for key in doomed if keys.remove(tenant_id, key.key_id, origin)]
+            revoked += [
+                key.key_id
+                for key in doomed
+                if keys.remove(tenant_id, key.key_id, origin)
+            ]
             doomed = keys.made_by(tenant_id, makers) if with_made else []
             if not doomed:
                 return revoked
@@ -267,4 +284,6 @@ class Keyring:
 def caller_of(key: TenantKey, kind: ActorKind = ActorKind.TENANT_KEY) -> Caller:
     """Return who calls by a tenant's key, or by a session that it has opened."""
     scopes = frozenset(key.scopes)
-    return Caller(f"{_KEY}{key.key_id}", key.tenant_id, key.name, scopes, key.expires_at, kind)
+    return Caller(
+        f"{_KEY}{key.key_id}", key.tenant_id, key.name, scopes, key.expires_at, kind
+    )

@@ -13,7 +13,12 @@ from fastapi import Depends, Request, Response, Security
 from fastapi.security import APIKeyHeader, SecurityScopes
 
 from relay_dagster.api.engine_tasks import EngineTasks
-from relay_dagster.api.http.middleware import address_of, at_end, log_context, request_id_of
+from relay_dagster.api.http.middleware import (
+    address_of,
+    at_end,
+    log_context,
+    request_id_of,
+)
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import ADMIN
 from relay_dagster.api.readiness import ReadinessProbe
@@ -31,7 +36,9 @@ from relay_dagster.tenants.audit import Origin
 from relay_dagster.wiring import Platform
 
 _HEADER = APIKeyHeader(
-    name="X-API-Key", auto_error=False, description="An admin key, or a key of one tenant."
+    name="X-API-Key",
+    auto_error=False,
+    description="An admin key, or a key of one tenant.",
 )
 _SCHEME = 'ApiKey realm="relay", header="X-API-Key"'
 
@@ -94,7 +101,9 @@ def authenticate(request: Request, parts: Parts, key: str | None) -> Caller:
             problem = f"has expired at {error.at:%Y-%m-%dT%H:%M:%SZ}"
     if caller is None:
         message = f"the key in X-API-Key {problem}"
-        raise ProblemError("UNAUTHENTICATED", message, headers={"WWW-Authenticate": _SCHEME})
+        raise ProblemError(
+            "UNAUTHENTICATED", message, headers={"WWW-Authenticate": _SCHEME}
+        )
     log_context(request.scope)["caller"] = caller.id
     request.state.is_admin = caller.is_admin
     if caller.tenant_id is None:

@@ -16,7 +16,11 @@ from datetime import datetime, timedelta
 
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.api.security.api_keys import Caller, caller_of
-from relay_dagster.api.security.rate_limits import LatelySeen, RateLimitedError, WrongKeys
+from relay_dagster.api.security.rate_limits import (
+    LatelySeen,
+    RateLimitedError,
+    WrongKeys,
+)
 from relay_dagster.aws.dynamodb import api_key_store
 from relay_dagster.aws.dynamodb.codec import digest_of
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
@@ -84,7 +88,9 @@ def form_token(session_id: str) -> str:
 
 def is_token_of(session_id: str, token: str) -> bool:
     """Return whether a form's token is that of a session."""
-    return hmac.compare_digest(form_token(session_id).encode(), token.encode(errors="replace"))
+    return hmac.compare_digest(
+        form_token(session_id).encode(), token.encode(errors="replace")
+    )
 
 
 _HOUR_SECONDS = 3600.0
@@ -92,14 +98,18 @@ _TOO_OFTEN = {
     LinkKind.FEED: "too many requests with this link, or wrong ones from this address",
     LinkKind.SUPPLIER: "the page was opened too often",
 }
-_ENOUGH_CHECKS = "that is enough checks for this hour; your list is there, and is not lost"
+_ENOUGH_CHECKS = (
+    "that is enough checks for this hour; your list is there, and is not lost"
+)
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class LinkReaders:
     """The links that one process serves; tokens of nobody count as wrong keys."""
 
-    def __init__(self, links: LinkStore, wrong_keys: WrongKeys, limits: ApiLimits) -> None:
+    def __init__(
+        self, links: LinkStore, wrong_keys: WrongKeys, limits: ApiLimits
+    ) -> None:
         self._links = links
         self._wrong_keys = wrong_keys
         self._limits = limits
@@ -115,7 +125,9 @@ class LinkReaders:
         self._lock = threading.Lock()
         self._reading: Counter[str] = Counter()
 
-    def link(self, token: str, address: str, kind: LinkKind = LinkKind.FEED) -> Link | None:
+    def link(
+        self, token: str, address: str, kind: LinkKind = LinkKind.FEED
+    ) -> Link | None:
         """Return the link of a token and count the read; None where it is nobody's.
 
         A token that was good here before is looked up whatever else came from the address.

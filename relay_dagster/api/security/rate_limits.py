@@ -64,7 +64,9 @@ class ConcurrencyLimiter:
         """Take one of a name's places, to be given back; `RateLimitedError`: all are taken."""
         with self._lock:
             if self._taken[name] >= self.most:
-                reason = f"{self.most} requests of the tenant are in work, the most at once"
+                reason = (
+                    f"{self.most} requests of the tenant are in work, the most at once"
+                )
                 raise RateLimitedError(reason, _AT_WORK_SECONDS)
             self._taken[name] += 1
 
@@ -83,13 +85,18 @@ class TokenBuckets:
     per_minute: int  # tokens that come back
     burst: int  # that a bucket holds; no more than a minute's
     clock: Callable[[], float] = time.monotonic  # seconds, from anywhere
-    what: str = "too many requests of one caller"  # is said to whom there is no token for
+    what: str = (
+        "too many requests of one caller"  # is said to whom there is no token for
+    )
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _levels: LatelySeen[tuple[float, float]] = field(default_factory=LatelySeen)
 
     def take(self, name: str) -> None:
         """Take a token; `RateLimitedError` where there is none."""
-        most, per_second = min(self.burst, self.per_minute), self.per_minute / _MINUTE_SECONDS
+        most, per_second = (
+            min(self.burst, self.per_minute),
+            self.per_minute / _MINUTE_SECONDS,
+        )
         with self._lock:
             now = self.clock()
             level, since = self._levels.get(name) or (float(most), now)

@@ -21,7 +21,13 @@ from relay_dagster.api.http import middleware
 from relay_dagster.api.http.problems import ProblemError, noted_problem
 from relay_dagster.api.http.request_parsing import parsed_order
 from relay_dagster.api.security.api_keys import KeyExpiredError
-from relay_dagster.api.security.auth import Call, PartsDep, begin_request, origin_of, require_scopes
+from relay_dagster.api.security.auth import (
+    Call,
+    PartsDep,
+    begin_request,
+    origin_of,
+    require_scopes,
+)
 from relay_dagster.api.security.bearers import LIFE, form_token, is_token_of
 from relay_dagster.api.web import words
 from relay_dagster.settings import Settings
@@ -77,11 +83,15 @@ def begin_visit(request: Request, parts: PartsDep) -> Visit:
         raise NotSignedInError
     middleware.log_context(request.scope)["caller"] = f"session:{caller.actor.id}"
     begin_request(request, parts.rates, caller.tenant_id)
-    return Visit(caller, origin_of(request, caller), parts, token=form_token(session_id))
+    return Visit(
+        caller, origin_of(request, caller), parts, token=form_token(session_id)
+    )
 
 
 def _authorize(
-    request: Request, visit: Annotated[Visit, Depends(begin_visit)], needed: SecurityScopes
+    request: Request,
+    visit: Annotated[Visit, Depends(begin_visit)],
+    needed: SecurityScopes,
 ) -> Visit:
     if "tenant_id" in request.path_params:
         visit.caller.require(request.path_params["tenant_id"])
@@ -94,7 +104,9 @@ def refuse_foreign(request: Request) -> None:
     origin = urlsplit(request.headers.get("origin", "")).netloc
     is_own = request.headers.get("sec-fetch-site", "none") in _OWN_SITES
     if not is_own or origin not in ("", request.headers.get("host")):
-        raise ProblemError("FORBIDDEN", "the form was sent by another page; send it from this one")
+        raise ProblemError(
+            "FORBIDDEN", "the form was sent by another page; send it from this one"
+        )
 
 
 async def sent_form(request: Request) -> QueryParams:
@@ -111,7 +123,9 @@ def _own_form(
     """Return the fields of a form of the session's own pages; 403: it lacks the session's token."""
     session_id = request.cookies.get(cookie_of(request)[0], "")
     if not is_token_of(session_id, form.get("token", "")):
-        raise ProblemError("FORBIDDEN", "the form is of another session; open the page again")
+        raise ProblemError(
+            "FORBIDDEN", "the form is of another session; open the page again"
+        )
     return form
 
 
@@ -148,7 +162,8 @@ def page(
     visit: Visit | None = None,
     *,
     status: int = 200,
-    sends_to: str | None = None,  # where a form of it posts to, beside this server's own address
+    sends_to: str
+    | None = None,  # where a form of it posts to, beside this server's own address
     has_script: bool = False,
     headers: Mapping[str, str] | None = None,  # beside those of every page
     **context: Any,
@@ -177,7 +192,9 @@ def script(name: str) -> Response:
 
 def go_to(path: str) -> Response:
     """Return an answer that leads to a page after a form; it is read anew there."""
-    return RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
+    return RedirectResponse(
+        path, status_code=303, headers={"Cache-Control": "no-store"}
+    )
 
 
 def next_path(text: str | None) -> str:
@@ -199,7 +216,9 @@ def sign_in_page(
     had_one = name in request.cookies
     if had_one and not problem:
         problem = "Your session has ended. Sign in again to go on."
-    answer = page("sign_in.html.jinja", status=status, problem=problem, next=next_path(then))
+    answer = page(
+        "sign_in.html.jinja", status=status, problem=problem, next=next_path(then)
+    )
     if had_one:
         answer.delete_cookie(name, secure=secure, httponly=True, samesite="lax")
     return answer
@@ -279,7 +298,9 @@ def sign_in(
         return refuse(problem=message)
     middleware.log_context(request.scope)["caller"] = caller.id
     if caller.is_admin:
-        raise ProblemError("FORBIDDEN", "an admin key does not sign in here; use a tenant's key")
+        raise ProblemError(
+            "FORBIDDEN", "an admin key does not sign in here; use a tenant's key"
+        )
     session_id = parts.sessions.open(caller)
     if name in request.cookies:
         parts.sessions.close(request.cookies[name])

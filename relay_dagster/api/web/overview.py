@@ -73,7 +73,11 @@ def todo_of(
         yield Todo(text, run_path(status.held_run_id), "Decide on the held feed")
     last = next((run for run in runs if run.has_ended), None)
     if last is not None and last.status == RunStatus.FAILED:
-        yield Todo(last.next_action or "The last run failed.", run_path(last.run_id), "Failed run")
+        yield Todo(
+            last.next_action or "The last run failed.",
+            run_path(last.run_id),
+            "Failed run",
+        )
     for name, standing in vendors:
         text = _todo_of_vendor(name, standing)
         if text:
@@ -83,7 +87,9 @@ def todo_of(
 def _todo_of_vendor(name: str, standing: VendorStanding | None) -> str:
     pull = None if standing is None else standing.pull
     if pull is not None and pull.failures >= REPORTED_FAILURES:
-        return f"The list of {name} cannot be fetched from its server: {pull.last_error}."
+        return (
+            f"The list of {name} cannot be fetched from its server: {pull.last_error}."
+        )
     if standing is None or standing.status is None:
         return f"{name} has not been in a run yet. Upload its list, and start a run."
     if standing.uploaded_at is None:
@@ -99,5 +105,7 @@ def _todo_of_vendor(name: str, standing: VendorStanding | None) -> str:
 @routes.post(frame.HOME + "/tenants/{tenant_id}/runs")
 def start(tenant_id: str, visit: frame.Running, form: frame.OwnForm) -> Response:
     """Start a run of all vendors, and lead to its page."""
-    order = frame.order_of(RunOrder, {"tenant_id": tenant_id, "run_type": "inventory_sync"})
+    order = frame.order_of(
+        RunOrder, {"tenant_id": tenant_id, "run_type": "inventory_sync"}
+    )
     return frame.go_to(run_path(start_run(visit, order).run_id))

@@ -12,7 +12,13 @@ from starlette.responses import RedirectResponse
 
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import GuardResult
-from relay_core.publish.report.wording import Guard, Listed, Tone, VendorRows, changes_chart
+from relay_core.publish.report.wording import (
+    Guard,
+    Listed,
+    Tone,
+    VendorRows,
+    changes_chart,
+)
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.routes.feeds import release_run
 from relay_dagster.api.routes.runs import find_run, get_artifacts, shown_run, summary_of
@@ -40,7 +46,9 @@ class _Reasoned(Order):
 
 @routes.get(frame.HOME + "/runs/{run_id}")
 def show_run(
-    run_id: str, visit: frame.Reading, accepted: Annotated[int | None, Query(ge=0, lt=2**31)] = None
+    run_id: str,
+    visit: frame.Reading,
+    accepted: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
 ) -> Response:
     """Show a run as it stands."""
     record = find_run(run_id, visit)
@@ -73,24 +81,38 @@ def verdict(run: Run, summary: Mapping[str, Any]) -> tuple[Tone, str, str]:
     if run.status == RunStatus.CANCELLED:
         return tone, "The run was cancelled", f"Nothing is published: {kept}."
     if run.status != RunStatus.SUCCEEDED:
-        return tone, "The run is under way", f"It is {words.STAGES.get(run.stage, run.stage)}."
+        return (
+            tone,
+            "The run is under way",
+            f"It is {words.STAGES.get(run.stage, run.stage)}.",
+        )
     if run.vendors is not None:
         return tone, f"A feed of some vendors{skus}", f"It is there to be seen: {kept}."
     if run.released_at is not None:
         return tone, f"A new feed{skus}", f"It was released: {run.release_reason}"
-    before = "It is the first." if run.changes is None else "It took the place of the one before."
+    before = (
+        "It is the first."
+        if run.changes is None
+        else "It took the place of the one before."
+    )
     return tone, f"A new feed{skus}", before
 
 
 def _parts(run: Run, summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the report's parts show of a run."""
     rows = summary.get("rows") or {}
-    read = [VendorRows.of(name, counts) for name, counts in rows.items() if counts["read"]]
+    read = [
+        VendorRows.of(name, counts) for name, counts in rows.items() if counts["read"]
+    ]
     results = summary.get("guards") or (run.hold.guards if run.hold else [])
     guards = [Guard.of(GuardResult.of_dict(each), {}) for each in results]
     guards.sort(key=lambda guard: not guard.tripped)
-    counts = {name: getattr(run.changes, name) for name in _COUNTS} if run.changes else None
-    chart = {"chart": changes_chart(counts), "rises": (), "falls": ()} if counts else None
+    counts = (
+        {name: getattr(run.changes, name) for name in _COUNTS} if run.changes else None
+    )
+    chart = (
+        {"chart": changes_chart(counts), "rises": (), "falls": ()} if counts else None
+    )
     return {
         "rows": Listed.of(read, _MAX_ROWS, len(read)),
         "guards": Listed.of(guards, _MAX_ROWS, len(guards)),
@@ -104,7 +126,9 @@ def _quarantine(run: Run, platform: Platform) -> Sequence[Mapping[str, str]]:
     data = platform.objects.read_range(key, 0, _QUARANTINE_BYTES) if key else None
     lines = io.StringIO((data or b"").decode(errors="replace"), newline="")
     csv.field_size_limit(sys.maxsize)  # a SKU is as long as a cell may be
-    whole = (row for row in csv.DictReader(lines) if row["suspect_since"])  # the last may be cut
+    whole = (
+        row for row in csv.DictReader(lines) if row["suspect_since"]
+    )  # the last may be cut
     return [*islice(whole, _MAX_QUARANTINED)]
 
 
@@ -113,7 +137,9 @@ def open_file(run_id: str, name: str, visit: frame.Reading) -> Response:
     """Lead to a file of a run, by a link that is good for an hour."""
     links = get_artifacts(run_id, visit, [name])
     if name not in links:
-        raise ProblemError("ARTIFACTS_EXPIRED", "the run has no such file, or no longer")
+        raise ProblemError(
+            "ARTIFACTS_EXPIRED", "the run has no such file, or no longer"
+        )
     return RedirectResponse(links[name], 302, headers={"Cache-Control": "no-store"})
 
 
@@ -140,7 +166,9 @@ def cancel(run_id: str, visit: frame.Running, form: frame.OwnForm) -> Response:
     """Cancel a run, or discard the feed that it holds back."""
     reason = frame.order_of(_Reasoned, {"reason": form.get("reason")}).reason
     record = find_run(run_id, visit)
-    visit.platform.ledger.request_cancel(record.run_id, origin=visit.origin, reason=reason)
+    visit.platform.ledger.request_cancel(
+        record.run_id, origin=visit.origin, reason=reason
+    )
     return frame.go_to(run_path(run_id))
 
 

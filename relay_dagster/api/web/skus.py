@@ -84,7 +84,9 @@ def _back_to(visit: frame.Visit, form: QueryParams) -> Response:
 
 def _override_of(form: QueryParams) -> dict[str, Any]:
     """Return the override of a form's fields; empty ones are left out."""
-    said: dict[str, Any] = {name: form[name].strip() for name in _TEXTS if form.get(name)}
+    said: dict[str, Any] = {
+        name: form[name].strip() for name in _TEXTS if form.get(name)
+    }
     if form.get("leave_out"):
         said["leave_out"] = True
     if quantity := form.get("max_quantity", "").strip():

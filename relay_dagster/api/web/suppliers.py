@@ -26,7 +26,9 @@ from relay_dagster.wire.config_checks import VendorCheck
 
 routes = page_router()
 
-_KIND = re.compile(r"\bthe file is ([^;]+);")  # in a message, another kind of file than a list
+_KIND = re.compile(
+    r"\bthe file is ([^;]+);"
+)  # in a message, another kind of file than a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,12 @@ class Supplier:
 def supplier_of(token: str, request: Request, parts: PartsDep) -> Supplier:
     """Return who comes by a link; 404: the link is nobody's, 429: it is used too often."""
     platform = parts.platform
-    link = parts.link_readers.link(token, address_of(request.scope) or "", LinkKind.SUPPLIER)
-    gone = ProblemError("NOT_FOUND", "this link is not good any more; ask for a new one")
+    link = parts.link_readers.link(
+        token, address_of(request.scope) or "", LinkKind.SUPPLIER
+    )
+    gone = ProblemError(
+        "NOT_FOUND", "this link is not good any more; ask for a new one"
+    )
     if link is None:
         raise gone
     log_context(request.scope)["caller"] = f"{ActorKind.SUPPLIER_LINK}:{link.link_id}"
@@ -53,7 +59,9 @@ def supplier_of(token: str, request: Request, parts: PartsDep) -> Supplier:
     config = read_stored(platform, stored)
     if config is None:  # what is wrong with it is not for suppliers
         raise unavailable("DEPENDENCY_UNAVAILABLE", "lists cannot be taken just now")
-    vendor = next((each for each in config.vendors if each.vendor_id == link.vendor_id), None)
+    vendor = next(
+        (each for each in config.vendors if each.vendor_id == link.vendor_id), None
+    )
     if vendor is None or vendor.inbound.s3_prefix is None:
         raise gone
     return Supplier(link, stored, vendor, request, parts)
@@ -77,7 +85,11 @@ def check(supplier: ByLink) -> Response:
     parts.link_readers.count_check(supplier.link.link_id)
     document = stored_document(supplier.stored)
     found = check_document(
-        supplier.link.tenant_id, document, parts, vendor_id=supplier.vendor.vendor_id, waits=True
+        supplier.link.tenant_id,
+        document,
+        parts,
+        vendor_id=supplier.vendor.vendor_id,
+        waits=True,
     )
     shown = found.vendors[0] if found.valid and found.vendors else None
     return _supplier_page(supplier, shown)
@@ -118,12 +130,17 @@ def verdict(found: VendorCheck) -> tuple[Tone, str]:
         rows = f"{first}{words.counted(of.rows, 'row')}"
         if not of.refused_rows:
             return "good", f"Your list can be used: {words.all_good(of.rows, first)}."
-        return "warn", f"Your list can be used, but for {words.number(of.refused_rows)} of {rows}."
+        return (
+            "warn",
+            f"Your list can be used, but for {words.number(of.refused_rows)} of {rows}.",
+        )
     message = found.message if of is None else of.error_message or ""
     if kind := _KIND.search(message):
         return "bad", f"Your list cannot be used: the file is {kind[1]}."
     code = "" if of is None else of.error_code or ""
     why = words.FAILURES.get(code, "it could not be read")
-    missing = found.missing_headers if code == FailureCode.MISSING_REQUIRED_COLUMNS else ()
+    missing = (
+        found.missing_headers if code == FailureCode.MISSING_REQUIRED_COLUMNS else ()
+    )
     lacks = ", ".join(words.COLUMNS.get(each.column, each.column) for each in missing)
     return "bad", f"Your list cannot be used: {why}{f' ({lacks})' if lacks else ''}."

@@ -95,14 +95,23 @@ def check_vendor(
 
 
 def _vendor_page(
-    vendor_id: str, request: Request, visit: frame.Visit, *, check: Any = None, **checked: Any
+    vendor_id: str,
+    request: Request,
+    visit: frame.Visit,
+    *,
+    check: Any = None,
+    **checked: Any,
 ) -> Response:
     tenant_id = visit.tenant_id
     stored = find_config(visit.platform, tenant_id)
     config = visit.platform.tenants.parsed(stored)
-    vendor = next((each for each in config.vendors if each.vendor_id == vendor_id), None)
+    vendor = next(
+        (each for each in config.vendors if each.vendor_id == vendor_id), None
+    )
     if vendor is None:
-        raise ProblemError("NOT_FOUND", f"config version {stored.version} has no such vendor")
+        raise ProblemError(
+            "NOT_FOUND", f"config version {stored.version} has no such vendor"
+        )
     path = vendor_path(tenant_id, vendor_id)
     form = None
     if visit.may(Scope.UPLOAD) and vendor.inbound.s3_prefix is not None:
@@ -114,7 +123,9 @@ def _vendor_page(
         visit,
         sends_to=None if form is None else form.url,
         vendor=vendor,
-        standing=next((v for v in status.vendors if v.vendor_id == vendor_id and v.status), None),
+        standing=next(
+            (v for v in status.vendors if v.vendor_id == vendor_id and v.status), None
+        ),
         upload=form,
         uploads=last_uploads(visit.platform, tenant_id, vendor),
         path=path,
@@ -135,7 +146,9 @@ def take_over(
     if version == str(stored.version):  # else the paths may lead elsewhere
         document = _patched(document, form.getlist("step"), place)
     put = put_config(tenant_id, visit, json.dumps(document).encode(), f'"{version}"')
-    return frame.go_to(f"{vendor_path(tenant_id, vendor_id)}/check?taken={put.config_version}")
+    return frame.go_to(
+        f"{vendor_path(tenant_id, vendor_id)}/check?taken={put.config_version}"
+    )
 
 
 def _place_of(document: Mapping[str, Any], vendor_id: str) -> int:
@@ -145,20 +158,28 @@ def _place_of(document: Mapping[str, Any], vendor_id: str) -> int:
     return ids.index(vendor_id)
 
 
-def _patched(document: Mapping[str, Any], texts: Sequence[str], place: int) -> dict[str, Any]:
+def _patched(
+    document: Mapping[str, Any], texts: Sequence[str], place: int
+) -> dict[str, Any]:
     """Return a config after a form's steps, of the vendor's parser alone; 422: they are others."""
     try:
         steps = [PatchStep(*json.loads(each)) for each in texts]
-        if steps and all(each.path.startswith(f"/vendors/{place}/parser/") for each in steps):
+        if steps and all(
+            each.path.startswith(f"/vendors/{place}/parser/") for each in steps
+        ):
             return apply_patch(document, steps)
     except (TypeError, ValueError, AttributeError, LookupError, RecursionError):
         pass
-    raise invalid_request([ConfigFault("step", "is none of the changes that were proposed")])
+    raise invalid_request(
+        [ConfigFault("step", "is none of the changes that were proposed")]
+    )
 
 
 def _line(document: Mapping[str, Any], place: int, step: PatchStep) -> Line:
     """Return a step as people compare it: the setting's name, its text before and after."""
-    keys = [key.replace("~1", "/").replace("~0", "~") for key in step.path.split("/")[1:]]
+    keys = [
+        key.replace("~1", "/").replace("~0", "~") for key in step.path.split("/")[1:]
+    ]
     value: Any = document
     for key in keys:
         value = value[int(key)] if isinstance(value, list) else (value or {}).get(key)
@@ -192,7 +213,9 @@ def upload_form(
     return sign_upload(order, stored, platform, redirect=f"{base}{back}")
 
 
-def last_uploads(platform: Platform, tenant_id: str, vendor: VendorConfig) -> list[Upload]:
+def last_uploads(
+    platform: Platform, tenant_id: str, vendor: VendorConfig
+) -> list[Upload]:
     """Return a vendor's last lists, the newest first, as far as runs have looked at them."""
     prefix = vendor.inbound.s3_prefix
     found = platform.objects.newest_objects(prefix, _MAX_SHOWN) if prefix else []
@@ -203,7 +226,9 @@ def last_uploads(platform: Platform, tenant_id: str, vendor: VendorConfig) -> li
         Upload(
             each.last_modified,
             each.size,
-            *verdicts.get(_place(each.key, each.last_modified), passed if place else waits),
+            *verdicts.get(
+                _place(each.key, each.last_modified), passed if place else waits
+            ),
         )
         for place, each in enumerate(found)
     ]
@@ -213,10 +238,14 @@ def _verdicts(
     platform: Platform, tenant_id: str, vendor_id: str
 ) -> Iterator[tuple[tuple[str, datetime], tuple[Tone, str]]]:
     """Yield what each of the last runs made of the list that it took; the oldest run first."""
-    runs = [run for run in platform.runs.newest_runs(tenant_id) if run.has_ended][:_MAX_RUNS]
+    runs = [run for run in platform.runs.newest_runs(tenant_id) if run.has_ended][
+        :_MAX_RUNS
+    ]
     for run in reversed(runs):
         key = run.artifacts.get("input_manifest")
-        manifest = json.loads(platform.objects.read_or_none(key) or b"{}") if key else {}
+        manifest = (
+            json.loads(platform.objects.read_or_none(key) or b"{}") if key else {}
+        )
         entry = manifest.get("vendors", {}).get(vendor_id) or {}
         if entry.get("s3_key"):
             rows = (summary_of(run, platform).get("rows") or {}).get(vendor_id)
@@ -228,20 +257,34 @@ def _place(key: str, modified: datetime) -> tuple[str, datetime]:
     return key, modified.replace(microsecond=0)
 
 
-def _verdict(entry: Mapping[str, Any], rows: Mapping[str, Any] | None) -> tuple[Tone, str]:
+def _verdict(
+    entry: Mapping[str, Any], rows: Mapping[str, Any] | None
+) -> tuple[Tone, str]:
     failure = (entry.get("trouble") or {}).get("error_code")
     if failure is not None:
-        return "bad", f"Not used: {words.FAILURES.get(failure, 'something is wrong with it')}."
+        return (
+            "bad",
+            f"Not used: {words.FAILURES.get(failure, 'something is wrong with it')}.",
+        )
     if rows is None:
         known = entry.get("status") == VendorStatus.FOUND
-        return ("idle", "The run ended before it was read.") if known else ("warn", "Not used.")
+        return (
+            ("idle", "The run ended before it was read.")
+            if known
+            else ("warn", "Not used.")
+        )
     if rows["refused"]:
-        refused, read = words.number(rows["refused"]), words.counted(rows["read"], "row")
+        refused, read = (
+            words.number(rows["refused"]),
+            words.counted(rows["read"], "row"),
+        )
         return "warn", f"Used, but {refused} of {read} were refused."
     return "good", f"Used: {words.all_good(rows['read'])}."
 
 
-def next_name(platform: Platform, vendor: VendorConfig, link_id: str, most: int) -> str | None:
+def next_name(
+    platform: Platform, vendor: VendorConfig, link_id: str, most: int
+) -> str | None:
     """Return the name of a supplier's next list; None where there were enough within the hour.
 
     All forms that are open have one name until a list has it, so that a link makes no more lists

@@ -91,10 +91,22 @@ LOST_ON: dict[str, str] = {
     "highest_quantity": "has fewer",
 }
 REASONS: dict[str, tuple[Tone, str]] = {
-    "kept_at_0": ("warn", "It cannot be offered any more: it stays in the feed with quantity 0."),
-    "quarantined": ("warn", "Its new price moved too far: it keeps the price that it had."),
-    "unpriced": ("warn", "It is not in the feed: it has no cost or price, or comes to 0.00."),
-    "left_out": ("warn", "It is not in the feed: left out, with its vendor or by your rules."),
+    "kept_at_0": (
+        "warn",
+        "It cannot be offered any more: it stays in the feed with quantity 0.",
+    ),
+    "quarantined": (
+        "warn",
+        "Its new price moved too far: it keeps the price that it had.",
+    ),
+    "unpriced": (
+        "warn",
+        "It is not in the feed: it has no cost or price, or comes to 0.00.",
+    ),
+    "left_out": (
+        "warn",
+        "It is not in the feed: left out, with its vendor or by your rules.",
+    ),
     "refused": ("bad", "It is not in the feed: every row of it was refused."),
 }
 FAILURES: dict[str, str] = {
@@ -145,7 +157,9 @@ def named(column: str) -> str:
 
 def faults(error_codes: str) -> str:
     """Return the faults of a row, whose codes are joined as in invalid_rows.csv."""
-    return "; ".join(wording.fault_title(each, None) for each in re.split(r"[^a-z_]+", error_codes))
+    return "; ".join(
+        wording.fault_title(each, None) for each in re.split(r"[^a-z_]+", error_codes)
+    )
 
 
 def reading_verdict(
@@ -153,7 +167,10 @@ def reading_verdict(
 ) -> tuple[Tone, str]:
     """Return in a sentence what a run would make of a list; what is doubtful stands below it."""
     if not of.usable:
-        return "bad", f"A run cannot use it: {FAILURES.get(str(of.error_code), of.error_code)}."
+        return (
+            "bad",
+            f"A run cannot use it: {FAILURES.get(str(of.error_code), of.error_code)}.",
+        )
     if not of.rows:
         return "warn", "It has no rows."
     first = "" if whole else "the first "
@@ -161,13 +178,20 @@ def reading_verdict(
         rows = f"{number(of.refused_rows)} of {first}{counted(of.rows, 'row')}"
         return "warn", f"A run can use it, but would refuse {rows}."
     if is_doubtful:
-        return "warn", f"A run can read {first}{counted(of.rows, 'row')}; look at what is doubtful."
+        return (
+            "warn",
+            f"A run can read {first}{counted(of.rows, 'row')}; look at what is doubtful.",
+        )
     return "good", f"A run can use it: {all_good(of.rows, first)}."
 
 
 def all_good(rows: int, first: str = "") -> str:
     """Return that all rows, or all of the first ones, can be used."""
-    return f"all {first}{counted(rows, 'row')} are good" if rows != 1 else "its one row is good"
+    return (
+        f"all {first}{counted(rows, 'row')} are good"
+        if rows != 1
+        else "its one row is good"
+    )
 
 
 def size(count: int) -> str:

@@ -13,7 +13,11 @@ from datetime import datetime
 
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import Codec, marshal, unmarshal
-from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database, is_closed
+from relay_dagster.aws.dynamodb.database import (
+    ConditionsFailedError,
+    Database,
+    is_closed,
+)
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.runs.errors import MakerGoneError, QuotaExceededError
@@ -87,7 +91,9 @@ class ApiKeyStore:
     def of_active_tenant(self, key_id: str) -> TenantKey | None:
         """Return a key as `get` does, unless its tenant is being deleted: it stops at once."""
         key = self.get(key_id)
-        if key is None or is_closed(self.database.tenants.item(Kind.DELETION.key(key.tenant_id))):
+        if key is None or is_closed(
+            self.database.tenants.item(Kind.DELETION.key(key.tenant_id))
+        ):
             return None
         return key
 
@@ -95,7 +101,9 @@ class ApiKeyStore:
         self, tenant_id: str, *, limit: int, after: str | None = None
     ) -> tuple[tuple[TenantKey, ...], str | None]:
         """Return a page of keys, by an index, which lags, and the id to go on after, or None."""
-        start = after and marshal({schema.KEY: Kind.API_KEY.key(after), schema.OWNER: tenant_id})
+        start = after and marshal(
+            {schema.KEY: Kind.API_KEY.key(after), schema.OWNER: tenant_id}
+        )
         prefix = Kind.API_KEY.key("")
         found, last = self.database.owned_page(tenant_id, prefix, limit, start or None)
         keys = tuple(self.database.tenants.read_all(found, _KEYS.read))
@@ -103,9 +111,16 @@ class ApiKeyStore:
 
     def add(self, key: TenantKey, origin: Origin = SYSTEM) -> None:
         """Keep a new key of a new id; `QuotaExceededError`, `MakerGoneError` as they say."""
-        table, item = self.database.tenants, _KEYS.item(Kind.API_KEY.key(key.key_id), key)
+        table, item = (
+            self.database.tenants,
+            _KEYS.item(Kind.API_KEY.key(key.key_id), key),
+        )
         until = None if key.expires_at is None else key.expires_at.isoformat()
-        details = {"name": key.name, "scopes": list(map(str, key.scopes)), "expires_at": until}
+        details = {
+            "name": key.name,
+            "scopes": list(map(str, key.scopes)),
+            "expires_at": until,
+        }
         counted = self._counted(key.tenant_id)
         others = set() if counted is not None else self._listed(key.tenant_id)
         if len(others) >= MAX_KEYS:
@@ -126,12 +141,16 @@ class ApiKeyStore:
         writes = [table.new("key", item), count, audited]
         if key.maker is not None:
             made_by = Kind.API_KEY.key(key.maker)
-            writes.append(table.write("maker", "ConditionCheck", made_by, condition=IS_THERE))
+            writes.append(
+                table.write("maker", "ConditionCheck", made_by, condition=IS_THERE)
+            )
         try:
             self.database.transact_while_active(key.tenant_id, *writes)
         except ConditionsFailedError as error:
             if "ids" in error.items:
-                raise QuotaExceededError("KEY_QUOTA_EXCEEDED", key.tenant_id, MAX_KEYS) from error
+                raise QuotaExceededError(
+                    "KEY_QUOTA_EXCEEDED", key.tenant_id, MAX_KEYS
+                ) from error
             if "maker" in error.items:
                 raise MakerGoneError from error
             raise
@@ -139,19 +158,30 @@ class ApiKeyStore:
     def made_by(self, tenant_id: str, key_ids: Collection[str]) -> list[TenantKey]:
         """Return the tenant's keys that some keys have made, read consistently."""
         keys = map(
-            Kind.API_KEY.key, sorted((self._counted(tenant_id) or set()) | self._listed(tenant_id))
+            Kind.API_KEY.key,
+            sorted((self._counted(tenant_id) or set()) | self._listed(tenant_id)),
         )
         found = self.database.tenants.read_all(keys, _KEYS.read)
-        return [key for key in found if key.tenant_id == tenant_id and key.maker in key_ids]
+        return [
+            key for key in found if key.tenant_id == tenant_id and key.maker in key_ids
+        ]
 
     def remove(self, tenant_id: str, key_id: str, origin: Origin = SYSTEM) -> bool:
         """Forget a tenant's key; tell whether the tenant had it."""
         key = self.get(key_id)
         if key is None or key.tenant_id != tenant_id:
             return False
-        table, ids, its_id = self.database.tenants, Kind.API_KEYS.key(tenant_id), {key_id}
-        gone = table.write("key", "Delete", Kind.API_KEY.key(key_id), condition=IS_THERE)
-        uncount = table.write("ids", "Update", ids, "DELETE key_ids :ids", IS_THERE, ids=its_id)
+        table, ids, its_id = (
+            self.database.tenants,
+            Kind.API_KEYS.key(tenant_id),
+            {key_id},
+        )
+        gone = table.write(
+            "key", "Delete", Kind.API_KEY.key(key_id), condition=IS_THERE
+        )
+        uncount = table.write(
+            "ids", "Update", ids, "DELETE key_ids :ids", IS_THERE, ids=its_id
+        )
         deleted, name = Action.KEY_DELETED, key.name
         audited = self.database.audited(origin, deleted, tenant_id, key_id, name=name)
         return self.database.carry_out(gone, replace(uncount, optional=True), audited)
@@ -196,7 +226,9 @@ class SessionStore:
             if each.is_over(now):
                 self.remove(each.digest)
         item = _SESSIONS.item(Kind.SESSION.key(session.digest), session)
-        self.database.transact_while_active(session.tenant_id, table.new("session", item))
+        self.database.transact_while_active(
+            session.tenant_id, table.new("session", item)
+        )
 
     def remove(self, digest: str) -> None:
         """Forget a session; one that is gone counts as forgotten."""

@@ -96,7 +96,9 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, AuditEntry):
         return value.to_document()
     if is_dataclass(value):
-        return {each.name: to_plain(getattr(value, each.name)) for each in fields(value)}
+        return {
+            each.name: to_plain(getattr(value, each.name)) for each in fields(value)
+        }
     if isinstance(value, datetime):
         return instant_text(value)
     if isinstance(value, StrEnum):
@@ -144,7 +146,9 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
 def _known(kind: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of the fields that a dataclass has, by name."""
     return {
-        name: _reader(hint)(plain[name]) for name, hint in _hints(kind).items() if name in plain
+        name: _reader(hint)(plain[name])
+        for name, hint in _hints(kind).items()
+        if name in plain
     }
 
 
@@ -170,7 +174,9 @@ class Form:
     """How a field is stored that is not stored by its type."""
 
     write: Callable[[Any], Any]  # returns the attribute of a value; None for none
-    read: Callable[[Any, Any], Any]  # returns the value, of the field's type and the attribute
+    read: Callable[
+        [Any, Any], Any
+    ]  # returns the value, of the field's type and the attribute
 
 
 JSON_TEXT = Form(
@@ -180,12 +186,18 @@ JSON_TEXT = Form(
 """A JSON text: numbers in it come back as they were."""
 
 ROWS = Form(
-    lambda values: json.dumps([*map(to_row, values)], ensure_ascii=False) if values else None,
-    lambda kind, text: tuple(of_row(get_args(kind)[0], row) for row in json.loads(text)),
+    lambda values: (
+        json.dumps([*map(to_row, values)], ensure_ascii=False) if values else None
+    ),
+    lambda kind, text: tuple(
+        of_row(get_args(kind)[0], row) for row in json.loads(text)
+    ),
 )
 """Dataclasses as a JSON text of rows."""
 
-SECONDS = Form(epoch_seconds, lambda _, number: datetime.fromtimestamp(int(number), UTC))
+SECONDS = Form(
+    epoch_seconds, lambda _, number: datetime.fromtimestamp(int(number), UTC)
+)
 """An instant as DynamoDB's time-to-live wants it."""
 
 FLAG = Form(lambda value: value or None, lambda _, stored: bool(stored))
@@ -197,7 +209,9 @@ class Codec(Generic[_T]):
     """How a dataclass is stored as an item."""
 
     kind: Callable[..., _T]  # the dataclass
-    in_key: str | None = None  # the field that is a part of the item's key, and no attribute
+    in_key: str | None = (
+        None  # the field that is a part of the item's key, and no attribute
+    )
     # Of fields that are not stored by their types
     forms: Mapping[str, Form] = field(default_factory=dict)
     # Attributes that are not called as their fields
@@ -207,7 +221,9 @@ class Codec(Generic[_T]):
     def names(self) -> frozenset[str]:
         """The names of all attributes of fields."""
         return frozenset(
-            self.renamed.get(name, name) for name in _hints(self.kind) if name != self.in_key
+            self.renamed.get(name, name)
+            for name in _hints(self.kind)
+            if name != self.in_key
         )
 
     def attributes(self, value: _T) -> dict[str, Any]:
@@ -216,7 +232,9 @@ class Codec(Generic[_T]):
         for name in _hints(self.kind):
             if name != self.in_key:
                 known, form = getattr(value, name), self.forms.get(name)
-                stored = form.write(known) if form and known is not None else to_plain(known)
+                stored = (
+                    form.write(known) if form and known is not None else to_plain(known)
+                )
                 plain[self.renamed.get(name, name)] = stored
         return plain
 

@@ -24,7 +24,12 @@ from relay_dagster.aws.clients import (
     retrying,
 )
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal, unmarshal
+from relay_dagster.aws.dynamodb.codec import (
+    epoch_seconds,
+    instant_text,
+    marshal,
+    unmarshal,
+)
 from relay_dagster.aws.dynamodb.table import IS_THERE, Table, Write
 from relay_dagster.external_errors import RequestRejectedError, ThrottledError
 from relay_dagster.runs.errors import TenantClosingError
@@ -103,7 +108,9 @@ class Database:
                     raise
                 raise meaning from error
 
-        again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self.runs.sleep)
+        again = retrying(
+            lambda error: isinstance(error, ThrottledError), sleep=self.runs.sleep
+        )
         try:
             again(try_once)
         except ConditionsFailedError as error:
@@ -176,24 +183,37 @@ class Database:
         now = self.clock()
         if last_used_at is None or now - last_used_at >= BETWEEN_NOTES:
             noted, expression = instant_text(now), "SET last_used_at = :now"
-            write = self.tenants.write(role, "Update", key, expression, IS_THERE, now=noted)
+            write = self.tenants.write(
+                role, "Update", key, expression, IS_THERE, now=noted
+            )
             self.tenants.carry_out(write)
 
     def until_it_holds(
         self, step: Callable[[], _T], operation: str, whose: str, tries: int = 12
     ) -> _T:
         """Return a step's outcome, taken again where others came between; else `ThrottledError`."""
-        again = retrying(lambda error: isinstance(error, ConditionsFailedError), tries=tries)
+        again = retrying(
+            lambda error: isinstance(error, ConditionsFailedError), tries=tries
+        )
         try:
             return again(step)
         except ConditionsFailedError as error:
-            raise ThrottledError(operation, f"{whose}: too many writers at once") from error
+            raise ThrottledError(
+                operation, f"{whose}: too many writers at once"
+            ) from error
 
     def audited(
-        self, origin: Origin, action: Action, tenant_id: str | None, target: str | None, **more: Any
+        self,
+        origin: Origin,
+        action: Action,
+        tenant_id: str | None,
+        target: str | None,
+        **more: Any,
     ) -> Write:
         """Return the write of the audit's entry of an act of now."""
-        return self.audit_write(origin.entry(action, tenant_id, target, self.clock(), **more))
+        return self.audit_write(
+            origin.entry(action, tenant_id, target, self.clock(), **more)
+        )
 
     def audit_write(self, entry: AuditEntry) -> Write:
         """Return the write of an entry; one that is there is this very one, and no fault."""
@@ -212,7 +232,9 @@ class Database:
 def is_closed(item: Mapping[str, Any] | None) -> bool:
     """Return whether the item of a tenant's deletion says that the tenant is being deleted."""
     found = unmarshal(item or {})
-    return bool(found) and (found["state"] != TenantState.DELETED or "is_swept" in found)
+    return bool(found) and (
+        found["state"] != TenantState.DELETED or "is_swept" in found
+    )
 
 
 def closing_error(tenant_id: str, item: Mapping[str, Any] | None) -> TenantClosingError:

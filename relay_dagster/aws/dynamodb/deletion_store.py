@@ -11,7 +11,11 @@ from typing import Any
 
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.codec import DAY, hour_of, marshal, unmarshal
-from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database, is_closed
+from relay_dagster.aws.dynamodb.database import (
+    ConditionsFailedError,
+    Database,
+    is_closed,
+)
 from relay_dagster.aws.dynamodb.run_writes import to_record
 from relay_dagster.aws.dynamodb.schema import Kind, config_key, run_count_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, UNREADABLE_AGAIN, Write
@@ -29,7 +33,9 @@ from relay_dagster.tenants.deletion import Deletion, TenantState
 _COUNTED_HOURS = 26  # a count of runs is kept for a day
 _CONFIGS_AT_ONCE, _DIGITS = 1000, 10
 # Its tenant is in its key alone: or it would be found among the tenant's items.
-_DELETIONS = codec.Codec(kind=Deletion, in_key="tenant_id", forms={"is_swept": codec.FLAG})
+_DELETIONS = codec.Codec(
+    kind=Deletion, in_key="tenant_id", forms={"is_swept": codec.FLAG}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,15 @@ class TenantData:
             for each in records
             for attempt in range(1, each.attempt + 1)
         }
-        asked = {Kind.IDEMPOTENCY.key(run.idempotency_id) for run in records if run.idempotency_id}
-        counts = {run_count_key(each.tenant_id, hour_of(each.requested_at)) for each in records}
+        asked = {
+            Kind.IDEMPOTENCY.key(run.idempotency_id)
+            for run in records
+            if run.idempotency_id
+        }
+        counts = {
+            run_count_key(each.tenant_id, hour_of(each.requested_at))
+            for each in records
+        }
         count = self._remove(heartbeats | asked | counts)
         return count + self._remove({Kind.RUN.key(each.run_id) for each in records})
 
@@ -67,7 +80,10 @@ class TenantData:
             *self._listed(Kind.EVENTS.key(tenant_id)),
             *self._listed(Kind.PULLS.key(tenant_id)),
             *(run_count_key(tenant_id, hour) for hour in hours),
-            *(Kind.LINK_COUNT.key(tenant_id, (now - ago).date()) for ago in (timedelta(0), DAY)),
+            *(
+                Kind.LINK_COUNT.key(tenant_id, (now - ago).date())
+                for ago in (timedelta(0), DAY)
+            ),
             Kind.TRIGGER.key(tenant_id),
             Kind.FEED.key(tenant_id),
             Kind.RESULTS.key(tenant_id),
@@ -93,7 +109,9 @@ class TenantData:
         old = [key for key in keys if key <= config_key(tenant_id, latest - keep)]
         if not old or latest <= keep:
             return 0
-        for item in self.database.runs.batch(map(Kind.RUN.key, self.run_ids(tenant_id))).values():
+        for item in self.database.runs.batch(
+            map(Kind.RUN.key, self.run_ids(tenant_id))
+        ).values():
             record = unmarshal(item)
             named |= {record.get(name) for name in ("config_version", "asked_version")}
         removed = [key for key in old if int(key[-_DIGITS:]) not in named]
@@ -102,7 +120,9 @@ class TenantData:
         return len(removed)
 
     def _listed(self, name: str) -> Iterator[str]:
-        rows = self.database.runs.partition(schema.BY_TENANT, (schema.LISTED_TENANT, name))
+        rows = self.database.runs.partition(
+            schema.BY_TENANT, (schema.LISTED_TENANT, name)
+        )
         return (str(row[schema.KEY]) for row in rows)
 
     def _remove(self, keys: Collection[str]) -> int:
@@ -133,7 +153,9 @@ class DeletionStore:
     def due(self, until: datetime, limit: int = 100) -> list[Deletion]:
         """Return the deletions that are due, the longest due first; unreadable ones wait."""
         table, due = self.database.tenants, []
-        items = table.in_order(Kind.DELETION.key(each) for each in self._listed(until)[:limit])
+        items = table.in_order(
+            Kind.DELETION.key(each) for each in self._listed(until)[:limit]
+        )
         for item, found in table.readable(items, _DELETIONS.read):
             if found is None:
                 tenant_id = Kind.DELETION.name_in(codec.unmarshal(item))
@@ -152,13 +174,18 @@ class DeletionStore:
         return {
             each
             for each in listed
-            if Kind.TENANT.key(each) not in there or is_closed(found.get(Kind.DELETION.key(each)))
+            if Kind.TENANT.key(each) not in there
+            or is_closed(found.get(Kind.DELETION.key(each)))
         }
 
-    def ask(self, tenant_id: str, grace: timedelta, origin: Origin = SYSTEM) -> Deletion:
+    def ask(
+        self, tenant_id: str, grace: timedelta, origin: Origin = SYSTEM
+    ) -> Deletion:
         """Begin a tenant's deletion, or return the one under way; else `UnknownTenantError`."""
         now = self.database.clock()
-        wanted = replace(rules.asked(tenant_id, origin.actor.name, now, grace), revision=1)
+        wanted = replace(
+            rules.asked(tenant_id, origin.actor.name, now, grace), revision=1
+        )
         until = wanted.delete_after.isoformat()
         asked = Action.TENANT_DELETION_ASKED
         entry = origin.entry(asked, tenant_id, tenant_id, now, delete_after=until)
@@ -168,7 +195,9 @@ class DeletionStore:
         try:
             self.database.transact(
                 self._tenant_check(tenant_id, IS_THERE),
-                self.database.tenants.update("deletion", item, names, is_new, deleted=deleted),
+                self.database.tenants.update(
+                    "deletion", item, names, is_new, deleted=deleted
+                ),
                 self.database.audit_write(entry),
             )
         except ConditionsFailedError as error:
@@ -228,15 +257,22 @@ class DeletionStore:
         now, tenant_id = self.database.clock(), before.tenant_id
         after = replace(rules.done(before, now), revision=before.revision + 1)
         counts = dict(after.removed)
-        entry = SYSTEM.entry(Action.TENANT_DELETED, tenant_id, tenant_id, now, removed=counts)
+        entry = SYSTEM.entry(
+            Action.TENANT_DELETED, tenant_id, tenant_id, now, removed=counts
+        )
         keys = (
-            () if version is None else (config_key(tenant_id, version), Kind.TENANT.key(tenant_id))
+            ()
+            if version is None
+            else (config_key(tenant_id, version), Kind.TENANT.key(tenant_id))
         )
         try:
             self.database.transact(
                 self._change(before, after),
                 self.database.audit_write(entry),
-                *(self.database.tenants.write("removed", "Delete", key) for key in keys),
+                *(
+                    self.database.tenants.write("removed", "Delete", key)
+                    for key in keys
+                ),
             )
         except ConditionsFailedError:
             return None
@@ -259,16 +295,24 @@ class DeletionStore:
 
     def _change(self, before: Deletion, after: Deletion) -> Write:
         table = self.database.tenants
-        return table.change("deletion", _to_item(before), _to_item(after), before.revision)
+        return table.change(
+            "deletion", _to_item(before), _to_item(after), before.revision
+        )
 
     def _tenant_check(self, tenant_id: str, condition: str) -> Write:
         key = Kind.TENANT.key(tenant_id)
-        return self.database.tenants.write("tenant", "ConditionCheck", key, condition=condition)
+        return self.database.tenants.write(
+            "tenant", "ConditionCheck", key, condition=condition
+        )
 
     def _listed(self, until: datetime | None) -> Sequence[str]:
         """Return the tenants in the list of deletions, the longest due first."""
         # A "~" sorts after every id.
-        bound = None if until is None else (schema.CREATED_KEY, "<=", codec.by_time(until, "~"))
+        bound = (
+            None
+            if until is None
+            else (schema.CREATED_KEY, "<=", codec.by_time(until, "~"))
+        )
         rows = self.database.tenants.partition(
             schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_DELETIONS), bound
         )

@@ -75,8 +75,14 @@ class LinkStore:
     def find(self, token: str, kind: LinkKind) -> Link | None:
         """Return the link of a token while it is good, and its tenant is active; else None."""
         digest = digest_of(token)
-        link = self.database.tenants.read(Kind.LINK.key(link_id_of(digest)), _LINKS.read)
-        if link is None or link.kind is not kind or not hmac.compare_digest(link.digest, digest):
+        link = self.database.tenants.read(
+            Kind.LINK.key(link_id_of(digest)), _LINKS.read
+        )
+        if (
+            link is None
+            or link.kind is not kind
+            or not hmac.compare_digest(link.digest, digest)
+        ):
             return None
         if link.is_over(self.database.clock()):
             return None
@@ -99,14 +105,18 @@ class LinkStore:
         until = None if link.expires_at is None else link.expires_at.isoformat()
         details = {"name": link.name, "expires_at": until, **_of_vendor(link)}
         made, _ = _ACTIONS[link.kind]
-        entry = origin.entry(made, link.tenant_id, link.link_id, link.created_at, **details)
+        entry = origin.entry(
+            made, link.tenant_id, link.link_id, link.created_at, **details
+        )
         self.database.transact_while_active(
             link.tenant_id,
             self.database.tenants.new("link", item),
             self.database.audit_write(entry),
         )
 
-    def remove(self, tenant_id: str, link_id: str, kind: LinkKind, origin: Origin = SYSTEM) -> bool:
+    def remove(
+        self, tenant_id: str, link_id: str, kind: LinkKind, origin: Origin = SYSTEM
+    ) -> bool:
         """Forget a tenant's link; tell whether the tenant had it."""
         link = self.database.tenants.read(Kind.LINK.key(link_id), _LINKS.read)
         if link is None or (link.tenant_id, link.kind) != (tenant_id, kind):

@@ -18,7 +18,12 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.clients import CONDITION_FAILED, error_code, maps_aws_errors
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal, unmarshal
+from relay_dagster.aws.dynamodb.codec import (
+    epoch_seconds,
+    instant_text,
+    marshal,
+    unmarshal,
+)
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.run_writes import (
     CHECKED,
@@ -68,7 +73,9 @@ class RunStore:
     def get_many(self, run_ids: Iterable[str]) -> dict[str, RunRecord]:
         """Return the records there are, by run_id, each read consistently; hidden ones too."""
         keys = [Kind.RUN.key(run_id) for run_id in run_ids if is_run_id(run_id)]
-        return {each.run_id: each for each in self.database.runs.read_all(keys, to_record)}
+        return {
+            each.run_id: each for each in self.database.runs.read_all(keys, to_record)
+        }
 
     def has_expired(self, run_id: str) -> bool:
         """Return whether a run's record was deleted once its time of keeping was over."""
@@ -90,7 +97,11 @@ class RunStore:
 
     def expire(self, record: RunRecord, now: datetime) -> bool:
         """Delete a record if it is as it was read, and note for 400 days that it was there."""
-        table, key, until = self.database.runs, Kind.RUN.key(record.run_id), now + _EXPIRED_LIFE
+        table, key, until = (
+            self.database.runs,
+            Kind.RUN.key(record.run_id),
+            now + _EXPIRED_LIFE,
+        )
         gone = Kind.GONE.key(record.run_id)
         tombstone = {schema.KEY: gone, schema.EXPIRY: epoch_seconds(until)}
         return self.database.carry_out(
@@ -114,13 +125,17 @@ class RunStore:
         index, key, value = listing_of(tenant_id, status)
         start = start_key(cursor, Kind.RUN, is_run_id, (key, value))
         filtered = ("status", status.value) if tenant_id and status else None
-        rows, last = self.database.runs.rows(index, (key, value), filtered, limit, start)
+        rows, last = self.database.runs.rows(
+            index, (key, value), filtered, limit, start
+        )
         found = self.get_many(Kind.RUN.name_in(row) for row in rows)
         ordered = (found.get(Kind.RUN.name_in(row)) for row in rows)
         records = tuple(
             record
             for record in ordered
-            if record is not None and not record.hidden and status in (None, record.status)
+            if record is not None
+            and not record.hidden
+            and status in (None, record.status)
         )
         return Page(records, cursor_after(last))
 
@@ -134,7 +149,9 @@ class RunStore:
             if cursor is None:
                 return
 
-    def due(self, queue: DueQueue, until: datetime, limit: int = 200) -> list[RunRecord]:
+    def due(
+        self, queue: DueQueue, until: datetime, limit: int = 200
+    ) -> list[RunRecord]:
         """Return runs that are due in a queue up to an instant, the longest due first."""
         found = self.database.runs.read_due(queue, until, limit, to_record)
         return [each for each in found if each.is_due(queue, until)]
@@ -205,10 +222,14 @@ class RunStore:
         """Write a feed down, and return it as it now stands; None where it is not as it was."""
         after = replace(after, revision=before.revision + 1)
         table = self.database.runs
-        write = table.change("feed", feed_item(before), feed_item(after), before.revision)
+        write = table.change(
+            "feed", feed_item(before), feed_item(after), before.revision
+        )
         return after if table.carry_out(write) else None
 
-    def vendor_results(self, tenant_id: str, run_id: str | None = None) -> tuple[VendorResult, ...]:
+    def vendor_results(
+        self, tenant_id: str, run_id: str | None = None
+    ) -> tuple[VendorResult, ...]:
         """Return the vendors' results of the last ended run of all, or only of ``run_id``."""
 
         def results(item: Mapping[str, Any]) -> tuple[VendorResult, ...]:
@@ -223,7 +244,9 @@ class RunStore:
         records = self.get_many(str(unmarshal(item)["run_id"]) for item in found)
         return {each.tenant_id: each for each in records.values()}
 
-    def idempotent_run(self, idempotency_id: str, now: datetime) -> tuple[str, str] | None:
+    def idempotent_run(
+        self, idempotency_id: str, now: datetime
+    ) -> tuple[str, str] | None:
         """Return run_id and fingerprint of an idempotency item that has not expired."""
 
         def read(item: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -258,7 +281,9 @@ class RunStore:
             )
         except ClientError as error:
             if error_code(error) in CONDITION_FAILED:
-                raise FenceLostError(run_id, f"attempt {attempt} was given up") from error
+                raise FenceLostError(
+                    run_id, f"attempt {attempt} was given up"
+                ) from error
             raise
         return int(unmarshal(answer["Attributes"])["beats"])
 
@@ -267,11 +292,16 @@ class RunStore:
         table, key = self.database.runs, Kind.HEARTBEAT.key(run_id, attempt)
         stop = f"SET stopped = :yes, {schema.EXPIRY} = :expiry"
         until = epoch_seconds(utc_now() + _BEAT_LIFE)
-        table.carry_out(table.write("beats", "Update", key, stop, yes=True, expiry=until))
+        table.carry_out(
+            table.write("beats", "Update", key, stop, yes=True, expiry=until)
+        )
 
     def heartbeats(self, records: Iterable[RunRecord]) -> dict[str, int]:
         """Return each latest attempt's count by run_id, 0 before the first, but unreadable ones."""
-        wanted = {Kind.HEARTBEAT.key(each.run_id, each.attempt): each.run_id for each in records}
+        wanted = {
+            Kind.HEARTBEAT.key(each.run_id, each.attempt): each.run_id
+            for each in records
+        }
         return self.database.runs.read_each(
             wanted, lambda _, item: int(unmarshal(item or {}).get("beats", 0))
         )

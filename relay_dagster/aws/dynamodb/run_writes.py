@@ -24,7 +24,11 @@ from relay_dagster.aws.dynamodb.schema import Kind, due_place, run_count_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, Table, Write
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
 from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate
-from relay_dagster.runs.errors import CommitLostError, QuotaExceededError, TenantBusyError
+from relay_dagster.runs.errors import (
+    CommitLostError,
+    QuotaExceededError,
+    TenantBusyError,
+)
 from relay_dagster.runs.model import Idempotency, LockState, RunRecord, TenantLock
 from relay_dagster.runs.ports import Change
 from relay_dagster.triggers.rules import TriggerUpdate
@@ -153,10 +157,20 @@ class RunItemWrites:
             return self._lock(after, "SET consecutive_failures = :zero", _UNWANTED)
         return self._lock(after, None, _UNWANTED)
 
-    def _lock(self, run: RunRecord, expression: str | None, condition: str | None = None) -> Write:
+    def _lock(
+        self, run: RunRecord, expression: str | None, condition: str | None = None
+    ) -> Write:
         waiter = codec.by_time(run.requested_at, run.run_id)
-        served = None if run.finished_at is None else codec.instant_text(run.finished_at)
-        values = {"run": run.run_id, "runs": {waiter}, "zero": 0, "one": 1, "served": served}
+        served = (
+            None if run.finished_at is None else codec.instant_text(run.finished_at)
+        )
+        values = {
+            "run": run.run_id,
+            "runs": {waiter},
+            "zero": 0,
+            "one": 1,
+            "served": served,
+        }
         used = set(re.findall(r":(\w+)", f"{expression} {condition or ''}"))
         write = self.database.runs.write(
             "lock",
@@ -174,7 +188,9 @@ class RunItemWrites:
                 now = self.database.runs.item(Kind.LOCK.key(run.tenant_id))
                 active = to_lock(run.tenant_id, now).active_run_id
             if active is None or active == run.run_id:
-                return CommitLostError(f"the lock of tenant {run.tenant_id} has changed")
+                return CommitLostError(
+                    f"the lock of tenant {run.tenant_id} has changed"
+                )
             return TenantBusyError(run.tenant_id, active)
 
         return replace(write, refusal=busy, rank=2)
@@ -182,13 +198,17 @@ class RunItemWrites:
     def tenant_active(self, run: RunRecord, sent_at: datetime | None = None) -> Write:
         """Return the condition that nothing of a run's tenant is being deleted."""
         write = self.database.tenant_active(run.tenant_id, sent_at)
-        return replace(write, refusal=lambda item: closing_error(run.tenant_id, item), rank=0)
+        return replace(
+            write, refusal=lambda item: closing_error(run.tenant_id, item), rank=0
+        )
 
     def quota(self, run: RunRecord, runs_per_hour: int) -> Write:
         """Return the write that counts a run, on condition that it is not one too many."""
         hour = codec.hour_of(run.requested_at)
         key = run_count_key(run.tenant_id, hour)
-        write = self.database.runs.count("quota", key, "runs", runs_per_hour, hour + codec.DAY)
+        write = self.database.runs.count(
+            "quota", key, "runs", runs_per_hour, hour + codec.DAY
+        )
         wait = (hour + timedelta(hours=1) - run.requested_at).total_seconds()
         facts = ("RUN_QUOTA_EXCEEDED", run.tenant_id, runs_per_hour, wait)
         return replace(write, refusal=lambda _: QuotaExceededError(*facts), rank=3)
@@ -197,7 +217,9 @@ class RunItemWrites:
         """Take a run that was counted, and then was none, out of the count of its hour."""
         table, hour = self.database.runs, codec.hour_of(run.requested_at)
         key = run_count_key(run.tenant_id, hour)
-        table.carry_out(table.write("quota", "Update", key, "ADD runs :less", IS_THERE, less=-1))
+        table.carry_out(
+            table.write("quota", "Update", key, "ADD runs :less", IS_THERE, less=-1)
+        )
 
     def remember(self, run: RunRecord, asked: Idempotency, now: datetime) -> Write:
         """Return the write by which a caller's key leads to a new run."""
@@ -220,16 +242,22 @@ class RunItemWrites:
         """Return the write by which a caller's key leads to no run: there is none after all."""
         key = Kind.IDEMPOTENCY.key(str(run.idempotency_id))
         is_own = "attribute_not_exists(pk) OR run_id = :run"
-        return self.database.runs.write("forget", "Delete", key, condition=is_own, run=run.run_id)
+        return self.database.runs.write(
+            "forget", "Delete", key, condition=is_own, run=run.run_id
+        )
 
     def feed(self, update: FeedUpdate) -> list[Write]:
         """Return the writes of the tenant's feed pointer, and of the held run that gives way."""
         table, before = self.database.runs, update.before
-        known, revision = ({}, 0) if before is None else (feed_item(before), before.revision)
+        known, revision = (
+            ({}, 0) if before is None else (feed_item(before), before.revision)
+        )
         writes = [table.change("feed", known, feed_item(update.after), revision)]
         if update.voided is not None:
             held, after = update.voided
-            after = replace(after, revision=held.revision + 1, write_id=uuid.uuid4().hex)
+            after = replace(
+                after, revision=held.revision + 1, write_id=uuid.uuid4().hex
+            )
             writes.append(record_change(table, "voided", Change(held, after)))
         return writes
 
@@ -248,8 +276,15 @@ class RunItemWrites:
             "vendor_results": codec.ROWS.write(run.vendor_results),
         }
         # Unless a later run's is there
-        newest, item = "attribute_not_exists(pk) OR results_of <= :results_of", codec.marshal(plain)
-        return [replace(self.database.runs.update("results", item, item, newest), optional=True)]
+        newest, item = (
+            "attribute_not_exists(pk) OR results_of <= :results_of",
+            codec.marshal(plain),
+        )
+        return [
+            replace(
+                self.database.runs.update("results", item, item, newest), optional=True
+            )
+        ]
 
 
 def _tally(after: RunRecord) -> str:
@@ -258,4 +293,8 @@ def _tally(after: RunRecord) -> str:
     sets = ["consecutive_failures = :zero"] * (after.status is RunStatus.SUCCEEDED)
     sets += ["served_at = :served"] * has_served
     text = f" SET {', '.join(sets)}" if sets else ""
-    return f"{text} ADD consecutive_failures :one" if after.status is RunStatus.FAILED else text
+    return (
+        f"{text} ADD consecutive_failures :one"
+        if after.status is RunStatus.FAILED
+        else text
+    )

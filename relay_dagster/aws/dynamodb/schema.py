@@ -140,7 +140,9 @@ def runs_table(name: str) -> dict[str, Any]:
 def tenants_table(name: str) -> dict[str, Any]:
     """Return the arguments of CreateTable for the tenants table."""
     return _table(
-        name, _index(TENANTS_BY_CREATION, LISTED, CREATED_KEY), _index(BY_OWNER, OWNER, KEY)
+        name,
+        _index(TENANTS_BY_CREATION, LISTED, CREATED_KEY),
+        _index(BY_OWNER, OWNER, KEY),
     )
 
 
@@ -175,7 +177,8 @@ def _table(name: str, *indexes: dict[str, Any]) -> dict[str, Any]:
         "BillingMode": "PAY_PER_REQUEST",
         "KeySchema": [{"AttributeName": KEY, "KeyType": "HASH"}],
         "AttributeDefinitions": [
-            {"AttributeName": each, "AttributeType": "S"} for each in sorted({KEY, *names})
+            {"AttributeName": each, "AttributeType": "S"}
+            for each in sorted({KEY, *names})
         ],
         "GlobalSecondaryIndexes": list(indexes),
     }

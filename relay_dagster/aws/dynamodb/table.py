@@ -59,7 +59,9 @@ class BadCursorError(ValueError):
         super().__init__("cursor is not one that a listing returned")
 
 
-def listing_of(tenant_id: str | None, status: RunStatus | None = None) -> tuple[str, str, str]:
+def listing_of(
+    tenant_id: str | None, status: RunStatus | None = None
+) -> tuple[str, str, str]:
     """Return index, key name and value that lead to runs: of a tenant, in a status, or to all."""
     if tenant_id is not None:
         return schema.BY_TENANT, schema.LISTED_TENANT, tenant_id
@@ -83,7 +85,9 @@ def start_key(
     if not is_id(name):
         raise BadCursorError
     requested = f"{instant}#{name}"
-    return marshal({schema.KEY: kind.key(name), schema.REQUESTED_KEY: requested, key[0]: key[1]})
+    return marshal(
+        {schema.KEY: kind.key(name), schema.REQUESTED_KEY: requested, key[0]: key[1]}
+    )
 
 
 def to_cursor(sort_key: str) -> str:
@@ -110,7 +114,9 @@ class Write:
     role: str  # names it, to tell which condition failed
     action: str  # what it does
     arguments: Mapping[str, Any]  # of the call
-    optional: bool = False  # the others are carried out without it where its condition fails
+    optional: bool = (
+        False  # the others are carried out without it where its condition fails
+    )
     # Returns what its failed condition means, of the item that is there
     refusal: Callable[[Mapping[str, Any] | None], Exception] | None = None
     rank: int = 1  # where several conditions fail, the meaning of the lowest counts
@@ -130,7 +136,9 @@ class Table:
 
     clients: Clients  # AWS
     name: str
-    count_unreadable: Callable[[], None] = lambda: None  # called for each that cannot be read
+    count_unreadable: Callable[[], None] = lambda: (
+        None
+    )  # called for each that cannot be read
     sleep: Callable[[float], None] = time.sleep  # how to wait
 
     def item(self, key: str) -> Mapping[str, Any] | None:
@@ -147,7 +155,9 @@ class Table:
         """Touch the table, for readiness: returns, or raises the fault."""
         self.item("CHECK")
 
-    def parse(self, item: Mapping[str, Any], read: Callable[[Mapping[str, Any]], _T]) -> _T:
+    def parse(
+        self, item: Mapping[str, Any], read: Callable[[Mapping[str, Any]], _T]
+    ) -> _T:
         """Return the value of an item; `UnreadableItemError`: this release cannot read it."""
         try:
             return read(item)
@@ -161,7 +171,11 @@ class Table:
         self, keys: Iterable[str], read: Callable[[Mapping[str, Any]], _T]
     ) -> Iterator[_T]:
         """Yield the values of items, in the order of their keys; an unreadable one is skipped."""
-        return (found for _, found in self.readable(self.in_order(keys), read) if found is not None)
+        return (
+            found
+            for _, found in self.readable(self.in_order(keys), read)
+            if found is not None
+        )
 
     def read_due(
         self,
@@ -177,7 +191,9 @@ class Table:
         due = []
         for item, found in self.readable(items, read):
             if found is None:
-                self.put_off(item, schema.DUE_AT, instant_text(until + UNREADABLE_AGAIN))
+                self.put_off(
+                    item, schema.DUE_AT, instant_text(until + UNREADABLE_AGAIN)
+                )
             elif unmarshal(item).get(schema.DUE_AT, "~") <= instant_text(until):
                 due.append(found)
         return due
@@ -194,7 +210,9 @@ class Table:
             left: Any = answer.get("UnprocessedKeys", {}).get(self.name, {})
             return left.get("Keys")
 
-        self._in_batches(_BATCH, (marshal({schema.KEY: key}) for key in set(keys)), read)
+        self._in_batches(
+            _BATCH, (marshal({schema.KEY: key}) for key in set(keys)), read
+        )
         return found
 
     def in_order(self, keys: Iterable[str]) -> list[Mapping[str, Any]]:
@@ -204,7 +222,9 @@ class Table:
         return [found[key] for key in wanted if key in found]
 
     def read_each(
-        self, names: Mapping[str, str], read: Callable[[str, Mapping[str, Any] | None], _T]
+        self,
+        names: Mapping[str, str],
+        read: Callable[[str, Mapping[str, Any] | None], _T],
     ) -> dict[str, _T]:
         """Return the values of items (None for none) by names of keys, but unreadable ones."""
         items, said = self.batch(names), {}
@@ -216,7 +236,9 @@ class Table:
         return said
 
     def readable(
-        self, items: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], _T]
+        self,
+        items: Iterable[Mapping[str, Any]],
+        read: Callable[[Mapping[str, Any]], _T],
     ) -> Iterator[tuple[Mapping[str, Any], _T | None]]:
         """Yield each item with its value; with None where this release cannot read it."""
         for item in items:
@@ -229,14 +251,18 @@ class Table:
     def report_unreadable(self, item: Mapping[str, Any], error: Exception) -> None:
         """Log an item that this release cannot read, and count it."""
         key = item[schema.KEY]["S"]
-        _log.error("item_unreadable", table=self.name, key=key, error=repr(error)[:_MAX_SHOWN])
+        _log.error(
+            "item_unreadable", table=self.name, key=key, error=repr(error)[:_MAX_SHOWN]
+        )
         self.count_unreadable()
 
     def put_off(self, item: Mapping[str, Any], attribute: str, later: str) -> None:
         """Let an item be due later that this release cannot read; one that has changed stays."""
         key, seen = item[schema.KEY]["S"], item.get(attribute, {}).get("S")
         put_off, unchanged = f"SET {attribute} = :later", f"{attribute} = :seen"
-        self.carry_out(self.write("due", "Update", key, put_off, unchanged, later=later, seen=seen))
+        self.carry_out(
+            self.write("due", "Update", key, put_off, unchanged, later=later, seen=seen)
+        )
 
     def new(self, role: str, item: Item) -> Write:
         """Return the write that stores an item where there is none of its key."""
@@ -248,7 +274,12 @@ class Table:
         return Write(role, "Put", {"TableName": self.name, "Item": item, **condition})
 
     def update(
-        self, role: str, item: Item, names: Collection[str], condition: str | None = None, **of: Any
+        self,
+        role: str,
+        item: Item,
+        names: Collection[str],
+        condition: str | None = None,
+        **of: Any,
     ) -> Write:
         """Return the write of some attributes of an item; its other attributes stay.
 
@@ -257,7 +288,11 @@ class Table:
         written = sorted(set(names) - {schema.KEY})
         sets = ", ".join(f"#{name} = :{name}" for name in written if name in item)
         removes = ", ".join(f"#{name}" for name in written if name not in item)
-        clauses = [f"{verb} {them}" for verb, them in (("SET", sets), ("REMOVE", removes)) if them]
+        clauses = [
+            f"{verb} {them}"
+            for verb, them in (("SET", sets), ("REMOVE", removes))
+            if them
+        ]
         write = self.write(
             role,
             "Update",
@@ -273,7 +308,12 @@ class Table:
         return write
 
     def change(
-        self, role: str, before: Item, after: Item, revision: int, always: Collection[str] = ()
+        self,
+        role: str,
+        before: Item,
+        after: Item,
+        revision: int,
+        always: Collection[str] = (),
     ) -> Write:
         """Return the write that makes an item another, if it is at a revision; 0 is that it is new.
 
@@ -283,7 +323,9 @@ class Table:
         if not revision:
             return self.new(role, after)
         differing = {
-            name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+            name
+            for name in before.keys() | after.keys()
+            if before.get(name) != after.get(name)
         }
         # No field begins with an underscore; one may be called seen.
         names = differing | set(always)
@@ -304,13 +346,17 @@ class Table:
         if action == "Update":
             clause = f"SET #{schema.SCHEMA} = if_not_exists(#{schema.SCHEMA}, :{schema.SCHEMA})"
             before, sets, after = str(expression).partition("SET ")
-            expression = f"{before}{clause}, {after}" if sets else f"{expression} {clause}"
+            expression = (
+                f"{before}{clause}, {after}" if sets else f"{expression} {clause}"
+            )
             names[f"#{schema.SCHEMA}"] = schema.SCHEMA
             values[schema.SCHEMA] = schema.SCHEMA_NUMBER
         arguments = {
             "UpdateExpression": expression,
             "ConditionExpression": condition,
-            "ExpressionAttributeValues": marshal({f":{name}": values[name] for name in values}),
+            "ExpressionAttributeValues": marshal(
+                {f":{name}": values[name] for name in values}
+            ),
             "ExpressionAttributeNames": names,
         }
         given = {name: value for name, value in arguments.items() if value}
@@ -319,9 +365,13 @@ class Table:
 
     def removal(self, role: str, key: str, revision: int) -> Write:
         """Return the write that deletes an item, if it is at a revision."""
-        return self.write(role, "Delete", key, condition="revision = :seen", seen=revision)
+        return self.write(
+            role, "Delete", key, condition="revision = :seen", seen=revision
+        )
 
-    def count(self, role: str, key: str, name: str, most: int, until: datetime) -> Write:
+    def count(
+        self, role: str, key: str, name: str, most: int, until: datetime
+    ) -> Write:
         """Return the write that counts one more, up to ``most``; its item is kept until then."""
         return self.write(
             role,
@@ -337,14 +387,22 @@ class Table:
     def carry_out(self, write: Write) -> bool:
         """Carry out one write; False where its condition fails, or another writer is at it."""
         client: Any = self.clients.dynamodb
-        calls = {"Put": client.put_item, "Update": client.update_item, "Delete": client.delete_item}
-        return unless(_CHANGED, lambda: calls[write.action](**write.arguments)) is not None
+        calls = {
+            "Put": client.put_item,
+            "Update": client.update_item,
+            "Delete": client.delete_item,
+        }
+        return (
+            unless(_CHANGED, lambda: calls[write.action](**write.arguments)) is not None
+        )
 
     def write_all(self, requests: Iterable[Mapping[str, Any]]) -> None:
         """Carry out writes in batches, until all are; `ThrottledError` after many tries."""
 
         def write(some: Sequence[Any]) -> Any:
-            answer = self.clients.dynamodb.batch_write_item(RequestItems={self.name: some})
+            answer = self.clients.dynamodb.batch_write_item(
+                RequestItems={self.name: some}
+            )
             return answer.get("UnprocessedItems", {}).get(self.name)
 
         self._in_batches(_WRITES, requests, write)
@@ -353,7 +411,9 @@ class Table:
         self, size: int, entries: Iterable[Any], call: Callable[[Sequence[Any]], Any]
     ) -> None:
         """Call with so many entries at a time, and again with those that it returns."""
-        again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self.sleep)
+        again = retrying(
+            lambda error: isinstance(error, ThrottledError), sleep=self.sleep
+        )
         pending = iter(entries)
         left: Any = None
 
@@ -370,11 +430,13 @@ class Table:
         self,
         index: str,  # of the table
         key: tuple[str, str],  # its partition, name and value
-        filtered: tuple[str, str] | None,  # an attribute, name and value; None takes all rows
+        filtered: tuple[str, str]
+        | None,  # an attribute, name and value; None takes all rows
         limit: int,  # how many rows at the most
         start: Mapping[str, Any] | None,  # where to go on
         *,
-        prefix: str | None = None,  # of the items' keys, where the index is sorted by them
+        prefix: str
+        | None = None,  # of the items' keys, where the index is sorted by them
         forward: bool = False,  # the first rows first, else the last
     ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any] | None]:
         """Return up to ``limit`` rows of an index, and the row to go on after; None at the end.
@@ -390,7 +452,9 @@ class Table:
             "ScanIndexForward": forward,
         }
         if prefix is not None:
-            request["KeyConditionExpression"] += f" AND begins_with({schema.KEY}, :prefix)"
+            request["KeyConditionExpression"] += (
+                f" AND begins_with({schema.KEY}, :prefix)"
+            )
             values[":prefix"] = prefix
         if filtered is not None:
             request["FilterExpression"] = "#filtered = :filtered"
@@ -412,11 +476,15 @@ class Table:
                 return rows, None
         return rows, unmarshal(start or {})
 
-    def due_keys(self, queue: str, until: datetime, limit: int | None = None) -> list[str]:
+    def due_keys(
+        self, queue: str, until: datetime, limit: int | None = None
+    ) -> list[str]:
         """Return the keys of items that are due, the longest due first; the index lags."""
         bound = (schema.DUE_AT, "<=", instant_text(until))
         shards = (
-            self.partition(schema.DUE, (schema.DUE_SHARD, due_shard(queue, n)), bound, page=limit)
+            self.partition(
+                schema.DUE, (schema.DUE_SHARD, due_shard(queue, n)), bound, page=limit
+            )
             for n in range(schema.SHARDS)
         )
         rows = heapq.merge(*shards, key=lambda row: str(row[schema.DUE_AT]))
@@ -430,7 +498,9 @@ class Table:
             "scan",
             ProjectionExpression=", ".join((schema.KEY, *attributes)),
             FilterExpression=condition,
-            ExpressionAttributeValues=marshal({f":{name}": values[name] for name in values}),
+            ExpressionAttributeValues=marshal(
+                {f":{name}": values[name] for name in values}
+            ),
         )
 
     def partition(

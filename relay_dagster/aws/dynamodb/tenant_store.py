@@ -58,7 +58,9 @@ class ParsedConfigs:
     def __init__(self, max_bytes: int = _PARSED_BYTES) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[object, tuple[int, TenantConfig | RelayError]] = OrderedDict()
+        self._kept: OrderedDict[object, tuple[int, TenantConfig | RelayError]] = (
+            OrderedDict()
+        )
         self._bytes = 0
 
     def of(self, stored: StoredConfig) -> TenantConfig:
@@ -132,16 +134,23 @@ class TenantStore:
         """
         latest = self.latest_version(tenant_id) or 0
         newest = latest if before is None else min(latest, before - 1)
-        keys = [config_key(tenant_id, each) for each in range(newest, max(newest - limit, 0), -1)]
+        keys = [
+            config_key(tenant_id, each)
+            for each in range(newest, max(newest - limit, 0), -1)
+        ]
         found = [*self.database.tenants.read_all(keys, _CONFIGS.read)]
         if len(found) < len(keys):
             start = codec.marshal({schema.KEY: keys[-1], schema.OWNER: tenant_id})
             prefix = Kind.CONFIG.key(tenant_id, "")
-            older, _ = self.database.owned_page(tenant_id, prefix, limit, start, forward=False)
+            older, _ = self.database.owned_page(
+                tenant_id, prefix, limit, start, forward=False
+            )
             found += self.database.tenants.read_all(older, _CONFIGS.read)
         return tuple(found[:limit])
 
-    def create(self, tenant_id: str, text: str, *, origin: Origin = SYSTEM) -> StoredConfig:
+    def create(
+        self, tenant_id: str, text: str, *, origin: Origin = SYSTEM
+    ) -> StoredConfig:
         """Store a new tenant's first config; `TenantExistsError` where it has one."""
         try:
             return self._write(tenant_id, text, None, DayCount(), origin)
@@ -183,7 +192,11 @@ class TenantStore:
     def created_since(self, instant: datetime | None) -> list[str]:
         """Return tenants created since an instant, or ever, the oldest first."""
         # A key condition takes no empty text; a space sorts before every instant.
-        bound = (schema.CREATED_KEY, ">=", codec.instant_text(instant) if instant else " ")
+        bound = (
+            schema.CREATED_KEY,
+            ">=",
+            codec.instant_text(instant) if instant else " ",
+        )
         rows = self.database.tenants.partition(
             schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_TENANTS), bound
         )
@@ -200,7 +213,10 @@ class TenantStore:
             plain = codec.unmarshal(item)
             return int(plain["version"]), codec.of_plain(DayCount, plain["day_count"])
 
-        return self.database.tenants.read(Kind.TENANT.key(tenant_id), read) or (None, DayCount())
+        return self.database.tenants.read(Kind.TENANT.key(tenant_id), read) or (
+            None,
+            DayCount(),
+        )
 
     def _write(
         self,
@@ -230,7 +246,9 @@ class TenantStore:
         item = _CONFIGS.item(config_key(tenant_id, version), config)
         writes = [
             self.database.tenants.new("text", item),
-            *self._pointer_writes(tenant_id, latest, count, codec.instant_text(instant)),
+            *self._pointer_writes(
+                tenant_id, latest, count, codec.instant_text(instant)
+            ),
             self.database.audit_write(_entry(config, before, origin)),
             triggers_due_now(self.database.runs, tenant_id, instant),
         ]
@@ -250,7 +268,9 @@ class TenantStore:
         pointer = {schema.KEY: Kind.TENANT.key(tenant_id), "day_count": day_count}
         if latest is not None:
             item = codec.marshal({**pointer, "version": latest + 1, "updated_at": now})
-            return [table.update("tenant", item, item, "version = :latest", latest=latest)]
+            return [
+                table.update("tenant", item, item, "version = :latest", latest=latest)
+            ]
         first = {
             **pointer,
             "tenant_id": tenant_id,
@@ -270,12 +290,16 @@ class TenantStore:
         return [table.new("tenant", codec.marshal(first)), name]
 
 
-def _entry(config: StoredConfig, before: StoredConfig | None, origin: Origin) -> AuditEntry:
+def _entry(
+    config: StoredConfig, before: StoredConfig | None, origin: Origin
+) -> AuditEntry:
     """Return the audit's entry of a version; ``before`` is the one before, None for none."""
     whose, now = (config.tenant_id, config.tenant_id), config.stored_at
     if config.version == 1:
         return origin.entry(Action.TENANT_CREATED, *whose, now, config_version=1)
-    paths: Sequence[str] = changed_paths("" if before is None else before.text, config.text)
+    paths: Sequence[str] = changed_paths(
+        "" if before is None else before.text, config.text
+    )
     return origin.entry(
         Action.CONFIG_PUT,
         *whose,
@@ -302,7 +326,9 @@ class PauseStore:
     def in_force(self) -> list[Pause]:
         """Return all pauses, that of all tenants first, then by tenant; of an index, which lags."""
         table = self.database.tenants
-        rows = table.partition(schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_PAUSES))
+        rows = table.partition(
+            schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_PAUSES)
+        )
         keys = sorted({Kind.PAUSE.key(""), *(str(row[schema.KEY]) for row in rows)})
         return [*table.read_all(keys, _PAUSES.read)]
 
@@ -331,7 +357,11 @@ class PauseStore:
         return pause
 
     def end(
-        self, tenant_id: str | None, reason: str | None = None, *, origin: Origin = SYSTEM
+        self,
+        tenant_id: str | None,
+        reason: str | None = None,
+        *,
+        origin: Origin = SYSTEM,
     ) -> None:
         """Let new runs in again; a pause of the other scope stays in force."""
         key, resumed = Kind.PAUSE.key(tenant_id or ""), Action.RUNS_RESUMED

@@ -11,7 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import Codec, Item, instant_text, marshal, unmarshal
+from relay_dagster.aws.dynamodb.codec import (
+    Codec,
+    Item,
+    instant_text,
+    marshal,
+    unmarshal,
+)
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind, due_place
 from relay_dagster.aws.dynamodb.table import Table, Write
@@ -42,7 +48,9 @@ class TriggerStore:
         write = trigger_change(self.database.runs, before, after)
         return _written(before, after) if self.database.runs.carry_out(write) else None
 
-    def due(self, queue: TriggerQueue, until: datetime, limit: int) -> list[TriggerState]:
+    def due(
+        self, queue: TriggerQueue, until: datetime, limit: int
+    ) -> list[TriggerState]:
         """Return triggers that are due up to an instant, the longest due first."""
         return self.database.runs.read_due(queue, until, limit, _to_state)
 
@@ -50,7 +58,11 @@ class TriggerStore:
         """Yield the triggers of all tenants that have a schedule."""
         table = self.database.runs
         keys = [key for queue in TriggerQueue for key in table.due_keys(queue, _EVER)]
-        return (each for each in table.read_all(keys, _to_state) if each.next_run_at is not None)
+        return (
+            each
+            for each in table.read_all(keys, _to_state)
+            if each.next_run_at is not None
+        )
 
 
 def trigger_change(table: Table, before: TriggerState, after: TriggerState) -> Write:
@@ -78,7 +90,9 @@ def _written(before: TriggerState, after: TriggerState) -> TriggerState:
 
 def _to_item(state: TriggerState) -> Item:
     place = None if state.due_at is None else due_place(state.queue, state.tenant_id)
-    return _TRIGGERS.item(Kind.TRIGGER.key(state.tenant_id), state, **{schema.DUE_SHARD: place})
+    return _TRIGGERS.item(
+        Kind.TRIGGER.key(state.tenant_id), state, **{schema.DUE_SHARD: place}
+    )
 
 
 def _to_state(item: Mapping[str, Any]) -> TriggerState:
@@ -93,20 +107,31 @@ class PullStore:
 
     database: Database
 
-    def of_vendors(self, tenant_id: str, vendor_ids: Iterable[str]) -> dict[str, PullState]:
+    def of_vendors(
+        self, tenant_id: str, vendor_ids: Iterable[str]
+    ) -> dict[str, PullState]:
         """Return the pulls of a tenant's vendors, by vendor, read consistently."""
         keys = [Kind.PULL.key(tenant_id, each) for each in vendor_ids]
-        return {each.vendor_id: each for each in self.database.runs.read_all(keys, _PULLS.read)}
+        return {
+            each.vendor_id: each
+            for each in self.database.runs.read_all(keys, _PULLS.read)
+        }
 
     def of_tenant(self, tenant_id: str) -> dict[str, PullState]:
         """Return a tenant's pulls by vendor, by an index, which lags; former configs' ones too."""
         listed = schema.LISTED_TENANT, Kind.PULLS.key(tenant_id)
         rows = self.database.runs.partition(schema.BY_TENANT, listed)
-        return self.of_vendors(tenant_id, [str(row[schema.REQUESTED_KEY]) for row in rows])
+        return self.of_vendors(
+            tenant_id, [str(row[schema.REQUESTED_KEY]) for row in rows]
+        )
 
-    def due(self, until: datetime, limit: int, besides: Collection[str] = ()) -> list[PullState]:
+    def due(
+        self, until: datetime, limit: int, besides: Collection[str] = ()
+    ) -> list[PullState]:
         """Return up to ``limit`` pulls that are due up to an instant, the longest due first."""
-        return self.database.runs.read_due(schema.PULL, until, limit, _PULLS.read, besides)
+        return self.database.runs.read_due(
+            schema.PULL, until, limit, _PULLS.read, besides
+        )
 
     def change(
         self,
@@ -114,14 +139,18 @@ class PullStore:
         vendor_id: str,
         rule: Rule,
         *,
-        event: Callable[[PullState, PullState], Event | None] = lambda before, after: None,
+        event: Callable[[PullState, PullState], Event | None] = lambda before, after: (
+            None
+        ),
         audited: AuditEntry | None = None,
         must_be_active: bool = True,
     ) -> PullState | None:
         """Change a pull by a rule and return it; None where it stays. ``event`` tells webhooks."""
 
         def try_once() -> PullState | None:
-            found = self.database.runs.read(Kind.PULL.key(tenant_id, vendor_id), _PULLS.read)
+            found = self.database.runs.read(
+                Kind.PULL.key(tenant_id, vendor_id), _PULLS.read
+            )
             before = found or PullState(tenant_id=tenant_id, vendor_id=vendor_id)
             after = rule(before)
             if after is None:
@@ -134,7 +163,9 @@ class PullStore:
                 writes.append(new_event_write(table, made))
             if audited is not None:
                 writes.append(self.database.audit_write(audited))
-            self.database.transact_while_active(tenant_id if must_be_active else None, *writes)
+            self.database.transact_while_active(
+                tenant_id if must_be_active else None, *writes
+            )
             return after
 
         return self.database.until_it_holds(
@@ -151,6 +182,8 @@ def _pull_item(state: PullState) -> Item:
     more = {
         schema.LISTED_TENANT: Kind.PULLS.key(state.tenant_id),
         schema.REQUESTED_KEY: state.vendor_id,
-        schema.DUE_SHARD: due_place(schema.PULL, f"{state.tenant_id}#{state.vendor_id}"),
+        schema.DUE_SHARD: due_place(
+            schema.PULL, f"{state.tenant_id}#{state.vendor_id}"
+        ),
     }
     return _PULLS.item(Kind.PULL.key(state.tenant_id, state.vendor_id), state, **more)

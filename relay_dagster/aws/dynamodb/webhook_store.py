@@ -66,7 +66,11 @@ class _Stored:
                 {**self.documents.get(each.webhook_id, {}), **codec.to_plain(each)}
                 for each in webhooks
             ),
-            *(each for webhook_id, each in self.documents.items() if webhook_id not in known),
+            *(
+                each
+                for webhook_id, each in self.documents.items()
+                if webhook_id not in known
+            ),
         ]
         plain = {
             schema.KEY: Kind.WEBHOOKS.key(tenant_id),
@@ -90,7 +94,9 @@ class WebhookStore:
     def of_tenants(self, tenant_ids: Iterable[str]) -> dict[str, Webhooks]:
         """Return the webhooks of tenants, read consistently, but those that cannot be read."""
         wanted = {Kind.WEBHOOKS.key(tenant_id): tenant_id for tenant_id in tenant_ids}
-        return self.database.tenants.read_each(wanted, lambda _, item: self._stored(item).webhooks)
+        return self.database.tenants.read_each(
+            wanted, lambda _, item: self._stored(item).webhooks
+        )
 
     def change(
         self, tenant_id: str, rule: WebhooksRule, entry: AuditEntry | None = None
@@ -109,7 +115,9 @@ class WebhookStore:
                 self.database.transact_while_active(maker, write, *audit)
             return after
 
-        return self.database.until_it_holds(try_once, "change", f"webhooks of tenant {tenant_id}")
+        return self.database.until_it_holds(
+            try_once, "change", f"webhooks of tenant {tenant_id}"
+        )
 
     def add_event(self, event: Event) -> None:
         """Add an event of no other change; `TenantClosingError` while its tenant is deleted."""
@@ -139,12 +147,19 @@ class WebhookStore:
         table, key = self.database.runs, Kind.EVENT.key(before.event_id)
         write = table.removal("event", key, before.revision)
         if after.deliveries:
-            write = table.change("event", _to_item(before), _to_item(after), before.revision)
+            write = table.change(
+                "event", _to_item(before), _to_item(after), before.revision
+            )
         return after if table.carry_out(write) else None
 
-    def events_of(self, tenant_id: str, *, limit: int, cursor: str | None = None) -> Page[Event]:
+    def events_of(
+        self, tenant_id: str, *, limit: int, cursor: str | None = None
+    ) -> Page[Event]:
         """Return a tenant's events, the last first, by an index, which lags; `BadCursorError`."""
-        table, key = self.database.runs, (schema.LISTED_TENANT, Kind.EVENTS.key(tenant_id))
+        table, key = (
+            self.database.runs,
+            (schema.LISTED_TENANT, Kind.EVENTS.key(tenant_id)),
+        )
         start = start_key(cursor, Kind.EVENT, _EVENT_ID.fullmatch, key)
         rows, last = table.rows(schema.BY_TENANT, key, None, limit, start)
         events = table.read_all((str(row[schema.KEY]) for row in rows), to_event)
@@ -164,7 +179,9 @@ class WebhookStore:
         if len(tries) > limit:
             tries = tries[:limit]
             last = tries[-1]
-            after = to_cursor(f"{codec.by_time(last.occurred_at, last.event_id)}#{last.number}")
+            after = to_cursor(
+                f"{codec.by_time(last.occurred_at, last.event_id)}#{last.number}"
+            )
         return Page(tuple(tries), after)
 
     def _rest_of_event(
@@ -183,7 +200,9 @@ class WebhookStore:
         event = self.event(event_id)
         if event is None or event.tenant_id != tenant_id:
             return [], after
-        return [one for one in event.tries_of(webhook_id) if one.number < int(number)], after
+        return [
+            one for one in event.tries_of(webhook_id) if one.number < int(number)
+        ], after
 
     def _of_tenant(self, tenant_id: str) -> _Stored:
         found = self.database.tenants.read(Kind.WEBHOOKS.key(tenant_id), self._stored)
@@ -198,7 +217,9 @@ class WebhookStore:
                 readable.append(codec.of_plain(Webhook, each))
             except Exception as error:  # noqa: BLE001 - whatever another release has written
                 self.database.tenants.report_unreadable(item or {}, error)
-        return _Stored(item, {each["webhook_id"]: each for each in documents}, tuple(readable))
+        return _Stored(
+            item, {each["webhook_id"]: each for each in documents}, tuple(readable)
+        )
 
 
 def new_event_write(table: Table, event: Event) -> Write:
@@ -230,7 +251,10 @@ def _read_deliveries(_: Any, text: str) -> dict[str, Delivery]:
 
 _EVENTS = codec.Codec(
     kind=Event,
-    forms={"data": codec.JSON_TEXT, "deliveries": codec.Form(_deliveries_text, _read_deliveries)},
+    forms={
+        "data": codec.JSON_TEXT,
+        "deliveries": codec.Form(_deliveries_text, _read_deliveries),
+    },
     renamed={"type": "event"},
 )
 

@@ -27,7 +27,11 @@ from relay_dagster.aws.provisioning.bucket import (
     upload_policy,
 )
 from relay_dagster.aws.provisioning.resources import Feature, differences, set_missing
-from relay_dagster.aws.provisioning.tables import await_table, table_exists, table_features
+from relay_dagster.aws.provisioning.tables import (
+    await_table,
+    table_exists,
+    table_features,
+)
 from relay_dagster.settings import ProvisioningSettings, Settings, audit_table_beside
 
 _QueueName = Annotated[str, AfterValidator(name_of)]
@@ -38,14 +42,18 @@ class Names(ProvisioningSettings):
 
     bucket: str = Field(resources.BUCKET, validation_alias="ARTIFACT_BUCKET")
     runs_table: str = Field(resources.RUNS_TABLE, validation_alias="RUNS_TABLE")
-    tenants_table: str = Field(resources.TENANTS_TABLE, validation_alias="TENANTS_TABLE")
+    tenants_table: str = Field(
+        resources.TENANTS_TABLE, validation_alias="TENANTS_TABLE"
+    )
     audit_table: str = Field(
         default_factory=lambda read: audit_table_beside(read["tenants_table"]),
         validation_alias="AUDIT_TABLE",
     )
     queue: _QueueName = Field(resources.QUEUE_NAME, validation_alias="SQS_QUEUE_URL")
     dlq: _QueueName = Field(resources.DLQ_NAME, validation_alias="SQS_DLQ_URL")
-    uploads: _QueueName = Field(resources.UPLOADS_NAME, validation_alias="UPLOADS_QUEUE_URL")
+    uploads: _QueueName = Field(
+        resources.UPLOADS_NAME, validation_alias="UPLOADS_QUEUE_URL"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,9 @@ class Provisioned:
     changes: tuple[str, ...]
 
 
-def bootstrap(names: Names | None = None, clients: Clients | None = None) -> list[tuple[str, str]]:
+def bootstrap(
+    names: Names | None = None, clients: Clients | None = None
+) -> list[tuple[str, str]]:
     """Provision, and return the variables to export."""
     return list(provision(names, clients).variables)
 
@@ -73,7 +83,9 @@ def provision(
     dlq_url, dlq_arn = run.provide_queue(names.dlq, resources.dlq_attributes())
     queue_url, _ = run.provide_queue(
         names.queue,
-        resources.queue_attributes(dlq_arn, names.visibility_timeout_seconds, names.max_attempts),
+        resources.queue_attributes(
+            dlq_arn, names.visibility_timeout_seconds, names.max_attempts
+        ),
     )
     uploads_url = run.provide_uploads()
     is_elsewhere = names.audit_table != audit_table_beside(names.tenants_table)
@@ -117,7 +129,9 @@ class _Provisioning:
             await_table(self.clients, name)
             self._set(table_features(self.clients, definition, expires=expires))
 
-    def provide_queue(self, name: str, attributes: Mapping[str, Any]) -> tuple[str, str]:
+    def provide_queue(
+        self, name: str, attributes: Mapping[str, Any]
+    ) -> tuple[str, str]:
         """Return the queue's URL and its ARN."""
         url = find_queue_url(self.clients, name)
         if url is None:
@@ -159,7 +173,10 @@ def check(settings: Settings, clients: Clients | None = None) -> list[str]:
         *(f"bucket_misconfigured: {each}" for each in drift),
         *(f"table_misconfigured: {each}" for each in tables),
         *(f"queue_misconfigured: {each}" for each in _queue_drift(clients, settings)),
-        *(f"queue_misconfigured: {each}" for each in _uploads_drift(clients, settings, has_bucket)),
+        *(
+            f"queue_misconfigured: {each}"
+            for each in _uploads_drift(clients, settings, has_bucket)
+        ),
     ]
     return list(dict.fromkeys(found))
 
@@ -190,7 +207,9 @@ def _queue_drift(clients: Clients, settings: Settings) -> Iterator[str]:
     yield from differences(queue_features(clients, settings.dlq_url, wanted))
 
 
-def _uploads_drift(clients: Clients, settings: Settings, has_bucket: bool) -> Iterator[str]:
+def _uploads_drift(
+    clients: Clients, settings: Settings, has_bucket: bool
+) -> Iterator[str]:
     """Yield how the delivery of upload events differs; without a queue for them there is none."""
     url, bucket = settings.uploads_queue_url, settings.artifact_bucket
     if url is None:

@@ -44,7 +44,9 @@ def create_bucket(clients: Clients, bucket: str) -> None:
     region = clients.s3.meta.region_name
     where: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
-        clients.s3.create_bucket(Bucket=bucket, **({} if region == _NO_LOCATION else where))
+        clients.s3.create_bucket(
+            Bucket=bucket, **({} if region == _NO_LOCATION else where)
+        )
     except ClientError as error:
         if error_code(error) == "BucketAlreadyExists":
             raise _not_ours(bucket) from error
@@ -59,20 +61,32 @@ def _not_ours(bucket: str) -> SettingsError:
     )
 
 
-def bucket_features(clients: Clients, bucket: str, retention_days: int) -> list[Feature]:
+def bucket_features(
+    clients: Clients, bucket: str, retention_days: int
+) -> list[Feature]:
     """Return the features of a bucket: private, encrypted, versioned, rid of old artifacts."""
     s3 = clients.s3
 
     def public_access() -> str | None:
-        block = _answer(s3.get_public_access_block, bucket).get("PublicAccessBlockConfiguration")
+        block = _answer(s3.get_public_access_block, bucket).get(
+            "PublicAccessBlockConfiguration"
+        )
         if block is None:
             return None
-        return "blocked" if all(map(block.get, resources.PUBLIC_ACCESS_BLOCK)) else "partly open"
+        return (
+            "blocked"
+            if all(map(block.get, resources.PUBLIC_ACCESS_BLOCK))
+            else "partly open"
+        )
 
     def encryption() -> str | None:
         """Return ``on`` for whichever key: a better one than ours is no difference."""
         found = _answer(s3.get_bucket_encryption, bucket)
-        return "on" if found.get("ServerSideEncryptionConfiguration", {}).get("Rules") else None
+        return (
+            "on"
+            if found.get("ServerSideEncryptionConfiguration", {}).get("Rules")
+            else None
+        )
 
     return [
         Feature(
@@ -80,7 +94,8 @@ def bucket_features(clients: Clients, bucket: str, retention_days: int) -> list[
             "blocked",
             public_access,
             lambda: s3.put_public_access_block(
-                Bucket=bucket, PublicAccessBlockConfiguration=resources.PUBLIC_ACCESS_BLOCK
+                Bucket=bucket,
+                PublicAccessBlockConfiguration=resources.PUBLIC_ACCESS_BLOCK,
             ),
         ),
         Feature(
@@ -108,7 +123,9 @@ def _lifecycle(s3: Any, bucket: str, retention_days: int) -> Feature:
     ours = {rule["ID"] for rule in wanted}
 
     def describe(rules: list[Any]) -> str:
-        found = {days for rule in rules if (days := rule.get("Expiration", {}).get("Days"))}
+        found = {
+            days for rule in rules if (days := rule.get("Expiration", {}).get("Days"))
+        }
         is_another_number = len(found) == 1 and found != {retention_days}
         return f"after {found.pop()} days" if is_another_number else CHANGED
 
@@ -138,11 +155,15 @@ def upload_notification(clients: Clients, bucket: str, queue_arn: str) -> Featur
 
     def others() -> dict[str, Any]:
         answer = s3.get_bucket_notification_configuration(Bucket=bucket)
-        return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+        return {
+            name: value for name, value in answer.items() if name != "ResponseMetadata"
+        }
 
     def essence(order: Mapping[str, Any]) -> tuple[Any, ...]:
         rules = order.get("Filter", {}).get("Key", {}).get("FilterRules", [])
-        return sorted(order["Events"]), [(rule["Name"].lower(), rule["Value"]) for rule in rules]
+        return sorted(order["Events"]), [
+            (rule["Name"].lower(), rule["Value"]) for rule in rules
+        ]
 
     return shared_list(
         f"notification of bucket {bucket}",
@@ -152,7 +173,8 @@ def upload_notification(clients: Clients, bucket: str, queue_arn: str) -> Featur
         is_ours=lambda order: order["QueueArn"] == queue_arn,
         essence=essence,
         store=lambda orders: s3.put_bucket_notification_configuration(
-            Bucket=bucket, NotificationConfiguration={**others(), "QueueConfigurations": orders}
+            Bucket=bucket,
+            NotificationConfiguration={**others(), "QueueConfigurations": orders},
         ),
     )
 
@@ -164,7 +186,9 @@ def _answer(read: Callable[..., Any], bucket: str) -> Mapping[str, Any]:
 
 def find_queue_url(clients: Clients, name: str) -> str | None:
     """Return the URL of a queue, None where there is none."""
-    return unless(NO_QUEUE, lambda: clients.sqs.get_queue_url(QueueName=name)["QueueUrl"])
+    return unless(
+        NO_QUEUE, lambda: clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    )
 
 
 def create_queue(clients: Clients, name: str, attributes: Mapping[str, Any]) -> str:
@@ -178,7 +202,9 @@ def find_queue_arn(clients: Clients, url: str) -> str | None:
     return unless(NO_QUEUE, lambda: _attributes(clients, url).get("QueueArn"))
 
 
-def queue_features(clients: Clients, url: str, wanted: Mapping[str, Any]) -> list[Feature]:
+def queue_features(
+    clients: Clients, url: str, wanted: Mapping[str, Any]
+) -> list[Feature]:
     """Return the features of a queue, one for each attribute."""
 
     def feature(name: str, value: str) -> Feature:
@@ -226,7 +252,10 @@ def name_of(url: str) -> str:
 def _read(attributes: Mapping[str, str], name: str) -> str | None:
     if name == _SSE:
         # A key of the owner's own is encryption too; off is as good as not set.
-        on = attributes.get("KmsMasterKeyId") or attributes.get(_SSE, "").lower() == "true"
+        on = (
+            attributes.get("KmsMasterKeyId")
+            or attributes.get(_SSE, "").lower() == "true"
+        )
         return "true" if on else None
     return attributes.get(name) or None
 

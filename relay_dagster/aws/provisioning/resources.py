@@ -34,7 +34,9 @@ PUBLIC_ACCESS_BLOCK: Any = {
     "BlockPublicPolicy": True,
     "RestrictPublicBuckets": True,
 }
-ENCRYPTION: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+ENCRYPTION: Any = {
+    "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+}
 # Both cases: a job that was sent straight to the queue brings its own run_id.
 _RUN_PREFIXES = sorted(set(string.hexdigits))
 # For how long an overwritten, deleted or expired object can still be brought back.
@@ -49,10 +51,18 @@ def lifecycle_rules(retention_days: Any) -> list[dict[str, Any]]:
     expire: dict[str, Any] = {"Expiration": {"Days": retention_days}}
     abort = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}}
     return [
-        *(_rule(f"run-artifacts-{each}", each, expire, _NONCURRENT) for each in _RUN_PREFIXES),
+        *(
+            _rule(f"run-artifacts-{each}", each, expire, _NONCURRENT)
+            for each in _RUN_PREFIXES
+        ),
         _rule("unfinished-uploads", "", abort),
         _rule("superseded-feeds", "published/", _NO_DELETE_MARKERS, _NONCURRENT),
-        _rule("overwritten-uploads", UPLOADS_PREFIX, _NO_DELETE_MARKERS, _NONCURRENT_UPLOAD),
+        _rule(
+            "overwritten-uploads",
+            UPLOADS_PREFIX,
+            _NO_DELETE_MARKERS,
+            _NONCURRENT_UPLOAD,
+        ),
     ]
 
 
@@ -63,15 +73,23 @@ def _rule(name: str, prefix: str, *actions: dict[str, Any]) -> dict[str, Any]:
 
 def dlq_attributes() -> dict[str, Any]:
     """Return the attributes of a dead-letter queue."""
-    return {"MessageRetentionPeriod": DLQ_RETENTION_SECONDS, "SqsManagedSseEnabled": True}
+    return {
+        "MessageRetentionPeriod": DLQ_RETENTION_SECONDS,
+        "SqsManagedSseEnabled": True,
+    }
 
 
-def queue_attributes(dlq_arn: Any, visibility_seconds: Any, max_receives: Any) -> dict[str, Any]:
+def queue_attributes(
+    dlq_arn: Any, visibility_seconds: Any, max_receives: Any
+) -> dict[str, Any]:
     """Return the attributes of a queue; a message may wait as long as SQS keeps one."""
     return {
         "VisibilityTimeout": visibility_seconds,
         "MessageRetentionPeriod": DLQ_RETENTION_SECONDS,
-        "RedrivePolicy": {"deadLetterTargetArn": dlq_arn, "maxReceiveCount": max_receives},
+        "RedrivePolicy": {
+            "deadLetterTargetArn": dlq_arn,
+            "maxReceiveCount": max_receives,
+        },
         "SqsManagedSseEnabled": True,
     }
 
@@ -81,7 +99,9 @@ def upload_queue_attributes(dlq_arn: Any) -> dict[str, Any]:
     return queue_attributes(dlq_arn, UPLOADS_VISIBILITY_SECONDS, UPLOADS_MAX_RECEIVES)
 
 
-def upload_statement(sid: Any, queue_arn: Any, bucket_arn: Any, account: Any) -> dict[str, Any]:
+def upload_statement(
+    sid: Any, queue_arn: Any, bucket_arn: Any, account: Any
+) -> dict[str, Any]:
     """Return the statement of the policy by which the bucket may send to the queue of uploads."""
     return {
         "Sid": sid,
@@ -155,7 +175,11 @@ def set_missing(features: Iterable[Feature], *, repair: bool = False) -> list[st
     changes = []
     for feature in features:
         is_ = feature.read()
-        if is_ == feature.wanted or feature.apply is None or not (is_ is None or repair):
+        if (
+            is_ == feature.wanted
+            or feature.apply is None
+            or not (is_ is None or repair)
+        ):
             continue
         feature.apply()
         was = "" if is_ is None else f" (it was {_shown(is_)})"

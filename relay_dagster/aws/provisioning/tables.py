@@ -45,11 +45,22 @@ def table_features(
 
     def expires_by() -> str | None:
         found = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
-        return f"by {found.get('AttributeName')}" if found["TimeToLiveStatus"] in _ON else None
+        return (
+            f"by {found.get('AttributeName')}"
+            if found["TimeToLiveStatus"] in _ON
+            else None
+        )
 
     features = [
-        Feature(f"key of table {name}", _keys(definition), lambda: _keys(_table(clients, name))),
-        *(_index(clients, definition, each) for each in definition["GlobalSecondaryIndexes"]),
+        Feature(
+            f"key of table {name}",
+            _keys(definition),
+            lambda: _keys(_table(clients, name)),
+        ),
+        *(
+            _index(clients, definition, each)
+            for each in definition["GlobalSecondaryIndexes"]
+        ),
         Feature(
             f"billing of table {name}",
             "PAY_PER_REQUEST",
@@ -75,7 +86,9 @@ def table_features(
             f"expiry of items of table {name}",
             f"by {schema.EXPIRY}",
             expires_by,
-            lambda: dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=expiry),
+            lambda: dynamodb.update_time_to_live(
+                TableName=name, TimeToLiveSpecification=expiry
+            ),
         ),
     ]
     return features if expires else features[:-1]
@@ -85,7 +98,9 @@ def _table(clients: Clients, name: str) -> Mapping[str, Any]:
     return clients.dynamodb.describe_table(TableName=name)["Table"]
 
 
-def _index(clients: Clients, definition: Mapping[str, Any], index: Mapping[str, Any]) -> Feature:
+def _index(
+    clients: Clients, definition: Mapping[str, Any], index: Mapping[str, Any]
+) -> Feature:
     """Return an index as a feature; one that our table lacks is added, others are reported."""
     name, table = index["IndexName"], definition["TableName"]
 
@@ -107,14 +122,22 @@ def _indexes(clients: Clients, table: str) -> dict[str, Mapping[str, Any]]:
     return {each["IndexName"]: each for each in described}
 
 
-def _add_index(clients: Clients, definition: Mapping[str, Any], index: Mapping[str, Any]) -> None:
+def _add_index(
+    clients: Clients, definition: Mapping[str, Any], index: Mapping[str, Any]
+) -> None:
     """Add an index to a table that has items, and wait until it can be used."""
     name, table = index["IndexName"], definition["TableName"]
     change: Any = {"Create": dict(index)}
     keys = {key["AttributeName"] for key in index["KeySchema"]}
-    attributes = [one for one in definition["AttributeDefinitions"] if one["AttributeName"] in keys]
+    attributes = [
+        one
+        for one in definition["AttributeDefinitions"]
+        if one["AttributeName"] in keys
+    ]
     clients.dynamodb.update_table(
-        TableName=table, AttributeDefinitions=attributes, GlobalSecondaryIndexUpdates=[change]
+        TableName=table,
+        AttributeDefinitions=attributes,
+        GlobalSecondaryIndexUpdates=[change],
     )
 
     def refuse_unready() -> None:
@@ -123,7 +146,9 @@ def _add_index(clients: Clients, definition: Mapping[str, Any], index: Mapping[s
             raise _NotReadyError(f"index {name} of table {table} is {status}")
 
     unready = retrying(
-        lambda error: isinstance(error, _NotReadyError), tries=_INDEX_TRIES, max_pause_seconds=5
+        lambda error: isinstance(error, _NotReadyError),
+        tries=_INDEX_TRIES,
+        max_pause_seconds=5,
     )
     unready(refuse_unready)
 

@@ -73,10 +73,16 @@ class TriggerCheck:
         if after.wanted is Trigger.UPLOAD:
             if self.platform.runs.lock(after.tenant_id).active_run_id is not None:
                 # Nobody knows yet which uploads that run consumes: they are judged once it ends.
-                log.info("run_follows", tenant_id=after.tenant_id, reason="another run is active")
+                log.info(
+                    "run_follows",
+                    tenant_id=after.tenant_id,
+                    reason="another run is active",
+                )
                 self.platform.triggers.put(before, resting(after, plan, self.clock()))
                 return None
-            prefixes = {name: at for name, at in plan.prefixes.items() if name in after.uploads}
+            prefixes = {
+                name: at for name, at in plan.prefixes.items() if name in after.uploads
+            }
             if not _has_new_upload(self.platform, after, prefixes):
                 log.info("uploads_spent", tenant_id=after.tenant_id)
                 after = dropped(after)
@@ -95,7 +101,9 @@ class TriggerCheck:
         """Return a plan as of the first config with its schedule, of those since the last look."""
         if plan.schedule == (before.cron, before.timezone):
             return plan
-        for stored in self.platform.tenants.versions(before.tenant_id, limit=MAX_CONFIGS):
+        for stored in self.platform.tenants.versions(
+            before.tenant_id, limit=MAX_CONFIGS
+        ):
             if self._plan_of(stored).schedule != plan.schedule:
                 break
             plan = replace(plan, stored_at=stored.stored_at)
@@ -110,7 +118,8 @@ class TriggerCheck:
         new = [
             (vendor_id, pull)
             for vendor_id, pull in {**dict.fromkeys(known), **plan.pulls}.items()
-            if vendor_id not in known or known[vendor_id].source != (pull.digest if pull else "")
+            if vendor_id not in known
+            or known[vendor_id].source != (pull.digest if pull else "")
         ]
 
         def note(each: tuple[str, PullConfig | None]) -> None:
@@ -120,13 +129,17 @@ class TriggerCheck:
         drain(new, note, fail, threads=min(PULLS_AT_ONCE, len(new)))
 
 
-def _has_new_upload(platform: Platform, state: TriggerState, prefixes: Mapping[str, str]) -> bool:
+def _has_new_upload(
+    platform: Platform, state: TriggerState, prefixes: Mapping[str, str]
+) -> bool:
     """Return whether a latest upload is newer than what the last run that listed it has pinned."""
     left = dict[str, datetime]()
     for name, prefix in prefixes.items():
         event = state.newest.get(name)
         is_under = event is not None and event.key.startswith(prefix)
-        found = platform.objects.listed_object(event.key) if event and is_under else None
+        found = (
+            platform.objects.listed_object(event.key) if event and is_under else None
+        )
         if (upload := found or platform.objects.latest_object(prefix)) is not None:
             left[name] = upload.last_modified
     if not left:
@@ -149,7 +162,9 @@ def _pinned(platform: Platform, run: RunRecord) -> dict[str, datetime | None]:
         for name, entry in vendors.items()
         if entry["selection"] in (None, "latest")
     }
-    return {name: text and datetime.fromisoformat(text) for name, text in modified.items()}
+    return {
+        name: text and datetime.fromisoformat(text) for name, text in modified.items()
+    }
 
 
 def take_due(
@@ -158,24 +173,38 @@ def take_due(
     monotonic: Callable[[], float] = time.monotonic,
 ) -> int:
     """Start runs that are due, new ones first, of those that wait some; return how many."""
-    check, deadline = TriggerCheck(platform, clock), Deadline.after(TICK_SECONDS, monotonic)
+    check, deadline = (
+        TriggerCheck(platform, clock),
+        Deadline.after(TICK_SECONDS, monotonic),
+    )
     count, is_more = 0, True
     while is_more:
         states = platform.triggers.due(TriggerQueue.DUE, clock(), MAX_AT_ONCE)
         count += take_all(check, states)
         is_more = len(states) == MAX_AT_ONCE and not deadline.has_passed()
-    return count + take_all(check, platform.triggers.due(TriggerQueue.WANTED, clock(), MAX_AT_ONCE))
+    return count + take_all(
+        check, platform.triggers.due(TriggerQueue.WANTED, clock(), MAX_AT_ONCE)
+    )
 
 
-def take_all(check: TriggerCheck, states: Sequence[TriggerState], plan: Plan | None = None) -> int:
+def take_all(
+    check: TriggerCheck, states: Sequence[TriggerState], plan: Plan | None = None
+) -> int:
     """Check triggers, by a plan read after them; return how many runs start. A fault waits."""
     platform = check.platform
 
     def put_off(state: TriggerState, error: Exception) -> None:
-        report_fault(platform.metrics, "trigger_not_taken", error, tenant_id=state.tenant_id)
-        platform.triggers.put(state, replace(state, due_at=check.clock() + AFTER_A_FAULT))
+        report_fault(
+            platform.metrics, "trigger_not_taken", error, tenant_id=state.tenant_id
+        )
+        platform.triggers.put(
+            state, replace(state, due_at=check.clock() + AFTER_A_FAULT)
+        )
 
     started = drain(
-        states, lambda state: check.take(state, plan), put_off, threads=min(THREADS, len(states))
+        states,
+        lambda state: check.take(state, plan),
+        put_off,
+        threads=min(THREADS, len(states)),
     )
     return sum(run is not None for run in started)

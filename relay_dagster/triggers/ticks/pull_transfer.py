@@ -90,7 +90,9 @@ class Transfer:
         if secret is None:
             raise CallError(f"SECRET_NOT_FOUND: the tenant has no secret {name}")
         if secret.host not in destination.host_names:
-            raise CallError(f"SECRET_NOT_FOR_HOST: the secret {name} is for another host or port")
+            raise CallError(
+                f"SECRET_NOT_FOR_HOST: the secret {name} is for another host or port"
+            )
         return secret.value
 
     def _is_settled(self, mark: FileMark) -> bool:
@@ -131,7 +133,9 @@ class Transfer:
                 raise LeaseLostError
             is_judged, size = size >= HEAD_BYTES, size + len(chunk)
             if size > limit:
-                raise CallError(f"the file has more than {limit:,} bytes, which are the most")
+                raise CallError(
+                    f"the file has more than {limit:,} bytes, which are the most"
+                )
             if is_judged:
                 yield chunk
                 continue
@@ -153,7 +157,9 @@ class Transfer:
 
     def _unchanged(self, mark: FileMark) -> str:
         now = self.clock()
-        self._change(rules.unchanged(self.lease, self.state.source, mark, now, self._every))
+        self._change(
+            rules.unchanged(self.lease, self.state.source, mark, now, self._every)
+        )
         return "unchanged"
 
     @property

@@ -23,7 +23,13 @@ from relay_dagster.outbound.streams import CallError
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers import pulls as rules
-from relay_dagster.triggers.pulls import FIRST_RETRY, LEASE, LeaseLostError, PullState, event_of
+from relay_dagster.triggers.pulls import (
+    FIRST_RETRY,
+    LEASE,
+    LeaseLostError,
+    PullState,
+    event_of,
+)
 from relay_dagster.triggers.ticks.check import TriggerCheck
 from relay_dagster.triggers.ticks.pull_transfer import PULL_SECONDS, Transfer
 from relay_dagster.wiring import Platform
@@ -56,7 +62,9 @@ class Puller:
 
     platform: Platform = field(kw_only=False)  # the stores
     clock: Callable[[], datetime] = utc_now  # tells the time, aware
-    monotonic: Callable[[], float] = time.monotonic  # tells how long things last, in seconds
+    monotonic: Callable[[], float] = (
+        time.monotonic
+    )  # tells how long things last, in seconds
     seconds: float = PULL_SECONDS  # that a transfer may take
     check_seconds: float = CHECK_SECONDS  # between two looks at what is due
     look_seconds: float = LOOK_SECONDS  # for so long a tick waits for its look
@@ -94,7 +102,11 @@ class Puller:
         if self.monotonic() >= self._check_at:
             self._check_at = self.monotonic() + self.check_seconds
             room = min(MAX_IN_HAND - len(self._in_hand), PAGE)
-            due = self.platform.pulls.due(self.clock(), room, self._in_hand) if room > 0 else ()
+            due = (
+                self.platform.pulls.due(self.clock(), room, self._in_hand)
+                if room > 0
+                else ()
+            )
             for state in due:
                 pull = PullInHand(state, secrets.token_hex(16))
                 self._in_hand[pull.key] = pull
@@ -121,7 +133,9 @@ class Puller:
         ]
 
         def not_renewed(pull: PullInHand, error: Exception) -> None:
-            report_fault(self.platform.metrics, "pull_not_renewed", error, **_facts(pull.state))
+            report_fault(
+                self.platform.metrics, "pull_not_renewed", error, **_facts(pull.state)
+            )
 
         drain(ending, self._renew_one, not_renewed, threads=min(THREADS, len(ending)))
 
@@ -161,7 +175,9 @@ class Puller:
         if config is None:
             self._change(taken, rules.put_off(pull.lease, self.clock(), FIRST_RETRY))
             return
-        vendor = next((v for v in config.vendors if v.vendor_id == taken.vendor_id), None)
+        vendor = next(
+            (v for v in config.vendors if v.vendor_id == taken.vendor_id), None
+        )
         if vendor is None or vendor.inbound.pull is None:
             self.platform.pulls.remove(taken)
             return

@@ -68,7 +68,11 @@ def uploads_in(body: str) -> list[CreatedObject]:
         if document.get("source") == "aws.s3":
             return list(_of_event_bridge(document))
         if isinstance(document.get("Records"), list):
-            return [upload for record in document["Records"] for upload in _of_record(record)]
+            return [
+                upload
+                for record in document["Records"]
+                for upload in _of_record(record)
+            ]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise NotAnEventError(f"an event lacks what it must have: {error!r}") from error
     keys = ", ".join(map(str, document))[:_MAX_SHOWN] or "none"
@@ -82,7 +86,9 @@ def _of_record(record: Mapping[str, Any]) -> Iterator[CreatedObject]:
     if name.startswith(_CREATED):
         detail = record["s3"]
         key = unquote_plus(_text(detail["object"]["key"]))
-        yield CreatedObject(_text(detail["bucket"]["name"]), key, _instant(record["eventTime"]))
+        yield CreatedObject(
+            _text(detail["bucket"]["name"]), key, _instant(record["eventTime"])
+        )
 
 
 def _of_event_bridge(document: Mapping[str, Any]) -> Iterator[CreatedObject]:
@@ -91,14 +97,18 @@ def _of_event_bridge(document: Mapping[str, Any]) -> Iterator[CreatedObject]:
         detail = document["detail"]
         key = _text(detail["object"]["key"])
         for each in dict.fromkeys((key, unquote_plus(key))):
-            yield CreatedObject(_text(detail["bucket"]["name"]), each, _instant(document["time"]))
+            yield CreatedObject(
+                _text(detail["bucket"]["name"]), each, _instant(document["time"])
+            )
 
 
 def _read_object(body: object) -> Mapping[str, Any]:
     try:
         document = json.loads(_text(body))
     except (TypeError, ValueError, RecursionError) as error:
-        raise NotAnEventError(f"the body is not JSON: {str(error)[:_MAX_SHOWN]}") from error
+        raise NotAnEventError(
+            f"the body is not JSON: {str(error)[:_MAX_SHOWN]}"
+        ) from error
     if not isinstance(document, dict):
         raise NotAnEventError("the body is not a JSON object")
     return document
@@ -136,7 +146,9 @@ class UploadTick:
         left = poll_seconds
         while not self.passes or left >= 1:
             # Wait for the first events, then take all that are there.
-            received = some = queue.receive(wait_seconds=int(min(left, LONG_POLL_SECONDS)))
+            received = some = queue.receive(
+                wait_seconds=int(min(left, LONG_POLL_SECONDS))
+            )
             while len(some) == MAX_MESSAGES and len(received) < MAX_AT_ONCE:
                 some = queue.receive()
                 received = received + some
@@ -167,20 +179,30 @@ class UploadTick:
 
         def not_noted(tenant_id: str, error: Exception) -> None:
             lost.add(tenant_id)
-            report_fault(self.platform.metrics, "uploads_not_noted", error, tenant_id=tenant_id)
+            report_fault(
+                self.platform.metrics, "uploads_not_noted", error, tenant_id=tenant_id
+            )
 
         def send_to_dlq(refused: tuple[Message, str]) -> None:
             message, cause = refused
             queue.send_to_dlq(message, cause)
-            log.error("invalid_upload_event", message_id=message.message_id, error=cause)
+            log.error(
+                "invalid_upload_event", message_id=message.message_id, error=cause
+            )
             self.platform.metrics.worker_error("invalid_upload_event")
 
         def not_sent(_: tuple[Message, str], error: Exception) -> None:
             report_fault(self.platform.metrics, "upload_event_not_sent_to_dlq", error)
 
-        drain(uploads, lambda tenant_id: self._note(tenant_id, uploads[tenant_id]), not_noted)
+        drain(
+            uploads,
+            lambda tenant_id: self._note(tenant_id, uploads[tenant_id]),
+            not_noted,
+        )
         read = [each for each in messages if each.receipt_handle in sources]
-        queue.delete_all([each for each in read if not sources[each.receipt_handle] & lost])
+        queue.delete_all(
+            [each for each in read if not sources[each.receipt_handle] & lost]
+        )
         drain(unreadable, send_to_dlq, not_sent)
 
     def _note(self, tenant_id: str, uploads: Sequence[CreatedObject]) -> None:
@@ -202,4 +224,6 @@ class UploadTick:
                 if written.due_at is not None and written.due_at <= self.clock():
                     self.started += take_all(check, [written], plan)
                 return
-        raise ThrottledError("note_uploads", f"tenant {tenant_id}: too many writers at once")
+        raise ThrottledError(
+            "note_uploads", f"tenant {tenant_id}: too many writers at once"
+        )

@@ -51,7 +51,11 @@ class WebhookClient:
         return self.given_ssl or httpcore.default_ssl_context()
 
     def call(
-        self, destination: Destination, headers: Mapping[str, str], body: bytes, at: datetime
+        self,
+        destination: Destination,
+        headers: Mapping[str, str],
+        body: bytes,
+        at: datetime,
     ) -> DeliveryAttempt:
         """Send a body to a destination, now (``at``); an answer other than 2xx is an error, too."""
         began = time.monotonic()
@@ -60,13 +64,21 @@ class WebhookClient:
         backend = JudgedBackend(destination, allowance, self.resolve)
         try:
             trust = self.judged_by
-            with exchange("POST", backend, headers, ssl_context=trust, body=body) as response:
+            with exchange(
+                "POST", backend, headers, ssl_context=trust, body=body
+            ) as response:
                 allowance.shorten(_REST_SECONDS)
-                with suppress(CallError, httpcore.ProtocolError, httpcore.NetworkError, OSError):
+                with suppress(
+                    CallError, httpcore.ProtocolError, httpcore.NetworkError, OSError
+                ):
                     for _ in response.iter_stream():
                         pass
                 status_code = int(response.status)
-            error = None if status_code // 100 == 2 else f"the receiver answered {status_code}"
+            error = (
+                None
+                if status_code // 100 == 2
+                else f"the receiver answered {status_code}"
+            )
             if status_code // 100 == 3:
                 error = f"{error}; redirects are not followed"
             elif status_code == HTTPStatus.GONE:
@@ -83,7 +95,9 @@ def request_headers(
     """Return the headers of one try; every secret signs the body and the id, which has no dot."""
     # The signer takes a clock's reading for UTC, whatever zone it is of.
     at = at.astimezone(UTC)
-    signatures = [Signer(secret).sign(event_id, at, body.decode()) for secret in secrets]
+    signatures = [
+        Signer(secret).sign(event_id, at, body.decode()) for secret in secrets
+    ]
     return {
         "content-type": "application/json",
         "user-agent": USER_AGENT,

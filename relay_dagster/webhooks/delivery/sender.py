@@ -92,7 +92,9 @@ class EndpointHealth:
             self._failing.pop(webhook.webhook_id, None)
             return False
 
-    def _disable(self, webhook: Webhook, attempt: DeliveryAttempt, reason: DisabledReason) -> bool:
+    def _disable(
+        self, webhook: Webhook, attempt: DeliveryAttempt, reason: DisabledReason
+    ) -> bool:
         """Disable a webhook, unless it has moved, was disabled, or begins anew meanwhile."""
         is_ours = False
 
@@ -135,9 +137,13 @@ class WebhookCall:
     event: Event  # what is sent
     webhook: Webhook  # the webhook as it was read
     read_at: float  # when the webhook was read, on a monotonic clock
-    destination: Destination | None = None  # where it leads; None of one that may not be called
+    destination: Destination | None = (
+        None  # where it leads; None of one that may not be called
+    )
     unfit: str | None = None  # why it may not be
-    attempt: DeliveryAttempt | None = None  # the result; None of a call that was not made after all
+    attempt: DeliveryAttempt | None = (
+        None  # the result; None of a call that was not made after all
+    )
     defect: Exception | None = None  # why we failed ourselves
     has_disabled: bool = False  # whether the result has disabled the webhook
 
@@ -148,7 +154,9 @@ class InFlight:
 
     stored: Event  # the event as it is stored
     event: Event  # the event as it is to be stored
-    open: set[str] = field(default_factory=set)  # the webhooks whose calls are not made yet
+    open: set[str] = field(
+        default_factory=set
+    )  # the webhooks whose calls are not made yet
     # Since when there is something to store, on a monotonic clock; None for nothing
     changed_at: float | None = None
 
@@ -181,12 +189,16 @@ class Sender:
     caller: WebhookClient = field(default_factory=WebhookClient)  # makes the calls
     _: KW_ONLY
     clock: Callable[[], datetime] = utc_now  # tells the time, aware
-    monotonic: Callable[[], float] = time.monotonic  # tells how long things last, in seconds
+    monotonic: Callable[[], float] = (
+        time.monotonic
+    )  # tells how long things last, in seconds
     rng: Callable[[], float] = random.random  # returns numbers from 0 to 1
 
     def __post_init__(self) -> None:
         """Begin with nothing in hand."""
-        self._limiter: EndpointLimiter[WebhookCall] = EndpointLimiter(self._make, self.monotonic)
+        self._limiter: EndpointLimiter[WebhookCall] = EndpointLimiter(
+            self._make, self.monotonic
+        )
         self._health = EndpointHealth(self.platform.webhooks, self.platform.metrics)
         self._in_flight: dict[str, InFlight] = {}
         # When webhooks' receivers have said that they want no more.
@@ -218,7 +230,9 @@ class Sender:
                 taken = self._take(deadline)
                 check_at = self.monotonic() + (0 if taken else CHECK_SECONDS)
             made = self._collect()
-            is_quiet = not taken and not made and self.monotonic() >= moved_at + QUIET_SECONDS
+            is_quiet = (
+                not taken and not made and self.monotonic() >= moved_at + QUIET_SECONDS
+            )
             is_last = is_quiet or deadline.has_passed()
             if self._store(everything=is_last) or taken or made:
                 moved_at = self.monotonic()
@@ -250,7 +264,9 @@ class Sender:
                 call = WebhookCall(event, webhook, read_at)
                 receiver = webhook.webhook_id
                 try:  # the rule may be another than when the URL was stored
-                    call.destination = judge_url(webhook.url, allow_loopback=allow_loopback)
+                    call.destination = judge_url(
+                        webhook.url, allow_loopback=allow_loopback
+                    )
                     receiver = call.destination.receiver
                 except UnfitUrlError as error:
                     call.unfit = f"the URL {error}"
@@ -275,7 +291,10 @@ class Sender:
                 headers = request_headers(call.event.event_id, body, signing, at)
                 attempt = self.caller.call(call.destination, headers, body, at)
         except Exception as error:  # noqa: BLE001 - reported with the result
-            call.defect, attempt = error, DeliveryAttempt(at, None, 0, "the sender failed")
+            call.defect, attempt = (
+                error,
+                DeliveryAttempt(at, None, 0, "the sender failed"),
+            )
         if attempt.is_gone:
             self._gone[webhook_id] = self.monotonic()
         call.attempt = attempt
@@ -341,7 +360,9 @@ class Sender:
 
         def store(flight: InFlight) -> None:
             leases = dict.fromkeys(flight.open, self.clock() + LEASE)
-            stored = self.platform.webhooks.put_event(flight.stored, put_off(flight.event, leases))
+            stored = self.platform.webhooks.put_event(
+                flight.stored, put_off(flight.event, leases)
+            )
             if stored is not None:
                 flight.stored = flight.event = stored
                 flight.changed_at = None

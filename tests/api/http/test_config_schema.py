@@ -34,12 +34,14 @@ def faults(document: Any) -> list[str]:
 
 
 def test_the_file_of_the_repository_is_what_the_code_gives() -> None:
-    assert (ROOT / "docs/config.schema.json").read_text("utf-8") == config_schema_json(), (
-        "make schema writes it again"
-    )
+    assert (ROOT / "docs/config.schema.json").read_text(
+        "utf-8"
+    ) == config_schema_json(), "make schema writes it again"
 
 
-def test_it_is_a_schema_and_served_to_editors_without_a_key(unplugged: ApiWorld) -> None:
+def test_it_is_a_schema_and_served_to_editors_without_a_key(
+    unplugged: ApiWorld,
+) -> None:
     answer = unplugged.with_key(None).get("/v1/config.schema.json")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/schema+json"
@@ -59,7 +61,10 @@ def test_it_allows_the_examples_of_the_guides(example: str) -> None:
 
 @pytest.mark.parametrize("example", [*CONFIG, *OUTPUTS])
 def test_it_allows_a_config_as_it_took_effect(example: str) -> None:
-    whole = {**parse_document(CONFIG[0], format="yaml"), **parse_document(example, format="yaml")}
+    whole = {
+        **parse_document(CONFIG[0], format="yaml"),
+        **parse_document(example, format="yaml"),
+    }
     assert faults(json.loads(json.dumps(load_config(whole).to_document()))) == []
 
 

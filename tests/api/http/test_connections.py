@@ -20,7 +20,11 @@ from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from support.api_world import ADMIN, ApiWorld, served
 
 SMALL = replace(
-    DEFAULT_API_LIMITS, connections=3, head_bytes=2048, head_seconds=0.3, body_seconds=0.3
+    DEFAULT_API_LIMITS,
+    connections=3,
+    head_bytes=2048,
+    head_seconds=0.3,
+    body_seconds=0.3,
 )
 # Longer than any limit of these tests, shorter than uvicorn's own time for an idle connection.
 PATIENCE = 4
@@ -38,7 +42,9 @@ def serving(world: ApiWorld, **changes: Any) -> Iterator[Callable[[], socket.soc
     app = ApiWorld(world.platform, limits=limits).app
     with ExitStack() as opened:
         port = opened.enter_context(served(app, limits))
-        yield lambda: opened.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+        yield lambda: opened.enter_context(
+            socket.create_connection(("127.0.0.1", port), PATIENCE)
+        )
 
 
 def rest_of(line: socket.socket) -> bytes:
@@ -52,7 +58,11 @@ def answer_of(line: socket.socket) -> bytes:
     while b"\r\n\r\n" not in data:
         data += line.recv(65536)
     head, _, body = data.partition(b"\r\n\r\n")
-    lengths = [row[15:] for row in head.lower().split(b"\r\n") if row[:15] == b"content-length:"]
+    lengths = [
+        row[15:]
+        for row in head.lower().split(b"\r\n")
+        if row[:15] == b"content-length:"
+    ]
     while len(body) < int(lengths[0]):
         body += line.recv(65536)
     return head + b"\r\n\r\n" + body
@@ -104,7 +114,9 @@ def test_a_body_that_does_not_come_in_time_is_told_logged_and_closed(
     assert (request["status"], request["request_id"]) == (408, problem["request_id"])
 
 
-def test_a_body_that_nobody_reads_does_not_keep_a_connection_open(unplugged: ApiWorld) -> None:
+def test_a_body_that_nobody_reads_does_not_keep_a_connection_open(
+    unplugged: ApiWorld,
+) -> None:
     with serving(unplugged) as connect:
         line = connect()
         line.sendall(POST.format(path="/v1/runs", key="wrong").encode())
@@ -131,7 +143,13 @@ def test_a_request_that_is_whole_takes_as_long_as_it_takes(unplugged: ApiWorld) 
         waiting = asyncio.create_task(receive())
         done, _ = await asyncio.wait([waiting], timeout=3 * SMALL.body_seconds)
         waiting.cancel()
-        await send({"type": "http.response.start", "status": 500 if done else 204, "headers": []})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 500 if done else 204,
+                "headers": [],
+            }
+        )
         await send({"type": "http.response.body"})
 
     app: Any = RequestFrame(slow, max_body_bytes=10, limits=SMALL)
@@ -154,7 +172,9 @@ def test_an_answer_that_is_not_taken_does_not_keep_a_connection_open() -> None:
     with served(app, limits) as port, ExitStack() as opened:
 
         def asked(path: str) -> socket.socket:
-            line = opened.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+            line = opened.enter_context(
+                socket.create_connection(("127.0.0.1", port), PATIENCE)
+            )
             line.sendall(HEALTH.replace(b"/v1/health", path.encode()))
             return line
 
@@ -176,7 +196,9 @@ def padded(size: int) -> bytes:
     return start + b"a" * (size - counted) + b"\r\n\r\n"
 
 
-def test_a_head_of_64_kib_is_read_and_a_longer_one_is_told_and_closed(unplugged: ApiWorld) -> None:
+def test_a_head_of_64_kib_is_read_and_a_longer_one_is_told_and_closed(
+    unplugged: ApiWorld,
+) -> None:
     limit = DEFAULT_API_LIMITS.head_bytes
     assert limit == 64 * 1024
     with serving(unplugged, head_bytes=limit, head_seconds=PATIENCE) as connect:
@@ -194,7 +216,9 @@ def test_a_head_without_an_end_is_told_and_closed(unplugged: ApiWorld) -> None:
         problem_in(rest_of(line), 431, "HEAD_TOO_LARGE")
 
 
-def test_who_is_still_sending_an_endless_head_reads_why_it_is_refused(unplugged: ApiWorld) -> None:
+def test_who_is_still_sending_an_endless_head_reads_why_it_is_refused(
+    unplugged: ApiWorld,
+) -> None:
     with serving(unplugged, head_seconds=10 * PATIENCE) as connect:
         line = connect()
         line.sendall(b"GET /v1/health HTTP/1.1\r\nX-Filler: ")
@@ -205,7 +229,11 @@ def test_who_is_still_sending_an_endless_head_reads_why_it_is_refused(unplugged:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"\x16\x03\x01\x02\x00\r\n\r\n", b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n", b"HELLO\r\n\r\n"],
+    [
+        b"\x16\x03\x01\x02\x00\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"HELLO\r\n\r\n",
+    ],
     ids=["TLS", "NUL", "no HTTP"],
 )
 def test_what_is_no_http_is_told_and_closed(unplugged: ApiWorld, sent: bytes) -> None:
@@ -242,12 +270,16 @@ def test_who_answers_a_request_that_was_refused_answers_nobody() -> None:
         served(app, SMALL) as port,
         socket.create_connection(("127.0.0.1", port), PATIENCE) as line,
     ):
-        line.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno\r\n")
+        line.sendall(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno\r\n"
+        )
         problem_in(rest_of(line), 400, "INVALID_REQUEST")
         assert answered.wait(PATIENCE)
 
 
-def test_no_connection_leaves_the_limits_by_becoming_a_web_socket(unplugged: ApiWorld) -> None:
+def test_no_connection_leaves_the_limits_by_becoming_a_web_socket(
+    unplugged: ApiWorld,
+) -> None:
     upgrade = (
         b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -280,7 +312,9 @@ def test_one_connection_too_many_is_told_and_closed_and_the_others_live(
         next_one = connect()
         next_one.sendall(HEALTH)
         assert answer_of(next_one).startswith(b"HTTP/1.1 200 ")
-    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR] == []
+    assert [
+        each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR
+    ] == []
 
 
 def test_who_goes_on_sending_to_a_connection_that_was_refused_is_cut_off(
@@ -308,7 +342,10 @@ def test_a_crowd_is_told_and_none_of_it_is_kept(unplugged: ApiWorld) -> None:
 
 
 def test_answers_are_data_and_only_pages_are_shown(unplugged: ApiWorld) -> None:
-    for path, policy in (("/v1/health", "default-src 'none'"), ("/docs", "default-src 'self'")):
+    for path, policy in (
+        ("/v1/health", "default-src 'none'"),
+        ("/docs", "default-src 'self'"),
+    ):
         headers = unplugged.client.get(path).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Strict-Transport-Security"] == "max-age=31536000"
@@ -319,10 +356,17 @@ def test_the_document_is_made_once(unplugged: ApiWorld) -> None:
     first = unplugged.client.get("/openapi.json")
     unplugged.app.openapi_schema = {}
     again = unplugged.client.get("/openapi.json")
-    assert (again.content, again.headers["Content-Type"]) == (first.content, "application/json")
+    assert (again.content, again.headers["Content-Type"]) == (
+        first.content,
+        "application/json",
+    )
     assert first.json()["paths"]
 
 
 def test_limits_are_those_of_the_contract() -> None:
     limits = DEFAULT_API_LIMITS
-    assert (limits.connections, limits.head_seconds, limits.body_seconds) == (512, 10, 30)
+    assert (limits.connections, limits.head_seconds, limits.body_seconds) == (
+        512,
+        10,
+        30,
+    )

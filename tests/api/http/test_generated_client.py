@@ -30,7 +30,9 @@ LAST = ("delete_tenant", "get_deletion", "restore_tenant")
 
 
 @pytest.fixture(scope="module")
-def generated(document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def generated(
+    document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """Where the client lies that is made of the document, without a warning."""
     folder = tmp_path_factory.mktemp("generated")
     source, client = folder / "openapi.json", folder / "relay_generated"
@@ -46,7 +48,9 @@ def generated(document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 
 def module_of(operation: dict[str, Any]) -> ModuleType:
     tag = operation["tags"][0].replace(" ", "_")
-    return importlib.import_module(f"relay_generated.api.{tag}.{operation['operationId']}")
+    return importlib.import_module(
+        f"relay_generated.api.{tag}.{operation['operationId']}"
+    )
 
 
 def body_for(document: dict[str, Any], operation: dict[str, Any]) -> Any:
@@ -57,7 +61,9 @@ def body_for(document: dict[str, Any], operation: dict[str, Any]) -> Any:
     else:
         (name,) = re.findall(r"#/components/schemas/(\w+)", str(content["schema"]))
         example = document["components"]["schemas"][name]["examples"][0]
-    return getattr(importlib.import_module("relay_generated.models"), name).from_dict(example)
+    return getattr(importlib.import_module("relay_generated.models"), name).from_dict(
+        example
+    )
 
 
 def test_every_operation_can_be_called_and_answers_as_documented(
@@ -78,13 +84,19 @@ def test_every_operation_can_be_called_and_answers_as_documented(
         arguments: dict[str, Any] = {
             each: NAMES.get(each, "abc")
             for each, parameter in wanted.items()
-            if parameter.default is inspect.Parameter.empty and each not in ("client", "body")
+            if parameter.default is inspect.Parameter.empty
+            and each not in ("client", "body")
         }
         if "body" in wanted:
             arguments["body"] = body_for(document, listed[name])
         answer = call(**arguments, client=made)
         statuses[name] = int(answer.status_code)
         # An answer that has a body is read as one of the client's models.
-        assert (answer.parsed is not None) == bool(answer.content), (name, answer.status_code)
-    assert {name for name, status in statuses.items() if status in (401, 422, 500)} == set()
+        assert (answer.parsed is not None) == bool(answer.content), (
+            name,
+            answer.status_code,
+        )
+    assert {
+        name for name, status in statuses.items() if status in (401, 422, 500)
+    } == set()
     assert len(statuses) == len(listed) > 40

@@ -40,11 +40,16 @@ def test_every_body_in_and_out_has_an_example_that_its_schema_allows(
 ) -> None:
     for path, method, operation in operations(document):
         bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
-        for content in (each for body in bodies for each in body.get("content", {}).values()):
+        for content in (
+            each for body in bodies for each in body.get("content", {}).values()
+        ):
             examples = examples_of(document, content)
             assert examples, (method, path)
             for example in examples:
-                assert faults(document, content["schema"], example) == [], (method, path)
+                assert faults(document, content["schema"], example) == [], (
+                    method,
+                    path,
+                )
 
 
 def test_each_example_is_of_a_body_of_the_document(document: dict[str, Any]) -> None:
@@ -57,10 +62,15 @@ def test_every_parameter_is_described(document: dict[str, Any]) -> None:
             assert parameter.get("description"), (method, path, parameter["name"])
 
 
-def test_every_call_but_the_open_ones_names_the_key_it_needs(document: dict[str, Any]) -> None:
+def test_every_call_but_the_open_ones_names_the_key_it_needs(
+    document: dict[str, Any],
+) -> None:
     for path, method, operation in operations(document):
         wanted = [] if path in OPEN else [{"APIKeyHeader"}]
-        assert [each.keys() for each in operation.get("security", [])] == wanted, (method, path)
+        assert [each.keys() for each in operation.get("security", [])] == wanted, (
+            method,
+            path,
+        )
         assert ("401" in operation["responses"]) == (path not in OPEN), (method, path)
     scheme = document["components"]["securitySchemes"]["APIKeyHeader"]
     assert (scheme["in"], scheme["name"]) == ("header", "X-API-Key")
@@ -74,7 +84,10 @@ def test_every_code_stands_with_some_call_and_every_answer_names_its_codes(
         for status, answer in operation["responses"].items():
             if not status.startswith(("2", "3")):
                 examples = answer["content"]["application/problem+json"]["examples"]
-                assert {CODES[code].status for code in examples} == {int(status)}, (method, path)
+                assert {CODES[code].status for code in examples} == {int(status)}, (
+                    method,
+                    path,
+                )
                 named |= examples.keys()
     # What no call of ours answers: a path or a method that does not exist, a connection's end.
     assert set(CODES) - named == {
@@ -102,7 +115,9 @@ def test_headers_are_described(
     assert {header, "X-Request-Id"} <= headers.keys()
 
 
-def test_the_schema_of_a_config_allows_what_the_engine_takes(document: dict[str, Any]) -> None:
+def test_the_schema_of_a_config_allows_what_the_engine_takes(
+    document: dict[str, Any],
+) -> None:
     load_config(CONFIG_EXAMPLE)
     whole = config_schemas()["TenantConfig"]
     by_number = {**CONFIG_EXAMPLE["pricing"], "min_price": 1.5}
@@ -129,9 +144,14 @@ def test_the_schema_of_a_config_refuses_what_the_engine_refuses(
     assert faults(document, whole, {**CONFIG_EXAMPLE, key: value}) != []
 
 
-def test_the_pages_of_the_document_are_served_with_all_they_need(unplugged: ApiWorld) -> None:
+def test_the_pages_of_the_document_are_served_with_all_they_need(
+    unplugged: ApiWorld,
+) -> None:
     page = unplugged.with_key(None).get("/docs")
-    sources = [part.split('"')[0] for part in page.text.replace("href=", "src=").split('src="')[1:]]
+    sources = [
+        part.split('"')[0]
+        for part in page.text.replace("href=", "src=").split('src="')[1:]
+    ]
     assert len(sources) == 3
     assert all(source.startswith(str(unplugged.client.base_url)) for source in sources)
     for source in sources:

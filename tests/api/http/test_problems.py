@@ -15,7 +15,14 @@ from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.runs import errors as run_errors
 from relay_dagster.runs.model import RunRecord
-from support.api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem, paths_of, served
+from support.api_world import (
+    JSON,
+    NOBODY_S_RUN,
+    ApiWorld,
+    assert_problem,
+    paths_of,
+    served,
+)
 from support.fakes import embedded_platform
 
 SECRET = "arn:aws:s3:::relay-inventory"
@@ -44,7 +51,9 @@ def test_a_method_that_a_path_lacks_is_a_problem_that_lists_those_it_has(
     assert response.headers["Allow"] == allowed
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", None])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", None]
+)
 @pytest.mark.parametrize(
     ("method", "path"),
     [("POST", "/v1/runs"), ("POST", "/v1/tenants"), ("PUT", "/v1/tenants/acme/config")],
@@ -59,7 +68,10 @@ def test_a_body_that_is_not_sent_as_json_is_a_problem(
 
 def test_json_with_a_character_set_is_json(unplugged: ApiWorld) -> None:
     headers = {"Content-Type": "application/json; charset=utf-8"}
-    assert unplugged.client.post("/v1/runs", content=b"{}", headers=headers).status_code == 422
+    assert (
+        unplugged.client.post("/v1/runs", content=b"{}", headers=headers).status_code
+        == 422
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +107,10 @@ def test_who_sends_a_body_that_is_too_large_can_send_all_of_it_and_read_why(
 def test_who_asks_before_sending_a_body_that_is_too_large_is_told_at_once(
     unplugged: ApiWorld,
 ) -> None:
-    with served(unplugged.app) as port, socket.create_connection(("127.0.0.1", port), 30) as line:
+    with (
+        served(unplugged.app) as port,
+        socket.create_connection(("127.0.0.1", port), 30) as line,
+    ):
         line.sendall(
             b"POST /v1/runs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Content-Length: 2000000\r\nExpect: 100-continue\r\n\r\n"
@@ -105,7 +120,9 @@ def test_who_asks_before_sending_a_body_that_is_too_large_is_told_at_once(
 
 
 def test_a_body_of_one_mebibyte_is_read(unplugged: ApiWorld) -> None:
-    response = unplugged.client.post("/v1/runs", content=b" " * 1024 * 1024, headers=JSON)
+    response = unplugged.client.post(
+        "/v1/runs", content=b" " * 1024 * 1024, headers=JSON
+    )
     assert response.status_code == 422
 
 
@@ -113,7 +130,9 @@ def test_how_large_a_body_may_be_is_a_setting() -> None:
     with embedded_platform(max_body_bytes=100) as platform:
         client = ApiWorld(platform).client
         over = client.post("/v1/runs", content=b" " * 101, headers=JSON)
-        assert client.post("/v1/runs", content=b" " * 100, headers=JSON).status_code == 422
+        assert (
+            client.post("/v1/runs", content=b" " * 100, headers=JSON).status_code == 422
+        )
     assert "100 bytes" in assert_problem(over, 413, "PAYLOAD_TOO_LARGE")["detail"]
 
 
@@ -158,7 +177,9 @@ def test_a_body_of_too_many_values_is_refused_before_they_are_looked_at(
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST"))[0] == told
 
 
-def test_vendors_that_are_named_again_are_told_as_far_as_ten(unplugged: ApiWorld) -> None:
+def test_vendors_that_are_named_again_are_told_as_far_as_ten(
+    unplugged: ApiWorld,
+) -> None:
     order = {**ORDER, "vendors": [f"v{n:03}" for n in range(100)] * 2}
     problem = unplugged.client.post("/v1/runs", json=order).json()
     assert problem["errors"][0]["message"].endswith("v008, v009 and 90 more")
@@ -201,7 +222,9 @@ def test_an_unexpected_error_is_a_problem_that_tells_nothing(
 def test_a_service_that_does_not_answer_is_a_problem_that_tells_nothing(
     unplugged: ApiWorld, error: type[external_errors.ExternalServiceError]
 ) -> None:
-    broken = ApiWorld(unplugged.platform, runs=BrokenRuns(error("dynamodb.GetItem", SECRET)))
+    broken = ApiWorld(
+        unplugged.platform, runs=BrokenRuns(error("dynamodb.GetItem", SECRET))
+    )
     response = broken.client.get(f"/v1/runs/{NOBODY_S_RUN}")
     assert_problem(response, 503, "DEPENDENCY_UNAVAILABLE")
     assert SECRET not in response.text
@@ -243,11 +266,19 @@ def _errors_of(*modules: object) -> list[type[Exception]]:
     ]
 
 
-@pytest.mark.parametrize("kind", _errors_of(core_errors, external_errors, run_errors, tenant_store))
+@pytest.mark.parametrize(
+    "kind", _errors_of(core_errors, external_errors, run_errors, tenant_store)
+)
 def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
     error = kind.__new__(kind)
     # What a problem shows of it, whatever its constructor takes.
-    shown = {"active_run_id": None, "latest": None, "found": None, "wait_seconds": 60, "public": ""}
+    shown = {
+        "active_run_id": None,
+        "latest": None,
+        "found": None,
+        "wait_seconds": 60,
+        "public": "",
+    }
     for name, value in shown.items():
         if not hasattr(error, name):
             setattr(error, name, value)
@@ -260,14 +291,20 @@ def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
 
 
 def test_a_request_s_id_comes_back(unplugged: ApiWorld) -> None:
-    response = unplugged.client.get("/v1/health", headers={"X-Request-Id": "order-7/a:b"})
+    response = unplugged.client.get(
+        "/v1/health", headers={"X-Request-Id": "order-7/a:b"}
+    )
     assert response.headers["X-Request-Id"] == "order-7/a:b"
 
 
 @pytest.mark.parametrize("given", [None, "", "a b", "x" * 129, 'a"b', "<b>", "é"])
-def test_a_request_without_a_usable_id_gets_one(unplugged: ApiWorld, given: str | None) -> None:
+def test_a_request_without_a_usable_id_gets_one(
+    unplugged: ApiWorld, given: str | None
+) -> None:
     headers = {} if given is None else {"X-Request-Id": given.encode("latin-1")}
-    made = unplugged.client.get("/v1/health", headers=headers).headers.get_list("X-Request-Id")
+    made = unplugged.client.get("/v1/health", headers=headers).headers.get_list(
+        "X-Request-Id"
+    )
     assert len(made) == 1
     assert made[0] != given
     assert len(made[0]) == 36
@@ -279,6 +316,10 @@ def test_each_request_is_one_line_of_the_log(
     capsys.readouterr()
     world.client.get("/v1/tenants/acme", headers={"X-Request-Id": "order-7"})
     (line,) = capsys.readouterr().err.splitlines()
-    for part in ('"event": "request"', '"request_id": "order-7"', '"tenant_id": "acme"'):
+    for part in (
+        '"event": "request"',
+        '"request_id": "order-7"',
+        '"tenant_id": "acme"',
+    ):
         assert part in line
     assert "admin-key" not in line

@@ -15,7 +15,9 @@ def resume(world: ApiWorld, **body: object) -> Response:
     return world.client.request("DELETE", "/v1/admin/pause", json=body)
 
 
-def test_a_pause_of_all_stops_every_tenant_s_new_runs_until_it_ends(world: ApiWorld) -> None:
+def test_a_pause_of_all_stops_every_tenant_s_new_runs_until_it_ends(
+    world: ApiWorld,
+) -> None:
     assert pause(world).json()["tenant_id"] is None
     response = world.post_run()
     assert "backlog" in assert_problem(response, 503, "RUN_CREATION_PAUSED")["detail"]
@@ -29,10 +31,18 @@ def test_tenants_are_told_the_public_reason_alone(world: ApiWorld) -> None:
     world.store_config()
     client = world.with_key(world.issue_key("acme"))
     order = {"tenant_id": "acme", "run_type": "inventory_sync"}
-    for public, told in ((None, "for now; try"), ("maintenance", "for now: maintenance; try")):
+    for public, told in (
+        (None, "for now; try"),
+        ("maintenance", "for now: maintenance; try"),
+    ):
         pausing = pause(world, reason="globex owes us", public_reason=public).json()
-        assert (pausing["reason"], pausing["public_reason"]) == ("globex owes us", public)
-        problem = assert_problem(client.post("/v1/runs", json=order), 503, "RUN_CREATION_PAUSED")
+        assert (pausing["reason"], pausing["public_reason"]) == (
+            "globex owes us",
+            public,
+        )
+        problem = assert_problem(
+            client.post("/v1/runs", json=order), 503, "RUN_CREATION_PAUSED"
+        )
         assert told in problem["detail"]
         assert "globex" not in str(problem)
         assert "globex owes us" in world.post_run().json()["detail"]
@@ -66,7 +76,9 @@ def test_two_tenants_at_once_are_refused_where_a_pause_ends(world: ApiWorld) -> 
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == ["tenant_id"]
 
 
-def test_a_run_that_is_there_is_still_found_by_its_key_while_paused(world: ApiWorld) -> None:
+def test_a_run_that_is_there_is_still_found_by_its_key_while_paused(
+    world: ApiWorld,
+) -> None:
     key = {"Idempotency-Key": "monday"}
     first = world.post_run(headers=key)
     pause(world)
@@ -93,7 +105,9 @@ def test_a_pause_says_why_and_nothing_else(
 
 def test_pauses_in_force_are_listed_that_of_all_first(world: ApiWorld) -> None:
     def listed() -> list[dict[str, object]]:
-        found: list[dict[str, object]] = world.client.get("/v1/admin/pause").json()["pauses"]
+        found: list[dict[str, object]] = world.client.get("/v1/admin/pause").json()[
+            "pauses"
+        ]
         return found
 
     assert listed() == []
@@ -116,9 +130,15 @@ def test_a_list_of_pauses_goes_on_at_its_cursor(world: ApiWorld) -> None:
     for tenant_id in (None, "acme", "globex", "zenith"):
         pause(world, tenant_id=tenant_id)
     first = world.client.get("/v1/admin/pause?limit=1").json()
-    second = world.client.get(f"/v1/admin/pause?limit=2&cursor={first['next_cursor']}").json()
-    last = world.client.get(f"/v1/admin/pause?limit=2&cursor={second['next_cursor']}").json()
-    pages = [[each["tenant_id"] for each in page["pauses"]] for page in (first, second, last)]
+    second = world.client.get(
+        f"/v1/admin/pause?limit=2&cursor={first['next_cursor']}"
+    ).json()
+    last = world.client.get(
+        f"/v1/admin/pause?limit=2&cursor={second['next_cursor']}"
+    ).json()
+    pages = [
+        [each["tenant_id"] for each in page["pauses"]] for page in (first, second, last)
+    ]
     assert pages == [[None], ["acme", "globex"], ["zenith"]]
     assert list(last) == ["pauses"]
 

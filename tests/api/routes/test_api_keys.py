@@ -45,7 +45,8 @@ def test_a_deleted_key_is_nobody_s(world: ApiWorld) -> None:
     assert world.client.delete(place).status_code == 204
     assert_problem(world.client.delete(place), 404, "API_KEY_NOT_FOUND")
     statuses = [
-        world.with_key(each["api_key"]).get("/v1/runs").status_code for each in (made, other)
+        world.with_key(each["api_key"]).get("/v1/runs").status_code
+        for each in (made, other)
     ]
     assert statuses == [401, 200]
 
@@ -63,7 +64,9 @@ def test_a_key_with_another_secret_is_nobody_s(world: ApiWorld) -> None:
     assert world.with_key(forged).get("/v1/runs").status_code == 401
 
 
-def test_a_tenant_s_key_stores_its_own_config_under_its_own_prefix_alone(world: ApiWorld) -> None:
+def test_a_tenant_s_key_stores_its_own_config_under_its_own_prefix_alone(
+    world: ApiWorld,
+) -> None:
     client = world.with_key(create_key(world)["api_key"])
     place = "/v1/tenants/acme/config"
     assert client.put(place, json=config_document()).json()["config_version"] == 2
@@ -90,7 +93,10 @@ def listed(world: ApiWorld) -> list[dict[str, Any]]:
 def test_a_list_tells_of_each_key_all_but_its_secret(world: ApiWorld) -> None:
     plain = create_key(world)
     client = made(
-        world, name=" shop ", scopes=["run", "read"], expires_at="2999-03-01T13:00:00+01:00"
+        world,
+        name=" shop ",
+        scopes=["run", "read"],
+        expires_at="2999-03-01T13:00:00+01:00",
     )
     client.get("/v1/runs")
     answer = world.client.get(PLACE)
@@ -109,7 +115,11 @@ def test_a_list_tells_of_each_key_all_but_its_secret(world: ApiWorld) -> None:
         "last_used_at": None,
     }
     (other,) = shown.values()
-    assert now - timedelta(minutes=1) < datetime.fromisoformat(other.pop("last_used_at")) <= now
+    assert (
+        now - timedelta(minutes=1)
+        < datetime.fromisoformat(other.pop("last_used_at"))
+        <= now
+    )
     assert other == {
         "name": "shop",
         "scopes": ["run", "read"],
@@ -154,7 +164,9 @@ def test_an_expired_key_is_told_so(world: ApiWorld) -> None:
         ({"scope": ["read"]}, "scope"),
     ],
 )
-def test_what_no_key_can_be_is_refused(world: ApiWorld, order: dict[str, Any], path: str) -> None:
+def test_what_no_key_can_be_is_refused(
+    world: ApiWorld, order: dict[str, Any], path: str
+) -> None:
     world.store_config()
     response = world.client.post(PLACE, json=order)
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [path]
@@ -168,7 +180,9 @@ def make_with(client: TestClient, **order: Any) -> Response:
     return client.post(PLACE, json=order)
 
 
-def test_a_key_makes_and_deletes_keys_that_may_no_more_than_itself(world: ApiWorld) -> None:
+def test_a_key_makes_and_deletes_keys_that_may_no_more_than_itself(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     client = made(world, name="team", scopes=["keys", "read"])
     for scopes in (["keys", "read"], ["read"]):
@@ -204,15 +218,23 @@ def test_with_a_key_go_those_that_it_has_made(world: ApiWorld) -> None:
     other = create_key(world)["key_id"]
     place = f"{PLACE}/{key['key_id']}"
     assert_problem(
-        world.client.delete(place, params={"with_made": "perhaps"}), 422, "INVALID_REQUEST"
+        world.client.delete(place, params={"with_made": "perhaps"}),
+        422,
+        "INVALID_REQUEST",
     )
     assert world.client.delete(place, params={"with_made": "true"}).status_code == 204
     assert [each["key_id"] for each in listed(world)] == [other]
-    assert_problem(world.with_key(grandchild["api_key"]).get("/v1/runs"), 401, "UNAUTHENTICATED")
     assert_problem(
-        world.client.delete(place, params={"with_made": "true"}), 404, "API_KEY_NOT_FOUND"
+        world.with_key(grandchild["api_key"]).get("/v1/runs"), 401, "UNAUTHENTICATED"
     )
-    deleted = world.client.get("/v1/audit", params={"action": "key.deleted"}).json()["audit"]
+    assert_problem(
+        world.client.delete(place, params={"with_made": "true"}),
+        404,
+        "API_KEY_NOT_FOUND",
+    )
+    deleted = world.client.get("/v1/audit", params={"action": "key.deleted"}).json()[
+        "audit"
+    ]
     assert {each["target"] for each in deleted} == {
         each["key_id"] for each in (key, child, grandchild)
     }
@@ -231,12 +253,17 @@ def test_of_a_key_that_is_gone_none_goes_that_may_more(world: ApiWorld) -> None:
     assert problem["scopes"] == ["run"]
     assert world.with_key(wider["api_key"]).get("/v1/runs").status_code == 200
     assert world.client.delete(place, params={"with_made": "true"}).status_code == 204
-    assert_problem(world.with_key(wider["api_key"]).get("/v1/runs"), 401, "UNAUTHENTICATED")
+    assert_problem(
+        world.with_key(wider["api_key"]).get("/v1/runs"), 401, "UNAUTHENTICATED"
+    )
 
 
 def test_a_tenant_has_fifty_keys(world: ApiWorld) -> None:
     last = create_key(world)["key_id"]
-    table, ids = world.platform.database.tenants, {f"{number:016}" for number in range(49)}
+    table, ids = (
+        world.platform.database.tenants,
+        {f"{number:016}" for number in range(49)},
+    )
     counted = Kind.API_KEYS.key("acme")
     table.carry_out(table.write("ids", "Update", counted, "ADD key_ids :ids", ids=ids))
     assert_problem(world.client.post(PLACE), 409, "KEY_QUOTA_EXCEEDED")
@@ -248,7 +275,9 @@ def test_a_key_makes_none_that_is_good_for_longer(world: ApiWorld) -> None:
     world.store_config()
     client = made(world, scopes=ALL, expires_at=SOON)
     for later in ("2999-03-01T12:00:01Z", None):
-        problem = assert_problem(make_with(client, expires_at=later), 422, "INVALID_REQUEST")
+        problem = assert_problem(
+            make_with(client, expires_at=later), 422, "INVALID_REQUEST"
+        )
         assert paths_of(problem) == ["expires_at"]
         assert "2999-03-01T12:00:00+00:00" in problem["detail"]
     assert make_with(client, expires_at=SOON).status_code == 201

@@ -33,7 +33,9 @@ CHANGES_NOTHING = {
 }
 
 
-def audit(world: ApiWorld, client: TestClient | None = None, **query: Any) -> list[dict[str, Any]]:
+def audit(
+    world: ApiWorld, client: TestClient | None = None, **query: Any
+) -> list[dict[str, Any]]:
     response = (client or world.client).get("/v1/audit", params=query)
     assert response.status_code == 200, response.text
     entries: list[dict[str, Any]] = response.json()["audit"]
@@ -117,7 +119,13 @@ def resume(world: ApiWorld) -> Call:
 def upload_link(world: ApiWorld) -> Call:
     order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
     key = f"tenants/{TENANT}/inbound/vendor_1/stock.csv"
-    return "POST", f"/v1/tenants/{TENANT}/uploads", order, Action.UPLOAD_LINK_CREATED, key
+    return (
+        "POST",
+        f"/v1/tenants/{TENANT}/uploads",
+        order,
+        Action.UPLOAD_LINK_CREATED,
+        key,
+    )
 
 
 def delete_tenant(world: ApiWorld) -> Call:
@@ -144,12 +152,24 @@ def made_webhook(world: ApiWorld) -> str:
 
 def update_webhook(world: ApiWorld) -> Call:
     made = made_webhook(world)
-    return "PATCH", f"{WEBHOOKS}/{made}", {"enabled": False}, Action.WEBHOOK_CHANGED, made
+    return (
+        "PATCH",
+        f"{WEBHOOKS}/{made}",
+        {"enabled": False},
+        Action.WEBHOOK_CHANGED,
+        made,
+    )
 
 
 def rotate_secret(world: ApiWorld) -> Call:
     made = made_webhook(world)
-    return "POST", f"{WEBHOOKS}/{made}/secret:rotate", None, Action.WEBHOOK_CHANGED, made
+    return (
+        "POST",
+        f"{WEBHOOKS}/{made}/secret:rotate",
+        None,
+        Action.WEBHOOK_CHANGED,
+        made,
+    )
 
 
 def delete_webhook(world: ApiWorld) -> Call:
@@ -175,12 +195,24 @@ def create_supplier_link(world: ApiWorld) -> Call:
 def delete_supplier_link(world: ApiWorld) -> Call:
     _, _, order, _, _ = create_supplier_link(world)
     link_id = world.client.post(SUPPLIER_LINKS, json=order).json()["link_id"]
-    return "DELETE", f"{SUPPLIER_LINKS}/{link_id}", None, Action.SUPPLIER_LINK_DELETED, link_id
+    return (
+        "DELETE",
+        f"{SUPPLIER_LINKS}/{link_id}",
+        None,
+        Action.SUPPLIER_LINK_DELETED,
+        link_id,
+    )
 
 
 def put_secret(world: ApiWorld) -> Call:
     order = {"value": "s3cret", "host": "files.example.com"}
-    return "PUT", f"/v1/tenants/{TENANT}/secrets/granite", order, Action.SECRET_PUT, "granite"
+    return (
+        "PUT",
+        f"/v1/tenants/{TENANT}/secrets/granite",
+        order,
+        Action.SECRET_PUT,
+        "granite",
+    )
 
 
 def delete_secret(world: ApiWorld) -> Call:
@@ -201,7 +233,9 @@ def ask_for_pull(world: ApiWorld) -> Call:
 
 
 def put_overrides(world: ApiWorld) -> Call:
-    price = len(world.client.get("/v1/audit").json()["audit"]) + 1  # another than before
+    price = (
+        len(world.client.get("/v1/audit").json()["audit"]) + 1
+    )  # another than before
     order = {"overrides": [{"sku": "A-1", "price": price}]}
     return "POST", f"{OVERRIDES}:put", order, Action.OVERRIDES_PUT, TENANT
 
@@ -210,13 +244,25 @@ def accept(world: ApiWorld) -> Call:
     run = world.succeed(world.post_run().json()["run_id"])
     world.platform.objects.put(run.keys.quarantine, b"sku,price_computed\nA-1,5.00\n")
     path = f"/v1/runs/{run.run_id}/accept"
-    return "POST", path, {"all": True, "reason": "seen"}, Action.SKUS_ACCEPTED, run.run_id
+    return (
+        "POST",
+        path,
+        {"all": True, "reason": "seen"},
+        Action.SKUS_ACCEPTED,
+        run.run_id,
+    )
 
 
 def remove_overrides(world: ApiWorld) -> Call:
     _, path, order, _, _ = put_overrides(world)
     world.client.post(path, json=order)
-    return "POST", f"{OVERRIDES}:remove", {"skus": ["A-1"]}, Action.OVERRIDES_REMOVED, TENANT
+    return (
+        "POST",
+        f"{OVERRIDES}:remove",
+        {"skus": ["A-1"]},
+        Action.OVERRIDES_REMOVED,
+        TENANT,
+    )
 
 
 ACTS: dict[str, Callable[[ApiWorld], Call]] = {
@@ -342,12 +388,19 @@ def refusals(world: ApiWorld) -> Iterator[tuple[int, Response]]:
     yield (
         412,
         client.put(
-            f"/v1/tenants/{TENANT}/config", json=config_document(), headers={"If-Match": '"999"'}
+            f"/v1/tenants/{TENANT}/config",
+            json=config_document(),
+            headers={"If-Match": '"999"'},
         ),
     )
     yield 404, client.delete(f"{KEYS}/0123456789abcdef")
     yield 404, client.delete(f"{WEBHOOKS}/wh_{'0' * 32}")
-    yield 422, client.post(WEBHOOKS, json={"url": "http://a.example.com", "events": ["run.held"]})
+    yield (
+        422,
+        client.post(
+            WEBHOOKS, json={"url": "http://a.example.com", "events": ["run.held"]}
+        ),
+    )
     run_id = world.post_run().json()["run_id"]
     yield 409, world.post_run()
     world.succeed(run_id)
@@ -373,11 +426,17 @@ def test_a_request_that_is_repeated_leaves_one(world: ApiWorld) -> None:
     run_id, order = reviewed(world)
     before = audit_ids(world)
     for _ in range(2):
-        assert world.client.post(f"/v1/runs/{run_id}/release", json=order).status_code == 200
+        assert (
+            world.client.post(f"/v1/runs/{run_id}/release", json=order).status_code
+            == 200
+        )
     for _ in range(2):
         run = world.post_run({"Idempotency-Key": "monday"}).json()
     for _ in range(2):
-        assert world.client.post(f"/v1/runs/{run['run_id']}/cancel").status_code in (202, 409)
+        assert world.client.post(f"/v1/runs/{run['run_id']}/cancel").status_code in (
+            202,
+            409,
+        )
     new = [each["action"] for each in audit(world) if each["audit_id"] not in before]
     assert new == ["run.cancelled", "run.posted", "run.released"]
 
@@ -453,10 +512,17 @@ def test_a_tenant_s_key_sees_its_own_tenant_s_entries_alone(world: ApiWorld) -> 
 
 def test_why_runs_are_paused_is_told_to_admins_alone(world: ApiWorld) -> None:
     client = world.with_key(world.issue_key(TENANT))
-    order = {"tenant_id": TENANT, "reason": "globex owes us", "public_reason": "maintenance"}
+    order = {
+        "tenant_id": TENANT,
+        "reason": "globex owes us",
+        "public_reason": "maintenance",
+    }
     world.client.post("/v1/admin/pause", json=order)
     (entry,) = audit(world, action="runs.paused", limit=1)
-    assert entry["details"] == {"reason": "globex owes us", "public_reason": "maintenance"}
+    assert entry["details"] == {
+        "reason": "globex owes us",
+        "public_reason": "maintenance",
+    }
     (entry,) = audit(world, client, action="runs.paused", limit=1)
     assert entry["details"] == {"public_reason": "maintenance"}
 
@@ -466,7 +532,9 @@ def test_a_list_goes_on_at_its_cursor(world: ApiWorld) -> None:
         world.store_config(default_currency=currency)
     query: dict[str, Any] = {"tenant_id": TENANT, "limit": 2}
     first = world.client.get("/v1/audit", params=query).json()
-    rest = world.client.get("/v1/audit", params={**query, "cursor": first["next_cursor"]}).json()
+    rest = world.client.get(
+        "/v1/audit", params={**query, "cursor": first["next_cursor"]}
+    ).json()
     assert first["audit"] + rest["audit"] == audit(world, tenant_id=TENANT, limit=4)
 
 

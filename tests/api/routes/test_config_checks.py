@@ -18,14 +18,29 @@ from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.config_checks import HEAD_BYTES, MAX_VENDORS, WHOLE_BYTES
 from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
 from relay_dagster.external_errors import UnreachableError
-from support.api_world import JSON, SANDBOXES, TENANT, ApiWorld, assert_problem, paths_of
+from support.api_world import (
+    JSON,
+    SANDBOXES,
+    TENANT,
+    ApiWorld,
+    assert_problem,
+    paths_of,
+)
 from support.builders import config_document, vendor_document
 from support.workbooks import text_row, workbook
 
 PLACE = "/v1/tenants/acme/config:check"
 INBOUND = "tenants/acme/inbound/"
-EUROPEAN = "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode("cp1252")
-MAPPED = {"column_map": {"sku": "Artikelnummer", "quantity_available": "Bestand", "cost": "Preis"}}
+EUROPEAN = "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode(
+    "cp1252"
+)
+MAPPED = {
+    "column_map": {
+        "sku": "Artikelnummer",
+        "quantity_available": "Bestand",
+        "cost": "Preis",
+    }
+}
 PRICED = {"pricing": {"min_price": "1"}}
 
 
@@ -41,7 +56,8 @@ def patched(document: dict[str, Any], patch: list[dict[str, Any]]) -> dict[str, 
     changed = copy.deepcopy(document)
     for step in patch:
         *parents, last = [
-            part.replace("~1", "/").replace("~0", "~") for part in step["path"].split("/")[1:]
+            part.replace("~1", "/").replace("~0", "~")
+            for part in step["path"].split("/")[1:]
         ]
         place: Any = changed
         for part in parents:
@@ -51,7 +67,9 @@ def patched(document: dict[str, Any], patch: list[dict[str, Any]]) -> dict[str, 
     return changed
 
 
-def upload(world: ApiWorld, data: bytes, vendor_id: str = "vendor_1", name: str = "a.csv") -> str:
+def upload(
+    world: ApiWorld, data: bytes, vendor_id: str = "vendor_1", name: str = "a.csv"
+) -> str:
     key = f"{INBOUND}{vendor_id}/{name}"
     world.platform.objects.put(key, data)
     return key
@@ -66,12 +84,17 @@ def test_a_sound_config_is_valid_and_nothing_is_stored(world: ApiWorld) -> None:
 
 
 def test_faults_are_those_that_storing_it_would_give(world: ApiWorld) -> None:
-    document = config_document(vendor_document(parser={"delimiter": ";;"}), timezone="Mars")
+    document = config_document(
+        vendor_document(parser={"delimiter": ";;"}), timezone="Mars"
+    )
     found = check(world, document)
     refused = world.client.put(f"/v1/tenants/{TENANT}/config", json=document).json()
     assert found["valid"] is False
     assert found["faults"] == refused["errors"]
-    assert [each["path"] for each in found["faults"]] == ["timezone", "vendors.0.parser.delimiter"]
+    assert [each["path"] for each in found["faults"]] == [
+        "timezone",
+        "vendors.0.parser.delimiter",
+    ]
     assert [(v["vendor_id"], v["status"]) for v in found["vendors"]] == [
         ("vendor_1", "not_looked_at")
     ]
@@ -84,10 +107,16 @@ def test_another_schema_version_is_a_fault(world: ApiWorld) -> None:
 
 def test_the_patch_makes_an_upload_readable_that_was_not(world: ApiWorld) -> None:
     key = upload(world, EUROPEAN)
-    document = config_document(vendor_document("v0"), vendor_document(parser=MAPPED), **PRICED)
+    document = config_document(
+        vendor_document("v0"), vendor_document(parser=MAPPED), **PRICED
+    )
     found = check(world, document)
     vendor = found["vendors"][1]
-    assert (vendor["status"], vendor["s3_key"], vendor["size"]) == ("read", key, len(EUROPEAN))
+    assert (vendor["status"], vendor["s3_key"], vendor["size"]) == (
+        "read",
+        key,
+        len(EUROPEAN),
+    )
     assert vendor["headers"] == ["Artikelnummer", "Bestand", "Preis"]
     assert vendor["guesses"] == {
         "format": "csv",
@@ -101,18 +130,27 @@ def test_the_patch_makes_an_upload_readable_that_was_not(world: ApiWorld) -> Non
         "currency_symbols": ["€"],
     }
     assert vendor["as_sent"]["error_code"] == "DECODE_ERROR"
-    assert (vendor["with_patch"]["usable"], vendor["with_patch"]["refused_rows"]) == (True, 0)
+    assert (vendor["with_patch"]["usable"], vendor["with_patch"]["refused_rows"]) == (
+        True,
+        0,
+    )
     assert {step["path"] for step in found["patch"]} == {
         f"/vendors/1/parser/{option}"
-        for option in vendor["guesses"].keys() - {"format", "compression", "sheet", "skip_lines"}
+        for option in vendor["guesses"].keys()
+        - {"format", "compression", "sheet", "skip_lines"}
     }
     again = check(world, patched(document, found["patch"]))
-    assert (again["vendors"][1]["as_sent"], again["patch"]) == (vendor["with_patch"], [])
+    assert (again["vendors"][1]["as_sent"], again["patch"]) == (
+        vendor["with_patch"],
+        [],
+    )
 
 
 def test_a_patch_adds_to_a_column_map_and_escapes_nothing_away(world: ApiWorld) -> None:
     upload(world, b"Part #,Stock,Dealer Cost\nA-1,5,1.50\n")
-    document = config_document(vendor_document(parser={"column_map": {"sku": "part"}}), **PRICED)
+    document = config_document(
+        vendor_document(parser={"column_map": {"sku": "part"}}), **PRICED
+    )
     found = check(world, document)
     parser = patched(document, found["patch"])["vendors"][0]["parser"]
     assert parser["column_map"] == {
@@ -126,8 +164,13 @@ def test_a_patch_adds_to_a_column_map_and_escapes_nothing_away(world: ApiWorld) 
     ]
 
 
-def test_refused_cells_are_counted_by_code_with_the_first_of_them(world: ApiWorld) -> None:
-    upload(world, b"sku,quantity_available,cost,color\nA,1,1.5\nB,x,soon,red\nC,2,soon,red\n")
+def test_refused_cells_are_counted_by_code_with_the_first_of_them(
+    world: ApiWorld,
+) -> None:
+    upload(
+        world,
+        b"sku,quantity_available,cost,color\nA,1,1.5\nB,x,soon,red\nC,2,soon,red\n",
+    )
     (vendor,) = check(world, config_document(**PRICED))["vendors"]
     assert vendor["unused_headers"] == ["color"]
     assert vendor["as_sent"]["refused_rows"] == 3
@@ -161,11 +204,13 @@ def test_the_latest_upload_is_read_whole_a_piece_at_a_time(world: ApiWorld) -> N
 
     row = "Ü-1,5,1.50,\U0001f600\n".encode()
     upload(world, b"x", name="a.csv")
-    key = upload(world, b"sku,quantity_available,cost,title\n" + row * 90_000, name="b.csv")
+    key = upload(
+        world, b"sku,quantity_available,cost,title\n" + row * 90_000, name="b.csv"
+    )
     objects = Watched(world.platform.clients, world.platform.objects.bucket)
-    (vendor,) = check(ApiWorld(world.platform, objects=objects), config_document(**PRICED))[
-        "vendors"
-    ]
+    (vendor,) = check(
+        ApiWorld(world.platform, objects=objects), config_document(**PRICED)
+    )["vendors"]
     assert asked == [(key, HEAD_BYTES), (key, vendor["size"])]
     assert (vendor["as_sent"]["rows"], vendor["as_sent"]["refused_rows"]) == (90_000, 0)
     assert (vendor["rows_looked_at"], vendor["whole"]) == (90_000, True)
@@ -174,7 +219,9 @@ def test_the_latest_upload_is_read_whole_a_piece_at_a_time(world: ApiWorld) -> N
 def test_an_upload_that_vanished_is_missing(world: ApiWorld) -> None:
     class Stale(ObjectStore):
         def latest_object(self, prefix: str, each_page: object = None) -> ObjectInfo:
-            return ObjectInfo(f"{prefix}gone.csv", 9, "e", datetime(2026, 3, 1, tzinfo=UTC))
+            return ObjectInfo(
+                f"{prefix}gone.csv", 9, "e", datetime(2026, 3, 1, tzinfo=UTC)
+            )
 
     objects = Stale(world.platform.clients, world.platform.objects.bucket)
     found = check(ApiWorld(world.platform, objects=objects), config_document())
@@ -206,14 +253,18 @@ def test_an_empty_upload_has_no_rows(world: ApiWorld) -> None:
 
 
 def test_a_vendor_without_a_place_in_s3_is_not_looked_at(world: ApiWorld) -> None:
-    found = check(world, config_document(vendor_document(inbound={"type": "local"}), **PRICED))
+    found = check(
+        world, config_document(vendor_document(inbound={"type": "local"}), **PRICED)
+    )
     assert [each["status"] for each in found["vendors"]] == ["not_looked_at"]
     assert [each["path"] for each in found["doubts"]] == ["vendors.0.inbound.type"]
 
 
 def test_no_more_than_some_vendors_are_looked_at(world: ApiWorld) -> None:
     vendors = [vendor_document(f"v{number}") for number in range(MAX_VENDORS + 1)]
-    statuses = [each["status"] for each in check(world, config_document(*vendors))["vendors"]]
+    statuses = [
+        each["status"] for each in check(world, config_document(*vendors))["vendors"]
+    ]
     assert statuses == ["missing"] * MAX_VENDORS + ["not_looked_at"]
 
 
@@ -228,8 +279,12 @@ def test_headers_without_end_are_cut(world: ApiWorld) -> None:
 
 def test_doubts_of_the_config_and_of_its_uploads_are_told(world: ApiWorld) -> None:
     upload(world, b"sku,quantity_available,price\nA-1,5,9.99 EUR\n")
-    found = check(world, config_document(pricing={"base_margin_pct": 20, "min_price": 1}))
-    assert {each["path"]: each["message"].split(";")[0] for each in found["doubts"]} == {
+    found = check(
+        world, config_document(pricing={"base_margin_pct": 20, "min_price": 1})
+    )
+    assert {
+        each["path"]: each["message"].split(";")[0] for each in found["doubts"]
+    } == {
         "pricing.base_margin_pct": "20 means 2,000 %",
         "vendors.0.parser.column_map": "the file gives a price and no cost: the vendor's price is "
         "published as it is, without margin and shipping",
@@ -243,14 +298,18 @@ def test_another_tenant_s_id_in_the_body_is_refused(unplugged: ApiWorld) -> None
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == ["tenant_id"]
 
 
-def test_another_tenant_s_prefix_is_a_fault_and_is_not_listed(unplugged: ApiWorld) -> None:
+def test_another_tenant_s_prefix_is_a_fault_and_is_not_listed(
+    unplugged: ApiWorld,
+) -> None:
     inbound = {"type": "s3", "s3_prefix": "tenants/other/inbound/"}
     found = check(unplugged, config_document(vendor_document(inbound=inbound)))
     assert [each["path"] for each in found["faults"]] == ["vendors.0.inbound.s3_prefix"]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b"{", b'{"a": 1, "a": 2}', b"\xff"])
-def test_a_body_that_is_no_object_is_a_problem(unplugged: ApiWorld, body: bytes) -> None:
+def test_a_body_that_is_no_object_is_a_problem(
+    unplugged: ApiWorld, body: bytes
+) -> None:
     response = unplugged.client.post(PLACE, content=body, headers=JSON)
     assert_problem(response, 422, "invalid_config")
 
@@ -264,7 +323,9 @@ def test_bodies_of_another_kind_or_size_are_problems(unplugged: ApiWorld) -> Non
 
 
 def test_a_path_that_is_no_id_is_not_found(unplugged: ApiWorld) -> None:
-    response = unplugged.client.post("/v1/tenants/-a/config:check", json={"tenant_id": "-a"})
+    response = unplugged.client.post(
+        "/v1/tenants/-a/config:check", json={"tenant_id": "-a"}
+    )
     assert_problem(response, 404, "TENANT_NOT_FOUND")
 
 
@@ -273,14 +334,18 @@ def test_without_s3_it_is_unavailable(unplugged: ApiWorld) -> None:
     assert_problem(response, 503, "DEPENDENCY_UNAVAILABLE")
 
 
-def test_a_fault_of_one_vendor_s_upload_tells_nothing_of_the_bucket(world: ApiWorld) -> None:
+def test_a_fault_of_one_vendor_s_upload_tells_nothing_of_the_bucket(
+    world: ApiWorld,
+) -> None:
     class Failing(ObjectStore):
         def read_range(self, key: str, start: int, stop: int) -> bytes | None:
             raise UnreachableError("s3.GetObject", f"{self.bucket} did not answer")
 
     upload(world, b"sku\n")
     objects = Failing(world.platform.clients, world.platform.objects.bucket)
-    response = ApiWorld(world.platform, objects=objects).client.post(PLACE, json=config_document())
+    response = ApiWorld(world.platform, objects=objects).client.post(
+        PLACE, json=config_document()
+    )
     assert_problem(response, 503, "DEPENDENCY_UNAVAILABLE")
     assert objects.bucket not in response.text
 
@@ -297,7 +362,9 @@ def test_a_tenant_checks_its_own_config_with_its_own_key(world: ApiWorld) -> Non
 # --- how much it may cost -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("busy", [[TENANT], ["one", "two"]], ids=["its own", "two others"])
+@pytest.mark.parametrize(
+    "busy", [[TENANT], ["one", "two"]], ids=["its own", "two others"]
+)
 def test_one_config_of_a_tenant_is_checked_at_once_and_two_in_all(
     world: ApiWorld, busy: list[str]
 ) -> None:
@@ -316,8 +383,12 @@ def test_where_one_other_is_checked_there_is_room(world: ApiWorld) -> None:
         check(world, config_document())
 
 
-@pytest.mark.parametrize("limit", [{"task_cpu_seconds": 0.001}, {"task_seconds": 0.001}])
-def test_a_check_that_takes_too_long_is_told_so(world: ApiWorld, limit: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "limit", [{"task_cpu_seconds": 0.001}, {"task_seconds": 0.001}]
+)
+def test_a_check_that_takes_too_long_is_told_so(
+    world: ApiWorld, limit: dict[str, Any]
+) -> None:
     upload(world, b"sku,quantity_available\n" + b"A-1,5\n" * 5000)
     limits = replace(DEFAULT_API_LIMITS, **limit)
     world.app.state.parts.tasks = EngineTasks(SANDBOXES, TaskSlots(limits), limits)
@@ -353,10 +424,15 @@ def test_a_workbook_is_looked_at_whole_where_there_is_room(world: ApiWorld) -> N
     # So much that it is not in the head.
     noise = [random.Random(seed).randbytes(HEAD_BYTES // 3).hex() for seed in range(3)]
     notes = ["Note 1", "Note 2", "Note 3"]
-    rows = text_row(1, "SKU", "Qty", "Cost", *notes) + text_row(2, "A-1", "1", "2.5", *noise)
+    rows = text_row(1, "SKU", "Qty", "Cost", *notes) + text_row(
+        2, "A-1", "1", "2.5", *noise
+    )
     upload(world, workbook(rows), name="a.xlsx")
     (vendor,) = check(world, config_document(**PRICED))["vendors"]
-    assert (vendor["status"], vendor["headers"]) == ("read", ["SKU", "Qty", "Cost", *notes])
+    assert (vendor["status"], vendor["headers"]) == (
+        "read",
+        ["SKU", "Qty", "Cost", *notes],
+    )
     assert vendor["guesses"]["format"] == "xlsx"
     assert vendor["with_patch"]["usable"]
 

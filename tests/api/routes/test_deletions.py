@@ -34,7 +34,11 @@ def delete(world: ApiWorld, **query: str) -> Response:
 def actions(world: ApiWorld) -> list[str]:
     """Return what the audit tells of deletions, the oldest first."""
     found = world.platform.audit.list_entries(TENANT).items
-    kinds = (Action.TENANT_DELETION_ASKED, Action.TENANT_RESTORED, Action.TENANT_DELETED)
+    kinds = (
+        Action.TENANT_DELETION_ASKED,
+        Action.TENANT_RESTORED,
+        Action.TENANT_DELETED,
+    )
     return [str(each.action) for each in reversed(found) if each.action in kinds]
 
 
@@ -48,7 +52,11 @@ def test_a_tenant_is_closed_and_can_be_restored_for_a_week(world: ApiWorld) -> N
     told = answer.json()
     assert answer.status_code == 202
     assert answer.headers["Location"] == f"{PATH}/deletion"
-    assert (told["tenant_id"], told["state"], told["asked_by"]) == (TENANT, "CLOSING", "admin-1")
+    assert (told["tenant_id"], told["state"], told["asked_by"]) == (
+        TENANT,
+        "CLOSING",
+        "admin-1",
+    )
     shown = world.client.get(PATH).json()
     assert (shown["state"], shown["delete_after"]) == ("CLOSING", told["delete_after"])
     assert world.client.get(f"{PATH}/status").json()["state"] == "CLOSING"
@@ -101,12 +109,16 @@ def test_nothing_is_started_or_stored_for_it(closed: ApiWorld) -> None:
         closed.store_config(default_currency="EUR"),
         client.post("/v1/tenants", json=client.get(PATH).json()["tenant_config"]),
         client.post(f"{PATH}/api-keys"),
-        client.post(f"{PATH}/uploads", json={"vendor_id": "vendor_1", "file_name": "a.csv"}),
+        client.post(
+            f"{PATH}/uploads", json={"vendor_id": "vendor_1", "file_name": "a.csv"}
+        ),
         client.post("/v1/admin/pause", json={"tenant_id": TENANT, "reason": "backlog"}),
     ]
     for answer in refused:
         assert_problem(answer, 409, "TENANT_CLOSING")
-    told = {str(each.action) for each in closed.platform.audit.list_entries(TENANT).items}
+    told = {
+        str(each.action) for each in closed.platform.audit.list_entries(TENANT).items
+    }
     assert told == {"tenant.created", "tenant.deletion_asked"}
 
 
@@ -125,7 +137,9 @@ def test_its_keys_stop_and_those_of_others_do_not(world: ApiWorld) -> None:
     world.store_config()
     inbound = {"type": "s3", "s3_prefix": "tenants/other/inbound/"}
     world.store_config(vendor_document(inbound=inbound), tenant_id="other")
-    ours, others = (world.with_key(world.issue_key(tenant)) for tenant in (TENANT, "other"))
+    ours, others = (
+        world.with_key(world.issue_key(tenant)) for tenant in (TENANT, "other")
+    )
     assert ours.get(PATH).status_code == 200
     delete(world)
     assert_problem(ours.get(PATH), 401, "UNAUTHENTICATED")
@@ -166,7 +180,10 @@ def test_a_held_feed_is_given_up(world: ApiWorld) -> None:
 
 def test_a_restored_tenant_is_as_it_was(closed: ApiWorld) -> None:
     answer = closed.client.post(f"{PATH}/restore")
-    assert (answer.status_code, answer.json()) == (200, {"tenant_id": TENANT, "state": "ACTIVE"})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"tenant_id": TENANT, "state": "ACTIVE"},
+    )
     assert closed.client.get(PATH).json()["state"] == "ACTIVE"
     assert closed.client.get(f"{PATH}/deletion").status_code == 404
     assert closed.post_run().status_code == 202
@@ -187,4 +204,7 @@ def test_a_tenant_whose_time_is_over_is_not_restored(hasty: ApiWorld) -> None:
     assert told["delete_after"] == told["asked_at"]
     assert_problem(hasty.client.post(f"{PATH}/restore"), 409, "RESTORE_TOO_LATE")
     assert actions(hasty) == ["tenant.deletion_asked"]
-    assert hasty.client.get(PATH, headers={"X-API-Key": ADMIN}).json()["state"] == "CLOSING"
+    assert (
+        hasty.client.get(PATH, headers={"X-API-Key": ADMIN}).json()["state"]
+        == "CLOSING"
+    )

@@ -41,7 +41,9 @@ def shop(platform: Platform) -> ApiWorld:
 
 def publish(world: ApiWorld, data: bytes = FEED) -> RunRecord:
     record = world.succeed(world.post_run().json()["run_id"])
-    world.platform.objects.put(str(record.feed_key), data, content_type="text/csv; charset=utf-8")
+    world.platform.objects.put(
+        str(record.feed_key), data, content_type="text/csv; charset=utf-8"
+    )
     return record
 
 
@@ -78,7 +80,8 @@ def test_a_link_is_shown_once_and_gives_the_feed_in_force(
     expected = {
         "etag": f'"{record.feed_sha256}"',
         "last-modified": format_datetime(
-            feed.in_force.published_at.astimezone(UTC).replace(microsecond=0), usegmt=True
+            feed.in_force.published_at.astimezone(UTC).replace(microsecond=0),
+            usegmt=True,
         ),
         "content-type": "text/csv; charset=utf-8",
         "content-length": str(len(FEED)),
@@ -96,7 +99,11 @@ def test_a_link_is_shown_once_and_gives_the_feed_in_force(
     ]
     assert (listed["link_id"], listed["name"]) == (made["link_id"], "Google")
     assert listed["last_used_at"] is not None
-    kept = str(shop.platform.clients.dynamodb.scan(TableName=shop.platform.database.tenants.name))
+    kept = str(
+        shop.platform.clients.dynamodb.scan(
+            TableName=shop.platform.database.tenants.name
+        )
+    )
     assert token.group(1) not in kept
     assert hashlib.sha256(token.group(1).encode()).hexdigest() in kept
 
@@ -146,7 +153,9 @@ def test_conditions_and_one_range_are_answered_as_http_has_them(shop: ApiWorld) 
     for asked, status, body in CONDITIONS:
         headers = dict(asked)
         for word, value in names.items():
-            headers = {name: text.replace(word, value) for name, text in headers.items()}
+            headers = {
+                name: text.replace(word, value) for name, text in headers.items()
+            }
         got = anybody.get(link, headers=headers)
         assert (got.status_code, got.content) == (status, body), asked
         if status == 206:
@@ -168,12 +177,19 @@ def test_a_link_that_is_wrong_over_or_revoked_is_not_there(
     assert anybody.get(path_of(made)).status_code == 200
     assert shop.client.delete(f"{LINKS}/{made['link_id']}").status_code == 204
     assert_problem(anybody.get(path_of(made)), 404, "NOT_FOUND")
-    assert_problem(shop.client.delete(f"{LINKS}/{made['link_id']}"), 404, "LINK_NOT_FOUND")
+    assert_problem(
+        shop.client.delete(f"{LINKS}/{made['link_id']}"), 404, "LINK_NOT_FOUND"
+    )
     assert_problem(anybody.get(f"/f/{'x' * 43}"), 404, "NOT_FOUND")
     assert anybody.head("/f/short").status_code == 404
     past = datetime.now(UTC) - timedelta(seconds=1)
-    refused = shop.client.post(LINKS, json={"name": "x", "expires_at": past.isoformat()})
-    assert assert_problem(refused, 422, "INVALID_REQUEST")["errors"][0]["path"] == "expires_at"
+    refused = shop.client.post(
+        LINKS, json={"name": "x", "expires_at": past.isoformat()}
+    )
+    assert (
+        assert_problem(refused, 422, "INVALID_REQUEST")["errors"][0]["path"]
+        == "expires_at"
+    )
     soon = make(shop, expires_at=(datetime.now(UTC) + timedelta(seconds=1)).isoformat())
     clock = shop.platform.database.clock
     assert clock() < datetime.now(UTC) + timedelta(seconds=1)
@@ -185,7 +201,9 @@ def test_a_link_that_is_wrong_over_or_revoked_is_not_there(
     try:
         assert_problem(anybody.get(path_of(soon)), 404, "NOT_FOUND")
     finally:
-        object.__setattr__(shop.app.state.parts.link_readers._links.database, "clock", clock)
+        object.__setattr__(
+            shop.app.state.parts.link_readers._links.database, "clock", clock
+        )
 
 
 def test_links_end_with_their_tenant_and_are_their_tenants_alone(
@@ -211,15 +229,26 @@ def test_a_tenant_has_20_links(shop: ApiWorld) -> None:
     refused = shop.client.post(LINKS, json={"name": "one more"})
     assert_problem(refused, 409, "LINK_QUOTA_EXCEEDED")
     listed = shop.client.get(LINKS).json()["feed_links"]
-    assert [each["name"] for each in listed] == [f"link {number}" for number in range(20)]
+    assert [each["name"] for each in listed] == [
+        f"link {number}" for number in range(20)
+    ]
 
 
 def test_links_need_the_scope_config_a_name_and_a_public_url(world: ApiWorld) -> None:
     world.store_config()
-    assert_problem(world.client.post(LINKS, json={"name": "x"}), 409, "PUBLIC_URL_MISSING")
-    for order in ({}, {"name": " "}, {"name": "x" * 65}, {"name": "x", "expires_at": "soon"}):
+    assert_problem(
+        world.client.post(LINKS, json={"name": "x"}), 409, "PUBLIC_URL_MISSING"
+    )
+    for order in (
+        {},
+        {"name": " "},
+        {"name": "x" * 65},
+        {"name": "x", "expires_at": "soon"},
+    ):
         assert_problem(world.client.post(LINKS, json=order), 422, "INVALID_REQUEST")
-    keys = world.client.post(f"/v1/tenants/{TENANT}/api-keys", json={"scopes": ["read"]})
+    keys = world.client.post(
+        f"/v1/tenants/{TENANT}/api-keys", json={"scopes": ["read"]}
+    )
     reader = world.with_key(keys.json()["api_key"])
     assert reader.get(LINKS).json() == {"feed_links": []}
     assert_problem(reader.post(LINKS, json={"name": "x"}), 403, "SCOPE_MISSING")
@@ -296,12 +325,17 @@ def test_logs_and_audit_name_the_link_and_never_its_token(
     assert token not in str(entries)
 
 
-def test_a_rollback_is_another_version_of_the_feed(shop: ApiWorld, anybody: TestClient) -> None:
+def test_a_rollback_is_another_version_of_the_feed(
+    shop: ApiWorld, anybody: TestClient
+) -> None:
     earlier = publish(shop)
     publish(shop, b"sku,price\n")
     path = path_of(make(shop))
     assert anybody.get(path).content == b"sku,price\n"
     order = {"run_id": earlier.run_id, "reason": "better"}
-    assert shop.client.post(f"/v1/tenants/{TENANT}/feed/rollback", json=order).status_code == 200
+    assert (
+        shop.client.post(f"/v1/tenants/{TENANT}/feed/rollback", json=order).status_code
+        == 200
+    )
     got: Response = anybody.get(path)
     assert got.content == FEED

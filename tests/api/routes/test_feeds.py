@@ -11,7 +11,9 @@ from support.builders import vendor_document
 
 
 def feed_of(world: ApiWorld, **headers: str) -> Response:
-    return world.client.get("/v1/tenants/acme/feed", follow_redirects=False, headers=headers)
+    return world.client.get(
+        "/v1/tenants/acme/feed", follow_redirects=False, headers=headers
+    )
 
 
 def test_the_feed_is_that_of_the_last_run_that_succeeded(world: ApiWorld) -> None:
@@ -56,13 +58,17 @@ def test_a_feed_that_the_caller_has_is_not_sent_again(world: ApiWorld) -> None:
     assert response.headers["ETag"] == etag
 
 
-def test_a_caller_who_has_any_feed_is_told_whether_there_is_one(world: ApiWorld) -> None:
+def test_a_caller_who_has_any_feed_is_told_whether_there_is_one(
+    world: ApiWorld,
+) -> None:
     assert feed_of(world, **{"If-None-Match": "*"}).status_code == 404
     world.succeed(world.post_run().json()["run_id"])
     assert feed_of(world, **{"If-None-Match": "*"}).status_code == 304
 
 
 @pytest.mark.parametrize("tenant_id", ["nobody", "a b", "x" * 65])
-def test_a_tenant_that_is_not_there_has_no_feed(world: ApiWorld, tenant_id: str) -> None:
+def test_a_tenant_that_is_not_there_has_no_feed(
+    world: ApiWorld, tenant_id: str
+) -> None:
     response = world.client.get(f"/v1/tenants/{tenant_id}/feed")
     assert_problem(response, 404, "FEED_NOT_FOUND")

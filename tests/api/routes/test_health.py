@@ -18,7 +18,9 @@ def test_health_needs_neither_key_nor_dependency(world: ApiWorld) -> None:
 def test_a_whole_platform_is_ready(world: ApiWorld) -> None:
     response = world.with_key(None).get("/v1/ready")
     assert response.status_code == 200
-    states = {name: each["state"] for name, each in response.json()["dependencies"].items()}
+    states = {
+        name: each["state"] for name, each in response.json()["dependencies"].items()
+    }
     assert states == dict.fromkeys(
         ["runs_table", "tenants_table", "audit_table", "artifact_bucket", "queue"], "ok"
     )
@@ -26,10 +28,14 @@ def test_a_whole_platform_is_ready(world: ApiWorld) -> None:
 
 class DeafTable(Table):
     def check(self) -> None:
-        raise UnreachableError("dynamodb.GetItem", "https://secret.test does not answer")
+        raise UnreachableError(
+            "dynamodb.GetItem", "https://secret.test does not answer"
+        )
 
 
-def test_one_dependency_that_does_not_answer_makes_it_not_ready(world: ApiWorld) -> None:
+def test_one_dependency_that_does_not_answer_makes_it_not_ready(
+    world: ApiWorld,
+) -> None:
     database = world.platform.database
     deaf = replace(database, tenants=DeafTable(database.clients, "deaf"))
     response = ApiWorld(world.platform, database=deaf).with_key(None).get("/v1/ready")

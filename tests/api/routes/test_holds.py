@@ -15,12 +15,18 @@ from support.fakes import CHANGES, TRIPPED
 
 def order(record: RunRecord, **changes: Any) -> dict[str, Any]:
     assert record.hold is not None
-    known = {"sha256": record.hold.sha256, "guards": ["skus_removed"], "reason": "a clearance"}
+    known = {
+        "sha256": record.hold.sha256,
+        "guards": ["skus_removed"],
+        "reason": "a clearance",
+    }
     return {**known, **changes}
 
 
 def release(world: ApiWorld, record: RunRecord, **changes: Any) -> Any:
-    return world.client.post(f"/v1/runs/{record.run_id}/release", json=order(record, **changes))
+    return world.client.post(
+        f"/v1/runs/{record.run_id}/release", json=order(record, **changes)
+    )
 
 
 def feed_run(world: ApiWorld) -> str:
@@ -44,7 +50,13 @@ def test_a_held_run_says_why(world: ApiWorld) -> None:
     }
     assert run["baseline_run_id"] == "baseline-run"
     assert run["changes"] == {"baseline_run_id": "baseline-run", **CHANGES}
-    unset = ("released_at", "released_by", "release_reason", "failure_class", "next_action")
+    unset = (
+        "released_at",
+        "released_by",
+        "release_reason",
+        "failure_class",
+        "next_action",
+    )
     assert [run[name] for name in unset] == [None] * len(unset)
     (listed,) = world.client.get("/v1/runs?status=HELD").json()["runs"]
     assert listed["run_id"] == record.run_id
@@ -83,7 +95,9 @@ def test_of_equal_releases_at_once_one_counts(
 ) -> None:
     record, client = world.hold_one(), world.platform.clients.dynamodb
     assert record.hold is not None
-    decision = Release(record.hold.sha256, record.hold.guard_names, "a clearance", by="another")
+    decision = Release(
+        record.hold.sha256, record.hold.guard_names, "a clearance", by="another"
+    )
 
     def be_first(**_: object) -> None:
         client.meta.events.unregister(called, be_first)
@@ -125,20 +139,34 @@ def test_of_equal_rollbacks_at_once_one_counts(
     called = "before-call.dynamodb.TransactWriteItems"
     client.meta.events.register(called, be_first)
     back = {"run_id": before, "reason": "too soon"}
-    assert world.client.post("/v1/tenants/acme/feed/rollback", json=back).status_code == 200
+    assert (
+        world.client.post("/v1/tenants/acme/feed/rollback", json=back).status_code
+        == 200
+    )
     feed = world.platform.runs.feed("acme")
     assert feed is not None
-    assert [each.run_id for each in feed.publications] == [before, record.run_id, before]
+    assert [each.run_id for each in feed.publications] == [
+        before,
+        record.run_id,
+        before,
+    ]
     assert logged(capsys, "feed_rolled_back") == 0
 
 
 def test_a_release_names_the_hash_and_exactly_the_guards(world: ApiWorld) -> None:
     record = world.hold_one()
-    for wrong in ({"sha256": "0" * 64}, {"guards": []}, {"guards": ["skus_removed", "price_drop"]}):
+    for wrong in (
+        {"sha256": "0" * 64},
+        {"guards": []},
+        {"guards": ["skus_removed", "price_drop"]},
+    ):
         problem = assert_problem(release(world, record, **wrong), 412, "HOLD_MISMATCH")
         assert "skus_removed" in problem["detail"]
     assert_problem(release(world, record, reason=" "), 422, "INVALID_REQUEST")
-    assert release(world, record, guards=["skus_removed", "skus_removed"]).status_code == 200
+    assert (
+        release(world, record, guards=["skus_removed", "skus_removed"]).status_code
+        == 200
+    )
 
 
 def test_only_what_is_held_is_released(world: ApiWorld) -> None:
@@ -177,7 +205,10 @@ def test_once_the_copy_is_gone_a_release_is_answered_as_before(world: ApiWorld) 
 def test_a_rollback_puts_an_earlier_feed_in_force(world: ApiWorld) -> None:
     first = world.succeed(world.post_run().json()["run_id"])
     world.succeed(world.post_run().json()["run_id"])
-    path, wanted = "/v1/tenants/acme/feed/rollback", {"run_id": first.run_id, "reason": "wrong"}
+    path, wanted = (
+        "/v1/tenants/acme/feed/rollback",
+        {"run_id": first.run_id, "reason": "wrong"},
+    )
     answer = world.client.post(path, json=wanted)
     assert (answer.status_code, answer.json()["run_id"]) == (200, first.run_id)
     assert feed_run(world) == first.run_id

@@ -54,7 +54,10 @@ def test_tenants_are_listed_by_id_with_their_feed_and_last_run(world: ApiWorld) 
     feed = world.platform.runs.feed(TENANT)
     assert feed is not None
     assert feed.in_force.run_id == ended.run_id
-    assert found[1]["published_at"][:19] == f"{feed.in_force.published_at:%Y-%m-%dT%H:%M:%S}"
+    assert (
+        found[1]["published_at"][:19]
+        == f"{feed.in_force.published_at:%Y-%m-%dT%H:%M:%S}"
+    )
     last = found[1]["last_run"]
     assert list(last) == ["run_id", "status", "error_code", "finished_at"]
     assert (last["run_id"], last["status"], last["error_code"]) == (
@@ -92,7 +95,10 @@ def test_publications_say_how_each_feed_came_into_force(world: ApiWorld) -> None
         "guards": sorted(held.hold.guard_names),
         "reason": "right",
     }
-    assert world.client.post(f"/v1/runs/{held.run_id}/release", json=decision).status_code == 200
+    assert (
+        world.client.post(f"/v1/runs/{held.run_id}/release", json=decision).status_code
+        == 200
+    )
     back = {"run_id": first.run_id, "reason": "better"}
     again = world.client.post(f"/v1/tenants/{TENANT}/feed/rollback", json=back)
     assert again.status_code == 200
@@ -102,10 +108,19 @@ def test_publications_say_how_each_feed_came_into_force(world: ApiWorld) -> None
         (held.run_id, "release", "admin:admin-1"),
         (first.run_id, "run", None),
     ]
-    assert list(found[0]) == ["run_id", "published_at", "how", "by", "sha256", "record_count"]
+    assert list(found[0]) == [
+        "run_id",
+        "published_at",
+        "how",
+        "by",
+        "sha256",
+        "record_count",
+    ]
     assert found[0]["published_at"] == again.json()["published_at"]
     assert found[1]["sha256"] == held.hold.sha256
-    assert {each["record_count"] for each in found} == {first.counts.get("record_count")}
+    assert {each["record_count"] for each in found} == {
+        first.counts.get("record_count")
+    }
 
 
 def test_a_feed_beyond_those_that_are_kept_now_is_neither_listed_nor_published_again(
@@ -129,7 +144,9 @@ def test_a_feed_beyond_those_that_are_kept_now_is_neither_listed_nor_published_a
         "/v1/config.schema.json?x=1&limitt=",
     ],
 )
-def test_an_unknown_query_parameter_is_refused_by_name(world: ApiWorld, path: str) -> None:
+def test_an_unknown_query_parameter_is_refused_by_name(
+    world: ApiWorld, path: str
+) -> None:
     world.store_config()
     problem = assert_problem(world.client.get(path), 422, "INVALID_REQUEST")
     assert paths_of(problem) == ["limitt", "x"]
@@ -141,6 +158,8 @@ def test_who_has_no_key_is_told_that_first_and_probes_send_what_they_like(
     assert_problem(world.with_key(None).get("/v1/runs?x=1"), 401, "UNAUTHENTICATED")
     for path in ("/v1/health", "/v1/ready"):
         assert world.client.get(f"{path}?x=1").status_code == 200
-    order = world.client.post("/v1/runs?dry=1", json={"tenant_id": TENANT, "run_type": "x"})
+    order = world.client.post(
+        "/v1/runs?dry=1", json={"tenant_id": TENANT, "run_type": "x"}
+    )
     assert order.status_code == 422
     assert world.client.get("/v1/runs").json()["runs"] == []

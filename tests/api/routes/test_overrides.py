@@ -34,7 +34,9 @@ def shop(platform: Platform) -> ApiWorld:
     """A tenant without overrides."""
     world = ApiWorld(platform)
     world.store_config()
-    platform.overrides.remove(TENANT, platform.overrides.document(TENANT).overrides.keys())
+    platform.overrides.remove(
+        TENANT, platform.overrides.document(TENANT).overrides.keys()
+    )
     return world
 
 
@@ -63,7 +65,13 @@ def audit(world: ApiWorld, action: str) -> list[dict[str, Any]]:
 def test_what_is_put_is_listed_by_sku_as_overrides_json_has_it(shop: ApiWorld) -> None:
     before = listed(shop)["version"]
     asked = [
-        {"sku": " B-2 ", "price": 9.9, "max_quantity": 0, "vendor_id": "vendor_1", "note": "sale"},
+        {
+            "sku": " B-2 ",
+            "price": 9.9,
+            "max_quantity": 0,
+            "vendor_id": "vendor_1",
+            "note": "sale",
+        },
         {"sku": "A-1", "leave_out": True, "expires_at": "2999-01-01T02:00:00+02:00"},
         {"sku": "C-3", "min_price": "5", "accept_price": None},
     ]
@@ -88,7 +96,11 @@ def test_what_is_put_is_listed_by_sku_as_overrides_json_has_it(shop: ApiWorld) -
     }
     assert put(shop, *asked).json() == {"version": before + 1, "count": 3, "changed": 0}
     (entry, *_) = audit(shop, "overrides.put")
-    assert entry["details"] == {"version": before + 1, "count": 3, "skus": ["A-1", "B-2", "C-3"]}
+    assert entry["details"] == {
+        "version": before + 1,
+        "count": 3,
+        "skus": ["A-1", "B-2", "C-3"],
+    }
     assert remove(shop, ["B-2", "Z-9"]).json() == {
         "version": before + 2,
         "count": 2,
@@ -100,7 +112,9 @@ def test_what_is_put_is_listed_by_sku_as_overrides_json_has_it(shop: ApiWorld) -
     assert len(shop.platform.objects.list_objects(PLACE)) == 1
 
 
-def test_each_replaces_that_of_its_sku_as_a_whole_but_what_was_accepted(shop: ApiWorld) -> None:
+def test_each_replaces_that_of_its_sku_as_a_whole_but_what_was_accepted(
+    shop: ApiWorld,
+) -> None:
     put(shop, {"sku": "A-1", "min_price": "5", "note": "old"})
     prices = {"A-1": Decimal("7.50"), "B-2": Decimal("3.00")}
     shop.platform.overrides.accept(TENANT, prices, "run", "seen")
@@ -127,7 +141,10 @@ def test_pages_go_on_behind_the_last_sku(shop: ApiWorld) -> None:
 
 def test_a_page_ends_before_it_is_a_mebibyte(shop: ApiWorld) -> None:
     for some in range(3):
-        notes = ({"sku": f"{some}{n:03}", "price": "1", "note": "\u00e4" * 500} for n in range(450))
+        notes = (
+            {"sku": f"{some}{n:03}", "price": "1", "note": "\u00e4" * 500}
+            for n in range(450)
+        )
         assert put(shop, *notes).status_code == 200
     page = shop.client.get(OVERRIDES, params={"limit": 1000})
     assert len(page.content) < 1 << 20
@@ -149,8 +166,14 @@ FAULTY: tuple[tuple[dict[str, Any], str], ...] = (
     ({"sku": "A-1", "vendor_id": "gone"}, "overrides.1.vendor_id"),
     ({"sku": "A-1", "price": "1", "note": "x" * 501}, "overrides.1.note"),
     ({"sku": "A-1", "price": "1", "colour": "red"}, "overrides.1.colour"),
-    ({"sku": "A-1", "price": "1", "expires_at": "2020-01-01T00:00Z"}, "overrides.1.expires_at"),
-    ({"sku": "A-1", "price": "1", "expires_at": "2999-01-01"}, "overrides.1.expires_at"),
+    (
+        {"sku": "A-1", "price": "1", "expires_at": "2020-01-01T00:00Z"},
+        "overrides.1.expires_at",
+    ),
+    (
+        {"sku": "A-1", "price": "1", "expires_at": "2999-01-01"},
+        "overrides.1.expires_at",
+    ),
     ({"sku": "A-1", "price": "1", "accept_price": "2"}, "overrides.1.accept_price"),
     (
         {"sku": "A-1", "price": "1", "accept_until": "2999-01-01T00:00:00Z"},
@@ -183,7 +206,10 @@ def test_a_tenant_has_ten_thousand_and_then_none_more(
 ) -> None:
     assert stores.MAX_OVERRIDES == 10_000
     monkeypatch.setattr(stores, "MAX_OVERRIDES", 3)
-    assert put(shop, *({"sku": f"S-{n}", "price": "1"} for n in range(3))).status_code == 200
+    assert (
+        put(shop, *({"sku": f"S-{n}", "price": "1"} for n in range(3))).status_code
+        == 200
+    )
     both = ({"sku": "S-0", "price": "2"}, {"sku": "S-3", "price": "2"})
     assert_problem(put(shop, *both), 409, "OVERRIDE_QUOTA_EXCEEDED")
     assert {each["price"] for each in listed(shop)["overrides"]} == {"1.00"}
@@ -214,7 +240,9 @@ def put_at_once(shop: ApiWorld) -> None:
     assert len(shop.platform.objects.list_objects(PLACE)) == 1
 
 
-def test_what_is_over_is_as_if_absent(shop: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_over_is_as_if_absent(
+    shop: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     soon = datetime.now(UTC) + timedelta(hours=1)
     put(shop, {"sku": "A-1", "price": "1", "expires_at": soon.isoformat()})
     put(
@@ -274,7 +302,10 @@ def test_a_reader_that_comes_late_reads_the_version_after(
 
 @pytest.mark.parametrize(
     "call",
-    [lambda shop: put(shop, {"sku": "A-1", "price": "1"}), lambda shop: remove(shop, ["A-1"])],
+    [
+        lambda shop: put(shop, {"sku": "A-1", "price": "1"}),
+        lambda shop: remove(shop, ["A-1"]),
+    ],
     ids=["put", "remove"],
 )
 def test_a_tenant_that_is_being_deleted_takes_none(
@@ -295,14 +326,18 @@ def test_a_tenant_that_is_being_deleted_takes_none(
 def quarantined(world: ApiWorld, *rows: str) -> str:
     """Return a run that was published, and has kept the published prices of some SKUs."""
     run = world.succeed(world.post_run().json()["run_id"])
-    columns = "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since"
+    columns = (
+        "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since"
+    )
     text = "".join(f"{row}\n" for row in (columns, *rows))
     world.platform.objects.put(run.keys.quarantine, text.encode())
     return run.run_id
 
 
 def accept(world: ApiWorld, run_id: str, **order: Any) -> Response:
-    return world.client.post(f"/v1/runs/{run_id}/accept", json={"reason": " seen ", **order})
+    return world.client.post(
+        f"/v1/runs/{run_id}/accept", json={"reason": " seen ", **order}
+    )
 
 
 ROWS = (
@@ -326,10 +361,16 @@ def test_prices_are_accepted_by_name_or_all_at_once(shop: ApiWorld) -> None:
         "reason": "seen",
     }
     before, told = listed(shop), len(audit(shop, "skus.accepted"))
-    assert accept(shop, run_id, skus=["C-3"]).json() == {"accepted": 1}  # again: no change
+    assert accept(shop, run_id, skus=["C-3"]).json() == {
+        "accepted": 1
+    }  # again: no change
     assert (listed(shop), len(audit(shop, "skus.accepted"))) == (before, told)
     assert accept(shop, run_id, all=True).json() == {"accepted": 3}
-    assert [each["sku"] for each in listed(shop)["overrides"]] == ["A-1", "B,\n2", "C-3"]
+    assert [each["sku"] for each in listed(shop)["overrides"]] == [
+        "A-1",
+        "B,\n2",
+        "C-3",
+    ]
 
 
 def test_one_sku_that_is_not_in_the_quarantine_accepts_none(shop: ApiWorld) -> None:
@@ -353,7 +394,9 @@ def test_a_run_is_published_or_held(shop: ApiWorld) -> None:
     assert_problem(accept(shop, waiting, all=True), 409, "RUN_NOT_MERGED")
     shop.client.post(f"/v1/runs/{waiting}/cancel")
     held = shop.hold_one()
-    shop.platform.objects.put(held.keys.quarantine, f"sku,price_computed\n{'A-1,5.00'}\n".encode())
+    shop.platform.objects.put(
+        held.keys.quarantine, f"sku,price_computed\n{'A-1,5.00'}\n".encode()
+    )
     assert accept(shop, held.run_id, all=True).json() == {"accepted": 1}
     shop.client.post(f"/v1/runs/{held.run_id}/cancel")
     assert_problem(accept(shop, held.run_id, all=True), 409, "RUN_NOT_MERGED")
@@ -370,7 +413,9 @@ def test_a_run_is_published_or_held(shop: ApiWorld) -> None:
     ],
 )
 def test_some_or_all_are_named_and_why(shop: ApiWorld, order: dict[str, Any]) -> None:
-    assert_problem(accept(shop, quarantined(shop, *ROWS), **order), 422, "INVALID_REQUEST")
+    assert_problem(
+        accept(shop, quarantined(shop, *ROWS), **order), 422, "INVALID_REQUEST"
+    )
 
 
 def test_a_sku_that_no_override_can_name_is_not_accepted(shop: ApiWorld) -> None:
@@ -378,7 +423,9 @@ def test_a_sku_that_no_override_can_name_is_not_accepted(shop: ApiWorld) -> None
     run_id = quarantined(shop, long, ROWS[0])
     assert accept(shop, run_id, all=True).json() == {"accepted": 1}
     assert listed(shop)["count"] == 1
-    assert_problem(accept(shop, quarantined(shop, long), all=True), 404, "SKU_NOT_QUARANTINED")
+    assert_problem(
+        accept(shop, quarantined(shop, long), all=True), 404, "SKU_NOT_QUARANTINED"
+    )
 
 
 def test_more_than_a_tenant_may_have_are_not_accepted(

@@ -45,7 +45,11 @@ def ask(world: ApiWorld, vendor_id: str = "pulled") -> Any:
 def test_the_status_has_pulls_before_any_run(world: ApiWorld) -> None:
     store(world)
     vendor = standing(world)
-    assert (vendor["vendor_id"], vendor["status"], vendor["rows"]) == ("pulled", None, None)
+    assert (vendor["vendor_id"], vendor["status"], vendor["rows"]) == (
+        "pulled",
+        None,
+        None,
+    )
     assert vendor["pull"] == NOTHING
     take_due(world.platform)
     assert standing(world)["pull"]["next_at"] is not None
@@ -83,12 +87,16 @@ def test_a_failure_is_shown_and_what_is_asked_for_does_not_wait_for_the_next_try
 
 
 @pytest.mark.parametrize("vendor_id", ["other", "nobody", "%20"])
-def test_what_is_pulled_from_nowhere_cannot_be_asked_for(world: ApiWorld, vendor_id: str) -> None:
+def test_what_is_pulled_from_nowhere_cannot_be_asked_for(
+    world: ApiWorld, vendor_id: str
+) -> None:
     store(world)
     assert_problem(ask(world, vendor_id), 409, "NO_PULL")
 
 
-def test_nothing_is_asked_for_of_a_tenant_that_is_being_deleted(world: ApiWorld) -> None:
+def test_nothing_is_asked_for_of_a_tenant_that_is_being_deleted(
+    world: ApiWorld,
+) -> None:
     store(world)
     world.platform.closing.ask(TENANT)
     assert_problem(ask(world), 409, "TENANT_CLOSING")

@@ -20,12 +20,27 @@ from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import Change, utc_now
 from relay_dagster.tenants.audit import SYSTEM
-from support.api_world import JSON, NOBODY_S_RUN, TENANT, ApiWorld, assert_problem, paths_of
+from support.api_world import (
+    JSON,
+    NOBODY_S_RUN,
+    TENANT,
+    ApiWorld,
+    assert_problem,
+    paths_of,
+)
 from support.builders import vendor_document
 from support.fakes import NOW, CallCounter, FakeClock, embedded_platform
 
 FIELDS_OF_A_RUN = {
-    *("run_id", "tenant_id", "config_version", "status", "stage", "attempt", "requested_at"),
+    *(
+        "run_id",
+        "tenant_id",
+        "config_version",
+        "status",
+        "stage",
+        "attempt",
+        "requested_at",
+    ),
     *("started_at", "finished_at", "failed_stage", "error_code", "error_message"),
     *("errors_artifact_key", "artifacts", "dagster_run_id", "dagster_url"),
 }
@@ -71,7 +86,9 @@ def test_the_request_s_id_travels_with_the_message(world: ApiWorld) -> None:
     assert [message.request_id for message in world.messages()] == ["order-7"]
 
 
-def test_a_run_is_pinned_to_the_config_of_the_moment_that_it_is_asked_for(world: ApiWorld) -> None:
+def test_a_run_is_pinned_to_the_config_of_the_moment_that_it_is_asked_for(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     run_id = world.post_run().json()["run_id"]
     world.store_config(timezone="Europe/Berlin")
@@ -83,7 +100,9 @@ def test_a_tenant_without_a_config_is_accepted(world: ApiWorld) -> None:
     assert (run.status_code, run.json()["config_version"]) == (202, None)
 
 
-def test_a_tenant_whose_stored_config_does_not_hold_is_accepted(world: ApiWorld) -> None:
+def test_a_tenant_whose_stored_config_does_not_hold_is_accepted(
+    world: ApiWorld,
+) -> None:
     world.platform.tenants.create(TENANT, '{"schema_version": 2}')
     run = world.post_run(vendors=["vendor_1"])
     assert (run.status_code, run.json()["config_version"]) == (202, 1)
@@ -97,7 +116,9 @@ def test_no_vendors_named_are_all(world: ApiWorld, given: object, kept: object) 
     assert world.post_run(vendors=given).json()["vendors"] == kept
 
 
-def test_a_vendor_that_the_config_lacks_is_refused_and_no_run_is_left(world: ApiWorld) -> None:
+def test_a_vendor_that_the_config_lacks_is_refused_and_no_run_is_left(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     problem = assert_problem(
         world.post_run(vendors=["vendor_1", "vendor_x"]), 422, "UNKNOWN_VENDOR"
@@ -116,14 +137,18 @@ def test_a_vendor_that_the_config_lacks_is_refused_and_no_run_is_left(world: Api
         pytest.param({"vendors": "vendor_1"}, "vendors", id="no list"),
         pytest.param({"vendors": ["vendor 1"]}, "vendors.0", id="no vendor id"),
         pytest.param({"vendors": ["a", "a"]}, "vendors", id="twice"),
-        pytest.param({"vendors": [f"v{n}" for n in range(201)]}, "vendors", id="too many"),
+        pytest.param(
+            {"vendors": [f"v{n}" for n in range(201)]}, "vendors", id="too many"
+        ),
         pytest.param({"priority": 1}, "priority", id="unknown key"),
     ],
 )
 def test_an_order_says_what_it_must_and_nothing_else(
     unplugged: ApiWorld, changes: dict[str, object], path: str
 ) -> None:
-    assert paths_of(assert_problem(unplugged.post_run(**changes), 422, "INVALID_REQUEST")) == [path]
+    assert paths_of(
+        assert_problem(unplugged.post_run(**changes), 422, "INVALID_REQUEST")
+    ) == [path]
 
 
 def test_all_faults_of_an_order_come_at_once(unplugged: ApiWorld) -> None:
@@ -132,7 +157,9 @@ def test_all_faults_of_an_order_come_at_once(unplugged: ApiWorld) -> None:
     assert paths == ["tenant_id", "vendors.0"]
 
 
-def test_an_order_that_names_no_type_of_run_is_one_that_names_the_only_one(world: ApiWorld) -> None:
+def test_an_order_that_names_no_type_of_run_is_one_that_names_the_only_one(
+    world: ApiWorld,
+) -> None:
     key = {"Idempotency-Key": "monday"}
     first = world.client.post("/v1/runs", json={"tenant_id": TENANT}, headers=key)
     again = world.post_run(headers=key)
@@ -173,7 +200,9 @@ class DeafQueue(JobQueue):
         self.seen.append(job)
         if self._arrives:
             self._inner.send(job, request_id=request_id)
-        raise UnreachableError("sqs.SendMessage", "https://sqs.test/123456789012/jobs timed out")
+        raise UnreachableError(
+            "sqs.SendMessage", "https://sqs.test/123456789012/jobs timed out"
+        )
 
 
 def with_deaf_queue(world: ApiWorld) -> tuple[ApiWorld, DeafQueue]:
@@ -197,14 +226,18 @@ def test_where_the_queue_is_unreachable_no_run_is_left_and_the_tenant_is_free(
     assert world.post_run().status_code == 202
 
 
-def test_where_the_queue_was_unreachable_the_same_key_may_come_again(world: ApiWorld) -> None:
+def test_where_the_queue_was_unreachable_the_same_key_may_come_again(
+    world: ApiWorld,
+) -> None:
     deaf, _ = with_deaf_queue(world)
     key = {"Idempotency-Key": "monday"}
     assert_problem(deaf.post_run(headers=key), 503, "QUEUE_UNAVAILABLE")
     assert world.post_run(headers=key).status_code == 202
 
 
-def test_a_run_whose_message_arrived_all_the_same_and_is_under_way_stays(world: ApiWorld) -> None:
+def test_a_run_whose_message_arrived_all_the_same_and_is_under_way_stays(
+    world: ApiWorld,
+) -> None:
     class Racing(DeafQueue):
         """The run starts before the sender hears that its message timed out."""
 
@@ -271,7 +304,9 @@ def test_the_key_is_looked_at_before_the_vendors_and_the_lock(world: ApiWorld) -
     assert world.post_run(headers=key, vendors=["vendor_1"]).json() == first.json()
 
 
-def test_naming_no_vendors_is_the_same_body_however_it_is_written(world: ApiWorld) -> None:
+def test_naming_no_vendors_is_the_same_body_however_it_is_written(
+    world: ApiWorld,
+) -> None:
     key = {"Idempotency-Key": "monday"}
     first = world.post_run(headers=key).json()["run_id"]
     assert world.post_run(headers=key, vendors=[]).json()["run_id"] == first
@@ -279,7 +314,9 @@ def test_naming_no_vendors_is_the_same_body_however_it_is_written(world: ApiWorl
 
 def test_a_key_belongs_to_one_tenant_and_one_caller() -> None:
     with embedded_platform() as platform:
-        settings = platform.settings.model_copy(update={"api_keys": ("admin-key", "other-key")})
+        settings = platform.settings.model_copy(
+            update={"api_keys": ("admin-key", "other-key")}
+        )
         world = ApiWorld(replace(platform, settings=settings))
         key = {"Idempotency-Key": "monday"}
         mine = world.post_run(headers=key)
@@ -315,7 +352,9 @@ def test_of_twenty_requests_at_once_one_gets_the_run_and_the_others_its_id(
     assert len(served_world.messages()) == 1
 
 
-def test_of_requests_at_once_with_one_key_all_get_the_same_run(served_world: ApiWorld) -> None:
+def test_of_requests_at_once_with_one_key_all_get_the_same_run(
+    served_world: ApiWorld,
+) -> None:
     key = {"Idempotency-Key": "monday"}
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: served_world.post_run(headers=key), range(8)))
@@ -349,7 +388,9 @@ def test_a_run_that_dagster_has_deleted_has_no_page_there(world: ApiWorld) -> No
     admin, shown = Caller("admin"), []
     for age in (days - timedelta(minutes=1), days):
         old = replace(record, finished_at=utc_now() - age)
-        shown.append(shown_run(old, Call(admin, SYSTEM, world.app.state.parts)).dagster_url)
+        shown.append(
+            shown_run(old, Call(admin, SYSTEM, world.app.state.parts)).dagster_url
+        )
     assert shown == ["http://dagster.test/runs/dagster-1", None]
 
 
@@ -365,7 +406,9 @@ def test_a_tenant_s_key_is_not_told_where_a_run_executes(world: ApiWorld) -> Non
         *client.get("/v1/runs").json()["runs"],
     ]
     assert held.dagster_run_id == "dagster-1"
-    assert {(run["dagster_run_id"], run["dagster_url"]) for run in shown} == {(None, None)}
+    assert {(run["dagster_run_id"], run["dagster_url"]) for run in shown} == {
+        (None, None)
+    }
     assert "dagster-1" not in str(shown)
 
 
@@ -377,7 +420,10 @@ def test_a_run_that_failed(world: ApiWorld) -> None:
         "NORMALIZE",
         "NORMALIZE",
     )
-    assert (run["error_code"], run["error_message"]) == ("DECODE_ERROR", "decode error: vendor_1")
+    assert (run["error_code"], run["error_message"]) == (
+        "DECODE_ERROR",
+        "decode error: vendor_1",
+    )
     assert run["errors_artifact_key"].endswith("/reports/errors.json")
     assert run["failure_class"] == "vendor_data"
     assert run["next_action"].startswith("Set parser.encoding of the vendors")
@@ -426,7 +472,11 @@ def test_a_run_that_is_not_there_is_not_found(world: ApiWorld, call: str) -> Non
 def test_there_is_a_signed_link_for_each_artifact_that_exists(world: ApiWorld) -> None:
     record = world.succeed(world.post_run().json()["run_id"])
     prefix = f"{record.run_id}/tenants/{TENANT}/"
-    for key in ("reports/run_summary.json", "inbound/vendor_1/feed.csv", "work/vendor_1/x.arrow"):
+    for key in (
+        "reports/run_summary.json",
+        "inbound/vendor_1/feed.csv",
+        "work/vendor_1/x.arrow",
+    ):
         world.platform.objects.put(prefix + key, b"x")
     links = world.client.get(f"/v1/runs/{record.run_id}/artifacts").json()
     assert list(links) == ["merged_inventory", "run_summary", "inbound_vendor_1"]
@@ -467,7 +517,9 @@ def test_links_come_by_the_two_hundred_the_run_s_own_first(world: ApiWorld) -> N
         assert len(answer.content) < DEFAULT_API_LIMITS.answer_bytes
         if "Link" not in answer.headers:
             break
-        assert re.fullmatch(rf'<{place}\?cursor=[^>&]+>; rel="next"', answer.headers["Link"])
+        assert re.fullmatch(
+            rf'<{place}\?cursor=[^>&]+>; rel="next"', answer.headers["Link"]
+        )
         answer = world.client.get(answer.links["next"]["url"])
     own = ["errors", "merged_inventory"]
     kinds = ("inbound", "normalized")
@@ -483,7 +535,11 @@ def test_links_come_by_the_two_hundred_the_run_s_own_first(world: ApiWorld) -> N
 
 @pytest.mark.parametrize(
     ("query", "path"),
-    [({"name": ["x"] * 201}, "name"), ({"cursor": "a b"}, "cursor"), ({"cursor": ""}, "cursor")],
+    [
+        ({"name": ["x"] * 201}, "name"),
+        ({"cursor": "a b"}, "cursor"),
+        ({"cursor": ""}, "cursor"),
+    ],
 )
 def test_more_names_than_a_page_has_and_what_is_no_cursor_are_refused(
     unplugged: ApiWorld, query: dict[str, Any], path: str
@@ -525,7 +581,9 @@ def test_a_run_that_has_ended_is_not_cancelled(world: ApiWorld) -> None:
 
 
 def listed(world: ApiWorld, query: str = "") -> list[str]:
-    return [run["run_id"] for run in world.client.get(f"/v1/runs{query}").json()["runs"]]
+    return [
+        run["run_id"] for run in world.client.get(f"/v1/runs{query}").json()["runs"]
+    ]
 
 
 def test_runs_are_listed_newest_first_by_tenant_and_status(world: ApiWorld) -> None:
@@ -542,15 +600,21 @@ def test_a_listing_goes_on_where_its_page_ended(world: ApiWorld) -> None:
     runs = [world.post_run(tenant_id=f"t{n}").json()["run_id"] for n in range(5)]
     found, cursor = [], ""
     while cursor is not None:
-        page = world.client.get(f"/v1/runs?limit=2{cursor and f'&cursor={cursor}'}").json()
+        page = world.client.get(
+            f"/v1/runs?limit=2{cursor and f'&cursor={cursor}'}"
+        ).json()
         assert len(page["runs"]) <= 2
         found += [run["run_id"] for run in page["runs"]]
         cursor = page["next_cursor"]
     assert found == runs[::-1]
 
 
-@pytest.mark.parametrize(("count", "size"), [(4, 350_000), (60, 40_000)], ids=["large", "many"])
-def test_a_page_ends_before_its_answer_is_too_long(world: ApiWorld, count: int, size: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "size"), [(4, 350_000), (60, 40_000)], ids=["large", "many"]
+)
+def test_a_page_ends_before_its_answer_is_too_long(
+    world: ApiWorld, count: int, size: int
+) -> None:
     made = [
         RunRecord(
             run_id=str(uuid.uuid4()),
@@ -584,7 +648,9 @@ def test_a_page_ends_before_its_answer_is_too_long(world: ApiWorld, count: int, 
         ("tenant_id=a/b", "tenant_id"),
     ],
 )
-def test_a_listing_refuses_what_it_cannot_read(unplugged: ApiWorld, query: str, path: str) -> None:
+def test_a_listing_refuses_what_it_cannot_read(
+    unplugged: ApiWorld, query: str, path: str
+) -> None:
     response = unplugged.client.get(f"/v1/runs?{query}")
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [path]
 

@@ -18,12 +18,16 @@ VALUE = "Bearer s3cr3t-0f8f7d0e"
 
 
 def put(world: ApiWorld, name: str = "granite", **changes: Any) -> Any:
-    return world.client.put(f"{SECRETS}/{name}", json={"value": VALUE, "host": HOST, **changes})
+    return world.client.put(
+        f"{SECRETS}/{name}", json={"value": VALUE, "host": HOST, **changes}
+    )
 
 
 def stored(world: ApiWorld, name: str = "granite") -> dict[str, str]:
     full = f"relay/unknown/{TENANT}/{name}"
-    found = world.platform.clients.secrets.get_secret_value(SecretId=full)["SecretString"]
+    found = world.platform.clients.secrets.get_secret_value(SecretId=full)[
+        "SecretString"
+    ]
     return dict(json.loads(found))
 
 
@@ -89,7 +93,10 @@ def test_what_is_no_secret_of_a_host_is_refused_and_not_repeated(
 
 def test_the_longest_secret_and_names_like_ids(world: ApiWorld) -> None:
     world.store_config()
-    assert put(world, "a" * 64, value="x" * 16_384, host="[2001:db8::1]:22").status_code == 204
+    assert (
+        put(world, "a" * 64, value="x" * 16_384, host="[2001:db8::1]:22").status_code
+        == 204
+    )
     for name in ("a" * 65, "-a", "a.b"):
         assert_problem(put(world, name), 422, "INVALID_REQUEST")
 
@@ -107,7 +114,9 @@ def test_secrets_need_a_tenant_the_scope_config_and_the_right(
 ) -> None:
     assert_problem(put(world), 404, "TENANT_NOT_FOUND")
     world.store_config()
-    key = world.client.post(f"/v1/tenants/{TENANT}/api-keys", json={"scopes": ["read"]}).json()
+    key = world.client.post(
+        f"/v1/tenants/{TENANT}/api-keys", json={"scopes": ["read"]}
+    ).json()
     reader = world.with_key(key["api_key"])
     assert reader.get(SECRETS).json() == {"secrets": []}
     order = {"value": "x", "host": HOST}
@@ -125,7 +134,9 @@ def test_secrets_need_a_tenant_the_scope_config_and_the_right(
     assert world.client.get(SECRETS).json() == {"secrets": []}
 
 
-def test_a_tenant_that_closes_gets_none_and_loses_all_with_its_deletion(world: ApiWorld) -> None:
+def test_a_tenant_that_closes_gets_none_and_loses_all_with_its_deletion(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     put(world)
     world.client.delete(f"/v1/tenants/{TENANT}?confirm={TENANT}")

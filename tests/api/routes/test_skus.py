@@ -11,7 +11,13 @@ from relay_core.config import load_config
 from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.runs.model import RunRecord
-from support.api_world import NOBODY_S_RUN, SANDBOXES, ApiWorld, assert_problem, paths_of
+from support.api_world import (
+    NOBODY_S_RUN,
+    SANDBOXES,
+    ApiWorld,
+    assert_problem,
+    paths_of,
+)
 from support.builders import config_document, feed, vendor_document
 from support.explaining import RunInMemory, run_in_memory
 
@@ -19,10 +25,15 @@ DOCUMENT = config_document(
     *map(vendor_document, ("north", "south")),
     error_policy={"max_invalid_rows": 10, "max_invalid_row_pct": "1"},
 )
-FEEDS = {"north": feed("A-1,5,10.00", "A-1,x,1"), "south": feed("A-1,3,12.00", "B é,1,1")}
+FEEDS = {
+    "north": feed("A-1,5,10.00", "A-1,x,1"),
+    "south": feed("A-1,3,12.00", "B é,1,1"),
+}
 
 
-def write_files(world: ApiWorld, record: RunRecord, run: RunInMemory | None = None) -> None:
+def write_files(
+    world: ApiWorld, record: RunRecord, run: RunInMemory | None = None
+) -> None:
     """Leave what a run leaves."""
     run = run or run_in_memory(load_config(DOCUMENT), FEEDS, keys=record.keys)
     for key, data in run.files.items():
@@ -43,12 +54,18 @@ def explain(world: ApiWorld, run_id: str, sku: str | None = "A-1") -> Any:
     return world.client.get(f"/v1/runs/{run_id}/explain", params=params)
 
 
-def test_a_sku_of_a_published_run_is_explained(world: ApiWorld, record: RunRecord) -> None:
+def test_a_sku_of_a_published_run_is_explained(
+    world: ApiWorld, record: RunRecord
+) -> None:
     answer = explain(world, record.run_id, " A-1 ")
     assert answer.status_code == 200
     told = run_in_memory(load_config(DOCUMENT), FEEDS, keys=record.keys).explain("A-1")
-    assert list(answer.json().items()) == list({**told, "run_id": record.run_id}.items())
-    assert [list(offer) for offer in answer.json()["offers"]] == [list(told["offers"][0])] * 2
+    assert list(answer.json().items()) == list(
+        {**told, "run_id": record.run_id}.items()
+    )
+    assert [list(offer) for offer in answer.json()["offers"]] == [
+        list(told["offers"][0])
+    ] * 2
     assert explain(world, record.run_id, "B é").json()["offers_count"] == 1
 
 
@@ -73,7 +90,9 @@ def test_what_no_row_has_is_not_found(world: ApiWorld, record: RunRecord) -> Non
 
 
 def test_a_sku_must_be_named(world: ApiWorld, record: RunRecord) -> None:
-    problem = assert_problem(explain(world, record.run_id, None), 422, "INVALID_REQUEST")
+    problem = assert_problem(
+        explain(world, record.run_id, None), 422, "INVALID_REQUEST"
+    )
     assert paths_of(problem) == ["sku"]
 
 
@@ -115,7 +134,9 @@ def test_a_sku_with_too_many_rows_is_not_explained(
     world: ApiWorld, record: RunRecord, limit: dict[str, Any]
 ) -> None:
     feeds = {**FEEDS, "north": feed(*["A-1,5,10.00"] * 50_000)}
-    write_files(world, record, run_in_memory(load_config(DOCUMENT), feeds, keys=record.keys))
+    write_files(
+        world, record, run_in_memory(load_config(DOCUMENT), feeds, keys=record.keys)
+    )
     limits = replace(DEFAULT_API_LIMITS, **limit)
     world.app.state.parts.tasks = EngineTasks(SANDBOXES, TaskSlots(limits), limits)
     problem = assert_problem(explain(world, record.run_id), 422, "EXPLAIN_TOO_SLOW")

@@ -120,7 +120,9 @@ def test_the_last_run_that_ended_is_told_with_what_it_found_also_where_it_failed
     assert status_of(world)["vendors"] == []
 
 
-def test_no_more_than_two_runs_are_read_for_it_however_many_there_are(world: ApiWorld) -> None:
+def test_no_more_than_two_runs_are_read_for_it_however_many_there_are(
+    world: ApiWorld,
+) -> None:
     read: list[list[str]] = []
 
     class TwoRuns(RunStore):
@@ -160,5 +162,9 @@ def test_results_that_an_earlier_release_has_stored_in_the_record_are_shown(
 
 
 @pytest.mark.parametrize("tenant_id", ["nobody", "no tenant", "%00"])
-def test_a_tenant_that_is_unknown_has_no_status(world: ApiWorld, tenant_id: str) -> None:
-    assert_problem(world.client.get(f"/v1/tenants/{tenant_id}/status"), 404, "TENANT_NOT_FOUND")
+def test_a_tenant_that_is_unknown_has_no_status(
+    world: ApiWorld, tenant_id: str
+) -> None:
+    assert_problem(
+        world.client.get(f"/v1/tenants/{tenant_id}/status"), 404, "TENANT_NOT_FOUND"
+    )

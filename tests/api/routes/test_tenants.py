@@ -33,17 +33,24 @@ def test_a_tenant_that_exists_is_not_created_again(world: ApiWorld) -> None:
     assert world.platform.tenants.latest_version(TENANT) == 1
 
 
-def test_a_tenant_whose_id_differs_in_case_alone_is_not_created(world: ApiWorld) -> None:
+def test_a_tenant_whose_id_differs_in_case_alone_is_not_created(
+    world: ApiWorld,
+) -> None:
     create(world)
     other = TENANT.upper()
     inbound = {"type": "s3", "s3_prefix": f"tenants/{other}/inbound/vendor_1/"}
     document = config_document(vendor_document(inbound=inbound), tenant_id=other)
-    for method, path in (("POST", "/v1/tenants"), ("PUT", f"/v1/tenants/{other}/config")):
+    for method, path in (
+        ("POST", "/v1/tenants"),
+        ("PUT", f"/v1/tenants/{other}/config"),
+    ):
         answer = world.client.request(method, path, json=document)
         assert_problem(answer, 409, "TENANT_EXISTS")
 
 
-def test_a_config_comes_back_with_decimals_as_text_and_defaults_filled_in(world: ApiWorld) -> None:
+def test_a_config_comes_back_with_decimals_as_text_and_defaults_filled_in(
+    world: ApiWorld,
+) -> None:
     body = json.dumps(config_document()).replace(
         '"base_margin_pct": "0"', '"base_margin_pct": 0.10'
     )
@@ -71,7 +78,9 @@ def test_a_tenant_shows_when_its_schedule_is_due_next(world: ApiWorld) -> None:
 
 def test_a_cron_that_is_none_is_refused_with_its_path(world: ApiWorld) -> None:
     answer = create(world, triggers={"schedule": {"cron": "@daily"}})
-    assert paths_of(assert_problem(answer, 422, "invalid_config")) == ["triggers.schedule.cron"]
+    assert paths_of(assert_problem(answer, 422, "invalid_config")) == [
+        "triggers.schedule.cron"
+    ]
 
 
 def test_each_version_stays_as_it_was_stored(world: ApiWorld) -> None:
@@ -81,20 +90,29 @@ def test_each_version_stays_as_it_was_stored(world: ApiWorld) -> None:
     assert response.headers["ETag"] == '"2"'
 
     def zone(query: str) -> str:
-        return world.client.get(f"/v1/tenants/acme{query}").json()["tenant_config"]["timezone"]
+        return world.client.get(f"/v1/tenants/acme{query}").json()["tenant_config"][
+            "timezone"
+        ]
 
-    assert (zone("?config_version=1"), zone("?config_version=2")) == ("UTC", "Europe/Berlin")
+    assert (zone("?config_version=1"), zone("?config_version=2")) == (
+        "UTC",
+        "Europe/Berlin",
+    )
     assert zone("") == "Europe/Berlin"
 
 
 def test_an_unknown_tenant_is_not_found(world: ApiWorld) -> None:
     for tenant_id in ("nobody", "a b", "-a", "x" * 65, "a%0Ab"):
-        assert_problem(world.client.get(f"/v1/tenants/{tenant_id}"), 404, "TENANT_NOT_FOUND")
+        assert_problem(
+            world.client.get(f"/v1/tenants/{tenant_id}"), 404, "TENANT_NOT_FOUND"
+        )
     for tenant_id in ("a%2Fb", ".."):
         assert world.client.get(f"/v1/tenants/{tenant_id}").status_code == 404
 
 
-def test_an_unknown_version_is_not_found_and_the_latest_is_told(world: ApiWorld) -> None:
+def test_an_unknown_version_is_not_found_and_the_latest_is_told(
+    world: ApiWorld,
+) -> None:
     create(world)
     response = world.client.get("/v1/tenants/acme?config_version=7")
     problem = assert_problem(response, 404, "CONFIG_VERSION_NOT_FOUND")
@@ -104,7 +122,9 @@ def test_an_unknown_version_is_not_found_and_the_latest_is_told(world: ApiWorld)
 @pytest.mark.parametrize("version", ["0", "-1", "x", "1.5", "", str(2**60)])
 def test_a_version_is_a_whole_number_from_1(unplugged: ApiWorld, version: str) -> None:
     response = unplugged.client.get(f"/v1/tenants/acme?config_version={version}")
-    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == ["config_version"]
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [
+        "config_version"
+    ]
 
 
 def test_the_first_config_of_a_new_tenant_may_be_put(world: ApiWorld) -> None:
@@ -115,7 +135,9 @@ def test_the_first_config_of_a_new_tenant_may_be_put(world: ApiWorld) -> None:
 
 def put_matching(world: ApiWorld, if_match: str):
     return world.client.put(
-        "/v1/tenants/acme/config", json=config_document(), headers={"If-Match": if_match}
+        "/v1/tenants/acme/config",
+        json=config_document(),
+        headers={"If-Match": if_match},
     )
 
 
@@ -132,7 +154,9 @@ def test_a_config_is_not_put_over_a_version_that_if_match_does_not_name(
     world: ApiWorld, if_match: str
 ) -> None:
     create(world)
-    problem = assert_problem(put_matching(world, if_match), 412, "CONFIG_VERSION_MISMATCH")
+    problem = assert_problem(
+        put_matching(world, if_match), 412, "CONFIG_VERSION_MISMATCH"
+    )
     assert problem["config_version"] == 1
     assert world.platform.tenants.latest_version(TENANT) == 1
 
@@ -147,17 +171,28 @@ def test_two_writers_at_once_never_share_a_version(served_world: ApiWorld) -> No
     create(served_world)
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: served_world.store_config(), range(6)))
-    assert sorted(each.json()["config_version"] for each in answers) == [2, 3, 4, 5, 6, 7]
+    assert sorted(each.json()["config_version"] for each in answers) == [
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+    ]
 
 
-def test_of_two_writers_who_read_the_same_version_one_is_refused(served_world: ApiWorld) -> None:
+def test_of_two_writers_who_read_the_same_version_one_is_refused(
+    served_world: ApiWorld,
+) -> None:
     create(served_world)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: put_matching(served_world, '"1"'), range(4)))
     assert sorted(each.status_code for each in answers) == [200, 412, 412, 412]
 
 
-def test_a_config_for_another_tenant_than_the_path_s_is_refused(world: ApiWorld) -> None:
+def test_a_config_for_another_tenant_than_the_path_s_is_refused(
+    world: ApiWorld,
+) -> None:
     response = world.client.put("/v1/tenants/other/config", json=config_document())
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == ["tenant_id"]
     assert world.platform.tenants.latest_version("other") is None
@@ -168,7 +203,9 @@ def test_all_faults_of_a_config_come_at_once_with_their_paths(world: ApiWorld) -
         vendor_document("vendor_1", parser={"delimiter": ";;"}),
         vendor_document("vendor_2", parser={"encoding": "klingon"}),
     )
-    problem = assert_problem(world.store_config(*vendors, colour="red"), 422, "invalid_config")
+    problem = assert_problem(
+        world.store_config(*vendors, colour="red"), 422, "invalid_config"
+    )
     assert sorted(paths_of(problem)) == [
         "colour",
         "vendors.0.parser.delimiter",
@@ -179,11 +216,15 @@ def test_all_faults_of_a_config_come_at_once_with_their_paths(world: ApiWorld) -
 
 
 def test_a_schema_version_other_than_1_is_refused(world: ApiWorld) -> None:
-    problem = assert_problem(create(world, schema_version=2), 422, "unsupported_schema_version")
+    problem = assert_problem(
+        create(world, schema_version=2), 422, "unsupported_schema_version"
+    )
     assert paths_of(problem) == ["schema_version"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"a": NaN}', b"[" * 50_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b"\xff", b'{"a": NaN}', b"[" * 50_000]
+)
 def test_a_body_that_is_no_config_is_refused(unplugged: ApiWorld, body: bytes) -> None:
     response = unplugged.client.post("/v1/tenants", content=body, headers=JSON)
     assert_problem(response, 422, "invalid_config")
@@ -192,14 +233,19 @@ def test_a_body_that_is_no_config_is_refused(unplugged: ApiWorld, body: bytes) -
 def test_a_repeated_key_of_a_config_is_refused(unplugged: ApiWorld) -> None:
     body = json.dumps(config_document())[:-1] + ', "timezone": "UTC"}'
     response = unplugged.client.post("/v1/tenants", content=body, headers=JSON)
-    assert "timezone" in assert_problem(response, 422, "invalid_config")["errors"][0]["message"]
+    assert (
+        "timezone"
+        in assert_problem(response, 422, "invalid_config")["errors"][0]["message"]
+    )
 
 
 @pytest.mark.parametrize("call", ["config", "config:check"])
 def test_a_config_that_is_too_long_is_refused(world: ApiWorld, call: str) -> None:
     document = config_document(vendor_document(parser={"null_values": ["x" * 400_000]}))
     send = world.client.put if call == "config" else world.client.post
-    assert_problem(send(f"/v1/tenants/acme/{call}", json=document), 413, "CONFIG_TOO_LARGE")
+    assert_problem(
+        send(f"/v1/tenants/acme/{call}", json=document), 413, "CONFIG_TOO_LARGE"
+    )
 
 
 @pytest.mark.parametrize("call", ["config", "config:check"])
@@ -209,9 +255,9 @@ def test_a_config_is_judged_by_the_limits_of_the_settings(call: str) -> None:
         client = ApiWorld(platform).client
         send = client.put if call == "config" else client.post
         answer = send(f"/v1/tenants/acme/{call}", json=document).json()
-    assert [each["path"] for each in answer["errors" if call == "config" else "faults"]] == [
-        "vendors"
-    ]
+    assert [
+        each["path"] for each in answer["errors" if call == "config" else "faults"]
+    ] == ["vendors"]
 
 
 def test_a_config_of_more_than_a_new_one_may_have_is_shown_where_it_is_stored(
@@ -224,7 +270,9 @@ def test_a_config_of_more_than_a_new_one_may_have_is_shown_where_it_is_stored(
     assert shown["error_policy"]["max_invalid_rows"] == 0
 
 
-def test_a_stored_config_that_no_longer_holds_is_shown_as_it_stands(world: ApiWorld) -> None:
+def test_a_stored_config_that_no_longer_holds_is_shown_as_it_stands(
+    world: ApiWorld,
+) -> None:
     world.platform.tenants.create(TENANT, '{"schema_version": 2, "margin": 0.10}')
     shown = world.client.get("/v1/tenants/acme").json()
     assert shown["tenant_config"] == {"schema_version": 2, "margin": "0.10"}
@@ -236,7 +284,10 @@ def test_versions_are_listed_page_by_page_latest_first(world: ApiWorld) -> None:
     first = world.client.get("/v1/tenants/acme/versions?limit=2").json()
     query = f"limit=2&cursor={first['next_cursor']}"
     second = world.client.get(f"/v1/tenants/acme/versions?{query}").json()
-    numbers = [[each["config_version"] for each in page["versions"]] for page in (first, second)]
+    numbers = [
+        [each["config_version"] for each in page["versions"]]
+        for page in (first, second)
+    ]
     assert numbers == [[3, 2], [1]]
     assert second["next_cursor"] is None
     assert first["versions"][0]["stored_at"].endswith("Z")
@@ -249,9 +300,13 @@ def test_an_unknown_tenant_has_no_versions(world: ApiWorld) -> None:
 
 
 @pytest.mark.parametrize("query", ["cursor=0", "cursor=x", "limit=0", "limit=101"])
-def test_a_listing_of_versions_refuses_what_it_cannot_read(unplugged: ApiWorld, query: str) -> None:
+def test_a_listing_of_versions_refuses_what_it_cannot_read(
+    unplugged: ApiWorld, query: str
+) -> None:
     response = unplugged.client.get(f"/v1/tenants/acme/versions?{query}")
-    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [query.partition("=")[0]]
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [
+        query.partition("=")[0]
+    ]
 
 
 def test_a_tenant_stores_so_many_versions_in_a_day() -> None:
@@ -285,7 +340,9 @@ def test_guards_and_currency_are_changed_by_who_may_release(
     document = config_document(**changes)
 
     def put(*scopes: str) -> Response:
-        key = world.client.post("/v1/tenants/acme/api-keys", json={"scopes": scopes}).json()
+        key = world.client.post(
+            "/v1/tenants/acme/api-keys", json={"scopes": scopes}
+        ).json()
         client = world.with_key(key["api_key"])
         return client.put("/v1/tenants/acme/config", json=document)
 
@@ -300,10 +357,16 @@ def test_guards_and_currency_are_changed_by_who_may_release(
     assert put("config").status_code == 200
 
 
-def test_what_can_no_longer_be_read_is_followed_by_who_may_release(world: ApiWorld) -> None:
+def test_what_can_no_longer_be_read_is_followed_by_who_may_release(
+    world: ApiWorld,
+) -> None:
     world.platform.tenants.create(TENANT, '{"schema_version": 2}')
-    key = world.client.post("/v1/tenants/acme/api-keys", json={"scopes": ["config"]}).json()
-    answer = world.with_key(key["api_key"]).put("/v1/tenants/acme/config", json=config_document())
+    key = world.client.post(
+        "/v1/tenants/acme/api-keys", json={"scopes": ["config"]}
+    ).json()
+    answer = world.with_key(key["api_key"]).put(
+        "/v1/tenants/acme/config", json=config_document()
+    )
     assert_problem(answer, 403, "SCOPE_MISSING")
     assert world.store_config().status_code == 200
 

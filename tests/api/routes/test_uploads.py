@@ -22,8 +22,12 @@ PREFIX = "tenants/acme/inbound/vendor_1/"
 LOCAL = vendor_document("local", inbound={"type": "local"})
 
 
-def ask(world: ApiWorld, file_name: Any = "feed.csv", vendor_id: Any = "vendor_1") -> Any:
-    return world.client.post(PATH, json={"vendor_id": vendor_id, "file_name": file_name})
+def ask(
+    world: ApiWorld, file_name: Any = "feed.csv", vendor_id: Any = "vendor_1"
+) -> Any:
+    return world.client.post(
+        PATH, json={"vendor_id": vendor_id, "file_name": file_name}
+    )
 
 
 def link(world: ApiWorld, file_name: str = "feed.csv") -> dict[str, Any]:
@@ -41,7 +45,9 @@ def policy_of(made: dict[str, Any]) -> dict[str, Any]:
 def post(made: dict[str, Any], data: bytes) -> int:
     """Send a file by a form, as a browser or curl does."""
     files = {"file": ("whatever.csv", data)}
-    return httpx.post(made["url"], data=made["fields"], files=files, trust_env=False).status_code
+    return httpx.post(
+        made["url"], data=made["fields"], files=files, trust_env=False
+    ).status_code
 
 
 def test_a_file_that_is_posted_by_the_form_lies_under_the_vendors_prefix(
@@ -58,7 +64,9 @@ def test_a_file_that_is_posted_by_the_form_lies_under_the_vendors_prefix(
     assert latest.key == made["key"]
 
 
-def test_a_file_that_was_uploaded_under_the_name_before_is_replaced(served_world: ApiWorld) -> None:
+def test_a_file_that_was_uploaded_under_the_name_before_is_replaced(
+    served_world: ApiWorld,
+) -> None:
     served_world.store_config()
     for data in (b"one", b"two"):
         assert post(link(served_world), data) == 204
@@ -92,7 +100,11 @@ def test_the_form_is_good_for_one_key_so_many_bytes_and_a_quarter_of_an_hour(
     assert {"key": made["key"]} in conditions
     assert {"bucket": world.platform.objects.bucket} in conditions
     signed = {"policy", "x-amz-signature"}
-    unbound = [name for name in made["fields"] if {name: made["fields"][name]} not in conditions]
+    unbound = [
+        name
+        for name in made["fields"]
+        if {name: made["fields"][name]} not in conditions
+    ]
     assert set(unbound) == signed
     assert made["fields"]["x-amz-algorithm"] == "AWS4-HMAC-SHA256"
 
@@ -106,13 +118,18 @@ def test_s3_takes_no_more_than_it_can_at_once(world: ApiWorld) -> None:
 def test_a_tenant_gets_so_many_links_in_a_day(world: ApiWorld) -> None:
     for tenant_id in ("acme", "globex"):
         world.store_config(tenant_id=tenant_id)
-    settings = world.platform.settings.model_copy(update={"max_upload_links_per_day": 2})
+    settings = world.platform.settings.model_copy(
+        update={"max_upload_links_per_day": 2}
+    )
     limited = ApiWorld(world.platform, settings=settings)
     assert [ask(limited, f"{n}.csv").status_code for n in range(2)] == [201, 201]
     refused = ask(limited, "3.csv")
     assert_problem(refused, 429, "UPLOAD_QUOTA_EXCEEDED")
     assert 0 < int(refused.headers["Retry-After"]) <= 24 * 3600
-    assert len(world.client.get("/v1/audit?action=upload_link.created").json()["audit"]) == 2
+    assert (
+        len(world.client.get("/v1/audit?action=upload_link.created").json()["audit"])
+        == 2
+    )
 
 
 def test_links_lead_to_the_host_that_suppliers_see() -> None:
@@ -125,13 +142,33 @@ def test_links_lead_to_the_host_that_suppliers_see() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("", " ", "\u3000", ".", "..", "/", "a/", "/etc/passwd", "../x.csv", "a/b.csv"),
-        *("C:\\feeds\\a.csv", "a\nb.csv", "a\0.csv", "a\x7f.csv", "a\x85.csv", "a\u2028.csv"),
+        *(
+            "",
+            " ",
+            "\u3000",
+            ".",
+            "..",
+            "/",
+            "a/",
+            "/etc/passwd",
+            "../x.csv",
+            "a/b.csv",
+        ),
+        *(
+            "C:\\feeds\\a.csv",
+            "a\nb.csv",
+            "a\0.csv",
+            "a\x7f.csv",
+            "a\x85.csv",
+            "a\u2028.csv",
+        ),
         *("\ufffe.csv", "${filename}", "${filename}.csv", "x" * 1025, "é" * 500),
         *(None, 7, ["a.csv"]),
     ],
 )
-def test_a_name_that_is_no_name_of_a_file_is_refused(world: ApiWorld, name: Any) -> None:
+def test_a_name_that_is_no_name_of_a_file_is_refused(
+    world: ApiWorld, name: Any
+) -> None:
     world.store_config()
     problem = assert_problem(ask(world, name), 422, "INVALID_REQUEST")
     assert paths_of(problem) == ["file_name"]
@@ -141,7 +178,9 @@ def test_a_lone_surrogate_is_no_json(world: ApiWorld) -> None:
     world.store_config()
     body = b'{"vendor_id": "vendor_1", "file_name": "\\ud800.csv"}'
     headers = {"Content-Type": "application/json"}
-    assert_problem(world.client.post(PATH, content=body, headers=headers), 422, "INVALID_REQUEST")
+    assert_problem(
+        world.client.post(PATH, content=body, headers=headers), 422, "INVALID_REQUEST"
+    )
 
 
 def test_a_key_may_be_as_long_as_s3_takes_it_and_no_longer(world: ApiWorld) -> None:
@@ -154,7 +193,11 @@ def test_a_key_may_be_as_long_as_s3_takes_it_and_no_longer(world: ApiWorld) -> N
 
 @pytest.mark.parametrize(
     ("vendor_id", "error_code"),
-    [("vendor_2", "UNKNOWN_VENDOR"), ("local", "INVALID_REQUEST"), ("a b", "INVALID_REQUEST")],
+    [
+        ("vendor_2", "UNKNOWN_VENDOR"),
+        ("local", "INVALID_REQUEST"),
+        ("a b", "INVALID_REQUEST"),
+    ],
 )
 def test_a_vendor_that_cannot_upload_is_named(
     world: ApiWorld, vendor_id: str, error_code: str
@@ -166,7 +209,9 @@ def test_a_vendor_that_cannot_upload_is_named(
 
 def test_every_fault_of_an_order_is_told_at_once(world: ApiWorld) -> None:
     world.store_config()
-    problem = assert_problem(world.client.post(PATH, json={"more": 1}), 422, "INVALID_REQUEST")
+    problem = assert_problem(
+        world.client.post(PATH, json={"more": 1}), 422, "INVALID_REQUEST"
+    )
     assert sorted(paths_of(problem)) == ["file_name", "more", "vendor_id"]
 
 
@@ -179,7 +224,9 @@ def test_the_prefix_is_that_of_the_latest_config(world: ApiWorld) -> None:
 
 
 @pytest.mark.parametrize("tenant_id", ["nobody", "no tenant", "%00"])
-def test_a_tenant_that_is_unknown_has_no_uploads(world: ApiWorld, tenant_id: str) -> None:
+def test_a_tenant_that_is_unknown_has_no_uploads(
+    world: ApiWorld, tenant_id: str
+) -> None:
     body = {"vendor_id": "vendor_1", "file_name": "feed.csv"}
     response = world.client.post(f"/v1/tenants/{tenant_id}/uploads", json=body)
     assert_problem(response, 404, "TENANT_NOT_FOUND")
@@ -188,17 +235,22 @@ def test_a_tenant_that_is_unknown_has_no_uploads(world: ApiWorld, tenant_id: str
 def test_a_tenants_key_makes_its_own_links_alone(world: ApiWorld) -> None:
     world.store_config()
     world.store_config(
-        vendor_document(inbound={"type": "s3", "s3_prefix": "tenants/other/"}), tenant_id="other"
+        vendor_document(inbound={"type": "s3", "s3_prefix": "tenants/other/"}),
+        tenant_id="other",
     )
     client = world.with_key(world.issue_key("acme"))
     body = {"vendor_id": "vendor_1", "file_name": "feed.csv"}
     assert client.post(PATH, json=body).status_code == 201
-    assert_problem(client.post("/v1/tenants/other/uploads", json=body), 404, "TENANT_NOT_FOUND")
+    assert_problem(
+        client.post("/v1/tenants/other/uploads", json=body), 404, "TENANT_NOT_FOUND"
+    )
 
 
 def test_a_pause_of_run_creation_stops_no_uploads(world: ApiWorld) -> None:
     world.store_config()
-    world.client.post("/v1/admin/pause", json={"tenant_id": "acme", "reason": "stock-taking"})
+    world.client.post(
+        "/v1/admin/pause", json={"tenant_id": "acme", "reason": "stock-taking"}
+    )
     assert_problem(world.post_run(), 503, "RUN_CREATION_PAUSED")
     assert ask(world).status_code == 201
 

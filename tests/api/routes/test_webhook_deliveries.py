@@ -31,7 +31,9 @@ def deliveries(world: ApiWorld, receiver: Webhook, **query: Any) -> dict[str, An
     return page
 
 
-def test_a_test_makes_an_event_for_that_webhook_alone(world: ApiWorld, receiver: Webhook) -> None:
+def test_a_test_makes_an_event_for_that_webhook_alone(
+    world: ApiWorld, receiver: Webhook
+) -> None:
     other = stored_webhook(world.platform, events=receiver.events)
     response = world.client.post(f"{place_of(receiver)}/test")
     assert response.status_code == 202
@@ -51,10 +53,13 @@ def test_a_test_makes_an_event_for_that_webhook_alone(world: ApiWorld, receiver:
     }
 
 
-def test_a_tenant_has_so_many_tests_a_minute(world: ApiWorld, receiver: Webhook) -> None:
+def test_a_tenant_has_so_many_tests_a_minute(
+    world: ApiWorld, receiver: Webhook
+) -> None:
     another = stored_webhook(world.platform)
     answers = [
-        world.client.post(f"{place_of(each)}/test") for each in (receiver, another) * 5 + (another,)
+        world.client.post(f"{place_of(each)}/test")
+        for each in (receiver, another) * 5 + (another,)
     ]
     assert [each.status_code for each in answers[:10]] == [202] * 10
     assert_problem(answers[10], 429, "RATE_LIMITED")
@@ -74,7 +79,9 @@ def test_one_that_is_disabled_is_not_tried(world: ApiWorld, receiver: Webhook) -
 
 def test_each_try_is_listed_the_last_first(world: ApiWorld, receiver: Webhook) -> None:
     waits = tried(receiver.webhook_id, None, 503, goes_on=True)
-    first = replace(event(), deliveries={receiver.webhook_id: tried(receiver.webhook_id, 200)})
+    first = replace(
+        event(), deliveries={receiver.webhook_id: tried(receiver.webhook_id, 200)}
+    )
     second = replace(
         event(EventType.RUN_SUCCEEDED, after=5),
         deliveries={receiver.webhook_id: waits, "wh_other": tried("wh_other", 410)},
@@ -126,7 +133,9 @@ def test_a_list_goes_on_at_its_cursor(world: ApiWorld, receiver: Webhook) -> Non
     whole = deliveries(world, receiver)["deliveries"]
     found, cursor = [], None
     for _ in range(5):
-        page = deliveries(world, receiver, limit=2, **({"cursor": cursor} if cursor else {}))
+        page = deliveries(
+            world, receiver, limit=2, **({"cursor": cursor} if cursor else {})
+        )
         found += page["deliveries"]
         cursor = page["next_cursor"]
     assert (found, len(found), cursor) == (whole, 9, None)
@@ -156,12 +165,16 @@ def test_what_cannot_be_asked_for_is_told(
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [path]
 
 
-def test_the_longest_page_is_under_a_mebibyte(world: ApiWorld, receiver: Webhook) -> None:
+def test_the_longest_page_is_under_a_mebibyte(
+    world: ApiWorld, receiver: Webhook
+) -> None:
     long = replace(tried(receiver.webhook_id, *[500] * 8).attempts[0], error="e" * 1000)
     for number in range(13):
         told = replace(tried(receiver.webhook_id), attempts=(long,) * 8)
         one = replace(event(after=number), deliveries={receiver.webhook_id: told})
         world.platform.webhooks.add_event(one)
-    response = world.client.get(f"{place_of(receiver)}/deliveries", params={"limit": 100})
+    response = world.client.get(
+        f"{place_of(receiver)}/deliveries", params={"limit": 100}
+    )
     assert len(response.json()["deliveries"]) == 100
     assert len(response.content) < 1 << 20

@@ -54,7 +54,9 @@ def patch(world: ApiWorld, webhook: dict[str, Any], **changes: Any) -> Response:
 # --- made and shown -----------------------------------------------------------------------------
 
 
-def test_a_webhook_is_made_with_a_secret_that_is_shown_this_once(world: ApiWorld) -> None:
+def test_a_webhook_is_made_with_a_secret_that_is_shown_this_once(
+    world: ApiWorld,
+) -> None:
     response = create(world, description=" shop ")
     webhook = response.json()
     assert response.status_code == 201
@@ -91,7 +93,9 @@ def test_a_key_that_only_reads_is_shown_no_path_and_query(
 ) -> None:
     webhook = made(world, url=url)
     for scopes, expected in ((["read"], shown), (["read", "config"], url)):
-        key = world.client.post("/v1/tenants/acme/api-keys", json={"scopes": scopes}).json()
+        key = world.client.post(
+            "/v1/tenants/acme/api-keys", json={"scopes": scopes}
+        ).json()
         client = world.with_key(key["api_key"])
         (one,) = client.get(PLACE).json()["webhooks"]
         assert one["url"] == client.get(place_of(webhook)).json()["url"] == expected
@@ -116,7 +120,10 @@ def test_no_secret_and_no_path_of_a_url_is_in_the_audit_or_the_log(
         assert hidden not in told
     details = {entry["action"]: entry["details"] for entry in reversed(audit)}
     receiver = "https://shop.example.com:443"
-    assert details["webhook.created"] == {"receiver": receiver, "events": ORDER["events"]}
+    assert details["webhook.created"] == {
+        "receiver": receiver,
+        "events": ORDER["events"],
+    }
     assert details["webhook.changed"] == {"changed": ["url"], "receiver": receiver}
     assert details["webhook.deleted"] == {"receiver": receiver}
 
@@ -209,7 +216,9 @@ def test_any_other_url_is_refused_when_made_and_when_changed(world: ApiWorld) ->
     webhook = made(world)
     for url in REFUSED:
         for answer in (create(world, url=url), patch(world, webhook, url=url)):
-            assert paths_of(assert_problem(answer, 422, "INVALID_REQUEST")) == ["url"], url
+            assert paths_of(assert_problem(answer, 422, "INVALID_REQUEST")) == [
+                "url"
+            ], url
     assert [each["url"] for each in listed(world)] == [URL]
 
 
@@ -219,7 +228,11 @@ def test_loopback_is_taken_only_where_an_operator_allows_it() -> None:
         world.store_config()
         for url in ("http://127.0.0.1:8000/h", "http://localhost/", "https://[::1]:9/"):
             assert made(world, url=url)["url"] == url
-        for url in ("http://10.0.0.1/", "http://shop.example.com/", "https://192.168.1.1:9/"):
+        for url in (
+            "http://10.0.0.1/",
+            "http://shop.example.com/",
+            "https://192.168.1.1:9/",
+        ):
             assert_problem(create(world, url=url), 422, "INVALID_REQUEST")
 
 
@@ -228,7 +241,9 @@ def test_one_that_leads_to_loopback_is_deleted_where_that_is_no_more_allowed(
 ) -> None:
     settings = world.platform.settings
     lenient = settings.model_copy(update={"webhook_allow_loopback": True})
-    webhook = made(ApiWorld(world.platform, settings=lenient), url="http://127.0.0.1:8000/")
+    webhook = made(
+        ApiWorld(world.platform, settings=lenient), url="http://127.0.0.1:8000/"
+    )
     assert world.client.delete(place_of(webhook)).status_code == 204
 
 
@@ -252,14 +267,20 @@ def test_one_that_leads_to_loopback_is_deleted_where_that_is_no_more_allowed(
 def test_what_cannot_be_is_refused_with_its_path(
     world: ApiWorld, change: dict[str, Any], path: str
 ) -> None:
-    assert paths_of(assert_problem(create(world, **change), 422, "INVALID_REQUEST")) == [path]
+    assert paths_of(
+        assert_problem(create(world, **change), 422, "INVALID_REQUEST")
+    ) == [path]
     webhook = made(world)
     told = assert_problem(patch(world, webhook, **change), 422, "INVALID_REQUEST")
     assert paths_of(told) == [path]
 
 
-def test_an_event_that_is_none_is_refused_with_the_words_there_are(world: ApiWorld) -> None:
-    refused = assert_problem(create(world, events=["run.baked"]), 422, "INVALID_REQUEST")
+def test_an_event_that_is_none_is_refused_with_the_words_there_are(
+    world: ApiWorld,
+) -> None:
+    refused = assert_problem(
+        create(world, events=["run.baked"]), 422, "INVALID_REQUEST"
+    )
     assert refused["errors"][0]["message"] == (
         "Input should be 'run.succeeded', 'run.failed', 'run.held', 'run.cancelled', "
         "'feed.published' or 'vendor.pull_failed'"
@@ -274,7 +295,9 @@ def test_an_order_names_url_and_events(world: ApiWorld, body: str) -> None:
 
 @pytest.mark.parametrize("enabled", [None, 1, "true"])
 def test_enabled_is_true_or_false(world: ApiWorld, enabled: Any) -> None:
-    told = assert_problem(patch(world, made(world), enabled=enabled), 422, "INVALID_REQUEST")
+    told = assert_problem(
+        patch(world, made(world), enabled=enabled), 422, "INVALID_REQUEST"
+    )
     assert paths_of(told) == ["enabled"]
 
 
@@ -298,16 +321,25 @@ def test_what_is_named_is_changed_and_nothing_else(world: ApiWorld) -> None:
         assert world.client.get(place_of(webhook)).json() == webhook
 
 
-def test_whoever_enables_one_that_the_system_has_disabled_begins_anew(world: ApiWorld) -> None:
+def test_whoever_enables_one_that_the_system_has_disabled_begins_anew(
+    world: ApiWorld,
+) -> None:
     webhook = made(world)
     since = datetime(2026, 3, 1, 12, tzinfo=UTC)
     for rule in (failing(since), disabled(DisabledReason.FAILING)):
-        world.platform.webhooks.change("acme", edited("acme", webhook["webhook_id"], rule))
+        world.platform.webhooks.change(
+            "acme", edited("acme", webhook["webhook_id"], rule)
+        )
     (shown,) = listed(world)
     told = (shown["enabled"], shown["failing_since"], shown["disabled_reason"])
     assert told == (False, "2026-03-01T12:00:00Z", "receiver_failing")
     enabled = patch(world, webhook, enabled=True).json()
-    assert enabled == {**shown, "enabled": True, "failing_since": None, "disabled_reason": None}
+    assert enabled == {
+        **shown,
+        "enabled": True,
+        "failing_since": None,
+        "disabled_reason": None,
+    }
 
 
 def test_a_rotated_secret_signs_beside_the_one_before_and_a_third_ends_the_first(
@@ -343,7 +375,9 @@ def test_a_secret_is_in_no_other_answer(world: ApiWorld) -> None:
         world.client.get(f"{place}/deliveries"),
     ]
     assert {each.is_success for each in answers} == {True}
-    assert all("whsec_" not in each.text and '"secret"' not in each.text for each in answers)
+    assert all(
+        "whsec_" not in each.text and '"secret"' not in each.text for each in answers
+    )
 
 
 def test_a_deleted_webhook_is_gone(world: ApiWorld) -> None:
@@ -366,7 +400,9 @@ CALLS = (
 
 
 @pytest.mark.parametrize("webhook_id", [NOBODY_S, "wh_1", "x" * 3000, "%2e%2e", "é"])
-def test_a_webhook_that_is_not_there_is_not_found(world: ApiWorld, webhook_id: str) -> None:
+def test_a_webhook_that_is_not_there_is_not_found(
+    world: ApiWorld, webhook_id: str
+) -> None:
     for method, rest, body in CALLS:
         answer = world.client.request(method, f"{PLACE}/{webhook_id}{rest}", json=body)
         assert_problem(answer, 404, "WEBHOOK_NOT_FOUND")
@@ -374,14 +410,20 @@ def test_a_webhook_that_is_not_there_is_not_found(world: ApiWorld, webhook_id: s
 
 def test_another_tenant_s_webhook_is_not_there(world: ApiWorld) -> None:
     webhook = made(world)
-    world.store_config(vendor_document("v", inbound={"type": "local"}), tenant_id="other")
+    world.store_config(
+        vendor_document("v", inbound={"type": "local"}), tenant_id="other"
+    )
     foreign = world.with_key(world.issue_key("other"))
     for method, rest, body in CALLS:
         mine = f"{place_of(webhook)}{rest}"
-        assert_problem(foreign.request(method, mine, json=body), 404, "TENANT_NOT_FOUND")
+        assert_problem(
+            foreign.request(method, mine, json=body), 404, "TENANT_NOT_FOUND"
+        )
         theirs = mine.replace("/acme/", "/other/")
         for client in (foreign, world.client):
-            assert_problem(client.request(method, theirs, json=body), 404, "WEBHOOK_NOT_FOUND")
+            assert_problem(
+                client.request(method, theirs, json=body), 404, "WEBHOOK_NOT_FOUND"
+            )
     assert [each["enabled"] for each in listed(world)] == [True]
 
 

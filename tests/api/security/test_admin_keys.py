@@ -49,7 +49,10 @@ def test_a_key_is_named_or_called_by_its_place(
     [
         (("ops:",), "API_KEYS must have a secret after ops:"),
         (("ops:one", "ops:two"), "API_KEYS must name each key once; ops stands twice"),
-        (("admin-2:one", "two"), "API_KEYS must name each key once; admin-2 stands twice"),
+        (
+            ("admin-2:one", "two"),
+            "API_KEYS must name each key once; admin-2 stands twice",
+        ),
     ],
 )
 def test_what_is_no_list_of_keys_is_told_without_a_secret(
@@ -73,7 +76,9 @@ def test_a_short_secret_is_refused_where_others_reach_it(host: str) -> None:
     refuse_unsafe(settings(LONG, f"ops:{LONG}"), host)
     with pytest.raises(SettingsError) as refused:
         refuse_unsafe(settings(LONG, f"ops:{LONG[1:]}"), host)
-    assert str(refused.value).startswith("API_KEYS must have secrets of 16 characters or more")
+    assert str(refused.value).startswith(
+        "API_KEYS must have secrets of 16 characters or more"
+    )
     assert str(refused.value).endswith("shorter: ops")
 
 
@@ -83,7 +88,10 @@ def test_a_short_secret_is_one_line_of_the_log_where_nobody_else_comes(
 ) -> None:
     refuse_unsafe(settings("hush", LONG, "ops:mum"), host)
     (line,) = map(json.loads, capsys.readouterr().err.splitlines())
-    assert (line["event"], line["names"]) == ("admin_secret_too_short", ["admin-1", "ops"])
+    assert (line["event"], line["names"]) == (
+        "admin_secret_too_short",
+        ["admin-1", "ops"],
+    )
     assert "hush" not in str(line)
 
 

@@ -74,12 +74,16 @@ def keyring(kept: Kept, clock: Seconds) -> Keyring:
     return Keyring(admins, kept, wrong_keys, clock, now=FakeClock())  # type: ignore[arg-type]
 
 
-def issue(keyring: Keyring, tenant_id: str = "acme", **wanted: object) -> tuple[str, str]:
+def issue(
+    keyring: Keyring, tenant_id: str = "acme", **wanted: object
+) -> tuple[str, str]:
     given = {"name": "shop", "scopes": DEFAULT_SCOPES, "expires_at": None, **wanted}
     return keyring.issue(tenant_id, KeyOrder.model_construct(**given), BY, SYSTEM)
 
 
-def test_each_admin_key_is_a_caller_of_its_own_who_reaches_all(keyring: Keyring) -> None:
+def test_each_admin_key_is_a_caller_of_its_own_who_reaches_all(
+    keyring: Keyring,
+) -> None:
     first, second = keyring.caller("first", HERE), keyring.caller("second", HERE)
     assert (first, second) == (BY, Caller("admin:admin-2", name="admin-2"))
     assert BY.is_admin
@@ -95,11 +99,15 @@ def test_a_tenant_s_key_is_its_own_caller_until_it_is_revoked(keyring: Keyring) 
     assert keyring.caller(key, HERE) is None
 
 
-def test_a_key_tells_what_it_may_do_and_who_made_it(keyring: Keyring, kept: Kept) -> None:
+def test_a_key_tells_what_it_may_do_and_who_made_it(
+    keyring: Keyring, kept: Kept
+) -> None:
     until = NOW + timedelta(hours=1)
     key_id, key = issue(keyring, scopes=(Scope.READ,), expires_at=until)
     caller = keyring.caller(key, HERE)
-    assert caller == Caller(f"key:{key_id}", "acme", "shop", frozenset({Scope.READ}), until)
+    assert caller == Caller(
+        f"key:{key_id}", "acme", "shop", frozenset({Scope.READ}), until
+    )
     assert kept.keys[key_id].created_by == "admin:ops"
     assert kept.used == [key_id]
 
@@ -109,7 +117,9 @@ def test_a_key_without_a_name_is_called_by_its_id(keyring: Keyring, kept: Kept) 
     assert kept.keys[key_id].name == key_id
 
 
-def test_a_key_is_good_until_it_expires_and_counts_as_nobody_s_then(keyring: Keyring) -> None:
+def test_a_key_is_good_until_it_expires_and_counts_as_nobody_s_then(
+    keyring: Keyring,
+) -> None:
     good, over = (NOW + timedelta(microseconds=n) for n in (1, 0))
     assert keyring.caller(issue(keyring, expires_at=good)[1], HERE) is not None
     key = issue(keyring, expires_at=over)[1]
@@ -120,7 +130,9 @@ def test_a_key_is_good_until_it_expires_and_counts_as_nobody_s_then(keyring: Key
         keyring.caller(key, HERE)
 
 
-def test_a_key_works_where_its_use_cannot_be_noted(keyring: Keyring, kept: Kept) -> None:
+def test_a_key_works_where_its_use_cannot_be_noted(
+    keyring: Keyring, kept: Kept
+) -> None:
     def fail(key: TenantKey) -> None:
         raise ThrottledError("dynamodb.UpdateItem", "slow down")
 
@@ -133,7 +145,9 @@ def test_a_key_itself_is_kept_nowhere(keyring: Keyring, kept: Kept) -> None:
     assert key not in str(kept.keys[key_id])
 
 
-@pytest.mark.parametrize("change", [lambda key: key[:-1] + "!", lambda key: f"{key}x", str.upper])
+@pytest.mark.parametrize(
+    "change", [lambda key: key[:-1] + "!", lambda key: f"{key}x", str.upper]
+)
 def test_a_key_that_is_changed_is_nobody_s(keyring: Keyring, change: object) -> None:
     _, key = issue(keyring)
     assert keyring.caller(change(key), HERE) is None  # type: ignore[operator]

@@ -41,7 +41,12 @@ ROUTES = (
     ("GET", "/v1/tenants/{tenant_id}/versions", False, (200, 200, 404)),
     ("GET", "/v1/tenants/{tenant_id}/status", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/uploads", False, (201, 201, 404)),
-    ("POST", "/v1/tenants/{tenant_id}/vendors/{vendor_id}/pull", False, (409, 409, 404)),
+    (
+        "POST",
+        "/v1/tenants/{tenant_id}/vendors/{vendor_id}/pull",
+        False,
+        (409, 409, 404),
+    ),
     ("PUT", "/v1/tenants/{tenant_id}/config", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/config:check", False, (200, 200, 404)),
     ("GET", "/v1/tenants/{tenant_id}/feed", False, (302, 302, 404)),
@@ -53,7 +58,12 @@ ROUTES = (
     ("GET", "/s/{token}/check", True, (404, 404, 404)),
     ("GET", "/v1/tenants/{tenant_id}/supplier-links", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/supplier-links", False, (409, 409, 404)),
-    ("DELETE", "/v1/tenants/{tenant_id}/supplier-links/{link_id}", False, (404, 404, 404)),
+    (
+        "DELETE",
+        "/v1/tenants/{tenant_id}/supplier-links/{link_id}",
+        False,
+        (404, 404, 404),
+    ),
     ("GET", "/v1/tenants/{tenant_id}/overrides", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/overrides:put", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/overrides:remove", False, (200, 200, 404)),
@@ -94,10 +104,18 @@ BODIES = {
         "name": "Anna",
         "expires_at": (utc_now() + timedelta(days=90)).isoformat(),
     },
-    "/v1/tenants/{tenant_id}/overrides:put": {"overrides": [{"sku": "A-1", "price": "9.99"}]},
+    "/v1/tenants/{tenant_id}/overrides:put": {
+        "overrides": [{"sku": "A-1", "price": "9.99"}]
+    },
     "/v1/tenants/{tenant_id}/overrides:remove": {"skus": ["A-1"]},
-    "/v1/tenants/{tenant_id}/secrets/{name}": {"value": "s3cret", "host": "files.example.com"},
-    "/v1/tenants/{tenant_id}/uploads": {"vendor_id": "vendor_1", "file_name": "feed.csv"},
+    "/v1/tenants/{tenant_id}/secrets/{name}": {
+        "value": "s3cret",
+        "host": "files.example.com",
+    },
+    "/v1/tenants/{tenant_id}/uploads": {
+        "vendor_id": "vendor_1",
+        "file_name": "feed.csv",
+    },
     "/v1/tenants/{tenant_id}/webhooks": {
         "url": "https://shop.example.com/hooks",
         "events": ["run.failed"],
@@ -110,15 +128,32 @@ BODIES = {
 QUERIES = {"/v1/runs/{run_id}/explain": {"sku": "A-1"}}
 
 
-def call(world: ApiWorld, key: str | None, method: str, path: str, run_id: str = NOBODY_S_RUN):
-    ids = {"run_id": run_id, "key_id": "0123456789abcdef", "webhook_id": f"wh_{'0' * 32}"}
-    ids |= {"link_id": "fl_0", "name": "granite", "token": "x" * 43, "vendor_id": "vendor_1"}
+def call(
+    world: ApiWorld, key: str | None, method: str, path: str, run_id: str = NOBODY_S_RUN
+):
+    ids = {
+        "run_id": run_id,
+        "key_id": "0123456789abcdef",
+        "webhook_id": f"wh_{'0' * 32}",
+    }
+    ids |= {
+        "link_id": "fl_0",
+        "name": "granite",
+        "token": "x" * 43,
+        "vendor_id": "vendor_1",
+    }
     place = path.format(tenant_id="acme", **ids)
-    body = BODIES.get(path, config_document()) if method in ("POST", "PUT", "PATCH") else None
+    body = (
+        BODIES.get(path, config_document())
+        if method in ("POST", "PUT", "PATCH")
+        else None
+    )
     body = None if path.endswith("/api-keys") else body
     query = QUERIES.get(path)
     client = world.with_key(key)
-    return client.request(method, place, params=query, json=body, follow_redirects=False)
+    return client.request(
+        method, place, params=query, json=body, follow_redirects=False
+    )
 
 
 def test_the_table_lists_every_route_there_is(
@@ -141,7 +176,9 @@ def test_the_table_lists_every_route_there_is(
 
 
 @pytest.mark.parametrize("key", [None, "", "wrong", ADMIN + "x", ADMIN[:-1], "é"])
-def test_without_a_good_key_only_open_routes_answer(unplugged: ApiWorld, key: str | None) -> None:
+def test_without_a_good_key_only_open_routes_answer(
+    unplugged: ApiWorld, key: str | None
+) -> None:
     shown: Any = key.encode("latin-1") if key else key
     patient = replace(DEFAULT_API_LIMITS, wrong_keys_per_minute=len(ROUTES))
     world = ApiWorld(unplugged.platform, limits=patient)
@@ -155,7 +192,9 @@ def test_without_a_good_key_only_open_routes_answer(unplugged: ApiWorld, key: st
 
 
 @pytest.mark.parametrize(
-    ("place", "whose"), [(0, None), (1, "acme"), (2, "other")], ids=["admin", "own", "another"]
+    ("place", "whose"),
+    [(0, None), (1, "acme"), (2, "other")],
+    ids=["admin", "own", "another"],
 )
 def test_every_route_answers_each_caller_as_the_table_says(
     world: ApiWorld, place: int, whose: str | None
@@ -168,7 +207,9 @@ def test_every_route_answers_each_caller_as_the_table_says(
         (method, path): call(world, key, method, path, run_id).status_code
         for method, path, _, _ in ROUTES
     }
-    assert answers == {(method, path): statuses[place] for method, path, _, statuses in ROUTES}
+    assert answers == {
+        (method, path): statuses[place] for method, path, _, statuses in ROUTES
+    }
 
 
 def test_a_tenant_lists_its_own_runs_alone(world: ApiWorld) -> None:
@@ -187,7 +228,9 @@ def test_what_belongs_to_others_answers_like_what_is_not_there(world: ApiWorld) 
     told = []
     for each in (run_id, NOBODY_S_RUN):
         problem = client.get(f"/v1/runs/{each}").json()
-        told.append({**problem, "request_id": "", "detail": problem["detail"].replace(each, "")})
+        told.append(
+            {**problem, "request_id": "", "detail": problem["detail"].replace(each, "")}
+        )
     assert told[0] == told[1]
 
 
@@ -251,7 +294,9 @@ def test_a_key_does_what_its_scopes_say_and_nothing_else(world: ApiWorld) -> Non
     world = ApiWorld(world.platform, limits=replace(DEFAULT_API_LIMITS, burst=600))
     world.store_config()
     for scope in Scope:
-        made = world.client.post("/v1/tenants/acme/api-keys", json={"scopes": [scope]}).json()
+        made = world.client.post(
+            "/v1/tenants/acme/api-keys", json={"scopes": [scope]}
+        ).json()
         for method, path in CLOSED:
             needed = SCOPES.get(f"{method} {path}", SCOPES.get(method))
             response = call(world, made["api_key"], method, path)
@@ -259,7 +304,11 @@ def test_a_key_does_what_its_scopes_say_and_nothing_else(world: ApiWorld) -> Non
                 assert_problem(response, 403, "FORBIDDEN")
             elif needed == scope:
                 # A key that has no other scope makes and deletes no ordinary one.
-                code = response.json().get("error_code") if response.status_code == 403 else None
+                code = (
+                    response.json().get("error_code")
+                    if response.status_code == 403
+                    else None
+                )
                 assert code is None or "/api-keys" in path, path
             else:
                 problem = assert_problem(response, 403, "SCOPE_MISSING")
@@ -267,9 +316,13 @@ def test_a_key_does_what_its_scopes_say_and_nothing_else(world: ApiWorld) -> Non
                 assert str(needed) in problem["detail"]
 
 
-def test_what_belongs_to_others_is_not_there_whatever_a_key_lacks(world: ApiWorld) -> None:
+def test_what_belongs_to_others_is_not_there_whatever_a_key_lacks(
+    world: ApiWorld,
+) -> None:
     world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
-    made = world.client.post("/v1/tenants/other/api-keys", json={"scopes": ["upload"]}).json()
+    made = world.client.post(
+        "/v1/tenants/other/api-keys", json={"scopes": ["upload"]}
+    ).json()
     answer = world.with_key(made["api_key"]).get("/v1/tenants/acme")
     assert_problem(answer, 404, "TENANT_NOT_FOUND")
 
@@ -279,10 +332,13 @@ def test_what_belongs_to_others_is_not_there_whatever_a_key_lacks(world: ApiWorl
 
 def test_each_of_several_admin_keys_is_good() -> None:
     with embedded_platform() as platform:
-        settings = platform.settings.model_copy(update={"api_keys": ("first", "second")})
+        settings = platform.settings.model_copy(
+            update={"api_keys": ("first", "second")}
+        )
         world = ApiWorld(replace(platform, settings=settings))
         answers = [
-            world.with_key(key).get("/v1/runs") for key in ("first", "second", "first,second")
+            world.with_key(key).get("/v1/runs")
+            for key in ("first", "second", "first,second")
         ]
     assert [each.status_code for each in answers] == [200, 200, 401]
 
@@ -293,7 +349,16 @@ def test_toys_may_do_without_keys() -> None:
 
 
 NASTY = (
-    *("a%2Fb", "%2e%2e", "..%2f..%2fother", "a%00b", "a%0Ab", "a%7Fb", "%20", "x" * 300),
+    *(
+        "a%2Fb",
+        "%2e%2e",
+        "..%2f..%2fother",
+        "a%00b",
+        "a%0Ab",
+        "a%7Fb",
+        "%20",
+        "x" * 300,
+    ),
     *("%C3%A9", "%FF"),
 )
 
@@ -303,7 +368,9 @@ def test_no_path_leads_out_of_a_tenant_s_place(world: ApiWorld) -> None:
         body = config_document() if method in ("POST", "PUT", "PATCH") else None
         for segment in NASTY if "{" in path else ():
             place = re.sub(r"\{\w+\}", segment, path)
-            response = world.client.request(method, place, json=body, follow_redirects=False)
+            response = world.client.request(
+                method, place, json=body, follow_redirects=False
+            )
             # A config's own tenant_id is not the path's; that is told before the tenant is looked
             # for.
             assert response.status_code in (404, 422), (path, segment)
@@ -316,16 +383,22 @@ def test_no_path_leads_out_of_a_tenant_s_place(world: ApiWorld) -> None:
 # --- rates --------------------------------------------------------------------------------------
 
 
-def statuses(client: TestClient, count: int, path: str = "/v1/runs", **headers: str) -> set[int]:
+def statuses(
+    client: TestClient, count: int, path: str = "/v1/runs", **headers: str
+) -> set[int]:
     return {client.get(path, headers=headers).status_code for _ in range(count)}
 
 
-def test_a_tenant_that_asks_too_often_waits_with_all_its_keys_and_others_do_not() -> None:
+def test_a_tenant_that_asks_too_often_waits_with_all_its_keys_and_others_do_not() -> (
+    None
+):
     with embedded_platform(rate_limit_per_minute=10) as platform:
         world = ApiWorld(platform)
         world.store_config()
         world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
-        busy, also, calm = map(world.with_key, map(world.issue_key, ("acme", "acme", "other")))
+        busy, also, calm = map(
+            world.with_key, map(world.issue_key, ("acme", "acme", "other"))
+        )
         assert statuses(busy, 10) == {200}
         refused = busy.get("/v1/runs")
         assert_problem(refused, 429, "RATE_LIMITED")
@@ -333,7 +406,9 @@ def test_a_tenant_that_asks_too_often_waits_with_all_its_keys_and_others_do_not(
         assert statuses(also, 3) == {429}
         assert statuses(calm, 10) == {200}
         assert statuses(world.client, 80) == {200}
-        assert {busy.get(f"/v1/{path}").status_code for path in ("health", "ready")} == {200}
+        assert {
+            busy.get(f"/v1/{path}").status_code for path in ("health", "ready")
+        } == {200}
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +423,9 @@ class Waiting(DeletionStore):
         assert self.go_on.wait(30)
 
 
-def test_a_tenant_has_four_requests_in_work_and_more_are_turned_away(world: ApiWorld) -> None:
+def test_a_tenant_has_four_requests_in_work_and_more_are_turned_away(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
     busy, calm = map(world.with_key, map(world.issue_key, ("acme", "other")))
@@ -375,7 +452,9 @@ def test_an_admin_key_may_be_used_ten_times_as_often() -> None:
         assert_problem(client.get("/v1/runs"), 429, "RATE_LIMITED")
 
 
-def test_who_guesses_keys_has_to_wait_and_those_with_good_ones_do_not(world: ApiWorld) -> None:
+def test_who_guesses_keys_has_to_wait_and_those_with_good_ones_do_not(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     good, guessing = world.with_key(world.issue_key("acme")), world.with_key("guess")
     assert statuses(good, 1) == {200}

@@ -35,7 +35,9 @@ def test_a_run_is_started_and_followed(visitor: Visitor) -> None:
     assert response.status_code == 303
     run_id = response.headers["location"].rpartition("/")[2]
     page = visitor.open(HOME)
-    (button,) = (each for each in page.all("a") if each.attributes.get("class") == "button")
+    (button,) = (
+        each for each in page.all("a") if each.attributes.get("class") == "button"
+    )
     assert button.attributes["href"] == f"/app/runs/{run_id}"
     again = visitor.client.post(f"{HOME}/runs", data={"token": token_of(visitor)})
     assert again.status_code == 409
@@ -53,7 +55,11 @@ def test_a_feed_in_force_has_its_age_and_its_vendors(visitor: Visitor) -> None:
     page = visitor.open(HOME)
     assert "just now" in page.text
     assert "12 rows of vendor_2 could not be used." in page.text
-    cells = [cell.text for cell in page.all("td") if cell.attributes.get("data-head") == "Rows"]
+    cells = [
+        cell.text
+        for cell in page.all("td")
+        if cell.attributes.get("data-head") == "Rows"
+    ]
     assert cells == ["1,200", "1,200"]
 
 
@@ -69,7 +75,10 @@ def test_a_list_that_cannot_be_pulled_is_something_to_do(visitor: Visitor) -> No
         change("acme", "vendor_1", failed("mine", "the server answered 500", utc_now()))
         page = visitor.open(HOME)
         assert (
-            page.text.count("cannot be fetched from its server: the server answered 500.") == told
+            page.text.count(
+                "cannot be fetched from its server: the server answered 500."
+            )
+            == told
         )
         assert "s3cr3t" not in page.text
         assert "not in a run yet" in page.text

@@ -32,7 +32,9 @@ def audit(world: ApiWorld, action: str) -> dict[str, Any]:
     return found
 
 
-def test_a_held_feed_is_released_with_a_reason_as_it_was_shown(visitor: Visitor) -> None:
+def test_a_held_feed_is_released_with_a_reason_as_it_was_shown(
+    visitor: Visitor,
+) -> None:
     held = visitor.world.hold_one()
     page = visitor.open(path_of(held.run_id))
     assert "is held back" in page.one("h1").text
@@ -52,7 +54,9 @@ def test_a_held_feed_is_discarded_with_a_reason(visitor: Visitor) -> None:
     page = visitor.open(path_of(held.run_id))
     assert visitor.fill(page, "/cancel", reason="prices are wrong").status_code == 303
     assert "Cancelled" in visitor.open(path_of(held.run_id)).text
-    assert audit(visitor.world, "run.cancelled")["details"] == {"reason": "prices are wrong"}
+    assert audit(visitor.world, "run.cancelled")["details"] == {
+        "reason": "prices are wrong"
+    }
     stale = visitor.fill(page, "/release", reason="no, they are right")
     assert stale.status_code == 409
 
@@ -63,7 +67,10 @@ def test_a_decision_needs_a_reason(visitor: Visitor, reason: str) -> None:
     page = visitor.open(path_of(held.run_id))
     for act in ("/release", "/cancel"):
         refused = visitor.fill(page, act, reason=reason)
-        assert (refused.status_code, "<code>reason</code>" in refused.text) == (422, True)
+        assert (refused.status_code, "<code>reason</code>" in refused.text) == (
+            422,
+            True,
+        )
     assert visitor.world.platform.runs.get(held.run_id).status == "HELD"  # type: ignore[union-attr]
 
 
@@ -71,20 +78,35 @@ def test_a_feed_that_is_another_by_now_is_not_released(visitor: Visitor) -> None
     held = visitor.world.hold_one()
     page = visitor.open(path_of(held.run_id))
     refused = visitor.fill(page, "/release", reason="seen", sha256="0" * 64)
-    assert (refused.status_code, "Somebody else was faster" in refused.text) == (412, True)
+    assert (refused.status_code, "Somebody else was faster" in refused.text) == (
+        412,
+        True,
+    )
 
 
-def test_a_run_under_way_shows_how_far_it_is_and_can_be_cancelled(visitor: Visitor) -> None:
+def test_a_run_under_way_shows_how_far_it_is_and_can_be_cancelled(
+    visitor: Visitor,
+) -> None:
     run_id = visitor.world.post_run().json()["run_id"]
     answer = visitor.client.get(path_of(run_id))
-    assert "script-src 'self'; connect-src 'self'" in answer.headers["content-security-policy"]
+    assert (
+        "script-src 'self'; connect-src 'self'"
+        in answer.headers["content-security-policy"]
+    )
     page = visitor.open(path_of(run_id))
     (script,) = page.all("script")
-    assert (script.text, script.attributes["src"].split("?")[0]) == ("", "/app/progress.js")
+    assert (script.text, script.attributes["src"].split("?")[0]) == (
+        "",
+        "/app/progress.js",
+    )
     served = visitor.client.get(script.attributes["src"])
     assert served.headers["content-type"] == "text/javascript; charset=utf-8"
     assert "waiting for its turn" in page.text
-    assert [each.text for each in page.all("a") if each.attributes["href"] == path_of(run_id)]
+    assert [
+        each.text
+        for each in page.all("a")
+        if each.attributes["href"] == path_of(run_id)
+    ]
     assert visitor.fill(page, "/cancel", reason="too early").status_code == 303
     done = visitor.open(path_of(run_id))
     assert ("The run was cancelled" in done.text, done.all("script")) == (True, [])
@@ -104,8 +126,12 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -
     record = world.claim(world.post_run().json()["run_id"])
     summary, quarantine = record.keys.run_summary, record.keys.quarantine
     world.platform.objects.put(summary, json.dumps(SUMMARY).encode())
-    rows = "".join(f"<b>{n},keep,1.00,9.00,vendor_1,{n},2026-03-01T12:00:00Z\n" for n in range(2))
-    head = "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since\n"
+    rows = "".join(
+        f"<b>{n},keep,1.00,9.00,vendor_1,{n},2026-03-01T12:00:00Z\n" for n in range(2)
+    )
+    head = (
+        "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since\n"
+    )
     world.platform.objects.put(quarantine, f"{head}{rows}".encode())
     artifacts = {"run_summary": summary, "quarantine": quarantine}
     end(world, record, artifacts)
@@ -130,7 +156,9 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -
 def test_a_sku_of_any_text_is_named_whole_and_shown_short(visitor: Visitor) -> None:
     world, sku = visitor.world, "\u202e<b>" + "x" * 10_000
     record = world.claim(world.post_run().json()["run_id"])
-    head = "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since\n"
+    head = (
+        "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since\n"
+    )
     row = f"{sku},keep,1.00,9.00,vendor_1,1,2026-03-01T12:00:00Z\n"
     world.platform.objects.put(record.keys.quarantine, f"{head}{row}".encode())
     end(world, record, {"quarantine": record.keys.quarantine})
@@ -155,9 +183,14 @@ def test_a_file_is_a_link_away(visitor: Visitor) -> None:
     page = visitor.open(path_of(record.run_id))
     (link,) = (a for a in page.all("a") if a.text == "merged_inventory")
     answer = visitor.client.get(link.attributes["href"])
-    assert (answer.status_code, "X-Amz-Signature" in answer.headers["location"]) == (302, True)
+    assert (answer.status_code, "X-Amz-Signature" in answer.headers["location"]) == (
+        302,
+        True,
+    )
     assert answer.headers["referrer-policy"] == "no-referrer"
-    assert visitor.client.get(f"{path_of(record.run_id)}/files/secret").status_code == 410
+    assert (
+        visitor.client.get(f"{path_of(record.run_id)}/files/secret").status_code == 410
+    )
 
 
 def test_scopes_decide_what_is_offered_and_what_is_taken(world: ApiWorld) -> None:
@@ -186,7 +219,9 @@ def test_a_run_of_another_tenant_is_not_there(world: ApiWorld) -> None:
     for run_id in (posted["run_id"], NOBODY_S_RUN):
         for act in ("", "/files/report"):
             assert visitor.client.get(f"{path_of(run_id)}{act}").status_code == 404
-        token = visitor.open(f"/app/tenants/{TENANT}").all("input")[0].attributes["value"]
+        token = (
+            visitor.open(f"/app/tenants/{TENANT}").all("input")[0].attributes["value"]
+        )
         form = {"token": token, "reason": "x", "sha256": "0"}
         for act in ("release", "cancel"):
             answer = visitor.client.post(f"{path_of(run_id)}/{act}", data=form)

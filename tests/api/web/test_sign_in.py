@@ -52,42 +52,62 @@ def test_a_session_is_a_random_id_in_a_cookie_that_is_kept_hashed_with_its_key(
     assert (response.status_code, response.headers["location"]) == (303, "/app")
     (cookie,) = SimpleCookie(response.headers["set-cookie"]).values()
     assert cookie.key == COOKIE
-    flags = {name: cookie[name] for name in ("httponly", "secure", "samesite", "path", "domain")}
+    flags = {
+        name: cookie[name]
+        for name in ("httponly", "secure", "samesite", "path", "domain")
+    }
     assert flags == {
         "httponly": True, "secure": True, "samesite": "lax", "path": "/", "domain": ""
     }  # fmt: skip
     assert cookie["max-age"] == str(12 * 3600)
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", cookie.value)
-    (kept,) = (each for each in items_of(world) if each["pk"]["S"].startswith("SESSION#"))
+    (kept,) = (
+        each for each in items_of(world) if each["pk"]["S"].startswith("SESSION#")
+    )
     digest = hashlib.sha256(cookie.value.encode()).hexdigest()
-    assert (kept["pk"]["S"], kept["key_id"]["S"]) == (f"SESSION#{digest}", key_id_of(visitor))
+    assert (kept["pk"]["S"], kept["key_id"]["S"]) == (
+        f"SESSION#{digest}",
+        key_id_of(visitor),
+    )
     assert cookie.value not in str(items_of(world))
     again = visitor.sign_in(visitor.key)
     assert cookie.value not in again.headers["set-cookie"]
-    (kept,) = (each for each in items_of(world) if each["pk"]["S"].startswith("SESSION#"))
+    (kept,) = (
+        each for each in items_of(world) if each["pk"]["S"].startswith("SESSION#")
+    )
     assert kept["pk"]["S"] != f"SESSION#{digest}"
 
 
 def test_on_loopback_the_cookie_goes_without_tls(world: ApiWorld) -> None:
     world.store_config()
-    client = TestClient(world.app, base_url="http://127.0.0.1:8000", follow_redirects=False)
+    client = TestClient(
+        world.app, base_url="http://127.0.0.1:8000", follow_redirects=False
+    )
     response = Visitor(world, client).sign_in(world.issue_key(TENANT))
     (cookie,) = SimpleCookie(response.headers["set-cookie"]).values()
     assert (cookie.key, cookie["secure"], cookie["httponly"]) == ("relay", "", True)
     assert client.get(HOME).status_code == 200
 
 
-def test_behind_a_proxy_that_says_loopback_the_public_address_counts(world: ApiWorld) -> None:
-    settings = world.platform.settings.model_copy(update={"public_url": "https://shop.example"})
+def test_behind_a_proxy_that_says_loopback_the_public_address_counts(
+    world: ApiWorld,
+) -> None:
+    settings = world.platform.settings.model_copy(
+        update={"public_url": "https://shop.example"}
+    )
     proxied = ApiWorld(replace(world.platform, settings=settings))
     proxied.store_config()
-    client = TestClient(proxied.app, base_url="http://127.0.0.1:8000", follow_redirects=False)
+    client = TestClient(
+        proxied.app, base_url="http://127.0.0.1:8000", follow_redirects=False
+    )
     response = Visitor(proxied, client).sign_in(proxied.issue_key(TENANT))
     assert response.headers["set-cookie"].startswith("__Host-relay=")
     assert "; Secure" in response.headers["set-cookie"]
 
 
-@pytest.mark.parametrize("path", ["/app", HOME, "/app/nothing-here", "/app/tenants/other"])
+@pytest.mark.parametrize(
+    "path", ["/app", HOME, "/app/nothing-here", "/app/tenants/other"]
+)
 def test_every_page_keeps_out_what_is_not_its_own(visitor: Visitor, path: str) -> None:
     answer = visitor.client.get(path, follow_redirects=path == "/app")
     headers = answer.headers
@@ -101,10 +121,15 @@ def test_every_page_keeps_out_what_is_not_its_own(visitor: Visitor, path: str) -
     assert not re.search(r"(?:src|href|action)=\"(?:https?:)?//", answer.text)
 
 
-def test_the_stylesheet_is_the_report_s_and_a_file_of_the_page(visitor: Visitor) -> None:
+def test_the_stylesheet_is_the_report_s_and_a_file_of_the_page(
+    visitor: Visitor,
+) -> None:
     (link,) = visitor.open(HOME).all("link")
     sheet = visitor.client.get(link.attributes["href"])
-    assert (sheet.status_code, sheet.headers["content-type"]) == (200, "text/css; charset=utf-8")
+    assert (sheet.status_code, sheet.headers["content-type"]) == (
+        200,
+        "text/css; charset=utf-8",
+    )
     assert "immutable" in sheet.headers["cache-control"]
     assert "--accent" in sheet.text
     assert sheet.headers["referrer-policy"] == "no-referrer"
@@ -137,7 +162,9 @@ def test_nobody_is_led_where_no_page_is(world: ApiWorld, path: str) -> None:
     assert response.headers["location"] == "/app"
 
 
-@pytest.mark.parametrize("elsewhere", ["https://evil.example", "//evil.example", "/app\\evil", ""])
+@pytest.mark.parametrize(
+    "elsewhere", ["https://evil.example", "//evil.example", "/app\\evil", ""]
+)
 def test_nobody_is_led_to_another_site(world: ApiWorld, elsewhere: str) -> None:
     world.store_config()
     visitor = browser(world)
@@ -157,12 +184,19 @@ def test_wrong_keys_of_the_form_count_as_wrong_keys(world: ApiWorld) -> None:
     world.store_config()
     few = ApiWorld(world.platform, limits=ApiLimits(wrong_keys_per_minute=3))
     visitor = browser(few)
-    assert [visitor.sign_in("rk_nobody").status_code for _ in range(4)] == [401, 401, 401, 429]
+    assert [visitor.sign_in("rk_nobody").status_code for _ in range(4)] == [
+        401,
+        401,
+        401,
+        429,
+    ]
     denied = few.with_key("rk_other").get(f"/v1/tenants/{TENANT}")
     assert denied.status_code == 429
 
 
-def test_made_up_sessions_count_as_wrong_keys_and_a_good_one_goes_on(world: ApiWorld) -> None:
+def test_made_up_sessions_count_as_wrong_keys_and_a_good_one_goes_on(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     few = ApiWorld(world.platform, limits=ApiLimits(wrong_keys_per_minute=3))
     visitor, thief = signed_in(few), browser(few)
@@ -192,7 +226,9 @@ def test_a_session_ends_with_its_key_at_the_next_click(visitor: Visitor) -> None
     assert page.status_code == 401
     assert "session has ended" in page.text
     assert f'{COOKIE}=""' in page.headers["set-cookie"]
-    assert not [each for each in items_of(visitor.world) if "SESSION#" in each["pk"]["S"]]
+    assert not [
+        each for each in items_of(visitor.world) if "SESSION#" in each["pk"]["S"]
+    ]
 
 
 def test_a_session_ends_with_its_tenant(visitor: Visitor) -> None:
@@ -209,7 +245,10 @@ def test_a_session_ends_after_twelve_hours(visitor: Visitor) -> None:
     assert timedelta(hours=12) == LIFE
     assert visitor.client.get(HOME).status_code == 401
     visitor.sign_in(visitor.key)  # and what is over is swept
-    assert len([each for each in items_of(visitor.world) if "SESSION#" in each["pk"]["S"]]) == 1
+    assert (
+        len([each for each in items_of(visitor.world) if "SESSION#" in each["pk"]["S"]])
+        == 1
+    )
 
 
 def test_scopes_are_judged_with_each_request(world: ApiWorld) -> None:
@@ -218,7 +257,9 @@ def test_scopes_are_judged_with_each_request(world: ApiWorld) -> None:
     page = reader.open(HOME)
     assert "Start a run" not in page.text
     token = next(
-        each.attributes["value"] for each in page.all("input") if each.attributes["name"] == "token"
+        each.attributes["value"]
+        for each in page.all("input")
+        if each.attributes["name"] == "token"
     )
     denied = reader.client.post(f"{HOME}/runs", data={"token": token})
     assert denied.status_code == 403
@@ -254,7 +295,9 @@ def test_a_foreign_page_s_form_is_refused(
     visitor: Visitor, headers: dict[str, str], token: bool
 ) -> None:
     page = visitor.open(HOME)
-    (form,) = (each for each in page.all("form") if each.attributes["action"] == f"{HOME}/runs")
+    (form,) = (
+        each for each in page.all("form") if each.attributes["action"] == f"{HOME}/runs"
+    )
     good = form.one("input").attributes["value"]
     sent = {"token": good if token else "é" * 64}
     refused = visitor.client.post(f"{HOME}/runs", data=sent, headers=headers)
@@ -266,7 +309,9 @@ def test_a_token_of_another_session_is_refused(world: ApiWorld) -> None:
     world.store_config()
     first, second = signed_in(world), signed_in(world)
     (form,) = (
-        each for each in first.open(HOME).all("form") if each.attributes["action"].endswith("/runs")
+        each
+        for each in first.open(HOME).all("form")
+        if each.attributes["action"].endswith("/runs")
     )
     token = form.one("input").attributes["value"]
     assert second.client.post(f"{HOME}/runs", data={"token": token}).status_code == 403
@@ -275,7 +320,9 @@ def test_a_token_of_another_session_is_refused(world: ApiWorld) -> None:
 
 def test_the_audit_names_the_session_by_its_key(visitor: Visitor) -> None:
     visitor.fill(visitor.open(HOME), "/runs")
-    audit = visitor.world.client.get("/v1/audit", params={"tenant_id": TENANT}).json()["audit"]
+    audit = visitor.world.client.get("/v1/audit", params={"tenant_id": TENANT}).json()[
+        "audit"
+    ]
     (posted,) = (each for each in audit if each["action"] == "run.posted")
     assert posted["actor"] == {
         "kind": "session", "id": key_id_of(visitor), "name": key_id_of(visitor)
@@ -308,29 +355,51 @@ def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
         if route.path.startswith("/app") and route.path not in open_to_all
     ]
     assert len(paths) > 3
-    ids = {"tenant_id": TENANT, "vendor_id": "vendor_1", "run_id": NOBODY_S_RUN, "name": "report"}
+    ids = {
+        "tenant_id": TENANT,
+        "vendor_id": "vendor_1",
+        "run_id": NOBODY_S_RUN,
+        "name": "report",
+    }
     for method, path in paths:
         place = path.replace("{path:path}", "x").format(**ids)
         answer = browser(world).client.request(method, place, data={"token": "x"})
-        assert (answer.status_code, "Sign in" in answer.text) == (401, True), (method, path)
+        assert (answer.status_code, "Sign in" in answer.text) == (401, True), (
+            method,
+            path,
+        )
 
 
 def test_nothing_is_changed_by_looking_at_pages(world: ApiWorld) -> None:
     world.store_config()
     held = world.hold_one()
     visitor = signed_in(world)
-    ids = {"tenant_id": TENANT, "vendor_id": "vendor_1", "run_id": held.run_id, "name": "report"}
+    ids = {
+        "tenant_id": TENANT,
+        "vendor_id": "vendor_1",
+        "run_id": held.run_id,
+        "name": "report",
+    }
     paths = [
         route.path.replace("{path:path}", "x").format(**ids)
         for route in world.app.routes
-        if route.path.startswith("/app") and "GET" in (getattr(route, "methods", None) or ())
+        if route.path.startswith("/app")
+        and "GET" in (getattr(route, "methods", None) or ())
     ]
     assert len(paths) > 8
     runs, inbound = world.platform.database.runs.name, world.platform.objects
-    before = items_of(world), items_of(world, runs), len(inbound.list_objects("tenants/"))
+    before = (
+        items_of(world),
+        items_of(world, runs),
+        len(inbound.list_objects("tenants/")),
+    )
     for path in paths:
         assert visitor.client.get(path).status_code < 500, path
-    assert (items_of(world), items_of(world, runs), len(inbound.list_objects("tenants/"))) == before
+    assert (
+        items_of(world),
+        items_of(world, runs),
+        len(inbound.list_objects("tenants/")),
+    ) == before
 
 
 def test_no_page_of_another_tenant_is_there(world: ApiWorld) -> None:
@@ -340,7 +409,12 @@ def test_no_page_of_another_tenant_is_there(world: ApiWorld) -> None:
     run_id = world.client.post("/v1/runs", json=order).json()["run_id"]
     visitor = signed_in(world)
     token = visitor.open(HOME).all("input")[0].attributes["value"]
-    ids = {"tenant_id": "other", "vendor_id": "vendor_1", "run_id": run_id, "name": "report"}
+    ids = {
+        "tenant_id": "other",
+        "vendor_id": "vendor_1",
+        "run_id": run_id,
+        "name": "report",
+    }
     before = items_of(world)
     asked = [
         (method, route.path.format(**ids))
@@ -361,7 +435,9 @@ def test_no_page_of_another_tenant_is_there(world: ApiWorld) -> None:
 
 
 def test_a_tenant_s_deletion_takes_its_sessions_and_links(world: ApiWorld) -> None:
-    settings = world.platform.settings.model_copy(update={"public_url": "https://shop.example"})
+    settings = world.platform.settings.model_copy(
+        update={"public_url": "https://shop.example"}
+    )
     public = ApiWorld(replace(world.platform, settings=settings))
     public.store_config()
     signed_in(public)

@@ -56,7 +56,8 @@ def test_a_sku_with_markup_is_a_text(visitor: Visitor) -> None:
 def test_texts_of_vendors_are_texts_and_short(world: ApiWorld) -> None:
     long = "\u202e<script>alert(1)</script>" + "x" * 10_000
     document = config_document(
-        vendor_document(), output={"columns": ["sku", "title", "quantity_available", "price"]}
+        vendor_document(),
+        output={"columns": ["sku", "title", "quantity_available", "price"]},
     )
     world.client.put("/v1/tenants/acme/config", json=document)
     record = world.succeed(world.post_run().json()["run_id"])
@@ -95,7 +96,9 @@ def test_an_unknown_sku_is_told(visitor: Visitor) -> None:
     assert "nothing here" in visitor.open(f"{SKUS}?sku=Z-9", 404).text
 
 
-def test_a_word_on_a_sku_that_nobody_offers_any_more_can_be_taken_back(visitor: Visitor) -> None:
+def test_a_word_on_a_sku_that_nobody_offers_any_more_can_be_taken_back(
+    visitor: Visitor,
+) -> None:
     order = {"overrides": [{"sku": "Z-9", "leave_out": True}]}
     visitor.world.client.post("/v1/tenants/acme/overrides:put", json=order)
     page = visitor.open(f"{SKUS}?sku=Z-9")
@@ -110,7 +113,9 @@ def test_before_the_first_feed_there_is_nothing_to_look_up(world: ApiWorld) -> N
     assert "There is no feed yet" in signed_in(world).open(f"{SKUS}?sku=A-1").text
 
 
-def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(visitor: Visitor) -> None:
+def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(
+    visitor: Visitor,
+) -> None:
     page = visitor.open(f"{SKUS}?sku=A-1")
     assert "your rules decide" in page.text
     put = visitor.fill(page, "/override", price="99.90", note="<i>sale</i>")
@@ -120,10 +125,14 @@ def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(visitor: Visito
     assert "Note <i>sale</i>" in page.text
     listed = visitor.world.client.get("/v1/tenants/acme/overrides").json()["overrides"]
     assert listed == [{"sku": "A-1", "price": "99.90", "note": "<i>sale</i>"}]
-    (entry, *_) = visitor.world.client.get("/v1/audit?action=overrides.put").json()["audit"]
+    (entry, *_) = visitor.world.client.get("/v1/audit?action=overrides.put").json()[
+        "audit"
+    ]
     assert entry["actor"]["kind"] == "session"
     day = (utc_now() + timedelta(days=3)).date().isoformat()
-    other = visitor.fill(page, "/override", price="", note="", max_quantity="0", expires_on=day)
+    other = visitor.fill(
+        page, "/override", price="", note="", max_quantity="0", expires_on=day
+    )
     assert other.status_code == 303
     page = visitor.open(f"{SKUS}?sku=A-1")
     assert "Its highest quantity 0" in page.text
@@ -132,7 +141,9 @@ def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(visitor: Visito
     assert "your rules decide" in visitor.open(f"{SKUS}?sku=A-1").text
 
 
-def test_a_vendor_that_was_chosen_stays_so_while_it_offers_nothing(visitor: Visitor) -> None:
+def test_a_vendor_that_was_chosen_stays_so_while_it_offers_nothing(
+    visitor: Visitor,
+) -> None:
     order = {"overrides": [{"sku": "<b>&", "vendor_id": "south"}]}
     visitor.world.client.post("/v1/tenants/acme/overrides:put", json=order)
     page = visitor.open(f"{SKUS}?sku=%3Cb%3E%26")
@@ -144,7 +155,12 @@ def test_a_vendor_that_was_chosen_stays_so_while_it_offers_nothing(visitor: Visi
 
 @pytest.mark.parametrize(
     ("field", "text"),
-    [("price", "cheap"), ("max_quantity", "-1"), ("expires_on", "2020-01-01"), ("note", "x" * 501)],
+    [
+        ("price", "cheap"),
+        ("max_quantity", "-1"),
+        ("expires_on", "2020-01-01"),
+        ("note", "x" * 501),
+    ],
 )
 def test_what_cannot_be_meant_is_told_with_its_place(
     visitor: Visitor, field: str, text: str

@@ -72,7 +72,9 @@ def test_a_list_of_links_goes_on_at_its_cursor(shop: ApiWorld) -> None:
     assert_problem(shop.client.get(f"{LINKS}?cursor=none"), 422, "INVALID_REQUEST")
 
 
-def test_a_link_is_shown_once_listed_without_its_token_and_revoked(shop: ApiWorld) -> None:
+def test_a_link_is_shown_once_listed_without_its_token_and_revoked(
+    shop: ApiWorld,
+) -> None:
     response = ask(shop)
     assert response.headers["cache-control"] == "no-store"
     made = response.json()
@@ -84,7 +86,11 @@ def test_a_link_is_shown_once_listed_without_its_token_and_revoked(shop: ApiWorl
     assert (listed["name"], listed["vendor_id"]) == ("Anna", "vendor_1")
     assert listed["last_used_at"] is not None
     assert token not in json.dumps(listed)
-    kept = str(shop.platform.clients.dynamodb.scan(TableName=shop.platform.database.tenants.name))
+    kept = str(
+        shop.platform.clients.dynamodb.scan(
+            TableName=shop.platform.database.tenants.name
+        )
+    )
     assert token not in kept
     feeds = shop.client.get(f"/v1/tenants/{TENANT}/feed-links").json()["feed_links"]
     assert feeds == []
@@ -93,7 +99,9 @@ def test_a_link_is_shown_once_listed_without_its_token_and_revoked(shop: ApiWorl
     for path in (f"/s/{token}", f"/s/{token}/check"):
         gone = browser(shop).client.get(path)
         assert (gone.status_code, "ask for a new one" in gone.text) == (404, True)
-    assert_problem(shop.client.delete(f"{LINKS}/{made['link_id']}"), 404, "LINK_NOT_FOUND")
+    assert_problem(
+        shop.client.delete(f"{LINKS}/{made['link_id']}"), 404, "LINK_NOT_FOUND"
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,7 +131,9 @@ def test_a_vendor_has_twenty_links(shop: ApiWorld) -> None:
 
 
 def test_links_need_the_scope_upload(shop: ApiWorld) -> None:
-    made = shop.client.post(f"/v1/tenants/{TENANT}/api-keys", json={"scopes": ["read"]}).json()
+    made = shop.client.post(
+        f"/v1/tenants/{TENANT}/api-keys", json={"scopes": ["read"]}
+    ).json()
     reader = shop.with_key(made["api_key"])
     assert reader.get(LINKS).status_code == 200
     order = {"vendor_id": "vendor_1", "name": "x", "expires_at": "2099-01-01T00:00:00Z"}
@@ -153,7 +163,11 @@ def test_a_supplier_sends_a_list_and_reads_what_is_wrong_with_it() -> None:
         assert "four" in checked.text
         assert "No run has looked at it yet." in checked.text
         (again,) = checked.all("form")
-        keys = [each.attributes["value"] for each in again.all("input") if "key" in str(each)]
+        keys = [
+            each.attributes["value"]
+            for each in again.all("input")
+            if "key" in str(each)
+        ]
         assert fields["key"] not in keys
 
 
@@ -169,7 +183,9 @@ def test_a_supplier_sends_a_list_and_reads_what_is_wrong_with_it() -> None:
         (b"sku,quantity_available,cost\nA-1,1,\n", "no row has a cost or a price."),
     ],
 )
-def test_a_check_speaks_the_supplier_s_words(shop: ApiWorld, data: bytes, words: str) -> None:
+def test_a_check_speaks_the_supplier_s_words(
+    shop: ApiWorld, data: bytes, words: str
+) -> None:
     put(shop, data)
     text = browser(shop).open(f"{path_of(shop)}/check").one("main").text
     assert words in text
@@ -197,7 +213,10 @@ def test_the_page_has_nothing_of_the_tenant(shop: ApiWorld) -> None:
     shown = page.text + page.one("title").text
     for internal in ("vendor_", TENANT, "price", "Overview", "feed", "margin"):
         assert internal not in shown
-    assert [each.attributes["href"] for each in page.all("a")] == ["#main", f"{path}/check"]
+    assert [each.attributes["href"] for each in page.all("a")] == [
+        "#main",
+        f"{path}/check",
+    ]
 
 
 def test_what_runs_made_of_the_last_lists_is_told(shop: ApiWorld) -> None:
@@ -216,7 +235,10 @@ def test_what_runs_made_of_the_last_lists_is_told(shop: ApiWorld) -> None:
 
     summary = {"rows": {"vendor_1": {"read": 200, "refused": 3}}}
     files = {
-        "input_manifest": (record.keys.input_manifest, {"vendors": {"vendor_1": entry}}),
+        "input_manifest": (
+            record.keys.input_manifest,
+            {"vendors": {"vendor_1": entry}},
+        ),
         "run_summary": (record.keys.run_summary, summary),
     }
     for key, document in files.values():
@@ -254,14 +276,19 @@ def test_twenty_checks_an_hour(shop: ApiWorld) -> None:
 def test_thirty_requests_a_minute(shop: ApiWorld) -> None:
     path, visitor = path_of(shop), browser(shop)
     answers = [visitor.client.get(path) for _ in range(31)]
-    assert ({each.status_code for each in answers[:30]}, answers[30].status_code) == ({200}, 429)
+    assert ({each.status_code for each in answers[:30]}, answers[30].status_code) == (
+        {200},
+        429,
+    )
     assert int(answers[30].headers["retry-after"]) >= 1
 
 
 def test_wrong_links_count_as_wrong_keys(shop: ApiWorld) -> None:
     few = ApiWorld(shop.platform, limits=ApiLimits(wrong_keys_per_minute=2))
     path, visitor = path_of(few), browser(few)
-    statuses = [visitor.client.get(f"/s/{number:043}").status_code for number in range(3)]
+    statuses = [
+        visitor.client.get(f"/s/{number:043}").status_code for number in range(3)
+    ]
     assert statuses == [404, 404, 429]
     assert few.with_key("rk_wrong").get(f"/v1/tenants/{TENANT}").status_code == 429
     assert visitor.client.get(path).status_code == 429
@@ -279,13 +306,17 @@ def test_logs_name_the_link_and_never_its_token(
     assert f"supplier_link:{made['link_id']}" in logged
 
 
-def test_a_link_of_a_vendor_that_the_config_lacks_is_good_for_nothing(shop: ApiWorld) -> None:
+def test_a_link_of_a_vendor_that_the_config_lacks_is_good_for_nothing(
+    shop: ApiWorld,
+) -> None:
     path = path_of(shop, vendor_id="vendor_2")
     shop.store_config()
     assert browser(shop).client.get(path).status_code == 404
 
 
-def test_a_config_that_can_no_longer_be_read_is_not_shown_to_suppliers(shop: ApiWorld) -> None:
+def test_a_config_that_can_no_longer_be_read_is_not_shown_to_suppliers(
+    shop: ApiWorld,
+) -> None:
     path = path_of(shop)
     broken = config_document(pricing={"min_price": "-77.77"})
     shop.platform.tenants.put(TENANT, json.dumps(broken))
@@ -299,7 +330,9 @@ def test_a_config_that_can_no_longer_be_read_is_not_shown_to_suppliers(shop: Api
 def test_headers_are_those_of_all_pages(shop: ApiWorld) -> None:
     headers = browser(shop).client.get(path_of(shop)).headers
     policy = headers["content-security-policy"]
-    assert policy.startswith("default-src 'none'; style-src 'self'; form-action 'self' http")
+    assert policy.startswith(
+        "default-src 'none'; style-src 'self'; form-action 'self' http"
+    )
     assert policy.endswith("frame-ancestors 'none'; base-uri 'none'")
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cache-control"] == "no-store"

@@ -20,7 +20,9 @@ from support.page_visitor import HOME, SITE, Visitor, signed_in
 VENDOR = f"{HOME}/vendors/vendor_1"
 INBOUND = "tenants/acme/inbound/vendor_1/"
 GOOD = b"sku,quantity_available,cost\nA-1,5,4.20\nA-2,7,3.10\n"
-EUROPEAN = "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode("cp1252")
+EUROPEAN = "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode(
+    "cp1252"
+)
 LONG = "\u202e<script>alert(1)</script>" + "x" * 10_000
 
 
@@ -70,7 +72,8 @@ def test_a_form_that_is_signed_by_a_role_s_long_token_is_whole(
         world.store_config()
         page = signed_in(world).open(VENDOR)
     fields = {
-        each.attributes.get("name"): each.attributes.get("value") for each in page.all("input")
+        each.attributes.get("name"): each.attributes.get("value")
+        for each in page.all("input")
     }
     policy = json.loads(base64.b64decode(str(fields["policy"])))
     assert fields["x-amz-security-token"] == token
@@ -78,11 +81,16 @@ def test_a_form_that_is_signed_by_a_role_s_long_token_is_whole(
 
 
 def test_a_list_that_was_never_sent_is_told(visitor: Visitor) -> None:
-    assert "There is no list yet: upload one below." in visitor.open(f"{VENDOR}/check").text
+    assert (
+        "There is no list yet: upload one below."
+        in visitor.open(f"{VENDOR}/check").text
+    )
     assert "Not in a run yet" in visitor.open(VENDOR).text
 
 
-def test_the_line_of_a_cell_that_cannot_be_used_stands_beside_its_row(visitor: Visitor) -> None:
+def test_the_line_of_a_cell_that_cannot_be_used_stands_beside_its_row(
+    visitor: Visitor,
+) -> None:
     put(visitor, b"\nsku,quantity_available,cost\n\nA-1,many,4.20\nA-2,7,3.10\n")
     assert "2 (line 4)" in visitor.open(f"{VENDOR}/check").text
 
@@ -106,7 +114,9 @@ def test_a_parser_that_reads_the_list_is_shown_line_by_line_and_taken_over(
     assert "A run can read 2 rows; look at what is doubtful." in after.text
     stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()
     assert stored["tenant_config"]["vendors"][0]["parser"]["delimiter"] == ";"
-    (entry, *_) = visitor.world.client.get("/v1/audit?action=config.put").json()["audit"]
+    (entry, *_) = visitor.world.client.get("/v1/audit?action=config.put").json()[
+        "audit"
+    ]
     assert entry["actor"]["kind"] == "session"
     late = visitor.fill(page, "/parser")  # of a second tab
     assert (late.status_code, "Somebody else was faster" in late.text) == (412, True)
@@ -117,11 +127,16 @@ def test_a_list_without_prices_is_no_good_list(visitor: Visitor) -> None:
     put(visitor, b"sku,quantity_available,cost\nA-1,5,\nA-2,7,\n")
     page = visitor.open(f"{VENDOR}/check")
     assert "A run can read 2 rows; look at what is doubtful." in page.text
-    assert "No row has a cost or a price, so nothing of the file can be sold" in page.text
+    assert (
+        "No row has a cost or a price, so nothing of the file can be sold" in page.text
+    )
 
 
 def test_headers_of_no_known_name_are_choices_with_samples(visitor: Visitor) -> None:
-    put(visitor, b"sku,quantity_available,Net EUR,Gross EUR\nA-1,5,4.20,5.10\nA-2,7,3.10,4.00\n")
+    put(
+        visitor,
+        b"sku,quantity_available,Net EUR,Gross EUR\nA-1,5,4.20,5.10\nA-2,7,3.10,4.00\n",
+    )
     page = visitor.open(f"{VENDOR}/check")
     choices = {
         each.attributes["value"]: each.attributes["name"]
@@ -137,17 +152,26 @@ def test_headers_of_no_known_name_are_choices_with_samples(visitor: Visitor) -> 
     assert stored["vendors"][0]["parser"]["column_map"]["cost"] == "Net EUR"
 
 
-def test_of_two_tabs_that_take_over_two_parsers_the_second_is_told(visitor: Visitor) -> None:
-    put(visitor, b"sku,quantity_available,Net EUR,Gross EUR\nA-1,5,4.20,5.10\nA-2,7,3.10,4.00\n")
+def test_of_two_tabs_that_take_over_two_parsers_the_second_is_told(
+    visitor: Visitor,
+) -> None:
+    put(
+        visitor,
+        b"sku,quantity_available,Net EUR,Gross EUR\nA-1,5,4.20,5.10\nA-2,7,3.10,4.00\n",
+    )
     first, second = (
-        visitor.open(f"{VENDOR}/check?as_cost={header}") for header in ("Net+EUR", "Gross+EUR")
+        visitor.open(f"{VENDOR}/check?as_cost={header}")
+        for header in ("Net+EUR", "Gross+EUR")
     )
     assert visitor.fill(first, "/parser").status_code == 303
     late = visitor.fill(second, "/parser")
     assert (late.status_code, "Somebody else was faster" in late.text) == (412, True)
     stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()
     assert stored["config_version"] == 2
-    assert stored["tenant_config"]["vendors"][0]["parser"]["column_map"]["cost"] == "Net EUR"
+    assert (
+        stored["tenant_config"]["vendors"][0]["parser"]["column_map"]["cost"]
+        == "Net EUR"
+    )
 
 
 def test_a_setting_is_taken_over_whole_however_long_it_is(visitor: Visitor) -> None:
@@ -176,7 +200,9 @@ def test_a_setting_is_taken_over_whole_however_long_it_is(visitor: Visitor) -> N
         ['["add", "/vendors/0/parser/null_values", ' + "[" * 100_000],
     ],
 )
-def test_a_form_changes_the_vendor_s_parser_alone(visitor: Visitor, steps: list[str]) -> None:
+def test_a_form_changes_the_vendor_s_parser_alone(
+    visitor: Visitor, steps: list[str]
+) -> None:
     token = visitor.open(HOME).all("input")[0].attributes["value"]
     form: dict[str, Any] = {"token": token, "version": "1", "step": steps}
     assert visitor.client.post(f"{VENDOR}/parser", data=form).status_code == 422
@@ -192,7 +218,11 @@ def test_refused_cells_are_shown_with_what_is_wrong(visitor: Visitor) -> None:
 
 
 def test_texts_of_a_vendor_are_texts_and_short(visitor: Visitor) -> None:
-    put(visitor, f"sku,quantity_available,cost,{LONG}\n{LONG},x,{LONG}\n".encode(), f"{LONG[:200]}")
+    put(
+        visitor,
+        f"sku,quantity_available,cost,{LONG}\n{LONG},x,{LONG}\n".encode(),
+        f"{LONG[:200]}",
+    )
     for path in (VENDOR, f"{VENDOR}/check", f"{HOME}/skus?sku=%3Cscript%3E"):
         answer = visitor.client.get(path)
         assert "<script" not in answer.text
@@ -208,7 +238,10 @@ def test_what_became_of_the_last_lists_is_told(visitor: Visitor) -> None:
     result = VendorResult("vendor_1", "found", utc_now(), 0, 1200, 12, 900)
     world.succeed(world.post_run().json()["run_id"], result)
     page = visitor.open(VENDOR)
-    assert "1,200 rows, 12 of them refused; 900 SKUs of the feed are from here." in page.text
+    assert (
+        "1,200 rows, 12 of them refused; 900 SKUs of the feed are from here."
+        in page.text
+    )
 
 
 def test_scopes_decide_what_the_page_has(world: ApiWorld) -> None:
@@ -223,6 +256,8 @@ def test_scopes_decide_what_the_page_has(world: ApiWorld) -> None:
 
 
 @pytest.mark.parametrize("vendor", ["nobody", "%3Cscript%3E"])
-def test_a_vendor_that_the_config_lacks_is_not_there(visitor: Visitor, vendor: str) -> None:
+def test_a_vendor_that_the_config_lacks_is_not_there(
+    visitor: Visitor, vendor: str
+) -> None:
     for path in (f"{HOME}/vendors/{vendor}", f"{HOME}/vendors/{vendor}/check"):
         assert visitor.client.get(path).status_code == 404

@@ -41,11 +41,22 @@ def test_a_key_is_found_by_its_id(keys: ApiKeyStore) -> None:
     assert keys.get("another") is None
 
 
-def test_what_is_kept_of_a_key_is_its_digest(keys: ApiKeyStore, platform: Platform) -> None:
+def test_what_is_kept_of_a_key_is_its_digest(
+    keys: ApiKeyStore, platform: Platform
+) -> None:
     keys.add(KEY)
-    items = platform.clients.dynamodb.scan(TableName=platform.settings.tenants_table)["Items"]
-    item, ids = sorted(map(unmarshal, items), key=lambda each: len(each["pk"]), reverse=True)
-    assert ids == {"pk": "KEYS#acme", "schema": 1, "tenant_id": "acme", "key_ids": {KEY.key_id}}
+    items = platform.clients.dynamodb.scan(TableName=platform.settings.tenants_table)[
+        "Items"
+    ]
+    item, ids = sorted(
+        map(unmarshal, items), key=lambda each: len(each["pk"]), reverse=True
+    )
+    assert ids == {
+        "pk": "KEYS#acme",
+        "schema": 1,
+        "tenant_id": "acme",
+        "key_ids": {KEY.key_id},
+    }
     assert item == {
         "schema": 1,
         "pk": "KEY#0123456789abcdef",
@@ -59,7 +70,9 @@ def test_what_is_kept_of_a_key_is_its_digest(keys: ApiKeyStore, platform: Platfo
     }
 
 
-def test_a_tenant_s_keys_are_listed_page_by_page_and_no_others(keys: ApiKeyStore) -> None:
+def test_a_tenant_s_keys_are_listed_page_by_page_and_no_others(
+    keys: ApiKeyStore,
+) -> None:
     wanted = [replace(KEY, key_id=f"{n:016x}") for n in range(5)]
     for key in [*wanted, replace(KEY, key_id="f" * 16, tenant_id="other")]:
         keys.add(key)
@@ -72,7 +85,9 @@ def test_a_tenant_s_keys_are_listed_page_by_page_and_no_others(keys: ApiKeyStore
     assert keys.of_tenant("nobody", limit=2) == ((), None)
 
 
-def test_a_key_s_last_use_is_noted_once_an_hour(keys: ApiKeyStore, clock: FakeClock) -> None:
+def test_a_key_s_last_use_is_noted_once_an_hour(
+    keys: ApiKeyStore, clock: FakeClock
+) -> None:
     keys.add(KEY)
     noted = []
     for minutes in (0, 59, 1, 1):
@@ -128,7 +143,9 @@ def test_a_tenant_has_fifty_keys(keys: ApiKeyStore) -> None:
         keys.add(numbered(102))
 
 
-def test_keys_from_before_they_were_counted_count(keys: ApiKeyStore, platform: Platform) -> None:
+def test_keys_from_before_they_were_counted_count(
+    keys: ApiKeyStore, platform: Platform
+) -> None:
     for number in range(3):
         keys.add(numbered(number))
     table = platform.database.tenants
@@ -137,7 +154,9 @@ def test_keys_from_before_they_were_counted_count(keys: ApiKeyStore, platform: P
     keys.add(numbered(3))
     item = table.item(Kind.API_KEYS.key("acme"))
     assert item is not None
-    assert unmarshal(item)["key_ids"] == {numbered(number).key_id for number in (1, 2, 3)}
+    assert unmarshal(item)["key_ids"] == {
+        numbered(number).key_id for number in (1, 2, 3)
+    }
 
 
 def test_a_key_that_is_gone_makes_none(keys: ApiKeyStore) -> None:

@@ -25,7 +25,9 @@ def audit(platform: Platform) -> AuditStore:
 def entries(audit: AuditStore) -> list[AuditEntry]:
     """Entries of two tenants and of all, the newest first."""
     made = [
-        SYSTEM.entry(ACTIONS[n % 3], (None, "acme", "other")[n // 3], "t", NOW + timedelta(n))
+        SYSTEM.entry(
+            ACTIONS[n % 3], (None, "acme", "other")[n // 3], "t", NOW + timedelta(n)
+        )
         for n in range(9)
     ]
     for entry in made:
@@ -51,7 +53,10 @@ def test_an_entry_that_is_there_is_never_written_over(
 @pytest.mark.parametrize("action", [None, *ACTIONS])
 @pytest.mark.parametrize("tenant_id", [None, "acme", "other", "nobody"])
 def test_a_listing_has_what_is_asked_for_newest_first(
-    audit: AuditStore, entries: list[AuditEntry], tenant_id: str | None, action: Action | None
+    audit: AuditStore,
+    entries: list[AuditEntry],
+    tenant_id: str | None,
+    action: Action | None,
 ) -> None:
     wanted = [
         entry
@@ -64,10 +69,18 @@ def test_a_listing_has_what_is_asked_for_newest_first(
 
 @pytest.mark.parametrize(
     ("tenant_id", "action"),
-    [(None, None), ("acme", None), (None, Action.RUN_POSTED), ("acme", Action.RUN_POSTED)],
+    [
+        (None, None),
+        ("acme", None),
+        (None, Action.RUN_POSTED),
+        ("acme", Action.RUN_POSTED),
+    ],
 )
 def test_a_listing_goes_on_where_a_page_ends(
-    audit: AuditStore, entries: list[AuditEntry], tenant_id: str | None, action: Action | None
+    audit: AuditStore,
+    entries: list[AuditEntry],
+    tenant_id: str | None,
+    action: Action | None,
 ) -> None:
     found, after = [], None
     for _ in range(len(entries) + 1):

@@ -24,7 +24,11 @@ def stored(platform: Platform, count: int, **changes: Any) -> list[RunRecord]:
             tenant_id="acme",
             requested_at=REQUESTED_AT,
             revision=1,
-            **{"due_queue": DueQueue.END, "due_at": REQUESTED_AT + number * SECOND, **changes},
+            **{
+                "due_queue": DueQueue.END,
+                "due_at": REQUESTED_AT + number * SECOND,
+                **changes,
+            },
         )
         for number in range(count)
     ]
@@ -34,10 +38,15 @@ def stored(platform: Platform, count: int, **changes: Any) -> list[RunRecord]:
 
 def test_the_longest_due_come_first_whatever_their_shard(platform: Platform) -> None:
     runs = stored(platform, 40)
-    assert platform.runs.due(DueQueue.END, REQUESTED_AT + 60 * SECOND, limit=25) == runs[:25]
+    assert (
+        platform.runs.due(DueQueue.END, REQUESTED_AT + 60 * SECOND, limit=25)
+        == runs[:25]
+    )
 
 
-def test_what_is_not_due_yet_or_in_another_lane_is_not_found(platform: Platform) -> None:
+def test_what_is_not_due_yet_or_in_another_lane_is_not_found(
+    platform: Platform,
+) -> None:
     runs = stored(platform, 10)
     stored(platform, 3, due_queue=DueQueue.MESSAGE)
     stored(platform, 3, due_queue=None, due_at=None)

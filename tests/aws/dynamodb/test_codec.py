@@ -12,14 +12,27 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import ROWS, instant_text, marshal, read_instant, unmarshal
+from relay_dagster.aws.dynamodb.codec import (
+    ROWS,
+    instant_text,
+    marshal,
+    read_instant,
+    unmarshal,
+)
 from relay_dagster.aws.dynamodb.run_writes import (
     to_item,
     to_lock,
     to_record,
     to_results,
 )
-from relay_dagster.runs.model import DueQueue, Hold, LockState, RunRecord, TenantLock, Trigger
+from relay_dagster.runs.model import (
+    DueQueue,
+    Hold,
+    LockState,
+    RunRecord,
+    TenantLock,
+    Trigger,
+)
 from relay_dagster.tenants.audit import SYSTEM, Action
 from support.builders import REQUESTED_AT, RUN_ID
 
@@ -34,7 +47,9 @@ def a_run(**changes: Any) -> RunRecord:
 def full_record() -> RunRecord:
     """Return a record that has a value for everything."""
     at = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-    names = [each.name for each in fields(RunRecord) if str(each.type).startswith("datetime")]
+    names = [
+        each.name for each in fields(RunRecord) if str(each.type).startswith("datetime")
+    ]
     instants = {name: at + timedelta(seconds=n) for n, name in enumerate(names)}
     instants["expires_at"] = datetime(2026, 4, 1, tzinfo=UTC)
     return a_run(
@@ -84,7 +99,9 @@ def full_record() -> RunRecord:
 
 def test_a_record_comes_back_as_it_went_in() -> None:
     record = full_record()
-    assert not [each.name for each in fields(record) if getattr(record, each.name) is None]
+    assert not [
+        each.name for each in fields(record) if getattr(record, each.name) is None
+    ]
     # What it came to with each vendor is in an item of its own.
     assert to_record(to_item(record)) == replace(record, vendor_results=())
     item = marshal({"vendor_results": ROWS.write(record.vendor_results)})
@@ -102,7 +119,9 @@ def test_attributes_of_a_later_release_are_ignored() -> None:
     assert to_record(later) == record
 
 
-def test_a_settled_run_is_in_no_list_of_what_is_due_and_a_hidden_one_in_one_of_its_own() -> None:
+def test_a_settled_run_is_in_no_list_of_what_is_due_and_a_hidden_one_in_one_of_its_own() -> (
+    None
+):
     indexes = {schema.LISTED, schema.LISTED_TENANT, schema.DUE_SHARD}
     assert indexes <= to_item(a_run(due_queue=DueQueue.END, due_at=REQUESTED_AT)).keys()
     assert indexes & to_item(a_run()).keys() == {schema.LISTED, schema.LISTED_TENANT}
@@ -123,7 +142,10 @@ def test_a_record_of_as_many_vendors_as_a_tenant_may_have_fits_into_an_item() ->
     names = [f"{kind}_{vendor}" for kind in kinds for vendor in vendors]
     record = a_run(
         vendors=tuple(vendors),
-        artifacts={name: f"{RUN_ID}/tenants/{'t' * 64}/{name}/{'f' * 200}.csv" for name in names},
+        artifacts={
+            name: f"{RUN_ID}/tenants/{'t' * 64}/{name}/{'f' * 200}.csv"
+            for name in names
+        },
         error_message="m" * 20_000,
         vendor_results=tuple(
             VendorResult(vendor, "last_good", REQUESTED_AT, 8760, *[2**31] * 3)
@@ -150,7 +172,10 @@ def test_what_expires_does_so_in_whole_seconds_since_the_epoch() -> None:
         (None, TenantLock("acme")),
         ({"holder": {"S": "r"}}, TenantLock("acme", holder="r")),
         (
-            {"waiters": {"SS": ["12:01#a", "12:00#b"]}, "consecutive_failures": {"N": "2"}},
+            {
+                "waiters": {"SS": ["12:01#a", "12:00#b"]},
+                "consecutive_failures": {"N": "2"},
+            },
             TenantLock("acme", waiters=("b", "a"), consecutive_failures=2),
         ),
     ],

@@ -35,7 +35,14 @@ def test_a_listing_goes_on_after_the_row_or_the_record_that_it_ended_with() -> N
 
 @pytest.mark.parametrize(
     "cursor",
-    ["", "x", "%%%", encoded("no instant#id"), encoded(f"2026-03-01#{RUN_ID}"), encoded(RUN_ID)],
+    [
+        "",
+        "x",
+        "%%%",
+        encoded("no instant#id"),
+        encoded(f"2026-03-01#{RUN_ID}"),
+        encoded(RUN_ID),
+    ],
 )
 def test_what_no_listing_returned_is_no_cursor(cursor: str) -> None:
     with pytest.raises(BadCursorError):

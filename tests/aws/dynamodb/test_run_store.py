@@ -46,11 +46,17 @@ def platform(clock: FakeClock) -> Iterator[Platform]:
 
 
 def a_run(**changes: Any) -> RunRecord:
-    defaults = {"run_id": str(uuid.uuid4()), "tenant_id": "acme", "requested_at": REQUESTED_AT}
+    defaults = {
+        "run_id": str(uuid.uuid4()),
+        "tenant_id": "acme",
+        "requested_at": REQUESTED_AT,
+    }
     return RunRecord(**{**defaults, **changes})
 
 
-def test_text_that_is_no_unicode_does_not_keep_a_run_from_ending(platform: Platform) -> None:
+def test_text_that_is_no_unicode_does_not_keep_a_run_from_ending(
+    platform: Platform,
+) -> None:
     record = a_run(error_message="bad \ud800 text", counts={"\udfff": 1})
     platform.runs.commit(Change(None, record))
     found = platform.runs.get(record.run_id)
@@ -86,7 +92,8 @@ class ForgetfulDynamoDB:
         if self._times:
             self._times -= 1
             raise ClientError(
-                {"Error": {"Code": "TransactionInProgressException"}}, "TransactWriteItems"
+                {"Error": {"Code": "TransactionInProgressException"}},
+                "TransactWriteItems",
             )
         return answer
 
@@ -103,7 +110,9 @@ class ForgetfulClients(Clients):
         return self.forgetful
 
 
-def test_a_write_that_got_through_unseen_is_not_taken_for_a_stranger(platform: Platform) -> None:
+def test_a_write_that_got_through_unseen_is_not_taken_for_a_stranger(
+    platform: Platform,
+) -> None:
     runs = RunStore(Database.of(ForgetfulClients(platform.clients), platform.settings))
     record = runs.commit(Change(None, a_run(lock_state=LockState.OWNER)))
     assert platform.runs.get(record.run_id) == record
@@ -112,7 +121,9 @@ def test_a_write_that_got_through_unseen_is_not_taken_for_a_stranger(platform: P
 # --- listings ---------------------------------------------------------------------------------
 
 
-def several(platform: Platform, clock: FakeClock, count: int, tenant_id: str = "acme") -> list[str]:
+def several(
+    platform: Platform, clock: FakeClock, count: int, tenant_id: str = "acme"
+) -> list[str]:
     made = []
     for _ in range(count):
         record = platform.ledger.adopt(Job(str(uuid.uuid4()), tenant_id))
@@ -126,7 +137,9 @@ def ids(records: tuple[RunRecord, ...]) -> list[str]:
     return [record.run_id for record in records]
 
 
-def test_pages_hold_every_run_once_newest_first(platform: Platform, clock: FakeClock) -> None:
+def test_pages_hold_every_run_once_newest_first(
+    platform: Platform, clock: FakeClock
+) -> None:
     made = several(platform, clock, 7)
     several(platform, clock, 2, "other")
     seen: list[str] = []
@@ -139,12 +152,16 @@ def test_pages_hold_every_run_once_newest_first(platform: Platform, clock: FakeC
     assert seen == made[::-1]
 
 
-def test_a_page_that_is_just_full_has_no_next_one(platform: Platform, clock: FakeClock) -> None:
+def test_a_page_that_is_just_full_has_no_next_one(
+    platform: Platform, clock: FakeClock
+) -> None:
     several(platform, clock, 2)
     assert platform.runs.list_runs(limit=2).next_cursor is None
 
 
-def test_runs_of_all_tenants_are_listed_together(platform: Platform, clock: FakeClock) -> None:
+def test_runs_of_all_tenants_are_listed_together(
+    platform: Platform, clock: FakeClock
+) -> None:
     first = several(platform, clock, 1, "one")
     second = several(platform, clock, 1, "two")
     assert ids(platform.runs.list_runs().items) == second + first
@@ -158,7 +175,9 @@ def test_a_status_picks_runs_out(platform: Platform, clock: FakeClock) -> None:
     assert ids(queued.items) == [waiting.run_id]
     assert queued.next_cursor is None
     cancelled = platform.runs.list_runs("acme", RunStatus.CANCELLED, limit=2)
-    rest = platform.runs.list_runs("acme", RunStatus.CANCELLED, cursor=cancelled.next_cursor)
+    rest = platform.runs.list_runs(
+        "acme", RunStatus.CANCELLED, cursor=cancelled.next_cursor
+    )
     assert len(cancelled.items) + len(rest.items) == 3
 
 
@@ -177,7 +196,9 @@ def ended_long_ago(platform: Platform, count: int) -> None:
     ]
     table = platform.settings.runs_table
     for start in range(0, count, 25):
-        puts = [{"PutRequest": {"Item": marshal(row)}} for row in rows[start : start + 25]]
+        puts = [
+            {"PutRequest": {"Item": marshal(row)}} for row in rows[start : start + 25]
+        ]
         platform.clients.dynamodb.batch_write_item(RequestItems={table: puts})
 
 
@@ -197,15 +218,21 @@ def test_a_status_is_looked_for_in_few_pages_and_the_listing_goes_on_from_there(
     assert (ids(second.items), second.next_cursor) == ([waiting.run_id], None)
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "====", "MjAyNg", "\N{SNOWMAN}", "a" * 3000])
-def test_a_cursor_that_no_listing_made_is_refused(platform: Platform, cursor: str) -> None:
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "====", "MjAyNg", "\N{SNOWMAN}", "a" * 3000]
+)
+def test_a_cursor_that_no_listing_made_is_refused(
+    platform: Platform, cursor: str
+) -> None:
     with pytest.raises(BadCursorError):
         platform.runs.list_runs(cursor=cursor)
 
 
 def test_more_records_than_a_batch_holds_are_all_found(platform: Platform) -> None:
     made = [platform.runs.commit(Change(None, a_run())) for _ in range(120)]
-    assert platform.runs.get_many(each.run_id for each in made) == {r.run_id: r for r in made}
+    assert platform.runs.get_many(each.run_id for each in made) == {
+        r.run_id: r for r in made
+    }
 
 
 class ReluctantClients(Clients):
@@ -281,7 +308,9 @@ def test_an_attempt_whose_heartbeats_are_gone_with_its_tenant_leaves_no_new_one(
     assert platform.runs.beat(record.run_id, 1) == 1
     assert platform.runs.beat(record.run_id, 1, has_beaten=True) == 2
     key = {"pk": {"S": f"BEAT#{record.run_id}#1"}}
-    platform.clients.dynamodb.delete_item(TableName=platform.settings.runs_table, Key=key)
+    platform.clients.dynamodb.delete_item(
+        TableName=platform.settings.runs_table, Key=key
+    )
     with pytest.raises(FenceLostError):
         platform.runs.beat(record.run_id, 1, has_beaten=True)
     assert platform.runs.heartbeats([record]) == {record.run_id: 0}
@@ -363,7 +392,9 @@ def test_of_ten_requests_at_a_quota_of_three_three_are_given(shared: Platform) -
 def test_of_ten_claims_of_one_attempt_one_wins(shared: Platform) -> None:
     record = shared.ledger.adopt(Job(str(uuid.uuid4()), "claimed"))
     shared.ledger.dispatch(record.run_id, 1, message_id="m", receipt_handle="h")
-    results = at_once(10, lambda n: shared.ledger.claim(record.run_id, 1, f"dagster-{n}"))
+    results = at_once(
+        10, lambda n: shared.ledger.claim(record.run_id, 1, f"dagster-{n}")
+    )
     assert sum(isinstance(each, RunRecord) for each in results) == 1
 
 

@@ -36,7 +36,14 @@ from relay_dagster.aws.dynamodb.trigger_store import PullStore
 from relay_dagster.aws.overrides import OverrideStore
 from relay_dagster.aws.secrets import SecretStore, SecretValue
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import Idempotency, NewRun, Outcome, Release, RunRecord, Trigger
+from relay_dagster.runs.model import (
+    Idempotency,
+    NewRun,
+    Outcome,
+    Release,
+    RunRecord,
+    Trigger,
+)
 from relay_dagster.tenants import deletion as deletion_rules
 from relay_dagster.tenants.audit import Action, Actor, ActorKind, Origin
 from relay_dagster.triggers import pulls
@@ -84,7 +91,9 @@ def items_of(platform: Platform) -> Items:
     names = platform.settings
     found = {}
     for table in (names.runs_table, names.tenants_table, names.audit_table):
-        pages = platform.clients.dynamodb.get_paginator("scan").paginate(TableName=table)
+        pages = platform.clients.dynamodb.get_paginator("scan").paginate(
+            TableName=table
+        )
         for item in (item for page in pages for item in page["Items"]):
             key = str(item["pk"]["S"])
             if key.startswith("BEAT#"):
@@ -114,7 +123,9 @@ class Story:
 
     def attempt(self, number: int, attempt: int = 1) -> None:
         self.ledger.mark_sent(run_id(number), f"m{number}")
-        self.ledger.dispatch(run_id(number), attempt, message_id="m", receipt_handle="h")
+        self.ledger.dispatch(
+            run_id(number), attempt, message_id="m", receipt_handle="h"
+        )
         self.ledger.claim(run_id(number), attempt, f"dagster-{number}-{attempt}")
 
     def record(self, number: int) -> RunRecord:
@@ -128,7 +139,9 @@ class Story:
         self.tenants.create("acme", json.dumps(config_document()), origin=WHO)
 
     def configs_put(self) -> None:
-        self.tenants.put("acme", json.dumps(config_document(timezone="Europe/Rome")), origin=WHO)
+        self.tenants.put(
+            "acme", json.dumps(config_document(timezone="Europe/Rome")), origin=WHO
+        )
 
     def api_keys(self) -> None:
         key = TenantKey(
@@ -178,8 +191,12 @@ class Story:
             secret="whsec_one",
             created_at=self.clock(),
         )
-        other = replace(hook, webhook_id=f"wh_{'1' * 30}_2", created_by="k1", description="ö")
-        entry = WHO.entry(Action.WEBHOOK_CREATED, "acme", hook.webhook_id, self.clock(), url="u")
+        other = replace(
+            hook, webhook_id=f"wh_{'1' * 30}_2", created_by="k1", description="ö"
+        )
+        entry = WHO.entry(
+            Action.WEBHOOK_CREATED, "acme", hook.webhook_id, self.clock(), url="u"
+        )
         self.webhooks.change("acme", added(hook), entry)
         self.webhooks.change("acme", added(other))
 
@@ -197,7 +214,9 @@ class Story:
         data = {"run_id": RUN_ID, "counts": {"price": 1.5, "n": 3}, "text": "ü"}
         event = new_event(EventType.RUN_FAILED, "acme", data, at)
         self.webhooks.add_event(event)
-        self.webhooks.add_event(replace(event, event_id=f"msg_{'2' * 32}", only_for="wh_1"))
+        self.webhooks.add_event(
+            replace(event, event_id=f"msg_{'2' * 32}", only_for="wh_1")
+        )
 
     def events_tried(self) -> None:
         due = self.webhooks.due_events(self.clock(), 2)
@@ -273,7 +292,10 @@ class Story:
         change("acme", "v2", pulls.noted(pull, NOW))
 
     def pulls_that_end(self) -> None:
-        change, pull = self.pulls.change, PullConfig(url="https://files.example.com/stock.csv")
+        change, pull = (
+            self.pulls.change,
+            PullConfig(url="https://files.example.com/stock.csv"),
+        )
         mark = FileMark(etag='"v1"', last_modified="Sun, 01 Mar 2026 08:00:00 GMT")
         staged = StagedFile(
             key="published/acme/pulls/v1/a-lease",
@@ -293,7 +315,9 @@ class Story:
 
     def run_taken_from_triggers(self) -> None:
         before = self.triggers.get("acme")
-        move = TriggerUpdate(before, replace(before, wanted=None, wanted_since=None, due_at=None))
+        move = TriggerUpdate(
+            before, replace(before, wanted=None, wanted_since=None, due_at=None)
+        )
         wanted = NewRun(run_id=run_id(0), tenant_id="acme", trigger=Trigger.UPLOAD)
         self.ledger.start_wanted(wanted, move)
 
@@ -327,10 +351,14 @@ class Story:
     def looked_at(self) -> None:
         record = self.record(1)
         seen = {"watched_as": "1:2:executing:d", "watched_at": self.clock()}
-        assert self.ledger.check_again(record, MINUTE, **seen, hidden_until=self.clock() + MINUTE)
+        assert self.ledger.check_again(
+            record, MINUTE, **seen, hidden_until=self.clock() + MINUTE
+        )
 
     def attempt_lost(self) -> None:
-        self.ledger.retry_later(self.record(1).fence, "THROTTLED", "the bucket was busy")
+        self.ledger.retry_later(
+            self.record(1).fence, "THROTTLED", "the bucket was busy"
+        )
         self.platform.runs.stop_heartbeats(run_id(1), 1)
 
     def failed(self) -> None:
@@ -376,7 +404,9 @@ class Story:
         )
 
     def released(self) -> None:
-        decision = Release("cd" * 32, frozenset({"skus_removed", "price"}), "seen", "ops")
+        decision = Release(
+            "cd" * 32, frozenset({"skus_removed", "price"}), "seen", "ops"
+        )
         self.ledger.feeds.release(run_id(3), decision, origin=WHO)
 
     def rolled_back(self) -> None:
@@ -445,7 +475,9 @@ class Story:
         before = self.deletions.get("acme")
         assert before is not None
         begun = deletion_rules.begun(before, self.clock())
-        self.deletions.put(before, deletion_rules.noted(begun, "runs", 3, "files", "mark"))
+        self.deletions.put(
+            before, deletion_rules.noted(begun, "runs", 3, "files", "mark")
+        )
 
     def deleted(self) -> None:
         before = self.deletions.get("acme")
@@ -462,17 +494,23 @@ class Story:
         self.override_store.put("beta", [one], WHO)
 
     def overrides_changed(self) -> None:
-        self.override_store.accept("beta", {"B-2": Decimal("5.00")}, run_id(1), "a reason", WHO)
+        self.override_store.accept(
+            "beta", {"B-2": Decimal("5.00")}, run_id(1), "a reason", WHO
+        )
         self.override_store.remove("beta", ["A-1"], WHO)
 
 
 SCENES: tuple[Callable[[Story], None], ...] = tuple(
-    act for name, act in vars(Story).items() if not name.startswith("_") and callable(act)
+    act
+    for name, act in vars(Story).items()
+    if not name.startswith("_") and callable(act)
 )
 HELPERS = {"start", "attempt", "record"}
 
 
-def play(touch: Callable[[Platform], None] = lambda _: None) -> Iterator[tuple[str, Items]]:
+def play(
+    touch: Callable[[Platform], None] = lambda _: None,
+) -> Iterator[tuple[str, Items]]:
     """Yield each scene and the items that it has written; a removed one is empty.
 
     What lies in the tables is touched before each scene.
@@ -488,8 +526,13 @@ def play(touch: Callable[[Platform], None] = lambda _: None) -> Iterator[tuple[s
             before = items_of(platform)
             scene(story)
             after = items_of(platform)
-            written = {key: item for key, item in after.items() if before.get(key) != item}
-            yield scene.__name__, {**written, **{key: {} for key in before.keys() - after.keys()}}
+            written = {
+                key: item for key, item in after.items() if before.get(key) != item
+            }
+            yield (
+                scene.__name__,
+                {**written, **{key: {} for key in before.keys() - after.keys()}},
+            )
 
 
 def told(scenes: Iterable[tuple[str, Items]]) -> Any:
@@ -536,8 +579,12 @@ def as_the_next_release_stores(platform: Platform) -> None:
     for place, item in items_of(platform).items():
         if "colour" not in item:
             table = "relay-" + place.partition("/")[0]
-            found = platform.clients.dynamodb.get_item(TableName=table, Key={"pk": item["pk"]})
-            platform.clients.dynamodb.put_item(TableName=table, Item={**found["Item"], **LATER})
+            found = platform.clients.dynamodb.get_item(
+                TableName=table, Key={"pk": item["pk"]}
+            )
+            platform.clients.dynamodb.put_item(
+                TableName=table, Item={**found["Item"], **LATER}
+            )
 
 
 def test_items_of_every_kind_that_the_next_release_has_stored_are_read_and_written_as_ever() -> (
@@ -573,7 +620,11 @@ def test_items_of_every_kind_that_the_next_release_has_stored_are_read_and_writt
 
 
 def test_the_story_has_items_of_every_kind_each_with_its_schema() -> None:
-    found = [item for scene in json.loads(STORED.read_text()).values() for item in scene]
+    found = [
+        item for scene in json.loads(STORED.read_text()).values() for item in scene
+    ]
     assert all(item["schema"] == {"N": "1"} for _, item in found if item)
-    kinds = {place.partition("/")[2].partition("#")[0] for place, _ in found if "#" in place}
+    kinds = {
+        place.partition("/")[2].partition("#")[0] for place, _ in found if "#" in place
+    }
     assert kinds == KINDS

@@ -42,7 +42,9 @@ def post(platform: Platform) -> object:
 
 def by_trigger(platform: Platform) -> object:
     state = platform.triggers.get(TENANT)
-    return platform.submission.start_wanted(Trigger.SCHEDULE, TriggerUpdate(state, state))
+    return platform.submission.start_wanted(
+        Trigger.SCHEDULE, TriggerUpdate(state, state)
+    )
 
 
 def from_the_queue(platform: Platform) -> object:
@@ -50,7 +52,9 @@ def from_the_queue(platform: Platform) -> object:
 
 
 def from_the_dead_letters(platform: Platform) -> object:
-    return platform.ledger.adopt_dead(Job(str(uuid.uuid4()), TENANT), "received too often", "m")
+    return platform.ledger.adopt_dead(
+        Job(str(uuid.uuid4()), TENANT), "received too often", "m"
+    )
 
 
 def by_hand(platform: Platform) -> object:
@@ -96,7 +100,9 @@ def test_whoever_has_looked_before_is_refused_by_the_write(
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_a_restored_tenant_is_open(platform: Platform, make: Callable[[Platform], object]) -> None:
+def test_a_restored_tenant_is_open(
+    platform: Platform, make: Callable[[Platform], object]
+) -> None:
     platform.deletions.ask(TENANT, WEEK)
     platform.deletions.restore(TENANT)
     make(platform)
@@ -122,7 +128,9 @@ def test_a_run_that_was_there_goes_on_to_its_end(platform: Platform) -> None:
     assert platform.ledger.cancel(record.run_id).has_ended
 
 
-def test_what_was_sent_before_a_tenant_went_is_no_job_of_the_next(platform: Platform) -> None:
+def test_what_was_sent_before_a_tenant_went_is_no_job_of_the_next(
+    platform: Platform,
+) -> None:
     sent_at = utc_now()
     asked = platform.deletions.ask(TENANT, timedelta(0))
     assert platform.deletions.finish(asked, 1) is not None
@@ -151,7 +159,9 @@ def test_no_run_begins_once_a_deletion_is_asked_for() -> None:
         makers = [pool.submit(_post_until_closed, platform) for _ in range(7)]
         asked = pool.submit(platform.closing.ask, TENANT).result()
         began = [record for each in makers for record in each.result()]
-        assert all(each.requested_at < asked.asked_at + timedelta(seconds=1) for each in began)
+        assert all(
+            each.requested_at < asked.asked_at + timedelta(seconds=1) for each in began
+        )
         assert platform.closing.stop(TENANT)
         assert platform.runs.lock(TENANT).active_run_id is None
         found = platform.deletions.get(TENANT)

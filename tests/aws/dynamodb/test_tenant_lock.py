@@ -34,7 +34,9 @@ def a_run(lock_state: LockState, status: RunStatus = RunStatus.QUEUED) -> RunRec
     )
 
 
-def written(before: RunRecord | None, after: RunRecord, **options: bool) -> dict[str, Any]:
+def written(
+    before: RunRecord | None, after: RunRecord, **options: bool
+) -> dict[str, Any]:
     (write,) = WRITES.lock(Change(before, after), **options)
     assert (write.role, write.action) == ("lock", "Update")
     assert write.arguments["Key"] == {"pk": {"S": "LOCK#acme"}}
@@ -42,7 +44,9 @@ def written(before: RunRecord | None, after: RunRecord, **options: bool) -> dict
     assert arguments["ExpressionAttributeValues"].pop(":schema") == {"N": "1"}
     expression = arguments["UpdateExpression"]
     assert expression.count(OF_EVERY_WRITE) == 1
-    own = expression.replace(f"{OF_EVERY_WRITE}, ", "SET ").replace(f" {OF_EVERY_WRITE}", "")
+    own = expression.replace(f"{OF_EVERY_WRITE}, ", "SET ").replace(
+        f" {OF_EVERY_WRITE}", ""
+    )
     return {**arguments, "UpdateExpression": own}
 
 
@@ -90,7 +94,9 @@ def test_an_end_counts_failures_running(status: RunStatus, tally: str) -> None:
 
 def test_the_end_of_a_run_that_has_executed_is_noted() -> None:
     ended = replace(
-        a_run(NONE, RunStatus.SUCCEEDED), started_at=REQUESTED_AT, finished_at=REQUESTED_AT
+        a_run(NONE, RunStatus.SUCCEEDED),
+        started_at=REQUESTED_AT,
+        finished_at=REQUESTED_AT,
     )
     write = written(a_run(OWNER), ended)
     sets = "SET consecutive_failures = :zero, served_at = :served"
@@ -99,4 +105,6 @@ def test_the_end_of_a_run_that_has_executed_is_noted() -> None:
 
 def test_only_values_that_are_used_are_named() -> None:
     write = written(None, a_run(QUEUED))
-    assert write["ExpressionAttributeValues"] == {":runs": {"SS": [by_time(REQUESTED_AT, RUN_ID)]}}
+    assert write["ExpressionAttributeValues"] == {
+        ":runs": {"SS": [by_time(REQUESTED_AT, RUN_ID)]}
+    }

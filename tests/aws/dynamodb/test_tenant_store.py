@@ -73,7 +73,9 @@ def test_a_tenant_is_created_once(tenants: TenantStore) -> None:
     assert tenants.latest_version("acme") == 1
 
 
-def test_no_two_tenants_have_ids_that_differ_in_case_alone(tenants: TenantStore) -> None:
+def test_no_two_tenants_have_ids_that_differ_in_case_alone(
+    tenants: TenantStore,
+) -> None:
     tenants.create("Acme", "{}")
     for store in (tenants.create, tenants.put):
         with pytest.raises(TenantExistsError, match="case alone"):
@@ -119,7 +121,9 @@ def test_two_writers_at_once_never_share_a_version(shared_tenants: TenantStore) 
         assert stored.text == f'{{"writer": {writer}}}'
 
 
-def test_of_two_writers_that_expect_one_version_one_is_refused(shared_tenants: TenantStore) -> None:
+def test_of_two_writers_that_expect_one_version_one_is_refused(
+    shared_tenants: TenantStore,
+) -> None:
     shared_tenants.create("acme", "{}")
     barrier = threading.Barrier(2)
 
@@ -135,7 +139,9 @@ def test_of_two_writers_that_expect_one_version_one_is_refused(shared_tenants: T
     assert kinds == {StoredConfig, VersionMismatchError}
 
 
-def test_a_config_that_does_not_fit_is_refused_before_it_is_sent(tenants: TenantStore) -> None:
+def test_a_config_that_does_not_fit_is_refused_before_it_is_sent(
+    tenants: TenantStore,
+) -> None:
     tenants.create("acme", "x" * MAX_CONFIG_BYTES)
     with pytest.raises(ConfigTooLargeError):
         tenants.put("acme", "x" * (MAX_CONFIG_BYTES + 1))
@@ -168,15 +174,23 @@ def test_versions_are_listed_latest_first_and_go_on_below_one(
     page = tenants.versions("acme", limit=2)
     assert [each.version for each in page] == [5, 4]
     assert page[0].stored_at == NOW + timedelta(hours=4)
-    assert [each.version for each in tenants.versions("acme", limit=9, before=4)] == [3, 2, 1]
+    assert [each.version for each in tenants.versions("acme", limit=9, before=4)] == [
+        3,
+        2,
+        1,
+    ]
     assert tenants.versions("acme", limit=9, before=1) == ()
 
 
-def test_a_version_that_the_index_does_not_have_yet_is_listed(tenants: TenantStore) -> None:
+def test_a_version_that_the_index_does_not_have_yet_is_listed(
+    tenants: TenantStore,
+) -> None:
     for number in range(4):
         tenants.put("acme", f'{{"n": {number}}}')
     table, key = tenants.database.tenants, config_key("acme", 3)
-    moved = table.write("config", "Update", key, f"SET {schema.OWNER} = :other", other="other")
+    moved = table.write(
+        "config", "Update", key, f"SET {schema.OWNER} = :other", other="other"
+    )
     table.carry_out(moved)  # of acme's part of the index
     assert [each.version for each in tenants.versions("acme", limit=3)] == [4, 3, 2]
 
@@ -219,7 +233,9 @@ def test_a_version_that_is_refused_counts_as_none(counting: TenantStore) -> None
 def test_writers_at_once_store_no_more_than_a_day_s_versions(
     shared_platform: Platform,
 ) -> None:
-    stores = [TenantStore(shared_platform.database, versions_per_day=5) for _ in range(10)]
+    stores = [
+        TenantStore(shared_platform.database, versions_per_day=5) for _ in range(10)
+    ]
 
     def put(store: TenantStore) -> bool:
         try:

@@ -101,7 +101,9 @@ def publish_another(world: World) -> None:
 
 
 def trigger_of(world: World) -> str:
-    world.triggers.put(TriggerState(tenant_id="acme"), TriggerState(tenant_id="acme", due_at=NOW))
+    world.triggers.put(
+        TriggerState(tenant_id="acme"), TriggerState(tenant_id="acme", due_at=NOW)
+    )
     return "TRIGGER#acme"
 
 
@@ -119,7 +121,9 @@ def event_of(world: World) -> str:
 def change_event(world: World) -> None:
     (before,) = world.webhooks.due_events(NOW, 9)
     deliveries = {"wh": tried("wh", 200)}
-    assert world.webhooks.put_event(before, replace(before, deliveries=deliveries, due_at=None))
+    assert world.webhooks.put_event(
+        before, replace(before, deliveries=deliveries, due_at=None)
+    )
 
 
 def webhooks_of(world: World) -> str:
@@ -189,12 +193,15 @@ def test_what_is_not_known_of_one_webhook_stays_and_so_does_one_that_cannot_be_r
 
 def two_runs(world: World) -> tuple[str, str]:
     first, second = (
-        world.ledger.adopt(Job(str(uuid.uuid4()), tenant_id)).run_id for tenant_id in ("a", "b")
+        world.ledger.adopt(Job(str(uuid.uuid4()), tenant_id)).run_id
+        for tenant_id in ("a", "b")
     )
     return first, second
 
 
-def test_a_run_that_cannot_be_read_is_put_off_and_the_others_are_found(world: World) -> None:
+def test_a_run_that_cannot_be_read_is_put_off_and_the_others_are_found(
+    world: World,
+) -> None:
     unreadable, other = two_runs(world)
     world.write(f"RUN#{unreadable}", trigger={"S": "sftp"})
     until = world.clock.advance(hours=2)
@@ -223,7 +230,9 @@ def test_a_run_that_cannot_be_read_is_not_taken_for_none(world: World) -> None:
         world.runs.get(unreadable)
 
 
-def test_an_event_that_cannot_be_read_is_put_off_and_the_others_are_found(world: World) -> None:
+def test_an_event_that_cannot_be_read_is_put_off_and_the_others_are_found(
+    world: World,
+) -> None:
     key, other = event_of(world), event(after=1)
     world.webhooks.add_event(other)
     world.write(key, event={"S": "run.dreamt"})
@@ -233,7 +242,9 @@ def test_an_event_that_cannot_be_read_is_put_off_and_the_others_are_found(world:
     assert world.unreadable == 1
 
 
-def test_triggers_that_cannot_be_read_are_put_off_and_the_others_are_found(world: World) -> None:
+def test_triggers_that_cannot_be_read_are_put_off_and_the_others_are_found(
+    world: World,
+) -> None:
     key = trigger_of(world)
     other = TriggerState(tenant_id="other", due_at=NOW)
     world.triggers.put(TriggerState(tenant_id="other"), other)
@@ -244,7 +255,9 @@ def test_triggers_that_cannot_be_read_are_put_off_and_the_others_are_found(world
     assert world.unreadable == 1
 
 
-def test_a_deletion_that_cannot_be_read_is_put_off_and_the_others_are_found(world: World) -> None:
+def test_a_deletion_that_cannot_be_read_is_put_off_and_the_others_are_found(
+    world: World,
+) -> None:
     key = deletion_of(world)
     world.platform.tenants.put("other", "{}")
     other = world.deletions.ask("other", timedelta(hours=1))

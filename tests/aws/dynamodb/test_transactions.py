@@ -8,7 +8,11 @@ from botocore.exceptions import ClientError
 
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.table import Table, Write
-from relay_dagster.external_errors import RequestRejectedError, ServiceFailedError, ThrottledError
+from relay_dagster.external_errors import (
+    RequestRejectedError,
+    ServiceFailedError,
+    ThrottledError,
+)
 
 WRITES = [
     Write("record", "Put", {"ConditionExpression": "attribute_not_exists(pk)"}),
@@ -18,7 +22,10 @@ WRITES = [
 
 def cancelled(*codes: str, item: dict[str, Any] | None = None) -> ClientError:
     reasons = [{"Code": code, **({"Item": item} if item else {})} for code in codes]
-    answer = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+    answer = {
+        "Error": {"Code": "TransactionCanceledException"},
+        "CancellationReasons": reasons,
+    }
     return ClientError(answer, "TransactWriteItems")  # type: ignore[arg-type]
 
 

@@ -55,7 +55,11 @@ def test_the_item_is_found_by_whose_it_is(platform: Platform) -> None:
     table = platform.settings.tenants_table
     (item,) = platform.clients.dynamodb.scan(TableName=table)["Items"]
     plain = unmarshal(item)
-    assert (plain["pk"], plain["tenant_id"], plain["revision"]) == ("WEBHOOKS#acme", "acme", 1)
+    assert (plain["pk"], plain["tenant_id"], plain["revision"]) == (
+        "WEBHOOKS#acme",
+        "acme",
+        1,
+    )
 
 
 def test_a_change_is_told_in_its_own_transaction(platform: Platform) -> None:
@@ -100,7 +104,9 @@ def test_changes_at_once_are_all_kept_and_the_eleventh_is_refused() -> None:
         made = [threads.submit(stored_webhook, platform) for _ in range(12)]
         errors = [each.exception() for each in made]
         kept = platform.webhooks.of_tenant("acme")
-    assert [type(each) for each in errors if each is not None] == [QuotaExceededError] * 2
+    assert [type(each) for each in errors if each is not None] == [
+        QuotaExceededError
+    ] * 2
     stored = {each.result() for each in made if each.exception() is None}
     assert (len(kept), set(kept)) == (10, stored)
 
@@ -108,7 +114,9 @@ def test_changes_at_once_are_all_kept_and_the_eleventh_is_refused() -> None:
 # --- events -------------------------------------------------------------------------------------
 
 
-def test_a_new_event_is_due_at_once_and_read_as_it_was_written(platform: Platform) -> None:
+def test_a_new_event_is_due_at_once_and_read_as_it_was_written(
+    platform: Platform,
+) -> None:
     one = replace(event(), data={"run_id": "r", "counts": {"rows": 3}, "hold": None})
     platform.webhooks.add_event(one)
     assert platform.webhooks.event(one.event_id) == one
@@ -129,7 +137,9 @@ def test_an_event_is_due_until_its_deliveries_are_over(platform: Platform) -> No
     one = event()
     platform.webhooks.add_event(one)
     later = NOW + 60 * SECOND
-    waits = replace(one, deliveries={"wh_1": tried("wh_1", 500, goes_on=True)}, due_at=later)
+    waits = replace(
+        one, deliveries={"wh_1": tried("wh_1", 500, goes_on=True)}, due_at=later
+    )
     stored = platform.webhooks.put_event(one, waits)
     assert stored == replace(waits, revision=2)
     assert platform.webhooks.due_events(NOW, 10) == []
@@ -140,7 +150,9 @@ def test_an_event_is_due_until_its_deliveries_are_over(platform: Platform) -> No
     assert platform.webhooks.event(one.event_id) == replace(over, revision=3)
 
 
-def test_an_event_that_somebody_else_has_changed_stays_as_it_is(platform: Platform) -> None:
+def test_an_event_that_somebody_else_has_changed_stays_as_it_is(
+    platform: Platform,
+) -> None:
     one = event()
     platform.webhooks.add_event(one)
     wanted = replace(one, deliveries={"wh_1": tried("wh_1", 500)})
@@ -160,7 +172,9 @@ def test_an_event_that_nobody_is_told_of_is_not_kept(platform: Platform) -> None
 
 def test_an_event_is_no_run_and_lives_for_thirty_days(platform: Platform) -> None:
     platform.webhooks.add_event(event())
-    (item,) = platform.clients.dynamodb.scan(TableName=platform.settings.runs_table)["Items"]
+    (item,) = platform.clients.dynamodb.scan(TableName=platform.settings.runs_table)[
+        "Items"
+    ]
     assert unmarshal(item)["expires_at"] == int((NOW + timedelta(days=30)).timestamp())
     assert platform.runs.list_runs("acme").items == ()
     assert platform.runs.list_runs().items == ()
@@ -182,7 +196,9 @@ def test_events_are_listed_by_tenant_the_last_first(platform: Platform) -> None:
 # --- tries --------------------------------------------------------------------------------------
 
 
-def stored_tries(platform: Platform, *codes: tuple[int | None, ...]) -> list[tuple[str, int]]:
+def stored_tries(
+    platform: Platform, *codes: tuple[int | None, ...]
+) -> list[tuple[str, int]]:
     """Store an event with tries for each group of codes; return what a list is to show of them."""
     wanted: list[tuple[str, int]] = []
     for number, group in enumerate(codes):
@@ -194,7 +210,9 @@ def stored_tries(platform: Platform, *codes: tuple[int | None, ...]) -> list[tup
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 6, 7, 50])
-def test_tries_are_listed_one_by_one_the_last_first(platform: Platform, limit: int) -> None:
+def test_tries_are_listed_one_by_one_the_last_first(
+    platform: Platform, limit: int
+) -> None:
     wanted = stored_tries(platform, (200,), (500, None, 200), (), (503, 503))
     pages, cursor = [], None
     while not pages or cursor is not None:
@@ -205,7 +223,9 @@ def test_tries_are_listed_one_by_one_the_last_first(platform: Platform, limit: i
     assert max(map(len, pages)) <= limit
 
 
-def test_a_page_that_goes_on_is_not_moved_by_what_comes_meanwhile(platform: Platform) -> None:
+def test_a_page_that_goes_on_is_not_moved_by_what_comes_meanwhile(
+    platform: Platform,
+) -> None:
     wanted = stored_tries(platform, (200,), (500, 500, 500))
     first = platform.webhooks.tries_of("acme", "wh_1", limit=2)
     newer = replace(event(after=90), deliveries={"wh_1": tried("wh_1", 200)})
@@ -229,7 +249,9 @@ def test_a_webhook_without_tries_among_many_events_ends_its_pages_early(
     monkeypatch.setattr("relay_dagster.aws.dynamodb.webhook_store._EVENTS_AT_ONCE", 5)
     for number in range(31):
         other = replace(event(after=number), deliveries={"wh_2": tried("wh_2", 200)})
-        assert platform.webhooks.put_event(replace(other, revision=0), other) is not None
+        assert (
+            platform.webhooks.put_event(replace(other, revision=0), other) is not None
+        )
     page = platform.webhooks.tries_of("acme", "wh_1", limit=10)
     assert page.items == ()
     rest = platform.webhooks.tries_of("acme", "wh_1", limit=10, cursor=page.next_cursor)
@@ -237,16 +259,21 @@ def test_a_webhook_without_tries_among_many_events_ends_its_pages_early(
 
 
 @pytest.mark.parametrize(
-    "rest", ["", "RUN", "msg_" + "g" * 32, "msg_" + "a" * 32 + "#0", "msg_" + "a" * 32 + "#x"]
+    "rest",
+    ["", "RUN", "msg_" + "g" * 32, "msg_" + "a" * 32 + "#0", "msg_" + "a" * 32 + "#x"],
 )
-def test_a_cursor_that_no_list_returned_is_refused(platform: Platform, rest: str) -> None:
+def test_a_cursor_that_no_list_returned_is_refused(
+    platform: Platform, rest: str
+) -> None:
     cursor = to_cursor(f"2026-03-01T12:00:00.000000Z#{rest}")
     with pytest.raises(BadCursorError):
         platform.webhooks.tries_of("acme", "wh_1", limit=10, cursor=cursor)
 
 
 def test_a_cursor_leads_to_no_other_tenants_event(platform: Platform) -> None:
-    foreign = replace(event(tenant_id="other"), deliveries={"wh_1": tried("wh_1", 200, 200, 200)})
+    foreign = replace(
+        event(tenant_id="other"), deliveries={"wh_1": tried("wh_1", 200, 200, 200)}
+    )
     platform.webhooks.add_event(foreign)
     cursor = to_cursor(f"2026-03-01T12:00:00.000000Z#{foreign.event_id}#3")
     page = platform.webhooks.tries_of("acme", "wh_1", limit=10, cursor=cursor)

@@ -11,7 +11,13 @@ from moto import mock_aws
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.provisioning.bootstrap import Names, Provisioned, bootstrap, check, provision
+from relay_dagster.aws.provisioning.bootstrap import (
+    Names,
+    Provisioned,
+    bootstrap,
+    check,
+    provision,
+)
 from relay_dagster.settings import Settings, SettingsError
 from support.builders import RUN_ID
 from support.fakes import embedded_clients
@@ -32,7 +38,12 @@ def test_what_is_printed_is_enough_for_the_settings() -> None:
             "WORKER_MAX_CONCURRENCY",
         ]
         settings = Settings.from_env(dict(pairs))
-        assert check(settings.model_copy(update={"region": "us-east-1"}), embedded_clients()) == []
+        assert (
+            check(
+                settings.model_copy(update={"region": "us-east-1"}), embedded_clients()
+            )
+            == []
+        )
 
 
 def test_what_is_there_stays_as_it_is() -> None:
@@ -40,19 +51,25 @@ def test_what_is_there_stays_as_it_is() -> None:
     with mock_aws():
         first = bootstrap(NAMES, clients)
         clients.s3.put_object(Bucket=NAMES.bucket, Key="k", Body=b"x")
-        other = NAMES.model_copy(update={"max_attempts": 9, "visibility_timeout_seconds": 30})
+        other = NAMES.model_copy(
+            update={"max_attempts": 9, "visibility_timeout_seconds": 30}
+        )
         assert provision(other, clients).changes == ()
         settings = Settings.from_env({**dict(first), "WORKER_POISON_MAX_RECEIVES": "9"})
         assert check(settings, clients) == [
             "queue_misconfigured: RedrivePolicy.maxReceiveCount is 3, not 9"
         ]
-        assert clients.s3.get_object(Bucket=NAMES.bucket, Key="k")["Body"].read() == b"x"
+        assert (
+            clients.s3.get_object(Bucket=NAMES.bucket, Key="k")["Body"].read() == b"x"
+        )
 
 
 def test_queues_have_their_names_and_what_is_dead_is_kept_for_fourteen_days() -> None:
     clients = embedded_clients()
     with mock_aws():
-        variables = dict(bootstrap(NAMES.model_copy(update={"max_attempts": 4}), clients))
+        variables = dict(
+            bootstrap(NAMES.model_copy(update={"max_attempts": 4}), clients)
+        )
         assert variables["SQS_QUEUE_URL"].endswith("/relay-inventory-jobs")
         assert variables["SQS_DLQ_URL"].endswith("/relay-inventory-jobs-dlq")
         queue = attributes(clients, variables["SQS_QUEUE_URL"])
@@ -154,7 +171,9 @@ def settings_of(clients: Clients, names: Names = NAMES) -> Settings:
     return Settings.from_env({**variables, "AWS_REGION": "us-east-1"})
 
 
-def test_an_audit_table_with_a_name_of_its_own_is_a_variable_to_export(clients: Clients) -> None:
+def test_an_audit_table_with_a_name_of_its_own_is_a_variable_to_export(
+    clients: Clients,
+) -> None:
     own = NAMES.model_copy(update={"audit_table": "who-did-what"})
     assert settings_of(clients, own).audit_table == "who-did-what"
     assert "AUDIT_TABLE" not in dict(bootstrap(NAMES, clients))
@@ -182,7 +201,9 @@ def test_the_bucket_is_private_encrypted_and_versioned(clients: Clients) -> None
     bootstrap(NAMES, clients)
     s3, bucket = clients.s3, NAMES.bucket
     block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
-    rules = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    rules = s3.get_bucket_encryption(Bucket=bucket)[
+        "ServerSideEncryptionConfiguration"
+    ]["Rules"]
     assert set(block.values()) == {True}
     assert len(block) == 4
     assert rules[0]["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
@@ -194,7 +215,8 @@ def expires_after(clients: Clients, key: str) -> set[int]:
     return {
         rule["Expiration"]["Days"]
         for rule in answer["Rules"]
-        if "Days" in rule.get("Expiration", {}) and key.startswith(rule["Filter"]["Prefix"])
+        if "Days" in rule.get("Expiration", {})
+        and key.startswith(rule["Filter"]["Prefix"])
     }
 
 
@@ -205,7 +227,9 @@ def test_artifacts_of_every_run_expire(clients: Clients) -> None:
         assert expires_after(clients, key) == {12}, key
 
 
-@pytest.mark.parametrize("key", ["tenants/acme/inbound/v/feed.csv", "published/acme/x.csv"])
+@pytest.mark.parametrize(
+    "key", ["tenants/acme/inbound/v/feed.csv", "published/acme/x.csv"]
+)
 def test_uploads_and_published_feeds_never_expire(clients: Clients, key: str) -> None:
     bootstrap(NAMES, clients)
     assert expires_after(clients, key) == set()
@@ -214,7 +238,9 @@ def test_uploads_and_published_feeds_never_expire(clients: Clients, key: str) ->
 def test_what_was_deleted_of_published_feeds_is_forgotten(clients: Clients) -> None:
     bootstrap(NAMES, clients)
     answer = clients.s3.get_bucket_lifecycle_configuration(Bucket=NAMES.bucket)
-    (rule,) = [each for each in answer["Rules"] if each["Filter"]["Prefix"] == "published/"]
+    (rule,) = [
+        each for each in answer["Rules"] if each["Filter"]["Prefix"] == "published/"
+    ]
     assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
     assert rule["Expiration"] == {"ExpiredObjectDeleteMarker": True}
 
@@ -238,7 +264,9 @@ def test_somebody_s_own_lifecycle_rules_stay(clients: Clients) -> None:
     assert expires_after(clients, RUN_ID) == {30}
 
 
-@pytest.mark.parametrize("table", [NAMES.runs_table, NAMES.tenants_table, NAMES.audit_table])
+@pytest.mark.parametrize(
+    "table", [NAMES.runs_table, NAMES.tenants_table, NAMES.audit_table]
+)
 def test_tables_are_on_demand_and_can_be_recovered_to_any_moment(
     clients: Clients, table: str
 ) -> None:
@@ -260,7 +288,9 @@ def test_queues_are_encrypted_and_keep_messages_for_fourteen_days(
     assert found["MessageRetentionPeriod"] == "1209600"
 
 
-def test_a_bucket_that_is_there_gets_the_protection_that_it_lacks(clients: Clients) -> None:
+def test_a_bucket_that_is_there_gets_the_protection_that_it_lacks(
+    clients: Clients,
+) -> None:
     clients.s3.create_bucket(Bucket=NAMES.bucket)
     changes = provision(NAMES, clients).changes
     assert "set versioning of bucket relay-inventory to Enabled" in changes
@@ -334,7 +364,9 @@ DRIFT = [
 ]
 
 
-@pytest.mark.parametrize(("drift", "told"), DRIFT, ids=[each[0].__name__ for each in DRIFT])
+@pytest.mark.parametrize(
+    ("drift", "told"), DRIFT, ids=[each[0].__name__ for each in DRIFT]
+)
 def test_drift_is_told_and_repaired_on_demand(
     clients: Clients, drift: Callable[[Clients, Settings], None], told: str
 ) -> None:
@@ -358,7 +390,10 @@ def test_drift_is_told_and_repaired_on_demand(
             {"visibility_timeout_seconds": 60},
             "queue_misconfigured: VisibilityTimeout is 300, not 60",
         ),
-        ({"max_attempts": 5}, "queue_misconfigured: RedrivePolicy.maxReceiveCount is 3, not 5"),
+        (
+            {"max_attempts": 5},
+            "queue_misconfigured: RedrivePolicy.maxReceiveCount is 3, not 5",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -372,7 +407,10 @@ def test_a_variable_that_says_otherwise_than_the_resource_is_told(
 @pytest.mark.parametrize(
     ("names", "told"),
     [
-        ({"artifact_bucket": "gone"}, "bucket_misconfigured: bucket gone does not exist"),
+        (
+            {"artifact_bucket": "gone"},
+            "bucket_misconfigured: bucket gone does not exist",
+        ),
         ({"runs_table": "gone"}, "table_misconfigured: table gone does not exist"),
     ],
     ids=["bucket", "table"],
@@ -386,8 +424,12 @@ def test_a_resource_that_is_gone_is_told(
 @pytest.mark.parametrize("name", ["relay-inventory-jobs", "relay-inventory-jobs-dlq"])
 def test_a_queue_that_is_gone_is_told_by_its_name(clients: Clients, name: str) -> None:
     settings = settings_of(clients)
-    clients.sqs.delete_queue(QueueUrl=clients.sqs.get_queue_url(QueueName=name)["QueueUrl"])
-    assert check(settings, clients) == [f"queue_misconfigured: queue {name} does not exist"]
+    clients.sqs.delete_queue(
+        QueueUrl=clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    )
+    assert check(settings, clients) == [
+        f"queue_misconfigured: queue {name} does not exist"
+    ]
 
 
 def test_a_table_laid_out_otherwise_is_told_and_left(clients: Clients) -> None:
@@ -429,15 +471,22 @@ def older(clients: Clients) -> Clients:
 
 def test_a_table_gets_the_index_that_it_lacks(older: Clients) -> None:
     changes = provision(NAMES, older).changes
-    assert "set index due_runs of table relay-inventory-runs to due_shard, due_at" in changes
+    assert (
+        "set index due_runs of table relay-inventory-runs to due_shard, due_at"
+        in changes
+    )
     assert provision(NAMES, older).changes == ()
 
 
-def test_what_was_overwritten_of_the_uploads_is_forgotten_in_the_end(clients: Clients) -> None:
+def test_what_was_overwritten_of_the_uploads_is_forgotten_in_the_end(
+    clients: Clients,
+) -> None:
     bootstrap(NAMES, clients)
     answer = clients.s3.get_bucket_lifecycle_configuration(Bucket=NAMES.bucket)
     days = {
-        rule["Filter"]["Prefix"]: rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays")
+        rule["Filter"]["Prefix"]: rule.get("NoncurrentVersionExpiration", {}).get(
+            "NoncurrentDays"
+        )
         for rule in answer["Rules"]
     }
     assert days["tenants/"] == 30

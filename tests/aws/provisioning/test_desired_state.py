@@ -30,7 +30,9 @@ def test_what_differs_is_somebody_s_decision_until_a_repair() -> None:
     lamp = Resource("dim")
     assert set_missing([lamp.feature()]) == []
     assert differences([lamp.feature()]) == ["light is dim, not on"]
-    assert set_missing([lamp.feature()], repair=True) == ["set light to on (it was dim)"]
+    assert set_missing([lamp.feature()], repair=True) == [
+        "set light to on (it was dim)"
+    ]
     assert differences([lamp.feature()]) == []
 
 

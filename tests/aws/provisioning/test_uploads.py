@@ -24,7 +24,9 @@ def clients() -> Iterator[Clients]:
 
 
 def settings_of(clients: Clients) -> Settings:
-    return Settings.from_env({**dict(bootstrap(NAMES, clients)), "AWS_REGION": "us-east-1"})
+    return Settings.from_env(
+        {**dict(bootstrap(NAMES, clients)), "AWS_REGION": "us-east-1"}
+    )
 
 
 def orders(clients: Clients) -> dict[str, Any]:
@@ -41,11 +43,21 @@ def queue_arn(clients: Clients, name: str) -> str:
 def test_what_is_uploaded_is_told_and_nothing_else(clients: Clients) -> None:
     url = dict(bootstrap(NAMES, clients))["UPLOADS_QUEUE_URL"]
     assert url.endswith("/relay-inventory-uploads")
-    for key in ("published/acme/a.csv", "tenants/acme/f.csv", "5c1f9a52/tenants/acme/f.csv"):
+    for key in (
+        "published/acme/a.csv",
+        "tenants/acme/f.csv",
+        "5c1f9a52/tenants/acme/f.csv",
+    ):
         clients.s3.put_object(Bucket=NAMES.bucket, Key=key, Body=b"x")
-    found = clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    found = clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)[
+        "Messages"
+    ]
     bodies = [json.loads(each["Body"]) for each in found]
-    told = [each["Records"][0]["s3"]["object"]["key"] for each in bodies if "Records" in each]
+    told = [
+        each["Records"][0]["s3"]["object"]["key"]
+        for each in bodies
+        if "Records" in each
+    ]
     assert told == ["tenants%2Facme%2Ff.csv"]
 
 
@@ -54,7 +66,9 @@ def test_the_bucket_alone_may_send(clients: Clients) -> None:
     answer = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
     (statement,) = json.loads(answer["Attributes"]["Policy"])["Statement"]
     assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
-    assert statement["Condition"]["ArnEquals"] == {"aws:SourceArn": f"arn:aws:s3:::{NAMES.bucket}"}
+    assert statement["Condition"]["ArnEquals"] == {
+        "aws:SourceArn": f"arn:aws:s3:::{NAMES.bucket}"
+    }
 
 
 def test_other_notifications_and_rights_stay(clients: Clients) -> None:
@@ -97,7 +111,9 @@ def test_drift_is_told_and_repaired(clients: Clients) -> None:
     assert check(settings, clients) == []
 
 
-def test_a_notification_that_was_changed_is_left_alone_until_repair(clients: Clients) -> None:
+def test_a_notification_that_was_changed_is_left_alone_until_repair(
+    clients: Clients,
+) -> None:
     settings = settings_of(clients)
     (ours,) = orders(clients)["QueueConfigurations"]
     ours["Filter"]["Key"]["FilterRules"][0]["Value"] = "tenants/acme/"
@@ -120,5 +136,7 @@ def test_a_queue_that_is_gone_is_told(clients: Clients) -> None:
 
 def test_without_a_queue_of_uploads_none_is_missed(clients: Clients) -> None:
     settings = settings_of(clients).model_copy(update={"uploads_queue_url": None})
-    clients.sqs.delete_queue(QueueUrl=dict(bootstrap(NAMES, clients))["UPLOADS_QUEUE_URL"])
+    clients.sqs.delete_queue(
+        QueueUrl=dict(bootstrap(NAMES, clients))["UPLOADS_QUEUE_URL"]
+    )
     assert check(settings, clients) == []

@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from relay_core.columnar.numbers import FAULTS, Scale, read_amounts
 from relay_core.domain.columns import BY_NAME
 
-OPTIONS: Any = SimpleNamespace(decimal_separator=".", thousands_separator=None, currency_symbols=())
+OPTIONS: Any = SimpleNamespace(
+    decimal_separator=".", thousands_separator=None, currency_symbols=()
+)
 REJECTIONS = BY_NAME["cost"].rejections
 
 
 def read(cell: str, factor: Fraction) -> int | str | None:
     """Return the ten-thousandths of a cell, its fault, or None for null."""
-    found = read_amounts(pa.array([cell]), OPTIONS, REJECTIONS, Scale(*factor.as_integer_ratio()))
+    found = read_amounts(
+        pa.array([cell]), OPTIONS, REJECTIONS, Scale(*factor.as_integer_ratio())
+    )
     if found.faults[0]:
         assert found.values[0] < 0
         return str(FAULTS[found.faults[0] - 1])
@@ -79,5 +83,7 @@ def test_an_amount_times_a_rate_is_rounded_once(cell: str, factor: Fraction) -> 
         ("0." + "3" * 5000, "3", 10_000),
     ],
 )
-def test_the_edges_of_amounts_with_a_factor(cell: str, factor: str, expected: Any) -> None:
+def test_the_edges_of_amounts_with_a_factor(
+    cell: str, factor: str, expected: Any
+) -> None:
     assert read(cell, Fraction(factor)) == expected

@@ -19,7 +19,10 @@ CELLS = st.text('ab,;"\r\n é', max_size=6)
 
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=8))
 def test_quoted_fields_read_back_as_they_were(rows: list[tuple[str, str]]) -> None:
-    columns = [quoted(pa.array(list(column), pa.string())) for column in zip(*rows, strict=True)]
+    columns = [
+        quoted(pa.array(list(column), pa.string()))
+        for column in zip(*rows, strict=True)
+    ]
 
     text = bytes(lines(columns)).decode()
 

@@ -14,13 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core.columnar import growing_columns
-from relay_core.columnar.growing_columns import GrowingArray, GrowingNumbers, GrowingTexts
+from relay_core.columnar.growing_columns import (
+    GrowingArray,
+    GrowingNumbers,
+    GrowingTexts,
+)
 from relay_core.columnar.text import MAX_SHORT_BYTES, offsets_and_bytes
 from relay_core.domain.codes import VendorStatus
 from relay_core.normalize.result import NormalizedVendor, VendorColumns
 from relay_core.normalize.vendor import SortedVendor
 
-NUMBERS = st.lists(st.lists(st.none() | st.integers(0, 1 << 31), max_size=9), max_size=9)
+NUMBERS = st.lists(
+    st.lists(st.none() | st.integers(0, 1 << 31), max_size=9), max_size=9
+)
 TEXTS = st.lists(st.lists(st.text(max_size=9), max_size=9), max_size=9)
 
 
@@ -81,7 +87,9 @@ def test_numbers_and_nulls_come_back_row_by_row(parts: list[list[int | None]]) -
 
 
 @given(TEXTS)
-def test_texts_come_back_with_room_for_a_word_behind_them(parts: list[list[str]]) -> None:
+def test_texts_come_back_with_room_for_a_word_behind_them(
+    parts: list[list[str]],
+) -> None:
     column = GrowingTexts()
     for part in parts:
         column.append(pa.array(["left out", *part], pa.string()).slice(1))

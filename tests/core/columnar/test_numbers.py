@@ -21,7 +21,9 @@ from support.config_documents import parser_of
 
 NUMBERS = st.one_of(
     st.from_regex(r"\A[+-]?[0-9]{0,12}[.,]?[0-9]{0,7}([eE][+-]?[0-9]{1,3})?\Z"),
-    st.from_regex(r"\A[$€ ]{0,2}[0-9]{1,3}([.,' \u00a0][0-9]{2,3}){0,3}([.,][0-9]{0,5})?[ €]?\Z"),
+    st.from_regex(
+        r"\A[$€ ]{0,2}[0-9]{1,3}([.,' \u00a0][0-9]{2,3}){0,3}([.,][0-9]{0,5})?[ €]?\Z"
+    ),
     st.text("0123456789+-.,eE' \u00a0\u2019$€x", max_size=12),
     st.from_regex(
         r"\A[+-]?0{0,20}[0-9]{0,20}[.]?0{0,20}[0-9]{0,20}([eE][+-]?0{0,20}[0-9]{1,20})?\Z"
@@ -68,14 +70,18 @@ def by_column(typed: ColumnValues) -> list[int | str | None]:
 
 
 @given(st.lists(NUMBERS, max_size=8), OPTIONS)
-def test_a_column_of_money_reads_as_its_cells_do(texts: list[str], options: dict[str, Any]) -> None:
+def test_a_column_of_money_reads_as_its_cells_do(
+    texts: list[str], options: dict[str, Any]
+) -> None:
     made = parser_of(**options)
 
     def rule(text: str) -> int:
         return read_money(text, made)
 
     refusals = refusals_of("cost")
-    assert by_column(read_amounts(column(texts), made, refusals)) == by_cell(texts, rule)
+    assert by_column(read_amounts(column(texts), made, refusals)) == by_cell(
+        texts, rule
+    )
 
 
 @given(
@@ -91,10 +97,16 @@ def test_a_column_of_whole_numbers_reads_as_its_cells_do(
     def rule(text: str) -> int:
         return read_whole(BY_NAME[name], text, made)
 
-    assert by_column(read_wholes(column(texts), made, refusals_of(name))) == by_cell(texts, rule)
+    assert by_column(read_wholes(column(texts), made, refusals_of(name))) == by_cell(
+        texts, rule
+    )
 
 
-@given(st.lists(st.one_of(NUMBERS, st.sampled_from([" 1.50", "2 ", " ", "\u00a03"])), max_size=8))
+@given(
+    st.lists(
+        st.one_of(NUMBERS, st.sampled_from([" 1.50", "2 ", " ", "\u00a03"])), max_size=8
+    )
+)
 def test_plain_numbers_need_no_trimming_before(texts: list[str]) -> None:
     made = parser_of()
 
@@ -102,11 +114,15 @@ def test_plain_numbers_need_no_trimming_before(texts: list[str]) -> None:
         return read_money(text, made)
 
     untrimmed = pa.array(texts, pa.string())
-    assert by_column(read_amounts(untrimmed, made, refusals_of("cost"))) == by_cell(texts, rule)
+    assert by_column(read_amounts(untrimmed, made, refusals_of("cost"))) == by_cell(
+        texts, rule
+    )
 
 
 @given(st.lists(NUMBERS, max_size=8))
-def test_a_cell_that_counts_as_canonical_stands_as_its_value_is_written(texts: list[str]) -> None:
+def test_a_cell_that_counts_as_canonical_stands_as_its_value_is_written(
+    texts: list[str],
+) -> None:
     made, cells = parser_of(), column(texts)
     amounts = read_amounts(cells, made, refusals_of("cost"))
     wholes = read_wholes(cells, made, refusals_of("lead_time_days"))
@@ -118,7 +134,21 @@ def test_a_cell_that_counts_as_canonical_stands_as_its_value_is_written(texts: l
 
 
 @pytest.mark.parametrize(
-    "text", ["abc", "1.2.3", "1e", "e5", ".e5", ".", "+", "--1", "0x1F", "1_0", "\u0663", "1,5"]
+    "text",
+    [
+        "abc",
+        "1.2.3",
+        "1e",
+        "e5",
+        ".e5",
+        ".",
+        "+",
+        "--1",
+        "0x1F",
+        "1_0",
+        "\u0663",
+        "1,5",
+    ],
 )
 def test_what_is_no_number_is_refused(text: str) -> None:
     read = read_amounts(pa.array([text, "1"]), parser_of(), refusals_of("cost"))
@@ -129,18 +159,39 @@ def test_what_is_no_number_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "amount"),
     [
-        *(("020.5", 205_000), ("+3", 30_000), ("4.", 40_000), (".5", 5_000), ("-0.00", 0)),
-        *(("1.23456789", 12_346), ("99999999.99995", 10**12), ("0.00005", 1), ("0.0000499", 0)),
-        *(("1.5E-2", 150), ("1e5", 10**9), (".5e+3", 5_000_000), ("1e-99999999999999999999", 0)),
+        *(
+            ("020.5", 205_000),
+            ("+3", 30_000),
+            ("4.", 40_000),
+            (".5", 5_000),
+            ("-0.00", 0),
+        ),
+        *(
+            ("1.23456789", 12_346),
+            ("99999999.99995", 10**12),
+            ("0.00005", 1),
+            ("0.0000499", 0),
+        ),
+        *(
+            ("1.5E-2", 150),
+            ("1e5", 10**9),
+            (".5e+3", 5_000_000),
+            ("1e-99999999999999999999", 0),
+        ),
         *(("0e99999999999999999999", 0), ("0" * 50 + "1." + "0" * 50 + "1", 10_000)),
         *(("12345678901234567890e-15", 123_456_789), ("999999999.99994", 10**13 - 1)),
         *(("999999999.99995", "amount_out_of_range"), ("1e9", "amount_out_of_range")),
-        *(("1e99999999999999999999", "amount_out_of_range"), ("9" * 50, "amount_out_of_range")),
+        *(
+            ("1e99999999999999999999", "amount_out_of_range"),
+            ("9" * 50, "amount_out_of_range"),
+        ),
         *(("-1e-99", "negative_amount"), ("-1e99", "negative_amount")),
     ],
 )
 def test_an_amount_of_any_length_is_read_exactly(text: str, amount: int | str) -> None:
-    assert by_column(read_amounts(pa.array([text]), parser_of(), refusals_of("cost"))) == [amount]
+    assert by_column(
+        read_amounts(pa.array([text]), parser_of(), refusals_of("cost"))
+    ) == [amount]
     assert by_cell([text], lambda cell: read_money(cell, parser_of())) == [amount]
 
 

@@ -28,7 +28,9 @@ SHAPES = {
 
 
 @pytest.mark.parametrize(("text", "shape"), SHAPES.items())
-def test_digits_are_one_9_letters_one_a_and_all_else_stands(text: str, shape: str) -> None:
+def test_digits_are_one_9_letters_one_a_and_all_else_stands(
+    text: str, shape: str
+) -> None:
     assert shapes_of(pa.array([text])).to_pylist() == [shape]
 
 

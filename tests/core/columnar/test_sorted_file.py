@@ -20,7 +20,9 @@ from relay_core.columnar.sorted_file import (
     tail_part,
 )
 
-SCHEMA = pa.schema([("key", pa.string()), ("text", pa.large_string()), ("number", pa.int64())])
+SCHEMA = pa.schema(
+    [("key", pa.string()), ("text", pa.large_string()), ("number", pa.int64())]
+)
 PREFIX = "p" * 100
 """Longer than what of a text is in the index."""
 KEYS = st.text("abp\u00e9\u2028\U0001f600", max_size=4) | st.text("ab", max_size=2).map(
@@ -53,15 +55,24 @@ def looked_up(data: bytes, key: str) -> list[int]:
 def test_a_file_comes_back_with_the_tables_behind_it() -> None:
     whole = rows(["a", "b", "c"])
     behind = (pa.table({"n": [1, 2]}), pa.table({"t": pa.array([], pa.string())}))
-    again, *others = read_sorted_file(file_of(whole.slice(0, 2), whole.slice(2), behind=behind))
+    again, *others = read_sorted_file(
+        file_of(whole.slice(0, 2), whole.slice(2), behind=behind)
+    )
     assert again.equals(whole)
-    assert [other.equals(table) for other, table in zip(others, behind, strict=True)] == [True] * 2
+    assert [
+        other.equals(table) for other, table in zip(others, behind, strict=True)
+    ] == [True] * 2
 
 
 def test_a_file_without_a_row_is_a_file() -> None:
     data = file_of(rows([]))
     (again,) = read_sorted_file(data)
-    assert (len(again), again.schema, index_of(data), looked_up(data, "a")) == (0, SCHEMA, [], [])
+    assert (len(again), again.schema, index_of(data), looked_up(data, "a")) == (
+        0,
+        SCHEMA,
+        [],
+        [],
+    )
 
 
 @given(st.lists(KEYS), st.lists(KEYS, max_size=3), st.integers(20, 400))
@@ -73,7 +84,9 @@ def test_the_rows_of_any_text_are_in_the_parts_that_the_index_names(
         patch.setattr(sorted_file, "_BATCH_BYTES", batch_bytes)
         data = file_of(rows(ordered))
     for key in {*keys, *others}:
-        assert looked_up(data, key) == [n for n, each in enumerate(ordered) if each == key]
+        assert looked_up(data, key) == [
+            n for n, each in enumerate(ordered) if each == key
+        ]
 
 
 def test_batches_are_small_and_a_long_row_ends_its_own() -> None:
@@ -85,7 +98,10 @@ def test_batches_are_small_and_a_long_row_ends_its_own() -> None:
     assert sorted(sizes)[-1] < 3_500_000
     assert sorted(sizes)[-2] < 1 << 19
     assert len(sizes) > 2
-    assert sum(part.stop - part.start for part in parts_with("k19999", index_of(data), 0)) < 1 << 19
+    assert (
+        sum(part.stop - part.start for part in parts_with("k19999", index_of(data), 0))
+        < 1 << 19
+    )
 
 
 def test_an_index_that_is_longer_than_what_is_read_first_is_found() -> None:

@@ -36,7 +36,8 @@ def test_the_order_is_that_of_code_points_and_stable(texts: list[str]) -> None:
 @given(TEXTS)
 def test_long_offsets_change_nothing(texts: list[str]) -> None:
     short, long = (
-        order_by_text(pa.array(texts, kind)) for kind in (pa.string(), pa.large_string())
+        order_by_text(pa.array(texts, kind))
+        for kind in (pa.string(), pa.large_string())
     )
 
     assert long.rows.tolist() == short.rows.tolist()
@@ -55,7 +56,11 @@ def test_each_distinct_text_starts_once(texts: list[str]) -> None:
     "texts",
     [
         ["ab\x00", "ab", "b", "ab\x00\x00", "ab"],
-        [f"{word * 9}{end}" for end in "ba" for word in ("XQ7-", "k2Zp", "09mB", "gT_w")],
+        [
+            f"{word * 9}{end}"
+            for end in "ba"
+            for word in ("XQ7-", "k2Zp", "09mB", "gT_w")
+        ],
     ],
     ids=["padding", "ends that do not fit one number"],
 )
@@ -66,24 +71,33 @@ def test_texts_that_begin_alike_are_put_in_order(texts: list[str]) -> None:
 
 
 @given(TEXTS, st.randoms(use_true_random=False))
-def test_rows_left_out_leave_the_others_in_order(texts: list[str], random: Random) -> None:
+def test_rows_left_out_leave_the_others_in_order(
+    texts: list[str], random: Random
+) -> None:
     kept = np.array([random.random() < 0.5 for _ in texts], np.bool_)
 
     rows, _ = order_by_text(pa.array(texts, pa.string()), kept)
 
-    assert rows.tolist() == sorted(np.flatnonzero(kept).tolist(), key=lambda place: texts[place])
+    assert rows.tolist() == sorted(
+        np.flatnonzero(kept).tolist(), key=lambda place: texts[place]
+    )
 
 
 @example([["", "", "", "", "", "0"]], 4)
 @example([["a", "b"], ["b"]], 1)
 @example([["a", "a", "a", "a", "a", "a"], ["a", "b"]], 5)
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.integers(1, 5))
-def test_ranges_part_sorted_columns_between_texts(columns: list[list[str]], most: int) -> None:
+def test_ranges_part_sorted_columns_between_texts(
+    columns: list[list[str]], most: int
+) -> None:
     ordered = [sorted(texts) for texts in columns]
 
     ranges = common_ranges([pa.array(texts, pa.string()) for texts in ordered], most)
 
-    parts = [[texts[part] for texts, part in zip(ordered, row, strict=True)] for row in ranges]
+    parts = [
+        [texts[part] for texts, part in zip(ordered, row, strict=True)]
+        for row in ranges
+    ]
     assert [list(chain(*column)) for column in zip(*parts, strict=True)] == ordered
     found = [{text for texts in part for text in texts} for part in parts]
     assert all(max(a) < min(b) for a, b in combinations(filter(None, found), 2))

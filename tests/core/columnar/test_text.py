@@ -24,11 +24,15 @@ SPACED = st.text("a\u00a0\u2003\u3000\u200b\x1c \t\n\x85é€", max_size=5)
 
 @given(st.lists(SPACED, max_size=6))
 def test_trimming_is_that_of_python(texts: list[str]) -> None:
-    assert trim(pa.array(texts, pa.string())).to_pylist() == [text.strip() for text in texts]
+    assert trim(pa.array(texts, pa.string())).to_pylist() == [
+        text.strip() for text in texts
+    ]
 
 
 def test_white_space_of_every_script_is_trimmed_and_nothing_else() -> None:
-    characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]
+    characters = [
+        chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF
+    ]
     texts = [f"{character}x{character}" for character in characters]
 
     assert trim(pa.array(texts)).to_pylist() == [text.strip() for text in texts]
@@ -48,17 +52,23 @@ def test_a_blank_cell_is_one_that_may_be(texts: list[str]) -> None:
 
 
 @given(st.lists(st.sampled_from(["", "a", "é"]), max_size=20), st.integers(0, 3))
-def test_empty_cells_become_nulls_and_back_without_a_copy(texts: list[str], skipped: int) -> None:
+def test_empty_cells_become_nulls_and_back_without_a_copy(
+    texts: list[str], skipped: int
+) -> None:
     column = pa.array(texts, pa.string())[skipped:]
     filled = with_nulls(column)
 
     assert filled.to_pylist() == [text or None for text in texts[skipped:]]
-    assert is_empty(without_nulls(filled)).tolist() == [not text for text in texts[skipped:]]
+    assert is_empty(without_nulls(filled)).tolist() == [
+        not text for text in texts[skipped:]
+    ]
     assert without_nulls(filled).to_pylist() == texts[skipped:]
 
 
 def test_words_match_in_any_case_and_the_first_of_equal_ones_wins() -> None:
-    found = word_index(pa.array(["N/A", "n/a", "STRASSE", "straße", "x"]), ["n/A", "Straße", "N/a"])
+    found = word_index(
+        pa.array(["N/A", "n/a", "STRASSE", "straße", "x"]), ["n/A", "Straße", "N/a"]
+    )
 
     assert found.tolist() == [0, 0, 1, 1, -1]
 
@@ -76,5 +86,8 @@ def test_rows_of_long_offsets_come_back_in_chunks_of_short_ones() -> None:
     cut = take_short(text, np.array([1, 2, 0]), max_bytes=4)
 
     assert whole.type == cut.type == pa.string()
-    assert (whole.to_pylist(), cut.to_pylist()) == (["a", "long", "b"], ["a", "long", "b"])
+    assert (whole.to_pylist(), cut.to_pylist()) == (
+        ["a", "long", "b"],
+        ["a", "long", "b"],
+    )
     assert max(sum(map(len, chunk.to_pylist())) for chunk in cut.chunks) <= 4

@@ -23,9 +23,16 @@ from relay_core.domain.errors import CellError
 from support.builders import tenant_config, vendor_document
 
 PLAIN = ParserConfig(format="csv")
-ZONES = ["UTC", "America/Chicago", "Europe/Lisbon", "Australia/Lord_Howe", "Africa/Monrovia"]
+ZONES = [
+    "UTC",
+    "America/Chicago",
+    "Europe/Lisbon",
+    "Australia/Lord_Howe",
+    "Africa/Monrovia",
+]
 DATES = st.one_of(
-    st.dates().map(str), st.from_regex(r"\A(18|19|20|21|22)[0-9]{2}-[0-1][0-9]-[0-3][0-9]\Z")
+    st.dates().map(str),
+    st.from_regex(r"\A(18|19|20|21|22)[0-9]{2}-[0-1][0-9]-[0-3][0-9]\Z"),
 )
 TIMES = st.one_of(
     st.just(""),
@@ -36,7 +43,9 @@ OFFSETS = st.one_of(st.just(""), st.from_regex(r"\A(Z|[+-][0-2][0-9]:?[0-6][0-9]
 STAMPS = st.builds(lambda *parts: "".join(parts), DATES, TIMES, OFFSETS)
 CLOCK_CHANGES = st.builds(
     "{} {:02}:{:02}".format,
-    st.sampled_from(["2024-11-03", "2024-03-10", "2024-04-07", "2024-10-06", "1972-01-07"]),
+    st.sampled_from(
+        ["2024-11-03", "2024-03-10", "2024-04-07", "2024-10-06", "1972-01-07"]
+    ),
     st.integers(0, 3),
     st.integers(0, 59),
 )
@@ -59,13 +68,25 @@ def refusals() -> RejectionCodes:
     return found
 
 
-def read(texts: list[str], zone: ZoneInfo, formats: tuple[str, ...] = ()) -> ColumnValues:
-    parser = tenant_config(vendor_document(parser={"timestamp_formats": formats})).vendors[0].parser
+def read(
+    texts: list[str], zone: ZoneInfo, formats: tuple[str, ...] = ()
+) -> ColumnValues:
+    parser = (
+        tenant_config(vendor_document(parser={"timestamp_formats": formats}))
+        .vendors[0]
+        .parser
+    )
     return read_timestamps(pa.array(texts, pa.string()), parser, zone, refusals())
 
 
-def by_cell(texts: list[str], zone: ZoneInfo, formats: tuple[str, ...] = ()) -> list[int | str]:
-    parser = tenant_config(vendor_document(parser={"timestamp_formats": formats})).vendors[0].parser
+def by_cell(
+    texts: list[str], zone: ZoneInfo, formats: tuple[str, ...] = ()
+) -> list[int | str]:
+    parser = (
+        tenant_config(vendor_document(parser={"timestamp_formats": formats}))
+        .vendors[0]
+        .parser
+    )
 
     def one(text: str) -> int | str:
         try:
@@ -84,7 +105,9 @@ def by_column(values: ColumnValues) -> list[int | str]:
 
 
 @given(st.lists(st.one_of(STAMPS, CLOCK_CHANGES), max_size=8), st.sampled_from(ZONES))
-def test_a_column_of_timestamps_reads_as_its_cells_do(texts: list[str], name: str) -> None:
+def test_a_column_of_timestamps_reads_as_its_cells_do(
+    texts: list[str], name: str
+) -> None:
     assert by_column(read(texts, ZoneInfo(name))) == by_cell(texts, ZoneInfo(name))
 
 
@@ -104,7 +127,14 @@ def test_formats_of_a_vendor_read_as_strptime_reads_them(
 @pytest.mark.parametrize("formats", FORMATS, ids=str)
 def test_odd_dates_are_read_as_strptime_reads_them(formats: tuple[str, ...]) -> None:
     cells = [
-        *("31.02.2024", "1.2.2024", "01.02.2024", "32.1.2024", "13/13/2024", "1/ 2/2024"),
+        *(
+            "31.02.2024",
+            "1.2.2024",
+            "01.02.2024",
+            "32.1.2024",
+            "13/13/2024",
+            "1/ 2/2024",
+        ),
         *(
             "2024111",
             "20241101",
@@ -113,8 +143,17 @@ def test_odd_dates_are_read_as_strptime_reads_them(formats: tuple[str, ...]) -> 
             "\u0660\u0661.\u0660\u0662.\u0662\u0660\u0662\u0664",
             "12/31/2024 12:00 am",
         ),
-        *("12/31/2024 0:30 pm", "1-jan-69 1:2:3", "1-JAN-68 23:59:60", "Monday, 5 May 2025"),
-        *("2024-01-02T03:04:05.6+0530", "2024-01-02T03:04:05.6Z", "2024-01-02T03:04:05.6+24:00"),
+        *(
+            "12/31/2024 0:30 pm",
+            "1-jan-69 1:2:3",
+            "1-JAN-68 23:59:60",
+            "Monday, 5 May 2025",
+        ),
+        *(
+            "2024-01-02T03:04:05.6+0530",
+            "2024-01-02T03:04:05.6Z",
+            "2024-01-02T03:04:05.6+24:00",
+        ),
         *("12:00:00 1/2/69", "1  2 2024", "1\t2 2024"),
     ]
     zone = ZoneInfo("Europe/Lisbon")
@@ -128,14 +167,18 @@ def test_a_slice_of_a_column_reads_as_the_rows_that_it_has() -> None:
     values = read_timestamps(pa.array(stamps)[1:], PLAIN, ZoneInfo("UTC"), refusals())
 
     found = pa.array(values.values, mask=values.nulls).cast(pa.timestamp("us"))
-    assert pc.strftime(found, "%Y-%m-%d %H:%M").to_pylist() == [s[:16] or None for s in stamps[1:]]
+    assert pc.strftime(found, "%Y-%m-%d %H:%M").to_pylist() == [
+        s[:16] or None for s in stamps[1:]
+    ]
 
 
 @pytest.mark.parametrize(
     ("local", "utc"),
     [
         pytest.param("2024-11-03 01:30", "2024-11-03T06:30:00", id="first_of_two"),
-        pytest.param("2024-03-10 02:30", "2024-03-10T08:30:00", id="skipped_moves_forward"),
+        pytest.param(
+            "2024-03-10 02:30", "2024-03-10T08:30:00", id="skipped_moves_forward"
+        ),
         pytest.param("2024-07-01", "2024-07-01T05:00:00", id="summer"),
     ],
 )
@@ -163,7 +206,9 @@ def parser_with(formats: CountedFormats) -> ParserConfig:
 
 
 def test_what_is_no_timestamp_is_refused_without_a_scalar_rule() -> None:
-    cells = pa.array(["yesterday", "2024-02-30", "2024-01-01 24:00", "1899-12-31", "2024-1-1"])
+    cells = pa.array(
+        ["yesterday", "2024-02-30", "2024-01-01 24:00", "1899-12-31", "2024-1-1"]
+    )
     formats = CountedFormats()
     values = read_timestamps(cells, parser_with(formats), ZoneInfo("UTC"), refusals())
 
@@ -186,7 +231,9 @@ class CountedZone(ZoneInfo):
 
 def test_a_zone_is_asked_about_a_day_once_however_many_batches_have_it() -> None:
     zone = CountedZone("America/Chicago")
-    days = [f"{2000 + number // 28}-07-{number % 28 + 1:02} 12:00" for number in range(200)]
+    days = [
+        f"{2000 + number // 28}-07-{number % 28 + 1:02} 12:00" for number in range(200)
+    ]
     read(days, zone)
     asked = CountedZone.asked
 
@@ -198,7 +245,9 @@ def test_a_zone_is_asked_about_a_day_once_however_many_batches_have_it() -> None
 
 def test_texts_in_the_vendors_formats_are_read_without_a_scalar_rule() -> None:
     formats = CountedFormats(("%d.%m.%Y %H:%M:%S", "%m/%d/%Y %I:%M %p"))
-    cells = pa.array(["31.12.2024 23:59:58", "12/31/2024 11:59 PM", "2024-12-31 23:59", ""])
+    cells = pa.array(
+        ["31.12.2024 23:59:58", "12/31/2024 11:59 PM", "2024-12-31 23:59", ""]
+    )
 
     values = read_timestamps(cells, parser_with(formats), ZoneInfo("UTC"), refusals())
 
@@ -213,7 +262,9 @@ def test_the_scalar_rule_reads_a_text_of_any_other_format_once() -> None:
 
     found = read_timestamps(cells, parser_with(formats), ZoneInfo("UTC"), refusals())
 
-    assert by_column(found) == by_cell(["2024-02-02", "2024-02-03"] * 50, ZoneInfo("UTC"))
+    assert by_column(found) == by_cell(
+        ["2024-02-02", "2024-02-03"] * 50, ZoneInfo("UTC")
+    )
     assert formats.times_read == FOR_THE_COLUMN + 2
 
 

@@ -27,7 +27,9 @@ from relay_core.config.json_patch import changed_paths
         ("no JSON", "no JSON", []),
     ],
 )
-def test_what_differs_is_named_by_its_path(before: str, after: str, paths: list[str]) -> None:
+def test_what_differs_is_named_by_its_path(
+    before: str, after: str, paths: list[str]
+) -> None:
     assert changed_paths(before, after) == paths
 
 

@@ -20,7 +20,9 @@ def faults_of(**options: Any) -> list[str]:
     """Return the paths of all faults, from the parser on."""
     with pytest.raises(ConfigError) as error:
         load_config(config_document(vendor_document(parser=options)))
-    return [fault.path.removeprefix("vendors.0.parser.") for fault in error.value.faults]
+    return [
+        fault.path.removeprefix("vendors.0.parser.") for fault in error.value.faults
+    ]
 
 
 @pytest.mark.parametrize(
@@ -31,7 +33,11 @@ def faults_of(**options: Any) -> list[str]:
         ("updated_at", {"first": ["A", "B"]}, ("A", "B")),
         ("cost", PACK, ("Cost", "Pack")),
         ("cost", {"column": "Cost", "times": 12}, ("Cost",)),
-        ("title", {"column": "Name", "strip_prefix": "X ", "values": {"a": ""}}, ("Name",)),
+        (
+            "title",
+            {"column": "Name", "strip_prefix": "X ", "values": {"a": ""}},
+            ("Name",),
+        ),
     ],
 )
 def test_an_object_names_its_headers_and_stays_in_a_snapshot(
@@ -87,12 +93,21 @@ def test_a_snapshot_has_an_object_as_it_was_given_with_its_defaults() -> None:
         ("lead_time_days", {"column": "A", "divided_by": 7}, ".divided_by"),
         ("title", {"column": "A", "values": {"É": "1", "é": "1"}}, ".values.é"),
         ("title", {"column": "A", "values": {"a": True}}, ".values.a"),
-        ("title", {"column": "A", "values": dict.fromkeys(map(str, range(201)), "")}, ".values"),
+        (
+            "title",
+            {"column": "A", "values": dict.fromkeys(map(str, range(201)), "")},
+            ".values",
+        ),
     ],
 )
-def test_a_fault_of_an_object_has_its_path(column: str, source: Any, path: str | None) -> None:
+def test_a_fault_of_an_object_has_its_path(
+    column: str, source: Any, path: str | None
+) -> None:
     if path is None:
-        assert parser_of(column_map={column: source}).mapped_headers[column] == ("A", "1.5")
+        assert parser_of(column_map={column: source}).mapped_headers[column] == (
+            "A",
+            "1.5",
+        )
         return
     assert faults_of(column_map={column: source}) == [f"column_map.{column}{path}"]
 
@@ -128,7 +143,11 @@ def test_a_fault_of_an_option_has_its_path(options: dict[str, Any], path: str) -
 
 
 def test_all_faults_are_told_at_once() -> None:
-    column_map = {"sku": {"join": ["A"]}, "cost": {"sum": ["A", "B"]}, "brand": {"column": "B"}}
+    column_map = {
+        "sku": {"join": ["A"]},
+        "cost": {"sum": ["A", "B"]},
+        "brand": {"column": "B"},
+    }
     assert faults_of(column_map=column_map, skip_rows=[{"column": "A", "is": 1}]) == [
         "column_map.sku.join",
         "column_map.cost",

@@ -66,13 +66,20 @@ def test_a_format_that_gives_a_whole_date_is_taken(form: str) -> None:
         ("msrp", "1e9", {}, "is too large"),
         ("lead_time_days", "soon", {}, "is no whole number of days"),
         ("condition", "broken", {}, "is no condition"),
-        ("updated_at", "03/01/2026", {"timestamp_formats": ["%d.%m.%Y"]}, "is no real date"),
+        (
+            "updated_at",
+            "03/01/2026",
+            {"timestamp_formats": ["%d.%m.%Y"]},
+            "is no real date",
+        ),
     ],
 )
 def test_a_default_that_would_be_a_row_fault_is_a_config_fault(
     column: str, value: object, options: dict[str, Any], message: str
 ) -> None:
-    document = config_document(vendor_document(parser={**options, "defaults": {column: value}}))
+    document = config_document(
+        vendor_document(parser={**options, "defaults": {column: value}})
+    )
     assert message in faults_of(document)[f"vendors.0.parser.defaults.{column}"]
 
 
@@ -108,7 +115,11 @@ def test_a_default_is_not_judged_by_an_option_that_is_faulty_itself() -> None:
     ("section", "value", "path"),
     [
         ("inbound", {"type": "s3"}, "inbound.s3_prefix"),
-        ("inbound", {"type": "local", "s3_prefix": "tenants/acme/x/"}, "inbound.s3_prefix"),
+        (
+            "inbound",
+            {"type": "local", "s3_prefix": "tenants/acme/x/"},
+            "inbound.s3_prefix",
+        ),
         ("sku_map", {"type": "s3"}, "sku_map.s3_key"),
         ("sku_map", {"type": "s3", "s3_key": "maps/m.csv"}, "sku_map.s3_key"),
         ("sku_map", {"type": "s3", "s3_key": "tenants/acme/maps/"}, "sku_map.s3_key"),
@@ -127,7 +138,9 @@ def test_a_default_is_not_judged_by_an_option_that_is_faulty_itself() -> None:
         ("sku_map", {"s3_key": "tenants/acme/m.csv"}, "sku_map.type"),
     ],
 )
-def test_a_place_goes_with_its_type(section: str, value: dict[str, str], path: str) -> None:
+def test_a_place_goes_with_its_type(
+    section: str, value: dict[str, str], path: str
+) -> None:
     document = config_document({**vendor_document(), section: value})
     assert list(faults_of(document)) == [f"vendors.0.{path}"]
 
@@ -165,7 +178,11 @@ def test_an_option_that_says_nothing_about_a_format_is_a_fault_unless_it_is_the_
 
 def test_options_that_do_not_apply_are_told_all_at_once() -> None:
     document = changed("vendors.0.parser.format", "parquet")
-    document["vendors"][0]["parser"] |= {"delimiter": ";", "encoding": "cp1252", "sheet": "x"}
+    document["vendors"][0]["parser"] |= {
+        "delimiter": ";",
+        "encoding": "cp1252",
+        "sheet": "x",
+    }
     assert list(faults_of(document)) == [
         f"vendors.0.parser.{option}" for option in ("sheet", "delimiter", "encoding")
     ]

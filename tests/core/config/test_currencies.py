@@ -66,7 +66,9 @@ def test_every_fault_of_them_is_named_at_once() -> None:
 
 @pytest.mark.parametrize("ending", ["-0.01", "9.991", "10", "x", True])
 def test_an_ending_is_0_to_9_99_with_2_places(ending: Any) -> None:
-    assert list(faults_of(config_document(pricing={"ending": ending}))) == ["pricing.ending"]
+    assert list(faults_of(config_document(pricing={"ending": ending}))) == [
+        "pricing.ending"
+    ]
 
 
 def test_more_than_30_extra_columns_are_a_fault() -> None:
@@ -75,8 +77,12 @@ def test_more_than_30_extra_columns_are_a_fault() -> None:
     assert tenant_config(extra_columns=names[:30]).extra_columns == tuple(names[:30])
 
 
-def test_a_rate_that_nobody_uses_and_a_vendor_in_the_tenants_own_currency_are_no_faults() -> None:
-    config = tenant_config(vendor_document(currency="USD"), exchange_rates={"EUR": "1.0832"})
+def test_a_rate_that_nobody_uses_and_a_vendor_in_the_tenants_own_currency_are_no_faults() -> (
+    None
+):
+    config = tenant_config(
+        vendor_document(currency="USD"), exchange_rates={"EUR": "1.0832"}
+    )
     assert config.rate_of(config.vendors[0]) is None
 
 

@@ -15,7 +15,9 @@ from relay_core.config.values import BareWord, NumberText
 from relay_core.domain.errors import ConfigError, ConfigFault
 
 
-def faults_of(text: str | bytes, kind: Literal["json", "yaml"] = "yaml") -> list[tuple[str, str]]:
+def faults_of(
+    text: str | bytes, kind: Literal["json", "yaml"] = "yaml"
+) -> list[tuple[str, str]]:
     with pytest.raises(ConfigError) as caught:
         parse_document(text, format=kind)
     return [(fault.path, fault.message) for fault in caught.value.faults]
@@ -23,7 +25,14 @@ def faults_of(text: str | bytes, kind: Literal["json", "yaml"] = "yaml") -> list
 
 @pytest.mark.parametrize(
     "text",
-    ["0.20", "1e-1", "-0", "1E+400", "12345678901234567890", "0.1000000000000000000000000001"],
+    [
+        "0.20",
+        "1e-1",
+        "-0",
+        "1E+400",
+        "12345678901234567890",
+        "0.1000000000000000000000000001",
+    ],
 )
 def test_a_json_number_keeps_its_source_text(text: str) -> None:
     value = parse_document(f'{{"a": {text}}}', format="json")["a"]
@@ -52,14 +61,18 @@ def test_a_yaml_number_keeps_its_source_text(text: str) -> None:
     assert (type(value), value) == (NumberText, text)
 
 
-@pytest.mark.parametrize("text", ["2020-01-01", "2020-01-01 10:00:00", "1e-1", "'no'", "!!str 5"])
+@pytest.mark.parametrize(
+    "text", ["2020-01-01", "2020-01-01 10:00:00", "1e-1", "'no'", "!!str 5"]
+)
 def test_other_plain_yaml_is_text(text: str) -> None:
     value = parse_document(f"a: {text}", format="yaml")["a"]
     assert (type(value), value) == (str, text.strip("'").removeprefix("!!str "))
 
 
 @pytest.mark.parametrize(("written", "text"), [("! 5", "5"), ("! no", "no"), ("!", "")])
-def test_a_yaml_scalar_without_a_tag_of_its_own_is_text(written: str, text: str) -> None:
+def test_a_yaml_scalar_without_a_tag_of_its_own_is_text(
+    written: str, text: str
+) -> None:
     assert parse_document(f"a: {written}", format="yaml") == {"a": text}
 
 
@@ -74,7 +87,9 @@ def test_a_plain_integer_is_an_int_in_both() -> None:
 
 
 def test_yaml_keys_keep_the_text_that_they_are_written_as() -> None:
-    document = parse_document("no: 1\n007: 2\n10: 3\n2020-01-01: 4\n~: 5\n'yes': 6", format="yaml")
+    document = parse_document(
+        "no: 1\n007: 2\n10: 3\n2020-01-01: 4\n~: 5\n'yes': 6", format="yaml"
+    )
     assert list(document) == ["no", "007", "10", "2020-01-01", "~", "yes"]
     assert [key for key in document if isinstance(key, BareWord)] == ["no", "~"]
 
@@ -89,7 +104,10 @@ def test_aliases_and_merge_keys_work_and_own_keys_win() -> None:
 
 def test_every_repeated_key_is_named_with_its_place() -> None:
     assert faults_of("a: 1\nb:\n - {c: 1, c: 2}\na: 2") == [
-        ("b.0", 'line 3, column 11: the key "c" stands more than once; keep one of them'),
+        (
+            "b.0",
+            'line 3, column 11: the key "c" stands more than once; keep one of them',
+        ),
         ("", 'line 4, column 1: the key "a" stands more than once; keep one of them'),
     ]
     assert faults_of('{"a": 1, "b": [{"c": 1, "c": 1}], "a": 2}', "json") == [
@@ -148,7 +166,9 @@ def test_malformed_json_is_one_fault_with_its_place(text: str, message: str) -> 
     ],
 )
 def test_a_text_that_is_no_mapping_says_what_it_is(text: str, kind: str) -> None:
-    assert faults_of(text) == [("", f"the config must be a mapping of keys to values, not {kind}")]
+    assert faults_of(text) == [
+        ("", f"the config must be a mapping of keys to values, not {kind}")
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -206,13 +226,18 @@ def test_any_text_gives_a_mapping_or_a_config_error(text: str) -> None:
 _JSON = st.recursive(
     st.booleans() | st.integers() | st.text(st.characters(codec="utf-8"), max_size=8),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=4), inner, max_size=3)
     ),
     max_leaves=10,
 )
 
 
-@given(st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), _JSON, max_size=4))
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8"), max_size=5), _JSON, max_size=4
+    )
+)
 def test_json_comes_back_as_it_was(document: dict[str, Any]) -> None:
     text = json.dumps(document)
     parsed = parse_document(text, format="json")
@@ -244,7 +269,14 @@ def test_python_numbers_become_their_text_and_nulls_go() -> None:
         }
     )
     assert faults == []
-    assert plain == {"a": "0.2", "b": "0.20", "c": 5, "d": [1, "2.0"], "f": {}, "7": "x"}
+    assert plain == {
+        "a": "0.2",
+        "b": "0.20",
+        "c": 5,
+        "d": [1, "2.0"],
+        "f": {},
+        "7": "x",
+    }
 
 
 @pytest.mark.parametrize(
@@ -255,8 +287,16 @@ def test_python_numbers_become_their_text_and_nulls_go() -> None:
         ({"a": 10**5000}, "a", "this number cannot stand in a config"),
         ({"a": b"x"}, "a", "bytes cannot stand in a config"),
         ({"a": {(1, 2): 3}}, "a", "tuple cannot stand in a config"),
-        ({"a": {1: 3, "1": 4}}, "a", 'the key "1" stands more than once; keep one of them'),
-        ({"a": ["x", None]}, "a.1", "is null; take it out of the list, or put it in quotes"),
+        (
+            {"a": {1: 3, "1": 4}},
+            "a",
+            'the key "1" stands more than once; keep one of them',
+        ),
+        (
+            {"a": ["x", None]},
+            "a.1",
+            "is null; take it out of the list, or put it in quotes",
+        ),
         ({"a": "\ud800"}, "a", "holds half of a surrogate pair, which is no character"),
     ],
 )

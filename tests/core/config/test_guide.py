@@ -36,8 +36,12 @@ def test_an_example_of_the_guide_loads(example: str) -> None:
 def _row_of(path: str) -> str:
     """Return the guide's row of a field, found by its name in the section that it stands in."""
     if path.startswith("pricing.rules.0."):
-        return _row_in("\n### Price rules\n", "\n## ", path.removeprefix("pricing.rules.0."))
-    sections = r"vendors\.0\.parser|vendors\.0|pricing|stock|merge|output|error_policy|guards"
+        return _row_in(
+            "\n### Price rules\n", "\n## ", path.removeprefix("pricing.rules.0.")
+        )
+    sections = (
+        r"vendors\.0\.parser|vendors\.0|pricing|stock|merge|output|error_policy|guards"
+    )
     sections += "|triggers"
     section = re.match(sections, path)
     title = section[0].replace(".0", "[]") if section else None
@@ -56,7 +60,11 @@ def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(value)}]"
     return (
-        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        "null"
+        if value is None
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
     )
 
 
@@ -95,10 +103,15 @@ def example_of(section: str) -> dict[str, Any]:
     """Return the whole config with a section's example."""
     text = GUIDE.split(f"\n{section}\n")[1]
     example = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0]
-    return {**parse_document(EXAMPLES[0], format="yaml"), **parse_document(example, format="yaml")}
+    return {
+        **parse_document(EXAMPLES[0], format="yaml"),
+        **parse_document(example, format="yaml"),
+    }
 
 
-def feed_of(document: dict[str, Any], feeds: dict[str, bytes]) -> dict[str, tuple[str, ...]]:
+def feed_of(
+    document: dict[str, Any], feeds: dict[str, bytes]
+) -> dict[str, tuple[str, ...]]:
     """Return what a feed says of each SKU."""
     policy = {"max_invalid_rows": 9, "max_invalid_row_pct": "1.0"}
     run = run_document({**document, "error_policy": policy}, feeds)
@@ -114,9 +127,17 @@ def test_price_rules_come_to_the_prices_that_the_guide_says() -> None:
     data = feed(*rows, header="sku,quantity_available,cost,brand,condition")
     prices = {
         sku: price
-        for sku, (_, price) in feed_of(example_of("### Price rules"), {"vendor_1": data}).items()
+        for sku, (_, price) in feed_of(
+            example_of("### Price rules"), {"vendor_1": data}
+        ).items()
     }
-    assert prices == {"A": "19.49", "B": "40.49", "C": "1090.79", "D": "35.99", "F": "15.49"}
+    assert prices == {
+        "A": "19.49",
+        "B": "40.49",
+        "C": "1090.79",
+        "D": "35.99",
+        "F": "15.49",
+    }
     for price in ("19.49", "40.49", "1,090.79", "35.99"):
         assert price in GUIDE
 
@@ -127,7 +148,13 @@ def test_columns_made_of_others_come_to_what_the_guide_says() -> None:
     run = run_document(example_of("### Columns made of others"), {"parts_inc": data})
 
     (row,) = run.normalized_rows("parts_inc")
-    found = (row["sku"], row["quantity_available"], row["cost"], row["title"], row["brand"])
+    found = (
+        row["sku"],
+        row["quantity_available"],
+        row["cost"],
+        row["title"],
+        row["brand"],
+    )
     assert found == ("AB-1040", "12", "1.1667", "Bolt", "Acme")
     assert all(text in GUIDE for text in ("`AB-1040`", "1.1667"))
 
@@ -135,7 +162,12 @@ def test_columns_made_of_others_come_to_what_the_guide_says() -> None:
 def test_an_export_of_a_shop_comes_to_what_the_guide_says() -> None:
     header = "Handle,Title,Stock,Price,Changed"
     data = feed(
-        *('a,5" pipe,-2,0.00,46350.5,', "a,,,,,", "b,B,>100,3.50,soon, ", "Total,x,98,3.50,,"),
+        *(
+            'a,5" pipe,-2,0.00,46350.5,',
+            "a,,,,,",
+            "b,B,>100,3.50,soon, ",
+            "Total,x,98,3.50,,",
+        ),
         header=header,
     )
     run = run_document(example_of("### Rows that are none"), {"shop_export": data})
@@ -143,7 +175,10 @@ def test_an_export_of_a_shop_comes_to_what_the_guide_says() -> None:
     (vendor,) = run.normalized
     assert (vendor.skipped, vendor.total_rows, vendor.invalid_rows) == (2, 2, 0)
     columns = ("sku", "title", "quantity_available", "cost", "updated_at")
-    assert [tuple(row[name] for name in columns) for row in run.normalized_rows("shop_export")] == [
+    assert [
+        tuple(row[name] for name in columns)
+        for row in run.normalized_rows("shop_export")
+    ] == [
         ("a", '5" pipe', "0", "", "2026-11-24T18:00:00Z"),
         ("b", "B", "100", "3.50", "2026-03-01T12:00:00Z"),
     ]
@@ -153,7 +188,9 @@ def test_stock_comes_to_the_quantities_that_the_guide_says() -> None:
     data = feed("A,50,1", "B,8,1", "C,9,1", "D,0,1")
     quantities = {
         sku: quantity
-        for sku, (quantity, _) in feed_of(example_of("## `stock`"), {"vendor_1": data}).items()
+        for sku, (quantity, _) in feed_of(
+            example_of("## `stock`"), {"vendor_1": data}
+        ).items()
     }
     assert quantities == {"A": "25", "B": "0", "C": "3", "D": "0"}
 
@@ -161,13 +198,18 @@ def test_stock_comes_to_the_quantities_that_the_guide_says() -> None:
 def test_duplicates_come_to_what_the_guide_says() -> None:
     document = example_of("### Duplicates")
     rows = feed("A,1,2", "A,5,3", "B,1,1")
-    assert feed_of(document, {"three_warehouses": rows, "careful": feed("C,1,1", "A,9,1")}) == {
+    assert feed_of(
+        document, {"three_warehouses": rows, "careful": feed("C,1,1", "A,9,1")}
+    ) == {
         "A": ("9", "13.19"),
         "B": ("1", "13.19"),
         "C": ("1", "13.19"),
     }
     run = run_document(
-        {**document, "error_policy": {"max_invalid_rows": 9, "max_invalid_row_pct": "1.0"}},
+        {
+            **document,
+            "error_policy": {"max_invalid_rows": 9, "max_invalid_row_pct": "1.0"},
+        },
         {"three_warehouses": rows, "careful": feed("C,1,1", "A,9,1", "A,8,1")},
     )
     assert [row["quantity_available"] for row in run.merged] == ["6", "1", "1"]

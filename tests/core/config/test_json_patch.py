@@ -7,7 +7,9 @@ from relay_core.config.json_patch import PatchStep, apply_patch, set_members
 
 def test_members_are_added_replaced_and_merged() -> None:
     document = {"list": [{}, {"a": 1, "map": {"x/y~z": 1}}]}
-    steps = set_members(document, ("list", 1), {"a": 2, "b": [3], "map": {"x/y~z": 4, "n": 5}})
+    steps = set_members(
+        document, ("list", 1), {"a": 2, "b": [3], "map": {"x/y~z": 4, "n": 5}}
+    )
     assert steps == [
         PatchStep("replace", "/list/1/a", 2),
         PatchStep("add", "/list/1/b", [3]),

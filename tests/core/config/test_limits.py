@@ -35,10 +35,18 @@ def refused(load: Callable[[], object]) -> ConfigError:
 @pytest.mark.parametrize(
     ("path", "entries", "most"),
     [
-        ("vendors", lambda n: [vendor_document(f"v{place}") for place in range(n)], 200),
+        (
+            "vendors",
+            lambda n: [vendor_document(f"v{place}") for place in range(n)],
+            200,
+        ),
         (f"{P}timestamp_formats", lambda n: ["%d.%m.%Y"] * n, 20),
         (f"{P}null_values", lambda n: [f"null {place}" for place in range(n)], 200),
-        (f"{P}quantity_words", lambda n: {f"word {place}": place for place in range(n)}, 200),
+        (
+            f"{P}quantity_words",
+            lambda n: {f"word {place}": place for place in range(n)},
+            200,
+        ),
         (f"{P}currency_symbols", lambda n: [f"C{place}" for place in range(n)], 50),
         (f"{P}columns", lambda n: [f"column {place}" for place in range(n)], 1_000),
     ],
@@ -64,7 +72,10 @@ def test_a_stored_config_is_taken_as_it_is() -> None:
     others = (vendor_document(f"v{place}") for place in range(200))
     document = config_document(vendor_document("large", parser=parser), *others)
     config = load_stored_config(json.dumps(document))
-    assert (len(config.vendors), len(config.vendors[0].parser.timestamp_formats)) == (201, 30)
+    assert (len(config.vendors), len(config.vendors[0].parser.timestamp_formats)) == (
+        201,
+        30,
+    )
 
 
 # --- how large ----------------------------------------------------------------------------------
@@ -86,7 +97,9 @@ def test_white_space_around_values_does_not_count_as_size(indent: int | None) ->
     parse(300)
     error = refused(lambda: parse(301))
     assert (type(error), error.error_code) == (ConfigTooLargeError, "CONFIG_TOO_LARGE")
-    assert str(error) == ("the config has 301 bytes as JSON without white space; 300 are the most")
+    assert str(error) == (
+        "the config has 301 bytes as JSON without white space; 300 are the most"
+    )
 
 
 def test_a_config_in_yaml_is_measured_as_json_with_what_its_aliases_repeat() -> None:
@@ -106,7 +119,9 @@ def test_a_config_of_the_largest_size_is_loaded() -> None:
     load_config(parse_document(json.dumps(document), format="json"))
     document["vendors"][0]["parser"]["null_values"][0] += "x"
     too_long = json.dumps(document)
-    assert isinstance(refused(lambda: parse_document(too_long, format="json")), ConfigTooLargeError)
+    assert isinstance(
+        refused(lambda: parse_document(too_long, format="json")), ConfigTooLargeError
+    )
 
 
 def nested(levels: int) -> dict[str, Any]:
@@ -173,7 +188,9 @@ def test_a_hundred_faults_are_told_and_of_others_how_many() -> None:
         columns = [f"no column {place}" for place in range(count)]
         return refused(lambda: load_config(changed("output.columns", columns))).faults
 
-    assert [fault.path for fault in faults(100)] == [f"output.columns.{n}" for n in range(100)]
+    assert [fault.path for fault in faults(100)] == [
+        f"output.columns.{n}" for n in range(100)
+    ]
     assert len(faults(101)) == 101
     assert faults(101)[-1] == ConfigFault("", "... and 1 more")
     assert faults(5_000)[-1] == ConfigFault("", "... and 4900 more")
@@ -183,7 +200,10 @@ def test_a_hundred_faults_are_told_and_of_others_how_many() -> None:
 def test_repeated_keys_are_told_like_other_faults(form: Format) -> None:
     repeating = ", ".join(f'"{place}": {{"a": 1, "a": 2}}' for place in range(150))
     error = refused(lambda: parse_document(f"{{{repeating}}}", format=form))
-    assert (len(error.faults), error.faults[-1]) == (101, ConfigFault("", "... and 50 more"))
+    assert (len(error.faults), error.faults[-1]) == (
+        101,
+        ConfigFault("", "... and 50 more"),
+    )
 
 
 def test_a_quoted_text_is_cut_at_200_characters() -> None:
@@ -200,14 +220,17 @@ def test_hints_are_looked_for_as_far_as_faults_are_told() -> None:
 
 
 def test_thousands_of_unknown_vendors_are_told_shortly() -> None:
-    config = tenant_config(*(vendor_document(f"vendor_{place}") for place in range(200)))
+    config = tenant_config(
+        *(vendor_document(f"vendor_{place}") for place in range(200))
+    )
     unknown = [f"vendro_{place}" for place in range(5_000)]
     with mock.patch.object(values, "get_close_matches", return_value=[]) as looked:
         error = refused(lambda: config.selecting(["vendor_7", *unknown]))
     assert looked.call_count == 10
     listed = ", ".join(f"vendor_{place}" for place in range(10))
     assert error.faults[0] == ConfigFault(
-        "vendors.1", f'the config has no vendor "vendro_0"; it has {listed}, and 190 more'
+        "vendors.1",
+        f'the config has no vendor "vendro_0"; it has {listed}, and 190 more',
     )
     assert error.faults[-1] == ConfigFault("", "... and 4900 more")
 
@@ -220,12 +243,17 @@ def with_entry(path: str, value: Any) -> str:
 
 
 HOSTILE = {
-    "nested 940 deep": lambda: '{"x":' + "[" * 940 + ",".join(["0"] * 150_000) + "]" * 940 + "}",
+    "nested 940 deep": lambda: (
+        '{"x":' + "[" * 940 + ",".join(["0"] * 150_000) + "]" * 940 + "}"
+    ),
     "one long key over repeated keys": lambda: (
         '{"' + "k" * 100_000 + '":[' + ",".join(['{"a":1,"a":2}'] * 3_000) + "]}"
     ),
     "long keys over nulls": lambda: (
-        ("".join(f'{{"{"k" * 20_000}{n}":' for n in range(17)) + f"[{','.join(['null'] * 9_000)}]")
+        (
+            "".join(f'{{"{"k" * 20_000}{n}":' for n in range(17))
+            + f"[{','.join(['null'] * 9_000)}]"
+        )
         + "}" * 17
     ),
     "unknown columns": lambda: with_entry(
@@ -234,8 +262,12 @@ HOSTILE = {
     "unknown sort rules": lambda: with_entry(
         "merge.best_offer.sort_by", [f"lowest{place}" for place in range(19_000)]
     ),
-    "unknown keys": lambda: with_entry("pricing", {f"k{place}": 0 for place in range(19_000)}),
-    "one long format": lambda: with_entry(f"{P}timestamp_formats", ["%Y-%m-%d" + "x" * 380_000]),
+    "unknown keys": lambda: with_entry(
+        "pricing", {f"k{place}": 0 for place in range(19_000)}
+    ),
+    "one long format": lambda: with_entry(
+        f"{P}timestamp_formats", ["%Y-%m-%d" + "x" * 380_000]
+    ),
     "formats": lambda: with_entry(f"{P}timestamp_formats", ["%d.%m.%Y"] * 19_000),
     "long ids": lambda: with_entry("vendors", [{"vendor_id": "😀" * 400}] * 200),
 }
@@ -259,12 +291,17 @@ def test_a_hostile_config_is_refused_in_little_memory_and_few_words(name: str) -
     with counted_bytes() as held:
         error = refused(lambda: load_config(parse_document(text, format="json")))
     assert held[0] < 24 << 20
-    assert sum(len(f"{fault.path}{fault.message}".encode()) for fault in error.faults) < 256 << 10
+    assert (
+        sum(len(f"{fault.path}{fault.message}".encode()) for fault in error.faults)
+        < 256 << 10
+    )
 
 
 def test_a_yaml_alias_bomb_of_long_texts_is_refused_in_little_memory() -> None:
     text = yaml.safe_dump({"a": "x" * 100_000}).replace("a: ", "a: &a ")
     text += f"b: [{', '.join(['*a'] * 15_000)}]\n"
     with counted_bytes() as held:
-        assert isinstance(refused(lambda: parse_document(text, format="yaml")), ConfigTooLargeError)
+        assert isinstance(
+            refused(lambda: parse_document(text, format="yaml")), ConfigTooLargeError
+        )
     assert held[0] < 24 << 20

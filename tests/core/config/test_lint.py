@@ -17,14 +17,19 @@ def doubts(*vendors: Any, **changes: Any) -> dict[str, str]:
 
 
 def at(vendor_id: str, place: str) -> dict[str, Any]:
-    return vendor_document(vendor_id, inbound={"type": "s3", "s3_prefix": f"tenants/acme/{place}"})
+    return vendor_document(
+        vendor_id, inbound={"type": "s3", "s3_prefix": f"tenants/acme/{place}"}
+    )
 
 
 def test_an_ordinary_config_raises_no_doubt() -> None:
     parser = {"column_map": {"sku": "Part", "vendor_sku": "Part", "cost": "Net"}}
     policy = {"max_invalid_rows": 25, "max_invalid_row_pct": "0.01"}
     pricing = {"base_margin_pct": "0.99"}
-    assert doubts(vendor_document(parser=parser), pricing=pricing, error_policy=policy) == {}
+    assert (
+        doubts(vendor_document(parser=parser), pricing=pricing, error_policy=policy)
+        == {}
+    )
 
 
 def test_no_floor_is_doubtful() -> None:
@@ -32,9 +37,13 @@ def test_no_floor_is_doubtful() -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "named"), [(["price"], '"sku"'), (["sku"], '"price"')], ids=["no sku", "no price"]
+    ("columns", "named"),
+    [(["price"], '"sku"'), (["sku"], '"price"')],
+    ids=["no sku", "no price"],
 )
-def test_a_feed_without_sku_or_price_is_doubtful(columns: list[str], named: str) -> None:
+def test_a_feed_without_sku_or_price_is_doubtful(
+    columns: list[str], named: str
+) -> None:
     assert named in doubts(output={"columns": columns})["output.columns"]
 
 
@@ -45,7 +54,11 @@ def test_a_feed_without_sku_or_price_is_doubtful(columns: list[str], named: str)
         (0, "0.1", "error_policy.max_invalid_rows"),
         (10**6, "1", "error_policy.max_invalid_row_pct"),
     ],
-    ids=["a limit of rows without effect", "a limit of share without effect", "takes anything"],
+    ids=[
+        "a limit of rows without effect",
+        "a limit of share without effect",
+        "takes anything",
+    ],
 )
 def test_limits_that_do_nothing_or_take_anything_are_doubtful(
     rows: int, share: str, path: str
@@ -69,7 +82,9 @@ def test_a_map_among_the_uploads_would_be_read_as_a_feed() -> None:
 
 def test_one_header_for_two_columns_is_doubtful() -> None:
     parser = {"column_map": {"cost": "Price", "msrp": "Price"}}
-    assert list(doubts(vendor_document(parser=parser))) == ["vendors.0.parser.column_map.msrp"]
+    assert list(doubts(vendor_document(parser=parser))) == [
+        "vendors.0.parser.column_map.msrp"
+    ]
 
 
 def test_named_columns_are_held_against_the_map() -> None:

@@ -13,9 +13,15 @@ LARGEST = 2_147_483_647
 def doubts(*rules: Any, is_published: bool = True, **changes: Any) -> dict[str, str]:
     """Return the doubts about a config of two vendors with these price rules."""
     pricing = {"min_price": "1", "rules": list(rules)}
-    vendors = (vendor_document("v1"), vendor_document("v2", stock=changes.pop("own_stock", None)))
+    vendors = (
+        vendor_document("v1"),
+        vendor_document("v2", stock=changes.pop("own_stock", None)),
+    )
     config = tenant_config(*vendors, pricing=pricing, **changes)
-    return {doubt.path: doubt.message for doubt in lint_warnings(config, is_published=is_published)}
+    return {
+        doubt.path: doubt.message
+        for doubt in lint_warnings(config, is_published=is_published)
+    }
 
 
 def rule(**when: Any) -> dict[str, Any]:
@@ -36,7 +42,9 @@ def rule(**when: Any) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_a_rule_that_an_earlier_one_covers_is_never_come_to(outer: Any, inner: Any) -> None:
+def test_a_rule_that_an_earlier_one_covers_is_never_come_to(
+    outer: Any, inner: Any
+) -> None:
     other = rule(conditions=["refurb"], cost_from=1, brands=["z"])
     found = doubts(other, rule(**outer), rule(**inner))
     assert list(found) == ["pricing.rules.2"]
@@ -77,8 +85,12 @@ def test_no_cost_is_below_0() -> None:
     ],
     ids=str,
 )
-def test_a_fixed_price_that_may_be_under_a_cost_is_doubtful(given: Any, is_doubtful: bool) -> None:
-    assert list(doubts(given)) == (["pricing.rules.0.fixed_price"] if is_doubtful else [])
+def test_a_fixed_price_that_may_be_under_a_cost_is_doubtful(
+    given: Any, is_doubtful: bool
+) -> None:
+    assert list(doubts(given)) == (
+        ["pricing.rules.0.fixed_price"] if is_doubtful else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +111,9 @@ def test_stock_that_offers_nothing_or_all_or_nothing_is_doubtful(
     stock: Any, path: str | None
 ) -> None:
     assert list(doubts(stock=stock)) == ([] if path is None else [path])
-    assert list(doubts(own_stock=stock)) == ([] if path is None else [f"vendors.1.{path}"])
+    assert list(doubts(own_stock=stock)) == (
+        [] if path is None else [f"vendors.1.{path}"]
+    )
 
 
 def test_without_a_published_feed_no_sku_is_kept() -> None:

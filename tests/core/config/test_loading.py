@@ -14,7 +14,11 @@ from pydantic import ValidationError
 
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.columns import CANONICAL_COLUMNS
-from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
+from relay_core.domain.errors import (
+    ConfigError,
+    ConfigFault,
+    UnsupportedSchemaVersionError,
+)
 from support.builders import config_document, tenant_config, vendor_document
 from support.config_documents import (
     ABSENT,
@@ -98,7 +102,10 @@ def test_all_else_has_its_default() -> None:
             "base_margin_pct": "0",
             "min_price": "0",
             "shipping_handling_flat": "0",
-            "map_policy": {"enforce": True, "map_floor_behavior": "max(price, map_price)"},
+            "map_policy": {
+                "enforce": True,
+                "map_floor_behavior": "max(price, map_price)",
+            },
             "rules": [],
             "rounding": {"mode": "nearest", "increment": "0.01"},
             "ending": None,
@@ -148,7 +155,8 @@ def test_all_else_has_its_default() -> None:
         path
         for path, required in all_fields(TenantConfig)
         if not required and "sku_map" not in path and "s3_prefix" not in path
-        if not path.startswith(("triggers.", "vendors.0.stock.")) and "margin_pct" not in path
+        if not path.startswith(("triggers.", "vendors.0.stock."))
+        and "margin_pct" not in path
         if not path.startswith("vendors.0.inbound.pull.")
         if not path.startswith("guards.") or "price_level." in path
     ],
@@ -158,7 +166,9 @@ def test_null_is_as_if_absent(path: str) -> None:
 
 
 def test_null_in_a_trigger_is_as_if_absent() -> None:
-    given = changed("triggers", {"on_upload": {"quiet_seconds": None}, "schedule": None})
+    given = changed(
+        "triggers", {"on_upload": {"quiet_seconds": None}, "schedule": None}
+    )
     assert load_config(given) == load_config(changed("triggers", {"on_upload": {}}))
     assert load_config(changed("triggers", None)).triggers.on_upload is None
 
@@ -174,7 +184,9 @@ def test_null_in_a_trigger_is_as_if_absent() -> None:
         "max_vendor_rows_lost_pct",
     ],
 )
-def test_null_switches_a_guard_off_also_in_the_config_as_it_took_effect(option: str) -> None:
+def test_null_switches_a_guard_off_also_in_the_config_as_it_took_effect(
+    option: str,
+) -> None:
     config = load_config(changed(f"guards.{option}", None))
     assert getattr(config.guards, option) is None
     assert load_config(config.to_document()) == config
@@ -191,7 +203,11 @@ def test_an_option_that_guards_share_cannot_be_null(option: str) -> None:
 
 
 def test_null_is_as_if_absent_for_sections_maps_and_unknown_keys() -> None:
-    parser = {"column_map": {"cost": None}, "defaults": None, "quantity_words": {"x": None}}
+    parser = {
+        "column_map": {"cost": None},
+        "defaults": None,
+        "quantity_words": {"x": None},
+    }
     nulled = config_document(
         vendor_document(parser=parser, sku_map=None), error_policy=None, x=None
     )
@@ -241,7 +257,9 @@ def test_every_fault_of_a_config_is_named_at_once() -> None:
 
 
 def test_the_error_reads_as_path_and_message() -> None:
-    with pytest.raises(ConfigError, match=r"^vendors\.1\.parser\.delimiter: must be one character"):
+    with pytest.raises(
+        ConfigError, match=r"^vendors\.1\.parser\.delimiter: must be one character"
+    ):
         load_config(changed("vendors.1.parser.delimiter", ";;"))
 
 
@@ -260,7 +278,9 @@ def test_what_is_no_mapping_is_refused(document: Any) -> None:
 # --- schema_version -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", [2, 0, -1, "1", "2", True, 1.5, [1], {}, "x" * 1000, 10**1000])
+@pytest.mark.parametrize(
+    "version", [2, 0, -1, "1", "2", True, 1.5, [1], {}, "x" * 1000, 10**1000]
+)
 def test_another_schema_version_comes_before_every_fault(version: Any) -> None:
     with pytest.raises(UnsupportedSchemaVersionError) as caught:
         load_config({"schema_version": version, "unknown": 1})
@@ -294,7 +314,9 @@ def test_vendors_are_selected_in_the_order_of_the_config() -> None:
 
 
 def test_a_vendor_that_the_config_lacks_is_named() -> None:
-    with pytest.raises(ConfigError, match=r'vendors\.1: the config has no vendor "vendr_1"'):
+    with pytest.raises(
+        ConfigError, match=r'vendors\.1: the config has no vendor "vendr_1"'
+    ):
         tenant_config().selecting(["vendor_1", "vendr_1"])
     with pytest.raises(ConfigError, match='no vendor "x"'):
         tenant_config().vendor("x")
@@ -316,23 +338,33 @@ def _decimals(places: int, most: int) -> st.SearchStrategy[Any]:
 @st.composite
 def _parsers(draw: st.DrawFn) -> dict[str, Any]:
     decimal = draw(st.sampled_from([".", ","]))
-    thousands = draw(st.sampled_from([None, *(mark for mark in ",.' " if mark != decimal)]))
+    thousands = draw(
+        st.sampled_from([None, *(mark for mark in ",.' " if mark != decimal)])
+    )
     optional: Mapping[str, st.SearchStrategy[Any]] = {
         "delimiter": st.characters(codec="utf-8", exclude_characters='"\r\n'),
         "encoding": st.sampled_from(["utf-8", "cp1252", "utf-16"]),
-        "column_map": st.dictionaries(st.sampled_from(["sku", "cost", "brand"]), _FILLED),
+        "column_map": st.dictionaries(
+            st.sampled_from(["sku", "cost", "brand"]), _FILLED
+        ),
         "skip_lines": st.integers(0, 10**12),
         "columns": st.lists(_TEXT, min_size=1, max_size=4, unique_by=str.strip),
         "null_values": st.lists(_TEXT, max_size=3),
         "currency_symbols": st.lists(_FILLED, max_size=3),
         "quantity_words": st.dictionaries(_FILLED, st.just(3), max_size=3),
-        "timestamp_formats": st.lists(st.sampled_from(["%d.%m.%Y", "%m/%d/%y %H:%M"]), max_size=2),
+        "timestamp_formats": st.lists(
+            st.sampled_from(["%d.%m.%Y", "%m/%d/%y %H:%M"]), max_size=2
+        ),
         "defaults": st.fixed_dictionaries(
             {}, optional={"title": _TEXT, "condition": st.just("NEW")}
         ),
     }
     rest = draw(st.fixed_dictionaries({}, optional=dict(optional)))
-    fixed = {"format": "csv", "decimal_separator": decimal, "thousands_separator": thousands}
+    fixed = {
+        "format": "csv",
+        "decimal_separator": decimal,
+        "thousands_separator": thousands,
+    }
     return {**fixed, **rest}
 
 
@@ -340,7 +372,11 @@ def _parsers(draw: st.DrawFn) -> dict[str, Any]:
 def _documents(draw: st.DrawFn) -> dict[str, Any]:
     ids = draw(st.lists(_ID, min_size=1, max_size=3, unique=True))
     vendors = [
-        {**vendor_document(vendor_id), "parser": draw(_parsers()), "required": draw(st.booleans())}
+        {
+            **vendor_document(vendor_id),
+            "parser": draw(_parsers()),
+            "required": draw(st.booleans()),
+        }
         for vendor_id in ids
     ]
     return config_document(
@@ -352,7 +388,9 @@ def _documents(draw: st.DrawFn) -> dict[str, Any]:
             "shipping_handling_flat": draw(_decimals(4, 10**6)),
         },
         output={
-            "columns": draw(st.lists(st.sampled_from(CANONICAL_COLUMNS), min_size=1, unique=True))
+            "columns": draw(
+                st.lists(st.sampled_from(CANONICAL_COLUMNS), min_size=1, unique=True)
+            )
         },
         error_policy={"max_invalid_row_pct": draw(_decimals(20, 1))},
     )
@@ -370,14 +408,20 @@ def test_a_config_comes_back_from_its_document(document: dict[str, Any]) -> None
 
 @settings(max_examples=100)
 @given(
-    st.sampled_from([path for path, _ in all_fields(TenantConfig) if "sku_map" not in path]),
+    st.sampled_from(
+        [path for path, _ in all_fields(TenantConfig) if "sku_map" not in path]
+    ),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+        lambda inner: (
+            st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner)
+        ),
         max_leaves=5,
     ),
 )
-def test_any_value_anywhere_gives_a_config_or_a_named_fault(path: str, value: Any) -> None:
+def test_any_value_anywhere_gives_a_config_or_a_named_fault(
+    path: str, value: Any
+) -> None:
     for fault in _faults_or_none(changed(path, value)):
         assert fault.path
         assert fault.message
@@ -399,6 +443,10 @@ def test_reading_a_config_loads_no_frames() -> None:
         "print(sorted({'numpy', 'pandas', 'pandera', 'pyarrow'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "[]"

@@ -30,7 +30,10 @@ def output_of(**output: Any) -> Any:
                 "1.as": "must not be empty",
             },
         ),
-        ([{"column": "price"}, {"constant": "x"}], {"0.as": "required", "1.as": "required"}),
+        (
+            [{"column": "price"}, {"constant": "x"}],
+            {"0.as": "required", "1.as": "required"},
+        ),
         ([{"as": "x"}], {"0": "needs a column or a constant"}),
         ([{**PRICE, "constant": "x"}], {"0": "needs a column or a constant"}),
         ([{**PRICE, "width": 3}], {"0.width": "unknown key"}),
@@ -38,7 +41,9 @@ def output_of(**output: Any) -> Any:
         ([["sku"], 7], {"0": "text is wanted", "1": "no canonical column"}),
     ],
 )
-def test_each_fault_of_a_column_has_its_path(columns: Any, faults: dict[str, str]) -> None:
+def test_each_fault_of_a_column_has_its_path(
+    columns: Any, faults: dict[str, str]
+) -> None:
     found = faults_of(changed("output", {"columns": columns}))
     assert found.keys() == {f"output.columns.{path}" for path in faults}
     for path, message in faults.items():
@@ -66,19 +71,27 @@ def test_what_is_read_is_known_of_every_column() -> None:
 @pytest.mark.parametrize("format", ["jsonl", "parquet"])
 def test_formulas_are_escaped_where_a_spreadsheet_opens_the_file(format: str) -> None:
     found = faults_of(
-        changed("output", {"format": format, "columns": ["sku"], "escape_formulas": True})
+        changed(
+            "output", {"format": format, "columns": ["sku"], "escape_formulas": True}
+        )
     )
     assert found == {
         "output.escape_formulas": f'applies with format "csv" or "tsv", and format is "{format}"; '
         "leave it out"
     }
-    assert not output_of(format=format, columns=["sku"], escape_formulas=False).escape_formulas
+    assert not output_of(
+        format=format, columns=["sku"], escape_formulas=False
+    ).escape_formulas
 
 
 def test_a_snapshot_has_the_columns_as_they_were_written_and_loads_again() -> None:
     columns = ["sku", PRICE, {"constant": "", "as": "none"}, "availability"]
     config = load_config(changed("output", {"format": "tsv", "columns": columns}))
     told = config.to_document()
-    defaults = {"escape_formulas": False, "missing_skus": "drop", "missing_sku_days": 30}
+    defaults = {
+        "escape_formulas": False,
+        "missing_skus": "drop",
+        "missing_sku_days": 30,
+    }
     assert told["output"] == {"format": "tsv", "columns": columns, **defaults}
     assert load_config(told) == config

@@ -21,7 +21,9 @@ def document(*rules: Any, **changes: Any) -> dict[str, Any]:
 
 
 def test_every_fault_of_the_new_fields_is_named_at_once() -> None:
-    vendor = vendor_document(duplicate_skus="merge", stock={"pct": 101, "cap": -1, "caps": 1})
+    vendor = vendor_document(
+        duplicate_skus="merge", stock={"pct": 101, "cap": -1, "caps": 1}
+    )
     faulty = document(
         {
             "when": {
@@ -104,8 +106,15 @@ def test_rules_are_limited_where_they_are_stored_and_not_where_they_were() -> No
 
 
 def test_a_rule_is_read_exactly_and_written_as_it_is_read() -> None:
-    when = {"brands": [" Acme "], "cost_from": "0.10", "cost_below": None, "vendors": ["vendor_1"]}
-    config = load_config(document({"when": when, "margin_pct": "0.250", "fixed_price": None}))
+    when = {
+        "brands": [" Acme "],
+        "cost_from": "0.10",
+        "cost_below": None,
+        "vendors": ["vendor_1"],
+    }
+    config = load_config(
+        document({"when": when, "margin_pct": "0.250", "fixed_price": None})
+    )
     (rule,) = config.pricing.rules
     assert (rule.when.brands, rule.margin_pct) == (("Acme",), Decimal("0.250"))
     assert rule.leave_out is False

@@ -40,47 +40,122 @@ def test_all_but_the_url_has_its_default() -> None:
     ("url", "host", "port", "target", "user"),
     [
         (HTTPS, "files.example.com", 443, "/stock.csv", ""),
-        ("https://Files.example.com:8443/a?b=c", "files.example.com", 8443, "/a?b=c", ""),
+        (
+            "https://Files.example.com:8443/a?b=c",
+            "files.example.com",
+            8443,
+            "/a?b=c",
+            "",
+        ),
         ("https://files.example.com", "files.example.com", 443, "/", ""),
         ("https://8.8.8.8/a", "8.8.8.8", 443, "/a", ""),
         ("http://127.0.0.1:8000/a", "127.0.0.1", 8000, "/a", ""),
         (SFTP, "files.example.com", 22, "/out/stock-*.csv", "acme"),
-        ("sftp://a%40b@files.example.com:2222/x?.csv", "files.example.com", 2222, "/x?.csv", "a@b"),
+        (
+            "sftp://a%40b@files.example.com:2222/x?.csv",
+            "files.example.com",
+            2222,
+            "/x?.csv",
+            "a@b",
+        ),
         ("sftp://a@localhost:2200/x", "localhost", 2200, "/x", "a"),
     ],
 )
-def test_a_url_leads_somewhere(url: str, host: str, port: int, target: str, user: str) -> None:
+def test_a_url_leads_somewhere(
+    url: str, host: str, port: int, target: str, user: str
+) -> None:
     key = {"host_key": KEY} if url.startswith("sftp") else {}
     found = pull_of(url=url, **key).destination(allow_loopback=True)
-    assert (found.host, found.port, found.target, found.user) == (host, port, target, user)
+    assert (found.host, found.port, found.target, found.user) == (
+        host,
+        port,
+        target,
+        user,
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "path", "sentence"),
     [
         ({}, "url", "is required"),
-        ({"url": "ftp://files.example.com/a"}, "url", "must begin with https:// or sftp://"),
-        ({"url": "http://files.example.com/a"}, "url", "must begin with https:// or sftp://"),
+        (
+            {"url": "ftp://files.example.com/a"},
+            "url",
+            "must begin with https:// or sftp://",
+        ),
+        (
+            {"url": "http://files.example.com/a"},
+            "url",
+            "must begin with https:// or sftp://",
+        ),
         ({"url": "https://a@files.example.com/a"}, "url", "no user name"),
-        ({"url": "https://files.example.com:444/a"}, "url", "must have port 443 or 8443"),
+        (
+            {"url": "https://files.example.com:444/a"},
+            "url",
+            "must have port 443 or 8443",
+        ),
         ({"url": "https://10.0.0.1/a"}, "url", "must lead to a public address"),
         ({"url": "https://169.254.169.254/a"}, "url", "must lead to a public address"),
         ({"url": "https://files.example.com/a#b"}, "url", "must have no fragment"),
         ({"url": "https://files.example.com/a b"}, "url", "visible ASCII"),
         ({"url": f"https://files.example.com/{'a' * 2048}"}, "url", "at most 2048"),
-        ({"url": "sftp://files.example.com/a", "host_key": KEY}, "url", "must name the user"),
-        ({"url": "sftp://a:b@files.example.com/a", "host_key": KEY}, "url", "no password"),
-        ({"url": "sftp://a@files.example.com/a/", "host_key": KEY}, "url", "a file's name"),
-        ({"url": "sftp://a@files.example.com/*/a", "host_key": KEY}, "url", "last part alone"),
-        ({"url": "sftp://a@files.example.com:443/a", "host_key": KEY}, "url", "port 22 or 2222"),
+        (
+            {"url": "sftp://files.example.com/a", "host_key": KEY},
+            "url",
+            "must name the user",
+        ),
+        (
+            {"url": "sftp://a:b@files.example.com/a", "host_key": KEY},
+            "url",
+            "no password",
+        ),
+        (
+            {"url": "sftp://a@files.example.com/a/", "host_key": KEY},
+            "url",
+            "a file's name",
+        ),
+        (
+            {"url": "sftp://a@files.example.com/*/a", "host_key": KEY},
+            "url",
+            "last part alone",
+        ),
+        (
+            {"url": "sftp://a@files.example.com:443/a", "host_key": KEY},
+            "url",
+            "port 22 or 2222",
+        ),
         ({"url": SFTP}, "host_key", "is required for sftp"),
-        ({"url": HTTPS, "host_key": KEY}, "host_key", "applies with sftp, and the url is https"),
-        ({"url": SFTP, "host_key": f"host {KEY}"}, "host_key", "a public key in one line"),
-        ({"url": SFTP, "host_key": "ssh-ed25519"}, "host_key", "a public key in one line"),
-        ({"url": SFTP, "host_key": KEY.replace("ed25519", "rsa")}, "host_key", "a public key"),
-        ({"url": SFTP, "host_key": "ssh-dss AAAAB3NzaC1kc3MA"}, "host_key", "a public key"),
+        (
+            {"url": HTTPS, "host_key": KEY},
+            "host_key",
+            "applies with sftp, and the url is https",
+        ),
+        (
+            {"url": SFTP, "host_key": f"host {KEY}"},
+            "host_key",
+            "a public key in one line",
+        ),
+        (
+            {"url": SFTP, "host_key": "ssh-ed25519"},
+            "host_key",
+            "a public key in one line",
+        ),
+        (
+            {"url": SFTP, "host_key": KEY.replace("ed25519", "rsa")},
+            "host_key",
+            "a public key",
+        ),
+        (
+            {"url": SFTP, "host_key": "ssh-dss AAAAB3NzaC1kc3MA"},
+            "host_key",
+            "a public key",
+        ),
         ({"url": HTTPS, "settle_seconds": 5}, "settle_seconds", "applies with sftp"),
-        ({"url": SFTP, "host_key": KEY, "settle_seconds": 3601}, "settle_seconds", "3600"),
+        (
+            {"url": SFTP, "host_key": KEY, "settle_seconds": 3601},
+            "settle_seconds",
+            "3600",
+        ),
         ({"url": HTTPS, "every_minutes": 4}, "every_minutes", "5"),
         ({"url": HTTPS, "every_minutes": 10_081}, "every_minutes", "10080"),
         ({"url": HTTPS, "secret": "a b"}, "secret", "is no id"),
@@ -97,18 +172,24 @@ def test_what_leads_nowhere_or_does_not_apply_is_a_fault(
     assert sentence in fault.message
 
 
-@pytest.mark.parametrize("given", [{"url": HTTPS, "settle_seconds": 60}, {"url": HTTPS}])
+@pytest.mark.parametrize(
+    "given", [{"url": HTTPS, "settle_seconds": 60}, {"url": HTTPS}]
+)
 def test_a_default_may_be_named(given: dict[str, Any]) -> None:
     assert pull_of(**given).settle_seconds == 60
 
 
 def test_a_key_may_have_a_comment() -> None:
-    assert pull_of(url=SFTP, host_key=f" {KEY} root@sftp ").host_key == f"{KEY} root@sftp"
+    assert (
+        pull_of(url=SFTP, host_key=f" {KEY} root@sftp ").host_key == f"{KEY} root@sftp"
+    )
 
 
 def test_a_local_vendor_is_pulled_from_nowhere() -> None:
     inbound = {"type": "local", "pull": {"url": HTTPS}}
-    with pytest.raises(ConfigError, match=r'^vendors\.0\.inbound\.pull: applies with type "s3"'):
+    with pytest.raises(
+        ConfigError, match=r'^vendors\.0\.inbound\.pull: applies with type "s3"'
+    ):
         load_config(config_document(vendor_document("v", inbound=inbound)))
 
 

@@ -63,9 +63,13 @@ def by_hand(cron: str, zone: str, begin: datetime, end: datetime) -> list[dateti
     for instant in minutes(begin, end):
         wall = instant.astimezone(here).replace(tzinfo=None)
         forward = (wall - before) // timedelta(minutes=1)
-        passed = [before + timedelta(minutes=n) for n in range(1, forward + 1)] or [wall]
+        passed = [before + timedelta(minutes=n) for n in range(1, forward + 1)] or [
+            wall
+        ]
         matches = [
-            each for each in passed if each.minute in wanted.minutes and each.hour in wanted.hours
+            each
+            for each in passed
+            if each.minute in wanted.minutes and each.hour in wanted.hours
         ]
         if cron.split()[1].startswith("*"):
             is_due = wall in matches
@@ -94,9 +98,24 @@ def test_due_times_are_those_that_a_minute_by_minute_look_finds(
 @pytest.mark.parametrize(
     ("cron", "zone", "day", "expected"),
     [
-        ("30 2 * * *", "Europe/Berlin", date(2026, 3, 29), ["29 03:00 +0200", "30 02:30 +0200"]),
-        ("30 2 * * *", "Europe/Berlin", date(2026, 10, 25), ["25 02:30 +0200", "26 02:30 +0100"]),
-        ("30 1 * * *", "America/Chicago", date(2026, 11, 1), ["01 01:30 -0500", "02 01:30 -0600"]),
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            date(2026, 3, 29),
+            ["29 03:00 +0200", "30 02:30 +0200"],
+        ),
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            date(2026, 10, 25),
+            ["25 02:30 +0200", "26 02:30 +0100"],
+        ),
+        (
+            "30 1 * * *",
+            "America/Chicago",
+            date(2026, 11, 1),
+            ["01 01:30 -0500", "02 01:30 -0600"],
+        ),
         (
             "15 2 * * *",
             "Australia/Lord_Howe",
@@ -115,19 +134,25 @@ def test_a_time_of_day_runs_once_on_each_day(
     cron: str, zone: str, day: date, expected: list[str]
 ) -> None:
     begin, _ = night(zone, day)
-    assert clock(due(cron, zone, begin, begin + timedelta(days=2)), zone)[:2] == expected
+    assert (
+        clock(due(cron, zone, begin, begin + timedelta(days=2)), zone)[:2] == expected
+    )
 
 
 def test_hours_that_begin_with_a_star_follow_elapsed_time() -> None:
     begin, _ = night("Europe/Berlin", date(2026, 10, 25))
     found = due("0 * * * *", "Europe/Berlin", begin, begin + timedelta(hours=5))
-    assert {later - earlier for earlier, later in pairwise(found)} == {timedelta(hours=1)}
+    assert {later - earlier for earlier, later in pairwise(found)} == {
+        timedelta(hours=1)
+    }
 
 
 def test_times_that_fall_on_one_minute_run_once() -> None:
     begin, _ = night("Europe/Berlin", date(2026, 3, 29))
     found = due("*/15 2,3 * * *", "Europe/Berlin", begin, begin + timedelta(hours=5))
-    assert clock(found, "Europe/Berlin") == [f"29 03:{n:02d} +0200" for n in (0, 15, 30, 45)]
+    assert clock(found, "Europe/Berlin") == [
+        f"29 03:{n:02d} +0200" for n in (0, 15, 30, 45)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -144,9 +169,13 @@ def test_times_that_fall_on_one_minute_run_once() -> None:
         ("  5   23 *  * * ", datetime(2026, 3, 1, 23, 5, tzinfo=UTC)),
     ],
 )
-def test_the_next_time_is_the_first_after_an_instant(cron: str, expected: datetime) -> None:
+def test_the_next_time_is_the_first_after_an_instant(
+    cron: str, expected: datetime
+) -> None:
     config = tenant_config(triggers={"schedule": {"cron": cron}})
-    assert config.next_run_after(datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)) == expected
+    assert (
+        config.next_run_after(datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)) == expected
+    )
 
 
 def test_a_due_time_is_not_after_itself() -> None:
@@ -199,5 +228,7 @@ def test_a_quiet_time_is_at_most_an_hour(seconds: object) -> None:
 
 
 def test_a_snapshot_loads_as_a_config() -> None:
-    config = tenant_config(triggers={"on_upload": {}, "schedule": {"cron": "0 6 * * *"}})
+    config = tenant_config(
+        triggers={"on_upload": {}, "schedule": {"cron": "0 6 * * *"}}
+    )
     assert tenant_config(**config.to_document()) == config

@@ -34,28 +34,60 @@ from support.config_documents import (
         ("timezone", "posix/UTC", "is no IANA time zone"),
         ("timezone", "right/UTC", "is no IANA time zone"),
         ("timezone", "zone.tab", "is no IANA time zone"),
-        ("timezone", "localtime", "is no IANA time zone, such as America/Chicago or UTC"),
+        (
+            "timezone",
+            "localtime",
+            "is no IANA time zone, such as America/Chicago or UTC",
+        ),
         ("timezone", "", "is no IANA time zone"),
         ("timezone", "x" * 5000, "is no IANA time zone"),
         ("default_currency", "usd", 'did you mean "USD"?'),
         ("default_currency", "AAA", "is no currency code"),
         ("vendors", [], "must not be empty"),
         ("vendors", {}, "a list is wanted, not a mapping"),
-        ("vendors.0", "vendor_1", 'a mapping of keys to values is wanted, not text "vendor_1"'),
+        (
+            "vendors.0",
+            "vendor_1",
+            'a mapping of keys to values is wanted, not text "vendor_1"',
+        ),
         ("vendors.0.required", "true", "true or false is wanted, without quotes"),
         ("vendors.0.required", 1, "true or false is wanted, without quotes"),
         ("vendors.1.vendor_id", "vendor_1", "stands more than once"),
         ("vendors.0.vendor_id", "a/b", "is no id"),
         ("vendors.0.inbound.type", "ftp", 'must be one of "s3", "local"'),
-        ("vendors.0.inbound.s3_prefix", "tenants/other/x/", 'must start with "tenants/acme/"'),
-        ("vendors.0.inbound.s3_prefix", "tenants/acme2/", 'must start with "tenants/acme/"'),
-        ("vendors.0.inbound.s3_prefix", "/tenants/acme/", 'must start with "tenants/acme/"'),
-        ("vendors.0.inbound.s3_prefix", "s3://b/tenants/acme/", "leave s3:// and the bucket out"),
+        (
+            "vendors.0.inbound.s3_prefix",
+            "tenants/other/x/",
+            'must start with "tenants/acme/"',
+        ),
+        (
+            "vendors.0.inbound.s3_prefix",
+            "tenants/acme2/",
+            'must start with "tenants/acme/"',
+        ),
+        (
+            "vendors.0.inbound.s3_prefix",
+            "/tenants/acme/",
+            'must start with "tenants/acme/"',
+        ),
+        (
+            "vendors.0.inbound.s3_prefix",
+            "s3://b/tenants/acme/",
+            "leave s3:// and the bucket out",
+        ),
         ("vendors.0.inbound.s3_prefix", "tenants/acme/../other/", "must not hold //"),
         ("vendors.0.inbound.s3_prefix", "tenants/acme/./x", "must not hold //"),
         ("vendors.0.inbound.s3_prefix", "tenants/acme//x", "must not hold //"),
-        ("vendors.0.inbound.s3_prefix", "tenants/acme/a\nb", "must not hold control characters"),
-        ("vendors.0.inbound.s3_prefix", "tenants/acme/" + "é" * 600, "longer than the 1024 bytes"),
+        (
+            "vendors.0.inbound.s3_prefix",
+            "tenants/acme/a\nb",
+            "must not hold control characters",
+        ),
+        (
+            "vendors.0.inbound.s3_prefix",
+            "tenants/acme/" + "é" * 600,
+            "longer than the 1024 bytes",
+        ),
         ("vendors.0.sku_map", "map.csv", "a mapping of keys to values is wanted"),
         (
             P + "format",
@@ -77,7 +109,11 @@ from support.config_documents import (
         (P + "encoding", "", "is no text encoding"),
         (P + "encoding", "punycode", "encodes host names, not feeds"),
         (P + "encoding", "IDNA", "encodes host names, not feeds"),
-        (P + "column_map", ["sku"], "a mapping of keys to values is wanted, not a list"),
+        (
+            P + "column_map",
+            ["sku"],
+            "a mapping of keys to values is wanted, not a list",
+        ),
         (P + "skip_lines", -1, "must be 0 or more"),
         (P + "skip_lines", "2", "a whole number is wanted, without quotes"),
         (P + "skip_lines", 1.5, "a whole number in plain digits is wanted"),
@@ -106,23 +142,51 @@ from support.config_documents import (
         ("pricing.min_price", 1_000_000_000, "must be below 1,000,000,000"),
         ("pricing.shipping_handling_flat", "-0.0001", "must be 0 or more"),
         ("pricing.map_policy.enforce", "no", "true or false is wanted"),
-        ("pricing.map_policy.map_floor_behavior", "min", 'must be "max(price, map_price)"'),
+        (
+            "pricing.map_policy.map_floor_behavior",
+            "min",
+            'must be "max(price, map_price)"',
+        ),
         ("pricing.rounding.mode", "half_up", 'must be one of "nearest", "up", "down"'),
         ("guards.mode", False, "put it in quotes"),  # as YAML reads ``off``
         ("pricing.rounding.increment", 0, "must be 0.0001 or more"),
         ("pricing.rounding.increment", "0.00015", "has more than 4 decimal places"),
         ("merge.strategy", "cheapest", 'must be "best_offer"'),
         ("merge.best_offer.sort_by", "in_stock_desc", "a list is wanted, not text"),
-        ("merge.best_offer.landed_cost.include_shipping_handling", 0, "true or false is wanted"),
-        ("merge.best_offer.fallback_lead_time_days", 2147483648, "must be 2147483647 or less"),
+        (
+            "merge.best_offer.landed_cost.include_shipping_handling",
+            0,
+            "true or false is wanted",
+        ),
+        (
+            "merge.best_offer.fallback_lead_time_days",
+            2147483648,
+            "must be 2147483647 or less",
+        ),
         ("output.format", "json", 'must be one of "csv", "tsv", "jsonl", "parquet"'),
         ("output.columns", [], "must not be empty"),
         ("error_policy.max_invalid_rows", -1, "must be 0 or more"),
-        ("error_policy.max_invalid_rows", "5", "a whole number is wanted, without quotes"),
-        ("error_policy.max_invalid_row_pct", "1.0000000000000000000001", "must be 1 or less"),
+        (
+            "error_policy.max_invalid_rows",
+            "5",
+            "a whole number is wanted, without quotes",
+        ),
+        (
+            "error_policy.max_invalid_row_pct",
+            "1.0000000000000000000001",
+            "must be 1 or less",
+        ),
         ("error_policy.max_invalid_row_pct", -0.1, "must be 0 or more"),
-        ("error_policy.fail_on_missing_required_columns", "x", "true or false is wanted"),
-        ("error_policy.missing_required_vendor_policy", "warn", 'did you mean "warn_only"?'),
+        (
+            "error_policy.fail_on_missing_required_columns",
+            "x",
+            "true or false is wanted",
+        ),
+        (
+            "error_policy.missing_required_vendor_policy",
+            "warn",
+            'did you mean "warn_only"?',
+        ),
         ("schema_versoin", 1, 'unknown key; did you mean "schema_version"?'),
         ("vendors.0.name", "x", "unknown key"),
         (P + "delimeter", ";", 'unknown key; did you mean "delimiter"?'),
@@ -143,20 +207,36 @@ def test_a_fault_is_named_by_its_path(path: str, value: Any, message: str) -> No
         (P + "columns", ["a", " a ", "b", False], ["1", "3"]),
         (P + "null_values", ["NA", True, ["x"]], ["1", "2"]),
         (P + "currency_symbols", ["$", " ", ""], ["1", "2"]),
-        (P + "column_map", {"sku": "a", "cst": "b", "vendor_id": "c"}, ["cst", "vendor_id"]),
-        (P + "column_map", {"sku": True, "cost": " ", "price": ["p"]}, ["sku", "cost", "price"]),
+        (
+            P + "column_map",
+            {"sku": "a", "cst": "b", "vendor_id": "c"},
+            ["cst", "vendor_id"],
+        ),
+        (
+            P + "column_map",
+            {"sku": True, "cost": " ", "price": ["p"]},
+            ["sku", "cost", "price"],
+        ),
         (
             P + "defaults",
             {"vendor_id": "x", "qty": "1", "brand": {}},
             ["vendor_id", "qty", "brand"],
         ),
-        (P + "quantity_words", {"a": -1, "b": 2147483648, "c": "1", " ": 1}, ["a", "b", "c", " "]),
+        (
+            P + "quantity_words",
+            {"a": -1, "b": 2147483648, "c": "1", " ": 1},
+            ["a", "b", "c", " "],
+        ),
         (P + "quantity_words", {"yes": 1, "Yes ": 2, "YES": 1}, ["Yes "]),
         (P + "timestamp_formats", ["%Y-%m-%d", "%d/%m", "%Q %Y %m %d"], ["1", "2"]),
     ],
 )
-def test_each_faulty_item_is_named_at_once(path: str, value: Any, expected: list[str]) -> None:
-    assert list(faults_of(changed(path, value))) == [f"{path}.{step}" for step in expected]
+def test_each_faulty_item_is_named_at_once(
+    path: str, value: Any, expected: list[str]
+) -> None:
+    assert list(faults_of(changed(path, value))) == [
+        f"{path}.{step}" for step in expected
+    ]
 
 
 # --- values -------------------------------------------------------------------------------------
@@ -178,8 +258,12 @@ def test_each_faulty_item_is_named_at_once(path: str, value: Any, expected: list
         ("0e-500", "0"),
     ],
 )
-def test_a_decimal_is_read_exactly_from_its_source_text(written: str, value: str) -> None:
-    text = json.dumps(config_document()).replace('"base_margin_pct": "0"', "base_margin_pct: @")
+def test_a_decimal_is_read_exactly_from_its_source_text(
+    written: str, value: str
+) -> None:
+    text = json.dumps(config_document()).replace(
+        '"base_margin_pct": "0"', "base_margin_pct: @"
+    )
     document = parse_document(text.replace("@", written), format="yaml")
     margin = load_config(document).pricing.base_margin_pct
     assert margin == Decimal(value)
@@ -212,7 +296,9 @@ def test_the_share_of_invalid_rows_has_no_limit_of_places() -> None:
         ("'no'", "no"),
     ],
 )
-def test_where_text_is_wanted_a_number_is_its_source_text(written: str, text: str) -> None:
+def test_where_text_is_wanted_a_number_is_its_source_text(
+    written: str, text: str
+) -> None:
     yaml = json.dumps(config_document(vendor_document(parser={"null_values": ["@"]})))
     document = parse_document(yaml.replace('"@"', written), format="yaml")
     assert load_config(document).vendors[0].parser.null_values == (text,)
@@ -220,13 +306,17 @@ def test_where_text_is_wanted_a_number_is_its_source_text(written: str, text: st
 
 @pytest.mark.parametrize("word", ["no", "on", "yes", "off", "true", "False"])
 def test_a_boolean_where_text_is_wanted_says_to_quote_it(word: str) -> None:
-    text = json.dumps(config_document(vendor_document(parser={"column_map": {"brand": "@"}})))
+    text = json.dumps(
+        config_document(vendor_document(parser={"column_map": {"brand": "@"}}))
+    )
     document = parse_document(text.replace('"@"', word), format="yaml")
     assert QUOTE_IT in faults_of(document)["vendors.0.parser.column_map.brand"]
 
 
 def test_an_unquoted_no_as_a_word_says_to_quote_it_and_a_quoted_one_is_read() -> None:
-    text = json.dumps(config_document(vendor_document(parser={"quantity_words": {"@": 0}})))
+    text = json.dumps(
+        config_document(vendor_document(parser={"quantity_words": {"@": 0}}))
+    )
     unquoted = parse_document(text.replace('"@"', "no"), format="yaml")
     assert QUOTE_IT in faults_of(unquoted)["vendors.0.parser.quantity_words.no"]
     quoted = parse_document(text.replace('"@"', "'no'"), format="yaml")
@@ -234,7 +324,10 @@ def test_an_unquoted_no_as_a_word_says_to_quote_it_and_a_quoted_one_is_read() ->
 
 
 def test_numbers_as_words_are_their_source_text() -> None:
-    assert parser_of(quantity_words={100: 5, "007": 7}).quantity_words == {"100": 5, "007": 7}
+    assert parser_of(quantity_words={100: 5, "007": 7}).quantity_words == {
+        "100": 5,
+        "007": 7,
+    }
 
 
 def test_names_and_words_are_trimmed_and_keep_their_order() -> None:
@@ -272,9 +365,13 @@ def test_a_prefix_ends_in_a_slash(written: str) -> None:
 
 def test_a_name_with_two_dots_in_it_is_a_fine_key() -> None:
     sku_map = {"type": "s3", "s3_key": "tenants/acme/maps/v1..2.csv"}
-    assert tenant_config(vendor_document(sku_map=sku_map)).vendors[0].sku_map is not None
+    assert (
+        tenant_config(vendor_document(sku_map=sku_map)).vendors[0].sku_map is not None
+    )
 
 
 def test_an_empty_sort_order_is_the_default() -> None:
-    config = tenant_config(merge={"strategy": "best_offer", "best_offer": {"sort_by": []}})
+    config = tenant_config(
+        merge={"strategy": "best_offer", "best_offer": {"sort_by": []}}
+    )
     assert config.merge.best_offer.sort_by == ("in_stock_desc", "lowest_landed_cost")

@@ -85,7 +85,19 @@ def test_a_whole_number_is_a_quantity(text: str, quantity: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["12.5", ".0", "", "1e2", "2147483648", "9" * 5000, "1 2", "--1", "٣", "In stock", "-1.5"],
+    [
+        "12.5",
+        ".0",
+        "",
+        "1e2",
+        "2147483648",
+        "9" * 5000,
+        "1 2",
+        "--1",
+        "٣",
+        "In stock",
+        "-1.5",
+    ],
 )
 def test_what_is_no_whole_number_in_range_is_an_invalid_quantity(text: str) -> None:
     assert fault_of(read_quantity, text, Parser()) == RowFault.INVALID_QUANTITY
@@ -93,13 +105,19 @@ def test_what_is_no_whole_number_in_range_is_an_invalid_quantity(text: str) -> N
 
 
 @pytest.mark.parametrize("text", ["-1", "-1.0", "-" + "9" * 5000])
-def test_a_quantity_below_zero_has_a_fault_of_its_own_and_a_lead_time_has_not(text: str) -> None:
+def test_a_quantity_below_zero_has_a_fault_of_its_own_and_a_lead_time_has_not(
+    text: str,
+) -> None:
     assert fault_of(read_quantity, text, Parser()) == RowFault.NEGATIVE_QUANTITY
     assert fault_of(read_lead_time, text, Parser()) == RowFault.INVALID_LEAD_TIME
 
 
-def test_quantity_words_are_the_whole_cell_in_any_case_and_come_before_the_number() -> None:
-    parser = Parser(quantity_words={" In Stock": 10, ">100": 100, "5": 50, "STRASSE": 1})
+def test_quantity_words_are_the_whole_cell_in_any_case_and_come_before_the_number() -> (
+    None
+):
+    parser = Parser(
+        quantity_words={" In Stock": 10, ">100": 100, "5": 50, "STRASSE": 1}
+    )
     assert [read_quantity(t, parser) for t in ("in stock ", ">100", "5", "straße")] == [
         10,
         100,
@@ -129,7 +147,9 @@ def test_thousands_stand_in_groups_of_three_where_they_stand(
     decimal = "." if separator == "," else ","
     parser = Parser(thousands_separator=separator, decimal_separator=decimal)
     assert {read_quantity(text, parser) for text in good} <= {1970, 970}
-    assert {fault_of(read_quantity, text, parser) for text in bad} == {RowFault.INVALID_QUANTITY}
+    assert {fault_of(read_quantity, text, parser) for text in bad} == {
+        RowFault.INVALID_QUANTITY
+    }
 
 
 # --- money --------------------------------------------------------------------------------------
@@ -193,16 +213,25 @@ def test_the_other_separator_makes_an_amount_invalid() -> None:
     parser = Parser(decimal_separator=",", thousands_separator=".")
     assert read_money("1.234,50", parser) == 12_345_000
     assert fault_of(read_money, "1,234.50", parser) == RowFault.INVALID_DECIMAL
-    assert fault_of(read_money, "12.50", Parser(decimal_separator=",")) == RowFault.INVALID_DECIMAL
+    assert (
+        fault_of(read_money, "12.50", Parser(decimal_separator=","))
+        == RowFault.INVALID_DECIMAL
+    )
 
 
-@pytest.mark.parametrize("text", ["$1.50", "US$ 1.50", "1.50 USD", "$1.50\u00a0USD", "US$1.50$"])
-def test_one_currency_symbol_is_taken_from_each_end_the_longest_first(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["$1.50", "US$ 1.50", "1.50 USD", "$1.50\u00a0USD", "US$1.50$"]
+)
+def test_one_currency_symbol_is_taken_from_each_end_the_longest_first(
+    text: str,
+) -> None:
     parser = Parser(currency_symbols=("$", "US$", "USD"))
     assert read_money(text, parser) == 15_000
 
 
-@pytest.mark.parametrize("text", ["$$1.50", "1.50 usd", "-$1.50", "$", "$USD", "1.50 USD $"])
+@pytest.mark.parametrize(
+    "text", ["$$1.50", "1.50 usd", "-$1.50", "$", "$USD", "1.50 USD $"]
+)
 def test_more_symbols_than_one_an_end_are_no_amount(text: str) -> None:
     parser = Parser(currency_symbols=("$", "USD"))
     assert fault_of(read_money, text, parser) == RowFault.INVALID_DECIMAL
@@ -317,7 +346,9 @@ def test_other_dates_are_refused(text: str) -> None:
     assert fault_of(read_timestamp, text, Parser(), UTC) == RowFault.INVALID_TIMESTAMP
 
 
-def test_a_local_time_is_in_the_zone_the_first_of_two_and_moved_out_of_the_gap() -> None:
+def test_a_local_time_is_in_the_zone_the_first_of_two_and_moved_out_of_the_gap() -> (
+    None
+):
     def read(text: str) -> int:
         return read_timestamp(text, Parser(), CHICAGO)
 
@@ -332,9 +363,14 @@ def test_the_vendors_formats_are_tried_in_order_after_the_iso_form() -> None:
     assert read_timestamp("2026-03-01", parser, UTC) == micros(2026, 3, 1)
     assert read_timestamp("02/03/2026", parser, UTC) == micros(2026, 3, 2)
     assert read_timestamp("02/13/2026", parser, UTC) == micros(2026, 2, 13)
-    assert read_timestamp("1 mar 2026 12:00 +0100", parser, CHICAGO) == micros(2026, 3, 1, 11)
+    assert read_timestamp("1 mar 2026 12:00 +0100", parser, CHICAGO) == micros(
+        2026, 3, 1, 11
+    )
     assert read_timestamp("02/03/2026", parser, CHICAGO) == micros(2026, 3, 2, 6)
-    assert fault_of(read_timestamp, "02/03/1899", parser, UTC) == RowFault.INVALID_TIMESTAMP
+    assert (
+        fault_of(read_timestamp, "02/03/1899", parser, UTC)
+        == RowFault.INVALID_TIMESTAMP
+    )
 
 
 # --- by column ----------------------------------------------------------------------------------
@@ -357,13 +393,18 @@ def test_the_vendors_formats_are_tried_in_order_after_the_iso_form() -> None:
         ("title", "", None),
     ],
 )
-def test_each_column_is_read_by_its_own_rule(column: str, text: str, value: object) -> None:
+def test_each_column_is_read_by_its_own_rule(
+    column: str, text: str, value: object
+) -> None:
     assert read_cell(column, text, Parser(), UTC) == value
 
 
 def test_a_null_is_a_fault_of_the_required_columns_alone() -> None:
     assert fault_of(read_cell, "sku", " ", Parser(), UTC) == RowFault.MISSING_SKU
-    assert fault_of(read_cell, "quantity_available", "", Parser(), UTC) == RowFault.MISSING_QUANTITY
+    assert (
+        fault_of(read_cell, "quantity_available", "", Parser(), UTC)
+        == RowFault.MISSING_QUANTITY
+    )
 
 
 def test_a_message_shows_the_cell_and_what_to_do() -> None:

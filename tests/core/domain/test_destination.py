@@ -10,7 +10,14 @@ from relay_core.domain.destination import UnfitUrlError, is_public, judge_url
 @pytest.mark.parametrize(
     "text",
     [
-        *("8.8.8.8", "192.0.1.1", "172.15.0.1", "172.32.0.1", "100.63.0.1", "2606:4700::1111"),
+        *(
+            "8.8.8.8",
+            "192.0.1.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "100.63.0.1",
+            "2606:4700::1111",
+        ),
         *("::ffff:8.8.8.8", "2002:808:808::", "64:ff9b::8.8.8.8", "::8.8.8.8"),
     ],
 )
@@ -21,11 +28,41 @@ def test_an_address_that_everybody_reaches_is_public(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1"),
-        *("192.0.0.8", "192.0.0.9", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1"),
+        *(
+            "0.0.0.0",
+            "10.0.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+        ),
+        *(
+            "192.0.0.8",
+            "192.0.0.9",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.1.1",
+            "198.18.0.1",
+        ),
         *("198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.250", "240.0.0.1"),
-        *("255.255.255.255", "::", "::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%eth0"),
-        *("fec0::1", "ff02::1", "ff0e::1", "2001:db8::1", "3fff::1", "100::1", "4000::1"),
+        *(
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fe80::1%eth0",
+        ),
+        *(
+            "fec0::1",
+            "ff02::1",
+            "ff0e::1",
+            "2001:db8::1",
+            "3fff::1",
+            "100::1",
+            "4000::1",
+        ),
         *("5f00::1", "2001::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:10::1"),
     ],
 )
@@ -33,8 +70,12 @@ def test_an_address_of_our_own_networks_or_of_nobody_is_not(text: str) -> None:
     assert not is_public(ip_address(text))
 
 
-@pytest.mark.parametrize("inner", ["127.0.0.1", "169.254.169.254", "10.0.0.1", "224.0.0.1"])
-@pytest.mark.parametrize("form", ["::ffff:{}", "64:ff9b::{}", "::{}", "64:ff9b:1::{}", "6to4"])
+@pytest.mark.parametrize(
+    "inner", ["127.0.0.1", "169.254.169.254", "10.0.0.1", "224.0.0.1"]
+)
+@pytest.mark.parametrize(
+    "form", ["::ffff:{}", "64:ff9b::{}", "::{}", "64:ff9b:1::{}", "6to4"]
+)
 def test_an_address_is_judged_by_what_it_wraps(inner: str, form: str) -> None:
     number = int(ip_address(inner))
     six = f"2002:{number >> 16:x}:{number & 0xFFFF:x}::1"
@@ -54,8 +95,18 @@ def test_an_address_is_judged_by_what_it_wraps(inner: str, form: str) -> None:
         ),
         ("https://a.example:443?b", "https://a.example:443", "/?b", "a.example"),
         ("https://8.8.8.8/", "https://8.8.8.8:443", "/", "8.8.8.8"),
-        ("https://[2606:4700::1111]/", "https://[2606:4700::1111]:443", "/", "[2606:4700::1111]"),
-        ("https://xn--bcher-kva.example/", "https://xn--bcher-kva.example:443", "/", None),
+        (
+            "https://[2606:4700::1111]/",
+            "https://[2606:4700::1111]:443",
+            "/",
+            "[2606:4700::1111]",
+        ),
+        (
+            "https://xn--bcher-kva.example/",
+            "https://xn--bcher-kva.example:443",
+            "/",
+            None,
+        ),
     ],
 )
 def test_a_url_of_a_public_host_is_taken(
@@ -149,7 +200,9 @@ def test_loopback_is_taken_by_http_and_any_port_where_it_is_allowed(
         ("ftp://localhost/", "must begin with https://"),
     ],
 )
-def test_other_hosts_gain_nothing_where_loopback_is_allowed(url: str, problem: str) -> None:
+def test_other_hosts_gain_nothing_where_loopback_is_allowed(
+    url: str, problem: str
+) -> None:
     with pytest.raises(UnfitUrlError, match=problem):
         judge_url(url, allow_loopback=True)
 

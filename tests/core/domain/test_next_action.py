@@ -22,7 +22,9 @@ OF_VENDORS = {
 
 
 def failed(code: str, *vendors: str, **more: str) -> str:
-    return next_action(RunFailure(code, "what is wrong", Stage.NORMALIZE, vendors, **more))
+    return next_action(
+        RunFailure(code, "what is wrong", Stage.NORMALIZE, vendors, **more)
+    )
 
 
 @pytest.mark.parametrize("code", [*FailureCode, VENDOR_ROWS])
@@ -44,7 +46,11 @@ def test_a_failure_of_vendors_names_them(code: str) -> None:
 def test_a_failure_is_about_the_vendors_whose_code_it_has() -> None:
     faults = [
         ReportEntry(code, "what is wrong", vendor_id=vendor)
-        for code, vendor in (("DECODE_ERROR", "b"), ("invalid_input", "a"), ("DECODE_ERROR", "c"))
+        for code, vendor in (
+            ("DECODE_ERROR", "b"),
+            ("invalid_input", "a"),
+            ("DECODE_ERROR", "c"),
+        )
     ]
     failure = failure_of(faults, Stage.NORMALIZE)
     assert failure is not None
@@ -58,6 +64,9 @@ def test_what_would_mend_most_rows_is_named() -> None:
 
 
 def test_a_config_that_does_not_validate_is_to_be_corrected_not_the_platform() -> None:
-    tenants, operators = failed("POISON_JOB", attempt_code="invalid_config"), failed("POISON_JOB")
+    tenants, operators = (
+        failed("POISON_JOB", attempt_code="invalid_config"),
+        failed("POISON_JOB"),
+    )
     assert "tenant's config" in tenants
     assert "log" in operators

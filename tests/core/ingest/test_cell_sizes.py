@@ -41,7 +41,9 @@ def place(message: str) -> str:
         pytest.param(b'"%b"' % (b"x" * 100), b"x", id="quoted"),
         pytest.param(b'"%b"' % (b'""' * 100), b"x", id="quotes written twice"),
         pytest.param(b'"%b"' % (b"\n," * 50), b"x", id="lines in quotes"),
-        pytest.param(b'"%b"%b' % (b"x" * 50, b"y" * 50), b"y", id="text after the quote"),
+        pytest.param(
+            b'"%b"%b' % (b"x" * 50, b"y" * 50), b"y", id="text after the quote"
+        ),
         pytest.param(f"x{'é' * 49}x".encode(), b"x", id="of two bytes"),
     ],
 )
@@ -73,7 +75,9 @@ def test_a_cell_of_a_record_that_does_not_fit_is_judged_before_its_width(
     assert place(refused(feed % (b"x" * 101))) == f"record 7, column {column}"
 
 
-@pytest.mark.parametrize("before", [b"", b"\n", b" , \n"], ids=["first", "empty", "blank"])
+@pytest.mark.parametrize(
+    "before", [b"", b"\n", b" , \n"], ids=["first", "empty", "blank"]
+)
 @pytest.mark.parametrize("quote", [b"", b'"'])
 def test_a_header_is_a_cell_of_record_1(before: bytes, quote: bytes) -> None:
     feed = before + b"sku," + quote + b"%b" + quote + b"\na,1\n"
@@ -87,20 +91,26 @@ def test_the_first_of_several_large_cells_is_told() -> None:
 
 
 def test_a_feed_without_a_header_counts_from_its_first_record() -> None:
-    message = refused(b"a,1\n%b,1\n" % (b"x" * 101), columns=["sku", "quantity_available"])
+    message = refused(
+        b"a,1\n%b,1\n" % (b"x" * 101), columns=["sku", "quantity_available"]
+    )
     assert place(message) == 'record 2, column 1 ("sku")'
 
 
 def test_a_cell_is_measured_with_the_delimiter_that_stands_in_it() -> None:
     feed = 'sku¦quantity_available\na¦1\n"{}"¦2\n'
     assert read(feed.format("¦" * 50).encode(), delimiter="¦") == 2
-    assert "record 3, column 1" in refused(feed.format("¦" * 50 + "x").encode(), delimiter="¦")
+    assert "record 3, column 1" in refused(
+        feed.format("¦" * 50 + "x").encode(), delimiter="¦"
+    )
 
 
 def test_a_cell_is_measured_as_utf_8_whatever_the_feeds_encoding() -> None:
     feed = "sku,quantity_available\n{},1\n"
     assert read(feed.format("é" * 50).encode("latin-1"), encoding="latin-1") == 1
-    assert "record 2" in refused(feed.format("é" * 51).encode("latin-1"), encoding="latin-1")
+    assert "record 2" in refused(
+        feed.format("é" * 51).encode("latin-1"), encoding="latin-1"
+    )
 
 
 @pytest.mark.parametrize("quote", [b"", b'"'], ids=["plain", "quoted"])
@@ -122,13 +132,17 @@ def test_a_quote_that_is_left_open_for_longer_than_a_cell_may_be_is_a_large_cell
     assert 'the quote that opens in line 5, or write it twice ("")' in message
 
 
-def test_a_quote_in_the_header_that_is_left_open_for_longer_is_a_large_cell_too() -> None:
+def test_a_quote_in_the_header_that_is_left_open_for_longer_is_a_large_cell_too() -> (
+    None
+):
     assert place(refused(b'sku,"qty' + b"\na,1" * 100)) == "record 1, column 2"
 
 
 def test_a_quote_that_is_never_closed_is_none_where_the_feed_ends_before() -> None:
     feed = HEADER + b'a,1,"' + b'""' * 100
-    with pytest.raises(FeedUnreadableError, match=re.escape("opens in line 2 is never")) as caught:
+    with pytest.raises(
+        FeedUnreadableError, match=re.escape("opens in line 2 is never")
+    ) as caught:
         read(feed)
     assert caught.value.error_code == "DECODE_ERROR"
     assert "record 2" in refused(feed + b"x")
@@ -136,5 +150,7 @@ def test_a_quote_that_is_never_closed_is_none_where_the_feed_ends_before() -> No
 
 def test_a_record_of_many_cells_within_the_limit_is_read_whatever_its_size() -> None:
     cells = b",".join([b"x" * (1 << 20)] * 14)
-    header = b"sku,quantity_available," + b",".join(b"h%d" % place for place in range(12))
+    header = b"sku,quantity_available," + b",".join(
+        b"h%d" % place for place in range(12)
+    )
     assert read(header + b"\n" + cells + b"\n" + cells, Limits()) == 2

@@ -38,7 +38,9 @@ def test_a_character_cut_at_the_end_of_a_head_speaks_against_nothing() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
-def test_the_first_bytes_that_are_not_ascii_tell_however_late_they_come(encoding: str) -> None:
+def test_the_first_bytes_that_are_not_ascii_tell_however_late_they_come(
+    encoding: str,
+) -> None:
     data = b"A,1\n" * 50_000 + TEXT.encode(encoding)
     assert guess_encoding(data, "ascii", is_whole=True) == encoding
     assert likely_encodings(data)[0] == encoding

@@ -8,9 +8,13 @@ from relay_core.ingest.column_mapping import missing_columns
 
 
 @pytest.mark.parametrize(
-    "headers", [["h"] * 100_000, ["h" * 100_000] * 20, [""] * 100_000], ids=["many", "long", "none"]
+    "headers",
+    [["h"] * 100_000, ["h" * 100_000] * 20, [""] * 100_000],
+    ids=["many", "long", "none"],
 )
-def test_a_message_names_some_of_many_headers_and_cuts_long_ones(headers: list[str]) -> None:
+def test_a_message_names_some_of_many_headers_and_cuts_long_ones(
+    headers: list[str],
+) -> None:
     message = str(missing_columns(["sku", "quantity_available"], headers))
 
     assert len(message) < 5_000

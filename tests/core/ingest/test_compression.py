@@ -42,11 +42,20 @@ ZIP = archive({"feed.csv": TEXT})
     [
         TEXT,
         GZIP,
-        b"".join(gzip.compress(part, mtime=0) for part in (TEXT[:700], b"", TEXT[700:])),
+        b"".join(
+            gzip.compress(part, mtime=0) for part in (TEXT[:700], b"", TEXT[700:])
+        ),
         GZIP + bytes(5000),
         ZIP,
         archive({"../../evil.csv": TEXT}),
-        archive({"folder/": b"", "__MACOSX/._feed.csv": b"x", "a/.hidden": b"x", "a/feed": TEXT}),
+        archive(
+            {
+                "folder/": b"",
+                "__MACOSX/._feed.csv": b"x",
+                "a/.hidden": b"x",
+                "a/feed": TEXT,
+            }
+        ),
         archive({"feed.csv": TEXT}, zipfile.ZIP_STORED),
         archive({"feed.csv": TEXT}, zipfile.ZIP_LZMA),
     ],
@@ -76,12 +85,16 @@ def ends_of_gzip() -> Iterator[bytes]:
     """Yield files of a few members with what may stand at their end: all sorts of zeros, too."""
     lucky = random.Random(1)
     texts = (b"", b"hello", bytes(70_000), bytes(range(256)) * 300, b"z" * 256)
-    members = [gzip.compress(text, level, mtime=0) for text in texts for level in (0, 9)]
+    members = [
+        gzip.compress(text, level, mtime=0) for text in texts for level in (0, 9)
+    ]
     for _ in range(400):
         data = b"".join(lucky.choices(members, k=lucky.randint(1, 4)))
         yield data + bytes(lucky.choice((1, 2, 8, 9, 10, 11, 12, 500)))
         yield data[: -lucky.randint(1, 12)] + bytes(lucky.randint(0, 13))
-        yield data + bytes(lucky.choices((0, 0, 0, 31, 62, 139, 8), k=lucky.randint(1, 4)))
+        yield data + bytes(
+            lucky.choices((0, 0, 0, 31, 62, 139, 8), k=lucky.randint(1, 4))
+        )
 
 
 def test_what_stands_behind_the_members_is_told_from_their_own_zeros() -> None:
@@ -122,7 +135,9 @@ def test_no_more_than_one_layer_comes_off() -> None:
         (changed(ZIP, b"PK\x01\x02", 16, 1), "auto"),
     ],
 )
-def test_what_is_damaged_or_something_else_is_a_decode_error(data: bytes, compression: str) -> None:
+def test_what_is_damaged_or_something_else_is_a_decode_error(
+    data: bytes, compression: str
+) -> None:
     with pytest.raises(FeedUnreadableError) as caught:
         unpack(data, compression, DEFAULT_LIMITS)
     assert caught.value.error_code == "DECODE_ERROR"
@@ -136,10 +151,15 @@ def test_what_is_damaged_or_something_else_is_a_decode_error(data: bytes, compre
         (archive({}), "holds no file"),
         (archive({"folder/": b""}), "holds no file"),
         (changed(ZIP, b"PK\x01\x02", 8, 1), "encrypted"),
-        (changed(changed(ZIP, b"PK\x01\x02", 10, 99), b"PK\x03\x04", 8, 99), "not known"),
+        (
+            changed(changed(ZIP, b"PK\x01\x02", 10, 99), b"PK\x03\x04", 8, 99),
+            "not known",
+        ),
     ],
 )
-def test_an_archive_of_other_than_one_readable_file_is_refused(data: bytes, told: str) -> None:
+def test_an_archive_of_other_than_one_readable_file_is_refused(
+    data: bytes, told: str
+) -> None:
     with pytest.raises(FeedUnreadableError, match=told) as caught:
         unpack(data, "zip", DEFAULT_LIMITS)
     assert caught.value.error_code == "invalid_input"
@@ -148,14 +168,18 @@ def test_an_archive_of_other_than_one_readable_file_is_refused(data: bytes, told
 @pytest.mark.parametrize("data", [GZIP, ZIP])
 def test_what_comes_out_is_counted(data: bytes) -> None:
     unpack(data, "auto", Limits(feed_bytes=len(TEXT)))
-    with pytest.raises(FeedUnreadableError, match=f"more than {len(TEXT) - 1} bytes") as caught:
+    with pytest.raises(
+        FeedUnreadableError, match=f"more than {len(TEXT) - 1} bytes"
+    ) as caught:
         unpack(data, "auto", Limits(feed_bytes=len(TEXT) - 1))
     assert caught.value.error_code == "feed_too_large"
 
 
 def test_a_bomb_is_unpacked_no_further_than_its_limit() -> None:
     packer = zlib.compressobj(9, wbits=31)
-    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
+    bomb = (
+        b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
+    )
     with pytest.raises(FeedUnreadableError, match="unpacks to more than 1000000 bytes"):
         unpack(bomb, "auto", Limits(feed_bytes=1_000_000))
 
@@ -163,7 +187,11 @@ def test_a_bomb_is_unpacked_no_further_than_its_limit() -> None:
 def test_an_archive_that_lists_too_many_files_is_not_read() -> None:
     listed = b"PK\x01\x02" + bytes(42)
     end = (
-        b"PK\x05\x06" + bytes(4) + b"\xff\xff\xff\xff" + (20 << 20).to_bytes(4, "little") + bytes(6)
+        b"PK\x05\x06"
+        + bytes(4)
+        + b"\xff\xff\xff\xff"
+        + (20 << 20).to_bytes(4, "little")
+        + bytes(6)
     )
     with pytest.raises(FeedUnreadableError, match="far too many files") as caught:
         unpack(ZIP[:4] + listed * ((20 << 20) // 46 + 1) + end, "zip", DEFAULT_LIMITS)

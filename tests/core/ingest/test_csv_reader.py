@@ -25,7 +25,14 @@ BLOCK = 4 << 20
 
 def test_a_record_larger_than_a_block_is_read_once_and_numbered_right() -> None:
     small = b"a,1\n" * 1000
-    feed = b"sku,quantity_available\n" + small + b'"' + b"x" * (2 * BLOCK) + b'",2\n' + small
+    feed = (
+        b"sku,quantity_available\n"
+        + small
+        + b'"'
+        + b"x" * (2 * BLOCK)
+        + b'",2\n'
+        + small
+    )
 
     batches = list(parse_feed(feed, PARSER, Limits(cell_bytes=2 * BLOCK)).batches)
 
@@ -44,7 +51,9 @@ def test_malformed_records_keep_their_numbers_across_blocks() -> None:
     for place in range(0, 9000, 1500):
         lines[place] = b"short\n"
 
-    batches = list(parse_feed(b"sku,quantity_available\n" + b"".join(lines), PARSER).batches)
+    batches = list(
+        parse_feed(b"sku,quantity_available\n" + b"".join(lines), PARSER).batches
+    )
 
     malformed = [place + 2 for place in range(0, 9000, 1500)]
     assert numbers_of(batches, MalformedRecords) == malformed
@@ -54,7 +63,8 @@ def test_malformed_records_keep_their_numbers_across_blocks() -> None:
 @pytest.mark.parametrize("usual", [1, 2, 3])
 def test_records_are_the_same_whichever_width_most_of_them_have(usual: int) -> None:
     records = [
-        (b"a,b", b"c", b"d,e,f", b'"g,g",h', b" , ,", b"", b'i,"j\nj"')[n % 7] for n in range(700)
+        (b"a,b", b"c", b"d,e,f", b'"g,g",h', b" , ,", b"", b'i,"j\nj"')[n % 7]
+        for n in range(700)
     ]
     padding = [b",".join([b"p"] * usual)] * 2000
     feed = b"sku,quantity_available\n" + b"\n".join([*padding, *records])
@@ -66,7 +76,9 @@ def test_records_are_the_same_whichever_width_most_of_them_have(usual: int) -> N
         for batch in batches
         if isinstance(batch, TextBatch)
         for number, *cells in zip(
-            batch.row_numbers.tolist(), *(c.to_pylist() for c in batch.columns), strict=True
+            batch.row_numbers.tolist(),
+            *(c.to_pylist() for c in batch.columns),
+            strict=True,
         )
         if cells[0] != "p"
     }
@@ -75,7 +87,10 @@ def test_records_are_the_same_whichever_width_most_of_them_have(usual: int) -> N
         for batch in batches
         if isinstance(batch, MalformedRecords) and batch.widths is not None
         for number, width, raw in zip(
-            batch.row_numbers.tolist(), batch.widths.tolist(), batch.raw.to_pylist(), strict=True
+            batch.row_numbers.tolist(),
+            batch.widths.tolist(),
+            batch.raw.to_pylist(),
+            strict=True,
         )
         if not raw.startswith("p")
     }
@@ -93,7 +108,9 @@ def test_records_are_the_same_whichever_width_most_of_them_have(usual: int) -> N
     }
 
 
-def test_a_comma_at_the_end_of_every_line_is_read_by_columns_and_not_line_by_line() -> None:
+def test_a_comma_at_the_end_of_every_line_is_read_by_columns_and_not_line_by_line() -> (
+    None
+):
     feed = b"sku,quantity_available\n" + b"a,1,\n" * 20_000
 
     with mock.patch.object(OtherRecords, "keep") as handed_over:
@@ -112,7 +129,9 @@ def test_records_of_many_widths_are_handed_over_on_the_readers_own_thread() -> N
     )
     threads: list[bool] = []
 
-    def keep(others: OtherRecords, row: pa_csv.InvalidRow, usual=OtherRecords.keep) -> str:
+    def keep(
+        others: OtherRecords, row: pa_csv.InvalidRow, usual=OtherRecords.keep
+    ) -> str:
         threads.append(threading.current_thread() is threading.main_thread())
         return usual(others, row)
 
@@ -125,11 +144,15 @@ def test_records_of_many_widths_are_handed_over_on_the_readers_own_thread() -> N
 
 def test_records_of_widths_that_few_have_come_together_in_their_order() -> None:
     records = [
-        ",".join([f"r{n}", *["x"] * (n % 90 + 2)]) if n % 3 else f'"r,{n}",,' + "," * (n % 70)
+        ",".join([f"r{n}", *["x"] * (n % 90 + 2)])
+        if n % 3
+        else f'"r,{n}",,' + "," * (n % 70)
         for n in range(1, 600)
     ]
     records[9:11] = ["only", ",,,,,"]  # one cell; blank
-    batches = list(parse_feed("\n".join(["a,b", *records, ""]).encode(), PARSER).batches)
+    batches = list(
+        parse_feed("\n".join(["a,b", *records, ""]).encode(), PARSER).batches
+    )
 
     malformed = [batch for batch in batches if isinstance(batch, MalformedRecords)]
     assert len(malformed) < 5
@@ -142,7 +165,11 @@ def test_records_of_widths_that_few_have_come_together_in_their_order() -> None:
 
 
 def test_wide_records_are_sampled_no_longer_than_narrow_ones() -> None:
-    feed = b"sku,quantity_available" + (b"," * 5_000 + b"\n") + (b"a,1" + b"," * 5_000 + b"\n") * 60
+    feed = (
+        b"sku,quantity_available"
+        + (b"," * 5_000 + b"\n")
+        + (b"a,1" + b"," * 5_000 + b"\n") * 60
+    )
     scanned = mock.patch.object(
         RecordScanner, "record", autospec=True, side_effect=RecordScanner.record
     )
@@ -163,7 +190,10 @@ def test_records_far_wider_than_the_header_are_malformed_like_others() -> None:
 
     (malformed,) = (batch for batch in batches if isinstance(batch, MalformedRecords))
     assert malformed.widths is not None
-    assert (malformed.widths.tolist(), malformed.row_numbers.tolist()) == ([5_000, 5_000], [3, 4])
+    assert (malformed.widths.tolist(), malformed.row_numbers.tolist()) == (
+        [5_000, 5_000],
+        [3, 4],
+    )
     assert malformed.raw.to_pylist() == [wide.decode(), "y," * 4_999 + '"z,"']
     assert [len(column) for column in malformed.cells] == [2] * 50
     assert numbers_of(batches, TextBatch) == [2, 6]
@@ -174,7 +204,9 @@ def test_records_far_wider_than_the_header_are_malformed_like_others() -> None:
     [
         pytest.param(b"," * 1_000_000, 0, id="a record of a million fields"),
         pytest.param(b"x," * 1_000_000 + b"\na,1", 2, id="and one that fits"),
-        pytest.param((b"a,1" + b"," * 2_000 + b"\n") * 100, 100, id="records of thousands"),
+        pytest.param(
+            (b"a,1" + b"," * 2_000 + b"\n") * 100, 100, id="records of thousands"
+        ),
         pytest.param(b"\n" * 1_000_000 + b"a,1", 1, id="a million empty lines"),
     ],
 )
@@ -202,7 +234,9 @@ def test_a_header_has_at_most_a_thousand_columns_those_without_a_name_not_counte
     feed = names + b"\n" + b",".join([b"1"] * (width + 300)) + b"\n"
 
     if refused:
-        with pytest.raises(FeedUnreadableError, match="the header has 1,001 columns") as caught:
+        with pytest.raises(
+            FeedUnreadableError, match="the header has 1,001 columns"
+        ) as caught:
             parse_feed(feed, PARSER)
         assert caught.value.error_code == "invalid_input"
     else:
@@ -219,7 +253,12 @@ def test_no_record_of_a_feed_passes_for_the_end_of_it() -> None:
 
 
 def test_a_quote_that_is_never_closed_is_found_behind_many_blocks() -> None:
-    feed = b"sku,quantity_available\n" + b"a,1\n" * 10 + b'"open,1\n' + b"a,1\n" * (3 * BLOCK // 4)
+    feed = (
+        b"sku,quantity_available\n"
+        + b"a,1\n" * 10
+        + b'"open,1\n'
+        + b"a,1\n" * (3 * BLOCK // 4)
+    )
     parsed = parse_feed(feed, PARSER, Limits(cell_bytes=len(feed)))
 
     with pytest.raises(FeedUnreadableError, match="opens in line 12 ") as caught:
@@ -245,9 +284,13 @@ def test_records_are_found_in_their_lines(body: bytes, lines: list[int]) -> None
     assert parsed.places.find(numbers) == lines
 
 
-def test_a_quote_left_open_is_told_though_records_of_other_widths_are_read_before_the_end() -> None:
+def test_a_quote_left_open_is_told_though_records_of_other_widths_are_read_before_the_end() -> (
+    None
+):
     good, others = "A1,5\n", "a,b,c,d,e" + "z" * 200 + "\n"
     text = "sku,cost\n" + good * 300 + (others * 1000 + good) * 55 + 'x,y,"open'
-    with pytest.raises(FeedUnreadableError, match="opens in line 55357 is never closed") as refused:
+    with pytest.raises(
+        FeedUnreadableError, match="opens in line 55357 is never closed"
+    ) as refused:
         gathered(parse_feed(text.encode(), PARSER))
     assert refused.value.error_code == "DECODE_ERROR"

@@ -24,7 +24,9 @@ from relay_core.ingest.csv_records import (
 CSV = st.text('",\r\na', max_size=30)
 
 
-def records(scanner: RecordScanner, text: memoryview, position: int = 0) -> Iterator[list[bytes]]:
+def records(
+    scanner: RecordScanner, text: memoryview, position: int = 0
+) -> Iterator[list[bytes]]:
     while (position := after_empty_lines(text, position)) < len(text):
         fields, position = scanner.record(text, position)
         yield fields
@@ -66,7 +68,9 @@ def test_widths_are_those_of_the_records(text: str) -> None:
 
 
 @given(st.text(",aé", max_size=30))
-def test_the_first_field_that_is_too_large_is_found_as_field_by_field(text: str) -> None:
+def test_the_first_field_that_is_too_large_is_found_as_field_by_field(
+    text: str,
+) -> None:
     scanner, data = RecordScanner(b",", longest=4), memoryview(text.encode())
 
     def field_by_field() -> int | None:
@@ -79,7 +83,11 @@ def test_the_first_field_that_is_too_large_is_found_as_field_by_field(text: str)
     assert scanner.first_large(data) == field_by_field()
 
 
-@given(st.lists(st.lists(st.sampled_from(["", "a", '"b"', '"c,\n""d"']), min_size=1), max_size=6))
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["", "a", '"b"', '"c,\n""d"']), min_size=1), max_size=6
+    )
+)
 def test_a_field_s_place_is_its_record_and_its_column(records: list[list[str]]) -> None:
     scanner, text, places = RecordScanner(b","), "", []
     number = 0
@@ -101,7 +109,9 @@ def test_lines_of_records_are_those_found_one_by_one(quoting: bool) -> None:
     scanner, checked = RecordScanner(b",", quoting=quoting), 0
     for _ in range(600):
         parts = ["a", ",", '"', '"', "\n", "\r\n", "\r", ',"b"', ',"b\nc"', '""']
-        text = memoryview("".join(random.choices(parts, k=random.randrange(1, 12))).encode())
+        text = memoryview(
+            "".join(random.choices(parts, k=random.randrange(1, 12))).encode()
+        )
         lines, position = list[int](), 0
         try:
             while (position := after_empty_lines(text, position)) < len(text):
@@ -114,7 +124,9 @@ def test_lines_of_records_are_those_found_one_by_one(quoting: bool) -> None:
     assert checked > 200
 
 
-def test_what_was_read_of_a_mapped_file_is_given_back_and_can_be_read_again(tmp_path: Path) -> None:
+def test_what_was_read_of_a_mapped_file_is_given_back_and_can_be_read_again(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "feed.csv"
     path.write_bytes(b"sku" * (4 << 20))
     with (

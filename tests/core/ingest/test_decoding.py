@@ -13,11 +13,23 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest import feed as feed_module
 from relay_core.ingest.feed import decode_feed
 
-ENCODINGS = ["utf-16", "utf-16-le", "utf-32", "utf-8-sig", "utf-7", "shift_jis", "gb18030"]
+ENCODINGS = [
+    "utf-16",
+    "utf-16-le",
+    "utf-32",
+    "utf-8-sig",
+    "utf-7",
+    "shift_jis",
+    "gb18030",
+]
 
 
-@given(st.text("aé€日😀+-\n", max_size=12), st.sampled_from(ENCODINGS), st.integers(1, 5))
-def test_a_text_is_the_same_wherever_its_pieces_end(text: str, encoding: str, piece: int) -> None:
+@given(
+    st.text("aé€日😀+-\n", max_size=12), st.sampled_from(ENCODINGS), st.integers(1, 5)
+)
+def test_a_text_is_the_same_wherever_its_pieces_end(
+    text: str, encoding: str, piece: int
+) -> None:
     data = text.encode(encoding, "ignore")
 
     with mock.patch.object(feed_module, "_PIECE", piece):

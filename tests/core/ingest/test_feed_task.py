@@ -21,12 +21,19 @@ from support.builders import config_document, feed, vendor_document
 from support.workbooks import text_row, workbook
 
 PARSER = ParserConfig.model_validate({"format": "xlsx"})
-ROWS = [text_row(1, "sku", "qty"), *(text_row(n, f"A-{n}", "x" * 400) for n in range(2, 60_000))]
+ROWS = [
+    text_row(1, "sku", "qty"),
+    *(text_row(n, f"A-{n}", "x" * 400) for n in range(2, 60_000)),
+]
 LARGE = workbook("".join(ROWS))
 
 
 def children() -> set[str]:
-    return set(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text("ascii").split())
+    return set(
+        Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+        .read_text("ascii")
+        .split()
+    )
 
 
 def test_a_reading_process_ends_when_its_reader_wants_no_more() -> None:
@@ -53,7 +60,11 @@ def test_a_program_that_runs_many_threads_can_read_apart() -> None:
     )
     small = workbook(text_row(1, "sku") + text_row(2, "A"))
     done = subprocess.run(
-        [sys.executable, "-c", program], input=small, capture_output=True, check=True, timeout=120
+        [sys.executable, "-c", program],
+        input=small,
+        capture_output=True,
+        check=True,
+        timeout=120,
     )
     assert done.stdout.split() == [b"1", b"1", b"1"]
 
@@ -62,7 +73,11 @@ def test_a_program_that_runs_many_threads_can_read_apart() -> None:
     ("program", "error", "told"),
     [
         ("import os; os.abort()", FeedUnreadableError, "ended by signal 6"),
-        ("import os; os.kill(os.getpid(), 9)", FeedUnreadableError, "ended by signal 9"),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            FeedUnreadableError,
+            "ended by signal 9",
+        ),
         ("raise SystemExit(3)", ContractBrokenError, "ended with status 3"),
     ],
 )

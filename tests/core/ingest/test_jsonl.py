@@ -60,7 +60,9 @@ def test_a_mark_of_byte_order_within_a_feed_is_no_white_space() -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_end_as_in_csv_and_blank_ones_take_no_number(end: str) -> None:
-    found = read(lines("", '{"sku":"a\u0085\u2028b"}', " \t ", "\u2028", GOOD, end=end), "jsonl")
+    found = read(
+        lines("", '{"sku":"a\u0085\u2028b"}', " \t ", "\u2028", GOOD, end=end), "jsonl"
+    )
     assert found.rows == {1: ["a\u0085\u2028b", ""], 2: ["A", "1"]}
 
 
@@ -123,10 +125,14 @@ def test_a_hundred_levels_are_an_object() -> None:
 
 
 def test_a_list_is_an_empty_cell_unless_a_column_is_read_from_it() -> None:
-    found = read(lines('{"sku":"A","tags":[1,2]}', '{"sku":{"a":1}}', '{"sku":["A"]}'), "jsonl")
+    found = read(
+        lines('{"sku":"A","tags":[1,2]}', '{"sku":{"a":1}}', '{"sku":["A"]}'), "jsonl"
+    )
     assert found.rows == {1: ["A", ""]}
     assert [record[0] for record in found.malformed.values()] == [None, None]
-    found = read(lines('{"sku":"A","tags":[1,2]}'), "jsonl", column_map={"title": "tags"})
+    found = read(
+        lines('{"sku":"A","tags":[1,2]}'), "jsonl", column_map={"title": "tags"}
+    )
     assert list(found.malformed) == [1]
 
 
@@ -155,7 +161,9 @@ def test_a_feed_of_many_blocks_is_read_whole() -> None:
         n = number - 1
         wanted = [f"A-{n}", str(n % 7 or ""), f'{"x" * 40} " {n}', ""]
         assert found.rows[number] == (["", "", "", ""] if n == 150_000 else wanted)
-        assert found.numbers[number] == ("...." if n == 150_000 or n % 7 == 0 else ".n..")
+        assert found.numbers[number] == (
+            "...." if n == 150_000 or n % 7 == 0 else ".n.."
+        )
 
 
 def test_few_of_many_keys_in_each_line_are_few_cells_at_once() -> None:
@@ -173,7 +181,9 @@ def test_few_of_many_keys_in_each_line_are_few_cells_at_once() -> None:
 
 
 def test_a_key_that_begins_with_a_colon_is_found_behind_one_like_it() -> None:
-    found = read(lines('{"a":"x"}', '{"a":"x",":k":1}', '{"a":"x",":z":": q"}'), "jsonl")
+    found = read(
+        lines('{"a":"x"}', '{"a":"x",":k":1}', '{"a":"x",":z":": q"}'), "jsonl"
+    )
     assert found.headers == ("a", ":k", ":z")
     assert found.rows[3] == ["x", "", ": q"]
 
@@ -209,7 +219,9 @@ def test_a_large_cell_is_refused_read_or_not(data: bytes, told: str) -> None:
 def test_a_line_may_be_longer_than_a_cell() -> None:
     nested = {"nested": {"a": ["y" * 60, 12345, None]}}
     members = {f"key {place}": "x," * 45 for place in range(50)} | nested
-    (row,) = read(lines(json.dumps(members)), "jsonl", limits=Limits(cell_bytes=100)).rows.values()
+    (row,) = read(
+        lines(json.dumps(members)), "jsonl", limits=Limits(cell_bytes=100)
+    ).rows.values()
     assert row == ["x," * 45] * 50 + [""]
 
 
@@ -226,7 +238,9 @@ def test_a_long_line_of_millions_of_values_is_not_built() -> None:
 @pytest.mark.parametrize("text", ["x", "\\n", "\\u00e9"])
 def test_a_long_line_takes_a_few_times_its_bytes(text: str, cell_bytes: int) -> None:
     long = lines('{"sku":"' + text * ((4 << 20) // len(text)) + '"}')
-    expected = pytest.raises(FeedUnreadableError) if len(long) > cell_bytes else nullcontext()
+    expected = (
+        pytest.raises(FeedUnreadableError) if len(long) > cell_bytes else nullcontext()
+    )
     tracemalloc.start()
     try:
         with expected:
@@ -248,7 +262,13 @@ def cell(value: Any) -> str:
     """Return the text of a value of an object whose numbers are bytes."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value.decode() if isinstance(value, bytes) else value if isinstance(value, str) else ""
+    return (
+        value.decode()
+        if isinstance(value, bytes)
+        else value
+        if isinstance(value, str)
+        else ""
+    )
 
 
 VALUES = st.one_of(
@@ -259,11 +279,16 @@ VALUES = st.one_of(
     st.sampled_from(["null", "-", 'a"b', "}", ",", "12", "é\\"]),
     st.lists(st.integers(), max_size=2),
 )
-OBJECTS = st.dictionaries(st.sampled_from(["sku", "qty", 'k"y', "é", "", " sku"]), VALUES)
+OBJECTS = st.dictionaries(
+    st.sampled_from(["sku", "qty", 'k"y', "é", "", " sku"]), VALUES
+)
 SPACING = st.sampled_from([(",", ":"), (", ", ": "), (" , ", " :\t")])
 
 
-@given(st.lists(st.tuples(OBJECTS, SPACING, st.booleans()), min_size=1, max_size=12), st.data())
+@given(
+    st.lists(st.tuples(OBJECTS, SPACING, st.booleans()), min_size=1, max_size=12),
+    st.data(),
+)
 def test_a_line_is_the_same_whatever_lines_are_around_it(
     written: list[tuple[dict[str, Any], tuple[str, str], bool]], data: st.DataObject
 ) -> None:
@@ -271,7 +296,11 @@ def test_a_line_is_the_same_whatever_lines_are_around_it(
     for place in data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=3)):
         text = texts[place]
         at = data.draw(st.integers(0, len(text)))
-        texts[place] = text[:at] + data.draw(st.sampled_from(['"', "0", "x", ",", " "])) + text[at:]
+        texts[place] = (
+            text[:at]
+            + data.draw(st.sampled_from(['"', "0", "x", ",", " "]))
+            + text[at:]
+        )
     texts = [text for text in texts if text.strip()]
     expected = {number: read_object(text) for number, text in enumerate(texts, 1)}
     objects = [each for each in expected.values() if each is not None]

@@ -53,11 +53,21 @@ ERROR = ' calcext:value-type="error"'
         (typed("time", "later"), "later", "."),
         (typed("boolean", "true", "WAHR"), "true", "."),
         (text("<text:p>007</text:p>"), "007", "."),
-        (text("<text:p> a<text:s text:c='3'/>b<text:tab/>c<text:s/></text:p>"), " a   b\tc ", "."),
-        (text("<text:p>a<text:line-break/>b</text:p><text:p>c</text:p>"), "a\nb\nc", "."),
+        (
+            text("<text:p> a<text:s text:c='3'/>b<text:tab/>c<text:s/></text:p>"),
+            " a   b\tc ",
+            ".",
+        ),
+        (
+            text("<text:p>a<text:line-break/>b</text:p><text:p>c</text:p>"),
+            "a\nb\nc",
+            ".",
+        ),
         (text("<text:p>a<text:span>b</text:span>c &amp;</text:p>"), "abc &", "."),
         (
-            text("<office:annotation><text:p>x</text:p></office:annotation><text:p>a</text:p>"),
+            text(
+                "<office:annotation><text:p>x</text:p></office:annotation><text:p>a</text:p>"
+            ),
             *"a.",
         ),
         (text("", ' office:string-value="x"'), "x", "."),
@@ -69,7 +79,9 @@ def test_a_cell_is_the_text_that_it_shows(cell: str, wanted: str, kind: str) -> 
     assert one_cell(cell) == [wanted, kind]
 
 
-@pytest.mark.parametrize("cell", ["", "<table:table-cell/>", text(""), typed("float", "", "")])
+@pytest.mark.parametrize(
+    "cell", ["", "<table:table-cell/>", text(""), typed("float", "", "")]
+)
 def test_a_cell_without_a_value_is_no_cell(cell: str) -> None:
     assert one_cell(cell) == []
 
@@ -83,28 +95,43 @@ def repeated(table: str, *, cell: str, cells: int, rows: int) -> str:
     return table.replace(row, many)
 
 
-def test_what_is_repeated_stands_as_often_and_blank_cells_and_rows_cost_nothing() -> None:
+def test_what_is_repeated_stands_as_often_and_blank_cells_and_rows_cost_nothing() -> (
+    None
+):
     blank = '<table:table-cell table:number-columns-repeated="16384"/>'
-    table = ods_table(HEADER + blank, ods_texts("A") + blank, ods_texts(" "), ods_texts("x"))
+    table = ods_table(
+        HEADER + blank, ods_texts("A") + blank, ods_texts(" "), ods_texts("x")
+    )
     table = repeated(table, cell=" ", cells=16_000, rows=1_000_000)
     table = repeated(table, cell="x", cells=2, rows=3)
     assert read(ods(table), "ods", limits=Limits(feed_bytes=4000)) == Read(
         ("sku", "qty"),
-        {2: ["A", ""], **{number: ["x", "x"] for number in range(1_000_003, 1_000_006)}},
+        {
+            2: ["A", ""],
+            **{number: ["x", "x"] for number in range(1_000_003, 1_000_006)},
+        },
         dict.fromkeys((2, 1_000_003, 1_000_004, 1_000_005), ".."),
     )
 
 
-@pytest.mark.parametrize(("cells", "rows", "told"), [(20_000, 1, "columns"), (1, 2 << 20, "rows")])
-def test_what_is_repeated_beyond_any_sheet_is_refused(cells: int, rows: int, told: str) -> None:
-    table = repeated(ods_table(HEADER, ods_texts("A")), cell="A", cells=cells, rows=rows)
+@pytest.mark.parametrize(
+    ("cells", "rows", "told"), [(20_000, 1, "columns"), (1, 2 << 20, "rows")]
+)
+def test_what_is_repeated_beyond_any_sheet_is_refused(
+    cells: int, rows: int, told: str
+) -> None:
+    table = repeated(
+        ods_table(HEADER, ods_texts("A")), cell="A", cells=cells, rows=rows
+    )
     with pytest.raises(FeedUnreadableError, match=f"more than .* {told}") as caught:
         read(ods(table), "ods")
     assert caught.value.error_code == "DECODE_ERROR"
 
 
 def test_texts_that_are_repeated_count() -> None:
-    table = repeated(ods_table(HEADER, ods_texts("A" * 100)), cell="A" * 100, cells=2, rows=50)
+    table = repeated(
+        ods_table(HEADER, ods_texts("A" * 100)), cell="A" * 100, cells=2, rows=50
+    )
     assert len(read(ods(table), "ods", limits=Limits(feed_bytes=10_000)).rows) == 50
     with pytest.raises(FeedUnreadableError, match="more than 9999 bytes") as caught:
         read(ods(table), "ods", limits=Limits(feed_bytes=9_999))
@@ -112,7 +139,8 @@ def test_texts_that_are_repeated_count() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["<text:s text:c='999999999'/>" * 50 + "x", "<text:s/>" * 900_000 + "x" * 200_000]
+    "content",
+    ["<text:s text:c='999999999'/>" * 50 + "x", "<text:s/>" * 900_000 + "x" * 200_000],
 )
 def test_spaces_that_are_counted_are_a_large_cell_and_no_memory(content: str) -> None:
     with pytest.raises(FeedUnreadableError, match="record 2, column 1") as caught:
@@ -135,7 +163,9 @@ def test_the_first_sheet_that_is_shown_is_read_unless_one_is_named() -> None:
     assert read(data, "ods").rows == {2: ["b", ""]}
     assert read(data, "ods", sheet="Other").rows == {2: ["c", ""]}
     assert read(data, "ods", sheet="Hidden").rows == {2: ["a", ""]}
-    with pytest.raises(FeedUnreadableError, match='its sheets: "Hidden", "Prices", "Other"'):
+    with pytest.raises(
+        FeedUnreadableError, match='its sheets: "Hidden", "Prices", "Other"'
+    ):
         read(data, "ods", sheet="None")
 
 
@@ -158,7 +188,14 @@ def test_rows_in_groups_and_cells_that_others_cover_are_read() -> None:
         archive({"content.xml": "<!DOCTYPE x []><x/>", "META-INF/manifest.xml": ""}),
         ods(ods_table(HEADER))[:-60],
         ods(
-            ods_table(text("<text:p>" + "<text:span>" * 5000 + "</text:span>" * 5000 + "</text:p>"))
+            ods_table(
+                text(
+                    "<text:p>"
+                    + "<text:span>" * 5000
+                    + "</text:span>" * 5000
+                    + "</text:p>"
+                )
+            )
         ),
     ],
 )

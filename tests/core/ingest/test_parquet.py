@@ -46,7 +46,9 @@ def test_rows_count_from_1_over_all_row_groups() -> None:
     ],
     ids=str,
 )
-def test_a_column_without_a_text_is_empty_and_refused_where_it_is_read(column: pa.Array) -> None:
+def test_a_column_without_a_text_is_empty_and_refused_where_it_is_read(
+    column: pa.Array,
+) -> None:
     data = parquet({"sku": ["A"], "other": column, "qty": [1]})
     assert read(data, "parquet").rows == {1: ["A", "", "1"]}
     with pytest.raises(FeedUnreadableError, match='"other" is') as caught:
@@ -67,7 +69,9 @@ def test_limits_hold() -> None:
 
 
 def test_a_text_that_stands_a_million_times_is_counted_and_not_held() -> None:
-    one = pa.DictionaryArray.from_arrays(np.zeros(1_000_000, np.int32), pa.array(["x" * 500_000]))
+    one = pa.DictionaryArray.from_arrays(
+        np.zeros(1_000_000, np.int32), pa.array(["x" * 500_000])
+    )
     data = parquet({"sku": one}, store_schema=False)
     assert len(data) < 200_000
     before = pa.default_memory_pool().max_memory()
@@ -80,7 +84,9 @@ def test_a_text_that_stands_a_million_times_is_counted_and_not_held() -> None:
 def test_texts_that_share_their_starts_are_read_apart() -> None:
     texts = [f"{'y' * 1000}{place}" for place in range(2000)]
     data = parquet(
-        {"sku": texts}, use_dictionary=False, column_encoding={"sku": "DELTA_BYTE_ARRAY"}
+        {"sku": texts},
+        use_dictionary=False,
+        column_encoding={"sku": "DELTA_BYTE_ARRAY"},
     )
     assert may_explode(data)
     assert not may_explode(parquet(GOOD))
@@ -90,7 +96,9 @@ def test_texts_that_share_their_starts_are_read_apart() -> None:
 def test_texts_that_unpack_to_more_memory_than_there_is_are_too_large() -> None:
     texts = [f"{'y' * 500_000}{place}" for place in range(2000)]
     data = parquet(
-        {"sku": texts}, use_dictionary=False, column_encoding={"sku": "DELTA_BYTE_ARRAY"}
+        {"sku": texts},
+        use_dictionary=False,
+        column_encoding={"sku": "DELTA_BYTE_ARRAY"},
     )
     assert len(data) < 1 << 20
     with pytest.raises(FeedUnreadableError, match="takes more memory") as caught:
@@ -117,7 +125,9 @@ def test_a_header_that_lies_is_a_decode_error() -> None:
 
 def test_texts_that_are_not_utf_8_are_a_decode_error() -> None:
     bad = pa.Array.from_buffers(
-        pa.string(), 1, [None, pa.py_buffer(np.array([0, 2], np.int32)), pa.py_buffer(b"\xff\xfe")]
+        pa.string(),
+        1,
+        [None, pa.py_buffer(np.array([0, 2], np.int32)), pa.py_buffer(b"\xff\xfe")],
     )
     with pytest.raises(FeedUnreadableError) as caught:
         read(parquet({"sku": bad}), "parquet")
@@ -138,9 +148,13 @@ def test_a_damaged_file_is_read_or_refused() -> None:
 
 def test_a_column_that_stands_twice_makes_the_file_unusable() -> None:
     column = pa.array(["A"])
-    table = pa.Table.from_arrays([column, column, pa.array([1])], ["sku", "sku", "cost"])
+    table = pa.Table.from_arrays(
+        [column, column, pa.array([1])], ["sku", "sku", "cost"]
+    )
     written = io.BytesIO()
     pq.write_table(table, written)
-    with pytest.raises(FeedUnreadableError, match='occur more than once: "sku"') as refused:
+    with pytest.raises(
+        FeedUnreadableError, match='occur more than once: "sku"'
+    ) as refused:
         read(written.getvalue(), "parquet")
     assert refused.value.error_code == "invalid_input"

@@ -6,7 +6,15 @@ import pytest
 
 from relay_core.domain.errors import FeedUnreadableError
 from support.reading import read
-from support.workbooks import archive, ods, ods_table, ods_texts, text_row, workbook, xls
+from support.workbooks import (
+    archive,
+    ods,
+    ods_table,
+    ods_texts,
+    text_row,
+    workbook,
+    xls,
+)
 
 BOOKS = {
     "xlsx": workbook(text_row(1, "sku", "qty") + text_row(2, "A", "1")),
@@ -17,11 +25,15 @@ BOOKS = {
 
 @pytest.mark.parametrize("named", BOOKS)
 @pytest.mark.parametrize("found", BOOKS)
-def test_a_workbook_of_another_format_names_the_one_to_set(found: str, named: str) -> None:
+def test_a_workbook_of_another_format_names_the_one_to_set(
+    found: str, named: str
+) -> None:
     if found == named:
         assert read(BOOKS[found], named).rows == {2: ["A", "1"]}
         return
-    with pytest.raises(FeedUnreadableError, match=rf"set parser\.format to {found}$") as caught:
+    with pytest.raises(
+        FeedUnreadableError, match=rf"set parser\.format to {found}$"
+    ) as caught:
         read(BOOKS[found], named)
     assert caught.value.error_code == "DECODE_ERROR"
 
@@ -35,7 +47,9 @@ def test_a_workbook_with_a_password_says_so(named: str) -> None:
 
 
 @pytest.mark.parametrize("named", BOOKS)
-@pytest.mark.parametrize("data", [archive({"feed.csv": "sku"}), b"PK\x03\x04", b"sku\nA\n"])
+@pytest.mark.parametrize(
+    "data", [archive({"feed.csv": "sku"}), b"PK\x03\x04", b"sku\nA\n"]
+)
 def test_what_is_no_workbook_is_a_decode_error(data: bytes, named: str) -> None:
     with pytest.raises(FeedUnreadableError, match="cannot be read as an") as caught:
         read(data, named)

@@ -41,7 +41,9 @@ def test_an_error_is_its_text() -> None:
     data = xls({"S": [["sku", "qty"], ["A", True]]})
     record = b"\x05\x02\x08\x00\x01\x00\x01\x00"  # BOOLERR of B2
     at = data.index(record) + len(record) + 2
-    assert read(data[:at] + b"\x2a\x01" + data[at + 2 :], "xls").rows == {2: ["A", "#N/A"]}
+    assert read(data[:at] + b"\x2a\x01" + data[at + 2 :], "xls").rows == {
+        2: ["A", "#N/A"]
+    }
 
 
 def test_rows_count_from_the_header_and_options_of_a_sheet_apply() -> None:
@@ -49,7 +51,11 @@ def test_rows_count_from_the_header_and_options_of_a_sheet_apply() -> None:
     found = read(data, "xls", skip_lines=1)
     assert (found.headers, found.rows) == (("sku",), {3: ["B"]})
     assert found.malformed == {2: (3, "A,,beyond", ["A", "", "beyond"])}
-    assert read(data, "xls", columns=["a", "b", "c"], skip_lines=2).rows[1] == ["sku", "", ""]
+    assert read(data, "xls", columns=["a", "b", "c"], skip_lines=2).rows[1] == [
+        "sku",
+        "",
+        "",
+    ]
 
 
 def test_the_first_sheet_that_is_shown_is_read_unless_one_is_named() -> None:
@@ -61,7 +67,9 @@ def test_the_first_sheet_that_is_shown_is_read_unless_one_is_named() -> None:
     assert caught.value.error_code == "invalid_input"
 
 
-@pytest.mark.parametrize("data", [DATA[:700], DATA[:3000], DATA[:600] + bytes(2000), b"<html/>"])
+@pytest.mark.parametrize(
+    "data", [DATA[:700], DATA[:3000], DATA[:600] + bytes(2000), b"<html/>"]
+)
 def test_what_is_no_workbook_or_damaged_is_a_decode_error(data: bytes) -> None:
     with pytest.raises(FeedUnreadableError) as caught:
         read(data, "xls")

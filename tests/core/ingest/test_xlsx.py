@@ -71,7 +71,11 @@ def one_cell(cell: str, *, properties: str = "") -> list[str]:
         ('<c r="A2" t="d"><v>soon</v></c>', "soon", "."),
         ('<c r="A2" t="d"><v>2026-03-01T12:30:00</v></c>', "2026-03-01 12:30:00", "."),
         ('<c r="A2" t="d"><v>2026-03-01</v></c>', "2026-03-01", "."),
-        ('<c r="A2" t="d"><v>2026-03-01T12:29:59.999</v></c>', "2026-03-01 12:30:00", "."),
+        (
+            '<c r="A2" t="d"><v>2026-03-01T12:29:59.999</v></c>',
+            "2026-03-01 12:30:00",
+            ".",
+        ),
         ('<c r="A2" t="b"><v>1</v></c>', "true", "."),
         ('<c r="A2" t="b"><v>0</v></c>', "false", "."),
         ('<c r="A2" t="b"><v>true</v></c>', "true", "."),
@@ -104,7 +108,13 @@ def test_a_cell_is_the_text_that_it_shows(cell: str, text: str, kind: str) -> No
 
 @pytest.mark.parametrize(
     "cell",
-    ['<c r="A2"/>', '<c r="A2"></c>', '<c r="A2"><f>B2</f></c>', '<c r="A2"><v></v></c>', ""],
+    [
+        '<c r="A2"/>',
+        '<c r="A2"></c>',
+        '<c r="A2"><f>B2</f></c>',
+        '<c r="A2"><v></v></c>',
+        "",
+    ],
 )
 def test_a_cell_without_a_value_is_no_cell(cell: str) -> None:
     assert one_cell(cell) == []
@@ -121,7 +131,10 @@ def test_a_cell_without_a_value_is_no_cell(cell: str) -> None:
 )
 def test_dates_of_the_1904_system(serial: str, text: str) -> None:
     properties = '<workbookPr date1904="1"/>'
-    assert one_cell(f'<c r="A2" s="1"><v>{serial}</v></c>', properties=properties) == [text, "."]
+    assert one_cell(f'<c r="A2" s="1"><v>{serial}</v></c>', properties=properties) == [
+        text,
+        ".",
+    ]
 
 
 def test_texts_that_cells_share_are_found_by_place() -> None:
@@ -135,7 +148,9 @@ def test_texts_that_cells_share_are_found_by_place() -> None:
     assert found.rows == {2: [" A & B "], 3: [""], 4: ["rich"], 5: ["a\rb"]}
 
 
-@pytest.mark.parametrize("number", [*range(14, 23), *range(27, 37), 45, 46, 47, *range(50, 59)])
+@pytest.mark.parametrize(
+    "number", [*range(14, 23), *range(27, 37), 45, 46, 47, *range(50, 59)]
+)
 def test_numbers_of_built_in_formats_are_dates(number: int) -> None:
     styles = f"<styleSheet><cellXfs><xf numFmtId='{number}'/></cellXfs></styleSheet>"
     rows = f'{text_row(1, "sku")}<row r="2"><c r="A2"><v>61.5</v></c></row>'
@@ -188,20 +203,26 @@ def test_a_sheet_without_a_filled_cell_is_an_empty_feed(rows: str) -> None:
 
 def test_a_cell_that_stands_twice_is_its_last_and_columns_may_run_backwards() -> None:
     cells = '<c r="B2"><v>1</v></c><c r="A2"><v>2</v></c><c r="B2"><v>3</v></c>'
-    assert read(workbook(f'{HEADER}<row r="2">{cells}</row>'), "xlsx").rows == {2: ["2", "3"]}
+    assert read(workbook(f'{HEADER}<row r="2">{cells}</row>'), "xlsx").rows == {
+        2: ["2", "3"]
+    }
 
 
 def test_parts_are_found_in_any_case_and_by_absolute_targets() -> None:
     parts = workbook_parts(HEADER + shared_row(2, 0), shared="<si><t>A</t></si>")
     parts["xl/SharedStrings.xml"] = parts.pop("xl/sharedStrings.xml")
     relations = str(parts["xl/_rels/workbook.xml.rels"])
-    parts["xl/_rels/workbook.xml.rels"] = relations.replace('"worksheets', '"/xl/worksheets')
+    parts["xl/_rels/workbook.xml.rels"] = relations.replace(
+        '"worksheets', '"/xl/worksheets'
+    )
     assert read(archive(parts), "xlsx").rows == {2: ["A", ""]}
 
 
 def test_rows_count_from_the_header_and_empty_ones_keep_their_number() -> None:
     rows = (
-        text_row(3, "", "sku", "", "qty") + text_row(4, "", "A", "x", "1") + text_row(9, "q", "B")
+        text_row(3, "", "sku", "", "qty")
+        + text_row(4, "", "A", "x", "1")
+        + text_row(9, "q", "B")
     )
     assert read(workbook(rows), "xlsx") == Read(
         ("", "sku", "", "qty"),
@@ -222,7 +243,10 @@ def test_skipped_rows_are_rows_of_the_sheet() -> None:
 def test_without_a_header_records_begin_with_1_behind_what_is_skipped() -> None:
     rows = text_row(1, "no") + text_row(3, "A", "1") + text_row(4, "B", "2")
     found = read(workbook(rows), "xlsx", columns=["sku", "qty"], skip_lines=1)
-    assert (found.headers, found.rows) == (("sku", "qty"), {2: ["A", "1"], 3: ["B", "2"]})
+    assert (found.headers, found.rows) == (
+        ("sku", "qty"),
+        {2: ["A", "1"], 3: ["B", "2"]},
+    )
 
 
 def test_a_cell_beyond_the_header_makes_a_malformed_record_unless_it_is_blank() -> None:
@@ -259,9 +283,14 @@ def test_the_first_sheet_that_is_shown_is_read_unless_one_is_named() -> None:
     assert hidden.value.error_code == "invalid_input"
 
 
-def test_cells_in_two_corners_of_the_largest_sheet_cost_no_more_than_two_cells() -> None:
+def test_cells_in_two_corners_of_the_largest_sheet_cost_no_more_than_two_cells() -> (
+    None
+):
     rows = text_row(1, "sku") + '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
-    found = read(workbook(f'{rows}</sheetData><dimension ref="A1:XFD1048576"/><sheetData>'), "xlsx")
+    found = read(
+        workbook(f'{rows}</sheetData><dimension ref="A1:XFD1048576"/><sheetData>'),
+        "xlsx",
+    )
     assert list(found.malformed) == [1048576]
     assert found.malformed[1048576][:2] == (16384, "," * 16383 + "1")
 
@@ -271,7 +300,9 @@ def sheet(rows: str) -> str:
 
 
 def with_prefix(rows: str) -> str:
-    named = re.sub(r"<(/?)(row|c|v|is|t|worksheet|sheetData)\b", r"<\1x:\2", sheet(rows))
+    named = re.sub(
+        r"<(/?)(row|c|v|is|t|worksheet|sheetData)\b", r"<\1x:\2", sheet(rows)
+    )
     return named.replace("<x:worksheet", '<x:worksheet xmlns:x="urn:x"', 1)
 
 
@@ -290,17 +321,31 @@ def encoded(rows: str, encoding: str) -> bytes:
         lambda rows: sheet(rows.replace('"', "'")),
         lambda rows: sheet(f"\n {rows.replace('><', '>  <')}\n"),
     ],
-    ids=["plain", "prefix", "utf-16", "latin-1", "no references", "apostrophes", "white space"],
+    ids=[
+        "plain",
+        "prefix",
+        "utf-16",
+        "latin-1",
+        "no references",
+        "apostrophes",
+        "white space",
+    ],
 )
 def test_xml_may_be_written_in_other_ways(part: Any) -> None:
     rows = HEADER + text_row(2, "Ä", "1") + text_row(3, "B", "2")
     parts = workbook_parts("") | {"xl/worksheets/1.xml": part(rows)}
     found = read(archive(parts), "xlsx")
-    assert (found.headers, found.rows) == (("sku", "qty"), {2: ["Ä", "1"], 3: ["B", "2"]})
+    assert (found.headers, found.rows) == (
+        ("sku", "qty"),
+        {2: ["Ä", "1"], 3: ["B", "2"]},
+    )
 
 
 def test_rows_in_many_pieces_are_all_read() -> None:
-    rows = [text_row(number, f"A-{number}", "x" * (number % 97)) for number in range(2, 30_000)]
+    rows = [
+        text_row(number, f"A-{number}", "x" * (number % 97))
+        for number in range(2, 30_000)
+    ]
     found = read(workbook(HEADER + "".join(rows)), "xlsx")
     assert len(found.rows) == 29_998
     assert found.rows[29_999] == ["A-29999", "x" * (29_999 % 97)]
@@ -340,8 +385,13 @@ BOMB = "<!DOCTYPE x [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;'>]>"
         workbook(HEADER + '<row r="2"><c r="A2"><v>1</c></row>'),
         workbook(HEADER + '<row r="2"><c r="A2"><v>&none;</v></c></row>'),
         workbook(HEADER + text_row(1, "again")),
-        archive(workbook_parts("") | {"xl/worksheets/1.xml": f"<worksheet><sheetData>{HEADER}"}),
-        archive(workbook_parts("") | {"xl/workbook.xml": BOMB + "<workbook>&b;</workbook>"}),
+        archive(
+            workbook_parts("")
+            | {"xl/worksheets/1.xml": f"<worksheet><sheetData>{HEADER}"}
+        ),
+        archive(
+            workbook_parts("") | {"xl/workbook.xml": BOMB + "<workbook>&b;</workbook>"}
+        ),
         archive(workbook_parts("") | {"xl/styles.xml": "<a><b></a>"}),
     ],
 )
@@ -354,7 +404,9 @@ def test_what_is_no_workbook_or_damaged_is_a_decode_error(data: bytes) -> None:
 def test_styles_without_end_are_not_built() -> None:
     styles = f"<styleSheet><cellXfs>{'<xf/>' * 300_000}</cellXfs></styleSheet>"
     data = archive(workbook_parts(HEADER) | {"xl/styles.xml": styles})
-    with pytest.raises(FeedUnreadableError, match="more than 300,000 elements") as caught:
+    with pytest.raises(
+        FeedUnreadableError, match="more than 300,000 elements"
+    ) as caught:
         read(data, "xlsx")
     assert caught.value.error_code == "DECODE_ERROR"
 
@@ -362,7 +414,9 @@ def test_styles_without_end_are_not_built() -> None:
 def test_rows_that_each_end_in_another_column_come_together() -> None:
     rows = "".join(text_row(n, "A", *[""] * (n % 60), "x") for n in range(2, 200))
     parsed = open_feed(workbook(HEADER + rows), ParserConfig(format="xlsx"))
-    malformed = [batch for batch in parsed.batches if isinstance(batch, MalformedRecords)]
+    malformed = [
+        batch for batch in parsed.batches if isinstance(batch, MalformedRecords)
+    ]
     assert len(malformed) == 1
     found = read(workbook(HEADER + rows), "xlsx").malformed
     assert found[5] == (7, "A,,,,,,x", ["A", "", "", "", "", "", "x"])
@@ -374,7 +428,9 @@ def test_large_cells_and_too_many_columns_are_refused() -> None:
     for row, place in ((2, "record 2, column 2"), (1, "record 1, column 2")):
         cells = {1: ["sku", "qty"], 2: ["A", "1"]}
         cells[row][1] = "x" * 101
-        data = workbook("".join(text_row(number, *texts) for number, texts in cells.items()))
+        data = workbook(
+            "".join(text_row(number, *texts) for number, texts in cells.items())
+        )
         with pytest.raises(FeedUnreadableError, match=place) as caught:
             read(data, "xlsx", limits=limits)
         assert caught.value.error_code == "invalid_input"
@@ -421,18 +477,31 @@ def test_an_archive_that_lies_about_its_sizes_is_damaged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [("417", "000417"), ("1234567", "1234567"), ("-4", "-4"), ("4.5", "4.5")]
+    ("value", "text"),
+    [("417", "000417"), ("1234567", "1234567"), ("-4", "-4"), ("4.5", "4.5")],
 )
-def test_a_padded_number_has_the_digits_that_its_format_shows(value: str, text: str) -> None:
+def test_a_padded_number_has_the_digits_that_its_format_shows(
+    value: str, text: str
+) -> None:
     styles = (
         '<styleSheet><numFmts><numFmt numFmtId="170" formatCode="000000"/>'
         '<numFmt numFmtId="171" formatCode="000000;0"/></numFmts><cellXfs>'
         '<xf numFmtId="0"/><xf numFmtId="170"/><xf numFmtId="171"/><xf numFmtId="1"/></cellXfs>'
         "</styleSheet>"
     )
-    row = "".join(f'<c r="{at}2" s="{style}"><v>{value}</v></c>' for style, at in enumerate("ABCD"))
-    data = workbook(f'{text_row(1, "a", "b", "c", "d")}<row r="2">{row}</row>', styles=styles)
+    row = "".join(
+        f'<c r="{at}2" s="{style}"><v>{value}</v></c>'
+        for style, at in enumerate("ABCD")
+    )
+    data = workbook(
+        f'{text_row(1, "a", "b", "c", "d")}<row r="2">{row}</row>', styles=styles
+    )
 
-    assert read(data, "xlsx", padded_numbers=True).rows[2] == [value, text, value, value]
+    assert read(data, "xlsx", padded_numbers=True).rows[2] == [
+        value,
+        text,
+        value,
+        value,
+    ]
     assert read(data, "xlsx").rows[2] == [value] * 4
     assert read(data, "xlsx", padded_numbers=True).numbers[2] == "nnnn"

@@ -19,13 +19,20 @@ from relay_core.columnar.sorting import TextOrder
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.merge import best_offer
-from relay_core.merge.best_offer import Criterion, best_of_groups, criteria_of, merge_offers
+from relay_core.merge.best_offer import (
+    Criterion,
+    best_of_groups,
+    criteria_of,
+    merge_offers,
+)
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.contracts import OFFER_SCHEMA, frame_of
 from support.builders import tenant_config, vendor_document
 
 OFFERS = st.lists(
-    st.tuples(st.integers(0, 3), st.integers(-2, 2), st.sampled_from([0, 1, 2**62, -(2**62)])),
+    st.tuples(
+        st.integers(0, 3), st.integers(-2, 2), st.sampled_from([0, 1, 2**62, -(2**62)])
+    ),
     min_size=1,
     max_size=25,
 )
@@ -38,7 +45,9 @@ def test_the_best_offer_of_a_group_is_the_least_by_all_criteria_in_turn(
     groups = np.array([group for group, _, _ in offers])
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
-    numbers = [np.array([offer[place] for offer in offers], np.int64) for place in (1, 2)]
+    numbers = [
+        np.array([offer[place] for offer in offers], np.int64) for place in (1, 2)
+    ]
     criteria = [Criterion("", lambda _, made=made: made) for made in numbers]
 
     winners = best_of_groups(TextOrder(order, starts), pa.table({}), criteria)
@@ -86,7 +95,9 @@ ROWS = st.tuples(
 def test_every_winner_is_that_of_the_rules_written_down(
     rows: list[tuple[Any, ...]], rules: list[str], vendors: list[str], range_rows: int
 ) -> None:
-    offers = [Offer(vendor, number, *rest) for number, (vendor, *rest) in enumerate(rows, 2)]
+    offers = [
+        Offer(vendor, number, *rest) for number, (vendor, *rest) in enumerate(rows, 2)
+    ]
     config = tenant_config(
         *map(vendor_document, vendors),
         merge={
@@ -98,13 +109,17 @@ def test_every_winner_is_that_of_the_rules_written_down(
     )
 
     with mock.patch.object(best_offer, "RANGE_ROWS", range_rows):
-        winners = merge_offers(config, [as_normalized(vendor, offers) for vendor in vendors])
+        winners = merge_offers(
+            config, [as_normalized(vendor, offers) for vendor in vendors]
+        )
 
     expected = by_hand(config, offers)
     priced = {offer.sku: title(offer) for offer in expected if has_price(offer)}
     found = zip(winners.priced["sku"], winners.priced["title"], strict=True)
     assert list(found) == list(priced.items())
-    assert list(winners.unpriced["sku"]) == [o.sku for o in expected if not has_price(o)]
+    assert list(winners.unpriced["sku"]) == [
+        o.sku for o in expected if not has_price(o)
+    ]
     assert not winners.unpriced["is_free"].any()
 
 
@@ -166,7 +181,9 @@ def amount(ten_thousandths: int | None) -> Decimal | None:
     return None if ten_thousandths is None else Decimal(ten_thousandths).scaleb(-4)
 
 
-def test_criteria_begin_with_who_is_left_out_and_end_where_no_two_offers_are_alike() -> None:
+def test_criteria_begin_with_who_is_left_out_and_end_where_no_two_offers_are_alike() -> (
+    None
+):
     names = [criterion.name for criterion in criteria_of(tenant_config())]
 
     assert names == [
@@ -181,7 +198,9 @@ def test_criteria_begin_with_who_is_left_out_and_end_where_no_two_offers_are_ali
     ]
 
 
-@pytest.mark.parametrize(("included", "expected"), [(True, [60_000, 50_000]), (False, [10_000, 0])])
+@pytest.mark.parametrize(
+    ("included", "expected"), [(True, [60_000, 50_000]), (False, [10_000, 0])]
+)
 def test_shipping_is_part_of_the_landed_cost_where_it_is_included(
     included: bool, expected: list[int]
 ) -> None:
@@ -191,6 +210,8 @@ def test_shipping_is_part_of_the_landed_cost_where_it_is_included(
         pricing={"shipping_handling_flat": "5"},
     )
     (criterion,) = (c for c in criteria_of(config) if c.name == "lowest_landed_cost")
-    offers = pa.table({"cost": pa.array([Decimal(1), Decimal(0)], OFFER_SCHEMA.field("cost").type)})
+    offers = pa.table(
+        {"cost": pa.array([Decimal(1), Decimal(0)], OFFER_SCHEMA.field("cost").type)}
+    )
 
     assert criterion.numbers(offers).tolist() == expected

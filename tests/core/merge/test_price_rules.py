@@ -35,7 +35,9 @@ def offers_of(*rows: Cells) -> pa.Table:
     kinds = {"cost": AMOUNT, "price": AMOUNT, "map_price": AMOUNT}
     kinds |= {"brand": pa.string(), "condition": pa.string()}
     ranks = [VENDORS.index(row.get("vendor", "v1")) for row in rows]
-    columns = {n: pa.array([row.get(n) for row in rows], kind) for n, kind in kinds.items()}
+    columns = {
+        n: pa.array([row.get(n) for row in rows], kind) for n, kind in kinds.items()
+    }
     return pa.table({**columns, VENDOR_RANK: pa.array(ranks, pa.int16())})
 
 
@@ -64,24 +66,40 @@ def meets(when: Any, row: Cells) -> bool:
     return all(of is None or cell in of for of, cell in listed) and low and high
 
 
-def by_decimal(config: TenantConfig, rule: Any, row: Cells) -> tuple[Decimal, Decimal] | None:
+def by_decimal(
+    config: TenantConfig, rule: Any, row: Cells
+) -> tuple[Decimal, Decimal] | None:
     """Return the price of an offer and the floor that it must keep, as a person would write it."""
     pricing, cost, asked = config.pricing, row["cost"], row["price"]
     with localcontext(prec=60):
         if cost is not None:
-            margin = pricing.base_margin_pct if rule is None else rule.margin_pct or Decimal(0)
+            margin = (
+                pricing.base_margin_pct
+                if rule is None
+                else rule.margin_pct or Decimal(0)
+            )
             asked = (cost + pricing.shipping_handling_flat) * (1 + margin)
             asked += (rule and rule.markup) or 0
         asked = asked if rule is None or rule.fixed_price is None else rule.fixed_price
         if asked is None:
             return None
-        low = pricing.min_price if rule is None or rule.min_price is None else rule.min_price
+        low = (
+            pricing.min_price
+            if rule is None or rule.min_price is None
+            else rule.min_price
+        )
         step = pricing.rounding.increment
-        steps = (max(asked, low) / step).quantize(Decimal(1), ROUNDINGS[pricing.rounding.mode])
-        floor = max(low, (row["map_price"] or Decimal(0)) if pricing.map_policy.enforce else low)
+        steps = (max(asked, low) / step).quantize(
+            Decimal(1), ROUNDINGS[pricing.rounding.mode]
+        )
+        floor = max(
+            low, (row["map_price"] or Decimal(0)) if pricing.map_policy.enforce else low
+        )
         price = max(steps * step, floor)
         cents = price.quantize(Decimal("0.01"), ROUND_HALF_UP)
-        return (cents if cents >= floor else price.quantize(Decimal("0.01"), ROUND_CEILING)), floor
+        return (
+            cents if cents >= floor else price.quantize(Decimal("0.01"), ROUND_CEILING)
+        ), floor
 
 
 CELLS = st.one_of(
@@ -92,7 +110,9 @@ CELLS = st.one_of(
 ROWS = st.fixed_dictionaries(
     {
         "vendor": st.sampled_from(VENDORS),
-        "brand": st.one_of(st.none(), st.sampled_from([name.strip() for name in BRANDS])),
+        "brand": st.one_of(
+            st.none(), st.sampled_from([name.strip() for name in BRANDS])
+        ),
         "condition": st.sampled_from((None, "new", "used", "refurb")),
         "cost": CELLS,
         "price": CELLS,
@@ -114,7 +134,12 @@ ROWS = st.fixed_dictionaries(
 )
 @example(
     rules=[{"markup": "999999999.9999", "min_price": "0"}, {"margin_pct": "0.000001"}],
-    rows=[{**dict.fromkeys(("brand", "condition", "price", "map_price")), "cost": Decimal(0)}],
+    rows=[
+        {
+            **dict.fromkeys(("brand", "condition", "price", "map_price")),
+            "cost": Decimal(0),
+        }
+    ],
     margin="0",
     minimum="0",
     shipping="0",
@@ -145,7 +170,9 @@ def test_no_order_of_rules_takes_a_price_under_a_floor_or_away_from_plain_decima
     inputs = PriceInputs.of(offers, np.arange(len(rows)), pricing)
     cents, has_price = price_winners(inputs, pricing)
     for place, row in enumerate(rows):
-        expected = [index for index, each in enumerate(pricing.rules) if meets(each.when, row)]
+        expected = [
+            index for index, each in enumerate(pricing.rules) if meets(each.when, row)
+        ]
         assert rules_of(offers)[place] == (expected or [-1])[0]
         rule = pricing.rules[expected[0]] if expected else None
         if rule is not None and rule.leave_out:
@@ -162,7 +189,10 @@ def test_no_order_of_rules_takes_a_price_under_a_floor_or_away_from_plain_decima
         assert found >= floor
         assert (found, bool(has_price[place])) == (price, price > 0)
         assert Decimal(steps[-1].after) == price
-        assert [step.before for step in steps] == [None, *(step.after for step in steps[:-1])]
+        assert [step.before for step in steps] == [
+            None,
+            *(step.after for step in steps[:-1]),
+        ]
 
 
 # --- which rule -----------------------------------------------------------------------------------
@@ -170,8 +200,14 @@ def test_no_order_of_rules_takes_a_price_under_a_floor_or_away_from_plain_decima
 
 def test_the_first_rule_that_an_offer_meets_is_its_rule() -> None:
     config = config_of(
-        {"when": {"vendors": ["v2"], "cost_from": 5, "cost_below": 10}, "margin_pct": 1},
-        {"when": {"brands": ["Groß GmbH "], "conditions": ["new", "used"]}, "markup": 2},
+        {
+            "when": {"vendors": ["v2"], "cost_from": 5, "cost_below": 10},
+            "margin_pct": 1,
+        },
+        {
+            "when": {"brands": ["Groß GmbH "], "conditions": ["new", "used"]},
+            "markup": 2,
+        },
         {"when": {"cost_below": 5}, "fixed_price": 3},
     )
     assert chosen(
@@ -190,16 +226,25 @@ def test_the_first_rule_that_an_offer_meets_is_its_rule() -> None:
 def test_an_empty_when_always_holds_and_a_null_meets_no_list_and_no_bound() -> None:
     lists = {"brands": ["a"], "conditions": ["new"], "cost_from": 0}
     config = config_of(
-        *({"when": {name: wanted}, "leave_out": True} for name, wanted in lists.items()),
+        *(
+            {"when": {name: wanted}, "leave_out": True}
+            for name, wanted in lists.items()
+        ),
         {"markup": 1},
     )
-    assert chosen(config, {}, {"brand": "a"}, {"condition": "new"}, {"cost": 0}) == [3, 0, 1, 2]
+    assert chosen(config, {}, {"brand": "a"}, {"condition": "new"}, {"cost": 0}) == [
+        3,
+        0,
+        1,
+        2,
+    ]
 
 
 @pytest.mark.parametrize("count", [63, 64, 65, 128, 200])
 def test_as_many_rules_as_there_may_be_are_told_apart(count: int) -> None:
     rules = [
-        {"when": {"cost_from": n, "cost_below": n + 1}, "fixed_price": n} for n in range(count)
+        {"when": {"cost_from": n, "cost_below": n + 1}, "fixed_price": n}
+        for n in range(count)
     ]
     rows = [{"cost": n} for n in (0, count - 1, 31, count // 2, count)]
     assert chosen(config_of(*rules), *rows) == [0, count - 1, 31, count // 2, -1]
@@ -209,12 +254,17 @@ def test_a_rule_leaves_out_its_own_offers_and_no_other() -> None:
     leaves_out = {"when": {"brands": ["a"]}, "leave_out": True}
     prices = {"when": {"vendors": ["v2"]}, "markup": 1}
     rows = ({"brand": "a"}, {"vendor": "v2"}, {})
-    for rules, expected in (((leaves_out, prices), [True, False, False]), ((prices,), [False] * 3)):
+    for rules, expected in (
+        ((leaves_out, prices), [True, False, False]),
+        ((prices,), [False] * 3),
+    ):
         priced = PriceRules.of(config_of(*rules))
         assert priced.leaves_out(priced.applied(offers_of(*rows))).tolist() == expected
 
 
-def test_rules_without_a_condition_hold_for_all_and_the_first_of_them_is_taken() -> None:
+def test_rules_without_a_condition_hold_for_all_and_the_first_of_them_is_taken() -> (
+    None
+):
     assert chosen(config_of({"markup": 1}, {"markup": 2}), {}, {"cost": 1}) == [0, 0]
 
 

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from relay_core.columnar.numbers import AMOUNT
 from relay_core.config import PricingConfig
-from relay_core.merge.pricing import PriceInputs, PriceStep, explain_price, price_winners
+from relay_core.merge.pricing import (
+    PriceInputs,
+    PriceStep,
+    explain_price,
+    price_winners,
+)
 from support.builders import tenant_config
 
 ROUNDINGS = {"nearest": ROUND_HALF_UP, "up": ROUND_CEILING, "down": ROUND_FLOOR}
@@ -26,18 +31,25 @@ MARGINS = st.one_of(
     st.sampled_from(["0", "0.2", "100"]).map(Decimal), st.decimals(0, 100, places=6)
 )
 CELLS = st.one_of(st.none(), amounts("99.9999"), amounts("999999999.9999"))
-INCREMENTS = st.sampled_from(["0.0001", "0.01", "0.05", "0.99", "1", "3.3333"]).map(Decimal)
+INCREMENTS = st.sampled_from(["0.0001", "0.01", "0.05", "0.99", "1", "3.3333"]).map(
+    Decimal
+)
 
 
 def by_decimal(
-    cost: Decimal | None, own: Decimal | None, floor: Decimal | None, pricing: PricingConfig
+    cost: Decimal | None,
+    own: Decimal | None,
+    floor: Decimal | None,
+    pricing: PricingConfig,
 ) -> Decimal | None:
     """Price one winner, as a person would write the rule down."""
     if cost is None and own is None:
         return None
     with localcontext(prec=60):
         margin, low = 1 + pricing.base_margin_pct, pricing.min_price
-        asked = own if cost is None else (cost + pricing.shipping_handling_flat) * margin
+        asked = (
+            own if cost is None else (cost + pricing.shipping_handling_flat) * margin
+        )
         step = pricing.rounding.increment
         steps = (max(asked or Decimal(0), low) / step).quantize(
             Decimal(1), ROUNDINGS[pricing.rounding.mode]
@@ -45,28 +57,41 @@ def by_decimal(
         least = max(low, floor or Decimal(0)) if pricing.map_policy.enforce else low
         price = max(steps * step, least)
         cents = price.quantize(Decimal("0.01"), ROUND_HALF_UP)
-        cents = cents if cents >= least else price.quantize(Decimal("0.01"), ROUND_CEILING)
+        cents = (
+            cents if cents >= least else price.quantize(Decimal("0.01"), ROUND_CEILING)
+        )
     return cents or None
 
 
 def by_column(
-    cost: Decimal | None, own: Decimal | None, floor: Decimal | None, pricing: PricingConfig
+    cost: Decimal | None,
+    own: Decimal | None,
+    floor: Decimal | None,
+    pricing: PricingConfig,
 ) -> Decimal | None:
     cents, priced = price_winners(inputs(cost, own, floor, pricing), pricing)
     return Decimal(int(cents[0])) / 100 if priced[0] else None
 
 
 def by_steps(
-    cost: Decimal | None, own: Decimal | None, floor: Decimal | None, pricing: PricingConfig
+    cost: Decimal | None,
+    own: Decimal | None,
+    floor: Decimal | None,
+    pricing: PricingConfig,
 ) -> Decimal | None:
     """Return what the last step of a price comes to; each begins where the one before ended."""
     steps = explain_price(inputs(cost, own, floor, pricing), pricing)
-    assert [step.before for step in steps] == [None, *(step.after for step in steps)][: len(steps)]
+    assert [step.before for step in steps] == [None, *(step.after for step in steps)][
+        : len(steps)
+    ]
     return (Decimal(steps[-1].after) or None) if steps else None
 
 
 def inputs(
-    cost: Decimal | None, own: Decimal | None, floor: Decimal | None, pricing: PricingConfig
+    cost: Decimal | None,
+    own: Decimal | None,
+    floor: Decimal | None,
+    pricing: PricingConfig,
 ) -> PriceInputs:
     cells = {"cost": cost, "price": own, "map_price": floor}
     offer = pa.table({name: pa.array([cell], AMOUNT) for name, cell in cells.items()})
@@ -136,7 +161,9 @@ def test_a_price_s_steps_begin_with_its_cost_and_name_the_floor_that_is_enforced
 @pytest.mark.parametrize(
     ("ending", "price"), [("0.99", "12.99"), ("9.99", "19.99"), ("0", "13.00")]
 )
-def test_the_last_step_is_the_ending_and_comes_to_the_price(ending: str, price: str) -> None:
+def test_the_last_step_is_the_ending_and_comes_to_the_price(
+    ending: str, price: str
+) -> None:
     pricing = tenant_config(pricing={"ending": ending}).pricing
     steps = explain_price(inputs(Decimal("12.30"), None, None, pricing), pricing)
     operand = f"{Decimal(ending):.2f}"
@@ -173,4 +200,6 @@ def test_prices_are_exact_on_both_sides_of_what_64_bits_hold(
     for amount in amounts:
         expected = by_decimal(amount, None, None, pricing)
         assert by_column(amount, None, None, pricing) == expected
-        assert by_column(None, amount, None, pricing) == by_decimal(None, amount, None, pricing)
+        assert by_column(None, amount, None, pricing) == by_decimal(
+            None, amount, None, pricing
+        )

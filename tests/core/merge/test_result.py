@@ -45,7 +45,11 @@ def test_a_sku_without_a_price_has_the_line_that_the_encoder_writes(
     }
     assert [entry.as_json() for entry in unpriced_warnings(winners, 3)] == [
         json.dumps(
-            {"error_code": "UNPRICED_SKU", "error_message": f"SKU {sku!r} {why[free]}", "sku": sku},
+            {
+                "error_code": "UNPRICED_SKU",
+                "error_message": f"SKU {sku!r} {why[free]}",
+                "sku": sku,
+            },
             ensure_ascii=False,
         )
         for sku, free in skus[:3]
@@ -73,7 +77,9 @@ def test_an_empty_output_says_what_helps(rows: list[str], remedy: str) -> None:
 
 def priced_feed(*skus: str) -> pd.DataFrame:
     config = tenant_config(vendor_document("v"))
-    vendor = normalize_vendor(config, config.vendors[0], feed(*(f"{sku},1,2" for sku in skus)))
+    vendor = normalize_vendor(
+        config, config.vendors[0], feed(*(f"{sku},1,2" for sku in skus))
+    )
     made = merge_vendors(config, [vendor]).feed
     assert made is not None
     return made

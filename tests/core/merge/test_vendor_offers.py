@@ -44,12 +44,16 @@ ROWS = (("A", 1), ("A", 2), ("A", MOST), ("B", 4), ("C", 0), ("C", 3))
         ("sum", [("A", MOST, 2), ("B", 4, 5), ("C", 3, 6)]),
     ],
 )
-def test_rows_of_one_sku_make_one_offer(policy: str, expected: list[tuple[Any, ...]]) -> None:
+def test_rows_of_one_sku_make_one_offer(
+    policy: str, expected: list[tuple[Any, ...]]
+) -> None:
     assert made(policy, *ROWS) == expected
 
 
 @pytest.mark.parametrize("policy", ["first", "last", "sum"])
-@pytest.mark.parametrize("given", [(), (("A", 1),), (("A", 1), ("B", 1), ("a", 1))], ids=len)
+@pytest.mark.parametrize(
+    "given", [(), (("A", 1),), (("A", 1), ("B", 1), ("a", 1))], ids=len
+)
 def test_rows_of_their_own_stay(policy: str, given: Any) -> None:
     assert [row[:2] for row in made(policy, *given)] == list(given)
 
@@ -73,7 +77,9 @@ def test_each_row_is_an_offer_where_nothing_else_is_said(policy: str) -> None:
     ],
     ids=str,
 )
-def test_stock_is_taken_in_its_order(stock: dict[str, int], expected: list[int]) -> None:
+def test_stock_is_taken_in_its_order(
+    stock: dict[str, int], expected: list[int]
+) -> None:
     offers = rows(*(("A", quantity) for quantity in (0, 1, 2, 3, 10, MOST)))
     left = in_stock(StockConfig(**stock), offers)
     assert left["quantity_available"].to_pylist() == expected

@@ -34,16 +34,22 @@ def test_a_file_that_is_no_list_is_told_by_its_bytes(name: str) -> None:
 
 @pytest.mark.parametrize("format", ["xlsx", "xls", "ods"])
 def test_an_archive_is_told_where_a_workbook_is_wanted(format: str) -> None:
-    assert "an archive (zip)" in str(kind_of(archive({"a.csv": feed(), "b.csv": feed()}), format))
+    assert "an archive (zip)" in str(
+        kind_of(archive({"a.csv": feed(), "b.csv": feed()}), format)
+    )
     assert "an archive (gzip)" in str(kind_of(gzip.compress(feed()), format))
 
 
 @pytest.mark.parametrize(
     "packed", [gzip.compress(feed()), archive({"a.csv": feed()})], ids=["gzip", "zip"]
 )
-def test_an_archive_is_told_where_compression_is_off(packed: bytes, tmp_path: Path) -> None:
+def test_an_archive_is_told_where_compression_is_off(
+    packed: bytes, tmp_path: Path
+) -> None:
     bench, parser = Bench(tmp_path), {"compression": "none"}
-    assert bench.run(config_document(vendor_document(parser=parser)), vendor_1=packed) == 1
+    assert (
+        bench.run(config_document(vendor_document(parser=parser)), vendor_1=packed) == 1
+    )
     assert "the file is an archive (" in bench.report("errors")["error_message"]
 
 
@@ -57,17 +63,24 @@ def test_a_list_is_of_no_other_kind(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*FILES, *PACKED])
-def test_a_run_says_it_and_neither_an_encoding_nor_a_header(name: str, tmp_path: Path) -> None:
+def test_a_run_says_it_and_neither_an_encoding_nor_a_header(
+    name: str, tmp_path: Path
+) -> None:
     data, said = {**FILES, **PACKED}[name]
     bench = Bench(tmp_path)
     assert bench.run(config_document(), vendor_1=data) == 1
-    message = bench.report("run_summary")["error_code"], bench.report("errors")["error_message"]
+    message = (
+        bench.report("run_summary")["error_code"],
+        bench.report("errors")["error_message"],
+    )
     assert said in message[1]
     assert "encodings" not in message[1]
     assert "nearest" not in message[1]
 
 
-@pytest.mark.parametrize("name", [name for name, (_, said) in FILES.items() if "set" not in said])
+@pytest.mark.parametrize(
+    "name", [name for name, (_, said) in FILES.items() if "set" not in said]
+)
 def test_a_check_says_it_and_proposes_nothing(name: str) -> None:
     data, said = FILES[name]
     config = tenant_config()

@@ -60,23 +60,43 @@ def _with_sku(parser: dict[str, Any]) -> dict[str, Any]:
 )
 def test_an_amount_is_divided_exactly_and_rounded_once(written: str, read: str) -> None:
     source = {"column": "Cost", "divided_by": "Pack"}
-    assert cells("cost", written, header="Cost,Pack", column_map={"cost": source}) == [read]
+    assert cells("cost", written, header="Cost,Pack", column_map={"cost": source}) == [
+        read
+    ]
 
 
 def test_an_amount_is_multiplied_up_to_its_limit() -> None:
     source = {"column": "Cost", "times": 1_000_000}
     assert cells(
-        "cost", "999.9999999", "999.99999999999", "1000", header="Cost", column_map={"cost": source}
-    ) == ["999999999.90", "amount_out_of_range 999.99999999999", "amount_out_of_range 1000"]
+        "cost",
+        "999.9999999",
+        "999.99999999999",
+        "1000",
+        header="Cost",
+        column_map={"cost": source},
+    ) == [
+        "999999999.90",
+        "amount_out_of_range 999.99999999999",
+        "amount_out_of_range 1000",
+    ]
 
 
 def test_a_quantity_times_a_factor_has_its_limit_and_is_rounded_down() -> None:
     packs = {"quantity_available": {"column": "Q", "times": "P"}}
     assert cells(
-        "quantity_available", "5,12", "2147483647,2", "0,7", "5,x", header="Q,P", column_map=packs
+        "quantity_available",
+        "5,12",
+        "2147483647,2",
+        "0,7",
+        "5,x",
+        header="Q,P",
+        column_map=packs,
     ) == ["60", "invalid_quantity 2147483647", "0", "invalid_quantity x"]
     parts = {"quantity_available": {"column": "Q", "divided_by": 12}}
-    assert cells("quantity_available", "23", "24", header="Q", column_map=parts) == ["1", "2"]
+    assert cells("quantity_available", "23", "24", header="Q", column_map=parts) == [
+        "1",
+        "2",
+    ]
 
 
 def test_quantities_are_summed_part_by_part() -> None:
@@ -94,9 +114,17 @@ def test_quantities_are_summed_part_by_part() -> None:
 
 def test_texts_are_joined_stripped_and_replaced() -> None:
     joined = {"title": {"join": ["A", "B"], "with": " - "}}
-    assert cells("title", " a , b ", "a,", header="A,B", column_map=joined) == ["a - b", ""]
+    assert cells("title", " a , b ", "a,", header="A,B", column_map=joined) == [
+        "a - b",
+        "",
+    ]
     changed = {
-        "title": {"column": "A", "strip_prefix": "X-", "strip_suffix": "!", "values": {"OLD": ""}}
+        "title": {
+            "column": "A",
+            "strip_prefix": "X-",
+            "strip_suffix": "!",
+            "values": {"OLD": ""},
+        }
     }
     assert cells(
         "title", "X- a !", "x-a", "X-X-a", "X-old", header="A", column_map=changed,
@@ -136,10 +164,20 @@ def test_zeros_and_what_is_invalid_stay_null_whatever_the_default() -> None:
         zero_is_null=["cost"], defaults={"cost": "7"},
     ) == ["", "", "", "0.00", "7.00"]  # fmt: skip
     assert cells(
-        "msrp", "x", "-1", "", header="msrp", invalid_as_null=["msrp"], defaults={"msrp": "7"}
+        "msrp",
+        "x",
+        "-1",
+        "",
+        header="msrp",
+        invalid_as_null=["msrp"],
+        defaults={"msrp": "7"},
     ) == ["", "", "7.00"]
     assert cells(
-        "updated_at", "x", "2026-01-02", header="updated_at", invalid_as_null=["updated_at"]
+        "updated_at",
+        "x",
+        "2026-01-02",
+        header="updated_at",
+        invalid_as_null=["updated_at"],
     ) == ["2026-03-01T12:00:00Z", "2026-01-02T00:00:00Z"]
 
 
@@ -157,7 +195,9 @@ def test_zeros_and_what_is_invalid_stay_null_whatever_the_default() -> None:
     ],
 )
 def test_a_serial_is_days_and_its_fraction_a_time(written: str, read: str) -> None:
-    found = cells("updated_at", written, header="updated_at", timestamp_formats=["excel"])
+    found = cells(
+        "updated_at", written, header="updated_at", timestamp_formats=["excel"]
+    )
     assert found == [read]
 
 
@@ -165,7 +205,10 @@ def test_records_that_are_no_rows_are_skipped_before_they_are_judged() -> None:
     data = feed("A,1,a", "Head", "total,9,x,y,z", "B,x,b", ",,", "C,1,", "D,1,d")
     done = run(
         data.replace(b"cost", b"title"),
-        skip_rows=[{"column": "title", "is": "empty"}, {"column": "sku", "is": ["TOTAL"]}],
+        skip_rows=[
+            {"column": "title", "is": "empty"},
+            {"column": "sku", "is": ["TOTAL"]},
+        ],
         null_values={"title": ["d"]},
     )
 
@@ -184,18 +227,42 @@ def test_a_feed_whose_rows_are_all_skipped_has_no_row() -> None:
 @pytest.mark.parametrize(
     ("parser", "header", "strict", "lenient"),
     [
-        ({"skip_rows": [{"column": "Kind", "is": "empty"}]}, "", "missing_required_columns", None),
-        ({"skip_rows": [{"column": "Kind", "is": "empty"}]}, ",Kind,Kind", *["invalid_input"] * 2),
-        ({"column_map": {"title": {"first": ["A", "B"]}}}, ",A", "missing_required_columns", None),
-        ({"column_map": {"title": {"first": ["A", "B"]}}}, ",A,B,B", *["invalid_input"] * 2),
         (
-            {"column_map": {"title": {"first": ["A", "B"]}}, "defaults": {"title": "t"}},
+            {"skip_rows": [{"column": "Kind", "is": "empty"}]},
+            "",
+            "missing_required_columns",
+            None,
+        ),
+        (
+            {"skip_rows": [{"column": "Kind", "is": "empty"}]},
+            ",Kind,Kind",
+            *["invalid_input"] * 2,
+        ),
+        (
+            {"column_map": {"title": {"first": ["A", "B"]}}},
             ",A",
             "missing_required_columns",
             None,
         ),
         (
-            {"column_map": {"title": {"first": ["A", "B"]}}, "defaults": {"title": "t"}},
+            {"column_map": {"title": {"first": ["A", "B"]}}},
+            ",A,B,B",
+            *["invalid_input"] * 2,
+        ),
+        (
+            {
+                "column_map": {"title": {"first": ["A", "B"]}},
+                "defaults": {"title": "t"},
+            },
+            ",A",
+            "missing_required_columns",
+            None,
+        ),
+        (
+            {
+                "column_map": {"title": {"first": ["A", "B"]}},
+                "defaults": {"title": "t"},
+            },
             "",
             None,
             None,
@@ -206,7 +273,10 @@ def test_a_feed_whose_rows_are_all_skipped_has_no_row() -> None:
 def test_headers_that_objects_and_skips_name_are_used_like_mapped_ones(
     parser: dict[str, Any], header: str, strict: str | None, lenient: str | None
 ) -> None:
-    data = feed("S,1,2" + ",x" * header.count(","), header=f"sku,quantity_available,cost{header}")
+    data = feed(
+        "S,1,2" + ",x" * header.count(","),
+        header=f"sku,quantity_available,cost{header}",
+    )
     for fails, code in ((True, strict), (False, lenient)):
         done = run(data, {"fail_on_missing_required_columns": fails}, **parser)
         assert (done.failure and done.failure.error_code) == code
@@ -220,11 +290,15 @@ def test_blank_fields_beyond_the_header_are_dropped_in_the_order_of_rows() -> No
     assert [row["quantity_available"] for row in done.normalized_rows()] == [
         str(n) for n in range(1, 200)
     ]
-    assert [(e.error_code, e.row_number) for e in done.outcome.entries] == [("column_count", 201)]
+    assert [(e.error_code, e.row_number) for e in done.outcome.entries] == [
+        ("column_count", 201)
+    ]
 
 
 def test_a_quote_is_a_character_where_quoting_is_off() -> None:
-    data = feed('A,1,"5 in', 'B,1,x"y,z"', 'C,1,"q"', header="sku,quantity_available,title")
+    data = feed(
+        'A,1,"5 in', 'B,1,x"y,z"', 'C,1,"q"', header="sku,quantity_available,title"
+    )
     done = run(data, quoting=False)
 
     assert [row["title"] for row in done.normalized_rows()] == ['"5 in', '"q"']
@@ -259,14 +333,24 @@ def entries_of(data: bytes, **options: Any) -> list[dict[str, Any]]:
     return [json.loads(entry) for entry in vendor.entries]
 
 
-def test_samples_of_causes_have_the_place_of_their_records_beyond_the_entries_too() -> None:
+def test_samples_of_causes_have_the_place_of_their_records_beyond_the_entries_too() -> (
+    None
+):
     rows = [*("A,x" for _ in range(10_001)), "", "B,a lot"]
-    (vendor,) = run(feed(*rows, header="sku,quantity_available"), skip_lines=0).normalized
-    assert [[(one.row_number, one.line) for one in each.samples] for each in vendor.causes] == [
+    (vendor,) = run(
+        feed(*rows, header="sku,quantity_available"), skip_lines=0
+    ).normalized
+    assert [
+        [(one.row_number, one.line) for one in each.samples] for each in vendor.causes
+    ] == [
         [(2, None)],
         [(10_003, 10_004)],
     ]
-    sheet = text_row(1, "List") + text_row(3, "sku", "quantity_available") + text_row(4, "A", "x")
+    sheet = (
+        text_row(1, "List")
+        + text_row(3, "sku", "quantity_available")
+        + text_row(4, "A", "x")
+    )
     (vendor,) = run(workbook(sheet), format="xlsx", skip_lines=1).normalized
     assert vendor.causes[0].as_dict()["samples"] == [
         {"row_number": 2, "value": "x", "sheet_row": 4}
@@ -274,17 +358,24 @@ def test_samples_of_causes_have_the_place_of_their_records_beyond_the_entries_to
 
 
 def test_an_entry_of_a_workbook_has_the_row_of_its_sheet() -> None:
-    rows = text_row(1, "List") + text_row(3, "sku", "quantity_available") + text_row(4, "A", "x")
+    rows = (
+        text_row(1, "List")
+        + text_row(3, "sku", "quantity_available")
+        + text_row(4, "A", "x")
+    )
     (entry,) = entries_of(workbook(rows), format="xlsx", skip_lines=1)
     assert (entry["row_number"], entry["sheet_row"]) == (2, 4)
 
 
-def test_lines_are_found_beyond_the_first_window(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_are_found_beyond_the_first_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(csv_records, "_WINDOW", 16)
     rows = [f"K{n},{'x' if n % 7 == 0 else 1}" + "\n" * (n % 3) for n in range(1, 60)]
     rows[30] = '"K\n31",1'
 
     text = "\n".join(["sku,quantity_available", *rows]).split("\n")
     assert [
-        entry["line"] for entry in entries_of(feed(*rows, header="sku,quantity_available"))
+        entry["line"]
+        for entry in entries_of(feed(*rows, header="sku,quantity_available"))
     ] == [place for place, line in enumerate(text, 1) if line.endswith(",x")]

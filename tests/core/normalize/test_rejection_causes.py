@@ -38,7 +38,9 @@ def values(cause: Cause) -> list[tuple[int, str]]:
 
 
 def test_cells_are_told_apart_by_column_fault_and_shape() -> None:
-    causes = causes_of(feed("A,x,12;50", "B,-1,99;9", ",few,-3", "D,1,n/a", "E,1,7;00", "F,1,1"))
+    causes = causes_of(
+        feed("A,x,12;50", "B,-1,99;9", ",few,-3", "D,1,n/a", "E,1,7;00", "F,1,1")
+    )
     assert told(causes) == [
         ("missing_sku", "sku", "", 1),
         ("invalid_quantity", "quantity_available", "A", 2),
@@ -51,17 +53,23 @@ def test_cells_are_told_apart_by_column_fault_and_shape() -> None:
 
 
 def test_samples_are_the_first_cells_that_differ_as_they_stand_in_the_file() -> None:
-    (cause,) = causes_of(feed("A, x ,1", "B, x ,1", "C,y,1", "D, x ,1", "E,y ,1", "F,z,1"))
+    (cause,) = causes_of(
+        feed("A, x ,1", "B, x ,1", "C,y,1", "D, x ,1", "E,y ,1", "F,z,1")
+    )
     assert (cause.count, values(cause)) == (6, [(2, " x "), (4, "y"), (6, "y ")])
 
 
 def test_every_refused_cell_counts_also_those_that_no_entry_tells_of() -> None:
-    (cause,) = causes_of(feed(*(f"A,x{n},1" for n in range(500))), Limits(report_entries=5))
+    (cause,) = causes_of(
+        feed(*(f"A,x{n},1" for n in range(500))), Limits(report_entries=5)
+    )
     assert (cause.count, values(cause)) == (500, [(2, "x0"), (3, "x1"), (4, "x2")])
 
 
 def test_a_long_cell_is_cut_and_so_is_its_shape() -> None:
-    (cause,) = causes_of(feed(f"A,{'x' * 1_500},1", f"B,{'12.' * 500},1")[:-1] + b"\n")[:1]
+    (cause,) = causes_of(feed(f"A,{'x' * 1_500},1", f"B,{'12.' * 500},1")[:-1] + b"\n")[
+        :1
+    ]
     assert cause.samples == (CauseSample(2, "x" * 1_000 + "…"),)
     assert cause.shape == "A…"
 
@@ -78,7 +86,9 @@ def test_records_of_another_width_are_told_apart_by_it() -> None:
 
 
 def test_what_to_do_is_what_the_entries_say() -> None:
-    vendor = normalize_vendor(CONFIG, CONFIG.vendors[0], feed("A,x,y", "B,-1,-2", ",1,1", "D,,1"))
+    vendor = normalize_vendor(
+        CONFIG, CONFIG.vendors[0], feed("A,x,y", "B,-1,-2", ",1,1", "D,,1")
+    )
     messages = {entry.error_code: entry.error_message for entry in entries_of(vendor)}
     assert len(vendor.causes) == len(messages) == 6
     for cause in vendor.causes:
@@ -97,12 +107,15 @@ def test_shapes_of_a_column_beyond_so_many_are_one_cause_and_lose_no_count() -> 
 
 
 ROWS = [
-    f"A{n % 7},{('x', 'n/a', '1', '-2', f'{n}?')[n % 5]},{n}.{'5' * (n % 3)}x" for n in range(90)
+    f"A{n % 7},{('x', 'n/a', '1', '-2', f'{n}?')[n % 5]},{n}.{'5' * (n % 3)}x"
+    for n in range(90)
 ]
 
 
 @pytest.mark.parametrize("gate_rows", [1, 20])
-def test_causes_are_the_same_however_many_rows_are_judged_at_a_time(gate_rows: int) -> None:
+def test_causes_are_the_same_however_many_rows_are_judged_at_a_time(
+    gate_rows: int,
+) -> None:
     whole = causes_of(feed(*ROWS), Limits(report_causes=2))
     with (
         mock.patch.object(contracts, "VALIDATED_ROWS", gate_rows),
@@ -126,7 +139,9 @@ def test_a_cause_comes_back_from_its_document() -> None:
 
 def test_what_a_column_is_made_of_stands_behind_what_is_said_of_its_cells() -> None:
     made = {"sum": ["East", "West"]}
-    config = tenant_config(vendor_document(parser={"column_map": {"quantity_available": made}}))
+    config = tenant_config(
+        vendor_document(parser={"column_map": {"quantity_available": made}})
+    )
     data = b"sku,East,West,cost\nA,1,x,2\nB,1,2,2\n"
     vendor = normalize_vendor(config, config.vendors[0], data)
     (entry,), (cause,) = entries_of(vendor), vendor.causes

@@ -40,7 +40,9 @@ def test_each_refused_row_has_the_line_that_the_encoder_writes(
 
 
 def normalized(records: list[list[str]]) -> NormalizedVendor:
-    quoted = (['"' + cell.replace('"', '""') + '"' for cell in record] for record in records)
+    quoted = (
+        ['"' + cell.replace('"', '""') + '"' for cell in record] for record in records
+    )
     data = "".join(",".join(record) + "\n" for record in quoted).encode()
     config = tenant_config(vendor_document("v", parser={"format": "csv"}))
     return normalize_vendor(config, config.vendors[0], data)
@@ -81,10 +83,14 @@ def test_many_equal_headers_take_no_more_names_than_they_get() -> None:
 
 def test_a_long_header_is_cut_in_the_row_data_as_a_cell_is() -> None:
     long = "x" * 900_000
-    vendor = normalized([["sku", "quantity_available", "cost", long], ["A", "no", "1", "é"]])
+    vendor = normalized(
+        [["sku", "quantity_available", "cost", long], ["A", "no", "1", "é"]]
+    )
     (entry,) = entries_of(vendor)
     assert entry.row_data == {
-        **dict(zip(["sku", "quantity_available", "cost"], ["A", "no", "1"], strict=True)),
+        **dict(
+            zip(["sku", "quantity_available", "cost"], ["A", "no", "1"], strict=True)
+        ),
         "x" * 1_000 + "…": "é",
     }
     assert [*shown_columns([long, long], [], Limits())] == [
@@ -93,7 +99,9 @@ def test_a_long_header_is_cut_in_the_row_data_as_a_cell_is() -> None:
     ]
 
 
-@pytest.mark.parametrize("row", ["A,no,1,é{:0999}", "A,no,no,é{:02000}", "A,1,1,é{:0999},more"])
+@pytest.mark.parametrize(
+    "row", ["A,no,1,é{:0999}", "A,no,no,é{:02000}", "A,1,1,é{:0999},more"]
+)
 def test_no_more_rows_are_kept_than_fill_the_room_and_no_fewer(row: str) -> None:
     data = feed(*map(row.format, range(300)), header="sku,quantity_available,cost,note")
     config = tenant_config(vendor_document("v"))
@@ -106,7 +114,9 @@ def test_no_more_rows_are_kept_than_fill_the_room_and_no_fewer(row: str) -> None
     assert some == every[: bisect_right(sizes, 50_000)]
 
 
-def test_mapped_columns_are_shown_wherever_they_are_and_others_as_far_as_there_is_room() -> None:
+def test_mapped_columns_are_shown_wherever_they_are_and_others_as_far_as_there_is_room() -> (
+    None
+):
     headers = [f"h{place}" for place in range(100)]
 
     shown = shown_columns(headers, [99, 3], Limits(row_data_columns=5))
@@ -123,7 +133,9 @@ def test_long_texts_are_cut_at_characters() -> None:
 def test_cells_of_a_refused_row_are_cut_in_its_entry_and_whole_in_its_record() -> None:
     long = "x" * 1_001
     config = tenant_config(vendor_document("v"))
-    vendor = normalize_vendor(config, config.vendors[0], feed(f"A,{long},1", f"B,{long}"))
+    vendor = normalize_vendor(
+        config, config.vendors[0], feed(f"A,{long},1", f"B,{long}")
+    )
 
     value, ragged = entries_of(vendor)
     assert value.value == value.row_data["quantity_available"] == "x" * 1_000 + "…"

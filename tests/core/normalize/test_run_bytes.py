@@ -24,7 +24,9 @@ TEXTS = sum(len(cell) for row in CELLS for cell in row)
 def _parquet() -> bytes:
     header, *rows = CELLS
     sink = io.BytesIO()
-    pq.write_table(pa.table(dict(zip(header, zip(*rows, strict=True), strict=True))), sink)
+    pq.write_table(
+        pa.table(dict(zip(header, zip(*rows, strict=True), strict=True))), sink
+    )
     return sink.getvalue()
 
 
@@ -33,8 +35,13 @@ def _failures(*feeds: tuple[str, bytes], most: int) -> list[str | None]:
     parsers = [{"format": kind} for kind, _ in feeds]
     vendors = [vendor_document(f"vendor_{n}", parser=p) for n, p in enumerate(parsers)]
     config = tenant_config(*vendors)
-    given = [VendorFeed(v, data, "f") for v, (_, data) in zip(config.vendors, feeds, strict=True)]
-    read = normalize_vendors(config, given, limits=replace(DEFAULT_LIMITS, run_bytes=most))
+    given = [
+        VendorFeed(v, data, "f")
+        for v, (_, data) in zip(config.vendors, feeds, strict=True)
+    ]
+    read = normalize_vendors(
+        config, given, limits=replace(DEFAULT_LIMITS, run_bytes=most)
+    )
     return [None if each.fault is None else each.fault.error_code for each in read]
 
 
@@ -74,13 +81,18 @@ def test_a_feed_that_cannot_be_read_counts_as_far_as_it_was_unpacked() -> None:
     broken = ROWS + b'X,"1'
     feeds = [("csv", broken), ("csv", ROWS)]
     assert _failures(*feeds, most=len(broken) + len(ROWS)) == ["DECODE_ERROR", None]
-    assert _failures(*feeds, most=len(broken) + len(ROWS) - 1) == ["DECODE_ERROR", TOO_LARGE]
+    assert _failures(*feeds, most=len(broken) + len(ROWS) - 1) == [
+        "DECODE_ERROR",
+        TOO_LARGE,
+    ]
 
 
 def test_the_fault_names_the_limit() -> None:
     config = tenant_config()
     given = [VendorFeed(config.vendors[0], ROWS, "f.csv")]
-    (read,) = normalize_vendors(config, given, limits=replace(DEFAULT_LIMITS, run_bytes=9))
+    (read,) = normalize_vendors(
+        config, given, limits=replace(DEFAULT_LIMITS, run_bytes=9)
+    )
     assert read.fault is not None
     assert read.fault.error_message.startswith(
         "feed too large: vendor 'vendor_1', file 'f.csv': with it the feeds of the run unpack to "

@@ -48,7 +48,9 @@ def normalized(
             events.append(f"write {lines} of {key.split('/')[1]}")
 
     with mock.patch.object(vendor_feed, "read_rows", read):
-        return normalize_vendors(CONFIG, given, sink=Sink(), limits=Limits(report_entries=entries))
+        return normalize_vendors(
+            CONFIG, given, sink=Sink(), limits=Limits(report_entries=entries)
+        )
 
 
 def test_a_large_feed_waits_until_the_vendor_before_it_is_written() -> None:
@@ -77,7 +79,9 @@ def test_all_vendors_together_keep_as_many_entries_as_a_report() -> None:
     assert [vendor.fault_counts for vendor in vendors] == [{"invalid_quantity": 2}] * 2
 
 
-def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_counted() -> None:
+def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_counted() -> (
+    None
+):
     # One judgement and more: the first rows alone have more entries than there is room for.
     with (
         mock.patch.object(contracts, "VALIDATED_ROWS", 1),
@@ -96,23 +100,31 @@ def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_count
 def test_records_of_another_width_take_their_share_of_the_entries() -> None:
     vendors = normalized(feed("A", "B,x,1"), feed("C,x,1", "D,x,1"), entries=3)
 
-    assert [[entry.row_number for entry in entries_of(vendor)] for vendor in vendors] == [
+    assert [
+        [entry.row_number for entry in entries_of(vendor)] for vendor in vendors
+    ] == [
         [2, 3],
         [2],
     ]
 
 
 @pytest.mark.parametrize("gate_rows", [1, 1000])
-def test_rows_are_refused_alike_however_many_are_judged_at_a_time(gate_rows: int) -> None:
+def test_rows_are_refused_alike_however_many_are_judged_at_a_time(
+    gate_rows: int,
+) -> None:
     with mock.patch.object(contracts, "VALIDATED_ROWS", gate_rows):
-        read, _ = normalized(feed("A,x,1", "B,1,1", "C,1", "D,-1,1", "E,1,"), feed("F,1,1"))
+        read, _ = normalized(
+            feed("A,x,1", "B,1,1", "C,1", "D,-1,1", "E,1,"), feed("F,1,1")
+        )
 
     assert read.offers["sku"].tolist() == ["B", "E"]
     assert read.rejected_rows["row_number"].to_pylist() == [2, 4, 5]
     assert [entry.row_number for entry in entries_of(read)] == [2, 4, 5]
 
 
-def test_every_refused_row_is_kept_in_order_however_many_are_written_at_a_time() -> None:
+def test_every_refused_row_is_kept_in_order_however_many_are_written_at_a_time() -> (
+    None
+):
     records = [f"A{place},{'x' if place % 3 else place},1" for place in range(200)]
     with (
         mock.patch.object(csv_reader, "_BLOCK", 256),
@@ -155,7 +167,9 @@ def test_conditions_of_a_parquet_file_are_read_wherever_a_batch_begins() -> None
         "condition": ["NEW"] * size,
         "title": ["t" * 300] * size,
     }
-    table = pa.table({name: pa.array(each, pa.large_string()) for name, each in columns.items()})
+    table = pa.table(
+        {name: pa.array(each, pa.large_string()) for name, each in columns.items()}
+    )
     pq.write_table(table, written := io.BytesIO())
     config = tenant_config(vendor_document(parser={"format": "parquet"}))
     feeds = [VendorFeed(config.vendors[0], written.getvalue(), "feed.parquet")]

@@ -26,7 +26,9 @@ def work_file(data: bytes) -> bytes:
     return written.work_files["v"]
 
 
-def test_all_columns_of_the_offers_come_back_those_too_that_the_merge_does_not_need() -> None:
+def test_all_columns_of_the_offers_come_back_those_too_that_the_merge_does_not_need() -> (
+    None
+):
     back = read_work_file(work_file(FEED))
     whole = normalize_vendor(CONFIG, CONFIG.vendors[0], FEED)
 
@@ -41,7 +43,11 @@ def test_rejects_entries_and_counts_come_back() -> None:
 
     assert back.rejected_rows.equals(whole.rejected_rows)
     assert back.entries == whole.entries
-    assert (back.total_rows, back.valid_rows, back.fault_counts) == (5, 3, whole.fault_counts)
+    assert (back.total_rows, back.valid_rows, back.fault_counts) == (
+        5,
+        3,
+        whole.fault_counts,
+    )
     assert back.causes == whole.causes
     assert back.causes
 

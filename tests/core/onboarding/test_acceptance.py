@@ -14,7 +14,9 @@ from support.builders import feed, tenant_config, vendor_document
 LENIENT = {"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}
 
 
-def judged(data: bytes, policy: dict[str, Any], **vendor: Any) -> tuple[bool, list[str]]:
+def judged(
+    data: bytes, policy: dict[str, Any], **vendor: Any
+) -> tuple[bool, list[str]]:
     config = tenant_config(vendor_document(**vendor), error_policy=policy)
     own = config.vendors[0]
     check = check_feed(FeedSample(data, is_whole=True), own.parser, config)

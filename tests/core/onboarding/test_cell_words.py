@@ -18,7 +18,10 @@ ZONE = ZoneInfo("UTC")
     ("cells", "words"),
     [
         ({"cost": ["1.50", "N/A", "n/a", "-"]}, ("n/a", "-")),
-        ({"updated_at": ["2026-03-01", "NULL"], "condition": ["new", "none"]}, ("none", "NULL")),
+        (
+            {"updated_at": ["2026-03-01", "NULL"], "condition": ["new", "none"]},
+            ("none", "NULL"),
+        ),
         ({"quantity_available": ["n/a"]}, ()),
         ({"cost": ["VARIABLE", "call"], "lead_time_days": ["7"]}, ()),
     ],
@@ -31,7 +34,9 @@ def test_words_for_nothing_are_found_where_a_column_may_be_empty(
 
 def test_words_for_quantities_are_named_and_faulty_numbers_are_not() -> None:
     cells = ["In stock", "5", "In stock", ">100", "-2", "1,5", "few", "none left"]
-    (note,) = quantity_word_notes({"quantity_available": cells, "cost": ["call"]}, PARSER, ZONE)
+    (note,) = quantity_word_notes(
+        {"quantity_available": cells, "cost": ["call"]}, PARSER, ZONE
+    )
     assert note.startswith(
         'quantity_available holds "In stock" (2), ">100" (1), "few" (1), "none left" (1): give each'
     )

@@ -10,7 +10,11 @@ from relay_core.onboarding.check_results import Candidate
 from relay_core.onboarding.header_guess import candidates
 from support.builders import tenant_config, vendor_document
 
-PARSER = tenant_config(vendor_document(parser={"thousands_separator": ","})).vendors[0].parser
+PARSER = (
+    tenant_config(vendor_document(parser={"thousands_separator": ","}))
+    .vendors[0]
+    .parser
+)
 CELLS = {
     "Code": ["A-1", "B-2", "C-3"],
     "Group": ["A", "A", "B"],
@@ -32,8 +36,12 @@ CELLS = {
         ("sku", ("Code", "Weight", "Fee", "Stoc")),
     ],
 )
-def test_the_headers_whose_cells_fit_come_by_name(column: str, headers: tuple[str, ...]) -> None:
-    found = tuple(each.header for each in candidates(column, CELLS, PARSER, ZoneInfo("UTC")))
+def test_the_headers_whose_cells_fit_come_by_name(
+    column: str, headers: tuple[str, ...]
+) -> None:
+    found = tuple(
+        each.header for each in candidates(column, CELLS, PARSER, ZoneInfo("UTC"))
+    )
     assert set(found) == set(headers)
     assert column != "quantity_available" or found == headers
 
@@ -46,7 +54,9 @@ def test_a_few_cells_that_do_not_fit_and_no_more() -> None:
 
 
 def test_of_amounts_the_middle_one_is_told() -> None:
-    found = {each.header: each for each in candidates("cost", CELLS, PARSER, ZoneInfo("UTC"))}
+    found = {
+        each.header: each for each in candidates("cost", CELLS, PARSER, ZoneInfo("UTC"))
+    }
     fee = found["Fee"]
     assert (fee.header, fee.median, fee.samples) == (
         "Fee",

@@ -10,11 +10,16 @@ DOCUMENT = config_document(vendor_document("one"), vendor_document("two"))
 
 
 def test_each_vendor_has_its_own_changes() -> None:
-    steps = parser_patch(DOCUMENT, {0: {}, 1: {"delimiter": ";", "column_map": {"sku": "SKU"}}})
+    steps = parser_patch(
+        DOCUMENT, {0: {}, 1: {"delimiter": ";", "column_map": {"sku": "SKU"}}}
+    )
     config = load_config(apply_patch(DOCUMENT, steps))
     assert [vendor.parser.delimiter for vendor in config.vendors] == [",", ";"]
     assert config.vendors[1].parser.column_map == {"sku": "SKU"}
 
 
 def test_a_patch_with_which_the_config_does_not_load_is_none() -> None:
-    assert parser_patch(DOCUMENT, {0: {"delimiter": ";"}, 1: {"delimiter": "too long"}}) == []
+    assert (
+        parser_patch(DOCUMENT, {0: {"delimiter": ";"}, 1: {"delimiter": "too long"}})
+        == []
+    )

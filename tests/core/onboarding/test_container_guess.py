@@ -21,13 +21,21 @@ from support.workbooks import ods, ods_table, ods_texts, text_row, workbook, xls
 FEEDS = Path(__file__).parents[2] / "data" / "feeds" / "formats"
 CSV = b"sku,quantity_available,cost\nA,1,2.50\nB,2,3\n"
 LINES = (
-    b'{"sku":"A","quantity_available":1,"cost":2.5}\n{"sku":"B","quantity_available":2,"cost":3}\n'
+    b'{"sku":"A","quantity_available":1,"cost":2.5}\n'
+    b'{"sku":"B","quantity_available":2,"cost":3}\n'
 )
 HEADER = text_row(1, "sku", "quantity_available", "cost")
 SHEET = workbook(HEADER + text_row(2, "A", "1", "2.5") + text_row(3, "B", "2", "3"))
-OLD_SHEET = xls({"S": [["sku", "quantity_available", "cost"], ["A", "1", "2.5"], ["B", "2", "3"]]})
+OLD_SHEET = xls(
+    {"S": [["sku", "quantity_available", "cost"], ["A", "1", "2.5"], ["B", "2", "3"]]}
+)
 OPEN_SHEET = ods(
-    ods_table(*(ods_texts(*row) for row in (["sku", "quantity_available", "cost"], "A12", "B23")))
+    ods_table(
+        *(
+            ods_texts(*row)
+            for row in (["sku", "quantity_available", "cost"], "A12", "B23")
+        )
+    )
 )
 PARQUET = (FEEDS / "duckdb.parquet").read_bytes()
 MAPPED = {"column_map": {"quantity_available": "qty"}, "negative_quantity": "zero"}
@@ -96,13 +104,22 @@ def test_another_kind_is_proposed_and_reads(
     assert dict(check.changes) == changes
     assert check.as_sent.error_code == "DECODE_ERROR"
     assert check.with_changes is not None
-    assert (check.with_changes.error_message, check.with_changes.refused_rows) == (None, 0)
-    assert "is not what parser.format and parser.compression say" in describe_check(check)
+    assert (check.with_changes.error_message, check.with_changes.refused_rows) == (
+        None,
+        0,
+    )
+    assert "is not what parser.format and parser.compression say" in describe_check(
+        check
+    )
 
 
 def test_the_sheet_and_the_rows_before_its_header_are_found() -> None:
     cover = text_row(1, "Prices of 2026") + text_row(3, "Valid from March")
-    prices = text_row(1, "ACME") + text_row(3, "SKU", "Qty", "Cost") + text_row(4, "A", "1", "2")
+    prices = (
+        text_row(1, "ACME")
+        + text_row(3, "SKU", "Qty", "Cost")
+        + text_row(4, "A", "1", "2")
+    )
     data = workbook(cover, prices, names=("Cover", "Prices"))
     check = checked(data, format="xlsx")
     assert dict(check.changes) == {
@@ -116,9 +133,14 @@ def test_the_sheet_and_the_rows_before_its_header_are_found() -> None:
 
 
 def test_rows_that_are_skipped_already_are_not_proposed() -> None:
-    data = workbook(text_row(1, "ACME") + text_row(4, "sku", "quantity_available", "cost"))
+    data = workbook(
+        text_row(1, "ACME") + text_row(4, "sku", "quantity_available", "cost")
+    )
     for skip in (3, 2, 1):
-        assert "skip_lines" not in checked(data, format="xlsx", skip_lines=skip).changes or skip < 3
+        assert (
+            "skip_lines" not in checked(data, format="xlsx", skip_lines=skip).changes
+            or skip < 3
+        )
 
 
 def test_a_workbook_of_libreoffice_is_found_whole() -> None:

@@ -21,12 +21,16 @@ from support.builders import feed, tenant_config, vendor_document
 from support.workbooks import text_row, workbook
 
 
-def doubts(data: bytes, *, own: dict[str, Any] | None = None, **changes: Any) -> dict[str, Doubt]:
+def doubts(
+    data: bytes, *, own: dict[str, Any] | None = None, **changes: Any
+) -> dict[str, Doubt]:
     config = tenant_config(vendor_document(**(own or {})), **changes)
     vendor, upload = config.vendors[0], FeedSample(data, is_whole=True)
     check = with_rows(check_feed(upload, vendor.parser, config), upload, vendor, config)
     assert check.whole
-    return {each.code: each for each in [*check.doubts, *policy_doubts_of(config, [check])]}
+    return {
+        each.code: each for each in [*check.doubts, *policy_doubts_of(config, [check])]
+    }
 
 
 def test_a_list_without_an_amount_is_told_of_that_first() -> None:
@@ -41,17 +45,26 @@ def test_a_list_without_an_amount_is_told_of_that_first() -> None:
     for kind, data in lists.items():
         config = tenant_config(vendor_document(parser={"format": kind}))
         vendor, upload = config.vendors[0], FeedSample(data, is_whole=True)
-        check = with_rows(check_feed(upload, vendor.parser, config), upload, vendor, config)
+        check = with_rows(
+            check_feed(upload, vendor.parser, config), upload, vendor, config
+        )
         (first, *_) = sentences_of(check)
-        assert (first.startswith(NO_AMOUNTS), "formulas" in first) == (True, kind == "xlsx")
+        assert (first.startswith(NO_AMOUNTS), "formulas" in first) == (
+            True,
+            kind == "xlsx",
+        )
         assert "rows would be refused" in describe_check(check)
         (doubt,) = upload_doubts("vendors.0", check, config)
         assert (doubt.code, doubt.path, doubt.message) == (
             "config", "vendors.0.parser.column_map", first
         )  # fmt: skip
         pricing = {"min_price": 1, "shipping_handling_flat": 0, "rules": [rule]}
-        config = tenant_config(vendor_document(parser={"format": kind}), pricing=pricing)
-        check = with_rows(check_feed(upload, vendor.parser, config), upload, vendor, config)
+        config = tenant_config(
+            vendor_document(parser={"format": kind}), pricing=pricing
+        )
+        check = with_rows(
+            check_feed(upload, vendor.parser, config), upload, vendor, config
+        )
         assert not describe_check(check).startswith(NO_AMOUNTS)
 
 
@@ -78,8 +91,13 @@ def test_a_margin_over_one_is_told_both_ways_and_one_of_one_is_not() -> None:
 def test_rows_that_share_an_sku_and_differ_are_counted_over_a_share_of_them() -> None:
     rows = [f"A{n},1,1.00" for n in range(197)]
     assert doubts(feed(*rows, "A1,1,1.00")) == {}
-    assert doubts(feed(*rows, "A1,2,1.00", "A2,1,1.00", "A3,1,1.00")) == {}  # 1 % is not over it
-    assert told(doubts(feed(*rows, "A1,2,1.00", "A2,1,1.00"))["same_sku"]) == (2, ("A1",))
+    assert (
+        doubts(feed(*rows, "A1,2,1.00", "A2,1,1.00", "A3,1,1.00")) == {}
+    )  # 1 % is not over it
+    assert told(doubts(feed(*rows, "A1,2,1.00", "A2,1,1.00"))["same_sku"]) == (
+        2,
+        ("A1",),
+    )
     compete = {"duplicate_skus": "last"}
     assert "same_sku" not in doubts(feed("A,1,1", "A,1,2"), own=compete)
 
@@ -95,7 +113,13 @@ def test_a_few_rows_of_many_may_share_an_sku() -> None:
 
 @pytest.mark.parametrize(
     ("sku", "is_doubtful"),
-    [("4.00123E+12", True), ("4e12", True), ("4E-12", False), ("A4E12", False), ("44E1", False)],
+    [
+        ("4.00123E+12", True),
+        ("4e12", True),
+        ("4E-12", False),
+        ("A4E12", False),
+        ("44E1", False),
+    ],
 )
 def test_skus_that_a_spreadsheet_has_rounded(sku: str, is_doubtful: bool) -> None:
     assert ("sku_exponent" in doubts(feed(f"{sku},1,1.00", "B,1,1.00"))) == is_doubtful
@@ -126,9 +150,14 @@ def test_a_cost_of_0_is_doubtful_where_a_price_is_made_of_it() -> None:
 def test_refused_rows_and_limits_of_0_say_what_to_set() -> None:
     data = feed("A,1,1.00", "B,x,1.00", "C,1,1.00")
     found = doubts(data)["error_policy_zero"]
-    assert (told(found), found.path, found.vendor_id) == ((1, ("x",)), "error_policy", None)
-    assert "set max_invalid_rows to 1 or more and max_invalid_row_pct to 0.3334 or more" in (
-        found.message
+    assert (told(found), found.path, found.vendor_id) == (
+        (1, ("x",)),
+        "error_policy",
+        None,
+    )
+    assert (
+        "set max_invalid_rows to 1 or more and max_invalid_row_pct to 0.3334 or more"
+        in (found.message)
     )
     lenient = {"max_invalid_rows": 1, "max_invalid_row_pct": "0.3334"}
     assert "error_policy_zero" not in doubts(data, error_policy=lenient)

@@ -41,7 +41,13 @@ LISTS: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {
     "parts by the reel: one byte that is not UTF-8": (
         "Manufacturer,Part #,Description,Stock,Price (USD)\r\n"
         "UNI,0402WG,RESISTOR ±1%,104812,0.0041\r\n".encode("cp1252"),
-        {"column_map": {"sku": "Part #", "quantity_available": "Stock", "cost": "Price (USD)"}},
+        {
+            "column_map": {
+                "sku": "Part #",
+                "quantity_available": "Stock",
+                "cost": "Price (USD)",
+            }
+        },
         {"encoding": "cp1252"},
     ),
     "tabs and no header": (
@@ -75,7 +81,11 @@ LISTS: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {
     "no-break spaces between thousands and a word behind": (
         "sku;quantity_available;cost\nA;1;1\u00a0234,50 kr\nB;2;12,00 kr\n".encode(),
         {"delimiter": ";"},
-        {"decimal_separator": ",", "thousands_separator": " ", "currency_symbols": ["kr"]},
+        {
+            "decimal_separator": ",",
+            "thousands_separator": " ",
+            "currency_symbols": ["kr"],
+        },
     ),
     "header names in another case, with other blanks, with a slip": (
         b"Part  no.,ON_HAND,Dealer Prise\nA,1,2\n",
@@ -152,7 +162,9 @@ LISTS: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {
         {},
         {
             "column_map": {
-                "quantity_available": {"sum": ["Stock East", "Stock West", "Stock Lake City"]}
+                "quantity_available": {
+                    "sum": ["Stock East", "Stock West", "Stock Lake City"]
+                }
             }
         },
     ),
@@ -175,7 +187,9 @@ def checked(data: bytes, *, is_whole: bool = True, **options: Any) -> FeedCheck:
 def run_of(config: TenantConfig, data: bytes) -> NormalizedVendor:
     """Return what the engine makes of a feed."""
     vendor = config.vendors[0]
-    return normalize_vendor(config, vendor, data, file_name="a.csv", requested_at=REQUESTED_AT)
+    return normalize_vendor(
+        config, vendor, data, file_name="a.csv", requested_at=REQUESTED_AT
+    )
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -184,7 +198,10 @@ def test_the_options_of_a_list_are_found_from_its_bytes(name: str) -> None:
     check = checked(data, **options)
     assert dict(check.changes) == expected
     assert check.with_changes is not None
-    assert (check.with_changes.error_message, check.with_changes.refused_rows) == (None, 0)
+    assert (check.with_changes.error_message, check.with_changes.refused_rows) == (
+        None,
+        0,
+    )
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -192,17 +209,26 @@ def test_a_run_reads_the_whole_list_with_the_options_that_were_found(name: str) 
     data, options, _ = LISTS[name]
     found = checked(data, **options)
     whole = {**options, **found.changes}
-    whole["column_map"] = {**options.get("column_map", {}), **found.changes.get("column_map", {})}
+    whole["column_map"] = {
+        **options.get("column_map", {}),
+        **found.changes.get("column_map", {}),
+    }
     config = tenant_config(vendor_document(parser=whole))
     run = run_of(config, data)
-    assert (run.status, run.total_rows, run.invalid_rows) == ("found", found.best.rows, 0)
+    assert (run.status, run.total_rows, run.invalid_rows) == (
+        "found",
+        found.best.rows,
+        0,
+    )
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_with_the_right_options_nothing_is_to_be_changed(name: str) -> None:
     data, options, expected = LISTS[name]
     column_map = {**options.get("column_map", {}), **expected.get("column_map", {})}
-    assert checked(data, **{**options, **expected, "column_map": column_map}).changes == {}
+    assert (
+        checked(data, **{**options, **expected, "column_map": column_map}).changes == {}
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,11 +236,17 @@ def test_with_the_right_options_nothing_is_to_be_changed(name: str) -> None:
     [
         (feed("A,1,", "B,,2", "C,,"), {"skip_rows"}),
         (feed("A,,2", "B,1,2"), {"skip_rows"}),
-        (b'sku,title,quantity_available,cost\n"A","5" bolt","1","2"\n"B,x",1,2\n', {"quoting"}),
+        (
+            b'sku,title,quantity_available,cost\n"A","5" bolt","1","2"\n"B,x",1,2\n',
+            {"quoting"},
+        ),
         (feed("A,-,2", "B,<5,2", "C,12 on order,2", "D,5-10,2"), {"quantity_symbols"}),
         (b"sku,Qty 1,Qty 2,cost\nA,1,2,2\n", {"column_map"}),
         (b"sku,Stock East,Stock West,cost\nA,B-7,12 weeks,2\n", {"column_map"}),
-        (b"sku,quantity_available,cost,updated_at\nA,1,2,10001\n", {"timestamp_formats"}),
+        (
+            b"sku,quantity_available,cost,updated_at\nA,1,2,10001\n",
+            {"timestamp_formats"},
+        ),
     ],
     ids=[
         "a product lacks each of both columns",
@@ -226,13 +258,17 @@ def test_with_the_right_options_nothing_is_to_be_changed(name: str) -> None:
         "a number of five digits",
     ],
 )
-def test_what_would_change_more_than_it_mends_is_not_proposed(data: bytes, kept: set[str]) -> None:
+def test_what_would_change_more_than_it_mends_is_not_proposed(
+    data: bytes, kept: set[str]
+) -> None:
     assert not kept & {*checked(data).changes}
 
 
 def test_numbers_that_a_sheet_shows_with_zeros_in_front_are_read_as_shown() -> None:
     header = text_row(1, "sku", "quantity_available", "cost")
-    cells = '<c r="A2" s="2"><v>417</v></c><c r="B2"><v>3</v></c><c r="C2"><v>2.5</v></c>'
+    cells = (
+        '<c r="A2" s="2"><v>417</v></c><c r="B2"><v>3</v></c><c r="C2"><v>2.5</v></c>'
+    )
     sheet = f'{header}<row r="2">{cells}</row>'
     data = workbook(sheet, styles=STYLES.replace("dd.mm.yyyy", "000000"))
     check = checked(data, format="xlsx")
@@ -257,12 +293,16 @@ def test_totals_at_the_end_of_a_long_list_are_skipped_and_in_doubt() -> None:
     patched = tenant_config(vendor_document(parser={"skip_rows": [rule]}))
     assert run_of(patched, upload.data).offers["sku"].is_unique
     vendor = patched.vendors[0]
-    again = with_rows(check_feed(upload, vendor.parser, patched), upload, vendor, patched)
+    again = with_rows(
+        check_feed(upload, vendor.parser, patched), upload, vendor, patched
+    )
     assert (again.changes, again.doubts) == ({}, ())
 
 
 def test_headers_that_nothing_is_read_from_are_named_as_columns_of_ones_own() -> None:
-    header = "sku,quantity_available,cost,GTIN / EAN,Größe,Availability,2nd Price,,GTIN-EAN"
+    header = (
+        "sku,quantity_available,cost,GTIN / EAN,Größe,Availability,2nd Price,,GTIN-EAN"
+    )
     told = sentences_of(checked(feed("A,1,2,3,4,5,6,7,8", header=header)))[-1]
     assert told == (
         "nothing is read from 5 headers; a text passes through as one of extra_columns, mapped in "
@@ -274,7 +314,9 @@ def test_headers_that_nothing_is_read_from_are_named_as_columns_of_ones_own() ->
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "tests" / "data" / "feeds").glob("*.?sv")), ids=lambda path: path.name
+    "path",
+    sorted((ROOT / "tests" / "data" / "feeds").glob("*.?sv")),
+    ids=lambda path: path.name,
 )
 def test_what_a_check_refuses_a_run_refuses(path: Any) -> None:
     data = path.read_bytes()
@@ -285,7 +327,10 @@ def test_what_a_check_refuses_a_run_refuses(path: Any) -> None:
     assert reading.is_usable == (run.status == "found")
     assert reading.error_code == (run.fault.error_code if run.fault else None)
     if reading.is_usable:
-        assert (reading.rows, reading.refused_rows) == (run.total_rows, run.invalid_rows)
+        assert (reading.rows, reading.refused_rows) == (
+            run.total_rows,
+            run.invalid_rows,
+        )
         known = {str(code) for code in RowFault}
         refused = {each.error_code for each in reading.refusals}
         assert refused == {*run.fault_counts} & known
@@ -299,7 +344,9 @@ def test_what_a_check_refuses_a_run_refuses(path: Any) -> None:
     ],
     ids=["either separator", "two currencies"],
 )
-def test_what_may_mean_two_things_is_left_to_people(cells: list[str], note: str) -> None:
+def test_what_may_mean_two_things_is_left_to_people(
+    cells: list[str], note: str
+) -> None:
     check = checked(feed(*(f"A,1,{cell}" for cell in cells)))
     assert check.changes == {}
     assert note in "; ".join(check.notes)
@@ -336,10 +383,15 @@ def test_columns_are_looked_for_only_where_the_feed_is_to_hold_them() -> None:
     assert check.changes == {"column_map": {"title": "Product Name"}}
 
 
-def test_a_column_that_may_be_left_out_is_not_mapped_to_cells_that_are_refused() -> None:
+def test_a_column_that_may_be_left_out_is_not_mapped_to_cells_that_are_refused() -> (
+    None
+):
     data = b"sku,quantity_available,cost,Condition\nA,1,2,mint\n"
     config = tenant_config(output={"columns": ["sku", "price", "condition"]})
-    assert check_feed(FeedSample(data, True), config.vendors[0].parser, config).changes == {}
+    assert (
+        check_feed(FeedSample(data, True), config.vendors[0].parser, config).changes
+        == {}
+    )
 
 
 def test_a_name_in_a_row_does_not_make_it_the_header() -> None:
@@ -362,7 +414,10 @@ def test_the_missing_headers_are_those_of_the_config_as_sent() -> None:
         (b"PK\x03\x04", "ZIP archive's or an Excel workbook's do, and is damaged"),
         (b"\x1f\x8bno", "gzip's do, and is damaged"),
         (b"%PDF-1.7", "a PDF; export it as CSV"),
-        (OLE2 + "EncryptedPackage".encode("utf-16-le"), "has a password; save it without one"),
+        (
+            OLE2 + "EncryptedPackage".encode("utf-16-le"),
+            "has a password; save it without one",
+        ),
     ],
 )
 def test_what_is_no_feed_is_named(data: bytes, told: str) -> None:
@@ -381,7 +436,15 @@ def test_what_is_no_feed_is_named(data: bytes, told: str) -> None:
         bytes(range(256)) * 256,
         b",".join(b"%d" % number for number in range(12_000)),
     ],
-    ids=["nothing", "blank lines", "delimiters", "quotes", "NUL", "every byte", "numbers"],
+    ids=[
+        "nothing",
+        "blank lines",
+        "delimiters",
+        "quotes",
+        "NUL",
+        "every byte",
+        "numbers",
+    ],
 )
 def test_bytes_of_no_sense_are_told_without_an_error(data: bytes) -> None:
     assert checked(data, is_whole=False).changes == {}
@@ -395,16 +458,23 @@ def test_five_thousand_rows_are_looked_at_with_a_header_and_without(
     config = tenant_config(vendor_document(parser=options))
     data = feed(*(f"A{number},1,1.00" for number in range(5_300)))
     rows = data if columns is None else data.split(b"\n", 1)[1]
-    check = check_feed(FeedSample(rows, is_whole=True), config.vendors[0].parser, config)
+    check = check_feed(
+        FeedSample(rows, is_whole=True), config.vendors[0].parser, config
+    )
     assert check.as_sent.rows == 5_000
 
 
-def test_amounts_under_a_header_that_nobody_has_mapped_tell_how_numbers_are_written() -> None:
+def test_amounts_under_a_header_that_nobody_has_mapped_tell_how_numbers_are_written() -> (
+    None
+):
     data = b'SKU,1/1/19 Fee,Free text\nA,"$1,970.00",x\nB,$178.00,y\n'
     check = checked(data, column_map={"sku": "SKU"})
     assert check.changes == {"thousands_separator": ",", "currency_symbols": ["$"]}
     assert check.currencies == {"USD"}
-    assert [(column, tuple(c.header for c in some)) for column, some in check.unknown.items()] == [
+    assert [
+        (column, tuple(c.header for c in some))
+        for column, some in check.unknown.items()
+    ] == [
         ("quantity_available", ()),
         ("cost", ("1/1/19 Fee",)),
     ]
@@ -413,4 +483,6 @@ def test_amounts_under_a_header_that_nobody_has_mapped_tell_how_numbers_are_writ
 def test_what_a_run_would_refuse_the_file_for_hides_no_refused_cells() -> None:
     check = checked(b"sku,cost\nA,VARIABLE\nB,2\n")
     assert check.as_sent.error_code == "missing_required_columns"
-    assert [(each.column, each.value) for each in check.as_sent.refusals] == [("cost", "VARIABLE")]
+    assert [(each.column, each.value) for each in check.as_sent.refusals] == [
+        ("cost", "VARIABLE")
+    ]

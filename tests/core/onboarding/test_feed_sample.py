@@ -24,7 +24,9 @@ def rows_of(
         for batch in parse_feed(head, parser).batches
         if isinstance(batch, TextBatch)
         for number, *cells in zip(
-            batch.row_numbers.tolist(), *(c.to_pylist() for c in batch.columns), strict=True
+            batch.row_numbers.tolist(),
+            *(c.to_pylist() for c in batch.columns),
+            strict=True,
         )
     ]
 

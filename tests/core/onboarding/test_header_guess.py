@@ -12,7 +12,9 @@ PARSER = tenant_config(vendor_document()).vendors[0].parser
 
 
 @pytest.mark.parametrize("column", INPUT_COLUMNS)
-def test_every_column_that_a_feed_can_give_is_looked_for_by_its_names(column: str) -> None:
+def test_every_column_that_a_feed_can_give_is_looked_for_by_its_names(
+    column: str,
+) -> None:
     header = f"{column.replace('_', ' ').title()} (x)"
     assert match_headers(["zzz", header], PARSER, {column}) == {column: header}
     assert match_headers(["zzz"], PARSER, {column}) == {}

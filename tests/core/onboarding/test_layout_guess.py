@@ -27,7 +27,9 @@ def layout_of(text: str, **parser: object) -> Layout:
         (",1\n,2\n", True),
     ],
 )
-def test_the_columns_of_a_text_without_a_header_are_numbered(text: str, is_without: bool) -> None:
+def test_the_columns_of_a_text_without_a_header_are_numbered(
+    text: str, is_without: bool
+) -> None:
     columns = layout_of(text).columns
     assert (columns is not None) == is_without
     assert columns is None or columns[:2] == ("column 1", "column 2")

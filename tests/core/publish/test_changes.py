@@ -18,7 +18,13 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import Baseline, read_state
 from relay_core.run import RunStages
 from relay_core.validation.vendor_failures import VendorInput
-from support.builders import REQUESTED_AT, config_document, feed, run_context, vendor_document
+from support.builders import (
+    REQUESTED_AT,
+    config_document,
+    feed,
+    run_context,
+    vendor_document,
+)
 from support.memory_sink import MemorySink
 
 KEYS = ArtifactKeys("", "")
@@ -55,11 +61,18 @@ def run(baseline: Baseline | None = None, changes: Any = None, **feeds: bytes) -
     done = Run()
     done.findings.vendor_ids = [vendor.vendor_id for vendor in config.vendors]
     stages = RunStages(
-        config, config.vendors, REQUESTED_AT, KEYS, done, done.findings, baseline=baseline
+        config,
+        config.vendors,
+        REQUESTED_AT,
+        KEYS,
+        done,
+        done.findings,
+        baseline=baseline,
     )
     stages.judge_inputs({name: VendorInput(len(data)) for name, data in feeds.items()})
     stages.normalize(
-        VendorFeed(config.vendor(name), feeds[name], "f.csv") for name in stages.to_read()
+        VendorFeed(config.vendor(name), feeds[name], "f.csv")
+        for name in stages.to_read()
     )
     merged = stages.merge()
     if merged.failure is None:
@@ -163,7 +176,10 @@ def test_skus_that_are_only_kept_at_0_are_skus_of_the_published_feed() -> None:
     baseline = run(v1=feed("A,0,2", "B,0,2")).baseline
     figures = replace(baseline.figures, kept=baseline.figures.quantities == 0)
     after = run(replace(baseline, figures=figures), v1=feed("A,4,2"))
-    assert (after.changes.counts["came_in_stock"], after.changes.counts["removed"]) == (1, 1)
+    assert (after.changes.counts["came_in_stock"], after.changes.counts["removed"]) == (
+        1,
+        1,
+    )
 
 
 def test_the_greatest_moves_are_those_of_the_greatest_share_the_first_by_sku_of_equal_ones() -> (
@@ -185,7 +201,9 @@ def test_the_greatest_moves_are_those_of_the_greatest_share_the_first_by_sku_of_
 
 def test_a_move_of_prices_that_whole_numbers_of_64_bits_do_not_hold_is_exact() -> None:
     pricing = {"pricing": {"base_margin_pct": "100"}}
-    up, _ = both(["A,1,0.01"], ["A,1,999999999.99"], **pricing).changes.greatest_moves(1)
+    up, _ = both(["A,1,0.01"], ["A,1,999999999.99"], **pricing).changes.greatest_moves(
+        1
+    )
     assert [move.after for move in up] == ["100999999998.99"]
     assert up[0].share == "10099999999898.0000"
 
@@ -196,14 +214,20 @@ WORDS = ("a", "B", "é", "😀", '"', ",", "\n", "\r", " x", "0", "Z" * 9, "\0")
 
 
 def catalogue(rng: Random, count: int) -> list[str]:
-    skus = {"".join(rng.choices(WORDS, k=rng.randint(1, 4))).strip() for _ in range(count)}
+    skus = {
+        "".join(rng.choices(WORDS, k=rng.randint(1, 4))).strip() for _ in range(count)
+    }
     return sorted(skus - {""})
 
 
 def records(rng: Random, skus: list[str]) -> list[str]:
-    quoted = ('"{}"'.format(sku.replace('"', '""')) for sku in rng.sample(skus, len(skus) * 2 // 3))
+    quoted = (
+        '"{}"'.format(sku.replace('"', '""'))
+        for sku in rng.sample(skus, len(skus) * 2 // 3)
+    )
     return [
-        f"{sku},{rng.randint(0, 2)},{rng.choice(('', '0', '1', '1.005', '2'))}" for sku in quoted
+        f"{sku},{rng.randint(0, 2)},{rng.choice(('', '0', '1', '1.005', '2'))}"
+        for sku in quoted
     ]
 
 
@@ -212,7 +236,8 @@ def test_changes_agree_with_a_plain_reading_of_both_feeds(seed: int) -> None:
     rng = Random(seed)
     skus = catalogue(rng, rng.choice((3, 40, 400)))
     before, after = (
-        {name: feed("priced,1,1", *records(rng, skus)) for name in ("v1", "v2")} for _ in range(2)
+        {name: feed("priced,1,1", *records(rng, skus)) for name in ("v1", "v2")}
+        for _ in range(2)
     )
     first = run(**before)
     second = run(first.baseline, **after)
@@ -234,7 +259,12 @@ def test_changes_of_more_skus_than_a_range_and_a_slice_have_agree_as_well(
     monkeypatch.setattr("relay_core.publish.changes._SLICE", 1 << 9)
     rng = Random(1)
     before, after = (
-        feed(*(f"S{n:06},{rng.randint(0, 1)},{rng.randint(1, 3)}" for n in range(start, 6_000, 2)))
+        feed(
+            *(
+                f"S{n:06},{rng.randint(0, 1)},{rng.randint(1, 3)}"
+                for n in range(start, 6_000, 2)
+            )
+        )
         for start in (0, 3_001)
     )
     mixed = feed(*(f"S{n:06},1,2" for n in range(2_000, 4_000)))

@@ -42,12 +42,17 @@ MAX_BYTES = 1 << 20
 
 
 def config(*vendors: Any, **changes: Any) -> TenantConfig:
-    documents = [each if isinstance(each, dict) else vendor_document(each) for each in vendors]
+    documents = [
+        each if isinstance(each, dict) else vendor_document(each) for each in vendors
+    ]
     return tenant_config(*documents, **{"error_policy": LENIENT} | changes)
 
 
 def lost_on(told: dict[str, Any]) -> list[tuple[str, int, str | None]]:
-    return [(each["vendor_id"], each["row_number"], each["lost_on"]) for each in told["offers"]]
+    return [
+        (each["vendor_id"], each["row_number"], each["lost_on"])
+        for each in told["offers"]
+    ]
 
 
 def steps(told: dict[str, Any]) -> list[tuple[str | None, ...]]:
@@ -84,14 +89,18 @@ def test_the_feed_s_row_is_told_under_its_headers_as_a_csv_has_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["bad_rows", "by_all", "raised", "unpriced"])
-def test_of_every_sku_of_a_seeded_tenant_winner_and_price_are_the_feeds(name: str) -> None:
+def test_of_every_sku_of_a_seeded_tenant_winner_and_price_are_the_feeds(
+    name: str,
+) -> None:
     tenant = golden_tenant(name)
     feeds = {
         vendor_id: b"".join(data.splitlines(keepends=True)[:60])
         for vendor_id, data in tenant.feeds.items()
     }
     assert_tells_what_happened(
-        NastyTenant(dict(tenant.document), dict(feeds), dict(tenant.sku_maps), REQUESTED_AT)
+        NastyTenant(
+            dict(tenant.document), dict(feeds), dict(tenant.sku_maps), REQUESTED_AT
+        )
     )
 
 
@@ -103,7 +112,9 @@ def test_of_every_sku_of_a_seeded_tenant_winner_and_price_are_the_feeds(name: st
     suppress_health_check=list(HealthCheck),
 )
 @given(nasty_tenants())
-def test_of_any_sku_it_tells_what_a_plain_reading_of_the_rules_does(tenant: NastyTenant) -> None:
+def test_of_any_sku_it_tells_what_a_plain_reading_of_the_rules_does(
+    tenant: NastyTenant,
+) -> None:
     assert_tells_what_happened(replace(tenant, requested_at=REQUESTED_AT))
 
 
@@ -127,7 +138,9 @@ def assert_tells_what_happened(tenant: NastyTenant) -> None:
         if vendor.vendor_id in feeds
     ]
     text = run.files[run.keys.merged_inventory("csv")].decode()
-    published = {row["sku"]: row for row in csv.DictReader(io.StringIO(text, newline=""))}
+    published = {
+        row["sku"]: row for row in csv.DictReader(io.StringIO(text, newline=""))
+    }
     offered = {offer["sku"] for vendor in vendors for offer in vendor.offers}
     refused = {sku for vendor in vendors for sku in vendor.refused_skus.values()}
     for sku in sorted(offered | refused):
@@ -144,15 +157,24 @@ def assert_tells_what_happened(tenant: NastyTenant) -> None:
 # --- what decides -------------------------------------------------------------------------------
 
 
-def test_it_names_the_first_criterion_in_which_each_offer_differs_from_the_winner() -> None:
-    sort_by = ["in_stock_desc", "lowest_landed_cost", "shortest_lead_time", "most_recent"]
+def test_it_names_the_first_criterion_in_which_each_offer_differs_from_the_winner() -> (
+    None
+):
+    sort_by = [
+        "in_stock_desc",
+        "lowest_landed_cost",
+        "shortest_lead_time",
+        "most_recent",
+    ]
     tenant = config(
-        *("b", "a", "c"), merge={"strategy": "best_offer", "best_offer": {"sort_by": sort_by}}
+        *("b", "a", "c"),
+        merge={"strategy": "best_offer", "best_offer": {"sort_by": sort_by}},
     )
     feeds = {
         "b": feed("S,5,1,,,3,2026-01-02", "S,0,0.5,,,3,2026-01-02", header=HEADER),
         "a": feed(
-            *("S,5,1,,,3,2026-01-02", "S,9,1,,,3,2026-01-02", "S,5,,,,3,2026-01-02"), header=HEADER
+            *("S,5,1,,,3,2026-01-02", "S,9,1,,,3,2026-01-02", "S,5,,,,3,2026-01-02"),
+            header=HEADER,
         ),
         "c": feed(
             *("S,5,1,,,4,2026-01-02", "S,5,1,,,3,2026-01-01", "S,5,2,,,3,2026-01-02"),
@@ -186,7 +208,13 @@ def test_offers_of_a_vendor_that_is_left_out_come_last_and_do_not_compete() -> N
         ("c", 2, "left_out"),
         ("c", 3, "left_out"),
     ]
-    assert [each["stock_quantity"] for each in told["offers"]] == [1, None, None, None, None]
+    assert [each["stock_quantity"] for each in told["offers"]] == [
+        1,
+        None,
+        None,
+        None,
+        None,
+    ]
 
     told = run.explain("T")
     assert (told["winner"], told["feed_row"], told["price_steps"]) == (None, None, None)
@@ -212,13 +240,19 @@ class LastGood:
 def test_a_last_good_feed_is_told_with_the_quantities_that_it_is_offered_with() -> None:
     last_good = {"max_age_hours": 48, "quantity_pct": 50}
     tenant = config(
-        vendor_document("v", on_trouble="last_good", last_good=last_good, max_invalid_row_pct="0.3")
+        vendor_document(
+            "v", on_trouble="last_good", last_good=last_good, max_invalid_row_pct="0.3"
+        )
     )
     lent = LastGood(tenant, feed("S,7,2", "T,1,1", "U,1,1", "R,many,1"))
     run = run_in_memory(tenant, {"v": feed("S,1,1", "Q,none,1")}, last_good=lent)
 
     (offer,) = run.explain("S")["offers"]
-    assert (offer["row_number"], offer["quantity_available"], offer["cost"]) == (2, 3, "2.00")
+    assert (offer["row_number"], offer["quantity_available"], offer["cost"]) == (
+        2,
+        3,
+        "2.00",
+    )
     assert offer["stock_quantity"] == 3
     assert run.explain("Q")["refused"] == [
         {"vendor_id": "v", "row_number": 3, "error_codes": "invalid_quantity"}
@@ -238,7 +272,9 @@ def test_each_step_of_a_price_is_told_exactly_also_where_it_changes_nothing() ->
         "rounding": {"mode": "down", "increment": "0.050"},
     }
     tenant = config("v", pricing=pricing)
-    run = run_in_memory(tenant, {"v": feed("A,1,10,,14.999,,", "B,1,,3,,,", header=HEADER)})
+    run = run_in_memory(
+        tenant, {"v": feed("A,1,10,,14.999,,", "B,1,,3,,,", header=HEADER)}
+    )
 
     assert steps(run.explain("A")) == [
         ("cost", "10.00", None, "10.00"),
@@ -279,20 +315,30 @@ def test_a_map_price_that_is_not_enforced_is_no_operand() -> None:
     assert steps(run.explain("A"))[-2] == ("map_price", None, "10.00", "10.00")
 
 
-def test_a_sku_without_a_price_has_a_winner_and_no_steps_and_a_free_one_tells_why() -> None:
+def test_a_sku_without_a_price_has_a_winner_and_no_steps_and_a_free_one_tells_why() -> (
+    None
+):
     run = run_in_memory(config("v"), {"v": feed("A,1,", "B,1,0.004", "C,1,1")})
     told = run.explain("A")
-    assert (told["winner"], told["reason"]) == ({"vendor_id": "v", "row_number": 2}, "unpriced")
+    assert (told["winner"], told["reason"]) == (
+        {"vendor_id": "v", "row_number": 2},
+        "unpriced",
+    )
     assert (told["feed_row"], told["price_steps"]) == (None, None)
     told = run.explain("B")
-    assert (told["reason"], steps(told)[-1]) == ("unpriced", ("cents", None, "0.00", "0.00"))
+    assert (told["reason"], steps(told)[-1]) == (
+        "unpriced",
+        ("cents", None, "0.00", "0.00"),
+    )
 
 
 # --- what is asked for --------------------------------------------------------------------------
 
 
 def test_a_sku_is_trimmed_and_then_exact_after_the_map() -> None:
-    tenant = config(vendor_document("v", sku_map={"type": "file", "local_path": "m.csv"}))
+    tenant = config(
+        vendor_document("v", sku_map={"type": "file", "local_path": "m.csv"})
+    )
     sku_map = b"vendor_sku,sku\nTHEIRS,OURS\nBAD,SPOILT\n"
     feeds = {"v": feed("THEIRS,1,1", "a b,1,1", "BAD,none,1")}
     run = run_in_memory(tenant, feeds, sku_maps={"v": sku_map})
@@ -302,7 +348,18 @@ def test_a_sku_is_trimmed_and_then_exact_after_the_map() -> None:
     assert run.explain("a b")["offers_count"] == 1
     told = run.explain("SPOILT")
     assert (told["reason"], told["offers"], told["refused_count"]) == ("refused", [], 1)
-    for sku in ("THEIRS", "ours", "A B", "OUR", "OURSS", "BAD", "", " ", "\udcff", "\x00"):
+    for sku in (
+        "THEIRS",
+        "ours",
+        "A B",
+        "OUR",
+        "OURSS",
+        "BAD",
+        "",
+        " ",
+        "\udcff",
+        "\x00",
+    ):
         with pytest.raises(SkuNotFoundError, match="no row of run"):
             run.explain(sku)
 
@@ -326,7 +383,9 @@ def test_refused_records_that_fit_no_column_have_no_sku() -> None:
 def test_of_large_files_a_few_parts_are_read(place: int) -> None:
     rows = [f"S{number:06},1,{number}.5" for number in range(60_000)]
     refused = [f"S{number:06},none,1" for number in range(60_000)]
-    run = run_in_memory(config("v", "w"), {"v": feed(*rows), "w": feed("T,1,1", *refused)})
+    run = run_in_memory(
+        config("v", "w"), {"v": feed(*rows), "w": feed("T,1,1", *refused)}
+    )
     sizes = run.sizes
 
     told = run.explain(f"S{place:06}")
@@ -355,16 +414,21 @@ def test_of_a_sku_that_a_feed_repeats_the_best_are_told_and_all_counted() -> Non
 
 
 @pytest.mark.parametrize(
-    ("policy", "winner", "quantity"), [("first", 2, 1), ("last", 60_001, 1), ("sum", 2, 60_000)]
+    ("policy", "winner", "quantity"),
+    [("first", 2, 1), ("last", 60_001, 1), ("sum", 2, 60_000)],
 )
 def test_of_rows_that_one_stands_for_the_others_are_told_after_what_competed(
     policy: str, winner: int, quantity: int
 ) -> None:
     title = "t" * 300  # so that the rows are read in several rounds
-    tenant = config(vendor_document("v", duplicate_skus=policy), "w", stock={"cap": 50_000})
+    tenant = config(
+        vendor_document("v", duplicate_skus=policy), "w", stock={"cap": 50_000}
+    )
     rows = [f"S,1,{1 + number},{title}" for number in range(60_000)]
     header = "sku,quantity_available,cost,title"
-    run = run_in_memory(tenant, {"v": feed(*rows, header=header), "w": feed("S,3,999999")})
+    run = run_in_memory(
+        tenant, {"v": feed(*rows, header=header), "w": feed("S,3,999999")}
+    )
 
     told = run.explain("S")
     assert (told["offers_count"], len(told["offers"])) == (60_001, 100)
@@ -376,7 +440,9 @@ def test_of_rows_that_one_stands_for_the_others_are_told_after_what_competed(
     first = 3 if winner == 2 else 2
     assert [each["row_number"] for each in others] == list(range(first, first + 98))
     assert {each["lost_on"] for each in others} == {"duplicate_skus"}
-    assert {(each["stock_quantity"], each["quantity_available"]) for each in others} == {(None, 1)}
+    assert {
+        (each["stock_quantity"], each["quantity_available"]) for each in others
+    } == {(None, 1)}
 
 
 def test_offers_that_a_price_rule_leaves_out_come_last_with_their_rule() -> None:
@@ -388,14 +454,22 @@ def test_offers_that_a_price_rule_leaves_out_come_last_with_their_rule() -> None
     assert [each["rule"] for each in told["offers"]] == [1, 0]
     assert steps(told)[0] == ("fixed_price", "7.50", None, "7.50")
     told = run.explain("T")
-    assert (told["reason"], told["winner"], told["price_steps"]) == ("left_out", None, None)
+    assert (told["reason"], told["winner"], told["price_steps"]) == (
+        "left_out",
+        None,
+        None,
+    )
 
 
 def test_an_explanation_is_no_longer_than_an_answer_may_be() -> None:
     header, long = "sku,quantity_available,cost,vendor_sku,title", "ü" * 50_000
     tenant = config("v", output={"columns": ["sku", "title", "price"]})
-    rows = [f"{sku},1,{number + 1},{long},{long}" for sku in "ST" for number in range(40)]
-    run = run_in_memory(tenant, {"v": feed(*rows, "U,1,1,short," + long, header=header)})
+    rows = [
+        f"{sku},1,{number + 1},{long},{long}" for sku in "ST" for number in range(40)
+    ]
+    run = run_in_memory(
+        tenant, {"v": feed(*rows, "U,1,1,short," + long, header=header)}
+    )
 
     told = run.explain("S")
     assert len(json.dumps(told, ensure_ascii=False).encode()) < MAX_BYTES
@@ -406,7 +480,9 @@ def test_an_explanation_is_no_longer_than_an_answer_may_be() -> None:
 
 
 def test_files_that_are_gone_are_missed() -> None:
-    whole = run_in_memory(config("v", "w"), {"v": feed("S,1,1", "S,none,1"), "w": feed("S,1,2")})
+    whole = run_in_memory(
+        config("v", "w"), {"v": feed("S,1,1", "S,none,1"), "w": feed("S,1,2")}
+    )
     for key in (
         "reports/config_snapshot.json",
         "reports/input_manifest.json",

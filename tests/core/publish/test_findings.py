@@ -29,8 +29,17 @@ def test_a_vendor_has_the_rows_of_its_upload_and_the_skus_that_it_has_won() -> N
     )
     south_came = REQUESTED_AT + timedelta(minutes=1)
     assert [*results(run).values()] == [
-        result("north", uploaded_at=CAME, age_hours=2, rows=3, invalid_rows=1, skus_won=2),
-        result("south", uploaded_at=south_came, age_hours=0, rows=1, invalid_rows=0, skus_won=0),
+        result(
+            "north", uploaded_at=CAME, age_hours=2, rows=3, invalid_rows=1, skus_won=2
+        ),
+        result(
+            "south",
+            uploaded_at=south_came,
+            age_hours=0,
+            rows=1,
+            invalid_rows=0,
+            skus_won=0,
+        ),
     ]
 
 
@@ -41,16 +50,27 @@ def test_a_vendor_without_an_upload_has_no_rows_which_is_not_none_of_them() -> N
 
 
 def test_a_vendor_that_is_left_out_shows_the_upload_that_it_has() -> None:
-    vendors = {"north": {}, "south": {"on_trouble": "leave_out", "max_invalid_row_pct": "0.1"}}
+    vendors = {
+        "north": {},
+        "south": {"on_trouble": "leave_out", "max_invalid_row_pct": "0.1"},
+    }
     feeds = {"north": feed("A,1,1"), "south": feed("A,1,1", "B,x,1")}
     run = go_through(feeds, vendors=vendors, uploaded_at={"south": CAME})
     assert results(run)["south"] == result(
-        "south", "left_out", uploaded_at=CAME, age_hours=2, rows=2, invalid_rows=1, skus_won=0
+        "south",
+        "left_out",
+        uploaded_at=CAME,
+        age_hours=2,
+        rows=2,
+        invalid_rows=1,
+        skus_won=0,
     )
 
 
 def test_in_a_run_that_came_to_no_feed_nobody_has_won_or_lost() -> None:
-    run = go_through({"north": feed("A,1,1"), "south": b"\xff"}, uploaded_at={"south": CAME})
+    run = go_through(
+        {"north": feed("A,1,1"), "south": b"\xff"}, uploaded_at={"south": CAME}
+    )
     assert [*results(run).values()] == [
         result("north", rows=1, invalid_rows=0),
         result("south", uploaded_at=CAME, age_hours=2),

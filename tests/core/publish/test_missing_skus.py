@@ -21,9 +21,13 @@ BEFORE = {"v": feed("A,5,1,Acme,3", "B,7,2,,", "D,1,4,,", header=HEADER)}
 OFF = {"mode": "off"}
 
 
-def run(now: dict[str, bytes], baseline: Baseline | None, **changes: Any) -> ReportedRun:
+def run(
+    now: dict[str, bytes], baseline: Baseline | None, **changes: Any
+) -> ReportedRun:
     output = {"columns": COLUMNS, "missing_skus": "zero", **changes.pop("output", {})}
-    return go_through(now, baseline=baseline, output=output, **{"guards": OFF, **changes})
+    return go_through(
+        now, baseline=baseline, output=output, **{"guards": OFF, **changes}
+    )
 
 
 def lines(run: ReportedRun) -> list[str]:
@@ -60,7 +64,9 @@ def test_without_zero_or_a_published_feed_nothing_is_kept() -> None:
     before = run(BEFORE, None)
     assert len(lines(before)) == 3
     now = {"v": feed("B,6,2")}
-    dropped = go_through(now, baseline=before.baseline, output={"columns": COLUMNS}, guards=OFF)
+    dropped = go_through(
+        now, baseline=before.baseline, output={"columns": COLUMNS}, guards=OFF
+    )
     assert lines(dropped) == ["B,v,6,2.00,,7"]
     assert lines(run(now, before.baseline, default_currency="EUR")) == ["B,v,6,2.00,,7"]
 
@@ -116,7 +122,10 @@ def test_an_unpriced_sku_is_kept_and_named_too_and_kept_ones_make_no_feed() -> N
     before = run(BEFORE, None)
     now = run({"v": feed("A,9,", "B,6,2")}, before.baseline)
     assert lines(now)[0] == "A,v,0,1.00,Acme,3"
-    assert now.findings.counted_warnings() == {"UNPRICED_SKU": 1, "MISSING_SKUS_ZEROED": 1}
+    assert now.findings.counted_warnings() == {
+        "UNPRICED_SKU": 1,
+        "MISSING_SKUS_ZEROED": 1,
+    }
     empty = run({"v": feed("A,9,")}, before.baseline)
     assert empty.findings.failure is not None
     assert empty.findings.failure.error_code == "empty_output"
@@ -128,7 +137,10 @@ def test_rules_stock_and_rounding_do_not_touch_it_and_guards_do_not_see_it() -> 
         {"v": feed("B,6,2")},
         before.baseline,
         guards={"mode": "warn", "min_baseline_skus": 1},
-        pricing={"rules": [{"fixed_price": 9}], "rounding": {"increment": 5, "mode": "up"}},
+        pricing={
+            "rules": [{"fixed_price": 9}],
+            "rounding": {"increment": 5, "mode": "up"},
+        },
         stock={"cap": 3},
     )
     assert lines(now) == ["A,v,0,1.00,Acme,3", "B,v,3,10.00,,7", "D,v,0,4.00,,7"]
@@ -141,8 +153,13 @@ def test_rules_stock_and_rounding_do_not_touch_it_and_guards_do_not_see_it() -> 
 def test_a_feed_of_many_rows_keeps_its_order_and_every_cell() -> None:
     skus = [f"S{number:06}" for number in range(150_000)]
     half = [sku for place, sku in enumerate(skus) if place % 3]
-    before = run({"v": feed(*(f"{sku},2,3,b{sku},4" for sku in skus), header=HEADER)}, None)
-    now = run({"v": feed(*(f"{sku},1,3,n{sku},5" for sku in half), header=HEADER)}, before.baseline)
+    before = run(
+        {"v": feed(*(f"{sku},2,3,b{sku},4" for sku in skus), header=HEADER)}, None
+    )
+    now = run(
+        {"v": feed(*(f"{sku},1,3,n{sku},5" for sku in half), header=HEADER)},
+        before.baseline,
+    )
     expected = [
         f"{sku},v,1,3.00,n{sku},5" if place % 3 else f"{sku},v,0,3.00,b{sku},4"
         for place, sku in enumerate(skus)
@@ -161,7 +178,11 @@ def test_it_is_explained_with_and_without_offers() -> None:
     gone, unpriced = now.explain("D"), now.explain("A")
     for told, sku, price in ((gone, "D", "4.00"), (unpriced, "A", "1.00")):
         assert told["reason"] == "kept_at_0"
-        assert told["feed_row"] == {"sku": sku, "quantity_available": "0", "price": price}
+        assert told["feed_row"] == {
+            "sku": sku,
+            "quantity_available": "0",
+            "price": price,
+        }
     assert (gone["winner"], gone["offers"], gone["price_steps"]) == (None, [], None)
     assert unpriced["winner"] == {"vendor_id": "v", "row_number": 3}
     assert now.explain("B")["reason"] is None

@@ -15,15 +15,28 @@ from relay_core.domain.run_faults import next_action
 from relay_core.merge.result import merge_vendors
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.reports import errors_json, invalid_rows_chunks, run_summary_json
-from support.builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
+from relay_core.publish.reports import (
+    errors_json,
+    invalid_rows_chunks,
+    run_summary_json,
+)
+from support.builders import (
+    REQUESTED_AT,
+    RUN_ID,
+    feed,
+    run_context,
+    tenant_config,
+    vendor_document,
+)
 from support.normalizing import normalize_vendors
 
 LENIENT = {"max_invalid_rows": 100_000, "max_invalid_row_pct": "1"}
 
 
 def ran(
-    *feeds: bytes, error_policy: Mapping[str, Any] = LENIENT, own_share: str | None = None
+    *feeds: bytes,
+    error_policy: Mapping[str, Any] = LENIENT,
+    own_share: str | None = None,
 ) -> RunFindings:
     """Run the feeds; ``own_share`` limits the refused rows of the last vendor."""
     vendors = [vendor_document(f"v{place}") for place in range(len(feeds))]
@@ -33,7 +46,10 @@ def ran(
     findings = RunFindings(vendor_ids=ids, vendor_count=len(ids))
     normalized = normalize_vendors(
         config,
-        [VendorFeed(*pair, "f.csv") for pair in zip(config.vendors, feeds, strict=True)],
+        [
+            VendorFeed(*pair, "f.csv")
+            for pair in zip(config.vendors, feeds, strict=True)
+        ],
         requested_at=REQUESTED_AT,
     )
     findings.take_normalized(normalized)
@@ -74,7 +90,9 @@ def test_entries_are_faults_then_warnings_then_rows_and_every_code_is_counted() 
 
 
 def test_rows_and_skus_are_cut_at_ten_thousand_each_and_counted_before() -> None:
-    many = feed(*(f"U{place},1," for place in range(10_500)), *("B,x,1",) * 10_200, "A,1,1")
+    many = feed(
+        *(f"U{place},1," for place in range(10_500)), *("B,x,1",) * 10_200, "A,1,1"
+    )
     findings = ran(many, feed("C,y,1"))
 
     report = errors(findings)
@@ -101,7 +119,9 @@ def test_causes_stand_before_the_entries_the_most_frequent_first() -> None:
         "causes",
         "entries",
     ]
-    told = [(each["vendor_id"], each["column"], each["count"]) for each in report["causes"]]
+    told = [
+        (each["vendor_id"], each["column"], each["count"]) for each in report["causes"]
+    ]
     assert told == [
         ("v1", "quantity_available", 2),
         ("v0", "quantity_available", 1),
@@ -117,7 +137,9 @@ def test_causes_stand_before_the_entries_the_most_frequent_first() -> None:
         "count": 1,
         "samples": [{"row_number": 3, "value": "2,50"}],
         "what_to_do": 'set parser.decimal_separator to ","',
-        "patch": [{"op": "add", "path": "/vendors/1/parser/decimal_separator", "value": ","}],
+        "patch": [
+            {"op": "add", "path": "/vendors/1/parser/decimal_separator", "value": ","}
+        ],
     }
 
 
@@ -150,7 +172,9 @@ def test_a_failure_for_refused_rows_names_what_mends_most_of_them() -> None:
 
 
 def test_a_failure_of_one_vendors_rows_names_a_cause_of_that_vendor() -> None:
-    findings = ran(feed("A,x,2", "B,x,2", "C,1,1"), feed("D,1,z", "E,1,1"), own_share="0.4")
+    findings = ran(
+        feed("A,x,2", "B,x,2", "C,1,1"), feed("D,1,z", "E,1,1"), own_share="0.4"
+    )
     assert findings.failure is not None
     assert findings.failure.vendors == ("v1",)
     assert "column cost of vendor v1" in next_action(findings.failure)
@@ -181,7 +205,9 @@ def test_a_report_may_be_as_long_as_its_limit_to_the_byte() -> None:
     assert len(json.loads(cut)["entries"]) == len(json.loads(whole)["entries"]) - 1
 
 
-def test_a_record_with_many_long_bad_cells_takes_less_room_in_the_report_than_in_the_feed() -> None:
+def test_a_record_with_many_long_bad_cells_takes_less_room_in_the_report_than_in_the_feed() -> (
+    None
+):
     header = "sku,quantity_available,lead_time_days,cost,map_price,price,msrp,condition,updated_at"
     bad = ",".join(["x" * 50_000] * 8)
     data = feed(*(f"A{place},{bad}" for place in range(20)), header=header)

@@ -39,7 +39,9 @@ def test_each_row_of_a_vendor_is_counted_once() -> None:
             "base_margin_pct": "0.2",
             "min_price": 0,
             "shipping_handling_flat": 0,
-            "rules": [{"when": {"cost_from": "0.5", "cost_below": "0.6"}, "leave_out": True}],
+            "rules": [
+                {"when": {"cost_from": "0.5", "cost_below": "0.6"}, "leave_out": True}
+            ],
         },
     ) == {
         "north": counts(5, 0, 1, 0, 0, 1, 1, 1, 1),
@@ -57,17 +59,32 @@ def test_rows_for_which_another_stands_are_duplicates_of_a_vendor_that_is_left_o
         "north": counts(3, 0, 1, 1, 0, 0, 0, 0, 1)
     }
     left_out = {**own, "on_trouble": "leave_out", "max_invalid_row_pct": "0.1"}
-    found = rows({"north": twice, "south": feed("A,1,1")}, vendors={"north": left_out, "south": {}})
+    found = rows(
+        {"north": twice, "south": feed("A,1,1")},
+        vendors={"north": left_out, "south": {}},
+    )
     assert found["north"] == counts(3, 0, 1, 1, 1, 0, 0, 0, 0)
 
 
 def test_an_empty_feed_has_zeros_and_one_that_cannot_be_read_is_absent() -> None:
     optional = {"required": False, "on_trouble": "leave_out"}
-    feeds = {"north": feed("A,1,1"), "south": feed(), "west": b"\xff", "east": b"name\n1\n"}
+    feeds = {
+        "north": feed("A,1,1"),
+        "south": feed(),
+        "west": b"\xff",
+        "east": b"name\n1\n",
+    }
     found = rows(
-        feeds, vendors={"north": {}, **dict.fromkeys(("south", "west", "east", "gone"), optional)}
+        feeds,
+        vendors={
+            "north": {},
+            **dict.fromkeys(("south", "west", "east", "gone"), optional),
+        },
     )
-    assert found == {"north": counts(1, 0, 0, 0, 0, 0, 0, 0, 1), "south": counts(*[0] * 9)}
+    assert found == {
+        "north": counts(1, 0, 0, 0, 0, 0, 0, 0, 1),
+        "south": counts(*[0] * 9),
+    }
 
 
 def test_of_a_failed_run_it_is_not_known_what_became_of_valid_rows() -> None:

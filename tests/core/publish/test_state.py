@@ -22,7 +22,13 @@ from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import STATE_SCHEMA, read_state
 from relay_core.run import RunStages
-from support.builders import REQUESTED_AT, feed, run_context, tenant_config, vendor_document
+from support.builders import (
+    REQUESTED_AT,
+    feed,
+    run_context,
+    tenant_config,
+    vendor_document,
+)
 from support.memory_sink import MemorySink
 from support.normalizing import Written, normalize_vendors
 
@@ -31,12 +37,19 @@ VENDORS = tuple(vendor_document(name, required=False) for name in ("v1", "v2", "
 STATE_COLUMNS = [name for name in CANONICAL_COLUMNS if name != "vendor_id"]
 
 
-def state_of(*output: str, through_work_files: bool = False, **feeds: bytes) -> dict[str, bytes]:
+def state_of(
+    *output: str, through_work_files: bool = False, **feeds: bytes
+) -> dict[str, bytes]:
     """Run feeds; return the files, of which the state is one."""
     config = tenant_config(*VENDORS, output={"columns": list(output or ["sku"])})
-    findings, sink = RunFindings(vendor_ids=[one.vendor_id for one in config.vendors]), MemorySink()
+    findings, sink = (
+        RunFindings(vendor_ids=[one.vendor_id for one in config.vendors]),
+        MemorySink(),
+    )
     stages = RunStages(config, config.vendors, REQUESTED_AT, KEYS, sink, findings)
-    given = [VendorFeed(config.vendor(name), data, "f.csv") for name, data in feeds.items()]
+    given = [
+        VendorFeed(config.vendor(name), data, "f.csv") for name, data in feeds.items()
+    ]
     if through_work_files:
         written = Written()
         normalize_vendors(
@@ -128,9 +141,13 @@ def test_a_state_has_every_column_of_each_winner_as_its_vendor_gave_it(
             expected = [as_stored(name, row[name]) for row in winners]
             assert (name, state[name].to_pylist()) == (name, expected)
     days = [as_stored("lead_time_days", row["lead_time_days"]) for row in winners]
-    assert state["lead_time_days"].to_pylist() == [7 if each is None else each for each in days]
+    assert state["lead_time_days"].to_pylist() == [
+        7 if each is None else each for each in days
+    ]
     merged = list(
-        csv.DictReader(io.StringIO(files[KEYS.merged_inventory("csv")].decode(), newline=""))
+        csv.DictReader(
+            io.StringIO(files[KEYS.merged_inventory("csv")].decode(), newline="")
+        )
     )
     prices = [row["price"] for row in merged]
     assert [str(price) for price in whole["price"].to_pylist()] == prices
@@ -139,7 +156,9 @@ def test_a_state_has_every_column_of_each_winner_as_its_vendor_gave_it(
     assert len({row["vendor_id"] for row in state.to_pylist()}) == 3
 
 
-def test_the_state_is_the_same_whatever_the_output_asks_for_and_wherever_offers_come_from() -> None:
+def test_the_state_is_the_same_whatever_the_output_asks_for_and_wherever_offers_come_from() -> (
+    None
+):
     feeds = feeds_of(5, 2_000)
     states = {
         state_of(**feeds)[KEYS.state],
@@ -150,7 +169,9 @@ def test_the_state_is_the_same_whatever_the_output_asks_for_and_wherever_offers_
 
 
 def test_a_vendor_without_a_valid_row_takes_no_part_in_the_state() -> None:
-    files = state_of(v1=feed("A,1,2,first", header="sku,quantity_available,cost,title"), v2=feed())
+    files = state_of(
+        v1=feed("A,1,2,first", header="sku,quantity_available,cost,title"), v2=feed()
+    )
     assert table_of_state(files)["title"].to_pylist() == ["first"]
 
 
@@ -163,7 +184,10 @@ def test_of_a_state_its_figures_are_read_back() -> None:
     figures = baseline.figures
     assert figures.skus.to_pylist() == ["A", "B", "C"]
     assert figures.vendor_ids.to_pylist() == ["v1", "v2", "v3"]
-    assert (figures.quantities.tolist(), figures.cents.tolist()) == ([1, 4, 1], [250, 300, 100])
+    assert (figures.quantities.tolist(), figures.cents.tolist()) == (
+        [1, 4, 1],
+        [250, 300, 100],
+    )
     assert baseline.context.vendor_rows == {"v1": 2, "v2": 1, "v3": 1}
 
 
@@ -172,13 +196,21 @@ def changed(rows: list[dict[str, Any]], told: bytes = b"") -> bytes:
     metadata = told or json.dumps({**context, "vendor_rows": {}}).encode()
     sink = pa.BufferOutputStream()
     pq.write_table(
-        pa.Table.from_pylist(rows, schema=STATE_SCHEMA.with_metadata({b"relay": metadata})), sink
+        pa.Table.from_pylist(
+            rows, schema=STATE_SCHEMA.with_metadata({b"relay": metadata})
+        ),
+        sink,
     )
     return sink.getvalue().to_pybytes()
 
 
 def row(sku: str | None = "A", **cells: Any) -> dict[str, Any]:
-    made = {"sku": sku, "vendor_id": "v1", "quantity_available": 1, "price": Decimal("1.00")}
+    made = {
+        "sku": sku,
+        "vendor_id": "v1",
+        "quantity_available": 1,
+        "price": Decimal("1.00"),
+    }
     times = {"updated_at": datetime(2026, 1, 1, tzinfo=UTC), "offered_at": REQUESTED_AT}
     return {**made, **times, "kept_at_0": False, **cells}
 
@@ -197,8 +229,17 @@ def test_a_state_of_another_writer_is_read() -> None:
         (changed([row()], b"{}"), "missing"),
         (changed([row()], b"[]"), "mapping"),
     ],
-    ids=["not in order", "a SKU twice", "no SKU", "no price", "no context", "no mapping"],
+    ids=[
+        "not in order",
+        "a SKU twice",
+        "no SKU",
+        "no price",
+        "no context",
+        "no mapping",
+    ],
 )
-def test_what_is_no_state_of_a_feed_is_refused_in_words(data: bytes, words: str) -> None:
+def test_what_is_no_state_of_a_feed_is_refused_in_words(
+    data: bytes, words: str
+) -> None:
     with pytest.raises(StateUnreadableError, match=words):
         read_state(data)

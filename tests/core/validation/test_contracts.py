@@ -63,7 +63,9 @@ ARROW_TYPES = {
 }
 
 
-def test_the_canonical_contract_has_the_columns_of_the_registry_in_their_types() -> None:
+def test_the_canonical_contract_has_the_columns_of_the_registry_in_their_types() -> (
+    None
+):
     expected = {c.name: ARROW_TYPES[c.kind] for c in COLUMNS if c.from_feed}
 
     assert dict(zip(OFFER_SCHEMA.names, OFFER_SCHEMA.types, strict=True)) == {
@@ -71,12 +73,16 @@ def test_the_canonical_contract_has_the_columns_of_the_registry_in_their_types()
         "row_number": pa.int64(),
     }
     required = [c.name for c in COLUMNS if c.required]
-    not_null = [name for name, column in CANONICAL_SCHEMA.columns.items() if not column.nullable]
+    not_null = [
+        name for name, column in CANONICAL_SCHEMA.columns.items() if not column.nullable
+    ]
     assert not_null == [*required, "updated_at", "row_number"]
 
 
 def test_the_contracts_say_all_of_themselves_in_yaml() -> None:
-    canonical, merged = (yaml.safe_load(s.to_yaml()) for s in (CANONICAL_SCHEMA, MERGED_SCHEMA))
+    canonical, merged = (
+        yaml.safe_load(s.to_yaml()) for s in (CANONICAL_SCHEMA, MERGED_SCHEMA)
+    )
 
     assert canonical["columns"]["cost"] == {
         "dtype": "decimal64(13, 4)[pyarrow]",
@@ -98,13 +104,17 @@ def test_the_contracts_say_all_of_themselves_in_yaml() -> None:
 
 
 def bad_row(column: str) -> str:
-    cells = dict(zip(HEADER.split(","), GOOD.split(","), strict=True)) | {column: BAD_CELLS[column]}
+    cells = dict(zip(HEADER.split(","), GOOD.split(","), strict=True)) | {
+        column: BAD_CELLS[column]
+    }
     return ",".join(f'"{cell}"' if "," in cell else cell for cell in cells.values())
 
 
 def normalized(*rows: str, requested_at: datetime | None = None) -> NormalizedVendor:
     given = {} if requested_at is None else {"requested_at": requested_at}
-    return normalize_vendor(CONFIG, CONFIG.vendors[0], feed(*rows, header=HEADER), **given)
+    return normalize_vendor(
+        CONFIG, CONFIG.vendors[0], feed(*rows, header=HEADER), **given
+    )
 
 
 def mutants(schema: pandera.DataFrameSchema) -> list[Any]:
@@ -192,13 +202,18 @@ BREAKING = [
 
 
 def feed_frame(*rows: Mapping[str, Any]) -> pd.DataFrame:
-    columns = {name: pa.array([row[name] for row in rows], FEED_TYPES[name]) for name in FEED_ROW}
+    columns = {
+        name: pa.array([row[name] for row in rows], FEED_TYPES[name])
+        for name in FEED_ROW
+    }
     return frame_of(pa.table(columns))
 
 
 @pytest.mark.parametrize(("column", "value"), BREAKING)
 def test_the_merged_contract_refuses(column: str, value: Any) -> None:
-    made = feed_frame(FEED_ROW, {**FEED_ROW, "sku": "B"}, {**FEED_ROW, "sku": "C", column: value})
+    made = feed_frame(
+        FEED_ROW, {**FEED_ROW, "sku": "B"}, {**FEED_ROW, "sku": "C", column: value}
+    )
 
     broken = broken_rules(MERGED_SCHEMA, made)
 
@@ -227,7 +242,9 @@ def offers(**columns: Any) -> pd.DataFrame:
     return frame_of(pa.table(arrays, schema=OFFER_SCHEMA))
 
 
-@pytest.mark.parametrize("suspect", [[False] * 4, [True] * 4, [False, True, False, False]])
+@pytest.mark.parametrize(
+    "suspect", [[False] * 4, [True] * 4, [False, True, False, False]]
+)
 def test_what_is_refused_does_not_hang_on_what_was_doubted(suspect: list[bool]) -> None:
     rows = offers(
         quantity_available=[0, -1, 5, None],

@@ -15,11 +15,22 @@ from support.builders import tenant_config
     [
         pytest.param({}, [0], [10], True, True, id="nothing_invalid"),
         pytest.param({}, [1], [10], False, False, id="default_is_none"),
-        pytest.param({"max_invalid_rows": 3}, [1, 2], [9, 9], True, False, id="max_met"),
-        pytest.param({"max_invalid_rows": 2}, [1, 2], [9, 9], False, False, id="max_passed"),
-        pytest.param({"max_invalid_row_pct": "0.1"}, [1, 2], [20, 10], False, True, id="pct_met"),
         pytest.param(
-            {"max_invalid_row_pct": "0.3333333333333333333"}, [1], [3], False, False, id="exact"
+            {"max_invalid_rows": 3}, [1, 2], [9, 9], True, False, id="max_met"
+        ),
+        pytest.param(
+            {"max_invalid_rows": 2}, [1, 2], [9, 9], False, False, id="max_passed"
+        ),
+        pytest.param(
+            {"max_invalid_row_pct": "0.1"}, [1, 2], [20, 10], False, True, id="pct_met"
+        ),
+        pytest.param(
+            {"max_invalid_row_pct": "0.3333333333333333333"},
+            [1],
+            [3],
+            False,
+            False,
+            id="exact",
         ),
     ],
 )
@@ -30,13 +41,17 @@ def test_the_limits_hold_for_the_run_as_a_whole(
     within_max: bool,
     within_pct: bool,
 ) -> None:
-    verdict = judge_policy(tenant_config(error_policy=policy).error_policy, invalid, total)
+    verdict = judge_policy(
+        tenant_config(error_policy=policy).error_policy, invalid, total
+    )
 
     assert (verdict.within_max, verdict.within_pct) == (within_max, within_pct)
 
 
 def test_the_message_names_the_limit_its_value_and_the_count() -> None:
-    policy = tenant_config(error_policy={"max_invalid_rows": 5, "max_invalid_row_pct": "0.25"})
+    policy = tenant_config(
+        error_policy={"max_invalid_rows": 5, "max_invalid_row_pct": "0.25"}
+    )
 
     message = judge_policy(policy.error_policy, [4], [10]).message
 
@@ -46,6 +61,8 @@ def test_the_message_names_the_limit_its_value_and_the_count() -> None:
 
 
 def test_nothing_is_said_within_the_limits() -> None:
-    policy = tenant_config(error_policy={"max_invalid_rows": 5, "max_invalid_row_pct": "1"})
+    policy = tenant_config(
+        error_policy={"max_invalid_rows": 5, "max_invalid_row_pct": "1"}
+    )
 
     assert judge_policy(policy.error_policy, [4], [10]).message == ""

@@ -47,7 +47,9 @@ def figures(feed: Feed) -> FeedFigures:
             {
                 "sku": pa.array(sorted(feed), pa.string()),
                 "vendor_id": vendors,
-                "quantity_available": pa.array([row.quantity for row in rows], pa.int32()),
+                "quantity_available": pa.array(
+                    [row.quantity for row in rows], pa.int32()
+                ),
                 "price": pa.array([row.cents for row in rows], pa.int64()),
                 "kept_at_0": pa.array([row.kept for row in rows], pa.bool_()),
             }
@@ -60,7 +62,9 @@ def compared(before: Feed, after: Feed) -> Comparison:
     return Comparison.of(figures(before), figures(after))
 
 
-def judged(before: Feed, after: Feed, config: GuardsConfig | None = None) -> list[GuardResult]:
+def judged(
+    before: Feed, after: Feed, config: GuardsConfig | None = None
+) -> list[GuardResult]:
     config = config or guards()
     return judge_guards(config, compared(before, after), exempt=(), vendor_rows=())
 
@@ -97,7 +101,11 @@ def test_skus_may_run_out_up_to_the_limit(empty: int, trips: list[str]) -> None:
 def test_fewer_than_ten_skus_in_stock_say_nothing_of_stock_and_level() -> None:
     nine = skus(9)
     results = judged(nine, skus(9, Row(cents=1, quantity=0)))
-    assert [result.guard for result in results] == ["skus_removed", "price_drop", "price_rise"]
+    assert [result.guard for result in results] == [
+        "skus_removed",
+        "price_drop",
+        "price_rise",
+    ]
 
 
 def test_ten_skus_in_stock_are_judged_by_stock_level_and_quarantine() -> None:
@@ -151,20 +159,33 @@ def test_some_prices_may_jump_and_any_may_reach_the_limit(
 def test_jumps_count_where_they_are_both_many_and_a_great_share() -> None:
     thousand = skus(1000)
     assert tripped(judged(thousand, {**thousand, **skus(10, Row(cents=1))})) == []
-    assert tripped(judged(thousand, {**thousand, **skus(11, Row(cents=1))})) == ["price_drop"]
+    assert tripped(judged(thousand, {**thousand, **skus(11, Row(cents=1))})) == [
+        "price_drop"
+    ]
 
 
 @pytest.mark.parametrize(
     ("cents", "count", "side"),
-    [(799, 11, "low"), (799, 10, None), (800, 20, None), (1251, 11, "high"), (1250, 20, None)],
+    [
+        (799, 11, "low"),
+        (799, 10, None),
+        (800, 20, None),
+        (1251, 11, "high"),
+        (1250, 20, None),
+    ],
 )
 def test_more_than_half_of_the_prices_may_not_move_together(
     cents: int, count: int, side: str | None
 ) -> None:
     results = judged(TWENTY, {**TWENTY, **skus(count, Row(cents=cents))})
-    assert [result.side for result in results if result.tripped] == ([side] if side else [])
+    assert [result.side for result in results if result.tripped] == (
+        [side] if side else []
+    )
     levels = [result for result in results if result.guard == "price_level"]
-    assert [(level.side, level.limit) for level in levels] == [("low", "0.5"), ("high", "0.5")]
+    assert [(level.side, level.limit) for level in levels] == [
+        ("low", "0.5"),
+        ("high", "0.5"),
+    ]
 
 
 @pytest.mark.parametrize(("now", "trips"), [(5, False), (4, True)])
@@ -185,7 +206,9 @@ def test_a_vendor_of_few_rows_is_not_judged_and_one_that_grew_has_lost_none() ->
 
 def test_skus_of_an_exempt_vendor_count_neither_above_nor_below_the_line() -> None:
     before = {**skus(12), **{f"T{n:02}": Row(vendor="v2") for n in range(30)}}
-    results = judge_guards(guards(), compared(before, skus(12)), exempt={"v2"}, vendor_rows=())
+    results = judge_guards(
+        guards(), compared(before, skus(12)), exempt={"v2"}, vendor_rows=()
+    )
     assert (results[0].count, results[0].of, tripped(results)) == (0, 12, [])
 
 
@@ -219,23 +242,39 @@ def test_prices_and_limits_of_many_digits_are_compared_exactly() -> None:
     many = "0." + "3" * 40
     before = skus(20, Row(cents=99_999_999_999))
     threshold = (1 - Decimal(many)) * 99_999_999_999
-    after = {**before, **skus(5, Row(cents=int(threshold) + 1)), "S000": Row(cents=int(threshold))}
-    (drop,) = (r for r in judged(before, after, guards(price_drop_pct=many)) if "drop" in r.guard)
+    after = {
+        **before,
+        **skus(5, Row(cents=int(threshold) + 1)),
+        "S000": Row(cents=int(threshold)),
+    }
+    (drop,) = (
+        r
+        for r in judged(before, after, guards(price_drop_pct=many))
+        if "drop" in r.guard
+    )
     assert drop.count == 1
 
 
-@pytest.mark.parametrize("factor", [Fraction(2**21 - 1, 2**20), Fraction(10**6, 10**6 + 1)])
+@pytest.mark.parametrize(
+    "factor", [Fraction(2**21 - 1, 2**20), Fraction(10**6, 10**6 + 1)]
+)
 def test_products_are_compared_exactly_on_both_sides_of_what_64_bits_hold(
     factor: Fraction,
 ) -> None:
     above, below = factor.as_integer_ratio()
-    edges = [2**power // above + some for power in (61, 62, 63, 64) for some in (-1, 0, 1)]
+    edges = [
+        2**power // above + some for power in (61, 62, 63, 64) for some in (-1, 0, 1)
+    ]
     pairs = [(old, old * above // below + some) for old in edges for some in (-1, 0, 1)]
     # One side alone may be what 64 bits do not hold.
-    pairs += [(old, 1) for old in edges] + [(1, 2**power // below + 1) for power in (62, 63, 64)]
+    pairs += [(old, 1) for old in edges] + [
+        (1, 2**power // below + 1) for power in (62, 63, 64)
+    ]
     for some in (pairs, *([pair] for pair in pairs)):
         old, new = (np.array(each, np.int64) for each in zip(*some, strict=True))
-        expected = [Fraction(after) < Fraction(before) * factor for before, after in some]
+        expected = [
+            Fraction(after) < Fraction(before) * factor for before, after in some
+        ]
         assert falls_below(old, new, factor).tolist() == expected
 
 
@@ -257,14 +296,19 @@ _FEEDS = st.dictionaries(
 def test_the_guards_agree_with_a_plain_reading_of_their_rules(
     before: Feed, after: Feed, exempt: tuple[str, ...]
 ) -> None:
-    found = judge_guards(guards(), compared(before, after), exempt=exempt, vendor_rows=())
-    assert [result.as_dict() for result in found] == list(expected(before, after, exempt))
+    found = judge_guards(
+        guards(), compared(before, after), exempt=exempt, vendor_rows=()
+    )
+    assert [result.as_dict() for result in found] == list(
+        expected(before, after, exempt)
+    )
 
 
 def expected(before: Feed, after: Feed, exempt: Sequence[str]) -> list[dict[str, Any]]:
     """Return the results by the contract's words, SKU by SKU."""
     before, after = (
-        {sku: row for sku, row in feed.items() if not row.kept} for feed in (before, after)
+        {sku: row for sku, row in feed.items() if not row.kept}
+        for feed in (before, after)
     )
     counted = [sku for sku in sorted(before) if before[sku].vendor not in exempt]
     both = [sku for sku in sorted(before) if sku in after]
@@ -275,7 +319,13 @@ def expected(before: Feed, after: Feed, exempt: Sequence[str]) -> list[dict[str,
         return {"sku": sku, "before": was, "after": now}
 
     def result(
-        guard: str, hits: list[dict[str, Any]], of: int, limit: str, *, least: int = 1, **more: str
+        guard: str,
+        hits: list[dict[str, Any]],
+        of: int,
+        limit: str,
+        *,
+        least: int = 1,
+        **more: str,
     ) -> dict[str, Any]:
         share = Decimal(len(hits)) / of if of else Decimal(0)
         value = share.quantize(Decimal("0.0001"), ROUND_HALF_UP)
@@ -295,10 +345,15 @@ def expected(before: Feed, after: Feed, exempt: Sequence[str]) -> list[dict[str,
             price(sku)
             for sku in both
             if (low is not None and after[sku].cents < before[sku].cents * Decimal(low))
-            or (high is not None and after[sku].cents > before[sku].cents * Decimal(high))
+            or (
+                high is not None
+                and after[sku].cents > before[sku].cents * Decimal(high)
+            )
         ]
 
-    gone = [{**price_of(before, sku), "after": None} for sku in counted if sku not in after]
+    gone = [
+        {**price_of(before, sku), "after": None} for sku in counted if sku not in after
+    ]
     out = [
         {"sku": sku, "before": before[sku].quantity, "after": 0}
         for sku in stocked
@@ -310,8 +365,12 @@ def expected(before: Feed, after: Feed, exempt: Sequence[str]) -> list[dict[str,
     results.append(result("price_drop", moved("0.5", None), len(both), "0.01", least=5))
     results.append(result("price_rise", moved(None, "2"), len(both), "0.01", least=5))
     if len(both) >= 10:
-        results.append(result("price_level", moved("0.80", None), len(both), "0.5", side="low"))
-        results.append(result("price_level", moved(None, "1.25"), len(both), "0.5", side="high"))
+        results.append(
+            result("price_level", moved("0.80", None), len(both), "0.5", side="low")
+        )
+        results.append(
+            result("price_level", moved(None, "1.25"), len(both), "0.5", side="high")
+        )
     return results
 
 

@@ -36,7 +36,9 @@ class Published:
 
 
 def upload(
-    size: int = 50, age: timedelta | None = timedelta(0), sku_map_size: int | None = None
+    size: int = 50,
+    age: timedelta | None = timedelta(0),
+    sku_map_size: int | None = None,
 ) -> VendorInput:
     return VendorInput(size, None if age is None else REQUESTED_AT - age, sku_map_size)
 
@@ -53,7 +55,9 @@ def judged(
         config.vendors,
         uploads,
         requested_at=REQUESTED_AT,
-        locations={vendor.vendor_id: f"place/{vendor.vendor_id}/" for vendor in config.vendors},
+        locations={
+            vendor.vendor_id: f"place/{vendor.vendor_id}/" for vendor in config.vendors
+        },
         limits=LIMITS,
         last_good=Published(ages or {}),
     )
@@ -61,7 +65,10 @@ def judged(
 
 def codes(verdict: InputVerdict) -> tuple[list[str], list[str]]:
     """Return the codes of the faults, and of the warnings."""
-    return tuple([each.error_code for each in told] for told in (verdict.faults, verdict.warnings))
+    return tuple(
+        [each.error_code for each in told]
+        for told in (verdict.faults, verdict.warnings)
+    )
 
 
 SKU_MAP = {"type": "s3", "s3_key": "tenants/acme/maps/m.csv"}
@@ -74,7 +81,9 @@ TROUBLES: dict[str, tuple[dict[str, Any], VendorInput | None]] = {
 ABSENT = ("REQUIRED_VENDOR_MISSING", "STALE_FEED")
 
 
-def in_trouble(code: str, **changes: Any) -> tuple[dict[str, Any], dict[str, VendorInput]]:
+def in_trouble(
+    code: str, **changes: Any
+) -> tuple[dict[str, Any], dict[str, VendorInput]]:
     """Return a vendor in this failure, and the uploads beside it of another that is in none."""
     options, own = TROUBLES[code]
     uploads = {"good": upload()} | ({} if own is None else {"bad": own})
@@ -167,7 +176,11 @@ def test_where_nothing_is_left_the_run_fails_with_the_first_trouble_that_is_no_m
     uploads = {"bad": upload(age=3 * HOUR), "large": upload(size=101)}
     verdict = judged(absent, stale, large, uploads=uploads)
     assert codes(verdict)[0] == ["STALE_FEED"]
-    assert codes(verdict)[1] == ["OPTIONAL_VENDOR_MISSING", "VENDOR_LEFT_OUT", "VENDOR_LEFT_OUT"]
+    assert codes(verdict)[1] == [
+        "OPTIONAL_VENDOR_MISSING",
+        "VENDOR_LEFT_OUT",
+        "VENDOR_LEFT_OUT",
+    ]
 
 
 # --- last good ------------------------------------------------------------------------------------
@@ -195,7 +208,9 @@ def test_the_last_good_feed_stands_in_with_its_age_in_whole_hours(
         assert words in warning.error_message
 
 
-def test_of_a_stale_feed_the_upload_itself_stands_in_though_the_published_one_is_younger() -> None:
+def test_of_a_stale_feed_the_upload_itself_stands_in_though_the_published_one_is_younger() -> (
+    None
+):
     vendor, uploads = last_good("STALE_FEED")
     verdict = judged(vendor, GOOD, uploads=uploads, ages={"bad": HOUR})
     state = verdict.states["bad"]
@@ -211,7 +226,9 @@ def test_of_a_stale_feed_the_upload_itself_stands_in_though_the_published_one_is
     [(2 * HOUR, True), (2 * HOUR + MOMENT, False), (timedelta(0), True)],
     ids=["to the hour", "a moment older", "of this moment"],
 )
-def test_a_last_good_feed_is_used_up_to_its_exact_age(age: timedelta, stands_in: bool) -> None:
+def test_a_last_good_feed_is_used_up_to_its_exact_age(
+    age: timedelta, stands_in: bool
+) -> None:
     vendor, uploads = last_good("feed_too_large", hours=2)
     verdict = judged(vendor, GOOD, uploads=uploads, ages={"bad": age})
     assert (verdict.failure is None) is stands_in
@@ -238,11 +255,16 @@ def test_an_upload_without_an_age_is_never_stale() -> None:
 def test_without_a_last_good_feed_a_required_vendor_fails_and_an_optional_one_is_left_out(
     code: str, ages: dict[str, timedelta]
 ) -> None:
-    hours = 2 if code == "STALE_FEED" else 48  # the upload of three hours ago is too old, too
+    hours = (
+        2 if code == "STALE_FEED" else 48
+    )  # the upload of three hours ago is too old, too
     vendor, uploads = last_good(code, hours=hours)
     assert codes(judged(vendor, GOOD, uploads=uploads, ages=ages)) == ([code], [])
     vendor, uploads = last_good(code, hours=hours, required=False)
     verdict = judged(vendor, GOOD, uploads=uploads, ages=ages)
     assert verdict.states["bad"].status is VendorStatus.LEFT_OUT
     told = code_of(code, required=False)
-    assert codes(verdict) == ([], [told if told.startswith("OPTIONAL") else "VENDOR_LEFT_OUT"])
+    assert codes(verdict) == (
+        [],
+        [told if told.startswith("OPTIONAL") else "VENDOR_LEFT_OUT"],
+    )

@@ -58,8 +58,12 @@ def runs_are_reexecuted_in_the_ui(relay: Installation) -> str:
     for vendor, feed in sample_tenant.feeds().items():
         relay.upload(bare, vendor, feed)
     everything_settled(relay)
-    whole = relay.dagster.reexecute(str(relay.record(done).dagster_run_id), from_failure=False)
-    rest = relay.dagster.reexecute(str(relay.record(failed).dagster_run_id), from_failure=True)
+    whole = relay.dagster.reexecute(
+        str(relay.record(done).dagster_run_id), from_failure=False
+    )
+    rest = relay.dagster.reexecute(
+        str(relay.record(failed).dagster_run_id), from_failure=True
+    )
     for dagster_run_id in (whole, rest):
         record = relay.wait_final(dagster_run_id)
         told = (record.status, record.attempt, record.trigger)

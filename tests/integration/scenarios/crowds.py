@@ -6,7 +6,13 @@ import uuid
 from collections import Counter
 
 from integration.fault_rules import Action
-from integration.installation import MAX_ATTEMPTS, RUN_SECONDS, Installation, brief, side_by_side
+from integration.installation import (
+    MAX_ATTEMPTS,
+    RUN_SECONDS,
+    Installation,
+    brief,
+    side_by_side,
+)
 from integration.scenario import scenario
 from integration.settled import Exceptions, everything_settled
 from relay_dagster.runs.job_message import Job
@@ -24,7 +30,11 @@ def one_tenant_is_posted_to_fifty_times_at_once(relay: Installation) -> str:
     codes = Counter(answer.status_code for answer in answers)
     assert codes == {202: 1, 409: REQUESTS - 1}, codes
     accepted = next(answer.json() for answer in answers if answer.status_code == 202)
-    named = {answer.json()["active_run_id"] for answer in answers if answer.status_code == 409}
+    named = {
+        answer.json()["active_run_id"]
+        for answer in answers
+        if answer.status_code == 409
+    }
     assert named == {accepted["run_id"]}, named
     record = relay.wait_final(accepted["run_id"])
     assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
@@ -40,7 +50,9 @@ def thirty_tenants_at_once_one_poisoned(relay: Installation) -> str:
     refusing = relay.proxy.add(
         Action.FAIL, "s3", "CopyObject", "PutObject", containing=f"tenants/{poisoned}/"
     )
-    runs = side_by_side(*(lambda tenant=tenant: relay.post(tenant) for tenant in tenants))
+    runs = side_by_side(
+        *(lambda tenant=tenant: relay.post(tenant) for tenant in tenants)
+    )
     ends = {}
     for tenant, run_id in zip(tenants, runs, strict=True):
         record = relay.wait_final(run_id, within=6 * RUN_SECONDS)
@@ -57,7 +69,10 @@ def thirty_tenants_at_once_one_poisoned(relay: Installation) -> str:
 @scenario("21", seconds=200, crowd=True)
 def ten_jobs_wait_for_one_busy_tenant(relay: Installation) -> str:
     """Ten jobs straight to the queue for one busy tenant: others run meanwhile; then each runs."""
-    tenant, others = relay.new_tenant("narrow"), [relay.new_tenant("wide") for _ in range(3)]
+    tenant, others = (
+        relay.new_tenant("narrow"),
+        [relay.new_tenant("wide") for _ in range(3)],
+    )
     work = relay.slow_work(tenant)
     first = relay.post(tenant)
     work.wait_for_hits(1, RUN_SECONDS)
@@ -67,7 +82,9 @@ def ten_jobs_wait_for_one_busy_tenant(relay: Installation) -> str:
     for other in [relay.post(each) for each in others]:
         assert relay.wait_final(other).status == "SUCCEEDED"
     records = [relay.aws.runs.get(job.run_id) for job in jobs]
-    early = [brief(record) for record in records if record is not None and record.attempt]
+    early = [
+        brief(record) for record in records if record is not None and record.attempt
+    ]
     assert not early, early
     assert not any(relay.dagster.runs(job.run_id) for job in jobs), "they take capacity"
     work.release()

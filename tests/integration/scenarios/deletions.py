@@ -31,7 +31,10 @@ def a_tenant_is_deleted_while_its_run_works(relay: Installation) -> str:
     work.wait_for_hits(1, 60)
     delete(relay, tenant)
     refused = relay.ask(tenant)
-    assert (refused.status_code, refused.json()["error_code"]) == (409, "TENANT_CLOSING")
+    assert (refused.status_code, refused.json()["error_code"]) == (
+        409,
+        "TENANT_CLOSING",
+    )
     job = Job(str(uuid.uuid4()), tenant)
     relay.send(job)
     wait_for("its job is a dead letter", lambda: is_dead(relay, job), within=60)
@@ -78,7 +81,10 @@ def removed(relay: Installation, tenant: str, run_ids: set[str]) -> None:
     """Wait until a tenant is deleted; assert that nothing but tombstone and audit names it."""
     wait_for(
         f"tenant {tenant} is deleted",
-        lambda: relay.http.get(f"/v1/tenants/{tenant}").json().get("state") == TenantState.DELETED,
+        lambda: (
+            relay.http.get(f"/v1/tenants/{tenant}").json().get("state")
+            == TenantState.DELETED
+        ),
         within=REMOVED_WITHIN,
     )
     settings = relay.aws.settings
@@ -86,11 +92,17 @@ def removed(relay: Installation, tenant: str, run_ids: set[str]) -> None:
 
     def left() -> list[str]:
         kept = {**kept_by_aws(relay.aws), **kept_by_dagster(relay.stack.dagster_home)}
-        return [place for place in naming(kept, {tenant, *run_ids}) if not place.startswith(known)]
+        return [
+            place
+            for place in naming(kept, {tenant, *run_ids})
+            if not place.startswith(known)
+        ]
 
     # A message that was in flight goes when it is received, a sensor's state with its next tick.
     wait_for(
-        f"nothing is left of {tenant}", lambda: not (found := left()) or _Left(found), within=60
+        f"nothing is left of {tenant}",
+        lambda: not (found := left()) or _Left(found),
+        within=60,
     )
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import signal
 import time
 
-from integration.installation import DAGSTER, RUN_SECONDS, STALE_SECONDS, Installation, brief
+from integration.installation import (
+    DAGSTER,
+    RUN_SECONDS,
+    STALE_SECONDS,
+    Installation,
+    brief,
+)
 from integration.scenario import scenario
 from integration.settled import everything_settled
 from relay_dagster.devstack.processes import API
@@ -41,7 +47,9 @@ def everything_is_deployed_anew(relay: Installation) -> str:
     work.discard()
     relay.start(*DAGSTER, API)
     runs.append(relay.post(tenants[2]))
-    records = [relay.wait_final(run_id, within=RUN_SECONDS + STALE_SECONDS) for run_id in runs]
+    records = [
+        relay.wait_final(run_id, within=RUN_SECONDS + STALE_SECONDS) for run_id in runs
+    ]
     for record in records:
         assert record.status == "SUCCEEDED", brief(record)
     everything_settled(relay)

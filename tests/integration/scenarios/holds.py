@@ -87,7 +87,9 @@ def the_api_dies_while_it_releases(relay: Installation) -> str:
                     within=30,
                 )
             relay.kill(API)
-            assert asked.exception(timeout=30) is not None, "it cannot have been answered"
+            assert asked.exception(timeout=30) is not None, (
+                "it cannot have been answered"
+            )
         writing.discard()
         relay.start(API)
         assert in_force(relay, tenant) == (record.run_id if is_written else before)

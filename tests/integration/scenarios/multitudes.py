@@ -11,7 +11,13 @@ from datetime import timedelta
 
 from benchmarks.stored_runs import put_many
 from integration.fault_rules import Action
-from integration.installation import RUN_SECONDS, STALE_SECONDS, Installation, brief, side_by_side
+from integration.installation import (
+    RUN_SECONDS,
+    STALE_SECONDS,
+    Installation,
+    brief,
+    side_by_side,
+)
 from integration.scenario import scenario
 from integration.settled import everything_settled
 from integration.waiting import wait_for
@@ -38,7 +44,9 @@ def the_queue_is_purged(relay: Installation) -> str:
     tenants = [relay.new_tenant("purged") for _ in range(PURGED)]
     relay.dagster.switch_sensor("sqs_run_sensor", on=False)
     try:
-        runs = side_by_side(*(lambda tenant=tenant: relay.post(tenant) for tenant in tenants))
+        runs = side_by_side(
+            *(lambda tenant=tenant: relay.post(tenant) for tenant in tenants)
+        )
         relay.aws.clients.sqs.purge_queue(QueueUrl=relay.aws.queue.url)
         purged = time.monotonic()
     finally:
@@ -94,7 +102,9 @@ def a_stray_lies_among_300_dead_letters(relay: Installation) -> str:
         return len({each.run_id for each in DeadLetters(relay.aws).all()}) == LETTERS
 
     # A sweep that reads them at the same time hides them until it ends.
-    wait_for(f"{LETTERS} dead letters are listed", all_are_listed, within=4 * READ_SECONDS)
+    wait_for(
+        f"{LETTERS} dead letters are listed", all_are_listed, within=4 * READ_SECONDS
+    )
     relay.empty_dead_letters()
     everything_settled(relay)
     return f"SUCCEEDED, attempt 1, {took:.0f} s after it was moved; {LETTERS} letters listed"
@@ -106,7 +116,9 @@ def runs_meet_their_limits_beside_a_well_one(relay: Installation) -> str:
     slow, big, well = (relay.new_tenant(word) for word in ("slow", "big", "well"))
     rows = (f"SKU-{row},1,2.50" for row in range(ROWS_FOR_TOO_MUCH_MEMORY))
     relay.upload(big, "north", builders.feed(*rows))
-    held = relay.proxy.add(Action.HOLD, "s3", "PutObject", containing=f"/tenants/{slow}/normalized")
+    held = relay.proxy.add(
+        Action.HOLD, "s3", "PutObject", containing=f"/tenants/{slow}/normalized"
+    )
     with _code_server_with(
         relay,
         RELAY_RUN_TIMEOUT_SECONDS=str(TIME_SECONDS),
@@ -147,7 +159,8 @@ def _queued_runs(relay: Installation, count: int) -> Iterator[None]:
         for start in range(0, count, 25):
             some = runs[start : start + 25]
             keys = [
-                {"DeleteRequest": {"Key": {"pk": {"S": Kind.RUN.key(run.run_id)}}}} for run in some
+                {"DeleteRequest": {"Key": {"pk": {"S": Kind.RUN.key(run.run_id)}}}}
+                for run in some
             ]
             table = relay.aws.settings.runs_table
             relay.aws.clients.dynamodb.batch_write_item(RequestItems={table: keys})

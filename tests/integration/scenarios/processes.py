@@ -30,11 +30,15 @@ DAEMON_KILLS = 5
 def the_daemon_dies_again_and_again(relay: Installation) -> str:
     """Daemon SIGKILLed five times during a burst of 20: 20 runs, none lost or doubled or dead."""
     tenants = [relay.new_tenant("burst") for _ in range(BURST)]
-    runs = side_by_side(*(lambda tenant=tenant: relay.post(tenant) for tenant in tenants))
+    runs = side_by_side(
+        *(lambda tenant=tenant: relay.post(tenant) for tenant in tenants)
+    )
     for kill in range(DAEMON_KILLS):
         wait_for(
             f"more than {2 * kill} jobs were dispatched",
-            lambda kill=kill: sum(relay.record(run).attempt > 0 for run in runs) > 2 * kill,
+            lambda kill=kill: (
+                sum(relay.record(run).attempt > 0 for run in runs) > 2 * kill
+            ),
             within=RUN_SECONDS,
         )
         relay.kill(DAEMON)
@@ -56,14 +60,19 @@ def the_code_server_is_dead_at_a_dequeue(relay: Installation) -> str:
         relay.wait_running(run_id)
     runs.append(relay.post(tenants[-1]))
     queued = wait_for(
-        "the last run is in Dagster's queue", lambda: relay.dagster.runs(runs[-1]), within=60
+        "the last run is in Dagster's queue",
+        lambda: relay.dagster.runs(runs[-1]),
+        within=60,
     )[0]
     relay.kill_alone(CODE)
     for rule in held:
         rule.release()
     wait_for(
         "Dagster has tried to start it in vain",
-        lambda: "failed to reach the user code server" in relay.dagster.messages(queued.run_id),
+        lambda: (
+            "failed to reach the user code server"
+            in relay.dagster.messages(queued.run_id)
+        ),
         within=60,
     )
     relay.start(CODE)
@@ -142,7 +151,10 @@ def a_run_dies_after_publishing(relay: Installation) -> str:
     """Dies between feed and final state, and a vendor uploads: attempt 2, the same bytes."""
     tenant = relay.new_tenant("published")
     ending = relay.proxy.add(
-        Action.HOLD, "dynamodb", "TransactWriteItems", containing=(tenant, '"SUCCEEDED"')
+        Action.HOLD,
+        "dynamodb",
+        "TransactWriteItems",
+        containing=(tenant, '"SUCCEEDED"'),
     )
     run_id = relay.post(tenant)
     ending.wait_for_hits(1, RUN_SECONDS)
@@ -164,7 +176,10 @@ def an_orphan_wakes_up(relay: Installation) -> str:
     work = relay.hold_work(tenant)
     run_id = relay.post(tenant)
     work.wait_for_hits(1, RUN_SECONDS)
-    orphan, sleeper = relay.record(run_id).dagster_run_id, relay.signal_run(run_id, signal.SIGSTOP)
+    orphan, sleeper = (
+        relay.record(run_id).dagster_run_id,
+        relay.signal_run(run_id, signal.SIGSTOP),
+    )
     assert orphan is not None
     try:
         relay.wait_running(run_id, attempt=2)

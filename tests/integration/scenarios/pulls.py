@@ -39,13 +39,19 @@ def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
         relay.kill(DAEMON, CODE)
         over.set()
         server.answers["/feed.csv"] = file(feed)
-        away = relay.proxy.add(Action.FAIL, "s3", "CopyObject", containing=f"/tenants/{tenant}/")
+        away = relay.proxy.add(
+            Action.FAIL, "s3", "CopyObject", containing=f"/tenants/{tenant}/"
+        )
         relay.start(CODE, DAEMON)
         away.wait_for_hits(1, LEASE.total_seconds() + 60)
         away.release()
         standing = wait_for(
             "the file is pulled",
-            lambda: _pull_of(relay, tenant) if _pull_of(relay, tenant)["last_success_at"] else None,
+            lambda: (
+                _pull_of(relay, tenant)
+                if _pull_of(relay, tenant)["last_success_at"]
+                else None
+            ),
             within=LEASE.total_seconds() + 60,
         )
     prefix = f"tenants/{tenant}/inbound/{vendor}/pulled/"

@@ -121,9 +121,13 @@ def what_is_no_job_goes_to_the_dead_letters(relay: Installation) -> str:
     relay.send(conflict)
     bodies.append(conflict.body())
     wait_for(
-        "all of them are in the DLQ", lambda: len(relay.dead_letters()) == len(bodies), within=60
+        "all of them are in the DLQ",
+        lambda: len(relay.dead_letters()) == len(bodies),
+        within=60,
     )
-    causes = sorted(letter["cause"].partition(":")[0] for letter in relay.dead_letters())
+    causes = sorted(
+        letter["cause"].partition(":")[0] for letter in relay.dead_letters()
+    )
     assert causes == ["invalid_job"] * 3 + ["job_conflict"], causes
     assert _worker_errors(relay) - counted >= 3
     assert relay.record(run_id).finished_at == record.finished_at
@@ -192,7 +196,11 @@ def two_processes_race_for_one_attempt(relay: Installation) -> str:
         record = relay.wait_final(run_id)
         winner = "the rival" if rival.wait(RUN_SECONDS) == 0 else "the sensor's"
     assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
-    wait_for("both Dagster runs have ended", lambda: not relay.dagster.unfinished(), within=60)
+    wait_for(
+        "both Dagster runs have ended",
+        lambda: not relay.dagster.unfinished(),
+        within=60,
+    )
     ends = sorted(run.status.value for run in relay.dagster.runs(run_id))
     assert ends == ["FAILURE", "SUCCESS"], ends
     everything_settled(relay, Exceptions(doubled={(run_id, 1)}))

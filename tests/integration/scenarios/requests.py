@@ -35,11 +35,16 @@ def the_api_dies_between_record_and_send(relay: Installation) -> str:
         asked = pool.submit(relay.ask, tenant)
         sending.wait_for_hits(1)
         relay.kill(API)
-        assert asked.exception(timeout=30) is not None, "the request cannot have been answered"
+        assert asked.exception(timeout=30) is not None, (
+            "the request cannot have been answered"
+        )
     sending.discard()
     relay.start(API)
     refused = relay.ask(tenant)
-    assert (refused.status_code, refused.json()["error_code"]) == (409, "TENANT_ALREADY_RUNNING")
+    assert (refused.status_code, refused.json()["error_code"]) == (
+        409,
+        "TENANT_ALREADY_RUNNING",
+    )
     run_id = refused.json()["active_run_id"]
     record = relay.wait_final(run_id, within=60 + RUN_SECONDS)
     assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
@@ -53,13 +58,18 @@ def the_api_dies_between_send_and_note(relay: Installation) -> str:
     """API SIGKILLed after the send, before it notes the message: one run, attempt 1."""
     tenant = relay.new_tenant("unnoted")
     noting = relay.proxy.add(
-        Action.HOLD, "dynamodb", "TransactWriteItems", containing=(tenant, '"message_id"')
+        Action.HOLD,
+        "dynamodb",
+        "TransactWriteItems",
+        containing=(tenant, '"message_id"'),
     )
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(relay.ask, tenant)
         noting.wait_for_hits(1)
         relay.kill(API)
-        assert asked.exception(timeout=30) is not None, "the request cannot have been answered"
+        assert asked.exception(timeout=30) is not None, (
+            "the request cannot have been answered"
+        )
     noting.discard()
     relay.start(API)
     run_id = relay.ask(tenant).json()["active_run_id"]
@@ -73,7 +83,9 @@ def the_api_dies_between_send_and_note(relay: Installation) -> str:
 def the_queue_is_unreachable_at_a_request(relay: Installation) -> str:
     """SQS drops the connection at POST: 503, no run to be seen, the tenant free for the next."""
     tenant = relay.new_tenant("refused")
-    broken = relay.proxy.add(Action.DROP_BEFORE, "sqs", "SendMessage", containing=tenant)
+    broken = relay.proxy.add(
+        Action.DROP_BEFORE, "sqs", "SendMessage", containing=tenant
+    )
     _assert_refused(relay, tenant)
     broken.release()
     run_id = relay.post(tenant)
@@ -109,7 +121,9 @@ def a_message_comes_late_after_a_refusal(relay: Installation) -> str:
 def the_answer_to_a_send_is_lost(relay: Installation) -> str:
     """SQS takes the message and never answers, three times: one run, or none and 503; never two."""
     tenant = relay.new_tenant("unheard")
-    swallowing = relay.proxy.add(Action.SWALLOW, "sqs", "SendMessage", containing=tenant)
+    swallowing = relay.proxy.add(
+        Action.SWALLOW, "sqs", "SendMessage", containing=tenant
+    )
     answer = relay.ask(tenant)
     swallowing.release()
     assert answer.status_code in (202, 503), answer.text
@@ -156,7 +170,9 @@ def cancel_before_dispatch_while_running_and_at_the_end(relay: Installation) -> 
     code, problem = _cancel(relay, running)
     assert (code, problem["error_code"]) == (409, "RUN_ALREADY_FINISHED"), problem
     everything_settled(relay)
-    return f"CANCELLED at once; CANCELLED in {record.failed_stage}, nothing published; 409"
+    return (
+        f"CANCELLED at once; CANCELLED in {record.failed_stage}, nothing published; 409"
+    )
 
 
 def _assert_refused(relay: Installation, tenant: str) -> None:

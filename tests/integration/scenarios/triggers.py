@@ -35,7 +35,9 @@ def the_daemon_dies_within_the_debounce(relay: Installation) -> str:
     (run,) = wait_for("a run starts", lambda: _runs(relay, tenant), within=RUN_SECONDS)
     last = relay.aws.triggers.get(tenant).upload_run_at
     record = relay.wait_final(run.run_id)
-    assert (record.status, record.trigger) == ("SUCCEEDED", Trigger.UPLOAD), brief(record)
+    assert (record.status, record.trigger) == ("SUCCEEDED", Trigger.UPLOAD), brief(
+        record
+    )
     assert last is not None
     everything_settled(relay)
     assert len(_runs(relay, tenant)) == 1
@@ -68,7 +70,9 @@ def two_daemons_look_at_one_schedule(relay: Installation) -> str:
 def vendors_upload_while_the_tenant_is_busy(relay: Installation) -> str:
     """Ten uploads while a run is at work: one follow-up, when that has ended."""
     tenant = relay.new_tenant("busy", triggers=_on_upload(0))
-    (first,) = wait_for("a run starts", lambda: _runs(relay, tenant), within=RUN_SECONDS)
+    (first,) = wait_for(
+        "a run starts", lambda: _runs(relay, tenant), within=RUN_SECONDS
+    )
     relay.wait_final(first.run_id)
     work = relay.hold_work(tenant)
     posted = relay.post(tenant)
@@ -89,7 +93,9 @@ def vendors_upload_while_the_tenant_is_busy(relay: Installation) -> str:
         within=RUN_SECONDS,
     )
     record = relay.wait_final(runs[-1].run_id)
-    assert (record.status, record.trigger) == ("SUCCEEDED", Trigger.UPLOAD), brief(record)
+    assert (record.status, record.trigger) == ("SUCCEEDED", Trigger.UPLOAD), brief(
+        record
+    )
     everything_settled(relay)
     assert len(_runs(relay, tenant)) == 3
     return "one follow-up, SUCCEEDED, once the run had ended"
@@ -114,7 +120,9 @@ def _fall_due(relay: Installation, tenant: str) -> None:
         state, now = relay.aws.triggers.get(tenant), utc_now()
         if state.next_run_at is None:
             return False
-        return relay.aws.triggers.put(state, replace(state, next_run_at=now, due_at=now))
+        return relay.aws.triggers.put(
+            state, replace(state, next_run_at=now, due_at=now)
+        )
 
     wait_for("the schedule is reckoned", bring, within=30)
 

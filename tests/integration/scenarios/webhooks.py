@@ -37,12 +37,18 @@ def api_and_sender_die_as_a_run_ends(relay: Installation) -> str:
         requests = receiver.wait_for(2, RUN_SECONDS)
         tries = wait_for(
             "the delivery is over",
-            lambda: relay.http.get(f"{place}/{made['webhook_id']}/deliveries").json()["deliveries"],
+            lambda: relay.http.get(f"{place}/{made['webhook_id']}/deliveries").json()[
+                "deliveries"
+            ],
             within=60,
         )
         everything_settled(relay)
-    assert {each.headers["webhook-id"] for each in requests} == {tries[0]["delivery_id"]}
-    assert [(each["attempt"], each["status_code"]) for each in tries] == [(1, 204)], tries
+    assert {each.headers["webhook-id"] for each in requests} == {
+        tries[0]["delivery_id"]
+    }
+    assert [(each["attempt"], each["status_code"]) for each in tries] == [(1, 204)], (
+        tries
+    )
     for request in requests:
         told = Webhook(made["secret"]).verify(request.body, request.headers)
         assert (told["type"], told["data"]["run_id"]) == ("run.succeeded", run_id)

@@ -20,7 +20,9 @@ def s3_throttles_twice(relay: Installation) -> str:
         Action.THROTTLE, "s3", "PutObject", containing=f"/tenants/{tenant}/", times=2
     )
     record = relay.wait_final(relay.post(tenant))
-    assert (record.status, record.attempt, throttle.hits) == ("SUCCEEDED", 1, 2), brief(record)
+    assert (record.status, record.attempt, throttle.hits) == ("SUCCEEDED", 1, 2), brief(
+        record
+    )
     everything_settled(relay)
     return "SUCCEEDED, attempt 1"
 
@@ -28,7 +30,9 @@ def s3_throttles_twice(relay: Installation) -> str:
 @scenario("12", seconds=70)
 def services_fail_for_a_while(relay: Installation) -> str:
     """DynamoDB throttles twice, S3 fails through one attempt, hangs, hangs up: all SUCCEEDED."""
-    tenants = {word: relay.new_tenant(word) for word in ("ddb", "fails", "hangs", "drops")}
+    tenants = {
+        word: relay.new_tenant(word) for word in ("ddb", "fails", "hangs", "drops")
+    }
 
     def on(word: str) -> str:
         return f"/tenants/{tenants[word]}/"
@@ -36,7 +40,13 @@ def services_fail_for_a_while(relay: Installation) -> str:
     add = relay.proxy.add
     writes = ("UpdateItem", "TransactWriteItems")
     rules = [
-        add(Action.THROTTLE, "dynamodb", *writes, containing=(tenants["ddb"], "RUNNING"), times=2),
+        add(
+            Action.THROTTLE,
+            "dynamodb",
+            *writes,
+            containing=(tenants["ddb"], "RUNNING"),
+            times=2,
+        ),
         # of one vendor: copies go side by side, and would share the failures out among them
         add(
             Action.FAIL,
@@ -45,7 +55,13 @@ def services_fail_for_a_while(relay: Installation) -> str:
             containing=f"{on('fails')}inbound/north/",
             times=CLIENT_TRIES,
         ),
-        add(Action.HANG, "s3", "PutObject", containing=f"{on('hangs')}normalized/", times=1),
+        add(
+            Action.HANG,
+            "s3",
+            "PutObject",
+            containing=f"{on('hangs')}normalized/",
+            times=1,
+        ),
         add(Action.DROP_AFTER, "s3", "PutObject", containing=on("drops"), times=2),
     ]
     runs = {word: relay.post(tenant) for word, tenant in tenants.items()}

@@ -57,7 +57,9 @@ def test_of_eight_that_look_at_once_one_starts_the_run() -> None:
         world.look()
         world.clock.now = at(13)
         with ThreadPoolExecutor(8) as pool:
-            started = list(pool.map(lambda _: take_due(world.platform, world.clock), range(8)))
+            started = list(
+                pool.map(lambda _: take_due(world.platform, world.clock), range(8))
+            )
         assert sum(started) == 1
         assert len(world.runs()) == 1
 
@@ -70,7 +72,9 @@ def test_after_an_outage_the_last_missed_time_runs_once(world: TriggersWorld) ->
     assert world.state.next_run_at == at(23)
 
 
-def test_a_config_that_is_stored_while_nobody_looks_misses_nothing(world: TriggersWorld) -> None:
+def test_a_config_that_is_stored_while_nobody_looks_misses_nothing(
+    world: TriggersWorld,
+) -> None:
     world.store(**HOURLY)
     world.clock.now = at(13, 20)
     assert world.watch(60, every=20) == 1
@@ -91,7 +95,9 @@ def test_configs_that_are_stored_while_nobody_looks_miss_nothing(
     assert world.state.next_run_at == at(14)
 
 
-def test_a_time_of_a_schedule_that_was_replaced_before_it_is_none(world: TriggersWorld) -> None:
+def test_a_time_of_a_schedule_that_was_replaced_before_it_is_none(
+    world: TriggersWorld,
+) -> None:
     world.store(schedule={"cron": "40 * * * *"})
     world.look()
     world.store(**HOURLY)
@@ -141,7 +147,9 @@ def test_while_the_tenant_is_busy_one_follow_up_is_noted(world: TriggersWorld) -
     assert world.watch(120, every=30) == 0, "the upload is spent"
 
 
-def test_what_fell_due_in_a_pause_starts_once_when_it_ends(world: TriggersWorld) -> None:
+def test_what_fell_due_in_a_pause_starts_once_when_it_ends(
+    world: TriggersWorld,
+) -> None:
     world.store(**HOURLY)
     world.platform.pauses.begin("acme", "maintenance")
     assert world.watch(3 * 3600, every=1800) == 0
@@ -175,7 +183,9 @@ def test_one_that_cannot_be_looked_at_is_put_off(world: TriggersWorld) -> None:
     world.store(**HOURLY)
     world.look()
     world.clock.now = at(13)
-    world.platform.clients.dynamodb.delete_table(TableName=world.platform.settings.tenants_table)
+    world.platform.clients.dynamodb.delete_table(
+        TableName=world.platform.settings.tenants_table
+    )
     assert world.look() == 0
     assert world.state.due_at == at(13) + timedelta(seconds=30)
 

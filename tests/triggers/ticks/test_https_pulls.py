@@ -11,7 +11,15 @@ import pytest
 import trustme
 
 from relay_dagster.aws.secrets import SecretValue
-from support.pulls_world import CSV, FileServer, PullsWorld, file, file_server, redirect, tls_of
+from support.pulls_world import (
+    CSV,
+    FileServer,
+    PullsWorld,
+    file,
+    file_server,
+    redirect,
+    tls_of,
+)
 from support.receivers import listening, sending
 
 HOUR = timedelta(hours=1)
@@ -24,7 +32,9 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def trusted(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Have the authority among those that the system trusts, as an operator does."""
     authority.cert_pem.write_to_path(str(tmp_path / "authorities.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authorities.pem"))
@@ -50,7 +60,9 @@ def test_a_server_that_the_system_trusts_is_pulled_from(
         store(world, server)
         assert world.pull().last_error is None
     assert world.uploads() == [CSV]
-    assert [each.headers["authorization"] for each in server.requests] == ["Bearer s3cr3t"]
+    assert [each.headers["authorization"] for each in server.requests] == [
+        "Bearer s3cr3t"
+    ]
 
 
 WRONG: dict[str, tuple[Callable[[trustme.CA], trustme.LeafCert], str]] = {
@@ -63,7 +75,9 @@ WRONG: dict[str, tuple[Callable[[trustme.CA], trustme.LeafCert], str]] = {
         "IP address mismatch, certificate is not valid for '127.0.0.1'.",
     ),
     "that is over": (
-        lambda authority: authority.issue_cert("127.0.0.1", not_before=OVER, not_after=OVER + HOUR),
+        lambda authority: authority.issue_cert(
+            "127.0.0.1", not_before=OVER, not_after=OVER + HOUR
+        ),
         "certificate has expired",
     ),
 }
@@ -105,7 +119,9 @@ def test_no_redirect_leads_from_https_to_http_but_on_this_machine_and_no_secret_
         error = world.pull().last_error
         server.answers["/feed.csv"] = redirect(plain.url())
         world.pull(after=HOUR)
-    assert error == ("the server leads on to a URL that is refused: it must begin with https://")
+    assert error == (
+        "the server leads on to a URL that is refused: it must begin with https://"
+    )
     assert world.uploads() == [CSV]
     assert ["authorization" in each.headers for each in plain.requests] == [False]
 

@@ -50,7 +50,9 @@ def server() -> Iterator[FileServer]:
 # --- what is new ----------------------------------------------------------------------------------
 
 
-def test_a_new_file_becomes_an_upload_like_any_other(world: PullsWorld, server: FileServer) -> None:
+def test_a_new_file_becomes_an_upload_like_any_other(
+    world: PullsWorld, server: FileServer
+) -> None:
     world.store({"url": server.url(), "every_minutes": 10})
     state = world.pull()
     assert world.files() == [NAME]
@@ -60,7 +62,9 @@ def test_a_new_file_becomes_an_upload_like_any_other(world: PullsWorld, server: 
     assert (state.failures, state.last_error) == (0, None)
     assert state.next_at == NOON + 10 * MINUTE
     assert world.staged() == []
-    latest = world.platform.objects.latest_object(f"tenants/{world.tenant_id}/inbound/{VENDOR}/")
+    latest = world.platform.objects.latest_object(
+        f"tenants/{world.tenant_id}/inbound/{VENDOR}/"
+    )
     assert latest is not None
     assert latest.key == world.key(NAME)
     (request,) = server.requests
@@ -69,7 +73,9 @@ def test_a_new_file_becomes_an_upload_like_any_other(world: PullsWorld, server: 
     assert "if-none-match" not in request.headers
 
 
-def test_nothing_is_pulled_before_it_is_due(world: PullsWorld, server: FileServer) -> None:
+def test_nothing_is_pulled_before_it_is_due(
+    world: PullsWorld, server: FileServer
+) -> None:
     world.store({"url": server.url(), "every_minutes": 10})
     world.pull()
     world.pull(after=9 * MINUTE)
@@ -90,7 +96,11 @@ def test_a_tag_spares_the_transfer(world: PullsWorld, server: FileServer) -> Non
 
 @pytest.mark.parametrize(
     "date",
-    ["Sun, 01 Mar 2026 08:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT", "yesterday, about noon"],
+    [
+        "Sun, 01 Mar 2026 08:00:00 GMT",
+        "Fri, 01 Jan 2100 00:00:00 GMT",
+        "yesterday, about noon",
+    ],
 )
 def test_a_date_spares_the_transfer_whatever_the_servers_clock_says(
     world: PullsWorld, server: FileServer, date: str
@@ -194,7 +204,10 @@ def test_a_pull_that_the_config_has_no_more_is_forgotten(
 def test_a_pull_that_is_taken_out_and_put_back_is_due_at_once(
     world: PullsWorld, server: FileServer, *, is_vendor_left: bool
 ) -> None:
-    other, pull = {"url": server.url("/other.csv")}, {"url": server.url(), "every_minutes": 1440}
+    other, pull = (
+        {"url": server.url("/other.csv")},
+        {"url": server.url(), "every_minutes": 1440},
+    )
     world.store(other, pull)
     world.pull()
     world.store(*([other, None] if is_vendor_left else [other]))
@@ -230,7 +243,9 @@ def test_nothing_is_pulled_of_a_tenant_that_is_being_deleted(
 
 
 def _broken_off(connection: socket.socket, _: Received) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsku,quantity_available\n")
+    connection.sendall(
+        b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsku,quantity_available\n"
+    )
 
 
 def _endless(connection: socket.socket, _: Received) -> None:
@@ -249,13 +264,21 @@ def _no_http(connection: socket.socket, _: Received) -> None:
     connection.sendall(b"220 ftp.example.com ready\r\n")
 
 
-PAGE = b"<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>...</body></html>"
+PAGE = (
+    b"<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>...</body></html>"
+)
 NO_FILES: dict[str, tuple[Answering, str]] = {
     "a status": (file(b"busy", 503), "the server answered 503"),
     "another success": (file(status=206), "the server answered 206"),
     "304 to who knows nothing": (file(b"", 304), "the server answered 304"),
-    "a log-in page": (file(PAGE, headers={"content-type": "text/html"}), "is an HTML page"),
-    "a log-in page that says csv": (file(PAGE, headers={"content-type": "text/csv"}), "HTML"),
+    "a log-in page": (
+        file(PAGE, headers={"content-type": "text/html"}),
+        "is an HTML page",
+    ),
+    "a log-in page that says csv": (
+        file(PAGE, headers={"content-type": "text/csv"}),
+        "HTML",
+    ),
     "a packed log-in page": (file(gzip.compress(PAGE)), "is an HTML page"),
     "nothing": (file(b""), "the file is empty"),
     "too little": (_broken_off, "closed the connection"),
@@ -269,20 +292,40 @@ NO_FILES: dict[str, tuple[Answering, str]] = {
         file(gzip.compress(CSV)[:-9], headers={"content-encoding": "gzip"}),
         "cut short",
     ),
-    "packed as nobody asked": (file(headers={"content-encoding": "br"}), "packs the file"),
+    "packed as nobody asked": (
+        file(headers={"content-encoding": "br"}),
+        "packs the file",
+    ),
     "no HTTP": (_no_http, "its answer was not HTTP"),
     "a redirect to nowhere": (file(b"", 302), "names no place"),
-    "a redirect to http": (redirect("http://example.com/feed.csv"), "must begin with https://"),
-    "a redirect to a private address": (redirect("https://10.0.0.1/f"), "a public address"),
-    "a redirect to metadata": (redirect("https://169.254.169.254/"), "a public address"),
-    "a redirect to SFTP": (redirect("sftp://a@example.com/f"), "must begin with https://"),
-    "a redirect to another port": (redirect("https://example.com:9200/"), "must have port"),
+    "a redirect to http": (
+        redirect("http://example.com/feed.csv"),
+        "must begin with https://",
+    ),
+    "a redirect to a private address": (
+        redirect("https://10.0.0.1/f"),
+        "a public address",
+    ),
+    "a redirect to metadata": (
+        redirect("https://169.254.169.254/"),
+        "a public address",
+    ),
+    "a redirect to SFTP": (
+        redirect("sftp://a@example.com/f"),
+        "must begin with https://",
+    ),
+    "a redirect to another port": (
+        redirect("https://example.com:9200/"),
+        "must have port",
+    ),
     "a loop": (redirect("/feed.csv"), "leads on more than 5 times"),
 }
 
 
 @pytest.mark.parametrize("what", NO_FILES)
-def test_what_is_no_file_changes_nothing(world: PullsWorld, server: FileServer, what: str) -> None:
+def test_what_is_no_file_changes_nothing(
+    world: PullsWorld, server: FileServer, what: str
+) -> None:
     answer, sentence = NO_FILES[what]
     world.store({"url": server.url("/feed.csv?key=s3cr3t")})
     server.answers["/feed.csv?key=s3cr3t"] = file()
@@ -299,7 +342,9 @@ def test_what_is_no_file_changes_nothing(world: PullsWorld, server: FileServer, 
     assert world.staged() == []
 
 
-def test_a_file_that_takes_too_long_is_none(world: PullsWorld, server: FileServer) -> None:
+def test_a_file_that_takes_too_long_is_none(
+    world: PullsWorld, server: FileServer
+) -> None:
     server.answers["/feed.csv"] = _slow
     world.store({"url": server.url()})
     pull_all(world.another(seconds=0.5))
@@ -309,7 +354,9 @@ def test_a_file_that_takes_too_long_is_none(world: PullsWorld, server: FileServe
     assert puller_module.PULL_SECONDS == 15 * 60
 
 
-def test_what_a_server_packs_unasked_is_unpacked(world: PullsWorld, server: FileServer) -> None:
+def test_what_a_server_packs_unasked_is_unpacked(
+    world: PullsWorld, server: FileServer
+) -> None:
     body = CSV * 30_000
     packed = gzip.compress(body[:100]) + gzip.compress(body[100:])
     server.answers["/feed.csv"] = file(packed, headers={"content-encoding": "gzip"})
@@ -320,7 +367,9 @@ def test_what_a_server_packs_unasked_is_unpacked(world: PullsWorld, server: File
 
 def test_a_packed_file_stays_packed(world: PullsWorld, server: FileServer) -> None:
     packed = gzip.compress(CSV)
-    server.answers["/feed.csv"] = file(packed, headers={"content-type": "application/gzip"})
+    server.answers["/feed.csv"] = file(
+        packed, headers={"content-type": "application/gzip"}
+    )
     world.store({"url": server.url()})
     world.pull()
     assert world.uploads() == [packed]
@@ -384,7 +433,9 @@ def test_a_supplier_that_is_down_for_a_week_is_one_event_and_the_feed_stays(
         assert state.next_at is not None
         tries, state = tries + 1, world.pull(after=state.next_at - world.clock())
     assert 30 <= tries <= 40
-    told = [each for each in world.events() if each.type is EventType.VENDOR_PULL_FAILED]
+    told = [
+        each for each in world.events() if each.type is EventType.VENDOR_PULL_FAILED
+    ]
     assert len(told) == 1
     standing = world.platform.runs.feed(world.tenant_id)
     assert standing is not None
@@ -449,7 +500,9 @@ def _keep(world: PullsWorld, host: str, value: str = "Bearer s3cr3t") -> None:
     world.platform.secrets.put(world.tenant_id, "granite", SecretValue(value, host))
 
 
-def test_a_secret_is_the_header_authorization(world: PullsWorld, server: FileServer) -> None:
+def test_a_secret_is_the_header_authorization(
+    world: PullsWorld, server: FileServer
+) -> None:
     server.answers["/feed.csv"] = redirect("/there.csv")
     server.answers["/there.csv"] = file()
     world.store({"url": server.url(), "secret": "granite"})
@@ -459,7 +512,9 @@ def test_a_secret_is_the_header_authorization(world: PullsWorld, server: FileSer
     assert sent == ["Bearer s3cr3t", "Bearer s3cr3t"]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:1", "files.example.com", "localhost"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1:1", "files.example.com", "localhost"]
+)
 def test_a_secret_for_another_host_is_sent_nowhere(
     world: PullsWorld, server: FileServer, host: str
 ) -> None:
@@ -482,7 +537,10 @@ def test_a_secret_is_not_sent_behind_a_redirect_to_another_host_nor_after_one_ba
         _keep(world, f"127.0.0.1:{server.port}")
         world.pull()
         assert world.uploads() == [CSV]
-        sent = [each.headers.get("authorization") for each in server.requests + other.requests]
+        sent = [
+            each.headers.get("authorization")
+            for each in server.requests + other.requests
+        ]
     assert sent == ["Bearer s3cr3t", None, None]
 
 
@@ -632,12 +690,16 @@ def test_a_file_that_a_dead_process_has_staged_becomes_one_upload(
         assert world.files() == [NAME]
 
 
-def test_what_a_dead_process_has_left_is_swept(world: PullsWorld, server: FileServer) -> None:
+def test_what_a_dead_process_has_left_is_swept(
+    world: PullsWorld, server: FileServer
+) -> None:
     world.store({"url": server.url()})
     staging = f"published/{world.tenant_id}/pulls/{VENDOR}/"
     world.platform.objects.put(f"{staging}dead", b"half")
     bucket = world.platform.objects.bucket
-    world.platform.clients.s3.create_multipart_upload(Bucket=bucket, Key=f"{staging}parts")
+    world.platform.clients.s3.create_multipart_upload(
+        Bucket=bucket, Key=f"{staging}parts"
+    )
     assert len(world.staged()) == 2
     taken = puller_module.rules.taken("dead", world.clock())
     world.platform.pulls.change(world.tenant_id, VENDOR, taken)

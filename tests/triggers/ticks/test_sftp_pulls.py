@@ -32,7 +32,12 @@ def keep(world: PullsWorld, server: SftpServer, value: str = PASSWORD) -> None:
     world.platform.secrets.put(world.tenant_id, "granite", secret)
 
 
-def store(world: PullsWorld, server: SftpServer, path: str = "/out/stock-*.csv", **changes: object):
+def store(
+    world: PullsWorld,
+    server: SftpServer,
+    path: str = "/out/stock-*.csv",
+    **changes: object,
+):
     given = {
         "url": server.url(path),
         "secret": "granite",
@@ -42,7 +47,9 @@ def store(world: PullsWorld, server: SftpServer, path: str = "/out/stock-*.csv",
     world.store({**given, **changes})
 
 
-def test_the_newest_file_of_a_pattern_is_pulled(world: PullsWorld, server: SftpServer) -> None:
+def test_the_newest_file_of_a_pattern_is_pulled(
+    world: PullsWorld, server: SftpServer
+) -> None:
     server.put("stock-1.csv", b"old", 1_700_000_000)
     server.put("stock-2.csv", CSV, 1_700_000_100)
     server.put("stock-0.csv", b"at the same time", 1_700_000_100)
@@ -100,9 +107,17 @@ def test_a_pattern_has_two_wildcards(
     assert world.uploads() == [wanted.encode()]
 
 
-def test_a_name_that_leads_elsewhere_is_no_files(world: PullsWorld, server: SftpServer) -> None:
+def test_a_name_that_leads_elsewhere_is_no_files(
+    world: PullsWorld, server: SftpServer
+) -> None:
     server.put("stock-1.csv", CSV)
-    server.made_up = [b"stock-../../etc/passwd.csv", b"stock-/2.csv", b"/stock-3.csv", b"..", b"."]
+    server.made_up = [
+        b"stock-../../etc/passwd.csv",
+        b"stock-/2.csv",
+        b"/stock-3.csv",
+        b"..",
+        b".",
+    ]
     keep(world, server)
     store(world, server, "/out/*")
     assert world.pull().last_error is None
@@ -154,7 +169,9 @@ def test_a_server_with_another_host_key_gets_nothing(
     assert server.logins == []
 
 
-@pytest.mark.parametrize("value", ["another password", "-----BEGIN OPENSSH PRIVATE KEY-----\nx"])
+@pytest.mark.parametrize(
+    "value", ["another password", "-----BEGIN OPENSSH PRIVATE KEY-----\nx"]
+)
 def test_a_secret_that_lets_nobody_in_is_said_and_not_shown(
     world: PullsWorld, server: SftpServer, value: str
 ) -> None:
@@ -176,7 +193,9 @@ def test_a_key_with_a_passphrase_is_said(world: PullsWorld, server: SftpServer) 
     assert world.pull().last_error == "the secret is a private key with a passphrase"
 
 
-def test_a_secret_for_another_port_is_sent_nowhere(world: PullsWorld, server: SftpServer) -> None:
+def test_a_secret_for_another_port_is_sent_nowhere(
+    world: PullsWorld, server: SftpServer
+) -> None:
     secret = SecretValue(PASSWORD, "127.0.0.1")
     world.platform.secrets.put(world.tenant_id, "granite", secret)
     store(world, server)
@@ -266,7 +285,9 @@ def test_a_file_of_many_parts_is_whole(world: PullsWorld, server: SftpServer) ->
     assert world.uploads() == [body]
 
 
-def test_the_newest_of_ten_thousand_files_is_found(world: PullsWorld, server: SftpServer) -> None:
+def test_the_newest_of_ten_thousand_files_is_found(
+    world: PullsWorld, server: SftpServer
+) -> None:
     for number in range(10_000):
         server.put(f"stock-{number:05}.csv", b"x", 1_700_000_000 + number)
     server.put("stock-00077.csv", CSV, 1_800_000_000)

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.triggers.ticks.uploads import CreatedObject, NotAnEventError, uploads_in
+from relay_dagster.triggers.ticks.uploads import (
+    CreatedObject,
+    NotAnEventError,
+    uploads_in,
+)
 from support.triggers_world import NOON, s3_event
 
 KEY = "tenants/acme/inbound/vendor 1/März+1.csv"
@@ -20,7 +24,11 @@ def upload(key: str = KEY) -> CreatedObject:
 
 def event_bridge(key: str = KEY, **changes: Any) -> dict[str, Any]:
     detail = {"bucket": {"name": "relay-inventory"}, "object": {"key": key}}
-    event = {"source": "aws.s3", "detail-type": "Object Created", "time": "2026-03-01T12:00:00Z"}
+    event = {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "time": "2026-03-01T12:00:00Z",
+    }
     return {**event, "detail": detail, **changes}
 
 
@@ -29,11 +37,17 @@ def test_a_body_straight_from_s3_has_its_key_decoded() -> None:
 
 
 def test_a_body_through_sns_is_the_same() -> None:
-    body = {"Type": "Notification", "TopicArn": "arn", "Message": json.dumps(s3_event(KEY))}
+    body = {
+        "Type": "Notification",
+        "TopicArn": "arn",
+        "Message": json.dumps(s3_event(KEY)),
+    }
     assert uploads_in(json.dumps(body)) == [upload()]
 
 
-def test_a_body_through_event_bridge_is_read_with_its_key_as_it_is_and_decoded() -> None:
+def test_a_body_through_event_bridge_is_read_with_its_key_as_it_is_and_decoded() -> (
+    None
+):
     assert uploads_in(json.dumps(event_bridge())) == [
         upload(),
         upload("tenants/acme/inbound/vendor 1/März 1.csv"),
@@ -50,7 +64,11 @@ def test_a_body_may_tell_of_many_uploads() -> None:
     "body",
     [
         {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "relay-inventory"},
-        {"Records": [{**s3_event(KEY)["Records"][0], "eventName": "ObjectRemoved:Delete"}]},
+        {
+            "Records": [
+                {**s3_event(KEY)["Records"][0], "eventName": "ObjectRemoved:Delete"}
+            ]
+        },
         event_bridge(**{"detail-type": "Object Deleted"}),
     ],
     ids=["test", "removed", "deleted"],
@@ -73,9 +91,15 @@ def test_other_events_of_s3_tell_of_no_upload(body: dict[str, Any]) -> None:
         '{"Type": "Notification"}',
         '{"Type": "Notification", "Message": "hello"}',
         json.dumps({"Type": "SubscriptionConfirmation", "Token": "t"}),
-        json.dumps({"run_id": "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11", "tenant_id": "acme"}),
-        json.dumps({"Records": [{**s3_event(KEY)["Records"][0], "eventSource": "aws:sns"}]}),
-        json.dumps({"Records": [{**s3_event(KEY)["Records"][0], "eventTime": "yesterday"}]}),
+        json.dumps(
+            {"run_id": "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11", "tenant_id": "acme"}
+        ),
+        json.dumps(
+            {"Records": [{**s3_event(KEY)["Records"][0], "eventSource": "aws:sns"}]}
+        ),
+        json.dumps(
+            {"Records": [{**s3_event(KEY)["Records"][0], "eventTime": "yesterday"}]}
+        ),
         json.dumps({"Records": [{**s3_event(KEY)["Records"][0], "eventTime": 5}]}),
         json.dumps({"Records": [{**s3_event(KEY)["Records"][0], "s3": {}}]}),
         json.dumps({"Records": [{**s3_event(KEY)["Records"][0], "eventName": 5}]}),

@@ -26,7 +26,9 @@ def world() -> Iterator[TriggersWorld]:
         yield world
 
 
-def uploaded(world: TriggersWorld, vendor_id: str = "vendor_1", after_seconds: float = 0) -> None:
+def uploaded(
+    world: TriggersWorld, vendor_id: str = "vendor_1", after_seconds: float = 0
+) -> None:
     """Upload a feed, and tell of it as if that were the world's time."""
     key = world.upload(vendor_id)
     world.drain()
@@ -34,17 +36,27 @@ def uploaded(world: TriggersWorld, vendor_id: str = "vendor_1", after_seconds: f
     world.take_in()
 
 
-def test_what_the_bucket_itself_tells_starts_a_run_of_all_vendors(world: TriggersWorld) -> None:
+def test_what_the_bucket_itself_tells_starts_a_run_of_all_vendors(
+    world: TriggersWorld,
+) -> None:
     world.store(**AT_ONCE)
     world.upload()
-    assert world.take_in() == "2 events, 1 runs started", "one is S3's own, to try the way"
+    assert world.take_in() == "2 events, 1 runs started", (
+        "one is S3's own, to try the way"
+    )
     (run,) = world.runs()
-    assert (run.trigger, run.vendors, run.status) == (Trigger.UPLOAD, None, RunStatus.QUEUED)
+    assert (run.trigger, run.vendors, run.status) == (
+        Trigger.UPLOAD,
+        None,
+        RunStatus.QUEUED,
+    )
     assert run.config_version == 1
     assert run.message_id is not None
 
 
-def test_a_run_starts_when_the_last_upload_is_quiet_seconds_old(world: TriggersWorld) -> None:
+def test_a_run_starts_when_the_last_upload_is_quiet_seconds_old(
+    world: TriggersWorld,
+) -> None:
     world.store(**QUIET)
     for _ in range(3):
         uploaded(world, after_seconds=40)
@@ -109,7 +121,9 @@ class Unlisted:
         return getattr(self._objects, name)
 
 
-def test_an_event_leads_to_the_newest_upload_without_a_listing(world: TriggersWorld) -> None:
+def test_an_event_leads_to_the_newest_upload_without_a_listing(
+    world: TriggersWorld,
+) -> None:
     world.store(**AT_ONCE)
     uploaded(world)
     world.end(world.runs()[0], vendor_1=world.modified() - timedelta(seconds=1))
@@ -119,7 +133,9 @@ def test_an_event_leads_to_the_newest_upload_without_a_listing(world: TriggersWo
     assert world.watch(120, every=40) == 1
 
 
-def test_an_event_of_an_upload_that_is_gone_leads_to_a_listing(world: TriggersWorld) -> None:
+def test_an_event_of_an_upload_that_is_gone_leads_to_a_listing(
+    world: TriggersWorld,
+) -> None:
     world.store(**AT_ONCE)
     uploaded(world)
     world.end(world.runs()[0], vendor_1=world.modified() - timedelta(seconds=1))
@@ -134,7 +150,9 @@ def test_an_upload_that_the_last_run_of_its_vendor_came_before_is_not_spent(
     world.store(**AT_ONCE)
     uploaded(world)
     run = world.runs()[0]
-    world.end(run, vendor_1=world.modified() - timedelta(seconds=1), vendor_2=world.modified())
+    world.end(
+        run, vendor_1=world.modified() - timedelta(seconds=1), vendor_2=world.modified()
+    )
     world.tell(s3_event(KEY, world.clock()))
     world.take_in()
     assert world.watch(120, every=40) == 1
@@ -231,7 +249,9 @@ def test_an_event_of_another_key_is_deleted(world: TriggersWorld, key: str) -> N
     assert world.state.uploads == frozenset()
 
 
-def test_an_event_of_a_tenant_without_the_trigger_is_deleted(world: TriggersWorld) -> None:
+def test_an_event_of_a_tenant_without_the_trigger_is_deleted(
+    world: TriggersWorld,
+) -> None:
     world.store(schedule={"cron": "0 6 * * *"})
     uploaded(world)
     world.store(**AT_ONCE)
@@ -248,15 +268,22 @@ def test_an_event_of_another_bucket_is_deleted(world: TriggersWorld) -> None:
 def test_nothing_that_a_run_writes_is_told(world: TriggersWorld) -> None:
     world.store(**AT_ONCE)
     world.take_in()
-    for key in ("published/acme/x.csv", f"{world.runs()}/tenants/acme/inbound/vendor_1/a.csv"):
+    for key in (
+        "published/acme/x.csv",
+        f"{world.runs()}/tenants/acme/inbound/vendor_1/a.csv",
+    ):
         world.platform.objects.put(key, b"x")
     queue = world.platform.uploads
     assert queue is not None
     assert queue.receive() == []
 
 
-@pytest.mark.parametrize("body", ["no event", "[]", '{"Records": [{}]}', json.dumps({"a": 1})])
-def test_what_is_no_event_goes_to_the_dead_letters(world: TriggersWorld, body: str) -> None:
+@pytest.mark.parametrize(
+    "body", ["no event", "[]", '{"Records": [{}]}', json.dumps({"a": 1})]
+)
+def test_what_is_no_event_goes_to_the_dead_letters(
+    world: TriggersWorld, body: str
+) -> None:
     world.store(**AT_ONCE)
     world.tell(body)
     world.tell(s3_event(world.upload()))
@@ -271,7 +298,9 @@ def test_a_trigger_that_is_taken_back_starts_nothing(world: TriggersWorld) -> No
     assert world.watch(300, every=60) == 0
 
 
-def test_a_run_whose_message_cannot_be_sent_stays_and_is_sent_later(world: TriggersWorld) -> None:
+def test_a_run_whose_message_cannot_be_sent_stays_and_is_sent_later(
+    world: TriggersWorld,
+) -> None:
     world.store(**AT_ONCE)
     url = world.platform.settings.queue_url
     world.platform.clients.sqs.delete_queue(QueueUrl=url)
@@ -283,6 +312,8 @@ def test_a_run_whose_message_cannot_be_sent_stays_and_is_sent_later(world: Trigg
 
 def test_without_a_queue_uploads_start_nothing() -> None:
     with triggers_world() as world:
-        settings = world.platform.settings.model_copy(update={"uploads_queue_url": None})
+        settings = world.platform.settings.model_copy(
+            update={"uploads_queue_url": None}
+        )
         world.platform = replace(world.platform, settings=settings)
         assert world.take_in() == "UPLOADS_QUEUE_URL is not set: uploads start nothing"

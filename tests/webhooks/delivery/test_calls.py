@@ -45,7 +45,11 @@ def test_a_receiver_gets_the_body_and_the_headers(host: str) -> None:
     assert (answer.status_code, answer.error) == (204, None)
     assert answer.duration_ms / 1000 < SECONDS
     assert (request.target, request.body) == ("/hook?a=1&b=%20", BODY)
-    expected = {"host": receiver.url.split("/")[2], "content-length": str(len(BODY)), **HEADERS}
+    expected = {
+        "host": receiver.url.split("/")[2],
+        "content-length": str(len(BODY)),
+        **HEADERS,
+    }
     assert expected.items() <= request.headers.items()
     assert set(request.headers) - set(expected) == {"connection"}
 
@@ -95,7 +99,9 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 
 
 def test_a_redirect_to_the_metadata_of_a_cloud_is_not_followed_either() -> None:
-    moved = answering(302, headers={"location": "http://169.254.169.254/latest/meta-data/"})
+    moved = answering(
+        302, headers={"location": "http://169.254.169.254/latest/meta-data/"}
+    )
     with receiving(moved) as receiver:
         assert call(receiver.url).status_code == 302
 
@@ -114,15 +120,28 @@ NOT_HTTP = "the server closed the connection, or its answer was not HTTP"
             sending(b"HTTP/1.1 200 OK\r\na: " + b"b" * 200_000),
             "the head of the answer was too long",
         ),
-        (sending(b"HTTP/1.1 100 Continue\r\n\r\n" * 9_000), "the head of the answer was too long"),
+        (
+            sending(b"HTTP/1.1 100 Continue\r\n\r\n" * 9_000),
+            "the head of the answer was too long",
+        ),
         (
             sending(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 30_000),
             "the head of the answer was too long",
         ),
     ],
-    ids=["closed", "ssh", "broken", "no_status", "long_header", "continues", "many_headers"],
+    ids=[
+        "closed",
+        "ssh",
+        "broken",
+        "no_status",
+        "long_header",
+        "continues",
+        "many_headers",
+    ],
 )
-def test_what_is_no_answer_is_told_in_our_own_words(behave: Behavior, error: str) -> None:
+def test_what_is_no_answer_is_told_in_our_own_words(
+    behave: Behavior, error: str
+) -> None:
     with receiving(behave) as receiver:
         answer = call(receiver.url)
     assert (answer.status_code, answer.error) == (None, error)
@@ -161,7 +180,9 @@ def test_no_more_than_a_part_of_an_endless_body_is_read() -> None:
 # --- how long it takes --------------------------------------------------------------------------
 
 
-def test_a_receiver_that_hangs_is_left_when_the_time_is_up(over: threading.Event) -> None:
+def test_a_receiver_that_hangs_is_left_when_the_time_is_up(
+    over: threading.Event,
+) -> None:
     with receiving(waiting(over)) as receiver:
         answer = call(receiver.url)
     assert (answer.status_code, answer.error) == (None, "no answer within 0.6 s")
@@ -243,12 +264,26 @@ NOT_PUBLIC = "the URL's host has an address that is not public"
 @pytest.mark.parametrize(
     "address",
     [
-        *("127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00:ec2::254", "fe80::1%1"),
-        *("::ffff:127.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b:1::7f00:1", "2002:7f00:1::"),
+        *(
+            "127.0.0.1",
+            "10.0.0.1",
+            "169.254.169.254",
+            "::1",
+            "fd00:ec2::254",
+            "fe80::1%1",
+        ),
+        *(
+            "::ffff:127.0.0.1",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b:1::7f00:1",
+            "2002:7f00:1::",
+        ),
         *("::127.0.0.1", "224.0.0.1", "0.0.0.0", "192.0.0.8"),
     ],
 )
-@pytest.mark.parametrize("beside", [[], ["8.8.8.8"]], ids=["alone", "beside_a_public_one"])
+@pytest.mark.parametrize(
+    "beside", [[], ["8.8.8.8"]], ids=["alone", "beside_a_public_one"]
+)
 def test_a_name_with_an_address_that_is_not_public_is_not_called(
     address: str, beside: list[str]
 ) -> None:
@@ -260,7 +295,9 @@ def test_a_name_with_an_address_that_is_not_public_is_not_called(
 
 
 @pytest.mark.parametrize("host", ["2130706433", "127.1", "0x7f.1", "0177.0.0.1"])
-def test_a_number_that_resolvers_take_for_an_address_is_judged_as_that(host: str) -> None:
+def test_a_number_that_resolvers_take_for_an_address_is_judged_as_that(
+    host: str,
+) -> None:
     destination = Destination("https", host, 443, "/")
     assert WebhookClient().call(destination, HEADERS, BODY, NOW).error == NOT_PUBLIC
 
@@ -291,14 +328,19 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next() -> None:
     with receiving() as receiver:
         names = Names(["127.0.0.2", "::1", "127.0.0.1"])
         assert (
-            call(f"http://localhost:{receiver.port}/", WebhookClient(resolve=names)).error is None
+            call(
+                f"http://localhost:{receiver.port}/", WebhookClient(resolve=names)
+            ).error
+            is None
         )
 
 
 def test_loopback_is_not_called_once_it_is_no_longer_allowed() -> None:
     with receiving() as receiver:
         assert not judge_url("https://shop.example/").accepts(ip_address("127.0.0.1"))
-        destination = Destination("http", "127.0.0.1", receiver.port, "/", allow_loopback=False)
+        destination = Destination(
+            "http", "127.0.0.1", receiver.port, "/", allow_loopback=False
+        )
         assert CALLER.call(destination, HEADERS, BODY, NOW).error == NOT_PUBLIC
         assert receiver.requests == []
 
@@ -327,7 +369,9 @@ def test_tls_and_host_have_the_name_of_the_url(authority: trustme.CA) -> None:
     tls, named = tls_for(authority, "shop.example"), []
     tls.sni_callback = lambda _socket, name, _context: named.append(name)
     with receiving(tls=tls) as receiver:
-        destination = Destination("https", "shop.example", receiver.port, "/", allow_loopback=True)
+        destination = Destination(
+            "https", "shop.example", receiver.port, "/", allow_loopback=True
+        )
         answer = trusting(authority, "127.0.0.1").call(destination, HEADERS, BODY, NOW)
     assert (answer.status_code, answer.error) == (204, None)
     assert named == ["shop.example"]
@@ -336,14 +380,20 @@ def test_tls_and_host_have_the_name_of_the_url(authority: trustme.CA) -> None:
 
 def test_a_certificate_of_another_name_is_refused(authority: trustme.CA) -> None:
     with receiving(tls=tls_for(authority, "other.example")) as receiver:
-        destination = Destination("https", "shop.example", receiver.port, "/", allow_loopback=True)
+        destination = Destination(
+            "https", "shop.example", receiver.port, "/", allow_loopback=True
+        )
         answer = trusting(authority, "127.0.0.1").call(destination, HEADERS, BODY, NOW)
         assert receiver.requests == []
     assert answer.error is not None
-    assert answer.error.startswith("the server's certificate was refused: Hostname mismatch")
+    assert answer.error.startswith(
+        "the server's certificate was refused: Hostname mismatch"
+    )
 
 
-def test_a_certificate_of_an_unknown_authority_is_refused(authority: trustme.CA) -> None:
+def test_a_certificate_of_an_unknown_authority_is_refused(
+    authority: trustme.CA,
+) -> None:
     with receiving(tls=tls_for(authority, "127.0.0.1")) as receiver:
         answer = call(f"https://127.0.0.1:{receiver.port}/", WebhookClient(seconds=5))
         assert receiver.requests == []
@@ -354,7 +404,10 @@ def test_a_certificate_of_an_unknown_authority_is_refused(authority: trustme.CA)
 def test_a_receiver_without_tls_is_told() -> None:
     with listening(sending(b"220 mail.example ESMTP\r\n")) as port:
         answer = call(f"https://127.0.0.1:{port}/", WebhookClient(seconds=2))
-    assert (answer.status_code, answer.error) == (None, "no TLS connection could be made")
+    assert (answer.status_code, answer.error) == (
+        None,
+        "no TLS connection could be made",
+    )
 
 
 def test_calls_leave_no_connection_and_no_thread_behind() -> None:

@@ -33,7 +33,15 @@ from relay_dagster.webhooks.model import (
 from relay_dagster.webhooks.webhook_schedule import FAILING_FOR
 from relay_dagster.wiring import Platform
 from support.fakes import FakeClock
-from support.receivers import Behavior, Counting, Receiver, answering, receiving, sending, waiting
+from support.receivers import (
+    Behavior,
+    Counting,
+    Receiver,
+    answering,
+    receiving,
+    sending,
+    waiting,
+)
 from support.webhooks_world import stored_webhook
 
 
@@ -49,16 +57,29 @@ class World:
 
     def new_sender(self, platform: Platform | None = None) -> Sender:
         return Sender(
-            platform or self.platform, WebhookClient(seconds=2), clock=self.clock, rng=lambda: 0.5
+            platform or self.platform,
+            WebhookClient(seconds=2),
+            clock=self.clock,
+            rng=lambda: 0.5,
         )
 
     def webhook(self, receiver: Receiver, **changes: object) -> Webhook:
-        defaults = {"url": receiver.url, "secret": new_secret(), "tenant_id": self.tenant_id}
+        defaults = {
+            "url": receiver.url,
+            "secret": new_secret(),
+            "tenant_id": self.tenant_id,
+        }
         defaults |= {"created_at": self.clock()}
         return stored_webhook(self.platform, **{**defaults, **changes})
 
-    def event(self, event_type: EventType = EventType.RUN_FAILED, **changes: object) -> Event:
-        data = {"run_id": str(uuid.uuid4()), "tenant_id": self.tenant_id, "error_code": "x…"}
+    def event(
+        self, event_type: EventType = EventType.RUN_FAILED, **changes: object
+    ) -> Event:
+        data = {
+            "run_id": str(uuid.uuid4()),
+            "tenant_id": self.tenant_id,
+            "error_code": "x…",
+        }
         event = new_event(event_type, self.tenant_id, data, self.clock())
         event = replace(event, **changes)  # type: ignore[arg-type]
         self.platform.webhooks.add_event(event)
@@ -114,7 +135,11 @@ def test_an_event_reaches_a_webhook_that_can_verify_it(world: World) -> None:
     assert request.headers["content-type"] == "application/json"
     assert request.headers["user-agent"] == "Relay-Inventory-Webhooks/1"
     (attempt,) = world.delivery(event, webhook).attempts
-    assert (attempt.at, attempt.status_code, attempt.error) == (world.clock(), 204, None)
+    assert (attempt.at, attempt.status_code, attempt.error) == (
+        world.clock(),
+        204,
+        None,
+    )
     assert world.now(event).due_at is None
 
 
@@ -176,13 +201,17 @@ def test_a_failure_is_tried_again_with_the_same_id_and_body(world: World) -> Non
         first, second = receiver.requests
     assert first.body == second.body
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
-    apart = int(second.headers["webhook-timestamp"]) - int(first.headers["webhook-timestamp"])
+    apart = int(second.headers["webhook-timestamp"]) - int(
+        first.headers["webhook-timestamp"]
+    )
     assert apart == 30
     assert first.headers["webhook-signature"] != second.headers["webhook-signature"]
     assert world.codes(event, webhook) == [500, 200]
 
 
-def test_a_failure_of_one_webhook_is_tried_again_with_that_one_alone(world: World) -> None:
+def test_a_failure_of_one_webhook_is_tried_again_with_that_one_alone(
+    world: World,
+) -> None:
     with receiving() as well, receiving(answering(503)) as ill:
         good, bad = world.webhook(well), world.webhook(ill)
         event = world.event()
@@ -200,7 +229,9 @@ def test_it_is_given_up_after_eight_tries_in_a_day(world: World) -> None:
             world.clock.now = max(due_at, began)
             world.sender.tick()
         assert len(receiver.requests) == 8
-        assert {each.headers["webhook-id"] for each in receiver.requests} == {event.event_id}
+        assert {each.headers["webhook-id"] for each in receiver.requests} == {
+            event.event_id
+        }
     assert world.clock() - began > timedelta(hours=27)
     assert world.delivery(event, webhook).next_attempt_at is None
     assert world.webhook_now(webhook).failing_since == began
@@ -208,7 +239,9 @@ def test_it_is_given_up_after_eight_tries_in_a_day(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "behave", [sending(b""), answering(302), answering(404)], ids=["closed", "moved", "unknown"]
+    "behave",
+    [sending(b""), answering(302), answering(404)],
+    ids=["closed", "moved", "unknown"],
 )
 def test_what_is_no_success_is_a_failure(world: World, behave: Behavior) -> None:
     with receiving(behave) as receiver:
@@ -223,7 +256,9 @@ def test_a_webhook_that_has_moved_gets_later_tries_where_it_is(world: World) -> 
     with receiving(answering(500)) as old, receiving() as new:
         webhook, event = world.webhook(old), world.event()
         world.sender.tick()
-        moved = edited(world.tenant_id, webhook.webhook_id, updated(world.clock(), url=new.url))
+        moved = edited(
+            world.tenant_id, webhook.webhook_id, updated(world.clock(), url=new.url)
+        )
         world.platform.webhooks.change(world.tenant_id, moved)
         world.clock.advance(seconds=30)
         world.sender.tick()
@@ -232,14 +267,20 @@ def test_a_webhook_that_has_moved_gets_later_tries_where_it_is(world: World) -> 
 
 
 @pytest.mark.parametrize("how", ["deleted", "disabled"])
-def test_what_waits_for_a_webhook_that_is_gone_ends_quietly(world: World, how: str) -> None:
+def test_what_waits_for_a_webhook_that_is_gone_ends_quietly(
+    world: World, how: str
+) -> None:
     with receiving(answering(500)) as receiver:
         webhook, event = world.webhook(receiver), world.event()
         world.sender.tick()
         change = (
             removed(world.tenant_id, webhook.webhook_id)
             if how == "deleted"
-            else edited(world.tenant_id, webhook.webhook_id, updated(world.clock(), enabled=False))
+            else edited(
+                world.tenant_id,
+                webhook.webhook_id,
+                updated(world.clock(), enabled=False),
+            )
         )
         world.platform.webhooks.change(world.tenant_id, change)
         world.clock.advance(seconds=30)
@@ -249,7 +290,9 @@ def test_what_waits_for_a_webhook_that_is_gone_ends_quietly(world: World, how: s
 
 
 def test_a_url_that_may_not_be_called_any_more_is_a_failure(world: World) -> None:
-    strict = world.platform.settings.model_copy(update={"webhook_allow_loopback": False})
+    strict = world.platform.settings.model_copy(
+        update={"webhook_allow_loopback": False}
+    )
     with receiving() as receiver:
         webhook, event = world.webhook(receiver), world.event()
         world.new_sender(replace(world.platform, settings=strict)).tick()
@@ -295,7 +338,9 @@ def test_what_waits_behind_an_answer_that_says_gone_is_not_sent(
         world.sender.tick()
         assert len(receiver.requests) == 1
         receiver.behave = answering(204)
-        anew = edited(world.tenant_id, webhook.webhook_id, updated(world.clock(), enabled=True))
+        anew = edited(
+            world.tenant_id, webhook.webhook_id, updated(world.clock(), enabled=True)
+        )
         world.platform.webhooks.change(world.tenant_id, anew)
         world.event()
         assert str(world.sender.tick()) == "1 delivered, 0 failed, 0 open"
@@ -338,8 +383,12 @@ def test_one_that_fails_after_a_change_is_disabled_five_days_later(
         world.event()
         world.sender.tick()
         world.clock.advance(hours=40)
-        there = {name: value or f"{receiver.url}/new" for name, value in changes.items()}
-        edit = edited(world.tenant_id, webhook.webhook_id, updated(world.clock(), **there))
+        there = {
+            name: value or f"{receiver.url}/new" for name, value in changes.items()
+        }
+        edit = edited(
+            world.tenant_id, webhook.webhook_id, updated(world.clock(), **there)
+        )
         world.platform.webhooks.change(world.tenant_id, edit)
         again = world.clock.advance(hours=1)
         for now in (again, again + FAILING_FOR):
@@ -377,7 +426,9 @@ def test_a_success_after_a_failure_that_was_read_before_it_counts(world: World) 
     assert world.webhook_now(webhook).failing_since is None
 
 
-def test_a_webhook_that_has_moved_is_not_disabled_for_where_it_was(world: World) -> None:
+def test_a_webhook_that_has_moved_is_not_disabled_for_where_it_was(
+    world: World,
+) -> None:
     with receiving() as receiver:
         webhook = world.webhook(receiver)
 
@@ -512,7 +563,9 @@ def test_a_sender_that_dies_loses_nothing_and_sends_by_the_same_id(
         # What the first one finds out later is of no consequence.
         over.set()
         world.sender.tick()
-        assert {each.headers["webhook-id"] for each in receiver.requests} == {event.event_id}
+        assert {each.headers["webhook-id"] for each in receiver.requests} == {
+            event.event_id
+        }
     assert world.codes(event, webhook) == [204]
 
 
@@ -541,7 +594,9 @@ def test_what_cannot_be_written_is_kept_and_not_sent_again(world: World) -> None
     assert world.codes(event, webhook) == [204]
 
 
-def test_an_update_of_health_that_cannot_be_written_holds_up_no_result(world: World) -> None:
+def test_an_update_of_health_that_cannot_be_written_holds_up_no_result(
+    world: World,
+) -> None:
     faults = [True]
 
     def refuse(**_: object) -> None:
@@ -560,7 +615,9 @@ def test_an_update_of_health_that_cannot_be_written_holds_up_no_result(world: Wo
             again = world.clock.advance(seconds=30)
             world.sender.tick()
         finally:
-            client.meta.events.unregister("before-call.dynamodb.TransactWriteItems", refuse)
+            client.meta.events.unregister(
+                "before-call.dynamodb.TransactWriteItems", refuse
+            )
     assert world.webhook_now(webhook).failing_since == again
 
 

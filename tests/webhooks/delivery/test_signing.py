@@ -28,8 +28,13 @@ def test_a_known_request_has_its_known_signature(hours: int) -> None:
 
 
 def test_a_part_of_a_second_is_left_out_of_both() -> None:
-    headers = request_headers(EVENT_ID, BODY, [SECRET], AT + timedelta(milliseconds=999))
-    assert (headers["webhook-timestamp"], headers["webhook-signature"]) == ("1614265330", KNOWN)
+    headers = request_headers(
+        EVENT_ID, BODY, [SECRET], AT + timedelta(milliseconds=999)
+    )
+    assert (headers["webhook-timestamp"], headers["webhook-signature"]) == (
+        "1614265330",
+        KNOWN,
+    )
 
 
 @pytest.mark.parametrize("secret", [SECRET, OTHER], ids=["new", "old"])

@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.webhooks.delivery.calls import ANSWER_BYTES, CALL_SECONDS, request_headers
+from relay_dagster.webhooks.delivery.calls import (
+    ANSWER_BYTES,
+    CALL_SECONDS,
+    request_headers,
+)
 from relay_dagster.webhooks.model import EventType, new_secret, trial_event
 from relay_dagster.webhooks.webhook_schedule import WAITS
 from support.pages import PAGES
@@ -53,19 +57,29 @@ def test_a_snippet_refuses_what_somebody_else_sends(read: Read, what: str) -> No
 def test_the_tries_are_those_that_are_made() -> None:
     rows = re.findall(r"^\| (\d) \| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE)
     assert [int(number) for number, *_ in rows] == list(range(1, len(WAITS) + 1))
-    assert [seconds(wait) for _, wait, _ in rows] == [each.total_seconds() for each in WAITS]
-    sums = [sum(each.total_seconds() for each in WAITS[: number + 1]) for number in range(8)]
+    assert [seconds(wait) for _, wait, _ in rows] == [
+        each.total_seconds() for each in WAITS
+    ]
+    sums = [
+        sum(each.total_seconds() for each in WAITS[: number + 1]) for number in range(8)
+    ]
     # Told to the minute, where there are minutes.
-    assert [seconds(each) for *_, each in rows] == [s if s < 60 else s // 60 * 60 for s in sums]
+    assert [seconds(each) for *_, each in rows] == [
+        s if s < 60 else s // 60 * 60 for s in sums
+    ]
 
 
 def seconds(text: str) -> int:
     units = {"s": 1, "min": 60, "h": 3600}
-    return sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+) (s|min|h)\b", text))
+    return sum(
+        int(n) * units[unit] for n, unit in re.findall(r"(\d+) (s|min|h)\b", text)
+    )
 
 
 def test_the_body_that_is_shown_has_the_fields_of_one_that_is_sent() -> None:
-    (shown,) = (json.loads(each) for each in re.findall(r"```json\n(.+?)```", PAGE, re.DOTALL))
+    (shown,) = (
+        json.loads(each) for each in re.findall(r"```json\n(.+?)```", PAGE, re.DOTALL)
+    )
     sent = json.loads(trial_event("acme", "wh_1", datetime.now(UTC)).body)
     assert list(shown) == list(sent)
     assert list(shown["data"]) == list(sent["data"])
@@ -73,7 +87,9 @@ def test_the_body_that_is_shown_has_the_fields_of_one_that_is_sent() -> None:
 
 def test_every_event_is_explained() -> None:
     table = PAGE.partition("| `type` | when |")[2].partition("\n\n")[0]
-    assert set(re.findall(r"`((?:run|feed|vendor|webhook)\.\w+)`", table)) == {*map(str, EventType)}
+    assert set(re.findall(r"`((?:run|feed|vendor|webhook)\.\w+)`", table)) == {
+        *map(str, EventType)
+    }
 
 
 def test_the_limits_of_a_call_are_those_that_are_told() -> None:

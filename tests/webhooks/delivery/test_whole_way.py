@@ -62,7 +62,8 @@ def test_each_end_and_each_publication_reaches_the_receiver(world: ApiWorld) -> 
         gone = world.post_run().json()["run_id"]
         world.client.post(f"/v1/runs/{gone}/cancel")
         world.client.post(
-            "/v1/tenants/acme/feed/rollback", json={"run_id": first.run_id, "reason": "seen"}
+            "/v1/tenants/acme/feed/rollback",
+            json={"run_id": first.run_id, "reason": "seen"},
         )
         send_all(world)
         bodies = told(receiver, webhook["secret"])
@@ -95,16 +96,20 @@ def test_each_end_and_each_publication_reaches_the_receiver(world: ApiWorld) -> 
         "DECODE_ERROR",
         "vendor_data",
     )
-    tries = world.client.get(f"{PLACE}/{webhook['webhook_id']}/deliveries").json()["deliveries"]
-    assert {(each["status_code"], each["attempt"], each["error"]) for each in tries} == {
-        (204, 1, None)
-    }
+    tries = world.client.get(f"{PLACE}/{webhook['webhook_id']}/deliveries").json()[
+        "deliveries"
+    ]
+    assert {
+        (each["status_code"], each["attempt"], each["error"]) for each in tries
+    } == {(204, 1, None)}
     sent = {request.headers["webhook-id"] for request in receiver.requests}
     assert {each["delivery_id"] for each in tries} == sent
     assert len(tries) == len(bodies)
 
 
-def test_a_rotated_secret_and_the_one_before_both_verify_a_test(world: ApiWorld) -> None:
+def test_a_rotated_secret_and_the_one_before_both_verify_a_test(
+    world: ApiWorld,
+) -> None:
     with receiving() as receiver:
         webhook = made(world, receiver)
         place = f"{PLACE}/{webhook['webhook_id']}"
@@ -129,7 +134,11 @@ def test_a_failure_is_listed_with_the_next_try_and_one_that_is_gone_is_disabled(
         world.client.post(f"{place}/test")
         send_all(world)
         (one,) = world.client.get(f"{place}/deliveries").json()["deliveries"]
-        assert (one["event"], one["attempt"], one["status_code"]) == ("webhook.test", 1, 503)
+        assert (one["event"], one["attempt"], one["status_code"]) == (
+            "webhook.test",
+            1,
+            503,
+        )
         assert one["next_attempt_at"] > one["at"]
         assert world.client.get(place).json()["failing_since"] is not None
         receiver.behave = answering(410)

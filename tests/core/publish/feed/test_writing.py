@@ -48,7 +48,9 @@ FEED = feed(*ROWS, header=HEADER)
 SAME_ROWS = [f"S{number:03},{number % 3},{number}.005" for number in range(200)]
 
 
-def written(format: str, columns: Any = COLUMNS, data: bytes = FEED, **output: Any) -> bytes:
+def written(
+    format: str, columns: Any = COLUMNS, data: bytes = FEED, **output: Any
+) -> bytes:
     """Return the feed of one vendor's upload in a format."""
     told = {"format": format, "columns": columns, **output}
     document = config_document(vendor_document("v"), output=told)
@@ -90,10 +92,14 @@ READERS: dict[str, Callable[[bytes], list[dict[str, str | None]]]] = {
 
 
 @pytest.mark.parametrize("format", READERS)
-def test_a_feed_of_each_format_has_the_same_rows_to_its_usual_reader(format: str) -> None:
+def test_a_feed_of_each_format_has_the_same_rows_to_its_usual_reader(
+    format: str,
+) -> None:
     expected = READERS["csv"](written("csv"))
     assert [row["sku"] for row in expected] == ["A", "B", "C", "D"]
-    assert list(expected[0]) == [each if isinstance(each, str) else each["as"] for each in COLUMNS]
+    assert list(expected[0]) == [
+        each if isinstance(each, str) else each["as"] for each in COLUMNS
+    ]
     assert READERS[format](written(format)) == expected
 
 
@@ -111,7 +117,14 @@ def test_a_feed_that_is_written_in_many_pieces_is_the_same(
 def test_derived_columns_and_constants_stand_under_their_headers() -> None:
     rows = cells_of(",", written("csv"))
     first = rows[0]
-    names = ("availability", "currency", "price_with_currency", 'The "same"', "Qty", "Price, net")
+    names = (
+        "availability",
+        "currency",
+        "price_with_currency",
+        'The "same"',
+        "Qty",
+        "Price, net",
+    )
     assert [first[name] for name in names] == [
         *("in_stock", "USD", "10.12 USD", " as is ", "5", "10.12")
     ]
@@ -124,7 +137,9 @@ def test_derived_columns_and_constants_stand_under_their_headers() -> None:
     ]
 
 
-def test_the_bytes_of_a_csv_are_those_of_plain_names_where_nothing_else_is_asked_for() -> None:
+def test_the_bytes_of_a_csv_are_those_of_plain_names_where_nothing_else_is_asked_for() -> (
+    None
+):
     columns = ["sku", "quantity_available", "price", "title"]
     assert written("csv", columns).split(b"\n", 2)[:2] == [
         b"sku,quantity_available,price,title",
@@ -159,7 +174,11 @@ def test_json_lines_are_what_the_encoder_writes() -> None:
         assert isinstance(row["Qty"], int)
         assert isinstance(row["lead_time_days"], int)
     second = json.loads(lines[1])
-    assert (second["vendor_sku"], second["map_price"], second["nothing"]) == (None, None, "")
+    assert (second["vendor_sku"], second["map_price"], second["nothing"]) == (
+        None,
+        None,
+        "",
+    )
     assert second["cost"] == "7.00"
 
 
@@ -211,11 +230,17 @@ def test_parquet_has_groups_of_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_a_spreadsheet_would_reckon_gets_a_mark_where_it_is_asked_for() -> None:
     columns = ["vendor_sku", "title", "price", {"constant": "-1", "as": "@x"}]
-    assert written("csv", columns).split(b"\n")[-2] == b"=1+1,\\back\x01slash\x7f,3.33,-1"
+    assert (
+        written("csv", columns).split(b"\n")[-2] == b"=1+1,\\back\x01slash\x7f,3.33,-1"
+    )
     rows = cells_of(",", written("csv", columns, escape_formulas=True))
     assert list(rows[0]) == ["vendor_sku", "title", "price", "'@x"]
     assert rows[2]["title"] == "'=SUM(A1)"
-    assert (rows[3]["vendor_sku"], rows[3]["price"], rows[3]["'@x"]) == ("'=1+1", "3.33", "'-1")
+    assert (rows[3]["vendor_sku"], rows[3]["price"], rows[3]["'@x"]) == (
+        "'=1+1",
+        "3.33",
+        "'-1",
+    )
 
 
 def test_a_run_without_a_feed_writes_none() -> None:

@@ -12,11 +12,23 @@ import pyarrow.parquet as pq
 
 from relay_core.domain.codes import RunStatus, VendorStatus
 from relay_core.domain.records import CauseSample
-from relay_core.publish.report.content import Report, Suspect, VendorRow, report_html, report_of
+from relay_core.publish.report.content import (
+    Report,
+    Suspect,
+    VendorRow,
+    report_html,
+    report_of,
+)
 from relay_core.publish.report.wording import Listed, Move
 from relay_core.publish.state import read_state
 from relay_core.validation.vendor_failures import VendorState
-from support.builders import REQUESTED_AT, feed, run_context, tenant_config, vendor_document
+from support.builders import (
+    REQUESTED_AT,
+    feed,
+    run_context,
+    tenant_config,
+    vendor_document,
+)
 from support.explaining import run_in_memory
 from support.reported_runs import KEYS, ReportedRun, go_through
 
@@ -29,7 +41,9 @@ def shown(run: ReportedRun) -> Report:
 
 def compared(records: Sequence[str], **changes: Any) -> Report:
     published = go_through({"north": feed(*MANY)})
-    return shown(go_through({"north": feed(*records)}, baseline=published.baseline, **changes))
+    return shown(
+        go_through({"north": feed(*records)}, baseline=published.baseline, **changes)
+    )
 
 
 def test_a_run_that_is_compared_with_nothing_has_neither_changes_nor_guards() -> None:
@@ -60,10 +74,18 @@ def test_a_failed_run_has_no_number_of_skus() -> None:
 
 
 def test_changes_are_counted_and_drawn_on_one_scale() -> None:
-    moved = ["SKU-01,0,1.00", "SKU-02,5,3.00", "SKU-03,5,1.50", "SKU-04,5,8.00", *MANY[4:18]]
+    moved = [
+        "SKU-01,0,1.00",
+        "SKU-02,5,3.00",
+        "SKU-03,5,1.50",
+        "SKU-04,5,8.00",
+        *MANY[4:18],
+    ]
     report = compared([*moved, "NEW,1,1.00"])
     assert report.changes is not None
-    assert [(bar.label, bar.value, bar.length) for bar in report.changes.chart.bars] == [
+    assert [
+        (bar.label, bar.value, bar.length) for bar in report.changes.chart.bars
+    ] == [
         ("New in the feed", "1", "50.0"),
         ("Gone from the feed", "2", "100.0"),
         ("Came into stock", "0", "0.0"),
@@ -84,7 +106,9 @@ def test_the_greatest_price_moves_come_first_and_are_ten_each() -> None:
     assert report.changes is not None
     assert len(report.changes.rises) == 10
     assert report.changes.rises[0] == Move("SKU-01", "1.00", "2.00", "+100.0 %")
-    assert report.changes.falls == (Move("SKU-13", "13.00", "6.50", "\N{MINUS SIGN}50.0 %"),)
+    assert report.changes.falls == (
+        Move("SKU-13", "13.00", "6.50", "\N{MINUS SIGN}50.0 %"),
+    )
     assert report.currency == "USD"
 
 
@@ -95,7 +119,11 @@ def test_guards_that_trip_come_first_and_show_their_first_skus() -> None:
     assert list(report.guards.rows[: len(tripped)]) == tripped
     assert [guard.name for guard in tripped] == ["SKUs removed", "Vendor rows of north"]
     removed = tripped[0]
-    assert (removed.share, removed.limit, removed.counted) == ("85 %", "50 %", "17 of 20")
+    assert (removed.share, removed.limit, removed.counted) == (
+        "85 %",
+        "50 %",
+        "17 of 20",
+    )
     assert removed.examples[0] == Move("SKU-04", "4.00", "gone")
     assert all(not guard.examples for guard in report.guards.rows[len(tripped) :])
 
@@ -103,7 +131,10 @@ def test_guards_that_trip_come_first_and_show_their_first_skus() -> None:
 def test_each_vendor_has_its_rows_its_share_and_its_age() -> None:
     report = shown(
         go_through(
-            {"north": feed("A,1,1", "B,1,1", "C,1,1"), "south": feed("C,1,0.50", "D,x,1")},
+            {
+                "north": feed("A,1,1", "B,1,1", "C,1,1"),
+                "south": feed("C,1,0.50", "D,x,1"),
+            },
             uploaded_at={"north": REQUESTED_AT - timedelta(hours=26)},
         )
     )
@@ -111,7 +142,12 @@ def test_each_vendor_has_its_rows_its_share_and_its_age() -> None:
     assert north == VendorRow(
         "north", "good", "its upload", "3", "0 (0 %)", "2 (66.7 %)", "26 hours", ""
     )
-    assert (south.rows, south.refused, south.won, south.age) == ("2", "1 (50 %)", "1 (33.3 %)", "")
+    assert (south.rows, south.refused, south.won, south.age) == (
+        "2",
+        "1 (50 %)",
+        "1 (33.3 %)",
+        "",
+    )
     assert report.shares is not None
     assert [(bar.label, bar.length) for bar in report.shares.bars] == [
         ("north", "100.0"),
@@ -130,7 +166,9 @@ def test_a_vendor_that_is_left_out_says_why_and_is_to_be_asked() -> None:
     assert (south.tone, south.use) == ("warn", "left out")
     assert "DECODE_ERROR" in south.note
     assert report.verdict.word == "Succeeded, with warnings"
-    assert report.verdict.next_actions == ("Ask for a feed that can be used from south.",)
+    assert report.verdict.next_actions == (
+        "Ask for a feed that can be used from south.",
+    )
 
 
 def test_a_last_good_feed_has_the_age_of_its_own() -> None:
@@ -142,7 +180,9 @@ def test_a_last_good_feed_has_the_age_of_its_own() -> None:
 
 
 def test_a_vendor_without_an_upload_is_shown() -> None:
-    report = shown(go_through({"north": feed("A,1,1")}, vendors={"north": {}, "south": {}}))
+    report = shown(
+        go_through({"north": feed("A,1,1")}, vendors={"north": {}, "south": {}})
+    )
     assert [(each.vendor_id, each.tone, each.use) for each in report.vendors.rows] == [
         ("north", "good", "its upload"),
         ("south", "bad", "nothing to use"),
@@ -152,16 +192,23 @@ def test_a_vendor_without_an_upload_is_shown() -> None:
 
 def test_the_report_says_which_run_it_is_of() -> None:
     ctx = replace(run_context(), config_version=7)
-    report = report_of(ctx, go_through({"north": feed("A,1,1")}).findings, RunStatus.SUCCEEDED)
+    report = report_of(
+        ctx, go_through({"north": feed("A,1,1")}).findings, RunStatus.SUCCEEDED
+    )
     assert (report.ctx.tenant_id, report.ctx.config_version) == ("acme", 7)
     assert report.requested_on == "2026-03-01 12:00 UTC"
 
 
 def test_causes_are_grouped_by_code_and_column_with_samples_and_the_patch() -> None:
-    north = feed("A,1,$1.00", "B,1,$2.00", "C,1,$3.00", "D,1,$4.00", "E,x,5.00", "F,1,6.00")
+    north = feed(
+        "A,1,$1.00", "B,1,$2.00", "C,1,$3.00", "D,1,$4.00", "E,x,5.00", "F,1,6.00"
+    )
     report = shown(go_through({"north": north, "south": feed("A,1,1", "B,1,TBD")}))
     amounts, quantities = report.causes.rows
-    assert (amounts.title, amounts.error_code) == ("cost: not an amount", "invalid_decimal")
+    assert (amounts.title, amounts.error_code) == (
+        "cost: not an amount",
+        "invalid_decimal",
+    )
     assert amounts.counted == "5 rows"
     first, second = amounts.causes.rows
     assert (first.vendor_id, first.counted) == ("north", "4 rows")
@@ -186,7 +233,10 @@ def test_a_record_that_does_not_fit_its_header_is_a_cause_of_its_own() -> None:
 def test_the_tenants_own_rules_are_shown_with_what_each_did() -> None:
     run = go_through(
         {"north": feed("A,5,1", "A,2,1", "B,9,20"), "south": feed("C,1,500", "D,4,1")},
-        vendors={"north": {"duplicate_skus": "sum"}, "south": {"stock": {"hold_back": 2}}},
+        vendors={
+            "north": {"duplicate_skus": "sum"},
+            "south": {"stock": {"hold_back": 2}},
+        },
         pricing={
             "rules": [
                 {"when": {"vendors": ["south"], "cost_from": 100}, "leave_out": True},
@@ -196,7 +246,10 @@ def test_the_tenants_own_rules_are_shown_with_what_each_did() -> None:
         },
         stock={"pct": 50, "cap": 4},
     )
-    assert [(each.path, each.rule, each.vendor_id, each.did) for each in shown(run).rules.rows] == [
+    assert [
+        (each.path, each.rule, each.vendor_id, each.did)
+        for each in shown(run).rules.rows
+    ] == [
         ("vendors.0.duplicate_skus", "sum", "north", "1 row set aside"),
         (
             "pricing.rules.0",
@@ -204,7 +257,12 @@ def test_the_tenants_own_rules_are_shown_with_what_each_did() -> None:
             "",
             "1 offer left out",
         ),
-        ("pricing.rules.1", "cost_below 10: markup 2.50, min_price 4", "", "2 SKUs priced"),
+        (
+            "pricing.rules.1",
+            "cost_below 10: markup 2.50, min_price 4",
+            "",
+            "2 SKUs priced",
+        ),
         ("pricing.rules.2", "brands x: margin_pct 0.1", "", "0 SKUs priced"),
         ("stock", "pct 50, cap 4", "north", "9 units held back"),
         ("vendors.1.stock", "hold_back 2", "south", "3 units held back"),
@@ -220,7 +278,9 @@ def test_without_rules_there_is_nothing_of_them() -> None:
     assert "Your own rules" not in run.html.decode()
 
 
-def test_rows_are_shown_by_where_they_went_and_many_of_one_sku_are_the_first_thing_to_do() -> None:
+def test_rows_are_shown_by_where_they_went_and_many_of_one_sku_are_the_first_thing_to_do() -> (
+    None
+):
     rows = [f"A,{n},1.00" for n in range(1_500)]
     report = shown(go_through({"north": feed(*rows, "B,x,1"), "south": feed("C,1,1")}))
     first = report.rows.rows[0]
@@ -240,11 +300,21 @@ def test_rows_are_shown_by_where_they_went_and_many_of_one_sku_are_the_first_thi
 def test_moves_have_titles_and_thousands() -> None:
     header = "sku,quantity_available,cost,title"
     before, now = (
-        go_through({"north": feed(*(f"S{n},1,{cost},Bolt {n}" for n in range(12)), header=header)})
+        go_through(
+            {
+                "north": feed(
+                    *(f"S{n},1,{cost},Bolt {n}" for n in range(12)), header=header
+                )
+            }
+        )
         for cost in ("1000.00", "1200.50")
     )
     again = go_through(
-        {"north": feed(*(f"S{n},1,1200.50,Bolt {n}" for n in range(12)), header=header)},
+        {
+            "north": feed(
+                *(f"S{n},1,1200.50,Bolt {n}" for n in range(12)), header=header
+            )
+        },
         baseline=before.baseline,
     )
     changes = shown(again).changes
@@ -258,13 +328,22 @@ def test_the_last_ten_feeds_are_drawn_and_this_one_with_them() -> None:
     assert shown(run).history is None
     for size in range(12, 23):
         held = size == 22
-        rows = MANY[:5] if held else [*MANY[:11], *(f"X-{n},1,1" for n in range(size - 11))]
+        rows = (
+            MANY[:5]
+            if held
+            else [*MANY[:11], *(f"X-{n},1,1" for n in range(size - 11))]
+        )
         run = go_through({"north": feed(*rows)}, baseline=run.baseline)
     history = shown(run).history
     assert history is not None
-    assert [bar.value for bar in history.bars] == [f"{n} SKUs" for n in (*range(13, 22), 5)]
+    assert [bar.value for bar in history.bars] == [
+        f"{n} SKUs" for n in (*range(13, 22), 5)
+    ]
     assert {bar.tone for bar in history.bars[:-1]} == {"idle"}
-    assert (history.bars[-1].tone, history.bars[-1].label.endswith(", this run")) == ("warn", True)
+    assert (history.bars[-1].tone, history.bars[-1].label.endswith(", this run")) == (
+        "warn",
+        True,
+    )
     assert history.bars[-2].length == "100.0"
 
 
@@ -292,7 +371,9 @@ def test_prices_that_are_kept_back_are_shown_with_both_and_who_offers_them() -> 
     run = run_in_memory(config, {"v1": low}, baseline=baseline)
     report = report_of(run_context(), run.findings, RunStatus.SUCCEEDED)
     assert (len(report.quarantine.rows), report.quarantine.more) == (10, 2)
-    assert report.quarantine.rows[1] == Suspect("S01", "Lamp 1", "11.00", "1.00", "v1, row 3")
+    assert report.quarantine.rows[1] == Suspect(
+        "S01", "Lamp 1", "11.00", "1.00", "v1, row 3"
+    )
     assert report.verdict.tone == "warn"
     assert "12 SKUs keep their published prices" in report.verdict.next_actions[0]
     page = report_html(run_context(), run.findings, RunStatus.SUCCEEDED).decode()

@@ -25,14 +25,18 @@ from support.reported_runs import ReportedRun, go_through
 
 MANY = [f"SKU-{n:03},5,{n}.00" for n in range(1, 41)]
 HOSTILE = (
-    "\"'><script>alert(1)</script></style><img src=//x onerror=a>{{ 7 * 7 }}{% raw %}&amp;\x01"
+    "\"'><script>alert(1)</script></style><img src=//x onerror=a>"
+    "{{ 7 * 7 }}{% raw %}&amp;\x01"
 )
 SHOWN = HOSTILE.replace("\x01", "␁")
 
 
 def succeeded() -> ReportedRun:
     return go_through(
-        {"north": feed(*MANY), "south": feed("SKU-001,1,0.50", "FREE,1,", "X,many,1.00")},
+        {
+            "north": feed(*MANY),
+            "south": feed("SKU-001,1,0.50", "FREE,1,", "X,many,1.00"),
+        },
         uploaded_at={"north": REQUESTED_AT - timedelta(hours=3)},
     )
 
@@ -40,11 +44,15 @@ def succeeded() -> ReportedRun:
 def held() -> ReportedRun:
     moved = [f"SKU-{n:03},{n % 2},{n * 3}.00" for n in range(1, 16)]
     published = go_through({"north": feed(*MANY)})
-    return go_through({"north": feed(*moved, "NEW,1,1.00")}, baseline=published.baseline)
+    return go_through(
+        {"north": feed(*moved, "NEW,1,1.00")}, baseline=published.baseline
+    )
 
 
 def failed() -> ReportedRun:
-    return go_through({"north": feed(*MANY), "south": b"\xff\xfe\xff", "west": feed("A,x,1")})
+    return go_through(
+        {"north": feed(*MANY), "south": b"\xff\xfe\xff", "west": feed("A,x,1")}
+    )
 
 
 def left_out() -> ReportedRun:
@@ -63,14 +71,18 @@ PAGES: Mapping[str, Callable[[], bytes]] = {
     "held": lambda: held().html,
     "failed": lambda: failed().html,
     "left out": lambda: left_out().html,
-    "cancelled": lambda: html_of(RunStatus.CANCELLED, RunFindings(vendor_ids=["north"])),
+    "cancelled": lambda: html_of(
+        RunStatus.CANCELLED, RunFindings(vendor_ids=["north"])
+    ),
     "reported by the reconciler": lambda: html_of(RunStatus.FAILED, _poisoned()),
 }
 
 
 def _poisoned() -> RunFindings:
     findings = RunFindings(vendor_ids=["north"], vendor_count=1)
-    findings.fail(RunFailure("POISON_JOB", "attempts used up (3 of 3)", Stage.NORMALIZE))
+    findings.fail(
+        RunFailure("POISON_JOB", "attempts used up (3 of 3)", Stage.NORMALIZE)
+    )
     return findings
 
 
@@ -88,7 +100,12 @@ def page(html: bytes) -> Element:
 
 
 def test_nothing_runs_and_nothing_is_fetched(html: bytes, page: Element) -> None:
-    assert page.all("script", "link", "img", "iframe", "object", "embed", "form", "base", "a") == []
+    assert (
+        page.all(
+            "script", "link", "img", "iframe", "object", "embed", "form", "base", "a"
+        )
+        == []
+    )
     names = {name for element in page.all() for name in element.attributes}
     assert not {name for name in names if name.startswith("on")}
     assert names.isdisjoint({"src", "href", "xlink:href", "srcset", "action", "style"})
@@ -100,7 +117,9 @@ def test_the_browser_is_told_to_run_and_fetch_nothing(page: Element) -> None:
     assert first.attributes == {"charset": "utf-8"}
     assert second.attributes["http-equiv"] == "Content-Security-Policy"
     policy = second.attributes["content"]
-    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+    assert policy.startswith(
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    )
     assert "script" not in policy
 
 
@@ -111,7 +130,9 @@ def test_the_page_says_its_language_and_its_title(page: Element) -> None:
     assert page.one("html").attributes["lang"] == "en"
     (title,) = page.one("head").all("title")
     assert "acme" in str(title.parts[0])
-    (viewport,) = [m for m in page.all("meta") if m.attributes.get("name") == "viewport"]
+    (viewport,) = [
+        m for m in page.all("meta") if m.attributes.get("name") == "viewport"
+    ]
     assert viewport.attributes["content"] == "width=device-width, initial-scale=1"
 
 
@@ -123,7 +144,9 @@ def test_there_is_one_first_heading_and_no_level_is_left_out(page: Element) -> N
     assert all(each.text for each in page.all("h1", "h2", "h3"))
 
 
-def test_each_table_has_a_caption_and_each_head_says_what_it_is_of(page: Element) -> None:
+def test_each_table_has_a_caption_and_each_head_says_what_it_is_of(
+    page: Element,
+) -> None:
     for table in page.all("table"):
         assert table.one("caption").text
         heads = table.one("thead").all("th")
@@ -131,12 +154,16 @@ def test_each_table_has_a_caption_and_each_head_says_what_it_is_of(page: Element
         for row in table.one("tbody").all("tr"):
             cells = row.all("th", "td")
             assert len(cells) == len(heads)
-            assert [cell.attributes.get("scope") for cell in cells if cell.tag == "th"] == ["row"]
+            assert [
+                cell.attributes.get("scope") for cell in cells if cell.tag == "th"
+            ] == ["row"]
 
 
 def test_a_table_that_is_too_wide_can_be_moved_by_keyboard(page: Element) -> None:
     names = {element.attributes.get("id") for element in page.all()}
-    regions = [each for each in page.all("div") if each.attributes.get("role") == "region"]
+    regions = [
+        each for each in page.all("div") if each.attributes.get("role") == "region"
+    ]
     assert len(regions) == len(page.all("table"))
     for region in regions:
         assert region.attributes["tabindex"] == "0"
@@ -173,7 +200,9 @@ PAIRS = [
 
 def luminance(color: str) -> float:
     parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -181,7 +210,9 @@ def luminance(color: str) -> float:
 @pytest.mark.parametrize("pair", PAIRS, ids=" on ".join)
 def test_words_stand_out_from_their_ground(scheme: str, pair: tuple[str, str]) -> None:
     light, dark = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)[:2]
-    colors = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", dark if scheme == "dark" else light))
+    colors = dict(
+        re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", dark if scheme == "dark" else light)
+    )
     low, high = sorted(luminance(colors[name]) for name in pair)
     assert (high + 0.05) / (low + 0.05) >= 4.5
 
@@ -197,7 +228,9 @@ def hostile_runs() -> list[ReportedRun]:
     refused = [f"A{n},{quoted},1" for n in range(3)]
     unpriced = [f"{quoted},1,"]
     return [
-        go_through({"north": feed(*moved, *refused, *unpriced)}, baseline=published.baseline),
+        go_through(
+            {"north": feed(*moved, *refused, *unpriced)}, baseline=published.baseline
+        ),
         go_through({"north": feed(header=f"sku,{quoted}")}),
     ]
 
@@ -211,7 +244,9 @@ def test_what_others_write_is_text_and_nothing_else() -> None:
         assert len(page.all("style")) == 1
         assert SHOWN in page.text
         harmless = read_page(run.html)
-        assert [each.tag for each in page.all()] == [each.tag for each in harmless.all()]
+        assert [each.tag for each in page.all()] == [
+            each.tag for each in harmless.all()
+        ]
 
 
 @pytest.mark.parametrize("place", ["sku of a guard", "message", "vendor"])
@@ -234,12 +269,19 @@ def test_an_endless_report_stays_within_two_mebibytes() -> None:
     run = go_through({name: feed(*MANY[:2]) for name in vendors}, vendors=vendors)
     long = "'" * 1_000_000
     findings = run.findings
-    findings.warnings = [ReportEntry("EMPTY_FEED", long, vendor_id=name) for name in vendors]
-    findings.warnings += [ReportEntry("UNPRICED_SKU", "", sku=long) for _ in range(2_000)]
+    findings.warnings = [
+        ReportEntry("EMPTY_FEED", long, vendor_id=name) for name in vendors
+    ]
+    findings.warnings += [
+        ReportEntry("UNPRICED_SKU", "", sku=long) for _ in range(2_000)
+    ]
     findings.unpriced_skus = 2_000
     for status, failure in (
         (RunStatus.SUCCEEDED, None),
-        (RunStatus.FAILED, RunFailure("DECODE_ERROR", long, Stage.NORMALIZE, tuple(vendors))),
+        (
+            RunStatus.FAILED,
+            RunFailure("DECODE_ERROR", long, Stage.NORMALIZE, tuple(vendors)),
+        ),
     ):
         findings.failure = failure
         findings.faults = [ReportEntry("DECODE_ERROR", long) for _ in vendors]
@@ -267,7 +309,8 @@ def test_the_same_run_has_the_same_page_whenever_it_is_made() -> None:
 def test_another_attempt_of_a_run_has_the_same_page() -> None:
     findings = succeeded().findings
     first, second = (
-        report_html(replace(run_context(), attempt=n), findings, findings.status) for n in (1, 2)
+        report_html(replace(run_context(), attempt=n), findings, findings.status)
+        for n in (1, 2)
     )
     assert first == second
 

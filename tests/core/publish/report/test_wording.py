@@ -14,7 +14,13 @@ from relay_core.publish.report import wording
 
 @pytest.mark.parametrize(
     ("share", "shown"),
-    [("0.50", "50 %"), ("1.00", "100 %"), ("0.0025", "0.25 %"), ("0", "0 %"), ("30", "3,000 %")],
+    [
+        ("0.50", "50 %"),
+        ("1.00", "100 %"),
+        ("0.0025", "0.25 %"),
+        ("0", "0 %"),
+        ("30", "3,000 %"),
+    ],
 )
 def test_a_limit_is_in_percent_as_it_is_written(share: str, shown: str) -> None:
     assert wording.percent(share) == shown
@@ -22,7 +28,11 @@ def test_a_limit_is_in_percent_as_it_is_written(share: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("share", "shown"),
-    [("0.1249", "+12.5 %"), ("-0.5000", "\N{MINUS SIGN}50.0 %"), ("99.0000", "+9,900.0 %")],
+    [
+        ("0.1249", "+12.5 %"),
+        ("-0.5000", "\N{MINUS SIGN}50.0 %"),
+        ("99.0000", "+9,900.0 %"),
+    ],
 )
 def test_a_move_has_a_sign_and_a_place(share: str, shown: str) -> None:
     assert wording.signed_percent(share) == shown
@@ -30,7 +40,13 @@ def test_a_move_has_a_sign_and_a_place(share: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("count", "of", "shown"),
-    [(0, 0, "0 %"), (0, 9, "0 %"), (1, 3, "33.3 %"), (1, 2, "50 %"), (1, 9999, "< 0.1 %")],
+    [
+        (0, 0, "0 %"),
+        (0, 9, "0 %"),
+        (1, 3, "33.3 %"),
+        (1, 2, "50 %"),
+        (1, 9999, "< 0.1 %"),
+    ],
 )
 def test_a_part_that_is_there_is_never_nothing(count: int, of: int, shown: str) -> None:
     assert wording.part(count, of) == shown
@@ -94,12 +110,19 @@ def test_a_failure_says_when_it_was_and_what_the_shop_has(stage: Stage) -> None:
 
 def test_a_run_that_is_as_it_should_be_asks_for_nothing() -> None:
     said = wording.verdict(RunStatus.SUCCEEDED, RunFindings(record_count=1), [], "")
-    assert (said.tone, said.headline, said.next_actions) == ("good", "The new feed has 1 SKU", ())
+    assert (said.tone, said.headline, said.next_actions) == (
+        "good",
+        "The new feed has 1 SKU",
+        (),
+    )
 
 
 def test_a_run_of_some_vendors_says_that_it_publishes_nothing() -> None:
     findings = RunFindings(record_count=2, of_all_vendors=False)
-    assert "is not published" in wording.verdict(RunStatus.SUCCEEDED, findings, [], "").sentence
+    assert (
+        "is not published"
+        in wording.verdict(RunStatus.SUCCEEDED, findings, [], "").sentence
+    )
 
 
 def test_a_vendor_in_trouble_is_named_to_be_asked() -> None:
