@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.text import WORD, Bools, Rows, TextWords, Words, flags_of
+from relay_core.columnar.arrays import Words
+from relay_core.columnar.text import WORD, Bools, Rows, TextWords, flags_of
 from relay_core.columnar.threads import ordered_map
 
 _BLOCK = 1 << 17

@@ -14,10 +14,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
+from relay_core.columnar import arrays
+
+# The names that modules outside this folder still import; `arrays` has the new ones.
+Bools = arrays.RowMask
+Ints = arrays.WholeNumbers
+Rows = arrays.RowIndex
+Words = arrays.Words
 
 WORD = 8  # how many bytes a word has
 _FIRST_BYTES = np.array(
