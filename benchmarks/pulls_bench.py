@@ -30,9 +30,9 @@ from benchmarks.api_bench import ApiStack
 from benchmarks.goals import Goal
 from relay_dagster.aws.clients import Timeouts
 from relay_dagster.devstack.processes import HOST, MOTO
+from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.settings import Settings
-from relay_dagster.triggers.ticks.check import take_due
-from relay_dagster.triggers.ticks.puller import LOOK_SECONDS, Puller
+from relay_dagster.transfers.puller import LOOK_SECONDS, Puller
 from relay_dagster.wiring import Platform, connect
 
 GOAL_SECONDS, GOAL_TICK, GOAL_MEMORY = 600.0, 2.0, 64.0

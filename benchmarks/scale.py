@@ -39,6 +39,7 @@ from relay_dagster import tags
 from relay_dagster.devstack.processes import API, CODE, MOTO
 from relay_dagster.drain import Deadline
 from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.ledger.runs import RunService
 from relay_dagster.maintenance.housekeeping import (
     Occasion,
     PartitionSync,
@@ -58,7 +59,6 @@ from relay_dagster.orchestration.dagster_instance import (
     DagsterPartitions,
 )
 from relay_dagster.runs.model import LockState, NewRun, RunRecord
-from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect, poll_schedule
 

@@ -34,8 +34,8 @@ from benchmarks.goals import Goal
 from relay_dagster.devstack.processes import HOST, MOTO
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.settings import Settings
+from relay_dagster.transfers.webhook_sender import Sender
 from relay_dagster.webhooks.changes import Webhooks
-from relay_dagster.webhooks.delivery.sender import Sender
 from relay_dagster.webhooks.model import (
     EventType,
     Webhook,

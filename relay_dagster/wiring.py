@@ -17,11 +17,11 @@ from relay_dagster.aws.metrics import Metrics
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.overrides import OverrideStore
 from relay_dagster.aws.secrets import SecretStore
+from relay_dagster.ledger.closing import TenantClosing
+from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.submission import Submission
 from relay_dagster.runs.poll_schedule import PollSchedule
-from relay_dagster.runs.service import RunService
-from relay_dagster.runs.submission import Submission
 from relay_dagster.settings import Settings
-from relay_dagster.tenants.closing import TenantClosing
 
 
 @dataclass(frozen=True, slots=True)

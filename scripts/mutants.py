@@ -38,7 +38,7 @@ SUBJECTS = {
     ),
     "relay_dagster/runs/transitions.py": (
         "tests/runs/test_transitions.py",
-        "tests/runs/test_service.py",
+        "tests/ledger/test_runs.py",
     ),
 }
 """The modules, and the tests that are to notice a change of each."""

@@ -68,7 +68,8 @@ SLOW = {
     "orchestration": "processes and instances of Dagster",
     "project/test_cli.py": "resources made anew",
     "project/test_loading.py": "processes of their own",
-    "triggers/ticks": "ticks over many records",
+    "intake/test_trigger_check.py": "ticks over many tenants",
+    "intake/test_upload_events.py": "ticks over queues",
 }
 """What `make test` leaves out and `make check` runs, and why it takes long."""
 THOROUGH = {
@@ -108,12 +109,9 @@ THOROUGH = {
     "replay": "an API on a port, and engines over its runs",
     "runbook": "the procedures on a stack",
     "scripts": "whole runs on this machine",
-    "triggers/ticks/test_due.py": "ticks over many tenants",
-    "triggers/ticks/test_puller.py": "pulls from servers on ports",
-    "triggers/ticks/test_sftp_pulls.py": "pulls from servers on ports",
-    "triggers/ticks/test_uploads.py": "ticks over queues",
+    "intake/test_uploads.py": "ticks over queues",
     "ui": "pages in a browser",
-    "webhooks/delivery": "receivers on ports, and waits",
+    "transfers": "servers and receivers on ports, and waits",
     "webhooks/test_outbox.py": "events of whole runs",
 }
 """What `make check` leaves to `make thorough`, which continuous integration runs too, and why."""

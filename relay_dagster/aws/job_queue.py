@@ -1,6 +1,6 @@
 """The queues of jobs and of upload events, each with its dead-letter queue.
 
-`intake.tick` decides about jobs, `triggers.ticks.uploads` reads events. A stale receipt handle
+`intake.tick` decides about jobs, `intake.uploads` reads events. A stale receipt handle
 is an answer here and no error: messages come and go meanwhile.
 """
 

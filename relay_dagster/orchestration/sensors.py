@@ -1,4 +1,4 @@
-"""The six sensors, thin: `intake`, `maintenance`, `triggers.ticks` and `webhooks.delivery` decide.
+"""The six sensors, thin: `intake`, `maintenance` and `transfers` decide.
 
 Exactly one sensor reads the queue: Dagster keeps run keys by the sensor's name. The others ask
 Dagster for no run: what starts one submits it, as the API does. A tick costs more than many queries
@@ -16,6 +16,8 @@ from relay_dagster import tags
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import wait_for_due
 from relay_dagster.intake.tick import SERVED_LATELY, IntakeTick
+from relay_dagster.intake.trigger_check import take_due
+from relay_dagster.intake.uploads import UploadTick
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import (
     DagsterExecutions,
@@ -24,13 +26,11 @@ from relay_dagster.orchestration.dagster_instance import (
 from relay_dagster.orchestration.duties import keep_house
 from relay_dagster.orchestration.jobs import inventory_sync
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.ticks.check import take_due
-from relay_dagster.triggers.ticks.uploads import UploadTick
 from relay_dagster.wiring import Platform
 
 if TYPE_CHECKING:
-    from relay_dagster.triggers.ticks.puller import Puller
-    from relay_dagster.webhooks.delivery.sender import Sender
+    from relay_dagster.transfers.puller import Puller
+    from relay_dagster.transfers.webhook_sender import Sender
 
 SQS_RUN_SENSOR = "sqs_run_sensor"
 # The daemon evaluates sensors every five seconds, so this is each time.
@@ -56,7 +56,7 @@ def all_sensors(
     @cache
     def sender() -> "Sender":
         """Return the sender, which outlives a tick: its threads wait for receivers that hang."""
-        from relay_dagster.webhooks.delivery.sender import (
+        from relay_dagster.transfers.webhook_sender import (
             Sender,
         )  # no run's process loads it
 
@@ -65,7 +65,7 @@ def all_sensors(
     @cache
     def puller() -> "Puller":
         """Return the puller, which outlives a tick: its threads read vendors' files meanwhile."""
-        from relay_dagster.triggers.ticks.puller import Puller  # nor this
+        from relay_dagster.transfers.puller import Puller  # nor this
 
         return Puller(connect())
 

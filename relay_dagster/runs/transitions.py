@@ -2,7 +2,7 @@
 
 A rule takes a record and returns the next one, or raises why not; it is pure, `service` applies it.
 No rule writes a status itself: `transition` takes it from the table. The rules of a feed that is
-held back are ``feeds/service.py``. Notes of a message and of reports change no status.
+held back are ``ledger/feeds.py``. Notes of a message and of reports change no status.
 """
 
 from collections.abc import Callable

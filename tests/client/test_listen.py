@@ -19,7 +19,7 @@ import pytest
 
 from relay_dagster.client.errors import BadUsageError
 from relay_dagster.client.listen import MAX_BYTES, Receiver
-from relay_dagster.webhooks.delivery.calls import request_headers
+from relay_dagster.transfers.webhook_calls import request_headers
 from relay_dagster.webhooks.model import new_secret
 
 BODY = b'{"type":"run.failed","data":{"run_id":null}}'

@@ -27,6 +27,8 @@ from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.execution.run_files import published_key
 from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.intake.trigger_check import take_due
+from relay_dagster.intake.uploads import UploadTick
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.housekeeping import KEPT_CONFIGS
 from relay_dagster.maintenance.reconciler import ReconcileTick
@@ -37,9 +39,7 @@ from relay_dagster.orchestration.sensors import all_sensors
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.ticks.check import take_due
-from relay_dagster.triggers.ticks.puller import Puller
-from relay_dagster.triggers.ticks.uploads import UploadTick
+from relay_dagster.transfers.puller import Puller
 from relay_dagster.webhooks.model import EventType
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld

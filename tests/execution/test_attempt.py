@@ -23,10 +23,10 @@ from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.run_files import published_key, state_key
 from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
+from relay_dagster.ledger.runs import RunService
 from relay_dagster.maintenance.reconciler import write_reports
 from relay_dagster.runs.errors import ClaimRefusedError, FenceLostError, TenantBusyError
 from relay_dagster.runs.model import Outcome, RunRecord, Trigger
-from relay_dagster.runs.service import RunService
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
 from support.fakes import dispatch_run, embedded_platform

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
-from relay_dagster.feeds import service as feed_rules
 from relay_dagster.intake import tick as intake
+from relay_dagster.ledger import feeds as feed_rules
 from relay_dagster.maintenance import reconciler
 from relay_dagster.runs import transitions
 from relay_dagster.runs.errors import RunError

@@ -37,6 +37,7 @@ from relay_dagster.execution.run_files import (
 )
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.ledger.runs import RunService
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.housekeeping import Occasion, count_holds
 from relay_dagster.maintenance.messages import (
@@ -54,11 +55,10 @@ from relay_dagster.runs.errors import (
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, Outcome, Release, RunRecord
 from relay_dagster.runs.ports import AttemptState, Removed
-from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings
+from relay_dagster.transfers.webhook_calls import WebhookClient
+from relay_dagster.transfers.webhook_sender import Sender
 from relay_dagster.webhooks.changes import added
-from relay_dagster.webhooks.delivery.calls import WebhookClient
-from relay_dagster.webhooks.delivery.sender import Sender
 from relay_dagster.webhooks.model import SUBSCRIBABLE, DeliveryAttempt
 from relay_dagster.wiring import Platform, connect, poll_schedule
 from support.bootstrapped_aws import bootstrapped_aws

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 import time
 
+from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.orchestration.build import platform_for_ticks
-from relay_dagster.triggers.ticks.check import take_due
 
 POLL_SECONDS = 0.2
 

@@ -12,6 +12,7 @@ import pytest
 
 from relay_dagster.drain import Deadline
 from relay_dagster.execution.run_files import remove_superseded
+from relay_dagster.ledger.runs import RunService
 from relay_dagster.maintenance.housekeeping import (
     Occasion,
     Round,
@@ -22,7 +23,6 @@ from relay_dagster.runs.errors import JobExpiredError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.service import RunService
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.fakes import FakeClock, embedded_platform, published_outcome

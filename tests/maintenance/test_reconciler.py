@@ -14,12 +14,12 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.execution.run_files import published_key, state_key
+from relay_dagster.ledger.runs import RunService
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.ports import AttemptState, utc_now
-from relay_dagster.runs.service import RunService
 from relay_dagster.tenants.audit import Action, ActorKind
 from relay_dagster.wiring import poll_schedule
 from support.builders import config_document

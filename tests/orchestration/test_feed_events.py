@@ -14,6 +14,7 @@ import pytest
 from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.feeds.pointer import FeedPointer
+from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.maintenance.housekeeping import scheduled_feeds
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.dagster_history import DagsterHistory
@@ -25,7 +26,6 @@ from relay_dagster.orchestration.feed_events import (
 )
 from relay_dagster.runs.model import Release
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.ticks.check import take_due
 from relay_dagster.wiring import Platform
 from support.builders import feed
 from support.dagster_storages import STORAGES

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from alarms import AlarmPlan, set_up_alarms
 from relay_dagster.drain import Deadline
+from relay_dagster.intake.uploads import UploadTick
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.housekeeping import scheduled_feeds
 from relay_dagster.maintenance.reconciler import ReconcileTick
@@ -29,7 +30,6 @@ from relay_dagster.runs.model import Idempotency, NewRun
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.tenants.deletion import SWEPT_AFTER, TenantState
-from relay_dagster.triggers.ticks.uploads import UploadTick
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.builders import feed, vendor_document

@@ -24,17 +24,17 @@ from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.tenant_store import PauseStore, TenantStore
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.intake.trigger_check import take_due
+from relay_dagster.intake.uploads import UploadTick
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.duties import keep_house
 from relay_dagster.runs.model import Trigger
 from relay_dagster.runs.ports import AttemptState, utc_now
 from relay_dagster.tenants.deletion import TenantState
+from relay_dagster.transfers.puller import Puller
+from relay_dagster.transfers.webhook_sender import Sender
 from relay_dagster.triggers.pulls import asked
-from relay_dagster.triggers.ticks.check import take_due
-from relay_dagster.triggers.ticks.puller import Puller
-from relay_dagster.triggers.ticks.uploads import UploadTick
-from relay_dagster.webhooks.delivery.sender import Sender
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.builders import vendor_document

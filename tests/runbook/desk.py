@@ -13,9 +13,9 @@ import httpx
 from integration import sample_tenant
 from integration.installation import Installation
 from integration.waiting import wait_for
+from relay_dagster.ledger.runs import RunService
 from relay_dagster.runs.model import NewRun
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.service import RunService
 from support.builders import feed
 
 GOOD_FEED = feed("A-1,5,10.00", "A-2,0,4.50")

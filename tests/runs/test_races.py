@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from relay_dagster.external_errors import ThrottledError
+from relay_dagster.ledger.runs import RunService
 from relay_dagster.runs.errors import CommitLostError, JobConflictError, TenantBusyError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, RunRecord
-from relay_dagster.runs.service import RunService
 from relay_dagster.runs.transitions import adopted, is_job_of, started_by_hand
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, embedded_platform

@@ -12,7 +12,7 @@ import pytest
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import next_action
-from relay_dagster.feeds import service as rules
+from relay_dagster.ledger import feeds as rules
 from relay_dagster.runs import transitions
 from relay_dagster.runs.errors import HoldMismatchError, RunError, RunNotHeldError
 from relay_dagster.runs.job_message import Job

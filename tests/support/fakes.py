@@ -19,8 +19,8 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.job_queue import JobQueue, Message
 from relay_dagster.devstack.moto_server import serving
 from relay_dagster.execution.run_files import publish, published_key
+from relay_dagster.ledger.runs import RunService
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
-from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect, poll_schedule
 from support.bootstrapped_aws import bootstrapped, bootstrapped_aws, put_back

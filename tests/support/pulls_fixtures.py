@@ -1,4 +1,4 @@
-"""A platform whose pulls may lead to this machine, and a world of pulls on it for each test."""
+"""A platform whose transfers may lead to this machine, and a world of pulls on it for each test."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,9 @@ from support.pulls_world import PullsWorld, pulls_world
 def served(request: pytest.FixtureRequest) -> Iterator[Platform]:
     """Start the platform once; a module may say how many bytes a file may have."""
     limit = getattr(request.module, "MAX_FEED_BYTES", 2 << 30)
-    with served_platform(pull_allow_loopback=True, max_feed_bytes=limit) as platform:
+    with served_platform(
+        pull_allow_loopback=True, webhook_allow_loopback=True, max_feed_bytes=limit
+    ) as platform:
         assert platform.clients.secrets  # made while its variables are there
         yield platform
 

@@ -16,9 +16,9 @@ import trustme
 
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.dynamodb.trigger_store import PullStore
+from relay_dagster.intake.trigger_check import take_due
+from relay_dagster.transfers.puller import Puller
 from relay_dagster.triggers.pulls import PullState
-from relay_dagster.triggers.ticks.check import take_due
-from relay_dagster.triggers.ticks.puller import Puller
 from relay_dagster.webhooks.model import Event
 from relay_dagster.wiring import Platform
 from support.builders import config_document, vendor_document

@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.intake.trigger_check import take_due
+from relay_dagster.intake.uploads import UploadTick
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.triggers.rules import TriggerState
-from relay_dagster.triggers.ticks.check import take_due
-from relay_dagster.triggers.ticks.uploads import UploadTick
 from relay_dagster.wiring import Platform
 from support.builders import config_document, vendor_document
 from support.fakes import FakeClock, embedded_platform, served_platform, timed

@@ -17,11 +17,11 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.ledger.runs import RunService
 from relay_dagster.runs.errors import CommitLostError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, Outcome, Release, RunRecord
 from relay_dagster.runs.ports import Change
-from relay_dagster.runs.service import RunService
 from relay_dagster.webhooks.model import Event
 from relay_dagster.wiring import Platform
 from support.fakes import FakeClock, embedded_platform, held_outcome, published_outcome

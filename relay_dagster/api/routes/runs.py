@@ -1,6 +1,6 @@
 """Runs: asked for, looked at, cancelled; and links to what they wrote.
 
-HTTP alone: how a run is submitted is ``runs/submission.py``, how it changes is the ledger.
+HTTP alone: how a run is submitted is ``ledger/submission.py``, how it changes is the ledger.
 """
 
 import hashlib

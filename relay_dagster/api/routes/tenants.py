@@ -1,7 +1,7 @@
 """Tenants and their configs, stored as versions, none of which is overwritten; deletions; pauses.
 
 A config is judged here before it is stored, by the engine's own rules; a run judges it again. A
-deletion stops at once what ``tenants/closing.py`` says; what is removed then, and when, is
+deletion stops at once what ``ledger/closing.py`` says; what is removed then, and when, is
 ``maintenance/deletion.py``.
 """
 

@@ -2,7 +2,7 @@
 
 Every version of a config is kept as it was stored; two writers at once never share one. Whether a
 text is a valid config is not asked when it is stored. A pause is ``PAUSE#<tenant_id>``, of all
-``PAUSE#``; what it stops is decided in ``runs/submission.py``.
+``PAUSE#``; what it stops is decided in ``ledger/submission.py``.
 """
 
 import threading

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers import pulls as rules
-from relay_dagster.triggers.ticks.check import take_due
 from support.api_world import TENANT, ApiWorld, assert_problem
 from support.builders import vendor_document
 

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from relay_dagster.intake.uploads import UploadTick
 from relay_dagster.runs.model import Trigger
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.ticks.uploads import UploadTick
 from support.api_world import ApiWorld, assert_problem, paths_of
 from support.builders import config_document, vendor_document
 from support.fakes import embedded_platform

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from relay_core.domain.records import VendorResult
+from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers.pulls import asked, failed, taken
-from relay_dagster.triggers.ticks.check import take_due
 from support.builders import vendor_document
 from support.page_visitor import HOME, Visitor
 

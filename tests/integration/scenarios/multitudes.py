@@ -25,9 +25,9 @@ from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.job_queue import READ_SECONDS
 from relay_dagster.devstack.processes import CODE
 from relay_dagster.intake.dead_letters import DeadLetters
+from relay_dagster.ledger.runs import RunService
 from relay_dagster.runs.model import LockState, NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.service import RunService
 from support import builders
 
 PURGED = int(os.environ.get("PURGED", "10"))

@@ -1,1 +1,0 @@
-"""Calls to hosts outside: to judged addresses alone, bounded in time and in number."""

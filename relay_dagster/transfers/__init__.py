@@ -1,0 +1,1 @@
+"""Calls to servers that nobody trusts: files that are pulled, and webhooks that are sent."""

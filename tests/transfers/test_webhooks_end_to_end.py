@@ -1,0 +1,149 @@
+"""The whole way: a webhook made by the API, a run that ends, a receiver, and the list of tries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook as Verifier
+from standardwebhooks import WebhookVerificationError
+
+from relay_dagster.runs.model import Release
+from relay_dagster.transfers.webhook_calls import WebhookClient
+from relay_dagster.transfers.webhook_sender import Sender
+from relay_dagster.webhooks.model import SUBSCRIBABLE
+from relay_dagster.wiring import Platform
+from support.api_world import ApiWorld
+from support.fakes import CHANGES, TRIPPED
+from support.receivers import Receiver, answering, receiving
+
+PLACE = "/v1/tenants/acme/webhooks"
+
+
+@pytest.fixture
+def world(served: Platform) -> Iterator[ApiWorld]:
+    """The API over a tenant that no webhook is left of afterwards."""
+    world = ApiWorld(served)
+    world.store_config()
+    yield world
+    for each in world.client.get(PLACE).json()["webhooks"]:
+        world.client.delete(f"{PLACE}/{each['webhook_id']}")
+
+
+def made(world: ApiWorld, receiver: Receiver) -> dict[str, Any]:
+    order = {"url": receiver.url, "events": [str(each) for each in SUBSCRIBABLE]}
+    response = world.client.post(PLACE, json=order)
+    assert response.status_code == 201, response.text
+    webhook: dict[str, Any] = response.json()
+    return webhook
+
+
+def send_all(world: ApiWorld) -> None:
+    Sender(world.platform, WebhookClient(seconds=5)).tick()
+
+
+def told(receiver: Receiver, secret: str) -> list[dict[str, Any]]:
+    """Return what a receiver was sent, each verified, in the order of their instants."""
+    verifier = Verifier(secret)
+    bodies = [verifier.verify(each.body, each.headers) for each in receiver.requests]
+    return sorted(bodies, key=lambda body: (body["timestamp"], body["type"]))
+
+
+def test_each_end_and_each_publication_reaches_the_receiver(world: ApiWorld) -> None:
+    with receiving() as receiver:
+        webhook = made(world, receiver)
+        first = world.succeed(world.post_run().json()["run_id"])
+        held = world.hold(world.post_run().json()["run_id"])
+        assert held.hold is not None
+        decision = Release(held.hold.sha256, held.hold.guard_names, "seen", "ops")
+        world.platform.ledger.feeds.release(held.run_id, decision)
+        failed = world.fail(world.post_run().json()["run_id"])
+        gone = world.post_run().json()["run_id"]
+        world.client.post(f"/v1/runs/{gone}/cancel")
+        world.client.post(
+            "/v1/tenants/acme/feed/rollback",
+            json={"run_id": first.run_id, "reason": "seen"},
+        )
+        send_all(world)
+        bodies = told(receiver, webhook["secret"])
+    assert [(each["type"], each["data"]["run_id"]) for each in bodies] == [
+        ("feed.published", first.run_id),
+        ("run.succeeded", first.run_id),
+        ("run.held", held.run_id),
+        ("feed.published", held.run_id),
+        ("run.succeeded", held.run_id),
+        ("run.failed", failed.run_id),
+        ("run.cancelled", gone),
+        ("feed.published", first.run_id),
+    ]
+    shown = {name: value for name, value in TRIPPED.items() if name != "examples"}
+    assert bodies[2]["data"] == {
+        "run_id": held.run_id,
+        "tenant_id": "acme",
+        "status": "HELD",
+        "error_code": None,
+        "failure_class": None,
+        "counts": None,
+        "changes": {"baseline_run_id": "baseline-run", **CHANGES},
+        "hold": {
+            "sha256": held.hold.sha256,
+            "baseline_run_id": "baseline-run",
+            "guards": [shown],
+        },
+    }
+    assert (bodies[5]["data"]["error_code"], bodies[5]["data"]["failure_class"]) == (
+        "DECODE_ERROR",
+        "vendor_data",
+    )
+    tries = world.client.get(f"{PLACE}/{webhook['webhook_id']}/deliveries").json()[
+        "deliveries"
+    ]
+    assert {
+        (each["status_code"], each["attempt"], each["error"]) for each in tries
+    } == {(204, 1, None)}
+    sent = {request.headers["webhook-id"] for request in receiver.requests}
+    assert {each["delivery_id"] for each in tries} == sent
+    assert len(tries) == len(bodies)
+
+
+def test_a_rotated_secret_and_the_one_before_both_verify_a_test(
+    world: ApiWorld,
+) -> None:
+    with receiving() as receiver:
+        webhook = made(world, receiver)
+        place = f"{PLACE}/{webhook['webhook_id']}"
+        second = world.client.post(f"{place}/secret:rotate").json()["secret"]
+        third = world.client.post(f"{place}/secret:rotate").json()["secret"]
+        delivery_id = world.client.post(f"{place}/test").json()["delivery_id"]
+        send_all(world)
+        for secret in (second, third):
+            (body,) = told(receiver, secret)
+            assert (body["type"], body["data"]["tenant_id"]) == ("webhook.test", "acme")
+        with pytest.raises(WebhookVerificationError):
+            told(receiver, webhook["secret"])
+    assert receiver.requests[0].headers["webhook-id"] == delivery_id
+
+
+def test_a_failure_is_listed_with_the_next_try_and_one_that_is_gone_is_disabled(
+    world: ApiWorld,
+) -> None:
+    with receiving(answering(503)) as receiver:
+        webhook = made(world, receiver)
+        place = f"{PLACE}/{webhook['webhook_id']}"
+        world.client.post(f"{place}/test")
+        send_all(world)
+        (one,) = world.client.get(f"{place}/deliveries").json()["deliveries"]
+        assert (one["event"], one["attempt"], one["status_code"]) == (
+            "webhook.test",
+            1,
+            503,
+        )
+        assert one["next_attempt_at"] > one["at"]
+        assert world.client.get(place).json()["failing_since"] is not None
+        receiver.behave = answering(410)
+        world.client.post(f"{place}/test")
+        send_all(world)
+    shown = world.client.get(place).json()
+    assert (shown["enabled"], shown["disabled_reason"]) == (False, "receiver_gone")
+    assert world.client.post(f"{place}/test").status_code == 409
