@@ -39,7 +39,7 @@ from relay_dagster import tags
 from relay_dagster.devstack.processes import API, CODE, MOTO
 from relay_dagster.drain import Deadline
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.maintenance.housekeeping import (
     Occasion,
     PartitionSync,
@@ -203,7 +203,7 @@ def installed(tenants: int, ended: int) -> Iterator[Scale]:
         clock, settings = Clock(), Settings.from_env()
         platform = connect(settings)
         schedule = poll_schedule(settings)
-        ledger = RunService(platform.runs, schedule, clock=clock, rng=lambda: 0.5)
+        ledger = RunLedger(platform.runs, schedule, clock=clock, rng=lambda: 0.5)
         platform = replace(platform, ledger=ledger)
         _fill(platform, tenants, ended, clock.now)
         stack.start(API, CODE)

@@ -18,7 +18,7 @@ from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.overrides import OverrideStore
 from relay_dagster.aws.secrets import SecretStore
 from relay_dagster.ledger.closing import TenantClosing
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.ledger.submission import Submission
 from relay_dagster.runs.poll_schedule import PollSchedule
 from relay_dagster.settings import Settings
@@ -47,7 +47,7 @@ class Platform:
     objects: ObjectStore
     queue: JobQueue
     metrics: Metrics
-    ledger: RunService
+    ledger: RunLedger
 
     @property
     def submission(self) -> Submission:
@@ -125,7 +125,7 @@ def connect(
         objects=objects,
         queue=JobQueue(clients, settings.queue_url, settings.dlq_url),
         metrics=metrics,
-        ledger=RunService(
+        ledger=RunLedger(
             runs, poll_schedule(settings), keep_published=settings.keep_published
         ),
     )

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.external_errors import ExternalServiceError
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
 from relay_dagster.tenants.audit import SYSTEM, Origin
@@ -26,7 +26,7 @@ class TenantClosing:
     begin: Callable[
         [str, timedelta, Origin], Deletion
     ]  # stores a deletion that is asked for
-    ledger: RunService  # where runs are cancelled
+    ledger: RunLedger  # where runs are cancelled
     runs: RunStore  # what a tenant has under way
     grace: timedelta  # for how long a tenant can be restored
 

@@ -90,11 +90,11 @@ def superseded(record: RunRecord, by: str) -> RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class FeedService:
+class FeedLedger:
     """Every change of a feed pointer."""
 
     runs: RunStore  # where records and pointers are kept
-    change: Callable[..., RunRecord]  # `RunService._change`
+    change: Callable[..., RunRecord]  # `RunLedger._change`
     keep: int  # how many publications of a tenant can be published again
     clock: Callable[[], datetime]  # tells the time, aware
 

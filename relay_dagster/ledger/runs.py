@@ -24,7 +24,7 @@ from relay_dagster.aws.dynamodb.table import Write
 from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.external_errors import ExternalServiceError, ThrottledError
 from relay_dagster.feeds.pointer import FeedUpdate, FeedUpdateOf, no_update
-from relay_dagster.ledger.feeds import FeedService
+from relay_dagster.ledger.feeds import FeedLedger
 from relay_dagster.runs import transitions
 from relay_dagster.runs.errors import (
     CommitLostError,
@@ -59,7 +59,7 @@ from relay_dagster.webhooks.model import events_of
 _MAX_ROUNDS, _BUSY = 20, "too many writers at once"
 
 
-class RunService:
+class RunLedger:
     """The ledger of runs: every change of a run record.
 
     ``keep_published`` publications of a tenant can be published again. The clock is aware, ``rng``
@@ -80,7 +80,7 @@ class RunService:
     ) -> None:
         self.schedule = schedule
         self._runs, self._clock, self._rng = runs, clock, rng
-        self.feeds = FeedService(runs, self._change, keep_published, clock)
+        self.feeds = FeedLedger(runs, self._change, keep_published, clock)
 
     def earlier_run(self, idempotency: Idempotency) -> RunRecord | None:
         """Return the run of an earlier request, or None; else `IdempotencyKeyReusedError`."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from relay_core.domain.errors import ConfigError, RelayError
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.external_errors import ExternalServiceError
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
     QueueUnavailableError,
@@ -33,7 +33,7 @@ _log = event_log()
 class Submission:
     """Submits runs."""
 
-    ledger: RunService  # where records are made
+    ledger: RunLedger  # where records are made
     send: Callable[
         [Job, str | None], str
     ]  # sends a job of a request; returns the message's id

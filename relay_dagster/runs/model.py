@@ -1,7 +1,7 @@
 """What is kept of a run: its record, the tenant's lock, and what was asked for.
 
 Frozen values only. How a record comes to be and changes is `transitions`, who writes
-the change `service`, how it is stored ``aws/dynamodb/run_store.py``.
+the change ``ledger/runs.py``, how it is stored ``aws/dynamodb/run_store.py``.
 """
 
 from collections.abc import Mapping

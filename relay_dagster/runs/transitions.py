@@ -1,6 +1,6 @@
 """The one state machine of a run: the table of statuses and transitions, and the rules of each.
 
-A rule takes a record and returns the next one, or raises why not; it is pure, `service` applies it.
+A rule takes a record and returns the next one, or raises why not; pure; `RunLedger` applies it.
 No rule writes a status itself: `transition` takes it from the table. The rules of a feed that is
 held back are ``ledger/feeds.py``. Notes of a message and of reports change no status.
 """

@@ -23,7 +23,7 @@ from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.run_files import published_key, state_key
 from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.maintenance.reconciler import write_reports
 from relay_dagster.runs.errors import ClaimRefusedError, FenceLostError, TenantBusyError
 from relay_dagster.runs.model import Outcome, RunRecord, Trigger
@@ -174,7 +174,7 @@ class Unheard:
 
 
 def unheard(platform: Platform, metrics: KeptMetrics) -> Platform:
-    ledger = RunService(Unheard(platform.runs))  # type: ignore[arg-type]
+    ledger = RunLedger(Unheard(platform.runs))  # type: ignore[arg-type]
     return replace(platform, ledger=ledger, metrics=metrics)  # type: ignore[arg-type]
 
 

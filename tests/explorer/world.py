@@ -37,7 +37,7 @@ from relay_dagster.execution.run_files import (
 )
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.housekeeping import Occasion, count_holds
 from relay_dagster.maintenance.messages import (
@@ -156,7 +156,7 @@ class World:
         platform, clock = connect(self.settings, clients=clients), self.clock
         database = replace(platform.database, clock=clock)
         schedule = poll_schedule(self.settings)
-        ledger = RunService(platform.runs, schedule, clock=clock, rng=lambda: 0.5)
+        ledger = RunLedger(platform.runs, schedule, clock=clock, rng=lambda: 0.5)
         return replace(
             platform,
             ledger=ledger,

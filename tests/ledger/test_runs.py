@@ -12,7 +12,7 @@ import pytest
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.aws.dynamodb.run_store import RunStore
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.runs.errors import (
     CancelRequestedError,
     ClaimRefusedError,
@@ -58,7 +58,7 @@ def platform(clock: FakeClock) -> Iterator[Platform]:
 
 
 @pytest.fixture
-def ledger(platform: Platform) -> RunService:
+def ledger(platform: Platform) -> RunLedger:
     return platform.ledger
 
 
@@ -71,17 +71,17 @@ def job(tenant_id: str = "acme") -> Job:
 
 
 def reserved(
-    ledger: RunService, tenant_id: str = "acme", **changes: object
+    ledger: RunLedger, tenant_id: str = "acme", **changes: object
 ) -> RunRecord:
     return ledger.reserve(request(tenant_id, **changes)).record
 
 
-def dispatched(ledger: RunService, record: RunRecord, attempt: int = 1) -> RunRecord:
+def dispatched(ledger: RunLedger, record: RunRecord, attempt: int = 1) -> RunRecord:
     return ledger.dispatch(record.run_id, attempt, message_id="m1", receipt_handle="h1")
 
 
 def running(
-    ledger: RunService, record: RunRecord | None = None, attempt: int = 1
+    ledger: RunLedger, record: RunRecord | None = None, attempt: int = 1
 ) -> RunRecord:
     record = record or reserved(ledger)
     dispatched(ledger, record, attempt)
@@ -117,13 +117,13 @@ def test_a_busy_tenant_gets_no_second_run(platform: Platform) -> None:
     assert platform.runs.get(second.run_id) is None
 
 
-def test_tenants_do_not_hold_each_other_up(ledger: RunService) -> None:
+def test_tenants_do_not_hold_each_other_up(ledger: RunLedger) -> None:
     reserved(ledger, "acme")
     assert reserved(ledger, "other").lock_state is LockState.OWNER
 
 
 def test_the_same_key_and_body_lead_to_the_same_run_while_it_is_active(
-    ledger: RunService,
+    ledger: RunLedger,
 ) -> None:
     first = ledger.reserve(request(), KEY)
     second = ledger.reserve(request(), KEY)
@@ -131,14 +131,14 @@ def test_the_same_key_and_body_lead_to_the_same_run_while_it_is_active(
     assert second.record == first.record
 
 
-def test_the_same_key_with_another_body_is_refused(ledger: RunService) -> None:
+def test_the_same_key_with_another_body_is_refused(ledger: RunLedger) -> None:
     first = ledger.reserve(request(), KEY).record
     with pytest.raises(IdempotencyKeyReusedError) as caught:
         ledger.reserve(request(), Idempotency(KEY.id, "another"))
     assert first.run_id in str(caught.value)
 
 
-def test_a_key_is_forgotten_after_a_day(ledger: RunService, clock: FakeClock) -> None:
+def test_a_key_is_forgotten_after_a_day(ledger: RunLedger, clock: FakeClock) -> None:
     first = ledger.reserve(request(), KEY).record
     ledger.request_cancel(first.run_id)
     clock.advance(hours=24)
@@ -146,7 +146,7 @@ def test_a_key_is_forgotten_after_a_day(ledger: RunService, clock: FakeClock) ->
     assert ledger.reserve(request(), KEY).created
 
 
-def test_a_key_leaves_no_trace_where_the_tenant_is_busy(ledger: RunService) -> None:
+def test_a_key_leaves_no_trace_where_the_tenant_is_busy(ledger: RunLedger) -> None:
     reserved(ledger)
     with pytest.raises(TenantBusyError):
         ledger.reserve(request(), KEY)
@@ -154,7 +154,7 @@ def test_a_key_leaves_no_trace_where_the_tenant_is_busy(ledger: RunService) -> N
 
 
 def test_reserving_the_same_run_again_finds_what_got_through(
-    ledger: RunService,
+    ledger: RunLedger,
 ) -> None:
     wanted = request()
     first = ledger.reserve(wanted)
@@ -175,7 +175,7 @@ def test_a_tombstone_is_hidden_final_and_frees_tenant_and_key(
     assert platform.ledger.reserve(request(), KEY).created
 
 
-def test_a_late_message_finds_its_tombstone(ledger: RunService) -> None:
+def test_a_late_message_finds_its_tombstone(ledger: RunLedger) -> None:
     record = reserved(ledger)
     ledger.tombstone(record.run_id)
     assert ledger.adopt(record.job).has_ended
@@ -184,7 +184,7 @@ def test_a_late_message_finds_its_tombstone(ledger: RunService) -> None:
 
 
 def test_a_run_whose_message_arrived_after_all_gets_no_tombstone(
-    ledger: RunService,
+    ledger: RunLedger,
 ) -> None:
     record = reserved(ledger)
     dispatched(ledger, record)
@@ -194,14 +194,14 @@ def test_a_run_whose_message_arrived_after_all_gets_no_tombstone(
 
 
 def test_noting_the_send_keeps_the_handle_of_a_message_that_was_already_received(
-    ledger: RunService,
+    ledger: RunLedger,
 ) -> None:
     record = dispatched(ledger, reserved(ledger))
     assert ledger.mark_sent(record.run_id, "m1").receipt_handle == "h1"
 
 
 def test_a_message_sent_in_place_of_another_voids_the_old_handle(
-    ledger: RunService,
+    ledger: RunLedger,
 ) -> None:
     record = reserved(ledger)
     ledger.note_receive(record.run_id, "m1", "h1")
@@ -213,14 +213,14 @@ def test_a_message_sent_in_place_of_another_voids_the_old_handle(
     )
 
 
-def test_noting_the_send_leaves_a_final_run_alone(ledger: RunService) -> None:
+def test_noting_the_send_leaves_a_final_run_alone(ledger: RunLedger) -> None:
     record = reserved(ledger)
     over = ledger.request_cancel(record.run_id)
     assert ledger.mark_sent(record.run_id, "m1") == over
 
 
 def test_only_one_may_send_what_was_never_sent(
-    ledger: RunService, clock: FakeClock
+    ledger: RunLedger, clock: FakeClock
 ) -> None:
     record = reserved(ledger)
     with pytest.raises(TransitionRefusedError):
@@ -232,7 +232,7 @@ def test_only_one_may_send_what_was_never_sent(
 
 
 def test_a_message_that_waits_in_the_backlog_is_not_sent_again(
-    ledger: RunService, clock: FakeClock
+    ledger: RunLedger, clock: FakeClock
 ) -> None:
     record = reserved(ledger)
     ledger.mark_sent(record.run_id, "m1")
@@ -256,7 +256,7 @@ def test_a_job_sent_straight_to_the_queue_gets_a_record(platform: Platform) -> N
     assert platform.runs.lock("acme").holder == sent.run_id
 
 
-def test_the_same_run_id_with_another_body_is_a_conflict(ledger: RunService) -> None:
+def test_the_same_run_id_with_another_body_is_a_conflict(ledger: RunLedger) -> None:
     record = reserved(ledger, config_version=1)
     with pytest.raises(JobConflictError):
         ledger.adopt(Job(record.run_id, "other", None, 1))
@@ -264,7 +264,7 @@ def test_the_same_run_id_with_another_body_is_a_conflict(ledger: RunService) -> 
         ledger.adopt(Job(record.run_id, "acme", None, 2))
 
 
-def test_a_version_that_was_pinned_later_makes_no_conflict(ledger: RunService) -> None:
+def test_a_version_that_was_pinned_later_makes_no_conflict(ledger: RunLedger) -> None:
     sent = job()
     record = running(ledger, ledger.adopt(sent))
     ledger.pin(record.fence, 4)
@@ -292,7 +292,7 @@ def test_jobs_for_a_busy_tenant_wait_and_run_one_after_the_other(
 
 
 def test_a_job_that_waits_makes_its_tenant_busy_for_new_requests(
-    ledger: RunService,
+    ledger: RunLedger,
 ) -> None:
     first, second = ledger.adopt(job()), ledger.adopt(job())
     ledger.request_cancel(first.run_id)
@@ -310,7 +310,7 @@ def test_a_cancelled_job_waits_no_more(platform: Platform) -> None:
     assert platform.runs.lock("acme").waiters == ()
 
 
-def test_an_attempt_is_dispatched_once(ledger: RunService, clock: FakeClock) -> None:
+def test_an_attempt_is_dispatched_once(ledger: RunLedger, clock: FakeClock) -> None:
     record = dispatched(ledger, reserved(ledger))
     assert (record.attempt, record.dispatched_at, record.status) == (
         1,
@@ -322,9 +322,7 @@ def test_an_attempt_is_dispatched_once(ledger: RunService, clock: FakeClock) -> 
             dispatched(ledger, record, attempt)
 
 
-def test_a_receive_keeps_the_newest_handle(
-    ledger: RunService, clock: FakeClock
-) -> None:
+def test_a_receive_keeps_the_newest_handle(ledger: RunLedger, clock: FakeClock) -> None:
     record = reserved(ledger)
     clock.advance(seconds=5)
     noted = ledger.note_receive(record.run_id, "m1", "h2")
@@ -350,14 +348,14 @@ def test_a_dead_job_without_a_record_gets_one_that_is_poison(
 # --- by the run -------------------------------------------------------------------------------
 
 
-def test_a_claim_starts_the_run(ledger: RunService, clock: FakeClock) -> None:
+def test_a_claim_starts_the_run(ledger: RunLedger, clock: FakeClock) -> None:
     record = running(ledger)
     assert (record.status, record.stage) == (RunStatus.RUNNING, Stage.FETCH_INPUTS)
     assert record.started_at == clock.now
     assert record.dagster_run_id == "dagster-1"
 
 
-def test_one_dagster_run_has_the_attempt(ledger: RunService) -> None:
+def test_one_dagster_run_has_the_attempt(ledger: RunLedger) -> None:
     record = running(ledger)
     assert ledger.claim(record.run_id, 1, "dagster-1") == record
     with pytest.raises(ClaimRefusedError):
@@ -365,7 +363,7 @@ def test_one_dagster_run_has_the_attempt(ledger: RunService) -> None:
 
 
 def test_an_attempt_that_was_not_dispatched_cannot_be_claimed(
-    ledger: RunService,
+    ledger: RunLedger,
 ) -> None:
     record = reserved(ledger)
     with pytest.raises(ClaimRefusedError):
@@ -374,7 +372,7 @@ def test_an_attempt_that_was_not_dispatched_cannot_be_claimed(
         ledger.claim(record.run_id, 1, "dagster-1")
 
 
-def test_stages_go_forward_alone(ledger: RunService) -> None:
+def test_stages_go_forward_alone(ledger: RunLedger) -> None:
     record = running(ledger)
     ahead = ledger.enter_stage(record.fence, Stage.MERGE_PRICE)
     assert ledger.enter_stage(record.fence, Stage.MERGE_PRICE) == ahead
@@ -382,13 +380,13 @@ def test_stages_go_forward_alone(ledger: RunService) -> None:
         ledger.enter_stage(record.fence, Stage.NORMALIZE)
 
 
-def test_only_a_success_is_complete(ledger: RunService) -> None:
+def test_only_a_success_is_complete(ledger: RunLedger) -> None:
     record = running(ledger)
     with pytest.raises(TransitionRefusedError):
         ledger.enter_stage(record.fence, Stage.COMPLETE)
 
 
-def test_the_first_version_that_takes_effect_stays(ledger: RunService) -> None:
+def test_the_first_version_that_takes_effect_stays(ledger: RunLedger) -> None:
     record = running(ledger)
     ledger.pin(record.fence, 4)
     assert ledger.pin(record.fence, 5).config_version == 4
@@ -480,7 +478,7 @@ def test_a_fault_of_the_world_sends_the_run_back_to_the_queue(
 
 
 def test_the_next_attempt_starts_clean_and_keeps_the_first_start(
-    ledger: RunService, clock: FakeClock
+    ledger: RunLedger, clock: FakeClock
 ) -> None:
     first = running(ledger)
     ledger.retry_later(first.fence, "throttled", "SlowDown")
@@ -514,7 +512,7 @@ def test_the_last_attempt_ends_as_poison_in_the_stage_it_reached(
     assert platform.runs.lock("acme").active_run_id is None
 
 
-def test_a_message_of_any_length_fits_into_the_record(ledger: RunService) -> None:
+def test_a_message_of_any_length_fits_into_the_record(ledger: RunLedger) -> None:
     record = running(ledger)
     failure = RunFailure(
         "DECODE_ERROR", "decode error \ud800 " * 100_000, Stage.NORMALIZE
@@ -524,7 +522,7 @@ def test_a_message_of_any_length_fits_into_the_record(ledger: RunService) -> Non
     assert len(failed.error_message) < 21_000
 
 
-STALE: list[tuple[str, Callable[[RunService, RunRecord], object]]] = [
+STALE: list[tuple[str, Callable[[RunLedger, RunRecord], object]]] = [
     (
         "enter_stage",
         lambda ledger, old: ledger.enter_stage(old.fence, Stage.WRITE_OUTPUTS),
@@ -580,7 +578,7 @@ def test_a_run_started_in_dagster_for_a_busy_tenant_leaves_no_record(
 
 
 def test_a_run_started_in_dagster_has_one_attempt_and_no_message(
-    ledger: RunService,
+    ledger: RunLedger,
 ) -> None:
     record = ledger.start_by_hand(str(uuid.uuid4()), "acme")
     over = ledger.retry_later(record.fence, "throttled", "SlowDown")
@@ -600,14 +598,14 @@ def test_a_cancel_before_dispatch_is_done_at_once(platform: Platform) -> None:
     assert platform.runs.lock("acme").active_run_id is None
 
 
-def test_a_cancel_between_attempts_is_done_at_once(ledger: RunService) -> None:
+def test_a_cancel_between_attempts_is_done_at_once(ledger: RunLedger) -> None:
     record = running(ledger)
     ledger.retry_later(record.fence, "throttled", "SlowDown")
     assert ledger.request_cancel(record.run_id).status is RunStatus.CANCELLED
 
 
 def test_a_cancel_of_a_dispatched_run_is_a_wish(
-    ledger: RunService, clock: FakeClock
+    ledger: RunLedger, clock: FakeClock
 ) -> None:
     record = dispatched(ledger, reserved(ledger))
     wished = ledger.request_cancel(record.run_id)
@@ -619,20 +617,20 @@ def test_a_cancel_of_a_dispatched_run_is_a_wish(
     assert ledger.cancel(record.run_id).status is RunStatus.CANCELLED
 
 
-def test_an_attempt_that_nobody_claimed_can_be_lost(ledger: RunService) -> None:
+def test_an_attempt_that_nobody_claimed_can_be_lost(ledger: RunLedger) -> None:
     record = dispatched(ledger, reserved(ledger))
     back = ledger.lose_attempt(record, "dagster_run_gone", "no Dagster run")
     assert (back.status, back.is_dispatched) == (RunStatus.QUEUED, False)
 
 
-def test_an_attempt_that_was_claimed_meanwhile_is_not_lost(ledger: RunService) -> None:
+def test_an_attempt_that_was_claimed_meanwhile_is_not_lost(ledger: RunLedger) -> None:
     seen = dispatched(ledger, reserved(ledger))
     ledger.claim(seen.run_id, 1, "dagster-1")
     with pytest.raises(FenceLostError):
         ledger.lose_attempt(seen, "dagster_run_gone", "no Dagster run")
 
 
-FINAL: list[tuple[str, Callable[[RunService, RunRecord], object]]] = [
+FINAL: list[tuple[str, Callable[[RunLedger, RunRecord], object]]] = [
     *STALE,
     ("dispatch", lambda ledger, old: dispatched(ledger, old, old.attempt + 1)),
     ("claim", lambda ledger, old: ledger.claim(old.run_id, old.attempt, "dagster-1")),
@@ -641,7 +639,7 @@ FINAL: list[tuple[str, Callable[[RunService, RunRecord], object]]] = [
     ("cancel", lambda ledger, old: ledger.cancel(old.run_id)),
     ("poison", lambda ledger, old: ledger.poison(old.run_id, "late")),
 ]
-ENDS: list[tuple[str, Callable[[RunService, RunRecord], RunRecord]]] = [
+ENDS: list[tuple[str, Callable[[RunLedger, RunRecord], RunRecord]]] = [
     ("SUCCEEDED", lambda ledger, record: ledger.succeed(record.fence, Outcome())),
     ("FAILED", lambda ledger, record: ledger.fail(record.fence, FAILURE)),
     ("CANCELLED", lambda ledger, record: ledger.cancel(record.run_id)),
@@ -651,7 +649,7 @@ ENDS: list[tuple[str, Callable[[RunService, RunRecord], RunRecord]]] = [
 
 @pytest.mark.parametrize("end", [pytest.param(e, id=name) for name, e in ENDS])
 def test_a_final_run_is_never_unfinished(
-    platform: Platform, end: Callable[[RunService, RunRecord], RunRecord]
+    platform: Platform, end: Callable[[RunLedger, RunRecord], RunRecord]
 ) -> None:
     record = running(platform.ledger)
     over = end(platform.ledger, record)
@@ -685,7 +683,7 @@ def test_poison_is_acknowledged_once_it_is_in_the_dlq(platform: Platform) -> Non
     assert settled.due_queue is DueQueue.DEAD_LETTER
 
 
-def test_a_run_that_goes_on_is_not_acknowledged(ledger: RunService) -> None:
+def test_a_run_that_goes_on_is_not_acknowledged(ledger: RunLedger) -> None:
     record = reserved(ledger)
     with pytest.raises(TransitionRefusedError):
         ledger.acknowledge(record.run_id)
@@ -702,7 +700,7 @@ def test_a_run_that_goes_on_is_not_acknowledged(ledger: RunService) -> None:
     ids=["succeed", "fail"],
 )
 def test_a_run_that_ends_itself_has_written_its_reports(
-    ledger: RunService, end: Callable[[RunService, RunRecord], RunRecord]
+    ledger: RunLedger, end: Callable[[RunLedger, RunRecord], RunRecord]
 ) -> None:
     assert not end(ledger, running(ledger)).needs_reports
 
@@ -722,9 +720,9 @@ class CountedReads:
         return self._runs.get(run_id)
 
 
-def counted(platform: Platform) -> tuple[RunService, CountedReads]:
+def counted(platform: Platform) -> tuple[RunLedger, CountedReads]:
     runs = CountedReads(platform.runs)
-    return RunService(runs), runs
+    return RunLedger(runs), runs
 
 
 def test_a_record_that_is_known_is_written_without_being_read(
@@ -791,7 +789,7 @@ def test_entering_the_stage_that_a_run_is_in_looks_at_the_fence(
         platform.ledger.enter_stage(known.fence, known.stage)
 
 
-def test_reports_are_noted_on_a_final_run(ledger: RunService) -> None:
+def test_reports_are_noted_on_a_final_run(ledger: RunLedger) -> None:
     over = ledger.cancel(running(ledger).run_id)
     assert over.needs_reports
     noted = ledger.note_reports(over.run_id, Outcome(artifacts={"run_summary": "k"}))
@@ -799,7 +797,7 @@ def test_reports_are_noted_on_a_final_run(ledger: RunService) -> None:
     assert noted.artifacts == {"run_summary": "k"}
 
 
-def test_a_run_without_a_record_is_named(ledger: RunService) -> None:
+def test_a_run_without_a_record_is_named(ledger: RunLedger) -> None:
     run_id = str(uuid.uuid4())
     with pytest.raises(UnknownRunError, match=run_id):
         ledger.request_cancel(run_id)

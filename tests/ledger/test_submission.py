@@ -15,7 +15,7 @@ from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.tenant_store import ParsedConfigs, StoredConfig
 from relay_dagster.external_errors import ThrottledError, UnreachableError
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.ledger.submission import Submission
 from relay_dagster.runs.errors import (
     QueueUnavailableError,
@@ -221,7 +221,7 @@ def test_a_run_that_was_over_before_its_message_was_noted_is_returned_as_it_is(
 
 
 def test_a_message_that_cannot_be_noted_is_on_its_way(platform: Platform) -> None:
-    class CannotNote(RunService):
+    class CannotNote(RunLedger):
         def mark_sent(
             self, run_id: str, message_id: str, *, known: RunRecord | None = None
         ) -> RunRecord:

@@ -12,7 +12,7 @@ import pytest
 
 from relay_dagster.drain import Deadline
 from relay_dagster.execution.run_files import remove_superseded
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.maintenance.housekeeping import (
     Occasion,
     Round,
@@ -120,7 +120,7 @@ def test_a_feed_that_is_pushed_out_late_stays_a_day_longer_with_its_record(
 ) -> None:
     platform, first = world.platform, publish(world)
     clock = FakeClock(utc_now() + 3 * DAYS)
-    ledger = RunService(platform.runs, keep_published=2, clock=clock)
+    ledger = RunLedger(platform.runs, keep_published=2, clock=clock)
     world.platform = replace(platform, ledger=ledger)
     for _ in range(2):
         publish(world)

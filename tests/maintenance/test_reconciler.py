@@ -14,7 +14,7 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.execution.run_files import published_key, state_key
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.runs.job_message import Job
@@ -297,7 +297,7 @@ def test_a_run_that_has_more_attempts_than_are_allowed_by_now_ends_as_poison(
     record = world.executing(STATUS.FAILURE)
     world.ticks(20)
     fewer = world.platform.settings.model_copy(update={"max_attempts": 1})
-    ledger = RunService(world.platform.runs, poll_schedule(fewer), clock=world.clock)
+    ledger = RunLedger(world.platform.runs, poll_schedule(fewer), clock=world.clock)
     world.platform = replace(world.platform, settings=fewer, ledger=ledger)
     world.clock.advance(seconds=20)
     assert world.take_in() == []

@@ -13,7 +13,7 @@ import httpx
 from integration import sample_tenant
 from integration.installation import Installation
 from integration.waiting import wait_for
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.runs.model import NewRun
 from relay_dagster.runs.ports import utc_now
 from support.builders import feed
@@ -68,7 +68,7 @@ class Desk:
 
     def run_in(self, hours: int) -> dict[str, Any]:
         """Return an ended run that is asked for so many hours from now, when uploads are older."""
-        ahead = RunService(
+        ahead = RunLedger(
             self.relay.aws.runs, clock=lambda: utc_now() + timedelta(hours=hours)
         )
         wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id=self.tenant)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from relay_dagster.external_errors import ThrottledError
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.runs.errors import CommitLostError, JobConflictError, TenantBusyError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, RunRecord
@@ -48,9 +48,9 @@ class RivalFirst:
         return record
 
 
-def service(platform: Platform, rival: Callable[[], object]) -> RunService:
+def service(platform: Platform, rival: Callable[[], object]) -> RunLedger:
     records: Any = RivalFirst(platform.runs, rival)
-    return RunService(records, clock=lambda: NOW)
+    return RunLedger(records, clock=lambda: NOW)
 
 
 def test_of_two_requests_with_one_key_the_slower_gets_the_other_s_run(
@@ -112,7 +112,7 @@ class AlwaysLate(RivalFirst):
 def test_a_round_that_is_lost_is_made_again(platform: Platform) -> None:
     record = platform.ledger.reserve(new_run()).record
     late: Any = AlwaysLate(platform.runs, 3)
-    sent = RunService(late).mark_sent(record.run_id, "m", known=record)
+    sent = RunLedger(late).mark_sent(record.run_id, "m", known=record)
     assert (sent.message_id, late.times) == ("m", -1)
     assert platform.runs.get(record.run_id) == sent
 
@@ -122,7 +122,7 @@ def test_losing_without_end_is_a_throttle_that_names_the_run(
 ) -> None:
     record = platform.ledger.reserve(new_run()).record
     late: Any = AlwaysLate(platform.runs, 10_000)
-    ledger = RunService(late)
+    ledger = RunLedger(late)
     job = Job(str(uuid.uuid4()), "acme")
     for run_id, act in {
         record.run_id: lambda: ledger.mark_sent(record.run_id, "m"),
@@ -141,7 +141,7 @@ def test_a_refusal_is_no_lost_round(platform: Platform) -> None:
     platform.ledger.reserve(new_run())
     late: Any = AlwaysLate(platform.runs, 0)
     with pytest.raises(TenantBusyError):
-        RunService(late).reserve(new_run())
+        RunLedger(late).reserve(new_run())
     assert late.times == -1
 
 

@@ -19,7 +19,7 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.job_queue import JobQueue, Message
 from relay_dagster.devstack.moto_server import serving
 from relay_dagster.execution.run_files import publish, published_key
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect, poll_schedule
@@ -103,7 +103,7 @@ def embedded_platform(
 def timed(platform: Platform, clock: FakeClock) -> Platform:
     """Return a platform whose ledger tells the time by a clock and spreads no back-off."""
     settings = platform.settings
-    ledger = RunService(
+    ledger = RunLedger(
         platform.runs,
         poll_schedule(settings),
         clock=clock,

@@ -17,7 +17,7 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.external_errors import ExternalServiceError
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.runs.errors import CommitLostError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, Outcome, Release, RunRecord
@@ -360,7 +360,7 @@ def test_an_end_whose_answer_was_lost_leaves_one(
     record = running(platform)
     runs = RunStore(Database.of(OverlookedClients(platform.clients), platform.settings))
     outcome = published_outcome(platform, record)
-    ended = RunService(runs, clock=clock).succeed(record.fence, outcome)
+    ended = RunLedger(runs, clock=clock).succeed(record.fence, outcome)
     assert ended == platform.runs.get(record.run_id)
     assert types_and_runs(events_told(platform)) == {
         ("run.succeeded", record.run_id),

@@ -25,7 +25,7 @@ from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.job_queue import READ_SECONDS
 from relay_dagster.devstack.processes import CODE
 from relay_dagster.intake.dead_letters import DeadLetters
-from relay_dagster.ledger.runs import RunService
+from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.runs.model import LockState, NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
 from support import builders
@@ -91,7 +91,7 @@ def a_stray_lies_among_300_dead_letters(relay: Installation) -> str:
     letter = relay.aws.clients.sqs.send_message(
         QueueUrl=queue.dlq_url, MessageBody=record.job.body()
     )
-    tomorrow = RunService(relay.aws.runs, clock=lambda: utc_now() + timedelta(days=1))
+    tomorrow = RunLedger(relay.aws.runs, clock=lambda: utc_now() + timedelta(days=1))
     tomorrow.mark_sent(record.run_id, letter["MessageId"])
     moved = time.monotonic()
     record = relay.wait_final(record.run_id, within=60 + RUN_SECONDS)
