@@ -14,12 +14,12 @@ from pydantic import ValidationError
 
 from relay_dagster.client import errors
 from relay_dagster.client.links import TIMEOUT, certificates, is_here, reason_of
-from relay_dagster.wire.base import Answer, Page
+from relay_dagster.wire.base import Page, ResponseBody
 from relay_dagster.wire.runs import Run, RunDetails, RunList
 from relay_dagster.wire.tenants import ListedTenant, Tenant, TenantList
 
 JSON = {"Content-Type": "application/json"}
-_Answer = TypeVar("_Answer", bound=Answer)
+_Body = TypeVar("_Body", bound=ResponseBody)
 _Page = TypeVar("_Page", bound=Page)
 
 
@@ -134,7 +134,7 @@ class ApiClient:
 
     # --- for calls that stand elsewhere ---------------------------------------------------------
 
-    def ask(self, model: type[_Answer], method: str, path: str, **sent: Any) -> _Answer:
+    def ask(self, model: type[_Body], method: str, path: str, **sent: Any) -> _Body:
         """Return the answer to a request as its model; `UnexpectedAnswerError`: it is none."""
         return read_answer(model, self.send(method, path, **sent))
 
@@ -195,7 +195,7 @@ def _json(response: httpx.Response) -> dict[str, Any]:
     raise _foreign(response)
 
 
-def read_answer(model: type[_Answer], response: httpx.Response) -> _Answer:
+def read_answer(model: type[_Body], response: httpx.Response) -> _Body:
     """Return what an answer says; `UnexpectedAnswerError` where it does not say that."""
     try:
         return model.model_validate(_json(response))

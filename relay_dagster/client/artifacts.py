@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import Field
 
-from relay_dagster.wire.base import Answer
+from relay_dagster.wire.base import ResponseBody
 
 
-class RunSummary(Answer):
+class RunSummary(ResponseBody):
     """``run_summary.json``: what came in and what came out."""
 
     vendor_record_counts: dict[str, int] = Field(default_factory=dict)
@@ -24,7 +24,7 @@ class RunSummary(Answer):
     limits: dict[str, int] = Field(default_factory=dict)
 
 
-class PinnedInput(Answer):
+class PinnedInput(ResponseBody):
     """A vendor's input, as a run has pinned it, and what it used of the vendor."""
 
     status: str
@@ -37,26 +37,26 @@ class PinnedInput(Answer):
     age_hours: int | None = None
 
 
-class PinnedOverrides(Answer):
+class PinnedOverrides(ResponseBody):
     """The overrides that a run uses, as it has pinned them."""
 
     sha256: str
 
 
-class InputManifest(Answer):
+class InputManifest(ResponseBody):
     """``input_manifest.json``: which file each vendor's input is, and which overrides are used."""
 
     overrides: PinnedOverrides | None = None
     vendors: dict[str, PinnedInput]
 
 
-class ConfigSnapshot(Answer):
+class ConfigSnapshot(ResponseBody):
     """``config_snapshot.json``: the config as it took effect."""
 
     tenant_config: dict[str, Any]
 
 
-class ReportEntry(Answer):
+class ReportEntry(ResponseBody):
     """One entry of ``errors.json``."""
 
     error_code: str
@@ -65,7 +65,7 @@ class ReportEntry(Answer):
     row_number: int | None = None
 
 
-class CauseSample(Answer):
+class CauseSample(ResponseBody):
     """A cell, or a record, that is rejected."""
 
     row_number: int
@@ -74,7 +74,7 @@ class CauseSample(Answer):
     sheet_row: int | None = None
 
 
-class Cause(Answer):
+class Cause(ResponseBody):
     """Cells of one column, or whole records, that are rejected alike."""
 
     error_code: str
@@ -86,7 +86,7 @@ class Cause(Answer):
     what_to_do: str
 
 
-class ErrorReport(Answer):
+class ErrorReport(ResponseBody):
     """``errors.json``: what went wrong in a run, or was worth a warning."""
 
     counts: dict[str, int]

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from relay_core.domain.destination import is_loopback
 from relay_dagster.client.errors import GoneError, NoAnswerError, UnexpectedAnswerError
-from relay_dagster.wire.base import Answer
+from relay_dagster.wire.base import ResponseBody
 from relay_dagster.wire.tenants import UploadLink
 
 TIMEOUT = httpx.Timeout(60, connect=10)
@@ -27,7 +27,7 @@ _NAMED_BY = (
     "the API names that host in links, "
     "RELAY_PUBLIC_S3_ENDPOINT_URL of its environment changes it"
 )
-_Report = TypeVar("_Report", bound=Answer)
+_Report = TypeVar("_Report", bound=ResponseBody)
 certificates = cache(httpx.create_ssl_context)
 """Those of authorities: reading them takes longer than a small file."""
 

@@ -21,12 +21,12 @@ from relay_dagster.client.errors import ClientError, GoneError, RefusedError
 from relay_dagster.client.links import download_to, read_report
 from relay_dagster.client.session import Session
 from relay_dagster.mapped_files import InputFile
-from relay_dagster.wire.base import Answer
+from relay_dagster.wire.base import ResponseBody
 from relay_dagster.wire.runs import Run
 
 DIFFERENT = 3
 """The exit status where something is not the same."""
-_File = TypeVar("_File", bound=Answer)
+_File = TypeVar("_File", bound=ResponseBody)
 
 
 class NotReplayableError(ClientError):

@@ -43,7 +43,7 @@ _Expiry = Annotated[
 ]
 
 
-class KeyOrder(base.Order):
+class KeyRequest(base.RequestBody):
     """The body of `POST /v1/tenants/{tenant_id}/api-keys`."""
 
     name: (
@@ -60,14 +60,14 @@ class KeyOrder(base.Order):
     _no_repeats = field_validator("scopes")(base.each_once("scope"))
 
 
-class NewTenantKey(base.Answer):
+class NewTenantKey(base.ResponseBody):
     """A key of a tenant, shown this once."""
 
     key_id: str
     api_key: str
 
 
-class ListedKey(base.Answer):
+class ListedKey(base.ResponseBody):
     """A key of a tenant, without its secret."""
 
     key_id: str
@@ -90,21 +90,21 @@ class KeyList(base.Page):
     next_cursor: base.NextCursor
 
 
-class FeedLinkOrder(base.Order):
+class FeedLinkRequest(base.RequestBody):
     """The body of `POST /v1/tenants/{tenant_id}/feed-links`."""
 
     name: _Name
     expires_at: _Expiry = None
 
 
-class NewFeedLink(base.Answer):
+class NewFeedLink(base.ResponseBody):
     """A link to a tenant's feed, shown this once."""
 
     link_id: str
     url: str
 
 
-class ListedFeedLink(base.Answer):
+class ListedFeedLink(base.ResponseBody):
     """A link to a tenant's feed, without its token."""
 
     link_id: str
@@ -115,13 +115,13 @@ class ListedFeedLink(base.Answer):
     last_used_at: datetime | None = Field(description="Noted at most once an hour.")
 
 
-class FeedLinkList(base.Answer):
+class FeedLinkList(base.ResponseBody):
     """A tenant's links to its feed, the oldest first."""
 
     feed_links: list[ListedFeedLink]
 
 
-class SupplierLinkOrder(base.Order):
+class SupplierLinkRequest(base.RequestBody):
     """The body of `POST /v1/tenants/{tenant_id}/supplier-links`."""
 
     vendor_id: base.Id
@@ -165,7 +165,7 @@ def _of_bytes(value: SecretStr) -> SecretStr:
     return value
 
 
-class SecretOrder(base.Order):
+class SecretRequest(base.RequestBody):
     """The body of `PUT` of a secret."""
 
     value: Annotated[SecretStr, AfterValidator(_of_bytes)] = Field(
@@ -178,7 +178,7 @@ class SecretOrder(base.Order):
     )
 
 
-class ListedSecret(base.Answer):
+class ListedSecret(base.ResponseBody):
     """A secret, without its value."""
 
     name: str
@@ -187,13 +187,13 @@ class ListedSecret(base.Answer):
     updated_at: datetime = Field(description="Since when it has its value.")
 
 
-class SecretList(base.Answer):
+class SecretList(base.ResponseBody):
     """A tenant's secrets, by name."""
 
     secrets: list[ListedSecret]
 
 
-class AuditActor(base.Answer):
+class AuditActor(base.ResponseBody):
     """Who acted; `id` is the key's id, an admin key's name, or who ran the command."""
 
     kind: Annotated[ActorKind, base.Open()]
@@ -201,7 +201,7 @@ class AuditActor(base.Answer):
     name: str
 
 
-class AuditItem(base.Answer):
+class AuditItem(base.ResponseBody):
     """One act."""
 
     audit_id: str = Field(description="Ids sort by time.")

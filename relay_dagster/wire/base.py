@@ -61,7 +61,7 @@ def each_once(noun: str) -> Callable[[Any], Any]:
     return refuse_repeated
 
 
-class Order(BaseModel):
+class RequestBody(BaseModel):
     """A request's body; a field that is not known is a fault."""
 
     model_config = ConfigDict(
@@ -69,7 +69,7 @@ class Order(BaseModel):
     )
 
 
-class Answer(BaseModel):
+class ResponseBody(BaseModel):
     """An answer, or a part of one.
 
     The API sends every field. A default is for a client whose API is older than the field.
@@ -117,7 +117,7 @@ class Answer(BaseModel):
         return {**self._sent}
 
 
-class Page(Answer):
+class Page(ResponseBody):
     """A part of a list, and where the next one begins."""
 
     if TYPE_CHECKING:
@@ -144,14 +144,14 @@ class Open:
 # --- errors, and how the API itself stands --------------------------------------------------------
 
 
-class Fault(Answer):
+class Fault(ResponseBody):
     """One thing wrong with what was sent."""
 
     path: str = Field(examples=["vendors.1.parser.delimiter"])
     message: str
 
 
-class Problem(Answer):
+class Problem(ResponseBody):
     """The body of every error (RFC 9457)."""
 
     model_config = ConfigDict(
@@ -170,20 +170,20 @@ class Problem(Answer):
     )
 
 
-class Health(Answer):
+class Health(ResponseBody):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
 
 
-class Dependency(Answer):
+class Dependency(ResponseBody):
     """The state of one dependency of the API."""
 
     state: str = Field(examples=["ok", "unreachable", "queue_misconfigured"])
     details: list[str] = Field([])
 
 
-class Readiness(Answer):
+class Readiness(ResponseBody):
     """All dependencies answer as they must."""
 
     status: Literal["ready"] = "ready"

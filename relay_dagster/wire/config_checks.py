@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from relay_dagster.wire.base import Answer, Fault, Open
+from relay_dagster.wire.base import Fault, Open, ResponseBody
 
 VendorCheckStatus = Literal["read", "missing", "unreadable", "not_looked_at"]
 
 
-class MissingHeaderFound(Answer):
+class MissingHeaderFound(ResponseBody):
     """A column that the file does not give."""
 
     column: str = Field(description="The canonical column.", examples=["cost"])
@@ -22,7 +22,7 @@ class MissingHeaderFound(Answer):
     )
 
 
-class Guesses(Answer):
+class Guesses(ResponseBody):
     """How the file is probably written: the config's own options where nothing speaks against."""
 
     format: str
@@ -36,7 +36,7 @@ class Guesses(Answer):
     currency_symbols: list[str]
 
 
-class RefusedCells(Answer):
+class RefusedCells(ResponseBody):
     """Cells that are refused for one reason; the row and the text are those of the first."""
 
     error_code: str = Field(examples=["invalid_decimal"])
@@ -54,7 +54,7 @@ class RefusedCells(Answer):
     value: str = Field(examples=["4,20"])
 
 
-class HeadReading(Answer):
+class HeadReading(ResponseBody):
     """A run's reading of the rows that were looked at."""
 
     usable: bool = Field(description="Whether a run would take the file.")
@@ -67,7 +67,7 @@ class HeadReading(Answer):
     error_message: str | None = None
 
 
-class HeaderCandidate(Answer):
+class HeaderCandidate(ResponseBody):
     """A header that could be a column that no header surely is."""
 
     column: str = Field(description="The canonical column.", examples=["cost"])
@@ -78,7 +78,7 @@ class HeaderCandidate(Answer):
     samples: list[str] = Field(description="The first cells under it that differ.")
 
 
-class DoubtFound(Answer):
+class DoubtFound(ResponseBody):
     """Something that is valid, and probably not meant."""
 
     code: str = Field("config", examples=["same_sku"])
@@ -89,7 +89,7 @@ class DoubtFound(Answer):
     message: str
 
 
-class VendorCheck(Answer):
+class VendorCheck(ResponseBody):
     """A vendor's latest upload."""
 
     vendor_id: str
@@ -120,7 +120,7 @@ class VendorCheck(Answer):
     )
 
 
-class Operation(Answer):
+class Operation(ResponseBody):
     """A step of a JSON Patch (RFC 6902)."""
 
     op: Annotated[Literal["add", "replace"], Open()]
@@ -131,7 +131,7 @@ class Operation(Answer):
     value: Any = Field(examples=[";"])
 
 
-class ConfigCheck(Answer):
+class ConfigCheck(ResponseBody):
     """The faults and the doubts of a config that was not stored."""
 
     tenant_id: str

@@ -23,7 +23,7 @@ Reason = Annotated[
 _Stage = Annotated[Stage, base.Open()]
 
 
-class RunOrder(base.Order):
+class RunRequest(base.RequestBody):
     """The body of `POST /v1/runs`."""
 
     tenant_id: base.Id
@@ -37,7 +37,7 @@ class RunOrder(base.Order):
     _no_repeats = field_validator("vendors")(base.each_once("vendor"))
 
 
-class ReleaseOrder(base.Order):
+class ReleaseRequest(base.RequestBody):
     """The body of `POST /v1/runs/{run_id}/release`."""
 
     sha256: Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -47,14 +47,14 @@ class ReleaseOrder(base.Order):
     reason: Reason
 
 
-class RollbackOrder(base.Order):
+class RollbackRequest(base.RequestBody):
     """The body of `POST /v1/tenants/{tenant_id}/feed/rollback`."""
 
     run_id: base.Id
     reason: Reason
 
 
-class HeldFeed(base.Answer):
+class HeldFeed(base.ResponseBody):
     """Why a run's feed is held back."""
 
     sha256: str = Field(description="Of the feed; a release names it.")
@@ -69,7 +69,7 @@ class HeldFeed(base.Answer):
         return tuple(dict.fromkeys(str(each.get("guard")) for each in self.guards))
 
 
-class FeedChanges(base.Answer):
+class FeedChanges(base.ResponseBody):
     """How many SKUs a feed changes against the published one; from `price_up` on, of both."""
 
     baseline_run_id: str = Field(description="The run whose feed it was compared with.")
@@ -84,7 +84,7 @@ class FeedChanges(base.Answer):
     vendor_changed: int
 
 
-class Run(base.Answer):
+class Run(base.ResponseBody):
     """One run, as it stands."""
 
     run_id: str = Field(examples=["5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"])
@@ -154,7 +154,7 @@ class Run(base.Answer):
         return self.status == RunStatus.HELD
 
 
-class RowCounts(base.Answer):
+class RowCounts(base.ResponseBody):
     """Where a vendor's rows went: `read` is the sum of all others; null in a failed run."""
 
     read: int = Field(description="Its records that are not blank.")
@@ -189,7 +189,7 @@ class RunList(base.Page):
     next_cursor: base.NextCursor
 
 
-class LastRun(base.Answer):
+class LastRun(base.ResponseBody):
     """The last run of a tenant that has ended."""
 
     run_id: str
@@ -198,7 +198,7 @@ class LastRun(base.Answer):
     finished_at: datetime | None
 
 
-class Publication(base.Answer):
+class Publication(base.ResponseBody):
     """A feed that is, or was, in force, and can be published again."""
 
     run_id: str
@@ -213,13 +213,13 @@ class Publication(base.Answer):
     )
 
 
-class PublicationList(base.Answer):
+class PublicationList(base.ResponseBody):
     """A tenant's last publications, newest first; the first is in force."""
 
     publications: list[Publication]
 
 
-class PublishedFeed(base.Answer):
+class PublishedFeed(base.ResponseBody):
     """A tenant's feed that is in force."""
 
     tenant_id: str

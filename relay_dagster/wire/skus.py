@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from relay_dagster.wire import runs
-from relay_dagster.wire.base import Answer, NextCursor, Open, Order, Page
+from relay_dagster.wire.base import NextCursor, Open, Page, RequestBody, ResponseBody
 
 MAX_AT_ONCE, MAX_ACCEPTED = 1_000, 10_000
 _Skus = Annotated[
@@ -18,7 +18,7 @@ _Skus = Annotated[
 ]
 
 
-class OverridesOrder(Order):
+class OverridesRequest(RequestBody):
     """The body of `POST /v1/tenants/{tenant_id}/overrides:put`."""
 
     overrides: list[dict[str, Any]] = Field(
@@ -29,13 +29,13 @@ class OverridesOrder(Order):
     )
 
 
-class OverrideRemoval(Order):
+class OverrideRemovalRequest(RequestBody):
     """The body of `POST /v1/tenants/{tenant_id}/overrides:remove`."""
 
     skus: _Skus = Field(max_length=MAX_AT_ONCE)
 
 
-class ChangedOverrides(Answer):
+class ChangedOverrides(ResponseBody):
     """A tenant's overrides, changed."""
 
     version: int = Field(
@@ -58,7 +58,7 @@ class OverrideList(Page):
     next_cursor: NextCursor
 
 
-class AcceptOrder(Order):
+class AcceptRequest(RequestBody):
     """The body of `POST /v1/runs/{run_id}/accept`: some SKUs of the run's quarantine, or all."""
 
     skus: _Skus | None = Field(None, max_length=MAX_ACCEPTED)
@@ -75,7 +75,7 @@ class AcceptOrder(Order):
         return value
 
 
-class AcceptedSkus(Answer):
+class AcceptedSkus(ResponseBody):
     """Prices of a quarantine that the next run publishes."""
 
     accepted: int = Field(description="Of how many SKUs.")
@@ -84,14 +84,14 @@ class AcceptedSkus(Answer):
 # --- explanations ---------------------------------------------------------------------------------
 
 
-class Winner(Answer):
+class Winner(ResponseBody):
     """The best of the offers that competed."""
 
     vendor_id: str
     row_number: int = Field(description="In the vendor's upload.")
 
 
-class PriceStep(Answer):
+class PriceStep(ResponseBody):
     """A step of the price, also one that changed nothing; amounts are exact."""
 
     step: str
@@ -102,7 +102,7 @@ class PriceStep(Answer):
     after: str
 
 
-class ExplainedOffer(Answer):
+class ExplainedOffer(ResponseBody):
     """One vendor's offer of the SKU."""
 
     vendor_id: str
@@ -123,7 +123,7 @@ class ExplainedOffer(Answer):
     )
 
 
-class RefusedRow(Answer):
+class RefusedRow(ResponseBody):
     """A row of the SKU that was refused."""
 
     vendor_id: str
@@ -131,7 +131,7 @@ class RefusedRow(Answer):
     error_codes: str = Field(description="As in `invalid_rows.csv`.")
 
 
-class Quarantined(Answer):
+class Quarantined(ResponseBody):
     """The quarantine of the SKU's new price."""
 
     action: str = Field(description="`keep` or `zero`.")
@@ -143,7 +143,7 @@ class Quarantined(Answer):
 Reason = Literal["kept_at_0", "quarantined", "unpriced", "left_out", "refused"]
 
 
-class Explanation(Answer):
+class Explanation(ResponseBody):
     """The explanation of a SKU in a run's feed."""
 
     run_id: str

@@ -22,7 +22,7 @@ _DeleteAfter = Annotated[
 ]
 
 
-class ConfigVersion(base.Answer):
+class ConfigVersion(base.ResponseBody):
     """Which version a config became."""
 
     tenant_id: str
@@ -42,7 +42,7 @@ class Tenant(ConfigVersion):
     tenant_config: dict[str, Any]
 
 
-class ListedTenant(base.Answer):
+class ListedTenant(base.ResponseBody):
     """A tenant, as a list shows it."""
 
     tenant_id: str
@@ -61,7 +61,7 @@ class TenantList(base.Page):
     next_cursor: base.NextCursor
 
 
-class Version(base.Answer):
+class Version(base.ResponseBody):
     """One version of a config."""
 
     config_version: int
@@ -76,7 +76,7 @@ class VersionList(base.Page):
     next_cursor: base.NextCursor
 
 
-class PullStanding(base.Answer):
+class PullStanding(base.ResponseBody):
     """The state of the pulls of a vendor's file."""
 
     last_success_at: datetime | None = Field(
@@ -97,7 +97,7 @@ class PullStanding(base.Answer):
     )
 
 
-class VendorStanding(base.Answer):
+class VendorStanding(base.ResponseBody):
     """A vendor's result in the last ended run of all vendors, and its pulls."""
 
     vendor_id: str
@@ -127,7 +127,7 @@ class VendorStanding(base.Answer):
     )
 
 
-class TenantStatus(base.Answer):
+class TenantStatus(base.ResponseBody):
     """The status of a tenant now."""
 
     state: _State = TenantState.ACTIVE
@@ -157,7 +157,7 @@ class TenantStatus(base.Answer):
     )
 
 
-class TenantStanding(base.Answer):
+class TenantStanding(base.ResponseBody):
     """Whether a tenant is there to stay."""
 
     tenant_id: str
@@ -196,7 +196,7 @@ def _file_name(text: str) -> str:
     return text
 
 
-class UploadOrder(base.Order):
+class UploadRequest(base.RequestBody):
     """The body of `POST /v1/tenants/{tenant_id}/uploads`."""
 
     vendor_id: base.Id
@@ -210,7 +210,7 @@ class UploadOrder(base.Order):
     )
 
 
-class UploadLink(base.Answer):
+class UploadLink(base.ResponseBody):
     """A form that takes one file: POST it to `url` as multipart, `fields` first and `file` last."""
 
     url: str
@@ -225,14 +225,14 @@ class UploadLink(base.Answer):
 # --- pauses -------------------------------------------------------------------------------------
 
 
-class ResumeOrder(base.Order):
+class ResumeRequest(base.RequestBody):
     """The body of `DELETE /v1/admin/pause`."""
 
     tenant_id: base.Id | None = Field(None, description="None is all.")
     reason: Reason | None = None
 
 
-class PauseOrder(ResumeOrder):
+class PauseRequest(ResumeRequest):
     """The body of `POST /v1/admin/pause`."""
 
     reason: Reason = Field(description="Shown to admins alone.")
@@ -241,7 +241,7 @@ class PauseOrder(ResumeOrder):
     )
 
 
-class _Pause(base.Answer):
+class _Pause(base.ResponseBody):
     tenant_id: str | None = Field(description="None is all.")
     reason: str
     public_reason: str | None = Field(description="The reason that tenants see.")

@@ -42,13 +42,13 @@ def _without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
-class _Chosen(base.Order):
+class _Chosen(base.RequestBody):
     """The events that are to be sent, each once."""
 
     _no_repeats = field_validator("events", check_fields=False)(base.each_once("event"))
 
 
-class WebhookOrder(_Chosen):
+class WebhookRequest(_Chosen):
     """The body of `POST /v1/tenants/{tenant_id}/webhooks`."""
 
     url: _Url
@@ -56,7 +56,7 @@ class WebhookOrder(_Chosen):
     description: _Description = None
 
 
-class WebhookPatch(_Chosen):
+class WebhookPatchRequest(_Chosen):
     """The body of `PATCH` of a webhook: the fields that it names are changed, and no others."""
 
     url: _Url = Field("", json_schema_extra=_without_default)
@@ -76,7 +76,7 @@ class WebhookPatch(_Chosen):
         return {**named, "events": tuple(self.events)} if "events" in named else named
 
 
-class ListedWebhook(base.Answer):
+class ListedWebhook(base.ResponseBody):
     """A webhook, without its secret."""
 
     webhook_id: str
@@ -103,7 +103,7 @@ class NewWebhook(ListedWebhook):
     )
 
 
-class NewSecret(base.Answer):
+class NewSecret(base.ResponseBody):
     """A webhook's new secret, shown this once."""
 
     webhook_id: str
@@ -113,19 +113,19 @@ class NewSecret(base.Answer):
     )
 
 
-class WebhookList(base.Answer):
+class WebhookList(base.ResponseBody):
     """A tenant's webhooks, in the order in which they were made."""
 
     webhooks: list[ListedWebhook]
 
 
-class TrialDelivery(base.Answer):
+class TrialDelivery(base.ResponseBody):
     """A delivery that tries a webhook out."""
 
     delivery_id: str = Field(description="The `webhook-id` of what is sent.")
 
 
-class ListedDelivery(base.Answer):
+class ListedDelivery(base.ResponseBody):
     """One try to deliver an event."""
 
     delivery_id: str = Field(

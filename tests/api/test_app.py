@@ -106,7 +106,7 @@ def test_settings_are_read_when_an_app_is_made_and_not_before() -> None:
 def test_the_openapi_document_names_each_answer_and_body(world: ApiWorld) -> None:
     document = world.with_key(None).get("/openapi.json").json()
     schemas = document["components"]["schemas"]
-    assert {"Problem", "RunOrder", "Run", "Tenant"} <= schemas.keys()
+    assert {"Problem", "RunRequest", "Run", "Tenant"} <= schemas.keys()
     assert "HTTPValidationError" not in str(document)
     for operations in document["paths"].values():
         for operation in operations.values():

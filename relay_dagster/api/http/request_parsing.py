@@ -20,14 +20,14 @@ from relay_dagster.api.http import error_codes
 from relay_dagster.api.http.problems import ProblemError, faults_of, invalid_request
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.runs.job_message import ID_PATTERN
-from relay_dagster.wire.base import Order
+from relay_dagster.wire.base import RequestBody
 
 # Printable ASCII with no space at its ends.
 IDEMPOTENCY_KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"
 # Probes of balancers add what they like.
 _ANY_QUERY = ("/v1/health", "/v1/ready")
 _ENTITY_TAG = re.compile(r'"?([1-9][0-9]{0,14})"?')
-_Order = TypeVar("_Order", bound=Order)
+_Body = TypeVar("_Body", bound=RequestBody)
 ADMIN = "admin"
 """The requirement of a call for admins alone; those of others are scopes of tenants' keys."""
 
@@ -76,7 +76,7 @@ class StrictRoute(APIRoute):
     """A route that takes no query parameter but its own, and whose body FastAPI only describes.
 
     FastAPI would read a body before it is known who calls, and take a key that stands twice; bodies
-    are left to `json_body` and `order`.
+    are left to `json_body` and `request_body`.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class StrictRoute(APIRoute):
             )
         if has_query:
             yield error_codes.INVALID_REQUEST
-        if (kind := self._body_model) is not None and issubclass(kind, Order):
+        if (kind := self._body_model) is not None and issubclass(kind, RequestBody):
             yield from error_codes.OF_BODIES
 
     @property
@@ -204,20 +204,20 @@ def json_body(schema: Any, **described: Any) -> Any:
     return Depends(read)
 
 
-def order(model: type[_Order], *, optional: bool = False) -> Any:
+def request_body(model: type[_Body], *, optional: bool = False) -> Any:
     """Return the dependency of a route that takes an order, or none; 422 with all faults."""
     shown = Body(None if optional else ...)
 
     def read(
         data: Annotated[bytes, Depends(_sent_or_empty if optional else _sent)],
         body: model = shown,  # type: ignore[valid-type]
-    ) -> _Order:
-        return parsed_order(model, data) if data or not optional else model()
+    ) -> _Body:
+        return parsed_request(model, data) if data or not optional else model()
 
     return Depends(read)
 
 
-def parsed_order(model: type[_Order], body: bytes) -> _Order:
+def parsed_request(model: type[_Body], body: bytes) -> _Body:
     """Return a body as an order; `ProblemError` 422 with the faults and their paths."""
     # Each value may have a fault, and all faults are held in memory at once.
     if body.count(b",") >= DEFAULT_API_LIMITS.body_values:

@@ -16,7 +16,7 @@ from relay_dagster.api.http.request_parsing import (
     OneTenant,
     TenantId,
     cursor_of,
-    order,
+    request_body,
     router,
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
@@ -39,7 +39,7 @@ _BYTES_OF_ENTRIES = DEFAULT_API_LIMITS.answer_bytes - 1024
 def create_api_key(
     tenant_id: TenantId,
     call: MayMakeKeys,
-    asked: Annotated[access.KeyOrder, order(access.KeyOrder, optional=True)],
+    asked: Annotated[access.KeyRequest, request_body(access.KeyRequest, optional=True)],
 ) -> access.NewTenantKey:
     """Make a key of a tenant. The key is shown this once; only its digest is kept.
 

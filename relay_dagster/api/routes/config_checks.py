@@ -43,7 +43,7 @@ from relay_dagster.api.security.auth import MayConfigure, Parts
 from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.job_message import is_id
 from relay_dagster.wire import config_checks as wire
-from relay_dagster.wire.base import Answer, Fault
+from relay_dagster.wire.base import Fault, ResponseBody
 
 routes = router("tenants")
 
@@ -60,7 +60,7 @@ _BYTES_OF_FAULTS = 256 << 10
 _BYTES_OF_DETAILS = 512 << 10
 _SHORT_FACTS = ("vendor_id", "status", "s3_key", "size", "last_modified")
 _NO_ROOM = "the answer has no room for more of it: check fewer vendors at once"
-_Part = TypeVar("_Part", bound=Answer)
+_Part = TypeVar("_Part", bound=ResponseBody)
 # Any object: what is wrong with it is the answer.
 _AnyConfig = Annotated[bytes, json_body(dict[str, Any], description="A tenant config.")]
 
@@ -416,6 +416,6 @@ def _cut(text: str, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def _size(shown: Answer) -> int:
+def _size(shown: ResponseBody) -> int:
     """Return how many bytes of an answer a part of it takes."""
     return len(shown.model_dump_json().encode())

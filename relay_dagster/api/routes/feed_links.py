@@ -24,7 +24,7 @@ from relay_dagster.api.http.request_parsing import (
     Limit,
     TenantId,
     cursor_of,
-    order,
+    request_body,
     router,
 )
 from relay_dagster.api.routes.tenants import find_config, require_tenant
@@ -56,7 +56,7 @@ _LinkId = Annotated[str, Path(description="What `POST` named it.")]
 def create_feed_link(
     tenant_id: TenantId,
     call: MayConfigure,
-    asked: Annotated[wire.FeedLinkOrder, order(wire.FeedLinkOrder)],
+    asked: Annotated[wire.FeedLinkRequest, request_body(wire.FeedLinkRequest)],
 ) -> wire.NewFeedLink:
     """Make a link that gives whoever has it the feed in force. It is shown this once."""
     require_tenant(call.platform, tenant_id)
@@ -67,7 +67,7 @@ def _made(
     call: Call,
     tenant_id: str,
     kind: LinkKind,
-    asked: wire.FeedLinkOrder | wire.SupplierLinkOrder,
+    asked: wire.FeedLinkRequest | wire.SupplierLinkRequest,
     vendor_id: str | None = None,
 ) -> dict[str, str]:
     """Store a link; return its id and its URL, whose token is shown this once."""
@@ -125,7 +125,7 @@ def _revoke(call: Call, tenant_id: str, link_id: str, kind: LinkKind) -> None:
 def create_supplier_link(
     tenant_id: TenantId,
     call: MayUpload,
-    asked: Annotated[wire.SupplierLinkOrder, order(wire.SupplierLinkOrder)],
+    asked: Annotated[wire.SupplierLinkRequest, request_body(wire.SupplierLinkRequest)],
 ) -> wire.NewSupplierLink:
     """Make a link to a page by which a vendor's supplier uploads lists. It is shown this once."""
     prefix_of(asked.vendor_id, find_config(call.platform, tenant_id), call.platform)

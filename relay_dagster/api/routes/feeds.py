@@ -10,14 +10,14 @@ from fastapi import Header, Response
 from relay_core.domain.codes import RunStatus
 from relay_dagster.api.http.error_codes import answers, carrying
 from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.http.request_parsing import RunId, TenantId, order, router
+from relay_dagster.api.http.request_parsing import RunId, TenantId, request_body, router
 from relay_dagster.api.routes.runs import find_run, shown_run
 from relay_dagster.api.security.auth import MayRead, MayRelease
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import FeedNotKeptError
 from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.model import Release, RunRecord
-from relay_dagster.wire.runs import PublishedFeed, ReleaseOrder, RollbackOrder, Run
+from relay_dagster.wire.runs import PublishedFeed, ReleaseRequest, RollbackRequest, Run
 
 routes, of_tenants = router("feeds"), router("tenants")
 _log = event_log()
@@ -71,7 +71,9 @@ def get_feed(
     "FEED_NOT_KEPT",
 )
 def release_run(
-    run_id: RunId, call: MayRelease, asked: Annotated[ReleaseOrder, order(ReleaseOrder)]
+    run_id: RunId,
+    call: MayRelease,
+    asked: Annotated[ReleaseRequest, request_body(ReleaseRequest)],
 ) -> Run:
     """Publish the feed that a run holds back; name what was reviewed: its hash and the guards."""
     found = find_run(run_id, call)
@@ -101,7 +103,7 @@ def release_run(
 def roll_back_feed(
     tenant_id: TenantId,
     call: MayRelease,
-    asked: Annotated[RollbackOrder, order(RollbackOrder)],
+    asked: Annotated[RollbackRequest, request_body(RollbackRequest)],
 ) -> PublishedFeed:
     """Publish one of the tenant's last feeds again, unjudged; the next run is compared with it."""
     feeds = call.platform.ledger.feeds

@@ -22,7 +22,7 @@ from relay_dagster.api.http.request_parsing import (
     OneTenant,
     RunId,
     cursor_of,
-    order,
+    request_body,
     router,
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
@@ -40,7 +40,7 @@ from relay_dagster.wire.runs import (
     Run,
     RunDetails,
     RunList,
-    RunOrder,
+    RunRequest,
 )
 from relay_dagster.wiring import Platform
 
@@ -80,7 +80,7 @@ _LINKS = {
 )
 def start_run(
     call: MayRun,
-    asked: Annotated[RunOrder, order(RunOrder)],
+    asked: Annotated[RunRequest, request_body(RunRequest)],
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -230,7 +230,7 @@ def _page(
 
 
 def _idempotency_of(
-    caller: Caller, asked: RunOrder, key: str | None
+    caller: Caller, asked: RunRequest, key: str | None
 ) -> Idempotency | None:
     """Return the digests that are stored of a request with an ``Idempotency-Key``."""
     if key is None:

@@ -27,7 +27,7 @@ from relay_dagster.api.http.request_parsing import (
     RunId,
     TenantId,
     cursor_of,
-    order,
+    request_body,
     router,
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
@@ -90,7 +90,7 @@ def explain_sku(
 def put_overrides(
     tenant_id: TenantId,
     call: MayConfigure,
-    asked: Annotated[wire.OverridesOrder, order(wire.OverridesOrder)],
+    asked: Annotated[wire.OverridesRequest, request_body(wire.OverridesRequest)],
 ) -> wire.ChangedOverrides:
     """Put each override in place of that of its SKU, all of them or none; the next run uses them.
 
@@ -181,7 +181,9 @@ def list_overrides(
 def remove_overrides(
     tenant_id: TenantId,
     call: MayConfigure,
-    asked: Annotated[wire.OverrideRemoval, order(wire.OverrideRemoval)],
+    asked: Annotated[
+        wire.OverrideRemovalRequest, request_body(wire.OverrideRemovalRequest)
+    ],
 ) -> wire.ChangedOverrides:
     """Remove the overrides of SKUs, with what was accepted of them; one that has none is fine."""
     require_tenant(call.platform, tenant_id)
@@ -204,7 +206,7 @@ def remove_overrides(
 def accept_skus(
     run_id: RunId,
     call: MayRelease,
-    asked: Annotated[wire.AcceptOrder, order(wire.AcceptOrder)],
+    asked: Annotated[wire.AcceptRequest, request_body(wire.AcceptRequest)],
 ) -> wire.AcceptedSkus:
     """Accept prices that a run has kept back, all of them or none; the next run publishes them.
 

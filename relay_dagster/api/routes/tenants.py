@@ -24,7 +24,7 @@ from relay_dagster.api.http.request_parsing import (
     entity_tag,
     json_body,
     names_version,
-    order,
+    request_body,
     router,
 )
 from relay_dagster.api.security.auth import (
@@ -48,9 +48,9 @@ from relay_dagster.wire import tenants as wire
 from relay_dagster.wire.tenants import (
     PauseInForce,
     PauseList,
-    PauseOrder,
+    PauseRequest,
     Pausing,
-    ResumeOrder,
+    ResumeRequest,
 )
 from relay_dagster.wiring import Platform
 
@@ -326,7 +326,9 @@ def restore_tenant(tenant_id: TenantId, call: Admin) -> wire.TenantStanding:
 
 @pause_routes.post("/v1/admin/pause")
 @answers("TENANT_CLOSING")
-def pause_runs(call: Admin, asked: Annotated[PauseOrder, order(PauseOrder)]) -> Pausing:
+def pause_runs(
+    call: Admin, asked: Annotated[PauseRequest, request_body(PauseRequest)]
+) -> Pausing:
     """Stop the creation of runs, of one tenant or of all; runs that are there go on."""
     wanted = (asked.tenant_id, asked.reason, asked.public_reason)
     pause = call.platform.pauses.begin(*wanted, origin=call.origin)
@@ -352,7 +354,7 @@ def list_pauses(
 @pause_routes.delete("/v1/admin/pause", status_code=204)
 def resume_runs(
     call: Admin,
-    asked: Annotated[ResumeOrder, order(ResumeOrder, optional=True)],
+    asked: Annotated[ResumeRequest, request_body(ResumeRequest, optional=True)],
     tenant_id: Annotated[
         str | None, Query(pattern=ID_PATTERN, description="None is all.")
     ] = None,

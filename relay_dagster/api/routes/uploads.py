@@ -11,7 +11,7 @@ from fastapi import Path, Response
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import TenantId, order, router
+from relay_dagster.api.http.request_parsing import TenantId, request_body, router
 from relay_dagster.api.routes.tenants import find_config, require_tenant
 from relay_dagster.api.security.auth import MayConfigure, MayRead, MayRun, MayUpload
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
@@ -22,8 +22,8 @@ from relay_dagster.runs.job_message import ID_PATTERN, is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.triggers.pulls import PullState, asked, noted
-from relay_dagster.wire.access import ListedSecret, SecretList, SecretOrder
-from relay_dagster.wire.tenants import PullStanding, UploadLink, UploadOrder
+from relay_dagster.wire.access import ListedSecret, SecretList, SecretRequest
+from relay_dagster.wire.tenants import PullStanding, UploadLink, UploadRequest
 from relay_dagster.wiring import Platform
 
 routes, secret_routes = router("uploads"), router("tenants")
@@ -35,7 +35,7 @@ _log = event_log()
 def make_upload_link(
     tenant_id: TenantId,
     call: MayUpload,
-    asked: Annotated[UploadOrder, order(UploadOrder)],
+    asked: Annotated[UploadRequest, request_body(UploadRequest)],
 ) -> UploadLink:
     """Make a link by which one file of a vendor is uploaded, within 15 minutes and without a key.
 
@@ -53,7 +53,7 @@ def make_upload_link(
 
 
 def sign_upload(
-    asked: UploadOrder,
+    asked: UploadRequest,
     stored: StoredConfig,
     platform: Platform,
     redirect: str | None = None,
@@ -125,7 +125,7 @@ def put_secret(
     tenant_id: TenantId,
     name: _Name,
     call: MayConfigure,
-    asked: Annotated[SecretOrder, order(SecretOrder)],
+    asked: Annotated[SecretRequest, request_body(SecretRequest)],
 ) -> Response:
     """Keep a secret, for one host alone, in place of one of the name."""
     require_tenant(call.platform, tenant_id)

@@ -17,7 +17,7 @@ from relay_dagster.api.http.request_parsing import (
     TenantId,
     WebhookId,
     cursor_of,
-    order,
+    request_body,
     router,
 )
 from relay_dagster.api.routes.tenants import require_tenant
@@ -53,7 +53,7 @@ def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> model.W
 def create_webhook(
     tenant_id: TenantId,
     call: MayConfigure,
-    asked: Annotated[wire.WebhookOrder, order(wire.WebhookOrder)],
+    asked: Annotated[wire.WebhookRequest, request_body(wire.WebhookRequest)],
 ) -> wire.NewWebhook:
     """Make a webhook: a URL that gets a tenant's events from now on. The secret is shown this once.
 
@@ -111,7 +111,7 @@ def update_webhook(
     tenant_id: TenantId,
     webhook_id: WebhookId,
     call: MayConfigure,
-    asked: Annotated[wire.WebhookPatch, order(wire.WebhookPatch)],
+    asked: Annotated[wire.WebhookPatchRequest, request_body(wire.WebhookPatchRequest)],
 ) -> wire.ListedWebhook:
     """Change what is named of a webhook. What waits to be sent goes where it then leads."""
     changes = asked.changes

@@ -22,7 +22,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.settings import Settings, SettingsError
 from relay_dagster.tenants.audit import Actor, ActorKind, Origin
-from relay_dagster.wire.access import KeyOrder
+from relay_dagster.wire.access import KeyRequest
 
 SHORTEST_SECRET = 16
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(.*)", re.DOTALL)
@@ -232,7 +232,7 @@ class Keyring:
         return found[1] if found and self.clock() - found[0] < _GOOD_SECONDS else None
 
     def issue(
-        self, tenant_id: str, wanted: KeyOrder, by: Caller, origin: Origin
+        self, tenant_id: str, wanted: KeyRequest, by: Caller, origin: Origin
     ) -> tuple[str, str]:
         """Make a key of a tenant and return its id and the key itself, which is kept nowhere."""
         key_id = secrets.token_hex(8)

@@ -19,7 +19,7 @@ from relay_core.domain.destination import is_loopback
 from relay_core.publish.report.templating import REPORT, pages
 from relay_dagster.api.http import middleware
 from relay_dagster.api.http.problems import ProblemError, noted_problem
-from relay_dagster.api.http.request_parsing import parsed_order
+from relay_dagster.api.http.request_parsing import parsed_request
 from relay_dagster.api.security.api_keys import KeyExpiredError
 from relay_dagster.api.security.auth import (
     Call,
@@ -32,7 +32,7 @@ from relay_dagster.api.security.bearers import LIFE, form_token, is_token_of
 from relay_dagster.api.web import words
 from relay_dagster.settings import Settings
 from relay_dagster.tenants.scopes import Scope
-from relay_dagster.wire.base import Order
+from relay_dagster.wire.base import RequestBody
 
 PACKAGE = "relay_dagster.api.web"
 HOME = "/app"
@@ -40,7 +40,7 @@ FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _OWN_SCRIPT = "script-src 'self'; connect-src 'self'; "
 _OWN_SITES = ("same-origin", "none")
 _NEXT = re.compile(r"/app/(tenants|runs)/[\w/?=&%.+~-]*", re.ASCII)
-_Order = TypeVar("_Order", bound=Order)
+_Body = TypeVar("_Body", bound=RequestBody)
 
 
 class NotSignedInError(Exception):
@@ -141,9 +141,9 @@ Configuring = Annotated[Visit, for_scopes(Scope.CONFIG)]
 OwnForm = Annotated[QueryParams, Depends(_own_form)]
 
 
-def order_of(model: type[_Order], fields: Mapping[str, Any]) -> _Order:
+def request_of(model: type[_Body], fields: Mapping[str, Any]) -> _Body:
     """Return the order that a form's fields come to; 422 with the faults, as of the API's body."""
-    return parsed_order(model, json.dumps(fields).encode())
+    return parsed_request(model, json.dumps(fields).encode())
 
 
 # --- answers ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from relay_dagster.api.routes.statuses import get_status, list_publications
 from relay_dagster.api.routes.tenants import get_tenant
 from relay_dagster.api.web import frame, words
 from relay_dagster.triggers.pulls import REPORTED_FAILURES
-from relay_dagster.wire.runs import Run, RunOrder
+from relay_dagster.wire.runs import Run, RunRequest
 from relay_dagster.wire.tenants import TenantStatus, VendorStanding
 
 routes = frame.page_router()
@@ -105,7 +105,7 @@ def _todo_of_vendor(name: str, standing: VendorStanding | None) -> str:
 @routes.post(frame.HOME + "/tenants/{tenant_id}/runs")
 def start(tenant_id: str, visit: frame.Running, form: frame.OwnForm) -> Response:
     """Start a run of all vendors, and lead to its page."""
-    order = frame.order_of(
-        RunOrder, {"tenant_id": tenant_id, "run_type": "inventory_sync"}
+    order = frame.request_of(
+        RunRequest, {"tenant_id": tenant_id, "run_type": "inventory_sync"}
     )
     return frame.go_to(run_path(start_run(visit, order).run_id))

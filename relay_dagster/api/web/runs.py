@@ -25,9 +25,9 @@ from relay_dagster.api.routes.runs import find_run, get_artifacts, shown_run, su
 from relay_dagster.api.routes.skus import accept_skus
 from relay_dagster.api.web import frame, words
 from relay_dagster.api.web.overview import run_path
-from relay_dagster.wire.base import Order
-from relay_dagster.wire.runs import FeedChanges, Reason, ReleaseOrder, Run
-from relay_dagster.wire.skus import AcceptOrder
+from relay_dagster.wire.base import RequestBody
+from relay_dagster.wire.runs import FeedChanges, Reason, ReleaseRequest, Run
+from relay_dagster.wire.skus import AcceptRequest
 from relay_dagster.wiring import Platform
 
 routes = frame.page_router()
@@ -38,7 +38,7 @@ _QUARANTINE_BYTES = 1 << 20
 _COUNTS = tuple(name for name in FeedChanges.model_fields if name != "baseline_run_id")
 
 
-class _Reasoned(Order):
+class _Reasoned(RequestBody):
     """A form that gives nothing but a reason."""
 
     reason: Reason
@@ -147,7 +147,7 @@ def open_file(run_id: str, name: str, visit: frame.Reading) -> Response:
 def release(run_id: str, visit: frame.Releasing, form: frame.OwnForm) -> Response:
     """Publish the feed that was shown, as the form names it."""
     fields = {"sha256": form.get("sha256"), "guards": form.getlist("guard")}
-    order = frame.order_of(ReleaseOrder, {**fields, "reason": form.get("reason")})
+    order = frame.request_of(ReleaseRequest, {**fields, "reason": form.get("reason")})
     release_run(run_id, visit, order)
     return frame.go_to(run_path(run_id))
 
@@ -156,7 +156,7 @@ def release(run_id: str, visit: frame.Releasing, form: frame.OwnForm) -> Respons
 def accept(run_id: str, visit: frame.Releasing, form: frame.OwnForm) -> Response:
     """Accept prices that are held back, those that were chosen or all; the next run has them."""
     skus = {"all": True} if form.get("all") else {"skus": form.getlist("sku")}
-    order = frame.order_of(AcceptOrder, {**skus, "reason": form.get("reason")})
+    order = frame.request_of(AcceptRequest, {**skus, "reason": form.get("reason")})
     done = accept_skus(run_id, visit, order)
     return frame.go_to(f"{run_path(run_id)}?accepted={done.accepted}")
 
@@ -164,7 +164,7 @@ def accept(run_id: str, visit: frame.Releasing, form: frame.OwnForm) -> Response
 @routes.post(frame.HOME + "/runs/{run_id}/cancel")
 def cancel(run_id: str, visit: frame.Running, form: frame.OwnForm) -> Response:
     """Cancel a run, or discard the feed that it holds back."""
-    reason = frame.order_of(_Reasoned, {"reason": form.get("reason")}).reason
+    reason = frame.request_of(_Reasoned, {"reason": form.get("reason")}).reason
     record = find_run(run_id, visit)
     visit.platform.ledger.request_cancel(
         record.run_id, origin=visit.origin, reason=reason

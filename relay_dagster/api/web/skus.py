@@ -13,7 +13,11 @@ from relay_dagster.api.routes.statuses import get_status
 from relay_dagster.api.routes.tenants import find_config, read_stored
 from relay_dagster.api.web import frame, words
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.wire.skus import Explanation, OverrideRemoval, OverridesOrder
+from relay_dagster.wire.skus import (
+    Explanation,
+    OverrideRemovalRequest,
+    OverridesRequest,
+)
 
 routes = frame.page_router()
 
@@ -64,7 +68,7 @@ def show_sku(
 @routes.post(_SKUS + "/override")
 def put_override(visit: frame.Configuring, form: frame.OwnForm) -> Response:
     """Put what the form says in place of the SKU's override; the next run uses it."""
-    order = frame.order_of(OverridesOrder, {"overrides": [_override_of(form)]})
+    order = frame.request_of(OverridesRequest, {"overrides": [_override_of(form)]})
     put_overrides(visit.tenant_id, visit, order)
     return _back_to(visit, form)
 
@@ -72,7 +76,7 @@ def put_override(visit: frame.Configuring, form: frame.OwnForm) -> Response:
 @routes.post(_SKUS + "/override/remove")
 def remove_override(visit: frame.Configuring, form: frame.OwnForm) -> Response:
     """Remove the SKU's override."""
-    order = frame.order_of(OverrideRemoval, {"skus": [form.get("sku", "")]})
+    order = frame.request_of(OverrideRemovalRequest, {"skus": [form.get("sku", "")]})
     remove_overrides(visit.tenant_id, visit, order)
     return _back_to(visit, form)
 

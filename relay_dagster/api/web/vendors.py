@@ -28,7 +28,7 @@ from relay_dagster.api.web.overview import vendor_path
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.scopes import Scope
-from relay_dagster.wire.tenants import UploadLink, UploadOrder
+from relay_dagster.wire.tenants import UploadLink, UploadRequest
 from relay_dagster.wiring import Platform
 
 routes = frame.page_router()
@@ -209,7 +209,7 @@ def upload_form(
     public = platform.settings.public_url
     is_remote = frame.cookie_of(request)[1]
     base = public if is_remote and public else str(request.base_url).rstrip("/")
-    order = UploadOrder(vendor_id=vendor_id, file_name=name)
+    order = UploadRequest(vendor_id=vendor_id, file_name=name)
     return sign_upload(order, stored, platform, redirect=f"{base}{back}")
 
 

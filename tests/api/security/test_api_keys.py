@@ -20,7 +20,7 @@ from relay_dagster.aws.dynamodb.api_key_store import DEFAULT_SCOPES, Scope, Tena
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.tenants.audit import SYSTEM, Origin
-from relay_dagster.wire.access import KeyOrder
+from relay_dagster.wire.access import KeyRequest
 from support.fakes import NOW, FakeClock, Seconds
 
 HERE = "192.0.2.1"
@@ -78,7 +78,7 @@ def issue(
     keyring: Keyring, tenant_id: str = "acme", **wanted: object
 ) -> tuple[str, str]:
     given = {"name": "shop", "scopes": DEFAULT_SCOPES, "expires_at": None, **wanted}
-    return keyring.issue(tenant_id, KeyOrder.model_construct(**given), BY, SYSTEM)
+    return keyring.issue(tenant_id, KeyRequest.model_construct(**given), BY, SYSTEM)
 
 
 def test_each_admin_key_is_a_caller_of_its_own_who_reaches_all(
@@ -290,7 +290,7 @@ def test_with_a_key_go_those_that_it_has_made_and_they_have_made(
     ids: list[str] = []
     by = BY
     for _ in range(3):
-        wanted = KeyOrder(name="shop")
+        wanted = KeyRequest(name="shop")
         key_id, key = keyring.issue("acme", wanted, by, SYSTEM)
         found = keyring.caller(key, HERE)
         assert found is not None
