@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check thorough coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
+.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -58,7 +58,7 @@ SELECTED := smoke or not (chaos or integration)
 test: setup ## Run the quick tests: all except those that tests/conftest.py lists
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --without slow --without thorough
 
-check: setup format lint types ## Check a change: format, lint, types, dependency rules, tests, real processes
+check: setup format lint types definitions ## Check a change: format, lint, types, dependency rules, tests, real processes
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --without thorough -m '$(SELECTED)'
 
 thorough: setup ## Run the tests that check leaves out for want of time; a change must pass both
@@ -76,6 +76,12 @@ lint: setup
 
 types: setup
 	@$(BIN)/mypy --no-error-summary
+
+# `dg` sends telemetry unless the dagster.yaml of DAGSTER_HOME turns it off.
+definitions: setup ## Load the Dagster project as `dg check defs` does
+	@home=$$(mktemp -d) && cp dagster.yaml $$home && \
+	  VIRTUAL_ENV=$(CURDIR)/$(VENV) DAGSTER_HOME=$$home $(BIN)/dg check defs --no-check-yaml > $$home/out 2>&1 \
+	  || { cat $$home/out; rm -r $$home; exit 1; }; rm -r $$home
 
 # Needs Debian's chromium, nginx, openssh-server, postgresql and redis-server, and root, since sshd
 # asks for another user's password for nobody else.

@@ -85,6 +85,7 @@ _HostNames = Annotated[
     tuple[Annotated[str, AfterValidator(_host_name)], ...], BeforeValidator(_words)
 ]
 _Prefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*$")]
+_Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
 _Url = Annotated[str, AfterValidator(_url)]
 _BaseUrl = Annotated[
     str, AfterValidator(_url), AfterValidator(lambda url: url.rstrip("/"))
@@ -241,6 +242,17 @@ class MetricsSettings(RegionSettings):
     """Whether metrics are written."""
 
     metrics_enabled: bool = _read("CLOUDWATCH_METRICS_ENABLED", False)
+
+
+class CatalogSettings(EnvironmentSettings):
+    """The facts that Dagster's asset catalog shows besides the data.
+
+    The source is linked only where both its address and its commit are known.
+    """
+
+    asset_owners: _Words = _read("RELAY_ASSET_OWNERS", ())
+    source_url: _BaseUrl | None = _read("RELAY_SOURCE_URL", None)
+    source_commit: _Commit | None = _read("RELAY_SOURCE_COMMIT", None)
 
 
 class ConcurrencySettings(EnvironmentSettings):

@@ -214,6 +214,7 @@ _IN_COMMON: Any = {
     "group_name": "inventory",
     "partitions_def": tenant_partitions,
     "code_version": ENGINE_VERSION,
+    "tags": {"domain": "inventory", "tier": "core"},
 }
 
 
@@ -303,6 +304,7 @@ published_feed = dg.AssetSpec(
     deps=[merged_inventory],
     partitions_def=tenant_partitions,
     group_name="inventory",
+    tags={"domain": "inventory", "tier": "core"},
     kinds={"csv"},
     description="The feed in force: an event for each publication by a run, a release, a rollback.",
 )

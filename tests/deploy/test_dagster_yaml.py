@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 
@@ -25,12 +26,28 @@ CELERY = settings(DEPLOY / "dagster.celery.yaml")
 
 
 @pytest.mark.parametrize(
-    "section", ["run_coordinator", "sensors", "run_retries", "telemetry"]
+    "section",
+    [
+        "auto_materialize",
+        "freshness",
+        "run_coordinator",
+        "run_retries",
+        "sensors",
+        "telemetry",
+    ],
 )
 def test_what_the_product_depends_on_is_the_same_as_on_one_machine(
     section: str,
 ) -> None:
     assert PRODUCTION[section] == LOCAL[section]
+
+
+def test_no_daemon_runs_that_has_nothing_to_do(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        daemons = {*instance.get_required_daemon_types()}
+    assert daemons.isdisjoint({"ASSET", "FRESHNESS_DAEMON"})
+    assert daemons >= {"SENSOR", "QUEUED_RUN_COORDINATOR", "MONITORING"}
 
 
 def test_a_tenant_has_one_run_at_a_time() -> None:

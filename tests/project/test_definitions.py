@@ -11,6 +11,7 @@ import yaml
 
 from relay_dagster.orchestration.assets import ALL_CHECKS
 from relay_dagster.orchestration.build import build_defs
+from relay_dagster.settings import CatalogSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ("fetched_inventory", "normalized_inventory", "merged_inventory")
@@ -38,6 +39,40 @@ def test_the_assets_follow_each_other_in_one_group(defs: dg.Definitions) -> None
     }
     names = (*ASSETS, PUBLISHED)
     assert {graph.get(dg.AssetKey(name)).group_name for name in names} == {"inventory"}
+
+
+def test_every_asset_has_tags_and_none_has_an_owner_by_default(
+    defs: dg.Definitions,
+) -> None:
+    graph = defs.resolve_asset_graph()
+    assets = [graph.get(dg.AssetKey(name)) for name in (*ASSETS, PUBLISHED)]
+    for asset in assets:
+        assert asset.tags.items() >= {"domain": "inventory", "tier": "core"}.items()
+    assert [asset.owners for asset in assets] == [[]] * 4
+
+
+def test_the_catalog_shows_the_owners_and_the_source_that_are_set() -> None:
+    catalog = CatalogSettings.from_env(
+        {
+            "RELAY_ASSET_OWNERS": "team:operations, ada@example.com",
+            "RELAY_SOURCE_URL": "https://github.com/acme/relay/",
+            "RELAY_SOURCE_COMMIT": "0123abc",
+        }
+    )
+    graph = build_defs(catalog=catalog).resolve_asset_graph()
+    for name in ASSETS:
+        asset = graph.get(dg.AssetKey(name))
+        assert asset.owners == ["team:operations", "ada@example.com"]
+        references = asset.metadata["dagster/code_references"].code_references
+        start = "https://github.com/acme/relay/tree/0123abc/relay_dagster/"
+        assert [reference.url.startswith(start) for reference in references] == [True]
+
+
+def test_a_commit_without_an_address_links_to_nothing() -> None:
+    catalog = CatalogSettings.from_env({"RELAY_SOURCE_COMMIT": "0123abc"})
+    graph = build_defs(catalog=catalog).resolve_asset_graph()
+    asset = graph.get(dg.AssetKey("merged_inventory"))
+    assert "dagster/code_references" not in asset.metadata
 
 
 def test_no_run_makes_the_published_feed(defs: dg.Definitions) -> None:
