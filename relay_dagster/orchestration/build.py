@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -73,7 +74,7 @@ def build_defs(
 
 def cataloged(
     assets: Sequence[dg.AssetsDefinition | dg.AssetSpec], catalog: CatalogSettings
-) -> Sequence[dg.AssetsDefinition | dg.AssetSpec]:
+) -> Sequence[Any]:
     """Return the assets with their owners and with links to the source at its commit."""
     if catalog.asset_owners:
         owners = list(catalog.asset_owners)

@@ -92,7 +92,7 @@ def test_a_task_gets_its_time_to_start() -> None:
 
 
 def test_old_ticks_are_forgotten() -> None:
-    for kind in ("schedule", "sensor", "auto_materialize"):
+    for kind in ("schedule", "sensor"):
         days = PRODUCTION["retention"][kind]["purge_after_days"]
         assert all(
             0 < each <= 30
