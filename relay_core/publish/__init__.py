@@ -1,1 +1,1 @@
-"""The artifacts of a run: keys, the feed, the reports, and the findings behind them."""
+"""A run's artifacts: their keys, the feed, the reports and the findings behind them."""

@@ -1,4 +1,4 @@
-"""The changes of a feed against the published one: changes.csv, and its counts."""
+"""The changes between the published feed and a new one: changes.csv and its counts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,141 +9,199 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.csv_text import cents_text, header_line, lines, quoted
+from relay_core.columnar import csv_text
 from relay_core.columnar.text import Bools, Ints, Rows, integers_of
 from relay_core.columnar.threads import ordered_map
-from relay_core.validation.comparison import Comparison
+from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.contracts import CENTS
 
-COLUMNS = (
-    *("sku", "change", "vendor_id_before", "vendor_id_after"),
-    *("quantity_before", "quantity_after", "price_before", "price_after"),
+CHANGES_COLUMNS = (
+    "sku",
+    "change",
+    "vendor_id_before",
+    "vendor_id_after",
+    "quantity_before",
+    "quantity_after",
+    "price_before",
+    "price_after",
 )
-_SLICE = 1 << 16
-_PARTS = 10_000
-_ROOM = 2**62
+_SLICE_ROWS = 1 << 16
+_TEN_THOUSANDTHS = 10_000
+# Sums of two numbers below this limit fit into 64 bits.
+_SAFE_LIMIT = 2**62
 
 
 @dataclass(frozen=True, slots=True)
 class PriceMove:
-    """The move of a SKU's price."""
+    """The move of one SKU's price from the published feed to the new one."""
 
     sku: str  # the SKU
-    before: str  # its price in the published feed, with 2 places
-    after: str  # its price now
-    share: str  # how far, as a share of the price before: 4 places, half up, a fall with a minus
+    before: str  # the published price, with 2 decimal places
+    after: str  # the new price, with 2 decimal places
+    # The move as a share of the published price, with 4 decimal places, rounded half
+    # up; negative for a fall
+    share: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Changes:
-    """The changes of a feed against the published one."""
+    """The changes between the published feed and a new one."""
 
-    baseline_run_id: str  # the run whose feed that is
-    counts: Mapping[
-        str, int
-    ]  # of SKUs that were ``added``, and so on, as the summary has them
-    # The SKUs that differ, in order: the columns of changes.csv, typed, null on the side where a
-    # SKU is absent
+    baseline_run_id: str  # the run that made the published feed
+    # The number of SKUs by kind of change, under the names of run_summary.json
+    counts: Mapping[str, int]
+    # The SKUs that differ, in order, with the columns of changes.csv; cells are null
+    # on the side that lacks the SKU
     rows: pa.Table
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the numbers as run_summary.json has them."""
+        """Return the counts as run_summary.json shows them."""
         return {"baseline_run_id": self.baseline_run_id, **self.counts}
 
     def csv_chunks(self) -> Iterator[bytes | memoryview]:
         """Yield changes.csv piece by piece."""
-        yield header_line(COLUMNS)
+        yield csv_text.header_line(CHANGES_COLUMNS)
 
         def lines_of(batch: pa.RecordBatch) -> memoryview:
-            sku, *others = batch.columns
-            return lines([quoted(sku), *(cells.cast(pa.string()) for cells in others)])
+            sku, *other_columns = batch.columns
+            cells = [column.cast(pa.string()) for column in other_columns]
+            return csv_text.lines([csv_text.quoted(sku), *cells])
 
-        yield from ordered_map(lines_of, self.rows.to_batches(_SLICE))
+        yield from ordered_map(lines_of, self.rows.to_batches(_SLICE_ROWS))
 
     def greatest_moves(self, limit: int) -> tuple[list[PriceMove], list[PriceMove]]:
-        """Return the greatest rises and falls, each at most ``limit``, by share, then by SKU."""
-        (before, is_new), (after, is_gone) = (
-            integers_of(self.rows[name]) for name in ("price_before", "price_after")
-        )
-        in_both = ~(is_new | is_gone)
-        rises, falls = (
-            self._greatest(in_both & moved, before, after, limit)
-            for moved in (after > before, after < before)
-        )
+        """Return the greatest price rises and the greatest falls, ``limit`` of each.
+
+        Moves are ordered by their share of the published price, then by SKU.
+        """
+        before, is_added = integers_of(self.rows["price_before"])
+        after, is_removed = integers_of(self.rows["price_after"])
+        in_both = ~(is_added | is_removed)
+        rose = in_both & (after > before)
+        fell = in_both & (after < before)
+        rises = self._greatest(rose, before, after, limit)
+        falls = self._greatest(fell, before, after, limit)
         return rises, falls
 
     def _greatest(
-        self, moved: Bools, before: Ints, after: Ints, limit: int
+        self,
+        moved: Bools,
+        before: Ints,
+        after: Ints,
+        limit: int,
     ) -> list[PriceMove]:
+        """Return the greatest moves of the rows in ``moved``; prices are cents, one a row."""
         rows = np.flatnonzero(moved)
-        was, far = before[rows], after[rows] - before[rows]
-        sign = np.sign(far)
-        # By how many ten-thousandths of themselves prices have moved, half up.
-        largest = 2 * max(
-            int(abs(far).max(initial=0)) * _PARTS, int(was.max(initial=0))
+        prices = before[rows]
+        differences = after[rows] - prices
+        signs = np.sign(differences)
+        distances = abs(differences)
+        largest_distance = int(distances.max(initial=0)) * _TEN_THOUSANDTHS
+        largest_price = int(prices.max(initial=0))
+        if 2 * max(largest_distance, largest_price) >= _SAFE_LIMIT:
+            # Python's integers do not overflow.
+            prices = prices.astype(np.object_)
+            distances = distances.astype(np.object_)
+        # Shares are whole ten-thousandths, rounded half up.
+        doubled = 2 * _TEN_THOUSANDTHS * distances
+        shares = (doubled + prices) // (2 * prices)
+        order = np.argsort(-shares, kind="stable")[:limit]
+        rows = rows[order]
+        skus = self.rows["sku"].take(pa.array(rows))
+        moves = zip(
+            skus.to_pylist(),
+            csv_text.cents_text(before[rows]).to_pylist(),
+            csv_text.cents_text(after[rows]).to_pylist(),
+            (signs * shares)[order],
+            strict=True,
         )
-        if largest >= _ROOM:
-            was, far = was.astype(np.object_), far.astype(np.object_)
-        shares = sign * ((2 * _PARTS * abs(far) + was) // (2 * was))
-        first = np.argsort(-abs(shares), kind="stable")[:limit]
-        rows, texts = (
-            rows[first],
-            (f"{Decimal(int(n)).scaleb(-4):f}" for n in shares[first]),
-        )
-        prices = (cents_text(cents[rows]).to_pylist() for cents in (before, after))
-        skus = self.rows["sku"].take(pa.array(rows)).to_pylist()
-        return list(map(PriceMove, skus, *prices, texts))
+        return [
+            PriceMove(
+                sku=sku,
+                before=price_before,
+                after=price_after,
+                share=f"{Decimal(int(share)).scaleb(-4):f}",
+            )
+            for sku, price_before, price_after, share in moves
+        ]
 
 
-def compare(found: Comparison, baseline_run_id: str) -> Changes:
-    """Return the changes of a feed against the first, the published one; rows at 0 count."""
-    before, after, was, now = (
-        found.before,
-        found.after,
-        found.rows_before,
-        found.rows_after,
+def compare(feeds: Comparison, baseline_run_id: str) -> Changes:
+    """Return the changes of the second feed against the first, the published one.
+
+    Rows that a feed keeps at a quantity of 0 count like all others.
+    """
+    published = feeds.before
+    new = feeds.after
+    is_added = feeds.rows_before < 0
+    is_removed = feeds.rows_after < 0
+    in_both = ~(is_added | is_removed)
+    published_rows = feeds.rows_before[in_both]
+    new_rows = feeds.rows_after[in_both]
+    quantity_before = published.quantities[published_rows]
+    quantity_after = new.quantities[new_rows]
+    price_before = published.cents[published_rows]
+    price_after = new.cents[new_rows]
+    codes_in_new = _codes_in(new, published)
+    vendor_before = codes_in_new[published.vendor_codes[published_rows]]
+    vendor_after = new.vendor_codes[new_rows]
+    vendor_differs = vendor_before != vendor_after
+    differs = (
+        vendor_differs
+        | (quantity_before != quantity_after)
+        | (price_before != price_after)
     )
-    added, removed = was < 0, now < 0
-    in_both = ~(added | removed)
-    own, others = was[in_both], now[in_both]
-    had, has = before.quantities[own], after.quantities[others]
-    old, new = before.cents[own], after.cents[others]
-    names = after.vendor_ids.dictionary.to_pylist()
-    known = before.vendor_ids.dictionary.to_pylist()
-    same = np.array([names.index(name) if name in names else -1 for name in known])
-    other_vendor = same[before.vendor_codes[own]] != after.vendor_codes[others]
-    differs = other_vendor | (had != has) | (old != new)
-    changed = np.zeros(len(was), np.bool_)
-    changed[in_both] = differs
+    is_changed = np.zeros(len(in_both), np.bool_)
+    is_changed[in_both] = differs
     groups = {
-        "added": added,
-        "removed": removed,
-        "changed": changed,
+        "added": is_added,
+        "removed": is_removed,
+        "changed": is_changed,
         "unchanged": ~differs,
-        "price_up": new > old,
-        "price_down": new < old,
-        "came_in_stock": (had == 0) & (has > 0),
-        "went_out_of_stock": (had > 0) & (has == 0),
-        "vendor_changed": other_vendor,
+        "price_up": price_after > price_before,
+        "price_down": price_after < price_before,
+        "came_in_stock": (quantity_before == 0) & (quantity_after > 0),
+        "went_out_of_stock": (quantity_before > 0) & (quantity_after == 0),
+        "vendor_changed": vendor_differs,
     }
-    counts = {name: int(np.count_nonzero(each)) for name, each in groups.items()}
-    rows = np.flatnonzero(added | removed | changed)
-    kinds = pa.array(np.select([added[rows], removed[rows]], [0, 1], 2).astype(np.int8))
-    change = pa.DictionaryArray.from_arrays(kinds, list(groups)[:3])
-    return Changes(baseline_run_id, counts, _rows(found, change, was[rows], now[rows]))
+    counts = {name: int(np.count_nonzero(group)) for name, group in groups.items()}
+    changed_rows = np.flatnonzero(is_added | is_removed | is_changed)
+    kinds = np.select([is_added[changed_rows], is_removed[changed_rows]], [0, 1], 2)
+    change = pa.DictionaryArray.from_arrays(
+        pa.array(kinds.astype(np.int8)), ["added", "removed", "changed"]
+    )
+    return Changes(baseline_run_id, counts, _table(feeds, change, changed_rows))
 
 
-def _rows(found: Comparison, change: pa.Array, was: Rows, now: Rows) -> pa.Table:
-    """Return the columns of changes.csv, null on the side where a SKU is absent."""
-    now_there = found.after.skus.take(pa.array(now, mask=now < 0))
-    gone = found.before.skus.take(pa.array(was, mask=now >= 0))
-    columns = {"sku": pc.coalesce(now_there, gone), "change": change}
-    for side, figures, rows in (
-        ("before", found.before, was),
-        ("after", found.after, now),
-    ):
-        there = pa.array(rows, mask=rows < 0)
-        columns[f"vendor_id_{side}"] = figures.vendor_ids.take(there)
-        columns[f"quantity_{side}"] = pa.array(figures.quantities).take(there)
-        columns[f"price_{side}"] = pa.array(figures.cents).view(CENTS).take(there)
-    return pa.table({name: columns[name] for name in COLUMNS})
+def _codes_in(new: FeedFigures, published: FeedFigures) -> Ints:
+    """Return the new feed's code of each vendor of the published one; -1 for none."""
+    codes = pc.index_in(
+        published.vendor_ids.dictionary,
+        value_set=new.vendor_ids.dictionary,
+    )
+    return integers_of(codes.fill_null(-1))[0]
+
+
+def _table(feeds: Comparison, change: pa.Array, changed_rows: Rows) -> pa.Table:
+    """Return the columns of changes.csv, null on the side that lacks the SKU."""
+    rows_before = feeds.rows_before[changed_rows]
+    rows_after = feeds.rows_after[changed_rows]
+    is_removed = rows_after < 0
+    new_skus = feeds.after.skus.take(pa.array(rows_after, mask=is_removed))
+    removed_skus = feeds.before.skus.take(pa.array(rows_before, mask=~is_removed))
+    columns = {
+        "sku": pc.coalesce(new_skus, removed_skus),
+        "change": change,
+    }
+    sides = (
+        ("before", feeds.before, rows_before),
+        ("after", feeds.after, rows_after),
+    )
+    for side, figures, rows in sides:
+        present = pa.array(rows, mask=rows < 0)
+        quantities = pa.array(figures.quantities)
+        prices = pa.array(figures.cents).view(CENTS)
+        columns[f"vendor_id_{side}"] = figures.vendor_ids.take(present)
+        columns[f"quantity_{side}"] = quantities.take(present)
+        columns[f"price_{side}"] = prices.take(present)
+    return pa.table({name: columns[name] for name in CHANGES_COLUMNS})

@@ -1,124 +1,124 @@
 """The merged feed in its tenant's format: the fields of its rows, and a writer a format.
 
-`SOURCES` is the one table of what can stand under a header. A field's cells are made of rows of
-the feed; its text is what a CSV has of them, before quoting.
+`SOURCES` is the one table of the columns that a feed can have. A field makes its cells
+from rows of the feed; its text is the cell of a CSV file before quoting.
 """
 
-import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from relay_core.columnar import csv_text
-from relay_core.columnar.text import (
-    Bools,
-    bytes_of,
-    change_rows,
-    integers_in,
-    integers_of,
-    one_chunk,
-    rows_that_hold,
-    values_of,
-    without_nulls,
-)
+from relay_core.columnar import csv_text, text
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain.columns import COLUMNS, Kind, extra_column
 from relay_core.domain.records import as_json
 from relay_core.merge.result import MergedInventory
+from relay_core.publish import parquet_file
 from relay_core.validation.contracts import table_of
 
-FREE_TEXT = (
-    Kind.TEXT,
-    Kind.CONDITION,
-)  # the kinds of what is no number: it may have to be quoted
-_STORED_AS = {
+Chunks = Iterator[bytes | memoryview]
+
+TEXT_KINDS = (Kind.TEXT, Kind.CONDITION)
+"""The kinds of columns whose text may need quotes in a CSV file."""
+SLICE_ROWS = 1 << 16
+"""The number of rows that become text at a time."""
+GROUP_ROWS = 1_000_000
+"""The number of rows in a row group of Parquet."""
+_STORED_TYPES = {
     Kind.WHOLE: pa.int32(),
     Kind.MONEY: pa.decimal128(18, 4),
     Kind.INSTANT: pa.timestamp("ms", "UTC"),
 }
+# A spreadsheet takes a cell that begins with one of these characters for a formula.
 _FORMULA = "^([-=+@\t\r])"
-_SECOND = 1_000_000
-Chunks = Iterator[bytes | memoryview]
-SLICE, GROUP_ROWS = 1 << 16, 1_000_000
-"""How many rows are written at a time: of text, and as a group of Parquet."""
+
+
+# --- the columns that a feed can have -----------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The source of a header's cells."""
+    """The source of the cells under a header."""
 
-    kind: Kind  # how it is written
-    stored_as: pa.DataType  # its type in Parquet
-    cells: Callable[
-        [TenantConfig, pa.RecordBatch], pa.Array
-    ]  # makes it of rows of a tenant's feed
+    kind: Kind  # the kind of the cells, which decides how they are written
+    stored_type: pa.DataType  # the type of the cells in Parquet
+    # The function that makes the cells from rows of a tenant's feed, one a row
+    cells: Callable[[TenantConfig, pa.RecordBatch], pa.Array]
 
 
 def _column(name: str, _: TenantConfig, rows: pa.RecordBatch) -> pa.Array:
     cells = rows[name]
-    return cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
+    if pa.types.is_dictionary(cells.type):
+        return cells.dictionary_decode()
+    return cells
 
 
-def _constant(text: str, _: TenantConfig, rows: pa.RecordBatch) -> pa.StringArray:
-    return pa.repeat(pa.scalar(text), len(rows))
+def _constant(cell: str, _: TenantConfig, rows: pa.RecordBatch) -> pa.StringArray:
+    return pa.repeat(pa.scalar(cell), len(rows))
+
+
+def _availability(_: TenantConfig, rows: pa.RecordBatch) -> pa.StringArray:
+    is_in_stock = pc.greater(rows["quantity_available"], 0)
+    return pc.if_else(is_in_stock, "in_stock", "out_of_stock")
+
+
+def _currency(config: TenantConfig, rows: pa.RecordBatch) -> pa.StringArray:
+    return _constant(config.default_currency, config, rows)
+
+
+def _price_with_currency(config: TenantConfig, rows: pa.RecordBatch) -> pa.StringArray:
+    prices = _cell_texts(Kind.MONEY, rows["price"])
+    return csv_text.join_fields([prices, config.default_currency], " ")
 
 
 def _text_source(cells: Callable[[TenantConfig, pa.RecordBatch], pa.Array]) -> Source:
     return Source(Kind.TEXT, pa.string(), cells)
 
 
+def _canonical_sources() -> dict[str, Source]:
+    sources = {}
+    for column in COLUMNS:
+        stored_type = _STORED_TYPES.get(column.kind, pa.string())
+        cells = partial(_column, column.name)
+        sources[column.name] = Source(column.kind, stored_type, cells)
+    return sources
+
+
 SOURCES = {
-    **{
-        each.name: Source(
-            each.kind,
-            _STORED_AS.get(each.kind, pa.string()),
-            partial(_column, each.name),
-        )
-        for each in COLUMNS
-    },
+    **_canonical_sources(),
+    # Published prices are whole cents.
     "price": Source(Kind.MONEY, pa.decimal128(18, 2), partial(_column, "price")),
-    "availability": _text_source(
-        lambda _, rows: pc.if_else(
-            pc.greater(rows["quantity_available"], 0), "in_stock", "out_of_stock"
-        )
-    ),
-    "currency": _text_source(
-        lambda config, rows: _constant(config.default_currency, config, rows)
-    ),
-    "price_with_currency": _text_source(
-        lambda config, rows: csv_text.join_fields(
-            [_text(Kind.MONEY, rows["price"]), config.default_currency], " "
-        )
-    ),
+    "availability": _text_source(_availability),
+    "currency": _text_source(_currency),
+    "price_with_currency": _text_source(_price_with_currency),
 }
-"""All that can stand under a header, but for constants."""
+"""The source of each column that a feed can have, except extra columns and constants."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """One column of a tenant's feed."""
 
-    header: str  # what it is called
-    source: Source  # what stands under it
-    config: TenantConfig
+    header: str  # the header of the column
+    source: Source  # the source of its cells
+    config: TenantConfig  # the tenant's config
 
     def cells(self, rows: pa.RecordBatch) -> pa.Array:
-        """Return its cells of rows of the feed, as they are typed."""
+        """Return the typed cells of rows of the feed, one a row."""
         return self.source.cells(self.config, rows)
 
     def text(self, rows: pa.RecordBatch) -> pa.StringArray:
-        """Return its cells of rows of the feed as a CSV has them, before quoting."""
-        text = _text(self.source.kind, self.cells(rows))
-        escapes = self.config.output.escape_formulas and self.source.kind in FREE_TEXT
-        return _without_formulas(text) if escapes else text
+        """Return the CSV text of rows of the feed before quoting, one a row."""
+        texts = _cell_texts(self.source.kind, self.cells(rows))
+        if self.config.output.escape_formulas and self.source.kind in TEXT_KINDS:
+            return _without_formulas(texts)
+        return texts
 
 
 def fields_of(config: TenantConfig) -> list[Field]:
@@ -133,142 +133,162 @@ def fields_of(config: TenantConfig) -> list[Field]:
             source = _text_source(partial(_constant, str(column.constant)))
         elif column.column in SOURCES:
             source = SOURCES[column.column]
-        else:  # a tenant's extra one
-            source = _text_source(partial(_column, extra_column(column.column)))
+        else:
+            extra = extra_column(column.column)
+            source = _text_source(partial(_column, extra))
         fields.append(Field(header, source, config))
     return fields
 
 
 def row_texts(fields: Sequence[Field], rows: pa.Table) -> list[dict[str, str]]:
-    """Return rows of a feed: header to cell, as a CSV has it before quoting."""
+    """Return each row of a feed as a mapping of headers to CSV text before quoting."""
     headers = [field.header for field in fields]
-    return [
-        dict(zip(headers, cells, strict=True))
-        for batch in rows.to_batches()
-        for cells in zip(
-            *(field.text(batch).to_pylist() for field in fields), strict=True
-        )
-    ]
+    texts = []
+    for batch in rows.to_batches():
+        columns = [field.text(batch).to_pylist() for field in fields]
+        for cells in zip(*columns, strict=True):
+            texts.append(dict(zip(headers, cells, strict=True)))
+    return texts
 
 
-def _text(kind: Kind, cells: pa.Array) -> pa.StringArray:
-    if kind in FREE_TEXT:
-        return without_nulls(cells)
-    values, nulls = integers_of(cells)
+def _cell_texts(kind: Kind, cells: pa.Array) -> pa.StringArray:
+    if kind in TEXT_KINDS:
+        return text.without_nulls(cells)
+    numbers, is_null = text.integers_of(cells)
     if kind is Kind.INSTANT:
-        return csv_text.instant_text(values)
+        return csv_text.instant_text(numbers)
     if kind is Kind.WHOLE:
-        return csv_text.whole_text(values, nulls)
-    cents = (
-        values if cells.type.scale == 2 else (values + 50) // 100
-    )  # of 0 or more, half up
-    return csv_text.cents_text(cents, nulls)
+        return csv_text.whole_text(numbers, is_null)
+    if cells.type.scale != 2:
+        # Ten-thousandths become cents, rounded half up; none of them is negative.
+        numbers = (numbers + 50) // 100
+    return csv_text.cents_text(numbers, is_null)
 
 
 def _without_formulas(texts: pa.StringArray) -> pa.StringArray:
-    """Return texts of which a spreadsheet takes none for a formula."""
+    """Return texts that no spreadsheet takes for formulas, one a text."""
     return pc.replace_substring_regex(texts, _FORMULA, r"'\1")
 
 
-# --- formats ------------------------------------------------------------------------------------
+# --- formats ------------------------------------------------------------------------------
 
 
 def feed_chunks(merged: MergedInventory) -> Chunks:
-    """Yield the feed as its file, piece by piece."""
+    """Yield the feed's file piece by piece.
+
+    Raises:
+        ValueError: The run has no feed.
+    """
+    fields = fields_of(merged.config)
+    rows = _written_rows(merged)
     write = _WRITERS[merged.config.output.format]
-    return write(fields_of(merged.config), _rows(merged))
+    return write(fields, rows)
 
 
 def preview(merged: MergedInventory, rows: int = 10) -> list[dict[str, str]]:
-    """Return the first rows of the feed: header to text."""
-    return row_texts(fields_of(merged.config), _rows(merged).slice(0, rows))
+    """Return the first rows of the feed, each as a mapping of headers to text.
+
+    Raises:
+        ValueError: The run has no feed.
+    """
+    fields = fields_of(merged.config)
+    first_rows = _written_rows(merged).slice(0, rows)
+    return row_texts(fields, first_rows)
 
 
-def _rows(merged: MergedInventory) -> pa.Table:
-    """Return what the feed is made of; the SKU stands for a row that nothing else is read of."""
+def _written_rows(merged: MergedInventory) -> pa.Table:
+    """Return the feed's rows with the columns that its file is made from.
+
+    The SKU is always among them, because a feed of constants reads no column, and its
+    rows must still be counted.
+    """
     if merged.feed is None:
         raise ValueError("a run without a feed writes none")
-    wanted = {"sku", *merged.config.output.reads}
-    return table_of(
-        merged.feed[[name for name in merged.feed.columns if name in wanted]]
-    )
+    columns = {"sku", *merged.config.output.reads}
+    names = [name for name in merged.feed.columns if name in columns]
+    return table_of(merged.feed[names])
 
 
 def _delimited(delimiter: str, fields: Sequence[Field], rows: pa.Table) -> Chunks:
-    """Yield the header and the rows, each field quoted only where it must be."""
-    headers = (pa.array([field.header]) for field in fields)
-    yield csv_text.lines(
-        [csv_text.quoted(header, delimiter) for header in headers], delimiter
-    )
+    """Yield the header and the rows; a field is quoted only if it must be."""
+    headers = [csv_text.quoted(pa.array([field.header]), delimiter) for field in fields]
+    yield csv_text.lines(headers, delimiter)
 
     def lines_of(batch: pa.RecordBatch) -> memoryview:
-        texts = (
-            (field.source.kind in FREE_TEXT, field.text(batch)) for field in fields
-        )
-        return csv_text.lines(
-            [
-                csv_text.quoted(text, delimiter) if free else text
-                for free, text in texts
-            ],
-            delimiter,
-        )
+        columns = []
+        for field in fields:
+            texts = field.text(batch)
+            if field.source.kind in TEXT_KINDS:
+                texts = csv_text.quoted(texts, delimiter)
+            columns.append(texts)
+        return csv_text.lines(columns, delimiter)
 
-    yield from ordered_map(lines_of, rows.to_batches(SLICE))
+    yield from ordered_map(lines_of, rows.to_batches(SLICE_ROWS))
 
 
 def _json_lines(fields: Sequence[Field], rows: pa.Table) -> Chunks:
-    """Yield an object a row: whole numbers are numbers, all else is the CSV's text or null."""
+    """Yield one object a row: whole numbers are numbers, other cells CSV text or null."""
 
     def lines_of(batch: pa.RecordBatch) -> memoryview:
         parts: list[pa.Array | str] = []
         for field in fields:
-            text = field.text(batch).cast(pa.large_string())
-            values = text if field.source.kind is Kind.WHOLE else json_texts(text)
-            values = pc.if_else(field.cells(batch).is_null(), "null", values)
-            parts += [f"{',' if parts else '{'}{as_json(field.header)}:", values]
-        return bytes_of(csv_text.join_fields([*parts, "}\n"], ""))
+            texts = field.text(batch).cast(pa.large_string())
+            if field.source.kind is not Kind.WHOLE:
+                texts = json_texts(texts)
+            is_null = field.cells(batch).is_null()
+            separator = "," if parts else "{"
+            parts.append(f"{separator}{as_json(field.header)}:")
+            parts.append(pc.if_else(is_null, "null", texts))
+        parts.append("}\n")
+        return text.bytes_of(csv_text.join_fields(parts, ""))
 
-    yield from ordered_map(lines_of, rows.to_batches(SLICE))
+    yield from ordered_map(lines_of, rows.to_batches(SLICE_ROWS))
 
 
-def json_texts(text: pa.LargeStringArray) -> pa.LargeStringArray:
-    """Return each text as JSON, in its quotes."""
+def json_texts(texts: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Return each text as a JSON string with its quotes, one a text."""
+    escaped_rows = text.rows_that_hold(texts, _must_be_escaped)
+    escaped = text.change_rows(texts, escaped_rows, _escaped)
+    return csv_text.join_fields(['"', escaped, '"'], "")
 
-    def must_be_escaped(data: npt.NDArray[np.uint8]) -> Bools:
-        return np.asarray((data < ord(" ")) | (data == ord('"')) | (data == ord("\\")))
 
-    def escaped(some: pa.LargeStringArray) -> pa.LargeStringArray:
-        for mark in ("\\", '"', *map(chr, range(ord(" ")))):
-            if pc.any(pc.match_substring(some, mark)).as_py():
-                some = pc.replace_substring(some, mark, as_json(mark)[1:-1])
-        return some
+def _must_be_escaped(data: npt.NDArray[np.uint8]) -> text.Bools:
+    is_control = data < ord(" ")
+    is_mark = (data == ord('"')) | (data == ord("\\"))
+    return np.asarray(is_control | is_mark)
 
-    text = change_rows(text, rows_that_hold(text, must_be_escaped), escaped)
-    return csv_text.join_fields(['"', text, '"'], "")
+
+def _escaped(texts: pa.LargeStringArray) -> pa.LargeStringArray:
+    controls = map(chr, range(ord(" ")))
+    for mark in ("\\", '"', *controls):
+        # Most marks are absent, and a search is cheaper than a replacement.
+        if pc.any(pc.match_substring(texts, mark)).as_py():
+            texts = pc.replace_substring(texts, mark, as_json(mark)[1:-1])
+    return texts
 
 
 def _parquet(fields: Sequence[Field], rows: pa.Table) -> Chunks:
-    """Yield the file, group after group."""
-    schema = written_as(
-        pa.schema([(field.header, field.source.stored_as) for field in fields])
-    )
+    """Yield the Parquet file, one row group after another."""
+    types = [(field.header, field.source.stored_type) for field in fields]
+    schema = parquet_file.stored_schema(pa.schema(types))
 
-    def group_of(some: pa.Table) -> pa.Table:
-        batches = some.to_batches()
+    def column_of(field: Field, group: pa.Table, stored_type: pa.DataType) -> pa.Array:
+        chunks = [
+            parquet_file.stored_cells(field.cells(batch), stored_type)
+            for batch in group.to_batches()
+        ]
+        return pa.chunked_array(chunks, stored_type)
+
+    def group_from(start: int) -> pa.Table:
+        group = rows.slice(start, GROUP_ROWS)
         columns = [
-            pa.chunked_array(
-                [as_written(field.cells(batch), written.type) for batch in batches],
-                written.type,
-            )
-            for field, written in zip(fields, schema, strict=True)
+            column_of(field, group, stored_type)
+            for field, stored_type in zip(fields, schema.types, strict=True)
         ]
         return pa.table(columns, schema=schema)
 
-    groups = (
-        group_of(rows.slice(start, GROUP_ROWS))
-        for start in range(0, len(rows), GROUP_ROWS)
-    )
-    yield from parquet_chunks(schema, groups, compression="zstd")
+    groups = map(group_from, range(0, len(rows), GROUP_ROWS))
+    yield from parquet_file.parquet_chunks(schema, groups, compression="zstd")
 
 
 _WRITERS: dict[str, Callable[[Sequence[Field], pa.Table], Chunks]] = {
@@ -277,79 +297,3 @@ _WRITERS: dict[str, Callable[[Sequence[Field], pa.Table], Chunks]] = {
     "jsonl": _json_lines,
     "parquet": _parquet,
 }
-
-
-# --- Parquet of typed rows, handed on as it is written; decimals are whole numbers in it ---------
-
-
-def written_as(schema: pa.Schema) -> pa.Schema:
-    """Return the types that a file is written from which is to be read back as others."""
-    return pa.schema(
-        [
-            field.with_type(pa.decimal64(18, field.type.scale))
-            if pa.types.is_decimal(field.type)
-            else field
-            for field in schema
-        ]
-    )
-
-
-def as_written(cells: Any, kind: pa.DataType) -> Any:
-    """Return cells of the engine as they are written; of an instant its fraction is dropped."""
-    if cells.type == kind:
-        return cells
-    numbers = integers_in(one_chunk(cells))
-    if pa.types.is_timestamp(kind):
-        milliseconds = values_of(numbers) // _SECOND * 1000
-        numbers = pa.array(milliseconds)
-    return numbers.view(kind)
-
-
-def parquet_chunks(
-    schema: pa.Schema,
-    groups: Iterable[pa.Table],
-    metadata: Mapping[bytes, bytes] | None = None,
-    **options: Any,
-) -> Iterator[bytes]:
-    """Yield a Parquet file, each group a row group; ``options`` are those of Arrow's writer."""
-    sink = _ChunkSink()
-    with pq.ParquetWriter(
-        pa.PythonFile(sink, mode="w"),
-        schema,
-        store_schema=False,  # types as the engine holds them would be read back
-        store_decimal_as_integer=True,
-        **options,
-    ) as writer:
-        if metadata is not None:
-            writer.add_key_value_metadata(metadata)
-        for group in groups:
-            writer.write_table(group, row_group_size=len(group))
-            yield from sink.taken()
-    yield from sink.taken()
-
-
-class _ChunkSink(io.RawIOBase):
-    """A file that is handed on as it is written."""
-
-    def __init__(self) -> None:
-        self._size = 0
-        self._written: list[bytes] = []
-
-    def writable(self) -> bool:
-        """Whether Arrow may write to it."""
-        return True
-
-    def write(self, data: bytes) -> int:  # type: ignore[override]
-        """Take some bytes."""
-        self._written.append(data)
-        self._size += len(data)
-        return len(data)
-
-    def taken(self) -> list[bytes]:
-        """Return what was written since the last call."""
-        written, self._written = self._written, []
-        return written
-
-    def tell(self) -> int:
-        """Return where it is."""
-        return self._size

@@ -1,15 +1,18 @@
-"""The bytes of every report that a run writes, made of its findings."""
+"""The bytes of every report that a run writes, made from its findings."""
 
 import hashlib
 import json
+import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import accumulate, chain, islice
+from itertools import accumulate, islice
 from typing import Any
 
-from relay_core.columnar.csv_text import header_line, lines, quoted, whole_text
+import pyarrow as pa
+
+from relay_core.columnar import csv_text
 from relay_core.columnar.text import offsets_and_bytes
 from relay_core.config import Override
 from relay_core.domain.codes import RunStatus
@@ -19,11 +22,16 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.findings import RunFindings
 from relay_core.validation.vendor_failures import VendorState
 
-_BETWEEN = ",\n    "
-_OPENING, _CLOSING = "[\n    ", "\n  ]"
-_BRACKETS = len(_OPENING + _CLOSING) - len("[]")
-_ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 16, 4 << 20
 INVALID_ROWS_COLUMNS = ("vendor_id", "row_number", "error_codes", "raw")
+# The marks around and between the lines of an array in errors.json
+_OPENING = "[\n    "
+_SEPARATOR = ",\n    "
+_CLOSING = "\n  ]"
+_MAX_BATCH_ROWS = 1 << 16
+_MAX_BATCH_BYTES = 4 << 20
+
+
+# --- the config and the inputs ------------------------------------------------------------
 
 
 def config_snapshot_json(ctx: RunContext, document: Mapping[str, Any]) -> bytes:
@@ -37,36 +45,93 @@ def input_manifest_json(
     generated_at: str,
     overrides: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return input_manifest.json: each vendor's file, what is used of it, the overrides' pins."""
-    head = {**_identity(ctx), "generated_at": generated_at, "overrides": overrides}
-    return _document({**head, "vendors": vendors})
+    """Return input_manifest.json: one entry a vendor, and the pins of the overrides.
+
+    Entries come from `manifest_entry`, the overrides' pins from `overrides_pins`.
+    """
+    return _document(
+        {
+            **_identity(ctx),
+            "generated_at": generated_at,
+            "overrides": overrides,
+            "vendors": vendors,
+        }
+    )
 
 
 def manifest_entry(
     pins: Mapping[str, Any], state: VendorState | None = None
 ) -> dict[str, Any]:
-    """Return a vendor's entry of the manifest: its pins, and what is used of it, once known."""
-    failure = None if state is None else state.failure
+    """Return a vendor's entry of the manifest: its pins and, once known, its state."""
+    if state is None:
+        outcome = {
+            "status": pins["status"],
+            "trouble": None,
+            "last_good_run_id": None,
+            "age_hours": None,
+        }
+    else:
+        outcome = {
+            "status": str(state.status),
+            "trouble": _trouble(state),
+            "last_good_run_id": state.last_good_run_id,
+            "age_hours": state.age_hours,
+        }
+    return {**pins, **outcome}
+
+
+def _trouble(state: VendorState) -> dict[str, str] | None:
+    if state.failure is None:
+        return None
     return {
-        **pins,
-        "status": pins["status"] if state is None else str(state.status),
-        "trouble": failure
-        and {"error_code": failure.error_code, "error_message": failure.error_message},
-        "last_good_run_id": None if state is None else state.last_good_run_id,
-        "age_hours": None if state is None else state.age_hours,
+        "error_code": state.failure.error_code,
+        "error_message": state.failure.error_message,
     }
 
 
+def overrides_json(overrides: Sequence[Override]) -> bytes:
+    """Return overrides.json: the overrides in effect for a run, by SKU."""
+    entries = [override.as_dict() for override in overrides]
+    return (as_json(entries) + "\n").encode()
+
+
+def overrides_pins(
+    version: int | None, overrides: Sequence[Override]
+) -> dict[str, Any] | None:
+    """Return the manifest's pins of the overrides in effect, or None if there are none."""
+    if not overrides:
+        return None
+    digest = hashlib.sha256(overrides_json(overrides))
+    return {
+        "version": version,
+        "count": len(overrides),
+        "sha256": digest.hexdigest(),
+    }
+
+
+# --- errors and rejected rows -------------------------------------------------------------
+
+
 def errors_json(ctx: RunContext, findings: RunFindings) -> bytes | None:
-    """Return errors.json within the limits of entries and bytes; None with nothing to report."""
-    failure, warnings, limits = findings.failure, findings.warnings, findings.limits
+    """Return errors.json, or None if there is nothing to report.
+
+    The document is within the limits of entries and bytes. ``counts`` also counts the
+    entries that it leaves out.
+    """
+    failure = findings.failure
+    limits = findings.limits
     counts = Counter(entry.error_code for entry in findings.faults)
     counts.update(findings.counted_warnings())
+    row_entries: list[str] = []
     for vendor in findings.uploads:
         counts.update(vendor.fault_counts)
-    rows = chain.from_iterable(vendor.entries for vendor in findings.uploads)
-    entries = [entry.as_json() for entry in (*findings.faults, *warnings)]
-    entries += islice(rows, limits.report_entries)
+        missing_count = limits.report_entries - len(row_entries)
+        row_entries += islice(vendor.entries, missing_count)
+    entries = [
+        *(fault.as_json() for fault in findings.faults),
+        *(warning.as_json() for warning in findings.warnings),
+        *row_entries,
+    ]
     if failure is None and not entries:
         return None
     head: dict[str, Any] = {
@@ -78,30 +143,77 @@ def errors_json(ctx: RunContext, findings: RunFindings) -> bytes | None:
         "truncated": False,
     }
     causes = findings.causes(limits.report_causes)
-    room = limits.report_bytes - len(_errors_document(head, causes, [])) - _BRACKETS
-    sizes = accumulate(len(entry.encode()) + len(_BETWEEN) for entry in entries)
-    entries = entries[: bisect_right(list(sizes), room + len(_BETWEEN))]
+    size_without_entries = len(_errors_document(head, causes, []))
+    fitting_count = _fitting(entries, limits.report_bytes - size_without_entries)
+    entries = entries[:fitting_count]
     head["truncated"] = len(entries) < sum(counts.values())
     return _errors_document(head, causes, entries)
+
+
+def _fitting(entries: Sequence[str], max_bytes: int) -> int:
+    """Return the number of first entries whose array adds at most ``max_bytes`` to ``[]``."""
+    array_size = len(_OPENING + _CLOSING) - len("[]")
+    # The last entry has no separator behind it.
+    available = max_bytes - array_size + len(_SEPARATOR)
+    sizes = (len(entry.encode()) + len(_SEPARATOR) for entry in entries)
+    return bisect_right(list(accumulate(sizes)), available)
+
+
+def _errors_document(
+    head: Mapping[str, Any],
+    causes: Sequence[Cause],
+    entries: Sequence[str],
+) -> bytes:
+    """Return errors.json with one cause and one entry a line, for people and programs."""
+    indented_head = json.dumps(head, ensure_ascii=False, indent=2)
+    cause_lines = [as_json(cause.as_dict()) for cause in causes]
+    parts = [
+        indented_head.removesuffix("\n}"),
+        f'  "causes": {_array(cause_lines)}',
+        f'  "entries": {_array(entries)}\n}}\n',
+    ]
+    return ",\n".join(parts).encode()
+
+
+def _array(lines: Sequence[str]) -> str:
+    if not lines:
+        return "[]"
+    return f"{_OPENING}{_SEPARATOR.join(lines)}{_CLOSING}"
 
 
 def invalid_rows_chunks(
     normalized: Sequence[NormalizedVendor],
 ) -> Iterator[bytes | memoryview]:
-    """Yield invalid_rows.csv piece by piece: every rejected record, in the order of vendors."""
-    yield header_line(INVALID_ROWS_COLUMNS)
+    """Yield invalid_rows.csv piece by piece: every rejected record, by vendor."""
+    yield csv_text.header_line(INVALID_ROWS_COLUMNS)
     for vendor in normalized:
-        for batch in vendor.rejected_rows.to_batches(max_chunksize=_ROWS_AT_ONCE):
-            # Not too much text at once: what is written takes many times it.
-            bounds, _ = offsets_and_bytes(batch["raw"])
-            rows = -(
-                -batch.num_rows // (1 + int(bounds[-1] - bounds[0]) // _BYTES_AT_ONCE)
-            )
-            for start in range(0, batch.num_rows, rows):
-                piece = batch.slice(start, rows)
-                numbers = whole_text(piece["row_number"].to_numpy())
-                texts = [numbers, piece["error_codes"], quoted(piece["raw"])]
-                yield lines([vendor.vendor_id, *texts])
+        batches = vendor.rejected_rows.to_batches(max_chunksize=_MAX_BATCH_ROWS)
+        for batch in batches:
+            for part in _parts_of(batch):
+                yield csv_text.lines(
+                    [
+                        vendor.vendor_id,
+                        csv_text.whole_text(part["row_number"].to_numpy()),
+                        part["error_codes"],
+                        csv_text.quoted(part["raw"]),
+                    ]
+                )
+
+
+def _parts_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Yield a batch of rejected records in parts of some megabytes of text.
+
+    Writing takes many times the memory of the text.
+    """
+    bounds, _ = offsets_and_bytes(batch["raw"])
+    text_bytes = int(bounds[-1] - bounds[0])
+    part_count = 1 + text_bytes // _MAX_BATCH_BYTES
+    part_rows = math.ceil(batch.num_rows / part_count)
+    for start in range(0, batch.num_rows, part_rows):
+        yield batch.slice(start, part_rows)
+
+
+# --- the summary --------------------------------------------------------------------------
 
 
 def run_summary_json(
@@ -114,63 +226,54 @@ def run_summary_json(
     completed_at: datetime,
 ) -> bytes:
     """Return run_summary.json; times are in seconds, ``completed_at`` is aware."""
-    counts, limits = findings.counts(), findings.limits.of_feeds()
-    valid, guards, changes = findings.valid_rows(), findings.guards, findings.changes
-    return _document(
-        {
-            "engine_version": ENGINE_VERSION,
-            **_identity(ctx),
-            "status": str(status),
-            "error_code": findings.failure.error_code if findings.failure else None,
-            "attempt": ctx.attempt,
-            "vendor_count": findings.vendor_count,
-            "vendor_record_counts": {
-                one: valid.get(one, 0) for one in findings.vendor_ids
-            },
-            "record_count": counts["record_count"],
-            "invalid_rows": counts["invalid_rows"],
-            "total_rows": counts["total_rows"],
-            "unpriced_skus": counts["unpriced_skus"],
-            "warnings": dict(sorted(findings.counted_warnings().items())),
-            "guards": None
-            if guards is None
-            else [result.as_dict() for result in guards],
-            "changes": None if changes is None else changes.as_dict(),
-            "stage_times": {
-                str(s): round(seconds, 3) for s, seconds in stage_times.items()
-            },
-            "duration_seconds": round(duration_seconds, 3),
-            "completed_at": timestamp(completed_at),
-            **(
-                {"rules": [rule.as_dict() for rule in findings.rules]}
-                if findings.rules
-                else {}
-            ),
-            **({} if limits == DEFAULT_LIMITS.of_feeds() else {"limits": limits}),
-            "rows": {name: rows.as_dict() for name, rows in findings.rows.items()},
-            "quarantined": findings.quarantined,
-        }
-    )
+    counts = findings.counts()
+    valid_rows = findings.valid_rows()
+    guards = findings.guards
+    changes = findings.changes
+    summary: dict[str, Any] = {
+        "engine_version": ENGINE_VERSION,
+        **_identity(ctx),
+        "status": str(status),
+        "error_code": findings.failure.error_code if findings.failure else None,
+        "attempt": ctx.attempt,
+        "vendor_count": findings.vendor_count,
+        "vendor_record_counts": {
+            vendor_id: valid_rows.get(vendor_id, 0) for vendor_id in findings.vendor_ids
+        },
+        "record_count": counts["record_count"],
+        "invalid_rows": counts["invalid_rows"],
+        "total_rows": counts["total_rows"],
+        "unpriced_skus": counts["unpriced_skus"],
+        "warnings": dict(sorted(findings.counted_warnings().items())),
+        "guards": None,
+        "changes": None,
+        "stage_times": {
+            str(stage): round(seconds, 3) for stage, seconds in stage_times.items()
+        },
+        "duration_seconds": round(duration_seconds, 3),
+        "completed_at": timestamp(completed_at),
+    }
+    if guards is not None:
+        summary["guards"] = [result.as_dict() for result in guards]
+    if changes is not None:
+        summary["changes"] = changes.as_dict()
+    if findings.rules:
+        summary["rules"] = [rule.as_dict() for rule in findings.rules]
+    feed_limits = findings.limits.of_feeds()
+    if feed_limits != DEFAULT_LIMITS.of_feeds():
+        summary["limits"] = feed_limits
+    summary["rows"] = {name: rows.as_dict() for name, rows in findings.rows.items()}
+    summary["quarantined"] = findings.quarantined
+    return _document(summary)
 
 
-def overrides_json(overrides: Sequence[Override]) -> bytes:
-    """Return overrides.json: what a run uses of a tenant's overrides, by SKU."""
-    return (as_json([one.as_dict() for one in overrides]) + "\n").encode()
-
-
-def overrides_pins(
-    version: int | None, overrides: Sequence[Override]
-) -> dict[str, Any] | None:
-    """Return what a manifest says of the overrides that a run uses; None for none."""
-    if not overrides:
-        return None
-    digest = hashlib.sha256(overrides_json(overrides)).hexdigest()
-    return {"version": version, "count": len(overrides), "sha256": digest}
+# --- JSON ---------------------------------------------------------------------------------
 
 
 def timestamp(moment: datetime) -> str:
     """Return an aware moment as ``YYYY-MM-DDTHH:MM:SS[.ffffff]Z`` in UTC."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    utc = moment.astimezone(UTC)
+    return utc.replace(tzinfo=None).isoformat() + "Z"
 
 
 def _identity(ctx: RunContext) -> dict[str, Any]:
@@ -183,16 +286,3 @@ def _identity(ctx: RunContext) -> dict[str, Any]:
 
 def _document(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
-
-
-def _errors_document(
-    head: Mapping[str, Any], causes: Sequence[Cause], entries: Sequence[str]
-) -> bytes:
-    """Write the head indented, each cause and each entry on a line: people and programs read it."""
-    top = json.dumps(head, ensure_ascii=False, indent=2).removesuffix("\n}")
-    listed_causes = _array([as_json(cause.as_dict()) for cause in causes])
-    return f'{top},\n  "causes": {listed_causes},\n  "entries": {_array(entries)}\n}}\n'.encode()
-
-
-def _array(lines: Sequence[str]) -> str:
-    return f"{_OPENING}{_BETWEEN.join(lines)}{_CLOSING}" if lines else "[]"

@@ -1,4 +1,8 @@
-"""The state of a published feed: every canonical column, typed, for runs compared with it."""
+"""The state of a published feed, which later runs are compared with.
+
+A state is a Parquet file of all canonical columns, typed, with its publication and the
+earlier ones in the file's metadata.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,28 +22,33 @@ from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.merge.best_offer import DeferredColumns
 from relay_core.merge.result import MergedInventory
-from relay_core.publish.feed import SOURCES, as_written, parquet_chunks, written_as
+from relay_core.publish import parquet_file
+from relay_core.publish.feed import SOURCES
+from relay_core.validation import contracts
 from relay_core.validation.comparison import FIGURES, KEPT, SUSPECT_PRICE, FeedFigures
-from relay_core.validation.contracts import CENTS, INSTANT, VENDOR, frame_of, table_of
 
 OFFERED_AT = "offered_at"
+"""The column with the time of a SKU's last offer."""
 STATE_SCHEMA = pa.schema(
     [
-        *((name, SOURCES[name].stored_as) for name in CANONICAL_COLUMNS),
+        *((name, SOURCES[name].stored_type) for name in CANONICAL_COLUMNS),
         (OFFERED_AT, pa.timestamp("us", "UTC")),
         (KEPT, pa.bool_()),
     ]
 )
-"""The columns that every state has; the figures are those of the feed."""
-
+"""The columns of every state."""
 SUSPECT_SINCE = "suspect_since"
-_OF_SUSPECTS = (
+"""The column with the time from which a quarantined SKU's new price is suspect."""
+MAX_HISTORY = 10
+"""The number of publications that a state names, the newest ones."""
+# A state has these columns if the config has a quarantine; only quarantined SKUs have
+# values in them.
+_SUSPECT_FIELDS = (
     pa.field(SUSPECT_PRICE, pa.decimal128(18, 2)),
     pa.field(SUSPECT_SINCE, pa.timestamp("us", "UTC")),
 )
-"""The columns of a state where a quarantine is set; null but for quarantined SKUs."""
-_METADATA, _HISTORY = b"relay", b"relay_history"
-MAX_HISTORY = 10  # so many publications are known, the newest ones
+_CONTEXT_KEY = b"relay"
+_HISTORY_KEY = b"relay_history"
 _GROUP_ROWS = 1 << 17
 
 
@@ -47,8 +56,8 @@ class Publication(NamedTuple):
     """A run whose feed was published."""
 
     run_id: str
-    requested_at: str  # ISO 8601, in UTC
-    skus: int  # the rows of its feed
+    requested_at: str  # the time of the run's request, ISO 8601, in UTC
+    skus: int  # the number of rows in the feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +68,44 @@ class StateContext:
     tenant_id: str
     config_version: int | None
     currency: str  # the currency of all amounts
-    vendor_rows: Mapping[
-        str, int
-    ]  # the valid rows of every vendor that was not left out
+    # The number of valid rows of each vendor that was not left out
+    vendor_rows: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Baseline:
     """A published feed that a run is compared with."""
 
-    context: StateContext  # which publication it is
-    figures: FeedFigures  # what it says of each SKU
-    state: pa.Buffer | None = None  # its state, where more is read of it than that
-    history: Sequence[Publication] = ()  # it and those before it, the oldest first
+    context: StateContext  # the publication of the feed
+    figures: FeedFigures  # the figures of the feed's SKUs
+    # The bytes of the state, if more than the figures is read from it
+    state: pa.Buffer | None = None
+    # This publication and the earlier ones, the oldest first
+    history: Sequence[Publication] = ()
 
-    def rows(self, places: Rows) -> pa.Table:
-        """Return some rows of the state in order: `STATE_SCHEMA` and more; `ValueError`: none."""
+    def rows(self, indices: Rows) -> pa.Table:
+        """Return the state's rows at ``indices``, which ascend, with all its columns.
+
+        Raises:
+            ValueError: The bytes of the state were not kept.
+        """
         if self.state is None:
             raise ValueError("the rows of the state were not kept")
         with pq.ParquetFile(pa.BufferReader(self.state)) as file:
-            groups, start = [file.schema_arrow.remove_metadata().empty_table()], 0
+            parts = [file.schema_arrow.remove_metadata().empty_table()]
+            start = 0
             for number in range(file.num_row_groups):
                 stop = start + file.metadata.row_group(number).num_rows
-                wanted = places[slice(*np.searchsorted(places, [start, stop]))] - start
-                if len(wanted):
+                low, high = np.searchsorted(indices, [start, stop])
+                if low < high:
                     group = file.read_row_group(number).replace_schema_metadata(None)
-                    groups.append(group.take(pa.array(wanted)))
+                    group_indices = indices[low:high] - start
+                    parts.append(group.take(pa.array(group_indices)))
                 start = stop
-        return pa.concat_tables(groups)
+        return pa.concat_tables(parts)
+
+
+# --- writing ------------------------------------------------------------------------------
 
 
 def state_chunks(
@@ -95,101 +114,146 @@ def state_chunks(
     offered_at: datetime,
     history: Sequence[Publication],
 ) -> Iterator[bytes | memoryview]:
-    """Yield ``state.parquet`` of a feed; the same bytes from one release of the engine.
+    """Yield the bytes of a feed's ``state.parquet`` piece by piece.
 
-    Rows that have ``offered_at`` and ``kept_at_0`` keep them; ``offered_at``, aware, is that of the
-    others. Suspects are written where a quarantine is set. The history goes up to this publication.
+    One release of the engine always writes the same bytes. Rows that have
+    ``offered_at`` and ``kept_at_0`` keep them; all others get ``offered_at``, which is
+    aware. ``history`` ends with this publication.
+
+    Raises:
+        ValueError: The run has no feed.
     """
     if merged.feed is None or merged.deferred is None:
         raise ValueError("a run without a feed leaves no state")
-    size, last = len(CANONICAL_COLUMNS), list(STATE_SCHEMA)
-    last[size:size] = [
-        pa.field(name, pa.string()) for name in merged.config.extra_columns
-    ]
-    if merged.config.guards.quarantine is not None:
-        last += _OF_SUSPECTS
-    # As the engine holds them: Parquet takes them without another copy.
-    vendor_id = CANONICAL_COLUMNS.index("vendor_id"), pa.field("vendor_id", VENDOR)
-    written = written_as(pa.schema(last)).set(*vendor_id)
-    metadata = json.dumps(asdict(context), ensure_ascii=False).encode()
-    rows, deferred = table_of(merged.feed), merged.deferred
-    slices = (
+    schema = _written_schema(merged)
+    rows = contracts.table_of(merged.feed)
+    groups = (
         rows.slice(start, _GROUP_ROWS) for start in range(0, len(rows), _GROUP_ROWS)
     )
-    yield from parquet_chunks(
-        written,
-        ordered_map(partial(_group, written, deferred, offered_at), slices),
-        {_METADATA: metadata, _HISTORY: json.dumps(history[-MAX_HISTORY:]).encode()},
+    written_group = partial(_written_group, schema, merged.deferred, offered_at)
+    context_json = json.dumps(asdict(context), ensure_ascii=False)
+    history_json = json.dumps(history[-MAX_HISTORY:])
+    yield from parquet_file.parquet_chunks(
+        schema,
+        ordered_map(written_group, groups),
+        {
+            _CONTEXT_KEY: context_json.encode(),
+            _HISTORY_KEY: history_json.encode(),
+        },
         compression="lz4",
         use_dictionary=["vendor_id", "condition", "brand", OFFERED_AT],
         write_statistics=False,
     )
 
 
-def _group(
-    written: pa.Schema, deferred: DeferredColumns, offered_at: datetime, rows: pa.Table
-) -> pa.Table:
-    own: dict[str, Any] = deferred.of(rows)
-    own |= dict(zip(rows.column_names, rows.columns, strict=True))
-    own.setdefault(OFFERED_AT, pa.repeat(pa.scalar(offered_at, INSTANT), len(rows)))
-    own.setdefault(KEPT, pa.repeat(pa.scalar(False), len(rows)))
-    for name, kind in ((SUSPECT_PRICE, CENTS), (SUSPECT_SINCE, INSTANT)):
-        own.setdefault(name, pa.nulls(len(rows), kind))
-    known = {*STATE_SCHEMA.names, SUSPECT_PRICE, SUSPECT_SINCE}
-    sources = (
-        own[name if name in known else extra_column(name)] for name in written.names
+def _written_schema(merged: MergedInventory) -> pa.Schema:
+    """Return the columns of the state in the types that Arrow's writer gets."""
+    fields = list(STATE_SCHEMA)
+    canonical_count = len(CANONICAL_COLUMNS)
+    fields[canonical_count:canonical_count] = [
+        pa.field(name, pa.string()) for name in merged.config.extra_columns
+    ]
+    if merged.config.guards.quarantine is not None:
+        fields += _SUSPECT_FIELDS
+    schema = parquet_file.stored_schema(pa.schema(fields))
+    # Parquet takes vendors in the engine's type without another copy.
+    return schema.set(
+        schema.get_field_index("vendor_id"),
+        pa.field("vendor_id", contracts.VENDOR),
     )
-    columns = [as_written(*each) for each in zip(sources, written.types, strict=True)]
-    return pa.table(columns, schema=written)
+
+
+def _written_group(
+    schema: pa.Schema,
+    deferred: DeferredColumns,
+    offered_at: datetime,
+    rows: pa.Table,
+) -> pa.Table:
+    """Return rows of the feed with all columns of the state, one a row of the feed."""
+    size = len(rows)
+    columns: dict[str, Any] = {
+        OFFERED_AT: pa.repeat(pa.scalar(offered_at, contracts.INSTANT), size),
+        KEPT: pa.repeat(pa.scalar(False), size),
+        SUSPECT_PRICE: pa.nulls(size, contracts.CENTS),
+        SUSPECT_SINCE: pa.nulls(size, contracts.INSTANT),
+    }
+    columns |= deferred.of(rows)
+    columns |= dict(zip(rows.column_names, rows.columns, strict=True))
+    own_columns = {*STATE_SCHEMA.names, SUSPECT_PRICE, SUSPECT_SINCE}
+    written = []
+    for field in schema:
+        is_extra = field.name not in own_columns
+        name = extra_column(field.name) if is_extra else field.name
+        written.append(parquet_file.stored_cells(columns[name], field.type))
+    return pa.table(written, schema=schema)
+
+
+# --- reading ------------------------------------------------------------------------------
 
 
 def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baseline:
-    """Return the publication of a state, with rows if they are kept; or `StateUnreadableError`."""
+    """Return the publication of a state; with ``keeps_rows`` it can read rows later.
+
+    Raises:
+        StateUnreadableError: The bytes are not the state of a published feed.
+    """
     source = pa.py_buffer(data)
     try:
         schema = pq.read_schema(pa.BufferReader(source))
-        written = {**json.loads(schema.metadata[_METADATA])}
-        known = {each.name for each in fields(StateContext)}
-        context = StateContext(
-            **{name: written[name] for name in written if name in known}
+        return Baseline(
+            context=_read_context(schema.metadata),
+            figures=_read_figures(source, schema),
+            state=source if keeps_rows else None,
+            history=_read_history(schema.metadata),
         )
-        # What a newer release has written besides says nothing here.
-        own = [
-            schema.field(name) for name in STATE_SCHEMA.names if name in schema.names
-        ]
-        if not pa.schema(own).equals(STATE_SCHEMA):
-            raise ValueError(f"its columns are {', '.join(schema.names)}")
-        table = pq.read_table(
-            pa.BufferReader(source),
-            columns=[*FIGURES, KEPT],
-            read_dictionary=["vendor_id"],
-        )
-        if any(column.null_count for column in table.columns):
-            raise ValueError(
-                f"there are rows without {' or '.join(table.column_names)}"
-            )
-        place = table.schema.get_field_index("price")
-        table = table.set_column(place, "price", table["price"].cast(CENTS))
-        figures = FeedFigures.of(frame_of(table))
-        if not pc.all(
-            pc.less(figures.skus[:-1], figures.skus[1:]), min_count=0
-        ).as_py():
-            raise ValueError("its rows are not in the order of SKUs, each once")
-        rows = source if keeps_rows else None
-        return Baseline(context, figures, rows, _history(schema.metadata))
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         raise StateUnreadableError(
             f"it is no state of a published feed: {error}"
         ) from error
 
 
-def _history(metadata: Mapping[bytes, bytes]) -> Sequence[Publication]:
-    """Return the publications that a state names; none where another release has written it."""
+def _read_context(metadata: Mapping[bytes, bytes]) -> StateContext:
+    """Return the publication, without facts that only a newer release knows."""
+    facts = {**json.loads(metadata[_CONTEXT_KEY])}
+    names = {field.name for field in fields(StateContext)}
+    return StateContext(**{name: facts[name] for name in facts if name in names})
+
+
+def _read_figures(source: pa.Buffer, schema: pa.Schema) -> FeedFigures:
+    """Return the figures of a state's SKUs, after a check of its columns and order."""
+    # A newer release may have written more columns.
+    state_fields = [
+        schema.field(name) for name in STATE_SCHEMA.names if name in schema.names
+    ]
+    if not pa.schema(state_fields).equals(STATE_SCHEMA):
+        raise ValueError(f"its columns are {', '.join(schema.names)}")
+    table = pq.read_table(
+        pa.BufferReader(source),
+        columns=[*FIGURES, KEPT],
+        read_dictionary=["vendor_id"],
+    )
+    if any(column.null_count for column in table.columns):
+        raise ValueError(f"there are rows without {' or '.join(table.column_names)}")
+    table = table.set_column(
+        table.schema.get_field_index("price"),
+        "price",
+        table["price"].cast(contracts.CENTS),
+    )
+    figures = FeedFigures.of(contracts.frame_of(table))
+    ascends = pc.less(figures.skus[:-1], figures.skus[1:])
+    if not pc.all(ascends, min_count=0).as_py():
+        raise ValueError("its rows are not in the order of SKUs, each once")
+    return figures
+
+
+def _read_history(metadata: Mapping[bytes, bytes]) -> Sequence[Publication]:
+    """Return the publications that a state names, or none if another release wrote them."""
     try:
-        written = [
-            Publication(*each) for each in json.loads(metadata.get(_HISTORY, b"[]"))
-        ]
+        entries = json.loads(metadata.get(_HISTORY_KEY, b"[]"))
+        history = [Publication(*entry) for entry in entries]
     except (ValueError, TypeError):
         return ()
-    is_sound = all(tuple(map(type, each)) == (str, str, int) for each in written)
-    return written[-MAX_HISTORY:] if is_sound else ()
+    for publication in history:
+        if tuple(map(type, publication)) != (str, str, int):
+            return ()
+    return history[-MAX_HISTORY:]

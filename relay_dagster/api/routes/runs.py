@@ -188,7 +188,7 @@ def get_artifacts(
 
 def _place(artifact: str) -> tuple[bool, str]:
     """Return the sort key of an artifact: the run's own come first."""
-    return not ArtifactKeys.is_of_the_run(artifact), artifact
+    return not ArtifactKeys.belongs_to_run(artifact), artifact
 
 
 @routes.post("/v1/runs/{run_id}/cancel", status_code=202)

@@ -256,7 +256,7 @@ def test_changes_of_more_skus_than_a_range_and_a_slice_have_agree_as_well(
 ) -> None:
     for size in ("merge.best_offer.RANGE_ROWS", "validation.comparison._RANGE_ROWS"):
         monkeypatch.setattr(f"relay_core.{size}", 1 << 10)
-    monkeypatch.setattr("relay_core.publish.changes._SLICE", 1 << 9)
+    monkeypatch.setattr("relay_core.publish.changes._SLICE_ROWS", 1 << 9)
     rng = Random(1)
     before, after = (
         feed(

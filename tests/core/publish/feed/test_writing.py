@@ -109,7 +109,7 @@ def test_a_feed_that_is_written_in_many_pieces_is_the_same(
 ) -> None:
     in_one = written(format, data=feed(*SAME_ROWS))
     monkeypatch.setattr(best_offer, "RANGE_ROWS", 7)
-    monkeypatch.setattr(feed_module, "SLICE", 3)
+    monkeypatch.setattr(feed_module, "SLICE_ROWS", 3)
     assert written(format, data=feed(*SAME_ROWS)) == in_one
     assert len(READERS[format](in_one)) == 200
 
