@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar import csv_text
-from relay_core.columnar.text import Bools, Ints, Rows, integers_of
+from relay_core.columnar.arrays import Cents, RowIndex, RowMask, WholeNumbers
+from relay_core.columnar.text import integers_of
 from relay_core.columnar.threads import ordered_map
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.contracts import CENTS
@@ -85,12 +86,12 @@ class Changes:
 
     def _greatest(
         self,
-        moved: Bools,
-        before: Ints,
-        after: Ints,
+        moved: RowMask,
+        before: Cents,
+        after: Cents,
         limit: int,
     ) -> list[PriceMove]:
-        """Return the greatest moves of the rows in ``moved``; prices are cents, one a row."""
+        """Return the greatest moves of the rows in ``moved``; prices are one a row."""
         rows = np.flatnonzero(moved)
         prices = before[rows]
         differences = after[rows] - prices
@@ -173,7 +174,7 @@ def compare(feeds: Comparison, baseline_run_id: str) -> Changes:
     return Changes(baseline_run_id, counts, _table(feeds, change, changed_rows))
 
 
-def _codes_in(new: FeedFigures, published: FeedFigures) -> Ints:
+def _codes_in(new: FeedFigures, published: FeedFigures) -> WholeNumbers:
     """Return the new feed's code of each vendor of the published one; -1 for none."""
     codes = pc.index_in(
         published.vendor_ids.dictionary,
@@ -182,7 +183,7 @@ def _codes_in(new: FeedFigures, published: FeedFigures) -> Ints:
     return integers_of(codes.fill_null(-1))[0]
 
 
-def _table(feeds: Comparison, change: pa.Array, changed_rows: Rows) -> pa.Table:
+def _table(feeds: Comparison, change: pa.Array, changed_rows: RowIndex) -> pa.Table:
     """Return the columns of changes.csv, null on the side that lacks the SKU."""
     rows_before = feeds.rows_before[changed_rows]
     rows_after = feeds.rows_after[changed_rows]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar import csv_text, text
+from relay_core.columnar.arrays import ByteMask, Bytes
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain.columns import COLUMNS, Kind, extra_column
@@ -252,7 +252,7 @@ def json_texts(texts: pa.LargeStringArray) -> pa.LargeStringArray:
     return csv_text.join_fields(['"', escaped, '"'], "")
 
 
-def _must_be_escaped(data: npt.NDArray[np.uint8]) -> text.Bools:
+def _must_be_escaped(data: Bytes) -> ByteMask:
     is_control = data < ord(" ")
     is_mark = (data == ord('"')) | (data == ord("\\"))
     return np.asarray(is_control | is_mark)

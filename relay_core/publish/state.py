@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from relay_core.columnar.text import Rows
+from relay_core.columnar.arrays import RowIndex
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
 from relay_core.domain.errors import StateUnreadableError
@@ -83,7 +83,7 @@ class Baseline:
     # This publication and the earlier ones, the oldest first
     history: Sequence[Publication] = ()
 
-    def rows(self, indices: Rows) -> pa.Table:
+    def rows(self, indices: RowIndex) -> pa.Table:
         """Return the state's rows at ``indices``, which ascend, with all its columns.
 
         Raises:
