@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -30,7 +31,7 @@ from relay_dagster.aws.dynamodb.codec import (
     marshal,
     unmarshal,
 )
-from relay_dagster.aws.dynamodb.table import IS_THERE, Table, Write
+from relay_dagster.aws.dynamodb.table import IS_THERE, Condition, Table, Write
 from relay_dagster.external_errors import RequestRejectedError, ThrottledError
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.ports import Page, utc_now
@@ -42,7 +43,6 @@ BETWEEN_NOTES = timedelta(hours=1)
 """The last use of a key or a link is noted at most so often."""
 _T = TypeVar("_T")
 _ACTIVE = "active"
-_AUDIT_RANK = 9
 _OPERATION = "dynamodb.TransactWriteItems"
 # Why DynamoDB cancelled a transaction for one of its items
 _ITEM_COLLIDED = frozenset(
@@ -169,7 +169,7 @@ class Database:
         if sent_at is not None:
             over += " AND deleted_at < :sent"
             values["sent"] = instant_text(sent_at)
-        return self.tenants.write(
+        write = self.tenants.write(
             _ACTIVE,
             "ConditionCheck",
             schema.Kind.DELETION.key(tenant_id),
@@ -177,6 +177,8 @@ class Database:
             names={"#state": "state"},
             **values,
         )
+        refusal = partial(closing_error, tenant_id)
+        return replace(write, condition=Condition.TENANT_ACTIVE, refusal=refusal)
 
     def note_use(self, role: str, key: str, last_used_at: datetime | None) -> None:
         """Note that a key or a link is used, at most once an hour; one that is gone stays gone."""
@@ -226,7 +228,7 @@ class Database:
             schema.EXPIRY: epoch_seconds(entry.occurred_at + KEPT_FOR),
         }
         write = self.audit.new(f"audit {entry.audit_id}", marshal(item))
-        return replace(write, optional=True, rank=_AUDIT_RANK)
+        return replace(write, optional=True, condition=Condition.NOT_AUDITED)
 
 
 def is_closed(item: Mapping[str, Any] | None) -> bool:

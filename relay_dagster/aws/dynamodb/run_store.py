@@ -178,20 +178,26 @@ class RunStore:
         revision = change.before.revision + 1 if change.before else 1
         after = replace(change.after, revision=revision, write_id=uuid.uuid4().hex)
         table = self.database.runs
-        write = record_change(table, "record", replace(change, after=after))
-        also = [*also, *(new_event_write(table, event) for event in change.events)]
-        also += map(self.database.audit_write, change.audit)
+        writes = [
+            record_change(table, "record", replace(change, after=after)),
+            *also,
+            *(new_event_write(table, event) for event in change.events),
+            *map(self.database.audit_write, change.audit),
+        ]
         try:
-            self.database.transact(write, *also)
+            self.database.transact(*writes)
         except ConditionsFailedError as error:
-            found = error.items.get("record")
-            if found is not None and unmarshal(found).get("write_id") == after.write_id:
+            stored = error.items.get("record")
+            if (
+                stored is not None
+                and unmarshal(stored).get("write_id") == after.write_id
+            ):
                 return after  # this very write had arrived before
-            failed = (each for each in (write, *also) if each.role in error.items)
-            decisive = min(failed, key=lambda each: each.rank)
-            if decisive.refusal is None:
+            failed_writes = [write for write in writes if write.role in error.items]
+            decisive_write = min(failed_writes, key=lambda write: write.condition)
+            if decisive_write.refusal is None:
                 raise CommitLostError(str(error)) from error
-            raise decisive.refusal(error.items[decisive.role]) from error
+            raise decisive_write.refusal(error.items[decisive_write.role]) from error
         return after
 
     def lock(self, tenant_id: str) -> TenantLock:

@@ -19,9 +19,9 @@ from typing import Any
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import codec, schema
-from relay_dagster.aws.dynamodb.database import Database, closing_error
+from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind, due_place, run_count_key
-from relay_dagster.aws.dynamodb.table import IS_THERE, Table, Write
+from relay_dagster.aws.dynamodb.table import IS_THERE, Condition, Table, Write
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
 from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate
 from relay_dagster.runs.errors import (
@@ -193,14 +193,11 @@ class RunItemWrites:
                 )
             return TenantBusyError(run.tenant_id, active)
 
-        return replace(write, refusal=busy, rank=2)
+        return replace(write, condition=Condition.TENANT_IDLE, refusal=busy)
 
     def tenant_active(self, run: RunRecord, sent_at: datetime | None = None) -> Write:
         """Return the condition that nothing of a run's tenant is being deleted."""
-        write = self.database.tenant_active(run.tenant_id, sent_at)
-        return replace(
-            write, refusal=lambda item: closing_error(run.tenant_id, item), rank=0
-        )
+        return self.database.tenant_active(run.tenant_id, sent_at)
 
     def quota(self, run: RunRecord, runs_per_hour: int) -> Write:
         """Return the write that counts a run, on condition that it is not one too many."""
@@ -210,8 +207,13 @@ class RunItemWrites:
             "quota", key, "runs", runs_per_hour, hour + codec.DAY
         )
         wait = (hour + timedelta(hours=1) - run.requested_at).total_seconds()
-        facts = ("RUN_QUOTA_EXCEEDED", run.tenant_id, runs_per_hour, wait)
-        return replace(write, refusal=lambda _: QuotaExceededError(*facts), rank=3)
+
+        def exceeded(_: Mapping[str, Any] | None) -> QuotaExceededError:
+            return QuotaExceededError(
+                "RUN_QUOTA_EXCEEDED", run.tenant_id, runs_per_hour, wait
+            )
+
+        return replace(write, condition=Condition.WITHIN_QUOTA, refusal=exceeded)
 
     def uncount(self, run: RunRecord) -> None:
         """Take a run that was counted, and then was none, out of the count of its hour."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import IntEnum, auto
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -107,6 +108,20 @@ def read_cursor(cursor: str) -> tuple[str, str]:
     return instant, rest
 
 
+class Condition(IntEnum):
+    """What the condition of a write ensures.
+
+    Where several conditions of a transaction fail, the first member of this list that is
+    among them is reported.
+    """
+
+    TENANT_ACTIVE = auto()  # the tenant is not being deleted
+    UNCHANGED = auto()  # the item is as it was read
+    TENANT_IDLE = auto()  # no other run has the tenant's lock
+    WITHIN_QUOTA = auto()  # the tenant has not reached a quota
+    NOT_AUDITED = auto()  # the audit does not have the entry yet
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """One write of a transaction: ``Put``, ``Update``, ``Delete`` or ``ConditionCheck``."""
@@ -117,9 +132,9 @@ class Write:
     optional: bool = (
         False  # the others are carried out without it where its condition fails
     )
-    # Returns what its failed condition means, of the item that is there
+    condition: Condition = Condition.UNCHANGED  # what the condition ensures
+    # Makes the error of the failed condition from the stored item; None for a lost commit
     refusal: Callable[[Mapping[str, Any] | None], Exception] | None = None
-    rank: int = 1  # where several conditions fail, the meaning of the lowest counts
 
     def request(self) -> dict[str, Any]:
         """Return the entry of TransactItems; a failed condition answers with the item."""
