@@ -117,6 +117,23 @@ THOROUGH = {
 """What `make check` leaves to `make thorough`, which continuous integration runs too, and why."""
 TIERS = {"slow": SLOW, "thorough": THOROUGH}
 
+REPRESENTATIVES = {
+    "aws/dynamodb/test_run_store.py": "test_a_record_is_written_over_only_as_it_was_read",
+    "aws/dynamodb/test_stored_items.py": "test_items_are_stored_as_they_were",
+    "client/test_commands.py": "test_a_watched_run_that_succeeds_ends_with_status_0",
+    "intake/test_uploads.py": "test_what_the_bucket_itself_tells_starts_a_run_of_all_vendors",
+    "maintenance/test_deletion.py": "test_a_run_that_is_not_settled_is_waited_for",
+    "maintenance/test_doctor.py": "test_what_is_whole_has_no_finding",
+    "maintenance/test_reconciler.py": "test_a_silent_run_is_ended_in_dagster_too",
+    "orchestration/test_assets.py": "test_a_run_from_the_queue_publishes_the_best_offers",
+    "replay/test_verify.py": "test_a_run_is_proved_by_the_bytes_of_each_of_its_csv_files",
+    "scripts/test_local_run.py": "test_refused_rows_are_reported_beside_the_feed",
+    "transfers/test_puller.py": "test_a_new_file_becomes_an_upload_like_any_other",
+    "transfers/test_sftp_pulls.py": "test_the_newest_file_of_a_pattern_is_pulled",
+    "transfers/test_webhook_sender.py": "test_a_failure_is_tried_again_with_the_same_id_and_body",
+}
+"""One fast test of each thing that can break alone: of these modules, `make check` runs it."""
+
 _PREFIXES = ("AWS_", "RELAY_", "WORKER_", "DAGSTER_", "CLOUDWATCH_", "SQS_")
 _NAMES = (
     "API_KEYS",
@@ -149,32 +166,59 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a place that is not there."""
+    """Refuse a list that names a test that does not exist."""
     tests = config.rootpath / "tests"
     places = [place for tier in TIERS.values() for place in tier]
-    if gone := [place for place in places if not (tests / place).exists()]:
+    absent = [place for place in places if not (tests / place).exists()]
+    for module, name in REPRESENTATIVES.items():
+        if f"def {name}(" not in (tests / module).read_text("utf-8"):
+            absent.append(f"{module}::{name}")
+    if absent:
         raise pytest.UsageError(
-            f"tests/conftest.py calls slow what is not there: {gone}"
+            f"tests/conftest.py names tests that are absent: {absent}"
         )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out the folders and modules of the tiers that the caller does without."""
     place = os.path.relpath(collection_path, config.rootpath / "tests")
-    left_out = any(place in TIERS[tier] for tier in config.getoption("without"))
-    return left_out or None
+    without = config.getoption("without")
+    if "slow" not in without and _has_representatives(place):
+        return None
+    places = {place, *map(str, Path(place).parents)}
+    is_left_out = any(places & TIERS[tier].keys() for tier in without)
+    return is_left_out or None
+
+
+def _has_representatives(place: str) -> bool:
+    """Return whether a module, or a folder, has tests that stand for a thorough module."""
+    return any(
+        module == place or module.startswith(f"{place}/") for module in REPRESENTATIVES
+    )
 
 
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Mark the tests of each tier by their place."""
+    """Mark the tests of each tier by their place; leave out those of unwanted tiers."""
+    without = config.getoption("without")
+    selected = []
+    deselected = []
     for item in items:
-        place = item.path.relative_to(config.rootpath / "tests")
-        places = {str(place), *map(str, place.parents)}
-        for tier, those in TIERS.items():
-            if places & those.keys():
-                item.add_marker(tier)
+        tiers = _tiers_of(item, config.rootpath / "tests")
+        for tier in tiers:
+            item.add_marker(tier)
+        (deselected if tiers & {*without} else selected).append(item)
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = selected
+
+
+def _tiers_of(item: pytest.Item, tests: Path) -> set[str]:
+    module = item.path.relative_to(tests)
+    if REPRESENTATIVES.get(str(module)) == getattr(item, "originalname", item.name):
+        return {"slow"}
+    places = {str(module), *map(str, module.parents)}
+    return {tier for tier, reasons in TIERS.items() if places & reasons.keys()}
 
 
 def pytest_collection_finish() -> None:
