@@ -42,10 +42,11 @@ from relay_core.onboarding.doubts import row_doubts, ruled_offers, with_patches
 from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed import feed_chunks
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.kept_rows import KeptRows, kept_chunks
+from relay_core.publish.kept_rows import KeptRows
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import invalid_rows_chunks, overrides_json, timestamp
 from relay_core.publish.state import Baseline, Publication, StateContext, state_chunks
+from relay_core.publish.stored_rows import kept_chunks
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.guards import judge_guards, vendor_rows_share

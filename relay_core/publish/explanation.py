@@ -49,9 +49,10 @@ from relay_core.merge.vendor_offers import (
 )
 from relay_core.normalize.vendor import REJECTED_BY_SKU, WORK_FILE
 from relay_core.publish.feed import fields_of, row_texts
-from relay_core.publish.kept_rows import kept_schema, quarantined_schema
 from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.quarantine import quarantined_schema
 from relay_core.publish.state import SUSPECT_SINCE
+from relay_core.publish.stored_rows import kept_schema
 from relay_core.validation.comparison import SUSPECT_PRICE
 from relay_core.validation.contracts import offer_schema
 

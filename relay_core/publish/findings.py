@@ -14,7 +14,7 @@ from relay_core.merge.result import MergedInventory
 from relay_core.merge.vendor_offers import RowCounts
 from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.publish.changes import Changes
-from relay_core.publish.kept_rows import Quarantine
+from relay_core.publish.quarantine import Quarantine
 from relay_core.publish.state import Publication
 from relay_core.validation.vendor_failures import (
     VendorInput,

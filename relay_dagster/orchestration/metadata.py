@@ -18,7 +18,7 @@ from relay_core.merge.vendor_offers import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.feed import fields_of, preview
 from relay_core.publish.findings import AppliedRule, RunFindings
-from relay_core.publish.kept_rows import COLUMNS as QUARANTINE_COLUMNS
+from relay_core.publish.quarantine import QUARANTINE_COLUMNS
 from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt
 from relay_dagster.execution.inputs import RunInputs
