@@ -28,7 +28,7 @@ TenThousandths: TypeAlias = npt.NDArray[np.int64]
 """Amounts of money, or factors, in ten-thousandths."""
 
 Seconds: TypeAlias = npt.NDArray[np.int64]
-"""Seconds since the epoch, or since midnight where the name of the array says so."""
+"""Seconds since the epoch, or durations; the name of the array says which."""
 
 Microseconds: TypeAlias = npt.NDArray[np.int64]
 """Microseconds since the epoch, in UTC unless the name of the array says otherwise."""

@@ -1,193 +1,237 @@
 """Typed columns to the lines of a CSV file: quoting, money, timestamps, whole records.
 
-A field is quoted only where it holds the delimiter, a quote, CR or LF. ``pyarrow.csv`` quotes
-every text, so it cannot write these files.
+A field is quoted only if it contains the delimiter, a quote, CR or LF. ``pyarrow.csv``
+quotes every text, so it cannot write these files.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from functools import cache, partial
 from itertools import accumulate, chain
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.columnar import arrays
 from relay_core.columnar import text as texts
 from relay_core.columnar.numbers import ColumnValues
 
 _DAY_SECONDS = 86_400
-_MAX_MARKS = ord(",")  # no byte that must be quoted is more, where the delimiter is not
-Quarters = list[npt.NDArray[np.uint32]]
+_MAX_SPECIAL = ord(",")
+"""No byte that must be quoted is greater, unless the delimiter is."""
+_Quads: TypeAlias = list[npt.NDArray[np.uint32]]
+"""Columns of four characters, each as one number."""
 
 
 def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
-    """Quote the fields that need it, and only those."""
+    """Return fields as CSV: quoted if they need it."""
     if len(delimiter.encode()) == 1:
-        rows = texts.rows_that_hold(text, partial(_must_be_quoted, ord(delimiter)))
+        rows = texts.rows_containing(text, partial(_must_be_quoted, ord(delimiter)))
     else:
-        pattern = f'["\r\n{delimiter}]'
-        rows = np.flatnonzero(texts.flags_of(pc.match_substring_regex(text, pattern)))
-    return texts.change_rows(
-        text,
-        rows,
-        lambda some: join_fields(['"', pc.replace_substring(some, '"', '""'), '"'], ""),
-    )
+        needs_quotes = pc.match_substring_regex(text, f'["\r\n{delimiter}]')
+        rows = np.flatnonzero(texts.flags_of(needs_quotes))
+    return texts.change_rows(text, rows, _in_quotes)
+
+
+def _in_quotes(text: pa.StringArray) -> pa.StringArray:
+    return join_fields(['"', pc.replace_substring(text, '"', '""'), '"'], "")
+
+
+def _must_be_quoted(delimiter: int, data: arrays.Bytes) -> arrays.ByteMask:
+    may_be_special = data <= _MAX_SPECIAL
+    if delimiter <= _MAX_SPECIAL and not may_be_special.any():
+        return np.asarray(may_be_special)
+    is_special = data == ord('"')
+    is_mark = data == delimiter
+    is_special |= is_mark
+    for line_end in b"\r\n":
+        np.equal(data, line_end, out=is_mark)
+        is_special |= is_mark
+    return np.asarray(is_special)
 
 
 def whole_text(
-    values: npt.NDArray[np.integer], nulls: texts.Bools | None = None
+    values: npt.NDArray[np.integer], nulls: arrays.RowMask | None = None
 ) -> pa.StringArray:
-    """Write whole numbers; a null is empty."""
+    """Write whole numbers; a null becomes the empty text."""
     if nulls is not None and nulls.all():
         return texts.empty_texts(len(nulls))
     return texts.fill(pc.cast(pa.array(values), pa.string()), nulls, "")
 
 
 def money_text(
-    ten_thousandths: texts.Ints, nulls: texts.Bools | None = None
+    amounts: arrays.TenThousandths, nulls: arrays.RowMask | None = None
 ) -> pa.StringArray:
-    """Write amounts with 2 places, and the third and fourth as far as they are not zero."""
+    """Write amounts with two decimal places, or up to four where those are not zero.
+
+    A null becomes the empty text.
+    """
     if nulls is not None and nulls.all():
         return texts.empty_texts(len(nulls))
-    hundredths, rest = np.divmod(ten_thousandths, 100)
-    fine = np.flatnonzero(rest)
-    text = cents_text(hundredths)
-    if len(fine):
-        long = pc.cast(_decimals(ten_thousandths[fine], 4), pa.string())
-        mask = np.zeros(len(text), np.bool_)
-        mask[fine] = True
-        text = pc.replace_with_mask(
-            text, pa.array(mask), pc.utf8_rtrim(long, characters="0")
-        )
+    cents, beyond_cents = np.divmod(amounts, 100)
+    text = cents_text(cents)
+    long_rows = np.flatnonzero(beyond_cents)
+    if len(long_rows):
+        four_places = pc.cast(_decimals(amounts[long_rows], 4), pa.string())
+        is_long = np.zeros(len(text), np.bool_)
+        is_long[long_rows] = True
+        without_zeros = pc.utf8_rtrim(four_places, characters="0")
+        text = pc.replace_with_mask(text, pa.array(is_long), without_zeros)
     return texts.fill(text, nulls, "")
 
 
-def cents_text(cents: texts.Ints, nulls: texts.Bools | None = None) -> pa.StringArray:
-    """Write whole cents as ``0.00``."""
+def cents_text(
+    cents: arrays.Cents, nulls: arrays.RowMask | None = None
+) -> pa.StringArray:
+    """Write cents as ``0.00``; a null becomes the empty text."""
     return texts.fill(pc.cast(_decimals(cents, 2), pa.string()), nulls, "")
 
 
-def instant_text(microseconds: texts.Ints, end: bytes = b"") -> pa.StringArray:
-    """Write microseconds since the epoch as ``YYYY-MM-DDTHH:MM:SSZ``, without their fraction."""
+def _decimals(values: arrays.WholeNumbers, places: int) -> pa.Array:
+    """Return whole numbers as decimals whose last ``places`` digits are a fraction."""
+    data = pa.py_buffer(np.ascontiguousarray(values, np.int64))
+    return pa.Array.from_buffers(pa.decimal64(18, places), len(values), [None, data])
+
+
+def instant_text(
+    microseconds: arrays.Microseconds, suffix: bytes = b""
+) -> pa.StringArray:
+    """Write instants as ``YYYY-MM-DDTHH:MM:SSZ``, each followed by ``suffix``.
+
+    The fraction of a second is cut off.
+    """
     if not len(microseconds):
         return texts.empty_texts(0)
     seconds = np.floor_divide(microseconds, 1_000_000)
     days = np.floor_divide(seconds, _DAY_SECONDS)
-    seconds -= days * _DAY_SECONDS
-    # ``YYYY``, ``-MM-`` and ``DDT`` with a zero byte of each day.
-    first, last = int(days.min()), int(days.max())
-    if last - first < _DAY_SECONDS:
-        known, where = np.arange(first, last + 1), days - first
-    else:
-        known, where = np.unique(days, return_inverse=True)
-    chars = np.zeros((len(known), 12), np.uint8)
-    written = np.datetime_as_string(known.astype("datetime64[D]")).astype("S10")
-    chars[:, :10] = written.view(np.uint8).reshape(len(known), 10)
-    chars[:, 10] = ord("T")
-    dates = [each.take(where) for each in np.ascontiguousarray(chars.view(np.uint32).T)]
-    clocks = _clock_table()
-    quarters = [
-        dates[0],
-        dates[1],
-        dates[2] | clocks[0].take(seconds),
-    ]  # four characters each
-    quarters += [clock.take(seconds) for clock in clocks[1:]]
-    size = 20 + len(end)
-    data = np.empty((len(seconds), size), np.uint8)
-    for place, quarter in enumerate(quarters):
-        np.ndarray(len(seconds), np.uint32, data, 4 * place, size)[:] = quarter
-    data[:, 20:] = np.frombuffer(end, np.uint8)
-    ends = np.arange(0, size * (len(seconds) + 1), size, dtype=np.int32)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(data)]
+    seconds -= days * _DAY_SECONDS  # the second of the day, from here on
+    dates = _date_quads(days)
+    clocks = _clock_quads()
+    # The day and the hour share four characters; each leaves those of the other zero.
+    quads = [dates[0], dates[1], dates[2] | clocks[0].take(seconds)]
+    quads += [clock.take(seconds) for clock in clocks[1:]]
+    width = 20 + len(suffix)
+    data = np.empty((len(seconds), width), np.uint8)
+    for index, quad in enumerate(quads):
+        np.ndarray(len(seconds), np.uint32, data, 4 * index, width)[:] = quad
+    data[:, 20:] = np.frombuffer(suffix, np.uint8)
+    bounds = np.arange(0, width * (len(seconds) + 1), width, dtype=np.int32)
+    buffers = [None, pa.py_buffer(bounds), pa.py_buffer(data)]
     return pa.Array.from_buffers(pa.string(), len(seconds), buffers)
 
 
-def number_text(
-    column: ColumnValues, write: Callable[[texts.Ints, texts.Bools], pa.StringArray]
+def _date_quads(days: arrays.WholeNumbers) -> _Quads:
+    """Return ``YYYY``, ``-MM-``, and ``DDT`` with a zero byte, one each a day."""
+    first_day = int(days.min())
+    last_day = int(days.max())
+    if last_day - first_day < _DAY_SECONDS:
+        distinct_days = np.arange(first_day, last_day + 1)
+        index = days - first_day
+    else:
+        distinct_days, index = np.unique(days, return_inverse=True)
+    dates = np.datetime_as_string(distinct_days.astype("datetime64[D]")).astype("S10")
+    characters = np.zeros((len(distinct_days), 12), np.uint8)
+    characters[:, :10] = dates.view(np.uint8).reshape(len(distinct_days), 10)
+    characters[:, 10] = ord("T")
+    return [quad.take(index) for quad in _quads_of(characters)]
+
+
+@cache
+def _clock_quads() -> _Quads:
+    """Return ``H`` behind three zero bytes, ``H:MM`` and ``:SSZ``, one each a second."""
+    seconds = np.arange(_DAY_SECONDS)
+    characters = np.zeros((_DAY_SECONDS, 12), np.uint8)
+    characters[:, 5] = ord(":")
+    characters[:, 8] = ord(":")
+    characters[:, 11] = ord("Z")
+    hours = seconds // 3600
+    minutes = seconds // 60 % 60
+    for column, number in ((3, hours), (6, minutes), (9, seconds % 60)):
+        characters[:, column] = number // 10 + ord("0")
+        characters[:, column + 1] = number % 10 + ord("0")
+    return _quads_of(characters)
+
+
+def _quads_of(characters: npt.NDArray[np.uint8]) -> _Quads:
+    """Return rows of characters as columns of four of them each."""
+    return list(np.ascontiguousarray(characters.view(np.uint32).T))
+
+
+def canonical_text(
+    column: ColumnValues,
+    write: Callable[[arrays.WholeNumbers, arrays.RowMask], pa.StringArray],
 ) -> pa.StringArray:
-    """Return a column as ``write`` writes it; cells that stand so already are not written again."""
+    """Return a column of numbers as text.
+
+    A cell that is canonical keeps its text; ``write`` gets the values and the nulls of
+    all others.
+    """
     rows = np.flatnonzero(~column.is_canonical)
-    values, nulls = column.values[rows], column.nulls[rows]
+    values = column.values[rows]
+    nulls = column.nulls[rows]
     return texts.change_rows(column.text, rows, lambda _: write(values, nulls))
 
 
 def join_fields(
     fields: Sequence[pa.StringArray | str], delimiter: str = ","
 ) -> pa.StringArray:
-    """Join columns of written fields to records, without a line end; a null is empty."""
+    """Join columns of written fields to records without a line end.
+
+    A text in place of a column is the field of every record. A null is an empty field.
+    """
     if len(fields) == 1:
         return fields[0]
-    kinds = {field.type for field in fields if not isinstance(field, str)}
-    if len(kinds) > 1:  # some hold more text than short offsets reach
+    types = {field.type for field in fields if not isinstance(field, str)}
+    if len(types) > 1:  # a column has more text than short offsets can reach
         fields = [
-            f if isinstance(f, str) else f.cast(pa.large_string()) for f in fields
+            field if isinstance(field, str) else field.cast(pa.large_string())
+            for field in fields
         ]
-        kinds = {pa.large_string()}
-    (kind,) = kinds
-    scalars = (
-        pa.scalar(f, kind) if isinstance(f, str) else f for f in (*fields, delimiter)
-    )
-    return pc.binary_join_element_wise(*scalars, null_handling="replace")
+        types = {pa.large_string()}
+    (text_type,) = types
+    arguments = [
+        pa.scalar(field, text_type) if isinstance(field, str) else field
+        for field in (*fields, delimiter)
+    ]
+    return pc.binary_join_element_wise(*arguments, null_handling="replace")
 
 
 def joined_records(
-    rows: Collection[Sequence[str]], delimiter: str = ","
+    records: Collection[Sequence[str]], delimiter: str = ","
 ) -> pa.StringArray:
-    """Quote and join the fields of records of any number of them."""
-    ends = pa.array(accumulate(map(len, rows), initial=0), pa.int32())
-    fields = quoted(pa.array(chain.from_iterable(rows), pa.string()), delimiter)
-    return pc.binary_join(pa.ListArray.from_arrays(ends, fields), delimiter)
+    """Quote and join the fields of each record; records may differ in width."""
+    bounds = pa.array(accumulate(map(len, records), initial=0), pa.int32())
+    all_fields = pa.array(chain.from_iterable(records), pa.string())
+    record_fields = pa.ListArray.from_arrays(bounds, quoted(all_fields, delimiter))
+    return pc.binary_join(record_fields, delimiter)
 
 
 def joined_lines(
     fields: Sequence[pa.StringArray | str], delimiter: str = ","
 ) -> pa.StringArray:
-    """Return records of written fields, each ended by LF; one empty field is written ``""``."""
-    *before, last = fields
-    if not before and isinstance(last, pa.StringArray):
-        last = pc.if_else(pa.array(texts.is_empty(last)), '""', last)
-    end = f"{last}\n" if isinstance(last, str) else join_fields([last, "\n"], "")
-    return join_fields([*before, end], delimiter)
+    """Join columns of written fields to records that end in LF.
+
+    A record that is a single empty field is written ``""``.
+    """
+    *leading_fields, last_field = fields
+    if not leading_fields and isinstance(last_field, pa.StringArray):
+        is_empty = pa.array(texts.is_empty(last_field))
+        last_field = pc.if_else(is_empty, '""', last_field)
+    ended_field: pa.StringArray | str
+    if isinstance(last_field, str):
+        ended_field = f"{last_field}\n"
+    else:
+        ended_field = join_fields([last_field, "\n"], "")
+    return join_fields([*leading_fields, ended_field], delimiter)
 
 
 def lines(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> memoryview:
-    """Return the bytes of ``joined_lines``."""
+    """Return the bytes of `joined_lines`."""
     return texts.bytes_of(joined_lines(fields, delimiter))
 
 
 def header_line(columns: Sequence[str]) -> bytes:
-    """Return a header of plain names."""
+    """Return the header of columns whose names need no quotes."""
     return (",".join(columns) + "\n").encode()
-
-
-@cache
-def _clock_table() -> Quarters:
-    """Return three zero bytes with ``H``, ``H:MM`` and ``:SSZ`` of every second of a day."""
-    second = np.arange(_DAY_SECONDS)
-    chars = np.zeros((_DAY_SECONDS, 12), np.uint8)
-    chars[:, 5] = chars[:, 8] = ord(":")
-    chars[:, 11] = ord("Z")
-    for place, part in ((3, second // 3600), (6, second // 60 % 60), (9, second % 60)):
-        chars[:, place], chars[:, place + 1] = (
-            part // 10 + ord("0"),
-            part % 10 + ord("0"),
-        )
-    return list(np.ascontiguousarray(chars.view(np.uint32).T))
-
-
-def _must_be_quoted(delimiter: int, held: npt.NDArray[np.uint8]) -> texts.Bools:
-    likely = held <= _MAX_MARKS
-    if delimiter <= _MAX_MARKS and not likely.any():
-        return np.asarray(likely)
-    special, also = held == ord('"'), held == delimiter
-    for end in b"\r\n":
-        special |= also
-        np.equal(held, end, out=also)
-    special |= also
-    return np.asarray(special)
-
-
-def _decimals(values: texts.Ints, places: int) -> pa.Array:
-    data = pa.py_buffer(np.ascontiguousarray(values, np.int64))
-    return pa.Array.from_buffers(pa.decimal64(18, places), len(values), [None, data])

@@ -1,7 +1,8 @@
-"""Columns of numbers and of texts that grow batch by batch, with no second copy in the end.
+"""Columns of numbers and of texts that grow batch by batch, without a copy at the end.
 
-Each lies in pages that the system gives as they are filled, and that grow where they are. What is
-appended can be let go, and what is held at the end is one array that nothing has to be joined for.
+The values of a column are in pages that the system provides as they are filled and that
+grow in place. Callers can let go of each batch once it is appended, and the column is
+one array at the end.
 """
 
 import mmap
@@ -11,68 +12,73 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columnar.text import MAX_SHORT_BYTES, WORD, Bools, offsets_and_bytes
+from relay_core.columnar.arrays import RowMask, WholeNumbers
+from relay_core.columnar.text import MAX_SHORT_BYTES, WORD, offsets_and_bytes
 
-_LEAST_BYTES = 1 << 16
+_MIN_BYTES = 1 << 16
 _HUGE_PAGES = 4 << 20
-"""From so many bytes on, pages are asked for by 2 MB: there are 512 times fewer to ask for."""
+"""From this size on, ask for pages of 2 MB: that is 512 times fewer page faults."""
 
 
 class GrowingArray:
-    """A column of one numpy type; while its view ``array`` is in use, nothing can be appended.
+    """A column of one numpy type.
 
-    ``size`` is how many values there are.
+    Nothing can be appended while a view that `array` returned is in use.
+
+    Attributes:
+        size: The number of values.
     """
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self._dtype = np.dtype(dtype)
-        self._pages = _pages(_LEAST_BYTES)
+        self._pages = _new_pages(_MIN_BYTES)
         self.size = 0
 
     def append(self, values: npt.NDArray[Any]) -> None:
-        """Append values; what does not fit the type is cut to it."""
+        """Append values; numpy casts them to the column's type."""
         start = self.size
         self.skip(len(values))
         self.array()[start:] = values
 
     def array(self) -> npt.NDArray[Any]:
-        """Return all that was appended."""
+        """Return a view of all values."""
         return np.frombuffer(self._pages, self._dtype, self.size)
 
     def skip(self, count: int) -> None:
-        """Append so many zeros, which take no memory while nothing else is on their pages."""
+        """Append ``count`` zeros; pages with nothing but zeros take no memory."""
         self.size += count
-        end = self.size * self._dtype.itemsize
-        if end <= len(self._pages):
+        size_in_bytes = self.size * self._dtype.itemsize
+        if size_in_bytes <= len(self._pages):
             return
-        size = max(end, 2 * len(self._pages))
-        size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        new_size = max(size_in_bytes, 2 * len(self._pages))
+        new_size = -(-new_size // mmap.PAGESIZE) * mmap.PAGESIZE
         try:
-            self._pages.resize(size)  # without a copy where the system can
-        except SystemError:  # only Linux can
-            smaller, self._pages = self._pages, _pages(size)
-            with memoryview(smaller) as held:
-                self._pages[: len(held)] = held
-        if size >= _HUGE_PAGES and hasattr(mmap, "MADV_HUGEPAGE"):
+            self._pages.resize(new_size)
+        except SystemError:  # only Linux can move pages without a copy
+            smaller_pages = self._pages
+            self._pages = _new_pages(new_size)
+            with memoryview(smaller_pages) as view:
+                self._pages[: len(view)] = view
+        if new_size >= _HUGE_PAGES and hasattr(mmap, "MADV_HUGEPAGE"):
             self._pages.madvise(mmap.MADV_HUGEPAGE)
 
 
 class GrowingNumbers:
-    """A column of whole numbers, of which some are null."""
+    """A column of whole numbers with nulls."""
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self._values = GrowingArray(dtype)
         self._nulls = GrowingArray(np.bool_)
 
-    def append(self, values: npt.NDArray[np.int64], nulls: Bools) -> None:
+    def append(self, values: WholeNumbers, nulls: RowMask) -> None:
         """Append values, and which of them are null."""
         self._values.append(values)
         if nulls.any():
             self._nulls.skip(self._values.size - len(nulls) - self._nulls.size)
             self._nulls.append(nulls)
 
-    def consume(self) -> tuple[npt.NDArray[Any], Bools]:
-        """Return all values, and which of them are null; nothing can be appended from then on."""
+    def consume(self) -> tuple[npt.NDArray[Any], RowMask]:
+        """Return all values, and which of them are null; nothing can be appended later."""
         self._nulls.skip(self._values.size - self._nulls.size)
         return self._values.array(), self._nulls.array()
 
@@ -91,23 +97,24 @@ class GrowingTexts:
         self._bytes.append(data[bounds[0] : bounds[-1]])
 
     def consume(self) -> pa.StringArray | pa.LargeStringArray:
-        """Return all texts, with long offsets where short ones do not reach; the column is empty.
+        """Return all texts without a copy, and leave the column empty.
 
-        No text is copied. After the last come eight bytes that are nobody's, so that words can be
-        read of it.
+        The array has long offsets if short ones cannot reach all texts. Eight spare
+        bytes follow the last text, so that its last word can be read.
         """
-        lengths, self._lengths = self._lengths.array(), GrowingArray(np.int32)
-        wide = self._bytes.size > MAX_SHORT_BYTES
-        bounds: npt.NDArray[Any] = np.zeros(
-            len(lengths) + 1, np.int64 if wide else np.int32
-        )
+        lengths = self._lengths.array()
+        self._lengths = GrowingArray(np.int32)
+        is_large = self._bytes.size > MAX_SHORT_BYTES
+        offset_type = np.int64 if is_large else np.int32
+        bounds: npt.NDArray[Any] = np.zeros(len(lengths) + 1, offset_type)
         np.cumsum(lengths, out=bounds[1:])
         self._bytes.skip(WORD)
-        data, self._bytes = self._bytes.array(), GrowingArray(np.uint8)
+        data = self._bytes.array()
+        self._bytes = GrowingArray(np.uint8)
+        text_type = pa.large_string() if is_large else pa.string()
         buffers = [None, pa.py_buffer(bounds), pa.py_buffer(data)]
-        kind = pa.large_string() if wide else pa.string()
-        return pa.Array.from_buffers(kind, len(lengths), buffers)
+        return pa.Array.from_buffers(text_type, len(lengths), buffers)
 
 
-def _pages(size: int) -> mmap.mmap:
+def _new_pages(size: int) -> mmap.mmap:
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

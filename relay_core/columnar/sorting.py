@@ -1,11 +1,12 @@
 """Sort a text column by code point, stably, and find where each distinct text starts.
 
-UTF-8's byte order is the order of code points. Most texts are told apart by the few bits that are
-not the same in all of them: these, followed by the row, make one number a text. What they do not
-tell apart, Arrow ranks.
+The byte order of UTF-8 is the order of code points. Most texts differ in few bits: these
+bits, followed by the row number, make one integer a text, and sorting integers is fast.
+Arrow ranks the texts that the bits do not tell apart.
 """
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -15,111 +16,96 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.arrays import Words
-from relay_core.columnar.text import WORD, Bools, Rows, TextWords, flags_of
+from relay_core.columnar.arrays import RowIndex, RowMask, Words
+from relay_core.columnar.text import WORD, TextWords, flags_of
 from relay_core.columnar.threads import ordered_map
 
 _BLOCK = 1 << 17
-_MAX_BYTES = 256  # texts that begin alike for longer are ranked
+"""The number of rows that a thread reads at once."""
+_MAX_BYTES = 256
+"""Texts that are equal in so many first bytes are ranked."""
 
 
 class TextOrder(NamedTuple):
-    """The rows in the order of their texts, and where in it each distinct text starts."""
+    """The rows of a column in the order of their texts."""
 
-    rows: Rows
-    starts: Rows
+    rows: RowIndex  # the row numbers, in order
+    starts: RowIndex  # the indices in ``rows`` at which the distinct texts start
 
 
-def order_by_text(text: pa.StringArray, kept: Bools | None = None) -> TextOrder:
-    """Return the stable order of a column's rows, of those in ``kept`` where it is given."""
-    size = len(text) if kept is None else int(np.count_nonzero(kept))
+def order_by_text(text: pa.StringArray, mask: RowMask | None = None) -> TextOrder:
+    """Return the stable order of a column's rows, or of the rows in ``mask``."""
+    size = len(text) if mask is None else int(np.count_nonzero(mask))
     if not size:
         return TextOrder(np.empty(0, np.int64), np.empty(0, np.int64))
+    if size == len(text):
+        mask = None
     words = TextWords(text)
     row_bits = len(text).bit_length()
-    keys, is_whole = _keys(words, row_bits, kept if size < len(text) else None)
+    keys, are_complete = _keys(words, row_bits, mask)
     keys.sort()
     rows = (keys & np.uint64((1 << row_bits) - 1)).view(np.int64)
     keys >>= np.uint64(row_bits)
-    starts_new = np.ones(size, np.bool_)
-    np.not_equal(keys[1:], keys[:-1], out=starts_new[1:])
-    # Zero bytes at the end of a text look like its padding.
-    if not (is_whole and words.held.all()):
-        _rank_ties(text, rows, starts_new)
-    return TextOrder(rows, np.flatnonzero(starts_new))
+    is_start = np.ones(size, np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=is_start[1:])
+    # A zero byte at the end of a text looks like padding, so that keys cannot tell.
+    if not (are_complete and words.data.all()):
+        _rank_ties(text, rows, is_start)
+    return TextOrder(rows, np.flatnonzero(is_start))
 
 
-def common_ranges(
-    columns: Sequence[pa.StringArray], max_rows: int
-) -> list[list[slice]]:
-    """Cut sorted columns at the same texts: each range has the rows of some texts in every column.
+def _keys(words: TextWords, row_bits: int, mask: RowMask | None) -> tuple[Words, bool]:
+    """Return a sort key for each row of the mask, and whether keys of unequal texts differ.
 
-    A range has at most ``max_rows`` rows in all, but for a text that stands there more often.
+    The low ``row_bits`` of a key are the row number. Above them are the bits in which
+    the texts differ, word by word, as many as fit. A prefix that all texts share takes
+    no bits, and a digit takes four.
     """
-    step = max(1, max_rows // (2 * len(columns)))
-    places = ((text, place) for text in columns for place in range(0, len(text), step))
-    samples = sorted(str(text[place].as_py()) for text, place in places)
-    # As few as keep ranges apart: each is looked for in every column.
-    cuts = set(samples[:: max(1, max_rows // (2 * step))])
-    # One that stands there often may fill a range by itself, which ends with it.
-    often = [
-        cut
-        for cut in cuts
-        if bisect_right(samples, cut) - bisect_left(samples, cut) > 1
+    row_count = len(words.lengths)
+    block_starts = range(0, row_count, _BLOCK)
+    blocks = [slice(start, min(start + _BLOCK, row_count)) for start in block_starts]
+    row_numbers = [
+        np.arange(block.start, block.stop, dtype=np.uint64) for block in blocks
     ]
-    bounds = [[_place(bisect_left, text, cut) for text in columns] for cut in cuts]
-    bounds += [[_place(bisect_right, text, cut) for text in columns] for cut in often]
-    bounds = [*sorted(bounds), [len(text) for text in columns]]
-    chosen = bounds[:1]
-    for bound, following in pairwise(bounds):
-        if sum(following) - sum(chosen[-1]) > max_rows and bound not in (
-            chosen[-1],
-            bounds[-1],
-        ):
-            chosen.append(bound)
-    chosen.append(bounds[-1])
-    return [list(map(slice, low, high)) for low, high in pairwise(chosen)]
-
-
-def _keys(words: TextWords, row_bits: int, kept: Bools | None) -> tuple[Words, bool]:
-    """Return a number a kept text, in the texts' order, its row behind; and if it tells all apart.
-
-    The bits that vary go in, word by word, as many as fit: a prefix that all texts share costs
-    nothing, and a digit four.
-    """
-    size = len(words.lengths)
-    blocks = [slice(at, min(at + _BLOCK, size)) for at in range(0, size, _BLOCK)]
-    rows = [np.arange(block.start, block.stop, dtype=np.uint64) for block in blocks]
-    if kept is not None:
-        rows = [
-            numbers[kept[block]] for numbers, block in zip(rows, blocks, strict=True)
-        ]
-    keys, room = [np.zeros_like(numbers) for numbers in rows], 64 - row_bits
-    is_whole = words.longest <= _MAX_BYTES
+    if mask is not None:
+        row_numbers = _masked(row_numbers, blocks, mask)
+    keys = [np.zeros_like(numbers) for numbers in row_numbers]
+    free_bits = 64 - row_bits
+    are_complete = words.longest <= _MAX_BYTES
     for start in range(0, min(words.longest, _MAX_BYTES), WORD):
-        read = list(ordered_map(partial(words.big_endian, start), blocks))
-        if kept is not None:
-            read = [word[kept[block]] for word, block in zip(read, blocks, strict=True)]
-        first = next(word[0] for word in read if len(word))
-        varying = [np.bitwise_or.reduce(word ^ first) for word in read if len(word)]
-        for size, shift in _runs(int(np.bitwise_or.reduce(varying))):
-            taken = min(size, room)
-            ones = np.uint64((1 << taken) - 1)
-            for key, word in zip(keys, read, strict=True):
-                key <<= np.uint64(taken)
-                key |= (word >> np.uint64(shift + size - taken)) & ones
-            room -= taken
-            is_whole &= taken == size
-        if not is_whole and not room:
+        text_words = list(ordered_map(partial(words.big_endian, start), blocks))
+        if mask is not None:
+            text_words = _masked(text_words, blocks, mask)
+        for width, shift in _runs_of_ones(_varying_bits(text_words)):
+            bits = min(width, free_bits)
+            bit_mask = np.uint64((1 << bits) - 1)
+            for key, word in zip(keys, text_words, strict=True):
+                key <<= np.uint64(bits)
+                key |= (word >> np.uint64(shift + width - bits)) & bit_mask
+            free_bits -= bits
+            are_complete &= bits == width
+        if not are_complete and not free_bits:
             break
-    for key, numbers in zip(keys, rows, strict=True):
+    for key, numbers in zip(keys, row_numbers, strict=True):
         key <<= np.uint64(row_bits)
         key |= numbers
-    return np.concatenate(keys), is_whole
+    return np.concatenate(keys), are_complete
 
 
-def _runs(bits: int) -> list[tuple[int, int]]:
-    """Return the runs of ones in a number, the highest first: how many, and how far up."""
+def _masked(values: list[Words], blocks: list[slice], mask: RowMask) -> list[Words]:
+    return [part[mask[block]] for part, block in zip(values, blocks, strict=True)]
+
+
+def _varying_bits(text_words: Sequence[Words]) -> int:
+    """Return a number whose ones are the bits in which the words differ."""
+    filled = [words for words in text_words if len(words)]
+    first_word = filled[0][0]
+    varying = [np.bitwise_or.reduce(words ^ first_word) for words in filled]
+    return int(np.bitwise_or.reduce(varying))
+
+
+def _runs_of_ones(bits: int) -> list[tuple[int, int]]:
+    """Return the width of each run of ones in a number, and its lowest bit, from the top."""
     runs = []
     while bits:
         zeros = ~bits & ((1 << bits.bit_length()) - 1)
@@ -129,21 +115,62 @@ def _runs(bits: int) -> list[tuple[int, int]]:
     return runs
 
 
-def _rank_ties(text: pa.StringArray, rows: Rows, starts_new: Bools) -> None:
-    """Put rows that lie in ties in the order of their whole texts, and mark new ones; in place."""
-    tied = ~starts_new
-    tied[:-1] |= tied[1:].copy()
-    places = np.flatnonzero(tied)
-    if not len(places):
+def _rank_ties(text: pa.StringArray, rows: RowIndex, is_start: RowMask) -> None:
+    """Order rows with equal keys by their whole texts, in place, and mark their starts."""
+    is_tied = ~is_start
+    is_tied[:-1] |= is_tied[1:].copy()
+    tied = np.flatnonzero(is_tied)
+    if not len(tied):
         return
-    # Ties follow one another in order, so that ranking all of them at once ranks each.
-    ranks = pc.rank(text.take(pa.array(rows[places])), tiebreaker="first").to_numpy()
-    ordered = np.empty(len(places), np.int64)
-    ordered[ranks.view(np.int64) - 1] = rows[places]
-    rows[places] = ordered
+    # Groups of ties are in order already: ranking all at once ranks each group.
+    tied_rows = rows[tied]
+    tied_texts = text.take(pa.array(tied_rows))
+    ranks = pc.rank(tied_texts, tiebreaker="first").to_numpy()
+    indices = ranks.view(np.int64) - 1
+    ordered = np.empty(len(tied), np.int64)
+    ordered[indices] = tied_rows
+    rows[tied] = ordered
     texts = text.take(pa.array(ordered))
-    starts_new[places[1:]] = flags_of(pc.not_equal(texts[1:], texts[:-1]))
+    differs = flags_of(pc.not_equal(texts[1:], texts[:-1]))
+    is_start[tied[1:]] = differs
 
 
-def _place(bisect: Callable[..., int], text: pa.StringArray, bound: str) -> int:
-    return bisect(range(len(text)), bound, key=lambda place: str(text[place].as_py()))
+def common_ranges(
+    columns: Sequence[pa.StringArray], max_rows: int
+) -> list[list[slice]]:
+    """Cut sorted columns at the same texts into ranges: a list of slices, one a column.
+
+    A range has all rows of its texts in every column, and at most ``max_rows`` rows in
+    all unless one text has more.
+    """
+    step = max(1, max_rows // (2 * len(columns)))
+    samples: list[str] = []
+    for text in columns:
+        samples += [_text_at(text, row) for row in range(0, len(text), step)]
+    samples.sort()
+    # Each cut is searched in every column, so take only as many as keep ranges apart.
+    cuts = set(samples[:: max(1, max_rows // (2 * step))])
+    bounds = [[_search(bisect_left, text, cut) for text in columns] for cut in cuts]
+    # A frequent text may fill a range of its own, which ends behind the text.
+    sample_counts = Counter(samples)
+    for cut in cuts:
+        if sample_counts[cut] > 1:
+            bounds.append([_search(bisect_right, text, cut) for text in columns])
+    bounds.sort()
+    ends = [len(text) for text in columns]
+    bounds.append(ends)
+    chosen = bounds[:1]
+    for bound, next_bound in pairwise(bounds):
+        is_full = sum(next_bound) - sum(chosen[-1]) > max_rows
+        if is_full and bound not in (chosen[-1], ends):
+            chosen.append(bound)
+    chosen.append(ends)
+    return [list(map(slice, start, stop)) for start, stop in pairwise(chosen)]
+
+
+def _search(bisect: Callable[..., int], text: pa.StringArray, bound: str) -> int:
+    return bisect(range(len(text)), bound, key=partial(_text_at, text))
+
+
+def _text_at(text: pa.StringArray, row: int) -> str:
+    return str(text[row].as_py())

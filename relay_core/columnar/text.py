@@ -1,7 +1,7 @@
-"""A column of texts as whole: which cells are empty, trimming, words, the bytes behind them.
+"""Whole columns of texts: empty cells, trimming, words, and the bytes of the texts.
 
-A text column is a ``pa.StringArray`` (or its large twin) without Arrow nulls: the empty text is its
-null. `with_nulls` makes real ones where other programs look at the column.
+A text column is a ``pa.StringArray``, or its large twin, without Arrow nulls: the empty
+text is its null. `with_nulls` makes real nulls for code that expects them.
 """
 
 import string
@@ -22,63 +22,65 @@ Ints = arrays.WholeNumbers
 Rows = arrays.RowIndex
 Words = arrays.Words
 
-WORD = 8  # how many bytes a word has
+WORD = 8
+"""The number of bytes in a word."""
+MAX_SHORT_BYTES = (1 << 31) - 1
+"""The most bytes of text that an Arrow array with short offsets can have."""
+
 _FIRST_BYTES = np.array(
-    [(1 << 64) - (1 << 8 * (WORD - held)) & (1 << 64) - 1 for held in range(WORD + 1)],
-    np.uint64,
+    [(1 << 64) - (1 << 8 * (WORD - count)) for count in range(WORD + 1)], np.uint64
 )
-"""The mask of so many first bytes of a big-endian word."""
-_ALL = slice(None)
-_FEW = 4  # where more than one row in so many is changed, changing all of them takes less time
-MAX_SHORT_BYTES = (
-    1 << 31
-) - 1  # how many bytes of text an Arrow array with short offsets holds
-_KINDS = np.arange(256, dtype=np.uint8)
-for _marks, _kind in (
-    (string.digits, "9"),
-    (string.ascii_letters, "A"),
-    (string.whitespace, " "),
-):
-    _KINDS[np.frombuffer(_marks.encode(), np.uint8)] = ord(_kind)
-_FIRST_WIDE = (
-    0x80  # bytes from here on are parts of characters: none of them stands for itself
-)
+"""Masks that keep the first bytes of a big-endian word, by the number of bytes kept."""
+_ALL_ROWS = slice(None)
+_FIRST_VISIBLE = ord("!")
+"""The first character of ASCII that is neither white space nor a control character."""
+_FIRST_WIDE = 0x80
+"""Bytes from here on are parts of characters that have several bytes."""
+_FIRST_WIDE_START = 0xC2
+"""The least byte that a character of several bytes can start with."""
+_TRIM_ALL_SHARE = 4
+"""Trim all rows if more than one in four needs it: that takes less time."""
 
 
-def offsets_and_bytes(
-    text: pa.StringArray,
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
-    """Return views of a text column's ``n + 1`` offsets and of the bytes that they point into."""
-    kind = np.int64 if pa.types.is_large_string(text.type) else np.int32
+def offsets_and_bytes(text: pa.StringArray) -> tuple[npt.NDArray[Any], arrays.Bytes]:
+    """Return views of a text column's ``n + 1`` offsets and of its bytes.
+
+    The bytes are those of the whole buffer; the first offset need not be 0.
+    """
+    offset_type = np.int64 if pa.types.is_large_string(text.type) else np.int32
     _, offsets, data = text.buffers()
-    bounds = np.frombuffer(offsets, kind)[text.offset : text.offset + len(text) + 1]
+    all_bounds = np.frombuffer(offsets, offset_type)
+    bounds = all_bounds[text.offset : text.offset + len(text) + 1]
     return bounds, np.frombuffer(data or b"", np.uint8)
 
 
 def bytes_of(text: pa.StringArray) -> memoryview:
-    """Return the bytes of all texts, one after another."""
+    """Return a view of the bytes of all texts, one after another."""
     bounds, data = offsets_and_bytes(text)
     return memoryview(data[bounds[0] : bounds[-1]].data)
 
 
-def is_empty(text: pa.StringArray) -> Bools:
+def is_empty(text: pa.StringArray) -> arrays.RowMask:
     """Return which cells are empty."""
     bounds, _ = offsets_and_bytes(text)
     return np.asarray(bounds[1:] == bounds[:-1])
 
 
-def with_nulls(text: pa.StringArray, nulls: Bools | None = None) -> pa.StringArray:
-    """Return ``text`` with real nulls, by default in its empty cells; no text is copied."""
-    nulls = is_empty(text) if nulls is None else nulls
+def with_nulls(
+    text: pa.StringArray, nulls: arrays.RowMask | None = None
+) -> pa.StringArray:
+    """Return ``text`` with real nulls in the rows of ``nulls``; no text is copied.
+
+    By default the empty cells become null.
+    """
+    if nulls is None:
+        nulls = is_empty(text)
     if not nulls.any():
         return text
-    valid = np.packbits(~nulls, bitorder="little")
+    validity = pa.py_buffer(np.packbits(~nulls, bitorder="little"))
     bounds, _ = offsets_and_bytes(text)
-    buffers = [
-        pa.py_buffer(valid),
-        pa.py_buffer(bounds),
-        text.buffers()[2] or pa.py_buffer(b""),
-    ]
+    data = text.buffers()[2] or pa.py_buffer(b"")
+    buffers = [validity, pa.py_buffer(bounds), data]
     return pa.Array.from_buffers(text.type, len(text), buffers)
 
 
@@ -88,9 +90,17 @@ def without_nulls(text: pa.StringArray) -> pa.StringArray:
 
 
 def empty_texts(size: int) -> pa.StringArray:
-    """Return so many empty texts; they take no memory of their own."""
+    """Return a column of ``size`` empty texts, which takes no memory of its own."""
     zeros = zero_bytes(8 * size + 8)
     return pa.Array.from_buffers(pa.string(), size, [None, zeros, zeros])
+
+
+def zero_bytes(size: int) -> pa.Buffer:
+    """Return at least ``size`` zero bytes in a shared buffer.
+
+    The buffer takes memory only for the pages that somebody writes to.
+    """
+    return _zero_pages(size.bit_length())
 
 
 @lru_cache(maxsize=2)
@@ -98,42 +108,41 @@ def _zero_pages(bits: int) -> pa.Buffer:
     return pa.py_buffer(np.zeros(1 << bits, np.uint8))
 
 
-def zero_bytes(size: int) -> pa.Buffer:
-    """Return at least so many zero bytes, which are shared and take memory only when written."""
-    return _zero_pages(size.bit_length())
-
-
 def trim(text: pa.StringArray) -> pa.StringArray:
     """Trim each cell as Python's ``str.strip`` does."""
     bounds, data = offsets_and_bytes(text)
     if not len(data):
         return text
-    ends = (
-        data[np.minimum(bounds[:-1], len(data) - 1)],
-        data[np.maximum(bounds[1:], 1) - 1],
-    )
-    # White space of ASCII comes before the first mark; that of other scripts is of wide bytes.
-    is_mark = np.logical_and.reduce([(end >= ord("!")) & (end < 0x80) for end in ends])
-    rows = np.flatnonzero(~is_mark & (bounds[1:] > bounds[:-1]))
-    if len(rows) > len(text) // _FEW:
+    first_bytes = data[np.minimum(bounds[:-1], len(data) - 1)]
+    last_bytes = data[np.maximum(bounds[1:], 1) - 1]
+    # White space outside ASCII has wide bytes at both ends.
+    is_trimmed = _is_visible_ascii(first_bytes) & _is_visible_ascii(last_bytes)
+    rows = np.flatnonzero(~is_trimmed & (bounds[1:] > bounds[:-1]))
+    if len(rows) > len(text) // _TRIM_ALL_SHARE:
         return pc.utf8_trim_whitespace(text)
     return change_rows(text, rows, pc.utf8_trim_whitespace)
 
 
-def may_be_blank(text: pa.StringArray) -> npt.NDArray[np.intp]:
-    """Return rows of which each that is empty when trimmed is one."""
+def _is_visible_ascii(data: arrays.Bytes) -> arrays.ByteMask:
+    return np.asarray((data >= _FIRST_VISIBLE) & (data < _FIRST_WIDE))
+
+
+def possibly_blank_rows(text: pa.StringArray) -> arrays.RowIndex:
+    """Return rows among which are all cells that are empty when trimmed.
+
+    The rows may also have cells that start with white space, or with a wide character.
+    """
     bounds, data = offsets_and_bytes(text)
     if not len(data):
         return np.arange(len(text))
-    first = data[np.minimum(bounds[:-1], len(data) - 1)]
-    # White space and controls come before the first mark; that of other scripts from 0xC2 on.
-    is_mark = (first >= ord("!")) & (first < 0xC2)
-    return np.flatnonzero((bounds[:-1] == bounds[1:]) | ~is_mark)
+    first_bytes = data[np.minimum(bounds[:-1], len(data) - 1)]
+    is_filled = (first_bytes >= _FIRST_VISIBLE) & (first_bytes < _FIRST_WIDE_START)
+    return np.flatnonzero((bounds[:-1] == bounds[1:]) | ~is_filled)
 
 
 def change_rows(
     text: pa.StringArray,
-    rows: npt.NDArray[Any],
+    rows: arrays.RowIndex,
     change: Callable[[pa.StringArray], pa.Array],
 ) -> pa.StringArray:
     """Return ``text`` with ``change`` applied to the given rows alone."""
@@ -142,24 +151,26 @@ def change_rows(
     if len(rows) == len(text):
         return change(text)
     changed = change(text.take(pa.array(rows)))
-    places = np.arange(len(text))
-    places[rows] = np.arange(len(text), len(text) + len(rows))
-    # one take of both takes half as long as Arrow's replace_with_mask
-    return pa.concat_arrays([text, changed]).take(pa.array(places))
+    sources = np.arange(len(text))
+    sources[rows] = np.arange(len(text), len(text) + len(rows))
+    # One take from both arrays needs half the time of Arrow's replace_with_mask.
+    return pa.concat_arrays([text, changed]).take(pa.array(sources))
 
 
-def fill(text: pa.StringArray, where: Bools | None, value: str) -> pa.StringArray:
-    """Return ``text`` with ``value`` in the rows of ``where``; None: in none."""
-    if where is None or not where.any():
+def fill(
+    text: pa.StringArray, mask: arrays.RowMask | None, value: str
+) -> pa.StringArray:
+    """Return ``text`` with ``value`` in the rows of ``mask``; None stands for no row."""
+    if mask is None or not mask.any():
         return text
-    return pc.if_else(pa.array(where), value, text)
+    return pc.if_else(pa.array(mask), value, text)
 
 
-def small_letters(text: pa.StringArray) -> pa.StringArray:
-    """Return texts with small letters of ASCII.
+def lower_ascii(text: pa.StringArray) -> pa.StringArray:
+    """Return texts with the capital letters of ASCII as small letters.
 
-    Arrow's kernel misreads an array whose first text begins behind other bytes of the buffer, as it
-    does in a slice that was cast.
+    Arrow's kernel misreads an array whose first text begins behind other bytes of the
+    buffer, as it does in a slice that was cast. Such an array is copied first.
     """
     bounds, _ = offsets_and_bytes(text)
     if not text.offset and bounds[0]:
@@ -171,155 +182,202 @@ def word_index(
     text: pa.StringArray,
     words: Iterable[str],
     fold: Callable[[str], str] = str.casefold,
-) -> Ints:
-    """Return which of ``words`` each cell is, in any case, or -1; the first of equal ones wins."""
-    folded: dict[str, int] = {}
-    for position, word in enumerate(words):
-        folded.setdefault(fold(word), position)
-    index = np.full(len(text), -1, np.int64)
+) -> arrays.WholeNumbers:
+    """Return the index in ``words`` of each cell, compared in any case; -1 for no word.
+
+    The first of equal words wins.
+    """
+    index_by_word: dict[str, int] = {}
+    for index, word in enumerate(words):
+        index_by_word.setdefault(fold(word), index)
+    indices = np.full(len(text), -1, np.int64)
+    # A cell of ASCII can only be a word of as many bytes.
     lengths = np.diff(offsets_and_bytes(text)[0])
-    # Cells of ASCII are words of as many bytes.
-    some = np.flatnonzero(
-        np.isin(lengths, [len(word) for word in folded if word.isascii()])
-    )
-    if len(some):
-        cells = small_letters(
-            text if len(some) == len(text) else text.take(pa.array(some))
+    ascii_lengths = [len(word) for word in index_by_word if word.isascii()]
+    rows = np.flatnonzero(np.isin(lengths, ascii_lengths))
+    if len(rows):
+        candidates = text if len(rows) == len(text) else text.take(pa.array(rows))
+        folded_words = pa.array(list(index_by_word), text.type)
+        matches = pc.index_in(lower_ascii(candidates), value_set=folded_words)
+        indices_or_none = np.array([*index_by_word.values(), -1], np.int64)
+        no_match = len(index_by_word)
+        indices[rows] = indices_or_none[values_of(pc.fill_null(matches, no_match))]
+    wide_rows = rows_containing(text, _is_wide)
+    if len(wide_rows):
+        encoded = text.take(pa.array(wide_rows)).dictionary_encode()
+        distinct_cells = encoded.dictionary.to_pylist()
+        distinct_indices = np.array(
+            [index_by_word.get(fold(cell), -1) for cell in distinct_cells], np.int64
         )
-        found = pc.index_in(cells, value_set=pa.array(list(folded), text.type))
-        positions = np.array([*folded.values(), -1], np.int64)
-        index[some] = positions[values_of(pc.fill_null(found, len(folded)))]
-    wide = rows_that_hold(text, lambda data: data >= 0x80)
-    if len(wide):
-        encoded = text.take(pa.array(wide)).dictionary_encode()
-        distinct = encoded.dictionary.to_pylist()
-        read = np.array([folded.get(fold(cell), -1) for cell in distinct], np.int64)
-        index[wide] = read[values_of(encoded.indices)]
-    return np.asarray(index)
+        indices[wide_rows] = distinct_indices[values_of(encoded.indices)]
+    return np.asarray(indices)
 
 
-def rows_that_hold(
-    text: pa.StringArray, marks: Callable[[npt.NDArray[np.uint8]], Bools]
-) -> npt.NDArray[np.intp]:
-    """Return the rows whose text holds a byte that ``marks`` marks."""
+def rows_containing(
+    text: pa.StringArray, matches: Callable[[arrays.Bytes], arrays.ByteMask]
+) -> arrays.RowIndex:
+    """Return the rows whose text has at least one byte that ``matches``."""
     bounds, data = offsets_and_bytes(text)
-    low, high = int(bounds[0]), int(bounds[-1])
-    if low == high:
-        return np.empty(0, np.intp)
-    hits = np.flatnonzero(marks(data[low:high])) + low
-    rows = np.searchsorted(bounds, hits, side="right") - 1
+    start = int(bounds[0])
+    stop = int(bounds[-1])
+    if start == stop:
+        return np.empty(0, np.int64)
+    offsets = np.flatnonzero(matches(data[start:stop])) + start
+    rows = np.searchsorted(bounds, offsets, side="right") - 1
     return np.asarray(rows[np.diff(rows, prepend=-1) > 0])
 
 
+def _is_wide(data: arrays.Bytes) -> arrays.ByteMask:
+    return np.asarray(data >= _FIRST_WIDE)
+
+
 def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Return a column as one array, without a copy where it is one."""
+    """Return a column as one array, without a copy if it is one already."""
     if isinstance(column, pa.Array):
         return column
     if column.num_chunks == 1:
         return column.chunk(0)
-    whole = column.combine_chunks()
-    if isinstance(whole, pa.Array):
-        return whole
-    return column.cast(
-        pa.large_string()
-    ).combine_chunks()  # more text than short offsets reach
+    combined = column.combine_chunks()
+    if isinstance(combined, pa.Array):
+        return combined
+    # The column has more text than short offsets can reach.
+    return column.cast(pa.large_string()).combine_chunks()
 
 
 def take_short(
     text: pa.StringArray | pa.LargeStringArray,
-    rows: Rows,
+    rows: arrays.RowIndex,
     max_bytes: int = MAX_SHORT_BYTES,
 ) -> pa.Array | pa.ChunkedArray:
-    """Return rows with short offsets: one array, or as many chunks as needed; no row is longer."""
+    """Return rows of a column with short offsets.
+
+    The result is one array, or as many chunks of at most ``max_bytes`` as are needed.
+    No single text may be longer than that.
+    """
     if pa.types.is_string(text.type):
         return text.take(pa.array(rows))
     bounds, _ = offsets_and_bytes(text)
-    if int((bounds[rows + 1] - bounds[rows]).sum()) <= max_bytes or len(rows) < 2:
+    size = int((bounds[rows + 1] - bounds[rows]).sum())
+    if size <= max_bytes or len(rows) < 2:
         return text.take(pa.array(rows)).cast(pa.string())
-    halves = (take_short(text, half, max_bytes) for half in np.array_split(rows, 2))
-    chunks = (
-        half.chunks if isinstance(half, pa.ChunkedArray) else [half] for half in halves
-    )
-    return pa.chunked_array([chunk for half in chunks for chunk in half], pa.string())
+    chunks: list[pa.Array] = []
+    for half in np.array_split(rows, 2):
+        part = take_short(text, half, max_bytes)
+        chunks += part.chunks if isinstance(part, pa.ChunkedArray) else [part]
+    return pa.chunked_array(chunks, pa.string())
 
 
 def integers_in(column: pa.Array) -> pa.Array:
-    """Return a column as the whole numbers that it is stored as."""
-    stored = pa.types.is_decimal(column.type) or pa.types.is_timestamp(column.type)
-    return column.view(pa.int64()) if stored else column
+    """Return decimals or timestamps as the whole numbers that store them.
+
+    Columns of other types are returned unchanged.
+    """
+    if pa.types.is_decimal(column.type) or pa.types.is_timestamp(column.type):
+        return column.view(pa.int64())
+    return column
 
 
-def integers_of(column: pa.ChunkedArray | pa.Array) -> tuple[Ints, Bools]:
-    """Return a column's whole numbers as numpy has them, 0 where null, and which are null."""
+def integers_of(
+    column: pa.ChunkedArray | pa.Array,
+) -> tuple[arrays.WholeNumbers, arrays.RowMask]:
+    """Return a column's whole numbers, 0 for a null, and which of its cells are null."""
     integers = integers_in(one_chunk(column))
     filled = integers.fill_null(0) if integers.null_count else integers
     return np.asarray(values_of(filled), np.int64), flags_of(integers.is_null())
 
 
 def values_of(array: pa.Array) -> npt.NDArray[Any]:
-    """Return an array without nulls as numpy has it."""
+    """Return the values of an array without nulls."""
     return np.asarray(array.to_numpy(zero_copy_only=False))
 
 
-def flags_of(array: pa.ChunkedArray | pa.BooleanArray) -> Bools:
-    """Return flags without nulls as numpy has them."""
+def flags_of(array: pa.ChunkedArray | pa.BooleanArray) -> arrays.RowMask:
+    """Return the flags of a column of booleans without nulls."""
     return np.asarray(array.to_numpy(zero_copy_only=False), np.bool_)
 
 
 class TextWords:
-    """The bytes of each text, eight at a time, without a copy of the column for each eight.
+    """The bytes of each text, read eight at a time straight from the column.
 
-    ``held`` are those of all texts, one after another.
+    Attributes:
+        lengths: The length of each text in bytes.
+        longest: The length of the longest text in bytes.
+        data: The bytes of all texts, one after another.
     """
 
     def __init__(self, text: pa.StringArray) -> None:
         bounds, data = offsets_and_bytes(text)
-        low, high = int(bounds[0]), int(bounds[-1])
-        self.lengths = np.diff(bounds)  # in bytes
+        start = int(bounds[0])
+        stop = int(bounds[-1])
+        self.lengths = np.diff(bounds)
         self.longest = int(self.lengths.max(initial=0))
         self._shortest = int(self.lengths.min(initial=self.longest))
         self._starts = bounds[:-1]
-        if (
-            len(data) < high + WORD
-        ):  # the last text's last word would go beyond the bytes
-            data = np.concatenate([data[low:high], np.zeros(WORD, np.uint8)])
-            self._starts, low, high = self._starts - low, 0, high - low
-        self.held = data[low:high]
-        # One word a byte; the last starts behind the last byte.
+        if len(data) < stop + WORD:
+            # The last word of the last text would reach beyond the buffer.
+            data = np.concatenate([data[start:stop], np.zeros(WORD, np.uint8)])
+            self._starts = self._starts - start
+            stop -= start
+            start = 0
+        self.data = data[start:stop]
+        # A word starts at each byte; the last one starts behind the last byte.
         self._words = np.lib.stride_tricks.as_strided(
-            data[:WORD].view(np.uint64), shape=(high + 1,), strides=(1,)
+            data[:WORD].view(np.uint64), shape=(stop + 1,), strides=(1,)
         )
 
-    def big_endian(self, start: int, rows: npt.NDArray[Any] | slice = _ALL) -> Words:
-        """Return the eight bytes from ``start`` on of the given texts, zero-padded at their end."""
-        places = self._starts[rows].astype(np.int64) + start
+    def big_endian(
+        self, start: int, rows: arrays.RowIndex | slice = _ALL_ROWS
+    ) -> arrays.Words:
+        """Return the eight bytes from ``start`` on of each of the given texts.
+
+        Bytes behind the end of a text are zero.
+        """
+        offsets = self._starts[rows].astype(np.int64) + start
         if self._shortest < start:
-            np.minimum(places, len(self._words) - 1, out=places)
-        words = self._words[places].byteswap(inplace=True)
+            np.minimum(offsets, len(self._words) - 1, out=offsets)
+        words = self._words[offsets].byteswap(inplace=True)
         if self._shortest < start + WORD:
             words &= _FIRST_BYTES.take(np.clip(self.lengths[rows] - start, 0, WORD))
         return np.asarray(words)
 
 
-def shapes_of(text: pa.StringArray) -> pa.StringArray:
-    """Return the shape of each text: ``9`` for digits, ``A`` for letters, all else as it stands.
+def _shape_marks() -> arrays.Bytes:
+    """Return the mark that each byte has in a shape."""
+    marks = np.arange(256, dtype=np.uint8)
+    marks[np.frombuffer(string.digits.encode(), np.uint8)] = ord("9")
+    marks[np.frombuffer(string.ascii_letters.encode(), np.uint8)] = ord("A")
+    marks[np.frombuffer(string.whitespace.encode(), np.uint8)] = ord(" ")
+    return marks
 
-    A run of one kind is one mark. Letters are those of any script.
+
+_SHAPE_MARKS = _shape_marks()
+
+
+def shapes_of(text: pa.StringArray) -> pa.StringArray:
+    """Return the shape of each text: ``9`` for digits, ``A`` for letters of any script.
+
+    All other characters stay. A run of characters with the same mark becomes one mark.
     """
-    wide = rows_that_hold(text, lambda data: np.asarray(data >= _FIRST_WIDE))
-    text = change_rows(
-        text, wide, lambda some: pc.replace_substring_regex(some, r"[\pL\pM]+", "A")
-    )
+    text = change_rows(text, rows_containing(text, _is_wide), _with_marked_letters)
     bounds, data = offsets_and_bytes(text)
-    low, high = int(bounds[0]), int(bounds[-1])
-    if low == high:
+    start = int(bounds[0])
+    stop = int(bounds[-1])
+    if start == stop:
         return text
-    kinds, begins = _KINDS.take(data[low:high]), bounds - low
-    kept = np.ones(len(kinds), np.bool_)
-    np.not_equal(kinds[1:], kinds[:-1], out=kept[1:])
-    kept |= kinds >= _FIRST_WIDE
-    kept[begins[:-1][begins[1:] > begins[:-1]]] = True
-    ends = np.zeros(len(kinds) + 1, begins.dtype)
-    np.cumsum(kept, out=ends[1:])
-    buffers = [None, pa.py_buffer(ends.take(begins)), pa.py_buffer(kinds[kept])]
-    return pa.Array.from_buffers(text.type, len(text), buffers)
+    marks = _SHAPE_MARKS.take(data[start:stop])
+    offsets = bounds - start
+    is_in_shape = np.ones(len(marks), np.bool_)
+    np.not_equal(marks[1:], marks[:-1], out=is_in_shape[1:])
+    is_in_shape |= marks >= _FIRST_WIDE
+    is_in_shape[offsets[:-1][offsets[1:] > offsets[:-1]]] = True
+    new_offsets = np.zeros(len(marks) + 1, offsets.dtype)
+    np.cumsum(is_in_shape, out=new_offsets[1:])
+    shape_offsets = pa.py_buffer(new_offsets.take(offsets))
+    shape_bytes = pa.py_buffer(marks[is_in_shape])
+    return pa.Array.from_buffers(
+        text.type, len(text), [None, shape_offsets, shape_bytes]
+    )
+
+
+def _with_marked_letters(text: pa.StringArray) -> pa.StringArray:
+    return pc.replace_substring_regex(text, r"[\pL\pM]+", "A")

@@ -1,7 +1,7 @@
 """Run a function over items on a few threads, in order, with a bounded look-ahead.
 
-The Arrow and numpy kernels of the engine release the interpreter's lock, so two threads serve; a
-process is set up for them once.
+The Arrow and numpy kernels of the engine release the interpreter's lock, so two threads
+are enough. `tune_process` sets a process up for them once.
 """
 
 import ctypes
@@ -19,21 +19,32 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 WORKERS = 2
-# What glibc's mallopt is asked for, as malloc.h numbers it.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
-_MALLOC = {
+_SWITCH_INTERVAL = 0.0005
+"""How many seconds a thread may run Python while another one waits to start a kernel."""
+# The parameters of glibc's mallopt, with the numbers of malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_TOP_PAD = -2
+_M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
+_MALLOC_SETTINGS = {
     _M_TRIM_THRESHOLD: 1 << 30,
     _M_TOP_PAD: 64 << 20,
     _M_MMAP_THRESHOLD: 32 << 20,
     _M_ARENA_MAX: 2,
 }
-"""Blocks of up to 32 MB come from two heaps that all threads share; a GB may lie unused in each."""
+"""Take blocks of up to 32 MB from two heaps that all threads share.
+
+Up to a gigabyte of each heap may be unused.
+"""
 
 
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
-    """Yield ``function(item)`` of each item, in order; at most ``WORKERS`` + 1 are held at once."""
+    """Yield ``function(item)`` for each item, in order.
+
+    At most ``WORKERS`` + 1 items and results are in memory at once.
+    """
     if isinstance(items, Sequence) and len(items) <= 1:
         yield from map(function, items)
         return
@@ -49,15 +60,16 @@ def ordered_map(
 
 @cache
 def tune_process() -> None:
-    """Set this process up, before it reads a feed, for whole columns on a few threads."""
-    gc.freeze()  # the collector need not look again and again at what is loaded
-    sys.setswitchinterval(
-        0.0005
-    )  # kernels wait for the lock that other threads' Python holds
-    pa.set_memory_pool(
-        pa.system_memory_pool()
-    )  # holds less that was let go than others do
-    # By itself glibc gives large blocks back to the system, and gets others page by page.
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        for parameter, value in _MALLOC.items():
+    """Set up this process for work on whole columns; call it before a feed is read."""
+    # The garbage collector need not look at the loaded modules again and again.
+    gc.freeze()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    # The system's allocator keeps less freed memory than Arrow's others do.
+    pa.set_memory_pool(pa.system_memory_pool())
+    if sys.platform != "linux":
+        return
+    # By default glibc returns large blocks to the system and gets them back by page.
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        for parameter, value in _MALLOC_SETTINGS.items():
             libc.mallopt(parameter, value)

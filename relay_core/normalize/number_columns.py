@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 
 from relay_core.columnar import text as texts
 from relay_core.columnar.csv_text import join_fields
+from relay_core.columnar.number_notation import without_quantity_symbols
 from relay_core.columnar.numbers import (
-    REFUSED,
+    REJECTED_VALUE,
     ColumnValues,
     Scale,
     fault_code,
     read_amounts,
     read_wholes,
-    without_quantity_symbols,
 )
 from relay_core.config import ParserConfig
 from relay_core.config.parser import Changed, First, Join, MappedSource, Sum
@@ -257,7 +257,7 @@ class NumberColumn:
                     self.read_texts(part, Scale(1, 10**7)).faults == 0
                 )
             read.faults[wrong] = fault_code(self.column.rejections.unreadable)
-            read.values[wrong] = REFUSED
+            read.values[wrong] = REJECTED_VALUE
             places = np.where(wrong, parts[-1].places, places)
         return read, places
 
@@ -273,7 +273,7 @@ class NumberColumn:
     def _refuse_large(self, read: ColumnValues) -> None:
         too_large = (read.values > LARGEST_WHOLE) & (read.faults == 0)
         read.faults[too_large] = fault_code(self.column.rejections.too_large)
-        read.values[read.faults != 0] = REFUSED
+        read.values[read.faults != 0] = REJECTED_VALUE
 
     def _zeros(self, read: ColumnValues) -> texts.Bools:
         """Return which amounts are null because all their digits are 0."""

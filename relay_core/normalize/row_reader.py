@@ -23,7 +23,7 @@ from relay_core.columnar.text import (
     empty_texts,
     fill,
     is_empty,
-    may_be_blank,
+    possibly_blank_rows,
     trim,
     with_nulls,
     without_nulls,
@@ -279,7 +279,7 @@ def _without_blank_records(batch: TextBatch, positions: Mapping[str, int]) -> Te
     if not batch.columns:
         return batch.where(np.zeros(len(batch.row_numbers), np.bool_))
     first = batch.columns[next(iter(positions.values()), 0)]
-    maybe = may_be_blank(first)
+    maybe = possibly_blank_rows(first)
     for column in batch.columns:
         if not len(maybe):
             return batch

@@ -230,7 +230,7 @@ def lines_of_batch(
         elif read is not None:
             is_money = column.kind is canonical.Kind.MONEY
             write = csv_text.money_text if is_money else csv_text.whole_text
-            fields.append(csv_text.number_text(read, write))
+            fields.append(csv_text.canonical_text(read, write))
         elif text is None or column.kind is canonical.Kind.CONDITION:
             fields.append("" if text is None else text)
         else:

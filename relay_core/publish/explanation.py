@@ -73,7 +73,9 @@ class RunFiles(Protocol):
     def sizes(self) -> Mapping[str, int]:
         """Return how many bytes each has, by key."""
 
-    def read(self, parts: Sequence[tuple[str, sorted_file.Part]]) -> Sequence[bytes]:
+    def read(
+        self, parts: Sequence[tuple[str, sorted_file.ByteRange]]
+    ) -> Sequence[bytes]:
         """Return parts of files, megabytes at most; `ArtifactsExpiredError`: a file is gone."""
 
 
@@ -107,16 +109,16 @@ def _parts(
 ) -> Iterator[tuple[WorkFile, pa.Table]]:
     sizes = {source.key: size_of(files, source.key) for source in sources}
     tails = files.read(
-        [(key, sorted_file.tail_part(size)) for key, size in sizes.items()]
+        [(key, sorted_file.tail_range(size)) for key, size in sizes.items()]
     )
-    parts: list[tuple[WorkFile, sorted_file.Part]] = []
+    parts: list[tuple[WorkFile, sorted_file.ByteRange]] = []
     for source, tail in zip(sources, tails, strict=True):
         begins = sizes[source.key] - len(tail)
-        where = sorted_file.index_part(sizes[source.key], tail)
+        where = sorted_file.index_range(sizes[source.key], tail)
         index = tail[where.start - begins : where.stop - begins]
         if where.start < begins:
             (index,) = files.read([(source.key, where)])
-        some = sorted_file.parts_with(sku, json.loads(index), _BYTES_AT_ONCE)
+        some = sorted_file.ranges_with(sku, json.loads(index), _BYTES_AT_ONCE)
         parts += [(source, part) for part in some]
     while parts:
         ends = accumulate(part.stop - part.start for _, part in parts)
@@ -348,7 +350,7 @@ def _described(
     wanted = [keys.config_snapshot, keys.input_manifest]
     wanted += [key for key in (keys.overrides,) if key in files.sizes]
     read = files.read(
-        [(key, sorted_file.Part(0, size_of(files, key))) for key in wanted]
+        [(key, sorted_file.ByteRange(0, size_of(files, key))) for key in wanted]
     )
     config = load_stored_config(json.dumps(json.loads(read[0])["tenant_config"]))
     vendors = json.loads(read[1])["vendors"]

@@ -247,7 +247,7 @@ def _json_lines(fields: Sequence[Field], rows: pa.Table) -> Chunks:
 
 def json_texts(texts: pa.LargeStringArray) -> pa.LargeStringArray:
     """Return each text as a JSON string with its quotes, one a text."""
-    escaped_rows = text.rows_that_hold(texts, _must_be_escaped)
+    escaped_rows = text.rows_containing(texts, _must_be_escaped)
     escaped = text.change_rows(texts, escaped_rows, _escaped)
     return csv_text.join_fields(['"', escaped, '"'], "")
 

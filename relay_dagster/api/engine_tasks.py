@@ -31,7 +31,7 @@ from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.drain import Deadline
 
 if TYPE_CHECKING:
-    from relay_core.columnar.sorted_file import Part
+    from relay_core.columnar.sorted_file import ByteRange
 
 
 class TaskDeadline(Deadline):
@@ -248,7 +248,7 @@ class _Files:
     sizes: Mapping[str, int]
     ask: Ask
 
-    def read(self, parts: "Sequence[tuple[str, Part]]") -> Sequence[bytes]:
+    def read(self, parts: "Sequence[tuple[str, ByteRange]]") -> Sequence[bytes]:
         found: Sequence[bytes] = self.ask(
             [(key, (part.start, part.stop)) for key, part in parts]
         )

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from relay_core.columnar.sorted_file import Part
+from relay_core.columnar.sorted_file import ByteRange
 from relay_core.domain.errors import RelayError, RunNotMergedError, SkuNotFoundError
 from relay_core.publish.explanation import explain_sku
 from relay_core.publish.findings import RunFindings
@@ -33,11 +33,11 @@ class FolderFiles:
             for path in files
         }
 
-    def read(self, parts: Sequence[tuple[str, Part]]) -> list[bytes]:
+    def read(self, parts: Sequence[tuple[str, ByteRange]]) -> list[bytes]:
         """Return parts of files."""
         return [self._part(path, part) for path, part in parts]
 
-    def _part(self, path: str, part: Part) -> bytes:
+    def _part(self, path: str, part: ByteRange) -> bytes:
         with (self._tree / path).open("rb") as file:
             file.seek(part.start)
             return file.read(part.stop - part.start)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from relay_core.columnar.sorted_file import Part
+from relay_core.columnar.sorted_file import ByteRange
 from relay_core.config import Override, TenantConfig
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.explanation import explain_sku
@@ -42,7 +42,7 @@ class RunInMemory(MemorySink):
     def sizes(self) -> Mapping[str, int]:
         return {key: len(data) for key, data in self.files.items()}
 
-    def read(self, parts: Sequence[tuple[str, Part]]) -> list[bytes]:
+    def read(self, parts: Sequence[tuple[str, ByteRange]]) -> list[bytes]:
         for key, part in parts:
             self.parts_read.setdefault(key, []).append(part.stop - part.start)
         return [self.files[key][part.start : part.stop] for key, part in parts]

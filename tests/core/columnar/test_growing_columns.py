@@ -43,7 +43,7 @@ def pages(request: pytest.FixtureRequest) -> Iterator[None]:
     """Grow from one page on, moved or copied."""
     kind = mmap.mmap if request.param == "moved" else UnmovablePages
     with (
-        mock.patch.object(growing_columns, "_LEAST_BYTES", mmap.PAGESIZE),
+        mock.patch.object(growing_columns, "_MIN_BYTES", mmap.PAGESIZE),
         mock.patch.object(mmap, "mmap", kind),
     ):
         yield

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from relay_core.columnar import sorted_file
 from relay_core.columnar.sorted_file import (
-    Part,
-    index_part,
-    parts_with,
+    ByteRange,
+    index_range,
+    ranges_with,
     read_sorted_file,
     rows_with,
     sorted_file_chunks,
-    tail_part,
+    tail_range,
 )
 
 SCHEMA = pa.schema(
@@ -40,14 +40,14 @@ def file_of(*tables: pa.Table, behind: tuple[pa.Table, ...] = ()) -> bytes:
 
 def index_of(data: bytes) -> list[tuple[str, int, int]]:
     """Return the index as a reader of parts finds it."""
-    tail = data[slice(*tail_part(len(data)))]
-    return json.loads(data[slice(*index_part(len(data), tail))])
+    tail = data[slice(*tail_range(len(data)))]
+    return json.loads(data[slice(*index_range(len(data), tail))])
 
 
 def looked_up(data: bytes, key: str) -> list[int]:
     """Return the numbers of the rows of a key, read by parts."""
     found = []
-    for part in parts_with(key, index_of(data), 1 << 20):
+    for part in ranges_with(key, index_of(data), 1 << 20):
         found += rows_with(key, data[slice(*part)], SCHEMA, "key")["number"].to_pylist()
     return found
 
@@ -99,7 +99,7 @@ def test_batches_are_small_and_a_long_row_ends_its_own() -> None:
     assert sorted(sizes)[-2] < 1 << 19
     assert len(sizes) > 2
     assert (
-        sum(part.stop - part.start for part in parts_with("k19999", index_of(data), 0))
+        sum(part.stop - part.start for part in ranges_with("k19999", index_of(data), 0))
         < 1 << 19
     )
 
@@ -109,5 +109,5 @@ def test_an_index_that_is_longer_than_what_is_read_first_is_found() -> None:
         patch.setattr(sorted_file, "_TAIL_BYTES", 64)
         patch.setattr(sorted_file, "_BATCH_BYTES", 100)
         data = file_of(rows([f"k{number:03}" for number in range(500)]))
-        assert tail_part(len(data)) == Part(len(data) - 64, len(data))
+        assert tail_range(len(data)) == ByteRange(len(data) - 64, len(data))
         assert looked_up(data, "k321") == [321]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relay_core.columnar.text import (
     is_empty,
-    may_be_blank,
+    possibly_blank_rows,
     take_short,
     trim,
     with_nulls,
@@ -48,7 +48,7 @@ def test_trimming_a_slice_leaves_the_rest_alone() -> None:
 def test_a_blank_cell_is_one_that_may_be(texts: list[str]) -> None:
     blank = {row for row, text in enumerate(texts) if not text.strip()}
 
-    assert blank <= set(may_be_blank(pa.array(texts, pa.string())).tolist())
+    assert blank <= set(possibly_blank_rows(pa.array(texts, pa.string())).tolist())
 
 
 @given(st.lists(st.sampled_from(["", "a", "é"]), max_size=20), st.integers(0, 3))
