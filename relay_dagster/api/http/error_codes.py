@@ -1,7 +1,8 @@
-"""Every ``error_code`` that the API answers with: status, meaning, and when to ask again.
+"""The table of error codes: each code's status, its meaning, and when to retry.
 
-The answers themselves, the OpenAPI document and docs/API.md come from this table; a route names the
-codes that it alone may answer, and the headers of its answers. What each header means stands once.
+Problem documents, the OpenAPI document and docs/API.md are made from this table. A
+route declares with `responds_with` the codes that only it answers, and the headers of
+its response; `HEADERS` describes each header once.
 """
 
 import http
@@ -13,7 +14,8 @@ PROBLEM_TYPE = "application/problem+json"
 INVALID_REQUEST = "INVALID_REQUEST"
 INTERNAL_ERROR = "INTERNAL_ERROR"
 DEPENDENCY_UNAVAILABLE = "DEPENDENCY_UNAVAILABLE"
-_EXAMPLE_REQUEST = "0f8f7d0e-58a1-4a8e-8f5b-3f1c2f1f7c55"
+_EXAMPLE_REQUEST_ID = "0f8f7d0e-58a1-4a8e-8f5b-3f1c2f1f7c55"
+_EXAMPLE_RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
 _EXAMPLE_FAULT = {
     "path": "vendors.0.parser.delimiter",
     "message": "must be one character",
@@ -22,12 +24,12 @@ _EXAMPLE_FAULT = {
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One error."""
+    """An error code of the API."""
 
-    status: int  # of the answer
-    meaning: str  # for people
-    # Seconds until the same request may succeed; None where it will not, and where the answer alone
-    # knows, as of a quota
+    status: int  # the status of the response
+    meaning: str  # the meaning, for people
+    # The seconds until the same request may succeed. None if it will not succeed, or if
+    # only the response knows, as for a quota.
     retry_after: int | None = None
 
 
@@ -166,21 +168,24 @@ CODES: Mapping[str, Code] = {
 }
 
 OF_ALL_WITH_KEYS = ("UNAUTHENTICATED", "RATE_LIMITED", DEPENDENCY_UNAVAILABLE)
+"""The codes of every call that needs a key."""
 OF_BODIES = (
     "REQUEST_TIMEOUT",
     "PAYLOAD_TOO_LARGE",
     "UNSUPPORTED_MEDIA_TYPE",
     INVALID_REQUEST,
 )
+"""The codes of every call that has a body."""
 OF_PATHS = {
     "{tenant_id}": "TENANT_NOT_FOUND",
     "{run_id}": "RUN_NOT_FOUND",
     "{webhook_id}": "WEBHOOK_NOT_FOUND",
 }
+"""The code of every call whose path has a parameter, keyed by the parameter."""
 STORED_CONFIG = ("invalid_config", "unsupported_schema_version")
-"""Of calls that read a tenant's latest config."""
+"""The codes of calls that read a tenant's latest config."""
 CONFIG_BODY = (*OF_BODIES, "CONFIG_TOO_LARGE", *STORED_CONFIG)
-_HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+"""The codes of calls whose body is a config."""
 
 
 def problem_body(
@@ -192,7 +197,10 @@ def problem_body(
     errors: Sequence[Mapping[str, str]] = (),
     members: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a problem document (RFC 9457); without faults of the input it has no ``errors``."""
+    """Return a problem document (RFC 9457).
+
+    It has ``errors`` only if the input has errors. The status defaults to the code's.
+    """
     status = status or CODES[error_code].status
     body: dict[str, Any] = {
         "type": "about:blank",
@@ -203,96 +211,120 @@ def problem_body(
         "request_id": request_id,
         **(members or {}),
     }
-    return {**body, "errors": list(errors)} if errors else body
+    if errors:
+        body["errors"] = list(errors)
+    return body
+
+
+# --- what the OpenAPI document says -------------------------------------------------
 
 
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
-NOTED: dict[Callable[..., Any], tuple[Sequence[str], Sequence[str]]] = {}
-"""Errors and headers of `answers`, by the function of the route."""
+DECLARED: dict[Callable[..., Any], tuple[Sequence[str], Sequence[str]]] = {}
+"""The error codes and response headers of `responds_with`, keyed by route function."""
 
 
-def answers(
+def responds_with(
     *codes: str, headers: Sequence[str] = ()
 ) -> Callable[[_Endpoint], _Endpoint]:
-    """Note the errors that a route alone may answer, and the headers that its answer carries.
+    """Declare the error codes that only this route answers, and its response headers.
 
-    It stands below the route's own decorator; what follows from path, key and body is not named.
+    It goes below the route's own decorator. The codes that follow from the path, the key
+    and the body are added by `StrictRoute`.
     """
 
-    def noted(endpoint: _Endpoint) -> _Endpoint:
-        NOTED[endpoint] = codes, headers
+    def declare(endpoint: _Endpoint) -> _Endpoint:
+        DECLARED[endpoint] = codes, headers
         return endpoint
 
-    return noted
+    return declare
 
 
-def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """Return what the OpenAPI document says of these problems, by status."""
-    described_codes: dict[int | str, dict[str, Any]] = {}
-    for status in sorted({CODES[code].status for code in codes}):
-        own = {
-            code: one
-            for code, one in CODES.items()
-            if code in codes and one.status == status
+def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI responses of some error codes, keyed by status."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({CODES[name].status for name in codes}):
+        codes_of_status = {
+            name: code
+            for name, code in CODES.items()
+            if name in codes and code.status == status
         }
-        shown: dict[str, Any] = {"request_id": _EXAMPLE_REQUEST}
-        shown["errors"] = [_EXAMPLE_FAULT] if status == 422 else []
-        busy = {
-            "TENANT_ALREADY_RUNNING": {
-                "active_run_id": "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
-            }
-        }
+        meanings = [
+            f"`{name}`: {code.meaning}" for name, code in codes_of_status.items()
+        ]
         examples = {
-            code: {
-                "summary": each.meaning,
-                "value": problem_body(
-                    code, each.meaning, members=busy.get(code), **shown
-                ),
-            }
-            for code, each in own.items()
+            name: {"summary": code.meaning, "value": _example_problem(name)}
+            for name, code in codes_of_status.items()
         }
         schema = {"$ref": "#/components/schemas/Problem"}
-        described_codes[status] = {
-            "description": "; ".join(
-                f"`{code}`: {each.meaning}" for code, each in own.items()
-            ),
+        responses[status] = {
+            "description": "; ".join(meanings),
             "content": {PROBLEM_TYPE: {"schema": schema, "examples": examples}},
-            "headers": described(*_HEADERS.get(status, ())),
+            "headers": header_objects(*_HEADERS_OF_STATUS.get(status, ())),
         }
-    return described_codes
+    return responses
 
 
-_WHOLE = {"type": "integer", "minimum": 0}
+def _example_problem(error_code: str) -> dict[str, Any]:
+    """Return an example of the problem document of an error code."""
+    code = CODES[error_code]
+    members = {}
+    if error_code == "TENANT_ALREADY_RUNNING":
+        members["active_run_id"] = _EXAMPLE_RUN_ID
+    return problem_body(
+        error_code,
+        code.meaning,
+        request_id=_EXAMPLE_REQUEST_ID,
+        errors=[_EXAMPLE_FAULT] if code.status == 422 else [],
+        members=members,
+    )
+
+
+_HEADERS_OF_STATUS = {
+    401: ("WWW-Authenticate",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
+_WHOLE_NUMBER = {"type": "integer", "minimum": 0}
 _TEXT = {"type": "string"}
 HEADERS: Mapping[str, dict[str, Any]] = {
     "Cache-Control": {
-        "description": "Whether the answer may be kept.",
+        "description": "Whether the response may be cached.",
         "schema": _TEXT,
     },
     "ETag": {
-        "description": "What `If-Match` or `If-None-Match` is to name.",
+        "description": "The version to send in `If-Match` or `If-None-Match`.",
         "schema": _TEXT,
     },
-    "Link": {"description": 'The next page, `rel="next"`.', "schema": _TEXT},
-    "Location": {"description": "Where to go on.", "schema": _TEXT},
-    "Retry-After": {
-        "description": "Seconds to wait before asking again.",
-        "schema": _WHOLE,
+    "Link": {"description": 'The URL of the next page, `rel="next"`.', "schema": _TEXT},
+    "Location": {
+        "description": "The URL of the resource that the response refers to.",
+        "schema": _TEXT,
     },
-    "WWW-Authenticate": {"description": "How to show who you are.", "schema": _TEXT},
+    "Retry-After": {
+        "description": "Seconds to wait before the next request.",
+        "schema": _WHOLE_NUMBER,
+    },
+    "WWW-Authenticate": {
+        "description": "The authentication scheme that the call requires.",
+        "schema": _TEXT,
+    },
     "X-Request-Id": {
-        "description": "The request's id, as it came or made here; it is in every line of the log.",
+        "description": "The request's ID: the one that the client sent, or a new one. "
+        "Every log line of the request includes it.",
         "schema": _TEXT,
     },
     "X-Run-Id": {"description": "The run that made the feed.", "schema": _TEXT},
 }
 
 
-def carrying(status: int, *names: str, **more: Any) -> dict[int | str, dict[str, Any]]:
-    """Return what the OpenAPI document says of an answer's headers, and more of the answer."""
-    return {status: {"headers": described(*names), **more}}
+def response_with_headers(
+    status: int, *names: str, **fields: Any
+) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI response of a status, with its headers and further fields."""
+    return {status: {"headers": header_objects(*names), **fields}}
 
 
-def described(*names: str) -> dict[str, dict[str, Any]]:
-    """Return the OpenAPI document's words for these headers."""
+def header_objects(*names: str) -> dict[str, dict[str, Any]]:
+    """Return the OpenAPI header objects of some headers, keyed by name."""
     return {name: HEADERS[name] for name in names}

@@ -1,152 +1,132 @@
-"""Bodies, ids and headers of requests, read strictly; all faults of one at once.
+"""Strict parsing of requests: bodies, path parameters, query parameters and headers.
 
-A value's meaning is the routes' business; here is only whether it is one, and where it is not.
-FastAPI reads the annotations here at run time.
+This module decides whether a value is well-formed, and reports all errors of a body at
+once. The routes decide what a value means. FastAPI reads the annotations here at run
+time.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http import error_codes
+from relay_dagster.api.http.config_schema import REFERENCE
 from relay_dagster.api.http.problems import ProblemError, faults_of, invalid_request
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.runs.job_message import ID_PATTERN
 from relay_dagster.wire.base import RequestBody
 
-# Printable ASCII with no space at its ends.
+# Printable ASCII, without a space at either end.
 IDEMPOTENCY_KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"
-# Probes of balancers add what they like.
-_ANY_QUERY = ("/v1/health", "/v1/ready")
-_ENTITY_TAG = re.compile(r'"?([1-9][0-9]{0,14})"?')
-_Body = TypeVar("_Body", bound=RequestBody)
 ADMIN = "admin"
-"""The requirement of a call for admins alone; those of others are scopes of tenants' keys."""
+"""The scope of routes that only admins may call. All other scopes are scopes of tenants' keys."""
+# Load balancers add query parameters of their own to their probes.
+_PATHS_WITH_ANY_QUERY = ("/v1/health", "/v1/ready")
+_ENTITY_TAG = re.compile(r'"?([1-9][0-9]{0,14})"?')
+_JSON_MEDIA_TYPE = re.compile(r"application/(json|[\w.-]+\+json)")
+_Body = TypeVar("_Body", bound=RequestBody)
 
 TenantId = Annotated[
     str,
     Path(
-        description="A tenant's id.",
+        description="The tenant's ID.",
         examples=["acme_parts"],
         json_schema_extra={"pattern": ID_PATTERN},
     ),
 ]
-OneTenant = Annotated[
-    str | None, Query(pattern=ID_PATTERN, description="None is every one you reach.")
+TenantFilter = Annotated[
+    str | None,
+    Query(
+        pattern=ID_PATTERN,
+        description="Filter by tenant. The default is every tenant that the key can access.",
+    ),
 ]
-Limit = Annotated[int, Query(ge=1, le=100, description="How many at the most.")]
-WebhookId = Annotated[str, Path(description="What `POST` named it.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of results.")]
+WebhookId = Annotated[str, Path(description="The webhook's ID.")]
 RunId = Annotated[
-    str, Path(description="A run's id.", json_schema_extra={"format": "uuid"})
+    str, Path(description="The run's ID.", json_schema_extra={"format": "uuid"})
 ]
 
 
-def cursor_of(**rule: Any) -> Any:
-    """Return the query parameter of a list's next page, which keeps a rule."""
-    return Query(**rule, description="`next_cursor` of the page before.")
+def cursor_query(**constraints: Any) -> Any:
+    """Return the `cursor` query parameter of a list, with Pydantic constraints."""
+    return Query(
+        **constraints,
+        description="The `next_cursor` of the previous page. Omit it for the first page.",
+    )
 
 
-def _query_names(dependant: Dependant) -> Iterator[str]:
-    yield from (each.alias for each in dependant.query_params)
-    for each in dependant.dependencies:
-        yield from _query_names(each)
-
-
-def _check_of(known: frozenset[str]) -> Callable[[Request], Coroutine[Any, Any, None]]:
-    """Return a dependency that refuses other query parameters with 422, naming each."""
-    taken = ", ".join(sorted(known)) or "none"
-
-    async def refuse_unknown(request: Request) -> None:
-        if unknown := sorted(request.query_params.keys() - known):
-            message = f"is no query parameter of this call, which takes: {taken}"
-            raise invalid_request(ConfigFault(name, message) for name in unknown)
-
-    return refuse_unknown
+# --- routes -------------------------------------------------------------------------
 
 
 class StrictRoute(APIRoute):
-    """A route that takes no query parameter but its own, and whose body FastAPI only describes.
+    """A route that rejects unknown query parameters and does not let FastAPI read its body.
 
-    FastAPI would read a body before it is known who calls, and take a key that stands twice; bodies
-    are left to `json_body` and `request_body`.
+    FastAPI would read a body before the caller is authenticated, and would accept a JSON
+    object that has a key twice. Here `json_body` and `request_body` read it. They are
+    plain dependencies, so they run after authentication, and the OpenAPI document gets
+    their schema from `BodySchema`.
     """
 
-    def __init__(
-        self, path: str, endpoint: Callable[..., Any], **described: Any
-    ) -> None:
-        super().__init__(path, endpoint, **described)
-        if path not in _ANY_QUERY:
-            # The last, so that it is known who calls.
-            check = _check_of(frozenset(_query_names(self.dependant)))
-            last = Dependant(
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.body_schema = _body_schema_of(self.dependant)
+        if self.body_schema is not None:
+            self.openapi_extra = {"requestBody": self.body_schema.to_openapi()}
+        if path not in _PATHS_WITH_ANY_QUERY:
+            check = _query_check(frozenset(_query_names(self.dependant)))
+            dependency = Dependant(
                 call=check, path=self.path_format, request_param_name="request"
             )
-            self.dependant.dependencies.append(last)
+            # It is the last dependency, so it runs once the caller is authenticated.
+            self.dependant.dependencies.append(dependency)
 
-    def describe(self) -> None:
-        """Note the errors and headers of the answers for the OpenAPI document."""
-        own, headers = error_codes.NOTED.get(self.endpoint, ((), ()))
-        has_query = any(_query_names(self.dependant))
-        self.responses = {
-            **(
-                error_codes.carrying(self.status_code or 200, *headers)
-                if headers
-                else {}
-            ),
-            **self.responses,
-            **error_codes.documented(
-                *own, *self._usual_errors(own, has_query=has_query)
-            ),
-        }
+    def add_documentation(self) -> None:
+        """Add the error responses and the response headers to the OpenAPI document."""
+        codes, headers = error_codes.DECLARED.get(self.endpoint, ((), ()))
+        responses: dict[int | str, dict[str, Any]] = {}
+        if headers:
+            status = self.status_code or 200
+            responses |= error_codes.response_with_headers(status, *headers)
+        responses |= self.responses
+        responses |= error_codes.problem_responses(*codes, *self._common_errors(codes))
+        self.responses = responses
 
-    def _usual_errors(self, own: Sequence[str], *, has_query: bool) -> Iterator[str]:
-        """Yield the errors that follow from the key, the path, the query and an order."""
+    def _common_errors(self, declared_codes: Sequence[str]) -> Iterator[str]:
+        """Yield the error codes that follow from the route's scopes, path, query and body."""
         scopes = {
-            one
-            for each in self.dependant.dependencies
-            for one in each.own_oauth_scopes or ()
+            scope
+            for dependency in self.dependant.dependencies
+            for scope in dependency.own_oauth_scopes or ()
         }
         if not scopes:
             return
         yield from error_codes.OF_ALL_WITH_KEYS
         yield "FORBIDDEN" if ADMIN in scopes else "SCOPE_MISSING"
-        if "DELETION_NOT_FOUND" not in own:  # of a tenant that may be gone
-            yield from (
-                code for name, code in error_codes.OF_PATHS.items() if name in self.path
-            )
-        if has_query:
+        # A deletion can be read when its tenant no longer exists.
+        if "DELETION_NOT_FOUND" not in declared_codes:
+            for parameter, code in error_codes.OF_PATHS.items():
+                if parameter in self.path:
+                    yield code
+        if any(_query_names(self.dependant)):
             yield error_codes.INVALID_REQUEST
-        if (kind := self._body_model) is not None and issubclass(kind, RequestBody):
+        if self.body_schema is not None and self.body_schema.model is not None:
             yield from error_codes.OF_BODIES
-
-    @property
-    def _body_model(self) -> type[BaseModel] | None:
-        kind: Any = self.body_field and self.body_field.field_info.annotation
-        return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return FastAPI's handler, which is shown a body that fits whatever was sent."""
-        handle, kind = super().get_route_handler(), self._body_model
-        fitting: Any = {"unread": None} if kind is None else kind.model_construct()
-
-        async def handle_unread(request: Request) -> Response:
-            return await handle(_UnreadRequest(request, fitting))
-
-        return handle_unread
 
 
 def router(tag: str) -> APIRouter:
-    """Return a router of strict routes, which an app takes over as they are.
+    """Return a router of strict routes for an app to add to its own list of routes.
 
-    FastAPI would build those of an included router once more at the first requests.
+    The app does not use `include_router`: it would build each route a second time.
     """
     return APIRouter(
         tags=[tag],
@@ -155,108 +135,176 @@ def router(tag: str) -> APIRouter:
     )
 
 
-class _UnreadRequest(Request):
-    """A request whose body is read by `sent` alone."""
-
-    def __init__(self, request: Request, fitting: Any) -> None:
-        super().__init__(request.scope, request.receive)
-        self._fitting = fitting
-
-    async def body(self) -> Any:
-        return self._fitting
-
-    async def json(self) -> Any:
-        return self._fitting
-
-    async def sent(self) -> bytes:
-        return await super().body()
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    """Yield the query parameters of a route and of its dependencies."""
+    for parameter in dependant.query_params:
+        yield parameter.alias
+    for dependency in dependant.dependencies:
+        yield from _query_names(dependency)
 
 
-async def _sent(request: Request) -> bytes:
-    """Return the bytes of a JSON body; 415: another content type; `BodyRefusedError`: too long."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != "application/json" and not re.fullmatch(
-        r"application/[\w.-]+\+json", given
-    ):
-        message = "the body must be JSON, sent with Content-Type: application/json"
-        headers = {"Accept": "application/json"}
-        raise ProblemError("UNSUPPORTED_MEDIA_TYPE", message, headers=headers)
-    return await _raw(request)
+def _query_check(
+    allowed: frozenset[str],
+) -> Callable[[Request], Coroutine[Any, Any, None]]:
+    """Return a dependency that answers 422 to query parameters that the route does not have."""
+    allowed_names = ", ".join(sorted(allowed)) or "none"
+    message = f"is no query parameter of this call, which takes: {allowed_names}"
+
+    async def reject_unknown_parameters(request: Request) -> None:
+        unknown_names = sorted(request.query_params.keys() - allowed)
+        if unknown_names:
+            raise invalid_request(ConfigFault(name, message) for name in unknown_names)
+
+    return reject_unknown_parameters
 
 
-async def _sent_or_empty(request: Request) -> bytes:
-    """Return the bytes of a JSON body, empty where none was sent."""
-    return await _sent(request) if await _raw(request) else b""
+# --- bodies -------------------------------------------------------------------------
 
 
-async def _raw(request: Request) -> bytes:
-    assert isinstance(request, _UnreadRequest)  # noqa: S101 - a body stands in a `StrictRoute`
-    return await request.sent()
+@dataclass(frozen=True, slots=True)
+class BodySchema:
+    """The JSON body of a route, as the OpenAPI document describes it."""
+
+    schema: Mapping[str, Any]  # the JSON Schema of the body, or a reference to it
+    is_required: bool = True
+    model: type[RequestBody] | None = None  # the model that the schema refers to
+
+    def to_openapi(self) -> dict[str, Any]:
+        """Return the ``requestBody`` of the route's operation."""
+        body: dict[str, Any] = {"required": True} if self.is_required else {}
+        body["content"] = {"application/json": {"schema": dict(self.schema)}}
+        return body
 
 
-def json_body(schema: Any, **described: Any) -> Any:
-    """Return the dependency of a route that reads its JSON body by itself: its bytes."""
-    shown = Body(**described)
+_BODY_SCHEMAS: dict[Callable[..., Any], BodySchema] = {}
+"""The body that each dependency of `json_body` and `request_body` reads."""
 
-    def read(data: Annotated[bytes, Depends(_sent)], body: schema = shown) -> bytes:
-        return data
 
-    return Depends(read)
+def _body_schema_of(dependant: Dependant) -> BodySchema | None:
+    """Return the schema of the body that a route's dependencies read, if they read one."""
+    for dependency in dependant.dependencies:
+        if dependency.call in _BODY_SCHEMAS:
+            return _BODY_SCHEMAS[dependency.call]
+    return None
+
+
+def json_body(schema: Mapping[str, Any]) -> Any:
+    """Return the dependency of a route that parses its JSON body itself: the body's bytes."""
+
+    def read_json(body: Annotated[bytes, Depends(_json_bytes)]) -> bytes:
+        return body
+
+    _BODY_SCHEMAS[read_json] = BodySchema(schema)
+    return Depends(read_json)
 
 
 def request_body(model: type[_Body], *, optional: bool = False) -> Any:
-    """Return the dependency of a route that takes an order, or none; 422 with all faults."""
-    shown = Body(None if optional else ...)
+    """Return the dependency of a route that takes a JSON body: the body as its model.
 
-    def read(
-        data: Annotated[bytes, Depends(_sent_or_empty if optional else _sent)],
-        body: model = shown,  # type: ignore[valid-type]
-    ) -> _Body:
-        return parsed_request(model, data) if data or not optional else model()
+    An optional body that is absent is the model with its defaults. A body that is not
+    valid is answered with 422 and all of its errors.
+    """
+    read_bytes = _optional_json_bytes if optional else _json_bytes
 
-    return Depends(read)
+    def read_model(body: Annotated[bytes, Depends(read_bytes)]) -> _Body:
+        if optional and not body:
+            return model()
+        return _parse_body(model, body)
+
+    reference = {"$ref": REFERENCE.format(model=model.__name__)}
+    _BODY_SCHEMAS[read_model] = BodySchema(reference, not optional, model)
+    return Depends(read_model)
 
 
-def parsed_request(model: type[_Body], body: bytes) -> _Body:
-    """Return a body as an order; `ProblemError` 422 with the faults and their paths."""
-    # Each value may have a fault, and all faults are held in memory at once.
-    if body.count(b",") >= DEFAULT_API_LIMITS.body_values:
-        message = f"the body holds more than {DEFAULT_API_LIMITS.body_values:,} values"
-        raise invalid_request([ConfigFault("", message)])
-    repeated = _repeated_keys(body)
-    if repeated:
+async def _json_bytes(request: Request) -> bytes:
+    """Return the bytes of a JSON body.
+
+    Raises:
+        ProblemError: The content type is not JSON (415).
+        BodyRefusedError: The body is too large, or did not arrive in time.
+    """
+    content_type = request.headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if not _JSON_MEDIA_TYPE.fullmatch(media_type):
+        message = "the body must be JSON, sent with Content-Type: application/json"
+        headers = {"Accept": "application/json"}
+        raise ProblemError("UNSUPPORTED_MEDIA_TYPE", message, headers=headers)
+    return await request.body()
+
+
+async def _optional_json_bytes(request: Request) -> bytes:
+    """Return the bytes of a JSON body, or no bytes if the request has no body."""
+    if await request.body():
+        return await _json_bytes(request)
+    return b""
+
+
+def _parse_body(model: type[_Body], body: bytes) -> _Body:
+    """Return a JSON body as its model.
+
+    Raises:
+        ProblemError: The body is not valid (422, with the path of each error).
+    """
+    # Each value may have an error, and all errors are in memory at the same time.
+    require_few_values(body.count(b","))
+    repeated_keys = _repeated_keys(body)
+    if repeated_keys:
         message = "stands more than once; keep one of them"
-        raise invalid_request(ConfigFault(key, message) for key in repeated)
+        raise invalid_request(ConfigFault(key, message) for key in repeated_keys)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        listed = error.errors(
-            include_url=False, include_context=False, include_input=False
-        )
-        raise invalid_request(faults_of(map(dict, listed))) from error
+        raise invalid_body(error) from error
+
+
+def require_few_values(separators: int) -> None:
+    """Reject a body that has too many values, by the number of separators between them.
+
+    Raises:
+        ProblemError: The body has too many values (422).
+    """
+    limit = DEFAULT_API_LIMITS.body_values
+    if separators >= limit:
+        message = f"the body holds more than {limit:,} values"
+        raise invalid_request([ConfigFault("", message)])
+
+
+def invalid_body(error: ValidationError) -> ProblemError:
+    """Return the problem (422) of a body that its model does not accept."""
+    details = error.errors(
+        include_url=False, include_context=False, include_input=False
+    )
+    return invalid_request(faults_of(map(dict, details)))
 
 
 def _repeated_keys(body: bytes) -> list[str]:
-    """Return the keys that stand twice in an object; readers differ in which of them counts."""
+    """Return the keys that an object has twice; JSON readers differ in which value they use."""
     repeated: list[str] = []
 
-    def take(pairs: list[tuple[str, Any]]) -> None:
+    def note_repeated_keys(pairs: list[tuple[str, Any]]) -> None:
         counts = Counter(key for key, _ in pairs)
         repeated.extend(key for key, count in counts.items() if count > 1)
 
     try:
-        json.loads(body, object_pairs_hook=take)
+        json.loads(body, object_pairs_hook=note_repeated_keys)
     except (ValueError, RecursionError):
-        return []  # the model's own reader says what is wrong with it
+        # The model reports why the body is not JSON.
+        return []
     return repeated
 
 
-def names_version(if_match: str, config_version: int) -> bool:
-    """Return whether an ``If-Match`` header names a config version; a weak tag names none."""
-    tags = (_ENTITY_TAG.fullmatch(tag.strip()) for tag in if_match.split(","))
-    return any(tag is not None and int(tag.group(1)) == config_version for tag in tags)
+# --- entity tags --------------------------------------------------------------------
 
 
 def entity_tag(config_version: int) -> str:
     """Return the ``ETag`` of a config version."""
     return f'"{config_version}"'
+
+
+def names_version(if_match: str, config_version: int) -> bool:
+    """Return True if an ``If-Match`` header names a config version; weak tags do not match."""
+    for tag in if_match.split(","):
+        match = _ENTITY_TAG.fullmatch(tag.strip())
+        if match is not None and int(match.group(1)) == config_version:
+            return True
+    return False

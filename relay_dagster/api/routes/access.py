@@ -9,13 +9,13 @@ from typing import Annotated
 from fastapi import Path, Query
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.error_codes import answers
+from relay_dagster.api.http.error_codes import responds_with
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
     Limit,
-    OneTenant,
+    TenantFilter,
     TenantId,
-    cursor_of,
+    cursor_query,
     request_body,
     router,
 )
@@ -35,7 +35,7 @@ _BYTES_OF_ENTRIES = DEFAULT_API_LIMITS.answer_bytes - 1024
 
 
 @routes.post("/v1/tenants/{tenant_id}/api-keys", status_code=201)
-@answers("TENANT_CLOSING", "KEY_QUOTA_EXCEEDED", headers=("Cache-Control",))
+@responds_with("TENANT_CLOSING", "KEY_QUOTA_EXCEEDED", headers=("Cache-Control",))
 def create_api_key(
     tenant_id: TenantId,
     call: MayMakeKeys,
@@ -68,7 +68,7 @@ def list_api_keys(
     tenant_id: TenantId,
     call: MayRead,
     limit: Limit = 100,
-    cursor: Annotated[str | None, cursor_of(pattern="^[0-9a-f]{16}$")] = None,
+    cursor: Annotated[str | None, cursor_query(pattern="^[0-9a-f]{16}$")] = None,
 ) -> access.KeyList:
     """List a tenant's keys by their ids: what each may do, until when, and when it was last used.
 
@@ -82,7 +82,7 @@ def list_api_keys(
 
 
 @routes.delete("/v1/tenants/{tenant_id}/api-keys/{key_id}", status_code=204)
-@answers("API_KEY_NOT_FOUND")
+@responds_with("API_KEY_NOT_FOUND")
 def delete_api_key(
     tenant_id: TenantId,
     key_id: Annotated[str, Path(description="What `POST` named it.")],
@@ -112,13 +112,13 @@ def delete_api_key(
 
 
 @audit_routes.get("/v1/audit")
-@answers("TENANT_NOT_FOUND")
+@responds_with("TENANT_NOT_FOUND")
 def list_audit(
     call: MayRead,
-    tenant_id: OneTenant = None,
+    tenant_id: TenantFilter = None,
     action: Annotated[Action | None, Query(description="None is any.")] = None,
     limit: Limit = 50,
-    cursor: Annotated[str | None, cursor_of(pattern=AUDIT_ID_PATTERN)] = None,
+    cursor: Annotated[str | None, cursor_query(pattern=AUDIT_ID_PATTERN)] = None,
 ) -> access.AuditList:
     """List who did what, newest first; entries are kept for 400 days.
 

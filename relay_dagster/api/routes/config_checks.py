@@ -35,7 +35,7 @@ from relay_core.onboarding.findings import (
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
 from relay_dagster.api.engine_tasks import PIECE_BYTES, EngineTasks, TaskDeadline
 from relay_dagster.api.http.config_schema import config_schema_json
-from relay_dagster.api.http.error_codes import CODES, INVALID_REQUEST, answers
+from relay_dagster.api.http.error_codes import CODES, INVALID_REQUEST, responds_with
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import TenantId, json_body, router
 from relay_dagster.api.routes.tenants import require_id
@@ -61,12 +61,18 @@ _BYTES_OF_DETAILS = 512 << 10
 _SHORT_FACTS = ("vendor_id", "status", "s3_key", "size", "last_modified")
 _NO_ROOM = "the answer has no room for more of it: check fewer vendors at once"
 _Part = TypeVar("_Part", bound=ResponseBody)
-# Any object: what is wrong with it is the answer.
-_AnyConfig = Annotated[bytes, json_body(dict[str, Any], description="A tenant config.")]
+# Any JSON object is accepted: the response says what is wrong with it.
+_ANY_CONFIG_SCHEMA = {
+    "type": "object",
+    "additionalProperties": True,
+    "description": "A tenant config.",
+    "title": "Body",
+}
+_AnyConfig = Annotated[bytes, json_body(_ANY_CONFIG_SCHEMA)]
 
 
 @routes.post("/v1/tenants/{tenant_id}/config:check")
-@answers(
+@responds_with(
     *(
         "PAYLOAD_TOO_LARGE",
         "CONFIG_TOO_LARGE",

@@ -17,13 +17,13 @@ from fastapi import Path, Request, Response
 from starlette.responses import StreamingResponse
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
+from relay_dagster.api.http.error_codes import STORED_CONFIG, responds_with
 from relay_dagster.api.http.middleware import address_of, at_end, log_context
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import (
     Limit,
     TenantId,
-    cursor_of,
+    cursor_query,
     request_body,
     router,
 )
@@ -52,7 +52,7 @@ _LinkId = Annotated[str, Path(description="What `POST` named it.")]
 
 
 @routes.post("/v1/tenants/{tenant_id}/feed-links", status_code=201)
-@answers(*_REFUSED, headers=("Cache-Control",))
+@responds_with(*_REFUSED, headers=("Cache-Control",))
 def create_feed_link(
     tenant_id: TenantId,
     call: MayConfigure,
@@ -106,7 +106,7 @@ def list_feed_links(tenant_id: TenantId, call: MayRead) -> wire.FeedLinkList:
 
 
 @routes.delete("/v1/tenants/{tenant_id}/feed-links/{link_id}", status_code=204)
-@answers("LINK_NOT_FOUND")
+@responds_with("LINK_NOT_FOUND")
 def delete_feed_link(tenant_id: TenantId, link_id: _LinkId, call: MayConfigure) -> None:
     """Revoke a link to a tenant's feed; from now on it is nobody's."""
     _revoke(call, tenant_id, link_id, LinkKind.FEED)
@@ -121,7 +121,7 @@ def _revoke(call: Call, tenant_id: str, link_id: str, kind: LinkKind) -> None:
 
 
 @routes.post("/v1/tenants/{tenant_id}/supplier-links", status_code=201)
-@answers(*_REFUSED, "UNKNOWN_VENDOR", *STORED_CONFIG, headers=("Cache-Control",))
+@responds_with(*_REFUSED, "UNKNOWN_VENDOR", *STORED_CONFIG, headers=("Cache-Control",))
 def create_supplier_link(
     tenant_id: TenantId,
     call: MayUpload,
@@ -142,7 +142,7 @@ def list_supplier_links(
     tenant_id: TenantId,
     call: MayRead,
     limit: Limit = 100,
-    cursor: Annotated[str | None, cursor_of(max_length=200)] = None,
+    cursor: Annotated[str | None, cursor_query(max_length=200)] = None,
 ) -> wire.SupplierLinkList:
     """List a tenant's links for suppliers, the oldest first, without their URLs."""
     require_tenant(call.platform, tenant_id)
@@ -159,7 +159,7 @@ def list_supplier_links(
 
 
 @routes.delete("/v1/tenants/{tenant_id}/supplier-links/{link_id}", status_code=204)
-@answers("LINK_NOT_FOUND")
+@responds_with("LINK_NOT_FOUND")
 def delete_supplier_link(
     tenant_id: TenantId, link_id: _LinkId, call: MayUpload
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Header, Response
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.api.http.error_codes import answers, carrying
+from relay_dagster.api.http.error_codes import responds_with, response_with_headers
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import RunId, TenantId, request_body, router
 from relay_dagster.api.routes.runs import find_run, shown_run
@@ -19,27 +19,27 @@ from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.model import Release, RunRecord
 from relay_dagster.wire.runs import PublishedFeed, ReleaseRequest, RollbackRequest, Run
 
-routes, of_tenants = router("feeds"), router("tenants")
+routes, tenant_routes = router("feeds"), router("tenants")
 _log = event_log()
 
 _KEPT = ("ETag", "X-Run-Id", "Cache-Control")
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    **carrying(
+    **response_with_headers(
         302, "Location", *_KEPT, description="The feed lies at `Location` for an hour."
     ),
-    **carrying(
+    **response_with_headers(
         304, *_KEPT, description="The feed is the one that `If-None-Match` names."
     ),
 }
 
 
-@of_tenants.get(
+@tenant_routes.get(
     "/v1/tenants/{tenant_id}/feed",
     status_code=302,
     response_class=Response,
     responses=_ANSWERS,
 )
-@answers("FEED_NOT_FOUND")
+@responds_with("FEED_NOT_FOUND")
 def get_feed(
     tenant_id: TenantId,
     call: MayRead,
@@ -63,7 +63,7 @@ def get_feed(
 
 
 @routes.post("/v1/runs/{run_id}/release")
-@answers(
+@responds_with(
     "RUN_NOT_HELD",
     "HOLD_MISMATCH",
     "TENANT_ALREADY_RUNNING",
@@ -99,7 +99,7 @@ def release_run(
 
 
 @routes.post("/v1/tenants/{tenant_id}/feed/rollback")
-@answers("TENANT_CLOSING", "TENANT_ALREADY_RUNNING", "FEED_NOT_KEPT")
+@responds_with("TENANT_CLOSING", "TENANT_ALREADY_RUNNING", "FEED_NOT_KEPT")
 def roll_back_feed(
     tenant_id: TenantId,
     call: MayRelease,

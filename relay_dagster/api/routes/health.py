@@ -3,7 +3,7 @@
 A load balancer asks the first, an operator the second; neither needs a key.
 """
 
-from relay_dagster.api.http.error_codes import documented
+from relay_dagster.api.http.error_codes import problem_responses
 from relay_dagster.api.http.problems import unavailable
 from relay_dagster.api.http.request_parsing import router
 from relay_dagster.api.security.auth import PartsDep
@@ -18,7 +18,7 @@ async def get_health() -> Health:
     return Health()
 
 
-@routes.get("/v1/ready", responses=documented("NOT_READY"))
+@routes.get("/v1/ready", responses=problem_responses("NOT_READY"))
 async def get_readiness(parts: PartsDep) -> Readiness:
     """Return whether everything that the API needs answers, with the state of each.
 

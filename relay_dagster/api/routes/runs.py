@@ -15,13 +15,13 @@ from fastapi import Header, Query
 
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
-from relay_dagster.api.http.error_codes import answers, carrying
+from relay_dagster.api.http.error_codes import responds_with, response_with_headers
 from relay_dagster.api.http.request_parsing import (
     IDEMPOTENCY_KEY_PATTERN,
     Limit,
-    OneTenant,
     RunId,
-    cursor_of,
+    TenantFilter,
+    cursor_query,
     request_body,
     router,
 )
@@ -63,7 +63,7 @@ _LINKS = {
 
 
 @routes.post("/v1/runs", status_code=202)
-@answers(
+@responds_with(
     *(
         "TENANT_NOT_FOUND",
         "TENANT_CLOSING",
@@ -105,14 +105,14 @@ def start_run(
 
 
 @routes.get("/v1/runs")
-@answers("TENANT_NOT_FOUND")
+@responds_with("TENANT_NOT_FOUND")
 def list_runs(
     call: MayRead,
-    tenant_id: OneTenant = None,
+    tenant_id: TenantFilter = None,
     status: Annotated[RunStatus | None, Query(description="None is any.")] = None,
     limit: Limit = 50,
     cursor: Annotated[
-        str | None, cursor_of(max_length=400, pattern="^[A-Za-z0-9_-]+$")
+        str | None, cursor_query(max_length=400, pattern="^[A-Za-z0-9_-]+$")
     ] = None,
 ) -> RunList:
     """List runs, newest first: of one tenant or all, in one status or any.
@@ -127,7 +127,7 @@ def list_runs(
 
 
 @routes.get("/v1/runs/{run_id}")
-@answers(headers=("Retry-After",))
+@responds_with(headers=("Retry-After",))
 def get_run(run_id: RunId, call: MayRead) -> RunDetails:
     """Return a run as it stands."""
     record = find_run(run_id, call)
@@ -151,7 +151,7 @@ def summary_of(record: RunRecord, platform: Platform) -> Mapping[str, Any]:
 
 @routes.get(
     "/v1/runs/{run_id}/artifacts",
-    responses=carrying(200, "Cache-Control", "Link", content=_LINKS),
+    responses=response_with_headers(200, "Cache-Control", "Link", content=_LINKS),
 )
 def get_artifacts(
     run_id: RunId,
@@ -164,7 +164,7 @@ def get_artifacts(
         ),
     ] = None,
     cursor: Annotated[
-        str | None, cursor_of(max_length=400, pattern="^[A-Za-z0-9_.-]+$")
+        str | None, cursor_query(max_length=400, pattern="^[A-Za-z0-9_.-]+$")
     ] = None,
 ) -> dict[str, str]:
     """Return a link for each artifact that there is, good for an hour without a key.
@@ -192,7 +192,7 @@ def _place(artifact: str) -> tuple[bool, str]:
 
 
 @routes.post("/v1/runs/{run_id}/cancel", status_code=202)
-@answers("RUN_ALREADY_FINISHED", headers=("Retry-After",))
+@responds_with("RUN_ALREADY_FINISHED", headers=("Retry-After",))
 def cancel_run(run_id: RunId, call: MayRun) -> Run:
     """Cancel a run: at once where nothing is under way, else as soon as it can be stopped.
 

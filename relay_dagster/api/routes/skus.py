@@ -21,12 +21,12 @@ from relay_core.domain import errors
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
-from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
+from relay_dagster.api.http.error_codes import STORED_CONFIG, responds_with
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import (
     RunId,
     TenantId,
-    cursor_of,
+    cursor_query,
     request_body,
     router,
 )
@@ -49,7 +49,7 @@ _MAX_BYTES = DEFAULT_API_LIMITS.answer_bytes - (64 << 10)
 
 
 @routes.get("/v1/runs/{run_id}/explain")
-@answers(
+@responds_with(
     "SKU_NOT_FOUND",
     "RUN_NOT_MERGED",
     "ARTIFACTS_EXPIRED",
@@ -86,7 +86,7 @@ def explain_sku(
 
 
 @routes.post("/v1/tenants/{tenant_id}/overrides:put")
-@answers("TENANT_CLOSING", "OVERRIDE_QUOTA_EXCEEDED", *STORED_CONFIG)
+@responds_with("TENANT_CLOSING", "OVERRIDE_QUOTA_EXCEEDED", *STORED_CONFIG)
 def put_overrides(
     tenant_id: TenantId,
     call: MayConfigure,
@@ -144,7 +144,7 @@ def list_overrides(
     limit: Annotated[
         int, Query(ge=1, le=1000, description="How many at the most.")
     ] = 100,
-    cursor: Annotated[str | None, cursor_of(max_length=1024)] = None,
+    cursor: Annotated[str | None, cursor_query(max_length=1024)] = None,
 ) -> wire.OverrideList:
     """List a tenant's overrides by SKU, with what was accepted; those that are over are not shown.
 
@@ -177,7 +177,7 @@ def list_overrides(
 
 
 @routes.post("/v1/tenants/{tenant_id}/overrides:remove")
-@answers("TENANT_CLOSING")
+@responds_with("TENANT_CLOSING")
 def remove_overrides(
     tenant_id: TenantId,
     call: MayConfigure,
@@ -196,7 +196,7 @@ def remove_overrides(
 
 
 @routes.post("/v1/runs/{run_id}/accept")
-@answers(
+@responds_with(
     "RUN_NOT_MERGED",
     "SKU_NOT_QUARANTINED",
     "TENANT_CLOSING",

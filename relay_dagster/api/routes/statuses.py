@@ -10,7 +10,7 @@ from typing import Annotated
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
-from relay_dagster.api.http.request_parsing import Limit, TenantId, cursor_of, router
+from relay_dagster.api.http.request_parsing import Limit, TenantId, cursor_query, router
 from relay_dagster.api.routes import tenants
 from relay_dagster.api.security.auth import Admin, MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
@@ -30,7 +30,7 @@ routes = router("tenants")
 def list_tenants(
     call: Admin,
     limit: Limit = 50,
-    cursor: Annotated[str | None, cursor_of(pattern=ID_PATTERN)] = None,
+    cursor: Annotated[str | None, cursor_query(pattern=ID_PATTERN)] = None,
 ) -> wire.TenantList:
     """List tenants by their ids: the config, since when a feed is in force, the last run.
 

@@ -10,17 +10,21 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Header, Query
-from pydantic import create_model
 
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.errors import ConfigFault, RelayError
 from relay_core.domain.limits import STORED_CONFIG_LIMITS, Limits
-from relay_dagster.api.http.error_codes import CONFIG_BODY, answers, carrying
+from relay_dagster.api.http.config_schema import REFERENCE
+from relay_dagster.api.http.error_codes import (
+    CONFIG_BODY,
+    responds_with,
+    response_with_headers,
+)
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
     Limit,
     TenantId,
-    cursor_of,
+    cursor_query,
     entity_tag,
     json_body,
     names_version,
@@ -57,12 +61,14 @@ from relay_dagster.wiring import Platform
 routes, pause_routes = router("tenants"), router("admin")
 _log = event_log()
 
-# Its name alone: the OpenAPI document has the schema of that name from `config_schema`.
-_ConfigBody = Annotated[bytes, json_body(create_model("TenantConfig"))]
+_CONFIG_SCHEMA = {"$ref": REFERENCE.format(model="TenantConfig")}
+_ConfigBody = Annotated[bytes, json_body(_CONFIG_SCHEMA)]
 
 
 @routes.post("/v1/tenants", status_code=201)
-@answers("TENANT_EXISTS", "TENANT_CLOSING", *CONFIG_BODY, headers=("ETag", "Location"))
+@responds_with(
+    "TENANT_EXISTS", "TENANT_CLOSING", *CONFIG_BODY, headers=("ETag", "Location")
+)
 def create_tenant(call: Admin, body: _ConfigBody) -> wire.ConfigVersion:
     """Store a new tenant's first config."""
     config, text = _read_config(body, call.platform.settings.limits)
@@ -72,7 +78,7 @@ def create_tenant(call: Admin, body: _ConfigBody) -> wire.ConfigVersion:
 
 
 @routes.get("/v1/tenants/{tenant_id}")
-@answers("CONFIG_VERSION_NOT_FOUND", headers=("ETag",))
+@responds_with("CONFIG_VERSION_NOT_FOUND", headers=("ETag",))
 def get_tenant(
     tenant_id: TenantId,
     call: MayRead,
@@ -112,7 +118,7 @@ def list_versions(
     tenant_id: TenantId,
     call: MayRead,
     limit: Limit = 50,
-    cursor: Annotated[str | None, cursor_of(pattern="^[1-9][0-9]{0,14}$")] = None,
+    cursor: Annotated[str | None, cursor_query(pattern="^[1-9][0-9]{0,14}$")] = None,
 ) -> wire.VersionList:
     """List the versions of a tenant's config, the latest first."""
     require_id(tenant_id)
@@ -133,7 +139,7 @@ def list_versions(
 
 @routes.put(
     "/v1/tenants/{tenant_id}/config",
-    responses=carrying(
+    responses=response_with_headers(
         201,
         "ETag",
         "Location",
@@ -141,7 +147,7 @@ def list_versions(
         description="The tenant is new.",
     ),
 )
-@answers(
+@responds_with(
     *(*CONFIG_BODY, "TENANT_EXISTS", "TENANT_CLOSING"),
     *("CONFIG_VERSION_MISMATCH", "CONFIG_QUOTA_EXCEEDED"),
     headers=("ETag",),
@@ -279,7 +285,7 @@ def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None
 
 
 @routes.delete("/v1/tenants/{tenant_id}", status_code=202)
-@answers(headers=("Location",))
+@responds_with(headers=("Location",))
 def delete_tenant(
     tenant_id: TenantId,
     call: Admin,
@@ -301,7 +307,7 @@ def delete_tenant(
 
 
 @routes.get("/v1/tenants/{tenant_id}/deletion")
-@answers("DELETION_NOT_FOUND")
+@responds_with("DELETION_NOT_FOUND")
 def get_deletion(tenant_id: TenantId, call: Admin) -> wire.TenantDeletion:
     """Return how far a tenant's deletion is, or when it was over."""
     found = call.platform.deletions.get(tenant_id) if is_id(tenant_id) else None
@@ -312,7 +318,7 @@ def get_deletion(tenant_id: TenantId, call: Admin) -> wire.TenantDeletion:
 
 
 @routes.post("/v1/tenants/{tenant_id}/restore")
-@answers("RESTORE_TOO_LATE")
+@responds_with("RESTORE_TOO_LATE")
 def restore_tenant(tenant_id: TenantId, call: Admin) -> wire.TenantStanding:
     """Take a tenant's deletion back: its keys work again, and its triggers go on.
 
@@ -325,7 +331,7 @@ def restore_tenant(tenant_id: TenantId, call: Admin) -> wire.TenantStanding:
 
 
 @pause_routes.post("/v1/admin/pause")
-@answers("TENANT_CLOSING")
+@responds_with("TENANT_CLOSING")
 def pause_runs(
     call: Admin, asked: Annotated[PauseRequest, request_body(PauseRequest)]
 ) -> Pausing:
@@ -340,7 +346,7 @@ def pause_runs(
 def list_pauses(
     call: Admin,
     limit: Limit = 100,
-    cursor: Annotated[str | None, cursor_of(pattern=ID_PATTERN)] = None,
+    cursor: Annotated[str | None, cursor_query(pattern=ID_PATTERN)] = None,
 ) -> PauseList:
     """List the pauses in force: that of all tenants first, then by tenant."""
     found = call.platform.pauses.in_force()

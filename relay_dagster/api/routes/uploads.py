@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Path, Response
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.error_codes import STORED_CONFIG, answers
+from relay_dagster.api.http.error_codes import STORED_CONFIG, responds_with
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import TenantId, request_body, router
 from relay_dagster.api.routes.tenants import find_config, require_tenant
@@ -31,7 +31,9 @@ _log = event_log()
 
 
 @routes.post("/v1/tenants/{tenant_id}/uploads", status_code=201)
-@answers("TENANT_CLOSING", "UNKNOWN_VENDOR", *STORED_CONFIG, "UPLOAD_QUOTA_EXCEEDED")
+@responds_with(
+    "TENANT_CLOSING", "UNKNOWN_VENDOR", *STORED_CONFIG, "UPLOAD_QUOTA_EXCEEDED"
+)
 def make_upload_link(
     tenant_id: TenantId,
     call: MayUpload,
@@ -89,7 +91,7 @@ def prefix_of(vendor_id: str, stored: StoredConfig, platform: Platform) -> str:
 
 
 @routes.post("/v1/tenants/{tenant_id}/vendors/{vendor_id}/pull", status_code=202)
-@answers("TENANT_CLOSING", "NO_PULL", *STORED_CONFIG)
+@responds_with("TENANT_CLOSING", "NO_PULL", *STORED_CONFIG)
 def ask_for_pull(
     tenant_id: TenantId,
     vendor_id: Annotated[str, Path(description="As the config has it.")],
@@ -120,7 +122,7 @@ _Name = Annotated[str, Path(description="A name like an id.", pattern=ID_PATTERN
 
 
 @secret_routes.put("/v1/tenants/{tenant_id}/secrets/{name}", status_code=204)
-@answers("TENANT_CLOSING", "SECRET_QUOTA_EXCEEDED", "SECRETS_UNAVAILABLE")
+@responds_with("TENANT_CLOSING", "SECRET_QUOTA_EXCEEDED", "SECRETS_UNAVAILABLE")
 def put_secret(
     tenant_id: TenantId,
     name: _Name,
@@ -144,7 +146,7 @@ def list_secrets(tenant_id: TenantId, call: MayRead) -> SecretList:
 
 
 @secret_routes.delete("/v1/tenants/{tenant_id}/secrets/{name}", status_code=204)
-@answers("SECRET_NOT_FOUND", "SECRETS_UNAVAILABLE")
+@responds_with("SECRET_NOT_FOUND", "SECRETS_UNAVAILABLE")
 def delete_secret(
     tenant_id: TenantId,
     name: Annotated[str, Path(description="As listed.")],

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 from relay_core.domain.destination import UnfitUrlError, judge_url
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.error_codes import answers
+from relay_dagster.api.http.error_codes import responds_with
 from relay_dagster.api.http.problems import invalid_request
 from relay_dagster.api.http.request_parsing import (
     Limit,
     TenantId,
     WebhookId,
-    cursor_of,
+    cursor_query,
     request_body,
     router,
 )
@@ -47,7 +47,7 @@ def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> model.W
 
 
 @routes.post(_PLACE, status_code=201)
-@answers(
+@responds_with(
     "TENANT_CLOSING", "WEBHOOK_QUOTA_EXCEEDED", headers=("Cache-Control", "Location")
 )
 def create_webhook(
@@ -151,7 +151,7 @@ def delete_webhook(
 
 
 @routes.post(f"{_PLACE}/{{webhook_id}}/secret:rotate")
-@answers(headers=("Cache-Control",))
+@responds_with(headers=("Cache-Control",))
 def rotate_webhook_secret(
     tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure
 ) -> wire.NewSecret:
@@ -178,7 +178,7 @@ def rotate_webhook_secret(
 
 
 @routes.post(f"{_PLACE}/{{webhook_id}}/test", status_code=202)
-@answers("WEBHOOK_DISABLED")
+@responds_with("WEBHOOK_DISABLED")
 def send_test_delivery(
     tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure
 ) -> wire.TrialDelivery:
@@ -207,7 +207,7 @@ def list_deliveries(
     webhook_id: WebhookId,
     call: MayRead,
     limit: Limit = 50,
-    cursor: Annotated[str | None, cursor_of(max_length=200)] = None,
+    cursor: Annotated[str | None, cursor_query(max_length=200)] = None,
 ) -> wire.DeliveryList:
     """List the tries to deliver to a webhook: those of the last event first, of each the last one.
 

@@ -1,7 +1,6 @@
 """The frame of every page, and signing in; the API's routes answer, by the same scopes."""
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -12,14 +11,14 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Depends, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
+from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from relay_core.domain.destination import is_loopback
 from relay_core.publish.report.templating import REPORT, pages
-from relay_dagster.api.http import middleware
+from relay_dagster.api.http import middleware, request_parsing
 from relay_dagster.api.http.problems import ProblemError, noted_problem
-from relay_dagster.api.http.request_parsing import parsed_request
 from relay_dagster.api.security.api_keys import KeyExpiredError
 from relay_dagster.api.security.auth import (
     Call,
@@ -112,7 +111,9 @@ def refuse_foreign(request: Request) -> None:
 async def sent_form(request: Request) -> QueryParams:
     """Return the fields of a form."""
     refuse_foreign(request)
-    return QueryParams((await request.body()).decode(errors="replace"))
+    body = await request.body()
+    request_parsing.require_few_values(body.count(b"&"))
+    return QueryParams(body.decode(errors="replace"))
 
 
 def _own_form(
@@ -142,8 +143,11 @@ OwnForm = Annotated[QueryParams, Depends(_own_form)]
 
 
 def request_of(model: type[_Body], fields: Mapping[str, Any]) -> _Body:
-    """Return the order that a form's fields come to; 422 with the faults, as of the API's body."""
-    return parsed_request(model, json.dumps(fields).encode())
+    """Return the request that a form's fields make; 422 with the errors, as for a JSON body."""
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise request_parsing.invalid_body(error) from error
 
 
 # --- answers ------------------------------------------------------------------------------------
