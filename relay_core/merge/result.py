@@ -1,4 +1,4 @@
-"""Vendors to the merged inventory: the feed's rows, held against their contract, or a failure."""
+"""Vendors to the merged inventory: a feed checked against its contract, or a failure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,23 +13,13 @@ from relay_core.domain import run_faults
 from relay_core.domain.codes import FailureCode, Stage, VendorStatus, WarningCode
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
-from relay_core.merge.best_offer import DeferredColumns, Winners, merge_offers
-from relay_core.merge.vendor_offers import RuleEffects
+from relay_core.merge.best_offer import Winners, merge_offers
+from relay_core.merge.deferred_columns import DeferredColumns
+from relay_core.merge.row_counts import RuleEffects
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.validation import contracts, vendor_failures
 from relay_core.validation.comparison import KEPT
-from relay_core.validation.contracts import (
-    MERGED_SCHEMA,
-    OUTPUT_COLUMNS,
-    VALIDATED_ROWS,
-    BrokenRule,
-    broken_rules,
-    table_of,
-)
-from relay_core.validation.vendor_failures import (
-    judge_policy,
-    may_be_empty,
-    own_share_faults,
-)
+from relay_core.validation.contracts import VALIDATED_ROWS, BrokenRule
 
 _NO_AMOUNT = (
     "has no offer with a cost or a price, so it is left out of the feed; "
@@ -40,34 +30,31 @@ _FREE = "has a price that comes to 0.00, so it is left out of the feed; set pric
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MergedInventory:
-    """The outcome of merging: a feed, or the failure that stands in its place."""
+    """The outcome of merging: a feed, or the failure in its place."""
 
     config: TenantConfig
-    failure: RunFailure | None = None  # why there is no feed
+    failure: RunFailure | None = None  # the reason that there is no feed
     faults: tuple[ReportEntry, ...] = ()  # the run's own faults
-    warnings: Sequence[
-        ReportEntry
-    ] = ()  # those of all steps; of SKUs as many as a report keeps
-    unpriced_skus: int = 0  # how many SKUs have no price
-    feed: pd.DataFrame | None = (
-        None  # its rows by SKU (``FeedRow``, what the output asks for)
-    )
+    # The warnings of all steps; of those about SKUs only as many as a report keeps.
+    warnings: Sequence[ReportEntry] = ()
+    unpriced_skus: int = 0  # the number of SKUs without a price
+    # The feed's rows by SKU: `FeedRow`, and the columns that the output asks for.
+    feed: pd.DataFrame | None = None
     deferred: DeferredColumns | None = None  # the other canonical columns of the feed
-    kept: pa.Table | None = (
-        None  # its rows that nobody offers, kept at 0, with all columns
-    )
-    effects: RuleEffects = field(
-        default_factory=RuleEffects
-    )  # what the tenant's own rules did
-    # Of each vendor what became of its offers; None where none were merged
+    # The rows of the feed that nobody offers, kept at a quantity of 0, with all columns.
+    kept: pa.Table | None = None
+    # The effects of the tenant's own rules.
+    effects: RuleEffects = field(default_factory=RuleEffects)
+    # The outcome of each vendor's offers; None if no offers were merged.
     counts: Mapping[str, Mapping[str, int]] | None = None
-    # What the contract finds wrong with its rows, once all are there; nothing, unless the engine is
+    # The rules of the contract that the feed's rows break; none, unless the engine is
+    # defective.
     broken_rules: tuple[BrokenRule, ...] = ()
-    unused_overrides: Sequence[str] = ()  # the SKUs that have an override, and no offer
+    unused_overrides: Sequence[str] = ()  # the SKUs that have an override and no offer
 
     @property
     def record_count(self) -> int:
-        """How many rows the merged feed has; 0 where there is none."""
+        """The number of rows of the merged feed; 0 if there is none."""
         return 0 if self.feed is None or self.failure else len(self.feed)
 
     def with_warnings(self, *entries: ReportEntry) -> "MergedInventory":
@@ -78,22 +65,25 @@ class MergedInventory:
         """Return the titles of some SKUs of the feed, of those that have one."""
         if self.feed is None or self.deferred is None or not skus:
             return {}
-        found = table_of(self.feed[self.feed["sku"].isin(skus)])
-        rows = found if "title" in found.column_names else self.deferred.of(found)
-        titles = rows["title"]
-        pairs = zip(found["sku"].to_pylist(), titles.to_pylist(), strict=True)
+        is_requested = self.feed["sku"].isin(skus)
+        rows = contracts.table_of(self.feed[is_requested])
+        has_titles = "title" in rows.column_names
+        columns = rows if has_titles else self.deferred.of(rows)
+        titles = columns["title"].to_pylist()
+        pairs = zip(rows["sku"].to_pylist(), titles, strict=True)
         return {sku: title for sku, title in pairs if title}
 
     def skus_won(self) -> dict[str, int]:
-        """Return how many offers of each vendor are in the feed, in the order of the config."""
+        """Return the number of each vendor's offers in the feed, in the order of the config."""
         won: Mapping[Any, int] = {}
         if self.feed is not None:
             vendor_ids = self.feed["vendor_id"]
-            offered = vendor_ids if self.kept is None else vendor_ids[~self.feed[KEPT]]
-            won = offered.value_counts().to_dict()
+            if self.kept is not None:
+                vendor_ids = vendor_ids[~self.feed[KEPT]]
+            won = vendor_ids.value_counts().to_dict()
         return {
-            each.vendor_id: int(won.get(each.vendor_id, 0))
-            for each in self.config.vendors
+            vendor.vendor_id: int(won.get(vendor.vendor_id, 0))
+            for vendor in self.config.vendors
         }
 
 
@@ -103,29 +93,42 @@ def merge_vendors(
     warnings: Sequence[ReportEntry] = (),
     limits: Limits = DEFAULT_LIMITS,
     overrides: Sequence[Override] = (),
-) -> "MergedInventory":
-    """Judge the rows, pick each SKU's best offer and price it.
+) -> MergedInventory:
+    """Judge the rows, then pick each SKU's best offer and price it.
 
-    Judged in this order: no rows, the error policy's thresholds, no valid row, nothing to publish.
-    The vendors are those that have a feed, none of them failed, in the order of the config.
+    The first of these reasons fails the run: no rows, too many rejected rows, no valid
+    row, no price.
+
+    Args:
+        config: The tenant's config.
+        normalized: The vendors that have a feed, none of them failed, in the order of
+            the config.
+        warnings: The warnings of the steps before.
+        limits: The limits of reports.
+        overrides: The overrides that the run uses.
     """
     parsed = [vendor for vendor in normalized if vendor.status is VendorStatus.FOUND]
     used = [vendor for vendor in normalized if vendor.status.is_used]
-    kept = [*warnings, *(entry for vendor in normalized for entry in vendor.warnings)]
-    faults = _judge_rows(config, parsed, used, kept)
+    all_warnings = list(warnings)
+    for vendor in normalized:
+        all_warnings += vendor.warnings
+    faults, warnings_of_rows = _judge_rows(config, parsed, used)
+    all_warnings += warnings_of_rows
     if faults:
         failure = run_faults.failure_of(faults, Stage.MERGE_PRICE)
-        return MergedInventory(config, failure, tuple(faults), tuple(kept))
+        return MergedInventory(config, failure, tuple(faults), tuple(all_warnings))
     winners = merge_offers(config, used, overrides)
-    count = len(winners.unpriced)
-    free = int(winners.unpriced["is_free"].sum())
-    nothing = [] if len(winners.priced) else [run_faults.nothing_priced(count, free)]
+    unpriced_count = len(winners.unpriced)
+    free_count = int(winners.unpriced["is_free"].sum())
+    all_warnings += unpriced_warnings(winners, limits.report_entries)
+    if not len(winners.priced):
+        faults.append(run_faults.nothing_priced(unpriced_count, free_count))
     return MergedInventory(
         config=config,
-        failure=run_faults.failure_of(nothing, Stage.MERGE_PRICE),
-        faults=tuple(nothing),
-        warnings=[*kept, *unpriced_warnings(winners, limits.report_entries)],
-        unpriced_skus=count,
+        failure=run_faults.failure_of(faults, Stage.MERGE_PRICE),
+        faults=tuple(faults),
+        warnings=all_warnings,
+        unpriced_skus=unpriced_count,
         feed=winners.priced,
         deferred=winners.deferred,
         effects=winners.effects,
@@ -138,60 +141,88 @@ def _judge_rows(
     config: TenantConfig,
     parsed: Sequence[NormalizedVendor],
     used: Sequence[NormalizedVendor],
-    warnings: list[ReportEntry],
+) -> tuple[list[ReportEntry], list[ReportEntry]]:
+    """Return the faults of the vendors' rows, and the warnings about rejected rows."""
+    faults = _faults_of_rows(config, parsed, used)
+    if faults:
+        return faults, []
+    if not any(vendor.valid_rows for vendor in used):
+        total_rows = sum(vendor.total_rows for vendor in used)
+        faults.append(run_faults.no_valid_rows(total_rows))
+    return faults, _warnings_of_rows(parsed)
+
+
+def _faults_of_rows(
+    config: TenantConfig,
+    parsed: Sequence[NormalizedVendor],
+    used: Sequence[NormalizedVendor],
 ) -> list[ReportEntry]:
-    """Return faults of feeds without a row, or of rows over the thresholds; under them warn."""
+    """Return the faults of feeds without a row, or of too many rejected rows."""
     empty = [vendor.vendor_id for vendor in parsed if not vendor.total_rows]
     fatal = [
-        vendor for vendor in empty if not may_be_empty(config, config.vendor(vendor))
+        vendor_id
+        for vendor_id in empty
+        if not vendor_failures.may_be_empty(config, config.vendor(vendor_id))
     ]
     if fatal:
         return list(map(run_faults.no_rows, fatal))
     if len(empty) == len(used):
         return [run_faults.no_rows(None)]
-    invalid, total = (
-        [getattr(v, name) for v in parsed] for name in ("invalid_rows", "total_rows")
-    )
+    invalid_rows = [vendor.invalid_rows for vendor in parsed]
+    total_rows = [vendor.total_rows for vendor in parsed]
     vendors = [config.vendor(vendor.vendor_id) for vendor in parsed]
-    faults = own_share_faults(vendors, invalid, total)
-    verdict = judge_policy(config.error_policy, invalid, total)
+    faults = vendor_failures.own_share_faults(vendors, invalid_rows, total_rows)
+    verdict = vendor_failures.judge_policy(
+        config.error_policy, invalid_rows, total_rows
+    )
     if verdict.message:
-        faults.append(ReportEntry(str(FailureCode.VALIDATION_ERRORS), verdict.message))
-    if faults:
-        return faults
-    if any(invalid):
-        code = WarningCode.INVALID_ROWS_WITHIN_THRESHOLD
-        warnings.append(
-            run_faults.fault_of(code, invalid=sum(invalid), total=sum(total))
-        )
-    if any(vendor.valid_rows for vendor in used):
+        code = str(FailureCode.VALIDATION_ERRORS)
+        faults.append(ReportEntry(code, verdict.message))
+    return faults
+
+
+def _warnings_of_rows(parsed: Sequence[NormalizedVendor]) -> list[ReportEntry]:
+    """Return the warning about rejected rows that the error policy allows, if any."""
+    invalid_rows = sum(vendor.invalid_rows for vendor in parsed)
+    if not invalid_rows:
         return []
-    return [run_faults.no_valid_rows(sum(vendor.total_rows for vendor in used))]
+    code = WarningCode.INVALID_ROWS_WITHIN_THRESHOLD
+    total_rows = sum(vendor.total_rows for vendor in parsed)
+    return [run_faults.fault_of(code, invalid=invalid_rows, total=total_rows)]
 
 
 def rules_broken_by(feed: pd.DataFrame) -> tuple[BrokenRule, ...]:
-    """Hold a feed against the merged contract."""
-    rows = feed[list(OUTPUT_COLUMNS)]
-    # Each part begins with the last row of the one before: in order, equal SKUs are neighbours.
+    """Return the rules of the merged contract that a feed's rows break."""
+    rows = feed[list(contracts.OUTPUT_COLUMNS)]
     starts = range(0, max(1, len(rows)), VALIDATED_ROWS)
-    parts = (
-        rows.iloc[max(0, at - 1) : at + VALIDATED_ROWS].reset_index(drop=True)
-        for at in starts
+
+    def first_row(start: int) -> int:
+        """Return the first row of a part: equal SKUs of two parts are neighbors."""
+        return max(0, start - 1)
+
+    def broken_by_part(start: int) -> list[BrokenRule]:
+        part = rows.iloc[first_row(start) : start + VALIDATED_ROWS]
+        return contracts.broken_rules(
+            contracts.MERGED_SCHEMA, part.reset_index(drop=True)
+        )
+
+    rows_by_rule: dict[tuple[str, str], list[int]] = {}
+    for start, broken in zip(starts, ordered_map(broken_by_part, starts), strict=True):
+        for rule in broken:
+            broken_rows = rows_by_rule.setdefault((rule.column, rule.rule), [])
+            broken_rows += [first_row(start) + row for row in rule.rows]
+    return tuple(
+        BrokenRule(column, rule, broken_rows)
+        for (column, rule), broken_rows in rows_by_rule.items()
     )
-    found = ordered_map(lambda part: broken_rules(MERGED_SCHEMA, part), parts)
-    labels: dict[tuple[str, str], list[int]] = {}
-    for at, rules in zip(starts, found, strict=True):
-        for each in rules:
-            known = labels.setdefault((each.column, each.rule), [])
-            known += (max(0, at - 1) + row for row in each.rows)
-    return tuple(BrokenRule(*of, rows) for of, rows in labels.items())
 
 
 def unpriced_warnings(winners: Winners, limit: int) -> list[ReportEntry]:
-    """Return a warning for each SKU without a price, at most so many."""
-    head = winners.unpriced.head(limit)
+    """Return a warning for each SKU without a price, at most ``limit``."""
+    unpriced = winners.unpriced.head(limit)
     code = str(WarningCode.UNPRICED_SKU)
-    return [
-        ReportEntry(code, f"SKU {sku!r} {_FREE if is_free else _NO_AMOUNT}", sku=sku)
-        for sku, is_free in zip(head["sku"], head["is_free"], strict=True)
-    ]
+    warnings = []
+    for sku, is_free in zip(unpriced["sku"], unpriced["is_free"], strict=True):
+        reason = _FREE if is_free else _NO_AMOUNT
+        warnings.append(ReportEntry(code, f"SKU {sku!r} {reason}", sku=sku))
+    return warnings

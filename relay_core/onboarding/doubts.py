@@ -22,7 +22,8 @@ from relay_core.domain.cell_rules import read_cell
 from relay_core.domain.columns import NUMBER_COLUMNS
 from relay_core.domain.errors import CellError
 from relay_core.domain.records import Cause, Doubt
-from relay_core.merge.pricing import PriceRules, has_amount, rules_of
+from relay_core.merge.price_rules import PriceRules, rules_of
+from relay_core.merge.pricing import has_amount
 from relay_core.merge.vendor_offers import offers_of
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.onboarding.cell_guess import guess_numbers

@@ -24,22 +24,18 @@ from relay_core.config import Override, TenantConfig, load_overrides, load_store
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import ArtifactsExpiredError, SkuNotFoundError
-from relay_core.merge.best_offer import (
+from relay_core.merge.best_offer import Merge
+from relay_core.merge.criteria import (
     DUPLICATE,
     LEFT_OUT,
     OVERRIDDEN,
     TIE_BREAKERS,
     Criterion,
-    Merge,
     landed_costs,
 )
-from relay_core.merge.pricing import (
-    NO_RULE,
-    PriceInputs,
-    PriceStep,
-    explain_price,
-    rules_of,
-)
+from relay_core.merge.price_explanation import PriceStep, explain_price
+from relay_core.merge.price_rules import NO_RULE, rules_of
+from relay_core.merge.pricing import PriceInputs
 from relay_core.merge.vendor_offers import (
     FED_QUANTITY,
     VENDOR_RANK,

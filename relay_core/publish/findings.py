@@ -11,7 +11,7 @@ from relay_core.domain import codes, records
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.run_faults import failure_of, listed
 from relay_core.merge.result import MergedInventory
-from relay_core.merge.vendor_offers import RowCounts
+from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.publish.changes import Changes
 from relay_core.publish.quarantine import Quarantine

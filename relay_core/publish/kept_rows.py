@@ -17,7 +17,8 @@ from relay_core.columnar.text import flags_of, one_chunk
 from relay_core.config import Override
 from relay_core.domain.codes import WarningCode
 from relay_core.domain.run_faults import fault_of
-from relay_core.merge.best_offer import KEPT_ROWS, QUARANTINED_ROWS, Merge
+from relay_core.merge.best_offer import Merge
+from relay_core.merge.deferred_columns import KEPT_RANK, QUARANTINED_RANK
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish import stored_rows
@@ -76,7 +77,7 @@ class KeptRows:
         self.merged = replace(
             merged.with_warnings(warning),
             feed=feed,
-            deferred=merged.deferred.with_rows(KEPT_ROWS, kept),
+            deferred=merged.deferred.with_rows(KEPT_RANK, kept),
             kept=kept,
         )
         self.joined = self.joined.with_after(feed, is_kept)
@@ -133,7 +134,7 @@ class KeptRows:
         rows = rows.append_column(SUSPECT_PRICE, prices.view(contracts.CENTS))
         rows = rows.append_column(SUSPECT_SINCE, instants.view(contracts.INSTANT))
         feed = contracts.frame_of(rows)
-        deferred = merged.deferred.with_rows(QUARANTINED_ROWS, quarantine.rows)
+        deferred = merged.deferred.with_rows(QUARANTINED_RANK, quarantine.rows)
         self.merged = replace(merged, feed=feed, deferred=deferred)
         self.joined = self.joined.with_after(feed)
         return quarantine

@@ -27,6 +27,7 @@ from relay_core.columnar.text import flags_of, integers_of, one_chunk
 from relay_core.config import TenantConfig
 from relay_core.config.models import QuarantineConfig
 from relay_core.merge import best_offer
+from relay_core.merge.override_columns import OverrideColumns
 from relay_core.merge.vendor_offers import VENDOR_RANK
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import to_microseconds
@@ -234,7 +235,7 @@ def moved_too_far(options: QuarantineConfig, old: Cents, new: Cents) -> RowMask:
 
 
 def _explained(
-    overrides: best_offer.OverrideColumns,
+    overrides: OverrideColumns,
     suspects: pa.Table,
     published: Cents,
     computed: Cents,
@@ -243,7 +244,7 @@ def _explained(
     is_explained = np.zeros(len(suspects), np.bool_)
     if not len(overrides.skus) or not len(suspects):
         return is_explained
-    places = overrides.places(one_chunk(suspects["sku"]))
+    places = overrides.index_of(one_chunk(suspects["sku"]))
     has_own_price = overrides.price[places] > _NO_AMOUNT
     # A price between the published and the accepted one is accepted as well.
     accepted = overrides.accept_price[places]

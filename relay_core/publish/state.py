@@ -20,7 +20,7 @@ from relay_core.columnar.arrays import RowIndex
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
 from relay_core.domain.errors import StateUnreadableError
-from relay_core.merge.best_offer import DeferredColumns
+from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.result import MergedInventory
 from relay_core.publish import parquet_file
 from relay_core.publish.feed import SOURCES

@@ -13,7 +13,8 @@ from relay_core.columnar.text import one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain.columns import source_column
-from relay_core.merge.best_offer import ROW_LOCATOR, row_columns
+from relay_core.merge.best_offer import row_columns
+from relay_core.merge.deferred_columns import ROW_LOCATOR
 from relay_core.validation.contracts import CENTS, offer_fields
 
 Quantities = npt.NDArray[np.int32]

@@ -14,7 +14,7 @@ import dagster as dg
 from relay_core.domain.columns import REQUIRED_COLUMNS, Kind
 from relay_core.domain.records import GuardResult
 from relay_core.merge.result import MergedInventory
-from relay_core.merge.vendor_offers import RowCounts
+from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.feed import fields_of, preview
 from relay_core.publish.findings import AppliedRule, RunFindings

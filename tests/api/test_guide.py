@@ -19,7 +19,7 @@ import pytest
 from relay_core.config import load_config
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import VendorResult
-from relay_core.merge.vendor_offers import RowCounts
+from relay_core.merge.row_counts import RowCounts
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.http.error_codes import CODES
 from relay_dagster.runs.model import NewRun

@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from relay_core.merge.result import MergedInventory, merge_vendors
-from relay_core.merge.vendor_offers import RowCounts
+from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_dagster.orchestration.metadata import (
     fault_table,

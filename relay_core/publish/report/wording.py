@@ -20,7 +20,7 @@ from relay_core.domain.records import GuardResult
 from relay_core.domain.run_faults import listed
 
 if TYPE_CHECKING:
-    from relay_core.merge.vendor_offers import RowCounts
+    from relay_core.merge.row_counts import RowCounts
     from relay_core.publish.findings import RunFindings
 
 Tone = Literal["good", "warn", "bad", "idle"]

@@ -19,12 +19,8 @@ from relay_core.columnar.sorting import TextOrder
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.merge import best_offer
-from relay_core.merge.best_offer import (
-    Criterion,
-    best_of_groups,
-    criteria_of,
-    merge_offers,
-)
+from relay_core.merge.best_offer import best_of_groups, merge_offers
+from relay_core.merge.criteria import Criterion, criteria_of
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.contracts import OFFER_SCHEMA, frame_of
 from support.builders import tenant_config, vendor_document

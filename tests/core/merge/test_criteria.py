@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from relay_core.config.models import SortRule
-from relay_core.merge.best_offer import criteria_of
+from relay_core.merge.criteria import criteria_of
 from support.builders import tenant_config
 
 

@@ -14,14 +14,9 @@ from hypothesis import strategies as st
 from nasty_rules import AMOUNTS, BRANDS, COSTS, MARGINS, price_rules
 from relay_core.columnar.numbers import AMOUNT
 from relay_core.config import TenantConfig
-from relay_core.merge.pricing import (
-    RULE,
-    PriceInputs,
-    PriceRules,
-    explain_price,
-    price_winners,
-    rules_of,
-)
+from relay_core.merge.price_explanation import explain_price
+from relay_core.merge.price_rules import RULE, PriceRules, rules_of
+from relay_core.merge.pricing import PriceInputs, price_winners
 from relay_core.merge.vendor_offers import VENDOR_RANK
 from support.builders import tenant_config, vendor_document
 

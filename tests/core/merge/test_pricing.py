@@ -12,12 +12,8 @@ from hypothesis import strategies as st
 
 from relay_core.columnar.numbers import AMOUNT
 from relay_core.config import PricingConfig
-from relay_core.merge.pricing import (
-    PriceInputs,
-    PriceStep,
-    explain_price,
-    price_winners,
-)
+from relay_core.merge.price_explanation import PriceStep, explain_price
+from relay_core.merge.pricing import PriceInputs, price_winners
 from support.builders import tenant_config
 
 ROUNDINGS = {"nearest": ROUND_HALF_UP, "up": ROUND_CEILING, "down": ROUND_FLOOR}

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.merge import result
-from relay_core.merge.best_offer import DeferredColumns, Winners
+from relay_core.merge.best_offer import Winners
+from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.result import merge_vendors, rules_broken_by, unpriced_warnings
-from relay_core.merge.vendor_offers import RuleEffects
+from relay_core.merge.row_counts import RuleEffects
 from relay_core.normalize.result import no_offers
 from relay_core.validation.contracts import frame_of
 from support.builders import feed, tenant_config, vendor_document

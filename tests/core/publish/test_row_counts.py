@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay_core.domain.errors import ContractBrokenError
-from relay_core.merge.vendor_offers import RowCounts
+from relay_core.merge.row_counts import RowCounts
 from support.builders import feed
 from support.reported_runs import go_through
 

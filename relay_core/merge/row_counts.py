@@ -1,0 +1,105 @@
+"""The outcome of each row of a vendor, in counts, and the effects of the tenant's rules."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from relay_core.columnar.sorting import TextOrder
+from relay_core.columnar.text import Bools, Ints, Rows, integers_of
+from relay_core.domain.errors import ContractBrokenError
+from relay_core.merge.vendor_offers import VENDOR_RANK
+
+FATES = ("left_out", "same_sku", "outbid", "unpriced", "won")
+"""The fields of `RowCounts` that offers end in; `count_competing` has all but the first."""
+
+RuleEffects: TypeAlias = Counter[tuple[str, int | str]]
+"""The effects of the tenant's own rules: how often, by the effect and its subject.
+
+The subject of ``priced`` (SKUs of the feed) and of ``left_out`` (offers) is the index of
+a price rule. The subject of ``set_aside`` (rows that another row of the vendor replaces)
+and of ``held_back`` (units that are not offered on) is a vendor's id.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """One vendor's rows by their outcome; in a failed run the counts after `refused` are None.
+
+    Raises:
+        ContractBrokenError: The counts do not add up to the rows that were read.
+    """
+
+    read: int  # all records that are not blank: the sum of the other counts
+    skipped: int  # the records that `parser.skip_rows` names
+    refused: int  # the rejected records
+    duplicates: int | None = None  # rows that another row of the vendor replaces
+    left_out: int | None = None  # rows that a rule, override or failure leaves out
+    same_sku: int | None = None  # rows that a better row of the vendor and SKU beats
+    outbid: int | None = None  # the vendor's best rows of SKUs that another vendor wins
+    unpriced: int | None = None  # the best rows of SKUs that get no price
+    won: int | None = None  # rows in the feed
+
+    def __post_init__(self) -> None:
+        """Compare the sum of the counts with the rows that were read."""
+        if self.won is not None:
+            counts = self.as_dict()
+            records_read = counts.pop("read")
+            total = sum(count or 0 for count in counts.values())
+            if total != records_read:
+                raise ContractBrokenError(f"the rows of a vendor do not add up: {self}")
+
+    def as_dict(self) -> dict[str, int | None]:
+        """Return the counts as ``run_summary.json`` shows them."""
+        return asdict(self)
+
+
+def count_competing(
+    offers: pa.Table,
+    order: TextOrder,
+    winners: Rows,
+    has_price: Bools,
+    vendor_count: int,
+) -> Ints:
+    """Count the competing offers of each vendor by their outcome.
+
+    Args:
+        offers: The competing offers; those of a SKU are in the order of vendors.
+        order: The order of the offers by SKU.
+        winners: The row of each SKU's best offer.
+        has_price: The mask of the winners that get a price.
+        vendor_count: The number of vendors of the config.
+
+    Returns:
+        A row for each of ``same_sku``, ``outbid``, ``unpriced`` and ``won``, a column for
+        each vendor.
+    """
+    ranks = integers_of(offers[VENDOR_RANK])[0]
+    ranks_by_sku = ranks[order.rows]
+    is_first = np.ones(len(ranks_by_sku), np.bool_)  # of its vendor and SKU
+    np.not_equal(ranks_by_sku[1:], ranks_by_sku[:-1], out=is_first[1:])
+    is_first[order.starts] = True
+    count_by_vendor = partial(np.bincount, minlength=vendor_count)
+    best_of_vendor = count_by_vendor(ranks_by_sku[is_first])
+    same_sku = count_by_vendor(ranks) - best_of_vendor
+    won = count_by_vendor(ranks[winners[has_price]])
+    unpriced = count_by_vendor(ranks[winners[~has_price]])
+    outbid = best_of_vendor - won - unpriced
+    return np.stack([same_sku, outbid, unpriced, won])
+
+
+def effects_of_rules(effect: str, rules: Ints) -> RuleEffects:
+    """Count the SKUs or offers of each price rule.
+
+    Args:
+        effect: The effect to count under.
+        rules: The index of each SKU's or offer's rule; -1 for none.
+    """
+    effects = RuleEffects()
+    counts = np.bincount(rules[rules >= 0])
+    for rule, count in enumerate(counts.tolist()):
+        effects[effect, rule] = count
+    return effects
