@@ -38,12 +38,9 @@ from relay_dagster.api.security.auth import (
     MayRead,
     require_scopes,
 )
-from relay_dagster.aws.dynamodb.tenant_store import (
-    StoredConfig,
-    TenantStore,
-    UnknownTenantError,
-)
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore
 from relay_dagster.logs import event_log
+from relay_dagster.runs.errors import UnknownTenantError
 from relay_dagster.runs.job_message import ID_PATTERN, is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.deletion import Deletion, TenantState

@@ -16,9 +16,9 @@ from relay_core.domain.destination import is_loopback
 from relay_dagster.api.security import rate_limits
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
 from relay_dagster.aws.dynamodb.codec import digest_of
-from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
+from relay_dagster.runs.errors import UnknownTenantError
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.settings import Settings, SettingsError
 from relay_dagster.tenants.audit import Actor, ActorKind, Origin

@@ -1,10 +1,11 @@
-"""Keys of tenants, in the tenants table as ``KEY#<key_id>``: digests alone, never a secret.
+"""Stores tenants' API keys and the sessions that they open, in the tenants table.
 
-``KEYS#<tenant_id>`` has the ids of a tenant's, so that they are counted as they are written.
-``SESSION#<digest>`` is a session of the page that a key has opened.
+A key is ``KEY#<key_id>``, with the digest of its secret and never the secret.
+``KEYS#<tenant_id>`` has the ids of a tenant's keys, so that they can be counted when one
+is added. ``SESSION#<digest>`` is a person's session of the pages, opened with a key.
 
-How a key is made and compared is ``api/security/api_keys.py``, what a session is good for
-``api/security/bearers.py``; what each scope lets its holder do, the API's routes say.
+``api/security/api_keys.py`` creates and compares keys, and ``api/security/bearers.py``
+says what a session permits. The API's routes say what each scope permits.
 """
 
 from collections.abc import Collection
@@ -19,22 +20,22 @@ from relay_dagster.aws.dynamodb.database import (
     is_closed,
 )
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.table import IS_THERE
+from relay_dagster.aws.dynamodb.table import IS_THERE, Write
 from relay_dagster.runs.errors import MakerGoneError, QuotaExceededError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 
 MAX_KEYS = 50
-"""Of a tenant, expired ones too."""
-_SWEPT_AT_ONCE = 25
+"""The number of keys that a tenant may have, expired ones included."""
+_MAX_SESSIONS_SWEPT = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantKey:
-    """One key: whose it is, what it may do, and the SHA-256 of its secret, in hex.
+    """A tenant's API key, with its scopes and the SHA-256 of its secret in hex.
 
-    ``created_by`` is a caller's id; ``expires_at`` is None of a key that never expires;
-    ``last_used_at`` lags by up to an hour.
+    ``created_by`` is the id of a caller. ``expires_at`` is None for a key that never
+    expires. ``last_used_at`` lags by up to an hour.
     """
 
     key_id: str
@@ -49,18 +50,21 @@ class TenantKey:
 
     @property
     def maker(self) -> str | None:
-        """The id of the tenant's key that has made it; None where an admin has."""
-        kind, _, name = (self.created_by or "").partition(":")
-        return name if kind == "key" else None
+        """The id of the tenant's key that created this one; None if an admin did."""
+        caller_kind, _, key_id = (self.created_by or "").partition(":")
+        return key_id if caller_kind == "key" else None
 
     def is_over(self, now: datetime) -> bool:
-        """Return whether the key has expired."""
+        """Return True if the key has expired."""
         return self.expires_at is not None and self.expires_at <= now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrowserSession:
-    """One browser that is signed in, by which key and until when; ``digest`` is of its id."""
+    """A browser that is signed in with a key until an instant.
+
+    ``digest`` is the SHA-256 of the session's id in hex.
+    """
 
     digest: str
     tenant_id: str
@@ -69,168 +73,207 @@ class BrowserSession:
     ends_at: datetime
 
     def is_over(self, now: datetime) -> bool:
-        """Return whether the session has lasted as long as it may."""
+        """Return True if the session has ended."""
         return self.ends_at <= now
 
 
-# `schema.EXPIRY` is the name by which items are deleted, where a table has that switched on.
+# DynamoDB deletes items by an attribute with the name `schema.EXPIRY`, so a key, which
+# people see after it has expired, has its expiry under another name.
 _KEYS = Codec(kind=TenantKey, in_key="key_id", renamed={"expires_at": "key_expires_at"})
 _SESSIONS = Codec(kind=BrowserSession, in_key="digest")
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyStore:
-    """Keys by their id."""
+    """The API keys, by id."""
 
     database: Database
 
     def get(self, key_id: str) -> TenantKey | None:
-        """Return a key, read consistently; None where there is none, or no longer."""
+        """Return a key, read consistently, or None where there is no such key."""
         return self.database.tenants.read(Kind.API_KEY.key(key_id), _KEYS.read)
 
     def of_active_tenant(self, key_id: str) -> TenantKey | None:
-        """Return a key as `get` does, unless its tenant is being deleted: it stops at once."""
+        """Return a key like `get`, or None if its tenant is being deleted."""
         key = self.get(key_id)
-        if key is None or is_closed(
-            self.database.tenants.item(Kind.DELETION.key(key.tenant_id))
-        ):
+        if key is None:
             return None
-        return key
+        deletion_item = self.database.tenants.item(Kind.DELETION.key(key.tenant_id))
+        return None if is_closed(deletion_item) else key
 
     def of_tenant(
         self, tenant_id: str, *, limit: int, after: str | None = None
     ) -> tuple[tuple[TenantKey, ...], str | None]:
-        """Return a page of keys, by an index, which lags, and the id to go on after, or None."""
-        start = after and marshal(
-            {schema.KEY: Kind.API_KEY.key(after), schema.OWNER: tenant_id}
+        """Return a page of a tenant's keys, by an index that lags.
+
+        The second value is the id of the key after which the next page begins, or None
+        after the last page.
+        """
+        start = None
+        if after:
+            key_after = Kind.API_KEY.key(after)
+            start = marshal({schema.KEY: key_after, schema.OWNER: tenant_id})
+        item_keys, last_row = self.database.owned_page(
+            tenant_id, Kind.API_KEY.key(""), limit, start
         )
-        prefix = Kind.API_KEY.key("")
-        found, last = self.database.owned_page(tenant_id, prefix, limit, start or None)
-        keys = tuple(self.database.tenants.read_all(found, _KEYS.read))
-        return keys, Kind.API_KEY.name_in(last) if last else None
+        keys = tuple(self.database.tenants.read_all(item_keys, _KEYS.read))
+        return keys, Kind.API_KEY.name_in(last_row) if last_row else None
 
     def add(self, key: TenantKey, origin: Origin = SYSTEM) -> None:
-        """Keep a new key of a new id; `QuotaExceededError`, `MakerGoneError` as they say."""
-        table, item = (
-            self.database.tenants,
-            _KEYS.item(Kind.API_KEY.key(key.key_id), key),
-        )
-        until = None if key.expires_at is None else key.expires_at.isoformat()
-        details = {
-            "name": key.name,
-            "scopes": list(map(str, key.scopes)),
-            "expires_at": until,
-        }
-        counted = self._counted(key.tenant_id)
-        others = set() if counted is not None else self._listed(key.tenant_id)
-        if len(others) >= MAX_KEYS:
-            raise QuotaExceededError("KEY_QUOTA_EXCEEDED", key.tenant_id, MAX_KEYS)
-        count = table.write(
-            "ids",
-            "Update",
-            Kind.API_KEYS.key(key.tenant_id),
-            "ADD key_ids :ids SET tenant_id = :tenant",
-            "attribute_not_exists(key_ids) OR size(key_ids) < :most",
-            ids={key.key_id, *others},
-            tenant=key.tenant_id,
-            most=MAX_KEYS,
-        )
-        audited = self.database.audited(
-            origin, Action.KEY_CREATED, key.tenant_id, key.key_id, **details
-        )
-        writes = [table.new("key", item), count, audited]
+        """Store a new key.
+
+        Raises:
+            QuotaExceededError: The tenant has as many keys as it may have.
+            MakerGoneError: The key that creates this one has been deleted.
+            TenantClosingError: The tenant is being deleted.
+        """
+        table = self.database.tenants
+        expiry = None if key.expires_at is None else key.expires_at.isoformat()
+        writes = [
+            table.new("key", _KEYS.item(Kind.API_KEY.key(key.key_id), key)),
+            self._count_write(key),
+            self.database.audited(
+                origin,
+                Action.KEY_CREATED,
+                key.tenant_id,
+                key.key_id,
+                name=key.name,
+                scopes=[str(scope) for scope in key.scopes],
+                expires_at=expiry,
+            ),
+        ]
         if key.maker is not None:
-            made_by = Kind.API_KEY.key(key.maker)
+            maker_key = Kind.API_KEY.key(key.maker)
             writes.append(
-                table.write("maker", "ConditionCheck", made_by, condition=IS_THERE)
+                table.write("maker", "ConditionCheck", maker_key, condition=IS_THERE)
             )
         try:
             self.database.transact_while_active(key.tenant_id, *writes)
         except ConditionsFailedError as error:
             if "ids" in error.items:
-                raise QuotaExceededError(
-                    "KEY_QUOTA_EXCEEDED", key.tenant_id, MAX_KEYS
-                ) from error
+                raise _too_many_keys(key.tenant_id) from error
             if "maker" in error.items:
                 raise MakerGoneError from error
             raise
 
-    def made_by(self, tenant_id: str, key_ids: Collection[str]) -> list[TenantKey]:
-        """Return the tenant's keys that some keys have made, read consistently."""
-        keys = map(
-            Kind.API_KEY.key,
-            sorted((self._counted(tenant_id) or set()) | self._listed(tenant_id)),
+    def _count_write(self, key: TenantKey) -> Write:
+        """Return the write that adds a key to the tenant's ids, if it is not one too many.
+
+        The ids of a tenant that were never counted are taken from the index.
+        """
+        key_ids = {key.key_id}
+        if self._counted_ids(key.tenant_id) is None:
+            listed_ids = self._listed_ids(key.tenant_id)
+            if len(listed_ids) >= MAX_KEYS:
+                raise _too_many_keys(key.tenant_id)
+            key_ids |= listed_ids
+        return self.database.tenants.write(
+            "ids",
+            "Update",
+            Kind.API_KEYS.key(key.tenant_id),
+            "ADD key_ids :ids SET tenant_id = :tenant",
+            "attribute_not_exists(key_ids) OR size(key_ids) < :most",
+            ids=key_ids,
+            tenant=key.tenant_id,
+            most=MAX_KEYS,
         )
-        found = self.database.tenants.read_all(keys, _KEYS.read)
+
+    def made_by(self, tenant_id: str, key_ids: Collection[str]) -> list[TenantKey]:
+        """Return a tenant's keys that were created with any of the keys, by id.
+
+        They are read consistently.
+        """
+        counted_ids = self._counted_ids(tenant_id) or set()
+        all_ids = sorted(counted_ids | self._listed_ids(tenant_id))
+        item_keys = [Kind.API_KEY.key(key_id) for key_id in all_ids]
+        keys = self.database.tenants.read_all(item_keys, _KEYS.read)
         return [
-            key for key in found if key.tenant_id == tenant_id and key.maker in key_ids
+            key for key in keys if key.tenant_id == tenant_id and key.maker in key_ids
         ]
 
     def remove(self, tenant_id: str, key_id: str, origin: Origin = SYSTEM) -> bool:
-        """Forget a tenant's key; tell whether the tenant had it."""
+        """Delete a tenant's key. Return False if the tenant has no such key."""
         key = self.get(key_id)
         if key is None or key.tenant_id != tenant_id:
             return False
-        table, ids, its_id = (
-            self.database.tenants,
-            Kind.API_KEYS.key(tenant_id),
-            {key_id},
-        )
-        gone = table.write(
-            "key", "Delete", Kind.API_KEY.key(key_id), condition=IS_THERE
-        )
+        table = self.database.tenants
+        item_key = Kind.API_KEY.key(key_id)
         uncount = table.write(
-            "ids", "Update", ids, "DELETE key_ids :ids", IS_THERE, ids=its_id
+            "ids",
+            "Update",
+            Kind.API_KEYS.key(tenant_id),
+            "DELETE key_ids :ids",
+            IS_THERE,
+            ids={key_id},
         )
-        deleted, name = Action.KEY_DELETED, key.name
-        audited = self.database.audited(origin, deleted, tenant_id, key_id, name=name)
-        return self.database.carry_out(gone, replace(uncount, optional=True), audited)
+        return self.database.carry_out(
+            table.write("key", "Delete", item_key, condition=IS_THERE),
+            replace(uncount, optional=True),
+            self.database.audited(
+                origin, Action.KEY_DELETED, tenant_id, key_id, name=key.name
+            ),
+        )
 
     def note_use(self, key: TenantKey) -> None:
-        """Note that a key is used, unless that was noted within the hour; a gone one stays gone."""
+        """Store that a key was used, at most once an hour, unless it has been deleted."""
         self.database.note_use("key", Kind.API_KEY.key(key.key_id), key.last_used_at)
 
-    def _counted(self, tenant_id: str) -> set[str] | None:
-        """Return the ids of a tenant's keys; None where they were never counted."""
+    def _counted_ids(self, tenant_id: str) -> set[str] | None:
+        """Return the ids of a tenant's keys, or None if they were never counted."""
         item = self.database.tenants.item(Kind.API_KEYS.key(tenant_id))
         return None if item is None else set(unmarshal(item).get("key_ids", ()))
 
-    def _listed(self, tenant_id: str) -> set[str]:
-        """Return the ids of a tenant's keys that stand in the index, which lags."""
-        ids: set[str] = set()
+    def _listed_ids(self, tenant_id: str) -> set[str]:
+        """Return the ids of a tenant's keys by the index, which lags."""
+        key_ids: set[str] = set()
         after: str | None = None
         while True:
             page, after = self.of_tenant(tenant_id, limit=100, after=after)
-            ids |= {key.key_id for key in page}
+            key_ids |= {key.key_id for key in page}
             if after is None:
-                return ids
+                return key_ids
+
+
+def _too_many_keys(tenant_id: str) -> QuotaExceededError:
+    return QuotaExceededError("KEY_QUOTA_EXCEEDED", tenant_id, MAX_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionStore:
-    """Sessions by the digests of their ids."""
+    """The sessions of browsers, by the digests of their ids."""
 
     database: Database
 
     def find(self, digest: str) -> BrowserSession | None:
-        """Return a session, read consistently; None where there is none, or no longer."""
-        found = self.database.tenants.read(Kind.SESSION.key(digest), _SESSIONS.read)
-        return None if found is None or found.is_over(self.database.clock()) else found
+        """Return a session, read consistently, or None where it is over or unknown."""
+        session = self.database.tenants.read(Kind.SESSION.key(digest), _SESSIONS.read)
+        if session is None or session.is_over(self.database.clock()):
+            return None
+        return session
 
     def add(self, session: BrowserSession) -> None:
-        """Keep a new session; some of its tenant's go that are over."""
-        table, now = self.database.tenants, self.database.clock()
-        prefix = Kind.SESSION.key("")
-        keys, _ = self.database.owned_page(session.tenant_id, prefix, _SWEPT_AT_ONCE)
-        for each in table.read_all(keys, _SESSIONS.read):
-            if each.is_over(now):
-                self.remove(each.digest)
+        """Store a new session, and delete some of its tenant's that are over.
+
+        Raises:
+            TenantClosingError: The tenant is being deleted.
+        """
+        self._sweep(session.tenant_id)
         item = _SESSIONS.item(Kind.SESSION.key(session.digest), session)
         self.database.transact_while_active(
-            session.tenant_id, table.new("session", item)
+            session.tenant_id, self.database.tenants.new("session", item)
         )
 
+    def _sweep(self, tenant_id: str) -> None:
+        """Delete those of a tenant's first sessions that are over."""
+        now = self.database.clock()
+        keys, _ = self.database.owned_page(
+            tenant_id, Kind.SESSION.key(""), _MAX_SESSIONS_SWEPT
+        )
+        for session in self.database.tenants.read_all(keys, _SESSIONS.read):
+            if session.is_over(now):
+                self.remove(session.digest)
+
     def remove(self, digest: str) -> None:
-        """Forget a session; one that is gone counts as forgotten."""
+        """Delete a session, if there is one."""
         table = self.database.tenants
         table.carry_out(table.write("session", "Delete", Kind.SESSION.key(digest)))

@@ -1,9 +1,10 @@
-"""Values of the program as attributes of DynamoDB items and back: one codec for every dataclass.
+"""Translates the program's values to DynamoDB items and back, with one codec for dataclasses.
 
-A value is written by what it is, and read by the type of its field, so that a new field needs
-nothing here. Instants are text, UTC, microseconds; None is an attribute that is absent. What a type
-does not know of an item is ignored. Which attributes an item has beside its fields stands in the
-store of its kind, its key in `schema`.
+A value is written according to its own type and read according to the type of its field,
+so a new field needs no code here. An instant is stored as UTC text with microseconds.
+A field that is None has no attribute. Attributes that the dataclass does not have are
+ignored. The store of each kind of item adds the attributes that are not fields, and
+`schema` names the keys.
 """
 
 import hashlib
@@ -21,235 +22,296 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.tenants.audit import AuditEntry
 
-Item = dict[str, Any]
+Item = Mapping[str, Any]
+"""An item as DynamoDB has it: typed values, by the names of its attributes."""
+
+PlainItem = dict[str, Any]
+"""An item's plain values, by the names of its attributes; numbers are Decimals."""
 
 _T = TypeVar("_T")
+_Reader = Callable[[Any], Any]
 _SERIALIZER = TypeSerializer()
 _DESERIALIZER = TypeDeserializer()
 DAY = timedelta(days=1)
-_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+_INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
-def marshal(plain: Mapping[str, Any]) -> Item:
-    """Return plain values as DynamoDB's typed ones; None is left out, text is made valid."""
-    return {
-        name: _SERIALIZER.serialize(_valid(value))
-        for name, value in plain.items()
-        if value is not None
-    }
+def marshal(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain values as DynamoDB's typed ones, without those that are None."""
+    item = {}
+    for name, value in plain.items():
+        if value is not None:
+            item[name] = _SERIALIZER.serialize(_as_utf8(value))
+    return item
 
 
-def unmarshal(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return DynamoDB's typed values as plain ones; numbers are Decimals."""
+def unmarshal(item: Item) -> PlainItem:
+    """Return DynamoDB's typed values as plain ones."""
     return {name: _DESERIALIZER.deserialize(value) for name, value in item.items()}
 
 
-def _valid(value: Any) -> Any:
-    """Replace lone surrogates, which JSON on the wire cannot carry, also inside lists and maps."""
+def _as_utf8(value: Any) -> Any:
+    """Return a value with its lone surrogates replaced, because UTF-8 has none."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):
-        return {_valid(str(name)): _valid(each) for name, each in value.items()}
+        return {_as_utf8(str(key)): _as_utf8(member) for key, member in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_valid(each) for each in value]
+        return [_as_utf8(member) for member in value]
     return value
 
 
 def instant_text(instant: datetime) -> str:
     """Return an instant as text that sorts by time."""
-    return instant.astimezone(UTC).strftime(_FORMAT)
+    return instant.astimezone(UTC).strftime(_INSTANT_FORMAT)
 
 
 def read_instant(text: str) -> datetime:
-    """Return the instant of `instant_text`."""
-    return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
+    """Return the instant that `instant_text` has written.
+
+    Raises:
+        ValueError: The text is not an instant.
+    """
+    return datetime.strptime(text, _INSTANT_FORMAT).replace(tzinfo=UTC)
 
 
 def by_time(instant: datetime, name: str) -> str:
-    """Return a sort key by time, then by name."""
+    """Return a key that sorts by time, then by name."""
     return f"{instant_text(instant)}#{name}"
 
 
 def epoch_seconds(instant: datetime) -> int:
-    """Return an instant as DynamoDB's time-to-live wants it."""
+    """Return an instant in seconds since 1970, the form of DynamoDB's time-to-live."""
     return int(instant.timestamp())
 
 
 def hour_of(instant: datetime) -> datetime:
-    """Return the hour of the UTC clock that an instant lies in; runs are counted by it."""
+    """Return the beginning of the UTC hour in which an instant lies."""
     return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def seconds_left_of_day(now: datetime) -> float:
-    """Return how long the day of the UTC clock goes on; configs and upload links count by it."""
+    """Return the number of seconds until the UTC day ends, when daily quotas start anew."""
     midnight = datetime.combine(now.astimezone(UTC).date() + DAY, time.min, UTC)
     return (midnight - now).total_seconds()
 
 
 def digest_of(secret: str) -> str:
-    """Return the SHA-256 of a key's or a link's secret, in hex: all of it that is stored."""
+    """Return the SHA-256 of a secret in hex, which is stored in place of the secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def to_plain(value: Any) -> Any:
-    """Return a value as texts, numbers, lists and mappings, which JSON and DynamoDB both have."""
+    """Return a value as text, numbers, lists, and mappings, for JSON and DynamoDB alike."""
     if isinstance(value, AuditEntry):
         return value.to_document()
     if is_dataclass(value):
         return {
-            each.name: to_plain(getattr(value, each.name)) for each in fields(value)
+            member.name: to_plain(getattr(value, member.name))
+            for member in fields(value)
         }
     if isinstance(value, datetime):
         return instant_text(value)
     if isinstance(value, StrEnum):
         return str(value)
     if isinstance(value, Mapping):
-        return {name: to_plain(each) for name, each in value.items()}
+        return {name: to_plain(member) for name, member in value.items()}
     if isinstance(value, frozenset):
-        return sorted(map(to_plain, value))
+        return sorted(to_plain(member) for member in value)
     if isinstance(value, (list, tuple)):
-        return [to_plain(each) for each in value]
+        return [to_plain(member) for member in value]
     return value
 
 
-def of_plain(kind: Any, plain: Any) -> Any:
-    """Return the value of a type that `to_plain` has made plain; raises where it is none."""
+def from_plain(kind: Any, plain: Any) -> Any:
+    """Return the value of a type that `to_plain` has made plain.
+
+    Raises:
+        Exception: The plain value is not one of the type; which error it is depends on
+            the type.
+    """
     return _reader(kind)(plain)
 
 
 @cache
-def _reader(kind: Any) -> Callable[[Any], Any]:
-    """Return the function that reads a plain value as one of a type."""
-    origin, inner = get_origin(kind), get_args(kind)
+def _reader(kind: Any) -> _Reader:
+    """Return the function that reads a plain value as a value of the type."""
+    origin = get_origin(kind)
+    arguments = get_args(kind)
     if origin is types.UnionType:
-        (known,) = (each for each in inner if each is not types.NoneType)
-        read = _reader(known)
-        return lambda plain: None if plain is None else read(plain)
+        return _optional_reader(arguments)
     if origin in (tuple, frozenset):
-        read_one = _reader(inner[0])
-        return lambda plain: origin(map(read_one, plain))
+        return _collection_reader(origin, arguments[0])
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        read_value = _reader(inner[1])
-        return lambda plain: {name: read_value(each) for name, each in plain.items()}
+        return _mapping_reader(arguments[1])
     if kind is datetime:
         return read_instant
     if kind is AuditEntry:
         return AuditEntry.of_document
     if is_dataclass(kind):
-        make: Any = kind
-        return lambda plain: make(**_known(make, plain))
+        return _dataclass_reader(kind)
     if kind is int or (isinstance(kind, type) and issubclass(kind, StrEnum)):
         return lambda plain: kind(plain)
     return lambda plain: plain
 
 
-def _known(kind: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of the fields that a dataclass has, by name."""
-    return {
-        name: _reader(hint)(plain[name])
-        for name, hint in _hints(kind).items()
-        if name in plain
-    }
+def _optional_reader(alternatives: tuple[Any, ...]) -> _Reader:
+    """Return the reader of a type that is either None or one other type."""
+    (kind,) = (kind for kind in alternatives if kind is not types.NoneType)
+    read_value = _reader(kind)
+    return lambda plain: None if plain is None else read_value(plain)
+
+
+def _collection_reader(collection: Any, member_kind: Any) -> _Reader:
+    """Return the reader of a tuple or a frozenset."""
+    read_member = _reader(member_kind)
+    return lambda plain: collection(map(read_member, plain))
+
+
+def _mapping_reader(value_kind: Any) -> _Reader:
+    """Return the reader of a mapping, whose keys are text."""
+    read_value = _reader(value_kind)
+    return lambda plain: {name: read_value(value) for name, value in plain.items()}
+
+
+def _dataclass_reader(kind: Any) -> _Reader:
+    """Return the reader of a dataclass, whose fields are looked up when it is used."""
+    return lambda plain: kind(**_field_values(kind, plain))
+
+
+def _field_values(kind: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the dataclass's fields that the mapping has, by name."""
+    values = {}
+    for name, field_type in _field_types(kind).items():
+        if name in plain:
+            values[name] = from_plain(field_type, plain[name])
+    return values
 
 
 @cache
-def _hints(kind: Any) -> Mapping[str, Any]:
-    """Return the types of a dataclass's fields, by name."""
-    names = {each.name for each in fields(kind)}
-    return {name: hint for name, hint in get_type_hints(kind).items() if name in names}
+def _field_types(kind: Any) -> Mapping[str, Any]:
+    """Return the types of a dataclass's fields, by name, in the order of the fields."""
+    type_hints = get_type_hints(kind)
+    field_names = {member.name for member in fields(kind)}
+    return {name: type_hints[name] for name in type_hints if name in field_names}
 
 
 def to_row(value: Any) -> list[Any]:
-    """Return a dataclass's values; a field that is added must be the last, and have a default."""
-    return [to_plain(getattr(value, each.name)) for each in fields(value)]
+    """Return the plain values of a dataclass's fields, in their order.
+
+    A new field must therefore be the last one, and must have a default.
+    """
+    return [to_plain(getattr(value, member.name)) for member in fields(value)]
 
 
-def of_row(kind: Any, row: Sequence[Any]) -> Any:
-    """Return the dataclass of `to_row`."""
-    return kind(**_known(kind, dict(zip(_hints(kind), row, strict=False))))
+def from_row(kind: Any, row: Sequence[Any]) -> Any:
+    """Return the dataclass that `to_row` has made a row."""
+    plain = dict(zip(_field_types(kind), row, strict=False))
+    return kind(**_field_values(kind, plain))
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a field is stored that is not stored by its type."""
+    """How a field is stored where its type alone does not say it."""
 
-    write: Callable[[Any], Any]  # returns the attribute of a value; None for none
-    read: Callable[
-        [Any, Any], Any
-    ]  # returns the value, of the field's type and the attribute
+    # Returns the plain attribute of a value, or None to store none.
+    write: Callable[[Any], Any]
+    # Returns the value, given the field's type and the plain attribute.
+    read: Callable[[Any, Any], Any]
 
 
-JSON_TEXT = Form(
-    lambda value: json.dumps(to_plain(value), ensure_ascii=False),
-    lambda kind, text: of_plain(kind, json.loads(text)),
-)
-"""A JSON text: numbers in it come back as they were."""
+def _write_json(value: Any) -> str:
+    return json.dumps(to_plain(value), ensure_ascii=False)
 
-ROWS = Form(
-    lambda values: (
-        json.dumps([*map(to_row, values)], ensure_ascii=False) if values else None
-    ),
-    lambda kind, text: tuple(
-        of_row(get_args(kind)[0], row) for row in json.loads(text)
-    ),
-)
-"""Dataclasses as a JSON text of rows."""
 
-SECONDS = Form(
-    epoch_seconds, lambda _, number: datetime.fromtimestamp(int(number), UTC)
-)
-"""An instant as DynamoDB's time-to-live wants it."""
+def _read_json(kind: Any, text: str) -> Any:
+    return from_plain(kind, json.loads(text))
 
-FLAG = Form(lambda value: value or None, lambda _, stored: bool(stored))
-"""An attribute that is there, or not."""
+
+def _write_rows(values: Sequence[Any]) -> str | None:
+    if not values:
+        return None
+    return json.dumps([to_row(value) for value in values], ensure_ascii=False)
+
+
+def _read_rows(kind: Any, text: str) -> tuple[Any, ...]:
+    member_kind = get_args(kind)[0]
+    return tuple(from_row(member_kind, row) for row in json.loads(text))
+
+
+def _read_seconds(_kind: Any, seconds: Any) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+JSON_TEXT = Form(_write_json, _read_json)
+"""A JSON text, from which numbers come back as they were."""
+
+ROWS = Form(_write_rows, _read_rows)
+"""A tuple of dataclasses as a JSON text of one row each."""
+
+SECONDS = Form(epoch_seconds, _read_seconds)
+"""An instant in the form of DynamoDB's time-to-live."""
+
+FLAG = Form(lambda value: value or None, lambda _kind, stored: bool(stored))
+"""A flag: its attribute exists only while it is true."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Codec(Generic[_T]):
     """How a dataclass is stored as an item."""
 
-    kind: Callable[..., _T]  # the dataclass
-    in_key: str | None = (
-        None  # the field that is a part of the item's key, and no attribute
-    )
-    # Of fields that are not stored by their types
+    # The dataclass
+    kind: Callable[..., _T]
+    # The field that is stored as a part of the item's key, if there is one
+    in_key: str | None = None
+    # The forms of the fields that their types alone do not describe, by field
     forms: Mapping[str, Form] = field(default_factory=dict)
-    # Attributes that are not called as their fields
+    # The attributes whose names differ from those of their fields, by field
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> frozenset[str]:
-        """The names of all attributes of fields."""
-        return frozenset(
-            self.renamed.get(name, name)
-            for name in _hints(self.kind)
-            if name != self.in_key
-        )
+        """The names of the attributes in which fields are stored."""
+        return frozenset(self._attribute_names().values())
 
-    def attributes(self, value: _T) -> dict[str, Any]:
-        """Return the plain attributes that a value's fields are stored as; None is none."""
+    def _attribute_names(self) -> dict[str, str]:
+        """Return the names of the attributes by field, without the field in the key."""
+        return {
+            name: self.renamed.get(name, name)
+            for name in _field_types(self.kind)
+            if name != self.in_key
+        }
+
+    def attributes(self, value: _T) -> PlainItem:
+        """Return the plain attributes of a value's fields; None means no attribute."""
         plain = {}
-        for name in _hints(self.kind):
-            if name != self.in_key:
-                known, form = getattr(value, name), self.forms.get(name)
-                stored = (
-                    form.write(known) if form and known is not None else to_plain(known)
-                )
-                plain[self.renamed.get(name, name)] = stored
+        for name, attribute in self._attribute_names().items():
+            field_value = getattr(value, name)
+            if name in self.forms and field_value is not None:
+                plain[attribute] = self.forms[name].write(field_value)
+            else:
+                plain[attribute] = to_plain(field_value)
         return plain
 
-    def item(self, key: str, value: _T, **more: Any) -> Item:
+    def item(self, key: str, value: _T, **plain: Any) -> dict[str, Any]:
         """Return the item of a value, with more plain attributes beside its fields."""
-        return marshal({schema.KEY: key, **self.attributes(value), **more})
+        return marshal({schema.KEY: key, **self.attributes(value), **plain})
 
-    def read(self, item: Mapping[str, Any]) -> _T:
-        """Return the value of an item; raises where this release cannot read it."""
-        stored, found = unmarshal(item), dict[str, Any]()
+    def read(self, item: Item) -> _T:
+        """Return the value of an item.
+
+        Raises:
+            Exception: This release cannot read the item; which error it is depends on
+                the attribute.
+        """
+        plain = unmarshal(item)
+        field_types = _field_types(self.kind)
+        values = {}
         if self.in_key is not None:
-            found[self.in_key] = str(stored[schema.KEY]).partition("#")[2] or None
-        for name, hint in _hints(self.kind).items():
-            attribute = self.renamed.get(name, name)
-            if name != self.in_key and attribute in stored:
-                read = self.forms[name].read if name in self.forms else of_plain
-                found[name] = read(hint, stored[attribute])
-        return self.kind(**found)
+            _, _, name_in_key = str(plain[schema.KEY]).partition("#")
+            values[self.in_key] = name_in_key or None
+        for name, attribute in self._attribute_names().items():
+            if attribute in plain:
+                read = self.forms[name].read if name in self.forms else from_plain
+                values[name] = read(field_types[name], plain[attribute])
+        return self.kind(**values)

@@ -1,6 +1,7 @@
-"""Links of tenants, in the tenants table as ``LINK#<link_id>``: digests alone, never a token.
+"""Stores the links of tenants, in the tenants table as ``LINK#<link_id>``.
 
-A link's id is made of its token's digest, so that one consistent read finds a link by either.
+The store has the digest of a link's token and never the token. The id of a link is the
+beginning of that digest, so one consistent read finds a link by its id or its token.
 """
 
 import hmac
@@ -16,7 +17,7 @@ from relay_dagster.runs.errors import QuotaExceededError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 
 MAX_LINKS = 20
-"""To a tenant's feed; and for a vendor's suppliers."""
+"""The number of links that a tenant may have to its feed, and for each vendor."""
 _ID_LENGTH = 16
 
 
@@ -27,18 +28,23 @@ class LinkKind(StrEnum):
     SUPPLIER = "supplier"
 
 
-_ACTIONS = {
-    LinkKind.FEED: (Action.FEED_LINK_CREATED, Action.FEED_LINK_DELETED),
-    LinkKind.SUPPLIER: (Action.SUPPLIER_LINK_CREATED, Action.SUPPLIER_LINK_DELETED),
+_CREATED = {
+    LinkKind.FEED: Action.FEED_LINK_CREATED,
+    LinkKind.SUPPLIER: Action.SUPPLIER_LINK_CREATED,
+}
+_DELETED = {
+    LinkKind.FEED: Action.FEED_LINK_DELETED,
+    LinkKind.SUPPLIER: Action.SUPPLIER_LINK_DELETED,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """One link: whose it is, what it leads to, and the SHA-256 of its token, in hex.
+    """A link, with its tenant and the SHA-256 of its token in hex.
 
-    ``created_by`` is a caller's id; ``expires_at`` is None of a link that never expires;
-    ``last_used_at`` lags by up to an hour.
+    ``created_by`` is the id of a caller. ``expires_at`` is None for a link that never
+    expires. ``last_used_at`` lags by up to an hour. ``vendor_id`` names the vendor whose
+    supplier has the link, and is None for a link to a feed.
     """
 
     link_id: str
@@ -50,63 +56,76 @@ class Link:
     created_by: str
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
-    vendor_id: str | None = None  # whose supplier has it; None of a link to a feed
+    vendor_id: str | None = None
 
     def is_over(self, now: datetime) -> bool:
-        """Return whether the link has expired."""
+        """Return True if the link has expired."""
         return self.expires_at is not None and self.expires_at <= now
 
 
-# `schema.EXPIRY` is the name by which items are deleted, where a table has that switched on.
+# DynamoDB deletes items by an attribute with the name `schema.EXPIRY`, so a link, which
+# people see after it has expired, has its expiry under another name.
 _LINKS = Codec(kind=Link, in_key="link_id", renamed={"expires_at": "link_expires_at"})
 
 
 def link_id_of(digest: str) -> str:
-    """Return the id of the link whose token has a digest."""
+    """Return the id of the link whose token has the digest."""
     return digest[:_ID_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)
 class LinkStore:
-    """Links by their ids."""
+    """The links, by id."""
 
     database: Database
 
     def find(self, token: str, kind: LinkKind) -> Link | None:
-        """Return the link of a token while it is good, and its tenant is active; else None."""
+        """Return the link of a kind that has the token, or None where nothing is valid.
+
+        A link is valid until it expires, as long as its tenant is active.
+        """
         digest = digest_of(token)
-        link = self.database.tenants.read(
-            Kind.LINK.key(link_id_of(digest)), _LINKS.read
-        )
-        if (
-            link is None
-            or link.kind is not kind
-            or not hmac.compare_digest(link.digest, digest)
-        ):
+        key = Kind.LINK.key(link_id_of(digest))
+        link = self.database.tenants.read(key, _LINKS.read)
+        if link is None or link.kind is not kind:
+            return None
+        if not hmac.compare_digest(link.digest, digest):
             return None
         if link.is_over(self.database.clock()):
             return None
-        closing = self.database.tenants.item(Kind.DELETION.key(link.tenant_id))
-        return None if is_closed(closing) else link
+        deletion_item = self.database.tenants.item(Kind.DELETION.key(link.tenant_id))
+        return None if is_closed(deletion_item) else link
 
     def of_tenant(self, tenant_id: str, kind: LinkKind) -> tuple[Link, ...]:
-        """Return a tenant's links of a kind, the oldest first; of an index, which lags."""
+        """Return a tenant's links of a kind, the oldest first, by an index that lags."""
         keys = self.database.owned_keys(tenant_id, Kind.LINK.key(""))
-        found = self.database.tenants.read_all(keys, _LINKS.read)
-        own = (each for each in found if each.kind is kind)
-        return tuple(sorted(own, key=lambda each: each.created_at))
+        links = self.database.tenants.read_all(keys, _LINKS.read)
+        links_of_kind = [link for link in links if link.kind is kind]
+        return tuple(sorted(links_of_kind, key=lambda link: link.created_at))
 
     def add(self, link: Link, origin: Origin = SYSTEM) -> None:
-        """Keep a new link; `QuotaExceededError` where the tenant has as many as it may have."""
-        others = self.of_tenant(link.tenant_id, link.kind)
-        if sum(each.vendor_id == link.vendor_id for each in others) >= MAX_LINKS:
+        """Store a new link.
+
+        Raises:
+            QuotaExceededError: The tenant has as many links as it may have, to its feed
+                or for the vendor.
+            TenantClosingError: The tenant is being deleted.
+        """
+        links = self.of_tenant(link.tenant_id, link.kind)
+        links_of_vendor = [
+            existing for existing in links if existing.vendor_id == link.vendor_id
+        ]
+        if len(links_of_vendor) >= MAX_LINKS:
             raise QuotaExceededError("LINK_QUOTA_EXCEEDED", link.tenant_id, MAX_LINKS)
         item = _LINKS.item(Kind.LINK.key(link.link_id), link)
-        until = None if link.expires_at is None else link.expires_at.isoformat()
-        details = {"name": link.name, "expires_at": until, **_of_vendor(link)}
-        made, _ = _ACTIONS[link.kind]
+        expiry = None if link.expires_at is None else link.expires_at.isoformat()
+        details = {"name": link.name, "expires_at": expiry, **_vendor_detail(link)}
         entry = origin.entry(
-            made, link.tenant_id, link.link_id, link.created_at, **details
+            _CREATED[link.kind],
+            link.tenant_id,
+            link.link_id,
+            link.created_at,
+            **details,
         )
         self.database.transact_while_active(
             link.tenant_id,
@@ -117,21 +136,24 @@ class LinkStore:
     def remove(
         self, tenant_id: str, link_id: str, kind: LinkKind, origin: Origin = SYSTEM
     ) -> bool:
-        """Forget a tenant's link; tell whether the tenant had it."""
-        link = self.database.tenants.read(Kind.LINK.key(link_id), _LINKS.read)
-        if link is None or (link.tenant_id, link.kind) != (tenant_id, kind):
-            return False
-        _, removed = _ACTIONS[kind]
-        details = {"name": link.name, **_of_vendor(link)}
-        audited = self.database.audited(origin, removed, tenant_id, link_id, **details)
+        """Delete a tenant's link of a kind. Return False if the tenant has no such link."""
         key = Kind.LINK.key(link_id)
-        gone = self.database.tenants.write("link", "Delete", key, condition=IS_THERE)
-        return self.database.carry_out(gone, audited)
+        link = self.database.tenants.read(key, _LINKS.read)
+        if link is None or link.tenant_id != tenant_id or link.kind is not kind:
+            return False
+        details = {"name": link.name, **_vendor_detail(link)}
+        return self.database.carry_out(
+            self.database.tenants.write("link", "Delete", key, condition=IS_THERE),
+            self.database.audited(
+                origin, _DELETED[kind], tenant_id, link_id, **details
+            ),
+        )
 
     def note_use(self, link: Link) -> None:
-        """Note that a link is used, at most once an hour; a gone one stays gone."""
+        """Store that a link was used, at most once an hour, unless it has been deleted."""
         self.database.note_use("link", Kind.LINK.key(link.link_id), link.last_used_at)
 
 
-def _of_vendor(link: Link) -> dict[str, str]:
+def _vendor_detail(link: Link) -> dict[str, str]:
+    """Return the vendor of a link as a detail of the audit, if the link has a vendor."""
     return {} if link.vendor_id is None else {"vendor_id": link.vendor_id}

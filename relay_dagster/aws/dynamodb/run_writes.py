@@ -20,7 +20,7 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import Kind, due_place, run_count_key
+from relay_dagster.aws.dynamodb.schema import Kind, due_partition, run_count_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, Condition, Table, Write
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
 from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate
@@ -82,7 +82,7 @@ def to_item(record: RunRecord) -> codec.Item:
         plain[schema.LISTED_TENANT] = record.tenant_id
         plain[schema.LISTED_STATUS] = record.status.value
     if record.due_queue is not None:
-        plain[schema.DUE_SHARD] = due_place(record.due_queue, record.run_id)
+        plain[schema.DUE_SHARD] = due_partition(record.due_queue, record.run_id)
     return codec.marshal(plain)
 
 
@@ -96,7 +96,9 @@ def to_results(item: Mapping[str, Any]) -> tuple[VendorResult, ...]:
 
 def feed_item(feed: FeedPointer) -> codec.Item:
     """Return a feed pointer's item."""
-    place = None if feed.due_at is None else due_place(schema.PUBLISHED, feed.tenant_id)
+    place = (
+        None if feed.due_at is None else due_partition(schema.PUBLISHED, feed.tenant_id)
+    )
     return _FEEDS.item(Kind.FEED.key(feed.tenant_id), feed, **{schema.DUE_SHARD: place})
 
 
@@ -109,7 +111,7 @@ def to_lock(tenant_id: str, item: Mapping[str, Any] | None) -> TenantLock:
         holder=plain.get("holder"),
         waiters=tuple(each.rpartition("#")[2] for each in waiters),
         consecutive_failures=int(plain.get("consecutive_failures", 0)),
-        served_at=codec.of_plain(datetime | None, plain.get("served_at")),
+        served_at=codec.from_plain(datetime | None, plain.get("served_at")),
     )
 
 

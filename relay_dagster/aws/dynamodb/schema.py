@@ -1,21 +1,24 @@
-"""How the DynamoDB tables are laid out: keys, indexes, and the definitions to create them from.
+"""Defines the layout of the DynamoDB tables: keys, indexes, and table definitions.
 
-Each table has one key, ``pk``, whose beginning says what an item is: `Kind`.
+Every table has a single key, ``pk``. It begins with the kind of the item, a `Kind`.
 
-* runs table. Indexes: a tenant's runs (and, as if they were other tenants', its events and its
-  pulls), all runs, and those of a status by time, and by when they are due the runs that are not
-  settled yet, the triggers, the pulls and the events that are not delivered yet (sparse, in
-  shards).
-* tenants table. Indexes: tenants by the time their first config was stored, deletions by when they
-  are due, and pauses; a tenant's items.
-* audit table: an entry by its id, which sorts by time. Indexes: a tenant's entries, all entries,
-  and those of an action.
+* The runs table has indexes for the runs of a tenant, for all runs, and for the runs with
+  a status, each by time. The events and the pulls of a tenant are listed in the first of
+  these, under names of their own. Another index lists what is due, by the instant: runs
+  that are not settled, triggers, pulls, and events that are not delivered. It is sparse
+  and divided into shards.
+* The tenants table has an index that lists tenants by the time of their first config,
+  deletions by the instant at which they are due, and pauses. Another lists the items of a
+  tenant.
+* The audit table has an entry under its id, which sorts by time, and indexes for the
+  entries of a tenant, for all entries, and for the entries with an action.
 
-Every item has its ``schema``, the number of the shape in which it was first stored. It is 1 for
-all of this release; a release that needs to tell shapes apart raises it. No reader asks for it
-yet, and a greater one stays in an item that is written again.
+Every item has ``schema``, the number of the layout in which it was first stored. The
+number is 1 in this release. A release that has to tell layouts apart raises it. Nothing
+reads it yet, and writing an item again never lowers it.
 
-Indexes hold keys alone: whoever finds a thing by one reads it again, consistently.
+The indexes hold keys and little else, and they lag. Code that finds an item through an
+index reads the item again, consistently.
 """
 
 import zlib
@@ -25,7 +28,8 @@ from enum import StrEnum
 from typing import Any
 
 KEY = "pk"
-SCHEMA, SCHEMA_NUMBER = "schema", 1
+SCHEMA = "schema"
+SCHEMA_NUMBER = 1
 EXPIRY = "expires_at"
 
 BY_TENANT = "runs_by_tenant"
@@ -49,65 +53,70 @@ AUDIT_BY_TIME = "audit_by_time"
 AUDIT_BY_ACTION = "audit_by_action"
 ACTION = "action"
 
-# Constant partition keys: these indexes are one list each.
+# Constant partition keys, for indexes that are one list each
 ALL_RUNS = "run"
 ALL_TENANTS = "tenant"
 ALL_DELETIONS = "deletion"
 ALL_PAUSES = "pause"
 ALL_ENTRIES = "entry"
 
-# Queues of the due index: of feed pointers whose publications are not all reported, of events whose
-# deliveries are not over, of pulls. `DueQueue` and `TriggerQueue` have the others.
-PUBLISHED, EVENT, PULL = "published", "event", "pull"
+# Queues of the due index. `DueQueue` and `TriggerQueue` have the others.
+PUBLISHED = "published"  # feed pointers with publications that are not reported yet
+EVENT = "event"  # events with deliveries that are not over yet
+PULL = "pull"
+
 SHARDS = 4
-"""Of each queue of the due index: one partition of DynamoDB takes a thousand writes a second."""
+"""The number of shards of each queue in the due index.
+
+One partition of DynamoDB takes a thousand writes a second.
+"""
 
 
 class Kind(StrEnum):
-    """The kind of an item, with which its key begins; the names that identify it follow."""
+    """The kind of an item. An item's key is its kind and the names that identify it."""
 
-    # Of the runs table
+    # In the runs table
     RUN = "RUN"
-    GONE = "GONE"  # a run whose record was deleted in its time
+    GONE = "GONE"  # a mark that a run existed whose record has expired
     LOCK = "LOCK"
-    FEED = "FEED"  # the feed pointer
-    IDEMPOTENCY = "IDEMP"  # by the digest of a caller's key
+    FEED = "FEED"  # a feed pointer
+    IDEMPOTENCY = "IDEMP"  # a caller's idempotency key, by its digest
     HEARTBEAT = "BEAT"
-    RUN_COUNT = "RUNS"  # how many runs a tenant's callers made in an hour
-    LINK_COUNT = "LINKS"  # how many upload links they made on a day
-    TRIGGER = "TRIGGER"  # what a tenant's triggers wait for
-    PULL = "PULL"  # what was pulled last of a vendor, and when the next pull is due
-    RESULTS = "RESULTS"  # of each vendor, in a tenant's last run of all vendors
-    EVENT = "EVENT"  # for webhooks, with its deliveries
-    # Of the tenants table
-    TENANT = "TENANT"  # the latest version
+    RUN_COUNT = "RUNS"  # the number of runs that a tenant's callers made in an hour
+    LINK_COUNT = "LINKS"  # the number of upload links that they made on a day
+    TRIGGER = "TRIGGER"  # the state of a tenant's triggers
+    PULL = "PULL"  # a vendor's last pulled file, and the time of the next pull
+    RESULTS = "RESULTS"  # each vendor's result in a tenant's last run of all vendors
+    EVENT = "EVENT"  # an event for webhooks, with its deliveries
+    # In the tenants table
+    TENANT = "TENANT"  # a tenant's latest version of its config
     CONFIG = "CONFIG"
-    NAME = "NAME"  # a tenant's id in small letters: whose it is
+    NAME = "NAME"  # a tenant's id in lower case, and the tenant that has it
     API_KEY = "KEY"  # a tenant's API key, as a digest
-    API_KEYS = "KEYS"  # the ids of them
-    LINK = "LINK"  # as a digest
-    SECRET = "SECRET"  # noqa: S105 - what is shown of one
-    SESSION = "SESSION"  # somebody who has signed in to the page
-    OVERRIDES = "OVERRIDES"  # which version of them is in force, and where that lies
-    WEBHOOKS = "WEBHOOKS"  # all of a tenant's, with their secrets
-    PAUSE = "PAUSE"  # without a name: of all tenants
-    DELETION = "DELETION"  # how far it is; in the end the tombstone
+    API_KEYS = "KEYS"  # the ids of a tenant's API keys
+    LINK = "LINK"  # a link, as a digest
+    SECRET = "SECRET"  # noqa: S105 - this is the prefix of a key, not a secret
+    SESSION = "SESSION"  # a session of a person who has signed in to the pages
+    OVERRIDES = "OVERRIDES"  # the version of the overrides that is in force
+    WEBHOOKS = "WEBHOOKS"  # all webhooks of a tenant, with their secrets
+    PAUSE = "PAUSE"  # a pause; one without a name is of all tenants
+    DELETION = "DELETION"  # the progress of a deletion; in the end its tombstone
     # Partitions of the index of runs by tenant
-    HIDDEN = "HIDDEN"  # runs that nobody is shown
+    HIDDEN = "HIDDEN"  # runs that are shown to nobody
     EVENTS = "EVENTS"
     PULLS = "PULLS"
 
     def key(self, *names: object) -> str:
-        """Return the key of the item of these names."""
+        """Return the key of the item that the names identify."""
         return "#".join((self.value, *map(str, names)))
 
     def name_in(self, row: Mapping[str, Any]) -> str:
-        """Return the names that identify an item, by its row or its plain attributes."""
+        """Return the names that identify an item, from its plain attributes."""
         return str(row[KEY]).removeprefix(f"{self.value}#")
 
 
 def run_count_key(tenant_id: str, hour: datetime) -> str:
-    """Return the key of the count of runs that a tenant's callers made in an hour."""
+    """Return the key of the number of runs that a tenant's callers made in an hour."""
     return Kind.RUN_COUNT.key(tenant_id, f"{hour:%Y-%m-%dT%H}")
 
 
@@ -117,49 +126,55 @@ def config_key(tenant_id: str, version: int) -> str:
 
 
 def due_shard(queue: str, shard: int) -> str:
-    """Return the partition of a shard of a queue in the due index."""
+    """Return the partition key of a shard of a queue in the due index."""
     return f"{queue}#{shard}"
 
 
-def due_place(queue: str, name: str) -> str:
-    """Return the partition of a named item of a queue in the due index."""
+def due_partition(queue: str, name: str) -> str:
+    """Return the partition key of a named item of a queue in the due index."""
     return due_shard(queue, zlib.crc32(name.encode()) % SHARDS)
 
 
 def runs_table(name: str) -> dict[str, Any]:
     """Return the arguments of CreateTable for the runs table."""
-    return _table(
-        name,
+    indexes = [
         _index(BY_TENANT, LISTED_TENANT, REQUESTED_KEY, "status"),
         _index(BY_TIME, LISTED, REQUESTED_KEY),
         _index(BY_STATUS, LISTED_STATUS, REQUESTED_KEY),
         _index(DUE, DUE_SHARD, DUE_AT),
-    )
+    ]
+    return _table(name, indexes)
 
 
 def tenants_table(name: str) -> dict[str, Any]:
     """Return the arguments of CreateTable for the tenants table."""
-    return _table(
-        name,
+    indexes = [
         _index(TENANTS_BY_CREATION, LISTED, CREATED_KEY),
         _index(BY_OWNER, OWNER, KEY),
-    )
+    ]
+    return _table(name, indexes)
 
 
 def audit_table(name: str) -> dict[str, Any]:
     """Return the arguments of CreateTable for the audit table."""
-    return _table(
-        name,
+    indexes = [
         _index(AUDIT_BY_TENANT, OWNER, KEY, ACTION),
         _index(AUDIT_BY_TIME, LISTED, KEY),
         _index(AUDIT_BY_ACTION, ACTION, KEY),
-    )
+    ]
+    return _table(name, indexes)
 
 
-def _index(name: str, hash_key: str, range_key: str, *also: str) -> dict[str, Any]:
+def _index(
+    name: str, hash_key: str, range_key: str, *attributes: str
+) -> dict[str, Any]:
+    """Return an index of the keys, and of more attributes where there are some."""
     projection: dict[str, Any] = {"ProjectionType": "KEYS_ONLY"}
-    if also:
-        projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(also)}
+    if attributes:
+        projection = {
+            "ProjectionType": "INCLUDE",
+            "NonKeyAttributes": list(attributes),
+        }
     return {
         "IndexName": name,
         "KeySchema": [
@@ -170,15 +185,18 @@ def _index(name: str, hash_key: str, range_key: str, *also: str) -> dict[str, An
     }
 
 
-def _table(name: str, *indexes: dict[str, Any]) -> dict[str, Any]:
-    names = {key["AttributeName"] for index in indexes for key in index["KeySchema"]}
+def _table(name: str, indexes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the definition of a table, all of whose keys are text."""
+    key_attributes = {KEY}
+    for index in indexes:
+        key_attributes.update(key["AttributeName"] for key in index["KeySchema"])
     return {
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
         "KeySchema": [{"AttributeName": KEY, "KeyType": "HASH"}],
         "AttributeDefinitions": [
-            {"AttributeName": each, "AttributeType": "S"}
-            for each in sorted({KEY, *names})
+            {"AttributeName": attribute, "AttributeType": "S"}
+            for attribute in sorted(key_attributes)
         ],
-        "GlobalSecondaryIndexes": list(indexes),
+        "GlobalSecondaryIndexes": indexes,
     }

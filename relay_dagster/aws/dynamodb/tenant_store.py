@@ -1,49 +1,44 @@
-"""The tenants table: each tenant's configs, and the pauses of run creation.
+"""Stores tenants' configs and the pauses of run creation, in the tenants table.
 
-Every version of a config is kept as it was stored; two writers at once never share one. Whether a
-text is a valid config is not asked when it is stored. A pause is ``PAUSE#<tenant_id>``, of all
-``PAUSE#``; what it stops is decided in ``ledger/submission.py``.
+Every version of a config is kept as it was written, and two simultaneous writers never
+get the same version number. The store does not check that a text is a valid config. A
+pause of one tenant is ``PAUSE#<tenant_id>``, a pause of all tenants is ``PAUSE#``.
+``ledger/submission.py`` decides what a pause stops.
 """
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from relay_core.config import TenantConfig, load_stored_config
 from relay_core.config.json_patch import changed_paths
 from relay_core.domain.errors import ConfigTooLargeError, RelayError
 from relay_dagster.aws.dynamodb import codec, schema
-from relay_dagster.aws.dynamodb.codec import Codec, by_time
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.schema import Kind, config_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, Write
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
-from relay_dagster.runs.errors import (
-    QuotaExceededError,
-    TenantExistsError,
-    UnknownTenantError,
-    VersionMismatchError,
-)
+from relay_dagster.runs import errors
 from relay_dagster.runs.ports import Pause
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 
-# DynamoDB's limit for an item is 400 KiB, the other attributes included.
+# An item of DynamoDB has at most 400 KiB, with its other attributes.
 MAX_CONFIG_BYTES = 390_000
-# Each lost one means that another writer of this tenant got through.
-_TRIES = 30
-_MAX_PATHS = 100
-_PARSED_BYTES = 2 << 20  # of JSON text; what is parsed takes about 15 times as much
-_PAUSES = Codec(kind=Pause, in_key="tenant_id")
+# Every lost attempt means that another writer of the same tenant has succeeded.
+_MAX_WRITE_ATTEMPTS = 30
+_MAX_AUDITED_PATHS = 100
+# Characters of JSON text; a parsed config takes about 15 times as much memory.
+_MAX_PARSED_CHARACTERS = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class StoredConfig:
-    """One version of a tenant's config: the JSON text as it was stored, and when.
+    """One version of a tenant's config, as the JSON text that was stored.
 
-    The instant tells a deleted tenant's version from that of a new one with its id.
+    A tenant can be deleted and created again with the same id. The instant tells the two
+    tenants' versions apart.
     """
 
     tenant_id: str
@@ -52,110 +47,173 @@ class StoredConfig:
     stored_at: datetime
 
 
-class ParsedConfigs:
-    """Parses stored configs, and keeps the last, ``max_bytes`` of text, for many threads."""
+_CONFIGS = codec.Codec(kind=StoredConfig)
+_PAUSES = codec.Codec(kind=Pause, in_key="tenant_id")
 
-    def __init__(self, max_bytes: int = _PARSED_BYTES) -> None:
-        self._max_bytes = max_bytes
+
+@dataclass(frozen=True, slots=True)
+class _ParseResult:
+    """The config of a stored text, or the error for which it no longer takes effect."""
+
+    outcome: TenantConfig | RelayError
+    text_length: int
+
+    @classmethod
+    def of_text(cls, text: str) -> "_ParseResult":
+        """Return the result of parsing a text."""
+        try:
+            return cls(load_stored_config(text), len(text))
+        except RelayError as error:
+            return cls(error.with_traceback(None), len(text))
+
+
+class ParsedConfigs:
+    """Parses stored configs and caches those that were used last, for many threads."""
+
+    def __init__(self, max_characters: int = _MAX_PARSED_CHARACTERS) -> None:
+        """Limit the cached configs by the length of all their texts."""
+        self._max_characters = max_characters
         self._lock = threading.Lock()
-        self._kept: OrderedDict[object, tuple[int, TenantConfig | RelayError]] = (
-            OrderedDict()
-        )
-        self._bytes = 0
+        self._results: OrderedDict[object, _ParseResult] = OrderedDict()
+        self._characters = 0
 
     def of(self, stored: StoredConfig) -> TenantConfig:
-        """Return a stored config as it takes effect; `RelayError` where it no longer can."""
+        """Return a stored config as it takes effect.
+
+        Raises:
+            RelayError: The config no longer takes effect.
+        """
         key = (stored.tenant_id, stored.version, stored.stored_at)
+        result = self._cached(key)
+        if result is None:
+            result = _ParseResult.of_text(stored.text)
+            self._cache(key, result)
+        if isinstance(result.outcome, RelayError):
+            raise result.outcome.with_traceback(None)
+        return result.outcome
+
+    def _cached(self, key: object) -> _ParseResult | None:
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            _, found = self._kept.get(key, (0, None))
-        if found is None:
-            try:
-                found = load_stored_config(stored.text)
-            except RelayError as error:
-                found = error.with_traceback(None)
-            with self._lock:
-                self._bytes += len(stored.text) - self._kept.get(key, (0, None))[0]
-                self._kept[key] = (len(stored.text), found)
-                while self._bytes > self._max_bytes:
-                    self._bytes -= self._kept.popitem(last=False)[1][0]
-        if isinstance(found, RelayError):
-            raise found.with_traceback(None)
-        return found
+            if key in self._results:
+                self._results.move_to_end(key)
+            return self._results.get(key)
+
+    def _cache(self, key: object, result: _ParseResult) -> None:
+        with self._lock:
+            replaced_result = self._results.get(key)
+            if replaced_result is not None:
+                self._characters -= replaced_result.text_length
+            self._results[key] = result
+            self._characters += result.text_length
+            while self._characters > self._max_characters:
+                _, dropped_result = self._results.popitem(last=False)
+                self._characters -= dropped_result.text_length
 
 
 @dataclass(frozen=True, slots=True)
 class DayCount:
-    """How many versions were stored on the day of the last one, ``2026-03-01``; "" before any."""
+    """The number of versions stored on the UTC day of a tenant's latest version.
+
+    The day is an ISO date, or empty before the first version.
+    """
 
     day: str = ""
     versions: int = 0
 
 
-_CONFIGS = codec.Codec(kind=StoredConfig)
+@dataclass(frozen=True, slots=True)
+class _TenantItem:
+    """A tenant's latest version, None for an unknown tenant, and its day's versions."""
+
+    version: int | None
+    day_count: DayCount
+
+
+_TENANTS = codec.Codec(kind=_TenantItem)
+_UNKNOWN_TENANT = _TenantItem(version=None, day_count=DayCount())
+
+
+def accept_any(_previous: StoredConfig) -> None:
+    """Accept that a version follows the previous one, whatever both say."""
 
 
 @dataclass(frozen=True, slots=True)
 class TenantStore:
-    """Configs of tenants. Texts are stored as given; whether they are valid is not known here."""
+    """The configs of tenants. A text is stored as it was given, valid or not."""
 
-    database: Database  # the tables
-    # That a tenant may store in a day, UTC; None for any number
+    # The tables
+    database: Database
+    # The number of versions that a tenant may store in a UTC day; None for no limit
     versions_per_day: int | None = None
-    # Those that were read last
+    # The configs that were used last
     parsed_configs: ParsedConfigs = field(default_factory=ParsedConfigs)
 
-    # --- reads ----------------------------------------------------------------------------------
+    # --- reads ------------------------------------------------------------------------
 
     def latest_version(self, tenant_id: str) -> int | None:
-        """Return the number of the latest version, None for an unknown tenant."""
-        return self._pointer(tenant_id)[0]
+        """Return the number of the latest version, or None for an unknown tenant."""
+        return self._tenant_item(tenant_id).version
 
     def latest(self, tenant_id: str) -> StoredConfig | None:
-        """Return the latest version, None for an unknown tenant."""
+        """Return the latest version, or None for an unknown tenant."""
         version = self.latest_version(tenant_id)
         return None if version is None else self.version(tenant_id, version)
 
     def version(self, tenant_id: str, version: int) -> StoredConfig | None:
-        """Return one version, None where there is none."""
+        """Return one version, or None where there is no such version."""
         return self.database.tenants.read(config_key(tenant_id, version), _CONFIGS.read)
 
     def parsed(self, stored: StoredConfig) -> TenantConfig:
-        """Return a version as it takes effect, parsed once; `RelayError` where it no longer can."""
+        """Return a version as it takes effect; each version is parsed once.
+
+        Raises:
+            RelayError: The config no longer takes effect.
+        """
         return self.parsed_configs.of(stored)
 
     def versions(
         self, tenant_id: str, *, limit: int, before: int | None = None
     ) -> tuple[StoredConfig, ...]:
-        """Return up to ``limit`` (100) versions, the latest first; empty for an unknown tenant.
+        """Return up to ``limit`` versions, the latest first; none for an unknown tenant.
 
-        Old ones are deleted; an index, which lags, is asked only where they left gaps.
+        ``limit`` is at most 100. Versions are numbered without gaps until old ones are
+        deleted. Only then is the index asked for older versions, because it lags.
         """
-        latest = self.latest_version(tenant_id) or 0
-        newest = latest if before is None else min(latest, before - 1)
-        keys = [
-            config_key(tenant_id, each)
-            for each in range(newest, max(newest - limit, 0), -1)
-        ]
-        found = [*self.database.tenants.read_all(keys, _CONFIGS.read)]
-        if len(found) < len(keys):
-            start = codec.marshal({schema.KEY: keys[-1], schema.OWNER: tenant_id})
-            prefix = Kind.CONFIG.key(tenant_id, "")
-            older, _ = self.database.owned_page(
-                tenant_id, prefix, limit, start, forward=False
-            )
-            found += self.database.tenants.read_all(older, _CONFIGS.read)
-        return tuple(found[:limit])
+        newest = self.latest_version(tenant_id) or 0
+        if before is not None:
+            newest = min(newest, before - 1)
+        numbers = range(newest, max(newest - limit, 0), -1)
+        keys = [config_key(tenant_id, number) for number in numbers]
+        configs = list(self.database.tenants.read_all(keys, _CONFIGS.read))
+        if len(configs) < len(keys):
+            configs += self._versions_before(keys[-1], tenant_id, limit)
+        return tuple(configs[:limit])
+
+    def _versions_before(
+        self, key: str, tenant_id: str, limit: int
+    ) -> list[StoredConfig]:
+        """Return up to ``limit`` versions before the one with the key, by the index."""
+        start = codec.marshal({schema.KEY: key, schema.OWNER: tenant_id})
+        prefix = Kind.CONFIG.key(tenant_id, "")
+        older_keys, _ = self.database.owned_page(
+            tenant_id, prefix, limit, start, forward=False
+        )
+        return list(self.database.tenants.read_all(older_keys, _CONFIGS.read))
+
+    # --- writes -----------------------------------------------------------------------
 
     def create(
         self, tenant_id: str, text: str, *, origin: Origin = SYSTEM
     ) -> StoredConfig:
-        """Store a new tenant's first config; `TenantExistsError` where it has one."""
+        """Store the first config of a new tenant.
+
+        Raises:
+            TenantExistsError: The tenant already exists.
+        """
         try:
-            return self._write(tenant_id, text, None, DayCount(), origin)
+            return self._write(tenant_id, text, _UNKNOWN_TENANT, origin)
         except ConditionsFailedError as error:
-            raise TenantExistsError(tenant_id) from error
+            raise errors.TenantExistsError(tenant_id) from error
 
     def put(
         self,
@@ -165,120 +223,111 @@ class TenantStore:
         if_match: int | None = None,
         may_create: bool = True,
         origin: Origin = SYSTEM,
-        judge: Callable[[StoredConfig], None] = lambda before: None,
+        judge: Callable[[StoredConfig], None] = accept_any,
     ) -> StoredConfig:
-        """Store the next version; of two writers at once the second gets the version after.
+        """Store the next version. Of two simultaneous writers, one gets the version after.
 
-        With ``if_match`` only after that version, or `VersionMismatchError`; where it may not
-        create a tenant, `UnknownTenantError`. ``judge`` raises where the text must not follow the
-        version that it would. `TenantExistsError` where another's id differs in case alone;
-        `QuotaExceededError` where the tenant has had its versions of today.
+        ``judge`` is given the previous version, and raises where the text must not
+        follow it.
+
+        Raises:
+            VersionMismatchError: ``if_match`` is not the latest version.
+            UnknownTenantError: The tenant is unknown, and ``may_create`` is False.
+            TenantExistsError: Another tenant's id differs in upper and lower case only.
+            QuotaExceededError: The tenant has stored as many versions today as it may.
         """
 
         def try_once() -> StoredConfig:
-            latest, stored = self._pointer(tenant_id)
-            if if_match is not None and latest != if_match:
-                raise VersionMismatchError(tenant_id, if_match, latest)
-            if latest is None and not may_create:
-                raise UnknownTenantError(tenant_id)
-            return self._write(tenant_id, text, latest, stored, origin, judge)
+            current = self._tenant_item(tenant_id)
+            if if_match is not None and current.version != if_match:
+                raise errors.VersionMismatchError(tenant_id, if_match, current.version)
+            if current.version is None and not may_create:
+                raise errors.UnknownTenantError(tenant_id)
+            return self._write(tenant_id, text, current, origin, judge)
 
         return self.database.until_it_holds(
-            try_once, "put config", f"tenant {tenant_id}", tries=_TRIES
+            try_once, "put config", f"tenant {tenant_id}", tries=_MAX_WRITE_ATTEMPTS
         )
 
-    # --- lists, of an index that lags ------------------------------------------------------------
-
-    def created_since(self, instant: datetime | None) -> list[str]:
-        """Return tenants created since an instant, or ever, the oldest first."""
-        # A key condition takes no empty text; a space sorts before every instant.
-        bound = (
-            schema.CREATED_KEY,
-            ">=",
-            codec.instant_text(instant) if instant else " ",
-        )
-        rows = self.database.tenants.partition(
-            schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_TENANTS), bound
-        )
-        return [str(row[schema.CREATED_KEY]).partition("#")[2] for row in rows]
-
-    def all_tenant_ids(self) -> list[str]:
-        """Return every tenant, in the order in which they came to be."""
-        return self.created_since(None)
-
-    def _pointer(self, tenant_id: str) -> tuple[int | None, DayCount]:
-        """Return the latest version, and how many were stored on its day."""
-
-        def read(item: Mapping[str, Any]) -> tuple[int, DayCount]:
-            plain = codec.unmarshal(item)
-            return int(plain["version"]), codec.of_plain(DayCount, plain["day_count"])
-
-        return self.database.tenants.read(Kind.TENANT.key(tenant_id), read) or (
-            None,
-            DayCount(),
-        )
+    def _tenant_item(self, tenant_id: str) -> _TenantItem:
+        key = Kind.TENANT.key(tenant_id)
+        return self.database.tenants.read(key, _TENANTS.read) or _UNKNOWN_TENANT
 
     def _write(
         self,
         tenant_id: str,
         text: str,
-        latest: int | None,
-        stored: DayCount,
+        current: _TenantItem,
         origin: Origin,
-        judge: Callable[[StoredConfig], None] = lambda before: None,
+        judge: Callable[[StoredConfig], None] = accept_any,
     ) -> StoredConfig:
+        """Store the version after the current one, if it still is the current one."""
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MAX_CONFIG_BYTES:
             raise ConfigTooLargeError(size, MAX_CONFIG_BYTES)
-        instant = self.database.clock()
-        # A tenant's versions follow one another, so the count is right.
-        day, most = instant.astimezone(UTC).date().isoformat(), self.versions_per_day
-        count = DayCount(day, stored.versions + 1 if stored.day == day else 1)
-        if most is not None and count.versions > most:
-            left = codec.seconds_left_of_day(instant)
-            raise QuotaExceededError("CONFIG_QUOTA_EXCEEDED", tenant_id, most, left)
-        # The version before, which no writer changes.
-        before = None if latest is None else self.version(tenant_id, latest)
-        if before is not None:
-            judge(before)
-        version = (latest or 0) + 1
-        config = StoredConfig(tenant_id, version, text, instant)
+        now = self.database.clock()
+        day_count = self._counted(tenant_id, current.day_count, now)
+        previous = None
+        if current.version is not None:
+            previous = self.version(tenant_id, current.version)
+        if previous is not None:
+            judge(previous)
+        version = (current.version or 0) + 1
+        config = StoredConfig(tenant_id, version, text, now)
         item = _CONFIGS.item(config_key(tenant_id, version), config)
-        writes = [
-            self.database.tenants.new("text", item),
-            *self._pointer_writes(
-                tenant_id, latest, count, codec.instant_text(instant)
-            ),
-            self.database.audit_write(_entry(config, before, origin)),
-            triggers_due_now(self.database.runs, tenant_id, instant),
-        ]
         try:
-            self.database.transact_while_active(tenant_id, *writes)
+            self.database.transact_while_active(
+                tenant_id,
+                self.database.tenants.new("text", item),
+                *self._tenant_writes(config, day_count),
+                self.database.audit_write(_audit_entry(config, previous, origin)),
+                triggers_due_now(self.database.runs, tenant_id, now),
+            )
         except ConditionsFailedError as error:
             if "name" in error.items:
-                raise TenantExistsError(tenant_id) from error
+                raise errors.TenantExistsError(tenant_id) from error
             raise
         return config
 
-    def _pointer_writes(
-        self, tenant_id: str, latest: int | None, count: DayCount, now: str
-    ) -> list[Write]:
-        """Return the writes by which a version becomes the latest; the first takes the name too."""
-        table, day_count = self.database.tenants, asdict(count)
-        pointer = {schema.KEY: Kind.TENANT.key(tenant_id), "day_count": day_count}
-        if latest is not None:
-            item = codec.marshal({**pointer, "version": latest + 1, "updated_at": now})
-            return [
-                table.update("tenant", item, item, "version = :latest", latest=latest)
-            ]
-        first = {
-            **pointer,
-            "tenant_id": tenant_id,
-            "version": 1,
-            "created_at": now,
-            schema.LISTED: schema.ALL_TENANTS,
-            schema.CREATED_KEY: f"{now}#{tenant_id}",
+    def _counted(self, tenant_id: str, latest: DayCount, now: datetime) -> DayCount:
+        """Return the count of today with one more version.
+
+        A tenant's versions are written one after another, so no version is missed.
+        """
+        today = now.astimezone(UTC).date().isoformat()
+        versions = latest.versions + 1 if latest.day == today else 1
+        limit = self.versions_per_day
+        if limit is not None and versions > limit:
+            wait_seconds = codec.seconds_left_of_day(now)
+            raise errors.QuotaExceededError(
+                "CONFIG_QUOTA_EXCEEDED", tenant_id, limit, wait_seconds
+            )
+        return DayCount(today, versions)
+
+    def _tenant_writes(self, config: StoredConfig, day_count: DayCount) -> list[Write]:
+        """Return the writes that make a version the latest; the first reserves the name."""
+        table = self.database.tenants
+        tenant_id = config.tenant_id
+        stored_at = codec.instant_text(config.stored_at)
+        tenant = {
+            schema.KEY: Kind.TENANT.key(tenant_id),
+            "version": config.version,
+            "day_count": asdict(day_count),
         }
+        if config.version > 1:
+            item = codec.marshal({**tenant, "updated_at": stored_at})
+            is_latest = "version = :latest"
+            latest = config.version - 1
+            return [table.update("tenant", item, item, is_latest, latest=latest)]
+        new_item = codec.marshal(
+            {
+                **tenant,
+                "tenant_id": tenant_id,
+                "created_at": stored_at,
+                schema.LISTED: schema.ALL_TENANTS,
+                schema.CREATED_KEY: f"{stored_at}#{tenant_id}",
+            }
+        )
         name = table.write(
             "name",
             "Update",
@@ -287,50 +336,80 @@ class TenantStore:
             "attribute_not_exists(tenant_id) OR tenant_id = :tenant",
             tenant=tenant_id,
         )
-        return [table.new("tenant", codec.marshal(first)), name]
+        return [table.new("tenant", new_item), name]
+
+    # --- lists, by an index that lags -------------------------------------------------
+
+    def created_since(self, instant: datetime | None) -> list[str]:
+        """Return the tenants created since an instant, or all, the oldest first."""
+        # The value of a condition is never empty; a space sorts before every instant.
+        earliest = codec.instant_text(instant) if instant else " "
+        rows = self.database.tenants.partition(
+            schema.TENANTS_BY_CREATION,
+            (schema.LISTED, schema.ALL_TENANTS),
+            (schema.CREATED_KEY, ">=", earliest),
+        )
+        return [str(row[schema.CREATED_KEY]).partition("#")[2] for row in rows]
+
+    def all_tenant_ids(self) -> list[str]:
+        """Return all tenants in the order in which they were created."""
+        return self.created_since(None)
 
 
-def _entry(
-    config: StoredConfig, before: StoredConfig | None, origin: Origin
+def _audit_entry(
+    config: StoredConfig, previous: StoredConfig | None, origin: Origin
 ) -> AuditEntry:
-    """Return the audit's entry of a version; ``before`` is the one before, None for none."""
-    whose, now = (config.tenant_id, config.tenant_id), config.stored_at
+    """Return the audit's entry of a version; ``previous`` is None before the first."""
+    tenant_id = config.tenant_id
     if config.version == 1:
-        return origin.entry(Action.TENANT_CREATED, *whose, now, config_version=1)
-    paths: Sequence[str] = changed_paths(
-        "" if before is None else before.text, config.text
-    )
+        return origin.entry(
+            Action.TENANT_CREATED,
+            tenant_id,
+            tenant_id,
+            config.stored_at,
+            config_version=1,
+        )
+    previous_text = "" if previous is None else previous.text
+    paths = changed_paths(previous_text, config.text)
     return origin.entry(
         Action.CONFIG_PUT,
-        *whose,
-        now,
+        tenant_id,
+        tenant_id,
+        config.stored_at,
         config_version_before=config.version - 1,
         config_version_after=config.version,
         changed_count=len(paths),
-        changed_paths=paths[:_MAX_PATHS],
+        changed_paths=paths[:_MAX_AUDITED_PATHS],
     )
 
 
 @dataclass(frozen=True, slots=True)
 class PauseStore:
-    """Pauses that are in force."""
+    """The pauses that are in force."""
 
     database: Database
 
     def of(self, tenant_id: str) -> Pause | None:
-        """Return the pause that stops a tenant's runs, that of all first; else None."""
-        keys = [Kind.PAUSE.key(scope) for scope in ("", tenant_id)]
-        found = self.database.tenants.in_order(keys)
-        return self.database.tenants.parse(found[0], _PAUSES.read) if found else None
+        """Return the pause that stops a tenant's runs, or None where there is none.
+
+        The pause of all tenants comes before the tenant's own.
+        """
+        table = self.database.tenants
+        items = table.in_order([Kind.PAUSE.key(""), Kind.PAUSE.key(tenant_id)])
+        return table.parse(items[0], _PAUSES.read) if items else None
 
     def in_force(self) -> list[Pause]:
-        """Return all pauses, that of all tenants first, then by tenant; of an index, which lags."""
+        """Return all pauses, that of all tenants first, then by tenant.
+
+        The index that finds the pauses of single tenants lags.
+        """
         table = self.database.tenants
         rows = table.partition(
             schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_PAUSES)
         )
-        keys = sorted({Kind.PAUSE.key(""), *(str(row[schema.KEY]) for row in rows)})
-        return [*table.read_all(keys, _PAUSES.read)]
+        keys = {str(row[schema.KEY]) for row in rows}
+        keys.add(Kind.PAUSE.key(""))
+        return list(table.read_all(sorted(keys), _PAUSES.read))
 
     def begin(
         self,
@@ -340,19 +419,29 @@ class PauseStore:
         *,
         origin: Origin = SYSTEM,
     ) -> Pause:
-        """Stop new runs, or change the reason; `TenantClosingError` where nothing starts anyway."""
+        """Stop new runs of a tenant, or of all for None, or change the reason for it.
+
+        Raises:
+            TenantClosingError: The tenant is being deleted, so it has no new runs.
+        """
         pause = Pause(tenant_id, reason, self.database.clock(), public_reason)
-        listed = {
+        name = tenant_id or ""
+        index_keys = {
             schema.LISTED: schema.ALL_PAUSES,
-            schema.CREATED_KEY: by_time(pause.paused_at, tenant_id or ""),
+            schema.CREATED_KEY: codec.by_time(pause.paused_at, name),
         }
-        item = _PAUSES.item(Kind.PAUSE.key(tenant_id or ""), pause, **listed)
-        details = {"reason": reason, "public_reason": public_reason}
-        paused = Action.RUNS_PAUSED
+        item = _PAUSES.item(Kind.PAUSE.key(name), pause, **index_keys)
         self.database.transact_while_active(
             tenant_id,
             self.database.tenants.update("pause", item, _PAUSES.names | item.keys()),
-            self.database.audited(origin, paused, tenant_id, tenant_id, **details),
+            self.database.audited(
+                origin,
+                Action.RUNS_PAUSED,
+                tenant_id,
+                tenant_id,
+                reason=reason,
+                public_reason=public_reason,
+            ),
         )
         return pause
 
@@ -363,10 +452,11 @@ class PauseStore:
         *,
         origin: Origin = SYSTEM,
     ) -> None:
-        """Let new runs in again; a pause of the other scope stays in force."""
-        key, resumed = Kind.PAUSE.key(tenant_id or ""), Action.RUNS_RESUMED
-        # Where there was none, nothing is done
+        """Allow new runs again, if there is a pause; one of the other scope stays."""
+        key = Kind.PAUSE.key(tenant_id or "")
         self.database.carry_out(
             self.database.tenants.write("pause", "Delete", key, condition=IS_THERE),
-            self.database.audited(origin, resumed, tenant_id, tenant_id, reason=reason),
+            self.database.audited(
+                origin, Action.RUNS_RESUMED, tenant_id, tenant_id, reason=reason
+            ),
         )

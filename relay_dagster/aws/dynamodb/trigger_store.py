@@ -19,7 +19,7 @@ from relay_dagster.aws.dynamodb.codec import (
     unmarshal,
 )
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import Kind, due_place
+from relay_dagster.aws.dynamodb.schema import Kind, due_partition
 from relay_dagster.aws.dynamodb.table import Table, Write
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
 from relay_dagster.tenants.audit import AuditEntry
@@ -78,7 +78,7 @@ def triggers_due_now(table: Table, tenant_id: str, now: datetime) -> Write:
         "Update",
         Kind.TRIGGER.key(tenant_id),
         f"SET {schema.DUE_SHARD} = :shard, {schema.DUE_AT} = :now ADD revision :one",
-        shard=due_place(TriggerQueue.DUE, tenant_id),
+        shard=due_partition(TriggerQueue.DUE, tenant_id),
         now=instant_text(now),
         one=1,
     )
@@ -89,7 +89,9 @@ def _written(before: TriggerState, after: TriggerState) -> TriggerState:
 
 
 def _to_item(state: TriggerState) -> Item:
-    place = None if state.due_at is None else due_place(state.queue, state.tenant_id)
+    place = (
+        None if state.due_at is None else due_partition(state.queue, state.tenant_id)
+    )
     return _TRIGGERS.item(
         Kind.TRIGGER.key(state.tenant_id), state, **{schema.DUE_SHARD: place}
     )
@@ -182,7 +184,7 @@ def _pull_item(state: PullState) -> Item:
     more = {
         schema.LISTED_TENANT: Kind.PULLS.key(state.tenant_id),
         schema.REQUESTED_KEY: state.vendor_id,
-        schema.DUE_SHARD: due_place(
+        schema.DUE_SHARD: due_partition(
             schema.PULL, f"{state.tenant_id}#{state.vendor_id}"
         ),
     }

@@ -15,7 +15,7 @@ from typing import Any
 
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import Kind, due_place
+from relay_dagster.aws.dynamodb.schema import Kind, due_partition
 from relay_dagster.aws.dynamodb.table import (
     UNREADABLE_AGAIN,
     BadCursorError,
@@ -214,7 +214,7 @@ class WebhookStore:
         readable = []
         for each in documents:
             try:
-                readable.append(codec.of_plain(Webhook, each))
+                readable.append(codec.from_plain(Webhook, each))
             except Exception as error:  # noqa: BLE001 - whatever another release has written
                 self.database.tenants.report_unreadable(item or {}, error)
         return _Stored(
@@ -242,8 +242,8 @@ def _read_deliveries(_: Any, text: str) -> dict[str, Delivery]:
     return {
         webhook_id: Delivery(
             webhook_id,
-            tuple(codec.of_row(DeliveryAttempt, row) for row in each["attempts"]),
-            codec.of_plain(datetime | None, each["next_attempt_at"]),
+            tuple(codec.from_row(DeliveryAttempt, row) for row in each["attempts"]),
+            codec.from_plain(datetime | None, each["next_attempt_at"]),
         )
         for webhook_id, each in json.loads(text).items()
     }
@@ -270,5 +270,5 @@ def _to_item(event: Event) -> codec.Item:
         schema.EXPIRY: codec.epoch_seconds(event.occurred_at + EVENT_LIFE),
     }
     if event.due_at is not None:
-        more[schema.DUE_SHARD] = due_place(schema.EVENT, event.event_id)
+        more[schema.DUE_SHARD] = due_partition(schema.EVENT, event.event_id)
     return _EVENTS.item(Kind.EVENT.key(event.event_id), event, **more)
