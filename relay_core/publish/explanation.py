@@ -1,481 +1,294 @@
-"""Why a SKU's row of a run's feed is what it is, from the files that the run has left.
+"""The explanation of a SKU: why its row of a run's feed is what it is.
 
-The SKU's rows are read from work files that are sorted by SKU, a few parts of each. They are ranked
-and priced by the steps of the merge (`Merge`) and of the pricing, which are not written a second
-time here: its offers by rank, what each lost on, its price by steps. Then they become JSON.
+Everything is read from the files that the run has left: the SKU's valid and rejected
+rows, its row of the feed, and the config, statuses and overrides that applied.
 """
 
 import json
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import accumulate, groupby
-from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from relay_core.columnar import sorted_file
-from relay_core.columnar.csv_text import cents_text, instant_text, money_text
-from relay_core.columnar.text import Bools, Ints, Rows, flags_of, integers_of
+from relay_core.columnar import csv_text, sorted_file
+from relay_core.columnar.text import integers_of
 from relay_core.config import Override, TenantConfig, load_overrides, load_stored_config
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import VendorStatus
-from relay_core.domain.errors import ArtifactsExpiredError, SkuNotFoundError
+from relay_core.domain.errors import SkuNotFoundError
 from relay_core.merge.best_offer import Merge
-from relay_core.merge.criteria import (
-    DUPLICATE,
-    LEFT_OUT,
-    OVERRIDDEN,
-    TIE_BREAKERS,
-    Criterion,
-    landed_costs,
-)
-from relay_core.merge.price_explanation import PriceStep, explain_price
-from relay_core.merge.price_rules import NO_RULE, rules_of
-from relay_core.merge.pricing import PriceInputs
-from relay_core.merge.vendor_offers import (
-    FED_QUANTITY,
-    VENDOR_RANK,
-    joins_duplicates,
-    own_shipping,
-    without_duplicates,
-)
+from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
 from relay_core.normalize.vendor import REJECTED_BY_SKU, WORK_FILE
+from relay_core.publish import offer_ranking
 from relay_core.publish.feed import fields_of, row_texts
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.quarantine import quarantined_schema
 from relay_core.publish.state import SUSPECT_SINCE
 from relay_core.publish.stored_rows import kept_schema
+from relay_core.publish.work_files import RunFiles, WorkFile, read_sku_rows, size_of
 from relay_core.validation.comparison import SUSPECT_PRICE
 from relay_core.validation.contracts import offer_schema
 
-LANDED_COST = "landed_cost"
-"""The column that says what an offer is compared by as its cost; null without a cost."""
-MAX_OFFERS = 100  # so many offers of a SKU are shown
-MAX_REJECTED = 100  # so many rejected rows of a SKU are shown
+MAX_REJECTED = 100
+"""The number of rejected rows that an explanation shows."""
+# The largest explanation as JSON. Longer ones are cut; their counts stay.
 _MAX_BYTES = (1 << 20) - 1024
-"""An explanation is no longer, as JSON; the rest is cut, and stands in the counts alone."""
 _MAX_CELL_LENGTH = 1000
-_BYTES_AT_ONCE = 8 << 20  # about how many bytes are read at once
-
-
-class RunFiles(Protocol):
-    """The files of a run, where they are to be had."""
-
-    @property
-    def sizes(self) -> Mapping[str, int]:
-        """Return how many bytes each has, by key."""
-
-    def read(
-        self, parts: Sequence[tuple[str, sorted_file.ByteRange]]
-    ) -> Sequence[bytes]:
-        """Return parts of files, megabytes at most; `ArtifactsExpiredError`: a file is gone."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WorkFile:
-    """A work file, sorted by SKU, and the taker of its rows, which come some at a time."""
-
-    key: str
-    schema: pa.Schema
-    take: Callable[[Iterable[pa.Table]], None]
-
-
-def size_of(files: RunFiles, key: str) -> int:
-    """Return how many bytes a file has; `ArtifactsExpiredError` where it is gone."""
-    if key not in files.sizes:
-        raise ArtifactsExpiredError(
-            f"{key.rpartition('/')[2]} of the run is gone, and with it what explains its feed; "
-            "start a new run"
-        )
-    return files.sizes[key]
-
-
-def read_rows(files: RunFiles, sources: Sequence[WorkFile], sku: str) -> None:
-    """Give each source's rows of a SKU to their taker, in order, some megabytes at a time."""
-    for source, parts in groupby(_parts(files, sources, sku), key=itemgetter(0)):
-        source.take(rows for _, rows in parts)
-
-
-def _parts(
-    files: RunFiles, sources: Sequence[WorkFile], sku: str
-) -> Iterator[tuple[WorkFile, pa.Table]]:
-    sizes = {source.key: size_of(files, source.key) for source in sources}
-    tails = files.read(
-        [(key, sorted_file.tail_range(size)) for key, size in sizes.items()]
-    )
-    parts: list[tuple[WorkFile, sorted_file.ByteRange]] = []
-    for source, tail in zip(sources, tails, strict=True):
-        begins = sizes[source.key] - len(tail)
-        where = sorted_file.index_range(sizes[source.key], tail)
-        index = tail[where.start - begins : where.stop - begins]
-        if where.start < begins:
-            (index,) = files.read([(source.key, where)])
-        some = sorted_file.ranges_with(sku, json.loads(index), _BYTES_AT_ONCE)
-        parts += [(source, part) for part in some]
-    while parts:
-        ends = accumulate(part.stop - part.start for _, part in parts)
-        count = max(1, bisect_right(list(ends), _BYTES_AT_ONCE))
-        at_once, parts = parts[:count], parts[count:]
-        read = files.read([(source.key, part) for source, part in at_once])
-        for (source, _), data in zip(at_once, read, strict=True):
-            yield source, sorted_file.rows_with(sku, data, source.schema, "sku")
-
-
-# --- the ranking ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ExplainedOffers:
-    """The offers of one SKU as they are shown."""
-
-    # First those that competed, by rank; then the others, by vendor and row; each with its landed
-    # cost
-    offers: pa.Table
-    competed: int  # how many of them competed; the first of these is the winner
-    lost_on: Sequence[
-        str | None
-    ]  # of each the criterion that it lost on; None for the winner
-    rules: Sequence[
-        int | None
-    ]  # of each offer the index of its price rule; None for none
-    feed_row: pa.Table  # the winner's row of the feed; none where it comes to no price
-    price_steps: Sequence[
-        PriceStep
-    ]  # the winner's; none where it has nothing to be made of
-
-
-@dataclass(slots=True)
-class OfferRanking:
-    """Ranks the offers of one SKU, vendor after vendor, and keeps as many as are shown."""
-
-    merge: Merge  # the tenant's steps
-    count: int = 0  # how many offers there are
-    _kept: pa.Table | None = None
-
-    def add(
-        self, vendor_id: str, status: VendorStatus, parts: Iterable[pa.Table]
-    ) -> None:
-        """Take a vendor's valid rows: vendors in the order of the config, rows in their own."""
-        left_out = status is VendorStatus.LEFT_OUT
-        is_last_good = status is VendorStatus.LAST_GOOD
-        vendor = self.merge.config.vendor(vendor_id)
-        offers_of = partial(self.merge.offers_of, vendor_id)
-        schema = offer_schema(self.merge.config.extra_columns)
-        standing = (
-            schema.empty_table()
-        )  # the row that stands for all so far, if one does
-        for part in parts:
-            self.count += len(part)
-            rows = pa.concat_tables([standing, part]).combine_chunks()
-            standing, set_aside = without_duplicates(vendor, rows)
-            if set_aside.any():
-                self._rank(
-                    offers_of(rows.filter(pa.array(set_aside))), is_duplicate=True
-                )
-            if not joins_duplicates(vendor):
-                self._rank(
-                    offers_of(standing, is_last_good=is_last_good), left_out=left_out
-                )
-                standing = standing.slice(0, 0)
-        self._rank(offers_of(standing, is_last_good=is_last_good), left_out=left_out)
-
-    def explained(self) -> ExplainedOffers | None:
-        """Return what came of the offers; None where there is none."""
-        if self._kept is None or not len(self._kept):
-            return None
-        config = self.merge.config
-        ranking = _Ranking.of(self._kept, self.merge.criteria)
-        offers = self._kept.take(pa.array(ranking.order))
-        offers = offers.append_column(LANDED_COST, landed_costs(config, offers))
-        competing = self._kept.filter(pa.array(ranking.competes))
-        feed_row = self.merge.feed_rows(competing)[0]
-        winner = np.arange(min(1, len(competing)))
-        pricing, lost_on = config.pricing, ranking.lost_on()
-        inputs = PriceInputs.of(offers, winner, pricing, own_shipping(config, offers))
-        steps = explain_price(inputs, pricing) if len(winner) else []
-        rules = [
-            None if rule == NO_RULE or lost == DUPLICATE else rule
-            for rule, lost in zip(rules_of(offers).tolist(), lost_on, strict=True)
-        ]
-        return ExplainedOffers(offers, len(competing), lost_on, rules, feed_row, steps)
-
-    def _rank(
-        self, offers: pa.Table, *, is_duplicate: bool = False, left_out: bool = False
-    ) -> None:
-        """Put offers of a vendor among those that are kept, and keep the first by rank."""
-        offers, left_out_by_rule = self.merge.ruled(offers)
-        is_left_out = (left_out_by_rule | left_out) & (not is_duplicate)
-        offers = offers.append_column(LEFT_OUT, pa.array(is_left_out))
-        offers = offers.append_column(
-            DUPLICATE, pa.repeat(pa.scalar(is_duplicate), len(offers))
-        )
-        known = (
-            [offers]
-            if self._kept is None
-            else [self._kept.drop_columns(OVERRIDDEN), offers]
-        )
-        together = pa.concat_tables(known).combine_chunks()
-        out = flags_of(together[LEFT_OUT]) | flags_of(together[DUPLICATE])
-        overridden = pa.array(
-            self.merge.overrides.outplaced(together, self.merge.config, out)
-        )
-        together = together.append_column(OVERRIDDEN, overridden)
-        shown = _Ranking.of(together, self.merge.criteria).order[:MAX_OFFERS]
-        # In the order in which they came, which is what decides last.
-        self._kept = together.take(pa.array(np.sort(shown)))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ranking:
-    """Offers by rank."""
-
-    order: Rows  # the offers' rows, the best first; those that do not compete follow the others
-    competes: Bools  # of each offer, whether it does
-    names: Sequence[str]  # of the criteria
-    numbers: Ints  # of each criterion a row, as far as it was come to
-
-    @classmethod
-    def of(cls, offers: pa.Table, criteria: Sequence[Criterion]) -> "_Ranking":
-        """Rank offers, which stand in the order of vendors and rows."""
-        numbers = np.array([each.numbers(offers) for each in criteria], np.int64)
-        excludes = np.array([each.excludes for each in criteria])
-        is_tie_breaker = np.array([each.name in TIE_BREAKERS for each in criteria])
-        competes = ~numbers[excludes].any(axis=0)
-        # Where an offer does not compete, nothing is asked but what excludes it, and whose it is.
-        numbers[np.ix_(~excludes & ~is_tie_breaker, ~competes)] = 0
-        return cls(
-            np.lexsort(numbers[::-1]),
-            competes,
-            [each.name for each in criteria],
-            numbers,
-        )
-
-    def lost_on(self) -> list[str | None]:
-        """Return by rank the first criterion in which each differs from the winner.
-
-        What does not compete has lost on what excludes it, also where nothing competes.
-        """
-        ranked = self.numbers[:, self.order]
-        best = (
-            ranked[:, :1]
-            if self.competes.any()
-            else np.zeros((len(ranked), 1), np.int64)
-        )
-        differs = ranked != best
-        names = np.array(self.names, np.object_)[differs.argmax(axis=0)]
-        lost = differs.any(axis=0).tolist()
-        return [
-            name if has_lost else None
-            for name, has_lost in zip(names, lost, strict=True)
-        ]
-
-
-# --- the explanation ------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _RejectedRows:
-    """The rejected rows of one SKU, as many as are shown."""
+    """The rejected rows of one SKU: how many there are, and the first of them."""
 
     count: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, parts: Iterable[pa.Table]) -> None:
-        for rows in parts:
-            self.count += len(rows)
-            shown = rows.select(["vendor_id", "row_number", "error_codes"])
-            self.rows += shown.slice(0, MAX_REJECTED - len(self.rows)).to_pylist()
+        for part in parts:
+            self.count += len(part)
+            missing_count = MAX_REJECTED - len(self.rows)
+            first_rows = part.slice(0, missing_count)
+            columns = first_rows.select(["vendor_id", "row_number", "error_codes"])
+            self.rows += columns.to_pylist()
+
+
+@dataclass(slots=True)
+class _PublishedRows:
+    """The published rows of one SKU that the feed keeps."""
+
+    rows: list[pa.Table] = field(default_factory=list)
+
+    def add(self, parts: Iterable[pa.Table]) -> None:
+        self.rows += [part for part in parts if len(part)]
 
 
 def explain_sku(
     files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str
 ) -> dict[str, Any]:
-    """Return what the run made of a SKU, as JSON values.
+    """Return the explanation of a SKU as JSON values.
 
-    The SKU is as the feed has it, after the SKU map; white space around it does not count.
-    `SkuNotFoundError`: no row of the run has it; `ArtifactsExpiredError`: files are gone.
+    The SKU is the one in the feed, after the SKU map; surrounding white space is
+    ignored.
+
+    Raises:
+        SkuNotFoundError: No row of the run has the SKU.
+        ArtifactsExpiredError: Files of the run are gone.
     """
     sku = sku.strip()
-    config, statuses, overrides = _described(files, keys)
-    own = [one for one in overrides if one.sku == sku]
-    ranking, refused = OfferRanking(Merge.of(config, own)), _RejectedRows()
-    sources = list(_sources(files, keys, statuses, ranking))
+    config, statuses, overrides = _read_pins(files, keys)
+    sku_overrides = [override for override in overrides if override.sku == sku]
+    ranking = offer_ranking.OfferRanking(Merge.of(config, sku_overrides))
+    rejected = _RejectedRows()
+    kept = _PublishedRows()
+    quarantined = _PublishedRows()
+    sources = list(_vendor_files(files, keys, statuses, ranking))
     if keys.invalid_rows in files.sizes:
-        sources.append(WorkFile(keys.rejected_rows, REJECTED_BY_SKU, refused.add))
-    kept: list[pa.Table] = []
+        sources.append(WorkFile(keys.rejected_rows, REJECTED_BY_SKU, rejected.add))
     if keys.kept_skus in files.sizes:
-        sources.append(WorkFile(keys.kept_skus, kept_schema(config), kept.extend))
-    quarantined: list[pa.Table] = []
+        sources.append(WorkFile(keys.kept_skus, kept_schema(config), kept.add))
     if keys.quarantined_skus in files.sizes:
         schema = quarantined_schema(config)
-        sources.append(WorkFile(keys.quarantined_skus, schema, quarantined.extend))
-    if (
-        sku and sku == sku.encode(errors="ignore").decode()
-    ):  # what is no Unicode stands in no feed
-        read_rows(files, sources, sku)
-    explained, kept = ranking.explained(), [rows for rows in kept if len(rows)]
-    quarantined = [rows for rows in quarantined if len(rows)]
-    if explained is None and not refused.count and not kept:
+        sources.append(WorkFile(keys.quarantined_skus, schema, quarantined.add))
+    if sku and _is_unicode(sku):
+        read_sku_rows(files, sources, sku)
+    explained = ranking.explained()
+    if explained is None and not rejected.count and not kept.rows:
         raise SkuNotFoundError(
-            f"no row of run {run_id} has the SKU {sku[:200]!r}, after the SKU maps; write it as "
-            "the merged feed does"
+            f"no row of run {run_id} has the SKU {sku[:200]!r}, after the SKU maps; "
+            "write it as the merged feed does"
         )
+    outcome = _outcome(config, explained, kept.rows, quarantined.rows)
+    if sku_overrides:
+        outcome["override"] = sku_overrides[0].as_dict()
     return _fitting(
         {
             "run_id": run_id,
             "sku": sku,
-            **_outcome(
-                config, explained, kept, quarantined, own[0].as_dict() if own else None
-            ),
+            **outcome,
             "offers_count": ranking.count,
             "offers": [] if explained is None else _offers(config, explained),
-            "refused_count": refused.count,
-            "refused": refused.rows,
+            "refused_count": rejected.count,
+            "refused": rejected.rows,
         }
     )
 
 
-def _described(
+def _is_unicode(text: str) -> bool:
+    """Return whether UTF-8 can encode a text; no feed has any other."""
+    return text == text.encode(errors="ignore").decode()
+
+
+def _read_pins(
     files: RunFiles, keys: ArtifactKeys
 ) -> tuple[TenantConfig, Mapping[str, VendorStatus], Sequence[Override]]:
-    """Return the run's config, what it has used of each vendor, and the overrides it has used."""
-    wanted = [keys.config_snapshot, keys.input_manifest]
-    wanted += [key for key in (keys.overrides,) if key in files.sizes]
-    read = files.read(
-        [(key, sorted_file.ByteRange(0, size_of(files, key))) for key in wanted]
-    )
-    config = load_stored_config(json.dumps(json.loads(read[0])["tenant_config"]))
-    vendors = json.loads(read[1])["vendors"]
-    said = json.loads(read[2], parse_float=str) if read[2:] else []
-    statuses = {name: VendorStatus(entry["status"]) for name, entry in vendors.items()}
-    return config, statuses, load_overrides(said, ())
+    """Return the run's config, the status of each vendor, and the overrides in effect."""
+    pinned_keys = [keys.config_snapshot, keys.input_manifest]
+    if keys.overrides in files.sizes:
+        pinned_keys.append(keys.overrides)
+    parts = [
+        (key, sorted_file.ByteRange(0, size_of(files, key))) for key in pinned_keys
+    ]
+    snapshot, manifest, *overrides_files = files.read(parts)
+    document = json.loads(snapshot)["tenant_config"]
+    config = load_stored_config(json.dumps(document))
+    statuses = {
+        vendor_id: VendorStatus(entry["status"])
+        for vendor_id, entry in json.loads(manifest)["vendors"].items()
+    }
+    entries: list[Any] = []
+    for overrides_file in overrides_files:
+        entries = json.loads(overrides_file, parse_float=str)
+    return config, statuses, load_overrides(entries, ())
 
 
-def _sources(
+def _vendor_files(
     files: RunFiles,
     keys: ArtifactKeys,
     statuses: Mapping[str, VendorStatus],
-    ranking: OfferRanking,
+    ranking: offer_ranking.OfferRanking,
 ) -> Iterator[WorkFile]:
     """Yield the work files of vendors, in the order of the config."""
     config = ranking.merge.config
-    for vendor_id in (vendor.vendor_id for vendor in config.vendors):
-        status, key = statuses.get(vendor_id), keys.work(vendor_id, WORK_FILE)
+    schema = offer_schema(config.extra_columns)
+    for vendor in config.vendors:
+        key = keys.work(vendor.vendor_id, WORK_FILE)
+        status = statuses.get(vendor.vendor_id)
+        if status is None:
+            continue
         is_left_out = status is VendorStatus.LEFT_OUT
-        if status and (status.is_used or (is_left_out and key in files.sizes)):
-            take = partial(ranking.add, vendor_id, status)
-            yield WorkFile(key, offer_schema(config.extra_columns), take)
+        if status.is_used or (is_left_out and key in files.sizes):
+            take = partial(ranking.add, vendor.vendor_id, status)
+            yield WorkFile(key, schema, take)
 
 
-# --- as JSON ------------------------------------------------------------------------------------
+# --- as JSON ------------------------------------------------------------------------------
 
 
 def _outcome(
     config: TenantConfig,
-    explained: ExplainedOffers | None,
+    explained: offer_ranking.ExplainedOffers | None,
     kept: Sequence[pa.Table],
     quarantined: Sequence[pa.Table],
-    override: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    names = ("winner", "feed_row", "reason", "override", "quarantine", "price_steps")
-    shown: dict[str, Any] = dict.fromkeys(names)
-    shown["override"] = override
-    rows = [*kept, *quarantined]
+    """Return the winner, its row of the feed and its price, or the reason for none."""
+    outcome: dict[str, Any] = {
+        "winner": None,
+        "feed_row": None,
+        "reason": None,
+        "override": None,
+        "quarantine": None,
+        "price_steps": None,
+    }
+    feed_rows = [*kept, *quarantined]
     if explained is None:
-        shown["reason"] = "refused"
-    elif not explained.competed:
-        shown["reason"] = "left_out"
+        outcome["reason"] = "refused"
+    elif not explained.competing_count:
+        outcome["reason"] = "left_out"
     else:
-        (best,) = (
-            explained.offers.slice(0, 1).select([VENDOR_RANK, "row_number"]).to_pylist()
-        )
-        shown["winner"] = {
-            "vendor_id": config.vendors[best[VENDOR_RANK]].vendor_id,
-            "row_number": best["row_number"],
-        }
-        shown["price_steps"] = [
-            step._asdict() for step in explained.price_steps
-        ] or None
-        shown["reason"] = None if len(explained.feed_row) else "unpriced"
-        rows.append(explained.feed_row)
+        outcome["winner"] = _winner(config, explained.offers)
+        if explained.price_steps:
+            outcome["price_steps"] = [step._asdict() for step in explained.price_steps]
+        if not len(explained.feed_row):
+            outcome["reason"] = "unpriced"
+        feed_rows.append(explained.feed_row)
     if kept:
-        shown["reason"] = "kept_at_0"
+        outcome["reason"] = "kept_at_0"
     if quarantined:
-        shown["reason"] = "quarantined"
-        row = quarantined[0]
-        published, computed = (
-            cents_text(integers_of(row[name])[0])[0].as_py()
-            for name in ("price", SUSPECT_PRICE)
-        )
-        shown["quarantine"] = {
-            "action": config.guards.quarantine and config.guards.quarantine.action,
-            "price_published": published,
-            "price_computed": computed,
-            "suspect_since": instant_text(integers_of(row[SUSPECT_SINCE])[0])[
-                0
-            ].as_py(),
-        }
-    cells = (each for some in rows for each in row_texts(fields_of(config), some))
-    return {**shown, "feed_row": next(cells, None)}
+        outcome["reason"] = "quarantined"
+        outcome["quarantine"] = _quarantine(config, quarantined[0])
+    fields = fields_of(config)
+    for rows in feed_rows:
+        texts = row_texts(fields, rows)
+        if texts:
+            outcome["feed_row"] = texts[0]
+            break
+    return outcome
 
 
-def _offers(config: TenantConfig, explained: ExplainedOffers) -> list[dict[str, Any]]:
+def _winner(config: TenantConfig, offers: pa.Table) -> dict[str, Any]:
+    rank = offers[VENDOR_RANK][0].as_py()
+    return {
+        "vendor_id": config.vendors[rank].vendor_id,
+        "row_number": offers["row_number"][0].as_py(),
+    }
+
+
+def _quarantine(config: TenantConfig, row: pa.Table) -> dict[str, Any]:
+    options = config.guards.quarantine
+    published, _ = integers_of(row["price"])
+    computed, _ = integers_of(row[SUSPECT_PRICE])
+    since, _ = integers_of(row[SUSPECT_SINCE])
+    return {
+        "action": None if options is None else options.action,
+        "price_published": csv_text.cents_text(published)[0].as_py(),
+        "price_computed": csv_text.cents_text(computed)[0].as_py(),
+        "suspect_since": csv_text.instant_text(since)[0].as_py(),
+    }
+
+
+def _offers(
+    config: TenantConfig, explained: offer_ranking.ExplainedOffers
+) -> list[dict[str, Any]]:
+    """Return the offers by rank, each as JSON values."""
     offers = explained.offers
-    stock = offers["quantity_available"].to_pylist()
+    vendor_ids = [vendor.vendor_id for vendor in config.vendors]
+    # Only competing offers have a quantity after the rules of stock.
+    stock_quantities: list[int | None] = offers["quantity_available"].to_pylist()
+    excluded_count = len(offers) - explained.competing_count
+    stock_quantities[explained.competing_count :] = [None] * excluded_count
+    updated_at, _ = integers_of(offers["updated_at"])
     columns = {
-        "vendor_id": [
-            config.vendors[rank].vendor_id for rank in offers[VENDOR_RANK].to_pylist()
-        ],
+        "vendor_id": [vendor_ids[rank] for rank in offers[VENDOR_RANK].to_pylist()],
         "vendor_sku": offers["vendor_sku"].to_pylist(),
         "row_number": offers["row_number"].to_pylist(),
         "quantity_available": offers[FED_QUANTITY].to_pylist(),
-        "stock_quantity": [
-            quantity if place < explained.competed else None
-            for place, quantity in enumerate(stock)
-        ],
+        "stock_quantity": stock_quantities,
         "cost": _money(offers["cost"]),
         "price": _money(offers["price"]),
-        "landed_cost": _money(offers[LANDED_COST]),
+        "landed_cost": _money(offers[offer_ranking.LANDED_COST]),
         "lead_time_days": offers["lead_time_days"].to_pylist(),
-        "updated_at": instant_text(integers_of(offers["updated_at"])[0]).to_pylist(),
+        "updated_at": csv_text.instant_text(updated_at).to_pylist(),
         "rule": explained.rules,
         "lost_on": explained.lost_on,
     }
     return [
-        dict(zip(columns, row, strict=True))
-        for row in zip(*columns.values(), strict=True)
+        dict(zip(columns, cells, strict=True))
+        for cells in zip(*columns.values(), strict=True)
     ]
 
 
 def _money(amounts: pa.ChunkedArray) -> list[str | None]:
-    values, nulls = integers_of(amounts)
-    texts = money_text(values).to_pylist()
+    """Return amounts as text, one an amount; None for a null."""
+    numbers, is_null = integers_of(amounts)
+    texts: list[str | None] = csv_text.money_text(numbers).to_pylist()
     return [
-        None if null else text for text, null in zip(texts, nulls.tolist(), strict=True)
+        None if null else text
+        for text, null in zip(texts, is_null.tolist(), strict=True)
     ]
 
 
-def _fitting(shown: dict[str, Any]) -> dict[str, Any]:
-    """Return an explanation that is not too long: long cells are cut, then the last offers."""
-    if _length(shown) <= _MAX_BYTES:
-        return shown
-    for offer in shown["offers"]:
-        offer["vendor_sku"] = offer["vendor_sku"] and cut(
-            offer["vendor_sku"], _MAX_CELL_LENGTH
-        )
-    if shown["feed_row"] is not None:
-        shown["feed_row"] = {
-            name: cell and cut(cell, _MAX_CELL_LENGTH)
-            for name, cell in shown["feed_row"].items()
+def _fitting(explanation: dict[str, Any]) -> dict[str, Any]:
+    """Return an explanation within `_MAX_BYTES`: long cells are cut, then last offers."""
+    if _size(explanation) <= _MAX_BYTES:
+        return explanation
+    for offer in explanation["offers"]:
+        offer["vendor_sku"] = _cut(offer["vendor_sku"])
+    if explanation["feed_row"] is not None:
+        explanation["feed_row"] = {
+            name: _cut(cell) for name, cell in explanation["feed_row"].items()
         }
-    while shown["offers"] and _length(shown) > _MAX_BYTES:
-        shown["offers"] = shown["offers"][: len(shown["offers"]) // 2]
-    return shown
+    while explanation["offers"] and _size(explanation) > _MAX_BYTES:
+        offers = explanation["offers"]
+        explanation["offers"] = offers[: len(offers) // 2]
+    return explanation
 
 
-def _length(shown: Mapping[str, Any]) -> int:
-    return len(json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode())
+def _cut(cell: str | None) -> str | None:
+    return cut(cell, _MAX_CELL_LENGTH) if cell else cell
+
+
+def _size(explanation: Mapping[str, Any]) -> int:
+    text = json.dumps(explanation, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode())
