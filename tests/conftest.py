@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from support.fixtures import clock, instance, ledger, platform, world
+
+__all__ = ["clock", "instance", "ledger", "platform", "world"]
+
 # How long an example takes is no matter of right or wrong, and machines are noisy. The examples are
 # the same each time; RELAY_FUZZ_EXAMPLES asks for as many others.
 EXAMPLES = os.environ.get("RELAY_FUZZ_EXAMPLES")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-
-import pytest
 
 from relay_dagster.api.readiness import ReadinessProbe, States
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.wiring import Platform
-from support.fakes import Seconds, embedded_platform
+from support.fakes import Seconds
 
 
 class CountedRuns:
@@ -29,12 +26,6 @@ class CountedRuns:
         self.open.wait(10)
         if not self.answers:
             raise UnreachableError("dynamodb.GetItem", "timed out")
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
 
 
 def test_an_answer_stands_for_a_while_good_or_bad(platform: Platform) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -27,7 +26,8 @@ from relay_dagster.aws.metrics import (
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
-from support.fakes import embedded_platform
+
+pytestmark = pytest.mark.platform(metrics_enabled=True, environment="staging")
 
 BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ALL_RUNS = frozenset({("Environment", "staging")})
@@ -43,12 +43,6 @@ def record(status: RunStatus = RunStatus.SUCCEEDED, **changes: Any) -> RunRecord
         counts={"total_rows": 1970, "record_count": 1900},
         **changes,
     )
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform(metrics_enabled=True, environment="staging") as platform:
-        yield platform
 
 
 def metrics(clients: Any, **changes: Any) -> Metrics:

@@ -31,15 +31,11 @@ from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
 from support.fakes import dispatch_run, embedded_platform
 
+pytestmark = pytest.mark.platform(heartbeat_seconds=3600, max_attempts=2)
+
 TENANT = "acme"
 FAILURE = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
 MERGED = f"{RUN_ID}/tenants/{TENANT}/outputs/merged_inventory.csv"
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform(heartbeat_seconds=3600, max_attempts=2) as platform:
-        yield platform
 
 
 class KeptMetrics:

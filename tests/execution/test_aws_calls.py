@@ -1,7 +1,6 @@
 """How often a run speaks to AWS: each call is a round trip that every run of every tenant pays."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +18,8 @@ from relay_dagster.execution.session import (
 from relay_dagster.wiring import Platform
 from support.builders import config_document, feed, vendor_document
 from support.fakes import CallCounter, dispatch_run, embedded_platform
+
+pytestmark = pytest.mark.platform(heartbeat_seconds=3600)
 
 TENANT = "acme"
 RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
@@ -45,12 +46,6 @@ CALLS = {
 }
 """Of a run that has everything: a SKU map for each vendor, invalid rows, warnings. No heartbeat is
 among them: the first comes after ``RELAY_HEARTBEAT_SECONDS``."""
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform(heartbeat_seconds=3600) as platform:
-        yield platform
 
 
 def _prepare(platform: Platform, config_version: int | None = 1) -> None:

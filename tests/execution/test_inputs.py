@@ -22,7 +22,7 @@ from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 from support.builders import REQUESTED_AT, RUN_ID, tenant_config, vendor_document
-from support.fakes import CallCounter, embedded_platform
+from support.fakes import CallCounter
 
 MAP_KEY = "tenants/acme/maps/vendor_1.csv"
 SECOND = timedelta(seconds=1)
@@ -32,12 +32,6 @@ CONFIG = tenant_config(
     vendor_document("vendor_1", sku_map={"type": "s3", "s3_key": MAP_KEY}),
     vendor_document("vendor_2", required=False),
 )
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
 
 
 @pytest.fixture

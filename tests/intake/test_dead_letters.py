@@ -1,7 +1,6 @@
 """Dead letters: seen by everybody, redriven as new runs, discarded for good."""
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -17,13 +16,6 @@ from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.tenants.audit import Actor, ActorKind, Origin
 from relay_dagster.wiring import Platform
-from support.fakes import embedded_platform
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
 
 
 def poisoned(platform: Platform, tenant_id: str = "acme") -> RunRecord:

@@ -29,11 +29,6 @@ from support.fakes import NOW, CallCounter, FakeClock, embedded_platform, peek_d
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def platform(clock: FakeClock) -> Iterator[Platform]:
     # Messages come again at once, so that a test need not wait for them.
     with embedded_platform(clock, visibility_timeout_seconds=0) as platform:
@@ -41,12 +36,6 @@ def platform(clock: FakeClock) -> Iterator[Platform]:
             QueueUrl=platform.queue.url, Attributes={"VisibilityTimeout": "0"}
         )
         yield platform
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def tick(

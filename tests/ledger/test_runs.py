@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -38,28 +38,14 @@ from relay_dagster.runs.model import (
     Trigger,
 )
 from relay_dagster.wiring import Platform
-from support.fakes import FakeClock, embedded_platform
+from support.fakes import FakeClock
+
+pytestmark = pytest.mark.platform(max_attempts=2)
 
 KEY = Idempotency(id="digest-of-key", fingerprint="digest-of-body")
 FAILURE = RunFailure(
     "validation_errors", "validation errors: 3 invalid rows", Stage.MERGE_PRICE
 )
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def platform(clock: FakeClock) -> Iterator[Platform]:
-    with embedded_platform(clock, max_attempts=2) as platform:
-        yield platform
-
-
-@pytest.fixture
-def ledger(platform: Platform) -> RunLedger:
-    return platform.ledger
 
 
 def request(tenant_id: str = "acme", **changes: object) -> NewRun:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,20 +30,9 @@ from relay_dagster.runs.ports import Pause
 from relay_dagster.tenants.audit import Actor, ActorKind, Origin
 from relay_dagster.wiring import Platform
 from support.builders import config_document, vendor_document
-from support.fakes import NOW, FakeClock, embedded_platform
+from support.fakes import NOW, FakeClock
 
 KEY = Idempotency(id="digest-of-key", fingerprint="digest-of-body")
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def platform(clock: FakeClock) -> Iterator[Platform]:
-    with embedded_platform(clock) as platform:
-        yield platform
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """What the queue itself has moved to the dead letters."""
 
 import uuid
-from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
@@ -19,18 +18,7 @@ from relay_dagster.maintenance.messages import (
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import DueQueue, NewRun
 from relay_dagster.wiring import Platform
-from support.fakes import FakeClock, embedded_platform, peek_dead
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def platform(clock: FakeClock) -> Iterator[Platform]:
-    with embedded_platform(clock) as platform:
-        yield platform
+from support.fakes import FakeClock, peek_dead
 
 
 def stray(platform: Platform, job: Job) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,15 +15,9 @@ from relay_dagster.maintenance.reconciler import write_reports
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID, config_document, vendor_document
-from support.fakes import dispatch_run, embedded_platform
+from support.fakes import dispatch_run
 
 TENANT = "acme"
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
 
 
 def running(platform: Platform, **changes: Any) -> RunRecord:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +19,6 @@ from relay_dagster.orchestration.build import build_defs
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID, config_document, feed, vendor_document
-from support.fakes import embedded_platform
 from support.html_page import read_page
 from support.run_world import (
     TENANT,
@@ -31,19 +29,9 @@ from support.run_world import (
     with_objects,
 )
 
+pytestmark = pytest.mark.platform(backoff_base_seconds=0)
+
 TWO_VENDORS = (vendor_document("vendor_1"), vendor_document("vendor_2"))
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform(backoff_base_seconds=0) as platform:
-        yield platform
-
-
-@pytest.fixture
-def world(platform: Platform) -> Iterator[World]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield World(platform, instance)
 
 
 def published(world: World) -> list[str]:

@@ -26,11 +26,6 @@ LOW = dict.fromkeys(NINE, "13.19")
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def world(clock: FakeClock) -> Iterator[World]:
     with (
         embedded_platform(clock) as platform,

@@ -1,7 +1,6 @@
 """The sensors as Dagster evaluates them."""
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 
 import dagster as dg
@@ -16,15 +15,9 @@ from relay_dagster.runs.model import NewRun
 from relay_dagster.settings import SettingsError
 from relay_dagster.webhooks.model import EventType
 from relay_dagster.wiring import Platform
-from support.fakes import embedded_platform, served_platform
+from support.fakes import served_platform
 from support.receivers import receiving
 from support.webhooks_world import stored_webhook
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
 
 
 def evaluate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,15 +15,9 @@ from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, RunRecord
 from relay_dagster.runs.transitions import adopted, is_job_of, started_by_hand
 from relay_dagster.wiring import Platform
-from support.fakes import NOW, embedded_platform
+from support.fakes import NOW
 
 KEY = Idempotency(id="digest-of-key", fingerprint="digest-of-body")
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform() as platform:
-        yield platform
 
 
 def new_run() -> NewRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,21 +24,12 @@ from relay_dagster.runs.model import NewRun, Outcome, Release, RunRecord
 from relay_dagster.runs.ports import Change
 from relay_dagster.webhooks.model import Event
 from relay_dagster.wiring import Platform
-from support.fakes import FakeClock, embedded_platform, held_outcome, published_outcome
+from support.fakes import FakeClock, held_outcome, published_outcome
 from support.webhooks_world import events_told
 
+pytestmark = pytest.mark.platform(max_attempts=2)
+
 FAILURE = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def platform(clock: FakeClock) -> Iterator[Platform]:
-    with embedded_platform(clock, max_attempts=2) as platform:
-        yield platform
 
 
 def reserved(platform: Platform) -> RunRecord:

@@ -26,11 +26,6 @@ KEY = TenantKey(
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def keys(platform: Platform, clock: FakeClock) -> ApiKeyStore:
     return ApiKeyStore(replace(platform.database, clock=clock))
 

@@ -31,18 +31,7 @@ from relay_dagster.runs.model import Idempotency, LockState, NewRun, Outcome, Ru
 from relay_dagster.runs.ports import Change
 from relay_dagster.wiring import Platform
 from support.builders import REQUESTED_AT
-from support.fakes import CallCounter, FakeClock, embedded_platform, served_platform
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def platform(clock: FakeClock) -> Iterator[Platform]:
-    with embedded_platform(clock) as platform:
-        yield platform
+from support.fakes import CallCounter, FakeClock, served_platform
 
 
 def a_run(**changes: Any) -> RunRecord:

@@ -41,11 +41,6 @@ def shared_tenants(shared_platform: Platform) -> TenantStore:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def tenants(platform: Platform, clock: FakeClock) -> TenantStore:
     return TenantStore(replace(platform.database, clock=clock))
 
