@@ -16,8 +16,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.columnar.arrays import Cents, RowIndex, RowMask, WholeNumbers
 from relay_core.columnar.sorting import TextOrder, common_ranges, order_by_text
-from relay_core.columnar.text import Bools, Ints, Rows, flags_of, integers_of, one_chunk
+from relay_core.columnar.text import flags_of, integers_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import Override, TenantConfig
 from relay_core.domain.codes import VendorStatus
@@ -66,8 +67,10 @@ class _MergedRange(NamedTuple):
     priced: pa.Table  # the winners with a price, as rows of the feed
     unpriced: pa.Table  # the winners without a price
     effects: RuleEffects  # the effects of the price rules
-    counts: Ints  # a row for each of `FATES`, a column for each vendor
-    has_offer: Bools  # the mask of overrides with an offer; the last is of no override
+    counts: WholeNumbers  # a row for each of `FATES`, a column for each vendor
+    has_offer: (
+        RowMask  # the mask of overrides with an offer; the last is of no override
+    )
 
 
 def columns_to_merge(config: TenantConfig) -> list[str]:
@@ -129,7 +132,7 @@ def merge_offers(
 
 
 def _counts_by_vendor(
-    config: TenantConfig, counts_of_ranges: Sequence[Ints]
+    config: TenantConfig, counts_of_ranges: Sequence[WholeNumbers]
 ) -> dict[str, dict[str, int]]:
     """Return the outcome of each vendor's offers, by the names of `FATES`."""
     counts = np.sum(counts_of_ranges, axis=0)
@@ -141,7 +144,7 @@ def _counts_by_vendor(
     return counts_by_vendor
 
 
-def _unused_skus(merge: Merge, masks_of_ranges: Sequence[Bools]) -> list[str]:
+def _unused_skus(merge: Merge, masks_of_ranges: Sequence[RowMask]) -> list[str]:
     """Return the SKUs that have an override and no offer in any range."""
     has_offer = np.logical_or.reduce(masks_of_ranges)[:-1]
     unused: list[str] = merge.overrides.skus.filter(pa.array(~has_offer)).to_pylist()
@@ -166,7 +169,7 @@ def competing_offers(
 
 
 def _offers_of_vendor(
-    merge: Merge, vendor: NormalizedVendor, rows: Rows | None = None
+    merge: Merge, vendor: NormalizedVendor, rows: RowIndex | None = None
 ) -> tuple[pa.Table, RuleEffects]:
     """Return the offers of all rows of a vendor, or of some, and the vendor's own effects."""
     columns = vendor.offers[columns_to_merge(merge.config)]
@@ -257,12 +260,12 @@ class Merge:
         stock = self.config.vendor(vendor_id).stock or self.config.stock
         return vendor_offers.in_stock(stock, offers)
 
-    def ruled(self, offers: pa.Table) -> tuple[pa.Table, Bools]:
+    def ruled(self, offers: pa.Table) -> tuple[pa.Table, RowMask]:
         """Return offers with their rules and overrides, and the mask of those left out."""
         ruled = self.rules.applied(offers)
         return self.overrides.applied(ruled, self.rules.leaves_out(ruled))
 
-    def feed_rows(self, competing: pa.Table) -> tuple[pa.Table, pa.Table, Ints]:
+    def feed_rows(self, competing: pa.Table) -> tuple[pa.Table, pa.Table, WholeNumbers]:
         """Return the winners of the competing offers of some SKUs.
 
         Returns:
@@ -295,7 +298,7 @@ class Merge:
         feed = self._as_feed(priced, cents[has_price])
         return feed, pa.table(unpriced), counts
 
-    def _as_feed(self, priced: pa.Table, cents: Ints) -> pa.Table:
+    def _as_feed(self, priced: pa.Table, cents: Cents) -> pa.Table:
         """Return winners as rows of the feed, with their prices in cents."""
         vendor_ids = [vendor.vendor_id for vendor in self.config.vendors]
         ranks = one_chunk(priced[VENDOR_RANK])
@@ -319,7 +322,7 @@ class Merge:
 
 def best_of_groups(
     order: TextOrder, offers: pa.Table, criteria: Sequence[Criterion]
-) -> Rows:
+) -> RowIndex:
     """Return the best row of each group of offers, one a group, in the order of groups."""
     rows, starts = order
     winners = rows[starts]

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columnar.text import Rows, flags_of, one_chunk, take_short
+from relay_core.columnar.arrays import RowIndex
+from relay_core.columnar.text import flags_of, one_chunk, take_short
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.comparison import KEPT, SUSPECT_PRICE
 from relay_core.validation.contracts import offer_fields, table_of
@@ -30,7 +31,7 @@ QUARANTINED_RANK = KEPT_RANK - 1
 """The rank of rows that keep their published values; it follows those of all vendors, too."""
 
 _Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
-_Source: TypeAlias = Callable[[pa.Field, Rows], _Cells]
+_Source: TypeAlias = Callable[[pa.Field, RowIndex], _Cells]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +99,11 @@ def _ranks_of(feed: pa.Table) -> npt.NDArray[np.int16]:
     return ranks
 
 
-def _cells(table: pa.Table, field: pa.Field, rows: Rows) -> _Cells:
+def _cells(table: pa.Table, field: pa.Field, rows: RowIndex) -> _Cells:
     return table[field.name].take(pa.array(rows))
 
 
-def _taken(parts: Sequence[_Cells], rows: Rows) -> _Cells:
+def _taken(parts: Sequence[_Cells], rows: RowIndex) -> _Cells:
     """Return rows of columns that are put one after another."""
     chunks: list[pa.Array] = []
     for part in parts:

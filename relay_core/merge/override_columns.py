@@ -9,10 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.columnar.arrays import (
+    Cents,
+    RowIndex,
+    RowMask,
+    TenThousandths,
+    WholeNumbers,
+)
 from relay_core.columnar.text import (
-    Bools,
-    Ints,
-    Rows,
     integers_of,
     one_chunk,
     values_of,
@@ -36,12 +40,12 @@ class OverrideColumns:
     """
 
     skus: pa.StringArray  # the SKUs of the overrides, without a last cell
-    leave_out: Bools  # the mask of overrides that leave all offers out
-    price: Ints  # the price, in ten-thousandths
-    min_price: Ints  # the least price, in ten-thousandths
-    max_quantity: Ints  # the greatest quantity of each offer
-    vendor: Ints  # the rank of the vendor whose offers alone compete
-    accept_price: Ints  # the price that is accepted though it has moved far, in cents
+    leave_out: RowMask  # the mask of overrides that leave all offers out
+    price: TenThousandths  # the price, in ten-thousandths
+    min_price: TenThousandths  # the least price, in ten-thousandths
+    max_quantity: WholeNumbers  # the greatest quantity of each offer
+    vendor: WholeNumbers  # the rank of the vendor whose offers alone compete
+    accept_price: Cents  # the price that is accepted though it has moved far, in cents
 
     @classmethod
     def of(cls, config: TenantConfig, overrides: Sequence[Override]) -> OverrideColumns:
@@ -54,7 +58,7 @@ class OverrideColumns:
             for override in overrides
         ]
 
-        def numbers(name: str, unit: int = 1) -> Ints:
+        def numbers(name: str, unit: int = 1) -> WholeNumbers:
             cells = []
             for override in overrides:
                 value = getattr(override, name)
@@ -73,14 +77,14 @@ class OverrideColumns:
             accept_price=numbers("accept_price", MONEY_UNIT // _CENT),
         )
 
-    def index_of(self, skus: pa.StringArray | pa.LargeStringArray) -> Rows:
+    def index_of(self, skus: pa.StringArray | pa.LargeStringArray) -> RowIndex:
         """Return the index of each SKU's override, one a SKU; the last index for none."""
         own_skus = self.skus.cast(skus.type)
         index = pc.index_in(skus, value_set=own_skus)
         filled = index.fill_null(len(own_skus))
         return np.asarray(values_of(filled), np.int64)
 
-    def applied(self, offers: pa.Table, left_out: Bools) -> tuple[pa.Table, Bools]:
+    def applied(self, offers: pa.Table, left_out: RowMask) -> tuple[pa.Table, RowMask]:
         """Return offers with the amounts and quantities of their overrides.
 
         Args:
@@ -98,7 +102,7 @@ class OverrideColumns:
         has_limit = limits >= 0
         if has_limit.any():
 
-            def limited(quantities: Ints) -> Ints:
+            def limited(quantities: WholeNumbers) -> WholeNumbers:
                 return np.where(has_limit, np.minimum(quantities, limits), quantities)
 
             offers = with_quantities(offers, limited)
@@ -109,8 +113,8 @@ class OverrideColumns:
         return offers, left_out | self.leave_out[index]
 
     def outplaced(
-        self, offers: pa.Table, config: TenantConfig, left_out: Bools
-    ) -> Bools:
+        self, offers: pa.Table, config: TenantConfig, left_out: RowMask
+    ) -> RowMask:
         """Return the mask of offers that do not compete with a requested vendor's offer.
 
         A vendor counts as requested only if it has an offer that can get a price.
@@ -131,5 +135,5 @@ class OverrideColumns:
         is_available &= has_amount(offers, config.pricing)
         has_available = np.zeros(len(self.vendor), np.bool_)
         has_available[index[is_available]] = True
-        outplaced: Bools = is_subject & has_available[index] & ~is_of_requested
+        outplaced: RowMask = is_subject & has_available[index] & ~is_of_requested
         return outplaced

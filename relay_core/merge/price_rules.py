@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar import text
+from relay_core.columnar.arrays import RowIndex, RowMask, WholeNumbers, Words
 from relay_core.config import PriceRule, TenantConfig
 from relay_core.domain.cell_rules import MONEY_UNIT
 from relay_core.domain.columns import CONDITIONS
@@ -33,8 +34,8 @@ class _RuleMatcher:
 
     # Returns the index of each offer's value, one an offer; -1 or the last index stands
     # for no value, and for a value that no rule names.
-    value_index: Callable[[pa.Table], text.Rows]
-    masks: text.Words  # the rules met: one row per 64 rules, one column per value
+    value_index: Callable[[pa.Table], RowIndex]
+    masks: Words  # the rules met: one row per 64 rules, one column per value
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class PriceRules:
             return offers
         rule_of_offer = np.full(len(offers), NO_RULE, np.int64)
         value_indexes = [matcher.value_index(offers) for matcher in self._matchers]
-        unmatched: text.Rows | None = None  # None: all offers
+        unmatched: RowIndex | None = None  # None: all offers
         word_count = -(-len(self._rules) // _WORD_BITS)
         for word in range(word_count):
             size = len(offers) if unmatched is None else len(unmatched)
@@ -78,7 +79,7 @@ class PriceRules:
         rules = pa.array(rule_of_offer.astype(np.int16))
         return offers.append_column(RULE, rules)
 
-    def leaves_out(self, offers: pa.Table) -> text.Bools:
+    def leaves_out(self, offers: pa.Table) -> RowMask:
         """Return the mask of the offers that their rule leaves out."""
         leaves_out_by_rule = [rule.leave_out for rule in self._rules]
         leaves_out = np.array([*leaves_out_by_rule, False])
@@ -87,7 +88,7 @@ class PriceRules:
         return leaves_out[rules_of(offers)]
 
 
-def rules_of(offers: pa.Table) -> text.Ints:
+def rules_of(offers: pa.Table) -> WholeNumbers:
     """Return the index of each offer's price rule, one an offer; `NO_RULE` for none."""
     if RULE not in offers.column_names:
         return np.full(len(offers), NO_RULE, np.int64)
@@ -116,11 +117,11 @@ def _matchers(config: TenantConfig) -> Iterator[_RuleMatcher]:
         yield _cost_matcher(config.pricing.rules, sorted(cost_bounds))
 
 
-def _vendor_ranks(offers: pa.Table) -> text.Rows:
+def _vendor_ranks(offers: pa.Table) -> RowIndex:
     return text.integers_of(offers[VENDOR_RANK])[0]
 
 
-def _condition_index(offers: pa.Table) -> text.Rows:
+def _condition_index(offers: pa.Table) -> RowIndex:
     conditions = text.one_chunk(offers["condition"])
     index = pc.index_in(conditions, value_set=pa.array(CONDITIONS))
     filled = index.fill_null(len(CONDITIONS))
@@ -136,7 +137,7 @@ def _brand_matcher(brand_lists: Sequence[Sequence[str] | None]) -> _RuleMatcher:
     for brands in folded_lists:
         listed_brands |= dict.fromkeys(brands or ())
 
-    def brand_index(offers: pa.Table) -> text.Rows:
+    def brand_index(offers: pa.Table) -> RowIndex:
         brands = text.without_nulls(text.one_chunk(offers["brand"]))
         return text.word_index(brands, listed_brands)
 
@@ -146,7 +147,7 @@ def _brand_matcher(brand_lists: Sequence[Sequence[str] | None]) -> _RuleMatcher:
 def _cost_matcher(rules: Sequence[PriceRule], bounds: Sequence[int]) -> _RuleMatcher:
     """Return the matcher of the bands of cost between ascending bounds."""
 
-    def cost_band(offers: pa.Table) -> text.Rows:
+    def cost_band(offers: pa.Table) -> RowIndex:
         costs, nulls = text.integers_of(offers["cost"])
         bands = np.searchsorted(bounds, costs, side="right")
         return np.where(nulls, len(bounds) + 1, bands)
@@ -171,7 +172,7 @@ def _cost_matcher(rules: Sequence[PriceRule], bounds: Sequence[int]) -> _RuleMat
 
 def _masks_of_words(
     word_lists: Sequence[Sequence[str] | None], words: Sequence[str]
-) -> text.Words:
+) -> Words:
     """Return the masks of words, and last of no word; a rule without a list takes any."""
     met = []
     for word in (*words, None):
@@ -180,7 +181,7 @@ def _masks_of_words(
     return _masks(met)
 
 
-def _masks(met: Sequence[Sequence[bool]]) -> text.Words:
+def _masks(met: Sequence[Sequence[bool]]) -> Words:
     """Return the rules that each value meets as bits: a row per 64 rules, a column per value."""
     missing_bits = -len(met[0]) % _WORD_BITS
     table = np.array(met, np.bool_)

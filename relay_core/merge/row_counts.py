@@ -8,8 +8,9 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from relay_core.columnar.arrays import RowIndex, RowMask, WholeNumbers
 from relay_core.columnar.sorting import TextOrder
-from relay_core.columnar.text import Bools, Ints, Rows, integers_of
+from relay_core.columnar.text import integers_of
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.merge.vendor_offers import VENDOR_RANK
 
@@ -60,10 +61,10 @@ class RowCounts:
 def count_competing(
     offers: pa.Table,
     order: TextOrder,
-    winners: Rows,
-    has_price: Bools,
+    winners: RowIndex,
+    has_price: RowMask,
     vendor_count: int,
-) -> Ints:
+) -> WholeNumbers:
     """Count the competing offers of each vendor by their outcome.
 
     Args:
@@ -91,7 +92,7 @@ def count_competing(
     return np.stack([same_sku, outbid, unpriced, won])
 
 
-def effects_of_rules(effect: str, rules: Ints) -> RuleEffects:
+def effects_of_rules(effect: str, rules: WholeNumbers) -> RuleEffects:
     """Count the SKUs or offers of each price rule.
 
     Args:

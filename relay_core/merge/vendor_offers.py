@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.text import Bools, Ints, flags_of, integers_of, one_chunk
+from relay_core.columnar.arrays import RowMask, TenThousandths, WholeNumbers
+from relay_core.columnar.text import flags_of, integers_of, one_chunk
 from relay_core.config import StockConfig, TenantConfig, VendorConfig
 from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_UNIT
 
@@ -22,7 +23,9 @@ def joins_duplicates(vendor: VendorConfig) -> bool:
     return vendor.duplicate_skus in ("first", "last", "sum")
 
 
-def without_duplicates(vendor: VendorConfig, rows: pa.Table) -> tuple[pa.Table, Bools]:
+def without_duplicates(
+    vendor: VendorConfig, rows: pa.Table
+) -> tuple[pa.Table, RowMask]:
     """Return the rows that make offers, and the mask of the rows that make none.
 
     Args:
@@ -44,7 +47,7 @@ def without_duplicates(vendor: VendorConfig, rows: pa.Table) -> tuple[pa.Table, 
     if vendor.duplicate_skus == "sum":
         starts = np.flatnonzero(~set_aside)
 
-        def sum_of_sku(quantities: Ints) -> Ints:
+        def sum_of_sku(quantities: WholeNumbers) -> WholeNumbers:
             sums = np.add.reduceat(quantities, starts)
             sizes = np.diff(starts, append=len(quantities))
             return np.repeat(np.minimum(sums, LARGEST_WHOLE), sizes)
@@ -68,7 +71,7 @@ def offers_of(
     if is_last_good:
         quantity_pct = config.vendor(vendor_id).last_good.quantity_pct
 
-        def offered_part(quantities: Ints) -> Ints:
+        def offered_part(quantities: WholeNumbers) -> WholeNumbers:
             return quantities * quantity_pct // 100
 
         rows = with_quantities(rows, offered_part)
@@ -82,7 +85,7 @@ def in_stock(stock: StockConfig, offers: pa.Table) -> pa.Table:
     if stock == StockConfig():
         return offers
 
-    def offered_on(quantities: Ints) -> Ints:
+    def offered_on(quantities: WholeNumbers) -> WholeNumbers:
         available = np.maximum(quantities - stock.hold_back, 0)
         offered = available * stock.pct // 100
         offered = np.where(offered < stock.zero_below, 0, offered)
@@ -93,7 +96,7 @@ def in_stock(stock: StockConfig, offers: pa.Table) -> pa.Table:
     return with_quantities(offers, offered_on)
 
 
-def own_shipping(config: TenantConfig, offers: pa.Table) -> Ints | None:
+def own_shipping(config: TenantConfig, offers: pa.Table) -> TenThousandths | None:
     """Return the flat shipping amount of each offer's vendor, in ten-thousandths.
 
     Return None if no vendor has an amount of its own.
@@ -113,7 +116,9 @@ def units(offers: pa.Table, column: str = _QUANTITY) -> int:
     return int(total or 0)
 
 
-def with_quantities(offers: pa.Table, change: Callable[[Ints], Ints]) -> pa.Table:
+def with_quantities(
+    offers: pa.Table, change: Callable[[WholeNumbers], WholeNumbers]
+) -> pa.Table:
     """Return offers with other quantities; ``change`` maps one number an offer."""
     column = offers.schema.get_field_index(_QUANTITY)
     quantities, _ = integers_of(offers[_QUANTITY])
