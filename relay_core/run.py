@@ -30,14 +30,16 @@ from relay_core.merge.result import MergedInventory, merge_vendors, rules_broken
 from relay_core.merge.vendor_offers import joins_duplicates
 from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor import (
-    WORK_FILE,
     ReadRows,
     SortedVendor,
-    rejected_rows_chunks,
     sorted_rows,
-    work_file_chunks,
 )
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
+from relay_core.normalize.work_file import (
+    WORK_FILE,
+    rejected_rows_chunks,
+    work_file_chunks,
+)
 from relay_core.onboarding.doubts import row_doubts, ruled_offers, with_patches
 from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed import feed_chunks
@@ -118,7 +120,7 @@ class VendorPass:
         with ThreadPoolExecutor(1) as beside:
             for feed in feeds:
                 is_large = len(feed.data) > _MAX_BYTES_BESIDE
-                if finished and reader.left < 2 * reader.limits.feed_bytes:
+                if finished and reader.bytes_left < 2 * reader.limits.feed_bytes:
                     finished[-1].result()  # its last good feed comes before this one
                 if is_large and finished:
                     finished[-1].result()

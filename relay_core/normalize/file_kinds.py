@@ -1,6 +1,6 @@
-"""Which kind of file bytes are that cannot be read as the config says: one recogniser for all.
+"""The kind of a file that cannot be read as the config says, by its first bytes.
 
-Its first bytes tell. Checks and runs say the same of a file, and what to do, before any encoding.
+Checks and runs say the same about a file, and how to fix it, before any encoding.
 """
 
 import json
@@ -15,12 +15,13 @@ from relay_core.ingest.compression import BROKEN, GZIP, ZIP, open_archive
 from relay_core.ingest.feed import Buffer
 from relay_core.ingest.workbooks import OLE2, workbook_format
 
-HEAD_BYTES = 4096  # so much of a file, unpacked, is looked at
+HEAD_BYTES = 4096  # the number of a file's unpacked bytes that are examined
 KINDS_TELL = (
     FailureCode.DECODE_ERROR,
     FailureCode.MISSING_REQUIRED_COLUMNS,
     FailureCode.INVALID_INPUT,
 )
+"""The faults whose reason may be the kind of the file."""
 _WORKBOOKS = {
     "xlsx": "an Excel workbook (.xlsx)",
     "xls": "an old Excel workbook (.xls)",
@@ -35,7 +36,9 @@ _PACKED_MARKS = (
     (ZIP, b"xl/", "xlsx"),
     (ZIP, b"opendocument.spr", "ods"),
 )
-"""How a workbook in an archive begins, what its head holds, and its format."""
+"""The first bytes of a workbook in an archive, a text in its head, and its format."""
+_ARCHIVES = ((ZIP, "an archive (zip)"), (GZIP, "an archive (gzip)"))
+"""The first bytes of an archive in an archive, and its name."""
 _HTML = re.compile(
     r"<(!doctype\s+html|html|head|body|table|meta|script|style|div|title)\b", re.I
 )
@@ -43,20 +46,22 @@ _XML = re.compile(
     r"<(\?xml\b|!doctype\s+(?!html)|[a-z_][\w.:-]*(\s[^<>]*)?/?>\s*<)", re.IGNORECASE
 )
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+_JSON_LIST = re.compile(r'\[\s*([\[{"\]]|-?\d+\s*[,\]]|$)')
+_JSON_OBJECT = re.compile(r'\{\s*("|$)')
 
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
     """A kind of file."""
 
-    name: str  # with its article
-    remedy: str  # what to do about it
-    format: str | None = None  # the `parser.format` that reads it, if one does
-    is_text: bool = False  # whether a list could begin like this, too
-    subject: str = "the file is"  # begins its sentence
+    name: str  # the name, with its article
+    remedy: str  # the next step for such a file
+    format: str | None = None  # the `parser.format` that reads it, if there is one
+    is_text: bool = False  # whether a price list could begin like this, too
+    subject: str = "the file is"  # the beginning of the sentence about it
 
     def __str__(self) -> str:
-        """Return both as a sentence without an end."""
+        """Return a sentence about the file and its remedy, without an end."""
         return f"{self.subject} {self.name}; {self.remedy}"
 
 
@@ -65,7 +70,17 @@ PAGE = FileKind(
     "see that the link is right, and that it needs no log-in",
     is_text=True,
 )
-
+_XML_KIND = FileKind(
+    "XML", "ask for the list as CSV, .xlsx or JSON Lines", is_text=True
+)
+_JSON_LINES = FileKind(
+    "JSON Lines", "set parser.format to jsonl", "jsonl", is_text=True
+)
+_JSON_DOCUMENT = FileKind(
+    "a JSON document",
+    "write it as JSON Lines: an object a line, without a list around",
+    is_text=True,
+)
 _MARKS = {
     rb"%PDF": FileKind("a PDF", _EXPORT),
     rb"\x89PNG\r\n": FileKind("an image (PNG)", _ASK),
@@ -84,108 +99,123 @@ _MARKS = {
     ),
     rb"PAR1": FileKind("a Parquet file", "set parser.format to parquet", "parquet"),
 }
-"""How a file begins that is of a kind."""
+"""The kinds of files by the pattern that they begin with."""
 
 
 def is_page(head: bytes) -> bool:
-    """Return whether a file that begins so, packed or not, is a page for people to look at."""
-    return _kind_of_text(_text_of(_unpacked_head(head)), "") is PAGE
+    """Return whether a file that begins like this, packed or not, is a page for people."""
+    text = _text_of(_unpacked_head(head))
+    return _kind_of_text(text, "") is PAGE
 
 
 def kind_of(data: Buffer, format: str, compression: str = "auto") -> FileKind | None:
-    """Return the kind of an upload, packed or not, that its format cannot be; None if it may be."""
+    """Return the kind of an upload that its format cannot be; None if it can.
+
+    Args:
+        data: The upload, packed or not.
+        format: The `parser.format` that the upload should have.
+        compression: The `parser.compression` of the upload.
+    """
     kind = _container_kind(data)
     if kind is None:
         head = _unpacked_head(data)
-        marked = (
-            kind for mark, kind in _MARKS.items() if re.match(mark, head, re.DOTALL)
-        )
-        kind = next(marked, None) or _kind_of_text(_text_of(head), format)
+        kind = _kind_of_mark(head) or _kind_of_text(_text_of(head), format)
         if kind is None:
-            # A workbook has no layer of compression, so that an archive is none of its format.
-            is_read_as_is = format in _WORKBOOKS or compression == "none"
-            kind = _kind_of_packed(
-                bytes(memoryview(data)[:HEAD_BYTES]) if is_read_as_is else head
-            )
-    return None if kind is None or kind.format == format else kind
+            # A workbook is never unpacked, so an archive cannot be one of its formats.
+            is_read_verbatim = format in _WORKBOOKS or compression == "none"
+            if is_read_verbatim:
+                head = bytes(memoryview(data)[:HEAD_BYTES])
+            kind = _kind_of_packed(head)
+    if kind is None or kind.format == format:
+        return None
+    return kind
 
 
 def with_kind(
     error: FeedUnreadableError, data: Buffer, parser: ParserConfig
 ) -> FeedUnreadableError:
-    """Return a fault with the kind of the upload, packed or not, where that is the reason."""
-    tells = error.error_code in KINDS_TELL
-    kind = kind_of(data, parser.format, parser.compression) if tells else None
+    """Return a fault with the kind of the upload, if the kind is the reason."""
+    if error.error_code not in KINDS_TELL:
+        return error
+    kind = kind_of(data, parser.format, parser.compression)
     if kind is None:
         return error
-    missing = FailureCode.MISSING_REQUIRED_COLUMNS
-    title = "missing required columns: " if error.error_code == missing else ""
-    return FeedUnreadableError(FailureCode(error.error_code), f"{title}{kind}")
+    code = FailureCode(error.error_code)
+    title = ""
+    if code is FailureCode.MISSING_REQUIRED_COLUMNS:
+        title = "missing required columns: "
+    return FeedUnreadableError(code, f"{title}{kind}")
 
 
 def _container_kind(data: Buffer) -> FileKind | None:
-    """Return which workbook it is, or which document; an archive of other files is none."""
+    """Return the kind of a workbook or a document; None for an archive of other files."""
     start = bytes(memoryview(data)[:8])
     if start != OLE2 and not start.startswith(ZIP):
         return None
     try:
-        found = workbook_format(data)
+        format = workbook_format(data)
     except FeedUnreadableError:
         remedy = "save it without one, or export it as CSV"
         return FileKind("a password", remedy, subject="the workbook has")
-    if found is None:
+    if format is None:
         return None
     if start == OLE2 and "WordDocument".encode("utf-16-le") in bytes(memoryview(data)):
         return FileKind("a Word document (.doc)", _EXPORT)
-    if found == "xlsx":
+    if format == "xlsx":
         with open_archive(data) as archive:
             names = set(archive.namelist())
         if "word/document.xml" in names:
             return FileKind("a Word document (.docx)", _EXPORT)
         if "xl/workbook.bin" in names:
             return FileKind("an Excel workbook (.xlsb)", _EXPORT)
-    return FileKind(_WORKBOOKS[found], f"set parser.format to {found}", found)
+    return FileKind(_WORKBOOKS[format], f"set parser.format to {format}", format)
+
+
+def _kind_of_mark(head: bytes) -> FileKind | None:
+    """Return the kind of a file by the bytes that it begins with."""
+    for mark, kind in _MARKS.items():
+        if re.match(mark, head, re.DOTALL):
+            return kind
+    return None
 
 
 def _kind_of_packed(head: bytes) -> FileKind | None:
-    """Return which workbook or archive bytes are that no format reads in an archive."""
-    for mark, holds, found in _PACKED_MARKS:
-        if head.startswith(mark) and holds in head:
-            remedy = f"upload it unpacked, with parser.format {found}"
-            return FileKind(_WORKBOOKS[found], remedy, found)
-    for mark, name in ((ZIP, "an archive (zip)"), (GZIP, "an archive (gzip)")):
+    """Return the kind of a workbook or an archive that no format reads in an archive."""
+    for mark, text, format in _PACKED_MARKS:
+        if head.startswith(mark) and text in head:
+            remedy = f"upload it unpacked, with parser.format {format}"
+            return FileKind(_WORKBOOKS[format], remedy, format)
+    for mark, name in _ARCHIVES:
         if head.startswith(mark):
             return FileKind(name, "upload the list that is in it")
     return None
 
 
 def _kind_of_text(text: str, format: str) -> FileKind | None:
-    begin = text.lstrip("\ufeff \t\r\n")
-    if begin.startswith("<!--"):
-        begin = begin.partition("-->")[2].lstrip()
-    if begin.startswith("<"):
-        if _HTML.match(begin) or (_XML.match(begin) and _HTML.search(begin[:1024])):
+    """Return the kind of a text that is no price list."""
+    beginning = text.lstrip("\ufeff \t\r\n")
+    if beginning.startswith("<!--"):
+        beginning = beginning.partition("-->")[2].lstrip()
+    if beginning.startswith("<"):
+        is_xml = _XML.match(beginning)
+        has_html = _HTML.search(beginning[:1024])
+        if _HTML.match(beginning) or (is_xml and has_html):
             return PAGE
-        if _XML.match(begin):
-            return FileKind(
-                "XML", "ask for the list as CSV, .xlsx or JSON Lines", is_text=True
-            )
-    line = begin.split("\n", 1)[0]
-    if begin.startswith("{") and format != "jsonl" and _is_object(line):
-        return FileKind(
-            "JSON Lines", "set parser.format to jsonl", "jsonl", is_text=True
-        )
-    is_list = re.match(r'\[\s*([\[{"\]]|-?\d+\s*[,\]]|$)', begin)
-    if is_list or (re.match(r'\{\s*("|$)', begin) and not _is_object(line)):
-        return FileKind(
-            "a JSON document",
-            "write it as JSON Lines: an object a line, without a list around",
-            is_text=True,
-        )
+        if is_xml:
+            return _XML_KIND
+    first_line = beginning.split("\n", 1)[0]
+    is_record = _is_object(first_line)
+    if beginning.startswith("{") and format != "jsonl" and is_record:
+        return _JSON_LINES
+    if _JSON_LIST.match(beginning):
+        return _JSON_DOCUMENT
+    if _JSON_OBJECT.match(beginning) and not is_record:
+        return _JSON_DOCUMENT
     return None
 
 
 def _is_object(line: str) -> bool:
+    """Return whether a line is a JSON object."""
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:
@@ -193,28 +223,33 @@ def _is_object(line: str) -> bool:
 
 
 def _text_of(head: bytes) -> str:
-    encoding = next(
-        (name for bom, name in _BOMS.items() if head.startswith(bom)), "latin-1"
-    )
-    return head.decode(encoding, "replace")
+    """Return bytes as text, by their byte order mark."""
+    for mark, encoding in _BOMS.items():
+        if head.startswith(mark):
+            return head.decode(encoding, "replace")
+    return head.decode("latin-1", "replace")
 
 
 def _unpacked_head(data: Buffer) -> bytes:
-    """Return the first bytes without a layer of compression, as far as it comes off."""
+    """Return the first bytes without a layer of compression, if it can be removed."""
     view = memoryview(data)
     if bytes(view[:4]) == ZIP:
-        try:
-            with open_archive(data) as archive:
-                only = next(each for each in archive.infolist() if not each.is_dir())
-                with archive.open(only) as file:
-                    return file.read(HEAD_BYTES)
-        except (*BROKEN, StopIteration, NotImplementedError, RuntimeError):
-            return b""
+        return _head_of_archive(data)
     if bytes(view[:2]) == GZIP:
+        decompressor = zlib.decompressobj(wbits=31)
         try:
-            return zlib.decompressobj(wbits=31).decompress(
-                view[:_PACKED_BYTES], HEAD_BYTES
-            )
+            return decompressor.decompress(view[:_PACKED_BYTES], HEAD_BYTES)
         except zlib.error:
             return b""
     return bytes(view[:HEAD_BYTES])
+
+
+def _head_of_archive(data: Buffer) -> bytes:
+    """Return the first bytes of an archive's first file; none if there is none to read."""
+    try:
+        with open_archive(data) as archive:
+            members = (info for info in archive.infolist() if not info.is_dir())
+            with archive.open(next(members)) as file:
+                return file.read(HEAD_BYTES)
+    except (*BROKEN, StopIteration, NotImplementedError, RuntimeError):
+        return b""

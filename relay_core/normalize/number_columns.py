@@ -1,7 +1,7 @@
-"""Columns that are made of cells: of several headers, of changed cells, of numbers.
+"""Columns of numbers, read from cells by the vendor's options.
 
-Cells are trimmed, null ones empty. Numbers are read; then come options' nulls, sums, factors,
-rates and defaults.
+Cells are trimmed, and null ones are empty. Numbers are read first; then the options'
+nulls, sums, factors, rates and defaults apply.
 """
 
 from collections.abc import Sequence
@@ -12,99 +12,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.columnar import numbers
 from relay_core.columnar import text as texts
-from relay_core.columnar.csv_text import join_fields
+from relay_core.columnar.arrays import RowMask, WholeNumbers
 from relay_core.columnar.number_notation import without_quantity_symbols
-from relay_core.columnar.numbers import (
-    REJECTED_VALUE,
-    ColumnValues,
-    Scale,
-    fault_code,
-    read_amounts,
-    read_wholes,
-)
+from relay_core.columnar.numbers import ColumnValues, Scale
 from relay_core.config import ParserConfig
-from relay_core.config.parser import Changed, First, Join, MappedSource, Sum
+from relay_core.config.parser import Changed, MappedSource, Sum
 from relay_core.domain.cell_rules import LARGEST_FACTOR, LARGEST_WHOLE
 from relay_core.domain.columns import CanonicalColumn, Kind
+from relay_core.normalize.header_cells import HeaderCells, made_of
 
 _FACTOR = "^[0-9]{1,7}$"
 _ZERO = r"^[+-]?[0.]*(?:[eE].*)?$"
-_MAX_TIMES = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderCells:
-    """The cells under a header, or what is made of those under several."""
-
-    text: pa.StringArray  # trimmed; empty where null
-    places: texts.Ints | int  # which column of the feed each stands in
-    numbers: texts.Bools | None = (
-        None  # which the file holds as numbers; None where it holds none
-    )
-
-
-def _joined(form: Join, parts: Sequence[HeaderCells]) -> HeaderCells:
-    between: list[pa.StringArray | str] = []
-    for part in parts:
-        between += [form.separator, part.text] if between else [part.text]
-    text = join_fields(between, "")
-    null = np.logical_or.reduce([texts.is_empty(part.text) for part in parts])
-    return HeaderCells(texts.fill(text, null, ""), parts[0].places)
-
-
-def _first(parts: Sequence[HeaderCells]) -> HeaderCells:
-    text, places = parts[0].text, np.full(len(parts[0].text), parts[0].places)
-    numbers = (
-        np.zeros(len(text), np.bool_) if parts[0].numbers is None else parts[0].numbers
-    )
-    for part in parts[1:]:
-        take = texts.is_empty(text) & ~texts.is_empty(part.text)
-        if take.any():
-            text = pc.if_else(pa.array(take), part.text, text)
-            places[take] = part.places
-            numbers = np.where(
-                take, False if part.numbers is None else part.numbers, numbers
-            )
-    return HeaderCells(text, places, numbers)
-
-
-def _changed(form: Changed, parts: Sequence[HeaderCells]) -> HeaderCells:
-    text, numbers = parts[0].text, parts[0].numbers
-    if form.strip_prefix:
-        cut = texts.flags_of(pc.starts_with(text, form.strip_prefix))
-        text = _cut(text, cut, len(form.strip_prefix), None)
-    if form.strip_suffix:
-        cut = texts.flags_of(pc.ends_with(text, form.strip_suffix))
-        text = _cut(text, cut, 0, -len(form.strip_suffix))
-    if form.values:
-        found = texts.word_index(text, form.values)
-        new = pa.array([*form.values.values()], text.type)
-        replaced = (found >= 0) & ~texts.is_empty(text)
-        text = pc.if_else(
-            pa.array(replaced), new.take(pa.array(np.maximum(found, 0))), text
-        )
-        numbers = None if numbers is None else numbers & ~replaced
-    return HeaderCells(text, parts[0].places, numbers)
-
-
-def _cut(
-    text: pa.StringArray, where: texts.Bools, start: int, stop: int | None
-) -> pa.StringArray:
-    return texts.change_rows(
-        text,
-        np.flatnonzero(where),
-        lambda some: texts.trim(pc.utf8_slice_codeunits(some, start=start, stop=stop)),
-    )
-
-
-def made_of(source: MappedSource, parts: Sequence[HeaderCells]) -> HeaderCells:
-    """Return the texts that an entry of ``column_map`` makes of its parts; none of a sum."""
-    if isinstance(source, Join):
-        return _joined(source, parts)
-    if isinstance(source, First):
-        return _first(parts)
-    return _changed(source, parts) if isinstance(source, Changed) else parts[0]
+_MAX_FACTOR = 1 << 62
+_SMALLEST_SCALE = Scale(1, 10**7)
+"""The scale of the largest factor: amounts out of range as written may fit with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,194 +36,241 @@ class NumberColumn:
 
     column: CanonicalColumn  # the column
     parser: ParserConfig  # the vendor's options
-    source: (
-        MappedSource  # its entry of ``column_map``; the name of its header without one
-    )
-    rate: Fraction | None = (
-        None  # of the vendor's currency, where that is not the tenant's
-    )
+    source: MappedSource  # the column's entry of ``column_map``, or its header's name
+    # The rate of the vendor's currency; None if the currency is the tenant's.
+    rate: Fraction | None = None
 
     @property
     def is_plain(self) -> bool:
-        """Whether no option asks for more than reading a cell as it stands."""
-        name, parser = self.column.name, self.parser
-        changes = (
-            not isinstance(self.source, str)
-            or name in (*parser.defaults, *parser.zero_is_null, *parser.invalid_as_null)
-            or (self.column.kind is Kind.MONEY and self.rate is not None)
-            or (parser.decimal_separator != "." or parser.thousands_separator)
-            or (parser.currency_symbols or parser.null_words(name))
-        )
-        words = parser.quantity_words or parser.quantity_symbols
-        of_quantities = words or parser.negative_quantity == "zero"
-        return not (changes or (self.column.takes_words and of_quantities))
+        """Whether every cell can be read verbatim, without an option."""
+        name = self.column.name
+        parser = self.parser
+        if not isinstance(self.source, str):
+            return False
+        if name in (*parser.defaults, *parser.zero_is_null, *parser.invalid_as_null):
+            return False
+        if self.column.kind is Kind.MONEY and self.rate is not None:
+            return False
+        if parser.decimal_separator != "." or parser.thousands_separator:
+            return False
+        if parser.currency_symbols or parser.null_words(name):
+            return False
+        if self.column.takes_words:
+            if parser.quantity_words or parser.quantity_symbols:
+                return False
+            return parser.negative_quantity != "zero"
+        return True
 
     def read(
         self, parts: Sequence[HeaderCells], size: int
-    ) -> tuple[ColumnValues, texts.Ints | int]:
-        """Return the values of the cells under its headers, and where a fault of each stands.
+    ) -> tuple[ColumnValues, WholeNumbers | int]:
+        """Read a column.
 
-        The cells of its factor are last; there are none where only a default gives it.
+        Args:
+            parts: The cells of the column's headers, those of its factor last; none if
+                only a default gives the column.
+            size: The number of rows.
+
+        Returns:
+            The values, and the index of the feed's column that a fault of each cell is
+            in: one for all, or one a row.
         """
-        places: texts.Ints | int
+        source_columns: WholeNumbers | int
         if not parts:
-            read, places = _no_values(size), 0
+            values = _no_values(size)
+            source_columns = 0
         elif isinstance(self.source, Sum):
-            read, places = self._sum(parts)
+            values, source_columns = self._sum(parts)
         else:
-            read, places = self._scaled(parts)
-        # What an option makes null stays so.
-        fillable = read.nulls & ~self._zeros(read)
+            values, source_columns = self._scaled(parts)
+        # A cell that an option makes null keeps no default.
+        fillable = values.nulls & ~self._zeros(values)
         if self.column.name in self.parser.invalid_as_null:
-            wrong = read.faults != 0
-            read.values[wrong], read.faults[wrong] = 0, 0
-            read.nulls[wrong], read.is_canonical[wrong] = True, False
-        # A default is read like a cell, by fewer options.
+            is_invalid = values.faults != 0
+            values.values[is_invalid] = 0
+            values.faults[is_invalid] = 0
+            values.nulls[is_invalid] = True
+            values.is_canonical[is_invalid] = False
         default = self.parser.defaults.get(self.column.name)
         if default and fillable.any():
-            text, rejections = pa.array([default]), self.column.rejections
-            if self.column.kind is Kind.MONEY:
-                rate = self.rate
-                scale = (
-                    None if rate is None else Scale(rate.numerator, rate.denominator)
-                )
-                one = read_amounts(text, self.parser, rejections, scale)
-            else:
-                one = read_wholes(self.without_words(text), self.parser, rejections)
-            read.values[fillable], read.faults[fillable] = one.values[0], one.faults[0]
-            read.nulls[fillable], read.is_canonical[fillable] = False, False
-        return read, places
+            default_values = self._read_default(default)
+            values.values[fillable] = default_values.values[0]
+            values.faults[fillable] = default_values.faults[0]
+            values.nulls[fillable] = False
+            values.is_canonical[fillable] = False
+        return values, source_columns
+
+    def _read_default(self, default: str) -> ColumnValues:
+        """Read a default like a cell, by fewer options."""
+        text = pa.array([default])
+        rejections = self.column.rejections
+        if self.column.kind is not Kind.MONEY:
+            words_replaced = self.without_words(text)
+            return numbers.read_wholes(words_replaced, self.parser, rejections)
+        scale = None
+        if self.rate is not None:
+            scale = Scale(self.rate.numerator, self.rate.denominator)
+        return numbers.read_amounts(text, self.parser, rejections, scale)
 
     def read_texts(self, part: HeaderCells, scale: Scale | None = None) -> ColumnValues:
-        """Read cells as they stand, all options of single cells among them."""
-        text, rejections = part.text, self.column.rejections
+        """Read cells by all options that apply to a single cell.
+
+        Args:
+            part: The cells.
+            scale: The factor of amounts.
+        """
+        text = part.text
+        rejections = self.column.rejections
         if self.column.kind is Kind.MONEY:
-            read = read_amounts(text, self.parser, rejections, scale)
-            zeros = self._zeros(read)
-            read.nulls[zeros], read.is_canonical[zeros] = True, False
-            return read
+            amounts = numbers.read_amounts(text, self.parser, rejections, scale)
+            zeros = self._zeros(amounts)
+            amounts.nulls[zeros] = True
+            amounts.is_canonical[zeros] = False
+            return amounts
         if self.column.takes_words:
             text = self.without_words(text)
-            if self.parser.quantity_symbols:
-                stripped = without_quantity_symbols(text, self.parser.quantity_symbols)
-                asked = None if part.numbers is None else pa.array(~part.numbers)
-                text = stripped if asked is None else pc.if_else(asked, stripped, text)
-        read = read_wholes(text, self.parser, rejections)
+            symbols = self.parser.quantity_symbols
+            if symbols:
+                stripped = without_quantity_symbols(text, symbols)
+                if part.numbers is None:
+                    text = stripped
+                else:
+                    text = pc.if_else(pa.array(~part.numbers), stripped, text)
+        wholes = numbers.read_wholes(text, self.parser, rejections)
         if self.column.takes_words and self.parser.negative_quantity == "zero":
-            below = read.faults == fault_code(rejections.negative)
-            read.values[below], read.faults[below], read.is_canonical[below] = (
-                0,
-                0,
-                False,
-            )
-        return read
+            is_negative = wholes.faults == numbers.fault_code(rejections.negative)
+            wholes.values[is_negative] = 0
+            wholes.faults[is_negative] = 0
+            wholes.is_canonical[is_negative] = False
+        return wholes
 
     def without_words(self, text: pa.StringArray) -> pa.StringArray:
-        """Return the cells with the vendor's words for quantities as digits."""
-        words = list(self.parser.quantity_words) if self.column.takes_words else []
-        if not words:
+        """Return cells with digits in place of the vendor's words for quantities."""
+        if not self.column.takes_words or not self.parser.quantity_words:
             return text
-        found = texts.word_index(text, words)
-        amounts = pa.array([str(self.parser.quantity_words[word]) for word in words])
-        replaced = amounts.take(pa.array(np.maximum(found, 0)))
-        return pc.if_else(pa.array(found >= 0), replaced, text)
+        word_index = texts.word_index(text, self.parser.quantity_words)
+        quantities = [str(number) for number in self.parser.quantity_words.values()]
+        replaced = pa.array(quantities).take(pa.array(np.maximum(word_index, 0)))
+        return pc.if_else(pa.array(word_index >= 0), replaced, text)
 
-    def _sum(self, parts: Sequence[HeaderCells]) -> tuple[ColumnValues, texts.Ints]:
-        total = _no_values(len(parts[0].text))
-        places = np.full(len(parts[0].text), parts[0].places)
+    def _sum(self, parts: Sequence[HeaderCells]) -> tuple[ColumnValues, WholeNumbers]:
+        """Read the cells of each header and add them up; null if all cells are."""
+        size = len(parts[0].text)
+        total = _no_values(size)
+        source_columns = np.full(size, parts[0].source_columns)
         for part in parts:
-            read = self.read_texts(part)
-            fresh = (read.faults != 0) & (total.faults == 0)
-            total.faults[fresh], places[fresh] = read.faults[fresh], part.places
-            total.values[:] += np.where(read.nulls | (read.faults != 0), 0, read.values)
-            total.nulls[:] &= read.nulls
-        self._refuse_large(total)
-        return total, places
+            values = self.read_texts(part)
+            is_fault = values.faults != 0
+            is_first_fault = is_fault & (total.faults == 0)
+            total.faults[is_first_fault] = values.faults[is_first_fault]
+            source_columns[is_first_fault] = part.source_columns
+            total.values[:] += np.where(values.nulls | is_fault, 0, values.values)
+            total.nulls[:] &= values.nulls
+        self._reject_large(total)
+        return total, source_columns
 
     def _scaled(
         self, parts: Sequence[HeaderCells]
-    ) -> tuple[ColumnValues, texts.Ints | int]:
-        """Read cells, and multiply and divide them."""
+    ) -> tuple[ColumnValues, WholeNumbers | int]:
+        """Read cells, and multiply or divide them by their factor."""
         form = self.source if isinstance(self.source, Changed) else None
         part = made_of(self.source, parts)
-        places = part.places
         factor = None if form is None else form.factor
         if factor is None:
             scale = None if self.rate is None else self._scale(1)
-            return self.read_texts(part, scale), places
-        factors: texts.Ints | int = factor if isinstance(factor, int) else 1
-        holds: texts.Bools | None = None
-        if not isinstance(factor, int):
-            cells = parts[-1].text
-            is_number = texts.flags_of(pc.match_substring_regex(cells, _FACTOR))
-            digits = pc.cast(texts.fill(cells, ~is_number, "0"), pa.int64())
-            given = np.array(texts.values_of(digits))
-            holds = (given >= 1) & (given <= LARGEST_FACTOR)
-            factors = np.where(holds, given, 1)
+            return self.read_texts(part, scale), part.source_columns
+        if isinstance(factor, int):
+            return self._times(part, factor), part.source_columns
+        factors, is_factor = _factors_of(parts[-1].text)
+        values = self._times(part, factors)
+        is_wrong = ~is_factor & self._needs_factor(part, values)
+        rejections = self.column.rejections
+        values.faults[is_wrong] = numbers.fault_code(rejections.unreadable)
+        values.values[is_wrong] = numbers.REJECTED_VALUE
+        factor_columns = parts[-1].source_columns
+        return values, np.where(is_wrong, factor_columns, part.source_columns)
+
+    def _times(self, part: HeaderCells, factors: WholeNumbers | int) -> ColumnValues:
+        """Read cells, and multiply or divide them by factors: one for all, or one a row."""
         if self.column.kind is Kind.MONEY:
-            read = self.read_texts(part, self._scale(factors))
-        else:
-            read = self.read_texts(part)
-            is_times = form is not None and form.times is not None
-            scaled = read.values * factors if is_times else read.values // factors
-            read.values[:] = np.where(read.faults == 0, scaled, read.values)
-            read.is_canonical[:] &= read.nulls & texts.is_empty(read.text)
-            self._refuse_large(read)
-        if holds is not None:
-            wrong = ~holds & ~read.nulls & (read.faults == 0)
-            beyond = fault_code(self.column.rejections.too_large)
-            over = ~holds & (read.faults == beyond)
-            if (
-                self.column.kind is Kind.MONEY and over.any()
-            ):  # as written it may be in range
-                wrong |= over & np.asarray(
-                    self.read_texts(part, Scale(1, 10**7)).faults == 0
-                )
-            read.faults[wrong] = fault_code(self.column.rejections.unreadable)
-            read.values[wrong] = REJECTED_VALUE
-            places = np.where(wrong, parts[-1].places, places)
-        return read, places
+            return self.read_texts(part, self._scale(factors))
+        values = self.read_texts(part)
+        unscaled = values.values
+        scaled = unscaled * factors if self._multiplies else unscaled // factors
+        values.values[:] = np.where(values.faults == 0, scaled, unscaled)
+        values.is_canonical[:] &= values.nulls & texts.is_empty(values.text)
+        self._reject_large(values)
+        return values
 
-    def _scale(self, factors: texts.Ints | int) -> Scale:
+    def _needs_factor(self, part: HeaderCells, values: ColumnValues) -> RowMask:
+        """Return the mask of cells whose number cannot be had without a factor.
+
+        Cells that have a fault of their own are not among them. An amount that is too
+        large may be in range with a factor.
+        """
+        needs_factor: RowMask = ~values.nulls & (values.faults == 0)
+        too_large = numbers.fault_code(self.column.rejections.too_large)
+        is_too_large = values.faults == too_large
+        if self.column.kind is Kind.MONEY and is_too_large.any():
+            smallest = self.read_texts(part, _SMALLEST_SCALE)
+            needs_factor |= is_too_large & (smallest.faults == 0)
+        return needs_factor
+
+    @property
+    def _multiplies(self) -> bool:
+        """Whether numbers are multiplied by their factor, not divided."""
+        return isinstance(self.source, Changed) and self.source.times is not None
+
+    def _scale(self, factors: WholeNumbers | int) -> Scale:
+        """Return the scale of amounts with some factors and the currency's rate."""
         rate = Fraction(1) if self.rate is None else self.rate
-        is_times = isinstance(self.source, Changed) and self.source.times is not None
-        one: texts.Ints | int = 1
-        times, divided_by = (factors, one) if is_times else (one, factors)
-        return Scale(
-            _product(times, rate.numerator), _product(divided_by, rate.denominator)
-        )
+        if self._multiplies:
+            return Scale(_product(factors, rate.numerator), rate.denominator)
+        return Scale(rate.numerator, _product(factors, rate.denominator))
 
-    def _refuse_large(self, read: ColumnValues) -> None:
-        too_large = (read.values > LARGEST_WHOLE) & (read.faults == 0)
-        read.faults[too_large] = fault_code(self.column.rejections.too_large)
-        read.values[read.faults != 0] = REJECTED_VALUE
+    def _reject_large(self, values: ColumnValues) -> None:
+        """Give numbers that are too large their fault."""
+        is_too_large = (values.values > LARGEST_WHOLE) & (values.faults == 0)
+        too_large = numbers.fault_code(self.column.rejections.too_large)
+        values.faults[is_too_large] = too_large
+        values.values[values.faults != 0] = numbers.REJECTED_VALUE
 
-    def _zeros(self, read: ColumnValues) -> texts.Bools:
-        """Return which amounts are null because all their digits are 0."""
-        zeros = np.zeros(len(read.values), np.bool_)
+    def _zeros(self, values: ColumnValues) -> RowMask:
+        """Return the mask of amounts that are null because all their digits are 0."""
+        zeros = np.zeros(len(values.values), np.bool_)
         if self.column.name in self.parser.zero_is_null:
-            is_zero = (read.values == 0) & (read.faults == 0)
-            rows = np.flatnonzero(is_zero & ~texts.is_empty(read.text))
-            text = pc.utf8_trim_whitespace(read.text.take(pa.array(rows)))
+            is_zero = (values.values == 0) & (values.faults == 0)
+            rows = np.flatnonzero(is_zero & ~texts.is_empty(values.text))
+            text = pc.utf8_trim_whitespace(values.text.take(pa.array(rows)))
             zeros[rows] = texts.flags_of(pc.match_substring_regex(text, _ZERO))
         return zeros
+
+
+def _factors_of(cells: pa.StringArray) -> tuple[WholeNumbers, RowMask]:
+    """Return the factor in each cell, 1 if there is none, and the mask of factors."""
+    is_number = texts.flags_of(pc.match_substring_regex(cells, _FACTOR))
+    digits = pc.cast(texts.fill(cells, ~is_number, "0"), pa.int64())
+    factors = np.array(texts.values_of(digits))
+    is_factor = (factors >= 1) & (factors <= LARGEST_FACTOR)
+    return np.where(is_factor, factors, 1), is_factor
 
 
 def _no_values(size: int) -> ColumnValues:
     """Return a column of nulls."""
     return ColumnValues(
-        np.zeros(size, np.int64),
-        np.ones(size, np.bool_),
-        np.zeros(size, np.uint8),
-        texts.empty_texts(size),
-        np.zeros(size, np.bool_),
+        values=np.zeros(size, np.int64),
+        nulls=np.ones(size, np.bool_),
+        faults=np.zeros(size, np.uint8),
+        text=texts.empty_texts(size),
+        is_canonical=np.zeros(size, np.bool_),
     )
 
 
-def _product(factors: texts.Ints | int, number: int) -> texts.Ints | int:
-    """Return products; of whole numbers of any size where they may be too large for others."""
+def _product(factors: WholeNumbers | int, number: int) -> WholeNumbers | int:
+    """Return products: Python's whole numbers if 64 bits may not suffice."""
     if isinstance(factors, int):
         return factors * number
-    if int(factors.max(initial=1)) * number > _MAX_TIMES:
-        return np.asarray(factors.astype(object) * number)
-    return np.asarray(factors * number)
+    if int(factors.max(initial=1)) * number > _MAX_FACTOR:
+        factors = factors.astype(object)
+    products: WholeNumbers = factors * number
+    return products

@@ -1,4 +1,4 @@
-"""The result of normalizing one vendor: offers, rejected rows, faults, columns yet to be taken."""
+"""The result of normalizing one vendor: offers, rejected rows, faults, deferred columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,47 +9,48 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from relay_core.columnar.text import Bools, Rows, take_short, with_nulls
+from relay_core.columnar.arrays import RowIndex, RowMask
+from relay_core.columnar.text import take_short, with_nulls
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.records import Cause, ReportEntry
-from relay_core.normalize.row_reader import no_values, typed
+from relay_core.normalize.typed_batch import null_cells, typed
 from relay_core.validation.contracts import OFFER_SCHEMA, REJECTED_ROWS, frame_of
 
-Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], Bools]"
-"""A column of every row: texts, or numbers and which of them are null."""
+Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], RowMask]"
+"""A column of all rows: texts, or numbers and the mask of their nulls."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VendorColumns:
     """Columns of all rows of a feed, rejected ones too, and the order of the valid rows."""
 
-    columns: dict[
-        str, Cells
-    ]  # every row's cells, as far as they are kept and not consumed
-    rows: Rows  # the valid ones, in order
+    columns: dict[str, Cells]  # the columns that are kept and not yet consumed
+    rows: RowIndex  # the valid rows, in order
 
-    def cells(self, field: pa.Field, rows: Rows) -> pa.Array | pa.ChunkedArray:
-        """Return some rows' cells of a column that is not consumed; nulls where it has none."""
+    def cells(self, field: pa.Field, rows: RowIndex) -> pa.Array | pa.ChunkedArray:
+        """Return some rows' cells of a column that is not consumed; nulls if it is missing."""
         column = self.columns.get(field.name)
         if column is None:
-            return no_values(field.type, len(rows))
+            return null_cells(field.type, len(rows))
         if isinstance(column, tuple):
-            return typed(field.type, *(part.take(rows) for part in column))
-        taken = take_short(column, rows)
-        if isinstance(taken, pa.ChunkedArray):
-            return pa.chunked_array(list(map(with_nulls, taken.chunks)))
-        return with_nulls(taken)
+            values, nulls = column
+            return typed(field.type, values.take(rows), nulls.take(rows))
+        texts = take_short(column, rows)
+        if isinstance(texts, pa.ChunkedArray):
+            chunks = [with_nulls(chunk) for chunk in texts.chunks]
+            return pa.chunked_array(chunks)
+        return with_nulls(texts)
 
     def consume(self, field: pa.Field) -> pa.Array | pa.ChunkedArray:
-        """Return the valid rows' cells of a column, in order, and let the column go."""
-        taken = self.cells(field, self.rows)
+        """Return the valid rows' cells of a column, in order, and release the column."""
+        cells = self.cells(field, self.rows)
         self.columns.pop(field.name, None)
-        return taken
+        return cells
 
 
 @cache
 def no_offers() -> pd.DataFrame:
-    """Return a frame of offers without any."""
+    """Return a frame of offers without rows."""
     return frame_of(OFFER_SCHEMA.empty_table())
 
 
@@ -58,40 +59,34 @@ class NormalizedVendor:
     """One vendor's feed after normalizing."""
 
     vendor_id: str
-    # ``FOUND`` where its upload was read; ``LAST_GOOD`` where that feed stands in for it;
-    # ``LEFT_OUT`` where the run goes on without the vendor; ``FAILED`` where the feed cannot be
-    # used
+    # ``FOUND`` if the vendor's upload was read; ``LAST_GOOD`` if its last good feed is used
+    # instead; ``LEFT_OUT`` if the run goes on without the vendor; ``FAILED`` if the feed
+    # cannot be used.
     status: VendorStatus
-    fault: ReportEntry | None = None  # why it failed
-    warnings: tuple[ReportEntry, ...] = ()  # those of this vendor
-    is_read: bool = False  # whether all records of its feed were read
-    skipped: int = 0  # how many of them `parser.skip_rows` names; they are no rows
-    total_rows: int = 0  # how many rows its feed has
-    invalid_rows: int = 0  # how many of them are refused
-    duplicates: int = (
-        0  # in place of how many another row stands, where nothing is merged
-    )
-    last_sku: str | None = (
-        None  # that of its last record that fits the header; None without one
-    )
-    fault_counts: Mapping[str, int] = field(
-        default_factory=dict
-    )  # of its rows, by code
-    causes: tuple[Cause, ...] = ()  # what of them is refused alike
-    # Some numbers that hold, as they are written, by column; where there are causes
-    held: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    entries: tuple[
-        str, ...
-    ] = ()  # the first entries of its rows for ``errors.json``, each as JSON
-    # The valid rows, or some columns of them (``Offer``), sorted by SKU, then row order
+    fault: ReportEntry | None = None  # the reason that the vendor failed
+    warnings: tuple[ReportEntry, ...] = ()  # the warnings about this vendor
+    is_read: bool = False  # whether all records of the feed were read
+    skipped: int = 0  # the number of records that `parser.skip_rows` names
+    total_rows: int = 0  # the number of the feed's rows
+    invalid_rows: int = 0  # the number of rejected rows
+    # The number of rows that another row replaces, for a vendor that is not merged.
+    duplicates: int = 0
+    # The SKU of the last record that fits the header; None without one.
+    last_sku: str | None = None
+    fault_counts: Mapping[str, int] = field(default_factory=dict)  # the faults, by code
+    causes: tuple[Cause, ...] = ()  # the causes of rejected rows
+    # Valid numbers of some rows, as written, by column; only if there are causes.
+    valid_samples: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # The first entries of the rows for ``errors.json``, each as JSON.
+    entries: tuple[str, ...] = ()
+    # The valid rows, or some columns of them (``Offer``), sorted by SKU, then row order.
     offers: pd.DataFrame = field(default_factory=no_offers)
-    deferred: VendorColumns | None = (
-        None  # other columns of its rows, where they were just read
-    )
-    # Every rejected record (``REJECTED_ROWS``)
+    # Other columns of the rows; None if the vendor was read by another process.
+    deferred: VendorColumns | None = None
+    # All rejected records (``REJECTED_ROWS``).
     rejected_rows: pa.Table = field(default_factory=REJECTED_ROWS.empty_table)
 
     @property
     def valid_rows(self) -> int:
-        """How many rows hold."""
+        """The number of valid rows."""
         return self.total_rows - self.invalid_rows

@@ -1,13 +1,14 @@
 """Text columns of one feed to typed columns with a fault code a cell.
 
-Works on one batch at a time. Which rows are rejected is the contract's verdict (``validation``);
-the faults here say why.
+This works on one batch at a time. The contract decides which rows are rejected
+(``validation``); the fault codes say why.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from functools import partial
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -15,275 +16,248 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.numbers import ColumnValues, Faults, fault_code
-from relay_core.columnar.text import (
-    Bools,
-    Ints,
-    change_rows,
-    empty_texts,
-    fill,
-    is_empty,
-    possibly_blank_rows,
-    trim,
-    with_nulls,
-    without_nulls,
-    word_index,
-    zero_bytes,
-)
+from relay_core.columnar import text as texts
+from relay_core.columnar.arrays import FaultCodes, RowMask, WholeNumbers
+from relay_core.columnar.numbers import ColumnValues, fault_code
 from relay_core.columnar.timestamps import read_timestamps
 from relay_core.config import ParserConfig
 from relay_core.domain import columns as canonical
 from relay_core.ingest.column_mapping import ColumnPlan
 from relay_core.ingest.feed import MalformedRecords, TextBatch
 from relay_core.ingest.sku_map import SkuMap
-from relay_core.normalize.number_columns import HeaderCells, NumberColumn, made_of
-from relay_core.validation.contracts import OFFER_SCHEMA
+from relay_core.normalize.header_cells import HeaderCells, made_of
+from relay_core.normalize.number_columns import NumberColumn
+from relay_core.normalize.typed_batch import TypedBatch
 
 _TEXTS = canonical.names_of(canonical.Kind.TEXT, canonical.Kind.CONDITION)
 _REQUIRED_NUMBERS = [
-    n for n in canonical.NUMBER_COLUMNS if n in canonical.REQUIRED_COLUMNS
+    name for name in canonical.NUMBER_COLUMNS if name in canonical.REQUIRED_COLUMNS
 ]
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 Records = TypeVar("Records", TextBatch, MalformedRecords)
 
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """The reader of one vendor's cells, made of its columns' places and its parser's options.
+    """The reader of one vendor's cells."""
 
-    ``rate`` is that of the vendor's currency, where it is not the tenant's.
-    """
-
-    plan: ColumnPlan
-    parser: ParserConfig
-    zone: ZoneInfo
-    requested_at: int
-    sku_map: SkuMap | None
+    plan: ColumnPlan  # the headers that each column is read from
+    parser: ParserConfig  # the vendor's options
+    zone: ZoneInfo  # the zone of instants without one
+    requested_at: int  # the instant in place of a null one, in microseconds
+    sku_map: SkuMap | None  # the vendor's SKU map, if it has one
+    # The rate of the vendor's currency; None if the currency is the tenant's.
     rate: Fraction | None = None
 
-    def read(self, batch: TextBatch) -> "TypedBatch":
-        """Read one batch; records whose fields are all blank, or that are skipped, are left out."""
+    def read(self, batch: TextBatch) -> TypedBatch:
+        """Read one batch, without records that are blank or skipped."""
         batch = _without_blank_records(batch, self.plan.positions)
         batch, skipped = self.without_skipped(batch)
-        places: dict[str, Ints] = {}
-        texts = {
-            column: self._text(batch, column, places)
-            for column in _TEXTS
-            if self.has(column)
-        }
-        for name in filter(self.has, self.parser.extra_columns):
-            texts[canonical.extra_column(name)] = self._text(batch, name, {})
-        if self.sku_map is not None:
-            sku = texts["sku"]
-            vendor_sku = texts.get("vendor_sku", empty_texts(len(batch.row_numbers)))
-            texts["sku"], is_mapped = self.sku_map.apply(sku)
-            own = is_mapped & is_empty(vendor_sku)
-            texts["vendor_sku"] = (
-                pc.if_else(pa.array(own), sku, vendor_sku) if own.any() else vendor_sku
-            )
-        missing = fault_code(canonical.BY_NAME["sku"].rejections.null)
-        faults = {"sku": np.where(is_empty(texts["sku"]), missing, np.uint8(0))}
+        source_columns: dict[str, WholeNumbers] = {}
+        text_columns = self._texts(batch, source_columns)
+        missing_sku = fault_code(canonical.BY_NAME["sku"].rejections.null)
+        is_without_sku = texts.is_empty(text_columns["sku"])
+        faults = {"sku": np.where(is_without_sku, missing_sku, np.uint8(0))}
         if self.has("condition"):
-            read = _read_conditions(texts["condition"])
-            if "condition" in self.parser.invalid_as_null:
-                read = fill(read[0], read[1] != 0, ""), np.zeros_like(read[1])
-            texts["condition"], faults["condition"] = read
+            conditions, condition_faults = self._conditions(text_columns["condition"])
+            text_columns["condition"] = conditions
+            faults["condition"] = condition_faults
         numbers = {
-            column: self._numbers(batch, column, places)
+            column: self._numbers(batch, column, source_columns)
             for column in canonical.NUMBER_COLUMNS
             if self.has(column)
         }
         for column in _REQUIRED_NUMBERS:
+            values = numbers[column]
             missing = fault_code(canonical.BY_NAME[column].rejections.null)
-            numbers[column].faults[numbers[column].nulls] = missing
-        numbers["updated_at"] = self._timestamps(batch, places)
-        faults |= {column: read.faults for column, read in numbers.items()}
-        return TypedBatch(batch, texts, numbers, faults, places, skipped)
+            values.faults[values.nulls] = missing
+        numbers["updated_at"] = self._timestamps(batch, source_columns)
+        for column, values in numbers.items():
+            faults[column] = values.faults
+        return TypedBatch(
+            raw=batch,
+            texts=text_columns,
+            numbers=numbers,
+            faults=faults,
+            source_columns=source_columns,
+            skipped=skipped,
+        )
 
     def has(self, column: str) -> bool:
-        """Return whether the feed or a default gives a column; else all its cells are null."""
+        """Return whether the feed or a default gives a column; else its cells are null."""
         return column in self.plan.positions or column in self.parser.defaults
 
     def without_skipped(self, batch: Records) -> tuple[Records, int]:
-        """Return the records that are rows, and how many are not; those of no width all are."""
+        """Return the records that ``skip_rows`` leaves, and the number that it skips.
+
+        Lines that are no records at all are never skipped.
+        """
         rules = self.parser.skip_rows
         if not rules or (isinstance(batch, MalformedRecords) and batch.widths is None):
             return batch, 0
         columns = batch.columns if isinstance(batch, TextBatch) else batch.cells
-        skipped = np.zeros(len(batch.row_numbers), np.bool_)
-        for rule, place in zip(rules, self.plan.skips, strict=True):
-            if place is None:
+        is_skipped = np.zeros(len(batch.row_numbers), np.bool_)
+        for rule, position in zip(rules, self.plan.skips, strict=True):
+            if position is None:
                 continue  # the feed has no such header
-            if place >= len(columns):
-                skipped |= rule.texts == "empty"
+            if position >= len(columns):
+                is_skipped |= rule.texts == "empty"
                 continue
-            text = trim(without_nulls(columns[place]))
-            found = (
-                is_empty(text)
-                if rule.texts == "empty"
-                else word_index(text, rule.texts) >= 0
-            )
-            skipped |= found
-        count = int(skipped.sum())
-        return (batch.where(~skipped) if count else batch), count
+            text = texts.trim(texts.without_nulls(columns[position]))
+            if rule.texts == "empty":
+                is_skipped |= texts.is_empty(text)
+            else:
+                is_skipped |= texts.word_index(text, rule.texts) >= 0
+        count = int(is_skipped.sum())
+        if not count:
+            return batch, 0
+        return batch.where(~is_skipped), count
+
+    def _texts(
+        self, batch: TextBatch, source_columns: dict[str, WholeNumbers]
+    ) -> dict[str, pa.StringArray]:
+        """Return the columns of texts, with SKUs mapped; fills ``source_columns``."""
+        columns = {
+            column: self._text(batch, column, source_columns)
+            for column in _TEXTS
+            if self.has(column)
+        }
+        for name in self.parser.extra_columns:
+            if self.has(name):
+                column = canonical.extra_column(name)
+                columns[column] = self._text(batch, name, {})
+        if self.sku_map is not None:
+            sku = columns["sku"]
+            columns["sku"], is_mapped = self.sku_map.apply(sku)
+            vendor_sku = columns.get("vendor_sku")
+            if vendor_sku is None:
+                vendor_sku = texts.empty_texts(len(batch.row_numbers))
+            is_taken = is_mapped & texts.is_empty(vendor_sku)
+            if is_taken.any():
+                vendor_sku = pc.if_else(pa.array(is_taken), sku, vendor_sku)
+            columns["vendor_sku"] = vendor_sku
+        return columns
 
     def _parts(self, batch: TextBatch, column: str) -> list[HeaderCells]:
-        """Return the cells under the headers of a column; none where the feed does not give it."""
+        """Return the cells of each header of a column; none if the feed does not give it."""
         if column not in self.plan.positions:
             return []
         source = self.parser.column_map.get(column, column)
         if isinstance(source, str):
             return [self._part(batch, column, self.plan.positions[column])]
-        places, factor = self.plan.parts[column], getattr(source, "factor", None)
-        headers = (
-            source.headers if factor not in source.headers else source.headers[:-1]
-        )
-        parts = [self._part(batch, column, places[header]) for header in headers]
-        if len(headers) < len(source.headers):
-            place = places[source.headers[-1]]
-            parts.append(HeaderCells(trim(batch.columns[place]), place))
+        positions = self.plan.parts[column]
+        factor = getattr(source, "factor", None)
+        has_factor = factor in source.headers
+        headers = source.headers[:-1] if has_factor else source.headers
+        parts = [self._part(batch, column, positions[header]) for header in headers]
+        if has_factor:
+            position = positions[source.headers[-1]]
+            cells = texts.trim(batch.columns[position])
+            parts.append(HeaderCells(cells, position))
         return parts
 
-    def _part(self, batch: TextBatch, column: str, place: int) -> HeaderCells:
-        """Return a column of the feed trimmed, with the nulls of a canonical one empty."""
-        text, numbers = batch.columns[place], batch.number_cells.get(place)
-        mark = self.parser.decimal_separator
-        if numbers is not None and column in canonical.NUMBER_COLUMNS and mark != ".":
-            # Number cells get the vendor's decimal separator.
-            rows = np.flatnonzero(numbers)
-            text = change_rows(
-                text, rows, lambda some: pc.replace_substring(some, ".", mark)
+    def _part(self, batch: TextBatch, column: str, position: int) -> HeaderCells:
+        """Return the trimmed cells of one of the feed's columns, empty if null."""
+        text = batch.columns[position]
+        numbers = batch.number_cells.get(position)
+        separator = self.parser.decimal_separator
+        is_number_column = column in canonical.NUMBER_COLUMNS
+        if numbers is not None and is_number_column and separator != ".":
+            # Cells that the file stores as numbers get the vendor's decimal separator.
+            separated = partial(
+                pc.replace_substring, pattern=".", replacement=separator
             )
-        text = trim(text)
-        if words := self.parser.null_words(column):
-            text = fill(text, word_index(text, words) >= 0, "")
-        return HeaderCells(text, place, numbers)
+            text = texts.change_rows(text, np.flatnonzero(numbers), separated)
+        text = texts.trim(text)
+        null_words = self.parser.null_words(column)
+        if null_words:
+            is_null = texts.word_index(text, null_words) >= 0
+            text = texts.fill(text, is_null, "")
+        return HeaderCells(text, position, numbers)
 
     def _text(
-        self, batch: TextBatch, column: str, places: dict[str, Ints]
+        self, batch: TextBatch, column: str, source_columns: dict[str, WholeNumbers]
     ) -> pa.StringArray:
-        """Return a column trimmed, nulls empty, defaults filled in; ``places`` gets its cells'."""
+        """Return a column trimmed, empty if null, with its default filled in.
+
+        Fills ``source_columns`` for a column of several headers.
+        """
         default = self.parser.defaults.get(column, "")
         parts = self._parts(batch, column)
         if not parts:
             size = len(batch.row_numbers)
-            return pa.repeat(default, size) if default else empty_texts(size)
-        made = made_of(self.parser.column_map.get(column, column), parts)
-        if isinstance(made.places, np.ndarray):
-            places[column] = made.places
-        return fill(made.text, is_empty(made.text), default) if default else made.text
+            return pa.repeat(default, size) if default else texts.empty_texts(size)
+        source = self.parser.column_map.get(column, column)
+        cells = made_of(source, parts)
+        if isinstance(cells.source_columns, np.ndarray):
+            source_columns[column] = cells.source_columns
+        if not default:
+            return cells.text
+        return texts.fill(cells.text, texts.is_empty(cells.text), default)
 
     def _numbers(
-        self, batch: TextBatch, column: str, places: dict[str, Ints]
+        self, batch: TextBatch, column: str, source_columns: dict[str, WholeNumbers]
     ) -> ColumnValues:
-        known, source = (
-            canonical.BY_NAME[column],
-            self.parser.column_map.get(column, column),
-        )
-        reader = NumberColumn(known, self.parser, source, self.rate)
-        if reader.is_plain and column in self.plan.positions:
-            # Only those of them that need it are trimmed.
-            return reader.read_texts(
-                HeaderCells(batch.columns[self.plan.positions[column]], 0)
-            )
-        read, at = reader.read(self._parts(batch, column), len(batch.row_numbers))
-        if isinstance(at, np.ndarray):
-            places[column] = at
-        return read
+        """Return a column of numbers; fills ``source_columns`` as `_text` does."""
+        source = self.parser.column_map.get(column, column)
+        reader = NumberColumn(canonical.BY_NAME[column], self.parser, source, self.rate)
+        position = self.plan.positions.get(column)
+        if reader.is_plain and position is not None:
+            # The reader trims only the cells that need it.
+            return reader.read_texts(HeaderCells(batch.columns[position], 0))
+        parts = self._parts(batch, column)
+        values, columns = reader.read(parts, len(batch.row_numbers))
+        if isinstance(columns, np.ndarray):
+            source_columns[column] = columns
+        return values
 
-    def _timestamps(self, batch: TextBatch, places: dict[str, Ints]) -> ColumnValues:
+    def _timestamps(
+        self, batch: TextBatch, source_columns: dict[str, WholeNumbers]
+    ) -> ColumnValues:
+        """Return the instants of rows, in microseconds; none of them is null."""
         rejections = canonical.BY_NAME["updated_at"].rejections
-        text = self._text(batch, "updated_at", places)
-        read = read_timestamps(text, self.parser, self.zone, rejections)
+        text = self._text(batch, "updated_at", source_columns)
+        instants = read_timestamps(text, self.parser, self.zone, rejections)
         if "updated_at" in self.parser.invalid_as_null:
-            read.nulls[read.faults != 0] = True
-            read.faults[:] = 0
-        read.values[read.nulls] = self.requested_at
-        read.nulls[:] = False
-        return read
+            instants.nulls[instants.faults != 0] = True
+            instants.faults[:] = 0
+        instants.values[instants.nulls] = self.requested_at
+        instants.nulls[:] = False
+        return instants
 
-
-@dataclass(frozen=True, slots=True)
-class TypedBatch:
-    """A batch after reading: its raw text, typed columns and one fault code a judged cell.
-
-    A column that neither the feed nor a default gives is in none of the mappings. ``places`` says
-    where a fault's cell stands, of columns of several headers; ``skipped`` how many records of the
-    feed's are no rows.
-    """
-
-    raw: TextBatch
-    texts: Mapping[str, pa.StringArray]
-    numbers: Mapping[str, ColumnValues]
-    faults: Mapping[str, Faults]
-    places: Mapping[str, Ints] = field(default_factory=dict)
-    skipped: int = 0
-
-    @property
-    def size(self) -> int:
-        """How many rows there are."""
-        return len(self.raw.row_numbers)
-
-    def integers(self) -> Mapping[str, tuple[Ints, Bools]]:
-        """Return each column of numbers, of row numbers too: its values, and which are null."""
-        columns = {
-            name: (read.values, read.nulls) for name, read in self.numbers.items()
-        }
-        return columns | {
-            "row_number": (self.raw.row_numbers, np.zeros(self.size, np.bool_))
-        }
-
-    def rows(self, columns: Collection[str]) -> pa.RecordBatch:
-        """Return some columns of ``OFFER_SCHEMA`` of every row, faulty ones too."""
-        fields = [field for field in OFFER_SCHEMA if field.name in columns]
-        integers, columns = self.integers(), []
-        for name, kind in ((each.name, each.type) for each in fields):
-            if name in self.texts:
-                columns.append(with_nulls(self.texts[name]))
-            elif name in integers:
-                columns.append(typed(kind, *integers[name]))
-            else:
-                columns.append(no_values(kind, self.size))
-        return pa.record_batch(columns, schema=pa.schema(fields))
-
-
-def typed(kind: pa.DataType, values: Ints, nulls: Bools) -> pa.Array:
-    """Return whole numbers as a column of the type that they stand for."""
-    if kind == pa.int32():
-        return pa.array(values.astype(np.int32), mask=nulls if nulls.any() else None)
-    return pa.array(values, mask=nulls if nulls.any() else None).view(kind)
-
-
-def no_values(kind: pa.DataType, size: int) -> pa.Array:
-    """Return so many nulls; they take no memory of their own."""
-    zeros = zero_bytes(8 * size + 8)
-    buffers = [zeros, zeros, zeros] if kind == pa.string() else [zeros, zeros]
-    return pa.Array.from_buffers(kind, size, buffers)
+    def _conditions(self, text: pa.StringArray) -> tuple[pa.StringArray, FaultCodes]:
+        """Return conditions in small letters, and the faults of other words."""
+        word_index = texts.word_index(text, canonical.CONDITIONS, str.lower)
+        is_condition = word_index >= 0
+        words = pa.array(canonical.CONDITIONS)
+        lowered = words.take(pa.array(np.maximum(word_index, 0)))
+        conditions = pc.if_else(pa.array(is_condition), lowered, text)
+        is_invalid: RowMask = ~is_condition & ~texts.is_empty(text)
+        if "condition" in self.parser.invalid_as_null:
+            no_faults = np.zeros(len(text), np.uint8)
+            return texts.fill(conditions, is_invalid, ""), no_faults
+        fault = fault_code(canonical.BY_NAME["condition"].rejections.unreadable)
+        return conditions, np.where(is_invalid, fault, np.uint8(0))
 
 
 def to_microseconds(moment: datetime) -> int:
     """Return an aware moment as microseconds since the epoch, exactly."""
-    since = moment - datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-def _read_conditions(text: pa.StringArray) -> tuple[pa.StringArray, Faults]:
-    found = word_index(text, canonical.CONDITIONS, str.lower)
-    lowered = pa.array(canonical.CONDITIONS).take(pa.array(np.maximum(found, 0)))
-    wrong = (found < 0) & ~is_empty(text)
-    fault = fault_code(canonical.BY_NAME["condition"].rejections.unreadable)
-    faults = np.where(wrong, fault, np.uint8(0))
-    return pc.if_else(pa.array(found >= 0), lowered, text), faults
+    since_epoch = moment - _EPOCH
+    seconds = since_epoch.days * 86_400 + since_epoch.seconds
+    return seconds * 1_000_000 + since_epoch.microseconds
 
 
 def _without_blank_records(batch: TextBatch, positions: Mapping[str, int]) -> TextBatch:
+    """Return the records that have a field that is not blank."""
     if not batch.columns:
         return batch.where(np.zeros(len(batch.row_numbers), np.bool_))
-    first = batch.columns[next(iter(positions.values()), 0)]
-    maybe = possibly_blank_rows(first)
+    first_column = batch.columns[next(iter(positions.values()), 0)]
+    candidates = texts.possibly_blank_rows(first_column)
     for column in batch.columns:
-        if not len(maybe):
+        if not len(candidates):
             return batch
-        maybe = maybe[is_empty(trim(column.take(pa.array(maybe))))]
-    keep = np.ones(len(batch.row_numbers), np.bool_)
-    keep[maybe] = False
-    return batch.where(keep)
+        cells = texts.trim(column.take(pa.array(candidates)))
+        candidates = candidates[texts.is_empty(cells)]
+    is_kept = np.ones(len(batch.row_numbers), np.bool_)
+    is_kept[candidates] = False
+    return batch.where(is_kept)

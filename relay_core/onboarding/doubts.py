@@ -165,8 +165,8 @@ def with_patches(config: TenantConfig, vendor: NormalizedVendor) -> NormalizedVe
             )
     if not cells:
         return vendor
-    for name, held in vendor.held.items():
-        cells[name] += held
+    for name, samples in vendor.valid_samples.items():
+        cells[name] += samples
     place = config.place_of(vendor.vendor_id)
     parser = config.vendors[place].parser
     changes = guess_numbers(cells, parser).changes

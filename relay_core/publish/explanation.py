@@ -20,7 +20,7 @@ from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import SkuNotFoundError
 from relay_core.merge.best_offer import Merge
 from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
-from relay_core.normalize.vendor import REJECTED_BY_SKU, WORK_FILE
+from relay_core.normalize.work_file import REJECTED_BY_SKU, WORK_FILE
 from relay_core.publish import offer_ranking
 from relay_core.publish.feed import fields_of, row_texts
 from relay_core.publish.keys import ArtifactKeys

@@ -23,8 +23,8 @@ from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry
-from relay_core.normalize.vendor import WORK_FILE
 from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.normalize.work_file import WORK_FILE
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import (
     input_manifest_json,

@@ -17,7 +17,7 @@ from typing import ParamSpec, TypeVar
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import RunContext
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.normalize.vendor import WORK_FILE, read_work_file
+from relay_core.normalize.work_file import WORK_FILE, read_work_file
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import MERGED_INVENTORY, ArtifactKeys
 from relay_core.publish.report.content import report_html

@@ -19,8 +19,8 @@ from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.result import merge_vendors, rules_broken_by
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.normalize.vendor import read_work_file
 from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.normalize.work_file import read_work_file
 from relay_core.publish.feed import feed_chunks
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import invalid_rows_chunks

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core.domain.limits import Limits
-from relay_core.normalize.rejection_causes import cut_texts, shown_columns, unique_names
+from relay_core.normalize.rejection_causes import cut_texts
+from relay_core.normalize.rejection_entries import shown_columns, unique_names
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from support.builders import feed, tenant_config, vendor_document

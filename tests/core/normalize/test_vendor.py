@@ -15,7 +15,7 @@ from relay_core import run
 from relay_core.columnar import growing_columns
 from relay_core.domain.limits import Limits
 from relay_core.ingest import csv_reader
-from relay_core.normalize import rejected_rows, vendor_feed
+from relay_core.normalize import rejected_rows, rejection_entries, vendor_feed
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import ReadRows, read_rows
 from relay_core.normalize.vendor_feed import VendorFeed
@@ -87,14 +87,16 @@ def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_count
         mock.patch.object(contracts, "VALIDATED_ROWS", 1),
         mock.patch.object(csv_reader, "_BLOCK", 64),
         mock.patch.object(
-            rejected_rows, "row_entries", side_effect=rejected_rows.row_entries
+            rejection_entries,
+            "row_entries",
+            side_effect=rejection_entries.row_entries,
         ) as written,
     ):
         read, _ = normalized(feed(*["A,x,y"] * 90), feed(), entries=3)
 
     assert [entry.row_number for entry in entries_of(read)] == [2, 2, 3]
     assert read.fault_counts == {"invalid_quantity": 90, "invalid_decimal": 90}
-    assert sum(call.args[1].entries for call in written.call_args_list) <= 4
+    assert sum(call.args[1].entry_count for call in written.call_args_list) <= 4
 
 
 def test_records_of_another_width_take_their_share_of_the_entries() -> None:

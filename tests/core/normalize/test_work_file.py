@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from relay_core.normalize.vendor import read_work_file
 from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.normalize.work_file import read_work_file
 from relay_core.validation.contracts import OFFER_SCHEMA
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.normalizing import Written, normalize_vendor, normalize_vendors

@@ -16,8 +16,8 @@ import pytest
 
 from relay_core.domain.columns import CANONICAL_COLUMNS, MONEY_COLUMNS, Kind, names_of
 from relay_core.domain.errors import StateUnreadableError
-from relay_core.normalize.vendor import read_work_file
 from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.normalize.work_file import read_work_file
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import STATE_SCHEMA, read_state

@@ -1,0 +1,125 @@
+"""Work files: a vendor's valid rows, with their types, from one process to another."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.columnar.sorted_file import read_sorted_file, sorted_file_chunks
+from relay_core.columnar.sorting import order_by_text
+from relay_core.columnar.text import one_chunk
+from relay_core.domain.codes import VendorStatus
+from relay_core.domain.records import Cause, ReportEntry
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.vendor import SortedVendor
+from relay_core.validation import contracts
+
+WORK_FILE = "offers.arrow"
+"""The name of a vendor's work file."""
+REJECTED_BY_SKU = pa.schema(
+    [
+        ("sku", pa.large_string()),
+        ("vendor_id", pa.string()),
+        ("row_number", pa.int64()),
+        ("error_codes", pa.string()),
+    ]
+)
+"""One rejected row that has a SKU."""
+_REPORT = b"report"
+_PLAIN_FIELDS = (
+    "vendor_id",
+    "status",
+    "is_read",
+    "skipped",
+    "total_rows",
+    "invalid_rows",
+    "duplicates",
+    "last_sku",
+    "fault_counts",
+)
+"""The fields of a vendor that JSON has as they are."""
+_ROWS_AT_ONCE = 1 << 16
+
+
+def work_file_chunks(
+    ordered: SortedVendor, vendor: NormalizedVendor, extra_columns: Sequence[str] = ()
+) -> Iterator[memoryview]:
+    """Yield the work file of a vendor.
+
+    Args:
+        ordered: The vendor's rows, which have the columns that the offers lack.
+        vendor: The vendor with its offers.
+        extra_columns: The tenant's extra columns.
+    """
+    schema = contracts.offer_schema(extra_columns)
+    report = {name: getattr(vendor, name) for name in _PLAIN_FIELDS}
+    report["fault"] = None if vendor.fault is None else vendor.fault.as_dict()
+    report["warnings"] = [entry.as_dict() for entry in vendor.warnings]
+    report["causes"] = [cause.as_dict() for cause in vendor.causes]
+    metadata = {_REPORT: json.dumps(report, ensure_ascii=False).encode()}
+    entries = pa.table({"entry": pa.array(vendor.entries, pa.large_string())})
+    return sorted_file_chunks(
+        schema.with_metadata(metadata),
+        "sku",
+        _all_columns(ordered, vendor, schema),
+        [vendor.rejected_rows, entries],
+    )
+
+
+def _all_columns(
+    ordered: SortedVendor, vendor: NormalizedVendor, schema: pa.Schema
+) -> Iterator[pa.Table]:
+    """Yield the offers with all columns of the schema, some rows at a time."""
+    offers = contracts.table_of(vendor.offers)
+    for start in range(0, len(offers), _ROWS_AT_ONCE):
+        rows = ordered.kept.rows[start : start + _ROWS_AT_ONCE]
+        part = offers.slice(start, len(rows))
+        columns = []
+        for column in schema:
+            if column.name in part.column_names:
+                columns.append(part[column.name])
+            else:
+                columns.append(ordered.kept.cells(column, rows))
+        yield pa.table(columns, schema=schema).combine_chunks()
+
+
+def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
+    """Return the vendor of a work file."""
+    offers, rejected_rows, entries = read_sorted_file(data)
+    report = json.loads(offers.schema.metadata[_REPORT])
+    fault = report["fault"]
+    plain_fields = {name: report[name] for name in _PLAIN_FIELDS if name in report}
+    plain_fields["status"] = VendorStatus(report["status"])
+    return NormalizedVendor(
+        **plain_fields,
+        fault=None if fault is None else ReportEntry(**fault),
+        warnings=tuple(ReportEntry(**entry) for entry in report["warnings"]),
+        causes=tuple(map(Cause.of, report["causes"])),
+        entries=tuple(entries["entry"].to_pylist()),
+        offers=contracts.frame_of(offers.replace_schema_metadata(None)),
+        rejected_rows=rejected_rows,
+    )
+
+
+def rejected_rows_chunks(vendors: Sequence[NormalizedVendor]) -> Iterator[memoryview]:
+    """Yield the work file of rejected rows that have a SKU: by SKU, then vendor and row."""
+    parts = [REJECTED_BY_SKU.empty_table()]
+    for vendor in sorted(vendors, key=lambda vendor: vendor.vendor_id):
+        has_sku = pc.is_valid(vendor.rejected_rows["sku"])
+        rows = vendor.rejected_rows.filter(has_sku)
+        columns = [
+            rows["sku"],
+            pa.repeat(vendor.vendor_id, len(rows)),
+            rows["row_number"],
+            rows["error_codes"],
+        ]
+        parts.append(pa.table(columns, schema=REJECTED_BY_SKU))
+    rejected = pa.concat_tables(parts)
+    order = order_by_text(one_chunk(rejected["sku"])).rows
+    starts = range(0, len(order), _ROWS_AT_ONCE)
+    rows_in_order = (
+        rejected.take(pa.array(order[start : start + _ROWS_AT_ONCE]))
+        for start in starts
+    )
+    yield from sorted_file_chunks(REJECTED_BY_SKU, "sku", rows_in_order)
