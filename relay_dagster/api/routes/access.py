@@ -1,37 +1,34 @@
-"""Tenants' keys: made, listed, deleted; and the audit, to be read alone.
+"""Tenants' API keys: create, list and delete; and the audit log, which is read-only.
 
-A key that makes keys gives none of them more than it has; admins give what they like.
+A key that creates keys cannot grant more than it has. Admins can grant every scope.
 """
 
 from functools import partial
 from typing import Annotated
 
-from fastapi import Path, Query
+from fastapi import Path, Query, Response
 
 from relay_core.domain.errors import ConfigFault
+from relay_dagster.api.http import request_parsing
 from relay_dagster.api.http.error_codes import responds_with
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import (
-    Limit,
-    TenantFilter,
-    TenantId,
-    cursor_query,
-    request_body,
-    router,
-)
+from relay_dagster.api.http.request_parsing import Limit, TenantFilter, TenantId
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.tenants import require_tenant
+from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import MayMakeKeys, MayRead, require_scopes
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.tenants.audit import AUDIT_ID_PATTERN, Action
+from relay_dagster.tenants import audit
 from relay_dagster.wire import access
 
-routes, audit_routes = router("api keys"), router("audit")
+routes = request_parsing.router("api keys")
+audit_routes = request_parsing.router("audit")
 _log = event_log()
-# What stands around the entries of a list is short.
-_BYTES_OF_ENTRIES = DEFAULT_API_LIMITS.answer_bytes - 1024
+# The rest of an audit response, around its entries, is shorter than this.
+_ENVELOPE_BYTES = 1024
+_PAUSE_ACTIONS = (audit.Action.RUNS_PAUSED, audit.Action.RUNS_RESUMED)
 
 
 @routes.post("/v1/tenants/{tenant_id}/api-keys", status_code=201)
@@ -39,28 +36,39 @@ _BYTES_OF_ENTRIES = DEFAULT_API_LIMITS.answer_bytes - 1024
 def create_api_key(
     tenant_id: TenantId,
     call: MayMakeKeys,
-    asked: Annotated[access.KeyRequest, request_body(access.KeyRequest, optional=True)],
+    response: Response,
+    body: Annotated[
+        access.KeyRequest,
+        request_parsing.request_body(access.KeyRequest, optional=True),
+    ],
 ) -> access.NewTenantKey:
-    """Make a key of a tenant. The key is shown this once; only its digest is kept.
+    """Create a key for a tenant.
 
-    Without scopes it has all but `keys`. A key makes none with a scope that it lacks, nor one that
-    is good for longer. A tenant has at most 50, expired ones too.
+    The response is the only place where the key appears: the API stores only its digest.
+    The default scopes are all scopes except `keys`. A key can create keys with its own
+    scopes only, and they expire no later than it does. A tenant can have 50 keys,
+    including expired keys.
     """
-    require_scopes(call.caller, asked.scopes)
-    latest, message = call.caller.expires_at, None
-    if asked.expires_at is not None and asked.expires_at <= utc_now():
-        message = "lies in the past; name a later instant"
-    elif latest is not None and (asked.expires_at is None or asked.expires_at > latest):
-        message = f"must be {latest.isoformat()} at the latest, when the key that asks expires"
-    if message is not None:
-        raise invalid_request([ConfigFault("expires_at", message)])
+    require_scopes(call.caller, body.scopes)
+    problem = _expiry_problem(body, call.caller)
+    if problem is not None:
+        raise invalid_request([ConfigFault("expires_at", problem)])
     require_tenant(call.platform, tenant_id)
-    key_id, key = call.parts.keyring.issue(tenant_id, asked, call.caller, call.origin)
-    _log.info(
-        "api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=asked.scopes
-    )
-    call.response.headers["Cache-Control"] = "no-store"
+    key_id, key = call.parts.keyring.issue(tenant_id, body, call.caller, call.origin)
+    _log.info("api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=body.scopes)
+    response.headers["Cache-Control"] = "no-store"
     return access.NewTenantKey(key_id=key_id, api_key=key)
+
+
+def _expiry_problem(body: access.KeyRequest, caller: Caller) -> str | None:
+    """Return why a new key cannot expire when the request says, or None if it can."""
+    expires_at = body.expires_at
+    if expires_at is not None and expires_at <= utc_now():
+        return "lies in the past; name a later instant"
+    latest = caller.expires_at
+    if latest is not None and (expires_at is None or expires_at > latest):
+        return f"must be {latest.isoformat()} at the latest, when the key that asks expires"
+    return None
 
 
 @routes.get("/v1/tenants/{tenant_id}/api-keys")
@@ -68,16 +76,21 @@ def list_api_keys(
     tenant_id: TenantId,
     call: MayRead,
     limit: Limit = 100,
-    cursor: Annotated[str | None, cursor_query(pattern="^[0-9a-f]{16}$")] = None,
+    cursor: Annotated[
+        str | None, request_parsing.cursor_query(pattern="^[0-9a-f]{16}$")
+    ] = None,
 ) -> access.KeyList:
-    """List a tenant's keys by their ids: what each may do, until when, and when it was last used.
+    """List a tenant's keys, sorted by ID.
 
-    The list lags by a moment.
+    Each entry has the key's scopes, its expiry and its last use. A key that was created
+    or deleted a moment ago may not be reflected yet.
     """
     require_tenant(call.platform, tenant_id)
-    keys, more = call.platform.api_keys.of_tenant(tenant_id, limit=limit, after=cursor)
+    keys, next_cursor = call.platform.api_keys.of_tenant(
+        tenant_id, limit=limit, after=cursor
+    )
     return access.KeyList(
-        api_keys=[access.ListedKey.of(key) for key in keys], next_cursor=more
+        api_keys=[access.ListedKey.of(key) for key in keys], next_cursor=next_cursor
     )
 
 
@@ -85,30 +98,34 @@ def list_api_keys(
 @responds_with("API_KEY_NOT_FOUND")
 def delete_api_key(
     tenant_id: TenantId,
-    key_id: Annotated[str, Path(description="What `POST` named it.")],
+    key_id: Annotated[str, Path(description="The key's ID.")],
     call: MayMakeKeys,
     with_made: Annotated[
         bool,
         Query(
-            description="The keys that it has made go too, and those that they have made."
+            description="Also delete the keys that this key created, and the keys that "
+            "those keys created."
         ),
     ] = False,
 ) -> None:
-    """Delete a key of a tenant; from now on it is nobody's.
+    """Delete a key of a tenant. Requests with the key fail from now on.
 
-    A key deletes none with a scope that it lacks.
+    A key cannot delete a key that has a scope which it lacks.
     """
-    revoked: list[str] = []
+    revoked_ids: list[str] = []
     if is_id(tenant_id) and is_id(key_id):
-        judge = partial(require_scopes, call.caller)
-        revoke = call.parts.keyring.revoke
-        revoked = revoke(tenant_id, key_id, call.origin, judge, with_made=with_made)
-    if not revoked:
-        raise ProblemError(
-            "API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}"
+        revoked_ids = call.parts.keyring.revoke(
+            tenant_id,
+            key_id,
+            call.origin,
+            judge=partial(require_scopes, call.caller),
+            with_made=with_made,
         )
-    for each in revoked:
-        _log.info("api_key_deleted", tenant_id=tenant_id, key_id=each)
+    if not revoked_ids:
+        message = f"tenant {tenant_id} has no key {key_id}"
+        raise ProblemError("API_KEY_NOT_FOUND", message)
+    for revoked_id in revoked_ids:
+        _log.info("api_key_deleted", tenant_id=tenant_id, key_id=revoked_id)
 
 
 @audit_routes.get("/v1/audit")
@@ -116,31 +133,35 @@ def delete_api_key(
 def list_audit(
     call: MayRead,
     tenant_id: TenantFilter = None,
-    action: Annotated[Action | None, Query(description="None is any.")] = None,
+    action: Annotated[
+        audit.Action | None,
+        Query(description="Filter by action. The default is every action."),
+    ] = None,
     limit: Limit = 50,
-    cursor: Annotated[str | None, cursor_query(pattern=AUDIT_ID_PATTERN)] = None,
+    cursor: Annotated[
+        str | None, request_parsing.cursor_query(pattern=audit.AUDIT_ID_PATTERN)
+    ] = None,
 ) -> access.AuditList:
-    """List who did what, newest first; entries are kept for 400 days.
+    """List the entries of the audit log, newest first.
 
-    A page may be shorter than `limit`; as long as it has a `next_cursor` there may be more.
+    Entries are kept for 400 days. A page may have fewer entries than `limit`; as long as
+    `next_cursor` is set, there may be more.
     """
     if tenant_id is not None:
         call.caller.require(tenant_id)
-    whose = tenant_id or call.caller.tenant_id
-    page = call.platform.audit.list_entries(whose, action, limit=limit, after=cursor)
-    shown: list[access.AuditItem] = []
-    left = _BYTES_OF_ENTRIES
+    page = call.platform.audit.list_entries(
+        tenant_id or call.caller.tenant_id, action, limit=limit, after=cursor
+    )
+    items: list[access.AuditItem] = []
+    remaining_bytes = DEFAULT_API_LIMITS.answer_bytes - _ENVELOPE_BYTES
     for entry in page.items:
         document = entry.to_document()
-        # Why runs are paused is for admins alone.
-        if not call.caller.is_admin and entry.action in (
-            Action.RUNS_PAUSED,
-            Action.RUNS_RESUMED,
-        ):
+        # Only admins may see why runs are paused.
+        if not call.caller.is_admin and entry.action in _PAUSE_ACTIONS:
             del document["details"]["reason"]
         item = access.AuditItem.model_validate(document)
-        left -= len(item.model_dump_json().encode())
-        if left < 0:
-            return access.AuditList(audit=shown, next_cursor=shown[-1].audit_id)
-        shown.append(item)
-    return access.AuditList(audit=shown, next_cursor=page.next_cursor)
+        remaining_bytes -= len(item.model_dump_json().encode())
+        if remaining_bytes < 0:
+            return access.AuditList(audit=items, next_cursor=items[-1].audit_id)
+        items.append(item)
+    return access.AuditList(audit=items, next_cursor=page.next_cursor)

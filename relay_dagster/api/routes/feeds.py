@@ -1,6 +1,6 @@
-"""The stable place of a tenant's feed, and what people decide of it: a release, a rollback.
+"""The stable URL of a tenant's feed, and people's decisions on it: releases and rollbacks.
 
-HTTP alone: what a decision changes is the ledger's, all in one transaction.
+This is HTTP only. The ledger makes each decision's changes, in one transaction.
 """
 
 from typing import Annotated, Any
@@ -8,27 +8,34 @@ from typing import Annotated, Any
 from fastapi import Header, Response
 
 from relay_core.domain.codes import RunStatus
+from relay_dagster.api.http import request_parsing
 from relay_dagster.api.http.error_codes import responds_with, response_with_headers
 from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.http.request_parsing import RunId, TenantId, request_body, router
-from relay_dagster.api.routes.runs import find_run, shown_run
+from relay_dagster.api.http.request_parsing import RunId, TenantId, request_body
+from relay_dagster.api.routes.runs import find_run, run_response
 from relay_dagster.api.security.auth import MayRead, MayRelease
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import FeedNotKeptError
 from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.model import Release, RunRecord
-from relay_dagster.wire.runs import PublishedFeed, ReleaseRequest, RollbackRequest, Run
+from relay_dagster.wire import runs as wire
 
-routes, tenant_routes = router("feeds"), router("tenants")
+routes = request_parsing.router("feeds")
+tenant_routes = request_parsing.router("tenants")
 _log = event_log()
 
-_KEPT = ("ETag", "X-Run-Id", "Cache-Control")
-_ANSWERS: dict[int | str, dict[str, Any]] = {
+_FEED_HEADERS = ("ETag", "X-Run-Id", "Cache-Control")
+_FEED_RESPONSES: dict[int | str, dict[str, Any]] = {
     **response_with_headers(
-        302, "Location", *_KEPT, description="The feed lies at `Location` for an hour."
+        302,
+        "Location",
+        *_FEED_HEADERS,
+        description="`Location` is a link to the feed. It expires after an hour.",
     ),
     **response_with_headers(
-        304, *_KEPT, description="The feed is the one that `If-None-Match` names."
+        304,
+        *_FEED_HEADERS,
+        description="The live feed is the one that `If-None-Match` names.",
     ),
 }
 
@@ -37,29 +44,33 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     "/v1/tenants/{tenant_id}/feed",
     status_code=302,
     response_class=Response,
-    responses=_ANSWERS,
+    responses=_FEED_RESPONSES,
 )
 @responds_with("FEED_NOT_FOUND")
 def get_feed(
     tenant_id: TenantId,
     call: MayRead,
     if_none_match: Annotated[
-        str | None, Header(alias="If-None-Match", description="The ETag of a feed.")
+        str | None,
+        Header(
+            alias="If-None-Match",
+            description="The `ETag` of the feed that you already have.",
+        ),
     ] = None,
 ) -> Response:
-    """Redirect to the feed in force: of the last success, release or rollback."""
+    """Redirect to the live feed: the last one that was published, released or rolled back to."""
     pointer = call.platform.runs.feed(tenant_id) if is_id(tenant_id) else None
     if pointer is None:
         raise ProblemError("FEED_NOT_FOUND", f"tenant {tenant_id} has no feed yet")
     feed = pointer.in_force
-    tag = f'"{feed.sha256}"'
-    headers = {"ETag": tag, "X-Run-Id": feed.run_id, "Cache-Control": "no-store"}
-    if if_none_match is not None and (
-        if_none_match.strip() == "*" or tag in if_none_match
-    ):
-        return Response(status_code=304, headers=headers)
-    link = call.platform.objects.presign(feed.key)
-    return Response(status_code=302, headers={**headers, "Location": link})
+    etag = f'"{feed.sha256}"'
+    headers = {"ETag": etag, "X-Run-Id": feed.run_id, "Cache-Control": "no-store"}
+    if if_none_match is not None:
+        has_feed = if_none_match.strip() == "*" or etag in if_none_match
+        if has_feed:
+            return Response(status_code=304, headers=headers)
+    headers["Location"] = call.platform.objects.presign(feed.key)
+    return Response(status_code=302, headers=headers)
 
 
 @routes.post("/v1/runs/{run_id}/release")
@@ -73,29 +84,30 @@ def get_feed(
 def release_run(
     run_id: RunId,
     call: MayRelease,
-    asked: Annotated[ReleaseRequest, request_body(ReleaseRequest)],
-) -> Run:
-    """Publish the feed that a run holds back; name what was reviewed: its hash and the guards."""
-    found = find_run(run_id, call)
-    is_held = found.status is RunStatus.HELD
-    if is_held and not call.platform.objects.exists(str(found.feed_key)):
-        raise FeedNotKeptError(found.tenant_id, found.run_id)
+    body: Annotated[wire.ReleaseRequest, request_body(wire.ReleaseRequest)],
+) -> wire.Run:
+    """Publish the feed of a run that is on hold.
+
+    The request names what was reviewed, the feed's hash and the guards that tripped, so
+    that no other feed is published by mistake.
+    """
+    record = find_run(run_id, call)
+    is_held = record.status is RunStatus.HELD
+    if is_held and not call.platform.objects.exists(str(record.feed_key)):
+        raise FeedNotKeptError(record.tenant_id, record.run_id)
     decision = Release(
-        asked.sha256, frozenset(asked.guards), asked.reason, by=call.caller.id
+        body.sha256, frozenset(body.guards), body.reason, by=call.caller.id
     )
 
-    def released(record: RunRecord) -> None:
-        _log.info(
-            "run_released",
-            caller=call.caller.id,
-            reason=asked.reason,
-            **record.log_facts,
-        )
-        call.platform.metrics.run_released(record)
+    def report(released_record: RunRecord) -> None:
+        facts = released_record.log_facts
+        _log.info("run_released", caller=call.caller.id, reason=body.reason, **facts)
+        call.platform.metrics.run_released(released_record)
 
-    feeds = call.platform.ledger.feeds
-    record = feeds.release(found.run_id, decision, origin=call.origin, then=released)
-    return shown_run(record, call)
+    released_record = call.platform.ledger.feeds.release(
+        record.run_id, decision, origin=call.origin, then=report
+    )
+    return run_response(released_record, call)
 
 
 @routes.post("/v1/tenants/{tenant_id}/feed/rollback")
@@ -103,27 +115,35 @@ def release_run(
 def roll_back_feed(
     tenant_id: TenantId,
     call: MayRelease,
-    asked: Annotated[RollbackRequest, request_body(RollbackRequest)],
-) -> PublishedFeed:
-    """Publish one of the tenant's last feeds again, unjudged; the next run is compared with it."""
+    body: Annotated[wire.RollbackRequest, request_body(wire.RollbackRequest)],
+) -> wire.PublishedFeed:
+    """Publish one of a tenant's previous feeds again.
+
+    No guard checks the feed. The next run is compared with it.
+    """
     feeds = call.platform.ledger.feeds
-    kept = call.platform.runs.feed(tenant_id) if is_id(tenant_id) else None
-    publication = None if kept is None else kept.kept(asked.run_id, feeds.keep)
+    pointer = call.platform.runs.feed(tenant_id) if is_id(tenant_id) else None
+    publication = None
+    if pointer is not None:
+        publication = pointer.kept(body.run_id, feeds.keep)
     if publication is None or not call.platform.objects.exists(publication.key):
-        raise FeedNotKeptError(tenant_id, asked.run_id)
+        raise FeedNotKeptError(tenant_id, body.run_id)
 
-    by = call.caller.id
-
-    def rolled_back(record: RunRecord) -> None:
-        facts = {"tenant_id": tenant_id, "run_id": record.run_id}
-        _log.info("feed_rolled_back", **facts, caller=by, reason=asked.reason)
+    def report(record: RunRecord) -> None:
+        _log.info(
+            "feed_rolled_back",
+            tenant_id=tenant_id,
+            run_id=record.run_id,
+            caller=call.caller.id,
+            reason=body.reason,
+        )
 
     feed = feeds.roll_back(
         tenant_id,
-        asked.run_id,
-        asked.reason,
-        by=by,
+        body.run_id,
+        body.reason,
+        by=call.caller.id,
         origin=call.origin,
-        then=rolled_back,
+        then=report,
     )
-    return PublishedFeed.of(feed.in_force, tenant_id=tenant_id)
+    return wire.PublishedFeed.of(feed.in_force, tenant_id=tenant_id)

@@ -1,6 +1,6 @@
-"""Whether the process lives, and whether its dependencies answer; open to all, so brief.
+"""The health of the process and of its dependencies. No key is needed, so answers are brief.
 
-A load balancer asks the first, an operator the second; neither needs a key.
+A load balancer calls the first route, an operator the second.
 """
 
 from relay_dagster.api.http.error_codes import problem_responses
@@ -14,18 +14,21 @@ routes = router("health")
 
 @routes.get("/v1/health")
 async def get_health() -> Health:
-    """Return that the process answers; nothing else is looked at."""
+    """Check that the process responds. Its dependencies are not checked."""
     return Health()
 
 
 @routes.get("/v1/ready", responses=problem_responses("NOT_READY"))
 async def get_readiness(parts: PartsDep) -> Readiness:
-    """Return whether everything that the API needs answers, with the state of each.
+    """Check that every dependency of the API works, and return the state of each.
 
-    An answer stands for 2 seconds.
+    The result is cached for 2 seconds.
     """
     dependencies = await parts.readiness.states()
-    if all(each.state == "ok" for each in dependencies.values()):
+    is_ready = all(dependency.state == "ok" for dependency in dependencies.values())
+    if is_ready:
         return Readiness(dependencies=dict(dependencies))
-    shown = {name: each.model_dump() for name, each in dependencies.items()}
-    raise unavailable("NOT_READY", "not ready", dependencies=shown)
+    documents = {
+        name: dependency.model_dump() for name, dependency in dependencies.items()
+    }
+    raise unavailable("NOT_READY", "not ready", dependencies=documents)

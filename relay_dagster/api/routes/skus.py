@@ -1,35 +1,27 @@
-"""Single SKUs: why a row of a run's feed is what it is, overrides, and prices that are accepted.
+"""Single SKUs: the explanation of a feed's row, overrides, and accepted prices.
 
-HTTP alone: the engine explains, through `engine_tasks`, from the run's files, and judges what an
-override may say; what stands is the store's.
+This is HTTP only. The engine explains a SKU from the run's files, through `engine_tasks`,
+and judges overrides. The store changes them.
 """
 
 import csv
 import json
 import sys
-from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import accumulate
 from typing import Annotated, Any
 
 from fastapi import Query
 
+from relay_core import sandbox
 from relay_core.config import Override, load_overrides
 from relay_core.config.overrides import ACCEPTED, MAX_SKU_BYTES
 from relay_core.domain import errors
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
+from relay_dagster.api.http import problems, request_parsing
 from relay_dagster.api.http.error_codes import STORED_CONFIG, responds_with
-from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
-from relay_dagster.api.http.request_parsing import (
-    RunId,
-    TenantId,
-    cursor_query,
-    request_body,
-    router,
-)
+from relay_dagster.api.http.request_parsing import RunId, TenantId, request_body
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.runs import find_run
 from relay_dagster.api.routes.tenants import find_config, require_tenant
@@ -42,10 +34,13 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire import skus as wire
 from relay_dagster.wiring import Platform
 
-routes = router("skus")
+routes = request_parsing.router("skus")
 _log = event_log()
-_MAX_BYTES = DEFAULT_API_LIMITS.answer_bytes - (64 << 10)
-"""A page of overrides is no longer, as JSON."""
+_MAX_PAGE_BYTES = DEFAULT_API_LIMITS.answer_bytes - (64 << 10)
+"""The size of the JSON of a page of overrides, at most."""
+
+
+# --- explanations -------------------------------------------------------------------
 
 
 @routes.get("/v1/runs/{run_id}/explain")
@@ -59,30 +54,36 @@ _MAX_BYTES = DEFAULT_API_LIMITS.answer_bytes - (64 << 10)
 def explain_sku(
     run_id: RunId,
     call: MayRead,
-    sku: Annotated[str, Query(description="As in the feed, after the SKU map.")],
+    sku: Annotated[
+        str, Query(description="The SKU as in the feed, after the SKU map is applied.")
+    ],
 ) -> wire.Explanation:
     """Explain a SKU's row of a run's feed: every offer, and each step of the price.
 
-    Of a run that has published its feed, or has held it back.
+    The run must have published its feed, or put it on hold.
     """
     record = find_run(run_id, call)
-    if record.published_at is None and record.hold is None:  # nor has it ever been
+    # A run that was held and then discarded still has its hold.
+    if record.published_at is None and record.hold is None:
         raise errors.RunNotMergedError(
             f"run {run_id} is {record.status}: it has neither published its feed nor held it back; "
             "ask for a run of all vendors that has"
         )
     try:
-        explained = call.parts.tasks.explain(call.platform.objects, record.keys, sku)
-        return wire.Explanation(**explained)
-    except BusyError as error:
-        raise unavailable("EXPLANATIONS_BUSY", "others are being explained") from error
-    except (TaskTooSlowError, TaskOutOfMemoryError) as error:
+        document = call.parts.tasks.explain(call.platform.objects, record.keys, sku)
+        return wire.Explanation(**document)
+    except sandbox.BusyError as error:
+        reason = "others are being explained"
+        raise problems.unavailable("EXPLANATIONS_BUSY", reason) from error
+    except (sandbox.TaskTooSlowError, sandbox.TaskOutOfMemoryError) as error:
         message = "has too many rows to be explained; errors.json and normalized.csv have them"
         fault = errors.ConfigFault("sku", message)
-        raise ProblemError("EXPLAIN_TOO_SLOW", str(fault), errors=[fault]) from error
+        raise problems.ProblemError(
+            "EXPLAIN_TOO_SLOW", str(fault), errors=[fault]
+        ) from error
 
 
-# --- overrides ---------------------------------------------------------------------------------
+# --- overrides ----------------------------------------------------------------------
 
 
 @routes.post("/v1/tenants/{tenant_id}/overrides:put")
@@ -90,16 +91,16 @@ def explain_sku(
 def put_overrides(
     tenant_id: TenantId,
     call: MayConfigure,
-    asked: Annotated[wire.OverridesRequest, request_body(wire.OverridesRequest)],
+    body: Annotated[wire.OverridesRequest, request_body(wire.OverridesRequest)],
 ) -> wire.ChangedOverrides:
-    """Put each override in place of that of its SKU, all of them or none; the next run uses them.
+    """Create or replace overrides, one per SKU. The next run uses them.
 
-    What was accepted of a SKU stays.
+    Either all overrides are stored or none. An accepted price of the SKU is kept.
     """
     config = call.platform.tenants.parsed(find_config(call.platform, tenant_id))
     vendor_ids = [vendor.vendor_id for vendor in config.vendors]
-    wanted = _read(asked.overrides, vendor_ids)
-    change = call.platform.overrides.put(tenant_id, wanted, call.origin)
+    overrides = _read_overrides(body.overrides, vendor_ids)
+    change = call.platform.overrides.put(tenant_id, overrides, call.origin)
     _log.info(
         "overrides_put",
         tenant_id=tenant_id,
@@ -109,32 +110,34 @@ def put_overrides(
     return wire.ChangedOverrides.of(change)
 
 
-def _read(
+def _read_overrides(
     documents: Sequence[Mapping[str, Any]], vendor_ids: Sequence[str]
 ) -> Sequence[Override]:
-    """Return the overrides of a body; `ProblemError` 422 with every fault and its path."""
-    faults = [
-        errors.ConfigFault(
-            f"overrides.{place}.{name}", "is set by accept alone; leave it out"
-        )
-        for place, each in enumerate(documents)
-        for name in ACCEPTED
-        if each.get(name) is not None
-    ]
+    """Return the overrides of a request.
+
+    Raises:
+        ProblemError: Some of them are not valid (422, with the path of each error).
+    """
+    faults: list[errors.ConfigFault] = []
+    for index, document in enumerate(documents):
+        for name in ACCEPTED:
+            if document.get(name) is not None:
+                message = "is set by accept alone; leave it out"
+                path = f"overrides.{index}.{name}"
+                faults.append(errors.ConfigFault(path, message))
     try:
-        read = load_overrides(documents, vendor_ids)
+        overrides = load_overrides(documents, vendor_ids)
     except errors.ConfigError as error:
-        raise invalid_request([*faults, *error.faults]) from error
+        raise problems.invalid_request([*faults, *error.faults]) from error
     now = utc_now()
-    past = "lies in the past; name a later instant"
-    faults += [
-        errors.ConfigFault(f"overrides.{place}.expires_at", past)
-        for place, each in enumerate(read)
-        if each.expires_at is not None and each.expires_at <= now
-    ]
+    for index, override in enumerate(overrides):
+        if override.expires_at is not None and override.expires_at <= now:
+            message = "lies in the past; name a later instant"
+            path = f"overrides.{index}.expires_at"
+            faults.append(errors.ConfigFault(path, message))
     if faults:
-        raise invalid_request(faults)
-    return read
+        raise problems.invalid_request(faults)
+    return overrides
 
 
 @routes.get("/v1/tenants/{tenant_id}/overrides")
@@ -142,38 +145,61 @@ def list_overrides(
     tenant_id: TenantId,
     call: MayRead,
     limit: Annotated[
-        int, Query(ge=1, le=1000, description="How many at the most.")
+        int, Query(ge=1, le=1000, description="Maximum number of results.")
     ] = 100,
-    cursor: Annotated[str | None, cursor_query(max_length=1024)] = None,
+    cursor: Annotated[str | None, request_parsing.cursor_query(max_length=1024)] = None,
 ) -> wire.OverrideList:
-    """List a tenant's overrides by SKU, with what was accepted; those that are over are not shown.
+    """List a tenant's overrides and accepted prices, sorted by SKU.
 
-    A page may be shorter than `limit`; as long as it has a `next_cursor` there are more.
+    Expired overrides are not included. A page may have fewer overrides than `limit`; as
+    long as `next_cursor` is set, there are more.
     """
     require_tenant(call.platform, tenant_id)
-    document, now = call.platform.overrides.document(tenant_id), utc_now()
-    standing = {
-        sku: left for sku, one in document.overrides.items() if (left := one.at(now))
-    }
-    behind = [one for sku, one in standing.items() if cursor is None or sku > cursor]
-    shown = [one.as_dict() for one in behind[:limit]]
-    ends = accumulate(
-        len(json.dumps(each, ensure_ascii=False).encode()) for each in shown
-    )
-    page = shown[: max(1, bisect_right([*ends], _MAX_BYTES))]
-    # The SKUs whose override the run of the feed in force used for no offer.
-    feed = call.platform.runs.feed(tenant_id)
-    key = (
-        ArtifactKeys(feed.in_force.run_id, tenant_id).unused_overrides if feed else None
-    )
-    data = call.platform.objects.read_or_none(key) if key else None
+    document = call.platform.overrides.document(tenant_id)
+    now = utc_now()
+    in_force: dict[str, Override] = {}
+    for sku, override in document.overrides.items():
+        override_in_force = override.at(now)
+        if override_in_force is not None:
+            in_force[sku] = override_in_force
+    remaining = [
+        override for sku, override in in_force.items() if cursor is None or sku > cursor
+    ]
+    page = _bounded_page(remaining[:limit])
+    unused_skus = _unused_skus(call.platform, tenant_id)
     return wire.OverrideList(
         version=document.version,
-        count=len(standing),
-        unused=None if data is None else len(standing.keys() & set(json.loads(data))),
+        count=len(in_force),
+        unused=None if unused_skus is None else len(in_force.keys() & unused_skus),
         overrides=page,
-        next_cursor=page[-1]["sku"] if len(page) < len(behind) else None,
+        next_cursor=page[-1]["sku"] if len(page) < len(remaining) else None,
     )
+
+
+def _bounded_page(overrides: Sequence[Override]) -> list[dict[str, Any]]:
+    """Return the first overrides as JSON values, as far as a response has room for them."""
+    page: list[dict[str, Any]] = []
+    size = 0
+    for override in overrides:
+        document = override.as_dict()
+        size += len(json.dumps(document, ensure_ascii=False).encode())
+        if page and size > _MAX_PAGE_BYTES:
+            break
+        page.append(document)
+    return page
+
+
+def _unused_skus(platform: Platform, tenant_id: str) -> set[str] | None:
+    """Return the SKUs with an override that no vendor offered in the live feed's run.
+
+    None if the run used no overrides, or if its files are gone.
+    """
+    pointer = platform.runs.feed(tenant_id)
+    if pointer is None:
+        return None
+    key = ArtifactKeys(pointer.in_force.run_id, tenant_id).unused_overrides
+    content = platform.objects.read_or_none(key)
+    return None if content is None else set(json.loads(content))
 
 
 @routes.post("/v1/tenants/{tenant_id}/overrides:remove")
@@ -181,18 +207,27 @@ def list_overrides(
 def remove_overrides(
     tenant_id: TenantId,
     call: MayConfigure,
-    asked: Annotated[
+    body: Annotated[
         wire.OverrideRemovalRequest, request_body(wire.OverrideRemovalRequest)
     ],
 ) -> wire.ChangedOverrides:
-    """Remove the overrides of SKUs, with what was accepted of them; one that has none is fine."""
+    """Remove the overrides and the accepted prices of SKUs.
+
+    SKUs without an override are ignored.
+    """
     require_tenant(call.platform, tenant_id)
-    change = call.platform.overrides.remove(
-        tenant_id, frozenset(asked.skus), call.origin
+    skus = frozenset(body.skus)
+    change = call.platform.overrides.remove(tenant_id, skus, call.origin)
+    _log.info(
+        "overrides_removed",
+        tenant_id=tenant_id,
+        version=change.version,
+        changed=change.changed,
     )
-    facts = {"version": change.version, "changed": change.changed}
-    _log.info("overrides_removed", tenant_id=tenant_id, **facts)
     return wire.ChangedOverrides.of(change)
+
+
+# --- accepted prices ----------------------------------------------------------------
 
 
 @routes.post("/v1/runs/{run_id}/accept")
@@ -206,56 +241,67 @@ def remove_overrides(
 def accept_skus(
     run_id: RunId,
     call: MayRelease,
-    asked: Annotated[wire.AcceptRequest, request_body(wire.AcceptRequest)],
+    body: Annotated[wire.AcceptRequest, request_body(wire.AcceptRequest)],
 ) -> wire.AcceptedSkus:
-    """Accept prices that a run has kept back, all of them or none; the next run publishes them.
+    """Accept new prices that a run quarantined. The next run publishes them.
 
-    For 30 days, of a run that was published or is held.
+    Either all prices are accepted or none. The run must have been published or be on
+    hold. An accepted price is valid for 30 days.
     """
     record = find_run(run_id, call)
     if record.published_at is None and record.status is not RunStatus.HELD:
         raise errors.RunNotMergedError(
             f"run {run_id} is {record.status}: its feed is neither published nor held back"
         )
-    wanted = None if asked.skus is None else frozenset(asked.skus)
-    prices = _quarantined_prices(call.platform, record, wanted)
-    unknown = sorted((wanted or frozenset()) - prices.keys())
-    if unknown or not prices:
-        which = f"SKU {unknown[0][:200]!r}" if unknown else "any SKU"
-        message = f"run {run_id} has not kept the published price of {which}; nothing is accepted"
-        raise ProblemError("SKU_NOT_QUARANTINED", message)
+    requested_skus = None if body.skus is None else frozenset(body.skus)
+    prices = _quarantined_prices(call.platform, record, requested_skus)
+    unknown_skus = sorted((requested_skus or frozenset()) - prices.keys())
+    if unknown_skus or not prices:
+        sku = f"SKU {unknown_skus[0][:200]!r}" if unknown_skus else "any SKU"
+        message = f"run {run_id} has not kept the published price of {sku}; nothing is accepted"
+        raise problems.ProblemError("SKU_NOT_QUARANTINED", message)
     change = call.platform.overrides.accept(
-        record.tenant_id, prices, record.run_id, asked.reason, call.origin
+        record.tenant_id, prices, record.run_id, body.reason, call.origin
     )
-    facts = {"caller": call.caller.id, "reason": asked.reason, **record.log_facts}
-    _log.info("skus_accepted", changed=change.changed, **facts)
+    _log.info(
+        "skus_accepted",
+        changed=change.changed,
+        caller=call.caller.id,
+        reason=body.reason,
+        **record.log_facts,
+    )
     return wire.AcceptedSkus(accepted=len(prices))
 
 
 def _quarantined_prices(
-    platform: Platform, record: RunRecord, wanted: Collection[str] | None
+    platform: Platform, record: RunRecord, requested_skus: Collection[str] | None
 ) -> dict[str, Decimal]:
-    """Return the computed price of each SKU of a run's quarantine, or of those that are wanted.
+    """Return the computed prices of a run's quarantine, keyed by SKU.
 
-    One that is too long for an override is none of them.
+    SKUs that are too long for an override are left out, as are SKUs that are not
+    requested; None requests all.
+
+    Raises:
+        ArtifactsExpiredError: The run had a quarantine, and its file is gone.
+        QuotaExceededError: There are more prices than a tenant can have overrides.
     """
-    objects, key, prices = (
-        platform.objects,
-        record.keys.quarantine,
-        dict[str, Decimal](),
-    )
-    size = objects.size_of(key)
+    prices: dict[str, Decimal] = {}
+    key = record.keys.quarantine
+    size = platform.objects.size_of(key)
     if size is None:
-        if "quarantine" in record.artifacts or not objects.exists(
-            record.keys.run_summary
-        ):
+        # A run that still has its summary, and never had this file, has no quarantine.
+        had_quarantine = "quarantine" in record.artifacts
+        if had_quarantine or not platform.objects.exists(record.keys.run_summary):
             raise errors.ArtifactsExpiredError(f"{key} is gone")
         return prices
-    csv.field_size_limit(sys.maxsize)  # a SKU is as long as a cell may be
-    for row in csv.DictReader(_lines(objects.chunks(key, 0, size))):
-        can_have_one = len(row["sku"].encode()) <= MAX_SKU_BYTES
-        if can_have_one and (wanted is None or row["sku"] in wanted):
-            prices[row["sku"]] = Decimal(row["price_computed"])
+    # A SKU can be as long as a cell may be, which is more than the csv module's default.
+    csv.field_size_limit(sys.maxsize)
+    chunks = platform.objects.chunks(key, 0, size)
+    for row in csv.DictReader(_lines(chunks)):
+        sku = row["sku"]
+        is_requested = requested_skus is None or sku in requested_skus
+        if is_requested and len(sku.encode()) <= MAX_SKU_BYTES:
+            prices[sku] = Decimal(row["price_computed"])
         if len(prices) > MAX_OVERRIDES:
             raise QuotaExceededError(
                 "OVERRIDE_QUOTA_EXCEEDED", record.tenant_id, MAX_OVERRIDES
@@ -264,10 +310,11 @@ def _quarantined_prices(
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """Yield the lines of a file, each with its end, a piece of the file in memory."""
-    rest = b""
+    """Yield the lines of a file, each with its line feed, with one chunk in memory."""
+    incomplete_line = b""
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from (f"{line.decode()}\n" for line in lines)
-    if rest:
-        yield rest.decode()
+        *lines, incomplete_line = (incomplete_line + chunk).split(b"\n")
+        for line in lines:
+            yield f"{line.decode()}\n"
+    if incomplete_line:
+        yield incomplete_line.decode()

@@ -1,6 +1,6 @@
-"""The status of a tenant: its feed, its runs, and each vendor's result in the last of them.
+"""The status of tenants: the feed, the runs, and the vendors' results in the latest run.
 
-HTTP alone: records, the pointer and the lock are read, and no run's files.
+This is HTTP only. It reads records, the feed's pointer and the lock, but no files of runs.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,8 @@ from typing import Annotated
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
-from relay_dagster.api.http.request_parsing import Limit, TenantId, cursor_query, router
+from relay_dagster.api.http import request_parsing
+from relay_dagster.api.http.request_parsing import Limit, TenantId
 from relay_dagster.api.routes import tenants
 from relay_dagster.api.security.auth import Admin, MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
@@ -23,135 +24,160 @@ from relay_dagster.wire import tenants as wire
 from relay_dagster.wire.runs import LastRun, Publication, PublicationList
 from relay_dagster.wiring import Platform
 
-routes = router("tenants")
+routes = request_parsing.router("tenants")
 
 
 @routes.get("/v1/tenants")
 def list_tenants(
     call: Admin,
     limit: Limit = 50,
-    cursor: Annotated[str | None, cursor_query(pattern=ID_PATTERN)] = None,
+    cursor: Annotated[
+        str | None, request_parsing.cursor_query(pattern=ID_PATTERN)
+    ] = None,
 ) -> wire.TenantList:
-    """List tenants by their ids: the config, since when a feed is in force, the last run.
+    """List all tenants, sorted by ID.
 
-    The list lags by a moment.
+    Each entry has the latest config version, the live feed's publication time and the
+    last run that ended. A tenant that was created or deleted a moment ago may not be
+    reflected yet.
     """
-    behind = sorted(
-        one for one in call.platform.tenants.all_tenant_ids() if one > (cursor or "")
+    remaining_ids = sorted(
+        tenant_id
+        for tenant_id in call.platform.tenants.all_tenant_ids()
+        if tenant_id > (cursor or "")
     )
-    page = behind[:limit]
-    found: list[wire.ListedTenant | None] = []
-    for tenant_id in page:
-        with suppress(UnreadableItemError):  # it is in the log; the others are listed
-            found.append(_listed(call.platform, tenant_id))
+    page_ids = remaining_ids[:limit]
+    entries: list[wire.ListedTenant] = []
+    for tenant_id in page_ids:
+        # The store logs an item that it cannot read; the other tenants are still listed.
+        with suppress(UnreadableItemError):
+            entry = _list_entry(call.platform, tenant_id)
+            if entry is not None:
+                entries.append(entry)
+    has_next_page = len(remaining_ids) > limit
     return wire.TenantList(
-        tenants=[each for each in found if each is not None],
-        next_cursor=page[-1] if behind[limit:] else None,
+        tenants=entries, next_cursor=page_ids[-1] if has_next_page else None
     )
 
 
-def _listed(platform: Platform, tenant_id: str) -> wire.ListedTenant | None:
-    """Return a tenant as a list shows it; None where it has just been removed."""
+def _list_entry(platform: Platform, tenant_id: str) -> wire.ListedTenant | None:
+    """Return a tenant's entry of the list, or None if it has just been deleted."""
     version = platform.tenants.latest_version(tenant_id)
     if version is None:
         return None
     pointer = platform.runs.feed(tenant_id)
+    deletion = platform.deletions.under_way(tenant_id)
+    last_run = _last_ended_run(platform.runs, tenant_id)
     return wire.ListedTenant(
         tenant_id=tenant_id,
-        state=tenants.standing_of(platform.deletions.under_way(tenant_id))["state"],
+        state=tenants.deletion_fields(deletion)["state"],
         config_version=version,
         published_at=None if pointer is None else pointer.in_force.published_at,
-        last_run=_shown(_last_ended(platform.runs, tenant_id)),
+        last_run=None if last_run is None else LastRun.of(last_run),
     )
 
 
-def _last_ended(runs: RunStore, tenant_id: str) -> RunRecord | None:
-    """Return a tenant's last run that has ended, looked for among its newest; None for none.
+def _last_ended_run(runs: RunStore, tenant_id: str) -> RunRecord | None:
+    """Return the latest run of a tenant that has ended, or None if none of its latest has.
 
-    A tenant's runs end in the order of their requests.
+    A tenant's runs end in the order in which they were requested.
     """
-    return next((run for run in runs.newest_runs(tenant_id) if run.has_ended), None)
-
-
-def _shown(run: RunRecord | None) -> LastRun | None:
-    return None if run is None else LastRun.of(run)
+    for record in runs.newest_runs(tenant_id):
+        if record.has_ended:
+            return record
+    return None
 
 
 @routes.get("/v1/tenants/{tenant_id}/publications")
 def list_publications(tenant_id: TenantId, call: MayRead) -> PublicationList:
-    """List the feeds that a rollback may publish, newest first; the first is in force."""
+    """List the feeds that a rollback can publish, newest first.
+
+    The first one is the live feed.
+    """
     tenants.require_tenant(call.platform, tenant_id)
     pointer = call.platform.runs.feed(tenant_id)
-    kept = (
-        ()
-        if pointer is None
-        else pointer.publications[: call.platform.ledger.feeds.keep]
-    )
-    return PublicationList(publications=[*map(Publication.of, kept)])
+    if pointer is None:
+        return PublicationList(publications=[])
+    feeds = pointer.publications[: call.platform.ledger.feeds.keep]
+    return PublicationList(publications=[Publication.of(feed) for feed in feeds])
 
 
 @routes.get("/v1/tenants/{tenant_id}/status")
 def get_status(tenant_id: TenantId, call: MayRead) -> wire.TenantStatus:
-    """Return a tenant's status: the feed in force, what waits, and each vendor's last result."""
-    latest = tenants.find_config(call.platform, tenant_id)
-    pointer = call.platform.runs.feed(tenant_id)
+    """Retrieve a tenant's status.
+
+    It has the live feed, the run that is on hold, the run that is running, and the
+    result of each vendor in the latest run.
+    """
+    platform = call.platform
+    stored_config = tenants.find_config(platform, tenant_id)
+    pointer = platform.runs.feed(tenant_id)
     feed = None if pointer is None else pointer.in_force
-    age = None if feed is None else utc_now() - feed.published_at
-    deletion = call.platform.deletions.under_way(tenant_id)
-    last = _last_ended(call.platform.runs, tenant_id)
-    results = _results(call.platform.runs, tenant_id, last, pointer)
-    config = tenants.read_stored(call.platform, latest)
+    feed_age_seconds = None
+    if feed is not None:
+        age = utc_now() - feed.published_at
+        feed_age_seconds = max(0, int(age.total_seconds()))
+    deletion = platform.deletions.under_way(tenant_id)
+    last_run = _last_ended_run(platform.runs, tenant_id)
+    results = _vendor_results(platform.runs, tenant_id, last_run, pointer)
+    config = tenants.read_stored(platform, stored_config)
     return wire.TenantStatus(
-        **tenants.standing_of(deletion),
+        **tenants.deletion_fields(deletion),
         published_run_id=None if feed is None else feed.run_id,
         published_at=None if feed is None else feed.published_at,
-        feed_age_seconds=None if age is None else max(0, int(age.total_seconds())),
+        feed_age_seconds=feed_age_seconds,
         held_run_id=None if pointer is None else pointer.held_run_id,
-        active_run_id=call.platform.runs.lock(tenant_id).active_run_id,
-        last_run=_shown(last),
+        active_run_id=platform.runs.lock(tenant_id).active_run_id,
+        last_run=None if last_run is None else LastRun.of(last_run),
         next_run_at=tenants.next_run_at(config),
-        vendors=_standings(call.platform, tenant_id, config, results),
+        vendors=_vendor_statuses(platform, tenant_id, config, results),
     )
 
 
-def _standings(
+def _vendor_statuses(
     platform: Platform,
     tenant_id: str,
     config: TenantConfig | None,
     results: Sequence[VendorResult],
 ) -> list[wire.VendorStanding]:
-    """Return the status of each vendor: of the last run's, then of others that are pulled."""
-    vendors = () if config is None else config.vendors
-    pulled = [each.vendor_id for each in vendors if each.inbound.pull is not None]
-    known = platform.pulls.of_vendors(tenant_id, pulled)
-    pulls = {
-        each: wire.PullStanding.of(known[each])
-        if each in known
-        else wire.PullStanding()
-        for each in pulled
-    }
-    seen = [
-        wire.VendorStanding.of(each, pull=pulls.pop(each.vendor_id, None))
-        for each in results
-    ]
-    rest = (
-        wire.VendorStanding(vendor_id=name, pull=pull) for name, pull in pulls.items()
-    )
-    return [*seen, *rest]
+    """Return the status of each vendor of the last run, then of other vendors with a pull."""
+    pulled_ids = []
+    if config is not None:
+        for vendor in config.vendors:
+            if vendor.inbound.pull is not None:
+                pulled_ids.append(vendor.vendor_id)
+    pull_states = platform.pulls.of_vendors(tenant_id, pulled_ids)
+    pulls = {vendor_id: wire.PullStanding() for vendor_id in pulled_ids}
+    for vendor_id in pulls.keys() & pull_states.keys():
+        pulls[vendor_id] = wire.PullStanding.of(pull_states[vendor_id])
+    statuses = []
+    for result in results:
+        pull = pulls.pop(result.vendor_id, None)
+        statuses.append(wire.VendorStanding.of(result, pull=pull))
+    for vendor_id, pull in pulls.items():
+        statuses.append(wire.VendorStanding(vendor_id=vendor_id, pull=pull))
+    return statuses
 
 
-def _results(
-    runs: RunStore, tenant_id: str, last: RunRecord | None, pointer: FeedPointer | None
+def _vendor_results(
+    runs: RunStore,
+    tenant_id: str,
+    last_run: RunRecord | None,
+    pointer: FeedPointer | None,
 ) -> tuple[VendorResult, ...]:
-    """Return the results of the last run of all vendors that has ended.
+    """Return the vendors' results of the last ended run of all vendors.
 
-    One that failed before it had looked at any has none. A run from before results had an item of
-    their own has them in its record.
+    There are none if it failed before it looked at any vendor.
     """
-    if last is not None and last.vendors is None and last.status is RunStatus.FAILED:
-        return runs.vendor_results(tenant_id, last.run_id)
-    found = runs.vendor_results(tenant_id)
-    if found or pointer is None:
-        return found
-    known = runs.get(pointer.held_run_id or pointer.in_force.run_id)
-    return () if known is None else known.vendor_results
+    if (
+        last_run is not None
+        and last_run.vendors is None
+        and last_run.status is RunStatus.FAILED
+    ):
+        return runs.vendor_results(tenant_id, last_run.run_id)
+    results = runs.vendor_results(tenant_id)
+    if results or pointer is None:
+        return results
+    # Before the results had an item of their own, they were stored in the run's record.
+    record = runs.get(pointer.held_run_id or pointer.in_force.run_id)
+    return () if record is None else record.vendor_results

@@ -1,36 +1,24 @@
-"""Tenants and their configs, stored as versions, none of which is overwritten; deletions; pauses.
+"""Tenants and their configs, which are stored as versions; deletions; pauses.
 
-A config is judged here before it is stored, by the engine's own rules; a run judges it again. A
-deletion stops at once what ``ledger/closing.py`` says; what is removed then, and when, is
-``maintenance/deletion.py``.
+No version of a config is ever overwritten. The engine's own rules judge a config before
+it is stored, and again in each run. ``ledger/closing.py`` says what a deletion stops
+immediately, ``maintenance/deletion.py`` what is removed later.
 """
 
 import json
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Header, Query
+from fastapi import Header, Query, Response
 
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.errors import ConfigFault, RelayError
 from relay_core.domain.limits import STORED_CONFIG_LIMITS, Limits
+from relay_dagster.api.http import error_codes, request_parsing
 from relay_dagster.api.http.config_schema import REFERENCE
-from relay_dagster.api.http.error_codes import (
-    CONFIG_BODY,
-    responds_with,
-    response_with_headers,
-)
+from relay_dagster.api.http.error_codes import responds_with
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import (
-    Limit,
-    TenantId,
-    cursor_query,
-    entity_tag,
-    json_body,
-    names_version,
-    request_body,
-    router,
-)
+from relay_dagster.api.http.request_parsing import Limit, TenantId
 from relay_dagster.api.security.auth import (
     Admin,
     Call,
@@ -46,32 +34,33 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.deletion import Deletion, TenantState
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire import tenants as wire
-from relay_dagster.wire.tenants import (
-    PauseInForce,
-    PauseList,
-    PauseRequest,
-    Pausing,
-    ResumeRequest,
-)
 from relay_dagster.wiring import Platform
 
-routes, pause_routes = router("tenants"), router("admin")
+routes = request_parsing.router("tenants")
+pause_routes = request_parsing.router("admin")
 _log = event_log()
 
 _CONFIG_SCHEMA = {"$ref": REFERENCE.format(model="TenantConfig")}
-_ConfigBody = Annotated[bytes, json_body(_CONFIG_SCHEMA)]
+_ConfigBody = Annotated[bytes, request_parsing.json_body(_CONFIG_SCHEMA)]
+
+
+# --- configs ------------------------------------------------------------------------
 
 
 @routes.post("/v1/tenants", status_code=201)
 @responds_with(
-    "TENANT_EXISTS", "TENANT_CLOSING", *CONFIG_BODY, headers=("ETag", "Location")
+    "TENANT_EXISTS",
+    "TENANT_CLOSING",
+    *error_codes.CONFIG_BODY,
+    headers=("ETag", "Location"),
 )
-def create_tenant(call: Admin, body: _ConfigBody) -> wire.ConfigVersion:
-    """Store a new tenant's first config."""
-    config, text = _read_config(body, call.platform.settings.limits)
-    return _stored(
-        call.platform.tenants.create(config.tenant_id, text, origin=call.origin), call
-    )
+def create_tenant(
+    call: Admin, response: Response, body: _ConfigBody
+) -> wire.ConfigVersion:
+    """Create a tenant with its first config."""
+    config, text = _parse_config(body, call.platform.settings.limits)
+    stored = call.platform.tenants.create(config.tenant_id, text, origin=call.origin)
+    return _version_response(stored, response)
 
 
 @routes.get("/v1/tenants/{tenant_id}")
@@ -79,157 +68,41 @@ def create_tenant(call: Admin, body: _ConfigBody) -> wire.ConfigVersion:
 def get_tenant(
     tenant_id: TenantId,
     call: MayRead,
+    response: Response,
     config_version: Annotated[
-        int | None, Query(ge=1, lt=2**53, description="None is the latest.")
+        int | None,
+        Query(ge=1, lt=2**53, description="The default is the latest version."),
     ] = None,
 ) -> wire.Tenant:
-    """Return a tenant's latest config, or one version of it; the ETag is the version.
+    """Retrieve a tenant's config, in its latest version or in the version that you name.
 
-    Of a tenant that was deleted the answer, 404, has its `state`.
+    Defaults are filled in. `ETag` is the version. If the tenant was deleted, the 404
+    response has its `state`.
     """
-    latest = _latest(tenant_id, call.platform)
+    latest = _find_latest_config(tenant_id, call.platform)
     stored: StoredConfig | None = latest
     if config_version is not None:
         stored = call.platform.tenants.version(tenant_id, config_version)
     if stored is None:
-        message = f"tenant {tenant_id} has no config version {config_version}"
-        message = f"{message}; the latest is {latest.version}"
+        message = (
+            f"tenant {tenant_id} has no config version {config_version}; "
+            f"the latest is {latest.version}"
+        )
         raise ProblemError("CONFIG_VERSION_NOT_FOUND", message)
-    call.response.headers["ETag"] = entity_tag(stored.version)
-    config = read_stored(call.platform, stored)
+    response.headers["ETag"] = request_parsing.entity_tag(stored.version)
     deletion = call.platform.deletions.under_way(tenant_id)
-    # A config that can no longer take effect is shown as it is stored.
-    shown = stored_document(stored) if config is None else config.to_document()
     return wire.Tenant(
         tenant_id=tenant_id,
         config_version=stored.version,
-        **standing_of(deletion),
+        **deletion_fields(deletion),
         stored_at=stored.stored_at,
         next_run_at=next_run_at(read_stored(call.platform, latest)),
-        tenant_config=shown,
+        tenant_config=config_document(call.platform, stored),
     )
 
 
-@routes.get("/v1/tenants/{tenant_id}/versions")
-def list_versions(
-    tenant_id: TenantId,
-    call: MayRead,
-    limit: Limit = 50,
-    cursor: Annotated[str | None, cursor_query(pattern="^[1-9][0-9]{0,14}$")] = None,
-) -> wire.VersionList:
-    """List the versions of a tenant's config, the latest first."""
-    require_id(tenant_id)
-    before = None if cursor is None else int(cursor)
-    found = call.platform.tenants.versions(tenant_id, limit=limit, before=before)
-    if not found and before is None:
-        raise UnknownTenantError(tenant_id)
-    more = found and found[-1].version > 1
-    return wire.VersionList(
-        tenant_id=tenant_id,
-        versions=[
-            wire.Version(config_version=each.version, stored_at=each.stored_at)
-            for each in found
-        ],
-        next_cursor=str(found[-1].version) if more else None,
-    )
-
-
-@routes.put(
-    "/v1/tenants/{tenant_id}/config",
-    responses=response_with_headers(
-        201,
-        "ETag",
-        "Location",
-        model=wire.ConfigVersion,
-        description="The tenant is new.",
-    ),
-)
-@responds_with(
-    *(*CONFIG_BODY, "TENANT_EXISTS", "TENANT_CLOSING"),
-    *("CONFIG_VERSION_MISMATCH", "CONFIG_QUOTA_EXCEEDED"),
-    headers=("ETag",),
-)
-def put_config(
-    tenant_id: TenantId,
-    call: MayConfigure,
-    body: _ConfigBody,
-    if_match: Annotated[
-        str | None, Header(alias="If-Match", description="The version that was read.")
-    ] = None,
-) -> wire.ConfigVersion:
-    """Store the next version of a tenant's config; an admin may store a new tenant's first.
-
-    A key that changes `guards` or `default_currency` has `release`, too.
-    """
-    config, text = _read_config(body, call.platform.settings.limits)
-    if config.tenant_id != tenant_id:
-        message = f'is "{config.tenant_id}", the path says "{tenant_id}"; they must be the same'
-        raise invalid_request([ConfigFault("tenant_id", message)])
-    expected = (
-        None
-        if if_match is None
-        else _expected(call.platform.tenants, tenant_id, if_match)
-    )
-    stored = call.platform.tenants.put(
-        tenant_id,
-        text,
-        if_match=expected,
-        may_create=call.caller.is_admin and if_match is None,
-        origin=call.origin,
-        judge=lambda before: _require_release(call, config, before),
-    )
-    return _stored(stored, call)
-
-
-def _require_release(call: Call, config: TenantConfig, stored: StoredConfig) -> None:
-    """Refuse, with 403, a config that changes what needs a right that the caller's key lacks."""
-    if Scope.RELEASE in call.caller.scopes:
-        return
-    before = read_stored(call.platform, stored)
-    guarded = (config.guards, config.default_currency)
-    if before is None or guarded != (before.guards, before.default_currency):
-        require_scopes(call.caller, [Scope.RELEASE])
-
-
-def _read_config(body: bytes, limits: Limits) -> tuple[TenantConfig, str]:
-    """Return the config and the text to store, without white space; raises as `load_config`."""
-    document = parse_document(body, format="json", limits=limits)
-    config = load_config(document, limits)
-    return config, json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-
-
-def _stored(config: StoredConfig, call: Call) -> wire.ConfigVersion:
-    call.response.headers["ETag"] = entity_tag(config.version)
-    if config.version == 1:  # the tenant is new
-        call.response.status_code = 201
-        call.response.headers["Location"] = f"/v1/tenants/{config.tenant_id}"
-    return wire.ConfigVersion(tenant_id=config.tenant_id, config_version=config.version)
-
-
-def require_id(tenant_id: str) -> None:
-    """Raise `UnknownTenantError` where no tenant could have the id."""
-    if not is_id(tenant_id):
-        raise UnknownTenantError(tenant_id)
-
-
-def require_tenant(platform: Platform, tenant_id: str) -> None:
-    """Raise `UnknownTenantError` where the tenant has no config."""
-    require_id(tenant_id)
-    if platform.tenants.latest_version(tenant_id) is None:
-        raise UnknownTenantError(tenant_id)
-
-
-def find_config(platform: Platform, tenant_id: str) -> StoredConfig:
-    """Return a tenant's latest config; `UnknownTenantError` where it has none."""
-    require_id(tenant_id)
-    stored = platform.tenants.latest(tenant_id)
-    if stored is None:
-        raise UnknownTenantError(tenant_id)
-    return stored
-
-
-def _latest(tenant_id: str, platform: Platform) -> StoredConfig:
-    """Return the latest config; where there is none, tell if there was a tenant: 404."""
+def _find_latest_config(tenant_id: str, platform: Platform) -> StoredConfig:
+    """Return a tenant's latest config; the error says if the tenant was deleted."""
     try:
         return find_config(platform, tenant_id)
     except UnknownTenantError as error:
@@ -241,15 +114,203 @@ def _latest(tenant_id: str, platform: Platform) -> StoredConfig:
         raise ProblemError(error.error_code, message, members=members) from error
 
 
-def standing_of(deletion: Deletion | None) -> dict[str, Any]:
-    """Return a tenant's `state` and `delete_after`; of one that nobody deletes with None."""
-    if deletion is None:
-        return {"state": TenantState.ACTIVE, "delete_after": None}
-    return {"state": deletion.state, "delete_after": deletion.delete_after}
+@routes.get("/v1/tenants/{tenant_id}/versions")
+def list_versions(
+    tenant_id: TenantId,
+    call: MayRead,
+    limit: Limit = 50,
+    cursor: Annotated[
+        str | None, request_parsing.cursor_query(pattern="^[1-9][0-9]{0,14}$")
+    ] = None,
+) -> wire.VersionList:
+    """List the versions of a tenant's config, latest first."""
+    require_id(tenant_id)
+    before = None if cursor is None else int(cursor)
+    configs = call.platform.tenants.versions(tenant_id, limit=limit, before=before)
+    if not configs and before is None:
+        raise UnknownTenantError(tenant_id)
+    next_cursor = None
+    if configs and configs[-1].version > 1:
+        next_cursor = str(configs[-1].version)
+    versions = [
+        wire.Version(config_version=config.version, stored_at=config.stored_at)
+        for config in configs
+    ]
+    return wire.VersionList(
+        tenant_id=tenant_id, versions=versions, next_cursor=next_cursor
+    )
+
+
+@routes.put(
+    "/v1/tenants/{tenant_id}/config",
+    responses=error_codes.response_with_headers(
+        201,
+        "ETag",
+        "Location",
+        model=wire.ConfigVersion,
+        description="The tenant was created.",
+    ),
+)
+@responds_with(
+    *error_codes.CONFIG_BODY,
+    "TENANT_EXISTS",
+    "TENANT_CLOSING",
+    "CONFIG_VERSION_MISMATCH",
+    "CONFIG_QUOTA_EXCEEDED",
+    headers=("ETag",),
+)
+def put_config(
+    tenant_id: TenantId,
+    call: MayConfigure,
+    response: Response,
+    body: _ConfigBody,
+    if_match: Annotated[
+        str | None,
+        Header(
+            alias="If-Match",
+            description="The `ETag` of the version that you read. If the tenant has a newer "
+            "version by now, the response is 412 and nothing is stored.",
+        ),
+    ] = None,
+) -> wire.ConfigVersion:
+    """Store the next version of a tenant's config.
+
+    An admin key can also create a tenant this way. A key that changes `guards` or
+    `default_currency` needs the scope `release` as well.
+    """
+    stored = store_config(tenant_id, call, body, if_match)
+    return _version_response(stored, response)
+
+
+def store_config(
+    tenant_id: str, call: Call, body: bytes, if_match: str | None
+) -> StoredConfig:
+    """Store the next version of a tenant's config, and return it.
+
+    Raises:
+        ConfigError: The config is not valid.
+        ProblemError: It is another tenant's (422), its version is not the next one (412),
+            or the caller may not change what it changes (403).
+    """
+    config, text = _parse_config(body, call.platform.settings.limits)
+    if config.tenant_id != tenant_id:
+        message = f'is "{config.tenant_id}", the path says "{tenant_id}"; they must be the same'
+        raise invalid_request([ConfigFault("tenant_id", message)])
+    tenants = call.platform.tenants
+    expected_version = None
+    if if_match is not None:
+        expected_version = _expected_version(tenants, tenant_id, if_match)
+
+    def judge(previous: StoredConfig) -> None:
+        _require_release_scope(call, config, previous)
+
+    return tenants.put(
+        tenant_id,
+        text,
+        if_match=expected_version,
+        may_create=call.caller.is_admin and if_match is None,
+        origin=call.origin,
+        judge=judge,
+    )
+
+
+def _parse_config(body: bytes, limits: Limits) -> tuple[TenantConfig, str]:
+    """Return a config, and the text to store: the document without white space.
+
+    Raises:
+        ConfigError: The config is not valid.
+    """
+    document = parse_document(body, format="json", limits=limits)
+    config = load_config(document, limits)
+    return config, json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def _expected_version(
+    tenants: TenantStore, tenant_id: str, if_match: str
+) -> int | None:
+    """Return the version that the new one must follow; None for any version.
+
+    Raises:
+        ProblemError: ``If-Match`` does not name the latest version (412).
+    """
+    latest = tenants.latest_version(tenant_id)
+    if latest is not None and if_match.strip() == "*":
+        return None
+    if latest is not None and request_parsing.names_version(if_match, latest):
+        return latest
+    state = "has no config" if latest is None else f"is at config version {latest}"
+    message = f"tenant {tenant_id} {state}, which If-Match does not name; read it again"
+    members = {"config_version": latest}
+    raise ProblemError("CONFIG_VERSION_MISMATCH", message, members=members)
+
+
+def _require_release_scope(
+    call: Call, config: TenantConfig, stored: StoredConfig
+) -> None:
+    """Require the scope `release` of a key that changes guards or the default currency.
+
+    Raises:
+        ProblemError: The key does not have the scope (403).
+    """
+    if Scope.RELEASE in call.caller.scopes:
+        return
+    previous = read_stored(call.platform, stored)
+    if (
+        previous is None
+        or config.guards != previous.guards
+        or config.default_currency != previous.default_currency
+    ):
+        require_scopes(call.caller, [Scope.RELEASE])
+
+
+def _version_response(config: StoredConfig, response: Response) -> wire.ConfigVersion:
+    response.headers["ETag"] = request_parsing.entity_tag(config.version)
+    is_new_tenant = config.version == 1
+    if is_new_tenant:
+        response.status_code = 201
+        response.headers["Location"] = f"/v1/tenants/{config.tenant_id}"
+    return wire.ConfigVersion(tenant_id=config.tenant_id, config_version=config.version)
+
+
+# --- what other routes and the pages need of a tenant -------------------------------
+
+
+def require_id(tenant_id: str) -> None:
+    """Require that a text can be the ID of a tenant.
+
+    Raises:
+        UnknownTenantError: No tenant can have the ID.
+    """
+    if not is_id(tenant_id):
+        raise UnknownTenantError(tenant_id)
+
+
+def require_tenant(platform: Platform, tenant_id: str) -> None:
+    """Require that a tenant has a config.
+
+    Raises:
+        UnknownTenantError: The tenant has no config.
+    """
+    require_id(tenant_id)
+    if platform.tenants.latest_version(tenant_id) is None:
+        raise UnknownTenantError(tenant_id)
+
+
+def find_config(platform: Platform, tenant_id: str) -> StoredConfig:
+    """Return a tenant's latest config.
+
+    Raises:
+        UnknownTenantError: The tenant has no config.
+    """
+    require_id(tenant_id)
+    stored = platform.tenants.latest(tenant_id)
+    if stored is None:
+        raise UnknownTenantError(tenant_id)
+    return stored
 
 
 def read_stored(platform: Platform, stored: StoredConfig) -> TenantConfig | None:
-    """Return a stored config as it takes effect; None where it no longer can."""
+    """Return a stored config as it takes effect, or None if this release rejects it."""
     try:
         return platform.tenants.parsed(stored)
     except RelayError:
@@ -261,24 +322,25 @@ def stored_document(stored: StoredConfig) -> dict[str, Any]:
     return parse_document(stored.text, format="json", limits=STORED_CONFIG_LIMITS)
 
 
-def next_run_at(latest: TenantConfig | None) -> datetime | None:
-    """Return when the schedule is due next; a config that can no longer be read has none."""
-    return None if latest is None else latest.next_run_after(utc_now())
+def config_document(platform: Platform, stored: StoredConfig) -> dict[str, Any]:
+    """Return a stored config with its defaults, or as it was sent if this release rejects it."""
+    config = read_stored(platform, stored)
+    return stored_document(stored) if config is None else config.to_document()
 
 
-def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None:
-    """Return the version that the new one must follow, None for any; 412: it is not the latest."""
-    latest = tenants.latest_version(tenant_id)
-    if latest is not None and if_match.strip() == "*":
-        return None
-    if latest is None or not names_version(if_match, latest):
-        found = "has no config" if latest is None else f"is at config version {latest}"
-        message = (
-            f"tenant {tenant_id} {found}, which If-Match does not name; read it again"
-        )
-        members = {"config_version": latest}
-        raise ProblemError("CONFIG_VERSION_MISMATCH", message, members=members)
-    return latest
+def next_run_at(config: TenantConfig | None) -> datetime | None:
+    """Return when the schedule of a config is due next; None without a schedule or a config."""
+    return None if config is None else config.next_run_after(utc_now())
+
+
+# --- deletions ----------------------------------------------------------------------
+
+
+def deletion_fields(deletion: Deletion | None) -> dict[str, Any]:
+    """Return a tenant's `state` and `delete_after`; the deletion is None for active tenants."""
+    if deletion is None:
+        return {"state": TenantState.ACTIVE, "delete_after": None}
+    return {"state": deletion.state, "delete_after": deletion.delete_after}
 
 
 @routes.delete("/v1/tenants/{tenant_id}", status_code=202)
@@ -286,40 +348,47 @@ def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None
 def delete_tenant(
     tenant_id: TenantId,
     call: Admin,
-    confirm: Annotated[str, Query(description="The tenant's id once more.")],
+    response: Response,
+    confirm: Annotated[str, Query(description="The tenant's ID again, to confirm.")],
 ) -> wire.TenantDeletion:
-    """Delete a tenant with all that it has, after a time in which it can be restored.
+    """Delete a tenant and all of its data.
 
-    Its keys and triggers stop at once, its run is cancelled, nothing new is started or stored.
+    The tenant's keys and triggers stop working immediately, its run is cancelled, and no
+    run starts any more. The data is removed after a period in which the tenant can be
+    restored.
     """
     if confirm != tenant_id:
         message = "is not the tenant's id, which it must repeat; nothing is deleted"
         raise invalid_request([ConfigFault("confirm", message)])
     require_id(tenant_id)
     deletion = call.platform.closing.ask(tenant_id, call.origin)
-    until = deletion.delete_after.isoformat()
-    _log.warning("tenant_deletion_asked", tenant_id=tenant_id, delete_after=until)
-    call.response.headers["Location"] = f"/v1/tenants/{tenant_id}/deletion"
+    _log.warning(
+        "tenant_deletion_asked",
+        tenant_id=tenant_id,
+        delete_after=deletion.delete_after.isoformat(),
+    )
+    response.headers["Location"] = f"/v1/tenants/{tenant_id}/deletion"
     return wire.TenantDeletion.of(deletion)
 
 
 @routes.get("/v1/tenants/{tenant_id}/deletion")
 @responds_with("DELETION_NOT_FOUND")
 def get_deletion(tenant_id: TenantId, call: Admin) -> wire.TenantDeletion:
-    """Return how far a tenant's deletion is, or when it was over."""
-    found = call.platform.deletions.get(tenant_id) if is_id(tenant_id) else None
-    if found is None:
+    """Retrieve the progress of a tenant's deletion, also after it is finished."""
+    deletion = call.platform.deletions.get(tenant_id) if is_id(tenant_id) else None
+    if deletion is None:
         message = f"tenant {tenant_id} is not being deleted, and was not"
         raise ProblemError("DELETION_NOT_FOUND", message)
-    return wire.TenantDeletion.of(found)
+    return wire.TenantDeletion.of(deletion)
 
 
 @routes.post("/v1/tenants/{tenant_id}/restore")
 @responds_with("RESTORE_TOO_LATE")
 def restore_tenant(tenant_id: TenantId, call: Admin) -> wire.TenantStanding:
-    """Take a tenant's deletion back: its keys work again, and its triggers go on.
+    """Cancel a tenant's deletion.
 
-    A run that was cancelled stays so. A tenant that nobody deletes stays as it is.
+    The tenant's keys and triggers work again. A run that was cancelled stays cancelled.
+    Restoring a tenant that is not being deleted changes nothing.
     """
     require_id(tenant_id)
     call.platform.deletions.restore(tenant_id, call.origin)
@@ -327,48 +396,74 @@ def restore_tenant(tenant_id: TenantId, call: Admin) -> wire.TenantStanding:
     return wire.TenantStanding(tenant_id=tenant_id, state=TenantState.ACTIVE)
 
 
+# --- pauses -------------------------------------------------------------------------
+
+
 @pause_routes.post("/v1/admin/pause")
 @responds_with("TENANT_CLOSING")
 def pause_runs(
-    call: Admin, asked: Annotated[PauseRequest, request_body(PauseRequest)]
-) -> Pausing:
-    """Stop the creation of runs, of one tenant or of all; runs that are there go on."""
-    wanted = (asked.tenant_id, asked.reason, asked.public_reason)
-    pause = call.platform.pauses.begin(*wanted, origin=call.origin)
-    _log.warning("run_creation_paused", tenant_id=asked.tenant_id, reason=asked.reason)
-    return Pausing.of(pause)
+    call: Admin,
+    body: Annotated[wire.PauseRequest, request_parsing.request_body(wire.PauseRequest)],
+) -> wire.Pausing:
+    """Pause the creation of runs, for one tenant or for all tenants.
+
+    Runs that already exist continue.
+    """
+    pause = call.platform.pauses.begin(
+        body.tenant_id, body.reason, body.public_reason, origin=call.origin
+    )
+    _log.warning("run_creation_paused", tenant_id=body.tenant_id, reason=body.reason)
+    return wire.Pausing.of(pause)
 
 
 @pause_routes.get("/v1/admin/pause")
 def list_pauses(
     call: Admin,
     limit: Limit = 100,
-    cursor: Annotated[str | None, cursor_query(pattern=ID_PATTERN)] = None,
-) -> PauseList:
-    """List the pauses in force: that of all tenants first, then by tenant."""
-    found = call.platform.pauses.in_force()
-    left = [each for each in found if (each.tenant_id or "") >= (cursor or "")]
-    return PauseList(
-        pauses=[PauseInForce.of(each, since=each.paused_at) for each in left[:limit]],
-        next_cursor=left[limit].tenant_id if left[limit:] else None,
+    cursor: Annotated[
+        str | None, request_parsing.cursor_query(pattern=ID_PATTERN)
+    ] = None,
+) -> wire.PauseList:
+    """List the pauses in effect: the pause of all tenants first, then the others by tenant."""
+    remaining = [
+        pause
+        for pause in call.platform.pauses.in_force()
+        if (pause.tenant_id or "") >= (cursor or "")
+    ]
+    pauses = [
+        wire.PauseInForce.of(pause, since=pause.paused_at)
+        for pause in remaining[:limit]
+    ]
+    has_next_page = len(remaining) > limit
+    return wire.PauseList(
+        pauses=pauses,
+        next_cursor=remaining[limit].tenant_id if has_next_page else None,
     )
 
 
 @pause_routes.delete("/v1/admin/pause", status_code=204)
 def resume_runs(
     call: Admin,
-    asked: Annotated[ResumeRequest, request_body(ResumeRequest, optional=True)],
+    body: Annotated[
+        wire.ResumeRequest,
+        request_parsing.request_body(wire.ResumeRequest, optional=True),
+    ],
     tenant_id: Annotated[
-        str | None, Query(pattern=ID_PATTERN, description="None is all.")
+        str | None,
+        Query(
+            pattern=ID_PATTERN,
+            description="The tenant to resume. The default is the pause of all tenants.",
+        ),
     ] = None,
 ) -> None:
-    """End the pause of one tenant, named in the body or the query, or else that of all.
+    """End a pause: that of one tenant, named in the body or in the query, or that of all.
 
-    The other stays in force.
+    Ending the pause of all tenants does not end the pauses of single tenants, and the
+    other way around.
     """
-    if tenant_id is not None and asked.tenant_id not in (None, tenant_id):
+    if tenant_id is not None and body.tenant_id not in (None, tenant_id):
         message = "is one tenant in the body and another in the query"
         raise invalid_request([ConfigFault("tenant_id", message)])
-    scope = asked.tenant_id or tenant_id
-    call.platform.pauses.end(scope, asked.reason, origin=call.origin)
-    _log.warning("run_creation_resumed", tenant_id=scope, reason=asked.reason)
+    resumed_tenant = body.tenant_id or tenant_id
+    call.platform.pauses.end(resumed_tenant, body.reason, origin=call.origin)
+    _log.warning("run_creation_resumed", tenant_id=resumed_tenant, reason=body.reason)

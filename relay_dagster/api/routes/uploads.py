@@ -1,19 +1,21 @@
-"""How a supplier's file gets into the bucket: by a form, signed here, good for one file; by a pull.
+"""The ways in which a vendor's file gets into the bucket: upload forms and pulls; and secrets.
 
-HTTP alone: the file itself goes to S3, where it starts the tenant's triggers. The sensors make a
-pull that is asked for before it is due. Secrets are for pulls; a value is never shown again.
+This is HTTP only. A form posts the file to S3, where it starts the tenant's triggers. The
+sensors make a pull that is requested here. Secrets are for pulls, and no response
+contains the value of one.
 """
 
 from typing import Annotated
 
 from fastapi import Path, Response
 
+from relay_core.config import VendorConfig
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.error_codes import STORED_CONFIG, responds_with
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import TenantId, request_body, router
 from relay_dagster.api.routes.tenants import find_config, require_tenant
-from relay_dagster.api.security.auth import MayConfigure, MayRead, MayRun, MayUpload
+from relay_dagster.api.security import auth
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.aws.object_store import MAX_BYTES, MAX_KEY_BYTES
 from relay_dagster.aws.secrets import SecretValue
@@ -21,13 +23,17 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import ID_PATTERN, is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
-from relay_dagster.triggers.pulls import PullState, asked, noted
+from relay_dagster.triggers import pulls
 from relay_dagster.wire.access import ListedSecret, SecretList, SecretRequest
 from relay_dagster.wire.tenants import PullStanding, UploadLink, UploadRequest
 from relay_dagster.wiring import Platform
 
-routes, secret_routes = router("uploads"), router("tenants")
+routes = router("uploads")
+secret_routes = router("tenants")
 _log = event_log()
+
+
+# --- upload forms -------------------------------------------------------------------
 
 
 @routes.post("/v1/tenants/{tenant_id}/uploads", status_code=201)
@@ -36,52 +42,67 @@ _log = event_log()
 )
 def make_upload_link(
     tenant_id: TenantId,
-    call: MayUpload,
-    asked: Annotated[UploadRequest, request_body(UploadRequest)],
+    call: auth.MayUpload,
+    body: Annotated[UploadRequest, request_body(UploadRequest)],
 ) -> UploadLink:
-    """Make a link by which one file of a vendor is uploaded, within 15 minutes and without a key.
+    """Create a form that uploads one file of a vendor.
 
-    A pause of run creation stops no uploads.
+    The form works without a key, and expires after 15 minutes. Uploads also work while
+    run creation is paused.
     """
-    link = sign_upload(asked, find_config(call.platform, tenant_id), call.platform)
-    details = {"vendor_id": asked.vendor_id, "expires_at": link.expires_at.isoformat()}
-    made = Action.UPLOAD_LINK_CREATED
-    entry = call.origin.entry(made, tenant_id, link.key, utc_now(), **details)
-    call.platform.deletions.add_link(
-        entry, call.platform.settings.max_upload_links_per_day
+    stored_config = find_config(call.platform, tenant_id)
+    link = sign_upload(body, stored_config, call.platform)
+    entry = call.origin.entry(
+        Action.UPLOAD_LINK_CREATED,
+        tenant_id,
+        link.key,
+        utc_now(),
+        vendor_id=body.vendor_id,
+        expires_at=link.expires_at.isoformat(),
     )
+    links_per_day = call.platform.settings.max_upload_links_per_day
+    call.platform.deletions.add_link(entry, links_per_day)
     _log.info("upload_link_made", tenant_id=tenant_id, key=link.key)
     return link
 
 
 def sign_upload(
-    asked: UploadRequest,
-    stored: StoredConfig,
+    body: UploadRequest,
+    stored_config: StoredConfig,
     platform: Platform,
     redirect: str | None = None,
 ) -> UploadLink:
-    """Return the form for a vendor's file, under its key; 422: no such vendor, too long a name."""
-    key = prefix_of(asked.vendor_id, stored, platform) + asked.file_name
-    if (size := len(key.encode())) > MAX_KEY_BYTES:
+    """Return the signed form for a vendor's file; S3 then redirects to ``redirect``, if set.
+
+    Raises:
+        ProblemError: The config has no such vendor, the vendor does not upload, or the
+            file name is too long (422).
+    """
+    key = prefix_of(body.vendor_id, stored_config, platform) + body.file_name
+    size = len(key.encode())
+    if size > MAX_KEY_BYTES:
         message = (
-            f"is too long: with the vendor's prefix it has {size:,} bytes, and S3 takes"
+            f"is too long: with the vendor's prefix it has {size:,} bytes, and S3 takes "
+            f"{MAX_KEY_BYTES:,}; rename the file"
         )
-        message = f"{message} {MAX_KEY_BYTES:,}; rename the file"
         raise invalid_request([ConfigFault("file_name", message)])
     max_bytes = min(platform.settings.max_feed_bytes, MAX_BYTES)
     form = platform.objects.upload_form(key, max_bytes, redirect)
     return UploadLink.of(form, key=key, max_bytes=max_bytes)
 
 
-def prefix_of(vendor_id: str, stored: StoredConfig, platform: Platform) -> str:
-    """Return the prefix of a vendor's uploads; 422: the config has no such one, or it has none."""
-    vendors = platform.tenants.parsed(stored).vendors
-    vendor = next((one for one in vendors if one.vendor_id == vendor_id), None)
+def prefix_of(vendor_id: str, stored_config: StoredConfig, platform: Platform) -> str:
+    """Return the prefix of a vendor's uploads in the bucket.
+
+    Raises:
+        ProblemError: The config has no such vendor, or the vendor does not upload (422).
+    """
+    config = platform.tenants.parsed(stored_config)
+    vendor = _vendor_named(vendor_id, config.vendors)
     if vendor is None:
-        message = f"config version {stored.version} has no vendor {vendor_id!r}"
-        raise ProblemError(
-            "UNKNOWN_VENDOR", message, errors=[ConfigFault("vendor_id", message)]
-        )
+        message = f"config version {stored_config.version} has no vendor {vendor_id!r}"
+        fault = ConfigFault("vendor_id", message)
+        raise ProblemError("UNKNOWN_VENDOR", message, errors=[fault])
     if vendor.inbound.s3_prefix is None:
         message = (
             "is a vendor of inbound.type local, which uploads nothing; set it to s3"
@@ -90,27 +111,43 @@ def prefix_of(vendor_id: str, stored: StoredConfig, platform: Platform) -> str:
     return vendor.inbound.s3_prefix
 
 
+def _vendor_named(
+    vendor_id: str, vendors: tuple[VendorConfig, ...]
+) -> VendorConfig | None:
+    for vendor in vendors:
+        if vendor.vendor_id == vendor_id:
+            return vendor
+    return None
+
+
+# --- pulls --------------------------------------------------------------------------
+
+
 @routes.post("/v1/tenants/{tenant_id}/vendors/{vendor_id}/pull", status_code=202)
 @responds_with("TENANT_CLOSING", "NO_PULL", *STORED_CONFIG)
 def ask_for_pull(
     tenant_id: TenantId,
-    vendor_id: Annotated[str, Path(description="As the config has it.")],
-    call: MayRun,
+    vendor_id: Annotated[
+        str, Path(description="The vendor's ID, as in the tenant's config.")
+    ],
+    call: auth.MayRun,
 ) -> PullStanding:
-    """Let a vendor's file be pulled now, or once the pull under way is over."""
-    config = call.platform.tenants.parsed(find_config(call.platform, tenant_id))
-    vendor = next(
-        (each for each in config.vendors if each.vendor_id == vendor_id), None
-    )
-    if vendor is None or vendor.inbound.pull is None:
-        raise ProblemError(
-            "NO_PULL", "the config has no vendor of that id whose file is pulled"
-        )
-    pull, now = vendor.inbound.pull, utc_now()
+    """Pull a vendor's file now.
 
-    def rule(state: PullState) -> PullState | None:
-        # One that no sensor has looked at yet is noted, too.
-        return asked(now)(noted(pull, now)(state) or state)
+    If a pull of the file is already running, the next one starts when it is finished.
+    """
+    config = call.platform.tenants.parsed(find_config(call.platform, tenant_id))
+    vendor = _vendor_named(vendor_id, config.vendors)
+    if vendor is None or vendor.inbound.pull is None:
+        message = "the config has no vendor of that id whose file is pulled"
+        raise ProblemError("NO_PULL", message)
+    now = utc_now()
+    note_pull = pulls.noted(vendor.inbound.pull, now)
+    request_pull = pulls.asked(now)
+
+    def rule(state: pulls.PullState) -> pulls.PullState | None:
+        # The sensor may not have noted the pull yet.
+        return request_pull(note_pull(state) or state)
 
     entry = call.origin.entry(Action.PULL_ASKED, tenant_id, vendor_id, now)
     state = call.platform.pulls.change(tenant_id, vendor_id, rule, audited=entry)
@@ -118,45 +155,51 @@ def ask_for_pull(
     return PullStanding() if state is None else PullStanding.of(state)
 
 
-_Name = Annotated[str, Path(description="A name like an id.", pattern=ID_PATTERN)]
+# --- secrets ------------------------------------------------------------------------
 
 
 @secret_routes.put("/v1/tenants/{tenant_id}/secrets/{name}", status_code=204)
 @responds_with("TENANT_CLOSING", "SECRET_QUOTA_EXCEEDED", "SECRETS_UNAVAILABLE")
 def put_secret(
     tenant_id: TenantId,
-    name: _Name,
-    call: MayConfigure,
-    asked: Annotated[SecretRequest, request_body(SecretRequest)],
+    name: Annotated[
+        str,
+        Path(
+            description="The secret's name, in the same format as an ID.",
+            pattern=ID_PATTERN,
+        ),
+    ],
+    call: auth.MayConfigure,
+    body: Annotated[SecretRequest, request_body(SecretRequest)],
 ) -> Response:
-    """Keep a secret, for one host alone, in place of one of the name."""
+    """Store a secret for one host, or replace the secret of that name."""
     require_tenant(call.platform, tenant_id)
-    secret = SecretValue(asked.value.get_secret_value(), asked.host)
+    secret = SecretValue(body.value.get_secret_value(), body.host)
     call.platform.secrets.put(tenant_id, name, secret, call.origin)
-    _log.info("secret_put", tenant_id=tenant_id, name=name, host=asked.host)
+    _log.info("secret_put", tenant_id=tenant_id, name=name, host=body.host)
     return Response(status_code=204)
 
 
 @secret_routes.get("/v1/tenants/{tenant_id}/secrets")
-def list_secrets(tenant_id: TenantId, call: MayRead) -> SecretList:
-    """List a tenant's secrets by name: the host that each is for, and since when."""
+def list_secrets(tenant_id: TenantId, call: auth.MayRead) -> SecretList:
+    """List a tenant's secrets, sorted by name. Their values are never returned."""
     require_tenant(call.platform, tenant_id)
-    found = call.platform.secrets.of_tenant(tenant_id)
-    return SecretList(secrets=[*map(ListedSecret.of, found)])
+    secrets = call.platform.secrets.of_tenant(tenant_id)
+    return SecretList(secrets=[ListedSecret.of(secret) for secret in secrets])
 
 
 @secret_routes.delete("/v1/tenants/{tenant_id}/secrets/{name}", status_code=204)
 @responds_with("SECRET_NOT_FOUND", "SECRETS_UNAVAILABLE")
 def delete_secret(
     tenant_id: TenantId,
-    name: Annotated[str, Path(description="As listed.")],
-    call: MayConfigure,
+    name: Annotated[str, Path(description="The secret's name.")],
+    call: auth.MayConfigure,
 ) -> None:
-    """Delete a secret, for good."""
-    if not is_id(name) or not call.platform.secrets.remove(
-        tenant_id, name, call.origin
-    ):
-        raise ProblemError(
-            "SECRET_NOT_FOUND", f"tenant {tenant_id} has no secret {name}"
-        )
+    """Delete a secret. This cannot be undone."""
+    is_deleted = False
+    if is_id(name):
+        is_deleted = call.platform.secrets.remove(tenant_id, name, call.origin)
+    if not is_deleted:
+        message = f"tenant {tenant_id} has no secret {name}"
+        raise ProblemError("SECRET_NOT_FOUND", message)
     _log.info("secret_deleted", tenant_id=tenant_id, name=name)

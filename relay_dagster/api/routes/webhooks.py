@@ -1,25 +1,22 @@
-"""A tenant's webhooks: made, listed, changed, deleted, tried out; their secrets, each shown once.
+"""A tenant's webhooks: create, list, change, delete and test; and their secrets.
 
-HTTP alone: how webhooks change is ``webhooks/``. Nothing is sent from here: the sender does that,
-and writes down the outcome of each try, never a receiver's words. A URL's text is judged where it
-is stored; what its name resolves to, by the sender at every call.
+This is HTTP only. The rules of ``webhooks/`` change webhooks. The sender, not the API,
+sends events and records the outcome of each attempt, without the receiver's words. A
+webhook's URL is judged by its text when it is stored; the sender judges what its name
+resolves to, at every attempt. A secret appears only in the response that creates it.
 """
 
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from fastapi import Response
+
 from relay_core.domain.destination import UnfitUrlError, judge_url
 from relay_core.domain.errors import ConfigFault
+from relay_dagster.api.http import request_parsing
 from relay_dagster.api.http.error_codes import responds_with
 from relay_dagster.api.http.problems import invalid_request
-from relay_dagster.api.http.request_parsing import (
-    Limit,
-    TenantId,
-    WebhookId,
-    cursor_query,
-    request_body,
-    router,
-)
+from relay_dagster.api.http.request_parsing import TenantId, WebhookId
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import MayConfigure, MayRead
@@ -28,191 +25,210 @@ from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.tenants.scopes import Scope
-from relay_dagster.webhooks import changes as webhook_changes
-from relay_dagster.webhooks import model
-from relay_dagster.webhooks.model import trial_event
+from relay_dagster.webhooks import changes, model
 from relay_dagster.wire import webhooks as wire
 from relay_dagster.wiring import Platform
 
-routes = router("webhooks")
+routes = request_parsing.router("webhooks")
 _log = event_log()
 
-_PLACE = "/v1/tenants/{tenant_id}/webhooks"
+_WEBHOOKS = "/v1/tenants/{tenant_id}/webhooks"
+_WEBHOOK = _WEBHOOKS + "/{webhook_id}"
 
 
-def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> model.Webhook:
-    """Return one of a tenant's webhooks; `UnknownWebhookError` where there is none with that id."""
-    known = platform.webhooks.of_tenant(tenant_id) if is_id(tenant_id) else ()
-    return webhook_changes.find(known, tenant_id, webhook_id)
-
-
-@routes.post(_PLACE, status_code=201)
+@routes.post(_WEBHOOKS, status_code=201)
 @responds_with(
     "TENANT_CLOSING", "WEBHOOK_QUOTA_EXCEEDED", headers=("Cache-Control", "Location")
 )
 def create_webhook(
     tenant_id: TenantId,
     call: MayConfigure,
-    asked: Annotated[wire.WebhookRequest, request_body(wire.WebhookRequest)],
+    response: Response,
+    body: Annotated[
+        wire.WebhookRequest, request_parsing.request_body(wire.WebhookRequest)
+    ],
 ) -> wire.NewWebhook:
-    """Make a webhook: a URL that gets a tenant's events from now on. The secret is shown this once.
+    """Create a webhook: an endpoint that receives the tenant's events from now on.
 
-    A tenant has at most 10.
+    The response is the only place where the webhook's secret appears. A tenant can have
+    10 webhooks.
     """
-    receiver = _receiver_of(asked.url, call.platform)
+    receiver = _receiver_of(body.url, call.platform)
     require_tenant(call.platform, tenant_id)
     now = utc_now()
-    made = model.Webhook(
+    webhook = model.Webhook(
         webhook_id=model.new_webhook_id(),
         tenant_id=tenant_id,
-        url=asked.url,
-        events=tuple(asked.events),
-        description=asked.description,
+        url=body.url,
+        events=tuple(body.events),
+        description=body.description,
         secret=model.new_secret(),
         created_at=now,
         created_by=call.caller.id,
     )
-    details = {"receiver": receiver, "events": asked.events}
+    webhook_id = webhook.webhook_id
+    details = {"receiver": receiver, "events": body.events}
     entry = call.origin.entry(
-        Action.WEBHOOK_CREATED, tenant_id, made.webhook_id, now, **details
+        Action.WEBHOOK_CREATED, tenant_id, webhook_id, now, **details
     )
-    call.platform.webhooks.change(tenant_id, webhook_changes.added(made), entry)
-    _log.info(
-        "webhook_created", tenant_id=tenant_id, webhook_id=made.webhook_id, **details
-    )
-    call.response.headers["Cache-Control"] = "no-store"
-    call.response.headers["Location"] = (
-        f"/v1/tenants/{tenant_id}/webhooks/{made.webhook_id}"
-    )
-    return wire.NewWebhook.of(made)
+    call.platform.webhooks.change(tenant_id, changes.added(webhook), entry)
+    _log.info("webhook_created", tenant_id=tenant_id, webhook_id=webhook_id, **details)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Location"] = f"/v1/tenants/{tenant_id}/webhooks/{webhook_id}"
+    return wire.NewWebhook.of(webhook)
 
 
-@routes.get(_PLACE)
+@routes.get(_WEBHOOKS)
 def list_webhooks(tenant_id: TenantId, call: MayRead) -> wire.WebhookList:
-    """List a tenant's webhooks in the order in which they were made.
+    """List a tenant's webhooks, in the order in which they were created.
 
-    A key without `config` is shown no URL's path and query: they may be a secret.
+    For a key without the scope `config`, URLs have no path and no query, because these
+    may be secret.
     """
     require_tenant(call.platform, tenant_id)
     webhooks = call.platform.webhooks.of_tenant(tenant_id)
-    return wire.WebhookList(webhooks=[_shown(each, call.caller) for each in webhooks])
+    return wire.WebhookList(
+        webhooks=[_list_entry(webhook, call.caller) for webhook in webhooks]
+    )
 
 
-@routes.get(f"{_PLACE}/{{webhook_id}}")
+@routes.get(_WEBHOOK)
 def get_webhook(
     tenant_id: TenantId, webhook_id: WebhookId, call: MayRead
 ) -> wire.ListedWebhook:
-    """Return a webhook as it stands; to a key without `config` without its URL's path and query."""
-    return _shown(find_webhook(call.platform, tenant_id, webhook_id), call.caller)
+    """Retrieve a webhook.
+
+    For a key without the scope `config`, the URL has no path and no query, because these
+    may be secret.
+    """
+    webhook = find_webhook(call.platform, tenant_id, webhook_id)
+    return _list_entry(webhook, call.caller)
 
 
-@routes.patch(f"{_PLACE}/{{webhook_id}}")
+def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> model.Webhook:
+    """Return one of a tenant's webhooks.
+
+    Raises:
+        UnknownWebhookError: The tenant has no such webhook.
+    """
+    webhooks = platform.webhooks.of_tenant(tenant_id) if is_id(tenant_id) else ()
+    return changes.find(webhooks, tenant_id, webhook_id)
+
+
+@routes.patch(_WEBHOOK)
 def update_webhook(
     tenant_id: TenantId,
     webhook_id: WebhookId,
     call: MayConfigure,
-    asked: Annotated[wire.WebhookPatchRequest, request_body(wire.WebhookPatchRequest)],
+    body: Annotated[
+        wire.WebhookPatchRequest, request_parsing.request_body(wire.WebhookPatchRequest)
+    ],
 ) -> wire.ListedWebhook:
-    """Change what is named of a webhook. What waits to be sent goes where it then leads."""
-    changes = asked.changes
-    details: dict[str, Any] = {"changed": sorted(changes)}
-    details |= {
-        name: changes[name] for name in ("events", "enabled") if name in changes
-    }
-    if "url" in changes:
-        details["receiver"] = _receiver_of(asked.url, call.platform)
+    """Update a webhook. Fields that the request does not have are not changed.
+
+    Events that were not delivered yet are sent to the new URL.
+    """
+    changed_fields = body.changes
+    details: dict[str, Any] = {"changed": sorted(changed_fields)}
+    for name in ("events", "enabled"):
+        if name in changed_fields:
+            details[name] = changed_fields[name]
+    if "url" in changed_fields:
+        details["receiver"] = _receiver_of(body.url, call.platform)
     find_webhook(call.platform, tenant_id, webhook_id)
     now = utc_now()
     entry = call.origin.entry(
         Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details
     )
-    rule = webhook_changes.edited(
-        tenant_id, webhook_id, webhook_changes.updated(now, **changes)
-    )
-    after = call.platform.webhooks.change(tenant_id, rule, entry)
+    rule = changes.edited(tenant_id, webhook_id, changes.updated(now, **changed_fields))
+    webhooks = call.platform.webhooks.change(tenant_id, rule, entry)
     _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
-    return wire.ListedWebhook.of(webhook_changes.find(after, tenant_id, webhook_id))
+    return wire.ListedWebhook.of(changes.find(webhooks, tenant_id, webhook_id))
 
 
-@routes.delete(f"{_PLACE}/{{webhook_id}}", status_code=204)
+@routes.delete(_WEBHOOK, status_code=204)
 def delete_webhook(
     tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure
 ) -> None:
-    """Delete a webhook; what waits to be sent to it is not sent."""
+    """Delete a webhook. Events that were not delivered yet are not sent to it."""
     webhook = find_webhook(call.platform, tenant_id, webhook_id)
-    details = {"receiver": judge_url(webhook.url, allow_loopback=True).receiver}
+    receiver = judge_url(webhook.url, allow_loopback=True).receiver
     entry = call.origin.entry(
-        Action.WEBHOOK_DELETED, tenant_id, webhook_id, utc_now(), **details
+        Action.WEBHOOK_DELETED, tenant_id, webhook_id, utc_now(), receiver=receiver
     )
-    call.platform.webhooks.change(
-        tenant_id, webhook_changes.removed(tenant_id, webhook_id), entry
-    )
+    rule = changes.removed(tenant_id, webhook_id)
+    call.platform.webhooks.change(tenant_id, rule, entry)
     _log.info("webhook_deleted", tenant_id=tenant_id, webhook_id=webhook_id)
 
 
-@routes.post(f"{_PLACE}/{{webhook_id}}/secret:rotate")
+@routes.post(_WEBHOOK + "/secret:rotate")
 @responds_with(headers=("Cache-Control",))
 def rotate_webhook_secret(
-    tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure
+    tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure, response: Response
 ) -> wire.NewSecret:
-    """Make a new secret of a webhook, shown this once.
+    """Replace a webhook's secret.
 
-    The one before signs too for 24 hours; of three that were good within them the oldest is not.
+    The response is the only place where the new secret appears. For 24 hours, events are
+    signed with the previous secret as well. If you rotate the secret twice within 24
+    hours, the oldest of the three secrets stops being used.
     """
     find_webhook(call.platform, tenant_id, webhook_id)
-    now, secret = utc_now(), model.new_secret()
-    details = {"changed": ["secret"]}
+    now = utc_now()
+    secret = model.new_secret()
+    changed = ["secret"]
     entry = call.origin.entry(
-        Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details
+        Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, changed=changed
     )
-    rule = webhook_changes.edited(
-        tenant_id, webhook_id, webhook_changes.rotated(secret, now)
-    )
+    rule = changes.edited(tenant_id, webhook_id, changes.rotated(secret, now))
     call.platform.webhooks.change(tenant_id, rule, entry)
-    _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
-    call.response.headers["Cache-Control"] = "no-store"
-    until = now + model.OLD_SECRET_LIFE
+    _log.info(
+        "webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, changed=changed
+    )
+    response.headers["Cache-Control"] = "no-store"
     return wire.NewSecret(
-        webhook_id=webhook_id, secret=secret, previous_secret_until=until
+        webhook_id=webhook_id,
+        secret=secret,
+        previous_secret_until=now + model.OLD_SECRET_LIFE,
     )
 
 
-@routes.post(f"{_PLACE}/{{webhook_id}}/test", status_code=202)
+@routes.post(_WEBHOOK + "/test", status_code=202)
 @responds_with("WEBHOOK_DISABLED")
 def send_test_delivery(
     tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure
 ) -> wire.TrialDelivery:
-    """Have a `webhook.test` sent to a webhook, and to no other: signed and tried like any event.
+    """Send a test event, `webhook.test`, to one webhook.
 
-    A tenant may ask for 10 a minute.
+    It is signed and retried like any other event. A tenant can send 10 test events a
+    minute.
     """
     webhook = find_webhook(call.platform, tenant_id, webhook_id)
     if not webhook.enabled:
-        raise webhook_changes.WebhookDisabledError(webhook_id)
+        raise changes.WebhookDisabledError(webhook_id)
     call.parts.webhook_tests.take(tenant_id)
-    event = trial_event(tenant_id, webhook_id, utc_now())
+    event = model.trial_event(tenant_id, webhook_id, utc_now())
     call.platform.webhooks.add_event(event)
-    sent = {
-        "tenant_id": tenant_id,
-        "webhook_id": webhook_id,
-        "delivery_id": event.event_id,
-    }
-    _log.info("webhook_test_asked", **sent)
+    _log.info(
+        "webhook_test_asked",
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
+        delivery_id=event.event_id,
+    )
     return wire.TrialDelivery(delivery_id=event.event_id)
 
 
-@routes.get(f"{_PLACE}/{{webhook_id}}/deliveries")
+@routes.get(_WEBHOOK + "/deliveries")
 def list_deliveries(
     tenant_id: TenantId,
     webhook_id: WebhookId,
     call: MayRead,
-    limit: Limit = 50,
-    cursor: Annotated[str | None, cursor_query(max_length=200)] = None,
+    limit: request_parsing.Limit = 50,
+    cursor: Annotated[str | None, request_parsing.cursor_query(max_length=200)] = None,
 ) -> wire.DeliveryList:
-    """List the tries to deliver to a webhook: those of the last event first, of each the last one.
+    """List the attempts to deliver events to a webhook: latest event first, latest attempt first.
 
-    Events are kept for 30 days. A page may be shorter than `limit`; as long as it has a
-    `next_cursor` there may be more.
+    Events are kept for 30 days. A page may have fewer attempts than `limit`; as long as
+    `next_cursor` is set, there may be more.
     """
     find_webhook(call.platform, tenant_id, webhook_id)
     page = call.platform.webhooks.tries_of(
@@ -220,18 +236,18 @@ def list_deliveries(
     )
     deliveries = [
         wire.ListedDelivery.of(
-            each.attempt,
-            delivery_id=each.event_id,
-            event=each.event_type,
-            attempt=each.number,
-            next_attempt_at=each.next_attempt_at,
+            delivery.attempt,
+            delivery_id=delivery.event_id,
+            event=delivery.event_type,
+            attempt=delivery.number,
+            next_attempt_at=delivery.next_attempt_at,
         )
-        for each in page.items
+        for delivery in page.items
     ]
     return wire.DeliveryList(deliveries=deliveries, next_cursor=page.next_cursor)
 
 
-def _shown(webhook: model.Webhook, caller: Caller) -> wire.ListedWebhook:
+def _list_entry(webhook: model.Webhook, caller: Caller) -> wire.ListedWebhook:
     if Scope.CONFIG in caller.scopes:
         return wire.ListedWebhook.of(webhook)
     url = urlsplit(webhook.url)
@@ -239,7 +255,11 @@ def _shown(webhook: model.Webhook, caller: Caller) -> wire.ListedWebhook:
 
 
 def _receiver_of(url: str, platform: Platform) -> str:
-    """Return who answers at a URL, whose path may be a secret; 422: nothing is sent there."""
+    """Return the host and port of a webhook's URL, whose path may be secret.
+
+    Raises:
+        ProblemError: Nothing may be sent to the URL (422).
+    """
     allow_loopback = platform.settings.webhook_allow_loopback
     try:
         return judge_url(url, allow_loopback=allow_loopback).receiver

@@ -6,10 +6,10 @@ exist for it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request, Response, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, SecurityScopes
 
 from relay_dagster.api.engine_tasks import EngineTasks
@@ -73,8 +73,6 @@ class Call:
     caller: Caller
     origin: Origin  # where what the call does comes from, for whatever stores a change
     parts: Parts
-    # Of the answer: its headers, and its status where it is not the route's own
-    response: Response = field(default_factory=Response)
 
     @property
     def platform(self) -> Platform:
@@ -121,7 +119,6 @@ def begin_request(request: Request, rates: CallerRates, tenant_id: str) -> None:
 
 def authorize(
     request: Request,
-    response: Response,
     needed: SecurityScopes,
     key: Annotated[str | None, Security(_HEADER)],
 ) -> Call:
@@ -137,7 +134,7 @@ def authorize(
         if ADMIN in needed.scopes:
             raise ProblemError("FORBIDDEN", "this needs an admin key")
         require_scopes(caller, needed.scopes)
-    return Call(caller, origin_of(request, caller), parts, response)
+    return Call(caller, origin_of(request, caller), parts)
 
 
 def require_scopes(caller: Caller, scopes: Iterable[str]) -> None:

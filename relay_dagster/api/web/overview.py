@@ -6,9 +6,9 @@ from typing import NamedTuple
 from fastapi import Response
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.api.routes.runs import list_runs, start_run
+from relay_dagster.api.routes.runs import list_runs, submit_run
 from relay_dagster.api.routes.statuses import get_status, list_publications
-from relay_dagster.api.routes.tenants import get_tenant
+from relay_dagster.api.routes.tenants import config_document, find_config
 from relay_dagster.api.web import frame, words
 from relay_dagster.triggers.pulls import REPORTED_FAILURES
 from relay_dagster.wire.runs import Run, RunRequest
@@ -41,7 +41,8 @@ def vendor_path(tenant_id: str, vendor_id: str) -> str:
 def show_overview(tenant_id: str, visit: frame.Reading) -> Response:
     """Show how a tenant stands."""
     status = get_status(tenant_id, visit)
-    config = get_tenant(tenant_id, visit).tenant_config
+    stored_config = find_config(visit.platform, tenant_id)
+    config = config_document(visit.platform, stored_config)
     runs = list_runs(visit, tenant_id, limit=_SHOWN_RUNS).runs
     kept = list_publications(tenant_id, visit).publications
     feed = kept[0] if kept else None
@@ -105,7 +106,7 @@ def _todo_of_vendor(name: str, standing: VendorStanding | None) -> str:
 @routes.post(frame.HOME + "/tenants/{tenant_id}/runs")
 def start(tenant_id: str, visit: frame.Running, form: frame.OwnForm) -> Response:
     """Start a run of all vendors, and lead to its page."""
-    order = frame.request_of(
+    request = frame.request_of(
         RunRequest, {"tenant_id": tenant_id, "run_type": "inventory_sync"}
     )
-    return frame.go_to(run_path(start_run(visit, order).run_id))
+    return frame.go_to(run_path(submit_run(visit, request).run_id))

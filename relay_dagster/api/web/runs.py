@@ -21,7 +21,12 @@ from relay_core.publish.report.wording import (
 )
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.routes.feeds import release_run
-from relay_dagster.api.routes.runs import find_run, get_artifacts, shown_run, summary_of
+from relay_dagster.api.routes.runs import (
+    artifact_links,
+    find_run,
+    run_response,
+    summary_of,
+)
 from relay_dagster.api.routes.skus import accept_skus
 from relay_dagster.api.web import frame, words
 from relay_dagster.api.web.overview import run_path
@@ -52,7 +57,7 @@ def show_run(
 ) -> Response:
     """Show a run as it stands."""
     record = find_run(run_id, visit)
-    run = shown_run(record, visit)
+    run = run_response(record, visit)
     summary = summary_of(record, visit.platform)
     return frame.page(
         "run.html.jinja",
@@ -135,7 +140,8 @@ def _quarantine(run: Run, platform: Platform) -> Sequence[Mapping[str, str]]:
 @routes.get(frame.HOME + "/runs/{run_id}/files/{name}")
 def open_file(run_id: str, name: str, visit: frame.Reading) -> Response:
     """Lead to a file of a run, by a link that is good for an hour."""
-    links = get_artifacts(run_id, visit, [name])
+    record = find_run(run_id, visit)
+    links, _ = artifact_links(record, visit.platform, [name])
     if name not in links:
         raise ProblemError(
             "ARTIFACTS_EXPIRED", "the run has no such file, or no longer"

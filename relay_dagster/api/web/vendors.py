@@ -21,7 +21,7 @@ from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.routes.config_checks import check_document
 from relay_dagster.api.routes.runs import summary_of
 from relay_dagster.api.routes.statuses import get_status
-from relay_dagster.api.routes.tenants import find_config, put_config, stored_document
+from relay_dagster.api.routes.tenants import find_config, store_config, stored_document
 from relay_dagster.api.routes.uploads import sign_upload
 from relay_dagster.api.web import frame, words
 from relay_dagster.api.web.overview import vendor_path
@@ -145,10 +145,8 @@ def take_over(
     version = form.get("version", "")
     if version == str(stored.version):  # else the paths may lead elsewhere
         document = _patched(document, form.getlist("step"), place)
-    put = put_config(tenant_id, visit, json.dumps(document).encode(), f'"{version}"')
-    return frame.go_to(
-        f"{vendor_path(tenant_id, vendor_id)}/check?taken={put.config_version}"
-    )
+    new = store_config(tenant_id, visit, json.dumps(document).encode(), f'"{version}"')
+    return frame.go_to(f"{vendor_path(tenant_id, vendor_id)}/check?taken={new.version}")
 
 
 def _place_of(document: Mapping[str, Any], vendor_id: str) -> int:

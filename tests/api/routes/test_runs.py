@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.api.routes.runs import shown_run
+from relay_dagster.api.routes.runs import run_response
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Call
 from relay_dagster.aws.job_queue import JobQueue
@@ -389,7 +389,7 @@ def test_a_run_that_dagster_has_deleted_has_no_page_there(world: ApiWorld) -> No
     for age in (days - timedelta(minutes=1), days):
         old = replace(record, finished_at=utc_now() - age)
         shown.append(
-            shown_run(old, Call(admin, SYSTEM, world.app.state.parts)).dagster_url
+            run_response(old, Call(admin, SYSTEM, world.app.state.parts)).dagster_url
         )
     assert shown == ["http://dagster.test/runs/dagster-1", None]
 

@@ -1,0 +1,152 @@
+"""Checks of vendors' latest uploads with a config that is not stored.
+
+The uploads are read here: the first bytes of each, a few at a time. The engine checks
+them in sandboxes, through `engine_tasks`; ``relay_core.onboarding`` says what it finds.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from relay_core.config import TenantConfig, VendorConfig
+from relay_core.onboarding.check_results import FeedCheck
+from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
+from relay_dagster.api.engine_tasks import PIECE_BYTES, EngineTasks, TaskDeadline
+from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
+
+HEAD_BYTES = 1 << 20
+"""The number of bytes that are read first of each upload."""
+WHOLE_BYTES = 8 << 20
+"""The number of bytes, of all uploads together, that may be read of files with their index last."""
+_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSample:
+    """The bytes that were read of a vendor's latest upload."""
+
+    file: ObjectInfo
+    feed: FeedSample
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedUpload:
+    """A vendor's latest upload and its check."""
+
+    vendor_index: int  # the vendor's index in the config
+    vendor: VendorConfig
+    file: ObjectInfo | None  # None if the vendor has no upload, or does not use S3
+    # The check, or the reason why the bytes cannot be read at all. None without a file.
+    result: FeedCheck | str | None
+
+    @property
+    def check(self) -> FeedCheck | None:
+        """The check, or None if there is none."""
+        return None if isinstance(self.result, str) else self.result
+
+    @property
+    def changes(self) -> Mapping[str, Any]:
+        """The proposed changes of the vendor's parser, keyed by option."""
+        return {} if self.check is None else self.check.changes
+
+
+def check_uploads(
+    config: TenantConfig,
+    vendors: Sequence[tuple[int, VendorConfig]],
+    objects: ObjectStore,
+    tasks: EngineTasks,
+    deadline: TaskDeadline,
+) -> list[CheckedUpload]:
+    """Read the latest uploads of some vendors, and check them.
+
+    ``vendors`` has each vendor with its index in the config. The result has one upload a
+    vendor, in the same order.
+
+    Raises:
+        TaskTooSlowError: The deadline has passed, or the checks need too much CPU time.
+        TaskOutOfMemoryError: The checks need too much memory.
+    """
+    samples = _read_samples(vendors, objects, deadline)
+    feeds = {vendor_id: sample.feed for vendor_id, sample in samples.items()}
+    results = tasks.check(config, feeds, deadline)
+    partial_files = {}
+    for vendor_id, sample in samples.items():
+        if not sample.feed.is_whole:
+            read_piece = partial(_read_piece, objects, sample.file)
+            partial_files[vendor_id] = (sample.file.size, read_piece)
+    results = tasks.read_on(config, results, partial_files, deadline)
+    uploads = []
+    for vendor_index, vendor in vendors:
+        sample_of_vendor = samples.get(vendor.vendor_id)
+        uploads.append(
+            CheckedUpload(
+                vendor_index,
+                vendor,
+                file=None if sample_of_vendor is None else sample_of_vendor.file,
+                result=results.get(vendor.vendor_id),
+            )
+        )
+    return uploads
+
+
+def _read_samples(
+    vendors: Sequence[tuple[int, VendorConfig]],
+    objects: ObjectStore,
+    deadline: TaskDeadline,
+) -> dict[str, UploadSample]:
+    """Read the first bytes of the vendors' latest uploads, and some files as a whole."""
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        samples = pool.map(
+            lambda vendor: _read_head(vendor, objects, deadline),
+            [vendor for _, vendor in vendors],
+        )
+        heads = {
+            vendor.vendor_id: sample
+            for (_, vendor), sample in zip(vendors, samples, strict=True)
+            if sample is not None
+        }
+    finally:
+        pool.shutdown(cancel_futures=True)
+    whole_samples = _with_whole_files(heads.values(), objects)
+    return dict(zip(heads, whole_samples, strict=True))
+
+
+def _read_head(
+    vendor: VendorConfig, objects: ObjectStore, deadline: TaskDeadline
+) -> UploadSample | None:
+    """Return the first bytes of a vendor's latest upload, or None if it has no upload."""
+    prefix = vendor.inbound.s3_prefix
+    if prefix is None:
+        return None
+    file = objects.latest_object(prefix, each_page=deadline.left)
+    head = None if file is None else objects.read_range(file.key, 0, HEAD_BYTES)
+    if file is None or head is None:
+        return None
+    return UploadSample(file, FeedSample(head, is_whole=file.size <= len(head)))
+
+
+def _with_whole_files(
+    samples: Iterable[UploadSample], objects: ObjectStore
+) -> Iterator[UploadSample]:
+    """Yield each sample, whole if its format needs it and there is room for the whole file."""
+    room = WHOLE_BYTES
+    for sample in samples:
+        file = sample.file
+        needs_whole = not sample.feed.is_whole and is_read_whole(sample.feed.data)
+        content = None
+        if needs_whole and file.size <= room:
+            content = objects.read_range(file.key, 0, file.size)
+        if content is None:
+            yield sample
+        else:
+            room -= file.size
+            yield replace(sample, feed=FeedSample(content, is_whole=True))
+
+
+def _read_piece(objects: ObjectStore, file: ObjectInfo, start: int) -> bytes:
+    """Return the piece of an upload that starts at an offset; no bytes if the file is gone."""
+    stop = min(file.size, start + PIECE_BYTES)
+    return objects.read_range(file.key, start, stop) or b""
