@@ -205,13 +205,14 @@ def _store(platform: Platform, scene: Scene, ports: Sequence[int]) -> None:
     """Store the tenants' webhooks, and an event of each tenant that is due."""
 
     def store_one(number: int) -> None:
-        tenant_id, now = f"tenant-{number:04}", utc_now()
+        tenant_id = f"tenant-{number:04}"
         hooks = tuple(_webhook(tenant_id, url) for url in scene.urls(number, ports))
 
         def rule(_: Webhooks) -> Webhooks:
             return hooks
 
         platform.webhooks.change(tenant_id, rule)
+        now = utc_now()  # a webhook is told of nothing from before it was made
         data = {
             "run_id": f"run-{number}",
             "tenant_id": tenant_id,

@@ -74,7 +74,7 @@ class Puller:
         self._looks = ThreadPoolExecutor(1, thread_name_prefix="pulls")
         self._looking: Future[None] | None = None
         # Files differ in size: none of them makes its server a slow one.
-        self._limiter: EndpointLimiter[PullInHand] = EndpointLimiter(
+        self._limiter: EndpointLimiter[PullInHand, None] = EndpointLimiter(
             self._make, lambda: 0.0, at_once=MAX_AT_ONCE
         )
         self._in_hand: dict[str, PullInHand] = {}
@@ -119,8 +119,8 @@ class Puller:
         while self._in_hand and time.monotonic() < until:
             self._let_go(self._limiter.made(1, max(0.0, until - time.monotonic())))
 
-    def _let_go(self, made: list[PullInHand]) -> None:
-        for each in made:
+    def _let_go(self, made: list[tuple[PullInHand, None]]) -> None:
+        for each, _ in made:
             del self._in_hand[each.key]
 
     def _renew(self) -> None:

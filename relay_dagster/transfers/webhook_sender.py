@@ -196,7 +196,7 @@ class Sender:
 
     def __post_init__(self) -> None:
         """Begin with nothing in hand."""
-        self._limiter: EndpointLimiter[WebhookCall] = EndpointLimiter(
+        self._limiter: EndpointLimiter[WebhookCall, None] = EndpointLimiter(
             self._make, self.monotonic
         )
         self._health = EndpointHealth(self.platform.webhooks, self.platform.metrics)
@@ -304,7 +304,7 @@ class Sender:
         """Note the calls that are made by now, or soon; return how many those were."""
         is_any_open = any(each.open for each in self._in_flight.values())
         made = self._limiter.made(MANY, MANY_SECONDS) if is_any_open else []
-        for call in made:
+        for call, _ in made:
             self._note(call)
         for call in self._limiter.postponed():
             flight = self._in_flight.get(call.event.event_id)

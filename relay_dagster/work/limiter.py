@@ -1,8 +1,9 @@
-"""A limiter of calls to hosts outside: one at a time an endpoint, 4 a tenant, and some in all.
+"""A limiter of calls to hosts outside: one at a time an endpoint, 4 a tenant, some in all.
 
-An endpoint is one receiver of one tenant; its calls wait in its own queue, first in, first out, and
-endpoints take turns. At most 16 calls go to slow ones; one that has never answered counts as slow.
-Behind a call that took too long one waits: the others are refused or handed back.
+An endpoint is one receiver of one tenant. Its calls wait in a queue of its own, first
+in, first out, and endpoints take turns. At most 16 calls go to slow endpoints; one that
+has never answered counts as slow. Behind a call that takes too long one other call
+waits: the limiter refuses the others, or hands them back.
 """
 
 import threading
@@ -17,11 +18,12 @@ MAX_OF_TENANT = 4
 MAX_SLOW_AT_ONCE = 16
 MAX_WAITING = 200
 MAX_ENDPOINTS = 10_000
-"""Of more, those that were called longest ago are forgotten."""
+"""The limiter forgets the endpoints beyond that number that it called longest ago."""
 SLOW_SECONDS = 2.0
 
 
 _Call = TypeVar("_Call")
+_Result = TypeVar("_Result")
 
 
 @dataclass(eq=False)
@@ -30,45 +32,41 @@ class _Endpoint(Generic[_Call]):
 
     tenant_id: str
     waiting: deque[_Call] = field(default_factory=deque)
-    called_at: float | None = None
-    took: float | None = None
+    called_at: float | None = None  # when the call under way began; None for no call
+    seconds: float | None = None  # that the last call took; None before the first
 
     def is_slow(self, now: float) -> bool:
-        return self.took is None or self.max_waiting(now) == 1
+        return self.seconds is None or self.max_waiting(now) == 1
 
     def max_waiting(self, now: float) -> int:
-        so_far = 0.0 if self.called_at is None else now - self.called_at
-        return 1 if max(self.took or 0.0, so_far) > SLOW_SECONDS else MAX_WAITING
+        seconds_so_far = 0.0 if self.called_at is None else now - self.called_at
+        seconds = max(self.seconds or 0.0, seconds_so_far)
+        return 1 if seconds > SLOW_SECONDS else MAX_WAITING
 
 
 @dataclass(eq=False)
-class EndpointLimiter(Generic[_Call]):
-    """Makes calls on threads of its own, which end with the process; hands them back made."""
+class EndpointLimiter(Generic[_Call, _Result]):
+    """Makes calls on threads of its own, which end with the process."""
 
-    make: Callable[
-        [_Call], object
-    ]  # makes a call, and keeps the result in it; raises nothing
-    # Tells how long calls last, in seconds; where it stands still, none is slow
+    make: Callable[[_Call], _Result]  # makes a call, returns its result, raises nothing
+    # Tells how long calls last, in seconds. If it stands still, no endpoint is slow.
     monotonic: Callable[[], float] = time.monotonic
-    at_once: int = MAX_AT_ONCE  # so many calls are made at once
+    at_once: int = MAX_AT_ONCE  # the number of calls that are made at once
 
     def __post_init__(self) -> None:
         """Begin with no endpoint."""
-        # The one that was called longest ago is the first.
+        # The endpoint that was called longest ago is the first.
         self._endpoints: dict[tuple[str, str], _Endpoint[_Call]] = {}
-        # Those whose turn it is next come first; none that is being called.
+        # The endpoint whose turn is next is the first; none of them is being called.
         self._turns: list[_Endpoint[_Call]] = []
         self._calling: set[_Endpoint[_Call]] = set()
-        self._made: list[_Call] = []
+        self._made: list[tuple[_Call, _Result]] = []
         self._has_made = threading.Condition()
 
     def submit(self, call: _Call, tenant_id: str, receiver: str) -> bool:
-        """Let a call wait for its turn; return False where too many wait already."""
+        """Let a call wait for its turn; return False if too many wait already."""
         with self._has_made:
-            name = tenant_id, receiver
-            endpoint = self._endpoints[name] = self._endpoints.pop(
-                name, _Endpoint(tenant_id)
-            )
+            endpoint = self._endpoint(tenant_id, receiver)
             if len(endpoint.waiting) >= endpoint.max_waiting(self.monotonic()):
                 return False
             if not endpoint.waiting and endpoint not in self._calling:
@@ -77,16 +75,21 @@ class EndpointLimiter(Generic[_Call]):
             self._begin()
             return True
 
-    def made(self, count: int, seconds: float) -> list[_Call]:
-        """Return the calls that are made, waiting for so many of them for so long."""
+    def made(self, count: int, seconds: float) -> list[tuple[_Call, _Result]]:
+        """Return the calls that are made, with their results.
+
+        Wait until there are ``count`` of them, but at most some seconds.
+        """
         with self._has_made:
             self._has_made.wait_for(lambda: len(self._made) >= count, seconds)
-            made, self._made = self._made, []
+            made = self._made
+            self._made = []
             return made
 
     def postponed(self) -> list[_Call]:
-        """Hand back the calls that wait behind slow ones, all but the first of each endpoint."""
-        now, postponed = self.monotonic(), []
+        """Hand back the calls behind slow ones, all but the first of each endpoint."""
+        now = self.monotonic()
+        postponed = []
         with self._has_made:
             for name, endpoint in list(self._endpoints.items()):
                 while len(endpoint.waiting) > endpoint.max_waiting(now):
@@ -96,39 +99,55 @@ class EndpointLimiter(Generic[_Call]):
                     del self._endpoints[name]
         return postponed
 
+    def _endpoint(self, tenant_id: str, receiver: str) -> _Endpoint[_Call]:
+        """Return an endpoint, which is from now on the one that was called last."""
+        name = (tenant_id, receiver)
+        endpoint = self._endpoints.pop(name, None) or _Endpoint(tenant_id)
+        self._endpoints[name] = endpoint
+        return endpoint
+
     def _begin(self) -> None:
         """Begin the calls that there is room for."""
-        now, left = self.monotonic(), []
-        slow = sum(each.is_slow(now) for each in self._calling)
+        now = self.monotonic()
+        slow_count = sum(endpoint.is_slow(now) for endpoint in self._calling)
+        still_waiting = []
         for endpoint in self._turns:
-            tenants = [each.tenant_id for each in self._calling]
-            if (
-                len(tenants) == self.at_once
-                or tenants.count(endpoint.tenant_id) == MAX_OF_TENANT
-                or (endpoint.is_slow(now) and slow >= MAX_SLOW_AT_ONCE)
+            is_slow = endpoint.is_slow(now)
+            if not self._has_room(endpoint) or (
+                is_slow and slow_count >= MAX_SLOW_AT_ONCE
             ):
-                left.append(endpoint)
+                still_waiting.append(endpoint)
                 continue
-            slow += endpoint.is_slow(now)
+            slow_count += is_slow
             endpoint.called_at = now
             self._calling.add(endpoint)
-            order = (endpoint, endpoint.waiting.popleft())
-            threading.Thread(
-                target=self._call, args=order, name="outbound", daemon=True
-            ).start()
-        self._turns = left
+            call = endpoint.waiting.popleft()
+            thread = threading.Thread(
+                target=self._call, args=(endpoint, call), name="outbound", daemon=True
+            )
+            thread.start()
+        self._turns = still_waiting
+
+    def _has_room(self, endpoint: _Endpoint[_Call]) -> bool:
+        """Return True if neither all calls nor those of the tenant are too many."""
+        tenant_ids = [calling.tenant_id for calling in self._calling]
+        return (
+            len(tenant_ids) < self.at_once
+            and tenant_ids.count(endpoint.tenant_id) < MAX_OF_TENANT
+        )
 
     def _call(self, endpoint: _Endpoint[_Call], call: _Call) -> None:
         """Make a call on a thread of its own."""
+        made = []
         try:
-            self.make(call)
+            made.append((call, self.make(call)))
         finally:
             with self._has_made:
                 self._calling.remove(endpoint)
-                endpoint.took = self.monotonic() - (endpoint.called_at or 0)
+                endpoint.seconds = self.monotonic() - (endpoint.called_at or 0)
                 endpoint.called_at = None
                 if endpoint.waiting:
                     self._turns.append(endpoint)
                 self._begin()
-                self._made.append(call)
+                self._made += made
                 self._has_made.notify()

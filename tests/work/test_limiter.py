@@ -45,7 +45,9 @@ class World:
     jobs: list[Job] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.limiter: EndpointLimiter[Job] = EndpointLimiter(Job.run, self.seconds)
+        self.limiter: EndpointLimiter[Job, None] = EndpointLimiter(
+            Job.run, self.seconds
+        )
 
     def add(self, job: Job) -> bool:
         self.jobs.append(job)
@@ -66,7 +68,7 @@ class World:
     def made(self, count: int) -> list[Job]:
         made = self.limiter.made(count, 10)
         assert len(made) == count
-        return made
+        return [job for job, _ in made]
 
 
 @pytest.fixture

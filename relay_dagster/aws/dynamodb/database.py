@@ -191,15 +191,22 @@ class Database:
             self.tenants.carry_out(write)
 
     def until_it_holds(
-        self, step: Callable[[], _T], operation: str, whose: str, tries: int = 12
+        self,
+        step: Callable[[], _T],
+        operation: str,
+        whose: str,
+        tries: int = 12,
+        on: type[Exception] = ConditionsFailedError,
     ) -> _T:
-        """Return a step's outcome, taken again where others came between; else `ThrottledError`."""
-        again = retrying(
-            lambda error: isinstance(error, ConditionsFailedError), tries=tries
-        )
+        """Return a step's outcome; take the step again if others came between.
+
+        Raises:
+            ThrottledError: Others came between every time: the step raised ``on``.
+        """
+        again = retrying(lambda error: isinstance(error, on), tries=tries)
         try:
             return again(step)
-        except ConditionsFailedError as error:
+        except on as error:
             raise ThrottledError(
                 operation, f"{whose}: too many writers at once"
             ) from error

@@ -160,7 +160,7 @@ class DeletionStore:
             if found is None:
                 tenant_id = Kind.DELETION.name_in(codec.unmarshal(item))
                 later = codec.by_time(until + UNREADABLE_AGAIN, tenant_id)
-                table.put_off(item, schema.CREATED_KEY, later)
+                table.postpone(item, schema.CREATED_KEY, later)
             elif found.due_at is not None and found.due_at <= until:
                 due.append(found)
         return due

@@ -206,7 +206,7 @@ class Table:
         due = []
         for item, found in self.readable(items, read):
             if found is None:
-                self.put_off(
+                self.postpone(
                     item, schema.DUE_AT, instant_text(until + UNREADABLE_AGAIN)
                 )
             elif unmarshal(item).get(schema.DUE_AT, "~") <= instant_text(until):
@@ -271,13 +271,21 @@ class Table:
         )
         self.count_unreadable()
 
-    def put_off(self, item: Mapping[str, Any], attribute: str, later: str) -> None:
-        """Let an item be due later that this release cannot read; one that has changed stays."""
-        key, seen = item[schema.KEY]["S"], item.get(attribute, {}).get("S")
-        put_off, unchanged = f"SET {attribute} = :later", f"{attribute} = :seen"
-        self.carry_out(
-            self.write("due", "Update", key, put_off, unchanged, later=later, seen=seen)
+    def postpone(self, item: Mapping[str, Any], attribute: str, later: str) -> None:
+        """Let an item that this release cannot read be due later, unless it has changed.
+
+        ``attribute`` is the one by which an index sorts the item, ``later`` its value.
+        """
+        write = self.write(
+            "due",
+            "Update",
+            item[schema.KEY]["S"],
+            f"SET {attribute} = :later",
+            f"{attribute} = :seen",
+            later=later,
+            seen=item.get(attribute, {}).get("S"),
         )
+        self.carry_out(write)
 
     def new(self, role: str, item: Item) -> Write:
         """Return the write that stores an item where there is none of its key."""

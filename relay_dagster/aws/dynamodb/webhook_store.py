@@ -139,7 +139,7 @@ class WebhookStore:
     def put_off(self, event: Event, now: datetime) -> None:
         """Let an event be due later whose tenant's webhooks cannot be read."""
         later = codec.instant_text(now + UNREADABLE_AGAIN)
-        self.database.runs.put_off(_to_item(event), schema.DUE_AT, later)
+        self.database.runs.postpone(_to_item(event), schema.DUE_AT, later)
 
     def put_event(self, before: Event, after: Event) -> Event | None:
         """Write an event down and return it, or None if it has changed; one for nobody goes."""

@@ -1,0 +1,220 @@
+"""The queues of work in DynamoDB: items of one kind, found by when they are due.
+
+A queue stores its items as their kind's codec does, with two attributes beside:
+`lease_owner` and `lease_until`. Every write is conditional on the revision that was
+read, so of two workers that take an item one gets it. Whoever found an item by an index
+reads it again by its key, consistently: indexes lag.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Protocol
+
+from relay_dagster.aws.dynamodb import codec, schema
+from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
+from relay_dagster.aws.dynamodb.table import UNREADABLE_AGAIN, Table, Write
+from relay_dagster.work.item import Lease, LeaseLostError, T, WorkItem
+from relay_dagster.work.queue import Step
+
+LEASE_OWNER = "lease_owner"
+LEASE_UNTIL = "lease_until"
+LEASE_ATTRIBUTES = (LEASE_OWNER, LEASE_UNTIL)
+_OWNER_BYTES = 16
+
+
+class ItemChangedError(Exception):
+    """Another writer has changed the item since it was read."""
+
+
+class DueIndex(Protocol):
+    """An index that lists a queue's items by when they are due."""
+
+    table: Table
+    sort_attribute: str  # the attribute that its rows are sorted by
+
+    def keys(self, until: datetime, limit: int) -> list[str]:
+        """Return up to ``limit`` keys of items due by an instant, longest due first."""
+
+    def sort_value(self, due_at: datetime, key: str) -> str:
+        """Return the value of the sort attribute of an item that is due at an instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueShards:
+    """The due index of the runs table, in which each queue has a partition a shard."""
+
+    table: Table
+    queue: str  # the queue's name, with which its partitions begin
+    sort_attribute: str = schema.DUE_AT
+
+    def keys(self, until: datetime, limit: int) -> list[str]:
+        """Return up to ``limit`` keys of items due by an instant, longest due first."""
+        return self.table.due_keys(self.queue, until, limit)
+
+    def sort_value(self, due_at: datetime, key: str) -> str:
+        """Return the value of the sort attribute of an item that is due at an instant."""
+        return codec.instant_text(due_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableQueue(Generic[T]):
+    """The items of one kind; a `WorkQueue` of whoever handles them."""
+
+    database: Database
+    index: DueIndex  # where those that are due are listed
+    role: str  # names the item among the writes of a transaction
+    to_item: Callable[[T], codec.Item]  # returns the attributes of a value
+    read: Callable[[Mapping[str, Any]], T]  # returns the value of an item
+    # Returns the value of an item that somebody begins to handle.
+    begin: Callable[[T], T] = lambda value: value
+    # Attributes that may have been written without a new revision.
+    always: Collection[str] = ()
+
+    def get(self, key: str) -> WorkItem[T] | None:
+        """Return an item, read consistently; None if there is none."""
+        item = self.index.table.item(key)
+        if item is None:
+            return None
+        return _work_item(item, self.index.table.parse(item, self.read))
+
+    def due(
+        self, now: datetime, limit: int, besides: Collection[str] = ()
+    ) -> list[WorkItem[T]]:
+        """Return up to ``limit`` due items that nobody is at, the longest due first.
+
+        Items with keys in ``besides`` are left out. An item that this release cannot
+        read is postponed.
+        """
+        table = self.index.table
+        keys = self.index.keys(now, limit + len(besides))
+        keys = [key for key in keys if key not in besides][:limit]
+        due_items = []
+        for item, value in table.readable(table.in_order(keys), self.read):
+            if value is None:
+                self._postpone_unreadable(item, now)
+                continue
+            work_item = _work_item(item, value)
+            if work_item.is_due(now):
+                due_items.append(work_item)
+        return due_items
+
+    def take(self, item: WorkItem[T], now: datetime) -> WorkItem[T] | None:
+        """Lease an item and return it; None if another writer was faster."""
+        owner = secrets.token_hex(_OWNER_BYTES)
+        taken = item.leased(owner, self.begin(item.value), now)
+        is_stored = self.index.table.carry_out(self.write(item, taken))
+        return taken if is_stored else None
+
+    def change(
+        self, item: WorkItem[T], step: Step[T], also: Sequence[Write] = ()
+    ) -> WorkItem[T] | None:
+        """Store an item as a step makes it, and return it; None if the step removes it.
+
+        If others have changed the item meanwhile, the step is called again with the
+        item as it is stored.
+
+        Raises:
+            LeaseLostError: The item was removed, or the step raised it.
+            ConditionsFailedError: A condition of ``also`` failed that has no error of
+                its own.
+        """
+        current = item
+
+        def try_once() -> WorkItem[T] | None:
+            nonlocal current
+            changed = step(current)
+            if self._is_stored(current, changed, also):
+                return changed
+            stored = self.get(item.key)
+            if stored is None:
+                raise LeaseLostError(item.key)
+            if stored == changed:
+                return stored  # this very write had arrived, and its answer was lost
+            current = stored
+            raise ItemChangedError(item.key)
+
+        return self._until_it_holds(try_once, item.key)
+
+    def update(
+        self,
+        new_item: WorkItem[T],
+        rule: Callable[[WorkItem[T]], WorkItem[T] | None],
+        also: Callable[[], Sequence[Write]] = tuple,
+    ) -> WorkItem[T] | None:
+        """Change an item whoever is at it, and return it; None if the rule changes nothing.
+
+        ``new_item`` stands for one that is not stored yet.
+        """
+
+        def try_once() -> WorkItem[T] | None:
+            current = self.get(new_item.key) or new_item
+            changed = rule(current)
+            if changed is None or self._is_stored(current, changed, also()):
+                return changed
+            raise ItemChangedError(new_item.key)
+
+        return self._until_it_holds(try_once, new_item.key)
+
+    def write(self, before: WorkItem[T], after: WorkItem[T]) -> Write:
+        """Return the write that changes an item that is as it was read."""
+        return self.index.table.change(
+            self.role,
+            self._item(before),
+            self._item(after),
+            before.revision,
+            self.always,
+        )
+
+    def _is_stored(
+        self, before: WorkItem[T], after: WorkItem[T] | None, also: Sequence[Write]
+    ) -> bool:
+        """Store an item and return True; return False if another writer was faster."""
+        table = self.index.table
+        if after is None:
+            write = table.removal(self.role, before.key, before.revision)
+        else:
+            write = self.write(before, after)
+        if not also:
+            return table.carry_out(write)
+        try:
+            self.database.transact(write, *also)
+        except ConditionsFailedError as error:
+            for other in also:
+                if other.role in error.items and other.refusal is not None:
+                    raise other.refusal(error.items[other.role]) from error
+            if self.role not in error.items:
+                raise
+            return False
+        return True
+
+    def _until_it_holds(
+        self, step: Callable[[], WorkItem[T] | None], key: str
+    ) -> WorkItem[T] | None:
+        return self.database.until_it_holds(
+            step, f"change {self.role}", key, on=ItemChangedError
+        )
+
+    def _item(self, item: WorkItem[T]) -> codec.Item:
+        lease = {}
+        if item.lease is not None:
+            lease[LEASE_OWNER] = item.lease.owner
+            lease[LEASE_UNTIL] = codec.instant_text(item.lease.until)
+        return {**self.to_item(item.value), **codec.marshal(lease)}
+
+    def _postpone_unreadable(self, item: Mapping[str, Any], now: datetime) -> None:
+        key = item[schema.KEY]["S"]
+        later = self.index.sort_value(now + UNREADABLE_AGAIN, key)
+        self.index.table.postpone(item, self.index.sort_attribute, later)
+
+
+def _work_item(item: Mapping[str, Any], value: T) -> WorkItem[T]:
+    plain = codec.unmarshal(
+        {name: item[name] for name in LEASE_ATTRIBUTES if name in item}
+    )
+    lease = None
+    if LEASE_OWNER in plain and LEASE_UNTIL in plain:
+        until = codec.read_instant(plain[LEASE_UNTIL])
+        lease = Lease(plain[LEASE_OWNER], until)
+    return WorkItem(item[schema.KEY]["S"], value, lease)
