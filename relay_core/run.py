@@ -40,7 +40,8 @@ from relay_core.normalize.work_file import (
     rejected_rows_chunks,
     work_file_chunks,
 )
-from relay_core.onboarding.doubts import row_doubts, ruled_offers, with_patches
+from relay_core.onboarding.doubts import row_doubts, ruled_offers
+from relay_core.onboarding.patches import with_patches
 from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed import feed_chunks
 from relay_core.publish.findings import RunFindings

@@ -25,9 +25,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-NAMELESS = frozenset(
-    ["each", "found", "known", "given", "wanted", "asked", "left", "own", "other", "others", "kept", "those", "them", "made", "said", "some", "one", "ones", "shown", "taken", "used", "read", "about", "done", "such", "many", "most", "rest", "more", "it", "its", "they", "this", "that", "these", "told", "seen", "whose", "who", "which", "what", "why", "where", "when", "how", "has", "is_own", "begun", "ended", "both", "all_", "way_"]
+_NAMELESS = (
+    "each found known given wanted asked left own other others kept those them made "
+    "said some one ones shown taken used read about done such many most rest more it "
+    "its they this that these told seen whose who which what why where when how has "
+    "is_own begun ended both all_ way_"
 )
+NAMELESS = frozenset(_NAMELESS.split())
 MAX_FUNCTION_LINES = 50
 _FEW_NAMES = 40
 """A file with fewer local names is ranked as if it had that many."""

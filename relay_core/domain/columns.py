@@ -2,7 +2,7 @@
 
 Readers, writers, schemas and guesses go by a column's kind. A new column is one line here, one in
 the contract that judges it (`validation.contracts`), and one with the names that price lists give
-it (`onboarding.header_guess`).
+it (`onboarding.header_names`).
 """
 
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""The check of a feed's sample: its layout and faults, and the config patch that mends them."""
+"""The check of a vendor's feed against its config, and the config changes it proposes."""

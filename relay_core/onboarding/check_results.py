@@ -1,4 +1,7 @@
-"""The results of a feed's check, as values: they load nothing, and pass between processes."""
+"""The values that a feed check returns.
+
+This module loads nothing heavy, and its values can be sent between processes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,16 +11,22 @@ from relay_core.config import ParserConfig
 from relay_core.domain.records import Doubt
 
 MAX_ROWS = 5_000
-"""Guesses are made of so many rows; a file that is too large to be read whole is judged by them."""
-_PRICED = frozenset(("cost", "price"))
+"""The number of rows that guesses are made from, and that a huge file is judged by."""
+_PRICE_SOURCES = frozenset(("cost", "price"))
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedCells:
-    """Cells of one column that are rejected for one reason: how many, and the first of them.
+    """The cells of one column that are rejected for one reason, and the first of them.
 
-    ``column`` is None for records that have more or fewer cells than the header. `line` and
-    `sheet_row` as in a `ReportEntry`.
+    Attributes:
+        column: The canonical column, or None if records have more or fewer cells than
+            the header.
+        count: The number of rejected cells.
+        row_number: The row number of the first rejected cell.
+        value: The text of the first rejected cell.
+        line: The line of the first rejected cell, as in a `ReportEntry`.
+        sheet_row: The sheet row of the first rejected cell, as in a `ReportEntry`.
     """
 
     error_code: str
@@ -31,7 +40,12 @@ class RejectedCells:
 
 @dataclass(frozen=True, slots=True)
 class MissingHeader:
-    """A canonical column whose header the file lacks; ``header`` is None where none is mapped."""
+    """A canonical column whose header is not in the file.
+
+    Attributes:
+        header: The header that the config maps, or None if it maps none.
+        nearest: The header of the file with the most similar name.
+    """
 
     column: str
     header: str | None
@@ -40,20 +54,37 @@ class MissingHeader:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A header that could be a column."""
+    """A header of the file that could be a certain column.
 
-    header: str  # the file's
-    score: float  # how like its name is to those of the column, 0 to 1, two places
-    samples: tuple[str, ...] = ()  # the first cells under it that differ
-    median: str = ""  # the middle one of its amounts, for a price; empty for others
+    Attributes:
+        header: The header as the file has it.
+        score: The similarity of the header to the column's names, from 0 to 1, rounded
+            to two places.
+        samples: The first distinct cells below the header.
+        median: The median amount for a price column, empty for other columns.
+    """
+
+    header: str
+    score: float
+    samples: tuple[str, ...] = ()
+    median: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """The first rows of a feed as one parser reads them.
 
-    ``columns`` are the canonical columns that the file gives. ``error_code`` and ``error_message``
-    tell that a run would refuse the file or leave it out.
+    Attributes:
+        headers: The headers of the file, trimmed.
+        columns: The canonical columns that the file provides.
+        missing: The columns whose header is not in the file.
+        unused: The headers that no column is read from.
+        rows: The number of rows read.
+        rejected_rows: The number of these rows that are rejected.
+        rejected_cells: The rejected cells, grouped by code and column, the most
+            frequent first.
+        error_code: The code with which a run would reject the file, or None.
+        error_message: The message that belongs to `error_code`.
     """
 
     headers: tuple[str, ...] = ()
@@ -61,51 +92,59 @@ class Reading:
     missing: tuple[MissingHeader, ...] = ()
     unused: tuple[str, ...] = ()
     rows: int = 0
-    refused_rows: int = 0
-    refusals: tuple[RejectedCells, ...] = ()
+    rejected_rows: int = 0
+    rejected_cells: tuple[RejectedCells, ...] = ()
     error_code: str | None = None
     error_message: str | None = None
 
     @property
     def is_usable(self) -> bool:
-        """Whether a run would take the file."""
+        """Whether a run would use the file."""
         return self.error_code is None
 
     @property
     def rank(self) -> tuple[bool, bool, float, int]:
-        """Orders readings, the better one higher."""
-        kept = 1 - self.refused_rows / self.rows if self.rows else 0.0
-        return (
-            self.is_usable,
-            not _PRICED.isdisjoint(self.columns),
-            kept,
-            len(self.columns),
-        )
+        """The sort key of readings: a better reading has a greater rank."""
+        valid_share = 0.0
+        if self.rows:
+            valid_share = 1 - self.rejected_rows / self.rows
+        has_price_source = not _PRICE_SOURCES.isdisjoint(self.columns)
+        return self.is_usable, has_price_source, valid_share, len(self.columns)
 
 
 @dataclass(frozen=True, slots=True)
 class FeedCheck:
-    """A feed as the config reads it, and with ``changes`` to the parser, where they help."""
+    """A feed as the config reads it, and as the config with `changes` reads it.
 
-    as_sent: Reading  # the reading of the config as it stands
-    # How the feed is probably written, also where a change of it would not help
+    Attributes:
+        as_sent: The reading with the config as it was sent.
+        parser: The parser that probably fits the feed, even if changing to it would not
+            help.
+        changes: The parser options to change. `column_map` holds entries to add.
+        with_changes: The reading with `parser`, or None if there are no changes.
+        missing: The columns whose header the config as sent does not find.
+        unknown: Candidates for the columns that are missing even with the changes, the
+            most similar name first.
+        currencies: The currencies that the amounts name.
+        notes: Other decisions that people have to make.
+        is_whole: Whether `best` is a reading of the whole file.
+        doubts: Valid rows that the vendor probably did not intend.
+        has_amounts: Whether any cell under cost and price is an amount.
+    """
+
+    as_sent: Reading
     parser: ParserConfig
-    # Options of the parser to change; ``column_map`` holds entries to add
     changes: Mapping[str, Any] = field(default_factory=dict)
-    with_changes: Reading | None = (
-        None  # the reading of ``parser``; None without changes
-    )
-    # The columns that the config as it stands does not find among the headers
+    with_changes: Reading | None = None
     missing: tuple[MissingHeader, ...] = ()
-    # The columns that are missing with the changes, too, with likely headers, nearest names first
     unknown: Mapping[str, tuple[Candidate, ...]] = field(default_factory=dict)
-    currencies: frozenset[str] = frozenset()  # the currencies that amounts name
-    notes: tuple[str, ...] = ()  # other decisions that are left to people
-    whole: bool = False  # whether ``best`` is of the whole file
-    doubts: tuple[Doubt, ...] = ()  # what of its rows is probably not meant
-    has_amounts: bool = True  # whether any cell under its cost and price is an amount
+    currencies: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+    is_whole: bool = False
+    doubts: tuple[Doubt, ...] = ()
+    has_amounts: bool = True
 
     @property
     def best(self) -> Reading:
-        """The reading with the changes, where there are any."""
+        """The reading with the changes, or as sent if there are no changes."""
         return self.with_changes or self.as_sent

@@ -1,59 +1,39 @@
-"""The reading of a feed's first rows by one parser: headers, rejected cells, or a fault."""
+"""The reading of a feed's first rows by one parser: headers, rejected cells, or an error."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any
-from zoneinfo import ZoneInfo
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from relay_core.columnar.text import (
-    empty_texts,
-    is_empty,
-    trim,
-    without_nulls,
-    word_index,
-)
 from relay_core.config import LoadContext, ParserConfig, TenantConfig, VendorConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import CHECK_LIMITS, ReportRoom
 from relay_core.domain.records import Cause
-from relay_core.ingest.column_mapping import (
-    ColumnPlan,
-    missing_columns,
-    nearest_header,
-    plan_columns,
-    wanted_headers,
-)
+from relay_core.ingest import column_mapping
+from relay_core.ingest.column_mapping import ColumnPlan
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
-from relay_core.ingest.formats import open_feed
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.merge.best_offer import columns_to_merge
+from relay_core.normalize import vendor as normalization
 from relay_core.normalize.file_kinds import with_kind
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader
-from relay_core.normalize.vendor import ReadAgain, sorted_rows
-from relay_core.normalize.vendor import read_rows as normalize_rows
 from relay_core.normalize.vendor_feed import repeated_headers
 from relay_core.onboarding.check_results import MissingHeader, Reading, RejectedCells
-from relay_core.onboarding.feed_sample import FeedSample, whole_lines, whole_records
+from relay_core.onboarding.feed_sample import FeedSample
+from relay_core.onboarding.sample_reader import open_sample
 
-_MAX_COMPARED = 200
-MAX_WHOLE_BYTES = 64 << 20
-"""A file that unpacks to no more is read whole."""
-_WHOLE_LIMITS = replace(CHECK_LIMITS, feed_bytes=MAX_WHOLE_BYTES)
+_MAX_COMPARED = 200  # the number of headers that are compared with a missing one
 
 
 def read_rows(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> Reading:
-    """Return what the first rows of a feed are to a run with this parser."""
-    return read_vendor(feed, parser, config)[0]
+    """Return the reading of a feed's first rows by a run with this parser."""
+    reading, _ = read_vendor(feed, parser, config)
+    return reading
 
 
 def read_vendor(
@@ -63,235 +43,194 @@ def read_vendor(
     vendor: VendorConfig | None = None,
     sku_map: SkuMap | None = None,
 ) -> tuple[Reading, NormalizedVendor | None]:
-    """Return what a feed is to a run with this parser, and its rows; None where it has none.
+    """Return the reading of a feed by a run with this parser, and its rows.
 
-    A feed is whole where its ``rows`` are 0. Without a vendor, rows have no more than SKUs.
+    The rows are None if a run would reject the file or if it has no record.
+
+    Args:
+        feed: The sample to read; all its rows if `feed.rows` is 0.
+        parser: The parser to read it with.
+        config: The tenant's config.
+        vendor: The vendor whose rows are returned; without one, rows have SKUs only.
+        sku_map: The vendor's SKU map.
     """
 
-    def again() -> Iterator[TextBatch | MalformedRecords]:
-        return _parsed(feed, parser)[0].batches
+    def read_again() -> Iterator[TextBatch | MalformedRecords]:
+        parsed_again, _ = open_sample(feed, parser)
+        return parsed_again.batches
 
     try:
-        parsed, readable = _parsed(feed, parser)
-        if parsed.headers is None:
+        parsed_feed, sample_parser = open_sample(feed, parser)
+        if parsed_feed.headers is None:
             return Reading(), None
-        plan = plan_columns(parsed.headers, parser)
-        error = None
-        strict = config.error_policy.fail_on_missing_required_columns
-        if plan.missing and (strict or plan.unusable):
-            error = with_kind(
-                missing_columns(plan.missing, parsed.headers), feed.data, parser
-            )
-        elif plan.repeated:
-            error = with_kind(repeated_headers(plan), feed.data, parser)
-        read = _read(parsed, plan, readable, config, vendor, sku_map, again)
-    except FeedUnreadableError as fault:
-        fault = with_kind(fault, feed.data, parser)
-        return Reading(error_code=fault.error_code, error_message=str(fault)), None
-    used = set(plan.used)
-    reading = Reading(
-        headers=tuple(map(str.strip, parsed.headers)),
-        columns=(
-            *plan.positions,
-            *(c for c in parser.defaults if c not in plan.positions),
-        ),
-        missing=missing_headers(parsed.headers, parser),
-        unused=tuple(
-            h.strip() for place, h in enumerate(parsed.headers) if place not in used
-        ),
-        rows=read.total_rows,
-        refused_rows=read.invalid_rows,
-        refusals=_rejected_cells(read.causes),
-        error_code=None if error is None else error.error_code,
-        error_message=None if error is None else str(error),
-    )
-    return reading, read
+        plan = column_mapping.plan_columns(parsed_feed.headers, parser)
+        error = _header_error(plan, parsed_feed.headers, config)
+        if error is not None:
+            error = with_kind(error, feed.data, parser)
+        reader = _row_reader(plan, sample_parser, config, sku_map)
+        normalized = _normalized(parsed_feed, reader, config, vendor, read_again)
+    except FeedUnreadableError as unreadable:
+        error = with_kind(unreadable, feed.data, parser)
+        return Reading(error_code=error.error_code, error_message=str(error)), None
+    reading = _reading(parsed_feed.headers, plan, parser, normalized)
+    if error is not None:
+        reading = replace(
+            reading,
+            error_code=error.error_code,
+            error_message=str(error),
+        )
+    return reading, normalized
 
 
 def changed_parser(
-    parser: ParserConfig, changes: Mapping[str, Any]
+    parser: ParserConfig,
+    changes: Mapping[str, Any],
 ) -> ParserConfig | None:
-    """Return a parser with some options changed, None where they do not go with the others."""
-    own = {
+    """Return a parser with some options changed, or None if the options do not fit together.
+
+    The entries of `column_map` in the changes are added to those of the parser.
+    """
+    options = {
         name: value for name, value in parser.model_dump().items() if value is not None
     }
-    column_map = {**own["column_map"], **changes.get("column_map", {})}
+    column_map = {**options["column_map"], **changes.get("column_map", {})}
+    changed_options = {**options, **changes, "column_map": column_map}
+    context = LoadContext(extra_columns=[*parser.extra_columns])
     try:
-        return ParserConfig.model_validate(
-            {**own, **changes, "column_map": column_map},
-            context=LoadContext(extra_columns=[*parser.extra_columns]),
-        )
+        return ParserConfig.model_validate(changed_options, context=context)
     except ValidationError:
         return None
 
 
-def read_headers(feed: FeedSample, parser: ParserConfig) -> tuple[str, ...]:
-    """Return a feed's headers, none where it has no record; `FeedUnreadableError` as for a run."""
-    return _parsed(feed, parser)[0].headers or ()
-
-
-def record_columns(
-    feed: FeedSample, parser: ParserConfig
-) -> tuple[tuple[str, ...], list[pa.StringArray]]:
-    """Return a feed's headers and the cells under the first of them, of all records that are rows.
-
-    They are trimmed. What a record has not is empty; what of one that does not fit the header is
-    not at hand is a mark. Blank records are left out. `FeedUnreadableError`: as for a run.
-    """
-    parsed, _ = _parsed(feed, parser)
-    headers = parsed.headers or ()
-    reader = RowReader(plan_columns(headers, parser), parser, ZoneInfo("UTC"), 0, None)
-    parts: list[list[pa.StringArray]] = [[] for _ in headers[:_MAX_COMPARED]]
-    for batch in parsed.batches:
-        if isinstance(batch, TextBatch):
-            rows = reader.without_skipped(batch)[0]
-            for part, column in zip(parts, rows.columns, strict=False):
-                part.append(trim(column))
-        elif batch.widths is not None:
-            records = reader.without_skipped(batch)[0]
-            for at, part in enumerate(parts):
-                if at < len(records.cells):
-                    part.append(trim(without_nulls(records.cells[at])))
-                else:
-                    part.append(
-                        pc.if_else(pa.array(np.asarray(records.widths) > at), "?", "")
-                    )
-    columns = [pa.concat_arrays([*part, empty_texts(0)]) for part in parts]
-    if not columns:
-        return headers, columns
-    filled = pa.array(np.logical_or.reduce([~is_empty(column) for column in columns]))
-    return headers, [column.filter(filled) for column in columns]
-
-
-def cell_texts(
-    feed: FeedSample,
-    parser: ParserConfig,
-    names: Sequence[str],
-    *,
-    are_headers: bool = False,
-    with_numbers: bool = False,
-) -> dict[str, list[str]]:
-    """Return the texts, trimmed, of some canonical columns that the file has, or under headers.
-
-    Nulls are left out. Cells that the file holds as numbers, which are written one way, are left
-    out, or have the parser's decimal separator. `FeedUnreadableError`: as for a run.
-    """
-    parsed, _ = _parsed(feed, parser)
-    if are_headers:
-        headers = [header.strip() for header in parsed.headers or ()]
-        positions = {name: headers.index(name) for name in names}
-    else:
-        known = plan_columns(parsed.headers or (), parser).positions
-        positions = {name: known[name] for name in names if name in known}
-    cells: dict[str, list[str]] = {name: [] for name in positions}
-    for batch in parsed.batches:
-        if not isinstance(batch, TextBatch):
-            continue
-        for name, found in cells.items():
-            text = trim(batch.columns[positions[name]])
-            left_out = is_empty(text) | (word_index(text, parser.null_words(name)) >= 0)
-            numbers = batch.number_cells.get(positions[name])
-            if numbers is not None and with_numbers and name != "updated_at":
-                own = pc.replace_substring(text, ".", parser.decimal_separator)
-                text = pc.if_else(pa.array(numbers), own, text)
-            elif numbers is not None and not with_numbers:
-                left_out |= numbers
-            found.extend(text.filter(pa.array(~left_out)).to_pylist())
-    return cells
-
-
 def missing_headers(
-    headers: Sequence[str], parser: ParserConfig
+    headers: Sequence[str],
+    parser: ParserConfig,
 ) -> tuple[MissingHeader, ...]:
-    """Return the columns that a run needs, or the config maps, and whose header is not there."""
+    """Return the required and mapped columns whose header is not in the file."""
     names = [header.strip() for header in headers]
-    wanted = wanted_headers(names, parser)
-    near, missing = names[:_MAX_COMPARED], []
-    for column in dict.fromkeys((*REQUIRED_COLUMNS, *wanted)):
-        headers = wanted.get(column, ())
-        lacking: list[str | None] = [
-            header for header in headers if header not in names
-        ]
-        if column in parser.defaults and len(lacking) == len(headers):
+    wanted_headers = column_mapping.wanted_headers(names, parser)
+    compared = names[:_MAX_COMPARED]
+    missing = []
+    for column in dict.fromkeys((*REQUIRED_COLUMNS, *wanted_headers)):
+        column_headers = wanted_headers.get(column, ())
+        absent_headers = [header for header in column_headers if header not in names]
+        if column in parser.defaults and len(absent_headers) == len(column_headers):
             continue
-        for header in lacking if headers else [None]:
-            shown = header if column in parser.column_map else None
-            missing.append(
-                MissingHeader(column, shown, nearest_header(shown or column, near))
-            )
+        # Without headers, the config does not map the column and the file has none of
+        # its name.
+        mapped_headers = absent_headers if column_headers else [None]
+        for mapped_header in mapped_headers:
+            nearest = column_mapping.nearest_header(mapped_header or column, compared)
+            missing.append(MissingHeader(column, mapped_header, nearest))
     return tuple(missing)
 
 
-def _parsed(feed: FeedSample, parser: ParserConfig) -> tuple[ParsedFeed, ParserConfig]:
-    """Return the records that are looked at, and the parser that their bytes are read with."""
-    if not feed.rows:
-        return open_feed(feed.data, parser, _WHOLE_LIMITS), parser
-    if parser.format == "jsonl":
-        data, readable = whole_lines(feed, parser, feed.rows)
-        return open_feed(data, readable, CHECK_LIMITS), readable
-    if parser.format == "csv":
-        headers = 1 if parser.columns is None else 0
-        data, readable = whole_records(feed, parser, feed.rows + headers)
-        return open_feed(data, readable, CHECK_LIMITS), readable
-    headers_found, batches = _first_records(
-        feed.data, parser.model_dump_json(), parser.extra_columns, feed.rows
-    )
-    return ParsedFeed(headers_found, iter(batches)), parser
+def _header_error(
+    plan: ColumnPlan,
+    headers: Sequence[str],
+    config: TenantConfig,
+) -> FeedUnreadableError | None:
+    """Return the error with which a run would reject the file for its headers."""
+    is_strict = config.error_policy.fail_on_missing_required_columns
+    if plan.missing and (is_strict or plan.unusable):
+        return column_mapping.missing_columns(plan.missing, headers)
+    if plan.repeated:
+        return repeated_headers(plan)
+    return None
 
 
-@lru_cache(maxsize=4)
-def _first_records(
-    data: bytes, options: str, extra_columns: Sequence[str], most: int
-) -> tuple[tuple[str, ...] | None, Sequence[TextBatch | MalformedRecords]]:
-    """Return the first records of a workbook or of Parquet; each is read more than once here."""
-    context = LoadContext(extra_columns=[*extra_columns])
-    own = ParserConfig.model_validate_json(options, context=context)
-    parsed = open_feed(data, own, CHECK_LIMITS)
-    batches, left = [], most
-    for batch in parsed.batches:
-        first = batch.where(np.arange(len(batch.row_numbers)) < left)
-        batches.append(first)
-        left -= len(first.row_numbers)
-        if not left:
-            break
-    return parsed.headers, batches
-
-
-def _read(
-    parsed: ParsedFeed,
+def _row_reader(
     plan: ColumnPlan,
     parser: ParserConfig,
     config: TenantConfig,
-    vendor: VendorConfig | None,
     sku_map: SkuMap | None,
-    again: ReadAgain,
+) -> RowReader:
+    """Return a reader of rows in which a required column that is missing is `1`.
+
+    So a missing column does not hide rejected cells of the other columns.
+    """
+    placeholders = {
+        column: "1" for column in REQUIRED_COLUMNS if column not in plan.positions
+    }
+    defaults = placeholders | parser.defaults
+    lenient_parser = parser.model_copy(update={"defaults": defaults})
+    return RowReader(plan, lenient_parser, config.zone, 0, sku_map)
+
+
+def _normalized(
+    parsed_feed: ParsedFeed,
+    reader: RowReader,
+    config: TenantConfig,
+    vendor: VendorConfig | None,
+    read_again: normalization.ReadAgain,
 ) -> NormalizedVendor:
-    """Read the rows as a run does, at no time; something stands in for what the file lacks."""
-    lacking = {c: "1" for c in REQUIRED_COLUMNS if c not in plan.positions}
-    parser = parser.model_copy(update={"defaults": lacking | parser.defaults})
-    reader = RowReader(plan, parser, config.zone, 0, sku_map)
-    columns = ["sku"] if vendor is None else columns_to_merge(config)
-    own = NormalizedVendor(
-        "" if vendor is None else vendor.vendor_id, VendorStatus.FOUND
+    """Return the rows of a feed; without a vendor, they have SKUs only."""
+    if vendor is None:
+        columns = ["sku"]
+        nothing_read = NormalizedVendor("", VendorStatus.FOUND)
+    else:
+        columns = columns_to_merge(config)
+        nothing_read = NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND)
+    is_read_twice = vendor is not None and vendor.duplicate_skus == "refuse"
+    rows = normalization.read_rows(
+        nothing_read,
+        parsed_feed,
+        reader,
+        columns,
+        CHECK_LIMITS,
+        read_again if is_read_twice else None,
     )
-    twice = again if vendor is not None and vendor.duplicate_skus == "refuse" else None
-    rows = normalize_rows(own, parsed, reader, columns, CHECK_LIMITS, twice)
-    read = sorted_rows(rows, ReportRoom(0, 0))
-    return read.vendor if vendor is None else read.with_offers(columns)
+    sorted_rows = normalization.sorted_rows(rows, ReportRoom(0, 0))
+    if vendor is None:
+        return sorted_rows.vendor
+    return sorted_rows.with_offers(columns)
+
+
+def _reading(
+    headers: Sequence[str],
+    plan: ColumnPlan,
+    parser: ParserConfig,
+    normalized: NormalizedVendor,
+) -> Reading:
+    default_columns = [name for name in parser.defaults if name not in plan.positions]
+    names = tuple(header.strip() for header in headers)
+    used_indexes = set(plan.used)
+    return Reading(
+        headers=names,
+        columns=(*plan.positions, *default_columns),
+        missing=missing_headers(headers, parser),
+        unused=tuple(
+            name for index, name in enumerate(names) if index not in used_indexes
+        ),
+        rows=normalized.total_rows,
+        rejected_rows=normalized.invalid_rows,
+        rejected_cells=_rejected_cells(normalized.causes),
+    )
 
 
 def _rejected_cells(causes: Iterable[Cause]) -> tuple[RejectedCells, ...]:
-    """Return for what cells are rejected, of whatever shape, most frequent first."""
-    found: dict[tuple[str, str | None], RejectedCells] = {}
+    """Return the rejected cells by code and column, the most frequent first."""
+    by_row_number = attrgetter("row_number")
+    cells_by_kind: dict[tuple[str, str | None], RejectedCells] = {}
     for cause in causes:
-        key = (cause.error_code, cause.column)
-        first = min(cause.samples, key=attrgetter("row_number"))
-        value, place = first.value.strip(), (first.line, first.sheet_row)
-        cells = RejectedCells(*key, cause.count, first.row_number, value, *place)
-        if (known := found.get(key)) is not None:
-            first_of_both = min(known, cells, key=attrgetter("row_number"))
-            cells = replace(first_of_both, count=known.count + cells.count)
-        found[key] = cells
-    return tuple(
-        sorted(found.values(), key=lambda each: (-each.count, each.row_number))
+        first_sample = min(cause.samples, key=by_row_number)
+        cells = RejectedCells(
+            error_code=cause.error_code,
+            column=cause.column,
+            count=cause.count,
+            row_number=first_sample.row_number,
+            value=first_sample.value.strip(),
+            line=first_sample.line,
+            sheet_row=first_sample.sheet_row,
+        )
+        kind = (cause.error_code, cause.column)
+        same_kind = cells_by_kind.get(kind)
+        if same_kind is not None:
+            # Causes differ in the shape of their cells, which does not matter here.
+            first_cells = min(same_kind, cells, key=by_row_number)
+            cells = replace(first_cells, count=same_kind.count + cells.count)
+        cells_by_kind[kind] = cells
+    by_frequency = sorted(
+        cells_by_kind.values(), key=lambda cells: (-cells.count, cells.row_number)
     )
+    return tuple(by_frequency)

@@ -1,4 +1,4 @@
-"""The first bytes of a feed, cut by the engine's own scanner where a record ends."""
+"""The first bytes of a feed, cut at the end of a record by the engine's own scanner."""
 
 import re
 from collections.abc import Iterator
@@ -8,28 +8,31 @@ from itertools import islice
 from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.ingest import csv_records
 from relay_core.ingest.charset import decode_head
-from relay_core.ingest.csv_records import (
-    RecordScanner,
-    UnclosedQuoteError,
-    line_number,
-    skip_lines,
-    unused_byte,
-)
+from relay_core.ingest.csv_records import RecordScanner, UnclosedQuoteError
 from relay_core.onboarding.check_results import MAX_ROWS
 
-ZIP, OLE2, PARQUET = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"PAR1"
-"""The first bytes of an archive or a workbook, of an old workbook, and of a Parquet file."""
+ZIP = b"PK\x03\x04"
+"""The first bytes of a ZIP archive or an `.xlsx` workbook."""
+OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""The first bytes of an `.xls` workbook."""
+PARQUET = b"PAR1"
+"""The first bytes of a Parquet file."""
 _LINE_ENDS = re.compile(rb"[\r\n]+")
 _LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_PLAIN_TEXT = {"encoding": "utf-8", "compression": "none"}
+"""The parser options that read the bytes this module returns."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedSample:
     """The first bytes of a feed.
 
-    ``is_whole`` says that there are no more; ``rows`` is the number of rows that a check reads, 0
-    for all, in a layer of compression that it may have.
+    Attributes:
+        data: The bytes, still compressed if the feed is.
+        is_whole: Whether `data` is the whole feed.
+        rows: The maximum number of rows that a check reads; 0 means all rows.
     """
 
     data: bytes
@@ -39,88 +42,128 @@ class FeedSample:
 
 @dataclass(frozen=True, slots=True)
 class SampleRecord:
-    """One record: the line of the text that it starts in, from 1, and its cells as they stand."""
+    """One record of a text.
+
+    Attributes:
+        line: The line of the text that the record starts in, from 1.
+        cells: The cells of the record, not trimmed.
+    """
 
     line: int
     cells: tuple[str, ...]
 
 
 def is_read_whole(head: bytes) -> bool:
-    """Return whether a file of this kind has its directory at its end."""
+    """Return whether a file that starts with `head` has its directory at its end."""
     return head.startswith((ZIP, OLE2, PARQUET))
 
 
 def whole_lines(
-    feed: FeedSample, parser: ParserConfig, most: int
+    feed: FeedSample,
+    parser: ParserConfig,
+    max_lines: int,
 ) -> tuple[bytes, ParserConfig]:
-    """Return a feed's first whole lines and the parser that reads them; or ``DECODE_ERROR``."""
+    """Return a feed's first whole lines as UTF-8, and the parser that reads them.
+
+    Raises:
+        FeedUnreadableError: `DECODE_ERROR`, if the bytes are not in `parser.encoding`.
+    """
     lines = _LINES.findall(_text_of(feed, parser))
-    lines = lines if feed.is_whole else lines[:-1]
-    data = "".join(lines[:most]).encode()
-    return data, parser.model_copy(update={"encoding": "utf-8", "compression": "none"})
+    if not feed.is_whole:
+        # The last line may be cut.
+        lines = lines[:-1]
+    data = "".join(lines[:max_lines]).encode()
+    return data, parser.model_copy(update=_PLAIN_TEXT)
 
 
 def whole_records(
-    feed: FeedSample, parser: ParserConfig, most: int
+    feed: FeedSample,
+    parser: ParserConfig,
+    max_records: int,
 ) -> tuple[bytes, ParserConfig]:
-    """Return the first records of a feed that are not cut, and the parser that reads these bytes.
+    """Return a feed's first whole records as UTF-8, and the parser that reads them.
 
-    `FeedUnreadableError`: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``, or a quote is
-    never closed as far as can be seen.
+    Raises:
+        FeedUnreadableError: `DECODE_ERROR`, if the bytes are not in `parser.encoding`,
+            or if a quote is never closed in the bytes at hand.
     """
-    raw, mark = _one_byte(_text_of(feed, parser), parser.delimiter)
-    body = skip_lines(memoryview(raw), parser.skip_lines)
-    ends: list[int] = []
+    text, delimiter = _with_one_byte_delimiter(_text_of(feed, parser), parser.delimiter)
+    body = csv_records.skip_lines(memoryview(text), parser.skip_lines)
+    scanner = RecordScanner(delimiter, quoting=parser.quoting)
+    records = _records(body, scanner, is_whole=feed.is_whole)
+    body_end = 0
     try:
-        found = _records(
-            body, RecordScanner(mark, quoting=parser.quoting), feed.is_whole
-        )
-        ends.extend(end for _, end, _ in islice(found, most))
+        for _, record_end, _ in islice(records, max_records):
+            body_end = record_end
     except UnclosedQuoteError as error:
-        if feed.is_whole or not ends:
-            line = parser.skip_lines + line_number(body, error.position)
+        if feed.is_whole or not body_end:
+            line_in_body = csv_records.line_number(body, error.position)
             raise unreadable(
-                f"the quote that opens in line {line} is never closed, as far as the file was "
-                'read; close it, or write it twice ("") where it belongs to a quoted text'
+                f"the quote that opens in line {parser.skip_lines + line_in_body} is "
+                "never closed, as far as the file was read; close it, or write it twice "
+                '("") where it belongs to a quoted text'
             ) from error
-    data = raw[: len(raw) - len(body) + (ends[-1] if ends else 0)]
-    wide = parser.delimiter.encode("utf-8")
-    data = data if mark == wide else data.replace(mark, wide)
-    return data, parser.model_copy(update={"encoding": "utf-8", "compression": "none"})
+    body_start = len(text) - len(body)
+    data = text[: body_start + body_end]
+    configured_delimiter = parser.delimiter.encode("utf-8")
+    if delimiter != configured_delimiter:
+        data = data.replace(delimiter, configured_delimiter)
+    return data, parser.model_copy(update=_PLAIN_TEXT)
 
 
 def sample_records(
-    text: str, delimiter: str, *, skip: int = 0, quoting: bool = True, is_whole: bool
+    text: str,
+    delimiter: str,
+    *,
+    skip: int = 0,
+    quoting: bool = True,
+    is_whole: bool,
 ) -> Iterator[SampleRecord]:
-    """Yield the records of a text that may be cut at its end; lines without any text are left out.
+    """Yield the records of a text, without empty lines.
 
-    Where a quote is never closed the records end.
+    A text that is not whole may end inside a record, and that record is left out. The
+    records end early at a quote that is never closed.
     """
-    raw, mark = _one_byte(text, delimiter)
-    body = skip_lines(memoryview(raw), skip)
-    line, last, is_own = skip + 1, 0, mark == delimiter.encode("utf-8")
+    data, one_byte_delimiter = _with_one_byte_delimiter(text, delimiter)
+    body = csv_records.skip_lines(memoryview(data), skip)
+    scanner = RecordScanner(one_byte_delimiter, quoting=quoting)
+    is_replaced = one_byte_delimiter != delimiter.encode("utf-8")
+    line = skip + 1
+    previous_start = 0
     try:
-        for start, _, fields in _records(
-            body, RecordScanner(mark, quoting=quoting), is_whole
-        ):
-            line += line_number(body[last:start], start - last) - 1
-            last = start
-            cells = (field.decode("utf-8") for field in fields)
-            if not is_own:
-                cells = (cell.replace(mark.decode(), delimiter) for cell in cells)
+        for start, _, fields in _records(body, scanner, is_whole=is_whole):
+            previous_record = body[previous_start:start]
+            line += csv_records.line_number(previous_record, len(previous_record)) - 1
+            previous_start = start
+            cells = [field.decode("utf-8") for field in fields]
+            if is_replaced:
+                stand_in = one_byte_delimiter.decode()
+                cells = [cell.replace(stand_in, delimiter) for cell in cells]
             yield SampleRecord(line, tuple(cells))
     except UnclosedQuoteError:
         return
 
 
+def unreadable(message: str) -> FeedUnreadableError:
+    """Return the error for bytes that no parser can read."""
+    return FeedUnreadableError(FailureCode.DECODE_ERROR, message)
+
+
 def _records(
-    body: memoryview, scanner: RecordScanner, is_whole: bool
+    body: memoryview,
+    scanner: RecordScanner,
+    *,
+    is_whole: bool,
 ) -> Iterator[tuple[int, int, list[bytes]]]:
-    """Yield where each record starts and ends, and its fields; one that may be cut is left out."""
+    """Yield the start, the end and the fields of each record.
+
+    If the body is not whole, the record at its end may be cut and is left out.
+    """
     position = 0
     while True:
-        blank = _LINE_ENDS.match(body, position)
-        position = position if blank is None else blank.end()
+        empty_lines = _LINE_ENDS.match(body, position)
+        if empty_lines is not None:
+            position = empty_lines.end()
         if position >= len(body):
             return
         fields, end = scanner.record(body, position)
@@ -130,15 +173,19 @@ def _records(
         position = end
 
 
-def _one_byte(text: str, delimiter: str) -> tuple[bytes, bytes]:
-    """Return UTF-8 text and a delimiter of one byte, another one where it is longer."""
-    raw, wide = text.encode("utf-8", "replace"), delimiter.encode("utf-8")
-    if len(wide) == 1:
-        return raw, wide
-    free = (
-        unused_byte(raw) or b"\x1f"
-    )  # of a text that holds all of them the reader says so
-    return raw.replace(wide, free), free
+def _with_one_byte_delimiter(text: str, delimiter: str) -> tuple[bytes, bytes]:
+    """Return a text as UTF-8, and its delimiter of one byte.
+
+    A delimiter that takes several bytes is replaced with a byte that the text does not
+    have, because the scanner reads delimiters of one byte only.
+    """
+    data = text.encode("utf-8", "replace")
+    delimiter_bytes = delimiter.encode("utf-8")
+    if len(delimiter_bytes) == 1:
+        return data, delimiter_bytes
+    # If the text uses every rare byte, the reader rejects it with a message of its own.
+    stand_in = csv_records.unused_byte(data) or b"\x1f"
+    return data.replace(delimiter_bytes, stand_in), stand_in
 
 
 def _text_of(feed: FeedSample, parser: ParserConfig) -> str:
@@ -146,8 +193,3 @@ def _text_of(feed: FeedSample, parser: ParserConfig) -> str:
         return decode_head(feed.data, parser.encoding, is_whole=feed.is_whole)
     except UnicodeError as error:
         raise unreadable(f"the bytes are not {parser.encoding}: {error}") from error
-
-
-def unreadable(message: str) -> FeedUnreadableError:
-    """Return the error for bytes that no parser reads."""
-    return FeedUnreadableError(FailureCode.DECODE_ERROR, message)

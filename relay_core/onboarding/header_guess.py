@@ -1,276 +1,241 @@
-"""The canonical columns that a feed's headers probably are, and candidates for the others.
+"""The guess of which canonical columns a feed's headers are.
 
-Only names that speak for themselves are matched: the name that the config gives, in another case,
-with other blanks or a slip of the pen; names that price lists commonly use; and, where just one
-header has it, a word of that column. Candidates are found by their cells, ordered by their names,
-and map nothing: people choose.
+A header is matched to a column only if its name is certain. It has the name that the
+config maps, in another case, with other blanks or with a typo; it has a name that price
+lists commonly use; or it is the only header with a word of that column. Candidates are
+found by their cells and sorted by their names. They map nothing: people choose.
 """
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import tzinfo
 from decimal import Decimal
-from functools import lru_cache
 from itertools import islice
 from statistics import median_low
 
 from relay_core.config import ParserConfig
-from relay_core.domain.cell_rules import MONEY_UNIT, read_money
-from relay_core.domain.columns import CANONICAL_COLUMNS, JUDGED_COLUMNS, MONEY_COLUMNS
+from relay_core.domain import cell_rules, columns
 from relay_core.domain.errors import CellError
 from relay_core.ingest.column_mapping import wanted_headers
-from relay_core.onboarding.cell_guess import is_read
+from relay_core.onboarding import header_names
 from relay_core.onboarding.check_results import Candidate
+from relay_core.onboarding.word_guess import is_valid_cell
 
-_LIKE_ENOUGH, _LONG_ENOUGH = 0.85, 5
-_MAX_LENGTH = 80
-_MAX_HEADERS = 200
-_NUMBER_WORDS = frozenset(("no", "nr", "num", "nbr", "number", "nummer"))
-# By column, the surest first.
-_NAMES: dict[str, str] = {
-    "sku": "sku, item sku, part number, item number, article number, product number, stock number, "
-    "catalog number, product code, item code, part code, stock code, article code, charge code, "
-    "artikelnummer, art nr, artikel nr, teilenummer, varenummer, referencia, reference, "
-    "part, item, article, product id, item id, id",
-    "vendor_sku": "vendor sku, supplier sku, vendor part number, supplier part number, "
-    "manufacturer part number, mfr part number, mfg part number, mpn",
-    "quantity_available": "quantity available, qty available, available quantity, available qty, "
-    "quantity on hand, qty on hand, on hand, quantity, qty, available, stock on hand, stock qty, "
-    "stock quantity, stock level, current stock, in stock, stock, inventory, soh, qoh, "
-    "bestand, lagerbestand, menge, verfügbar, lagersaldo, antall",
-    "lead_time_days": "lead time days, lead time, leadtime, days, delivery days, lieferzeit",
-    "cost": "cost, your cost, unit cost, cost price, dealer cost, net cost, net price, "
-    "dealer price, wholesale price, wholesale, your price, purchase price, buy price, "
-    "einkaufspreis, ek, ek preis, nettopreis, unit price, price each, price, amount, preis, pris, "
-    "precio, prix",
-    "map_price": "map price, map, minimum advertised price",
-    "price": "price",
-    "msrp": "msrp, msrp price, list price, retail price, rrp, srp, suggested retail price, uvp",
-    "condition": "condition, cond, zustand",
-    "brand": "brand, manufacturer, mfr, mfg, make, hersteller, marke, produsent",
-    "title": "title, product name, item name, name, description, product description, "
-    "item description, part description, charge description, bezeichnung, beschreibung, varenavn",
-    "updated_at": "updated at, last updated, updated, last modified, modified date, timestamp, "
-    "stand",
+MAX_WAREHOUSES = 20
+_MIN_SIMILARITY = 0.85
+_MIN_TYPO_LENGTH = 5  # a typo in a shorter name may make another name of it
+# Phrases that identify a column if only one header contains them.
+_PHRASES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "sku": (("sku",), ("part", "number"), ("item", "number")),
+    "quantity_available": (("qty",), ("quantity",), ("stock",)),
+    "cost": (("cost",), ("price",)),
 }
-# Words that tell where just one header has them.
-_WORDS: dict[str, str] = {
-    "sku": "sku, part number, item number",
-    "quantity_available": "qty, quantity, stock",
-    "cost": "cost, price",
-}
-_ANY_PRICES = frozenset(
+_GENERIC_PRICES = frozenset(
     ("unitprice", "priceeach", "price", "amount", "preis", "pris", "precio", "prix")
 )
-"""Names that a cost has where it is the only price."""
-_STOCK_WORDS = "qty quantity stock bestand"
-_WAREHOUSE_WORDS = "lager warehouse whse wh depot dc branch store"
-# Words of headers whose numbers are not what a warehouse has.
-_NO_STOCK = (
-    "min max minimum maximum order ordered reorder pack box case carton pallet incoming transit "
-    "reserved allocated eta total sum unit uom value cost price code name id status date number"
+"""Names that mean the cost if it is the only price."""
+_STOCK_WORDS = ("qty", "quantity", "stock", "bestand")
+_WAREHOUSE = "lager warehouse whse wh depot dc branch store"
+_WAREHOUSE_WORDS = tuple(_WAREHOUSE.split())
+_OTHER_NUMBERS = (
+    "min max minimum maximum order ordered reorder pack box case carton pallet incoming "
+    "transit reserved allocated eta total sum unit uom value cost price code name id "
+    "status date number"
 )
-MAX_WAREHOUSES = 20
-_MAX_TEXTS = 200
-_FIT = 0.9
-"""So great a share of a candidate's cells must be what the column holds; others may be slips."""
-_MAX_CANDIDATES, _MAX_SAMPLES = 5, 3
-
-
-@lru_cache(maxsize=4096)
-def plain_words(header: str) -> tuple[str, ...]:
-    """Return a header's words in lower case, without marks and what stands in brackets at its end.
-
-    ``#``, ``No.`` and ``Nr.`` are the word ``number``, where they are not the whole header.
-    """
-    text = (
-        re.sub(r"[(\[][^()\[\]]*[)\]]\s*$", "", header.strip()[:_MAX_LENGTH])
-        or header[:_MAX_LENGTH]
-    )
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
-    words = re.findall(r"[^\W_]+", text.replace("#", " number ").casefold())
-    if len(words) > 1:
-        words = ["number" if word in _NUMBER_WORDS else word for word in words]
-    return tuple(words)
-
-
-def known_names(parser: ParserConfig) -> frozenset[str]:
-    """Return the names that the config gives to headers, and those that price lists have."""
-    return _all_names() | {
-        _joined(name) for names in parser.mapped_headers.values() for name in names
-    }
-
-
-def count_known(cells: Sequence[str], names: frozenset[str]) -> int:
-    """Return how many cells of a record are names of headers."""
-    return sum(_joined(cell) in names for cell in cells[:_MAX_HEADERS])
+_OTHER_NUMBER_WORDS = frozenset(_OTHER_NUMBERS.split())
+"""Words of headers whose numbers are not the stock of a warehouse."""
+_MAX_TEXTS = 200  # the number of cells under a header that are tried
+_MIN_FITTING_SHARE = 0.9  # the other cells of a candidate may be slips
+_MAX_CANDIDATES = 5
+_MAX_SAMPLES = 3
 
 
 def match_headers(
-    headers: Sequence[str], parser: ParserConfig, columns: Collection[str]
+    headers: Sequence[str],
+    parser: ParserConfig,
+    wanted_columns: Collection[str],
 ) -> dict[str, str]:
-    """Return the header of each column that has none as the config stands, where one is sure.
+    """Return the header of each column that the config does not find, if one is certain.
 
-    ``columns`` are wanted beside those that the config maps.
+    Args:
+        headers: The headers of the file.
+        parser: The vendor's parser.
+        wanted_columns: The columns to match besides those that the config maps.
     """
-    names = [header.strip() for header in headers[:_MAX_HEADERS]]
-    wanted = wanted_headers(names, parser)
-    taken = {
-        header for headers in wanted.values() for header in headers if header in names
+    names = [header.strip() for header in headers[: header_names.MAX_HEADERS]]
+    configured = wanted_headers(names, parser)
+    used_names = {
+        header
+        for column_headers in configured.values()
+        for header in column_headers
+        if header in names
     }
-    found: dict[str, str] = {}
-    for column in CANONICAL_COLUMNS:
-        if column == "vendor_id" or set(wanted.get(column, ("",))) <= set(names):
+    matches: dict[str, str] = {}
+    for column in columns.CANONICAL_COLUMNS:
+        if column == "vendor_id" or set(configured.get(column, ("",))) <= set(names):
             continue
         if not isinstance(parser.column_map.get(column, column), str):
-            continue  # what stands in for several headers is for people to say
-        if column not in parser.column_map and (
-            column not in columns or column in parser.defaults
-        ):
+            # Only people can say which headers replace a combination of several.
             continue
-        free = [name for name in dict.fromkeys(names) if name and name not in taken]
-        name = wanted.get(column, (column,))[0]
+        is_wanted = column in wanted_columns and column not in parser.defaults
+        if column not in parser.column_map and not is_wanted:
+            continue
+        free = [
+            name for name in dict.fromkeys(names) if name and name not in used_names
+        ]
+        name = configured.get(column, (column,))[0]
         header = _match(column, name, free)
-        if column == "cost" and header is not None and _has_rivals(header, name, free):
+        if header is None:
             continue
-        if header is not None:
-            found[column] = header
-            taken.add(header)
-    return found
+        if column == "cost" and _has_rivals(header, name, free):
+            continue
+        matches[column] = header
+        used_names.add(header)
+    return matches
 
 
-def warehouse_headers(headers: Iterable[str]) -> tuple[str, ...]:
-    """Return headers that are surely the stock of one warehouse each; none where fewer than two.
+def warehouse_headers(headers: Sequence[str]) -> tuple[str, ...]:
+    """Return the headers that are certainly the stocks of several warehouses.
 
-    They share a word for stock, and each has another one besides; or one for a warehouse, and each
-    has a word or a number besides. Numbers beside quantities may be steps of prices.
+    The headers share a word for stock, and each of them has another word besides. Or they
+    share a word for a warehouse, and each has a word or a number besides. A number beside
+    a quantity does not do, since it may be a price step. Fewer than two headers are none.
     """
-    excluding, stock = {*_NO_STOCK.split()}, _STOCK_WORDS.split()
-    for word in (*stock, *_WAREHOUSE_WORDS.split()):
-        found: dict[tuple[str, ...], str] = {}
+    for shared_word in (*_STOCK_WORDS, *_WAREHOUSE_WORDS):
+        headers_by_name: dict[tuple[str, ...], str] = {}
         for header in headers:
-            words = re.findall(r"[^\W\d_]+|\d+", " ".join(plain_words(header)))
-            others = tuple(each for each in words if each != word)
-            tells = any(not each.isdecimal() for each in others) or (
-                others and word not in stock
-            )
-            if word in words and tells and excluding.isdisjoint(words):
-                found.setdefault(others, header)
-        if 2 <= len(found) <= MAX_WAREHOUSES:
-            return tuple(found.values())
+            name = _warehouse_name(header, shared_word)
+            if name:
+                headers_by_name.setdefault(name, header)
+        if 2 <= len(headers_by_name) <= MAX_WAREHOUSES:
+            return tuple(headers_by_name.values())
     return ()
 
 
 def candidates(
-    column: str, cells: Mapping[str, Sequence[str]], parser: ParserConfig, zone: tzinfo
+    column: str,
+    cells: Mapping[str, Sequence[str]],
+    parser: ParserConfig,
+    zone: tzinfo,
 ) -> tuple[Candidate, ...]:
-    """Return the headers whose cells a column could hold, those with near names first.
+    """Return the headers whose cells a column could have, the nearest names first.
 
-    Cells are trimmed and not null, of each header that nothing is read from.
+    Args:
+        column: The canonical column.
+        cells: The cells of each unused header, trimmed and without nulls.
+        parser: The vendor's parser.
+        zone: The time zone of times without an offset.
     """
-    fitting = [
-        header
-        for header, texts in cells.items()
-        if texts and _fits(column, texts[:_MAX_TEXTS], parser, zone)
-    ]
-    names = (column, *_ranks(column))
-    scores = {
-        header: max(_likeness(_joined(header), name) for name in names)
-        for header in fitting
-    }
-    nearest = sorted(fitting, key=lambda header: -scores[header])
+    names = (column, *header_names.ranks_of(column))
+    scores: dict[str, float] = {}
+    for header, texts in cells.items():
+        if texts and _cells_fit(column, texts[:_MAX_TEXTS], parser, zone):
+            joined = header_names.joined_words(header)
+            scores[header] = max(header_names.similarity(joined, n) for n in names)
+    nearest_headers = sorted(scores, key=lambda header: -scores[header])
+    is_money = column in columns.MONEY_COLUMNS
     return tuple(
         Candidate(
             header,
-            round(scores[header], 2),
-            tuple(islice(dict.fromkeys(cells[header]), _MAX_SAMPLES)),
-            _median(cells[header], parser) if column in MONEY_COLUMNS else "",
+            score=round(scores[header], 2),
+            samples=tuple(islice(dict.fromkeys(cells[header]), _MAX_SAMPLES)),
+            median=_median_amount(cells[header], parser) if is_money else "",
         )
-        for header in nearest[:_MAX_CANDIDATES]
+        for header in nearest_headers[:_MAX_CANDIDATES]
     )
 
 
-def _fits(
-    column: str, texts: Sequence[str], parser: ParserConfig, zone: tzinfo
+def _warehouse_name(header: str, shared_word: str) -> tuple[str, ...]:
+    """Return a header's words besides the shared word, if they name a warehouse."""
+    plain_header = " ".join(header_names.plain_words(header))
+    words = re.findall(r"[^\W\d_]+|\d+", plain_header)
+    if shared_word not in words or not _OTHER_NUMBER_WORDS.isdisjoint(words):
+        return ()
+    other_words = tuple(word for word in words if word != shared_word)
+    are_numbers = all(word.isdecimal() for word in other_words)
+    if are_numbers and shared_word in _STOCK_WORDS:
+        return ()
+    return other_words
+
+
+def _cells_fit(
+    column: str,
+    texts: Sequence[str],
+    parser: ParserConfig,
+    zone: tzinfo,
 ) -> bool:
     if column == "sku":
-        return len(set(texts)) >= _FIT * len(texts)
-    if column not in JUDGED_COLUMNS:
+        return len(set(texts)) >= _MIN_FITTING_SHARE * len(texts)
+    if column not in columns.JUDGED_COLUMNS:
         return True
-    return sum(is_read(column, text, parser, zone) for text in texts) >= _FIT * len(
-        texts
-    )
+    valid = sum(is_valid_cell(column, text, parser, zone) for text in texts)
+    return valid >= _MIN_FITTING_SHARE * len(texts)
 
 
-def _median(texts: Sequence[str], parser: ParserConfig) -> str:
-    """Return the middle amount of the texts that are amounts."""
+def _median_amount(texts: Sequence[str], parser: ParserConfig) -> str:
+    """Return the median of the texts that are amounts, or an empty text."""
     amounts = []
     for text in texts[:_MAX_TEXTS]:
         with suppress(CellError):
-            amounts.append(read_money(text, parser))
-    return f"{Decimal(median_low(amounts)) / MONEY_UNIT:.2f}" if amounts else ""
+            amounts.append(cell_rules.read_money(text, parser))
+    if not amounts:
+        return ""
+    return f"{Decimal(median_low(amounts)) / cell_rules.MONEY_UNIT:.2f}"
 
 
-def _has_rivals(header: str, wanted: str, free: Iterable[str]) -> bool:
-    """Return whether a name that may be any price stands beside other prices of no known kind."""
-    if _joined(header) not in _ANY_PRICES or header == wanted:
+def _has_rivals(header: str, configured_name: str, free_names: Iterable[str]) -> bool:
+    """Return whether a generic price is beside other prices of an unknown kind."""
+    if header_names.joined_words(header) not in _GENERIC_PRICES:
         return False
-    words = [plain_words(each) for each in _WORDS["cost"].split(",")]
+    if header == configured_name:
+        return False
+    common_names = header_names.common_names()
     return any(
         name != header
-        and _joined(name) not in _all_names()
-        and any(_holds(plain_words(name), each) for each in words)
-        for name in free
+        and header_names.joined_words(name) not in common_names
+        and _contains_phrase_of("cost", name)
+        for name in free_names
     )
 
 
-def _match(column: str, wanted: str, names: Sequence[str]) -> str | None:
-    """Return the name of the wanted words, or one but for a letter or two, or a common one."""
-    own, plain = _joined(wanted), {name: _joined(name) for name in names}
-    same = next((name for name, text in plain.items() if own and text == own), None)
-    if same is not None:
-        return same
-    is_long = len(own) >= _LONG_ENOUGH
-    close = [
-        n
-        for n, text in plain.items()
-        if is_long and _likeness(own, text) >= _LIKE_ENOUGH
+def _match(column: str, configured_name: str, free_names: Sequence[str]) -> str | None:
+    """Return the free header that is certainly a column, or None.
+
+    The configured name comes first, then the same with a typo, then a common name of the
+    column, then a word that only one header has.
+    """
+    joined_wanted = header_names.joined_words(configured_name)
+    joined_names = {name: header_names.joined_words(name) for name in free_names}
+    if joined_wanted:
+        for name, joined in joined_names.items():
+            if joined == joined_wanted:
+                return name
+    if len(joined_wanted) >= _MIN_TYPO_LENGTH:
+        similar_names = [
+            name
+            for name, joined in joined_names.items()
+            if header_names.similarity(joined_wanted, joined) >= _MIN_SIMILARITY
+        ]
+        if len(similar_names) == 1:
+            return similar_names[0]
+    ranks = header_names.ranks_of(column)
+    ranked_names = [
+        (ranks[joined], name)
+        for name, joined in joined_names.items()
+        if joined in ranks
     ]
-    if len(close) == 1:
-        return close[0]
-    ranks = _ranks(column)
-    if ranked := [(ranks[text], name) for name, text in plain.items() if text in ranks]:
-        return min(ranked)[1]
-    phrases = [plain_words(each) for each in _WORDS.get(column, "").split(",") if each]
-    matching = [
-        name for name in names if any(_holds(plain_words(name), p) for p in phrases)
+    if ranked_names:
+        return min(ranked_names)[1]
+    names_with_phrase = [
+        name for name in free_names if _contains_phrase_of(column, name)
     ]
-    return matching[0] if len(matching) == 1 else None
+    return names_with_phrase[0] if len(names_with_phrase) == 1 else None
 
 
-def _likeness(own: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, own, other).ratio()
-
-
-def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
-    size = len(phrase)
+def _contains_phrase_of(column: str, name: str) -> bool:
+    words = header_names.plain_words(name)
     return any(
-        tuple(words[at : at + size]) == tuple(phrase) for at in range(len(words))
+        header_names.contains_phrase(words, phrase)
+        for phrase in _PHRASES.get(column, ())
     )
-
-
-def _joined(header: str) -> str:
-    return "".join(plain_words(header))
-
-
-@lru_cache(maxsize=32)
-def _ranks(column: str) -> dict[str, int]:
-    names = [_joined(name) for name in _NAMES[column].split(",")]
-    return {name: rank for rank, name in reversed(list(enumerate(names)))}
-
-
-@lru_cache(maxsize=1)
-def _all_names() -> frozenset[str]:
-    return frozenset(name for column in _NAMES for name in _ranks(column))

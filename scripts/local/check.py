@@ -21,7 +21,6 @@ from relay_core.domain.run_faults import too_large
 from relay_core.ingest.csv_records import release_mapped
 from relay_core.ingest.sku_map import read_sku_map
 from relay_core.onboarding.check_results import FeedCheck
-from relay_core.onboarding.dry_run import MAX_WHOLE_BYTES
 from relay_core.onboarding.feed_check import check_feed, with_rows
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
 from relay_core.onboarding.findings import (
@@ -31,6 +30,7 @@ from relay_core.onboarding.findings import (
     sentences_of,
     upload_doubts,
 )
+from relay_core.onboarding.sample_reader import MAX_WHOLE_BYTES
 from relay_core.publish.findings import RunFindings
 from relay_core.run import RunStages
 from relay_dagster.mapped_files import InputFile

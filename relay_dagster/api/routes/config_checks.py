@@ -301,7 +301,7 @@ def _details(check: check_results.FeedCheck) -> dict[str, Any]:
         "unused_headers": [_cut(header) for header in best.unused[:_MAX_LIST_ITEMS]],
         "candidates": candidates,
         "rows_looked_at": best.rows,
-        "whole": check.whole,
+        "whole": check.is_whole,
         "guesses": wire.Guesses.of(check.parser, currency_symbols=currency_symbols),
         "as_sent": _reading(check.as_sent),
         "with_patch": check.with_changes and _reading(check.with_changes),
@@ -311,12 +311,13 @@ def _details(check: check_results.FeedCheck) -> dict[str, Any]:
 def _reading(reading: check_results.Reading) -> wire.HeadReading:
     refusals = [
         wire.RefusedCells.of(cells, value=_cut(cells.value))
-        for cells in reading.refusals[:_MAX_SAMPLES]
+        for cells in reading.rejected_cells[:_MAX_SAMPLES]
     ]
     message = reading.error_message
     return wire.HeadReading.of(
         reading,
         usable=reading.is_usable,
+        refused_rows=reading.rejected_rows,
         refusals=refusals,
         error_message=None if message is None else _cut(message, _MAX_MESSAGE),
     )

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.onboarding.container_guess import unpacked
 from relay_core.onboarding.feed_check import FeedCheck, check_feed
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.findings import describe_check
-from relay_core.onboarding.layout_guess import unpacked
 from support.builders import tenant_config, vendor_document
 from support.workbooks import ods, ods_table, ods_texts, text_row, workbook, xls
 
@@ -104,7 +104,7 @@ def test_another_kind_is_proposed_and_reads(
     assert dict(check.changes) == changes
     assert check.as_sent.error_code == "DECODE_ERROR"
     assert check.with_changes is not None
-    assert (check.with_changes.error_message, check.with_changes.refused_rows) == (
+    assert (check.with_changes.error_message, check.with_changes.rejected_rows) == (
         None,
         0,
     )
@@ -128,7 +128,7 @@ def test_the_sheet_and_the_rows_before_its_header_are_found() -> None:
         "column_map": {"sku": "SKU", "quantity_available": "Qty", "cost": "Cost"},
     }
     assert check.with_changes is not None
-    assert (check.with_changes.rows, check.with_changes.refused_rows) == (1, 0)
+    assert (check.with_changes.rows, check.with_changes.rejected_rows) == (1, 0)
     assert checked(data, format="xlsx", sheet="Price").changes == check.changes
 
 
@@ -169,7 +169,7 @@ def test_no_more_of_an_archive_is_unpacked_than_is_looked_at() -> None:
 
 def test_lines_that_are_cut_are_left_out() -> None:
     check = checked(LINES + b'{"sku":"C","quanti', is_whole=False, format="jsonl")
-    assert (check.as_sent.rows, check.as_sent.refused_rows) == (2, 0)
+    assert (check.as_sent.rows, check.as_sent.rejected_rows) == (2, 0)
 
 
 def test_a_workbook_with_a_password_says_so() -> None:

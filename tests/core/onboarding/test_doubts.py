@@ -27,7 +27,7 @@ def doubts(
     config = tenant_config(vendor_document(**(own or {})), **changes)
     vendor, upload = config.vendors[0], FeedSample(data, is_whole=True)
     check = with_rows(check_feed(upload, vendor.parser, config), upload, vendor, config)
-    assert check.whole
+    assert check.is_whole
     return {
         each.code: each for each in [*check.doubts, *policy_doubts_of(config, [check])]
     }

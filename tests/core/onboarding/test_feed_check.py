@@ -198,7 +198,7 @@ def test_the_options_of_a_list_are_found_from_its_bytes(name: str) -> None:
     check = checked(data, **options)
     assert dict(check.changes) == expected
     assert check.with_changes is not None
-    assert (check.with_changes.error_message, check.with_changes.refused_rows) == (
+    assert (check.with_changes.error_message, check.with_changes.rejected_rows) == (
         None,
         0,
     )
@@ -327,12 +327,12 @@ def test_what_a_check_refuses_a_run_refuses(path: Any) -> None:
     assert reading.is_usable == (run.status == "found")
     assert reading.error_code == (run.fault.error_code if run.fault else None)
     if reading.is_usable:
-        assert (reading.rows, reading.refused_rows) == (
+        assert (reading.rows, reading.rejected_rows) == (
             run.total_rows,
             run.invalid_rows,
         )
         known = {str(code) for code in RowFault}
-        refused = {each.error_code for each in reading.refusals}
+        refused = {each.error_code for each in reading.rejected_cells}
         assert refused == {*run.fault_counts} & known
 
 
@@ -366,7 +366,7 @@ def test_numbers_that_would_break_a_default_are_not_changed() -> None:
 
 def test_words_for_prices_change_nothing() -> None:
     check = checked(feed("A,1,1.50", "B,1,VARIABLE"))
-    assert (check.changes, check.as_sent.refused_rows) == ({}, 1)
+    assert (check.changes, check.as_sent.rejected_rows) == ({}, 1)
 
 
 def test_two_headers_that_may_both_be_the_column_are_left_to_people() -> None:
@@ -483,6 +483,6 @@ def test_amounts_under_a_header_that_nobody_has_mapped_tell_how_numbers_are_writ
 def test_what_a_run_would_refuse_the_file_for_hides_no_refused_cells() -> None:
     check = checked(b"sku,cost\nA,VARIABLE\nB,2\n")
     assert check.as_sent.error_code == "missing_required_columns"
-    assert [(each.column, each.value) for each in check.as_sent.refusals] == [
+    assert [(each.column, each.value) for each in check.as_sent.rejected_cells] == [
         ("cost", "VARIABLE")
     ]

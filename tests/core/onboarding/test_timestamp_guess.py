@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from relay_core.onboarding.cell_guess import guess_timestamps
+from relay_core.onboarding.timestamp_guess import guess_timestamps
 from support.builders import tenant_config, vendor_document
 
 ZONE = ZoneInfo("UTC")

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from relay_core.onboarding.cell_guess import guess_null_values, quantity_word_notes
+from relay_core.onboarding.word_guess import guess_null_values, quantity_word_notes
 from support.builders import tenant_config, vendor_document
 
 PARSER = tenant_config(vendor_document()).vendors[0].parser

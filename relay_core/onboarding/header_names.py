@@ -1,0 +1,111 @@
+"""The names that price lists commonly give to the canonical columns.
+
+Names are compared by their plain words: in lower case, without punctuation.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from relay_core.config import ParserConfig
+
+MAX_HEADERS = 200
+"""The number of headers of a file that are compared with names."""
+_MAX_LENGTH = 80  # the number of characters of a header that are compared
+_NUMBER_WORDS = frozenset(("no", "nr", "num", "nbr", "number", "nummer"))
+_BRACKETS_AT_END = re.compile(r"[(\[][^()\[\]]*[)\]]\s*$")
+# By column, the most certain name first.
+_NAMES: dict[str, str] = {
+    "sku": "sku, item sku, part number, item number, article number, product number, "
+    "stock number, catalog number, product code, item code, part code, stock code, "
+    "article code, charge code, artikelnummer, art nr, artikel nr, teilenummer, "
+    "varenummer, referencia, reference, part, item, article, product id, item id, id",
+    "vendor_sku": "vendor sku, supplier sku, vendor part number, supplier part number, "
+    "manufacturer part number, mfr part number, mfg part number, mpn",
+    "quantity_available": "quantity available, qty available, available quantity, "
+    "available qty, quantity on hand, qty on hand, on hand, quantity, qty, available, "
+    "stock on hand, stock qty, stock quantity, stock level, current stock, in stock, "
+    "stock, inventory, soh, qoh, bestand, lagerbestand, menge, verfügbar, lagersaldo, "
+    "antall",
+    "lead_time_days": "lead time days, lead time, leadtime, days, delivery days, "
+    "lieferzeit",
+    "cost": "cost, your cost, unit cost, cost price, dealer cost, net cost, net price, "
+    "dealer price, wholesale price, wholesale, your price, purchase price, buy price, "
+    "einkaufspreis, ek, ek preis, nettopreis, unit price, price each, price, amount, "
+    "preis, pris, precio, prix",
+    "map_price": "map price, map, minimum advertised price",
+    "price": "price",
+    "msrp": "msrp, msrp price, list price, retail price, rrp, srp, "
+    "suggested retail price, uvp",
+    "condition": "condition, cond, zustand",
+    "brand": "brand, manufacturer, mfr, mfg, make, hersteller, marke, produsent",
+    "title": "title, product name, item name, name, description, product description, "
+    "item description, part description, charge description, bezeichnung, "
+    "beschreibung, varenavn",
+    "updated_at": "updated at, last updated, updated, last modified, modified date, "
+    "timestamp, stand",
+}
+
+
+@lru_cache(maxsize=4096)
+def plain_words(header: str) -> tuple[str, ...]:
+    """Return a header's words in lower case, without marks and a bracketed ending.
+
+    `#`, `No.` and `Nr.` become the word `number`, unless they are the whole header.
+    """
+    text = _BRACKETS_AT_END.sub("", header.strip()[:_MAX_LENGTH])
+    if not text:
+        text = header[:_MAX_LENGTH]
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    words = re.findall(r"[^\W_]+", text.replace("#", " number ").casefold())
+    if len(words) > 1:
+        words = ["number" if word in _NUMBER_WORDS else word for word in words]
+    return tuple(words)
+
+
+def joined_words(header: str) -> str:
+    """Return a header's plain words as one word, the form in which names are compared."""
+    return "".join(plain_words(header))
+
+
+@lru_cache(maxsize=32)
+def ranks_of(column: str) -> dict[str, int]:
+    """Return the common names of a column, joined, with their ranks from 0."""
+    ranks: dict[str, int] = {}
+    for rank, name in enumerate(_NAMES[column].split(",")):
+        ranks.setdefault(joined_words(name), rank)
+    return ranks
+
+
+@lru_cache(maxsize=1)
+def common_names() -> frozenset[str]:
+    """Return the common names of all columns, joined."""
+    return frozenset(name for column in _NAMES for name in ranks_of(column))
+
+
+def known_names(parser: ParserConfig) -> frozenset[str]:
+    """Return the joined names that the config maps, and those that are common."""
+    mapped_names = {
+        joined_words(name) for names in parser.mapped_headers.values() for name in names
+    }
+    return common_names() | mapped_names
+
+
+def count_known(cells: Sequence[str], names: frozenset[str]) -> int:
+    """Return the number of a record's cells that are among the joined names."""
+    return sum(joined_words(cell) in names for cell in cells[:MAX_HEADERS])
+
+
+def similarity(joined_name: str, other_name: str) -> float:
+    """Return the similarity of two joined names, from 0 to 1."""
+    return difflib.SequenceMatcher(None, joined_name, other_name).ratio()
+
+
+def contains_phrase(words: Sequence[str], phrase: Sequence[str]) -> bool:
+    """Return whether the words of a phrase stand side by side among the words."""
+    size = len(phrase)
+    return any(
+        tuple(words[start : start + size]) == tuple(phrase)
+        for start in range(len(words))
+    )

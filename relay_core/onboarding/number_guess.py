@@ -1,0 +1,244 @@
+"""The guess of how a vendor writes numbers: separators and currency symbols.
+
+A number style is proposed only if it reads more cells than the config's own style, and
+if all styles that read as many cells agree on their values. `1,234` alone could be either
+of two numbers, so nothing is proposed for it.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay_core.config import ParserConfig
+from relay_core.config.values import is_currency
+from relay_core.domain import cell_rules
+from relay_core.domain.columns import BY_NAME, MONEY_COLUMNS, Kind
+from relay_core.domain.errors import CellError
+
+_MAX_TEXTS = 200  # the number of texts that decide whether a column has amounts
+_Style = tuple[str, str | None]
+"""A decimal separator and a thousands separator."""
+_STYLES: tuple[_Style, ...] = (
+    (".", None),
+    (",", None),
+    (".", ","),
+    (",", "."),
+    (".", " "),
+    (",", " "),
+    (".", "'"),
+    (",", "'"),
+)
+_AMOUNT = re.compile(
+    r"(?P<front>[^\d+\-.,]{0,6}?)[\s]*[+-]?[\d.,'\u2019\u00a0\u202f ]*\d[\d.,]*[\s]*"
+    r"(?P<back>[^\d+\-.,\s][^\d\s]{0,5})?"
+)
+_SYMBOL_WORDS = frozenset(
+    ("kr", "kr.", "zł", "Kč", "Ft", "Fr.", "Rs", "Rs.", "lei", "din")
+)
+_CURRENCY_CODES = {
+    "€": "EUR",
+    "£": "GBP",
+    "$": "USD",
+    "US$": "USD",
+    "zł": "PLN",
+    "Kč": "CZK",
+    "Ft": "HUF",
+}
+_MAX_SYMBOLS = 4
+_MAX_AMOUNT_LENGTH = 40
+_MIN_SYMBOL_SHARE = 0.02
+_MIN_AMOUNT_SHARE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class NumberGuess:
+    """The parser changes that read a vendor's numbers.
+
+    Attributes:
+        changes: The parser options to change; empty if the parser reads all numbers.
+        currencies: The currencies that the amounts name.
+        note: The reason why nothing is proposed although cells are rejected, if it is
+            known.
+    """
+
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    currencies: frozenset[str] = frozenset()
+    note: str = ""
+
+
+def guess_numbers(
+    cells: Mapping[str, Sequence[str]],
+    parser: ParserConfig,
+) -> NumberGuess:
+    """Return the parser changes that read the cells of number columns.
+
+    Args:
+        cells: The cells of each column, trimmed and without nulls.
+        parser: The vendor's parser.
+    """
+    distinct_cells = {
+        column: list(dict.fromkeys(texts)) for column, texts in cells.items()
+    }
+    symbols = _currency_symbols(distinct_cells)
+    currencies = frozenset(filter(None, map(_currency_of, symbols)))
+    own_style = (parser.decimal_separator, parser.thousands_separator)
+    own_unread = _read_numbers(distinct_cells, parser, own_style, ()).count(None)
+    if not own_unread:
+        return NumberGuess(currencies=currencies)
+    if len(currencies) > 1:
+        codes = ", ".join(sorted(currencies))
+        note = f"the amounts are in more than one currency: {codes}"
+        return NumberGuess(currencies=currencies, note=note)
+
+    new_symbols = [
+        symbol for symbol in symbols if symbol not in parser.currency_symbols
+    ]
+    values_by_style = {
+        style: _read_numbers(distinct_cells, parser, style, new_symbols)
+        for style in _styles_by_nearness(own_style)
+    }
+    fewest_unread = min(values.count(None) for values in values_by_style.values())
+    if fewest_unread == own_unread:
+        return NumberGuess(currencies=currencies)
+    best_styles = [
+        style
+        for style, values in values_by_style.items()
+        if values.count(None) == fewest_unread
+    ]
+    style = best_styles[0]
+    if style != own_style:
+        readings = [values_by_style[best_style] for best_style in best_styles]
+        ambiguous_text = _ambiguous_text(distinct_cells, readings)
+        if ambiguous_text is not None:
+            note = (
+                f'"{ambiguous_text[:40]}" may be written with decimals or with '
+                "thousands; say which"
+            )
+            return NumberGuess(currencies=currencies, note=note)
+
+    changes = _changes_to(style, new_symbols, parser)
+    return NumberGuess(changes, currencies)
+
+
+def are_amounts(texts: Sequence[str]) -> bool:
+    """Return whether most of the texts look like amounts in some style."""
+    if not texts:
+        return False
+    sample = texts[:_MAX_TEXTS]
+    amounts = sum(_amount_form(text) is not None for text in sample)
+    return amounts >= _MIN_AMOUNT_SHARE * len(sample)
+
+
+def _changes_to(
+    style: _Style,
+    new_symbols: Sequence[str],
+    parser: ParserConfig,
+) -> dict[str, Any]:
+    """Return the parser options to change for a style and more currency symbols."""
+    changes: dict[str, Any] = {}
+    decimal, thousands = style
+    if decimal != parser.decimal_separator:
+        changes["decimal_separator"] = decimal
+    if thousands != parser.thousands_separator:
+        changes["thousands_separator"] = thousands
+    if new_symbols:
+        changes["currency_symbols"] = [*parser.currency_symbols, *new_symbols]
+    return changes
+
+
+def _styles_by_nearness(own_style: _Style) -> list[_Style]:
+    """Return all number styles, those with the fewest changes to `own_style` first."""
+
+    def changed_separators(style: _Style) -> int:
+        return sum(
+            mark != own_mark for mark, own_mark in zip(style, own_style, strict=True)
+        )
+
+    styles = dict.fromkeys((own_style, *_STYLES))
+    return sorted(styles, key=changed_separators)
+
+
+def _ambiguous_text(
+    cells: Mapping[str, Sequence[str]],
+    readings: Sequence[Sequence[int | None]],
+) -> str | None:
+    """Return a text that two readings take for different numbers, or None."""
+    first = readings[0]
+    rival = next((reading for reading in readings if reading != first), None)
+    if rival is None:
+        return None
+    texts = [text for column_texts in cells.values() for text in column_texts]
+    values = zip(texts, first, rival, strict=True)
+    return next(text for text, value, other_value in values if value != other_value)
+
+
+def _read_numbers(
+    cells: Mapping[str, Sequence[str]],
+    parser: ParserConfig,
+    style: _Style,
+    symbols: Sequence[str],
+) -> list[int | None]:
+    """Return the number of each cell in a style, or None for a cell of another form.
+
+    A negative number has the right form and is returned as -1.
+    """
+    decimal, thousands = style
+    styled_parser = parser.model_copy(
+        update={
+            "decimal_separator": decimal,
+            "thousands_separator": thousands,
+            "currency_symbols": (*parser.currency_symbols, *symbols),
+        }
+    )
+    numbers: list[int | None] = []
+    for name, texts in cells.items():
+        column = BY_NAME[name]
+        for text in texts:
+            number: int | None
+            try:
+                if column.kind is Kind.MONEY:
+                    number = cell_rules.read_money(text, styled_parser)
+                else:
+                    number = cell_rules.read_whole(column, text, styled_parser)
+            except CellError as error:
+                number = -1 if "negative" in error.error_code else None
+            numbers.append(number)
+    return numbers
+
+
+def _amount_form(text: str) -> re.Match[str] | None:
+    if len(text) > _MAX_AMOUNT_LENGTH:
+        return None
+    return _AMOUNT.fullmatch(text)
+
+
+def _currency_symbols(cells: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the currency symbols at the ends of amounts, the most frequent first."""
+    texts = [text for column in MONEY_COLUMNS for text in cells.get(column, ())]
+    counts: Counter[str] = Counter()
+    for text in texts:
+        amount = _amount_form(text)
+        if amount is None:
+            continue
+        for end in amount.groups(default=""):
+            symbol = end.strip()
+            if _is_currency_symbol(symbol):
+                counts[symbol] += 1
+    min_count = _MIN_SYMBOL_SHARE * len(texts)
+    most_frequent = counts.most_common(_MAX_SYMBOLS)
+    return [symbol for symbol, count in most_frequent if count >= min_count]
+
+
+def _is_currency_symbol(text: str) -> bool:
+    has_currency_sign = any(unicodedata.category(char) == "Sc" for char in text)
+    return has_currency_sign or text in _SYMBOL_WORDS or is_currency(text)
+
+
+def _currency_of(symbol: str) -> str | None:
+    """Return the code of the currency that a symbol names, or None if it is unknown."""
+    if symbol in _CURRENCY_CODES:
+        return _CURRENCY_CODES[symbol]
+    return symbol if is_currency(symbol) else None
