@@ -165,13 +165,17 @@ def compare(feeds: Comparison, baseline_run_id: str) -> Changes:
         "went_out_of_stock": (quantity_before > 0) & (quantity_after == 0),
         "vendor_changed": vendor_differs,
     }
-    counts = {name: int(np.count_nonzero(group)) for name, group in groups.items()}
+    counts = {}
+    for name, group in groups.items():
+        counts[name] = int(np.count_nonzero(group))
+    kinds = np.select([is_added, is_removed], [0, 1], 2)
     changed_rows = np.flatnonzero(is_added | is_removed | is_changed)
-    kinds = np.select([is_added[changed_rows], is_removed[changed_rows]], [0, 1], 2)
     change = pa.DictionaryArray.from_arrays(
-        pa.array(kinds.astype(np.int8)), ["added", "removed", "changed"]
+        pa.array(kinds[changed_rows].astype(np.int8)),
+        ["added", "removed", "changed"],
     )
-    return Changes(baseline_run_id, counts, _table(feeds, change, changed_rows))
+    table = _table(feeds, change, changed_rows)
+    return Changes(baseline_run_id, counts, table)
 
 
 def _codes_in(new: FeedFigures, published: FeedFigures) -> WholeNumbers:

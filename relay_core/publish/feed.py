@@ -211,7 +211,10 @@ def _written_rows(merged: MergedInventory) -> pa.Table:
 
 def _delimited(delimiter: str, fields: Sequence[Field], rows: pa.Table) -> Chunks:
     """Yield the header and the rows; a field is quoted only if it must be."""
-    headers = [csv_text.quoted(pa.array([field.header]), delimiter) for field in fields]
+    headers = []
+    for field in fields:
+        header = pa.array([field.header])
+        headers.append(csv_text.quoted(header, delimiter))
     yield csv_text.lines(headers, delimiter)
 
     def lines_of(batch: pa.RecordBatch) -> memoryview:
@@ -263,7 +266,8 @@ def _escaped(texts: pa.LargeStringArray) -> pa.LargeStringArray:
     for mark in ("\\", '"', *controls):
         # Most marks are absent, and a search is cheaper than a replacement.
         if pc.any(pc.match_substring(texts, mark)).as_py():
-            texts = pc.replace_substring(texts, mark, as_json(mark)[1:-1])
+            escape = as_json(mark)[1:-1]
+            texts = pc.replace_substring(texts, mark, escape)
     return texts
 
 

@@ -1,7 +1,7 @@
 """The rows of the published feed that a new feed keeps.
 
 A SKU that nobody offers any more stays for some days at a quantity of 0. A SKU whose
-new price cannot be right keeps the published one, as `quarantine` decides.
+new price cannot be right keeps the published one, as `suspects` decides.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,9 @@ from relay_core.merge.deferred_columns import KEPT_RANK, QUARANTINED_RANK
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish import stored_rows
-from relay_core.publish.quarantine import Quarantine, Suspects, quarantine_of
+from relay_core.publish.quarantine import Quarantine, quarantine_of
 from relay_core.publish.state import OFFERED_AT, SUSPECT_SINCE, Baseline
+from relay_core.publish.suspects import Suspects
 from relay_core.validation import contracts
 from relay_core.validation.comparison import KEPT, SUSPECT_PRICE, Comparison
 
@@ -58,27 +59,28 @@ class KeptRows:
         is_kept = np.zeros(len(is_missing), np.bool_)
         is_kept[is_missing] = flags_of(stays)
         no_quantities = np.zeros(len(stored), np.int32)
-        kept = stored_rows.kept_rows(merged.config, stored, no_quantities)
+        zeroed = stored_rows.kept_rows(merged.config, stored, no_quantities)
         table = contracts.table_of(merged.feed)
-        offered, added = stored_rows.side_by_side(table, kept)
+        offered, added = stored_rows.side_by_side(table, zeroed)
         now = pa.scalar(self.requested_at, contracts.INSTANT)
         offered = offered.append_column(OFFERED_AT, pa.repeat(now, len(offered)))
         added = added.append_column(OFFERED_AT, one_chunk(stored[OFFERED_AT]))
         flags = is_kept[is_kept | ~is_missing]
-        added_indices = len(offered) + np.cumsum(flags)
-        order = np.where(flags, added_indices, np.cumsum(~flags)) - 1
+        offered_indices = np.cumsum(~flags) - 1
+        added_indices = len(offered) + np.cumsum(flags) - 1
+        order = np.where(flags, added_indices, offered_indices)
         rows = stored_rows.interleaved(offered, added, order)
         feed = contracts.frame_of(rows.append_column(KEPT, pa.array(flags)))
         warning = fault_of(
             WarningCode.MISSING_SKUS_ZEROED,
-            skus=len(kept),
+            skus=len(zeroed),
             days=output.missing_sku_days,
         )
         self.merged = replace(
             merged.with_warnings(warning),
             feed=feed,
-            deferred=merged.deferred.with_rows(KEPT_RANK, kept),
-            kept=kept,
+            deferred=merged.deferred.with_rows(KEPT_RANK, zeroed),
+            kept=zeroed,
         )
         self.joined = self.joined.with_after(feed, is_kept)
 

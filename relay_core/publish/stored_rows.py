@@ -72,10 +72,12 @@ def side_by_side(offered: pa.Table, kept: pa.Table) -> tuple[pa.Table, pa.Table]
     columns = dict(zip(kept.column_names, kept.columns, strict=True))
     columns["vendor_id"] = pa.DictionaryArray.from_arrays(kept_codes, vendor_ids)
     columns[ROW_LOCATOR] = pa.array(np.arange(len(kept)))
+    added = {}
     for field in offered.schema:
+        added[field.name] = columns.get(field.name)
         if field.name not in columns:
-            columns[field.name] = pa.nulls(len(kept), field.type)
-    return offered, pa.table({name: columns[name] for name in offered.column_names})
+            added[field.name] = pa.nulls(len(kept), field.type)
+    return offered, pa.table(added)
 
 
 def interleaved(offered: pa.Table, kept: pa.Table, order: RowIndex) -> pa.Table:
@@ -96,9 +98,11 @@ def interleaved(offered: pa.Table, kept: pa.Table, order: RowIndex) -> pa.Table:
         low = indices.min(initial=offered_count, where=~is_kept)
         high = indices.max(initial=low - 1, where=~is_kept)
         offered_part = offered.slice(low, high + 1 - low)
-        both = pa.concat_tables([offered_part, kept_part]).combine_chunks()
+        combined = pa.concat_tables([offered_part, kept_part]).combine_chunks()
+        offered_indices = indices - low
         kept_indices = indices - kept_start + len(offered_part)
-        return both.take(pa.array(np.where(is_kept, kept_indices, indices - low)))
+        combined_indices = np.where(is_kept, kept_indices, offered_indices)
+        return combined.take(pa.array(combined_indices))
 
     starts = range(0, len(order), _SLICE_ROWS)
     return pa.concat_tables(ordered_map(rows_from, starts))

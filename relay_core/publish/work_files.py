@@ -78,11 +78,13 @@ def _tables(
     """Yield each source with the SKU's rows of one part of it."""
     pending = _parts_with(files, sources, sku)
     while pending:
-        ends = accumulate(part.stop - part.start for _, part in pending)
-        count = max(1, bisect_right(list(ends), _MAX_BYTES_AT_ONCE))
+        sizes = [part.stop - part.start for _, part in pending]
+        ends = list(accumulate(sizes))
+        count = max(1, bisect_right(ends, _MAX_BYTES_AT_ONCE))
         batch = pending[:count]
         pending = pending[count:]
-        contents = files.read([(source.key, part) for source, part in batch])
+        parts = [(source.key, part) for source, part in batch]
+        contents = files.read(parts)
         for (source, _), content in zip(batch, contents, strict=True):
             yield source, sorted_file.rows_with(sku, content, source.schema, "sku")
 

@@ -1,1 +1,1 @@
-"""report.html: what a merchant reads of a run, on one page that fetches and runs nothing."""
+"""report.html: a run's page for merchants, which loads and runs nothing."""

@@ -1,4 +1,7 @@
-"""Templates of HTML pages, the report's and others: texts are escaped, cut, and show controls."""
+"""The templates of HTML pages: of the report, and of other pages that share its parts.
+
+Every text is escaped and cut, and its control characters become visible.
+"""
 
 import sys
 from contextlib import suppress
@@ -12,46 +15,53 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from jinja2.bccache import Bucket
 
-MAX_TEXT_LENGTH = 2_000  # so many characters of a text are shown
+MAX_TEXT_LENGTH = 2_000
+"""The number of characters of a text that a page shows."""
 REPORT = "relay_core.publish.report"
-_SHOWN_CONTROLS = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
+_CONTROL_PICTURES = 0x2400
+_DELETE = 0x7F
+_SYMBOLS = {code: _CONTROL_PICTURES + code for code in range(0x20)} | {_DELETE: 0x2421}
 
 
 @cache
 def pages(package: str) -> "Environment":
-    """Return the engine of a package's pages and the report's parts; it is loaded when needed.
+    """Return the template engine for the pages of a package and the report's parts.
 
-    What templates are compiled to is kept with Python's bytecode: to compile takes longer than all.
+    Compiled templates are stored beside Python's bytecode, because compiling them takes
+    longer than everything else that a page needs.
     """
+    # Jinja is loaded when the first page is made.
     import jinja2
 
-    class Compiled(jinja2.FileSystemBytecodeCache):
+    class BytecodeCache(jinja2.FileSystemBytecodeCache):
         def dump_bytecode(self, bucket: "Bucket") -> None:
-            with suppress(OSError):  # such as a folder that is read only
+            # The folder may be read-only.
+            with suppress(OSError):
                 if not sys.dont_write_bytecode:
                     super().dump_bytecode(bucket)
 
-    own = Path(__file__)
-    # Jinja's key has neither its release nor the options below.
-    version = f"{jinja2.__version__}-{own.stat().st_mtime_ns}"
-
+    this_file = Path(__file__)
+    # Jinja's key contains neither its release nor the options below.
+    version = f"{jinja2.__version__}-{this_file.stat().st_mtime_ns}"
+    folder = this_file.with_name("__pycache__")
     return jinja2.Environment(
         loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader(package), jinja2.PackageLoader(REPORT)]
+            [
+                jinja2.PackageLoader(package),
+                jinja2.PackageLoader(REPORT),
+            ]
         ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_shown,
-        bytecode_cache=Compiled(
-            str(own.with_name("__pycache__")), f"%s.{version}.jinja.pyc"
-        ),
+        finalize=_displayed,
+        bytecode_cache=BytecodeCache(str(folder), f"%s.{version}.jinja.pyc"),
     )
 
 
-def _shown(value: object) -> object:
-    """Return a text as a page can show it: cut, its control characters as symbols of them."""
+def _displayed(value: object) -> object:
+    """Return a value as a page displays it: a text is cut, its controls are symbols."""
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
-    return cut(value, MAX_TEXT_LENGTH).translate(_SHOWN_CONTROLS)
+    return cut(value, MAX_TEXT_LENGTH).translate(_SYMBOLS)

@@ -1,21 +1,18 @@
-"""The report's words: numbers, shares and ages as people write them, verdicts as sentences.
+"""The report's words: numbers, shares and ages for people, and verdicts as sentences.
 
-Parts of pages that show a run are made of them, and of plain values: a process needs no engine.
+Pages that show a run use them, too. They are made from plain values, so that a process
+without the engine can load this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
-from itertools import islice
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import RowFault, RunStatus, Stage, VendorStatus
-from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.records import GuardResult
 from relay_core.domain.run_faults import listed
 
@@ -25,14 +22,15 @@ if TYPE_CHECKING:
 
 Tone = Literal["good", "warn", "bad", "idle"]
 
-_DOING = {
+_ACTIVITIES = {
     Stage.FETCH_INPUTS: "while looking for the vendors' feeds",
     Stage.NORMALIZE: "while reading the vendors' feeds",
     Stage.MERGE_PRICE: "while merging and pricing",
     Stage.WRITE_OUTPUTS: "while writing the feed",
 }
-_KEPT = "the shop keeps the feed that it has"
-_GUARDS = {
+_SHOP_KEEPS_FEED = "the shop keeps the feed that it has"
+# The name of each guard and the things that it counts
+_GUARD_WORDS = {
     "skus_removed": ("SKUs removed", "SKUs of the published feed that are gone"),
     "out_of_stock": ("Out of stock", "SKUs that were in stock and have none now"),
     "price_drop": (
@@ -58,7 +56,7 @@ _GUARDS = {
     "vendor_rows": ("Vendor rows", "rows that the vendor had, and has not sent"),
 }
 
-_FAULTS: dict[str, str] = {
+_FAULT_WORDS: dict[str, str] = {
     RowFault.DUPLICATE_SKU: "on more than one row",
     RowFault.INVALID_RECORD: "not a record",
     RowFault.COLUMN_COUNT: "more or fewer fields than the header",
@@ -74,8 +72,7 @@ _FAULTS: dict[str, str] = {
     RowFault.INVALID_TIMESTAMP: "not a date and time",
 }
 
-
-FATES: dict[str, tuple[str, Tone]] = {
+FATE_WORDS: dict[str, tuple[str, Tone]] = {
     "won": ("in the feed", "good"),
     "outbid": ("another vendor's offer is better", "idle"),
     "same_sku": ("beside a better row of the same SKU", "warn"),
@@ -85,19 +82,23 @@ FATES: dict[str, tuple[str, Tone]] = {
     "refused": ("refused", "bad"),
     "skipped": ("skipped, as the config says", "idle"),
 }
-"""Where rows went, in the order of their bar; the tone of each."""
-USES: dict[str, tuple[Tone, str]] = {
+"""What became of rows, and the tone of each outcome, in the order of the bar."""
+USE_WORDS: dict[str, tuple[Tone, str]] = {
     VendorStatus.FOUND: ("good", "its upload"),
     VendorStatus.LAST_GOOD: ("warn", "its last good feed"),
     VendorStatus.LEFT_OUT: ("warn", "left out"),
     VendorStatus.MISSING: ("idle", "nothing to use"),
 }
-"""What was used of a vendor, and the tone of it."""
-_MANY_ROWS, _MANY_SHARE, _MAX_NAMED = 100, 100, 10
+"""The tone of each use of a vendor, and the use in words."""
+# A column is probably no SKU if more rows than this lost to a better row of the same
+# SKU, or more than one row in this many.
+_MANY_ROWS = 100
+_MANY_SHARE = 100
+_MAX_NAMED_VENDORS = 10
 
 
 class Verdict(NamedTuple):
-    """The end of the run, in a word and in a sentence, and the next actions."""
+    """The end of the run in a word and in a sentence, and the next actions."""
 
     tone: Tone
     word: str
@@ -106,15 +107,7 @@ class Verdict(NamedTuple):
     next_actions: tuple[str, ...]
 
 
-def sentence(clause: str) -> str:
-    """Return a clause as a sentence of its own."""
-    return f"{clause[:1].upper()}{clause[1:]}." if clause else ""
-
-
-def fault_title(error_code: str, column: str | None) -> str:
-    """Return the fault of rejected cells of a column, or of whole records."""
-    fault = _FAULTS.get(error_code, error_code)
-    return f"{column}: {fault}" if column else fault.capitalize()
+# --- numbers, shares and times ------------------------------------------------------------
 
 
 def number(count: int) -> str:
@@ -124,48 +117,51 @@ def number(count: int) -> str:
 
 def counted(count: int, noun: str) -> str:
     """Return a count of things: ``1 row``, ``2 rows``."""
-    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+    plural = "" if count == 1 else "s"
+    return f"{number(count)} {noun}{plural}"
 
 
 def percent(share: str) -> str:
-    """Return a share, written as a decimal, in percent: ``50 %``, ``0.25 %``."""
-    return f"{(Decimal(share) * 100).normalize():,f} %"
+    """Return a share, written as a decimal, as a percentage: ``50 %``, ``0.25 %``."""
+    percentage = (Decimal(share) * 100).normalize()
+    return f"{percentage:,f} %"
 
 
 def signed_percent(share: str) -> str:
-    """Return by how much something has moved, in percent with a place: ``+12.5 %``."""
-    rounded = (Decimal(share) * 100).quantize(Decimal("0.1"), ROUND_HALF_UP)
-    return f"{rounded:+,f} %".replace("-", "\N{MINUS SIGN}")
+    """Return a signed share as a percentage with one place: ``+12.5 %``."""
+    percentage = (Decimal(share) * 100).quantize(Decimal("0.1"), ROUND_HALF_UP)
+    return f"{percentage:+,f} %".replace("-", "\N{MINUS SIGN}")
 
 
-def part(count: int, of: int) -> str:
-    """Return a part of a whole in percent with a place, half up; only 0 is written as 0."""
-    if not of:
+def part(count: int, total: int) -> str:
+    """Return a part of a total as a percentage with one place, rounded half up.
+
+    Only a count of 0 is written as 0.
+    """
+    if not total:
         return "0 %"
-    tenths = (2 * 1000 * count + of) // (2 * of)
+    tenths = (2 * 1000 * count + total) // (2 * total)
     if count and not tenths:
         return "< 0.1 %"
-    return f"{tenths // 10}.{tenths % 10} %" if tenths % 10 else f"{tenths // 10} %"
+    whole, tenth = divmod(tenths, 10)
+    return f"{whole}.{tenth} %" if tenth else f"{whole} %"
 
 
-def amount(written: str) -> str:
-    """Return an amount or a quantity with its thousands: ``9,491.99``."""
-    return f"{Decimal(written):,}"
-
-
-def merged_many(rows: RowCounts) -> bool:
-    """Return whether so many rows share an SKU with a better one that it is probably no SKU."""
-    lost = rows.same_sku or 0
-    return lost > _MANY_ROWS or lost * _MANY_SHARE > rows.read
+def amount(text: str) -> str:
+    """Return an amount or a quantity with marks between thousands: ``9,491.99``."""
+    return f"{Decimal(text):,}"
 
 
 def length(count: int, longest: int) -> str:
-    """Return a bar's length in percent of the longest, with a place."""
-    return f"{float(Fraction(100 * count, longest)):.1f}" if longest else "0.0"
+    """Return a bar's length as a percentage of the longest, with one place."""
+    if not longest:
+        return "0.0"
+    percentage = Fraction(100 * count, longest)
+    return f"{float(percentage):.1f}"
 
 
 def age(since: timedelta) -> str:
-    """Return how old something is, in whole hours or days."""
+    """Return an age in whole hours or days."""
     hours = max(0, since // timedelta(hours=1))
     if not hours:
         return "under an hour"
@@ -177,271 +173,187 @@ def moment(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def changed(counts: Mapping[str, int]) -> str:
-    """Say in a sentence how much of the published feed is as it was."""
-    of = sum(counts[name] for name in ("unchanged", "changed", "removed"))
-    stayed, moved, left, joined = (
-        number(counts[name]) for name in ("unchanged", "changed", "removed", "added")
-    )
-    return (
-        f"Of the {counted(of, 'SKU')} of the published feed {stayed} stayed as they were, {moved} "
-        f"changed and {left} left it; {joined} joined it."
-    )
+# --- faults, guards and changes -----------------------------------------------------------
+
+
+def sentence(clause: str) -> str:
+    """Return a clause as a sentence; an empty clause stays empty."""
+    return f"{clause[:1].upper()}{clause[1:]}." if clause else ""
+
+
+def fault_title(error_code: str, column: str | None) -> str:
+    """Return the fault of rejected cells of a column, or of whole records."""
+    fault = _FAULT_WORDS.get(error_code, error_code)
+    return f"{column}: {fault}" if column else fault.capitalize()
 
 
 def guard_words(result: GuardResult) -> tuple[str, str]:
-    """Return a guard's name, with the vendor that it is about, and the things that it counts."""
-    side = "" if result.side is None else f" {result.side}"
-    name, meaning = _GUARDS.get(
-        f"{result.guard}{side}", (result.guard, "")
-    )  # of a later release
+    """Return a guard's name, with its vendor if it has one, and the things that it counts."""
+    key = result.guard if result.side is None else f"{result.guard} {result.side}"
+    # A later release may have guards that this one does not know.
+    name, meaning = _GUARD_WORDS.get(key, (result.guard, ""))
+    if result.vendor_id is not None:
+        name = f"{name} of {result.vendor_id}"
+    return name, meaning
+
+
+def changed(counts: Mapping[str, int]) -> str:
+    """Return a sentence on how much of the published feed is as it was."""
+    total = counts["unchanged"] + counts["changed"] + counts["removed"]
     return (
-        name if result.vendor_id is None else f"{name} of {result.vendor_id}",
-        meaning,
+        f"Of the {counted(total, 'SKU')} of the published feed "
+        f"{number(counts['unchanged'])} stayed as they were, "
+        f"{number(counts['changed'])} changed and {number(counts['removed'])} left it; "
+        f"{number(counts['added'])} joined it."
     )
+
+
+def merged_many(rows: RowCounts) -> bool:
+    """Return True if so many rows share an SKU that the column is probably no SKU."""
+    lost_rows = rows.same_sku or 0
+    return lost_rows > _MANY_ROWS or lost_rows * _MANY_SHARE > rows.read
+
+
+# --- verdicts -----------------------------------------------------------------------------
 
 
 def verdict(
     status: RunStatus,
     findings: RunFindings,
-    failed: Sequence[str],
+    failed_vendors: Sequence[str],
     next_action: str,
     run_id: str = "RUN_ID",
 ) -> Verdict:
-    """Return the end of a run, and the next actions; ``failed`` are vendors with unused feeds."""
+    """Return the end of a run and the next actions.
+
+    ``failed_vendors`` are the vendors whose feeds were not used; ``next_action`` is the
+    fix of a failed run.
+    """
     if status is RunStatus.FAILED:
-        stage = findings.failure.stage if findings.failure else Stage.QUEUE
-        when = _DOING.get(stage, "before it had begun")
-        sentence = f"The run failed {when}. Nothing is published: {_KEPT}."
-        return Verdict(
-            "bad", "Failed", "No new feed was made", sentence, (next_action,)
-        )
+        return _failed(findings, next_action)
     if status is RunStatus.CANCELLED:
-        sentence = f"It was ended on request. Nothing is published: {_KEPT}."
-        again = "Start another run when the feed is to be made anew."
-        return Verdict("idle", "Cancelled", "The run was cancelled", sentence, (again,))
+        return Verdict(
+            tone="idle",
+            word="Cancelled",
+            headline="The run was cancelled",
+            sentence="It was ended on request. Nothing is published: "
+            f"{_SHOP_KEEPS_FEED}.",
+            next_actions=("Start another run when the feed is to be made anew.",),
+        )
     if status is RunStatus.SUCCEEDED:
-        return _succeeded(findings, failed)
+        return _succeeded(findings, failed_vendors)
+    return _held(findings, run_id)
+
+
+def _failed(findings: RunFindings, next_action: str) -> Verdict:
+    stage = findings.failure.stage if findings.failure else Stage.QUEUE
+    activity = _ACTIVITIES.get(stage, "before it had begun")
+    return Verdict(
+        tone="bad",
+        word="Failed",
+        headline="No new feed was made",
+        sentence=f"The run failed {activity}. Nothing is published: "
+        f"{_SHOP_KEEPS_FEED}.",
+        next_actions=(next_action,),
+    )
+
+
+def _held(findings: RunFindings, run_id: str) -> Verdict:
     names = [guard_words(result)[0] for result in findings.tripped]
     guards = counted(len(findings.guards or ()), "guard")
+    skus = counted(findings.record_count, "SKU")
     return Verdict(
-        "warn",
-        "Held",
-        "The new feed is held back",
-        f"{len(names)} of {guards} found more changed since the published feed than the config "
-        f"allows: {_some(names)}. The new feed, with {counted(findings.record_count, 'SKU')}, "
-        f"waits, and {_KEPT}.",
-        (
+        tone="warn",
+        word="Held",
+        headline="The new feed is held back",
+        sentence=f"{len(names)} of {guards} found more changed since the published feed "
+        f"than the config allows: {_listed(names)}. The new feed, with {skus}, waits, "
+        f"and {_SHOP_KEEPS_FEED}.",
+        next_actions=(
             "Look below at what has changed.",
-            f"If it is meant, release the feed: relay release {run_id} shows it again, and asks.",
-            "If it is not, have the vendor's feed or the config put right and start another run; "
-            "its feed takes the place of this one.",
+            f"If it is meant, release the feed: relay release {run_id} shows it again, "
+            "and asks.",
+            "If it is not, have the vendor's feed or the config put right and start "
+            "another run; its feed takes the place of this one.",
         ),
     )
 
 
-def _succeeded(findings: RunFindings, failed: Sequence[str]) -> Verdict:
-    skus, invalid = (
-        counted(findings.record_count, "SKU"),
-        findings.counts()["invalid_rows"],
-    )
-    headline, sentence = (
-        f"The new feed has {skus}",
-        "It takes the place of the one before.",
-    )
+def _succeeded(findings: RunFindings, failed_vendors: Sequence[str]) -> Verdict:
+    skus = counted(findings.record_count, "SKU")
+    headline = f"The new feed has {skus}"
+    sentence = "It takes the place of the one before."
     if findings.changes is None:
         sentence = "There is no feed to compare it with."
     if not findings.of_all_vendors:
         headline = f"A feed of some vendors has {skus}"
-        sentence = f"It is there to be looked at, and is not published: {_KEPT}."
-    merged = {name: rows for name, rows in findings.rows.items() if merged_many(rows)}
-    is_odd = bool(failed or findings.tripped or merged or findings.quarantined)
-    todo = [
-        f"See which column of {name} tells its products apart: {number(rows.same_sku or 0)} of "
-        f"{counted(rows.read, 'row')} share an SKU with a better row, and are not in the feed."
-        for name, rows in merged.items()
-    ][:_MAX_NAMED]
-    if failed:
-        todo.append(f"Ask for a feed that can be used from {_some(failed)}.")
+        sentence = (
+            f"It is there to be looked at, and is not published: {_SHOP_KEEPS_FEED}."
+        )
+    doubtful_rows = {
+        vendor_id: rows
+        for vendor_id, rows in findings.rows.items()
+        if merged_many(rows)
+    }
+    is_doubtful = bool(
+        failed_vendors or findings.tripped or doubtful_rows or findings.quarantined
+    )
+    return Verdict(
+        tone="warn" if is_doubtful else "good",
+        word="Succeeded, with warnings" if is_doubtful else "Succeeded",
+        headline=headline,
+        sentence=sentence,
+        next_actions=(
+            *_sku_actions(doubtful_rows),
+            *_actions(findings, failed_vendors),
+        ),
+    )
+
+
+def _sku_actions(doubtful_rows: Mapping[str, RowCounts]) -> list[str]:
+    """Return an action for each of the first vendors whose rows share too many SKUs."""
+    actions = []
+    for vendor_id, rows in doubtful_rows.items():
+        lost_rows = number(rows.same_sku or 0)
+        actions.append(
+            f"See which column of {vendor_id} tells its products apart: {lost_rows} of "
+            f"{counted(rows.read, 'row')} share an SKU with a better row, and are not in "
+            "the feed."
+        )
+    return actions[:_MAX_NAMED_VENDORS]
+
+
+def _actions(findings: RunFindings, failed_vendors: Sequence[str]) -> list[str]:
+    """Return the next actions of a run that succeeded, the most important first."""
+    quarantined = findings.quarantined
+    rejected_rows = findings.counts()["invalid_rows"]
+    unpriced_skus = findings.unpriced_skus
+    actions = []
+    if failed_vendors:
+        actions.append(
+            f"Ask for a feed that can be used from {_listed(failed_vendors)}."
+        )
     if findings.tripped:
-        todo.append("See whether the changes are meant: guards tripped.")
-    if count := findings.quarantined:
-        kept = (
-            "keeps its published price" if count == 1 else "keep their published prices"
+        actions.append("See whether the changes are meant: guards tripped.")
+    if quarantined:
+        effect = "keep their published prices"
+        if quarantined == 1:
+            effect = "keeps its published price"
+        actions.append(
+            "Look below at the new prices that are kept back: "
+            f"{counted(quarantined, 'SKU')} {effect}."
         )
-        todo.append(
-            f"Look below at the new prices that are kept back: {counted(count, 'SKU')} {kept}."
+    if rejected_rows:
+        actions.append(
+            f"Have {counted(rejected_rows, 'refused row')} put right: what they offer "
+            "is absent."
         )
-    if invalid:
-        todo.append(
-            f"Have {counted(invalid, 'refused row')} put right: what they offer is absent."
+    if unpriced_skus:
+        actions.append(
+            f"Ask for a cost of {counted(unpriced_skus, 'SKU')} that cannot be priced."
         )
-    if count := findings.unpriced_skus:
-        todo.append(f"Ask for a cost of {counted(count, 'SKU')} that cannot be priced.")
-    word = "Succeeded, with warnings" if is_odd else "Succeeded"
-    return Verdict("warn" if is_odd else "good", word, headline, sentence, tuple(todo))
+    return actions
 
 
-def _some(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return listed(names, ", ", len(names))
-
-
-# --- parts of pages that show a run ---------------------------------------------------------------
-
-
-Row = TypeVar("Row")
-_CHANGES: tuple[tuple[str, str, Tone], ...] = (
-    ("added", "New in the feed", "good"),
-    ("removed", "Gone from the feed", "bad"),
-    ("came_in_stock", "Came into stock", "good"),
-    ("went_out_of_stock", "Went out of stock", "bad"),
-    ("price_up", "Price went up", "idle"),
-    ("price_down", "Price went down", "idle"),
-    ("vendor_changed", "From another vendor", "idle"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Listed(Generic[Row]):
-    """The first rows of a list, and how many more there are."""
-
-    rows: tuple[Row, ...] = ()
-    more: int = 0
-
-    @classmethod
-    def of(cls, rows: Iterable[Row], limit: int, count: int) -> Listed[Row]:
-        """Return the first of ``count`` rows, at most ``limit``."""
-        first = tuple(islice(rows, limit))
-        return cls(first, count - len(first))
-
-    def __bool__(self) -> bool:
-        """Return whether there is any."""
-        return bool(self.rows)
-
-
-class Figure(NamedTuple):
-    """A number that people ask for."""
-
-    label: str
-    value: str
-    note: str = ""
-
-
-class Bar(NamedTuple):
-    """A bar of a chart; its length is in percent of the longest."""
-
-    label: str
-    value: str
-    length: str
-    tone: str = ""
-
-
-class Chart(NamedTuple):
-    """Bars on one scale, and their summary in a sentence."""
-
-    title: str
-    summary: str
-    bars: tuple[Bar, ...]
-
-    @classmethod
-    def of(
-        cls, title: str, rows: Sequence[tuple[str, str, int, str]], summary: str
-    ) -> Chart:
-        """Return a bar for each row: its label, its value in words and as a count, its tone."""
-        most = max(count for _, _, count, _ in rows)
-        bars = (
-            Bar(label, value, length(count, most), tone)
-            for label, value, count, tone in rows
-        )
-        return cls(title, summary, tuple(bars))
-
-
-class Fate(NamedTuple):
-    """What became of some of a vendor's rows: a part of its bar, in percent of it."""
-
-    words: str
-    tone: Tone
-    rows: str
-    part: str
-    start: str
-    length: str
-
-
-class VendorRows(NamedTuple):
-    """Where a vendor's rows went."""
-
-    vendor_id: str
-    read: str
-    summary: str
-    fates: tuple[Fate, ...]
-
-    @classmethod
-    def of(cls, vendor_id: str, counts: Mapping[str, int | None]) -> VendorRows:
-        """Return a vendor's bar; of rows that were not merged it is known which are refused."""
-        read = counts["read"] or 0
-        known = [(*FATES[name], counts[name] or 0) for name in FATES]
-        if counts["won"] is None:
-            rest = read - sum(count for _, _, count in known)
-            known += [("not merged: the run failed", "idle", rest)]
-        fates, start = [], 0
-        for words, tone, count in known:
-            if count:
-                place = length(start, read), length(count, read)
-                fates.append(
-                    Fate(words, tone, number(count), part(count, read), *place)
-                )
-                start += count
-        summary = "; ".join(f"{each.rows} {each.words}" for each in fates)
-        return cls(vendor_id, counted(read, "row"), summary, tuple(fates))
-
-
-def changes_chart(counts: Mapping[str, int]) -> Chart:
-    """Return the bars of what a feed changes against the published one, as the summary counts."""
-    rows = [
-        (label, number(counts[name]), counts[name], tone)
-        for name, label, tone in _CHANGES
-    ]
-    return Chart.of("SKUs by what has changed", rows, changed(counts))
-
-
-class Move(NamedTuple):
-    """A SKU's figure, before and now; a price move also has its share."""
-
-    sku: str
-    before: str
-    after: str
-    change: str = ""
-    title: str = ""
-
-
-class Guard(NamedTuple):
-    """The result of a guard; one that trips has examples."""
-
-    name: str
-    meaning: str
-    tripped: bool
-    share: str
-    limit: str
-    counted: str
-    examples: tuple[Move, ...] = ()
-
-    @classmethod
-    def of(cls, result: GuardResult, titles: Mapping[str, str]) -> Guard:
-        """Return a guard's row."""
-        examples = (
-            Move(
-                cut(each["sku"], MAX_QUOTED),
-                amount(str(each["before"])),
-                "gone" if each["after"] is None else amount(str(each["after"])),
-                title=cut(titles.get(each["sku"], ""), MAX_QUOTED),
-            )
-            for each in result.examples
-        )
-        return cls(
-            *guard_words(result),
-            result.tripped,
-            part(result.count, result.of),
-            percent(result.limit),
-            f"{number(result.count)} of {number(result.of)}",
-            tuple(examples) if result.tripped else (),
-        )

@@ -12,13 +12,8 @@ from starlette.responses import RedirectResponse
 
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import GuardResult
-from relay_core.publish.report.wording import (
-    Guard,
-    Listed,
-    Tone,
-    VendorRows,
-    changes_chart,
-)
+from relay_core.publish.report.parts import Excerpt, Guard, VendorRows, changes_chart
+from relay_core.publish.report.wording import Tone
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.routes.feeds import release_run
 from relay_dagster.api.routes.runs import (
@@ -119,8 +114,8 @@ def _parts(run: Run, summary: Mapping[str, Any]) -> dict[str, Any]:
         {"chart": changes_chart(counts), "rises": (), "falls": ()} if counts else None
     )
     return {
-        "rows": Listed.of(read, _MAX_ROWS, len(read)),
-        "guards": Listed.of(guards, _MAX_ROWS, len(guards)),
+        "rows": Excerpt.of(read, _MAX_ROWS, len(read)),
+        "guards": Excerpt.of(guards, _MAX_ROWS, len(guards)),
         "changes": chart,
     }
 

@@ -141,7 +141,7 @@ def vendor_use(status: str, rows: int | None) -> tuple[Tone, str]:
     """Return what a run has used of a vendor, with its tone; without rows its list was not read."""
     if status == VendorStatus.FOUND and rows is None:
         return "bad", "could not be read"
-    return wording.USES.get(status, ("idle", status.replace("_", " ")))
+    return wording.USE_WORDS.get(status, ("idle", status.replace("_", " ")))
 
 
 def fault(error_code: str, column: str | None) -> str:

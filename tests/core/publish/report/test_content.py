@@ -12,14 +12,9 @@ import pyarrow.parquet as pq
 
 from relay_core.domain.codes import RunStatus, VendorStatus
 from relay_core.domain.records import CauseSample
-from relay_core.publish.report.content import (
-    Report,
-    Suspect,
-    VendorRow,
-    report_html,
-    report_of,
-)
-from relay_core.publish.report.wording import Listed, Move
+from relay_core.publish.report.content import Report, report_html, report_of
+from relay_core.publish.report.parts import Excerpt, Move
+from relay_core.publish.report.table_rows import SuspectRow, VendorRow
 from relay_core.publish.state import read_state
 from relay_core.validation.vendor_failures import VendorState
 from support.builders import (
@@ -63,7 +58,7 @@ def test_the_numbers_are_those_of_the_summary() -> None:
         ("1", "25 %"),
         ("1", ""),
     ]
-    assert report.unpriced == Listed(("C",), 0)
+    assert report.unpriced == Excerpt(("C",), 0)
 
 
 def test_a_failed_run_has_no_number_of_skus() -> None:
@@ -142,7 +137,7 @@ def test_each_vendor_has_its_rows_its_share_and_its_age() -> None:
     assert north == VendorRow(
         "north", "good", "its upload", "3", "0 (0 %)", "2 (66.7 %)", "26 hours", ""
     )
-    assert (south.rows, south.refused, south.won, south.age) == (
+    assert (south.rows, south.rejected, south.won, south.age) == (
         "2",
         "1 (50 %)",
         "1 (33.3 %)",
@@ -247,7 +242,7 @@ def test_the_tenants_own_rules_are_shown_with_what_each_did() -> None:
         stock={"pct": 50, "cap": 4},
     )
     assert [
-        (each.path, each.rule, each.vendor_id, each.did)
+        (each.path, each.rule, each.vendor_id, each.effect)
         for each in shown(run).rules.rows
     ] == [
         ("vendors.0.duplicate_skus", "sum", "north", "1 row set aside"),
@@ -371,7 +366,7 @@ def test_prices_that_are_kept_back_are_shown_with_both_and_who_offers_them() -> 
     run = run_in_memory(config, {"v1": low}, baseline=baseline)
     report = report_of(run_context(), run.findings, RunStatus.SUCCEEDED)
     assert (len(report.quarantine.rows), report.quarantine.more) == (10, 2)
-    assert report.quarantine.rows[1] == Suspect(
+    assert report.quarantine.rows[1] == SuspectRow(
         "S01", "Lamp 1", "11.00", "1.00", "v1, row 3"
     )
     assert report.verdict.tone == "warn"

@@ -1,0 +1,151 @@
+"""The explanation of a SKU as JSON values: the winner, its price, and all offers."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from relay_core.columnar import csv_text
+from relay_core.columnar.text import integers_of
+from relay_core.config import TenantConfig
+from relay_core.domain.cell_rules import cut
+from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
+from relay_core.publish.feed import fields_of, row_texts
+from relay_core.publish.offer_ranking import LANDED_COST, ExplainedOffers
+from relay_core.publish.state import SUSPECT_SINCE
+from relay_core.validation.comparison import SUSPECT_PRICE
+
+# The largest explanation as JSON. Longer ones are cut; their counts stay.
+_MAX_BYTES = (1 << 20) - 1024
+_MAX_CELL_LENGTH = 1000
+
+
+def outcome_of(
+    config: TenantConfig,
+    explained: ExplainedOffers | None,
+    kept: Sequence[pa.Table],
+    quarantined: Sequence[pa.Table],
+) -> dict[str, Any]:
+    """Return the winner, its row of the feed and its price, or the reason for none."""
+    outcome: dict[str, Any] = {
+        "winner": None,
+        "feed_row": None,
+        "reason": None,
+        "override": None,
+        "quarantine": None,
+        "price_steps": None,
+    }
+    feed_rows = [*kept, *quarantined]
+    if explained is None:
+        outcome["reason"] = "refused"
+    elif not explained.competing_count:
+        outcome["reason"] = "left_out"
+    else:
+        outcome["winner"] = _winner(config, explained.offers)
+        if explained.price_steps:
+            outcome["price_steps"] = [step._asdict() for step in explained.price_steps]
+        if not len(explained.feed_row):
+            outcome["reason"] = "unpriced"
+        feed_rows.append(explained.feed_row)
+    if kept:
+        outcome["reason"] = "kept_at_0"
+    if quarantined:
+        outcome["reason"] = "quarantined"
+        outcome["quarantine"] = _quarantine(config, quarantined[0])
+    fields = fields_of(config)
+    for rows in feed_rows:
+        texts = row_texts(fields, rows)
+        if texts:
+            outcome["feed_row"] = texts[0]
+            break
+    return outcome
+
+
+def _winner(config: TenantConfig, offers: pa.Table) -> dict[str, Any]:
+    rank = offers[VENDOR_RANK][0].as_py()
+    return {
+        "vendor_id": config.vendors[rank].vendor_id,
+        "row_number": offers["row_number"][0].as_py(),
+    }
+
+
+def _quarantine(config: TenantConfig, row: pa.Table) -> dict[str, Any]:
+    options = config.guards.quarantine
+    published, _ = integers_of(row["price"])
+    computed, _ = integers_of(row[SUSPECT_PRICE])
+    since, _ = integers_of(row[SUSPECT_SINCE])
+    return {
+        "action": None if options is None else options.action,
+        "price_published": csv_text.cents_text(published)[0].as_py(),
+        "price_computed": csv_text.cents_text(computed)[0].as_py(),
+        "suspect_since": csv_text.instant_text(since)[0].as_py(),
+    }
+
+
+def offers_of(
+    config: TenantConfig, explained: ExplainedOffers | None
+) -> list[dict[str, Any]]:
+    """Return the offers by rank, each as JSON values."""
+    if explained is None:
+        return []
+    offers = explained.offers
+    vendor_ids = [vendor.vendor_id for vendor in config.vendors]
+    # Only competing offers have a quantity after the rules of stock.
+    stock_quantities: list[int | None] = offers["quantity_available"].to_pylist()
+    excluded_count = len(offers) - explained.competing_count
+    stock_quantities[explained.competing_count :] = [None] * excluded_count
+    updated_at, _ = integers_of(offers["updated_at"])
+    columns = {
+        "vendor_id": [vendor_ids[rank] for rank in offers[VENDOR_RANK].to_pylist()],
+        "vendor_sku": offers["vendor_sku"].to_pylist(),
+        "row_number": offers["row_number"].to_pylist(),
+        "quantity_available": offers[FED_QUANTITY].to_pylist(),
+        "stock_quantity": stock_quantities,
+        "cost": _money(offers["cost"]),
+        "price": _money(offers["price"]),
+        "landed_cost": _money(offers[LANDED_COST]),
+        "lead_time_days": offers["lead_time_days"].to_pylist(),
+        "updated_at": csv_text.instant_text(updated_at).to_pylist(),
+        "rule": explained.rules,
+        "lost_on": explained.lost_on,
+    }
+    return [
+        dict(zip(columns, cells, strict=True))
+        for cells in zip(*columns.values(), strict=True)
+    ]
+
+
+def _money(amounts: pa.ChunkedArray) -> list[str | None]:
+    """Return amounts as text, one an amount; None for a null."""
+    numbers, is_null = integers_of(amounts)
+    texts: list[str | None] = csv_text.money_text(numbers).to_pylist()
+    return [
+        None if null else text
+        for text, null in zip(texts, is_null.tolist(), strict=True)
+    ]
+
+
+def fitting(explanation: dict[str, Any]) -> dict[str, Any]:
+    """Return an explanation within `_MAX_BYTES`: long cells are cut, then last offers."""
+    if _size(explanation) <= _MAX_BYTES:
+        return explanation
+    for offer in explanation["offers"]:
+        offer["vendor_sku"] = _cut(offer["vendor_sku"])
+    if explanation["feed_row"] is not None:
+        explanation["feed_row"] = {
+            name: _cut(cell) for name, cell in explanation["feed_row"].items()
+        }
+    while explanation["offers"] and _size(explanation) > _MAX_BYTES:
+        offers = explanation["offers"]
+        explanation["offers"] = offers[: len(offers) // 2]
+    return explanation
+
+
+def _cut(cell: str | None) -> str | None:
+    return cut(cell, _MAX_CELL_LENGTH) if cell else cell
+
+
+def _size(explanation: Mapping[str, Any]) -> int:
+    text = json.dumps(explanation, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode())

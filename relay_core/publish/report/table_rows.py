@@ -1,0 +1,228 @@
+"""The rows of the report's tables and lists, made from a run's findings.
+
+Rows are plain values, so that the template, which escapes every text, decides nothing.
+Texts of others are cut here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import NamedTuple
+
+from relay_core.domain import records
+from relay_core.domain.cell_rules import cut
+from relay_core.domain.codes import VendorStatus
+from relay_core.domain.limits import MAX_QUOTED
+from relay_core.publish.changes import Changes, PriceMove
+from relay_core.publish.findings import AppliedRule, RunFindings
+from relay_core.publish.report import parts, wording
+
+MAX_EXAMPLES = 10
+"""The number of examples in a list."""
+MAX_CAUSES = 5
+"""The number of causes in a group."""
+_MAX_NOTE_LENGTH = 500
+_MAX_PATCH_LENGTH = 1_000
+
+
+class ChangesRow(NamedTuple):
+    """The changes of the feed against the published one."""
+
+    chart: parts.Chart
+    rises: tuple[parts.Move, ...]
+    falls: tuple[parts.Move, ...]
+
+    @classmethod
+    def of(cls, changes: Changes, titles: Mapping[str, str]) -> ChangesRow:
+        """Return the bars of all counts and the greatest moves of prices."""
+        rises, falls = changes.greatest_moves(MAX_EXAMPLES)
+        return cls(
+            chart=parts.changes_chart(changes.counts),
+            rises=tuple(_price_move(move, titles) for move in rises),
+            falls=tuple(_price_move(move, titles) for move in falls),
+        )
+
+
+def _price_move(move: PriceMove, titles: Mapping[str, str]) -> parts.Move:
+    return parts.Move(
+        sku=cut(move.sku, MAX_QUOTED),
+        before=wording.amount(move.before),
+        after=wording.amount(move.after),
+        change=wording.signed_percent(move.share),
+        title=cut(titles.get(move.sku, ""), MAX_QUOTED),
+    )
+
+
+class SuspectRow(NamedTuple):
+    """A SKU that keeps its published price, and the offer that has the new one."""
+
+    sku: str
+    title: str
+    published: str
+    computed: str
+    offer: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, str], titles: Mapping[str, str]) -> SuspectRow:
+        """Return the row for a row of quarantine.csv."""
+        sku = row["sku"]
+        return cls(
+            sku=cut(sku, MAX_QUOTED),
+            title=cut(titles.get(sku, ""), MAX_QUOTED),
+            published=wording.amount(row["price_published"]),
+            computed=wording.amount(row["price_computed"]),
+            offer=f"{row['vendor_id']}, row {row['row_number']}",
+        )
+
+
+class RuleRow(NamedTuple):
+    """A rule of the tenant's config and its effect."""
+
+    path: str
+    rule: str
+    vendor_id: str
+    effect: str
+
+    @classmethod
+    def of(cls, applied: AppliedRule) -> RuleRow:
+        """Return the row of a rule."""
+        count = wording.counted(applied.count, applied.noun)
+        return cls(
+            path=applied.path,
+            rule=cut(applied.rule, MAX_QUOTED),
+            vendor_id=applied.vendor_id or "",
+            effect=f"{count} {applied.verb}",
+        )
+
+
+class VendorRow(NamedTuple):
+    """A vendor's rows, and the part of them that is used."""
+
+    vendor_id: str
+    tone: wording.Tone
+    use: str
+    rows: str
+    rejected: str
+    won: str
+    age: str
+    note: str
+
+    @classmethod
+    def of(
+        cls,
+        findings: RunFindings,
+        result: records.VendorResult,
+        notes: Sequence[str],
+    ) -> VendorRow:
+        """Return the row of a vendor; ``notes`` say why its upload is not used."""
+        vendor_id = result.vendor_id
+        tone, use = wording.USE_WORDS[result.status]
+        if any(fault.vendor_id == vendor_id for fault in findings.faults):
+            tone = "bad"
+        elif notes and tone == "good":
+            tone = "warn"
+        for upload in findings.uploads:
+            is_unusable = upload.status is VendorStatus.FAILED
+            if is_unusable and upload.vendor_id == vendor_id:
+                use = "cannot be read"
+        rows = ""
+        rejected = ""
+        if result.rows is not None:
+            rejected_rows = result.invalid_rows or 0
+            share = wording.part(rejected_rows, result.rows)
+            rows = wording.number(result.rows)
+            rejected = f"{wording.number(rejected_rows)} ({share})"
+        age = ""
+        if result.age_hours is not None:
+            age = wording.age(timedelta(hours=result.age_hours))
+        return cls(
+            vendor_id=vendor_id,
+            tone=tone,
+            use=use,
+            rows=rows,
+            rejected=rejected,
+            won=skus_won(result.skus_won or 0, findings.record_count),
+            age=age,
+            note=cut(" ".join(notes), _MAX_NOTE_LENGTH),
+        )
+
+
+def skus_won(count: int, total: int) -> str:
+    """Return a vendor's part of the feed's SKUs in words; empty without a feed."""
+    if not total:
+        return ""
+    return f"{wording.number(count)} ({wording.part(count, total)})"
+
+
+class CauseRow(NamedTuple):
+    """Rejected cells of a vendor that are alike, their fix, and a patch of the config."""
+
+    counted: str
+    vendor_id: str
+    samples: tuple[records.CauseSample, ...]
+    what_to_do: str
+    patch: str
+
+    @classmethod
+    def of(cls, cause: records.Cause) -> CauseRow:
+        """Return the row of a cause; a patch is shown whole or not at all."""
+        patch = ""
+        if cause.patch:
+            patch = json.dumps(list(cause.patch), ensure_ascii=False, indent=2)
+        samples = [
+            replace(sample, value=cut(sample.value.strip(), MAX_QUOTED))
+            for sample in cause.samples
+        ]
+        return cls(
+            counted=wording.counted(cause.count, "row"),
+            vendor_id=cause.vendor_id,
+            samples=tuple(samples),
+            what_to_do=cut(wording.sentence(cause.what_to_do), _MAX_NOTE_LENGTH),
+            patch=patch if len(patch) <= _MAX_PATCH_LENGTH else "",
+        )
+
+
+class CauseGroup(NamedTuple):
+    """The causes of one code in one column."""
+
+    title: str
+    error_code: str
+    counted: str
+    causes: parts.Excerpt[CauseRow]
+
+    @classmethod
+    def of(cls, causes: Sequence[records.Cause]) -> CauseGroup:
+        """Return the group of causes that share a code and a column."""
+        error_code = causes[0].error_code
+        row_count = sum(cause.count for cause in causes)
+        cause_rows = map(CauseRow.of, causes)
+        return cls(
+            title=wording.fault_title(error_code, causes[0].column),
+            error_code=error_code,
+            counted=wording.counted(row_count, "row"),
+            causes=parts.Excerpt.of(cause_rows, MAX_CAUSES, len(causes)),
+        )
+
+
+class DoubtRow(NamedTuple):
+    """Something that is valid and probably not meant."""
+
+    subject: str
+    message: str
+    samples: tuple[str, ...]
+
+    @classmethod
+    def of(cls, doubt: records.Doubt) -> DoubtRow:
+        """Return the row of a doubt."""
+        subject = doubt.vendor_id or doubt.path
+        if doubt.count is not None:
+            subject = f"{subject}, {wording.counted(doubt.count, 'row')}"
+        samples = [cut(sample, MAX_QUOTED) for sample in doubt.samples or ()]
+        return cls(
+            subject=subject,
+            message=cut(wording.sentence(doubt.message), _MAX_NOTE_LENGTH),
+            samples=tuple(samples),
+        )
