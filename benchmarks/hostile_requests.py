@@ -35,9 +35,9 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
+from relay_dagster.aws.dynamodb.run_writes import RecordChange
 from relay_dagster.devstack.processes import API
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.runs.ports import Change
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 from relay_dagster.wiring import Platform
 
@@ -460,7 +460,7 @@ def furnish(platform: Platform) -> None:
             requested_at=now,
             artifacts=artifacts,
         )
-        platform.runs.commit(Change(None, record))
+        platform.runs.commit(RecordChange(None, record))
     furnish_wide(platform, now)
 
 
@@ -486,7 +486,7 @@ def furnish_wide(platform: Platform, now: datetime) -> None:
         run_id=WIDE_RUN, requested_at=now, vendor_results=results, **ended
     )
     platform.runs.commit(
-        Change(None, whole), platform.runs.writes.vendor_results(whole)
+        RecordChange(None, whole), platform.runs.writes.vendor_results(whole)
     )
     for number in range(RUNS_OF_SOME):
         some = RunRecord(
@@ -496,7 +496,7 @@ def furnish_wide(platform: Platform, now: datetime) -> None:
             artifacts=artifacts,
             **ended,
         )
-        platform.runs.commit(Change(None, some))
+        platform.runs.commit(RecordChange(None, some))
 
 
 def measure(stack: ApiStack, attack: Attack, callers: Callers) -> Harm:

@@ -23,8 +23,9 @@ from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.external_errors import ThrottledError
-from relay_dagster.runs.errors import QuotaExceededError, TenantClosingError
+from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
+from relay_dagster.tenants.errors import QuotaExceededError
 
 MAX_OVERRIDES = 10_000
 ACCEPTED_FOR = timedelta(days=30)

@@ -20,8 +20,9 @@ from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.external_errors import ExternalServiceError, MissingResourceError
 from relay_dagster.logs import event_log
-from relay_dagster.runs.errors import QuotaExceededError, TenantClosingError
+from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
+from relay_dagster.tenants.errors import QuotaExceededError
 
 MAX_SECRETS = 50
 """Of a tenant."""

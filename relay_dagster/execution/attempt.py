@@ -176,13 +176,15 @@ class Attempt:
     def enter(self, stage: Stage) -> None:
         """Move on to a stage, by a write that carries the fence; in the same stage check it."""
         known = None if stage is self.record.stage else self.record
-        self.record = self._ledger.enter_stage(self.record.fence, stage, known=known)
+        self.record = self._ledger.enter_stage(
+            self.record.fence, stage, cached_record=known
+        )
 
     def pin(self, config_version: int | None, baseline_run_id: str | None) -> None:
         """Pin the config version and the baseline."""
         fence = self.record.fence
         self.record = self._ledger.pin(
-            fence, config_version, baseline_run_id, known=self.record
+            fence, config_version, baseline_run_id, cached_record=self.record
         )
         self.reports.ctx = self.record.context
 
@@ -196,7 +198,7 @@ class Attempt:
             else self._ledger.succeed
         )
         try:
-            self.record = write(self.record.fence, outcome, known=self.record)
+            self.record = write(self.record.fence, outcome, cached_record=self.record)
         except FenceLostError:
             found = self._platform.runs.get(self.record.run_id)
             if found is not None and found.status in (

@@ -1,10 +1,10 @@
-"""Which feed of a tenant is in force, which may be again, and which is held back.
+"""A tenant's feed pointer: the feed in force, the earlier ones, and the one held back.
 
-Frozen values and pure functions. A `FeedPointer` changes in the transaction of what updates it: a
-run's success or hold, a release, a cancel, a rollback; `FeedUpdate` is such a change.
+Frozen values and pure functions. A `FeedPointer` changes in the transaction of what changes
+it: a run's success or hold, a release, a cancellation, a rollback. `FeedUpdate` is such a
+change.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -27,20 +27,18 @@ class PublishedBy(StrEnum):
 class Publication:
     """A feed that is, or was, in force."""
 
-    run_id: str  # the run that made it
-    key: str  # where it lies
-    sha256: str  # its hash
-    finished_at: datetime  # when that run ended
-    published_at: datetime  # when it came into force
-    # Its number among the tenant's publications; 0 for one that later runs cannot be compared with
+    run_id: str  # the run that made the feed
+    key: str  # the S3 key of the published copy
+    sha256: str  # the hash of the feed
+    finished_at: datetime  # the end of that run
+    published_at: datetime  # the instant when the feed came into force
+    # The number among the tenant's publications; 0 if later runs cannot be compared with it
     seq: int
-    how: PublishedBy = PublishedBy.RUN  # it came into force
+    how: PublishedBy = PublishedBy.RUN  # the way in which the feed came into force
     by: str | None = (
-        None  # the caller who published it; None of a run's own publication
+        None  # the caller who published it; None for a run's own publication
     )
-    record_count: int | None = (
-        None  # its rows; None of one that an earlier release has published
-    )
+    record_count: int | None = None  # the number of rows; None if it was never noted
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,57 +46,37 @@ class FeedPointer:
     """A tenant's feed."""
 
     tenant_id: str
-    # The last publications, newest first; the first is in force
+    # The last publications, newest first; the first one is in force
     publications: tuple[Publication, ...]
     held_run_id: str | None = None  # the run whose feed is held back
     revision: int = 0  # grows with every change; a change is conditional on it
     pending: tuple[Publication, ...] = ()  # not yet reported to Dagster, oldest first
-    due_at: datetime | None = None  # when they are to be reported
+    due_at: datetime | None = None  # the time to report the pending publications
 
     @property
     def in_force(self) -> Publication:
         """The publication that the tenant's customers see."""
         return self.publications[0]
 
-    def kept(self, run_id: str, keep: int) -> Publication | None:
-        """Return a run's latest publication, if it is one of ``keep`` and may be in force again."""
-        return next(
-            (one for one in self.publications[:keep] if one.run_id == run_id), None
-        )
+    def republishable(self, run_id: str, keep: int) -> Publication | None:
+        """Return a run's latest publication if it is one of the last ``keep``; else None.
+
+        Only these can be published again: the files of earlier ones are not kept.
+        """
+        for publication in self.publications[:keep]:
+            if publication.run_id == run_id:
+                return publication
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class FeedUpdate:
     """A change of a tenant's feed pointer."""
 
-    before: FeedPointer | None  # the pointer as it was read, None before the first feed
-    after: FeedPointer  # the pointer as it is to be
-    # The record of an older held run before and after: its feed is not to be had now
-    voided: tuple[RunRecord, RunRecord] | None = None
-
-    def noted(
-        self,
-        run: RunRecord,
-        scheduled: Callable[[RunRecord | None, RunRecord], RunRecord],
-    ) -> "tuple[RunRecord, FeedUpdate]":
-        """Return the run, with its publication noted, and the update, its voided run scheduled."""
-        newest, update = self.after.in_force, self
-        if newest.run_id == run.run_id:
-            run = replace(
-                run, published_at=newest.published_at, published_seq=newest.seq
-            )
-        if self.voided is not None:
-            held, over = self.voided
-            update = replace(self, voided=(held, scheduled(held, over)))
-        return run, update
-
-
-FeedUpdateOf = Callable[[RunRecord], FeedUpdate | None]
-"""What becomes of the tenant's feed with a record as it is to be; None for nothing."""
-
-
-def no_update(_: RunRecord) -> None:
-    """Leave the tenant's feed as it is."""
+    before: FeedPointer | None  # the pointer as it was read; None before the first feed
+    after: FeedPointer  # the pointer as it will be
+    # The record of an older held run before and after the change, which supersedes its feed
+    superseded: tuple[RunRecord, RunRecord] | None = None
 
 
 def published(
@@ -108,28 +86,52 @@ def published(
     keep: int,
     rolled_back_by: str | None,
 ) -> FeedPointer:
-    """Return the pointer once a feed is in force, one of ``keep`` publications; none is held."""
-    how, by = PublishedBy.RUN, run.released_by
+    """Return the pointer with a run's feed in force and no feed held back.
+
+    It lists the last ``keep`` publications. ``rolled_back_by`` is the caller who publishes
+    an earlier feed again, None for a feed that is published for the first time.
+    """
+    how = PublishedBy.RUN
+    publisher = run.released_by
     if rolled_back_by is not None:
-        how, by = PublishedBy.ROLLBACK, rolled_back_by
-    elif by is not None:
+        how = PublishedBy.ROLLBACK
+        publisher = rolled_back_by
+    elif publisher is not None:
         how = PublishedBy.RELEASE
     earlier = () if before is None else before.publications
-    seq = earlier[0].seq + 1 if earlier else 1
-    count = run.counts.get("record_count")
-    finished_at = run.finished_at or now
-    made = (run.run_id, str(run.feed_key), str(run.feed_sha256), finished_at)
-    newest = Publication(*made, now, seq, how, by, count)
-    revision, pending = (0, ()) if before is None else (before.revision, before.pending)
+    pending = () if before is None else before.pending
+    newest = Publication(
+        run_id=run.run_id,
+        key=str(run.feed_key),
+        sha256=str(run.feed_sha256),
+        finished_at=run.finished_at or now,
+        published_at=now,
+        seq=earlier[0].seq + 1 if earlier else 1,
+        how=how,
+        by=publisher,
+        record_count=run.counts.get("record_count"),
+    )
     return FeedPointer(
         run.tenant_id,
         (newest, *earlier)[:keep],
-        revision=revision + 1,
+        revision=1 if before is None else before.revision + 1,
         pending=(*pending, newest)[-MAX_PENDING:],
         due_at=now,
     )
 
 
 def holding(before: FeedPointer, run_id: str | None) -> FeedPointer:
-    """Return the pointer once a run's feed is held back, or (None) none is."""
+    """Return the pointer with a run's feed held back, or (None) with no feed held back."""
     return replace(before, held_run_id=run_id, revision=before.revision + 1)
+
+
+def with_publication(run: RunRecord, pointer: FeedPointer) -> RunRecord:
+    """Return a run's record with its publication noted, if the run's feed is in force."""
+    publication = pointer.in_force
+    if publication.run_id != run.run_id:
+        return run
+    return replace(
+        run,
+        published_at=publication.published_at,
+        published_seq=publication.seq,
+    )

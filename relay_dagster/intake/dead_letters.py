@@ -5,13 +5,12 @@ the runs that ended as dead letters, whatever the queue returns. The queue is re
 a record.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
 from relay_dagster.aws.job_queue import CAUSE, RUN_ID, Message, read_whole
-from relay_dagster.feeds.pointer import no_update
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.job_message import Job, NotAJobError
@@ -131,7 +130,7 @@ class DeadLetters:
         entry = self.origin.entry(discarded, tenant_id, run_id, utc_now(), cause=cause)
         if not any(each.is_on_record for each in found):
             self.platform.audit.add(entry)
-        self._remove(found, lambda _: entry)
+        self._remove(found, entry)
         log.info("dead_letter_discarded", run_id=run_id)
 
     def _of(self, name: str) -> list[DeadLetter]:
@@ -160,7 +159,7 @@ class DeadLetters:
     def _remove(
         self,
         found: Sequence[DeadLetter],
-        entry: Callable[[RunRecord], AuditEntry | None] = no_update,
+        entry: AuditEntry | None = None,
     ) -> None:
         """Resolve dead letters; the sweep deletes one that the queue has not returned here."""
         for each in found:

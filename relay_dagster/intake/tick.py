@@ -378,7 +378,7 @@ class IntakeTick:
                 action.attempt,
                 message_id=message.message_id if message else None,
                 receipt_handle=message.receipt_handle if message else "",
-                known=record,
+                cached_record=record,
             )
         except RunError as error:
             # Its tenant is busy, or it was cancelled meanwhile: the reconciler goes on with it.

@@ -89,7 +89,7 @@ class TriggerCheck:
         try:
             if after.wanted is not None:
                 move = TriggerUpdate(before, resting(started(after, now), plan, now))
-                return self.platform.submission.start_wanted(after.wanted, move)
+                return self.platform.submission.start_triggered(after.wanted, move)
         except (TenantBusyError, TenantClosingError, RunCreationPausedError) as error:
             log.info("run_follows", tenant_id=after.tenant_id, reason=str(error))
         except CommitLostError:

@@ -73,7 +73,7 @@ class Submission:
         )
         return self._start(wanted, idempotency, self.runs_per_hour)
 
-    def start_wanted(self, trigger: Trigger, update: TriggerUpdate) -> RunRecord:
+    def start_triggered(self, trigger: Trigger, update: TriggerUpdate) -> RunRecord:
         """Start a run of all vendors that a tenant's triggers want, and take it from them.
 
         It counts for no quota. Where its message cannot be sent it stays: it was taken, nobody
@@ -86,7 +86,7 @@ class Submission:
         self._refuse_paused(tenant_id)
         version = self.configs.latest_version(tenant_id)
         wanted = NewRun(tenant_id=tenant_id, trigger=trigger, config_version=version)
-        record = self.ledger.start_wanted(wanted, update)
+        record = self.ledger.start_triggered(wanted, update)
         _log.info(
             "run_requested", trigger=trigger, config_version=version, **record.log_facts
         )
@@ -121,13 +121,13 @@ class Submission:
         """Send the message of a run that never had one; `TransitionRefusedError` where it has."""
         claimed = self.ledger.claim_send(run_id)
         message_id = self.send(claimed.job, claimed.request_id)
-        return self.ledger.mark_sent(run_id, message_id, known=claimed)
+        return self.ledger.mark_sent(run_id, message_id, cached_record=claimed)
 
     def send_again(self, record: RunRecord) -> RunRecord:
         """Send a queued run's lost message again; the run stays where it cannot be sent."""
         message_id = self.send(record.job, record.request_id)
         _log.warning("message_lost", sent_again_as=message_id, **record.log_facts)
-        return self.ledger.mark_sent(record.run_id, message_id, known=record)
+        return self.ledger.mark_sent(record.run_id, message_id, cached_record=record)
 
     def _start(
         self, wanted: NewRun, idempotency: Idempotency | None, runs_per_hour: int | None
@@ -160,7 +160,9 @@ class Submission:
             )
             raise
         try:
-            return self.ledger.mark_sent(record.run_id, message_id, known=record)
+            return self.ledger.mark_sent(
+                record.run_id, message_id, cached_record=record
+            )
         except ExternalServiceError as error:
             # The message is on its way, whoever receives it notes it.
             _log.warning(

@@ -22,8 +22,8 @@ from relay_dagster.maintenance.housekeeping import Memory, Occasion
 from relay_dagster.runs.errors import JobExpiredError, RunError, TenantClosingError
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import DueQueue, RunRecord
+from relay_dagster.runs.new_records import is_job_of
 from relay_dagster.runs.poll_schedule import DEAD_LETTER_LIFE
-from relay_dagster.runs.transitions import is_job_of
 from relay_dagster.wiring import Platform
 
 MAX_RUNS = 100

@@ -434,7 +434,7 @@ class ReconcileTick:
             unpublish(
                 self.platform.objects, record
             )  # nobody checks a settled run again
-        settled = self.platform.ledger.acknowledge(record.run_id, known=record)
+        settled = self.platform.ledger.acknowledge(record.run_id, cached_record=record)
         if record.status is RunStatus.SUCCEEDED:
             remove_superseded(self.platform, record.tenant_id, self.clock())
         return settled

@@ -18,8 +18,9 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.database import AuditStore
 from relay_dagster.aws.dynamodb.link_store import LinkKind
 from relay_dagster.maintenance.housekeeping import pages_of
-from relay_dagster.runs.errors import RunError, UnknownTenantError
+from relay_dagster.runs.errors import RunError
 from relay_dagster.tenants.audit import Action, AuditEntry, Origin
+from relay_dagster.tenants.errors import UnknownTenantError
 from relay_dagster.webhooks.changes import UnknownWebhookError, removed
 from relay_dagster.wiring import Platform
 

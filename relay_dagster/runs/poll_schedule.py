@@ -23,7 +23,7 @@ _MAX_BETWEEN_CHECKS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class LostAttempt:
     """An attempt that ended without a verdict; ``fence`` is None where it was not claimed."""
 
     attempt: int

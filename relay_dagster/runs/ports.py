@@ -10,8 +10,6 @@ from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.tenants.audit import AuditEntry
-from relay_dagster.webhooks.model import Event
 
 _Item = TypeVar("_Item")
 
@@ -32,16 +30,6 @@ class Pause:
     reason: str
     paused_at: datetime
     public_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A change of a record, with the events and audit entries of its transaction."""
-
-    before: RunRecord | None  # the record as it was read, None for a new one
-    after: RunRecord  # as it is to be
-    events: tuple[Event, ...] = ()  # for the tenant's webhooks
-    audit: tuple[AuditEntry, ...] = ()
 
 
 class AttemptState(StrEnum):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from relay_dagster.runs.errors import RestoreTooLateError
+from relay_dagster.tenants.errors import RestoreTooLateError
 
 SWEPT_AFTER = timedelta(minutes=20)
 """After which a deleted tenant's places are looked through once more.

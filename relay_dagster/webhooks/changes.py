@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from relay_dagster.runs.errors import QuotaExceededError, RefusedError
 from relay_dagster.runs.transitions import rule
+from relay_dagster.tenants.errors import QuotaExceededError, RefusedError
 from relay_dagster.webhooks.model import (
     MAX_WEBHOOKS,
     OLD_SECRET_LIFE,

@@ -248,8 +248,8 @@ def events_of(
         return
     if feed.before is None or feed.before.in_force != feed.after.in_force:
         yield new_event(EventType.FEED_PUBLISHED, after.tenant_id, run_data(after), now)
-    if feed.voided is not None:
-        yield from _of_end(*feed.voided, now)
+    if feed.superseded is not None:
+        yield from _of_end(*feed.superseded, now)
 
 
 def run_data(run: RunRecord) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
+from relay_dagster.feeds import hold_rules
 from relay_dagster.intake import tick as intake
-from relay_dagster.ledger import feeds as feed_rules
 from relay_dagster.maintenance import reconciler
-from relay_dagster.runs import transitions
-from relay_dagster.runs.errors import RunError
+from relay_dagster.runs import attempt_rules, end_rules, message_rules, new_records
+from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import (
     DueQueue,
     Fence,
@@ -32,7 +32,7 @@ from relay_dagster.runs.model import (
     RunRecord,
     Trigger,
 )
-from relay_dagster.runs.poll_schedule import Loss, PollSchedule
+from relay_dagster.runs.poll_schedule import LostAttempt, PollSchedule
 from relay_dagster.runs.ports import AttemptState
 
 THEN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -145,7 +145,7 @@ class Model:
     # --- how a run begins -----------------------------------------------------------------------
 
     def _asked_for(self, run: Run, others: Others) -> Named:
-        record = transitions.requested(
+        record = new_records.requested(
             NewRun(run_id=RUN_ID, tenant_id=TENANT), THEN, None
         )
         if others.leave_lock_free:
@@ -153,26 +153,26 @@ class Model:
             yield "submitted, not sent!", made
             yield "submitted", self._change(made, others, _sent)._replace(copies=1)
         lock = LockState.OWNER if others.leave_lock_free else LockState.QUEUED
-        adopted = transitions.adopted(record.job, THEN, None, lock)
+        adopted = new_records.adopted(record.job, THEN, None, lock)
         yield "adopted", self._put(run, others, _received(adopted))._replace(copies=1)
 
     def _of_people(self, run: Run, others: Others) -> Named:
         record = run.known
         if record.cancel_requested_at is None:
             yield from self._try(
-                run, others, "cancel", transitions.cancel_requested(THEN)
+                run, others, "cancel", end_rules.cancel_requested(THEN)
             )
         if record.hold is not None and others.leave_lock_free:
             decision = Release(
                 record.hold.sha256, record.hold.guard_names, "why", "who"
             )
             yield from self._try(
-                run, others, "release", feed_rules.released(decision, THEN)
+                run, others, "release", hold_rules.released(decision, THEN)
             )
         if record.status is RunStatus.HELD:
-            yield from self._try(run, others, "expire", feed_rules.expired(30))
+            yield from self._try(run, others, "expire", hold_rules.expired(30))
         if record.message_id is None and record.attempt == 0:
-            yield from self._try(run, others, "tombstone", transitions.tombstoned(THEN))
+            yield from self._try(run, others, "tombstone", end_rules.tombstoned(THEN))
 
     # --- the queue and the intake ---------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class Model:
         """The record first, then Dagster is asked; the daemon may die in between."""
         after = run
         if action.is_new:
-            rule = transitions.dispatched(action.attempt, THEN)
+            rule = attempt_rules.dispatched(action.attempt, THEN)
             both: Apply = (lambda each: _received(rule(each))) if note else rule
             try:
                 after = self._change(run, others, both)
@@ -230,7 +230,7 @@ class Model:
     def _claims(self, run: Run, others: Others, execution: Execution) -> Named:
         attempt = execution.attempt
         begun = _moved(run, execution, "executing", lives=True)
-        rule = transitions.claimed(attempt, _dagster_id(attempt), THEN)
+        rule = attempt_rules.claimed(attempt, _dagster_id(attempt), THEN)
         try:
             yield "claimed", self._change(begun, others, rule)
         except RunError:
@@ -242,19 +242,19 @@ class Model:
         fence = Fence(RUN_ID, attempt, _dagster_id(attempt))
         failure = RunFailure("no_rows_parsed", "no rows parsed", Stage.MERGE_PRICE)
         ends: dict[str, Apply] = {
-            "succeeded": transitions.succeeded(fence, PUBLISHED, THEN),
-            "failed": transitions.failed(fence, failure, Outcome(), THEN),
-            "given back!": transitions.attempt_lost(
+            "succeeded": end_rules.succeeded(fence, PUBLISHED, THEN),
+            "failed": end_rules.failed(fence, failure, Outcome(), THEN),
+            "given back!": attempt_rules.attempt_lost(
                 _loss(attempt, fence), self.schedule
             ),
         }
         if others.have_feed:
-            ends["held"] = feed_rules.held(fence, HELD, THEN)
+            ends["held"] = hold_rules.held(fence, HELD, THEN)
         for name, rule in ends.items():
             try:
                 after = self._change(run, others, rule)
-            except transitions.CancelRequestedError:
-                after = self._change(run, others, transitions.cancelled(THEN))
+            except CancelRequestedError:
+                after = self._change(run, others, end_rules.cancelled(THEN))
             except RunError:
                 after = run
             if (
@@ -310,7 +310,7 @@ class Model:
         if kind is reconciler.Lose:
             loss = _loss(seen.attempt, seen.fence if seen.dagster_run_id else None)
             return self._change(
-                run, others, transitions.attempt_lost(loss, self.schedule)
+                run, others, attempt_rules.attempt_lost(loss, self.schedule)
             )
         if kind is reconciler.ReportFailed:
             return _ended_in_dagster(run, "failed")
@@ -326,13 +326,13 @@ class Model:
             )
             return run._replace(record=replace(run.known, due_queue=queue))
         if kind is act.SETTLE:
-            settled = self._change(run, others, transitions.acknowledged(THEN))
+            settled = self._change(run, others, message_rules.acknowledged(THEN))
             return settled._replace(copies=max(0, settled.copies - 1))
         rules: dict[Any, Apply] = {
-            act.CANCEL: transitions.cancelled(THEN),
-            act.POISON: transitions.poisoned("used up", THEN),
-            act.SEND_TO_DLQ: transitions.dead_lettered("dead letter"),
-            act.REPORT: transitions.reported(Outcome(), THEN),
+            act.CANCEL: end_rules.cancelled(THEN),
+            act.POISON: end_rules.poisoned("used up", THEN),
+            act.SEND_TO_DLQ: message_rules.dead_lettered("dead letter"),
+            act.REPORT: message_rules.reported(Outcome(), THEN),
         }
         return self._change(run, others, rules[kind]) if kind in rules else run
 
@@ -340,7 +340,7 @@ class Model:
 
     def supersede(self, held: Run) -> Run:
         """Give up a held feed for another run's, in the write that publishes or holds that one."""
-        return self._change(held, Others(), feed_rules.superseded(RUN_ID))
+        return self._change(held, Others(), hold_rules.superseded(RUN_ID))
 
     def _try(self, run: Run, others: Others, name: str, rule: Apply) -> Named:
         try:
@@ -389,15 +389,15 @@ def _feed(before: Run, after: Run) -> Feed:
 
 
 def _sent(record: RunRecord) -> RunRecord:
-    return transitions.sent("m", THEN)(replace(record, message_id=None))
+    return message_rules.sent("m", THEN)(replace(record, message_id=None))
 
 
 def _received(record: RunRecord) -> RunRecord:
-    return transitions.received("m", "h", THEN, THEN)(record)
+    return message_rules.received("m", "h", THEN, THEN)(record)
 
 
-def _loss(attempt: int, fence: Fence | None) -> Loss:
-    return Loss(
+def _loss(attempt: int, fence: Fence | None) -> LostAttempt:
+    return LostAttempt(
         attempt=attempt,
         fence=fence,
         error_code="lost",

@@ -50,12 +50,12 @@ from relay_dagster.runs.errors import (
     CancelRequestedError,
     FenceLostError,
     RunError,
-    UnknownTenantError,
 )
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, Outcome, Release, RunRecord
 from relay_dagster.runs.ports import AttemptState, Removed
 from relay_dagster.settings import Settings
+from relay_dagster.tenants.errors import UnknownTenantError
 from relay_dagster.transfers.webhook_calls import WebhookClient
 from relay_dagster.transfers.webhook_sender import Sender
 from relay_dagster.webhooks.changes import added
@@ -433,8 +433,10 @@ class Process:
         )
         feed = platform.runs.feed(record.tenant_id)
         baseline = feed.in_force.run_id if feed is not None else None
-        record = ledger.pin(record.fence, 1, baseline, known=record)
-        record = ledger.enter_stage(record.fence, Stage.WRITE_OUTPUTS, known=record)
+        record = ledger.pin(record.fence, 1, baseline, cached_record=record)
+        record = ledger.enter_stage(
+            record.fence, Stage.WRITE_OUTPUTS, cached_record=record
+        )
         if ending == "failed":
             failure = RunFailure(
                 "no_rows_parsed", "no rows parsed", Stage.WRITE_OUTPUTS
@@ -447,7 +449,7 @@ class Process:
             outcome = replace(outcome, guards=(GUARD,))
         try:
             (ledger.feeds.hold if is_held else ledger.succeed)(
-                record.fence, outcome, known=record
+                record.fence, outcome, cached_record=record
             )
         except FenceLostError:
             found = platform.runs.get(record.run_id)

@@ -716,8 +716,8 @@ def test_a_record_that_is_known_is_written_without_being_read(
 ) -> None:
     ledger, runs = counted(platform)
     record = running(platform.ledger)
-    record = ledger.enter_stage(record.fence, Stage.NORMALIZE, known=record)
-    done = ledger.succeed(record.fence, Outcome(), known=record)
+    record = ledger.enter_stage(record.fence, Stage.NORMALIZE, cached_record=record)
+    done = ledger.succeed(record.fence, Outcome(), cached_record=record)
     assert runs.reads == 0
     assert done == platform.runs.get(record.run_id)
 
@@ -727,9 +727,9 @@ def test_a_run_on_its_way_to_dagster_is_not_read_by_those_who_know_it(
 ) -> None:
     ledger, runs = counted(platform)
     known = reserved(platform.ledger)
-    known = ledger.mark_sent(known.run_id, "m1", known=known)
+    known = ledger.mark_sent(known.run_id, "m1", cached_record=known)
     known = ledger.dispatch(
-        known.run_id, 1, message_id="m1", receipt_handle="h1", known=known
+        known.run_id, 1, message_id="m1", receipt_handle="h1", cached_record=known
     )
     assert runs.reads == 0
     assert known == platform.runs.get(known.run_id)
@@ -740,7 +740,7 @@ def test_a_message_that_is_received_before_its_sender_notes_it_keeps_its_attempt
 ) -> None:
     known = reserved(platform.ledger)
     dispatched(platform.ledger, known)
-    noted = platform.ledger.mark_sent(known.run_id, "m1", known=known)
+    noted = platform.ledger.mark_sent(known.run_id, "m1", cached_record=known)
     assert (noted.attempt, noted.receipt_handle) == (1, "h1")
 
 
@@ -750,7 +750,7 @@ def test_a_record_that_has_changed_while_it_was_known_is_read_again(
     ledger, runs = counted(platform)
     known = running(platform.ledger)
     platform.ledger.note_receive(known.run_id, "m", "a newer handle")
-    after = ledger.enter_stage(known.fence, Stage.NORMALIZE, known=known)
+    after = ledger.enter_stage(known.fence, Stage.NORMALIZE, cached_record=known)
     assert (runs.reads, after.receipt_handle) == (1, "a newer handle")
 
 
@@ -760,10 +760,10 @@ def test_a_known_record_does_not_get_past_the_fence_or_a_cancel(
     known = running(platform.ledger)
     platform.ledger.request_cancel(known.run_id)
     with pytest.raises(CancelRequestedError):
-        platform.ledger.succeed(known.fence, Outcome(), known=known)
+        platform.ledger.succeed(known.fence, Outcome(), cached_record=known)
     platform.ledger.cancel(known.run_id)
     with pytest.raises(FenceLostError):
-        platform.ledger.enter_stage(known.fence, Stage.NORMALIZE, known=known)
+        platform.ledger.enter_stage(known.fence, Stage.NORMALIZE, cached_record=known)
 
 
 def test_entering_the_stage_that_a_run_is_in_looks_at_the_fence(

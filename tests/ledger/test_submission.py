@@ -18,7 +18,6 @@ from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.ledger.submission import Submission
 from relay_dagster.runs.errors import (
     QueueUnavailableError,
-    QuotaExceededError,
     RunCreationPausedError,
     TenantBusyError,
     TransitionRefusedError,
@@ -28,6 +27,7 @@ from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun, RunRecord
 from relay_dagster.runs.ports import Pause
 from relay_dagster.tenants.audit import Actor, ActorKind, Origin
+from relay_dagster.tenants.errors import QuotaExceededError
 from relay_dagster.wiring import Platform
 from support.builders import config_document, vendor_document
 from support.fakes import NOW, FakeClock
@@ -211,7 +211,11 @@ def test_a_run_that_was_over_before_its_message_was_noted_is_returned_as_it_is(
 def test_a_message_that_cannot_be_noted_is_on_its_way(platform: Platform) -> None:
     class CannotNote(RunLedger):
         def mark_sent(
-            self, run_id: str, message_id: str, *, known: RunRecord | None = None
+            self,
+            run_id: str,
+            message_id: str,
+            *,
+            cached_record: RunRecord | None = None,
         ) -> RunRecord:
             raise ThrottledError("dynamodb.TransactWriteItems", "slow down")
 

@@ -257,7 +257,7 @@ def test_a_release_publishes_what_was_held_and_the_next_run_is_compared_with_it(
     world: World,
 ) -> None:
     record = held(world)
-    done = world.platform.ledger.feeds.release(SECOND, decision(record))
+    done = world.platform.ledger.feeds.release(SECOND, decision(record)).record
     assert (done.status, done.released_by) == (RunStatus.SUCCEEDED, "ops")
     assert (in_force(world), held_run_id(world)) == (SECOND, None)
     assert sync(world, THIRD, *WHOLE[:2]).baseline_run_id == SECOND
@@ -326,14 +326,14 @@ def test_a_rollback_publishes_an_earlier_feed_again_and_gives_up_what_is_held(
     sync(world, SECOND, *WHOLE[:15])
     sync(world, THIRD, *WHOLE[:1])
     assert world.record(THIRD).status is RunStatus.HELD
-    feed_now = world.platform.ledger.feeds.roll_back(TENANT, FIRST)
+    feed_now = world.platform.ledger.feeds.roll_back(TENANT, FIRST).feed
     assert [(one.run_id, one.seq) for one in feed_now.publications] == [
         (FIRST, 3),
         (SECOND, 2),
         (FIRST, 1),
     ]
     assert world.record(THIRD).error_code == "HOLD_SUPERSEDED"
-    assert world.platform.ledger.feeds.roll_back(TENANT, FIRST) == feed_now
+    assert world.platform.ledger.feeds.roll_back(TENANT, FIRST).feed == feed_now
     assert (world.record(FIRST).published_seq, world.record(FIRST).status) == (
         3,
         RunStatus.SUCCEEDED,

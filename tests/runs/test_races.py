@@ -13,7 +13,7 @@ from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.runs.errors import CommitLostError, JobConflictError, TenantBusyError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, RunRecord
-from relay_dagster.runs.transitions import adopted, is_job_of, started_by_hand
+from relay_dagster.runs.new_records import adopted, is_job_of, started_by_hand
 from relay_dagster.wiring import Platform
 from support.fakes import NOW
 
@@ -106,7 +106,7 @@ class AlwaysLate(RivalFirst):
 def test_a_round_that_is_lost_is_made_again(platform: Platform) -> None:
     record = platform.ledger.reserve(new_run()).record
     late: Any = AlwaysLate(platform.runs, 3)
-    sent = RunLedger(late).mark_sent(record.run_id, "m", known=record)
+    sent = RunLedger(late).mark_sent(record.run_id, "m", cached_record=record)
     assert (sent.message_id, late.times) == ("m", -1)
     assert platform.runs.get(record.run_id) == sent
 

@@ -12,8 +12,8 @@ import pytest
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import next_action
-from relay_dagster.ledger import feeds as rules
-from relay_dagster.runs import transitions
+from relay_dagster.feeds import hold_rules
+from relay_dagster.runs import attempt_rules, end_rules, message_rules, new_records
 from relay_dagster.runs.errors import HoldMismatchError, RunError, RunNotHeldError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
@@ -25,7 +25,7 @@ from relay_dagster.runs.model import (
     Release,
     RunRecord,
 )
-from relay_dagster.runs.poll_schedule import Loss, PollSchedule
+from relay_dagster.runs.poll_schedule import LostAttempt, PollSchedule
 from relay_dagster.runs.transitions import TRANSITIONS, Rule
 from relay_dagster.tenants.audit import Action, dagster_origin
 from support.builders import REQUESTED_AT, RUN_ID
@@ -93,9 +93,9 @@ def fence(record: RunRecord) -> Fence:
     return Fence(record.run_id, record.attempt, DAGSTER_RUN_ID)
 
 
-def loss(record: RunRecord) -> Loss:
+def loss(record: RunRecord) -> LostAttempt:
     owned = fence(record) if record.dagster_run_id else None
-    return Loss(
+    return LostAttempt(
         attempt=record.attempt,
         fence=owned,
         error_code="throttled",
@@ -106,21 +106,21 @@ def loss(record: RunRecord) -> Loss:
 
 
 RULES: Mapping[str, Callable[[RunRecord], Rule]] = {
-    "tombstoned": lambda _: transitions.tombstoned(NOW),
-    "dispatched": lambda r: transitions.dispatched(r.attempt + 1, NOW),
-    "claimed": lambda r: transitions.claimed(r.attempt, DAGSTER_RUN_ID, NOW),
-    "entered": lambda r: transitions.entered(fence(r), Stage.WRITE_OUTPUTS, NOW),
-    "pinned": lambda r: transitions.pinned(fence(r), 3, "baseline-run"),
-    "succeeded": lambda r: transitions.succeeded(fence(r), NOTHING_KNOWN, NOW),
-    "failed": lambda r: transitions.failed(fence(r), FAILURE, NOTHING_KNOWN, NOW),
-    "attempt_lost": lambda r: transitions.attempt_lost(loss(r), POLICY),
-    "poisoned": lambda _: transitions.poisoned("it is broken", NOW),
-    "cancel_requested": lambda _: transitions.cancel_requested(NOW),
-    "cancelled": lambda _: transitions.cancelled(NOW),
-    "held": lambda r: rules.held(fence(r), NOTHING_KNOWN, NOW),
-    "released": lambda _: rules.released(DECISION, NOW),
-    "superseded": lambda _: rules.superseded("newer-run"),
-    "expired": lambda _: rules.expired(30),
+    "tombstoned": lambda _: end_rules.tombstoned(NOW),
+    "dispatched": lambda r: attempt_rules.dispatched(r.attempt + 1, NOW),
+    "claimed": lambda r: attempt_rules.claimed(r.attempt, DAGSTER_RUN_ID, NOW),
+    "entered": lambda r: attempt_rules.entered(fence(r), Stage.WRITE_OUTPUTS, NOW),
+    "pinned": lambda r: attempt_rules.pinned(fence(r), 3, "baseline-run"),
+    "succeeded": lambda r: end_rules.succeeded(fence(r), NOTHING_KNOWN, NOW),
+    "failed": lambda r: end_rules.failed(fence(r), FAILURE, NOTHING_KNOWN, NOW),
+    "attempt_lost": lambda r: attempt_rules.attempt_lost(loss(r), POLICY),
+    "poisoned": lambda _: end_rules.poisoned("it is broken", NOW),
+    "cancel_requested": lambda _: end_rules.cancel_requested(NOW),
+    "cancelled": lambda _: end_rules.cancelled(NOW),
+    "held": lambda r: hold_rules.held(fence(r), NOTHING_KNOWN, NOW),
+    "released": lambda _: hold_rules.released(DECISION, NOW),
+    "superseded": lambda _: hold_rules.superseded("newer-run"),
+    "expired": lambda _: hold_rules.expired(30),
 }
 """Every rule by the move that it is called after, as the record's rightful owner would apply it."""
 
@@ -129,12 +129,12 @@ ALSO_MAKES = {
     "cancel_requested": {"cancelled", "discarded"},
 }
 NOTES: Mapping[str, Rule] = {
-    "sent": transitions.sent("m2", NOW),
-    "send_claimed": transitions.send_claimed(NOW, timedelta(seconds=60)),
-    "received": transitions.received("m2", "h2", NOW, NOW),
-    "dead_lettered": transitions.dead_lettered("d"),
-    "reported": transitions.reported(NOTHING_KNOWN, NOW),
-    "acknowledged": transitions.acknowledged(NOW),
+    "sent": message_rules.sent("m2", NOW),
+    "send_claimed": message_rules.send_claimed(NOW, timedelta(seconds=60)),
+    "received": message_rules.received("m2", "h2", NOW, NOW),
+    "dead_lettered": message_rules.dead_lettered("d"),
+    "reported": message_rules.reported(NOTHING_KNOWN, NOW),
+    "acknowledged": message_rules.acknowledged(NOW),
 }
 
 
@@ -189,13 +189,13 @@ def test_every_rule_and_every_move_has_a_name_in_the_other() -> None:
 
 def test_the_table_names_where_records_begin() -> None:
     begun = {
-        "requested": transitions.requested(
+        "requested": new_records.requested(
             NewRun(run_id=RUN_ID, tenant_id="acme"), NOW, None
         ),
-        "adopted": transitions.adopted(
+        "adopted": new_records.adopted(
             Job(RUN_ID, "acme"), NOW, None, LockState.QUEUED
         ),
-        "started_by_hand": transitions.started_by_hand(RUN_ID, "acme", NOW, None),
+        "started_by_hand": new_records.started_by_hand(RUN_ID, "acme", NOW, None),
     }
     assert {name: record.status for name, record in begun.items()} == {
         name: TRANSITIONS[name].target for name in begun
@@ -256,16 +256,16 @@ def test_a_run_that_fails_says_what_to_do_and_whose_it_is() -> None:
 def test_poison_is_whose_the_last_attempt_was(attempt_code: str, whose: str) -> None:
     """Whether it ends with the last attempt, or where it waits for one more than it may have."""
     given = replace(loss(RUNNING), error_code=attempt_code)
-    last = transitions.attempt_lost(given, PollSchedule(max_attempts=1))(RUNNING)
-    waiting = transitions.attempt_lost(given, POLICY)(RUNNING)
-    for poison in (last, transitions.poisoned("no attempt is left", NOW)(waiting)):
+    last = attempt_rules.attempt_lost(given, PollSchedule(max_attempts=1))(RUNNING)
+    waiting = attempt_rules.attempt_lost(given, POLICY)(RUNNING)
+    for poison in (last, end_rules.poisoned("no attempt is left", NOW)(waiting)):
         assert (poison.error_code, poison.failure_class) == ("POISON_JOB", whose)
         assert poison.next_action == next_action(poison.failure)
     assert waiting.failure_class is None
 
 
 def test_what_is_held_is_released_by_who_has_seen_it_and_once() -> None:
-    done = rules.released(DECISION, NOW)(HELD)
+    done = hold_rules.released(DECISION, NOW)(HELD)
     assert (done.status, done.stage, done.failed_stage) == (
         RunStatus.SUCCEEDED,
         Stage.COMPLETE,
@@ -276,7 +276,7 @@ def test_what_is_held_is_released_by_who_has_seen_it_and_once() -> None:
         "a planned sale",
         HELD.finished_at,
     )
-    assert rules.released(replace(DECISION, reason="again"), NOW)(done) is done
+    assert hold_rules.released(replace(DECISION, reason="again"), NOW)(done) is done
 
 
 @pytest.mark.parametrize(
@@ -298,25 +298,25 @@ def test_a_release_that_does_not_fit_is_refused(
     decision: Release, record: RunRecord, error: type[RunError]
 ) -> None:
     with pytest.raises(error):
-        rules.released(decision, NOW)(record)
+        hold_rules.released(decision, NOW)(record)
 
 
 def test_a_held_feed_that_is_given_up_ends_the_run_where_it_was_held() -> None:
     settled = replace(HELD, acknowledged_at=NOW)
-    for rule in (transitions.cancel_requested(NOW), rules.superseded("newer-run")):
+    for rule in (end_rules.cancel_requested(NOW), hold_rules.superseded("newer-run")):
         over = rule(settled)
         assert (over.status, over.failed_stage) == (
             RunStatus.CANCELLED,
             Stage.WRITE_OUTPUTS,
         )
         assert (over.finished_at, over.acknowledged_at) == (HELD.finished_at, None)
-    assert rules.superseded("newer-run")(settled).error_code == "HOLD_SUPERSEDED"
+    assert hold_rules.superseded("newer-run")(settled).error_code == "HOLD_SUPERSEDED"
 
 
 def test_a_message_of_any_length_fits_into_the_record() -> None:
-    poison = transitions.poisoned("x" * 50_000, NOW)(RUNNING)
+    poison = end_rules.poisoned("x" * 50_000, NOW)(RUNNING)
     assert len(str(poison.error_message)) < 25_000
-    lost = transitions.attempt_lost(
+    lost = attempt_rules.attempt_lost(
         replace(loss(RUNNING), message="x" * 20_001), POLICY
     )(RUNNING)
     for record in (poison, lost):
@@ -330,7 +330,7 @@ def test_a_run_in_place_of_a_dead_letter_s_is_told_as_such_and_others_as_posted(
     wanted = NewRun(run_id=RUN_ID, tenant_id="acme", vendors=("v1",))
     redriven = replace(wanted, in_place_of="earlier")
     entries = (
-        transitions.requested(each, NOW, None).pending_audit
+        new_records.requested(each, NOW, None).pending_audit
         for each in (wanted, redriven)
     )
     told = [
@@ -347,20 +347,20 @@ def test_a_run_in_place_of_a_dead_letter_s_is_told_as_such_and_others_as_posted(
 def test_a_run_that_has_had_an_attempt_is_not_hidden_for_a_message_that_was_not_sent() -> (
     None
 ):
-    assert transitions.tombstoned(NOW)(DISPATCHED) is DISPATCHED
-    assert transitions.tombstoned(NOW)(QUEUED).hidden
+    assert end_rules.tombstoned(NOW)(DISPATCHED) is DISPATCHED
+    assert end_rules.tombstoned(NOW)(QUEUED).hidden
 
 
 def test_a_run_that_was_terminated_in_dagster_has_an_entry_and_one_that_was_cancelled_none() -> (
     None
 ):
-    over = transitions.cancelled(NOW)(RUNNING)
-    entry = transitions.terminated_entry(over)
+    over = end_rules.cancelled(NOW)(RUNNING)
+    entry = end_rules.terminated_entry(over)
     assert entry is not None
     assert (entry.tenant_id, entry.target, entry.occurred_at) == ("acme", RUN_ID, NOW)
     assert entry.actor == dagster_origin(DAGSTER_RUN_ID).actor
-    assert transitions.terminated_entry(replace(over, cancel_requested_at=NOW)) is None
-    assert transitions.terminated_entry(RUNNING) is None
+    assert end_rules.terminated_entry(replace(over, cancel_requested_at=NOW)) is None
+    assert end_rules.terminated_entry(RUNNING) is None
 
 
 # --- its picture --------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from relay_dagster.runs.errors import RestoreTooLateError
 from relay_dagster.tenants import deletion as rules
 from relay_dagster.tenants.deletion import SWEPT_AFTER, TenantState
+from relay_dagster.tenants.errors import RestoreTooLateError
 from support.fakes import NOW
 
 HOUR = timedelta(hours=1)

@@ -16,12 +16,12 @@ from relay_core.domain.records import RunFailure
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.aws.dynamodb.run_writes import RecordChange
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.runs.errors import CommitLostError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, Outcome, Release, RunRecord
-from relay_dagster.runs.ports import Change
 from relay_dagster.webhooks.model import Event
 from relay_dagster.wiring import Platform
 from support.fakes import FakeClock, held_outcome, published_outcome
@@ -60,7 +60,7 @@ def held(platform: Platform) -> RunRecord:
 def release(platform: Platform, record: RunRecord) -> RunRecord:
     assert record.hold is not None
     decision = Release(record.hold.sha256, record.hold.guard_names, "seen", "ops")
-    return platform.ledger.feeds.release(record.run_id, decision)
+    return platform.ledger.feeds.release(record.run_id, decision).record
 
 
 # --- each way to end ----------------------------------------------------------------------------
@@ -313,7 +313,7 @@ def test_a_commit_that_is_lost_leaves_none(platform: Platform) -> None:
     platform.ledger.poison(record.run_id, "no config")
     told = events_told(platform)
     with pytest.raises(CommitLostError):
-        platform.runs.commit(Change(record, over))
+        platform.runs.commit(RecordChange(record, over))
     assert events_told(platform) == told
 
 

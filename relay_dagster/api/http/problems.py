@@ -26,6 +26,7 @@ from relay_dagster.aws.secrets import SecretsUnavailableError
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.logs import event_log
 from relay_dagster.runs import errors as run_errors
+from relay_dagster.tenants import errors as tenant_errors
 
 _MAX_TEXT = 1000
 _MAX_SHOWN = 10
@@ -119,7 +120,7 @@ def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
     members: dict[str, Any] = {}
     if isinstance(error, run_errors.TenantBusyError):
         members = {"active_run_id": error.active_run_id}
-    if isinstance(error, run_errors.VersionMismatchError):
+    if isinstance(error, tenant_errors.VersionMismatchError):
         members = {"config_version": error.latest}
     return ProblemError(code, detail, errors=errors, members=members)
 
@@ -226,7 +227,7 @@ def allowed_methods(app: FastAPI, path: str) -> list[str]:
 
 _FAMILIES = (
     *(ProblemError, SecretsUnavailableError),
-    *(RelayError, run_errors.RefusedError, ExternalServiceError),
+    *(RelayError, tenant_errors.RefusedError, ExternalServiceError),
     *(BadCursorError, RateLimitedError, RequestValidationError),
 )
 

@@ -17,7 +17,7 @@ from relay_dagster.api.security.auth import MayRead, MayRelease
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import FeedNotKeptError
 from relay_dagster.runs.job_message import is_id
-from relay_dagster.runs.model import Release, RunRecord
+from relay_dagster.runs.model import Release
 from relay_dagster.wire import runs as wire
 
 routes = request_parsing.router("feeds")
@@ -98,16 +98,18 @@ def release_run(
     decision = Release(
         body.sha256, frozenset(body.guards), body.reason, by=call.caller.id
     )
-
-    def report(released_record: RunRecord) -> None:
-        facts = released_record.log_facts
-        _log.info("run_released", caller=call.caller.id, reason=body.reason, **facts)
-        call.platform.metrics.run_released(released_record)
-
-    released_record = call.platform.ledger.feeds.release(
-        record.run_id, decision, origin=call.origin, then=report
+    result = call.platform.ledger.feeds.release(
+        record.run_id, decision, origin=call.origin
     )
-    return run_response(released_record, call)
+    if result.was_changed:
+        _log.info(
+            "run_released",
+            caller=call.caller.id,
+            reason=body.reason,
+            **result.record.log_facts,
+        )
+        call.platform.metrics.run_released(result.record)
+    return run_response(result.record, call)
 
 
 @routes.post("/v1/tenants/{tenant_id}/feed/rollback")
@@ -125,25 +127,23 @@ def roll_back_feed(
     pointer = call.platform.runs.feed(tenant_id) if is_id(tenant_id) else None
     publication = None
     if pointer is not None:
-        publication = pointer.kept(body.run_id, feeds.keep)
+        publication = pointer.republishable(body.run_id, feeds.keep)
     if publication is None or not call.platform.objects.exists(publication.key):
         raise FeedNotKeptError(tenant_id, body.run_id)
 
-    def report(record: RunRecord) -> None:
-        _log.info(
-            "feed_rolled_back",
-            tenant_id=tenant_id,
-            run_id=record.run_id,
-            caller=call.caller.id,
-            reason=body.reason,
-        )
-
-    feed = feeds.roll_back(
+    rollback = feeds.roll_back(
         tenant_id,
         body.run_id,
         body.reason,
         by=call.caller.id,
         origin=call.origin,
-        then=report,
     )
-    return wire.PublishedFeed.of(feed.in_force, tenant_id=tenant_id)
+    if rollback.was_changed:
+        _log.info(
+            "feed_rolled_back",
+            tenant_id=tenant_id,
+            run_id=body.run_id,
+            caller=call.caller.id,
+            reason=body.reason,
+        )
+    return wire.PublishedFeed.of(rollback.feed.in_force, tenant_id=tenant_id)

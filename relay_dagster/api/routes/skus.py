@@ -28,9 +28,9 @@ from relay_dagster.api.routes.tenants import find_config, require_tenant
 from relay_dagster.api.security.auth import MayConfigure, MayRead, MayRelease
 from relay_dagster.aws.overrides import MAX_OVERRIDES
 from relay_dagster.logs import event_log
-from relay_dagster.runs.errors import QuotaExceededError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.tenants.errors import QuotaExceededError
 from relay_dagster.wire import skus as wire
 from relay_dagster.wiring import Platform
 

@@ -28,10 +28,10 @@ from relay_dagster.api.security.auth import (
 )
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore
 from relay_dagster.logs import event_log
-from relay_dagster.runs.errors import UnknownTenantError
 from relay_dagster.runs.job_message import ID_PATTERN, is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.deletion import Deletion, TenantState
+from relay_dagster.tenants.errors import UnknownTenantError
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire import tenants as wire
 from relay_dagster.wiring import Platform

@@ -18,10 +18,10 @@ from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantK
 from relay_dagster.aws.dynamodb.codec import digest_of
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
-from relay_dagster.runs.errors import UnknownTenantError
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.settings import Settings, SettingsError
 from relay_dagster.tenants.audit import Actor, ActorKind, Origin
+from relay_dagster.tenants.errors import UnknownTenantError
 from relay_dagster.wire.access import KeyRequest
 
 SHORTEST_SECRET = 16

@@ -21,8 +21,8 @@ from relay_dagster.aws.dynamodb.database import (
 )
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE, Write
-from relay_dagster.runs.errors import MakerGoneError, QuotaExceededError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
+from relay_dagster.tenants.errors import MakerGoneError, QuotaExceededError
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 
 MAX_KEYS = 50

@@ -20,15 +20,15 @@ from relay_dagster.aws.dynamodb.run_writes import to_record
 from relay_dagster.aws.dynamodb.schema import Kind, config_key, run_count_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, UNREADABLE_AGAIN, Write
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
-from relay_dagster.runs.errors import (
-    QuotaExceededError,
-    RestoreTooLateError,
-    UnknownTenantError,
-)
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.tenants import deletion as rules
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.tenants.deletion import Deletion, TenantState
+from relay_dagster.tenants.errors import (
+    QuotaExceededError,
+    RestoreTooLateError,
+    UnknownTenantError,
+)
 
 _COUNTED_HOURS = 26  # a count of runs is kept for a day
 _CONFIGS_AT_ONCE, _DIGITS = 1000, 10

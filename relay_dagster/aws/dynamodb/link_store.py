@@ -13,8 +13,8 @@ from relay_dagster.aws.dynamodb.codec import Codec, digest_of
 from relay_dagster.aws.dynamodb.database import Database, is_closed
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import IS_THERE
-from relay_dagster.runs.errors import QuotaExceededError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
+from relay_dagster.tenants.errors import QuotaExceededError
 
 MAX_LINKS = 20
 """The number of links that a tenant may have to its feed, and for each vendor."""

@@ -27,9 +27,10 @@ from relay_dagster.aws.dynamodb.codec import (
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.run_writes import (
     CHECKED,
+    RecordChange,
     RunItemWrites,
     feed_item,
-    record_change,
+    record_write,
     to_feed,
     to_item,
     to_lock,
@@ -43,7 +44,7 @@ from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.errors import CommitLostError, FenceLostError
 from relay_dagster.runs.job_message import is_run_id
 from relay_dagster.runs.model import DueQueue, RunRecord, TenantLock
-from relay_dagster.runs.ports import Change, Page, utc_now
+from relay_dagster.runs.ports import Page, utc_now
 
 # So many runs are looked through for one of a kind; the first page mostly has it, and a record may
 # have 100 KB: one that is under way, and the last that has ended.
@@ -168,7 +169,7 @@ class RunStore:
         """The maker of the writes that go with a change."""
         return RunItemWrites(self.database)
 
-    def commit(self, change: Change, also: Sequence[Write] = ()) -> RunRecord:
+    def commit(self, change: RecordChange, also: Sequence[Write] = ()) -> RunRecord:
         """Write a record if it still is as it was read, with all that goes with it, or nothing.
 
         ``revision`` and ``write_id`` of the record are set here. `CommitLostError` where the
@@ -179,7 +180,7 @@ class RunStore:
         after = replace(change.after, revision=revision, write_id=uuid.uuid4().hex)
         table = self.database.runs
         writes = [
-            record_change(table, "record", replace(change, after=after)),
+            record_write(table, "record", replace(change, after=after)),
             *also,
             *(new_event_write(table, event) for event in change.events),
             *map(self.database.audit_write, change.audit),

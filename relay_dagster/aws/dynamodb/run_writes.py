@@ -24,14 +24,12 @@ from relay_dagster.aws.dynamodb.schema import Kind, due_partition, run_count_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, Condition, Table, Write
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
 from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate
-from relay_dagster.runs.errors import (
-    CommitLostError,
-    QuotaExceededError,
-    TenantBusyError,
-)
+from relay_dagster.runs.errors import CommitLostError, TenantBusyError
 from relay_dagster.runs.model import Idempotency, LockState, RunRecord, TenantLock
-from relay_dagster.runs.ports import Change
+from relay_dagster.tenants.audit import AuditEntry
+from relay_dagster.tenants.errors import QuotaExceededError
 from relay_dagster.triggers.rules import TriggerUpdate
+from relay_dagster.webhooks.model import Event
 
 _KEY_LIFE = timedelta(hours=24)
 _FREE = "attribute_not_exists(holder)"
@@ -65,6 +63,16 @@ CHECKED = (
     "watched_as",
     "watched_at",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChange:
+    """A change of a record, with the events and audit entries of its transaction."""
+
+    before: RunRecord | None  # the record as it was read; None for a new one
+    after: RunRecord  # the record as it will be
+    events: tuple[Event, ...] = ()  # the events for the tenant's webhooks
+    audit: tuple[AuditEntry, ...] = ()  # the entries for the audit
 
 
 def to_item(record: RunRecord) -> codec.Item:
@@ -115,7 +123,7 @@ def to_lock(tenant_id: str, item: Mapping[str, Any] | None) -> TenantLock:
     )
 
 
-def record_change(table: Table, role: str, change: Change) -> Write:
+def record_write(table: Table, role: str, change: RecordChange) -> Write:
     """Return the write of a record, if it is as it was read."""
     before, after = change.before, change.after
     known, revision = ({}, 0) if before is None else (to_item(before), before.revision)
@@ -129,7 +137,9 @@ class RunItemWrites:
 
     database: Database
 
-    def lock(self, change: Change, *, yield_to_waiters: bool = False) -> list[Write]:
+    def lock(
+        self, change: RecordChange, *, yield_to_waiters: bool = False
+    ) -> list[Write]:
         """Return the lock's write for a change of a record's lock state, or none.
 
         A run that ends without its lock ends all the same: somebody has helped its tenant by
@@ -151,7 +161,7 @@ class RunItemWrites:
             return [replace(freed, optional=True)]
         return []
 
-    def tenant_idle(self, change: Change) -> Write:
+    def tenant_idle(self, change: RecordChange) -> Write:
         """Return the condition that the tenant is idle; a success clears its count of failures."""
         before, after = change.before, change.after
         has_changed = before is not None and before.status is not after.status
@@ -257,12 +267,12 @@ class RunItemWrites:
             ({}, 0) if before is None else (feed_item(before), before.revision)
         )
         writes = [table.change("feed", known, feed_item(update.after), revision)]
-        if update.voided is not None:
-            held, after = update.voided
+        if update.superseded is not None:
+            held, after = update.superseded
             after = replace(
                 after, revision=held.revision + 1, write_id=uuid.uuid4().hex
             )
-            writes.append(record_change(table, "voided", Change(held, after)))
+            writes.append(record_write(table, "superseded", RecordChange(held, after)))
         return writes
 
     def triggers(self, update: TriggerUpdate) -> Write:

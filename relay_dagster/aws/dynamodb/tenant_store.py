@@ -20,8 +20,8 @@ from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.schema import Kind, config_key
 from relay_dagster.aws.dynamodb.table import IS_THERE, Write
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
-from relay_dagster.runs import errors
 from relay_dagster.runs.ports import Pause
+from relay_dagster.tenants import errors
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 
 # An item of DynamoDB has at most 400 KiB, with its other attributes.

@@ -15,6 +15,7 @@ from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.runs import errors as run_errors
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.tenants import errors as tenant_errors
 from support.api_world import (
     JSON,
     NOBODY_S_RUN,
@@ -267,7 +268,8 @@ def _errors_of(*modules: object) -> list[type[Exception]]:
 
 
 @pytest.mark.parametrize(
-    "kind", _errors_of(core_errors, external_errors, run_errors, tenant_store)
+    "kind",
+    _errors_of(core_errors, external_errors, run_errors, tenant_errors, tenant_store),
 )
 def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
     error = kind.__new__(kind)

@@ -128,7 +128,8 @@ def test_a_feed_beyond_those_that_are_kept_now_is_neither_listed_nor_published_a
 ) -> None:
     world.store_config()
     first, second = (world.succeed(run_id(world)) for _ in range(2))
-    world.platform.ledger.feeds = replace(world.platform.ledger.feeds, keep=1)
+    feeds = world.platform.ledger.feeds
+    world.platform.ledger.feeds = replace(feeds, updates=replace(feeds.updates, keep=1))
     assert [each["run_id"] for each in publications(world)] == [second.run_id]
     back = {"run_id": first.run_id, "reason": "better"}
     again = world.client.post(f"/v1/tenants/{TENANT}/feed/rollback", json=back)

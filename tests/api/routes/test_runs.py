@@ -14,11 +14,12 @@ from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.runs import run_response
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Call
+from relay_dagster.aws.dynamodb.run_writes import RecordChange
 from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.runs.ports import Change, utc_now
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import SYSTEM
 from support.api_world import (
     JSON,
@@ -625,7 +626,7 @@ def test_a_page_ends_before_its_answer_is_too_long(
         for n in range(count)
     ]
     for record in made:
-        world.platform.runs.commit(Change(None, record))
+        world.platform.runs.commit(RecordChange(None, record))
     found, pages, cursor = [], 0, ""
     while cursor is not None:
         answer = world.client.get(f"/v1/runs?limit=100{cursor and f'&cursor={cursor}'}")

@@ -9,7 +9,7 @@ from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantK
 from relay_dagster.aws.dynamodb.codec import unmarshal
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.runs.errors import MakerGoneError, QuotaExceededError
+from relay_dagster.tenants.errors import MakerGoneError, QuotaExceededError
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, FakeClock
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from benchmarks.stored_runs import put_many
+from relay_dagster.aws.dynamodb.run_writes import RecordChange
 from relay_dagster.aws.dynamodb.schema import SHARDS
 from relay_dagster.runs.model import DueQueue, RunRecord
-from relay_dagster.runs.ports import Change
 from relay_dagster.wiring import Platform
 from support.builders import REQUESTED_AT
 from support.fakes import CallCounter
@@ -78,6 +78,6 @@ def test_what_a_look_no_longer_knows_is_taken_away(platform: Platform) -> None:
 
 def test_a_look_at_a_record_that_has_changed_is_not_noted(platform: Platform) -> None:
     (run,) = stored(platform, 1)
-    changed = platform.runs.commit(Change(run, replace(run, attempt=1)))
+    changed = platform.runs.commit(RecordChange(run, replace(run, attempt=1)))
     assert not platform.runs.note_check(replace(run, due_at=None, due_queue=None))
     assert platform.runs.get(run.run_id) == changed

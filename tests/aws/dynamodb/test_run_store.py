@@ -16,19 +16,18 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.codec import marshal
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.aws.dynamodb.run_writes import RecordChange
 from relay_dagster.aws.dynamodb.table import BadCursorError
 from relay_dagster.external_errors import MissingResourceError, ThrottledError
 from relay_dagster.runs.errors import (
     CommitLostError,
     FenceLostError,
-    QuotaExceededError,
-    RefusedError,
     RunError,
     TenantBusyError,
 )
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, Outcome, RunRecord
-from relay_dagster.runs.ports import Change
+from relay_dagster.tenants.errors import QuotaExceededError, RefusedError
 from relay_dagster.wiring import Platform
 from support.builders import REQUESTED_AT
 from support.fakes import CallCounter, FakeClock, served_platform
@@ -47,7 +46,7 @@ def test_text_that_is_no_unicode_does_not_keep_a_run_from_ending(
     platform: Platform,
 ) -> None:
     record = a_run(error_message="bad \ud800 text", counts={"\udfff": 1})
-    platform.runs.commit(Change(None, record))
+    platform.runs.commit(RecordChange(None, record))
     found = platform.runs.get(record.run_id)
     assert found is not None
     assert found.error_message == "bad ? text"
@@ -60,12 +59,12 @@ def test_only_a_run_id_finds_a_run(platform: Platform) -> None:
 
 
 def test_a_record_is_written_over_only_as_it_was_read(platform: Platform) -> None:
-    first = platform.runs.commit(Change(None, a_run()))
-    second = platform.runs.commit(Change(first, replace(first, attempt=1)))
+    first = platform.runs.commit(RecordChange(None, a_run()))
+    second = platform.runs.commit(RecordChange(first, replace(first, attempt=1)))
     with pytest.raises(CommitLostError):
-        platform.runs.commit(Change(first, replace(first, attempt=2)))
+        platform.runs.commit(RecordChange(first, replace(first, attempt=2)))
     with pytest.raises(CommitLostError):
-        platform.runs.commit(Change(None, a_run(run_id=first.run_id)))
+        platform.runs.commit(RecordChange(None, a_run(run_id=first.run_id)))
     assert platform.runs.get(first.run_id) == second
 
 
@@ -103,7 +102,7 @@ def test_a_write_that_got_through_unseen_is_not_taken_for_a_stranger(
     platform: Platform,
 ) -> None:
     runs = RunStore(Database.of(ForgetfulClients(platform.clients), platform.settings))
-    record = runs.commit(Change(None, a_run(lock_state=LockState.OWNER)))
+    record = runs.commit(RecordChange(None, a_run(lock_state=LockState.OWNER)))
     assert platform.runs.get(record.run_id) == record
 
 
@@ -218,7 +217,7 @@ def test_a_cursor_that_no_listing_made_is_refused(
 
 
 def test_more_records_than_a_batch_holds_are_all_found(platform: Platform) -> None:
-    made = [platform.runs.commit(Change(None, a_run())) for _ in range(120)]
+    made = [platform.runs.commit(RecordChange(None, a_run())) for _ in range(120)]
     assert platform.runs.get_many(each.run_id for each in made) == {
         r.run_id: r for r in made
     }
@@ -248,7 +247,7 @@ class ReluctantClients(Clients):
 
 
 def test_keys_that_were_not_processed_are_asked_for_again(platform: Platform) -> None:
-    made = [platform.runs.commit(Change(None, a_run())) for _ in range(3)]
+    made = [platform.runs.commit(RecordChange(None, a_run())) for _ in range(3)]
     slow = ReluctantClients(platform.clients, ever=True)
     runs = RunStore(Database.of(slow, platform.settings, sleep=lambda _: None))
     assert len(runs.get_many(each.run_id for each in made)) == 3

@@ -319,7 +319,7 @@ class Story:
             before, replace(before, wanted=None, wanted_since=None, due_at=None)
         )
         wanted = NewRun(run_id=run_id(0), tenant_id="acme", trigger=Trigger.UPLOAD)
-        self.ledger.start_wanted(wanted, move)
+        self.ledger.start_triggered(wanted, move)
 
     def cancelled_at_once(self) -> None:
         self.ledger.request_cancel(run_id(0), origin=WHO)
@@ -447,7 +447,7 @@ class Story:
 
     def dead_letter_resolved(self) -> None:
         entry = WHO.entry(Action.DEAD_LETTER_DISCARDED, "acme", run_id(7), self.clock())
-        self.ledger.resolve_dead_letter(run_id(7), lambda _: entry)
+        self.ledger.resolve_dead_letter(run_id(7), entry)
         self.ledger.adopt_dead(Job(run_id(8), "acme"), "it died", "dlq-8", NOW)
 
     def not_sent(self) -> None:

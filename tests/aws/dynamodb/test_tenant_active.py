@@ -42,7 +42,7 @@ def post(platform: Platform) -> object:
 
 def by_trigger(platform: Platform) -> object:
     state = platform.triggers.get(TENANT)
-    return platform.submission.start_wanted(
+    return platform.submission.start_triggered(
         Trigger.SCHEDULE, TriggerUpdate(state, state)
     )
 

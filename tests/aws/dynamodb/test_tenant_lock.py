@@ -11,9 +11,8 @@ import pytest
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.codec import by_time
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.run_writes import RunItemWrites
+from relay_dagster.aws.dynamodb.run_writes import RecordChange, RunItemWrites
 from relay_dagster.runs.model import LockState, RunRecord
-from relay_dagster.runs.ports import Change
 from support.builders import REQUESTED_AT, RUN_ID
 from support.fakes import embedded_clients
 
@@ -37,7 +36,7 @@ def a_run(lock_state: LockState, status: RunStatus = RunStatus.QUEUED) -> RunRec
 def written(
     before: RunRecord | None, after: RunRecord, **options: bool
 ) -> dict[str, Any]:
-    (write,) = WRITES.lock(Change(before, after), **options)
+    (write,) = WRITES.lock(RecordChange(before, after), **options)
     assert (write.role, write.action) == ("lock", "Update")
     assert write.arguments["Key"] == {"pk": {"S": "LOCK#acme"}}
     arguments = dict(write.arguments)
@@ -71,7 +70,9 @@ def test_each_change_has_its_write_and_condition(
 
 @pytest.mark.parametrize("state", LockState)
 def test_a_record_that_keeps_its_state_writes_no_lock(state: LockState) -> None:
-    assert WRITES.lock(Change(a_run(state), replace(a_run(state), attempt=1))) == []
+    assert (
+        WRITES.lock(RecordChange(a_run(state), replace(a_run(state), attempt=1))) == []
+    )
 
 
 def test_a_newcomer_steps_back_where_others_wait() -> None:

@@ -18,7 +18,7 @@ from relay_dagster.aws.dynamodb.tenant_store import (
     TenantStore,
 )
 from relay_dagster.external_errors import MissingResourceError
-from relay_dagster.runs.errors import (
+from relay_dagster.tenants.errors import (
     QuotaExceededError,
     TenantExistsError,
     UnknownTenantError,

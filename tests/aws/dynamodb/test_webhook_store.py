@@ -11,8 +11,8 @@ import pytest
 from relay_dagster.aws.dynamodb.codec import unmarshal
 from relay_dagster.aws.dynamodb.schema import SHARDS
 from relay_dagster.aws.dynamodb.table import BadCursorError, to_cursor
-from relay_dagster.runs.errors import QuotaExceededError
 from relay_dagster.tenants.audit import SYSTEM, Action
+from relay_dagster.tenants.errors import QuotaExceededError
 from relay_dagster.webhooks.changes import (
     UnknownWebhookError,
     added,
