@@ -52,6 +52,7 @@ from relay_core.publish.state import Baseline, Publication, StateContext, state_
 from relay_core.publish.stored_rows import kept_chunks
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.contracts import OFFER_SCHEMA
+from relay_core.validation.error_policy import own_share_faults
 from relay_core.validation.guards import judge_guards, vendor_rows_share
 from relay_core.validation.vendor_failures import (
     LastGoodInputs,
@@ -62,7 +63,6 @@ from relay_core.validation.vendor_failures import (
     judge_inputs,
     left_out,
     may_be_empty,
-    own_share_faults,
     settle,
     warning_of,
 )

@@ -17,9 +17,10 @@ from relay_core.merge.best_offer import Winners, merge_offers
 from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.row_counts import RuleEffects
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.validation import contracts, vendor_failures
+from relay_core.validation import contracts, error_policy
 from relay_core.validation.comparison import KEPT
 from relay_core.validation.contracts import VALIDATED_ROWS, BrokenRule
+from relay_core.validation.vendor_failures import may_be_empty
 
 _NO_AMOUNT = (
     "has no offer with a cost or a price, so it is left out of the feed; "
@@ -162,7 +163,7 @@ def _faults_of_rows(
     fatal = [
         vendor_id
         for vendor_id in empty
-        if not vendor_failures.may_be_empty(config, config.vendor(vendor_id))
+        if not may_be_empty(config, config.vendor(vendor_id))
     ]
     if fatal:
         return list(map(run_faults.no_rows, fatal))
@@ -171,13 +172,11 @@ def _faults_of_rows(
     invalid_rows = [vendor.invalid_rows for vendor in parsed]
     total_rows = [vendor.total_rows for vendor in parsed]
     vendors = [config.vendor(vendor.vendor_id) for vendor in parsed]
-    faults = vendor_failures.own_share_faults(vendors, invalid_rows, total_rows)
-    verdict = vendor_failures.judge_policy(
-        config.error_policy, invalid_rows, total_rows
-    )
-    if verdict.message:
+    faults = error_policy.own_share_faults(vendors, invalid_rows, total_rows)
+    policy = error_policy.judge_policy(config.error_policy, invalid_rows, total_rows)
+    if policy.message:
         code = str(FailureCode.VALIDATION_ERRORS)
-        faults.append(ReportEntry(code, verdict.message))
+        faults.append(ReportEntry(code, policy.message))
     return faults
 
 

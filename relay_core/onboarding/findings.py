@@ -16,7 +16,7 @@ from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import listed
 from relay_core.onboarding.check_results import MAX_ROWS, Candidate, FeedCheck, Reading
 from relay_core.onboarding.header_names import plain_words
-from relay_core.validation.vendor_failures import judge_policy, own_share_faults
+from relay_core.validation.error_policy import judge_policy, own_share_faults
 
 NO_AMOUNTS = "no row has a cost or a price, so nothing of the file can be sold"
 """The beginning of the results of a file without amounts, whatever else is well."""

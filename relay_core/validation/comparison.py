@@ -1,14 +1,16 @@
-"""Two feeds in the order of SKUs, joined a range of SKUs at a time, once for all who compare."""
+"""Two feeds in the order of SKUs, joined a range of SKUs at a time."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from relay_core.columnar.arrays import Cents, RowIndex, RowMask, WholeNumbers
 from relay_core.columnar.sorting import common_ranges, order_by_text
-from relay_core.columnar.text import Bools, Ints, Rows, flags_of, integers_of, one_chunk
+from relay_core.columnar.text import flags_of, integers_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.validation.contracts import table_of
 
@@ -20,99 +22,119 @@ _RANGE_ROWS = 1 << 17
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeedFigures:
-    """The figures of a feed's SKUs, in their order: vendor, quantity and price in cents."""
+    """The figures of a feed, one a SKU, in the order of SKUs."""
 
     skus: pa.StringArray  # the SKUs, each once
-    vendor_ids: pa.DictionaryArray  # whose offer each is
-    quantities: Ints  # how many there are
-    cents: Ints  # the price
-    kept: Bools  # which are not offered, only kept at 0
-    suspect_cents: Ints | None = (
-        None  # what quarantined ones would cost; -1 for all others
-    )
+    vendor_ids: pa.DictionaryArray  # the vendors whose offers the rows are
+    quantities: WholeNumbers  # the quantities
+    cents: Cents  # the prices
+    kept: RowMask  # the mask of SKUs that nobody offers, kept at a quantity of 0
+    # The computed prices of quarantined SKUs; -1 for all others.
+    suspect_cents: Cents | None = None
 
     @classmethod
     def of(cls, feed: pd.DataFrame) -> "FeedFigures":
-        """Return the figures of a feed (``FeedRow``); without ``kept_at_0`` all is offered."""
-        names = (*FIGURES, *(name for name in (KEPT, SUSPECT_PRICE) if name in feed))
-        table, suspect = table_of(feed[[*names]]), None
-        skus, vendor_ids, *numbers = (one_chunk(table[name]) for name in FIGURES)
-        quantities, cents = (integers_of(cells)[0] for cells in numbers)
-        flags = (
-            flags_of(table[KEPT]) if KEPT in names else np.zeros(len(skus), np.bool_)
-        )
+        """Return the figures of a feed (``FeedRow``).
+
+        Without the column ``kept_at_0`` all SKUs are offered.
+        """
+        names = list(FIGURES)
+        names += [name for name in (KEPT, SUSPECT_PRICE) if name in feed]
+        table = table_of(feed[names])
+        skus = one_chunk(table["sku"])
+        quantities, _ = integers_of(table["quantity_available"])
+        cents, _ = integers_of(table["price"])
+        is_kept = np.zeros(len(skus), np.bool_)
+        if KEPT in names:
+            is_kept = flags_of(table[KEPT])
+        suspect_cents = None
         if SUSPECT_PRICE in names:
-            suspect, none = integers_of(table[SUSPECT_PRICE])
-            suspect = np.where(none, -1, suspect)
-        return cls(skus, vendor_ids, quantities, cents, flags, suspect)
+            computed_cents, nulls = integers_of(table[SUSPECT_PRICE])
+            suspect_cents = np.where(nulls, -1, computed_cents)
+        vendor_ids = one_chunk(table["vendor_id"])
+        return cls(skus, vendor_ids, quantities, cents, is_kept, suspect_cents)
 
     @property
     def offers(self) -> int:
-        """How many SKUs are offered."""
+        """The number of SKUs that are offered."""
         return len(self.kept) - int(np.count_nonzero(self.kept))
 
     @property
-    def vendor_codes(self) -> Rows:
-        """The index of each SKU's vendor in the dictionary."""
+    def vendor_codes(self) -> WholeNumbers:
+        """The index of each SKU's vendor in the dictionary, one a SKU."""
         return np.asarray(self.vendor_ids.indices.to_numpy(), np.int64)
 
-    def offered(self, rows: Rows) -> Bools:
-        """Return which of some rows are offered; no row (-1) is not."""
-        return np.asarray(~np.append(self.kept, True)[rows])
+    def offered(self, rows: RowIndex) -> RowMask:
+        """Return the mask of the given rows that are offered; -1 is no row."""
+        is_offered = np.append(~self.kept, False)
+        return is_offered[rows]
 
-    def of_vendors(self, vendor_ids: Collection[str]) -> Bools:
-        """Return which SKUs these vendors give."""
-        known = [name in vendor_ids for name in self.vendor_ids.dictionary.to_pylist()]
-        return np.asarray(np.array(known, np.bool_)[self.vendor_codes])
+    def of_vendors(self, vendor_ids: Collection[str]) -> RowMask:
+        """Return the mask of the SKUs that some vendors give."""
+        all_vendor_ids = self.vendor_ids.dictionary.to_pylist()
+        is_given = [vendor_id in vendor_ids for vendor_id in all_vendor_ids]
+        return np.array(is_given, np.bool_)[self.vendor_codes]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Every SKU of two feeds, in their order."""
+    """All SKUs of two feeds, in the order of SKUs."""
 
     before: FeedFigures  # the one feed
-    after: FeedFigures  # the other
-    rows_before: Rows  # each SKU's row in the one, -1 where it has none
-    rows_after: Rows  # the same in the other
+    after: FeedFigures  # the other feed
+    rows_before: RowIndex  # each SKU's row in the one feed; -1 if it has none
+    rows_after: RowIndex  # each SKU's row in the other feed; -1 if it has none
 
     @classmethod
     def of(cls, before: FeedFigures, after: FeedFigures) -> "Comparison":
         """Join two feeds."""
         sides = [before.skus, after.skus]
-        if (
-            len({text.type for text in sides}) > 1
-        ):  # one holds more than short offsets reach
-            sides = [text.cast(pa.large_string()) for text in sides]
-        joined = ordered_map(
-            lambda rows: _joined(sides, rows), common_ranges(sides, _RANGE_ROWS)
+        if before.skus.type != after.skus.type:
+            # One side has more text than short offsets can reach.
+            sides = [skus.cast(pa.large_string()) for skus in sides]
+        ranges = common_ranges(sides, _RANGE_ROWS)
+        joined = ordered_map(partial(_joined, sides), ranges)
+        parts_before, parts_after = zip(*joined, strict=True)
+        return cls(
+            before,
+            after,
+            rows_before=np.concatenate(parts_before),
+            rows_after=np.concatenate(parts_after),
         )
-        rows = (np.concatenate(parts) for parts in zip(*joined, strict=True))
-        return cls(before, after, *rows)
 
     def with_after(
-        self, feed: pd.DataFrame, added: Bools | None = None
+        self, feed: pd.DataFrame, added: RowMask | None = None
     ) -> "Comparison":
-        """Return the comparison with a feed of the other's SKUs, and of those ``added``."""
+        """Return the comparison with another version of the other feed.
+
+        Args:
+            feed: The other feed.
+            added: The mask of the comparison's SKUs that are new in the other feed.
+        """
         rows = self.rows_after
         if added is not None:
-            found = (rows >= 0) | added
-            rows = np.where(found, np.cumsum(found) - 1, -1)
+            is_in_feed = (rows >= 0) | added
+            rows = np.where(is_in_feed, np.cumsum(is_in_feed) - 1, -1)
         return replace(self, after=FeedFigures.of(feed), rows_after=rows)
 
 
 def _joined(
     sides: Sequence[pa.StringArray], ranges: Sequence[slice]
-) -> tuple[Rows, Rows]:
-    """Return the rows of each SKU of a range on both sides."""
+) -> tuple[RowIndex, RowIndex]:
+    """Return the rows of each SKU of a range on both sides; -1 for no row."""
     parts = [
-        text.slice(r.start, r.stop - r.start)
-        for text, r in zip(sides, ranges, strict=True)
+        skus.slice(part.start, part.stop - part.start)
+        for skus, part in zip(sides, ranges, strict=True)
     ]
-    size = len(parts[0])
+    size_before = len(parts[0])
     rows, starts = order_by_text(one_chunk(pa.chunked_array(parts)))
-    # Each SKU stands at most once on a side, and equal ones are in the order of the sides.
-    first, last = rows[starts], rows[np.append(starts[1:], len(rows)) - 1]
-    low, high = (r.start for r in ranges)
-    return np.where(first < size, first + low, -1), np.where(
-        last < size, -1, last - size + high
-    )
+    # A SKU occurs at most once on a side, and equal ones are in the order of the sides.
+    first_rows = rows[starts]
+    ends = np.append(starts[1:], len(rows))
+    last_rows = rows[ends - 1]
+    start_before, start_after = (part.start for part in ranges)
+    is_before = first_rows < size_before
+    is_after = last_rows >= size_before
+    rows_before = np.where(is_before, first_rows + start_before, -1)
+    rows_after = np.where(is_after, last_rows - size_before + start_after, -1)
+    return rows_before, rows_after

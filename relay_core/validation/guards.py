@@ -1,7 +1,7 @@
-"""The guards of a feed: what it may lose or change against the published one.
+"""The guards of a feed: the SKUs and prices that it may lose or change.
 
-Each guard is a share: so many of the SKUs, or of a vendor's rows, are affected. It trips where the
-share is greater than its limit, compared exactly.
+A feed is compared with the published one. Each guard is a share of the SKUs, or of a
+vendor's rows. It trips if the share is greater than its limit, compared exactly.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.columnar.arrays import Cents, RowIndex, RowMask, WholeNumbers
 from relay_core.columnar.csv_text import cents_text
-from relay_core.columnar.text import Bools, Ints, Rows, flags_of
+from relay_core.columnar.text import flags_of
 from relay_core.config.models import GuardsConfig
 from relay_core.domain.records import GuardResult
 from relay_core.validation.comparison import Comparison, FeedFigures
@@ -25,47 +26,60 @@ from relay_core.validation.comparison import Comparison, FeedFigures
 Examples: TypeAlias = tuple[Mapping[str, Any], ...]
 MAX_EXAMPLES = 5
 _HALF = Decimal("0.5")
-_MIN_SIZE = 10  # shares of fewer SKUs, or rows, say nothing
-_ROOM = 2**62
+_MIN_SIZE = 10  # a share of fewer SKUs or rows is not judged
+_LARGEST_PRODUCT = 2**62
 
 
 def vendor_rows_share(
     guards: GuardsConfig, vendor_id: str, before: int, now: int
 ) -> GuardResult | None:
-    """Return the verdict on how many valid rows a vendor has lost; None where none is given."""
+    """Return the guard's result for the valid rows that a vendor has lost.
+
+    Return None if the guard is not set, or the vendor had too few rows.
+
+    Args:
+        guards: The tenant's guards.
+        vendor_id: The vendor.
+        before: The number of valid rows in the published run.
+        now: The number of valid rows now.
+    """
     limit = guards.max_vendor_rows_lost_pct
     if limit is None or before < _MIN_SIZE:
         return None
-    judged = _judged("vendor_rows", max(before - now, 0), before, limit)
-    return replace(judged, vendor_id=vendor_id)
+    lost_rows = max(before - now, 0)
+    result = _result("vendor_rows", lost_rows, before, limit)
+    return replace(result, vendor_id=vendor_id)
 
 
 def judge_guards(
     guards: GuardsConfig,
-    found: Comparison,
+    feeds: Comparison,
     *,
     exempt: Collection[str],
     vendor_rows: Collection[tuple[str, int, int]],
     left_out: Collection[str] = (),
 ) -> list[GuardResult]:
-    """Hold a feed against the published one, which is the first of both.
+    """Return the results of the guards, in the order of the contract.
 
-    SKUs that are only kept at 0 are in neither. Those of exempt vendors, and those that the tenant
-    wants left out, may be missing. Of vendors there are the valid rows before and now, in the order
-    of the config. The results are of all guards that have enough to judge, in the order of the
-    contract.
+    SKUs that are only kept at 0 count on neither side.
+
+    Args:
+        guards: The tenant's guards.
+        feeds: The published feed, and the feed that is compared with it.
+        exempt: The vendors whose SKUs may be missing.
+        vendor_rows: Each vendor, its valid rows before and its valid rows now, in the
+            order of the config.
+        left_out: The SKUs that the tenant leaves out; they may be missing.
     """
-    return [
-        *_feed_guards(guards, _Offered.of(found, exempt, left_out)),
-        *(
-            lost
-            for rows in vendor_rows
-            if (lost := vendor_rows_share(guards, *rows)) is not None
-        ),
-    ]
+    results = list(_feed_guards(guards, _Offered.of(feeds, exempt, left_out)))
+    for vendor_id, before, now in vendor_rows:
+        result = vendor_rows_share(guards, vendor_id, before, now)
+        if result is not None:
+            results.append(result)
+    return results
 
 
-def _judged(
+def _result(
     guard: str,
     count: int,
     of: int,
@@ -73,10 +87,17 @@ def _judged(
     min_count: int = 1,
     examples: Examples = (),
 ) -> GuardResult:
-    """Hold a share against its limit; fewer than ``min_count`` trip no guard."""
-    tripped = count >= min_count and count > Fraction(limit) * of
+    """Compare a share with its limit; a count below ``min_count`` trips no guard."""
+    is_beyond = count > Fraction(limit) * of
     return GuardResult(
-        guard, None, None, tripped, format(limit, "f"), count, of, examples
+        guard=guard,
+        vendor_id=None,
+        side=None,
+        tripped=count >= min_count and is_beyond,
+        limit=format(limit, "f"),
+        count=count,
+        of=of,
+        examples=examples,
     )
 
 
@@ -85,120 +106,165 @@ class _Offered:
     """The offers of two feeds, side by side."""
 
     before: FeedFigures  # the published feed
-    after: FeedFigures  # the candidate
-    in_both: tuple[Rows, Rows]  # the rows of each of SKUs that both offer
-    removed: Rows  # the rows of the published feed whose SKU is gone and counts
-    counted: int  # how many of its SKUs count
+    after: FeedFigures  # the feed that is compared with it
+    # The rows of the SKUs that both feeds offer: in the published feed, and in the other.
+    rows_before: RowIndex
+    rows_after: RowIndex
+    removed: RowIndex  # the published rows of SKUs that are gone and count
+    counted: int  # the number of published SKUs that count
 
     @classmethod
     def of(
-        cls, found: Comparison, exempt: Collection[str], left_out: Collection[str]
+        cls, feeds: Comparison, exempt: Collection[str], left_out: Collection[str]
     ) -> _Offered:
-        was, now = found.rows_before, found.rows_after
-        offered, still = found.before.offered(was), found.after.offered(now)
-        counts = ~found.before.of_vendors(exempt)
+        before = feeds.before
+        after = feeds.after
+        was_offered = before.offered(feeds.rows_before)
+        is_offered = after.offered(feeds.rows_after)
+        counts = ~before.of_vendors(exempt)
         if left_out:
-            skus = found.before.skus
-            counts &= ~flags_of(pc.is_in(skus, pa.array(left_out, skus.type)))
-        gone = was[offered & ~still]
+            left_out_skus = pa.array(left_out, before.skus.type)
+            counts &= ~flags_of(pc.is_in(before.skus, left_out_skus))
+        in_both = was_offered & is_offered
+        removed = feeds.rows_before[was_offered & ~is_offered]
         return cls(
-            found.before,
-            found.after,
-            (was[offered & still], now[offered & still]),
-            gone[counts[gone]],
-            int(np.count_nonzero(counts & ~found.before.kept)),
+            before=before,
+            after=after,
+            rows_before=feeds.rows_before[in_both],
+            rows_after=feeds.rows_after[in_both],
+            removed=removed[counts[removed]],
+            counted=int(np.count_nonzero(counts & ~before.kept)),
         )
 
     def examples(
         self,
-        rows: Rows,
-        before: Ints,
-        after: Ints | None,
-        write: Callable[[Ints], list[Any]],
+        rows: RowIndex,
+        before: WholeNumbers,
+        after: WholeNumbers | None,
+        write: Callable[[WholeNumbers], list[Any]],
     ) -> Examples:
-        """Return the first of some rows of the published feed, with what each was and is."""
-        names = self.before.skus.take(pa.array(rows[:MAX_EXAMPLES])).to_pylist()
-        now = [None] * len(names) if after is None else write(after[:MAX_EXAMPLES])
-        triples = zip(names, write(before[:MAX_EXAMPLES]), now, strict=True)
+        """Return examples of some rows of the published feed.
+
+        Args:
+            rows: The rows.
+            before: The published number of each row.
+            after: The other feed's number of each row; None if it has none.
+            write: Writes numbers as the examples show them.
+        """
+        first_rows = pa.array(rows[:MAX_EXAMPLES])
+        skus = self.before.skus.take(first_rows).to_pylist()
+        numbers_before = write(before[:MAX_EXAMPLES])
+        numbers_after = [None] * len(skus)
+        if after is not None:
+            numbers_after = write(after[:MAX_EXAMPLES])
+        triples = zip(skus, numbers_before, numbers_after, strict=True)
         return tuple(
-            {"sku": sku, "before": was, "after": is_now} for sku, was, is_now in triples
+            {"sku": sku, "before": number_before, "after": number_after}
+            for sku, number_before, number_after in triples
         )
 
 
-def _feed_guards(guards: GuardsConfig, found: _Offered) -> Iterator[GuardResult]:
-    rows, others = found.in_both
-    before, after = prices = found.before.cents[rows], found.after.cents[others]
-    few = guards.min_price_jumps
+def _feed_guards(guards: GuardsConfig, feeds: _Offered) -> Iterator[GuardResult]:
+    """Yield the results of the guards of whole feeds."""
+    if guards.max_skus_removed_pct is not None:
+        yield _skus_removed(guards.max_skus_removed_pct, feeds)
+    if guards.max_out_of_stock_pct is not None:
+        yield from _out_of_stock(guards.max_out_of_stock_pct, feeds)
+    yield from _price_guards(guards, feeds)
+
+
+def _skus_removed(limit: Decimal, feeds: _Offered) -> GuardResult:
+    removed = feeds.removed
+    cents = feeds.before.cents[removed]
+    examples = feeds.examples(removed, cents, None, _money)
+    return _result(
+        "skus_removed", len(removed), feeds.counted, limit, examples=examples
+    )
+
+
+def _out_of_stock(limit: Decimal, feeds: _Offered) -> Iterator[GuardResult]:
+    quantities_before = feeds.before.quantities[feeds.rows_before]
+    quantities_after = feeds.after.quantities[feeds.rows_after]
+    was_in_stock = quantities_before > 0
+    size = int(was_in_stock.sum())
+    if size < _MIN_SIZE:
+        return
+    is_gone = was_in_stock & (quantities_after == 0)
+    examples = feeds.examples(
+        feeds.rows_before[is_gone],
+        quantities_before[is_gone],
+        quantities_after[is_gone],
+        np.ndarray.tolist,
+    )
+    count = int(is_gone.sum())
+    yield _result("out_of_stock", count, size, limit, examples=examples)
+
+
+def _price_guards(guards: GuardsConfig, feeds: _Offered) -> Iterator[GuardResult]:
+    """Yield the results of the guards of the prices of SKUs that both feeds offer."""
+    rows = feeds.rows_before
+    before = feeds.before.cents[rows]
+    after = feeds.after.cents[feeds.rows_after]
+    min_count = guards.min_price_jumps
 
     def moved(
         guard: str,
-        which: Bools,
+        has_moved: RowMask,
         limit: Decimal,
         min_count: int,
-        sides: tuple[Ints, Ints] = prices,
+        new_cents: Cents = after,
+        old_cents: Cents = before,
     ) -> GuardResult:
-        was, now = (cents[which] for cents in sides)
-        examples = found.examples(rows[which], was, now, _money)
-        return _judged(
-            guard, int(which.sum()), len(rows), limit, min_count, examples=examples
+        examples = feeds.examples(
+            rows[has_moved], old_cents[has_moved], new_cents[has_moved], _money
         )
+        count = int(has_moved.sum())
+        return _result(guard, count, len(rows), limit, min_count, examples)
 
-    if guards.max_skus_removed_pct is not None:
-        gone, of = found.removed, found.counted
-        examples = found.examples(gone, found.before.cents[gone], None, _money)
-        limit = guards.max_skus_removed_pct
-        yield _judged("skus_removed", len(gone), of, limit, examples=examples)
-    if guards.max_out_of_stock_pct is not None:
-        had, has = found.before.quantities[rows], found.after.quantities[others]
-        empty, of = (had > 0) & (has == 0), int((had > 0).sum())
-        if of >= _MIN_SIZE:
-            examples = found.examples(
-                rows[empty], had[empty], has[empty], np.ndarray.tolist
-            )
-            limit = guards.max_out_of_stock_pct
-            yield _judged(
-                "out_of_stock", int(empty.sum()), of, limit, examples=examples
-            )
     limit = guards.max_price_jumps_pct
     if guards.price_drop_pct is not None:
-        dropped = falls_below(before, after, 1 - guards.price_drop_pct)
-        yield moved("price_drop", dropped, limit, few)
+        has_dropped = falls_below(before, after, 1 - guards.price_drop_pct)
+        yield moved("price_drop", has_dropped, limit, min_count)
     if guards.price_rise_pct is not None:
-        rose = falls_below(after, before, 1 / (1 + Fraction(guards.price_rise_pct)))
-        yield moved("price_rise", rose, limit, few)
-    if guards.price_level is not None and len(rows) >= _MIN_SIZE:
-        low, high = guards.price_level.low, Fraction(guards.price_level.high)
-        for side, beyond in (
-            ("low", (before, after, low)),
-            ("high", (after, before, 1 / high)),
-        ):
-            yield replace(
-                moved("price_level", falls_below(*beyond), _HALF, 1), side=side
-            )
-    if guards.quarantine is not None and len(rows) >= _MIN_SIZE:
-        # How many of the SKUs in both keep their price, as the new one cannot be right.
-        suspect = found.after.suspect_cents
-        computed = np.full(len(rows), -1) if suspect is None else suspect[others]
+        factor = 1 / (1 + Fraction(guards.price_rise_pct))
+        has_risen = falls_below(after, before, factor)
+        yield moved("price_rise", has_risen, limit, min_count)
+    if len(rows) < _MIN_SIZE:
+        return
+    if guards.price_level is not None:
+        is_low = falls_below(before, after, guards.price_level.low)
+        yield replace(moved("price_level", is_low, _HALF, 1), side="low")
+        is_high = falls_below(after, before, 1 / Fraction(guards.price_level.high))
+        yield replace(moved("price_level", is_high, _HALF, 1), side="high")
+    if guards.quarantine is not None:
+        # The share of SKUs that keep their price, since the new one cannot be right.
+        computed = np.full(len(rows), -1)
+        if feeds.after.suspect_cents is not None:
+            computed = feeds.after.suspect_cents[feeds.rows_after]
         yield moved(
             "quarantined",
             computed >= 0,
             guards.quarantine.max_pct,
-            few,
-            (after, computed),
+            min_count,
+            new_cents=computed,
+            old_cents=after,
         )
 
 
-def falls_below(old: Ints, new: Ints, factor: Decimal | Fraction) -> Bools:
-    """Return which amounts are below the exact product of the others and a factor."""
+def falls_below(
+    old: WholeNumbers, new: WholeNumbers, factor: Decimal | Fraction
+) -> RowMask:
+    """Return the mask of the new amounts that are below the old ones times a factor, exactly."""
     numerator, denominator = factor.as_integer_ratio()
-    largest = max(
-        int(old.max(initial=0)) * numerator, int(new.max(initial=0)) * denominator
-    )
-    kind: type = np.int64 if largest < _ROOM else np.object_
-    products: Any = old.astype(kind) * numerator
-    return np.asarray(new.astype(kind) * denominator < products, np.bool_)
+    largest_old = int(old.max(initial=0)) * numerator
+    largest_new = int(new.max(initial=0)) * denominator
+    fits = max(largest_old, largest_new) < _LARGEST_PRODUCT
+    kind: type = np.int64 if fits else np.object_
+    limits: Any = old.astype(kind) * numerator
+    amounts: Any = new.astype(kind) * denominator
+    return np.asarray(amounts < limits, np.bool_)
 
 
-def _money(cents: Ints) -> list[str]:
+def _money(cents: Cents) -> list[str]:
     texts: list[str] = cents_text(cents).to_pylist()
     return texts

@@ -21,7 +21,7 @@ from relay_core.domain.records import ENGINE_VERSION
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.findings import RunFindings
-from relay_core.validation.vendor_failures import judge_policy
+from relay_core.validation.error_policy import judge_policy
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.session import ASSETS, RunSession
 from relay_dagster.external_errors import INTERNAL_ERROR, error_code_of

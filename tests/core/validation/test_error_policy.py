@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay_core.validation.vendor_failures import judge_policy
+from relay_core.validation.error_policy import judge_policy
 from support.builders import tenant_config
 
 
