@@ -1,8 +1,8 @@
-"""What people read of a run in Dagster's UI: numbers, tables, a preview, addresses of files.
+"""Metadata that people read of a run in Dagster's UI: numbers, tables, links to files.
 
-Numbers are drawn over time under their labels, so a label stays what it is. No link that ends is
-stored: a file has its ``s3://`` address, the report one that ``relay ui`` answers to, and ``relay
-show`` or the API give links to follow.
+Dagster draws numbers over time under their labels, so a label never changes. No link that
+expires is stored: a file has its ``s3://`` address, and the report a link that ``relay ui``
+answers. ``relay show`` and the API give links to the files.
 """
 
 from collections import Counter
@@ -11,196 +11,50 @@ from typing import Any
 
 import dagster as dg
 
-from relay_core.domain.columns import REQUIRED_COLUMNS, Kind
-from relay_core.domain.records import GuardResult
 from relay_core.merge.result import MergedInventory
-from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.feed import fields_of, preview
-from relay_core.publish.findings import AppliedRule, RunFindings
-from relay_core.publish.quarantine import QUARANTINE_COLUMNS
+from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt
 from relay_dagster.execution.inputs import RunInputs
 from relay_dagster.execution.run_files import RunReports
+from relay_dagster.orchestration import metadata_tables as tables
 from relay_dagster.orchestration.jobs import REPORT_PATH
 from relay_dagster.runs.model import RunRecord
 
-_MAX_SUSPECTS = 100
-_FILLED = (*REQUIRED_COLUMNS, "vendor_id", "updated_at")
 PREVIEW_ROWS = 10
 REPORTS = (
-    *("report", "merged_inventory", "errors", "invalid_rows", "changes", "quarantine"),
-    *("overrides", "run_summary", "input_manifest", "config_snapshot"),
+    "report",
+    "merged_inventory",
+    "errors",
+    "invalid_rows",
+    "changes",
+    "quarantine",
+    "overrides",
+    "run_summary",
+    "input_manifest",
+    "config_snapshot",
 )
 """The artifacts that people open, the most wanted first."""
 
 
-def table(
-    rows: Iterable[Sequence[Any]], columns: Mapping[str, str]
-) -> dg.TableMetadataValue:
-    """Return rows of cells as a table with these columns, name to kind."""
-    schema = dg.TableSchema(
-        [dg.TableColumn(name, kind) for name, kind in columns.items()]
-    )
-    records = [dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows]
-    return dg.MetadataValue.table(records, schema=schema)
-
-
-def column_schema(columns: Iterable[tuple[str, Kind]]) -> dict[str, dg.TableSchema]:
-    """Return the metadata by which Dagster shows the columns of an asset, from names and kinds."""
-    may_lack = {
-        is_null: dg.TableColumnConstraints(nullable=is_null)
-        for is_null in (True, False)
-    }
-    shown = [
-        dg.TableColumn(name, str(kind), constraints=may_lack[name not in _FILLED])
-        for name, kind in columns
-    ]
-    return {"dagster/column_schema": dg.TableSchema(shown)}
-
-
-def input_table(entries: Mapping[str, Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """Return the manifest's entries by vendor: what was found, or where it is expected."""
-    rows = [
-        (
-            *(name, entry["status"], entry["s3_key"] or entry["expected_prefix"] or ""),
-            *(entry["size"] or 0, entry["last_modified"] or ""),
-        )
-        for name, entry in entries.items()
-    ]
-    kinds = {
-        "vendor_id": "string",
-        "status": "string",
-        "s3_key": "string",
-        "bytes": "int",
-    }
-    return table(rows, {**kinds, "last_modified": "string"})
-
-
-def vendor_table(
-    vendors: Sequence[NormalizedVendor], wins: Mapping[str, int] | None = None
-) -> dg.TableMetadataValue:
-    """Return the counts of each vendor as a table, with the SKUs that it has won where known."""
-    kinds = {"vendor_id": "string", "outcome": "string"}
-    kinds |= dict.fromkeys(("rows", "valid", "invalid"), "int")
-    rows = [
-        (
-            each.vendor_id,
-            str(each.status),
-            each.total_rows,
-            each.valid_rows,
-            each.invalid_rows,
-        )
-        for each in vendors
-    ]
-    if wins is None:
-        return table(rows, kinds)
-    return table(
-        [(*row, wins.get(row[0], 0)) for row in rows], {**kinds, "skus_won": "int"}
-    )
-
-
-def row_table(rows: Mapping[str, RowCounts]) -> dg.TableMetadataValue:
-    """Return the counts of each vendor's rows by what became of them, as a table."""
-    kinds = {
-        "vendor_id": "string",
-        **dict.fromkeys(RowCounts.__dataclass_fields__, "int"),
-    }
-    return table(
-        [(name, *each.as_dict().values()) for name, each in rows.items()], kinds
-    )
-
-
-def fault_table(vendors: Sequence[NormalizedVendor]) -> dg.TableMetadataValue:
-    """Return how often each vendor's rows have each fault, and what makes a whole feed unusable."""
-    rows: list[tuple[str, str, int]] = []
-    for vendor in vendors:
-        whole = {} if vendor.fault is None else {vendor.fault.error_code: 1}
-        counts = {
-            **{str(code): count for code, count in vendor.fault_counts.items()},
-            **whole,
-        }
-        by_count = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-        rows += [(vendor.vendor_id, code, count) for code, count in by_count]
-    return table(
-        rows, {"vendor_id": "string", "error_code": "string", "entries": "int"}
-    )
-
-
-def winner_table(merged: MergedInventory) -> dg.TableMetadataValue:
-    """Return how many SKUs each vendor of the config has won."""
-    return table(merged.skus_won().items(), {"vendor_id": "string", "skus_won": "int"})
-
-
-def warning_table(counts: Mapping[str, int]) -> dg.TableMetadataValue:
-    """Return how often each warning was given."""
-    rows = [(str(code), count) for code, count in sorted(counts.items())]
-    return table(rows, {"warning": "string", "entries": "int"})
-
-
-def rule_table(merged: MergedInventory) -> dg.TableMetadataValue:
-    """Return the rules of the merged schema that rows break, and how many rows."""
-    rows = [(each.column, each.rule, len(each.rows)) for each in merged.broken_rules]
-    return table(rows, {"column": "string", "rule": "string", "rows": "int"})
-
-
-def applied_rule_table(rules: Sequence[AppliedRule]) -> dg.TableMetadataValue:
-    """Return the effects of the tenant's own rules as a table."""
-    rows = [
-        (each.path, each.rule, each.vendor_id or "", each.did, each.count)
-        for each in rules
-    ]
-    kinds = dict.fromkeys(("path", "rule", "vendor_id", "did"), "string")
-    return table(rows, {**kinds, "count": "int"})
-
-
-def quarantine_table(findings: RunFindings) -> dg.TableMetadataValue:
-    """Return the first SKUs that keep their published price, as quarantine.csv has them."""
-    found = findings.first_quarantined(_MAX_SUSPECTS)
-    rows = ([row[name] for name in QUARANTINE_COLUMNS] for row in found)
-    return table(rows, dict.fromkeys(QUARANTINE_COLUMNS, "string"))
-
-
-def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:
-    """Return the results of the guards as a table: so many of so many, against the limit."""
-    kinds = {
-        "guard": "string",
-        "about": "string",
-        "tripped": "boolean",
-        "value": "string",
-    }
-    kinds |= {"limit": "string", "count": "int", "of": "int", "examples": "string"}
-    rows = [
-        (
-            each.guard,
-            each.vendor_id or each.side or "",
-            each.tripped,
-            *(each.value, each.limit, each.count, each.of),
-            ", ".join(
-                f"{e['sku']}: {e['before']} -> {e['after']}" for e in each.examples
-            ),
-        )
-        for each in results
-    ]
-    return table(rows, kinds)
-
-
 def report_link(tenant_id: str, run_id: str) -> dg.UrlMetadataValue:
-    """Return the link to a run's report; it stays good: the file is signed for on the way."""
+    """Return a lasting link to a run's report; ``relay ui`` signs the file when asked."""
     return dg.MetadataValue.url(f"{REPORT_PATH}/{tenant_id}/{run_id}")
 
 
 def fetched_metadata(inputs: RunInputs, reports: RunReports) -> dict[str, Any]:
     """Return the metadata of the inputs."""
+    sizes = [entry["size"] or 0 for entry in inputs.entries.values()]
     return {
         "run_id": reports.ctx.run_id,
-        # As text: the number of a version is none to draw.
+        # As text, because Dagster would draw a number.
         "config_version": str(reports.ctx.config_version or ""),
         "feeds_found": len(inputs.found()),
-        "bytes_in": sum(entry["size"] or 0 for entry in inputs.entries.values()),
-        "inputs": input_table(inputs.entries),
-        **_uris(reports, ("config_snapshot", "input_manifest")),
+        "bytes_in": sum(sizes),
+        "inputs": tables.input_table(inputs.entries),
+        **_artifact_paths(reports, ("config_snapshot", "input_manifest")),
     }
 
 
@@ -208,116 +62,124 @@ def normalized_metadata(
     vendors: Sequence[NormalizedVendor], reports: RunReports
 ) -> dict[str, Any]:
     """Return the metadata of the normalized rows."""
-    names = [f"normalized_{vendor.vendor_id}" for vendor in vendors]
+    files = [f"normalized_{vendor.vendor_id}" for vendor in vendors]
     counts = _row_counts(vendors)
     return {
         "run_id": reports.ctx.run_id,
         "dagster/row_count": counts["rows_valid"],
         **counts,
-        "vendors": vendor_table(vendors),
-        "errors_by_code": fault_table(vendors),
-        **_uris(reports, (*names, "invalid_rows")),
+        "vendors": tables.vendor_table(vendors),
+        "errors_by_code": tables.fault_table(vendors),
+        **_artifact_paths(reports, (*files, "invalid_rows")),
     }
 
 
 def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]:
-    """Return the metadata of the merged feed, and of the run, which has ended with it."""
-    findings, record = attempt.findings, attempt.record
-    normalized = findings.normalized
-    columns = {each.header: "string" for each in merged.config.output.columns}
-    shown = preview(merged, PREVIEW_ROWS)
-    changes: dict[str, Any] = {}
-    if findings.changes is not None:
-        changes = {
-            f"changes/{name}": count for name, count in findings.changes.counts.items()
-        }
-        changes = {"baseline_run_id": findings.changes.baseline_run_id, **changes}
-    upcoming = merged.config.next_run_after(record.finished_at or record.requested_at)
+    """Return the metadata of the merged feed and of the run, which ends with it."""
+    findings = attempt.findings
+    record = attempt.record
+    vendors = findings.normalized
+    vendor_rows = [row_counts.as_dict() for row_counts in findings.rows.values()]
+    rule_effects = [{str(rule.did): rule.count} for rule in findings.rules]
+    columns = [(field.header, field.source.kind) for field in fields_of(merged.config)]
     return {
         "run_id": record.run_id,
         "status": str(record.status),
         "started_by": str(record.trigger),
         "report": report_link(record.tenant_id, record.run_id),
-        **({} if upcoming is None else {"next_run_at": timestamp(upcoming)}),
+        **_next_run(merged, record),
         **_hold(record),
         "dagster/row_count": merged.record_count,
-        **_row_counts(normalized),
+        **_row_counts(vendors),
         "rows_merged": merged.record_count,
-        **_sums("rows", (each.as_dict() for each in findings.rows.values())),
+        **_sums("rows", vendor_rows),
         "unpriced_skus": merged.unpriced_skus,
-        **(
-            {}
-            if findings.quarantined is None
-            else {"quarantined": findings.quarantined}
-        ),
-        **changes,
-        **_sums("rules", ({str(rule.did): rule.count} for rule in findings.rules)),
+        **_quarantined(findings),
+        **_changes(findings),
+        **_sums("rules", rule_effects),
         **_seconds(record),
-        **column_schema(
-            (each.header, each.source.kind) for each in fields_of(merged.config)
-        ),
-        # Dagster keeps the order: what people come for stands before the long tables.
-        **_uris(attempt.reports, REPORTS),
-        "vendors": vendor_table(normalized, wins=findings.skus_won),
-        "rows": row_table(findings.rows),
-        "errors_by_code": fault_table(normalized),
-        "guards": guard_table(findings.guards or ()),
-        "quarantine": quarantine_table(findings),
-        "rules": applied_rule_table(findings.rules),
-        "warnings": warning_table(findings.counted_warnings()),
-        "preview": table([[row[name] for name in columns] for row in shown], columns),
+        **tables.column_schema(columns),
+        # Dagster keeps the order: links come before the long tables.
+        **_artifact_paths(attempt.reports, REPORTS),
+        "vendors": tables.vendor_table(vendors, wins=findings.skus_won),
+        "rows": tables.row_table(findings.rows),
+        "errors_by_code": tables.fault_table(vendors),
+        "guards": tables.guard_table(findings.guards or ()),
+        "quarantine": tables.quarantine_table(findings),
+        "rules": tables.applied_rule_table(findings.rules),
+        "warnings": tables.warning_table(findings.counted_warnings()),
+        "preview": _preview_table(merged),
     }
 
 
 def failure_metadata(attempt: Attempt) -> dict[str, Any]:
-    """Return the metadata beside the error of a run, or attempt, that has failed."""
-    record, normalized = attempt.record, attempt.findings.normalized
-    shown: dict[str, Any] = {
+    """Return the metadata beside the error of a failed run or attempt."""
+    record = attempt.record
+    vendors = attempt.findings.normalized
+    metadata: dict[str, Any] = {
         "run_id": record.run_id,
         "stage": str(record.failed_stage or record.stage),
         "attempt": record.attempt,
     }
     if record.failure_class is not None:
-        shown |= {
-            "failure_class": str(record.failure_class),
-            "next_action": record.next_action,
-        }
+        metadata["failure_class"] = str(record.failure_class)
+        metadata["next_action"] = record.next_action
     if record.next_attempt_at is not None:
-        shown["next_attempt_at"] = timestamp(record.next_attempt_at)
-    shown["started_by"] = str(record.trigger)
+        metadata["next_attempt_at"] = timestamp(record.next_attempt_at)
+    metadata["started_by"] = str(record.trigger)
     if "report" in attempt.reports.artifacts:
-        shown["report"] = report_link(record.tenant_id, record.run_id)
-    # The page of a run shows the first few entries, and the tables only when asked.
-    shown |= _uris(attempt.reports, REPORTS)
-    if normalized:
-        shown |= {
-            "vendors": vendor_table(normalized),
-            "rows": row_table(attempt.findings.rows),
-        }
-        shown |= {"errors_by_code": fault_table(normalized)}
-    return shown
+        metadata["report"] = report_link(record.tenant_id, record.run_id)
+    # A run's page shows the first few entries, and the tables only on request.
+    metadata |= _artifact_paths(attempt.reports, REPORTS)
+    if vendors:
+        metadata["vendors"] = tables.vendor_table(vendors)
+        metadata["rows"] = tables.row_table(attempt.findings.rows)
+        metadata["errors_by_code"] = tables.fault_table(vendors)
+    return metadata
 
 
-def _hold(record: RunRecord) -> dict[str, Any]:
-    """Return the guards that hold the feed back, and the command that releases it."""
+# --- parts of the metadata -------------------------------------------------------------
+
+
+def _next_run(merged: MergedInventory, record: RunRecord) -> dict[str, str]:
+    """Return when the schedule starts the next run, if the tenant has a schedule."""
+    ended_at = record.finished_at or record.requested_at
+    next_run = merged.config.next_run_after(ended_at)
+    return {} if next_run is None else {"next_run_at": timestamp(next_run)}
+
+
+def _hold(record: RunRecord) -> dict[str, str]:
+    """Return the guards that keep the feed on hold, and the command that releases it."""
     if record.hold is None:
         return {}
-    names = sorted(record.hold.guard_names)
-    command = f"relay release {record.run_id} --sha256 {record.hold.sha256}"
-    return {
-        "held_by": ", ".join(names),
-        "to_release": " ".join(
-            [command, *(f"--guard {name}" for name in names), "--reason ..."]
-        ),
-    }
+    guards = sorted(record.hold.guard_names)
+    command = [f"relay release {record.run_id} --sha256 {record.hold.sha256}"]
+    command += [f"--guard {guard}" for guard in guards]
+    command.append("--reason ...")
+    return {"held_by": ", ".join(guards), "to_release": " ".join(command)}
+
+
+def _quarantined(findings: RunFindings) -> dict[str, int]:
+    if findings.quarantined is None:
+        return {}
+    return {"quarantined": findings.quarantined}
+
+
+def _changes(findings: RunFindings) -> dict[str, Any]:
+    """Return the counts of changes against the baseline, if the run has one."""
+    changes = findings.changes
+    if changes is None:
+        return {}
+    counts = {f"changes/{name}": count for name, count in changes.counts.items()}
+    return {"baseline_run_id": changes.baseline_run_id, **counts}
 
 
 def _sums(label: str, parts: Iterable[Mapping[str, int | None]]) -> dict[str, int]:
-    """Return the sum of each count over vendors, or over the tenant's own rules."""
-    counts: Counter[str] = Counter()
+    """Return the sum of each count over the parts, which are vendors or rules."""
+    sums: Counter[str] = Counter()
     for part in parts:
-        counts.update({f"{label}/{name}": count or 0 for name, count in part.items()})
-    return dict(counts)
+        sums.update({f"{label}/{name}": count or 0 for name, count in part.items()})
+    return dict(sums)
 
 
 def _row_counts(vendors: Sequence[NormalizedVendor]) -> dict[str, int]:
@@ -329,21 +191,33 @@ def _row_counts(vendors: Sequence[NormalizedVendor]) -> dict[str, int]:
 
 
 def _seconds(record: RunRecord) -> dict[str, float]:
-    """Return the seconds by stage, and of the whole attempt."""
+    """Return the seconds of each stage and of the whole attempt."""
     if record.finished_at is None or record.started_at is None:
         return {}
-    stages = record.stage_times(record.finished_at)
-    total = (record.finished_at - record.started_at).total_seconds()
-    return {
-        f"seconds/{name}": round(n, 3) for name, n in {**stages, "total": total}.items()
+    duration = record.finished_at - record.started_at
+    seconds = {
+        **record.stage_times(record.finished_at),
+        "total": duration.total_seconds(),
     }
+    return {f"seconds/{stage}": round(value, 3) for stage, value in seconds.items()}
 
 
-def _uris(reports: RunReports, names: Sequence[str]) -> dict[str, dg.PathMetadataValue]:
-    return {
-        f"artifact/{name}": dg.MetadataValue.path(
-            reports.objects.uri(reports.artifacts[name])
-        )
-        for name in names
-        if name in reports.artifacts
-    }
+def _preview_table(merged: MergedInventory) -> dg.TableMetadataValue:
+    """Return the first rows of the feed."""
+    columns = {column.header: "string" for column in merged.config.output.columns}
+    rows = [
+        [row[header] for header in columns] for row in preview(merged, PREVIEW_ROWS)
+    ]
+    return tables.table(rows, columns)
+
+
+def _artifact_paths(
+    reports: RunReports, names: Sequence[str]
+) -> dict[str, dg.PathMetadataValue]:
+    """Return the addresses of the artifacts that exist among the named ones."""
+    paths = {}
+    for name in names:
+        if name in reports.artifacts:
+            uri = reports.objects.uri(reports.artifacts[name])
+            paths[f"artifact/{name}"] = dg.MetadataValue.path(uri)
+    return paths

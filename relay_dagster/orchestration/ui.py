@@ -1,22 +1,20 @@
-"""``relay ui``: Dagster's own webserver application, behind a guard.
+"""``relay ui``: Dagster's own webserver application behind a guard.
 
-``dagster-webserver`` has no place for middleware; what that command puts together is put together
-here. The pages have no login and no tokens; whoever's browser can reach them can be used against
-them by any other page that it has open. What a browser says of itself (``Host``, ``Origin``,
-``Sec-Fetch-Site``) a foreign page cannot change. A program that is no browser says none of it.
+``dagster-webserver`` has no place for middleware, so this module assembles the application as
+that command does. ``ui_rules.py`` has the rules of the guard.
 
-Lists of runs show few of our tags. Dagster's pages keep in the browser which are not shown; where
-nothing is kept yet, a line of script does so. Whoever pins a tag in *View all tags* sees it again.
+Lists of runs show few of our tags. Dagster's pages store in the browser which tags are hidden;
+if nothing is stored yet, a line of script hides ours. *View all tags* pins a tag again.
 """
 
 import json
 import re
 import signal
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import dagster as dg
 import uvicorn
@@ -27,11 +25,10 @@ from dagster_webserver.cli import (
     workspace_opts_to_load_target,
 )
 from dagster_webserver.webserver import DagsterWebserver
-from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
+from starlette import types
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.destination import is_loopback
@@ -41,249 +38,150 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.orchestration.jobs import REPORT_PATH
+from relay_dagster.orchestration.ui_rules import UPGRADE, Head, Refusal, refusal
 from relay_dagster.runs.job_message import is_id, is_run_id
 from relay_dagster.settings import SettingsError, UiSettings
 
-UPGRADE = "WEBSOCKET"
-"""Stands for the method of a request that opens a WebSocket."""
-GRAPHQL_PATH = "/graphql"
-JSON_TYPE = "application/json"
-
-_READING = ("GET", "HEAD", "OPTIONS")
-_OWN_SITES = ("same-origin", "none")
-_PORTS = {"http": 80, "https": 443}
-_AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s\[\]:/?#@,]+))(?::([0-9]{1,5}))?")
-_ORIGIN = re.compile(r"(https?)://(.+)")
-# No foreign page shows these pages in a frame of its own, or loads what they read as a script.
 OWN_PAGES_ONLY = {
     "X-Frame-Options": "SAMEORIGIN",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_MAX_LOGGED = 200
-_STARTS = ("http.response.start", "websocket.http.response.start")
-OUT_OF_SIGHT = [
+"""No foreign page may frame these pages, or load their data as a script."""
+HIDDEN_TAGS = [
     tags.ATTEMPT,
     tags.CONFIG_VERSION,
     tags.REQUEST_ID,
     tags.TENANT_ID,
     tags.TRIGGER,
 ]
-"""The partition shows the tenant; ``relay/run_id`` stays."""
-_KEPT = f"'unpinned-tags', '{json.dumps(OUT_OF_SIGHT)}'"
-_SCRIPT = f"'unpinned-tags' in localStorage || localStorage.setItem({_KEPT})"
+"""The partition shows the tenant, and ``relay/run_id`` stays visible."""
+
+_MAX_LOGGED = 200
+_LOGGED_HEADERS = ("host", "origin", "sec-fetch-site", "content-type")
+_RESPONSE_STARTS = ("http.response.start", "websocket.http.response.start")
+_STORED_TAGS = f"'unpinned-tags', '{json.dumps(HIDDEN_TAGS)}'"
+_SCRIPT = f"'unpinned-tags' in localStorage || localStorage.setItem({_STORED_TAGS})"
 # Each script of a page has the nonce that the page's policy asks for.
-_FIRST = re.compile(r'<script nonce="[^"]*">')
-_PATH = re.compile(rf"{REPORT_PATH}/([^/]+)/([^/]+)")
+_FIRST_SCRIPT = re.compile(r'<script nonce="[^"]*">')
+_REPORT = re.compile(rf"{REPORT_PATH}/([^/]+)/([^/]+)")
 _GRACEFUL_SECONDS = 10
 _log = event_log()
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """What is judged of a request."""
-
-    method: str  # in capitals, or `UPGRADE`
-    path: str = "/"  # without the query
-    # Each one's values by its name in small letters
-    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    queries: Sequence[str] = ()  # the values of the parameter ``query``
-
-
-class Refusal(NamedTuple):
-    """The status of the answer, and its words."""
-
-    status: int
-    reason: str
-
-
-class _Authority(NamedTuple):
-    host: str
-    port: int | None
-
-
-NOT_OUR_HOST = Refusal(
-    421,
-    "relay ui does not answer to this host name; RELAY_UI_HOSTS lists those it answers to",
-)
-MUTATION_BY_GET = Refusal(405, "a GraphQL operation that is no query is sent with POST")
-NOT_JSON = Refusal(
-    403, f"a request that changes something has Content-Type: {JSON_TYPE}"
-)
-FOREIGN_PAGE = Refusal(403, "the request comes from a page of another origin")
-
-
-def refusal(head: Head, hosts: Collection[str]) -> Refusal | None:
-    """Return why a request is refused, or None; hosts, in small letters, are beside loopback's."""
-    given = head.headers.get("host", ())
-    host = _authority(given[0]) if len(given) == 1 else None
-    if host is None or not (host.host in hosts or is_loopback(host.host)):
-        return NOT_OUR_HOST
-    if head.method in _READING:
-        runs_more = head.path == GRAPHQL_PATH and not all(
-            map(_only_queries, head.queries)
-        )
-        return MUTATION_BY_GET if runs_more else None
-    types = [
-        one.partition(";")[0].strip().lower()
-        for one in head.headers.get("content-type", ())
-    ]
-    if head.method != UPGRADE and types != [JSON_TYPE]:
-        return NOT_JSON
-    return None if _is_own_page(head.headers, host) else FOREIGN_PAGE
-
-
-def _is_own_page(headers: Mapping[str, Sequence[str]], host: _Authority) -> bool:
-    """Return whether a request comes from one of these pages, or from no page at all.
-
-    Host and port are compared; one that is not written is the default of the origin's scheme.
-    """
-    origins = headers.get("origin", ())
-    if not origins:
-        return all(site in _OWN_SITES for site in headers.get("sec-fetch-site", ()))
-    found = _ORIGIN.fullmatch(origins[0].lower()) if len(origins) == 1 else None
-    other = _authority(found[2]) if found else None
-    if found is None or other is None:
-        return False
-    default = _PORTS[found[1]]
-    return (other.host, other.port or default) == (host.host, host.port or default)
-
-
-def _authority(text: str) -> _Authority | None:
-    found = _AUTHORITY.fullmatch(text.lower())
-    if found is None:
-        return None
-    return _Authority(found[1] or found[2], int(found[3]) if found[3] else None)
-
-
-def _only_queries(text: str) -> bool:
-    """Return whether no operation in a document is a mutation or a subscription."""
-    try:
-        document = parse(text)
-    except GraphQLError:
-        return True  # Dagster parses it in the same way, and says what is wrong.
-    operations = (
-        n for n in document.definitions if isinstance(n, OperationDefinitionNode)
-    )
-    return all(each.operation is OperationType.QUERY for each in operations)
-
-
-@dataclass(frozen=True, slots=True)
 class Guard:
-    """Lets through to an application what the rules let through; hosts are beside loopback's."""
+    """Passes the requests that the rules allow on to an application."""
 
-    app: ASGIApp
-    hosts: Collection[str]
+    app: types.ASGIApp
+    hosts: Collection[str]  # host names to answer to, besides loopback's
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self, scope: types.Scope, receive: types.Receive, send: types.Send
+    ) -> None:
         """Serve one request or one WebSocket, or refuse it."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         head = _head(scope)
         refused = refusal(head, self.hosts)
-        app = (
-            self.app
-            if refused is None
-            else PlainTextResponse(refused.reason, refused.status)
-        )
+        app = self.app
         if refused is not None:
-            facts = {
-                name.replace("-", "_"): cut(
-                    ", ".join(head.headers.get(name, ())), _MAX_LOGGED
-                )
-                for name in ("host", "origin", "sec-fetch-site", "content-type")
-            }
-            facts |= {"method": head.method, "path": cut(head.path, _MAX_LOGGED)}
-            _log.warning("ui_request_refused", **refused._asdict(), **facts)
+            app = PlainTextResponse(refused.reason, refused.status)
+            _log_refusal(head, refused)
 
-        async def send_marked(message: Message) -> None:
-            if message["type"] in _STARTS:
+        async def send_marked(message: types.Message) -> None:
+            if message["type"] in _RESPONSE_STARTS:
                 MutableHeaders(scope=message).update(OWN_PAGES_ONLY)
             await send(message)
 
         await app(scope, receive, send_marked)
 
 
-def _head(scope: Scope) -> Head:
-    given = Headers(scope=scope)
-    headers = {name: given.getlist(name) for name in given}
+def _head(scope: types.Scope) -> Head:
+    scope_headers = Headers(scope=scope)
+    headers = {name: scope_headers.getlist(name) for name in scope_headers}
     method = UPGRADE if scope["type"] == "websocket" else scope["method"]
     queries = QueryParams(scope["query_string"]).getlist("query")
     return Head(method, scope["path"], headers, queries)
+
+
+def _log_refusal(head: Head, refused: Refusal) -> None:
+    facts = {}
+    for name in _LOGGED_HEADERS:
+        values = ", ".join(head.headers.get(name, ()))
+        facts[name.replace("-", "_")] = cut(values, _MAX_LOGGED)
+    _log.warning(
+        "ui_request_refused",
+        **refused._asdict(),
+        **facts,
+        method=head.method,
+        path=cut(head.path, _MAX_LOGGED),
+    )
 
 
 class DagsterPages(DagsterWebserver):
     """Dagster's application."""
 
     def index_html_endpoint(self, request: Request) -> HTMLResponse:
-        """Return the page with the line of script before its own."""
+        """Return the page with our line of script before its own scripts."""
         page: Any = super().index_html_endpoint(request)
-        html = _FIRST.sub(
-            lambda tag: f"{tag[0]}{_SCRIPT}</script>{tag[0]}", page.body.decode(), 1
-        )
-        headers = {
-            name: text
-            for name, text in page.headers.items()
-            if name != "content-length"
-        }
+
+        def with_our_script(first_tag: re.Match[str]) -> str:
+            return f"{first_tag[0]}{_SCRIPT}</script>{first_tag[0]}"
+
+        html = _FIRST_SCRIPT.sub(with_our_script, page.body.decode(), count=1)
+        headers = dict(page.headers)
+        headers.pop("content-length", None)
         return HTMLResponse(html, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """Leads from a report's address to its file; an application has all other addresses."""
+    """Redirects a report's address to its file; an application serves all other addresses."""
 
-    app: ASGIApp
-    sign: (
-        Callable[[str], str] | None
-    )  # a link to the page of a key; None: no bucket is known
+    app: types.ASGIApp
+    # Signs a link to the page under a key; None if no bucket is known
+    sign: Callable[[str], str] | None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self, scope: types.Scope, receive: types.Receive, send: types.Send
+    ) -> None:
         """Serve one request."""
-        found = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        is_request = scope["type"] == "http"
+        address = _REPORT.fullmatch(scope["path"]) if is_request else None
         app = self.app
-        if found is not None and is_id(found[1]) and is_run_id(found[2]):
-            key = ArtifactKeys(found[2], found[1]).report
-            unknown = PlainTextResponse("ARTIFACT_BUCKET is not set here", 503)
-            to_file = {"Cache-Control": "no-store"}
-            app = (
-                RedirectResponse(self.sign(key), headers=to_file)
-                if self.sign
-                else unknown
-            )
+        if address is not None and is_id(address[1]) and is_run_id(address[2]):
+            app = self._to_file(ArtifactKeys(address[2], address[1]).report)
         await app(scope, receive, send)
+
+    def _to_file(self, key: str) -> types.ASGIApp:
+        if self.sign is None:
+            return PlainTextResponse("ARTIFACT_BUCKET is not set here", 503)
+        return RedirectResponse(self.sign(key), headers={"Cache-Control": "no-store"})
 
 
 def serve(
     host: str, port: int, workspace: Sequence[Path], *, read_only: bool = False
 ) -> None:
-    """Serve Dagster's pages until a signal ends it; read-only ones disable every button.
+    """Serve Dagster's pages until a signal ends the process.
 
-    `SettingsError`: a variable is missing or bad, or does not allow to listen on that address.
+    Args:
+        host: The address to listen on.
+        port: The port to listen on.
+        workspace: Workspace files, as `dagster-webserver` reads them.
+        read_only: Disable every button.
+
+    Raises:
+        SettingsError: A variable is missing, not valid, or forbids that address.
     """
     settings = UiSettings.from_env()
-    if not settings.dagster_home:
-        raise SettingsError(
-            "DAGSTER_HOME", "is not set; it is the folder with dagster.yaml"
-        )
-    if not (settings.ui_behind_proxy or is_loopback(host)):
-        problem = f"must be true to listen on {host}, which is off loopback: relay ui asks nobody"
-        why = "to log in, so a proxy that does must stand before it"
-        raise SettingsError("RELAY_UI_BEHIND_PROXY", f"{problem} {why}")
-    sign = None
-    if settings.artifact_bucket is not None:
-        clients = Clients(
-            settings.region, public_s3_endpoint_url=settings.public_s3_endpoint_url
-        )
-        sign = partial(
-            ObjectStore(clients, settings.artifact_bucket).presign, is_page=True
-        )
+    _check_settings(settings, host)
+    sign = _signer(settings)
     log_libraries()
-    # Ends as Ctrl-C does: code servers of a workspace on this machine are ended, too.
+    # SIGTERM ends the process as Ctrl-C does, which ends the workspace's code servers too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    target = workspace_opts_to_load_target(
-        WorkspaceOpts(workspace=[str(p) for p in workspace])
-    )
+    options = WorkspaceOpts(workspace=[str(path) for path in workspace])
+    target = workspace_opts_to_load_target(options)
     with (
         dg.DagsterInstance.get() as instance,
         WorkspaceProcessContext(
@@ -291,16 +189,39 @@ def serve(
         ) as context,
     ):
         pages = Reports(DagsterPages(context).create_asgi_app(), sign)
-        guarded = Guard(pages, settings.hosts_of_ui)
-        event_log().info("ui_started", host=host, port=port, read_only=read_only)
+        _log.info("ui_started", host=host, port=port, read_only=read_only)
         uvicorn.run(
-            guarded,
+            Guard(pages, settings.hosts_of_ui),
             host=host,
             port=port,
-            http="h11",  # httptools takes heads without an end; this one 64 KiB
+            http="h11",  # limits a request's head to 64 KiB; httptools has no limit
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACEFUL_SECONDS,
         )
+
+
+def _check_settings(settings: UiSettings, host: str) -> None:
+    if not settings.dagster_home:
+        raise SettingsError(
+            "DAGSTER_HOME", "is not set; it is the folder with dagster.yaml"
+        )
+    if not settings.ui_behind_proxy and not is_loopback(host):
+        problem = (
+            f"must be true to listen on {host}, which is off loopback: "
+            "relay ui asks nobody to log in, so a proxy that does must stand before it"
+        )
+        raise SettingsError("RELAY_UI_BEHIND_PROXY", problem)
+
+
+def _signer(settings: UiSettings) -> Callable[[str], str] | None:
+    """Return a function that signs links to pages, or None if no bucket is set."""
+    if settings.artifact_bucket is None:
+        return None
+    clients = Clients(
+        settings.region, public_s3_endpoint_url=settings.public_s3_endpoint_url
+    )
+    objects = ObjectStore(clients, settings.artifact_bucket)
+    return partial(objects.presign, is_page=True)

@@ -10,7 +10,7 @@ import pytest
 from relay_core.merge.result import merge_vendors, rules_broken_by
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.state import read_state
-from relay_dagster.orchestration.assets import merged_results, normalized_results
+from relay_dagster.orchestration.checks import merged_results, normalized_results
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.explaining import run_in_memory
 from support.normalizing import normalize_vendor

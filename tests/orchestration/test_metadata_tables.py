@@ -6,7 +6,7 @@ import pytest
 from relay_core.merge.result import MergedInventory, merge_vendors
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
-from relay_dagster.orchestration.metadata import (
+from relay_dagster.orchestration.metadata_tables import (
     fault_table,
     input_table,
     row_table,

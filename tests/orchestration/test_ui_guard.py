@@ -12,7 +12,7 @@ from dagster_webserver.cli import WorkspaceProcessContext
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from relay_dagster.orchestration.ui import (
-    OUT_OF_SIGHT,
+    HIDDEN_TAGS,
     OWN_PAGES_ONLY,
     DagsterPages,
     Guard,
@@ -196,6 +196,6 @@ def test_a_page_keeps_our_tags_out_of_sight_by_a_script_that_its_policy_allows(
         r'<script nonce="([0-9a-f]+)">([^<]*)</script>', page.text
     )[0]
     assert f"'nonce-{nonce}'" in page.headers["content-security-policy"]
-    assert json.dumps(OUT_OF_SIGHT) in script
+    assert json.dumps(HIDDEN_TAGS) in script
     assert "relay/run_id" not in script
     assert page.headers["content-length"] == str(len(page.content))

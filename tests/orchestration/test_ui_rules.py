@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay_dagster.orchestration.ui import (
+from relay_dagster.orchestration.ui_rules import (
     FOREIGN_PAGE,
     MUTATION_BY_GET,
     NOT_JSON,

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from relay_dagster.orchestration.assets import ALL_CHECKS
+from relay_dagster.orchestration import checks
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.settings import CatalogSettings
 
@@ -106,9 +106,8 @@ def test_the_checks_are_known_on_their_assets(defs: dg.Definitions) -> None:
 
 
 def test_checks_are_partitioned_and_block_nothing() -> None:
-    assert all(
-        spec.partitions_def is not None and not spec.blocking for spec in ALL_CHECKS
-    )
+    specs = (*checks.NORMALIZED_CHECKS, *checks.MERGED_CHECKS, checks.FRESH_CHECK)
+    assert all(spec.partitions_def is not None and not spec.blocking for spec in specs)
 
 
 def test_the_job_runs_its_steps_in_one_process(defs: dg.Definitions) -> None:
