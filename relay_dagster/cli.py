@@ -300,7 +300,7 @@ def recover(
     """
     from dataclasses import replace
 
-    from relay_dagster.aws.dynamodb.database import AuditStore
+    from relay_dagster.aws.dynamodb.audit_store import AuditStore
     from relay_dagster.aws.dynamodb.table import Table
     from relay_dagster.client.terminal import Screen
     from relay_dagster.maintenance import recovery

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from relay_dagster.aws.clients import LONG_TIMEOUTS, Clients, Timeouts
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, SessionStore
-from relay_dagster.aws.dynamodb.database import AuditStore, Database
+from relay_dagster.aws.dynamodb.audit_store import AuditStore
+from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.link_store import LinkStore
 from relay_dagster.aws.dynamodb.run_store import RunStore

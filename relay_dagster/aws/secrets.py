@@ -1,7 +1,8 @@
-"""Tenants' secrets in Secrets Manager, each bound to the one host that it may be sent to.
+"""Stores tenants' secrets in Secrets Manager, each for a single host.
 
-Value and host are one secret text, so that neither is ever changed without the other. The tenants
-table lists names, hosts and dates as ``SECRET#<tenant_id>#<name>``, and never a value.
+The value and the host are one secret text, so neither can change without the other. The
+tenants table lists names, hosts, and dates as ``SECRET#<tenant_id>#<name>``, and never a
+value.
 """
 
 import json
@@ -9,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 from botocore.exceptions import ClientError
 
-from relay_dagster.aws.clients import has_answered, maps_aws_errors, retrying, unless
+from relay_dagster.aws import clients as aws
 from relay_dagster.aws.dynamodb.codec import Codec
 from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.expressions import EXISTS
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.external_errors import ExternalServiceError, MissingResourceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import TenantClosingError
@@ -25,24 +26,23 @@ from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 from relay_dagster.tenants.errors import QuotaExceededError
 
 MAX_SECRETS = 50
-"""Of a tenant."""
+"""The number of secrets that a tenant may have."""
 
-_EXISTS = has_answered("ResourceExistsException")
-_BEING_DELETED = has_answered("InvalidRequestException")
+_T = TypeVar("_T")
+_already_exists = aws.has_answered("ResourceExistsException")
+_is_being_deleted = aws.has_answered("InvalidRequestException")
+_log = event_log()
 
 
 class SecretsUnavailableError(Exception):
-    """Secrets Manager does not answer, or does not let this installation in."""
+    """Secrets Manager did not answer, or refused access to this installation."""
 
     error_code = "SECRETS_UNAVAILABLE"
 
 
-log = event_log()
-
-
 @dataclass(frozen=True, slots=True)
 class SecretValue:
-    """A secret, and the only host that it is for: ``host`` or ``host:port``."""
+    """A secret, and the only host to which it may be sent: ``host`` or ``host:port``."""
 
     value: str = field(repr=False)
     host: str
@@ -50,7 +50,7 @@ class SecretValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretEntry:
-    """The facts of a secret that are shown."""
+    """The facts of a secret that may be shown."""
 
     tenant_id: str
     name: str
@@ -64,30 +64,39 @@ _ENTRIES = Codec(kind=SecretEntry)
 
 @dataclass(frozen=True, slots=True)
 class SecretStore:
-    """Secrets of all tenants."""
+    """The secrets of all tenants."""
 
-    database: Database  # where their names are listed
-    prefix: str  # what their names in Secrets Manager begin with
+    # The tables; the tenants table lists the secrets
+    database: Database
+    # The beginning of all names in Secrets Manager
+    prefix: str
 
     def of_tenant(self, tenant_id: str) -> tuple[SecretEntry, ...]:
-        """Return the shown facts of a tenant's secrets, by name; of an index, which lags."""
-        return tuple(
-            self.database.tenants.read_all(self._keys(tenant_id), _ENTRIES.read)
-        )
+        """Return the entries of a tenant's secrets by name, by an index that lags."""
+        keys = self._keys(tenant_id)
+        return tuple(self.database.tenants.read_all(keys, _ENTRIES.read))
 
     def put(
         self, tenant_id: str, name: str, secret: SecretValue, origin: Origin = SYSTEM
     ) -> bool:
-        """Keep a secret, in place of one that there is; return whether it is new."""
-        table, key = self.database.tenants, Kind.SECRET.key(tenant_id, name)
-        now, known = self.database.clock(), table.read(key, _ENTRIES.read)
-        if known is None and len(self._keys(tenant_id)) >= MAX_SECRETS:
+        """Store a secret, in place of the one with its name. Return True if it is new.
+
+        Raises:
+            QuotaExceededError: The tenant has as many secrets as it may have.
+            TenantClosingError: The tenant is being deleted.
+            SecretsUnavailableError: Secrets Manager did not store the secret.
+        """
+        table = self.database.tenants
+        key = Kind.SECRET.key(tenant_id, name)
+        now = self.database.clock()
+        stored_entry = table.read(key, _ENTRIES.read)
+        if stored_entry is None and len(self._keys(tenant_id)) >= MAX_SECRETS:
             raise QuotaExceededError("SECRET_QUOTA_EXCEEDED", tenant_id, MAX_SECRETS)
         self.database.transact_while_active(tenant_id)
-        text = json.dumps(
-            {"host": secret.host, "value": secret.value}, ensure_ascii=False
-        )
-        self._call(lambda: self._store(tenant_id, name, text))
+        document = {"host": secret.host, "value": secret.value}
+        text = json.dumps(document, ensure_ascii=False)
+        secret_id = self._secret_id(tenant_id, name)
+        _available(lambda: self._store(secret_id, text))
         entry = SecretEntry(
             tenant_id=tenant_id,
             name=name,
@@ -95,95 +104,118 @@ class SecretStore:
             created_at=now,
             updated_at=now,
         )
-        if known is not None:
-            entry = replace(entry, created_at=known.created_at)
+        if stored_entry is not None:
+            entry = replace(entry, created_at=stored_entry.created_at)
         item = _ENTRIES.item(key, entry)
-        audited = origin.entry(
+        audit_entry = origin.entry(
             Action.SECRET_PUT, tenant_id, name, now, host=secret.host
         )
         try:
             self.database.transact_while_active(
                 tenant_id,
-                table.update("secret", item, item),
-                self.database.audit_write(audited),
+                table.overwrite("secret", item, item.keys()),
+                self.database.audit_write(audit_entry),
             )
         except TenantClosingError:
-            self._call(lambda: self._delete(self._name(tenant_id, name)))
+            _available(lambda: self._delete(secret_id))
             raise
-        return known is None
+        return stored_entry is None
 
     def remove(self, tenant_id: str, name: str, origin: Origin = SYSTEM) -> bool:
-        """Delete a secret, for good; tell whether the tenant had it; `SecretsUnavailableError`."""
-        table, key = self.database.tenants, Kind.SECRET.key(tenant_id, name)
+        """Delete a secret for good. Return False if the tenant has no such secret.
+
+        Raises:
+            SecretsUnavailableError: Secrets Manager did not delete the secret.
+        """
+        table = self.database.tenants
+        key = Kind.SECRET.key(tenant_id, name)
         if table.item(key) is None:
             return False
-        self._call(lambda: self._delete(self._name(tenant_id, name)))
-        gone = table.write("secret", "Delete", key, condition=IS_THERE)
-        audited = self.database.audited(origin, Action.SECRET_DELETED, tenant_id, name)
-        return self.database.carry_out(gone, audited)
+        _available(lambda: self._delete(self._secret_id(tenant_id, name)))
+        return self.database.carry_out(
+            table.delete("secret", key, EXISTS),
+            self.database.audited(origin, Action.SECRET_DELETED, tenant_id, name),
+        )
 
     def get(self, tenant_id: str, name: str) -> SecretValue | None:
-        """Return a secret for the one transfer that needs it; None where there is none."""
+        """Return a secret for the transfer that needs it, or None where there is none.
+
+        Raises:
+            SecretsUnavailableError: Secrets Manager did not return the secret.
+        """
+        secret_id = self._secret_id(tenant_id, name)
         try:
-            stored = self._call(lambda: self._read(self._name(tenant_id, name)))
+            text = _available(lambda: self._read(secret_id))
         except MissingResourceError:
             return None
-        known = json.loads(stored)
-        return SecretValue(known["value"], known["host"])
+        document = json.loads(text)
+        return SecretValue(document["value"], document["host"])
 
     def remove_all(self, tenant_id: str) -> int:
-        """Delete all of a tenant that is deleted, return how many; `SecretsUnavailableError`."""
-        begin = Kind.SECRET.key(tenant_id, "")
-        names = [key.removeprefix(begin) for key in self._keys(tenant_id)]
-        for name in names:
-            self._call(partial(self._delete, self._name(tenant_id, name)))
-            self.database.tenants.carry_out(
-                self.database.tenants.write(
-                    "secret", "Delete", Kind.SECRET.key(tenant_id, name)
-                )
-            )
-        return len(names)
+        """Delete all secrets of a tenant that is deleted, and return how many there were.
 
-    def _name(self, tenant_id: str, name: str) -> str:
+        Raises:
+            SecretsUnavailableError: Secrets Manager did not delete a secret.
+        """
+        table = self.database.tenants
+        prefix = Kind.SECRET.key(tenant_id, "")
+        keys = self._keys(tenant_id)
+        for key in keys:
+            secret_id = self._secret_id(tenant_id, key.removeprefix(prefix))
+            _available(partial(self._delete, secret_id))
+            table.carry_out(table.delete("secret", key))
+        return len(keys)
+
+    def _secret_id(self, tenant_id: str, name: str) -> str:
+        """Return the name of a secret in Secrets Manager."""
         return f"{self.prefix}/{tenant_id}/{name}"
 
     def _keys(self, tenant_id: str) -> list[str]:
         return self.database.owned_keys(tenant_id, Kind.SECRET.key(""))
 
-    def _call(self, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except MissingResourceError:
-            raise
-        except ExternalServiceError as error:
-            log.warning("secrets_unavailable", error=str(error))
-            message = (
-                "Secrets Manager does not answer, or does not let this installation in"
-            )
-            raise SecretsUnavailableError(message) from error
-
-    @maps_aws_errors
-    def _store(self, tenant_id: str, name: str, text: str) -> None:
-        client, full = self.database.clients.secrets, self._name(tenant_id, name)
-        try:
-            # One of the name that was just deleted may take a moment to go.
-            again = retrying(_BEING_DELETED, tries=5)
-            again(lambda: client.create_secret(Name=full, SecretString=text))
-        except ClientError as error:
-            if not _EXISTS(error):
-                raise
-            client.put_secret_value(SecretId=full, SecretString=text)
-
-    @maps_aws_errors
-    def _read(self, full: str) -> str:
-        return self.database.clients.secrets.get_secret_value(SecretId=full)[
-            "SecretString"
-        ]
-
-    @maps_aws_errors
-    def _delete(self, full: str) -> None:
+    @aws.maps_aws_errors
+    def _store(self, secret_id: str, text: str) -> None:
         client = self.database.clients.secrets
-        call = partial(
-            client.delete_secret, SecretId=full, ForceDeleteWithoutRecovery=True
+        # A secret of the same name that was just deleted may take a moment to disappear.
+        again = aws.retrying(_is_being_deleted, tries=5)
+        try:
+            again(lambda: client.create_secret(Name=secret_id, SecretString=text))
+        except ClientError as error:
+            if not _already_exists(error):
+                raise
+            client.put_secret_value(SecretId=secret_id, SecretString=text)
+
+    @aws.maps_aws_errors
+    def _read(self, secret_id: str) -> str:
+        response = self.database.clients.secrets.get_secret_value(SecretId=secret_id)
+        return response["SecretString"]
+
+    @aws.maps_aws_errors
+    def _delete(self, secret_id: str) -> None:
+        client = self.database.clients.secrets
+
+        def delete() -> object:
+            return client.delete_secret(
+                SecretId=secret_id, ForceDeleteWithoutRecovery=True
+            )
+
+        aws.unless({"ResourceNotFoundException"}, delete)
+
+
+def _available(call: Callable[[], _T]) -> _T:
+    """Return the result of a call of Secrets Manager.
+
+    Raises:
+        MissingResourceError: There is no such secret.
+        SecretsUnavailableError: The call failed for any other reason.
+    """
+    try:
+        return call()
+    except MissingResourceError:
+        raise
+    except ExternalServiceError as error:
+        _log.warning("secrets_unavailable", error=str(error))
+        message = (
+            "Secrets Manager does not answer, or does not let this installation in"
         )
-        unless({"ResourceNotFoundException"}, call)
+        raise SecretsUnavailableError(message) from error

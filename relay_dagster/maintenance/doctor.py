@@ -177,7 +177,7 @@ class _Examination:
     ) -> dict[str, _T | None]:
         """Return the values of items by key, None for none, a finding for an unreadable one."""
         table, said = self.platform.database.runs, dict[str, _T | None]()
-        items = table.batch(wanted := [*keys])
+        items = table.items_by_key(wanted := [*keys])
         for key in wanted:
             try:
                 said[key] = table.parse(items[key], read) if key in items else None

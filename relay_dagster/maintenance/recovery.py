@@ -15,7 +15,7 @@ from functools import partial
 from itertools import chain
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.dynamodb.database import AuditStore
+from relay_dagster.aws.dynamodb.audit_store import AuditStore
 from relay_dagster.aws.dynamodb.link_store import LinkKind
 from relay_dagster.maintenance.housekeeping import pages_of
 from relay_dagster.runs.errors import RunError

@@ -107,8 +107,9 @@ class AwsState:
                 yield found.to_json()["Attributes"]
 
     def _has_partition(self, params: Mapping[str, Any]) -> bool:
-        name = params["ExpressionAttributeNames"]["#key"]
-        value = params["ExpressionAttributeValues"][":key"]["S"]
+        # The first condition of a query is that of its partition.
+        name = params["ExpressionAttributeNames"]["#n0"]
+        value = params["ExpressionAttributeValues"][":v0"]["S"]
         rows = (each.attrs.get(name) for each in self._rows(params["TableName"]))
         return any(each is not None and each.value == value for each in rows)
 

@@ -69,7 +69,7 @@ def _with(call: Call, items: list[dict[str, Any]]) -> Call:
 
 def _frees_lock(item: dict[str, Any]) -> bool:
     expression = next(iter(item.values())).get("UpdateExpression", "")
-    return _key(item).startswith("LOCK#") and "REMOVE holder" in expression
+    return _key(item).startswith("LOCK#") and "REMOVE #holder" in expression
 
 
 def _key(item: dict[str, Any]) -> str:
@@ -78,7 +78,7 @@ def _key(item: dict[str, Any]) -> str:
 
 
 def _without_condition(item: dict[str, Any]) -> dict[str, Any]:
-    """Return a write without its condition, and without the values that it alone needs."""
+    """Return a write without its condition, and without what that alone needs."""
     ((action, arguments),) = item.items()
     text = arguments.get("UpdateExpression", "")
     bare = {
@@ -86,6 +86,9 @@ def _without_condition(item: dict[str, Any]) -> dict[str, Any]:
         for k, v in arguments.items()
         if not k.startswith(("Condition", "ReturnValues"))
     }
-    values = bare.pop("ExpressionAttributeValues", {})
-    used = {name: value for name, value in values.items() if name in text}
-    return {action: {**bare, **({"ExpressionAttributeValues": used} if used else {})}}
+    for parameter in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
+        placeholders = bare.pop(parameter, {})
+        used = {name: placeholders[name] for name in placeholders if name in text}
+        if used:
+            bare[parameter] = used
+    return {action: bare}

@@ -13,7 +13,7 @@ from explorer.settling import settle
 from explorer.world import TENANT, World, new_world
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, TenantKey
-from relay_dagster.aws.dynamodb.database import AuditStore
+from relay_dagster.aws.dynamodb.audit_store import AuditStore
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.maintenance.doctor import Extent, examine

@@ -15,7 +15,7 @@ import pytest
 
 from relay_dagster.aws.dynamodb.codec import Codec
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError
-from relay_dagster.aws.dynamodb.schema import DUE_SHARD, due_partition
+from relay_dagster.aws.dynamodb.schema import DUE_SHARD, due_shard
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.work_queue import DueShards, TableQueue
 from relay_dagster.drain import AFTER_A_FAULT, Deadline
@@ -51,7 +51,7 @@ REMINDERS = Codec(kind=Reminder)
 
 
 def to_item(reminder: Reminder) -> dict[str, Any]:
-    shard = due_partition("reminder", reminder.name) if reminder.due_at else None
+    shard = due_shard("reminder", reminder.name) if reminder.due_at else None
     return REMINDERS.item(f"REMINDER#{reminder.name}", reminder, **{DUE_SHARD: shard})
 
 

@@ -21,7 +21,7 @@ from relay_core.domain.errors import (
 from relay_dagster.api.http import error_codes
 from relay_dagster.api.http.middleware import internal_error, request_id_of
 from relay_dagster.api.security.rate_limits import RateLimitedError
-from relay_dagster.aws.dynamodb.table import BadCursorError
+from relay_dagster.aws.dynamodb.cursors import BadCursorError
 from relay_dagster.aws.secrets import SecretsUnavailableError
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.logs import event_log

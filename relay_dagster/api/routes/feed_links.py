@@ -22,8 +22,8 @@ from relay_dagster.api.routes.uploads import prefix_of
 from relay_dagster.api.security import auth
 from relay_dagster.aws.dynamodb import link_store
 from relay_dagster.aws.dynamodb.codec import by_time, digest_of
+from relay_dagster.aws.dynamodb.cursors import read_cursor, to_cursor
 from relay_dagster.aws.dynamodb.link_store import LinkKind
-from relay_dagster.aws.dynamodb.table import read_cursor, to_cursor
 from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now

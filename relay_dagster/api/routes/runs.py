@@ -21,7 +21,7 @@ from relay_dagster.api.http.request_parsing import Limit, RunId, TenantFilter
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.security.auth import Call, MayRead, MayRun
 from relay_dagster.aws.dynamodb.codec import by_time
-from relay_dagster.aws.dynamodb.table import to_cursor
+from relay_dagster.aws.dynamodb.cursors import to_cursor
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.errors import UnknownRunError
 from relay_dagster.runs.model import Idempotency, RunRecord

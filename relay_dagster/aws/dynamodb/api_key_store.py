@@ -12,6 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from boto3.dynamodb.conditions import Attr
+
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import Codec, marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import (
@@ -19,8 +21,9 @@ from relay_dagster.aws.dynamodb.database import (
     Database,
     is_closed,
 )
+from relay_dagster.aws.dynamodb.expressions import EXISTS, Update
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.table import IS_THERE, Write
+from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 from relay_dagster.tenants.errors import MakerGoneError, QuotaExceededError
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
@@ -144,9 +147,7 @@ class ApiKeyStore:
         ]
         if key.maker is not None:
             maker_key = Kind.API_KEY.key(key.maker)
-            writes.append(
-                table.write("maker", "ConditionCheck", maker_key, condition=IS_THERE)
-            )
+            writes.append(table.require("maker", maker_key, EXISTS))
         try:
             self.database.transact_while_active(key.tenant_id, *writes)
         except ConditionsFailedError as error:
@@ -167,15 +168,12 @@ class ApiKeyStore:
             if len(listed_ids) >= MAX_KEYS:
                 raise _too_many_keys(key.tenant_id)
             key_ids |= listed_ids
-        return self.database.tenants.write(
+        ids = Attr("key_ids")
+        return self.database.tenants.update(
             "ids",
-            "Update",
             Kind.API_KEYS.key(key.tenant_id),
-            "ADD key_ids :ids SET tenant_id = :tenant",
-            "attribute_not_exists(key_ids) OR size(key_ids) < :most",
-            ids=key_ids,
-            tenant=key.tenant_id,
-            most=MAX_KEYS,
+            Update(adds={"key_ids": key_ids}, sets={"tenant_id": key.tenant_id}),
+            ids.not_exists() | ids.size().lt(MAX_KEYS),
         )
 
     def made_by(self, tenant_id: str, key_ids: Collection[str]) -> list[TenantKey]:
@@ -197,17 +195,14 @@ class ApiKeyStore:
         if key is None or key.tenant_id != tenant_id:
             return False
         table = self.database.tenants
-        item_key = Kind.API_KEY.key(key_id)
-        uncount = table.write(
+        uncount = table.update(
             "ids",
-            "Update",
             Kind.API_KEYS.key(tenant_id),
-            "DELETE key_ids :ids",
-            IS_THERE,
-            ids={key_id},
+            Update(deletes={"key_ids": {key_id}}),
+            EXISTS,
         )
         return self.database.carry_out(
-            table.write("key", "Delete", item_key, condition=IS_THERE),
+            table.delete("key", Kind.API_KEY.key(key_id), EXISTS),
             replace(uncount, optional=True),
             self.database.audited(
                 origin, Action.KEY_DELETED, tenant_id, key_id, name=key.name
@@ -276,4 +271,4 @@ class SessionStore:
     def remove(self, digest: str) -> None:
         """Delete a session, if there is one."""
         table = self.database.tenants
-        table.carry_out(table.write("session", "Delete", Kind.SESSION.key(digest)))
+        table.carry_out(table.delete("session", Kind.SESSION.key(digest)))

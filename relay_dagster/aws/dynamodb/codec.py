@@ -29,6 +29,9 @@ PlainItem = dict[str, Any]
 """An item's plain values, by the names of its attributes; numbers are Decimals."""
 
 _T = TypeVar("_T")
+ItemReader = Callable[[Item], _T]
+"""Returns the value of an item; raises where this release cannot read it."""
+
 _Reader = Callable[[Any], Any]
 _SERIALIZER = TypeSerializer()
 _DESERIALIZER = TypeDeserializer()
@@ -214,9 +217,9 @@ def from_row(kind: Any, row: Sequence[Any]) -> Any:
 class Form:
     """How a field is stored where its type alone does not say it."""
 
-    # Returns the plain attribute of a value, or None to store none.
+    # Returns the plain attribute of a value, or None to store none
     write: Callable[[Any], Any]
-    # Returns the value, given the field's type and the plain attribute.
+    # Returns the value, given the field's type and the plain attribute
     read: Callable[[Any, Any], Any]
 
 

@@ -1,9 +1,10 @@
-"""The three tables of one installation, transactions over them, and the audit.
+"""Combines the three tables of an installation, their transactions, and the audit.
 
-What makes something of a tenant is written on condition that the tenant is active. One item says
-that it is not, ``DELETION#<tenant_id>``, and nobody else keeps a copy of it: what one writer has
-read is no reason for another. What changes something adds its entry to the audit in its own
-transaction; no entry is changed or deleted, and no role of the template may.
+Whatever creates something for a tenant is written on the condition that the tenant is
+active. A single item, ``DELETION#<tenant_id>``, says that a tenant is not active. Nobody
+keeps a copy of it, because what one writer has read says nothing to another. Every
+change adds its entry to the audit in its own transaction. No entry is changed or
+deleted, and no role of the template may do so.
 """
 
 import json
@@ -15,92 +16,107 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
 
-from relay_dagster.aws.clients import (
-    TRANSACTION_COLLIDED,
-    Clients,
-    error_code,
-    maps_aws_errors,
-    retrying,
-)
-from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import (
-    epoch_seconds,
-    instant_text,
-    marshal,
-    unmarshal,
-)
-from relay_dagster.aws.dynamodb.table import IS_THERE, Condition, Table, Write
+from relay_dagster.aws import clients as aws
+from relay_dagster.aws.dynamodb import codec, expressions, schema
+from relay_dagster.aws.dynamodb.codec import Item
+from relay_dagster.aws.dynamodb.expressions import Update
+from relay_dagster.aws.dynamodb.table import Table
+from relay_dagster.aws.dynamodb.writes import Precondition, Write
 from relay_dagster.external_errors import RequestRejectedError, ThrottledError
 from relay_dagster.runs.errors import TenantClosingError
-from relay_dagster.runs.ports import Page, utc_now
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.settings import Settings
 from relay_dagster.tenants.audit import KEPT_FOR, Action, AuditEntry, Origin
 from relay_dagster.tenants.deletion import TenantState
 
-BETWEEN_NOTES = timedelta(hours=1)
-"""The last use of a key or a link is noted at most so often."""
+USE_NOTED_EVERY = timedelta(hours=1)
+"""How often the last use of a key or a link is stored, at most."""
+
 _T = TypeVar("_T")
 _ACTIVE = "active"
 _OPERATION = "dynamodb.TransactWriteItems"
-# Why DynamoDB cancelled a transaction for one of its items
+# Reasons for which DynamoDB cancels a transaction although its conditions may hold
 _ITEM_COLLIDED = frozenset(
     {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 )
 
 
 class ConditionsFailedError(Exception):
-    """Conditions of a transaction did not hold; nothing was written.
+    """Conditions of a transaction did not hold, and nothing was written.
 
-    ``items`` maps the role of each write whose condition failed to the item found, if there is one.
+    ``items`` maps the role of each write whose condition failed to the stored item, or to
+    None where there is none.
     """
 
-    def __init__(self, items: Mapping[str, Mapping[str, Any] | None]) -> None:
+    def __init__(self, items: Mapping[str, Item | None]) -> None:
         self.items = dict(items)
         super().__init__(f"conditions failed: {', '.join(self.items)}")
 
 
+def _ignore() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The tables."""
+    """The tables of an installation."""
 
-    clients: Clients  # AWS
-    runs: Table  # runs and what belongs to them
-    tenants: Table  # what tenants have stored
-    audit: Table  # who changed what
-    clock: Callable[[], datetime] = utc_now  # tells the time, aware
+    # The clients of AWS
+    clients: aws.Clients
+    # The table of runs and what belongs to them
+    runs: Table
+    # The table of what tenants have stored
+    tenants: Table
+    # The table of who changed what
+    audit: Table
+    # Returns the present instant, with its zone
+    clock: Callable[[], datetime] = utc_now
 
     @classmethod
     def of(
         cls,
-        clients: Clients,
+        clients: aws.Clients,
         names: Settings,
-        count_unreadable: Callable[[], None] = lambda: None,
+        count_unreadable: Callable[[], None] = _ignore,
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> "Database":
-        """Return the tables of these names; nothing is sent."""
-        runs, tenants, audit = (
-            Table(clients, name, count_unreadable=count_unreadable, sleep=sleep)
-            for name in (names.runs_table, names.tenants_table, names.audit_table)
+        """Return the tables with the names that the settings have. Nothing is sent."""
+
+        def table(name: str) -> Table:
+            return Table(clients, name, count_unreadable=count_unreadable, sleep=sleep)
+
+        return cls(
+            clients,
+            table(names.runs_table),
+            table(names.tenants_table),
+            table(names.audit_table),
         )
-        return cls(clients, runs, tenants, audit)
 
-    @maps_aws_errors
+    # --- transactions -----------------------------------------------------------------
+
+    @aws.maps_aws_errors
     def transact(self, *writes: Write) -> None:
-        """Carry out all or none, but optional ones that fail alone; else `ConditionsFailedError`.
+        """Carry out all writes or none, except for optional ones, which may fail alone.
 
-        A token makes a request that is sent again after a lost answer harmless. Transactions that
-        touch one item at once collide, which says nothing of the conditions: they are tried again.
+        A request that is repeated because its response was lost has the same token, so it
+        does no harm. Transactions that change the same item simultaneously collide, which
+        says nothing of their conditions, so they are repeated.
+
+        Raises:
+            ConditionsFailedError: The condition of a write that is not optional failed.
+            ExternalServiceError: DynamoDB did not carry out the transaction.
         """
-        request: Any = [write.request() for write in writes]
+        requests: Any = [write.request() for write in writes]
 
         def try_once() -> None:
             token = str(uuid.uuid4())
             try:
                 self.clients.dynamodb.transact_write_items(
-                    TransactItems=request, ClientRequestToken=token
+                    TransactItems=requests, ClientRequestToken=token
                 )
             except ClientError as error:
                 meaning = _meaning(error, writes)
@@ -108,50 +124,34 @@ class Database:
                     raise
                 raise meaning from error
 
-        again = retrying(
+        again = aws.retrying(
             lambda error: isinstance(error, ThrottledError), sleep=self.runs.sleep
         )
         try:
             again(try_once)
         except ConditionsFailedError as error:
-            left = [write for write in writes if write.role not in error.items]
-            if not all(write.optional or write in left for write in writes):
+            failed_writes = [write for write in writes if write.role in error.items]
+            if not all(write.optional for write in failed_writes):
                 raise
-            if left:
-                self.transact(*left)
+            other_writes = [write for write in writes if write.role not in error.items]
+            if other_writes:
+                self.transact(*other_writes)
 
     def carry_out(self, *writes: Write) -> bool:
-        """Carry out all writes or none; return False where somebody else has just done it."""
+        """Carry out all writes or none. Return False if a condition failed."""
         try:
             self.transact(*writes)
         except ConditionsFailedError:
             return False
         return True
 
-    def owned_keys(self, tenant_id: str, prefix: str) -> list[str]:
-        """Return the keys of a tenant's items that begin with a prefix, by an index, which lags."""
-        rows = self.tenants.partition(schema.BY_OWNER, (schema.OWNER, tenant_id))
-        keys = (str(row[schema.KEY]) for row in rows)
-        return [key for key in keys if key.startswith(prefix)]
-
-    def owned_page(
-        self,
-        tenant_id: str,
-        prefix: str,
-        limit: int,
-        start: Mapping[str, Any] | None = None,
-        *,
-        forward: bool = True,
-    ) -> tuple[list[str], Mapping[str, Any] | None]:
-        """Return up to ``limit`` such keys in order, or backwards, and the row to go on after."""
-        owner = (schema.OWNER, tenant_id)
-        rows, last = self.tenants.rows(
-            schema.BY_OWNER, owner, None, limit, start, prefix=prefix, forward=forward
-        )
-        return [str(row[schema.KEY]) for row in rows], last
-
     def transact_while_active(self, tenant_id: str | None, *writes: Write) -> None:
-        """Carry out all or none; `TenantClosingError` where the tenant is being deleted."""
+        """Carry out all writes or none, if the tenant is active; None is any tenant.
+
+        Raises:
+            TenantClosingError: The tenant is being deleted.
+            ConditionsFailedError: The condition of another write failed.
+        """
         if tenant_id is None:
             self.transact(*writes)
             return
@@ -159,57 +159,91 @@ class Database:
             self.transact(*writes, self.tenant_active(tenant_id))
         except ConditionsFailedError as error:
             if _ACTIVE in error.items:
-                raise closing_error(tenant_id, error.items[_ACTIVE]) from error
+                raise _closing_error(tenant_id, error.items[_ACTIVE]) from error
             raise
 
     def tenant_active(self, tenant_id: str, sent_at: datetime | None = None) -> Write:
-        """Return the condition that a tenant is not deleted, or was before ``sent_at``."""
-        over = "#state = :deleted AND attribute_not_exists(is_swept)"
-        values = {"deleted": TenantState.DELETED.value}
-        if sent_at is not None:
-            over += " AND deleted_at < :sent"
-            values["sent"] = instant_text(sent_at)
-        write = self.tenants.write(
-            _ACTIVE,
-            "ConditionCheck",
-            schema.Kind.DELETION.key(tenant_id),
-            condition=f"attribute_not_exists({schema.KEY}) OR ({over})",
-            names={"#state": "state"},
-            **values,
-        )
-        refusal = partial(closing_error, tenant_id)
-        return replace(write, condition=Condition.TENANT_ACTIVE, refusal=refusal)
+        """Return the condition that a tenant is not being deleted.
 
-    def note_use(self, role: str, key: str, last_used_at: datetime | None) -> None:
-        """Note that a key or a link is used, at most once an hour; one that is gone stays gone."""
-        now = self.clock()
-        if last_used_at is None or now - last_used_at >= BETWEEN_NOTES:
-            noted, expression = instant_text(now), "SET last_used_at = :now"
-            write = self.tenants.write(
-                role, "Update", key, expression, IS_THERE, now=noted
-            )
-            self.tenants.carry_out(write)
+        With ``sent_at``, a tenant that was deleted must have been deleted before.
+        """
+        is_deleted = Attr("state").eq(TenantState.DELETED.value)
+        is_over = is_deleted & Attr("is_swept").not_exists()
+        if sent_at is not None:
+            is_over &= Attr("deleted_at").lt(codec.instant_text(sent_at))
+        write = self.tenants.require(
+            _ACTIVE,
+            schema.Kind.DELETION.key(tenant_id),
+            expressions.DOES_NOT_EXIST | is_over,
+        )
+        return replace(
+            write,
+            precondition=Precondition.TENANT_ACTIVE,
+            refusal=partial(_closing_error, tenant_id),
+        )
 
     def until_it_holds(
         self,
         step: Callable[[], _T],
         operation: str,
-        whose: str,
+        subject: str,
         tries: int = 12,
         on: type[Exception] = ConditionsFailedError,
     ) -> _T:
-        """Return a step's outcome; take the step again if others came between.
+        """Return the result of a step, which is repeated while it raises ``on``.
 
         Raises:
-            ThrottledError: Others came between every time: the step raised ``on``.
+            ThrottledError: Other writers came between all tries.
         """
-        again = retrying(lambda error: isinstance(error, on), tries=tries)
+        again = aws.retrying(lambda error: isinstance(error, on), tries=tries)
         try:
             return again(step)
         except on as error:
-            raise ThrottledError(
-                operation, f"{whose}: too many writers at once"
-            ) from error
+            reason = f"{subject}: too many writers at once"
+            raise ThrottledError(operation, reason) from error
+
+    # --- items of the tenants table ---------------------------------------------------
+
+    def owned_keys(self, tenant_id: str, prefix: str) -> list[str]:
+        """Return the keys of a tenant's items that begin with a prefix.
+
+        The index that finds them lags.
+        """
+        rows = self.tenants.rows(schema.owned_items(tenant_id))
+        keys = [str(row[schema.KEY]) for row in rows]
+        return [key for key in keys if key.startswith(prefix)]
+
+    def owned_page(
+        self,
+        tenant_id: str,
+        prefix: str,
+        limit: int,
+        start: Item | None = None,
+        *,
+        forward: bool = True,
+    ) -> tuple[list[str], Mapping[str, Any] | None]:
+        """Return a page of the keys that `owned_keys` returns, in order or backwards.
+
+        The second value is the row after which the next page begins, or None at the end.
+        """
+        rows, last_row = self.tenants.page(
+            schema.owned_items(tenant_id),
+            bound=Key(schema.KEY).begins_with(prefix),
+            limit=limit,
+            start=start,
+            forward=forward,
+        )
+        return [str(row[schema.KEY]) for row in rows], last_row
+
+    def note_use(self, role: str, key: str, last_used_at: datetime | None) -> None:
+        """Store that a key or a link was used, at most once an hour, if it still exists."""
+        now = self.clock()
+        if last_used_at is None or now - last_used_at >= USE_NOTED_EVERY:
+            update = Update(sets={"last_used_at": codec.instant_text(now)})
+            write = self.tenants.update(role, key, update, expressions.EXISTS)
+            self.tenants.carry_out(write)
+
+    # --- the audit --------------------------------------------------------------------
 
     def audited(
         self,
@@ -217,95 +251,66 @@ class Database:
         action: Action,
         tenant_id: str | None,
         target: str | None,
-        **more: Any,
+        **details: Any,
     ) -> Write:
-        """Return the write of the audit's entry of an act of now."""
-        return self.audit_write(
-            origin.entry(action, tenant_id, target, self.clock(), **more)
-        )
+        """Return the write of the audit's entry of an act that happens now."""
+        entry = origin.entry(action, tenant_id, target, self.clock(), **details)
+        return self.audit_write(entry)
 
     def audit_write(self, entry: AuditEntry) -> Write:
-        """Return the write of an entry; one that is there is this very one, and no fault."""
+        """Return the write of an entry of the audit.
+
+        An entry with the same id is the very same entry, so its existence is no error.
+        """
         item = {
             schema.KEY: entry.audit_id,
             schema.LISTED: schema.ALL_ENTRIES,
             schema.OWNER: entry.tenant_id,
             schema.ACTION: entry.action.value,
             "entry": json.dumps(entry.to_document(), ensure_ascii=False),
-            schema.EXPIRY: epoch_seconds(entry.occurred_at + KEPT_FOR),
+            schema.EXPIRY: codec.epoch_seconds(entry.occurred_at + KEPT_FOR),
         }
-        write = self.audit.new(f"audit {entry.audit_id}", marshal(item))
-        return replace(write, optional=True, condition=Condition.NOT_AUDITED)
+        write = self.audit.new(f"audit {entry.audit_id}", codec.marshal(item))
+        return replace(write, optional=True, precondition=Precondition.NOT_AUDITED)
 
 
-def is_closed(item: Mapping[str, Any] | None) -> bool:
-    """Return whether the item of a tenant's deletion says that the tenant is being deleted."""
-    found = unmarshal(item or {})
-    return bool(found) and (
-        found["state"] != TenantState.DELETED or "is_swept" in found
-    )
+def is_closed(deletion_item: Item | None) -> bool:
+    """Return True if the item of a tenant's deletion says that it is being deleted."""
+    deletion = codec.unmarshal(deletion_item or {})
+    if not deletion:
+        return False
+    return deletion["state"] != TenantState.DELETED or "is_swept" in deletion
 
 
-def closing_error(tenant_id: str, item: Mapping[str, Any] | None) -> TenantClosingError:
-    """Return the error of the failed condition `tenant_active`; ``item`` is of the deletion."""
-    return TenantClosingError(tenant_id, is_deleted=not is_closed(item))
+def _closing_error(tenant_id: str, deletion_item: Item | None) -> TenantClosingError:
+    """Return the error of the failed condition `Database.tenant_active`."""
+    return TenantClosingError(tenant_id, is_deleted=not is_closed(deletion_item))
 
 
 def _meaning(error: ClientError, writes: Sequence[Write]) -> Exception | None:
-    """Return what an error response says of a transaction; a collision is a `ThrottledError`."""
-    code = error_code(error)
-    if code in TRANSACTION_COLLIDED:
+    """Return what the error of a transaction means, or None for an error of any call.
+
+    A collision with another writer is a `ThrottledError`.
+    """
+    code = aws.error_code(error)
+    if code in aws.TRANSACTION_COLLIDED:
         return ThrottledError(_OPERATION, code)
     if code != "TransactionCanceledException":
         return None
     response: Mapping[str, Any] = error.response
-    reasons = [dict(reason) for reason in response.get("CancellationReasons", [])]
-    codes = [str(reason.get("Code", "None")) for reason in reasons]
-    failed = {
-        write.role: reason.get("Item") or None
-        for write, reason, each in zip(writes, reasons, codes, strict=False)
-        if each == "ConditionalCheckFailed"
-    }
-    if failed:
-        return ConditionsFailedError(failed)
-    collided = [each for each in codes if each in _ITEM_COLLIDED]
-    if collided:
-        return ThrottledError(_OPERATION, collided[0])
+    # DynamoDB gives one reason a write, in the order of the writes.
+    failed_items: dict[str, Item | None] = {}
+    collisions = []
+    for write, reason in zip(
+        writes, response.get("CancellationReasons", []), strict=False
+    ):
+        reason_code = str(reason.get("Code", "None"))
+        if reason_code == "ConditionalCheckFailed":
+            failed_items[write.role] = reason.get("Item") or None
+        elif reason_code in _ITEM_COLLIDED:
+            collisions.append(reason_code)
+    if failed_items:
+        return ConditionsFailedError(failed_items)
+    if collisions:
+        return ThrottledError(_OPERATION, collisions[0])
     return RequestRejectedError(_OPERATION, str(error))
-
-
-@dataclass(frozen=True, slots=True)
-class AuditStore:
-    """The audit of one installation."""
-
-    database: Database
-
-    def add(self, entry: AuditEntry) -> None:
-        """Add the entry of an act that is no transaction."""
-        self.database.transact(self.database.audit_write(entry))
-
-    def list_entries(
-        self,
-        tenant_id: str | None = None,
-        action: Action | None = None,
-        *,
-        limit: int = 50,
-        after: str | None = None,
-    ) -> Page[AuditEntry]:
-        """Return entries, newest first, of indexes, which lag; a page may hold few, or none."""
-        filtered = None
-        if tenant_id is not None:
-            index, key = schema.AUDIT_BY_TENANT, (schema.OWNER, tenant_id)
-            filtered = None if action is None else (schema.ACTION, action.value)
-        elif action is not None:
-            index, key = schema.AUDIT_BY_ACTION, (schema.ACTION, action.value)
-        else:
-            index, key = schema.AUDIT_BY_TIME, (schema.LISTED, schema.ALL_ENTRIES)
-        start = None if after is None else marshal({schema.KEY: after, key[0]: key[1]})
-        table = self.database.audit
-        rows, last = table.rows(index, key, filtered, limit, start)
-        keys = (str(row[schema.KEY]) for row in rows)
-        entries = table.read_all(
-            keys, lambda item: AuditEntry.of_document(json.loads(item["entry"]["S"]))
-        )
-        return Page(tuple(entries), str(last[schema.KEY]) if last else None)

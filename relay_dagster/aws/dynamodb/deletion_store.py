@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
+
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.codec import DAY, hour_of, marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import (
@@ -16,10 +18,17 @@ from relay_dagster.aws.dynamodb.database import (
     Database,
     is_closed,
 )
+from relay_dagster.aws.dynamodb.expressions import DOES_NOT_EXIST, EXISTS
 from relay_dagster.aws.dynamodb.run_writes import to_record
-from relay_dagster.aws.dynamodb.schema import Kind, config_key, run_count_key
-from relay_dagster.aws.dynamodb.table import IS_THERE, UNREADABLE_AGAIN, Write
+from relay_dagster.aws.dynamodb.schema import (
+    Kind,
+    Partition,
+    config_key,
+    run_count_key,
+)
+from relay_dagster.aws.dynamodb.table import UNREADABLE_AGAIN
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
+from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.tenants import deletion as rules
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
@@ -95,10 +104,10 @@ class TenantData:
         """Remove keys, pause, webhooks and configs but the latest; return how many items."""
         table, owned = self.database.tenants, self.database.owned_keys(tenant_id, "")
         kept = {Kind.TENANT.key(tenant_id), config_key(tenant_id, version or 0)}
-        there = table.batch({*owned, Kind.PAUSE.key(tenant_id)} - kept)
+        there = table.items_by_key({*owned, Kind.PAUSE.key(tenant_id)} - kept)
         for key in there:
             # One by one: who may write in batches may write what it likes.
-            table.carry_out(table.write("removed", "Delete", key))
+            table.carry_out(table.delete("removed", key))
         return len(there)
 
     def remove_old_configs(self, tenant_id: str, latest: int, keep: int) -> int:
@@ -109,24 +118,23 @@ class TenantData:
         old = [key for key in keys if key <= config_key(tenant_id, latest - keep)]
         if not old or latest <= keep:
             return 0
-        for item in self.database.runs.batch(
+        for item in self.database.runs.items_by_key(
             map(Kind.RUN.key, self.run_ids(tenant_id))
         ).values():
             record = unmarshal(item)
             named |= {record.get(name) for name in ("config_version", "asked_version")}
         removed = [key for key in old if int(key[-_DIGITS:]) not in named]
         for key in removed:
-            table.carry_out(table.write("removed", "Delete", key))
+            table.carry_out(table.delete("removed", key))
         return len(removed)
 
     def _listed(self, name: str) -> Iterator[str]:
-        rows = self.database.runs.partition(
-            schema.BY_TENANT, (schema.LISTED_TENANT, name)
-        )
+        listed = Partition(schema.BY_TENANT, schema.LISTED_TENANT, name)
+        rows = self.database.runs.rows(listed)
         return (str(row[schema.KEY]) for row in rows)
 
     def _remove(self, keys: Collection[str]) -> int:
-        there = [*self.database.runs.batch(keys)]
+        there = [*self.database.runs.items_by_key(keys)]
         self.database.runs.write_all(
             {"DeleteRequest": {"Key": marshal({schema.KEY: key})}} for key in there
         )
@@ -153,10 +161,10 @@ class DeletionStore:
     def due(self, until: datetime, limit: int = 100) -> list[Deletion]:
         """Return the deletions that are due, the longest due first; unreadable ones wait."""
         table, due = self.database.tenants, []
-        items = table.in_order(
+        items = table.items(
             Kind.DELETION.key(each) for each in self._listed(until)[:limit]
         )
-        for item, found in table.readable(items, _DELETIONS.read):
+        for item, found in table.parse_all(items, _DELETIONS.read):
             if found is None:
                 tenant_id = Kind.DELETION.name_in(codec.unmarshal(item))
                 later = codec.by_time(until + UNREADABLE_AGAIN, tenant_id)
@@ -169,8 +177,8 @@ class DeletionStore:
         """Return the tenants that are being deleted, or were a moment ago and are not made anew."""
         table, listed = self.database.tenants, {*self._listed(None)}
         # Tenants are read last: one that is there although its deletion was over is made anew.
-        found = table.batch(map(Kind.DELETION.key, listed))
-        there = table.batch(map(Kind.TENANT.key, listed))
+        found = table.items_by_key(map(Kind.DELETION.key, listed))
+        there = table.items_by_key(map(Kind.TENANT.key, listed))
         return {
             each
             for each in listed
@@ -190,14 +198,12 @@ class DeletionStore:
         asked = Action.TENANT_DELETION_ASKED
         entry = origin.entry(asked, tenant_id, tenant_id, now, delete_after=until)
         item = _to_item(wanted)
-        is_new = f"attribute_not_exists({schema.KEY}) OR #state = :deleted"
-        names, deleted = _DELETIONS.names | item.keys(), TenantState.DELETED.value
+        is_new = DOES_NOT_EXIST | Attr("state").eq(TenantState.DELETED.value)
+        names = _DELETIONS.names | item.keys()
         try:
             self.database.transact(
-                self._tenant_check(tenant_id, IS_THERE),
-                self.database.tenants.update(
-                    "deletion", item, names, is_new, deleted=deleted
-                ),
+                self._tenant_check(tenant_id, EXISTS),
+                self.database.tenants.overwrite("deletion", item, names, is_new),
                 self.database.audit_write(entry),
             )
         except ConditionsFailedError as error:
@@ -216,16 +222,12 @@ class DeletionStore:
             return
         found.refuse_late(now)
         entry = origin.entry(Action.TENANT_RESTORED, tenant_id, tenant_id, now)
+        is_closing = Attr("state").eq(TenantState.CLOSING.value)
+        is_early = Attr("delete_after").gt(codec.instant_text(now))
         try:
             self.database.transact(
-                table.write(
-                    "deletion",
-                    "Delete",
-                    Kind.DELETION.key(tenant_id),
-                    condition="#state = :closing AND delete_after > :now",
-                    names={"#state": "state"},
-                    closing=TenantState.CLOSING.value,
-                    now=codec.instant_text(now),
+                table.delete(
+                    "deletion", Kind.DELETION.key(tenant_id), is_closing & is_early
                 ),
                 triggers_due_now(self.database.runs, tenant_id, now),
                 self.database.audit_write(entry),
@@ -244,8 +246,7 @@ class DeletionStore:
         after = replace(after, revision=before.revision + 1)
         writes = [self._change(before, after)]
         if after.is_swept:
-            is_gone = f"attribute_not_exists({schema.KEY})"
-            writes.append(self._tenant_check(after.tenant_id, is_gone))
+            writes.append(self._tenant_check(after.tenant_id, DOES_NOT_EXIST))
         try:
             self.database.transact(*writes)
         except ConditionsFailedError:
@@ -269,10 +270,7 @@ class DeletionStore:
             self.database.transact(
                 self._change(before, after),
                 self.database.audit_write(entry),
-                *(
-                    self.database.tenants.write("removed", "Delete", key)
-                    for key in keys
-                ),
+                *(self.database.tenants.delete("removed", key) for key in keys),
             )
         except ConditionsFailedError:
             return None
@@ -299,11 +297,9 @@ class DeletionStore:
             "deletion", _to_item(before), _to_item(after), before.revision
         )
 
-    def _tenant_check(self, tenant_id: str, condition: str) -> Write:
+    def _tenant_check(self, tenant_id: str, condition: ConditionBase) -> Write:
         key = Kind.TENANT.key(tenant_id)
-        return self.database.tenants.write(
-            "tenant", "ConditionCheck", key, condition=condition
-        )
+        return self.database.tenants.require("tenant", key, condition)
 
     def _listed(self, until: datetime | None) -> Sequence[str]:
         """Return the tenants in the list of deletions, the longest due first."""
@@ -311,11 +307,12 @@ class DeletionStore:
         bound = (
             None
             if until is None
-            else (schema.CREATED_KEY, "<=", codec.by_time(until, "~"))
+            else Key(schema.CREATED_KEY).lte(codec.by_time(until, "~"))
         )
-        rows = self.database.tenants.partition(
-            schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_DELETIONS), bound
+        deletions = Partition(
+            schema.TENANTS_BY_CREATION, schema.LISTED, schema.ALL_DELETIONS
         )
+        rows = self.database.tenants.rows(deletions, bound)
         return [Kind.DELETION.name_in(row) for row in rows]
 
 

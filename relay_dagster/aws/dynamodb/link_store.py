@@ -11,8 +11,8 @@ from enum import StrEnum
 
 from relay_dagster.aws.dynamodb.codec import Codec, digest_of
 from relay_dagster.aws.dynamodb.database import Database, is_closed
+from relay_dagster.aws.dynamodb.expressions import EXISTS
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 from relay_dagster.tenants.errors import QuotaExceededError
 
@@ -143,7 +143,7 @@ class LinkStore:
             return False
         details = {"name": link.name, **_vendor_detail(link)}
         return self.database.carry_out(
-            self.database.tenants.write("link", "Delete", key, condition=IS_THERE),
+            self.database.tenants.delete("link", key, EXISTS),
             self.database.audited(
                 origin, _DELETED[kind], tenant_id, link_id, **details
             ),

@@ -1,57 +1,45 @@
-"""The runs table: run records, tenant locks, feed pointers, idempotency items, heartbeats.
+"""Stores run records, tenants' locks, feed pointers, idempotency items, and heartbeats.
 
-Anybody may read. `RunStore.commit` is for the ledger alone. A row of the due index has its queue
-and a shard as partition, the instant as sort key: a tick reads the runs that are due, however many
-there are, and no partition takes all writes.
+Every part of the program may read. Only the ledger may use `RunStore.commit`.
+
+The due index has a queue and a shard as its partition key, and an instant as its sort
+key. A tick reads just the runs that are due, however many runs there are, and no
+partition takes all writes.
 """
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from botocore.exceptions import ClientError
 
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
-from relay_dagster.aws.clients import CONDITION_FAILED, error_code, maps_aws_errors
-from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import (
-    epoch_seconds,
-    instant_text,
-    marshal,
-    unmarshal,
-)
+from relay_dagster.aws import clients as aws
+from relay_dagster.aws.dynamodb import codec, run_writes, schema
+from relay_dagster.aws.dynamodb.codec import Item
+from relay_dagster.aws.dynamodb.cursors import cursor_after, start_key
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
-from relay_dagster.aws.dynamodb.run_writes import (
-    CHECKED,
-    RecordChange,
-    RunItemWrites,
-    feed_item,
-    record_write,
-    to_feed,
-    to_item,
-    to_lock,
-    to_record,
-    to_results,
-)
+from relay_dagster.aws.dynamodb.expressions import EXISTS, Update, at_revision
+from relay_dagster.aws.dynamodb.run_writes import RecordChange, RunItemWrites
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.table import Write, cursor_after, listing_of, start_key
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
+from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.errors import CommitLostError, FenceLostError
 from relay_dagster.runs.job_message import is_run_id
 from relay_dagster.runs.model import DueQueue, RunRecord, TenantLock
 from relay_dagster.runs.ports import Page, utc_now
 
-# So many runs are looked through for one of a kind; the first page mostly has it, and a record may
-# have 100 KB: one that is under way, and the last that has ended.
-_PAGES_BACK = (2, 8, 10, 10, 10, 10)
-_BEAT_LIFE = timedelta(days=7)
-_EXPIRED_LIFE = timedelta(days=400)
-_PAGE_BY_REQUEST = 100
+# How many of a tenant's runs each page has, as far as `newest_runs` looks back. The first
+# page is small, because it usually suffices and a record may have 100 KB.
+_NEWEST_RUNS_PAGES = (2, 8, 10, 10, 10, 10)
+_REQUESTS_PAGE = 100
+_HEARTBEAT_LIFE = timedelta(days=7)
+_TOMBSTONE_LIFE = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,54 +48,60 @@ class RunStore:
 
     database: Database
 
+    # --- records ----------------------------------------------------------------------
+
     def get(self, run_id: str) -> RunRecord | None:
-        """Return the record, read consistently; hidden ones too."""
+        """Return a record, read consistently, or None. Hidden records are returned too."""
         if not is_run_id(run_id):
             return None
-        return self.database.runs.read(Kind.RUN.key(run_id), to_record)
+        return self.database.runs.read(Kind.RUN.key(run_id), run_writes.to_record)
 
     def get_visible(self, run_id: str) -> RunRecord | None:
-        """Return the record for those outside: a hidden one does not exist."""
+        """Return a record like `get`, or None if it is hidden."""
         record = self.get(run_id)
         return None if record is None or record.hidden else record
 
     def get_many(self, run_ids: Iterable[str]) -> dict[str, RunRecord]:
-        """Return the records there are, by run_id, each read consistently; hidden ones too."""
+        """Return the records that exist by run id, like `get`."""
         keys = [Kind.RUN.key(run_id) for run_id in run_ids if is_run_id(run_id)]
-        return {
-            each.run_id: each for each in self.database.runs.read_all(keys, to_record)
-        }
+        records = self.database.runs.read_all(keys, run_writes.to_record)
+        return {record.run_id: record for record in records}
 
     def has_expired(self, run_id: str) -> bool:
-        """Return whether a run's record was deleted once its time of keeping was over."""
+        """Return True if a run's record was deleted because it had expired."""
         return self.database.runs.item(Kind.GONE.key(run_id)) is not None
 
     def ids_by_request(self, after: str, before: datetime) -> Iterator[tuple[str, str]]:
-        """Yield places and ids of runs by request, from after a place to before an instant."""
-        rows = self.database.runs.partition(
-            schema.BY_TIME,
-            (schema.LISTED, schema.ALL_RUNS),
-            (schema.REQUESTED_KEY, ">", after or " "),
-            page=_PAGE_BY_REQUEST,
+        """Yield the sort keys and ids of runs in the order of their requests.
+
+        The first run is the one behind the sort key ``after``. The last one was requested
+        before the instant.
+        """
+        rows = self.database.runs.rows(
+            schema.listed_runs(None),
+            Key(schema.REQUESTED_KEY).gt(after or " "),
+            page_size=_REQUESTS_PAGE,
         )
         for row in rows:
-            place = str(row[schema.REQUESTED_KEY])
-            if place >= instant_text(before):
+            sort_key = str(row[schema.REQUESTED_KEY])
+            if sort_key >= codec.instant_text(before):
                 return
-            yield place, Kind.RUN.name_in(row)
+            yield sort_key, Kind.RUN.name_in(row)
 
     def expire(self, record: RunRecord, now: datetime) -> bool:
-        """Delete a record if it is as it was read, and note for 400 days that it was there."""
-        table, key, until = (
-            self.database.runs,
-            Kind.RUN.key(record.run_id),
-            now + _EXPIRED_LIFE,
-        )
-        gone = Kind.GONE.key(record.run_id)
-        tombstone = {schema.KEY: gone, schema.EXPIRY: epoch_seconds(until)}
+        """Delete a record, and store for 400 days that it existed.
+
+        Return False if the stored record is not as it was read.
+        """
+        table = self.database.runs
+        tombstone = {
+            schema.KEY: Kind.GONE.key(record.run_id),
+            schema.EXPIRY: codec.epoch_seconds(now + _TOMBSTONE_LIFE),
+        }
+        key = Kind.RUN.key(record.run_id)
         return self.database.carry_out(
-            table.removal("record", key, record.revision),
-            table.put("tombstone", marshal(tombstone)),
+            table.delete("record", key, at_revision(record.revision)),
+            table.put("tombstone", codec.marshal(tombstone)),
         )
 
     def list_runs(
@@ -118,32 +112,34 @@ class RunStore:
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[RunRecord]:
-        """Return runs, newest first: of one tenant or all, in one status or any.
+        """Return a page of runs, the newest first: of one tenant or all, with any status.
 
-        A page may hold fewer than ``limit``, or none, and have a ``next_cursor`` all the same.
-        `BadCursorError` where the cursor is not one of ``next_cursor``.
+        A page may have fewer runs than ``limit``, or none, even though it has a
+        ``next_cursor``.
+
+        Raises:
+            BadCursorError: The cursor was not a ``next_cursor`` of a page.
         """
-        index, key, value = listing_of(tenant_id, status)
-        start = start_key(cursor, Kind.RUN, is_run_id, (key, value))
-        filtered = ("status", status.value) if tenant_id and status else None
-        rows, last = self.database.runs.rows(
-            index, (key, value), filtered, limit, start
+        partition = schema.listed_runs(tenant_id, status)
+        is_filtered = tenant_id is not None and status is not None
+        rows, last_row = self.database.runs.page(
+            partition,
+            matching=Attr("status").eq(str(status)) if is_filtered else None,
+            limit=limit,
+            start=start_key(cursor, Kind.RUN, is_run_id, partition),
         )
-        found = self.get_many(Kind.RUN.name_in(row) for row in rows)
-        ordered = (found.get(Kind.RUN.name_in(row)) for row in rows)
-        records = tuple(
+        listed_records = self.get_many(Kind.RUN.name_in(row) for row in rows)
+        records = [
             record
-            for record in ordered
-            if record is not None
-            and not record.hidden
-            and status in (None, record.status)
-        )
-        return Page(records, cursor_after(last))
+            for record in listed_records.values()
+            if not record.hidden and status in (None, record.status)
+        ]
+        return Page(tuple(records), cursor_after(last_row))
 
     def newest_runs(self, tenant_id: str) -> Iterator[RunRecord]:
-        """Yield a tenant's newest runs, as far back as is looked for one of a kind."""
+        """Yield a tenant's last 50 runs, the newest first."""
         cursor: str | None = None
-        for limit in _PAGES_BACK:
+        for limit in _NEWEST_RUNS_PAGES:
             page = self.list_runs(tenant_id, limit=limit, cursor=cursor)
             yield from page.items
             cursor = page.next_cursor
@@ -153,162 +149,202 @@ class RunStore:
     def due(
         self, queue: DueQueue, until: datetime, limit: int = 200
     ) -> list[RunRecord]:
-        """Return runs that are due in a queue up to an instant, the longest due first."""
-        found = self.database.runs.read_due(queue, until, limit, to_record)
-        return [each for each in found if each.is_due(queue, until)]
+        """Return a queue's runs that are due by an instant, the longest due first."""
+        table = self.database.runs
+        records = table.read_due(queue, until, limit, run_writes.to_record)
+        return [record for record in records if record.is_due(queue, until)]
 
     def note_check(self, record: RunRecord) -> bool:
-        """Store the findings of a check in a record; False where it is not as it was read."""
-        table, item = self.database.runs, to_item(record)
-        noted = {name: item[name] for name in (schema.KEY, *CHECKED) if name in item}
-        write = table.change("record", noted, noted, record.revision, always=CHECKED)
+        """Store what a check has found, as a part of the record.
+
+        Return False if the stored record is not as it was read.
+        """
+        table = self.database.runs
+        item = run_writes.to_item(record)
+        checked = {
+            name: item[name]
+            for name in (schema.KEY, *run_writes.CHECKED)
+            if name in item
+        }
+        is_current = at_revision(record.revision)
+        write = table.overwrite("record", checked, run_writes.CHECKED, is_current)
         return table.carry_out(write)
+
+    # --- changes of a record ----------------------------------------------------------
 
     @property
     def writes(self) -> RunItemWrites:
-        """The maker of the writes that go with a change."""
+        """The maker of the writes that accompany a change."""
         return RunItemWrites(self.database)
 
     def commit(self, change: RecordChange, also: Sequence[Write] = ()) -> RunRecord:
-        """Write a record if it still is as it was read, with all that goes with it, or nothing.
+        """Store a record and all that goes with it, or nothing. Return it as stored.
 
-        ``revision`` and ``write_id`` of the record are set here. `CommitLostError` where the
-        record, or what goes with it, is not as it was read; `RunError`: what a failed condition of
-        the other writes means.
+        The record's ``revision`` and ``write_id`` are set here.
+
+        Raises:
+            CommitLostError: The stored record, or an item that goes with it, is not as it
+                was read.
+            RunError: The condition of another write failed; the error is its meaning.
         """
         revision = change.before.revision + 1 if change.before else 1
         after = replace(change.after, revision=revision, write_id=uuid.uuid4().hex)
         table = self.database.runs
         writes = [
-            record_write(table, "record", replace(change, after=after)),
+            run_writes.record_write(table, "record", replace(change, after=after)),
             *also,
             *(new_event_write(table, event) for event in change.events),
-            *map(self.database.audit_write, change.audit),
+            *(self.database.audit_write(entry) for entry in change.audit),
         ]
         try:
             self.database.transact(*writes)
         except ConditionsFailedError as error:
-            stored = error.items.get("record")
-            if (
-                stored is not None
-                and unmarshal(stored).get("write_id") == after.write_id
-            ):
-                return after  # this very write had arrived before
+            stored_item = codec.unmarshal(error.items.get("record") or {})
+            if stored_item.get("write_id") == after.write_id:
+                # DynamoDB carried out this very write before, and its answer was lost.
+                return after
             failed_writes = [write for write in writes if write.role in error.items]
-            decisive_write = min(failed_writes, key=lambda write: write.condition)
+            decisive_write = min(failed_writes, key=lambda write: write.precondition)
             if decisive_write.refusal is None:
                 raise CommitLostError(str(error)) from error
             raise decisive_write.refusal(error.items[decisive_write.role]) from error
         return after
 
+    # --- locks, feeds and results -----------------------------------------------------
+
     def lock(self, tenant_id: str) -> TenantLock:
-        """Return the tenant's lock, read consistently."""
-        key, read = Kind.LOCK.key(tenant_id), partial(to_lock, tenant_id)
-        return self.database.runs.read(key, read) or to_lock(tenant_id, None)
+        """Return a tenant's lock, read consistently."""
+        key = Kind.LOCK.key(tenant_id)
+        lock = self.database.runs.read(key, partial(run_writes.to_lock, tenant_id))
+        return lock or run_writes.to_lock(tenant_id, None)
 
     def locks(self, tenant_ids: Iterable[str]) -> dict[str, TenantLock]:
-        """Return the locks of tenants, each read consistently, but those that cannot be read."""
-        return self.database.runs.read_each(
-            {Kind.LOCK.key(each): each for each in tenant_ids}, to_lock
-        )
+        """Return the locks of tenants, read consistently, without unreadable ones."""
+        names_by_key = {Kind.LOCK.key(tenant_id): tenant_id for tenant_id in tenant_ids}
+        return self.database.runs.read_by_name(names_by_key, run_writes.to_lock)
 
     def feed(self, tenant_id: str) -> FeedPointer | None:
-        """Return the tenant's feed, None before the first."""
-        return self.database.runs.read(Kind.FEED.key(tenant_id), to_feed)
+        """Return a tenant's feed pointer, or None if it has not published a feed yet."""
+        return self.database.runs.read(Kind.FEED.key(tenant_id), run_writes.to_feed)
 
     def feeds(self, tenant_ids: Iterable[str]) -> dict[str, FeedPointer]:
-        """Return the feeds of those tenants that have one, each read consistently."""
-        found = self.database.runs.read_all(map(Kind.FEED.key, tenant_ids), to_feed)
-        return {feed.tenant_id: feed for feed in found}
+        """Return the feed pointers of those tenants that have one, read consistently."""
+        keys = [Kind.FEED.key(tenant_id) for tenant_id in tenant_ids]
+        feeds = self.database.runs.read_all(keys, run_writes.to_feed)
+        return {feed.tenant_id: feed for feed in feeds}
 
     def feeds_to_report(self, until: datetime, limit: int) -> list[FeedPointer]:
-        """Return feeds with publications to report by an instant, the longest due first."""
-        return self.database.runs.read_due(schema.PUBLISHED, until, limit, to_feed)
+        """Return the feeds with publications to report by an instant, longest due first."""
+        return self.database.runs.read_due(
+            schema.PUBLISHED, until, limit, run_writes.to_feed
+        )
 
     def put_feed(self, before: FeedPointer, after: FeedPointer) -> FeedPointer | None:
-        """Write a feed down, and return it as it now stands; None where it is not as it was."""
+        """Store a changed feed pointer and return it as stored.
+
+        Return None, and store nothing, if the stored pointer is not as it was read.
+        """
         after = replace(after, revision=before.revision + 1)
         table = self.database.runs
         write = table.change(
-            "feed", feed_item(before), feed_item(after), before.revision
+            "feed",
+            run_writes.feed_item(before),
+            run_writes.feed_item(after),
+            before.revision,
         )
         return after if table.carry_out(write) else None
 
     def vendor_results(
         self, tenant_id: str, run_id: str | None = None
     ) -> tuple[VendorResult, ...]:
-        """Return the vendors' results of the last ended run of all, or only of ``run_id``."""
+        """Return the results of a tenant's last ended run of all vendors, one a vendor.
 
-        def results(item: Mapping[str, Any]) -> tuple[VendorResult, ...]:
-            is_of_it = run_id is None or unmarshal(item)["run_id"] == run_id
-            return to_results(item) if is_of_it else ()
+        With ``run_id``, return none if another run was the last one.
+        """
 
-        return self.database.runs.read(Kind.RESULTS.key(tenant_id), results) or ()
+        def read(item: Item) -> tuple[VendorResult, ...]:
+            if run_id is not None and codec.unmarshal(item)["run_id"] != run_id:
+                return ()
+            return run_writes.to_results(item)
+
+        return self.database.runs.read(Kind.RESULTS.key(tenant_id), read) or ()
 
     def last_runs(self, tenant_ids: Iterable[str]) -> dict[str, RunRecord]:
-        """Return the last run of all vendors that has ended of tenants, where it is known."""
-        found = self.database.runs.batch(map(Kind.RESULTS.key, tenant_ids)).values()
-        records = self.get_many(str(unmarshal(item)["run_id"]) for item in found)
-        return {each.tenant_id: each for each in records.values()}
+        """Return the last ended run of all vendors, by tenant, where there is one."""
+        keys = [Kind.RESULTS.key(tenant_id) for tenant_id in tenant_ids]
+        items = self.database.runs.items_by_key(keys).values()
+        run_ids = [str(codec.unmarshal(item)["run_id"]) for item in items]
+        records = self.get_many(run_ids).values()
+        return {record.tenant_id: record for record in records}
 
     def idempotent_run(
         self, idempotency_id: str, now: datetime
     ) -> tuple[str, str] | None:
-        """Return run_id and fingerprint of an idempotency item that has not expired."""
+        """Return the run id and the fingerprint of a caller's idempotency key.
 
-        def read(item: Mapping[str, Any]) -> tuple[str, str] | None:
-            plain = unmarshal(item)
-            found = plain["run_id"], plain["fingerprint"]
-            return found if plain[schema.EXPIRY] > epoch_seconds(now) else None
+        Return None if the key is unknown or has expired.
+        """
+
+        def read(item: Item) -> tuple[str, str] | None:
+            plain = codec.unmarshal(item)
+            if plain[schema.EXPIRY] <= codec.epoch_seconds(now):
+                return None
+            return plain["run_id"], plain["fingerprint"]
 
         return self.database.runs.read(Kind.IDEMPOTENCY.key(idempotency_id), read)
 
-    @maps_aws_errors
-    def beat(self, run_id: str, attempt: int, *, has_beaten: bool = False) -> int:
-        """Count an attempt's heartbeat up and return the new count.
+    # --- heartbeats -------------------------------------------------------------------
 
-        The item is no part of any transaction, so heartbeats never collide with the run's own
-        writes. `FenceLostError` where the attempt was given up, or its tenant deleted: then
-        the item of an attempt that ``has_beaten`` is gone.
+    @aws.maps_aws_errors
+    def beat(self, run_id: str, attempt: int, *, has_beaten: bool = False) -> int:
+        """Add 1 to the number of an attempt's heartbeats, and return the new number.
+
+        The item is in no transaction, so heartbeats never collide with the run's writes.
+
+        Raises:
+            FenceLostError: The attempt was given up, or its tenant was deleted. In the
+                latter case the item of an attempt that ``has_beaten`` is missing.
         """
-        expires = epoch_seconds(utc_now() + _BEAT_LIFE)
-        known = f" AND attribute_exists({schema.KEY})" if has_beaten else ""
-        beat = self.database.runs.write(
+        condition: ConditionBase = Attr("stopped").not_exists()
+        if has_beaten:
+            condition &= EXISTS
+        expiry = codec.epoch_seconds(utc_now() + _HEARTBEAT_LIFE)
+        write = self.database.runs.update(
             "beats",
-            "Update",
             Kind.HEARTBEAT.key(run_id, attempt),
-            f"ADD beats :one SET {schema.EXPIRY} = :expiry",
-            f"attribute_not_exists(stopped){known}",
-            one=1,
-            expiry=expires,
+            Update(adds={"beats": 1}, sets={schema.EXPIRY: expiry}),
+            condition,
         )
         try:
-            answer = self.database.clients.dynamodb_heartbeats.update_item(
-                **beat.arguments, ReturnValues="UPDATED_NEW"
+            response = self.database.clients.dynamodb_heartbeats.update_item(
+                **write.arguments, ReturnValues="UPDATED_NEW"
             )
         except ClientError as error:
-            if error_code(error) in CONDITION_FAILED:
-                raise FenceLostError(
-                    run_id, f"attempt {attempt} was given up"
-                ) from error
+            if aws.error_code(error) in aws.CONDITION_FAILED:
+                message = f"attempt {attempt} was given up"
+                raise FenceLostError(run_id, message) from error
             raise
-        return int(unmarshal(answer["Attributes"])["beats"])
+        return int(codec.unmarshal(response["Attributes"])["beats"])
 
     def stop_heartbeats(self, run_id: str, attempt: int) -> None:
-        """Let an attempt's process know, at its next heartbeat, that the attempt was given up."""
-        table, key = self.database.runs, Kind.HEARTBEAT.key(run_id, attempt)
-        stop = f"SET stopped = :yes, {schema.EXPIRY} = :expiry"
-        until = epoch_seconds(utc_now() + _BEAT_LIFE)
-        table.carry_out(
-            table.write("beats", "Update", key, stop, yes=True, expiry=until)
-        )
+        """Let an attempt's process learn, at its next heartbeat, that it was given up."""
+        table = self.database.runs
+        expiry = codec.epoch_seconds(utc_now() + _HEARTBEAT_LIFE)
+        update = Update(sets={"stopped": True, schema.EXPIRY: expiry})
+        key = Kind.HEARTBEAT.key(run_id, attempt)
+        table.carry_out(table.update("beats", key, update))
 
     def heartbeats(self, records: Iterable[RunRecord]) -> dict[str, int]:
-        """Return each latest attempt's count by run_id, 0 before the first, but unreadable ones."""
-        wanted = {
-            Kind.HEARTBEAT.key(each.run_id, each.attempt): each.run_id
-            for each in records
+        """Return the number of heartbeats of each run's latest attempt, by run id.
+
+        The number is 0 before the first heartbeat. An unreadable number is left out.
+        """
+        names_by_key = {
+            Kind.HEARTBEAT.key(record.run_id, record.attempt): record.run_id
+            for record in records
         }
-        return self.database.runs.read_each(
-            wanted, lambda _, item: int(unmarshal(item or {}).get("beats", 0))
-        )
+        return self.database.runs.read_by_name(names_by_key, _heartbeat_count)
+
+
+def _heartbeat_count(_run_id: str, item: Item | None) -> int:
+    return int(codec.unmarshal(item or {}).get("beats", 0))

@@ -23,9 +23,12 @@ index reads the item again, consistently.
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from relay_core.domain.codes import RunStatus
 
 KEY = "pk"
 SCHEMA = "schema"
@@ -115,6 +118,34 @@ class Kind(StrEnum):
         return str(row[KEY]).removeprefix(f"{self.value}#")
 
 
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A partition of an index: all rows in which an attribute has a value."""
+
+    index: str
+    attribute: str
+    value: str
+
+
+def listed_runs(tenant_id: str | None, status: RunStatus | None = None) -> Partition:
+    """Return the partition of a tenant's runs, of the runs with a status, or of all runs."""
+    if tenant_id is not None:
+        return Partition(BY_TENANT, LISTED_TENANT, tenant_id)
+    if status is not None:
+        return Partition(BY_STATUS, LISTED_STATUS, status.value)
+    return Partition(BY_TIME, LISTED, ALL_RUNS)
+
+
+def owned_items(tenant_id: str) -> Partition:
+    """Return the partition of a tenant's items in the tenants table."""
+    return Partition(BY_OWNER, OWNER, tenant_id)
+
+
+def due_items(queue: str, shard: int) -> Partition:
+    """Return the partition of a shard of a queue in the due index."""
+    return Partition(DUE, DUE_SHARD, f"{queue}#{shard}")
+
+
 def run_count_key(tenant_id: str, hour: datetime) -> str:
     """Return the key of the number of runs that a tenant's callers made in an hour."""
     return Kind.RUN_COUNT.key(tenant_id, f"{hour:%Y-%m-%dT%H}")
@@ -125,14 +156,9 @@ def config_key(tenant_id: str, version: int) -> str:
     return Kind.CONFIG.key(tenant_id, f"{version:010d}")
 
 
-def due_shard(queue: str, shard: int) -> str:
-    """Return the partition key of a shard of a queue in the due index."""
-    return f"{queue}#{shard}"
-
-
-def due_partition(queue: str, name: str) -> str:
-    """Return the partition key of a named item of a queue in the due index."""
-    return due_shard(queue, zlib.crc32(name.encode()) % SHARDS)
+def due_shard(queue: str, name: str) -> str:
+    """Return the shard of a queue, in the due index, that has the item with the name."""
+    return due_items(queue, zlib.crc32(name.encode()) % SHARDS).value
 
 
 def runs_table(name: str) -> dict[str, Any]:

@@ -12,14 +12,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
+from boto3.dynamodb.conditions import Attr, Key
+
 from relay_core.config import TenantConfig, load_stored_config
 from relay_core.config.json_patch import changed_paths
 from relay_core.domain.errors import ConfigTooLargeError, RelayError
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
-from relay_dagster.aws.dynamodb.schema import Kind, config_key
-from relay_dagster.aws.dynamodb.table import IS_THERE, Write
+from relay_dagster.aws.dynamodb.expressions import EXISTS, Update
+from relay_dagster.aws.dynamodb.schema import Kind, Partition, config_key
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
+from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.runs.ports import Pause
 from relay_dagster.tenants import errors
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
@@ -184,7 +187,7 @@ class TenantStore:
             newest = min(newest, before - 1)
         numbers = range(newest, max(newest - limit, 0), -1)
         keys = [config_key(tenant_id, number) for number in numbers]
-        configs = list(self.database.tenants.read_all(keys, _CONFIGS.read))
+        configs = self.database.tenants.read_all(keys, _CONFIGS.read)
         if len(configs) < len(keys):
             configs += self._versions_before(keys[-1], tenant_id, limit)
         return tuple(configs[:limit])
@@ -198,7 +201,7 @@ class TenantStore:
         older_keys, _ = self.database.owned_page(
             tenant_id, prefix, limit, start, forward=False
         )
-        return list(self.database.tenants.read_all(older_keys, _CONFIGS.read))
+        return self.database.tenants.read_all(older_keys, _CONFIGS.read)
 
     # --- writes -----------------------------------------------------------------------
 
@@ -316,9 +319,8 @@ class TenantStore:
         }
         if config.version > 1:
             item = codec.marshal({**tenant, "updated_at": stored_at})
-            is_latest = "version = :latest"
-            latest = config.version - 1
-            return [table.update("tenant", item, item, is_latest, latest=latest)]
+            is_latest = Attr("version").eq(config.version - 1)
+            return [table.overwrite("tenant", item, item.keys(), is_latest)]
         new_item = codec.marshal(
             {
                 **tenant,
@@ -328,13 +330,12 @@ class TenantStore:
                 schema.CREATED_KEY: f"{stored_at}#{tenant_id}",
             }
         )
-        name = table.write(
+        owner = Attr("tenant_id")
+        name = table.update(
             "name",
-            "Update",
             Kind.NAME.key(tenant_id.lower()),
-            "SET tenant_id = :tenant",
-            "attribute_not_exists(tenant_id) OR tenant_id = :tenant",
-            tenant=tenant_id,
+            Update(sets={"tenant_id": tenant_id}),
+            owner.not_exists() | owner.eq(tenant_id),
         )
         return [table.new("tenant", new_item), name]
 
@@ -344,10 +345,11 @@ class TenantStore:
         """Return the tenants created since an instant, or all, the oldest first."""
         # The value of a condition is never empty; a space sorts before every instant.
         earliest = codec.instant_text(instant) if instant else " "
-        rows = self.database.tenants.partition(
-            schema.TENANTS_BY_CREATION,
-            (schema.LISTED, schema.ALL_TENANTS),
-            (schema.CREATED_KEY, ">=", earliest),
+        tenants = Partition(
+            schema.TENANTS_BY_CREATION, schema.LISTED, schema.ALL_TENANTS
+        )
+        rows = self.database.tenants.rows(
+            tenants, Key(schema.CREATED_KEY).gte(earliest)
         )
         return [str(row[schema.CREATED_KEY]).partition("#")[2] for row in rows]
 
@@ -395,7 +397,7 @@ class PauseStore:
         The pause of all tenants comes before the tenant's own.
         """
         table = self.database.tenants
-        items = table.in_order([Kind.PAUSE.key(""), Kind.PAUSE.key(tenant_id)])
+        items = table.items([Kind.PAUSE.key(""), Kind.PAUSE.key(tenant_id)])
         return table.parse(items[0], _PAUSES.read) if items else None
 
     def in_force(self) -> list[Pause]:
@@ -404,12 +406,10 @@ class PauseStore:
         The index that finds the pauses of single tenants lags.
         """
         table = self.database.tenants
-        rows = table.partition(
-            schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_PAUSES)
-        )
-        keys = {str(row[schema.KEY]) for row in rows}
+        pauses = Partition(schema.TENANTS_BY_CREATION, schema.LISTED, schema.ALL_PAUSES)
+        keys = {str(row[schema.KEY]) for row in table.rows(pauses)}
         keys.add(Kind.PAUSE.key(""))
-        return list(table.read_all(sorted(keys), _PAUSES.read))
+        return table.read_all(sorted(keys), _PAUSES.read)
 
     def begin(
         self,
@@ -431,9 +431,10 @@ class PauseStore:
             schema.CREATED_KEY: codec.by_time(pause.paused_at, name),
         }
         item = _PAUSES.item(Kind.PAUSE.key(name), pause, **index_keys)
+        attributes = _PAUSES.names | item.keys()
         self.database.transact_while_active(
             tenant_id,
-            self.database.tenants.update("pause", item, _PAUSES.names | item.keys()),
+            self.database.tenants.overwrite("pause", item, attributes),
             self.database.audited(
                 origin,
                 Action.RUNS_PAUSED,
@@ -455,7 +456,7 @@ class PauseStore:
         """Allow new runs again, if there is a pause; one of the other scope stays."""
         key = Kind.PAUSE.key(tenant_id or "")
         self.database.carry_out(
-            self.database.tenants.write("pause", "Delete", key, condition=IS_THERE),
+            self.database.tenants.delete("pause", key, EXISTS),
             self.database.audited(
                 origin, Action.RUNS_RESUMED, tenant_id, tenant_id, reason=reason
             ),

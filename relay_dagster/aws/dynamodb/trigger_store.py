@@ -19,9 +19,11 @@ from relay_dagster.aws.dynamodb.codec import (
     unmarshal,
 )
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import Kind, due_partition
-from relay_dagster.aws.dynamodb.table import Table, Write
+from relay_dagster.aws.dynamodb.expressions import Update, at_revision
+from relay_dagster.aws.dynamodb.schema import Kind, Partition, due_shard
+from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
+from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.tenants.audit import AuditEntry
 from relay_dagster.triggers.pulls import PullState, Rule
 from relay_dagster.triggers.rules import TriggerQueue, TriggerState
@@ -73,15 +75,12 @@ def trigger_change(table: Table, before: TriggerState, after: TriggerState) -> W
 
 def triggers_due_now(table: Table, tenant_id: str, now: datetime) -> Write:
     """Return the write by which a tenant's triggers are due: its config has changed."""
-    return table.write(
-        "trigger",
-        "Update",
-        Kind.TRIGGER.key(tenant_id),
-        f"SET {schema.DUE_SHARD} = :shard, {schema.DUE_AT} = :now ADD revision :one",
-        shard=due_partition(TriggerQueue.DUE, tenant_id),
-        now=instant_text(now),
-        one=1,
-    )
+    due_now = {
+        schema.DUE_SHARD: due_shard(TriggerQueue.DUE, tenant_id),
+        schema.DUE_AT: instant_text(now),
+    }
+    update = Update(sets=due_now, adds={"revision": 1})
+    return table.update("trigger", Kind.TRIGGER.key(tenant_id), update)
 
 
 def _written(before: TriggerState, after: TriggerState) -> TriggerState:
@@ -89,9 +88,7 @@ def _written(before: TriggerState, after: TriggerState) -> TriggerState:
 
 
 def _to_item(state: TriggerState) -> Item:
-    place = (
-        None if state.due_at is None else due_partition(state.queue, state.tenant_id)
-    )
+    place = None if state.due_at is None else due_shard(state.queue, state.tenant_id)
     return _TRIGGERS.item(
         Kind.TRIGGER.key(state.tenant_id), state, **{schema.DUE_SHARD: place}
     )
@@ -121,8 +118,10 @@ class PullStore:
 
     def of_tenant(self, tenant_id: str) -> dict[str, PullState]:
         """Return a tenant's pulls by vendor, by an index, which lags; former configs' ones too."""
-        listed = schema.LISTED_TENANT, Kind.PULLS.key(tenant_id)
-        rows = self.database.runs.partition(schema.BY_TENANT, listed)
+        pulls = Partition(
+            schema.BY_TENANT, schema.LISTED_TENANT, Kind.PULLS.key(tenant_id)
+        )
+        rows = self.database.runs.rows(pulls)
         return self.of_vendors(
             tenant_id, [str(row[schema.REQUESTED_KEY]) for row in rows]
         )
@@ -177,14 +176,14 @@ class PullStore:
     def remove(self, state: PullState) -> None:
         """Remove a pull that the config has no more, unless somebody has changed it since."""
         table, key = self.database.runs, Kind.PULL.key(state.tenant_id, state.vendor_id)
-        table.carry_out(table.removal("pull", key, state.revision))
+        table.carry_out(table.delete("pull", key, at_revision(state.revision)))
 
 
 def _pull_item(state: PullState) -> Item:
     more = {
         schema.LISTED_TENANT: Kind.PULLS.key(state.tenant_id),
         schema.REQUESTED_KEY: state.vendor_id,
-        schema.DUE_SHARD: due_partition(
+        schema.DUE_SHARD: due_shard(
             schema.PULL, f"{state.tenant_id}#{state.vendor_id}"
         ),
     }

@@ -14,18 +14,18 @@ from datetime import datetime
 from typing import Any
 
 from relay_dagster.aws.dynamodb import codec, schema
-from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import Kind, due_partition
-from relay_dagster.aws.dynamodb.table import (
-    UNREADABLE_AGAIN,
+from relay_dagster.aws.dynamodb.cursors import (
     BadCursorError,
-    Table,
-    Write,
     cursor_after,
     read_cursor,
     start_key,
     to_cursor,
 )
+from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.expressions import at_revision
+from relay_dagster.aws.dynamodb.schema import Kind, Partition, due_shard
+from relay_dagster.aws.dynamodb.table import UNREADABLE_AGAIN, Table
+from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.runs.ports import Page
 from relay_dagster.tenants.audit import AuditEntry
 from relay_dagster.webhooks.changes import Webhooks, WebhooksRule
@@ -94,7 +94,7 @@ class WebhookStore:
     def of_tenants(self, tenant_ids: Iterable[str]) -> dict[str, Webhooks]:
         """Return the webhooks of tenants, read consistently, but those that cannot be read."""
         wanted = {Kind.WEBHOOKS.key(tenant_id): tenant_id for tenant_id in tenant_ids}
-        return self.database.tenants.read_each(
+        return self.database.tenants.read_by_name(
             wanted, lambda _, item: self._stored(item).webhooks
         )
 
@@ -145,7 +145,7 @@ class WebhookStore:
         """Write an event down and return it, or None if it has changed; one for nobody goes."""
         after = replace(after, revision=before.revision + 1)
         table, key = self.database.runs, Kind.EVENT.key(before.event_id)
-        write = table.removal("event", key, before.revision)
+        write = table.delete("event", key, at_revision(before.revision))
         if after.deliveries:
             write = table.change(
                 "event", _to_item(before), _to_item(after), before.revision
@@ -156,12 +156,12 @@ class WebhookStore:
         self, tenant_id: str, *, limit: int, cursor: str | None = None
     ) -> Page[Event]:
         """Return a tenant's events, the last first, by an index, which lags; `BadCursorError`."""
-        table, key = (
-            self.database.runs,
-            (schema.LISTED_TENANT, Kind.EVENTS.key(tenant_id)),
+        table = self.database.runs
+        partition = Partition(
+            schema.BY_TENANT, schema.LISTED_TENANT, Kind.EVENTS.key(tenant_id)
         )
-        start = start_key(cursor, Kind.EVENT, _EVENT_ID.fullmatch, key)
-        rows, last = table.rows(schema.BY_TENANT, key, None, limit, start)
+        start = start_key(cursor, Kind.EVENT, _EVENT_ID.fullmatch, partition)
+        rows, last = table.page(partition, limit=limit, start=start)
         events = table.read_all((str(row[schema.KEY]) for row in rows), to_event)
         return Page(tuple(events), cursor_after(last))
 
@@ -270,5 +270,5 @@ def _to_item(event: Event) -> codec.Item:
         schema.EXPIRY: codec.epoch_seconds(event.occurred_at + EVENT_LIFE),
     }
     if event.due_at is not None:
-        more[schema.DUE_SHARD] = due_partition(schema.EVENT, event.event_id)
+        more[schema.DUE_SHARD] = due_shard(schema.EVENT, event.event_id)
     return _EVENTS.item(Kind.EVENT.key(event.event_id), event, **more)

@@ -14,7 +14,9 @@ from typing import Any, Generic, Protocol
 
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
-from relay_dagster.aws.dynamodb.table import UNREADABLE_AGAIN, Table, Write
+from relay_dagster.aws.dynamodb.expressions import at_revision
+from relay_dagster.aws.dynamodb.table import UNREADABLE_AGAIN, Table
+from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.work.item import Lease, LeaseLostError, T, WorkItem
 from relay_dagster.work.queue import Step
 
@@ -91,7 +93,7 @@ class TableQueue(Generic[T]):
         keys = self.index.keys(now, limit + len(besides))
         keys = [key for key in keys if key not in besides][:limit]
         due_items = []
-        for item, value in table.readable(table.in_order(keys), self.read):
+        for item, value in table.parse_all(table.items(keys), self.read):
             if value is None:
                 self._postpone_unreadable(item, now)
                 continue
@@ -173,7 +175,7 @@ class TableQueue(Generic[T]):
         """Store an item and return True; return False if another writer was faster."""
         table = self.index.table
         if after is None:
-            write = table.removal(self.role, before.key, before.revision)
+            write = table.delete(self.role, before.key, at_revision(before.revision))
         else:
             write = self.write(before, after)
         if not also:

@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from relay_dagster.aws.dynamodb.api_key_store import Scope
+from relay_dagster.aws.dynamodb.expressions import Update
 from relay_dagster.aws.dynamodb.schema import Kind
 from support.api_world import ApiWorld, assert_problem, paths_of
 from support.builders import config_document, vendor_document
@@ -260,12 +261,9 @@ def test_of_a_key_that_is_gone_none_goes_that_may_more(world: ApiWorld) -> None:
 
 def test_a_tenant_has_fifty_keys(world: ApiWorld) -> None:
     last = create_key(world)["key_id"]
-    table, ids = (
-        world.platform.database.tenants,
-        {f"{number:016}" for number in range(49)},
-    )
-    counted = Kind.API_KEYS.key("acme")
-    table.carry_out(table.write("ids", "Update", counted, "ADD key_ids :ids", ids=ids))
+    table = world.platform.database.tenants
+    more_keys = Update(adds={"key_ids": {f"{number:016}" for number in range(49)}})
+    table.carry_out(table.update("ids", Kind.API_KEYS.key("acme"), more_keys))
     assert_problem(world.client.post(PLACE), 409, "KEY_QUOTA_EXCEEDED")
     assert world.client.delete(f"{PLACE}/{last}").status_code == 204
     assert world.client.post(PLACE).status_code == 201

@@ -10,6 +10,7 @@ import pytest
 
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb.codec import ROWS
+from relay_dagster.aws.dynamodb.expressions import Update
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.runs.model import Outcome, RunRecord
@@ -155,8 +156,8 @@ def test_results_that_an_earlier_release_has_stored_in_the_record_are_shown(
     world.store_config()
     record = succeed(world)
     runs = world.platform.database.runs
-    rows, key = ROWS.write((FOUND,)), Kind.RUN.key(record.run_id)
-    write = runs.write("record", "Update", key, "SET vendor_results = :rows", rows=rows)
+    stored = Update(sets={"vendor_results": ROWS.write((FOUND,))})
+    write = runs.update("record", Kind.RUN.key(record.run_id), stored)
     assert runs.carry_out(write)
     assert status_of(world)["vendors"] == [SHOWN]
 

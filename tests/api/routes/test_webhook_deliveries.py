@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.aws.dynamodb.table import to_cursor
+from relay_dagster.aws.dynamodb.cursors import to_cursor
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.webhooks.model import EventType, Webhook
 from support.api_world import ApiWorld, assert_problem, paths_of

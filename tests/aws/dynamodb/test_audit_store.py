@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from relay_dagster.aws.dynamodb.audit_store import AuditStore
 from relay_dagster.aws.dynamodb.codec import marshal, unmarshal
-from relay_dagster.aws.dynamodb.database import AuditStore
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry
 from relay_dagster.wiring import Platform
 from support.fakes import NOW

@@ -6,17 +6,12 @@ import pytest
 
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import by_time
-from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.table import (
-    BadCursorError,
-    listing_of,
-    start_key,
-    to_cursor,
-)
+from relay_dagster.aws.dynamodb.cursors import BadCursorError, start_key, to_cursor
+from relay_dagster.aws.dynamodb.schema import Kind, Partition, listed_runs
 from relay_dagster.runs.job_message import is_run_id
 from support.builders import REQUESTED_AT, RUN_ID
 
-LISTED = (schema.LISTED, schema.ALL_RUNS)
+LISTED = Partition(schema.BY_TIME, schema.LISTED, schema.ALL_RUNS)
 
 
 def encoded(text: str) -> str:
@@ -57,5 +52,6 @@ def test_a_cursor_leads_to_a_run_and_to_no_other_item() -> None:
 
 
 def test_a_tenant_has_a_list_of_its_own() -> None:
-    assert listing_of("acme") == (schema.BY_TENANT, schema.LISTED_TENANT, "acme")
-    assert listing_of(None) == (schema.BY_TIME, *LISTED)
+    of_tenant = Partition(schema.BY_TENANT, schema.LISTED_TENANT, "acme")
+    assert listed_runs("acme") == of_tenant
+    assert listed_runs(None) == LISTED

@@ -14,10 +14,10 @@ from botocore.exceptions import ClientError
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.codec import marshal
+from relay_dagster.aws.dynamodb.cursors import BadCursorError
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.run_writes import RecordChange
-from relay_dagster.aws.dynamodb.table import BadCursorError
 from relay_dagster.external_errors import MissingResourceError, ThrottledError
 from relay_dagster.runs.errors import (
     CommitLostError,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.dynamodb.codec import by_time
+from relay_dagster.aws.dynamodb.codec import by_time, instant_text
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.run_writes import RecordChange, RunItemWrites
 from relay_dagster.runs.model import LockState, RunRecord
@@ -20,7 +22,8 @@ NONE, QUEUED, OWNER = LockState.NONE, LockState.QUEUED, LockState.OWNER
 NAMES = SimpleNamespace(runs_table="runs", tenants_table="tenants", audit_table="audit")
 WRITES = RunItemWrites(Database.of(embedded_clients(), NAMES))
 FREE = "attribute_not_exists(holder)"
-OF_EVERY_WRITE = "SET #schema = if_not_exists(#schema, :schema)"
+WAITER = by_time(REQUESTED_AT, RUN_ID)
+OF_EVERY_WRITE = "SET schema = if_not_exists(schema, 1)"
 
 
 def a_run(lock_state: LockState, status: RunStatus = RunStatus.QUEUED) -> RunRecord:
@@ -35,28 +38,37 @@ def a_run(lock_state: LockState, status: RunStatus = RunStatus.QUEUED) -> RunRec
 
 def written(
     before: RunRecord | None, after: RunRecord, **options: bool
-) -> dict[str, Any]:
+) -> tuple[str, str | None]:
+    """Return the update and the condition of the lock's write, placeholders filled in."""
     (write,) = WRITES.lock(RecordChange(before, after), **options)
     assert (write.role, write.action) == ("lock", "Update")
     assert write.arguments["Key"] == {"pk": {"S": "LOCK#acme"}}
-    arguments = dict(write.arguments)
-    assert arguments["ExpressionAttributeValues"].pop(":schema") == {"N": "1"}
-    expression = arguments["UpdateExpression"]
-    assert expression.count(OF_EVERY_WRITE) == 1
-    own = expression.replace(f"{OF_EVERY_WRITE}, ", "SET ").replace(
-        f" {OF_EVERY_WRITE}", ""
-    )
-    return {**arguments, "UpdateExpression": own}
+    update = filled_in(write.arguments, "UpdateExpression")
+    assert update is not None
+    assert update.startswith(OF_EVERY_WRITE)
+    own = update.removeprefix(OF_EVERY_WRITE)
+    own = f"SET {own[2:]}" if own.startswith(", ") else own.lstrip()
+    return own, filled_in(write.arguments, "ConditionExpression")
+
+
+def filled_in(arguments: Mapping[str, Any], parameter: str) -> str | None:
+    if parameter not in arguments:
+        return None
+    texts = dict(arguments["ExpressionAttributeNames"])
+    for placeholder, typed in arguments["ExpressionAttributeValues"].items():
+        ((kind, value),) = typed.items()
+        texts[placeholder] = str(value[0] if kind == "SS" else value)
+    return re.sub(r"[#:]\w+", lambda found: texts[found[0]], arguments[parameter])
 
 
 @pytest.mark.parametrize(
     ("before", "after", "expression", "condition"),
     [
-        (None, OWNER, "SET holder = :run", FREE),
-        (None, QUEUED, "ADD waiters :runs", None),
-        (QUEUED, OWNER, "SET holder = :run DELETE waiters :runs", FREE),
-        (QUEUED, NONE, "DELETE waiters :runs", None),
-        (OWNER, NONE, "REMOVE holder", f"{FREE} OR holder = :run"),
+        (None, OWNER, f"SET holder = {RUN_ID}", FREE),
+        (None, QUEUED, f"ADD waiters {WAITER}", None),
+        (QUEUED, OWNER, f"SET holder = {RUN_ID} DELETE waiters {WAITER}", FREE),
+        (QUEUED, NONE, f"DELETE waiters {WAITER}", None),
+        (OWNER, NONE, "REMOVE holder", f"({FREE} OR holder = {RUN_ID})"),
     ],
     ids=["taken", "queued for", "taken in turn", "given up waiting", "freed"],
 )
@@ -64,8 +76,7 @@ def test_each_change_has_its_write_and_condition(
     before: LockState | None, after: LockState, expression: str, condition: str | None
 ) -> None:
     write = written(before and a_run(before), a_run(after, RunStatus.CANCELLED))
-    assert write["UpdateExpression"] == expression
-    assert write.get("ConditionExpression") == condition
+    assert write == (expression, condition)
 
 
 @pytest.mark.parametrize("state", LockState)
@@ -76,21 +87,21 @@ def test_a_record_that_keeps_its_state_writes_no_lock(state: LockState) -> None:
 
 
 def test_a_newcomer_steps_back_where_others_wait() -> None:
-    write = written(None, a_run(OWNER), yield_to_waiters=True)
-    assert write["ConditionExpression"] == f"{FREE} AND attribute_not_exists(waiters)"
+    _, condition = written(None, a_run(OWNER), yield_to_waiters=True)
+    assert condition == f"({FREE} AND attribute_not_exists(waiters))"
 
 
 @pytest.mark.parametrize(
-    ("status", "tally"),
+    ("status", "expression"),
     [
-        (RunStatus.SUCCEEDED, " SET consecutive_failures = :zero"),
-        (RunStatus.FAILED, " ADD consecutive_failures :one"),
-        (RunStatus.CANCELLED, ""),
+        (RunStatus.SUCCEEDED, "SET consecutive_failures = 0 REMOVE holder"),
+        (RunStatus.FAILED, "REMOVE holder ADD consecutive_failures 1"),
+        (RunStatus.CANCELLED, "REMOVE holder"),
     ],
 )
-def test_an_end_counts_failures_running(status: RunStatus, tally: str) -> None:
-    write = written(a_run(OWNER), a_run(NONE, status))
-    assert write["UpdateExpression"] == f"REMOVE holder{tally}"
+def test_an_end_counts_failures_running(status: RunStatus, expression: str) -> None:
+    update, _ = written(a_run(OWNER), a_run(NONE, status))
+    assert update == expression
 
 
 def test_the_end_of_a_run_that_has_executed_is_noted() -> None:
@@ -99,13 +110,14 @@ def test_the_end_of_a_run_that_has_executed_is_noted() -> None:
         started_at=REQUESTED_AT,
         finished_at=REQUESTED_AT,
     )
-    write = written(a_run(OWNER), ended)
-    sets = "SET consecutive_failures = :zero, served_at = :served"
-    assert write["UpdateExpression"] == f"REMOVE holder {sets}"
+    update, _ = written(a_run(OWNER), ended)
+    sets = f"consecutive_failures = 0, served_at = {instant_text(REQUESTED_AT)}"
+    assert update == f"SET {sets} REMOVE holder"
 
 
 def test_only_values_that_are_used_are_named() -> None:
-    write = written(None, a_run(QUEUED))
-    assert write["ExpressionAttributeValues"] == {
-        ":runs": {"SS": [by_time(REQUESTED_AT, RUN_ID)]}
+    (write,) = WRITES.lock(RecordChange(None, a_run(QUEUED)))
+    assert write.arguments["ExpressionAttributeValues"] == {
+        ":schema": {"N": "1"},
+        ":waiters": {"SS": [WAITER]},
     }

@@ -11,6 +11,7 @@ import pytest
 from relay_core.domain.errors import ConfigTooLargeError
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.expressions import Update
 from relay_dagster.aws.dynamodb.schema import config_key
 from relay_dagster.aws.dynamodb.tenant_store import (
     MAX_CONFIG_BYTES,
@@ -183,9 +184,7 @@ def test_a_version_that_the_index_does_not_have_yet_is_listed(
     for number in range(4):
         tenants.put("acme", f'{{"n": {number}}}')
     table, key = tenants.database.tenants, config_key("acme", 3)
-    moved = table.write(
-        "config", "Update", key, f"SET {schema.OWNER} = :other", other="other"
-    )
+    moved = table.update("config", key, Update(sets={schema.OWNER: "other"}))
     table.carry_out(moved)  # of acme's part of the index
     assert [each.version for each in tenants.versions("acme", limit=3)] == [4, 3, 2]
 

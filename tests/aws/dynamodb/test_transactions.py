@@ -7,7 +7,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
-from relay_dagster.aws.dynamodb.table import Table, Write
+from relay_dagster.aws.dynamodb.table import Table
+from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.external_errors import (
     RequestRejectedError,
     ServiceFailedError,

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from relay_dagster.aws.dynamodb.codec import unmarshal
+from relay_dagster.aws.dynamodb.cursors import BadCursorError, to_cursor
 from relay_dagster.aws.dynamodb.schema import SHARDS
-from relay_dagster.aws.dynamodb.table import BadCursorError, to_cursor
 from relay_dagster.tenants.audit import SYSTEM, Action
 from relay_dagster.tenants.errors import QuotaExceededError
 from relay_dagster.webhooks.changes import (
