@@ -55,7 +55,7 @@ _ROUTERS = (
     tenants.pause_routes,
     access.audit_routes,
 )
-"""The routers of `/v1`, in the order in which the OpenAPI document lists their calls."""
+"""The routers of `/v1`, in the order of the OpenAPI document."""
 _PAGE_ROUTERS = (
     overview.routes,
     run_pages.routes,
@@ -65,7 +65,7 @@ _PAGE_ROUTERS = (
     frame.routes,  # the last, because its route of unknown addresses matches every path
 )
 ENGINE_MODULES = ("relay_core.onboarding.feed_check", "relay_core.publish.explanation")
-"""The engine's modules that only the sandboxes load, so that the API's own process stays small."""
+"""The engine's modules that the sandboxes load; the API's own process stays small."""
 
 
 def create_app(
@@ -83,7 +83,8 @@ def create_app(
     app = DocumentedApp(
         title="Relay Inventory",
         version="1",
-        summary="One exact, priced inventory feed per merchant from many vendors' feeds.",
+        summary="One exact, priced inventory feed per merchant from many vendors' "
+        "feeds.",
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,

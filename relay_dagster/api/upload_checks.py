@@ -19,7 +19,7 @@ from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
 HEAD_BYTES = 1 << 20
 """The number of bytes that are read first of each upload."""
 WHOLE_BYTES = 8 << 20
-"""The number of bytes, of all uploads together, that may be read of files with their index last."""
+"""The number of bytes that may be read of whole files, of all vendors together."""
 _THREADS = 4
 
 
@@ -61,8 +61,8 @@ def check_uploads(
 ) -> list[CheckedUpload]:
     """Read the latest uploads of some vendors, and check them.
 
-    ``vendors`` has each vendor with its index in the config. The result has one upload a
-    vendor, in the same order.
+    ``vendors`` has each vendor with its index in the config. The result has one upload
+    a vendor, in the same order.
 
     Raises:
         TaskTooSlowError: The deadline has passed, or the checks need too much CPU time.
@@ -96,7 +96,7 @@ def _read_samples(
     objects: ObjectStore,
     deadline: TaskDeadline,
 ) -> dict[str, UploadSample]:
-    """Read the first bytes of the vendors' latest uploads, and some files as a whole."""
+    """Read the first bytes of each vendor's latest upload, and some whole files."""
     pool = ThreadPoolExecutor(_THREADS)
     try:
         samples = pool.map(
@@ -117,7 +117,7 @@ def _read_samples(
 def _read_head(
     vendor: VendorConfig, objects: ObjectStore, deadline: TaskDeadline
 ) -> UploadSample | None:
-    """Return the first bytes of a vendor's latest upload, or None if it has no upload."""
+    """Return the first bytes of a vendor's latest upload, or None without an upload."""
     prefix = vendor.inbound.s3_prefix
     if prefix is None:
         return None
@@ -131,7 +131,7 @@ def _read_head(
 def _with_whole_files(
     samples: Iterable[UploadSample], objects: ObjectStore
 ) -> Iterator[UploadSample]:
-    """Yield each sample, whole if its format needs it and there is room for the whole file."""
+    """Yield each sample, whole if its index is at its end and there is room for it."""
     room = WHOLE_BYTES
     for sample in samples:
         file = sample.file
@@ -147,6 +147,6 @@ def _with_whole_files(
 
 
 def _read_piece(objects: ObjectStore, file: ObjectInfo, start: int) -> bytes:
-    """Return the piece of an upload that starts at an offset; no bytes if the file is gone."""
+    """Return the piece of an upload at an offset; no bytes if the file is gone."""
     stop = min(file.size, start + PIECE_BYTES)
     return objects.read_range(file.key, start, stop) or b""

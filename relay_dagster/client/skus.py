@@ -174,7 +174,7 @@ def accept(
 @command(overrides, "list")
 def list_overrides(session: Session, tenant: Tenant) -> Shown:
     """List a tenant's overrides by SKU; those that are over are not shown."""
-    asked = {"limit": str(wire.MAX_AT_ONCE)}
+    asked = {"limit": str(wire.MAX_OVERRIDES)}
     pages = list(
         session.api.pages(wire.OverrideList, tenant_path(tenant, "overrides"), asked)
     )
@@ -233,7 +233,7 @@ def put(
             f"{file}: has more than one override of {repeated[0]!r}; nothing is put"
         )
     asked, done = iter(found), 0
-    while part := list(islice(asked, wire.MAX_AT_ONCE)):
+    while part := list(islice(asked, wire.MAX_OVERRIDES)):
         path = f"{tenant_path(tenant, 'overrides')}:put"
         change = session.api.ask(
             wire.ChangedOverrides, "POST", path, json={"overrides": part}

@@ -1,1 +1,1 @@
-"""Requests and answers of ``/v1``, for the API and its client; pydantic alone, cheap to load."""
+"""Requests and responses of ``/v1``, for the API and its client. They load quickly."""

@@ -1,6 +1,7 @@
-"""Who may do what, and who did: tenants' keys, and the audit. Instants are UTC.
+"""Access to a tenant: its API keys, links and secrets; and the audit log.
 
-A key's secret is shown where the key is made, and once.
+Times are in UTC. The secret part of a key or a link appears only in the response that
+creates it.
 """
 
 import re
@@ -22,6 +23,8 @@ from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 from relay_dagster.wire import base
 
 MAX_SECRET_BYTES = 16_384
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
+_MAX_PORT = 65_535
 
 
 def _in_utc(instant: datetime) -> datetime:
@@ -31,63 +34,70 @@ def _in_utc(instant: datetime) -> datetime:
         raise ValueError("is no instant of the years 1 to 9999 in UTC") from None
 
 
+_UtcInstant = Annotated[AwareDatetime, Strict(), AfterValidator(_in_utc)]
 _Name = Annotated[
     str,
     StringConstraints(
         strip_whitespace=True, min_length=1, max_length=64, pattern=r"\S"
     ),
 ]
-_Expiry = Annotated[
-    Annotated[AwareDatetime, Strict(), AfterValidator(_in_utc)] | None,
-    Field(description="In the future; null is never."),
+_KeyName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)
 ]
+_Expiry = Annotated[
+    _UtcInstant | None,
+    Field(description="A time in the future. By default, it never expires."),
+]
+
+
+# --- API keys -----------------------------------------------------------------------
 
 
 class KeyRequest(base.RequestBody):
     """The body of `POST /v1/tenants/{tenant_id}/api-keys`."""
 
-    name: (
-        Annotated[
-            str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)
-        ]
-        | None
-    ) = Field(None, description="By default its `key_id`.")
+    name: _KeyName | None = Field(
+        None, description="A name for people. The default is the key's `key_id`."
+    )
     scopes: list[Scope] = Field(
         list(DEFAULT_SCOPES), min_length=1, max_length=len(Scope)
     )
     expires_at: _Expiry = None
 
-    _no_repeats = field_validator("scopes")(base.each_once("scope"))
+    _unique_scopes = field_validator("scopes")(base.unique_items("scope"))
 
 
 class NewTenantKey(base.ResponseBody):
-    """A key of a tenant, shown this once."""
+    """A new key of a tenant. The key appears only in this response."""
 
     key_id: str
     api_key: str
 
 
 class ListedKey(base.ResponseBody):
-    """A key of a tenant, without its secret."""
+    """A key of a tenant, without its secret part."""
 
     key_id: str
     name: str
-    scopes: list[Annotated[Scope, base.Open()]]
+    scopes: list[Annotated[Scope, base.OpenEnum()]]
     created_at: datetime
     created_by: str | None = Field(
-        None, description="Null of a key that an earlier release has made."
+        None, description="Null for a key that an earlier release created."
     )
     expires_at: datetime | None = None
     last_used_at: datetime | None = Field(
-        None, description="Noted at most once an hour."
+        None, description="The time of the last use, recorded at most once an hour."
     )
 
 
 class KeyList(base.Page):
-    """A page of a tenant's keys, by their ids."""
+    """A page of a tenant's keys, sorted by ID."""
 
     api_keys: list[ListedKey]
     next_cursor: base.NextCursor
+
+
+# --- links --------------------------------------------------------------------------
 
 
 class FeedLinkRequest(base.RequestBody):
@@ -98,25 +108,27 @@ class FeedLinkRequest(base.RequestBody):
 
 
 class NewFeedLink(base.ResponseBody):
-    """A link to a tenant's feed, shown this once."""
+    """A new link to a tenant's feed. The URL appears only in this response."""
 
     link_id: str
     url: str
 
 
 class ListedFeedLink(base.ResponseBody):
-    """A link to a tenant's feed, without its token."""
+    """A link to a tenant's feed, without its URL."""
 
     link_id: str
     name: str
     created_at: datetime
     created_by: str
     expires_at: datetime | None
-    last_used_at: datetime | None = Field(description="Noted at most once an hour.")
+    last_used_at: datetime | None = Field(
+        description="The time of the last use, recorded at most once an hour."
+    )
 
 
 class FeedLinkList(base.ResponseBody):
-    """A tenant's links to its feed, the oldest first."""
+    """A tenant's links to its feed, oldest first."""
 
     feed_links: list[ListedFeedLink]
 
@@ -126,55 +138,59 @@ class SupplierLinkRequest(base.RequestBody):
 
     vendor_id: base.Id
     name: _Name
-    expires_at: Annotated[AwareDatetime, Strict(), AfterValidator(_in_utc)] = Field(
-        description="In the future, at most a year ahead."
+    expires_at: _UtcInstant = Field(
+        description="A time in the future, at most a year from now."
     )
 
 
 class NewSupplierLink(NewFeedLink):
-    """A link to a supplier's page, shown this once."""
+    """A new link to a supplier's page. The URL appears only in this response."""
 
 
 class ListedSupplierLink(ListedFeedLink):
-    """A link to a supplier's page, without its token."""
+    """A link to a supplier's page, without its URL."""
 
     vendor_id: str
 
 
 class SupplierLinkList(base.Page):
-    """A page of a tenant's links for suppliers, the oldest first."""
+    """A page of a tenant's links for suppliers, oldest first."""
 
     supplier_links: list[ListedSupplierLink]
     next_cursor: base.NextCursor
 
 
-def _host(text: str) -> str:
-    """Return a host, and its port if it is named, in small letters."""
-    found = re.fullmatch(
-        r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", text.strip()
-    )
-    if found is None or not 0 < int(found.group(2) or 1) < 65_536:
+# --- secrets ------------------------------------------------------------------------
+
+
+def _lower_case_host(text: str) -> str:
+    """Return a host, with its port if it has one, in lower case."""
+    match = _HOST.fullmatch(text.strip())
+    if match is None or not 1 <= int(match.group(2) or 1) <= _MAX_PORT:
         raise ValueError("must be a host, or host:port")
     return text.strip().lower()
 
 
-def _of_bytes(value: SecretStr) -> SecretStr:
-    size = len(value.get_secret_value().encode("utf-8", "surrogatepass"))
+def _of_limited_size(secret: SecretStr) -> SecretStr:
+    size = len(secret.get_secret_value().encode("utf-8", "surrogatepass"))
     if not 1 <= size <= MAX_SECRET_BYTES:
         raise ValueError(f"must have 1 to {MAX_SECRET_BYTES:,} bytes")
-    return value
+    return secret
 
 
 class SecretRequest(base.RequestBody):
-    """The body of `PUT` of a secret."""
+    """The body of `PUT /v1/tenants/{tenant_id}/secrets/{name}`."""
 
-    value: Annotated[SecretStr, AfterValidator(_of_bytes)] = Field(
-        description="For HTTPS the text of the Authorization header, for SFTP a password or an "
-        "OpenSSH private key; 1 to 16,384 bytes. It is never shown again.",
+    value: Annotated[SecretStr, AfterValidator(_of_limited_size)] = Field(
+        description="For HTTPS, the value of the Authorization header. For SFTP, a "
+        "password or an OpenSSH private key. 1 to 16,384 bytes. No response contains "
+        "it.",
         json_schema_extra={"minLength": 1, "maxLength": MAX_SECRET_BYTES},
     )
-    host: Annotated[str, StringConstraints(max_length=300), AfterValidator(_host)] = (
-        Field(description="`host` or `host:port`: it is sent nowhere else.")
+    host: Annotated[
+        str, StringConstraints(max_length=300), AfterValidator(_lower_case_host)
+    ] = Field(
+        description="`host` or `host:port`. The secret is sent to this host only."
     )
 
 
@@ -184,43 +200,51 @@ class ListedSecret(base.ResponseBody):
     name: str
     host: str
     created_at: datetime
-    updated_at: datetime = Field(description="Since when it has its value.")
+    updated_at: datetime = Field(description="The time of the last change.")
 
 
 class SecretList(base.ResponseBody):
-    """A tenant's secrets, by name."""
+    """A tenant's secrets, sorted by name."""
 
     secrets: list[ListedSecret]
 
 
-class AuditActor(base.ResponseBody):
-    """Who acted; `id` is the key's id, an admin key's name, or who ran the command."""
+# --- the audit log ------------------------------------------------------------------
 
-    kind: Annotated[ActorKind, base.Open()]
-    id: str
+
+class AuditActor(base.ResponseBody):
+    """The actor of an audit entry."""
+
+    kind: Annotated[ActorKind, base.OpenEnum()]
+    id: str = Field(
+        description="A key's ID, the name of an admin key, or the user who ran a "
+        "command."
+    )
     name: str
 
 
 class AuditItem(base.ResponseBody):
-    """One act."""
+    """An entry of the audit log."""
 
-    audit_id: str = Field(description="Ids sort by time.")
+    audit_id: str = Field(description="The entry's ID. IDs sort by time.")
     occurred_at: datetime
-    action: Annotated[Action, base.Open()]
-    tenant_id: str | None = Field(description="Null of an act on all tenants.")
+    action: Annotated[Action, base.OpenEnum()]
+    tenant_id: str | None = Field(
+        description="Null for an action that concerns all tenants."
+    )
     actor: AuditActor
     target: str | None = Field(
-        description="What was acted on: the id of a run, a key, a tenant."
+        description="The ID of the run, key or other object of the action."
     )
     details: dict[str, Any]
     request_id: str | None = Field(
-        None, description="Null of what no request has asked for."
+        None, description="Null for an action that no request caused."
     )
-    address: str | None = Field(None, description="Where the request came from.")
+    address: str | None = Field(None, description="The IP address of the request.")
 
 
 class AuditList(base.Page):
-    """A page of the audit, newest first."""
+    """A page of the audit log, newest entry first."""
 
     audit: list[AuditItem]
     next_cursor: base.NextCursor

@@ -1,4 +1,8 @@
-"""The rules of all models: requests are strict; a client reads answers of a newer API, too."""
+"""The base of all request and response models of the API.
+
+Requests are strict. Responses are tolerant, so that a client can read those of a newer
+API.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -6,63 +10,57 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    ModelWrapValidatorHandler,
-    PrivateAttr,
-    StringConstraints,
-    model_validator,
-)
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
 
 from relay_dagster.runs.job_message import ID_PATTERN
 
-Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+Id = Annotated[str, pydantic.StringConstraints(pattern=ID_PATTERN)]
 NextCursor = Annotated[
     str | None,
-    Field(description="Give it as `cursor` for the next page; null on the last one."),
+    Field(description="The `cursor` of the next page. Null on the last page."),
 ]
-_MAX_NAMED = 10
+_MAX_REPEATED_NAMES = 10
 
 
 @cache
 def examples() -> dict[str, dict[str, Any]]:
-    """Return the examples of bodies by the names of their models, from the file beside this one."""
+    """Return an example of each body, keyed by the name of its model."""
+    # The package must load quickly, and few processes need the examples.
     import yaml
 
     text = (resources.files(__package__) / "examples.yaml").read_text("utf-8")
-    shown: dict[str, dict[str, Any]] = yaml.safe_load(text)
-    return shown
+    documents: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    return documents
 
 
 def _add_example(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    if shown := examples().get(model.__name__):
-        schema["examples"] = [shown]
+    example = examples().get(model.__name__)
+    if example is not None:
+        schema["examples"] = [example]
 
 
-def each_once(noun: str) -> Callable[[Any], Any]:
-    """Return the validator of a list in which nothing may stand twice; of many it names ten."""
+def unique_items(noun: str) -> Callable[[Any], Any]:
+    """Return the validator of a list whose items must differ.
 
-    def refuse_repeated(listed: Sequence[str] | None) -> Sequence[str] | None:
-        counts = Counter(listed or ())
-        if repeated := sorted(each for each, count in counts.items() if count > 1):
-            rest = (
-                f" and {len(repeated) - _MAX_NAMED} more"
-                if repeated[_MAX_NAMED:]
-                else ""
-            )
-            named = ", ".join(repeated[:_MAX_NAMED])
-            raise ValueError(f"each {noun} once; named again: {named}{rest}")
-        return listed
+    Its message names at most ten of the repeated items.
+    """
 
-    return refuse_repeated
+    def reject_repeated_items(items: Sequence[str] | None) -> Sequence[str] | None:
+        counts = Counter(items or ())
+        repeated = sorted(item for item, count in counts.items() if count > 1)
+        if not repeated:
+            return items
+        names = ", ".join(repeated[:_MAX_REPEATED_NAMES])
+        unnamed = len(repeated) - _MAX_REPEATED_NAMES
+        suffix = f" and {unnamed} more" if unnamed > 0 else ""
+        raise ValueError(f"each {noun} once; named again: {names}{suffix}")
+
+    return reject_repeated_items
 
 
 class RequestBody(BaseModel):
-    """A request's body; a field that is not known is a fault."""
+    """The body of a request. A field that the model does not have is an error."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, json_schema_extra=_add_example
@@ -70,9 +68,10 @@ class RequestBody(BaseModel):
 
 
 class ResponseBody(BaseModel):
-    """An answer, or a part of one.
+    """The body of a response, or a part of it.
 
-    The API sends every field. A default is for a client whose API is older than the field.
+    The API sends every field. A field has a default for clients that read the response
+    of an older API, which did not have the field yet.
     """
 
     model_config = ConfigDict(
@@ -84,75 +83,84 @@ class ResponseBody(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(
-        cls, schema: Any, handler: GetJsonSchemaHandler
+        cls, schema: Any, handler: pydantic.GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Return the schema without defaults: an answer lacks nothing."""
-        shown = handler(schema)
-        for field in handler.resolve_ref_schema(shown).get("properties", {}).values():
+        """Return the schema without defaults, because a response has every field."""
+        json_schema = handler(schema)
+        resolved_schema = handler.resolve_ref_schema(json_schema)
+        for field in resolved_schema.get("properties", {}).values():
             field.pop("default", None)
-        return shown
+        return json_schema
 
-    _sent: Any = PrivateAttr(None)
+    _document: Any = pydantic.PrivateAttr(None)
 
-    @model_validator(mode="wrap")
+    @pydantic.model_validator(mode="wrap")
     @classmethod
-    def _keep(cls, document: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
-        answer = read(document)
+    def _keep_document(
+        cls, document: Any, validate: pydantic.ModelWrapValidatorHandler[Self]
+    ) -> Self:
+        body = validate(document)
         if isinstance(document, dict):
-            answer._sent = document
-        return answer
+            body._document = document
+        return body
 
     @classmethod
-    def of(cls, source: Any, **others: Any) -> Self:
-        """Return the answer that shows an object's attributes, ``others`` in place of its own."""
-        own = {
+    def of(cls, source: Any, **fields: Any) -> Self:
+        """Return the body with an object's attributes, some of them overridden."""
+        attributes = {
             name: getattr(source, name)
             for name in cls.model_fields
-            if name not in others
+            if name not in fields
         }
-        return cls(**own, **others)
+        return cls(**attributes, **fields)
 
     def as_json(self) -> dict[str, Any]:
-        """Return an answer that was read as it came, with fields that are not known here."""
-        return {**self._sent}
+        """Return the document that the body was read from, with all of its fields."""
+        return {**self._document}
 
 
 class Page(ResponseBody):
-    """A part of a list, and where the next one begins."""
+    """A page of a list."""
 
     if TYPE_CHECKING:
         next_cursor: NextCursor
 
 
-class Open:
-    """Marks a field's words, which the schema shows, as today's; a client takes others as text."""
+class OpenEnum:
+    """Marks the annotation of a field whose values a later API may extend.
+
+    The schema shows today's values. A client reads any other value as text.
+    """
 
     def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
+        self, source: Any, handler: pydantic.GetCoreSchemaHandler
     ) -> Any:
-        """Return a schema that takes a word of today, or else any text."""
+        """Return a schema that accepts one of today's values, or else any text."""
         choices = [handler(source), {"type": "str"}]
         return {"type": "union", "choices": choices, "mode": "left_to_right"}
 
     def __get_pydantic_json_schema__(
-        self, schema: Any, handler: GetJsonSchemaHandler
+        self, schema: Any, handler: pydantic.GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Return the words of today."""
+        """Return the schema of today's values."""
         return handler(schema["choices"][0])
 
 
-# --- errors, and how the API itself stands --------------------------------------------------------
+# --- errors, and the health of the API ----------------------------------------------
 
 
 class Fault(ResponseBody):
-    """One thing wrong with what was sent."""
+    """An error of a request or of a config."""
 
-    path: str = Field(examples=["vendors.1.parser.delimiter"])
+    path: str = Field(
+        description="The path of the field that has the error.",
+        examples=["vendors.1.parser.delimiter"],
+    )
     message: str
 
 
 class Problem(ResponseBody):
-    """The body of every error (RFC 9457)."""
+    """The body of every error response (RFC 9457)."""
 
     model_config = ConfigDict(
         extra="allow", json_schema_serialization_defaults_required=False
@@ -166,25 +174,25 @@ class Problem(ResponseBody):
     request_id: str
     errors: list[Fault] = Field([])
     active_run_id: str | None = Field(
-        None, description="With `TENANT_ALREADY_RUNNING`."
+        None, description="The tenant's unfinished run, with `TENANT_ALREADY_RUNNING`."
     )
 
 
 class Health(ResponseBody):
-    """The process answers."""
+    """The health of the process."""
 
     status: Literal["ok"] = "ok"
 
 
 class Dependency(ResponseBody):
-    """The state of one dependency of the API."""
+    """The state of a dependency of the API."""
 
     state: str = Field(examples=["ok", "unreachable", "queue_misconfigured"])
     details: list[str] = Field([])
 
 
 class Readiness(ResponseBody):
-    """All dependencies answer as they must."""
+    """The states of all dependencies of the API, if all of them work."""
 
     status: Literal["ready"] = "ready"
     dependencies: dict[str, Dependency]

@@ -1,29 +1,32 @@
-"""The answers of `config:check`, which ``api/routes/config_checks.py`` makes."""
+"""The response of `config:check`, which ``api/routes/config_checks.py`` makes."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from relay_dagster.wire.base import Fault, Open, ResponseBody
+from relay_dagster.wire.base import Fault, OpenEnum, ResponseBody
 
 VendorCheckStatus = Literal["read", "missing", "unreadable", "not_looked_at"]
 
 
 class MissingHeaderFound(ResponseBody):
-    """A column that the file does not give."""
+    """A column that the file does not have."""
 
     column: str = Field(description="The canonical column.", examples=["cost"])
     header: str | None = Field(
-        None, description="The header that the config maps, if it maps one."
+        None, description="The header that the config maps to the column, if any."
     )
     nearest: str | None = Field(
-        None, description="The file's header that is most like it."
+        None, description="The most similar header of the file."
     )
 
 
 class Guesses(ResponseBody):
-    """How the file is probably written: the config's own options where nothing speaks against."""
+    """The probable format of the file.
+
+    Options of the config are kept unless the file contradicts them.
+    """
 
     format: str
     compression: str
@@ -37,93 +40,99 @@ class Guesses(ResponseBody):
 
 
 class RefusedCells(ResponseBody):
-    """Cells that are refused for one reason; the row and the text are those of the first."""
+    """Cells that are rejected for the same reason.
+
+    The row and the value are those of the first cell.
+    """
 
     error_code: str = Field(examples=["invalid_decimal"])
     column: str | None = Field(
-        None, description="None where a record's cells do not fit the header."
+        None, description="Null if a record has more or fewer cells than the header."
     )
     count: int
     row_number: int
     line: int | None = Field(
-        None, description="In a CSV file, where it is another number."
+        None, description="The line of a CSV file, if it differs from the row number."
     )
     sheet_row: int | None = Field(
-        None, description="In a workbook, where it is another number."
+        None, description="The row of a workbook, if it differs from the row number."
     )
     value: str = Field(examples=["4,20"])
 
 
 class HeadReading(ResponseBody):
-    """A run's reading of the rows that were looked at."""
+    """The result of reading the rows as a run would read them."""
 
-    usable: bool = Field(description="Whether a run would take the file.")
-    rows: int
-    refused_rows: int
+    usable: bool = Field(description="Whether a run would use the file.")
+    rows: int = Field(description="The number of rows.")
+    refused_rows: int = Field(description="The number of rejected rows.")
     refusals: list[RefusedCells] = Field([])
     error_code: str | None = Field(
-        None, description="Why not, as `errors.json` of the run would say."
+        None, description="The error if not, as in a run's `errors.json`."
     )
     error_message: str | None = None
 
 
 class HeaderCandidate(ResponseBody):
-    """A header that could be a column that no header surely is."""
+    """A header that may belong to a column whose header is not certain."""
 
     column: str = Field(description="The canonical column.", examples=["cost"])
     header: str
     score: float = Field(
-        description="How like its name is to those of the column: 0 to 1."
+        description="The similarity of the header to names of the column, from 0 to 1."
     )
-    samples: list[str] = Field(description="The first cells under it that differ.")
+    samples: list[str] = Field(
+        description="The first different values under the header."
+    )
 
 
 class DoubtFound(ResponseBody):
-    """Something that is valid, and probably not meant."""
+    """A part of the config or of a file that is valid, but probably unintended."""
 
     code: str = Field("config", examples=["same_sku"])
     path: str
     vendor_id: str | None = None
-    count: int | None = Field(None, description="Of how many rows.")
-    samples: list[str] | None = Field(None, description="At most five.")
+    count: int | None = Field(None, description="The number of rows concerned.")
+    samples: list[str] | None = Field(None, description="At most five values.")
     message: str
 
 
 class VendorCheck(ResponseBody):
-    """A vendor's latest upload."""
+    """The check of a vendor's latest upload."""
 
     vendor_id: str
-    status: Annotated[VendorCheckStatus, Open()]
-    message: str = Field(description="What was found, for people.")
+    status: Annotated[VendorCheckStatus, OpenEnum()]
+    message: str = Field(description="The result, for people.")
     s3_key: str | None = None
     size: int | None = None
     last_modified: datetime | None = None
-    headers: list[str] = Field(
-        [], description="As they stand in the file; at most 200."
-    )
+    headers: list[str] = Field([], description="The headers of the file. At most 200.")
     missing_headers: list[MissingHeaderFound] = Field([])
     unused_headers: list[str] = Field([])
     candidates: list[HeaderCandidate] = Field(
         [],
-        description="Of the columns that people have to name, the likeliest headers first.",
+        description="The headers that a person can choose for each uncertain column, "
+        "most similar first.",
     )
-    rows_looked_at: int | None = Field(None, description="How many rows were read.")
+    rows_looked_at: int | None = Field(
+        None, description="The number of rows that were read."
+    )
     whole: bool | None = Field(
-        None, description="Whether these are all rows of the file."
+        None, description="Whether all rows of the file were read."
     )
     guesses: Guesses | None = None
     as_sent: HeadReading | None = Field(
-        None, description="With the config as it was sent."
+        None, description="The result with the config as it was sent."
     )
     with_patch: HeadReading | None = Field(
-        None, description="With `patch` applied; None where there is nothing to change."
+        None, description="The result with `patch` applied. Null if there is no change."
     )
 
 
 class Operation(ResponseBody):
     """A step of a JSON Patch (RFC 6902)."""
 
-    op: Annotated[Literal["add", "replace"], Open()]
+    op: Annotated[Literal["add", "replace"], OpenEnum()]
     path: str = Field(
         description="A JSON Pointer into the config that was sent.",
         examples=["/vendors/1/parser/delimiter"],
@@ -132,20 +141,22 @@ class Operation(ResponseBody):
 
 
 class ConfigCheck(ResponseBody):
-    """The faults and the doubts of a config that was not stored."""
+    """The errors and the doubts of a config. The config is not stored."""
 
     tenant_id: str
-    valid: bool = Field(description="Whether the config has no faults.")
-    faults: list[Fault] = Field([], description="Why it would be refused.")
+    valid: bool = Field(description="Whether the config has no errors.")
+    faults: list[Fault] = Field([], description="The errors of the config.")
     doubts: list[DoubtFound] = Field(
-        [], description="What is valid and probably not meant."
+        [], description="Parts that are valid, but probably unintended."
     )
     vendors: list[VendorCheck] = Field(
         [],
-        description="In the order of the config; none where it is too faulty to name them.",
+        description="The vendors in the order of the config. Empty if the config has "
+        "too many errors to name them.",
     )
     patch: list[Operation] = Field(
         [],
-        description="A JSON Patch (RFC 6902) over the config that was sent, after which the "
-        "uploads read better; empty where nothing is to be changed. It was tried on the uploads.",
+        description="A JSON Patch (RFC 6902) to the config that was sent, with which "
+        "the uploads can be read better. It was tested on the uploads. Empty if no "
+        "change helps.",
     )

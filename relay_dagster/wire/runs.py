@@ -1,4 +1,4 @@
-"""Runs: asked for, looked at, released; and the feed that is in force. Instants are UTC."""
+"""Runs, releases and rollbacks; and a tenant's live feed. Times are in UTC."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -11,7 +11,7 @@ from relay_dagster.feeds.pointer import PublishedBy
 from relay_dagster.runs.model import Trigger
 from relay_dagster.wire import base
 
-_ENDED = frozenset(status for status in RunStatus if status.has_ended)
+_ENDED_STATUSES = frozenset(status for status in RunStatus if status.has_ended)
 
 Reason = Annotated[
     str,
@@ -19,8 +19,8 @@ Reason = Annotated[
         strip_whitespace=True, min_length=1, max_length=500, pattern=r"\S"
     ),
 ]
-"""Why a person did something: trimmed, not blank."""
-_Stage = Annotated[Stage, base.Open()]
+"""A person's reason for an action: trimmed, and not blank."""
+_Stage = Annotated[Stage, base.OpenEnum()]
 
 
 class RunRequest(base.RequestBody):
@@ -31,16 +31,19 @@ class RunRequest(base.RequestBody):
     vendors: list[base.Id] | None = Field(
         None,
         max_length=DEFAULT_LIMITS.vendors,
-        description="Some of the config's vendors; none named is all.",
+        description="The vendors to use, of those in the config. The default is all.",
     )
 
-    _no_repeats = field_validator("vendors")(base.each_once("vendor"))
+    _unique_vendors = field_validator("vendors")(base.unique_items("vendor"))
 
 
 class ReleaseRequest(base.RequestBody):
     """The body of `POST /v1/runs/{run_id}/release`."""
 
-    sha256: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    sha256: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
+        description="The SHA-256 of the feed that was reviewed: `hold.sha256` of the "
+        "run."
+    )
     guards: list[Annotated[str, StringConstraints(max_length=64)]] = Field(
         max_length=20, description="The names of the guards that tripped."
     )
@@ -55,27 +58,35 @@ class RollbackRequest(base.RequestBody):
 
 
 class HeldFeed(base.ResponseBody):
-    """Why a run's feed is held back."""
+    """The reason why a run's feed is on hold."""
 
-    sha256: str = Field(description="Of the feed; a release names it.")
-    baseline_run_id: str = Field(description="The run whose feed it was compared with.")
+    sha256: str = Field(description="The feed's SHA-256, which a release must name.")
+    baseline_run_id: str = Field(
+        description="The run of the feed that this one was compared with."
+    )
     guards: list[dict[str, Any]] = Field(
-        description="Those that tripped; a release names them."
+        description="The guards that tripped, which a release must name."
     )
 
     @property
     def guard_names(self) -> tuple[str, ...]:
-        """The names of the guards that tripped, each once."""
-        return tuple(dict.fromkeys(str(each.get("guard")) for each in self.guards))
+        """The names of the guards that tripped, without duplicates."""
+        names = [str(guard.get("guard")) for guard in self.guards]
+        return tuple(dict.fromkeys(names))
 
 
 class FeedChanges(base.ResponseBody):
-    """How many SKUs a feed changes against the published one; from `price_up` on, of both."""
+    """The numbers of SKUs that a feed changes, compared with the published feed.
 
-    baseline_run_id: str = Field(description="The run whose feed it was compared with.")
+    From `price_up` on, only SKUs that are in both feeds are counted.
+    """
+
+    baseline_run_id: str = Field(
+        description="The run of the feed that this one was compared with."
+    )
     added: int
     removed: int
-    changed: int = Field(description="Of another quantity, price or vendor.")
+    changed: int = Field(description="SKUs with another quantity, price or vendor.")
     unchanged: int
     price_up: int
     price_down: int
@@ -85,100 +96,111 @@ class FeedChanges(base.ResponseBody):
 
 
 class Run(base.ResponseBody):
-    """One run, as it stands."""
+    """A run."""
 
     run_id: str = Field(examples=["5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"])
     tenant_id: str
     config_version: int | None = Field(
-        None, description="None before a config is found."
+        None, description="Null until the config is read."
     )
-    vendors: list[str] | None = Field(None, description="None is all.")
-    trigger: Annotated[Trigger, base.Open()] = Field(description="What started it.")
-    status: Annotated[RunStatus, base.Open()]
+    vendors: list[str] | None = Field(None, description="Null for all vendors.")
+    trigger: Annotated[Trigger, base.OpenEnum()] = Field(
+        description="The cause of the run."
+    )
+    status: Annotated[RunStatus, base.OpenEnum()]
     stage: _Stage
-    attempt: int = Field(description="The latest attempt; 0 before the first.")
+    attempt: int = Field(description="The number of the latest attempt, or 0.")
     requested_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
     next_attempt_at: datetime | None = Field(
-        None, description="Set between two attempts."
+        None, description="The time of the next attempt, between two attempts."
     )
     cancel_requested_at: datetime | None = None
     failed_stage: _Stage | None = Field(
-        None, description="The stage that the run ended in."
+        None, description="The stage in which the run failed or was cancelled."
     )
     error_code: str | None = None
     error_message: str | None = None
-    failure_class: Annotated[FailureClass, base.Open()] | None = Field(
-        None, description="Whose it is to mend a failed run."
+    failure_class: Annotated[FailureClass, base.OpenEnum()] | None = Field(
+        None, description="Who can fix the cause of a failed run."
     )
     next_action: str | None = Field(
-        None, description="What to do about a failed run, in a sentence."
+        None, description="The next step after a failed run, in a sentence."
     )
     baseline_run_id: str | None = Field(
-        None, description="The run whose feed it was compared with."
+        None, description="The run of the feed that this one was compared with."
     )
     hold: HeldFeed | None = Field(
-        None, description="Why its feed is, or was, held back."
+        None, description="The reason why the feed is, or was, on hold."
     )
     released_at: datetime | None = None
     released_by: str | None = None
     release_reason: str | None = None
     changes: FeedChanges | None = Field(
-        None, description="What its feed changes against the published one."
+        None, description="The changes of the feed, compared with the published feed."
     )
     errors_artifact_key: str | None = None
     artifacts: dict[str, str] = Field(
-        {}, description="Names and keys of what the run has written."
+        {}, description="The keys of the files that the run wrote, by name."
     )
-    dagster_run_id: str | None = Field(None, description="Null for tenants' keys.")
+    dagster_run_id: str | None = Field(
+        None, description="The ID of the Dagster run. Null for tenants' keys."
+    )
     dagster_url: str | None = Field(
         None,
-        description="Opens the attempt in Dagster's UI; null for tenants' keys, and once it is "
-        "deleted there.",
+        description="The URL of the attempt in Dagster's UI. Null for tenants' keys, "
+        "and after Dagster deleted the attempt.",
     )
 
     @property
     def has_ended(self) -> bool:
-        """Whether the run has ended for good."""
-        return self.status in _ENDED
+        """True if the run has reached its final status."""
+        return self.status in _ENDED_STATUSES
 
     @property
     def succeeded(self) -> bool:
-        """Whether the run has published a feed."""
+        """True if the run succeeded."""
         return self.status == RunStatus.SUCCEEDED
 
     @property
     def is_held(self) -> bool:
-        """Whether the run's feed waits for a decision."""
+        """True if the run's feed is on hold."""
         return self.status == RunStatus.HELD
 
 
 class RowCounts(base.ResponseBody):
-    """Where a vendor's rows went: `read` is the sum of all others; null in a failed run."""
+    """The numbers of a vendor's rows, by what became of them.
 
-    read: int = Field(description="Its records that are not blank.")
-    skipped: int = Field(description="Named by `parser.skip_rows`.")
-    refused: int
-    duplicates: int | None = Field(description="Another row stands for their SKU.")
+    `read` is the sum of all others. Numbers that a failed run does not know are null.
+    """
+
+    read: int = Field(description="Records that are not blank.")
+    skipped: int = Field(description="Rows that `parser.skip_rows` skips.")
+    refused: int = Field(description="Rows that were rejected.")
+    duplicates: int | None = Field(
+        description="Rows whose SKU has another row that is used instead."
+    )
     left_out: int | None = Field(
-        description="With the vendor, by a price rule or an override."
+        description="Rows that are left out with the vendor, or by a price rule or "
+        "override."
     )
     same_sku: int | None = Field(
-        description="Beside a better row of the same vendor and SKU."
+        description="Rows with a better row of the same vendor and SKU."
     )
-    outbid: int | None = Field(description="Another vendor wins their SKU.")
-    unpriced: int | None
-    won: int | None = Field(description="In the feed.")
+    outbid: int | None = Field(description="Rows whose SKU another vendor wins.")
+    unpriced: int | None = Field(description="Rows without a price.")
+    won: int | None = Field(description="Rows that are in the feed.")
 
 
 class RunDetails(Run):
-    """One run, as it stands, with where its rows went."""
+    """A run, with the numbers of its rows."""
 
     rows: dict[str, RowCounts] | None = Field(
         None,
-        description="By vendor whose records were all read; null before the run's end, and once "
-        "its summary is gone.",
+        description="The numbers of rows, by vendor, for vendors whose files were "
+        "read to the end. Null until the run has ended, and after its summary was "
+        "deleted.",
     )
 
 
@@ -190,40 +212,42 @@ class RunList(base.Page):
 
 
 class LastRun(base.ResponseBody):
-    """The last run of a tenant that has ended."""
+    """The latest run of a tenant that has ended."""
 
     run_id: str
-    status: Annotated[RunStatus, base.Open()]
+    status: Annotated[RunStatus, base.OpenEnum()]
     error_code: str | None
     finished_at: datetime | None
 
 
 class Publication(base.ResponseBody):
-    """A feed that is, or was, in force, and can be published again."""
+    """A feed that is, or was, live, and can be published again."""
 
     run_id: str
     published_at: datetime
-    how: Annotated[PublishedBy, base.Open()] = Field(description="It came into force.")
+    how: Annotated[PublishedBy, base.OpenEnum()] = Field(
+        description="The way in which the feed was published."
+    )
     by: str | None = Field(
-        description="Who has published it; null of a run's own publication."
+        description="Who published the feed. Null if its run published it."
     )
     sha256: str
     record_count: int | None = Field(
-        description="Its rows; null where an old release left none."
+        description="The number of rows. Null for a feed of an old release."
     )
 
 
 class PublicationList(base.ResponseBody):
-    """A tenant's last publications, newest first; the first is in force."""
+    """A tenant's latest publications, newest first. The first is the live feed."""
 
     publications: list[Publication]
 
 
 class PublishedFeed(base.ResponseBody):
-    """A tenant's feed that is in force."""
+    """A tenant's live feed."""
 
     tenant_id: str
     run_id: str
     sha256: str
-    finished_at: datetime = Field(description="When its run ended.")
+    finished_at: datetime = Field(description="The time when its run ended.")
     published_at: datetime

@@ -1,6 +1,6 @@
-"""Single SKUs: explanations of a feed's rows, overrides, and prices of a quarantine.
+"""Single SKUs: overrides, prices of a quarantine, and explanations of a feed's rows.
 
-A row is explained as ``relay_core.publish.explanation`` says.
+``relay_core.publish.explanation`` makes the explanations.
 """
 
 from datetime import datetime
@@ -9,12 +9,21 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from relay_dagster.wire import runs
-from relay_dagster.wire.base import NextCursor, Open, Page, RequestBody, ResponseBody
+from relay_dagster.wire.base import (
+    NextCursor,
+    OpenEnum,
+    Page,
+    RequestBody,
+    ResponseBody,
+)
 
-MAX_AT_ONCE, MAX_ACCEPTED = 1_000, 10_000
+MAX_OVERRIDES = 1_000
+"""The number of overrides, or of SKUs, that one request changes, at most."""
+MAX_ACCEPTED = 10_000
+"""The number of SKUs whose prices one request accepts, at most."""
 _Skus = Annotated[
     list[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]],
-    Field(min_length=1, description="As the feed has them."),
+    Field(min_length=1, description="The SKUs, as in the feed."),
 ]
 
 
@@ -23,43 +32,53 @@ class OverridesRequest(RequestBody):
 
     overrides: list[dict[str, Any]] = Field(
         min_length=1,
-        max_length=MAX_AT_ONCE,
-        description="Each of a SKU of its own: `sku`, at least one of `leave_out`, `price`, "
-        "`min_price`, `max_quantity` and `vendor_id`, and as wanted `expires_at` and `note`.",
+        max_length=MAX_OVERRIDES,
+        description="The overrides, one per SKU. Each has `sku`, at least one of "
+        "`leave_out`, `price`, `min_price`, `max_quantity` and `vendor_id`, and "
+        "optionally `expires_at` and `note`.",
     )
 
 
 class OverrideRemovalRequest(RequestBody):
     """The body of `POST /v1/tenants/{tenant_id}/overrides:remove`."""
 
-    skus: _Skus = Field(max_length=MAX_AT_ONCE)
+    skus: _Skus = Field(max_length=MAX_OVERRIDES)
 
 
 class ChangedOverrides(ResponseBody):
-    """A tenant's overrides, changed."""
+    """The result of a change of a tenant's overrides."""
 
     version: int = Field(
-        description="Of the document; a call that changes nothing makes none."
+        description="The version of all overrides. It stays the same if nothing "
+        "changed."
     )
-    count: int = Field(description="How many overrides the tenant has.")
-    changed: int = Field(description="How many are other than before.")
+    count: int = Field(description="The number of overrides that the tenant has.")
+    changed: int = Field(description="The number of overrides that changed.")
 
 
 class OverrideList(Page):
-    """A page of a tenant's overrides, by SKU."""
+    """A page of a tenant's overrides, sorted by SKU."""
 
-    version: int = Field(description="Of the document; 0 before the first.")
-    count: int = Field(description="How many overrides the tenant has, on all pages.")
-    unused: int | None = Field(
-        description="Of how many no vendor offered the SKU in the run of the feed in force; null "
-        "where that used none, or its files are gone."
+    version: int = Field(
+        description="The version of all overrides, or 0 before the first."
     )
-    overrides: list[dict[str, Any]] = Field(description="As in `overrides.json`.")
+    count: int = Field(description="The number of overrides on all pages.")
+    unused: int | None = Field(
+        description="The number of overrides whose SKU no vendor offered in the live "
+        "feed's run. Null if that run used no overrides, or if its files were "
+        "deleted."
+    )
+    overrides: list[dict[str, Any]] = Field(
+        description="The overrides, as in `overrides.json`."
+    )
     next_cursor: NextCursor
 
 
 class AcceptRequest(RequestBody):
-    """The body of `POST /v1/runs/{run_id}/accept`: some SKUs of the run's quarantine, or all."""
+    """The body of `POST /v1/runs/{run_id}/accept`.
+
+    Set either `skus` or `all`.
+    """
 
     skus: _Skus | None = Field(None, max_length=MAX_ACCEPTED)
     all: Literal[True] | None = Field(None, validate_default=True)
@@ -67,68 +86,77 @@ class AcceptRequest(RequestBody):
 
     @field_validator("all")
     @classmethod
-    def _stands_in_for_skus(
+    def _is_set_instead_of_skus(
         cls, value: Literal[True] | None, info: ValidationInfo
     ) -> Literal[True] | None:
-        if "skus" in info.data and (value is None) is (info.data["skus"] is None):
+        if "skus" not in info.data:
+            # The SKUs are not valid, which is an error of its own.
+            return value
+        has_skus = info.data["skus"] is not None
+        has_all = value is not None
+        if has_skus is has_all:
             raise ValueError("one of skus and all: true is wanted")
         return value
 
 
 class AcceptedSkus(ResponseBody):
-    """Prices of a quarantine that the next run publishes."""
+    """The result of accepting prices."""
 
-    accepted: int = Field(description="Of how many SKUs.")
+    accepted: int = Field(description="The number of SKUs whose prices are accepted.")
 
 
-# --- explanations ---------------------------------------------------------------------------------
+# --- explanations -------------------------------------------------------------------
 
 
 class Winner(ResponseBody):
-    """The best of the offers that competed."""
+    """The winning offer."""
 
     vendor_id: str
-    row_number: int = Field(description="In the vendor's upload.")
+    row_number: int = Field(description="The row's number in the vendor's upload.")
 
 
 class PriceStep(ResponseBody):
-    """A step of the price, also one that changed nothing; amounts are exact."""
+    """A step of the price calculation. Amounts are exact.
+
+    Steps that did not change the price are included.
+    """
 
     step: str
-    operand: str | None = Field(
-        description="What was applied; None where nothing was to be."
+    operand: str | None = Field(description="The value that was applied, or null.")
+    before: str | None = Field(
+        description="The amount before the step. Null for the first step."
     )
-    before: str | None = Field(description="None for the first step.")
     after: str
 
 
 class ExplainedOffer(ResponseBody):
-    """One vendor's offer of the SKU."""
+    """A vendor's offer of the SKU."""
 
     vendor_id: str
     vendor_sku: str | None
     row_number: int
     quantity_available: int
-    stock_quantity: int | None = Field(description="None where it did not compete.")
+    stock_quantity: int | None = Field(description="Null if the offer did not compete.")
     cost: str | None
-    price: str | None = Field(description="The vendor's own.")
+    price: str | None = Field(description="The vendor's own price.")
     landed_cost: str | None
-    lead_time_days: int | None = Field(description="Its own.")
+    lead_time_days: int | None = Field(description="The offer's own lead time.")
     updated_at: datetime
     rule: int | None = Field(
-        description="Which price rule applied, from 0; None for none."
+        description="The index of the price rule that applied, from 0, or null."
     )
     lost_on: str | None = Field(
-        description="The first criterion in which it differs from the winner; None for the winner."
+        description="The first criterion in which the offer differs from the winning "
+        "offer. Null for the winning offer."
     )
 
 
 class RefusedRow(ResponseBody):
-    """A row of the SKU that was refused."""
+    """A row of the SKU that was rejected."""
 
     vendor_id: str
     row_number: int
-    error_codes: str = Field(description="As in `invalid_rows.csv`.")
+    error_codes: str = Field(description="The error codes, as in `invalid_rows.csv`.")
 
 
 class Quarantined(ResponseBody):
@@ -148,26 +176,29 @@ class Explanation(ResponseBody):
 
     run_id: str
     sku: str
-    winner: Winner | None = Field(description="None where no offer competed.")
+    winner: Winner | None = Field(description="Null if no offer competed.")
     feed_row: dict[str, str] | None = Field(
-        description="Header to cell, as in a CSV feed."
+        description="The row of the feed: each header with its cell, as in a CSV feed."
     )
-    reason: Annotated[Reason, Open()] | None = Field(
-        description="Why there is no `feed_row`, or one that is not what was computed."
+    reason: Annotated[Reason, OpenEnum()] | None = Field(
+        description="The reason why there is no `feed_row`, or why it differs from the "
+        "computed row."
     )
     override: dict[str, Any] | None = Field(
         default=None,
-        description="As in `overrides.json`; None where the run used none.",
+        description="The override, as in `overrides.json`. Null if the run used none.",
     )
     quarantine: Quarantined | None = Field(
-        default=None, description="None where the price is the one that was computed."
+        default=None, description="Null if the computed price is published."
     )
     price_steps: list[PriceStep] | None = Field(
-        description="None without a winner, and where it has no price."
+        description="Null without a winning offer, or if it has no price."
     )
     offers_count: int
     offers: list[ExplainedOffer] = Field(
-        description="Those that competed, by rank, then the others; at most 100."
+        description="The offers that competed, by rank, then the others. At most 100."
     )
     refused_count: int
-    refused: list[RefusedRow] = Field(description="By vendor and row; at most 100.")
+    refused: list[RefusedRow] = Field(
+        description="The rejected rows, by vendor and row. At most 100."
+    )

@@ -1,4 +1,4 @@
-"""Tenants: their configs, states, uploads, pauses and deletions. Instants are UTC."""
+"""Tenants: their configs, statuses, deletions, uploads and pauses. Times are in UTC."""
 
 import unicodedata
 from datetime import datetime
@@ -10,66 +10,70 @@ from relay_dagster.tenants.deletion import TenantState
 from relay_dagster.wire import base
 from relay_dagster.wire.runs import LastRun, Reason
 
-# Control characters, lone surrogates, what is no character, the separators of lines.
-_UNPRINTABLE = ("Cc", "Cs", "Cn", "Zl", "Zp")
+# Control characters, lone surrogates, unassigned code points, and line separators.
+_UNPRINTABLE_CATEGORIES = ("Cc", "Cs", "Cn", "Zl", "Zp")
 _State = Annotated[
-    Annotated[TenantState, base.Open()],
-    Field(description="Whether it is there to stay, or being deleted."),
+    Annotated[TenantState, base.OpenEnum()],
+    Field(description="Whether the tenant is active or being deleted."),
 ]
 _DeleteAfter = Annotated[
     datetime | None,
-    Field(description="Until when it can be restored; null where nobody deletes it."),
+    Field(
+        description="The time until which the tenant can be restored. Null if it is "
+        "not being deleted."
+    ),
 ]
 
 
 class ConfigVersion(base.ResponseBody):
-    """Which version a config became."""
+    """The version of a config that was stored."""
 
     tenant_id: str
     config_version: int
 
 
 class Tenant(ConfigVersion):
-    """A tenant's config, one version of it; decimals are text, defaults are filled in."""
+    """A version of a tenant's config. Decimals are text, and defaults are filled in."""
 
     state: _State = TenantState.ACTIVE
     delete_after: _DeleteAfter = None
     stored_at: datetime
     next_run_at: datetime | None = Field(
         None,
-        description="When the schedule of the latest config is due next; null without one.",
+        description="The next time of the schedule in the latest config. Null without "
+        "a schedule.",
     )
     tenant_config: dict[str, Any]
 
 
 class ListedTenant(base.ResponseBody):
-    """A tenant, as a list shows it."""
+    """A tenant, as listed."""
 
     tenant_id: str
     state: _State
     config_version: int
     published_at: datetime | None = Field(
-        description="Since when its feed is in force."
+        description="The time when the live feed was published."
     )
-    last_run: LastRun | None = Field(description="The last that has ended.")
+    last_run: LastRun | None = Field(description="The latest run that has ended.")
 
 
 class TenantList(base.Page):
-    """A page of tenants, by their ids."""
+    """A page of tenants, sorted by ID."""
 
     tenants: list[ListedTenant]
     next_cursor: base.NextCursor
 
 
 class Version(base.ResponseBody):
-    """One version of a config."""
+    """A version of a config."""
 
     config_version: int
     stored_at: datetime
 
 
 class VersionList(base.Page):
-    """A page of the versions of a tenant's config, the latest first."""
+    """A page of the versions of a tenant's config, latest first."""
 
     tenant_id: str
     versions: list[Version]
@@ -77,119 +81,127 @@ class VersionList(base.Page):
 
 
 class PullStanding(base.ResponseBody):
-    """The state of the pulls of a vendor's file."""
+    """The status of the pulls of a vendor's file."""
 
     last_success_at: datetime | None = Field(
-        None, description="When a new file was pulled."
+        None, description="The time when a new file was last pulled."
     )
     last_unchanged_at: datetime | None = Field(
-        None, description="When the file was still the one that was pulled last."
+        None, description="The time when a pull last found the file unchanged."
     )
     last_error: str | None = Field(
-        None, description="Why the last pull failed; null if it did not."
+        None, description="The error of the last pull. Null if it succeeded."
     )
     failures: int = Field(
-        0, description="How many pulls have failed since one succeeded."
+        0, description="The number of failed pulls since the last that succeeded."
     )
     next_at: datetime | None = Field(
         None,
-        description="When the next one is due; null while one is under way or not yet noted.",
+        description="The time of the next pull. Null while a pull is running, or "
+        "before the first is scheduled.",
     )
 
 
 class VendorStanding(base.ResponseBody):
-    """A vendor's result in the last ended run of all vendors, and its pulls."""
+    """A vendor's result in the latest ended run of all vendors, and its pulls."""
 
     vendor_id: str
     status: str | None = Field(
         None,
-        description="What was used of it: `found` (its upload), `last_good`, `left_out`, "
-        "`missing`; null where no run has looked at it yet.",
+        description="The file that was used: `found` (the vendor's upload), "
+        "`last_good`, `left_out` or `missing`. Null if no run has looked for a file "
+        "yet.",
     )
     uploaded_at: datetime | None = Field(
-        None, description="When its latest upload came."
+        None, description="The time of the latest upload."
     )
     age_hours: int | None = Field(
         None,
-        description="How old what was used was when the run was asked for; or else the upload.",
+        description="The age of the file that was used, or else of the upload, when "
+        "the run was requested.",
     )
     rows: int | None = Field(
-        None, description="Of its upload; null where that was not read."
+        None, description="The number of rows of the upload. Null if it was not read."
     )
-    invalid_rows: int | None = Field(
-        None, description="Those of them that were refused."
-    )
+    invalid_rows: int | None = Field(None, description="The number of rejected rows.")
     skus_won: int | None = Field(
-        None, description="Rows of the feed; null where there came none."
+        None, description="The number of rows in the feed. Null if there is no feed."
     )
     pull: PullStanding | None = Field(
-        None, description="Null where the config has its file pulled from nowhere."
+        None, description="Null if the config does not pull the vendor's file."
     )
 
 
 class TenantStatus(base.ResponseBody):
-    """The status of a tenant now."""
+    """The status of a tenant."""
 
     state: _State = TenantState.ACTIVE
     delete_after: _DeleteAfter = None
-    published_run_id: str | None = Field(
-        None, description="The run whose feed is in force."
+    published_run_id: str | None = Field(None, description="The run of the live feed.")
+    published_at: datetime | None = Field(
+        None, description="The time when the live feed was published."
     )
-    published_at: datetime | None = Field(None, description="Since when it is.")
     feed_age_seconds: int | None = Field(
-        None, description="For how long it is, by now."
+        None, description="The time since the live feed was published."
     )
-    held_run_id: str | None = Field(
-        None, description="The run whose feed waits for a decision."
-    )
+    held_run_id: str | None = Field(None, description="The run whose feed is on hold.")
     active_run_id: str | None = Field(
-        None, description="The run that is QUEUED or RUNNING."
+        None, description="The run that is `QUEUED` or `RUNNING`."
     )
     last_run: LastRun | None = Field(
-        None, description="The last run that has ended, of any vendors."
+        None, description="The latest run that has ended, also of some vendors only."
     )
     next_run_at: datetime | None = Field(
-        None, description="When the schedule is due next."
+        None, description="The next time of the schedule."
     )
     vendors: list[VendorStanding] = Field(
         [],
-        description="Of the last run of all vendors that has ended, and those that are pulled.",
+        description="The vendors of the latest ended run of all vendors, and other "
+        "vendors whose files are pulled.",
     )
 
 
 class TenantStanding(base.ResponseBody):
-    """Whether a tenant is there to stay."""
+    """The state of a tenant."""
 
     tenant_id: str
-    state: Annotated[TenantState, base.Open()]
+    state: Annotated[TenantState, base.OpenEnum()]
 
 
 class TenantDeletion(TenantStanding):
-    """How far a tenant's deletion is; of one that is over, what is left of the tenant."""
+    """The progress of a tenant's deletion.
+
+    After the deletion, this is all that remains of the tenant.
+    """
 
     asked_at: datetime
     asked_by: str | None = Field(
-        None, description="The admin key; null once the tenant is gone."
+        None, description="The admin key. Null after the tenant was deleted."
     )
-    delete_after: datetime = Field(description="Until then it can be restored.")
+    delete_after: datetime = Field(
+        description="The time until which the tenant can be restored."
+    )
     deleting_since: datetime | None = None
     deleted_at: datetime | None = None
-    step: str | None = Field(None, description="What is being removed.")
-    removed: dict[str, int] = Field({}, description="How much each step has removed.")
+    step: str | None = Field(None, description="The data that is being removed.")
+    removed: dict[str, int] = Field(
+        {}, description="The number of objects that each step removed."
+    )
 
 
-# --- uploads ------------------------------------------------------------------------------------
+# --- uploads ------------------------------------------------------------------------
 
 
 def _file_name(text: str) -> str:
-    """Return the name of a file, which no path and no form of S3 reads as anything else."""
+    """Return the name of a file, if it is safe in a path and in a form of S3."""
     if not text.strip():
         raise ValueError("must name a file")
     if text in (".", ".."):
         raise ValueError("is a folder; name the file")
     if "/" in text or "\\" in text:
         raise ValueError("must be a name alone, without the folders that it lies in")
-    if any(unicodedata.category(each) in _UNPRINTABLE for each in text):
+    categories = {unicodedata.category(character) for character in text}
+    if not categories.isdisjoint(_UNPRINTABLE_CATEGORIES):
         raise ValueError("has characters that cannot be printed; rename the file")
     if "${" in text:
         raise ValueError("must not hold ${, which S3 replaces; rename the file")
@@ -205,66 +217,73 @@ class UploadRequest(base.RequestBody):
         StringConstraints(min_length=1, max_length=1024),
         AfterValidator(_file_name),
     ] = Field(
-        description="The name alone; a file that was uploaded under it before is replaced.",
+        description="The file's name, without folders. It replaces an earlier upload "
+        "of the same name.",
         json_schema_extra={"pattern": r"^[^/\\\u0000-\u001f\u007f]+$"},
     )
 
 
 class UploadLink(base.ResponseBody):
-    """A form that takes one file: POST it to `url` as multipart, `fields` first and `file` last."""
+    """A form that uploads one file.
+
+    Send it to `url` by `POST` as `multipart/form-data`: all `fields` first, `file`
+    last.
+    """
 
     url: str
     fields: dict[str, str] = Field(
-        description="All of them must be sent, before the file."
+        description="The fields of the form. All are required, before the file."
     )
-    key: str = Field(description="Where the file will lie.")
-    max_bytes: int = Field(description="A larger file is refused.")
+    key: str = Field(description="The key of the file in the bucket.")
+    max_bytes: int = Field(description="The maximum size of the file.")
     expires_at: datetime
 
 
-# --- pauses -------------------------------------------------------------------------------------
+# --- pauses -------------------------------------------------------------------------
 
 
 class ResumeRequest(base.RequestBody):
     """The body of `DELETE /v1/admin/pause`."""
 
-    tenant_id: base.Id | None = Field(None, description="None is all.")
+    tenant_id: base.Id | None = Field(
+        None, description="The tenant. The default is all tenants."
+    )
     reason: Reason | None = None
 
 
 class PauseRequest(ResumeRequest):
     """The body of `POST /v1/admin/pause`."""
 
-    reason: Reason = Field(description="Shown to admins alone.")
+    reason: Reason = Field(description="The reason that only admins see.")
     public_reason: Reason | None = Field(
         None, description="The reason that tenants see."
     )
 
 
 class _Pause(base.ResponseBody):
-    tenant_id: str | None = Field(description="None is all.")
+    tenant_id: str | None = Field(description="Null for all tenants.")
     reason: str
     public_reason: str | None = Field(description="The reason that tenants see.")
 
 
 class PauseInForce(_Pause):
-    """A pause in force, as a list shows it."""
+    """A pause in effect, as listed."""
 
     since: datetime
 
 
 class PauseList(base.Page):
-    """A page of the pauses in force: that of all tenants first, then by tenant."""
+    """A page of the pauses in effect, that of all tenants first, then by tenant."""
 
     pauses: list[PauseInForce]
     next_cursor: str | None = Field(
         None,
-        description="Give it as `cursor` for the next page; the last one has none.",
+        description="The `cursor` of the next page. The last page does not have it.",
         exclude_if=lambda cursor: cursor is None,
     )
 
 
 class Pausing(_Pause):
-    """A pause in force."""
+    """A pause in effect."""
 
     paused_at: datetime

@@ -1,6 +1,6 @@
-"""Webhooks, and every attempt to deliver an event to one. Instants are UTC.
+"""Webhooks, and the attempts to deliver events to them. Times are in UTC.
 
-A secret is shown where it is made, and once.
+A webhook's secret appears only in the response that creates it.
 """
 
 from datetime import datetime
@@ -24,8 +24,8 @@ _Url = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_URL),
     Field(
-        description="`https`, port 443 or 8443, no user, no fragment; what its name resolves to "
-        "must be public."
+        description="An `https` URL on port 443 or 8443, without a user or a "
+        "fragment. Its host must resolve to public addresses."
     ),
 ]
 _Events = Annotated[list[_Event], Field(min_length=1, max_length=len(SUBSCRIBABLE))]
@@ -34,21 +34,24 @@ _Description = Annotated[
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)
     ]
     | None,
-    Field(description="For people."),
+    Field(description="A description for people."),
 ]
 
 
 def _without_default(schema: dict[str, Any]) -> None:
+    """Remove the default of a field that is only changed if it is sent."""
     del schema["default"]
 
 
-class _Chosen(base.RequestBody):
-    """The events that are to be sent, each once."""
+class _EventsRequest(base.RequestBody):
+    """A request body that has the events to send."""
 
-    _no_repeats = field_validator("events", check_fields=False)(base.each_once("event"))
+    _unique_events = field_validator("events", check_fields=False)(
+        base.unique_items("event")
+    )
 
 
-class WebhookRequest(_Chosen):
+class WebhookRequest(_EventsRequest):
     """The body of `POST /v1/tenants/{tenant_id}/webhooks`."""
 
     url: _Url
@@ -56,24 +59,29 @@ class WebhookRequest(_Chosen):
     description: _Description = None
 
 
-class WebhookPatchRequest(_Chosen):
-    """The body of `PATCH` of a webhook: the fields that it names are changed, and no others."""
+class WebhookPatchRequest(_EventsRequest):
+    """The body of `PATCH /v1/tenants/{tenant_id}/webhooks/{webhook_id}`.
+
+    Only the fields that it has are changed.
+    """
 
     url: _Url = Field("", json_schema_extra=_without_default)
     events: _Events = Field([], json_schema_extra=_without_default)
     enabled: bool = Field(
         True,
         strict=True,
-        description="True also begins anew with one that the system has disabled.",
+        description="True also enables a webhook that was disabled after failures.",
         json_schema_extra=_without_default,
     )
     description: _Description = Field(None, json_schema_extra=_without_default)
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The named fields, as a webhook has them."""
-        named = {name: getattr(self, name) for name in self.model_fields_set}
-        return {**named, "events": tuple(self.events)} if "events" in named else named
+        """The fields that the request has, with values as in a `Webhook`."""
+        values = {name: getattr(self, name) for name in self.model_fields_set}
+        if "events" in values:
+            values["events"] = tuple(self.events)
+        return values
 
 
 class ListedWebhook(base.ResponseBody):
@@ -81,69 +89,78 @@ class ListedWebhook(base.ResponseBody):
 
     webhook_id: str
     url: str
-    events: list[Annotated[_Event, base.Open()]]
+    events: list[Annotated[_Event, base.OpenEnum()]]
     description: str | None = None
     enabled: bool
     created_at: datetime
     created_by: str | None = None
     failing_since: datetime | None = Field(
         None,
-        description="The first failure since the last success; five days of them disable it.",
+        description="The time of the first failure since the last success. After five "
+        "days of failures the webhook is disabled.",
     )
-    disabled_reason: Annotated[DisabledReason, base.Open()] | None = Field(
-        None, description="Why the system has disabled it; null where it has not."
+    disabled_reason: Annotated[DisabledReason, base.OpenEnum()] | None = Field(
+        None,
+        description="The reason why the webhook was disabled automatically, or null.",
     )
 
 
 class NewWebhook(ListedWebhook):
-    """A webhook that has just been made, with its secret, shown this once."""
+    """A new webhook. The secret appears only in this response."""
 
     secret: str = Field(
-        description="Signs what is sent, as Standard Webhooks 1.0.0 says."
+        description="The secret that signs events, according to Standard Webhooks "
+        "1.0.0."
     )
 
 
 class NewSecret(base.ResponseBody):
-    """A webhook's new secret, shown this once."""
+    """A webhook's new secret. The secret appears only in this response."""
 
     webhook_id: str
     secret: str
     previous_secret_until: datetime = Field(
-        description="Until then the secret before signs too: verify by either."
+        description="The time until which events are signed with the previous secret "
+        "as well. Accept either signature until then."
     )
 
 
 class WebhookList(base.ResponseBody):
-    """A tenant's webhooks, in the order in which they were made."""
+    """A tenant's webhooks, in the order in which they were created."""
 
     webhooks: list[ListedWebhook]
 
 
 class TrialDelivery(base.ResponseBody):
-    """A delivery that tries a webhook out."""
+    """A test event that will be sent to a webhook."""
 
-    delivery_id: str = Field(description="The `webhook-id` of what is sent.")
+    delivery_id: str = Field(description="The `webhook-id` of the event.")
 
 
 class ListedDelivery(base.ResponseBody):
-    """One try to deliver an event."""
+    """An attempt to deliver an event."""
 
     delivery_id: str = Field(
-        description="The `webhook-id` of all tries to deliver the event."
+        description="The `webhook-id` of the event, the same in all attempts."
     )
-    event: Annotated[EventType, base.Open()]
-    attempt: int = Field(description="From 1.")
+    event: Annotated[EventType, base.OpenEnum()]
+    attempt: int = Field(description="The number of the attempt, from 1.")
     at: datetime
-    status_code: int | None = Field(None, description="Null where nobody answered.")
+    status_code: int | None = Field(
+        None, description="The status of the response. Null without a response."
+    )
     duration_ms: int
-    error: str | None = Field(None, description="Null of a success.")
+    error: str | None = Field(
+        None, description="The reason of a failure. Null for a success."
+    )
     next_attempt_at: datetime | None = Field(
-        None, description="Set on the last try, if one follows."
+        None,
+        description="The time of the next attempt. Only the latest attempt has it.",
     )
 
 
 class DeliveryList(base.Page):
-    """A page of tries, those of the last event first."""
+    """A page of attempts, those of the latest event first."""
 
     deliveries: list[ListedDelivery]
     next_cursor: base.NextCursor

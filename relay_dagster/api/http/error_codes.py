@@ -229,8 +229,8 @@ def responds_with(
 ) -> Callable[[_Endpoint], _Endpoint]:
     """Declare the error codes that only this route answers, and its response headers.
 
-    It goes below the route's own decorator. The codes that follow from the path, the key
-    and the body are added by `StrictRoute`.
+    It goes below the route's own decorator. The codes that follow from the path, the
+    key and the body are added by `StrictRoute`.
     """
 
     def declare(endpoint: _Endpoint) -> _Endpoint:

@@ -30,7 +30,7 @@ class FileVersion:
         return self.modified_at.astimezone(UTC).replace(microsecond=0)
 
     def matches(self, headers: Mapping[str, str]) -> bool:
-        """Return True if a request says that it has this version, which makes 304 enough."""
+        """Return True if the client already has this version, so that 304 is enough."""
         if_none_match = headers.get("if-none-match")
         if if_none_match is not None:
             tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
@@ -41,10 +41,11 @@ class FileVersion:
     def requested_range(
         self, headers: Mapping[str, str], size: int
     ) -> tuple[int, int] | None:
-        """Return the range that a request asks for, or None if it asks for the whole file.
+        """Return the range that a request asks for, or None for the whole file.
 
         The range is the offset of its first byte, and the offset after its last byte. A
-        header with several ranges, or with anything else than bytes, asks for the whole.
+        header with several ranges, or with anything else than bytes, asks for the
+        whole.
 
         Raises:
             NotSatisfiableError: The range begins after the end of the file.
@@ -69,7 +70,7 @@ class FileVersion:
         return start, stop
 
     def _may_be_partial(self, if_range: str | None) -> bool:
-        """Return True if the part that the client has already belongs to this version."""
+        """Return True if the part that the client already has is of this version."""
         if if_range is None or if_range.strip() == self.etag:
             return True
         return _http_date(if_range) == self._modified_second

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, with errors, response headers, bodies and configs.
+"""The OpenAPI document: FastAPI's, completed by errors, headers, bodies and configs.
 
 FastAPI describes the parameters and the responses of the routes. This module adds the
 schemas that it does not know: those of request bodies, of tenant configs and of problem
@@ -18,7 +18,8 @@ from relay_dagster.api.http.config_schema import REFERENCE, Schema, config_schem
 from relay_dagster.api.http.request_parsing import StrictRoute
 from relay_dagster.wire.base import Problem, examples
 
-# The schemas of FastAPI's own error responses. This API answers problem documents instead.
+# The schemas of FastAPI's own error responses. This API answers problem documents
+# instead.
 _UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
 
@@ -26,7 +27,7 @@ class DocumentedApp(FastAPI):
     """An app whose OpenAPI document is complete."""
 
     def setup(self) -> None:
-        """Serve the document from bytes that are made once, because anyone may request it."""
+        """Serve the document from bytes that are made once: anyone may request it."""
 
         @cache
         def document_bytes() -> bytes:
@@ -55,7 +56,7 @@ class DocumentedApp(FastAPI):
 def _all_schemas(
     schemas: dict[str, Schema], routes: Iterable[StrictRoute]
 ) -> dict[str, Schema]:
-    """Return FastAPI's schemas with those of bodies, configs and problems, sorted by name."""
+    """Return FastAPI's schemas with those of bodies, configs and problems, by name."""
     complete = {
         name: schema for name, schema in schemas.items() if name not in _UNUSED_SCHEMAS
     }
@@ -72,7 +73,7 @@ def _all_schemas(
 
 
 def _body_schemas(routes: Iterable[StrictRoute]) -> dict[str, Schema]:
-    """Return the schemas of the request bodies that are models, with all that they refer to."""
+    """Return the schemas of request bodies, and of all models that they refer to."""
     models = {
         route.body_schema.model
         for route in routes
@@ -84,17 +85,19 @@ def _body_schemas(routes: Iterable[StrictRoute]) -> dict[str, Schema]:
     schemas: dict[str, Schema] = definitions["$defs"]
     for schema in schemas.values():
         for property_schema in schema.get("properties", {}).values():
-            # FastAPI's schemas do not have it either: null says that there is no default.
+            # FastAPI's schemas do not have it either: null says that there is no
+            # default.
             if property_schema.get("default", ...) is None:
                 del property_schema["default"]
     return schemas
 
 
 def _without_compound_defaults(schema: Schema) -> Schema:
-    """Return the schema of a config section without defaults that are lists or mappings.
+    """Return the schema of a config section without lists or mappings as defaults.
 
     Client generators drop a property that may be null and has such a default, and every
-    schema that refers to it. The document at ``/v1/config.schema.json`` has all defaults.
+    schema that refers to it. The document at ``/v1/config.schema.json`` has all
+    defaults.
     """
     if "properties" not in schema:
         return schema
@@ -107,7 +110,7 @@ def _without_compound_defaults(schema: Schema) -> Schema:
 
 
 def _complete_responses(document: dict[str, Any]) -> None:
-    """Replace FastAPI's 422, and add `INTERNAL_ERROR` and the headers of every response."""
+    """Remove FastAPI's 422; add `INTERNAL_ERROR` and the headers of every response."""
     for path in document["paths"].values():
         for operation in path.values():
             responses = operation["responses"]
@@ -124,7 +127,7 @@ def _complete_responses(document: dict[str, Any]) -> None:
 
 
 def _add_config_example(document: dict[str, Any]) -> None:
-    """Add an example to the body of ``config:check``, which is any object and has no model."""
+    """Add an example to the body of ``config:check``, which has no model."""
     path = document["paths"]["/v1/tenants/{tenant_id}/config:check"]
     body = path["post"]["requestBody"]["content"]["application/json"]
     body["examples"] = {"config": {"value": examples()["TenantConfig"]}}

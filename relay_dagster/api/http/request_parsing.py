@@ -28,7 +28,7 @@ from relay_dagster.wire.base import RequestBody
 # Printable ASCII, without a space at either end.
 IDEMPOTENCY_KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"
 ADMIN = "admin"
-"""The scope of routes that only admins may call. All other scopes are scopes of tenants' keys."""
+"""The scope of routes for admins only. All other scopes belong to tenants' keys."""
 # Load balancers add query parameters of their own to their probes.
 _PATHS_WITH_ANY_QUERY = ("/v1/health", "/v1/ready")
 _ENTITY_TAG = re.compile(r'"?([1-9][0-9]{0,14})"?')
@@ -47,7 +47,8 @@ TenantFilter = Annotated[
     str | None,
     Query(
         pattern=ID_PATTERN,
-        description="Filter by tenant. The default is every tenant that the key can access.",
+        description="Filter by tenant. The default is every tenant that the key can "
+        "access.",
     ),
 ]
 Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of results.")]
@@ -61,7 +62,8 @@ def cursor_query(**constraints: Any) -> Any:
     """Return the `cursor` query parameter of a list, with Pydantic constraints."""
     return Query(
         **constraints,
-        description="The `next_cursor` of the previous page. Omit it for the first page.",
+        description="The `next_cursor` of the previous page. Omit it for the first "
+        "page.",
     )
 
 
@@ -69,12 +71,12 @@ def cursor_query(**constraints: Any) -> Any:
 
 
 class StrictRoute(APIRoute):
-    """A route that rejects unknown query parameters and does not let FastAPI read its body.
+    """A route that rejects unknown query parameters and reads its body by itself.
 
-    FastAPI would read a body before the caller is authenticated, and would accept a JSON
-    object that has a key twice. Here `json_body` and `request_body` read it. They are
-    plain dependencies, so they run after authentication, and the OpenAPI document gets
-    their schema from `BodySchema`.
+    FastAPI would read a body before the caller is authenticated, and would accept a
+    JSON object that has a key twice. Here `json_body` and `request_body` read it. They
+    are plain dependencies, so they run after authentication, and the OpenAPI document
+    gets their schema from `BodySchema`.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -102,7 +104,7 @@ class StrictRoute(APIRoute):
         self.responses = responses
 
     def _common_errors(self, declared_codes: Sequence[str]) -> Iterator[str]:
-        """Yield the error codes that follow from the route's scopes, path, query and body."""
+        """Yield the codes that follow from the route's scopes, path, query and body."""
         scopes = {
             scope
             for dependency in self.dependant.dependencies
@@ -146,7 +148,7 @@ def _query_names(dependant: Dependant) -> Iterator[str]:
 def _query_check(
     allowed: frozenset[str],
 ) -> Callable[[Request], Coroutine[Any, Any, None]]:
-    """Return a dependency that answers 422 to query parameters that the route does not have."""
+    """Return a dependency that rejects all query parameters but the allowed ones."""
     allowed_names = ", ".join(sorted(allowed)) or "none"
     message = f"is no query parameter of this call, which takes: {allowed_names}"
 
@@ -181,7 +183,7 @@ _BODY_SCHEMAS: dict[Callable[..., Any], BodySchema] = {}
 
 
 def _body_schema_of(dependant: Dependant) -> BodySchema | None:
-    """Return the schema of the body that a route's dependencies read, if they read one."""
+    """Return the schema of the body that a route's dependencies read, or None."""
     for dependency in dependant.dependencies:
         if dependency.call in _BODY_SCHEMAS:
             return _BODY_SCHEMAS[dependency.call]
@@ -189,7 +191,7 @@ def _body_schema_of(dependant: Dependant) -> BodySchema | None:
 
 
 def json_body(schema: Mapping[str, Any]) -> Any:
-    """Return the dependency of a route that parses its JSON body itself: the body's bytes."""
+    """Return the dependency of a route that parses its JSON body from its bytes."""
 
     def read_json(body: Annotated[bytes, Depends(_json_bytes)]) -> bytes:
         return body
@@ -278,7 +280,7 @@ def invalid_body(error: ValidationError) -> ProblemError:
 
 
 def _repeated_keys(body: bytes) -> list[str]:
-    """Return the keys that an object has twice; JSON readers differ in which value they use."""
+    """Return the keys that an object repeats; JSON readers differ in which they use."""
     repeated: list[str] = []
 
     def note_repeated_keys(pairs: list[tuple[str, Any]]) -> None:
@@ -302,7 +304,7 @@ def entity_tag(config_version: int) -> str:
 
 
 def names_version(if_match: str, config_version: int) -> bool:
-    """Return True if an ``If-Match`` header names a config version; weak tags do not match."""
+    """Return True if an ``If-Match`` header names a config version by a strong tag."""
     for tag in if_match.split(","):
         match = _ENTITY_TAG.fullmatch(tag.strip())
         if match is not None and int(match.group(1)) == config_version:

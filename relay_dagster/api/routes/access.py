@@ -44,10 +44,10 @@ def create_api_key(
 ) -> access.NewTenantKey:
     """Create a key for a tenant.
 
-    The response is the only place where the key appears: the API stores only its digest.
-    The default scopes are all scopes except `keys`. A key can create keys with its own
-    scopes only, and they expire no later than it does. A tenant can have 50 keys,
-    including expired keys.
+    The response is the only place where the key appears: the API stores only its
+    digest. The default scopes are all scopes except `keys`. A key can create keys with
+    its own scopes only, and they expire no later than it does. A tenant can have 50
+    keys, including expired keys.
     """
     require_scopes(call.caller, body.scopes)
     problem = _expiry_problem(body, call.caller)
@@ -67,7 +67,10 @@ def _expiry_problem(body: access.KeyRequest, caller: Caller) -> str | None:
         return "lies in the past; name a later instant"
     latest = caller.expires_at
     if latest is not None and (expires_at is None or expires_at > latest):
-        return f"must be {latest.isoformat()} at the latest, when the key that asks expires"
+        return (
+            f"must be {latest.isoformat()} at the latest, "
+            "when the key that asks expires"
+        )
     return None
 
 
@@ -144,8 +147,8 @@ def list_audit(
 ) -> access.AuditList:
     """List the entries of the audit log, newest first.
 
-    Entries are kept for 400 days. A page may have fewer entries than `limit`; as long as
-    `next_cursor` is set, there may be more.
+    Entries are kept for 400 days. A page may have fewer entries than `limit`; as long
+    as `next_cursor` is set, there may be more.
     """
     if tenant_id is not None:
         call.caller.require(tenant_id)

@@ -1,4 +1,4 @@
-"""Checks of a config that is not stored: its errors, its doubts, and how it reads the uploads.
+"""Checks of a config that is not stored, and of how it reads the latest uploads.
 
 The work is bounded: a few vendors, the first bytes of each vendor's upload, a few
 threads. `upload_checks` reads the uploads. Editors that complete a config while it is
@@ -80,7 +80,7 @@ def check_config(
 
 @routes.get("/v1/config.schema.json", include_in_schema=False)
 async def get_config_schema() -> Response:
-    """Return the JSON Schema of a config. No key is needed, as for the OpenAPI document."""
+    """Return the JSON Schema of a config. No key is needed for it."""
     return Response(config_schema_json(), media_type="application/schema+json")
 
 
@@ -92,7 +92,7 @@ def check_document(
     vendor_id: str | None = None,
     waits: bool = False,
 ) -> wire.ConfigCheck:
-    """Check a config, and read all vendors' latest uploads with it, or those of one vendor.
+    """Check a config, and read the latest uploads, or one vendor's, with it.
 
     With ``waits``, as for a supplier, the check waits until no other check is running.
 
@@ -109,7 +109,10 @@ def check_document(
         raise unavailable("CHECKS_BUSY", "other configs are being checked") from error
     except (sandbox.TaskTooSlowError, sandbox.TaskOutOfMemoryError) as error:
         if vendor_id is not None:
-            message = "the list takes too long or too much memory to be checked; a run has more"
+            message = (
+                "the list takes too long or too much memory to be checked; "
+                "a run has more"
+            )
             raise ProblemError("CHECK_TOO_SLOW", message) from error
         message = error_codes.CODES["CHECK_TOO_SLOW"].meaning
         fault = errors.ConfigFault("vendors", message)
@@ -231,7 +234,7 @@ def _valid_config(
 def _doubts_of_uploads(
     config: TenantConfig, uploads: Sequence[CheckedUpload]
 ) -> list[Doubt]:
-    """Return the doubts that the uploads raise, vendor by vendor, then those of all vendors."""
+    """Return the doubts that the uploads raise, those of single vendors first."""
     doubts: list[Doubt] = []
     checks: list[check_results.FeedCheck] = []
     for upload in uploads:
@@ -274,7 +277,7 @@ def _vendor_check(upload: CheckedUpload) -> wire.VendorCheck:
 
 
 def _details(check: check_results.FeedCheck) -> dict[str, Any]:
-    """Return the fields of a vendor's part that come from the check, their lists cut short."""
+    """Return the fields of a vendor's part that its check fills, lists cut short."""
     best = check.best
     currency_symbols = list(check.parser.currency_symbols)[:_MAX_SAMPLES]
     missing_headers = [

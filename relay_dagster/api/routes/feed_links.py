@@ -1,7 +1,8 @@
 """Links to a tenant's feed and to its suppliers' pages, and the feed behind a link.
 
 A link's URL appears only in the response that creates it. The feed behind a link is for
-programs that can only download a plain URL: it is streamed, without a key or a redirect.
+programs that can only download a plain URL: it is streamed, without a key or a
+redirect.
 """
 
 import secrets
@@ -165,7 +166,10 @@ def _create_link(
         raise problems.invalid_request([fault])
     public_url = call.platform.settings.public_url
     if public_url is None:
-        message = "a link needs RELAY_PUBLIC_URL, where this API is reached, in its environment"
+        message = (
+            "a link needs RELAY_PUBLIC_URL, where this API is reached, "
+            "in its environment"
+        )
         raise problems.ProblemError("PUBLIC_URL_MISSING", message)
     token = secrets.token_urlsafe(32)
     digest = digest_of(token)

@@ -1,4 +1,4 @@
-"""The stable URL of a tenant's feed, and people's decisions on it: releases and rollbacks.
+"""The stable URL of a tenant's feed, and decisions on it: releases and rollbacks.
 
 This is HTTP only. The ledger makes each decision's changes, in one transaction.
 """
@@ -58,7 +58,7 @@ def get_feed(
         ),
     ] = None,
 ) -> Response:
-    """Redirect to the live feed: the last one that was published, released or rolled back to."""
+    """Redirect to the live feed of a tenant."""
     pointer = call.platform.runs.feed(tenant_id) if is_id(tenant_id) else None
     if pointer is None:
         raise ProblemError("FEED_NOT_FOUND", f"tenant {tenant_id} has no feed yet")

@@ -1,6 +1,7 @@
-"""The health of the process and of its dependencies. No key is needed, so answers are brief.
+"""The health of the process and of its dependencies.
 
-A load balancer calls the first route, an operator the second.
+No key is needed, so the responses are brief. A load balancer calls the first route, an
+operator the second.
 """
 
 from relay_dagster.api.http.error_codes import problem_responses

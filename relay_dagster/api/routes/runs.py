@@ -67,14 +67,15 @@ def start_run(
             alias="Idempotency-Key",
             max_length=255,
             pattern=request_parsing.IDEMPOTENCY_KEY_PATTERN,
-            description="Idempotency key. Repeating the request with the same key within "
-            "24 hours returns the same run.",
+            description="Idempotency key. Repeating the request with the same key "
+            "within 24 hours returns the same run.",
         ),
     ] = None,
 ) -> wire.Run:
     """Start a run for a tenant.
 
-    The run uses the tenant's latest config, even if the config changes before it begins.
+    The run uses the tenant's latest config, even if the config changes before it
+    begins.
     """
     record = submit_run(call, body, idempotency_key)
     response.headers["Location"] = f"/v1/runs/{record.run_id}"
@@ -131,8 +132,8 @@ def list_runs(
 ) -> wire.RunList:
     """List runs, newest first.
 
-    A page may have fewer runs than `limit`; as long as `next_cursor` is set, there may be
-    more.
+    A page may have fewer runs than `limit`; as long as `next_cursor` is set, there may
+    be more.
     """
     if tenant_id is not None:
         call.caller.require(tenant_id)
@@ -195,7 +196,7 @@ def find_run(run_id: str, call: Call) -> RunRecord:
 
 
 def summary_of(record: RunRecord, platform: Platform) -> Mapping[str, Any]:
-    """Return the summary of a run; it is empty if the run has none, or no longer has it."""
+    """Return the summary of a run; it is empty if there is none, or none any more."""
     key = record.artifacts.get("run_summary")
     if key is None or not record.has_ended:
         return {}
@@ -252,7 +253,7 @@ def artifact_links(
     names: Sequence[str] | None = None,
     cursor: str | None = None,
 ) -> tuple[dict[str, str], str | None]:
-    """Return links to the artifacts of a run, keyed by name, and the cursor of the next page.
+    """Return links to the artifacts of a run, keyed by name, and the next cursor.
 
     ``names`` selects artifacts; by default all are returned. The cursor is None on the
     last page.
@@ -282,8 +283,8 @@ def _artifact_order(name: str) -> tuple[bool, str]:
 def cancel_run(run_id: RunId, call: MayRun, response: Response) -> wire.Run:
     """Cancel a run.
 
-    A run that is waiting is cancelled at once, a run that is executing as soon as it can
-    be stopped. The feed of a run on hold is discarded.
+    A run that is waiting is cancelled at once, a run that is executing as soon as it
+    can be stopped. The feed of a run on hold is discarded.
     """
     record = find_run(run_id, call)
     cancelled = call.platform.ledger.request_cancel(record.run_id, origin=call.origin)

@@ -1,7 +1,7 @@
 """Single SKUs: the explanation of a feed's row, overrides, and accepted prices.
 
-This is HTTP only. The engine explains a SKU from the run's files, through `engine_tasks`,
-and judges overrides. The store changes them.
+This is HTTP only. The engine explains a SKU from the run's files, through
+`engine_tasks`, and judges overrides. The store changes them.
 """
 
 import csv
@@ -66,8 +66,8 @@ def explain_sku(
     # A run that was held and then discarded still has its hold.
     if record.published_at is None and record.hold is None:
         raise errors.RunNotMergedError(
-            f"run {run_id} is {record.status}: it has neither published its feed nor held it back; "
-            "ask for a run of all vendors that has"
+            f"run {run_id} is {record.status}: it has neither published its feed "
+            "nor held it back; ask for a run of all vendors that has"
         )
     try:
         document = call.parts.tasks.explain(call.platform.objects, record.keys, sku)
@@ -76,7 +76,10 @@ def explain_sku(
         reason = "others are being explained"
         raise problems.unavailable("EXPLANATIONS_BUSY", reason) from error
     except (sandbox.TaskTooSlowError, sandbox.TaskOutOfMemoryError) as error:
-        message = "has too many rows to be explained; errors.json and normalized.csv have them"
+        message = (
+            "has too many rows to be explained; "
+            "errors.json and normalized.csv have them"
+        )
         fault = errors.ConfigFault("sku", message)
         raise problems.ProblemError(
             "EXPLAIN_TOO_SLOW", str(fault), errors=[fault]
@@ -177,7 +180,7 @@ def list_overrides(
 
 
 def _bounded_page(overrides: Sequence[Override]) -> list[dict[str, Any]]:
-    """Return the first overrides as JSON values, as far as a response has room for them."""
+    """Return the first overrides as JSON values, as many as a response has room for."""
     page: list[dict[str, Any]] = []
     size = 0
     for override in overrides:
@@ -251,14 +254,18 @@ def accept_skus(
     record = find_run(run_id, call)
     if record.published_at is None and record.status is not RunStatus.HELD:
         raise errors.RunNotMergedError(
-            f"run {run_id} is {record.status}: its feed is neither published nor held back"
+            f"run {run_id} is {record.status}: "
+            "its feed is neither published nor held back"
         )
     requested_skus = None if body.skus is None else frozenset(body.skus)
     prices = _quarantined_prices(call.platform, record, requested_skus)
     unknown_skus = sorted((requested_skus or frozenset()) - prices.keys())
     if unknown_skus or not prices:
         sku = f"SKU {unknown_skus[0][:200]!r}" if unknown_skus else "any SKU"
-        message = f"run {run_id} has not kept the published price of {sku}; nothing is accepted"
+        message = (
+            f"run {run_id} has not kept the published price of {sku}; "
+            "nothing is accepted"
+        )
         raise problems.ProblemError("SKU_NOT_QUARANTINED", message)
     change = call.platform.overrides.accept(
         record.tenant_id, prices, record.run_id, body.reason, call.origin
@@ -294,7 +301,8 @@ def _quarantined_prices(
         if had_quarantine or not platform.objects.exists(record.keys.run_summary):
             raise errors.ArtifactsExpiredError(f"{key} is gone")
         return prices
-    # A SKU can be as long as a cell may be, which is more than the csv module's default.
+    # A SKU can be as long as a cell may be, which is more than the csv module's
+    # default.
     csv.field_size_limit(sys.maxsize)
     chunks = platform.objects.chunks(key, 0, size)
     for row in csv.DictReader(_lines(chunks)):

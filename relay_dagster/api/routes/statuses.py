@@ -1,6 +1,7 @@
-"""The status of tenants: the feed, the runs, and the vendors' results in the latest run.
+"""The status of tenants: their feeds, their runs, and their vendors' results.
 
-This is HTTP only. It reads records, the feed's pointer and the lock, but no files of runs.
+This is HTTP only. It reads records, the feed's pointer and the lock, but no files of
+runs.
 """
 
 from collections.abc import Sequence
@@ -49,7 +50,8 @@ def list_tenants(
     page_ids = remaining_ids[:limit]
     entries: list[wire.ListedTenant] = []
     for tenant_id in page_ids:
-        # The store logs an item that it cannot read; the other tenants are still listed.
+        # The store logs an item that it cannot read; the other tenants are still
+        # listed.
         with suppress(UnreadableItemError):
             entry = _list_entry(call.platform, tenant_id)
             if entry is not None:
@@ -78,7 +80,7 @@ def _list_entry(platform: Platform, tenant_id: str) -> wire.ListedTenant | None:
 
 
 def _last_ended_run(runs: RunStore, tenant_id: str) -> RunRecord | None:
-    """Return the latest run of a tenant that has ended, or None if none of its latest has.
+    """Return the latest run of a tenant that has ended, or None if there is none.
 
     A tenant's runs end in the order in which they were requested.
     """
@@ -140,7 +142,7 @@ def _vendor_statuses(
     config: TenantConfig | None,
     results: Sequence[VendorResult],
 ) -> list[wire.VendorStanding]:
-    """Return the status of each vendor of the last run, then of other vendors with a pull."""
+    """Return the statuses of the last run's vendors, then of other pulled vendors."""
     pulled_ids = []
     if config is not None:
         for vendor in config.vendors:

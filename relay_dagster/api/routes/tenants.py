@@ -74,7 +74,7 @@ def get_tenant(
         Query(ge=1, lt=2**53, description="The default is the latest version."),
     ] = None,
 ) -> wire.Tenant:
-    """Retrieve a tenant's config, in its latest version or in the version that you name.
+    """Retrieve a tenant's config, in its latest version by default.
 
     Defaults are filled in. `ETag` is the version. If the tenant was deleted, the 404
     response has its `state`.
@@ -168,8 +168,8 @@ def put_config(
         str | None,
         Header(
             alias="If-Match",
-            description="The `ETag` of the version that you read. If the tenant has a newer "
-            "version by now, the response is 412 and nothing is stored.",
+            description="The `ETag` of the version that you read. If the tenant has a "
+            "newer version by now, the response is 412 and nothing is stored.",
         ),
     ] = None,
 ) -> wire.ConfigVersion:
@@ -189,12 +189,15 @@ def store_config(
 
     Raises:
         ConfigError: The config is not valid.
-        ProblemError: It is another tenant's (422), its version is not the next one (412),
-            or the caller may not change what it changes (403).
+        ProblemError: It is another tenant's (422), its version is not the next one
+            (412), or the caller may not change what it changes (403).
     """
     config, text = _parse_config(body, call.platform.settings.limits)
     if config.tenant_id != tenant_id:
-        message = f'is "{config.tenant_id}", the path says "{tenant_id}"; they must be the same'
+        message = (
+            f'is "{config.tenant_id}", the path says "{tenant_id}"; '
+            "they must be the same"
+        )
         raise invalid_request([ConfigFault("tenant_id", message)])
     tenants = call.platform.tenants
     expected_version = None
@@ -310,7 +313,7 @@ def find_config(platform: Platform, tenant_id: str) -> StoredConfig:
 
 
 def read_stored(platform: Platform, stored: StoredConfig) -> TenantConfig | None:
-    """Return a stored config as it takes effect, or None if this release rejects it."""
+    """Return a stored config as it takes effect, or None if it cannot be read."""
     try:
         return platform.tenants.parsed(stored)
     except RelayError:
@@ -323,13 +326,13 @@ def stored_document(stored: StoredConfig) -> dict[str, Any]:
 
 
 def config_document(platform: Platform, stored: StoredConfig) -> dict[str, Any]:
-    """Return a stored config with its defaults, or as it was sent if this release rejects it."""
+    """Return a stored config with its defaults; as it was sent if it cannot be read."""
     config = read_stored(platform, stored)
     return stored_document(stored) if config is None else config.to_document()
 
 
 def next_run_at(config: TenantConfig | None) -> datetime | None:
-    """Return when the schedule of a config is due next; None without a schedule or a config."""
+    """Return when the schedule of a config is due next, or None if there is none."""
     return None if config is None else config.next_run_after(utc_now())
 
 
@@ -337,7 +340,7 @@ def next_run_at(config: TenantConfig | None) -> datetime | None:
 
 
 def deletion_fields(deletion: Deletion | None) -> dict[str, Any]:
-    """Return a tenant's `state` and `delete_after`; the deletion is None for active tenants."""
+    """Return the `state` and `delete_after` of a tenant, whose deletion may be None."""
     if deletion is None:
         return {"state": TenantState.ACTIVE, "delete_after": None}
     return {"state": deletion.state, "delete_after": deletion.delete_after}
@@ -353,9 +356,9 @@ def delete_tenant(
 ) -> wire.TenantDeletion:
     """Delete a tenant and all of its data.
 
-    The tenant's keys and triggers stop working immediately, its run is cancelled, and no
-    run starts any more. The data is removed after a period in which the tenant can be
-    restored.
+    The tenant's keys and triggers stop working immediately, its run is cancelled, and
+    no run starts any more. The data is removed after a period in which the tenant can
+    be restored.
     """
     if confirm != tenant_id:
         message = "is not the tenant's id, which it must repeat; nothing is deleted"
@@ -424,7 +427,7 @@ def list_pauses(
         str | None, request_parsing.cursor_query(pattern=ID_PATTERN)
     ] = None,
 ) -> wire.PauseList:
-    """List the pauses in effect: the pause of all tenants first, then the others by tenant."""
+    """List the pauses in effect, that of all tenants first, then sorted by tenant."""
     remaining = [
         pause
         for pause in call.platform.pauses.in_force()
@@ -452,14 +455,15 @@ def resume_runs(
         str | None,
         Query(
             pattern=ID_PATTERN,
-            description="The tenant to resume. The default is the pause of all tenants.",
+            description="The tenant to resume. By default, the pause of all tenants "
+            "ends.",
         ),
     ] = None,
 ) -> None:
-    """End a pause: that of one tenant, named in the body or in the query, or that of all.
+    """End the pause of one tenant, or of all tenants.
 
-    Ending the pause of all tenants does not end the pauses of single tenants, and the
-    other way around.
+    The tenant is named in the body or in the query. Ending the pause of all tenants
+    does not end the pauses of single tenants, and the other way around.
     """
     if tenant_id is not None and body.tenant_id not in (None, tenant_id):
         message = "is one tenant in the body and another in the query"

@@ -1,7 +1,7 @@
-"""The ways in which a vendor's file gets into the bucket: upload forms and pulls; and secrets.
+"""How a vendor's file gets into the bucket: upload forms and pulls; and secrets.
 
-This is HTTP only. A form posts the file to S3, where it starts the tenant's triggers. The
-sensors make a pull that is requested here. Secrets are for pulls, and no response
+This is HTTP only. A form posts the file to S3, where it starts the tenant's triggers.
+The sensors make a pull that is requested here. Secrets are for pulls, and no response
 contains the value of one.
 """
 
@@ -72,7 +72,9 @@ def sign_upload(
     platform: Platform,
     redirect: str | None = None,
 ) -> UploadLink:
-    """Return the signed form for a vendor's file; S3 then redirects to ``redirect``, if set.
+    """Return the signed form for a vendor's file.
+
+    After the upload, S3 redirects the browser to ``redirect`` if it is set.
 
     Raises:
         ProblemError: The config has no such vendor, the vendor does not upload, or the
@@ -82,8 +84,8 @@ def sign_upload(
     size = len(key.encode())
     if size > MAX_KEY_BYTES:
         message = (
-            f"is too long: with the vendor's prefix it has {size:,} bytes, and S3 takes "
-            f"{MAX_KEY_BYTES:,}; rename the file"
+            f"is too long: with the vendor's prefix it has {size:,} bytes, "
+            f"and S3 takes {MAX_KEY_BYTES:,}; rename the file"
         )
         raise invalid_request([ConfigFault("file_name", message)])
     max_bytes = min(platform.settings.max_feed_bytes, MAX_BYTES)
@@ -95,7 +97,8 @@ def prefix_of(vendor_id: str, stored_config: StoredConfig, platform: Platform) -
     """Return the prefix of a vendor's uploads in the bucket.
 
     Raises:
-        ProblemError: The config has no such vendor, or the vendor does not upload (422).
+        ProblemError: The config has no such vendor, or the vendor does not upload
+            (422).
     """
     config = platform.tenants.parsed(stored_config)
     vendor = _vendor_named(vendor_id, config.vendors)

@@ -98,8 +98,8 @@ def get_webhook(
 ) -> wire.ListedWebhook:
     """Retrieve a webhook.
 
-    For a key without the scope `config`, the URL has no path and no query, because these
-    may be secret.
+    For a key without the scope `config`, the URL has no path and no query, because
+    these may be secret.
     """
     webhook = find_webhook(call.platform, tenant_id, webhook_id)
     return _list_entry(webhook, call.caller)
@@ -168,9 +168,9 @@ def rotate_webhook_secret(
 ) -> wire.NewSecret:
     """Replace a webhook's secret.
 
-    The response is the only place where the new secret appears. For 24 hours, events are
-    signed with the previous secret as well. If you rotate the secret twice within 24
-    hours, the oldest of the three secrets stops being used.
+    The response is the only place where the new secret appears. For 24 hours, events
+    are signed with the previous secret as well. If you rotate the secret twice within
+    24 hours, the oldest of the three secrets stops being used.
     """
     find_webhook(call.platform, tenant_id, webhook_id)
     now = utc_now()
@@ -225,10 +225,11 @@ def list_deliveries(
     limit: request_parsing.Limit = 50,
     cursor: Annotated[str | None, request_parsing.cursor_query(max_length=200)] = None,
 ) -> wire.DeliveryList:
-    """List the attempts to deliver events to a webhook: latest event first, latest attempt first.
+    """List the attempts to deliver events to a webhook.
 
-    Events are kept for 30 days. A page may have fewer attempts than `limit`; as long as
-    `next_cursor` is set, there may be more.
+    The latest event comes first, and of each event the latest attempt. Events are kept
+    for 30 days. A page may have fewer attempts than `limit`; as long as `next_cursor`
+    is set, there may be more.
     """
     find_webhook(call.platform, tenant_id, webhook_id)
     page = call.platform.webhooks.tries_of(
