@@ -1,1 +1,1 @@
-"""Whole columns at once: text, numbers, timestamps, sorting, CSV and JSON; no business words."""
+"""Whole columns at once: text, numbers, timestamps, sorting, CSV; no business words."""

@@ -34,7 +34,7 @@ Microseconds: TypeAlias = npt.NDArray[np.int64]
 """Microseconds since the epoch, in UTC unless the name of the array says otherwise."""
 
 FaultCodes: TypeAlias = npt.NDArray[np.uint8]
-"""One code for each row: 0 for a valid cell, else the fault's index in `FAULTS` plus 1."""
+"""One code for each row: 0 for a valid cell, or the index in `FAULTS` plus 1."""
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 """The UTF-8 bytes of texts, one after another."""

@@ -140,7 +140,7 @@ def _date_quads(days: arrays.WholeNumbers) -> _Quads:
 
 @cache
 def _clock_quads() -> _Quads:
-    """Return ``H`` behind three zero bytes, ``H:MM`` and ``:SSZ``, one each a second."""
+    """Return three zero bytes and ``H``, ``H:MM``, and ``:SSZ``, one each a second."""
     seconds = np.arange(_DAY_SECONDS)
     characters = np.zeros((_DAY_SECONDS, 12), np.uint8)
     characters[:, 5] = ord(":")

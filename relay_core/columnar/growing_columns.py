@@ -78,7 +78,7 @@ class GrowingNumbers:
             self._nulls.append(nulls)
 
     def consume(self) -> tuple[npt.NDArray[Any], RowMask]:
-        """Return all values, and which of them are null; nothing can be appended later."""
+        """Return all values, and which are null; nothing can be appended later."""
         self._nulls.skip(self._values.size - self._nulls.size)
         return self._values.array(), self._nulls.array()
 

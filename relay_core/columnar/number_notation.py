@@ -1,7 +1,7 @@
 """The vendor's notation of numbers, for whole columns: separators and symbols.
 
-The functions rewrite cells to plain digits. A cell whose notation is wrong becomes ``?``,
-which no reader takes for a number.
+The functions rewrite cells to plain digits. A cell whose notation is wrong becomes
+``?``, which no reader takes for a number.
 """
 
 import re
@@ -73,7 +73,7 @@ def without_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringAr
 def without_quantity_symbols(
     text: pa.StringArray, symbols: Sequence[str]
 ) -> pa.StringArray:
-    """Remove at most one symbol, in any case, from each end, with white space beside it.
+    """Remove at most one symbol of any case from each end, with white space beside it.
 
     A plus is removed from the end alone. A cell of nothing but symbols becomes ``?``.
     """

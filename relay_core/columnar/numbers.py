@@ -196,7 +196,7 @@ def _read_short(
 _ReadLong: TypeAlias = Callable[
     [pa.StringArray, arrays.RowIndex], tuple[arrays.WholeNumbers, arrays.FaultCodes]
 ]
-"""Reads trimmed cells, which come with their row numbers: their values and fault codes."""
+"""Returns the values and fault codes of trimmed cells, which come with their rows."""
 
 
 def _column_values(
@@ -205,7 +205,7 @@ def _column_values(
     is_canonical: arrays.RowMask,
     read_long: _ReadLong,
 ) -> ColumnValues:
-    """Return a column of short cells that are read, and others that ``read_long`` reads."""
+    """Return a column whose short cells are read; ``read_long`` reads the others."""
     faults = np.zeros(len(text), np.uint8)
     nulls = short.lengths == 0
     is_canonical = (is_canonical & short.is_short) | nulls
@@ -319,7 +319,7 @@ def _digits_and_places(text: str) -> tuple[int, int]:
 
 
 def _scaled(amounts: arrays.TenThousandths, scale: Scale) -> arrays.TenThousandths:
-    """Return amounts times a scale, rounded half up, and at most the limit of amounts."""
+    """Return amounts times a scale, rounded half up, up to the limit of amounts."""
     limit = cell_rules.MONEY_LIMIT_UNITS
     times = np.asarray(scale.times)
     divided_by = np.asarray(scale.divided_by)
@@ -340,18 +340,18 @@ def _scaled(amounts: arrays.TenThousandths, scale: Scale) -> arrays.TenThousandt
 
 
 def _rounded(dividend: Any, divisor: Any) -> Any:
-    """Return quotients of integers of any size, half up, at most the limit of amounts."""
+    """Return quotients of integers of any size, half up, up to the limit of amounts."""
     quotients = (2 * dividend + divisor) // (2 * divisor)
     return np.minimum(quotients, cell_rules.MONEY_LIMIT_UNITS)
 
 
 def _group(groups: pa.StructArray, name: str) -> pa.StringArray:
-    """Return a group of a pattern; empty in the rows that the pattern does not match."""
+    """Return a group of a pattern; empty in rows that the pattern does not match."""
     return pc.fill_null(pc.struct_field(groups, name), "")
 
 
 def _first_digits(text: pa.StringArray) -> arrays.WholeNumbers:
-    """Return the number of the first `_MAX_DIGITS` digits of each text; 0 for no digit."""
+    """Return the first `_MAX_DIGITS` digits of each text as a number; 0 for none."""
     leading = pc.utf8_slice_codeunits(text, 0, _MAX_DIGITS)
     filled = texts.fill(leading, texts.is_empty(leading), "0")
     return np.array(texts.values_of(pc.cast(filled, pa.int64())))
@@ -372,7 +372,7 @@ def _reject_beyond(
     limit: int,
     rejections: RejectionCodes,
 ) -> None:
-    """Give negative and too large values their fault codes and `REJECTED_VALUE`, in place."""
+    """Give negative and too large values a fault and `REJECTED_VALUE`, in place."""
     faults[(faults == 0) & (values < 0)] = fault_code(rejections.negative)
     faults[(faults == 0) & (values >= limit)] = fault_code(rejections.too_large)
     values[faults != 0] = REJECTED_VALUE

@@ -1,8 +1,8 @@
 """Sort a text column by code point, stably, and find where each distinct text starts.
 
-The byte order of UTF-8 is the order of code points. Most texts differ in few bits: these
-bits, followed by the row number, make one integer a text, and sorting integers is fast.
-Arrow ranks the texts that the bits do not tell apart.
+The byte order of UTF-8 is the order of code points. Most texts differ in few bits:
+these bits, followed by the row number, make one integer a text, and sorting integers is
+fast. Arrow ranks the texts that the bits do not tell apart.
 """
 
 from bisect import bisect_left, bisect_right
@@ -55,7 +55,7 @@ def order_by_text(text: pa.StringArray, mask: RowMask | None = None) -> TextOrde
 
 
 def _keys(words: TextWords, row_bits: int, mask: RowMask | None) -> tuple[Words, bool]:
-    """Return a sort key for each row of the mask, and whether keys of unequal texts differ.
+    """Return a sort key for each row, and whether keys of unequal texts differ.
 
     The low ``row_bits`` of a key are the row number. Above them are the bits in which
     the texts differ, word by word, as many as fit. A prefix that all texts share takes
@@ -105,7 +105,7 @@ def _varying_bits(text_words: Sequence[Words]) -> int:
 
 
 def _runs_of_ones(bits: int) -> list[tuple[int, int]]:
-    """Return the width of each run of ones in a number, and its lowest bit, from the top."""
+    """Return the width and lowest bit of each run of ones in a number, top first."""
     runs = []
     while bits:
         zeros = ~bits & ((1 << bits.bit_length()) - 1)
@@ -116,7 +116,7 @@ def _runs_of_ones(bits: int) -> list[tuple[int, int]]:
 
 
 def _rank_ties(text: pa.StringArray, rows: RowIndex, is_start: RowMask) -> None:
-    """Order rows with equal keys by their whole texts, in place, and mark their starts."""
+    """Order rows with equal keys by their texts and mark their starts, in place."""
     is_tied = ~is_start
     is_tied[:-1] |= is_tied[1:].copy()
     tied = np.flatnonzero(is_tied)

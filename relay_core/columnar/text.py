@@ -160,7 +160,7 @@ def change_rows(
 def fill(
     text: pa.StringArray, mask: arrays.RowMask | None, value: str
 ) -> pa.StringArray:
-    """Return ``text`` with ``value`` in the rows of ``mask``; None stands for no row."""
+    """Return ``text`` with ``value`` in the rows of a mask; None stands for no row."""
     if mask is None or not mask.any():
         return text
     return pc.if_else(pa.array(mask), value, text)
@@ -280,7 +280,7 @@ def integers_in(column: pa.Array) -> pa.Array:
 def integers_of(
     column: pa.ChunkedArray | pa.Array,
 ) -> tuple[arrays.WholeNumbers, arrays.RowMask]:
-    """Return a column's whole numbers, 0 for a null, and which of its cells are null."""
+    """Return a column's whole numbers, 0 for a null, and which cells are null."""
     integers = integers_in(one_chunk(column))
     filled = integers.fill_null(0) if integers.null_count else integers
     return np.asarray(values_of(filled), np.int64), flags_of(integers.is_null())

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 WORKERS = 2
 _SWITCH_INTERVAL = 0.0005
-"""How many seconds a thread may run Python while another one waits to start a kernel."""
+"""The seconds that a thread may run Python while another one waits for a kernel."""
 # The parameters of glibc's mallopt, with the numbers of malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2

@@ -1,11 +1,11 @@
 """Timestamps of a whole column to microseconds since the epoch, in UTC.
 
-Arrow's own parser reads the common ISO forms. Patterns read the other ISO forms, and the
-vendor's formats of numbers with fixed marks between them. The scalar rule reads all other
-cells, once for each distinct text.
+Arrow's own parser reads the common ISO forms. Patterns read the other ISO forms, and
+the vendor's formats of numbers with fixed marks between them. The scalar rule reads all
+other cells, once for each distinct text.
 
-Local times follow PEP 495 with ``fold=0``: where the clock goes back, the first of the two
-instants is meant; a time that is skipped moves forward by the length of the gap.
+Local times follow PEP 495 with ``fold=0``: where the clock goes back, the first of the
+two instants is meant; a time that is skipped moves forward by the length of the gap.
 """
 
 import calendar
@@ -34,7 +34,7 @@ _SECOND = 1_000_000
 """Microseconds in a second."""
 _DAY = 86_400
 """Seconds in a day."""
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # wall clock arithmetic, no zone on purpose
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # wall clocks have no zone
 _MAX_LENGTH = 29
 _LOCAL_LENGTHS = np.isin(np.arange(_MAX_LENGTH), [10, 16, 19])
 """Which lengths ``YYYY-MM-DD``, with ``HH:MM`` or ``HH:MM:SS``, can have."""
@@ -106,7 +106,7 @@ def read_timestamps(
 
 
 def _looks_iso(text: pa.StringArray) -> arrays.RowMask:
-    """Return which cells have a dash behind the year; it is slow to try ISO on others."""
+    """Return which cells have a dash behind the year; trying ISO on others is slow."""
     bounds, data = texts.offsets_and_bytes(text)
     looks_iso = np.asarray(np.diff(bounds) >= len("YYYY-MM-DD"))
     dash_offsets = bounds[:-1][looks_iso] + len("YYYY")
@@ -182,7 +182,7 @@ def _read_distinct(
 def _to_utc(
     clocks: arrays.Microseconds, zone: ZoneInfo, is_local: arrays.RowMask
 ) -> arrays.Microseconds:
-    """Return instants in UTC of wall clocks, of which only some are local to the zone."""
+    """Return wall clocks as instants in UTC; only some are local to the zone."""
     if zone.key == "UTC" or not is_local.any():
         return clocks
     seconds = np.floor_divide(clocks, _SECOND)
@@ -203,7 +203,7 @@ def _to_utc(
 
 @lru_cache(maxsize=1 << 18)
 def _offset_of_day(day: int, zone: ZoneInfo) -> int | None:
-    """Return the zone's offset on a local day in seconds, or None if it changes that day."""
+    """Return a zone's offset on a local day in seconds; None if it changes that day."""
     offsets = {_offset(day * _DAY + hour * 3600, zone) for hour in range(25)}
     return offsets.pop() if len(offsets) == 1 else None
 
@@ -318,7 +318,7 @@ def _read_pattern(pattern: str, text: pa.StringArray) -> _Clocks:
 
 
 def _offsets_of(text: pa.StringArray) -> tuple[arrays.Seconds, arrays.RowMask]:
-    """Return offsets from UTC such as ``+05:30`` in seconds, and which of them are real.
+    """Return offsets such as ``+05:30`` in seconds, and which of them are real.
 
     ``Z`` and the empty text are no offset.
     """
@@ -392,7 +392,7 @@ def _months(parts: Mapping[str, pa.StringArray], size: int) -> arrays.WholeNumbe
 
 
 def _hours(parts: Mapping[str, pa.StringArray], size: int) -> arrays.WholeNumbers:
-    """Return the hours of the day; 24, which is no real hour, for ``0 pm`` and ``13 pm``."""
+    """Return the hours of the day; 24, which is no hour, for ``0 pm`` and ``13 pm``."""
     if "I" not in parts:
         return _numbers(parts, "H", size)
     twelve_hours = _integers(parts["I"])

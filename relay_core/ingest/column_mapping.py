@@ -1,4 +1,4 @@
-"""Which header of a feed each canonical column is read from, and what is missing."""
+"""Which header of a feed each canonical column is read from, and which are missing."""
 
 import difflib
 from collections import Counter
@@ -13,121 +13,162 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import listed
 
-if TYPE_CHECKING:  # a process that reads loads no pydantic
+if TYPE_CHECKING:  # a process that reads feeds loads no pydantic
     from relay_core.config import ParserConfig
 
-_MAX_LENGTH = 200  # so much of a header stands in a message
+_MAX_SHOWN_LENGTH = 200
+"""The number of characters of a header that a message shows."""
 _MAX_COMPARED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnPlan:
-    """Where each column comes from, canonical or a tenant's extra one."""
+    """The headers that columns are read from; columns are canonical or a tenant's own.
 
-    positions: Mapping[
-        str, int
-    ]  # of the columns that the file has, the first header of each
-    missing: tuple[str, ...] = ()  # the headers that should be there and are not
-    unusable: bool = False  # whether a required column cannot be had at all
-    repeated: tuple[str, ...] = ()  # headers that are used and occur more than once
-    # Of columns that an object of ``column_map`` makes, the places of all its headers
+    A position is the index of a header in the file.
+    """
+
+    positions: Mapping[str, int]
+    """The position of the first header of each column that the file has."""
+    missing: tuple[str, ...] = ()
+    """The headers that are expected and not in the file."""
+    unusable: bool = False
+    """Whether a required column cannot be read at all."""
+    repeated: tuple[str, ...] = ()
+    """The headers that are read and occur more than once."""
     parts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    skips: tuple[
-        int | None, ...
-    ] = ()  # the header of each entry of ``skip_rows``, None if missing
+    """The positions of all headers of each column that ``column_map`` combines."""
+    skips: tuple[int | None, ...] = ()
+    """The position of each header in ``skip_rows``; None if the header is missing."""
 
     @property
-    def used(self) -> tuple[int, ...]:
-        """The places of all headers that something is read from."""
-        parts = (place for places in self.parts.values() for place in places.values())
-        skips = (place for place in self.skips if place is not None)
+    def read_positions(self) -> tuple[int, ...]:
+        """The positions of all headers that something is read from."""
+        parts = chain.from_iterable(part.values() for part in self.parts.values())
+        skips = (position for position in self.skips if position is not None)
         return tuple(dict.fromkeys((*self.positions.values(), *parts, *skips)))
 
 
 def plan_columns(headers: Sequence[str], parser: "ParserConfig") -> ColumnPlan:
-    """Match the columns of rows to a feed's headers, compared after trimming."""
+    """Match columns to the headers of a feed, which are compared after trimming."""
     names = [header.strip() for header in headers]
     counts = Counter(names)
-    wanted = wanted_headers(names, parser)
-    lacking = {
-        c: tuple(h for h in headers if h not in counts) for c, headers in wanted.items()
-    }
-    # With a default none of them need be there, but not some.
-    absent = [
-        c
-        for c, h in lacking.items()
-        if h and (c not in parser.defaults or h != wanted[c])
-    ]
+    expected = expected_headers(names, parser)
+    incomplete = _incomplete_columns(expected, counts, parser)
     unmapped = [
-        c for c in REQUIRED_COLUMNS if c not in wanted and c not in parser.defaults
+        column
+        for column in REQUIRED_COLUMNS
+        if column not in expected and column not in parser.defaults
     ]
-    skipped = parser.skip_headers
-    missing = [*chain.from_iterable(lacking[c] for c in absent), *unmapped]
-    missing += [header for header in skipped if header not in counts]
-    there = {c: headers for c, headers in wanted.items() if not lacking[c]}
-    objects = (
-        c for c, source in parser.column_map.items() if not isinstance(source, str)
-    )
+    incomplete_headers = chain.from_iterable(expected[column] for column in incomplete)
+    missing = [name for name in incomplete_headers if name not in counts]
+    missing += unmapped
+    missing += [name for name in parser.skip_headers if name not in counts]
+    columns_in_file = {
+        column: column_headers
+        for column, column_headers in expected.items()
+        if all(name in counts for name in column_headers)
+    }
+    parts = {}
+    for column, source in parser.column_map.items():
+        is_combined = not isinstance(source, str)
+        if is_combined and column in columns_in_file:
+            parts[column] = {name: names.index(name) for name in expected[column]}
+    headers_read = {*chain.from_iterable(expected.values()), *parser.skip_headers}
+    required = [column for column in REQUIRED_COLUMNS if column not in parser.defaults]
     return ColumnPlan(
-        positions={c: names.index(headers[0]) for c, headers in there.items()},
-        parts={c: {h: names.index(h) for h in there[c]} for c in objects if c in there},
-        skips=tuple(names.index(h) if h in counts else None for h in skipped),
+        positions={
+            column: names.index(column_headers[0])
+            for column, column_headers in columns_in_file.items()
+        },
         missing=tuple(dict.fromkeys(missing)),
-        unusable=any(
-            c in (*absent, *unmapped)
-            for c in REQUIRED_COLUMNS
-            if c not in parser.defaults
+        unusable=not {*incomplete, *unmapped}.isdisjoint(required),
+        repeated=tuple(sorted(name for name in headers_read if counts[name] > 1)),
+        parts=parts,
+        skips=tuple(
+            names.index(name) if name in counts else None
+            for name in parser.skip_headers
         ),
-        repeated=tuple(
-            sorted({h for h in (*chain(*wanted.values()), *skipped) if counts[h] > 1})
-        ),
     )
 
 
-def shown_cells(headers: Sequence[str], parser: "ParserConfig", limits: Limits) -> int:
-    """Return how many cells of a malformed record are kept: as a report shows, or a skip needs."""
-    names, skipped = list(map(str.strip, headers)), set(parser.skip_headers)
-    last = max(
-        (place for place, name in enumerate(names) if name in skipped), default=-1
-    )
-    return max(limits.row_data_columns, last + 1)
+def _incomplete_columns(
+    expected: Mapping[str, Sequence[str]],
+    header_counts: Mapping[str, int],
+    parser: "ParserConfig",
+) -> list[str]:
+    """Return the columns that lack headers.
+
+    The file may lack all headers of a column that has a default, but not some of them.
+    """
+    incomplete = []
+    for column, headers in expected.items():
+        missing_count = sum(header not in header_counts for header in headers)
+        uses_default = column in parser.defaults and missing_count == len(headers)
+        if missing_count and not uses_default:
+            incomplete.append(column)
+    return incomplete
 
 
-def missing_columns(
-    missing: Sequence[str], headers: Sequence[str]
-) -> FeedUnreadableError:
-    """Return the fault of a feed that lacks headers: which were found, the nearest one to each."""
-    names = [header.strip()[:_MAX_LENGTH] for header in headers]
-    lacking = [header[:_MAX_LENGTH] for header in missing]
-    nearest = ((header, nearest_header(header, names)) for header in lacking)
-    shown = (
-        f"{h!r} (nearest: {'none' if near is None else repr(near)})"
-        for h, near in nearest
-    )
-    return FeedUnreadableError(
-        FailureCode.MISSING_REQUIRED_COLUMNS,
-        f"missing required columns: {listed(shown, ', ', len(missing))}; headers found: "
-        f"{listed(map(repr, names), ', ', len(names))}; point parser.column_map at the vendor's "
-        "headers, or give the column a default in parser.defaults",
-    )
-
-
-def wanted_headers(
+def expected_headers(
     names: Sequence[str], parser: "ParserConfig"
 ) -> dict[str, tuple[str, ...]]:
-    """Return each column's headers: the mapped ones, else its own name where that is free."""
-    mapped = parser.mapped_headers
-    free = set(names) - {
-        h.strip() for h in parser.column_map.values() if isinstance(h, str)
-    }
-    columns = (*CANONICAL_COLUMNS, *parser.extra_columns)
-    own = {column: (column,) for column in columns if column in free - {"vendor_id"}}
-    wanted = own | mapped
-    return {column: wanted[column] for column in columns if column in wanted}
+    """Return the headers of each column that is mapped or has a header of its name.
+
+    ``names`` are the trimmed headers of the file. A header that is mapped to another
+    column names no column.
+    """
+    sources = parser.column_map.values()
+    mapped_names = {source.strip() for source in sources if isinstance(source, str)}
+    free_names = set(names) - mapped_names - {"vendor_id"}
+    mapped_headers = parser.mapped_headers
+    headers: dict[str, tuple[str, ...]] = {}
+    for column in (*CANONICAL_COLUMNS, *parser.extra_columns):
+        if column in mapped_headers:
+            headers[column] = mapped_headers[column]
+        elif column in free_names:
+            headers[column] = (column,)
+    return headers
+
+
+def kept_cell_count(
+    headers: Sequence[str], parser: "ParserConfig", limits: Limits
+) -> int:
+    """Return how many cells of a malformed record reports and skips need."""
+    count = limits.row_data_columns
+    skip_headers = parser.skip_headers
+    for index, header in enumerate(headers):
+        if header.strip() in skip_headers:
+            count = max(count, index + 1)
+    return count
+
+
+def missing_columns_error(
+    missing: Sequence[str], headers: Sequence[str]
+) -> FeedUnreadableError:
+    """Return the error of a feed that lacks headers; it names the nearest ones."""
+    names = [header.strip()[:_MAX_SHOWN_LENGTH] for header in headers]
+    missing_names = (_with_nearest(header, names) for header in missing)
+    return FeedUnreadableError(
+        FailureCode.MISSING_REQUIRED_COLUMNS,
+        f"missing required columns: {listed(missing_names, ', ', len(missing))}; "
+        f"headers found: {listed(map(repr, names), ', ', len(names))}; "
+        "point parser.column_map at the vendor's headers, or give the column a default "
+        "in parser.defaults",
+    )
+
+
+def _with_nearest(header: str, names: Sequence[str]) -> str:
+    name = header[:_MAX_SHOWN_LENGTH]
+    nearest = nearest_header(name, names)
+    return f"{name!r} (nearest: {'none' if nearest is None else repr(nearest)})"
 
 
 def nearest_header(header: str, names: Sequence[str]) -> str | None:
-    """Return the name that is most like a header, None where there are no names."""
-    folded = {name.casefold(): name for name in reversed(names[:_MAX_COMPARED])}
-    close = difflib.get_close_matches(header.casefold(), list(folded), n=1, cutoff=0.0)
-    return folded[close[0]] if close else None
+    """Return the name that is most like a header, or None if there are no names."""
+    # Of names that differ in case alone, the first one is returned.
+    by_folded_name = {name.casefold(): name for name in reversed(names[:_MAX_COMPARED])}
+    matches = difflib.get_close_matches(
+        header.casefold(), list(by_folded_name), n=1, cutoff=0.0
+    )
+    return by_folded_name[matches[0]] if matches else None

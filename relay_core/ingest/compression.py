@@ -1,4 +1,4 @@
-"""The layer of an upload, gzip, or a zip archive of one file; what comes out is counted at once."""
+"""Unpack an upload that is gzip, or a zip archive of one file, within the limits."""
 
 import gzip
 import lzma
@@ -19,26 +19,40 @@ from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import listed
 from relay_core.ingest.feed import Buffer
 
-GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
-_PIECE = 1 << 20
+GZIP = b"\x1f\x8b"
+ZIP = b"PK\x03\x04"
+ARCHIVE_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    ValueError,
+)
+"""The errors that Python raises for a damaged archive, or for a file that is none."""
+_PIECE_BYTES = 1 << 20
 _MAX_READ = 16 << 20
-"""The largest read of an archive; the list of some hundred thousand files would be larger."""
-BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
-"""What an archive that is damaged, or none, raises."""
+"""The largest read from an archive; a directory of 100,000 files would be larger."""
+_ENCRYPTED = 1
+"""The flag of an encrypted file in a zip archive."""
 
 
 def compression_of(data: Buffer) -> str:
-    """Return ``gzip``, ``zip`` or ``none``, as the first bytes say."""
+    """Return ``gzip``, ``zip`` or ``none``, depending on the first bytes."""
     start = bytes(memoryview(data)[:4])
-    return "gzip" if start.startswith(GZIP) else "zip" if start == ZIP else "none"
+    if start.startswith(GZIP):
+        return "gzip"
+    return "zip" if start == ZIP else "none"
 
 
 def unpack(data: Buffer, compression: str, limits: Limits) -> Buffer:
-    """Return an upload without its layer of compression; ``auto`` goes by its first bytes.
+    """Return an upload without its compression; ``auto`` goes by the first bytes.
 
-    `FeedUnreadableError`: ``DECODE_ERROR``: it is damaged, or something else; ``invalid_input``: an
-    archive of no file or of several, of an encrypted one, or packed in an unknown way;
-    ``feed_too_large``: it unpacks to more than a feed may have.
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR`` if the file is damaged or is not of the
+            compression. ``invalid_input`` if an archive has no file or several files,
+            or if its file is encrypted or packed by an unknown method.
+            ``feed_too_large`` if it unpacks to more bytes than a feed may have.
     """
     kind = compression_of(data) if compression == "auto" else compression
     if kind == "none" or not len(data):
@@ -46,83 +60,98 @@ def unpack(data: Buffer, compression: str, limits: Limits) -> Buffer:
     unpacked = GrowingArray(np.uint8)
     for piece in pieces(data, kind):
         if unpacked.size + len(piece) > limits.feed_bytes:
-            raise too_much(limits)
+            raise feed_too_large(limits)
         unpacked.append(np.frombuffer(piece, np.uint8))
     return memoryview(unpacked.array().data)
 
 
-def too_much(limits: Limits) -> FeedUnreadableError:
-    """Return what is wrong with a feed that unpacks to more than it may."""
+def feed_too_large(limits: Limits) -> FeedUnreadableError:
+    """Return the error of a feed that unpacks to more bytes than it may have."""
     return FeedUnreadableError(
         FailureCode.FEED_TOO_LARGE,
-        f"it unpacks to more than {limits.feed_bytes} bytes, which are the most; upload a smaller "
-        "one, without columns and rows that nobody needs",
+        f"it unpacks to more than {limits.feed_bytes} bytes, which are the most; "
+        "upload a smaller one, without columns and rows that nobody needs",
     )
 
 
 def pieces(data: Buffer, kind: str) -> Iterator[bytes]:
-    """Yield what the members of a gzip hold, zero bytes behind them aside, or a zip's one file.
+    """Yield the content of a gzip file, or of the one file of a zip archive.
 
-    Each piece but the last has a megabyte; raises as `unpack`.
+    All pieces but the last have a megabyte. A gzip file may have several members, and
+    zero bytes behind them.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR`` or ``invalid_input``, as for `unpack`.
     """
     try:
-        with ExitStack() as opened:
+        with ExitStack() as stack:
+            file: Any
             if kind == "gzip":
-                file: Any = gzip.GzipFile(
-                    fileobj=_Source(pa.py_buffer(memoryview(data)))
-                )
+                source = _Source(pa.py_buffer(memoryview(data)))
+                file = gzip.GzipFile(fileobj=source)
             else:
-                file = _open_only_file(opened.enter_context(open_archive(data)))
-            opened.enter_context(file)
-            while piece := file.read(_PIECE):
+                archive = stack.enter_context(open_archive(data))
+                file = _open_only_file(archive)
+            stack.enter_context(file)
+            while piece := file.read(_PIECE_BYTES):
                 yield piece
     except NotImplementedError as error:
-        raise _unusable(
+        raise _unusable_archive(
             f"its file is packed in a way that is not known ({error})"
         ) from error
-    except BROKEN as error:
+    except ARCHIVE_ERRORS as error:
         raise FeedUnreadableError(
             FailureCode.DECODE_ERROR,
-            f"the file cannot be unpacked as {kind}: {error or 'it is cut short'}; upload it "
-            "again, or set parser.compression to what it is",
+            f"the file cannot be unpacked as {kind}: {error or 'it is cut short'}; "
+            "upload it again, or set parser.compression to what it is",
         ) from error
 
 
 def open_archive(data: Buffer) -> zipfile.ZipFile:
-    """Open a zip archive; `zipfile.BadZipFile`: it is none, or has far too many files."""
+    """Open a zip archive.
+
+    Raises:
+        zipfile.BadZipFile: The data is no archive, or lists far too many files.
+    """
     return zipfile.ZipFile(_Source(pa.py_buffer(memoryview(data))))
 
 
 def _open_only_file(archive: zipfile.ZipFile) -> IO[bytes]:
-    files = [
-        each
-        for each in archive.infolist()
-        if not each.is_dir()
-        and not each.filename.startswith("__MACOSX/")
-        and not each.filename.rpartition("/")[2].startswith(".")
-    ]
+    files = [member for member in archive.infolist() if _is_feed_file(member)]
     if len(files) != 1:
-        names = listed((shorten(each.filename) for each in files), ", ", len(files))
-        found = f"holds {len(files)} files ({names})" if files else "holds no file"
-        raise _unusable(f"it {found}, and one is wanted")
-    if files[0].flag_bits & 1:
-        raise _unusable("its file is encrypted")
-    return archive.open(files[0])
+        names = listed((shorten(file.filename) for file in files), ", ", len(files))
+        content = f"holds {len(files)} files ({names})" if files else "holds no file"
+        raise _unusable_archive(f"it {content}, and one is wanted")
+    (file,) = files
+    if file.flag_bits & _ENCRYPTED:
+        raise _unusable_archive("its file is encrypted")
+    return archive.open(file)
 
 
-def _unusable(why: str) -> FeedUnreadableError:
+def _is_feed_file(member: zipfile.ZipInfo) -> bool:
+    """Return whether a member is a file of the vendor's, not of the system's."""
+    name = member.filename.rpartition("/")[2]
+    is_of_macos = member.filename.startswith("__MACOSX/")
+    return not (member.is_dir() or is_of_macos or name.startswith("."))
+
+
+def _unusable_archive(reason: str) -> FeedUnreadableError:
     return FeedUnreadableError(
         FailureCode.INVALID_INPUT,
-        f"the zip archive cannot be used: {why}; pack one file, without a password, with deflate",
+        f"the zip archive cannot be used: {reason}; "
+        "pack one file, without a password, with deflate",
     )
 
 
-class _Source(pa.BufferReader):  # type: ignore[misc]
+class _Source(pa.BufferReader):  # type: ignore[misc]  # pyarrow has no types
     """Bytes as a file, without a copy of them."""
 
     def read(self, size: int | None = None) -> bytes:
-        """Read some bytes; a list of files is read at once, and no other read is large."""
+        """Read ``size`` bytes.
+
+        Only the directory of an archive is read at once, whatever its size.
+        """
         if size is not None and size > _MAX_READ:
             raise zipfile.BadZipFile("it lists far too many files")
-        found: bytes = super().read(size)
-        return found
+        data: bytes = super().read(size)
+        return data

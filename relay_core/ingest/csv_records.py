@@ -1,8 +1,8 @@
-"""One CSV record at a time, exactly: the header, records that do not fit, fields without an end.
+"""One CSV record at a time, exactly: headers, odd records, and fields without an end.
 
-The bulk of a feed is read by Arrow (`csv_reader`); this scanner reads the few records that need a
-second look, by the same rules: a quote opens a field only as its first character, and text after
-the closing quote is kept.
+Arrow reads the bulk of a feed (`csv_reader`). This scanner reads the few records that
+need a second look, by the same rules: a quote opens a field only as its first
+character, and text after the closing quote is kept.
 """
 
 import mmap
@@ -15,16 +15,22 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-_WINDOW = 1 << 20  # so many bytes are walked at once for the numbers of their lines
 _LINE_ENDS = re.compile(rb"[\r\n]*")
+_WINDOW_BYTES = 1 << 20
+"""The number of bytes that are searched at once for the numbers of their lines."""
 _RARE_BYTES = (
     b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11"
 )
-"""Bytes that can stand in for a delimiter that Arrow does not take."""
+"""Bytes that can replace a delimiter that Arrow does not accept."""
+_QUOTE = ord('"')
 
 
 class UnclosedQuoteError(ValueError):
-    """A quoted field that the text ends in; ``position`` is the offset of its opening quote."""
+    """The text ends inside a quoted field.
+
+    Attributes:
+        position: The offset of the opening quote.
+    """
 
     def __init__(self, position: int) -> None:
         self.position = position
@@ -32,7 +38,12 @@ class UnclosedQuoteError(ValueError):
 
 
 class LargeFieldError(ValueError):
-    """A field of more bytes than one may have; ``is_open``: a quote is left open for longer."""
+    """A field has more bytes than it may have.
+
+    Attributes:
+        position: The offset of the field.
+        is_open: Whether the field has a quote that is not closed within the limit.
+    """
 
     def __init__(self, position: int, *, is_open: bool) -> None:
         self.position = position
@@ -41,214 +52,250 @@ class LargeFieldError(ValueError):
 
 
 class RecordScanner:
-    """Read records of UTF-8 CSV text with a one-byte delimiter.
+    """Reads records of UTF-8 CSV text with a one-byte delimiter.
 
-    A field has at most ``longest`` bytes, without its quotes; with ``quoting`` a quote opens one.
+    A field has at most ``max_field_bytes``, its quotes not counted. Without
+    ``quoting``, a quote is a character like any other.
     """
 
     def __init__(
         self,
         delimiter: bytes,
-        longest: int = DEFAULT_LIMITS.cell_bytes,
+        max_field_bytes: int = DEFAULT_LIMITS.cell_bytes,
         *,
         quoting: bool = True,
     ) -> None:
+        self._delimiter = delimiter
+        self._delimiter_byte = delimiter[0]
+        self._max_field_bytes = max_field_bytes
         self._quoting = quoting
-        opened = b'(?:"(?:[^"]++|"")*+"|(?!"))' if quoting else b""
-        unopened = b'(?!")' if quoting else b""
-        self._delimiter, self._mark = delimiter[0], delimiter
-        self._longest = longest
-        self._window = (
-            2 * longest + 3
-        )  # both quotes, each byte a doubled one, and one more
-        ends = re.escape(delimiter) + rb"\r\n"
-        self._plain = re.compile(b"[^%b]*" % ends)
-        self._plain_delimited = re.compile(
-            b"(?:%b[^%b]*+%b)*+" % (unopened, ends, re.escape(delimiter))
-        )
-        self._quoted = re.compile(b'"((?:[^"]|"")*+)"')
-        # A quoted field, as far as its first line end.
-        self._broken = re.compile(rb'"(?<![^%b]")(?:[^"\r\n]++|"")*+[\r\n]' % ends)
-        field = b"%b[^%b]*+" % (opened, ends)
-        self._delimited = re.compile(b"%b%b" % (field, re.escape(delimiter)))
-        self._all_delimited = re.compile(b"(?:%b)*+" % self._delimited.pattern)
-        record = b"(?:%b)*+%b(?:%b)" % (
-            self._delimited.pattern,
-            field,
-            _LINE_END.pattern,
-        )
+        # Enough for both quotes, a field of doubled quotes, and one byte more.
+        self._window_bytes = 2 * max_field_bytes + 3
+        mark = re.escape(delimiter)
+        marks = mark + rb"\r\n"
+        quoted_part = b'(?:"(?:[^"]++|"")*+"|(?!"))' if quoting else b""
+        no_quote = b'(?!")' if quoting else b""
+        field = b"%b[^%b]*+" % (quoted_part, marks)
+        delimited = b"%b%b" % (field, mark)
+        line_end = _LINE_END.pattern
+        record = b"(?:%b)*+%b(?:%b)" % (delimited, field, line_end)
+        last_record = b"(?:%b)*+%b(?:%b|\\Z)" % (delimited, field, line_end)
+        self._unquoted_field = re.compile(b"[^%b]*" % marks)
+        self._quoted_field = re.compile(b'"((?:[^"]|"")*+)"')
+        self._delimited_field = re.compile(delimited)
         self._record = re.compile(record)
-        # Fields, and records, that come to their end, as many as do so one after another.
-        self._ended = re.compile(b"(?:%b[%b])*+" % (field, ends))
-        self._whole_record = re.compile(
-            rb"(?:(?:%b)*+%b(?:%b|\Z))?"
-            % (self._delimited.pattern, field, _LINE_END.pattern)
+        # A quoted field up to its first line end.
+        self._broken_field = re.compile(
+            rb'"(?<![^%b]")(?:[^"\r\n]++|"")*+[\r\n]' % marks
         )
+        # Each of these matches as many fields or records as there are, also none.
+        self._unquoted_fields = re.compile(
+            b"(?:%b[^%b]*+%b)*+" % (no_quote, marks, mark)
+        )
+        self._delimited_fields = re.compile(b"(?:%b)*+" % delimited)
+        self._ended_fields = re.compile(b"(?:%b[%b])*+" % (field, marks))
+        self._optional_record = re.compile(b"(?:%b)?" % last_record)
         self._ended_records = re.compile(b"(?:%b)*+" % record)
 
     def record(self, text: memoryview, position: int) -> tuple[list[bytes], int]:
-        """Return a record's fields and where the next one starts.
+        """Return the fields of the record at a position, and where the next one starts.
 
-        `UnclosedQuoteError`: the text ends inside a quoted field; `LargeFieldError`: one is large.
+        Raises:
+            UnclosedQuoteError: The text ends inside a quoted field.
+            LargeFieldError: A field is too large.
         """
-        fields = []
+        fields: list[bytes] = []
         while True:
-            last = _end(
-                self._plain_delimited, text, position, position + self._longest + 1
-            )
-            if last > position:
-                fields += bytes(text[position : last - 1]).split(self._mark)
-            field, position = self._field(text, last)
+            limit = position + self._max_field_bytes + 1
+            end = _match_end(self._unquoted_fields, text, position, limit)
+            if end > position:
+                fields += bytes(text[position : end - 1]).split(self._delimiter)
+            field, position = self._field(text, end)
             fields.append(field)
-            if position >= len(text) or text[position] != self._delimiter:
-                found = _LINE_END.match(text, position)
-                return fields, (position if found is None else found.end())
+            if position >= len(text) or text[position] != self._delimiter_byte:
+                line_end = _LINE_END.match(text, position)
+                return fields, position if line_end is None else line_end.end()
             position += 1
 
     def may_break(self, text: bytes) -> bool:
-        """Return whether a field of a text that begins with a record may hold a line end."""
-        return self._quoting and b'"' in text and self._broken.search(text) is not None
+        """Return whether a field of a text may have a line end.
+
+        The text starts with a record.
+        """
+        if not self._quoting or b'"' not in text:
+            return False
+        return self._broken_field.search(text) is not None
 
     def record_end(self, text: memoryview, position: int) -> int:
-        """Return where the record behind the one at ``position`` may begin."""
-        end = _end(self._whole_record, text, position)
+        """Return where the record after the one at ``position`` may start.
+
+        Raises:
+            UnclosedQuoteError: The text ends inside a quoted field.
+            LargeFieldError: A field is too large.
+        """
+        end = _match_end(self._optional_record, text, position)
         return self.record(text, position)[1] if end == position else end
 
     def widths(self, text: memoryview) -> Iterator[int]:
-        """Yield how many fields each record has, but empty lines; at last errors of `record`."""
+        """Yield the number of fields of each record; empty lines are no records.
+
+        Raises:
+            UnclosedQuoteError: The text ends inside a quoted field.
+            LargeFieldError: A field is too large.
+        """
         position = 0
         while (position := after_empty_lines(text, position)) < len(text):
-            end = _end(self._whole_record, text, position)
+            end = _match_end(self._optional_record, text, position)
             if end == position:
-                yield len(self.record(text, position)[0])
+                fields, _ = self.record(text, position)
+                yield len(fields)
                 return
             record = bytes(text[position:end])
             if self._quoting and b'"' in record:
-                last = _end(self._all_delimited, text, position, end)
-                yield 1 + sum(1 for _ in self._delimited.finditer(text, position, last))
+                last_field = _match_end(self._delimited_fields, text, position, end)
+                yield 1 + self._delimited_count(text, position, last_field)
             else:
-                yield 1 + record.count(self._delimiter)
+                yield 1 + record.count(self._delimiter_byte)
             position = end
 
     def unclosed_quote(self, text: memoryview, position: int) -> int | None:
-        """Return the offset of the quote that is never closed, in the records from there on."""
-        last = _end(self._ended, text, position)
-        is_open = (
-            self._quoting
-            and bytes(text[last : last + 1]) == b'"'
-            and self._quoted.match(text, last) is None
-        )
-        return last if is_open else None
+        """Return the offset of the quote that is never closed, from a record on."""
+        end = _match_end(self._ended_fields, text, position)
+        if not self._quoting or bytes(text[end : end + 1]) != b'"':
+            return None
+        return end if self._quoted_field.match(text, end) is None else None
 
     def large_field(self, text: memoryview, position: int) -> LargeFieldError | None:
-        """Return the first field from there on of twice as many bytes as one may have, or more.
+        """Return an error for the first field of at least twice the allowed bytes.
 
-        One with fewer, or one that the text ends in, may be passed over.
+        The search starts at a record. It may pass over smaller fields, and over one
+        that the text ends in.
         """
-        while position + self._window < len(text):
-            last = _end(self._ended, text, position, position + self._window)
-            if last == position:
-                return LargeFieldError(
-                    last, is_open=self._quoting and text[last] == ord('"')
-                )
-            position = last
+        while position + self._window_bytes < len(text):
+            limit = position + self._window_bytes
+            end = _match_end(self._ended_fields, text, position, limit)
+            if end == position:
+                is_open = self._quoting and text[end] == _QUOTE
+                return LargeFieldError(end, is_open=is_open)
+            position = end
         return None
 
     def first_large(self, record: memoryview) -> int | None:
-        """Return the offset of the first field of a record that is too large; None for none."""
-        if self._quoting and b'"' in bytes(record):
+        """Return the offset of a record's first field that is too large, or None."""
+        raw = bytes(record)
+        if self._quoting and b'"' in raw:
             try:
                 self.record(record, 0)
             except LargeFieldError as error:
                 return error.position
             return None
-        raw, mark, start = bytes(record), self._mark, 0
-        while start + self._longest < len(raw):
-            # None of the fields up to the last delimiter that is so near is any larger.
-            last = raw.rfind(mark, start, start + self._longest + 1)
-            if last < 0:
+        start = 0
+        while start + self._max_field_bytes < len(raw):
+            # None of the fields before the last delimiter within the limit is too
+            # large.
+            limit = start + self._max_field_bytes + 1
+            delimiter = raw.rfind(self._delimiter, start, limit)
+            if delimiter < 0:
                 return start
-            start = last + 1
+            start = delimiter + 1
         return None
 
-    def place_of(self, text: memoryview, start: int, position: int) -> tuple[int, int]:
-        """Return which record from ``start`` on, and which field of it, begins at ``position``.
+    def numbers_at(
+        self, text: memoryview, start: int, position: int
+    ) -> tuple[int, int]:
+        """Return the numbers of the record and of the field at a position.
 
-        Both count from 1; empty lines are no records.
+        Both count from 1, records from ``start`` on. Empty lines are no records.
         """
-        begin = _end(self._ended_records, text, start, position)
-        records = self._record.finditer(text, start, begin)
-        filled = sum(1 for each in records if text[each.start()] not in b"\r\n")
-        return filled + 1, 1 + sum(
-            1 for _ in self._delimited.finditer(text, begin, position)
-        )
+        record_start = _match_end(self._ended_records, text, start, position)
+        records = self._record.finditer(text, start, record_start)
+        filled = sum(text[match.start()] not in b"\r\n" for match in records)
+        field_count = self._delimited_count(text, record_start, position)
+        return filled + 1, field_count + 1
+
+    def _delimited_count(self, text: memoryview, start: int, end: int) -> int:
+        return sum(1 for _ in self._delimited_field.finditer(text, start, end))
 
     def _field(self, text: memoryview, position: int) -> tuple[bytes, int]:
-        start, quoted = position, b""
-        if self._quoting and position < len(text) and text[position] == ord('"'):
-            found = self._quoted.match(text, position, position + self._window)
-            if found is None and position + self._window < len(text):
-                raise LargeFieldError(start, is_open=True)
-            if found is None:
+        """Return the field at ``position``, and where it ends."""
+        start = position
+        quoted = b""
+        if self._quoting and position < len(text) and text[position] == _QUOTE:
+            limit = position + self._window_bytes
+            match = self._quoted_field.match(text, position, limit)
+            if match is None:
+                if limit < len(text):
+                    raise LargeFieldError(start, is_open=True)
                 raise UnclosedQuoteError(position)
-            quoted, position = bytes(found[1]).replace(b'""', b'"'), found.end()
-        end = _end(self._plain, text, position)
-        if len(quoted) + end - position > self._longest:
+            quoted = bytes(match[1]).replace(b'""', b'"')
+            position = match.end()
+        end = _match_end(self._unquoted_field, text, position)
+        if len(quoted) + end - position > self._max_field_bytes:
             raise LargeFieldError(start, is_open=False)
         return quoted + bytes(text[position:end]), end
 
 
-def _end(
+def _match_end(
     pattern: re.Pattern[bytes], text: memoryview, start: int, limit: int | None = None
 ) -> int:
-    """Return where the match ends of a pattern that matches the empty text too."""
-    found = pattern.match(text, start, len(text) if limit is None else limit)
-    return start if found is None else found.end()
+    """Return where a pattern's match ends; the pattern also matches the empty text."""
+    match = pattern.match(text, start, len(text) if limit is None else limit)
+    return start if match is None else match.end()
 
 
-def skip_lines(text: memoryview, lines: int) -> memoryview:
-    """Return ``text`` without its first ``lines`` physical lines."""
+def skip_lines(text: memoryview, count: int) -> memoryview:
+    """Return ``text`` without its first physical lines."""
     position = 0
-    for _ in range(lines):
-        found = _LINE_END.search(text, position)
-        if found is None:
+    for _ in range(count):
+        line_end = _LINE_END.search(text, position)
+        if line_end is None:
             return text[len(text) :]
-        position = found.end()
+        position = line_end.end()
     return text[position:]
 
 
 def one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, bytes]:
-    """Return text with a delimiter of one byte, which no cell holds unless it was the delimiter."""
-    wide = delimiter.encode("utf-8")
-    if len(wide) == 1 and wide != b"\x00":  # Arrow takes no NUL
-        return text, wide
+    """Return the text with a delimiter of one byte, and the delimiter.
+
+    Arrow accepts no other. No cell has the new delimiter, unless it is the given one.
+
+    Raises:
+        FeedUnreadableError: ``invalid_input`` if the text has all bytes that can
+            replace a longer delimiter.
+    """
+    encoded = delimiter.encode("utf-8")
+    if len(encoded) == 1 and encoded != b"\x00":  # Arrow does not accept NUL
+        return text, encoded
     raw = bytes(text)
-    free = unused_byte(raw)
-    if free is None:
+    replacement = unused_byte(raw)
+    if replacement is None:
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
-            f"the feed holds every control character, so it cannot be split at {delimiter!r}; "
-            "save it with an ASCII delimiter",
+            "the feed holds every control character, so it cannot be split at "
+            f"{delimiter!r}; save it with an ASCII delimiter",
         )
-    return memoryview(raw.replace(wide, free)), free
+    return memoryview(raw.replace(encoded, replacement)), replacement
 
 
 def unused_byte(raw: bytes) -> bytes | None:
-    """Return a byte that a text does not hold, to stand for a longer delimiter; None for none."""
-    return next((bytes([mark]) for mark in _RARE_BYTES if mark not in raw), None)
+    """Return a byte that can replace a longer delimiter in a text, or None."""
+    for byte in _RARE_BYTES:
+        if byte not in raw:
+            return bytes([byte])
+    return None
 
 
 def line_number(text: memoryview, position: int) -> int:
-    """Return the 1-based number of the physical line that holds ``position``."""
-    return 1 + _ends(text, 0, position)
+    """Return the number, from 1, of the physical line with the offset ``position``."""
+    return 1 + _line_ends(text, 0, position)
 
 
 def after_empty_lines(text: memoryview, position: int) -> int:
-    """Return where the first line begins, from ``position`` on, that is not empty."""
-    return _end(_LINE_ENDS, text, position)
+    """Return where the first line that is not empty starts, from ``position`` on."""
+    return _match_end(_LINE_ENDS, text, position)
 
 
-# --- the lines in which records begin, for the few that reports show ---------------------------
+# --- the lines at which records start, for the few records in reports ---------------
 
 
 def physical_lines(
@@ -256,87 +303,94 @@ def physical_lines(
     scanner: RecordScanner,
     position: int,
     ordinals: Sequence[int],
-    records: int | None = None,
+    record_count: int | None = None,
 ) -> list[int]:
-    """Return the lines, from 1, of the records of these ordinals, which are in order and from 1.
+    """Return the number of the line at which each of some records starts, from 1.
 
-    ``position`` is where the first record, or an empty line before it, begins; ``records`` how many
-    there are from there on, where that is known.
+    ``position`` is where the first record, or an empty line before it, starts. The
+    ordinals of the records are ascending and count from 1. ``record_count`` is the
+    number of records from there on, if the caller knows it.
     """
-    if _lines_left(text, position) == records:  # each line is a record
-        first = line_number(text, position)
-        return [first - 1 + ordinal for ordinal in ordinals]
-    found: list[int] = []
-    passed = 0
+    if _remaining_lines(text, position) == record_count:  # each line is a record
+        lines_before = line_number(text, position) - 1
+        return [lines_before + ordinal for ordinal in ordinals]
+    found_lines: list[int] = []
+    records_before = 0
     for lines in _lines_of_records(text, scanner, position):
-        while len(found) < len(ordinals) and ordinals[len(found)] <= passed + len(
-            lines
-        ):
-            found.append(lines[ordinals[len(found)] - passed - 1])
-        passed += len(lines)
-        if len(found) == len(ordinals):
+        records_so_far = records_before + len(lines)
+        for ordinal in ordinals[len(found_lines) :]:
+            if ordinal > records_so_far:
+                break
+            found_lines.append(lines[ordinal - records_before - 1])
+        if len(found_lines) == len(ordinals):
             break
-    return found
+        records_before = records_so_far
+    return found_lines
 
 
 def release_mapped(data: bytes | bytearray | memoryview) -> None:
-    """Give the memory of a mapped file back to the system; pages still in use are read again."""
-    # What can be written to may be mapped from no file, and would be lost.
-    mapped = data.obj if isinstance(data, memoryview) and data.readonly else None
-    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
+    """Give the memory of a mapped file back to the system; its pages can be read again.
+
+    Data that can be written to is left alone: it may not come from a file, and would be
+    lost.
+    """
+    if not isinstance(data, memoryview) or not data.readonly:
+        return
+    if isinstance(data.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        data.obj.madvise(mmap.MADV_DONTNEED)
 
 
-def _lines_left(text: memoryview, position: int) -> int:
-    """Count the lines from a position on; return -1 if any of them ends in a carriage return."""
-    lines = 0 if bytes(text[-1:]) == b"\n" else 1
-    for start in range(position, len(text), _WINDOW):
-        window = bytes(text[start : start + _WINDOW])
+def _remaining_lines(text: memoryview, position: int) -> int:
+    """Return the number of lines from a position on; -1 if a line ends in CR."""
+    line_count = 0 if bytes(text[-1:]) == b"\n" else 1
+    for start in range(position, len(text), _WINDOW_BYTES):
+        window = bytes(text[start : start + _WINDOW_BYTES])
         if b"\r" in window:
             return -1
-        lines += window.count(b"\n")
+        line_count += window.count(b"\n")
         release_mapped(text)
-    return lines
+    return line_count
 
 
 def _lines_of_records(
     text: memoryview, scanner: RecordScanner, position: int
 ) -> Iterator[Sequence[int]]:
-    """Yield the lines in which records begin, those of a window of the text at a time."""
+    """Yield the lines at which records start, a window of the text at a time."""
     line = line_number(text, position)
     while position < len(text):
         end = window_end(text, position)
         window = bytes(text[position:end])
-        if scanner.may_break(window):
-            lines: list[int] = []
-            while position < end:
-                start = after_empty_lines(text, position)
-                line += _ends(text, position, start)
-                if start < len(text):
-                    lines.append(line)
-                    position = scanner.record_end(text, start)
-                    line += _ends(text, start, position)
-                else:
-                    position = start
-            yield lines
+        if not scanner.may_break(window):
+            window_lines = window.splitlines()
+            numbers = range(line, line + len(window_lines))
+            # Empty lines are no records.
+            yield numbers if all(window_lines) else [*compress(numbers, window_lines)]
+            position = end
+            line += len(window_lines)
             continue
-        parts = window.splitlines()
-        numbers = range(line, line + len(parts))
-        yield numbers if all(parts) else [*compress(numbers, parts)]
-        position, line = end, line + len(parts)
+        record_lines: list[int] = []
+        while position < end:
+            start = after_empty_lines(text, position)
+            line += _line_ends(text, position, start)
+            position = start
+            if start < len(text):
+                record_lines.append(line)
+                position = scanner.record_end(text, start)
+                line += _line_ends(text, start, position)
+        yield record_lines
 
 
-def _ends(text: memoryview, start: int, end: int) -> int:
+def _line_ends(text: memoryview, start: int, end: int) -> int:
     return sum(1 for _ in _LINE_END.finditer(text, start, end))
 
 
-def window_end(text: memoryview, position: int, size: int = _WINDOW) -> int:
-    """Return where a window of about so many bytes ends: behind a line end, or with the text."""
+def window_end(text: memoryview, position: int, size: int = _WINDOW_BYTES) -> int:
+    """Return the end of a window of about ``size`` bytes: after a line or the text."""
     while position + size < len(text):
         window = bytes(text[position : position + size])
-        last = max(window.rfind(b"\n"), window.rfind(b"\r"))
-        if last >= 0:
-            end = position + last + 1
+        last_line_end = max(window.rfind(b"\n"), window.rfind(b"\r"))
+        if last_line_end >= 0:
+            end = position + last_line_end + 1
             is_split = bytes(text[end - 1 : end + 1]) == b"\r\n"
             return end + 1 if is_split else end
         size *= 4

@@ -1,7 +1,7 @@
-"""What every reader of feeds gives: headers, text columns with record numbers, malformed records.
+"""The result of every reader of feeds: headers, text columns and malformed records.
 
-A reader takes a feed's bytes and its parser's options. It trims no cell, and judges nothing but
-how large cells and how many columns are.
+A reader gets the bytes of a feed and the options of its parser. It trims no cell. It
+only checks the size of cells and the number of columns.
 """
 
 import codecs
@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from relay_core.columnar.arrays import RecordNumbers, RowMask, WholeNumbers
 from relay_core.columnar.growing_columns import GrowingArray
-from relay_core.columnar.text import Bools, Ints, offsets_and_bytes
+from relay_core.columnar.text import offsets_and_bytes
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
@@ -24,197 +24,233 @@ from relay_core.ingest.charset import likely_encodings
 Buffer = bytes | bytearray | memoryview
 
 _BOM = "\ufeff".encode()
-_PIECE = 1 << 20
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class TextBatch:
-    """Some records that fit the header."""
+    """Records that fit the header."""
 
-    columns: Sequence[pa.StringArray]  # a text column each header
-    row_numbers: npt.NDArray[np.int64]  # each record's number
-    # By column, which cells the file holds as numbers, written with a point; no text is one,
-    # whatever it looks like. A column without any may be left out
-    number_cells: Mapping[int, Bools] = field(default_factory=dict)
+    columns: Sequence[pa.StringArray]
+    """A text column for each header."""
+    row_numbers: RecordNumbers
+    """The number of each record in the file."""
+    number_cells: Mapping[int, RowMask] = field(default_factory=dict)
+    """By column, the cells that are numbers with a point in the file.
 
-    def where(self, keep: Bools) -> "TextBatch":
-        """Return the records that are kept."""
-        mask = pa.array(keep)
-        numbers = {place: cells[keep] for place, cells in self.number_cells.items()}
-        columns = [column.filter(mask) for column in self.columns]
-        return TextBatch(columns, self.row_numbers[keep], numbers)
+    A text is no number, whatever it looks like. A column without numbers may be left
+    out.
+    """
+
+    def where(self, mask: RowMask) -> "TextBatch":
+        """Return the records of the mask."""
+        arrow_mask = pa.array(mask)
+        return TextBatch(
+            [column.filter(arrow_mask) for column in self.columns],
+            self.row_numbers[mask],
+            {index: cells[mask] for index, cells in self.number_cells.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class MalformedRecords:
-    """Some records that are not of the header's width; none of them is blank."""
+    """Records that do not have the width of the header; none of them is blank."""
 
-    widths: (
-        Ints | None
-    )  # how many cells each has; None where all are no records, a cell each
-    row_numbers: npt.NDArray[np.int64]  # each record's number
-    raw: pa.StringArray  # each record as CSV with the vendor's delimiter
-    cells: Sequence[
-        pa.StringArray
-    ]  # the first columns, as a report shows; null for no such cell
+    widths: WholeNumbers | None
+    """The number of cells of each; None if they are lines that are no records."""
+    row_numbers: RecordNumbers
+    """The number of each record in the file."""
+    raw: pa.StringArray
+    """Each record as CSV, with the vendor's delimiter."""
+    cells: Sequence[pa.StringArray]
+    """The first columns, as far as reports need them; null for a missing cell."""
 
-    def where(self, keep: Bools) -> "MalformedRecords":
-        """Return the records that are kept."""
-        mask = pa.array(keep)
-        cells = [column.filter(mask) for column in self.cells]
-        widths = None if self.widths is None else self.widths[keep]
+    def where(self, mask: RowMask) -> "MalformedRecords":
+        """Return the records of the mask."""
+        arrow_mask = pa.array(mask)
         return MalformedRecords(
-            widths, self.row_numbers[keep], self.raw.filter(mask), cells
+            None if self.widths is None else self.widths[mask],
+            self.row_numbers[mask],
+            self.raw.filter(arrow_mask),
+            [column.filter(arrow_mask) for column in self.cells],
         )
 
 
 @dataclass(frozen=True, slots=True)
-class RecordPlaces:
-    """Where records stand in a file that people open."""
+class RecordLocator:
+    """Maps record numbers to the line or sheet row that a person sees in the file."""
 
-    name: Literal["line", "sheet_row"]  # what is counted
-    # Returns the place of each of some records, by their numbers, which are in order
+    unit: Literal["line", "sheet_row"]
+    """What the positions count."""
     find: Callable[[Sequence[int]], Sequence[int]]
+    """Returns the position of each of the given records, whose numbers are in order."""
 
 
-def sheet_rows(before: int, numbers: Sequence[int]) -> Sequence[int]:
-    """Return the row of a sheet in which each record stands; so many are before the first."""
-    return [number + before for number in numbers]
+def sheet_rows(rows_before: int, record_numbers: Sequence[int]) -> Sequence[int]:
+    """Return the sheet row of each record; ``rows_before`` are before record 1."""
+    return [number + rows_before for number in record_numbers]
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedFeed:
-    """A feed's headers, as they stand in the file, and its records."""
+    """The headers of a feed, exactly as in the file, and its records."""
 
-    headers: tuple[str, ...] | None  # None where the file has no record at all
-    # Walked once. The records that fit come in their order, and so do those of any other width
+    headers: tuple[str, ...] | None
+    """The headers; None if the file has no record at all."""
     batches: Iterator[TextBatch | MalformedRecords] = field(
         default_factory=lambda: iter(())
     )
-    size: int = 0  # the bytes of its text once it is unpacked; 0 where its cells alone have texts
-    places: RecordPlaces | None = (
-        None  # of records in the file; None where people open none
-    )
+    """The records; they can be read once.
+
+    Records that fit the header come in order, and so do those of any other width.
+    """
+    size: int = 0
+    """The bytes of the unpacked text; 0 for formats whose cells alone are text."""
+    locator: RecordLocator | None = None
+    """Finds records in the file; None for formats that people do not open."""
 
 
-def refuse_large_cells(
+def check_cell_sizes(
     columns: Sequence[pa.StringArray],
-    numbers: Ints,
+    record_numbers: RecordNumbers,
     headers: Sequence[str],
     limits: Limits,
 ) -> None:
-    """Refuse columns with too large a cell: ``invalid_input``, of the first record with one."""
-    found: list[tuple[int, int]] = []
-    for place, column in enumerate(columns):
+    """Check that no cell of some records is too large.
+
+    Raises:
+        FeedUnreadableError: ``invalid_input``, for the first record with such a cell.
+    """
+    large_cells: list[tuple[int, int]] = []
+    for index, column in enumerate(columns):
         bounds, _ = offsets_and_bytes(column)
-        if (
-            bounds[-1] - bounds[0] > limits.cell_bytes
-        ):  # else none of its cells can be larger
-            large = np.flatnonzero(np.diff(bounds) > limits.cell_bytes)
-            found.extend((int(numbers[row]), place + 1) for row in large[:1])
-    if found:
-        record, column = min(found)
-        raise large_cell(record, column, headers, limits)
+        if bounds[-1] - bounds[0] <= limits.cell_bytes:
+            continue  # all cells together are not too large
+        large_rows = np.flatnonzero(np.diff(bounds) > limits.cell_bytes)
+        if len(large_rows):
+            large_cells.append((int(record_numbers[large_rows[0]]), index + 1))
+    if large_cells:
+        record_number, column_number = min(large_cells)
+        raise large_cell_error(record_number, column_number, headers, limits)
 
 
-def moderate_runs(sizes: Ints, most: int) -> Iterator[tuple[int, int]]:
-    """Yield where runs of rows start and end that come to at most so many bytes, or are one row."""
+def row_runs(sizes: WholeNumbers, max_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of runs of rows of at most ``max_bytes``, or of one larger row.
+
+    ``sizes`` are the sizes of all rows in bytes.
+    """
     ends = np.cumsum(sizes)
     start = 0
     while start < len(sizes):
-        before = int(ends[start - 1]) if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
+        bytes_before = int(ends[start - 1]) if start else 0
+        stop = int(np.searchsorted(ends, bytes_before + max_bytes, side="right"))
+        stop = max(start + 1, stop)
         yield start, stop
         start = stop
 
 
-def refuse_large_header(headers: Sequence[str], limits: Limits) -> None:
-    """Refuse a header, record 1, of too many columns or with too large a cell: ``invalid_input``.
+def check_header(headers: Sequence[str], limits: Limits) -> None:
+    """Check that a header, record 1, has not too many columns and no too large a cell.
 
-    Nameless columns at its end do not count.
+    Columns without a name at its end do not count.
+
+    Raises:
+        FeedUnreadableError: ``invalid_input``.
     """
     width = max(
-        (place for place, name in enumerate(headers, 1) if name.strip()), default=0
+        (number for number, name in enumerate(headers, 1) if name.strip()), default=0
     )
     if width > limits.columns:
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
-            f"the header has {width:,} columns, and {limits.columns:,} are the most; see that "
-            "parser.delimiter and parser.skip_lines fit the file, or leave columns out of it",
+            f"the header has {width:,} columns, and {limits.columns:,} are the most; "
+            "see that parser.delimiter and parser.skip_lines fit the file, or leave "
+            "columns out of it",
         )
-    for column, cell in enumerate(headers, 1):
-        if 4 * len(cell) > limits.cell_bytes < len(cell.encode()):
-            raise large_cell(1, column, headers, limits)
+    for column_number, cell in enumerate(headers, 1):
+        # Four bytes is the most that a character has; most cells need no encoding.
+        may_be_large = 4 * len(cell) > limits.cell_bytes
+        if may_be_large and len(cell.encode()) > limits.cell_bytes:
+            raise large_cell_error(1, column_number, headers, limits)
 
 
-def large_cell(
-    record: int, column: int, headers: Sequence[str], limits: Limits, why: str = ""
+def large_cell_error(
+    record_number: int,
+    column_number: int,
+    headers: Sequence[str],
+    limits: Limits,
+    fix: str = "shorten it, or leave the column out of the file",
 ) -> FeedUnreadableError:
-    """Return what is wrong with a feed of which a cell, both counted from 1, is too large."""
-    name = headers[column - 1].strip() if column <= len(headers) else ""
-    shown = f" ({shorten(name)})" if name else ""
+    """Return the error of a feed with too large a cell; both numbers count from 1."""
+    name = ""
+    if column_number <= len(headers):
+        name = headers[column_number - 1].strip()
+    column = f"{column_number} ({shorten(name)})" if name else str(column_number)
     return FeedUnreadableError(
         FailureCode.INVALID_INPUT,
-        f"record {record}, column {column}{shown}: the cell has more than {limits.cell_bytes} "
-        f"bytes, which are the most; {why or 'shorten it, or leave the column out of the file'}",
+        f"record {record_number}, column {column}: the cell has more than "
+        f"{limits.cell_bytes} bytes, which are the most; {fix}",
     )
 
 
-# --- bytes to text -------------------------------------------------------------------------------
+# --- bytes to text ------------------------------------------------------------------
 
 
 def decode_feed(data: Buffer, encoding: str) -> memoryview:
-    """Return the feed's text as UTF-8 without a leading U+FEFF.
+    """Return the text of a feed as UTF-8, without a leading U+FEFF.
 
-    A feed that is UTF-8 already is checked and not copied; any other is held twice at the most.
+    A feed in UTF-8 is checked and not copied. Any other is in memory twice at most.
 
-    `FeedUnreadableError`: ``DECODE_ERROR`` with the byte offset and the likeliest encodings.
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR``, with the byte offset and the likeliest
+            encodings.
     """
     try:
-        text = _as_utf8(data, encoding)
+        if codecs.lookup(encoding).name == "utf-8":
+            text = _checked_utf8(memoryview(data))
+        else:
+            text = _transcoded(memoryview(data), encoding)
     except UnicodeError as error:
-        where = (
-            f" at byte offset {error.start}"
-            if isinstance(error, UnicodeDecodeError)
-            else ""
-        )
-        why = getattr(error, "reason", None) or str(error)
-        others = (name for name in likely_encodings(data) if name != encoding)
+        position = ""
+        if isinstance(error, UnicodeDecodeError):
+            position = f" at byte offset {error.start}"
+        reason = getattr(error, "reason", None) or str(error)
+        alternatives = [name for name in likely_encodings(data) if name != encoding]
         raise FeedUnreadableError(
             FailureCode.DECODE_ERROR,
-            f"the bytes are not {encoding}{where} ({why}); likeliest encodings: "
-            f"{', '.join(others) or 'none found'}; set parser.encoding to the file's encoding, or "
-            "save the file again in that one",
+            f"the bytes are not {encoding}{position} ({reason}); "
+            f"likeliest encodings: {', '.join(alternatives) or 'none found'}; "
+            "set parser.encoding to the file's encoding, "
+            "or save the file again in that one",
         ) from error
     return text[len(_BOM) :] if bytes(text[: len(_BOM)]) == _BOM else text
 
 
-def _as_utf8(data: Buffer, encoding: str) -> memoryview:
-    if codecs.lookup(encoding).name == "utf-8":
-        view = memoryview(data)
-        if len(view):
-            offsets = pa.array([0, len(view)], pa.int64()).buffers()[1]
-            whole = pa.Array.from_buffers(
-                pa.large_binary(), 1, [None, offsets, pa.py_buffer(view)]
-            )
-            try:
-                whole.cast(pa.large_string())
-            except pa.ArrowInvalid:
-                str(view, "utf-8")
-                raise
-        return view
-    view, decoder = memoryview(data), codecs.getincrementaldecoder(encoding)()
+def _checked_utf8(text: memoryview) -> memoryview:
+    if not len(text):
+        return text
+    offsets = pa.array([0, len(text)], pa.int64()).buffers()[1]
+    buffers = [None, offsets, pa.py_buffer(text)]
+    array = pa.Array.from_buffers(pa.large_binary(), 1, buffers)
+    try:
+        array.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        str(text, "utf-8")  # raises the error with the offset
+        raise
+    return text
+
+
+def _transcoded(data: memoryview, encoding: str) -> memoryview:
+    decoder = codecs.getincrementaldecoder(encoding)()
     text = GrowingArray(np.uint8)
-    for start in range(0, max(1, len(view)), _PIECE):
-        left = decoder.getstate()[0]
-        end = start + _PIECE
+    for start in range(0, max(1, len(data)), _PIECE_BYTES):
+        pending_bytes = decoder.getstate()[0]
+        end = start + _PIECE_BYTES
         try:
-            piece = decoder.decode(view[start:end], final=end >= len(view)).encode(
-                "utf-8"
-            )
+            piece = decoder.decode(data[start:end], final=end >= len(data))
         except UnicodeDecodeError as error:
-            # The decoder counts from what it had left of the pieces before.
-            error.start += start - len(left)
+            # The decoder counts from the bytes that it kept from earlier pieces.
+            error.start += start - len(pending_bytes)
             raise
-        text.append(np.frombuffer(piece, np.uint8))
+        text.append(np.frombuffer(piece.encode("utf-8"), np.uint8))
     return memoryview(text.array().data)

@@ -1,4 +1,4 @@
-"""Reading a feed as a sandbox's task: for formats whose bytes can ask for any memory."""
+"""The task of a sandbox that reads a feed whose bytes can ask for any memory."""
 
 import copyreg
 import gc
@@ -17,52 +17,59 @@ from relay_core.ingest.parquet import read_parquet
 from relay_core.ingest.workbooks import read_workbook
 from relay_core.sandbox import Ask
 
-if TYPE_CHECKING:  # a process that reads loads no pydantic
+if TYPE_CHECKING:  # a process that reads feeds loads no pydantic
     from relay_core.config import ParserConfig
 
-MODULES = (__name__,)  # loaded before memory is limited
-PIECE_BYTES = 4 << 20  # so much of a feed is asked for at once
+MODULES = (__name__,)
+"""The modules that the sandbox loads before its memory is limited."""
+PIECE_BYTES = 4 << 20
+"""The number of bytes of a feed that the task asks for at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadFeed:
-    """Yields a feed's headers, then its batches."""
+    """The task: it yields the headers of a feed and its locator, then its batches."""
 
-    parser: Mapping[str, Any]  # the options of its parser
-    limits: Limits  # of feeds
-    size: int  # how many bytes it has; each piece is asked for by its offset
+    parser: Mapping[str, Any]
+    """The options of the parser, as plain values."""
+    limits: Limits
+    """The limits of feeds."""
+    size: int
+    """The number of bytes of the feed. The task asks for each piece by its offset."""
 
     def __call__(self, ask: Ask) -> Iterator[Any]:
-        """Read it."""
-        sys.meta_path.insert(0, _WithoutPandas())
+        """Read the feed."""
+        sys.meta_path.insert(0, _PandasBlocker())
         tune_process()
         gc.disable()  # cells are millions of objects that never form a cycle
-        copyreg.pickle(pa.StringArray, _packed)
+        copyreg.pickle(pa.StringArray, _reduce_texts)
         data = b"".join(map(ask, range(0, self.size, PIECE_BYTES)))
         parser = cast("ParserConfig", SimpleNamespace(**self.parser))
-        read = read_parquet if parser.format == "parquet" else read_workbook
-        parsed = read(data, parser, self.limits)
-        yield parsed.headers, parsed.places
+        if parser.format == "parquet":
+            parsed = read_parquet(data, parser, self.limits)
+        else:
+            parsed = read_workbook(data, parser, self.limits)
+        yield parsed.headers, parsed.locator
         yield from parsed.batches
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Arrow loads pandas, where there is one, with its first array: half a second for nothing."""
+class _PandasBlocker(MetaPathFinder):
+    """Keeps Arrow from loading pandas at its first array, which takes half a second."""
 
     def find_spec(self, fullname: str, *_: object) -> None:
-        """Refuse pandas, and leave other modules to others."""
+        """Raise for pandas; leave all other modules to other finders."""
         if fullname == "pandas":
             raise ModuleNotFoundError(fullname)
 
 
-def _packed(texts: pa.StringArray) -> tuple[Any, tuple[bytes]]:
-    """Pickle texts as Arrow's own stream: without those of the array that they are a slice of."""
+def _reduce_texts(texts: pa.StringArray) -> tuple[Any, tuple[bytes]]:
+    """Pickle texts as an Arrow stream, which leaves out what a slice does not show."""
     batch = pa.record_batch([texts], names=["texts"])
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as stream:
         stream.write_batch(batch)
-    return _unpacked, (sink.getvalue().to_pybytes(),)
+    return _texts_of, (sink.getvalue().to_pybytes(),)
 
 
-def _unpacked(data: bytes) -> pa.StringArray:
-    return pa.ipc.open_stream(data).read_next_batch().column(0)
+def _texts_of(stream: bytes) -> pa.StringArray:
+    return pa.ipc.open_stream(stream).read_next_batch().column(0)

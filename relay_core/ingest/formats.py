@@ -8,10 +8,10 @@ from relay_core.config import ParserConfig
 from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode
 from relay_core.domain.errors import ContractBrokenError, FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.ingest import feed_task
 from relay_core.ingest.compression import unpack
 from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.feed import Buffer, ParsedFeed
-from relay_core.ingest.feed_task import MODULES, PIECE_BYTES, ReadFeed
 from relay_core.ingest.jsonl import read_json_lines
 from relay_core.ingest.parquet import may_explode, read_parquet
 from relay_core.sandbox import (
@@ -21,50 +21,76 @@ from relay_core.sandbox import (
     TaskOutOfMemoryError,
 )
 
-_OWN_BYTES = (
-    512 << 20
-)  # the memory of a reader beside twice the bytes that a feed may unpack to
+_READER_BYTES = 512 << 20
+"""The memory of a reader, beside twice the bytes that a feed may unpack to."""
+
+
+def open_feed(
+    data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMITS
+) -> ParsedFeed:
+    """Return the headers of an upload and its records, a batch at a time.
+
+    Raises:
+        FeedUnreadableError: The feed cannot be used, for a reason that the error has
+            the code of. ``batches`` raises it too.
+    """
+    if not len(data) and may_read_apart(parser):
+        return ParsedFeed(parser.columns)
+    if parser.format not in WORKBOOK_FORMATS:  # a workbook is an archive itself
+        data = unpack(data, parser.compression, limits)
+    if parser.format == "csv":
+        return replace(parse_feed(data, parser, limits), size=len(data))
+    if parser.format == "jsonl":
+        return replace(read_json_lines(data, parser, limits), size=len(data))
+    if parser.format == "parquet" and not may_explode(data):
+        return read_parquet(data, parser, limits)
+    return read_apart(data, parser, limits)
+
+
+def may_read_apart(parser: ParserConfig) -> bool:
+    """Return whether a feed of the parser's format may be read in another process."""
+    return parser.format in (*WORKBOOK_FORMATS, "parquet")
 
 
 def read_apart(
     data: Buffer, parser: ParserConfig, limits: Limits, sandbox: Sandbox | None = None
 ) -> ParsedFeed:
-    """Read a feed in another process; it ends with the last batch, or when none is wanted.
+    """Read a feed in another process.
 
-    By default the process has the memory that a feed may need.
+    The process ends with the last batch, or when the caller stops reading. By default
+    the process has the memory that a feed may need.
 
-    `FeedUnreadableError`: as the format's reader does, here or from ``batches``; ``feed_too_large``
-    also where the process dies, or is refused the memory that it needs.
+    Raises:
+        FeedUnreadableError: As the reader of the format raises it; ``feed_too_large``
+            also if the process dies or needs more memory than it may have. ``batches``
+            raises it too.
     """
     if sandbox is None:
-        most = 2 * limits.feed_bytes + _OWN_BYTES
-        sandbox = Sandbox(MODULES, memory_bytes=min(most, limits.reader_bytes or most))
+        memory_bytes = 2 * limits.feed_bytes + _READER_BYTES
+        if limits.reader_bytes:
+            memory_bytes = min(memory_bytes, limits.reader_bytes)
+        sandbox = Sandbox(feed_task.MODULES, memory_bytes=memory_bytes)
     results = _results(sandbox, memoryview(data), parser, limits)
-    headers, places = next(results)
-    return ParsedFeed(headers, results, places=places)
-
-
-def may_read_apart(parser: ParserConfig) -> bool:
-    """Return whether a feed may be read in another process."""
-    return parser.format in (*WORKBOOK_FORMATS, "parquet")
+    headers, locator = next(results)
+    return ParsedFeed(headers, results, locator=locator)
 
 
 def _results(
     sandbox: Sandbox, data: memoryview, parser: ParserConfig, limits: Limits
 ) -> Iterator[Any]:
-    # A parser as plain values, with the headers that it needs.
-    of_headers = {
+    parser_options = {
+        **parser.model_dump(mode="json"),
         "mapped_headers": parser.mapped_headers,
         "skip_headers": parser.skip_headers,
+        "extra_columns": parser.extra_columns,
     }
-    extra = {"extra_columns": parser.extra_columns}
-    task = ReadFeed(
-        {**parser.model_dump(mode="json"), **of_headers, **extra}, limits, len(data)
-    )
+    task = feed_task.ReadFeed(parser_options, limits, len(data))
+
+    def piece_at(offset: int) -> bytes:
+        return bytes(data[offset : offset + feed_task.PIECE_BYTES])
+
     try:
-        yield from sandbox.run(
-            task, answer=lambda at: bytes(data[at : at + PIECE_BYTES])
-        )
+        yield from sandbox.run(task, answer=piece_at)
     except TaskOutOfMemoryError as error:
         raise _too_large(
             "reading it takes more memory than a feed of the most bytes would"
@@ -73,8 +99,8 @@ def _results(
         raise ContractBrokenError(f"reading a feed failed: {error}") from error
     except SandboxEndedError as error:
         if error.status >= 0:
-            why = f"the process that reads feeds ended with status {error.status}"
-            raise ContractBrokenError(why) from error
+            reason = f"the process that reads feeds ended with status {error.status}"
+            raise ContractBrokenError(reason) from error
         raise _too_large(
             f"the process that read it was ended by signal {-error.status}"
         ) from error
@@ -82,27 +108,9 @@ def _results(
         sandbox.end()
 
 
-def _too_large(why: str) -> FeedUnreadableError:
+def _too_large(reason: str) -> FeedUnreadableError:
     return FeedUnreadableError(
         FailureCode.FEED_TOO_LARGE,
-        f"{why}; upload a smaller file, without columns, rows and formats that nobody needs",
+        f"{reason}; "
+        "upload a smaller file, without columns, rows and formats that nobody needs",
     )
-
-
-def open_feed(
-    data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMITS
-) -> ParsedFeed:
-    """Return the headers of an upload and its records, a batch at a time.
-
-    `FeedUnreadableError`, here or from ``batches``: it cannot be used; with the code of the run.
-    """
-    if not len(data) and may_read_apart(parser):
-        return ParsedFeed(parser.columns)
-    if parser.format not in WORKBOOK_FORMATS:  # a workbook is an archive itself
-        data = unpack(data, parser.compression, limits)
-    if parser.format in ("csv", "jsonl"):
-        read = parse_feed if parser.format == "csv" else read_json_lines
-        return replace(read(data, parser, limits), size=len(data))
-    if parser.format == "parquet" and not may_explode(data):
-        return read_parquet(data, parser, limits)
-    return read_apart(data, parser, limits)

@@ -1,6 +1,5 @@
-"""Workbooks to text columns with record numbers: a sheet's rows become headers and records."""
+"""Workbooks to text columns with record numbers: the rows of a sheet become records."""
 
-import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import xlrd
 
 from relay_core.columnar.csv_text import joined_records
 from relay_core.domain.cell_rules import shorten
@@ -18,236 +16,249 @@ from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import listed
-from relay_core.ingest import feed, workbook_formats
-from relay_core.ingest.column_mapping import shown_cells
-from relay_core.ingest.compression import BROKEN, ZIP, open_archive, too_much
-from relay_core.ingest.feed import Buffer
+from relay_core.ingest import compression, feed
+from relay_core.ingest.column_mapping import kept_cell_count
+from relay_core.ingest.ods import OdsBook
+from relay_core.ingest.workbook_cells import Cell, SheetRow
+from relay_core.ingest.workbook_parts import protected_workbook
+from relay_core.ingest.xls import XlsBook
+from relay_core.ingest.xlsx import XlsxBook
 
-if TYPE_CHECKING:  # a process that reads loads no pydantic
+if TYPE_CHECKING:  # a process that reads feeds loads no pydantic
     from relay_core.config import ParserConfig
 
 OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_BYTES, _CELLS = 8 << 20, 4 << 20
-"""About how many bytes of text, and at most how many cells, a batch has."""
-
-
-class XlsBook:
-    """An old workbook of Excel (.xls), by xlrd; ``DECODE_ERROR``: damaged, or has a password."""
-
-    def __init__(self, data: Buffer) -> None:
-        try:
-            self._book = xlrd.open_workbook(
-                file_contents=bytes(data),
-                logfile=io.StringIO(),
-                on_demand=True,
-                ragged_rows=True,
-            )
-            sheets = map(self._book.sheet_by_index, range(self._book.nsheets))
-            self.sheets = [(each.name, each.visibility == 0) for each in sheets]
-        except MemoryError:
-            raise
-        except Exception as error:  # xlrd raises whatever a damaged file leads it into
-            if "encrypted" in str(error):
-                raise workbook_formats.protected_workbook() from error
-            why = str(error) or type(error).__name__
-            raise workbook_formats.damaged_workbook("xls", why) from error
-
-    def rows(self, place: int) -> Iterator[workbook_formats.Row]:
-        """Yield the rows of a sheet that have a filled cell."""
-        sheet = self._book.sheet_by_index(place)
-        for number in range(sheet.nrows):
-            cells = [
-                (column, *found)
-                for column, cell in enumerate(sheet.row(number))
-                if (found := self._value(cell))
-            ]
-            if cells:
-                yield number + 1, cells
-
-    def _value(self, cell: xlrd.sheet.Cell) -> tuple[str, bool] | None:
-        """Return a cell's text, and whether it is a number; None where it holds nothing."""
-        kind, value, from_1904 = cell.ctype, cell.value, self._book.datemode == 1
-        if kind == xlrd.XL_CELL_NUMBER:
-            return workbook_formats.number_text(repr(value)), True
-        if kind == xlrd.XL_CELL_DATE:
-            return workbook_formats.serial_text(repr(value), from_1904=from_1904), False
-        if kind == xlrd.XL_CELL_BOOLEAN:
-            return ("true" if value else "false"), False
-        if kind == xlrd.XL_CELL_ERROR:
-            return xlrd.error_text_from_code.get(value, "#ERROR!"), False
-        return (value, False) if value else None
+"""The first bytes of an .xls workbook, and of an encrypted one of any format."""
+_BATCH_BYTES = 8 << 20
+"""The approximate size of a batch's texts."""
+_MAX_CELLS = 4 << 20
+"""The most cells of a batch."""
 
 
 def read_workbook(
-    data: Buffer, parser: "ParserConfig", limits: Limits
+    data: feed.Buffer, parser: "ParserConfig", limits: Limits
 ) -> feed.ParsedFeed:
     """Split a sheet into its headers and batches of text columns.
 
-    The first row that is not blank is the header and record 1; with ``parser.columns`` the first
-    row after those that are skipped is.
+    The first row that is not blank is the header and record 1. If ``parser.columns``
+    are set, record 1 is the first row after the skipped ones.
 
-    `FeedUnreadableError`: ``DECODE_ERROR``, here or from ``batches``: it is no workbook of the
-    format, damaged, or has a password; ``invalid_input``: it has no such sheet, too many columns,
-    too large a cell; ``feed_too_large``: its parts, or the texts of its cells, have too many bytes.
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR`` if the file is no workbook of the format,
+            is damaged, or has a password. ``invalid_input`` if it has no such sheet,
+            too many columns or too large a cell. ``feed_too_large`` if its parts, or
+            the texts of its cells, have too many bytes. ``batches`` raises it too.
     """
     book = open_book(data, parser.format, limits, padded=parser.padded_numbers)
-    rows = book.rows(_place_of(book.sheets, parser.sheet))
-    rows = (row for row in rows if row[0] > parser.skip_lines)
-    headers, before = parser.columns, parser.skip_lines  # records count from there
+    all_rows = book.rows(_sheet_index(book.sheets, parser.sheet))
+    rows = (row for row in all_rows if row[0] > parser.skip_lines)
+    headers = parser.columns
+    rows_before = parser.skip_lines
     if headers is None:
-        number, cells = next((row for row in rows if _width(row[1])), (0, []))
-        if not cells:
+        for number, cells in rows:
+            width = _filled_width(cells)
+            if width:
+                headers = tuple(_texts_of(cells, width))
+                rows_before = number - 1
+                break
+        else:
             return feed.ParsedFeed(None)
-        headers, before = tuple(_texts(cells, _width(cells))), number - 1
-        feed.refuse_large_header(headers, limits)
-    places = feed.RecordPlaces("sheet_row", partial(feed.sheet_rows, before))
-    batches = _batches(rows, tuple(headers), before, parser, limits)
-    return feed.ParsedFeed(tuple(headers), batches, places=places)
+        feed.check_header(headers, limits)
+    headers = tuple(headers)
+    find_rows = partial(feed.sheet_rows, rows_before)
+    locator = feed.RecordLocator("sheet_row", find_rows)
+    kept_cells = kept_cell_count(headers, parser, limits)
+    batches = _batches(rows, headers, rows_before, kept_cells, limits)
+    return feed.ParsedFeed(headers, batches, locator=locator)
 
 
 def open_book(
-    data: Buffer, format: str, limits: Limits, *, padded: bool = False
-) -> XlsBook | workbook_formats.OdsBook | workbook_formats.XlsxBook:
-    """Open a workbook; ``DECODE_ERROR``: it is none of the format, damaged, or has a password."""
-    found = workbook_format(data)
-    if found is not None and found != format:
+    data: feed.Buffer, format: str, limits: Limits, *, padded: bool = False
+) -> XlsBook | OdsBook | XlsxBook:
+    """Open a workbook; ``padded`` numbers get the leading zeros of their format.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR`` if the file is no workbook of the format,
+            is damaged, or has a password.
+    """
+    actual_format = workbook_format(data)
+    if actual_format is not None and actual_format != format:
         raise FeedUnreadableError(
             FailureCode.DECODE_ERROR,
-            f"the file is an .{found} workbook, and no .{format} one; set parser.format to {found}",
+            f"the file is an .{actual_format} workbook, and no .{format} one; "
+            f"set parser.format to {actual_format}",
         )
     if format == "xls":
         return XlsBook(data)
     if format == "ods":
-        return workbook_formats.OdsBook(data, limits)
-    return workbook_formats.XlsxBook(data, limits, padded=padded)
+        return OdsBook(data, limits)
+    return XlsxBook(data, limits, padded=padded)
 
 
-def workbook_format(data: Buffer) -> str | None:
-    """Return a workbook's format by its bytes, None for none; ``DECODE_ERROR``: a password."""
+def workbook_format(data: feed.Buffer) -> str | None:
+    """Return the format of a workbook, judged by its bytes, or None if it is none.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR`` if the workbook has a password.
+    """
     view = memoryview(data)
     if view[: len(OLE2)] == OLE2:
         if "EncryptedPackage".encode("utf-16-le") in bytes(view):
-            raise workbook_formats.protected_workbook()
+            raise protected_workbook()
         return "xls"
-    if view[: len(ZIP)] != ZIP:
+    if view[: len(compression.ZIP)] != compression.ZIP:
         return None
     try:
-        with open_archive(data) as archive:
+        with compression.open_archive(data) as archive:
             names = {name.casefold() for name in archive.namelist()}
             is_ods = names >= {"content.xml", "meta-inf/manifest.xml"}
             if is_ods and b":encryption-data" in archive.read("META-INF/manifest.xml"):
-                raise workbook_formats.protected_workbook()
-    except (*BROKEN, KeyError, RuntimeError):
+                raise protected_workbook()
+    except (*compression.ARCHIVE_ERRORS, KeyError, RuntimeError):
         return None
-    return "ods" if is_ods else "xlsx" if "[content_types].xml" in names else None
+    if is_ods:
+        return "ods"
+    return "xlsx" if "[content_types].xml" in names else None
 
 
-def _place_of(sheets: Sequence[tuple[str, bool]], wanted: str | None) -> int:
-    """Return the sheet of this name, or the first one shown; ``invalid_input``: there is none."""
-    names = [name for name, _ in sheets]
-    if wanted is None:
-        fitting = [place for place, (_, is_visible) in enumerate(sheets) if is_visible]
+def _sheet_index(sheets: Sequence[tuple[str, bool]], name: str | None) -> int:
+    """Return the index of the sheet with a name, by default of the first visible one.
+
+    Raises:
+        FeedUnreadableError: ``invalid_input`` if there is no such sheet.
+    """
+    names = [sheet_name for sheet_name, _ in sheets]
+    if name is None:
+        missing = "no sheet that is shown"
+        for index, (_, is_visible) in enumerate(sheets):
+            if is_visible:
+                return index
     else:
-        trimmed = [name.strip() for name in names]
-        fitting = [each.index(wanted) for each in (names, trimmed) if wanted in each]
-    if fitting:
-        return fitting[0]
-    what = "no sheet that is shown" if wanted is None else f"no sheet {shorten(wanted)}"
-    shown = listed(map(shorten, names), ", ", len(names)) or "none"
+        missing = f"no sheet {shorten(name)}"
+        trimmed_names = [sheet_name.strip() for sheet_name in names]
+        for candidates in (names, trimmed_names):
+            if name in candidates:
+                return candidates.index(name)
+    shown_names = listed(map(shorten, names), ", ", len(names)) or "none"
     raise FeedUnreadableError(
         FailureCode.INVALID_INPUT,
-        f"the workbook has {what}; its sheets: {shown}; name one in parser.sheet",
+        f"the workbook has {missing}; its sheets: {shown_names}; "
+        "name one in parser.sheet",
     )
 
 
-# --- rows to records ----------------------------------------------------------------------------
+# --- rows to records ----------------------------------------------------------------
 
 
 def _batches(
-    rows: Iterator[workbook_formats.Row],
+    rows: Iterator[SheetRow],
     headers: tuple[str, ...],
-    before: int,
-    parser: "ParserConfig",
+    rows_before: int,
+    kept_cells: int,
     limits: Limits,
 ) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
-    """Yield all records, counted from the row ``before``; those of a row without a cell are not."""
-    width, size, left = len(headers), 0, limits.feed_bytes
-    batch = _Batch(width)
-    shown = shown_cells(headers, parser, limits)
-    most = max(1, _CELLS // max(1, width))
+    """Yield all records; a row without a filled cell is no record.
+
+    ``kept_cells`` is the number of cells to keep of a malformed record.
+    """
+    remaining_bytes = limits.feed_bytes
+    max_rows = max(1, _MAX_CELLS // max(1, len(headers)))
+    batch = _Batch(len(headers))
     for number, cells in rows:
-        record, used = number - before, 0
+        record_number = number - rows_before
+        row_bytes = 0
         for column, text, _ in cells:
             length = len(text) if text.isascii() else len(text.encode())
             if length > limits.cell_bytes:
-                raise feed.large_cell(record, column + 1, headers, limits)
-            used += length
-        used += batch.take(record, cells)
-        size, left = size + used, left - used
-        if left < 0:
-            raise too_much(limits)
-        if size > _BYTES or len(batch.fitting) + len(batch.malformed) >= most:
-            yield from batch.records(shown)
-            batch, size = _Batch(width), 0
-    yield from batch.records(shown)
+                raise feed.large_cell_error(record_number, column + 1, headers, limits)
+            row_bytes += length
+        row_bytes += batch.add(record_number, cells)
+        batch.size += row_bytes
+        remaining_bytes -= row_bytes
+        if remaining_bytes < 0:
+            raise compression.feed_too_large(limits)
+        if batch.size > _BATCH_BYTES or batch.row_count >= max_rows:
+            yield from batch.records(kept_cells)
+            batch = _Batch(len(headers))
+    yield from batch.records(kept_cells)
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Some rows, as they become records: their texts by record number."""
+    """Rows that become records."""
 
-    width: int  # of the header
+    width: int
+    """The width of the header."""
+    size: int = 0
+    """The bytes of the texts, and a byte for each cell of a malformed record."""
     fitting: dict[int, list[str]] = field(default_factory=dict)
-    # Those of a row with a filled cell beyond the header; each ends with its last filled one
+    """The texts of each record that fits the header, by its number."""
     malformed: dict[int, list[str]] = field(default_factory=dict)
-    # By column the places of those that fit whose cells are numbers
-    numbers: defaultdict[int, list[int]] = field(
+    """The texts of each record that is filled beyond the header, by its number.
+
+    The last text is that of the last filled cell.
+    """
+    number_rows: defaultdict[int, list[int]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    """By column, the fitting records whose cell is a number, by their index."""
 
-    def take(self, number: int, cells: Sequence[workbook_formats.Cell]) -> int:
-        """Take a row; return how many cells it has where it is malformed."""
+    @property
+    def row_count(self) -> int:
+        """The number of records."""
+        return len(self.fitting) + len(self.malformed)
+
+    def add(self, record_number: int, cells: Sequence[Cell]) -> int:
+        """Add a row; return its number of cells if it is malformed, else 0."""
         width = self.width
         if cells[-1][0] >= width or max(cells)[0] >= width:
-            if (filled := _width(cells)) > width:
-                self.malformed[number] = _texts(cells, filled)
-                return filled
+            filled_width = _filled_width(cells)
+            if filled_width > width:
+                self.malformed[record_number] = _texts_of(cells, filled_width)
+                return filled_width
             cells = [cell for cell in cells if cell[0] < width]
-        if cells:
-            place, texts = len(self.fitting), [""] * width
-            for column, text, is_number in cells:
-                texts[column] = text
-                if is_number:
-                    self.numbers[column].append(place)
-            self.fitting[number] = texts
+        if not cells:
+            return 0
+        row = len(self.fitting)
+        texts = [""] * width
+        for column, text, is_number in cells:
+            texts[column] = text
+            if is_number:
+                self.number_rows[column].append(row)
+        self.fitting[record_number] = texts
         return 0
 
-    def records(self, shown: int) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
-        """Yield the records; of those that are malformed a report shows so many cells."""
+    def records(
+        self, kept_cells: int
+    ) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
+        """Yield the records; malformed ones with their first cells."""
         if self.fitting:
-            flags = {
-                column: np.zeros(len(self.fitting), np.bool_) for column in self.numbers
-            }
-            for column, places in self.numbers.items():
-                flags[column][places] = True
-            texts = zip(*self.fitting.values(), strict=True)
-            columns = [pa.array(column, pa.string()) for column in texts]
-            yield feed.TextBatch(columns, np.array([*self.fitting], np.int64), flags)
+            number_cells = {}
+            for column, rows in self.number_rows.items():
+                number_cells[column] = np.zeros(len(self.fitting), np.bool_)
+                number_cells[column][rows] = True
+            columns = [
+                pa.array(texts, pa.string())
+                for texts in zip(*self.fitting.values(), strict=True)
+            ]
+            numbers = np.array([*self.fitting], np.int64)
+            yield feed.TextBatch(columns, numbers, number_cells)
         if self.malformed:
-            rows = self.malformed.values()
-            widths = np.array([*map(len, rows)], np.int64)
-            cells = zip_longest(*(texts[:shown] for texts in rows))
-            columns = [pa.array(column, pa.string()) for column in cells]
+            records = self.malformed.values()
+            widths = np.array([*map(len, records)], np.int64)
             numbers = np.array([*self.malformed], np.int64)
-            yield feed.MalformedRecords(widths, numbers, joined_records(rows), columns)
+            cells = zip_longest(*(texts[:kept_cells] for texts in records))
+            columns = [pa.array(column, pa.string()) for column in cells]
+            raw = joined_records(records)
+            yield feed.MalformedRecords(widths, numbers, raw, columns)
 
 
-def _width(cells: Sequence[workbook_formats.Cell]) -> int:
-    """Return how many cells a row has up to its last that is not blank."""
+def _filled_width(cells: Sequence[Cell]) -> int:
+    """Return the number of cells of a row, up to its last one that is not blank."""
     return max((column + 1 for column, text, _ in cells if text.strip()), default=0)
 
 
-def _texts(cells: Sequence[workbook_formats.Cell], width: int) -> list[str]:
+def _texts_of(cells: Sequence[Cell], width: int) -> list[str]:
     texts = [""] * width
     for column, text, _ in cells:
         if column < width:

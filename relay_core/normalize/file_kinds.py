@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.ingest.compression import BROKEN, GZIP, ZIP, open_archive
+from relay_core.ingest.compression import ARCHIVE_ERRORS, GZIP, ZIP, open_archive
 from relay_core.ingest.feed import Buffer
 from relay_core.ingest.workbooks import OLE2, workbook_format
 
@@ -251,5 +251,5 @@ def _head_of_archive(data: Buffer) -> bytes:
             members = (info for info in archive.infolist() if not info.is_dir())
             with archive.open(next(members)) as file:
                 return file.read(HEAD_BYTES)
-    except (*BROKEN, StopIteration, NotImplementedError, RuntimeError):
+    except (*ARCHIVE_ERRORS, StopIteration, NotImplementedError, RuntimeError):
         return b""

@@ -16,7 +16,7 @@ from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import Cause
-from relay_core.ingest.feed import MalformedRecords, RecordPlaces, TextBatch
+from relay_core.ingest.feed import MalformedRecords, RecordLocator, TextBatch
 from relay_core.normalize.rejection_causes import CauseLog, RejectedBatch
 from relay_core.normalize.rejection_entries import EntryLog, Locations, shown_columns
 from relay_core.normalize.row_reader import RowReader
@@ -37,7 +37,7 @@ class RejectionLog:
     headers: Sequence[str]  # the feed's headers
     reader: RowReader  # the reader of the feed's cells
     limits: Limits  # the room for entries and causes
-    places: RecordPlaces | None = None  # the places of records in the file
+    locator: RecordLocator | None = None  # finds records in the file
     # The number of faults of each code.
     counts: Counter[str] = field(default_factory=Counter)
     records: int = 0  # the number of rejected records
@@ -55,7 +55,7 @@ class RejectionLog:
             for column, source in parser.column_map.items()
             if not isinstance(source, str)
         }
-        used_columns = self.reader.plan.used
+        used_columns = self.reader.plan.read_positions
         columns_shown = shown_columns(self.headers, used_columns, self.limits)
         self._causes = CauseLog(self.vendor_id, self.limits, made_of)
         self._entries = EntryLog(
@@ -181,10 +181,10 @@ class RejectionLog:
         parts = self._entries.row_numbers()
         parts.append(np.array(sample_numbers, np.int64))
         numbers = np.unique(np.concatenate(parts)).tolist()
-        if self.places is None or not numbers:
+        if self.locator is None or not numbers:
             return {}
-        name = self.places.name
-        places = self.places.find(numbers)
+        name = self.locator.unit
+        places = self.locator.find(numbers)
         return {
             number: {name: place}
             for number, place in zip(numbers, places, strict=True)

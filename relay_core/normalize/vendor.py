@@ -113,7 +113,7 @@ def read_rows(
         FeedUnreadableError: The feed's structure is broken.
     """
     log = RejectionLog(
-        vendor.vendor_id, parsed.headers or (), reader, limits, parsed.places
+        vendor.vendor_id, parsed.headers or (), reader, limits, parsed.locator
     )
     kept_columns = columns if again is None else {*columns, "row_number"}
     rows = ReadRows(vendor, RowValidator(log), kept_columns, again)

@@ -11,7 +11,11 @@ from relay_core.domain.codes import FailureCode, VendorStatus
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import unreadable_feed
-from relay_core.ingest.column_mapping import ColumnPlan, missing_columns, plan_columns
+from relay_core.ingest.column_mapping import (
+    ColumnPlan,
+    missing_columns_error,
+    plan_columns,
+)
 from relay_core.ingest.csv_records import release_mapped
 from relay_core.ingest.feed import Buffer, MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.formats import open_feed
@@ -184,7 +188,7 @@ def _judge_columns(
         for _ in parsed.batches:  # a broken structure is reported before the columns
             pass
     if plan.missing:
-        error = missing_columns(plan.missing, parsed.headers or ())
+        error = missing_columns_error(plan.missing, parsed.headers or ())
         if is_strict:
             raise error
         warning = unreadable_feed(vendor.vendor_id, feed.file_name, error)

@@ -74,7 +74,7 @@ def container_changes(
 def _unpacked_zip(feed: FeedSample) -> FeedSample:
     try:
         compression.open_archive(feed.data).close()
-    except compression.BROKEN as error:
+    except compression.ARCHIVE_ERRORS as error:
         raise unreadable(
             "the file begins as a ZIP archive's or an Excel workbook's do, and is "
             f"damaged: {error}"

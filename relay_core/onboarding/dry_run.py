@@ -108,11 +108,11 @@ def missing_headers(
 ) -> tuple[MissingHeader, ...]:
     """Return the required and mapped columns whose header is not in the file."""
     names = [header.strip() for header in headers]
-    wanted_headers = column_mapping.wanted_headers(names, parser)
+    expected_headers = column_mapping.expected_headers(names, parser)
     compared = names[:_MAX_COMPARED]
     missing = []
-    for column in dict.fromkeys((*REQUIRED_COLUMNS, *wanted_headers)):
-        column_headers = wanted_headers.get(column, ())
+    for column in dict.fromkeys((*REQUIRED_COLUMNS, *expected_headers)):
+        column_headers = expected_headers.get(column, ())
         absent_headers = [header for header in column_headers if header not in names]
         if column in parser.defaults and len(absent_headers) == len(column_headers):
             continue
@@ -133,7 +133,7 @@ def _header_error(
     """Return the error with which a run would reject the file for its headers."""
     is_strict = config.error_policy.fail_on_missing_required_columns
     if plan.missing and (is_strict or plan.unusable):
-        return column_mapping.missing_columns(plan.missing, headers)
+        return column_mapping.missing_columns_error(plan.missing, headers)
     if plan.repeated:
         return repeated_headers(plan)
     return None
@@ -194,7 +194,7 @@ def _reading(
 ) -> Reading:
     default_columns = [name for name in parser.defaults if name not in plan.positions]
     names = tuple(header.strip() for header in headers)
-    used_indexes = set(plan.used)
+    used_indexes = set(plan.read_positions)
     return Reading(
         headers=names,
         columns=(*plan.positions, *default_columns),

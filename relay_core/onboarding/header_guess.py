@@ -17,7 +17,7 @@ from statistics import median_low
 from relay_core.config import ParserConfig
 from relay_core.domain import cell_rules, columns
 from relay_core.domain.errors import CellError
-from relay_core.ingest.column_mapping import wanted_headers
+from relay_core.ingest.column_mapping import expected_headers
 from relay_core.onboarding import header_names
 from relay_core.onboarding.check_results import Candidate
 from relay_core.onboarding.word_guess import is_valid_cell
@@ -64,7 +64,7 @@ def match_headers(
         wanted_columns: The columns to match besides those that the config maps.
     """
     names = [header.strip() for header in headers[: header_names.MAX_HEADERS]]
-    configured = wanted_headers(names, parser)
+    configured = expected_headers(names, parser)
     used_names = {
         header
         for column_headers in configured.values()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay_core.ingest.column_mapping import missing_columns
+from relay_core.ingest.column_mapping import missing_columns_error
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from relay_core.ingest.column_mapping import missing_columns
 def test_a_message_names_some_of_many_headers_and_cuts_long_ones(
     headers: list[str],
 ) -> None:
-    message = str(missing_columns(["sku", "quantity_available"], headers))
+    message = str(missing_columns_error(["sku", "quantity_available"], headers))
 
     assert len(message) < 5_000
     assert message.startswith("missing required columns: 'sku' (nearest: ")
@@ -23,4 +23,4 @@ def test_a_message_names_some_of_many_headers_and_cuts_long_ones(
 
 
 def test_a_message_cuts_long_names_of_its_own() -> None:
-    assert len(str(missing_columns(["s" * 100_000], ["sku"]))) < 1_000
+    assert len(str(missing_columns_error(["s" * 100_000], ["sku"]))) < 1_000

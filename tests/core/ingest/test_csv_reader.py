@@ -13,8 +13,9 @@ import pytest
 
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
-from relay_core.ingest.csv_reader import OtherRecords, parse_feed
+from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.csv_records import RecordScanner
+from relay_core.ingest.csv_stream import UnusualRecords
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from support.builders import tenant_config, vendor_document
 from support.reading import gathered
@@ -113,7 +114,7 @@ def test_a_comma_at_the_end_of_every_line_is_read_by_columns_and_not_line_by_lin
 ):
     feed = b"sku,quantity_available\n" + b"a,1,\n" * 20_000
 
-    with mock.patch.object(OtherRecords, "keep") as handed_over:
+    with mock.patch.object(UnusualRecords, "add") as handed_over:
         (malformed,) = parse_feed(feed, PARSER).batches
 
     assert isinstance(malformed, MalformedRecords)
@@ -130,12 +131,12 @@ def test_records_of_many_widths_are_handed_over_on_the_readers_own_thread() -> N
     threads: list[bool] = []
 
     def keep(
-        others: OtherRecords, row: pa_csv.InvalidRow, usual=OtherRecords.keep
+        others: UnusualRecords, row: pa_csv.InvalidRow, usual=UnusualRecords.add
     ) -> str:
         threads.append(threading.current_thread() is threading.main_thread())
         return usual(others, row)
 
-    with mock.patch.object(OtherRecords, "keep", keep):
+    with mock.patch.object(UnusualRecords, "add", keep):
         batches = list(parse_feed(feed, PARSER).batches)
 
     assert len(threads) == len(numbers_of(batches, MalformedRecords)) == 15_000
@@ -279,9 +280,9 @@ def test_a_quote_that_is_never_closed_is_found_behind_many_blocks() -> None:
 )
 def test_records_are_found_in_their_lines(body: bytes, lines: list[int]) -> None:
     parsed = parse_feed(b"sku,quantity_available\n" + body, PARSER)
-    assert parsed.places is not None
+    assert parsed.locator is not None
     numbers = sorted(int(n) for batch in parsed.batches for n in batch.row_numbers)
-    assert parsed.places.find(numbers) == lines
+    assert parsed.locator.find(numbers) == lines
 
 
 def test_a_quote_left_open_is_told_though_records_of_other_widths_are_read_before_the_end() -> (

@@ -71,7 +71,7 @@ def test_widths_are_those_of_the_records(text: str) -> None:
 def test_the_first_field_that_is_too_large_is_found_as_field_by_field(
     text: str,
 ) -> None:
-    scanner, data = RecordScanner(b",", longest=4), memoryview(text.encode())
+    scanner, data = RecordScanner(b",", max_field_bytes=4), memoryview(text.encode())
 
     def field_by_field() -> int | None:
         try:
@@ -98,7 +98,7 @@ def test_a_field_s_place_is_its_record_and_its_column(records: list[list[str]]) 
                 places.append((len(text), (number, column)))
             text += field + ("\n" if column == len(record) else ",")
     data = memoryview(text.encode())
-    assert [scanner.place_of(data, 0, position) for position, _ in places] == [
+    assert [scanner.numbers_at(data, 0, position) for position, _ in places] == [
         place for _, place in places
     ]
 

@@ -32,7 +32,7 @@ def test_a_text_is_the_same_wherever_its_pieces_end(
 ) -> None:
     data = text.encode(encoding, "ignore")
 
-    with mock.patch.object(feed_module, "_PIECE", piece):
+    with mock.patch.object(feed_module, "_PIECE_BYTES", piece):
         decoded = bytes(decode_feed(data, encoding)).decode()
 
     assert decoded == data.decode(encoding).removeprefix("\ufeff")
@@ -53,7 +53,7 @@ def test_a_byte_that_is_not_in_the_encoding_is_found_in_any_piece(
     encoding: str, data: bytes, offset: int, piece: int
 ) -> None:
     with (
-        mock.patch.object(feed_module, "_PIECE", piece),
+        mock.patch.object(feed_module, "_PIECE_BYTES", piece),
         pytest.raises(FeedUnreadableError, match=f"at byte offset {offset} "),
     ):
         decode_feed(data, encoding)

@@ -370,7 +370,7 @@ def test_an_entry_of_a_workbook_has_the_row_of_its_sheet() -> None:
 def test_lines_are_found_beyond_the_first_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(csv_records, "_WINDOW", 16)
+    monkeypatch.setattr(csv_records, "_WINDOW_BYTES", 16)
     rows = [f"K{n},{'x' if n % 7 == 0 else 1}" + "\n" * (n % 3) for n in range(1, 60)]
     rows[30] = '"K\n31",1'
 

@@ -119,7 +119,7 @@ def test_causes_are_the_same_however_many_rows_are_judged_at_a_time(
     whole = causes_of(feed(*ROWS), Limits(report_causes=2))
     with (
         mock.patch.object(contracts, "VALIDATED_ROWS", gate_rows),
-        mock.patch.object(csv_reader, "_BLOCK", 64),
+        mock.patch.object(csv_reader, "_BLOCK_BYTES", 64),
     ):
         assert causes_of(feed(*ROWS), Limits(report_causes=2)) == whole
 

@@ -85,7 +85,7 @@ def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_count
     # One judgement and more: the first rows alone have more entries than there is room for.
     with (
         mock.patch.object(contracts, "VALIDATED_ROWS", 1),
-        mock.patch.object(csv_reader, "_BLOCK", 64),
+        mock.patch.object(csv_reader, "_BLOCK_BYTES", 64),
         mock.patch.object(
             rejection_entries,
             "row_entries",
@@ -129,7 +129,7 @@ def test_every_refused_row_is_kept_in_order_however_many_are_written_at_a_time()
 ):
     records = [f"A{place},{'x' if place % 3 else place},1" for place in range(200)]
     with (
-        mock.patch.object(csv_reader, "_BLOCK", 256),
+        mock.patch.object(csv_reader, "_BLOCK_BYTES", 256),
         mock.patch.object(rejected_rows, "_BYTES_AT_ONCE", 9),
     ):
         few, _ = normalized(feed(*records), feed())
