@@ -1,8 +1,8 @@
-"""Work in a process of its own, whose memory, processor time and clock are limited.
+"""Work in a separate process with limits of memory, processor time and clock time.
 
-The process is a fresh one, not a fork, so that any thread of any program can start it. A sandbox
-that starts another shares its limits with it: memory is refused to both, the processor's time that
-the inner one takes is the outer one's, and they end together.
+The process is a new one, not a fork, so any thread of any program can start it. A
+sandbox that starts another shares its limits with it: both are refused memory, the
+inner one takes processor time of the outer one, and they end together.
 """
 
 import importlib
@@ -15,40 +15,53 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing import connection
 from typing import Any, Protocol, TypeAlias
 
 from relay_core.domain.errors import RelayError
 
 Ask: TypeAlias = Callable[[Any], Any]
-"""Gets from the process that started a sandbox what a task needs of it."""
-_READY, _ASKED, _RESULT, _END, _ERROR = "ready", "asked", "result", "end", "error"
+"""Gets what a task needs from the process that started the sandbox."""
+
+# The kinds of messages that a sandbox sends.
+_READY = "ready"
+_REQUEST = "request"
+_RESULT = "result"
+_END = "end"
+_ERROR = "error"
+
 _ENDING_SECONDS = 1
-_SHORTEST = 1e-6
-_inside = threading.Event()  # set in a process that is a sandbox
+_MIN_SECONDS = 1e-6
+"""The shortest time for a timer; 0 would stop it."""
+_is_sandbox = threading.Event()
+"""Set in a process that is a sandbox."""
 
 
 class Task(Protocol):
-    """The work of a sandbox. It travels there as a pickle, and imports there what it needs."""
+    """The work of a sandbox; it is pickled, and the sandbox imports what it needs."""
 
     def __call__(self, ask: Ask) -> Any:
         """Return the result, or an iterator of results."""
 
 
 class TaskFailedError(Exception):
-    """A task met an error that nobody has thought of; the message is its traceback."""
+    """A task met an unexpected error; the message is its traceback."""
 
 
 class TaskOutOfMemoryError(TaskFailedError):
-    """A task was refused memory."""
+    """A task needed more memory than its sandbox may have."""
 
 
 class TaskTooSlowError(Exception):
-    """A task took more of the processor's time, or of the clock's, than it may."""
+    """A task took more time of the processor, or of the clock, than it may."""
 
 
 class SandboxEndedError(Exception):
-    """The process ended in a task, not for its time: its exit status, or a signal, negative."""
+    """The process of a sandbox ended during a task, but not because of a time limit.
+
+    Attributes:
+        status: The exit status of the process; negative for the number of a signal.
+    """
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -56,41 +69,64 @@ class SandboxEndedError(Exception):
 
 
 class BusyError(Exception):
-    """As many tasks are under way as there may be."""
+    """No more tasks may run at once."""
 
 
 class Sandbox:
-    """A process that does one task after the other, from its start on, while it ``is_running``.
+    """A process that runs one task after another; `start` makes one.
 
-    ``modules`` are imported there before the first task, whose time they do not take. A process has
-    ``memory_bytes`` at the most; 0 is no limit. It runs ``program``; by default it serves tasks.
+    Attributes:
+        is_running: Whether the process can run tasks.
     """
 
     def __init__(
         self,
+        process: "subprocess.Popen[bytes]",
+        pipe: "connection.Connection[Any, Any]",
+        child_seconds_before: float,
+    ) -> None:
+        self._process = process
+        self._pipe = pipe
+        # The processor time of this process's ended children when the sandbox started.
+        self._child_seconds_before = child_seconds_before
+        self._has_expired = False
+        self._is_ready = False
+        self.is_running = True
+
+    @classmethod
+    def start(
+        cls,
         modules: Sequence[str] = (),
         *,
         memory_bytes: int = 0,
         program: str | None = None,
-    ) -> None:
-        self._line, theirs = Pipe()
-        self._spent_before = _seconds_of_children()
-        self._has_expired = self._is_ready = False
-        self.is_running = True
-        # The line ends with the process only if nobody else holds its other end.
-        with theirs:
+    ) -> "Sandbox":
+        """Start a sandbox.
+
+        Args:
+            modules: The modules that it imports before its first task. The time for
+                that is not the task's.
+            memory_bytes: The most memory that the process may have; 0 is no limit.
+            program: Python code to run in place of the server of tasks.
+        """
+        pipe, sandbox_pipe = connection.Pipe()
+        child_seconds_before = _seconds_of_children()
+        # The pipe ends with the process only if nobody else has its other end open.
+        with sandbox_pipe:
+            arguments = f"{sandbox_pipe.fileno()}, {tuple(modules)}, {memory_bytes}"
             serving = (
                 f"import sys; sys.path[:] = {sys.path}; from {__name__} import serve\n"
-                f"serve({theirs.fileno()}, {tuple(modules)}, {memory_bytes})"
+                f"serve({arguments})"
             )
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-c", program or serving],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                process_group=None if _inside.is_set() else 0,
+                pass_fds=[sandbox_pipe.fileno()],
+                process_group=None if _is_sandbox.is_set() else 0,
             )
+        return cls(process, pipe, child_seconds_before)
 
     def run(
         self,
@@ -100,67 +136,83 @@ class Sandbox:
         seconds: float = 0,
         answer: Ask | None = None,
     ) -> Iterator[Any]:
-        """Yield the results of a task; ``answer`` gives it what it asks for.
+        """Yield the results of a task.
 
-        The process is ended where they are not all taken, and for `TaskTooSlowError` and
-        `TaskOutOfMemoryError`. ``cpu_seconds`` are the most time of the processor, that of the
-        process's own children too; 0 is no limit but the one of this process, where it is a
-        sandbox. ``seconds`` are the most time by the clock; 0 is no limit. What ``answer`` raises
-        is raised here, as what the task raises is; `SandboxEndedError`: the process ended.
+        The process is ended if the caller stops before the last result, or if the task
+        exceeds a limit.
+
+        Args:
+            task: The task.
+            cpu_seconds: The most processor time for the task and its child processes; 0
+                means the limit of this process if it is a sandbox, else no limit.
+            seconds: The most time by the clock; 0 is no limit.
+            answer: Answers the task's requests. Its errors are raised here.
+
+        Raises:
+            TaskTooSlowError: The task took too much time.
+            TaskOutOfMemoryError: The task needed too much memory.
+            TaskFailedError: The task met an unexpected error.
+            SandboxEndedError: The process ended.
+            RelayError: The task raised it.
         """
-        if not self._is_ready:  # the loading of modules is no task's time
-            self._received()
+        if not self._is_ready:
+            self._receive()
             self._is_ready = True
-        clock = threading.Timer(seconds, self._expire)
-        clock.daemon, self._has_expired = True, False
+        self._has_expired = False
+        timer = threading.Timer(seconds, self._expire)
+        timer.daemon = True
         if seconds:
-            clock.start()
-        kind, is_done = "", False
+            timer.start()
+        is_finished = False
         try:
-            kind, value = self._exchange((task, cpu_seconds or _seconds_left()))
-            while kind in (_ASKED, _RESULT):
+            kind, value = self._exchange(
+                (task, cpu_seconds or _remaining_cpu_seconds())
+            )
+            while kind in (_REQUEST, _RESULT):
                 if kind == _RESULT:
                     yield value
-                    kind, value = self._received()
+                    kind, value = self._receive()
                 elif answer is None:
                     raise RuntimeError(
                         "a task asks for something, and nobody is given to answer"
                     )
                 else:
                     kind, value = self._exchange(answer(value))
-            is_done = not isinstance(value, TaskOutOfMemoryError)
+            is_finished = not isinstance(value, TaskOutOfMemoryError)
         finally:
-            clock.cancel()
-            if not is_done:
+            timer.cancel()
+            if not is_finished:
                 self.end()
         if kind == _ERROR:
             raise value
 
     def end(self) -> int:
-        """End the process and those that it has started; return its exit status."""
+        """End the process and its child processes; return the exit status."""
         if self.is_running:
             self.is_running = False
-            self._line.close()
+            self._pipe.close()
             self._kill()
         status = self._process.wait()
-        if _seconds_left():
-            left = _seconds_left() - (_seconds_of_children() - self._spent_before)
-            signal.setitimer(signal.ITIMER_PROF, max(left, _SHORTEST))
-            self._spent_before = _seconds_of_children()
+        limit = _remaining_cpu_seconds()
+        if limit:
+            # The time that the inner sandbox took is this one's too.
+            child_seconds = _seconds_of_children()
+            remaining = limit - (child_seconds - self._child_seconds_before)
+            signal.setitimer(signal.ITIMER_PROF, max(remaining, _MIN_SECONDS))
+            self._child_seconds_before = child_seconds
         return status
 
     def _exchange(self, message: Any) -> Any:
-        with suppress(OSError):  # where it has ended, no answer comes either
-            self._line.send(message)
-        return self._received()
+        with suppress(OSError):  # if the process has ended, receiving says so
+            self._pipe.send(message)
+        return self._receive()
 
-    def _received(self) -> Any:
+    def _receive(self) -> Any:
         try:
-            return self._line.recv()
+            return self._pipe.recv()
         except (EOFError, OSError) as error:
-            with suppress(
-                subprocess.TimeoutExpired
-            ):  # its own status, before it is killed
+            # Wait for the exit status of the process itself before it is killed.
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_ENDING_SECONDS)
             status = self.end()
             if self._has_expired or status == -signal.SIGPROF:
@@ -172,7 +224,7 @@ class Sandbox:
         self._kill()
 
     def _kill(self) -> None:
-        if _inside.is_set():
+        if _is_sandbox.is_set():
             self._process.kill()
             return
         with suppress(ProcessLookupError):
@@ -180,9 +232,10 @@ class Sandbox:
 
 
 class SandboxPool:
-    """Sandboxes for any number of threads; one starts with the first task that finds none free.
+    """Sandboxes for any number of threads; a task that finds none idle starts one.
 
-    Each, and each process that it starts, has ``memory_bytes``; 0 is no limit.
+    Each sandbox, and each process that it starts, has at most ``memory_bytes``; 0 is no
+    limit.
     """
 
     def __init__(self, modules: Sequence[str], *, memory_bytes: int = 0) -> None:
@@ -199,25 +252,37 @@ class SandboxPool:
         seconds: float = 0,
         answer: Ask | None = None,
     ) -> Any:
-        """Return a task's result, as ``Sandbox.run``; a process that has ended is replaced once."""
+        """Return the result of a task; the arguments are those of `Sandbox.run`.
+
+        If the process of the sandbox ends, the task runs once more in another one.
+
+        Raises:
+            TaskTooSlowError: The task took too much time.
+            TaskOutOfMemoryError: The task needed too much memory.
+            TaskFailedError: The task met an unexpected error.
+            SandboxEndedError: The process ended twice.
+            RelayError: The task raised it.
+        """
         try:
-            return self._do(task, cpu_seconds, seconds, answer)
+            return self._do_once(task, cpu_seconds, seconds, answer)
         except SandboxEndedError:
-            return self._do(task, cpu_seconds, seconds, answer)
+            return self._do_once(task, cpu_seconds, seconds, answer)
 
     def close(self) -> None:
-        """End the processes that are idle; the next task starts another."""
+        """End the idle processes; the next task starts another one."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for sandbox in idle:
+            sandboxes = self._idle
+            self._idle = []
+        for sandbox in sandboxes:
             sandbox.end()
 
-    def _do(
+    def _do_once(
         self, task: Task, cpu_seconds: float, seconds: float, answer: Ask | None
     ) -> Any:
         with self._lock:
             sandbox = self._idle.pop() if self._idle else None
-        sandbox = sandbox or Sandbox(self._modules, memory_bytes=self._memory_bytes)
+        if sandbox is None:
+            sandbox = Sandbox.start(self._modules, memory_bytes=self._memory_bytes)
         try:
             (result,) = sandbox.run(
                 task, cpu_seconds=cpu_seconds, seconds=seconds, answer=answer
@@ -229,73 +294,75 @@ class SandboxPool:
                     self._idle.append(sandbox)
 
 
-# --- in the process -----------------------------------------------------------------------------
+# --- in the sandbox -----------------------------------------------------------------
 
 
-def serve(line: int, modules: Sequence[str], memory_bytes: int) -> None:
-    """Do tasks until the other side of the line, a file descriptor, is gone."""
-    _inside.set()
-    connection = Connection(line)
-
-    def send(kind: str, value: Any) -> None:
-        connection.send((kind, value))
-
-    def ask(request: Any) -> Any:
-        send(_ASKED, request)
-        return connection.recv()
-
+def serve(pipe_fd: int, modules: Sequence[str], memory_bytes: int) -> None:
+    """Run tasks until the other end of the pipe, a file descriptor, is closed."""
+    _is_sandbox.set()
+    pipe = connection.Connection(pipe_fd)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    if (
-        memory_bytes
-    ):  # Arrow's own allocator reserves a gigabyte, which the limit would count
+    if memory_bytes:
+        # Arrow's own allocator reserves a gigabyte, which the limit would count.
         os.putenv("ARROW_DEFAULT_MEMORY_POOL", "system")
     for module in modules:
         importlib.import_module(module)
-    # Have the system refuse more than so many bytes, unless it refuses fewer already.
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    known = [
-        each
-        for each in (memory_bytes or soft, soft, hard)
-        if each != resource.RLIM_INFINITY
-    ]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(known, default=soft), hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(EOFError, OSError):  # the other side is gone, or has given a task up
-        send(_READY, None)
+    _limit_memory(memory_bytes)
+    with suppress(EOFError, OSError):  # the other end is closed, or ended a task
+        pipe.send((_READY, None))
         while True:
-            outcome = _do(connection.recv, ask, send)
+            kind, value = _run_task(pipe)
             signal.setitimer(signal.ITIMER_PROF, 0)
-            send(*outcome)
-            if isinstance(
-                outcome[1], TaskOutOfMemoryError
-            ):  # half a message may be left
-                return
+            pipe.send((kind, value))
+            if isinstance(value, TaskOutOfMemoryError):
+                return  # half of an earlier message may be in the pipe
 
 
-def _do(
-    receive: Callable[[], Any], ask: Ask, send: Callable[[str, Any], None]
-) -> tuple[str, Any]:
-    """Do a task, and return how it ends; only our own errors travel, others would bring Arrow."""
+def _limit_memory(memory_bytes: int) -> None:
+    """Have the system refuse more memory, unless it already has a lower limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limits = [
+        limit
+        for limit in (memory_bytes or soft, soft, hard)
+        if limit != resource.RLIM_INFINITY
+    ]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limits, default=soft), hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _run_task(pipe: "connection.Connection[Any, Any]") -> tuple[str, Any]:
+    """Receive a task, send its results, and return the last message.
+
+    Only our own errors are sent: to unpickle others, the other process might load
+    Arrow.
+    """
+
+    def ask(request: Any) -> Any:
+        pipe.send((_REQUEST, request))
+        return pipe.recv()
+
     try:
-        task, cpu_seconds = receive()
+        task, cpu_seconds = pipe.recv()
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
-        found = task(ask)
-        for result in found if isinstance(found, Iterator) else (found,):
-            send(_RESULT, result)
+        outcome = task(ask)
+        results = outcome if isinstance(outcome, Iterator) else (outcome,)
+        for result in results:
+            pipe.send((_RESULT, result))
     except (RelayError, TaskFailedError, TaskTooSlowError) as error:
         return _ERROR, error
     except MemoryError:
         return _ERROR, TaskOutOfMemoryError(traceback.format_exc())
-    except Exception:  # noqa: BLE001 - raised by the side that asked
+    except Exception:  # noqa: BLE001 - the process that asked raises it
         return _ERROR, TaskFailedError(traceback.format_exc())
     return _END, None
 
 
-def _seconds_left() -> float:
-    """Return the processor's time that is left for this process's task; 0 is no limit."""
-    return signal.getitimer(signal.ITIMER_PROF)[0] if _inside.is_set() else 0
+def _remaining_cpu_seconds() -> float:
+    """Return the processor time that this process's task has left; 0 is no limit."""
+    return signal.getitimer(signal.ITIMER_PROF)[0] if _is_sandbox.is_set() else 0
 
 
 def _seconds_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    """Return the processor time of all child processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

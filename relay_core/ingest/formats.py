@@ -69,7 +69,7 @@ def read_apart(
         memory_bytes = 2 * limits.feed_bytes + _READER_BYTES
         if limits.reader_bytes:
             memory_bytes = min(memory_bytes, limits.reader_bytes)
-        sandbox = Sandbox(feed_task.MODULES, memory_bytes=memory_bytes)
+        sandbox = Sandbox.start(feed_task.MODULES, memory_bytes=memory_bytes)
     results = _results(sandbox, memoryview(data), parser, limits)
     headers, locator = next(results)
     return ParsedFeed(headers, results, locator=locator)

@@ -87,7 +87,7 @@ class Inner:
     task: Any
 
     def __call__(self, ask: Ask) -> Any:
-        return list(Sandbox().run(self.task, answer=ask))
+        return list(Sandbox.start().run(self.task, answer=ask))
 
 
 class Hoard:
@@ -111,7 +111,7 @@ class SpendInThree:
 
     def __call__(self, ask: Ask) -> Any:
         for _ in range(3):
-            sandbox = Sandbox()
+            sandbox = Sandbox.start()
             list(sandbox.run(Spend()))
             sandbox.end()
 
@@ -236,7 +236,7 @@ def test_the_time_of_all_processes_that_a_task_starts_is_its_own(
 def test_the_memory_of_a_sandbox_is_refused_to_the_processes_that_it_starts(
     task: Any,
 ) -> None:
-    sandbox = Sandbox(memory_bytes=512 << 20)
+    sandbox = Sandbox.start(memory_bytes=512 << 20)
     with pytest.raises(TaskOutOfMemoryError):
         list(sandbox.run(task, answer=str))
     assert not sandbox.is_running

@@ -85,14 +85,14 @@ def test_the_end_of_a_process_is_the_feeds_fault_or_a_defect(
     program: str, error: type[Exception], told: str
 ) -> None:
     with pytest.raises(error, match=told) as caught:
-        read_apart(LARGE, PARSER, DEFAULT_LIMITS, Sandbox(program=program))
+        read_apart(LARGE, PARSER, DEFAULT_LIMITS, Sandbox.start(program=program))
     if isinstance(caught.value, FeedUnreadableError):
         assert caught.value.error_code == "feed_too_large"
 
 
 @pytest.mark.parametrize("limit", [40 << 20, 90 << 20])
 def test_a_process_that_is_refused_memory_tells_of_it(limit: int) -> None:
-    sandbox = Sandbox(MODULES, memory_bytes=limit)
+    sandbox = Sandbox.start(MODULES, memory_bytes=limit)
     with pytest.raises(FeedUnreadableError) as caught:
         list(read_apart(LARGE, PARSER, DEFAULT_LIMITS, sandbox).batches)
     assert caught.value.error_code == "feed_too_large"
