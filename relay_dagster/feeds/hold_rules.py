@@ -1,7 +1,7 @@
 """The rules of a run whose feed is held back: held, released, expired, superseded.
 
-The table of ``runs/transitions.py`` has their transitions. A discard is a cancellation, so
-its rule is in ``runs/end_rules.py``.
+The table of ``runs/transitions.py`` has their transitions. A discard is a cancellation,
+so its rule is in ``runs/end_rules.py``.
 """
 
 from dataclasses import replace
@@ -69,14 +69,14 @@ def released(record: RunRecord, decision: Release, now: datetime) -> RunRecord:
 
 @rule
 def expired(record: RunRecord, retention_days: int) -> RunRecord:
-    """Give up a held feed that nobody has released while its run's artifacts were kept."""
+    """Give up a held feed that nobody has released while its artifacts were kept."""
     message = f"nobody has released the feed within {retention_days} days"
     return given_up("expired", record, error_code=HOLD_EXPIRED, error_message=message)
 
 
 @rule
 def superseded(record: RunRecord, newer_run_id: str) -> RunRecord:
-    """Give up a held feed for the feed of another run, which is published or held now."""
+    """Give up a held feed for the feed of another run, which was published or held."""
     message = f"the feed of run {newer_run_id} came after it"
     return given_up(
         "superseded", record, error_code=HOLD_SUPERSEDED, error_message=message

@@ -1,8 +1,8 @@
 """A tenant's feed pointer: the feed in force, the earlier ones, and the one held back.
 
-Frozen values and pure functions. A `FeedPointer` changes in the transaction of what changes
-it: a run's success or hold, a release, a cancellation, a rollback. `FeedUpdate` is such a
-change.
+Frozen values and pure functions. A `FeedPointer` changes in the transaction of what
+changes it: a run's success or hold, a release, a cancellation, a rollback. `FeedUpdate`
+is such a change.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from enum import StrEnum
 from relay_dagster.runs.model import RunRecord
 
 MAX_PENDING = 100
-"""The most publications that wait to be reported; a feed that has more loses the oldest."""
+"""The most publications that wait to be reported; with more, the oldest is dropped."""
 
 
 class PublishedBy(StrEnum):
@@ -32,7 +32,8 @@ class Publication:
     sha256: str  # the hash of the feed
     finished_at: datetime  # the end of that run
     published_at: datetime  # the instant when the feed came into force
-    # The number among the tenant's publications; 0 if later runs cannot be compared with it
+    # The number among the tenant's publications; 0 if later runs cannot be compared
+    # with it
     seq: int
     how: PublishedBy = PublishedBy.RUN  # the way in which the feed came into force
     by: str | None = (
@@ -59,9 +60,9 @@ class FeedPointer:
         return self.publications[0]
 
     def republishable(self, run_id: str, keep: int) -> Publication | None:
-        """Return a run's latest publication if it is one of the last ``keep``; else None.
+        """Return a run's latest publication if it can be published again, or None.
 
-        Only these can be published again: the files of earlier ones are not kept.
+        It can be if it is one of the last ``keep``: the files of others are not kept.
         """
         for publication in self.publications[:keep]:
             if publication.run_id == run_id:
@@ -75,7 +76,8 @@ class FeedUpdate:
 
     before: FeedPointer | None  # the pointer as it was read; None before the first feed
     after: FeedPointer  # the pointer as it will be
-    # The record of an older held run before and after the change, which supersedes its feed
+    # The record of an older held run before and after the change, which supersedes its
+    # feed
     superseded: tuple[RunRecord, RunRecord] | None = None
 
 
@@ -88,16 +90,16 @@ def published(
 ) -> FeedPointer:
     """Return the pointer with a run's feed in force and no feed held back.
 
-    It lists the last ``keep`` publications. ``rolled_back_by`` is the caller who publishes
-    an earlier feed again, None for a feed that is published for the first time.
+    It lists the last ``keep`` publications. ``rolled_back_by`` is the caller who
+    publishes an earlier feed again, None for a feed that is published for the first
+    time.
     """
-    how = PublishedBy.RUN
-    publisher = run.released_by
     if rolled_back_by is not None:
-        how = PublishedBy.ROLLBACK
-        publisher = rolled_back_by
-    elif publisher is not None:
-        how = PublishedBy.RELEASE
+        published_by = PublishedBy.ROLLBACK
+    elif run.released_by is not None:
+        published_by = PublishedBy.RELEASE
+    else:
+        published_by = PublishedBy.RUN
     earlier = () if before is None else before.publications
     pending = () if before is None else before.pending
     newest = Publication(
@@ -107,8 +109,8 @@ def published(
         finished_at=run.finished_at or now,
         published_at=now,
         seq=earlier[0].seq + 1 if earlier else 1,
-        how=how,
-        by=publisher,
+        how=published_by,
+        by=run.released_by if rolled_back_by is None else rolled_back_by,
         record_count=run.counts.get("record_count"),
     )
     return FeedPointer(
@@ -121,12 +123,12 @@ def published(
 
 
 def holding(before: FeedPointer, run_id: str | None) -> FeedPointer:
-    """Return the pointer with a run's feed held back, or (None) with no feed held back."""
+    """Return the pointer with a run's feed held back; None holds no feed back."""
     return replace(before, held_run_id=run_id, revision=before.revision + 1)
 
 
 def with_publication(run: RunRecord, pointer: FeedPointer) -> RunRecord:
-    """Return a run's record with its publication noted, if the run's feed is in force."""
+    """Return a run's record with its publication noted, if its feed is in force."""
     publication = pointer.in_force
     if publication.run_id != run.run_id:
         return run

@@ -1,1 +1,1 @@
-"""Every change of a run, a feed or a tenant's closing: the rules, applied to what is stored."""
+"""Every change of a run, of a feed, or of a tenant's closing."""

@@ -1,7 +1,8 @@
-"""What stops at once when a tenant is to be deleted.
+"""The end of a tenant's runs when the tenant is to be deleted.
 
-That nothing new begins is a condition of each transaction that would make something; what is under
-way is cancelled here, by whoever asks and again by the reconciler until it is over.
+Nothing new begins by then: every transaction that would create something is conditional
+on that. The runs that are under way are cancelled here, when the deletion is requested
+and again by the reconciler until they are over.
 """
 
 from collections.abc import Callable
@@ -21,36 +22,46 @@ _log = event_log()
 
 @dataclass(frozen=True, slots=True)
 class TenantClosing:
-    """Begins deletions, and ends what is under way."""
+    """Begins deletions of tenants, and ends their runs."""
 
-    begin: Callable[
-        [str, timedelta, Origin], Deletion
-    ]  # stores a deletion that is asked for
-    ledger: RunLedger  # where runs are cancelled
-    runs: RunStore  # what a tenant has under way
-    grace: timedelta  # for how long a tenant can be restored
+    begin: Callable[[str, timedelta, Origin], Deletion]  # stores a requested deletion
+    ledger: RunLedger  # cancels runs
+    runs: RunStore  # reads the tenant's lock and feed
+    grace: timedelta  # how long a tenant can be restored
 
     def ask(self, tenant_id: str, origin: Origin = SYSTEM) -> Deletion:
-        """Begin a tenant's deletion, cancel what it has under way; else `UnknownTenantError`."""
+        """Begin a tenant's deletion, and cancel its runs.
+
+        Raises:
+            UnknownTenantError: the tenant has no config.
+        """
         deletion = self.begin(tenant_id, self.grace, origin)
         try:
             self.stop(tenant_id, origin)
         except ExternalServiceError as error:
-            # It is asked for: the reconciler cancels what is left.
+            # The deletion is requested: the reconciler cancels the remaining runs.
             _log.warning("tenant_not_stopped", tenant_id=tenant_id, error=str(error))
         return deletion
 
     def stop(self, tenant_id: str, origin: Origin = SYSTEM) -> bool:
-        """Cancel what a tenant has under way; tell whether there is nothing left of it."""
-        lock, feed = self.runs.lock(tenant_id), self.runs.feed(tenant_id)
-        held, is_over = None if feed is None else feed.held_run_id, True
-        for run_id in (lock.holder, *lock.waiters, held):
-            if run_id is None:
-                continue
-            try:
-                record = self.ledger.request_cancel(run_id, origin=origin)
-            except RunError as error:  # it has ended, or there is none
-                _log.info("run_not_cancelled", run_id=run_id, reason=str(error))
-                continue
-            is_over = is_over and record.has_ended
-        return is_over
+        """Cancel a tenant's runs; return True if none of them is under way any more."""
+        lock = self.runs.lock(tenant_id)
+        feed = self.runs.feed(tenant_id)
+        run_ids = [lock.holder, *lock.waiters]
+        if feed is not None:
+            run_ids.append(feed.held_run_id)
+        is_stopped = True
+        for run_id in run_ids:
+            if run_id is not None and not self._cancel(run_id, origin):
+                is_stopped = False
+        return is_stopped
+
+    def _cancel(self, run_id: str, origin: Origin) -> bool:
+        """Cancel a run; return False if its attempt has yet to end."""
+        try:
+            record = self.ledger.request_cancel(run_id, origin=origin)
+        except RunError as error:
+            # The run has ended, or there is none.
+            _log.info("run_not_cancelled", run_id=run_id, reason=str(error))
+            return True
+        return record.has_ended

@@ -1,7 +1,7 @@
 """The update of a tenant's feed pointer that goes with a change of a run.
 
-The pointer is read again in each round of a change, and the update is conditional on it.
-The feed of an older held run is given up in the same transaction.
+The pointer is read again in each round of a change, and the update is conditional on
+it. The feed of an older held run is given up in the same transaction.
 """
 
 from collections.abc import Callable
@@ -28,8 +28,8 @@ class FeedUpdates:
     ) -> FeedUpdate | None:
         """Return the update that puts a run's feed in force.
 
-        None for a run without a feed: one of some vendors only, or without published files.
-        ``rolled_back_by`` is the caller who publishes an earlier feed again.
+        None for a run without a feed: one of some vendors only, or without published
+        files. ``rolled_back_by`` is the caller who publishes an earlier feed again.
         """
         if run.vendors is not None or run.feed_key is None or run.feed_sha256 is None:
             return None
@@ -48,7 +48,7 @@ class FeedUpdates:
         return FeedUpdate(before, after, self._superseded(before, run))
 
     def discard(self, run: RunRecord) -> FeedUpdate | None:
-        """Return the update that no longer holds a run's feed back; None if it is not held."""
+        """Return the update that gives up a run's held feed; None if it is not held."""
         if run.hold is None:
             return None
         before = self.runs.feed(run.tenant_id)
@@ -59,7 +59,7 @@ class FeedUpdates:
     def _superseded(
         self, before: FeedPointer | None, run: RunRecord
     ) -> tuple[RunRecord, RunRecord] | None:
-        """Return the record of the older held run before and after, or None without one."""
+        """Return the record of an older held run before and after, or None."""
         if before is None or before.held_run_id in (None, run.run_id):
             return None
         held_run = self.runs.get(str(before.held_run_id))

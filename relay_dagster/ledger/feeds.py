@@ -42,13 +42,11 @@ class FeedLedger:
         return self.updates.keep
 
     def hold(
-        self,
-        fence: Fence,
-        outcome: Outcome,
-        *,
-        cached_record: RunRecord | None = None,
+        self, fence: Fence, outcome: Outcome, *, cached_record: RunRecord | None = None
     ) -> RunRecord:
-        """End the run ``HELD``, with its reports written; hold its feed back, free its tenant.
+        """End the run ``HELD`` with its reports written.
+
+        Its feed waits for a person's decision, and its tenant is free.
 
         Raises:
             FenceLostError: a newer attempt executes the run, or the run has ended.
@@ -65,7 +63,9 @@ class FeedLedger:
     def release(
         self, run_id: str, decision: Release, *, origin: Origin = SYSTEM
     ) -> ChangeResult:
-        """Publish a held feed that is the reviewed one; the same decision changes nothing.
+        """Publish a held feed, if it is the one that was reviewed.
+
+        The same decision again changes nothing.
 
         Raises:
             RunNotHeldError: no feed of the run is held back.

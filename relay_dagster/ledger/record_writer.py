@@ -1,8 +1,8 @@
 """The one way in which a run's record is written, with all that goes with it.
 
-The tenant's lock, feed pointer, webhook events and audit entries are written in the same
-transaction as the record. It is conditional on what was read; where somebody else has
-changed that, the record is read and changed again.
+The tenant's lock, feed pointer, webhook events and audit entries are written in the
+same transaction as the record. It is conditional on what was read; where somebody else
+has changed that, the record is read and changed again.
 """
 
 from collections.abc import Callable, Sequence
@@ -82,11 +82,13 @@ class RecordWriter:
         """Store a new record; return it as it was committed.
 
         ``also`` are further writes of the transaction. With ``yield_to_waiters``, a run
-        does not take the tenant's lock while other runs wait for it. ``sent_at`` is when
-        the run's message was sent; a tenant that was deleted before may begin anew.
+        does not take the tenant's lock while other runs wait for it. ``sent_at`` is
+        when the run's message was sent; a tenant that was deleted before may begin
+        anew.
 
         Raises:
-            CommitLostError: there is a record of this run_id, or a write of ``also`` lost.
+            CommitLostError: there is a record of this run_id, or a write of ``also``
+                lost.
             TenantBusyError: the tenant has an active run.
             TenantClosingError: the tenant is being deleted.
         """
@@ -103,7 +105,7 @@ class RecordWriter:
         )
 
     def apply(self, change: RequestedChange) -> ChangeResult:
-        """Apply a rule to a record and commit the result, unless the rule changes nothing.
+        """Apply a rule to a record; commit the result unless the rule changes nothing.
 
         There is no wait between rounds: a lost round means that another writer got
         through, and writers of one record are few.
@@ -153,14 +155,14 @@ class RecordWriter:
         feed_update: FeedUpdate | None,
         entries: Sequence[AuditEntry],
     ) -> RecordChange:
-        """Return the change with the record's next check and the events of the change."""
+        """Return the change with the record's next check and with its events."""
         now = self._clock()
         after = self._schedule.scheduled(before, after, now)
         events = events_of(before, after, feed_update, now)
         return RecordChange(before, after, tuple(events), tuple(entries))
 
     def _writes_of(self, before: RunRecord, change: RecordChange) -> list[Write]:
-        """Return the writes that follow from a change: of lock, results and caller's key."""
+        """Return the writes of lock, results and caller's key that a change needs."""
         after = change.after
         writes = self._runs.writes
         also = [*writes.lock(change), *writes.vendor_results(after)]
@@ -185,8 +187,8 @@ def _with_pending_entry(
 ) -> tuple[RunRecord, list[AuditEntry]]:
     """Return the record and the audit entries of its change.
 
-    The audit learns who asked for a run with the first change that does not withdraw it:
-    until its message is sent, there may be no run.
+    The audit learns who asked for a run with the first change that does not withdraw
+    it: until its message is sent, there may be no run.
     """
     entries = [] if entry is None else [entry]
     if record.pending_audit is None or record.hidden:

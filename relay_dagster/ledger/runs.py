@@ -1,8 +1,8 @@
 """The verbs of a run's life: every change of a run record, whoever asks for it.
 
 Each verb reads the record consistently, applies one rule of ``runs/``, and commits the
-result on condition that nothing has changed since; `RecordWriter` does that. The decisions
-about a tenant's feed are in ``ledger/feeds.py``.
+result on condition that nothing has changed since; `RecordWriter` does that. The
+decisions about a tenant's feed are in ``ledger/feeds.py``.
 
 Every verb that takes a run_id raises `UnknownRunError` if there is no such record, and
 `ExternalServiceError` if the store fails. The other errors are named in each method.
@@ -53,10 +53,10 @@ from relay_dagster.triggers.rules import TriggerUpdate
 class RunLedger:
     """The ledger of runs: every change of a run record.
 
-    A verb that takes a ``fence`` raises `FenceLostError` if a newer attempt executes the run,
-    or the run has ended, and `CancelRequestedError` if the run is to be cancelled: its
-    writer goes on to `cancel`. A ``cached_record`` is the record as the caller read or wrote
-    it last; it is tried first, and spares a read.
+    A verb that takes a ``fence`` raises `FenceLostError` if a newer attempt executes
+    the run, or the run has ended, and `CancelRequestedError` if the run is to be
+    cancelled: its writer goes on to `cancel`. A ``cached_record`` is the record as the
+    caller read or wrote it last; it is tried first, and spares a read.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class RunLedger:
         idempotency: Idempotency | None = None,
         runs_per_hour: int | None = None,
     ) -> Reservation:
-        """Create the record, take the tenant's lock and remember the key, all or nothing.
+        """Create a record, take the tenant's lock and remember the key, all or nothing.
 
         The run of an earlier request with the same key is returned, active or not.
         ``runs_per_hour`` is the tenant's quota; None counts no run.
@@ -156,14 +156,16 @@ class RunLedger:
 
         A run that is under way stays as it is.
         """
-        return self._apply(run_id, end_rules.tombstoned(self._clock()))
+        rule = end_rules.tombstoned(self._clock())
+        return self._apply(run_id, rule)
 
     def request_cancel(
         self, run_id: str, *, origin: Origin = SYSTEM, **details: str
     ) -> RunRecord:
-        """Cancel a run without an attempt under way, discard a held feed; else ask for it.
+        """Ask for the end of a run.
 
-        ``details`` are for the audit.
+        A run without an attempt under way is cancelled at once, and a held feed is
+        discarded. ``details`` are for the audit.
 
         Raises:
             RunAlreadyFinishedError: the run has ended.
@@ -190,8 +192,8 @@ class RunLedger:
     ) -> RunRecord:
         """Return the record of a message's run; create one for a job sent to the queue.
 
-        A new run takes the tenant's lock if it is free; else it waits, and `dispatch` takes
-        the lock.
+        A new run takes the tenant's lock if it is free; else it waits, and `dispatch`
+        takes the lock.
 
         Raises:
             JobConflictError: the record was made for another body.
@@ -248,9 +250,10 @@ class RunLedger:
         receipt_handle: str = "",
         cached_record: RunRecord | None = None,
     ) -> RunRecord:
-        """Open the next attempt before Dagster is asked for a run; take the tenant's lock.
+        """Open the next attempt, before Dagster is asked for a run of it.
 
-        The message is the one that asks for the attempt, if there is one.
+        A run that waits takes the tenant's lock. The message is the one that asks for
+        the attempt, if there is one.
 
         Raises:
             TenantBusyError: the run waits for its tenant, which has an active run.
@@ -310,18 +313,14 @@ class RunLedger:
         *,
         cached_record: RunRecord | None = None,
     ) -> RunRecord:
-        """Fix config version and baseline unless they are fixed; return the record with them."""
+        """Fix config version and baseline; return the record with those in effect."""
         rule = attempt_rules.pinned(fence, config_version, baseline_run_id)
         return self._apply(fence.run_id, rule, cached_record)
 
     def succeed(
-        self,
-        fence: Fence,
-        outcome: Outcome,
-        *,
-        cached_record: RunRecord | None = None,
+        self, fence: Fence, outcome: Outcome, *, cached_record: RunRecord | None = None
     ) -> RunRecord:
-        """End the run ``SUCCEEDED`` with its reports written; publish its feed, free its tenant."""
+        """End the run ``SUCCEEDED``, reported; publish its feed and free its tenant."""
         change = RequestedChange(
             run_id=fence.run_id,
             rule=end_rules.succeeded(fence, outcome, self._clock()),
@@ -343,7 +342,7 @@ class RunLedger:
     def retry_later(
         self, fence: Fence, error_code: str, error_message: str
     ) -> RunRecord:
-        """End an attempt that a later one may mend: the run is queued, or poison after the last."""
+        """End an attempt without a verdict; queue the run, or end it as poison."""
         return self._lose(fence.run_id, fence.attempt, fence, error_code, error_message)
 
     # --- by the reconciler ------------------------------------------------------------
@@ -351,7 +350,7 @@ class RunLedger:
     def lose_attempt(
         self, record: RunRecord, error_code: str, error_message: str
     ) -> RunRecord:
-        """End the attempt of a record whose Dagster run is dead, as `retry_later` does."""
+        """End the attempt of a dead Dagster run, as `retry_later` does."""
         fence = record.fence if record.dagster_run_id else None
         return self._lose(
             record.run_id, record.attempt, fence, error_code, error_message
@@ -376,18 +375,15 @@ class RunLedger:
         Raises:
             RunAlreadyFinishedError: the run has ended.
         """
-        return self._apply(run_id, end_rules.poisoned(error_message, self._clock()))
+        rule = end_rules.poisoned(error_message, self._clock())
+        return self._apply(run_id, rule)
 
     # --- messages, reports, and the next check ----------------------------------------
 
     def mark_sent(
-        self,
-        run_id: str,
-        message_id: str,
-        *,
-        cached_record: RunRecord | None = None,
+        self, run_id: str, message_id: str, *, cached_record: RunRecord | None = None
     ) -> RunRecord:
-        """Note the message that stands for the run from now on, unless the run has ended."""
+        """Note the message that stands for the run now; a run that has ended stays."""
         rule = message_rules.sent(message_id, self._clock())
         return self._apply(run_id, rule, cached_record)
 
@@ -399,7 +395,8 @@ class RunLedger:
         Raises:
             TransitionRefusedError: the message is sent, or somebody is sending it.
         """
-        return self._apply(run_id, message_rules.send_claimed(self._clock(), wait))
+        rule = message_rules.send_claimed(self._clock(), wait)
+        return self._apply(run_id, rule)
 
     def note_receive(
         self,
@@ -409,18 +406,19 @@ class RunLedger:
         *,
         hidden_for: timedelta | None = None,
     ) -> RunRecord:
-        """Store the newest receipt handle of the run's message, hidden for ``hidden_for``."""
+        """Store the receipt handle of the run's message, and how long it is hidden."""
         rule = self._received(message_id, receipt_handle, hidden_for)
         return self._apply(run_id, rule)
 
     def record_dlq(self, run_id: str, dlq_message_id: str) -> RunRecord:
         """Note that the run's message is in the dead-letter queue."""
-        return self._apply(run_id, message_rules.dead_lettered(dlq_message_id))
+        rule = message_rules.dead_lettered(dlq_message_id)
+        return self._apply(run_id, rule)
 
     def resolve_dead_letter(
         self, run_id: str, entry: AuditEntry | None = None
     ) -> RunRecord:
-        """Note that the run's dead letter was redriven or discarded; the sweep deletes it."""
+        """Note that the run's dead letter was redriven or discarded."""
         change = RequestedChange(
             run_id=run_id,
             rule=message_rules.dead_letter_resolved(self._clock()),
@@ -429,16 +427,14 @@ class RunLedger:
         return self._writer.apply(change).record
 
     def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
-        """Note that the reports of a run that has ended are written, and their outcome."""
-        return self._apply(run_id, message_rules.reported(outcome, self._clock()))
+        """Note that the reports of a run that has ended are written."""
+        rule = message_rules.reported(outcome, self._clock())
+        return self._apply(run_id, rule)
 
     def acknowledge(
         self, run_id: str, *, cached_record: RunRecord | None = None
     ) -> RunRecord:
-        """Note that the message of a run that has ended is deleted: nothing is left to do.
-
-        The message of a poisoned run is in the dead-letter queue by then.
-        """
+        """Note that a run that has ended is settled: its message is gone."""
         rule = message_rules.acknowledged(self._clock())
         return self._apply(run_id, rule, cached_record)
 
@@ -452,11 +448,12 @@ class RunLedger:
     ) -> bool:
         """Note when a record that stays as it is has to be checked again.
 
-        The revision stays, so that this disturbs no other writer. ``findings`` are fields
-        that only checks write (``watched_as``, ``hidden_until``, ...). Without a ``queue``
-        the record stays in its own.
+        The revision stays, so that this disturbs no other writer. ``findings`` are
+        fields that only checks write (``watched_as``, ``hidden_until``, ...). Without a
+        ``queue`` the record stays in its own.
 
-        Return False if the record has changed meanwhile; that change has set the next check.
+        Return False if the record has changed meanwhile; that change has set the next
+        check.
         """
         checked = replace(
             record,
@@ -467,7 +464,7 @@ class RunLedger:
         return self._runs.note_check(checked)
 
     def postpone(self, record: RunRecord) -> None:
-        """Let other runs go first after a fault; a record that cannot be written stays due."""
+        """Check a record later after a fault; one that cannot be written stays due."""
         with suppress(ExternalServiceError):
             self.check_again(record, AFTER_A_FAULT)
 

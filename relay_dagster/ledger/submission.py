@@ -1,8 +1,8 @@
-"""The one way in which a run is submitted: its record with the lock first, then its message.
+"""The one way in which a run is submitted: first its record and lock, then its message.
 
-Where the message cannot be sent no run is left behind. Whoever starts runs comes through here: the
-API, tenants' triggers, the redrive of a dead letter, and the reconciler for a run whose submitter
-died in between.
+A run whose message cannot be sent is withdrawn. Everyone who starts runs uses this: the
+API, the triggers of tenants, the redrive of a dead letter, and the reconciler for a run
+whose submitter died in between.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,11 +14,7 @@ from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.logs import event_log
-from relay_dagster.runs.errors import (
-    QueueUnavailableError,
-    RunCreationPausedError,
-    UnknownVendorError,
-)
+from relay_dagster.runs import errors
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun, RunRecord, Trigger
 from relay_dagster.runs.ports import Pause
@@ -33,15 +29,11 @@ _log = event_log()
 class Submission:
     """Submits runs."""
 
-    ledger: RunLedger  # where records are made
-    send: Callable[
-        [Job, str | None], str
-    ]  # sends a job of a request; returns the message's id
-    pause_of: Callable[[str], Pause | None]  # the pause that stops a tenant's runs
-    configs: TenantStore
-    runs_per_hour: int | None = (
-        None  # that a tenant's callers may make; None for any number
-    )
+    ledger: RunLedger  # creates the records
+    send: Callable[[Job, str | None], str]  # sends a job; returns the message's id
+    pause_of: Callable[[str], Pause | None]  # returns the pause of a tenant's runs
+    configs: TenantStore  # reads configs
+    runs_per_hour: int | None = None  # the quota of a tenant's callers; None for none
 
     def submit(
         self,
@@ -52,43 +44,56 @@ class Submission:
         idempotency: Idempotency | None = None,
         origin: Origin = SYSTEM,
     ) -> RunRecord:
-        """Return the run that a request leads to: a new one, or that of an earlier request.
+        """Return the run of a request: a new one, or that of an earlier request.
 
-        A tenant without a config gets a run that will fail. None or no vendors are all. The
-        request's key is read first: `IdempotencyKeyReusedError`. Then come, in this order,
-        `RunCreationPausedError`, `UnknownVendorError`, `TenantBusyError`, `QuotaExceededError`, and
-        `QueueUnavailableError`, where the message could not be sent: no run was started.
+        None or no vendors are all vendors. A tenant without a config gets a run that
+        will fail. The errors are checked in the order of this list.
+
+        Raises:
+            IdempotencyKeyReusedError: the key came with another body.
+            RunCreationPausedError: an operator has paused the creation of runs.
+            UnknownVendorError: the config lacks a vendor.
+            TenantBusyError: the tenant has an active run.
+            QuotaExceededError: the tenant has had its runs of this hour.
+            QueueUnavailableError: the message could not be sent; no run was started.
         """
-        earlier = self.ledger.earlier_run(idempotency) if idempotency else None
-        if earlier is not None:
-            return _refuse_withdrawn(earlier)
+        earlier_run = self.ledger.earlier_run(idempotency) if idempotency else None
+        if earlier_run is not None:
+            return _visible(earlier_run)
         self._refuse_paused(tenant_id)
-        version = self._version_for(tenant_id, vendors)
-        wanted = NewRun(
+        new_run = NewRun(
             tenant_id=tenant_id,
             vendors=tuple(vendors or ()),
-            config_version=version,
+            config_version=self._version_for(tenant_id, vendors),
             request_id=request_id,
             origin=origin,
         )
-        return self._start(wanted, idempotency, self.runs_per_hour)
+        return self._start(new_run, idempotency, self.runs_per_hour)
 
     def start_triggered(self, trigger: Trigger, update: TriggerUpdate) -> RunRecord:
-        """Start a run of all vendors that a tenant's triggers want, and take it from them.
+        """Start a run of all vendors that triggers want, and take the run from them.
 
-        It counts for no quota. Where its message cannot be sent it stays: it was taken, nobody
-        would ask again, and the reconciler sends it.
+        It counts for no quota. A run whose message cannot be sent stays: the triggers
+        no longer want it, and the reconciler sends it.
 
-        `RunCreationPausedError`, `TenantBusyError`: as for `submit`; nothing was taken.
-        `CommitLostError`: the triggers have changed: somebody else was first.
+        Raises:
+            RunCreationPausedError: an operator has paused the creation of runs.
+            TenantBusyError: the tenant has an active run.
+            CommitLostError: the triggers have changed; somebody else was first.
         """
         tenant_id = update.before.tenant_id
         self._refuse_paused(tenant_id)
-        version = self.configs.latest_version(tenant_id)
-        wanted = NewRun(tenant_id=tenant_id, trigger=trigger, config_version=version)
-        record = self.ledger.start_triggered(wanted, update)
+        new_run = NewRun(
+            tenant_id=tenant_id,
+            trigger=trigger,
+            config_version=self.configs.latest_version(tenant_id),
+        )
+        record = self.ledger.start_triggered(new_run, update)
         _log.info(
-            "run_requested", trigger=trigger, config_version=version, **record.log_facts
+            "run_requested",
+            trigger=trigger,
+            config_version=record.config_version,
+            **record.log_facts,
         )
         with suppress(ExternalServiceError):
             return self._sent(record)
@@ -102,56 +107,69 @@ class Submission:
         in_place_of: str,
         origin: Origin = SYSTEM,
     ) -> RunRecord:
-        """Start a run in place of one that died, with the latest config: that is what was mended.
+        """Start a run in place of one that died, with the latest config, now mended.
 
-        It is an operator's own act: no pause and no quota stops it, and what the config lacks fails
-        the run. `TenantBusyError`, `QueueUnavailableError`: as for `submit`.
+        An operator asks for it, so no pause and no quota stops it. A vendor that the
+        config lacks fails the run.
+
+        Raises:
+            TenantBusyError: the tenant has an active run.
+            QueueUnavailableError: the message could not be sent; no run was started.
         """
-        version = self.configs.latest_version(tenant_id)
-        wanted = NewRun(
+        new_run = NewRun(
             tenant_id=tenant_id,
             vendors=tuple(vendors or ()),
-            config_version=version,
+            config_version=self.configs.latest_version(tenant_id),
             origin=origin,
             in_place_of=in_place_of,
         )
-        return self._start(wanted, None, None)
+        return self._start(new_run, None, None)
 
     def send_unsent(self, run_id: str) -> RunRecord:
-        """Send the message of a run that never had one; `TransitionRefusedError` where it has."""
-        claimed = self.ledger.claim_send(run_id)
-        message_id = self.send(claimed.job, claimed.request_id)
-        return self.ledger.mark_sent(run_id, message_id, cached_record=claimed)
+        """Send the message of a run that never had one.
+
+        Raises:
+            TransitionRefusedError: the message is sent, or somebody is sending it.
+        """
+        record = self.ledger.claim_send(run_id)
+        message_id = self.send(record.job, record.request_id)
+        return self.ledger.mark_sent(run_id, message_id, cached_record=record)
 
     def send_again(self, record: RunRecord) -> RunRecord:
-        """Send a queued run's lost message again; the run stays where it cannot be sent."""
+        """Send a queued run's lost message again; without success the run stays."""
         message_id = self.send(record.job, record.request_id)
         _log.warning("message_lost", sent_again_as=message_id, **record.log_facts)
         return self.ledger.mark_sent(record.run_id, message_id, cached_record=record)
 
     def _start(
-        self, wanted: NewRun, idempotency: Idempotency | None, runs_per_hour: int | None
+        self,
+        new_run: NewRun,
+        idempotency: Idempotency | None,
+        runs_per_hour: int | None,
     ) -> RunRecord:
-        reservation = self.ledger.reserve(wanted, idempotency, runs_per_hour)
+        reservation = self.ledger.reserve(new_run, idempotency, runs_per_hour)
         if not reservation.created:
-            return _refuse_withdrawn(reservation.record)
-        record = reservation.record
+            return _visible(reservation.record)
         try:
-            record = self._sent(record)
+            record = self._sent(reservation.record)
         except ExternalServiceError as error:
-            # No run is left behind, unless the message arrived after all and it is under way.
-            record = self.ledger.tombstone(record.run_id)
+            # The run is withdrawn, unless its message arrived after all.
+            record = self.ledger.tombstone(new_run.run_id)
             if record.hidden:
                 if runs_per_hour is not None:
                     self.ledger.uncount(reservation.record)
-                raise QueueUnavailableError from error
+                raise errors.QueueUnavailableError from error
         _log.info(
             "run_requested", **record.log_facts, config_version=record.config_version
         )
         return record
 
     def _sent(self, record: RunRecord) -> RunRecord:
-        """Send a run's message, and note it; a fault of the queue is logged and raised."""
+        """Send a run's message and note it.
+
+        A fault of the queue is logged and raised. A fault of the store is logged alone:
+        the message is on its way, and its receiver notes it.
+        """
         try:
             message_id = self.send(record.job, record.request_id)
         except ExternalServiceError as error:
@@ -164,7 +182,6 @@ class Submission:
                 record.run_id, message_id, cached_record=record
             )
         except ExternalServiceError as error:
-            # The message is on its way, whoever receives it notes it.
             _log.warning(
                 "send_not_noted", error=str(error)[:_MAX_SHOWN], **record.log_facts
             )
@@ -173,12 +190,16 @@ class Submission:
     def _refuse_paused(self, tenant_id: str) -> None:
         pause = self.pause_of(tenant_id)
         if pause is not None:
-            raise RunCreationPausedError(
+            raise errors.RunCreationPausedError(
                 pause.tenant_id, pause.reason, pause.public_reason
             )
 
     def _version_for(self, tenant_id: str, vendors: Sequence[str] | None) -> int | None:
-        """Return the version that the run is pinned to, None where the tenant has no config."""
+        """Return the config version for a run; None if the tenant has no config.
+
+        Raises:
+            UnknownVendorError: the config lacks a vendor.
+        """
         if not vendors:
             return self.configs.latest_version(tenant_id)
         stored = self.configs.latest(tenant_id)
@@ -187,17 +208,17 @@ class Submission:
         try:
             config = self.configs.parsed(stored)
         except RelayError:
-            # The run will fail with what is wrong with its config.
+            # The run will fail with the errors of its config.
             return stored.version
         try:
             config.selecting(vendors)
         except ConfigError as error:
-            raise UnknownVendorError(str(error), error.faults) from error
+            raise errors.UnknownVendorError(str(error), error.faults) from error
         return stored.version
 
 
-def _refuse_withdrawn(record: RunRecord) -> RunRecord:
-    """Return a run that is there to be seen."""
+def _visible(record: RunRecord) -> RunRecord:
+    """Return the record of an earlier request's run, unless that run was withdrawn."""
     if record.hidden:
-        raise QueueUnavailableError
+        raise errors.QueueUnavailableError
     return record

@@ -140,7 +140,9 @@ def pinned(
 def attempt_lost(
     record: RunRecord, lost_attempt: LostAttempt, schedule: PollSchedule
 ) -> RunRecord:
-    """End an attempt: the run is queued again until ``retry_at``, or poison after the last.
+    """End an attempt without a verdict.
+
+    The run is queued until ``retry_at``, or ends as poison after its last attempt.
 
     Raises:
         FenceLostError: the record is no longer at this attempt.

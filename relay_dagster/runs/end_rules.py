@@ -1,4 +1,4 @@
-"""The rules by which a run ends: succeeded, failed, poison, cancelled, or never sent."""
+"""The rules by which a run ends: success, failure, poison, cancellation, never sent."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from relay_dagster.runs.transitions import (
 from relay_dagster.tenants.audit import Action, AuditEntry, dagster_origin
 
 TOMBSTONE_LIFE = timedelta(days=30)
-"""Longer than a message can live: the tombstone must meet every late copy of its message."""
+"""How long a tombstone is kept: longer than any late copy of its message can live."""
 
 MAX_MESSAGE = 20_000
 """The most characters of an error message that a record keeps."""
@@ -84,7 +84,10 @@ def poisoned(
 
 @rule
 def cancel_requested(record: RunRecord, now: datetime) -> RunRecord:
-    """Cancel a run without an attempt under way, and discard a held feed; else ask for it.
+    """Ask for the end of a run.
+
+    A run without an attempt under way is cancelled at once, and a held feed is
+    discarded.
 
     Raises:
         RunAlreadyFinishedError: the run has ended.
@@ -101,7 +104,9 @@ def cancel_requested(record: RunRecord, now: datetime) -> RunRecord:
 
 @rule
 def cancelled(record: RunRecord, now: datetime) -> RunRecord:
-    """End the run ``CANCELLED`` in the stage that it had reached; its writer loses the fence.
+    """End the run ``CANCELLED`` in the stage that it had reached.
+
+    The Dagster run that executes it loses its fence.
 
     Raises:
         RunAlreadyFinishedError: the run has ended.

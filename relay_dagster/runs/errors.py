@@ -148,7 +148,7 @@ class TransitionRefusedError(RunError):
 
 
 class DispatchRefusedError(TransitionRefusedError):
-    """The attempt cannot be dispatched: another one is under way, or it is not the next."""
+    """The attempt cannot be dispatched: another is under way, or it is not the next."""
 
 
 class ClaimRefusedError(TransitionRefusedError):
@@ -156,7 +156,7 @@ class ClaimRefusedError(TransitionRefusedError):
 
 
 class FenceLostError(TransitionRefusedError):
-    """The writer no longer executes the run: a newer attempt does, or the run has ended."""
+    """The writer no longer executes the run: a newer attempt does, or it has ended."""
 
 
 class CancelRequestedError(TransitionRefusedError):

@@ -1,8 +1,8 @@
-"""The message that stands for a run on the queue, and what ids look like: read strictly.
+"""The message that stands for a run on the queue, and the form of ids.
 
-Anybody may send one, so what is read is judged value by value. Which record a job belongs to is
-`transitions`. Callers' ids are judged here before one becomes a key of a table or a part of an
-address.
+Anybody may send a message, so each of its values is checked. Whether a message belongs
+to a record is decided in `new_records`. The ids of callers are checked here before one
+becomes part of a key or of an address.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 from relay_core.domain.limits import DEFAULT_LIMITS
 
 ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-"""Of a tenant or vendor."""
+"""The form of the ids of tenants and vendors."""
 
 _ID = re.compile(ID_PATTERN)
 _RUN_ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -23,50 +23,53 @@ _MAX_VENDORS = DEFAULT_LIMITS.vendors
 
 
 def is_id(text: str) -> bool:
-    """Return whether a text can be the id of a tenant or vendor."""
+    """Return True if a text can be the id of a tenant or a vendor."""
     return _ID.fullmatch(text) is not None
 
 
 def is_run_id(text: str) -> bool:
-    """Return whether a text has the form of a run_id, a UUID."""
+    """Return True if a text has the form of a run_id, a UUID."""
     return _RUN_ID.fullmatch(text) is not None
 
 
 class NotAJobError(ValueError):
-    """A message body that is no job; the message says why."""
+    """A message's body is not a job; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The body of a message: which run to execute; None is all vendors, or the latest config."""
+    """The body of a message: the run to execute."""
 
     run_id: str
     tenant_id: str
-    vendors: tuple[str, ...] | None = None
-    config_version: int | None = None
+    vendors: tuple[str, ...] | None = None  # None for all vendors
+    config_version: int | None = None  # None for the latest config
 
     @classmethod
     def parse(cls, body: str) -> "Job":
-        """Read a message body, whatever else it holds; no vendors are all; else `NotAJobError`."""
+        """Return the job of a message's body; members that are not a job's are ignored.
+
+        An empty list of vendors means all vendors.
+
+        Raises:
+            NotAJobError: the body is not a JSON object, or a value in it is wrong.
+        """
         try:
             document = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise NotAJobError(f"the body is not JSON: {error}") from error
         if not isinstance(document, dict):
             raise NotAJobError("the body is not a JSON object")
-        version = document.get("config_version")
-        is_number = type(version) is int and 1 <= version < 2**53
-        if version is not None and not is_number:
-            raise _refusal("config_version", "a version", version)
+        config_version = _read_version(document.get("config_version"))
         return cls(
             run_id=_read_text(document, "run_id", is_run_id, "a UUID"),
             tenant_id=_read_text(document, "tenant_id", is_id, "a tenant's id"),
             vendors=_read_vendors(document.get("vendors")),
-            config_version=version,
+            config_version=config_version,
         )
 
     def body(self) -> str:
-        """Return the message body."""
+        """Return the message's body."""
         return json.dumps(
             {
                 "run_id": self.run_id,
@@ -78,25 +81,40 @@ class Job:
 
 
 def _read_text(
-    document: Mapping[str, Any], name: str, is_one: Callable[[str], bool], what: str
+    document: Mapping[str, Any],
+    name: str,
+    is_valid: Callable[[str], bool],
+    expectation: str,
 ) -> str:
     value = document.get(name)
-    if not isinstance(value, str) or not is_one(value):
-        raise _refusal(name, what, value)
+    if not isinstance(value, str) or not is_valid(value):
+        raise _refusal(name, expectation, value)
+    return value
+
+
+def _read_version(value: object) -> int | None:
+    if value is None:
+        return None
+    # A boolean is an int for isinstance.
+    if type(value) is not int or not 1 <= value < 2**53:
+        raise _refusal("config_version", "a version", value)
     return value
 
 
 def _read_vendors(value: object) -> tuple[str, ...] | None:
     if value is None or value == []:
         return None
-    if not isinstance(value, list) or not all(
-        isinstance(vendor, str) and is_id(vendor) for vendor in value
-    ):
+    if not isinstance(value, list) or not all(map(_is_vendor_id, value)):
         raise _refusal("vendors", "a list of vendor ids", value)
     if len(value) > _MAX_VENDORS:
         raise _refusal("vendors", f"a list of at most {_MAX_VENDORS}", len(value))
     return tuple(value)
 
 
-def _refusal(name: str, what: str, value: object) -> NotAJobError:
-    return NotAJobError(f"{name} is not {what}: {json.dumps(value)[:_MAX_SHOWN]}")
+def _is_vendor_id(value: object) -> bool:
+    return isinstance(value, str) and is_id(value)
+
+
+def _refusal(name: str, expectation: str, value: object) -> NotAJobError:
+    text = json.dumps(value)[:_MAX_SHOWN]
+    return NotAJobError(f"{name} is not {expectation}: {text}")

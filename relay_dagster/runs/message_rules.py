@@ -10,7 +10,7 @@ from relay_dagster.runs.transitions import refuse_ended, rule
 
 @rule
 def sent(record: RunRecord, message_id: str, now: datetime) -> RunRecord:
-    """Note the message that stands for the run from now on, unless the run has ended."""
+    """Note the message that stands for the run now; a run that has ended stays."""
     if record.has_ended or record.message_id == message_id:
         return record
     return replace(
@@ -25,7 +25,9 @@ def sent(record: RunRecord, message_id: str, now: datetime) -> RunRecord:
 
 @rule
 def send_claimed(record: RunRecord, now: datetime, wait: timedelta) -> RunRecord:
-    """Take the right to send a message that was never sent; the right lapses after ``wait``.
+    """Take the right to send a message that was never sent.
+
+    The right lapses after ``wait``.
 
     Raises:
         RunAlreadyFinishedError: the run has ended.
@@ -96,8 +98,8 @@ def acknowledged(record: RunRecord, now: datetime) -> RunRecord:
     """Note that the message of a run that has ended is gone and nothing is left to do.
 
     Raises:
-        TransitionRefusedError: the run has not ended, or its message has yet to be moved
-            into the dead-letter queue.
+        TransitionRefusedError: the run has not ended, or its message has yet to be
+            moved into the dead-letter queue.
     """
     if record.acknowledged_at is not None:
         return record

@@ -1,7 +1,7 @@
-"""What is kept of a run: its record, the tenant's lock, and what was asked for.
+"""The stored values of runs: the record, the tenant's lock, and the request for a run.
 
-Frozen values only. How a record comes to be and changes is `transitions`, who writes
-the change ``ledger/runs.py``, how it is stored ``aws/dynamodb/run_store.py``.
+Frozen values only. The rules beside this module make and change records,
+``ledger/runs.py`` applies them, and ``aws/dynamodb/run_store.py`` stores records.
 """
 
 from collections.abc import Mapping
@@ -20,30 +20,30 @@ from relay_dagster.tenants.audit import SYSTEM, AuditEntry, Origin
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Why a feed is held back: its hash, what it was compared with, and the guards that trip."""
+    """The reason why a feed is held back."""
 
-    sha256: str
-    baseline_run_id: str
-    guards: tuple[Mapping[str, Any], ...]
+    sha256: str  # the hash of the feed
+    baseline_run_id: str  # the run whose feed it was compared with
+    guards: tuple[Mapping[str, Any], ...]  # the results of the guards that trip
 
     @property
     def guard_names(self) -> frozenset[str]:
-        """The names of the guards that trip."""
+        """Return the names of the guards that trip."""
         return frozenset(str(result["guard"]) for result in self.guards)
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A person's decision to publish what is held: what was reviewed, and why."""
+    """A person's decision to publish a held feed."""
 
-    sha256: str  # the hash of the feed that was reviewed
-    guards: frozenset[str]  # the names of the guards that were
-    reason: str  # why it is good all the same
-    by: str  # who decides
+    sha256: str  # the hash of the reviewed feed
+    guards: frozenset[str]  # the names of the reviewed guards
+    reason: str  # the reason to publish the feed all the same
+    by: str  # the person who decides
 
 
 class Trigger(StrEnum):
-    """Where a run came from."""
+    """The origin of a run."""
 
     API = "api"
     QUEUE = "queue"
@@ -53,21 +53,23 @@ class Trigger(StrEnum):
 
 
 class LockState(StrEnum):
-    """How a run stands to its tenant's lock: not at all, among those that wait, as its owner."""
+    """The relation of a run to its tenant's lock."""
 
-    NONE = "none"
-    QUEUED = "queued"
-    OWNER = "owner"
+    NONE = "none"  # the run neither has the lock nor waits for it
+    QUEUED = "queued"  # the run waits for the lock
+    OWNER = "owner"  # the run has the lock
 
 
 class DueQueue(StrEnum):
-    """Which queue of the due index an unsettled run stands in, and so who checks it next.
+    """The queue of the due index that a run is in, and so who checks it next.
 
-    ``ATTEMPT`` and ``END`` are the reconciler's: what is under way or about to be, and what has
-    ended and is not settled. ``READY`` and ``TURN`` are the intake's, which asks Dagster for an
-    attempt without a message: one that follows another, and the first of a run whose turn with its
-    tenant has come. ``MESSAGE`` is of runs that only wait for their message; its clock stands still
-    while the queue has a backlog. ``DEAD_LETTER`` is of settled runs with a dead letter.
+    ``ATTEMPT`` and ``END`` are the reconciler's: runs that are under way or about to
+    be, and runs that have ended and are not settled. ``READY`` and ``TURN`` are the
+    intake's, which asks Dagster for an attempt without a message: one that follows
+    another, and the first attempt of a run whose turn with its tenant has come.
+    ``MESSAGE`` has the runs that only wait for their message; its clock stands still
+    while the queue has a backlog. ``DEAD_LETTER`` has the settled runs with a dead
+    letter.
     """
 
     ATTEMPT = "attempt"
@@ -80,27 +82,29 @@ class DueQueue(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """Who is executing: what every write of a run is conditional on."""
+    """The executor of a run: every write of the run is conditional on it."""
 
     run_id: str
     attempt: int
-    dagster_run_id: str
+    dagster_run_id: str  # the Dagster run that has claimed the attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """Everything that is known of one run. Instants are aware, UTC.
+    """Everything that is known of one run. Instants are aware, in UTC.
 
-    ``attempt`` is the latest attempt dispatched, 0 before the first; ``dispatched_at`` and
-    ``dagster_run_id`` belong to it and are None between attempts. ``asked_version`` is the version
-    in the queue's message, ``config_version`` the one that took effect, ``baseline_run_id`` the run
-    whose feed was in force then. ``vendors`` None is all. ``attempt_code`` is what the last attempt
-    of a run ended for whose attempts are used up.
+    ``attempt`` is the latest attempt that was dispatched, 0 before the first;
+    ``dispatched_at`` and ``dagster_run_id`` belong to it and are None between attempts.
+    ``asked_version`` is the config version in the queue's message, ``config_version``
+    the one that took effect, and ``baseline_run_id`` the run whose feed was in force
+    then. ``vendors`` is None for all vendors. ``attempt_code`` is the error of the last
+    attempt of a run that has used up its attempts.
 
-    ``due_at`` is when the run is checked next, in its ``due_queue`` (None once it is settled);
-    ``hidden_until`` how long its message stays out of sight; ``watched_as`` what its heartbeat
-    looked like when it was last seen to change, which was ``watched_at``. ``pending_audit`` is the
-    audit's entry of who asked for it, until it is written.
+    ``due_at`` is the time of the next check in ``due_queue``; both are None once the
+    run is settled. ``hidden_until`` is when the run's message comes into sight again.
+    ``watched_as`` is the sign of life that was last seen to change, and ``watched_at``
+    when that was. ``pending_audit`` is the audit entry of the request until it is
+    written.
     """
 
     run_id: str
@@ -153,7 +157,7 @@ class RunRecord:
     counts: Mapping[str, int] = field(default_factory=dict)
     changes: Mapping[str, int] | None = None
     vendor_results: tuple[VendorResult, ...] = ()
-    """Of a run that ends; they are stored in an item of the tenant's."""
+    """The results of the run that ends; they are stored in an item of the tenant."""
 
     hold: Hold | None = None
     released_at: datetime | None = None
@@ -173,22 +177,22 @@ class RunRecord:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing executes the run, or will: it is final, or held."""
+        """Return True if nothing executes the run any more: it is final, or held."""
         return self.status.has_ended
 
     @property
     def is_dispatched(self) -> bool:
-        """Whether an attempt is on its way or executing."""
+        """Return True if an attempt is on its way or executing."""
         return not self.has_ended and self.dispatched_at is not None
 
     @property
     def is_claimed(self) -> bool:
-        """Whether a Dagster run has taken the attempt."""
+        """Return True if a Dagster run has claimed the attempt."""
         return self.is_dispatched and self.dagster_run_id is not None
 
     @property
     def needs_dlq(self) -> bool:
-        """Whether the run is poison whose message has yet to be put into the dead-letter queue."""
+        """Return True if the run is poison and its message is not a dead letter yet."""
         return (
             self.error_code == FailureCode.POISON_JOB
             and self.status is RunStatus.FAILED
@@ -197,26 +201,33 @@ class RunRecord:
         )
 
     def is_due(self, queue: DueQueue, until: datetime) -> bool:
-        """Return whether the run is to be checked in a queue, up to an instant."""
+        """Return True if the run has to be checked in a queue, up to an instant."""
         return (
             self.due_queue is queue and self.due_at is not None and self.due_at <= until
         )
 
     @property
     def has_dead_letter(self) -> bool:
-        """Whether the run's message lies in the dead-letter queue, as far as is known."""
+        """Return True if the run's message is known to be in the dead-letter queue."""
         return self.dlq_message_id is not None and self.dead_letter_resolved_at is None
 
     @property
     def needs_reports(self) -> bool:
-        """Whether it has ended unreported; one that never had an attempt has no reports."""
+        """Return True if the run has ended and its reports are not written.
+
+        A run that was cancelled before its first attempt has no reports.
+        """
         if not self.has_ended or self.hidden or self.reports_written_at is not None:
             return False
         return self.attempt > 0 or self.status is not RunStatus.CANCELLED
 
     @property
     def fence(self) -> Fence:
-        """What the Dagster run that executes it shows with each write; `ValueError` unclaimed."""
+        """Return the fence of the Dagster run that executes the attempt.
+
+        Raises:
+            ValueError: no Dagster run has claimed the attempt.
+        """
         if self.dagster_run_id is None:
             raise ValueError(
                 f"run {self.run_id}: attempt {self.attempt} is not claimed"
@@ -225,7 +236,7 @@ class RunRecord:
 
     @property
     def log_facts(self) -> dict[str, str | None]:
-        """What every line of the log says of a run that it is about."""
+        """Return the facts that every log line about the run has."""
         return {
             "run_id": self.run_id,
             "tenant_id": self.tenant_id,
@@ -234,17 +245,17 @@ class RunRecord:
 
     @property
     def job(self) -> Job:
-        """The run's message on the queue."""
+        """Return the run's message on the queue."""
         return Job(self.run_id, self.tenant_id, self.vendors, self.asked_version)
 
     @property
     def keys(self) -> ArtifactKeys:
-        """Where the run's files lie."""
+        """Return the keys of the run's files."""
         return ArtifactKeys(self.run_id, self.tenant_id)
 
     @property
     def context(self) -> RunContext:
-        """What identifies the run in its reports."""
+        """Return the facts that identify the run in its reports."""
         return RunContext(
             run_id=self.run_id,
             tenant_id=self.tenant_id,
@@ -255,18 +266,21 @@ class RunRecord:
 
     @property
     def failure(self) -> RunFailure:
-        """What a run that has failed ended for."""
-        stage = self.failed_stage or self.stage
-        code, message = str(self.error_code), self.error_message or ""
-        return RunFailure(code, message, stage, attempt_code=self.attempt_code)
+        """Return the failure of a run that has failed."""
+        return RunFailure(
+            str(self.error_code),
+            self.error_message or "",
+            self.failed_stage or self.stage,
+            attempt_code=self.attempt_code,
+        )
 
     @property
     def failure_class(self) -> FailureClass | None:
-        """Whose it is to mend that the run has failed; None where it has not."""
+        """Return whose failure it is; None for a run that has not failed."""
         return self.failure.failure_class if self.status is RunStatus.FAILED else None
 
     def with_reports(self, outcome: "Outcome", now: datetime) -> "RunRecord":
-        """Return the record once its reports are written, with what they know of it added."""
+        """Return the record with its reports written, and with their facts."""
         return replace(
             self,
             reports_written_at=now,
@@ -280,83 +294,87 @@ class RunRecord:
         )
 
     def stage_times(self, until: datetime) -> dict[str, float]:
-        """Return the seconds that the attempt spent in each stage but the end, up to ``until``."""
-        entered = sorted(self.stage_entered_at.items(), key=lambda pair: pair[1])
-        ends = [*(at for _, at in entered[1:]), until]
-        spans = zip(
-            entered, ends, strict=False
-        )  # an attempt that entered none has only an end
-        return {
-            stage: max((end - at).total_seconds(), 0.0)
-            for (stage, at), end in spans
-            if stage != Stage.COMPLETE
-        }
+        """Return the seconds that the attempt spent in each stage, up to ``until``.
+
+        The last stage, which marks the end, takes no time and is left out.
+        """
+        entered = sorted(
+            self.stage_entered_at.items(), key=lambda stage_and_time: stage_and_time[1]
+        )
+        left_at = [entered_at for _, entered_at in entered[1:]]
+        left_at.append(until)
+        seconds = {}
+        # An attempt that entered no stage has only an end.
+        for (stage, entered_at), ended_at in zip(entered, left_at, strict=False):
+            if stage != Stage.COMPLETE:
+                seconds[stage] = max((ended_at - entered_at).total_seconds(), 0.0)
+        return seconds
 
 
 @dataclass(frozen=True, slots=True)
 class TenantLock:
-    """Who runs for a tenant, and the jobs sent straight to the queue that wait, in their order."""
+    """A tenant's lock: one run has it, and jobs sent straight to the queue may wait."""
 
     tenant_id: str
-    holder: str | None = None
-    waiters: tuple[str, ...] = ()
-    consecutive_failures: int = 0
+    holder: str | None = None  # the run that has the lock
+    waiters: tuple[str, ...] = ()  # the runs that wait for it, in their order
+    consecutive_failures: int = 0  # the number of runs that have failed since a success
     served_at: datetime | None = None  # the end of the last run that has executed
 
     @property
     def active_run_id(self) -> str | None:
-        """The run that makes the tenant busy, or None."""
+        """Return the run that makes the tenant busy, or None."""
         return self.holder or self.next_run_id
 
     @property
     def next_run_id(self) -> str | None:
-        """The run that has waited longest, or None."""
-        return next(iter(self.waiters), None)
+        """Return the run that has waited longest, or None."""
+        return self.waiters[0] if self.waiters else None
 
     def is_turn_of(self, run_id: str) -> bool:
-        """Return whether a waiting run may go on: the tenant is free, and nobody is before it."""
+        """Return True if the tenant is idle and no other run has waited longer."""
         return self.holder is None and self.next_run_id in (None, run_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """A caller's ``Idempotency-Key``: a digest of caller, tenant and key, and one of the body."""
+    """A caller's ``Idempotency-Key`` and the request that came with it."""
 
-    id: str
-    fingerprint: str
+    id: str  # a digest of caller, tenant and key
+    fingerprint: str  # a digest of the request's body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """What is asked for, by whom; no ``vendors`` are all, ``in_place_of`` a dead letter's run."""
+    """A run that is requested."""
 
     run_id: str = field(default_factory=lambda: str(uuid4()))
     tenant_id: str
     trigger: Trigger = Trigger.API
-    vendors: tuple[str, ...] | None = None
-    config_version: int | None = None
+    vendors: tuple[str, ...] | None = None  # None for all vendors
+    config_version: int | None = None  # None for a tenant without a config
     request_id: str | None = None
-    origin: Origin = SYSTEM
-    in_place_of: str | None = None
+    origin: Origin = SYSTEM  # who requests it, for the audit
+    in_place_of: str | None = None  # the run whose dead letter is redriven
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The run that a request leads to; ``created`` is False for the run of an earlier request."""
+    """The run of a request."""
 
     record: RunRecord
-    created: bool
+    created: bool  # False for the run of an earlier request with the same key
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run that ends knows about itself.
+    """The facts about a run that only the run itself knows at its end.
 
-    ``artifacts`` maps names to keys; ``counts`` are numbers for the record (``record_count``,
-    ``total_rows``, ...), ``changes`` those of what the feed changes against the one of
-    ``baseline_run_id``; ``feed_key`` is where the feed of a run of all vendors is published,
-    ``feed_sha256`` that of the merged feed; ``guards`` are the results that trip, where they hold
-    the feed back.
+    ``artifacts`` maps names to keys. ``counts`` are numbers for the record
+    (``record_count``, ``total_rows``, ...), and ``changes`` the numbers of changes
+    against the feed of ``baseline_run_id``. ``feed_key`` is the key of the published
+    copy of a feed of all vendors, ``feed_sha256`` the hash of the merged feed.
+    ``guards`` are the results of the guards that trip and hold the feed back.
     """
 
     artifacts: Mapping[str, str] = field(default_factory=dict)
@@ -370,3 +388,4 @@ class Outcome:
 
 
 NOTHING_KNOWN = Outcome()
+"""The outcome of a run that ended without facts about itself."""

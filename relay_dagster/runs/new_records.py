@@ -64,7 +64,7 @@ def adopted(
 def started_by_hand(
     dagster_run_id: str, tenant_id: str, now: datetime, config_version: int | None
 ) -> RunRecord:
-    """Return the first record of a run that Dagster started: its only attempt, claimed."""
+    """Return the first record of a run that Dagster started, its attempt claimed."""
     origin = dagster_origin(dagster_run_id)
     queued = RunRecord(
         run_id=dagster_run_id,

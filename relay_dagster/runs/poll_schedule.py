@@ -1,7 +1,7 @@
-"""How many attempts a run has, how long it waits between them, and when it is checked next.
+"""How many attempts a run has, the waits between them, and the times of its checks.
 
-The next check is set with every commit of its record, in a queue of what is due. So a tick costs
-the records that are due, and not all that exist: ``aws/dynamodb/run_store.py`` reads their index.
+The next check is set with every commit of a record, in a queue of the due index. So a
+tick costs as much as there are records that are due, however many records exist.
 """
 
 from dataclasses import dataclass, replace
@@ -10,53 +10,55 @@ from datetime import datetime, timedelta
 from relay_dagster.runs.model import DueQueue, Fence, LockState, RunRecord, Trigger
 
 UNSENT_AFTER = timedelta(seconds=60)
-"""After which a run whose message nobody has noted gets one."""
+"""The time after which a run whose message nobody has noted gets another one."""
 
 WAITS_HIDDEN = timedelta(hours=1)
-"""For how long the message of a job stays out of sight that waits for its tenant."""
+"""How long the message of a job that waits for its tenant stays out of sight."""
 
 DEAD_LETTER_LIFE = timedelta(days=14)
-"""For how long the dead-letter queue keeps a message."""
+"""How long the dead-letter queue keeps a message."""
 
 _CHECK_BEFORE_SIGHT = timedelta(minutes=10)
-_MAX_BETWEEN_CHECKS = 10.0
+_MAX_SECONDS_BETWEEN_CHECKS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class LostAttempt:
-    """An attempt that ended without a verdict; ``fence`` is None where it was not claimed."""
+    """An attempt that ended without a verdict."""
 
     attempt: int
-    fence: Fence | None
+    fence: Fence | None  # None for an attempt that no Dagster run has claimed
     error_code: str
     message: str
     now: datetime
-    retry_at: datetime
+    retry_at: datetime  # the time of the next attempt, if there is one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollSchedule:
-    """How many attempts a run has, the waits between them, and the times of its checks."""
+    """The number of a run's attempts, the waits between them, and its checks."""
 
     max_attempts: int = 3
-    base_seconds: float = 10  # before the second attempt, thrice that before the next
+    base_seconds: float = 10  # the wait before the second attempt; each next is thrice
     max_seconds: float = 300  # the longest wait between attempts
-    stale_seconds: float = 90  # after so long without a heartbeat an attempt is dead
-    visibility_seconds: float = (
-        300  # for so long a message that was received stays out of sight
-    )
-    message_lost_seconds: float = 3600  # after so long without a sign a message is lost
+    stale_seconds: float = 90  # the silence after which an attempt is dead
+    visibility_seconds: float = 300  # how long a received message stays out of sight
+    message_lost_seconds: float = 3600  # the silence after which a message is lost
 
     def attempts_of(self, record: RunRecord) -> int:
-        """Return how many attempts the run has in all; a run that Dagster started has one."""
+        """Return how many attempts a run has; a run that Dagster started has one."""
         return 1 if record.trigger is Trigger.DAGSTER else self.max_attempts
 
     def has_attempts_left(self, record: RunRecord) -> bool:
-        """Return whether another attempt may follow the latest one."""
+        """Return True if another attempt may follow the latest one."""
         return record.attempt < self.attempts_of(record)
 
     def delay(self, attempt: int, jitter: float) -> timedelta:
-        """Return the wait after an attempt (from 1): exponential, capped, spread by 20 %."""
+        """Return the wait after an attempt; the first attempt is 1.
+
+        The wait grows exponentially up to ``max_seconds``. ``jitter``, from 0 to 1,
+        spreads it by 20 % either way.
+        """
         seconds = self.base_seconds
         for _ in range(attempt - 1):
             if seconds >= self.max_seconds:
@@ -66,48 +68,46 @@ class PollSchedule:
 
     @property
     def between_checks(self) -> timedelta:
-        """How long an attempt that is under way is left alone.
+        """Return how long an attempt that is under way is left alone.
 
-        Its message must not come into sight meanwhile, and a heartbeat that stops must be noticed
-        in time: it is stale so long after the check that saw it stand still for the first time.
+        Its message must not come into sight meanwhile. A heartbeat that stops must be
+        noticed in time: it is stale ``stale_seconds`` after the check that first saw it
+        stand still.
         """
-        return timedelta(
-            seconds=min(
-                self.stale_seconds / 4, self.visibility_seconds / 4, _MAX_BETWEEN_CHECKS
-            )
+        seconds = min(
+            self.stale_seconds / 4,
+            self.visibility_seconds / 4,
+            _MAX_SECONDS_BETWEEN_CHECKS,
         )
+        return timedelta(seconds=seconds)
 
     def scheduled(
         self, before: RunRecord | None, after: RunRecord, now: datetime
     ) -> RunRecord:
-        """Return a changed record with its next check; one that is due soon keeps its place."""
-        queue, due_at = self._next(after, now)
-        is_same_attempt = (
-            before is not None
-            and before.is_dispatched
-            and after.is_dispatched
-            and before.attempt == after.attempt
-        )
-        if before is not None and due_at is not None and is_same_attempt:
-            known = before.due_at
-            if before.due_queue is queue and known is not None and now < known < due_at:
-                due_at = known
+        """Return a changed record with its queue and the time of its next check.
+
+        While an attempt is under way, a check that is due sooner keeps its time.
+        """
+        queue, due_at = self._next_check(after, now)
+        if before is not None and _is_same_attempt(before, after):
+            due_before = before.due_at if before.due_queue is queue else None
+            if due_before is not None and due_at is not None:
+                is_sooner = now < due_before < due_at
+                due_at = due_before if is_sooner else due_at
         return replace(after, due_queue=queue, due_at=due_at)
 
     def until_next(self, record: RunRecord, now: datetime) -> timedelta:
-        """Return how long a record may be left alone that stays as it is."""
-        _, due_at = self._next(record, now)
+        """Return how long a record that stays as it is may be left alone."""
+        _, due_at = self._next_check(record, now)
         return max((due_at or now) - now, self.between_checks)
 
-    def _next(
+    def _next_check(
         self, record: RunRecord, now: datetime
     ) -> tuple[DueQueue | None, datetime | None]:
         if record.acknowledged_at is not None:
-            return (
-                (DueQueue.DEAD_LETTER, record.finished_at)
-                if record.has_dead_letter
-                else (None, None)
-            )
+            if record.has_dead_letter:
+                return DueQueue.DEAD_LETTER, record.finished_at
+            return None, None
         if record.has_ended:
             return DueQueue.END, now
         if record.cancel_requested_at is not None:
@@ -119,20 +119,30 @@ class PollSchedule:
         if record.next_attempt_at is not None:
             return DueQueue.READY, record.next_attempt_at
         if record.message_id is None:
-            return DueQueue.ATTEMPT, (
-                record.send_claimed_at or record.requested_at
-            ) + UNSENT_AFTER
+            send_claimed_at = record.send_claimed_at or record.requested_at
+            return DueQueue.ATTEMPT, send_claimed_at + UNSENT_AFTER
         if record.lock_state is LockState.QUEUED and record.hidden_until is not None:
-            # So long before its message comes into sight.
-            early = min(
-                _CHECK_BEFORE_SIGHT, max(record.hidden_until - now, timedelta(0)) / 4
-            )
-            return DueQueue.ATTEMPT, max(now, record.hidden_until - early)
-        signs = [at for at in (record.sent_at, record.received_at) if at is not None]
+            return DueQueue.ATTEMPT, _before_sight(record.hidden_until, now)
+        signs = [
+            instant
+            for instant in (record.sent_at, record.received_at)
+            if instant is not None
+        ]
         last_sign = max(signs, default=now)
-        return DueQueue.MESSAGE, last_sign + timedelta(
-            seconds=self.message_lost_seconds
-        )
+        message_life = timedelta(seconds=self.message_lost_seconds)
+        return DueQueue.MESSAGE, last_sign + message_life
+
+
+def _is_same_attempt(before: RunRecord, after: RunRecord) -> bool:
+    are_dispatched = before.is_dispatched and after.is_dispatched
+    return are_dispatched and before.attempt == after.attempt
+
+
+def _before_sight(hidden_until: datetime, now: datetime) -> datetime:
+    """Return a time shortly before a hidden message comes into sight, at least now."""
+    hidden_for = max(hidden_until - now, timedelta(0))
+    lead = min(_CHECK_BEFORE_SIGHT, hidden_for / 4)
+    return max(now, hidden_until - lead)
 
 
 DEFAULT_SCHEDULE = PollSchedule()

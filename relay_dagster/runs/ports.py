@@ -1,6 +1,6 @@
-"""Values that stores give and take, and protocols of those who execute, which Dagster implements.
+"""Values that stores give and take, and protocols that Dagster's side implements.
 
-The packages that only decide (`runs`, `intake`, `maintenance`) know no adapter of Dagster.
+The packages that decide (`runs`, `intake`, `maintenance`) know no adapter of Dagster.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -16,24 +16,24 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[_Item]):
-    """Some of a listing, newest first; ``next_cursor`` is None on the last page."""
+    """A page of a listing, newest first."""
 
     items: tuple[_Item, ...]
-    next_cursor: str | None = None
+    next_cursor: str | None = None  # the cursor of the next page; None on the last
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """No new runs, of one tenant or (None) of all; ``public_reason`` is for tenants."""
+    """A pause: no runs are created for one tenant, or (None) for any."""
 
     tenant_id: str | None
-    reason: str
+    reason: str  # the reason for operators
     paused_at: datetime
-    public_reason: str | None = None
+    public_reason: str | None = None  # the reason for tenants
 
 
 class AttemptState(StrEnum):
-    """How the execution of a record's latest attempt stands, as whoever executes it says."""
+    """The state of a record's latest attempt, as its executor reports it."""
 
     ABSENT = "absent"
     WAITING = "waiting"
@@ -44,64 +44,70 @@ class AttemptState(StrEnum):
 
     @property
     def is_alive(self) -> bool:
-        """Whether it waits for its turn or executes, as far as is known."""
+        """Return True if the attempt is known to wait for its turn or to execute."""
         return self in (AttemptState.WAITING, AttemptState.EXECUTING)
 
 
 class Executions(Protocol):
-    """What is executing, and what others may do to it: ``orchestration/dagster_instance.py``."""
+    """The attempts that execute: ``orchestration/dagster_instance.py``."""
 
     def state(self, record: RunRecord) -> AttemptState:
-        """Return how the execution of a record's latest attempt stands."""
+        """Return the state of a record's latest attempt."""
 
     def terminate(self, record: RunRecord) -> None:
-        """Ask the process of a record's latest attempt to end; it may be gone, or not hear it."""
+        """Ask the process of a record's latest attempt to end.
+
+        The process may be gone, or may not hear the request.
+        """
 
     def stop(self, record: RunRecord) -> None:
-        """End the process of an attempt that gives no sign, where it need not be asked itself."""
+        """End the process of an attempt that gives no sign of life, unasked."""
 
     def report_failed(self, record: RunRecord, message: str) -> None:
-        """Let it be known that the process of an attempt is dead."""
+        """Report that the process of an attempt is dead."""
 
     def report_cancelled(self, record: RunRecord, message: str) -> None:
-        """Let it be known that an attempt counts as ended, whatever its process does."""
+        """Report that an attempt counts as ended, whatever its process does."""
 
 
 class TenantPartitions(Protocol):
-    """The tenants that can be executed for: ``orchestration/dagster_instance.py``."""
+    """The tenants that runs can execute for: ``orchestration/dagster_instance.py``."""
 
     def tenants(self) -> set[str]:
         """Return the tenants that have a partition."""
 
     def add_tenants(self, tenant_ids: Iterable[str]) -> list[str]:
-        """Add the partitions that are missing; return those."""
+        """Add the partitions that are missing, and return their tenants."""
 
     def is_in_use(self, tenant_id: str) -> bool:
-        """Return whether something that executes for the tenant has not ended."""
+        """Return True if a Dagster run of the tenant has not ended."""
 
     def remove_tenant(self, tenant_id: str) -> None:
-        """Remove a partition."""
+        """Remove a tenant's partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """How much was removed, whether that is all there was, and the mark to go on from."""
+    """The outcome of a removal that may take several calls."""
 
-    count: int
-    is_all: bool = True
-    mark: str | None = None
+    count: int  # the number of removed things
+    is_all: bool = True  # whether nothing is left to remove
+    mark: str | None = None  # where the next call goes on
 
 
 class ExecutionHistory(Protocol):
-    """The history of what was executed: ``orchestration/dagster_history.py``."""
+    """The history of executed attempts: ``orchestration/dagster_history.py``."""
 
     def has_unfinished(self, tenant_id: str) -> bool:
-        """Return whether something that executes for the tenant has not ended."""
+        """Return True if a Dagster run of the tenant has not ended."""
 
     def delete_ended_before(
         self, instant: datetime, is_late: Callable[[], bool]
     ) -> int:
-        """Delete what ended before, but each tenant's newest results; return how many."""
+        """Delete what ended before an instant, and return the number of deleted runs.
+
+        The newest results of each tenant stay.
+        """
 
     def remove_tenant(
         self,
@@ -110,9 +116,12 @@ class ExecutionHistory(Protocol):
         is_late: Callable[[], bool],
         mark: str | None = None,
     ) -> Removed:
-        """Remove the history of a tenant and of its runs, from a mark on, until it is late."""
+        """Remove the history of a tenant and of its runs, from a mark on.
+
+        The removal stops when ``is_late`` returns True.
+        """
 
 
 def utc_now() -> datetime:
-    """Return the current instant: the clock of all who are given no other."""
+    """Return the current instant; the clock of everyone who is given no other."""
     return datetime.now(UTC)

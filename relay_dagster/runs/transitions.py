@@ -1,10 +1,10 @@
-"""The one state machine of a run: the table of its transitions, and the mechanics of rules.
+"""The state machine of a run: the table of transitions, and the mechanics of rules.
 
-A rule takes a record and returns the next one, or raises the error that says why there is
-none. Rules are pure; the ledger applies them. No rule sets a status itself: `transition`
-reads it from the table. The rules of records that begin are in `new_records`, those of
-attempts in `attempt_rules`, of ends in `end_rules`, of messages and reports in
-`message_rules`, and those of held feeds in ``feeds/hold_rules.py``.
+A rule takes a record and returns the next one, or raises the error that says why there
+is none. Rules are pure; the ledger applies them. No rule sets a status itself:
+`transition` reads it from the table. The rules of records that begin are in
+`new_records`, those of attempts in `attempt_rules`, of ends in `end_rules`, of messages
+and reports in `message_rules`, and those of held feeds in ``feeds/hold_rules.py``.
 """
 
 from collections.abc import Callable
@@ -167,7 +167,8 @@ def ended(name: str, record: RunRecord, now: datetime) -> RunRecord:
 def given_up(name: str, record: RunRecord, **changes: Any) -> RunRecord:
     """Return the record of a held run after a transition that gives its feed up.
 
-    The run is no longer settled: the published copies of its feed have yet to be removed.
+    The run is no longer settled: the published copies of its feed have yet to be
+    removed.
 
     Raises:
         TransitionRefusedError: the run is not held.
@@ -201,7 +202,7 @@ def refuse_unfenced(record: RunRecord, fence: Fence) -> None:
 
 
 def refuse_other_attempt(record: RunRecord, fence: Fence | None, attempt: int) -> None:
-    """Raise `FenceLostError` unless the record is at this attempt and its writer has it."""
+    """Raise `FenceLostError` unless the writer executes the record's attempt."""
     writer = fence.dagster_run_id if fence else None
     is_under_way = record.is_dispatched and record.attempt == attempt
     if not is_under_way or record.dagster_run_id != writer:

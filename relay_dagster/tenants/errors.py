@@ -48,7 +48,7 @@ class QuotaExceededError(RefusedError):
 
 
 class TenantExistsError(RefusedError):
-    """The tenant already has a config, or another one whose id differs in case alone."""
+    """The tenant, or one whose id differs in case alone, already has a config."""
 
     error_code = "TENANT_EXISTS"
     sentence = (
