@@ -104,13 +104,13 @@ class BenchStack(Stack):
             return [python, "-m", "celery", "-A", "benchmarks.celery_worker", *worker]
         return super().command(name)
 
-    def probe(self, name: str) -> Callable[[], bool]:
+    def readiness_check(self, name: str) -> Callable[[], bool]:
         """Return the question whether a process is ready."""
         if name in EMPTY or name == REDIS:
             return lambda: port_answers(HOST, self.ports[name])
         if name == WORKER:
-            return lambda: " ready." in self.services[WORKER].last_words()
-        return super().probe(name)
+            return lambda: " ready." in self.services[WORKER].end_of_log()
+        return super().readiness_check(name)
 
 
 def redis_server() -> str:

@@ -1,7 +1,7 @@
-"""AWS on this machine, for the demo, for development and for tests: moto's server as one process.
+"""AWS on this machine, for the demo, for development, and for tests: moto's server as a process.
 
-moto undoes a cancelled DynamoDB transaction by restoring the whole table, which also undoes other
-requests' writes of the meantime. So requests of DynamoDB are answered one after another here.
+moto undoes a canceled DynamoDB transaction by restoring the whole table, which also undoes
+the concurrent writes of other requests. Requests to DynamoDB are therefore served one at a time.
 """
 
 import sys
@@ -16,14 +16,14 @@ _Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class OneAtATime:
-    """A WSGI application that lets one DynamoDB request through at a time."""
+    """A WSGI application that serves one DynamoDB request at a time."""
 
     def __init__(self, application: _Application) -> None:
         self._application = application
         self._lock = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer one request."""
+        """Serve one request."""
         if not environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB"):
             return self._application(environ, start_response)
         with self._lock:
@@ -32,7 +32,7 @@ class OneAtATime:
 
 @contextmanager
 def serving(port: int = 0, host: str = HOST) -> Iterator[str]:
-    """Serve from a thread of this process; yield the endpoint's URL."""
+    """Serve from a thread of this process, and yield the endpoint's URL."""
     server = _server(host, port)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -45,7 +45,7 @@ def serving(port: int = 0, host: str = HOST) -> Iterator[str]:
 
 
 def main(argv: list[str]) -> None:
-    """Serve on ``HOST PORT`` until the process is ended."""
+    """Serve on the address ``HOST PORT`` until the process ends."""
     host, port = argv
     _server(host, int(port)).serve_forever()
 

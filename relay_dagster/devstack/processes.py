@@ -1,7 +1,7 @@
 """Starts and ends the processes of the product, on free local ports.
 
-``relay demo``, ``relay dev`` and the tests of the real stack use it: each process can be killed and
-started again by name.
+``relay demo``, ``relay dev``, and the tests of the real stack use it. Each process can be
+killed and started again by its name.
 """
 
 import contextlib
@@ -24,17 +24,31 @@ import httpx
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 START_TIMEOUT_SECONDS = 90
-# A daemon or code server in the middle of a long poll would take up to 20 seconds.
 STOP_TIMEOUT_SECONDS = 3
+"""A daemon or code server in the middle of a long poll would take up to 20 seconds."""
 
-MOTO, CODE, WEBSERVER, DAEMON, API = "moto", "code", "webserver", "daemon", "api"
-# Ends by itself when it has made the instance's tables: two processes that make them at once fail.
+MOTO = "moto"
+CODE = "code"
+WEBSERVER = "webserver"
+DAEMON = "daemon"
+API = "api"
 INSTANCE = "instance"
+"""Makes the tables of Dagster's instance and ends: two processes cannot make them at once."""
 _MAKE_INSTANCE = "from dagster import DagsterInstance; DagsterInstance.get().dispose()"
+
+_FOREIGN_NAMES = (
+    "ARTIFACT_BUCKET",
+    "RUNS_TABLE",
+    "TENANTS_TABLE",
+    "AUDIT_TABLE",
+    "UPLOADS_QUEUE_URL",
+    "API_KEYS",
+)
+_FOREIGN_PREFIXES = ("AWS_", "DAGSTER_", "SQS_")
 
 
 class StackError(Exception):
-    """A process of the stack did not start, or ended by itself; the message ends with its log."""
+    """A process of the stack did not start, or ended; the message ends with its log."""
 
 
 def free_port() -> int:
@@ -45,68 +59,62 @@ def free_port() -> int:
 
 
 def embedded_aws_environment(endpoint: str) -> dict[str, str]:
-    """Return boto3's variables for a moto server at ``endpoint``, and for nothing else."""
-    direct = ",".join(
-        dict.fromkeys((HOST, "localhost", urlsplit(endpoint).hostname or HOST))
-    )
+    """Return the variables that make boto3 use a moto server at ``endpoint`` alone."""
+    hosts = dict.fromkeys((HOST, "localhost", urlsplit(endpoint).hostname or HOST))
+    no_proxy = ",".join(hosts)
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "relay",
         "AWS_SECRET_ACCESS_KEY": "relay",
-        # Whatever profile the user has must neither be used nor be needed.
+        # The user's profile is neither used nor needed.
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": direct,
-        "no_proxy": direct,
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
     }
 
 
 def foreign_free(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without variables of another installation: of AWS, Dagster or ours."""
-    ours = (
-        *("ARTIFACT_BUCKET", "RUNS_TABLE", "TENANTS_TABLE", "AUDIT_TABLE"),
-        *("UPLOADS_QUEUE_URL", "API_KEYS"),
-    )
-    prefixes = ("AWS_", "DAGSTER_", "SQS_")
+    """Return an environment without the variables of another installation."""
     return {
         name: value
         for name, value in environ.items()
-        if name not in ours and not name.startswith(prefixes)
+        if name not in _FOREIGN_NAMES and not name.startswith(_FOREIGN_PREFIXES)
     }
 
 
 @dataclass
 class Service:
-    """One process: its command, the check that it answers, and its log."""
+    """One process: its command, its readiness check, and its log."""
 
     name: str
     argv: Sequence[str]
     log: Path
-    answers: Callable[[], bool]
+    is_ready: Callable[[], bool]
     process: subprocess.Popen[bytes] | None = None
 
-    @property
     def is_running(self) -> bool:
-        """Whether the process was started and has not ended."""
+        """Return True if the process was started and has not ended."""
         return self.process is not None and self.process.poll() is None
 
-    def last_words(self, lines: int = 15) -> str:
-        """Return the end of the log, for a message about a process that failed."""
+    def end_of_log(self, lines: int = 15) -> str:
+        """Return the last lines of the log, for a message about a failed process."""
         if not self.log.exists():
             return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        log_lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(log_lines[-lines:])
 
 
 @dataclass
 class Stack:
-    """The product's processes in one folder, each with a fixed port while the stack lives.
+    """The product's processes in one folder, each on one port as long as the stack lives.
 
-    All of them get ``environment`` beside the caller's own variables; change it before the start
-    of the process that needs the change. All listen on ``host``. Processes named in ``checkouts``
-    have the code of another folder. Leaving the ``with`` block ends everything.
+    All processes get ``environment`` besides the caller's own variables; change it before the
+    process that needs the change starts. All listen on ``host``. Processes that ``checkouts``
+    names run the code of another folder. Leaving the ``with`` block ends everything.
     """
 
     home: Path
@@ -121,12 +129,14 @@ class Stack:
             self.ports.setdefault(name, free_port())
         self.dagster_home.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(
-            PROJECT_ROOT / "dagster.yaml", self.dagster_home / "dagster.yaml"
-        )
+        settings = PROJECT_ROOT / "dagster.yaml"
+        shutil.copyfile(settings, self.dagster_home / "dagster.yaml")
         self.workspace.write_text(
-            "load_from:\n  - grpc_server:\n"
-            f"      host: {self.host}\n      port: {self.ports[CODE]}\n      location_name: relay\n"
+            "load_from:\n"
+            "  - grpc_server:\n"
+            f"      host: {self.host}\n"
+            f"      port: {self.ports[CODE]}\n"
+            "      location_name: relay\n"
         )
         self.environment = {
             **embedded_aws_environment(self.url(MOTO)),
@@ -148,7 +158,7 @@ class Stack:
 
     @property
     def logs(self) -> Path:
-        """The folder with a log file for each process."""
+        """The folder with a log file per process."""
         return self.home / "logs"
 
     def url(self, name: str) -> str:
@@ -156,42 +166,43 @@ class Stack:
         return f"http://{self.host}:{self.ports[name]}"
 
     def start(self, *names: str) -> None:
-        """Start these processes, wait until each answers; `StackError`: one ended, or did not."""
+        """Start processes, and wait until each is ready.
+
+        Raises:
+            StackError: A process ended while starting, or is not ready in time.
+        """
         if INSTANCE not in self.services:
             self._spawn(INSTANCE)
         if {CODE, WEBSERVER, DAEMON}.intersection(names):
             self.await_instance()
         for name in names:
             self._spawn(name)
-        for service in map(self.services.__getitem__, names):
-            deadline = time.monotonic() + START_TIMEOUT_SECONDS
-            while not service.answers():
-                log = service.last_words()
-                if not service.is_running:
-                    raise StackError(f"{service.name} ended while starting:\n{log}")
-                if time.monotonic() > deadline:
-                    raise StackError(f"{service.name} does not answer:\n{log}")
-                time.sleep(0.1)
+        for name in names:
+            _await_ready(self.services[name])
 
     def await_instance(self) -> None:
-        """Wait for Dagster's instance, which cannot be read sooner; `StackError`: there is none."""
+        """Wait for Dagster's instance, which cannot be read earlier.
+
+        Raises:
+            StackError: The instance could not be made.
+        """
         service = self.services[INSTANCE]
-        if service.process is None or service.process.wait(START_TIMEOUT_SECONDS) != 0:
-            raise StackError(
-                f"Dagster's instance cannot be made:\n{service.last_words()}"
-            )
+        process = service.process
+        if process is None or process.wait(START_TIMEOUT_SECONDS) != 0:
+            log = service.end_of_log()
+            raise StackError(f"Dagster's instance cannot be made:\n{log}")
 
     def stop(self, name: str) -> None:
         """End one process and its children, gently first."""
         service = self.services.get(name)
-        process = None if service is None else service.process
-        if process is None:
+        if service is None or service.process is None:
             return
+        process = service.process
         if process.poll() is None:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_TIMEOUT_SECONDS)
-        # Run processes outlive a code server that ended gently.
+        # Runs outlive a code server that ended gently.
         _signal_group(process, signal.SIGKILL)
         process.wait()
 
@@ -210,91 +221,78 @@ class Stack:
         for name in reversed(list(self.services)):
             self.stop(name)
 
-    def dead(self) -> list[Service]:
+    def ended_services(self) -> list[Service]:
         """Return the processes that were started and have ended by themselves."""
         return [
             service
             for name, service in self.services.items()
-            if name != INSTANCE and not service.is_running
+            if name != INSTANCE and not service.is_running()
         ]
 
     def process_environment(self, name: str = "") -> dict[str, str]:
         """Return all variables that a process of this stack gets."""
-        paths = [
-            str(self.checkouts.get(name, PROJECT_ROOT)),
-            os.environ.get("PYTHONPATH", ""),
-        ]
+        paths = [str(self.checkouts.get(name, PROJECT_ROOT))]
+        if os.environ.get("PYTHONPATH"):
+            paths.append(os.environ["PYTHONPATH"])
         return {
             **foreign_free(os.environ),
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONUNBUFFERED": "1",
             **self.environment,
         }
 
     def command(self, name: str) -> list[str]:
         """Return the command line of a process."""
-        python, scripts = sys.executable, Path(sys.executable).parent
+        python = sys.executable
+        relay = [python, "-m", "relay_dagster.cli"]
         port = str(self.ports.get(name, ""))
+        address = ["--host", self.host, "--port", port]
+        workspace = str(self.workspace)
         commands: Mapping[str, list[str]] = {
             INSTANCE: [python, "-c", _MAKE_INSTANCE],
             MOTO: [python, "-m", "relay_dagster.devstack.moto_server", self.host, port],
-            CODE: [
-                *(python, "-m", "dagster", "api", "grpc", "-h", self.host, "-p", port),
-                *("-m", "relay_dagster.definitions", "--location-name", "relay"),
-                *("--max-workers", "16"),
-                "--use-python-environment-entry-point",
-            ],
-            WEBSERVER: [
-                *(
-                    python,
-                    "-m",
-                    "relay_dagster.cli",
-                    "ui",
-                    "--host",
-                    self.host,
-                    "--port",
-                    port,
-                ),
-                *("--workspace", str(self.workspace)),
-            ],
-            DAEMON: [str(scripts / "dagster-daemon"), "run", "-w", str(self.workspace)],
-            API: [
-                python,
-                "-m",
-                "relay_dagster.cli",
-                "api",
-                "--host",
-                self.host,
-                "--port",
-                port,
-            ],
+            CODE: self._code_server(),
+            WEBSERVER: [*relay, "ui", *address, "--workspace", workspace],
+            DAEMON: [_script("dagster-daemon"), "run", "-w", workspace],
+            API: [*relay, "api", *address],
         }
         return commands[name]
 
-    def probe(self, name: str) -> Callable[[], bool]:
-        """Return the question whether a process is ready."""
-        probes: Mapping[str, Callable[[], bool]] = {
-            INSTANCE: lambda: not self.services[INSTANCE].is_running,
+    def _code_server(self) -> list[str]:
+        command = [sys.executable, "-m", "dagster", "api", "grpc"]
+        command += ["-h", self.host, "-p", str(self.ports[CODE])]
+        command += ["-m", "relay_dagster.definitions", "--location-name", "relay"]
+        command += ["--max-workers", "16", "--use-python-environment-entry-point"]
+        return command
+
+    def readiness_check(self, name: str) -> Callable[[], bool]:
+        """Return a function that tells whether a process is ready."""
+        checks: Mapping[str, Callable[[], bool]] = {
+            INSTANCE: lambda: not self.services[INSTANCE].is_running(),
             MOTO: lambda: _http_answers(f"{self.url(MOTO)}/moto-api/data.json"),
             CODE: lambda: port_answers(self.host, self.ports[CODE]),
             WEBSERVER: lambda: _http_answers(f"{self.url(WEBSERVER)}/server_info"),
-            DAEMON: lambda: self.services[DAEMON].is_running,
+            DAEMON: lambda: self.services[DAEMON].is_running(),
             API: lambda: _http_answers(f"{self.url(API)}/v1/health"),
         }
-        return probes[name]
+        return checks[name]
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *raised: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _spawn(self, name: str) -> None:
         service = Service(
-            name, self.command(name), self.logs / f"{name}.log", self.probe(name)
+            name=name,
+            argv=self.command(name),
+            log=self.logs / f"{name}.log",
+            is_ready=self.readiness_check(name),
         )
         with service.log.open("ab") as log:
-            # A session of its own: Ctrl-C reaches us alone, and ending the group ends its runs.
+            # In a session of its own: Ctrl-C reaches this process alone, and ending the
+            # process group ends the runs that the process started.
             service.process = subprocess.Popen(
                 service.argv,
                 env=self.process_environment(name),
@@ -307,13 +305,29 @@ class Stack:
         self.services[name] = service
 
 
+def _script(name: str) -> str:
+    """Return the path of a script of this Python environment."""
+    return str(Path(sys.executable).parent / name)
+
+
+def _await_ready(service: Service) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while not service.is_ready():
+        log = service.end_of_log()
+        if not service.is_running():
+            raise StackError(f"{service.name} ended while starting:\n{log}")
+        if time.monotonic() > deadline:
+            raise StackError(f"{service.name} does not answer:\n{log}")
+        time.sleep(0.1)
+
+
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
 
 def port_answers(host: str, port: int) -> bool:
-    """Return whether a process listens on the port."""
+    """Return True if a process listens on the port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((host, port)) == 0
@@ -321,42 +335,7 @@ def port_answers(host: str, port: int) -> bool:
 
 def _http_answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=2, trust_env=False).status_code == HTTPStatus.OK
+        response = httpx.get(url, timeout=2, trust_env=False)
     except httpx.HTTPError:
         return False
-
-
-# --- this machine's memory, and the part of it that each run may take ----------------------------
-
-_STACK_MB = 1_100
-"""Emulator, API, code server, webserver and daemon: about as much as they hold between runs."""
-_PROCESS_MB = 300  # what a run's process holds before it reads a feed
-_LEAST_MB = 128
-
-
-def run_memory_mb(runs: int, root: Path = Path("/")) -> int:
-    """Return the MiB for the feeds of each of so many runs at once; 0 where no size is known."""
-    memory = (line.split() for line in _lines(root / "proc/meminfo"))
-    # The bytes of the machine, and those of each control group that this process is in.
-    sizes = [int(words[1]) << 10 for words in memory if words[0] == "MemTotal:"]
-    for line in _lines(root / "proc/self/cgroup"):
-        _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "memory"):
-            continue
-        tree = root / "sys/fs/cgroup" / controllers
-        name = "memory.limit_in_bytes" if controllers else "memory.max"
-        group = tree / path.lstrip("/")
-        for folder in (group, *group.parents):
-            sizes += (int(text) for text in _lines(folder / name) if text.isdecimal())
-            if folder == tree:
-                break
-    if not sizes:
-        return 0
-    return max(_LEAST_MB, ((min(sizes) >> 20) - _STACK_MB) // runs - _PROCESS_MB)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text("ascii").splitlines()
-    except OSError:
-        return []
+    return response.status_code == HTTPStatus.OK

@@ -83,14 +83,14 @@ class ClusterStack(Stack):
             return self._machines[name].argv(SETTINGS, *celery, *worker)
         return super().command(name)
 
-    def probe(self, name: str) -> Callable[[], bool]:
+    def readiness_check(self, name: str) -> Callable[[], bool]:
         if name == REDIS:
             return lambda: port_answers(self.host, self.ports[REDIS])
         if name in self._machines:
             log = self.logs / f"{name}.log"
             before = _times_ready(log)
             return lambda: _times_ready(log) > before
-        return super().probe(name)
+        return super().readiness_check(name)
 
 
 class Cluster(Installation):
@@ -149,7 +149,7 @@ class Cluster(Installation):
             *(
                 each
                 for each in names
-                if each not in services or not services[each].is_running
+                if each not in services or not services[each].is_running()
             )
         )
 

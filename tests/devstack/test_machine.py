@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relay_dagster.devstack.processes import run_memory_mb
+from relay_dagster.devstack.machine import run_memory_mb
 
 MEMINFO = "MemTotal:       {} kB\nMemFree:        100 kB\n"
 V2 = {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": str(3 << 30)}

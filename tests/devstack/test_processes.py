@@ -19,8 +19,8 @@ class WithOne(Stack):
         own = [sys.executable, "-m", "http.server", "--bind", self.host, port]
         return own if name == OWN else super().command(name)
 
-    def probe(self, name: str) -> Callable[[], bool]:
-        return self.answers if name == OWN else super().probe(name)
+    def readiness_check(self, name: str) -> Callable[[], bool]:
+        return self.answers if name == OWN else super().readiness_check(name)
 
     def answers(self) -> bool:
         """Return whether its own process listens."""

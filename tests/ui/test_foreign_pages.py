@@ -40,9 +40,9 @@ class TwoUis(Stack):
         own = [sys.executable, "-m", "dagster_webserver", "-h", self.host, "-p", port]
         return [*own, "-w", str(self.workspace)]
 
-    def probe(self, name: str) -> Callable[[], bool]:
+    def readiness_check(self, name: str) -> Callable[[], bool]:
         if name != BARE:
-            return super().probe(name)
+            return super().readiness_check(name)
         return lambda: port_answers(self.host, self.ports[BARE])
 
     def planted(self) -> set[str]:
