@@ -61,6 +61,8 @@ def serial_text(text: str, *, from_1904: bool) -> str:
     if not 0 <= serial < last_day + 1:
         return number_text(text)
     days, seconds = divmod(math.floor(serial * _DAY_SECONDS + 0.5), _DAY_SECONDS)
+    if days > last_day:  # rounded up beyond the calendar
+        return number_text(text)
     days_since_epoch = days
     if from_1904:
         days_since_epoch += _DAYS_BETWEEN_SYSTEMS

@@ -30,7 +30,9 @@ from relay_core.onboarding.sample_reader import open_sample
 _MAX_COMPARED = 200  # the number of headers that are compared with a missing one
 
 
-def read_rows(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> Reading:
+def read_sample(
+    feed: FeedSample, parser: ParserConfig, config: TenantConfig
+) -> Reading:
     """Return the reading of a feed's first rows by a run with this parser."""
     reading, _ = read_vendor(feed, parser, config)
     return reading

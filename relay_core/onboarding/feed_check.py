@@ -45,13 +45,13 @@ def check_feed(
     if changes:
         as_sent = _wrong_container(changes, parser)
     else:
-        as_sent = dry_run.read_rows(inner_feed, parser, config)
+        as_sent = dry_run.read_sample(inner_feed, parser, config)
     if is_unsupported and as_sent.error_code in KINDS_TELL:
         raise FeedUnreadableError(FailureCode(as_sent.error_code or ""), str(kind))
     proposer = Proposer(inner_feed, parser, config)
     check = replace(proposer.propose(changes), as_sent=as_sent)
     if check.changes:
-        reading = dry_run.read_rows(inner_feed, check.parser, config)
+        reading = dry_run.read_sample(inner_feed, check.parser, config)
         if _is_better(reading, check):
             check = replace(check, with_changes=reading)
         else:

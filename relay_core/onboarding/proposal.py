@@ -186,7 +186,7 @@ class Proposer:
 
         If quantities are negative, they are read as 0.
         """
-        reading = dry_run.read_rows(self._feed, check.parser, self._config)
+        reading = dry_run.read_sample(self._feed, check.parser, self._config)
         fault_codes = {cells.error_code for cells in reading.rejected_cells}
         if RowFault.NEGATIVE_QUANTITY in fault_codes:
             check = with_options(check, negative_quantity="zero")
@@ -282,7 +282,7 @@ class Proposer:
         styled = _with_numbers(check, numbers)
         reading = check.best
         if numbers.changes:
-            reading = dry_run.read_rows(self._feed, styled.parser, self._config)
+            reading = dry_run.read_sample(self._feed, styled.parser, self._config)
         if reading.rank < check.best.rank:
             return check
         return replace(

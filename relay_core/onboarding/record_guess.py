@@ -43,7 +43,7 @@ def guess_record_ends(
     if parser.format != "csv":
         return {}
     has_quotes = b'"' in feed.data and parser.quoting
-    best_fit = _fit(dry_run.read_rows(feed, parser, config))
+    best_fit = _fit(dry_run.read_sample(feed, parser, config))
     best_changes: dict[str, Any] = {}
     share_of_width, _ = best_fit
     if share_of_width >= 1 and not has_quotes:
@@ -54,7 +54,7 @@ def guess_record_ends(
         changed_parser = dry_run.changed_parser(parser, changes)
         if changed_parser is None:
             continue
-        reading = dry_run.read_rows(feed, changed_parser, config)
+        reading = dry_run.read_sample(feed, changed_parser, config)
         fit = _fit(reading)
         if fit <= best_fit:
             continue
