@@ -1,1 +1,1 @@
-"""The frame of every request and answer: limits, parsing, errors, the OpenAPI document."""
+"""Requests and responses: limits, parsing, errors, and the OpenAPI document."""

@@ -1,8 +1,8 @@
-"""A tenant config as JSON Schema, made from the engine's own types.
+"""The JSON Schema of a tenant config, made from the engine's own types.
 
-The OpenAPI document has it among its schemas; alone it lets an editor complete and check a config.
-What JSON Schema cannot say (a prefix under the tenant's own, ids that differ) the engine refuses
-with the path of each fault; docs/CONFIG.md has every rule.
+The OpenAPI document includes it. Alone, it lets an editor complete and check a config.
+JSON Schema cannot express every rule, such as that IDs differ. The engine checks those,
+and docs/CONFIG.md lists every rule.
 """
 
 import json
@@ -21,131 +21,142 @@ Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 REFERENCE = "#/components/schemas/{model}"
+"""The reference to a schema of the OpenAPI document, whose name is ``model``."""
 _DECIMAL_PATTERN = r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 _NULL: Schema = {"type": "null"}
 _BOUNDS = {"ge": "minimum", "le": "maximum", "lt": "exclusiveMaximum"}
-# What is under a header is one thing.
-_ONE_THING = [
+# A column of the output comes from a column, or is a constant.
+_ONE_SOURCE = [
     {"required": [name], "properties": {name: {"not": _NULL}}}
     for name in ("column", "constant")
 ]
+# In these sections a null is not the same as an absent field: it switches a guard off.
+_SECTIONS_WITH_NULLS = ("GuardsConfig", "QuarantineConfig")
 
 
 class _ConfigSchema(GenerateJsonSchema):
-    """The schema of a config as it is taken: for a text its number will do, for a decimal both."""
+    """Generates the schema of a config as the engine accepts it.
+
+    A number is accepted as a text, and a decimal may be a number or a text.
+    """
 
     def str_schema(self, schema: Any) -> JsonSchemaValue:
-        """Return the schema of a text; an id is text alone."""
-        made = super().str_schema(schema)
-        return made if "pattern" in made else {**made, "type": ["string", "number"]}
+        """Return the schema of a text. Only an ID must be a text."""
+        json_schema = super().str_schema(schema)
+        if "pattern" not in json_schema:
+            json_schema["type"] = ["string", "number"]
+        return json_schema
 
     def decimal_schema(self, schema: Any) -> JsonSchemaValue:
-        """Return the schema of a decimal, a number or its text."""
+        """Return the schema of a decimal."""
         places = schema.get("decimal_places")
-        most = "" if places is None else f", at most {places} decimal places"
-        return {
+        precision = "" if places is None else f", at most {places} decimal places"
+        json_schema: JsonSchemaValue = {
             "type": ["number", "string"],
             "pattern": _DECIMAL_PATTERN,
-            **{
-                word: _number(schema[bound])
-                for bound, word in _BOUNDS.items()
-                if bound in schema
-            },
-            "description": f"Exact{most}; a number, or its text.",
         }
+        for bound, keyword in _BOUNDS.items():
+            if bound in schema:
+                json_schema[keyword] = _json_number(schema[bound])
+        json_schema["description"] = f"Exact{precision}; a number, or its text."
+        return json_schema
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:
-        """Return the schema with its default; one that is null is none."""
-        made = super().default_schema(schema)
-        return {
-            key: value
-            for key, value in made.items()
-            if (key, value) != ("default", None)
-        }
+        """Return the schema of a field with its default, unless the default is null."""
+        json_schema = super().default_schema(schema)
+        if json_schema.get("default", ...) is None:
+            del json_schema["default"]
+        return json_schema
 
     def nullable_schema(self, schema: Any) -> JsonSchemaValue:
-        """Return the schema with null beside it."""
+        """Return the schema of a value that may be null."""
         return _or_null(self.generate_inner(schema["schema"]))
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Return that no field has a title: its key says as much."""
+        """Return False: the key of a field says as much as a title."""
         return False
 
     def field_is_required(self, field: Any, total: bool) -> bool:
-        """Return whether a field must be there; so must a section that holds such a field."""
-        holds_one = field["schema"].get("default_factory") is dict
-        return holds_one or super().field_is_required(field, total)
+        """Return True for a required field, and for a section with required fields."""
+        has_required_fields = field["schema"].get("default_factory") is dict
+        return has_required_fields or super().field_is_required(field, total)
 
 
 def config_schema() -> Schema:
     """Return the schema of a config as a document of its own."""
     schemas = config_schemas("#/$defs/{model}")
-    whole = schemas.pop("TenantConfig")
-    return {"$schema": DIALECT, **whole, "$defs": schemas}
+    tenant_config = schemas.pop("TenantConfig")
+    return {"$schema": DIALECT, **tenant_config, "$defs": schemas}
 
 
 @cache
 def config_schema_json() -> str:
-    """Return that document as its file has it: `make schema` writes docs/config.schema.json."""
+    """Return the text of docs/config.schema.json, which `make schema` writes."""
     return json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
-    """Return the schemas of a config and of its sections by name, ``TenantConfig`` the whole.
+    """Return the schemas of a config and of its sections, keyed by name.
 
-    ``reference`` is how one refers to another, with a place for ``model``.
+    ``TenantConfig`` is the schema of the whole config. ``reference`` is the reference
+    from one schema to another, with a placeholder for ``model``.
     """
-    whole = TenantConfig.model_json_schema(
+    tenant_config = TenantConfig.model_json_schema(
         ref_template=reference, schema_generator=_ConfigSchema
     )
-    schemas = {**whole.pop("$defs"), "TenantConfig": whole}
+    schemas = {**tenant_config.pop("$defs"), "TenantConfig": tenant_config}
     for name, schema in schemas.items():
         required = schema.setdefault("required", [])
-        # A null is as if absent, but for the guards: there it switches one off.
-        if name not in ("GuardsConfig", "QuarantineConfig"):
-            schema["properties"] |= {
-                key: _entries_or_null(each)
-                if key in required
-                else _or_null(_entries_or_null(each))
-                for key, each in schema["properties"].items()
-            }
+        if name not in _SECTIONS_WITH_NULLS:
+            for key, property_schema in schema["properties"].items():
+                accepted = _entries_or_null(property_schema)
+                if key not in required:
+                    accepted = _or_null(accepted)
+                schema["properties"][key] = accepted
     schemas["OutputConfig"]["properties"]["columns"]["uniqueItems"] = True
-    extra = {"type": "string", "pattern": EXTRA_COLUMN}
-    # A column's name alone will do.
-    named = {**schemas["OutputColumn"], "oneOf": _ONE_THING}
-    schemas["OutputColumn"] = {"anyOf": [{"enum": list(OUTPUT_COLUMNS)}, extra, named]}
-    whole["description"] = "A tenant config of schema_version 1."
-    whole["examples"] = [examples()["TenantConfig"]]
+    schemas["OutputColumn"] = {
+        "anyOf": [
+            {"enum": list(OUTPUT_COLUMNS)},
+            {"type": "string", "pattern": EXTRA_COLUMN},
+            {**schemas["OutputColumn"], "oneOf": _ONE_SOURCE},
+        ]
+    }
+    tenant_config["description"] = "A tenant config of schema_version 1."
+    tenant_config["examples"] = [examples()["TenantConfig"]]
     return schemas
 
 
-def _number(value: Any) -> float:
-    return int(value) if value == int(value) else float(value)
+def _json_number(number: Any) -> float:
+    return int(number) if number == int(number) else float(number)
 
 
 def _or_null(schema: Schema) -> Schema:
-    """Return a property that may be null."""
-    kinds = schema.get("type", ())
-    if _NULL in schema.get("anyOf", ()) or "null" in kinds:
+    """Return the schema of a property that may also be null."""
+    types = schema.get("type", ())
+    if _NULL in schema.get("anyOf", ()) or "null" in types:
         return schema
-    if not kinds or {"enum", "const"} & schema.keys():
-        outer: Schema = {
-            key: schema[key] for key in ("default", "description") if key in schema
-        }
-        inner = {key: value for key, value in schema.items() if key not in outer}
-        return {**outer, "anyOf": [inner, _NULL]}
-    return {**schema, "type": [*([kinds] if isinstance(kinds, str) else kinds), "null"]}
+    if types and not {"enum", "const"} & schema.keys():
+        types = [types] if isinstance(types, str) else types
+        return {**schema, "type": [*types, "null"]}
+    inner = dict(schema)
+    outer: Schema = {}
+    for key in ("default", "description"):
+        if key in inner:
+            outer[key] = inner.pop(key)
+    return {**outer, "anyOf": [inner, _NULL]}
 
 
 def _entries_or_null(schema: Schema) -> Schema:
-    """Return a property whose entries may be null, where it is a mapping of any names."""
-    found = dict(schema)
+    """Return the schema of a property; null may be a value of a mapping of any names."""
+    accepted = dict(schema)
     if "patternProperties" in schema:
         entries = schema["patternProperties"].items()
-        found["patternProperties"] = {name: _or_null(each) for name, each in entries}
+        accepted["patternProperties"] = {
+            pattern: _or_null(entry) for pattern, entry in entries
+        }
     if isinstance(schema.get("additionalProperties"), dict):
-        found["additionalProperties"] = _or_null(schema["additionalProperties"])
-    return found
+        accepted["additionalProperties"] = _or_null(schema["additionalProperties"])
+    return accepted
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Connections: how many are open, how large a request's head is, how long a client may take.
+"""Limits of connections: their number, the size of a head, the pace of a client.
 
-What uvicorn has no option for. A body that somebody reads is timed in `middleware`; here only its
-connection is ended, where nobody does.
+uvicorn has no options for these limits. The time that a body may take is measured by
+`middleware` while a handler reads it. This module ends the connection if no handler
+does.
 """
 
 import asyncio
@@ -13,35 +14,35 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from relay_dagster.api.http.error_codes import (
-    CODES,
-    INVALID_REQUEST,
-    PROBLEM_TYPE,
-    problem_body,
-)
+from relay_dagster.api.http import error_codes
 from relay_dagster.api.http.middleware import REQUEST_ID_HEADER
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.logs import event_log
 
-# A client that is still sending when its connection is closed may never read why: so many are heard
-# out for so long. They count for no limit, and must not themselves be without one.
-_LINGERING = 64
+# A client that is still sending when its connection is closed may never read the
+# reason. A few refused connections therefore stay half open for a moment. They do not
+# count for the limit of connections, so they have a limit of their own.
+_MAX_LINGERING = 64
 _LINGER_SECONDS = 1
 _log = event_log()
 
 
 def server_options(limits: ApiLimits) -> dict[str, Any]:
-    """Return the options of ``uvicorn.run`` that bound connections as the limits say."""
+    """Return the options of ``uvicorn.run`` that apply the limits to connections."""
     return {
         "http": partial(BoundedProtocol, limits=limits, lingering=set()),
         "h11_max_incomplete_event_size": limits.head_bytes,
-        # A connection that becomes a WebSocket leaves this protocol, and its limits, behind.
+        # A connection that becomes a WebSocket would leave this protocol and its
+        # limits.
         "ws": "none",
     }
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection; ``lingering`` are those refused by its server that are not closed yet."""
+    """One connection.
+
+    ``lingering`` are the server's refused connections that are not closed yet.
+    """
 
     def __init__(
         self, *, limits: ApiLimits, lingering: "set[BoundedProtocol]", **uvicorn: Any
@@ -50,103 +51,116 @@ class BoundedProtocol(H11Protocol):
         self._limits = limits
         self._lingering = lingering
         self._is_refused = False
+        # The state of the client and the request for which the timer runs.
         self._awaited: object = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a new connection, or refuse one too many."""
+        """Accept a new connection, or refuse it if there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > self._limits.connections:
-            detail = (
-                f"more than {self._limits.connections} connections; try again later"
-            )
+        limit = self._limits.connections
+        if len(self.connections) > limit:
+            detail = f"more than {limit} connections; try again later"
             self._refuse("TOO_MANY_CONNECTIONS", detail)
         else:
-            self._watch()
+            self._update_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client sends."""
+        """Process the bytes that the client sent."""
         if not self._is_refused:
             super().data_received(data)
-            self._watch()
-
-    def on_response_complete(self) -> None:
-        """Have the connection closed if the answer is not read; go on to the next request."""
-        if self.transport.get_write_buffer_size():
-            self.loop.call_later(self._limits.body_seconds, self._end_if_unread)
-        super().on_response_complete()
-
-    def pause_writing(self) -> None:
-        """Pause the app until the client has read the answer so far; one that stops is cut off."""
-        super().pause_writing()
-        self._see_taken(self.transport.get_write_buffer_size())
-
-    def _see_taken(self, left: int) -> None:
-        self.loop.call_later(self._limits.body_seconds, self._end_if_stuck, left)
-
-    def _end_if_stuck(self, left: int) -> None:
-        now = self.transport.get_write_buffer_size()
-        if now and now == left:
-            self.transport.abort()
-        elif now and self.flow.write_paused:
-            self._see_taken(now)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._stop_watching()
-        self._lingering.discard(self)
-        super().connection_lost(exc)
+            self._update_timer()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, or a head that does not end."""
+        """Refuse a request that is not HTTP, or whose head is too large."""
         if len(self.conn.trailing_data[0]) > self._limits.head_bytes:
             detail = f"a head has at most {self._limits.head_bytes:,} bytes"
             self._refuse("HEAD_TOO_LARGE", detail)
         else:
-            self._refuse(INVALID_REQUEST, "the request is not HTTP", status=400)
+            detail = "the request is not HTTP"
+            self._refuse(error_codes.INVALID_REQUEST, detail, status=400)
 
-    def _watch(self) -> None:
-        """Start the timer of the head or body that the client sends next, unless it runs."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Release the connection."""
+        self._stop_timer()
+        self._lingering.discard(self)
+        super().connection_lost(exc)
+
+    # --- clients that send too slowly -----------------------------------------------
+
+    def _update_timer(self) -> None:
+        """Start the timer for the client's next head or body, unless it is running."""
+        awaited = None
         state = self.conn.their_state
-        is_awaited = state in (h11.IDLE, h11.SEND_BODY) and not self._is_refused
-        awaited = (state, self.cycle) if is_awaited else None
+        if state in (h11.IDLE, h11.SEND_BODY) and not self._is_refused:
+            awaited = (state, self.cycle)
         if awaited == self._awaited:
             return
-        self._stop_watching()
+        self._stop_timer()
         self._awaited = awaited
         if awaited is not None:
             limits = self._limits
             seconds = limits.head_seconds if state is h11.IDLE else limits.body_seconds
-            self._timer = self.loop.call_later(seconds, self._too_slow)
+            self._timer = self.loop.call_later(seconds, self._end_slow_request)
 
-    def _stop_watching(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._awaited = None
+        self._timer = None
+        self._awaited = None
 
-    def _too_slow(self) -> None:
+    def _end_slow_request(self) -> None:
         if self.conn.their_state is not h11.SEND_BODY:
             detail = f"a head has {self._limits.head_seconds:g} seconds to come"
             self._refuse("REQUEST_TIMEOUT", detail)
         elif self.cycle.response_complete:
             self.transport.close()
         else:
-            # Whoever reads the body tells the client; the connection must not outlive the answer.
+            # The handler that reads the body tells the client, in its response. The
+            # connection must not outlive that response.
             self.cycle.keep_alive = False
 
-    def _end_if_unread(self) -> None:
+    # --- clients that read too slowly -----------------------------------------------
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request; abort later if the response is not read."""
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(self._limits.body_seconds, self._abort_if_unread)
+        super().on_response_complete()
+
+    def _abort_if_unread(self) -> None:
         if self.transport.get_write_buffer_size():
             self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Pause the app until the client has read more; abort if it stops reading."""
+        super().pause_writing()
+        self._check_progress_later(self.transport.get_write_buffer_size())
+
+    def _check_progress_later(self, unread_bytes: int) -> None:
+        self.loop.call_later(
+            self._limits.body_seconds, self._abort_if_stuck, unread_bytes
+        )
+
+    def _abort_if_stuck(self, previously_unread_bytes: int) -> None:
+        unread_bytes = self.transport.get_write_buffer_size()
+        if unread_bytes and unread_bytes == previously_unread_bytes:
+            self.transport.abort()
+        elif unread_bytes and self.flow.write_paused:
+            self._check_progress_later(unread_bytes)
+
+    # --- refusing -------------------------------------------------------------------
 
     def _refuse(
         self, error_code: str, detail: str, *, status: int | None = None
     ) -> None:
-        """Answer with a problem, where no other answer is on its way, and close."""
-        problem = problem_body(
-            error_code, detail, request_id=str(uuid.uuid4()), status=status
+        """Send a problem document unless a response has begun; close the connection."""
+        request_id = str(uuid.uuid4())
+        problem = error_codes.problem_body(
+            error_code, detail, request_id=request_id, status=status
         )
         self._is_refused = True
-        self._stop_watching()
+        self._stop_timer()
         self.connections.discard(self)
         _log.warning(
             "connection_refused",
@@ -155,31 +169,32 @@ class BoundedProtocol(H11Protocol):
             detail=detail,
         )
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._answer(problem, CODES[error_code].retry_after)
+            self._send_problem(problem, error_codes.CODES[error_code].retry_after)
         if self.cycle is not None:
-            # Who still works on the request must not answer it too.
+            # A handler that still works on the request must not send a response too.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        if len(self._lingering) < _LINGERING and self.transport.can_write_eof():
+        may_linger = len(self._lingering) < _MAX_LINGERING
+        if may_linger and self.transport.can_write_eof():
             self._lingering.add(self)
             self.transport.write_eof()
             self.loop.call_later(_LINGER_SECONDS, self.transport.close)
         else:
             self.transport.close()
 
-    def _answer(self, problem: dict[str, Any], retry_after: int | None) -> None:
+    def _send_problem(self, problem: dict[str, Any], retry_after: int | None) -> None:
         status = problem["status"]
         body = json.dumps(problem).encode()
         headers = [
-            (b"content-type", PROBLEM_TYPE.encode()),
+            (b"content-type", error_codes.PROBLEM_TYPE.encode()),
             (b"content-length", str(len(body)).encode()),
             (REQUEST_ID_HEADER, problem["request_id"].encode()),
             (b"connection", b"close"),
         ]
         if retry_after is not None:
             headers.append((b"retry-after", str(retry_after).encode()))
-        start = h11.Response(
+        head = h11.Response(
             status_code=status, headers=headers, reason=STATUS_PHRASES[status]
         )
-        for event in (start, h11.Data(data=body), h11.EndOfMessage()):
+        for event in (head, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")

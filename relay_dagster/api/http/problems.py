@@ -1,4 +1,7 @@
-"""Errors as problem documents (RFC 9457), without stack traces, buckets or a service's details."""
+"""Errors as problem documents (RFC 9457).
+
+A problem document has no stack trace, no bucket name and no details of an AWS service.
+"""
 
 import math
 import re
@@ -10,14 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.routing import Route
 
+from relay_core.domain import errors as domain_errors
 from relay_core.domain.cell_rules import cut
-from relay_core.domain.errors import (
-    ConfigError,
-    ConfigFault,
-    RelayError,
-    UnsupportedSchemaVersionError,
-    first_faults,
-)
+from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http import error_codes
 from relay_dagster.api.http.middleware import internal_error, request_id_of
 from relay_dagster.api.security.rate_limits import RateLimitedError
@@ -29,28 +27,35 @@ from relay_dagster.runs import errors as run_errors
 from relay_dagster.tenants import errors as tenant_errors
 
 _MAX_TEXT = 1000
-_MAX_SHOWN = 10
-_log = event_log()
-
+_MAX_FAULTS_IN_DETAIL = 10
+_SOURCES = frozenset(("body", "query", "path", "header", "cookie"))
+_ENUM_MEMBER = re.compile(r"<[\w.]+: ('[^']*')>")
 _ROUTING_CODES = {
     400: error_codes.INVALID_REQUEST,
     404: "NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
 }
+_PATHS: dict[type[Exception], str] = {
+    domain_errors.UnsupportedSchemaVersionError: "schema_version",
+    run_errors.IdempotencyKeyReusedError: "Idempotency-Key",
+    BadCursorError: "cursor",
+}
+"""The path of the error in the request, for exceptions that do not have it."""
+_log = event_log()
 
 
 class ProblemError(Exception):
-    """The error that a route answers in place of its result."""
+    """An error that a route answers instead of its result."""
 
     def __init__(
         self,
-        error_code: str,  # the code that programs look at; `CODES` has its status
-        detail: str,  # the sentence that people read: what is wrong and what to do
+        error_code: str,  # the code that programs read, one of `CODES`
+        detail: str,  # the sentence that people read: the error and the next step
         *,
-        errors: Sequence[ConfigFault] = (),  # faults of the input with their paths
-        headers: Mapping[str, str] | None = None,  # headers of the answer
+        errors: Sequence[ConfigFault] = (),  # the input's errors with their paths
+        headers: Mapping[str, str] | None = None,  # the headers of the response
         members: Mapping[str, Any] | None = None,  # further members of the document
-        status: int | None = None,  # in place of the code's own
+        status: int | None = None,  # the status, if it is not the code's
     ) -> None:
         self.status = status or error_codes.CODES[error_code].status
         self.error_code = error_code
@@ -62,85 +67,31 @@ class ProblemError(Exception):
 
 
 def invalid_request(faults: Iterable[ConfigFault]) -> ProblemError:
-    """Return the problem of a request's first faults, texts cut; a last one counts the rest."""
-    listed = [
-        ConfigFault(cut(each.path, _MAX_TEXT), cut(each.message, _MAX_TEXT))
-        for each in first_faults(faults)
+    """Return the problem (422) of a request's first faults, with long texts cut.
+
+    If there are more faults, the last one of the problem says how many.
+    """
+    first_faults = [
+        ConfigFault(cut(fault.path, _MAX_TEXT), cut(fault.message, _MAX_TEXT))
+        for fault in domain_errors.first_faults(faults)
     ]
-    return ProblemError(error_codes.INVALID_REQUEST, _first_of(listed), errors=listed)
+    detail = _sentence_of(first_faults)
+    return ProblemError(error_codes.INVALID_REQUEST, detail, errors=first_faults)
 
 
-def _first_of(faults: Sequence[ConfigFault]) -> str:
+def _sentence_of(faults: Sequence[ConfigFault]) -> str:
     """Return the first faults as one sentence; ``errors`` has all of them."""
-    shown = "; ".join(map(str, faults[:_MAX_SHOWN]))
-    return f"{shown}; ..." if len(faults) > _MAX_SHOWN else shown
-
-
-def faults_of(errors: Iterable[Mapping[str, Any]]) -> Iterator[ConfigFault]:
-    """Yield Pydantic's errors as faults; a path names the field alone, not where it was sent."""
-    sources = {"body", "query", "path", "header", "cookie"}
-    for error in errors:
-        place = [str(part) for part in error["loc"]]
-        path = place[1:] if place and place[0] in sources else place
-        # A literal's members as they are sent: 'run.held', not <EventType.RUN_HELD: 'run.held'>.
-        message = re.sub(r"<[\w.]+: ('[^']*')>", r"\1", error["msg"]).removeprefix(
-            "Value error, "
-        )
-        yield ConfigFault(".".join(path), message)
-
-
-_PATHS: dict[type[Exception], str] = {
-    UnsupportedSchemaVersionError: "schema_version",
-    run_errors.IdempotencyKeyReusedError: "Idempotency-Key",
-    BadCursorError: "cursor",
-}
-"""The part of a request that is at fault, for errors that do not name it."""
-
-
-def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
-    """Return the problem document of an error; an admin's may say more than a tenant's."""
-    if isinstance(error, ProblemError):
-        return error
-    if isinstance(error, RequestValidationError):
-        return invalid_request(faults_of(error.errors()))
-    code, detail = _code_of(error), str(error)
-    if code == error_codes.INTERNAL_ERROR:
-        return ProblemError(code, "an unexpected error; it is in the log")
-    if code == error_codes.DEPENDENCY_UNAVAILABLE:
-        return unavailable(code, error_codes.CODES[code].meaning)
-    wait_seconds = getattr(error, "wait_seconds", None)
-    if wait_seconds is not None:  # the caller is over one of its limits for now
-        return unavailable(code, detail, wait_seconds=math.ceil(wait_seconds))
-    if error_codes.CODES[code].retry_after is not None:
-        if isinstance(error, run_errors.RunCreationPausedError) and not for_admin:
-            detail = error.public
-        return unavailable(code, detail)
-    errors = _errors_of(error)
-    detail = _first_of(errors) if len(errors) > _MAX_SHOWN else detail
-    members: dict[str, Any] = {}
-    if isinstance(error, run_errors.TenantBusyError):
-        members = {"active_run_id": error.active_run_id}
-    if isinstance(error, tenant_errors.VersionMismatchError):
-        members = {"config_version": error.latest}
-    return ProblemError(code, detail, errors=errors, members=members)
-
-
-def _code_of(error: Exception) -> str:
-    """Return the code of an error, `INTERNAL_ERROR` where it has none of the API's."""
-    if isinstance(error, BadCursorError):
-        return error_codes.INVALID_REQUEST
-    if isinstance(error, ExternalServiceError) and not isinstance(
-        error, RequestRejectedError
-    ):
-        return error_codes.DEPENDENCY_UNAVAILABLE
-    code = str(getattr(error, "error_code", error_codes.INTERNAL_ERROR))
-    return code if code in error_codes.CODES else error_codes.INTERNAL_ERROR
+    sentence = "; ".join(map(str, faults[:_MAX_FAULTS_IN_DETAIL]))
+    return f"{sentence}; ..." if len(faults) > _MAX_FAULTS_IN_DETAIL else sentence
 
 
 def unavailable(
     error_code: str, reason: str, *, wait_seconds: int | None = None, **members: Any
 ) -> ProblemError:
-    """Return the problem of a request that may succeed later: by default when its code says."""
+    """Return the problem of a request that may succeed later.
+
+    ``wait_seconds`` defaults to the seconds of the code.
+    """
     if wait_seconds is None:
         wait_seconds = error_codes.CODES[error_code].retry_after
     return ProblemError(
@@ -151,27 +102,87 @@ def unavailable(
     )
 
 
-def _errors_of(error: Exception) -> Sequence[ConfigFault]:
-    if isinstance(error, ConfigError | run_errors.UnknownVendorError):
+def faults_of(errors: Iterable[Mapping[str, Any]]) -> Iterator[ConfigFault]:
+    """Yield Pydantic's errors as faults, with paths that begin with a field."""
+    for error in errors:
+        path = [str(part) for part in error["loc"]]
+        if path and path[0] in _SOURCES:
+            path = path[1:]
+        # Clients send 'run.held', not <EventType.RUN_HELD: 'run.held'>.
+        message = _ENUM_MEMBER.sub(r"\1", error["msg"])
+        yield ConfigFault(".".join(path), message.removeprefix("Value error, "))
+
+
+# --- from exceptions to problems ----------------------------------------------------
+
+
+def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
+    """Return the problem of an exception. Admins may see more of some than tenants."""
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return invalid_request(faults_of(error.errors()))
+    code = _code_of(error)
+    if code == error_codes.INTERNAL_ERROR:
+        return ProblemError(code, "an unexpected error; it is in the log")
+    if code == error_codes.DEPENDENCY_UNAVAILABLE:
+        return unavailable(code, error_codes.CODES[code].meaning)
+    detail = str(error)
+    wait_seconds = getattr(error, "wait_seconds", None)
+    if wait_seconds is not None:
+        # The caller is over one of its rate limits or quotas.
+        return unavailable(code, detail, wait_seconds=math.ceil(wait_seconds))
+    if error_codes.CODES[code].retry_after is not None:
+        if isinstance(error, run_errors.RunCreationPausedError) and not for_admin:
+            detail = error.public
+        return unavailable(code, detail)
+    faults = _faults_of_exception(error)
+    if len(faults) > _MAX_FAULTS_IN_DETAIL:
+        detail = _sentence_of(faults)
+    return ProblemError(code, detail, errors=faults, members=_members_of(error))
+
+
+def _code_of(error: Exception) -> str:
+    """Return the code of an exception, or `INTERNAL_ERROR` if it has none."""
+    if isinstance(error, BadCursorError):
+        return error_codes.INVALID_REQUEST
+    is_external = isinstance(error, ExternalServiceError)
+    if is_external and not isinstance(error, RequestRejectedError):
+        return error_codes.DEPENDENCY_UNAVAILABLE
+    code = str(getattr(error, "error_code", error_codes.INTERNAL_ERROR))
+    return code if code in error_codes.CODES else error_codes.INTERNAL_ERROR
+
+
+def _faults_of_exception(error: Exception) -> Sequence[ConfigFault]:
+    if isinstance(error, domain_errors.ConfigError | run_errors.UnknownVendorError):
         return error.faults
-    path = next(
-        (path for kind, path in _PATHS.items() if isinstance(error, kind)), None
-    )
-    return () if path is None else [ConfigFault(path, str(error))]
+    for kind, path in _PATHS.items():
+        if isinstance(error, kind):
+            return [ConfigFault(path, str(error))]
+    return ()
 
 
-# --- answers ------------------------------------------------------------------------------------
+def _members_of(error: Exception) -> dict[str, Any]:
+    """Return the members that an exception adds to its problem document."""
+    if isinstance(error, run_errors.TenantBusyError):
+        return {"active_run_id": error.active_run_id}
+    if isinstance(error, tenant_errors.VersionMismatchError):
+        return {"config_version": error.latest}
+    return {}
 
 
-def answer(request: Request, problem: ProblemError) -> JSONResponse:
-    """Return the response that tells a problem."""
+# --- responses ----------------------------------------------------------------------
+
+
+def problem_response(request: Request, problem: ProblemError) -> JSONResponse:
+    """Return the response with a problem document."""
     body = error_codes.problem_body(
         problem.error_code,
         problem.detail,
         request_id=request_id_of(request.scope),
         status=problem.status,
         errors=[
-            {"path": each.path, "message": each.message} for each in problem.errors
+            {"path": fault.path, "message": fault.message} for fault in problem.errors
         ],
         members=problem.members,
     )
@@ -183,19 +194,20 @@ def answer(request: Request, problem: ProblemError) -> JSONResponse:
     )
 
 
-async def _answer_domain(request: Request, error: Exception) -> JSONResponse:
-    return answer(request, noted_problem(request, error))
+def report_problem(request: Request, error: Exception) -> ProblemError:
+    """Return the problem of a request's exception, after logging and counting it.
 
-
-def noted_problem(request: Request, error: Exception) -> ProblemError:
-    """Return the problem that a request ends in, logged and counted where it is one of ours."""
+    Only failures of the API or of a dependency are logged, and exceeded rate limits are
+    counted.
+    """
     if isinstance(error, ExternalServiceError):
         _log.error(
             "dependency_failed",
             request_id=request_id_of(request.scope),
             error=str(error)[:500],
         )
-    problem = problem_of(error, for_admin=getattr(request.state, "is_admin", False))
+    is_admin = getattr(request.state, "is_admin", False)
+    problem = problem_of(error, for_admin=is_admin)
     if problem.status == 500:
         internal_error(request.scope, error)
     if problem.error_code == "RATE_LIMITED":
@@ -203,38 +215,50 @@ def noted_problem(request: Request, error: Exception) -> ProblemError:
     return problem
 
 
-async def _answer_routing(request: Request, error: Exception) -> JSONResponse:
-    """Answer a request that no route takes: of an unknown path, or of another method."""
+def allowed_methods(app: FastAPI, path: str) -> list[str]:
+    """Return the methods that a path accepts, over all of its routes."""
+    methods: set[str] = set()
+    for route in app.routes:
+        if isinstance(route, Route) and route.path_regex.match(path):
+            methods |= set(route.methods or ())
+    return sorted(methods) or ["GET"]
+
+
+async def _answer_exception(request: Request, error: Exception) -> JSONResponse:
+    return problem_response(request, report_problem(request, error))
+
+
+async def _answer_routing_error(request: Request, error: Exception) -> JSONResponse:
+    """Answer a request that no route accepts: its path or its method is unknown."""
     status = int(getattr(error, "status_code", 404))
-    headers, detail = {}, "the request is not understood"
+    headers = {}
+    detail = "the request is not understood"
     if status == 404:
         detail = "there is nothing at this path"
     if status == 405:
-        allowed = ", ".join(allowed_methods(request.app, request.url.path))
-        headers, detail = {"Allow": allowed}, f"this path takes {allowed}"
-    return answer(
-        request,
-        ProblemError(_ROUTING_CODES[status], detail, headers=headers, status=status),
-    )
+        methods = ", ".join(allowed_methods(request.app, request.url.path))
+        headers["Allow"] = methods
+        detail = f"this path takes {methods}"
+    code = _ROUTING_CODES[status]
+    problem = ProblemError(code, detail, headers=headers, status=status)
+    return problem_response(request, problem)
 
 
-def allowed_methods(app: FastAPI, path: str) -> list[str]:
-    """Return the methods that a path takes, over all of its routes."""
-    routes = (each for each in app.routes if isinstance(each, Route))
-    fitting = (each.methods or () for each in routes if each.path_regex.match(path))
-    return sorted(set().union(*fitting)) or ["GET"]
-
-
-_FAMILIES = (
-    *(ProblemError, SecretsUnavailableError),
-    *(RelayError, tenant_errors.RefusedError, ExternalServiceError),
-    *(BadCursorError, RateLimitedError, RequestValidationError),
+_EXCEPTIONS: tuple[type[Exception], ...] = (
+    ProblemError,
+    SecretsUnavailableError,
+    domain_errors.RelayError,
+    tenant_errors.RefusedError,
+    ExternalServiceError,
+    BadCursorError,
+    RateLimitedError,
+    RequestValidationError,
 )
 
 
 def install(app: FastAPI) -> None:
     """Make every error of an app a problem document."""
-    for kind in _FAMILIES:
-        app.add_exception_handler(kind, _answer_domain)
+    for kind in _EXCEPTIONS:
+        app.add_exception_handler(kind, _answer_exception)
     for status in _ROUTING_CODES:
-        app.add_exception_handler(status, _answer_routing)
+        app.add_exception_handler(status, _answer_routing_error)

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from relay_core.domain.destination import is_loopback
 from relay_core.publish.report.templating import REPORT, pages
 from relay_dagster.api.http import middleware, request_parsing
-from relay_dagster.api.http.problems import ProblemError, noted_problem
+from relay_dagster.api.http.problems import ProblemError, report_problem
 from relay_dagster.api.security.api_keys import KeyExpiredError
 from relay_dagster.api.security.auth import (
     Call,
@@ -243,7 +243,7 @@ class PageRoute(APIRoute):
             except NotSignedInError:
                 return sign_in_page(request, status=401)
             except Exception as error:  # noqa: BLE001 - whatever it is, people are shown a page
-                return problem_page(request, noted_problem(request, error))
+                return problem_page(request, report_problem(request, error))
 
         return handle_page
 
