@@ -18,8 +18,8 @@ from relay_dagster.api.security.api_keys import (
 from relay_dagster.api.security.rate_limits import RateLimitedError, WrongKeys
 from relay_dagster.aws.dynamodb.api_key_store import DEFAULT_SCOPES, Scope, TenantKey
 from relay_dagster.external_errors import ThrottledError
-from relay_dagster.runs.errors import UnknownTenantError
 from relay_dagster.tenants.audit import SYSTEM, Origin
+from relay_dagster.tenants.errors import UnknownTenantError
 from relay_dagster.wire.access import KeyRequest
 from support.fakes import NOW, FakeClock, Seconds
 
