@@ -1,1 +1,1 @@
-"""A tenant's feed: which is in force, which is held back, and how either changes."""
+"""A tenant's feed: the one in force, the one held back, and how either changes."""

@@ -59,7 +59,7 @@ class DeletionTick:
         )
         found = deletions.get(tenant_id)
         if found is not None:
-            deletions.put(found, rules.put_off(found, self.clock() + AFTER_A_FAULT))
+            deletions.put(found, rules.postponed(found, self.clock() + AFTER_A_FAULT))
 
     def _close(self, deletion: Deletion) -> None:
         """Let what is under way end; once the time has come, begin."""
@@ -103,7 +103,7 @@ class DeletionTick:
                 after = rules.noted(deletion, name, removed.count, following)
             else:
                 after = rules.noted(deletion, name, removed.count, name, removed.mark)
-                after = rules.put_off(after, self.clock())
+                after = rules.postponed(after, self.clock())
             is_over = removed.is_all and after.step is None
             if is_over and after.found:
                 after = rules.next_round(after)

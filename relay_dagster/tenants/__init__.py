@@ -1,1 +1,1 @@
-"""What is said of a tenant: audit's words, scopes of keys, its closing and deletion."""
+"""Facts and rules of tenants: the audit, the scopes of keys, refusals, and deletion."""

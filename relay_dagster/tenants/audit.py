@@ -1,7 +1,7 @@
-"""The audit: its actions and actors, and the entry of each act.
+"""The audit: its actions and actors, and the entry of an act.
 
-An act's entry is written in the transaction of its change; ``aws/dynamodb/database.py`` stores
-entries. An act that is refused, or that changes nothing, leaves none.
+An act's entry is written in the transaction of its change; ``aws/dynamodb/database.py``
+stores entries. An act that is refused, or that changes nothing, has no entry.
 """
 
 import secrets
@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 KEPT_FOR = timedelta(days=400)
-"""An entry is neither changed nor deleted before that."""
+"""How long an entry is kept; it is neither changed nor deleted before."""
 
 AUDIT_ID_PATTERN = r"^[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{16}$"
 
@@ -65,54 +65,47 @@ class ActorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The actor: the ``id`` identifies it among its kind, the ``name`` is for people."""
+    """The person or program that acts."""
 
     kind: ActorKind
-    id: str
-    name: str
+    id: str  # identifies the actor among its kind
+    name: str  # names the actor to people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One act. ``tenant_id`` None is an act on all tenants; ids sort by time."""
+    """The entry of one act."""
 
-    audit_id: str
+    audit_id: str  # ids sort by time
     occurred_at: datetime
     action: Action
-    tenant_id: str | None
+    tenant_id: str | None  # None for an act on all tenants
     actor: Actor
-    target: str | None
+    target: str | None  # the id of the run, key, link, ... that the act is about
     details: Mapping[str, Any] = field(default_factory=dict)
     request_id: str | None = None
     address: str | None = None
 
     def to_document(self) -> dict[str, Any]:
-        """Return the entry as JSON has it, the instant as ISO text in UTC."""
-        return {
-            **asdict(self),
-            "occurred_at": self.occurred_at.astimezone(UTC).isoformat(),
-        }
+        """Return the entry as a JSON document, with the instant as ISO text in UTC."""
+        occurred_at = self.occurred_at.astimezone(UTC)
+        return {**asdict(self), "occurred_at": occurred_at.isoformat()}
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> "AuditEntry":
-        """Return the entry of `to_document`; what another release has added is ignored."""
+        """Return the entry of a document; unknown members are ignored."""
+        names = [attribute.name for attribute in fields(cls)]
+        values = {name: document[name] for name in names if name in document}
         actor = document["actor"]
-        typed = {
-            "occurred_at": datetime.fromisoformat(document["occurred_at"]),
-            "action": Action(document["action"]),
-            "actor": Actor(ActorKind(actor["kind"]), actor["id"], actor["name"]),
-        }
-        known = {
-            each.name: document[each.name]
-            for each in fields(cls)
-            if each.name in document
-        }
-        return cls(**{**known, **typed})
+        values["occurred_at"] = datetime.fromisoformat(document["occurred_at"])
+        values["action"] = Action(document["action"])
+        values["actor"] = Actor(ActorKind(actor["kind"]), actor["id"], actor["name"])
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The origin of an act: the actor, the request and its address."""
+    """The origin of an act: the actor, the request, and the address it came from."""
 
     actor: Actor
     request_id: str | None = None
@@ -127,8 +120,9 @@ class Origin:
         **details: Any,
     ) -> AuditEntry:
         """Return the entry of an act on a target, at an instant."""
+        sort_key = f"{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
         return AuditEntry(
-            audit_id=f"{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(8)}",
+            audit_id=f"{sort_key}-{secrets.token_hex(8)}",
             occurred_at=at,
             action=action,
             tenant_id=tenant_id,
@@ -141,9 +135,9 @@ class Origin:
 
 
 SYSTEM = Origin(Actor(ActorKind.SYSTEM, "relay", "Relay itself"))
-"""The origin of acts that no request asks for: a schedule, an upload, a message in the queue."""
+"""The origin of acts without a request, as of a schedule, an upload or a message."""
 
 
 def dagster_origin(dagster_run_id: str) -> Origin:
-    """Return the origin of what somebody did with a Dagster run in Dagster's UI."""
+    """Return the origin of an act on a Dagster run in Dagster's UI."""
     return Origin(Actor(ActorKind.DAGSTER, dagster_run_id, "Dagster's UI"))

@@ -1,7 +1,7 @@
-"""A tenant's deletion as it is kept, and the rules by which it goes on.
+"""A tenant's deletion as it is stored, and the rules by which it goes on.
 
-Frozen values only: how it is stored is ``aws/dynamodb/deletion_store.py``, who carries it out
-``maintenance/deletion.py``.
+Frozen values only. ``aws/dynamodb/deletion_store.py`` stores a deletion, and
+``maintenance/deletion.py`` carries it out.
 """
 
 from collections.abc import Mapping
@@ -12,61 +12,61 @@ from enum import StrEnum
 from relay_dagster.tenants.errors import RestoreTooLateError
 
 SWEPT_AFTER = timedelta(minutes=20)
-"""After which a deleted tenant's places are looked through once more.
+"""The time after which the keys of a deleted tenant are searched once more.
 
-A form for an upload is good for 15 minutes, and so what was made just before may be used after.
+An upload form is valid for 15 minutes, so one that was made just before the deletion
+may be used after it.
 """
 
 
 class TenantState(StrEnum):
-    """How a tenant stands: it works, it may still be restored, it is removed, it was."""
+    """The state of a tenant."""
 
-    ACTIVE = "ACTIVE"
-    CLOSING = "CLOSING"
-    DELETING = "DELETING"
-    DELETED = "DELETED"
+    ACTIVE = "ACTIVE"  # it works
+    CLOSING = "CLOSING"  # its deletion is requested; it can still be restored
+    DELETING = "DELETING"  # its data are being removed
+    DELETED = "DELETED"  # its data are gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
-    """How far a tenant's deletion is. Instants are aware, UTC.
-
-    ``stopped_at`` is when nothing of the tenant was under way any more. ``step`` is the next to be
-    taken, None for the first, and ``mark`` where in it to go on; ``found`` what the steps of this
-    round have removed so far, ``removed`` what each has removed in all. ``due_at`` is when it goes
-    on, None for never again; while ``is_swept`` a deleted tenant cannot be made anew. ``asked_by``
-    is forgotten in the end.
-    """
+    """The progress of a tenant's deletion. Instants are aware, in UTC."""
 
     tenant_id: str
     state: TenantState
     asked_at: datetime
-    delete_after: datetime
-    asked_by: str | None = None
-    stopped_at: datetime | None = None
+    delete_after: datetime  # until then the tenant can be restored
+    asked_by: str | None = None  # the caller; forgotten in the end
+    stopped_at: datetime | None = (
+        None  # when no run of the tenant was under way any more
+    )
     deleting_since: datetime | None = None
     deleted_at: datetime | None = None
-    step: str | None = None
-    mark: str | None = None
-    found: int = 0
-    removed: Mapping[str, int] = field(default_factory=dict)
-    is_swept: bool = False
-    due_at: datetime | None = None
+    step: str | None = None  # the next step; None for the first
+    mark: str | None = None  # where the step goes on
+    found: int = 0  # how much the steps of this round have removed so far
+    removed: Mapping[str, int] = field(
+        default_factory=dict
+    )  # how much, by step, in all
+    is_swept: bool = (
+        False  # whether the keys are being searched; no new tenant meanwhile
+    )
+    due_at: datetime | None = None  # when the deletion goes on; None for never again
     revision: int = 0
 
     @property
     def is_under_way(self) -> bool:
-        """Whether the tenant is there and nothing is made for it."""
+        """Return True if the tenant exists and nothing is started or stored for it."""
         return self.state in (TenantState.CLOSING, TenantState.DELETING)
 
     def refuse_late(self, now: datetime) -> None:
-        """Refuse to restore a tenant whose time is over; `RestoreTooLateError` where it is."""
+        """Raise `RestoreTooLateError` if the tenant can no longer be restored."""
         if self.state is not TenantState.CLOSING or self.delete_after <= now:
             raise RestoreTooLateError(self.tenant_id)
 
 
 def asked(tenant_id: str, by: str | None, now: datetime, grace: timedelta) -> Deletion:
-    """Return the deletion of a tenant that is asked for."""
+    """Return a requested deletion of a tenant; it is due at once."""
     return Deletion(
         tenant_id=tenant_id,
         state=TenantState.CLOSING,
@@ -78,12 +78,12 @@ def asked(tenant_id: str, by: str | None, now: datetime, grace: timedelta) -> De
 
 
 def stopped(deletion: Deletion, now: datetime) -> Deletion:
-    """Return it with nothing of the tenant under way: it rests until its time has come."""
+    """Return a deletion whose tenant has no run under way: it waits for its time."""
     return replace(deletion, stopped_at=now, due_at=deletion.delete_after)
 
 
 def begun(deletion: Deletion, now: datetime) -> Deletion:
-    """Return it with its time come: from here there is no way back."""
+    """Return a deletion whose time has come: the tenant cannot be restored any more."""
     return replace(deletion, state=TenantState.DELETING, deleting_since=now, due_at=now)
 
 
@@ -94,24 +94,35 @@ def noted(
     upcoming: str | None,
     mark: str | None = None,
 ) -> Deletion:
-    """Return it with what a step has removed, and the next step: None begins a round."""
-    removed = {**deletion.removed, step: deletion.removed.get(step, 0) + count}
-    found = deletion.found + count
-    return replace(deletion, step=upcoming, mark=mark, found=found, removed=removed)
+    """Return a deletion after a step that has removed ``count`` things.
+
+    ``upcoming`` is the next step; None begins a new round with the first one.
+    """
+    removed_by_step = deletion.removed.get(step, 0) + count
+    return replace(
+        deletion,
+        step=upcoming,
+        mark=mark,
+        found=deletion.found + count,
+        removed={**deletion.removed, step: removed_by_step},
+    )
 
 
 def next_round(deletion: Deletion) -> Deletion:
-    """Return it at the beginning of a round: what the last has found may not have been all."""
+    """Return a deletion at the beginning of a round.
+
+    A round that has removed something is followed by another, which may find more.
+    """
     return replace(deletion, step=None, found=0)
 
 
-def put_off(deletion: Deletion, until: datetime) -> Deletion:
-    """Return it due later, behind others."""
+def postponed(deletion: Deletion, until: datetime) -> Deletion:
+    """Return a deletion that is due later, behind others."""
     return replace(deletion, due_at=until)
 
 
 def done(deletion: Deletion, now: datetime) -> Deletion:
-    """Return the tombstone, which tells of no person; its places are swept once more."""
+    """Return the tombstone of a deletion: it names no person, and is swept once."""
     return replace(
         next_round(deletion),
         state=TenantState.DELETED,
@@ -122,10 +133,10 @@ def done(deletion: Deletion, now: datetime) -> Deletion:
 
 
 def sweeping(tombstone: Deletion) -> Deletion:
-    """Return a tombstone whose tenant cannot be made anew for the moment."""
+    """Return a tombstone whose keys are being searched: no tenant begins meanwhile."""
     return replace(next_round(tombstone), is_swept=True)
 
 
 def swept(tombstone: Deletion) -> Deletion:
-    """Return a tombstone that nothing is to be done about any more."""
+    """Return a tombstone that is never due again."""
     return replace(next_round(tombstone), is_swept=False, due_at=None)

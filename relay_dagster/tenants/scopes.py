@@ -1,10 +1,10 @@
-"""The scopes of tenants' keys. What each lets its holder do, the API's routes say."""
+"""The scopes of tenants' keys. The API's routes say which scope each of them needs."""
 
 from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """What a tenant's key may do."""
+    """A permission of a tenant's key."""
 
     READ = "read"
     RUN = "run"
@@ -15,4 +15,4 @@ class Scope(StrEnum):
 
 
 DEFAULT_SCOPES = tuple(scope for scope in Scope if scope is not Scope.KEYS)
-"""The scopes of a key that is made without any."""
+"""The scopes of a key that is created without any."""
