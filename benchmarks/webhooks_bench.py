@@ -196,7 +196,7 @@ def _send(sender: Sender, scene: Scene, receivers: Receivers) -> int:
     """Tick until all have arrived; return how many ticks those were."""
     until, ticks = time.monotonic() + _MAX_SECONDS, 0
     while len(receivers.answered) < scene.alive and time.monotonic() < until:
-        sender.tick()
+        sender.run()
         ticks += 1
     return ticks
 

@@ -20,7 +20,7 @@ from relay_dagster.runs.model import LockState, RunRecord
 from relay_dagster.runs.poll_schedule import PollSchedule
 from relay_dagster.runs.transitions import Rule
 from relay_dagster.tenants.audit import AuditEntry
-from relay_dagster.webhooks.model import events_of
+from relay_dagster.webhooks.run_events import events_of
 
 MAX_ROUNDS = 20
 """How often a change is tried while other writers come first."""

@@ -124,7 +124,7 @@ def all_sensors(
             "webhook_sender",
             "Sends events to tenants' webhooks, and tries failed deliveries again. While it is "
             "off, events wait.",
-            lambda *_: dg.SkipReason(str(wait_for_due(sender().tick, wait_seconds))),
+            lambda *_: dg.SkipReason(str(wait_for_due(sender().run, wait_seconds))),
         ),
         sensor(
             "housekeeping",

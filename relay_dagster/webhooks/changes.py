@@ -1,6 +1,6 @@
-"""How a tenant's webhooks change: rules that take all of them and return what is to be.
+"""How a tenant's webhooks change: rules that take all of them and return the new ones.
 
-They are pure; ``aws/dynamodb/webhook_store.py`` applies them to what is stored.
+Pure; ``aws/dynamodb/webhook_store.py`` applies them to the stored webhooks.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from relay_dagster.webhooks.model import (
 )
 
 Webhooks = tuple[Webhook, ...]
-"""All that a tenant has, in the order in which they were made."""
+"""All webhooks of a tenant, the oldest first."""
 WebhooksRule = Callable[[Webhooks], Webhooks]
 Edit = Callable[[Webhook], Webhook]
 
@@ -26,17 +26,23 @@ Edit = Callable[[Webhook], Webhook]
 class UnknownWebhookError(RefusedError):
     """The tenant has no such webhook."""
 
-    error_code, sentence = "WEBHOOK_NOT_FOUND", "tenant {} has no webhook {}"
+    error_code = "WEBHOOK_NOT_FOUND"
+    sentence = "tenant {} has no webhook {}"
 
 
 class WebhookDisabledError(RefusedError):
-    """What is asked for is only for webhooks that are enabled."""
+    """The request is only for webhooks that are enabled."""
 
-    error_code, sentence = "WEBHOOK_DISABLED", "webhook {} is disabled; enable it first"
+    error_code = "WEBHOOK_DISABLED"
+    sentence = "webhook {} is disabled; enable it first"
 
 
 def find(webhooks: Webhooks, tenant_id: str, webhook_id: str) -> Webhook:
-    """Return one of a tenant's webhooks; `UnknownWebhookError` where there is none with that id."""
+    """Return one of a tenant's webhooks.
+
+    Raises:
+        UnknownWebhookError: The tenant has no webhook with that id.
+    """
     for webhook in webhooks:
         if webhook.webhook_id == webhook_id:
             return webhook
@@ -45,7 +51,11 @@ def find(webhooks: Webhooks, tenant_id: str, webhook_id: str) -> Webhook:
 
 @rule
 def added(webhooks: Webhooks, webhook: Webhook) -> Webhooks:
-    """Add one; `QuotaExceededError` where the tenant has as many as it may have."""
+    """Add a webhook.
+
+    Raises:
+        QuotaExceededError: The tenant has as many webhooks as it may have.
+    """
     if len(webhooks) >= MAX_WEBHOOKS:
         raise QuotaExceededError(
             "WEBHOOK_QUOTA_EXCEEDED", webhook.tenant_id, MAX_WEBHOOKS
@@ -55,34 +65,46 @@ def added(webhooks: Webhooks, webhook: Webhook) -> Webhooks:
 
 @rule
 def removed(webhooks: Webhooks, tenant_id: str, webhook_id: str) -> Webhooks:
-    """Remove one; `UnknownWebhookError` where there is none."""
-    gone = find(webhooks, tenant_id, webhook_id)
-    return tuple(each for each in webhooks if each is not gone)
+    """Remove a webhook.
+
+    Raises:
+        UnknownWebhookError: The tenant has no webhook with that id.
+    """
+    removed_webhook = find(webhooks, tenant_id, webhook_id)
+    return tuple(webhook for webhook in webhooks if webhook is not removed_webhook)
 
 
 @rule
 def edited(webhooks: Webhooks, tenant_id: str, webhook_id: str, edit: Edit) -> Webhooks:
-    """Change one; `UnknownWebhookError` where there is none."""
+    """Change one webhook.
+
+    Raises:
+        UnknownWebhookError: The tenant has no webhook with that id.
+    """
     before = find(webhooks, tenant_id, webhook_id)
-    return tuple(edit(each) if each is before else each for each in webhooks)
-
-
-@rule
-def updated(webhook: Webhook, /, now: datetime, **changes: Any) -> Webhook:
-    """Change what people choose; what is enabled, or has moved, begins anew with ``now``."""
-    if "enabled" in changes:
-        changes["disabled_reason"] = None
-    if changes.get("enabled") or "url" in changes:
-        changes["failing_since"] = None
-    is_anew = changes.get("enabled") and not webhook.enabled
-    return replace(
-        webhook, **changes, enabled_at=now if is_anew else webhook.enabled_at
+    return tuple(
+        edit(webhook) if webhook is before else webhook for webhook in webhooks
     )
 
 
 @rule
+def updated(webhook: Webhook, /, now: datetime, **changes: Any) -> Webhook:
+    """Change what people choose. Failures before a new URL or an enabling do not count.
+
+    A webhook that is enabled again hears events from ``now`` on.
+    """
+    if "enabled" in changes:
+        changes["disabled_reason"] = None
+    if changes.get("enabled") or "url" in changes:
+        changes["failing_since"] = None
+    if changes.get("enabled") and not webhook.enabled:
+        changes["enabled_at"] = now
+    return replace(webhook, **changes)
+
+
+@rule
 def rotated(webhook: Webhook, secret: str, now: datetime) -> Webhook:
-    """Sign with a new secret; the one before signs too for a while, an older one no more."""
+    """Sign with a new secret, and for a while with the one before it too."""
     return replace(
         webhook,
         secret=secret,
@@ -93,7 +115,7 @@ def rotated(webhook: Webhook, secret: str, now: datetime) -> Webhook:
 
 @rule
 def disabled(webhook: Webhook, reason: DisabledReason) -> Webhook:
-    """Send nothing to it any more, until somebody enables it; one that is disabled stays so."""
+    """Disable a webhook until somebody enables it; a disabled one keeps its reason."""
     if not webhook.enabled:
         return webhook
     return replace(webhook, enabled=False, disabled_reason=reason)
@@ -101,7 +123,7 @@ def disabled(webhook: Webhook, reason: DisabledReason) -> Webhook:
 
 @rule
 def failing(webhook: Webhook, since: datetime) -> Webhook:
-    """Note a failure: the first since the last success counts."""
+    """Note a failure: the first one since the last success counts."""
     return replace(webhook, failing_since=webhook.failing_since or since)
 
 

@@ -6,7 +6,7 @@ An item whose handling fails is reported and postponed, and holds up no other.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -59,8 +59,10 @@ class Worker(Generic[T, R]):
     """
 
     queue: WorkQueue[T]  # where the items are
-    handle: Callable[[LeasedItem[T]], R]  # does an item's work, and finishes it
+    handle: Callable[[LeasedItem[T]], R | None]  # does an item's work, and finishes it
     on_fault: Callable[[T, Exception], object]  # reports an item that failed
+    # Reads what the items of a page share, before any of them is taken.
+    prepare: Callable[[Sequence[T]], object] = lambda _: None
     turns: Turns[T] | None = None
     clock: Callable[[], datetime] = utc_now  # tells the time, aware
     page_size: int = 100  # the most items of one query
@@ -104,6 +106,8 @@ class Worker(Generic[T, R]):
         if room <= 0:
             return Summary()
         items = self.queue.due(self.clock(), room, set(self._in_hand))
+        if items:
+            self.prepare([item.value for item in items])
         if self.turns is not None:
             for item in items:
                 self._wait_for_turn(self.turns, item)

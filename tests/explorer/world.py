@@ -377,7 +377,7 @@ class Process:
             self._sender = Sender(
                 self.platform, caller, clock=self.world.clock, rng=lambda: 0.5
             )
-        return str(self._sender.tick())
+        return str(self._sender.run())
 
     # --- runs -----------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import pytest
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.webhooks.model import run_data
+from relay_dagster.webhooks.run_events import run_data
 from support.api_world import ApiWorld
 from support.builders import feed, vendor_document
 from support.fakes import FakeClock, embedded_platform

@@ -169,7 +169,7 @@ class Installation:
             assert not intake.fault
             ReconcileTick(self.platform, self.dagster, clock=self.clock).run()
             self.execute()
-            self.sender.tick()
+            self.sender.run()
             DeletionTick(self.platform, self.dagster, clock=self.clock).run()
             done, _ = keep_house(
                 self.platform, lambda: self.instance, None, clock=self.clock

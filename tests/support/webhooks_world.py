@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from relay_dagster.aws.dynamodb.codec import unmarshal
-from relay_dagster.aws.dynamodb.webhook_store import to_event
+from relay_dagster.aws.dynamodb.schema import Kind
+from relay_dagster.aws.dynamodb.webhook_store import WebhookStore, to_event
 from relay_dagster.webhooks.changes import added
 from relay_dagster.webhooks.model import (
     Delivery,
@@ -19,6 +21,7 @@ from relay_dagster.webhooks.model import (
     new_webhook_id,
 )
 from relay_dagster.wiring import Platform
+from relay_dagster.work.queue import LeasedItem
 from support.fakes import NOW
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -67,6 +70,30 @@ def tried(webhook_id: str, *codes: int | None, goes_on: bool = False) -> Deliver
         for number, code in enumerate(codes)
     )
     return Delivery(webhook_id, attempts, NOW + 300 * SECOND if goes_on else None)
+
+
+def due_events(webhooks: WebhookStore, now: datetime, limit: int = 1000) -> list[Event]:
+    """Return the events that are due and that no sender has, the longest due first."""
+    return [item.value for item in webhooks.queue.due(now, limit)]
+
+
+def store_event(webhooks: WebhookStore, after: Event, now: datetime) -> Event | None:
+    """Take an event and finish it as a sender does; return it as it is stored then."""
+    queue = webhooks.queue
+    item = queue.get(Kind.EVENT.key(after.event_id))
+    assert item is not None
+    taken = queue.take(item, now)
+    assert taken is not None
+    leased = LeasedItem(queue, taken, lambda: now)
+    return leased.finish(lambda _: after if after.deliveries else None)
+
+
+def finish_due_events(platform: Platform, now: datetime) -> None:
+    """Let no event be due, ever."""
+    for event in due_events(platform.webhooks, now, 10_000):
+        ended = {"nobody": Delivery("nobody")}
+        over = replace(event, deliveries=ended, due_at=None)
+        store_event(platform.webhooks, over, now)
 
 
 def events_told(platform: Platform) -> list[Event]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 import uuid
@@ -14,11 +15,12 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 
 from relay_dagster.aws.metrics import Metrics
+from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action, ActorKind
 from relay_dagster.transfers.webhook_calls import WebhookClient
-from relay_dagster.transfers.webhook_sender import LEASE, POSTPONED, Sender
+from relay_dagster.transfers.webhook_sender import POSTPONED_FOR, Sender
 from relay_dagster.webhooks.changes import edited, removed, rotated, updated
 from relay_dagster.webhooks.model import (
     Delivery,
@@ -32,6 +34,7 @@ from relay_dagster.webhooks.model import (
 from relay_dagster.webhooks.webhook_schedule import FAILING_FOR
 from relay_dagster.wiring import Platform
 from relay_dagster.work import limiter
+from relay_dagster.work.item import LEASE
 from support.fakes import FakeClock
 from support.receivers import (
     Behavior,
@@ -42,7 +45,7 @@ from support.receivers import (
     sending,
     waiting,
 )
-from support.webhooks_world import stored_webhook
+from support.webhooks_world import finish_due_events, stored_webhook
 
 
 class World:
@@ -113,8 +116,7 @@ def world(served: Platform) -> Iterator[World]:
     yield world
     # What a test leaves due is nothing of the next one's.
     world.clock.advance(days=60)
-    for event in served.webhooks.due_events(world.clock(), 10_000):
-        served.webhooks.put_event(event, replace(event, due_at=None))
+    finish_due_events(served, world.clock())
 
 
 # --- what is sent -------------------------------------------------------------------------------
@@ -123,7 +125,7 @@ def world(served: Platform) -> Iterator[World]:
 def test_an_event_reaches_a_webhook_that_can_verify_it(world: World) -> None:
     with receiving() as receiver:
         webhook, event = world.webhook(receiver), world.event()
-        assert str(world.sender.tick()) == "1 delivered, 0 failed, 0 open"
+        assert str(world.sender.run()) == "1 delivered, 0 failed, 0 open"
         (request,) = receiver.requests
     told = Verifier(webhook.secret).verify(request.body, request.headers)
     assert told == {
@@ -144,7 +146,7 @@ def test_an_event_reaches_a_webhook_that_can_verify_it(world: World) -> None:
 
 
 def test_nothing_is_done_where_nothing_is_due(world: World) -> None:
-    assert str(world.sender.tick()) == "0 delivered, 0 failed, 0 open"
+    assert str(world.sender.run()) == "0 delivered, 0 failed, 0 open"
 
 
 def test_only_webhooks_that_want_an_event_are_told(world: World) -> None:
@@ -153,14 +155,14 @@ def test_only_webhooks_that_want_an_event_are_told(world: World) -> None:
         world.webhook(receiver, enabled=False)
         one, two = world.webhook(receiver), world.webhook(receiver)
         event = world.event()
-        world.sender.tick()
+        world.sender.run()
         assert len(receiver.requests) == 2
     assert set(world.now(event).deliveries or ()) == {one.webhook_id, two.webhook_id}
 
 
 def test_an_event_that_nobody_wants_is_not_kept(world: World) -> None:
     event = world.event()
-    assert str(world.sender.tick()) == "0 delivered, 0 failed, 0 open"
+    assert str(world.sender.run()) == "0 delivered, 0 failed, 0 open"
     assert world.platform.webhooks.event(event.event_id) is None
 
 
@@ -169,7 +171,7 @@ def test_a_test_goes_to_its_webhook_whatever_that_wants(world: World) -> None:
         world.webhook(receiver)
         asked = world.webhook(receiver, events=())
         event = world.event(EventType.TEST, only_for=asked.webhook_id)
-        world.sender.tick()
+        world.sender.run()
         (request,) = receiver.requests
     assert json.loads(request.body)["type"] == "webhook.test"
     assert world.codes(event, asked) == [204]
@@ -181,7 +183,7 @@ def test_both_secrets_sign_while_one_is_rotated(world: World) -> None:
         rotation = edited(world.tenant_id, old.webhook_id, rotated(new, world.clock()))
         world.platform.webhooks.change(world.tenant_id, rotation)
         world.event()
-        world.sender.tick()
+        world.sender.run()
         (request,) = receiver.requests
     for secret in (old.secret, new):
         Verifier(secret).verify(request.body, request.headers)
@@ -193,11 +195,11 @@ def test_both_secrets_sign_while_one_is_rotated(world: World) -> None:
 def test_a_failure_is_tried_again_with_the_same_id_and_body(world: World) -> None:
     with receiving(answering(500)) as receiver:
         webhook, event = world.webhook(receiver), world.event()
-        assert str(world.sender.tick()) == "0 delivered, 1 failed, 0 open"
-        assert str(world.sender.tick()) == "0 delivered, 0 failed, 0 open"
+        assert str(world.sender.run()) == "0 delivered, 1 failed, 0 open"
+        assert str(world.sender.run()) == "0 delivered, 0 failed, 0 open"
         world.clock.advance(seconds=30)
         receiver.behave = answering(200)
-        assert str(world.sender.tick()) == "1 delivered, 0 failed, 0 open"
+        assert str(world.sender.run()) == "1 delivered, 0 failed, 0 open"
         first, second = receiver.requests
     assert first.body == second.body
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
@@ -215,9 +217,9 @@ def test_a_failure_of_one_webhook_is_tried_again_with_that_one_alone(
     with receiving() as well, receiving(answering(503)) as ill:
         good, bad = world.webhook(well), world.webhook(ill)
         event = world.event()
-        world.sender.tick()
+        world.sender.run()
         world.clock.advance(seconds=10)
-        world.sender.tick()
+        world.sender.run()
     assert (world.codes(event, good), world.codes(event, bad)) == ([204], [503, 503])
 
 
@@ -227,7 +229,7 @@ def test_it_is_given_up_after_eight_tries_in_a_day(world: World) -> None:
         began = world.clock()
         while (due_at := world.now(event).due_at) is not None:
             world.clock.now = max(due_at, began)
-            world.sender.tick()
+            world.sender.run()
         assert len(receiver.requests) == 8
         assert {each.headers["webhook-id"] for each in receiver.requests} == {
             event.event_id
@@ -246,7 +248,7 @@ def test_it_is_given_up_after_eight_tries_in_a_day(world: World) -> None:
 def test_what_is_no_success_is_a_failure(world: World, behave: Behavior) -> None:
     with receiving(behave) as receiver:
         webhook, event = world.webhook(receiver), world.event()
-        assert str(world.sender.tick()) == "0 delivered, 1 failed, 0 open"
+        assert str(world.sender.run()) == "0 delivered, 1 failed, 0 open"
     (attempt,) = world.delivery(event, webhook).attempts
     assert attempt.error is not None
     assert attempt.error.startswith(("the receiver ", "the server "))
@@ -255,13 +257,13 @@ def test_what_is_no_success_is_a_failure(world: World, behave: Behavior) -> None
 def test_a_webhook_that_has_moved_gets_later_tries_where_it_is(world: World) -> None:
     with receiving(answering(500)) as old, receiving() as new:
         webhook, event = world.webhook(old), world.event()
-        world.sender.tick()
+        world.sender.run()
         moved = edited(
             world.tenant_id, webhook.webhook_id, updated(world.clock(), url=new.url)
         )
         world.platform.webhooks.change(world.tenant_id, moved)
         world.clock.advance(seconds=30)
-        world.sender.tick()
+        world.sender.run()
         assert (len(old.requests), len(new.requests)) == (1, 1)
     assert world.codes(event, webhook) == [500, 204]
 
@@ -272,7 +274,7 @@ def test_what_waits_for_a_webhook_that_is_gone_ends_quietly(
 ) -> None:
     with receiving(answering(500)) as receiver:
         webhook, event = world.webhook(receiver), world.event()
-        world.sender.tick()
+        world.sender.run()
         change = (
             removed(world.tenant_id, webhook.webhook_id)
             if how == "deleted"
@@ -284,7 +286,7 @@ def test_what_waits_for_a_webhook_that_is_gone_ends_quietly(
         )
         world.platform.webhooks.change(world.tenant_id, change)
         world.clock.advance(seconds=30)
-        assert str(world.sender.tick()) == "0 delivered, 0 failed, 0 open"
+        assert str(world.sender.run()) == "0 delivered, 0 failed, 0 open"
         assert len(receiver.requests) == 1
     assert world.now(event).due_at is None
 
@@ -295,7 +297,7 @@ def test_a_url_that_may_not_be_called_any_more_is_a_failure(world: World) -> Non
     )
     with receiving() as receiver:
         webhook, event = world.webhook(receiver), world.event()
-        world.new_sender(replace(world.platform, settings=strict)).tick()
+        world.new_sender(replace(world.platform, settings=strict)).run()
         assert receiver.requests == []
     (attempt,) = world.delivery(event, webhook).attempts
     assert attempt.error == "the URL must begin with https://"
@@ -317,9 +319,9 @@ def test_a_receiver_that_is_gone_disables_its_webhook_at_once(
     with receiving(answering(410)) as receiver:
         webhook = world.webhook(receiver)
         events = [world.event() for _ in range(3)]
-        world.sender.tick()
+        world.sender.run()
         world.clock.advance(days=1)
-        world.sender.tick()
+        world.sender.run()
         assert len(receiver.requests) == 1
     now = world.webhook_now(webhook)
     assert (now.enabled, now.disabled_reason) == (False, DisabledReason.GONE)
@@ -335,7 +337,7 @@ def test_what_waits_behind_an_answer_that_says_gone_is_not_sent(
 ) -> None:
     with receiving(answering(410)) as receiver:
         webhook, events = world.webhook(receiver), [world.event() for _ in range(20)]
-        world.sender.tick()
+        world.sender.run()
         assert len(receiver.requests) == 1
         receiver.behave = answering(204)
         anew = edited(
@@ -343,7 +345,7 @@ def test_what_waits_behind_an_answer_that_says_gone_is_not_sent(
         )
         world.platform.webhooks.change(world.tenant_id, anew)
         world.event()
-        assert str(world.sender.tick()) == "1 delivered, 0 failed, 0 open"
+        assert str(world.sender.run()) == "1 delivered, 0 failed, 0 open"
     assert [world.now(each).due_at for each in events] == [None] * 20
 
 
@@ -353,21 +355,21 @@ def test_five_days_of_failures_disable_and_a_success_begins_anew(world: World) -
         for days in (0, 4.9):
             began = world.clock.advance(days=days)
             world.event()
-            world.sender.tick()
+            world.sender.run()
         assert world.webhook_now(webhook).failing_since is not None
         receiver.behave = answering(200)
         world.event()
-        world.sender.tick()
+        world.sender.run()
         assert world.webhook_now(webhook).failing_since is None
         receiver.behave = answering(500)
         again = world.clock.advance(hours=20)
         world.event()
-        world.sender.tick()
+        world.sender.run()
         assert world.webhook_now(webhook).failing_since == again > began
         assert world.webhook_now(webhook).enabled
         world.clock.now = again + FAILING_FOR
         world.event()
-        world.sender.tick()
+        world.sender.run()
     now = world.webhook_now(webhook)
     assert (now.enabled, now.disabled_reason) == (False, DisabledReason.FAILING)
     details = {"changed": ["enabled"], "enabled": False, "reason": "receiver_failing"}
@@ -381,7 +383,7 @@ def test_one_that_fails_after_a_change_is_disabled_five_days_later(
     with receiving(answering(500)) as receiver:
         webhook = world.webhook(receiver)
         world.event()
-        world.sender.tick()
+        world.sender.run()
         world.clock.advance(hours=40)
         there = {
             name: value or f"{receiver.url}/new" for name, value in changes.items()
@@ -394,7 +396,7 @@ def test_one_that_fails_after_a_change_is_disabled_five_days_later(
         for now in (again, again + FAILING_FOR):
             world.clock.now = now
             world.event()
-            world.sender.tick()
+            world.sender.run()
             assert world.webhook_now(webhook).failing_since == again
     assert world.webhook_now(webhook).disabled_reason is DisabledReason.FAILING
 
@@ -409,7 +411,7 @@ def test_a_failure_behind_a_success_disables_none_however_long_it_had_failed(
         for days in (0, 5):
             world.clock.advance(days=days)
             world.event()
-            world.sender.tick()
+            world.sender.run()
         assert len(receiver.requests) == 3
     assert world.webhook_now(webhook).enabled
 
@@ -421,7 +423,7 @@ def test_a_success_after_a_failure_that_was_read_before_it_counts(world: World) 
         webhook = world.webhook(receiver)
         for _ in range(3):
             world.event()
-        world.sender.tick()
+        world.sender.run()
         assert len(receiver.requests) == 3
     assert world.webhook_now(webhook).failing_since is None
 
@@ -440,7 +442,7 @@ def test_a_webhook_that_has_moved_is_not_disabled_for_where_it_was(
 
         receiver.behave = move
         world.event()
-        world.sender.tick()
+        world.sender.run()
     assert world.webhook_now(webhook).enabled
 
 
@@ -463,7 +465,9 @@ def test_a_receiver_that_hangs_delays_no_tick_and_no_other(
             monotonic=lambda: time.monotonic() + ahead[0],
         )
         began = time.monotonic()
-        assert str(sender.tick(seconds=30)).startswith("20 delivered, 0 failed, ")
+        assert str(sender.run(Deadline.after(30))).startswith(
+            "20 delivered, 0 failed, "
+        )
         assert time.monotonic() - began < 50  # the receiver that hangs would take 60
         assert (len(alive.requests), len(dead.requests)) == (20, 1)
         assert all(world.codes(each, well) == [204] for each in events)
@@ -472,12 +476,12 @@ def test_a_receiver_that_hangs_delays_no_tick_and_no_other(
         assert {world.now(each).due_at for each in events} == {world.clock() + LEASE}
         # One call is under way and one waits; the others are in nobody's hands.
         ahead[0] += 2_000
-        assert str(sender.tick()) == "0 delivered, 0 failed, 2 open"
+        assert str(sender.run()) == "0 delivered, 0 failed, 2 open"
         world.clock.advance(minutes=1)
-        assert str(sender.tick()) == "0 delivered, 0 failed, 2 open"
+        assert str(sender.run()) == "0 delivered, 0 failed, 2 open"
         looks = sorted(world.now(each).due_at or world.clock() for each in events)[2:]
         waits = [look - world.clock() for look in looks]
-        assert set(waits) == {POSTPONED}
+        assert set(waits) == {POSTPONED_FOR}
 
 
 def test_a_result_that_comes_after_the_tick_is_written_by_the_next(
@@ -485,9 +489,9 @@ def test_a_result_that_comes_after_the_tick_is_written_by_the_next(
 ) -> None:
     with receiving(waiting(over)) as receiver:
         webhook, event = world.webhook(receiver), world.event()
-        assert str(world.sender.tick()) == "0 delivered, 0 failed, 1 open"
+        assert str(world.sender.run()) == "0 delivered, 0 failed, 1 open"
         over.set()
-        assert str(world.sender.tick()) == "0 delivered, 1 failed, 0 open"
+        assert str(world.sender.run()) == "0 delivered, 1 failed, 0 open"
     assert world.codes(event, webhook) == [None]
 
 
@@ -499,13 +503,13 @@ def test_webhooks_of_100_tenants_arrive_beside_a_tenant_that_floods_their_host(
         for _ in range(30):
             world.event()
         sender = Sender(world.platform, WebhookClient(seconds=60), clock=world.clock)
-        assert str(sender.tick()) == "0 delivered, 0 failed, 30 open"
+        assert str(sender.run()) == "0 delivered, 0 failed, 30 open"
         host.behave = answering(204)
         for number in range(100):
             tenant_id = f"{world.tenant_id}-{number}"
             world.webhook(host, tenant_id=tenant_id)
             world.event(tenant_id=tenant_id)
-        assert str(sender.tick()).startswith("100 delivered, 0 failed, ")
+        assert str(sender.run()).startswith("100 delivered, 0 failed, ")
         assert len(host.requests) == 101
         over.set()
 
@@ -518,7 +522,7 @@ def test_a_webhook_is_not_told_of_what_was_before(world: World, how: str) -> Non
             webhook = world.webhook(receiver, enabled=False)
         event = world.event()
         if how == "enabled_between_tries":
-            world.sender.tick()
+            world.sender.run()
         world.clock.advance(seconds=30)
         if how == "made":
             webhook = world.webhook(receiver)
@@ -527,11 +531,11 @@ def test_a_webhook_is_not_told_of_what_was_before(world: World, how: str) -> Non
             world.platform.webhooks.change(
                 world.tenant_id, edited(world.tenant_id, webhook.webhook_id, change)
             )
-        world.sender.tick()
+        world.sender.run()
         assert len(receiver.requests) == 1
         receiver.behave = answering(204)
         later = world.event()
-        world.sender.tick()
+        world.sender.run()
     tries = world.now(event).tries_of(webhook.webhook_id)
     assert len(tries) == (1 if how == "enabled_between_tries" else 0)
     assert world.codes(later, webhook) == [204]
@@ -544,7 +548,7 @@ def test_a_receiver_is_called_by_one_at_a_time(world: World) -> None:
             world.webhook(receiver)
         for _ in range(10):
             world.event()
-        assert str(world.sender.tick()) == "100 delivered, 0 failed, 0 open"
+        assert str(world.sender.run()) == "100 delivered, 0 failed, 0 open"
         assert (len(receiver.requests), counting.most) == (100, 1)
 
 
@@ -556,13 +560,15 @@ def test_a_sender_that_dies_loses_nothing_and_sends_by_the_same_id(
 ) -> None:
     with receiving(waiting(over)) as receiver:
         webhook, event = world.webhook(receiver), world.event()
-        world.sender.tick()
+        world.sender.run()
         receiver.behave = answering(204)
         other = world.new_sender()
-        assert str(other.tick()) == "1 delivered, 0 failed, 0 open"
+        assert str(other.run()) == "0 delivered, 0 failed, 0 open"
+        world.clock.now += LEASE
+        assert str(other.run()) == "1 delivered, 0 failed, 0 open"
         # What the first one finds out later is of no consequence.
         over.set()
-        world.sender.tick()
+        world.sender.run()
         assert {each.headers["webhook-id"] for each in receiver.requests} == {
             event.event_id
         }
@@ -570,24 +576,28 @@ def test_a_sender_that_dies_loses_nothing_and_sends_by_the_same_id(
 
 
 def test_what_cannot_be_written_is_kept_and_not_sent_again(world: World) -> None:
-    faults = [True]
+    faults = list[bool]()
 
     def refuse(**_: object) -> None:
         if faults:
             raise ExternalServiceError("dynamodb.UpdateItem", "refused")
 
+    def answer(connection: socket.socket) -> None:
+        faults.append(True)
+        answering(204)(connection)
+
     client = world.platform.clients.dynamodb
     client.meta.events.register("before-call.dynamodb.UpdateItem", refuse)
     try:
-        with receiving() as receiver:
+        with receiving(answer) as receiver:
             webhook, event = world.webhook(receiver), world.event()
             with pytest.raises(ExternalServiceError):
-                world.sender.tick()
+                world.sender.run()
             with pytest.raises(ExternalServiceError):
-                world.sender.tick()
+                world.sender.run()
             assert world.now(event).deliveries is None
             faults.clear()
-            world.sender.tick()
+            world.sender.run()
             assert len(receiver.requests) == 1
     finally:
         client.meta.events.unregister("before-call.dynamodb.UpdateItem", refuse)
@@ -608,12 +618,12 @@ def test_an_update_of_health_that_cannot_be_written_holds_up_no_result(
         webhook, event = world.webhook(receiver), world.event()
         client.meta.events.register("before-call.dynamodb.TransactWriteItems", refuse)
         try:
-            world.sender.tick()
+            world.sender.run()
             assert world.codes(event, webhook) == [500]
             assert world.webhook_now(webhook).failing_since is None
             faults.clear()
             again = world.clock.advance(seconds=30)
-            world.sender.tick()
+            world.sender.run()
         finally:
             client.meta.events.unregister(
                 "before-call.dynamodb.TransactWriteItems", refuse
@@ -635,11 +645,11 @@ def test_what_fails_for_good_is_counted(world: World) -> None:
         world.webhook(ill)
         world.webhook(gone)
         event = world.event()
-        sender.tick()
+        sender.run()
         assert counted.failed == [1]
         while (due_at := world.now(event).due_at) is not None:
             world.clock.now = due_at
-            sender.tick()
+            sender.run()
     assert counted.failed == [1, 1]
 
 
@@ -647,10 +657,10 @@ def test_two_ticks_at_once_are_one(world: World, over: threading.Event) -> None:
     with receiving(waiting(over)) as receiver:
         world.webhook(receiver)
         world.event()
-        first = threading.Thread(target=world.sender.tick)
+        first = threading.Thread(target=world.sender.run)
         first.start()
         receiver.wait_for(1)
-        assert str(world.sender.tick()) == "another tick sends"
+        assert str(world.sender.run()) == "another tick sends"
         over.set()
         first.join(30)
     assert not first.is_alive()

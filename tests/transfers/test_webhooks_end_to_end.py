@@ -40,7 +40,7 @@ def made(world: ApiWorld, receiver: Receiver) -> dict[str, Any]:
 
 
 def send_all(world: ApiWorld) -> None:
-    Sender(world.platform, WebhookClient(seconds=5)).tick()
+    Sender(world.platform, WebhookClient(seconds=5)).run()
 
 
 def told(receiver: Receiver, secret: str) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ from relay_dagster.transfers.webhook_calls import (
     CALL_SECONDS,
     request_headers,
 )
-from relay_dagster.webhooks.model import EventType, new_secret, trial_event
+from relay_dagster.webhooks.model import EventType, new_secret
+from relay_dagster.webhooks.run_events import trial_event
 from relay_dagster.webhooks.webhook_schedule import WAITS
 from support.pages import PAGES
 

@@ -11,7 +11,8 @@ import pytest
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate, holding, published
 from relay_dagster.runs.model import Hold, RunRecord
-from relay_dagster.webhooks.model import EventType, events_of, run_data, trial_event
+from relay_dagster.webhooks.model import EventType
+from relay_dagster.webhooks.run_events import events_of, run_data, trial_event
 from support.builders import RUN_ID
 from support.fakes import CHANGES, NOW, TRIPPED
 

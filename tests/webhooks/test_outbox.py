@@ -25,7 +25,7 @@ from relay_dagster.runs.model import NewRun, Outcome, Release, RunRecord
 from relay_dagster.webhooks.model import Event
 from relay_dagster.wiring import Platform
 from support.fakes import FakeClock, held_outcome, published_outcome
-from support.webhooks_world import events_told
+from support.webhooks_world import due_events, events_told
 
 pytestmark = pytest.mark.platform(max_attempts=2)
 
@@ -187,7 +187,7 @@ def test_each_end_of_a_run_leaves_one_event(
     )
     assert (event.occurred_at, event.due_at) == (now, now)
     assert event.event_id in {
-        each.event_id for each in platform.webhooks.due_events(now, 100)
+        each.event_id for each in due_events(platform.webhooks, now)
     }
 
 

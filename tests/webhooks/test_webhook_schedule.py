@@ -19,7 +19,7 @@ from relay_dagster.webhooks.webhook_schedule import (
     ended,
     is_failing_for_good,
     is_given_up,
-    put_off,
+    postponed,
     tried,
     wait_after,
 )
@@ -138,18 +138,18 @@ def test_after_the_eighth_failure_it_is_given_up() -> None:
     assert instants[-1] == timedelta(hours=27, minutes=35, seconds=5)
 
 
-def test_what_is_put_off_is_due_later_and_has_no_try_more() -> None:
-    after = put_off(addressed_event("a", "b"), {"a": NOW + 20 * SECOND})
+def test_what_is_postponed_is_due_later_and_has_no_try_more() -> None:
+    after = postponed(addressed_event("a", "b"), {"a": NOW + 20 * SECOND})
     assert (due(after, NOW), after.due_at) == (["b"], NOW)
-    assert put_off(after, {"b": NOW + 30 * SECOND}).due_at == NOW + 20 * SECOND
+    assert postponed(after, {"b": NOW + 30 * SECOND}).due_at == NOW + 20 * SECOND
     assert due(after, NOW + 20 * SECOND) == ["a", "b"]
     assert after.deliveries is not None
     assert after.deliveries["a"].attempts == ()
 
 
-def test_what_is_over_is_not_put_off() -> None:
+def test_what_is_over_is_not_postponed() -> None:
     over = ended(addressed_event("a"), {"a"})
-    assert put_off(over, {"a": NOW + SECOND}) == over
+    assert postponed(over, {"a": NOW + SECOND}) == over
 
 
 def test_nothing_but_failures_for_five_days_is_for_good() -> None:

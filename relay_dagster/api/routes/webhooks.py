@@ -25,7 +25,7 @@ from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.tenants.scopes import Scope
-from relay_dagster.webhooks import changes, model
+from relay_dagster.webhooks import changes, model, run_events
 from relay_dagster.wire import webhooks as wire
 from relay_dagster.wiring import Platform
 
@@ -206,7 +206,7 @@ def send_test_delivery(
     if not webhook.enabled:
         raise changes.WebhookDisabledError(webhook_id)
     call.parts.webhook_tests.take(tenant_id)
-    event = model.trial_event(tenant_id, webhook_id, utc_now())
+    event = run_events.trial_event(tenant_id, webhook_id, utc_now())
     call.platform.webhooks.add_event(event)
     _log.info(
         "webhook_test_asked",

@@ -33,8 +33,13 @@ class ItemChangedError(Exception):
 class DueIndex(Protocol):
     """An index that lists a queue's items by when they are due."""
 
-    table: Table
-    sort_attribute: str  # the attribute that its rows are sorted by
+    @property
+    def table(self) -> Table:
+        """The table of the items."""
+
+    @property
+    def sort_attribute(self) -> str:
+        """The attribute that the index sorts its rows by."""
 
     def keys(self, until: datetime, limit: int) -> list[str]:
         """Return up to ``limit`` keys of items due by an instant, longest due first."""

@@ -11,7 +11,7 @@ from relay_dagster.aws.dynamodb.cursors import to_cursor
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.webhooks.model import EventType, Webhook
 from support.api_world import ApiWorld, assert_problem, paths_of
-from support.webhooks_world import event, stored_webhook, tried
+from support.webhooks_world import due_events, event, stored_webhook, tried
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_test_makes_an_event_for_that_webhook_alone(
     other = stored_webhook(world.platform, events=receiver.events)
     response = world.client.post(f"{place_of(receiver)}/test")
     assert response.status_code == 202
-    (due,) = world.platform.webhooks.due_events(utc_now(), 10)
+    (due,) = due_events(world.platform.webhooks, utc_now())
     assert response.json() == {"delivery_id": due.event_id}
     assert (due.type, due.only_for) == (EventType.TEST, receiver.webhook_id)
     assert (receiver.wants(due), other.wants(due)) == (True, False)
@@ -74,7 +74,7 @@ def test_one_that_is_disabled_is_not_tried(world: ApiWorld, receiver: Webhook) -
     world.client.patch(place_of(receiver), json={"enabled": False})
     answer = world.client.post(f"{place_of(receiver)}/test")
     assert_problem(answer, 409, "WEBHOOK_DISABLED")
-    assert world.platform.webhooks.due_events(utc_now(), 10) == []
+    assert due_events(world.platform.webhooks, utc_now()) == []
 
 
 def test_each_try_is_listed_the_last_first(world: ApiWorld, receiver: Webhook) -> None:

@@ -61,6 +61,7 @@ from relay_dagster.webhooks.model import (
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID, config_document
 from support.fakes import CHANGES, NOW, TRIPPED, FakeClock, embedded_platform
+from support.webhooks_world import due_events, store_event
 
 STORED = Path(__file__).with_name("stored_items.json")
 WHO = Origin(Actor(ActorKind.TENANT_KEY, "k1", "tool"), "req-1", "192.0.2.7")
@@ -219,7 +220,7 @@ class Story:
         )
 
     def events_tried(self) -> None:
-        due = self.webhooks.due_events(self.clock(), 2)
+        due = due_events(self.platform.webhooks, self.clock())
         (event,) = (each for each in due if each.only_for is None)
         at = event.occurred_at
         tries = (
@@ -230,14 +231,13 @@ class Story:
             "wh_1": Delivery("wh_1", tries, at + 5 * MINUTE),
             "wh_2": Delivery("wh_2", (DeliveryAttempt(at, 200, 3, None),)),
         }
-        tried = self.webhooks.put_event(
-            event, replace(event, deliveries=deliveries, due_at=at + 5 * MINUTE)
-        )
-        assert tried is not None
+        tried = replace(event, deliveries=deliveries, due_at=at + 5 * MINUTE)
+        assert store_event(self.platform.webhooks, tried, self.clock()) is not None
         only = {"wh_2": deliveries["wh_2"]}
         other = self.webhooks.event(f"msg_{'2' * 32}")
         assert other is not None
-        self.webhooks.put_event(other, replace(other, deliveries=only, due_at=None))
+        over = replace(other, deliveries=only, due_at=None)
+        store_event(self.platform.webhooks, over, self.clock())
 
     def links_and_secrets(self) -> None:
         link = Link(

@@ -25,7 +25,13 @@ from relay_dagster.webhooks.changes import edited, updated
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
 from support.fakes import NOW, FakeClock, embedded_platform
-from support.webhooks_world import event, stored_webhook, tried
+from support.webhooks_world import (
+    due_events,
+    event,
+    store_event,
+    stored_webhook,
+    tried,
+)
 
 LATER = {"colour": {"S": "blue"}, "shade": {"M": {"of": {"L": [{"N": "3"}]}}}}
 
@@ -119,10 +125,10 @@ def event_of(world: World) -> str:
 
 
 def change_event(world: World) -> None:
-    (before,) = world.webhooks.due_events(NOW, 9)
+    (before,) = due_events(world.webhooks, NOW)
     deliveries = {"wh": tried("wh", 200)}
-    assert world.webhooks.put_event(
-        before, replace(before, deliveries=deliveries, due_at=None)
+    assert store_event(
+        world.webhooks, replace(before, deliveries=deliveries, due_at=None), NOW
     )
 
 
@@ -238,7 +244,7 @@ def test_an_event_that_cannot_be_read_is_put_off_and_the_others_are_found(
     world.write(key, event={"S": "run.dreamt"})
     until = NOW + timedelta(minutes=1)
     for _ in range(2):
-        assert world.webhooks.due_events(until, 9) == [other]
+        assert due_events(world.webhooks, until) == [other]
     assert world.unreadable == 1
 
 

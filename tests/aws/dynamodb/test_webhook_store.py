@@ -22,8 +22,18 @@ from relay_dagster.webhooks.changes import (
 )
 from relay_dagster.webhooks.model import DisabledReason, new_secret
 from relay_dagster.wiring import Platform
+from relay_dagster.work.item import LEASE, LeaseLostError
+from relay_dagster.work.queue import LeasedItem
 from support.fakes import NOW, CallCounter, served_platform
-from support.webhooks_world import SECOND, event, stored_webhook, tried, webhook
+from support.webhooks_world import (
+    SECOND,
+    due_events,
+    event,
+    store_event,
+    stored_webhook,
+    tried,
+    webhook,
+)
 
 # --- webhooks -----------------------------------------------------------------------------------
 
@@ -120,8 +130,8 @@ def test_a_new_event_is_due_at_once_and_read_as_it_was_written(
     one = replace(event(), data={"run_id": "r", "counts": {"rows": 3}, "hold": None})
     platform.webhooks.add_event(one)
     assert platform.webhooks.event(one.event_id) == one
-    assert platform.webhooks.due_events(NOW, 10) == [one]
-    assert platform.webhooks.due_events(NOW - SECOND, 10) == []
+    assert due_events(platform.webhooks, NOW) == [one]
+    assert due_events(platform.webhooks, NOW - SECOND) == []
 
 
 def test_the_longest_due_come_first(platform: Platform) -> None:
@@ -129,7 +139,7 @@ def test_the_longest_due_come_first(platform: Platform) -> None:
     for each in reversed(events):
         platform.webhooks.add_event(each)
     calls = CallCounter(platform)
-    assert platform.webhooks.due_events(NOW + 20 * SECOND, 5) == events[:5]
+    assert due_events(platform.webhooks, NOW + 20 * SECOND, 5) == events[:5]
     assert dict(calls) == {"dynamodb.Query": SHARDS, "dynamodb.BatchGetItem": 1}
 
 
@@ -140,34 +150,41 @@ def test_an_event_is_due_until_its_deliveries_are_over(platform: Platform) -> No
     waits = replace(
         one, deliveries={"wh_1": tried("wh_1", 500, goes_on=True)}, due_at=later
     )
-    stored = platform.webhooks.put_event(one, waits)
-    assert stored == replace(waits, revision=2)
-    assert platform.webhooks.due_events(NOW, 10) == []
-    assert platform.webhooks.due_events(later, 10) == [stored]
+    stored = store_event(platform.webhooks, waits, NOW)
+    assert stored == replace(waits, revision=3)
+    assert due_events(platform.webhooks, NOW) == []
+    assert due_events(platform.webhooks, later) == [stored]
     over = replace(waits, deliveries={"wh_1": tried("wh_1", 500, 200)}, due_at=None)
-    assert platform.webhooks.put_event(stored, over) == replace(over, revision=3)
-    assert platform.webhooks.due_events(later, 10) == []
-    assert platform.webhooks.event(one.event_id) == replace(over, revision=3)
+    assert store_event(platform.webhooks, over, later) == replace(over, revision=5)
+    assert due_events(platform.webhooks, later) == []
+    assert platform.webhooks.event(one.event_id) == replace(over, revision=5)
 
 
-def test_an_event_that_somebody_else_has_changed_stays_as_it_is(
-    platform: Platform,
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_an_event_that_another_sender_has_changed_stays_as_it_is(
+    platform: Platform, *, is_removed: bool
 ) -> None:
     one = event()
     platform.webhooks.add_event(one)
+    queue = platform.webhooks.queue
+    (item,) = queue.due(NOW, 10)
+    slow = queue.take(item, NOW)
+    assert slow is not None
     wanted = replace(one, deliveries={"wh_1": tried("wh_1", 500)})
-    first = platform.webhooks.put_event(one, wanted)
-    assert platform.webhooks.put_event(one, replace(wanted, due_at=None)) is None
-    assert platform.webhooks.put_event(one, replace(one, deliveries={})) is None
+    first = store_event(platform.webhooks, wanted, NOW + LEASE)
+    assert first is not None
+    with pytest.raises(LeaseLostError):
+        LeasedItem(queue, slow, lambda: NOW).finish(
+            lambda value: None if is_removed else replace(value, due_at=None)
+        )
     assert platform.webhooks.event(one.event_id) == first
 
 
 def test_an_event_that_nobody_is_told_of_is_not_kept(platform: Platform) -> None:
     one = event()
     platform.webhooks.add_event(one)
-    assert platform.webhooks.put_event(one, replace(one, deliveries={})) is not None
+    assert store_event(platform.webhooks, replace(one, deliveries={}), NOW) is None
     assert platform.webhooks.event(one.event_id) is None
-    assert platform.webhooks.put_event(one, replace(one, deliveries={})) is None
 
 
 def test_an_event_is_no_run_and_lives_for_thirty_days(platform: Platform) -> None:
@@ -249,9 +266,7 @@ def test_a_webhook_without_tries_among_many_events_ends_its_pages_early(
     monkeypatch.setattr("relay_dagster.aws.dynamodb.webhook_store._EVENTS_AT_ONCE", 5)
     for number in range(31):
         other = replace(event(after=number), deliveries={"wh_2": tried("wh_2", 200)})
-        assert (
-            platform.webhooks.put_event(replace(other, revision=0), other) is not None
-        )
+        platform.webhooks.add_event(other)
     page = platform.webhooks.tries_of("acme", "wh_1", limit=10)
     assert page.items == ()
     rest = platform.webhooks.tries_of("acme", "wh_1", limit=10, cursor=page.next_cursor)
