@@ -19,7 +19,7 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.feeds import hold_rules
 from relay_dagster.intake import tick as intake
-from relay_dagster.maintenance import reconciler
+from relay_dagster.maintenance import run_decision
 from relay_dagster.runs import attempt_rules, end_rules, message_rules, new_records
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import (
@@ -279,12 +279,12 @@ class Model:
         decided: dict[tuple[Any, ...], bool] = {}
         for silent in (0.0, 1e5):
             for now in (THEN, LONG_AFTER):
-                facts = reconciler.RunFacts(
+                facts = run_decision.RunFacts(
                     record, _state(run), now, silent, is_its_turn
                 )
-                actions = reconciler.decide(facts, self.schedule)
+                actions = run_decision.decide(facts, self.schedule)
                 kinds = tuple(
-                    each if isinstance(each, reconciler.Act) else type(each)
+                    each if isinstance(each, run_decision.Act) else type(each)
                     for each in actions
                 )
                 decided.setdefault(kinds, bool(silent) and lives)
@@ -302,17 +302,17 @@ class Model:
             except (RunError, LostError):
                 return
             mark = "!" if is_false_alarm or number < len(kinds) else ""
-            name = kind.name if isinstance(kind, reconciler.Act) else kind.__name__
+            name = kind.name if isinstance(kind, run_decision.Act) else kind.__name__
             yield f"reconciler: {name}{mark}", after
 
     def _acted(self, run: Run, others: Others, kind: Any, seen: RunRecord) -> Run:
-        act = reconciler.Act
-        if kind is reconciler.Lose:
+        act = run_decision.Act
+        if kind is run_decision.Lose:
             loss = _loss(seen.attempt, seen.fence if seen.dagster_run_id else None)
             return self._change(
                 run, others, attempt_rules.attempt_lost(loss, self.schedule)
             )
-        if kind is reconciler.ReportFailed:
+        if kind is run_decision.ReportFailed:
             return _ended_in_dagster(run, "failed")
         if kind in (act.TERMINATE, act.STOP):
             return _ended_in_dagster(run, "cancelled", only="waiting")

@@ -10,7 +10,7 @@ import pytest
 
 from explorer.small_world import Apply, Feed, Model, Others, Run, key_of
 from explorer.state_search import Runs, is_own, search
-from relay_dagster.maintenance.reconciler import Act
+from relay_dagster.maintenance.run_decision import Act
 from relay_dagster.runs.model import LockState, RunRecord
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
-from relay_dagster.maintenance.reconciler import (
+from relay_dagster.maintenance.run_decision import (
     Act,
     Extend,
     Lose,
