@@ -131,7 +131,7 @@ def _parts(platform: Platform, limits: ApiLimits) -> Parts:
             settings.rate_limit_per_minute, limits.burst, limits.at_work
         ),
         webhook_tests=TokenBuckets(
-            per_minute=tests_per_minute, burst=tests_per_minute, what=too_many_tests
+            per_minute=tests_per_minute, burst=tests_per_minute, reason=too_many_tests
         ),
         readiness=ReadinessProbe(platform, limits.ready_seconds),
         tasks=EngineTasks(sandboxes, TaskSlots(limits), limits),

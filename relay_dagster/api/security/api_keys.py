@@ -1,6 +1,7 @@
-"""Keys and their owners: admins' from ``API_KEYS``, tenants' by digests, never by the key itself.
+"""API keys and their owners: admins' keys from ``API_KEYS``, and tenants' keys.
 
-Digests are stored by ``aws/dynamodb/api_key_store.py``; `auth` judges who may make which call.
+Only the digests of tenants' keys are stored, by ``aws/dynamodb/api_key_store.py``.
+`auth` decides which calls a caller may make.
 """
 
 import hmac
@@ -25,121 +26,141 @@ from relay_dagster.tenants.errors import UnknownTenantError
 from relay_dagster.wire.access import KeyRequest
 
 SHORTEST_SECRET = 16
-_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(.*)", re.DOTALL)
+"""The length of an admin's secret, at least, if others than this machine are served."""
+_NAME_AND_SECRET = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(.*)", re.DOTALL)
+# The ID in a tenant's key leads to the digest. The secret is 32 random bytes.
+_TENANT_KEY = re.compile(r"rk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+_REMEMBERED_SECONDS = 60 * 60.0
+_ADMIN_FACTOR = 10
 _log = event_log()
+
+
+# --- admins' keys -------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class AdminKey:
-    """An admin's key: whose it is, and what is to be shown in ``X-API-Key``."""
+    """An admin's key: the admin's name, and the secret that ``X-API-Key`` must have."""
 
     name: str
     secret: str = field(repr=False)
 
 
 def read_admin_keys(words: Iterable[str]) -> tuple[AdminKey, ...]:
-    """Return the keys of ``API_KEYS``: each ``name:secret``, or a secret that its place names.
+    """Return the keys of ``API_KEYS``.
 
-    `SettingsError`: a secret is empty, or two keys have one name; no secret is repeated.
+    Each word is ``name:secret``, or a secret whose name is made of its position.
+
+    Raises:
+        SettingsError: A secret is empty, or two keys have the same name. The message
+            contains no secret.
     """
     keys: dict[str, AdminKey] = {}
-    for place, word in enumerate(words, 1):
-        named = _NAMED.fullmatch(word)
-        name, secret = named.groups() if named else (f"admin-{place}", word)
+    for position, word in enumerate(words, start=1):
+        match = _NAME_AND_SECRET.fullmatch(word)
+        name, secret = match.groups() if match else (f"admin-{position}", word)
         if not secret:
             raise SettingsError("API_KEYS", f"must have a secret after {name}:")
         if name in keys:
-            raise SettingsError(
-                "API_KEYS", f"must name each key once; {name} stands twice"
-            )
+            problem = f"must name each key once; {name} stands twice"
+            raise SettingsError("API_KEYS", problem)
         keys[name] = AdminKey(name, secret)
     return tuple(keys.values())
 
 
 def refuse_unsafe(settings: Settings, host: str) -> None:
-    """Refuse to let all in, or a short secret, where others reach the address: `SettingsError`."""
-    is_own = is_loopback(host)
-    if settings.allow_anonymous and not is_own:
+    """Refuse to serve others than this machine without keys, or with short secrets.
+
+    Raises:
+        SettingsError: The settings are not safe at the host.
+    """
+    is_local = is_loopback(host)
+    if settings.allow_anonymous and not is_local:
         problem = f"lets everybody in, which is refused at {host}; set API_KEYS"
         raise SettingsError("RELAY_ALLOW_ANONYMOUS", problem)
     keys = read_admin_keys(settings.api_keys)
-    short = [key.name for key in keys if len(key.secret) < SHORTEST_SECRET]
-    if short and not is_own:
+    short_names = [key.name for key in keys if len(key.secret) < SHORTEST_SECRET]
+    if short_names and not is_local:
         problem = (
             f"must have secrets of {SHORTEST_SECRET} characters or more "
-            f"to be served at {host}"
+            f"to be served at {host}; shorter: {', '.join(short_names)}"
         )
-        raise SettingsError("API_KEYS", f"{problem}; shorter: {', '.join(short)}")
-    if short:
-        _log.warning("admin_secret_too_short", names=short, at_least=SHORTEST_SECRET)
+        raise SettingsError("API_KEYS", problem)
+    if short_names:
+        _log.warning(
+            "admin_secret_too_short", names=short_names, at_least=SHORTEST_SECRET
+        )
 
 
-# The id in a tenant's key leads to its digest; the secret is 32 random bytes.
-_TENANT_KEY = re.compile(r"rk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
-_GOOD_SECONDS = 60 * 60.0
-_ADMIN_FACTOR = 10
-_ADMIN, _KEY = "admin:", "key:"
+# --- callers ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. ``tenant_id`` None is an admin, who may do all that a key may.
+    """The caller of a request."""
 
-    ``id`` tells callers apart and holds no secret; ``name`` is what people call the key; ``kind``
-    is how a caller of a tenant comes.
-    """
-
-    id: str
-    tenant_id: str | None = None
-    name: str = ""
+    id: str  # an ID that differs between callers, and has no secret
+    tenant_id: str | None = None  # the caller's tenant; None for an admin
+    name: str = ""  # the name of the caller's key, for people
     scopes: frozenset[Scope] = frozenset(Scope)
-    expires_at: datetime | None = None
-    kind: ActorKind = ActorKind.TENANT_KEY
+    expires_at: datetime | None = None  # the expiry of the caller's key
+    kind: ActorKind = ActorKind.TENANT_KEY  # the kind of a tenant's caller
 
     @property
     def actor(self) -> Actor:
-        """The caller as the audit names it."""
+        """The caller, as the audit log names it."""
         if self.is_admin:
             return Actor(ActorKind.ADMIN_KEY, self.name, self.name)
-        return Actor(self.kind, self.id.partition(":")[2], self.name)
+        _, _, key_id = self.id.partition(":")
+        return Actor(self.kind, key_id, self.name)
 
     @property
     def is_admin(self) -> bool:
-        """Whether the caller reaches all tenants."""
+        """True if the caller can access all tenants."""
         return self.tenant_id is None
 
     def reaches(self, tenant_id: str) -> bool:
-        """Return whether a tenant and what belongs to it exist for this caller."""
+        """Return True if the caller can access a tenant and all that belongs to it."""
         return self.tenant_id in (None, tenant_id)
 
     def require(self, tenant_id: str) -> None:
-        """Raise `UnknownTenantError` for a tenant that the caller does not reach: it is as none."""
+        """Require that the caller can access a tenant.
+
+        Raises:
+            UnknownTenantError: The caller cannot, so the tenant does not exist for it.
+        """
         if not self.reaches(tenant_id):
             raise UnknownTenantError(tenant_id)
 
 
 ANONYMOUS = Caller("anonymous", name="anonymous")
+"""The caller of every request if ``RELAY_ALLOW_ANONYMOUS`` is set: an admin."""
 
 
-class KeyExpiredError(Exception):
-    """A tenant's key that was good until ``at``."""
-
-    def __init__(self, at: datetime) -> None:
-        self.at = at
-        super().__init__(f"the key has expired at {at.isoformat()}")
+def caller_of(key: TenantKey, kind: ActorKind = ActorKind.TENANT_KEY) -> Caller:
+    """Return the caller who uses a tenant's key, or a session that the key opened."""
+    return Caller(
+        id=f"key:{key.key_id}",
+        tenant_id=key.tenant_id,
+        name=key.name,
+        scopes=frozenset(key.scopes),
+        expires_at=key.expires_at,
+        kind=kind,
+    )
 
 
 class CallerRates:
-    """How often callers may call: all keys of a tenant so often, an admin ten times as often.
+    """The rates at which callers may make requests.
 
-    A tenant has a few requests in work at once. ``burst`` are those that come at once.
+    All keys of a tenant share one rate, and the tenant's requests that are handled at
+    the same time are limited. Each admin has ten times the rate of a tenant.
     """
 
     def __init__(
         self,
-        per_minute: int,
-        burst: int,
-        at_work: int,
+        per_minute: int,  # the number of a tenant's requests in a minute
+        burst: int,  # the number of a tenant's requests at once
+        at_work: int,  # the number of a tenant's requests that are handled at once
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tenants = rate_limits.TokenBuckets(per_minute, burst, clock)
@@ -149,105 +170,139 @@ class CallerRates:
         self._at_work = rate_limits.ConcurrencyLimiter(at_work)
 
     def take_admin(self, caller: Caller) -> None:
-        """Count an admin's request; `RateLimitedError` where it is one too many."""
+        """Count an admin's request.
+
+        Raises:
+            RateLimitedError: The admin made too many requests.
+        """
         self._admins.take(caller.id)
 
     def begin(self, tenant_id: str) -> None:
-        """Count a tenant's request, in work until `end`; `RateLimitedError`: it is one too many."""
-        self._at_work.take(tenant_id)
+        """Count a tenant's request, which is being handled until `end`.
+
+        Raises:
+            RateLimitedError: The tenant made too many requests, or too many are being
+                handled.
+        """
+        self._at_work.begin(tenant_id)
         try:
             self._tenants.take(tenant_id)
         except rate_limits.RateLimitedError:
-            self._at_work.give_back(tenant_id)
+            self._at_work.end(tenant_id)
             raise
 
     def end(self, tenant_id: str) -> None:
-        """Note that a tenant's request is no longer in work."""
-        self._at_work.give_back(tenant_id)
+        """Note that a tenant's request was handled."""
+        self._at_work.end(tenant_id)
+
+
+# --- the keyring --------------------------------------------------------------------
+
+
+class KeyExpiredError(Exception):
+    """A tenant's key expired at ``at``."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+        super().__init__(f"the key has expired at {at.isoformat()}")
 
 
 @dataclass(eq=False)
 class Keyring:
-    """Finds the owner of a key; makes and revokes tenants' keys."""
+    """Finds the owners of keys, and issues and revokes tenants' keys."""
 
     admin_keys: Iterable[AdminKey]
     tenant_keys: ApiKeyStore
     wrong_keys: rate_limits.WrongKeys
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.monotonic  # seconds
     now: Callable[[], datetime] = utc_now
-    _found_good: rate_limits.LatelySeen[tuple[float, str]] = field(
-        default_factory=rate_limits.LatelySeen
+    # The time when a key was last valid, and its tenant, by the key's digest.
+    _valid_keys: rate_limits.RecentValues[tuple[float, str]] = field(
+        default_factory=rate_limits.RecentValues
     )
 
     def __post_init__(self) -> None:
-        """Keep the digests of admins' keys, beside who shows them."""
+        """Compute the digests of the admins' keys."""
         self._admins = [
-            (digest_of(key.secret), Caller(f"{_ADMIN}{key.name}", name=key.name))
+            (digest_of(key.secret), Caller(f"admin:{key.name}", name=key.name))
             for key in self.admin_keys
         ]
 
     def caller(self, key: str, address: str) -> Caller | None:
-        """Return the owner of a key, None for nobody's.
+        """Return the owner of a key, or None for a wrong key.
 
-        All admin keys are compared, in constant time, so that the time taken tells nothing. Keys
-        that were good within the last hour are looked up however many wrong ones came from the
-        address; one that has been revoked since counts as a wrong one.
+        Each wrong key counts against the address that sent it. A key that was valid
+        within the last hour is looked up even if the address has sent too many; if it
+        was revoked since, it counts as a wrong key.
 
-        `RateLimitedError`: too many keys of nobody came from the address. `KeyExpiredError`: it is
-        a tenant's that has expired, which counts as nobody's.
+        Raises:
+            RateLimitedError: The address has sent too many wrong keys.
+            KeyExpiredError: It is a tenant's key that has expired. It counts as wrong.
         """
-        given = digest_of(key)
-        matches = [
-            caller
-            for digest, caller in self._admins
-            if hmac.compare_digest(given, digest)
+        digest = digest_of(key)
+        # All admins' keys are compared, each in constant time, so that the time that
+        # this takes says nothing about them.
+        matching_admins = [
+            admin
+            for admin_digest, admin in self._admins
+            if hmac.compare_digest(digest, admin_digest)
         ]
-        if matches:
-            return matches[0]
-        if self._good_tenant(given) is None:
+        if matching_admins:
+            return matching_admins[0]
+        if self._remembered_tenant(digest) is None:
             self.wrong_keys.require_few(address)
-        form = _TENANT_KEY.fullmatch(key)
-        found = self.tenant_keys.of_active_tenant(form.group(1)) if form else None
-        is_known = found is not None and hmac.compare_digest(given, found.digest)
-        is_over = found is not None and found.is_over(self.now())
-        if found is None or not is_known or is_over:
-            self._found_good.forget(given)
+        tenant_key = self._find_tenant_key(key, digest)
+        if tenant_key is None or tenant_key.is_over(self.now()):
+            self._valid_keys.forget(digest)
             self.wrong_keys.note(address)
-            if found is not None and is_known and found.expires_at is not None:
-                raise KeyExpiredError(found.expires_at)
+            if tenant_key is not None and tenant_key.expires_at is not None:
+                raise KeyExpiredError(tenant_key.expires_at)
             return None
-        self._found_good.set(given, (self.clock(), found.tenant_id))
-        with suppress(
-            ExternalServiceError
-        ):  # the caller has a good key, whatever is noted of it
-            self.tenant_keys.note_use(found)
-        return caller_of(found)
+        self._valid_keys.set(digest, (self.clock(), tenant_key.tenant_id))
+        # A valid key works even if its use cannot be noted.
+        with suppress(ExternalServiceError):
+            self.tenant_keys.note_use(tenant_key)
+        return caller_of(tenant_key)
+
+    def _find_tenant_key(self, key: str, digest: str) -> TenantKey | None:
+        """Return the stored key that has a key's ID and digest, or None."""
+        match = _TENANT_KEY.fullmatch(key)
+        if match is None:
+            return None
+        tenant_key = self.tenant_keys.of_active_tenant(match.group(1))
+        if tenant_key is None or not hmac.compare_digest(digest, tenant_key.digest):
+            return None
+        return tenant_key
 
     def likely_tenant(self, key: str) -> str | None:
-        """Return the tenant of a key that was good within the last hour, from memory; or None."""
-        return self._good_tenant(digest_of(key))
+        """Return the tenant of a key that was valid within the last hour, or None."""
+        return self._remembered_tenant(digest_of(key))
 
-    def _good_tenant(self, digest: str) -> str | None:
-        found = self._found_good.get(digest)
-        return found[1] if found and self.clock() - found[0] < _GOOD_SECONDS else None
+    def _remembered_tenant(self, digest: str) -> str | None:
+        remembered = self._valid_keys.get(digest)
+        if remembered is None:
+            return None
+        valid_at, tenant_id = remembered
+        is_recent = self.clock() - valid_at < _REMEMBERED_SECONDS
+        return tenant_id if is_recent else None
 
     def issue(
-        self, tenant_id: str, wanted: KeyRequest, by: Caller, origin: Origin
+        self, tenant_id: str, request: KeyRequest, by: Caller, origin: Origin
     ) -> tuple[str, str]:
-        """Make a key of a tenant and return its id and the key itself, which is kept nowhere."""
+        """Create a key for a tenant; return its ID and the key, which is not stored."""
         key_id = secrets.token_hex(8)
         key = f"rk_{key_id}_{secrets.token_urlsafe(32)}"
-        kept = TenantKey(
+        tenant_key = TenantKey(
             key_id=key_id,
             tenant_id=tenant_id,
             digest=digest_of(key),
-            name=wanted.name or key_id,
-            scopes=tuple(wanted.scopes),
+            name=request.name or key_id,
+            scopes=tuple(request.scopes),
             created_at=self.now(),
             created_by=by.id,
-            expires_at=wanted.expires_at,
+            expires_at=request.expires_at,
         )
-        self.tenant_keys.add(kept, origin)
+        self.tenant_keys.add(tenant_key, origin)
         return key_id, key
 
     def revoke(
@@ -259,31 +314,27 @@ class Keyring:
         *,
         with_made: bool = False,
     ) -> list[str]:
-        """Revoke a tenant's key; return the ids of all keys that were revoked.
+        """Revoke a tenant's key, and return the IDs of all keys that were revoked.
 
-        ``with_made`` revokes the keys that it has made too, and those that they have made.
-        ``judge`` gets the scopes of each, and raises where the caller may not revoke it.
+        ``judge`` gets the scopes of each key, and raises if the caller may not revoke
+        it. With ``with_made``, the keys that the key created are revoked too, and the
+        keys that those keys created.
         """
-        keys, revoked, makers = self.tenant_keys, list[str](), {key_id}
-        found = keys.get(key_id)
-        doomed = [] if found is None or found.tenant_id != tenant_id else [found]
+        revoked_ids: list[str] = []
+        maker_ids = {key_id}
+        tenant_key = self.tenant_keys.get(key_id)
+        keys_to_revoke: Iterable[TenantKey] = []
+        if tenant_key is not None and tenant_key.tenant_id == tenant_id:
+            keys_to_revoke = [tenant_key]
         while True:
-            for key in doomed:
+            for key in keys_to_revoke:
                 judge(key.scopes)
-            makers |= {key.key_id for key in doomed}
-            revoked += [
-                key.key_id
-                for key in doomed
-                if keys.remove(tenant_id, key.key_id, origin)
-            ]
-            doomed = keys.made_by(tenant_id, makers) if with_made else []
-            if not doomed:
-                return revoked
-
-
-def caller_of(key: TenantKey, kind: ActorKind = ActorKind.TENANT_KEY) -> Caller:
-    """Return who calls by a tenant's key, or by a session that it has opened."""
-    scopes = frozenset(key.scopes)
-    return Caller(
-        f"{_KEY}{key.key_id}", key.tenant_id, key.name, scopes, key.expires_at, kind
-    )
+            for key in keys_to_revoke:
+                maker_ids.add(key.key_id)
+                if self.tenant_keys.remove(tenant_id, key.key_id, origin):
+                    revoked_ids.append(key.key_id)
+            keys_to_revoke = []
+            if with_made:
+                keys_to_revoke = self.tenant_keys.made_by(tenant_id, maker_ids)
+            if not keys_to_revoke:
+                return revoked_ids

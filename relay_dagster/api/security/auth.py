@@ -1,8 +1,8 @@
-"""Lets callers in by the key in ``X-API-Key``, as far as its scopes go, or admins alone.
+"""Authentication by the key in ``X-API-Key``, and authorization by its scopes.
 
-A route says in the type of its call what the key must be good for, and the OpenAPI document shows
-it; `authorize` alone judges it. What belongs to a tenant that the caller does not reach does not
-exist for it.
+The type of a route's `Call` says which scope a key must have, and the OpenAPI document
+shows it. Only `authorize` decides. To a caller that cannot access a tenant, nothing of
+that tenant exists.
 """
 
 from collections.abc import Iterable
@@ -13,42 +13,32 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, SecurityScopes
 
 from relay_dagster.api.engine_tasks import EngineTasks
-from relay_dagster.api.http.middleware import (
-    address_of,
-    at_end,
-    log_context,
-    request_id_of,
-)
+from relay_dagster.api.http import middleware
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import ADMIN
 from relay_dagster.api.readiness import ReadinessProbe
-from relay_dagster.api.security.api_keys import (
-    ANONYMOUS,
-    Caller,
-    CallerRates,
-    KeyExpiredError,
-    Keyring,
-)
+from relay_dagster.api.security import api_keys
+from relay_dagster.api.security.api_keys import Caller, CallerRates
 from relay_dagster.api.security.bearers import LinkReaders, Sessions
 from relay_dagster.api.security.rate_limits import TokenBuckets
-from relay_dagster.aws.dynamodb.api_key_store import Scope
 from relay_dagster.tenants.audit import Origin
+from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wiring import Platform
 
 _HEADER = APIKeyHeader(
     name="X-API-Key",
     auto_error=False,
-    description="An admin key, or a key of one tenant.",
+    description="An admin key, or a key of a tenant.",
 )
 _SCHEME = 'ApiKey realm="relay", header="X-API-Key"'
 
 
 @dataclass
 class Parts:
-    """The parts of the app, its state's ``parts``: ``app.create_app`` or a test makes each once."""
+    """The parts that all routes of an app share: ``parts`` of the app's state."""
 
     platform: Platform
-    keyring: Keyring
+    keyring: api_keys.Keyring
     sessions: Sessions
     link_readers: LinkReaders
     rates: CallerRates
@@ -68,10 +58,10 @@ PartsDep = Annotated[Parts, Depends(parts_of)]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of somebody who may make it, as each route takes it."""
+    """A request that its caller may make, as the routes get it."""
 
     caller: Caller
-    origin: Origin  # where what the call does comes from, for whatever stores a change
+    origin: Origin  # the origin of the request's changes, for the audit log
     parts: Parts
 
     @property
@@ -81,73 +71,100 @@ class Call:
 
 
 def authenticate(request: Request, parts: Parts, key: str | None) -> Caller:
-    """Return who calls; 401: the key is missing, nobody's or has expired.
+    """Return the caller of a request, and count the request.
 
-    `RateLimitedError`: too many requests came of its tenant, or are in work, or too many wrong keys
-    came from its address.
+    Raises:
+        ProblemError: The key is missing, wrong or expired (401).
+        RateLimitedError: The key's tenant has made too many requests, too many of its
+            requests are being handled, or too many wrong keys came from the address.
     """
-    likely, rates = parts.keyring.likely_tenant(key) if key else None, parts.rates
-    if likely is not None:  # limited before anything is looked up
-        begin_request(request, rates, likely)
-    caller, problem = None, "is nobody's" if key else "is missing"
-    if parts.platform.settings.allow_anonymous:
-        caller = ANONYMOUS
-    elif key:
-        try:
-            caller = parts.keyring.caller(key, address_of(request.scope) or "")
-        except KeyExpiredError as error:
-            problem = f"has expired at {error.at:%Y-%m-%dT%H:%M:%SZ}"
-    if caller is None:
-        message = f"the key in X-API-Key {problem}"
-        raise ProblemError(
-            "UNAUTHENTICATED", message, headers={"WWW-Authenticate": _SCHEME}
-        )
-    log_context(request.scope)["caller"] = caller.id
+    # A tenant that is over its rate is turned away before anything is looked up.
+    likely_tenant = parts.keyring.likely_tenant(key) if key else None
+    if likely_tenant is not None:
+        begin_request(request, parts.rates, likely_tenant)
+    caller = _caller_of(request, parts, key)
+    middleware.log_context(request.scope)["caller"] = caller.id
     request.state.is_admin = caller.is_admin
     if caller.tenant_id is None:
-        rates.take_admin(caller)
-    elif likely is None:
-        begin_request(request, rates, caller.tenant_id)
+        parts.rates.take_admin(caller)
+    elif likely_tenant is None:
+        begin_request(request, parts.rates, caller.tenant_id)
     return caller
 
 
+def _caller_of(request: Request, parts: Parts, key: str | None) -> Caller:
+    if parts.platform.settings.allow_anonymous:
+        return api_keys.ANONYMOUS
+    if not key:
+        raise _unauthenticated("is missing")
+    address = middleware.address_of(request.scope) or ""
+    try:
+        caller = parts.keyring.caller(key, address)
+    except api_keys.KeyExpiredError as error:
+        expired_at = f"{error.at:%Y-%m-%dT%H:%M:%SZ}"
+        raise _unauthenticated(f"has expired at {expired_at}") from error
+    if caller is None:
+        raise _unauthenticated("is nobody's")
+    return caller
+
+
+def _unauthenticated(problem: str) -> ProblemError:
+    message = f"the key in X-API-Key {problem}"
+    headers = {"WWW-Authenticate": _SCHEME}
+    return ProblemError("UNAUTHENTICATED", message, headers=headers)
+
+
 def begin_request(request: Request, rates: CallerRates, tenant_id: str) -> None:
-    """Count a tenant's request, in work until it is answered; `RateLimitedError`: one too many."""
+    """Count a tenant's request, which is being handled until its response is sent.
+
+    Raises:
+        RateLimitedError: The tenant made too many requests, or too many are being
+            handled.
+    """
     rates.begin(tenant_id)
-    at_end(request.scope).callback(rates.end, tenant_id)
+    middleware.at_end(request.scope).callback(rates.end, tenant_id)
 
 
 def authorize(
     request: Request,
-    needed: SecurityScopes,
+    required: SecurityScopes,
     key: Annotated[str | None, Security(_HEADER)],
 ) -> Call:
-    """Return the call of somebody whose key is good for what the route needs, 403 where it is not.
+    """Return the call of a caller whose key has the route's scopes.
 
-    `UnknownTenantError`: the path names a tenant that the caller does not reach.
+    Raises:
+        ProblemError: The key does not have them (403), or `authenticate` refuses it.
+        UnknownTenantError: The path names a tenant that the caller cannot access.
     """
     parts: Parts = request.app.state.parts
     caller = authenticate(request, parts, key)
     if not caller.is_admin:
         if "tenant_id" in request.path_params:
             caller.require(request.path_params["tenant_id"])
-        if ADMIN in needed.scopes:
+        if ADMIN in required.scopes:
             raise ProblemError("FORBIDDEN", "this needs an admin key")
-        require_scopes(caller, needed.scopes)
+        require_scopes(caller, required.scopes)
     return Call(caller, origin_of(request, caller), parts)
 
 
 def require_scopes(caller: Caller, scopes: Iterable[str]) -> None:
-    """Refuse a caller whose key lacks a scope; `ProblemError` 403."""
-    if missing := [str(scope) for scope in scopes if scope not in caller.scopes]:
-        named = ", ".join(missing)
-        message = f"the key lacks the scope {named}; use one that has it"
+    """Require that a caller's key has some scopes.
+
+    Raises:
+        ProblemError: The key lacks one of them (403).
+    """
+    missing = [str(scope) for scope in scopes if scope not in caller.scopes]
+    if missing:
+        names = ", ".join(missing)
+        message = f"the key lacks the scope {names}; use one that has it"
         raise ProblemError("SCOPE_MISSING", message, members={"scopes": missing})
 
 
 def origin_of(request: Request, caller: Caller) -> Origin:
-    """Return the origin of a request's changes, for their entries in the audit."""
-    return Origin(caller.actor, request_id_of(request.scope), address_of(request.scope))
+    """Return the origin of a request's changes, for their entries in the audit log."""
+    scope = request.scope
+    request_id = middleware.request_id_of(scope)
+    return Origin(caller.actor, request_id, middleware.address_of(scope))
 
 
 Admin = Annotated[Call, Security(authorize, scopes=[ADMIN])]

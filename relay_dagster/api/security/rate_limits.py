@@ -1,4 +1,4 @@
-"""How often something may be done, counted by name, in the memory of one process of the API."""
+"""Rate limits, counted by name in the memory of one process of the API."""
 
 import threading
 import time
@@ -8,141 +8,180 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Generic, TypeVar
 
-# More are not remembered: the name that was longest unheard of is forgotten, and starts anew.
 _MAX_NAMES = 10_000
 _MINUTE_SECONDS = 60.0
-_AT_WORK_SECONDS = 1.0
-_IPV6_SITE_BITS = 64
-_Kept = TypeVar("_Kept")
+_RETRY_SECONDS = 1.0
+# A customer of a provider gets a whole network of this prefix length.
+_IPV6_PREFIX_LENGTH = 64
+_Value = TypeVar("_Value")
 
 
 class RateLimitedError(Exception):
-    """Too much in too little time; ``wait_seconds`` later it is right again."""
+    """A rate limit was exceeded. Retry after ``wait_seconds``."""
 
     error_code = "RATE_LIMITED"
 
-    def __init__(self, what: str, wait_seconds: float) -> None:
+    def __init__(self, reason: str, wait_seconds: float) -> None:
         self.wait_seconds = wait_seconds
-        super().__init__(what)
+        super().__init__(reason)
 
 
 @dataclass(eq=False)
-class LatelySeen(Generic[_Kept]):
-    """A mapping that keeps the values of the ``most`` names that were set last."""
+class RecentValues(Generic[_Value]):
+    """A mapping that forgets the names that were set the longest ago."""
 
-    most: int = _MAX_NAMES
-    _kept: dict[str, _Kept] = field(default_factory=dict)
+    capacity: int = _MAX_NAMES  # the number of names that are kept
+    _values: dict[str, _Value] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def get(self, name: str) -> _Kept | None:
-        """Return the value of a name; None where it is not kept."""
-        return self._kept.get(name)
+    def get(self, name: str) -> _Value | None:
+        """Return the value of a name, or None if it was forgotten or never set."""
+        return self._values.get(name)
 
-    def set(self, name: str, kept: _Kept) -> None:
-        """Keep the value of a name, which is now the last to be forgotten."""
+    def set(self, name: str, value: _Value) -> None:
+        """Set the value of a name, and forget another name if there are too many."""
         with self._lock:
-            self._kept.pop(name, None)
-            self._kept[name] = kept
-            if len(self._kept) > self.most:
-                del self._kept[next(iter(self._kept))]
+            # A name that is set again moves to the end of the dict.
+            self._values.pop(name, None)
+            self._values[name] = value
+            if len(self._values) > self.capacity:
+                oldest_name = next(iter(self._values))
+                del self._values[oldest_name]
 
     def forget(self, name: str) -> None:
         """Forget a name."""
         with self._lock:
-            self._kept.pop(name, None)
+            self._values.pop(name, None)
 
 
 @dataclass(eq=False)
 class ConcurrencyLimiter:
-    """At most so many at once of each name; nobody waits."""
+    """A limit of how many requests of a tenant are handled at the same time."""
 
-    most: int
+    limit: int
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _taken: Counter[str] = field(default_factory=Counter)
+    _counts: Counter[str] = field(default_factory=Counter)
 
-    def take(self, name: str) -> None:
-        """Take one of a name's places, to be given back; `RateLimitedError`: all are taken."""
+    def begin(self, name: str) -> None:
+        """Count a request in until `end`.
+
+        Raises:
+            RateLimitedError: The name is at its limit. Nothing waits.
+        """
         with self._lock:
-            if self._taken[name] >= self.most:
+            if self._counts[name] >= self.limit:
                 reason = (
-                    f"{self.most} requests of the tenant are in work, the most at once"
+                    f"{self.limit} requests of the tenant are in work, the most at once"
                 )
-                raise RateLimitedError(reason, _AT_WORK_SECONDS)
-            self._taken[name] += 1
+                raise RateLimitedError(reason, _RETRY_SECONDS)
+            self._counts[name] += 1
 
-    def give_back(self, name: str) -> None:
-        """Give a place back."""
+    def end(self, name: str) -> None:
+        """Count a request out."""
         with self._lock:
-            self._taken[name] -= 1
-            if not self._taken[name]:
-                del self._taken[name]
+            self._counts[name] -= 1
+            if not self._counts[name]:
+                del self._counts[name]
 
 
 @dataclass(eq=False)
 class TokenBuckets:
-    """A bucket a name: each act takes a token, and tokens come back evenly."""
+    """One bucket of tokens a name. Requests take tokens, which are refilled evenly."""
 
-    per_minute: int  # tokens that come back
-    burst: int  # that a bucket holds; no more than a minute's
-    clock: Callable[[], float] = time.monotonic  # seconds, from anywhere
-    what: str = (
-        "too many requests of one caller"  # is said to whom there is no token for
-    )
+    per_minute: int  # the number of tokens that are refilled in a minute
+    burst: int  # the number of tokens that a full bucket has, if a minute refills them
+    clock: Callable[[], float] = time.monotonic  # the time, in seconds
+    reason: str = "too many requests of one caller"  # the message of the error
+    # The level of each bucket, and the time when it had that level.
+    _levels: RecentValues[tuple[float, float]] = field(default_factory=RecentValues)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _levels: LatelySeen[tuple[float, float]] = field(default_factory=LatelySeen)
 
     def take(self, name: str) -> None:
-        """Take a token; `RateLimitedError` where there is none."""
-        most, per_second = (
-            min(self.burst, self.per_minute),
-            self.per_minute / _MINUTE_SECONDS,
-        )
+        """Take a token.
+
+        Raises:
+            RateLimitedError: The bucket is empty.
+        """
+        capacity = min(self.burst, self.per_minute)
+        per_second = self.per_minute / _MINUTE_SECONDS
         with self._lock:
             now = self.clock()
-            level, since = self._levels.get(name) or (float(most), now)
-            level = min(most, level + (now - since) * per_second)
+            last_level, last_time = self._levels.get(name) or (float(capacity), now)
+            level = min(capacity, last_level + (now - last_time) * per_second)
             if level >= 1:
                 self._levels.set(name, (level - 1, now))
                 return
-        raise RateLimitedError(self.what, (1 - level) / per_second)
+        raise RateLimitedError(self.reason, wait_seconds=(1 - level) / per_second)
 
 
 @dataclass(eq=False)
-class WrongKeys:
-    """Keys that were nobody's, by the address that they came from, within the last minute."""
+class SlidingWindow:
+    """A limit of events a name within any period of some seconds."""
 
-    per_minute: int  # after so many an address has to wait
-    clock: Callable[[], float] = time.monotonic  # seconds, from anywhere
-    seconds: float = _MINUTE_SECONDS  # in place of a minute's
-    what: str = "too many wrong keys from this address"  # is said to who has to wait
+    limit: int
+    clock: Callable[[], float] = time.monotonic  # the time, in seconds
+    seconds: float = _MINUTE_SECONDS  # the length of the period
+    reason: str = "too many requests"  # the message of the error
+    # The times of the latest events, oldest first.
+    _times: RecentValues[deque[float]] = field(default_factory=RecentValues)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _seen: LatelySeen[deque[float]] = field(default_factory=LatelySeen)
 
-    def require_few(self, address: str) -> None:
-        """Refuse an address that has shown too many within a minute: `RateLimitedError`."""
+    def require_room(self, name: str) -> None:
+        """Require that one more event of a name is allowed.
+
+        Raises:
+            RateLimitedError: There were too many events.
+        """
         with self._lock:
-            seen = self._seen.get(_site(address))
-            if seen is None or len(seen) < self.per_minute:
+            times = self._times.get(name)
+            if times is None or len(times) < self.limit:
                 return
-            wait = seen[0] + self.seconds - self.clock()
-        if wait > 0:
-            raise RateLimitedError(self.what, wait)
+            wait_seconds = times[0] + self.seconds - self.clock()
+        if wait_seconds > 0:
+            raise RateLimitedError(self.reason, wait_seconds)
+
+    def note(self, name: str) -> None:
+        """Note an event, whether it is allowed or not."""
+        with self._lock:
+            times = self._times.get(name) or deque(maxlen=self.limit)
+            times.append(self.clock())
+            self._times.set(name, times)
 
     def count(self, name: str) -> None:
-        """Count one more of a name's; `RateLimitedError` where there were too many already."""
-        self.require_few(name)
+        """Note an event if it is allowed.
+
+        Raises:
+            RateLimitedError: There were too many events.
+        """
+        self.require_room(name)
         self.note(name)
 
+
+class WrongKeys:
+    """Limits the wrong keys from one address within a minute."""
+
+    def __init__(
+        self, per_minute: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._window = SlidingWindow(
+            per_minute, clock, reason="too many wrong keys from this address"
+        )
+
+    def require_few(self, address: str) -> None:
+        """Require that an address has not sent too many wrong keys.
+
+        Raises:
+            RateLimitedError: The address has to wait.
+        """
+        self._window.require_room(_network_of(address))
+
     def note(self, address: str) -> None:
-        """Note that an address has shown one."""
-        with self._lock:
-            seen = self._seen.get(_site(address)) or deque(maxlen=self.per_minute)
-            seen.append(self.clock())
-            self._seen.set(_site(address), seen)
+        """Note that an address has sent a wrong key."""
+        self._window.note(_network_of(address))
 
 
-def _site(address: str) -> str:
-    """Return an address as it is counted: of IPv6 the network that a customer is given."""
+def _network_of(address: str) -> str:
+    """Return an address as it is counted: for IPv6, the customer's network."""
     try:
         ip = ip_address(address.partition("%")[0])
     except ValueError:
@@ -151,4 +190,4 @@ def _site(address: str) -> str:
         return str(ip)
     if ip.ipv4_mapped is not None:
         return str(ip.ipv4_mapped)
-    return str(ip_network((ip, _IPV6_SITE_BITS), strict=False))
+    return str(ip_network((ip, _IPV6_PREFIX_LENGTH), strict=False))

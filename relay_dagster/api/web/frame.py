@@ -27,7 +27,7 @@ from relay_dagster.api.security.auth import (
     origin_of,
     require_scopes,
 )
-from relay_dagster.api.security.bearers import LIFE, form_token, is_token_of
+from relay_dagster.api.security.bearers import SESSION_LIFE, form_token, is_form_token
 from relay_dagster.api.web import words
 from relay_dagster.settings import Settings
 from relay_dagster.tenants.scopes import Scope
@@ -123,7 +123,7 @@ def _own_form(
 ) -> QueryParams:
     """Return the fields of a form of the session's own pages; 403: it lacks the session's token."""
     session_id = request.cookies.get(cookie_of(request)[0], "")
-    if not is_token_of(session_id, form.get("token", "")):
+    if not is_form_token(session_id, form.get("token", "")):
         raise ProblemError(
             "FORBIDDEN", "the form is of another session; open the page again"
         )
@@ -309,7 +309,7 @@ def sign_in(
     if name in request.cookies:
         parts.sessions.close(request.cookies[name])
     answer = go_to(next_path(form.get("next")))
-    seconds = int(LIFE.total_seconds())
+    seconds = int(SESSION_LIFE.total_seconds())
     answer.set_cookie(
         name, session_id, max_age=seconds, secure=secure, httponly=True, samesite="lax"
     )

@@ -302,7 +302,7 @@ def test_readers_at_once_are_bounded_and_forgotten_when_they_end(
     assert readers.begin("yet another") is None
     for end in (*ends[1:], *others):
         end()
-    assert not readers._reading
+    assert not readers._readers
 
 
 def test_logs_and_audit_name_the_link_and_never_its_token(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from relay_dagster.api.security.rate_limits import (
-    LatelySeen,
     RateLimitedError,
+    RecentValues,
     TokenBuckets,
     WrongKeys,
 )
@@ -79,7 +79,7 @@ def test_one_customer_s_ipv6_addresses_are_one() -> None:
 
 
 def test_names_that_were_longest_unheard_of_are_forgotten() -> None:
-    seen: LatelySeen[int] = LatelySeen(most=2)
+    seen: RecentValues[int] = RecentValues(capacity=2)
     for name, number in (("a", 1), ("b", 2), ("a", 3), ("c", 4)):
         seen.set(name, number)
     assert [seen.get(name) for name in "abc"] == [3, None, 4]

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.api.security.api_keys import CallerRates
-from relay_dagster.api.security.bearers import LIFE, Sessions
+from relay_dagster.api.security.bearers import SESSION_LIFE, Sessions
 from relay_dagster.aws.dynamodb.deletion_store import TenantData
 from relay_dagster.runs.ports import utc_now
 from support.api_world import ADMIN, NOBODY_S_RUN, TENANT, ApiWorld
@@ -242,7 +242,7 @@ def test_a_session_ends_after_twelve_hours(visitor: Visitor) -> None:
     later = replace(platform.sessions, database=database)
     state = visitor.world.app.state.parts
     state.sessions = Sessions(later, platform.api_keys, state.keyring.wrong_keys)
-    assert timedelta(hours=12) == LIFE
+    assert timedelta(hours=12) == SESSION_LIFE
     assert visitor.client.get(HOME).status_code == 401
     visitor.sign_in(visitor.key)  # and what is over is swept
     assert (
