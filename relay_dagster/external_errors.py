@@ -1,6 +1,6 @@
 """Errors of external services, by cause; a run tries again after any of them.
 
-``aws/clients.py`` maps AWS errors to these.
+``aws/errors.py`` maps AWS errors to these.
 """
 
 from typing import ClassVar

@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from relay_dagster.aws import metrics
-from relay_dagster.aws.clients import Clients, maps_aws_errors
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.errors import maps_aws_errors
 
 # CloudWatch takes no more names in one call.
 _MAX_NAMES = 100

@@ -121,7 +121,7 @@ def _read_head(
     prefix = vendor.inbound.s3_prefix
     if prefix is None:
         return None
-    file = objects.latest_object(prefix, each_page=deadline.left)
+    file = objects.latest_object(prefix, on_page=deadline.left)
     head = None if file is None else objects.read_range(file.key, 0, HEAD_BYTES)
     if file is None or head is None:
         return None

@@ -1,17 +1,17 @@
-"""The queues of jobs and of upload events, each with its dead-letter queue.
+"""Sends and receives the messages of SQS: jobs and upload events, and their dead letters.
 
-`intake.tick` decides about jobs, `intake.uploads` reads events. A stale receipt handle
-is an answer here and no error: messages come and go meanwhile.
+`intake.tick` decides about jobs, and `intake.uploads` reads events. A stale receipt
+handle is a result here and not an error, because other receivers change messages too.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from relay_dagster.aws.clients import LONG_POLL_SECONDS, Clients, adapter, unless
+from relay_dagster.aws import errors
+from relay_dagster.aws.clients import LONG_POLL_SECONDS, Clients
 from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.job_message import Job
@@ -20,13 +20,26 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import MessageSystemAttributeNameType
 
 DLQ_RETENTION_SECONDS = 14 * 24 * 60 * 60
-# SQS hands out at most ten messages at a time, and keeps none invisible for more than 12 hours.
+"""How long a dead-letter queue keeps a message."""
+
 MAX_MESSAGES = 10
+"""The number of messages that SQS takes or returns in one call."""
+
 MAX_VISIBILITY_SECONDS = 12 * 60 * 60
+"""How long SQS hides a message after its receive."""
+
+DEAD_LETTER_READ_SECONDS = 30
+"""How long one reading of the dead letters takes, unless it has a deadline."""
+
+# Longer than a reading, so that the next one begins with the messages not read yet.
+_DEAD_LETTER_HIDDEN_SECONDS = 120
+
+# Names of message attributes
 REQUEST_ID = "request_id"
 RUN_ID = "run_id"
 CAUSE = "cause"
-_MAX_CAUSE_CHARACTERS = 1000
+
+_MAX_ATTRIBUTE_CHARACTERS = 1000
 _SYSTEM_ATTRIBUTES: "tuple[MessageSystemAttributeNameType, ...]" = (
     "ApproximateReceiveCount",
     "SentTimestamp",
@@ -39,14 +52,15 @@ _STALE_HANDLE = frozenset(
         "AWS.SimpleQueueService.MessageNotInflight",
     }
 )
-READ_SECONDS = 30
-# Longer than a reading: dead letters that it has not reached come first in the next one.
-HIDDEN_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One receive of a message. ``attributes`` are those that its sender gave; instants are UTC."""
+    """A received message.
+
+    ``attributes`` are those that the sender has set. ``receive_count`` includes this
+    receive.
+    """
 
     message_id: str
     receipt_handle: str
@@ -57,14 +71,14 @@ class Message:
 
     @property
     def request_id(self) -> str | None:
-        """The request that the message was sent for; None where it names none."""
+        """The id of the request for which the message was sent, or None."""
         return self.attributes.get(REQUEST_ID)
 
 
-@adapter
+@errors.adapter
 @dataclass(frozen=True)
 class Queue:
-    """Receives the messages of one queue, hides them, and deletes them."""
+    """A queue, whose messages are received, hidden, and deleted."""
 
     clients: Clients
     url: str
@@ -76,97 +90,114 @@ class Queue:
         wait_seconds: int = 0,
         hidden_seconds: int | None = None,
     ) -> list[Message]:
-        """Receive up to ten messages, waiting for the first; hidden for so long, or the default."""
-        hidden: Any = (
-            {} if hidden_seconds is None else {"VisibilityTimeout": hidden_seconds}
-        )
-        answer = self.clients.sqs_polling.receive_message(
+        """Receive up to ten messages, and wait for the first one.
+
+        The messages are hidden for ``hidden_seconds``, or as long as the queue's default
+        says.
+        """
+        options: Any = {}
+        if hidden_seconds is not None:
+            options["VisibilityTimeout"] = hidden_seconds
+        response = self.clients.sqs_polling.receive_message(
             QueueUrl=self.url,
             MaxNumberOfMessages=min(limit, MAX_MESSAGES),
             WaitTimeSeconds=min(wait_seconds, LONG_POLL_SECONDS),
-            **hidden,
             MessageSystemAttributeNames=list(_SYSTEM_ATTRIBUTES),
             MessageAttributeNames=["All"],
+            **options,
         )
-        return [_message_of(raw) for raw in answer.get("Messages", [])]
+        return [_message_of(raw) for raw in response.get("Messages", [])]
 
     def extend(self, receipt_handle: str, seconds: float) -> bool:
-        """Keep a message hidden for so many seconds, 0 shows it; False for a stale handle."""
-        call = partial(
-            self.clients.sqs.change_message_visibility,
-            QueueUrl=self.url,
-            ReceiptHandle=receipt_handle,
-            VisibilityTimeout=max(0, min(round(seconds), MAX_VISIBILITY_SECONDS)),
-        )
-        return unless(_STALE_HANDLE, call) is not None
+        """Hide a message for a number of seconds; 0 shows it.
+
+        Return False for a stale handle.
+        """
+        visibility = max(0, min(round(seconds), MAX_VISIBILITY_SECONDS))
+
+        def call() -> object:
+            return self.clients.sqs.change_message_visibility(
+                QueueUrl=self.url,
+                ReceiptHandle=receipt_handle,
+                VisibilityTimeout=visibility,
+            )
+
+        return errors.unless(_STALE_HANDLE, call) is not None
 
     def show_all(self, messages: Sequence[Message]) -> None:
-        """Make received messages visible again; those that are gone stay gone."""
-        self._in_batches(
-            self.clients.sqs.change_message_visibility_batch,
-            messages,
-            VisibilityTimeout=0,
-        )
+        """Make received messages visible again, as far as they still exist."""
+        call = self.clients.sqs.change_message_visibility_batch
+        self._in_batches(call, messages, VisibilityTimeout=0)
 
     def delete(self, receipt_handle: str) -> bool:
-        """Delete a message, gone or not; False for a stale handle: it may still be there."""
-        call = partial(
-            self.clients.sqs.delete_message,
-            QueueUrl=self.url,
-            ReceiptHandle=receipt_handle,
-        )
-        return unless(_STALE_HANDLE, call) is not None
+        """Delete a message, which may be gone already.
+
+        Return False for a stale handle. The message may then still be in the queue.
+        """
+
+        def call() -> object:
+            return self.clients.sqs.delete_message(
+                QueueUrl=self.url, ReceiptHandle=receipt_handle
+            )
+
+        return errors.unless(_STALE_HANDLE, call) is not None
 
     def delete_all(self, messages: Sequence[Message]) -> None:
-        """Delete messages; one whose handle is no longer good comes again."""
+        """Delete messages. A message with a stale handle is received again."""
         self._in_batches(self.clients.sqs.delete_message_batch, messages)
 
     def count(self) -> int:
-        """Return about how many messages could be received, now or after their delay."""
+        """Return the approximate number of visible messages, delayed ones included."""
         attributes = self.attributes()
-        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed")
-        return sum(int(attributes.get(name, 0)) for name in names)
+        visible = int(attributes.get("ApproximateNumberOfMessages", 0))
+        delayed = int(attributes.get("ApproximateNumberOfMessagesDelayed", 0))
+        return visible + delayed
 
     def attributes(self) -> Mapping[str, str]:
         """Return all attributes of the queue, by name."""
-        answer = self.clients.sqs.get_queue_attributes(
+        response = self.clients.sqs.get_queue_attributes(
             QueueUrl=self.url, AttributeNames=["All"]
         )
-        return {
-            str(name): value for name, value in answer.get("Attributes", {}).items()
-        }
+        attributes = response.get("Attributes", {})
+        return {str(name): value for name, value in attributes.items()}
 
     def send_body(
         self, body: str, attributes: Mapping[str, str | None], delay_seconds: int = 0
     ) -> str:
-        """Send a body with the attributes that are not empty; return the message id."""
-        given: Any = {
-            name: {"DataType": "String", "StringValue": _legal(value)}
-            for name, value in attributes.items()
-            if value
-        }
-        later: Any = {"DelaySeconds": delay_seconds} if delay_seconds else {}
-        answer = self.clients.sqs.send_message(
-            QueueUrl=self.url, MessageBody=body, MessageAttributes=given, **later
+        """Send a body with the attributes that are not empty. Return the message id."""
+        message_attributes: Any = {}
+        for name, value in attributes.items():
+            if value:
+                message_attributes[name] = {
+                    "DataType": "String",
+                    "StringValue": _legal(value),
+                }
+        options: Any = {"DelaySeconds": delay_seconds} if delay_seconds else {}
+        response = self.clients.sqs.send_message(
+            QueueUrl=self.url,
+            MessageBody=body,
+            MessageAttributes=message_attributes,
+            **options,
         )
-        return answer["MessageId"]
+        return response["MessageId"]
 
     def _in_batches(
-        self, call: Callable[..., Any], messages: Sequence[Message], **each_with: Any
+        self, call: Callable[..., Any], messages: Sequence[Message], **options: Any
     ) -> None:
+        """Call with ten messages at a time, each of them with the options."""
         for start in range(0, len(messages), MAX_MESSAGES):
-            some = messages[start : start + MAX_MESSAGES]
-            entries = [
-                {"Id": str(number), "ReceiptHandle": each.receipt_handle, **each_with}
-                for number, each in enumerate(some)
-            ]
+            batch = messages[start : start + MAX_MESSAGES]
+            entries = []
+            for number, message in enumerate(batch):
+                handle = message.receipt_handle
+                entries.append({"Id": str(number), "ReceiptHandle": handle, **options})
             call(QueueUrl=self.url, Entries=entries)
 
 
-@adapter
+@errors.adapter
 @dataclass(frozen=True)
 class JobQueue(Queue):
-    """The queue of jobs, and its dead-letter queue."""
+    """The queue of jobs, which has a dead-letter queue."""
 
     dlq_url: str
 
@@ -180,7 +211,7 @@ class JobQueue(Queue):
         return self.send_body(job.body(), {REQUEST_ID: request_id})
 
     def send_again(self, message: Message, *, delay_seconds: int = 0) -> str:
-        """Send the body and attributes again, to be received after a delay; return the new id."""
+        """Send a message's body and attributes again, and return the new message id."""
         return self.send_body(message.body, message.attributes, delay_seconds)
 
     def send_dead(
@@ -191,97 +222,119 @@ class JobQueue(Queue):
         run_id: str | None = None,
         request_id: str | None = None,
     ) -> str:
-        """Send a body to the dead-letter queue; return the message id."""
-        return self.dead.send_body(
-            body, {RUN_ID: run_id, CAUSE: cause, REQUEST_ID: request_id}
-        )
+        """Send a body to the dead-letter queue and return the message id."""
+        attributes = {RUN_ID: run_id, CAUSE: cause, REQUEST_ID: request_id}
+        return self.dead.send_body(body, attributes)
 
     def differences(
         self, *, visibility_timeout_seconds: int, max_receives: int
     ) -> list[str]:
-        """Return how the queues' attributes differ from those required, one sentence each."""
-        queue, dlq = self.attributes(), self.dead.attributes()
+        """Return a sentence for each attribute of the queues that is not as required."""
+        queue = self.attributes()
+        dlq = self.dead.attributes()
         redrive = json.loads(queue.get("RedrivePolicy") or "{}")
-        found = {
-            "VisibilityTimeout": (
+        comparisons = [
+            (
+                "VisibilityTimeout",
                 queue.get("VisibilityTimeout"),
                 visibility_timeout_seconds,
             ),
-            "RedrivePolicy.maxReceiveCount": (
+            (
+                "RedrivePolicy.maxReceiveCount",
                 redrive.get("maxReceiveCount"),
                 max_receives,
             ),
-            "RedrivePolicy.deadLetterTargetArn": (
+            (
+                "RedrivePolicy.deadLetterTargetArn",
                 redrive.get("deadLetterTargetArn"),
                 dlq.get("QueueArn"),
             ),
-            "MessageRetentionPeriod of the dead-letter queue": (
+            (
+                "MessageRetentionPeriod of the dead-letter queue",
                 dlq.get("MessageRetentionPeriod"),
                 DLQ_RETENTION_SECONDS,
             ),
-        }
-        return [
-            f"{name} is {'not set' if is_ is None else is_}, not {wanted}"
-            for name, (is_, wanted) in found.items()
-            if str(is_) != str(wanted)
         ]
+        sentences = []
+        for name, actual, required in comparisons:
+            if str(actual) != str(required):
+                shown = "not set" if actual is None else actual
+                sentences.append(f"{name} is {shown}, not {required}")
+        return sentences
 
 
-def _legal(value: str) -> str:
-    """Return a text that SQS accepts: characters that XML allows, at most 1,000 of them."""
-    legal = (each if each.isprintable() or each in "\t\n\r" else " " for each in value)
-    return "".join(legal)[:_MAX_CAUSE_CHARACTERS]
-
-
-def _message_of(raw: Mapping[str, Any]) -> Message:
-    system = raw.get("Attributes", {})
-    return Message(
-        message_id=raw["MessageId"],
-        receipt_handle=raw["ReceiptHandle"],
-        body=raw["Body"],
-        receive_count=int(system.get("ApproximateReceiveCount", 1)),
-        sent_at=datetime.fromtimestamp(
-            int(system.get("SentTimestamp") or 0) / 1000, UTC
-        ),
-        attributes={
-            name: value["StringValue"]
-            for name, value in raw.get("MessageAttributes", {}).items()
-            if "StringValue" in value
-        },
-    )
-
-
-def read_whole(
-    queue: JobQueue, deadline: Deadline | None = None
-) -> Iterator[list[Message]]:
-    """Yield all dead letters in batches, each once.
-
-    SQS returns any of them, and asks all of its servers where it waits. So those that were read
-    stay hidden until the end; past the deadline they stay so, and the next reading goes on.
-    """
-    deadline, read = deadline or Deadline.after(READ_SECONDS), list[Message]()
-    while messages := queue.dead.receive(wait_seconds=1, hidden_seconds=HIDDEN_SECONDS):
-        read += messages
-        yield messages
-        if deadline.has_passed():
-            return
-    queue.dead.show_all(read)
-
-
-@adapter
+@errors.adapter
 @dataclass(frozen=True)
 class UploadQueue(Queue):
     """The queue of S3's events."""
 
     def send_to_dlq(self, message: Message, cause: str) -> None:
-        """Move a body that is no event to its dead-letter queue, or raise where there is none."""
+        """Move a message that is not an event to the dead-letter queue.
+
+        Raises:
+            MissingResourceError: The queue has no dead-letter queue.
+        """
         policy = json.loads(self.attributes().get("RedrivePolicy") or "{}")
-        arn = str(policy.get("deadLetterTargetArn", ""))
-        if not arn:
+        dlq_arn = str(policy.get("deadLetterTargetArn", ""))
+        if not dlq_arn:
             raise MissingResourceError(
                 "sqs.SendMessage", "the queue of uploads has no dead-letter queue"
             )
-        # SQS has the two in one account and region.
-        dlq_url = f"{self.url.rpartition('/')[0]}/{arn.rpartition(':')[2]}"
-        Queue(self.clients, dlq_url).send_body(message.body, {CAUSE: cause})
+        # SQS requires both queues to be in the same account and region.
+        base_url = self.url.rpartition("/")[0]
+        dlq_name = dlq_arn.rpartition(":")[2]
+        dlq = Queue(self.clients, f"{base_url}/{dlq_name}")
+        dlq.send_body(message.body, {CAUSE: cause})
         self.delete_all([message])
+
+
+def read_dead_letters(
+    queue: JobQueue, deadline: Deadline | None = None
+) -> Iterator[list[Message]]:
+    """Yield all dead letters in batches, each letter once.
+
+    SQS returns any messages that are visible, and asks all of its servers only if the
+    receive waits. The letters that were read therefore stay hidden until the end. After
+    the deadline they stay hidden for longer, and the next reading continues.
+    """
+    if deadline is None:
+        deadline = Deadline.after(DEAD_LETTER_READ_SECONDS)
+    read_messages: list[Message] = []
+    while True:
+        messages = queue.dead.receive(
+            wait_seconds=1, hidden_seconds=_DEAD_LETTER_HIDDEN_SECONDS
+        )
+        if not messages:
+            break
+        read_messages += messages
+        yield messages
+        if deadline.has_passed():
+            return
+    queue.dead.show_all(read_messages)
+
+
+def _message_of(raw: Mapping[str, Any]) -> Message:
+    """Return the message that SQS describes."""
+    system_attributes = raw.get("Attributes", {})
+    sent_at_milliseconds = int(system_attributes.get("SentTimestamp") or 0)
+    attributes = {}
+    for name, value in raw.get("MessageAttributes", {}).items():
+        if "StringValue" in value:
+            attributes[name] = value["StringValue"]
+    return Message(
+        message_id=raw["MessageId"],
+        receipt_handle=raw["ReceiptHandle"],
+        body=raw["Body"],
+        receive_count=int(system_attributes.get("ApproximateReceiveCount", 1)),
+        sent_at=datetime.fromtimestamp(sent_at_milliseconds / 1000, UTC),
+        attributes=attributes,
+    )
+
+
+def _legal(value: str) -> str:
+    """Return a value that SQS accepts: 1,000 characters, of those that XML allows."""
+    characters = []
+    for character in value:
+        is_legal = character.isprintable() or character in "\t\n\r"
+        characters.append(character if is_legal else " ")
+    return "".join(characters)[:_MAX_ATTRIBUTE_CHARACTERS]

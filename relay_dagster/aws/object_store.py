@@ -1,18 +1,18 @@
-"""The bucket: vendors' uploads, and runs' artifacts under ``<run_id>/tenants/<tenant_id>/``.
+"""Reads and writes the objects of the bucket.
 
-This module knows bytes and keys alone; ``execution`` decides which objects a run reads and writes.
+These are vendors' uploads, and runs' artifacts under ``<run_id>/tenants/<tenant_id>/``.
+This module knows only bytes and keys. ``execution`` decides which objects a run reads
+and writes.
 """
 
 import base64
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from heapq import nlargest
-from itertools import chain, takewhile
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any, cast
 
@@ -20,33 +20,31 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from relay_core.publish.keys import ArtifactKeys
-from relay_dagster.aws.clients import (
-    NO_OBJECT,
-    PRECONDITION_FAILED,
-    WRITE_CONFLICT,
-    Clients,
-    adapter,
-    error_code,
-    has_answered,
-    retrying,
-    unless,
-)
+from relay_dagster.aws import errors
+from relay_dagster.aws.chunk_reader import ChunkReader, Written
+from relay_dagster.aws.clients import Clients
 from relay_dagster.external_errors import ObjectChangedError, ServiceFailedError
 
 MAX_BYTES = 5 << 30
-"""S3 takes no more in one call."""
+"""The greatest object that S3 stores or copies in one call."""
+
 MAX_KEY_BYTES = 1024
-_SECONDS = 15 * 60
-_NO_RANGE = frozenset({"416", "InvalidRange"})
-_READ_SIZE = 1 << 20
-_PART_SIZE = 8 << 20
-_STREAM_SIZE = 256 << 10
+_FORM_SECONDS = 15 * 60
 _LINK_SECONDS = 3600
+_NO_RANGE = frozenset({"416", "InvalidRange"})
+_HASHED_CHUNK_BYTES = 1 << 20
+_PART_BYTES = 8 << 20
+_STREAMED_CHUNK_BYTES = 256 << 10
+# What a listing returns beyond the wanted keys costs more than another call.
+_SHORT_PAGE_KEYS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class UploadForm:
-    """A presigned POST, bound to a size: its URL, the fields before the file, and its end."""
+    """A presigned POST, which limits the size of the file.
+
+    ``fields`` are those before the file. The form is valid until ``expires_at``.
+    """
 
     url: str
     fields: Mapping[str, str]
@@ -54,61 +52,8 @@ class UploadForm:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """The size of stored bytes, and their SHA-256 in hex."""
-
-    size: int
-    sha256: str
-
-
-class ChunkReader(io.RawIOBase):
-    """Chunks as a file to read from, hashed as they pass."""
-
-    def __init__(self, chunks: Iterable[Any]) -> None:
-        self._chunks: Iterator[Any] = iter(chunks)
-        self._pending = memoryview(b"")
-        self._digest = hashlib.sha256()
-        self._size = 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def is_longer_than(self, size: int) -> bool:
-        """Return whether more than ``size`` bytes are left; none of them is consumed."""
-        head = memoryview(self._take(size + 1))
-        self._chunks = chain([self._pending], self._chunks)
-        self._pending = head
-        return len(head) > size
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Return exactly ``size`` bytes, fewer only at the end; all that is left for -1 or None."""
-        data = self._take(float("inf") if size is None or size < 0 else size)
-        self._digest.update(data)
-        self._size += len(data)
-        return data
-
-    def written(self) -> Written:
-        """Return the size and the hash of the bytes read so far."""
-        return Written(self._size, self._digest.hexdigest())
-
-    def _take(self, wanted: float) -> bytes:
-        pieces: list[memoryview] = []
-        while wanted > 0:
-            while not self._pending and (chunk := next(self._chunks, None)) is not None:
-                self._pending = memoryview(chunk).cast("B")
-            if not self._pending:
-                break
-            piece = self._pending[: int(min(wanted, len(self._pending)))]
-            self._pending = self._pending[len(piece) :]
-            wanted -= len(piece)
-            pieces.append(piece)
-        return b"".join(pieces)
-
-
-@dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """An object of a listing; ``etag`` is without its quotes."""
+    """An object as a listing has it; ``etag`` has no quotes."""
 
     key: str
     size: int
@@ -120,6 +65,16 @@ class ObjectInfo:
         """The last part of the key."""
         return PurePosixPath(self.key).name
 
+    @property
+    def is_folder(self) -> bool:
+        """True for the empty objects that consoles create as folders."""
+        return self.key.endswith("/")
+
+    @property
+    def age_order(self) -> tuple[datetime, str]:
+        """A sort key: by the last change, then by key."""
+        return self.last_modified, self.key
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectHead:
@@ -127,14 +82,19 @@ class ObjectHead:
 
     size: int
     content_type: str
-    # By S3's checksum, in hex; empty where S3 has one of another kind alone, None where it has none
+    # The SHA-256 by S3's checksum, in hex. It is empty if S3 has only a checksum of
+    # another kind, and None if S3 has no checksum.
     sha256: str | None
 
 
-@adapter
+def _ignore() -> None:
+    """Do nothing."""
+
+
+@errors.adapter
 @dataclass(eq=False)
 class ObjectStore:
-    """Objects of one bucket. Keys are whole keys."""
+    """The objects of one bucket, by their whole keys."""
 
     clients: Clients
     bucket: str
@@ -143,269 +103,346 @@ class ObjectStore:
         """Return the ``s3://`` address of a key."""
         return f"s3://{self.bucket}/{key}"
 
-    def latest_object(
-        self, prefix: str, each_page: Callable[[], object] = lambda: None
-    ) -> ObjectInfo | None:
-        """Return the newest object under a prefix: last modified, then greatest key; None for none.
+    def check(self) -> None:
+        """Ask for the bucket, to find out whether it is ready.
 
-        Keys that end in ``/`` are folders that consoles make, and do not count. ``each_page`` is
-        called for each thousand of them, and ends the listing by what it raises.
+        Raises:
+            ExternalServiceError: The bucket is not ready.
         """
-        uploads = (
-            each
-            for each in self._listed(prefix, each_page)
-            if not each.key.endswith("/")
-        )
-        return max(uploads, key=_age, default=None)
+        self.clients.s3.head_bucket(Bucket=self.bucket)
+
+    # --- listings ---------------------------------------------------------------------
+
+    def latest_object(
+        self, prefix: str, on_page: Callable[[], object] = _ignore
+    ) -> ObjectInfo | None:
+        """Return the newest object under a prefix, or None where there is none.
+
+        Of objects that were last changed at the same instant, the one with the greatest
+        key is returned. Folders are ignored. ``on_page`` is called for each thousand
+        objects, and can end the listing by raising an error.
+        """
+        objects = self._listed(prefix, on_page)
+        files = (found for found in objects if not found.is_folder)
+        return max(files, key=lambda file: file.age_order, default=None)
 
     def newest_objects(self, prefix: str, count: int) -> list[ObjectInfo]:
         """Return the newest objects under a prefix, in the order of `latest_object`."""
-        uploads = (each for each in self._listed(prefix) if not each.key.endswith("/"))
-        return nlargest(count, uploads, key=_age)
+        files = (found for found in self._listed(prefix) if not found.is_folder)
+        return nlargest(count, files, key=lambda file: file.age_order)
 
     def listed_object(self, key: str) -> ObjectInfo | None:
-        """Return an object as a listing has it, None where there is no such object."""
-        first = next(self._listed(key), None)  # no key sorts before its own beginning
-        return first if first is not None and first.key == key else None
+        """Return an object as a listing has it, or None where there is no such object."""
+        # Of the keys that begin with this one, none sorts before it.
+        first_object = next(self._listed(key), None)
+        if first_object is None or first_object.key != key:
+            return None
+        return first_object
 
     def list_objects(self, prefix: str) -> list[ObjectInfo]:
-        """Return all objects under a prefix, all pages of them."""
+        """Return all objects under a prefix, in the order of their keys."""
         return list(self._listed(prefix))
 
     def keys_between(self, first: str, last: str) -> set[str]:
-        """Return the keys after one, up to another."""
-        # Short pages: what is listed beyond the last costs more than a call.
-        keys = (each.key for each in self._listed("", StartAfter=first, MaxKeys=300))
-        return {*takewhile(lambda key: key <= last, keys)}
+        """Return the keys that sort after the first, up to and including the last."""
+        objects = self._listed("", StartAfter=first, MaxKeys=_SHORT_PAGE_KEYS)
+        return set(takewhile(lambda key: key <= last, (found.key for found in objects)))
 
-    def copy_pinned(self, source: ObjectInfo, target_key: str) -> str:
-        """Copy an object as listed, return the copy's SHA-256; else `ObjectChangedError`."""
-        try:
-            answer = self._copy(
-                source.key, target_key, CopySourceIfMatch=f'"{source.etag}"'
+    def artifacts(self, run_id: str, tenant_id: str) -> dict[str, str]:
+        """Return the keys of a run's artifacts by name, in the order of the names.
+
+        Work files are not artifacts. Several attempts may have copied a vendor's feed
+        under different keys. The copy that the run's manifest names is the artifact.
+        """
+        run_keys = ArtifactKeys(run_id, tenant_id)
+        keys_by_name: dict[str, list[str]] = {}
+        for found in self.list_objects(run_keys.prefix):
+            name = run_keys.artifact_name(found.key)
+            if name:
+                keys_by_name.setdefault(name, []).append(found.key)
+        pinned_keys: set[str] = set()
+        if any(len(keys) > 1 for keys in keys_by_name.values()):
+            pinned_keys = self._pinned_keys(run_keys)
+        artifacts = {}
+        for name, keys in sorted(keys_by_name.items()):
+            pinned = [key for key in keys if key in pinned_keys]
+            artifacts[name] = pinned[0] if pinned else keys[-1]
+        return artifacts
+
+    def _pinned_keys(self, run_keys: ArtifactKeys) -> set[str]:
+        """Return the keys of the copies of feeds that a run's manifest names."""
+        manifest = json.loads(self.read_or_none(run_keys.input_manifest) or b"{}")
+        inputs = manifest.get("vendors", {}).values()
+        return {str(vendor_input["run_copy_key"]) for vendor_input in inputs}
+
+    def _listed(
+        self, prefix: str, on_page: Callable[[], object] = _ignore, **options: Any
+    ) -> Iterator[ObjectInfo]:
+        """Yield the objects under a prefix, page by page, in the order of their keys."""
+        paginator = self.clients.s3.get_paginator("list_objects_v2")
+        pages = paginator.paginate(Bucket=self.bucket, Prefix=prefix, **options)
+        for page in pages:
+            on_page()
+            for entry in page.get("Contents", []):
+                yield ObjectInfo(
+                    entry["Key"],
+                    entry["Size"],
+                    entry["ETag"].strip('"'),
+                    entry["LastModified"],
+                )
+
+    # --- reads ------------------------------------------------------------------------
+
+    def head(self, key: str) -> ObjectHead | None:
+        """Return the facts of an object, or None where there is no such object."""
+
+        def call() -> Any:
+            return self.clients.s3.head_object(
+                Bucket=self.bucket, Key=key, ChecksumMode="ENABLED"
             )
-        except ClientError as error:
-            if error_code(error) not in NO_OBJECT | PRECONDITION_FAILED:
-                raise
-            raise ObjectChangedError(
-                "s3.CopyObject", f"{source.key} was replaced"
-            ) from error
-        if known := _whole_sha256(answer.get("CopyObjectResult", {})):
-            return known
-        digest = hashlib.sha256()
-        copy = self.clients.s3.get_object(Bucket=self.bucket, Key=target_key)["Body"]
-        for piece in copy.iter_chunks(_READ_SIZE):
-            digest.update(piece)
-        return digest.hexdigest()
 
-    def copy(self, source_key: str, target_key: str) -> None:
-        """Copy an object, whatever was at the target; `MissingResourceError` where it is gone."""
-        self._copy(source_key, target_key)
+        response = errors.unless(errors.NO_OBJECT, call)
+        if response is None:
+            return None
+        sha256 = _whole_sha256(response)
+        if sha256 is None and any(name.startswith("Checksum") for name in response):
+            sha256 = ""
+        return ObjectHead(response["ContentLength"], response["ContentType"], sha256)
 
-    def copy_if_there(self, source_key: str, target_key: str) -> bool:
-        """Copy an object as `copy` does, where there is one; return whether there was."""
-        return unless(NO_OBJECT, lambda: self._copy(source_key, target_key)) is not None
+    def size_of(self, key: str) -> int | None:
+        """Return the number of an object's bytes, or None where there is no such object."""
+        head = self.head(key)
+        return None if head is None else head.size
 
-    def upload_form(
-        self, key: str, max_bytes: int, redirect: str | None = None
-    ) -> UploadForm:
-        """Return a form to store one object, at most ``max_bytes``, which leads to ``redirect``."""
-        back = {"success_action_redirect": redirect} if redirect else {}
-        post = self.clients.s3_links.generate_presigned_post(
-            self.bucket,
-            key,
-            Fields=dict(back),
-            Conditions=[
-                ["content-length-range", 0, max_bytes],
-                *([back] if back else []),
-            ],
-            ExpiresIn=_SECONDS,
-        )
-        policy = json.loads(base64.b64decode(post["fields"]["policy"]))
-        return UploadForm(
-            post["url"], post["fields"], datetime.fromisoformat(policy["expiration"])
-        )
+    def exists(self, key: str) -> bool:
+        """Return True if there is an object with the key."""
+        return self.head(key) is not None
 
     def read(self, key: str) -> bytes:
-        """Return an object's bytes; `MissingResourceError` where there is no such object."""
+        """Return an object's bytes.
+
+        Raises:
+            MissingResourceError: There is no such object.
+        """
         return self.clients.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
     def read_or_none(self, key: str) -> bytes | None:
-        """Return an object's bytes, None where there is no such object."""
-        get = partial(self.clients.s3.get_object, Bucket=self.bucket, Key=key)
-        return unless(NO_OBJECT, lambda: get()["Body"].read())
+        """Return an object's bytes, or None where there is no such object."""
+
+        def call() -> bytes:
+            response = self.clients.s3.get_object(Bucket=self.bucket, Key=key)
+            return response["Body"].read()
+
+        return errors.unless(errors.NO_OBJECT, call)
 
     def read_range(self, key: str, start: int, stop: int) -> bytes | None:
-        """Return an object's bytes from ``start`` to ``stop`` that it has; None for no object."""
+        """Return the bytes of an object from ``start`` to before ``stop``.
+
+        Return fewer where the object ends earlier, and None where there is no object.
+        """
         try:
-            answer = self.clients.s3.get_object(
+            response = self.clients.s3.get_object(
                 Bucket=self.bucket, Key=key, Range=f"bytes={start}-{stop - 1}"
             )
-            if (
-                answer["ContentLength"] > stop - start
-            ):  # a store that knows no ranges sends it all
-                return answer["Body"].read(stop)[start:]
-            return answer["Body"].read()  # to the end: a broken connection shows
+            body = response["Body"]
+            if response["ContentLength"] > stop - start:
+                # A store that has no ranges returns the whole object.
+                return body.read(stop)[start:]
+            # Reading to the end makes a broken connection an error.
+            return body.read()
         except ClientError as error:
-            if error_code(error) in _NO_RANGE:  # the object has no byte there
+            if errors.error_code(error) in _NO_RANGE:
+                # The object has no byte in the range.
                 return b""
-            if error_code(error) in NO_OBJECT:
+            if errors.error_code(error) in errors.NO_OBJECT:
                 return None
             raise
 
     def chunks(self, key: str, start: int, stop: int) -> Iterator[bytes]:
-        """Yield a part of an object as it comes; `MissingResourceError` where there is none."""
+        """Return a part of an object in chunks, which are read when they are needed.
+
+        Raises:
+            MissingResourceError: There is no such object.
+        """
         if start >= stop:
             return iter(())
-        wanted = f"bytes={start}-{stop - 1}"
-        body = self.clients.s3.get_object(Bucket=self.bucket, Key=key, Range=wanted)[
-            "Body"
-        ]
-        return body.iter_chunks(_STREAM_SIZE)
+        byte_range = f"bytes={start}-{stop - 1}"
+        response = self.clients.s3.get_object(
+            Bucket=self.bucket, Key=key, Range=byte_range
+        )
+        return response["Body"].iter_chunks(_STREAMED_CHUNK_BYTES)
+
+    # --- writes -----------------------------------------------------------------------
 
     def put(self, key: str, data: bytes, *, content_type: str | None = None) -> Written:
-        """Store bytes under a key, whatever was there."""
+        """Store bytes under a key, in place of any object there."""
         self.clients.s3.put_object(
-            Bucket=self.bucket, Key=key, Body=data, **_extra(content_type)
+            Bucket=self.bucket, Key=key, Body=data, **_type_option(content_type)
         )
         return Written(len(data), hashlib.sha256(data).hexdigest())
 
     def put_stream(
         self, key: str, chunks: Iterable[Any], *, content_type: str | None = None
     ) -> Written:
-        """Store chunks of bytes; the object appears when all are there, and not if one raises."""
+        """Store chunks of bytes under a key, in place of any object there.
+
+        The object appears when all chunks are stored. If a chunk raises an error, nothing
+        is stored.
+        """
         stream = ChunkReader(chunks)
-        if not stream.is_longer_than(_PART_SIZE):
-            # The machinery for parts costs more than the call itself.
+        if not stream.is_longer_than(_PART_BYTES):
+            # An upload in parts costs more than the call itself.
             return self.put(key, stream.read(), content_type=content_type)
         self.clients.s3.upload_fileobj(
             cast("Any", stream),
             self.bucket,
             key,
-            ExtraArgs=_extra(content_type),
-            Config=TransferConfig(multipart_chunksize=_PART_SIZE, use_threads=False),
+            ExtraArgs=_type_option(content_type),
+            Config=TransferConfig(multipart_chunksize=_PART_BYTES, use_threads=False),
         )
         return stream.written()
 
     def put_if_absent(
         self, key: str, data: bytes, *, content_type: str | None = None
     ) -> bool:
-        """Store bytes unless the key is taken; return whether they were stored."""
-        # Where another writer is at it just then, S3 asks to try again.
-        again = retrying(has_answered(*WRITE_CONFLICT), tries=5)
-        wanted: Any = {
-            "Key": key,
-            "Body": data,
-            "IfNoneMatch": "*",
-            **_extra(content_type),
-        }
-        put = partial(again, self.clients.s3.put_object, Bucket=self.bucket, **wanted)
-        return unless(PRECONDITION_FAILED, put) is not None
+        """Store bytes under a key. Return False, and store nothing, if the key is taken."""
 
-    def head(self, key: str) -> ObjectHead | None:
-        """Return the facts of an object, None where there is no such object."""
-        head = partial(
-            self.clients.s3.head_object,
-            Bucket=self.bucket,
-            Key=key,
-            ChecksumMode="ENABLED",
+        def put() -> Any:
+            return self.clients.s3.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=data,
+                IfNoneMatch="*",
+                **_type_option(content_type),
+            )
+
+        # S3 asks for another attempt while another writer stores the same key.
+        again = errors.retrying(errors.has_answered(*errors.WRITE_CONFLICT), tries=5)
+        response = errors.unless(errors.PRECONDITION_FAILED, lambda: again(put))
+        return response is not None
+
+    def copy(self, source_key: str, target_key: str) -> None:
+        """Copy an object, in place of any object at the target.
+
+        Raises:
+            MissingResourceError: There is no such object.
+        """
+        self._copy(source_key, target_key)
+
+    def copy_if_there(self, source_key: str, target_key: str) -> bool:
+        """Copy an object like `copy`. Return False where there is no such object."""
+        response = errors.unless(
+            errors.NO_OBJECT, lambda: self._copy(source_key, target_key)
         )
-        if (answer := unless(NO_OBJECT, head)) is None:
-            return None
-        has_checksum = any(name.startswith("Checksum") for name in answer)
-        sha256 = _whole_sha256(answer) or ("" if has_checksum else None)
-        return ObjectHead(answer["ContentLength"], answer["ContentType"], sha256)
+        return response is not None
 
-    def size_of(self, key: str) -> int | None:
-        """Return how many bytes an object has, None where there is no such object."""
-        found = self.head(key)
-        return None if found is None else found.size
+    def copy_pinned(self, source: ObjectInfo, target_key: str) -> str:
+        """Copy an object as it was listed, and return the copy's SHA-256 in hex.
 
-    def exists(self, key: str) -> bool:
-        """Return whether there is an object under the key."""
-        return self.head(key) is not None
+        Raises:
+            ObjectChangedError: The object was replaced or deleted after it was listed.
+        """
+        etag = f'"{source.etag}"'
+        try:
+            response = self._copy(source.key, target_key, CopySourceIfMatch=etag)
+        except ClientError as error:
+            changed = errors.NO_OBJECT | errors.PRECONDITION_FAILED
+            if errors.error_code(error) not in changed:
+                raise
+            message = f"{source.key} was replaced"
+            raise ObjectChangedError("s3.CopyObject", message) from error
+        sha256 = _whole_sha256(response.get("CopyObjectResult", {}))
+        if sha256 is not None:
+            return sha256
+        digest = hashlib.sha256()
+        copy = self.clients.s3.get_object(Bucket=self.bucket, Key=target_key)["Body"]
+        for chunk in copy.iter_chunks(_HASHED_CHUNK_BYTES):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def _copy(self, source_key: str, target_key: str, **condition: Any) -> Any:
+        """Copy an object, and let S3 compute a checksum of the whole copy."""
+        return self.clients.s3.copy_object(
+            Bucket=self.bucket,
+            Key=target_key,
+            CopySource={"Bucket": self.bucket, "Key": source_key},
+            ChecksumAlgorithm="SHA256",
+            **condition,
+        )
 
     def delete(self, key: str) -> None:
-        """Delete an object; one that does not exist counts as deleted."""
+        """Delete an object, if there is one."""
         self.clients.s3.delete_object(Bucket=self.bucket, Key=key)
 
     def remove_all(self, prefix: str, is_late: Callable[[], bool]) -> tuple[int, bool]:
-        """Remove a prefix's unfinished uploads, then its objects, until ``is_late``.
+        """Delete the unfinished uploads under a prefix, then the objects, until ``is_late``.
 
-        All versions go: a plain delete leaves them behind in a versioned bucket. Returned are the
-        number of removed objects, and whether that is all; `ServiceFailedError`: S3 keeps one.
+        All versions of an object are deleted, which `delete` does not do in a versioned
+        bucket. Return the number of deleted uploads and versions, and True if none remain.
+
+        Raises:
+            ServiceFailedError: S3 has not deleted a version.
         """
-        s3, count = self.clients.s3, 0
-        place: Any = {"Bucket": self.bucket, "Prefix": prefix}
-        for listed in s3.get_paginator("list_multipart_uploads").paginate(**place):
-            for each in listed.get("Uploads", []):
-                if each["Key"].startswith(prefix):
-                    s3.abort_multipart_upload(
-                        Bucket=self.bucket, Key=each["Key"], UploadId=each["UploadId"]
-                    )
-                    count += 1
-        for page in s3.get_paginator("list_object_versions").paginate(**place):
-            # As many as one call deletes.
-            versions = [
-                {"Key": each["Key"], "VersionId": each["VersionId"]}
-                for each in (*page.get("Versions", []), *page.get("DeleteMarkers", []))
-            ]
-            if not versions:
+        count = self._abort_uploads(prefix)
+        paginator = self.clients.s3.get_paginator("list_object_versions")
+        for page in paginator.paginate(Bucket=self.bucket, Prefix=prefix):
+            # A page has as many versions as one call deletes.
+            entries = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            if not entries:
                 continue
-            order: Any = {"Objects": versions, "Quiet": True}
-            answer = s3.delete_objects(Bucket=self.bucket, Delete=order)
-            for refused in answer.get("Errors", []):
-                raise ServiceFailedError("s3.DeleteObjects", str(refused))
+            versions: Any = [
+                {"Key": entry["Key"], "VersionId": entry["VersionId"]}
+                for entry in entries
+            ]
+            response = self.clients.s3.delete_objects(
+                Bucket=self.bucket, Delete={"Objects": versions, "Quiet": True}
+            )
+            for failure in response.get("Errors", []):
+                raise ServiceFailedError("s3.DeleteObjects", str(failure))
             count += len(versions)
             if is_late():
                 return count, False
         return count, True
 
+    def _abort_uploads(self, prefix: str) -> int:
+        """Delete the unfinished uploads under a prefix, and return their number."""
+        count = 0
+        paginator = self.clients.s3.get_paginator("list_multipart_uploads")
+        for page in paginator.paginate(Bucket=self.bucket, Prefix=prefix):
+            for upload in page.get("Uploads", []):
+                if upload["Key"].startswith(prefix):
+                    self.clients.s3.abort_multipart_upload(
+                        Bucket=self.bucket,
+                        Key=upload["Key"],
+                        UploadId=upload["UploadId"],
+                    )
+                    count += 1
+        return count
+
     def bring_back(self, key: str) -> bool:
-        """Bring an object back that was deleted; return whether it was and could be."""
-        found = self.clients.s3.list_object_versions(Bucket=self.bucket, Prefix=key)
-        markers = [each for each in found.get("DeleteMarkers", []) if each["IsLatest"]]
-        mine = [each["VersionId"] for each in markers if each["Key"] == key]
-        for version in mine:
+        """Restore a deleted object. Return False if it was not deleted, or is lost."""
+        response = self.clients.s3.list_object_versions(Bucket=self.bucket, Prefix=key)
+        markers = [
+            marker
+            for marker in response.get("DeleteMarkers", [])
+            if marker["Key"] == key and marker["IsLatest"]
+        ]
+        for marker in markers:
+            # Deleting the marker of a deletion undoes the deletion.
             self.clients.s3.delete_object(
-                Bucket=self.bucket, Key=key, VersionId=version
+                Bucket=self.bucket, Key=key, VersionId=marker["VersionId"]
             )
-        return bool(mine) and self.exists(key)
+        return bool(markers) and self.exists(key)
 
-    def check(self) -> None:
-        """Ask for the bucket, for readiness; raises the fault."""
-        self.clients.s3.head_bucket(Bucket=self.bucket)
-
-    def artifacts(self, run_id: str, tenant_id: str) -> dict[str, str]:
-        """Return the artifacts that a run has, name to key, in the order of the names.
-
-        Work files are no artifacts. Where several attempts have copied a vendor's feed under names
-        of its own, the one that is pinned is the run's.
-        """
-        keys = ArtifactKeys(run_id, tenant_id)
-        found: dict[str, list[str]] = {}
-        for each in self.list_objects(keys.prefix):
-            found.setdefault(keys.artifact_name(each.key), []).append(each.key)
-        found.pop("", None)
-        pinned: set[str] = set()
-        if any(len(copies) > 1 for copies in found.values()):
-            manifest = json.loads(self.read_or_none(keys.input_manifest) or b"{}")
-            pinned = {
-                str(each["run_copy_key"])
-                for each in manifest.get("vendors", {}).values()
-            }
-        return {
-            name: next((key for key in copies if key in pinned), copies[-1])
-            for name, copies in sorted(found.items())
-        }
+    # --- links ------------------------------------------------------------------------
 
     def presign(
         self, key: str, *, is_page: bool = False, expires_in: int = _LINK_SECONDS
     ) -> str:
-        """Return a presigned link to an object (SigV4), good for ``expires_in`` seconds.
+        """Return a presigned link to an object, valid for ``expires_in`` seconds.
 
-        Browsers save the object: a supplier chooses the type of an upload, and a page of his must
-        not be shown as the bucket's. A page of our own (``is_page``) is shown.
+        A browser saves the object. It must not show a page in the bucket's name that a
+        supplier has uploaded. Only a page of our own (``is_page``) is shown.
         """
         return self.clients.s3_links.generate_presigned_url(
             "get_object",
@@ -417,39 +454,39 @@ class ObjectStore:
             ExpiresIn=expires_in,
         )
 
-    def _listed(
-        self, prefix: str, each_page: Callable[[], object] = lambda: None, **where: Any
-    ) -> Iterator[ObjectInfo]:
-        """Yield the objects under a prefix, a page at a time; ``where`` are options of the call."""
-        pages = self.clients.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=prefix, **where
+    def upload_form(
+        self, key: str, max_bytes: int, redirect: str | None = None
+    ) -> UploadForm:
+        """Return a form that stores an object of at most ``max_bytes``.
+
+        A browser goes to ``redirect`` after the upload.
+        """
+        fields: dict[str, Any] = {}
+        conditions: list[Any] = [["content-length-range", 0, max_bytes]]
+        if redirect:
+            fields["success_action_redirect"] = redirect
+            conditions.append({"success_action_redirect": redirect})
+        post = self.clients.s3_links.generate_presigned_post(
+            self.bucket,
+            key,
+            Fields=fields,
+            Conditions=conditions,
+            ExpiresIn=_FORM_SECONDS,
         )
-        for page in pages:
-            each_page()
-            for each in page.get("Contents", []):
-                etag = each["ETag"].strip('"')
-                yield ObjectInfo(each["Key"], each["Size"], etag, each["LastModified"])
-
-    def _copy(self, source_key: str, target_key: str, **condition: Any) -> Any:
-        """Copy an object; a checksum of the whole takes the place of one of its parts."""
-        return self.clients.s3.copy_object(
-            Bucket=self.bucket,
-            Key=target_key,
-            CopySource={"Bucket": self.bucket, "Key": source_key},
-            ChecksumAlgorithm="SHA256",
-            **condition,
-        )
+        policy = json.loads(base64.b64decode(post["fields"]["policy"]))
+        expires_at = datetime.fromisoformat(policy["expiration"])
+        return UploadForm(post["url"], post["fields"], expires_at)
 
 
-def _age(each: ObjectInfo) -> tuple[datetime, str]:
-    return each.last_modified, each.key
+def _whole_sha256(response: Mapping[str, Any]) -> str | None:
+    """Return an object's SHA-256 in hex by S3's own checksum, or None if it has none.
 
-
-def _whole_sha256(answer: Mapping[str, Any]) -> str | None:
-    """Return an object's SHA-256 by S3's own checksum; with "-3" that is one of parts."""
-    checksum = answer.get("ChecksumSHA256", "-")
+    A checksum that ends in a number such as "-3" is one of the upload's parts.
+    """
+    checksum = response.get("ChecksumSHA256", "-")
     return None if "-" in checksum else base64.b64decode(checksum).hex()
 
 
-def _extra(content_type: str | None) -> Any:
+def _type_option(content_type: str | None) -> Any:
+    """Return the option of a call that stores an object of a type; None has no option."""
     return {} if content_type is None else {"ContentType": content_type}

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from botocore.exceptions import ClientError
 
-from relay_dagster.aws import clients as aws
+from relay_dagster.aws import errors
 from relay_dagster.aws.dynamodb.codec import Codec
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.expressions import EXISTS
@@ -29,8 +29,8 @@ MAX_SECRETS = 50
 """The number of secrets that a tenant may have."""
 
 _T = TypeVar("_T")
-_already_exists = aws.has_answered("ResourceExistsException")
-_is_being_deleted = aws.has_answered("InvalidRequestException")
+_already_exists = errors.has_answered("ResourceExistsException")
+_is_being_deleted = errors.has_answered("InvalidRequestException")
 _log = event_log()
 
 
@@ -173,11 +173,11 @@ class SecretStore:
     def _keys(self, tenant_id: str) -> list[str]:
         return self.database.owned_keys(tenant_id, Kind.SECRET.key(""))
 
-    @aws.maps_aws_errors
+    @errors.maps_aws_errors
     def _store(self, secret_id: str, text: str) -> None:
         client = self.database.clients.secrets
         # A secret of the same name that was just deleted may take a moment to disappear.
-        again = aws.retrying(_is_being_deleted, tries=5)
+        again = errors.retrying(_is_being_deleted, tries=5)
         try:
             again(lambda: client.create_secret(Name=secret_id, SecretString=text))
         except ClientError as error:
@@ -185,12 +185,12 @@ class SecretStore:
                 raise
             client.put_secret_value(SecretId=secret_id, SecretString=text)
 
-    @aws.maps_aws_errors
+    @errors.maps_aws_errors
     def _read(self, secret_id: str) -> str:
         response = self.database.clients.secrets.get_secret_value(SecretId=secret_id)
         return response["SecretString"]
 
-    @aws.maps_aws_errors
+    @errors.maps_aws_errors
     def _delete(self, secret_id: str) -> None:
         client = self.database.clients.secrets
 
@@ -199,7 +199,7 @@ class SecretStore:
                 SecretId=secret_id, ForceDeleteWithoutRecovery=True
             )
 
-        aws.unless({"ResourceNotFoundException"}, delete)
+        errors.unless({"ResourceNotFoundException"}, delete)
 
 
 def _available(call: Callable[[], _T]) -> _T:

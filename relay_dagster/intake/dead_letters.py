@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
-from relay_dagster.aws.job_queue import CAUSE, RUN_ID, Message, read_whole
+from relay_dagster.aws.job_queue import CAUSE, RUN_ID, Message, read_dead_letters
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.job_message import Job, NotAJobError
@@ -154,7 +154,7 @@ class DeadLetters:
         return found
 
     def _received(self) -> Iterator[Message]:
-        return chain.from_iterable(read_whole(self.platform.queue))
+        return chain.from_iterable(read_dead_letters(self.platform.queue))
 
     def _remove(
         self,

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.run_writes import RecordChange
-from relay_dagster.aws.dynamodb.table import Write
+from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.feeds.pointer import FeedUpdate, with_publication
 from relay_dagster.runs.errors import CommitLostError, UnknownRunError

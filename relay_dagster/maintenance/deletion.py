@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from relay_dagster.aws.dynamodb.deletion_store import TenantData
-from relay_dagster.aws.job_queue import read_whole
+from relay_dagster.aws.job_queue import read_dead_letters
 from relay_dagster.aws.metrics import remove_alarms, report_fault
 from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain
 from relay_dagster.execution.run_files import place_of
@@ -126,7 +126,7 @@ class DeletionTick:
     def dead_letters(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its jobs from the dead letters."""
         count, queue = 0, self.platform.queue
-        for messages in read_whole(queue, self._deadline):
+        for messages in read_dead_letters(queue, self._deadline):
             for message in messages:
                 with suppress(NotAJobError):
                     if Job.parse(message.body).tenant_id == tenant_id:

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.deletion_store import TenantData
-from relay_dagster.aws.metrics import event_of_feed, report_fault
+from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import Deadline, drain
 from relay_dagster.execution.run_files import KEPT_AFTER, superseded
 from relay_dagster.feeds.pointer import FeedPointer
@@ -20,6 +20,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.model import LockState, RunRecord
 from relay_dagster.runs.ports import ExecutionHistory, TenantPartitions
+from relay_dagster.runs.service_level import event_of_feed
 from relay_dagster.triggers.rules import TriggerState, late_at
 from relay_dagster.wiring import Platform
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from relay_dagster.aws.job_queue import CAUSE, Message, read_whole
+from relay_dagster.aws.job_queue import CAUSE, Message, read_dead_letters
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import Deadline, drain
 from relay_dagster.logs import event_log
@@ -112,7 +112,7 @@ def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -
         )
 
     resolved = 0
-    for messages in read_whole(platform.queue, deadline):
+    for messages in read_dead_letters(platform.queue, deadline):
         jobs: list[tuple[Message, Job]] = []
         for message in messages:
             with suppress(NotAJobError):

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from relay_dagster.aws.object_store import ChunkReader
+from relay_dagster.aws.chunk_reader import ChunkReader
 
 CHUNKS = (b"abc", b"", memoryview(b"defgh"), b"i")
 WHOLE = b"abcdefghi"

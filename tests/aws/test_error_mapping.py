@@ -8,7 +8,7 @@ from botocore import exceptions as botocore_errors
 from botocore.exceptions import BotoCoreError, ClientError
 
 from relay_dagster import external_errors
-from relay_dagster.aws.clients import external_error_of, maps_aws_errors
+from relay_dagster.aws.errors import external_error_of, maps_aws_errors
 from relay_dagster.external_errors import (
     AccessRefusedError,
     ExternalServiceError,

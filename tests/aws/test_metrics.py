@@ -21,9 +21,9 @@ from relay_dagster.aws.metrics import (
     WEBHOOK_FAILED,
     WORKER_HEARTBEAT,
     Metrics,
-    SloEvent,
 )
 from relay_dagster.runs.model import RunRecord, Trigger
+from relay_dagster.runs.service_level import SloEvent
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
 

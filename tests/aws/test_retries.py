@@ -3,7 +3,7 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from relay_dagster.aws.clients import has_answered, retrying
+from relay_dagster.aws.errors import has_answered, retrying
 
 
 class Flaky:

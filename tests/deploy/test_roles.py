@@ -19,10 +19,11 @@ from fastapi.testclient import TestClient
 from alarms import AlarmPlan, set_up_alarms
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster import tags
+from relay_dagster.aws.chunk_reader import Written
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.run_writes import feed_item
 from relay_dagster.aws.metrics import WORKER_HEARTBEAT
-from relay_dagster.aws.object_store import ObjectStore, Written
+from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.execution.run_files import published_key
 from relay_dagster.feeds.pointer import FeedPointer, Publication

@@ -9,7 +9,6 @@ from typing import Any
 
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
-from relay_dagster.aws.metrics import SloEvent
 from relay_dagster.drain import Deadline
 from relay_dagster.maintenance.housekeeping import (
     Occasion,
@@ -17,6 +16,7 @@ from relay_dagster.maintenance.housekeeping import (
     scheduled_feeds,
 )
 from relay_dagster.runs.model import Outcome
+from relay_dagster.runs.service_level import SloEvent
 from support.fakes import dispatch_run, published_outcome
 from support.triggers_world import TriggersWorld, triggers_world
 

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
 
-from relay_dagster.aws import clients as aws
+from relay_dagster.aws import errors
+from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import codec, expressions, schema
 from relay_dagster.aws.dynamodb.codec import Item
 from relay_dagster.aws.dynamodb.expressions import Update
@@ -65,7 +66,7 @@ class Database:
     """The tables of an installation."""
 
     # The clients of AWS
-    clients: aws.Clients
+    clients: Clients
     # The table of runs and what belongs to them
     runs: Table
     # The table of what tenants have stored
@@ -78,7 +79,7 @@ class Database:
     @classmethod
     def of(
         cls,
-        clients: aws.Clients,
+        clients: Clients,
         names: Settings,
         count_unreadable: Callable[[], None] = _ignore,
         *,
@@ -98,7 +99,7 @@ class Database:
 
     # --- transactions -----------------------------------------------------------------
 
-    @aws.maps_aws_errors
+    @errors.maps_aws_errors
     def transact(self, *writes: Write) -> None:
         """Carry out all writes or none, except for optional ones, which may fail alone.
 
@@ -124,7 +125,7 @@ class Database:
                     raise
                 raise meaning from error
 
-        again = aws.retrying(
+        again = errors.retrying(
             lambda error: isinstance(error, ThrottledError), sleep=self.runs.sleep
         )
         try:
@@ -195,7 +196,7 @@ class Database:
         Raises:
             ThrottledError: Other writers came between all tries.
         """
-        again = aws.retrying(lambda error: isinstance(error, on), tries=tries)
+        again = errors.retrying(lambda error: isinstance(error, on), tries=tries)
         try:
             return again(step)
         except on as error:
@@ -292,8 +293,8 @@ def _meaning(error: ClientError, writes: Sequence[Write]) -> Exception | None:
 
     A collision with another writer is a `ThrottledError`.
     """
-    code = aws.error_code(error)
-    if code in aws.TRANSACTION_COLLIDED:
+    code = errors.error_code(error)
+    if code in errors.TRANSACTION_COLLIDED:
         return ThrottledError(_OPERATION, code)
     if code != "TransactionCanceledException":
         return None

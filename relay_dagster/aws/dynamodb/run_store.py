@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
-from relay_dagster.aws import clients as aws
+from relay_dagster.aws import errors
 from relay_dagster.aws.dynamodb import codec, run_writes, schema
 from relay_dagster.aws.dynamodb.codec import Item
 from relay_dagster.aws.dynamodb.cursors import cursor_after, start_key
@@ -295,7 +295,7 @@ class RunStore:
 
     # --- heartbeats -------------------------------------------------------------------
 
-    @aws.maps_aws_errors
+    @errors.maps_aws_errors
     def beat(self, run_id: str, attempt: int, *, has_beaten: bool = False) -> int:
         """Add 1 to the number of an attempt's heartbeats, and return the new number.
 
@@ -320,7 +320,7 @@ class RunStore:
                 **write.arguments, ReturnValues="UPDATED_NEW"
             )
         except ClientError as error:
-            if aws.error_code(error) in aws.CONDITION_FAILED:
+            if errors.error_code(error) in errors.CONDITION_FAILED:
                 message = f"attempt {attempt} was given up"
                 raise FenceLostError(run_id, message) from error
             raise

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
-from relay_dagster.aws import clients as aws
+from relay_dagster.aws import errors
+from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import codec, expressions, schema
 from relay_dagster.aws.dynamodb.codec import Item, ItemReader
 from relay_dagster.aws.dynamodb.expressions import Expressions, Update
@@ -40,7 +41,7 @@ _FILTERED_ROWS = 1000  # in one request
 UNREADABLE_AGAIN = timedelta(minutes=5)
 """How long a due item that this release cannot read is postponed."""
 
-_CHANGED_MEANWHILE = aws.CONDITION_FAILED | aws.TRANSACTION_COLLIDED
+_CHANGED_MEANWHILE = errors.CONDITION_FAILED | errors.TRANSACTION_COLLIDED
 _MAX_LOGGED_CHARACTERS = 500
 _log = event_log()
 
@@ -49,13 +50,13 @@ def _ignore() -> None:
     """Do nothing."""
 
 
-@aws.adapter
+@errors.adapter
 @dataclass(frozen=True)
 class Table:
     """One table, whose key is ``pk``."""
 
     # The clients of AWS
-    clients: aws.Clients
+    clients: Clients
     # The table's name
     name: str
     # Called for each item that this release cannot read
@@ -300,7 +301,7 @@ class Table:
         def call() -> object:
             return calls[write.action](**write.arguments)
 
-        return aws.unless(_CHANGED_MEANWHILE, call) is not None
+        return errors.unless(_CHANGED_MEANWHILE, call) is not None
 
     def postpone(self, item: Item, attribute: str, instant: str) -> None:
         """Let an item be due at a later instant, unless the item has changed meanwhile.
@@ -331,7 +332,7 @@ class Table:
         self, size: int, entries: Iterable[Any], call: Callable[[Sequence[Any]], Any]
     ) -> None:
         """Call with batches of entries, and again with those that the call returns."""
-        again = aws.retrying(
+        again = errors.retrying(
             lambda error: isinstance(error, ThrottledError), sleep=self.sleep
         )
         remaining_entries = iter(entries)
@@ -467,7 +468,7 @@ class Table:
         paginator: Any = self.clients.dynamodb.get_paginator(operation)  # type: ignore[call-overload]
         pages = iter(paginator.paginate(TableName=self.name, **request))
 
-        @aws.maps_aws_errors
+        @errors.maps_aws_errors
         def next_page() -> Mapping[str, Any] | None:
             return next(pages, None)
 

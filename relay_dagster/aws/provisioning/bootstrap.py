@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from relay_dagster.aws.clients import Clients, maps_aws_errors
+from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.errors import maps_aws_errors
 from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.aws.provisioning import resources
 from relay_dagster.aws.provisioning.bucket import (

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from relay_dagster.aws.clients import NO_BUCKET, NO_QUEUE, Clients, error_code, unless
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.errors import NO_BUCKET, NO_QUEUE, error_code, unless
 from relay_dagster.aws.provisioning import resources
 from relay_dagster.aws.provisioning.resources import CHANGED, Feature, shared_list
 from relay_dagster.settings import SettingsError

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from relay_dagster.aws.clients import Clients, has_answered, retrying
+from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.errors import has_answered, retrying
 from relay_dagster.aws.provisioning.resources import Feature
 
 _RECOVERY_TRIES = 30

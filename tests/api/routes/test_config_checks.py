@@ -219,7 +219,7 @@ def test_the_latest_upload_is_read_whole_a_piece_at_a_time(world: ApiWorld) -> N
 
 def test_an_upload_that_vanished_is_missing(world: ApiWorld) -> None:
     class Stale(ObjectStore):
-        def latest_object(self, prefix: str, each_page: object = None) -> ObjectInfo:
+        def latest_object(self, prefix: str, on_page: object = None) -> ObjectInfo:
             return ObjectInfo(
                 f"{prefix}gone.csv", 9, "e", datetime(2026, 3, 1, tzinfo=UTC)
             )

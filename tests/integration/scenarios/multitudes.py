@@ -22,7 +22,7 @@ from integration.scenario import scenario
 from integration.settled import everything_settled
 from integration.waiting import wait_for
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.job_queue import READ_SECONDS
+from relay_dagster.aws.job_queue import DEAD_LETTER_READ_SECONDS
 from relay_dagster.devstack.processes import CODE
 from relay_dagster.intake.dead_letters import DeadLetters
 from relay_dagster.ledger.runs import RunLedger
@@ -103,7 +103,9 @@ def a_stray_lies_among_300_dead_letters(relay: Installation) -> str:
 
     # A sweep that reads them at the same time hides them until it ends.
     wait_for(
-        f"{LETTERS} dead letters are listed", all_are_listed, within=4 * READ_SECONDS
+        f"{LETTERS} dead letters are listed",
+        all_are_listed,
+        within=4 * DEAD_LETTER_READ_SECONDS,
     )
     relay.empty_dead_letters()
     everything_settled(relay)
