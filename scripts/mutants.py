@@ -36,9 +36,20 @@ SUBJECTS = {
         "tests/core/test_overrides.py",
         "tests/core/merge/test_price_rules.py",
     ),
-    "relay_dagster/runs/transitions.py": (
-        "tests/runs/test_transitions.py",
-        "tests/ledger/test_runs.py",
+    **dict.fromkeys(
+        (
+            "relay_dagster/runs/transitions.py",
+            "relay_dagster/runs/attempt_rules.py",
+            "relay_dagster/runs/end_rules.py",
+            "relay_dagster/runs/message_rules.py",
+            "relay_dagster/runs/new_records.py",
+            "relay_dagster/feeds/hold_rules.py",
+        ),
+        (
+            "tests/runs/test_transitions.py",
+            "tests/runs/test_message_state.py",
+            "tests/ledger/test_runs.py",
+        ),
     ),
 }
 """The modules, and the tests that are to notice a change of each."""
@@ -104,9 +115,9 @@ EQUIVALENT = {
     ),
     # A run that is in the stage already has gone before.
     (
-        "if _ORDER[stage] < _ORDER[record.stage] or stage is Stage.COMPLETE:",
-        "_ORDER[stage] < _ORDER[record.stage]",
-        "_ORDER[stage] <= _ORDER[record.stage]",
+        "is_earlier = _STAGE_INDEX[stage] < _STAGE_INDEX[record.stage]",
+        "_STAGE_INDEX[stage] < _STAGE_INDEX[record.stage]",
+        "_STAGE_INDEX[stage] <= _STAGE_INDEX[record.stage]",
     ),
     # A rule takes no cost below 0, whatever it is.
     ("_BELOW_ALL = -1", "1", "2"),

@@ -1,6 +1,6 @@
 """Sends and receives the messages of SQS: jobs and upload events, and their dead letters.
 
-`intake.tick` decides about jobs, and `intake.uploads` reads events. A stale receipt
+`intake.decision` decides about jobs, and `intake.uploads` reads events. A stale receipt
 handle is a result here and not an error, because other receivers change messages too.
 """
 

@@ -1,8 +1,8 @@
-"""The dead letters for their operators: list, redrive, discard.
+"""The dead letters for operators: list, redrive, discard.
 
-The commands of ``relay dlq`` come here; the reconciler's sweep handles the others. The records name
-the runs that ended as dead letters, whatever the queue returns. The queue is read for those without
-a record.
+The commands of ``relay dlq`` use this; the reconciler's sweep handles the other dead
+letters. The records name the runs that ended as dead letters, whatever the queue
+returns. The queue is read for the dead letters without a record.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,47 +22,47 @@ from relay_dagster.wiring import Platform
 
 _ALL = 1_000_000
 _MAX_CAUSE_LENGTH = 1000
-log = event_log()
+_log = event_log()
 
 
 class DeadLetterError(Exception):
-    """There is nothing to redrive or to discard; the text gives the reason, and the remedy."""
+    """No dead letter can be redriven or discarded; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead letter: its message (None: its record alone names it), and its run, where known."""
+    """A dead letter."""
 
-    run_id: str | None
-    job: Job | None
-    record: RunRecord | None
-    message: Message | None = None
+    run_id: str | None  # None for a message that is not a job and names no run
+    job: Job | None  # None for a message that is not a job
+    record: RunRecord | None  # the record of the run, if it has one
+    message: Message | None = None  # None for a dead letter that only its record names
 
     @property
     def tenant_id(self) -> str | None:
-        """The tenant of the job; None where the body is no job."""
+        """Return the tenant of the job; None for a message that is not a job."""
         return None if self.job is None else self.job.tenant_id
 
     @property
     def message_id(self) -> str | None:
-        """Its message's id; None where that is not known."""
+        """Return the id of the message, or None if it is not known."""
         if self.message is not None:
             return self.message.message_id
         return None if self.record is None else self.record.dlq_message_id
 
     @property
     def is_on_record(self) -> bool:
-        """Whether its run's record names it."""
+        """Return True if the run's record names the dead letter."""
         return self.record is not None and self.record.has_dead_letter
 
     @property
     def has_cause(self) -> bool:
-        """Whether whoever moved it to the dead-letter queue gave a reason."""
+        """Return True if whoever made it a dead letter gave a cause."""
         return self.message is not None and CAUSE in self.message.attributes
 
     @property
     def cause(self) -> str:
-        """The reason why it is a dead letter."""
+        """Return the reason why the message is a dead letter."""
         if self.message is not None and CAUSE in self.message.attributes:
             return self.message.attributes[CAUSE]
         if self.record is None or self.record.error_message is None:
@@ -71,7 +71,7 @@ class DeadLetter:
 
     @property
     def since(self) -> datetime | None:
-        """When it was sent to the dead-letter queue, or its run ended."""
+        """Return when the message became a dead letter, or its run ended."""
         if self.message is not None:
             return self.message.sent_at
         return None if self.record is None else self.record.finished_at
@@ -79,70 +79,90 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """The acts of an operator, the origin of the audit's entries, on dead letters."""
+    """The acts of an operator on dead letters."""
 
     platform: Platform
-    origin: Origin = SYSTEM
+    origin: Origin = SYSTEM  # the operator, for the audit
 
     def all(self) -> list[DeadLetter]:
         """Return all dead letters, the oldest first."""
         now = utc_now()
-        recorded = {
-            each.dlq_message_id: each
-            for each in self.platform.runs.due(DueQueue.DEAD_LETTER, now, _ALL)
-            if each.due_at and each.due_at > now - DEAD_LETTER_LIFE
-        }
-        others = [each for each in self._received() if each.message_id not in recorded]
-        found = [
-            *(DeadLetter(each.run_id, each.job, each) for each in recorded.values()),
-            *(self._dead_letter(each) for each in others),
-        ]
-        return sorted(found, key=lambda each: each.since or utc_now())
+        dead_letters = []
+        message_ids = set()
+        for record in self.platform.runs.due(DueQueue.DEAD_LETTER, now, _ALL):
+            if record.due_at and record.due_at > now - DEAD_LETTER_LIFE:
+                dead_letters.append(DeadLetter(record.run_id, record.job, record))
+                message_ids.add(record.dlq_message_id)
+        for message in self._messages():
+            if message.message_id not in message_ids:
+                dead_letters.append(self._dead_letter(message))
+        return sorted(dead_letters, key=lambda dead_letter: dead_letter.since or now)
 
     def redrive(self, run_id: str) -> RunRecord:
         """Start a new run of the job's tenant and vendors, then delete the dead letter.
 
-        The run takes the latest config, which the operator has mended. `DeadLetterError` where
-        there is none, or its run has not ended; where no run starts (`RunError`) it stays.
+        The run takes the latest config, which the operator has mended. If no run
+        starts, the dead letter stays.
+
+        Raises:
+            DeadLetterError: there is no such dead letter, or its run has not ended.
+            RunError: no run can be started.
         """
-        found = self._of(run_id)
-        job = found[0].job
+        dead_letters = self._of(run_id)
+        job = dead_letters[0].job
         if job is None:
             raise DeadLetterError(f"the message of {run_id} is no job; discard it")
-        started = self.platform.submission.resubmit(
+        new_run = self.platform.submission.resubmit(
             job.tenant_id, job.vendors, in_place_of=run_id, origin=self.origin
         )
-        self._remove(found)
-        log.info(
+        self._remove(dead_letters)
+        _log.info(
             "dead_letter_redriven",
             run_id=run_id,
             tenant_id=job.tenant_id,
-            by=started.run_id,
+            by=new_run.run_id,
         )
-        return started
+        return new_run
 
     def discard(self, name: str) -> None:
-        """Delete a dead letter by run or message id; `DeadLetterError` where there is none."""
-        found = self._of(name)
-        run_id = found[0].run_id or name
-        tenant_id, cause = found[0].tenant_id, found[0].cause[:_MAX_CAUSE_LENGTH]
-        discarded = Action.DEAD_LETTER_DISCARDED
-        entry = self.origin.entry(discarded, tenant_id, run_id, utc_now(), cause=cause)
-        if not any(each.is_on_record for each in found):
+        """Delete a dead letter by the id of its run or of its message.
+
+        Raises:
+            DeadLetterError: there is no such dead letter, or its run has not ended.
+        """
+        dead_letters = self._of(name)
+        newest = dead_letters[0]
+        run_id = newest.run_id or name
+        entry = self.origin.entry(
+            Action.DEAD_LETTER_DISCARDED,
+            newest.tenant_id,
+            run_id,
+            utc_now(),
+            cause=newest.cause[:_MAX_CAUSE_LENGTH],
+        )
+        if not any(dead_letter.is_on_record for dead_letter in dead_letters):
             self.platform.audit.add(entry)
-        self._remove(found, entry)
-        log.info("dead_letter_discarded", run_id=run_id)
+        self._remove(dead_letters, entry)
+        _log.info("dead_letter_discarded", run_id=run_id)
 
     def _of(self, name: str) -> list[DeadLetter]:
-        """Return the dead letters of a run, or of a message and its run; received ones first."""
-        received = list(map(self._dead_letter, self._received()))
-        named = [each for each in received if each.message_id == name]
-        run_id = next((each.run_id for each in named if each.run_id is not None), name)
-        found = named or [each for each in received if each.run_id == run_id]
+        """Return the dead letters of a run or of a message, received ones first.
+
+        A message's name also leads to the dead letter on the record of its run.
+        """
+        received = [self._dead_letter(message) for message in self._messages()]
+        dead_letters = [letter for letter in received if letter.message_id == name]
+        run_id = name
+        for dead_letter in dead_letters:
+            if dead_letter.run_id is not None:
+                run_id = dead_letter.run_id
+                break
+        if not dead_letters:
+            dead_letters = [letter for letter in received if letter.run_id == run_id]
         record = self.platform.runs.get(run_id)
         if record is not None and record.has_dead_letter:
-            found.append(DeadLetter(run_id, record.job, record))
-        if not found:
+            dead_letters.append(DeadLetter(run_id, record.job, record))
+        if not dead_letters:
             raise DeadLetterError(
                 f"the dead-letter queue has no message of run {name}, nor one with that id; see "
                 "relay dlq list"
@@ -151,29 +171,33 @@ class DeadLetters:
             raise DeadLetterError(
                 f"run {run_id} has not ended; it is settled by itself in minutes"
             )
-        return found
+        return dead_letters
 
-    def _received(self) -> Iterator[Message]:
+    def _messages(self) -> Iterator[Message]:
         return chain.from_iterable(read_dead_letters(self.platform.queue))
 
     def _remove(
-        self,
-        found: Sequence[DeadLetter],
-        entry: AuditEntry | None = None,
+        self, dead_letters: Sequence[DeadLetter], entry: AuditEntry | None = None
     ) -> None:
-        """Resolve dead letters; the sweep deletes one that the queue has not returned here."""
-        for each in found:
-            if each.record is not None and each.is_on_record:
-                self.platform.ledger.resolve_dead_letter(each.record.run_id, entry)
-            if each.message is not None:
-                self.platform.queue.dead.delete(each.message.receipt_handle)
+        """Resolve dead letters and delete those that the queue has returned.
+
+        The reconciler's sweep deletes the others when it receives them.
+        """
+        for dead_letter in dead_letters:
+            if dead_letter.record is not None and dead_letter.is_on_record:
+                run_id = dead_letter.record.run_id
+                self.platform.ledger.resolve_dead_letter(run_id, entry)
+            if dead_letter.message is not None:
+                receipt_handle = dead_letter.message.receipt_handle
+                self.platform.queue.dead.delete(receipt_handle)
 
     def _dead_letter(self, message: Message) -> DeadLetter:
         try:
             job = Job.parse(message.body)
         except NotAJobError:
             return DeadLetter(message.attributes.get(RUN_ID), None, None, message)
-        return DeadLetter(job.run_id, job, self.platform.runs.get(job.run_id), message)
+        record = self.platform.runs.get(job.run_id)
+        return DeadLetter(job.run_id, job, record, message)
 
 
 def describe(error: Exception) -> str:

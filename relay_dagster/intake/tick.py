@@ -1,11 +1,9 @@
-"""One tick of the intake: take due runs and messages of the queue, decide, act.
+"""One tick of the intake: it takes due runs and messages, decides, and acts.
 
-`decide` is pure: facts in, actions out. Only messages of final runs are deleted: a message lives as
-long as its run.
-
-Second and later attempts come first. Then runs whose turn with their tenant has come and messages
-of the queue share the places, half each; a half that is not used goes to the other. A run or
-message that fails affects no other, and comes again.
+Second and later attempts come first. Then the runs whose turn with their tenant has
+come and the messages of the queue share the room for attempts, half each; what one half
+does not use goes to the other. A run or a message that fails affects no other, and
+comes again.
 """
 
 import time
@@ -14,134 +12,35 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import LONG_POLL_SECONDS
 from relay_dagster.aws.job_queue import MAX_MESSAGES, Message
 from relay_dagster.aws.metrics import WORKER_HEARTBEAT, report_fault
 from relay_dagster.drain import drain
 from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.intake import decision
 from relay_dagster.logs import event_log
-from relay_dagster.runs.errors import (
-    JobConflictError,
-    JobExpiredError,
-    RunError,
-    TenantClosingError,
-)
+from relay_dagster.runs import errors
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import DueQueue, LockState, RunRecord
-from relay_dagster.runs.poll_schedule import WAITS_HIDDEN
 from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
 
 POLL_SECONDS = 20
-# A tick may last 60 seconds; messages that it receives late must still be handled.
+"""How long a tick waits for the first message."""
+
 RECEIVE_UNTIL_SECONDS = 25
+"""How long a tick receives messages; it has 60 seconds to handle all of them."""
+
 RECEIVED_HIDDEN_SECONDS = 30
-"""For so long a message is out of sight until something is decided of it: should the intake die
-meanwhile, it comes again after that."""
+"""How long a message is hidden before it is decided about.
+
+If the intake dies in between, the message comes again after that time.
+"""
 
 SERVED_LATELY = timedelta(minutes=10)
-log = event_log()
+"""The time after its last run in which a tenant gives way to others."""
 
-
-# --- the decision ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """Send the message to the dead-letter queue with its cause, then delete it."""
-
-    error_code: str
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """Delete the message: its tenant is deleted, and no other trace of it is left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """Delete the message: its run is final, and nobody needs it any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeepWaiting:
-    """Store the newer receipt handle; with ``seconds``, hide the message for so long."""
-
-    seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatch:
-    """Ask Dagster for an attempt; ``is_new``: after a transition of the record."""
-
-    attempt: int
-    is_new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Replace:
-    """Send the body again, after a delay; store the new message's id, then delete this one."""
-
-    delay_seconds: int = 0
-
-
-# With one attempt a message has one receive: while it waits, it is replaced after each.
-RECEIVE_AGAIN_SECONDS = 5
-
-IntakeAction = Refuse | Forget | Discard | KeepWaiting | Dispatch | Replace
-
-
-@dataclass(frozen=True, slots=True)
-class MessageFacts:
-    """One receive of a message, and the state of its run at that moment.
-
-    With a ``refusal`` no run can have the message; else there is a record. ``is_its_turn`` is False
-    while the run's tenant is busy, or others have waited longer.
-    """
-
-    receive_count: int
-    now: datetime
-    record: RunRecord | None = None
-    refusal: Refuse | Forget | None = None
-    is_its_turn: bool = True
-    execution: AttemptState = AttemptState.ABSENT
-
-
-def decide(facts: MessageFacts, max_attempts: int) -> tuple[IntakeAction, ...]:
-    """Return the actions for one message, in order; it is replaced before SQS gives it up."""
-    if facts.refusal is not None:
-        return (facts.refusal,)
-    if facts.record is None:
-        raise ValueError("a job that is not refused has a record")
-    first = next_action(facts.record, facts, max_attempts)
-    if isinstance(first, Discard) or facts.receive_count < max_attempts:
-        return (first,)
-    return (first, Replace(RECEIVE_AGAIN_SECONDS if max_attempts == 1 else 0))
-
-
-def next_action(
-    record: RunRecord, facts: MessageFacts, max_attempts: int
-) -> IntakeAction:
-    """Return the next action for a run, with or without a message."""
-    if record.has_ended:
-        return KeepWaiting() if record.needs_dlq else Discard()
-    if record.cancel_requested_at is not None or record.status is RunStatus.RUNNING:
-        return KeepWaiting()
-    if record.is_dispatched:
-        lost = facts.execution is AttemptState.ABSENT
-        return Dispatch(record.attempt, is_new=False) if lost else KeepWaiting()
-    if record.next_attempt_at is not None and facts.now < record.next_attempt_at:
-        return KeepWaiting((record.next_attempt_at - facts.now).total_seconds())
-    if record.attempt >= max_attempts:
-        return KeepWaiting()
-    if record.lock_state is LockState.QUEUED and not facts.is_its_turn:
-        return KeepWaiting(WAITS_HIDDEN.total_seconds())
-    return Dispatch(record.attempt + 1, is_new=True)
-
-
-# --- the tick -------------------------------------------------------------------------------------
+_log = event_log()
 
 
 @dataclass
@@ -150,27 +49,28 @@ class IntakeTick:
 
     platform: Platform  # the stores, the queue and the ledger
     executions: Executions  # Dagster's runs
-    room: int  # how many attempts may be dispatched
-    # The odd place goes to a run that has waited for its tenant, else to the queue; callers
-    # alternate it from tick to tick
+    room: int  # the number of attempts that may be dispatched
+    # Whether an odd place goes to a run that has waited for its tenant, and not to the
+    # queue; callers alternate it from tick to tick
     turns_first: bool = False
-    clock: Callable[[], datetime] = utc_now  # returns the time, aware
+    clock: Callable[[], datetime] = utc_now  # returns the current instant, aware
     monotonic: Callable[[], float] = time.monotonic  # returns seconds that only grow
-    dispatched: list[RunRecord] = field(default_factory=list)
-    seen: int = 0
-    fault: str = ""
+    dispatched: list[RunRecord] = field(default_factory=list)  # the records so far
+    seen: int = 0  # the number of messages so far
+    fault: str = ""  # the fault that ended the tick
 
     def run(self, poll_seconds: int = POLL_SECONDS) -> list[RunRecord]:
-        """Handle due runs and messages; return the records whose attempts Dagster shall start."""
+        """Handle due runs and messages; return the records of the attempts to start."""
         self.platform.metrics.count(WORKER_HEARTBEAT)
         try:
-            self._take_due(DueQueue.READY, self._left)
-            self._take_due(DueQueue.TURN, (self._left + self.turns_first) // 2)
+            self._take_due(DueQueue.READY, self._remaining_room)
+            half = (self._remaining_room + self.turns_first) // 2
+            self._take_due(DueQueue.TURN, half)
             drain(self._messages(poll_seconds), self._handle, self._report_fault)
         except ExternalServiceError as error:
             self.fault = f"queue_receive_error: {error}"
             self.platform.metrics.worker_error("queue_receive_error")
-            log.error(
+            _log.error(
                 "queue_receive_error", error_code=error.error_code, error=str(error)
             )
         return self.dispatched
@@ -179,31 +79,15 @@ class IntakeTick:
         """Return the outcome of the tick in a sentence, for Dagster's UI."""
         if self.room <= 0:
             return "as many runs as RELAY_INTAKE_LIMIT allows are unfinished"
-        return (
-            self.fault
-            or f"{self.seen} messages, {len(self.dispatched)} attempts dispatched"
-        )
-
-    def _messages(self, poll_seconds: int) -> Iterator[Message]:
-        """Yield messages: wait for the first, then take all; take due runs in between."""
-        now = started = self.monotonic()
-        while self._left > 0 and now - started <= RECEIVE_UNTIL_SECONDS:
-            wait = 0 if self.seen or self.dispatched else poll_seconds - (now - started)
-            received = self.platform.queue.receive(
-                min(MAX_MESSAGES, self._left),
-                wait_seconds=max(0, min(int(wait), LONG_POLL_SECONDS)),
-                hidden_seconds=min(RECEIVED_HIDDEN_SECONDS, self._visibility),
-            )
-            yield from received
-            now = self.monotonic()
-            if not received:
-                self._take_due(DueQueue.READY, self._left)
-                self._take_due(DueQueue.TURN, self._left)
-                if self.seen or self.dispatched or now - started >= poll_seconds:
-                    return
+        if self.fault:
+            return self.fault
+        return f"{self.seen} messages, {len(self.dispatched)} attempts dispatched"
 
     def is_served_lately(self, record: RunRecord) -> bool:
-        """Return whether a run's tenant had a run, or this one, lately: then others are first."""
+        """Return True if the tenant had a run lately, or this run an attempt.
+
+        The runs of other tenants go first then.
+        """
         if record.attempt > 1:
             return True
         try:
@@ -216,88 +100,8 @@ class IntakeTick:
         return served_at is not None and served_at >= self.clock() - SERVED_LATELY
 
     @property
-    def _left(self) -> int:
+    def _remaining_room(self) -> int:
         return self.room - len(self.dispatched)
-
-    def _take_due(self, queue: DueQueue, limit: int) -> None:
-        """Dispatch the attempts that need no message, the longest due first."""
-
-        def take(record: RunRecord) -> None:
-            action = next_action(record, self._facts_of(record), self._max_attempts)
-            if isinstance(action, Dispatch):
-                self._dispatch(action, record)
-            else:
-                self._leave_alone(record)
-
-        def put_off(record: RunRecord, error: Exception) -> None:
-            report_fault(
-                self.platform.metrics,
-                "attempt_not_dispatched",
-                error,
-                **record.log_facts,
-            )
-            self.platform.ledger.postpone(record)
-
-        if limit <= 0:
-            return
-        try:
-            due = self.platform.runs.due(queue, self.clock(), limit)
-        except ExternalServiceError as error:
-            # They stay due; the queue must not wait for them.
-            report_fault(self.platform.metrics, "due_attempts_unread", error)
-            return
-        drain(due, take, put_off)
-
-    def _handle(self, message: Message) -> None:
-        self.seen += 1
-        facts = self._facts(message)
-        for action in decide(facts, self._max_attempts):
-            self._act(action, message, facts.record)
-
-    def _report_fault(self, message: Message, error: Exception) -> None:
-        """Report a message that could not be handled; it comes again, once others have come."""
-        report_fault(
-            self.platform.metrics, "message_not_handled", error, **_about(message)
-        )
-        with suppress(ExternalServiceError):
-            self.platform.queue.extend(message.receipt_handle, self._visibility)
-
-    def _facts(self, message: Message) -> MessageFacts:
-        count, now = message.receive_count, self.clock()
-        try:
-            job = Job.parse(message.body)
-            record = self.platform.ledger.adopt(
-                job, message.request_id, message.sent_at
-            )
-        except NotAJobError as error:
-            return MessageFacts(count, now, refusal=Refuse("invalid_job", str(error)))
-        except (JobConflictError, JobExpiredError) as error:
-            return MessageFacts(
-                count, now, refusal=Refuse(error.error_code, str(error))
-            )
-        except TenantClosingError as error:
-            refused = Refuse(error.error_code, str(error))
-            return MessageFacts(
-                count, now, refusal=Forget() if error.is_deleted else refused
-            )
-        return self._facts_of(record, count)
-
-    def _facts_of(self, record: RunRecord, receive_count: int = 0) -> MessageFacts:
-        is_its_turn = record.lock_state is not LockState.QUEUED or (
-            self.platform.runs.lock(record.tenant_id).is_turn_of(record.run_id)
-        )
-        execution = AttemptState.ABSENT
-        if any(one.run_id == record.run_id for one in self.dispatched):
-            execution = AttemptState.WAITING  # Dagster starts it only after this tick.
-        elif record.is_dispatched:
-            execution = self.executions.state(record)
-        return MessageFacts(
-            receive_count,
-            self.clock(),
-            record,
-            is_its_turn=is_its_turn,
-            execution=execution,
-        )
 
     @property
     def _visibility(self) -> int:
@@ -307,54 +111,172 @@ class IntakeTick:
     def _max_attempts(self) -> int:
         return self.platform.settings.max_attempts
 
-    def _act(
-        self, action: IntakeAction, message: Message, record: RunRecord | None
-    ) -> None:
-        if isinstance(action, Refuse):
-            queue, about = self.platform.queue, _about(message)
-            queue.send_dead(
-                message.body,
-                cause=f"{action.error_code}: {action.cause}",
-                run_id=about.get("run_id"),
-                request_id=message.request_id,
-            )
-            queue.delete(message.receipt_handle)
-            log.error(
-                "job_refused", error_code=action.error_code, cause=action.cause, **about
-            )
-            if action.error_code != TenantClosingError.error_code:  # nobody's fault
-                self.platform.metrics.worker_error(action.error_code)
+    # --- due runs ---------------------------------------------------------------------
+
+    def _take_due(self, queue: DueQueue, limit: int) -> None:
+        """Dispatch the attempts that need no message, the longest due first."""
+        if limit <= 0:
             return
-        if isinstance(action, Forget):
-            self.platform.queue.delete(message.receipt_handle)
-            log.info("job_of_deleted_tenant", **_about(message))
+        try:
+            records = self.platform.runs.due(queue, self.clock(), limit)
+        except ExternalServiceError as error:
+            # They stay due; the queue must not wait for them.
+            report_fault(self.platform.metrics, "due_attempts_unread", error)
+            return
+        drain(records, self._take, self._postpone)
+
+    def _take(self, record: RunRecord) -> None:
+        facts = self._facts_of_run(record)
+        action = decision.next_action(record, facts, self._max_attempts)
+        if isinstance(action, decision.Dispatch):
+            self._dispatch(action, record)
+        else:
+            self._leave_alone(record)
+
+    def _postpone(self, record: RunRecord, error: Exception) -> None:
+        report_fault(
+            self.platform.metrics, "attempt_not_dispatched", error, **record.log_facts
+        )
+        self.platform.ledger.postpone(record)
+
+    # --- messages ---------------------------------------------------------------------
+
+    def _messages(self, poll_seconds: int) -> Iterator[Message]:
+        """Wait for the first message, then yield all; take due runs in between."""
+        started = self.monotonic()
+        elapsed = 0.0
+        while self._remaining_room > 0 and elapsed <= RECEIVE_UNTIL_SECONDS:
+            wait = 0 if self.seen or self.dispatched else int(poll_seconds - elapsed)
+            messages = self.platform.queue.receive(
+                min(MAX_MESSAGES, self._remaining_room),
+                wait_seconds=max(0, min(wait, LONG_POLL_SECONDS)),
+                hidden_seconds=min(RECEIVED_HIDDEN_SECONDS, self._visibility),
+            )
+            yield from messages
+            elapsed = self.monotonic() - started
+            if not messages:
+                self._take_due(DueQueue.READY, self._remaining_room)
+                self._take_due(DueQueue.TURN, self._remaining_room)
+                if self.seen or self.dispatched or elapsed >= poll_seconds:
+                    return
+
+    def _handle(self, message: Message) -> None:
+        self.seen += 1
+        facts = self._facts_of_message(message)
+        for action in decision.decide(facts, self._max_attempts):
+            self._act(action, message, facts.record)
+
+    def _report_fault(self, message: Message, error: Exception) -> None:
+        """Report a message that could not be handled, and let others come before it."""
+        report_fault(
+            self.platform.metrics, "message_not_handled", error, **_log_facts(message)
+        )
+        with suppress(ExternalServiceError):
+            self.platform.queue.extend(message.receipt_handle, self._visibility)
+
+    # --- facts ------------------------------------------------------------------------
+
+    def _facts_of_message(self, message: Message) -> decision.MessageFacts:
+        now = self.clock()
+        try:
+            job = Job.parse(message.body)
+            record = self.platform.ledger.adopt(
+                job, message.request_id, message.sent_at
+            )
+        except (
+            NotAJobError,
+            errors.JobConflictError,
+            errors.JobExpiredError,
+            errors.TenantClosingError,
+        ) as error:
+            return decision.MessageFacts(
+                message.receive_count, now, refusal=_refusal_of(error)
+            )
+        return self._facts_of_run(record, message.receive_count)
+
+    def _facts_of_run(
+        self, record: RunRecord, receive_count: int = 0
+    ) -> decision.MessageFacts:
+        is_its_turn = True
+        if record.lock_state is LockState.QUEUED:
+            lock = self.platform.runs.lock(record.tenant_id)
+            is_its_turn = lock.is_turn_of(record.run_id)
+        execution = AttemptState.ABSENT
+        if any(record.run_id == sibling.run_id for sibling in self.dispatched):
+            # Dagster starts it only after this tick.
+            execution = AttemptState.WAITING
+        elif record.is_dispatched:
+            execution = self.executions.state(record)
+        return decision.MessageFacts(
+            receive_count,
+            self.clock(),
+            record,
+            is_its_turn=is_its_turn,
+            execution=execution,
+        )
+
+    # --- actions ----------------------------------------------------------------------
+
+    def _act(
+        self,
+        action: decision.IntakeAction,
+        message: Message,
+        record: RunRecord | None,
+    ) -> None:
+        queue = self.platform.queue
+        if isinstance(action, decision.Refuse):
+            self._refuse(action, message)
+            return
+        if isinstance(action, decision.Forget):
+            queue.delete(message.receipt_handle)
+            _log.info("job_of_deleted_tenant", **_log_facts(message))
             return
         if record is None:
             raise ValueError(f"{action} needs a record")
-        if isinstance(action, Discard):
-            self.platform.queue.delete(message.receipt_handle)
-            log.info("run_already_processed", **record.log_facts)
-        elif isinstance(action, KeepWaiting):
-            self._keep_waiting(message, record.run_id, action.seconds)
-        elif isinstance(action, Dispatch):
-            self._dispatch(action, record, message)
-        elif isinstance(action, Replace):
-            queue = self.platform.queue
-            sent = queue.send_again(message, delay_seconds=action.delay_seconds)
-            self.platform.ledger.mark_sent(record.run_id, sent)
+        if isinstance(action, decision.Discard):
             queue.delete(message.receipt_handle)
-            log.info("message_replaced", message_id=sent, **record.log_facts)
+            _log.info("run_already_processed", **record.log_facts)
+        elif isinstance(action, decision.KeepWaiting):
+            self._keep_waiting(message, record.run_id, action.seconds)
+        elif isinstance(action, decision.Dispatch):
+            self._dispatch(action, record, message)
+        elif isinstance(action, decision.Replace):
+            message_id = queue.send_again(message, delay_seconds=action.delay_seconds)
+            self.platform.ledger.mark_sent(record.run_id, message_id)
+            queue.delete(message.receipt_handle)
+            _log.info("message_replaced", message_id=message_id, **record.log_facts)
+
+    def _refuse(self, refusal: decision.Refuse, message: Message) -> None:
+        log_facts = _log_facts(message)
+        self.platform.queue.send_dead(
+            message.body,
+            cause=f"{refusal.error_code}: {refusal.cause}",
+            run_id=log_facts.get("run_id"),
+            request_id=message.request_id,
+        )
+        self.platform.queue.delete(message.receipt_handle)
+        _log.error(
+            "job_refused",
+            error_code=refusal.error_code,
+            cause=refusal.cause,
+            **log_facts,
+        )
+        # A message of a tenant that is being deleted is nobody's fault.
+        if refusal.error_code != errors.TenantClosingError.error_code:
+            self.platform.metrics.worker_error(refusal.error_code)
 
     def _keep_waiting(
         self, message: Message, run_id: str, seconds: float | None = None
     ) -> None:
-        ledger, queue = self.platform.ledger, self.platform.queue
-        seconds = self._visibility if seconds is None else seconds
-        hidden_for = timedelta(seconds=seconds)
-        ledger.note_receive(
-            run_id, message.message_id, message.receipt_handle, hidden_for=hidden_for
+        if seconds is None:
+            seconds = self._visibility
+        self.platform.ledger.note_receive(
+            run_id,
+            message.message_id,
+            message.receipt_handle,
+            hidden_for=timedelta(seconds=seconds),
         )
-        queue.extend(message.receipt_handle, seconds)
+        self.platform.queue.extend(message.receipt_handle, seconds)
 
     def _leave_alone(self, record: RunRecord, message: Message | None = None) -> None:
         """Leave a run to the reconciler, and its message, if there is one, hidden."""
@@ -362,11 +284,14 @@ class IntakeTick:
             self._keep_waiting(message, record.run_id)
             return
         ledger = self.platform.ledger
-        after = ledger.schedule.until_next(record, self.clock())
-        ledger.check_again(record, after, queue=DueQueue.ATTEMPT)
+        wait = ledger.schedule.until_next(record, self.clock())
+        ledger.check_again(record, wait, queue=DueQueue.ATTEMPT)
 
     def _dispatch(
-        self, action: Dispatch, record: RunRecord, message: Message | None = None
+        self,
+        action: decision.Dispatch,
+        record: RunRecord,
+        message: Message | None = None,
     ) -> None:
         if not action.is_new:
             self._leave_alone(record, message)
@@ -380,22 +305,34 @@ class IntakeTick:
                 receipt_handle=message.receipt_handle if message else "",
                 cached_record=record,
             )
-        except RunError as error:
-            # Its tenant is busy, or it was cancelled meanwhile: the reconciler goes on with it.
-            log.info("run_waits", reason=str(error), **record.log_facts)
+        except errors.RunError as error:
+            # Its tenant is busy, or it was cancelled meanwhile: the reconciler takes
+            # over.
+            _log.info("run_waits", reason=str(error), **record.log_facts)
             self._leave_alone(record, message)
             return
         self.dispatched.append(record)
-        log.info("run_dispatched", attempt=record.attempt, **record.log_facts)
+        _log.info("run_dispatched", attempt=record.attempt, **record.log_facts)
         if message is not None:
             self.platform.queue.extend(message.receipt_handle, self._visibility)
 
 
-def _about(message: Message) -> dict[str, str | None]:
-    """Return a message's facts for the log; of a job also its run and tenant."""
-    about = {"message_id": message.message_id, "request_id": message.request_id}
+def _refusal_of(
+    error: NotAJobError | errors.RunError,
+) -> decision.Refuse | decision.Forget:
+    """Return the reason why no run can have a message."""
+    if isinstance(error, NotAJobError):
+        return decision.Refuse("invalid_job", str(error))
+    if isinstance(error, errors.TenantClosingError) and error.is_deleted:
+        return decision.Forget()
+    return decision.Refuse(error.error_code, str(error))
+
+
+def _log_facts(message: Message) -> dict[str, str | None]:
+    """Return a message's facts for the log, with the run and tenant of a job."""
+    facts = {"message_id": message.message_id, "request_id": message.request_id}
     try:
         job = Job.parse(message.body)
     except NotAJobError:
-        return about
-    return {**about, "run_id": job.run_id, "tenant_id": job.tenant_id}
+        return facts
+    return {**facts, "run_id": job.run_id, "tenant_id": job.tenant_id}

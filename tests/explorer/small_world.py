@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.feeds import hold_rules
-from relay_dagster.intake import tick as intake
+from relay_dagster.intake import decision as intake
 from relay_dagster.maintenance import run_decision
 from relay_dagster.runs import attempt_rules, end_rules, message_rules, new_records
 from relay_dagster.runs.errors import CancelRequestedError, RunError

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
-from relay_dagster.intake.tick import (
+from relay_dagster.intake.decision import (
     Discard,
     Dispatch,
     KeepWaiting,
