@@ -1,4 +1,4 @@
-"""A tenant's config: text in, frozen models out, every fault with its path."""
+"""A tenant's config: from text to frozen models, with a path for every fault."""
 
 from relay_core.config.cross_checks import LoadContext as LoadContext
 from relay_core.config.documents import parse_document as parse_document
@@ -13,6 +13,6 @@ from relay_core.config.models import StockConfig as StockConfig
 from relay_core.config.models import VendorConfig as VendorConfig
 from relay_core.config.overrides import Override as Override
 from relay_core.config.overrides import load_overrides as load_overrides
+from relay_core.config.overrides import overrides_in_effect as overrides_in_effect
 from relay_core.config.overrides import parse_overrides as parse_overrides
-from relay_core.config.overrides import used_overrides as used_overrides
 from relay_core.config.parser import ParserConfig as ParserConfig

@@ -1,7 +1,7 @@
-"""Rules of a config that join fields: keys of a tenant, kinds and what goes with them, defaults.
+"""The rules of a config that join fields: vendors, currencies, keys, options, entries.
 
-Readers here get pydantic's ``ValidationInfo``: the fields of the same section that were read
-before and are sound, and the `LoadContext` of the whole config.
+Validators here get pydantic's ``ValidationInfo``: the valid fields of the same section
+that were read before, and the `LoadContext` of the whole config.
 """
 
 import re
@@ -24,32 +24,22 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from relay_core.config.values import (
-    OUTPUT_COLUMNS,
-    QUOTE_IT,
-    UNKNOWN_COLUMN,
-    UNKNOWN_OUTPUT_COLUMN,
-    BareWord,
-    Currency,
-    Filled,
-    Id,
-    Money,
-    Quantity,
-    Rate,
-    Trimmed,
-    nearest,
-    refuse,
-)
+import relay_core.config.refusals as refusals
+import relay_core.config.values as values
+from relay_core.config.refusals import refuse
+from relay_core.config.scalars import BareWord
 from relay_core.domain.cell_rules import EXCEL, MONEY_LIMIT, read_cell, shorten
 from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.columns import CANONICAL_COLUMNS, EXTRA_COLUMN, RESERVED_COLUMNS
 from relay_core.domain.errors import CellError
 from relay_core.domain.limits import DEFAULT_LIMITS, MAX_QUOTED, Limits
 
-_MAX_KEY = 1024
+_MAX_KEY_BYTES = 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DIRECTIVES = frozenset("aAbBcdfGHIjmMpSuUVwWxXyYz%")
+# The directives of strptime that give each part of a date
 _DATE_PARTS = {"year": "yYGcx", "month": "bBmcx", "day": "dcx"}
+# A format of timestamps must give back the dates of these two.
 _PROBES = (
     datetime(1971, 2, 3, 4, 5, 6, tzinfo=UTC),
     datetime(2034, 11, 28, 17, 38, 49, tzinfo=UTC),
@@ -58,67 +48,62 @@ _PROBES = (
 
 @dataclass(slots=True)
 class LoadContext:
-    """The facts that the reading of one config shares between its sections."""
+    """The facts that the sections of one config share while it is read."""
 
-    # The config's own; None where it is unsound, and then no key is compared with it
+    # The tenant's id; None if it is invalid, and then no key is compared with it
     tenant_id: str | None = None
-    limits: Limits = DEFAULT_LIMITS  # the most that the config may hold
-    vendor_ids: set[str] = field(
-        default_factory=set
-    )  # the ids of the vendors read so far
+    limits: Limits = DEFAULT_LIMITS  # the limits of the config
+    # The ids of the vendors that were read so far
+    vendor_ids: set[str] = field(default_factory=set)
     # The names of the tenant's extra columns
     extra_columns: list[str] = field(default_factory=list)
-    currency: str | None = None  # the tenant's; None where it is unsound
-    # The rate of each currency that has one; None where it is unsound
+    currency: str | None = None  # the tenant's currency; None if it is invalid
+    # The rate of each currency that has one; None for an invalid rate
     rates: dict[str, Decimal | None] = field(default_factory=dict)
 
 
-def at_most(limit: str | int, what: str = "entries") -> BeforeValidator:
-    """Refuse more entries than so many, or than a limit of `Limits`; none of them is read then."""
+def _context(info: ValidationInfo) -> LoadContext:
+    return info.context if isinstance(info.context, LoadContext) else LoadContext()
+
+
+def at_most(limit: str | int, noun: str = "entries") -> BeforeValidator:
+    """Return the validator that refuses more entries than a limit.
+
+    ``limit`` is the number, or the name of a limit of `Limits`. No entry of a list that
+    is too long is read.
+    """
 
     def check(value: Any, info: ValidationInfo) -> Any:
-        most: int = (
-            getattr(_context(info).limits, limit) if isinstance(limit, str) else limit
-        )
-        if (
-            isinstance(value, Sized)
-            and not isinstance(value, str)
-            and len(value) > most
-        ):
-            raise refuse(f"has {len(value):,} {what}; {most:,} are the most")
+        if isinstance(limit, str):
+            highest: int = getattr(_context(info).limits, limit)
+        else:
+            highest = limit
+        is_collection = isinstance(value, Sized) and not isinstance(value, str)
+        if is_collection and len(value) > highest:
+            raise refuse(f"has {len(value):,} {noun}; {highest:,} are the most")
         return value
 
     return BeforeValidator(check)
 
 
-def _note_vendor(vendor_id: str, info: ValidationInfo) -> str:
-    """Refuse a vendor's id that an earlier vendor of the config has."""
-    seen = _context(info).vendor_ids
-    if vendor_id in seen:
-        raise refuse(
-            f'"{vendor_id}" stands more than once; each vendor needs an id of its own'
-        )
-    seen.add(vendor_id)
-    return vendor_id
+# --- entries of lists and mappings --------------------------------------------------------
 
 
 class Entry(NamedTuple):
-    """An entry of a list or a mapping; all entries share ``seen``."""
+    """An entry of a list or a mapping; all entries of one share ``seen``."""
 
-    key: Any
-    value: Any
-    seen: dict[str, Any]
+    key: Any  # the key in a mapping; None in a list
+    value: Any  # the entry before it is read
+    seen: dict[str, Any]  # the notes of the validators about earlier entries
 
 
 def _entries(value: Any) -> Any:
     seen: dict[str, Any] = {}
     if isinstance(value, Mapping):
-        return {key: Entry(key, each, seen) for key, each in value.items()}
-    return (
-        [Entry(None, each, seen) for each in value]
-        if isinstance(value, list | tuple)
-        else value
-    )
+        return {key: Entry(key, item, seen) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [Entry(None, item, seen) for item in value]
+    return value
 
 
 ENTRIES = BeforeValidator(_entries)
@@ -126,12 +111,14 @@ ENTRIES = BeforeValidator(_entries)
 
 
 def judged(check: Callable[[Any, Entry, ValidationInfo], None]) -> WrapValidator:
-    """Return the validator that judges an item when it is read, with its key and other items."""
+    """Return the validator that reads an entry and judges it beside earlier entries."""
 
     def read(
-        entry: Entry, item: ValidatorFunctionWrapHandler, info: ValidationInfo
+        entry: Entry,
+        read_item: ValidatorFunctionWrapHandler,
+        info: ValidationInfo,
     ) -> Any:
-        value = item(entry.value)
+        value = read_item(entry.value)
         check(value, entry, info)
         return value
 
@@ -139,65 +126,109 @@ def judged(check: Callable[[Any, Entry, ValidationInfo], None]) -> WrapValidator
 
 
 def refuse_repeated(text: str, seen: dict[str, Any]) -> None:
-    """Refuse a text that an earlier item of the same list has."""
+    """Refuse a text that an earlier entry of the same list has."""
     if text in seen:
         raise refuse(f"{shorten(text)} stands more than once; keep one of them")
     seen[text] = True
 
 
 def refuse_bare(key: Any) -> Any:
-    """Refuse a key that YAML takes for a boolean or null."""
+    """Refuse a key that YAML reads as a boolean or null."""
     if isinstance(key, BareWord):
-        raise refuse(QUOTE_IT)
+        raise refuse(refusals.QUOTE_IT)
     return key
 
 
+# --- vendors ------------------------------------------------------------------------------
+
+
+def _note_vendor(vendor_id: str, info: ValidationInfo) -> str:
+    """Refuse a vendor's id that an earlier vendor of the config has."""
+    vendor_ids = _context(info).vendor_ids
+    if vendor_id in vendor_ids:
+        raise refuse(
+            f'"{vendor_id}" stands more than once; each vendor needs an id of its own'
+        )
+    vendor_ids.add(vendor_id)
+    return vendor_id
+
+
 def _check_known_vendor(vendor_id: str, info: ValidationInfo) -> str:
-    """Refuse a vendor that the config lacks; where its list of vendors is faulty, none."""
-    known = _context(info).vendor_ids
-    if known and vendor_id not in known:
+    """Refuse a vendor that the config lacks, unless its list of vendors is invalid."""
+    vendor_ids = _context(info).vendor_ids
+    if vendor_ids and vendor_id not in vendor_ids:
         raise refuse(
             f"the config has no vendor {shorten(vendor_id)}",
-            lambda: nearest(vendor_id, sorted(known)),
+            lambda: refusals.nearest(vendor_id, sorted(vendor_ids)),
         )
     return vendor_id
 
 
-KnownVendor = Annotated[Id, AfterValidator(_check_known_vendor)]
-NewVendor = Annotated[Id, AfterValidator(_note_vendor)]
+KnownVendor = Annotated[values.Id, AfterValidator(_check_known_vendor)]
+NewVendor = Annotated[values.Id, AfterValidator(_note_vendor)]
 
 
-# --- columns and currencies ---------------------------------------------------------------------
+# --- columns ------------------------------------------------------------------------------
 
 
 def _read_column(text: str, info: ValidationInfo) -> str:
-    """Refuse a text that no feed can give: neither a canonical column nor an extra one."""
+    """Refuse a name that no column of a vendor's feed can have."""
     if text == "vendor_id":
         raise refuse(
             "vendor_id never comes from the feed: it is the vendor's id in this config"
         )
     if text not in (*CANONICAL_COLUMNS, *_context(info).extra_columns):
-        raise PydanticCustomError(UNKNOWN_COLUMN, "no canonical column")
+        raise PydanticCustomError(refusals.UNKNOWN_COLUMN, "no canonical column")
     return text
 
 
 def read_output_column(text: str, info: ValidationInfo) -> str:
-    """Refuse a text that is no name of a column that the merged feed can have."""
-    if text not in (*OUTPUT_COLUMNS, *_context(info).extra_columns):
-        raise PydanticCustomError(UNKNOWN_OUTPUT_COLUMN, "no canonical column")
+    """Refuse a name that no column of the merged feed can have."""
+    if text not in (*values.WRITABLE_COLUMNS, *_context(info).extra_columns):
+        raise PydanticCustomError(refusals.UNKNOWN_OUTPUT_COLUMN, "no canonical column")
     return text
 
 
 def _check_extra_column(name: str, entry: Entry, info: ValidationInfo) -> None:
     if re.fullmatch(EXTRA_COLUMN.strip("^$"), name) is None:
         raise refuse(
-            f"{shorten(name)} is no name of an extra column: use 1 to 40 small letters, digits "
-            "and _, of which the first is a letter"
+            f"{shorten(name)} is no name of an extra column: use 1 to 40 small letters, "
+            "digits and _, of which the first is a letter"
         )
-    if name in (*OUTPUT_COLUMNS, *RESERVED_COLUMNS):
+    if name in (*values.WRITABLE_COLUMNS, *RESERVED_COLUMNS):
         raise refuse(f'"{name}" is a column already; give the extra one another name')
     refuse_repeated(name, entry.seen)
     _context(info).extra_columns.append(name)
+
+
+_ANY_EXTRA: JsonDict = {"type": "string", "pattern": EXTRA_COLUMN}
+ExtraColumns = Annotated[
+    tuple[
+        Annotated[
+            str,
+            WithJsonSchema(_ANY_EXTRA),
+            judged(_check_extra_column),
+        ],
+        ...,
+    ],
+    Field(json_schema_extra={"maxItems": DEFAULT_LIMITS.extra_columns}),
+    ENTRIES,
+    at_most("extra_columns"),
+]
+FeedColumn = Annotated[
+    str,
+    AfterValidator(read_output_column),
+    WithJsonSchema({"anyOf": [{"enum": list(values.WRITABLE_COLUMNS)}, _ANY_EXTRA]}),
+]
+MappedColumn = Annotated[str, AfterValidator(_read_column)]
+BY_COLUMN = Field(
+    json_schema_extra={
+        "propertyNames": {"anyOf": [{"enum": list(CANONICAL_COLUMNS)}, _ANY_EXTRA]}
+    }
+)
+
+
+# --- currencies ---------------------------------------------------------------------------
 
 
 def _note_currency(currency: str, info: ValidationInfo) -> str:
@@ -223,8 +254,8 @@ def _check_rate(rate: Decimal, entry: Entry, info: ValidationInfo) -> None:
 def _check_vendor_currency(currency: str, info: ValidationInfo) -> str:
     """Refuse a vendor's currency that is not the tenant's and has no rate."""
     context = _context(info)
-    known = (context.currency, *context.rates)
-    if context.currency is not None and currency not in known:
+    has_rate = currency in (context.currency, *context.rates)
+    if context.currency is not None and not has_rate:
         raise refuse(
             f"{currency} has no rate; give it one in exchange_rates.{currency}"
         )
@@ -233,7 +264,8 @@ def _check_vendor_currency(currency: str, info: ValidationInfo) -> str:
 
 def _check_vendor_shipping(amount: Decimal, info: ValidationInfo) -> Decimal:
     """Refuse a vendor's flat amount that is too large in the tenant's currency."""
-    rate = _context(info).rates.get(str(info.data.get("currency")))
+    currency = str(info.data.get("currency"))
+    rate = _context(info).rates.get(currency)
     if rate is not None and amount * rate >= MONEY_LIMIT:
         raise refuse(
             f"must be below {MONEY_LIMIT:,} in the default_currency, not {amount:f}"
@@ -241,50 +273,63 @@ def _check_vendor_shipping(amount: Decimal, info: ValidationInfo) -> Decimal:
     return amount
 
 
-TenantCurrency = Annotated[Currency, AfterValidator(_note_currency)]
-VendorCurrency = Annotated[Currency, AfterValidator(_check_vendor_currency)]
-VendorShipping = Annotated[Money, AfterValidator(_check_vendor_shipping)]
+TenantCurrency = Annotated[values.Currency, AfterValidator(_note_currency)]
+VendorCurrency = Annotated[values.Currency, AfterValidator(_check_vendor_currency)]
+VendorShipping = Annotated[values.Money, AfterValidator(_check_vendor_shipping)]
 ExchangeRates = Annotated[
-    dict[Currency, Annotated[Rate, judged(_check_rate)]],
+    dict[values.Currency, Annotated[values.Rate, judged(_check_rate)]],
     Field(description="One of each currency in the default_currency."),
     ENTRIES,
     BeforeValidator(_note_rates),
 ]
-_ANY_EXTRA: JsonDict = {"type": "string", "pattern": EXTRA_COLUMN}
-ExtraColumns = Annotated[
-    tuple[Annotated[str, WithJsonSchema(_ANY_EXTRA), judged(_check_extra_column)], ...],
-    Field(json_schema_extra={"maxItems": DEFAULT_LIMITS.extra_columns}),
-    ENTRIES,
-    at_most("extra_columns"),
-]
-FeedColumn = Annotated[
-    str,
-    AfterValidator(read_output_column),
-    WithJsonSchema({"anyOf": [{"enum": list(OUTPUT_COLUMNS)}, _ANY_EXTRA]}),
-]
 
 
-# --- places -------------------------------------------------------------------------------------
+# --- keys and paths -----------------------------------------------------------------------
 
 
 def _goes_with(kind: str) -> AfterValidator:
-    """Refuse a field that its section's ``type`` requires and lacks, or has no use for."""
+    """Return the validator of a field that one ``type`` of its section requires.
+
+    It refuses the field beside any other type, and its absence beside this type.
+    """
 
     def check(value: str | None, info: ValidationInfo) -> str | None:
-        found = info.data.get("type")
-        if found == kind and value is None:
+        section_type = info.data.get("type")
+        if section_type == kind and value is None:
             raise refuse(f'is required where type is "{kind}"')
-        if found is not None and found != kind and value is not None:
+        is_other_type = section_type is not None and section_type != kind
+        if is_other_type and value is not None:
             raise refuse(
-                f'goes with type "{kind}", and type is "{found}"; leave it out'
+                f'goes with type "{kind}", and type is "{section_type}"; leave it out'
             )
         return value
 
     return AfterValidator(check)
 
 
+def _check_tenant_key(key: str, info: ValidationInfo) -> str:
+    """Refuse a key that is not under the tenant's own prefix."""
+    tenant_id = _context(info).tenant_id
+    prefix = "tenants/" if tenant_id is None else f"tenants/{tenant_id}/"
+    if not key.startswith(prefix):
+        hint = "; leave s3:// and the bucket out" if key.startswith("s3:") else ""
+        raise refuse(f'must start with "{prefix}", not {shorten(key)}{hint}')
+    if "//" in key or {".", ".."} & set(key.split("/")):
+        raise refuse(f"must not hold //, nor . or .. between slashes: {shorten(key)}")
+    if _CONTROL.search(key):
+        raise refuse("must not hold control characters or line ends")
+    if len(key.encode("utf-8")) > _MAX_KEY_BYTES:
+        raise refuse(f"is longer than the {_MAX_KEY_BYTES} bytes that S3 allows")
+    return key
+
+
+def _check_prefix(text: str, info: ValidationInfo) -> str:
+    prefix = f"{text.removesuffix('/')}/"
+    return _check_tenant_key(prefix, info)
+
+
 def _check_s3_key(text: str, info: ValidationInfo) -> str:
-    key = _tenant_key(text, info)
+    key = _check_tenant_key(text, info)
     if key.endswith("/"):
         raise refuse("is the key of a folder; name the file in it")
     return key
@@ -296,60 +341,23 @@ def _check_local_path(path: str) -> str:
     return path
 
 
-def _tenant_key(key: str, info: ValidationInfo) -> str:
-    tenant_id = _context(info).tenant_id
-    prefix = "tenants/" if tenant_id is None else f"tenants/{tenant_id}/"
-    if not key.startswith(prefix):
-        hint = "; leave s3:// and the bucket out" if key.startswith("s3:") else ""
-        raise refuse(f'must start with "{prefix}", not {shorten(key)}{hint}')
-    if "//" in key or {".", ".."} & set(key.split("/")):
-        raise refuse(f"must not hold //, nor . or .. between slashes: {shorten(key)}")
-    if _CONTROL.search(key):
-        raise refuse("must not hold control characters or line ends")
-    if len(key.encode("utf-8")) > _MAX_KEY:
-        raise refuse(f"is longer than the {_MAX_KEY} bytes that S3 allows")
-    return key
-
-
 _Prefix = Annotated[
     str,
     _goes_with("s3"),
-    AfterValidator(lambda text, info: _tenant_key(f"{text.removesuffix('/')}/", info)),
+    AfterValidator(_check_prefix),
     Field(description="Starts with `tenants/<tenant_id>/`; goes with type `s3`."),
 ]
 S3Prefix = Annotated[_Prefix | None, _goes_with("s3")]
-"""A prefix under the tenant's own, as if it ended in a slash."""
+"""A prefix under the tenant's own, which is read as if it ended in a slash."""
 _Key = Annotated[str, _goes_with("s3"), AfterValidator(_check_s3_key)]
 S3Key = Annotated[_Key | None, _goes_with("s3")]
 """The key of one object under the tenant's own prefix."""
 _Path = Annotated[str, AfterValidator(_check_local_path)]
 LocalPath = Annotated[_Path | None, _goes_with("file")]
-"""A path, absolute or from the config file's folder."""
+"""A path that is absolute or relative to the config file's folder."""
 
 
-# --- options that go with others ----------------------------------------------------------------
-
-
-def idle_without(option: str, *wanted: str, default: object = None) -> AfterValidator:
-    """Refuse a value other than the default where the option beside it makes it idle."""
-
-    def check(value: Any, info: ValidationInfo) -> Any:
-        refuse_idle(option, wanted, value != default, info)
-        return value
-
-    return AfterValidator(check)
-
-
-def refuse_idle(
-    option: str, wanted: Iterable[str], is_set: bool, info: ValidationInfo
-) -> None:
-    """Refuse a value that is set where the option beside it is none of those it applies with."""
-    found = info.data.get(option)
-    if is_set and found is not None and found not in wanted:
-        words = " or ".join(f'"{each}"' for each in wanted)
-        raise refuse(
-            f'applies with {option} {words}, and {option} is "{found}"; leave it out'
-        )
+# --- options that go with others ----------------------------------------------------------
 
 
 FORMATS_WITH = {
@@ -363,14 +371,39 @@ FORMATS_WITH = {
     "quoting": ("csv",),
     "blank_extra_fields": ("csv",),
 }
-"""The formats that an option of the parser applies to; an option not listed applies to all."""
+"""The formats that an option of the parser applies to; other options apply to all."""
 
 
-# --- entries of mappings and lists --------------------------------------------------------------
+def idle_without(option: str, *allowed: str, default: object = None) -> AfterValidator:
+    """Return the validator that refuses a value other than the default as idle.
+
+    The value is idle if the option beside it is none of ``allowed``.
+    """
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        refuse_idle(option, allowed, value != default, info)
+        return value
+
+    return AfterValidator(check)
+
+
+def refuse_idle(
+    option: str, allowed: Iterable[str], is_set: bool, info: ValidationInfo
+) -> None:
+    """Refuse a value that is set while the option beside it is none of ``allowed``."""
+    chosen = info.data.get(option)
+    if is_set and chosen is not None and chosen not in allowed:
+        words = " or ".join(f'"{word}"' for word in allowed)
+        raise refuse(
+            f'applies with {option} {words}, and {option} is "{chosen}"; leave it out'
+        )
+
+
+# --- entries of a parser's options --------------------------------------------------------
 
 
 def _check_word(quantity: int, entry: Entry, info: ValidationInfo) -> None:
-    """Refuse a word's quantity where an equal word has another one."""
+    """Refuse a word's quantity if an equal word has another one."""
     word = str(entry.key).strip().casefold()
     if entry.seen.setdefault(word, quantity) != quantity:
         raise refuse(
@@ -379,7 +412,7 @@ def _check_word(quantity: int, entry: Entry, info: ValidationInfo) -> None:
 
 
 def _check_default(text: str, entry: Entry, info: ValidationInfo) -> None:
-    """Refuse a default that its column's rule would refuse in a cell."""
+    """Refuse a default that its column's rule would reject in a cell."""
     if entry.key not in CANONICAL_COLUMNS:
         return
     parser: Any = SimpleNamespace(**info.data)
@@ -388,11 +421,16 @@ def _check_default(text: str, entry: Entry, info: ValidationInfo) -> None:
     except CellError as error:
         raise refuse(str(error)) from error
     except AttributeError:
-        pass  # an option that this column's rule needs has a fault of its own
+        # An option that this column's rule needs is invalid and has its own fault.
+        pass
+
+
+def _check_new_text(text: str, entry: Entry, _: ValidationInfo) -> None:
+    refuse_repeated(text, entry.seen)
 
 
 def _check_timestamp_format(form: str) -> str:
-    """Refuse a strptime format that does not give a whole date, the same one on every machine."""
+    """Refuse a strptime format that lacks a date, or depends on the machine."""
     if form == EXCEL:
         return form
     if len(form) > MAX_QUOTED:
@@ -401,66 +439,60 @@ def _check_timestamp_format(form: str) -> str:
     for directive in directives:
         if directive == "Z":
             raise refuse(
-                "%Z is not read, as the names of zones differ between machines; use %z for an "
-                "offset"
+                "%Z is not read, as the names of zones differ between machines; use %z "
+                "for an offset"
             )
         if directive not in _DIRECTIVES or not directive:
             raise refuse(
-                f"%{directive} is no directive of strptime that is read; %% is a percent sign"
+                f"%{directive} is no directive of strptime that is read; %% is a percent "
+                "sign"
             )
-    missing = [
-        part for part, given in _DATE_PARTS.items() if not set(given) & set(directives)
-    ]
-    if missing:
+    missing_parts = []
+    for part, part_directives in _DATE_PARTS.items():
+        if not set(part_directives) & set(directives):
+            missing_parts.append(part)
+    if missing_parts:
         raise refuse(
-            f"{shorten(form)} has no {' and no '.join(missing)}, as in %Y-%m-%d"
+            f"{shorten(form)} has no {' and no '.join(missing_parts)}, as in %Y-%m-%d"
         )
     for probe in _PROBES:
-        parts = re.split("(%.)", form)
-        text = "".join(
-            probe.strftime(part) if part[:1] == "%" else part for part in parts
-        )
-        try:
-            day = datetime.strptime(text, form).date()  # noqa: DTZ007  # only the date matters
-        except (ValueError, OverflowError, re.error) as error:
-            raise refuse(
-                f"{shorten(form)} is no format that strptime reads: {error}"
-            ) from error
-        if day != probe.date():
-            raise refuse(
-                f"{shorten(form)} does not give back the date that it is written from"
-            )
+        _check_probe(form, probe)
     return form
 
 
-MappedColumn = Annotated[str, AfterValidator(_read_column)]
-TimestampFormat = Annotated[Trimmed, AfterValidator(_check_timestamp_format)]
-BY_COLUMN = Field(
-    json_schema_extra={
-        "propertyNames": {"anyOf": [{"enum": list(CANONICAL_COLUMNS)}, _ANY_EXTRA]}
-    }
-)
+def _check_probe(form: str, probe: datetime) -> None:
+    """Refuse a format that does not give back the date it was written from."""
+    parts = re.split("(%.)", form)
+    text = "".join(
+        probe.strftime(part) if part.startswith("%") else part for part in parts
+    )
+    try:
+        day = datetime.strptime(text, form).date()  # noqa: DTZ007  # only the date matters
+    except (ValueError, OverflowError, re.error) as error:
+        raise refuse(
+            f"{shorten(form)} is no format that strptime reads: {error}"
+        ) from error
+    if day != probe.date():
+        raise refuse(
+            f"{shorten(form)} does not give back the date that it is written from"
+        )
+
+
+TimestampFormat = Annotated[values.Trimmed, AfterValidator(_check_timestamp_format)]
 QuantityWords = Annotated[
     dict[
-        Annotated[Filled, BeforeValidator(refuse_bare)],
-        Annotated[Quantity, judged(_check_word)],
+        Annotated[values.Filled, BeforeValidator(refuse_bare)],
+        Annotated[values.Quantity, judged(_check_word)],
     ],
     ENTRIES,
 ]
 Defaults = Annotated[
-    dict[MappedColumn, Annotated[Trimmed, judged(_check_default)]], BY_COLUMN, ENTRIES
+    dict[MappedColumn, Annotated[values.Trimmed, judged(_check_default)]],
+    BY_COLUMN,
+    ENTRIES,
 ]
 ColumnNames = Annotated[
-    tuple[
-        Annotated[
-            Trimmed, judged(lambda text, entry, _: refuse_repeated(text, entry.seen))
-        ],
-        ...,
-    ],
+    tuple[Annotated[values.Trimmed, judged(_check_new_text)], ...],
     Field(min_length=1),
     ENTRIES,
 ]
-
-
-def _context(info: ValidationInfo) -> LoadContext:
-    return info.context if isinstance(info.context, LoadContext) else LoadContext()

@@ -1,4 +1,4 @@
-"""JSON Patch (RFC 6902) as far as a config needs it, and the paths in which two configs differ."""
+"""JSON Patch (RFC 6902) for configs, and the paths in which two configs differ."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,76 +8,92 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 from relay_core.config.loading import load_config
-from relay_core.config.values import join_path
+from relay_core.config.refusals import join_path
 from relay_core.domain.errors import RelayError
 
-Changes = Mapping[str, Any]
+ParserChanges = Mapping[str, Any]
+"""New options of a parser, by name."""
+_Path = tuple[str | int, ...]
+_ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
 class PatchStep:
-    """One operation; ``path`` is a JSON Pointer (RFC 6901)."""
+    """One operation of a patch; ``path`` is a JSON Pointer (RFC 6901)."""
 
     op: Literal["add", "replace"]
     path: str
     value: Any
 
 
+# --- patches ------------------------------------------------------------------------------
+
+
 def set_members(
-    document: Mapping[str, Any], path: tuple[str | int, ...], members: Mapping[str, Any]
+    document: Mapping[str, Any], path: _Path, members: Mapping[str, Any]
 ) -> list[PatchStep]:
-    """Return steps that set members of the object that is at a path; nested objects are merged."""
-    place: Any = document
-    for step in path:
-        place = place[step]
+    """Return the steps that set members of the object at a path.
+
+    Members that are objects on both sides are merged.
+    """
+    target: Any = document
+    for key in path:
+        target = target[key]
     steps: list[PatchStep] = []
     for name, value in members.items():
-        own = place.get(name)
-        if isinstance(value, Mapping) and isinstance(own, Mapping):
-            steps += set_members(document, (*path, name), value)
+        member_path = (*path, name)
+        if isinstance(value, Mapping) and isinstance(target.get(name), Mapping):
+            steps += set_members(document, member_path, value)
+        elif name in target:
+            steps.append(PatchStep("replace", _pointer(member_path), value))
         else:
-            keys = (
-                str(key).replace("~", "~0").replace("/", "~1") for key in (*path, name)
-            )
-            op: Literal["add", "replace"] = "replace" if name in place else "add"
-            steps.append(PatchStep(op, "".join(f"/{key}" for key in keys), value))
+            steps.append(PatchStep("add", _pointer(member_path), value))
     return steps
+
+
+def _pointer(path: _Path) -> str:
+    keys = (str(key).replace("~", "~0").replace("/", "~1") for key in path)
+    return "".join(f"/{key}" for key in keys)
+
+
+def _keys_of(pointer: str) -> list[str]:
+    keys = pointer.split("/")[1:]
+    return [key.replace("~1", "/").replace("~0", "~") for key in keys]
 
 
 def apply_patch(
     document: Mapping[str, Any], steps: Iterable[PatchStep]
 ) -> dict[str, Any]:
-    """Return a document with the steps of `set_members` taken; the given one stays as it is."""
-    changed: dict[str, Any] = _apart(document)
-    for each in steps:
-        keys = (
-            key.replace("~1", "/").replace("~0", "~")
-            for key in each.path.split("/")[1:]
-        )
-        *parents, last = keys
-        place: Any = changed
-        for step in parents:
-            place = place[int(step)] if isinstance(place, list) else place[step]
-        place[last] = each.value
-    return changed
+    """Return a copy of a document with the steps of `set_members` applied."""
+    patched: dict[str, Any] = _copy(document)
+    for step in steps:
+        *parents, last_key = _keys_of(step.path)
+        target: Any = patched
+        for key in parents:
+            target = target[int(key)] if isinstance(target, list) else target[key]
+        target[last_key] = step.value
+    return patched
 
 
-def _apart(value: Any) -> Any:
-    """Return a copy in which no mapping stands twice, as one that a YAML alias repeats does."""
+def _copy(value: Any) -> Any:
+    """Return a copy in which no mapping occurs twice, as aliases of YAML make it."""
     if isinstance(value, Mapping):
-        return {name: _apart(each) for name, each in value.items()}
-    return [_apart(each) for each in value] if isinstance(value, list) else value
+        return {name: _copy(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value
 
 
 def parser_patch(
-    document: Mapping[str, Any], changes: Mapping[int, Changes]
+    document: Mapping[str, Any], changes: Mapping[int, ParserChanges]
 ) -> list[PatchStep]:
-    """Return the steps that change vendors' parsers; none, should the config not load with them."""
-    steps = [
-        step
-        for place, new in changes.items()
-        for step in parser_steps(document, place, new)
-    ]
+    """Return the steps that change the parsers of vendors, by their index.
+
+    Return no step if the config could not be loaded after them.
+    """
+    steps: list[PatchStep] = []
+    for index, vendor_changes in changes.items():
+        steps += parser_steps(document, index, vendor_changes)
     try:
         load_config(apply_patch(document, steps))
     except RelayError:
@@ -86,37 +102,39 @@ def parser_patch(
 
 
 def parser_steps(
-    document: Mapping[str, Any], place: int, changes: Changes
+    document: Mapping[str, Any], index: int, changes: ParserChanges
 ) -> list[PatchStep]:
-    """Return the steps that change one vendor's parser."""
-    return set_members(document, ("vendors", place, "parser"), changes)
+    """Return the steps that change the parser of the vendor at an index."""
+    return set_members(document, ("vendors", index, "parser"), changes)
 
 
-_ABSENT = object()
+# --- differences --------------------------------------------------------------------------
 
 
 def changed_paths(before: str, after: str) -> list[str]:
-    """Return the paths of all members that one of two JSON texts lacks, or has otherwise.
+    """Return the paths of all members in which two JSON texts differ.
 
-    Items of lists are named by their places. A text that is no JSON differs as a whole, path "".
+    Items of lists are named by their index. A text that is no JSON differs as a whole,
+    with the path "".
     """
     try:
-        was, is_ = (json.loads(text, parse_float=Decimal) for text in (before, after))
+        old = json.loads(before, parse_float=Decimal)
+        new = json.loads(after, parse_float=Decimal)
     except (ValueError, RecursionError):
         return [] if before == after else [""]
-    return [join_path(path) for path in _differing((), was, is_)]
+    return [join_path(path) for path in _differing_paths((), old, new)]
 
 
-def _differing(
-    path: tuple[str | int, ...], was: Any, is_: Any
-) -> Iterator[tuple[str | int, ...]]:
-    if isinstance(was, Mapping) and isinstance(is_, Mapping):
-        for name in {**was, **is_}:
-            yield from _differing(
-                (*path, name), was.get(name, _ABSENT), is_.get(name, _ABSENT)
-            )
-    elif isinstance(was, list) and isinstance(is_, list):
-        for place, pair in enumerate(zip_longest(was, is_, fillvalue=_ABSENT)):
-            yield from _differing((*path, place), *pair)
-    elif isinstance(was, bool) is not isinstance(is_, bool) or was != is_:
+def _differing_paths(path: _Path, old: Any, new: Any) -> Iterator[_Path]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in {**old, **new}:
+            old_member = old.get(name, _ABSENT)
+            new_member = new.get(name, _ABSENT)
+            yield from _differing_paths((*path, name), old_member, new_member)
+    elif isinstance(old, list) and isinstance(new, list):
+        pairs = zip_longest(old, new, fillvalue=_ABSENT)
+        for index, (old_item, new_item) in enumerate(pairs):
+            yield from _differing_paths((*path, index), old_item, new_item)
+    elif isinstance(old, bool) is not isinstance(new, bool) or old != new:
+        # In Python True equals 1.
         yield path

@@ -1,38 +1,34 @@
 """The tenant config, ``schema_version`` 1: frozen models, loaded from a plain document.
 
-``load_config`` gives every fault at once with its path. Text becomes a document in `documents`;
-its sections are in `models`, single values and rules that join fields are read in `values` and
-`cross_checks`.
+``load_config`` reports all faults at once, each with its path. `documents` turns text
+into a document; the sections are in `models`. `values` reads single values, and
+`cross_checks` has the rules that join fields.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial
 from itertools import chain
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.models as models
 import relay_core.config.values as values
-from relay_core.config.documents import parse_document, plain_document
+from relay_core.config.documents import parse_document
+from relay_core.config.plain_values import plain_document
+from relay_core.config.pydantic_faults import faults_of
+from relay_core.config.refusals import nearest
+from relay_core.config.scalars import NumberText, exact_number, type_name
 from relay_core.config.triggers import TriggersConfig
-from relay_core.config.values import NumberText, join_path, type_name
+from relay_core.domain import errors
 from relay_core.domain.cell_rules import MONEY_UNIT, shorten
-from relay_core.domain.columns import CANONICAL_COLUMNS
-from relay_core.domain.errors import (
-    ConfigError,
-    ConfigFault,
-    UnsupportedSchemaVersionError,
-)
 from relay_core.domain.limits import (
     DEFAULT_LIMITS,
-    MAX_FAULTS,
     MAX_LISTED,
     STORED_CONFIG_LIMITS,
     Limits,
@@ -40,6 +36,7 @@ from relay_core.domain.limits import (
 from relay_core.domain.run_faults import listed
 
 SCHEMA_VERSION: Literal[1] = 1
+_MAX_VERSION_LENGTH = 64
 
 
 class TenantConfig(values.Section):
@@ -66,67 +63,104 @@ class TenantConfig(values.Section):
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone of timestamps that have no offset."""
+        """The time zone of timestamps without an offset."""
         return ZoneInfo(self.timezone)
 
     def next_run_after(self, instant: datetime) -> datetime | None:
-        """Return the schedule's first due time after an instant, UTC; None without a schedule."""
+        """Return the schedule's first due time after an instant, in UTC.
+
+        Return None if the config has no schedule.
+        """
         schedule = self.triggers.schedule
         return None if schedule is None else schedule.next_after(instant, self.zone)
 
     def vendor(self, vendor_id: str) -> models.VendorConfig:
-        """Return the vendor of this id; `ConfigError` where the config has none."""
+        """Return the vendor of this id.
+
+        Raises:
+            ConfigError: The config has no such vendor.
+        """
         return self.selecting([vendor_id])[0]
 
-    def place_of(self, vendor_id: str) -> int:
-        """Return where among the vendors the one of this id stands, from 0."""
-        return [each.vendor_id for each in self.vendors].index(vendor_id)
+    def vendor_index(self, vendor_id: str) -> int:
+        """Return the index of a vendor among the config's vendors.
+
+        Raises:
+            ValueError: The config has no such vendor.
+        """
+        return [vendor.vendor_id for vendor in self.vendors].index(vendor_id)
 
     def rate_of(self, vendor: models.VendorConfig) -> Fraction | None:
-        """Return one of a vendor's currency in the tenant's; None where they are the same."""
+        """Return the value of one unit of a vendor's currency in the tenant's.
+
+        Return None if both have the same currency.
+        """
         if vendor.currency in (None, self.default_currency):
             return None
         return Fraction(self.exchange_rates[str(vendor.currency)])
 
     def shipping_of(self, vendor: models.VendorConfig) -> Decimal:
-        """Return a vendor's flat amount, in the tenant's currency with 4 places."""
-        own, rate = vendor.shipping_handling_flat, self.rate_of(vendor)
-        if own is None:
+        """Return a vendor's flat shipping in the tenant's currency, with 4 places."""
+        if vendor.shipping_handling_flat is None:
             return self.pricing.shipping_handling_flat
-        units = Fraction(own) * MONEY_UNIT * (1 if rate is None else rate)
-        return Decimal(math.floor(units + Fraction(1, 2))).scaleb(-4)
+        rate = self.rate_of(vendor) or Fraction(1)
+        units = Fraction(vendor.shipping_handling_flat) * MONEY_UNIT * rate
+        rounded_units = math.floor(units + Fraction(1, 2))
+        return Decimal(rounded_units).scaleb(-4)
 
     def selecting(
         self, vendor_ids: Collection[str] | None
     ) -> tuple[models.VendorConfig, ...]:
-        """Return the named vendors in the config's order, all where none is; `ConfigError`."""
-        wanted = set(vendor_ids or ())
-        known = [vendor.vendor_id for vendor in self.vendors]
-        if wanted.difference(known):
-            has, those = f"; it has {listed(known, ', ', len(known))}", set(known)
-            unknown = [
-                each for each in enumerate(vendor_ids or ()) if each[1] not in those
-            ]
-            raise ConfigError(
-                ConfigFault(
-                    f"vendors.{place}",
-                    f"the config has no vendor {shorten(vendor_id)}"
-                    f"{values.nearest(vendor_id, known) if index < MAX_LISTED else ''}{has}",
-                )
-                for index, (place, vendor_id) in enumerate(unknown)
+        """Return the named vendors in the config's order, or all if none is named.
+
+        Raises:
+            ConfigError: The config lacks a named vendor; faults have the path
+                ``vendors.N``, where N is the index in ``vendor_ids``.
+        """
+        if not vendor_ids:
+            return self.vendors
+        selected_ids = {*vendor_ids}
+        if not selected_ids <= {vendor.vendor_id for vendor in self.vendors}:
+            raise errors.ConfigError(self._unknown_vendors(list(vendor_ids)))
+        return tuple(
+            vendor for vendor in self.vendors if vendor.vendor_id in selected_ids
+        )
+
+    def _unknown_vendors(
+        self, vendor_ids: Sequence[str]
+    ) -> Iterator[errors.ConfigFault]:
+        config_ids = [vendor.vendor_id for vendor in self.vendors]
+        known_ids = {*config_ids}
+        listed_ids = listed(config_ids, ", ", len(config_ids))
+        hint_count = 0
+        for index, vendor_id in enumerate(vendor_ids):
+            if vendor_id in known_ids:
+                continue
+            hint = ""
+            if hint_count < MAX_LISTED:
+                hint = nearest(vendor_id, config_ids)
+                hint_count += 1
+            message = f"the config has no vendor {shorten(vendor_id)}{hint}"
+            yield errors.ConfigFault(
+                f"vendors.{index}",
+                f"{message}; it has {listed_ids}",
             )
-        return tuple(v for v in self.vendors if not wanted or v.vendor_id in wanted)
 
     def to_document(self) -> dict[str, Any]:
-        """Return the config as it takes effect: JSON values, defaults filled in, decimals as text.
+        """Return the config as it takes effect: JSON values with all defaults.
 
-        `load_config` of it gives the same config.
+        Decimals are text. `load_config` of the document returns the same config.
         """
         return self.model_dump(mode="json")
 
 
 def load_stored_config(text: str) -> TenantConfig:
-    """Return the config stored as this JSON, whatever today's limits; raises as `load_config`."""
+    """Return the config that is stored as this JSON, whatever today's limits are.
+
+    Raises:
+        UnsupportedSchemaVersionError: ``schema_version`` is not 1.
+        ConfigError: The text is no valid config.
+    """
     document = parse_document(text, format="json", limits=STORED_CONFIG_LIMITS)
     return load_config(document, STORED_CONFIG_LIMITS)
 
@@ -134,148 +168,37 @@ def load_stored_config(text: str) -> TenantConfig:
 def load_config(
     document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS
 ) -> TenantConfig:
-    """Return the config that a document holds: plain values, as `parse_document` gives them.
+    """Return the config in a document of plain values, as `parse_document` returns it.
 
-    `UnsupportedSchemaVersionError`: ``schema_version`` is not 1; nothing else is looked at.
-    `ConfigError`: with every fault and its path.
+    Raises:
+        UnsupportedSchemaVersionError: ``schema_version`` is not 1; nothing else is
+            judged then.
+        ConfigError: The document has faults; the error has all of them.
     """
     if not isinstance(document, Mapping):
-        raise ConfigError(
-            [ConfigFault("", "the config must be a mapping of keys to values")]
-        )
-    version = document.get("schema_version")
-    is_number = isinstance(version, int | float | Decimal | NumberText)
-    exact = values.exact_number(str(version)) if is_number else None
-    if version is not None and exact != SCHEMA_VERSION:
-        is_short = (is_number or isinstance(version, str)) and len(str(version)) <= 64
-        raise UnsupportedSchemaVersionError(version if is_short else type_name(version))
+        fault = errors.ConfigFault("", "the config must be a mapping of keys to values")
+        raise errors.ConfigError([fault])
+    _check_version(document.get("schema_version"))
     plain, faults = plain_document(document, limits)
-    context = cross_checks.LoadContext(values.sound_id(plain.get("tenant_id")), limits)
+    tenant_id = values.sound_id(plain.get("tenant_id"))
+    context = cross_checks.LoadContext(tenant_id, limits)
     try:
         config = TenantConfig.model_validate(plain, context=context)
     except ValidationError as error:
-        raise ConfigError(chain(faults, faults_of(error, TenantConfig))) from error
+        all_faults = chain(faults, faults_of(error, TenantConfig))
+        raise errors.ConfigError(all_faults) from error
     if faults:
-        raise ConfigError(faults)
+        raise errors.ConfigError(faults)
     return config
 
 
-_SENTENCES = {
-    "missing": "is required",
-    "extra_forbidden": "unknown key",
-    "model_type": "a mapping of keys to values is wanted, not {kind}{text}",
-    "dict_type": "a mapping of keys to values is wanted, not {kind}",
-    "tuple_type": "a list is wanted, not {kind}",
-    "string_type": "text is wanted, not {kind}",
-    "bool_type": "true or false is wanted, without quotes, not {kind}",
-    "string_pattern_mismatch": "{value} is no id: use 1 to 64 letters, digits, _ and -, of which "
-    "the first is a letter or a digit",
-    values.UNKNOWN_COLUMN: "{value} is no canonical column",
-    values.UNKNOWN_OUTPUT_COLUMN: "{value} is no canonical column",
-    "greater_than": "must be above {gt}, not {value}",
-    "greater_than_equal": "must be {ge} or more, not {value}",
-    "less_than_equal": "must be {le} or less, not {value}",
-    "less_than": "must be below {lt:,}, not {value}",
-    "decimal_max_places": "has more than {decimal_places} decimal places: {value}",
-}
-"""The sentence of each type of faults."""
-_COLUMNS = {
-    values.UNKNOWN_COLUMN: CANONICAL_COLUMNS,
-    values.UNKNOWN_OUTPUT_COLUMN: values.OUTPUT_COLUMNS,
-}
-
-
-def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[ConfigFault]:
-    """Yield the faults behind a failed validation of ``model``, in the order of its fields."""
-    details: list[Any] = [
-        each
-        for each in error.errors(include_url=False)
-        # The faults of a list whose items are all refused are those of its items.
-        if each["type"] != "too_short"
-        or not (isinstance(each["input"], list) and each["input"])
-    ]
-    for index, detail in enumerate(details):
-        path, context = detail["loc"], detail.get("ctx", {})
-        if detail["type"] == values.REFUSED:
-            path = path[:-1] if "of_section" in context else path
-            message, hint = context["message"], context.get("hint", str)
-        elif detail["type"] == "literal_error":
-            message, hint = _choice(detail, *_field_at(model, path))
-        else:
-            message = _sentence(detail, context)
-            hint = partial(_nearest, detail, *_field_at(model, path))
-        path = path[:-1] if path[-1:] == ("[key]",) else path
-        yield ConfigFault(
-            join_path(path), message + (hint() if index < MAX_FAULTS else "")
-        )
-
-
-def _sentence(detail: Any, context: Mapping[str, Any]) -> str:
-    kind, given = detail["type"], detail["input"]
-    if kind == "string_type" and isinstance(given, bool):
-        return values.QUOTE_IT
-    if kind == "too_short":
-        is_list = context["field_type"] == "Tuple"
-        remedy = "list at least one" if is_list else "leave the entry out instead"
-        return f"must not be empty; {remedy}"
-    written = format(given, "f") if isinstance(given, Decimal) else str(given)
-    return str(_SENTENCES.get(kind, detail["msg"])).format(
-        kind=type_name(given),
-        text=f" {shorten(given)}" if isinstance(given, str) else "",
-        value=shorten(written),
-        **context,
-    )
-
-
-def _choice(
-    detail: Any, section: type[BaseModel], name: str
-) -> tuple[str, Callable[[], str]]:
-    """Return the sentence for a word that a field does not allow, and the function of its hint."""
-    annotation = section.model_fields[name].annotation
-    allowed = get_args(_found(annotation, lambda part: get_origin(part) is Literal))
-    listed = ", ".join(f'"{word}"' for word in allowed)
-    wanted = f"must be {listed}" if len(allowed) == 1 else f"must be one of {listed}"
-    given = detail["input"]
-    if isinstance(given, bool) or not isinstance(given, str | int):
-        is_bare = isinstance(given, bool)
-        return wanted + (
-            f"; {values.QUOTE_IT}" if is_bare else f", not {type_name(given)}"
-        ), str
-    return f"{wanted}, not {shorten(str(given))}", partial(
-        values.nearest, str(given), allowed
-    )
-
-
-def _nearest(detail: Any, section: type[BaseModel], name: str) -> str:
-    """Return a hint at the key or the column that was perhaps meant."""
-    if detail["type"] == "extra_forbidden":
-        fields = section.model_fields.items()
-        return values.nearest(name, [field.alias or each for each, field in fields])
-    known, text = _COLUMNS.get(detail["type"], ()), str(detail["input"])
-    return (
-        known and (values.nearest(text, known) or f"; there are {', '.join(known)}")
-    ) or ""
-
-
-def _field_at(
-    section: type[BaseModel], path: Sequence[Any]
-) -> tuple[type[BaseModel], str]:
-    """Return the section that a path ends in, and the key in it."""
-
-    def is_section(part: Any) -> bool:
-        return isinstance(part, type) and issubclass(part, BaseModel)
-
-    *names, last = [step for step in path if isinstance(step, str)] or [""]
-    for name in names:
-        field = section.model_fields.get(name)
-        section = (field and _found(field.annotation, is_section)) or section
-    return section, last
-
-
-def _found(annotation: Any, wanted: Callable[[Any], bool]) -> Any:
-    """Return the part of a field's type that is wanted, be it optional or a tuple of them."""
-    if wanted(annotation):
-        return annotation
-    return next(
-        filter(None, (_found(part, wanted) for part in get_args(annotation))), None
-    )
+def _check_version(version: object) -> None:
+    if version is None:
+        return
+    is_number = isinstance(version, int | float | Decimal | NumberText)
+    if is_number and exact_number(str(version)) == SCHEMA_VERSION:
+        return
+    is_shown = is_number or isinstance(version, str)
+    if is_shown and len(str(version)) <= _MAX_VERSION_LENGTH:
+        raise errors.UnsupportedSchemaVersionError(version)
+    raise errors.UnsupportedSchemaVersionError(type_name(version))

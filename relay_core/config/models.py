@@ -1,4 +1,4 @@
-"""The sections of a tenant config, frozen: their fields, types and defaults."""
+"""The frozen sections of a tenant config: their fields, types and defaults."""
 
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -15,7 +15,8 @@ import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
 from relay_core.config.parser import ParserConfig
 from relay_core.config.pulls import PullConfig
-from relay_core.config.values import type_name
+from relay_core.config.refusals import refuse
+from relay_core.config.scalars import type_name
 from relay_core.domain.cell_rules import MONEY_LIMIT
 from relay_core.domain.columns import DERIVED_COLUMNS, source_column
 from relay_core.domain.limits import DEFAULT_LIMITS
@@ -38,20 +39,20 @@ Ending = Annotated[
     values.AS_TEXT,
 ]
 AMOUNTS = ("margin_pct", "markup", "fixed_price")
-"""What a price rule may set a price by; one that sets none leaves offers out."""
-
-
+"""The options of a price rule that set a price; a rule without them leaves offers out."""
+_EFFECTS = "margin_pct, markup, fixed_price and leave_out: true"
 _Vendors = Annotated[
     tuple[cross_checks.KnownVendor, ...],
     Field(min_length=1, description="Ids of this config's vendors."),
 ]
 _Brands = Annotated[
-    tuple[values.Filled, ...], Field(min_length=1, description="In any case.")
+    tuple[values.Filled, ...],
+    Field(min_length=1, description="In any case."),
 ]
 
 
 class RuleConditions(values.Section):
-    """Which offers a price rule is for: all that is said must hold, nothing said always does."""
+    """The offers that a price rule applies to: an offer must meet every condition."""
 
     vendors: _Vendors | None = None
     brands: _Brands | None = None
@@ -62,16 +63,16 @@ class RuleConditions(values.Section):
     @field_validator("cost_below")
     @classmethod
     def _is_above(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
-        least = info.data.get("cost_from")
-        if value is not None and least is not None and value <= least:
-            raise values.refuse(
-                f"must be greater than cost_from, which is {least:f}, not {value:f}"
+        cost_from = info.data.get("cost_from")
+        if value is not None and cost_from is not None and value <= cost_from:
+            raise refuse(
+                f"must be greater than cost_from, which is {cost_from:f}, not {value:f}"
             )
         return value
 
 
 class PriceRule(values.Section):
-    """How the price of the offers that it is for is made, or that they do not compete."""
+    """Sets the price of the offers that meet its conditions, or leaves them out."""
 
     when: RuleConditions = RuleConditions()
     margin_pct: Margin | None = None
@@ -83,14 +84,15 @@ class PriceRule(values.Section):
     @field_validator("leave_out")
     @classmethod
     def _does_one_thing(cls, value: bool, info: ValidationInfo) -> bool:
-        # An amount that is refused is none that is missing.
-        given = [name for name in AMOUNTS if info.data.get(name, name) is not None]
-        given += ["leave_out"] if value else []
-        if len(given) != 1:
-            has = " and ".join(given) or "none"
-            wanted = "margin_pct, markup, fixed_price and leave_out: true"
-            raise values.refuse(
-                f"must have exactly one of {wanted}; it has {has}", of_section=True
+        # An invalid amount is absent from ``info.data``; it still counts as set.
+        effects = [name for name in AMOUNTS if info.data.get(name, name) is not None]
+        if value:
+            effects.append("leave_out")
+        if len(effects) != 1:
+            raise refuse(
+                f"must have exactly one of {_EFFECTS}; "
+                f"it has {' and '.join(effects) or 'none'}",
+                of_section=True,
             )
         return value
 
@@ -100,9 +102,7 @@ class PriceRule(values.Section):
         cls, value: Decimal | None, info: ValidationInfo
     ) -> Decimal | None:
         if value is not None and info.data.get("leave_out"):
-            raise values.refuse(
-                "an offer that is left out has no price; leave min_price out"
-            )
+            raise refuse("an offer that is left out has no price; leave min_price out")
         return value
 
 
@@ -126,7 +126,7 @@ class RoundingConfig(values.Section):
 
 
 class PricingConfig(values.Section):
-    """From a cost to a price; the first rule that an offer meets stands in for the base."""
+    """How a cost becomes a price; the first rule that an offer meets replaces the margin."""
 
     base_margin_pct: Margin
     min_price: values.Money
@@ -166,7 +166,7 @@ class InboundConfig(values.Section):
 
 
 class SkuMapConfig(values.Section):
-    """The file that turns a vendor's SKUs into the tenant's."""
+    """The file that maps a vendor's SKUs to the tenant's SKUs."""
 
     type: Literal["s3", "file"]
     s3_key: cross_checks.S3Key = values.optional()
@@ -174,7 +174,7 @@ class SkuMapConfig(values.Section):
 
 
 class StockConfig(values.Section):
-    """How much of an offer's quantity is offered on: less some, then a part, then bounds."""
+    """How much of an offer's quantity is offered: subtract, take a percentage, then limit."""
 
     hold_back: values.Quantity = 0
     pct: values.Percent = 100
@@ -183,7 +183,7 @@ class StockConfig(values.Section):
 
 
 class LastGoodConfig(values.Section):
-    """When a vendor's last good feed may stand in, and how much of its quantities is offered."""
+    """When a vendor's last good feed is used instead, and the percentage of its quantities."""
 
     max_age_hours: Annotated[int, Field(ge=1, le=720), values.WHOLE] = 48
     quantity_pct: values.Percent = 100
@@ -211,13 +211,13 @@ class VendorConfig(values.Section):
 
 
 class LandedCostConfig(values.Section):
-    """What counts as the cost that offers are compared by."""
+    """The cost that offers are compared by."""
 
     include_shipping_handling: values.Bool = True
 
 
 class BestOfferConfig(values.Section):
-    """How the best of a SKU's offers is found."""
+    """How the best offer of a SKU is chosen."""
 
     sort_by: tuple[SortRule, ...] = DEFAULT_SORT
     landed_cost: LandedCostConfig = LandedCostConfig()
@@ -230,14 +230,14 @@ class BestOfferConfig(values.Section):
 
 
 class MergeConfig(values.Section):
-    """How offers of one SKU become one record."""
+    """How the offers of one SKU become one record."""
 
     strategy: Literal["best_offer"]
     best_offer: BestOfferConfig = BestOfferConfig()
 
 
 class ErrorPolicy(values.Section):
-    """What a run puts up with."""
+    """The invalid rows, missing columns and missing vendors that a run tolerates."""
 
     max_invalid_rows: values.Count = 0
     max_invalid_row_pct: values.Share = Decimal("0.0")
@@ -258,7 +258,7 @@ class PriceLevelConfig(values.Section):
 
 
 class QuarantineConfig(values.Section):
-    """When one SKU's new price is not believed, and for how long; null switches a side off."""
+    """When a SKU's new price is quarantined, and for how long; null switches a side off."""
 
     price_drop_pct: values.Share | None = Decimal("0.50")
     price_rise_pct: PriceRise | None = Decimal("1.00")
@@ -268,7 +268,7 @@ class QuarantineConfig(values.Section):
 
 
 class GuardsConfig(values.Section):
-    """What a feed may lose or change against the published one; null switches a guard off."""
+    """How much a feed may lose or change against the live feed; null disables a guard."""
 
     mode: Literal["hold", "warn", "off"] = "hold"
     min_baseline_skus: values.Count = 10
@@ -288,9 +288,9 @@ _MISSING_SKU_DAYS = 30
 
 
 class OutputColumn(values.Section):
-    """A header over a column that a feed can have, or over the same text in each row.
+    """A column under a header, or the same text under it in each row.
 
-    The column's name alone is the column under that header.
+    A column's name alone is also its header.
     """
 
     column: cross_checks.FeedColumn | None = None
@@ -303,9 +303,9 @@ class OutputColumn(values.Section):
         if isinstance(value, dict):
             return value
         if isinstance(value, bool) or not isinstance(value, int | str):
-            kind = type_name(value)
-            raise values.refuse(
-                f"text is wanted, the name of a column, or a mapping; not {kind}"
+            raise refuse(
+                "text is wanted, the name of a column, or a mapping; "
+                f"not {type_name(value)}"
             )
         name = cross_checks.read_output_column(str(value), info)
         return {"column": name, "as": name}
@@ -313,7 +313,7 @@ class OutputColumn(values.Section):
     @model_validator(mode="after")
     def _holds_one_thing(self) -> "OutputColumn":
         if (self.column is None) is (self.constant is None):
-            raise values.refuse("needs a column or a constant, and not both")
+            raise refuse("needs a column or a constant, and not both")
         return self
 
     @model_serializer
@@ -321,27 +321,28 @@ class OutputColumn(values.Section):
         if self.constant is not None:
             return {"constant": self.constant, "as": self.header}
         column = str(self.column)
-        return (
-            column if column == self.header else {"column": column, "as": self.header}
-        )
+        if column == self.header:
+            return column
+        return {"column": column, "as": self.header}
 
 
-_NewColumn = Annotated[
-    OutputColumn,
-    cross_checks.judged(
-        lambda column, entry, _: cross_checks.refuse_repeated(column.header, entry.seen)
-    ),
-]
+def _check_new_header(
+    column: OutputColumn, entry: cross_checks.Entry, _: ValidationInfo
+) -> None:
+    cross_checks.refuse_repeated(column.header, entry.seen)
+
+
+_NewColumn = Annotated[OutputColumn, cross_checks.judged(_check_new_header)]
 
 
 class OutputConfig(values.Section):
-    """What the merged feed holds, and how it is written."""
+    """The columns of the merged feed and its format."""
 
     format: OutputFormat = "csv"
     columns: Annotated[
         tuple[_NewColumn, ...], Field(min_length=1), cross_checks.ENTRIES
     ]
-    # Of what spreadsheets open, which may take a cell for a formula.
+    # Spreadsheets open these formats, and may take a cell for a formula.
     escape_formulas: Annotated[
         values.Bool, cross_checks.idle_without("format", "csv", "tsv", default=False)
     ] = False
@@ -355,10 +356,11 @@ class OutputConfig(values.Section):
 
     @property
     def reads(self) -> set[str]:
-        """The columns of rows that the feed is made of."""
-        names = (each.column for each in self.columns if each.column is not None)
-        return {
-            source
-            for name in names
-            for source in DERIVED_COLUMNS.get(name, (source_column(name),))
-        }
+        """The columns of a row that the feed's columns are made from."""
+        sources: set[str] = set()
+        for column in self.columns:
+            if column.column in DERIVED_COLUMNS:
+                sources.update(DERIVED_COLUMNS[column.column])
+            elif column.column is not None:
+                sources.add(source_column(column.column))
+        return sources

@@ -1,7 +1,7 @@
-"""What starts runs by itself: uploads after a quiet time, and a schedule with its due times.
+"""The section ``triggers``: uploads and schedules that start runs.
 
-What may stand in a cron is said here, and what becomes of its times where a clock is changed;
-which days and minutes its fields name is cronsim's to know. Instants are aware.
+This module decides which crons are allowed, and when a run is due where clocks change;
+cronsim decides which days and minutes the fields of a cron name. Instants are aware.
 """
 
 import re
@@ -13,60 +13,57 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field
 
-from relay_core.config.values import WHOLE, Section, Trimmed, refuse
+from relay_core.config.refusals import refuse
+from relay_core.config.values import WHOLE, Section, Trimmed
 from relay_core.domain.cell_rules import shorten
 
 LEAST_MINUTES_APART = 5
 _MAX_CRON = 500
-_DAY_OF_MINUTES = 24 * 60
+_DAY_MINUTES = 24 * 60
 _MINUTE = timedelta(minutes=1)
 # No clock is changed by more than this at a time.
 _MAX_CHANGE = timedelta(hours=3)
-# From when cronsim looks for a time that is due at all, for 50 years; naive as a wall clock is.
-_PROBE = datetime(2024, 1, 1)  # noqa: DTZ001
+# The wall clock from which cronsim searches the first due time, for 50 years.
+_PROBE = datetime(2024, 1, 1)  # noqa: DTZ001  # a wall clock has no zone
 _MONTHS = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
 _DAYS = "SUN|MON|TUE|WED|THU|FRI|SAT"
 
 
-class _Field(NamedTuple):
-    """One field of a cron: its name, what a value looks like, and how many there are."""
+class _CronField(NamedTuple):
+    """One field of a cron."""
 
-    name: str
-    value: str
-    values: int
+    name: str  # the name of the field
+    pattern: str  # the pattern of one value
+    value_count: int  # the number of its values
 
 
 _FIELDS = (
-    _Field("minute", "[0-9]{1,2}", 60),
-    _Field("hour", "[0-9]{1,2}", 24),
-    _Field("day of month", "[0-9]{1,2}", 31),
-    _Field("month", f"[0-9]{{1,2}}|{_MONTHS}", 12),
-    _Field("day of week", f"[0-9]|{_DAYS}", 7),
+    _CronField("minute", "[0-9]{1,2}", 60),
+    _CronField("hour", "[0-9]{1,2}", 24),
+    _CronField("day of month", "[0-9]{1,2}", 31),
+    _CronField("month", f"[0-9]{{1,2}}|{_MONTHS}", 12),
+    _CronField("day of week", f"[0-9]|{_DAYS}", 7),
 )
 
 
-# --- what may stand in a cron -------------------------------------------------------------------
+# --- crons --------------------------------------------------------------------------------
 
 
 def _check_cron(text: str) -> str:
-    """Return a cron of five fields that is due at times, none of them close to another."""
+    """Refuse a cron that is malformed, never due, or due too often."""
     parts = text.upper().split()
     if len(parts) != len(_FIELDS) or len(text) > _MAX_CRON:
         names = ", ".join(field.name for field in _FIELDS)
         raise refuse(
-            f"{shorten(text)} is no cron of five fields ({names}), such as 0 6 * * MON-FRI"
+            f"{shorten(text)} is no cron of five fields ({names}), such as "
+            "0 6 * * MON-FRI"
         )
-    for position, (field, part) in enumerate(zip(_FIELDS, parts, strict=True)):
-        _check_field(field, part, position)
-    daily = CronSim(f"{parts[0]} {parts[1]} * * *", _PROBE)
-    of_day = sorted(
-        60 * hour + minute for hour in daily.hours for minute in daily.minutes
-    )
-    after = [*of_day[1:], of_day[0] + _DAY_OF_MINUTES]
-    nearest = min(later - time for time, later in zip(of_day, after, strict=True))
-    if nearest < LEAST_MINUTES_APART:
+    for index, part in enumerate(parts):
+        _check_field(part, index)
+    minutes_apart = _least_minutes_apart(parts[0], parts[1])
+    if minutes_apart < LEAST_MINUTES_APART:
         raise refuse(
-            f"runs would follow each other after {nearest} min; "
+            f"runs would follow each other after {minutes_apart} min; "
             f"they must be at least {LEAST_MINUTES_APART} min apart"
         )
     try:
@@ -78,21 +75,26 @@ def _check_cron(text: str) -> str:
     return " ".join(text.split())
 
 
-def _check_field(field: _Field, part: str, position: int) -> None:
-    value = f"(?:{field.value})"
+def _check_field(part: str, index: int) -> None:
+    """Refuse a field of a cron that is malformed or out of range."""
+    field = _FIELDS[index]
+    value = f"(?:{field.pattern})"
+    term_pattern = rf"(?:\*|{value}(?:-{value})?)(?:/([0-9]+))?"
     for term in part.split(","):
-        found = re.fullmatch(rf"(?:\*|{value}(?:-{value})?)(?:/([0-9]+))?", term)
-        if found is None:
+        match = re.fullmatch(term_pattern, term)
+        if match is None:
             raise refuse(
-                f"the {field.name} {shorten(part)} is none: numbers, *, ranges, lists and steps "
-                "are read, and the names of months and days of the week"
+                f"the {field.name} {shorten(part)} is none: numbers, *, ranges, lists "
+                "and steps are read, and the names of months and days of the week"
             )
-        if found[1] and not 1 <= int(found[1]) <= field.values:
+        step = match[1]
+        if step and not 1 <= int(step) <= field.value_count:
             raise refuse(
-                f"the step of the {field.name} must be 1 to {field.values}, not {found[1]}"
+                f"the step of the {field.name} must be 1 to {field.value_count}, "
+                f"not {step}"
             )
     alone = ["*"] * len(_FIELDS)
-    alone[position] = part
+    alone[index] = part
     try:
         CronSim(" ".join(alone), _PROBE)
     except CronSimError:
@@ -101,11 +103,25 @@ def _check_field(field: _Field, part: str, position: int) -> None:
         ) from None
 
 
-# --- the sections -------------------------------------------------------------------------------
+def _least_minutes_apart(minute: str, hour: str) -> int:
+    """Return the least number of minutes between two due times of following days."""
+    daily = CronSim(f"{minute} {hour} * * *", _PROBE)
+    times = sorted(
+        60 * due_hour + due_minute
+        for due_hour in daily.hours
+        for due_minute in daily.minutes
+    )
+    following_times = [*times[1:], times[0] + _DAY_MINUTES]
+    return min(
+        following - time for time, following in zip(times, following_times, strict=True)
+    )
+
+
+# --- the sections -------------------------------------------------------------------------
 
 
 class OnUploadConfig(Section):
-    """A run once no vendor has uploaded anything for a while."""
+    """A run that starts after vendors have uploaded nothing for a while."""
 
     quiet_seconds: Annotated[int, Field(ge=0, le=3600), WHOLE] = 60
 
@@ -116,49 +132,75 @@ class ScheduleConfig(Section):
     cron: Annotated[Trimmed, AfterValidator(_check_cron)]
 
     def next_after(self, instant: datetime, zone: ZoneInfo) -> datetime:
-        """Return the first due time after an instant, UTC.
+        """Return the first due time after an instant, in UTC.
 
-        An hour field that begins with ``*`` follows elapsed time: every instant whose wall clock
-        matches is due. Any other follows the wall clock: a time that is skipped is due at the first
-        minute after the gap, one that is repeated the first time only.
+        An hour field that begins with ``*`` follows elapsed time: every instant whose
+        wall clock matches is due. Any other hour field follows the wall clock: a time
+        that is skipped is due at the first minute after the gap, and one that is
+        repeated is due the first time only.
         """
-        if self.cron.split()[1].startswith("*"):
-            passes = (
-                _elapsed(self._walls(instant, zone), zone, fold) for fold in (0, 1)
-            )
-            return min(next(due for due in each if due > instant) for each in passes)
-        on_the_wall = _on_the_wall(self._walls(instant, zone), zone)
-        return next(due for due in on_the_wall if due > instant)
+        hour = self.cron.split()[1]
+        if not hour.startswith("*"):
+            due_times = _wall_clock_instants(self._wall_times(instant, zone), zone)
+            return _first_after(instant, due_times)
+        # Where the clock goes back, both passes of a repeated hour count.
+        first_pass = _elapsed_instants(self._wall_times(instant, zone), zone, fold=0)
+        second_pass = _elapsed_instants(self._wall_times(instant, zone), zone, fold=1)
+        return min(
+            _first_after(instant, first_pass),
+            _first_after(instant, second_pass),
+        )
 
-    def _walls(self, instant: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-        """Return the wall clock's due times from before an instant on, naive."""
-        begin = instant.astimezone(zone).replace(tzinfo=None) - _MAX_CHANGE
-        return CronSim(self.cron, begin)
+    def _wall_times(self, instant: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+        """Return the naive due times of the wall clock from before an instant."""
+        wall_time = instant.astimezone(zone).replace(tzinfo=None)
+        return CronSim(self.cron, wall_time - _MAX_CHANGE)
 
 
 class TriggersConfig(Section):
-    """What starts runs beside those who post them."""
+    """The events that start runs automatically."""
 
     on_upload: OnUploadConfig | None = None
     schedule: ScheduleConfig | None = None
 
 
-def _elapsed(
-    walls: Iterator[datetime], zone: ZoneInfo, fold: int
+# --- wall clocks --------------------------------------------------------------------------
+
+
+def _first_after(instant: datetime, due_times: Iterator[datetime]) -> datetime:
+    return next(due for due in due_times if due > instant)
+
+
+def _elapsed_instants(
+    wall_times: Iterator[datetime], zone: ZoneInfo, *, fold: int
 ) -> Iterator[datetime]:
-    """Yield the instants at which a clock shows each time, for its first or its second pass."""
-    for wall in walls:
-        instant = wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
-        if instant.astimezone(zone).replace(tzinfo=None) == wall:
+    """Yield the instants at which a clock shows each time, in its first or second pass.
+
+    Times that the clock skips are left out.
+    """
+    for wall_time in wall_times:
+        instant = _instant_of(wall_time, zone, fold=fold)
+        if _wall_time_at(instant, zone) == wall_time:
             yield instant
 
 
-def _on_the_wall(walls: Iterator[datetime], zone: ZoneInfo) -> Iterator[datetime]:
-    """Yield the instants at which a clock shows, or passes over, each time at first."""
-    for wall in walls:
-        instant = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
-        if instant.astimezone(zone).replace(tzinfo=None) != wall:
+def _wall_clock_instants(
+    wall_times: Iterator[datetime], zone: ZoneInfo
+) -> Iterator[datetime]:
+    """Yield the instants at which a clock first shows or skips each time."""
+    for wall_time in wall_times:
+        instant = _instant_of(wall_time, zone, fold=0)
+        if _wall_time_at(instant, zone) != wall_time:
+            # The clock skips this time: go back to the first minute after the gap.
             offset = instant.astimezone(zone).utcoffset()
             while (instant - _MINUTE).astimezone(zone).utcoffset() == offset:
                 instant -= _MINUTE
         yield instant
+
+
+def _instant_of(wall_time: datetime, zone: ZoneInfo, *, fold: int) -> datetime:
+    return wall_time.replace(tzinfo=zone, fold=fold).astimezone(UTC)
+
+
+def _wall_time_at(instant: datetime, zone: ZoneInfo) -> datetime:
+    return instant.astimezone(zone).replace(tzinfo=None)

@@ -120,7 +120,9 @@ def merge_offers(
     deferred_names = [
         name for name in row_columns(config) if name not in priced.column_names
     ]
-    vendor_of_rank = {config.place_of(vendor.vendor_id): vendor for vendor in vendors}
+    vendor_of_rank = {
+        config.vendor_index(vendor.vendor_id): vendor for vendor in vendors
+    }
     return Winners(
         priced=contracts.frame_of(priced),
         unpriced=contracts.frame_of(unpriced),

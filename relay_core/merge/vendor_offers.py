@@ -75,7 +75,7 @@ def offers_of(
             return quantities * quantity_pct // 100
 
         rows = with_quantities(rows, offered_part)
-    rank = pa.scalar(config.place_of(vendor_id), pa.int16())
+    rank = pa.scalar(config.vendor_index(vendor_id), pa.int16())
     ranks = pa.repeat(rank, len(rows))
     return rows.append_column(VENDOR_RANK, ranks)
 

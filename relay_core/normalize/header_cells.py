@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from relay_core.columnar import text as texts
 from relay_core.columnar.arrays import RowMask, WholeNumbers
 from relay_core.columnar.csv_text import join_fields
-from relay_core.config.parser import Changed, First, Join, MappedSource
+from relay_core.config.column_forms import Changed, First, Join, MappedSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from relay_core.columnar.arrays import RowMask, WholeNumbers
 from relay_core.columnar.number_notation import without_quantity_symbols
 from relay_core.columnar.numbers import ColumnValues, Scale
 from relay_core.config import ParserConfig
-from relay_core.config.parser import Changed, MappedSource, Sum
+from relay_core.config.column_forms import Changed, MappedSource, Sum
 from relay_core.domain.cell_rules import LARGEST_FACTOR, LARGEST_WHOLE
 from relay_core.domain.columns import CanonicalColumn, Kind
 from relay_core.normalize.header_cells import HeaderCells, made_of

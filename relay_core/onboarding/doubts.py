@@ -61,7 +61,7 @@ def row_doubts(
         vendor: The vendor's rows.
         offers: The same rows as `ruled_offers` returns them.
     """
-    index = config.place_of(vendor.vendor_id)
+    index = config.vendor_index(vendor.vendor_id)
     parser_path = f"vendors.{index}.parser"
     if len(offers):
         has_zero_cost = _has_zero_cost(config, offers)

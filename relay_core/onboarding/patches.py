@@ -27,7 +27,7 @@ def with_patches(config: TenantConfig, vendor: NormalizedVendor) -> NormalizedVe
     cells = _number_cells(vendor)
     if not cells:
         return vendor
-    index = config.place_of(vendor.vendor_id)
+    index = config.vendor_index(vendor.vendor_id)
     parser = config.vendors[index].parser
     changes = guess_numbers(cells, parser).changes
     causes = []

@@ -5,7 +5,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from relay_core.config import ParserConfig, TenantConfig
-from relay_core.config.parser import EVERY_COLUMN, is_text_column
+from relay_core.config.column_forms import is_text_column
+from relay_core.config.parser import EVERY_COLUMN
 from relay_core.domain import columns as canonical
 from relay_core.domain.codes import WORKBOOK_FORMATS, RowFault
 from relay_core.domain.errors import FeedUnreadableError

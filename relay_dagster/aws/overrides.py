@@ -69,7 +69,7 @@ class OverrideDocument:
         """Return the overrides without those, and without the parts, that have expired."""
         overrides_in_force = {}
         for sku, override in self.overrides.items():
-            override_in_force = override.at(now)
+            override_in_force = override.in_effect_at(now)
             if override_in_force is not None:
                 overrides_in_force[sku] = override_in_force
         return overrides_in_force
@@ -140,7 +140,7 @@ class OverrideStore:
         def put(current: Overrides, _now: datetime) -> Overrides:
             merged = dict(current)
             for sku, override in new_overrides.items():
-                accepted = current[sku].accepted if sku in current else {}
+                accepted = current[sku].acceptance if sku in current else {}
                 merged[sku] = override.model_copy(update=accepted)
             return merged
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from relay_core.config import load_config, parse_document
-from relay_core.config.documents import plain_document
-from relay_core.config.values import BareWord, NumberText
+from relay_core.config.plain_values import plain_document
+from relay_core.config.scalars import BareWord, NumberText
 from relay_core.domain.records import place_in_words
 from relay_dagster.client.api_client import JSON, tenant_path
 from relay_dagster.client.errors import BadUsageError, fault_lines

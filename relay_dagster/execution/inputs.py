@@ -18,7 +18,12 @@ from functools import cached_property, partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from relay_core.config import Override, VendorConfig, parse_overrides, used_overrides
+from relay_core.config import (
+    Override,
+    VendorConfig,
+    overrides_in_effect,
+    parse_overrides,
+)
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.domain.limits import Limits
@@ -213,7 +218,7 @@ class InputSnapshot:
         """Copy the overrides that the run uses, each version to its key; return its pins."""
         ctx, keys = self.reports.ctx, self.reports.keys
         document = self.overrides(ctx.tenant_id)
-        used = used_overrides(document.overrides.values(), ctx.requested_at)
+        used = overrides_in_effect(document.overrides.values(), ctx.requested_at)
         pins = overrides_pins(document.version, used)
         if pins is not None:
             self.reports.objects.put(

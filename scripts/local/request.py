@@ -287,14 +287,14 @@ def _overrides(
     path: Path | None, vendor_ids: Iterable[str], requested_at: datetime
 ) -> Sequence[Override]:
     """Return what a run uses of the overrides in a file."""
-    from relay_core.config import parse_overrides, used_overrides
+    from relay_core.config import overrides_in_effect, parse_overrides
     from relay_core.domain.errors import ConfigError
 
     if path is None:
         return ()
     try:
         text = bytes(_read(path, _MAX_OF_CONFIG).data).decode("utf-8-sig")
-        return used_overrides(parse_overrides(text, vendor_ids), requested_at)
+        return overrides_in_effect(parse_overrides(text, vendor_ids), requested_at)
     except UnicodeDecodeError as error:
         raise UsageError(
             f"--overrides: {path} is not UTF-8 at byte {error.start}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay_core.config import load_config, parse_document
-from relay_core.config.parser import FORMS, Changed
+from relay_core.config.column_forms import FORMS, Changed
 from relay_core.samples import sample_config_text
 from relay_dagster.devstack.option_effects import option_effects
 from support.builders import REQUESTED_AT

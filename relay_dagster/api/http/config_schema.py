@@ -13,7 +13,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from relay_core.config import TenantConfig
-from relay_core.config.values import OUTPUT_COLUMNS
+from relay_core.config.values import WRITABLE_COLUMNS
 from relay_core.domain.columns import EXTRA_COLUMN
 from relay_dagster.wire.base import examples
 
@@ -116,7 +116,7 @@ def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
     schemas["OutputConfig"]["properties"]["columns"]["uniqueItems"] = True
     schemas["OutputColumn"] = {
         "anyOf": [
-            {"enum": list(OUTPUT_COLUMNS)},
+            {"enum": list(WRITABLE_COLUMNS)},
             {"type": "string", "pattern": EXTRA_COLUMN},
             {**schemas["OutputColumn"], "oneOf": _ONE_SOURCE},
         ]

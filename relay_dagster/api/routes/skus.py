@@ -15,7 +15,7 @@ from fastapi import Query
 
 from relay_core import sandbox
 from relay_core.config import Override, load_overrides
-from relay_core.config.overrides import ACCEPTED, MAX_SKU_BYTES
+from relay_core.config.overrides import ACCEPTANCE, MAX_SKU_BYTES
 from relay_core.domain import errors
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
@@ -123,7 +123,7 @@ def _read_overrides(
     """
     faults: list[errors.ConfigFault] = []
     for index, document in enumerate(documents):
-        for name in ACCEPTED:
+        for name in ACCEPTANCE:
             if document.get(name) is not None:
                 message = "is set by accept alone; leave it out"
                 path = f"overrides.{index}.{name}"
@@ -162,7 +162,7 @@ def list_overrides(
     now = utc_now()
     in_force: dict[str, Override] = {}
     for sku, override in document.overrides.items():
-        override_in_force = override.at(now)
+        override_in_force = override.in_effect_at(now)
         if override_in_force is not None:
             in_force[sku] = override_in_force
     remaining = [

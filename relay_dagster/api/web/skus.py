@@ -38,7 +38,7 @@ def show_sku(
     sku = sku.strip()
     document = visit.platform.overrides.document(visit.tenant_id)
     standing = document.overrides.get(sku)
-    now = standing and standing.at(utc_now())
+    now = standing and standing.in_effect_at(utc_now())
     of: Explanation | None = None
     tone: Tone = "idle"
     headline = "Ask why it is in the feed as it is, or why it is not."

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay_core.config import load_config
-from relay_core.config.parser import ColumnForm
+from relay_core.config.column_forms import ColumnForm
 from relay_core.domain.errors import ConfigError
 from support.builders import config_document, tenant_config, vendor_document
 from support.config_documents import parser_of

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.config.documents import parse_document, plain_document
-from relay_core.config.values import BareWord, NumberText
+from relay_core.config.documents import parse_document
+from relay_core.config.plain_values import plain_document
+from relay_core.config.scalars import BareWord, NumberText
 from relay_core.domain.errors import ConfigError, ConfigFault
 
 

@@ -12,8 +12,8 @@ from unittest import mock
 import pytest
 import yaml
 
-from relay_core.config import load_config, load_stored_config, parse_document, values
-from relay_core.config.documents import plain_document
+from relay_core.config import load_config, load_stored_config, parse_document, refusals
+from relay_core.config.plain_values import plain_document
 from relay_core.domain.errors import ConfigError, ConfigFault, ConfigTooLargeError
 from relay_core.domain.limits import Limits
 from support.builders import config_document, tenant_config, vendor_document
@@ -214,7 +214,7 @@ def test_a_quoted_text_is_cut_at_200_characters() -> None:
 
 def test_hints_are_looked_for_as_far_as_faults_are_told() -> None:
     columns = [f"skv {place}" for place in range(3_000)]
-    with mock.patch.object(values, "get_close_matches", return_value=[]) as looked:
+    with mock.patch.object(refusals, "get_close_matches", return_value=[]) as looked:
         faults_of(changed("output.columns", columns))
     assert looked.call_count == 100
 
@@ -224,7 +224,7 @@ def test_thousands_of_unknown_vendors_are_told_shortly() -> None:
         *(vendor_document(f"vendor_{place}") for place in range(200))
     )
     unknown = [f"vendro_{place}" for place in range(5_000)]
-    with mock.patch.object(values, "get_close_matches", return_value=[]) as looked:
+    with mock.patch.object(refusals, "get_close_matches", return_value=[]) as looked:
         error = refused(lambda: config.selecting(["vendor_7", *unknown]))
     assert looked.call_count == 10
     listed = ", ".join(f"vendor_{place}" for place in range(10))

@@ -1,0 +1,110 @@
+"""Lint warnings about the tenant's own rules: price rules and stock."""
+
+from collections.abc import Collection, Iterator, Sequence
+from decimal import Decimal
+
+from relay_core.config import PriceRule, PricingConfig, RuleConditions, StockConfig
+from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT
+from relay_core.domain.errors import ConfigFault
+
+
+def lint_price_rules(
+    pricing: PricingConfig, vendor_ids: Sequence[str]
+) -> Iterator[ConfigFault]:
+    """Yield the warnings about price rules; ``vendor_ids`` are all vendors of the config."""
+    for index, rule in enumerate(pricing.rules):
+        path = f"pricing.rules.{index}"
+        covering_index = _covering_rule(pricing.rules[:index], rule, vendor_ids)
+        if covering_index is not None:
+            yield ConfigFault(
+                path,
+                f"is never come to: pricing.rules.{covering_index} stands before it, and "
+                "has every offer that it is for; the first rule that an offer meets is "
+                "its only one",
+            )
+        elif rule.when.cost_below == 0:
+            yield ConfigFault(f"{path}.when.cost_below", "0 is met by no cost")
+        else:
+            yield from _lint_fixed_price(path, rule, pricing)
+
+
+def _covering_rule(
+    earlier_rules: Sequence[PriceRule],
+    rule: PriceRule,
+    vendor_ids: Sequence[str],
+) -> int | None:
+    """Return the index of an earlier rule that has every offer of a rule."""
+    for index, earlier_rule in enumerate(earlier_rules):
+        if _covers(earlier_rule.when, rule.when, vendor_ids):
+            return index
+    return None
+
+
+def _lint_fixed_price(
+    path: str, rule: PriceRule, pricing: PricingConfig
+) -> Iterator[ConfigFault]:
+    """Yield the warning about a fixed price below the cost that an offer may have."""
+    if rule.fixed_price is None:
+        return
+    min_price = pricing.min_price if rule.min_price is None else rule.min_price
+    price = max(rule.fixed_price, min_price)
+    cost_limit = rule.when.cost_below
+    if price < (MONEY_LIMIT if cost_limit is None else cost_limit):
+        costs = "any cost" if cost_limit is None else f"costs up to {cost_limit:f}"
+        yield ConfigFault(
+            f"{path}.fixed_price",
+            f"is for offers of {costs}, and sells what costs more than {price:f} under "
+            "its cost; set when.cost_below, or a min_price",
+        )
+
+
+def _covers(
+    outer: RuleConditions, inner: RuleConditions, vendor_ids: Sequence[str]
+) -> bool:
+    """Return whether every offer that meets the inner conditions meets the outer ones."""
+    inner_vendors = vendor_ids if inner.vendors is None else inner.vendors
+    return (
+        _includes(outer.vendors, inner_vendors)
+        and _includes(_folded(outer.brands), _folded(inner.brands))
+        and _includes(outer.conditions, inner.conditions)
+        and _includes_costs(outer, inner)
+    )
+
+
+def _includes(outer: Collection[str] | None, inner: Collection[str] | None) -> bool:
+    """Return whether a condition includes another; None is no condition."""
+    if outer is None:
+        return True
+    return inner is not None and set(inner) <= set(outer)
+
+
+def _folded(names: Sequence[str] | None) -> Collection[str] | None:
+    return None if names is None else {name.casefold() for name in names}
+
+
+def _includes_costs(outer: RuleConditions, inner: RuleConditions) -> bool:
+    if outer.cost_from is None and outer.cost_below is None:
+        return True
+    if inner.cost_from is None and inner.cost_below is None:
+        # The inner rule is also for offers without a cost.
+        return False
+    lowest_outer_cost = outer.cost_from or 0
+    lowest_inner_cost = inner.cost_from or 0
+    outer_limit = Decimal(MONEY_LIMIT)
+    if outer.cost_below is not None:
+        outer_limit = outer.cost_below
+    inner_limit = inner.cost_below or Decimal(MONEY_LIMIT)
+    return lowest_outer_cost <= lowest_inner_cost and inner_limit <= outer_limit
+
+
+def lint_stock(path: str, stock: StockConfig) -> Iterator[ConfigFault]:
+    """Yield the warnings about the section ``stock`` at a path."""
+    largest_quantity = (LARGEST_WHOLE - stock.hold_back) * stock.pct // 100
+    if largest_quantity < max(stock.zero_below, 1) or stock.cap == 0:
+        yield ConfigFault(path, "makes every quantity 0: nothing is in stock")
+    elif stock.cap is not None and stock.cap < stock.zero_below:
+        yield ConfigFault(
+            f"{path}.cap",
+            f"is under zero_below, which is {stock.zero_below}: a quantity is 0 or "
+            f"{stock.cap}, and nothing between them",
+        )
