@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from relay_core.config import Override, load_overrides, parse_overrides, used_overrides
+from relay_core.config import (
+    Override,
+    load_overrides,
+    overrides_in_effect,
+    parse_overrides,
+)
 from relay_core.domain.errors import ConfigError
 from relay_core.publish.state import read_state
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
@@ -19,7 +24,7 @@ FEEDS = {"v1": feed("A,9,10", "B,5,4"), "v2": feed("A,3,12", "A,4,13", "C,1,")}
 
 
 def overrides(*documents: dict[str, Any]) -> list[Override]:
-    return used_overrides(load_overrides(documents, IDS), REQUESTED_AT)
+    return overrides_in_effect(load_overrides(documents, IDS), REQUESTED_AT)
 
 
 def run(*documents: dict[str, Any], **config: Any) -> RunInMemory:
